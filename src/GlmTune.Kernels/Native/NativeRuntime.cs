@@ -1,0 +1,129 @@
+using System.Reflection;
+using System.Runtime.InteropServices;
+using TorchSharp;
+
+namespace GlmTune.Kernels.Native;
+
+/// <summary>Finds and loads libtorch before any tensor exists, and says what it found.</summary>
+/// <remarks>
+/// Order: the folder named by <c>GLMTUNE_LIBTORCH</c>; CUDA libraries beside the app; where an NVIDIA driver is present, the
+/// libraries of a PyTorch install; the CPU libraries beside the app. Call <see cref="Load"/> before the first use of TorchSharp.
+/// Thread-safe; the first call decides for the process.
+/// </remarks>
+public static class NativeRuntime
+{
+    private const string Variable = "GLMTUNE_LIBTORCH";
+    private static readonly Lock Gate = new();
+    private static LoadedRuntime? loaded;
+
+    /// <summary>Loads the libraries once and returns what was loaded.</summary>
+    /// <exception cref="DllNotFoundException">No usable libtorch was found; the message lists the places looked at.</exception>
+    public static LoadedRuntime Load()
+    {
+        lock (Gate)
+        {
+            return loaded ??= OperatingSystem.IsLinux() ? LoadOnLinux() : LoadElsewhere();
+        }
+    }
+
+    /// <summary>The device to compute on: the first GPU when one works, else the CPU.</summary>
+    public static torch.Device DefaultDevice()
+        => Load().Cuda && torch.cuda.is_available() ? torch.device(DeviceType.CUDA, 0) : torch.CPU;
+
+    private static LoadedRuntime LoadElsewhere()
+    {
+        var cuda = torch.TryInitializeDeviceType(DeviceType.CUDA);
+        if (!cuda)
+        {
+            torch.InitializeDeviceType(DeviceType.CPU);
+        }
+        return new LoadedRuntime(AppContext.BaseDirectory, cuda, Patched: false);
+    }
+
+    private static LoadedRuntime LoadOnLinux()
+    {
+        var bridge = BesideTheApp("libLibTorchSharp.so")
+            ?? throw new DllNotFoundException("libLibTorchSharp.so is not beside the app. Restore and build the TorchSharp package again.");
+        var looked = new List<string>();
+        foreach (var folder in Candidates())
+        {
+            looked.Add(folder);
+            if (!File.Exists(Path.Combine(folder, "libtorch_cpu.so")))
+            {
+                continue;
+            }
+            var cuda = File.Exists(Path.Combine(folder, "libtorch_cuda.so")) && TryLoadAll(folder, "libc10_cuda.so", "libtorch_cuda.so");
+            foreach (var name in (string[])["libc10.so", "libtorch_cpu.so", "libtorch.so"])
+            {
+                NativeLibrary.Load(Path.Combine(folder, name));
+            }
+            var patched = LoadBridge(bridge);
+            KeepFromLoadingASecondCopy();
+            torch.InitializeDeviceType(cuda ? DeviceType.CUDA : DeviceType.CPU);
+            return new LoadedRuntime(folder, cuda, patched);
+        }
+        throw new DllNotFoundException(
+            $"No libtorch was found. Looked in: {string.Join(", ", looked)}. Set {Variable} to a folder that holds libtorch_cpu.so, "
+            + "for example .../site-packages/torch/lib of a PyTorch install.");
+    }
+
+    private static IEnumerable<string> Candidates()
+    {
+        if (Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } named)
+        {
+            return [named];
+        }
+        IEnumerable<string> beside = BesideTheApp("libtorch_cpu.so") is { } file ? [Path.GetDirectoryName(file)!] : [];
+        var besideHasCuda = BesideTheApp("libtorch_cuda.so") is not null;
+        var driver = NativeLibrary.TryLoad("libcuda.so.1", out _);
+        return besideHasCuda || !driver ? [.. beside, .. PyTorchInstalls.Folders()] : [.. PyTorchInstalls.Folders(), .. beside];
+    }
+
+    private static string? BesideTheApp(string name)
+    {
+        var folders = (AppContext.GetData("NATIVE_DLL_SEARCH_DIRECTORIES") as string ?? "").Split(':', StringSplitOptions.RemoveEmptyEntries);
+        return folders.Append(AppContext.BaseDirectory).Select(folder => Path.Combine(folder, name)).FirstOrDefault(File.Exists);
+    }
+
+    private static bool TryLoadAll(string folder, params ReadOnlySpan<string> names)
+    {
+        foreach (var name in names)
+        {
+            if (!NativeLibrary.TryLoad(Path.Combine(folder, name), out _))
+            {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    // TorchSharp's bridge names a libstdc++ version newer than Debian 12's and Ubuntu 22.04's, for one symbol that is never called.
+    private static bool LoadBridge(string bridge)
+    {
+        try
+        {
+            NativeLibrary.Load(bridge);
+            return false;
+        }
+        catch (DllNotFoundException error) when (error.Message.Contains(WeakenedBridge.Version, StringComparison.Ordinal))
+        {
+            NativeLibrary.Load(WeakenedBridge.Of(bridge));
+            return true;
+        }
+    }
+
+    // TorchSharp loads "torch_cpu" by name when it first touches the CPU; were CPU libraries beside the app while PyTorch's are
+    // loaded, a second libtorch would enter the process and abort it. What it wants is loaded already, so tell it so.
+    private static void KeepFromLoadingASecondCopy()
+    {
+        var field = typeof(torch).GetField("nativeBackendLoaded", BindingFlags.NonPublic | BindingFlags.Static)
+            ?? throw new MissingFieldException("TorchSharp.torch", "nativeBackendLoaded");
+        field.SetValue(null, true);
+    }
+}
+
+/// <summary>Which libtorch serves this process.</summary>
+/// <param name="Folder">Where its libraries lie.</param>
+/// <param name="Cuda">Whether they include CUDA's.</param>
+/// <param name="Patched">Whether TorchSharp's bridge is the copy that older libstdc++ versions need.</param>
+public sealed record LoadedRuntime(string Folder, bool Cuda, bool Patched);
