@@ -1,0 +1,113 @@
+using static TorchSharp.torch;
+
+namespace GlmTune.Kernels;
+
+/// <summary>Where sequences begin and end in a run of N tokens laid back to back, with no padding between them.</summary>
+/// <remarks>
+/// The whole model works on such runs: a padded batch, a packed row and a single prompt differ only in this object. Its device
+/// tensors are made on first need and disposed with it. Not thread-safe.
+/// </remarks>
+public sealed class SequenceLayout : IDisposable
+{
+    private readonly int[] starts;
+    private Tensor? cumulative;
+    private Tensor? padIndex;
+    private Tensor? unpadIndex;
+
+    /// <param name="starts">Start of each sequence, then N; [sequences + 1], from 0, strictly increasing.</param>
+    /// <param name="device">Where the device tensors go.</param>
+    /// <exception cref="ArgumentException">The starts do not increase from 0.</exception>
+    public SequenceLayout(IReadOnlyList<int> starts, Device device)
+    {
+        if (starts.Count < 2 || starts[0] != 0 || starts.Zip(starts.Skip(1)).Any(pair => pair.First >= pair.Second))
+        {
+            throw new ArgumentException($"Sequence starts must increase from 0; found {string.Join(", ", starts.Take(16))}.", nameof(starts));
+        }
+        this.starts = [.. starts];
+        Device = device;
+        Longest = Enumerable.Range(0, Count).Max(LengthOf);
+        Uniform = Enumerable.Range(0, Count).All(i => LengthOf(i) == Longest);
+    }
+
+    /// <summary>Rows of equal length T each.</summary>
+    public static SequenceLayout OfRows(int rows, int length, Device device)
+        => new([.. Enumerable.Range(0, rows + 1).Select(row => row * length)], device);
+
+    /// <summary>Where the device tensors lie.</summary>
+    public Device Device { get; }
+
+    /// <summary>N: tokens of all sequences.</summary>
+    public int Tokens => starts[^1];
+
+    /// <summary>Number of sequences.</summary>
+    public int Count => starts.Length - 1;
+
+    /// <summary>Tokens of the longest sequence.</summary>
+    public int Longest { get; }
+
+    /// <summary>Whether all sequences have the same length, so that the run is a dense [Count, Longest] block.</summary>
+    public bool Uniform { get; }
+
+    /// <summary>Start of each sequence, then N.</summary>
+    public IReadOnlyList<int> Starts => starts;
+
+    /// <summary>Tokens of sequence <paramref name="index"/>.</summary>
+    public int LengthOf(int index) => starts[index + 1] - starts[index];
+
+    /// <summary>The starts as int32 [Count + 1] on the device, as variable-length attention takes them. Owned by the layout.</summary>
+    public Tensor Cumulative => cumulative ??= tensor(starts, ScalarType.Int32).to(Device).DetachFromDisposeScope();
+
+    /// <summary>For each place of a right-padded [Count, Longest] block, the token there (padding: token 0), int64. Owned by the layout.</summary>
+    public Tensor PadIndex => padIndex ??= MakePadIndex();
+
+    /// <summary>For each token, its place in the right-padded [Count, Longest] block, int64 [N]. Owned by the layout.</summary>
+    public Tensor UnpadIndex => unpadIndex ??= MakeUnpadIndex();
+
+    /// <summary>Place of each token in its own sequence, from 0; [N].</summary>
+    public int[] Positions()
+    {
+        var positions = new int[Tokens];
+        for (var i = 0; i < Count; i++)
+        {
+            for (var t = 0; t < LengthOf(i); t++)
+            {
+                positions[starts[i] + t] = t;
+            }
+        }
+        return positions;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        cumulative?.Dispose();
+        padIndex?.Dispose();
+        unpadIndex?.Dispose();
+    }
+
+    private Tensor MakePadIndex()
+    {
+        var index = new long[Count * Longest];
+        for (var i = 0; i < Count; i++)
+        {
+            for (var t = 0; t < LengthOf(i); t++)
+            {
+                index[(i * Longest) + t] = starts[i] + t;
+            }
+        }
+        return tensor(index).to(Device).DetachFromDisposeScope();
+    }
+
+    private Tensor MakeUnpadIndex()
+    {
+        var index = new long[Tokens];
+        for (var i = 0; i < Count; i++)
+        {
+            for (var t = 0; t < LengthOf(i); t++)
+            {
+                index[starts[i] + t] = (i * Longest) + t;
+            }
+        }
+        return tensor(index).to(Device).DetachFromDisposeScope();
+    }
+}

@@ -1,0 +1,39 @@
+using static TorchSharp.torch;
+
+namespace GlmTune.Kernels;
+
+/// <summary>What a forward pass leaves for its backward pass: a stack, since the backward pass asks in the opposite order.</summary>
+/// <remarks>
+/// Entries live outside dispose scopes. Whoever takes an entry disposes it; disposing the tape disposes what nobody took. Not
+/// thread-safe: one tape serves one layer's pass.
+/// </remarks>
+public sealed class Tape : IDisposable
+{
+    private readonly Stack<IDisposable> saved = new();
+
+    /// <summary>Entries not yet taken.</summary>
+    public int Count => saved.Count;
+
+    /// <summary>Keeps a second handle to <paramref name="tensor"/>'s memory; the caller's handle stays the caller's.</summary>
+    public void Save(Tensor tensor) => saved.Push(tensor.alias().DetachFromDisposeScope());
+
+    /// <summary>Keeps <paramref name="state"/> itself; it belongs to the tape from here on.</summary>
+    public void Save(IDisposable state) => saved.Push(state);
+
+    /// <summary>The tensor saved last; the caller disposes it.</summary>
+    public Tensor TakeTensor() => (Tensor)saved.Pop();
+
+    /// <summary>The state saved last; the caller disposes it.</summary>
+    public T Take<T>()
+        where T : IDisposable
+        => (T)saved.Pop();
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        while (saved.TryPop(out var entry))
+        {
+            entry.Dispose();
+        }
+    }
+}
