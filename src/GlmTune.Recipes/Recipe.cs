@@ -1,0 +1,34 @@
+using GlmTune.Inference;
+using GlmTune.Model.Adapters;
+using GlmTune.Recipes.Configuration;
+using GlmTune.Training;
+using GlmTune.Training.Optimization;
+
+namespace GlmTune.Recipes;
+
+/// <summary>Everything that a fine-tuning run is told: the options of each part, as one YAML file gives them.</summary>
+/// <remarks>Immutable. At most one of <see cref="Lora"/> and <see cref="Prefix"/> is set; neither means that all weights are
+/// trained.</remarks>
+public sealed record Recipe
+{
+    /// <summary>Which conversations, and how they become tokens.</summary>
+    public required DataOptions Data { get; init; }
+
+    /// <summary>Sizes, length, logging, evaluation and saving.</summary>
+    public TrainingOptions Training { get; init; } = new();
+
+    /// <summary>AdamW and clipping.</summary>
+    public OptimizerOptions Optimizer { get; init; } = new();
+
+    /// <summary>The learning rate over the steps.</summary>
+    public ScheduleOptions Schedule { get; init; } = new();
+
+    /// <summary>How evaluation generates; lies over the token ids of the model's own generation configuration.</summary>
+    public GenerationOptions Generation { get; init; } = new();
+
+    /// <summary>The low-rank adapter, if that is what is trained.</summary>
+    public LoraOptions? Lora { get; init; }
+
+    /// <summary>The prefix adapter, if that is what is trained.</summary>
+    public PrefixTuningOptions? Prefix { get; init; }
+}
