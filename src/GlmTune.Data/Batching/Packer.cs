@@ -1,0 +1,135 @@
+using GlmTune.Data.Templates;
+
+namespace GlmTune.Data.Batching;
+
+/// <summary>Puts several examples back to back into one row, so that no place is spent on padding.</summary>
+public static class Packer
+{
+    /// <summary>Lays examples into one row; positions restart at each, and none may see its neighbour.</summary>
+    /// <param name="examples">At least one, in this order.</param>
+    /// <param name="indices">What <see cref="MicroBatch.Examples"/> says of each.</param>
+    /// <exception cref="ArgumentException">There is no example, or not as many indices as examples.</exception>
+    public static MicroBatch Pack(IReadOnlyList<TokenizedExample> examples, IReadOnlyList<int> indices)
+    {
+        if (examples.Count == 0 || indices.Count != examples.Count)
+        {
+            throw new ArgumentException($"{examples.Count} examples and {indices.Count} indices; expected as many of both, and at least one.", nameof(examples));
+        }
+
+        var starts = new int[examples.Count + 1];
+        for (var i = 0; i < examples.Count; i++)
+        {
+            starts[i + 1] = starts[i] + examples[i].TokenIds.Length;
+        }
+
+        var length = starts[^1];
+        var ids = new int[length];
+        var labels = new int[length];
+        var positions = new int[length];
+        labels.AsSpan().Fill(MicroBatch.Ignored);
+        for (var i = 0; i < examples.Count; i++)
+        {
+            Place.Example(examples[i], ids, labels, positions, starts[i]);
+        }
+
+        return new MicroBatch
+        {
+            Rows = 1,
+            Length = length,
+            TokenIds = ids,
+            Labels = labels,
+            Positions = positions,
+            Padding = [0],
+            SequenceStarts = starts,
+            SupervisedTokens = examples.Sum(example => example.SupervisedTokens),
+            Examples = [.. indices],
+        };
+    }
+
+    /// <summary>Groups examples into rows of at most <paramref name="maxTokens"/>: first-fit decreasing.</summary>
+    /// <param name="examples">The examples to group, as (index, tokens).</param>
+    /// <param name="maxTokens">Capacity of a row.</param>
+    /// <returns>The indices of each row; every example is in exactly one. Rows come as they were opened, the longest examples first.</returns>
+    /// <exception cref="ArgumentException">An example is longer than a row.</exception>
+    public static List<List<int>> Group(IEnumerable<(int Index, int Tokens)> examples, int maxTokens)
+    {
+        var rows = new List<List<int>>();
+        var room = new FirstFit();
+        foreach (var (index, tokens) in examples.OrderByDescending(example => example.Tokens))
+        {
+            if (tokens > maxTokens)
+            {
+                throw new ArgumentException($"Example {index} has {tokens} tokens, more than the {maxTokens} of a packed row; make packed rows longer or cut examples shorter.", nameof(maxTokens));
+            }
+
+            var row = room.Take(tokens);
+            if (row < 0)
+            {
+                row = room.Open(maxTokens - tokens);
+                rows.Add([]);
+            }
+
+            rows[row].Add(index);
+        }
+
+        return rows;
+    }
+
+    /// <summary>Finds the first row with enough room in logarithmic time: a tree of the most room below each node.</summary>
+    private sealed class FirstFit
+    {
+        private int[] most = [0, 0];
+        private int leaves = 1;
+        private int opened;
+
+        public int Open(int left)
+        {
+            if (opened == leaves)
+            {
+                Grow();
+            }
+
+            Set(opened, left);
+            return opened++;
+        }
+
+        public int Take(int tokens)
+        {
+            if (opened == 0 || most[1] < tokens)
+            {
+                return -1;
+            }
+
+            var node = 1;
+            while (node < leaves)
+            {
+                node = most[2 * node] >= tokens ? 2 * node : (2 * node) + 1;
+            }
+
+            var row = node - leaves;
+            Set(row, most[node] - tokens);
+            return row;
+        }
+
+        private void Set(int row, int left)
+        {
+            var node = leaves + row;
+            most[node] = left;
+            for (node /= 2; node > 0; node /= 2)
+            {
+                most[node] = Math.Max(most[2 * node], most[(2 * node) + 1]);
+            }
+        }
+
+        private void Grow()
+        {
+            var old = most.AsSpan(leaves, opened).ToArray();
+            leaves *= 2;
+            most = new int[2 * leaves];
+            for (var row = 0; row < old.Length; row++)
+            {
+                Set(row, old[row]);
+            }
+        }
+    }
+}

@@ -1,0 +1,108 @@
+using GlmTune.Data.Templates;
+
+namespace GlmTune.Data.Batching;
+
+/// <summary>Feeds one rank, step after step, epoch after epoch, from any <see cref="DataCursor"/> on.</summary>
+/// <remarks>
+/// The micro-batches of a step are those of the epoch's plan in order; micro-batch m goes to rank m mod N. So the examples of a
+/// step do not depend on how many ranks share it, as long as ranks × accumulation is the same. Nothing is dropped: the last step
+/// of an epoch may be smaller. Not thread-safe; <see cref="Cursor"/> may be set at any time.
+/// </remarks>
+public sealed class TrainingBatches
+{
+    private readonly IReadOnlyList<TokenizedExample> examples;
+    private readonly BatchOptions options;
+    private readonly int paddingId;
+    private readonly int rank;
+    private readonly int worldSize;
+    private readonly int[] tokens;
+    private EpochPlan plan;
+    private int plannedEpoch;
+
+    /// <summary>Starts at the first example of epoch 0.</summary>
+    /// <param name="examples">The split; at least one example.</param>
+    /// <param name="options">How examples are put together.</param>
+    /// <param name="paddingId">The id that fills the left of short rows.</param>
+    /// <param name="rank">This process, from 0.</param>
+    /// <param name="worldSize">Number of processes.</param>
+    /// <exception cref="ArgumentException">There is no example, a number is not positive, the rank is not in the world, or an example is longer than a packed row.</exception>
+    public TrainingBatches(IReadOnlyList<TokenizedExample> examples, BatchOptions options, int paddingId, int rank = 0, int worldSize = 1)
+    {
+        if (examples.Count == 0)
+        {
+            throw new ArgumentException("There is no example to train on.", nameof(examples));
+        }
+
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(options.RowsPerMicroBatch);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(options.AccumulationSteps);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(options.PackingWindow);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(worldSize);
+        ArgumentOutOfRangeException.ThrowIfNegative(rank);
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(rank, worldSize);
+        (this.examples, this.options, this.paddingId, this.rank, this.worldSize) = (examples, options, paddingId, rank, worldSize);
+        tokens = [.. examples.Select(example => example.TokenIds.Length)];
+        plan = EpochPlan.Create(tokens, options, epoch: 0);
+    }
+
+    /// <summary>Where the data stands: the next step begins here.</summary>
+    public DataCursor Cursor { get; set; }
+
+    private int MicroBatchesPerStep => worldSize * options.AccumulationSteps;
+
+    /// <summary>Steps of a pass, the last perhaps a smaller one.</summary>
+    public int StepsIn(int epoch) => (PlanOf(epoch).MicroBatches.Count + MicroBatchesPerStep - 1) / MicroBatchesPerStep;
+
+    /// <summary>This rank's part of the next step; moves <see cref="Cursor"/> past it.</summary>
+    /// <exception cref="ArgumentException">The cursor is from a run whose data was put together in another way.</exception>
+    public StepBatches Next()
+    {
+        var epochPlan = PlanOf(Cursor.Epoch);
+        var first = epochPlan.MicroBatchAt(Cursor.Examples);
+        var end = Math.Min(first + MicroBatchesPerStep, epochPlan.MicroBatches.Count);
+        var mine = new List<MicroBatch>();
+        for (var i = first + rank; i < end; i += worldSize)
+        {
+            mine.Add(Build(epochPlan.MicroBatches[i]));
+        }
+
+        // Every rank runs as many as the one with the most, which is rank 0.
+        var everyRank = (end - first + worldSize - 1) / worldSize;
+        while (mine.Count < everyRank)
+        {
+            mine.Add(Collator.Filler(paddingId));
+        }
+
+        var used = epochPlan.ExamplesBefore(end);
+        var supervised = 0;
+        for (var i = first; i < end; i++)
+        {
+            supervised += epochPlan.MicroBatches[i].Sum(index => examples[index].SupervisedTokens);
+        }
+
+        var step = new StepBatches(
+            mine,
+            supervised,
+            used - Cursor.Examples,
+            used == examples.Count ? new DataCursor(Cursor.Epoch + 1, 0) : Cursor with { Examples = used },
+            Cursor.Epoch + ((double)used / examples.Count));
+        Cursor = step.After;
+        return step;
+    }
+
+    private MicroBatch Build(int[] indices)
+    {
+        var rows = Array.ConvertAll(indices, index => examples[index]);
+        return options.PackedTokens is null ? Collator.Pad(rows, indices, paddingId) : Packer.Pack(rows, indices);
+    }
+
+    private EpochPlan PlanOf(int epoch)
+    {
+        if (epoch != plannedEpoch)
+        {
+            plan = EpochPlan.Create(tokens, options, epoch);
+            plannedEpoch = epoch;
+        }
+
+        return plan;
+    }
+}

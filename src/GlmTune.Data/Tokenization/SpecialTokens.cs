@@ -1,0 +1,102 @@
+using GlmTune.Data.Conversations;
+
+namespace GlmTune.Data.Tokenization;
+
+/// <summary>The special tokens of one tokenizer: text to id, and those that the chat format needs by name.</summary>
+/// <remarks>Immutable. Ids differ between models (a small model's follow its own last rank), so nothing else may assume them.</remarks>
+public sealed class SpecialTokens
+{
+    /// <summary>GLM-4's special tokens in the order of their ids, which follow the last rank when a model's files don't list them.</summary>
+    public static IReadOnlyList<string> Glm4Order { get; } =
+    [
+        "<|endoftext|>", "[MASK]", "[gMASK]", "[sMASK]", "<sop>", "<eop>", "<|system|>", "<|user|>", "<|assistant|>", "<|observation|>",
+        "<|begin_of_image|>", "<|end_of_image|>", "<|begin_of_video|>", "<|end_of_video|>",
+    ];
+
+    private readonly Dictionary<int, string> texts;
+
+    /// <summary>Takes every special token of a tokenizer.</summary>
+    /// <param name="all">Text to id; must hold the seven that the chat format needs.</param>
+    /// <param name="padding">Text of the token that fills the left of short rows.</param>
+    /// <exception cref="InvalidDataException">A needed token is missing (all are named), or two share an id.</exception>
+    public SpecialTokens(IReadOnlyDictionary<string, int> all, string padding = "<|endoftext|>")
+    {
+        All = all.OrderBy(token => token.Value).ToDictionary(StringComparer.Ordinal);
+        string[] needed = ["<|endoftext|>", "[gMASK]", "<sop>", "<|system|>", "<|user|>", "<|assistant|>", "<|observation|>", padding];
+        var missing = needed.Where(text => !All.ContainsKey(text)).Distinct().ToList();
+        if (missing.Count > 0)
+        {
+            throw new InvalidDataException(
+                $"The tokenizer has no special token {string.Join(", ", missing.Select(text => $"'{text}'"))}, which GLM-4's chat format needs.");
+        }
+
+        texts = [];
+        foreach (var (text, id) in All)
+        {
+            if (!texts.TryAdd(id, text))
+            {
+                throw new InvalidDataException($"The special tokens '{texts[id]}' and '{text}' have the same id, {id}.");
+            }
+        }
+
+        EndOfText = All["<|endoftext|>"];
+        GMask = All["[gMASK]"];
+        Sop = All["<sop>"];
+        System = All["<|system|>"];
+        User = All["<|user|>"];
+        Assistant = All["<|assistant|>"];
+        Observation = All["<|observation|>"];
+        Padding = All[padding];
+        PaddingText = padding;
+    }
+
+    /// <summary>Every special token, text to id, by rising id.</summary>
+    public IReadOnlyDictionary<string, int> All { get; }
+
+    /// <summary>Id of <c>&lt;|endoftext|&gt;</c>.</summary>
+    public int EndOfText { get; }
+
+    /// <summary>Id of <c>[gMASK]</c>, the first token of every sequence.</summary>
+    public int GMask { get; }
+
+    /// <summary>Id of <c>&lt;sop&gt;</c>, the second token of every sequence.</summary>
+    public int Sop { get; }
+
+    /// <summary>Id of <c>&lt;|system|&gt;</c>.</summary>
+    public int System { get; }
+
+    /// <summary>Id of <c>&lt;|user|&gt;</c>.</summary>
+    public int User { get; }
+
+    /// <summary>Id of <c>&lt;|assistant|&gt;</c>, alone the generation prompt.</summary>
+    public int Assistant { get; }
+
+    /// <summary>Id of <c>&lt;|observation|&gt;</c>.</summary>
+    public int Observation { get; }
+
+    /// <summary>Id that fills the left of short rows.</summary>
+    public int Padding { get; }
+
+    /// <summary>Text of <see cref="Padding"/>.</summary>
+    public string PaddingText { get; }
+
+    /// <summary>The ids that end an answer: end of text, the user's turn, a tool's turn.</summary>
+    public IReadOnlyList<int> Stops => [EndOfText, User, Observation];
+
+    /// <summary>The token that opens a message of <paramref name="role"/>.</summary>
+    public int this[Role role] => role switch
+    {
+        Role.System => System,
+        Role.User => User,
+        Role.Assistant => Assistant,
+        Role.Observation => Observation,
+        _ => throw new ArgumentOutOfRangeException(nameof(role), role, "Not a role."),
+    };
+
+    /// <summary>The text of a special token, or null for any other id.</summary>
+    public string? TextOf(int id) => texts.GetValueOrDefault(id);
+
+    /// <summary>GLM-4's fourteen tokens after <paramref name="ranks"/> ordinary ones.</summary>
+    public static SpecialTokens After(int ranks) =>
+        new(Glm4Order.Select((text, i) => (text, i)).ToDictionary(token => token.text, token => ranks + token.i));
+}

@@ -1,0 +1,100 @@
+using System.Buffers;
+using System.Text;
+using System.Text.RegularExpressions;
+using Microsoft.ML.Tokenizers;
+
+namespace GlmTune.Data.Tokenization;
+
+/// <summary>Text to token ids and back: byte-level byte-pair encoding by rank, as GLM-4's own tokenizer does it.</summary>
+/// <remarks>Thread-safe. Decoding undoes encoding byte for byte. Read one with <see cref="TokenizerFile"/>.</remarks>
+public sealed class Tokenizer
+{
+    private readonly TiktokenTokenizer merger;
+    private readonly byte[][] bytes;
+    private readonly Regex specialTexts;
+
+    /// <summary>Builds a tokenizer from its tokens.</summary>
+    /// <param name="ranks">The bytes of each ordinary token; the place is its rank and id.</param>
+    /// <param name="special">The special tokens, whose ids follow the ranks.</param>
+    /// <exception cref="InvalidDataException">A single byte has no token, or a special token's id is a rank.</exception>
+    public Tokenizer(IReadOnlyList<byte[]> ranks, SpecialTokens special)
+    {
+        bytes = [.. ranks];
+        Special = special;
+        var (lowest, id) = special.All.MinBy(token => token.Value);
+        if (id < bytes.Length)
+        {
+            throw new InvalidDataException($"The special token '{lowest}' has the id {id}, but the ordinary tokens reach to {bytes.Length - 1}.");
+        }
+
+        using var stream = new MemoryStream(TokenRanks.Format(bytes), writable: false);
+        merger = TiktokenTokenizer.Create(stream, new PieceSplitter(), normalizer: null);
+        specialTexts = new Regex(
+            string.Join('|', special.All.Keys.OrderByDescending(text => text.Length).Select(Regex.Escape)),
+            RegexOptions.CultureInvariant);
+    }
+
+    /// <summary>The special tokens of this tokenizer.</summary>
+    public SpecialTokens Special { get; }
+
+    /// <summary>Number of ordinary tokens.</summary>
+    public int RankCount => bytes.Length;
+
+    /// <summary>One past the highest id: ordinary and special tokens; a model's embedding may have more rows, as padding.</summary>
+    public int Count => Special.All.Values.Max() + 1;
+
+    /// <summary>The chat template (Jinja) that came with the tokenizer's files, or null.</summary>
+    public string? ChatTemplate { get; init; }
+
+    /// <summary>Encodes text as plain text: what looks like a special token stays text. Adds nothing at either end.</summary>
+    public int[] Encode(string text)
+    {
+        ArgumentNullException.ThrowIfNull(text);
+        return text.Length == 0 ? [] : [.. merger.EncodeToIds(text, considerPreTokenization: true, considerNormalization: false)];
+    }
+
+    /// <summary>Encodes text in which the text of a special token, anywhere, is that token.</summary>
+    /// <remarks>Only for text that is trusted: in a user's content this lets them open turns of their own.</remarks>
+    public int[] EncodeWithSpecialTokens(string text)
+    {
+        ArgumentNullException.ThrowIfNull(text);
+        var ids = new List<int>();
+        var start = 0;
+        foreach (var match in specialTexts.EnumerateMatches(text))
+        {
+            ids.AddRange(Encode(text[start..match.Index]));
+            ids.Add(Special.All[text.Substring(match.Index, match.Length)]);
+            start = match.Index + match.Length;
+        }
+
+        ids.AddRange(Encode(text[start..]));
+        return [.. ids];
+    }
+
+    /// <summary>The text of token ids; bytes that are not UTF-8 become U+FFFD.</summary>
+    /// <param name="ids">Any integers; what is no token (a padded row of the vocabulary, a negative label) gives nothing.</param>
+    /// <param name="skipSpecial">Whether special tokens give nothing instead of their text.</param>
+    public string Decode(ReadOnlySpan<int> ids, bool skipSpecial = true)
+    {
+        var text = new ArrayBufferWriter<byte>();
+        foreach (var id in ids)
+        {
+            text.Write(BytesOf(id, skipSpecial));
+        }
+
+        return Encoding.UTF8.GetString(text.WrittenSpan);
+    }
+
+    /// <summary>The bytes that a token stands for; none for what is no token.</summary>
+    /// <param name="id">Any integer.</param>
+    /// <param name="skipSpecial">Whether a special token gives nothing instead of its text.</param>
+    public ReadOnlySpan<byte> BytesOf(int id, bool skipSpecial = true)
+    {
+        if ((uint)id < (uint)bytes.Length)
+        {
+            return bytes[id];
+        }
+
+        return skipSpecial || Special.TextOf(id) is not { } text ? [] : Encoding.UTF8.GetBytes(text);
+    }
+}
