@@ -1,3 +1,4 @@
+using GlmTune.Data.Batching;
 using GlmTune.Inference;
 using GlmTune.Model.Adapters;
 using GlmTune.Recipes.Configuration;
@@ -31,4 +32,13 @@ public sealed record Recipe
 
     /// <summary>The prefix adapter, if that is what is trained.</summary>
     public PrefixTuningOptions? Prefix { get; init; }
+
+    /// <summary>How the training rows are put together into steps.</summary>
+    public BatchOptions Batches => new()
+    {
+        Seed = Training.DataSeed ?? Training.Seed,
+        RowsPerMicroBatch = Training.MicroBatchSize,
+        AccumulationSteps = Training.AccumulationSteps,
+        PackedTokens = Training.Packing ? Training.PackLength ?? Training.MicroBatchSize * Data.Template.MaxTrainingTokens : null,
+    };
 }

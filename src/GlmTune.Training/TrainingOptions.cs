@@ -29,20 +29,17 @@ public sealed record TrainingOptions
     /// <summary>Seed of the order of rows; null is <see cref="Seed"/>.</summary>
     public int? DataSeed { get; init; }
 
-    /// <summary>Whether the last, incomplete micro-batch of an epoch is left out. Default false.</summary>
-    public bool DropLast { get; init; }
-
     /// <summary>Type of the weights that are not trained, and of the computation. Default <see cref="Precision.Auto"/>.</summary>
     public Precision Precision { get; init; }
 
     /// <summary>Whether activations are recomputed in the backward pass. Default <see cref="RecomputeMode.Auto"/>.</summary>
     public RecomputeMode Recompute { get; init; }
 
-    /// <summary>Whether rows are joined to sequences of up to <see cref="PackLength"/> tokens, none seeing its neighbour.
-    /// <see cref="MicroBatchSize"/> then counts sequences. Default false.</summary>
+    /// <summary>Whether rows are joined to sequences of up to <see cref="PackLength"/> tokens, none seeing its neighbour. A
+    /// micro-batch is then one such sequence. Default false.</summary>
     public bool Packing { get; init; }
 
-    /// <summary>Tokens of a packed sequence; null is the longest that a row may be.</summary>
+    /// <summary>Most tokens of a packed sequence; null is <see cref="MicroBatchSize"/> × the longest that a row may be.</summary>
     public int? PackLength { get; init; }
 
     /// <summary>Whether it runs on the CPU though a GPU works. Default false.</summary>

@@ -1,3 +1,5 @@
+using GlmTune.Data.Templates;
+
 namespace GlmTune.Recipes.Configuration;
 
 /// <summary>Which conversations are read and how they become tokens (<c>data_config</c> and the lengths of a recipe).</summary>
@@ -13,44 +15,15 @@ public sealed record DataOptions
     /// <summary>Rows predicted at the end; null predicts none.</summary>
     public string? TestFile { get; init; }
 
-    /// <summary>Parallel preprocessing workers; at least 1. Default 1.</summary>
-    public int Workers { get; init; } = 1;
+    /// <summary>How the training file becomes examples.</summary>
+    public ExampleOptions TrainRows { get; init; } = new();
 
-    /// <summary>Most rows taken from the training file; null takes all.</summary>
-    public int? MaxTrainRows { get; init; }
+    /// <summary>How the validation file becomes examples.</summary>
+    public ExampleOptions ValidationRows { get; init; } = new();
 
-    /// <summary>Most rows taken from the validation file; null takes all.</summary>
-    public int? MaxValidationRows { get; init; }
+    /// <summary>How the test file becomes examples.</summary>
+    public ExampleOptions TestRows { get; init; } = new();
 
-    /// <summary>Most rows taken from the test file; null takes all.</summary>
-    public int? MaxTestRows { get; init; }
-
-    /// <summary>Most tokens of a prompt; a training row is cut to this + <see cref="MaxOutputLength"/> + 1. At least 1.
-    /// Default 512.</summary>
-    public int MaxInputLength { get; init; } = 512;
-
-    /// <summary>Most tokens of an answer; at least 1. Default 512.</summary>
-    public int MaxOutputLength { get; init; } = 512;
-
-    /// <summary>Learn the last answer of a conversation only. Default false: every answer.</summary>
-    public bool Combine { get; init; }
-
-    /// <summary>Special token that ends a conversation. Default <c>&lt;|user|&gt;</c>.</summary>
-    public string EndToken { get; init; } = "<|user|>";
-
-    /// <summary>Name of the template revision. Default <c>glm-4</c>.</summary>
-    public string Template { get; init; } = "glm-4";
-
-    /// <summary>What a row that cannot be used does. Default <see cref="BadRowPolicy.Error"/>.</summary>
-    public BadRowPolicy BadRows { get; init; }
-}
-
-/// <summary>What happens to a row that cannot be used.</summary>
-public enum BadRowPolicy
-{
-    /// <summary>All such rows are reported and nothing is trained.</summary>
-    Error,
-
-    /// <summary>Such rows are left out and counted.</summary>
-    Skip,
+    /// <summary>The chat format, its limits and what is learnt.</summary>
+    public TemplateOptions Template { get; init; } = new();
 }
