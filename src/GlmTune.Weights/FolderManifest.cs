@@ -1,0 +1,101 @@
+using System.IO.Hashing;
+using System.Text.Json;
+
+namespace GlmTune.Weights;
+
+/// <summary>Names, sizes and XXH128 hashes of a folder's files, in <see cref="FileName"/> inside it; written last, it says that the folder is whole.</summary>
+public static class FolderManifest
+{
+    /// <summary>Name of the manifest inside its folder.</summary>
+    public const string FileName = "manifest.json";
+
+    private static readonly JsonSerializerOptions Json = new(JsonLayout.Indented) { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower };
+
+    /// <summary>Flushes every file and folder below <paramref name="folder"/> to the disk, then writes and flushes its manifest.</summary>
+    public static void Write(string folder)
+    {
+        var paths = Directory.GetFiles(folder, "*", SearchOption.AllDirectories)
+            .Select(path => Path.GetRelativePath(folder, path).Replace('\\', '/'))
+            .Where(name => name != FileName)
+            .Order(StringComparer.Ordinal).ToArray();
+        var files = new Entry[paths.Length];
+        Parallel.For(0, paths.Length, i =>
+        {
+            var path = Path.Combine(folder, paths[i]);
+            Storage.FlushFile(path);
+            files[i] = new Entry(paths[i], new FileInfo(path).Length, HashOf(path));
+        });
+        foreach (var inner in Directory.EnumerateDirectories(folder, "*", SearchOption.AllDirectories))
+        {
+            Storage.FlushFolder(inner);
+        }
+
+        AtomicFile.WriteJson(Path.Combine(folder, FileName), new Content(files), Json);
+    }
+
+    /// <summary>Checks a folder against its manifest: each file is there, as long as it was, and (unless left out) has the same bytes.</summary>
+    /// <param name="folder">The folder to check.</param>
+    /// <param name="hashes">Whether files are read and hashed; without, only names and sizes are compared.</param>
+    /// <returns>All that is wrong; empty where the folder is whole. Files that the manifest does not name are nobody's concern.</returns>
+    public static IReadOnlyList<string> FindProblems(string folder, bool hashes = true)
+    {
+        var manifest = Path.Combine(folder, FileName);
+        if (!File.Exists(manifest))
+        {
+            return [$"has no {FileName}, so it was never finished, or not by this software"];
+        }
+
+        Content? content;
+        try
+        {
+            content = JsonSerializer.Deserialize<Content>(File.ReadAllBytes(manifest), Json);
+        }
+        catch (JsonException exception)
+        {
+            return [$"{FileName} is not the JSON it should be ({exception.Message})"];
+        }
+
+        return content?.Files is { } files && files.All(file => file is { Name.Length: > 0, Xxh128: not null })
+            ? [.. files.AsParallel().AsOrdered().Select(file => FindProblem(folder, file, hashes)).OfType<string>()]
+            : [$"{FileName} has no list 'files' of name, bytes and xxh128"];
+    }
+
+    /// <summary>Like <see cref="FindProblems"/>, but throws them all as one.</summary>
+    /// <exception cref="InvalidDataException">The folder is not whole.</exception>
+    public static void Verify(string folder, bool hashes = true)
+    {
+        var list = new ProblemList(folder);
+        foreach (var problem in FindProblems(folder, hashes))
+        {
+            list.Add(problem);
+        }
+
+        list.Throw();
+    }
+
+    private static string? FindProblem(string folder, Entry file, bool hashes)
+    {
+        if (Path.IsPathRooted(file.Name) || file.Name.Split('/', '\\').Contains(".."))
+        {
+            return $"{FileName} names '{file.Name}', which is not inside the folder";
+        }
+
+        var path = Path.Combine(folder, file.Name);
+        return !File.Exists(path) ? $"'{file.Name}' is missing"
+            : new FileInfo(path).Length is var bytes && bytes != file.Bytes ? $"'{file.Name}' has {bytes} bytes; it was written with {file.Bytes}"
+            : hashes && HashOf(path) != file.Xxh128 ? $"'{file.Name}' has other bytes than were written (its hash differs)"
+            : null;
+    }
+
+    private static string HashOf(string path)
+    {
+        var hash = new XxHash128();
+        using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, bufferSize: 1 << 20, FileOptions.SequentialScan);
+        hash.Append(stream);
+        return Convert.ToHexStringLower(hash.GetHashAndReset());
+    }
+
+    private sealed record Content(IReadOnlyList<Entry> Files);
+
+    private sealed record Entry(string Name, long Bytes, string Xxh128);
+}
