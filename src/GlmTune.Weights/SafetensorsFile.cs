@@ -1,0 +1,100 @@
+using System.IO.MemoryMappedFiles;
+using Microsoft.Win32.SafeHandles;
+
+namespace GlmTune.Weights;
+
+/// <summary>A safetensors file, mapped into memory: a checked header, and bytes that are read only when asked for.</summary>
+/// <remarks>
+/// Safe to use from several threads at once, disposing aside. Nothing in the file is trusted before it is checked, and nothing is executed.
+/// Tensors must not be touched after <see cref="Dispose"/>. Files are replaced by renaming, never changed in place, so
+/// that a mapped one keeps its bytes. Format: safetensors, 8 bytes of header length, a JSON header, then the data.
+/// </remarks>
+public sealed class SafetensorsFile : IDisposable
+{
+    private readonly SafeFileHandle handle;
+    private readonly MemoryMappedFile map;
+    private readonly MemoryMappedViewAccessor view;
+    private readonly nint start;
+    private readonly Dictionary<string, StoredTensor> byName;
+    private bool disposed;
+
+    private unsafe SafetensorsFile(string path, SafeFileHandle handle)
+    {
+        Path = path;
+        this.handle = handle;
+        var header = SafetensorsHeader.Read(path, handle);
+        Metadata = header.Metadata;
+        Tensors = [.. header.Tensors.Select(tensor => new StoredTensor(this, tensor.Spec, header.DataStart + tensor.Begin))];
+        byName = Tensors.ToDictionary(tensor => tensor.Name, StringComparer.Ordinal);
+
+        map = MemoryMappedFile.CreateFromFile(handle, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: true);
+        view = map.CreateViewAccessor(0, 0, MemoryMappedFileAccess.Read);
+        byte* pointer = null;
+        view.SafeMemoryMappedViewHandle.AcquirePointer(ref pointer);
+        start = (nint)(pointer + view.PointerOffset);
+    }
+
+    /// <summary>The path the file was opened with.</summary>
+    public string Path { get; }
+
+    /// <summary>The tensors, in the order of their bytes.</summary>
+    public IReadOnlyList<StoredTensor> Tensors { get; }
+
+    /// <summary>The header's text entries, such as <c>format: pt</c>; empty where there are none.</summary>
+    public IReadOnlyDictionary<string, string> Metadata { get; }
+
+    /// <summary>The tensor of a name.</summary>
+    /// <exception cref="InvalidDataException">The file has no such tensor.</exception>
+    public StoredTensor this[string name] => Find(name) ?? throw new InvalidDataException($"{Path}: has no tensor '{name}'.");
+
+    /// <summary>Opens a file and checks its whole header; data is not read.</summary>
+    /// <exception cref="InvalidDataException">The file is not a sound safetensors file; the message has all that is wrong with it.</exception>
+    /// <exception cref="FileNotFoundException">There is no such file.</exception>
+    public static SafetensorsFile Open(string path)
+    {
+        var handle = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
+        try
+        {
+            return new SafetensorsFile(path, handle);
+        }
+        catch
+        {
+            handle.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>The tensor of a name, or null where the file has none.</summary>
+    public StoredTensor? Find(string name) => byName.GetValueOrDefault(name);
+
+    /// <summary>Unmaps and closes the file; its tensors can no longer be read.</summary>
+    public void Dispose()
+    {
+        if (disposed)
+        {
+            return;
+        }
+
+        disposed = true;
+        view.SafeMemoryMappedViewHandle.ReleasePointer();
+        view.Dispose();
+        map.Dispose();
+        handle.Dispose();
+    }
+
+    internal nint Address(long offset)
+    {
+        ObjectDisposedException.ThrowIf(disposed, this);
+        return start + (nint)offset;
+    }
+
+    /// <remarks>Read, not copied from the map: a file cut short under us then gives an error and not a bus error.</remarks>
+    internal void Read(StoredTensor tensor, Span<byte> destination, long offset)
+    {
+        ObjectDisposedException.ThrowIf(disposed, this);
+        if (!Storage.TryReadExactly(handle, destination, offset))
+        {
+            throw new InvalidDataException($"{Path}: '{tensor.Name}' ends early; the file has become shorter since it was opened.");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+using Microsoft.Win32.SafeHandles;
+
+namespace GlmTune.Weights;
+
+/// <summary>Writes a safetensors file tensor by tensor, so that only one of them needs to be in memory.</summary>
+/// <remarks>
+/// Names, types and shapes are declared first; then each tensor's bytes are written, tensors in any order. The file has the name
+/// with <c>.tmp</c> added until <see cref="Complete"/> has flushed it to the disk and renamed it; disposing without that removes it.
+/// Wider elements are laid out first and the data begins at a multiple of 8 bytes, so every element is aligned in a mapped file.
+/// One thread at a time.
+/// </remarks>
+public sealed class SafetensorsWriter : IDisposable
+{
+    /// <summary>The metadata that PyTorch software writes and expects.</summary>
+    public static readonly IReadOnlyDictionary<string, string> PyTorchFormat = new Dictionary<string, string> { ["format"] = "pt" };
+
+    private readonly string path;
+    private readonly string aside;
+    private readonly SafeFileHandle handle;
+    private readonly Dictionary<string, Place> places = new(StringComparer.Ordinal);
+    private bool closed;
+
+    /// <summary>Starts a file: writes its header and reserves the space of its data.</summary>
+    /// <param name="path">Where the file will be; one that is there is replaced on <see cref="Complete"/>.</param>
+    /// <param name="tensors">All tensors the file will hold.</param>
+    /// <param name="metadata">Text entries of the header; <see cref="PyTorchFormat"/> unless given.</param>
+    /// <exception cref="ArgumentException">A name is there twice.</exception>
+    /// <exception cref="IOException">The disk has too little space, or the file cannot be made.</exception>
+    public SafetensorsWriter(string path, IEnumerable<TensorSpec> tensors, IReadOnlyDictionary<string, string>? metadata = null)
+    {
+        this.path = path;
+        aside = path + ".tmp";
+        var layout = new List<(TensorSpec Spec, long Begin)>();
+        long end = 0;
+        foreach (var spec in tensors.OrderByDescending(tensor => tensor.Type.ByteSize())) // stable: declared order within a size
+        {
+            layout.Add((spec, end));
+            end = checked(end + spec.ByteCount);
+        }
+
+        var header = SafetensorsHeader.Write(layout, metadata ?? PyTorchFormat);
+        if (header.Length - 8 > SafetensorsHeader.LongestBytes)
+        {
+            throw new ArgumentException($"{path}: a header of {header.Length - 8} bytes is longer than the {SafetensorsHeader.LongestBytes} that safetensors allows.", nameof(tensors));
+        }
+
+        foreach (var (spec, begin) in layout)
+        {
+            if (!places.TryAdd(spec.Name, new Place(spec, header.Length + begin)))
+            {
+                throw new ArgumentException($"{path}: '{spec.Name}' is declared twice.", nameof(tensors));
+            }
+        }
+
+        handle = File.OpenHandle(aside, FileMode.Create, FileAccess.Write, FileShare.None, FileOptions.None, preallocationSize: header.Length + end);
+        RandomAccess.Write(handle, header, 0);
+    }
+
+    /// <summary>Writes a tensor, or its next piece.</summary>
+    /// <param name="name">A declared name.</param>
+    /// <param name="bytes">Elements, little-endian and row-major.</param>
+    /// <exception cref="ArgumentException">The name was not declared, or the tensor gets more bytes than its type and shape need.</exception>
+    public void Write(string name, ReadOnlySpan<byte> bytes)
+    {
+        ObjectDisposedException.ThrowIf(closed, this);
+        if (!places.TryGetValue(name, out var place))
+        {
+            throw new ArgumentException($"{path}: '{name}' was not declared.", nameof(name));
+        }
+
+        if (bytes.Length > place.Spec.ByteCount - place.Written)
+        {
+            throw new ArgumentException(
+                $"{path}: '{name}' ({place.Spec}) has {place.Spec.ByteCount} bytes; it got {place.Written} and now {bytes.Length} more.", nameof(bytes));
+        }
+
+        RandomAccess.Write(handle, bytes, place.Offset + place.Written);
+        place.Written += bytes.Length;
+    }
+
+    /// <summary>Writes a tensor, or its next piece, from memory at an address; for those above 2 GB, which no span can hold.</summary>
+    /// <param name="name">A declared name.</param>
+    /// <param name="source">Start of the memory.</param>
+    /// <param name="byteCount">How many bytes to write.</param>
+    /// <exception cref="ArgumentException">As for the other overload.</exception>
+    public unsafe void Write(string name, nint source, long byteCount)
+    {
+        const int piece = 1 << 30;
+        for (long done = 0; done < byteCount; done += piece)
+        {
+            Write(name, new ReadOnlySpan<byte>((byte*)source + done, (int)Math.Min(piece, byteCount - done)));
+        }
+    }
+
+    /// <summary>Flushes the file to the disk and gives it its name.</summary>
+    /// <exception cref="InvalidOperationException">A declared tensor lacks bytes; the message has all that do.</exception>
+    public void Complete()
+    {
+        ObjectDisposedException.ThrowIf(closed, this);
+        var lacking = places.Values.Where(place => place.Written < place.Spec.ByteCount).Select(place => place.Spec.Name).ToList();
+        if (lacking.Count > 0)
+        {
+            throw new InvalidOperationException($"{path}: not (wholly) written: {string.Join(", ", lacking)}.");
+        }
+
+        RandomAccess.FlushToDisk(handle);
+        handle.Dispose();
+        closed = true;
+        AtomicFile.Publish(aside, path);
+    }
+
+    /// <summary>Closes the file; removes what was written unless it was completed.</summary>
+    public void Dispose()
+    {
+        if (!closed)
+        {
+            closed = true;
+            handle.Dispose();
+            File.Delete(aside);
+        }
+    }
+
+    /// <summary>Whether all bytes of all tensors are written.</summary>
+    internal bool IsFull => places.Values.All(place => place.Written == place.Spec.ByteCount);
+
+    private sealed class Place(TensorSpec spec, long offset)
+    {
+        public TensorSpec Spec { get; } = spec;
+
+        public long Offset { get; } = offset;
+
+        public long Written { get; set; }
+    }
+}

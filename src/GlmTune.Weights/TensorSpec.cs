@@ -1,0 +1,67 @@
+namespace GlmTune.Weights;
+
+/// <summary>Name, element type and shape of a tensor in a weight file; no data.</summary>
+public sealed class TensorSpec
+{
+    /// <param name="name">Not empty, and not <c>__metadata__</c>, which the format keeps for itself.</param>
+    /// <param name="type">What one element is.</param>
+    /// <param name="shape">Sizes, none negative; empty for a single number. It is not copied.</param>
+    /// <exception cref="ArgumentException">The name or a size is not allowed, or the tensor's bytes do not fit an <see cref="long"/>.</exception>
+    public TensorSpec(string name, ElementType type, params long[] shape)
+    {
+        if (string.IsNullOrEmpty(name) || name == SafetensorsHeader.MetadataName)
+        {
+            throw new ArgumentException($"'{name}' cannot name a tensor.", nameof(name));
+        }
+
+        Name = name;
+        Type = type;
+        Shape = shape;
+        ByteCount = CountBytes(type, shape)
+            ?? throw new ArgumentException($"'{name}' cannot have the shape {this}: a size is negative, or it has too many elements.", nameof(shape));
+    }
+
+    /// <summary>The tensor's name, such as <c>model.norm.weight</c>.</summary>
+    public string Name { get; }
+
+    /// <summary>What one element is.</summary>
+    public ElementType Type { get; }
+
+    /// <summary>Sizes, row-major; empty for a single number. Not to be changed.</summary>
+    public long[] Shape { get; }
+
+    /// <summary>Bytes the tensor's elements take.</summary>
+    public long ByteCount { get; }
+
+    /// <summary>Elements in the tensor.</summary>
+    public long ElementCount => ByteCount / Type.ByteSize();
+
+    /// <summary>Type and shape for messages, such as <c>BF16 [4096, 13696]</c>.</summary>
+    public override string ToString() => $"{Type} [{string.Join(", ", Shape)}]";
+
+    internal static long? CountBytes(ElementType type, long[] shape)
+    {
+        if (Array.Exists(shape, size => size < 0))
+        {
+            return null;
+        }
+
+        // A zero anywhere makes the tensor empty, however large its other sizes are.
+        if (Array.Exists(shape, size => size == 0))
+        {
+            return 0;
+        }
+
+        Int128 bytes = type.ByteSize();
+        foreach (var size in shape)
+        {
+            bytes *= size;
+            if (bytes > long.MaxValue)
+            {
+                return null;
+            }
+        }
+
+        return (long)bytes;
+    }
+}

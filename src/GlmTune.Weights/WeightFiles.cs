@@ -1,0 +1,153 @@
+namespace GlmTune.Weights;
+
+/// <summary>The weights of a model or adapter folder, whether in one file or in parts: every tensor by its name.</summary>
+public sealed class WeightFiles : IDisposable
+{
+    /// <summary>A model in one file.</summary>
+    public const string ModelFile = "model.safetensors";
+
+    /// <summary>Says which part holds which tensor of a model in parts.</summary>
+    public const string IndexFile = "model.safetensors.index.json";
+
+    /// <summary>An adapter.</summary>
+    public const string AdapterFile = "adapter_model.safetensors";
+
+    private static readonly string[] PickleEndings = [".bin", ".pt", ".pth", ".ckpt", ".pkl"];
+
+    private readonly Dictionary<string, StoredTensor> byName = new(StringComparer.Ordinal);
+
+    private WeightFiles(string path, IReadOnlyList<SafetensorsFile> files)
+    {
+        Path = path;
+        Files = files;
+    }
+
+    /// <summary>The folder, or the single file, that was opened.</summary>
+    public string Path { get; }
+
+    /// <summary>The files, in the order of their names.</summary>
+    public IReadOnlyList<SafetensorsFile> Files { get; }
+
+    /// <summary>The tensors: file by file, and by place within each.</summary>
+    public IEnumerable<StoredTensor> Tensors => Files.SelectMany(file => file.Tensors).Where(tensor => byName.GetValueOrDefault(tensor.Name) == tensor);
+
+    /// <summary>Number of tensors.</summary>
+    public int Count => byName.Count;
+
+    /// <summary>The tensor of a name.</summary>
+    /// <exception cref="InvalidDataException">There is none.</exception>
+    public StoredTensor this[string name] => Find(name) ?? throw new InvalidDataException($"{Path}: has no tensor '{name}'.");
+
+    /// <summary>
+    /// Opens a folder's <see cref="ModelFile"/>, else the parts that its <see cref="IndexFile"/> names, else its <see cref="AdapterFile"/>;
+    /// or one safetensors file given by path.
+    /// </summary>
+    /// <exception cref="InvalidDataException">The weights are missing, incomplete or damaged, or are there only as a pickle; all problems of the index at once.</exception>
+    /// <exception cref="DirectoryNotFoundException">There is no such folder or file.</exception>
+    public static WeightFiles Open(string path)
+    {
+        if (File.Exists(path))
+        {
+            return IsPickle(path) ? throw Pickled(path) : OpenOne(path, path);
+        }
+
+        if (!Directory.Exists(path))
+        {
+            throw new DirectoryNotFoundException($"{path}: there is no such folder.");
+        }
+
+        string Inside(string name) => System.IO.Path.Combine(path, name);
+        return File.Exists(Inside(ModelFile)) ? OpenOne(path, Inside(ModelFile))
+            : File.Exists(Inside(IndexFile)) ? OpenParts(path)
+            : File.Exists(Inside(AdapterFile)) ? OpenOne(path, Inside(AdapterFile))
+            : Directory.EnumerateFiles(path).Order(StringComparer.Ordinal).FirstOrDefault(IsPickle) is { } pickle ? throw Pickled(pickle)
+            : throw new InvalidDataException($"{path}: holds no weights; expected {ModelFile}, {IndexFile} with its parts, or {AdapterFile}.");
+    }
+
+    /// <summary>The tensor of a name, or null where there is none.</summary>
+    public StoredTensor? Find(string name) => byName.GetValueOrDefault(name);
+
+    /// <summary>Closes all files; their tensors can no longer be read.</summary>
+    public void Dispose()
+    {
+        foreach (var file in Files)
+        {
+            file.Dispose();
+        }
+    }
+
+    private static WeightFiles OpenOne(string path, string file)
+    {
+        var weights = new WeightFiles(path, [SafetensorsFile.Open(file)]);
+        foreach (var tensor in weights.Files[0].Tensors)
+        {
+            weights.byName.Add(tensor.Name, tensor);
+        }
+
+        return weights;
+    }
+
+    private static WeightFiles OpenParts(string folder)
+    {
+        var indexPath = System.IO.Path.Combine(folder, IndexFile);
+        var index = WeightIndex.Read(indexPath);
+        var problems = new ProblemList(indexPath);
+        var parts = new SortedDictionary<string, SafetensorsFile>(StringComparer.Ordinal);
+        try
+        {
+            foreach (var part in index.Values.Distinct(StringComparer.Ordinal))
+            {
+                var path = System.IO.Path.Combine(folder, part);
+                if (!File.Exists(path))
+                {
+                    problems.Add($"the part '{part}' is missing. Is the download complete?");
+                    continue;
+                }
+
+                try
+                {
+                    parts.Add(part, SafetensorsFile.Open(path));
+                }
+                catch (InvalidDataException exception)
+                {
+                    problems.Add(exception.Message.TrimEnd('.'));
+                }
+            }
+
+            var weights = new WeightFiles(folder, [.. parts.Values]);
+            foreach (var (name, part) in index)
+            {
+                if (!parts.TryGetValue(part, out var file))
+                {
+                    continue; // already reported, once for all its tensors
+                }
+
+                if (file.Find(name) is { } tensor)
+                {
+                    weights.byName.Add(name, tensor);
+                }
+                else
+                {
+                    problems.Add($"'{name}' should be in '{part}' but is not");
+                }
+            }
+
+            problems.Throw();
+            return weights;
+        }
+        catch
+        {
+            foreach (var file in parts.Values)
+            {
+                file.Dispose();
+            }
+
+            throw;
+        }
+    }
+
+    private static bool IsPickle(string path) => PickleEndings.Contains(System.IO.Path.GetExtension(path), StringComparer.OrdinalIgnoreCase);
+
+    private static InvalidDataException Pickled(string path) => new(
+        $"{path}: is a Python pickle, which can run code when it is opened, so it is not read. Convert it to safetensors with the software that made it.");
+}
