@@ -1,0 +1,298 @@
+using System.Runtime.InteropServices;
+using System.Text;
+using static TorchSharp.torch;
+
+namespace GlmTune.Kernels.Dispatch;
+
+/// <summary>Any ATen operator, called by its schema through libtorch's dispatcher: those that TorchSharp does not wrap, too.</summary>
+/// <remarks>
+/// Make one per operator and keep it: <c>static readonly AtenOperator Silu = new("aten::silu(Tensor self) -> Tensor");</c>. The schema is
+/// libtorch's own text (<c>native_functions.yaml</c>); arguments are checked against it, since libtorch itself would read stray memory.
+/// Autograd works as usual. Thread-safe. Types <c>Scalar</c>, <c>Generator</c> and <c>Layout</c> cannot be passed. Source: the C interface
+/// of PyTorch 2.10, torch/csrc/stable/c/shim.h.
+/// </remarks>
+public sealed unsafe class AtenOperator
+{
+    // Newer releases may add parameters with None as the default: zeros behind ours stand for them.
+    private const int Slack = 8;
+
+    private readonly OperatorSchema schema;
+    private readonly byte[] name;
+    private readonly byte[] overload;
+    private readonly ReturnShape returns;
+
+    /// <param name="schema">Such as <c>aten::name.overload(Tensor self, int dim=0, *, Tensor? out=None) -> (Tensor, Tensor)</c>.</param>
+    /// <exception cref="ArgumentException">The schema cannot be read, or has a type that cannot be passed or returned.</exception>
+    public AtenOperator(string schema)
+    {
+        this.schema = OperatorSchema.Parse(schema);
+        name = Encoding.UTF8.GetBytes(this.schema.Name + '\0');
+        overload = Encoding.UTF8.GetBytes(this.schema.Overload + '\0');
+        var kinds = this.schema.Returns.Select(value => value.Kind).ToArray();
+        returns = ShapeOf(this.schema.Returns);
+        if (!kinds.SequenceEqual(kinds.Reverse()))
+        {
+            // libtorch 2.10 to 2.11 converts the last returned value by the first one's type, and so on inwards.
+            throw new ArgumentException(
+                $"'{schema}': libtorch cannot return this list of types through its C interface; the list must read the same backwards.", nameof(schema));
+        }
+    }
+
+    /// <summary>Calls an operator that returns one tensor, which belongs to the caller's dispose scope.</summary>
+    /// <exception cref="ArgumentException">An argument does not fit the schema.</exception>
+    /// <exception cref="AtenException">The operator failed; the message has libtorch's reason.</exception>
+    public Tensor Call(params ReadOnlySpan<Argument> arguments)
+    {
+        Require(ReturnShape.Tensor);
+        var stack = stackalloc ulong[StackSize];
+        Run(arguments, stack);
+        return Tensor.UnsafeCreateTensor((nint)stack[0]);
+    }
+
+    /// <summary>Calls an operator that returns several tensors, or a list of them; they belong to the caller's dispose scope.</summary>
+    /// <inheritdoc cref="Call" path="/exception"/>
+    public Tensor[] CallMany(params ReadOnlySpan<Argument> arguments)
+    {
+        var stack = stackalloc ulong[StackSize];
+        if (returns == ReturnShape.TensorList)
+        {
+            Run(arguments, stack);
+            return TakeList((nint)stack[0]);
+        }
+        Require(ReturnShape.Tensors);
+        Run(arguments, stack);
+        var results = new Tensor[schema.Returns.Length];
+        for (var i = 0; i < results.Length; i++)
+        {
+            results[i] = Tensor.UnsafeCreateTensor((nint)stack[i]);
+        }
+        return results;
+    }
+
+    /// <summary>Calls an operator that returns one integer.</summary>
+    /// <inheritdoc cref="Call" path="/exception"/>
+    public long CallInteger(params ReadOnlySpan<Argument> arguments)
+    {
+        Require(ReturnShape.Integer);
+        var stack = stackalloc ulong[StackSize];
+        Run(arguments, stack);
+        return (long)stack[0];
+    }
+
+    /// <summary>Calls an operator that works in place; a tensor that it returns as well is let go.</summary>
+    /// <inheritdoc cref="Call" path="/exception"/>
+    public void CallInPlace(params ReadOnlySpan<Argument> arguments)
+    {
+        if (returns == ReturnShape.Nothing)
+        {
+            var stack = stackalloc ulong[StackSize];
+            Run(arguments, stack);
+        }
+        else
+        {
+            Call(arguments).Dispose();
+        }
+    }
+
+    /// <inheritdoc/>
+    public override string ToString() => schema.Overload.Length == 0 ? schema.Name : $"{schema.Name}.{schema.Overload}";
+
+    private int StackSize => Math.Max(schema.Parameters.Length, schema.Returns.Length) + Slack;
+
+    private static ReturnShape ShapeOf(Parameter[] returns) => returns switch
+    {
+        [] => ReturnShape.Nothing,
+        [{ Kind: ArgumentKind.Tensor }] => ReturnShape.Tensor,
+        [{ Kind: ArgumentKind.Integer }] => ReturnShape.Integer,
+        [{ Kind: ArgumentKind.List, Element: ArgumentKind.Tensor }] => ReturnShape.TensorList,
+        _ => returns.All(value => value.Kind == ArgumentKind.Tensor) ? ReturnShape.Tensors : ReturnShape.Other,
+    };
+
+    private void Require(ReturnShape shape)
+    {
+        if (returns != shape)
+        {
+            throw new ArgumentException($"{this} returns {returns}, not {shape}; call it by the method for that.");
+        }
+    }
+
+    private void Run(ReadOnlySpan<Argument> arguments, ulong* stack)
+    {
+        Check(arguments);
+        if (TryRun(arguments, stack) == 0)
+        {
+            return;
+        }
+        // The interface returns a bare code and prints the reason; a second, failing call brings it here.
+        string? reason;
+        using (var capture = StandardErrorCapture.Start())
+        {
+            _ = TryRun(arguments, stack);
+            reason = capture?.Text();
+        }
+        throw new AtenException($"{this} failed: {Reason(reason)} Arguments: {Describe(arguments)}.");
+    }
+
+    private int TryRun(ReadOnlySpan<Argument> arguments, ulong* stack)
+    {
+        new Span<ulong>(stack, StackSize).Clear();
+        for (var i = 0; i < schema.Parameters.Length; i++)
+        {
+            var parameter = schema.Parameters[i];
+            stack[i] = Pack(parameter, i < arguments.Length ? arguments[i] : parameter.Default!.Value);
+        }
+        fixed (byte* namePointer = name, overloadPointer = overload)
+        {
+            return AtenShim.CallDispatcher(namePointer, overloadPointer, stack, AtenShim.SchemaVersion);
+        }
+    }
+
+    private void Check(ReadOnlySpan<Argument> arguments)
+    {
+        if (arguments.Length > schema.Parameters.Length)
+        {
+            throw new ArgumentException($"{this} takes {schema.Parameters.Length} arguments, found {arguments.Length}.", nameof(arguments));
+        }
+        for (var i = 0; i < schema.Parameters.Length; i++)
+        {
+            var parameter = schema.Parameters[i];
+            if (i >= arguments.Length)
+            {
+                if (parameter.Default is null)
+                {
+                    throw new ArgumentException($"{this}: argument '{parameter.Name}' is missing.", nameof(arguments));
+                }
+            }
+            else if (!parameter.Accepts(arguments[i]))
+            {
+                throw new ArgumentException(
+                    $"{this}: argument '{parameter.Name}' is {arguments[i].Describe()}; expected {(parameter.Optional ? "None or " : "")}{parameter.Kind}.",
+                    nameof(arguments));
+            }
+        }
+    }
+
+    // The callee takes over whatever is packed here.
+    private static ulong Pack(Parameter parameter, in Argument argument)
+    {
+        if (!parameter.Optional)
+        {
+            return PackValue(parameter.Kind, argument);
+        }
+        if (argument.Kind == ArgumentKind.None)
+        {
+            return 0;
+        }
+        // libtorch frees it with C++'s delete, which is free() on the platforms that it runs on.
+        var box = (ulong*)NativeMemory.Alloc(sizeof(ulong));
+        *box = PackValue(parameter.Kind, argument);
+        return (ulong)box;
+    }
+
+    private static ulong PackValue(ArgumentKind kind, in Argument argument) => kind switch
+    {
+        ArgumentKind.Tensor => PackTensor((Tensor?)argument.Reference),
+        ArgumentKind.Text => PackText((string)argument.Reference!),
+        ArgumentKind.List => PackList(argument.Reference!),
+        ArgumentKind.Float when argument.Kind == ArgumentKind.Integer => BitConverter.DoubleToUInt64Bits(argument.Bits),
+        _ => (ulong)argument.Bits,
+    };
+
+    private static ulong PackTensor(Tensor? tensor)
+    {
+        nint handle;
+        AtenShim.Check(tensor is null ? AtenShim.NewUndefinedTensor(&handle) : AtenShim.NewTensorHandle(tensor.Handle, &handle), "copy a tensor handle");
+        return (ulong)handle;
+    }
+
+    private static ulong PackText(string text)
+    {
+        var bytes = Encoding.UTF8.GetBytes(text);
+        nint handle;
+        fixed (byte* pointer = bytes)
+        {
+            AtenShim.Check(AtenShim.NewString(pointer, (nuint)bytes.Length, &handle), "make a string");
+        }
+        return (ulong)handle;
+    }
+
+    private static ulong PackList(object values)
+    {
+        nint list;
+        AtenShim.Check(AtenShim.NewList((nuint)((Array)values).Length, &list), "make a list");
+        switch (values)
+        {
+            case Tensor[] tensors:
+                foreach (var tensor in tensors)
+                {
+                    AtenShim.Check(AtenShim.ListPush(list, PackTensor(tensor)), "fill a list");
+                }
+                break;
+            case long[] integers:
+                foreach (var integer in integers)
+                {
+                    AtenShim.Check(AtenShim.ListPush(list, (ulong)integer), "fill a list");
+                }
+                break;
+            case double[] floats:
+                foreach (var number in floats)
+                {
+                    AtenShim.Check(AtenShim.ListPush(list, BitConverter.DoubleToUInt64Bits(number)), "fill a list");
+                }
+                break;
+        }
+        return (ulong)list;
+    }
+
+    private static Tensor[] TakeList(nint list)
+    {
+        nuint size;
+        AtenShim.Check(AtenShim.ListSize(list, &size), "read a list");
+        var tensors = new Tensor[size];
+        for (nuint i = 0; i < size; i++)
+        {
+            ulong item;
+            AtenShim.Check(AtenShim.ListItem(list, i, &item), "read a list");
+            tensors[i] = Tensor.UnsafeCreateTensor((nint)item);
+        }
+        AtenShim.Check(AtenShim.DeleteList(list), "free a list");
+        return tensors;
+    }
+
+    // Of a message with a C++ stack behind it, the message.
+    private static string Reason(string? text)
+    {
+        if (string.IsNullOrWhiteSpace(text))
+        {
+            return "libtorch's message is on standard error.";
+        }
+        const string Marker = "Exception in aoti_torch: ";
+        var start = text.IndexOf(Marker, StringComparison.Ordinal);
+        text = start < 0 ? text : text[(start + Marker.Length)..];
+        var end = text.IndexOf("Exception raised from", StringComparison.Ordinal);
+        return (end < 0 ? text : text[..end]).Trim();
+    }
+
+    private static string Describe(ReadOnlySpan<Argument> arguments)
+    {
+        var parts = new List<string>();
+        foreach (var argument in arguments)
+        {
+            parts.Add(argument.Describe());
+        }
+        return string.Join("; ", parts);
+    }
+
+    private enum ReturnShape
+    {
+        Nothing,
+        Tensor,
+        Tensors,
+        TensorList,
+        Integer,
+        Other,
+    }
+}
+
+/// <summary>An ATen operator failed; the message has libtorch's reason and the arguments.</summary>
+public sealed class AtenException(string message) : Exception(message);

@@ -1,0 +1,75 @@
+using System.Runtime.InteropServices;
+using System.Text;
+
+namespace GlmTune.Kernels.Dispatch;
+
+/// <summary>Holds what native code writes to standard error, from <see cref="Start"/> until disposed. Linux only; one at a time.</summary>
+internal sealed unsafe partial class StandardErrorCapture : IDisposable
+{
+    private const int StandardError = 2;
+    private static readonly Lock Gate = new();
+
+    private readonly int saved;
+    private readonly int file;
+
+    private StandardErrorCapture(int saved, int file)
+    {
+        this.saved = saved;
+        this.file = file;
+    }
+
+    /// <summary>Begins to hold; null where that cannot be done.</summary>
+    public static StandardErrorCapture? Start()
+    {
+        if (!OperatingSystem.IsLinux())
+        {
+            return null;
+        }
+        Gate.Enter();
+        var file = MemoryFile("standard-error", 0);
+        var saved = file < 0 ? -1 : Duplicate(StandardError);
+        if (saved >= 0 && DuplicateTo(file, StandardError) >= 0)
+        {
+            return new StandardErrorCapture(saved, file);
+        }
+        _ = file < 0 ? 0 : Close(file);
+        _ = saved < 0 ? 0 : Close(saved);
+        Gate.Exit();
+        return null;
+    }
+
+    /// <summary>What was written so far, up to 64 KiB.</summary>
+    public string Text()
+    {
+        var buffer = new byte[64 * 1024];
+        fixed (byte* pointer = buffer)
+        {
+            var count = ReadAt(file, pointer, (nuint)buffer.Length, 0);
+            return Encoding.UTF8.GetString(buffer, 0, (int)Math.Max(0, count));
+        }
+    }
+
+    /// <summary>Gives standard error back.</summary>
+    public void Dispose()
+    {
+        _ = DuplicateTo(saved, StandardError);
+        _ = Close(saved);
+        _ = Close(file);
+        Gate.Exit();
+    }
+
+    [LibraryImport("libc", EntryPoint = "memfd_create", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int MemoryFile(string name, uint flags);
+
+    [LibraryImport("libc", EntryPoint = "dup")]
+    private static partial int Duplicate(int descriptor);
+
+    [LibraryImport("libc", EntryPoint = "dup2")]
+    private static partial int DuplicateTo(int from, int to);
+
+    [LibraryImport("libc", EntryPoint = "close")]
+    private static partial int Close(int descriptor);
+
+    [LibraryImport("libc", EntryPoint = "pread")]
+    private static partial nint ReadAt(int descriptor, byte* buffer, nuint count, long offset);
+}
