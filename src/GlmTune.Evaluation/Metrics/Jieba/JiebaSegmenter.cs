@@ -1,0 +1,165 @@
+namespace GlmTune.Evaluation.Metrics.Jieba;
+
+/// <summary>Cuts Chinese text into words as jieba 0.42.1 does in its accurate mode, with its dictionary and its model for unknown words.</summary>
+/// <remarks>
+/// A stretch of Han characters, letters and digits is a lattice of dictionary words, cut along the path of the greatest product of word
+/// frequencies; single characters left over side by side go through a hidden Markov model. Every character of the text is in exactly one
+/// word, in order. Thread-safe. The tables are loaded on first use.
+/// </remarks>
+public static class JiebaSegmenter
+{
+    internal const char FirstHan = '\u4E00';
+    internal const char LastHan = '\u9FD5';
+
+    /// <summary>The words of a text, white space and punctuation included; joined, they are the text.</summary>
+    public static List<string> Cut(string text)
+    {
+        var tables = JiebaTables.Shared;
+        var words = new List<string>(text.Length / 2);
+        for (var begin = 0; begin < text.Length;)
+        {
+            var end = begin;
+            while (end < text.Length && IsWordCharacter(text[end]))
+            {
+                end++;
+            }
+
+            if (end > begin)
+            {
+                CutStretch(text.AsSpan(begin..end), tables, words);
+            }
+            else
+            {
+                // Outside stretches every character stands alone, but for line ends and characters beyond 16 bits.
+                var isPair = begin + 1 < text.Length
+                    && (text[begin] == '\r' ? text[begin + 1] == '\n' : char.IsSurrogatePair(text[begin], text[begin + 1]));
+                end = begin + (isPair ? 2 : 1);
+                words.Add(text[begin..end]);
+            }
+
+            begin = end;
+        }
+
+        return words;
+    }
+
+    private static bool IsWordCharacter(char c) => IsHan(c) || char.IsAsciiLetterOrDigit(c) || c is '+' or '#' or '&' or '.' or '_' or '%' or '-';
+
+    private static bool IsHan(char c) => c is >= FirstHan and <= LastHan;
+
+    private static void CutStretch(ReadOnlySpan<char> stretch, JiebaTables tables, List<string> words)
+    {
+        var ends = BestPath(stretch, tables.Dictionary);
+        var begin = 0; // of the single characters not yet given away
+        for (var at = 0; at < stretch.Length; at = ends[at])
+        {
+            if (ends[at] - at > 1)
+            {
+                CutSingles(stretch[begin..at], tables, words);
+                words.Add(stretch[at..ends[at]].ToString());
+                begin = ends[at];
+            }
+        }
+
+        CutSingles(stretch[begin..], tables, words);
+    }
+
+    /// <summary>By place: the end of the word that begins there on the path of the greatest weight. Of equal paths, the longer word wins.</summary>
+    private static int[] BestPath(ReadOnlySpan<char> stretch, WordTrie dictionary)
+    {
+        var ends = new int[stretch.Length];
+        var weights = new double[stretch.Length + 1];
+        for (var begin = stretch.Length - 1; begin >= 0; begin--)
+        {
+            var best = double.NegativeInfinity;
+            var node = dictionary.Start(stretch[begin]);
+            for (var end = begin + 1; node != WordTrie.None; end++)
+            {
+                var weight = dictionary.Weight(node) + weights[end];
+                if (weight >= best) // false for a mere prefix, which has no weight
+                {
+                    best = weight;
+                    ends[begin] = end;
+                }
+
+                node = end < stretch.Length ? dictionary.Next(node, stretch[end]) : WordTrie.None;
+            }
+
+            if (ends[begin] == 0)
+            {
+                best = dictionary.UnknownWeight + weights[begin + 1];
+                ends[begin] = begin + 1;
+            }
+
+            weights[begin] = best;
+        }
+
+        return ends;
+    }
+
+    private static void CutSingles(ReadOnlySpan<char> run, JiebaTables tables, List<string> words)
+    {
+        // A run that is a word after all was cut up because its pieces weigh more; it stays so.
+        if (run.Length == 1 || tables.Dictionary.Contains(run))
+        {
+            foreach (var character in run)
+            {
+                words.Add(character.ToString());
+            }
+
+            return;
+        }
+
+        for (var begin = 0; begin < run.Length;)
+        {
+            var end = begin;
+            while (end < run.Length && IsHan(run[end]))
+            {
+                end++;
+            }
+
+            if (end > begin)
+            {
+                tables.Model.Cut(run[begin..end], words);
+            }
+            else
+            {
+                end = EndOfNumberOrSigns(run, begin);
+                words.Add(run[begin..end].ToString());
+            }
+
+            begin = end;
+        }
+    }
+
+    /// <summary>The end of a piece without Han characters: letters and digits with at most one fraction and a percent sign, or what lies between such.</summary>
+    private static int EndOfNumberOrSigns(ReadOnlySpan<char> run, int begin)
+    {
+        var end = begin;
+        if (!char.IsAsciiLetterOrDigit(run[begin]))
+        {
+            while (end < run.Length && !char.IsAsciiLetterOrDigit(run[end]) && !IsHan(run[end]))
+            {
+                end++;
+            }
+
+            return end;
+        }
+
+        while (end < run.Length && char.IsAsciiLetterOrDigit(run[end]))
+        {
+            end++;
+        }
+
+        if (end + 1 < run.Length && run[end] == '.' && char.IsAsciiDigit(run[end + 1]))
+        {
+            end++;
+            while (end < run.Length && char.IsAsciiDigit(run[end]))
+            {
+                end++;
+            }
+        }
+
+        return end < run.Length && run[end] == '%' ? end + 1 : end;
+    }
+}
