@@ -1,0 +1,47 @@
+using System.Globalization;
+
+namespace GlmTune.Evaluation.Metrics;
+
+/// <summary>White space and rounding as Python has them, where scores depend on it.</summary>
+internal static class PythonText
+{
+    /// <summary>Python also counts the four separators of ASCII as white space.</summary>
+    public static bool IsSpace(char c) => char.IsWhiteSpace(c) || c is >= '\x1c' and <= '\x1f';
+
+    public static string TrimEnd(string text)
+    {
+        var end = text.Length;
+        while (end > 0 && IsSpace(text[end - 1]))
+        {
+            end--;
+        }
+
+        return text[..end];
+    }
+
+    /// <summary>The pieces between runs of white space.</summary>
+    public static List<string> Split(string text)
+    {
+        var pieces = new List<string>();
+        for (var begin = 0; begin < text.Length;)
+        {
+            var end = begin;
+            while (end < text.Length && !IsSpace(text[end]))
+            {
+                end++;
+            }
+
+            if (end > begin)
+            {
+                pieces.Add(text[begin..end]);
+            }
+
+            begin = end + 1;
+        }
+
+        return pieces;
+    }
+
+    /// <summary>Rounds by the number's exact decimal expansion; <see cref="Math.Round(double, int)"/> multiplies first, and errs near the middle.</summary>
+    public static double Round4(double value) => double.Parse(value.ToString("F4", CultureInfo.InvariantCulture), CultureInfo.InvariantCulture);
+}
