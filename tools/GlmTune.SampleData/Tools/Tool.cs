@@ -1,0 +1,44 @@
+using System.Text.Json.Nodes;
+
+namespace GlmTune.SampleData.Tools;
+
+/// <summary>One use of a tool: what the user asks, the call's arguments, what comes back, and the answer made from it.</summary>
+internal sealed record ToolUse(string Question, JsonObject Arguments, JsonObject Result, string Answer);
+
+/// <summary>A parameter of a tool. <paramref name="Type"/> is JSON Schema's; <paramref name="Choices"/> lists the values allowed, null for any.</summary>
+internal sealed record ToolParameter(string Name, string Type, string Description, string[]? Choices = null, bool Required = true);
+
+/// <summary>A tool that we made up, and a way to draw uses of it.</summary>
+internal sealed record Tool(string Name, string Description, ToolParameter[] Parameters, Func<SeededRandom, ToolUse> Draw)
+{
+    /// <summary>The definition as a system message's tools list holds it: {"type": "function", "function": {…}}.</summary>
+    public JsonObject Definition
+    {
+        get
+        {
+            var properties = new JsonObject();
+            foreach (var parameter in Parameters)
+            {
+                var property = new JsonObject { ["type"] = parameter.Type, ["description"] = parameter.Description };
+                if (parameter.Choices is not null)
+                {
+                    property["enum"] = new JsonArray([.. parameter.Choices.Select(choice => JsonValue.Create(choice))]);
+                }
+
+                properties[parameter.Name] = property;
+            }
+
+            var required = Parameters.Where(parameter => parameter.Required).Select(parameter => JsonValue.Create(parameter.Name));
+            return new JsonObject
+            {
+                ["type"] = "function",
+                ["function"] = new JsonObject
+                {
+                    ["name"] = Name,
+                    ["description"] = Description,
+                    ["parameters"] = new JsonObject { ["type"] = "object", ["properties"] = properties, ["required"] = new JsonArray([.. required]) },
+                },
+            };
+        }
+    }
+}
