@@ -4,23 +4,192 @@ using GlmTune.Data.Tokenization;
 namespace GlmTune.Data.Templates;
 
 /// <summary>GLM-4's chat format: conversations to token ids, with what is learnt of them.</summary>
-/// <remarks>Immutable and thread-safe.</remarks>
-public sealed class Glm4Template(Tokenizer tokenizer, TemplateOptions? options = null)
+/// <remarks>
+/// A sequence is [gMASK], &lt;sop&gt;, then for each message its role's token, metadata and a newline, content. There is no end
+/// token between turns: the next role's token ends an answer, so that is learnt with it. Immutable and thread-safe.
+/// </remarks>
+public sealed class Glm4Template
 {
+    private readonly ToolBlock toolBlock;
+    private readonly int endToken;
+
+    /// <summary>A template over a tokenizer.</summary>
+    /// <exception cref="ArgumentException">The end token is no special token of this tokenizer, or a limit is not positive.</exception>
+    public Glm4Template(Tokenizer tokenizer, TemplateOptions? options = null)
+    {
+        Tokenizer = tokenizer;
+        Options = options ?? new TemplateOptions();
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(Options.MaxInputTokens);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(Options.MaxOutputTokens);
+        endToken = tokenizer.Special.All.TryGetValue(Options.EndToken, out var id) ? id
+            : throw new ArgumentException($"'{Options.EndToken}' is no special token of this tokenizer; expected <|user|> or <|endoftext|>.", nameof(options));
+        toolBlock = new ToolBlock(Options.Preset, tokenizer.ChatTemplate);
+    }
+
     /// <summary>The options in use.</summary>
-    public TemplateOptions Options { get; } = options ?? new TemplateOptions();
+    public TemplateOptions Options { get; }
 
     /// <summary>The tokenizer in use.</summary>
-    public Tokenizer Tokenizer => tokenizer;
+    public Tokenizer Tokenizer { get; }
 
     /// <summary>A training sequence: the whole conversation and the end token, cut to <see cref="TemplateOptions.MaxTrainingTokens"/>.</summary>
-    public TokenizedExample RenderTraining(Conversation conversation) => throw new NotImplementedException();
+    /// <remarks>
+    /// Of a learnt message everything after its role's token is learnt, and the token that follows the message. With
+    /// <see cref="LearntAnswers.Last"/> the first token after the role's token (the newline of a plain answer) is not, as in the demo.
+    /// </remarks>
+    /// <exception cref="InvalidDataException">A declared tool cannot be shown to this model.</exception>
+    public TokenizedExample RenderTraining(Conversation conversation)
+    {
+        var last = LastAnswer(conversation);
+        var ids = Start();
+        var supervised = new List<(int Start, int End)>();
+        foreach (var (index, message) in conversation.Messages.Index())
+        {
+            var start = ids.Count;
+            Append(ids, message);
+            if (Options.LearntAnswers == LearntAnswers.Last ? index == last && message.IsLearnt : message.IsLearnt && ids.Count > start)
+            {
+                // What is predicted from here counts, so labels lie one place further on.
+                var skipped = Options.LearntAnswers == LearntAnswers.Last ? 2 : 1;
+                supervised.Add((start + skipped, ids.Count + 1));
+            }
+        }
+
+        ids.Add(endToken);
+        var limit = Math.Min(ids.Count, Options.MaxTrainingTokens);
+        return new TokenizedExample([.. ids[..limit]], Cut(supervised, limit))
+        {
+            FullLength = ids.Count,
+            LostItsEnd = supervised.Count > 0 && supervised[^1].End > limit,
+        };
+    }
 
     /// <summary>A row for each answer that is learnt and whose prompt is shorter than <see cref="TemplateOptions.MaxInputTokens"/>.</summary>
-    public IReadOnlyList<EvaluationExample> RenderEvaluation(Conversation conversation) => throw new NotImplementedException();
+    /// <remarks>Earlier answers are part of a later one's prompt. With <see cref="LearntAnswers.Last"/> there is one row, the last answer's.</remarks>
+    /// <exception cref="InvalidDataException">A declared tool cannot be shown to this model.</exception>
+    public IReadOnlyList<EvaluationExample> RenderEvaluation(Conversation conversation)
+    {
+        var last = LastAnswer(conversation);
+        var ids = Start();
+        var rows = new List<EvaluationExample>();
+        foreach (var (index, message) in conversation.Messages.Index())
+        {
+            var start = ids.Count;
+            if (start >= Options.MaxInputTokens)
+            {
+                break;
+            }
+
+            Append(ids, message);
+            var wanted = Options.LearntAnswers == LearntAnswers.All || index == last;
+            if (wanted && message.Role == Role.Assistant && message.IsLearnt && ids.Count > start)
+            {
+                int[] prompt = [.. ids[..(start + 1)]];
+                int[] target = [.. ids[(start + 1)..], endToken];
+                rows.Add(new EvaluationExample(prompt, target[..Math.Min(target.Length, Options.MaxOutputTokens)])
+                {
+                    MessageIndex = index,
+                    IsCut = target.Length > Options.MaxOutputTokens,
+                });
+            }
+        }
+
+        return rows;
+    }
+
+    /// <summary>How many answers of a conversation would be evaluated if no prompt were too long.</summary>
+    public int CountAnswers(Conversation conversation)
+    {
+        var answers = conversation.Messages.Count(message => message is { Role: Role.Assistant, IsLearnt: true, Content.Length: > 0 });
+        return Options.LearntAnswers == LearntAnswers.All ? answers
+            : LastAnswer(conversation) is >= 0 and var last && conversation.Messages[last].IsLearnt ? 1 : 0;
+    }
 
     /// <summary>The ids that the model continues: the conversation, then the assistant's token alone.</summary>
     /// <param name="conversation">The conversation so far.</param>
     /// <param name="addGenerationPrompt">Whether the assistant's token is added at the end.</param>
-    public int[] RenderPrompt(Conversation conversation, bool addGenerationPrompt = true) => throw new NotImplementedException();
+    /// <exception cref="InvalidDataException">A declared tool cannot be shown to this model.</exception>
+    public int[] RenderPrompt(Conversation conversation, bool addGenerationPrompt = true)
+    {
+        var ids = Start();
+        foreach (var message in conversation.Messages)
+        {
+            Append(ids, message);
+        }
+
+        if (addGenerationPrompt)
+        {
+            ids.Add(Tokenizer.Special.Assistant);
+        }
+
+        return [.. ids];
+    }
+
+    private static int LastAnswer(Conversation conversation)
+    {
+        for (var i = conversation.Messages.Count - 1; i >= 0; i--)
+        {
+            if (conversation.Messages[i] is { Role: Role.Assistant, Content.Length: > 0 })
+            {
+                return i;
+            }
+        }
+
+        return -1;
+    }
+
+    // Ends of cut stretches are brought to the limit; neighbours become one.
+    private static List<(int Start, int End)> Cut(List<(int Start, int End)> stretches, int limit)
+    {
+        var result = new List<(int Start, int End)>(stretches.Count);
+        foreach (var (start, fullEnd) in stretches)
+        {
+            var end = Math.Min(fullEnd, limit);
+            if (start >= end)
+            {
+                continue;
+            }
+
+            if (result.Count > 0 && result[^1].End >= start)
+            {
+                result[^1] = (result[^1].Start, end);
+            }
+            else
+            {
+                result.Add((start, end));
+            }
+        }
+
+        return result;
+    }
+
+    private List<int> Start() => [Tokenizer.Special.GMask, Tokenizer.Special.Sop];
+
+    private void Append(List<int> ids, Message message)
+    {
+        if (message.Tools.Count > 0)
+        {
+            Append(ids, Role.System, "", toolBlock.Render(message.Tools));
+        }
+
+        if (message.Content.Length > 0)
+        {
+            var styled = ToolCall.InStyle(message, Options.ToolCalls);
+            Append(ids, styled.Role, styled.Metadata, styled.Content);
+        }
+    }
+
+    private void Append(List<int> ids, Role role, string metadata, string content)
+    {
+        ids.Add(Tokenizer.Special[role]);
+        if (Options.Preset.ParsesSpecialText)
+        {
+            ids.AddRange(Tokenizer.EncodeWithSpecialTokens($"{metadata}\n{content}"));
+        }
+        else
+        {
+            ids.AddRange(Tokenizer.Encode($"{metadata}\n"));
+            ids.AddRange(Tokenizer.Encode(content));
+        }
+    }
 }

@@ -1,14 +1,6 @@
+using GlmTune.Data.Conversations;
+
 namespace GlmTune.Data.Templates;
-
-/// <summary>Which token stands at the end of a training sequence.</summary>
-public enum EndToken
-{
-    /// <summary>The user's token: what the model sees after each of its answers.</summary>
-    User,
-
-    /// <summary>The end-of-text token, as the first revision of the GLM-4 demo had it.</summary>
-    EndOfText,
-}
 
 /// <summary>Which answers are learnt.</summary>
 public enum LearntAnswers
@@ -16,7 +8,7 @@ public enum LearntAnswers
     /// <summary>Every answer of the conversation.</summary>
     All,
 
-    /// <summary>The last answer, from its first token after the header's newline; the demo calls it <c>combine</c>.</summary>
+    /// <summary>The last answer, from the token after its header's first on; the demo calls it <c>combine</c>.</summary>
     Last,
 }
 
@@ -26,11 +18,15 @@ public sealed record TemplateOptions
     /// <summary>The revision of the chat format.</summary>
     public TemplatePreset Preset { get; init; } = TemplatePreset.Default;
 
-    /// <summary>The last token of a training sequence.</summary>
-    public EndToken EndToken { get; init; } = EndToken.User;
+    /// <summary>The special token at the end of a training sequence: <c>&lt;|user|&gt;</c>, which the model saw after each of its
+    /// answers, or <c>&lt;|endoftext|&gt;</c>, as the first revision of the demo had it.</summary>
+    public string EndToken { get; init; } = "<|user|>";
 
     /// <summary>Which answers are learnt, and are evaluated.</summary>
     public LearntAnswers LearntAnswers { get; init; } = LearntAnswers.All;
+
+    /// <summary>How calls of tools are written, whatever style the rows have.</summary>
+    public ToolCallStyle ToolCalls { get; init; } = ToolCallStyle.AsWritten;
 
     /// <summary>Tokens of an evaluation prompt, at most; a part of a training sequence's limit.</summary>
     public int MaxInputTokens { get; init; } = 512;

@@ -16,9 +16,6 @@ public sealed record TokenizedExample(int[] TokenIds, IReadOnlyList<(int Start, 
     /// <summary>Whether the cut took an end token that would have been learnt, so that nothing in this row teaches where to stop.</summary>
     public required bool LostItsEnd { get; init; }
 
-    /// <summary>Which row this is: its place in the split, from 0, rows that were skipped not counted.</summary>
-    public int Row { get; init; } = -1;
-
     /// <summary>Line of the file, from 1; 0 if it is from none.</summary>
     public int Line { get; init; }
 

@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Text;
-using Microsoft.ML.Tokenizers;
 
 namespace GlmTune.Data.Tokenization;
 
@@ -8,9 +7,9 @@ namespace GlmTune.Data.Tokenization;
 /// <remarks>
 /// Written over Unicode scalars because .NET's regular expressions see UTF-16 units: letters and digits beyond U+FFFF would take the
 /// wrong branch. White space is Unicode's White_Space; contractions ignore case in every culture, and a long s counts as s.
-/// The branches below are the expression's alternatives (<see cref="Pattern"/>), in its order. Stateless, so thread-safe.
+/// The branches below are the expression's alternatives (<see cref="Pattern"/>), in its order.
 /// </remarks>
-public sealed class PieceSplitter : PreTokenizer
+internal static class PieceSplitter
 {
     /// <summary>The regular expression that this class is equal to, as <c>tokenizer.json</c> holds it.</summary>
     public const string Pattern =
@@ -23,12 +22,6 @@ public sealed class PieceSplitter : PreTokenizer
         Space,
         Other,
     }
-
-    /// <inheritdoc/>
-    public override IEnumerable<(int Offset, int Length)> PreTokenize(string text) => Split(text);
-
-    /// <inheritdoc/>
-    public override IEnumerable<(int Offset, int Length)> PreTokenize(ReadOnlySpan<char> text) => Split(text);
 
     /// <summary>The pieces of <paramref name="text"/> in order, without gaps, in UTF-16 units.</summary>
     public static List<(int Offset, int Length)> Split(ReadOnlySpan<char> text)

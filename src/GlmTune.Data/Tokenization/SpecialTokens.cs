@@ -98,5 +98,5 @@ public sealed class SpecialTokens
 
     /// <summary>GLM-4's fourteen tokens after <paramref name="ranks"/> ordinary ones.</summary>
     public static SpecialTokens After(int ranks) =>
-        new(Glm4Order.Select((text, i) => (text, i)).ToDictionary(token => token.text, token => ranks + token.i));
+        new(Glm4Order.Index().ToDictionary(token => token.Item, token => ranks + token.Index));
 }

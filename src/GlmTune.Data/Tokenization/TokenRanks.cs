@@ -11,7 +11,7 @@ public static class TokenRanks
     /// <summary>The tokens of a file's bytes, the place being the rank.</summary>
     /// <param name="content">The whole file.</param>
     /// <param name="name">What errors call the file.</param>
-    /// <exception cref="InvalidDataException">A line has another form, a rank is out of order, a token is there twice, or a single byte has none.</exception>
+    /// <exception cref="InvalidDataException">A line has another form, or a rank is out of order.</exception>
     public static byte[][] Parse(ReadOnlySpan<byte> content, string name)
     {
         var tokens = new List<byte[]>(content.Count((byte)'\n') + 1);
@@ -42,7 +42,6 @@ public static class TokenRanks
             tokens.Add(token.AsSpan(0, length).ToArray());
         }
 
-        Check(tokens, name);
         return [.. tokens];
     }
 
@@ -63,12 +62,12 @@ public static class TokenRanks
         return content.WrittenSpan.ToArray();
     }
 
-    /// <summary>Makes sure that any text can be encoded, in one way.</summary>
+    /// <summary>The rank of each token; makes sure that any text can be encoded, in one way.</summary>
     /// <exception cref="InvalidDataException">A token is there twice, or a single byte has none.</exception>
-    internal static void Check(IReadOnlyList<byte[]> tokens, string name)
+    internal static Dictionary<byte[], int> Index(IReadOnlyList<byte[]> tokens)
     {
         var single = new bool[256];
-        var seen = new Dictionary<byte[], int>(tokens.Count, ByteArrayComparer.Instance);
+        var ranks = new Dictionary<byte[], int>(tokens.Count, ByteArrayComparer.Instance);
         for (var rank = 0; rank < tokens.Count; rank++)
         {
             if (tokens[rank].Length == 1)
@@ -76,16 +75,18 @@ public static class TokenRanks
                 single[tokens[rank][0]] = true;
             }
 
-            if (!seen.TryAdd(tokens[rank], rank))
+            if (!ranks.TryAdd(tokens[rank], rank))
             {
-                throw new InvalidDataException($"{name}: ranks {seen[tokens[rank]]} and {rank} are the same token, {Convert.ToHexString(tokens[rank])}.");
+                throw new InvalidDataException($"The ranks {ranks[tokens[rank]]} and {rank} are the same token, {Convert.ToHexString(tokens[rank])}.");
             }
         }
 
         var missing = Enumerable.Range(0, 256).Where(value => !single[value]).ToList();
         if (missing.Count > 0)
         {
-            throw new InvalidDataException($"{name}: {missing.Count} of the 256 single bytes have no token (the first is {missing[0]:X2}), so not every text can be encoded.");
+            throw new InvalidDataException($"Of the 256 single bytes, {missing.Count} have no token (the first is {missing[0]:X2}), so not every text can be encoded.");
         }
+
+        return ranks;
     }
 }

@@ -9,14 +9,15 @@ namespace GlmTune.Data.Tokenization;
 /// <remarks>Thread-safe. Decoding undoes encoding byte for byte. Read one with <see cref="TokenizerFile"/>.</remarks>
 public sealed class Tokenizer
 {
-    private readonly TiktokenTokenizer merger;
+    private readonly Task<TiktokenTokenizer> merger;
+    private readonly LongPieceMerger longMerger;
     private readonly byte[][] bytes;
     private readonly Regex specialTexts;
 
     /// <summary>Builds a tokenizer from its tokens.</summary>
     /// <param name="ranks">The bytes of each ordinary token; the place is its rank and id.</param>
     /// <param name="special">The special tokens, whose ids follow the ranks.</param>
-    /// <exception cref="InvalidDataException">A single byte has no token, or a special token's id is a rank.</exception>
+    /// <exception cref="InvalidDataException">A single byte has no token, a token is there twice, or a special token's id is a rank.</exception>
     public Tokenizer(IReadOnlyList<byte[]> ranks, SpecialTokens special)
     {
         bytes = [.. ranks];
@@ -27,8 +28,13 @@ public sealed class Tokenizer
             throw new InvalidDataException($"The special token '{lowest}' has the id {id}, but the ordinary tokens reach to {bytes.Length - 1}.");
         }
 
-        using var stream = new MemoryStream(TokenRanks.Format(bytes), writable: false);
-        merger = TiktokenTokenizer.Create(stream, new PieceSplitter(), normalizer: null);
+        // Building the merger's tables takes most of the time of loading, so it goes on in the background until the first text.
+        longMerger = new LongPieceMerger(TokenRanks.Index(bytes));
+        merger = Task.Run(() =>
+        {
+            using var stream = new MemoryStream(TokenRanks.Format(bytes), writable: false);
+            return TiktokenTokenizer.Create(stream, preTokenizer: null, normalizer: null);
+        });
         specialTexts = new Regex(
             string.Join('|', special.All.Keys.OrderByDescending(text => text.Length).Select(Regex.Escape)),
             RegexOptions.CultureInvariant);
@@ -36,6 +42,9 @@ public sealed class Tokenizer
 
     /// <summary>The special tokens of this tokenizer.</summary>
     public SpecialTokens Special { get; }
+
+    /// <summary>The bytes of each ordinary token; the place is its rank and id.</summary>
+    public IReadOnlyList<byte[]> Ranks => bytes;
 
     /// <summary>Number of ordinary tokens.</summary>
     public int RankCount => bytes.Length;
@@ -46,11 +55,16 @@ public sealed class Tokenizer
     /// <summary>The chat template (Jinja) that came with the tokenizer's files, or null.</summary>
     public string? ChatTemplate { get; init; }
 
+    /// <summary>The longest input that the files state, in tokens, or null.</summary>
+    public int? MaxLength { get; init; }
+
     /// <summary>Encodes text as plain text: what looks like a special token stays text. Adds nothing at either end.</summary>
     public int[] Encode(string text)
     {
         ArgumentNullException.ThrowIfNull(text);
-        return text.Length == 0 ? [] : [.. merger.EncodeToIds(text, considerPreTokenization: true, considerNormalization: false)];
+        var ids = new List<int>((text.Length / 3) + 4);
+        AppendTo(ids, text);
+        return [.. ids];
     }
 
     /// <summary>Encodes text in which the text of a special token, anywhere, is that token.</summary>
@@ -62,12 +76,12 @@ public sealed class Tokenizer
         var start = 0;
         foreach (var match in specialTexts.EnumerateMatches(text))
         {
-            ids.AddRange(Encode(text[start..match.Index]));
+            AppendTo(ids, text.AsSpan(start, match.Index - start));
             ids.Add(Special.All[text.Substring(match.Index, match.Length)]);
             start = match.Index + match.Length;
         }
 
-        ids.AddRange(Encode(text[start..]));
+        AppendTo(ids, text.AsSpan(start));
         return [.. ids];
     }
 
@@ -96,5 +110,17 @@ public sealed class Tokenizer
         }
 
         return skipSpecial || Special.TextOf(id) is not { } text ? [] : Encoding.UTF8.GetBytes(text);
+    }
+
+    private void AppendTo(List<int> ids, ReadOnlySpan<char> text)
+    {
+        var tables = merger.GetAwaiter().GetResult();
+        foreach (var (offset, length) in PieceSplitter.Split(text))
+        {
+            var piece = text.Slice(offset, length);
+            ids.AddRange(length < LongPieceMerger.Length
+                ? tables.EncodeToIds(piece, considerPreTokenization: false, considerNormalization: false)
+                : longMerger.Encode(piece));
+        }
     }
 }

@@ -7,12 +7,92 @@ namespace GlmTune.Data.Tokenization;
 /// </remarks>
 public static class TokenizerFile
 {
+    // Some hold code or settings for other programs: they travel along as they are and are never run.
+    private static readonly string[] Names =
+    [
+        "tokenizer.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "tokenization_chatglm.py",
+    ];
+
+    /// <summary>Whether the folder has a tokenizer, in either layout.</summary>
+    public static bool IsIn(string folder) => File.Exists(Path.Combine(folder, "tokenizer.model")) || File.Exists(Path.Combine(folder, "tokenizer.json"));
+
     /// <summary>Reads a model folder's tokenizer, from <c>tokenizer.model</c> if it is there, else from <c>tokenizer.json</c>.</summary>
+    /// <remarks>Special tokens are those that <c>tokenizer_config.json</c> or <c>tokenizer.json</c> list; without a list, GLM-4's fourteen after the last rank.</remarks>
     /// <exception cref="InvalidDataException">There is no tokenizer in the folder, or a file is damaged or of another kind.</exception>
     public static Tokenizer Read(string folder)
     {
-        var model = Path.Combine(folder, "tokenizer.model");
-        var ranks = TokenRanks.Parse(File.ReadAllBytes(model), model);
-        return new Tokenizer(ranks, SpecialTokens.After(ranks.Length));
+        var (model, json) = (Path.Combine(folder, "tokenizer.model"), Path.Combine(folder, "tokenizer.json"));
+        var config = TokenizerConfig.Read(folder);
+        byte[][] ranks;
+        IReadOnlyDictionary<string, int>? special;
+        if (File.Exists(model))
+        {
+            ranks = TokenRanks.Parse(File.ReadAllBytes(model), model);
+            special = config.SpecialTokens;
+        }
+        else if (File.Exists(json))
+        {
+            (ranks, special) = TokenizerJson.Read(json);
+            CheckAgree(config.SpecialTokens, special, folder);
+        }
+        else
+        {
+            throw new InvalidDataException($"{folder}: no tokenizer.model and no tokenizer.json. Copy them here from the model that this one comes from.");
+        }
+
+        try
+        {
+            special = special is { Count: > 0 } ? special : SpecialTokens.After(ranks.Length).All;
+            return new Tokenizer(ranks, new SpecialTokens(special, config.Padding)) { ChatTemplate = config.ChatTemplate, MaxLength = config.MaxLength };
+        }
+        catch (InvalidDataException e)
+        {
+            throw new InvalidDataException($"{folder}: {e.Message}", e);
+        }
+    }
+
+    /// <summary>Writes <c>tokenizer.model</c> and <c>tokenizer_config.json</c>.</summary>
+    public static void WriteOriginal(Tokenizer tokenizer, string folder)
+    {
+        DurableFile.Write(Path.Combine(folder, "tokenizer.model"), file => file.Write(TokenRanks.Format(tokenizer.Ranks)));
+        TokenizerConfig.Write(tokenizer, folder, "ChatGLM4Tokenizer");
+    }
+
+    /// <summary>Writes <c>tokenizer.json</c> and <c>tokenizer_config.json</c>.</summary>
+    /// <exception cref="InvalidDataException">The special tokens do not follow the ranks without a gap, which the format cannot say.</exception>
+    public static void WriteLibrary(Tokenizer tokenizer, string folder)
+    {
+        TokenizerJson.Write(tokenizer, Path.Combine(folder, "tokenizer.json"));
+        TokenizerConfig.Write(tokenizer, folder, "PreTrainedTokenizerFast");
+    }
+
+    /// <summary>Copies the tokenizer's files of one model folder, as they are, to another, such as a checkpoint.</summary>
+    /// <exception cref="InvalidDataException"><paramref name="from"/> has no tokenizer.</exception>
+    public static void Copy(string from, string to)
+    {
+        if (!IsIn(from))
+        {
+            throw new InvalidDataException($"{from}: no tokenizer.model and no tokenizer.json to copy.");
+        }
+
+        foreach (var name in Names.Where(name => File.Exists(Path.Combine(from, name))))
+        {
+            DurableFile.Write(Path.Combine(to, name), file =>
+            {
+                using var source = File.OpenRead(Path.Combine(from, name));
+                source.CopyTo(file);
+            });
+        }
+    }
+
+    private static void CheckAgree(IReadOnlyDictionary<string, int>? config, IReadOnlyDictionary<string, int> json, string folder)
+    {
+        foreach (var (text, id) in config ?? json)
+        {
+            if (!json.TryGetValue(text, out var other) || other != id)
+            {
+                throw new InvalidDataException($"{folder}: the special token '{text}' is {id} in tokenizer_config.json but {(other == 0 ? "missing" : other)} in tokenizer.json. Are both from the same model?");
+            }
+        }
     }
 }

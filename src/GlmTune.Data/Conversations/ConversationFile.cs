@@ -1,0 +1,41 @@
+namespace GlmTune.Data.Conversations;
+
+/// <summary>A jsonl file of conversations: an object with <c>messages</c> on each line.</summary>
+public static class ConversationFile
+{
+    /// <summary>Streams every row, good or bad, in the file's order; blank lines are no rows.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="parallelism">Rows that are parsed at the same time; the result does not depend on it.</param>
+    /// <exception cref="InvalidDataException">There is no such file. What is wrong with a row is in the row.</exception>
+    public static IEnumerable<ConversationRow> Rows(string path, int parallelism = 1) =>
+        Map(path, parallelism, row => row);
+
+    /// <summary>The conversations of a file.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="badRows">What is done with rows that have a problem.</param>
+    /// <exception cref="InvalidDataException">There is no such file, or rows have problems and the policy is <see cref="BadRows.Error"/>: all are in the message.</exception>
+    public static List<Conversation> Read(string path, BadRows badRows = BadRows.Error)
+    {
+        var rows = Rows(path).ToList();
+        var problems = rows.SelectMany(row => row.Problems).ToList();
+        return problems.Count > 0 && badRows == BadRows.Error
+            ? throw DataProblem.Exception(problems)
+            : [.. rows.Select(row => row.Conversation).OfType<Conversation>()];
+    }
+
+    /// <summary>Parses each row and does something with it, on several threads; results come in the file's order.</summary>
+    internal static IEnumerable<T> Map<T>(string path, int parallelism, Func<ConversationRow, T> map, int? maxRows = null, CancellationToken stop = default)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(parallelism);
+        var lines = JsonLines.Read(path).Take(maxRows ?? int.MaxValue);
+        T One(JsonLine line)
+        {
+            stop.ThrowIfCancellationRequested();
+            return map(ConversationReader.Parse(line, path));
+        }
+
+        return parallelism == 1
+            ? lines.Select(One)
+            : lines.AsParallel().AsOrdered().WithDegreeOfParallelism(Math.Min(parallelism, 512)).WithMergeOptions(ParallelMergeOptions.NotBuffered).Select(One);
+    }
+}

@@ -1,0 +1,41 @@
+using System.Text;
+using GlmTune.Data.Tokenization;
+
+namespace GlmTune.Data.Templates;
+
+/// <summary>A training sequence as people read it: its text in stretches that are learnt or are not.</summary>
+public static class MarkedText
+{
+    /// <summary>The stretches in order; special tokens are shown as their text.</summary>
+    public static IEnumerable<(string Text, bool IsLearnt)> Stretches(TokenizedExample example, Tokenizer tokenizer)
+    {
+        var from = 0;
+        foreach (var (start, end) in example.Supervised)
+        {
+            if (start > from)
+            {
+                yield return (tokenizer.Decode(example.TokenIds.AsSpan(from..start), skipSpecial: false), false);
+            }
+
+            yield return (tokenizer.Decode(example.TokenIds.AsSpan(start..end), skipSpecial: false), true);
+            from = end;
+        }
+
+        if (from < example.TokenIds.Length)
+        {
+            yield return (tokenizer.Decode(example.TokenIds.AsSpan(from), skipSpecial: false), false);
+        }
+    }
+
+    /// <summary>One text in which what is learnt stands between « and ».</summary>
+    public static string Of(TokenizedExample example, Tokenizer tokenizer)
+    {
+        var text = new StringBuilder();
+        foreach (var (stretch, isLearnt) in Stretches(example, tokenizer))
+        {
+            text.Append(isLearnt ? $"«{stretch}»" : stretch);
+        }
+
+        return text.ToString();
+    }
+}

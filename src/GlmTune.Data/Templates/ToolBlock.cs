@@ -1,0 +1,58 @@
+using System.Text;
+using System.Text.RegularExpressions;
+using GlmTune.Data.Conversations;
+
+namespace GlmTune.Data.Templates;
+
+/// <summary>The text that tells the model of its tools: a preamble, then a section for each tool.</summary>
+/// <remarks>The words are those that GLM-4 was trained on, so they are part of the format.</remarks>
+internal sealed partial class ToolBlock
+{
+    public const string Heading = "# 可用工具";
+    public const string AfterFunction = "在调用上述函数时，请使用 Json 格式表示调用的参数。";
+
+    private readonly TemplatePreset preset;
+    private readonly Dictionary<string, string> builtIn = [];
+
+    /// <param name="preset">The revision.</param>
+    /// <param name="chatTemplate">The model's own chat template, which holds the sections of its built-in tools; or null.</param>
+    public ToolBlock(TemplatePreset preset, string? chatTemplate)
+    {
+        this.preset = preset;
+        foreach (Match section in BuiltInSection().Matches(chatTemplate ?? ""))
+        {
+            builtIn.TryAdd(section.Groups["type"].Value, section.Groups["text"].Value.TrimStart('\n'));
+        }
+    }
+
+    public static string Preamble(TemplatePreset preset) =>
+        $"你是一个名为 {preset.AssistantName} 的人工智能助手。你是基于智谱AI训练的语言模型 GLM-4 模型开发的，你的任务是针对用户的问题和要求提供适当的答复和支持。"
+        + (preset.HasToolHeading ? $"\n\n{Heading}" : "");
+
+    /// <exception cref="InvalidDataException">A built-in tool has no text in this model's chat template.</exception>
+    public string Render(IReadOnlyList<ToolDefinition> tools)
+    {
+        var text = new StringBuilder(Preamble(preset));
+        foreach (var tool in tools)
+        {
+            text.Append('\n', preset.NewlinesBeforeTool).Append(Section(tool));
+        }
+
+        return text.ToString();
+    }
+
+    private string Section(ToolDefinition tool)
+    {
+        if (tool.Type == "function")
+        {
+            return $"## {tool.Name}\n\n{PythonJson.Rewrite(tool.Json, indent: 4)}\n{AfterFunction}";
+        }
+
+        return builtIn.TryGetValue(tool.Type, out var text) ? text : throw new InvalidDataException(
+            $"the built-in tool '{tool.Type}' has no text here: the model's tokenizer_config.json has no chat_template with a section for it. Take that file from glm-4-9b-chat.");
+    }
+
+    // In the template: {% elif tool['type'] == 'python' %}⏎⏎## python … {% elif …
+    [GeneratedRegex(@"tool\[['""]type['""]\]\s*==\s*['""](?<type>python|simple_browser|cogview)['""]\s*-?%\}(?<text>.*?)\{%", RegexOptions.Singleline)]
+    private static partial Regex BuiltInSection();
+}

@@ -1,0 +1,28 @@
+namespace GlmTune.Data.Tokenization;
+
+/// <summary>The merges that ranks stand for: every way to put a token together from two others.</summary>
+internal static class MergeList
+{
+    /// <summary>All merges in the order of their priority: by the rank of the joined token, then of its left and its right part.</summary>
+    /// <returns>Ranks of the left and the right part of each merge.</returns>
+    public static List<(int Left, int Right)> Of(IReadOnlyList<byte[]> tokens)
+    {
+        var find = TokenRanks.Index(tokens).GetAlternateLookup<ReadOnlySpan<byte>>();
+        var merges = new List<(int Left, int Right)>(2 * tokens.Count);
+        foreach (var token in tokens)
+        {
+            var first = merges.Count;
+            for (var cut = 1; cut < token.Length; cut++)
+            {
+                if (find.TryGetValue(token.AsSpan(0, cut), out var left) && find.TryGetValue(token.AsSpan(cut), out var right))
+                {
+                    merges.Add((left, right));
+                }
+            }
+
+            merges.Sort(first, merges.Count - first, Comparer<(int, int)>.Default);
+        }
+
+        return merges;
+    }
+}

@@ -1,0 +1,122 @@
+using System.Globalization;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+
+namespace GlmTune.Data.Tokenization;
+
+/// <summary>What <c>tokenizer_config.json</c> says: the special tokens, the chat template, the longest input.</summary>
+internal sealed record TokenizerConfig
+{
+    public static readonly JsonSerializerOptions Writing = new()
+    {
+        WriteIndented = true,
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+    };
+
+    /// <summary>Text to id of <c>added_tokens_decoder</c>; null when the file does not list them.</summary>
+    public IReadOnlyDictionary<string, int>? SpecialTokens { get; init; }
+
+    public string Padding { get; init; } = "<|endoftext|>";
+
+    public string? ChatTemplate { get; init; }
+
+    public int? MaxLength { get; init; }
+
+    /// <summary>Reads the folder's file, and <c>chat_template.jinja</c> where newer tools put the template; a missing file says nothing.</summary>
+    /// <exception cref="InvalidDataException">The file is damaged.</exception>
+    public static TokenizerConfig Read(string folder)
+    {
+        var path = Path.Combine(folder, "tokenizer_config.json");
+        var templatePath = Path.Combine(folder, "chat_template.jinja");
+        var separate = File.Exists(templatePath) ? File.ReadAllText(templatePath) : null;
+        if (!File.Exists(path))
+        {
+            return new TokenizerConfig { ChatTemplate = separate };
+        }
+
+        try
+        {
+            using var document = JsonDocument.Parse(File.ReadAllBytes(path));
+            var root = document.RootElement;
+            return new TokenizerConfig
+            {
+                SpecialTokens = root.TryGetProperty("added_tokens_decoder", out var added) && added.ValueKind == JsonValueKind.Object
+                    ? added.EnumerateObject().ToDictionary(token => token.Value.GetProperty("content").GetString()!, token => int.Parse(token.Name, CultureInfo.InvariantCulture))
+                    : null,
+                Padding = Text(root, "pad_token") ?? Text(root, "eos_token") ?? "<|endoftext|>",
+                ChatTemplate = separate ?? Template(root),
+                MaxLength = root.TryGetProperty("model_max_length", out var length) && length.TryGetInt32(out var tokens) ? tokens : null,
+            };
+        }
+        catch (Exception e) when (e is JsonException or FormatException or OverflowException or KeyNotFoundException or InvalidOperationException or ArgumentException)
+        {
+            throw new InvalidDataException($"{path}: {e.Message} Expected the tokenizer_config.json that transformers writes.", e);
+        }
+    }
+
+    /// <summary>Writes the file for one of the two layouts.</summary>
+    public static void Write(Tokenizer tokenizer, string folder, string tokenizerClass)
+    {
+        var special = tokenizer.Special;
+        var config = new JsonObject
+        {
+            ["added_tokens_decoder"] = new JsonObject(special.All.Select(token => KeyValuePair.Create<string, JsonNode?>(
+                token.Value.ToString(CultureInfo.InvariantCulture), Flags(token.Key)))),
+            ["additional_special_tokens"] = new JsonArray([.. special.All.Keys.Select(text => JsonValue.Create(text))]),
+            ["clean_up_tokenization_spaces"] = false,
+            ["do_lower_case"] = false,
+            ["eos_token"] = special.TextOf(special.EndOfText),
+            ["pad_token"] = special.PaddingText,
+            ["padding_side"] = "left",
+            ["model_input_names"] = new JsonArray("input_ids", "attention_mask"),
+            ["tokenizer_class"] = tokenizerClass,
+        };
+        if (tokenizer.MaxLength is { } length)
+        {
+            config["model_max_length"] = length;
+        }
+
+        if (tokenizer.ChatTemplate is { } template)
+        {
+            config["chat_template"] = template;
+        }
+
+        DurableFile.Write(Path.Combine(folder, "tokenizer_config.json"), file => JsonSerializer.Serialize(file, config, Writing));
+    }
+
+    /// <summary>A special token as both layouts describe it.</summary>
+    public static JsonObject Flags(string content) => new()
+    {
+        ["content"] = content,
+        ["single_word"] = false,
+        ["lstrip"] = false,
+        ["rstrip"] = false,
+        ["normalized"] = false,
+        ["special"] = true,
+    };
+
+    // A token is written as its text or as an object that holds it.
+    private static string? Text(JsonElement root, string key)
+    {
+        if (!root.TryGetProperty(key, out var value) || value.ValueKind == JsonValueKind.Null)
+        {
+            return null;
+        }
+
+        return value.ValueKind == JsonValueKind.Object ? value.GetProperty("content").GetString() : value.GetString();
+    }
+
+    // One template, or a list of named ones, of which the one for chat is called default.
+    private static string? Template(JsonElement root)
+    {
+        if (!root.TryGetProperty("chat_template", out var value) || value.ValueKind == JsonValueKind.Null)
+        {
+            return null;
+        }
+
+        return value.ValueKind == JsonValueKind.Array
+            ? value.EnumerateArray().Where(named => Text(named, "name") == "default").Select(named => Text(named, "template")).FirstOrDefault()
+            : value.GetString();
+    }
+}
