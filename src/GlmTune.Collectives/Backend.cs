@@ -1,0 +1,191 @@
+using GlmTune.Collectives.Native;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace GlmTune.Collectives;
+
+/// <summary>What all backends share: calls are checked and described here, and carried out in <see cref="Start"/>.</summary>
+public abstract class Backend : ICollectives
+{
+    private bool disposed;
+
+    private protected Backend(int rank, int worldSize, Device device, CollectivesOptions options)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(worldSize, 1);
+        ArgumentOutOfRangeException.ThrowIfNegative(rank);
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(rank, worldSize);
+        (Rank, WorldSize, Device, Options) = (rank, worldSize, device, options);
+    }
+
+    /// <inheritdoc/>
+    public int Rank { get; }
+
+    /// <inheritdoc/>
+    public int WorldSize { get; }
+
+    /// <inheritdoc/>
+    public Device Device { get; }
+
+    /// <inheritdoc/>
+    public Traffic Traffic { get; } = new();
+
+    private protected CollectivesOptions Options { get; }
+
+    /// <inheritdoc/>
+    public Pending AllGather(Tensor shard, Tensor full, CallLabel label = default)
+    {
+        var call = Describe(Collective.AllGather, shard, label);
+        RequireUsable(call, shard, nameof(shard));
+        RequireUsable(call, full, nameof(full));
+        RequireWhole(call, full, shard);
+        RequireApartOrInPlace(call, shard, full);
+        return Start(new Transfer(call, shard, full));
+    }
+
+    /// <inheritdoc/>
+    public Pending ReduceScatterSum(Tensor full, Tensor shard, CallLabel label = default)
+    {
+        var call = Describe(Collective.ReduceScatterSum, full, label);
+        RequireUsable(call, full, nameof(full));
+        RequireUsable(call, shard, nameof(shard));
+        RequireWhole(call, full, shard);
+        RequireApartOrInPlace(call, shard, full);
+        RequireSummable(call);
+        return Start(new Transfer(call, full, shard));
+    }
+
+    /// <inheritdoc/>
+    public Pending AllReduceSum(Tensor buffer, CallLabel label = default)
+    {
+        var call = Describe(Collective.AllReduceSum, buffer, label);
+        RequireUsable(call, buffer, nameof(buffer));
+        RequireSummable(call);
+        return Start(new Transfer(call, buffer, buffer));
+    }
+
+    /// <inheritdoc/>
+    public Pending Broadcast(Tensor buffer, int root, CallLabel label = default)
+    {
+        var call = Describe(Collective.Broadcast, buffer, label) with { Root = root };
+        if (root < 0 || root >= WorldSize)
+        {
+            throw new ArgumentOutOfRangeException(nameof(root), root, $"{call}: there are ranks 0 to {WorldSize - 1}.");
+        }
+        RequireUsable(call, buffer, nameof(buffer));
+        return Start(new Transfer(call, buffer, buffer));
+    }
+
+    /// <inheritdoc/>
+    public Pending AllToAll(Tensor send, Tensor receive, CallLabel label = default)
+    {
+        var call = Describe(Collective.AllToAll, send, label);
+        RequireExchange(call, send, receive);
+        if (send.numel() % WorldSize != 0)
+        {
+            throw new ArgumentException($"{call}: {send.numel()} elements cannot be cut into {WorldSize} equal slices.", nameof(send));
+        }
+        return Start(new Transfer(call, send, receive));
+    }
+
+    /// <inheritdoc/>
+    public Pending RingShift(Tensor send, Tensor receive, CallLabel label = default)
+    {
+        var call = Describe(Collective.RingShift, send, label);
+        RequireExchange(call, send, receive);
+        return Start(new Transfer(call, send, receive));
+    }
+
+    /// <inheritdoc/>
+    public void Barrier(CallLabel label = default) => Meet(Collective.Barrier, label);
+
+    /// <inheritdoc/>
+    public abstract void Abort(Exception cause, int exitCode);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        if (!disposed)
+        {
+            disposed = true;
+            Close();
+            GC.SuppressFinalize(this);
+        }
+    }
+
+    /// <summary>Waits for the other ranks, then frees what is held; called once.</summary>
+    private protected abstract void Close();
+
+    /// <summary>Starts a checked call; the backend releases the transfer when it is finished.</summary>
+    /// <remarks>A barrier, and the ranks' leave-taking, come as a gathering of one byte a rank.</remarks>
+    private protected abstract Pending Start(Transfer transfer);
+
+    private protected void Meet(Collective collective, CallLabel label)
+    {
+        using var scope = NewDisposeScope();
+        using var noGradient = no_grad();
+        var mine = zeros(1, ScalarType.Byte, Device);
+        var all = zeros(WorldSize, ScalarType.Byte, Device);
+        Start(new Transfer(Describe(collective, mine, label), mine, all)).Wait();
+        all.cpu();                                                          // on a GPU only this makes the host wait
+    }
+
+    private static CollectiveCall Describe(Collective collective, Tensor given, CallLabel label) => new(collective, given.dtype, given.shape, null, label);
+
+    private void RequireUsable(CollectiveCall call, Tensor tensor, string name)
+    {
+        if (tensor.is_sparse || !tensor.is_contiguous())
+        {
+            throw new ArgumentException($"{call}: the tensor must be contiguous; pass contiguous() of it.", name);
+        }
+        if (tensor.device_type != Device.type || (Device.type == DeviceType.CUDA && tensor.device_index != Device.index))
+        {
+            throw new ArgumentException($"{call}: the tensor is on {tensor.device}, these ranks exchange tensors on {Device}.", name);
+        }
+        if (tensor.dtype != call.Type)
+        {
+            throw new ArgumentException($"{call}: the tensor is of type {tensor.dtype}, the other of {call.Type}; both must be of one type.", name);
+        }
+    }
+
+    private void RequireWhole(CollectiveCall call, Tensor full, Tensor shard)
+    {
+        if (full.numel() != WorldSize * shard.numel())
+        {
+            throw new ArgumentException(
+                $"{call}: the whole has {full.numel()} elements and the shard {shard.numel()}; "
+                + $"with {WorldSize} ranks the whole must have {WorldSize * shard.numel()}.", nameof(full));
+        }
+    }
+
+    private void RequireApartOrInPlace(CollectiveCall call, Tensor shard, Tensor full)
+    {
+        var place = TensorMemory.Address(full) + (nint)(Rank * TensorMemory.Bytes(shard));
+        if (TensorMemory.Overlap(shard, full) && TensorMemory.Address(shard) != place)
+        {
+            throw new ArgumentException(
+                $"{call}: the shard lies within the whole, but not at slice {Rank}, which is this rank's.", nameof(shard));
+        }
+    }
+
+    private static void RequireSummable(CollectiveCall call)
+    {
+        if (!RankOrderSum.Supports(call.Type))
+        {
+            throw new ArgumentException($"{call}: sums are over float16, bfloat16, float32, float64, int32 or int64.");
+        }
+    }
+
+    private void RequireExchange(CollectiveCall call, Tensor send, Tensor receive)
+    {
+        RequireUsable(call, send, nameof(send));
+        RequireUsable(call, receive, nameof(receive));
+        if (send.numel() != receive.numel())
+        {
+            throw new ArgumentException($"{call}: {send.numel()} elements are sent and {receive.numel()} received; both must be the same.", nameof(receive));
+        }
+        if (TensorMemory.Overlap(send, receive))
+        {
+            throw new ArgumentException($"{call}: what is sent and what is received share memory.", nameof(receive));
+        }
+    }
+}

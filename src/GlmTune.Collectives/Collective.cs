@@ -1,0 +1,29 @@
+namespace GlmTune.Collectives;
+
+/// <summary>What the ranks do together.</summary>
+public enum Collective
+{
+    /// <summary>Every rank gets every rank's shard.</summary>
+    AllGather,
+
+    /// <summary>Every rank gets its slice of the sum.</summary>
+    ReduceScatterSum,
+
+    /// <summary>Every rank gets the whole sum.</summary>
+    AllReduceSum,
+
+    /// <summary>Every rank gets one rank's values.</summary>
+    Broadcast,
+
+    /// <summary>Every rank gives another slice to each rank.</summary>
+    AllToAll,
+
+    /// <summary>Every rank gives to the next one.</summary>
+    RingShift,
+
+    /// <summary>Every rank waits for the others.</summary>
+    Barrier,
+
+    /// <summary>Every rank takes its leave.</summary>
+    Close,
+}

@@ -1,0 +1,28 @@
+using TorchSharp;
+
+namespace GlmTune.Collectives;
+
+/// <summary>One call of a collective as it is shown to people and compared between ranks.</summary>
+/// <param name="Collective">What is done.</param>
+/// <param name="Type">Type of the elements.</param>
+/// <param name="Shape">Shape of the tensor given in.</param>
+/// <param name="Root">The rank that gives, in a broadcast; else null.</param>
+/// <param name="Label">Where in the run.</param>
+public sealed record CollectiveCall(Collective Collective, torch.ScalarType Type, IReadOnlyList<long> Shape, int? Root, CallLabel Label)
+{
+    private bool IsHostOnly => Collective is Collective.Barrier or Collective.Close;
+
+    /// <summary><c>AllGather of bfloat16 [4096, 512]</c>.</summary>
+    public string Operation
+        => IsHostOnly ? Collective.ToString()
+            : $"{Collective} of {NameOf(Type)} [{string.Join(", ", Shape)}]{(Root is { } root ? $" from rank {root}" : "")}";
+
+    /// <summary><c>AllGather of bfloat16 [4096, 512] at step 1204, layer 17</c>.</summary>
+    public override string ToString() => Label == default ? Operation : $"{Operation} at {Label}";
+
+    private static string NameOf(torch.ScalarType type) => type switch
+    {
+        torch.ScalarType.Byte => "uint8",
+        _ => type.ToString().ToLowerInvariant(),
+    };
+}

@@ -1,0 +1,104 @@
+using System.Runtime.InteropServices;
+using System.Text;
+using static TorchSharp.torch;
+
+namespace GlmTune.Collectives;
+
+/// <summary>Small values of the host over all ranks: counts, norms, results of an evaluation. Each call waits for all ranks.</summary>
+public static class HostCollectives
+{
+    /// <summary>Sums of each place over the ranks, added in the order of the ranks; the same bits on each rank.</summary>
+    /// <param name="ranks">The ranks.</param>
+    /// <param name="values">This rank's summands; as many on each rank.</param>
+    /// <param name="label">Where in the run.</param>
+    public static double[] Sum(this ICollectives ranks, ReadOnlySpan<double> values, CallLabel label = default)
+        => Fold(ranks.GatherDoubles(values, label), static (a, b) => a + b);
+
+    /// <summary>The sum of one value over the ranks, as in <see cref="Sum(ICollectives, ReadOnlySpan{double}, CallLabel)"/>.</summary>
+    public static double Sum(this ICollectives ranks, double value, CallLabel label = default) => ranks.Sum([value], label)[0];
+
+    /// <summary>The exact sum of one count over the ranks.</summary>
+    /// <exception cref="OverflowException">It is beyond 64 bits.</exception>
+    public static long Sum(this ICollectives ranks, long value, CallLabel label = default)
+    {
+        var counts = Array.ConvertAll(ranks.GatherDoubles([BitConverter.Int64BitsToDouble(value)], label), one => BitConverter.DoubleToInt64Bits(one[0]));
+        return counts.Aggregate(0L, static (a, b) => checked(a + b));
+    }
+
+    /// <summary>The largest of each place over the ranks; NaN where any rank has NaN.</summary>
+    public static double[] Max(this ICollectives ranks, ReadOnlySpan<double> values, CallLabel label = default)
+        => Fold(ranks.GatherDoubles(values, label), Math.Max);
+
+    /// <summary>The largest of one value over the ranks; NaN where any rank has NaN.</summary>
+    public static double Max(this ICollectives ranks, double value, CallLabel label = default) => ranks.Max([value], label)[0];
+
+    /// <summary>Whether it is true on any rank.</summary>
+    public static bool Any(this ICollectives ranks, bool value, CallLabel label = default) => ranks.Max(value ? 1 : 0, label) > 0;
+
+    /// <summary>Every rank's values, bit for bit.</summary>
+    /// <param name="ranks">The ranks.</param>
+    /// <param name="values">This rank's values; as many on each rank.</param>
+    /// <param name="label">Where in the run.</param>
+    /// <returns>Rank 0's values, rank 1's and so on.</returns>
+    public static double[][] GatherDoubles(this ICollectives ranks, ReadOnlySpan<double> values, CallLabel label = default)
+        => Array.ConvertAll(
+            GatherEqualLengths(ranks, MemoryMarshal.AsBytes(values).ToArray(), label), bytes => MemoryMarshal.Cast<byte, double>(bytes).ToArray());
+
+    /// <summary>Every rank's bytes.</summary>
+    /// <param name="ranks">The ranks.</param>
+    /// <param name="bytes">This rank's; of any length, on each rank another.</param>
+    /// <param name="label">Where in the run.</param>
+    /// <returns>Rank 0's bytes, rank 1's and so on.</returns>
+    /// <remarks>Each rank needs memory for <see cref="ICollectives.WorldSize"/> times the longest.</remarks>
+    public static byte[][] GatherBytes(this ICollectives ranks, byte[] bytes, CallLabel label = default)
+    {
+        var lengths = Array.ConvertAll(ranks.GatherDoubles([bytes.Length], label), one => (int)one[0]);
+        var longest = lengths.Max();
+        var padded = new byte[longest];
+        bytes.CopyTo(padded, 0);
+        return [.. GatherEqualLengths(ranks, padded, label).Zip(lengths, (whole, length) => whole[..length])];
+    }
+
+    /// <summary>Every rank's strings, in the order of the ranks and within a rank in its own.</summary>
+    /// <param name="ranks">The ranks.</param>
+    /// <param name="strings">This rank's; any number, on each rank another.</param>
+    /// <param name="label">Where in the run.</param>
+    public static string[][] GatherStrings(this ICollectives ranks, IReadOnlyList<string> strings, CallLabel label = default)
+    {
+        using var packed = new MemoryStream();
+        using (var writer = new BinaryWriter(packed, Encoding.UTF8, leaveOpen: true))
+        {
+            writer.Write(strings.Count);
+            foreach (var text in strings)
+            {
+                writer.Write(text);
+            }
+        }
+        return Array.ConvertAll(ranks.GatherBytes(packed.ToArray(), label), Unpack);
+    }
+
+    private static byte[][] GatherEqualLengths(ICollectives ranks, byte[] bytes, CallLabel label)
+    {
+        using var scope = NewDisposeScope();
+        using var noGradient = no_grad();
+        var mine = tensor(bytes, ScalarType.Byte, ranks.Device);
+        var all = zeros([ranks.WorldSize, bytes.Length], ScalarType.Byte, ranks.Device);
+        ranks.AllGather(mine, all, label).Wait();
+        var onHost = all.cpu();
+        return [.. Enumerable.Range(0, ranks.WorldSize).Select(rank => bytes.Length == 0 ? [] : onHost[rank].bytes.ToArray())];
+    }
+
+    private static string[] Unpack(byte[] bytes)
+    {
+        using var reader = new BinaryReader(new MemoryStream(bytes), Encoding.UTF8);
+        var texts = new string[reader.ReadInt32()];
+        for (var i = 0; i < texts.Length; i++)
+        {
+            texts[i] = reader.ReadString();
+        }
+        return texts;
+    }
+
+    private static double[] Fold(double[][] ranks, Func<double, double, double> join)
+        => ranks.Aggregate((total, next) => [.. total.Zip(next, join)]);
+}

@@ -1,0 +1,144 @@
+using System.Diagnostics;
+using System.Runtime.ExceptionServices;
+
+namespace GlmTune.Collectives;
+
+/// <summary>Where thread ranks meet: the n-th call of one rank belongs with the n-th call of each other.</summary>
+internal sealed class Exchange(int worldSize, TimeSpan timeout)
+{
+    private readonly object gate = new();
+    private readonly Dictionary<long, Meeting> meetings = [];
+    private readonly long[] calls = new long[worldSize];
+    private readonly bool[] left = new bool[worldSize];
+    private (int Rank, Exception Cause)? failure;
+    private long failedAt;
+
+    public int WorldSize => worldSize;
+
+    /// <summary>Adds a rank's call to its meeting; the rank that completes the meeting moves the data of all.</summary>
+    public Meeting Join(int rank, Transfer transfer)
+    {
+        Meeting meeting;
+        lock (gate)
+        {
+            ThrowIfFailed(rank, transfer);
+            var number = calls[rank]++;
+            if (!meetings.TryGetValue(number, out meeting!))
+            {
+                meetings.Add(number, meeting = new Meeting(worldSize));
+            }
+            if (meeting.Add(rank, transfer) is { } other)
+            {
+                throw Failed(rank, new LostRankException(
+                    CallComparison.Message(rank, worldSize, transfer.Call, other.Rank, other.Call.ToString())));
+            }
+            if (!meeting.Complete)
+            {
+                return meeting;
+            }
+            meetings.Remove(number);
+        }
+        meeting.Perform();
+        lock (gate)
+        {
+            meeting.Done = true;
+            Monitor.PulseAll(gate);
+        }
+        return meeting;
+    }
+
+    /// <summary>Returns when the data of <paramref name="meeting"/> has been moved.</summary>
+    public void Await(int rank, Meeting meeting, Transfer transfer)
+    {
+        lock (gate)
+        {
+            while (!meeting.Done)
+            {
+                ThrowIfFailed(rank, transfer);
+                var absent = meeting.Missing.ToArray();
+                foreach (var gone in absent.Where(missing => left[missing]))
+                {
+                    throw Failed(rank, new LostRankException(
+                        $"{LostRankException.Where(rank, worldSize, transfer.Call)}: {transfer.Call.Operation} cannot finish, as rank {gone} has ended."));
+                }
+                var remaining = timeout - Stopwatch.GetElapsedTime(transfer.Started);
+                if (remaining <= TimeSpan.Zero)
+                {
+                    throw Failed(rank, new LostRankException(LostRankException.NotFinished(
+                        rank, worldSize, transfer.Call, timeout, $"Missing: {string.Join(", ", absent.Select(missing => $"rank {missing}"))}.")));
+                }
+                Monitor.Wait(gate, remaining);
+            }
+        }
+    }
+
+    /// <summary>The rank makes no more calls.</summary>
+    public void Leave(int rank)
+    {
+        lock (gate)
+        {
+            left[rank] = true;
+            Monitor.PulseAll(gate);
+        }
+    }
+
+    /// <summary>The rank cannot go on; the first such rank is the one that is reported.</summary>
+    public void Fail(int rank, Exception cause)
+    {
+        lock (gate)
+        {
+            Failed(rank, cause);
+        }
+    }
+
+    /// <summary>Returns when all threads have ended or, after a failure, have had <c>timeout</c> to notice it.</summary>
+    public void WaitForEnd(Thread[] threads)
+    {
+        foreach (var thread in threads)
+        {
+            while (!thread.Join(TimeSpan.FromMilliseconds(100)))
+            {
+                lock (gate)
+                {
+                    if (failure is not null && Stopwatch.GetElapsedTime(failedAt) > timeout)
+                    {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// <summary>Throws what the first failing rank threw, if any failed.</summary>
+    public void ThrowFailure()
+    {
+        lock (gate)
+        {
+            if (failure is { } first)
+            {
+                ExceptionDispatchInfo.Throw(first.Cause);
+            }
+        }
+    }
+
+    private Exception Failed(int rank, Exception cause)
+    {
+        if (failure is null)
+        {
+            failure = (rank, cause);
+            failedAt = Stopwatch.GetTimestamp();
+            Monitor.PulseAll(gate);
+        }
+        return cause;
+    }
+
+    private void ThrowIfFailed(int rank, Transfer transfer)
+    {
+        if (failure is { } first)
+        {
+            throw new LostRankException(
+                $"{LostRankException.Where(rank, worldSize, transfer.Call)}: {transfer.Call.Operation} was ended, as rank {first.Rank} failed: {first.Cause.Message}",
+                first.Cause);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+using static TorchSharp.torch;
+
+namespace GlmTune.Collectives;
+
+/// <summary>One collective among thread ranks: it takes the transfer of each, and when all are there moves the data.</summary>
+internal sealed class Meeting(int worldSize)
+{
+    private readonly Transfer?[] transfers = new Transfer?[worldSize];
+
+    public bool Done { get; set; }
+
+    public bool Complete => Array.TrueForAll(transfers, transfer => transfer is not null);
+
+    public IEnumerable<int> Missing => Enumerable.Range(0, worldSize).Where(rank => transfers[rank] is null);
+
+    /// <summary>Adds a rank's transfer.</summary>
+    /// <returns>A rank whose call is not the same; null where there is none.</returns>
+    public (int Rank, CollectiveCall Call)? Add(int rank, Transfer transfer)
+    {
+        transfers[rank] = transfer;
+        var other = Array.FindIndex(transfers, present => present is not null);
+        var call = transfers[other]!.Call;
+        return CallComparison.Same(transfer.Call, call) ? null : (other, call);
+    }
+
+    /// <summary>Moves the data of all ranks; the calling thread does the work.</summary>
+    public void Perform()
+    {
+        using var noGradient = no_grad();
+        using var scope = NewDisposeScope();
+        var all = transfers.OfType<Transfer>().ToArray();
+        switch (all[0].Call.Collective)
+        {
+            case Collective.AllGather or Collective.Barrier or Collective.Close:
+                Each((rank, source) => Copy(all[source].Input, Slice(all[rank].Output, source)));
+                break;
+            case Collective.ReduceScatterSum:
+                Array.ForEach(Ranks(), rank => RankOrderSum.Write(Array.ConvertAll(all, each => Slice(each.Input, rank)), all[rank].Output));
+                break;
+            case Collective.AllReduceSum:
+                RankOrderSum.Write(Array.ConvertAll(all, each => each.Input), all[0].Output);
+                Array.ForEach(Ranks(), rank => Copy(all[0].Output, all[rank].Output));
+                break;
+            case Collective.Broadcast:
+                Array.ForEach(Ranks(), rank => Copy(all[all[0].Call.Root!.Value].Input, all[rank].Output));
+                break;
+            case Collective.AllToAll:
+                Each((rank, source) => Copy(Slice(all[source].Input, rank), Slice(all[rank].Output, source)));
+                break;
+            case Collective.RingShift:
+                Array.ForEach(Ranks(), rank => Copy(all[(rank + worldSize - 1) % worldSize].Input, all[rank].Output));
+                break;
+            default:
+                throw new NotSupportedException($"{all[0].Call.Collective} is not known to thread ranks.");
+        }
+    }
+
+    private int[] Ranks() => [.. Enumerable.Range(0, worldSize)];
+
+    private void Each(Action<int, int> act)
+    {
+        for (var rank = 0; rank < worldSize; rank++)
+        {
+            for (var source = 0; source < worldSize; source++)
+            {
+                act(rank, source);
+            }
+        }
+    }
+
+    private Tensor Slice(Tensor whole, int rank)
+    {
+        var length = whole.numel() / worldSize;
+        return whole.narrow(0, rank * length, length);
+    }
+
+    private static void Copy(Tensor source, Tensor destination)
+    {
+        if (!ReferenceEquals(source, destination))
+        {
+            destination.copy_(source);
+        }
+    }
+}

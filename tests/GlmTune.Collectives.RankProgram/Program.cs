@@ -1,0 +1,4 @@
+using GlmTune.Kernels.Native;
+
+NativeRuntime.Load();
+return 0;
