@@ -33,6 +33,18 @@ public sealed record Recipe
     /// <summary>The prefix adapter, if that is what is trained.</summary>
     public PrefixTuningOptions? Prefix { get; init; }
 
+    /// <summary>What says how training is sharded, if anything does.</summary>
+    public DeepSpeedFile? DeepSpeed { get; init; }
+
+    /// <summary>The checkpoint to go on from, as the command line's argument has it; null begins anew.</summary>
+    public string? ResumeFrom { get; init; }
+
+    /// <summary>What somebody should know though it is no error: keys without effect and the like, with file and line.</summary>
+    public IReadOnlyList<string> Notes { get; init; } = [];
+
+    /// <summary>Full names of the keys to which the file or an override gives a value.</summary>
+    internal IReadOnlySet<string> Written { get; init; } = new HashSet<string>();
+
     /// <summary>How the training rows are put together into steps.</summary>
     public BatchOptions Batches => new()
     {
@@ -41,4 +53,11 @@ public sealed record Recipe
         AccumulationSteps = Training.AccumulationSteps,
         PackedTokens = Training.Packing ? Training.PackLength ?? Training.MicroBatchSize * Data.Template.MaxTrainingTokens : null,
     };
+
+    /// <summary>What each rank does: the recipe with everything that its DeepSpeed file says, every <c>auto</c> resolved.</summary>
+    /// <param name="hiddenSize">Width of the model's hidden states.</param>
+    /// <param name="worldSize">Number of ranks; at least 1.</param>
+    /// <exception cref="InvalidDataException">The DeepSpeed file contradicts this recipe or these sizes.</exception>
+    public DeepSpeedPlan Plan(int hiddenSize, int worldSize) =>
+        DeepSpeed is null ? new DeepSpeedPlan(this, new(), []) : DeepSpeed.Resolve(this, hiddenSize, worldSize);
 }

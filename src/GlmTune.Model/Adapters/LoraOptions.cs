@@ -39,9 +39,6 @@ public sealed record LoraOptions
 
     /// <summary>How A and B begin (<c>init_lora_weights</c>). Default <see cref="LoraInitialization.Default"/>.</summary>
     public LoraInitialization InitWeights { get; init; }
-
-    /// <summary>Which biases of the base model are trained (<c>bias</c>). Default none.</summary>
-    public LoraBias Bias { get; init; }
 }
 
 /// <summary>How the two matrices of a low-rank delta begin.</summary>
@@ -56,17 +53,4 @@ public enum LoraInitialization
     /// <summary>A and B both uniform within ±1/√(their input width) (<c>false</c> in PEFT): the delta is not zero, for
     /// tests.</summary>
     Random,
-}
-
-/// <summary>Which biases of the base model are trained beside the deltas.</summary>
-public enum LoraBias
-{
-    /// <summary>None of them.</summary>
-    None,
-
-    /// <summary>Those of the adapted layers (<c>lora_only</c>).</summary>
-    LoraOnly,
-
-    /// <summary>All of them (<c>all</c>).</summary>
-    All,
 }

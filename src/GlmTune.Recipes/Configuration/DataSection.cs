@@ -1,0 +1,55 @@
+using GlmTune.Data.Conversations;
+using GlmTune.Data.Templates;
+
+namespace GlmTune.Recipes.Configuration;
+
+/// <summary>Reads <c>data_config</c> and the keys beside it that say how rows become tokens.</summary>
+internal static class DataSection
+{
+    public static DataOptions Read(Section root)
+    {
+        var files = root.Child("data_config");
+        var parallelism = files.Int("num_proc", 1, least: 1, most: 1024);
+        var badRows = files.Choice("bad_rows", BadRows.Error, ("error", BadRows.Error), ("skip", BadRows.Skip));
+        ExampleOptions Rows(string limit) =>
+            new() { Parallelism = parallelism, BadRows = badRows, MaxRows = files.IntOrNull(limit, least: 1) };
+
+        var template = new TemplateOptions();
+        var options = new DataOptions
+        {
+            TrainFile = File(files, "train_file") ?? "",
+            ValidationFile = File(files, "val_file"),
+            TestFile = File(files, "test_file"),
+            TrainRows = Rows("max_train_samples"),
+            ValidationRows = Rows("max_eval_samples"),
+            TestRows = Rows("max_predict_samples"),
+            Template = new TemplateOptions
+            {
+                Preset = files.Choice("template", template.Preset, [.. TemplatePreset.All.Select(preset => (preset.Name, preset))]),
+                EndToken = files.Choice("end_token", template.EndToken, ("<|user|>", EndToken.User), ("151336", EndToken.User), ("user", EndToken.User), ("<|endoftext|>", EndToken.EndOfText), ("151329", EndToken.EndOfText), ("endoftext", EndToken.EndOfText)),
+                LearntAnswers = root.Flag("combine", false) ? LearntAnswers.Last : LearntAnswers.All,
+                MaxInputTokens = root.Int("max_input_length", template.MaxInputTokens, least: 1, most: 1 << 24),
+                MaxOutputTokens = root.Int("max_output_length", template.MaxOutputTokens, least: 1, most: 1 << 24),
+            },
+        };
+        if (!files.IsWritten("train_file"))
+        {
+            files.Problem("train_file", "'data_config.train_file' is missing; it names the training rows inside the data folder");
+        }
+
+        root.NoEffect("freezeV", "it is about the vision model");
+        files.End();
+        return options;
+    }
+
+    private static string? File(Section files, string key)
+    {
+        var name = files.Text(key);
+        if (name is not null && !name.EndsWith(".jsonl", StringComparison.OrdinalIgnoreCase))
+        {
+            files.Problem(key, $"'{files.Full(key)}' is '{name}'; expected a .jsonl file, one conversation a line (`glmtune data convert` makes one)");
+        }
+
+        return name;
+    }
+}

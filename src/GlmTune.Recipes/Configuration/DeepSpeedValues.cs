@@ -1,0 +1,75 @@
+using System.Globalization;
+
+namespace GlmTune.Recipes.Configuration;
+
+/// <summary>Reads values of a DeepSpeed configuration that may be <c>auto</c>, and keeps what became of each.</summary>
+internal sealed class DeepSpeedValues(Recipe recipe)
+{
+    private readonly List<DeepSpeedSetting> settings = [];
+
+    public IReadOnlyList<DeepSpeedSetting> Settings => settings;
+
+    /// <summary>Notes what a key became, when the file has it, or when its absence should be known.</summary>
+    public void Became(Section section, string key, string became, bool saysAbsent = false)
+    {
+        if (section.IsWritten(key))
+        {
+            settings.Add(new DeepSpeedSetting(section.Full(key), Written(section.Peek(key)!), became));
+        }
+        else if (saysAbsent)
+        {
+            settings.Add(new DeepSpeedSetting(section.Full(key), null, became));
+        }
+    }
+
+    /// <summary>A number that must be the recipe's unless it is <c>auto</c> or absent.</summary>
+    public void Match(Section section, string key, double expected, string argument, bool saysAbsent = false)
+    {
+        if (section.NumberOrAuto(key, $"`training_args.{argument}`") is { } value && value != expected)
+        {
+            var note = recipe.Written.Contains($"training_args.{argument}") ? "" : ", its default";
+            section.Problem(key, $"'{section.Full(key)}' is {Scalars.Write(value)}, but 'training_args.{argument}' is {Scalars.Write(expected)}{note}; make them equal or write \"auto\"");
+        }
+
+        Became(section, key, Scalars.Write(expected), saysAbsent);
+    }
+
+    /// <summary>A truth value that holds as it is written; <paramref name="idle"/> says why it does nothing, if so.</summary>
+    public bool Flag(Section section, string key, bool fallback, string? idle = null)
+    {
+        var value = section.FlagOrAuto(key, Scalars.Write(fallback)) ?? fallback;
+        Became(section, key, idle is null ? Scalars.Write(value) : $"no effect here: {idle}");
+        return value;
+    }
+
+    /// <summary>A count of elements; <paramref name="idle"/> says why it does nothing, if so.</summary>
+    public long Elements(Section section, string key, long fallback, long? auto, string? idle = null)
+    {
+        var written = Scalars.Write(fallback);
+        var value = section.IsAuto(key, written) ? auto ?? fallback : section.WholeOrNull(key, fallback: written) ?? fallback;
+        var count = value.ToString("#,0", CultureInfo.InvariantCulture);
+        Became(section, key, idle is null ? $"{count} elements" : $"no effect here: {idle}");
+        return value;
+    }
+
+    /// <summary>A key that does nothing here.</summary>
+    public void Nothing(Section section, string key, string reason)
+    {
+        section.NoEffect(key, reason);
+        Became(section, key, $"no effect here: {reason}");
+    }
+
+    /// <summary>A key that would change results and is not supported.</summary>
+    public void NotSupported(Section section, string key, string advice, string neutral = "")
+    {
+        section.Unsupported(key, advice, neutral);
+        Became(section, key, "off");
+    }
+
+    private static string Written(ConfigNode node) => node switch
+    {
+        ConfigText text => text.Text,
+        ConfigList => "[…]",
+        _ => "{…}",
+    };
+}

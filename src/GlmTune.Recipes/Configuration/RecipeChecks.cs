@@ -1,0 +1,90 @@
+using GlmTune.Training;
+
+namespace GlmTune.Recipes.Configuration;
+
+/// <summary>Finds settings that cannot hold together, though each of them is fine.</summary>
+internal static class RecipeChecks
+{
+    public static void Run(Recipe recipe, Section arguments)
+    {
+        var training = recipe.Training;
+        var evaluates = training.EvaluationStrategy != IntervalStrategy.No;
+        if (recipe.Data.ValidationFile is null && (evaluates || training.EvaluationOnStart))
+        {
+            Unevaluated(recipe, arguments);
+        }
+
+        if (training.SaveStrategy == IntervalStrategy.Best && !evaluates)
+        {
+            arguments.Problem("save_strategy", "'training_args.save_strategy' is best, but 'training_args.eval_strategy' is no; say when to evaluate");
+        }
+
+        if (training.EarlyStoppingPatience is not null && !evaluates)
+        {
+            arguments.Problem("early_stopping_patience", "'training_args.early_stopping_patience' is set, but 'training_args.eval_strategy' is no; say when to evaluate");
+        }
+
+        if (training.LoadBestModelAtEnd)
+        {
+            CheckBestModel(training, arguments, evaluates);
+        }
+
+        if (training is { PredictWithGenerate: false, MetricForBestModel: not (null or "loss" or "perplexity") })
+        {
+            arguments.Problem("metric_for_best_model", $"'training_args.metric_for_best_model' is '{training.MetricForBestModel}', which needs generated answers; set predict_with_generate: true, or use loss");
+        }
+
+        if (training is { PackLength: not null, Packing: false })
+        {
+            arguments.Problem("pack_length", "'training_args.pack_length' is set, but 'training_args.packing' is false; set packing: true, or remove it");
+        }
+
+        if (training.PackLength < recipe.Data.Template.MaxTrainingTokens)
+        {
+            arguments.Problem("pack_length", $"'training_args.pack_length' is {training.PackLength}, but a row may have {recipe.Data.Template.MaxTrainingTokens} tokens (max_input_length + max_output_length + 1); make it at least that");
+        }
+
+        if (training.MaxSteps is { } steps && recipe.Schedule.WarmupSteps >= steps)
+        {
+            arguments.Note("warmup_steps", $"all {steps} steps are warm-up ('training_args.warmup_steps' is {recipe.Schedule.WarmupSteps}); the learning rate never gets to its highest value");
+        }
+    }
+
+    private static void Unevaluated(Recipe recipe, Section arguments)
+    {
+        var key = recipe.Training.EvaluationStrategy != IntervalStrategy.No ? "eval_strategy" : "eval_on_start";
+        if (recipe.Training is { LoadBestModelAtEnd: false, EarlyStoppingPatience: null, SaveStrategy: not IntervalStrategy.Best })
+        {
+            arguments.Note(key, $"'training_args.{key}' has no effect here: there is no data_config.val_file");
+            return;
+        }
+
+        arguments.Problem(key, "the best checkpoint is wanted, but there is no data_config.val_file; name one");
+    }
+
+    private static void CheckBestModel(TrainingOptions training, Section arguments, bool evaluates)
+    {
+        const string key = "load_best_model_at_end";
+        if (!evaluates)
+        {
+            arguments.Problem(key, $"'training_args.{key}' is true, but 'training_args.eval_strategy' is no; say when to evaluate");
+        }
+        else if (training.SaveStrategy != IntervalStrategy.Best && training.SaveStrategy != training.EvaluationStrategy)
+        {
+            arguments.Problem(key, $"'training_args.{key}' is true, but eval_strategy is {Word(training.EvaluationStrategy)} and save_strategy is {Word(training.SaveStrategy)}; what is best must have been saved, so make them equal or save best");
+        }
+        else if (training.SaveStrategy == IntervalStrategy.Steps && !IsMultiple(training.SaveSteps, training.EvaluationSteps ?? training.LoggingSteps))
+        {
+            var every = training.EvaluationSteps ?? training.LoggingSteps;
+            arguments.Problem(key, $"'training_args.{key}' is true, but save_steps ({Scalars.Write(training.SaveSteps.Value)}) is no multiple of eval_steps ({Scalars.Write(every.Value)}); what is saved must have been evaluated");
+        }
+    }
+
+    private static bool IsMultiple(StepInterval save, StepInterval evaluate)
+    {
+        var times = save.Value / evaluate.Value;
+        return (save.Value < 1) == (evaluate.Value < 1) && times > 0.5 && Math.Abs(times - Math.Round(times)) < 1e-9;
+    }
+
+    private static string Word(IntervalStrategy strategy) => Scalars.Write(strategy).ToLowerInvariant();
+}

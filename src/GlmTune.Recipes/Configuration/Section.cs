@@ -1,0 +1,246 @@
+namespace GlmTune.Recipes.Configuration;
+
+/// <summary>One mapping of a configuration file while it is read. Asking for a key makes it known; whatever was not asked for is
+/// unknown at the end.</summary>
+internal sealed class Section
+{
+    private readonly ConfigMap map;
+    private readonly SourceLine at;
+    private readonly ConfigReading reading;
+    private readonly List<string> known = [];
+
+    public Section(ConfigMap map, string path, ConfigReading reading, SourceLine? at = null) =>
+        (this.map, Path, this.reading, this.at) = (map, path, reading, at ?? map.At);
+
+    /// <summary>The section's own name with dots; empty for the whole file.</summary>
+    public string Path { get; }
+
+    public IEnumerable<string> KnownNames => known;
+
+    /// <summary>Takes <paramref name="oldName"/> as another spelling of <paramref name="key"/>, which is asked for later.</summary>
+    public void Rename(string oldName, string key)
+    {
+        known.Add(oldName);
+        reading.Keys.Add(new RecipeKey(Full(oldName), $"`{key}`", RecipeKeyEffect.Honoured));
+        if (map.Find(oldName) is not { } old)
+        {
+            return;
+        }
+
+        var other = map.Find(key);
+        if (other?.At.Line == 0 && old.At.Line != 0)
+        {
+            return;   // an option of the command line wins over the file, whichever name they use
+        }
+
+        if (other is not null && (other.At.Line == 0 || old.At.Line != 0))
+        {
+            reading.Problems.Add(old.At, $"'{Full(oldName)}' is another name of '{key}', which is set too ({other.At}); remove one");
+            return;
+        }
+
+        map.Set(old with { Key = key });
+    }
+
+    /// <summary>Whether the key is there with a value other than null.</summary>
+    public bool IsWritten(string key) => map.Find(key) is { } entry && entry.Value is not ConfigText { IsNull: true };
+
+    /// <summary>The value under a key, without making the key known.</summary>
+    public ConfigNode? Peek(string key) => map.Find(key)?.Value;
+
+    /// <summary>Where the key stands; where the section begins when it is absent.</summary>
+    public SourceLine At(string key) => map.Find(key)?.At ?? at;
+
+    public string Full(string key) => Path.Length == 0 ? key : $"{Path}.{key}";
+
+    public void Problem(string key, string text) => reading.Problems.Add(At(key), text);
+
+    public void ProblemAt(SourceLine at, string text) => reading.Problems.Add(at, text);
+
+    public void Note(string key, string text) => reading.Notes.Add($"{At(key)}: {text}");
+
+    /// <summary>A whole number.</summary>
+    public long Whole(string key, long fallback, long least = 0, long most = long.MaxValue) =>
+        WholeOrNull(key, least, most, Scalars.Write(fallback)) ?? fallback;
+
+    /// <summary>A whole number that fits 32 bits.</summary>
+    public int Int(string key, int fallback, int least = 0, int most = int.MaxValue) => (int)Whole(key, fallback, least, most);
+
+    /// <summary>A whole number that fits 32 bits, or null when nothing is written.</summary>
+    public int? IntOrNull(string key, int least = 0, int most = int.MaxValue, string fallback = "null") =>
+        (int?)WholeOrNull(key, least, most, fallback);
+
+    /// <summary>A whole number, or null when nothing is written.</summary>
+    public long? WholeOrNull(string key, long least = 0, long most = long.MaxValue, string fallback = "null")
+    {
+        var range = most is long.MaxValue or int.MaxValue ? $"of at least {least}" : $"from {least} to {most}";
+        return Read(key, fallback, $"a whole number {range}", node =>
+            node is ConfigText text && Scalars.TryWhole(text.Text, out var value) && value >= least && value <= most ? value : (long?)null);
+    }
+
+    /// <summary>A number.</summary>
+    public double Number(string key, double fallback, Bounds bounds) =>
+        NumberOrNull(key, bounds, Scalars.Write(fallback)) ?? fallback;
+
+    /// <summary>A number, or null when nothing is written.</summary>
+    public double? NumberOrNull(string key, Bounds bounds, string fallback = "null") =>
+        Read(key, fallback, $"a number {bounds}", node =>
+            node is ConfigText text && Scalars.TryNumber(text.Text, out var value) && bounds.Contains(value) ? value : (double?)null);
+
+    /// <summary>A truth value.</summary>
+    public bool Flag(string key, bool fallback) => FlagOrNull(key, Scalars.Write(fallback)) ?? fallback;
+
+    /// <summary>A truth value, or null when nothing is written.</summary>
+    public bool? FlagOrNull(string key, string fallback = "null") =>
+        Read(key, fallback, "true or false", node =>
+            node is ConfigText text && Scalars.TryFlag(text.Text, out var value) ? value : (bool?)null);
+
+    /// <summary>Whether the value is the word <c>auto</c>.</summary>
+    public bool IsAuto(string key, string fallback = "auto") =>
+        Find(key, fallback) is ConfigText text && text.Text.Equals("auto", StringComparison.OrdinalIgnoreCase);
+
+    /// <summary>A number; null for <c>auto</c> and for nothing.</summary>
+    public double? NumberOrAuto(string key, string fallback = "auto") =>
+        IsAuto(key, fallback) ? null : NumberOrNull(key, Bounds.NotNegative, fallback);
+
+    /// <summary>A whole number; null for <c>auto</c> and for nothing.</summary>
+    public long? WholeOrAuto(string key, string fallback = "auto", long least = 0) =>
+        IsAuto(key, fallback) ? null : WholeOrNull(key, least, fallback: fallback);
+
+    /// <summary>A truth value; null for <c>auto</c> and for nothing.</summary>
+    public bool? FlagOrAuto(string key, string fallback = "auto") =>
+        IsAuto(key, fallback) ? null : FlagOrNull(key, fallback);
+
+    /// <summary>A text that is not empty, or <paramref name="fallback"/>.</summary>
+    public string? Text(string key, string? fallback = null) =>
+        Find(key, Scalars.Write(fallback)) is not { } node ? fallback
+        : node is ConfigText text && text.Text.Trim().Length > 0 ? text.Text
+        : Wrong<string>(key, node, "a text");
+
+    /// <summary>One of several words; case does not matter.</summary>
+    public T Choice<T>(string key, T fallback, params IReadOnlyList<(string Word, T Value)> choices)
+        where T : notnull
+    {
+        var words = choices.Select(choice => choice.Word).ToList();
+        var node = Find(key, choices.First(choice => fallback.Equals(choice.Value)).Word);
+        if (node is null)
+        {
+            return fallback;
+        }
+
+        var word = (node as ConfigText)?.Text ?? "";
+        foreach (var choice in choices)
+        {
+            if (choice.Word.Equals(word, StringComparison.OrdinalIgnoreCase))
+            {
+                return choice.Value;
+            }
+        }
+
+        var hint = Suggestion.Text(word, words);
+        Problem(key, $"'{Full(key)}' is {node.Describe()}; expected one of {string.Join(", ", words)}{hint}");
+        return fallback;
+    }
+
+    /// <summary>A list of texts, or null when nothing is written.</summary>
+    public IReadOnlyList<string>? Texts(string key) =>
+        Find(key, "null") is not { } node ? null
+        : node is ConfigList list && list.Items.All(item => item is ConfigText { IsNull: false, Text.Length: > 0 })
+            ? [.. list.Items.Select(item => ((ConfigText)item).Text)]
+            : Wrong<IReadOnlyList<string>>(key, node, "a list of words");
+
+    /// <summary>The value as it stands, or null when nothing is written.</summary>
+    public ConfigNode? Node(string key, string fallback = "null") => Find(key, fallback);
+
+    /// <summary>The mapping under a key; an empty one when nothing is written.</summary>
+    public Section Child(string key) => new(Mapping(key) ?? new ConfigMap(At(key)), Full(key), reading, At(key));
+
+    /// <summary>The mapping under a key that was asked for before.</summary>
+    public Section Reopen(string key) => new((ConfigMap)map.Find(key)!.Value, Full(key), reading, At(key));
+
+    /// <summary>The mapping under a key, or null when nothing is written.</summary>
+    public ConfigMap? Mapping(string key) =>
+        Find(key, "") is not { } node ? null : node as ConfigMap ?? Wrong<ConfigMap>(key, node, "a mapping of keys to values");
+
+    /// <summary>A key that is known and does nothing here.</summary>
+    public void NoEffect(string key, string reason)
+    {
+        Register(key, "", RecipeKeyEffect.None);
+        if (IsWritten(key))
+        {
+            Note(key, $"'{Full(key)}' has no effect here: {reason}");
+        }
+    }
+
+    /// <summary>A key that would change results and is not supported: an error unless its value is off, empty, zero or
+    /// <paramref name="neutral"/>.</summary>
+    public void Unsupported(string key, string advice, string neutral = "")
+    {
+        Register(key, "", RecipeKeyEffect.Unsupported);
+        if (IsWritten(key) && !IsNeutral(map.Find(key)!.Value, neutral))
+        {
+            Problem(key, $"'{Full(key)}' is not supported{(advice.Length == 0 ? "" : ": " + advice)}");
+        }
+    }
+
+    /// <summary>Reports every key that nobody asked for.</summary>
+    public void End()
+    {
+        foreach (var entry in map.Entries.Where(entry => !known.Contains(entry.Key)))
+        {
+            reading.Unknown(entry.At, Full(entry.Key), this);
+        }
+    }
+
+    /// <summary>Reports that a value is not what it should be.</summary>
+    public T? Wrong<T>(string key, ConfigNode node, string expected)
+    {
+        Problem(key, $"'{Full(key)}' is {node.Describe()}; expected {expected}");
+        return default;
+    }
+
+    private static bool IsNeutral(ConfigNode value, string neutral) => value switch
+    {
+        ConfigText text => text.Text.Equals(neutral, StringComparison.OrdinalIgnoreCase)
+            || text.Text.Length == 0
+            || (Scalars.TryNumber(text.Text, out var number) && (number == 0 || (Scalars.TryNumber(neutral, out var same) && number == same)))
+            || (Scalars.TryFlag(text.Text, out var flag) && !flag),
+        ConfigList list => list.Items.Count == 0,
+        ConfigMap mapping => !mapping.Entries.Any()
+            || (mapping.Find("enabled")?.Value is ConfigText enabled && Scalars.TryFlag(enabled.Text, out var on) && !on),
+        _ => false,
+    };
+
+    private void Register(string key, string fallback, RecipeKeyEffect effect)
+    {
+        if (!known.Contains(key))
+        {
+            known.Add(key);
+            reading.Keys.Add(new RecipeKey(Full(key), fallback, effect));
+        }
+    }
+
+    private ConfigNode? Find(string key, string fallback)
+    {
+        Register(key, fallback, RecipeKeyEffect.Honoured);
+        if (!IsWritten(key))
+        {
+            return null;
+        }
+
+        reading.Written.Add(Full(key));
+        return map.Find(key)!.Value;
+    }
+
+    /// <summary>A value of some other kind: what <paramref name="parse"/> makes of it, where null means that it does not fit.</summary>
+    public T? Read<T>(string key, string fallback, string expected, Func<ConfigNode, T?> parse)
+        where T : struct
+    {
+        if (Find(key, fallback) is not { } node)
+        {
+            return null;
+        }
+
+        return parse(node) ?? Wrong<T?>(key, node, expected);
+    }
+}

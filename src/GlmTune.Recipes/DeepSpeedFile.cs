@@ -1,0 +1,112 @@
+using GlmTune.Recipes.Configuration;
+
+namespace GlmTune.Recipes;
+
+/// <summary>A DeepSpeed configuration: a JSON file, or a mapping inside a recipe.</summary>
+/// <remarks>Immutable. Its values are checked when it is resolved, since <c>auto</c> takes them from the recipe, the model and the
+/// number of ranks.</remarks>
+public sealed class DeepSpeedFile
+{
+    private static readonly Lazy<IReadOnlyList<RecipeKey>> AllKeys = new(FindKeys);
+    private readonly ConfigMap map;
+    private readonly string path;
+
+    private DeepSpeedFile(ConfigMap map, string path) => (this.map, this.path) = (map, path);
+
+    /// <summary>Every key that such a file may have.</summary>
+    public static IReadOnlyList<RecipeKey> Keys => AllKeys.Value;
+
+    /// <summary>The file's name; the recipe's when it holds the configuration itself.</summary>
+    public string Source => map.At.Source;
+
+    /// <summary>Reads a JSON file.</summary>
+    /// <exception cref="FileNotFoundException">There is no such file.</exception>
+    /// <exception cref="InvalidDataException">It is not JSON, has a key twice, or is no object.</exception>
+    public static DeepSpeedFile Read(string path)
+    {
+        if (!File.Exists(path))
+        {
+            throw new FileNotFoundException($"{path}: there is no such file; expected a DeepSpeed configuration such as configs/ds_zero_2.json", path);
+        }
+
+        var problems = new Problems();
+        var file = Read(path, problems);
+        problems.Throw();
+        return file!;
+    }
+
+    /// <summary>Resolves every key against a recipe, a model and a number of ranks.</summary>
+    /// <param name="recipe">The recipe that names this configuration.</param>
+    /// <param name="hiddenSize">Width of the model's hidden states.</param>
+    /// <param name="worldSize">Number of ranks; at least 1.</param>
+    /// <exception cref="InvalidDataException">Keys are unknown, wrong or contradict the recipe: all of them, a line each.</exception>
+    public DeepSpeedPlan Resolve(Recipe recipe, int hiddenSize, int worldSize)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(hiddenSize, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(worldSize, 1);
+        var problems = new Problems();
+        var plan = Resolve(recipe, hiddenSize, worldSize, problems);
+        problems.Throw();
+        return plan;
+    }
+
+    /// <summary>The configuration that <c>training_args.deepspeed</c> names or holds; null when there is none.</summary>
+    internal static DeepSpeedFile? Find(Section arguments, string folder, Problems problems)
+    {
+        const string key = "deepspeed";
+        if (arguments.Node(key) is not { } node)
+        {
+            return null;
+        }
+
+        if (node is not ConfigText name)
+        {
+            return node is ConfigMap map ? new DeepSpeedFile(map, arguments.Full(key))
+                : arguments.Wrong<DeepSpeedFile>(key, node, "the path of a DeepSpeed file, or its keys");
+        }
+
+        string[] places = [name.Text, Path.Combine(folder, name.Text), Path.Combine(folder, "..", name.Text)];
+        if (Array.Find(places, File.Exists) is { } path)
+        {
+            return Read(path, problems);
+        }
+
+        arguments.Problem(key, $"'{arguments.Full(key)}' is '{name.Text}', and there is no such file in the working folder, beside the recipe or above it");
+        return null;
+    }
+
+    /// <summary>Checks all that needs neither the model nor the number of ranks.</summary>
+    internal void FindContradictions(Recipe recipe, Problems problems) => Resolve(recipe, null, null, problems);
+
+    private static DeepSpeedFile? Read(string path, Problems problems)
+    {
+        var source = Path.GetFileName(path);
+        switch (JsonTree.Read(File.ReadAllBytes(path), source, problems))
+        {
+            case ConfigMap map:
+                return new DeepSpeedFile(map, "");
+            case { } other:
+                problems.Add(other.At, $"the file is {other.Describe()}; expected an object with keys such as zero_optimization");
+                return null;
+            default:
+                return null;
+        }
+    }
+
+    private static List<RecipeKey> FindKeys()
+    {
+        var reading = new ConfigReading();
+        var empty = new Section(new ConfigMap(new SourceLine("", 0)), "", reading);
+        new DeepSpeedReader(new Recipe { Data = new DataOptions { TrainFile = "" } }, null, null).Read(empty);
+        return reading.Keys;
+    }
+
+    private DeepSpeedPlan Resolve(Recipe recipe, int? hiddenSize, int? worldSize, Problems problems)
+    {
+        var reading = new ConfigReading(problems);
+        var reader = new DeepSpeedReader(recipe, hiddenSize, worldSize);
+        var plan = reader.Read(new Section(map, path, reading));
+        reading.ReportUnknownKeys([]);
+        return plan;
+    }
+}

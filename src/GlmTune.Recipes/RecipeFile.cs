@@ -1,0 +1,107 @@
+using GlmTune.Recipes.Configuration;
+
+namespace GlmTune.Recipes;
+
+/// <summary>Reads a recipe from a YAML file with the keys of the GLM-4 fine-tuning demo.</summary>
+public static class RecipeFile
+{
+    private static readonly Lazy<IReadOnlyList<RecipeKey>> AllKeys = new(FindKeys);
+
+    /// <summary>Every key that a recipe may have, those of both adapters included.</summary>
+    public static IReadOnlyList<RecipeKey> Keys => AllKeys.Value;
+
+    /// <summary>Reads a recipe and the DeepSpeed file that it names.</summary>
+    /// <param name="path">The YAML file.</param>
+    /// <param name="overrides">Settings that replace the file's, each <c>section.key=value</c>; of two for one key the later
+    /// counts.</param>
+    /// <exception cref="FileNotFoundException">There is no such file.</exception>
+    /// <exception cref="InvalidDataException">Something is wrong with the file, an override or the DeepSpeed file: all of it, a
+    /// line each.</exception>
+    public static Recipe Read(string path, IReadOnlyList<string>? overrides = null)
+    {
+        if (!File.Exists(path))
+        {
+            throw new FileNotFoundException($"{path}: there is no such file; expected a recipe such as configs/lora.yaml", path);
+        }
+
+        using var text = File.OpenText(path);
+        return Read(text, path, overrides);
+    }
+
+    /// <summary>Reads a recipe from a text.</summary>
+    /// <param name="text">The YAML.</param>
+    /// <param name="path">Where it is from: errors name the file, and a DeepSpeed file is looked up beside it.</param>
+    /// <param name="overrides">Settings that replace the file's, each <c>section.key=value</c>.</param>
+    /// <exception cref="InvalidDataException">As for <see cref="Read(string, IReadOnlyList{string}?)"/>.</exception>
+    public static Recipe Read(TextReader text, string path, IReadOnlyList<string>? overrides = null)
+    {
+        var reading = new ConfigReading();
+        var source = Path.GetFileName(path);
+        var tree = YamlTree.Read(text, source, reading.Problems);
+        reading.Problems.Throw();
+        if (tree is not ConfigMap map)
+        {
+            reading.Problems.Add(tree!.At, $"the file is {tree.Describe()}; expected keys such as data_config and training_args");
+            reading.Problems.Throw();
+            return null!;
+        }
+
+        Overrides.Apply(map, overrides ?? [], reading.Problems);
+        var recipe = Read(map, reading, Path.GetDirectoryName(Path.GetFullPath(path))!);
+        reading.ReportUnknownKeys(KeysOfOtherAdapters(recipe));
+        recipe.DeepSpeed?.FindContradictions(recipe, reading.Problems);
+        reading.Problems.Throw();
+        return recipe with { Notes = reading.Notes, Written = reading.Written };
+    }
+
+    private static Recipe Read(ConfigMap map, ConfigReading reading, string folder)
+    {
+        var root = new Section(map, "", reading);
+        var data = DataSection.Read(root);
+        var arguments = root.Child("training_args");
+        var recipe = new Recipe
+        {
+            Data = data,
+            Training = TrainingSection.Read(arguments),
+            Optimizer = OptimizationSection.ReadOptimizer(arguments),
+            Schedule = OptimizationSection.ReadSchedule(arguments),
+            Generation = GenerationSection.Read(arguments),
+            ResumeFrom = arguments.Text("resume_from_checkpoint"),
+            DeepSpeed = DeepSpeedFile.Find(arguments, folder, reading.Problems),
+            Written = reading.Written,
+        };
+        ForeignArguments.Read(arguments);
+        RecipeChecks.Run(recipe, arguments);
+        var (lora, prefix) = AdapterSection.Read(root);
+        arguments.End();
+        root.End();
+        return recipe with { Lora = lora, Prefix = prefix };
+    }
+
+    private static IEnumerable<(RecipeKey, string)> KeysOfOtherAdapters(Recipe recipe)
+    {
+        var other = recipe.Lora is not null ? AdapterSection.Prefix : recipe.Prefix is not null ? AdapterSection.Lora : null;
+        return other is null ? [] : AdapterKeys(other).Select(key => (key, $"of peft_type {other}"));
+    }
+
+    private static List<RecipeKey> AdapterKeys(string type)
+    {
+        var reading = new ConfigReading();
+        var section = new Section(new ConfigMap(new SourceLine("", 0)), "peft_config", reading);
+        _ = type == AdapterSection.Lora ? (object)AdapterSection.ReadLora(section) : AdapterSection.ReadPrefix(section);
+        return reading.Keys;
+    }
+
+    private static List<RecipeKey> FindKeys()
+    {
+        var reading = new ConfigReading();
+        Read(new ConfigMap(new SourceLine("", 0)), reading, "");
+        return
+        [
+            .. reading.Keys,
+            new("peft_config.peft_type", "null", RecipeKeyEffect.Honoured),
+            new("peft_config.task_type", "CAUSAL_LM", RecipeKeyEffect.Honoured),
+            .. AdapterKeys(AdapterSection.Lora).UnionBy(AdapterKeys(AdapterSection.Prefix), key => key.Path),
+        ];
+    }
+}
