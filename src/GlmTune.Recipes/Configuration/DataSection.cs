@@ -6,6 +6,9 @@ namespace GlmTune.Recipes.Configuration;
 /// <summary>Reads <c>data_config</c> and the keys beside it that say how rows become tokens.</summary>
 internal static class DataSection
 {
+    private const string User = "<|user|>";
+    private const string EndOfText = "<|endoftext|>";
+
     public static DataOptions Read(Section root)
     {
         var files = root.Child("data_config");
@@ -26,7 +29,8 @@ internal static class DataSection
             Template = new TemplateOptions
             {
                 Preset = files.Choice("template", template.Preset, [.. TemplatePreset.All.Select(preset => (preset.Name, preset))]),
-                EndToken = files.Choice("end_token", template.EndToken, ("<|user|>", EndToken.User), ("151336", EndToken.User), ("user", EndToken.User), ("<|endoftext|>", EndToken.EndOfText), ("151329", EndToken.EndOfText), ("endoftext", EndToken.EndOfText)),
+                EndToken = files.Choice("end_token", template.EndToken, (User, User), ("151336", User), ("user", User), (EndOfText, EndOfText), ("151329", EndOfText), ("endoftext", EndOfText)),
+                ToolCalls = files.Choice("tool_calls", template.ToolCalls, ("as_written", ToolCallStyle.AsWritten), ("native", ToolCallStyle.Native), ("json", ToolCallStyle.Json)),
                 LearntAnswers = root.Flag("combine", false) ? LearntAnswers.Last : LearntAnswers.All,
                 MaxInputTokens = root.Int("max_input_length", template.MaxInputTokens, least: 1, most: 1 << 24),
                 MaxOutputTokens = root.Int("max_output_length", template.MaxOutputTokens, least: 1, most: 1 << 24),

@@ -37,7 +37,7 @@ public class RecipeOverrideTests
 
     [Fact]
     public void A_special_token_needs_no_quotes() =>
-        Assert.Equal(Data.Templates.EndToken.EndOfText, RecipeText.Read(Yaml, "data_config.end_token=<|endoftext|>").Data.Template.EndToken);
+        Assert.Equal("<|endoftext|>", RecipeText.Read(Yaml, "data_config.end_token=<|endoftext|>").Data.Template.EndToken);
 
     [Theory]
     [InlineData("training_args.max_step=20", "unknown key 'training_args.max_step'; did you mean 'max_steps'?")]

@@ -210,12 +210,19 @@ public class RecipeValueTests
     }
 
     [Theory]
-    [InlineData("<|user|>", EndToken.User)]
-    [InlineData("151336", EndToken.User)]
-    [InlineData("<|endoftext|>", EndToken.EndOfText)]
-    [InlineData("endoftext", EndToken.EndOfText)]
-    public void The_end_token_is_named_or_numbered(string written, EndToken expected) =>
+    [InlineData("<|user|>", "<|user|>")]
+    [InlineData("151336", "<|user|>")]
+    [InlineData("<|endoftext|>", "<|endoftext|>")]
+    [InlineData("endoftext", "<|endoftext|>")]
+    public void The_end_token_is_named_or_numbered(string written, string expected) =>
         Assert.Equal(expected, RecipeText.Read($"data_config: {{train_file: a.jsonl, end_token: {written}}}").Data.Template.EndToken);
+
+    [Theory]
+    [InlineData("as_written", ToolCallStyle.AsWritten)]
+    [InlineData("native", ToolCallStyle.Native)]
+    [InlineData("json", ToolCallStyle.Json)]
+    public void Tool_calls_can_be_written_in_either_style(string written, ToolCallStyle expected) =>
+        Assert.Equal(expected, RecipeText.Read($"data_config: {{train_file: a.jsonl, tool_calls: {written}}}").Data.Template.ToolCalls);
 
     [Fact]
     public void Every_template_preset_can_be_chosen()
@@ -313,7 +320,7 @@ public class RecipeValueTests
     [Fact]
     public void Anchors_and_merged_mappings_are_followed()
     {
-        var data = RecipeText.Read("data_config: {<<: {train_file: a.jsonl, val_file: no.jsonl}, val_file: &dev b.jsonl, test_file: *dev}").Data;
+        var data = RecipeText.Read("data_config: {<<: {train_file: a.jsonl, val_file: no.jsonl}, val_file: &dev b.jsonl, test_file: *dev }").Data;
         Assert.Equal(("a.jsonl", "b.jsonl", "b.jsonl"), (data.TrainFile, data.ValidationFile, data.TestFile));
     }
 

@@ -28,7 +28,7 @@ public class ShippedRecipeTests
         var recipe = Shipped("lora.yaml");
         Assert.Equal(("train.jsonl", "dev.jsonl", "dev.jsonl"), (recipe.Data.TrainFile, recipe.Data.ValidationFile, recipe.Data.TestFile));
         Assert.Equal(new TemplateOptions { MaxInputTokens = 512, MaxOutputTokens = 512 }, recipe.Data.Template);
-        Assert.Equal(EndToken.User, recipe.Data.Template.EndToken);
+        Assert.Equal("<|user|>", recipe.Data.Template.EndToken);
         Assert.Equal(LearntAnswers.All, recipe.Data.Template.LearntAnswers);
         Assert.Equal(
             new TrainingOptions
