@@ -114,6 +114,11 @@ public sealed class Tokenizer
 
     private void AppendTo(List<int> ids, ReadOnlySpan<char> text)
     {
+        if (text.ContainsAnyInRange('\uD800', '\uDFFF'))
+        {
+            text = Encoding.UTF8.GetString(Encoding.UTF8.GetBytes(text.ToArray()));   // Half of a surrogate pair becomes U+FFFD.
+        }
+
         var tables = merger.GetAwaiter().GetResult();
         foreach (var (offset, length) in PieceSplitter.Split(text))
         {

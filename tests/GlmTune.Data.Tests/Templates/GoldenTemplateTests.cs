@@ -16,7 +16,7 @@ public class GoldenTemplateTests
     [Fact]
     public void Training_and_evaluation_features_agree()
     {
-        var cases = SharedData.Json("data/glm4/golden_features.json").GetProperty("cases").EnumerateArray().ToList();
+        var cases = SharedData.Json("glm4/golden_features.json").GetProperty("cases").EnumerateArray().ToList();
         Assert.Equal(22, cases.Count);
         foreach (var golden in cases)
         {
@@ -42,7 +42,7 @@ public class GoldenTemplateTests
     private static void PromptsAgree(TemplatePreset preset, string key)
     {
         var template = new Glm4Template(SharedData.Glm4, new TemplateOptions { Preset = preset });
-        var cases = SharedData.Json("data/glm4/golden_chat_template.json").GetProperty("cases").EnumerateArray().ToList();
+        var cases = SharedData.Json("glm4/golden_chat_template.json").GetProperty("cases").EnumerateArray().ToList();
         Assert.Equal(11, cases.Count);
         foreach (var golden in cases)
         {

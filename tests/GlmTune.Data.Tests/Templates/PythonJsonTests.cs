@@ -1,4 +1,3 @@
-using System.Text.Json;
 using GlmTune.Data.Templates;
 
 namespace GlmTune.Data.Tests.Templates;
@@ -8,8 +7,7 @@ public class PythonJsonTests
     public static TheoryData<string, string> Golden()
     {
         var data = new TheoryData<string, string>();
-        using var document = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(AppContext.BaseDirectory, "Golden", "tool_json.json")));
-        foreach (var golden in document.RootElement.EnumerateArray())
+        foreach (var golden in SharedData.JsonFile(GoldenData.Path("tool_json.json")).EnumerateArray())
         {
             data.Add(golden.Text("json"), golden.Text("python_indent4"));
         }

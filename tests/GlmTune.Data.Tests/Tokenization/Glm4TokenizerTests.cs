@@ -17,7 +17,7 @@ public class Glm4TokenizerTests
     public void Every_golden_text_has_the_ids_of_the_original()
     {
         var tokenizer = SharedData.Glm4;
-        var cases = SharedData.Json("data/glm4/golden_tokenizer.json").GetProperty("cases").EnumerateArray().ToList();
+        var cases = SharedData.Json("glm4/golden_tokenizer.json").GetProperty("cases").EnumerateArray().ToList();
         Assert.Equal(64, cases.Count);
         Assert.All(cases, golden => Agrees(tokenizer, golden));
     }
@@ -26,23 +26,23 @@ public class Glm4TokenizerTests
     public void Every_Unicode_text_has_the_ids_of_tiktoken()
     {
         var tokenizer = SharedData.Glm4;
-        var cases = SharedData.Json("data/golden/tokenizer/unicode.json").EnumerateArray().ToList();
+        var cases = SharedData.JsonFile(GoldenData.Path("tokenizer/unicode.json")).EnumerateArray().ToList();
         Assert.Equal(200, cases.Count);
         Assert.All(cases, golden => Agrees(tokenizer, golden));
     }
 
     [Theory]
-    [InlineData("data/advertisegen/dev.json", 1070)]
-    [InlineData("data/toolalpaca/glaive_en.native.jsonl", 300)]
-    [InlineData("data/toolalpaca/glaive_zh.native.jsonl", 300)]
-    [InlineData("data/toolalpaca/glaive_en.messages.jsonl", 300)]
-    [InlineData("data/toolalpaca/glaive_zh.messages.jsonl", 300)]
-    [InlineData("data/toolalpaca/toolalpaca_eval_real.native.jsonl", 110)]
-    [InlineData("data/toolalpaca/toolalpaca_eval_simulated.native.jsonl", 93)]
+    [InlineData("advertisegen/dev.json", 1070)]
+    [InlineData("toolalpaca/glaive_en.native.jsonl", 300)]
+    [InlineData("toolalpaca/glaive_zh.native.jsonl", 300)]
+    [InlineData("toolalpaca/glaive_en.messages.jsonl", 300)]
+    [InlineData("toolalpaca/glaive_zh.messages.jsonl", 300)]
+    [InlineData("toolalpaca/toolalpaca_eval_real.native.jsonl", 110)]
+    [InlineData("toolalpaca/toolalpaca_eval_simulated.native.jsonl", 93)]
     public void Decoding_undoes_encoding(string file, int rows)
     {
         var tokenizer = SharedData.Glm4;
-        var lines = File.ReadAllLines(SharedData.PathOf(file));
+        var lines = File.ReadAllLines(GoldenData.Shared(file));
         Assert.Equal(rows, lines.Length);
         foreach (var line in lines)
         {
@@ -77,7 +77,7 @@ public class Glm4TokenizerTests
         var reread = TokenizerFile.Read(folder.Path);
         Assert.Equal(SharedData.Glm4.Special.All, reread.Special.All);
         Assert.Equal(SharedData.Glm4.ChatTemplate, reread.ChatTemplate);
-        foreach (var golden in SharedData.Json("data/golden/tokenizer/unicode.json").EnumerateArray())
+        foreach (var golden in SharedData.JsonFile(GoldenData.Path("tokenizer/unicode.json")).EnumerateArray())
         {
             Agrees(reread, golden);
         }
@@ -88,7 +88,7 @@ public class Glm4TokenizerTests
     {
         using var folder = new TemporaryFolder();
         TokenizerFile.WriteOriginal(SharedData.Glm4, folder.Path);
-        Assert.Equal(File.ReadAllBytes(SharedData.PathOf("data/glm4/tokenizer.model")), File.ReadAllBytes(folder.File("tokenizer.model")));
+        Assert.Equal(File.ReadAllBytes(GoldenData.Shared("glm4/tokenizer.model")), File.ReadAllBytes(folder.File("tokenizer.model")));
         Assert.Equal(SharedData.Glm4.Special.All, TokenizerFile.Read(folder.Path).Special.All);
     }
 

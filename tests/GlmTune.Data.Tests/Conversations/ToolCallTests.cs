@@ -1,0 +1,31 @@
+using GlmTune.Data.Conversations;
+
+namespace GlmTune.Data.Tests.Conversations;
+
+public class ToolCallTests
+{
+    [Fact]
+    public void Both_styles_are_read()
+    {
+        Assert.Equal(new ToolCall("f", "{\"a\": 1}", ToolCallStyle.Native), ToolCall.Read(new Message(Role.Assistant, "{\"a\": 1}") { Metadata = "f" }));
+        Assert.Equal(new ToolCall("f", "{\"a\":  1}", ToolCallStyle.Json), ToolCall.Read(new Message(Role.Assistant, " {\"name\": \"f\", \"arguments\": {\"a\":  1}}\n")));
+    }
+
+    [Theory]
+    [InlineData(Role.Assistant, "hello")]
+    [InlineData(Role.Assistant, "{\"name\": \"f\"}")]
+    [InlineData(Role.Assistant, "{\"name\": \"f\", \"arguments\": {}, \"more\": 1}")]
+    [InlineData(Role.Assistant, "{\"name\": \"f\", \"arguments\": {}} and text")]
+    [InlineData(Role.Observation, "{\"name\": \"f\", \"arguments\": {}}")]
+    public void Anything_else_is_no_call(Role role, string content) => Assert.Null(ToolCall.Read(new Message(role, content)));
+
+    [Fact]
+    public void A_call_keeps_its_arguments_from_style_to_style()
+    {
+        var native = new Message(Role.Assistant, "{\"a\": [1,  2.0]}") { Metadata = "f\"x", Loss = false };
+        var json = ToolCall.InStyle(native, ToolCallStyle.Json);
+        Assert.Equal("{\"name\": \"f\\\"x\", \"arguments\": {\"a\": [1,  2.0]}}", json.Content);
+        Assert.Equal(native, ToolCall.InStyle(json, ToolCallStyle.Native));
+        Assert.Same(native, ToolCall.InStyle(native, ToolCallStyle.AsWritten));
+    }
+}
