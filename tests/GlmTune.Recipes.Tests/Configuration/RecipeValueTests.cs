@@ -320,7 +320,7 @@ public class RecipeValueTests
     [Fact]
     public void Anchors_and_merged_mappings_are_followed()
     {
-        var data = RecipeText.Read("data_config: {<<: {train_file: a.jsonl, val_file: no.jsonl}, val_file: &dev b.jsonl, test_file: *dev }").Data;
+        var data = RecipeText.Read("data_config:\n  <<: {train_file: a.jsonl, val_file: no.jsonl}\n  val_file: &dev b.jsonl\n  test_file: *dev\n").Data;
         Assert.Equal(("a.jsonl", "b.jsonl", "b.jsonl"), (data.TrainFile, data.ValidationFile, data.TestFile));
     }
 
