@@ -45,7 +45,20 @@ public sealed class TrainingBatches
     }
 
     /// <summary>Where the data stands: the next step begins here.</summary>
-    public DataCursor Cursor { get; set; }
+    /// <exception cref="ArgumentException">Set to a place that is not in the data.</exception>
+    public DataCursor Cursor
+    {
+        get;
+        set
+        {
+            if (value.Epoch < 0 || value.Examples < 0 || value.Examples >= examples.Count)
+            {
+                throw new ArgumentException($"Epoch {value.Epoch}, example {value.Examples} is no place in {examples.Count} examples. Is it from a run with other data?", nameof(value));
+            }
+
+            field = value;
+        }
+    }
 
     private int MicroBatchesPerStep => worldSize * options.AccumulationSteps;
 

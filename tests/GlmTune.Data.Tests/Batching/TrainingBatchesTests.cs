@@ -1,0 +1,180 @@
+using System.Text.Json;
+using CsCheck;
+using GlmTune.Data.Batching;
+using GlmTune.Data.Templates;
+
+namespace GlmTune.Data.Tests.Batching;
+
+public class TrainingBatchesTests
+{
+    private static readonly Gen<BatchOptions> Options =
+        from seed in Gen.Int[0, 1000]
+        from rows in Gen.Int[1, 5]
+        from accumulation in Gen.Int[1, 4]
+        from packed in Gen.Bool
+        from window in Gen.Int[1, 70]
+        from shuffle in Gen.Bool
+        select new BatchOptions
+        {
+            Seed = seed, Shuffle = shuffle, RowsPerMicroBatch = rows, AccumulationSteps = accumulation, PackedTokens = packed ? 60 : null, PackingWindow = window,
+        };
+
+    [Fact]
+    public void Each_example_is_used_once_an_epoch_over_all_ranks() => Gen.Select(Some.Lengths, Options, Gen.Int[1, 4], Gen.Int[0, 2]).Sample(
+        (lengths, options, worldSize, epoch) =>
+        {
+            var examples = Some.Examples(lengths);
+            var used = Ranks(examples, options, worldSize, epoch).SelectMany(steps => steps).SelectMany(step => step.MicroBatches).SelectMany(batch => batch.Examples);
+            Assert.Equal(Enumerable.Range(0, lengths.Length), used.Order());
+        },
+        iter: 300, seed: "0000KOIPe5I3");
+
+    [Fact]
+    public void Every_token_is_there_once_an_epoch() => Gen.Select(Some.Lengths, Options).Sample(
+        (lengths, options) =>
+        {
+            var batches = Some.Epoch(Some.Examples(lengths), options, 0, 1).SelectMany(step => step.MicroBatches);
+            Assert.Equal(Enumerable.Range(1000, lengths.Sum()), batches.SelectMany(batch => batch.TokenIds).Where(id => id != 7).Order());
+        },
+        iter: 100, seed: "0000KOIPe5I3");
+
+    [Fact]
+    public void Ranks_take_as_many_micro_batches_in_every_step_and_agree_on_its_totals() => Gen.Select(Some.Lengths, Options, Gen.Int[1, 4]).Sample(
+        (lengths, options, worldSize) =>
+        {
+            var ranks = Ranks(Some.Examples(lengths), options, worldSize, epoch: 0);
+            foreach (var step in Enumerable.Range(0, ranks[0].Count).Select(step => ranks.Select(rank => rank[step]).ToList()))
+            {
+                Assert.All(step, mine => Assert.Equal(step[0].MicroBatches.Count, mine.MicroBatches.Count));
+                Assert.All(step, mine => Assert.Equal((step[0].SupervisedTokens, step[0].Examples, step[0].After, step[0].Epoch), (mine.SupervisedTokens, mine.Examples, mine.After, mine.Epoch)));
+                Assert.InRange(step[0].MicroBatches.Count, 1, options.AccumulationSteps);
+                Assert.Equal(step[0].SupervisedTokens, step.SelectMany(mine => mine.MicroBatches).Sum(batch => batch.SupervisedTokens));
+                Assert.Equal(step[0].Examples, step.SelectMany(mine => mine.MicroBatches).Sum(batch => batch.Examples.Length));
+            }
+        },
+        iter: 200, seed: "0000KOIPe5I3");
+
+    [Fact]
+    public void A_steps_examples_do_not_depend_on_how_many_ranks_share_it() => Gen.Select(Some.Lengths, Options).Sample(
+        (lengths, options) =>
+        {
+            var examples = Some.Examples(lengths);
+            List<List<int>> Steps(int worldSize, int accumulation)
+            {
+                var ranks = Ranks(examples, options with { AccumulationSteps = accumulation }, worldSize, epoch: 1);
+                return [.. Enumerable.Range(0, ranks[0].Count).Select(step => ranks.SelectMany(rank => rank[step].MicroBatches).SelectMany(batch => batch.Examples).Order().ToList())];
+            }
+
+            Assert.Equal(Steps(1, 8), Steps(8, 1));
+            Assert.Equal(Steps(1, 8), Steps(2, 4));
+        },
+        iter: 100, seed: "0000KOIPe5I3");
+
+    [Fact]
+    public void A_resumed_run_goes_on_with_the_next_step() => Gen.Select(Some.Lengths, Options, Gen.Int[0, 12]).Sample(
+        (lengths, options, stopped) =>
+        {
+            var examples = Some.Examples(lengths);
+            var whole = new TrainingBatches(examples, options, paddingId: 7);
+            for (var step = 0; step < stopped; step++)
+            {
+                whole.Next();
+            }
+
+            var saved = JsonSerializer.Serialize(whole.Cursor);
+            var resumed = new TrainingBatches(examples, options, paddingId: 7) { Cursor = JsonSerializer.Deserialize<DataCursor>(saved) };
+            for (var step = 0; step < 6; step++)
+            {
+                Assert.Equivalent(whole.Next(), resumed.Next(), strict: true);
+            }
+        },
+        iter: 60, seed: "0000KOIPe5I3");
+
+    [Fact]
+    public void A_run_may_go_on_with_another_number_of_ranks()
+    {
+        var examples = Some.Examples([.. Enumerable.Range(0, 40).Select(i => 5 + (i % 7))]);
+        var options = new BatchOptions { RowsPerMicroBatch = 2, AccumulationSteps = 2 };
+        var two = new TrainingBatches(examples, options, 7, rank: 0, worldSize: 2);
+        two.Next();
+        var four = Enumerable.Range(0, 4).SelectMany(rank => new TrainingBatches(examples, options with { AccumulationSteps = 1 }, 7, rank, 4) { Cursor = two.Cursor }.Next().MicroBatches);
+        var one = new TrainingBatches(examples, options with { AccumulationSteps = 4 }, 7) { Cursor = two.Cursor }.Next().MicroBatches;
+        Assert.Equal(one.SelectMany(batch => batch.Examples), four.SelectMany(batch => batch.Examples));
+    }
+
+    [Fact]
+    public void The_order_depends_on_seed_and_epoch_alone()
+    {
+        var examples = Some.Examples([.. Enumerable.Repeat(5, 100)]);
+        IEnumerable<int> Order(long seed, int epoch) =>
+            Some.Epoch(examples, new BatchOptions { Seed = seed }, 0, 1, epoch).SelectMany(step => step.MicroBatches).SelectMany(batch => batch.Examples);
+
+        Assert.Equal(Order(1, 0), Order(1, 0));
+        Assert.NotEqual(Order(1, 0), Order(1, 1));
+        Assert.NotEqual(Order(1, 0), Order(2, 0));
+        Assert.NotEqual(Order(1, 2), Order(2, 1));
+        Assert.Equal(Enumerable.Range(0, 100), Some.Epoch(examples, new BatchOptions { Shuffle = false }, 0, 1, 3).SelectMany(step => step.MicroBatches).SelectMany(batch => batch.Examples));
+    }
+
+    [Theory]   // Values of a second implementation, in Python's integers.
+    [InlineData(42, 0, new[] { 6, 0, 9, 1, 8, 3, 5, 7, 2, 4 })]
+    [InlineData(-1, 3, new[] { 8, 6, 5, 0, 3, 9, 2, 4, 7, 1 })]
+    public void The_order_never_changes_between_versions(long seed, long stream, int[] order) =>
+        Assert.Equal(order, SeededOrder.Permutation(10, seed, stream));
+
+    [Fact]
+    public void Every_order_is_as_likely()
+    {
+        var counts = new Dictionary<string, int>();
+        for (var seed = 0; seed < 24_000; seed++)
+        {
+            var order = string.Join(',', SeededOrder.Permutation(4, seed, stream: 5));
+            counts[order] = counts.GetValueOrDefault(order) + 1;
+        }
+
+        Assert.Equal(24, counts.Count);
+        Assert.All(counts.Values, count => Assert.InRange(count, 850, 1150));   // 1000, standard deviation 31
+    }
+
+    [Fact]
+    public void The_last_step_of_an_epoch_is_smaller_and_nothing_is_dropped()
+    {
+        var batches = new TrainingBatches(Some.Examples(3, 3, 3, 3, 3), new BatchOptions { RowsPerMicroBatch = 2, AccumulationSteps = 2 }, paddingId: 7);
+        Assert.Equal(2, batches.StepsIn(0));
+        var (first, last, next) = (batches.Next(), batches.Next(), batches.Next());
+        Assert.Equal((4, new DataCursor(0, 4), 0.8), (first.Examples, first.After, first.Epoch));
+        Assert.Equal((1, new DataCursor(1, 0), 1.0), (last.Examples, last.After, last.Epoch));
+        Assert.Equal(1.8, next.Epoch);
+    }
+
+    [Fact]
+    public void A_rank_without_an_example_in_the_last_step_gets_a_filler()
+    {
+        var steps = Some.Epoch(Some.Examples(3, 3, 3), new BatchOptions(), rank: 1, worldSize: 2);
+        Assert.Equal(2, steps.Count);
+        var filler = Assert.Single(steps[1].MicroBatches);
+        Assert.Equal((0, 1), (filler.SupervisedTokens, steps[1].SupervisedTokens));
+    }
+
+    [Fact]
+    public void A_cursor_of_other_data_or_another_packing_is_refused()
+    {
+        var batches = new TrainingBatches(Some.Examples(3, 3, 3), new BatchOptions { RowsPerMicroBatch = 2 }, paddingId: 7);
+        Assert.Throws<ArgumentException>(() => batches.Cursor = new DataCursor(0, 3));
+        batches.Cursor = new DataCursor(0, 1);
+        Assert.Contains("No micro-batch begins after 1 examples", Assert.Throws<ArgumentException>(() => batches.Next()).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Bad_sizes_are_refused()
+    {
+        var examples = Some.Examples(3);
+        Assert.Throws<ArgumentException>(() => new TrainingBatches([], new BatchOptions(), 7));
+        Assert.Throws<ArgumentOutOfRangeException>(() => new TrainingBatches(examples, new BatchOptions { RowsPerMicroBatch = 0 }, 7));
+        Assert.Throws<ArgumentOutOfRangeException>(() => new TrainingBatches(examples, new BatchOptions(), 7, rank: 2, worldSize: 2));
+        Assert.Throws<ArgumentException>(() => new TrainingBatches(examples, new BatchOptions { PackedTokens = 2 }, 7));
+    }
+
+    private static List<IReadOnlyList<StepBatches>> Ranks(IReadOnlyList<TokenizedExample> examples, BatchOptions options, int worldSize, int epoch) =>
+        [.. Enumerable.Range(0, worldSize).Select(rank => Some.Epoch(examples, options, rank, worldSize, epoch))];
+}
