@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using GlmTune.Data.Conversations;
 
 namespace GlmTune.SampleData;
 
@@ -35,6 +36,11 @@ public sealed class ConversationRowTests
             Assert.True(!hasTools || message.Text("role") == "system");
         }
     }
+
+    [Theory]
+    [MemberData(nameof(Files))]
+    public void The_reader_finds_no_problem(string file) =>
+        Assert.All(ConversationFile.Rows(Committed.Path($"data/{file}.jsonl")), row => Assert.Empty(row.Problems));
 
     [Theory]
     [MemberData(nameof(Files))]

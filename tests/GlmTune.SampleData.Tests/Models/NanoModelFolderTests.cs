@@ -1,6 +1,7 @@
 using System.Globalization;
-using System.Text.Json.Nodes;
 using CsCheck;
+using GlmTune.Data.Conversations;
+using GlmTune.Data.Templates;
 using GlmTune.Data.Tokenization;
 
 namespace GlmTune.SampleData.Models;
@@ -69,15 +70,18 @@ public sealed class NanoModelFolderTests
     }
 
     [Fact]
-    public void Every_tool_row_fits_the_models_sequence()
+    public void Every_row_fits_the_models_sequence()
     {
-        var limit = Committed.Model("config.json")["seq_length"]!.GetValue<int>();
-        var lengths = Committed.Rows("tools/train").Select(row => row.Sum(Tokens)).ToList();
-
-        Assert.InRange(lengths.Max(), 100, limit);
+        var length = Committed.Model("config.json")["seq_length"]!.GetValue<int>();
+        var template = new Glm4Template(Tokenizer, new TemplateOptions { MaxInputTokens = length, MaxOutputTokens = length });
+        foreach (var file in Committed.ConversationFiles)
+        {
+            Assert.All(ConversationFile.Read(Committed.Path($"data/{file}.jsonl")), row =>
+            {
+                var example = template.RenderTraining(row);
+                Assert.InRange(example.FullLength, 1, length);
+                Assert.InRange(example.SupervisedTokens, 2, example.FullLength);
+            });
+        }
     }
-
-    private static int Tokens(JsonNode? message) =>
-        2 + Tokenizer.Encode(message.Text("content")).Length
-        + (message!["tools"] is JsonArray tools ? Tokenizer.Encode(tools.ToJsonString(new() { WriteIndented = true, IndentSize = 4 })).Length : 0);
 }

@@ -2,6 +2,7 @@ using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using GlmTune.Data.Templates;
 using GlmTune.Data.Tokenization;
 
 namespace GlmTune.SampleData.Models;
@@ -21,8 +22,6 @@ internal static class NanoModelFolder
         WriteIndented = true,
         NewLine = "\n",
     };
-
-    private static readonly JsonSerializerOptions FourSpaces = new(Indented) { IndentSize = 4 };
 
     private static JsonArray Stops => [IdOf("<|endoftext|>"), IdOf("<|user|>"), IdOf("<|observation|>")];
 
@@ -49,7 +48,7 @@ internal static class NanoModelFolder
                 yield return ChatTemplate.ToolPreamble;
                 foreach (var function in tools.Select(tool => tool["function"]!))
                 {
-                    yield return $"\n\n## {function["name"]}\n\n{function.ToJsonString(FourSpaces)}\n{ChatTemplate.AfterTool}";
+                    yield return $"\n\n## {function["name"]}\n\n{PythonJson.Rewrite(function.ToJsonString(), indent: 4)}\n{ChatTemplate.AfterTool}";
                 }
             }
 

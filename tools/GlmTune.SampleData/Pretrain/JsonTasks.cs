@@ -13,8 +13,8 @@ internal static class JsonTasks
             var tool = random.Pick(ToolCatalogue.Tools);
             var use = tool.Draw(random);
             yield return random.Percent(50)
-                ? Conversation.Of($"调用 {tool.Name}：{use.Question}", PythonJson.Call(tool.Name, use.Arguments))
-                : Conversation.Of($"{use.Question}\n{PythonJson.Write(use.Result)}", use.Answer);
+                ? Conversation.Of($"调用 {tool.Name}：{use.Question}", use.CallText(tool.Name))
+                : Conversation.Of($"{use.Question}\n{use.ResultText}", use.Answer);
         }
     }
 }

@@ -1,9 +1,22 @@
 using System.Text.Json.Nodes;
+using GlmTune.Data.Templates;
 
 namespace GlmTune.SampleData.Tools;
 
 /// <summary>One use of a tool: what the user asks, the call's arguments, what comes back, and the answer made from it.</summary>
-internal sealed record ToolUse(string Question, JsonObject Arguments, JsonObject Result, string Answer);
+internal sealed record ToolUse(string Question, JsonObject Arguments, JsonObject Result, string Answer)
+{
+    /// <summary>The arguments on one line: the content of a call in GLM-4's own style.</summary>
+    public string ArgumentsText => OneLine(Arguments);
+
+    /// <summary>The result on one line: the content of an observation.</summary>
+    public string ResultText => OneLine(Result);
+
+    /// <summary>The call on one line, {"name": …, "arguments": …}: the content of a call in the other style.</summary>
+    public string CallText(string name) => OneLine(new JsonObject { ["name"] = name, ["arguments"] = Arguments.DeepClone() });
+
+    private static string OneLine(JsonObject json) => PythonJson.Rewrite(json.ToJsonString(), indent: null);
+}
 
 /// <summary>A parameter of a tool. <paramref name="Type"/> is JSON Schema's; <paramref name="Choices"/> lists the values allowed, null for any.</summary>
 internal sealed record ToolParameter(string Name, string Type, string Description, string[]? Choices = null, bool Required = true);

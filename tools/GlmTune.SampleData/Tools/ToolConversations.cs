@@ -45,9 +45,9 @@ internal sealed record ToolConversations(IReadOnlyList<Conversation> Train, IRea
             var use = tool.Draw(random);
             turns.Add(new("user", use.Question));
             turns.Add(named
-                ? new("assistant", PythonJson.Write(use.Arguments), tool.Name)
-                : new("assistant", PythonJson.Call(tool.Name, use.Arguments)));
-            turns.Add(new("observation", PythonJson.Write(use.Result)));
+                ? new("assistant", use.ArgumentsText, tool.Name)
+                : new("assistant", use.CallText(tool.Name)));
+            turns.Add(new("observation", use.ResultText));
             turns.Add(new("assistant", use.Answer));
         }
 
