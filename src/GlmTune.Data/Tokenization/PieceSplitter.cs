@@ -9,7 +9,7 @@ namespace GlmTune.Data.Tokenization;
 /// wrong branch. White space is Unicode's White_Space; contractions ignore case in every culture, and a long s counts as s.
 /// The branches below are the expression's alternatives (<see cref="Pattern"/>), in its order.
 /// </remarks>
-internal static class PieceSplitter
+public static class PieceSplitter
 {
     /// <summary>The regular expression that this class is equal to, as <c>tokenizer.json</c> holds it.</summary>
     public const string Pattern =
