@@ -21,6 +21,23 @@ public enum ToolCallStyle
 /// <param name="Style">The style that it was written in.</param>
 public sealed record ToolCall(string Name, string Arguments, ToolCallStyle Style)
 {
+    /// <summary>Whether the arguments are one JSON object, as those of a function must be.</summary>
+    public bool HasJsonArguments
+    {
+        get
+        {
+            try
+            {
+                using var document = JsonDocument.Parse(Arguments);
+                return document.RootElement.ValueKind == JsonValueKind.Object;
+            }
+            catch (JsonException)
+            {
+                return false;
+            }
+        }
+    }
+
     /// <summary>The call that a message makes, or null when it makes none.</summary>
     public static ToolCall? Read(Message message)
     {
