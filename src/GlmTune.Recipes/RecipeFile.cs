@@ -71,7 +71,7 @@ public static class RecipeFile
             Written = reading.Written,
         };
         ForeignArguments.Read(arguments);
-        RecipeChecks.Run(recipe, arguments);
+        recipe = RecipeChecks.Run(recipe, arguments);
         var (lora, prefix) = AdapterSection.Read(root);
         arguments.End();
         root.End();

@@ -1,11 +1,13 @@
 using GlmTune.Training;
+using GlmTune.Training.Optimization;
 
 namespace GlmTune.Recipes.Configuration;
 
 /// <summary>Finds settings that cannot hold together, though each of them is fine.</summary>
 internal static class RecipeChecks
 {
-    public static void Run(Recipe recipe, Section arguments)
+    /// <returns>The recipe without what its other settings turn off.</returns>
+    public static Recipe Run(Recipe recipe, Section arguments)
     {
         var training = recipe.Training;
         var evaluates = training.EvaluationStrategy != IntervalStrategy.No;
@@ -44,10 +46,19 @@ internal static class RecipeChecks
             arguments.Problem("pack_length", $"'training_args.pack_length' is {training.PackLength}, but a row may have {recipe.Data.Template.MaxTrainingTokens} tokens (max_input_length + max_output_length + 1); make it at least that");
         }
 
-        if (training.MaxSteps is { } steps && recipe.Schedule.WarmupSteps >= steps)
+        var schedule = recipe.Schedule;
+        if (schedule.Kind == ScheduleKind.Polynomial && schedule.EndLearningRate >= recipe.Optimizer.LearningRate)
         {
-            arguments.Note("warmup_steps", $"all {steps} steps are warm-up ('training_args.warmup_steps' is {recipe.Schedule.WarmupSteps}); the learning rate never gets to its highest value");
+            arguments.Problem("learning_rate", $"'training_args.learning_rate' is {Scalars.Write(recipe.Optimizer.LearningRate)}, but a polynomial schedule ends at lr_end {Scalars.Write(schedule.EndLearningRate)}; it must end lower");
         }
+
+        if (training.MaxSteps is { } steps && schedule.WarmupSteps >= steps)
+        {
+            arguments.Note("warmup_steps", $"all {steps} steps are warm-up ('training_args.warmup_steps' is {schedule.WarmupSteps}); the learning rate never gets to its highest value");
+        }
+
+        return recipe.Data.ValidationFile is not null ? recipe
+            : recipe with { Training = training with { EvaluationStrategy = IntervalStrategy.No, EvaluationOnStart = false } };
     }
 
     private static void Unevaluated(Recipe recipe, Section arguments)

@@ -1,3 +1,5 @@
+using GlmTune.Training;
+
 namespace GlmTune.Recipes.Tests.Configuration;
 
 public class RecipeErrorTests
@@ -28,6 +30,7 @@ public class RecipeErrorTests
     [InlineData("save_strategy: step", "'training_args.save_strategy' is 'step'; expected one of no, false, steps, epoch, best; did you mean 'steps'?")]
     [InlineData("lr_scheduler_type: cosin", "'training_args.lr_scheduler_type' is 'cosin'; expected one of linear, cosine, cosine_with_restarts, polynomial, constant, constant_with_warmup; did you mean 'cosine'?")]
     [InlineData("lr_scheduler_kwargs: {num_cycles: 2}", "'training_args.lr_scheduler_kwargs.num_cycles' is only for lr_scheduler_type cosine and cosine_with_restarts; remove it or change the type")]
+    [InlineData("learning_rate: 1e-8\nlr_scheduler_type: polynomial", "'training_args.learning_rate' is 1e-8, but a polynomial schedule ends at lr_end 1e-7; it must end lower")]
     [InlineData("optim: adafactor", "'training_args.optim' is 'adafactor'; expected one of adamw_torch, adamw_torch_fused, adamw_hf, adamw_apex_fused")]
     [InlineData("label_smoothing_factor: 0.1", "'training_args.label_smoothing_factor' is not supported: the loss is plain cross-entropy; write 0")]
     [InlineData("group_by_length: true", "'training_args.group_by_length' is not supported: to waste nothing on padding, write packing: true")]
@@ -138,6 +141,7 @@ public class RecipeErrorTests
     {
         var yaml = RecipeText.WithArguments("eval_strategy: steps");
         Assert.Equal(["r.yaml, line 4: 'training_args.eval_strategy' has no effect here: there is no data_config.val_file"], RecipeText.Read(yaml).Notes);
+        Assert.Equal(IntervalStrategy.No, RecipeText.Read(yaml).Training.EvaluationStrategy);
         Assert.Equal(
             ["r.yaml, line 4: the best checkpoint is wanted, but there is no data_config.val_file; name one"],
             RecipeText.Problems(yaml, "training_args.early_stopping_patience=2"));
