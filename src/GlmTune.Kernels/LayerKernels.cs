@@ -1,3 +1,4 @@
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace GlmTune.Kernels;
@@ -41,6 +42,18 @@ public abstract class LayerKernels
     /// <param name="inverse">Rotate back: what a gradient needs.</param>
     /// <remarks>Pairs are neighbours (0,1), (2,3). Source: Su et al., RoFormer, arXiv:2104.09864, section 3.4.2.</remarks>
     public abstract void Rotate(Tensor fused, Tensor cosine, Tensor sine, HeadLayout heads, bool inverse = false);
+
+    /// <summary><see cref="Rotate"/>, then copies the rows' keys and values to their places in a cache.</summary>
+    /// <param name="fused">Query-key-value rows [N, (H + 2K)·D]; rotated in place.</param>
+    /// <param name="cosine">As for <see cref="Rotate"/>.</param>
+    /// <param name="sine">As for <see cref="Rotate"/>.</param>
+    /// <param name="heads">How a row is cut.</param>
+    /// <param name="keys">[slots, capacity, K, D], written.</param>
+    /// <param name="values">[slots, capacity, K, D], written.</param>
+    /// <param name="slots">Slot of each token's sequence, int64 [N].</param>
+    /// <param name="places">Place of each token in its slot (cached tokens before it), int64 [N], below capacity.</param>
+    public abstract void RotateAndCache(
+        Tensor fused, Tensor cosine, Tensor sine, HeadLayout heads, Tensor keys, Tensor values, Tensor slots, Tensor places);
 
     /// <summary>Causal grouped-query attention inside each sequence; virtual tokens are seen by all.</summary>
     /// <param name="fused">Rotated query-key-value rows [N, (H + 2K)·D].</param>
@@ -106,12 +119,44 @@ public abstract class LayerKernels
     /// <param name="secondMoment">[n], as the master.</param>
     /// <param name="gradientScale">Scalar on the device (clipping), float32 or wider, [].</param>
     /// <param name="settings">The step's numbers.</param>
+    /// <param name="compute">When given, gets a copy of the updated parameters in its own type, [n].</param>
     /// <remarks>Source: Loshchilov and Hutter, arXiv:1711.05101, algorithm 2.</remarks>
     public abstract void AdamW(
-        Tensor master, Tensor gradient, Tensor firstMoment, Tensor secondMoment, Tensor gradientScale, in AdamWStep settings);
+        Tensor master, Tensor gradient, Tensor firstMoment, Tensor secondMoment, Tensor gradientScale, in AdamWStep settings, Tensor? compute = null);
+
+    /// <summary>Adds each token's gradient to its row of an embedding's gradient.</summary>
+    /// <param name="gradient">Of the embedded tokens, [N, C].</param>
+    /// <param name="ids">int64 [N].</param>
+    /// <param name="target">[V, C], any floating type; added to.</param>
+    public abstract void AddEmbeddingGradient(Tensor gradient, Tensor ids, Tensor target);
+
+    /// <summary>Linear layer of a pass that is not differentiated: x · weightᵀ + bias + residual. Made for few rows (decoding).</summary>
+    /// <param name="x">[n, in].</param>
+    /// <param name="weight">[out, in].</param>
+    /// <param name="bias">[out], or null.</param>
+    /// <param name="residual">[n, out], or null.</param>
+    /// <returns>[n, out].</returns>
+    public abstract Tensor Project(Tensor x, Tensor weight, Tensor? bias = null, Tensor? residual = null);
+
+    /// <summary><see cref="SwiGlu"/> of x · weightᵀ, as <see cref="Project"/>.</summary>
+    /// <param name="x">[n, in].</param>
+    /// <param name="weight">[2F, in]: rows of the gate, then of up.</param>
+    /// <returns>[n, F].</returns>
+    public abstract Tensor ProjectSwiGlu(Tensor x, Tensor weight);
+
+    /// <summary>Index of the largest of each row's first <paramref name="count"/> logits; of equals the lowest.</summary>
+    /// <param name="logits">[n, V].</param>
+    /// <param name="count">At most V: rows past the tokenizer's last token are never chosen.</param>
+    /// <returns>int64 [n].</returns>
+    public abstract Tensor ArgMax(Tensor logits, int count);
+
+    /// <summary>What computes, for a log: which set, on which GPU, or why the fused one is not used.</summary>
+    public abstract string Description { get; }
 
     /// <summary>The set for <paramref name="device"/>: fused kernels on a GPU unless <paramref name="plain"/>, else plain operators.</summary>
-    public static LayerKernels For(Device device, bool plain = false) => new PlainKernels();
+    /// <remarks>A GPU without a run-time compiler gets plain operators; <see cref="Description"/> says why.</remarks>
+    public static LayerKernels For(Device device, bool plain = false)
+        => plain || device.type != DeviceType.CUDA ? new PlainKernels() : Cuda.CudaKernels.TryCreate(device, out var reason) ?? (LayerKernels)new PlainKernels(reason);
 }
 
 /// <summary>The numbers of one AdamW update.</summary>

@@ -4,8 +4,12 @@ using static TorchSharp.torch.nn;
 namespace GlmTune.Kernels;
 
 /// <summary>Every layer function from libtorch's plain operators, on any device and in any floating type: the definition.</summary>
-public sealed class PlainKernels : LayerKernels
+/// <param name="reason">Why no faster set is used, where one might be expected.</param>
+public sealed class PlainKernels(string? reason = null) : LayerKernels
 {
+    /// <inheritdoc/>
+    public override string Description => reason is null ? "plain operators" : $"plain operators: {reason}";
+
     /// <inheritdoc/>
     public override (Tensor Output, Tensor InverseRms) RmsNorm(Tensor x, Tensor weight, double epsilon)
     {
@@ -31,7 +35,7 @@ public sealed class PlainKernels : LayerKernels
         using var scope = NewDisposeScope();
         var normalised = Widen(x) * inverseRms;
         var wide = Widen(gradient);
-        weightGradient?.add_((wide * normalised).sum(0));
+        weightGradient?.add_((wide * normalised).sum([0L]));
         var weighted = wide * Widen(weight);
         var along = (weighted * normalised).mean([-1], keepdim: true);
         var result = (weighted - (normalised * along)) * inverseRms;
@@ -58,6 +62,18 @@ public sealed class PlainKernels : LayerKernels
             sin = -sin;
         }
         part.copy_(stack([(even * cos) - (odd * sin), (odd * cos) + (even * sin)], -1));
+    }
+
+    /// <inheritdoc/>
+    public override void RotateAndCache(
+        Tensor fused, Tensor cosine, Tensor sine, HeadLayout heads, Tensor keys, Tensor values, Tensor slots, Tensor places)
+    {
+        using var scope = NewDisposeScope();
+        Rotate(fused, cosine, sine, heads);
+        var rows = (slots * keys.shape[1]) + places;
+        var (key, value) = (fused.narrow(1, heads.QueryWidth, heads.KeyValueWidth), fused.narrow(1, heads.QueryWidth + heads.KeyValueWidth, heads.KeyValueWidth));
+        keys.view(-1, heads.KeyValueWidth).index_copy_(0, rows, key);
+        values.view(-1, heads.KeyValueWidth).index_copy_(0, rows, value);
     }
 
     /// <inheritdoc/>
@@ -104,8 +120,8 @@ public sealed class PlainKernels : LayerKernels
         if (virtualTokens > 0)
         {
             prefixGradient?.add_(stack([
-                Widen(keyGradient.narrow(2, 0, virtualTokens)).sum(0).transpose(0, 1),
-                Widen(valueGradient.narrow(2, 0, virtualTokens)).sum(0).transpose(0, 1)]));
+                Widen(keyGradient.narrow(2, 0, virtualTokens)).sum([0L]).transpose(0, 1),
+                Widen(valueGradient.narrow(2, 0, virtualTokens)).sum([0L]).transpose(0, 1)]));
             keyGradient = keyGradient.narrow(2, virtualTokens, sequences.Longest);
             valueGradient = valueGradient.narrow(2, virtualTokens, sequences.Longest);
         }
@@ -173,7 +189,7 @@ public sealed class PlainKernels : LayerKernels
 
     /// <inheritdoc/>
     public override void AdamW(
-        Tensor master, Tensor gradient, Tensor firstMoment, Tensor secondMoment, Tensor gradientScale, in AdamWStep settings)
+        Tensor master, Tensor gradient, Tensor firstMoment, Tensor secondMoment, Tensor gradientScale, in AdamWStep settings, Tensor? compute = null)
     {
         using var scope = NewDisposeScope();
         var scaled = gradient.to_type(master.dtype) * gradientScale;
@@ -184,6 +200,36 @@ public sealed class PlainKernels : LayerKernels
         var denominator = (secondMoment / correction2).sqrt_().add_(settings.Epsilon);
         master.mul_(1 - (settings.LearningRate * settings.WeightDecay));
         master.addcdiv_(firstMoment, denominator, -settings.LearningRate / correction1);
+        compute?.copy_(master);
+    }
+
+    /// <inheritdoc/>
+    public override void AddEmbeddingGradient(Tensor gradient, Tensor ids, Tensor target)
+    {
+        using var scope = NewDisposeScope();
+        target.index_add_(0, ids, gradient.to_type(target.dtype), 1);
+    }
+
+    /// <inheritdoc/>
+    public override Tensor Project(Tensor x, Tensor weight, Tensor? bias = null, Tensor? residual = null)
+    {
+        using var scope = NewDisposeScope();
+        var product = functional.linear(x, weight, bias);
+        return (residual is null ? product : product + residual).MoveToOuterDisposeScope();
+    }
+
+    /// <inheritdoc/>
+    public override Tensor ProjectSwiGlu(Tensor x, Tensor weight)
+    {
+        using var scope = NewDisposeScope();
+        return SwiGlu(functional.linear(x, weight)).MoveToOuterDisposeScope();
+    }
+
+    /// <inheritdoc/>
+    public override Tensor ArgMax(Tensor logits, int count)
+    {
+        using var scope = NewDisposeScope();
+        return logits.narrow(1, 0, count).argmax(1).MoveToOuterDisposeScope();
     }
 
     private static double Scale(HeadLayout heads) => 1 / Math.Sqrt(heads.HeadDim);

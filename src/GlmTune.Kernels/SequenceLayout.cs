@@ -11,6 +11,8 @@ public sealed class SequenceLayout : IDisposable
 {
     private readonly int[] starts;
     private Tensor? cumulative;
+    private Tensor? cumulativeKeys;
+    private int cumulativeKeysFor;
     private Tensor? padIndex;
     private Tensor? unpadIndex;
 
@@ -57,6 +59,22 @@ public sealed class SequenceLayout : IDisposable
     /// <summary>The starts as int32 [Count + 1] on the device, as variable-length attention takes them. Owned by the layout.</summary>
     public Tensor Cumulative => cumulative ??= tensor(starts, ScalarType.Int32).to(Device).DetachFromDisposeScope();
 
+    /// <summary>The starts of the sequences' keys where <paramref name="virtualTokens"/> more stand before each; as <see cref="Cumulative"/>.</summary>
+    public Tensor CumulativeKeys(int virtualTokens)
+    {
+        if (virtualTokens == 0)
+        {
+            return Cumulative;
+        }
+        if (cumulativeKeys is null || cumulativeKeysFor != virtualTokens)
+        {
+            cumulativeKeys?.Dispose();
+            cumulativeKeys = tensor(starts.Select((start, i) => start + (i * virtualTokens)).ToArray(), ScalarType.Int32).to(Device).DetachFromDisposeScope();
+            cumulativeKeysFor = virtualTokens;
+        }
+        return cumulativeKeys;
+    }
+
     /// <summary>For each place of a right-padded [Count, Longest] block, the token there (padding: token 0), int64. Owned by the layout.</summary>
     public Tensor PadIndex => padIndex ??= MakePadIndex();
 
@@ -81,6 +99,7 @@ public sealed class SequenceLayout : IDisposable
     public void Dispose()
     {
         cumulative?.Dispose();
+        cumulativeKeys?.Dispose();
         padIndex?.Dispose();
         unpadIndex?.Dispose();
     }

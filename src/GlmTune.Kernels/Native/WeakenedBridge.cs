@@ -23,14 +23,11 @@ internal static class WeakenedBridge
     {
         var bytes = File.ReadAllBytes(bridge);
         var hash = Convert.ToHexStringLower(SHA256.HashData(bytes))[..16];
-        var copy = Path.Combine(CacheFolder(), "native", hash, Path.GetFileName(bridge));
+        var copy = Path.Combine(CacheFolder.Root, "native", hash, Path.GetFileName(bridge));
         if (!File.Exists(copy))
         {
             Weaken(bytes);
-            Directory.CreateDirectory(Path.GetDirectoryName(copy)!);
-            var aside = $"{copy}.{Environment.ProcessId}";
-            File.WriteAllBytes(aside, bytes);
-            File.Move(aside, copy, overwrite: true);
+            CacheFolder.Write(copy, bytes);
         }
         return copy;
     }
@@ -88,13 +85,5 @@ internal static class WeakenedBridge
             }
             file += nextFile;
         }
-    }
-
-    private static string CacheFolder()
-    {
-        var root = Environment.GetEnvironmentVariable("XDG_CACHE_HOME");
-        return string.IsNullOrEmpty(root)
-            ? Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".cache", "glmtune")
-            : Path.Combine(root, "glmtune");
     }
 }

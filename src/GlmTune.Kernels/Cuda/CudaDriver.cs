@@ -1,0 +1,58 @@
+using System.Runtime.InteropServices;
+
+namespace GlmTune.Kernels.Cuda;
+
+/// <summary>The CUDA driver's functions that are used here. Source: CUDA driver API reference.</summary>
+internal static unsafe class CudaDriver
+{
+    public const int MultiprocessorCount = 16;
+    public const int CapabilityMajor = 75;
+    public const int CapabilityMinor = 76;
+
+    private static readonly nint Library = NativeLibrary.Load(OperatingSystem.IsWindows() ? "nvcuda.dll" : "libcuda.so.1");
+
+    public static readonly delegate* unmanaged<int*, int, int> DeviceGet = (delegate* unmanaged<int*, int, int>)Export("cuDeviceGet");
+    public static readonly delegate* unmanaged<byte*, int, int, int> DeviceGetName = (delegate* unmanaged<byte*, int, int, int>)Export("cuDeviceGetName");
+    public static readonly delegate* unmanaged<int*, int, int, int> DeviceGetAttribute = (delegate* unmanaged<int*, int, int, int>)Export("cuDeviceGetAttribute");
+    public static readonly delegate* unmanaged<nint*, int, int> PrimaryContextRetain = (delegate* unmanaged<nint*, int, int>)Export("cuDevicePrimaryCtxRetain");
+    public static readonly delegate* unmanaged<nint*, int> ContextGetCurrent = (delegate* unmanaged<nint*, int>)Export("cuCtxGetCurrent");
+    public static readonly delegate* unmanaged<nint, int> ContextSetCurrent = (delegate* unmanaged<nint, int>)Export("cuCtxSetCurrent");
+    public static readonly delegate* unmanaged<nint*, byte*, int> ModuleLoadData = (delegate* unmanaged<nint*, byte*, int>)Export("cuModuleLoadData");
+    public static readonly delegate* unmanaged<nint*, nint, byte*, int> ModuleGetFunction = (delegate* unmanaged<nint*, nint, byte*, int>)Export("cuModuleGetFunction");
+    public static readonly delegate* unmanaged<nint, uint, uint, uint, uint, uint, uint, uint, nint, void**, void**, int> LaunchKernel =
+        (delegate* unmanaged<nint, uint, uint, uint, uint, uint, uint, uint, nint, void**, void**, int>)Export("cuLaunchKernel");
+    public static readonly delegate* unmanaged<nint*, uint, int> StreamCreate = (delegate* unmanaged<nint*, uint, int>)Export("cuStreamCreate");
+    public static readonly delegate* unmanaged<nint, int> StreamSynchronize = (delegate* unmanaged<nint, int>)Export("cuStreamSynchronize");
+    public static readonly delegate* unmanaged<nint, int> StreamDestroy = (delegate* unmanaged<nint, int>)Export("cuStreamDestroy_v2");
+    public static readonly delegate* unmanaged<nint, int, int> StreamBeginCapture = (delegate* unmanaged<nint, int, int>)Export("cuStreamBeginCapture_v2");
+    public static readonly delegate* unmanaged<nint, nint*, int> StreamEndCapture = (delegate* unmanaged<nint, nint*, int>)Export("cuStreamEndCapture");
+    public static readonly delegate* unmanaged<nint*, nint, ulong, int> GraphInstantiate = (delegate* unmanaged<nint*, nint, ulong, int>)Export("cuGraphInstantiateWithFlags");
+    public static readonly delegate* unmanaged<nint, nint, int> GraphLaunch = (delegate* unmanaged<nint, nint, int>)Export("cuGraphLaunch");
+    public static readonly delegate* unmanaged<nint, int> GraphDestroy = (delegate* unmanaged<nint, int>)Export("cuGraphDestroy");
+    public static readonly delegate* unmanaged<nint, int> GraphExecDestroy = (delegate* unmanaged<nint, int>)Export("cuGraphExecDestroy");
+    public static readonly delegate* unmanaged<nint*, uint, int> EventCreate = (delegate* unmanaged<nint*, uint, int>)Export("cuEventCreate");
+    public static readonly delegate* unmanaged<nint, nint, int> EventRecord = (delegate* unmanaged<nint, nint, int>)Export("cuEventRecord");
+    public static readonly delegate* unmanaged<nint, int> EventSynchronize = (delegate* unmanaged<nint, int>)Export("cuEventSynchronize");
+    public static readonly delegate* unmanaged<float*, nint, nint, int> EventElapsedTime = (delegate* unmanaged<float*, nint, nint, int>)Export("cuEventElapsedTime");
+    public static readonly delegate* unmanaged<nint, int> EventDestroy = (delegate* unmanaged<nint, int>)Export("cuEventDestroy_v2");
+    public static readonly delegate* unmanaged<nuint*, nuint*, int> MemoryGetInfo = (delegate* unmanaged<nuint*, nuint*, int>)Export("cuMemGetInfo_v2");
+    private static readonly delegate* unmanaged<int, byte**, int> GetErrorString = (delegate* unmanaged<int, byte**, int>)Export("cuGetErrorString");
+
+    /// <summary>Throws what the driver says of a failed call.</summary>
+    /// <exception cref="CudaException">The code is not 0.</exception>
+    public static void Check(int code, string action)
+    {
+        if (code == 0)
+        {
+            return;
+        }
+        byte* text;
+        var reason = GetErrorString(code, &text) == 0 ? Marshal.PtrToStringUTF8((nint)text) : "unknown error";
+        throw new CudaException($"CUDA could not {action}: {reason} (error {code}).");
+    }
+
+    private static nint Export(string name) => NativeLibrary.GetExport(Library, name);
+}
+
+/// <summary>The CUDA driver or compiler refused; the message has its reason.</summary>
+public sealed class CudaException(string message) : Exception(message);

@@ -1,0 +1,284 @@
+using GlmTune.Kernels.Native;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace GlmTune.Kernels.Cuda;
+
+/// <summary>Fused kernels for one NVIDIA GPU: each tensor is read and written once, with float32 inside.</summary>
+/// <remarks>
+/// Kernels are compiled from the embedded sources on first need (some 0.2 s each) and kept in the user's cache folder. Types bfloat16,
+/// float16 and float32; what a kernel is not made for (float64, rows that are no multiple of 16 bytes, strided inputs) goes to
+/// <see cref="PlainKernels"/>. Nothing waits for the GPU. Thread-safe.
+/// </remarks>
+public sealed class CudaKernels : LayerKernels
+{
+    private const int Threads = 256;
+    // rms_norm.cu keeps this many 16-byte pieces of a row in each of up to 512 threads.
+    private const int NormPieces = 4;
+    private const int NormThreads = 512;
+
+    private readonly PlainKernels plain = new();
+    private readonly IKernelLauncher launcher;
+    private readonly TrainingAttention attention;
+    private readonly DecodeKernels decode;
+
+    internal CudaKernels(IKernelLauncher launcher, string description)
+    {
+        this.launcher = launcher;
+        attention = new TrainingAttention(launcher, plain);
+        decode = new DecodeKernels(launcher, plain);
+        Description = description;
+    }
+
+    /// <inheritdoc/>
+    public override string Description { get; }
+
+    /// <summary>The kernels for <paramref name="device"/>, or null and why not.</summary>
+    public static CudaKernels? TryCreate(Device device, out string reason)
+    {
+        var runtime = NativeRuntime.Load();
+        reason = $"the libtorch in {runtime.Folder} has no CUDA";
+        if (device.type != DeviceType.CUDA || !runtime.Cuda)
+        {
+            return null;
+        }
+        var compiler = Nvrtc.TryLoad(out var looked);
+        if (compiler is null)
+        {
+            reason = $"NVIDIA's run-time compiler (libnvrtc) was not found in {looked}; set CUDA_HOME to a CUDA toolkit, or install PyTorch";
+            return null;
+        }
+        var launcher = new CudaLauncher(Math.Max(0, device.index), compiler);
+        if (launcher.Capability < 80)
+        {
+            reason = $"{launcher.DeviceName} has compute capability {launcher.Capability / 10}.{launcher.Capability % 10}; the kernels need 8.0 or higher";
+            return null;
+        }
+        return new CudaKernels(launcher, $"fused kernels on {launcher.DeviceName} (sm_{launcher.Capability}), compiled by NVRTC {compiler.Version} ({compiler.Path})");
+    }
+
+    /// <inheritdoc/>
+    public override (Tensor Output, Tensor InverseRms) RmsNorm(Tensor x, Tensor weight, double epsilon)
+    {
+        if (!NormFits(x, weight))
+        {
+            return plain.RmsNorm(x, weight, epsilon);
+        }
+        var (output, inverse) = (Memory.Like(x), Memory.Empty(ScalarType.Float32, x.device, x.shape[0], 1));
+        LaunchNorm(x, null, weight, null, output, inverse, epsilon);
+        return (output, inverse);
+    }
+
+    /// <inheritdoc/>
+    public override (Tensor Sum, Tensor Output, Tensor InverseRms) AddRmsNorm(Tensor x, Tensor delta, Tensor weight, double epsilon)
+    {
+        if (!NormFits(x, delta, weight))
+        {
+            return plain.AddRmsNorm(x, delta, weight, epsilon);
+        }
+        var (sum, output, inverse) = (Memory.Like(x), Memory.Like(x), Memory.Empty(ScalarType.Float32, x.device, x.shape[0], 1));
+        LaunchNorm(x, delta, weight, sum, output, inverse, epsilon);
+        return (sum, output, inverse);
+    }
+
+    /// <inheritdoc/>
+    public override Tensor RmsNormBackward(
+        Tensor gradient, Tensor x, Tensor weight, Tensor inverseRms, Tensor? residualGradient, Tensor? weightGradient)
+    {
+        if (!NormFits(gradient, x, weight, residualGradient) || weightGradient?.dtype is not (null or ScalarType.Float32))
+        {
+            return plain.RmsNormBackward(gradient, x, weight, inverseRms, residualGradient, weightGradient);
+        }
+        var (rows, width) = ((int)x.shape[0], (int)x.shape[1]);
+        var result = Memory.Like(x);
+        // With a weight gradient few blocks walk over many rows each, and leave one partial sum each.
+        var blocks = weightGradient is null ? rows : Math.Min(rows, 4 * launcher.Multiprocessors);
+        using var partial = weightGradient is null ? null : Memory.Empty(ScalarType.Float32, x.device, blocks, width);
+        launcher.Launch(new("rms_norm", "rms_norm_backward", x.dtype), new(blocks), NormBlock(x), gradient, x, weight, inverseRms, residualGradient, result, partial, rows, width);
+        if (weightGradient is not null)
+        {
+            launcher.Launch(new("rms_norm", "add_columns", x.dtype), Grid.Covering(width, 32), Threads, partial, weightGradient, blocks, width);
+        }
+        return result;
+    }
+
+    /// <inheritdoc/>
+    public override void Rotate(Tensor fused, Tensor cosine, Tensor sine, HeadLayout heads, bool inverse = false)
+    {
+        if (!RotaryFits(fused, cosine, sine, heads))
+        {
+            plain.Rotate(fused, cosine, sine, heads, inverse);
+            return;
+        }
+        var (tokens, rotated) = ((int)fused.shape[0], heads.QueryHeads + heads.KeyValueHeads);
+        var pieces = (long)tokens * rotated * (heads.RotaryDim / Memory.PieceOf(fused.dtype));
+        launcher.Launch(
+            new("rotary", "rotate", fused.dtype), Grid.Covering(pieces, Threads), Threads,
+            fused, cosine, sine, tokens, heads.FusedWidth, rotated, heads.HeadDim, heads.RotaryDim, inverse ? -1f : 1f);
+    }
+
+    /// <inheritdoc/>
+    public override void RotateAndCache(
+        Tensor fused, Tensor cosine, Tensor sine, HeadLayout heads, Tensor keys, Tensor values, Tensor slots, Tensor places)
+    {
+        if (!RotaryFits(fused, cosine, sine, heads) || !Memory.Fit(fused.dtype, keys, values) || !Memory.Whole(slots, places))
+        {
+            plain.RotateAndCache(fused, cosine, sine, heads, keys, values, slots, places);
+            return;
+        }
+        var tokens = (int)fused.shape[0];
+        launcher.Launch(
+            new("rotary", "rotate_and_cache", fused.dtype), Grid.Covering((long)tokens * heads.FusedWidth / Memory.PieceOf(fused.dtype), Threads), Threads,
+            fused, cosine, sine, keys, values, slots, places, tokens, heads.FusedWidth, heads.QueryWidth, heads.KeyValueWidth, heads.HeadDim, heads.RotaryDim, keys.shape[1]);
+    }
+
+    /// <inheritdoc/>
+    public override Tensor Attention(Tensor fused, HeadLayout heads, SequenceLayout sequences, Tensor? prefix, Tape? tape)
+        => attention.Forward(fused, heads, sequences, prefix, tape);
+
+    /// <inheritdoc/>
+    public override Tensor AttentionBackward(Tensor gradient, HeadLayout heads, SequenceLayout sequences, Tensor? prefixGradient, Tape tape)
+        => attention.Backward(gradient, heads, sequences, prefixGradient, tape);
+
+    /// <inheritdoc/>
+    public override Tensor CachedAttention(
+        Tensor fused, HeadLayout heads, SequenceLayout sequences, Tensor keys, Tensor values, Tensor slots, Tensor lengths, int longest)
+        => sequences.Longest == 1
+            ? decode.Attention(fused, heads, sequences, keys, values, slots, lengths, longest)
+            : attention.Prefill(fused, heads, sequences, keys, values, slots, lengths, longest);
+
+    /// <inheritdoc/>
+    public override Tensor SwiGlu(Tensor gateUp)
+    {
+        var (rows, width) = ((int)gateUp.shape[0], (int)gateUp.shape[1] / 2);
+        if (!Memory.Fit(gateUp.dtype, gateUp) || width % Memory.PieceOf(gateUp.dtype) != 0)
+        {
+            return plain.SwiGlu(gateUp);
+        }
+        var output = Memory.Empty(gateUp.dtype, gateUp.device, rows, width);
+        launcher.Launch(new("swiglu", "swiglu", gateUp.dtype), RowGrid(rows, width, gateUp.dtype), Threads, gateUp, output, width);
+        return output;
+    }
+
+    /// <inheritdoc/>
+    public override Tensor SwiGluBackward(Tensor gradient, Tensor gateUp)
+    {
+        var (rows, width) = ((int)gateUp.shape[0], (int)gateUp.shape[1] / 2);
+        if (!Memory.Fit(gateUp.dtype, gateUp, gradient) || width % Memory.PieceOf(gateUp.dtype) != 0)
+        {
+            return plain.SwiGluBackward(gradient, gateUp);
+        }
+        var result = Memory.Like(gateUp);
+        launcher.Launch(new("swiglu", "swiglu_backward", gateUp.dtype), RowGrid(rows, width, gateUp.dtype), Threads, gradient, gateUp, result, width);
+        return result;
+    }
+
+    /// <inheritdoc/>
+    public override Tensor Dropout(Tensor x, double probability, long seed)
+    {
+        if (!Memory.Fit(x.dtype, x) || x.numel() >= 1L << 32)
+        {
+            return plain.Dropout(x, probability, seed);
+        }
+        var output = Memory.Like(x);
+        launcher.Launch(
+            new("dropout", "dropout", x.dtype), Grid.Covering(x.numel(), Threads * Memory.PieceOf(x.dtype)), Threads,
+            x, output, x.numel(), DropoutMask.Key(seed), DropoutMask.Threshold(probability), (float)(1 / (1 - probability)));
+        return output;
+    }
+
+    /// <inheritdoc/>
+    public override Tensor CrossEntropy(Tensor logits, Tensor targets, double scale)
+    {
+        var (rows, width) = ((int)logits.shape[0], (int)logits.shape[1]);
+        if (!Memory.Fit(logits.dtype, logits) || !Memory.Whole(targets) || width % Memory.PieceOf(logits.dtype) != 0 || rows == 0)
+        {
+            return plain.CrossEntropy(logits, targets, scale);
+        }
+        using var losses = Memory.Empty(ScalarType.Float32, logits.device, rows);
+        launcher.Launch(
+            new("cross_entropy", "cross_entropy", logits.dtype), new(rows), BlockFor(width / Memory.PieceOf(logits.dtype), 1024),
+            logits, targets, losses, width, (float)scale);
+        return losses.sum();
+    }
+
+    /// <inheritdoc/>
+    public override void AdamW(
+        Tensor master, Tensor gradient, Tensor firstMoment, Tensor secondMoment, Tensor gradientScale, in AdamWStep settings, Tensor? compute = null)
+    {
+        var type = compute?.dtype ?? gradient.dtype;
+        if (!Memory.Whole(master, firstMoment, secondMoment, gradient, compute) || gradientScale.dtype != ScalarType.Float32
+            || master.dtype != ScalarType.Float32 || !Memory.Known(gradient.dtype) || !Memory.Known(type))
+        {
+            plain.AdamW(master, gradient, firstMoment, secondMoment, gradientScale, settings, compute);
+            return;
+        }
+        var aligned = Memory.Aligned(master, firstMoment, secondMoment) && Memory.AlignedForFour(gradient) && Memory.AlignedForFour(compute);
+        launcher.Launch(
+            new("adamw", "adamw", gradient.dtype, "COMPUTE", (int)type), Grid.Covering(master.numel(), 4 * Threads), Threads,
+            master, gradient, firstMoment, secondMoment, gradientScale, compute, master.numel(), aligned ? 1 : 0,
+            (float)settings.Beta1, (float)settings.Beta2, (float)settings.Epsilon,
+            (float)(1 - (settings.LearningRate * settings.WeightDecay)),
+            (float)(settings.LearningRate / (1 - Math.Pow(settings.Beta1, settings.Step))),
+            (float)(1 / (1 - Math.Pow(settings.Beta2, settings.Step))));
+    }
+
+    /// <inheritdoc/>
+    public override void AddEmbeddingGradient(Tensor gradient, Tensor ids, Tensor target)
+    {
+        var (tokens, width) = ((int)gradient.shape[0], (int)gradient.shape[1]);
+        if (!Memory.Fit(gradient.dtype, gradient) || !Memory.Fit(target.dtype, target) || width % 4 != 0 || tokens == 0)
+        {
+            plain.AddEmbeddingGradient(gradient, ids, target);
+            return;
+        }
+        using var scope = NewDisposeScope();
+        var (sorted, order) = sort(ids, 0, descending: false, stable: true);
+        launcher.Launch(
+            new("embedding", "embedding_backward", gradient.dtype, "COMPUTE", (int)target.dtype), new(tokens), Threads,
+            gradient, sorted, order, target, tokens, width);
+    }
+
+    /// <inheritdoc/>
+    public override Tensor Project(Tensor x, Tensor weight, Tensor? bias = null, Tensor? residual = null)
+        => decode.Project(x, weight, bias, residual);
+
+    /// <inheritdoc/>
+    public override Tensor ProjectSwiGlu(Tensor x, Tensor weight) => decode.ProjectSwiGlu(this, x, weight);
+
+    /// <inheritdoc/>
+    public override Tensor ArgMax(Tensor logits, int count)
+    {
+        if (!Memory.Fit(logits.dtype, logits))
+        {
+            return plain.ArgMax(logits, count);
+        }
+        var result = Memory.Empty(ScalarType.Int64, logits.device, logits.shape[0]);
+        launcher.Launch(new("argmax", "argmax", logits.dtype), new(logits.shape[0]), BlockFor(count, 1024), logits, result, (int)logits.shape[1], count);
+        return result;
+    }
+
+    private static bool NormFits(Tensor x, params ReadOnlySpan<Tensor?> others)
+        => Memory.Fit(x.dtype, x) && Memory.Fit(x.dtype, others) && x.shape[1] % Memory.PieceOf(x.dtype) == 0
+            && x.shape[1] / Memory.PieceOf(x.dtype) <= NormPieces * NormThreads;
+
+    private static bool RotaryFits(Tensor fused, Tensor cosine, Tensor sine, HeadLayout heads)
+        => Memory.Fit(fused.dtype, fused) && Memory.Fit(ScalarType.Float32, cosine, sine)
+            && heads.RotaryDim % Memory.PieceOf(fused.dtype) == 0 && heads.HeadDim % Memory.PieceOf(fused.dtype) == 0;
+
+    private static int NormBlock(Tensor x)
+    {
+        var pieces = (int)x.shape[1] / Memory.PieceOf(x.dtype);
+        return BlockFor((pieces + NormPieces - 1) / NormPieces, NormThreads);
+    }
+
+    // Whole warps, for this many threads' work.
+    private static int BlockFor(int threads, int most) => Math.Clamp((threads + 31) / 32 * 32, 32, most);
+
+    private static Grid RowGrid(int rows, int width, ScalarType type)
+        => new(rows, (int)Grid.Covering(width, Threads * Memory.PieceOf(type)).X);
+
+    private void LaunchNorm(Tensor x, Tensor? delta, Tensor weight, Tensor? sum, Tensor output, Tensor inverse, double epsilon)
+        => launcher.Launch(
+            new("rms_norm", "rms_norm", x.dtype), new(x.shape[0]), NormBlock(x), x, delta, weight, sum, output, inverse, (int)x.shape[1], (float)epsilon);
+}

@@ -1,0 +1,131 @@
+using System.Collections.Concurrent;
+using System.Security.Cryptography;
+using System.Text;
+using GlmTune.Kernels.Native;
+
+namespace GlmTune.Kernels.Cuda;
+
+/// <summary>Compiles kernels on first need, keeps the code on disk, and launches on libtorch's current stream of one GPU. Thread-safe.</summary>
+internal sealed unsafe class CudaLauncher : IKernelLauncher
+{
+    private readonly ConcurrentDictionary<KernelName, nint> functions = new();
+    private readonly ConcurrentDictionary<KernelName, nint> modules = new();
+    private readonly Lock gate = new();
+    private readonly int index;
+    private readonly nint context;
+    private readonly Nvrtc compiler;
+
+    /// <param name="index">Which GPU, as libtorch counts.</param>
+    /// <param name="compiler">Compiles what is not on disk.</param>
+    /// <exception cref="CudaException">The GPU cannot be used.</exception>
+    public CudaLauncher(int index, Nvrtc compiler)
+    {
+        this.index = index;
+        this.compiler = compiler;
+        int device;
+        CudaDriver.Check(CudaDriver.DeviceGet(&device, index), $"find GPU {index}");
+        nint primary;
+        CudaDriver.Check(CudaDriver.PrimaryContextRetain(&primary, device), $"open GPU {index}");
+        context = primary;
+        Multiprocessors = Attribute(device, CudaDriver.MultiprocessorCount);
+        Capability = (10 * Attribute(device, CudaDriver.CapabilityMajor)) + Attribute(device, CudaDriver.CapabilityMinor);
+        var name = stackalloc byte[256];
+        CudaDriver.Check(CudaDriver.DeviceGetName(name, 256, device), "read the GPU's name");
+        DeviceName = Encoding.UTF8.GetString(name, new ReadOnlySpan<byte>(name, 256).IndexOf((byte)0));
+    }
+
+    /// <inheritdoc/>
+    public int Multiprocessors { get; }
+
+    /// <summary>Compute capability times ten: 90 for Hopper.</summary>
+    public int Capability { get; }
+
+    /// <summary>As the driver calls it.</summary>
+    public string DeviceName { get; }
+
+    /// <inheritdoc/>
+    public void Launch(KernelName kernel, Grid grid, int threads, params ReadOnlySpan<KernelArgument> arguments)
+    {
+        if (!functions.TryGetValue(kernel, out var function))
+        {
+            function = Load(kernel);
+        }
+        var values = stackalloc ulong[arguments.Length];
+        var pointers = stackalloc void*[arguments.Length];
+        for (var i = 0; i < arguments.Length; i++)
+        {
+            values[i] = arguments[i].Bits;
+            pointers[i] = values + i;
+        }
+        MakeCurrent();
+        var code = CudaDriver.LaunchKernel(
+            function, (uint)grid.X, (uint)grid.Y, (uint)grid.Z, (uint)threads, 1, 1, 0, CudaStream.Current(index), pointers, null);
+        if (code != 0)
+        {
+            CudaDriver.Check(code, $"launch '{kernel.Function}' on {grid.X} × {grid.Y} × {grid.Z} blocks of {threads} threads");
+        }
+    }
+
+    // A thread that has not used CUDA yet, or last used another GPU, has none or another context.
+    private void MakeCurrent()
+    {
+        nint current;
+        if (CudaDriver.ContextGetCurrent(&current) != 0 || current != context)
+        {
+            CudaDriver.Check(CudaDriver.ContextSetCurrent(context), "select the GPU");
+        }
+    }
+
+    private nint Load(KernelName kernel)
+    {
+        lock (gate)
+        {
+            MakeCurrent();
+            var whole = kernel with { Function = "" };
+            if (!modules.TryGetValue(whole, out var module))
+            {
+                fixed (byte* code = Code(kernel))
+                {
+                    CudaDriver.Check(CudaDriver.ModuleLoadData(&module, code), $"load the kernels of '{kernel.Source}'");
+                }
+                modules[whole] = module;
+            }
+            nint function;
+            fixed (byte* name = Encoding.UTF8.GetBytes(kernel.Function + '\0'))
+            {
+                CudaDriver.Check(CudaDriver.ModuleGetFunction(&function, module, name), $"find the kernel '{kernel.Function}'");
+            }
+            return functions[kernel] = function;
+        }
+    }
+
+    private byte[] Code(KernelName kernel)
+    {
+        var text = kernel.Text;
+        var architecture = $"sm_{Capability}";
+        var key = string.Join('\n', [compiler.Version, architecture, .. kernel.Macros, text]);
+        var hash = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(key)))[..24];
+        var file = Path.Combine(CacheFolder.Root, "kernels", $"{kernel.Source}-{hash}.cubin");
+        if (File.Exists(file))
+        {
+            return File.ReadAllBytes(file);
+        }
+        var code = compiler.Compile(text, kernel.Source, architecture, kernel.Macros);
+        try
+        {
+            CacheFolder.Write(file, code);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            // A home that cannot be written costs a compilation in the next run, nothing more.
+        }
+        return code;
+    }
+
+    private static int Attribute(int device, int which)
+    {
+        int value;
+        CudaDriver.Check(CudaDriver.DeviceGetAttribute(&value, which, device), "read a property of the GPU");
+        return value;
+    }
+}

@@ -1,0 +1,37 @@
+using GlmTune.Kernels.Dispatch;
+using static TorchSharp.torch;
+
+namespace GlmTune.Kernels.Cuda;
+
+/// <summary>One parameter of a kernel launch: a tensor's memory, an integer or a float, in the low bytes of eight.</summary>
+internal readonly struct KernelArgument
+{
+    private KernelArgument(ulong bits) => Bits = bits;
+
+    /// <summary>The value, as the kernel reads it from here.</summary>
+    public ulong Bits { get; }
+
+    /// <summary>The tensor's first element; null gives a null pointer.</summary>
+    public static unsafe implicit operator KernelArgument(Tensor? tensor)
+    {
+        if (tensor is null)
+        {
+            return default;
+        }
+        nint pointer;
+        AtenShim.Check(AtenShim.DataPointer(tensor.Handle, &pointer), "read a tensor's address");
+        return new((ulong)pointer);
+    }
+
+    /// <summary>A 32-bit integer.</summary>
+    public static implicit operator KernelArgument(int value) => new((uint)value);
+
+    /// <summary>A 32-bit word.</summary>
+    public static implicit operator KernelArgument(uint value) => new(value);
+
+    /// <summary>A 64-bit integer.</summary>
+    public static implicit operator KernelArgument(long value) => new((ulong)value);
+
+    /// <summary>A float32.</summary>
+    public static implicit operator KernelArgument(float value) => new(BitConverter.SingleToUInt32Bits(value));
+}

@@ -1,0 +1,48 @@
+using TorchSharp;
+
+namespace GlmTune.Kernels.Cuda;
+
+/// <summary>Which kernel, compiled for what.</summary>
+/// <param name="Source">The embedded file's name without its ending.</param>
+/// <param name="Function">The kernel in it.</param>
+/// <param name="Scalar">What its <c>SCALAR</c> is.</param>
+/// <param name="Option">A second macro that the source needs, or null.</param>
+/// <param name="Value">Its value; of <c>COMPUTE</c>, an element type.</param>
+internal readonly record struct KernelName(string Source, string Function, torch.ScalarType Scalar, string? Option = null, int Value = 0)
+{
+    private static readonly string[] UsesMatrixUnits = ["project", "decode_attention"];
+
+    /// <summary>Names of all embedded sources.</summary>
+    public static IEnumerable<string> Sources
+        => typeof(KernelName).Assembly.GetManifestResourceNames().Where(name => name.EndsWith(".cu", StringComparison.Ordinal)).Select(name => name[..^3]);
+
+    /// <summary>The macros, as compiler options.</summary>
+    public string[] Macros
+    {
+        get
+        {
+            var scalar = $"-DSCALAR={TypeName(Scalar)}";
+            return Option is null ? [scalar] : [scalar, $"-D{Option}={(Option == "COMPUTE" ? TypeName((torch.ScalarType)Value) : Value)}"];
+        }
+    }
+
+    /// <summary>The whole text to compile.</summary>
+    public string Text => Read("common.cuh") + (UsesMatrixUnits.Contains(Source) ? Read("matrix.cuh") : "") + Read(Source + ".cu");
+
+    private static string TypeName(torch.ScalarType type) => type switch
+    {
+        torch.ScalarType.BFloat16 => "bf16",
+        torch.ScalarType.Float16 => "f16",
+        torch.ScalarType.Float32 => "float",
+        _ => throw new ArgumentException($"No kernel computes in {type}.", nameof(type)),
+    };
+
+    private static string Read(string name)
+    {
+        using var stream = typeof(KernelName).Assembly.GetManifestResourceStream(name) ?? throw new MissingManifestResourceException(name);
+        using var reader = new StreamReader(stream);
+        return reader.ReadToEnd();
+    }
+
+    private sealed class MissingManifestResourceException(string name) : Exception($"The kernel source '{name}' is not in the assembly.");
+}

@@ -1,0 +1,85 @@
+using GlmTune.Kernels.Dispatch;
+using static TorchSharp.torch;
+
+namespace GlmTune.Kernels.Cuda;
+
+/// <summary>Which tensors kernels can read by 16-byte accesses, and new ones for what they write.</summary>
+internal static unsafe class Memory
+{
+    /// <summary>Elements of a 16-byte access.</summary>
+    public static int PieceOf(ScalarType type) => type == ScalarType.Float32 ? 4 : 8;
+
+    /// <summary>Whether kernels compute in this type.</summary>
+    public static bool Known(ScalarType type) => type is ScalarType.BFloat16 or ScalarType.Float16 or ScalarType.Float32;
+
+    /// <summary>Whether all (nulls aside) are of this known type, contiguous and on a 16-byte boundary.</summary>
+    public static bool Fit(ScalarType type, params ReadOnlySpan<Tensor?> tensors)
+    {
+        foreach (var tensor in tensors)
+        {
+            if (tensor is not null && (tensor.dtype != type || !tensor.is_contiguous() || Address(tensor) % 16 != 0))
+            {
+                return false;
+            }
+        }
+        return Known(type);
+    }
+
+    /// <summary>Whether all (nulls aside) are contiguous.</summary>
+    public static bool Whole(params ReadOnlySpan<Tensor?> tensors)
+    {
+        foreach (var tensor in tensors)
+        {
+            if (tensor is not null && !tensor.is_contiguous())
+            {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    /// <summary>Whether all begin on a 16-byte boundary.</summary>
+    public static bool Aligned(params ReadOnlySpan<Tensor> tensors)
+    {
+        foreach (var tensor in tensors)
+        {
+            if (Address(tensor) % 16 != 0)
+            {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    /// <summary>Whether four elements of it can be taken by one access; true of null.</summary>
+    public static bool AlignedForFour(Tensor? tensor)
+        => tensor is null || Address(tensor) % (tensor.dtype == ScalarType.Float32 ? 16UL : 8UL) == 0;
+
+    /// <summary>A new tensor of the same shape and type, contents undefined.</summary>
+    public static Tensor Like(Tensor tensor) => Empty(tensor.dtype, tensor.device, tensor.shape);
+
+    /// <summary>A new contiguous tensor, contents undefined; it belongs to the caller's dispose scope.</summary>
+    public static Tensor Empty(ScalarType type, Device device, params ReadOnlySpan<long> shape)
+    {
+        var strides = stackalloc long[shape.Length];
+        var stride = 1L;
+        for (var i = shape.Length - 1; i >= 0; i--)
+        {
+            strides[i] = stride;
+            stride *= shape[i];
+        }
+        nint handle;
+        fixed (long* sizes = shape)
+        {
+            var code = AtenShim.EmptyStrided(shape.Length, sizes, strides, (int)type, (int)device.type, device.index, &handle);
+            return code == 0 ? Tensor.UnsafeCreateTensor(handle) : empty(shape.ToArray(), type, device);    // which says what is wrong
+        }
+    }
+
+    private static ulong Address(Tensor tensor)
+    {
+        nint pointer;
+        AtenShim.Check(AtenShim.DataPointer(tensor.Handle, &pointer), "read a tensor's address");
+        return (ulong)pointer;
+    }
+}

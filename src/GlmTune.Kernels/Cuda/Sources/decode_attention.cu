@@ -1,0 +1,199 @@
+// Attention of one new token a sequence to its cached keys and values. A block takes one sequence, up to 16 query heads that share a key
+// head (the 16 rows of a matrix product) and one part of the sequence; its warps take turns at steps of 16 keys. Keys and values go from
+// memory to registers by 16-byte accesses and are used from there by every head. HEAD_DIM is a multiple of 64.
+constexpr int WARPS = 4;
+constexpr int KEY_CHUNKS = HEAD_DIM / 32;      // 16-byte pieces of a key that a lane takes: numbers t, t + 4, ...
+constexpr int VALUE_CHUNKS = HEAD_DIM / 64;    // of a value: numbers g, g + 8, ...
+
+__device__ __forceinline__ u32 word(const uint4& v, int i) { return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w; }
+
+// Grid: parts, key heads * tiles of 16 query heads, sequences. Where there are several parts, partial gets for each
+// (sequence, key head and tile, part) 16 rows of HEAD_DIM sums, their maximum and their weight; else output gets the result.
+extern "C" __global__ void __launch_bounds__(128) decode_attention(
+    const T* fused, const T* keys, const T* values, const long long* slots, const long long* lengths, T* output, float* partial,
+    int fused_width, int group, int tiles, int key_value_heads, long long capacity, float scale)
+{
+    __shared__ float shared_maxima[WARPS][16], shared_weights[WARPS][16], sums[16][HEAD_DIM + 1];
+    int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3;
+    int sequence = blockIdx.z, head = blockIdx.y / tiles, tile = blockIdx.y % tiles;
+    int parts = gridDim.x, length = (int)lengths[sequence];
+    int steps = (length + 15) / 16, steps_per_part = (steps + parts - 1) / parts;
+    int begin = blockIdx.x * steps_per_part, end = begin + steps_per_part < steps ? begin + steps_per_part : steps;
+    u64 row_width = (u64)key_value_heads * HEAD_DIM;
+    u64 cache = (u64)slots[sequence] * capacity * row_width + (u64)head * HEAD_DIM;
+
+    // Rows past the group's end repeat its last head; nobody reads their sums.
+    const T* query = fused + (u64)sequence * fused_width + (u64)head * group * HEAD_DIM;
+    int first_row = tile * 16 + g, second_row = first_row + 8, last_row = group - 1;
+    const T* query0 = query + (first_row < last_row ? first_row : last_row) * HEAD_DIM;
+    const T* query1 = query + (second_row < last_row ? second_row : last_row) * HEAD_DIM;
+    uint4 q0[KEY_CHUNKS], q1[KEY_CHUNKS];
+    #pragma unroll
+    for (int j = 0; j < KEY_CHUNKS; j++) {
+        q0[j] = *(const uint4*)(query0 + 8 * (t + 4 * j));
+        q1[j] = *(const uint4*)(query1 + 8 * (t + 4 * j));
+    }
+
+    float maximum0 = negative_infinity(), maximum1 = negative_infinity(), weight0 = 0.0f, weight1 = 0.0f;
+    float attended[VALUE_CHUNKS][8][4];
+    #pragma unroll
+    for (int h = 0; h < VALUE_CHUNKS; h++) {
+        #pragma unroll
+        for (int e = 0; e < 8; e++) {
+            #pragma unroll
+            for (int i = 0; i < 4; i++) { attended[h][e][i] = 0.0f; }
+        }
+    }
+
+    for (int step = begin + warp; step < end; step += WARPS) {
+        int key0 = step * 16, last = length - 1;
+        uint4 k[2][KEY_CHUNKS], v[4][VALUE_CHUNKS];
+        #pragma unroll
+        for (int n = 0; n < 2; n++) {
+            int key = key0 + 8 * n + g;
+            const T* place = keys + cache + (u64)(key < last ? key : last) * row_width;
+            #pragma unroll
+            for (int j = 0; j < KEY_CHUNKS; j++) { k[n][j] = load_once(place + 8 * (t + 4 * j)); }
+        }
+        #pragma unroll
+        for (int r = 0; r < 4; r++) {
+            int key = key0 + 2 * t + (r & 1) + 8 * (r >> 1);
+            const T* place = values + cache + (u64)(key < last ? key : last) * row_width;
+            #pragma unroll
+            for (int h = 0; h < VALUE_CHUNKS; h++) { v[r][h] = load_once(place + 8 * (g + 8 * h)); }
+        }
+        float score[2][4];
+        float highest0 = maximum0, highest1 = maximum1;
+        #pragma unroll
+        for (int n = 0; n < 2; n++) {
+            float c[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+            #pragma unroll
+            for (int j = 0; j < KEY_CHUNKS; j++) {
+                multiply_add<T>(c, q0[j].x, q1[j].x, q0[j].y, q1[j].y, k[n][j].x, k[n][j].y);
+                multiply_add<T>(c, q0[j].z, q1[j].z, q0[j].w, q1[j].w, k[n][j].z, k[n][j].w);
+            }
+            #pragma unroll
+            for (int i = 0; i < 4; i++) {
+                bool seen = key0 + 8 * n + 2 * t + (i & 1) < length;
+                score[n][i] = seen ? c[i] * scale : negative_infinity();
+            }
+            highest0 = fmaxf(highest0, fmaxf(score[n][0], score[n][1]));
+            highest1 = fmaxf(highest1, fmaxf(score[n][2], score[n][3]));
+        }
+        #pragma unroll
+        for (int offset = 1; offset < 4; offset <<= 1) {       // the four lanes of a row
+            highest0 = fmaxf(highest0, __shfl_xor_sync(ALL_LANES, highest0, offset));
+            highest1 = fmaxf(highest1, __shfl_xor_sync(ALL_LANES, highest1, offset));
+        }
+        float shrink0 = __expf(maximum0 - highest0), shrink1 = __expf(maximum1 - highest1);
+        maximum0 = highest0;
+        maximum1 = highest1;
+        weight0 *= shrink0;
+        weight1 *= shrink1;
+        #pragma unroll
+        for (int n = 0; n < 2; n++) {
+            score[n][0] = __expf(score[n][0] - maximum0);
+            score[n][1] = __expf(score[n][1] - maximum0);
+            score[n][2] = __expf(score[n][2] - maximum1);
+            score[n][3] = __expf(score[n][3] - maximum1);
+            weight0 += score[n][0] + score[n][1];
+            weight1 += score[n][2] + score[n][3];
+        }
+        u32 p0 = join<T>(score[0][0], score[0][1]), p1 = join<T>(score[0][2], score[0][3]);
+        u32 p2 = join<T>(score[1][0], score[1][1]), p3 = join<T>(score[1][2], score[1][3]);
+        #pragma unroll
+        for (int h = 0; h < VALUE_CHUNKS; h++) {
+            #pragma unroll
+            for (int e = 0; e < 8; e++) {
+                // Halves of two keys' words, side by side: features e of keys 2t and 2t + 1, then of 2t + 8 and 2t + 9.
+                u32 half = e & 1 ? 0x7632u : 0x5410u;
+                u32 b0 = __byte_perm(word(v[0][h], e / 2), word(v[1][h], e / 2), half);
+                u32 b1 = __byte_perm(word(v[2][h], e / 2), word(v[3][h], e / 2), half);
+                float (&c)[4] = attended[h][e];
+                c[0] *= shrink0; c[1] *= shrink0; c[2] *= shrink1; c[3] *= shrink1;
+                multiply_add<T>(c, p0, p1, p2, p3, b0, b1);
+            }
+        }
+    }
+
+    #pragma unroll
+    for (int offset = 1; offset < 4; offset <<= 1) {
+        weight0 += __shfl_xor_sync(ALL_LANES, weight0, offset);
+        weight1 += __shfl_xor_sync(ALL_LANES, weight1, offset);
+    }
+    if (t == 0) {
+        shared_maxima[warp][g] = maximum0;
+        shared_maxima[warp][g + 8] = maximum1;
+        shared_weights[warp][g] = weight0;
+        shared_weights[warp][g + 8] = weight1;
+    }
+    for (int i = threadIdx.x; i < 16 * HEAD_DIM; i += WARPS * 32) { sums[i / HEAD_DIM][i % HEAD_DIM] = 0.0f; }
+    __syncthreads();
+    float total0 = negative_infinity(), total1 = negative_infinity();
+    #pragma unroll
+    for (int w = 0; w < WARPS; w++) {
+        total0 = fmaxf(total0, shared_maxima[w][g]);
+        total1 = fmaxf(total1, shared_maxima[w][g + 8]);
+    }
+    float factor0 = maximum0 == negative_infinity() ? 0.0f : __expf(maximum0 - total0);
+    float factor1 = maximum1 == negative_infinity() ? 0.0f : __expf(maximum1 - total1);
+    for (int w = 0; w < WARPS; w++) {
+        if (warp == w) {
+            #pragma unroll
+            for (int h = 0; h < VALUE_CHUNKS; h++) {
+                #pragma unroll
+                for (int e = 0; e < 8; e++) {
+                    int feature = 8 * (2 * t + 8 * h) + e;      // column 2t of the product; column 2t + 1 is the next piece
+                    sums[g][feature] += attended[h][e][0] * factor0;
+                    sums[g][feature + 8] += attended[h][e][1] * factor0;
+                    sums[g + 8][feature] += attended[h][e][2] * factor1;
+                    sums[g + 8][feature + 8] += attended[h][e][3] * factor1;
+                }
+            }
+        }
+        __syncthreads();
+    }
+    u64 unit = ((u64)sequence * gridDim.y + blockIdx.y) * parts + blockIdx.x;
+    for (int i = threadIdx.x; i < 16 * HEAD_DIM / 8; i += WARPS * 32) {
+        int row = i / (HEAD_DIM / 8), feature = i % (HEAD_DIM / 8) * 8;
+        if (tile * 16 + row >= group) { continue; }
+        float highest = negative_infinity(), weight = 0.0f;
+        for (int w = 0; w < WARPS; w++) { highest = fmaxf(highest, shared_maxima[w][row]); }
+        for (int w = 0; w < WARPS; w++) {
+            if (shared_maxima[w][row] != negative_infinity()) { weight += shared_weights[w][row] * __expf(shared_maxima[w][row] - highest); }
+        }
+        if (parts == 1) {
+            Pack result;
+            #pragma unroll
+            for (int e = 0; e < 8; e++) { result.at[e] = sums[row][feature + e] / weight; }
+            u64 query_heads = (u64)key_value_heads * group;
+            store(output + ((u64)sequence * query_heads + (u64)head * group + tile * 16 + row) * HEAD_DIM + feature, result);
+        } else {
+            float* place = partial + (unit * 16 + row) * (HEAD_DIM + 2);
+            #pragma unroll
+            for (int e = 0; e < 8; e++) { place[feature + e] = sums[row][feature + e]; }
+            if (feature == 0) { place[HEAD_DIM] = highest; place[HEAD_DIM + 1] = weight; }
+        }
+    }
+}
+
+// Joins the parts. Grid: query heads, sequences; a thread a feature.
+extern "C" __global__ void __launch_bounds__(HEAD_DIM) join_parts(
+    const float* partial, T* output, int parts, int group, int tiles, int key_value_heads)
+{
+    int query_head = blockIdx.x, sequence = blockIdx.y, head = query_head / group, row = query_head % group;
+    u64 unit = ((u64)sequence * key_value_heads * tiles + head * tiles + row / 16) * parts;
+    float highest = negative_infinity();
+    for (int part = 0; part < parts; part++) {
+        highest = fmaxf(highest, partial[((unit + part) * 16 + row % 16) * (HEAD_DIM + 2) + HEAD_DIM]);
+    }
+    float weight = 0.0f, sum = 0.0f;
+    for (int part = 0; part < parts; part++) {
+        const float* place = partial + ((unit + part) * 16 + row % 16) * (HEAD_DIM + 2);
+        if (place[HEAD_DIM] == negative_infinity()) { continue; }
+        float factor = __expf(place[HEAD_DIM] - highest);
+        weight += place[HEAD_DIM + 1] * factor;
+        sum += place[threadIdx.x] * factor;
+    }
+    output[((u64)sequence * gridDim.x + query_head) * HEAD_DIM + threadIdx.x] = narrow<T>(sum / weight);
+}

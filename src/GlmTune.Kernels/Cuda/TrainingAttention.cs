@@ -1,0 +1,195 @@
+using GlmTune.Kernels.Dispatch;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace GlmTune.Kernels.Cuda;
+
+/// <summary>Attention of whole sequences by libtorch's fastest operator for the case, on strided views of the fused rows.</summary>
+/// <remarks>
+/// Sequences of one length that is a multiple of 128 go to cuDNN, which prepares a plan for each new shape; everything else to
+/// variable-length flash attention, which takes any lengths as they come. Neither repeats keys nor needs a mask.
+/// </remarks>
+internal sealed class TrainingAttention(IKernelLauncher launcher, PlainKernels plain)
+{
+    private const int Threads = 256;
+    private const int PlannedLength = 128;
+
+    private static readonly AtenOperator Forwards = new(
+        "aten::_flash_attention_forward(Tensor query, Tensor key, Tensor value, Tensor? cum_seq_q, Tensor? cum_seq_k, SymInt max_q, SymInt max_k, "
+        + "float dropout_p, bool is_causal, bool return_debug_mask, *, float? scale=None, SymInt? window_size_left=None, SymInt? window_size_right=None, "
+        + "Tensor? seqused_k=None, Tensor? alibi_slopes=None) -> (Tensor output, Tensor softmax_logsumexp, Tensor rng_state, Tensor unused, Tensor debug_attn_mask)");
+
+    private static readonly AtenOperator Backwards = new(
+        "aten::_flash_attention_backward(Tensor grad_out, Tensor query, Tensor key, Tensor value, Tensor out, Tensor logsumexp, Tensor cum_seq_q, "
+        + "Tensor cum_seq_k, SymInt max_q, SymInt max_k, float dropout_p, bool is_causal, Tensor rng_state, Tensor unused, *, float? scale=None, "
+        + "SymInt? window_size_left=None, SymInt? window_size_right=None) -> (Tensor, Tensor, Tensor)");
+
+    public Tensor Forward(Tensor fused, HeadLayout heads, SequenceLayout sequences, Tensor? prefix, Tape? tape)
+    {
+        if (!Supported(fused, heads) || !Memory.Fit(fused.dtype, fused, prefix))
+        {
+            var fallback = plain.Attention(fused, heads, sequences, prefix, tape);
+            tape?.Save(new Route(Path.Plain));
+            return fallback;
+        }
+        using var scope = NewDisposeScope();
+        var route = prefix is null && sequences.Uniform && sequences.Longest % PlannedLength == 0 && CudnnAttention.Supports(fused, heads)
+            ? Path.Planned
+            : prefix is null ? Path.Flash : Path.FlashWithPrefix;
+        var output = route == Path.Planned
+            ? CudnnAttention.Forward(fused, heads, sequences, tape)
+            : Flash(fused, heads, sequences, prefix, tape);
+        tape?.Save(new Route(route));
+        return output.MoveToOuterDisposeScope();
+    }
+
+    public Tensor Backward(Tensor gradient, HeadLayout heads, SequenceLayout sequences, Tensor? prefixGradient, Tape tape)
+    {
+        using var route = tape.Take<Route>();
+        if (route.Path == Path.Plain)
+        {
+            return plain.AttentionBackward(gradient, heads, sequences, prefixGradient, tape);
+        }
+        using var scope = NewDisposeScope();
+        var result = route.Path == Path.Planned
+            ? Assemble(CudnnAttention.Backward(gradient, heads, sequences, tape), heads, sequences, 0)
+            : FlashBackward(gradient.contiguous(), heads, sequences, route.Path == Path.FlashWithPrefix, prefixGradient, tape);
+        return result.MoveToOuterDisposeScope();
+    }
+
+    /// <summary>New tokens, several a sequence, over the cache: the keys are read where they lie.</summary>
+    public Tensor Prefill(
+        Tensor fused, HeadLayout heads, SequenceLayout sequences, Tensor keys, Tensor values, Tensor slots, Tensor lengths, int longest)
+    {
+        if (!Supported(fused, heads) || !Memory.Fit(fused.dtype, fused, keys, values) || !Memory.Whole(slots, lengths))
+        {
+            return plain.CachedAttention(fused, heads, sequences, keys, values, slots, lengths, longest);
+        }
+        using var scope = NewDisposeScope();
+        var firstRows = Memory.Empty(ScalarType.Int32, fused.device, sequences.Count + 1);
+        var used = Memory.Empty(ScalarType.Int32, fused.device, sequences.Count);
+        launcher.Launch(
+            new("attention_rows", "cache_rows", fused.dtype), Grid.Covering(sequences.Count + 1, Threads), Threads,
+            slots, lengths, firstRows, used, sequences.Count, keys.shape[1]);
+        var results = Forwards.CallMany(
+            Queries(fused, heads), keys.flatten(0, 1), values.flatten(0, 1), sequences.Cumulative, firstRows, sequences.Longest, longest,
+            0.0, true, false, Argument.None, Argument.None, Argument.None, used);
+        return results[0].view(sequences.Tokens, heads.QueryWidth).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Keys and values with the prefix before each sequence's own, [N + sequences · P, K · D].</summary>
+    internal (Tensor Keys, Tensor Values) PrependPrefix(Tensor fused, HeadLayout heads, SequenceLayout sequences, Tensor prefix)
+    {
+        var virtualTokens = (int)prefix.shape[1];
+        var rows = sequences.Tokens + (sequences.Count * virtualTokens);
+        var (keys, values) = (Memory.Empty(fused.dtype, fused.device, rows, heads.KeyValueWidth), Memory.Empty(fused.dtype, fused.device, rows, heads.KeyValueWidth));
+        launcher.Launch(
+            new("attention_rows", "prepend_prefix", fused.dtype), Pieces(rows, heads.KeyValueWidth, fused.dtype), Threads,
+            fused, prefix, sequences.Cumulative, keys, values, sequences.Tokens, sequences.Count, virtualTokens, heads.FusedWidth, heads.QueryWidth, heads.KeyValueWidth);
+        return (keys, values);
+    }
+
+    /// <summary>One tensor [N, (H + 2K)·D] from the gradients of queries, keys and values; those of a prefix are passed over.</summary>
+    internal Tensor Assemble(Tensor[] gradients, HeadLayout heads, SequenceLayout sequences, int virtualTokens)
+    {
+        var type = gradients[0].dtype;
+        var result = Memory.Empty(type, gradients[0].device, sequences.Tokens, heads.FusedWidth);
+        launcher.Launch(
+            new("attention_rows", "assemble_gradient", type), Pieces(sequences.Tokens, heads.FusedWidth, type), Threads,
+            gradients[0], gradients[1], gradients[2], virtualTokens == 0 ? null : sequences.Cumulative, result, sequences.Tokens, sequences.Count, virtualTokens,
+            heads.QueryWidth, heads.KeyValueWidth);
+        return result;
+    }
+
+    /// <summary>Adds the gradients of the prefix's keys and values, summed over the sequences.</summary>
+    internal void AddPrefixGradient(Tensor[] gradients, HeadLayout heads, SequenceLayout sequences, Tensor prefixGradient)
+    {
+        var virtualTokens = (int)prefixGradient.shape[1];
+        var type = gradients[1].dtype;
+        launcher.Launch(
+            new("attention_rows", "add_prefix_gradient", type), Pieces(2L * virtualTokens, heads.KeyValueWidth, type), Threads,
+            gradients[1], gradients[2], sequences.Cumulative, prefixGradient, sequences.Count, virtualTokens, heads.KeyValueWidth);
+    }
+
+    private static bool Supported(Tensor fused, HeadLayout heads)
+        => fused.device.type == DeviceType.CUDA && fused.dtype is ScalarType.BFloat16 or ScalarType.Float16 && heads.HeadDim % 8 == 0 && heads.HeadDim <= 256;
+
+    private Tensor Flash(Tensor fused, HeadLayout heads, SequenceLayout sequences, Tensor? prefix, Tape? tape)
+    {
+        var virtualTokens = prefix is null ? 0 : (int)prefix.shape[1];
+        var (key, value) = prefix is null
+            ? (Keys(fused, heads), Values(fused, heads))
+            : Split(PrependPrefix(fused, heads, sequences, prefix), heads);
+        var results = Forwards.CallMany(
+            Queries(fused, heads), key, value, sequences.Cumulative, sequences.CumulativeKeys(virtualTokens), sequences.Longest, sequences.Longest + virtualTokens,
+            0.0, true, false);
+        if (tape is not null)
+        {
+            tape.Save(fused);
+            if (prefix is not null)
+            {
+                tape.Save(key);
+                tape.Save(value);
+            }
+            foreach (var result in results.AsSpan(0, 4))
+            {
+                tape.Save(result);
+            }
+        }
+        return results[0].view(sequences.Tokens, heads.QueryWidth);
+    }
+
+    private Tensor FlashBackward(Tensor gradient, HeadLayout heads, SequenceLayout sequences, bool withPrefix, Tensor? prefixGradient, Tape tape)
+    {
+        using var unused = tape.TakeTensor();
+        using var random = tape.TakeTensor();
+        using var statistics = tape.TakeTensor();
+        using var output = tape.TakeTensor();
+        using var ownValue = withPrefix ? tape.TakeTensor() : null;
+        using var ownKey = withPrefix ? tape.TakeTensor() : null;
+        using var fused = tape.TakeTensor();
+        var (key, value) = (ownKey ?? Keys(fused, heads), ownValue ?? Values(fused, heads));
+        var virtualTokens = withPrefix ? (int)((key.shape[0] - sequences.Tokens) / sequences.Count) : 0;
+        var gradients = Backwards.CallMany(
+            gradient.view(sequences.Tokens, heads.QueryHeads, heads.HeadDim), Queries(fused, heads), key, value, output, statistics,
+            sequences.Cumulative, sequences.CumulativeKeys(virtualTokens), sequences.Longest, sequences.Longest + virtualTokens, 0.0, true, random, unused);
+        gradients = Array.ConvertAll(gradients, part => part.contiguous());
+        if (withPrefix && prefixGradient is not null)
+        {
+            AddPrefixGradient(gradients, heads, sequences, prefixGradient);
+        }
+        return Assemble(gradients, heads, sequences, virtualTokens);
+    }
+
+    private static Tensor Queries(Tensor fused, HeadLayout heads)
+        => fused.narrow(1, 0, heads.QueryWidth).view(-1, heads.QueryHeads, heads.HeadDim);
+
+    private static Tensor Keys(Tensor fused, HeadLayout heads)
+        => fused.narrow(1, heads.QueryWidth, heads.KeyValueWidth).view(-1, heads.KeyValueHeads, heads.HeadDim);
+
+    private static Tensor Values(Tensor fused, HeadLayout heads)
+        => fused.narrow(1, heads.QueryWidth + heads.KeyValueWidth, heads.KeyValueWidth).view(-1, heads.KeyValueHeads, heads.HeadDim);
+
+    private static (Tensor Key, Tensor Value) Split((Tensor Keys, Tensor Values) rows, HeadLayout heads)
+        => (rows.Keys.view(-1, heads.KeyValueHeads, heads.HeadDim), rows.Values.view(-1, heads.KeyValueHeads, heads.HeadDim));
+
+    private static Grid Pieces(long rows, int width, ScalarType type) => Grid.Covering(rows * width / Memory.PieceOf(type), Threads);
+
+    private enum Path
+    {
+        Plain,
+        Flash,
+        FlashWithPrefix,
+        Planned,
+    }
+
+    // Tells the backward pass which way the forward pass went.
+    private sealed class Route(Path path) : IDisposable
+    {
+        public Path Path => path;
+
+        public void Dispose()
+        {
+        }
+    }
+}

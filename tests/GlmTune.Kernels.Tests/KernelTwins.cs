@@ -1,0 +1,268 @@
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace GlmTune.Kernels.Tests;
+
+/// <summary>Every layer function, called on random inputs and compared with its definition in float64.</summary>
+internal static class KernelTwins
+{
+    private const double Epsilon = 1.5625e-7;
+
+    /// <summary>Sizes of a comparison.</summary>
+    internal sealed record Sizes(int Tokens, int Hidden, int FeedForward, int Vocabulary, HeadLayout Heads, int[] Lengths, int VirtualTokens)
+    {
+        /// <summary>Seconds on an emulator.</summary>
+        public static Sizes Small { get; } = new(5, 192, 80, 520, new(6, 2, 64, 32), [3, 1, 7, 2], 5);
+
+        /// <summary>One layer of GLM-4-9B on few tokens.</summary>
+        public static Sizes Glm4 { get; } = new(512, 4096, 13696, 151552, new(32, 2, 128, 64), [200, 1, 90, 65, 33, 123], 40);
+    }
+
+    /// <summary>All comparisons by name.</summary>
+    public static IReadOnlyDictionary<string, Action<TwinCheck, Sizes>> All { get; } = new Dictionary<string, Action<TwinCheck, Sizes>>
+    {
+        ["rms norm"] = RmsNorm,
+        ["rms norm backward"] = RmsNormBackward,
+        ["rotary"] = Rotary,
+        ["rotary into a cache"] = RotaryIntoCache,
+        ["attention, ragged"] = (check, sizes) => Attention(check, sizes, sizes.Lengths, withPrefix: false),
+        ["attention, uniform"] = (check, sizes) => Attention(check, sizes, [6, 6, 6], withPrefix: false),
+        ["attention, one row of 128"] = (check, sizes) => Attention(check, sizes, [128, 128], withPrefix: false),
+        ["attention, prefix"] = (check, sizes) => Attention(check, sizes, sizes.Lengths, withPrefix: true),
+        ["cached attention, decode"] = (check, sizes) => CachedAttention(check, sizes, [1, 1, 1, 1, 1]),
+        ["cached attention, prefill"] = (check, sizes) => CachedAttention(check, sizes, [4, 1, 9, 2, 3]),
+        ["swiglu"] = SwiGlu,
+        ["dropout"] = Dropout,
+        ["cross-entropy"] = CrossEntropy,
+        ["adamw"] = AdamW,
+        ["embedding gradient"] = EmbeddingGradient,
+        ["project"] = Project,
+        ["argmax"] = ArgMax,
+    };
+
+    private static void RmsNorm(TwinCheck check, Sizes sizes)
+    {
+        var (x, delta, weight) = (check.Random(sizes.Tokens, sizes.Hidden), check.Random(sizes.Tokens, sizes.Hidden), check.Random(sizes.Hidden));
+        var (expected, expectedInverse) = check.Reference.RmsNorm(TwinCheck.Wide(x), TwinCheck.Wide(weight), Epsilon);
+        var (output, inverse) = check.Kernels.RmsNorm(x, weight, Epsilon);
+        check.Compare("output", expected, output, 2);
+        check.Compare("inverse", expectedInverse, inverse, 8);
+        var (wideSum, _, _) = check.Reference.AddRmsNorm(TwinCheck.Wide(x), TwinCheck.Wide(delta), TwinCheck.Wide(weight), Epsilon);
+        var (sum, sumOutput, _) = check.Kernels.AddRmsNorm(x, delta, weight, Epsilon);
+        var (expectedOutput, _) = check.Reference.RmsNorm(TwinCheck.Wide(sum), TwinCheck.Wide(weight), Epsilon);
+        check.Compare("sum", wideSum, sum);
+        check.Compare("sum's output", expectedOutput, sumOutput, 2);
+    }
+
+    private static void RmsNormBackward(TwinCheck check, Sizes sizes)
+    {
+        var (gradient, x, residual) = (check.Random(sizes.Tokens, sizes.Hidden), check.Random(sizes.Tokens, sizes.Hidden), check.Random(sizes.Tokens, sizes.Hidden));
+        var weight = check.Random(sizes.Hidden);
+        var (_, inverse) = check.Kernels.RmsNorm(x, weight, Epsilon);
+        var (_, wideInverse) = check.Reference.RmsNorm(TwinCheck.Wide(x), TwinCheck.Wide(weight), Epsilon);
+        foreach (var full in (bool[])[false, true])
+        {
+            var (weightGradient, wideWeightGradient) = full
+                ? (ones(sizes.Hidden, device: check.Device), ones(sizes.Hidden, ScalarType.Float64, check.Device))
+                : ((Tensor?)null, (Tensor?)null);
+            var expected = check.Reference.RmsNormBackward(
+                TwinCheck.Wide(gradient), TwinCheck.Wide(x), TwinCheck.Wide(weight), wideInverse, full ? TwinCheck.Wide(residual) : null, wideWeightGradient);
+            var actual = check.Kernels.RmsNormBackward(gradient, x, weight, inverse, full ? residual : null, weightGradient);
+            check.Compare(full ? "input and residual" : "input", expected, actual, check.Type == ScalarType.Float32 ? 4 : 1);
+            if (full)
+            {
+                check.Compare("weight", wideWeightGradient!, weightGradient!, 16);
+            }
+        }
+    }
+
+    private static void Rotary(TwinCheck check, Sizes sizes)
+    {
+        var (fused, cosine, sine) = Rows(check, sizes.Tokens, sizes.Heads);
+        foreach (var inverse in (bool[])[false, true])
+        {
+            var (expected, actual) = (TwinCheck.Wide(fused), fused.clone());
+            check.Reference.Rotate(expected, cosine, sine, sizes.Heads, inverse);
+            check.Kernels.Rotate(actual, cosine, sine, sizes.Heads, inverse);
+            check.Compare(inverse ? "back" : "forth", expected, actual, 2);
+        }
+    }
+
+    private static void RotaryIntoCache(TwinCheck check, Sizes sizes)
+    {
+        var heads = sizes.Heads;
+        var (fused, cosine, sine) = Rows(check, sizes.Tokens, heads);
+        var capacity = (2 * sizes.Tokens) + 3;
+        var slots = check.RandomIndex(4, sizes.Tokens);
+        var places = arange(sizes.Tokens, dtype: ScalarType.Int64, device: check.Device) * 2;
+        Tensor Cache(ScalarType type) => zeros([4, capacity, heads.KeyValueHeads, heads.HeadDim], type, check.Device);
+        var (rows, keys, values) = (fused.clone(), Cache(check.Type), Cache(check.Type));
+        var (wideRows, wideKeys, wideValues) = (TwinCheck.Wide(fused), Cache(ScalarType.Float64), Cache(ScalarType.Float64));
+        check.Kernels.RotateAndCache(rows, cosine, sine, heads, keys, values, slots, places);
+        check.Reference.RotateAndCache(wideRows, cosine, sine, heads, wideKeys, wideValues, slots, places);
+        check.Compare("rows", wideRows, rows, 2);
+        check.Compare("keys", wideKeys, keys, 2);
+        check.Compare("values", wideValues, values);
+    }
+
+    private static void Attention(TwinCheck check, Sizes sizes, int[] lengths, bool withPrefix)
+    {
+        var heads = sizes.Heads;
+        using var sequences = Sequences(lengths, check.Device);
+        var (fused, gradient) = (check.Random(sequences.Tokens, heads.FusedWidth), check.Random(sequences.Tokens, heads.QueryWidth));
+        var prefix = withPrefix ? check.Random(2, sizes.VirtualTokens, heads.KeyValueHeads, heads.HeadDim) : null;
+        var prefixGradient = withPrefix ? check.RandomSingle(2, sizes.VirtualTokens, heads.KeyValueHeads, heads.HeadDim) : null;
+        var widePrefixGradient = prefixGradient is null ? null : TwinCheck.Wide(prefixGradient);
+        using var tape = new Tape();
+        using var wideTape = new Tape();
+        var expected = check.Reference.Attention(TwinCheck.Wide(fused), heads, sequences, prefix is null ? null : TwinCheck.Wide(prefix), wideTape);
+        var actual = check.Kernels.Attention(fused, heads, sequences, prefix, tape);
+        check.Compare("output", expected, actual, Loose(check));
+        var expectedGradient = check.Reference.AttentionBackward(TwinCheck.Wide(gradient), heads, sequences, widePrefixGradient, wideTape);
+        var actualGradient = check.Kernels.AttentionBackward(gradient, heads, sequences, prefixGradient, tape);
+        var (queryWidth, keyWidth) = (heads.QueryWidth, heads.KeyValueWidth);
+        check.Compare("query gradient", expectedGradient.narrow(1, 0, queryWidth), actualGradient.narrow(1, 0, queryWidth), 2 * Loose(check));
+        check.Compare("key gradient", expectedGradient.narrow(1, queryWidth, keyWidth), actualGradient.narrow(1, queryWidth, keyWidth), 2 * Loose(check));
+        check.Compare("value gradient", expectedGradient.narrow(1, queryWidth + keyWidth, keyWidth), actualGradient.narrow(1, queryWidth + keyWidth, keyWidth), 2 * Loose(check));
+        if (withPrefix)
+        {
+            // Summed from numbers of the narrow type, though kept in float32.
+            check.Compare("prefix gradient", widePrefixGradient!, prefixGradient!.to(check.Type), 3 * Loose(check));
+        }
+        check.Compare("tape left over", zeros(1, ScalarType.Float64), tensor(new[] { (float)tape.Count }));
+    }
+
+    private static void CachedAttention(TwinCheck check, Sizes sizes, int[] added)
+    {
+        var heads = sizes.Heads;
+        using var sequences = Sequences(added, check.Device);
+        var longest = sizes.Lengths.Max() + added.Max() + 60;
+        var lengths = added.Select((count, i) => (long)Math.Min(longest, count + (i * longest / added.Length))).ToArray();
+        lengths[^1] = longest;
+        var cacheShape = new long[] { added.Length + 2, longest + 3, heads.KeyValueHeads, heads.HeadDim };
+        var (keys, values) = (check.Random(cacheShape), check.Random(cacheShape));
+        var fused = check.Random(sequences.Tokens, heads.FusedWidth);
+        var slots = tensor(Enumerable.Range(0, added.Length).Select(i => (long)((i + 2) % (added.Length + 2))).ToArray()).to(check.Device);
+        var device = tensor(lengths).to(check.Device);
+        var expected = check.Reference.CachedAttention(TwinCheck.Wide(fused), heads, sequences, TwinCheck.Wide(keys), TwinCheck.Wide(values), slots, device, longest);
+        var actual = check.Kernels.CachedAttention(fused, heads, sequences, keys, values, slots, device, longest);
+        check.Compare("output", expected, actual, Loose(check));
+    }
+
+    private static void SwiGlu(TwinCheck check, Sizes sizes)
+    {
+        var (gateUp, gradient) = (check.Random(sizes.Tokens, 2 * sizes.FeedForward), check.Random(sizes.Tokens, sizes.FeedForward));
+        check.Compare("output", check.Reference.SwiGlu(TwinCheck.Wide(gateUp)), check.Kernels.SwiGlu(gateUp), Exponential(check));
+        check.Compare("gradient", check.Reference.SwiGluBackward(TwinCheck.Wide(gradient), TwinCheck.Wide(gateUp)), check.Kernels.SwiGluBackward(gradient, gateUp), Exponential(check));
+    }
+
+    private static void Dropout(TwinCheck check, Sizes sizes)
+    {
+        var x = check.Random(sizes.Tokens, sizes.Hidden + 3);       // no multiple of 16 bytes
+        foreach (var (probability, seed) in ((double, long)[])[(0.1, 42), (0.5, -7_000_000_000), (0, 3)])
+        {
+            var expected = check.Reference.Dropout(TwinCheck.Wide(x), probability, seed);
+            var actual = check.Kernels.Dropout(x, probability, seed);
+            check.Compare($"p {probability}", expected, actual, 2);
+            check.Compare($"p {probability}: mask", TwinCheck.Wide(expected.ne(0)), actual.ne(0).to(ScalarType.Float32));
+        }
+    }
+
+    private static void CrossEntropy(TwinCheck check, Sizes sizes)
+    {
+        var rows = Math.Min(16, sizes.Tokens);
+        var logits = (check.RandomSingle(rows, sizes.Vocabulary) * 4).to(check.Type);
+        var targets = check.RandomIndex(sizes.Vocabulary, rows);
+        var (wide, copy) = (TwinCheck.Wide(logits), logits.clone());
+        var expected = check.Reference.CrossEntropy(wide, targets, 0.25);
+        var actual = check.Kernels.CrossEntropy(copy, targets, 0.25);
+        check.Compare("loss", expected, actual, 32);
+        check.Compare("gradient", wide, copy, Exponential(check));
+    }
+
+    private static void AdamW(TwinCheck check, Sizes sizes)
+    {
+        foreach (var (count, offset) in ((long, long)[])[(4L * sizes.Hidden, 0), ((4L * sizes.Hidden) - 5, 3)])
+        {
+            Tensor Run(Tensor whole) => whole.narrow(0, offset, count);
+            var (master, gradient) = (Run(check.RandomSingle(count + 8)), Run(check.Random(count + 8)));
+            var (first, second) = (Run(check.RandomSingle(count + 8) * 0.1), Run(check.RandomSingle(count + 8).square()));
+            var compute = Run(check.Poison(check.Type, count + 8));
+            var scale = tensor(0.5f).to(check.Device);
+            Tensor[] wide = [TwinCheck.Wide(master), TwinCheck.Wide(gradient), TwinCheck.Wide(first), TwinCheck.Wide(second)];
+            for (var step = 1; step <= 3; step++)
+            {
+                var settings = new AdamWStep(0.01, 0.9, 0.999, 1e-8, 0.1, step);
+                check.Kernels.AdamW(master, gradient, first, second, scale, settings, compute);
+                check.Reference.AdamW(wide[0], wide[1], wide[2], wide[3], scale.to(ScalarType.Float64), settings);
+            }
+            check.Compare("parameters", wide[0], master, 8);
+            check.Compare("first moment", wide[2], first, 8);
+            check.Compare("second moment", wide[3], second, 8);
+            check.Compare("copy", wide[0], compute, check.Type == ScalarType.Float32 ? 8 : 1);
+        }
+    }
+
+    private static void EmbeddingGradient(TwinCheck check, Sizes sizes)
+    {
+        var (gradient, ids) = (check.Random(sizes.Tokens, sizes.Hidden), check.RandomIndex(3, sizes.Tokens) * 7);
+        var target = check.RandomSingle(20, sizes.Hidden);
+        var expected = TwinCheck.Wide(target);
+        check.Reference.AddEmbeddingGradient(TwinCheck.Wide(gradient), ids, expected);
+        check.Kernels.AddEmbeddingGradient(gradient, ids, target);
+        check.Compare("target", expected, target, 32);
+    }
+
+    private static void Project(TwinCheck check, Sizes sizes)
+    {
+        foreach (var rows in (int[])[1, 3, 8, 13, 20])
+        {
+            var (x, weight) = (check.Random(rows, sizes.Hidden), check.Random(sizes.Heads.FusedWidth - 3, sizes.Hidden) * 0.1);
+            var (bias, residual) = (check.Random(sizes.Heads.FusedWidth - 3), check.Random(rows, sizes.Heads.FusedWidth - 3));
+            var (wideX, wideWeight) = (TwinCheck.Wide(x), TwinCheck.Wide(weight));
+            check.Compare($"{rows} rows", check.Reference.Project(wideX, wideWeight), check.Kernels.Project(x, weight), Sums(check));
+            var expected = check.Reference.Project(wideX, wideWeight, TwinCheck.Wide(bias), TwinCheck.Wide(residual));
+            check.Compare($"{rows} rows, bias, residual", expected, check.Kernels.Project(x, weight, bias, residual), Sums(check));
+            var gateUp = check.Random(2 * sizes.FeedForward, sizes.Hidden) * (1 / Math.Sqrt(sizes.Hidden));
+            check.Compare($"{rows} rows, swiglu", check.Reference.ProjectSwiGlu(wideX, TwinCheck.Wide(gateUp)), check.Kernels.ProjectSwiGlu(x, gateUp), 3 * Sums(check));
+        }
+    }
+
+    private static void ArgMax(TwinCheck check, Sizes sizes)
+    {
+        var logits = check.Random(7, sizes.Vocabulary);
+        foreach (var count in (int[])[sizes.Vocabulary, sizes.Vocabulary - 209, 1])
+        {
+            var expected = check.Reference.ArgMax(TwinCheck.Wide(logits), count);
+            var chosen = check.Kernels.ArgMax(logits, count);
+            // Of equals the lowest: the reference picks the value, the index must be the first to have it.
+            var value = logits.gather(1, expected.unsqueeze(1));
+            var first = logits.narrow(1, 0, count).eq(value).to(ScalarType.Int32).argmax(1);
+            check.Compare($"first {count}", TwinCheck.Wide(first), chosen.to(ScalarType.Float32));
+        }
+    }
+
+    private static (Tensor Fused, Tensor Cosine, Tensor Sine) Rows(TwinCheck check, int tokens, HeadLayout heads)
+    {
+        var angles = check.RandomSingle(tokens, heads.RotaryDim / 2) * 3;
+        return (check.Random(tokens, heads.FusedWidth), angles.cos().to(check.Type).to(ScalarType.Float32), angles.sin().to(check.Type).to(ScalarType.Float32));
+    }
+
+    private static SequenceLayout Sequences(int[] lengths, Device device)
+    {
+        var starts = new int[lengths.Length + 1];
+        for (var i = 0; i < lengths.Length; i++)
+        {
+            starts[i + 1] = starts[i] + lengths[i];
+        }
+        return new SequenceLayout(starts, device);
+    }
+
+    // Probabilities are rounded to the type before they meet the values; sums over hundreds of terms.
+    private static double Loose(TwinCheck check) => check.Type == ScalarType.Float32 ? 64 : 3;
+
+    // The GPU's fast exponential has a few more wrong bits than float32's last.
+    private static double Exponential(TwinCheck check) => check.Type == ScalarType.Float32 ? 32 : 1;
+
+    private static double Sums(TwinCheck check) => check.Type == ScalarType.Float32 ? 64 : 1.5;
+}
