@@ -46,7 +46,8 @@ public sealed class TrainingSet : IReadOnlyList<TokenizedExample>
         return example.SupervisedTokens > 0 ? example : throw new InvalidDataException(NothingLearnt(template, conversation, example));
     }
 
-    private static string NothingLearnt(Glm4Template template, Conversation conversation, TokenizedExample example)
+    /// <summary>Why an example has no supervised token, and what to do.</summary>
+    internal static string NothingLearnt(Glm4Template template, Conversation conversation, TokenizedExample example)
     {
         if (template.CountAnswers(conversation) == 0 && !conversation.Messages.Any(message => message.Loss == true))
         {

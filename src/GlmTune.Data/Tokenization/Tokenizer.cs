@@ -85,6 +85,9 @@ public sealed class Tokenizer
         return [.. ids];
     }
 
+    /// <summary>The first special token's text inside <paramref name="text"/>, or null.</summary>
+    public string? FindSpecialText(string text) => specialTexts.Match(text) is { Success: true } match ? match.Value : null;
+
     /// <summary>The text of token ids; bytes that are not UTF-8 become U+FFFD.</summary>
     /// <param name="ids">Any integers; what is no token (a padded row of the vocabulary, a negative label) gives nothing.</param>
     /// <param name="skipSpecial">Whether special tokens give nothing instead of their text.</param>
