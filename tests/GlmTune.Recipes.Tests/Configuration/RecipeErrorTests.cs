@@ -160,6 +160,23 @@ public class RecipeErrorTests
             RecipeText.Problems(RecipeText.WithArguments("packing: true\npack_length: 100")));
 
     [Fact]
+    public void A_run_that_is_all_warm_up_is_noted()
+    {
+        Assert.Equal(
+            ["r.yaml, line 5: all 20 steps are warm-up ('training_args.warmup_steps' is 100); the learning rate never gets to its highest value"],
+            RecipeText.Read(RecipeText.WithArguments("max_steps: 20\nwarmup_steps: 100")).Notes);
+        Assert.Empty(RecipeText.Read(RecipeText.WithArguments("max_steps: 20\nwarmup_steps: 19")).Notes);
+    }
+
+    [Fact]
+    public void A_tab_that_indents_is_found_in_its_line() =>
+        Assert.Equal("r.yaml, line 3", RecipeText.Problems("data_config:\n  train_file: a.jsonl\n\tval_file: b.jsonl")[0].Split(':')[0]);
+
+    [Fact]
+    public void Lines_may_end_as_Windows_ends_them() =>
+        Assert.StartsWith("r.yaml, line 4:", RecipeText.Problems(RecipeText.WithArguments("max_step: 1").ReplaceLineEndings("\r\n"))[0], StringComparison.Ordinal);
+
+    [Fact]
     public void Deep_nesting_is_refused_not_followed() =>
         Assert.Contains("nested deeper than 64", RecipeText.Problems("a: " + new string('[', 5000))[0], StringComparison.Ordinal);
 
