@@ -29,7 +29,7 @@ internal sealed class YamlTree
         }
         catch (YamlException e)
         {
-            var at = new SourceLine(source, fixedLine ?? (int)e.Start.Line);
+            var at = new SourceLine(source, fixedLine ?? (int)e.End.Line);
             problems.Add(at, $"this is not YAML: {Shorten(e.Message)}");
             return null;
         }
