@@ -10,12 +10,13 @@ namespace GlmTune.Collectives;
 /// <param name="Label">Where in the run.</param>
 public sealed record CollectiveCall(Collective Collective, torch.ScalarType Type, IReadOnlyList<long> Shape, int? Root, CallLabel Label)
 {
-    private bool IsHostOnly => Collective is Collective.Barrier or Collective.Close;
-
     /// <summary><c>AllGather of bfloat16 [4096, 512]</c>.</summary>
-    public string Operation
-        => IsHostOnly ? Collective.ToString()
-            : $"{Collective} of {NameOf(Type)} [{string.Join(", ", Shape)}]{(Root is { } root ? $" from rank {root}" : "")}";
+    public string Operation => Collective switch
+    {
+        Collective.Barrier => "Barrier",
+        Collective.Close => "the end of the run",
+        _ => $"{Collective} of {NameOf(Type)} [{string.Join(", ", Shape)}]{(Root is { } root ? $" from rank {root}" : "")}",
+    };
 
     /// <summary><c>AllGather of bfloat16 [4096, 512] at step 1204, layer 17</c>.</summary>
     public override string ToString() => Label == default ? Operation : $"{Operation} at {Label}";

@@ -25,6 +25,7 @@ internal static class NativeLibraries
     private static nint Resolve(string name, Assembly assembly, DllImportSearchPath? path) => name switch
     {
         TorchCpu or TorchCuda => NativeLibrary.Load(Path.Combine(NativeRuntime.Load().Folder, FileName(name))),
+        Mpi => MpiLibrary.Current.Handle,
         Cuda => NativeLibrary.Load(OperatingSystem.IsWindows() ? "nvcuda.dll" : "libcuda.so.1"),
         _ => 0,
     };

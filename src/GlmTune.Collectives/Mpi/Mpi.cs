@@ -1,0 +1,169 @@
+using GlmTune.Collectives.Native;
+using static TorchSharp.torch;
+
+namespace GlmTune.Collectives;
+
+/// <summary>Ranks that are processes, on one host or many, started by <c>mpirun</c> or <c>srun</c>; tensors are on the CPU.</summary>
+/// <remarks>
+/// MPI moves bytes only; sums are made here, in the order of the ranks and with 16-bit floats added in float32, so that results
+/// have the bits of thread ranks and do not depend on the library or on the network. A call that is not finished in time, and ranks that
+/// call different things, end all processes with <see cref="LostRankException.ExitCode"/> after a message on the error stream.
+/// </remarks>
+public sealed class Mpi : Backend
+{
+    /// <summary>Below so many bytes a sum is made of everyone's whole tensor, in one exchange instead of two.</summary>
+    private const long SmallSum = 1 << 15;
+
+    /// <summary>Bytes of the ranks' summands received at a time.</summary>
+    private const long SumBytes = 1 << 25;
+
+    private readonly MpiThread thread;
+    private readonly MpiBlocks blocks = new();
+    private readonly Dictionary<ScalarType, Tensor> received = [];
+
+    /// <summary>Most bytes that one message of one rank to another carries; counts of MPI 3 have 31 bits.</summary>
+    private readonly long largestMessage;
+
+    private Mpi(MpiThread thread, CollectivesOptions options, long largestMessage)
+        : base(thread.Rank, thread.Size, CPU, options)
+    {
+        this.thread = thread;
+        this.largestMessage = largestMessage;
+    }
+
+    /// <summary>Initializes MPI, once a process; the ranks are those of the launcher, or one where there is none.</summary>
+    /// <param name="options">Null for the defaults.</param>
+    /// <exception cref="DllNotFoundException">There is no MPI library.</exception>
+    /// <exception cref="InvalidOperationException">MPI has been initialized before in this process.</exception>
+    public static Mpi Connect(CollectivesOptions? options = null) => Connect(options ?? new CollectivesOptions(), largestMessage: 1 << 30);
+
+    internal static Mpi Connect(CollectivesOptions options, long largestMessage) => new(new MpiThread(options), options, largestMessage);
+
+    /// <summary>Ends the processes of all ranks; does not return.</summary>
+    public override void Abort(Exception cause, int exitCode) => thread.Abort(exitCode);
+
+    private protected override void Close()
+    {
+        Meet(Collective.Close, default);
+        thread.Finish(blocks.Free);
+        foreach (var tensor in received.Values)
+        {
+            tensor.Dispose();
+        }
+    }
+
+    private protected override Pending Start(Transfer transfer)
+    {
+        var pending = new MpiPending(this, transfer);
+        thread.Enqueue(pending);
+        return pending;
+    }
+
+    /// <summary>Carries out one call, on the MPI thread.</summary>
+    internal void Perform(MpiPending work, MpiThread onThread)
+    {
+        using var noGradient = no_grad();
+        using var scope = NewDisposeScope();
+        var exchange = new MpiExchange(onThread, blocks, work, largestMessage);
+        if (Options.CompareCalls && WorldSize > 1)
+        {
+            Compare(exchange, work.Transfer.Call);
+        }
+        var transfer = work.Transfer;
+        switch (transfer.Call.Collective)
+        {
+            case Collective.AllGather or Collective.Barrier or Collective.Close:
+                exchange.AllGather(transfer.InputAddress, transfer.OutputAddress, transfer.Count * transfer.ElementSize, Rank);
+                break;
+            case Collective.ReduceScatterSum:
+                SumSlices(exchange, transfer.Input, transfer.Output);
+                break;
+            case Collective.AllReduceSum:
+                SumAll(exchange, transfer.Output);
+                break;
+            case Collective.Broadcast:
+                exchange.Broadcast(transfer.OutputAddress, transfer.Count * transfer.ElementSize, transfer.Call.Root!.Value);
+                break;
+            case Collective.AllToAll:
+                var bytes = transfer.Count / WorldSize * transfer.ElementSize;
+                exchange.AllToAll(transfer.InputAddress, bytes, transfer.OutputAddress, bytes, bytes);
+                break;
+            case Collective.RingShift:
+                exchange.SendAndReceive(
+                    transfer.InputAddress, (Rank + 1) % WorldSize, transfer.OutputAddress, (Rank + WorldSize - 1) % WorldSize,
+                    transfer.Count * transfer.ElementSize);
+                break;
+            default:
+                throw new NotSupportedException($"{transfer.Call.Collective} is not known to MPI ranks.");
+        }
+    }
+
+    private unsafe void Compare(MpiExchange exchange, CollectiveCall call)
+    {
+        const int Size = CallComparison.Size;
+        var mine = CallComparison.ToBytes(call);
+        var all = new byte[WorldSize * Size];
+        fixed (byte* send = mine, receive = all)
+        {
+            exchange.AllGather((nint)send, (nint)receive, Size, Rank);
+        }
+        for (var rank = 0; rank < WorldSize; rank++)
+        {
+            var theirs = all.AsSpan(rank * Size, Size);
+            if (!theirs.SequenceEqual(mine))
+            {
+                throw new LostRankException(CallComparison.Message(Rank, WorldSize, call, rank, CallComparison.ToText(theirs)));
+            }
+        }
+    }
+
+    // Each rank receives everyone's piece of its own slice, and adds the pieces.
+    private void SumSlices(MpiExchange exchange, Tensor full, Tensor shard)
+    {
+        var (count, size) = (shard.numel(), shard.element_size());
+        var most = Math.Max(1, SumBytes / size / WorldSize);
+        for (long start = 0; start < count; start += most)
+        {
+            var length = Math.Min(most, count - start);
+            var pieces = Received(shard.dtype, length * WorldSize);
+            exchange.AllToAll(
+                TensorMemory.Address(full) + (nint)(start * size), count * size, TensorMemory.Address(pieces), length * size, length * size);
+            RankOrderSum.Write(Cut(pieces, length), shard.narrow(0, start, length));
+        }
+    }
+
+    private void SumAll(MpiExchange exchange, Tensor buffer)
+    {
+        var count = buffer.numel();
+        var slice = count * buffer.element_size() > SmallSum ? count / WorldSize : 0;
+        if (slice > 0)
+        {
+            var even = buffer.narrow(0, 0, slice * WorldSize);
+            var mine = even.narrow(0, Rank * slice, slice);
+            SumSlices(exchange, even, mine);
+            exchange.AllGather(TensorMemory.Address(mine), TensorMemory.Address(even), slice * buffer.element_size(), Rank);
+        }
+        var rest = count - (slice * WorldSize);
+        if (rest > 0)
+        {
+            var mine = buffer.narrow(0, slice * WorldSize, rest);
+            var pieces = Received(buffer.dtype, rest * WorldSize);
+            exchange.AllGather(TensorMemory.Address(mine), TensorMemory.Address(pieces), rest * buffer.element_size(), Rank);
+            RankOrderSum.Write(Cut(pieces, rest), mine);
+        }
+    }
+
+    private Tensor[] Cut(Tensor pieces, long length)
+        => [.. Enumerable.Range(0, WorldSize).Select(rank => pieces.narrow(0, rank * length, length))];
+
+    // Kept between calls: fresh memory costs more than what is done with it.
+    private Tensor Received(ScalarType type, long count)
+    {
+        if (!received.TryGetValue(type, out var tensor) || tensor.numel() < count)
+        {
+            tensor?.Dispose();
+            received[type] = tensor = empty(count, type).DetachFromDisposeScope();
+        }
+        return tensor.narrow(0, 0, count);
+    }
+}

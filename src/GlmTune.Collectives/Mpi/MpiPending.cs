@@ -1,0 +1,42 @@
+using System.Diagnostics;
+
+namespace GlmTune.Collectives;
+
+/// <summary>A call on its way to or through the MPI thread.</summary>
+internal sealed class MpiPending(Mpi owner, Transfer transfer) : Pending
+{
+    private readonly TaskCompletionSource done = new();
+    private TimeSpan busy;
+    private bool waited;
+    private volatile bool awaited;
+
+    public Transfer Transfer => transfer;
+
+    /// <summary>Whether the computation stands still until this is done.</summary>
+    public bool IsAwaited => awaited;
+
+    /// <summary>Carries the call out, on the MPI thread.</summary>
+    public void Perform(MpiThread thread)
+    {
+        var from = Stopwatch.GetTimestamp();
+        owner.Perform(this, thread);
+        busy = Stopwatch.GetElapsedTime(from);
+        done.SetResult();
+    }
+
+    /// <inheritdoc/>
+    public override void Wait()
+    {
+        if (waited)
+        {
+            return;
+        }
+        waited = true;
+        var from = Stopwatch.GetTimestamp();
+        awaited = true;
+        done.Task.Wait();
+        transfer.Release();
+        var exposed = Stopwatch.GetElapsedTime(from);
+        owner.Traffic.Add(transfer.Call, owner.WorldSize, transfer.ElementSize, busy, exposed < busy ? exposed : busy);
+    }
+}
