@@ -17,10 +17,9 @@ internal sealed class Meeting(int worldSize)
     /// <returns>A rank whose call is not the same; null where there is none.</returns>
     public (int Rank, CollectiveCall Call)? Add(int rank, Transfer transfer)
     {
+        var other = Array.FindIndex(transfers, present => present is not null && !CallComparison.Same(present.Call, transfer.Call));
         transfers[rank] = transfer;
-        var other = Array.FindIndex(transfers, present => present is not null);
-        var call = transfers[other]!.Call;
-        return CallComparison.Same(transfer.Call, call) ? null : (other, call);
+        return other < 0 ? null : (other, transfers[other]!.Call);
     }
 
     /// <summary>Moves the data of all ranks; the calling thread does the work.</summary>

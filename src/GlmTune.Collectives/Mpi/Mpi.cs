@@ -18,7 +18,6 @@ public sealed class Mpi : Backend
     private const long SumBytes = 1 << 25;
 
     private readonly MpiThread thread;
-    private readonly MpiBlocks blocks = new();
     private readonly Dictionary<ScalarType, Tensor> received = [];
 
     /// <summary>Most bytes that one message of one rank to another carries; counts of MPI 3 have 31 bits.</summary>
@@ -45,7 +44,7 @@ public sealed class Mpi : Backend
     private protected override void Close()
     {
         Meet(Collective.Close, default);
-        thread.Finish(blocks.Free);
+        thread.Finish();
         foreach (var tensor in received.Values)
         {
             tensor.Dispose();
@@ -64,7 +63,7 @@ public sealed class Mpi : Backend
     {
         using var noGradient = no_grad();
         using var scope = NewDisposeScope();
-        var exchange = new MpiExchange(onThread, blocks, work, largestMessage);
+        var exchange = new MpiExchange(onThread, work, largestMessage);
         if (Options.CompareCalls && WorldSize > 1)
         {
             Compare(exchange, work.Transfer.Call);
@@ -73,7 +72,7 @@ public sealed class Mpi : Backend
         switch (transfer.Call.Collective)
         {
             case Collective.AllGather or Collective.Barrier or Collective.Close:
-                exchange.AllGather(transfer.InputAddress, transfer.OutputAddress, transfer.Count * transfer.ElementSize, Rank);
+                exchange.AllGather(transfer.InputAddress, transfer.OutputAddress, transfer.Count * transfer.ElementSize);
                 break;
             case Collective.ReduceScatterSum:
                 SumSlices(exchange, transfer.Input, transfer.Output);
@@ -86,7 +85,7 @@ public sealed class Mpi : Backend
                 break;
             case Collective.AllToAll:
                 var bytes = transfer.Count / WorldSize * transfer.ElementSize;
-                exchange.AllToAll(transfer.InputAddress, bytes, transfer.OutputAddress, bytes, bytes);
+                exchange.AllToAll(transfer.InputAddress, bytes, transfer.OutputAddress, bytes);
                 break;
             case Collective.RingShift:
                 exchange.SendAndReceive(
@@ -105,7 +104,7 @@ public sealed class Mpi : Backend
         var all = new byte[WorldSize * Size];
         fixed (byte* send = mine, receive = all)
         {
-            exchange.AllGather((nint)send, (nint)receive, Size, Rank);
+            exchange.AllGather((nint)send, (nint)receive, Size);
         }
         for (var rank = 0; rank < WorldSize; rank++)
         {
@@ -127,7 +126,7 @@ public sealed class Mpi : Backend
             var length = Math.Min(most, count - start);
             var pieces = Received(shard.dtype, length * WorldSize);
             exchange.AllToAll(
-                TensorMemory.Address(full) + (nint)(start * size), count * size, TensorMemory.Address(pieces), length * size, length * size);
+                TensorMemory.Address(full) + (nint)(start * size), count * size, TensorMemory.Address(pieces), length * size);
             RankOrderSum.Write(Cut(pieces, length), shard.narrow(0, start, length));
         }
     }
@@ -141,14 +140,14 @@ public sealed class Mpi : Backend
             var even = buffer.narrow(0, 0, slice * WorldSize);
             var mine = even.narrow(0, Rank * slice, slice);
             SumSlices(exchange, even, mine);
-            exchange.AllGather(TensorMemory.Address(mine), TensorMemory.Address(even), slice * buffer.element_size(), Rank);
+            exchange.AllGather(TensorMemory.Address(mine), TensorMemory.Address(even), slice * buffer.element_size());
         }
         var rest = count - (slice * WorldSize);
         if (rest > 0)
         {
             var mine = buffer.narrow(0, slice * WorldSize, rest);
             var pieces = Received(buffer.dtype, rest * WorldSize);
-            exchange.AllGather(TensorMemory.Address(mine), TensorMemory.Address(pieces), rest * buffer.element_size(), Rank);
+            exchange.AllGather(TensorMemory.Address(mine), TensorMemory.Address(pieces), rest * buffer.element_size());
             RankOrderSum.Write(Cut(pieces, rest), mine);
         }
     }

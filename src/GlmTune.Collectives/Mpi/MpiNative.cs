@@ -68,18 +68,6 @@ internal static unsafe partial class MpiNative
     [LibraryImport(NativeLibraries.Mpi, EntryPoint = "MPI_Iprobe")]
     public static partial int Probe(int from, int tag, nint communicator, out int found, nint status);
 
-    [LibraryImport(NativeLibraries.Mpi, EntryPoint = "MPI_Type_contiguous")]
-    public static partial int TypeContiguous(int count, nint type, out nint result);
-
-    [LibraryImport(NativeLibraries.Mpi, EntryPoint = "MPI_Type_create_resized")]
-    public static partial int TypeResized(nint type, nint lowerBound, nint extent, out nint result);
-
-    [LibraryImport(NativeLibraries.Mpi, EntryPoint = "MPI_Type_commit")]
-    public static partial int TypeCommit(ref nint type);
-
-    [LibraryImport(NativeLibraries.Mpi, EntryPoint = "MPI_Type_free")]
-    public static partial int TypeFree(ref nint type);
-
     [LibraryImport(NativeLibraries.Mpi, EntryPoint = "MPI_Error_string")]
     private static partial int ErrorString(int code, byte* text, int* length);
 }

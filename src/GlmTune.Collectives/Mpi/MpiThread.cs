@@ -20,7 +20,6 @@ internal sealed class MpiThread
     private readonly CollectivesOptions options;
     private readonly Thread thread;
     private volatile int abortCode = -1;
-    private volatile Action? beforeFinalize;
     private int rank;
     private int size;
 
@@ -42,10 +41,9 @@ internal sealed class MpiThread
 
     public void Enqueue(MpiPending work) => queue.Add(work);
 
-    /// <summary>Finalizes MPI after the calls made so far and after <paramref name="last"/>, and returns when that is done.</summary>
-    public void Finish(Action last)
+    /// <summary>Finalizes MPI after the calls made so far, and returns when that is done.</summary>
+    public void Finish()
     {
-        beforeFinalize = last;
         queue.CompleteAdding();
         thread.Join();
     }
@@ -115,7 +113,6 @@ internal sealed class MpiThread
                 }
                 AbortIfAsked();
             }
-            beforeFinalize?.Invoke();
             MpiNative.Check(MpiNative.FinalizeMpi(), "MPI_Finalize");
         }
         catch (Exception error)
