@@ -32,6 +32,9 @@ public sealed class Glm4Template
     /// <summary>The tokenizer in use.</summary>
     public Tokenizer Tokenizer { get; }
 
+    /// <summary>This format as a Jinja chat template, for a model that is exported to other programs.</summary>
+    public string ChatTemplate => JinjaTemplate.Write(Options.Preset, toolBlock.BuiltIn);
+
     /// <summary>A training sequence: the whole conversation and the end token, cut to <see cref="TemplateOptions.MaxTrainingTokens"/>.</summary>
     /// <remarks>
     /// Of a learnt message everything after its role's token is learnt, and the token that follows the message. With

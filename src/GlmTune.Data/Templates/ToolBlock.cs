@@ -21,9 +21,13 @@ internal sealed partial class ToolBlock
         this.preset = preset;
         foreach (Match section in BuiltInSection().Matches(chatTemplate ?? ""))
         {
-            builtIn.TryAdd(section.Groups["type"].Value, section.Groups["text"].Value.TrimStart('\n'));
+            var text = section.Groups["quoted"] is { Success: true } quoted ? JinjaTemplate.Unquote(quoted.Value) : section.Groups["text"].Value;
+            builtIn.TryAdd(section.Groups["type"].Value, text.TrimStart('\n'));
         }
     }
+
+    /// <summary>The sections of the built-in tools that the model's chat template has, by type.</summary>
+    public IReadOnlyDictionary<string, string> BuiltIn => builtIn;
 
     public static string Preamble(TemplatePreset preset) =>
         $"你是一个名为 {preset.AssistantName} 的人工智能助手。你是基于智谱AI训练的语言模型 GLM-4 模型开发的，你的任务是针对用户的问题和要求提供适当的答复和支持。"
@@ -52,7 +56,7 @@ internal sealed partial class ToolBlock
             $"the built-in tool '{tool.Type}' has no text here: the model's tokenizer_config.json has no chat_template with a section for it. Take that file from glm-4-9b-chat.");
     }
 
-    // In the template: {% elif tool['type'] == 'python' %}⏎⏎## python … {% elif …
-    [GeneratedRegex(@"tool\[['""]type['""]\]\s*==\s*['""](?<type>python|simple_browser|cogview)['""]\s*-?%\}(?<text>.*?)\{%", RegexOptions.Singleline)]
+    // In the model's own template: {% elif tool['type'] == 'python' %}⏎⏎## python … {% elif; in one that we wrote: {%- if tool.type == 'python' -%}{{- '⏎⏎## python …' -}}{%- else.
+    [GeneratedRegex(@"tool(\[['""]type['""]\]|\.type)\s*==\s*['""](?<type>python|simple_browser|cogview)['""]\s*-?%\}(\{\{- '(?<quoted>([^'\\]|\\.)*)' -\}\}|(?<text>.*?))\{%", RegexOptions.Singleline)]
     private static partial Regex BuiltInSection();
 }

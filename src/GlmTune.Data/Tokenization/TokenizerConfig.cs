@@ -56,7 +56,7 @@ internal sealed record TokenizerConfig
     }
 
     /// <summary>Writes the file for one of the two layouts.</summary>
-    public static void Write(Tokenizer tokenizer, string folder, string tokenizerClass)
+    public static void Write(Tokenizer tokenizer, string folder, string tokenizerClass, string? chatTemplate)
     {
         var special = tokenizer.Special;
         var config = new JsonObject
@@ -77,7 +77,7 @@ internal sealed record TokenizerConfig
             config["model_max_length"] = length;
         }
 
-        if (tokenizer.ChatTemplate is { } template)
+        if ((chatTemplate ?? tokenizer.ChatTemplate) is { } template)
         {
             config["chat_template"] = template;
         }

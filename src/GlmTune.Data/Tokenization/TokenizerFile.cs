@@ -52,18 +52,24 @@ public static class TokenizerFile
     }
 
     /// <summary>Writes <c>tokenizer.model</c> and <c>tokenizer_config.json</c>.</summary>
-    public static void WriteOriginal(Tokenizer tokenizer, string folder)
+    /// <param name="tokenizer">The tokenizer.</param>
+    /// <param name="folder">Where to; made if it is not there.</param>
+    /// <param name="chatTemplate">The chat template to write instead of the tokenizer's own, such as that of the preset that a model was trained with.</param>
+    public static void WriteOriginal(Tokenizer tokenizer, string folder, string? chatTemplate = null)
     {
         DurableFile.Write(Path.Combine(folder, "tokenizer.model"), file => file.Write(TokenRanks.Format(tokenizer.Ranks)));
-        TokenizerConfig.Write(tokenizer, folder, "ChatGLM4Tokenizer");
+        TokenizerConfig.Write(tokenizer, folder, "ChatGLM4Tokenizer", chatTemplate);
     }
 
     /// <summary>Writes <c>tokenizer.json</c> and <c>tokenizer_config.json</c>.</summary>
+    /// <param name="tokenizer">The tokenizer.</param>
+    /// <param name="folder">Where to; made if it is not there.</param>
+    /// <param name="chatTemplate">The chat template to write instead of the tokenizer's own.</param>
     /// <exception cref="InvalidDataException">The special tokens do not follow the ranks without a gap, which the format cannot say.</exception>
-    public static void WriteLibrary(Tokenizer tokenizer, string folder)
+    public static void WriteLibrary(Tokenizer tokenizer, string folder, string? chatTemplate = null)
     {
         TokenizerJson.Write(tokenizer, Path.Combine(folder, "tokenizer.json"));
-        TokenizerConfig.Write(tokenizer, folder, "PreTrainedTokenizerFast");
+        TokenizerConfig.Write(tokenizer, folder, "PreTrainedTokenizerFast", chatTemplate);
     }
 
     /// <summary>Copies the tokenizer's files of one model folder, as they are, to another, such as a checkpoint.</summary>
