@@ -1,5 +1,3 @@
-using System.Text;
-
 namespace GlmTune.Data.Tokenization;
 
 /// <summary>The visible character that stands for each byte in <c>tokenizer.json</c> (the alphabet that GPT-2 brought in).</summary>
@@ -7,31 +5,28 @@ namespace GlmTune.Data.Tokenization;
 internal static class ByteAlphabet
 {
     private static readonly char[] Characters = Build();
-    private static readonly Dictionary<char, byte> Bytes = Characters.Index().ToDictionary(pair => pair.Item, pair => (byte)pair.Index);
+    private static readonly short[] Bytes = Invert();
 
-    public static char Character(byte value) => Characters[value];
-
-    public static string Write(ReadOnlySpan<byte> token)
+    public static string Write(byte[] token) => string.Create(token.Length, token, (text, bytes) =>
     {
-        var text = new StringBuilder(token.Length);
-        foreach (var value in token)
+        for (var i = 0; i < bytes.Length; i++)
         {
-            text.Append(Characters[value]);
+            text[i] = Characters[bytes[i]];
         }
-
-        return text.ToString();
-    }
+    });
 
     /// <summary>The bytes of a token, or null when it has a character of another alphabet.</summary>
-    public static byte[]? Read(string token)
+    public static byte[]? Read(ReadOnlySpan<char> token)
     {
         var bytes = new byte[token.Length];
         for (var i = 0; i < bytes.Length; i++)
         {
-            if (!Bytes.TryGetValue(token[i], out bytes[i]))
+            if (token[i] >= Bytes.Length || Bytes[token[i]] < 0)
             {
                 return null;
             }
+
+            bytes[i] = (byte)Bytes[token[i]];
         }
 
         return bytes;
@@ -47,5 +42,17 @@ internal static class ByteAlphabet
         }
 
         return characters;
+    }
+
+    private static short[] Invert()
+    {
+        var bytes = new short[Characters.Max() + 1];
+        bytes.AsSpan().Fill(-1);
+        for (var value = 0; value < 256; value++)
+        {
+            bytes[Characters[value]] = (short)value;
+        }
+
+        return bytes;
     }
 }

@@ -42,7 +42,7 @@ internal static class TokenizerJson
         }
 
         var tokens = tokenizer.Ranks;
-        var names = tokens.Select(token => ByteAlphabet.Write(token)).ToArray();
+        var names = tokens.Select(ByteAlphabet.Write).ToArray();
         DurableFile.Write(path, file =>
         {
             using var json = new Utf8JsonWriter(file, new JsonWriterOptions { Indented = true, Encoder = TokenizerConfig.Writing.Encoder });
@@ -87,22 +87,17 @@ internal static class TokenizerJson
 
     private static byte[][] ReadRanks(string path, JsonElement vocabulary, Dictionary<string, int> special)
     {
-        var ranks = new byte[vocabulary.EnumerateObject().Count(token => !special.ContainsKey(token.Name))][];
-        foreach (var token in vocabulary.EnumerateObject())
+        var tokens = vocabulary.EnumerateObject().Select(token => (token.Name, Id: token.Value.GetInt32())).Where(token => !special.ContainsKey(token.Name)).ToList();
+        var ranks = new byte[tokens.Count][];
+        foreach (var (name, id) in tokens)
         {
-            if (special.ContainsKey(token.Name))
-            {
-                continue;
-            }
-
-            var id = token.Value.GetInt32();
             if ((uint)id >= (uint)ranks.Length || ranks[id] is not null)
             {
-                throw new InvalidDataException($"{path}: the token '{token.Name}' has the id {id}; expected each id from 0 to {ranks.Length - 1} once.");
+                throw new InvalidDataException($"{path}: the token '{name}' has the id {id}; expected each id from 0 to {ranks.Length - 1} once.");
             }
 
-            ranks[id] = ByteAlphabet.Read(token.Name)
-                ?? throw new InvalidDataException($"{path}: the token '{token.Name}' has a character that stands for no byte; only byte-level tokenizers can be read.");
+            ranks[id] = ByteAlphabet.Read(name)
+                ?? throw new InvalidDataException($"{path}: the token '{name}' has a character that stands for no byte; only byte-level tokenizers can be read.");
         }
 
         return ranks;
@@ -116,7 +111,7 @@ internal static class TokenizerJson
         Expect(path, "pre_tokenizer's Split pattern", split.ValueKind == JsonValueKind.Undefined ? "missing" : split.GetProperty("pattern").GetProperty("Regex").GetString(), PieceSplitter.Pattern);
     }
 
-    // Equal merges mean equal ids: the list must be the one that the ranks stand for, in the order of the joined tokens.
+    // Equal merges mean equal ids: the list must be the one that the ranks stand for. Merges to the same token may stand in any order.
     private static void CheckMerges(string path, JsonElement merges, byte[][] ranks)
     {
         List<(int Left, int Right)> expected;
@@ -134,35 +129,18 @@ internal static class TokenizerJson
             throw new InvalidDataException($"{path}: {merges.GetArrayLength()} merges, but its ids stand for {expected.Count}. Only tokenizers whose merges follow from their ids can be read.");
         }
 
+        var names = Array.ConvertAll(ranks, ByteAlphabet.Write);
         var place = 0;
         foreach (var merge in merges.EnumerateArray())
         {
             var (left, right) = expected[place++];
-            var length = ranks[left].Length + ranks[right].Length;
-            var (first, second) = merge.ValueKind == JsonValueKind.Array
-                ? (merge[0].GetString()!, merge[1].GetString()!)
-                : merge.GetString()!.Split(' ') is [var a, var b] ? (a, b) : ("", "");
-
-            // Merges to the same token may stand in any order; the joined token may not differ.
-            if (first.Length + second.Length != length || !Joins(first, second, ranks[left], ranks[right]))
+            var found = merge.ValueKind == JsonValueKind.Array ? $"{merge[0].GetString()} {merge[1].GetString()}" : merge.GetString()!;
+            var joined = names[left] + names[right];
+            if (found.Length != joined.Length + 1 || found.Replace(" ", "", StringComparison.Ordinal) != joined)
             {
-                throw new InvalidDataException($"{path}: merge {place} is '{first} {second}'; expected one to '{ByteAlphabet.Write([.. ranks[left], .. ranks[right]])}', as the ids say.");
+                throw new InvalidDataException($"{path}: merge {place} is '{found}'; expected one to '{joined}', as the ids say.");
             }
         }
-    }
-
-    private static bool Joins(string first, string second, byte[] left, byte[] right)
-    {
-        for (var i = 0; i < left.Length + right.Length; i++)
-        {
-            var expected = ByteAlphabet.Character(i < left.Length ? left[i] : right[i - left.Length]);
-            if ((i < first.Length ? first[i] : second[i - first.Length]) != expected)
-            {
-                return false;
-            }
-        }
-
-        return true;
     }
 
     private static JsonNode AddedToken(KeyValuePair<string, int> token)
