@@ -65,6 +65,15 @@ public sealed class TrainingBatches
     /// <summary>Steps of a pass, the last perhaps a smaller one.</summary>
     public int StepsIn(int epoch) => (PlanOf(epoch).MicroBatches.Count + MicroBatchesPerStep - 1) / MicroBatchesPerStep;
 
+    /// <summary>Steps of a number of passes, of which the last may be broken off; at least 1.</summary>
+    public int StepsFor(double epochs)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(epochs);
+        var whole = (int)epochs;
+        var steps = Enumerable.Range(0, whole).Sum(StepsIn);
+        return epochs > whole ? steps + (int)Math.Ceiling((epochs - whole) * StepsIn(whole)) : steps;
+    }
+
     /// <summary>This rank's part of the next step; moves <see cref="Cursor"/> past it.</summary>
     /// <exception cref="ArgumentException">The cursor is from a run whose data was put together in another way.</exception>
     public StepBatches Next()

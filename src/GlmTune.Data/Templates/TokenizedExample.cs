@@ -3,10 +3,32 @@ using GlmTune.Data.Batching;
 namespace GlmTune.Data.Templates;
 
 /// <summary>A conversation as the model is trained on it: token ids and which of them are learnt.</summary>
-/// <param name="TokenIds">The ids, at most as many as the template's limit.</param>
-/// <param name="Supervised">The stretches that are learnt, in order and apart: [start, end) each; place 0 is never in one.</param>
-public sealed record TokenizedExample(int[] TokenIds, IReadOnlyList<(int Start, int End)> Supervised)
+public sealed record TokenizedExample
 {
+    /// <summary>Takes ids and what is learnt of them.</summary>
+    /// <exception cref="ArgumentException">A stretch is empty, out of order, outside the ids, or has the first token, which nothing predicts.</exception>
+    public TokenizedExample(int[] tokenIds, IReadOnlyList<(int Start, int End)> supervised)
+    {
+        var before = 1;
+        foreach (var (start, end) in supervised)
+        {
+            if (start < before || end <= start || end > tokenIds.Length)
+            {
+                throw new ArgumentException($"[{start}, {end}) of {tokenIds.Length} tokens; expected stretches in order, from 1 on.", nameof(supervised));
+            }
+
+            before = end;
+        }
+
+        (TokenIds, Supervised) = (tokenIds, supervised);
+    }
+
+    /// <summary>The ids, at most as many as the template's limit.</summary>
+    public int[] TokenIds { get; }
+
+    /// <summary>The stretches that are learnt, in order: [start, end) each; place 0 is never in one.</summary>
+    public IReadOnlyList<(int Start, int End)> Supervised { get; }
+
     /// <summary>Number of tokens before the cut.</summary>
     public required int FullLength { get; init; }
 

@@ -147,6 +147,21 @@ public class TrainingBatchesTests
         Assert.Equal(1.8, next.Epoch);
     }
 
+    [Theory]
+    [InlineData(1, 4)]
+    [InlineData(2, 8)]
+    [InlineData(2.5, 10)]
+    [InlineData(0.01, 1)]
+    public void Epochs_may_be_broken(double epochs, int steps) =>
+        Assert.Equal(steps, new TrainingBatches(Some.Examples(3, 3, 3, 3), new BatchOptions(), paddingId: 7).StepsFor(epochs));
+
+    [Theory]
+    [InlineData(0, 2)]
+    [InlineData(2, 2)]
+    [InlineData(2, 5)]
+    public void An_example_cannot_learn_its_first_token_or_one_that_is_not_there(int start, int end) =>
+        Assert.Throws<ArgumentException>(() => new TokenizedExample([1, 2, 3, 4], [(start, end)]) { FullLength = 4, LostItsEnd = false });
+
     [Fact]
     public void A_rank_without_an_example_in_the_last_step_gets_a_filler()
     {
