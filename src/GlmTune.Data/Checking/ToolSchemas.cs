@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using GlmTune.Data.Conversations;
 using NJsonSchema;
 using NJsonSchema.Validation;
@@ -49,8 +50,15 @@ internal sealed class ToolSchemas
             return "the arguments are no JSON object.";
         }
 
-        var errors = Parse(tool).Schema?.Validate(call.Arguments) ?? [];
-        return errors.Count == 0 ? null : string.Join("; ", errors.Take(4).Select(Describe)) + ".";
+        try
+        {
+            var errors = Parse(tool).Schema?.Validate(call.Arguments) ?? [];
+            return errors.Count == 0 ? null : string.Join("; ", errors.Take(4).Select(Describe)) + ".";
+        }
+        catch (Exception e) when (IsBadSchema(e))
+        {
+            return $"it cannot be checked: {FirstLine(e)}";
+        }
     }
 
     private (JsonSchema? Schema, string? Problem) Parse(ToolDefinition tool)
@@ -63,36 +71,27 @@ internal sealed class ToolSchemas
 
     private static (JsonSchema? Schema, string? Problem) Parse(string schema)
     {
-        using var json = JsonDocument.Parse(schema, new JsonDocumentOptions { MaxDepth = 512 });
-        if (json.RootElement.ValueKind != JsonValueKind.Object)
-        {
-            return (null, $"'parameters' is {json.RootElement.ValueKind.ToString().ToLowerInvariant()}; expected a JSON schema.");
-        }
-
-        if (OutsideReference(json.RootElement) is { } reference)
-        {
-            return (null, $"its schema refers to '{reference}'; only references inside it (#/…) are followed.");
-        }
-
         try
         {
-            return (JsonSchema.FromJsonAsync(schema).GetAwaiter().GetResult(), null);
+            if (JsonNode.Parse(schema) is not JsonObject node)
+            {
+                return (null, "'parameters' is no object; expected a JSON schema.");
+            }
+
+            return SchemaReferences.Problem(node) is { } problem ? (null, problem) : (JsonSchema.FromJsonAsync(schema).GetAwaiter().GetResult(), null);
         }
-        catch (Exception e) when (e is InvalidOperationException or Newtonsoft.Json.JsonException or FormatException or ArgumentException or NotSupportedException)
+        catch (Exception e) when (IsBadSchema(e))
         {
-            return (null, $"its schema cannot be read: {e.Message.Split('\n')[0].Trim()}");
+            return (null, $"its schema cannot be read: {FirstLine(e)}");
         }
     }
 
-    private static string? OutsideReference(JsonElement value) => value.ValueKind switch
-    {
-        JsonValueKind.Object => value.EnumerateObject().Select(member =>
-            member.Name == "$ref" && member.Value.ValueKind == JsonValueKind.String
-                ? (member.Value.GetString()!.StartsWith('#') ? null : member.Value.GetString())
-                : OutsideReference(member.Value)).FirstOrDefault(found => found is not null),
-        JsonValueKind.Array => value.EnumerateArray().Select(OutsideReference).FirstOrDefault(found => found is not null),
-        _ => null,
-    };
+    // The library has no exception of its own for a schema that makes no sense.
+    private static bool IsBadSchema(Exception e) =>
+        e is InvalidOperationException or ArgumentException or FormatException or NotSupportedException or InvalidCastException or OverflowException
+            or JsonException or Newtonsoft.Json.JsonException;
+
+    private static string FirstLine(Exception e) => e.Message.Split('\n')[0].Trim();
 
     private static string Describe(ValidationError error)
     {

@@ -36,6 +36,6 @@ public static class ConversationFile
 
         return parallelism == 1
             ? lines.Select(One)
-            : lines.AsParallel().AsOrdered().WithDegreeOfParallelism(Math.Min(parallelism, 512)).WithMergeOptions(ParallelMergeOptions.NotBuffered).Select(One);
+            : lines.AsParallel().AsOrdered().WithCancellation(stop).WithDegreeOfParallelism(Math.Min(parallelism, 512)).WithMergeOptions(ParallelMergeOptions.NotBuffered).Select(One);
     }
 }

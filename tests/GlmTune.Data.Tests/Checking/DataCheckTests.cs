@@ -74,7 +74,9 @@ public class DataCheckTests
     [Theory]
     [InlineData("""{"$ref": "https://example.com/schema.json"}""", "only references inside it")]
     [InlineData("""{"properties": {"a": [{"$ref": "other.json#/a"}]}}""", "refers to 'other.json#/a'")]
-    [InlineData("""[]""", "'parameters' is array")]
+    [InlineData("""[]""", "'parameters' is no object")]
+    [InlineData("""{"oneOf": [{"$ref": "#"}, {"type": "string"}]}""", "in a circle")]
+    [InlineData("""{"not": {"$ref": "#/definitions/a"}, "definitions": {"a": {"anyOf": [{"allOf": [{"$ref": "#/definitions/a"}]}]}}}""", "in a circle")]
     [InlineData("""{"properties": {"a": {"$ref": "#/definitions/missing"}}}""", "cannot be read")]
     public void A_schema_that_cannot_be_used_is_found_and_nothing_is_fetched(string schema, string text)
     {
@@ -82,6 +84,23 @@ public class DataCheckTests
         var finding = Assert.Single(report.Findings);
         Assert.Equal(FindingKind.BadSchema, finding.Kind);
         Assert.Contains(text, finding.Problem.Text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_schema_may_refer_to_itself_further_down()
+    {
+        const string tree = """{"name": "f", "parameters": {"type": "object", "properties": {"child": {"$ref": "#"}, "n": {"$ref": "#/definitions/n"}}, "definitions": {"n": {"type": "integer"}}}}""";
+        const string call = """{"role": "assistant", "metadata": "f", "content": "{\"child\": {\"child\": {\"n\": true}}}"}""";
+        var finding = Assert.Single(Check(Row(System(tree), User("q"), call)).Findings);
+        Assert.Contains("'child.child.n' is no whole number", finding.Problem.Text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_pattern_that_is_none_does_not_end_the_check()
+    {
+        const string tool = """{"name": "f", "parameters": {"properties": {"a": {"type": "string", "pattern": "("}}}}""";
+        const string call = """{"role": "assistant", "metadata": "f", "content": "{\"a\": \"x\"}"}""";
+        Assert.Contains("it cannot be checked: Invalid pattern", Assert.Single(Check(Row(System(tool), User("q"), call)).Findings).Problem.Text, StringComparison.Ordinal);
     }
 
     [Fact]

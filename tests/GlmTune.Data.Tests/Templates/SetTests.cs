@@ -66,11 +66,14 @@ public class SetTests
         Assert.Throws<InvalidDataException>(() => TrainingSet.Read(folder.Write("b.jsonl", "{}\n"), Short, new ExampleOptions { BadRows = BadRows.Skip }));
     }
 
-    [Fact]
-    public void Reading_can_be_stopped()
+    [Theory]
+    [InlineData(1)]
+    [InlineData(3)]
+    public void Reading_can_be_stopped(int parallelism)
     {
         using var folder = new TemporaryFolder();
-        Assert.ThrowsAny<OperationCanceledException>(() => TrainingSet.Read(Write(folder), Short, stop: new CancellationToken(canceled: true)));
+        Assert.ThrowsAny<OperationCanceledException>(() => TrainingSet.Read(
+            Write(folder), Short, new ExampleOptions { Parallelism = parallelism }, new CancellationToken(canceled: true)));
     }
 
     [Theory]

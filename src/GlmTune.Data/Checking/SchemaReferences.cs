@@ -1,0 +1,101 @@
+using System.Text.Json.Nodes;
+
+namespace GlmTune.Data.Checking;
+
+/// <summary>Finds references that make a schema unsafe to use: to other documents, and round in a circle.</summary>
+/// <remarks>A validator would fetch the first, and run out of stack on the second, which no caller can catch.</remarks>
+internal static class SchemaReferences
+{
+    private const int MostSteps = 128;
+
+    /// <summary>What is wrong with the references of a schema, or null.</summary>
+    public static string? Problem(JsonNode schema)
+    {
+        var finished = new HashSet<JsonNode>(ReferenceEqualityComparer.Instance);
+        foreach (var node in Objects(schema))
+        {
+            if (node["$ref"] is JsonValue value && value.TryGetValue(out string? reference) && reference != "#" && !reference.StartsWith("#/", StringComparison.Ordinal))
+            {
+                return $"its schema refers to '{reference}'; only references inside it (#/…) are followed.";
+            }
+
+            if (IsEndless(node, schema, finished, []))
+            {
+                return "its schema refers to itself in a circle.";
+            }
+        }
+
+        return null;
+    }
+
+    private static IEnumerable<JsonObject> Objects(JsonNode? node) => node switch
+    {
+        JsonObject value => value.SelectMany(member => Objects(member.Value)).Prepend(value),
+        JsonArray value => value.SelectMany(Objects),
+        _ => [],
+    };
+
+    // Follows only what applies to the same value; references that go down with the data end with it.
+    private static bool IsEndless(JsonNode node, JsonNode root, HashSet<JsonNode> finished, Stack<JsonNode> path)
+    {
+        if (finished.Contains(node))
+        {
+            return false;
+        }
+
+        if (path.Contains(node) || path.Count > MostSteps)
+        {
+            return true;
+        }
+
+        path.Push(node);
+        var endless = SameValue(node, root).Any(next => IsEndless(next, root, finished, path));
+        path.Pop();
+        finished.Add(node);
+        return endless;
+    }
+
+    private static IEnumerable<JsonNode> SameValue(JsonNode node, JsonNode root)
+    {
+        if (node is not JsonObject schema)
+        {
+            yield break;
+        }
+
+        if (schema["$ref"] is JsonValue value && value.TryGetValue(out string? reference) && Resolve(reference, root) is { } target)
+        {
+            yield return target;
+        }
+
+        foreach (var list in (JsonNode?[])[schema["allOf"], schema["anyOf"], schema["oneOf"]])
+        {
+            foreach (var part in (list as JsonArray ?? []).OfType<JsonObject>())
+            {
+                yield return part;
+            }
+        }
+
+        if (schema["not"] is JsonObject negated)
+        {
+            yield return negated;
+        }
+    }
+
+    // A JSON pointer (RFC 6901) behind '#'.
+    private static JsonNode? Resolve(string reference, JsonNode root)
+    {
+        JsonNode? node = root;
+        foreach (var key in reference.TrimStart('#').Split('/', StringSplitOptions.RemoveEmptyEntries))
+        {
+            var name = Uri.UnescapeDataString(key).Replace("~1", "/", StringComparison.Ordinal).Replace("~0", "~", StringComparison.Ordinal);
+            node = node switch
+            {
+                JsonObject value => value[name],
+                JsonArray value when int.TryParse(name, out var index) && index >= 0 && index < value.Count => value[index],
+                _ => null,
+            };
+        }
+
+        return node;
+    }
+}
