@@ -1,0 +1,141 @@
+using GlmTune.Kernels;
+using GlmTune.Model.Glm4;
+using GlmTune.Model.Layers;
+using static TorchSharp.torch;
+
+namespace GlmTune.Model.Adapters;
+
+/// <summary>One delta of a <see cref="LowRankAdapter"/>: some output rows of a linear layer, under the name a checkpoint gives them.</summary>
+/// <param name="Module">Name of the adapted module, without ".weight".</param>
+/// <param name="FirstRow">First output row.</param>
+/// <param name="Rows">Output rows.</param>
+/// <param name="Scale">s: alpha / r, or alpha / √r.</param>
+/// <param name="A">[r, in].</param>
+/// <param name="B">[rows, r].</param>
+public sealed record LowRankDelta(string Module, long FirstRow, long Rows, double Scale, Parameter A, Parameter B)
+{
+    /// <summary>r.</summary>
+    public int LoraRank => (int)A.Shape[0];
+}
+
+/// <summary>LoRA on one linear layer: y += s · B (A dropout(x)), for one or several ranges of its output rows.</summary>
+/// <remarks>
+/// Deltas of one layer (q, k and v of the fused projection) share two matrices: A of all stacked, and B of all with zeros off the
+/// blocks, so that they cost one pair of matrix products; their parameters are views into these. They share one dropout mask, as
+/// the fused layer's single delta does. Source: Hu et al., LoRA, arXiv:2106.09685, section 4.1.
+/// </remarks>
+public sealed class LowRankAdapter : LinearAdapter, IDisposable
+{
+    private readonly Tensor stackedA;
+    private readonly Tensor blockB;
+    private readonly Tensor? columnScales;
+    private readonly double scale;
+
+    /// <param name="linear">The layer it will sit on.</param>
+    /// <param name="parts">Which rows get which rank and scale.</param>
+    /// <param name="dropout">Probability of zeroing an input.</param>
+    public LowRankAdapter(Linear linear, IReadOnlyList<(LinearSlice Slice, int Rank, double Scale)> parts, double dropout)
+    {
+        Dropout = dropout;
+        var (type, device) = (linear.Weight.Type, linear.Weight.Device);
+        var ranks = parts.Sum(part => part.Rank);
+        stackedA = zeros(ranks, linear.InputWidth, type, device).DetachFromDisposeScope();
+        blockB = zeros(linear.OutputWidth, ranks, type, device).DetachFromDisposeScope();
+        var deltas = new List<LowRankDelta>();
+        var column = 0;
+        foreach (var (slice, rank, scale) in parts)
+        {
+            var a = new Parameter($"{slice.Name}.lora_A.weight", [rank, linear.InputWidth], type, device, decays: true) { Trainable = true };
+            var b = new Parameter($"{slice.Name}.lora_B.weight", [slice.Rows, rank], type, device, decays: true) { Trainable = true };
+            a.Value = stackedA.narrow(0, column, rank);
+            b.Value = blockB.narrow(0, slice.FirstRow, slice.Rows).narrow(1, column, rank);
+            deltas.Add(new LowRankDelta(slice.Name, slice.FirstRow, slice.Rows, scale, a, b));
+            column += rank;
+        }
+        Deltas = deltas;
+        scale = parts[0].Scale;
+        if (parts.Any(part => part.Scale != scale))
+        {
+            columnScales = tensor(parts.SelectMany(part => Enumerable.Repeat(part.Scale, part.Rank)).ToArray())
+                .to_type(type).to(device).DetachFromDisposeScope();
+        }
+    }
+
+    /// <summary>The deltas, in the order of their rows.</summary>
+    public IReadOnlyList<LowRankDelta> Deltas { get; }
+
+    /// <summary>Probability of zeroing an input.</summary>
+    public double Dropout { get; }
+
+    /// <inheritdoc/>
+    public override IEnumerable<Parameter> Parameters => Deltas.SelectMany(delta => new[] { delta.A, delta.B });
+
+    /// <summary>s · B · A in float32 or wider, [out, in]: what merging adds to the weight. In the caller's dispose scope.</summary>
+    public Tensor WeightDelta()
+    {
+        using var scope = NewDisposeScope();
+        var wide = stackedA.dtype == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32;
+        return Scaled(blockB.to_type(wide)).matmul(stackedA.to_type(wide)).MoveToOuterDisposeScope();
+    }
+
+    /// <inheritdoc/>
+    public override void Forward(Linear linear, Tensor x, Tensor y, LayerContext context, Tape? tape)
+    {
+        using var scope = NewDisposeScope();
+        var low = Dropped(linear, x, context).matmul(stackedA.t());
+        tape?.Save(low);
+        y.addmm_(Scaled(low), blockB.t(), 1, 1);
+    }
+
+    /// <inheritdoc/>
+    public override void Backward(Linear linear, Tensor gradient, Tensor x, Tensor? inputGradient, LayerContext context, Tape tape)
+    {
+        using var scope = NewDisposeScope();
+        using var low = tape.TakeTensor();
+        var lowGradient = Scaled(gradient.matmul(blockB));
+        var dropped = Dropped(linear, x, context);
+        var gradientA = lowGradient.t().matmul(dropped);
+        var gradientB = gradient.t().matmul(Scaled(low));
+        var column = 0;
+        foreach (var delta in Deltas)
+        {
+            if (delta.A.Trainable)
+            {
+                delta.A.AddGradient(gradientA.narrow(0, column, delta.LoraRank));
+                delta.B.AddGradient(gradientB.narrow(0, delta.FirstRow, delta.Rows).narrow(1, column, delta.LoraRank));
+            }
+            column += delta.LoraRank;
+        }
+        if (inputGradient is not null)
+        {
+            if (DropsIn(context))
+            {
+                inputGradient.add_(context.Kernels.Dropout(lowGradient.matmul(stackedA), Dropout, context.SeedOf(linear.Place)));
+            }
+            else
+            {
+                inputGradient.addmm_(lowGradient, stackedA, 1, 1);
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        stackedA.Dispose();
+        blockB.Dispose();
+        columnScales?.Dispose();
+        foreach (var parameter in Parameters)
+        {
+            parameter.Dispose();
+        }
+    }
+
+    private bool DropsIn(LayerContext context) => Dropout > 0 && context.DropoutSeed is not null;
+
+    private Tensor Dropped(Linear linear, Tensor x, LayerContext context)
+        => DropsIn(context) ? context.Kernels.Dropout(x, Dropout, context.SeedOf(linear.Place)) : x;
+
+    // Scales the columns that belong to each delta.
+    private Tensor Scaled(Tensor columns) => columnScales is null ? columns * scale : columns * columnScales.to_type(columns.dtype);
+}

@@ -1,0 +1,205 @@
+using GlmTune.Kernels;
+using GlmTune.Model.Layers;
+using static TorchSharp.torch;
+
+namespace GlmTune.Model.Glm4;
+
+/// <summary>GLM-4: an embedding, decoder layers and an output head, for one device; ranks and optimizers are not its business.</summary>
+/// <remarks>
+/// A pass works on N tokens of any number of sequences laid back to back, without padding. Parameters carry the names of the
+/// original checkpoint layout whatever layout was loaded. Not thread-safe.
+/// </remarks>
+public sealed class Glm4Model : ICausalLm, IDisposable
+{
+    private readonly RotaryEmbedding rotary;
+
+    /// <summary>Lays out the layers; weights are not in memory yet.</summary>
+    /// <param name="config">The architecture.</param>
+    /// <param name="type">Type that layers compute in.</param>
+    /// <param name="device">Where it lives.</param>
+    /// <param name="plain">Plain operators only, no fused kernels.</param>
+    public Glm4Model(Glm4Config config, ScalarType type, Device device, bool plain = false)
+    {
+        (Config, Type, Device) = (config, type, device);
+        Kernels = LayerKernels.For(device, plain);
+        rotary = new RotaryEmbedding(config.Heads.RotaryDim, config.RotaryBase);
+        Embedding = new TokenEmbedding(Matrix("transformer.embedding.word_embeddings.weight", config.VocabularySize, config.HiddenSize));
+        Layers = [.. Enumerable.Range(0, config.LayerCount).Select(MakeLayer)];
+        Head = new OutputHead(
+            Vector("transformer.encoder.final_layernorm.weight", config.HiddenSize),
+            new Linear(Matrix("transformer.output_layer.weight", config.VocabularySize, config.HiddenSize), null, config.LayerCount * 4),
+            config.NormEpsilon);
+        BaseParameters = [.. Units.SelectMany(unit => unit.Parameters)];
+    }
+
+    /// <inheritdoc/>
+    public Glm4Config Config { get; }
+
+    /// <summary>Type that layers compute in.</summary>
+    public ScalarType Type { get; }
+
+    /// <inheritdoc/>
+    public Device Device { get; }
+
+    /// <summary>Layer functions of the device.</summary>
+    public LayerKernels Kernels { get; }
+
+    /// <summary>Token embedding.</summary>
+    public TokenEmbedding Embedding { get; }
+
+    /// <summary>Decoder layers, first to last.</summary>
+    public IReadOnlyList<Glm4DecoderLayer> Layers { get; }
+
+    /// <summary>Final norm and output projection.</summary>
+    public OutputHead Head { get; }
+
+    /// <summary>Embedding, decoder layers, head: the units of sharding, in the order of the forward pass.</summary>
+    public IEnumerable<Layer> Units => [Embedding, .. Layers, Head];
+
+    /// <summary>The model's own parameters, adapters aside, in the order of the forward pass.</summary>
+    public IReadOnlyList<Parameter> BaseParameters { get; }
+
+    /// <summary>Base and adapter parameters.</summary>
+    public IEnumerable<Parameter> Parameters => Units.SelectMany(unit => unit.Parameters);
+
+    /// <summary>Added to every position: the number of virtual tokens where a prefix was trained by the library layout's rule, else 0.</summary>
+    public int PositionOffset { get; set; }
+
+    /// <inheritdoc/>
+    public int VirtualTokens => (int)(Layers[0].Attention.Prefix?.Shape[1] ?? 0);
+
+    /// <summary>Fills every base weight at random: matrices normal with deviation 0.02, norms one, biases zero.</summary>
+    /// <param name="seed">Decides the numbers, on one kind of device.</param>
+    public void InitializeRandomly(long seed)
+    {
+        using var generator = new Generator((ulong)seed, Device);
+        foreach (var parameter in BaseParameters)
+        {
+            using var scope = NewDisposeScope();
+            var value = empty(parameter.Shape, Type, Device);
+            parameter.Value = parameter.Shape.Length == 2 ? value.normal_(0, 0.02, generator)
+                : parameter.Name.EndsWith(".bias", StringComparison.Ordinal) ? value.zero_()
+                : value.fill_(1);
+        }
+    }
+
+    /// <summary>What the layers of one pass share.</summary>
+    /// <param name="sequences">Which tokens belong to which sequence; passes to the context.</param>
+    /// <param name="dropoutSeed">Decides dropout masks; null: no dropout.</param>
+    /// <param name="cache">For a pass over a cache; passes to the context.</param>
+    /// <param name="cached">Real tokens cached before this pass, for each sequence; null: none.</param>
+    public LayerContext Context(SequenceLayout sequences, long? dropoutSeed = null, CacheStep? cache = null, IReadOnlyList<int>? cached = null)
+    {
+        var positions = sequences.Positions();
+        for (var i = 0; i < sequences.Count; i++)
+        {
+            for (var t = sequences.Starts[i]; t < sequences.Starts[i + 1]; t++)
+            {
+                positions[t] += PositionOffset + (cached?[i] ?? 0);
+            }
+        }
+        var (cosine, sine) = rotary.Angles(positions, Type, Device);
+        return new LayerContext
+        {
+            Kernels = Kernels,
+            Sequences = sequences,
+            Cosine = cosine.DetachFromDisposeScope(),
+            Sine = sine.DetachFromDisposeScope(),
+            DropoutSeed = dropoutSeed,
+            Cache = cache,
+        };
+    }
+
+    /// <summary>Hidden states after the last decoder layer, before the final norm.</summary>
+    /// <param name="tokenIds">int64 [N].</param>
+    /// <param name="context">The pass.</param>
+    /// <returns>[N, C], in the caller's dispose scope.</returns>
+    public Tensor Hidden(Tensor tokenIds, LayerContext context)
+    {
+        using var scope = NewDisposeScope();
+        var x = Embedding.Forward(tokenIds);
+        foreach (var layer in Layers)
+        {
+            var next = layer.Forward(x, context, tape: null);
+            x.Dispose();
+            x = next;
+        }
+        return x.MoveToOuterDisposeScope();
+    }
+
+    /// <inheritdoc/>
+    public KvCache NewCache(int slots, int capacity)
+    {
+        var cache = new KvCache(
+            Config.LayerCount, slots, capacity + VirtualTokens, Config.KeyValueHeads, Config.HeadDim, Type, Device);
+        foreach (var layer in Layers)
+        {
+            if (layer.Attention.Prefix is { } prefix)
+            {
+                for (var slot = 0; slot < slots; slot++)
+                {
+                    cache.WriteStart(layer.Number, slot, prefix.Value);
+                }
+            }
+        }
+        return cache;
+    }
+
+    /// <inheritdoc/>
+    public Tensor Logits(int[] tokenIds, SequenceLayout sequences, CacheStep? cache = null, bool lastOnly = false)
+    {
+        using var scope = NewDisposeScope();
+        using var context = Context(sequences, cache: cache, cached: cache?.RealBefore(VirtualTokens));
+        var hidden = Hidden(Ids(tokenIds), context);
+        if (lastOnly)
+        {
+            var last = sequences.Starts.Skip(1).Select(end => end - 1L).ToArray();
+            hidden = hidden.index_select(0, tensor(last).to(Device));
+        }
+        return Head.Logits(hidden, context).MoveToOuterDisposeScope();
+    }
+
+    /// <inheritdoc/>
+    public double Loss(int[] tokenIds, SequenceLayout sequences, SupervisedTargets targets)
+    {
+        using var scope = NewDisposeScope();
+        using var context = Context(sequences);
+        var hidden = Hidden(Ids(tokenIds), context);
+        return Head.Loss(hidden, targets, context, gradientScale: null).Loss.to_type(ScalarType.Float64).item<double>();
+    }
+
+    /// <summary>Token ids as the layers take them: int64 [N] on the device.</summary>
+    public Tensor Ids(int[] tokenIds) => tensor(Array.ConvertAll(tokenIds, id => (long)id)).to(Device);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (var unit in Units)
+        {
+            unit.Dispose();
+        }
+    }
+
+    private Glm4DecoderLayer MakeLayer(int number)
+    {
+        var (config, heads, prefix) = (Config, Config.Heads, $"transformer.encoder.layers.{number}.");
+        var queryKeyValue = new Linear(
+            Matrix($"{prefix}self_attention.query_key_value.weight", heads.FusedWidth, config.HiddenSize),
+            config.AttentionBias ? Vector($"{prefix}self_attention.query_key_value.bias", heads.FusedWidth) : null,
+            number * 4);
+        var dense = new Linear(Matrix($"{prefix}self_attention.dense.weight", config.HiddenSize, heads.QueryWidth), null, (number * 4) + 1);
+        var gateUp = new Linear(Matrix($"{prefix}mlp.dense_h_to_4h.weight", 2L * config.FeedForwardSize, config.HiddenSize), null, (number * 4) + 2);
+        var down = new Linear(Matrix($"{prefix}mlp.dense_4h_to_h.weight", config.HiddenSize, config.FeedForwardSize), null, (number * 4) + 3);
+        return new Glm4DecoderLayer(
+            number,
+            Vector($"{prefix}input_layernorm.weight", config.HiddenSize),
+            new Attention(queryKeyValue, dense, heads, number),
+            Vector($"{prefix}post_attention_layernorm.weight", config.HiddenSize),
+            new FeedForward(gateUp, down),
+            config.NormEpsilon);
+    }
+
+    private Parameter Matrix(string name, long rows, long columns) => new(name, [rows, columns], Type, Device, decays: true);
+
+    private Parameter Vector(string name, long size) => new(name, [size], Type, Device, decays: false);
+}

@@ -1,0 +1,77 @@
+using GlmTune.Kernels;
+using static TorchSharp.torch;
+
+namespace GlmTune.Model.Layers;
+
+/// <summary>Grouped-query self-attention with rotary positions, from normalised hidden states to what the residual stream gets.</summary>
+/// <remarks>Source: Ainslie et al., GQA, arXiv:2305.13245; Liu et al., P-Tuning v2, arXiv:2110.07602, for the prefix.</remarks>
+public sealed class Attention
+{
+    private readonly int layer;
+
+    /// <param name="queryKeyValue">Fused projection [(H + 2K)·D, C], with bias.</param>
+    /// <param name="output">[C, H·D], without.</param>
+    /// <param name="heads">How the fused projection is cut.</param>
+    /// <param name="layer">Number of the decoder layer: its place in the cache.</param>
+    public Attention(Linear queryKeyValue, Linear output, HeadLayout heads, int layer)
+        => (QueryKeyValue, Output, Heads, this.layer) = (queryKeyValue, output, heads, layer);
+
+    /// <summary>Fused projection to queries, keys and values.</summary>
+    public Linear QueryKeyValue { get; }
+
+    /// <summary>Projection of the attended values ("dense", "o_proj").</summary>
+    public Linear Output { get; }
+
+    /// <summary>How the fused projection is cut.</summary>
+    public HeadLayout Heads { get; }
+
+    /// <summary>Keys and values of virtual tokens before every sequence, [2, P, K, D]; null: none.</summary>
+    public Parameter? Prefix { get; set; }
+
+    /// <summary>All parameters.</summary>
+    public IEnumerable<Parameter> Parameters
+        => Prefix is null ? [.. QueryKeyValue.Parameters, .. Output.Parameters] : [.. QueryKeyValue.Parameters, .. Output.Parameters, Prefix];
+
+    /// <summary>What the residual stream gets, [N, C].</summary>
+    /// <param name="x">Normalised hidden states [N, C].</param>
+    /// <param name="context">The pass.</param>
+    /// <param name="tape">Gets what the backward pass needs; null: nothing is kept.</param>
+    public Tensor Forward(Tensor x, LayerContext context, Tape? tape)
+    {
+        using var scope = NewDisposeScope();
+        var fused = QueryKeyValue.Forward(x, context, tape);
+        context.Kernels.Rotate(fused, context.Cosine, context.Sine, Heads);
+        var attended = context.Cache is { } cache
+            ? AttendCached(fused, context, cache)
+            : context.Kernels.Attention(fused, Heads, context.Sequences, Prefix?.Value, tape);
+        return Output.Forward(attended, context, tape).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Gradient of the normalised hidden states [N, C]; null when not wanted.</summary>
+    /// <param name="gradient">Of the result, [N, C].</param>
+    /// <param name="context">The pass.</param>
+    /// <param name="tape">What the forward pass left.</param>
+    /// <param name="inputGradient">Whether it is wanted.</param>
+    public Tensor? Backward(Tensor gradient, LayerContext context, Tape tape, bool inputGradient = true)
+    {
+        using var scope = NewDisposeScope();
+        var attended = Output.Backward(gradient, context, tape)!;
+        var prefixGradient = Prefix is { Trainable: true } ? Prefix.WideGradient() : null;
+        var fused = context.Kernels.AttentionBackward(attended, Heads, context.Sequences, prefixGradient, tape);
+        context.Kernels.Rotate(fused, context.Cosine, context.Sine, Heads, inverse: true);
+        return QueryKeyValue.Backward(fused, context, tape, inputGradient)?.MoveToOuterDisposeScope();
+    }
+
+    // The cache holds a prefix in its first places, so nothing is put before the keys here.
+    private Tensor AttendCached(Tensor fused, LayerContext context, CacheStep cache)
+    {
+        cache.Store(
+            layer,
+            fused.narrow(1, Heads.QueryWidth, Heads.KeyValueWidth),
+            fused.narrow(1, Heads.QueryWidth + Heads.KeyValueWidth, Heads.KeyValueWidth));
+        return cache.StartsEmpty
+            ? context.Kernels.Attention(fused, Heads, context.Sequences, prefix: null, tape: null)
+            : context.Kernels.CachedAttention(
+                fused, Heads, context.Sequences, cache.Cache.Keys(layer), cache.Cache.Values(layer), cache.Slots, cache.Lengths, cache.Longest);
+    }
+}

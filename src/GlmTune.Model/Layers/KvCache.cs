@@ -1,0 +1,138 @@
+using static TorchSharp.torch;
+
+namespace GlmTune.Model.Layers;
+
+/// <summary>Keys and values of earlier tokens for a fixed number of sequences ("slots") of limited length.</summary>
+/// <remarks>Keys are stored rotated. Not thread-safe.</remarks>
+public sealed class KvCache : IDisposable
+{
+    private readonly Tensor[] keys;
+    private readonly Tensor[] values;
+
+    /// <param name="layers">Decoder layers.</param>
+    /// <param name="slots">Sequences at a time.</param>
+    /// <param name="capacity">Tokens of a sequence, virtual ones included.</param>
+    /// <param name="keyValueHeads">K.</param>
+    /// <param name="headDim">D.</param>
+    /// <param name="type">Type of the model.</param>
+    /// <param name="device">Where it lives.</param>
+    public KvCache(int layers, int slots, int capacity, int keyValueHeads, int headDim, ScalarType type, Device device)
+    {
+        (Slots, Capacity, Device) = (slots, capacity, device);
+        keys = [.. Enumerable.Range(0, layers).Select(_ => Make())];
+        values = [.. Enumerable.Range(0, layers).Select(_ => Make())];
+
+        Tensor Make() => zeros([slots, capacity, keyValueHeads, headDim], type, device).DetachFromDisposeScope();
+    }
+
+    /// <summary>Sequences at a time.</summary>
+    public int Slots { get; }
+
+    /// <summary>Tokens of a sequence.</summary>
+    public int Capacity { get; }
+
+    /// <summary>Where it lives.</summary>
+    public Device Device { get; }
+
+    /// <summary>Keys of a layer [slots, capacity, K, D]; owned by the cache.</summary>
+    public Tensor Keys(int layer) => keys[layer];
+
+    /// <summary>Values of a layer [slots, capacity, K, D]; owned by the cache.</summary>
+    public Tensor Values(int layer) => values[layer];
+
+    /// <summary>Writes keys and values at the start of a slot, as a prefix of virtual tokens does.</summary>
+    /// <param name="layer">Decoder layer.</param>
+    /// <param name="slot">Sequence.</param>
+    /// <param name="prefix">[2, P, K, D].</param>
+    public void WriteStart(int layer, int slot, Tensor prefix)
+    {
+        using var scope = NewDisposeScope();
+        var count = prefix.shape[1];
+        keys[layer].select(0, slot).narrow(0, 0, count).copy_(prefix[0]);
+        values[layer].select(0, slot).narrow(0, 0, count).copy_(prefix[1]);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (var tensor in keys.Concat(values))
+        {
+            tensor.Dispose();
+        }
+    }
+}
+
+/// <summary>One pass's view of the cache: which slot each sequence has, and how many tokens it holds once the new ones are in.</summary>
+public sealed class CacheStep : IDisposable
+{
+    private readonly int[] before;
+
+    /// <param name="cache">The cache.</param>
+    /// <param name="slots">Slot of each sequence of the pass.</param>
+    /// <param name="before">Tokens in each slot before the pass, virtual ones included.</param>
+    /// <param name="added">New tokens of each sequence, at least one.</param>
+    /// <exception cref="ArgumentException">A slot would overflow.</exception>
+    public CacheStep(KvCache cache, IReadOnlyList<int> slots, IReadOnlyList<int> before, IReadOnlyList<int> added)
+    {
+        Cache = cache;
+        var rows = new List<long>();
+        for (var i = 0; i < slots.Count; i++)
+        {
+            if (before[i] + added[i] > cache.Capacity)
+            {
+                throw new ArgumentException(
+                    $"A sequence of {before[i] + added[i]} tokens does not fit the cache of {cache.Capacity}.", nameof(added));
+            }
+            for (var t = 0; t < added[i]; t++)
+            {
+                rows.Add(((long)slots[i] * cache.Capacity) + before[i] + t);
+            }
+        }
+        this.before = [.. before];
+        Longest = Enumerable.Range(0, slots.Count).Max(i => before[i] + added[i]);
+        StartsEmpty = before.All(count => count == 0);
+        Slots = tensor(slots.Select(slot => (long)slot).ToArray()).to(cache.Device).DetachFromDisposeScope();
+        Lengths = tensor(before.Zip(added, (old, more) => (long)old + more).ToArray()).to(cache.Device).DetachFromDisposeScope();
+        WriteRows = tensor(rows.ToArray()).to(cache.Device).DetachFromDisposeScope();
+    }
+
+    /// <summary>The cache.</summary>
+    public KvCache Cache { get; }
+
+    /// <summary>Slot of each sequence, int64 [sequences].</summary>
+    public Tensor Slots { get; }
+
+    /// <summary>Cached tokens of each sequence, the new ones included, int64 [sequences].</summary>
+    public Tensor Lengths { get; }
+
+    /// <summary>Where each new token goes in a layer's [slots · capacity, K·D], int64 [N].</summary>
+    public Tensor WriteRows { get; }
+
+    /// <summary>The largest of <see cref="Lengths"/>.</summary>
+    public int Longest { get; }
+
+    /// <summary>Whether no sequence had anything cached: the new tokens see only each other.</summary>
+    public bool StartsEmpty { get; }
+
+    /// <summary>Tokens of each sequence cached before the pass, virtual ones left out.</summary>
+    public int[] RealBefore(int virtualTokens) => Array.ConvertAll(before, count => count - virtualTokens);
+
+    /// <summary>Stores the keys and values of the new tokens.</summary>
+    /// <param name="layer">Decoder layer.</param>
+    /// <param name="keys">[N, K·D].</param>
+    /// <param name="values">[N, K·D].</param>
+    public void Store(int layer, Tensor keys, Tensor values)
+    {
+        using var scope = NewDisposeScope();
+        Cache.Keys(layer).view(-1, keys.shape[1]).index_copy_(0, WriteRows, keys);
+        Cache.Values(layer).view(-1, values.shape[1]).index_copy_(0, WriteRows, values);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Slots.Dispose();
+        Lengths.Dispose();
+        WriteRows.Dispose();
+    }
+}

@@ -1,0 +1,24 @@
+namespace GlmTune.Model.Layers;
+
+/// <summary>A piece of the model that is gathered, run, recomputed and reduced as one: the token embedding, a decoder layer, the output head.</summary>
+public abstract class Layer : IDisposable
+{
+    /// <summary>Where the layer stands, for messages: "embedding", "layer 17", "output head".</summary>
+    public abstract string Name { get; }
+
+    /// <summary>The base weights and whatever adapters added.</summary>
+    public abstract IEnumerable<Parameter> Parameters { get; }
+
+    /// <summary>Whether any of <see cref="Parameters"/> is trained.</summary>
+    public bool HasTrainable => Parameters.Any(parameter => parameter.Trainable);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (var parameter in Parameters)
+        {
+            parameter.Dispose();
+        }
+        GC.SuppressFinalize(this);
+    }
+}

@@ -1,0 +1,40 @@
+using GlmTune.Kernels;
+using static TorchSharp.torch;
+
+namespace GlmTune.Model.Layers;
+
+/// <summary>What every layer of one pass shares.</summary>
+/// <remarks>Owns its tensors. Not thread-safe.</remarks>
+public sealed class LayerContext : IDisposable
+{
+    /// <summary>Layer functions of the device.</summary>
+    public required LayerKernels Kernels { get; init; }
+
+    /// <summary>Which tokens belong to which sequence.</summary>
+    public required SequenceLayout Sequences { get; init; }
+
+    /// <summary>Cosines of the tokens' angles, float32 [N, rotaryDim / 2].</summary>
+    public required Tensor Cosine { get; init; }
+
+    /// <summary>Sines, likewise.</summary>
+    public required Tensor Sine { get; init; }
+
+    /// <summary>Decides every dropout mask of the pass; null: no dropout (evaluation, inference).</summary>
+    public long? DropoutSeed { get; init; }
+
+    /// <summary>Where this pass reads and writes keys and values of earlier tokens; null: the pass stands alone.</summary>
+    public CacheStep? Cache { get; init; }
+
+    /// <summary>The seed of one place's mask: the same whenever that place is computed again in this pass.</summary>
+    /// <param name="place">Unique number of the place in the model.</param>
+    public long SeedOf(int place) => unchecked((DropoutSeed.GetValueOrDefault() * 0x5851F42D4C957F2D) + (place * 0x14057B7EF767814F) + 1);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Cosine.Dispose();
+        Sine.Dispose();
+        Sequences.Dispose();
+        Cache?.Dispose();
+    }
+}

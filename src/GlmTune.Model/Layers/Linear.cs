@@ -1,0 +1,98 @@
+using GlmTune.Kernels;
+using static TorchSharp.torch;
+
+namespace GlmTune.Model.Layers;
+
+/// <summary>y = x Wᵀ + b, with adapters on top.</summary>
+/// <remarks>Not a unit of sharding; its layer owns the parameters.</remarks>
+public sealed class Linear
+{
+    private readonly List<LinearAdapter> adapters = [];
+
+    /// <param name="weight">[out, in].</param>
+    /// <param name="bias">[out], or null.</param>
+    /// <param name="place">Unique number in the model; tells its dropout masks from others'.</param>
+    public Linear(Parameter weight, Parameter? bias, int place) => (Weight, Bias, Place) = (weight, bias, place);
+
+    /// <summary>W [out, in].</summary>
+    public Parameter Weight { get; }
+
+    /// <summary>b [out], or null.</summary>
+    public Parameter? Bias { get; }
+
+    /// <summary>Unique number in the model.</summary>
+    public int Place { get; }
+
+    /// <summary>Input features.</summary>
+    public long InputWidth => Weight.Shape[1];
+
+    /// <summary>Output features.</summary>
+    public long OutputWidth => Weight.Shape[0];
+
+    /// <summary>What sits on top, in the order of attachment.</summary>
+    public IReadOnlyList<LinearAdapter> Adapters => adapters;
+
+    /// <summary>Weight, bias, and the adapters' parameters.</summary>
+    public IEnumerable<Parameter> Parameters
+        => new[] { Weight, Bias }.OfType<Parameter>().Concat(adapters.SelectMany(adapter => adapter.Parameters));
+
+    private bool NeedsInput => Weight.Trainable || adapters.Count > 0;
+
+    /// <summary>Puts an adapter on top.</summary>
+    public void Attach(LinearAdapter adapter) => adapters.Add(adapter);
+
+    /// <summary>Takes all adapters off; their parameters stay with the caller.</summary>
+    public void Detach() => adapters.Clear();
+
+    /// <summary>The layer's output.</summary>
+    /// <param name="x">[N, in].</param>
+    /// <param name="context">The pass.</param>
+    /// <param name="tape">Gets what the backward pass needs; null: nothing is kept.</param>
+    /// <param name="residual">Added to the output, [N, out]; only without a bias.</param>
+    /// <returns>[N, out], in the caller's dispose scope.</returns>
+    public Tensor Forward(Tensor x, LayerContext context, Tape? tape, Tensor? residual = null)
+    {
+        using var scope = NewDisposeScope();
+        var transposed = Weight.Value.t();
+        var added = residual ?? Bias?.Value;
+        var y = added is null ? x.matmul(transposed) : addmm(added, x, transposed, 1, 1);
+        foreach (var adapter in adapters)
+        {
+            adapter.Forward(this, x, y, context, tape);
+        }
+        if (NeedsInput)
+        {
+            tape?.Save(x);
+        }
+        return y.MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Collects parameter gradients and returns that of the input.</summary>
+    /// <param name="gradient">Of the output, [N, out].</param>
+    /// <param name="context">The pass.</param>
+    /// <param name="tape">What the forward pass left.</param>
+    /// <param name="inputGradient">Whether the input's gradient is wanted.</param>
+    /// <returns>[N, in], in the caller's dispose scope; null when not wanted.</returns>
+    public Tensor? Backward(Tensor gradient, LayerContext context, Tape tape, bool inputGradient = true)
+    {
+        using var scope = NewDisposeScope();
+        using var x = NeedsInput ? tape.TakeTensor() : null;
+        if (Weight.Trainable)
+        {
+            Weight.AddGradient(gradient.t().matmul(x!));
+        }
+        if (Bias is { Trainable: true })
+        {
+            using var sum = gradient.sum(0, type: Wide(gradient.dtype));
+            Bias.WideGradient().add_(sum);
+        }
+        var result = inputGradient ? gradient.matmul(Weight.Value) : null;
+        for (var i = adapters.Count - 1; i >= 0; i--)
+        {
+            adapters[i].Backward(this, gradient, x!, result, context, tape);
+        }
+        return result?.MoveToOuterDisposeScope();
+    }
+
+    private static ScalarType Wide(ScalarType type) => type == ScalarType.Float64 ? type : ScalarType.Float32;
+}

@@ -1,0 +1,28 @@
+using GlmTune.Kernels;
+using static TorchSharp.torch;
+
+namespace GlmTune.Model.Layers;
+
+/// <summary>Something trained that is added to a frozen linear layer.</summary>
+public abstract class LinearAdapter
+{
+    /// <summary>What it brings to be trained.</summary>
+    public abstract IEnumerable<Parameter> Parameters { get; }
+
+    /// <summary>Changes the layer's output in place.</summary>
+    /// <param name="linear">The layer it sits on.</param>
+    /// <param name="x">The layer's input [N, in].</param>
+    /// <param name="y">The layer's output [N, out], bias included; what earlier adapters did too.</param>
+    /// <param name="context">The pass.</param>
+    /// <param name="tape">Gets what the backward pass needs beside <paramref name="x"/>; null: nothing is kept.</param>
+    public abstract void Forward(Linear linear, Tensor x, Tensor y, LayerContext context, Tape? tape);
+
+    /// <summary>Collects the gradients of its parameters and adds to that of the input.</summary>
+    /// <param name="linear">The layer it sits on.</param>
+    /// <param name="gradient">Of the layer's output [N, out].</param>
+    /// <param name="x">The layer's input [N, in].</param>
+    /// <param name="inputGradient">Added to in place, [N, in]; null: not wanted.</param>
+    /// <param name="context">The pass.</param>
+    /// <param name="tape">What the forward pass left.</param>
+    public abstract void Backward(Linear linear, Tensor gradient, Tensor x, Tensor? inputGradient, LayerContext context, Tape tape);
+}

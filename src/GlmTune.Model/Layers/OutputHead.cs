@@ -1,0 +1,93 @@
+using GlmTune.Kernels;
+using static TorchSharp.torch;
+
+namespace GlmTune.Model.Layers;
+
+/// <summary>Final norm and the projection onto the vocabulary: logits, or the summed loss and its gradient, chunk by chunk.</summary>
+/// <remarks>
+/// The loss never needs logits of more than <see cref="ChunkRows"/> tokens at a time, nor of any token without a target. Source of
+/// the idea: Wijmans et al., Cut Your Losses, arXiv:2411.09009, section 3 (ours keeps plain matrix products).
+/// </remarks>
+public sealed class OutputHead : Layer
+{
+    private readonly double epsilon;
+
+    /// <param name="norm">[C].</param>
+    /// <param name="projection">Weight [V, C], no bias.</param>
+    /// <param name="epsilon">Of the norm.</param>
+    public OutputHead(Parameter norm, Linear projection, double epsilon) => (Norm, Projection, this.epsilon) = (norm, projection, epsilon);
+
+    /// <summary>Tokens whose logits exist at a time.</summary>
+    public static int ChunkRows { get; set; } = 2048;
+
+    /// <summary>Weight of the final norm [C].</summary>
+    public Parameter Norm { get; }
+
+    /// <summary>Onto the vocabulary, [V, C].</summary>
+    public Linear Projection { get; }
+
+    /// <inheritdoc/>
+    public override string Name => "output head";
+
+    /// <inheritdoc/>
+    public override IEnumerable<Parameter> Parameters => [Norm, .. Projection.Parameters];
+
+    /// <summary>The hidden states after the final norm.</summary>
+    /// <param name="hidden">[N, C].</param>
+    /// <param name="kernels">Layer functions.</param>
+    /// <returns>[N, C].</returns>
+    public Tensor Normalise(Tensor hidden, LayerKernels kernels)
+    {
+        var (output, inverse) = kernels.RmsNorm(hidden, Norm.Value, epsilon);
+        inverse.Dispose();
+        return output;
+    }
+
+    /// <summary>Logits [N, V] of hidden states [N, C], in the model's type.</summary>
+    public Tensor Logits(Tensor hidden, LayerContext context)
+    {
+        using var scope = NewDisposeScope();
+        return Projection.Forward(Normalise(hidden, context.Kernels), context, tape: null).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>The summed cross-entropy, and on wish the gradients it causes.</summary>
+    /// <param name="hidden">Output of the last decoder layer [N, C].</param>
+    /// <param name="targets">What is predicted from where; at least one.</param>
+    /// <param name="context">The pass.</param>
+    /// <param name="gradientScale">What the loss's gradient is multiplied by: one over the step's supervised tokens. Null: loss alone.</param>
+    /// <param name="inputGradient">Whether the hidden states' gradient is wanted too.</param>
+    /// <returns>The sum of −log p over targets (float32 or wider scalar on the device, not scaled), and d(scaled loss)/d hidden [N, C] or null.</returns>
+    public (Tensor Loss, Tensor? Gradient) Loss(
+        Tensor hidden, SupervisedTargets targets, LayerContext context, double? gradientScale, bool inputGradient = true)
+    {
+        using var scope = NewDisposeScope();
+        var everyRow = targets.Count == hidden.shape[0];
+        var chosen = everyRow ? hidden : hidden.index_select(0, targets.Rows);
+        var (normalised, inverse) = context.Kernels.RmsNorm(chosen, Norm.Value, epsilon);
+        var wanted = gradientScale is not null && (inputGradient || Norm.Trainable);
+        var normGradient = wanted ? empty_like(normalised) : null;
+        Tensor? loss = null;
+        for (long start = 0; start < targets.Count; start += ChunkRows)
+        {
+            using var chunk = NewDisposeScope();
+            var rows = Math.Min(ChunkRows, targets.Count - start);
+            using var tape = new Tape();
+            var logits = Projection.Forward(normalised.narrow(0, start, rows), context, gradientScale is null ? null : tape);
+            var part = context.Kernels.CrossEntropy(logits, targets.Targets.narrow(0, start, rows), gradientScale ?? 1);
+            loss = loss is null ? part.MoveToOuterDisposeScope() : loss.add_(part);
+            if (gradientScale is not null)
+            {
+                var gradient = Projection.Backward(logits, context, tape, wanted);
+                normGradient?.narrow(0, start, rows).copy_(gradient!);
+            }
+        }
+        Tensor? result = null;
+        if (wanted)
+        {
+            result = context.Kernels.RmsNormBackward(
+                normGradient!, chosen, Norm.Value, inverse, null, Norm.Trainable ? Norm.WideGradient() : null);
+            result = everyRow ? result : zeros_like(hidden).index_copy_(0, targets.Rows, result);
+        }
+        return (loss!.MoveToOuterDisposeScope(), result?.MoveToOuterDisposeScope());
+    }
+}

@@ -1,0 +1,111 @@
+using static TorchSharp.torch;
+
+namespace GlmTune.Model.Layers;
+
+/// <summary>A named weight: its shape, where its values are while they are in memory, and the gradient collected for it.</summary>
+/// <remarks>
+/// Values are read by layers in the type they compute in. Where weights are sharded they are there only between gather and
+/// release. Not thread-safe.
+/// </remarks>
+public sealed class Parameter : IDisposable
+{
+    private Tensor? value;
+
+    /// <param name="name">Unique in the model; base weights carry the names of the original checkpoint layout.</param>
+    /// <param name="shape">Sizes of its axes.</param>
+    /// <param name="type">Type that layers compute in.</param>
+    /// <param name="device">Where values live.</param>
+    /// <param name="decays">Whether weight decay applies: to matrices, not to biases and norm weights.</param>
+    public Parameter(string name, long[] shape, ScalarType type, Device device, bool decays)
+        => (Name, Shape, Type, Device, Decays) = (name, shape, type, device, decays);
+
+    /// <summary>Unique name.</summary>
+    public string Name { get; }
+
+    /// <summary>Sizes of its axes.</summary>
+    public long[] Shape { get; }
+
+    /// <summary>Number of elements.</summary>
+    public long Count => Shape.Aggregate(1L, (product, size) => product * size);
+
+    /// <summary>Type that layers compute in.</summary>
+    public ScalarType Type { get; }
+
+    /// <summary>Where values live.</summary>
+    public Device Device { get; }
+
+    /// <summary>Whether weight decay applies.</summary>
+    public bool Decays { get; }
+
+    /// <summary>Whether training changes it.</summary>
+    public bool Trainable { get; set; }
+
+    /// <summary>Whether values are in memory.</summary>
+    public bool IsLoaded => value is not null;
+
+    /// <summary>The values; setting hands the tensor over to the parameter and disposes the previous one.</summary>
+    /// <exception cref="InvalidOperationException">No values are in memory.</exception>
+    /// <exception cref="ArgumentException">Shape or type differ.</exception>
+    public Tensor Value
+    {
+        get => value ?? throw new InvalidOperationException($"'{Name}' is not in memory.");
+        set
+        {
+            if (!value.shape.SequenceEqual(Shape) || value.dtype != Type)
+            {
+                throw new ArgumentException($"'{Name}' is {Type} [{string.Join(", ", Shape)}], not {value.dtype} [{string.Join(", ", value.shape)}].", nameof(value));
+            }
+            var previous = this.value;
+            this.value = value.DetachFromDisposeScope();
+            if (!ReferenceEquals(previous, value))
+            {
+                previous?.Dispose();
+            }
+        }
+    }
+
+    /// <summary>The gradient collected since the last <see cref="ClearGradient"/>, in the type of its first contribution; null: none.</summary>
+    public Tensor? Gradient { get; private set; }
+
+    /// <summary>Adds to the gradient; the tensor passes to the parameter.</summary>
+    public void AddGradient(Tensor gradient)
+    {
+        if (Gradient is null)
+        {
+            Gradient = gradient.DetachFromDisposeScope();
+        }
+        else
+        {
+            Gradient.add_(gradient);
+            gradient.Dispose();
+        }
+    }
+
+    /// <summary>A float32 (or wider) gradient to add to in place, made of zeros on first need.</summary>
+    public Tensor WideGradient()
+        => Gradient ??= zeros(Shape, Type == ScalarType.Float64 ? Type : ScalarType.Float32, Device).DetachFromDisposeScope();
+
+    /// <summary>Drops the gradient.</summary>
+    public void ClearGradient()
+    {
+        Gradient?.Dispose();
+        Gradient = null;
+    }
+
+    /// <summary>Drops the values, as sharding does once a layer is done.</summary>
+    public void Release()
+    {
+        value?.Dispose();
+        value = null;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Release();
+        ClearGradient();
+    }
+
+    /// <inheritdoc/>
+    public override string ToString() => $"{Name} [{string.Join(", ", Shape)}]";
+}

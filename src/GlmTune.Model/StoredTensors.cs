@@ -1,0 +1,74 @@
+using GlmTune.Kernels.Native;
+using GlmTune.Weights;
+using static TorchSharp.torch;
+
+namespace GlmTune.Model;
+
+/// <summary>Between tensors in safetensors files and tensors in memory.</summary>
+public static class StoredTensors
+{
+    /// <summary>Copies a stored tensor into <paramref name="target"/>, converting its type on the way.</summary>
+    /// <param name="stored">In a mapped file; its type must be a floating one that libtorch has.</param>
+    /// <param name="target">Of the same shape; any type, device and strides.</param>
+    /// <exception cref="InvalidDataException">The file holds a type that weights cannot have.</exception>
+    public static void CopyTo(StoredTensor stored, Tensor target)
+    {
+        using var scope = NewDisposeScope();
+        target.copy_(Read(stored));
+    }
+
+    /// <summary>A stored tensor on the CPU, in its own type; in the caller's dispose scope.</summary>
+    /// <exception cref="InvalidDataException">The file holds a type that libtorch does not have.</exception>
+    public static Tensor Read(StoredTensor stored)
+    {
+        var type = TypeOf(stored.Type) ?? throw new InvalidDataException(
+            $"{stored.File.Path}: '{stored.Name}' is {stored.Type}; expected F32, BF16, F16 or F64.");
+        var tensor = empty(stored.Shape, type, CPU);
+        if (stored.ByteCount > 0)
+        {
+            stored.CopyTo(TensorAddress.Of(tensor), stored.ByteCount);
+        }
+        return tensor;
+    }
+
+    /// <summary>The bytes of a tensor, row-major, handed to <paramref name="write"/> as an address and a count.</summary>
+    /// <param name="tensor">Any device, type and strides.</param>
+    /// <param name="type">Type to convert to first.</param>
+    /// <param name="write">Gets the address and the number of bytes; valid during the call.</param>
+    public static void WithBytes(Tensor tensor, ScalarType type, Action<nint, long> write)
+    {
+        using var scope = NewDisposeScope();
+        var bytes = tensor.detach().to_type(type).cpu().contiguous();
+        write(TensorAddress.Of(bytes), bytes.numel() * bytes.element_size());
+    }
+
+    /// <summary>How a file describes a tensor of <paramref name="shape"/> and <paramref name="type"/>.</summary>
+    public static TensorSpec Spec(string name, ScalarType type, params long[] shape) => new(name, ElementOf(type), shape);
+
+    private static ScalarType? TypeOf(ElementType type) => type switch
+    {
+        ElementType.F64 => ScalarType.Float64,
+        ElementType.F32 => ScalarType.Float32,
+        ElementType.F16 => ScalarType.Float16,
+        ElementType.BF16 => ScalarType.BFloat16,
+        ElementType.I64 => ScalarType.Int64,
+        ElementType.I32 => ScalarType.Int32,
+        ElementType.U8 => ScalarType.Byte,
+        ElementType.I8 => ScalarType.Int8,
+        ElementType.BOOL => ScalarType.Bool,
+        _ => null,
+    };
+
+    private static ElementType ElementOf(ScalarType type) => type switch
+    {
+        ScalarType.Float64 => ElementType.F64,
+        ScalarType.Float32 => ElementType.F32,
+        ScalarType.Float16 => ElementType.F16,
+        ScalarType.BFloat16 => ElementType.BF16,
+        ScalarType.Int64 => ElementType.I64,
+        ScalarType.Int32 => ElementType.I32,
+        ScalarType.Byte => ElementType.U8,
+        ScalarType.Bool => ElementType.BOOL,
+        _ => throw new ArgumentException($"{type} has no safetensors type.", nameof(type)),
+    };
+}
