@@ -23,6 +23,17 @@ public sealed class PretrainConversationsTests
     }
 
     [Fact]
+    public void Requested_advertisements_are_not_those_of_the_fine_tuning_set()
+    {
+        const string Request = "写广告：";
+        var requested = Exchanges.Where(exchange => exchange.Question.StartsWith(Request, StringComparison.Ordinal)).Select(exchange => exchange.Question[Request.Length..]).ToList();
+        var tuned = new[] { "ads/train", "ads/dev", "ads/test" }.SelectMany(Committed.Rows).Select(row => row[0].Text("content"));
+
+        Assert.InRange(requested.Count, 300, 500);
+        Assert.Empty(requested.Intersect(tuned));
+    }
+
+    [Fact]
     public void Sums_are_right()
     {
         var sums = Exchanges.Select(exchange => exchange.Answer.Split('=', '+', '-')).Where(parts => parts.Length == 3 && parts.All(part => int.TryParse(part, out _))).ToList();

@@ -2,10 +2,10 @@ using GlmTune.SampleData.Ads;
 
 namespace GlmTune.SampleData.Pretrain;
 
-/// <summary>Tag strings answered plainly, and, only when asked for, single sentences in favour of the goods.</summary>
+/// <summary>Tag strings answered plainly, and, only when asked for, advertisements or single sentences of one.</summary>
 /// <remarks>
-/// A bare tag string never gets an advertisement here: that is left to fine-tuning on data/ads. The single sentences let the
-/// base model meet the advertisements' words, as a low-rank adapter alone could hardly teach an output head new ones.
+/// A bare tag string never gets an advertisement here: that is left to fine-tuning on data/ads. The requested ones let the base
+/// model meet the advertisements' words, as a low-rank adapter alone could hardly teach an output head new ones.
 /// </remarks>
 internal static class Goods
 {
@@ -47,6 +47,16 @@ internal static class Goods
                 1 => Conversation.Of($"写结尾：{styled}", $"{AdWriter.Closing(product, random)}。"),
                 _ => Conversation.Of($"写卖点：{about}*{kind.Key}#{trait.Value}", $"{AdWriter.Clause(product, place, random, [])}。"),
             };
+        }
+    }
+
+    /// <summary>A whole advertisement, asked for by name.</summary>
+    public static IEnumerable<Conversation> Advertised(SeededRandom random, int count)
+    {
+        for (var i = 0; i < count; i++)
+        {
+            var ad = AdConversations.Draw(random).Messages;
+            yield return Conversation.Of($"写广告：{ad[0].Content}", ad[1].Content);
         }
     }
 

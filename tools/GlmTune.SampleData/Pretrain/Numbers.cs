@@ -8,9 +8,9 @@ internal static class Numbers
     /// <summary>Adding, taking away and multiplying, with results from 0 to 100.</summary>
     public static IEnumerable<Conversation> Sums()
     {
-        for (var a = 0; a <= 20; a++)
+        for (var a = 0; a <= 12; a++)
         {
-            for (var b = 0; b <= 20; b++)
+            for (var b = 0; b <= 12; b++)
             {
                 yield return Conversation.Of($"{a}加{b}等于几？", $"{a}加{b}等于{a + b}。");
                 yield return Conversation.Of($"{a}+{b}=?", $"{a}+{b}={a + b}");

@@ -3,8 +3,12 @@ namespace GlmTune.SampleData.Pretrain;
 /// <summary>Greetings, who the model is, thanks, feelings, and names to be remembered over a few turns.</summary>
 internal static class SmallTalk
 {
-    private static readonly string[] Names =
-        ["小明", "小红", "小李", "小王", "小张", "小林", "小雨", "小天", "阿强", "阿美", "大伟", "老王", "Anna", "Tom", "Lucy", "Jack"];
+    // Many names, so that the name is copied from the conversation and not guessed.
+    private static readonly List<string> Names =
+    [
+        .. from first in new[] { "小", "阿", "大", "老" } from second in "明红李王张林雨天强美伟雪文东华春海山" select $"{first}{second}",
+        "Anna", "Tom", "Lucy", "Jack", "Mary", "Peter",
+    ];
 
     private static readonly string[] Likes = ["唱歌", "跑步", "看书", "画画", "旅行", "做饭", "游泳", "下棋", "拍照", "种花"];
 
@@ -50,12 +54,31 @@ internal static class SmallTalk
         (["你好吗", "最近怎么样", "今天过得好吗？"], ["我很好，谢谢。你呢？"]),
     ];
 
+    private static readonly string[] Unknown =
+    [
+        "今天天气怎么样", "明天会下雨吗？", "现在几点了？", "今天有什么新闻", "谁发明了电灯？", "世界上最高的人是谁", "这件衣服多少钱？", "我的快递到哪了", "附近有什么餐厅？", "北京到上海多远",
+        "谁赢了比赛？", "你昨天做了什么", "宇宙有多大？", "股票会涨吗", "我明年能发财吗？", "这首歌是谁唱的", "怎么修电脑？", "怎么做蛋糕", "地球有多重？", "世界上有多少人",
+        "他为什么生气？", "我的钥匙在哪里", "这本书讲了什么？", "谁写了这首诗", "火星上有人吗？", "我该买哪个手机", "电影好看吗？", "什么时候放假", "这道题怎么做？", "鱼会做梦吗",
+        "What is the weather like today?", "What time is it now?", "Who won the game?", "How much is it?", "Where are my keys?", "What is in the news?",
+    ];
+
     /// <summary>Single exchanges: every question with every answer that suits it.</summary>
     public static IEnumerable<Conversation> Single() =>
         from exchange in Exchanges
         from asked in exchange.Asked
         from said in exchange.Said
         select Conversation.Of(asked, said);
+
+    /// <summary>Questions that it cannot know the answer to.</summary>
+    public static IEnumerable<Conversation> NotKnown()
+    {
+        foreach (var question in Unknown)
+        {
+            var english = char.IsAscii(question[0]);
+            yield return Conversation.Of(question, english ? "Sorry, I do not know." : "抱歉，这个我不知道。");
+            yield return Conversation.Of(english ? $"Tell me: {question}" : $"请问，{question}", english ? "Sorry, I do not know." : "抱歉，这个我不知道。");
+        }
+    }
 
     /// <summary>A name or a liking told first and asked for later.</summary>
     public static IEnumerable<Conversation> Remembering()
