@@ -83,6 +83,15 @@ public sealed class Lora : IDisposable
         }
     }
 
+    /// <summary>Takes this adapter off the layers of <paramref name="model"/>.</summary>
+    public void Detach(Glm4Model model)
+    {
+        foreach (var slice in Glm4WeightNames.Linears(model, Layout))
+        {
+            slice.Linear.Detach(adapters);
+        }
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {

@@ -41,8 +41,8 @@ public sealed class Linear
     /// <summary>Puts an adapter on top.</summary>
     public void Attach(LinearAdapter adapter) => adapters.Add(adapter);
 
-    /// <summary>Takes all adapters off; their parameters stay with the caller.</summary>
-    public void Detach() => adapters.Clear();
+    /// <summary>Takes those of the given adapters off that sit here; their parameters stay with the caller.</summary>
+    public void Detach(IReadOnlyCollection<LinearAdapter> gone) => adapters.RemoveAll(gone.Contains);
 
     /// <summary>The layer's output.</summary>
     /// <param name="x">[N, in].</param>

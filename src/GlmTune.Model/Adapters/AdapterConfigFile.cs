@@ -1,0 +1,219 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using GlmTune.Weights;
+
+namespace GlmTune.Model.Adapters;
+
+/// <summary>PEFT's <c>adapter_config.json</c>: one JSON object, read with every complaint at once.</summary>
+public sealed class AdapterConfigFile
+{
+    /// <summary>The file's name in an adapter folder.</summary>
+    public const string FileName = "adapter_config.json";
+
+    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
+
+    private readonly JsonObject json;
+    private readonly List<string> problems = [];
+
+    private AdapterConfigFile(string path, JsonObject json) => (Path, this.json) = (path, json);
+
+    /// <summary>The file.</summary>
+    public string Path { get; }
+
+    /// <summary>The base model as it was named when the adapter was made; null when the file names none.</summary>
+    public string? BaseModel => Text("base_model_name_or_path");
+
+    /// <summary>"LORA", "PREFIX_TUNING" or what else the file says, upper case.</summary>
+    public string Kind => Text("peft_type")?.ToUpperInvariant() ?? "";
+
+    /// <summary>Whether <paramref name="folder"/> is an adapter folder.</summary>
+    public static bool IsIn(string folder) => File.Exists(System.IO.Path.Combine(folder, FileName));
+
+    /// <summary>Reads a folder's file.</summary>
+    /// <exception cref="InvalidDataException">It is missing, not JSON, or of a kind that this program does not have.</exception>
+    public static AdapterConfigFile Read(string folder)
+    {
+        var path = System.IO.Path.Combine(folder, FileName);
+        if (!File.Exists(path))
+        {
+            throw new InvalidDataException($"{folder}: there is no {FileName}; it is not an adapter folder.");
+        }
+        try
+        {
+            var file = new AdapterConfigFile(path, JsonNode.Parse(File.ReadAllBytes(path)) as JsonObject
+                ?? throw new InvalidDataException($"{path}: is not a JSON object."));
+            return file.Kind is "LORA" or "PREFIX_TUNING" ? file : throw new InvalidDataException(
+                $"{path}: peft_type is '{file.Kind}'; expected LORA or PREFIX_TUNING.");
+        }
+        catch (JsonException error)
+        {
+            throw new InvalidDataException($"{path}, line {error.LineNumber + 1}: {error.Message}", error);
+        }
+    }
+
+    /// <summary>The options of a LoRA adapter.</summary>
+    /// <exception cref="InvalidDataException">Values are wrong, or ask for what this program does not do; all at once.</exception>
+    public LoraOptions ReadLora()
+    {
+        Refuse("fan_in_fan_out", "bias", "layers_to_transform", "layers_pattern", "layer_replication", "lora_bias", "trainable_token_indices",
+            "alora_invocation_tokens", "use_qalora", "use_bdlora", "target_parameters", "exclude_modules", "megatron_config",
+            "arrow_config", "kasa_config", "velora_config", "monteclora_config");
+        var initialization = json["init_lora_weights"] switch
+        {
+            JsonValue value when value.GetValueKind() == JsonValueKind.False => LoraInitialization.Random,
+            JsonValue value when value.GetValueKind() == JsonValueKind.String => InitializationNamed(value.GetValue<string>()),
+            _ => LoraInitialization.Default,
+        };
+        var options = new LoraOptions
+        {
+            Rank = (int)(Number("r") ?? 8),
+            Alpha = Number("lora_alpha") ?? 8,
+            Dropout = Number("lora_dropout") ?? 0,
+            TargetModules = Targets(),
+            RankPattern = [.. Pairs("rank_pattern").Select(pair => KeyValuePair.Create(pair.Key, (int)pair.Value))],
+            AlphaPattern = [.. Pairs("alpha_pattern")],
+            UseRsLora = Flag("use_rslora"),
+            UseDora = Flag("use_dora"),
+            ModulesToSave = json["modules_to_save"] is JsonArray list ? [.. list.OfType<JsonValue>().Select(item => item.ToString())] : [],
+            InitWeights = initialization,
+        };
+        if (options.Rank < 1)
+        {
+            problems.Add($"'r' is {options.Rank}; expected at least 1.");
+        }
+        Complain();
+        return options;
+    }
+
+    /// <summary>A number of the file, or null where it has none.</summary>
+    public double? Number(string key)
+    {
+        if (json[key] is not JsonValue value)
+        {
+            return null;
+        }
+        if (value.GetValueKind() == JsonValueKind.Number)
+        {
+            return value.GetValue<double>();
+        }
+        problems.Add($"'{key}' is {value.ToJsonString()}; expected a number.");
+        return null;
+    }
+
+    /// <summary>A truth value of the file; false where it has none.</summary>
+    public bool Flag(string key) => json[key] is JsonValue value && value.GetValueKind() == JsonValueKind.True;
+
+    /// <summary>A text of the file, or null where it has none.</summary>
+    public string? Text(string key) => json[key] is JsonValue value && value.GetValueKind() == JsonValueKind.String ? value.GetValue<string>() : null;
+
+    /// <summary>Writes a LoRA adapter's file as PEFT writes it: keys sorted, two spaces.</summary>
+    /// <param name="folder">An existing folder.</param>
+    /// <param name="lora">The adapter.</param>
+    /// <param name="baseModel">Path or hub id of the base model.</param>
+    public static void WriteLora(string folder, Lora lora, string? baseModel)
+    {
+        var options = lora.Options;
+        var targets = options.TargetModules ?? Lora.DefaultTargets(lora.Layout);
+        // PEFT stores what "all-linear" came to, so that the file means the same on any version.
+        JsonNode targetNode = targets.Pattern is { } pattern ? pattern
+            : new JsonArray([.. (targets.Names ?? [.. lora.Deltas.Select(delta => delta.Module.Split('.')[^1]).Distinct()]).Select(name => (JsonNode)name)]);
+        Write(folder, new Dictionary<string, JsonNode?>
+        {
+            ["alpha_pattern"] = new JsonObject(options.AlphaPattern.Select(pair => KeyValuePair.Create(pair.Key, (JsonNode?)Whole(pair.Value)))),
+            ["auto_mapping"] = null,
+            ["base_model_name_or_path"] = baseModel,
+            ["bias"] = "none",
+            ["fan_in_fan_out"] = false,
+            ["inference_mode"] = true,
+            ["init_lora_weights"] = options.InitWeights switch
+            {
+                LoraInitialization.Gaussian => "gaussian",
+                LoraInitialization.Random => false,
+                _ => true,
+            },
+            ["layer_replication"] = null,
+            ["layers_pattern"] = null,
+            ["layers_to_transform"] = null,
+            ["loftq_config"] = new JsonObject(),
+            ["lora_alpha"] = Whole(options.Alpha),
+            ["lora_dropout"] = options.Dropout,
+            ["megatron_config"] = null,
+            ["megatron_core"] = "megatron.core",
+            ["modules_to_save"] = options.ModulesToSave.Count == 0 ? null : new JsonArray([.. options.ModulesToSave.Select(name => (JsonNode)name)]),
+            ["peft_type"] = "LORA",
+            ["r"] = options.Rank,
+            ["rank_pattern"] = new JsonObject(options.RankPattern.Select(pair => KeyValuePair.Create(pair.Key, (JsonNode?)pair.Value))),
+            ["revision"] = null,
+            ["target_modules"] = targetNode,
+            ["task_type"] = "CAUSAL_LM",
+            ["use_dora"] = options.UseDora,
+            ["use_rslora"] = options.UseRsLora,
+        });
+    }
+
+    /// <summary>Writes the file with keys sorted.</summary>
+    internal static void Write(string folder, IReadOnlyDictionary<string, JsonNode?> values)
+    {
+        var sorted = new JsonObject(values.OrderBy(pair => pair.Key, StringComparer.Ordinal));
+        AtomicFile.WriteText(System.IO.Path.Combine(folder, FileName), sorted.ToJsonString(Indented) + "\n");
+    }
+
+    /// <summary>Throws when anything read so far was wrong.</summary>
+    internal void Complain()
+    {
+        if (problems.Count > 0)
+        {
+            throw new InvalidDataException($"{Path}: {string.Join("\n  ", problems)}");
+        }
+    }
+
+    private static JsonNode Whole(double value) => value == Math.Floor(value) ? (long)value : value;
+
+    private LoraInitialization InitializationNamed(string name)
+    {
+        if (name == "gaussian")
+        {
+            return LoraInitialization.Gaussian;
+        }
+        problems.Add($"'init_lora_weights' is '{name}', which changes the base model's weights too; expected true, false or 'gaussian'. "
+            + "Convert the adapter to a plain one where it was made.");
+        return LoraInitialization.Default;
+    }
+
+    private LoraTargets? Targets()
+    {
+        switch (json["target_modules"])
+        {
+            case JsonArray { Count: > 0 } list:
+                return LoraTargets.FromNames([.. list.OfType<JsonValue>().Select(item => item.ToString())]);
+            case JsonValue value when value.GetValueKind() == JsonValueKind.String:
+                return LoraTargets.FromText(value.GetValue<string>());
+            default:
+                return null;
+        }
+    }
+
+    private IEnumerable<KeyValuePair<string, double>> Pairs(string key)
+        => json[key] is JsonObject pairs ? pairs.Select(pair => KeyValuePair.Create(pair.Key, pair.Value!.GetValue<double>())) : [];
+
+    // Keys that change the result and that nothing here does: fine while they are null, false, empty or "none".
+    private void Refuse(params ReadOnlySpan<string> keys)
+    {
+        foreach (var key in keys)
+        {
+            var value = json[key];
+            var unset = value switch
+            {
+                null => true,
+                JsonArray list => list.Count == 0,
+                JsonObject pairs => pairs.Count == 0,
+                JsonValue scalar => scalar.GetValueKind() == JsonValueKind.False || (scalar.TryGetValue<string>(out var text) && text is "" or "none"),
+                _ => false,
+            };
+            if (!unset)
+            {
+                problems.Add($"'{key}' is {value!.ToJsonString()}, which is not supported; this adapter would give other answers here than where it was trained.");
+            }
+        }
+    }
+}

@@ -1,0 +1,124 @@
+using System.Text.Json;
+using GlmTune.Model.Glm4;
+using GlmTune.Model.Layers;
+using GlmTune.Weights;
+using static TorchSharp.torch;
+
+namespace GlmTune.Model;
+
+/// <summary>A model on disk: <c>config.json</c> and safetensors in either layout.</summary>
+public static class ModelFolder
+{
+    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
+
+    /// <summary>Reads configuration and weights, each tensor straight into its place.</summary>
+    /// <param name="folder">Model folder.</param>
+    /// <param name="type">Type to compute in; weights are converted on the way.</param>
+    /// <param name="device">Where the model goes.</param>
+    /// <param name="plain">Plain operators only, no fused kernels.</param>
+    /// <exception cref="InvalidDataException">Configuration or weights are missing, left over or misshapen; all problems at once.</exception>
+    public static Glm4Model Load(string folder, ScalarType type, Device device, bool plain = false)
+    {
+        var config = Glm4Config.Read(folder);
+        using var files = WeightFiles.Open(folder);
+        var model = new Glm4Model(config, type, device, plain);
+        try
+        {
+            var slices = MatchWeights(model, files);
+            foreach (var group in slices.GroupBy(pair => pair.Slice.Parameter))
+            {
+                var value = empty(group.Key.Shape, type, device);
+                foreach (var (slice, stored) in group)
+                {
+                    using var rows = value.narrow(0, slice.FirstRow, slice.Rows);
+                    StoredTensors.CopyTo(stored, rows);
+                }
+                group.Key.Value = value;
+            }
+            return model;
+        }
+        catch
+        {
+            model.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Writes configuration and weights; the folder must exist.</summary>
+    /// <param name="model">Whose weights; adapters are left out.</param>
+    /// <param name="folder">Gets <c>config.json</c>, the weights and, in parts, their index.</param>
+    /// <param name="layout">Whose names.</param>
+    /// <param name="type">Type to store.</param>
+    /// <param name="values">Where a parameter's values are, such as the optimizer's float32 copy; null: the model's own.</param>
+    /// <param name="maxPartBytes">Most bytes of tensors in one file.</param>
+    public static void Save(
+        Glm4Model model, string folder, CheckpointLayout layout, ScalarType type,
+        Func<Parameter, Tensor>? values = null, long maxPartBytes = ShardedWriter.DefaultPartBytes)
+    {
+        var slices = Glm4WeightNames.Weights(model, layout).ToList();
+        using var writer = new ShardedWriter(folder, [.. slices.Select(slice => StoredTensors.Spec(slice.Name, type, slice.Shape))], maxPartBytes);
+        foreach (var group in slices.GroupBy(slice => slice.Parameter))
+        {
+            var value = values?.Invoke(group.Key) ?? group.Key.Value;
+            foreach (var slice in group)
+            {
+                using var rows = value.narrow(0, slice.FirstRow, slice.Rows);
+                StoredTensors.WithBytes(rows, type, (address, bytes) => writer.Write(slice.Name, address, bytes));
+            }
+        }
+        writer.Complete();
+        WriteConfig(model.Config, folder, layout, type);
+    }
+
+    /// <summary>Writes <c>config.json</c> alone.</summary>
+    public static void WriteConfig(Glm4Config config, string folder, CheckpointLayout layout, ScalarType type)
+        => AtomicFile.WriteText(
+            Path.Combine(folder, Glm4Config.FileName),
+            config.ToJson(layout, type switch { ScalarType.BFloat16 => "bfloat16", ScalarType.Float16 => "float16", _ => "float32" })
+                .ToJsonString(Indented) + "\n");
+
+    // For every parameter the first known way of storing it that the files use; complains about all that does not fit.
+    private static List<(WeightSlice Slice, StoredTensor Stored)> MatchWeights(Glm4Model model, WeightFiles files)
+    {
+        var matched = new List<(WeightSlice, StoredTensor)>();
+        var used = new HashSet<string>();
+        var problems = new List<string>();
+        foreach (var parameter in model.BaseParameters)
+        {
+            var ways = Glm4WeightNames.KnownSlices(parameter, model.Config).ToList();
+            var way = ways.Find(slices => slices.Any(slice => files.Find(slice.Name) is not null)) ?? ways[0];
+            foreach (var slice in way)
+            {
+                if (files.Find(slice.Name) is not { } stored)
+                {
+                    problems.Add($"'{slice.Name}' [{string.Join(", ", slice.Shape)}] is missing.");
+                    continue;
+                }
+                used.Add(slice.Name);
+                if (!stored.Shape.SequenceEqual(slice.Shape))
+                {
+                    problems.Add(
+                        $"{Path.GetFileName(stored.File.Path)}: '{slice.Name}' is [{string.Join(", ", stored.Shape)}] in the file but "
+                        + $"[{string.Join(", ", slice.Shape)}] in the model as {Glm4Config.FileName} describes it.");
+                    continue;
+                }
+                matched.Add((slice, stored));
+            }
+        }
+        foreach (var stored in files.Tensors.Where(stored => !used.Contains(stored.Name) && !IsRotaryBuffer(stored.Name)))
+        {
+            problems.Add($"{Path.GetFileName(stored.File.Path)}: '{stored.Name}' [{string.Join(", ", stored.Shape)}] belongs to no layer of the model.");
+        }
+        if (problems.Count > 0)
+        {
+            throw new InvalidDataException(
+                $"{files.Path}: the weights do not fit {Glm4Config.FileName} ({problems.Count} problems). Are both from the same model?\n  "
+                + string.Join("\n  ", problems));
+        }
+        return matched;
+    }
+
+    // The original checkpoints store the angles' frequencies in bfloat16; they are computed exactly instead.
+    private static bool IsRotaryBuffer(string name) => name.EndsWith("rotary_pos_emb.inv_freq", StringComparison.Ordinal)
+        || name.EndsWith("rotary_emb.inv_freq", StringComparison.Ordinal);
+}
