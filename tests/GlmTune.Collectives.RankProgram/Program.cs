@@ -6,7 +6,21 @@ using TorchSharp;
 using static TorchSharp.torch;
 
 // One rank of a test run: rank-program TASK [TIMEOUT-SECONDS [LARGEST-MESSAGE-BYTES]]; rank 1 is the one that misbehaves.
+// Or their launcher: rank-program launch cpu|cuda RANKS GRACE-SECONDS PROGRAM ARGUMENTS...
+if (args[0] == "launch")
+{
+    return Launch(args);
+}
 NativeRuntime.Load();
+if (args[0] == "rendezvous")
+{
+    return RankRun.Run(Rendezvous.FromEnvironment().Connect(CPU), ranks =>
+    {
+        ranks.Barrier();
+        Console.WriteLine($"rank {ranks.Rank} of {ranks.WorldSize} met the others");
+        return 0;
+    }, error => throw error);
+}
 var options = new CollectivesOptions { Timeout = TimeSpan.FromSeconds(args.Length > 1 ? double.Parse(args[1]) : 60) };
 var ranks = Mpi.Connect(options, args.Length > 2 ? long.Parse(args[2]) : 1 << 30);
 var label = new CallLabel(1204, 17);
@@ -41,6 +55,21 @@ Func<ICollectives, int> Misbehave(Action act) => ranks =>
     ranks.AllGather(zeros(2, 3, dtype: ScalarType.BFloat16), zeros(6 * ranks.WorldSize, ScalarType.BFloat16), label).Wait();
     return 0;
 };
+
+static int Launch(string[] args)
+{
+    Console.WriteLine($"launcher {Environment.ProcessId}");
+    try
+    {
+        var type = args[1] == "cuda" ? DeviceType.CUDA : DeviceType.CPU;
+        return new LocalLauncher(int.Parse(args[2])) { Grace = TimeSpan.FromSeconds(double.Parse(args[3])) }.Run(args[4..], type);
+    }
+    catch (InvalidDataException error)
+    {
+        Console.Error.WriteLine(error.Message);
+        return 2;
+    }
+}
 
 static int RunCases(ICollectives ranks)
 {

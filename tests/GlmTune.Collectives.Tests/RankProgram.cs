@@ -9,6 +9,9 @@ internal static partial class RankProgram
     /// <summary>The program's assembly; its own output folder beside this one holds the natives that it needs.</summary>
     public static string Assembly { get; } = Path.Combine(AppContext.BaseDirectory, "GlmTune.Collectives.RankProgram.dll");
 
+    /// <summary>The host of .NET programs.</summary>
+    public static string Dotnet { get; } = Environment.ProcessPath!.EndsWith("dotnet", StringComparison.Ordinal) ? Environment.ProcessPath : "dotnet";
+
     /// <summary>The result of a run; fails the test when it does not end within <paramref name="seconds"/>.</summary>
     public static async Task<(int Code, string Output, TimeSpan Time)> Mpirun(int ranks, string task, string launcher = "mpirun", double seconds = 60)
     {
@@ -16,8 +19,7 @@ internal static partial class RankProgram
         var isOpenMpi = (await Run(launcher, ["--version"], 10)).Output.Contains("Open MPI", StringComparison.Ordinal);
         string[] options = isOpenMpi ? ["--allow-run-as-root", "--oversubscribe", "--bind-to", "none"] : [];
         return await Run(
-            launcher, [.. options, "-n", $"{ranks}", Environment.ProcessPath!.EndsWith("dotnet", StringComparison.Ordinal) ? Environment.ProcessPath : "dotnet",
-                "exec", Assembly, .. task.Split(' ')], seconds);
+            launcher, [.. options, "-n", $"{ranks}", Dotnet, "exec", Assembly, .. task.Split(' ')], seconds);
     }
 
     public static bool OnPath(string program)

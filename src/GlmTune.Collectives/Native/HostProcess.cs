@@ -46,9 +46,8 @@ internal static partial class HostProcess
     /// <returns>Whether there is such a process.</returns>
     public static bool Signal(int process, int signal) => Kill(process, signal) == 0;
 
-    /// <summary>The number of the process that started this one; 1, or that of a reaper, once it has ended.</summary>
-    [LibraryImport(Libc, EntryPoint = "getppid")]
-    public static partial int ParentProcess();
+    /// <summary>Whether there is a process of that number.</summary>
+    public static bool Exists(int process) => Kill(process, 0) == 0;
 
     /// <summary>Whether the user is root.</summary>
     public static bool IsRoot() => !OperatingSystem.IsWindows() && EffectiveUser() == 0;

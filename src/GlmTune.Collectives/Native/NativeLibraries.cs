@@ -26,6 +26,7 @@ internal static class NativeLibraries
     {
         TorchCpu or TorchCuda => NativeLibrary.Load(Path.Combine(NativeRuntime.Load().Folder, FileName(name))),
         Mpi => MpiLibrary.Current.Handle,
+        Nccl => NcclLibrary.Current.Handle,
         Cuda => NativeLibrary.Load(OperatingSystem.IsWindows() ? "nvcuda.dll" : "libcuda.so.1"),
         _ => 0,
     };

@@ -1,0 +1,153 @@
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+using GlmTune.Collectives.Native;
+
+namespace GlmTune.Collectives;
+
+/// <summary>Processes that live and end together.</summary>
+/// <param name="log">Receives a line when one ends badly.</param>
+/// <param name="grace">How long the others may take to end by themselves.</param>
+internal sealed class ProcessFamily(TextWriter log, TimeSpan grace) : IDisposable
+{
+    private const int SignalInterrupt = 2;
+    private const int SignalKill = 9;
+    private const int SignalTerminate = 15;
+
+    // A session of their own keeps the terminal's Control-C from the ranks and from mpirun, which would give them a second to end.
+    private static readonly string? OwnSession = OperatingSystem.IsLinux() ? SearchPath.Find("setsid") : null;
+
+    private static readonly (PosixSignal Signal, int Number)[] Forwarded = OperatingSystem.IsWindows() ? [] :
+    [
+        (PosixSignal.SIGHUP, 1), (PosixSignal.SIGINT, SignalInterrupt), (PosixSignal.SIGTERM, SignalTerminate),
+        ((PosixSignal)UserSignal1, UserSignal1), ((PosixSignal)UserSignal2, UserSignal2),
+    ];
+
+    private readonly List<Member> members = [];
+    private readonly List<PosixSignalRegistration> registrations = [];
+
+    private static int UserSignal1 => OperatingSystem.IsMacOS() ? 30 : 10;
+
+    private static int UserSignal2 => OperatingSystem.IsMacOS() ? 31 : 12;
+
+    /// <summary>Starts a process with this one's input and output.</summary>
+    /// <param name="name">What the log calls it.</param>
+    /// <param name="command">The program and its arguments.</param>
+    /// <param name="variables">What its environment has beside this one's; null takes a variable away.</param>
+    /// <param name="starts">The program that it starts in turn, which then gets the signals; null for none.</param>
+    public void Start(string name, IReadOnlyList<string> command, IReadOnlyDictionary<string, string?> variables, string? starts = null)
+    {
+        ListenOnce();
+        var whole = OwnSession is null ? command : [OwnSession, .. command];
+        var start = new ProcessStartInfo(whole[0], whole.Skip(1)) { UseShellExecute = false };
+        foreach (var (key, value) in variables)
+        {
+            start.Environment[key] = value;
+        }
+        var process = Process.Start(start) ?? throw new InvalidOperationException($"{command[0]} did not start.");
+        lock (members)
+        {
+            members.Add(new Member(name, process, starts));
+        }
+    }
+
+    /// <summary>Waits until all have ended, and ends all when one ends badly.</summary>
+    /// <returns>0, or the code of the first that ended with another.</returns>
+    public int WaitForEnd()
+    {
+        var running = members.ConvertAll(Ended);
+        using var allEnded = new CancellationTokenSource();
+        var first = 0;
+        while (running.Count > 0)
+        {
+            var ended = Task.WhenAny(running).GetAwaiter().GetResult();
+            running.Remove(ended);
+            var (name, process, _) = ended.Result;
+            if (process.ExitCode == 0 || first != 0)
+            {
+                continue;
+            }
+            first = process.ExitCode;
+            if (members.Count > 1)
+            {
+                log.WriteLine($"{name} (process {process.Id}) {Describe(first)}{(running.Count > 0 ? "; ending the other ranks" : "")}.");
+            }
+            Signal(SignalTerminate);
+            _ = KillLater(allEnded.Token);
+        }
+        allEnded.Cancel();
+        return first;
+    }
+
+    /// <summary>Kills what still runs.</summary>
+    public void Dispose()
+    {
+        registrations.ForEach(registration => registration.Dispose());
+        Signal(SignalKill);
+        members.ForEach(member => member.Process.Dispose());
+    }
+
+    private static async Task<Member> Ended(Member member)
+    {
+        await member.Process.WaitForExitAsync();
+        return member;
+    }
+
+    private static string Describe(int code) => code switch
+    {
+        128 + 9 => "was killed (signal 9; the system does so when memory runs out)",
+        128 + 11 => "crashed (signal 11)",
+        > 128 and < 128 + 65 => $"was ended by signal {code - 128}",
+        _ => $"ended with exit code {code}",
+    };
+
+    private async Task KillLater(CancellationToken allEnded)
+    {
+        await Task.Delay(grace, allEnded);
+        Signal(SignalKill);
+    }
+
+    private void Signal(int number)
+    {
+        Member[] running;
+        lock (members)
+        {
+            running = [.. members.Where(member => !member.Process.HasExited)];
+        }
+        foreach (var member in running)
+        {
+            if (OperatingSystem.IsWindows())
+            {
+                member.Process.Kill();
+                continue;
+            }
+            var ranks = member.Starts is null ? [] : DescendantProcesses.Running(member.Starts, member.Process.Id);
+            Array.ForEach(ranks, rank => HostProcess.Signal(rank, number));
+            if (ranks.Length == 0 || number == SignalKill)
+            {
+                HostProcess.Signal(member.Process.Id, number);
+            }
+        }
+    }
+
+    // Without a session of their own, Control-C reaches the ranks without us; a second one would tell them to hurry.
+    private void ListenOnce()
+    {
+        if (registrations.Count > 0)
+        {
+            return;
+        }
+        foreach (var (signal, number) in Forwarded)
+        {
+            registrations.Add(PosixSignalRegistration.Create(signal, context =>
+            {
+                context.Cancel = true;
+                if (number != SignalInterrupt || OwnSession is not null || !HostProcess.IsTerminalForeground())
+                {
+                    Signal(number);
+                }
+            }));
+        }
+    }
+
+    private sealed record Member(string Name, Process Process, string? Starts);
+}

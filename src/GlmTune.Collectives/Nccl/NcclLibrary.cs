@@ -1,0 +1,52 @@
+using System.Runtime.InteropServices;
+using GlmTune.Kernels.Native;
+
+namespace GlmTune.Collectives.Native;
+
+/// <summary>The NCCL library of this process.</summary>
+/// <remarks>
+/// Tried in order: the file named by <c>GLMTUNE_NCCL</c>; the one that a PyTorch install keeps beside the libtorch in use; the one that is loaded
+/// already, beside the app or known to the system's loader.
+/// </remarks>
+internal sealed class NcclLibrary
+{
+    private const string Variable = "GLMTUNE_NCCL";
+    private const string FileName = "libnccl.so.2";
+    private static readonly Lazy<NcclLibrary> Loaded = new(Find);
+
+    private NcclLibrary(string name, nint handle) => (Name, Handle) = (name, handle);
+
+    /// <summary>The library, loaded at first use.</summary>
+    /// <exception cref="DllNotFoundException">There is none; the message says what to install.</exception>
+    public static NcclLibrary Current => Loaded.Value;
+
+    public string Name { get; }
+
+    public nint Handle { get; }
+
+    /// <summary>Names to try for a libtorch in <paramref name="torchFolder"/>.</summary>
+    internal static IEnumerable<string> Candidates(string torchFolder, Func<string, string?> variable)
+    {
+        if (variable(Variable) is { Length: > 0 } named)
+        {
+            return [named];
+        }
+        var packages = Path.GetFullPath(Path.Combine(torchFolder, "..", ".."));       // site-packages of .../site-packages/torch/lib
+        return [Path.Combine(packages, "nvidia", "nccl", "lib", FileName), Path.Combine(torchFolder, FileName), FileName];
+    }
+
+    private static NcclLibrary Find()
+    {
+        var candidates = Candidates(NativeRuntime.Load().Folder, Environment.GetEnvironmentVariable).ToArray();
+        foreach (var name in candidates)
+        {
+            if (NativeLibrary.TryLoad(name, out var handle))
+            {
+                return new NcclLibrary(name, handle);
+            }
+        }
+        throw new DllNotFoundException(
+            $"NCCL was not found; tried {string.Join(", ", candidates)}. Install it (Debian and Ubuntu with NVIDIA's packages: libnccl2; it also comes with every "
+            + $"CUDA install of PyTorch), or set {Variable} to the file.");
+    }
+}

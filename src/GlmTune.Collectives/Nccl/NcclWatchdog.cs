@@ -1,0 +1,106 @@
+using System.Diagnostics;
+using GlmTune.Collectives.Native;
+
+namespace GlmTune.Collectives;
+
+/// <summary>Looks whether calls finish in time and whether NCCL reports an error, and where not ends the run.</summary>
+/// <remarks>The host enqueues calls and goes on, and may then stand still in any wait for the GPU; so this is a thread of its own.</remarks>
+internal sealed class NcclWatchdog : IDisposable
+{
+    private static readonly TimeSpan Period = TimeSpan.FromMilliseconds(50);
+    private readonly Nccl owner;
+    private readonly nint context;
+    private readonly TimeSpan timeout;
+    private readonly Queue<NcclPending> underWay = new();
+    private readonly ManualResetEventSlim stop = new();
+    private readonly Thread thread;
+    private readonly Stopwatch connecting = Stopwatch.StartNew();
+    private nint communicator;
+
+    public NcclWatchdog(Nccl owner, nint context, TimeSpan timeout)
+    {
+        (this.owner, this.context, this.timeout) = (owner, context, timeout);
+        thread = new Thread(Watch) { IsBackground = true, Name = "NCCL watchdog" };
+        thread.Start();
+    }
+
+    /// <summary>The communicator exists; until then its making is what may take too long.</summary>
+    public void Connected(nint made) => Volatile.Write(ref communicator, made);
+
+    public void Add(NcclPending pending)
+    {
+        lock (underWay)
+        {
+            underWay.Enqueue(pending);
+        }
+    }
+
+    /// <summary>Ends the watching.</summary>
+    public void Dispose()
+    {
+        stop.Set();
+        thread.Join();
+        stop.Dispose();
+    }
+
+    private void Watch()
+    {
+        try
+        {
+            CudaDriver.Use(context);
+            while (!stop.Wait(Period))
+            {
+                Look();
+            }
+            Look();
+        }
+        catch (Exception error)
+        {
+            owner.End($"{LostRankException.Where(owner.Rank, owner.WorldSize, Oldest()?.Call)}: {error.Message}");
+        }
+    }
+
+    private void Look()
+    {
+        var made = Volatile.Read(ref communicator);
+        if (made == 0)
+        {
+            if (connecting.Elapsed > timeout)
+            {
+                owner.End(
+                    $"Rank {owner.Rank} of {owner.WorldSize}: the ranks have not met after {timeout.TotalSeconds:0.###} s{owner.MeetingNote}. "
+                    + "A rank has not started, or its network does not reach rank 0; NCCL_DEBUG=INFO shows more.");
+            }
+            return;
+        }
+        while (Oldest() is { } pending)
+        {
+            if (!pending.Settle())
+            {
+                if (pending.Age > timeout)
+                {
+                    owner.End(LostRankException.NotFinished(owner.Rank, owner.WorldSize, pending.Call, timeout));
+                }
+                break;
+            }
+            lock (underWay)
+            {
+                underWay.Dequeue();
+            }
+        }
+        if (NcclNative.GetAsyncError(made, out var error) == 0 && NcclNative.Failed(error))
+        {
+            var call = Oldest()?.Call;
+            owner.End($"{LostRankException.Where(owner.Rank, owner.WorldSize, call)}: {call?.Operation ?? "NCCL"}: {NcclNative.Describe(error, made)}. "
+                + "A rank has stopped or the network between the ranks is broken; compare their logs.");
+        }
+    }
+
+    private NcclPending? Oldest()
+    {
+        lock (underWay)
+        {
+            return underWay.TryPeek(out var oldest) ? oldest : null;
+        }
+    }
+}
