@@ -23,19 +23,19 @@ public static class CollectivesCases
         {
             foreach (var count in (long[])[0, 1, 7, 5000])
             {
-                var full = zeros(ranks.WorldSize * count, type);
-                ranks.AllGather(SeededValues.Of(ranks.Rank, count, type), full, new CallLabel(3, 17)).Wait();
-                AssertSame(cat([.. Everyone(ranks).Select(rank => SeededValues.Of(rank, count, type))]), full);
+                var full = Zeros(ranks, ranks.WorldSize * count, type);
+                ranks.AllGather(Of(ranks, ranks.Rank, count, type), full, new CallLabel(3, 17)).Wait();
+                AssertSame(cat([.. Everyone(ranks).Select(rank => Of(ranks, rank, count, type))]), full);
             }
         }
     }
 
     public static void All_gather_works_in_place_and_over_views_of_other_shapes(ICollectives ranks)
     {
-        var full = zeros(ranks.WorldSize, 6, 4);
-        full[ranks.Rank].copy_(SeededValues.Of(ranks.Rank, 24, ScalarType.Float32).view(6, 4));
+        var full = Zeros(ranks, ranks.WorldSize * 24).view(-1, 6, 4);
+        full[ranks.Rank].copy_(Of(ranks, ranks.Rank, 24, ScalarType.Float32).view(6, 4));
         ranks.AllGather(full[ranks.Rank], full).Wait();
-        AssertSame(stack(Everyone(ranks).Select(rank => SeededValues.Of(rank, 24, ScalarType.Float32).view(6, 4))), full);
+        AssertSame(stack(Everyone(ranks).Select(rank => Of(ranks, rank, 24, ScalarType.Float32).view(6, 4))), full);
     }
 
     public static void Reduce_scatter_adds_in_the_order_of_the_ranks(ICollectives ranks)
@@ -44,8 +44,8 @@ public static class CollectivesCases
         {
             foreach (var count in (long[])[1, 9, type == ScalarType.BFloat16 ? 90_000 : 2000])
             {
-                var shard = zeros(count, type);
-                ranks.ReduceScatterSum(SeededValues.Of(ranks.Rank, ranks.WorldSize * count, type), shard).Wait();
+                var shard = Zeros(ranks, count, type);
+                ranks.ReduceScatterSum(Of(ranks, ranks.Rank, ranks.WorldSize * count, type), shard).Wait();
                 AssertSame(SeededValues.Sum(ranks.WorldSize, ranks.WorldSize * count, type).narrow(0, ranks.Rank * count, count), shard);
             }
         }
@@ -54,9 +54,9 @@ public static class CollectivesCases
     public static void Reduce_scatter_works_in_place_and_leaves_other_inputs_alone(ICollectives ranks)
     {
         const long Count = 300;
-        var full = SeededValues.Of(ranks.Rank, ranks.WorldSize * Count, ScalarType.Float32);
+        var full = Of(ranks, ranks.Rank, ranks.WorldSize * Count, ScalarType.Float32);
         var before = full.clone();
-        var apart = zeros(Count);
+        var apart = Zeros(ranks, Count);
         ranks.ReduceScatterSum(full, apart).Wait();
         AssertSame(before, full);
 
@@ -71,7 +71,7 @@ public static class CollectivesCases
         {
             foreach (var count in (long[])[0, 1, 2, 5, 30_011, type is ScalarType.Float32 or ScalarType.BFloat16 ? 270_007 : 3])
             {
-                var buffer = SeededValues.Of(ranks.Rank, count, type);
+                var buffer = Of(ranks, ranks.Rank, count, type);
                 ranks.AllReduceSum(buffer).Wait();
                 AssertSame(SeededValues.Sum(ranks.WorldSize, count, type), buffer);
             }
@@ -84,9 +84,9 @@ public static class CollectivesCases
         {
             foreach (var root in Everyone(ranks))
             {
-                var buffer = SeededValues.Of(ranks.Rank, 5003, type);
+                var buffer = Of(ranks, ranks.Rank, 5003, type);
                 ranks.Broadcast(buffer, root).Wait();
-                AssertSame(SeededValues.Of(root, 5003, type), buffer);
+                AssertSame(Of(ranks, root, 5003, type), buffer);
             }
         }
     }
@@ -96,30 +96,30 @@ public static class CollectivesCases
         const long Count = 1237;
         foreach (var type in (ScalarType[])[ScalarType.BFloat16, ScalarType.Float32])
         {
-            var receive = zeros(ranks.WorldSize * Count, type);
-            ranks.AllToAll(SeededValues.Of(ranks.Rank, ranks.WorldSize * Count, type), receive).Wait();
+            var receive = Zeros(ranks, ranks.WorldSize * Count, type);
+            ranks.AllToAll(Of(ranks, ranks.Rank, ranks.WorldSize * Count, type), receive).Wait();
             AssertSame(cat([.. Everyone(ranks).Select(rank =>
-                SeededValues.Of(rank, ranks.WorldSize * Count, type).narrow(0, ranks.Rank * Count, Count))]), receive);
+                Of(ranks, rank, ranks.WorldSize * Count, type).narrow(0, ranks.Rank * Count, Count))]), receive);
         }
     }
 
     public static void Ring_shift_gives_to_the_next_rank_and_goes_round(ICollectives ranks)
     {
-        var held = SeededValues.Of(ranks.Rank, 2049, ScalarType.Float32);
+        var held = Of(ranks, ranks.Rank, 2049, ScalarType.Float32);
         for (var turn = 1; turn <= ranks.WorldSize; turn++)
         {
             var received = zeros_like(held);
             ranks.RingShift(held, received).Wait();
             held = received;
-            AssertSame(SeededValues.Of((ranks.Rank - turn + ranks.WorldSize) % ranks.WorldSize, 2049, ScalarType.Float32), held);
+            AssertSame(Of(ranks, (ranks.Rank - turn + ranks.WorldSize) % ranks.WorldSize, 2049, ScalarType.Float32), held);
         }
     }
 
     public static void Calls_can_be_under_way_together_and_be_waited_for_in_any_order(ICollectives ranks)
     {
-        var sums = Enumerable.Range(0, 6).Select(seed => SeededValues.Of(ranks.Rank, 1000 + seed, ScalarType.Float32, seed)).ToArray();
-        var whole = zeros(ranks.WorldSize * 100);
-        var pending = sums.Select(sum => ranks.AllReduceSum(sum)).Append(ranks.AllGather(SeededValues.Of(ranks.Rank, 100, ScalarType.Float32), whole)).ToArray();
+        var sums = Enumerable.Range(0, 6).Select(seed => Of(ranks, ranks.Rank, 1000 + seed, ScalarType.Float32, seed)).ToArray();
+        var whole = Zeros(ranks, ranks.WorldSize * 100);
+        var pending = sums.Select(sum => ranks.AllReduceSum(sum)).Append(ranks.AllGather(Of(ranks, ranks.Rank, 100, ScalarType.Float32), whole)).ToArray();
         foreach (var call in pending.Reverse())
         {
             call.Wait();
@@ -129,24 +129,24 @@ public static class CollectivesCases
         {
             AssertSame(SeededValues.Sum(ranks.WorldSize, 1000 + seed, ScalarType.Float32, seed), sums[seed]);
         }
-        AssertSame(SeededValues.Of(ranks.WorldSize - 1, 100, ScalarType.Float32), whole.narrow(0, (ranks.WorldSize - 1) * 100, 100));
+        AssertSame(Of(ranks, ranks.WorldSize - 1, 100, ScalarType.Float32), whole.narrow(0, (ranks.WorldSize - 1) * 100, 100));
     }
 
     public static void Tensors_may_be_disposed_while_a_call_is_under_way(ICollectives ranks)
     {
-        var full = zeros(ranks.WorldSize * 70_000);
+        var full = Zeros(ranks, ranks.WorldSize * 70_000);
         Pending pending;
         using (NewDisposeScope())
         {
-            pending = ranks.AllGather(SeededValues.Of(ranks.Rank, 70_000, ScalarType.Float32), full.view(-1));
+            pending = ranks.AllGather(Of(ranks, ranks.Rank, 70_000, ScalarType.Float32), full.view(-1));
         }
         pending.Wait();
-        AssertSame(cat([.. Everyone(ranks).Select(rank => SeededValues.Of(rank, 70_000, ScalarType.Float32))]), full);
+        AssertSame(cat([.. Everyone(ranks).Select(rank => Of(ranks, rank, 70_000, ScalarType.Float32))]), full);
     }
 
     public static void Parameters_are_written_without_a_graph(ICollectives ranks)
     {
-        var weight = SeededValues.Of(ranks.Rank, 33, ScalarType.Float32).requires_grad_();
+        var weight = Of(ranks, ranks.Rank, 33, ScalarType.Float32).requires_grad_();
         ranks.Broadcast(weight, 0).Wait();
         ranks.AllReduceSum(weight).Wait();
         Assert.True(weight.requires_grad && weight.is_leaf);
@@ -189,15 +189,15 @@ public static class CollectivesCases
     public static void Bad_calls_are_refused_before_anything_is_sent(ICollectives ranks)
     {
         var n = ranks.WorldSize;
-        var message = Assert.Throws<ArgumentException>(() => ranks.AllGather(zeros(3), zeros((3 * n) + 1), new CallLabel(5, 2))).Message;
+        var message = Assert.Throws<ArgumentException>(() => ranks.AllGather(Zeros(ranks, 3), Zeros(ranks, (3 * n) + 1), new CallLabel(5, 2))).Message;
         Assert.Contains($"AllGather of float32 [3] at step 5, layer 2: the whole has {(3 * n) + 1} elements and the shard 3", message);
-        Assert.Throws<ArgumentException>(() => ranks.AllGather(zeros(3), zeros(3 * n, ScalarType.Float64)));
-        Assert.Throws<ArgumentException>(() => ranks.AllReduceSum(zeros(4, 4).t()));
-        Assert.Throws<ArgumentException>(() => ranks.AllReduceSum(zeros(4, ScalarType.Bool)));
+        Assert.Throws<ArgumentException>(() => ranks.AllGather(Zeros(ranks, 3), Zeros(ranks, 3 * n, ScalarType.Float64)));
+        Assert.Throws<ArgumentException>(() => ranks.AllReduceSum(Zeros(ranks, 16).view(4, 4).t()));
+        Assert.Throws<ArgumentException>(() => ranks.AllReduceSum(Zeros(ranks, 4, ScalarType.Bool)));
         Assert.Throws<ArgumentException>(() => ranks.AllReduceSum(zeros(4, device: new Device(DeviceType.META))));
-        Assert.Throws<ArgumentOutOfRangeException>(() => ranks.Broadcast(zeros(4), n));
-        Assert.Throws<ArgumentException>(() => ranks.RingShift(zeros(4), zeros(5)));
-        var buffer = zeros(8 * n);
+        Assert.Throws<ArgumentOutOfRangeException>(() => ranks.Broadcast(Zeros(ranks, 4), n));
+        Assert.Throws<ArgumentException>(() => ranks.RingShift(Zeros(ranks, 4), Zeros(ranks, 5)));
+        var buffer = Zeros(ranks, 8 * n);
         Assert.Throws<ArgumentException>(() => ranks.AllToAll(buffer, buffer));
         var notMine = buffer.narrow(0, 8 * ((ranks.Rank + 1) % n), 8);
         if (n > 1)
@@ -211,9 +211,9 @@ public static class CollectivesCases
     {
         var n = ranks.WorldSize;
         var before = ranks.Traffic.Total;
-        ranks.AllGather(zeros(100), zeros(100 * n)).Wait();
-        ranks.ReduceScatterSum(zeros(100 * n, ScalarType.BFloat16), zeros(100, ScalarType.BFloat16)).Wait();
-        ranks.AllReduceSum(zeros(10 * n, ScalarType.Float64)).Wait();
+        ranks.AllGather(Zeros(ranks, 100), Zeros(ranks, 100 * n)).Wait();
+        ranks.ReduceScatterSum(Zeros(ranks, 100 * n, ScalarType.BFloat16), Zeros(ranks, 100, ScalarType.BFloat16)).Wait();
+        ranks.AllReduceSum(Zeros(ranks, 10 * n, ScalarType.Float64)).Wait();
         var sent = ranks.Traffic.Total - before;
         Assert.Equal(3, sent.Calls);
         Assert.Equal((400 * (n - 1)) + (200 * (n - 1)) + (160 * (n - 1)), sent.BytesSent);
@@ -222,10 +222,16 @@ public static class CollectivesCases
 
     private static IEnumerable<int> Everyone(ICollectives ranks) => Enumerable.Range(0, ranks.WorldSize);
 
+    private static Tensor Of(ICollectives ranks, int rank, long count, ScalarType type, int seed = 7)
+        => SeededValues.Of(rank, count, type, seed).to(ranks.Device);
+
+    private static Tensor Zeros(ICollectives ranks, long count, ScalarType type = ScalarType.Float32) => zeros(count, type, ranks.Device);
+
     private static void AssertSame(Tensor expected, Tensor actual)
     {
         Assert.Equal(expected.dtype, actual.dtype);
         Assert.Equal(expected.shape, actual.shape);
+        (expected, actual) = (expected.cpu(), actual.cpu());
         Assert.True(expected.eq(actual).all().item<bool>(), $"{expected.ne(actual).sum().item<long>()} of {expected.numel()} elements differ.");
     }
 }

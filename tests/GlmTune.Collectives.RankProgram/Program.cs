@@ -12,14 +12,21 @@ if (args[0] == "launch")
     return Launch(args);
 }
 NativeRuntime.Load();
-if (args[0] == "rendezvous")
+switch (args[0])
 {
-    return RankRun.Run(Rendezvous.FromEnvironment().Connect(CPU), ranks =>
-    {
-        ranks.Barrier();
-        Console.WriteLine($"rank {ranks.Rank} of {ranks.WorldSize} met the others");
-        return 0;
-    }, error => throw error);
+    case "rendezvous":                                                      // as a launcher's variables say
+        return RankRun.Run(Rendezvous.FromEnvironment().Connect(CPU), ranks =>
+        {
+            ranks.Barrier();
+            Console.WriteLine($"rank {ranks.Rank} of {ranks.WorldSize} met the others; process {Environment.ProcessId}");
+            Thread.Sleep(args.Length > 1 ? Timeout.Infinite : 0);
+            return 0;
+        }, error => throw error);
+    case "nccl":                                                            // the cases and the measurements, on GPUs
+        return RankRun.Run(
+            Rendezvous.FromEnvironment().Connect(new Device(DeviceType.CUDA, 0), backend: BackendKind.Nccl),
+            ranks => Math.Max(ranks.WorldSize > 1 ? 0 : RunCases(ranks), NcclSelfTest.Run(ranks, Console.Out) ? 0 : 1),
+            error => throw error);
 }
 var options = new CollectivesOptions { Timeout = TimeSpan.FromSeconds(args.Length > 1 ? double.Parse(args[1]) : 60) };
 var ranks = Mpi.Connect(options, args.Length > 2 ? long.Parse(args[2]) : 1 << 30);

@@ -81,6 +81,34 @@ public class LocalLauncherTests
     }
 
     [Fact]
+    public async Task Ranks_end_when_their_launcher_is_killed()
+    {
+        Assert.SkipUnless(RankProgram.OnPath("mpirun"), "mpirun is not installed (Debian: openmpi-bin).");
+        using var launcher = Process.Start(new ProcessStartInfo(
+            RankProgram.Dotnet, ["exec", RankProgram.Assembly, "launch", "cpu", "2", "30", RankProgram.Dotnet, "exec", RankProgram.Assembly, "rendezvous", "stay"])
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        })!;
+        var ranks = new List<int>();
+        while (ranks.Count < 2)
+        {
+            var line = await launcher.StandardOutput.ReadLineAsync() ?? throw new EndOfStreamException(await launcher.StandardError.ReadToEndAsync());
+            if (line.Contains("process ", StringComparison.Ordinal))
+            {
+                ranks.Add(int.Parse(line[(line.LastIndexOf(' ') + 1)..]));
+            }
+        }
+        launcher.Kill();
+        var clock = Stopwatch.StartNew();
+        while (ranks.Exists(HostProcess.Exists))
+        {
+            Assert.True(clock.Elapsed < TimeSpan.FromSeconds(20), "The ranks are still there.");
+            await Task.Delay(50);
+        }
+    }
+
+    [Fact]
     public async Task A_failing_cpu_rank_gives_its_code()
     {
         Assert.SkipUnless(RankProgram.OnPath("mpirun"), "mpirun is not installed (Debian: openmpi-bin).");

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
@@ -107,9 +108,15 @@ public sealed class LocalLauncher
             ?? throw new FileNotFoundException(
                 $"{ranks} ranks on CPUs are started by mpirun, which is not on the path. Install Open MPI (Debian: openmpi-bin) or MPICH.");
         string[] root = HostProcess.IsRoot() ? ["--allow-run-as-root"] : [];
-        string[] options = MpiLibrary.Current.IsOpenMpi
+        string[] options = IsOpenMpi(mpirun)
             ? [.. root, "--oversubscribe", "--bind-to", "none"] : [];
         return [mpirun, .. options, "-n", Text(ranks)];
+    }
+
+    private static bool IsOpenMpi(string mpirun)
+    {
+        using var asked = Process.Start(new ProcessStartInfo(mpirun, ["--version"]) { RedirectStandardOutput = true })!;
+        return asked.StandardOutput.ReadToEnd().Contains("Open MPI", StringComparison.Ordinal);
     }
 
     private string ThreadsPerRank()
