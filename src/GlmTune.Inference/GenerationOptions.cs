@@ -15,6 +15,8 @@ public sealed record GenerationOptions
         TopP = 1,
         TopK = 50,
         RepetitionPenalty = 1,
+        PresencePenalty = 0,
+        FrequencyPenalty = 0,
         NumBeams = 1,
         LengthPenalty = 1,
         EarlyStopping = false,
@@ -44,6 +46,12 @@ public sealed record GenerationOptions
 
     /// <summary>Above 1, tokens that have occurred in prompt or answer become less likely; positive. Default 1.</summary>
     public double? RepetitionPenalty { get; init; }
+
+    /// <summary>Taken from the logit of every token that has occurred in the answer. Default 0.</summary>
+    public double? PresencePenalty { get; init; }
+
+    /// <summary>Taken from the logit of a token for each time it has occurred in the answer. Default 0.</summary>
+    public double? FrequencyPenalty { get; init; }
 
     /// <summary>No run of so many tokens comes twice; 0 turns it off. Default 0.</summary>
     public int? NoRepeatNgramSize { get; init; }
@@ -77,6 +85,8 @@ public sealed record GenerationOptions
         TopP = TopP ?? lower.TopP,
         TopK = TopK ?? lower.TopK,
         RepetitionPenalty = RepetitionPenalty ?? lower.RepetitionPenalty,
+        PresencePenalty = PresencePenalty ?? lower.PresencePenalty,
+        FrequencyPenalty = FrequencyPenalty ?? lower.FrequencyPenalty,
         NoRepeatNgramSize = NoRepeatNgramSize ?? lower.NoRepeatNgramSize,
         NumBeams = NumBeams ?? lower.NumBeams,
         LengthPenalty = LengthPenalty ?? lower.LengthPenalty,

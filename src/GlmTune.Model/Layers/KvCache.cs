@@ -26,10 +26,10 @@ public sealed class KvCache : IDisposable
     }
 
     /// <summary>Sequences at a time.</summary>
-    public int Slots { get; }
+    public int Slots { get; private set; }
 
     /// <summary>Tokens of a sequence.</summary>
-    public int Capacity { get; }
+    public int Capacity { get; private set; }
 
     /// <summary>Where it lives.</summary>
     public Device Device { get; }
@@ -50,6 +50,29 @@ public sealed class KvCache : IDisposable
         var count = prefix.shape[1];
         keys[layer].select(0, slot).narrow(0, 0, count).copy_(prefix[0]);
         values[layer].select(0, slot).narrow(0, 0, count).copy_(prefix[1]);
+    }
+
+    /// <summary>Gives the cache other slots and another length, layer by layer, so that only one layer at a time is there twice.</summary>
+    /// <param name="from">For each new slot, the old one whose tokens it takes over; for an empty one any, since all begin with the same prefix.</param>
+    /// <param name="capacity">Tokens of a sequence, virtual ones included; what lies beyond is lost.</param>
+    public void Rearrange(IReadOnlyList<int> from, int capacity)
+    {
+        using var scope = NewDisposeScope();
+        var index = tensor(from.Select(slot => (long)slot).ToArray()).to(Device);
+        var kept = Math.Min(capacity, Capacity);
+        foreach (var tensors in (Tensor[][])[keys, values])
+        {
+            for (var layer = 0; layer < tensors.Length; layer++)
+            {
+                using var inner = NewDisposeScope();
+                var old = tensors[layer];
+                var rearranged = zeros([from.Count, capacity, old.shape[2], old.shape[3]], old.dtype, Device);
+                rearranged.narrow(1, 0, kept).copy_(old.narrow(1, 0, kept).index_select(0, index));
+                tensors[layer] = rearranged.DetachFromDisposeScope();
+                old.Dispose();
+            }
+        }
+        (Slots, Capacity) = (from.Count, capacity);
     }
 
     /// <inheritdoc/>

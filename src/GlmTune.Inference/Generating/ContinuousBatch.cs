@@ -1,0 +1,204 @@
+using GlmTune.Kernels;
+using GlmTune.Model;
+using GlmTune.Model.Layers;
+using static TorchSharp.torch;
+
+namespace GlmTune.Inference;
+
+/// <summary>Rows that are generated side by side: finished rows leave and waiting rows enter between any two passes.</summary>
+/// <remarks>
+/// A pass takes in prompts, as many tokens as are allowed at once, or one token of every row. The cache grows with its longest row; where it
+/// would grow past its limit, the row that entered last goes back to wait, and takes its tokens in again later. Not thread-safe.
+/// </remarks>
+internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, GenerationLimits limits) : IDisposable
+{
+    private const int CapacityStep = 64;
+    private readonly LinkedList<GenerationRow> waiting = [];
+    private readonly List<GenerationRow> active = [];   // In the order in which they entered.
+    private KvCache? cache;
+    private long bytesPerToken;
+
+    /// <summary>Rows that have not entered yet.</summary>
+    public int WaitingCount => waiting.Count;
+
+    /// <summary>Whether there is anything to do.</summary>
+    public bool HasWork => active.Count + waiting.Count > 0;
+
+    /// <summary>Rows in the batch and waiting.</summary>
+    public IEnumerable<GenerationRow> Rows => active.Concat(waiting);
+
+    /// <summary>Puts a row at the end of those that wait.</summary>
+    public void Add(GenerationRow row) => waiting.AddLast(row);
+
+    /// <summary>Takes a row out, finished or not.</summary>
+    public void Remove(GenerationRow row)
+    {
+        if (!active.Remove(row))
+        {
+            waiting.Remove(row);
+        }
+
+        if (!HasWork)
+        {
+            DropCache();
+        }
+    }
+
+    /// <summary>One pass of the model. Finished rows have left when it returns.</summary>
+    /// <param name="emit">Gets each row that has a new token, and the token.</param>
+    public void Step(Action<GenerationRow, GeneratedToken> emit)
+    {
+        Admit();
+        MakeRoom();
+        var rows = new List<GenerationRow>();
+        var added = new List<int>();
+        var prefill = active.Exists(row => row.Pending > 1);
+        var left = prefill ? limits.PassTokens : int.MaxValue;
+        foreach (var row in active.Where(row => !prefill || row.Pending > 1))
+        {
+            var count = Math.Min(row.Pending, left);
+            if (count == 0)
+            {
+                break;
+            }
+
+            rows.Add(row);
+            added.Add(count);
+            left -= count;
+        }
+
+        using var scope = NewDisposeScope();
+        var logits = Pass(rows, added);
+        for (var i = 0; i < rows.Count; i++)
+        {
+            rows[i].Cached += added[i];
+        }
+
+        Choose(logits, rows, emit);
+        foreach (var row in rows.Where(row => row.Finished))
+        {
+            Remove(row);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => DropCache();
+
+    private Tensor Pass(List<GenerationRow> rows, List<int> added)
+    {
+        var ids = new List<int>();
+        var starts = new List<int> { 0 };
+        foreach (var (row, count) in rows.Zip(added))
+        {
+            ids.AddRange(row.Tokens.GetRange(row.Cached, count));
+            starts.Add(ids.Count);
+        }
+
+        var step = new CacheStep(cache!, [.. rows.Select(row => row.Slot)], [.. rows.Select(row => model.VirtualTokens + row.Cached)], added);
+        return model.Logits([.. ids], new SequenceLayout(starts, model.Device), step, lastOnly: true);
+    }
+
+    private void Choose(Tensor logits, List<GenerationRow> rows, Action<GenerationRow, GeneratedToken> emit)
+    {
+        var producible = logits.narrow(1, 0, vocabularySize);
+        var ready = Enumerable.Range(0, rows.Count).Where(i => rows[i].Pending == 0).ToList();
+        if (ready.Count == 0)
+        {
+            return;
+        }
+
+        if (ready.TrueForAll(i => rows[i].ArgmaxSuffices))
+        {
+            var ids = producible.argmax(1).cpu().data<long>().ToArray();
+            foreach (var i in ready)
+            {
+                emit(rows[i], rows[i].Accept((int)ids[i]));
+            }
+
+            return;
+        }
+
+        var values = producible.to_type(ScalarType.Float32).cpu().contiguous().data<float>().ToArray();
+        var tokens = new GeneratedToken[rows.Count];
+        if (ready.Count == 1)
+        {
+            tokens[ready[0]] = ChooseOne(ready[0]);
+        }
+        else
+        {
+            Parallel.ForEach(ready, i => tokens[i] = ChooseOne(i));
+        }
+
+        foreach (var i in ready)
+        {
+            emit(rows[i], tokens[i]);
+        }
+
+        GeneratedToken ChooseOne(int i) => rows[i].Choose(values.AsSpan(i * vocabularySize, vocabularySize));
+    }
+
+    private void Admit()
+    {
+        if (cache is null)
+        {
+            cache = model.NewCache(1, CapacityStep);
+            bytesPerToken = 2L * model.Config.LayerCount * cache.Keys(0).stride(1) * cache.Keys(0).element_size();
+        }
+
+        while (waiting.First is { Value: var row } && active.Count < limits.Slots)
+        {
+            if (active.Count > 0 && Bytes(active.Count + 1, CapacityFor(active.Append(row))) > limits.CacheBytes)
+            {
+                return;
+            }
+
+            waiting.RemoveFirst();
+            active.Add(row);
+        }
+    }
+
+    // A slot for each active row, and room in it for all its tokens.
+    private void MakeRoom()
+    {
+        var have = cache!.Capacity - model.VirtualTokens;
+        var needed = CapacityFor(active);
+        while (active.Count > 1 && needed > have && Bytes(active.Count, needed) > limits.CacheBytes)
+        {
+            var last = active[^1];
+            active.RemoveAt(active.Count - 1);
+            (last.Slot, last.Cached) = (-1, 0);
+            waiting.AddFirst(last);
+            needed = CapacityFor(active);
+        }
+
+        if (needed > have || active.Count > cache.Slots)
+        {
+            // Half as much again, so that a long answer is copied a few times only; within the limit where that is possible.
+            var roomy = needed > have ? Rounded(Math.Max(needed, have + (have / 2))) : have;
+            var capacity = Bytes(active.Count, roomy) <= limits.CacheBytes ? roomy : needed;
+            cache.Rearrange([.. active.Select(row => Math.Max(row.Slot, 0))], capacity + model.VirtualTokens);
+            foreach (var (slot, row) in active.Index())
+            {
+                row.Slot = slot;
+            }
+        }
+
+        var free = new Queue<int>(Enumerable.Range(0, cache.Slots).Except(active.Select(row => row.Slot)));
+        foreach (var row in active.Where(row => row.Slot < 0))
+        {
+            row.Slot = free.Dequeue();
+        }
+    }
+
+    private static int CapacityFor(IEnumerable<GenerationRow> rows) => Rounded(rows.Max(row => row.Tokens.Count));
+
+    private long Bytes(int slots, int capacity) => bytesPerToken * slots * (capacity + model.VirtualTokens);
+
+    private static int Rounded(int tokens) => (tokens + CapacityStep - 1) / CapacityStep * CapacityStep;
+
+    private void DropCache()
+    {
+        cache?.Dispose();
+        cache = null;
+    }
+}

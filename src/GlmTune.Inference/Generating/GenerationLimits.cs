@@ -1,0 +1,22 @@
+namespace GlmTune.Inference;
+
+/// <summary>How much a generator does at once.</summary>
+public sealed record GenerationLimits
+{
+    /// <summary>Answers made side by side, at most. Default 16.</summary>
+    public int Slots { get; init; } = 16;
+
+    /// <summary>Bytes of cached keys and values, at most, unless a single answer needs more. Default 4 GiB.</summary>
+    public long CacheBytes { get; init; } = 4L << 30;
+
+    /// <summary>Tokens of prompts in one pass, at most; longer prompts go in several. Default 4096.</summary>
+    public int PassTokens { get; init; } = 4096;
+
+    /// <exception cref="ArgumentException">One is not positive.</exception>
+    internal void Check()
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(Slots, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(CacheBytes, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(PassTokens, 1);
+    }
+}

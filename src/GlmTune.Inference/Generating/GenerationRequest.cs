@@ -1,0 +1,18 @@
+namespace GlmTune.Inference;
+
+/// <summary>One prompt to be continued.</summary>
+/// <param name="Prompt">Token ids, at least one.</param>
+public sealed record GenerationRequest(IReadOnlyList<int> Prompt)
+{
+    /// <summary>How; what is unsaid is the generator's.</summary>
+    public GenerationOptions Options { get; init; } = new();
+
+    /// <summary>Whether each token comes with its log probability.</summary>
+    public bool LogProbabilities { get; init; }
+
+    /// <summary>How many of the likeliest tokens at each place are reported too; needs <see cref="LogProbabilities"/>.</summary>
+    public int LikeliestTokens { get; init; }
+
+    /// <summary>Forbids tokens; null: none.</summary>
+    public LogitsMask? Mask { get; init; }
+}

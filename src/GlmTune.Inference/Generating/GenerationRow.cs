@@ -1,0 +1,92 @@
+namespace GlmTune.Inference;
+
+/// <summary>One prompt on its way to an answer.</summary>
+internal sealed class GenerationRow
+{
+    private readonly List<GeneratedToken> generated = [];
+
+    /// <exception cref="ArgumentException">The prompt is empty, holds no tokens of this model, or is too long; options are out of range.</exception>
+    public GenerationRow(int index, GenerationRequest request, GenerationSettings settings, int vocabularySize, int maxPositions)
+    {
+        if (request.Prompt.Count == 0)
+        {
+            throw new ArgumentException($"Prompt {index} is empty; a prompt has at least one token.", nameof(request));
+        }
+
+        if (request.Prompt.FirstOrDefault(id => (uint)id >= (uint)vocabularySize, -1) is var wrong and not -1)
+        {
+            throw new ArgumentException($"Prompt {index} holds the id {wrong}; this model's tokens are 0 to {vocabularySize - 1}.", nameof(request));
+        }
+
+        var longest = Math.Min(maxPositions, settings.MaxLength ?? int.MaxValue);
+        if (request.Prompt.Count >= longest)
+        {
+            throw new ArgumentException(
+                $"Prompt {index} has {request.Prompt.Count} tokens, which leaves no room for an answer; prompt and answer have at most {longest} together.", nameof(request));
+        }
+
+        (Index, Request, Settings) = (index, request, settings);
+        MostTokens = Math.Min(settings.MaxNewTokens, longest - request.Prompt.Count);
+        Sampler = new Sampler(request.Prompt, settings, request.Mask, index);
+    }
+
+    public int Index { get; }
+
+    public GenerationRequest Request { get; }
+
+    public GenerationSettings Settings { get; }
+
+    /// <summary>Tokens of the answer, at most.</summary>
+    public int MostTokens { get; }
+
+    public Sampler Sampler { get; }
+
+    /// <summary>Prompt and answer so far.</summary>
+    public List<int> Tokens => Sampler.Tokens;
+
+    /// <summary>Where its keys and values are; −1 while it waits.</summary>
+    public int Slot { get; set; } = -1;
+
+    /// <summary>How many of <see cref="Tokens"/> are in the cache.</summary>
+    public int Cached { get; set; }
+
+    /// <summary>Tokens that the next pass must take in before one can be chosen.</summary>
+    public int Pending => Tokens.Count - Cached;
+
+    /// <summary>Whether its answer is whole.</summary>
+    public bool Finished => generated.Count > 0 && generated[^1].Finish is not null;
+
+    /// <summary>Above 1, it is no row of a batch but a beam search.</summary>
+    public int Beams => Settings.Beams;
+
+    /// <summary>Whether nothing but the likeliest token's id is asked for.</summary>
+    public bool ArgmaxSuffices => Sampler.ArgmaxSuffices && !Request.LogProbabilities;
+
+    /// <summary>Answer so far.</summary>
+    public GeneratedAnswer Answer => new(Index, generated);
+
+    /// <summary>Chooses the next token.</summary>
+    /// <param name="logits">Of all tokens that may be produced; changed by the call.</param>
+    public GeneratedToken Choose(Span<float> logits)
+    {
+        if (!Request.LogProbabilities)
+        {
+            return Accept(Sampler.Choose(logits));
+        }
+
+        var untouched = logits.ToArray();
+        var id = Sampler.Choose(logits);
+        var (chosen, likeliest) = TokenProbability.Read(untouched, id, Request.LikeliestTokens);
+        return Accept(id, chosen, likeliest);
+    }
+
+    /// <summary>Adds a token to the answer.</summary>
+    public GeneratedToken Accept(int id, double? logProbability = null, IReadOnlyList<TokenProbability>? likeliest = null)
+    {
+        FinishReason? finish = Settings.Stops.Contains(id) ? FinishReason.Stop : generated.Count + 1 == MostTokens ? FinishReason.Length : null;
+        var token = new GeneratedToken(id, finish) { LogProbability = logProbability, Likeliest = likeliest };
+        generated.Add(token);
+        Sampler.Accept(id);
+        return token;
+    }
+}

@@ -1,0 +1,149 @@
+using GlmTune.Model;
+
+namespace GlmTune.Inference;
+
+/// <summary>Continues prompts: any number of them, side by side, each as if it were alone.</summary>
+/// <remarks>
+/// Several threads may ask at the same time; passes of the model follow one another. Results don't depend on what is made
+/// beside them, but for the rounding of sums. A seed and a prompt's place decide what is drawn.
+/// </remarks>
+public sealed class Generator
+{
+    private readonly Lock passes = new();
+
+    /// <summary>A generator over a model.</summary>
+    /// <param name="model">Stays the caller's; nobody else may use it during a call.</param>
+    /// <param name="vocabularySize">One past the highest id that may be produced (a tokenizer's count); rows of the vocabulary from here on are padding.</param>
+    /// <param name="defaults">What requests leave unsaid, such as the model's own generation_config.json.</param>
+    /// <param name="limits">How much is done at once.</param>
+    /// <exception cref="ArgumentException">A limit is not positive, or the vocabulary is larger than the model's.</exception>
+    public Generator(ICausalLm model, int vocabularySize, GenerationOptions? defaults = null, GenerationLimits? limits = null)
+    {
+        if (vocabularySize < 1 || vocabularySize > model.Config.VocabularySize)
+        {
+            throw new ArgumentException(
+                $"The tokenizer has {vocabularySize} tokens, the model {model.Config.VocabularySize}. Are both from the same model?", nameof(vocabularySize));
+        }
+
+        (Model, VocabularySize, Defaults, Limits) = (model, vocabularySize, defaults ?? new GenerationOptions(), limits ?? new GenerationLimits());
+        Limits.Check();
+    }
+
+    /// <summary>The model in use.</summary>
+    public ICausalLm Model { get; }
+
+    /// <summary>One past the highest id that may be produced.</summary>
+    public int VocabularySize { get; }
+
+    /// <summary>What requests leave unsaid.</summary>
+    public GenerationOptions Defaults { get; }
+
+    /// <summary>How much is done at once.</summary>
+    public GenerationLimits Limits { get; }
+
+    /// <summary>Answers one prompt.</summary>
+    /// <param name="request">The prompt, and how.</param>
+    /// <param name="onToken">Gets each token as it comes.</param>
+    /// <param name="cancellation">Ends it between two tokens.</param>
+    /// <exception cref="ArgumentException">The prompt is empty or too long, or options are out of range.</exception>
+    public GeneratedAnswer Generate(GenerationRequest request, Action<GeneratedToken>? onToken = null, CancellationToken cancellation = default) =>
+        GenerateAll([request], (_, token) => onToken?.Invoke(token), cancellation)[0];
+
+    /// <summary>Answers prompts.</summary>
+    /// <param name="requests">The prompts, and how.</param>
+    /// <param name="onToken">Gets the place of a prompt and its next token.</param>
+    /// <param name="cancellation">Ends it between two passes.</param>
+    /// <returns>An answer for each prompt, in their order.</returns>
+    /// <exception cref="ArgumentException">A prompt is empty or too long, or options are out of range.</exception>
+    public IReadOnlyList<GeneratedAnswer> GenerateAll(
+        IReadOnlyList<GenerationRequest> requests, Action<int, GeneratedToken>? onToken = null, CancellationToken cancellation = default)
+    {
+        var answers = new GeneratedAnswer[requests.Count];
+        foreach (var answer in AsFinished(requests, onToken, cancellation))
+        {
+            answers[answer.Index] = answer;
+        }
+
+        return answers;
+    }
+
+    /// <summary>Answers prompts and gives each answer as soon as it is whole, with its prompt's place.</summary>
+    /// <param name="requests">Read as places become free, so it may be longer than memory.</param>
+    /// <param name="onToken">Gets the place of a prompt and its next token.</param>
+    /// <param name="cancellation">Ends it between two passes.</param>
+    /// <exception cref="ArgumentException">A prompt is empty or too long, or options are out of range.</exception>
+    public IEnumerable<GeneratedAnswer> AsFinished(
+        IEnumerable<GenerationRequest> requests, Action<int, GeneratedToken>? onToken = null, CancellationToken cancellation = default)
+    {
+        using var batch = NewBatch();
+        using var source = requests.GetEnumerator();
+        var (count, more) = (0, true);
+        while (true)
+        {
+            while (more && batch.WaitingCount < Limits.Slots && (more = source.MoveNext()))
+            {
+                var row = NewRow(count++, source.Current);
+                if (row.Beams > 1)
+                {
+                    yield return SearchBeams(row, onToken, cancellation);
+                }
+                else
+                {
+                    batch.Add(row);
+                }
+            }
+
+            if (!batch.HasWork)
+            {
+                yield break;
+            }
+
+            var finished = new List<GeneratedAnswer>();
+            cancellation.ThrowIfCancellationRequested();
+            Step(batch, (row, token) =>
+            {
+                onToken?.Invoke(row.Index, token);
+                if (row.Finished)
+                {
+                    finished.Add(row.Answer);
+                }
+            });
+            foreach (var answer in finished)
+            {
+                yield return answer;
+            }
+        }
+    }
+
+    internal ContinuousBatch NewBatch() => new(Model, VocabularySize, Limits);
+
+    internal GenerationRow NewRow(int index, GenerationRequest request)
+    {
+        var settings = new GenerationSettings(request.Options.Over(Defaults), Model.Config.EndTokenIds);
+        return new GenerationRow(index, request, settings, Model.Config.VocabularySize, Model.Config.MaxPositions);
+    }
+
+    internal void Step(ContinuousBatch batch, Action<GenerationRow, GeneratedToken> emit)
+    {
+        lock (passes)
+        {
+            batch.Step(emit);
+        }
+    }
+
+    internal GeneratedAnswer SearchBeams(GenerationRow row, Action<int, GeneratedToken>? onToken, CancellationToken cancellation)
+    {
+        IReadOnlyList<Beam> beams;
+        lock (passes)
+        {
+            beams = new BeamSearch(Model, VocabularySize, row.Settings).Run(row.Request, row.MostTokens, cancellation);
+        }
+
+        foreach (var id in beams[0].Tokens)
+        {
+            onToken?.Invoke(row.Index, row.Accept(id));
+        }
+
+        return row.Answer;
+    }
+}

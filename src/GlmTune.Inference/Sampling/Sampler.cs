@@ -1,0 +1,156 @@
+using System.Runtime.InteropServices;
+
+namespace GlmTune.Inference;
+
+/// <summary>Chooses the tokens of one answer, one after the other, from rows of logits.</summary>
+/// <remarks>
+/// In the order of Hugging Face's library: repetition penalty over prompt and answer (and presence and frequency penalties over
+/// the answer), temperature, top-k, top-p, one draw. Without sampling, the likeliest token; of equals the lowest id. What is drawn depends
+/// on the seed and the logits alone, not on other answers made beside this one. Not thread-safe.
+/// </remarks>
+public sealed class Sampler
+{
+    private readonly GenerationSettings settings;
+    private readonly ScoreRules rules;
+    private readonly List<int> tokens;
+    private readonly int promptLength;
+    private ulong randomState;
+
+    /// <summary>A sampler for the answer to one prompt.</summary>
+    /// <param name="prompt">Ids of the prompt.</param>
+    /// <param name="options">What they don't say is <see cref="GenerationOptions.Defaults"/>.</param>
+    /// <param name="mask">Forbids tokens; null: none.</param>
+    /// <param name="stream">Tells answers of one seed apart: each draws other numbers.</param>
+    /// <exception cref="ArgumentException">Options are out of range.</exception>
+    public Sampler(IReadOnlyList<int> prompt, GenerationOptions options, LogitsMask? mask = null, long stream = 0)
+        : this(prompt, new GenerationSettings(options, []), mask, stream)
+    {
+    }
+
+    internal Sampler(IReadOnlyList<int> prompt, GenerationSettings settings, LogitsMask? mask, long stream)
+    {
+        this.settings = settings;
+        rules = new ScoreRules(settings, mask);
+        tokens = [.. prompt];
+        promptLength = prompt.Count;
+        randomState = Mix((ulong)(settings.Seed ?? Random.Shared.NextInt64())) ^ Mix(~(ulong)stream);
+    }
+
+    /// <summary>Whether the likeliest token by the model's own logits is the one that will be chosen next.</summary>
+    public bool ArgmaxSuffices => settings.Greedy && rules.LeaveUnchanged(tokens.Count - promptLength);
+
+    /// <summary>Prompt and answer so far.</summary>
+    internal List<int> Tokens => tokens;
+
+    /// <summary>Chooses the next token; it counts as answered only once <see cref="Accept"/> gets it.</summary>
+    /// <param name="logits">Of every token that may be produced, padded rows of the vocabulary left out; changed by the call.</param>
+    /// <exception cref="InvalidOperationException">Logits are NaN, or every token is forbidden.</exception>
+    public int Choose(Span<float> logits)
+    {
+        rules.Apply(logits, CollectionsMarshal.AsSpan(tokens), promptLength);
+        var best = LikeliestOf(logits);
+        return settings.Greedy ? best : Draw(logits, logits[best]);
+    }
+
+    /// <summary>Adds a token to the answer.</summary>
+    public void Accept(int id) => tokens.Add(id);
+
+    private static int LikeliestOf(ReadOnlySpan<float> scores)
+    {
+        var best = -1;
+        var most = float.NegativeInfinity;
+        for (var id = 0; id < scores.Length; id++)
+        {
+            if (scores[id] > most)
+            {
+                (best, most) = (id, scores[id]);
+            }
+            else if (float.IsNaN(scores[id]))
+            {
+                throw new InvalidOperationException(
+                    $"The logit of token {id} is NaN. The weights hold numbers that are not finite, or their type has too small a range.");
+            }
+        }
+
+        return best >= 0 ? best : throw new InvalidOperationException("Every token is forbidden: the constraints on the answer leave nothing to choose.");
+    }
+
+    private int Draw(ReadOnlySpan<float> logits, float most)
+    {
+        var least = settings.TopK > 0 && settings.TopK < logits.Length ? Largest(logits, settings.TopK) : float.NegativeInfinity;
+        var candidates = new List<(double Weight, int Id)>(settings.TopK > 0 ? Math.Min(settings.TopK, logits.Length) : logits.Length);
+        var total = 0.0;
+        for (var id = 0; id < logits.Length; id++)
+        {
+            // Equals of the last one kept are kept too, as in the library.
+            if (logits[id] >= least && logits[id] > float.NegativeInfinity)
+            {
+                var weight = Math.Exp(((double)logits[id] - most) / settings.Temperature);
+                candidates.Add((weight, id));
+                total += weight;
+            }
+        }
+
+        if (settings.TopP < 1)
+        {
+            total = KeepNucleus(candidates, total);
+        }
+
+        var left = NextUniform() * total;
+        foreach (var (weight, id) in candidates)
+        {
+            left -= weight;
+            if (left < 0)
+            {
+                return id;
+            }
+        }
+
+        return candidates.Last(candidate => candidate.Weight > 0).Id;   // Rounding used up the last weight.
+    }
+
+    // The smallest set of likeliest tokens whose probabilities reach top-p. Tokens below (1 - p)/n have less than 1 - p together, so the
+    // others reach p without them and only those need sorting.
+    private double KeepNucleus(List<(double Weight, int Id)> candidates, double total)
+    {
+        var negligible = (1 - settings.TopP) * total / candidates.Count;
+        candidates.RemoveAll(candidate => candidate.Weight < negligible);
+        candidates.Sort((a, b) => a.Weight != b.Weight ? b.Weight.CompareTo(a.Weight) : a.Id.CompareTo(b.Id));
+        var (kept, sum) = (0, 0.0);
+        while (kept < candidates.Count && (kept == 0 || sum < settings.TopP * total))
+        {
+            sum += candidates[kept++].Weight;
+        }
+
+        candidates.RemoveRange(kept, candidates.Count - kept);
+        return sum;
+    }
+
+    private static float Largest(ReadOnlySpan<float> scores, int count)
+    {
+        var kept = new PriorityQueue<float, float>(count);
+        foreach (var score in scores)
+        {
+            if (kept.Count < count)
+            {
+                kept.Enqueue(score, score);
+            }
+            else if (score > kept.Peek())
+            {
+                kept.EnqueueDequeue(score, score);
+            }
+        }
+
+        return kept.Peek();
+    }
+
+    // SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014): 53 bits in [0, 1).
+    private double NextUniform() => (Mix(randomState += 0x9E3779B97F4A7C15) >> 11) * (1.0 / (1UL << 53));
+
+    private static ulong Mix(ulong z)
+    {
+        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
+        z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
+        return z ^ (z >> 31);
+    }
+}
