@@ -16,6 +16,8 @@ public sealed class Sampler
     private readonly int promptLength;
     private ulong randomState;
 
+    private readonly record struct Candidate(int Id, float Logit, double Weight);
+
     /// <summary>A sampler for the answer to one prompt.</summary>
     /// <param name="prompt">Ids of the prompt.</param>
     /// <param name="options">What they don't say is <see cref="GenerationOptions.Defaults"/>.</param>
@@ -78,7 +80,7 @@ public sealed class Sampler
     private int Draw(ReadOnlySpan<float> logits, float most)
     {
         var least = settings.TopK > 0 && settings.TopK < logits.Length ? Largest(logits, settings.TopK) : float.NegativeInfinity;
-        var candidates = new List<(double Weight, int Id)>(settings.TopK > 0 ? Math.Min(settings.TopK, logits.Length) : logits.Length);
+        var candidates = new List<Candidate>(settings.TopK > 0 ? Math.Min(settings.TopK, logits.Length) : logits.Length);
         var total = 0.0;
         for (var id = 0; id < logits.Length; id++)
         {
@@ -86,7 +88,7 @@ public sealed class Sampler
             if (logits[id] >= least && logits[id] > float.NegativeInfinity)
             {
                 var weight = Math.Exp(((double)logits[id] - most) / settings.Temperature);
-                candidates.Add((weight, id));
+                candidates.Add(new Candidate(id, logits[id], weight));
                 total += weight;
             }
         }
@@ -97,7 +99,7 @@ public sealed class Sampler
         }
 
         var left = NextUniform() * total;
-        foreach (var (weight, id) in candidates)
+        foreach (var (id, _, weight) in candidates)
         {
             left -= weight;
             if (left < 0)
@@ -111,11 +113,11 @@ public sealed class Sampler
 
     // The smallest set of likeliest tokens whose probabilities reach top-p. Tokens below (1 - p)/n have less than 1 - p together, so the
     // others reach p without them and only those need sorting.
-    private double KeepNucleus(List<(double Weight, int Id)> candidates, double total)
+    private double KeepNucleus(List<Candidate> candidates, double total)
     {
         var negligible = (1 - settings.TopP) * total / candidates.Count;
         candidates.RemoveAll(candidate => candidate.Weight < negligible);
-        candidates.Sort((a, b) => a.Weight != b.Weight ? b.Weight.CompareTo(a.Weight) : a.Id.CompareTo(b.Id));
+        candidates.Sort((a, b) => a.Logit != b.Logit ? b.Logit.CompareTo(a.Logit) : a.Id.CompareTo(b.Id));
         var (kept, sum) = (0, 0.0);
         while (kept < candidates.Count && (kept == 0 || sum < settings.TopP * total))
         {

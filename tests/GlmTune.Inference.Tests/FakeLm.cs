@@ -1,0 +1,92 @@
+using System.Runtime.CompilerServices;
+using GlmTune.Kernels;
+using GlmTune.Kernels.Native;
+using GlmTune.Model;
+using GlmTune.Model.Glm4;
+using GlmTune.Model.Layers;
+using static TorchSharp.torch;
+
+namespace GlmTune.Inference.Tests;
+
+/// <summary>A model whose logits are a function of the tokens so far. What came before is read back from the cache, where a row
+/// that was put into a wrong slot or place would be seen.</summary>
+internal sealed class FakeLm(int vocabularySize, Func<int[], float[]> logits) : ICausalLm
+{
+    public Glm4Config Config { get; } = new()
+    {
+        Layout = CheckpointLayout.Library,
+        LayerCount = 1,
+        HiddenSize = 1,
+        FeedForwardSize = 1,
+        QueryHeads = 1,
+        KeyValueHeads = 1,
+        HeadDim = 1,
+        VocabularySize = vocabularySize,
+        NormEpsilon = 1e-5,
+        RotaryBase = 10000,
+        MaxPositions = 4096,
+        EndTokenIds = [0],
+    };
+
+    public Device Device => CPU;
+
+    public int VirtualTokens { get; init; }
+
+    /// <summary>Sequences of each pass.</summary>
+    public List<int> PassSizes { get; } = [];
+
+    /// <summary>Largest number of slots times capacity so far.</summary>
+    public int LargestCache { get; private set; }
+
+    /// <summary>Answers the token that <paramref name="next"/> gives, without doubt.</summary>
+    public static FakeLm Sure(int vocabularySize, Func<int[], int> next, int virtualTokens = 0) => new(vocabularySize, history =>
+    {
+        var logits = new float[vocabularySize];
+        logits[next(history)] = 10;
+        return logits;
+    })
+    {
+        VirtualTokens = virtualTokens,
+    };
+
+    public KvCache NewCache(int slots, int capacity)
+    {
+        var cache = new KvCache(1, slots, capacity + VirtualTokens, 1, 1, ScalarType.Float32, CPU);
+        cache.Keys(0).narrow(1, 0, VirtualTokens).fill_(-1);
+        return cache;
+    }
+
+    public Tensor Logits(int[] tokenIds, SequenceLayout sequences, CacheStep? cache = null, bool lastOnly = false)
+    {
+        Assert.True(lastOnly);
+        using var scope = NewDisposeScope();
+        var ids = tensor(Array.ConvertAll(tokenIds, id => (float)id)).view(-1, 1);
+        cache!.Store(0, ids, ids);
+        PassSizes.Add(sequences.Count);
+        LargestCache = Math.Max(LargestCache, cache.Cache.Slots * cache.Cache.Capacity);
+        var rows = new List<Tensor>();
+        for (var i = 0; i < sequences.Count; i++)
+        {
+            var length = cache.Lengths[i].item<long>();
+            var held = cache.Cache.Keys(0)[cache.Slots[i].item<long>()].view(-1).narrow(0, 0, length).data<float>().ToArray();
+            Assert.All(held.Take(VirtualTokens), value => Assert.Equal(-1, value));
+            rows.Add(tensor(logits([.. held.Skip(VirtualTokens).Select(value => (int)value)])));
+        }
+
+        sequences.Dispose();
+        cache.Dispose();
+        return stack(rows).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Log probabilities of the next token.</summary>
+    public float[] LogProbabilities(int[] history)
+    {
+        using var scope = NewDisposeScope();
+        return tensor(logits(history)).log_softmax(0).data<float>().ToArray();
+    }
+
+    public double Loss(int[] tokenIds, SequenceLayout sequences, SupervisedTargets targets) => throw new NotSupportedException();
+
+    [ModuleInitializer]
+    internal static void LoadLibraries() => NativeRuntime.Load();
+}

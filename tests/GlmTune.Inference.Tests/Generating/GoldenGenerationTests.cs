@@ -1,0 +1,84 @@
+using System.Text.Json;
+using GlmTune.Model;
+using GlmTune.Model.Glm4;
+using static TorchSharp.torch;
+
+namespace GlmTune.Inference.Tests.Generating;
+
+/// <summary>Against what Hugging Face's library generated, in both checkpoint layouts.</summary>
+public class GoldenGenerationTests
+{
+    [Theory]
+    [InlineData("model-hf", "prompt4")]
+    [InlineData("model-hf", "prompt9")]
+    [InlineData("model-chatglm", "prompt4")]
+    [InlineData("model-chatglm", "prompt9")]
+    public void Greedy_answers_agree(string folder, string name) => Agrees(folder, name, new GenerationOptions());
+
+    [Theory]
+    [InlineData("model-hf")]
+    [InlineData("model-chatglm")]
+    public void Answers_under_a_repetition_penalty_agree(string folder) =>
+        Agrees(folder, "repetition_penalty_1.3", new GenerationOptions { RepetitionPenalty = 1.3 });
+
+    [Theory]
+    [InlineData("model-hf")]
+    [InlineData("model-chatglm")]
+    public void A_search_with_three_beams_agrees(string folder) => Agrees(folder, "beam3", new GenerationOptions { NumBeams = 3 });
+
+    [Theory]
+    [InlineData("model-hf", 16, 4096)]
+    [InlineData("model-hf", 2, 4096)]
+    [InlineData("model-hf", 16, 3)]
+    [InlineData("model-chatglm", 16, 4096)]
+    public void A_batch_of_unequal_prompts_agrees(string folder, int slots, int passTokens)
+    {
+        using var model = Load(folder);
+        var prompts = BatchPrompts();
+        var generator = new Generator(model, 640, limits: new GenerationLimits { Slots = slots, PassTokens = passTokens });
+        var expected = Golden("left_padded_batch").GetProperty("output").EnumerateArray().Select(Ids).ToList();
+        var answers = generator.GenerateAll([.. prompts.Select(prompt => new GenerationRequest(prompt) { Options = new() { MaxNewTokens = expected[0].Length } })]);
+        Assert.Equal(expected, answers.Select(answer => answer.Tokens));
+        Assert.All(answers, answer => Assert.Equal(FinishReason.Length, answer.Finish));
+    }
+
+    [Fact]
+    public void Many_rows_in_few_slots_are_answered_as_each_alone()
+    {
+        using var model = Load("model-hf");
+        var random = new Random(5);
+        var requests = Enumerable.Range(0, 20).Select(i => new GenerationRequest([.. Enumerable.Range(0, random.Next(1, 90)).Select(_ => random.Next(3, 640))])
+        {
+            Options = new() { MaxNewTokens = random.Next(1, 40), EosTokenIds = [.. Enumerable.Range(0, 12)] },
+        }).ToList();
+        var together = new Generator(model, 640, limits: new GenerationLimits { Slots = 4, PassTokens = 50 }).GenerateAll(requests);
+        var alone = new Generator(model, 640);
+        Assert.Equal(requests.Select(request => alone.Generate(request).Tokens), together.Select(answer => answer.Tokens));
+        Assert.Contains(together, answer => answer.Finish == FinishReason.Stop);
+        Assert.Contains(together, answer => answer.Finish == FinishReason.Length);
+    }
+
+    private static void Agrees(string folder, string name, GenerationOptions options)
+    {
+        using var model = Load(folder);
+        var (prompt, output) = (Ids(Golden(name).GetProperty("prompt")), Ids(Golden(name).GetProperty("output")));
+        var generator = new Generator(model, 640, options with { EosTokenIds = [1, 2] });
+        var answer = generator.Generate(new GenerationRequest(prompt) { Options = new() { MaxNewTokens = output.Length - prompt.Length } });
+        Assert.Equal(output[prompt.Length..], answer.Tokens);
+    }
+
+    private static Glm4Model Load(string folder) => ModelFolder.Load(GoldenData.Path($"glm-tiny/{folder}"), ScalarType.Float32, CPU);
+
+    private static List<int[]> BatchPrompts()
+    {
+        var batch = Read("batch.json");
+        return [.. batch.GetProperty("input_ids").EnumerateArray().Zip(batch.GetProperty("attention_mask").EnumerateArray(),
+            (ids, mask) => Ids(ids).Zip(Ids(mask)).Where(pair => pair.Second == 1).Select(pair => pair.First).ToArray())];
+    }
+
+    private static JsonElement Golden(string name) => Read("generate.json").GetProperty(name);
+
+    private static JsonElement Read(string file) => JsonDocument.Parse(File.ReadAllBytes(GoldenData.Path($"glm-tiny/{file}"))).RootElement;
+
+    private static int[] Ids(JsonElement list) => [.. list.EnumerateArray().Select(id => id.GetInt32())];
+}

@@ -1,0 +1,141 @@
+using CsCheck;
+
+namespace GlmTune.Inference.Tests.Sampling;
+
+public class SamplerTests
+{
+    [Fact]
+    public void Without_sampling_the_likeliest_wins_and_of_equals_the_first()
+    {
+        var sampler = new Sampler([1], new GenerationOptions());
+        Assert.True(sampler.ArgmaxSuffices);
+        Assert.Equal(2, sampler.Choose([0, 1, 3, 3, 2]));
+    }
+
+    [Fact]
+    public void Repetition_penalty_covers_prompt_and_answer_and_counts_a_token_once()
+    {
+        var sampler = new Sampler([0, 0, 1, 99], new GenerationOptions { RepetitionPenalty = 2 });
+        sampler.Accept(2);
+        sampler.Accept(2);
+        float[] logits = [4, -4, 6, 5, -5];
+        Assert.Equal(3, sampler.Choose(logits));
+        Assert.Equal([2, -8, 3, 5, -5], logits);
+    }
+
+    [Fact]
+    public void Presence_and_frequency_penalties_cover_the_answer_alone()
+    {
+        var sampler = new Sampler([0, 1], new GenerationOptions { PresencePenalty = 1, FrequencyPenalty = 0.25 });
+        sampler.Accept(2);
+        sampler.Accept(2);
+        sampler.Accept(3);
+        float[] logits = [1, 1, 4, 4, 4];
+        sampler.Choose(logits);
+        Assert.Equal([1, 1, 2.5f, 2.75f, 4], logits);
+    }
+
+    [Fact]
+    public void No_run_of_tokens_comes_twice()
+    {
+        var sampler = new Sampler([5, 6, 7, 5, 6], new GenerationOptions { NoRepeatNgramSize = 3 });
+        var logits = new float[10];
+        sampler.Choose(logits);
+        Assert.Equal([7], Enumerable.Range(0, 10).Where(id => float.IsNegativeInfinity(logits[id])));
+        sampler.Accept(6);
+        logits = new float[10];
+        sampler.Choose(logits);
+        Assert.DoesNotContain(float.NegativeInfinity, logits);
+        var single = new Sampler([5, 6], new GenerationOptions { NoRepeatNgramSize = 1 });
+        single.Choose(logits);
+        Assert.Equal([5, 6], Enumerable.Range(0, 10).Where(id => float.IsNegativeInfinity(logits[id])));
+    }
+
+    [Fact]
+    public void Draws_follow_the_tempered_probabilities()
+    {
+        var counts = Draw([0, 1, 2], new GenerationOptions { Temperature = 0.5 });
+        var weights = new[] { 1, Math.Exp(2), Math.Exp(4) };
+        AssertFrequencies(weights, counts);
+    }
+
+    [Fact]
+    public void Top_k_leaves_the_likeliest_and_their_equals() =>
+        AssertFrequencies([0, Math.E, 0, Math.E * Math.E, Math.E], Draw([0, 1, -3, 2, 1], new GenerationOptions { TopK = 2 }));
+
+    [Fact]
+    public void Top_p_leaves_the_smallest_set_that_reaches_it()
+    {
+        float[] logits = [MathF.Log(0.1f), MathF.Log(0.4f), MathF.Log(0.2f), MathF.Log(0.3f)];
+        AssertFrequencies([0, 0.4, 0, 0.3], Draw(logits, new GenerationOptions { TopP = 0.65 }));
+        AssertFrequencies([0, 0.4, 0.2, 0.3], Draw(logits, new GenerationOptions { TopP = 0.75 }));
+        AssertFrequencies([0, 1, 0, 0], Draw(logits, new GenerationOptions { TopP = 0.01 }));
+        AssertFrequencies([0, 0.4, 0, 0.3], Draw(logits, new GenerationOptions { TopP = 0.9, TopK = 2 }));
+    }
+
+    [Fact]
+    public void The_nucleus_is_that_of_a_full_sort()
+    {
+        Gen.Select(Gen.Float[-6, 6].Array[2, 200], Gen.Double[0.01, 0.999], Gen.Int[0, 50]).Sample((logits, p, k) =>
+        {
+            var ranked = logits.Index().OrderByDescending(score => score.Item).ToList();
+            if (k > 0)
+            {
+                ranked = [.. ranked.TakeWhile(score => score.Item >= ranked[Math.Min(k, ranked.Count) - 1].Item)];
+            }
+
+            var total = ranked.Sum(score => Math.Exp(score.Item));
+            var allowed = new HashSet<int>();
+            var sum = 0.0;
+            foreach (var (id, score) in ranked.TakeWhile(_ => sum < p * total * (1 + 1e-9)))
+            {
+                allowed.Add(id);
+                sum += Math.Exp(score);
+            }
+
+            var sampler = new Sampler([0], new GenerationOptions { DoSample = true, TopP = p, TopK = k, Seed = 1 });
+            for (var i = 0; i < 50; i++)
+            {
+                Assert.Contains(sampler.Choose((float[])logits.Clone()), allowed);
+            }
+        }, iter: 200);
+    }
+
+    [Fact]
+    public void Forbidden_tokens_are_not_drawn()
+    {
+        var sampler = new Sampler([0], new GenerationOptions { DoSample = true, Seed = 2 }, (_, logits) => logits[1] = float.NegativeInfinity);
+        Assert.False(sampler.ArgmaxSuffices);
+        Assert.All(Enumerable.Range(0, 100), _ => Assert.NotEqual(1, sampler.Choose([0, 9, 0])));
+    }
+
+    [Fact]
+    public void Logits_that_leave_no_choice_are_explained()
+    {
+        var sampler = new Sampler([0], new GenerationOptions());
+        Assert.Contains("token 1 is NaN", Assert.Throws<InvalidOperationException>(() => sampler.Choose([0, float.NaN])).Message, StringComparison.Ordinal);
+        Assert.Contains("forbidden", Assert.Throws<InvalidOperationException>(() => sampler.Choose([float.NegativeInfinity])).Message, StringComparison.Ordinal);
+    }
+
+    private static int[] Draw(float[] logits, GenerationOptions options)
+    {
+        var sampler = new Sampler([0], options with { DoSample = true, Seed = 7 });
+        var counts = new int[logits.Length];
+        for (var i = 0; i < 20000; i++)
+        {
+            counts[sampler.Choose((float[])logits.Clone())]++;
+        }
+
+        return counts;
+    }
+
+    // Within five standard deviations; what has no weight never comes.
+    private static void AssertFrequencies(double[] weights, int[] counts)
+    {
+        foreach (var (weight, count) in weights.Zip(counts))
+        {
+            var p = weight / weights.Sum();
+            Assert.InRange(count, 20000 * p - 5 * Math.Sqrt(20000 * p * (1 - p)), 20000 * p + 5 * Math.Sqrt(20000 * p * (1 - p)));
+        }
+    }
+}
