@@ -1,0 +1,49 @@
+using System.CommandLine;
+using System.CommandLine.Invocation;
+using GlmTune.Cli.Commands;
+
+namespace GlmTune.Cli;
+
+/// <summary>The command <c>glmtune</c>: its commands, and what becomes of their errors.</summary>
+internal static class CommandLine
+{
+    // Ctrl-C and SIGTERM ask a command to stop; writing a checkpoint of a large model takes minutes.
+    private static readonly TimeSpan TimeToStop = TimeSpan.FromMinutes(30);
+
+    // "@name" and "-ab" are texts here, not files of arguments or bundles of options.
+    private static readonly ParserConfiguration Parsing = new() { ResponseFileTokenReplacer = null, EnablePosixBundling = false };
+
+    /// <summary>Runs one command line and gives the exit code.</summary>
+    public static async Task<int> RunAsync(IReadOnlyList<string> arguments, Screen screen, CancellationToken stop = default)
+    {
+        var parsed = Root(screen).Parse(arguments, Parsing);
+        var isWrong = parsed.Action is ParseErrorAction;
+        if (parsed.Action is ParseErrorAction wrong)
+        {
+            wrong.ShowHelp = parsed.CommandResult.Command.Subcommands.Count > 0;
+        }
+
+        try
+        {
+            var code = await parsed.InvokeAsync(
+                new InvocationConfiguration { Output = screen.Output, Error = screen.Error, EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = TimeToStop },
+                stop).ConfigureAwait(false);
+            return isWrong ? ExitCode.Users : code;
+        }
+#pragma warning disable CA1031 // Every error ends here, so that it is told as the user or we need it.
+        catch (Exception exception)
+#pragma warning restore CA1031
+        {
+            return ExitCode.Report(exception, screen.Error);
+        }
+    }
+
+    /// <summary>The command tree.</summary>
+    public static RootCommand Root(Screen screen) =>
+        new("Fine-tunes GLM-4 chat models: trains, evaluates, chats.")
+        {
+            TokenizeCommand.Create(screen),
+            DataCommand.Create(screen),
+            MetricsCommand.Create(screen),
+        };
+}

@@ -1,0 +1,41 @@
+using System.CommandLine;
+using GlmTune.Data.Conversations;
+using GlmTune.Data.Converting;
+
+namespace GlmTune.Cli.Commands;
+
+/// <summary><c>glmtune data convert</c>: data of another shape to conversations.</summary>
+internal static class DataConvertCommand
+{
+    public static Command Create(Screen screen)
+    {
+        var shape = new Argument<string>("SHAPE") { Description = "what the source holds" };
+        shape.AcceptOnlyFromAmong(StringComparer.OrdinalIgnoreCase, [.. RowShape.All.Select(one => one.Name)]);
+        var source = new Argument<string>("SOURCE") { Description = "a JSON array, or one object a line" };
+        var target = new Argument<string>("TARGET") { Description = "the jsonl file to write" };
+        var calls = new Option<string>("--tool-calls") { Description = "how calls of tools are written", DefaultValueFactory = _ => "native" };
+        calls.AcceptOnlyFromAmong("native", "json");
+        var badRows = new Option<string>("--bad-rows") { Description = "what is done with rows that cannot be converted", DefaultValueFactory = _ => "error" };
+        badRows.AcceptOnlyFromAmong("error", "skip");
+        var json = Arguments.Json();
+        var command = new Command("convert", "Convert a data set of another shape into conversations, one a line.") { shape, source, target, calls, badRows, json };
+        command.SetAction(given =>
+        {
+            var report = DataConversion.Convert(
+                RowShape.Named(given.GetRequiredValue(shape)),
+                given.GetRequiredValue(source),
+                given.GetRequiredValue(target),
+                given.GetValue(calls) == "json" ? ToolCallStyle.Json : ToolCallStyle.Native,
+                given.GetValue(badRows) == "skip" ? BadRows.Skip : BadRows.Error);
+            foreach (var problem in report.Problems)
+            {
+                screen.Error.WriteLine($"left out: {problem}");
+            }
+
+            screen.Output.WriteLine(given.GetValue(json)
+                ? JsonText.Of(new { report.Entries, report.Conversations, Problems = report.Problems.Select(problem => problem.ToString()) })
+                : $"{given.GetRequiredValue(target)}: {report.Conversations} conversations from {report.Entries} entries.");
+        });
+        return command;
+    }
+}

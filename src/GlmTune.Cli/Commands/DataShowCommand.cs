@@ -1,0 +1,85 @@
+using System.CommandLine;
+using GlmTune.Data.Templates;
+using GlmTune.Data.Tokenization;
+using GlmTune.Recipes;
+using Spectre.Console;
+
+namespace GlmTune.Cli.Commands;
+
+/// <summary><c>glmtune data show</c>: a row as training sees it.</summary>
+internal static class DataShowCommand
+{
+    public static Command Create(Screen screen)
+    {
+        var (folder, model, config) = (Arguments.DataFolder(), Arguments.Model(), Arguments.Config());
+        var row = new Option<int>("--row") { HelpName = "N", Description = "which row, from 1", DefaultValueFactory = _ => 1 };
+        var split = new Option<string>("--split") { Description = "which file of the recipe", DefaultValueFactory = _ => DataFolder.SplitNames[0] };
+        split.AcceptOnlyFromAmong([.. DataFolder.SplitNames]);
+        var (json, set) = (Arguments.Json(), Arguments.Set());
+        var command = new Command("show", "Show a row as token ids and text, what is learnt marked: in colour on a terminal, by «» otherwise.")
+        {
+            folder, model, config, row, split, json, set,
+        };
+        command.SetAction(given =>
+        {
+            var recipe = RecipeFile.Read(given.GetRequiredValue(config), given.GetRequiredValue(set));
+            var name = given.GetRequiredValue(split);
+            var wanted = DataFolder.Splits(recipe.Data, given.GetRequiredValue(folder)).FirstOrDefault(one => one.Name == name)
+                ?? throw new InvalidDataException($"{given.GetRequiredValue(config)}: the recipe names no file for '{name}'.");
+            var template = new Glm4Template(TokenizeText.ReadTokenizer(given.GetRequiredValue(model)), recipe.Data.Template);
+            var example = DataFolder.ReadRow(wanted, given.GetRequiredValue(row), template);
+            if (given.GetValue(json))
+            {
+                screen.Output.WriteLine(JsonText.Of(new
+                {
+                    wanted.File, example.Line, InputIds = example.TokenIds, Labels = example.Labels(), Text = MarkedText.Of(example, template.Tokenizer), example.FullLength,
+                }));
+                return;
+            }
+
+            Show(screen, wanted, example, template.Tokenizer);
+        });
+        return command;
+    }
+
+    private static void Show(Screen screen, DataSplit split, TokenizedExample example, Tokenizer tokenizer)
+    {
+        var cut = example.IsCut ? $", cut from {example.FullLength}" : "";
+        screen.Output.WriteLine($"{split.File}, line {example.Line}: {example.TokenIds.Length} tokens{cut}, {example.SupervisedTokens} learnt");
+        screen.Output.WriteLine();
+        Write(screen, Ids(example));
+        screen.Output.WriteLine();
+        Write(screen, MarkedText.Stretches(example, tokenizer));
+    }
+
+    private static IEnumerable<(string Text, bool IsLearnt)> Ids(TokenizedExample example)
+    {
+        var from = 0;
+        foreach (var (start, end) in example.Supervised)
+        {
+            yield return ($"{string.Join(' ', example.TokenIds[from..start])} ", false);
+            yield return (string.Join(' ', example.TokenIds[start..end]), true);
+            yield return (end < example.TokenIds.Length ? " " : "", false);
+            from = end;
+        }
+
+        yield return (string.Join(' ', example.TokenIds[from..]), false);
+    }
+
+    private static void Write(Screen screen, IEnumerable<(string Text, bool IsLearnt)> stretches)
+    {
+        foreach (var (text, isLearnt) in stretches)
+        {
+            if (screen.HasColor)
+            {
+                screen.Console.Write(new Text(text, isLearnt ? new Style(Color.Green, decoration: Decoration.Bold) : Style.Plain));
+            }
+            else
+            {
+                screen.Output.Write(isLearnt ? $"«{text}»" : text);
+            }
+        }
+
+        screen.Output.WriteLine();
+    }
+}

@@ -1,0 +1,39 @@
+using System.Text;
+
+namespace GlmTune.Cli;
+
+/// <summary>What the process returns, and what it says of an error.</summary>
+internal static class ExitCode
+{
+    /// <summary>The command did what was asked.</summary>
+    public const int Done = 0;
+
+    /// <summary>A defect of this program.</summary>
+    public const int Ours = 1;
+
+    /// <summary>Something that the user can put right: arguments, files, data.</summary>
+    public const int Users = 2;
+
+    /// <summary>Stopped by Ctrl-C, as shells number it.</summary>
+    public const int Stopped = 130;
+
+    /// <summary>Says what went wrong: the message alone where the user can act on it, with the stack where we must.</summary>
+    public static int Report(Exception exception, TextWriter error)
+    {
+        switch (exception)
+        {
+            case AggregateException { InnerException: { } only } all when all.InnerExceptions.Count == 1:
+                return Report(only, error);
+            case OperationCanceledException:
+                error.WriteLine("Stopped.");
+                return Stopped;
+            case InvalidDataException or IOException or UnauthorizedAccessException or DecoderFallbackException:
+                error.WriteLine(exception.Message);
+                return Users;
+            default:
+                error.WriteLine("This is a defect of glmtune. Please report it with the command and what follows.");
+                error.WriteLine(exception);
+                return Ours;
+        }
+    }
+}

@@ -1,0 +1,49 @@
+using System.Text;
+using Spectre.Console;
+
+namespace GlmTune.Cli;
+
+/// <summary>Where a command reads and writes: data on one stream, remarks on the other, and whether people look at it.</summary>
+/// <param name="Input">What is typed, or piped in.</param>
+/// <param name="Output">Data and answers.</param>
+/// <param name="Error">Remarks and errors.</param>
+internal sealed record Screen(TextReader Input, TextWriter Output, TextWriter Error)
+{
+    private static readonly UTF8Encoding Utf8 = new(encoderShouldEmitUTF8Identifier: false);
+    private IAnsiConsole? console;
+
+    /// <summary>Whether output goes to a terminal, where lines can be drawn again.</summary>
+    public bool IsTerminal { get; init; }
+
+    /// <summary>Whether output may be coloured: on a terminal, unless <c>NO_COLOR</c> is set.</summary>
+    public bool HasColor { get; init; }
+
+    /// <summary>Whether input is typed at a terminal.</summary>
+    public bool InputIsTyped { get; init; }
+
+    /// <summary>Tables, colours and progress, on <see cref="Output"/>; for terminals only, because it breaks lines at the width.</summary>
+    public IAnsiConsole Console => console ??= AnsiConsole.Create(new AnsiConsoleSettings
+    {
+        Out = new AnsiConsoleOutput(Output),
+        Ansi = IsTerminal ? AnsiSupport.Yes : AnsiSupport.No,
+        ColorSystem = HasColor ? ColorSystemSupport.Detect : ColorSystemSupport.NoColors,
+        Interactive = IsTerminal ? InteractionSupport.Yes : InteractionSupport.No,
+    });
+
+    /// <summary>The process's own streams; what is no terminal is UTF-8 whatever the locale says.</summary>
+    public static Screen OfProcess()
+    {
+        var isTerminal = !System.Console.IsOutputRedirected && Environment.GetEnvironmentVariable("TERM") != "dumb";
+        return new Screen(
+            System.Console.IsInputRedirected ? new StreamReader(System.Console.OpenStandardInput(), Utf8) : System.Console.In,
+            System.Console.IsOutputRedirected ? Writer(System.Console.OpenStandardOutput()) : System.Console.Out,
+            System.Console.IsErrorRedirected ? Writer(System.Console.OpenStandardError()) : System.Console.Error)
+        {
+            IsTerminal = isTerminal,
+            HasColor = isTerminal && string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR")),
+            InputIsTyped = !System.Console.IsInputRedirected,
+        };
+    }
+
+    private static StreamWriter Writer(Stream stream) => new(stream, Utf8, bufferSize: 1 << 14) { AutoFlush = true };
+}
