@@ -25,6 +25,13 @@ public sealed partial class MarkdownTests
     }
 
     [Fact]
+    public void The_index_leads_to_every_page_of_the_documentation()
+    {
+        var linked = new MarkdownPage("docs/README.md").Links.Select(link => link.File);
+        Assert.Empty(Pages.Select(page => (string)page).Where(page => page.StartsWith("docs/", StringComparison.Ordinal)).Except([.. linked, "docs/README.md"]));
+    }
+
+    [Fact]
     public void Readme_begins_with_training_and_testing()
     {
         var commands = new MarkdownPage("README.md").CodeBlocks;
