@@ -13,13 +13,14 @@ public static class AdapterFolder
     /// <summary>Puts a folder's LoRA adapter on a model.</summary>
     /// <param name="folder">Adapter folder.</param>
     /// <param name="model">Its base model; adapters of either layout's names fit either layout.</param>
+    /// <param name="dropout">Probability of zeroing an input while training; null: the folder's.</param>
     /// <returns>The adapter, trainable; it must outlive its use.</returns>
     /// <exception cref="InvalidDataException">Tensors are missing, left over or misshapen; all problems at once.</exception>
-    public static Lora LoadLora(string folder, Glm4Model model)
+    public static Lora LoadLora(string folder, Glm4Model model, double? dropout = null)
     {
         var options = AdapterConfigFile.Read(folder).ReadLora();
         using var files = WeightFiles.Open(Path.Combine(folder, WeightFiles.AdapterFile));
-        var lora = Lora.Attach(model, options, LayoutOf(files));
+        var lora = Lora.Attach(model, options with { Dropout = dropout ?? options.Dropout }, LayoutOf(files));
         try
         {
             LoadInto(files, lora.Parameters.ToDictionary(parameter => Prefix + parameter.Name));

@@ -1,0 +1,105 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using GlmTune.Weights;
+
+namespace GlmTune.Training.Checkpoints;
+
+/// <summary><c>trainer_state.json</c> with the fields of Hugging Face's trainer: what plotting tools and users read.</summary>
+public sealed class TrainerStateFile
+{
+    /// <summary>The file's name in a checkpoint.</summary>
+    public const string FileName = "trainer_state.json";
+
+    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
+
+    /// <summary>Log lines so far, oldest first; each with its step.</summary>
+    public JsonArray History { get; private init; } = [];
+
+    /// <summary>Finished steps.</summary>
+    public long GlobalStep { get; set; }
+
+    /// <summary>Passes over the data.</summary>
+    public double Epoch { get; set; }
+
+    /// <summary>Best value of the watched metric.</summary>
+    public double? BestMetric { get; set; }
+
+    /// <summary>Checkpoint that had it.</summary>
+    public string? BestCheckpoint { get; set; }
+
+    /// <summary>Step that had it.</summary>
+    public long? BestStep { get; set; }
+
+    /// <summary>Tokens fed so far.</summary>
+    public long TokensSeen { get; set; }
+
+    /// <summary>Reads a checkpoint's file; a new one where there is none.</summary>
+    /// <exception cref="InvalidDataException">The file is damaged.</exception>
+    public static TrainerStateFile Read(string folder)
+    {
+        var path = Path.Combine(folder, FileName);
+        if (!File.Exists(path))
+        {
+            return new TrainerStateFile();
+        }
+        try
+        {
+            var json = JsonNode.Parse(File.ReadAllBytes(path))!.AsObject();
+            return new TrainerStateFile
+            {
+                History = (json["log_history"] as JsonArray)?.DeepClone().AsArray() ?? [],
+                GlobalStep = json["global_step"]!.GetValue<long>(),
+                Epoch = json["epoch"]?.GetValue<double>() ?? 0,
+                BestMetric = json["best_metric"]?.GetValue<double>(),
+                BestCheckpoint = json["best_model_checkpoint"]?.GetValue<string>(),
+                BestStep = json["best_global_step"]?.GetValue<long>(),
+                TokensSeen = (long)(json["num_input_tokens_seen"]?.GetValue<double>() ?? 0),
+            };
+        }
+        catch (Exception error) when (error is JsonException or InvalidOperationException or NullReferenceException or FormatException)
+        {
+            throw new InvalidDataException($"{path}: is not a trainer's state: {error.Message}", error);
+        }
+    }
+
+    /// <summary>Adds a log line.</summary>
+    public void Log(long step, double epoch, IEnumerable<KeyValuePair<string, double>> values)
+    {
+        var line = new JsonObject { ["epoch"] = Math.Round(epoch, 4) };
+        foreach (var (name, value) in values)
+        {
+            line[name] = value;
+        }
+        line["step"] = step;
+        History.Add(line);
+    }
+
+    /// <summary>Writes the file.</summary>
+    public void Write(string folder, TrainingOptions options, long totalSteps, int epochs)
+    {
+        var json = new JsonObject
+        {
+            ["best_global_step"] = BestStep,
+            ["best_metric"] = BestMetric,
+            ["best_model_checkpoint"] = BestCheckpoint,
+            ["epoch"] = Epoch,
+            ["eval_steps"] = options.EvaluationSteps?.Value ?? options.LoggingSteps.Value,
+            ["global_step"] = GlobalStep,
+            ["is_hyper_param_search"] = false,
+            ["is_local_process_zero"] = true,
+            ["is_world_process_zero"] = true,
+            ["log_history"] = History.DeepClone(),
+            ["logging_steps"] = options.LoggingSteps.Value,
+            ["max_steps"] = totalSteps,
+            ["num_input_tokens_seen"] = TokensSeen,
+            ["num_train_epochs"] = epochs,
+            ["save_steps"] = options.SaveSteps.Value,
+            ["stateful_callbacks"] = new JsonObject(),
+            ["total_flos"] = 0.0,
+            ["train_batch_size"] = options.MicroBatchSize,
+            ["trial_name"] = null,
+            ["trial_params"] = null,
+        };
+        AtomicFile.WriteText(Path.Combine(folder, FileName), json.ToJsonString(Indented) + "\n");
+    }
+}

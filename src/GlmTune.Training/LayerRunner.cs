@@ -1,0 +1,173 @@
+using GlmTune.Kernels;
+using GlmTune.Model.Glm4;
+using GlmTune.Model.Layers;
+using GlmTune.Training.Sharding;
+using static TorchSharp.torch;
+
+namespace GlmTune.Training;
+
+/// <summary>Runs a model layer by layer, forward and backward, around whatever sharding there is.</summary>
+/// <remarks>
+/// A layer is either kept (its tape waits for the backward pass) or recomputed (only its input waits, and the forward pass runs
+/// again). Dropout masks follow from the pass's seed, so both give the same numbers. Layers below the lowest trained one are run
+/// forward only. Source: Chen et al., Training Deep Nets with Sublinear Memory Cost, arXiv:1604.06174.
+/// </remarks>
+/// <param name="model">The model; adapters attached.</param>
+/// <param name="sharding">Who holds what.</param>
+/// <param name="recomputed">How many decoder layers are recomputed, counted from the first.</param>
+public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recomputed)
+{
+    /// <summary>The model.</summary>
+    public Glm4Model Model => model;
+
+    /// <summary>Decoder layers that are recomputed, counted from the first.</summary>
+    public int Recomputed { get; set; } = recomputed;
+
+    /// <summary>One micro-batch: adds its gradients to the shards.</summary>
+    /// <param name="pass">What to run; stays the caller's.</param>
+    /// <param name="gradientScale">One over the supervised tokens of the whole step.</param>
+    /// <param name="dropoutSeed">Decides dropout masks; null: no dropout.</param>
+    /// <returns>Sum of −log p over the pass's targets, a scalar on the device; in the caller's dispose scope.</returns>
+    public Tensor ForwardBackward(TrainingPass pass, double gradientScale, long? dropoutSeed)
+    {
+        using var scope = NewDisposeScope();
+        if (pass.Targets.Count == 0)
+        {
+            return Nothing().MoveToOuterDisposeScope();
+        }
+        var context = model.Context(pass.Sequences, dropoutSeed);
+        var ids = model.Ids(pass.TokenIds);
+        var lowest = LowestTrained();
+        var saved = new IDisposable[model.Layers.Count];
+        try
+        {
+            var x = Forward(ids, context, lowest, saved);
+            var loss = Backward(ids, x, pass, context, lowest, saved, gradientScale);
+            return loss.MoveToOuterDisposeScope();
+        }
+        finally
+        {
+            foreach (var entry in saved)
+            {
+                entry?.Dispose();
+            }
+            context.Cosine.Dispose();
+            context.Sine.Dispose();
+        }
+    }
+
+    /// <summary>Summed loss of a pass, without gradients and dropout.</summary>
+    /// <param name="pass">What to run; stays the caller's.</param>
+    public double Loss(TrainingPass pass)
+    {
+        using var scope = NewDisposeScope();
+        if (pass.Targets.Count == 0)
+        {
+            return 0;
+        }
+        var context = model.Context(pass.Sequences);
+        var x = Forward(model.Ids(pass.TokenIds), context, lowest: model.Layers.Count, saved: null);
+        sharding.Unshard(model.Head);
+        var loss = model.Head.Loss(x, pass.Targets, context, gradientScale: null).Loss;
+        sharding.Reshard(model.Head);
+        context.Cosine.Dispose();
+        context.Sine.Dispose();
+        return loss.to_type(ScalarType.Float64).item<double>();
+    }
+
+    private Tensor Forward(Tensor ids, LayerContext context, int lowest, IDisposable[]? saved)
+    {
+        using var scope = NewDisposeScope();
+        sharding.Unshard(model.Embedding);
+        var x = model.Embedding.Forward(ids);
+        sharding.Reshard(model.Embedding);
+        for (var i = 0; i < model.Layers.Count; i++)
+        {
+            var layer = model.Layers[i];
+            sharding.Unshard(layer);
+            var keep = i >= lowest && i >= Recomputed;
+            var tape = keep && saved is not null ? new Tape() : null;
+            var next = layer.Forward(x, context, tape);
+            if (saved is not null && i >= lowest)
+            {
+                saved[i] = (IDisposable?)tape ?? x.alias().DetachFromDisposeScope();
+            }
+            sharding.Reshard(layer);
+            x.Dispose();
+            x = next;
+        }
+        return x.MoveToOuterDisposeScope();
+    }
+
+    private Tensor Backward(
+        Tensor ids, Tensor hidden, TrainingPass pass, LayerContext context, int lowest, IDisposable[] saved, double gradientScale)
+    {
+        using var scope = NewDisposeScope();
+        sharding.Unshard(model.Head);
+        var (loss, gradient) = model.Head.Loss(hidden, pass.Targets, context, gradientScale, inputGradient: lowest < model.Layers.Count);
+        sharding.ReduceGradients(model.Head);
+        sharding.Reshard(model.Head);
+        hidden.Dispose();
+        for (var i = model.Layers.Count - 1; i >= Math.Max(lowest, 0); i--)
+        {
+            var below = BackwardLayer(model.Layers[i], gradient!, context, saved[i], inputGradient: i > lowest);
+            gradient!.Dispose();
+            gradient = below;
+        }
+        if (lowest < 0)
+        {
+            model.Embedding.Backward(gradient!, ids);
+            sharding.ReduceGradients(model.Embedding);
+        }
+        return loss.MoveToOuterDisposeScope();
+    }
+
+    private Tensor? BackwardLayer(Glm4DecoderLayer layer, Tensor gradient, LayerContext context, IDisposable saved, bool inputGradient)
+    {
+        using var scope = NewDisposeScope();
+        sharding.Unshard(layer);
+        var tape = saved as Tape;
+        if (saved is Tensor input)
+        {
+            tape = new Tape();
+            layer.Forward(input, context, tape).Dispose();
+        }
+        using (tape!)
+        {
+            var below = layer.Backward(gradient, context, tape!, inputGradient);
+            sharding.ReduceGradients(layer);
+            sharding.Reshard(layer);
+            saved.Dispose();
+            return below?.MoveToOuterDisposeScope();
+        }
+    }
+
+    // The number of the lowest unit with something to train: -1 for the embedding, the number of layers for the head alone.
+    private int LowestTrained()
+    {
+        if (model.Embedding.HasTrainable)
+        {
+            return -1;
+        }
+        for (var i = 0; i < model.Layers.Count; i++)
+        {
+            if (model.Layers[i].HasTrainable)
+            {
+                return i;
+            }
+        }
+        return model.Layers.Count;
+    }
+
+    // A rank without a row still takes part in every reduction.
+    private Tensor Nothing()
+    {
+        sharding.ReduceGradients(model.Head);
+        for (var i = model.Layers.Count - 1; i >= 0; i--)
+        {
+            sharding.ReduceGradients(model.Layers[i]);
+        }
+        sharding.ReduceGradients(model.Embedding);
+        return zeros(1, model.Type == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32, model.Device).squeeze();
+    }
+}

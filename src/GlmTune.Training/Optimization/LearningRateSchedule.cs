@@ -1,0 +1,31 @@
+namespace GlmTune.Training.Optimization;
+
+/// <summary>The learning rate after each number of finished steps, as Hugging Face's schedules have it.</summary>
+/// <param name="peak">The learning rate that is configured.</param>
+/// <param name="options">Shape and warm-up.</param>
+/// <param name="totalSteps">Steps of the whole run.</param>
+public sealed class LearningRateSchedule(double peak, ScheduleOptions options, int totalSteps)
+{
+    private readonly int warmup = options.Kind == ScheduleKind.Constant ? 0 : options.WarmupOf(totalSteps);
+
+    /// <summary>Learning rate of the step that follows <paramref name="done"/> finished ones.</summary>
+    public double After(long done)
+    {
+        if (done < warmup)
+        {
+            return peak * done / Math.Max(1, warmup);
+        }
+        var progress = (double)(done - warmup) / Math.Max(1, totalSteps - warmup);
+        return options.Kind switch
+        {
+            ScheduleKind.Linear => peak * Math.Max(0, 1 - progress),
+            ScheduleKind.Cosine => peak * Math.Max(0, 0.5 * (1 + Math.Cos(Math.PI * 2 * (options.Cycles ?? 0.5) * progress))),
+            ScheduleKind.CosineWithRestarts => progress >= 1 ? 0
+                : peak * Math.Max(0, 0.5 * (1 + Math.Cos(Math.PI * ((options.Cycles ?? 1) * progress % 1)))),
+            ScheduleKind.Polynomial => progress >= 1 ? options.EndLearningRate
+                : ((peak - options.EndLearningRate) * Math.Pow(1 - progress, options.Power)) + options.EndLearningRate,
+            ScheduleKind.Constant or ScheduleKind.ConstantWithWarmup => peak,
+            _ => throw new ArgumentException($"There is no schedule {options.Kind}."),
+        };
+    }
+}

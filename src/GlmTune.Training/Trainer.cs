@@ -1,0 +1,95 @@
+using System.Diagnostics;
+using GlmTune.Data.Batching;
+using GlmTune.Kernels;
+using GlmTune.Training.Optimization;
+using GlmTune.Training.Sharding;
+using static TorchSharp.torch;
+
+namespace GlmTune.Training;
+
+/// <summary>Updates weights, step by step: forward and backward over the step's micro-batches, clip, AdamW.</summary>
+/// <remarks>
+/// Gradients are divided once by the supervised tokens of the whole step over all ranks, so 1 × 8, 2 × 4 and 8 × 1 micro-batches
+/// give the same update. A step whose loss or gradient norm is not finite stops before anything is changed.
+/// </remarks>
+/// <param name="runner">Runs the model.</param>
+/// <param name="sharding">Who holds what.</param>
+/// <param name="optimizer">AdamW's numbers.</param>
+/// <param name="schedule">Learning rates.</param>
+/// <param name="seed">Of the run.</param>
+/// <param name="rank">Of this process: other ranks draw other dropout masks.</param>
+public sealed class Trainer(
+    LayerRunner runner, ISharding sharding, OptimizerOptions optimizer, LearningRateSchedule schedule, long seed, int rank = 0)
+{
+    private readonly LayerKernels kernels = runner.Model.Kernels;
+    private StepReport? last;
+
+    /// <summary>Finished steps.</summary>
+    public long Done { get; set; }
+
+    /// <summary>Runs a micro-batch of the model.</summary>
+    public LayerRunner Runner => runner;
+
+    /// <summary>Who holds what.</summary>
+    public ISharding Sharding => sharding;
+
+    /// <summary>One step.</summary>
+    /// <param name="batches">This rank's micro-batches.</param>
+    /// <param name="lineOf">Line of an example in its file, for messages; null: unknown.</param>
+    /// <exception cref="NonFiniteStepException">Loss or gradient norm is not finite; nothing was changed.</exception>
+    public StepReport Step(StepBatches batches, Func<int, int>? lineOf = null)
+    {
+        var watch = Stopwatch.StartNew();
+        using var scope = NewDisposeScope();
+        Tensor? sum = null;
+        for (var i = 0; i < batches.MicroBatches.Count; i++)
+        {
+            using var pass = TrainingPass.Of(batches.MicroBatches[i], runner.Model.Device);
+            var loss = runner.ForwardBackward(pass, 1.0 / batches.SupervisedTokens, DropoutSeed(i));
+            sum = sum is null ? loss : sum.add_(loss);
+        }
+        var norm = Optimization.GradientNorm.Of(sharding);
+        var factor = Optimization.GradientNorm.ClipFactor(norm, optimizer.MaxGradientNorm);
+        var numbers = stack([sum!.to_type(ScalarType.Float64), norm.to_type(ScalarType.Float64)]).cpu().data<double>();
+        var meanLoss = sharding.Sum(numbers[0]) / batches.SupervisedTokens;
+        var report = new StepReport(
+            Done + 1, meanLoss, numbers[1], schedule.After(Done + 1), batches.Epoch,
+            batches.MicroBatches.Sum(batch => batch.RealTokens), batches.SupervisedTokens, batches.Examples, watch.Elapsed);
+        CheckFinite(report, batches, lineOf);
+        Update(factor);
+        Done++;
+        return last = report with { Elapsed = watch.Elapsed };
+    }
+
+    private void Update(Tensor factor)
+    {
+        var rate = schedule.After(Done);
+        foreach (var shard in sharding.Trainable)
+        {
+            var settings = new AdamWStep(
+                rate, optimizer.Beta1, optimizer.Beta2, optimizer.Epsilon, shard.Decays ? optimizer.WeightDecay : 0, Done + 1);
+            kernels.AdamW(shard.Master, shard.Gradient, shard.FirstMoment, shard.SecondMoment, factor, settings);
+            shard.Gradient.zero_();
+        }
+        sharding.ShareUpdates();
+    }
+
+    private void CheckFinite(StepReport report, StepBatches batches, Func<int, int>? lineOf)
+    {
+        var (what, value) = !double.IsFinite(report.Loss) ? ("loss", report.Loss) : ("gradient norm", report.GradientNorm);
+        if (double.IsFinite(value))
+        {
+            return;
+        }
+        foreach (var shard in sharding.Trainable)
+        {
+            shard.Gradient.zero_();
+        }
+        var lines = batches.MicroBatches.SelectMany(batch => batch.Examples).Select(example => lineOf?.Invoke(example) ?? example + 1);
+        throw new NonFiniteStepException(report.Step, what, value, [.. lines], last);
+    }
+
+    // Step, micro-batch and rank each move the seed by an odd constant of their own.
+    private long DropoutSeed(int microBatch) => unchecked(
+        (seed * 0x2545F4914F6CDD1D) ^ (Done * 0x5851F42D4C957F2D) ^ ((microBatch + 1L) * 0x14057B7EF767814F) ^ ((rank + 1L) * 0x369DEA0F31A53F85));
+}

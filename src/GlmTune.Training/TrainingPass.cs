@@ -1,0 +1,74 @@
+using GlmTune.Data.Batching;
+using GlmTune.Kernels;
+using GlmTune.Model.Layers;
+using static TorchSharp.torch;
+
+namespace GlmTune.Training;
+
+/// <summary>A micro-batch as the model takes it: real tokens back to back, and what each supervised place predicts.</summary>
+/// <remarks>Padding is left out here, so a padded row, the same row alone and the same row packed are one computation.</remarks>
+public sealed class TrainingPass : IDisposable
+{
+    private TrainingPass(int[] tokenIds, SequenceLayout sequences, SupervisedTargets targets)
+        => (TokenIds, Sequences, Targets) = (tokenIds, sequences, targets);
+
+    /// <summary>[N].</summary>
+    public int[] TokenIds { get; }
+
+    /// <summary>Which tokens belong to which sequence; whoever runs the pass disposes it.</summary>
+    public SequenceLayout Sequences { get; }
+
+    /// <summary>What is predicted from where.</summary>
+    public SupervisedTargets Targets { get; }
+
+    /// <summary>The pass of a micro-batch, padded or packed.</summary>
+    /// <exception cref="ArgumentException">The micro-batch holds no real token, or a packed row is not a single one.</exception>
+    public static TrainingPass Of(MicroBatch batch, Device device)
+    {
+        var ids = new List<int>();
+        var starts = new List<int> { 0 };
+        var (rows, targets) = (new List<int>(), new List<int>());
+        foreach (var (from, to) in SequencesOf(batch))
+        {
+            for (var place = from; place < to; place++)
+            {
+                if (place > from && batch.Labels[place] != MicroBatch.Ignored)
+                {
+                    rows.Add(ids.Count - 1);
+                    targets.Add(batch.Labels[place]);
+                }
+                ids.Add(batch.TokenIds[place]);
+            }
+            starts.Add(ids.Count);
+        }
+        return new TrainingPass([.. ids], new SequenceLayout(starts, device), new SupervisedTargets([.. rows], [.. targets], device));
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Sequences.Dispose();
+        Targets.Dispose();
+    }
+
+    // Where each sequence begins and ends in the flattened [B, T] arrays, padding left out.
+    private static IEnumerable<(int From, int To)> SequencesOf(MicroBatch batch)
+    {
+        if (batch.SequenceStarts is { } packed)
+        {
+            if (batch.Rows != 1)
+            {
+                throw new ArgumentException($"A packed micro-batch has one row; this one has {batch.Rows}.", nameof(batch));
+            }
+            for (var i = 0; i + 1 < packed.Length; i++)
+            {
+                yield return (packed[i], packed[i + 1]);
+            }
+            yield break;
+        }
+        for (var row = 0; row < batch.Rows; row++)
+        {
+            yield return ((row * batch.Length) + batch.Padding[row], (row + 1) * batch.Length);
+        }
+    }
+}
