@@ -1,0 +1,292 @@
+using System.Diagnostics;
+using GlmTune.Data.Batching;
+using GlmTune.Data.Templates;
+using GlmTune.Data.Tokenization;
+using GlmTune.Kernels.Native;
+using GlmTune.Model;
+using GlmTune.Model.Glm4;
+using GlmTune.Training;
+using GlmTune.Training.Checkpoints;
+using GlmTune.Training.Optimization;
+using GlmTune.Training.Sharding;
+using GlmTune.Weights;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace GlmTune.Recipes;
+
+/// <summary>Fine-tuning from files to checkpoints: one straight program.</summary>
+public sealed class FineTune : IDisposable
+{
+    private readonly Recipe recipe;
+    private readonly IFineTuneReporter reporter;
+    private readonly Glm4Model model;
+    private readonly TrainedWeights trained;
+    private readonly ReplicatedWeights sharding;
+    private readonly Trainer trainer;
+    private readonly TrainingSet examples;
+    private readonly TrainingSet? validation;
+    private readonly TrainingBatches batches;
+    private readonly RunCheckpoints checkpoints;
+    private readonly int totalSteps;
+    private readonly int paddingId;
+    private TrainerStateFile history = new();
+    private double unloggedLoss;
+    private int unloggedSteps;
+    private int withoutImprovement;
+
+    private FineTune(Recipe given, string dataFolder, string model, string? resume, IFineTuneReporter reporter, CancellationToken stop)
+    {
+        this.reporter = reporter;
+        var modelFolder = ModelReference.Resolve(model);
+        var config = Glm4Config.Read(modelFolder);
+        recipe = given.Plan(config.HiddenSize, worldSize: 1).Recipe;
+        foreach (var note in recipe.Notes)
+        {
+            reporter.Note(note);
+        }
+        AtomicFolder.RemoveStale(recipe.Training.OutputFolder);
+        var checkpoint = CheckpointFolder.Resolve(recipe.Training.OutputFolder, resume ?? recipe.ResumeFrom);
+        if (checkpoint is not null && File.Exists(Path.Combine(checkpoint, FolderManifest.FileName)))
+        {
+            FolderManifest.Verify(checkpoint);
+        }
+
+        var tokenizer = TokenizerFile.Read(modelFolder);
+        var template = new Glm4Template(tokenizer, recipe.Data.Template);
+        paddingId = tokenizer.Special.Padding;
+        examples = ReadRows(Path.Combine(dataFolder, recipe.Data.TrainFile), template, recipe.Data.TrainRows, stop);
+        validation = recipe.Data.ValidationFile is { } file && recipe.Training.EvaluationStrategy != IntervalStrategy.No
+            ? ReadRows(Path.Combine(dataFolder, file), template, recipe.Data.ValidationRows, stop)
+            : null;
+
+        NativeRuntime.Load();
+        var device = recipe.Training.UseCpu ? CPU : NativeRuntime.DefaultDevice();
+        var onGpu = device.type == DeviceType.CUDA;
+        var type = recipe.Training.Precision switch
+        {
+            Precision.Float32 => ScalarType.Float32,
+            Precision.BFloat16 => ScalarType.BFloat16,
+            _ => onGpu ? ScalarType.BFloat16 : ScalarType.Float32,
+        };
+        var wholeModel = recipe.Lora is null && recipe.Prefix is null;
+        this.model = ModelFolder.Load(wholeModel && checkpoint is not null ? checkpoint : modelFolder, type, device);
+        trained = TrainedWeights.Prepare(this.model, recipe, checkpoint);
+        sharding = new ReplicatedWeights(this.model.Units);
+        batches = new TrainingBatches(examples, recipe.Batches, paddingId);
+        totalSteps = recipe.Training.MaxSteps ?? batches.StepsFor(recipe.Training.Epochs);
+        trainer = new Trainer(
+            new LayerRunner(this.model, sharding, recipe.Training.Recompute == RecomputeMode.All ? config.LayerCount : 0), sharding,
+            recipe.Optimizer, new LearningRateSchedule(recipe.Optimizer.LearningRate, recipe.Schedule, totalSteps), recipe.Training.Seed);
+        checkpoints = new RunCheckpoints(recipe, modelFolder, model, trained, trainer);
+        if (checkpoint is not null)
+        {
+            Resume(checkpoint);
+        }
+        reporter.Started(new FineTuneStart(
+            examples.Count, totalSteps, trainer.Done, recipe.Training.MicroBatchSize, recipe.Training.AccumulationSteps, 1, trained.Count,
+            this.model.Parameters.Sum(parameter => parameter.Count), device.ToString(), type.ToString()));
+    }
+
+    /// <summary>Trains until the recipe's last step, or until asked to stop; saves at the end either way.</summary>
+    /// <param name="recipe">What to do.</param>
+    /// <param name="dataFolder">Holds the files that the recipe names.</param>
+    /// <param name="model">Model folder, or hub id of a downloaded model.</param>
+    /// <param name="resume">Which checkpoint to go on from, as the command line has it; null: the recipe's own word.</param>
+    /// <param name="reporter">Hears what happens.</param>
+    /// <param name="stop">Ends the run after the current step, with a checkpoint.</param>
+    /// <exception cref="InvalidDataException">A file is missing, damaged or does not fit; nothing was changed.</exception>
+    /// <exception cref="NonFiniteStepException">A step's loss or gradient norm is not finite; the step before is saved.</exception>
+    public static FineTuneResult Run(
+        Recipe recipe, string dataFolder, string model, string? resume, IFineTuneReporter reporter, CancellationToken stop)
+    {
+        using var run = new FineTune(recipe, dataFolder, model, resume, reporter, stop);
+        return run.Train(stop);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        sharding.Dispose();
+        trained.Dispose();
+        model.Dispose();
+    }
+
+    private FineTuneResult Train(CancellationToken stop)
+    {
+        var watch = Stopwatch.StartNew();
+        var (losses, steps) = (0.0, 0);
+        string? saved = null;
+        var savedStep = trainer.Done;
+        var halted = false;
+        try
+        {
+            while (trainer.Done < totalSteps && !halted && !stop.IsCancellationRequested)
+            {
+                var report = trainer.Step(batches.Next(), index => examples[index].Line);
+                (losses, steps) = (losses + report.Loss, steps + 1);
+                (unloggedLoss, unloggedSteps) = (unloggedLoss + report.Loss, unloggedSteps + 1);
+                history.Epoch = report.Epoch;
+                history.TokensSeen += report.Tokens;
+                reporter.Stepped(report);
+                if (IsDue(recipe.Training.LoggingStrategy, recipe.Training.LoggingSteps, report)
+                    || (recipe.Training.LoggingFirstStep && report.Step == 1))
+                {
+                    Log(report);
+                }
+                if (validation is not null && IsDue(recipe.Training.EvaluationStrategy, recipe.Training.EvaluationSteps ?? recipe.Training.LoggingSteps, report))
+                {
+                    halted = Evaluate(report, stop);
+                }
+                if (IsDue(recipe.Training.SaveStrategy, recipe.Training.SaveSteps, report))
+                {
+                    (saved, savedStep) = (Save(), report.Step);
+                }
+            }
+        }
+        catch (NonFiniteStepException) when (trainer.Done > savedStep)
+        {
+            Save();
+            throw;
+        }
+        if (trainer.Done > savedStep && recipe.Training.SaveStrategy != IntervalStrategy.No)
+        {
+            saved = Save();
+        }
+        return new FineTuneResult(trainer.Done, losses / Math.Max(1, steps), watch.Elapsed, saved, stop.IsCancellationRequested);
+    }
+
+    private void Resume(string checkpoint)
+    {
+        history = TrainerStateFile.Read(checkpoint);
+        var state = TrainingState.Read(checkpoint);
+        trainer.Done = state?.Step ?? history.GlobalStep;
+        if (OptimizerFile.IsIn(checkpoint))
+        {
+            OptimizerFile.Read(checkpoint, sharding.Trainable);
+            sharding.ShareUpdates();
+        }
+        else
+        {
+            reporter.Note(
+                $"{checkpoint}: has weights and step {trainer.Done}, but no optimizer state that can be read (pickled files never are): AdamW's moments start at zero.");
+        }
+        if (state is null)
+        {
+            // Another program's checkpoint: pass over as many batches as its steps used.
+            for (var step = 0L; step < trainer.Done; step++)
+            {
+                batches.Next();
+            }
+            return;
+        }
+        batches.Cursor = state.Data;
+        (unloggedLoss, unloggedSteps, withoutImprovement) = (state.UnloggedLoss, state.UnloggedSteps, state.EvaluationsWithoutImprovement);
+        if (state.TotalSteps != totalSteps)
+        {
+            reporter.Note($"{checkpoint}: was planned for {state.TotalSteps} steps, this run for {totalSteps}; the learning rate follows the new plan.");
+        }
+        if (state.Seed != recipe.Training.Seed)
+        {
+            reporter.Note($"{checkpoint}: had seed {state.Seed}, this run has {recipe.Training.Seed}; the order of the rows changes from here on.");
+        }
+    }
+
+    private string Save()
+    {
+        var state = new TrainingState
+        {
+            Step = trainer.Done,
+            TotalSteps = totalSteps,
+            Data = batches.Cursor,
+            Seed = recipe.Training.Seed,
+            UnloggedLoss = unloggedLoss,
+            UnloggedSteps = unloggedSteps,
+            EvaluationsWithoutImprovement = withoutImprovement,
+        };
+        var folder = checkpoints.Write(state, history, (int)Math.Ceiling(Math.Max(recipe.Training.Epochs, history.Epoch)));
+        reporter.Saved(folder);
+        return folder;
+    }
+
+    private void Log(StepReport report)
+    {
+        var values = new Dictionary<string, double>
+        {
+            ["loss"] = Math.Round(unloggedLoss / unloggedSteps, 4),
+            ["grad_norm"] = report.GradientNorm,
+            ["learning_rate"] = report.LearningRate,
+        };
+        (unloggedLoss, unloggedSteps) = (0, 0);
+        history.Log(report.Step, report.Epoch, values);
+        reporter.Logged(report.Step, values);
+    }
+
+    // Whether training should end early.
+    private bool Evaluate(StepReport report, CancellationToken stop)
+    {
+        var watch = Stopwatch.StartNew();
+        var (loss, tokens) = (0.0, 0L);
+        for (var first = 0; first < validation!.Count && !stop.IsCancellationRequested; first += recipe.Training.EvaluationBatchSize)
+        {
+            int[] indices = [.. Enumerable.Range(first, Math.Min(recipe.Training.EvaluationBatchSize, validation.Count - first))];
+            using var pass = TrainingPass.Of(Collator.Pad([.. indices.Select(index => validation[index])], indices, paddingId), model.Device);
+            loss += trainer.Runner.Loss(pass);
+            tokens += pass.Targets.Count;
+        }
+        var seconds = watch.Elapsed.TotalSeconds;
+        var values = new Dictionary<string, double>
+        {
+            ["eval_loss"] = loss / tokens,
+            ["eval_perplexity"] = Math.Exp(loss / tokens),
+            ["eval_runtime"] = Math.Round(seconds, 4),
+            ["eval_samples_per_second"] = Math.Round(validation.Count / seconds, 3),
+        };
+        history.Log(report.Step, report.Epoch, values);
+        reporter.Evaluated(report.Step, values);
+        return StopsEarly(report.Step, values);
+    }
+
+    private bool StopsEarly(long step, Dictionary<string, double> values)
+    {
+        var name = recipe.Training.MetricForBestModel ?? "loss";
+        var key = name.StartsWith("eval_", StringComparison.Ordinal) ? name : "eval_" + name;
+        if (!values.TryGetValue(key, out var value))
+        {
+            return false;
+        }
+        var greater = recipe.Training.GreaterIsBetter ?? !key.EndsWith("loss", StringComparison.Ordinal);
+        var gain = history.BestMetric is { } best ? (greater ? value - best : best - value) : double.PositiveInfinity;
+        withoutImprovement = gain > recipe.Training.EarlyStoppingThreshold ? 0 : withoutImprovement + 1;
+        if (gain > 0)
+        {
+            (history.BestMetric, history.BestStep) = (value, step);
+            history.BestCheckpoint = CheckpointFolder.PathOf(recipe.Training.OutputFolder, step);
+        }
+        return recipe.Training.EarlyStoppingPatience is { } patience && withoutImprovement >= patience;
+    }
+
+    private bool IsDue(IntervalStrategy strategy, StepInterval interval, StepReport report) => strategy switch
+    {
+        IntervalStrategy.Steps => report.Step % interval.Of(totalSteps) == 0,
+        IntervalStrategy.Epoch => batches.Cursor.Examples == 0,
+        IntervalStrategy.Best => history.BestStep == report.Step,
+        _ => false,
+    };
+
+    private TrainingSet ReadRows(string path, Glm4Template template, ExampleOptions options, CancellationToken stop)
+    {
+        var set = TrainingSet.Read(path, template, options, stop);
+        if (set.Report.Skipped > 0)
+        {
+            reporter.Note($"{path}: {set.Report.Skipped} of {set.Report.Rows} rows were skipped: {set.Report.Problems[0]}{(set.Report.Problems.Count > 1 ? ", …" : "")}");
+        }
+        if (set.Report.Cut > 0)
+        {
+            reporter.Note(
+                $"{path}: {set.Report.Cut} of {set.Report.Rows} rows were cut to {template.Options.MaxTrainingTokens} tokens"
+                + (set.Report.LostTheirEnd > 0 ? $", and {set.Report.LostTheirEnd} lost the token that teaches stopping: raise max_input_length or max_output_length." : "."));
+        }
+        return set;
+    }
+}
