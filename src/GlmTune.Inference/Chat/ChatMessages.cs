@@ -1,0 +1,142 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using GlmTune.Data.Conversations;
+using GlmTune.Data.Templates;
+using Microsoft.Extensions.AI;
+
+namespace GlmTune.Inference;
+
+/// <summary>From the messages and options of Microsoft.Extensions.AI to a conversation of GLM-4.</summary>
+internal static class ChatMessages
+{
+    /// <exception cref="ArgumentException">A role, a content or a tool that this model has no form for; no message; or the last one is the assistant's.</exception>
+    public static ChatRequest Read(IEnumerable<ChatMessage> messages, ChatOptions? options)
+    {
+        var conversation = messages.SelectMany(Read).ToList();
+        if (conversation.Count == 0 || conversation[^1].Role is Role.Assistant or Role.System)
+        {
+            throw new ArgumentException("There is nothing to answer: the last message must be a user's or a tool's.", nameof(messages));
+        }
+
+        var required = options?.ToolMode as RequiredChatToolMode;
+        IReadOnlyList<ToolDefinition> tools = options?.ToolMode is NoneChatToolMode ? [] : [.. (options?.Tools ?? []).Select(Read)];
+        if (required?.RequiredFunctionName is { } name)
+        {
+            tools = [.. tools.Where(tool => tool.Name == name)];
+        }
+
+        if (options?.Instructions is { Length: > 0 } instructions)
+        {
+            conversation.Insert(0, new Message(Role.System, instructions));
+        }
+
+        // Tools stand in a system message of their own, before the caller's.
+        if (tools.Count > 0)
+        {
+            conversation.Insert(0, new Message(Role.System, "") { Tools = tools });
+        }
+
+        return new ChatRequest(new Conversation(conversation))
+        {
+            Options = Read(options),
+            StopTexts = [.. options?.StopSequences ?? []],
+            RequiredTool = required is null ? null : required.RequiredFunctionName ?? (tools.Count == 1 ? tools[0].Name : null),
+        };
+    }
+
+    /// <summary>A result as the observation's text.</summary>
+    private static string Text(FunctionResultContent result) => result switch
+    {
+        { Exception: { } error, Result: null } => $"Error: {error.Message}",
+        { Result: null } => "null",
+        { Result: string text } => text,
+        { Result: JsonElement { ValueKind: JsonValueKind.String } text } => text.GetString()!,
+        { Result: JsonElement json } => json.GetRawText(),
+        { Result: var value } => Json(value),
+    };
+
+    // As the model has seen JSON: with a space after each comma and colon.
+    private static string Json(object value) =>
+        PythonJson.Write(JsonSerializer.SerializeToElement(value, AIJsonUtilities.DefaultOptions.GetTypeInfo(value.GetType())), indent: null);
+
+    private static IEnumerable<Message> Read(ChatMessage message)
+    {
+        if (message.Role == ChatRole.Tool)
+        {
+            return message.Contents.Select(content => new Message(Role.Observation, content switch
+            {
+                FunctionResultContent result => Text(result),
+                TextContent text => text.Text,
+                _ => throw Unknown(content),
+            }));
+        }
+
+        if (message.Role == ChatRole.Assistant)
+        {
+            return Assistant(message);
+        }
+
+        var role = message.Role == ChatRole.User ? Role.User
+            : message.Role == ChatRole.System || message.Role.Value == "developer" ? Role.System
+            : throw new ArgumentException($"A message has the role '{message.Role.Value}'; expected system, user, assistant or tool.", nameof(message));
+        return [new Message(role, string.Concat(message.Contents.Select(content => (content as TextContent ?? throw Unknown(content)).Text)))];
+    }
+
+    private static IEnumerable<Message> Assistant(ChatMessage message)
+    {
+        if (message.Text.Length > 0)
+        {
+            yield return new Message(Role.Assistant, message.Text);
+        }
+
+        foreach (var content in message.Contents)
+        {
+            if (content is FunctionCallContent call)
+            {
+                var arguments = Json(new Dictionary<string, object?>(call.Arguments ?? new Dictionary<string, object?>()));
+                yield return new Message(Role.Assistant, arguments) { Metadata = call.Name };
+            }
+            else if (content is not (TextContent or TextReasoningContent or UsageContent))
+            {
+                throw Unknown(content);
+            }
+        }
+    }
+
+    private static ToolDefinition Read(AITool tool) => tool switch
+    {
+        AIFunctionDeclaration function => new ToolDefinition("function", function.Name, new JsonObject
+        {
+            ["name"] = function.Name,
+            ["description"] = function.Description,
+            ["parameters"] = JsonNode.Parse(function.JsonSchema.GetRawText()),
+        }.ToJsonString()),
+        HostedCodeInterpreterTool => new ToolDefinition("python", "python", ""),
+        HostedWebSearchTool => new ToolDefinition("simple_browser", "simple_browser", ""),
+        _ => throw new ArgumentException($"The tool '{tool.Name}' is a {tool.GetType().Name}; expected a function, a code interpreter or a web search.", nameof(tool)),
+    };
+
+    private static GenerationOptions Read(ChatOptions? options)
+    {
+        if (options is null)
+        {
+            return new GenerationOptions();
+        }
+
+        var greedy = options.Temperature == 0 || options.TopP == 0;
+        return new GenerationOptions
+        {
+            MaxNewTokens = options.MaxOutputTokens,
+            DoSample = greedy ? false : options.Temperature is not null || options.TopP is not null || options.TopK is not null ? true : null,
+            Temperature = greedy ? 1 : options.Temperature,
+            TopP = greedy ? 1 : options.TopP,
+            TopK = options.TopK,
+            Seed = options.Seed,
+            FrequencyPenalty = options.FrequencyPenalty,
+            PresencePenalty = options.PresencePenalty,
+            RepetitionPenalty = options.AdditionalProperties?.TryGetValue("repetition_penalty", out double penalty) == true ? penalty : null,
+        };
+    }
+
+    private static ArgumentException Unknown(AIContent content) => new($"A message holds {content.GetType().Name}, which this model has no form for; expected text, a function call or its result.");
+}

@@ -1,0 +1,118 @@
+using System.Runtime.CompilerServices;
+using System.Text;
+using GlmTune.Data.Templates;
+using GlmTune.Data.Tokenization;
+using GlmTune.Model;
+
+namespace GlmTune.Inference;
+
+/// <summary>A model and its chat format: conversations in, answers out, for any number of callers at the same time.</summary>
+/// <remarks>Thread-safe. Disposing it ends its thread; the model stays the caller's.</remarks>
+public sealed class ChatModel : IDisposable
+{
+    /// <summary>Starts a scheduler over a model.</summary>
+    /// <param name="model">Stays the caller's; nobody else may use it until this is disposed.</param>
+    /// <param name="template">The chat format with its tokenizer.</param>
+    /// <param name="defaults">What requests leave unsaid, such as the model's own generation_config.json.</param>
+    /// <param name="limits">How much is done at once.</param>
+    /// <exception cref="ArgumentException">Model and tokenizer don't belong together.</exception>
+    public ChatModel(ICausalLm model, Glm4Template template, GenerationOptions? defaults = null, GenerationLimits? limits = null)
+    {
+        Template = template;
+        Scheduler = new GenerationScheduler(new Generator(model, template.Tokenizer.Count, defaults, limits));
+    }
+
+    /// <summary>The chat format with its tokenizer.</summary>
+    public Glm4Template Template { get; }
+
+    /// <summary>What makes the answers.</summary>
+    public GenerationScheduler Scheduler { get; }
+
+    /// <summary>Answers a conversation.</summary>
+    /// <inheritdoc cref="StreamAsync"/>
+    public async Task<ChatAnswer> AnswerAsync(ChatRequest request, CancellationToken cancellation = default)
+    {
+        ChatAnswer? answer = null;
+        await foreach (var piece in StreamAsync(request, cancellation))
+        {
+            answer = piece.Answer;
+        }
+
+        return answer!;
+    }
+
+    /// <summary>Answers a conversation, piece by piece; the last piece holds the whole answer.</summary>
+    /// <param name="request">The conversation, and how.</param>
+    /// <param name="cancellation">Ends the answer between two tokens.</param>
+    /// <exception cref="ArgumentException">The conversation is too long, the required tool was not declared, or options are out of range.</exception>
+    /// <exception cref="InvalidDataException">A declared tool cannot be shown to this model.</exception>
+    public async IAsyncEnumerable<ChatPiece> StreamAsync(ChatRequest request, [EnumeratorCancellation] CancellationToken cancellation = default)
+    {
+        var tools = request.Conversation.Messages.SelectMany(message => message.Tools).Select(tool => tool.Name).ToHashSet(StringComparer.Ordinal);
+        var tokenizer = Template.Tokenizer;
+        var prompt = Template.RenderPrompt(request.Conversation);
+        var stream = new AnswerStream(tools, [.. request.StopTexts.Where(text => text.Length > 0)]);
+        if (request.RequiredTool is { } required)
+        {
+            if (!tools.Contains(required))
+            {
+                throw new ArgumentException($"The tool '{required}' is required but was not declared; declared are {(tools.Count == 0 ? "none" : string.Join(", ", tools))}.", nameof(request));
+            }
+
+            // The model goes on after the name, so that it can only write arguments.
+            prompt = [.. prompt, .. tokenizer.Encode($"{required}\n")];
+            stream.Add($"{required}\n");
+        }
+
+        var text = new StringBuilder();
+        var decoder = new StreamingDecoder(tokenizer);
+        var count = 0;
+        var finish = FinishReason.Stop;
+        await foreach (var token in Scheduler.StreamAsync(Generation(request, prompt), cancellation))
+        {
+            count++;
+            finish = token.Finish ?? finish;
+            var piece = token.Finish == FinishReason.Stop ? "" : Take(token.Id);
+            text.Append(piece);
+            yield return new ChatPiece(piece, token, null);
+            if (stream.Stopped)
+            {
+                finish = FinishReason.Stop;
+                break;
+            }
+        }
+
+        var rest = stream.Add(decoder.Finish()) + stream.EndMessage();
+        text.Append(rest);
+        yield return new ChatPiece(rest, null, new ChatAnswer(
+            [.. stream.Messages.Select(parsed => parsed.Message)],
+            [.. stream.Messages.Select(parsed => parsed.Call).OfType<Data.Conversations.ToolCall>()],
+            finish,
+            prompt.Length,
+            count)
+        {
+            Text = text.ToString(),
+        });
+
+        // The model may open another turn of its own, as the All Tools format has it: text, then a call.
+        string Take(int id) => id == tokenizer.Special.Assistant
+            ? stream.Add(decoder.Finish()) + stream.EndMessage()
+            : stream.Add(decoder.Add(id));
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => Scheduler.Dispose();
+
+    // A turn's end always ends an answer, even where a model's files name fewer stop tokens.
+    private GenerationRequest Generation(ChatRequest request, int[] prompt)
+    {
+        var stops = request.Options.EosTokenIds ?? Scheduler.Generator.Defaults.EosTokenIds ?? Scheduler.Generator.Model.Config.EndTokenIds;
+        return new GenerationRequest(prompt)
+        {
+            Options = request.Options with { EosTokenIds = [.. stops.Union(Template.Tokenizer.Special.Stops)] },
+            LogProbabilities = request.LogProbabilities,
+            LikeliestTokens = request.LikeliestTokens,
+            Mask = request.Mask,
+        };
+    }
+}

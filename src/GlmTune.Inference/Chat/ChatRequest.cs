@@ -1,0 +1,26 @@
+using GlmTune.Data.Conversations;
+
+namespace GlmTune.Inference;
+
+/// <summary>A conversation to be answered.</summary>
+/// <param name="Conversation">It ends with a message of the user or of a tool.</param>
+public sealed record ChatRequest(Conversation Conversation)
+{
+    /// <summary>How; what is unsaid is the model's.</summary>
+    public GenerationOptions Options { get; init; } = new();
+
+    /// <summary>Texts that end the answer and are no part of it.</summary>
+    public IReadOnlyList<string> StopTexts { get; init; } = [];
+
+    /// <summary>The tool that must be called; null leaves the choice to the model.</summary>
+    public string? RequiredTool { get; init; }
+
+    /// <summary>Whether each token comes with its log probability.</summary>
+    public bool LogProbabilities { get; init; }
+
+    /// <summary>How many of the likeliest tokens at each place are reported too.</summary>
+    public int LikeliestTokens { get; init; }
+
+    /// <summary>Forbids tokens; null: none.</summary>
+    public LogitsMask? Mask { get; init; }
+}

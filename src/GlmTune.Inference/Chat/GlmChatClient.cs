@@ -1,0 +1,94 @@
+using System.Runtime.CompilerServices;
+using System.Text.Json;
+using Microsoft.Extensions.AI;
+using GlmToolCall = GlmTune.Data.Conversations.ToolCall;
+
+namespace GlmTune.Inference;
+
+/// <summary>A GLM-4 model as a chat client of Microsoft.Extensions.AI: whole and streamed answers, usage, function calls.</summary>
+/// <remarks>
+/// Thread-safe: requests of several callers are answered side by side. Of the options, temperature 0 takes the likeliest tokens, and
+/// <c>repetition_penalty</c> is read from the additional properties. A required function is called for certain; "any function" only where one is declared.
+/// </remarks>
+/// <param name="model">What answers.</param>
+/// <param name="modelId">What responses call it.</param>
+/// <param name="ownsModel">Whether disposing the client disposes <paramref name="model"/>.</param>
+public sealed class GlmChatClient(ChatModel model, string modelId = "glm-4", bool ownsModel = false) : IChatClient
+{
+    private readonly ChatClientMetadata metadata = new("glmtune", defaultModelId: modelId);
+
+    /// <inheritdoc/>
+    /// <exception cref="ArgumentException">There is nothing to answer, something this model has no form for, or options are out of range.</exception>
+    public Task<ChatResponse> GetResponseAsync(IEnumerable<ChatMessage> messages, ChatOptions? options = null, CancellationToken cancellationToken = default) =>
+        GetStreamingResponseAsync(messages, options, cancellationToken).ToChatResponseAsync(cancellationToken);
+
+    /// <inheritdoc/>
+    /// <exception cref="ArgumentException">There is nothing to answer, something this model has no form for, or options are out of range.</exception>
+    public IAsyncEnumerable<ChatResponseUpdate> GetStreamingResponseAsync(
+        IEnumerable<ChatMessage> messages, ChatOptions? options = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(messages);
+        return StreamAsync(ChatMessages.Read(messages, options), options?.ModelId ?? modelId, cancellationToken);
+    }
+
+    /// <inheritdoc/>
+    public object? GetService(Type serviceType, object? serviceKey = null)
+    {
+        ArgumentNullException.ThrowIfNull(serviceType);
+        return serviceKey is not null ? null
+            : serviceType.IsInstanceOfType(this) ? this
+            : serviceType.IsInstanceOfType(metadata) ? metadata
+            : serviceType.IsInstanceOfType(model) ? model
+            : null;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        if (ownsModel)
+        {
+            model.Dispose();
+        }
+    }
+
+    private async IAsyncEnumerable<ChatResponseUpdate> StreamAsync(ChatRequest request, string answeringModel, [EnumeratorCancellation] CancellationToken cancellation)
+    {
+        var id = $"chatcmpl-{Guid.NewGuid():N}";
+        var created = DateTimeOffset.UtcNow;
+        await foreach (var piece in model.StreamAsync(request, cancellation))
+        {
+            if (piece.Text.Length > 0)
+            {
+                yield return Update([new TextContent(piece.Text)], null);
+            }
+
+            if (piece.Answer is { } answer)
+            {
+                foreach (var call in answer.Calls)
+                {
+                    yield return Update([Call(call)], null);
+                }
+
+                var usage = new UsageContent(new UsageDetails
+                {
+                    InputTokenCount = answer.PromptTokens,
+                    OutputTokenCount = answer.AnswerTokens,
+                    TotalTokenCount = answer.PromptTokens + answer.AnswerTokens,
+                });
+                yield return Update([usage], answer.Calls.Count > 0 ? ChatFinishReason.ToolCalls : answer.Finish == FinishReason.Length ? ChatFinishReason.Length : ChatFinishReason.Stop);
+            }
+        }
+
+        ChatResponseUpdate Update(IList<AIContent> contents, ChatFinishReason? finish) => new(ChatRole.Assistant, contents)
+        {
+            ResponseId = id,
+            MessageId = id,
+            ModelId = answeringModel,
+            CreatedAt = created,
+            FinishReason = finish,
+        };
+    }
+
+    private static FunctionCallContent Call(GlmToolCall call) =>
+        new($"call_{Guid.NewGuid():N}", call.Name, JsonSerializer.Deserialize<Dictionary<string, object?>>(call.Arguments));
+}

@@ -1,0 +1,92 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
+using GlmTune.Data.Conversations;
+
+namespace GlmTune.Inference;
+
+/// <summary>Finds the tool call in what the model wrote, in either of its two styles.</summary>
+/// <remarks>
+/// GLM-4's own: the tool's name on the first line, then the arguments as a JSON object (or, for the model's built-in tools, as their own text).
+/// The fine-tuning demo's data: content <c>{"name": …, "arguments": {…}}</c>.
+/// </remarks>
+public static partial class ToolCallParser
+{
+    /// <summary>Reads one message of the model.</summary>
+    /// <param name="text">What it wrote after the assistant's token, the header's newline included.</param>
+    /// <param name="toolNames">The tools that it was offered: other names make no call. Null: any identifier does.</param>
+    public static ParsedAnswer Parse(string text, IReadOnlyCollection<string>? toolNames)
+    {
+        if (Native(text, toolNames) is { } native)
+        {
+            return native;
+        }
+
+        var message = new Message(Role.Assistant, text.Trim());
+        var call = ToolCall.Read(message with { Content = WithoutFence(message.Content) });
+        return call is not null && IsTool(call.Name, toolNames) ? new ParsedAnswer(message with { Content = WithoutFence(message.Content) }, call) : new ParsedAnswer(message, null);
+    }
+
+    /// <summary>Whether a name is that of a tool that was offered.</summary>
+    internal static bool IsTool(string name, IReadOnlyCollection<string>? toolNames) => toolNames?.Contains(name) ?? Identifier().IsMatch(name);
+
+    private static ParsedAnswer? Native(string text, IReadOnlyCollection<string>? toolNames)
+    {
+        var end = text.IndexOf('\n', StringComparison.Ordinal);
+        if (end < 0)
+        {
+            return null;
+        }
+
+        var (name, content) = (text[..end].Trim(), text[(end + 1)..].Trim());
+        if (content.Length == 0 || !IsTool(name, toolNames))
+        {
+            return null;
+        }
+
+        var arguments = ToolDefinition.BuiltIn.Contains(name) && !content.StartsWith('{') ? BuiltInArguments(name, content) : WithoutFence(content);
+        var call = new ToolCall(name, arguments, ToolCallStyle.Native);
+        return call.HasJsonArguments ? new ParsedAnswer(new Message(Role.Assistant, content) { Metadata = name }, call) : null;
+    }
+
+    private static string BuiltInArguments(string name, string content)
+    {
+        if (name == "simple_browser" && Search().Match(content) is { Success: true } search && Unquote(search.Groups["query"].Value) is { } query)
+        {
+            var arguments = new JsonObject { ["query"] = query };
+            if (search.Groups["days"] is { Success: true } days && int.TryParse(days.ValueSpan, out var number))
+            {
+                arguments["recency_days"] = number;
+            }
+
+            return arguments.ToJsonString(Relaxed);
+        }
+
+        return new JsonObject { [name == "cogview" ? "prompt" : "code"] = content }.ToJsonString(Relaxed);
+    }
+
+    private static string? Unquote(string literal)
+    {
+        try
+        {
+            return JsonSerializer.Deserialize<string>(literal);
+        }
+        catch (JsonException)
+        {
+            return null;
+        }
+    }
+
+    private static string WithoutFence(string content) => Fence().Match(content) is { Success: true } match ? match.Groups[1].Value : content;
+
+    private static readonly JsonSerializerOptions Relaxed = new() { Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
+    [GeneratedRegex(@"^[\p{L}_][\p{L}\p{N}_.-]*$", RegexOptions.CultureInvariant)]
+    private static partial Regex Identifier();
+
+    [GeneratedRegex(@"^search\(\s*(?<query>""(?:[^""\\]|\\.)*"")\s*(?:,\s*recency_days\s*=\s*(?<days>-?\d{1,9})\s*)?\)$", RegexOptions.CultureInvariant)]
+    private static partial Regex Search();
+
+    [GeneratedRegex(@"^```(?:json)?\s*(\{.*\})\s*```$", RegexOptions.CultureInvariant | RegexOptions.Singleline)]
+    private static partial Regex Fence();
+}

@@ -1,0 +1,69 @@
+namespace GlmTune.Inference.Tests.Chat;
+
+public class AnswerStreamTests
+{
+    private static readonly string[] Tools = ["get_weather", "python"];
+
+    [Theory]
+    [InlineData("\n Hello  world \n\n")]
+    [InlineData("Hello")]
+    [InlineData("get_time\n{}")]
+    public void Text_comes_as_soon_as_it_may_be_shown_and_is_stripped(string text)
+    {
+        var stream = new AnswerStream([], []);
+        var pieces = text.Select(c => stream.Add(c.ToString())).ToList();
+        pieces.Add(stream.EndMessage());
+        Assert.Equal(text.Trim(), string.Concat(pieces));
+        Assert.Equal(text.Trim(), Assert.Single(stream.Messages).Message.Content);
+        Assert.True(pieces.Count(piece => piece.Length > 0) > 4);
+    }
+
+    [Theory]
+    [InlineData("get_weather\n{\"city\": \"x\"}", true, "")]
+    [InlineData("\n{\"name\": \"get_weather\", \"arguments\": {}}", true, "")]
+    [InlineData("get_weather\nis a tool", false, "get_weather\nis a tool")]
+    [InlineData("get_weather\n{ never ends", false, "get_weather\n{ never ends")]
+    [InlineData("get_weath", false, "get_weath")]
+    [InlineData("\n{\"nothing\": 1}", false, "{\"nothing\": 1}")]
+    [InlineData("\npython\nprint(1)", false, "python\nprint(1)")]
+    public void What_may_be_a_call_is_held_back_until_it_is_known(string text, bool call, string shown)
+    {
+        var stream = new AnswerStream(Tools, []);
+        var pieces = text.Select(c => stream.Add(c.ToString())).ToList();
+        pieces.Add(stream.EndMessage());
+        Assert.Equal(shown, string.Concat(pieces));
+        Assert.Equal(call, Assert.Single(stream.Messages).Call is not null);
+    }
+
+    [Fact]
+    public void Text_that_is_no_call_is_not_held_back_to_the_end()
+    {
+        var stream = new AnswerStream(Tools, []);
+        Assert.Equal("", stream.Add("g"));
+        Assert.Equal("go", stream.Add("o"));
+        stream = new AnswerStream(Tools, []);
+        Assert.Equal("", stream.Add("\n{\"n"));
+        Assert.Equal("{\"no", stream.Add("o"));
+    }
+
+    [Fact]
+    public void A_stop_text_ends_the_answer_and_is_no_part_of_it()
+    {
+        var stream = new AnswerStream([], ["###", "END"]);
+        var pieces = "one ## two EN three ### four END".Select(c => stream.Add(c.ToString())).ToList();
+        Assert.True(stream.Stopped);
+        Assert.Equal("one ## two EN three", string.Concat(pieces) + stream.EndMessage());
+        Assert.Equal("one ## two EN three", Assert.Single(stream.Messages).Message.Content);
+        var atOnce = new AnswerStream([], ["###"]);
+        Assert.Equal("a ##", atOnce.Add("a ##") + atOnce.EndMessage());
+    }
+
+    [Fact]
+    public void A_turn_that_the_model_opens_is_a_message_of_its_own()
+    {
+        var stream = new AnswerStream(Tools, []);
+        var shown = stream.Add("\nI look.\n") + stream.EndMessage() + stream.Add("get_weather\n{}") + stream.EndMessage() + stream.Add("\nDone.") + stream.EndMessage();
+        Assert.Equal("I look.\nDone.", shown);
+        Assert.Equal([null, "get_weather", null], stream.Messages.Select(parsed => parsed.Call?.Name));
+    }
+}
