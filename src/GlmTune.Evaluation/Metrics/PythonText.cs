@@ -19,6 +19,18 @@ internal static class PythonText
         return text[..end];
     }
 
+    /// <summary>The text without white space at its ends.</summary>
+    public static string Trim(string text)
+    {
+        var begin = 0;
+        while (begin < text.Length && IsSpace(text[begin]))
+        {
+            begin++;
+        }
+
+        return TrimEnd(text[begin..]);
+    }
+
     /// <summary>The pieces between runs of white space.</summary>
     public static List<string> Split(string text)
     {

@@ -1,0 +1,48 @@
+using GlmTune.Data.Templates;
+using GlmTune.Evaluation;
+using GlmTune.Inference;
+using GlmTune.Model;
+
+namespace GlmTune.Recipes;
+
+/// <summary>The evaluations of a training run: the validation rows' loss and, with <c>predict_with_generate</c>, scored answers.</summary>
+public sealed class TrainingEvaluation
+{
+    private readonly EvaluationRun run;
+    private readonly string folder;
+
+    /// <summary>Reads the validation rows (<c>max_eval_samples</c> of them).</summary>
+    /// <param name="recipe">How they are read and answered.</param>
+    /// <param name="template">The chat format, with the model's tokenizer.</param>
+    /// <param name="file">The validation file.</param>
+    /// <param name="folder">The run's output folder; evaluations are kept in its <c>eval</c>.</param>
+    /// <param name="modelGeneration">The base model's generation_config.json, of which only the token ids count; null for none.</param>
+    /// <param name="stop">Ends the reading.</param>
+    /// <exception cref="InvalidDataException">Rows have problems, or every prompt is too long.</exception>
+    public TrainingEvaluation(
+        Recipe recipe, Glm4Template template, string file, string folder, GenerationOptions? modelGeneration = null, CancellationToken stop = default)
+    {
+        run = Evaluate.Prepare(recipe, template, file, recipe.Data.ValidationRows, recipe.Training.PredictWithGenerate, modelGeneration, stop);
+        this.folder = folder;
+    }
+
+    /// <summary>Whether results are written; in a run of several ranks, only one writes. Default true.</summary>
+    public bool WritesFiles { get; init; } = true;
+
+    /// <summary>Evaluates, and writes <c>eval/step-N.metrics.json</c> and, where answers are generated, <c>eval/step-N.predictions.jsonl</c>.</summary>
+    /// <param name="model">As it is after the step; not changed.</param>
+    /// <param name="step">Steps done so far.</param>
+    /// <param name="progress">Gets how far it is.</param>
+    /// <param name="stop">Ends it between two passes; then nothing is written.</param>
+    /// <exception cref="InvalidDataException">Tokenizer and model don't belong together, or prompts leave no room for an answer.</exception>
+    public EvaluationReport Run(ICausalLm model, long step, Action<EvaluationProgress>? progress = null, CancellationToken stop = default)
+    {
+        var report = run.Run(model, progress, stop);
+        if (WritesFiles)
+        {
+            EvaluationFiles.OfStep(folder, step).Write(report);
+        }
+
+        return report;
+    }
+}
