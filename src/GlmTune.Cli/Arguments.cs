@@ -1,4 +1,5 @@
 using System.CommandLine;
+using GlmTune.Recipes;
 
 namespace GlmTune.Cli;
 
@@ -14,6 +15,15 @@ internal static class Arguments
     public static Argument<string> Config() => new("CONFIG") { Description = "the recipe, a YAML file such as configs/lora.yaml" };
 
     public static Option<string?> Base() => new("--base") { HelpName = "MODEL", Description = "the base model of an adapter, instead of the one that its adapter_config.json names" };
+
+    public static Option<string?> Device() => new("--device") { HelpName = "DEVICE", Description = "cpu, cuda or cuda:N; the first GPU when one works, else the CPU" };
+
+    public static Option<string?> Type(string description = "type to compute in; bfloat16 on a GPU, float32 on the CPU")
+    {
+        var type = new Option<string?>("--dtype") { Description = description };
+        type.AcceptOnlyFromAmong([.. ComputeDevice.TypeNames]);
+        return type;
+    }
 
     public static Option<bool> Json() => new("--json") { Description = "print JSON" };
 

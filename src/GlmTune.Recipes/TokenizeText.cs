@@ -4,6 +4,7 @@ using System.Text.RegularExpressions;
 using GlmTune.Data.Conversations;
 using GlmTune.Data.Templates;
 using GlmTune.Data.Tokenization;
+using GlmTune.Model.Adapters;
 
 namespace GlmTune.Recipes;
 
@@ -30,7 +31,7 @@ public static partial class TokenizeText
     public static Tokenizer ReadTokenizer(string model)
     {
         var folder = ModelReference.Resolve(model);
-        return TokenizerFile.Read(TokenizerFile.IsIn(folder) || !TunedPath.IsAdapter(folder) ? folder : TunedPath.Resolve(folder).ModelFolder);
+        return TokenizerFile.Read(TokenizerFile.IsIn(folder) || !AdapterConfigFile.IsIn(folder) ? folder : TunedPath.Resolve(folder).ModelFolder);
     }
 
     /// <summary>The ids of one text.</summary>

@@ -1,4 +1,5 @@
-using System.Text.Json;
+using GlmTune.Model.Adapters;
+using GlmTune.Model.Glm4;
 
 namespace GlmTune.Recipes;
 
@@ -7,12 +8,6 @@ namespace GlmTune.Recipes;
 /// <param name="AdapterFolder">The adapter; null for a model by itself.</param>
 public sealed record TunedPath(string ModelFolder, string? AdapterFolder)
 {
-    /// <summary>The file that makes a folder an adapter's.</summary>
-    public const string AdapterConfig = "adapter_config.json";
-
-    /// <summary>Whether the folder is an adapter's.</summary>
-    public static bool IsAdapter(string folder) => File.Exists(Path.Combine(folder, AdapterConfig));
-
     /// <summary>Finds what a path needs.</summary>
     /// <param name="path">A model's folder, an adapter's folder, or a hub id.</param>
     /// <param name="baseModel">The base model instead of the one that the adapter names: a folder or a hub id.</param>
@@ -24,14 +19,14 @@ public sealed record TunedPath(string ModelFolder, string? AdapterFolder)
     public static TunedPath Resolve(string path, string? baseModel = null, HubCache? cache = null)
     {
         var folder = ModelReference.Resolve(path, cache);
-        if (IsAdapter(folder))
+        if (AdapterConfigFile.IsIn(folder))
         {
             return new TunedPath(baseModel is null ? FindBase(folder, cache) : ModelReference.Resolve(baseModel, cache), folder);
         }
 
-        if (!File.Exists(Path.Combine(folder, "config.json")))
+        if (!File.Exists(Path.Combine(folder, Glm4Config.FileName)))
         {
-            throw new InvalidDataException($"{path}: neither a model (config.json) nor an adapter ({AdapterConfig}).{Checkpoints(folder)}");
+            throw new InvalidDataException($"{path}: neither a model ({Glm4Config.FileName}) nor an adapter ({AdapterConfigFile.FileName}).{Checkpoints(folder)}");
         }
 
         return baseModel is null ? new TunedPath(folder, null)
@@ -40,8 +35,10 @@ public sealed record TunedPath(string ModelFolder, string? AdapterFolder)
 
     private static string FindBase(string adapter, HubCache? cache)
     {
-        var file = Path.Combine(adapter, AdapterConfig);
-        var name = ReadBaseName(file);
+        var config = AdapterConfigFile.Read(adapter);
+        var file = config.Path;
+        var name = config.BaseModel is { Length: > 0 } named ? named
+            : throw new InvalidDataException($"{file}: no base_model_name_or_path. Give the base model's folder with --base.");
         var full = Path.GetFullPath(adapter).TrimEnd(Path.DirectorySeparatorChar);
         var parent = Path.GetDirectoryName(full);
         string?[] beside = Path.IsPathRooted(name) ? [] : [parent, parent is null ? null : Path.GetDirectoryName(parent)];
@@ -55,22 +52,6 @@ public sealed record TunedPath(string ModelFolder, string? AdapterFolder)
         return (HubCache.IsId(name) ? cache.Find(name) : null) ?? throw new InvalidDataException(
             $"{file}: the base model '{name}' is not found. Give its folder with --base. "
             + $"Looked for {string.Join(", ", places)}{(HubCache.IsId(name) ? ", and in the Hugging Face cache" : "")}.");
-    }
-
-    private static string ReadBaseName(string file)
-    {
-        try
-        {
-            using var json = JsonDocument.Parse(File.ReadAllBytes(file));
-            return json.RootElement.ValueKind == JsonValueKind.Object && json.RootElement.TryGetProperty("base_model_name_or_path", out var name)
-                && name.ValueKind == JsonValueKind.String && name.GetString() is { Length: > 0 } text
-                ? text
-                : throw new InvalidDataException($"{file}: no base_model_name_or_path. Give the base model's folder with --base.");
-        }
-        catch (JsonException e)
-        {
-            throw new InvalidDataException($"{file}, line {e.LineNumber + 1}: not valid JSON. {e.Message}", e);
-        }
     }
 
     // A folder that training wrote to holds checkpoints; its last one is what was meant.

@@ -47,7 +47,7 @@ public sealed class ModelReferenceTests : IDisposable
     public void A_base_lies_beside_the_adapter_or_beside_its_parent(string name)
     {
         var adapter = Make("run", "parent", "checkpoint-4");
-        Write($"{{\"base_model_name_or_path\": \"{name}\"}}", "run", "parent", "checkpoint-4", "adapter_config.json");
+        Write($"{{\"peft_type\": \"LORA\", \"base_model_name_or_path\": \"{name}\"}}", "run", "parent", "checkpoint-4", "adapter_config.json");
         Assert.Throws<InvalidDataException>(() => TunedPath.Resolve(adapter, cache: Cache()));
         var far = Make(["run", .. name.Split('/')]);
         Assert.Equal(new TunedPath(far, adapter), TunedPath.Resolve(adapter, cache: Cache()));
@@ -59,7 +59,7 @@ public sealed class ModelReferenceTests : IDisposable
     public void A_base_can_be_in_the_cache_and_can_be_given_instead()
     {
         var adapter = Make("adapter");
-        Write("""{"base_model_name_or_path": "THUDM/glm-4-9b-chat"}""", "adapter", "adapter_config.json");
+        Write("""{"peft_type": "LORA", "base_model_name_or_path": "THUDM/glm-4-9b-chat"}""", "adapter", "adapter_config.json");
         var cached = Make("hub", "models--THUDM--glm-4-9b-chat", "snapshots", "0123");
         var other = Make("other");
         Assert.Equal(new TunedPath(cached, adapter), TunedPath.Resolve(adapter, cache: Cache("hub")));
@@ -67,9 +67,9 @@ public sealed class ModelReferenceTests : IDisposable
     }
 
     [Theory]
-    [InlineData("{}")]
-    [InlineData("""{"base_model_name_or_path": null}""")]
-    [InlineData("""{"base_model_name_or_path": "nowhere"}""")]
+    [InlineData("""{"peft_type": "LORA"}""")]
+    [InlineData("""{"peft_type": "LORA", "base_model_name_or_path": null}""")]
+    [InlineData("""{"peft_type": "LORA", "base_model_name_or_path": "nowhere"}""")]
     public void An_adapter_without_its_base_asks_for_one(string config)
     {
         var adapter = Make("adapter");
