@@ -18,6 +18,8 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
     private KvCache? cache;
     private long bytesPerToken;
 
+    private readonly record struct Choice(GenerationRow Row, GeneratedToken Token, Exception? Error);
+
     /// <summary>Rows that have not entered yet.</summary>
     public int WaitingCount => waiting.Count;
 
@@ -44,9 +46,10 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         }
     }
 
-    /// <summary>One pass of the model. Finished rows have left when it returns.</summary>
+    /// <summary>One pass of the model. Rows that are finished or failed have left when it returns.</summary>
     /// <param name="emit">Gets each row that has a new token, and the token.</param>
-    public void Step(Action<GenerationRow, GeneratedToken> emit)
+    /// <param name="fail">Gets each row for which no token could be chosen, and why; the others go on.</param>
+    public void Step(Action<GenerationRow, GeneratedToken> emit, Action<GenerationRow, Exception> fail)
     {
         Admit();
         MakeRoom();
@@ -74,10 +77,21 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
             rows[i].Cached += added[i];
         }
 
-        Choose(logits, rows, emit);
-        foreach (var row in rows.Where(row => row.Finished))
+        foreach (var (row, token, error) in Choose(logits, rows))
         {
-            Remove(row);
+            if (error is not null || token.Finish is not null)
+            {
+                Remove(row);
+            }
+
+            if (error is null)
+            {
+                emit(row, token);
+            }
+            else
+            {
+                fail(row, error);
+            }
         }
     }
 
@@ -98,43 +112,47 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         return model.Logits([.. ids], new SequenceLayout(starts, model.Device), step, lastOnly: true);
     }
 
-    private void Choose(Tensor logits, List<GenerationRow> rows, Action<GenerationRow, GeneratedToken> emit)
+    // The next token of each row whose tokens are all in the cache.
+    private Choice[] Choose(Tensor logits, List<GenerationRow> rows)
     {
         var producible = logits.narrow(1, 0, vocabularySize);
-        var ready = Enumerable.Range(0, rows.Count).Where(i => rows[i].Pending == 0).ToList();
+        var ready = rows.Index().Where(row => row.Item.Pending == 0).ToList();
         if (ready.Count == 0)
         {
-            return;
+            return [];
         }
 
-        if (ready.TrueForAll(i => rows[i].ArgmaxSuffices))
+        if (ready.TrueForAll(row => row.Item.ArgmaxSuffices))
         {
             var ids = producible.argmax(1).cpu().data<long>().ToArray();
-            foreach (var i in ready)
-            {
-                emit(rows[i], rows[i].Accept((int)ids[i]));
-            }
-
-            return;
+            return [.. ready.Select(row => new Choice(row.Item, row.Item.Accept((int)ids[row.Index]), null))];
         }
 
         var values = producible.to_type(ScalarType.Float32).cpu().contiguous().data<float>().ToArray();
-        var tokens = new GeneratedToken[rows.Count];
+        var choices = new Choice[ready.Count];
         if (ready.Count == 1)
         {
-            tokens[ready[0]] = ChooseOne(ready[0]);
+            ChooseOne(0);
         }
         else
         {
-            Parallel.ForEach(ready, i => tokens[i] = ChooseOne(i));
+            Parallel.For(0, ready.Count, ChooseOne);
         }
 
-        foreach (var i in ready)
+        return choices;
+
+        void ChooseOne(int i)
         {
-            emit(rows[i], tokens[i]);
+            var (index, row) = ready[i];
+            try
+            {
+                choices[i] = new Choice(row, row.Choose(values.AsSpan(index * vocabularySize, vocabularySize)), null);
+            }
+            catch (Exception e)
+            {
+                choices[i] = new Choice(row, default, e);
+            }
         }
-
-        GeneratedToken ChooseOne(int i) => rows[i].Choose(values.AsSpan(i * vocabularySize, vocabularySize));
     }
 
     private void Admit()

@@ -37,6 +37,11 @@ public sealed class GenerationScheduler : IDisposable
         using var abandoned = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         var submission = new Submission(generator.NewRow(0, request), Channel.CreateUnbounded<GeneratedToken>(), abandoned.Token);
         incoming.Add(submission, CancellationToken.None);
+        if (closing.IsCancellationRequested)
+        {
+            submission.Tokens.Writer.TryComplete(new ObjectDisposedException(nameof(GenerationScheduler)));   // It may have come after the last look.
+        }
+
         try
         {
             await foreach (var token in submission.Tokens.Reader.ReadAllAsync(cancellation))
@@ -131,16 +136,17 @@ public sealed class GenerationScheduler : IDisposable
     {
         try
         {
-            generator.Step(batch, (row, token) =>
-            {
-                var tokens = entered[row].Tokens.Writer;
-                tokens.TryWrite(token);
-                if (row.Finished)
+            generator.Step(
+                batch,
+                (row, token) =>
                 {
-                    tokens.TryComplete();
-                    entered.Remove(row);
-                }
-            });
+                    entered[row].Tokens.Writer.TryWrite(token);
+                    if (row.Finished)
+                    {
+                        Complete(row, null);
+                    }
+                },
+                Complete);
             return true;
         }
         catch (Exception e)
@@ -153,6 +159,12 @@ public sealed class GenerationScheduler : IDisposable
             entered.Clear();
             return false;
         }
+    }
+
+    private void Complete(GenerationRow row, Exception? error)
+    {
+        entered.Remove(row, out var submission);
+        submission?.Tokens.Writer.TryComplete(error);
     }
 
     private void FailAll(Exception error)

@@ -100,17 +100,19 @@ public sealed class Generator
 
             var finished = new List<GeneratedAnswer>();
             cancellation.ThrowIfCancellationRequested();
-            Step(batch, (row, token) =>
+            Step(batch, Take, (row, error) => throw new InvalidOperationException($"Prompt {row.Index} cannot be answered: {error.Message}", error));
+            foreach (var answer in finished)
+            {
+                yield return answer;
+            }
+
+            void Take(GenerationRow row, GeneratedToken token)
             {
                 onToken?.Invoke(row.Index, token);
                 if (row.Finished)
                 {
                     finished.Add(row.Answer);
                 }
-            });
-            foreach (var answer in finished)
-            {
-                yield return answer;
             }
         }
     }
@@ -123,11 +125,11 @@ public sealed class Generator
         return new GenerationRow(index, request, settings, Model.Config.VocabularySize, Model.Config.MaxPositions);
     }
 
-    internal void Step(ContinuousBatch batch, Action<GenerationRow, GeneratedToken> emit)
+    internal void Step(ContinuousBatch batch, Action<GenerationRow, GeneratedToken> emit, Action<GenerationRow, Exception> fail)
     {
         lock (passes)
         {
-            batch.Step(emit);
+            batch.Step(emit, fail);
         }
     }
 

@@ -58,6 +58,18 @@ public class GoldenGenerationTests
         Assert.Contains(together, answer => answer.Finish == FinishReason.Length);
     }
 
+    [Fact]
+    public void No_tensor_outlives_its_answer()
+    {
+        using var model = Load("model-hf");
+        var generator = new Generator(model, 640, new GenerationOptions { MaxNewTokens = 80 }, new GenerationLimits { Slots = 2 });
+        GenerationRequest[] requests = [new([3, 4]), new([5]) { Options = new() { DoSample = true, Seed = 1 } }, new([6]) { Options = new() { NumBeams = 2 } }];
+        generator.GenerateAll(requests);
+        var before = Tensor.TotalCount;
+        generator.GenerateAll(requests);
+        Assert.Equal(before, Tensor.TotalCount);
+    }
+
     private static void Agrees(string folder, string name, GenerationOptions options)
     {
         using var model = Load(folder);
