@@ -45,6 +45,7 @@ internal static class CommandLine
             TokenizeCommand.Create(screen),
             DataCommand.Create(screen),
             MetricsCommand.Create(screen),
+            EvalCommand.Create(screen),
             ModelCommand.Create(screen),
             ForwardCommand.Create(screen),
         };

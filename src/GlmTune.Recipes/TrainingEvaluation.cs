@@ -22,9 +22,13 @@ public sealed class TrainingEvaluation
     public TrainingEvaluation(
         Recipe recipe, Glm4Template template, string file, string folder, GenerationOptions? modelGeneration = null, CancellationToken stop = default)
     {
-        run = Evaluate.Prepare(recipe, template, file, recipe.Data.ValidationRows, recipe.Training.PredictWithGenerate, modelGeneration, stop);
+        Data = EvaluationData.Read(file, template, recipe.Data.ValidationRows, recipe.Training.PredictWithGenerate, stop);
+        run = Evaluate.Prepare(recipe, template.Tokenizer, Data, modelGeneration);
         this.folder = folder;
     }
+
+    /// <summary>The rows, and notes about them.</summary>
+    public EvaluationData Data { get; }
 
     /// <summary>Whether results are written; in a run of several ranks, only one writes. Default true.</summary>
     public bool WritesFiles { get; init; } = true;

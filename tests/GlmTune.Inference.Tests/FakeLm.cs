@@ -85,7 +85,17 @@ internal sealed class FakeLm(int vocabularySize, Func<int[], float[]> logits) : 
         return tensor(logits(history)).log_softmax(0).data<float>().ToArray();
     }
 
-    public double Loss(int[] tokenIds, SequenceLayout sequences, SupervisedTargets targets) => throw new NotSupportedException();
+    public double Loss(int[] tokenIds, SequenceLayout sequences, SupervisedTargets targets)
+    {
+        PassSizes.Add(sequences.Count);
+        var sum = targets.Rows.data<long>().Zip(targets.Targets.data<long>(), (row, target) =>
+        {
+            var start = sequences.Starts.Last(start => start <= row);
+            return -(double)LogProbabilities(tokenIds[start..((int)row + 1)])[target];
+        }).Sum();
+        sequences.Dispose();
+        return sum;
+    }
 
     [ModuleInitializer]
     internal static void LoadLibraries() => NativeRuntime.Load();

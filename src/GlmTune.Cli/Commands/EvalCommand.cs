@@ -1,0 +1,99 @@
+using System.CommandLine;
+using System.Diagnostics;
+using System.Globalization;
+using GlmTune.Evaluation;
+using GlmTune.Recipes;
+
+namespace GlmTune.Cli.Commands;
+
+/// <summary><c>glmtune eval</c>: loss, perplexity and scored answers of a tuned model.</summary>
+internal static class EvalCommand
+{
+    public static Command Create(Screen screen)
+    {
+        var (data, path, config) = (Arguments.DataFolder(), Arguments.Tuned(), Arguments.Config());
+        var split = new Option<string>("--split") { Description = "which of CONFIG's files", DefaultValueFactory = _ => "val" };
+        split.AcceptOnlyFromAmong([.. DataFolder.SplitNames]);
+        var output = new Option<string?>("--output") { HelpName = "FOLDER", Description = "where predictions_SPLIT.jsonl and metrics_SPLIT.json go; PATH unless it is a hub id, else the working folder" };
+        var limit = new Option<int?>("--limit") { HelpName = "N", Description = "only the first N rows" };
+        limit.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<int?>() < 1)
+            {
+                result.AddError("--limit: expected at least 1.");
+            }
+        });
+        var (baseModel, device, type) = (Arguments.Base(), Arguments.Device(), Arguments.Type("type to compute in; CONFIG's, or bfloat16 on a GPU and float32 on the CPU"));
+        var (json, set) = (Arguments.Json(), Arguments.Set());
+        var command = new Command("eval", "Evaluate a model on a split: loss, perplexity, and ROUGE and BLEU of generated answers.")
+        {
+            data, path, config, split, output, limit, baseModel, device, type, json, set,
+        };
+        command.SetAction((given, stop) =>
+        {
+            var recipe = RecipeFile.Read(given.GetRequiredValue(config), given.GetRequiredValue(set));
+            var where = given.GetRequiredValue(path);
+            var files = EvaluationFiles.OfSplit(given.GetValue(output) ?? (Directory.Exists(where) ? where : "."), given.GetRequiredValue(split));
+            var options = new EvaluateOptions
+            {
+                Split = given.GetRequiredValue(split), Limit = given.GetValue(limit), Device = given.GetValue(device), Type = given.GetValue(type),
+            };
+            var clock = new ProgressLine(screen);
+            var report = Evaluate.Run(
+                recipe, given.GetRequiredValue(data), TunedPath.Resolve(where, given.GetValue(baseModel)), files, options, screen.Error.WriteLine, clock.Show, stop);
+            if (given.GetValue(json))
+            {
+                screen.Output.WriteLine(JsonText.Of(report.Metrics.ToDictionary(metric => metric.Key, metric => double.IsFinite(metric.Value) ? metric.Value : (double?)null)));
+            }
+            else
+            {
+                Write(screen.Output, report, files);
+            }
+
+            return Task.FromResult(ExitCode.Done);
+        });
+        return command;
+    }
+
+    private static void Write(TextWriter output, EvaluationReport report, EvaluationFiles files)
+    {
+        foreach (var answer in report.Samples())
+        {
+            output.WriteLine($"line {answer.Example.Line}, messages[{answer.Example.MessageIndex}]");
+            output.WriteLine($"  prediction: {OneLine(answer.Prediction)}");
+            output.WriteLine($"  label:      {OneLine(answer.Label)}");
+        }
+
+        output.WriteLine($"{report.Answers.Count} answers of {report.Rows} rows: {files.Predictions}, {files.Metrics}");
+        foreach (var (name, value) in report.Metrics)
+        {
+            output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{name,-24} {value:F4}"));
+        }
+    }
+
+    private static string OneLine(string text) => text.ReplaceLineEndings("⏎");
+
+    /// <summary>How far it is and the time left, on a terminal's line that is written again and again.</summary>
+    private sealed class ProgressLine(Screen screen)
+    {
+        private readonly Stopwatch clock = new();
+        private EvaluationPart? part;
+
+        public void Show(EvaluationProgress progress)
+        {
+            if (part != progress.Part)
+            {
+                part = progress.Part;
+                clock.Restart();
+            }
+
+            if (!screen.IsTerminal)
+            {
+                return;
+            }
+
+            var left = clock.Elapsed * (progress.Total - progress.Done) / progress.Done;
+            screen.Error.Write($"\r{(progress.Part == EvaluationPart.Loss ? "loss of rows" : "answers")}: {progress.Done} of {progress.Total}, {left:h\\:mm\\:ss} left   {(progress.Done == progress.Total ? "\n" : "")}");
+        }
+    }
+}
