@@ -35,6 +35,7 @@ public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recompu
         {
             return Nothing().MoveToOuterDisposeScope();
         }
+        RefreshPrefix();
         var context = model.Context(pass.Sequences, dropoutSeed);
         var ids = model.Ids(pass.TokenIds);
         var lowest = LowestTrained();
@@ -65,6 +66,7 @@ public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recompu
         {
             return 0;
         }
+        RefreshPrefix();
         var context = model.Context(pass.Sequences);
         var x = Forward(model.Ids(pass.TokenIds), context, lowest: model.Layers.Count, saved: null);
         sharding.Unshard(model.Head);
@@ -73,6 +75,17 @@ public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recompu
         context.Cosine.Dispose();
         context.Sine.Dispose();
         return loss.to_type(ScalarType.Float64).item<double>();
+    }
+
+    /// <summary>Makes the prefix anew from what it is computed from, if it is: after every change of that.</summary>
+    public void RefreshPrefix()
+    {
+        if (model.PrefixEncoder is { } encoder)
+        {
+            sharding.Unshard(encoder);
+            encoder.Project();
+            sharding.Reshard(encoder);
+        }
     }
 
     private Tensor Forward(Tensor ids, LayerContext context, int lowest, IDisposable[]? saved)
@@ -119,6 +132,13 @@ public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recompu
             model.Embedding.Backward(gradient!, ids);
             sharding.ReduceGradients(model.Embedding);
         }
+        if (model.PrefixEncoder is { } encoder)
+        {
+            sharding.Unshard(encoder);
+            encoder.Backward();
+            sharding.ReduceGradients(encoder);
+            sharding.Reshard(encoder);
+        }
         return loss.MoveToOuterDisposeScope();
     }
 
@@ -149,6 +169,10 @@ public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recompu
         {
             return -1;
         }
+        if (model.PrefixEncoder is not null)
+        {
+            return 0;
+        }
         for (var i = 0; i < model.Layers.Count; i++)
         {
             if (model.Layers[i].HasTrainable)
@@ -168,6 +192,10 @@ public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recompu
             sharding.ReduceGradients(model.Layers[i]);
         }
         sharding.ReduceGradients(model.Embedding);
+        if (model.PrefixEncoder is { } encoder)
+        {
+            sharding.ReduceGradients(encoder);
+        }
         return zeros(1, model.Type == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32, model.Device).squeeze();
     }
 }

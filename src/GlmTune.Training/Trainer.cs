@@ -72,6 +72,7 @@ public sealed class Trainer(
             shard.Gradient.zero_();
         }
         sharding.ShareUpdates();
+        runner.RefreshPrefix();
     }
 
     private void CheckFinite(StepReport report, StepBatches batches, Func<int, int>? lineOf)

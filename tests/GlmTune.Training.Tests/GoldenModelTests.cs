@@ -16,7 +16,7 @@ namespace GlmTune.Training.Tests;
 /// <summary>The model, its gradients and whole training runs against transformers and PEFT.</summary>
 public class GoldenModelTests
 {
-    private static readonly string Folder = GoldenData.Path("glm-tiny");
+    internal static readonly string Folder = GoldenData.Path("glm-tiny");
 
     static GoldenModelTests() => NativeRuntime.Load();
 
@@ -157,7 +157,7 @@ public class GoldenModelTests
         Assert.Equal(after3, Tensor.TotalCount);
     }
 
-    private static void CheckLogits(Glm4Model model, string tag)
+    internal static void CheckLogits(Glm4Model model, string tag)
     {
         var batch = GoldenBatch.Read(Path.Combine(Folder, "batch.json"));
         using var expected = Expected();
@@ -172,7 +172,7 @@ public class GoldenModelTests
         Near(expected.Get($"{tag}.loss").item<float>(), loss, 1e-5);
     }
 
-    private static Func<Model.Layers.Parameter, Tensor> Gradients(Glm4Model model, int recomputed)
+    internal static Func<Model.Layers.Parameter, Tensor> Gradients(Glm4Model model, int recomputed)
     {
         var sharding = new ReplicatedWeights(model.Units);
         var runner = new LayerRunner(model, sharding, recomputed);
@@ -187,7 +187,7 @@ public class GoldenModelTests
         };
     }
 
-    private static StepBatches Batch(JsonElement step)
+    internal static StepBatches Batch(JsonElement step)
     {
         var rows = step.GetProperty("input_ids").EnumerateArray().Select(row => row.EnumerateArray().Select(id => id.GetInt32()).ToArray()).ToArray();
         var length = rows[0].Length;
@@ -206,8 +206,8 @@ public class GoldenModelTests
         return new StepBatches([batch], batch.SupervisedTokens, rows.Length, default, 0);
     }
 
-    private static void Near(double expected, double actual, double relative)
+    internal static void Near(double expected, double actual, double relative)
         => Assert.InRange(actual, expected - (Math.Abs(expected) * relative), expected + (Math.Abs(expected) * relative));
 
-    private static WeightFiles Expected() => WeightFiles.Open(Path.Combine(Folder, "expected.safetensors"));
+    internal static WeightFiles Expected() => WeightFiles.Open(Path.Combine(Folder, "expected.safetensors"));
 }

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using GlmTune.Weights;
@@ -85,6 +86,33 @@ public sealed class AdapterConfigFile
         return options;
     }
 
+    /// <summary>The options of a prefix adapter; its positions are not in this file.</summary>
+    /// <exception cref="InvalidDataException">Values are wrong, or ask for what this program does not do; all at once.</exception>
+    public PrefixTuningOptions ReadPrefix()
+    {
+        Refuse("modules_to_save");
+        if (Whole("num_transformer_submodules") is { } submodules and not 1)
+        {
+            problems.Add($"'num_transformer_submodules' is {submodules}; expected 1, since the model is one decoder.");
+        }
+        var tokens = Whole("num_virtual_tokens");
+        if (tokens is null or < 1)
+        {
+            problems.Add($"'num_virtual_tokens' is {tokens?.ToString(CultureInfo.InvariantCulture) ?? "missing"}; expected at least 1.");
+        }
+        var options = new PrefixTuningOptions
+        {
+            VirtualTokens = tokens ?? 1,
+            AttentionHeads = Whole("num_attention_heads"),
+            TokenDim = Whole("token_dim"),
+            Layers = Whole("num_layers"),
+            Projection = Flag("prefix_projection"),
+            EncoderHiddenSize = Whole("encoder_hidden_size"),
+        };
+        Complain();
+        return options;
+    }
+
     /// <summary>A number of the file, or null where it has none.</summary>
     public double? Number(string key)
     {
@@ -151,6 +179,31 @@ public sealed class AdapterConfigFile
         });
     }
 
+    /// <summary>Writes a prefix adapter's file as PEFT writes it.</summary>
+    /// <param name="folder">An existing folder.</param>
+    /// <param name="prefix">The adapter.</param>
+    /// <param name="baseModel">Path or hub id of the base model.</param>
+    public static void WritePrefix(string folder, PrefixTuning prefix, string? baseModel)
+    {
+        var options = prefix.Options;
+        Write(folder, new Dictionary<string, JsonNode?>
+        {
+            ["auto_mapping"] = null,
+            ["base_model_name_or_path"] = baseModel,
+            ["encoder_hidden_size"] = options.EncoderHiddenSize,
+            ["inference_mode"] = true,
+            ["num_attention_heads"] = options.AttentionHeads,
+            ["num_layers"] = options.Layers,
+            ["num_transformer_submodules"] = 1,
+            ["num_virtual_tokens"] = options.VirtualTokens,
+            ["peft_type"] = "PREFIX_TUNING",
+            ["prefix_projection"] = options.Projection,
+            ["revision"] = null,
+            ["task_type"] = "CAUSAL_LM",
+            ["token_dim"] = options.TokenDim,
+        });
+    }
+
     /// <summary>Writes the file with keys sorted.</summary>
     internal static void Write(string folder, IReadOnlyDictionary<string, JsonNode?> values)
     {
@@ -166,6 +219,8 @@ public sealed class AdapterConfigFile
             throw new InvalidDataException($"{Path}: {string.Join("\n  ", problems)}");
         }
     }
+
+    private int? Whole(string key) => Number(key) is { } value ? (int)value : null;
 
     private static JsonNode Whole(double value) => value == Math.Floor(value) ? (long)value : value;
 

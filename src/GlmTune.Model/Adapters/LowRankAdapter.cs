@@ -12,17 +12,19 @@ namespace GlmTune.Model.Adapters;
 /// <param name="Scale">s: alpha / r, or alpha / √r.</param>
 /// <param name="A">[r, in].</param>
 /// <param name="B">[rows, r].</param>
-public sealed record LowRankDelta(string Module, long FirstRow, long Rows, double Scale, Parameter A, Parameter B)
+/// <param name="Magnitude">DoRA's length of each row [rows]; null without DoRA.</param>
+public sealed record LowRankDelta(string Module, long FirstRow, long Rows, double Scale, Parameter A, Parameter B, Parameter? Magnitude)
 {
     /// <summary>r.</summary>
     public int LoraRank => (int)A.Shape[0];
 }
 
-/// <summary>LoRA on one linear layer: y += s · B (A dropout(x)), for one or several ranges of its output rows.</summary>
+/// <summary>LoRA on one linear layer: y += s · B (A dropout(x)), for one or several ranges of its output rows; or DoRA.</summary>
 /// <remarks>
 /// Deltas of one layer (q, k and v of the fused projection) share two matrices: A of all stacked, and B of all with zeros off the
 /// blocks, so that they cost one pair of matrix products; their parameters are views into these. They share one dropout mask, as
-/// the fused layer's single delta does. Source: Hu et al., LoRA, arXiv:2106.09685, section 4.1.
+/// the fused layer's single delta does. With DoRA, g the rows' gains and x' = dropout(x), y = W x + (g − 1) W x' + g · s · B (A x').
+/// Source: Hu et al., LoRA, arXiv:2106.09685, section 4.1; for DoRA see <see cref="RowMagnitudes"/>.
 /// </remarks>
 public sealed class LowRankAdapter : LinearAdapter, IDisposable
 {
@@ -30,12 +32,17 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
     private readonly Tensor blockB;
     private readonly Tensor? columnScales;
     private readonly double scale;
+    private readonly Linear linear;
+    private readonly RowMagnitudes? magnitudes;
 
     /// <param name="linear">The layer it will sit on.</param>
     /// <param name="parts">Which rows get which rank and scale.</param>
     /// <param name="dropout">Probability of zeroing an input.</param>
-    public LowRankAdapter(Linear linear, IReadOnlyList<(LinearSlice Slice, int Rank, double Scale)> parts, double dropout)
+    /// <param name="dora">Whether the rows' magnitudes are learned beside the delta.</param>
+    public LowRankAdapter(Linear linear, IReadOnlyList<(LinearSlice Slice, int Rank, double Scale)> parts, double dropout, bool dora = false)
     {
+        this.linear = linear;
+        magnitudes = dora ? new RowMagnitudes(linear, [.. parts.Select(part => (part.Slice.Name, part.Slice.FirstRow, part.Slice.Rows))]) : null;
         Dropout = dropout;
         var (type, device) = (linear.Weight.Type, linear.Weight.Device);
         var ranks = parts.Sum(part => part.Rank);
@@ -49,7 +56,7 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
             var b = new Parameter($"{slice.Name}.lora_B.weight", [slice.Rows, rank], type, device, decays: true) { Trainable = true };
             a.Value = stackedA.narrow(0, column, rank);
             b.Value = blockB.narrow(0, slice.FirstRow, slice.Rows).narrow(1, column, rank);
-            deltas.Add(new LowRankDelta(slice.Name, slice.FirstRow, slice.Rows, scale, a, b));
+            deltas.Add(new LowRankDelta(slice.Name, slice.FirstRow, slice.Rows, scale, a, b, magnitudes?.Parameters[deltas.Count]));
             column += rank;
         }
         Deltas = deltas;
@@ -68,9 +75,13 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
     public double Dropout { get; }
 
     /// <inheritdoc/>
-    public override IEnumerable<Parameter> Parameters => Deltas.SelectMany(delta => new[] { delta.A, delta.B });
+    public override IEnumerable<Parameter> Parameters
+        => Deltas.SelectMany(delta => new[] { delta.A, delta.B, delta.Magnitude }).OfType<Parameter>();
 
-    /// <summary>s · B · A in float32 or wider, [out, in]: what merging adds to the weight. In the caller's dispose scope.</summary>
+    /// <inheritdoc/>
+    public override bool ScalesOutput => magnitudes is not null;
+
+    /// <summary>s · B · A in float32 or wider, [out, in]: what LoRA adds to the weight. In the caller's dispose scope.</summary>
     public Tensor WeightDelta()
     {
         using var scope = NewDisposeScope();
@@ -78,19 +89,72 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
         return Scaled(blockB.to_type(wide)).matmul(stackedA.to_type(wide)).MoveToOuterDisposeScope();
     }
 
+    /// <summary>The weight that alone does what the layer and this adapter do, computed in float32 or wider, [out, in], in the caller's dispose scope.</summary>
+    public Tensor MergedWeight()
+    {
+        using var scope = NewDisposeScope();
+        var merged = WeightDelta();
+        merged.add_(linear.Weight.Value);
+        if (magnitudes is not null)
+        {
+            merged.mul_(magnitudes.Gains(Lengths(magnitudes)).unsqueeze(1));
+        }
+        return merged.MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Sets DoRA's magnitudes so that they change nothing yet; the layer's weight must be in memory.</summary>
+    public void ResetMagnitudes()
+    {
+        if (magnitudes is not null)
+        {
+            using var scope = NewDisposeScope();
+            magnitudes.Reset(Lengths(magnitudes));
+        }
+    }
+
     /// <inheritdoc/>
     public override void Forward(Linear linear, Tensor x, Tensor y, LayerContext context, Tape? tape)
     {
         using var scope = NewDisposeScope();
-        var low = Dropped(linear, x, context).matmul(stackedA.t());
+        var dropped = Dropped(linear, x, context);
+        var low = dropped.matmul(stackedA.t());
         tape?.Save(low);
-        y.addmm_(Scaled(low), blockB.t(), 1, 1);
+        if (magnitudes is null)
+        {
+            y.addmm_(Scaled(low), blockB.t(), 1, 1);
+            return;
+        }
+        var gains = magnitudes.Gains(Lengths(magnitudes));
+        if (DropsIn(context))
+        {
+            var plain = dropped.matmul(linear.Weight.Value.t());
+            var unscaled = addmm(plain, Scaled(low), blockB.t(), 1, 1);
+            tape?.Save(unscaled);
+            y.add_((unscaled * gains).sub_(plain));
+        }
+        else
+        {
+            y.addmm_(Scaled(low), blockB.t(), 1, 1);
+            tape?.Save(y.clone());
+            y.mul_(gains);
+        }
     }
 
     /// <inheritdoc/>
     public override void Backward(Linear linear, Tensor gradient, Tensor x, Tensor? inputGradient, LayerContext context, Tape tape)
     {
         using var scope = NewDisposeScope();
+        Tensor? basePart = null;
+        if (magnitudes is not null)
+        {
+            using var unscaled = tape.TakeTensor();
+            var lengths = Lengths(magnitudes);
+            magnitudes.Collect(gradient, unscaled, lengths);
+            var scaled = (gradient * magnitudes.Gains(lengths)).to_type(gradient.dtype);
+            // The gradient of the output's base part has reached the input once already, not scaled.
+            basePart = inputGradient is null ? null : (scaled - gradient).matmul(linear.Weight.Value);
+            gradient = scaled;
+        }
         using var low = tape.TakeTensor();
         var lowGradient = Scaled(gradient.matmul(blockB));
         var dropped = Dropped(linear, x, context);
@@ -110,11 +174,16 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
         {
             if (DropsIn(context))
             {
-                inputGradient.add_(context.Kernels.Dropout(lowGradient.matmul(stackedA), Dropout, context.SeedOf(linear.Place)));
+                var droppedGradient = basePart is null ? lowGradient.matmul(stackedA) : basePart.addmm_(lowGradient, stackedA, 1, 1);
+                inputGradient.add_(context.Kernels.Dropout(droppedGradient, Dropout, context.SeedOf(linear.Place)));
             }
             else
             {
                 inputGradient.addmm_(lowGradient, stackedA, 1, 1);
+                if (basePart is not null)
+                {
+                    inputGradient.add_(basePart);
+                }
             }
         }
     }
@@ -125,11 +194,14 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
         stackedA.Dispose();
         blockB.Dispose();
         columnScales?.Dispose();
+        magnitudes?.Dispose();
         foreach (var parameter in Parameters)
         {
             parameter.Dispose();
         }
     }
+
+    private Tensor Lengths(RowMagnitudes of) => of.Lengths(Scaled(blockB), stackedA);
 
     private bool DropsIn(LayerContext context) => Dropout > 0 && context.DropoutSeed is not null;
 

@@ -1,4 +1,5 @@
 using GlmTune.Kernels;
+using GlmTune.Model.Adapters;
 using GlmTune.Model.Layers;
 using static TorchSharp.torch;
 
@@ -53,8 +54,11 @@ public sealed class Glm4Model : ICausalLm, IDisposable
     /// <summary>Final norm and output projection.</summary>
     public OutputHead Head { get; }
 
-    /// <summary>Embedding, decoder layers, head: the units of sharding, in the order of the forward pass.</summary>
-    public IEnumerable<Layer> Units => [Embedding, .. Layers, Head];
+    /// <summary>Makes the prefixes of all layers; null: nothing does.</summary>
+    public PrefixEncoder? PrefixEncoder { get; set; }
+
+    /// <summary>Prefix encoder if there is one, embedding, decoder layers, head: the units of sharding, in the order of the forward pass.</summary>
+    public IEnumerable<Layer> Units => PrefixEncoder is null ? [Embedding, .. Layers, Head] : [PrefixEncoder, Embedding, .. Layers, Head];
 
     /// <summary>The model's own parameters, adapters aside, in the order of the forward pass.</summary>
     public IReadOnlyList<Parameter> BaseParameters { get; }

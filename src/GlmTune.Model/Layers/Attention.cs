@@ -28,9 +28,9 @@ public sealed class Attention
     /// <summary>Keys and values of virtual tokens before every sequence, [2, P, K, D]; null: none.</summary>
     public Parameter? Prefix { get; set; }
 
-    /// <summary>All parameters.</summary>
+    /// <summary>All parameters, a computed prefix aside.</summary>
     public IEnumerable<Parameter> Parameters
-        => Prefix is null ? [.. QueryKeyValue.Parameters, .. Output.Parameters] : [.. QueryKeyValue.Parameters, .. Output.Parameters, Prefix];
+        => Prefix is null or { Computed: true } ? [.. QueryKeyValue.Parameters, .. Output.Parameters] : [.. QueryKeyValue.Parameters, .. Output.Parameters, Prefix];
 
     /// <summary>What the residual stream gets, [N, C].</summary>
     /// <param name="x">Normalised hidden states [N, C].</param>
@@ -56,7 +56,7 @@ public sealed class Attention
     {
         using var scope = NewDisposeScope();
         var attended = Output.Backward(gradient, context, tape)!;
-        var prefixGradient = Prefix is { Trainable: true } ? Prefix.WideGradient() : null;
+        var prefixGradient = Prefix is { Trainable: true } or { Computed: true } ? Prefix.WideGradient() : null;
         var fused = context.Kernels.AttentionBackward(attended, Heads, context.Sequences, prefixGradient, tape);
         context.Kernels.Rotate(fused, context.Cosine, context.Sine, Heads, inverse: true);
         return QueryKeyValue.Backward(fused, context, tape, inputGradient)?.MoveToOuterDisposeScope();

@@ -55,10 +55,15 @@ public sealed class Linear
         using var scope = NewDisposeScope();
         var transposed = Weight.Value.t();
         var added = residual ?? Bias?.Value;
-        var y = added is null ? x.matmul(transposed) : addmm(added, x, transposed, 1, 1);
+        var addLast = added is not null && adapters.Exists(adapter => adapter.ScalesOutput);
+        var y = added is null || addLast ? x.matmul(transposed) : addmm(added, x, transposed, 1, 1);
         foreach (var adapter in adapters)
         {
             adapter.Forward(this, x, y, context, tape);
+        }
+        if (addLast)
+        {
+            y.add_(added!);
         }
         if (NeedsInput)
         {

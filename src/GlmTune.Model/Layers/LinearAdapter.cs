@@ -9,10 +9,13 @@ public abstract class LinearAdapter
     /// <summary>What it brings to be trained.</summary>
     public abstract IEnumerable<Parameter> Parameters { get; }
 
+    /// <summary>Whether it multiplies what the weight gave, so that it needs the output before a bias or a residual is added.</summary>
+    public virtual bool ScalesOutput => false;
+
     /// <summary>Changes the layer's output in place.</summary>
     /// <param name="linear">The layer it sits on.</param>
     /// <param name="x">The layer's input [N, in].</param>
-    /// <param name="y">The layer's output [N, out], bias included; what earlier adapters did too.</param>
+    /// <param name="y">The layer's output [N, out], what earlier adapters did included; bias too, unless one <see cref="ScalesOutput"/>.</param>
     /// <param name="context">The pass.</param>
     /// <param name="tape">Gets what the backward pass needs beside <paramref name="x"/>; null: nothing is kept.</param>
     public abstract void Forward(Linear linear, Tensor x, Tensor y, LayerContext context, Tape? tape);

@@ -40,6 +40,9 @@ public sealed class Parameter : IDisposable
     /// <summary>Whether training changes it.</summary>
     public bool Trainable { get; set; }
 
+    /// <summary>Whether its values are made from other parameters: its gradient is collected for them, and no optimizer sees it.</summary>
+    public bool Computed { get; init; }
+
     /// <summary>Whether values are in memory.</summary>
     public bool IsLoaded => value is not null;
 

@@ -1,0 +1,115 @@
+using GlmTune.Model.Layers;
+using static TorchSharp.torch;
+
+namespace GlmTune.Model.Adapters;
+
+/// <summary>DoRA: a learned length m for each output row of W + s·B·A, whose own length is divided out.</summary>
+/// <remarks>
+/// Held in float32 or wider, since a gain of one and a bit would be lost in 16 bits. The length that is divided by counts as a
+/// constant in the backward pass. Source: Liu et al., DoRA, arXiv:2402.09353, sections 4.1 and 4.3.
+/// </remarks>
+internal sealed class RowMagnitudes : IDisposable
+{
+    private readonly Linear linear;
+    private readonly Tensor values;
+    private readonly Tensor? adapted;
+    private readonly List<(Parameter Parameter, long FirstRow)> parts = [];
+    private Tensor? squares;
+
+    /// <param name="linear">The layer.</param>
+    /// <param name="rows">Names and ranges of the output rows that have a delta; other rows stay as they are.</param>
+    public RowMagnitudes(Linear linear, IReadOnlyList<(string Module, long First, long Count)> rows)
+    {
+        this.linear = linear;
+        var device = linear.Weight.Device;
+        Type = linear.Weight.Type == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32;
+        values = ones(linear.OutputWidth, Type, device).DetachFromDisposeScope();
+        foreach (var (module, first, count) in rows)
+        {
+            parts.Add((new Parameter($"{module}.lora_magnitude_vector", [count], Type, device, decays: false)
+            {
+                Trainable = true,
+                Value = values.narrow(0, first, count),
+            }, first));
+        }
+        if (rows.Sum(row => row.Count) < linear.OutputWidth)
+        {
+            using var scope = NewDisposeScope();
+            adapted = zeros(linear.OutputWidth, ScalarType.Bool, device).DetachFromDisposeScope();
+            foreach (var (_, first, count) in rows)
+            {
+                adapted.narrow(0, first, count).fill_(true);
+            }
+        }
+    }
+
+    /// <summary>float32, or float64 for a float64 model.</summary>
+    public ScalarType Type { get; }
+
+    /// <summary>Magnitudes of each range of rows.</summary>
+    public IReadOnlyList<Parameter> Parameters => [.. parts.Select(part => part.Parameter)];
+
+    /// <summary>Lengths of the rows of W + delta [out], in the caller's dispose scope.</summary>
+    /// <param name="b">s·B [out, R].</param>
+    /// <param name="a">[R, in].</param>
+    /// <remarks>|w + b·A|² = |w|² + 2 (w·Aᵀ)·b + b·(A·Aᵀ)·b row by row, so that no second matrix of the weight's size is made.</remarks>
+    public Tensor Lengths(Tensor b, Tensor a)
+    {
+        using var scope = NewDisposeScope();
+        var weight = linear.Weight.Value;
+        // The weight is frozen, so its own part is computed once.
+        squares ??= weight.to_type(Type).square().sum(1).DetachFromDisposeScope();
+        var (wideA, wideB) = (a.to_type(Type), b.to_type(Type));
+        var cross = (weight.matmul(a.t()).to_type(Type) * wideB).sum(1);
+        var own = (wideB.matmul(wideA.matmul(wideA.t())) * wideB).sum(1);
+        return (squares + (cross * 2) + own).clamp_min(1e-30).sqrt().MoveToOuterDisposeScope();
+    }
+
+    /// <summary>What each output row is multiplied by, [out]: m / length, or 1 where no delta sits. In the caller's dispose scope.</summary>
+    public Tensor Gains(Tensor lengths)
+    {
+        using var scope = NewDisposeScope();
+        var gains = values / lengths;
+        return (adapted is null ? gains : gains.masked_fill(adapted.logical_not(), 1)).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Sets the magnitudes to the rows' lengths, so that nothing changes yet.</summary>
+    public void Reset(Tensor lengths)
+    {
+        using var scope = NewDisposeScope();
+        foreach (var (parameter, first) in parts)
+        {
+            parameter.Value.copy_(lengths.narrow(0, first, parameter.Count));
+        }
+    }
+
+    /// <summary>Collects the gradients of the magnitudes.</summary>
+    /// <param name="gradient">Of the layer's output [N, out].</param>
+    /// <param name="unscaled">The output before it was multiplied [N, out].</param>
+    /// <param name="lengths">Of the rows [out].</param>
+    public void Collect(Tensor gradient, Tensor unscaled, Tensor lengths)
+    {
+        using var scope = NewDisposeScope();
+        // Named, because a bare 0 is read as an element type.
+        var sums = (gradient.to_type(Type) * unscaled).sum(dim: 0) / lengths;
+        foreach (var (parameter, first) in parts)
+        {
+            if (parameter.Trainable)
+            {
+                parameter.WideGradient().add_(sums.narrow(0, first, parameter.Count));
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        values.Dispose();
+        adapted?.Dispose();
+        squares?.Dispose();
+        foreach (var (parameter, _) in parts)
+        {
+            parameter.Dispose();
+        }
+    }
+}
