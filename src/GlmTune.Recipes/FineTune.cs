@@ -2,6 +2,8 @@ using System.Diagnostics;
 using GlmTune.Data.Batching;
 using GlmTune.Data.Templates;
 using GlmTune.Data.Tokenization;
+using GlmTune.Evaluation;
+using GlmTune.Inference;
 using GlmTune.Kernels.Native;
 using GlmTune.Model;
 using GlmTune.Model.Glm4;
@@ -25,7 +27,8 @@ public sealed class FineTune : IDisposable
     private readonly ReplicatedWeights sharding;
     private readonly Trainer trainer;
     private readonly TrainingSet examples;
-    private readonly TrainingSet? validation;
+    private readonly TrainingEvaluation? validation;
+    private readonly EvaluationRun? test;
     private readonly TrainingBatches batches;
     private readonly RunCheckpoints checkpoints;
     private readonly int totalSteps;
@@ -56,9 +59,18 @@ public sealed class FineTune : IDisposable
         var template = new Glm4Template(tokenizer, recipe.Data.Template);
         paddingId = tokenizer.Special.Padding;
         examples = ReadRows(Path.Combine(dataFolder, recipe.Data.TrainFile), template, recipe.Data.TrainRows, stop);
+        var generation = GenerationConfigFile.ReadFolder(modelFolder);
         validation = recipe.Data.ValidationFile is { } file && recipe.Training.EvaluationStrategy != IntervalStrategy.No
-            ? ReadRows(Path.Combine(dataFolder, file), template, recipe.Data.ValidationRows, stop)
+            ? new TrainingEvaluation(recipe, template, Path.Combine(dataFolder, file), recipe.Training.OutputFolder, generation, stop)
             : null;
+        var testData = recipe.Data.TestFile is { } last
+            ? EvaluationData.Read(Path.Combine(dataFolder, last), template, recipe.Data.TestRows, recipe.Training.PredictWithGenerate, stop)
+            : null;
+        test = testData is null ? null : GlmTune.Recipes.Evaluate.Prepare(recipe, tokenizer, testData, generation);
+        foreach (var note in (validation?.Data.Notes ?? []).Concat(testData?.Notes ?? []))
+        {
+            reporter.Note(note);
+        }
 
         NativeRuntime.Load();
         var device = recipe.Training.UseCpu ? CPU : NativeRuntime.DefaultDevice();
@@ -136,7 +148,7 @@ public sealed class FineTune : IDisposable
                 }
                 if (validation is not null && IsDue(recipe.Training.EvaluationStrategy, recipe.Training.EvaluationSteps ?? recipe.Training.LoggingSteps, report))
                 {
-                    halted = Evaluate(report, stop);
+                    halted = EvaluateUnlessStopped(report, stop);
                 }
                 if (IsDue(recipe.Training.SaveStrategy, recipe.Training.SaveSteps, report))
                 {
@@ -152,6 +164,10 @@ public sealed class FineTune : IDisposable
         if (trainer.Done > savedStep && recipe.Training.SaveStrategy != IntervalStrategy.No)
         {
             saved = Save();
+        }
+        if (!stop.IsCancellationRequested)
+        {
+            Test(stop);
         }
         return new FineTuneResult(trainer.Done, losses / Math.Max(1, steps), watch.Elapsed, saved, stop.IsCancellationRequested);
     }
@@ -222,32 +238,55 @@ public sealed class FineTune : IDisposable
         reporter.Logged(report.Step, values);
     }
 
+    // A run that is asked to stop during an evaluation saves where it is; the evaluation is lost, the training is not.
+    private bool EvaluateUnlessStopped(StepReport report, CancellationToken stop)
+    {
+        try
+        {
+            return Evaluate(report, stop);
+        }
+        catch (OperationCanceledException)
+        {
+            return true;
+        }
+    }
+
     // Whether training should end early.
     private bool Evaluate(StepReport report, CancellationToken stop)
     {
-        var watch = Stopwatch.StartNew();
-        var (loss, tokens) = (0.0, 0L);
-        for (var first = 0; first < validation!.Count && !stop.IsCancellationRequested; first += recipe.Training.EvaluationBatchSize)
-        {
-            int[] indices = [.. Enumerable.Range(first, Math.Min(recipe.Training.EvaluationBatchSize, validation.Count - first))];
-            using var pass = TrainingPass.Of(Collator.Pad([.. indices.Select(index => validation[index])], indices, paddingId), model.Device);
-            loss += trainer.Runner.Loss(pass);
-            tokens += pass.Targets.Count;
-        }
-        var seconds = watch.Elapsed.TotalSeconds;
-        var values = new Dictionary<string, double>
-        {
-            ["eval_loss"] = loss / tokens,
-            ["eval_perplexity"] = Math.Exp(loss / tokens),
-            ["eval_runtime"] = Math.Round(seconds, 4),
-            ["eval_samples_per_second"] = Math.Round(validation.Count / seconds, 3),
-        };
-        history.Log(report.Step, report.Epoch, values);
-        reporter.Evaluated(report.Step, values);
-        return StopsEarly(report.Step, values);
+        var found = validation!.Run(model, report.Step, reporter.Evaluating, stop);
+        history.Log(report.Step, report.Epoch, found.Metrics);
+        reporter.Evaluated(report.Step, found.Metrics);
+        reporter.Answered(report.Step, found.Samples());
+        return StopsEarly(report.Step, found.Metrics);
     }
 
-    private bool StopsEarly(long step, Dictionary<string, double> values)
+    // The scores of the test file stay beside the checkpoints.
+    private void Test(CancellationToken stop)
+    {
+        if (recipe.Training.LoadBestModelAtEnd && history.BestCheckpoint is { } best && history.BestStep != trainer.Done)
+        {
+            if (Directory.Exists(best) && OptimizerFile.IsIn(best))
+            {
+                OptimizerFile.Read(best, sharding.Trainable);
+                sharding.ShareUpdates();
+                reporter.Note($"the best checkpoint, {best}, is loaded for the test file");
+            }
+            else
+            {
+                reporter.Note($"the best evaluation was at step {history.BestStep}, of which no whole checkpoint is kept; the last weights are used");
+            }
+        }
+        if (test is null)
+        {
+            return;
+        }
+        var found = test.Run(model, reporter.Evaluating, stop);
+        EvaluationFiles.OfSplit(recipe.Training.OutputFolder, "test").Write(found);
+        reporter.Tested(found.Metrics);
+    }
+
+    private bool StopsEarly(long step, IReadOnlyDictionary<string, double> values)
     {
         var name = recipe.Training.MetricForBestModel ?? "loss";
         var key = name.StartsWith("eval_", StringComparison.Ordinal) ? name : "eval_" + name;

@@ -1,3 +1,4 @@
+using GlmTune.Evaluation;
 using GlmTune.Training;
 
 namespace GlmTune.Recipes;
@@ -19,6 +20,21 @@ public interface IFineTuneReporter
 
     /// <summary>An evaluation is done.</summary>
     void Evaluated(long atStep, IReadOnlyDictionary<string, double> values);
+
+    /// <summary>How far an evaluation is.</summary>
+    void Evaluating(EvaluationProgress progress)
+    {
+    }
+
+    /// <summary>A few answers of an evaluation, to look at.</summary>
+    void Answered(long atStep, IReadOnlyList<EvaluatedAnswer> samples)
+    {
+    }
+
+    /// <summary>The test file was answered after the last step.</summary>
+    void Tested(IReadOnlyDictionary<string, double> values)
+    {
+    }
 
     /// <summary>A checkpoint is whole on disk.</summary>
     void Saved(string folder);

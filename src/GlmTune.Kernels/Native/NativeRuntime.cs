@@ -69,7 +69,12 @@ public static class NativeRuntime
             }
             var patched = LoadBridge(bridge);
             KeepFromLoadingASecondCopy();
-            torch.InitializeDeviceType(cuda ? DeviceType.CUDA : DeviceType.CPU);
+            // CUDA's libraries can be there though no GPU is visible.
+            cuda = cuda && torch.TryInitializeDeviceType(DeviceType.CUDA);
+            if (!cuda)
+            {
+                torch.InitializeDeviceType(DeviceType.CPU);
+            }
             return new LoadedRuntime(folder, cuda, patched);
         }
         throw new DllNotFoundException(

@@ -91,7 +91,7 @@ internal static class NanoModelFolder
         ["bias_dropout_fusion"] = true,
         ["tie_word_embeddings"] = false,
         ["use_cache"] = true,
-        ["torch_dtype"] = "float32",
+        ["torch_dtype"] = "bfloat16",
         ["eos_token_id"] = Stops,
         ["pad_token_id"] = IdOf("<|endoftext|>"),
     };
