@@ -1,0 +1,201 @@
+using System.Text.Json.Nodes;
+using GlmTune.Data.Tokenization;
+using GlmTune.Kernels.Native;
+using GlmTune.Model;
+using GlmTune.Model.Adapters;
+using GlmTune.Model.Glm4;
+using GlmTune.Training;
+using GlmTune.Training.Checkpoints;
+using GlmTune.Weights;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace GlmTune.Recipes.Tests;
+
+/// <summary>Whole runs on a very small model with the shipped tokenizer and data.</summary>
+public sealed class FineTuneTests : IDisposable
+{
+    private readonly string root = Directory.CreateTempSubdirectory("glmtune-finetune").FullName;
+
+    public FineTuneTests()
+    {
+        NativeRuntime.Load();
+        var nano = Path.Combine(RepositoryRoot(), "models", "glm-nano");
+        Directory.CreateDirectory(Model);
+        TokenizerFile.Copy(nano, Model);
+        var config = Glm4Config.Read(nano) with { LayerCount = 2, HiddenSize = 32, FeedForwardSize = 48, QueryHeads = 4, KeyValueHeads = 2, HeadDim = 8 };
+        using var model = new Glm4Model(config, ScalarType.Float32, CPU);
+        model.InitializeRandomly(5);
+        ModelFolder.Save(model, Model, CheckpointLayout.Original, ScalarType.Float32);
+    }
+
+    private string Model => Path.Combine(root, "model");
+
+    public void Dispose() => Directory.Delete(root, recursive: true);
+
+    [Theory, InlineData(true, 1), InlineData(false, 1), InlineData(true, 2)]
+    public void A_run_stopped_and_resumed_equals_the_uninterrupted_one_bit_for_bit(bool lora, int accumulation)
+    {
+        var whole = Train("whole", lora, accumulation, steps: 6, stopAfter: null);
+        Train("parts", lora, accumulation, steps: 6, stopAfter: 4);
+        var parts = Train("parts", lora, accumulation, steps: 6, stopAfter: null, resume: "yes");
+        Assert.Equal(whole[4..], parts);
+        foreach (var file in (string[])[lora ? "adapter_model.safetensors" : "model.safetensors", "optimizer-00000-of-00001.safetensors", "trainer_state.json", "training_state.json"])
+        {
+            Assert.Equal(File.ReadAllBytes(Checkpoint("whole", 6, file)), File.ReadAllBytes(Checkpoint("parts", 6, file)));
+        }
+    }
+
+    [Fact]
+    public void One_micro_batch_of_four_gives_the_losses_of_four_micro_batches_of_one()
+    {
+        var together = Train("together", lora: true, accumulation: 1, steps: 4, stopAfter: null, settings: ["training_args.per_device_train_batch_size=4", "peft_config.lora_dropout=0"]);
+        var apart = Train("apart", lora: true, accumulation: 4, steps: 4, stopAfter: null, settings: ["training_args.per_device_train_batch_size=1", "peft_config.lora_dropout=0"]);
+        Assert.All(together.Zip(apart), pair => Assert.Equal(pair.First, pair.Second, 1e-4));
+    }
+
+    [Fact]
+    public void Packing_gives_the_loss_of_the_same_rows_padded()
+    {
+        var padded = Train("padded", lora: true, accumulation: 1, steps: 1, stopAfter: null, settings: ["peft_config.lora_dropout=0", "data_config.max_train_samples=4", "training_args.per_device_train_batch_size=4"]);
+        var packed = Train("packed", lora: true, accumulation: 1, steps: 1, stopAfter: null, settings: ["peft_config.lora_dropout=0", "data_config.max_train_samples=4", "training_args.packing=true", "training_args.pack_length=1024"]);
+        Assert.Equal(padded[0], packed[0], 1e-4);
+    }
+
+    [Fact]
+    public void A_checkpoint_holds_what_peft_and_the_demos_users_look_for()
+    {
+        Train("files", lora: true, accumulation: 1, steps: 2, stopAfter: null);
+        var folder = Checkpoint("files", 2, "");
+        foreach (var file in (string[])["adapter_config.json", "adapter_model.safetensors", "tokenizer.model", "tokenizer_config.json", "trainer_state.json", FolderManifest.FileName])
+        {
+            Assert.True(File.Exists(Path.Combine(folder, file)), file);
+        }
+        FolderManifest.Verify(folder);
+        using var weights = WeightFiles.Open(Path.Combine(folder, "adapter_model.safetensors"));
+        Assert.Equal(
+            ["base_model.model.transformer.encoder.layers.0.self_attention.query_key_value.lora_A.weight", "base_model.model.transformer.encoder.layers.0.self_attention.query_key_value.lora_B.weight"],
+            weights.Tensors.Select(tensor => tensor.Name).Order(StringComparer.Ordinal).Take(2));
+        var config = JsonNode.Parse(File.ReadAllText(Path.Combine(folder, "adapter_config.json")))!.AsObject();
+        Assert.Equal("LORA", (string?)config["peft_type"]);
+        Assert.Equal(["query_key_value"], config["target_modules"]!.AsArray().Select(name => (string)name!));
+        Assert.Equal(config.Select(pair => pair.Key), config.Select(pair => pair.Key).Order(StringComparer.Ordinal));
+        var state = JsonNode.Parse(File.ReadAllText(Path.Combine(folder, "trainer_state.json")))!;
+        Assert.Equal(2, (int)state["global_step"]!);
+        Assert.Equal(2, state["log_history"]!.AsArray().Count(line => line!["loss"] is not null));
+
+        using var model = ModelFolder.Load(Model, ScalarType.Float32, CPU);
+        using var lora = AdapterFolder.LoadLora(folder, model);
+        Assert.All(lora.Deltas, delta => Assert.NotEqual(0f, delta.B.Value.abs().max().item<float>()));
+    }
+
+    [Fact]
+    public void The_reference_trainers_checkpoint_goes_on_from_its_step_with_a_note()
+    {
+        var adapter = Path.Combine(GoldenData.Path("glm-tiny"), "trainer", "checkpoint-4");
+        Assert.Equal(4, TrainerStateFile.Read(adapter).GlobalStep);
+        Assert.False(OptimizerFile.IsIn(adapter));
+        Assert.Null(TrainingState.Read(adapter));
+        using var model = ModelFolder.Load(GoldenData.Path("glm-tiny/model-hf"), ScalarType.Float32, CPU);
+        using var lora = AdapterFolder.LoadLora(adapter, model);
+        Assert.NotEmpty(lora.Deltas);
+    }
+
+    [Theory, InlineData("0"), InlineData("-3"), InlineData("maybe"), InlineData("7"), InlineData("checkpoint-7")]
+    public void A_resume_that_means_nothing_lists_the_checkpoints(string resume)
+    {
+        var output = Path.Combine(root, "list");
+        Directory.CreateDirectory(Path.Combine(output, "checkpoint-600"));
+        Directory.CreateDirectory(Path.Combine(output, "tmp-glmtune-checkpoint-700"));
+        var error = Assert.Throws<InvalidDataException>(() => CheckpointFolder.Resolve(output, resume));
+        Assert.Contains("checkpoint-600", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_resume_by_number_name_and_path_means_the_same()
+    {
+        var output = Path.Combine(root, "same");
+        var expected = Path.Combine(output, "checkpoint-600");
+        Directory.CreateDirectory(expected);
+        Assert.All((string[])["600", "checkpoint-600", expected, "YES"], resume => Assert.Equal(expected, CheckpointFolder.Resolve(output, resume)));
+        Assert.Null(CheckpointFolder.Resolve(output, "no"));
+        Assert.Null(CheckpointFolder.Resolve(output, ""));
+        Assert.Null(CheckpointFolder.Resolve(Path.Combine(root, "nothing"), "yes"));
+    }
+
+    [Fact]
+    public void A_loss_that_is_not_finite_stops_before_the_update_and_names_the_rows()
+    {
+        using var model = ModelFolder.Load(Model, ScalarType.Float32, CPU);
+        model.Head.Norm.Value.fill_(double.NaN);
+        ModelFolder.Save(model, Model, CheckpointLayout.Original, ScalarType.Float32);
+        var error = Assert.Throws<NonFiniteStepException>(() => Train("nan", lora: true, accumulation: 1, steps: 2, stopAfter: null));
+        Assert.Contains("Step 1: the loss is NaN", error.Message, StringComparison.Ordinal);
+        Assert.Contains("lines ", error.Message, StringComparison.Ordinal);
+    }
+
+    private static string RepositoryRoot() => Path.GetFullPath(Path.Combine(GoldenData.Path("glm-tiny"), "..", "..", ".."));
+
+    private string Checkpoint(string name, int step, string file) => Path.Combine(root, name, $"checkpoint-{step}", file);
+
+    private List<double> Train(string name, bool lora, int accumulation, int steps, int? stopAfter, string? resume = null, string[]? settings = null)
+    {
+        var yaml = Path.Combine(root, $"{name}.yaml");
+        File.WriteAllText(yaml, $"""
+            data_config: {"{"} train_file: train.jsonl {"}"}
+            max_input_length: 48
+            max_output_length: 48
+            training_args:
+              output_dir: {Path.Combine(root, name)}
+              max_steps: {steps}
+              learning_rate: 5e-3
+              per_device_train_batch_size: 2
+              gradient_accumulation_steps: {accumulation}
+              logging_steps: 1
+              save_steps: 100
+              use_cpu: true
+            {(lora ? "peft_config: { peft_type: LORA, r: 4, lora_alpha: 16, lora_dropout: 0.1 }" : "")}
+            """);
+        using var stop = new CancellationTokenSource();
+        var losses = new Losses(report =>
+        {
+            if (report.Step == stopAfter)
+            {
+                stop.Cancel();
+            }
+        });
+        FineTune.Run(RecipeFile.Read(yaml, settings ?? []), Path.Combine(RepositoryRoot(), "data", "ads"), Model, resume, losses, stop.Token);
+        return losses.Seen;
+    }
+
+    private sealed class Losses(Action<StepReport> stepped) : IFineTuneReporter
+    {
+        public List<double> Seen { get; } = [];
+
+        public void Stepped(StepReport report)
+        {
+            Seen.Add(report.Loss);
+            stepped(report);
+        }
+
+        public void Note(string text)
+        {
+        }
+
+        public void Started(FineTuneStart start)
+        {
+        }
+
+        public void Logged(long atStep, IReadOnlyDictionary<string, double> values)
+        {
+        }
+
+        public void Evaluated(long atStep, IReadOnlyDictionary<string, double> values)
+        {
+        }
+
+        public void Saved(string folder)
+        {
+        }
+    }
+}
