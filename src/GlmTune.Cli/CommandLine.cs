@@ -48,5 +48,6 @@ internal static class CommandLine
             EvalCommand.Create(screen),
             ModelCommand.Create(screen),
             ForwardCommand.Create(screen),
+            BenchCommand.Create(screen),
         };
 }

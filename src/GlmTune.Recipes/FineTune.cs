@@ -88,7 +88,7 @@ public sealed class FineTune : IDisposable
         batches = new TrainingBatches(examples, recipe.Batches, paddingId);
         totalSteps = recipe.Training.MaxSteps ?? batches.StepsFor(recipe.Training.Epochs);
         trainer = new Trainer(
-            new LayerRunner(this.model, sharding, recipe.Training.Recompute == RecomputeMode.All ? config.LayerCount : 0), sharding,
+            new LayerRunner(this.model, sharding, RecomputedLayers()), sharding,
             recipe.Optimizer, new LearningRateSchedule(recipe.Optimizer.LearningRate, recipe.Schedule, totalSteps), recipe.Training.Seed);
         checkpoints = new RunCheckpoints(recipe, modelFolder, model, trained, trainer);
         if (checkpoint is not null)
@@ -206,6 +206,23 @@ public sealed class FineTune : IDisposable
         {
             reporter.Note($"{checkpoint}: had seed {state.Seed}, this run has {recipe.Training.Seed}; the order of the rows changes from here on.");
         }
+    }
+
+    private int RecomputedLayers()
+    {
+        var longest = (long)examples.Max(example => example.TokenIds.Length);
+        var tokens = recipe.Batches.PackedTokens ?? (longest * recipe.Training.MicroBatchSize);
+        var count = recipe.Training.Recompute switch
+        {
+            RecomputeMode.All => model.Config.LayerCount,
+            RecomputeMode.None => 0,
+            _ => RecomputePlan.LayersFor(model, tokens),
+        };
+        if (count > 0)
+        {
+            reporter.Note($"{count} of {model.Config.LayerCount} layers are recomputed for passes of up to {tokens} tokens");
+        }
+        return count;
     }
 
     private string Save()

@@ -70,6 +70,9 @@ public sealed class Parameter : IDisposable
     /// <summary>The gradient collected since the last <see cref="ClearGradient"/>, in the type of its first contribution; null: none.</summary>
     public Tensor? Gradient { get; private set; }
 
+    /// <summary>Bytes of one element of a floating type.</summary>
+    public static int BytesOf(ScalarType type) => type switch { ScalarType.Float64 => 8, ScalarType.Float32 => 4, _ => 2 };
+
     /// <summary>Adds to the gradient; the tensor passes to the parameter.</summary>
     public void AddGradient(Tensor gradient)
     {
