@@ -215,6 +215,7 @@ internal static class KernelTwins
 
     private static void Project(TwinCheck check, Sizes sizes)
     {
+        var gateUp = check.Random(2 * sizes.FeedForward, sizes.Hidden) * (1 / Math.Sqrt(sizes.Hidden));
         foreach (var rows in (int[])[1, 3, 8, 13, 20])
         {
             var (x, weight) = (check.Random(rows, sizes.Hidden), check.Random(sizes.Heads.FusedWidth - 3, sizes.Hidden) * 0.1);
@@ -223,7 +224,6 @@ internal static class KernelTwins
             check.Compare($"{rows} rows", check.Reference.Project(wideX, wideWeight), check.Kernels.Project(x, weight), Sums(check));
             var expected = check.Reference.Project(wideX, wideWeight, TwinCheck.Wide(bias), TwinCheck.Wide(residual));
             check.Compare($"{rows} rows, bias, residual", expected, check.Kernels.Project(x, weight, bias, residual), Sums(check));
-            var gateUp = check.Random(2 * sizes.FeedForward, sizes.Hidden) * (1 / Math.Sqrt(sizes.Hidden));
             check.Compare($"{rows} rows, swiglu", check.Reference.ProjectSwiGlu(wideX, TwinCheck.Wide(gateUp)), check.Kernels.ProjectSwiGlu(x, gateUp), 3 * Sums(check));
         }
     }

@@ -12,6 +12,7 @@ internal static class CudnnAttention
             output, statistics, starts_q, starts_k, longest_q, longest_k, seed, offset, mask = torch._scaled_dot_product_cudnn_attention(
                 query, key, value, None, keep, 0.0, True, False)
             return output, statistics, seed, offset
+
         """;
 
     private static readonly AtenOperator Backwards = new(

@@ -1,5 +1,5 @@
+using GlmTune.Kernels.Dispatch;
 using static TorchSharp.torch;
-using static TorchSharp.torch.nn;
 
 namespace GlmTune.Kernels.Cuda;
 
@@ -8,6 +8,8 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
 {
     /// <summary>Rows up to which the own matrix product beats the library's.</summary>
     internal const int MostRows = 16;
+
+    private static readonly AtenOperator Linear = new("aten::linear.out(Tensor input, Tensor weight, Tensor? bias=None, *, Tensor(a!) out) -> Tensor(a!)");
 
     // decode_attention.cu: query heads of a block, keys of a step of all its warps.
     private const int TileHeads = 16;
@@ -42,11 +44,18 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
     public Tensor Project(Tensor x, Tensor weight, Tensor? bias, Tensor? residual)
     {
         var (rows, width, outputs) = ((int)x.shape[0], (int)x.shape[1], (int)weight.shape[0]);
+        var y = Memory.Empty(x.dtype, x.device, rows, outputs);
         if (!FewRows(x, weight) || !Memory.Fit(x.dtype, bias, residual))
         {
-            return plain.Project(x, weight, bias, residual);
+            // With a bias the library takes working memory of its own at each call, which a recorded graph must not.
+            var biasAfter = bias is not null && TensorArena.Open is not null;
+            Linear.CallInPlace(x, weight, biasAfter ? null : bias, y);
+            if (biasAfter)
+            {
+                y.add_(bias!);
+            }
+            return residual is null ? y : y.add_(residual);
         }
-        var y = Memory.Empty(x.dtype, x.device, rows, outputs);
         launcher.Launch(Kernel("project", x), Grid.Covering(outputs, 16), 256, x, weight, bias, residual, y, rows, width, outputs);
         return y;
     }
@@ -56,7 +65,7 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
         var (rows, width, half) = ((int)x.shape[0], (int)x.shape[1], (int)weight.shape[0] / 2);
         if (!FewRows(x, weight))
         {
-            using var gateUp = functional.linear(x, weight);
+            using var gateUp = Project(x, weight, null, null);
             return kernels.SwiGlu(gateUp);
         }
         var y = Memory.Empty(x.dtype, x.device, rows, half);

@@ -71,6 +71,10 @@ internal static unsafe class Memory
         nint handle;
         fixed (long* sizes = shape)
         {
+            if (TensorArena.Open is { } arena)
+            {
+                return Tensor.UnsafeCreateTensor(arena.Take(type, device, shape.Length, sizes, strides, stride));
+            }
             var code = AtenShim.EmptyStrided(shape.Length, sizes, strides, (int)type, (int)device.type, device.index, &handle);
             return code == 0 ? Tensor.UnsafeCreateTensor(handle) : empty(shape.ToArray(), type, device);    // which says what is wrong
         }

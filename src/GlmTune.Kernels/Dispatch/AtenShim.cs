@@ -22,6 +22,7 @@ internal static unsafe class AtenShim
     public static readonly delegate* unmanaged<byte*, nuint, nint*, int> NewString;
     public static readonly delegate* unmanaged<nint, nint*, int> DataPointer;
     public static readonly delegate* unmanaged<long, long*, long*, int, int, int, nint*, int> EmptyStrided;
+    public static readonly delegate* unmanaged<void*, long, long*, long*, long, int, int, int, nint*, int> TensorFromBlob;
 
     static AtenShim()
     {
@@ -37,6 +38,7 @@ internal static unsafe class AtenShim
         NewString = (delegate* unmanaged<byte*, nuint, nint*, int>)Export(library, "torch_new_string_handle");
         DataPointer = (delegate* unmanaged<nint, nint*, int>)Export(library, "aoti_torch_get_data_ptr");
         EmptyStrided = (delegate* unmanaged<long, long*, long*, int, int, int, nint*, int>)Export(library, "aoti_torch_empty_strided");
+        TensorFromBlob = (delegate* unmanaged<void*, long, long*, long*, long, int, int, int, nint*, int>)Export(library, "aoti_torch_create_tensor_from_blob");
     }
 
     /// <summary>One of libtorch's libraries, which is loaded already: <c>torch_cpu</c>, <c>torch_cuda</c>.</summary>

@@ -1,0 +1,79 @@
+using static TorchSharp.torch;
+
+namespace GlmTune.Kernels.Cuda;
+
+/// <summary>Work recorded once and replayed with one call: its hundreds of launches then cost the CPU nothing.</summary>
+/// <remarks>
+/// The work must do the same launches on the same memory each time: inputs are tensors that live on, filled before a replay; outputs come
+/// from the arena; it must not wait for the GPU nor draw random numbers. Source: CUDA driver API, "Stream management" and "Graph management".
+/// </remarks>
+public sealed unsafe class CudaGraph : IDisposable
+{
+    private const uint NonBlocking = 1;
+    private const int Relaxed = 2;
+
+    private readonly Device device;
+    private nint executable;
+
+    private CudaGraph(Device device, nint executable)
+    {
+        this.device = device;
+        this.executable = executable;
+    }
+
+    /// <summary>Runs <paramref name="work"/> once as it is (kernels compile, libraries set up), then records it.</summary>
+    /// <param name="device">The GPU.</param>
+    /// <param name="arena">Where the work's kernels put their outputs; from its beginning, in both runs.</param>
+    /// <param name="work">Called twice; dispose what it makes inside, or keep it: it lies in the arena.</param>
+    /// <exception cref="CudaException">Something in the work cannot be recorded.</exception>
+    public static CudaGraph Record(Device device, TensorArena arena, Action work)
+    {
+        var index = Math.Max(0, device.index);
+        cuda.synchronize(device);
+        nint stream;
+        CudaDriver.Check(CudaDriver.StreamCreate(&stream, NonBlocking), "create a stream");
+        nint graph;
+        using (CudaStream.Use(stream, index))
+        {
+            using (arena.Use())
+            {
+                work();
+            }
+            CudaDriver.Check(CudaDriver.StreamSynchronize(stream), "run the work that is to be recorded");
+            CudaDriver.Check(CudaDriver.StreamBeginCapture(stream, Relaxed), "begin to record");
+            try
+            {
+                using (arena.Use())
+                {
+                    work();
+                }
+            }
+            finally
+            {
+                CudaDriver.Check(CudaDriver.StreamEndCapture(stream, &graph), "record the work");
+            }
+        }
+        nint executable;
+        CudaDriver.Check(CudaDriver.GraphInstantiate(&executable, graph, 0), "prepare the recorded work");
+        CudaDriver.Check(CudaDriver.GraphDestroy(graph), "free a graph");
+        // The stream stays: libtorch keeps libraries' workspaces by stream, and the graph uses them.
+        return new CudaGraph(device, executable);
+    }
+
+    /// <summary>Queues the recorded work on the current stream.</summary>
+    public void Replay()
+    {
+        ObjectDisposedException.ThrowIf(executable == 0, this);
+        CudaDriver.Check(CudaDriver.GraphLaunch(executable, CudaStream.Current(Math.Max(0, device.index))), "replay a graph");
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        if (executable != 0)
+        {
+            _ = CudaDriver.GraphExecDestroy(executable);
+            executable = 0;
+        }
+    }
+}

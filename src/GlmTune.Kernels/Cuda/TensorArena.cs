@@ -1,0 +1,77 @@
+using GlmTune.Kernels.Dispatch;
+using static TorchSharp.torch;
+
+namespace GlmTune.Kernels.Cuda;
+
+/// <summary>A block of memory from which kernels take their outputs, one behind the other: a repeated pass finds them at the same places.</summary>
+/// <remarks>
+/// A recorded graph writes to fixed addresses, so nothing in it may come from libtorch's allocator, which would hand the same memory to
+/// others. Tensors taken from the arena are valid until it is opened again or disposed. Not thread-safe.
+/// </remarks>
+public sealed unsafe class TensorArena : IDisposable
+{
+    private const long Alignment = 256;
+
+    [ThreadStatic]
+    private static TensorArena? open;
+
+    private readonly Tensor memory;
+    private readonly nint start;
+
+    /// <param name="device">Where the memory lies.</param>
+    /// <param name="bytes">How much.</param>
+    public TensorArena(Device device, long bytes)
+    {
+        memory = empty(bytes, ScalarType.Byte, device).DetachFromDisposeScope();
+        nint pointer;
+        AtenShim.Check(AtenShim.DataPointer(memory.Handle, &pointer), "read a tensor's address");
+        start = pointer;
+    }
+
+    /// <summary>Bytes taken since it was last opened.</summary>
+    public long Used { get; private set; }
+
+    /// <summary>The arena that this thread's kernels take from, or null.</summary>
+    internal static TensorArena? Open => open;
+
+    /// <summary>Sends this thread's kernels here, from the beginning, until disposed.</summary>
+    public IDisposable Use()
+    {
+        Used = 0;
+        var before = open;
+        open = this;
+        return new Closing(before);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => memory.Dispose();
+
+    /// <summary>The next piece, contents undefined.</summary>
+    /// <exception cref="InvalidOperationException">There is not enough left.</exception>
+    internal nint Take(ScalarType type, Device device, int dimensions, long* shape, long* strides, long elements)
+    {
+        var bytes = elements * SizeOf(type);
+        if (Used + bytes > memory.numel())
+        {
+            throw new InvalidOperationException($"The arena has {memory.numel()} bytes, {Used} are taken, and {bytes} more are asked for. Make it larger.");
+        }
+        nint handle;
+        AtenShim.Check(
+            AtenShim.TensorFromBlob((void*)(start + (nint)Used), dimensions, shape, strides, 0, (int)type, (int)device.type, device.index, &handle), "make a tensor in an arena");
+        Used += (bytes + Alignment - 1) / Alignment * Alignment;
+        return handle;
+    }
+
+    private static long SizeOf(ScalarType type) => type switch
+    {
+        ScalarType.BFloat16 or ScalarType.Float16 => 2,
+        ScalarType.Float32 or ScalarType.Int32 => 4,
+        ScalarType.Int64 or ScalarType.Float64 => 8,
+        _ => throw new ArgumentException($"No kernel gives {type}.", nameof(type)),
+    };
+
+    private sealed class Closing(TensorArena? before) : IDisposable
+    {
+        public void Dispose() => open = before;
+    }
+}
