@@ -105,6 +105,35 @@ public abstract class LayerKernels
     /// <returns>As <paramref name="x"/>.</returns>
     public abstract Tensor Dropout(Tensor x, double probability, long seed);
 
+    /// <summary>The narrow half of a low-rank adapter: dropout(x) · aᵀ.</summary>
+    /// <param name="x">[N, in].</param>
+    /// <param name="a">[r, in], the same type.</param>
+    /// <param name="probability">Of zeroing an element of x, [0, 1).</param>
+    /// <param name="seed">As for <see cref="Dropout"/>, whose mask it is.</param>
+    /// <returns>[N, r].</returns>
+    /// <remarks>Source: Hu et al., LoRA, arXiv:2106.09685, section 4.1.</remarks>
+    public virtual Tensor LowRankDown(Tensor x, Tensor a, double probability, long seed)
+    {
+        using var scope = NewDisposeScope();
+        return Dropped(x, probability, seed).matmul(a.t()).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Gradients of <see cref="LowRankDown"/>, added where they are wanted.</summary>
+    /// <param name="gradient">Of its result, [N, r].</param>
+    /// <param name="x">As in the forward pass.</param>
+    /// <param name="a">As in the forward pass.</param>
+    /// <param name="probability">As in the forward pass.</param>
+    /// <param name="seed">As in the forward pass.</param>
+    /// <param name="inputGradient">[N, in], x's type; added to. Null: not wanted.</param>
+    /// <param name="weightGradient">[r, in], float32 or wider; added to. Null: not wanted.</param>
+    public virtual void LowRankDownBackward(
+        Tensor gradient, Tensor x, Tensor a, double probability, long seed, Tensor? inputGradient, Tensor? weightGradient)
+    {
+        using var scope = NewDisposeScope();
+        inputGradient?.add_(Dropped(gradient.matmul(a), probability, seed));
+        weightGradient?.add_(gradient.t().matmul(Dropped(x, probability, seed)));
+    }
+
     /// <summary>Summed cross-entropy of a chunk of logits, which are overwritten with their gradient.</summary>
     /// <param name="logits">[n, V]; afterwards (softmax − one-hot) · <paramref name="scale"/>.</param>
     /// <param name="targets">int64 [n], each in [0, V).</param>
@@ -157,6 +186,8 @@ public abstract class LayerKernels
     /// <remarks>A GPU without a run-time compiler gets plain operators; <see cref="Description"/> says why.</remarks>
     public static LayerKernels For(Device device, bool plain = false)
         => plain || device.type != DeviceType.CUDA ? new PlainKernels() : Cuda.CudaKernels.TryCreate(device, out var reason) ?? (LayerKernels)new PlainKernels(reason);
+
+    private Tensor Dropped(Tensor x, double probability, long seed) => probability == 0 ? x : Dropout(x, probability, seed);
 }
 
 /// <summary>The numbers of one AdamW update.</summary>

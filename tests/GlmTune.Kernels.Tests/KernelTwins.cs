@@ -33,6 +33,7 @@ internal static class KernelTwins
         ["cached attention, prefill"] = (check, sizes) => CachedAttention(check, sizes, [4, 1, 9, 2, 3]),
         ["swiglu"] = SwiGlu,
         ["dropout"] = Dropout,
+        ["low rank"] = LowRank,
         ["cross-entropy"] = CrossEntropy,
         ["adamw"] = AdamW,
         ["embedding gradient"] = EmbeddingGradient,
@@ -165,6 +166,23 @@ internal static class KernelTwins
             var actual = check.Kernels.Dropout(x, probability, seed);
             check.Compare($"p {probability}", expected, actual, 2);
             check.Compare($"p {probability}: mask", TwinCheck.Wide(expected.ne(0)), actual.ne(0).to(ScalarType.Float32));
+        }
+    }
+
+    private static void LowRank(TwinCheck check, Sizes sizes)
+    {
+        foreach (var (tokens, rank, probability) in ((int, int, double)[])[(160, 8, 0.1), (21, 24, 0.5), (96, 24, 0.1), (48, 32, 0)])
+        {
+            var (x, a, gradient) = (check.Random(tokens, sizes.Hidden), check.Random(rank, sizes.Hidden), check.Random(tokens, rank));
+            var (wideX, wideA, wideGradient) = (TwinCheck.Wide(x), TwinCheck.Wide(a), TwinCheck.Wide(gradient));
+            var name = $"{tokens} × {rank}, p {probability}";
+            check.Compare(name, check.Reference.LowRankDown(wideX, wideA, probability, 77), check.Kernels.LowRankDown(x, a, probability, 77), Sums(check));
+            var (inputGradient, weightGradient) = (check.Random(tokens, sizes.Hidden), check.RandomSingle(rank, sizes.Hidden));
+            var (wideInput, wideWeight) = (TwinCheck.Wide(inputGradient), TwinCheck.Wide(weightGradient));
+            check.Reference.LowRankDownBackward(wideGradient, wideX, wideA, probability, 77, wideInput, wideWeight);
+            check.Kernels.LowRankDownBackward(gradient, x, a, probability, 77, inputGradient, weightGradient);
+            check.Compare($"{name}: input", wideInput, inputGradient, 2 * Sums(check));
+            check.Compare($"{name}: weight", wideWeight, weightGradient.to(check.Type), 2 * Sums(check));
         }
     }
 

@@ -213,6 +213,22 @@ public sealed class PlainKernelsTests : IDisposable
         AssertClose(x, kernels.Dropout(x, 0, 5));
     }
 
+    [Theory]
+    [InlineData(0)]
+    [InlineData(0.3)]
+    public void A_low_rank_products_gradients_are_autograds(double probability)
+    {
+        var (x, a, gradient) = (Random(5, 6).requires_grad_(), Random(2, 6).requires_grad_(), Random(5, 2));
+        var kept = DropoutMask.Kept(30, probability, 8, CPU).view(5, 6).to(ScalarType.Float64) / (1 - probability);
+        var expected = (x * kept).matmul(a.t());
+        expected.backward([gradient]);
+        AssertClose(expected.detach(), kernels.LowRankDown(x.detach(), a.detach(), probability, 8));
+        var (inputGradient, weightGradient) = (ones(5, 6, ScalarType.Float64), ones(2, 6, ScalarType.Float64));
+        kernels.LowRankDownBackward(gradient, x.detach(), a.detach(), probability, 8, inputGradient, weightGradient);
+        AssertClose(x.grad! + 1, inputGradient);
+        AssertClose(a.grad! + 1, weightGradient);
+    }
+
     [Fact]
     public void Cross_entropy_sums_over_rows_and_leaves_the_scaled_gradient()
     {

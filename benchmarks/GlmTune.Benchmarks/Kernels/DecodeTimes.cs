@@ -41,11 +41,13 @@ internal static class DecodeTimes
             report.Time($"project {rows} rows, 4096 → 4608, bias", timer.Microseconds(Layers, i => kernels.Project(x, weights.QueryKeyValue[i], weights.Bias)), Bytes(4608, 4096));
             report.Time("  the library's", timer.Microseconds(Layers, i => functional.linear(x, weights.QueryKeyValue[i], weights.Bias)), Bytes(4608, 4096));
             report.Time($"project {rows} rows, 4096 → 4096, residual", timer.Microseconds(Layers, i => kernels.Project(x, weights.Dense[i], null, residual)), Bytes(4096, 4096));
+            report.Time("  the library's, without residual", timer.Microseconds(Layers, i => functional.linear(x, weights.Dense[i])), Bytes(4096, 4096));
             report.Time($"project {rows} rows, 4096 → 27392, swiglu", timer.Microseconds(Layers, i => kernels.ProjectSwiGlu(x, weights.GateUp[i])), Bytes(27392, 4096));
             report.Time("  the library's, without swiglu", timer.Microseconds(Layers, i => functional.linear(x, weights.GateUp[i])), Bytes(27392, 4096));
             report.Time($"project {rows} rows, 13696 → 4096, residual", timer.Microseconds(Layers, i => kernels.Project(wide, weights.Down[i], null, residual)), Bytes(4096, 13696));
             report.Time("  the library's, without residual", timer.Microseconds(Layers, i => functional.linear(wide, weights.Down[i])), Bytes(4096, 13696));
             report.Time($"project {rows} rows, 4096 → 151552", timer.Microseconds(5, i => kernels.Project(x, weights.Head)), Bytes(Vocabulary, 4096));
+            report.Time("  the library's", timer.Microseconds(5, i => functional.linear(x, weights.Head)), Bytes(Vocabulary, 4096));
         }
         using var logits = randn(64, Vocabulary, ScalarType.BFloat16, device);
         report.Time("argmax, 64 rows", timer.Microseconds(10, _ => kernels.ArgMax(logits, 151343)), 2.0 * 64 * Vocabulary);

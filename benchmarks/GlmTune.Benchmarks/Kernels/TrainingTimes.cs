@@ -50,6 +50,18 @@ internal static class TrainingTimes
         report.Time("dropout", timer.Microseconds(10, _ => kernels.Dropout(x, 0.1, 5)), 2 * row);
         report.Time("dropout, plain operators", timer.Microseconds(4, _ => plain.Dropout(x, 0.1, 5)), 2 * row);
 
+        foreach (var rank in (int[])[8, 24])
+        {
+            var (a, low) = (Random(rank, Hidden), Random(Tokens, rank));
+            var (inputGradient, lowWeightGradient) = (Random(Tokens, Hidden), zeros(rank, Hidden, device: device));
+            report.Time($"low rank {rank}, dropout", timer.Microseconds(10, _ => kernels.LowRankDown(x, a, 0.1, 5)), row);
+            report.Time("  by dropout and product", timer.Microseconds(10, _ => kernels.Dropout(x, 0.1, 5).matmul(a.t())), row);
+            report.Time($"low rank {rank}, input gradient", timer.Microseconds(10, _ => kernels.LowRankDownBackward(low, x, a, 0.1, 5, inputGradient, null)), 2 * row);
+            report.Time("  by product, dropout and sum", timer.Microseconds(10, _ => inputGradient.add_(kernels.Dropout(low.matmul(a), 0.1, 5))), 2 * row);
+            report.Time($"low rank {rank}, weight gradient", timer.Microseconds(10, _ => kernels.LowRankDownBackward(low, x, a, 0.1, 5, null, lowWeightGradient)), row);
+            report.Time("  by dropout and product", timer.Microseconds(10, _ => lowWeightGradient.add_(low.t().matmul(kernels.Dropout(x, 0.1, 5)))), row);
+        }
+
         var (logits, targets) = (Random(2048, Vocabulary), randint(0, Vocabulary, [2048], ScalarType.Int64, device));
         report.Time("cross-entropy, 2048 rows (read, written once)", timer.Microseconds(4, _ => kernels.CrossEntropy(logits, targets, 1)), 2 * 2.0 * 2048 * Vocabulary);
         report.Time("cross-entropy, plain operators", timer.Microseconds(2, _ => plain.CrossEntropy(logits, targets, 1)), 2 * 2.0 * 2048 * Vocabulary);
@@ -62,6 +74,23 @@ internal static class TrainingTimes
 
         var (few, fewWeight) = (Random(192, Hidden), Random(Hidden));
         report.Time("CPU: one kernel queued (192 rows)", QueueMicroseconds(device, () => kernels.RmsNorm(few, fewWeight, 1e-7)));
+        var (fewFused, fewGradient) = (Random(192, heads.FusedWidth), Random(192, Hidden));
+        using var rows = SequenceLayout.OfRows(1, 192, device);
+        report.Time("CPU: attention forward + backward queued (192 rows)", QueueMicroseconds(device, () =>
+        {
+            using var tape = new Tape();
+            _ = kernels.Attention(fewFused, heads, rows, null, tape);
+            _ = kernels.AttentionBackward(fewGradient, heads, rows, null, tape);
+        }));
+        using var planned = SequenceLayout.OfRows(1, 128, device);
+        var (plannedFused, plannedGradient) = (Random(128, heads.FusedWidth), Random(128, Hidden));
+        report.Time("CPU: attention forward + backward queued (128 rows, cuDNN)", QueueMicroseconds(device, () =>
+        {
+            using var tape = new Tape();
+            _ = kernels.Attention(plannedFused, heads, planned, null, tape);
+            _ = kernels.AttentionBackward(plannedGradient, heads, planned, null, tape);
+        }));
+        report.Time("CPU: swiglu queued (192 rows)", QueueMicroseconds(device, () => kernels.SwiGlu(fewFused)));
         report.Time("CPU: one addition queued by TorchSharp", QueueMicroseconds(device, () => few.add(few)));
     }
 

@@ -13,7 +13,7 @@ namespace GlmTune.Kernels.Cuda;
 public sealed class CudaKernels : LayerKernels
 {
     private const int Threads = 256;
-    // rms_norm.cu keeps this many 16-byte pieces of a row in each of up to 512 threads.
+    // rms_norm.cu keeps up to this many 16-byte pieces of a row in each of up to so many threads.
     private const int NormPieces = 4;
     private const int NormThreads = 512;
 
@@ -64,7 +64,7 @@ public sealed class CudaKernels : LayerKernels
         {
             return plain.RmsNorm(x, weight, epsilon);
         }
-        var (output, inverse) = (Memory.Like(x), Memory.Empty(ScalarType.Float32, x.device, x.shape[0], 1));
+        var (output, inverse) = (Memory.Like(x), Memory.Empty(ScalarType.Float32, x.device, Memory.Size(x, 0), 1));
         LaunchNorm(x, null, weight, null, output, inverse, epsilon);
         return (output, inverse);
     }
@@ -76,7 +76,7 @@ public sealed class CudaKernels : LayerKernels
         {
             return plain.AddRmsNorm(x, delta, weight, epsilon);
         }
-        var (sum, output, inverse) = (Memory.Like(x), Memory.Like(x), Memory.Empty(ScalarType.Float32, x.device, x.shape[0], 1));
+        var (sum, output, inverse) = (Memory.Like(x), Memory.Like(x), Memory.Empty(ScalarType.Float32, x.device, Memory.Size(x, 0), 1));
         LaunchNorm(x, delta, weight, sum, output, inverse, epsilon);
         return (sum, output, inverse);
     }
@@ -89,16 +89,21 @@ public sealed class CudaKernels : LayerKernels
         {
             return plain.RmsNormBackward(gradient, x, weight, inverseRms, residualGradient, weightGradient);
         }
-        var (rows, width) = ((int)x.shape[0], (int)x.shape[1]);
+        var (rows, width) = (Memory.Size(x, 0), Memory.Size(x, 1));
         var result = Memory.Like(x);
         // With a weight gradient few blocks walk over many rows each, and leave one partial sum each.
         var blocks = weightGradient is null ? rows : Math.Min(rows, 4 * launcher.Multiprocessors);
-        using var partial = weightGradient is null ? null : Memory.Empty(ScalarType.Float32, x.device, blocks, width);
-        launcher.Launch(new("rms_norm", "rms_norm_backward", x.dtype), new(blocks), NormBlock(x), gradient, x, weight, inverseRms, residualGradient, result, partial, rows, width);
-        if (weightGradient is not null)
+        var pieces = NormPiecesFor(x);
+        if (weightGradient is null)
         {
-            launcher.Launch(new("rms_norm", "add_columns", x.dtype), Grid.Covering(width, 32), Threads, partial, weightGradient, blocks, width);
+            launcher.Launch(NormKernel("rms_norm_backward", x, pieces), new(blocks), NormBlock(x, pieces), gradient, x, weight, inverseRms, residualGradient, result, rows, width);
+            return result;
         }
+        using var partial = Memory.Empty(ScalarType.Float32, x.device, blocks, width);
+        launcher.Launch(
+            NormKernel("rms_norm_backward_weight", x, pieces), new(blocks), NormBlock(x, pieces),
+            gradient, x, weight, inverseRms, residualGradient, result, partial, rows, width);
+        AddColumns(partial, weightGradient, blocks, width);
         return result;
     }
 
@@ -110,10 +115,10 @@ public sealed class CudaKernels : LayerKernels
             plain.Rotate(fused, cosine, sine, heads, inverse);
             return;
         }
-        var (tokens, rotated) = ((int)fused.shape[0], heads.QueryHeads + heads.KeyValueHeads);
-        var pieces = (long)tokens * rotated * (heads.RotaryDim / Memory.PieceOf(fused.dtype));
+        var (tokens, rotated) = (Memory.Size(fused, 0), heads.QueryHeads + heads.KeyValueHeads);
+        var pieces = (long)tokens * rotated * (heads.RotaryDim / Memory.PieceOf(Memory.TypeOf(fused)));
         launcher.Launch(
-            new("rotary", "rotate", fused.dtype), Grid.Covering(pieces, Threads), Threads,
+            new("rotary", "rotate", Memory.TypeOf(fused)), Grid.Covering(pieces, Threads), Threads,
             fused, cosine, sine, tokens, heads.FusedWidth, rotated, heads.HeadDim, heads.RotaryDim, inverse ? -1f : 1f);
     }
 
@@ -121,15 +126,15 @@ public sealed class CudaKernels : LayerKernels
     public override void RotateAndCache(
         Tensor fused, Tensor cosine, Tensor sine, HeadLayout heads, Tensor keys, Tensor values, Tensor slots, Tensor places)
     {
-        if (!RotaryFits(fused, cosine, sine, heads) || !Memory.Fit(fused.dtype, keys, values) || !Memory.Whole(slots, places))
+        if (!RotaryFits(fused, cosine, sine, heads) || !Memory.Fit(Memory.TypeOf(fused), keys, values) || !Memory.Whole(slots, places))
         {
             plain.RotateAndCache(fused, cosine, sine, heads, keys, values, slots, places);
             return;
         }
-        var tokens = (int)fused.shape[0];
+        var tokens = Memory.Size(fused, 0);
         launcher.Launch(
-            new("rotary", "rotate_and_cache", fused.dtype), Grid.Covering((long)tokens * heads.FusedWidth / Memory.PieceOf(fused.dtype), Threads), Threads,
-            fused, cosine, sine, keys, values, slots, places, tokens, heads.FusedWidth, heads.QueryWidth, heads.KeyValueWidth, heads.HeadDim, heads.RotaryDim, keys.shape[1]);
+            new("rotary", "rotate_and_cache", Memory.TypeOf(fused)), Grid.Covering((long)tokens * heads.FusedWidth / Memory.PieceOf(Memory.TypeOf(fused)), Threads), Threads,
+            fused, cosine, sine, keys, values, slots, places, tokens, heads.FusedWidth, heads.QueryWidth, heads.KeyValueWidth, heads.HeadDim, heads.RotaryDim, Memory.Size(keys, 1));
     }
 
     /// <inheritdoc/>
@@ -150,39 +155,39 @@ public sealed class CudaKernels : LayerKernels
     /// <inheritdoc/>
     public override Tensor SwiGlu(Tensor gateUp)
     {
-        var (rows, width) = ((int)gateUp.shape[0], (int)gateUp.shape[1] / 2);
-        if (!Memory.Fit(gateUp.dtype, gateUp) || width % Memory.PieceOf(gateUp.dtype) != 0)
+        var (rows, width) = (Memory.Size(gateUp, 0), Memory.Size(gateUp, 1) / 2);
+        if (!Memory.Fit(Memory.TypeOf(gateUp), gateUp) || width % Memory.PieceOf(Memory.TypeOf(gateUp)) != 0)
         {
             return plain.SwiGlu(gateUp);
         }
-        var output = Memory.Empty(gateUp.dtype, gateUp.device, rows, width);
-        launcher.Launch(new("swiglu", "swiglu", gateUp.dtype), RowGrid(rows, width, gateUp.dtype), Threads, gateUp, output, width);
+        var output = Memory.Empty(Memory.TypeOf(gateUp), gateUp.device, rows, width);
+        launcher.Launch(new("swiglu", "swiglu", Memory.TypeOf(gateUp)), RowGrid(rows, width, Memory.TypeOf(gateUp)), Threads, gateUp, output, width);
         return output;
     }
 
     /// <inheritdoc/>
     public override Tensor SwiGluBackward(Tensor gradient, Tensor gateUp)
     {
-        var (rows, width) = ((int)gateUp.shape[0], (int)gateUp.shape[1] / 2);
-        if (!Memory.Fit(gateUp.dtype, gateUp, gradient) || width % Memory.PieceOf(gateUp.dtype) != 0)
+        var (rows, width) = (Memory.Size(gateUp, 0), Memory.Size(gateUp, 1) / 2);
+        if (!Memory.Fit(Memory.TypeOf(gateUp), gateUp, gradient) || width % Memory.PieceOf(Memory.TypeOf(gateUp)) != 0)
         {
             return plain.SwiGluBackward(gradient, gateUp);
         }
         var result = Memory.Like(gateUp);
-        launcher.Launch(new("swiglu", "swiglu_backward", gateUp.dtype), RowGrid(rows, width, gateUp.dtype), Threads, gradient, gateUp, result, width);
+        launcher.Launch(new("swiglu", "swiglu_backward", Memory.TypeOf(gateUp)), RowGrid(rows, width, Memory.TypeOf(gateUp)), Threads, gradient, gateUp, result, width);
         return result;
     }
 
     /// <inheritdoc/>
     public override Tensor Dropout(Tensor x, double probability, long seed)
     {
-        if (!Memory.Fit(x.dtype, x) || x.numel() >= 1L << 32)
+        if (!Memory.Fit(Memory.TypeOf(x), x) || x.numel() >= 1L << 32)
         {
             return plain.Dropout(x, probability, seed);
         }
         var output = Memory.Like(x);
         launcher.Launch(
-            new("dropout", "dropout", x.dtype), Grid.Covering(x.numel(), Threads * Memory.PieceOf(x.dtype)), Threads,
+            new("dropout", "dropout", Memory.TypeOf(x)), Grid.Covering(x.numel(), Threads * Memory.PieceOf(Memory.TypeOf(x))), Threads,
             x, output, x.numel(), DropoutMask.Key(seed), DropoutMask.Threshold(probability), (float)(1 / (1 - probability)));
         return output;
     }
@@ -190,14 +195,14 @@ public sealed class CudaKernels : LayerKernels
     /// <inheritdoc/>
     public override Tensor CrossEntropy(Tensor logits, Tensor targets, double scale)
     {
-        var (rows, width) = ((int)logits.shape[0], (int)logits.shape[1]);
-        if (!Memory.Fit(logits.dtype, logits) || !Memory.Whole(targets) || width % Memory.PieceOf(logits.dtype) != 0 || rows == 0)
+        var (rows, width) = (Memory.Size(logits, 0), Memory.Size(logits, 1));
+        if (!Memory.Fit(Memory.TypeOf(logits), logits) || !Memory.Whole(targets) || width % Memory.PieceOf(Memory.TypeOf(logits)) != 0 || rows == 0)
         {
             return plain.CrossEntropy(logits, targets, scale);
         }
         using var losses = Memory.Empty(ScalarType.Float32, logits.device, rows);
         launcher.Launch(
-            new("cross_entropy", "cross_entropy", logits.dtype), new(rows), BlockFor(width / Memory.PieceOf(logits.dtype), 1024),
+            new("cross_entropy", "cross_entropy", Memory.TypeOf(logits)), new(rows), BlockFor(width / Memory.PieceOf(Memory.TypeOf(logits)), 1024),
             logits, targets, losses, width, (float)scale);
         return losses.sum();
     }
@@ -206,16 +211,16 @@ public sealed class CudaKernels : LayerKernels
     public override void AdamW(
         Tensor master, Tensor gradient, Tensor firstMoment, Tensor secondMoment, Tensor gradientScale, in AdamWStep settings, Tensor? compute = null)
     {
-        var type = compute?.dtype ?? gradient.dtype;
-        if (!Memory.Whole(master, firstMoment, secondMoment, gradient, compute) || gradientScale.dtype != ScalarType.Float32
-            || master.dtype != ScalarType.Float32 || !Memory.Known(gradient.dtype) || !Memory.Known(type))
+        var type = compute?.dtype ?? Memory.TypeOf(gradient);
+        if (!Memory.Whole(master, firstMoment, secondMoment, gradient, compute) || Memory.TypeOf(gradientScale) != ScalarType.Float32
+            || Memory.TypeOf(master) != ScalarType.Float32 || !Memory.Known(Memory.TypeOf(gradient)) || !Memory.Known(type))
         {
             plain.AdamW(master, gradient, firstMoment, secondMoment, gradientScale, settings, compute);
             return;
         }
         var aligned = Memory.Aligned(master, firstMoment, secondMoment) && Memory.AlignedForFour(gradient) && Memory.AlignedForFour(compute);
         launcher.Launch(
-            new("adamw", "adamw", gradient.dtype, "COMPUTE", (int)type), Grid.Covering(master.numel(), 4 * Threads), Threads,
+            new("adamw", "adamw", Memory.TypeOf(gradient), "COMPUTE", (int)type), Grid.Covering(master.numel(), 4 * Threads), Threads,
             master, gradient, firstMoment, secondMoment, gradientScale, compute, master.numel(), aligned ? 1 : 0,
             (float)settings.Beta1, (float)settings.Beta2, (float)settings.Epsilon,
             (float)(1 - (settings.LearningRate * settings.WeightDecay)),
@@ -226,8 +231,8 @@ public sealed class CudaKernels : LayerKernels
     /// <inheritdoc/>
     public override void AddEmbeddingGradient(Tensor gradient, Tensor ids, Tensor target)
     {
-        var (tokens, width) = ((int)gradient.shape[0], (int)gradient.shape[1]);
-        if (!Memory.Fit(gradient.dtype, gradient) || !Memory.Fit(target.dtype, target) || width % 4 != 0 || tokens == 0)
+        var (tokens, width) = (Memory.Size(gradient, 0), Memory.Size(gradient, 1));
+        if (!Memory.Fit(Memory.TypeOf(gradient), gradient) || !Memory.Fit(Memory.TypeOf(target), target) || width % 4 != 0 || tokens == 0)
         {
             plain.AddEmbeddingGradient(gradient, ids, target);
             return;
@@ -235,7 +240,7 @@ public sealed class CudaKernels : LayerKernels
         using var scope = NewDisposeScope();
         var (sorted, order) = sort(ids, 0, descending: false, stable: true);
         launcher.Launch(
-            new("embedding", "embedding_backward", gradient.dtype, "COMPUTE", (int)target.dtype), new(tokens), Threads,
+            new("embedding", "embedding_backward", Memory.TypeOf(gradient), "COMPUTE", (int)Memory.TypeOf(target)), new(tokens), Threads,
             gradient, sorted, order, target, tokens, width);
     }
 
@@ -249,28 +254,85 @@ public sealed class CudaKernels : LayerKernels
     /// <inheritdoc/>
     public override Tensor ArgMax(Tensor logits, int count)
     {
-        if (!Memory.Fit(logits.dtype, logits))
+        if (!Memory.Fit(Memory.TypeOf(logits), logits))
         {
             return plain.ArgMax(logits, count);
         }
-        var result = Memory.Empty(ScalarType.Int64, logits.device, logits.shape[0]);
-        launcher.Launch(new("argmax", "argmax", logits.dtype), new(logits.shape[0]), BlockFor(count, 1024), logits, result, (int)logits.shape[1], count);
+        var result = Memory.Empty(ScalarType.Int64, logits.device, Memory.Size(logits, 0));
+        launcher.Launch(new("argmax", "argmax", Memory.TypeOf(logits)), new(Memory.Size(logits, 0)), BlockFor(count, 1024), logits, result, Memory.Size(logits, 1), count);
         return result;
     }
 
+    /// <inheritdoc/>
+    public override Tensor LowRankDown(Tensor x, Tensor a, double probability, long seed)
+    {
+        if (!LowRankFits(x, a))
+        {
+            return base.LowRankDown(x, a, probability, seed);
+        }
+        var (tokens, width, rank) = (Memory.Size(x, 0), Memory.Size(x, 1), Memory.Size(a, 0));
+        var low = Memory.Empty(Memory.TypeOf(x), x.device, tokens, rank);
+        launcher.Launch(
+            LowRankKernel("low_rank_down", x, rank), Grid.Covering(tokens, 16), 128,
+            x, a, low, tokens, width, DropoutMask.Key(seed), DropoutMask.Threshold(probability), (float)(1 / (1 - probability)));
+        return low;
+    }
+
+    /// <inheritdoc/>
+    public override void LowRankDownBackward(
+        Tensor gradient, Tensor x, Tensor a, double probability, long seed, Tensor? inputGradient, Tensor? weightGradient)
+    {
+        var type = Memory.TypeOf(x);
+        if (!LowRankFits(x, a) || !Memory.Fit(type, gradient, inputGradient)
+            || (weightGradient is not null && (!Memory.Fit(ScalarType.Float32, weightGradient) || Memory.Size(x, 0) % 16 != 0)))
+        {
+            base.LowRankDownBackward(gradient, x, a, probability, seed, inputGradient, weightGradient);
+            return;
+        }
+        var (tokens, width, rank) = (Memory.Size(x, 0), Memory.Size(x, 1), Memory.Size(a, 0));
+        var (key, threshold, scale) = (DropoutMask.Key(seed), DropoutMask.Threshold(probability), (float)(1 / (1 - probability)));
+        // Sixteen warps a multiprocessor, each with a like number of steps of 16 tokens.
+        var (columns, steps) = (width / 64, (tokens + 63) / 64);
+        var blocks = Math.Clamp(4 * launcher.Multiprocessors / columns, 1, steps);
+        if (inputGradient is not null)
+        {
+            launcher.Launch(LowRankKernel("low_rank_input_gradient", x, rank), new(columns, blocks), 128, gradient, a, inputGradient, tokens, width, key, threshold, scale);
+        }
+        if (weightGradient is not null)
+        {
+            using var scope = NewDisposeScope();
+            var partial = Memory.Empty(ScalarType.Float32, x.device, blocks, rank, width);
+            launcher.Launch(
+                LowRankKernel("low_rank_weight_gradient", x, rank), new(columns, blocks), 128,
+                gradient.t().contiguous(), x, partial, tokens, width, key, threshold, scale);
+            AddColumns(partial, weightGradient, blocks, rank * width);
+        }
+    }
+
+    private void AddColumns(Tensor partial, Tensor target, int rows, int width)
+        => launcher.Launch(new("columns", "add_columns", ScalarType.Float32), Grid.Covering(width, 32), Threads, partial, target, rows, width);
+
+    private static KernelName LowRankKernel(string function, Tensor x, int rank) => new("low_rank", function, Memory.TypeOf(x), "RANK", rank);
+
+    private static bool LowRankFits(Tensor x, Tensor a)
+        => Memory.TypeOf(x) is ScalarType.BFloat16 or ScalarType.Float16 && Memory.Fit(Memory.TypeOf(x), x, a)
+            && Memory.Size(a, 0) % 8 == 0 && Memory.Size(a, 0) <= 40 && Memory.Size(x, 1) % 64 == 0 && x.numel() < 1L << 32;
+
     private static bool NormFits(Tensor x, params ReadOnlySpan<Tensor?> others)
-        => Memory.Fit(x.dtype, x) && Memory.Fit(x.dtype, others) && x.shape[1] % Memory.PieceOf(x.dtype) == 0
-            && x.shape[1] / Memory.PieceOf(x.dtype) <= NormPieces * NormThreads;
+        => Memory.Fit(Memory.TypeOf(x), x) && Memory.Fit(Memory.TypeOf(x), others) && Memory.Size(x, 1) % Memory.PieceOf(Memory.TypeOf(x)) == 0
+            && Memory.Size(x, 1) / Memory.PieceOf(Memory.TypeOf(x)) <= NormPieces * NormThreads;
 
     private static bool RotaryFits(Tensor fused, Tensor cosine, Tensor sine, HeadLayout heads)
-        => Memory.Fit(fused.dtype, fused) && Memory.Fit(ScalarType.Float32, cosine, sine)
-            && heads.RotaryDim % Memory.PieceOf(fused.dtype) == 0 && heads.HeadDim % Memory.PieceOf(fused.dtype) == 0;
+        => Memory.Fit(Memory.TypeOf(fused), fused) && Memory.Fit(ScalarType.Float32, cosine, sine)
+            && heads.RotaryDim % Memory.PieceOf(Memory.TypeOf(fused)) == 0 && heads.HeadDim % Memory.PieceOf(Memory.TypeOf(fused)) == 0;
 
-    private static int NormBlock(Tensor x)
-    {
-        var pieces = (int)x.shape[1] / Memory.PieceOf(x.dtype);
-        return BlockFor((pieces + NormPieces - 1) / NormPieces, NormThreads);
-    }
+    private static KernelName NormKernel(string function, Tensor x, int pieces) => new("rms_norm", function, Memory.TypeOf(x), "PACKS", pieces);
+
+    // Two pieces a thread are enough in flight; longer rows take four rather than more than 512 threads.
+    private static int NormPiecesFor(Tensor x) => Memory.Size(x, 1) / Memory.PieceOf(Memory.TypeOf(x)) <= 2 * NormThreads ? 2 : NormPieces;
+
+    private static int NormBlock(Tensor x, int pieces)
+        => BlockFor(((Memory.Size(x, 1) / Memory.PieceOf(Memory.TypeOf(x))) + pieces - 1) / pieces, NormThreads);
 
     // Whole warps, for this many threads' work.
     private static int BlockFor(int threads, int most) => Math.Clamp((threads + 31) / 32 * 32, 32, most);
@@ -279,6 +341,9 @@ public sealed class CudaKernels : LayerKernels
         => new(rows, (int)Grid.Covering(width, Threads * Memory.PieceOf(type)).X);
 
     private void LaunchNorm(Tensor x, Tensor? delta, Tensor weight, Tensor? sum, Tensor output, Tensor inverse, double epsilon)
-        => launcher.Launch(
-            new("rms_norm", "rms_norm", x.dtype), new(x.shape[0]), NormBlock(x), x, delta, weight, sum, output, inverse, (int)x.shape[1], (float)epsilon);
+    {
+        var pieces = NormPiecesFor(x);
+        launcher.Launch(
+            NormKernel("rms_norm", x, pieces), new(Memory.Size(x, 0)), NormBlock(x, pieces), x, delta, weight, sum, output, inverse, Memory.Size(x, 1), (float)epsilon);
+    }
 }

@@ -14,28 +14,43 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
     // decode_attention.cu: query heads of a block, keys of a step of all its warps.
     private const int TileHeads = 16;
     private const int BlockKeys = 64;
+    private const int MostParts = 256;
+    private const int JoinLanes = 4;
+
+    // Up to so many parts the block that ends last joins them; more are joined by a kernel of their own, on more multiprocessors.
+    private const int PartsJoinedByLast = 8;
+    private const int Units = 4096;
+
+    // project.cu: rows of the weight in a tile; blocks that a multiprocessor holds.
+    private const int TileRows = 8;
+    private const int BlocksPerMultiprocessor = 6;
+
+    private readonly Lock gate = new();
+    private Tensor? counters;
 
     public Tensor Attention(
         Tensor fused, HeadLayout heads, SequenceLayout sequences, Tensor keys, Tensor values, Tensor slots, Tensor lengths, int longest)
     {
-        if (!TwoBytes(fused) || !Memory.Fit(fused.dtype, fused, keys, values) || !Memory.Whole(slots, lengths) || heads.HeadDim % 64 != 0)
+        if (!TwoBytes(fused) || !Memory.Fit(Memory.TypeOf(fused), fused, keys, values) || !Memory.Whole(slots, lengths) || heads.HeadDim is not (64 or 128))
         {
             return plain.CachedAttention(fused, heads, sequences, keys, values, slots, lengths, longest);
         }
         var tiles = (heads.GroupSize + TileHeads - 1) / TileHeads;
         var units = sequences.Count * heads.KeyValueHeads * tiles;
         // Enough parts for two blocks a multiprocessor, none shorter than a block's step.
-        var parts = Math.Clamp(2 * launcher.Multiprocessors / units, 1, (longest + BlockKeys - 1) / BlockKeys);
-        var output = Memory.Empty(fused.dtype, fused.device, sequences.Count, heads.QueryWidth);
+        var parts = Math.Clamp(2 * launcher.Multiprocessors / units, 1, Math.Min(MostParts, (longest + BlockKeys - 1) / BlockKeys));
+        var type = Memory.TypeOf(fused);
+        var output = Memory.Empty(type, fused.device, sequences.Count, heads.QueryWidth);
         using var partial = parts == 1 ? null : Memory.Empty(ScalarType.Float32, fused.device, (long)units * parts * TileHeads * (heads.HeadDim + 2));
+        var joinedByLast = parts is > 1 and <= PartsJoinedByLast && units <= Units;
         launcher.Launch(
-            new("decode_attention", "decode_attention", fused.dtype, "HEAD_DIM", heads.HeadDim), new(parts, heads.KeyValueHeads * tiles, sequences.Count), 128,
-            fused, keys, values, slots, lengths, output, partial, heads.FusedWidth, heads.GroupSize, tiles, heads.KeyValueHeads, keys.shape[1],
-            (float)(1 / Math.Sqrt(heads.HeadDim)));
-        if (parts > 1)
+            new("decode_attention", "decode_attention", type, "HEAD_DIM", heads.HeadDim), new(parts, heads.KeyValueHeads * tiles, sequences.Count), 128,
+            fused, keys, values, slots, lengths, output, partial, joinedByLast ? Counters(fused.device) : null,
+            heads.FusedWidth, heads.GroupSize, tiles, heads.KeyValueHeads, Memory.Size(keys, 1), (float)(1 / Math.Sqrt(heads.HeadDim)));
+        if (parts > 1 && !joinedByLast)
         {
             launcher.Launch(
-                new("decode_attention", "join_parts", fused.dtype, "HEAD_DIM", heads.HeadDim), new(heads.QueryHeads, sequences.Count), heads.HeadDim,
+                new("decode_attention", "join_parts", type, "HEAD_DIM", heads.HeadDim), new(heads.QueryHeads, sequences.Count), JoinLanes * heads.HeadDim,
                 partial, output, parts, heads.GroupSize, tiles, heads.KeyValueHeads);
         }
         return output;
@@ -43,9 +58,9 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
 
     public Tensor Project(Tensor x, Tensor weight, Tensor? bias, Tensor? residual)
     {
-        var (rows, width, outputs) = ((int)x.shape[0], (int)x.shape[1], (int)weight.shape[0]);
-        var y = Memory.Empty(x.dtype, x.device, rows, outputs);
-        if (!FewRows(x, weight) || !Memory.Fit(x.dtype, bias, residual))
+        var (rows, width, outputs) = (Memory.Size(x, 0), Memory.Size(x, 1), Memory.Size(weight, 0));
+        var y = Memory.Empty(Memory.TypeOf(x), x.device, rows, outputs);
+        if (!FewRows(x, weight) || !Memory.Fit(Memory.TypeOf(x), bias, residual))
         {
             // With a bias the library takes working memory of its own at each call, which a recorded graph must not.
             var biasAfter = bias is not null && TensorArena.Open is not null;
@@ -56,27 +71,43 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
             }
             return residual is null ? y : y.add_(residual);
         }
-        launcher.Launch(Kernel("project", x), Grid.Covering(outputs, 16), 256, x, weight, bias, residual, y, rows, width, outputs);
+        launcher.Launch(Kernel("project", x), TileGrid((outputs + TileRows - 1) / TileRows), 128, x, weight, bias, residual, y, rows, width, outputs);
         return y;
     }
 
     public Tensor ProjectSwiGlu(LayerKernels kernels, Tensor x, Tensor weight)
     {
-        var (rows, width, half) = ((int)x.shape[0], (int)x.shape[1], (int)weight.shape[0] / 2);
+        var (rows, width, half) = (Memory.Size(x, 0), Memory.Size(x, 1), Memory.Size(weight, 0) / 2);
         if (!FewRows(x, weight))
         {
             using var gateUp = Project(x, weight, null, null);
             return kernels.SwiGlu(gateUp);
         }
-        var y = Memory.Empty(x.dtype, x.device, rows, half);
-        launcher.Launch(Kernel("project_swiglu", x), Grid.Covering(half, 8), 256, x, weight, y, rows, width, half);
+        var y = Memory.Empty(Memory.TypeOf(x), x.device, rows, half);
+        launcher.Launch(Kernel("project_swiglu", x), TileGrid((half + (TileRows / 2) - 1) / (TileRows / 2)), 128, x, weight, y, rows, width, half);
         return y;
     }
 
-    private static bool TwoBytes(Tensor x) => x.dtype is ScalarType.BFloat16 or ScalarType.Float16;
+    // As many blocks as fit at once, each with about the same number of tiles.
+    private Grid TileGrid(int tiles)
+    {
+        var rounds = (tiles + (BlocksPerMultiprocessor * launcher.Multiprocessors) - 1) / (BlocksPerMultiprocessor * launcher.Multiprocessors);
+        return new((tiles + rounds - 1) / rounds);
+    }
+
+    // Zeros, which every launch leaves as zeros; not from an arena, whose memory is anything.
+    private Tensor Counters(Device device)
+    {
+        lock (gate)
+        {
+            return counters ??= zeros(Units, ScalarType.Int32, device).DetachFromDisposeScope();
+        }
+    }
+
+    private static bool TwoBytes(Tensor x) => Memory.TypeOf(x) is ScalarType.BFloat16 or ScalarType.Float16;
 
     private static bool FewRows(Tensor x, Tensor weight)
-        => TwoBytes(x) && x.shape[0] is > 0 and <= MostRows && x.shape[1] % 8 == 0 && Memory.Fit(x.dtype, x, weight);
+        => TwoBytes(x) && Memory.Size(x, 0) is > 0 and <= MostRows && Memory.Size(x, 1) % 8 == 0 && Memory.Fit(Memory.TypeOf(x), x, weight);
 
-    private static KernelName Kernel(string function, Tensor x) => new("project", function, x.dtype, "TILES", x.shape[0] <= 8 ? 1 : x.shape[0] <= 16 ? 2 : 4);
+    private static KernelName Kernel(string function, Tensor x) => new("project", function, Memory.TypeOf(x), "TILES", Memory.Size(x, 0) <= 8 ? 1 : 2);
 }

@@ -1,4 +1,3 @@
-using GlmTune.Kernels.Dispatch;
 using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Cuda;
@@ -12,16 +11,7 @@ internal readonly struct KernelArgument
     public ulong Bits { get; }
 
     /// <summary>The tensor's first element; null gives a null pointer.</summary>
-    public static unsafe implicit operator KernelArgument(Tensor? tensor)
-    {
-        if (tensor is null)
-        {
-            return default;
-        }
-        nint pointer;
-        AtenShim.Check(AtenShim.DataPointer(tensor.Handle, &pointer), "read a tensor's address");
-        return new((ulong)pointer);
-    }
+    public static implicit operator KernelArgument(Tensor? tensor) => tensor is null ? default : new(Memory.Address(tensor));
 
     /// <summary>A 32-bit integer.</summary>
     public static implicit operator KernelArgument(int value) => new((uint)value);

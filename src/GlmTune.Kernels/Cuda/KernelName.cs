@@ -10,7 +10,8 @@ namespace GlmTune.Kernels.Cuda;
 /// <param name="Value">Its value; of <c>COMPUTE</c>, an element type.</param>
 internal readonly record struct KernelName(string Source, string Function, torch.ScalarType Scalar, string? Option = null, int Value = 0)
 {
-    private static readonly string[] UsesMatrixUnits = ["project", "decode_attention"];
+    private static readonly string[] UseMatrixUnits = ["project", "decode_attention", "low_rank"];
+    private static readonly string[] DrawMasks = ["dropout", "low_rank"];
 
     /// <summary>Names of all embedded sources.</summary>
     public static IEnumerable<string> Sources
@@ -27,7 +28,8 @@ internal readonly record struct KernelName(string Source, string Function, torch
     }
 
     /// <summary>The whole text to compile.</summary>
-    public string Text => Read("common.cuh") + (UsesMatrixUnits.Contains(Source) ? Read("matrix.cuh") : "") + Read(Source + ".cu");
+    public string Text
+        => Read("common.cuh") + (UseMatrixUnits.Contains(Source) ? Read("matrix.cuh") : "") + (DrawMasks.Contains(Source) ? Read("mask.cuh") : "") + Read(Source + ".cu");
 
     private static string TypeName(torch.ScalarType type) => type switch
     {

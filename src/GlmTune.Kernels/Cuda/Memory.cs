@@ -17,7 +17,7 @@ internal static unsafe class Memory
     {
         foreach (var tensor in tensors)
         {
-            if (tensor is not null && (tensor.dtype != type || !tensor.is_contiguous() || Address(tensor) % 16 != 0))
+            if (tensor is not null && (TypeOf(tensor) != type || !IsContiguous(tensor) || Address(tensor) % 16 != 0))
             {
                 return false;
             }
@@ -30,7 +30,7 @@ internal static unsafe class Memory
     {
         foreach (var tensor in tensors)
         {
-            if (tensor is not null && !tensor.is_contiguous())
+            if (tensor is not null && !IsContiguous(tensor))
             {
                 return false;
             }
@@ -53,10 +53,39 @@ internal static unsafe class Memory
 
     /// <summary>Whether four elements of it can be taken by one access; true of null.</summary>
     public static bool AlignedForFour(Tensor? tensor)
-        => tensor is null || Address(tensor) % (tensor.dtype == ScalarType.Float32 ? 16UL : 8UL) == 0;
+        => tensor is null || Address(tensor) % (TypeOf(tensor) == ScalarType.Float32 ? 16UL : 8UL) == 0;
+
+    /// <summary>The element type.</summary>
+    public static ScalarType TypeOf(Tensor tensor)
+    {
+        int type;
+        AtenShim.Check(AtenShim.DataType(tensor.Handle, &type), "read a tensor's type");
+        return (ScalarType)type;
+    }
+
+    /// <summary>The size of one dimension, which the caller knows to exist.</summary>
+    public static int Size(Tensor tensor, int dimension)
+    {
+        long* sizes;
+        AtenShim.Check(AtenShim.Sizes(tensor.Handle, &sizes), "read a tensor's sizes");
+        return checked((int)sizes[dimension]);
+    }
+
+    /// <summary>The address of the first element.</summary>
+    public static ulong Address(Tensor tensor)
+    {
+        nint pointer;
+        AtenShim.Check(AtenShim.DataPointer(tensor.Handle, &pointer), "read a tensor's address");
+        return (ulong)pointer;
+    }
 
     /// <summary>A new tensor of the same shape and type, contents undefined.</summary>
-    public static Tensor Like(Tensor tensor) => Empty(tensor.dtype, tensor.device, tensor.shape);
+    public static Tensor Like(Tensor tensor)
+    {
+        long* sizes;
+        AtenShim.Check(AtenShim.Sizes(tensor.Handle, &sizes), "read a tensor's sizes");
+        return Empty(TypeOf(tensor), tensor.device, new ReadOnlySpan<long>(sizes, (int)tensor.ndim));
+    }
 
     /// <summary>A new contiguous tensor, contents undefined; it belongs to the caller's dispose scope.</summary>
     public static Tensor Empty(ScalarType type, Device device, params ReadOnlySpan<long> shape)
@@ -80,10 +109,10 @@ internal static unsafe class Memory
         }
     }
 
-    private static ulong Address(Tensor tensor)
+    private static bool IsContiguous(Tensor tensor)
     {
-        nint pointer;
-        AtenShim.Check(AtenShim.DataPointer(tensor.Handle, &pointer), "read a tensor's address");
-        return (ulong)pointer;
+        byte contiguous;
+        AtenShim.Check(AtenShim.IsContiguous(tensor.Handle, &contiguous), "read a tensor's layout");
+        return contiguous != 0;
     }
 }

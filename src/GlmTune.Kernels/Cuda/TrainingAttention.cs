@@ -26,7 +26,7 @@ internal sealed class TrainingAttention(IKernelLauncher launcher, PlainKernels p
 
     public Tensor Forward(Tensor fused, HeadLayout heads, SequenceLayout sequences, Tensor? prefix, Tape? tape)
     {
-        if (!Supported(fused, heads) || !Memory.Fit(fused.dtype, fused, prefix))
+        if (!Supported(fused, heads) || !Memory.Fit(Memory.TypeOf(fused), fused, prefix))
         {
             var fallback = plain.Attention(fused, heads, sequences, prefix, tape);
             tape?.Save(new Route(Path.Plain));
@@ -61,7 +61,7 @@ internal sealed class TrainingAttention(IKernelLauncher launcher, PlainKernels p
     public Tensor Prefill(
         Tensor fused, HeadLayout heads, SequenceLayout sequences, Tensor keys, Tensor values, Tensor slots, Tensor lengths, int longest)
     {
-        if (!Supported(fused, heads) || !Memory.Fit(fused.dtype, fused, keys, values) || !Memory.Whole(slots, lengths))
+        if (!Supported(fused, heads) || !Memory.Fit(Memory.TypeOf(fused), fused, keys, values) || !Memory.Whole(slots, lengths))
         {
             return plain.CachedAttention(fused, heads, sequences, keys, values, slots, lengths, longest);
         }
@@ -69,8 +69,8 @@ internal sealed class TrainingAttention(IKernelLauncher launcher, PlainKernels p
         var firstRows = Memory.Empty(ScalarType.Int32, fused.device, sequences.Count + 1);
         var used = Memory.Empty(ScalarType.Int32, fused.device, sequences.Count);
         launcher.Launch(
-            new("attention_rows", "cache_rows", fused.dtype), Grid.Covering(sequences.Count + 1, Threads), Threads,
-            slots, lengths, firstRows, used, sequences.Count, keys.shape[1]);
+            new("attention_rows", "cache_rows", Memory.TypeOf(fused)), Grid.Covering(sequences.Count + 1, Threads), Threads,
+            slots, lengths, firstRows, used, sequences.Count, Memory.Size(keys, 1));
         var results = Forwards.CallMany(
             Queries(fused, heads), keys.flatten(0, 1), values.flatten(0, 1), sequences.Cumulative, firstRows, sequences.Longest, longest,
             0.0, true, false, Argument.None, Argument.None, Argument.None, used);
@@ -80,11 +80,11 @@ internal sealed class TrainingAttention(IKernelLauncher launcher, PlainKernels p
     /// <summary>Keys and values with the prefix before each sequence's own, [N + sequences · P, K · D].</summary>
     internal (Tensor Keys, Tensor Values) PrependPrefix(Tensor fused, HeadLayout heads, SequenceLayout sequences, Tensor prefix)
     {
-        var virtualTokens = (int)prefix.shape[1];
+        var virtualTokens = Memory.Size(prefix, 1);
         var rows = sequences.Tokens + (sequences.Count * virtualTokens);
-        var (keys, values) = (Memory.Empty(fused.dtype, fused.device, rows, heads.KeyValueWidth), Memory.Empty(fused.dtype, fused.device, rows, heads.KeyValueWidth));
+        var (keys, values) = (Memory.Empty(Memory.TypeOf(fused), fused.device, rows, heads.KeyValueWidth), Memory.Empty(Memory.TypeOf(fused), fused.device, rows, heads.KeyValueWidth));
         launcher.Launch(
-            new("attention_rows", "prepend_prefix", fused.dtype), Pieces(rows, heads.KeyValueWidth, fused.dtype), Threads,
+            new("attention_rows", "prepend_prefix", Memory.TypeOf(fused)), Pieces(rows, heads.KeyValueWidth, Memory.TypeOf(fused)), Threads,
             fused, prefix, sequences.Cumulative, keys, values, sequences.Tokens, sequences.Count, virtualTokens, heads.FusedWidth, heads.QueryWidth, heads.KeyValueWidth);
         return (keys, values);
     }
@@ -92,7 +92,7 @@ internal sealed class TrainingAttention(IKernelLauncher launcher, PlainKernels p
     /// <summary>One tensor [N, (H + 2K)·D] from the gradients of queries, keys and values; those of a prefix are passed over.</summary>
     internal Tensor Assemble(Tensor[] gradients, HeadLayout heads, SequenceLayout sequences, int virtualTokens)
     {
-        var type = gradients[0].dtype;
+        var type = Memory.TypeOf(gradients[0]);
         var result = Memory.Empty(type, gradients[0].device, sequences.Tokens, heads.FusedWidth);
         launcher.Launch(
             new("attention_rows", "assemble_gradient", type), Pieces(sequences.Tokens, heads.FusedWidth, type), Threads,
@@ -104,19 +104,19 @@ internal sealed class TrainingAttention(IKernelLauncher launcher, PlainKernels p
     /// <summary>Adds the gradients of the prefix's keys and values, summed over the sequences.</summary>
     internal void AddPrefixGradient(Tensor[] gradients, HeadLayout heads, SequenceLayout sequences, Tensor prefixGradient)
     {
-        var virtualTokens = (int)prefixGradient.shape[1];
-        var type = gradients[1].dtype;
+        var virtualTokens = Memory.Size(prefixGradient, 1);
+        var type = Memory.TypeOf(gradients[1]);
         launcher.Launch(
             new("attention_rows", "add_prefix_gradient", type), Pieces(2L * virtualTokens, heads.KeyValueWidth, type), Threads,
             gradients[1], gradients[2], sequences.Cumulative, prefixGradient, sequences.Count, virtualTokens, heads.KeyValueWidth);
     }
 
     private static bool Supported(Tensor fused, HeadLayout heads)
-        => fused.device.type == DeviceType.CUDA && fused.dtype is ScalarType.BFloat16 or ScalarType.Float16 && heads.HeadDim % 8 == 0 && heads.HeadDim <= 256;
+        => fused.device.type == DeviceType.CUDA && Memory.TypeOf(fused) is ScalarType.BFloat16 or ScalarType.Float16 && heads.HeadDim % 8 == 0 && heads.HeadDim <= 256;
 
     private Tensor Flash(Tensor fused, HeadLayout heads, SequenceLayout sequences, Tensor? prefix, Tape? tape)
     {
-        var virtualTokens = prefix is null ? 0 : (int)prefix.shape[1];
+        var virtualTokens = prefix is null ? 0 : Memory.Size(prefix, 1);
         var (key, value) = prefix is null
             ? (Keys(fused, heads), Values(fused, heads))
             : Split(PrependPrefix(fused, heads, sequences, prefix), heads);
@@ -149,7 +149,7 @@ internal sealed class TrainingAttention(IKernelLauncher launcher, PlainKernels p
         using var ownKey = withPrefix ? tape.TakeTensor() : null;
         using var fused = tape.TakeTensor();
         var (key, value) = (ownKey ?? Keys(fused, heads), ownValue ?? Values(fused, heads));
-        var virtualTokens = withPrefix ? (int)((key.shape[0] - sequences.Tokens) / sequences.Count) : 0;
+        var virtualTokens = withPrefix ? (int)((Memory.Size(key, 0) - sequences.Tokens) / sequences.Count) : 0;
         var gradients = Backwards.CallMany(
             gradient.view(sequences.Tokens, heads.QueryHeads, heads.HeadDim), Queries(fused, heads), key, value, output, statistics,
             sequences.Cumulative, sequences.CumulativeKeys(virtualTokens), sequences.Longest, sequences.Longest + virtualTokens, 0.0, true, random, unused);

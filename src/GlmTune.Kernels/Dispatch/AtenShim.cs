@@ -20,7 +20,11 @@ internal static unsafe class AtenShim
     public static readonly delegate* unmanaged<nint, nuint, ulong*, int> ListItem;
     public static readonly delegate* unmanaged<nint, int> DeleteList;
     public static readonly delegate* unmanaged<byte*, nuint, nint*, int> NewString;
-    public static readonly delegate* unmanaged<nint, nint*, int> DataPointer;
+    // Mere reads, which need not tell the garbage collector that they leave managed code.
+    public static readonly delegate* unmanaged[SuppressGCTransition]<nint, nint*, int> DataPointer;
+    public static readonly delegate* unmanaged[SuppressGCTransition]<nint, int*, int> DataType;
+    public static readonly delegate* unmanaged[SuppressGCTransition]<nint, long**, int> Sizes;
+    public static readonly delegate* unmanaged[SuppressGCTransition]<nint, byte*, int> IsContiguous;
     public static readonly delegate* unmanaged<long, long*, long*, int, int, int, nint*, int> EmptyStrided;
     public static readonly delegate* unmanaged<void*, long, long*, long*, long, int, int, int, nint*, int> TensorFromBlob;
 
@@ -36,7 +40,10 @@ internal static unsafe class AtenShim
         ListItem = (delegate* unmanaged<nint, nuint, ulong*, int>)Export(library, "torch_list_get_item");
         DeleteList = (delegate* unmanaged<nint, int>)Export(library, "torch_delete_list");
         NewString = (delegate* unmanaged<byte*, nuint, nint*, int>)Export(library, "torch_new_string_handle");
-        DataPointer = (delegate* unmanaged<nint, nint*, int>)Export(library, "aoti_torch_get_data_ptr");
+        DataPointer = (delegate* unmanaged[SuppressGCTransition]<nint, nint*, int>)Export(library, "aoti_torch_get_data_ptr");
+        DataType = (delegate* unmanaged[SuppressGCTransition]<nint, int*, int>)Export(library, "aoti_torch_get_dtype");
+        Sizes = (delegate* unmanaged[SuppressGCTransition]<nint, long**, int>)Export(library, "aoti_torch_get_sizes");
+        IsContiguous = (delegate* unmanaged[SuppressGCTransition]<nint, byte*, int>)Export(library, "aoti_torch_is_contiguous");
         EmptyStrided = (delegate* unmanaged<long, long*, long*, int, int, int, nint*, int>)Export(library, "aoti_torch_empty_strided");
         TensorFromBlob = (delegate* unmanaged<void*, long, long*, long*, long, int, int, int, nint*, int>)Export(library, "aoti_torch_create_tensor_from_blob");
     }

@@ -9,7 +9,7 @@ using GlmTune.Kernels.Cuda;
 namespace GlmTune.Kernels.Tests.Emulation;
 
 /// <summary>Runs the CUDA sources on the CPU: compiled by the C++ compiler of the machine, a block's threads as coroutines.</summary>
-internal sealed unsafe partial class EmulatedLauncher : IKernelLauncher
+internal sealed unsafe partial class EmulatedLauncher(int multiprocessors = 4) : IKernelLauncher
 {
     private static readonly ConcurrentDictionary<KernelName, nint> Libraries = new();
     private static readonly Lock Gate = new();
@@ -19,7 +19,7 @@ internal sealed unsafe partial class EmulatedLauncher : IKernelLauncher
         .SelectMany(name => (Environment.GetEnvironmentVariable("PATH") ?? "").Split(':').Select(folder => Path.Combine(folder, name)))
         .FirstOrDefault(File.Exists);
 
-    public int Multiprocessors => 4;
+    public int Multiprocessors => multiprocessors;
 
     public void Launch(KernelName kernel, Grid grid, int threads, params ReadOnlySpan<KernelArgument> arguments)
     {
@@ -62,6 +62,6 @@ internal sealed unsafe partial class EmulatedLauncher : IKernelLauncher
         return NativeLibrary.Load(library);
     }
 
-    [GeneratedRegex(@"__global__ void (?:__launch_bounds__\(\w+\) )?(\w+)\(")]
+    [GeneratedRegex(@"__global__ void (?:__launch_bounds__\([^)]*\) )?(\w+)\(")]
     private static partial Regex KernelPattern();
 }

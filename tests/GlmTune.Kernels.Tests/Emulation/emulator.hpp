@@ -125,6 +125,10 @@ inline void __syncthreads() {
 }
 template <class V> V __shfl_xor_sync(unsigned, V value, int mask) { return emulator::shuffle(value, emulator::lane_number() ^ mask); }
 
+inline void __threadfence() {}
+inline int atomicAdd(int* place, int value) { int before = *place; *place += value; return before; }
+template <class V> V __ldcg(const V* place) { return *place; }
+
 inline float __uint_as_float(unsigned x) { float y; std::memcpy(&y, &x, 4); return y; }
 inline unsigned __float_as_uint(float x) { unsigned y; std::memcpy(&y, &x, 4); return y; }
 inline float __expf(float x) { return std::exp(x); }

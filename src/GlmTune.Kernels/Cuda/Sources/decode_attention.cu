@@ -1,26 +1,61 @@
 // Attention of one new token a sequence to its cached keys and values. A block takes one sequence, up to 16 query heads that share a key
 // head (the 16 rows of a matrix product) and one part of the sequence; its warps take turns at steps of 16 keys. Keys and values go from
-// memory to registers by 16-byte accesses and are used from there by every head. HEAD_DIM is a multiple of 64.
+// memory to registers by 16-byte accesses, the next step's while this one is computed, and are used from there by every head.
+// HEAD_DIM is a multiple of 64.
 constexpr int WARPS = 4;
 constexpr int KEY_CHUNKS = HEAD_DIM / 32;      // 16-byte pieces of a key that a lane takes: numbers t, t + 4, ...
 constexpr int VALUE_CHUNKS = HEAD_DIM / 64;    // of a value: numbers g, g + 8, ...
+constexpr int ROW = HEAD_DIM + 1;              // of sums in shared memory: lanes of a warp meet in other banks
 
-__device__ __forceinline__ u32 word(const uint4& v, int i) { return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w; }
+// Keys of a step: lane (g, t) has pieces of keys g and g + 8. Past the last key it is taken again; its score is hidden.
+__device__ __forceinline__ void read_keys(uint4 (&k)[2][KEY_CHUNKS], const T* keys, int key0, int last, u64 row_width, int g, int t)
+{
+    #pragma unroll
+    for (int n = 0; n < 2; n++) {
+        int key = key0 + 8 * n + g;
+        const T* place = keys + (u64)(key < last ? key : last) * row_width;
+        #pragma unroll
+        for (int j = 0; j < KEY_CHUNKS; j++) { k[n][j] = load_once(place + 8 * (t + 4 * j)); }
+    }
+}
+
+// Values of a step: lane (g, t) has pieces of keys 2t, 2t + 1, 2t + 8 and 2t + 9.
+__device__ __forceinline__ void read_values(uint4 (&v)[4][VALUE_CHUNKS], const T* values, int key0, int last, u64 row_width, int g, int t)
+{
+    #pragma unroll
+    for (int r = 0; r < 4; r++) {
+        int key = key0 + 2 * t + (r & 1) + 8 * (r >> 1);
+        const T* place = values + (u64)(key < last ? key : last) * row_width;
+        #pragma unroll
+        for (int h = 0; h < VALUE_CHUNKS; h++) { v[r][h] = load_once(place + 8 * (g + 8 * h)); }
+    }
+}
 
 // Grid: parts, key heads * tiles of 16 query heads, sequences. Where there are several parts, partial gets for each
-// (sequence, key head and tile, part) 16 rows of HEAD_DIM sums, their maximum and their weight; else output gets the result.
-extern "C" __global__ void __launch_bounds__(128) decode_attention(
-    const T* fused, const T* keys, const T* values, const long long* slots, const long long* lengths, T* output, float* partial,
+// (sequence, key head and tile, part) 16 rows of HEAD_DIM sums, their maximum and their weight. With counters (one zero for each sequence,
+// key head and tile; zero again afterwards) the block that ends last joins the parts; without, join_parts must follow.
+extern "C" __global__ void __launch_bounds__(128, 2) decode_attention(
+    const T* fused, const T* keys, const T* values, const long long* slots, const long long* lengths, T* output, float* partial, int* counters,
     int fused_width, int group, int tiles, int key_value_heads, long long capacity, float scale)
 {
-    __shared__ float shared_maxima[WARPS][16], shared_weights[WARPS][16], sums[16][HEAD_DIM + 1];
+    __shared__ float shared_maxima[WARPS][16], shared_weights[WARPS][16], sums[WARPS][16][ROW];
+    __shared__ int ends_last;
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3;
     int sequence = blockIdx.z, head = blockIdx.y / tiles, tile = blockIdx.y % tiles;
-    int parts = gridDim.x, length = (int)lengths[sequence];
+    int parts = gridDim.x, length = (int)lengths[sequence], last = length - 1;
     int steps = (length + 15) / 16, steps_per_part = (steps + parts - 1) / parts;
     int begin = blockIdx.x * steps_per_part, end = begin + steps_per_part < steps ? begin + steps_per_part : steps;
     u64 row_width = (u64)key_value_heads * HEAD_DIM;
     u64 cache = (u64)slots[sequence] * capacity * row_width + (u64)head * HEAD_DIM;
+    keys += cache;
+    values += cache;
+
+    uint4 k[2][KEY_CHUNKS], v[4][VALUE_CHUNKS];
+    int step = begin + warp;
+    if (step < end) {
+        read_keys(k, keys, step * 16, last, row_width, g, t);
+        read_values(v, values, step * 16, last, row_width, g, t);
+    }
 
     // Rows past the group's end repeat its last head; nobody reads their sums.
     const T* query = fused + (u64)sequence * fused_width + (u64)head * group * HEAD_DIM;
@@ -45,23 +80,8 @@ extern "C" __global__ void __launch_bounds__(128) decode_attention(
         }
     }
 
-    for (int step = begin + warp; step < end; step += WARPS) {
-        int key0 = step * 16, last = length - 1;
-        uint4 k[2][KEY_CHUNKS], v[4][VALUE_CHUNKS];
-        #pragma unroll
-        for (int n = 0; n < 2; n++) {
-            int key = key0 + 8 * n + g;
-            const T* place = keys + cache + (u64)(key < last ? key : last) * row_width;
-            #pragma unroll
-            for (int j = 0; j < KEY_CHUNKS; j++) { k[n][j] = load_once(place + 8 * (t + 4 * j)); }
-        }
-        #pragma unroll
-        for (int r = 0; r < 4; r++) {
-            int key = key0 + 2 * t + (r & 1) + 8 * (r >> 1);
-            const T* place = values + cache + (u64)(key < last ? key : last) * row_width;
-            #pragma unroll
-            for (int h = 0; h < VALUE_CHUNKS; h++) { v[r][h] = load_once(place + 8 * (g + 8 * h)); }
-        }
+    for (; step < end; step += WARPS) {
+        int key0 = step * 16, next = step + WARPS;
         float score[2][4];
         float highest0 = maximum0, highest1 = maximum1;
         #pragma unroll
@@ -80,6 +100,7 @@ extern "C" __global__ void __launch_bounds__(128) decode_attention(
             highest0 = fmaxf(highest0, fmaxf(score[n][0], score[n][1]));
             highest1 = fmaxf(highest1, fmaxf(score[n][2], score[n][3]));
         }
+        if (next < end) { read_keys(k, keys, next * 16, last, row_width, g, t); }
         #pragma unroll
         for (int offset = 1; offset < 4; offset <<= 1) {       // the four lanes of a row
             highest0 = fmaxf(highest0, __shfl_xor_sync(ALL_LANES, highest0, offset));
@@ -114,6 +135,7 @@ extern "C" __global__ void __launch_bounds__(128) decode_attention(
                 multiply_add<T>(c, p0, p1, p2, p3, b0, b1);
             }
         }
+        if (next < end) { read_values(v, values, next * 16, last, row_width, g, t); }
     }
 
     #pragma unroll
@@ -127,73 +149,96 @@ extern "C" __global__ void __launch_bounds__(128) decode_attention(
         shared_weights[warp][g] = weight0;
         shared_weights[warp][g + 8] = weight1;
     }
-    for (int i = threadIdx.x; i < 16 * HEAD_DIM; i += WARPS * 32) { sums[i / HEAD_DIM][i % HEAD_DIM] = 0.0f; }
-    __syncthreads();
-    float total0 = negative_infinity(), total1 = negative_infinity();
     #pragma unroll
-    for (int w = 0; w < WARPS; w++) {
-        total0 = fmaxf(total0, shared_maxima[w][g]);
-        total1 = fmaxf(total1, shared_maxima[w][g + 8]);
-    }
-    float factor0 = maximum0 == negative_infinity() ? 0.0f : __expf(maximum0 - total0);
-    float factor1 = maximum1 == negative_infinity() ? 0.0f : __expf(maximum1 - total1);
-    for (int w = 0; w < WARPS; w++) {
-        if (warp == w) {
-            #pragma unroll
-            for (int h = 0; h < VALUE_CHUNKS; h++) {
-                #pragma unroll
-                for (int e = 0; e < 8; e++) {
-                    int feature = 8 * (2 * t + 8 * h) + e;      // column 2t of the product; column 2t + 1 is the next piece
-                    sums[g][feature] += attended[h][e][0] * factor0;
-                    sums[g][feature + 8] += attended[h][e][1] * factor0;
-                    sums[g + 8][feature] += attended[h][e][2] * factor1;
-                    sums[g + 8][feature + 8] += attended[h][e][3] * factor1;
-                }
-            }
+    for (int h = 0; h < VALUE_CHUNKS; h++) {
+        #pragma unroll
+        for (int e = 0; e < 8; e++) {
+            int feature = 8 * (2 * t + 8 * h) + e;              // column 2t of the product; column 2t + 1 is the next piece
+            sums[warp][g][feature] = attended[h][e][0];
+            sums[warp][g][feature + 8] = attended[h][e][1];
+            sums[warp][g + 8][feature] = attended[h][e][2];
+            sums[warp][g + 8][feature + 8] = attended[h][e][3];
         }
-        __syncthreads();
     }
-    u64 unit = ((u64)sequence * gridDim.y + blockIdx.y) * parts + blockIdx.x;
-    for (int i = threadIdx.x; i < 16 * HEAD_DIM / 8; i += WARPS * 32) {
-        int row = i / (HEAD_DIM / 8), feature = i % (HEAD_DIM / 8) * 8;
-        if (tile * 16 + row >= group) { continue; }
-        float highest = negative_infinity(), weight = 0.0f;
+    __syncthreads();
+    u64 unit = (u64)sequence * gridDim.y + blockIdx.y;
+    u64 query_heads = (u64)key_value_heads * group;
+    T* results = output + ((u64)sequence * query_heads + (u64)head * group + tile * 16) * HEAD_DIM;
+    int rows = group - tile * 16 < 16 ? group - tile * 16 : 16;
+    for (int i = threadIdx.x; i < rows * HEAD_DIM; i += WARPS * 32) {
+        int row = i / HEAD_DIM, feature = i % HEAD_DIM;
+        float highest = negative_infinity(), weight = 0.0f, sum = 0.0f;
+        #pragma unroll
         for (int w = 0; w < WARPS; w++) { highest = fmaxf(highest, shared_maxima[w][row]); }
+        #pragma unroll
         for (int w = 0; w < WARPS; w++) {
-            if (shared_maxima[w][row] != negative_infinity()) { weight += shared_weights[w][row] * __expf(shared_maxima[w][row] - highest); }
+            if (shared_maxima[w][row] == negative_infinity()) { continue; }     // a warp without a step
+            float factor = __expf(shared_maxima[w][row] - highest);
+            weight += shared_weights[w][row] * factor;
+            sum += sums[w][row][feature] * factor;
         }
         if (parts == 1) {
-            Pack result;
-            #pragma unroll
-            for (int e = 0; e < 8; e++) { result.at[e] = sums[row][feature + e] / weight; }
-            u64 query_heads = (u64)key_value_heads * group;
-            store(output + ((u64)sequence * query_heads + (u64)head * group + tile * 16 + row) * HEAD_DIM + feature, result);
+            results[i] = narrow<T>(sum / weight);
         } else {
-            float* place = partial + (unit * 16 + row) * (HEAD_DIM + 2);
-            #pragma unroll
-            for (int e = 0; e < 8; e++) { place[feature + e] = sums[row][feature + e]; }
+            float* place = partial + ((unit * parts + blockIdx.x) * 16 + row) * (HEAD_DIM + 2);
+            place[feature] = sum;
             if (feature == 0) { place[HEAD_DIM] = highest; place[HEAD_DIM + 1] = weight; }
         }
     }
+    if (parts == 1 || !counters) { return; }
+
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0) { ends_last = atomicAdd(counters + unit, 1) == parts - 1; }
+    __syncthreads();
+    if (!ends_last) { return; }
+    __threadfence();
+    if (threadIdx.x == 0) { counters[unit] = 0; }
+    const float* mine = partial + unit * parts * 16 * (HEAD_DIM + 2);
+    for (int i = threadIdx.x; i < rows * HEAD_DIM; i += WARPS * 32) {
+        const float* first = mine + (i / HEAD_DIM) * (HEAD_DIM + 2);
+        float highest = negative_infinity(), weight = 0.0f, sum = 0.0f;
+        for (int part = 0; part < parts; part++) { highest = fmaxf(highest, __ldcg(first + part * 16 * (HEAD_DIM + 2) + HEAD_DIM)); }
+        for (int part = 0; part < parts; part++) {
+            const float* place = first + part * 16 * (HEAD_DIM + 2);
+            float maximum = __ldcg(place + HEAD_DIM);
+            float factor = maximum == negative_infinity() ? 0.0f : __expf(maximum - highest);
+            weight += __ldcg(place + HEAD_DIM + 1) * factor;
+            sum += __ldcg(place + i % HEAD_DIM) * factor;
+        }
+        results[i] = narrow<T>(sum / weight);
+    }
 }
 
-// Joins the parts. Grid: query heads, sequences; a thread a feature.
-extern "C" __global__ void __launch_bounds__(HEAD_DIM) join_parts(
+// Joins many parts. Grid: query heads, sequences. Each of a block's LANES groups of HEAD_DIM threads, one a feature, takes every LANES-th part.
+constexpr int LANES = 4;
+constexpr int MOST_PARTS = 256;
+
+extern "C" __global__ void __launch_bounds__(LANES * HEAD_DIM) join_parts(
     const float* partial, T* output, int parts, int group, int tiles, int key_value_heads)
 {
+    __shared__ float maxima[MOST_PARTS], weights[MOST_PARTS], sums[LANES][HEAD_DIM];
     int query_head = blockIdx.x, sequence = blockIdx.y, head = query_head / group, row = query_head % group;
     u64 unit = ((u64)sequence * key_value_heads * tiles + head * tiles + row / 16) * parts;
-    float highest = negative_infinity();
-    for (int part = 0; part < parts; part++) {
-        highest = fmaxf(highest, partial[((unit + part) * 16 + row % 16) * (HEAD_DIM + 2) + HEAD_DIM]);
+    const float* first = partial + (unit * 16 + row % 16) * (HEAD_DIM + 2);
+    for (int part = threadIdx.x; part < parts; part += LANES * HEAD_DIM) {
+        maxima[part] = first[(u64)part * 16 * (HEAD_DIM + 2) + HEAD_DIM];
+        weights[part] = first[(u64)part * 16 * (HEAD_DIM + 2) + HEAD_DIM + 1];
     }
-    float weight = 0.0f, sum = 0.0f;
-    for (int part = 0; part < parts; part++) {
-        const float* place = partial + ((unit + part) * 16 + row % 16) * (HEAD_DIM + 2);
-        if (place[HEAD_DIM] == negative_infinity()) { continue; }
-        float factor = __expf(place[HEAD_DIM] - highest);
-        weight += place[HEAD_DIM + 1] * factor;
-        sum += place[threadIdx.x] * factor;
+    __syncthreads();
+    float highest = negative_infinity(), weight = 0.0f, sum = 0.0f;
+    for (int part = 0; part < parts; part++) { highest = fmaxf(highest, maxima[part]); }
+    for (int part = 0; part < parts; part++) { weight += maxima[part] == negative_infinity() ? 0.0f : weights[part] * __expf(maxima[part] - highest); }
+    int feature = threadIdx.x % HEAD_DIM, lane = threadIdx.x / HEAD_DIM;
+    #pragma unroll 8
+    for (int part = lane; part < parts; part += LANES) {
+        float factor = maxima[part] == negative_infinity() ? 0.0f : __expf(maxima[part] - highest);
+        sum += first[(u64)part * 16 * (HEAD_DIM + 2) + feature] * factor;
     }
-    output[((u64)sequence * gridDim.x + query_head) * HEAD_DIM + threadIdx.x] = narrow<T>(sum / weight);
+    sums[lane][feature] = sum;
+    __syncthreads();
+    if (lane == 0) {
+        for (int l = 1; l < LANES; l++) { sum += sums[l][feature]; }
+        output[((u64)sequence * gridDim.x + query_head) * HEAD_DIM + feature] = narrow<T>(sum / weight);
+    }
 }

@@ -28,3 +28,5 @@ __device__ __forceinline__ uint4 load_once(const T* p) {
     return v;
 #endif
 }
+
+__device__ __forceinline__ u32 word(const uint4& v, int i) { return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w; }

@@ -1,6 +1,5 @@
-// Root-mean-square norm. A block takes a row; each thread keeps up to MAX_PACKS 16-byte pieces of it in registers, so that the row is
-// read once. Piece k of a thread is number threadIdx.x + k * blockDim.x.
-constexpr int MAX_PACKS = 4;
+// Root-mean-square norm. A block takes a row; each thread keeps up to PACKS 16-byte pieces of it in registers, so that the row is read
+// once. Piece k of a thread is number threadIdx.x + k * blockDim.x.
 
 // delta and sum are null for the plain norm; else sum = x + delta is normalised and written as well.
 extern "C" __global__ void __launch_bounds__(512) rms_norm(
@@ -8,10 +7,10 @@ extern "C" __global__ void __launch_bounds__(512) rms_norm(
 {
     u64 row = (u64)blockIdx.x * width;
     int packs = width / VEC;
-    Pack kept[MAX_PACKS];
+    Pack kept[PACKS];
     float squares = 0.0f;
     #pragma unroll
-    for (int k = 0; k < MAX_PACKS; k++) {
+    for (int k = 0; k < PACKS; k++) {
         int pack = threadIdx.x + k * blockDim.x;
         if (pack < packs) {
             kept[k] = load(x + row + pack * VEC);
@@ -28,7 +27,7 @@ extern "C" __global__ void __launch_bounds__(512) rms_norm(
     float inverse = rsqrtf(block_sum(squares) / width + epsilon);
     if (threadIdx.x == 0) { inverse_rms[blockIdx.x] = inverse; }
     #pragma unroll
-    for (int k = 0; k < MAX_PACKS; k++) {
+    for (int k = 0; k < PACKS; k++) {
         int pack = threadIdx.x + k * blockDim.x;
         if (pack < packs) {
             Pack scale = load(weight + pack * VEC);
@@ -39,25 +38,26 @@ extern "C" __global__ void __launch_bounds__(512) rms_norm(
     }
 }
 
-// residual and weight_partial may be null. weight_partial [gridDim.x, width] gets each block's part of the weight's gradient.
-extern "C" __global__ void __launch_bounds__(512) rms_norm_backward(
+// With WEIGHT, weight_partial [gridDim.x, width] gets each block's part of the weight's gradient.
+template <bool WEIGHT>
+__device__ __forceinline__ void backward(
     const T* gradient, const T* x, const T* weight, const float* inverse_rms, const T* residual, T* result, float* weight_partial,
     int rows, int width)
 {
     int packs = width / VEC;
-    Pack weight_sum[MAX_PACKS];
+    Pack weight_sum[PACKS];
     #pragma unroll
-    for (int k = 0; k < MAX_PACKS; k++) {
+    for (int k = 0; k < PACKS; k++) {
         #pragma unroll
         for (int i = 0; i < VEC; i++) { weight_sum[k].at[i] = 0.0f; }
     }
     for (int r = blockIdx.x; r < rows; r += gridDim.x) {
         u64 row = (u64)r * width;
         float inverse = inverse_rms[r];
-        Pack normalised[MAX_PACKS], weighted[MAX_PACKS];
+        Pack normalised[PACKS], weighted[PACKS];
         float along = 0.0f;
         #pragma unroll
-        for (int k = 0; k < MAX_PACKS; k++) {
+        for (int k = 0; k < PACKS; k++) {
             int pack = threadIdx.x + k * blockDim.x;
             if (pack < packs) {
                 normalised[k] = load(x + row + pack * VEC);
@@ -66,7 +66,7 @@ extern "C" __global__ void __launch_bounds__(512) rms_norm_backward(
                 #pragma unroll
                 for (int i = 0; i < VEC; i++) {
                     normalised[k].at[i] *= inverse;
-                    if (weight_partial) { weight_sum[k].at[i] += weighted[k].at[i] * normalised[k].at[i]; }
+                    if (WEIGHT) { weight_sum[k].at[i] += weighted[k].at[i] * normalised[k].at[i]; }
                     weighted[k].at[i] *= scale.at[i];
                     along += weighted[k].at[i] * normalised[k].at[i];
                 }
@@ -74,7 +74,7 @@ extern "C" __global__ void __launch_bounds__(512) rms_norm_backward(
         }
         along = block_sum(along) / width;
         #pragma unroll
-        for (int k = 0; k < MAX_PACKS; k++) {
+        for (int k = 0; k < PACKS; k++) {
             int pack = threadIdx.x + k * blockDim.x;
             if (pack < packs) {
                 #pragma unroll
@@ -88,9 +88,9 @@ extern "C" __global__ void __launch_bounds__(512) rms_norm_backward(
             }
         }
     }
-    if (weight_partial) {
+    if (WEIGHT) {
         #pragma unroll
-        for (int k = 0; k < MAX_PACKS; k++) {
+        for (int k = 0; k < PACKS; k++) {
             int pack = threadIdx.x + k * blockDim.x;
             if (pack < packs) {
                 float* target = weight_partial + (u64)blockIdx.x * width + pack * VEC;
@@ -101,19 +101,16 @@ extern "C" __global__ void __launch_bounds__(512) rms_norm_backward(
     }
 }
 
-// target [width] += the column sums of partial [rows, width], always in the same order. Blocks of 32 columns by 8 lanes of rows.
-extern "C" __global__ void __launch_bounds__(256) add_columns(const float* partial, float* target, int rows, int width)
+// residual may be null.
+extern "C" __global__ void __launch_bounds__(512) rms_norm_backward(
+    const T* gradient, const T* x, const T* weight, const float* inverse_rms, const T* residual, T* result, int rows, int width)
 {
-    __shared__ float sums[8][33];
-    int column = blockIdx.x * 32 + (threadIdx.x & 31), lane = threadIdx.x >> 5;
-    float sum = 0.0f;
-    if (column < width) {
-        for (int r = lane; r < rows; r += 8) { sum += partial[(u64)r * width + column]; }
-    }
-    sums[lane][threadIdx.x & 31] = sum;
-    __syncthreads();
-    if (lane == 0 && column < width) {
-        for (int l = 1; l < 8; l++) { sum += sums[l][threadIdx.x & 31]; }
-        target[column] += sum;
-    }
+    backward<false>(gradient, x, weight, inverse_rms, residual, result, 0, rows, width);
+}
+
+extern "C" __global__ void __launch_bounds__(512) rms_norm_backward_weight(
+    const T* gradient, const T* x, const T* weight, const float* inverse_rms, const T* residual, T* result, float* weight_partial,
+    int rows, int width)
+{
+    backward<true>(gradient, x, weight, inverse_rms, residual, result, weight_partial, rows, width);
 }
