@@ -7,7 +7,7 @@ namespace GlmTune.Kernels.Cuda;
 internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain)
 {
     /// <summary>Rows up to which the own matrix product beats the library's.</summary>
-    internal const int MostRows = 16;
+    internal const int MostRows = 8;
 
     private static readonly AtenOperator Linear = new("aten::linear.out(Tensor input, Tensor weight, Tensor? bias=None, *, Tensor(a!) out) -> Tensor(a!)");
 
@@ -37,21 +37,22 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
         }
         var tiles = (heads.GroupSize + TileHeads - 1) / TileHeads;
         var units = sequences.Count * heads.KeyValueHeads * tiles;
-        // Enough parts for two blocks a multiprocessor, none shorter than a block's step.
-        var parts = Math.Clamp(2 * launcher.Multiprocessors / units, 1, Math.Min(MostParts, (longest + BlockKeys - 1) / BlockKeys));
+        // Enough parts for three blocks a multiprocessor, none shorter than a block's step.
+        var parts = Math.Clamp(3 * launcher.Multiprocessors / units, 1, Math.Min(MostParts, (longest + BlockKeys - 1) / BlockKeys));
         var type = Memory.TypeOf(fused);
         var output = Memory.Empty(type, fused.device, sequences.Count, heads.QueryWidth);
-        using var partial = parts == 1 ? null : Memory.Empty(ScalarType.Float32, fused.device, (long)units * parts * TileHeads * (heads.HeadDim + 2));
+        using var partial = parts == 1 ? null : Memory.Empty(ScalarType.Float32, fused.device, (long)units * parts * TileHeads * heads.HeadDim);
+        using var statistics = parts == 1 ? null : Memory.Empty(ScalarType.Float32, fused.device, (long)units * parts * TileHeads, 2);
         var joinedByLast = parts is > 1 and <= PartsJoinedByLast && units <= Units;
         launcher.Launch(
             new("decode_attention", "decode_attention", type, "HEAD_DIM", heads.HeadDim), new(parts, heads.KeyValueHeads * tiles, sequences.Count), 128,
-            fused, keys, values, slots, lengths, output, partial, joinedByLast ? Counters(fused.device) : null,
+            fused, keys, values, slots, lengths, output, partial, statistics, joinedByLast ? Counters(fused.device) : null,
             heads.FusedWidth, heads.GroupSize, tiles, heads.KeyValueHeads, Memory.Size(keys, 1), (float)(1 / Math.Sqrt(heads.HeadDim)));
         if (parts > 1 && !joinedByLast)
         {
             launcher.Launch(
                 new("decode_attention", "join_parts", type, "HEAD_DIM", heads.HeadDim), new(heads.QueryHeads, sequences.Count), JoinLanes * heads.HeadDim,
-                partial, output, parts, heads.GroupSize, tiles, heads.KeyValueHeads);
+                partial, statistics, output, parts, heads.GroupSize, tiles, heads.KeyValueHeads);
         }
         return output;
     }
@@ -88,12 +89,8 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
         return y;
     }
 
-    // As many blocks as fit at once, each with about the same number of tiles.
-    private Grid TileGrid(int tiles)
-    {
-        var rounds = (tiles + (BlocksPerMultiprocessor * launcher.Multiprocessors) - 1) / (BlocksPerMultiprocessor * launcher.Multiprocessors);
-        return new((tiles + rounds - 1) / rounds);
-    }
+    // As many blocks as run at once: they walk over the tiles, and every multiprocessor gets about the same number.
+    private Grid TileGrid(int tiles) => new(Math.Min(tiles, BlocksPerMultiprocessor * launcher.Multiprocessors));
 
     // Zeros, which every launch leaves as zeros; not from an arena, whose memory is anything.
     private Tensor Counters(Device device)
@@ -109,5 +106,5 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
     private static bool FewRows(Tensor x, Tensor weight)
         => TwoBytes(x) && Memory.Size(x, 0) is > 0 and <= MostRows && Memory.Size(x, 1) % 8 == 0 && Memory.Fit(Memory.TypeOf(x), x, weight);
 
-    private static KernelName Kernel(string function, Tensor x) => new("project", function, Memory.TypeOf(x), "TILES", Memory.Size(x, 0) <= 8 ? 1 : 2);
+    private static KernelName Kernel(string function, Tensor x) => new("project", function, Memory.TypeOf(x));
 }

@@ -20,13 +20,17 @@
 #define __launch_bounds__(...)
 
 struct uint3 { unsigned x, y, z; };
+struct alignas(8) float2 { float x, y; };
 struct alignas(8) uint2 { unsigned x, y; };
 struct alignas(16) uint4 { unsigned x, y, z, w; };
 struct alignas(16) float4 { float x, y, z, w; };
 
 namespace emulator {
 
+struct Copy { uint4* to; uint4 what; int group; };
 struct Lane {
+    std::vector<Copy> copies;
+    int group = 0;
     ucontext_t context;
     std::vector<char> stack;
     uint3 index{};
@@ -92,6 +96,8 @@ inline void run(void (*call)(void**), uint3 grid, unsigned threads, void** value
             lane.stack.resize(128 * 1024);
             lane.index = {t, 0, 0};
             lane.done = false;
+            lane.group = 0;
+            lane.copies.clear();
             getcontext(&lane.context);
             lane.context.uc_stack.ss_sp = lane.stack.data();
             lane.context.uc_stack.ss_size = lane.stack.size();
@@ -126,6 +132,7 @@ inline void __syncthreads() {
 template <class V> V __shfl_xor_sync(unsigned, V value, int mask) { return emulator::shuffle(value, emulator::lane_number() ^ mask); }
 
 inline void __threadfence() {}
+inline void __syncwarp() { emulator::wait_for_warp(); }
 inline int atomicAdd(int* place, int value) { int before = *place; *place += value; return before; }
 template <class V> V __ldcg(const V* place) { return *place; }
 
@@ -177,6 +184,22 @@ template <class S> float half_of(uint32_t word, int which) {
     uint16_t bits = (uint16_t)(word >> (16 * which));
     return std::is_same_v<S, bf16> ? __uint_as_float((uint32_t)bits << 16) : from_f16(bits);
 }
+
+// Copies to shared memory in groups. They are done as late as allowed: a read that does not wait for its group finds what was there before.
+inline void finish_copies(int up_to) {
+    std::vector<Copy> left;
+    for (const Copy& copy : current->copies) {
+        if (copy.group < up_to) { *copy.to = copy.what; } else { left.push_back(copy); }
+    }
+    current->copies = left;
+}
+template <class P> void copy_later(uint4* to, const P* from, bool there) {
+    Copy copy = {to, {0, 0, 0, 0}, current->group};
+    if (there) { std::memcpy(&copy.what, from, 16); }
+    current->copies.push_back(copy);
+}
+inline void end_group() { current->group++; }
+template <int GROUPS> void wait_for_all_but() { finish_copies(current->group - GROUPS); }
 
 // The warp's 16 x 8 product, from the words that its lanes hold.
 template <class S> void multiply_add(float (&c)[4], uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3, uint32_t b0, uint32_t b1) {

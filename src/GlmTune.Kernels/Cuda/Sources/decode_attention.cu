@@ -1,44 +1,52 @@
 // Attention of one new token a sequence to its cached keys and values. A block takes one sequence, up to 16 query heads that share a key
 // head (the 16 rows of a matrix product) and one part of the sequence; its warps take turns at steps of 16 keys. Keys and values go from
-// memory to registers by 16-byte accesses, the next step's while this one is computed, and are used from there by every head.
+// memory to shared memory by 16-byte copies, the next step's while this one is computed; a lane reads back only what it copied.
 // HEAD_DIM is a multiple of 64.
 constexpr int WARPS = 4;
 constexpr int KEY_CHUNKS = HEAD_DIM / 32;      // 16-byte pieces of a key that a lane takes: numbers t, t + 4, ...
 constexpr int VALUE_CHUNKS = HEAD_DIM / 64;    // of a value: numbers g, g + 8, ...
+constexpr int MOST_JOINED = 8;                // parts that the block which ends last joins; threads of a row there, 16 rows
 constexpr int ROW = HEAD_DIM + 1;              // of sums in shared memory: lanes of a warp meet in other banks
 
-// Keys of a step: lane (g, t) has pieces of keys g and g + 8. Past the last key it is taken again; its score is hidden.
-__device__ __forceinline__ void read_keys(uint4 (&k)[2][KEY_CHUNKS], const T* keys, int key0, int last, u64 row_width, int g, int t)
+// Keys of a step: lane (g, t) copies pieces of keys g and g + 8. Past the last key it is taken again; its score is hidden.
+__device__ __forceinline__ void copy_keys(uint4 (&to)[2][KEY_CHUNKS][32], const T* keys, int key0, int last, u64 row_width, int lane)
 {
     #pragma unroll
     for (int n = 0; n < 2; n++) {
-        int key = key0 + 8 * n + g;
-        const T* place = keys + (u64)(key < last ? key : last) * row_width;
+        int key = key0 + 8 * n + (lane >> 2);
+        const T* place = keys + (u64)(key < last ? key : last) * row_width + 8 * (lane & 3);
         #pragma unroll
-        for (int j = 0; j < KEY_CHUNKS; j++) { k[n][j] = load_once(place + 8 * (t + 4 * j)); }
+        for (int j = 0; j < KEY_CHUNKS; j++) { copy_later(&to[n][j][lane], place + 32 * j, true); }
     }
 }
 
-// Values of a step: lane (g, t) has pieces of keys 2t, 2t + 1, 2t + 8 and 2t + 9.
-__device__ __forceinline__ void read_values(uint4 (&v)[4][VALUE_CHUNKS], const T* values, int key0, int last, u64 row_width, int g, int t)
+// Values of a step: lane (g, t) copies pieces of keys 2t, 2t + 1, 2t + 8 and 2t + 9.
+__device__ __forceinline__ void copy_values(uint4 (&to)[4][VALUE_CHUNKS][32], const T* values, int key0, int last, u64 row_width, int lane)
 {
     #pragma unroll
     for (int r = 0; r < 4; r++) {
-        int key = key0 + 2 * t + (r & 1) + 8 * (r >> 1);
-        const T* place = values + (u64)(key < last ? key : last) * row_width;
+        int key = key0 + 2 * (lane & 3) + (r & 1) + 8 * (r >> 1);
+        const T* place = values + (u64)(key < last ? key : last) * row_width + 8 * (lane >> 2);
         #pragma unroll
-        for (int h = 0; h < VALUE_CHUNKS; h++) { v[r][h] = load_once(place + 8 * (g + 8 * h)); }
+        for (int h = 0; h < VALUE_CHUNKS; h++) { copy_later(&to[r][h][lane], place + 64 * h, true); }
     }
 }
 
+// What a warp has on its way, and afterwards what it found.
+union Stage {
+    struct { uint4 keys[2][KEY_CHUNKS][32], values[4][VALUE_CHUNKS][32]; };
+    float sums[16][ROW];
+};
+
 // Grid: parts, key heads * tiles of 16 query heads, sequences. Where there are several parts, partial gets for each
-// (sequence, key head and tile, part) 16 rows of HEAD_DIM sums, their maximum and their weight. With counters (one zero for each sequence,
+// (sequence, key head and tile, part) 16 rows of HEAD_DIM sums, and statistics their maxima and weights. With counters (one zero for each sequence,
 // key head and tile; zero again afterwards) the block that ends last joins the parts; without, join_parts must follow.
-extern "C" __global__ void __launch_bounds__(128, 2) decode_attention(
-    const T* fused, const T* keys, const T* values, const long long* slots, const long long* lengths, T* output, float* partial, int* counters,
-    int fused_width, int group, int tiles, int key_value_heads, long long capacity, float scale)
+extern "C" __global__ void __launch_bounds__(128, 3) decode_attention(
+    const T* fused, const T* keys, const T* values, const long long* slots, const long long* lengths, T* output, float* partial,
+    float2* statistics, int* counters, int fused_width, int group, int tiles, int key_value_heads, long long capacity, float scale)
 {
-    __shared__ float shared_maxima[WARPS][16], shared_weights[WARPS][16], sums[WARPS][16][ROW];
+    __shared__ Stage stages[WARPS];
+    __shared__ float shared_maxima[WARPS][16], shared_weights[WARPS][16];
     __shared__ int ends_last;
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3;
     int sequence = blockIdx.z, head = blockIdx.y / tiles, tile = blockIdx.y % tiles;
@@ -50,11 +58,13 @@ extern "C" __global__ void __launch_bounds__(128, 2) decode_attention(
     keys += cache;
     values += cache;
 
-    uint4 k[2][KEY_CHUNKS], v[4][VALUE_CHUNKS];
+    Stage& stage = stages[warp];
     int step = begin + warp;
     if (step < end) {
-        read_keys(k, keys, step * 16, last, row_width, g, t);
-        read_values(v, values, step * 16, last, row_width, g, t);
+        copy_keys(stage.keys, keys, step * 16, last, row_width, lane);
+        end_group();
+        copy_values(stage.values, values, step * 16, last, row_width, lane);
+        end_group();
     }
 
     // Rows past the group's end repeat its last head; nobody reads their sums.
@@ -84,13 +94,15 @@ extern "C" __global__ void __launch_bounds__(128, 2) decode_attention(
         int key0 = step * 16, next = step + WARPS;
         float score[2][4];
         float highest0 = maximum0, highest1 = maximum1;
+        wait_for_all_but<1>();                                  // the keys; the values may still be on their way
         #pragma unroll
         for (int n = 0; n < 2; n++) {
             float c[4] = {0.0f, 0.0f, 0.0f, 0.0f};
             #pragma unroll
             for (int j = 0; j < KEY_CHUNKS; j++) {
-                multiply_add<T>(c, q0[j].x, q1[j].x, q0[j].y, q1[j].y, k[n][j].x, k[n][j].y);
-                multiply_add<T>(c, q0[j].z, q1[j].z, q0[j].w, q1[j].w, k[n][j].z, k[n][j].w);
+                uint4 k = stage.keys[n][j][lane];
+                multiply_add<T>(c, q0[j].x, q1[j].x, q0[j].y, q1[j].y, k.x, k.y);
+                multiply_add<T>(c, q0[j].z, q1[j].z, q0[j].w, q1[j].w, k.z, k.w);
             }
             #pragma unroll
             for (int i = 0; i < 4; i++) {
@@ -100,7 +112,8 @@ extern "C" __global__ void __launch_bounds__(128, 2) decode_attention(
             highest0 = fmaxf(highest0, fmaxf(score[n][0], score[n][1]));
             highest1 = fmaxf(highest1, fmaxf(score[n][2], score[n][3]));
         }
-        if (next < end) { read_keys(k, keys, next * 16, last, row_width, g, t); }
+        if (next < end) { copy_keys(stage.keys, keys, next * 16, last, row_width, lane); }
+        end_group();
         #pragma unroll
         for (int offset = 1; offset < 4; offset <<= 1) {       // the four lanes of a row
             highest0 = fmaxf(highest0, __shfl_xor_sync(ALL_LANES, highest0, offset));
@@ -122,21 +135,27 @@ extern "C" __global__ void __launch_bounds__(128, 2) decode_attention(
         }
         u32 p0 = join<T>(score[0][0], score[0][1]), p1 = join<T>(score[0][2], score[0][3]);
         u32 p2 = join<T>(score[1][0], score[1][1]), p3 = join<T>(score[1][2], score[1][3]);
+        wait_for_all_but<1>();                                  // the values; the next keys may still be on their way
         #pragma unroll
         for (int h = 0; h < VALUE_CHUNKS; h++) {
+            uint4 v[4];
+            #pragma unroll
+            for (int r = 0; r < 4; r++) { v[r] = stage.values[r][h][lane]; }
             #pragma unroll
             for (int e = 0; e < 8; e++) {
                 // Halves of two keys' words, side by side: features e of keys 2t and 2t + 1, then of 2t + 8 and 2t + 9.
                 u32 half = e & 1 ? 0x7632u : 0x5410u;
-                u32 b0 = __byte_perm(word(v[0][h], e / 2), word(v[1][h], e / 2), half);
-                u32 b1 = __byte_perm(word(v[2][h], e / 2), word(v[3][h], e / 2), half);
+                u32 b0 = __byte_perm(word(v[0], e / 2), word(v[1], e / 2), half);
+                u32 b1 = __byte_perm(word(v[2], e / 2), word(v[3], e / 2), half);
                 float (&c)[4] = attended[h][e];
                 c[0] *= shrink0; c[1] *= shrink0; c[2] *= shrink1; c[3] *= shrink1;
                 multiply_add<T>(c, p0, p1, p2, p3, b0, b1);
             }
         }
-        if (next < end) { read_values(v, values, next * 16, last, row_width, g, t); }
+        if (next < end) { copy_values(stage.values, values, next * 16, last, row_width, lane); }
+        end_group();
     }
+    __syncwarp();                                               // every lane has read its pieces: sums may take their place
 
     #pragma unroll
     for (int offset = 1; offset < 4; offset <<= 1) {
@@ -154,14 +173,14 @@ extern "C" __global__ void __launch_bounds__(128, 2) decode_attention(
         #pragma unroll
         for (int e = 0; e < 8; e++) {
             int feature = 8 * (2 * t + 8 * h) + e;              // column 2t of the product; column 2t + 1 is the next piece
-            sums[warp][g][feature] = attended[h][e][0];
-            sums[warp][g][feature + 8] = attended[h][e][1];
-            sums[warp][g + 8][feature] = attended[h][e][2];
-            sums[warp][g + 8][feature + 8] = attended[h][e][3];
+            stage.sums[g][feature] = attended[h][e][0];
+            stage.sums[g][feature + 8] = attended[h][e][1];
+            stage.sums[g + 8][feature] = attended[h][e][2];
+            stage.sums[g + 8][feature + 8] = attended[h][e][3];
         }
     }
     __syncthreads();
-    u64 unit = (u64)sequence * gridDim.y + blockIdx.y;
+    u64 unit = (u64)sequence * gridDim.y + blockIdx.y, first_part = unit * parts;
     u64 query_heads = (u64)key_value_heads * group;
     T* results = output + ((u64)sequence * query_heads + (u64)head * group + tile * 16) * HEAD_DIM;
     int rows = group - tile * 16 < 16 ? group - tile * 16 : 16;
@@ -175,14 +194,13 @@ extern "C" __global__ void __launch_bounds__(128, 2) decode_attention(
             if (shared_maxima[w][row] == negative_infinity()) { continue; }     // a warp without a step
             float factor = __expf(shared_maxima[w][row] - highest);
             weight += shared_weights[w][row] * factor;
-            sum += sums[w][row][feature] * factor;
+            sum += stages[w].sums[row][feature] * factor;
         }
         if (parts == 1) {
             results[i] = narrow<T>(sum / weight);
         } else {
-            float* place = partial + ((unit * parts + blockIdx.x) * 16 + row) * (HEAD_DIM + 2);
-            place[feature] = sum;
-            if (feature == 0) { place[HEAD_DIM] = highest; place[HEAD_DIM + 1] = weight; }
+            partial[(first_part + blockIdx.x) * 16 * HEAD_DIM + i] = sum;
+            if (feature == 0) { statistics[(first_part + blockIdx.x) * 16 + row] = float2{highest, weight}; }
         }
     }
     if (parts == 1 || !counters) { return; }
@@ -194,19 +212,36 @@ extern "C" __global__ void __launch_bounds__(128, 2) decode_attention(
     if (!ends_last) { return; }
     __threadfence();
     if (threadIdx.x == 0) { counters[unit] = 0; }
-    const float* mine = partial + unit * parts * 16 * (HEAD_DIM + 2);
-    for (int i = threadIdx.x; i < rows * HEAD_DIM; i += WARPS * 32) {
-        const float* first = mine + (i / HEAD_DIM) * (HEAD_DIM + 2);
-        float highest = negative_infinity(), weight = 0.0f, sum = 0.0f;
-        for (int part = 0; part < parts; part++) { highest = fmaxf(highest, __ldcg(first + part * 16 * (HEAD_DIM + 2) + HEAD_DIM)); }
-        for (int part = 0; part < parts; part++) {
-            const float* place = first + part * 16 * (HEAD_DIM + 2);
-            float maximum = __ldcg(place + HEAD_DIM);
-            float factor = maximum == negative_infinity() ? 0.0f : __expf(maximum - highest);
-            weight += __ldcg(place + HEAD_DIM + 1) * factor;
-            sum += __ldcg(place + i % HEAD_DIM) * factor;
+    // Factors of each part's rows, then their sums: few trips to memory, each of many independent reads.
+    float* factors = &stages[0].sums[0][0];                     // [row][part]
+    {
+        int row = threadIdx.x / MOST_JOINED, part = threadIdx.x % MOST_JOINED;
+        float2 mine = {negative_infinity(), 0.0f};
+        if (part < parts && row < rows) { mine = __ldcg(statistics + (first_part + part) * 16 + row); }
+        float highest = mine.x;
+        #pragma unroll
+        for (int offset = 1; offset < MOST_JOINED; offset <<= 1) { highest = fmaxf(highest, __shfl_xor_sync(ALL_LANES, highest, offset)); }
+        float factor = mine.x == negative_infinity() ? 0.0f : __expf(mine.x - highest), weight = mine.y * factor;
+        #pragma unroll
+        for (int offset = 1; offset < MOST_JOINED; offset <<= 1) { weight += __shfl_xor_sync(ALL_LANES, weight, offset); }
+        factors[threadIdx.x] = factor / weight;
+    }
+    __syncthreads();
+    const float4* mine = (const float4*)(partial + first_part * 16 * HEAD_DIM);
+    #pragma unroll
+    for (int round = 0; round < 16 * HEAD_DIM / 4 / (WARPS * 32); round++) {
+        int i = round * WARPS * 32 + threadIdx.x, row = i * 4 / HEAD_DIM;
+        if (row >= rows) { continue; }
+        float4 sum = {0.0f, 0.0f, 0.0f, 0.0f};
+        #pragma unroll
+        for (int part = 0; part < MOST_JOINED; part++) {
+            if (part < parts) {
+                float4 v = __ldcg(mine + part * (16 * HEAD_DIM / 4) + i);
+                float factor = factors[row * MOST_JOINED + part];
+                sum.x += v.x * factor; sum.y += v.y * factor; sum.z += v.z * factor; sum.w += v.w * factor;
+            }
         }
-        results[i] = narrow<T>(sum / weight);
+        store4(results + 4 * i, sum);
     }
 }
 
@@ -215,15 +250,16 @@ constexpr int LANES = 4;
 constexpr int MOST_PARTS = 256;
 
 extern "C" __global__ void __launch_bounds__(LANES * HEAD_DIM) join_parts(
-    const float* partial, T* output, int parts, int group, int tiles, int key_value_heads)
+    const float* partial, const float2* statistics, T* output, int parts, int group, int tiles, int key_value_heads)
 {
     __shared__ float maxima[MOST_PARTS], weights[MOST_PARTS], sums[LANES][HEAD_DIM];
     int query_head = blockIdx.x, sequence = blockIdx.y, head = query_head / group, row = query_head % group;
-    u64 unit = ((u64)sequence * key_value_heads * tiles + head * tiles + row / 16) * parts;
-    const float* first = partial + (unit * 16 + row % 16) * (HEAD_DIM + 2);
+    u64 first_part = ((u64)sequence * key_value_heads * tiles + head * tiles + row / 16) * parts;
+    const float* first = partial + (first_part * 16 + row % 16) * HEAD_DIM;
     for (int part = threadIdx.x; part < parts; part += LANES * HEAD_DIM) {
-        maxima[part] = first[(u64)part * 16 * (HEAD_DIM + 2) + HEAD_DIM];
-        weights[part] = first[(u64)part * 16 * (HEAD_DIM + 2) + HEAD_DIM + 1];
+        float2 mine = statistics[(first_part + part) * 16 + row % 16];
+        maxima[part] = mine.x;
+        weights[part] = mine.y;
     }
     __syncthreads();
     float highest = negative_infinity(), weight = 0.0f, sum = 0.0f;
@@ -233,7 +269,7 @@ extern "C" __global__ void __launch_bounds__(LANES * HEAD_DIM) join_parts(
     #pragma unroll 8
     for (int part = lane; part < parts; part += LANES) {
         float factor = maxima[part] == negative_infinity() ? 0.0f : __expf(maxima[part] - highest);
-        sum += first[(u64)part * 16 * (HEAD_DIM + 2) + feature] * factor;
+        sum += first[(u64)part * 16 * HEAD_DIM + feature] * factor;
     }
     sums[lane][feature] = sum;
     __syncthreads();

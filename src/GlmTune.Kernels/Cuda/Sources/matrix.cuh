@@ -29,4 +29,17 @@ __device__ __forceinline__ uint4 load_once(const T* p) {
 #endif
 }
 
+// Sixteen bytes on their way from memory to shared memory while the thread goes on; zeros where there is nothing to copy. Copies end in
+// the order of their groups. Where each lane reads back only what it copied itself, nothing else need be waited for.
+#ifdef EMULATED
+using emulator::copy_later; using emulator::end_group; using emulator::wait_for_all_but;
+#else
+__device__ __forceinline__ void copy_later(uint4* to, const T* from, bool there) {
+    u32 address = (u32)__cvta_generic_to_shared(to);
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" :: "r"(address), "l"(from), "r"(there ? 16 : 0) : "memory");
+}
+__device__ __forceinline__ void end_group() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int GROUPS> __device__ __forceinline__ void wait_for_all_but() { asm volatile("cp.async.wait_group %0;" :: "n"(GROUPS) : "memory"); }
+#endif
+
 __device__ __forceinline__ u32 word(const uint4& v, int i) { return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w; }
