@@ -30,6 +30,23 @@ internal static class DecodeTimes
         }
     }
 
+    /// <summary>A few launches for a profiler.</summary>
+    public static void Probe(CudaKernels kernels, Device device)
+    {
+        using var scope = NewDisposeScope();
+        var (x, weight, residual) = (randn(1, FeedForward, ScalarType.BFloat16, device), randn(Hidden, FeedForward, ScalarType.BFloat16, device), randn(1, Hidden, ScalarType.BFloat16, device));
+        var (keys, values) = (randn([64, 2112, 2, 128], ScalarType.BFloat16, device), randn([64, 2112, 2, 128], ScalarType.BFloat16, device));
+        var fused = randn(64, Heads.FusedWidth, ScalarType.BFloat16, device);
+        using var sequences = SequenceLayout.OfRows(64, 1, device);
+        var (slots, lengths) = (arange(64, dtype: ScalarType.Int64, device: device), full(64, 2048, ScalarType.Int64, device));
+        for (var i = 0; i < 3; i++)
+        {
+            _ = kernels.Project(x, weight, null, residual);
+            _ = kernels.CachedAttention(fused, Heads, sequences, keys, values, slots, lengths, 2048);
+        }
+        TorchSharp.torch.cuda.synchronize(device);
+    }
+
     private static void Products(CudaKernels kernels, Device device, Report report, KernelTimer timer, Weights weights)
     {
         foreach (var rows in (int[])[1, 2, 4, 8, 16, 64])
@@ -78,6 +95,7 @@ internal static class DecodeTimes
         var (slots, lengths, places) = (arange(batch, dtype: ScalarType.Int64, device: device), full(batch, Cached, ScalarType.Int64, device), full(batch, Cached - 1, ScalarType.Int64, device));
         var (cosine, sine) = (ones(batch, 32, device: device), zeros(batch, 32, device: device));
         var embedded = randn(batch, Hidden, ScalarType.BFloat16, device);
+        Tensor? logits = null;
         void Work()
         {
             using var inner = NewDisposeScope();
@@ -93,13 +111,34 @@ internal static class DecodeTimes
                 hidden = kernels.Project(kernels.ProjectSwiGlu(normalised, weights.GateUp[layer]), weights.Down[layer], null, hidden);
             }
             var (last, _) = kernels.RmsNorm(hidden, weights.Norm, 1e-7);
-            _ = kernels.ArgMax(kernels.Project(last, weights.Head), 151343);
+            logits?.Dispose();
+            logits = kernels.Project(last, weights.Head).DetachFromDisposeScope();
+            _ = kernels.ArgMax(logits, 151343);
         }
+        using var arena = new TensorArena(device, 1L << 30);
+        CudaLauncher.Overlap = false;
+        using (arena.Use())
+        {
+            Work();
+        }
+        var expected = logits!.clone();
+        CudaLauncher.Overlap = true;
         var bytes = Weights.Bytes + (2.0 * 2 * Layers * batch * Cached * 256);
         report.Time($"decode step of 40 layers, batch {batch}, queued one by one", timer.Microseconds(2, _ => Work()), bytes);
-        using var arena = new TensorArena(device, 1L << 30);
         using var graph = CudaGraph.Record(device, arena, Work);
         report.Time($"decode step of 40 layers, batch {batch}, recorded", timer.Microseconds(5, _ => graph.Replay()), bytes);
+        var wrong = 0;
+        for (var i = 0; i < 30; i++)
+        {
+            logits!.zero_();
+            graph.Replay();
+            wrong += logits.Equals(expected) ? 0 : 1;
+        }
+        if (wrong > 0)
+        {
+            report.Failures.Add($"decode step, batch {batch}: {wrong} of 30 replays differ from kernels run one after another, by up to {(logits! - expected).abs().max().item<float>()}");
+        }
+        logits!.Dispose();
         Console.WriteLine($"    {batch * 1e6 / report.Times[^1].Microseconds:F0} tokens/s; arena {arena.Used / 1e6:F0} MB");
     }
 

@@ -31,8 +31,9 @@ internal static class KernelBenchmark
             ("training", () => TrainingTimes.Measure(cuda, device, report)),
             ("attention", () => AttentionTimes.Measure(cuda, device, report)),
             ("decode", () => DecodeTimes.Measure(cuda, device, report)),
+            ("probe", () => DecodeTimes.Probe(cuda, device)),
         };
-        foreach (var (name, run) in parts.Where(part => only.Count == 0 || only.Contains(part.Name)))
+        foreach (var (name, run) in parts.Where(part => only.Count == 0 ? part.Name != "probe" : only.Contains(part.Name)))
         {
             Console.WriteLine($"\n== {name}");
             var watch = System.Diagnostics.Stopwatch.StartNew();

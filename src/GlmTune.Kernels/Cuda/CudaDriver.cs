@@ -19,8 +19,8 @@ internal static unsafe class CudaDriver
     public static readonly delegate* unmanaged<nint, int> ContextSetCurrent = (delegate* unmanaged<nint, int>)Export("cuCtxSetCurrent");
     public static readonly delegate* unmanaged<nint*, byte*, int> ModuleLoadData = (delegate* unmanaged<nint*, byte*, int>)Export("cuModuleLoadData");
     public static readonly delegate* unmanaged<nint*, nint, byte*, int> ModuleGetFunction = (delegate* unmanaged<nint*, nint, byte*, int>)Export("cuModuleGetFunction");
-    public static readonly delegate* unmanaged<nint, uint, uint, uint, uint, uint, uint, uint, nint, void**, void**, int> LaunchKernel =
-        (delegate* unmanaged<nint, uint, uint, uint, uint, uint, uint, uint, nint, void**, void**, int>)Export("cuLaunchKernel");
+    public static readonly delegate* unmanaged<LaunchConfiguration*, nint, void**, void**, int> LaunchKernel =
+        (delegate* unmanaged<LaunchConfiguration*, nint, void**, void**, int>)Export("cuLaunchKernelEx");
     public static readonly delegate* unmanaged<nint*, uint, int> StreamCreate = (delegate* unmanaged<nint*, uint, int>)Export("cuStreamCreate");
     public static readonly delegate* unmanaged<nint, int> StreamSynchronize = (delegate* unmanaged<nint, int>)Export("cuStreamSynchronize");
     public static readonly delegate* unmanaged<nint, int> StreamDestroy = (delegate* unmanaged<nint, int>)Export("cuStreamDestroy_v2");
@@ -52,6 +52,29 @@ internal static unsafe class CudaDriver
     }
 
     private static nint Export(string name) => NativeLibrary.GetExport(Library, name);
+}
+
+/// <summary>CUlaunchConfig of the driver API.</summary>
+internal unsafe struct LaunchConfiguration
+{
+    public uint GridX, GridY, GridZ, BlockX, BlockY, BlockZ, SharedBytes;
+    public nint Stream;
+    public LaunchAttribute* Attributes;
+    public uint AttributeCount;
+}
+
+/// <summary>CUlaunchAttribute: its kind, and a value of 64 bytes of which the first word is used here.</summary>
+[StructLayout(LayoutKind.Explicit, Size = 72)]
+internal struct LaunchAttribute
+{
+    /// <summary>CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION: start before the kernel in front has ended.</summary>
+    public const int Overlap = 6;
+
+    [FieldOffset(0)]
+    public int Kind;
+
+    [FieldOffset(8)]
+    public int Value;
 }
 
 /// <summary>The CUDA driver or compiler refused; the message has its reason.</summary>

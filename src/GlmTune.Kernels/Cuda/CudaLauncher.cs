@@ -8,7 +8,7 @@ namespace GlmTune.Kernels.Cuda;
 /// <summary>Compiles kernels on first need, keeps the code on disk, and launches on libtorch's current stream of one GPU. Thread-safe.</summary>
 internal sealed unsafe class CudaLauncher : IKernelLauncher
 {
-    private readonly ConcurrentDictionary<KernelName, nint> functions = new();
+    private readonly ConcurrentDictionary<KernelName, (nint Function, bool Overlaps)> functions = new();
     private readonly ConcurrentDictionary<KernelName, nint> modules = new();
     private readonly Lock gate = new();
     private readonly int index;
@@ -34,6 +34,9 @@ internal sealed unsafe class CudaLauncher : IKernelLauncher
         DeviceName = Encoding.UTF8.GetString(name, new ReadOnlySpan<byte>(name, 256).IndexOf((byte)0));
     }
 
+    /// <summary>Whether kernels that can may start while the one before still runs; off to compare.</summary>
+    public static bool Overlap { get; set; } = true;
+
     /// <inheritdoc/>
     public int Multiprocessors { get; }
 
@@ -58,8 +61,13 @@ internal sealed unsafe class CudaLauncher : IKernelLauncher
             pointers[i] = values + i;
         }
         MakeCurrent();
-        var code = CudaDriver.LaunchKernel(
-            function, (uint)grid.X, (uint)grid.Y, (uint)grid.Z, (uint)threads, 1, 1, 0, CudaStream.Current(index), pointers, null);
+        var overlap = new LaunchAttribute { Kind = LaunchAttribute.Overlap, Value = 1 };
+        var configuration = new LaunchConfiguration
+        {
+            GridX = (uint)grid.X, GridY = (uint)grid.Y, GridZ = (uint)grid.Z, BlockX = (uint)threads, BlockY = 1, BlockZ = 1,
+            Stream = CudaStream.Current(index), Attributes = &overlap, AttributeCount = function.Overlaps && Overlap ? 1u : 0u,
+        };
+        var code = CudaDriver.LaunchKernel(&configuration, function.Function, pointers, null);
         if (code != 0)
         {
             CudaDriver.Check(code, $"launch '{kernel.Function}' on {grid.X} × {grid.Y} × {grid.Z} blocks of {threads} threads");
@@ -76,7 +84,7 @@ internal sealed unsafe class CudaLauncher : IKernelLauncher
         }
     }
 
-    private nint Load(KernelName kernel)
+    private (nint Function, bool Overlaps) Load(KernelName kernel)
     {
         lock (gate)
         {
@@ -95,7 +103,7 @@ internal sealed unsafe class CudaLauncher : IKernelLauncher
             {
                 CudaDriver.Check(CudaDriver.ModuleGetFunction(&function, module, name), $"find the kernel '{kernel.Function}'");
             }
-            return functions[kernel] = function;
+            return functions[kernel] = (function, kernel.Overlaps && Capability >= 90);
         }
     }
 

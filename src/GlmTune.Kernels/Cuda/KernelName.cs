@@ -13,6 +13,12 @@ internal readonly record struct KernelName(string Source, string Function, torch
     private static readonly string[] UseMatrixUnits = ["project", "decode_attention", "low_rank"];
     private static readonly string[] DrawMasks = ["dropout", "low_rank"];
 
+    // Kernels that begin with let_next_start and wait_for_previous.
+    private static readonly string[] Overlap = ["rms_norm", "rotate_and_cache", "decode_attention", "join_parts", "swiglu", "project", "project_swiglu", "argmax"];
+
+    /// <summary>Whether it may be started while the kernel before it still runs.</summary>
+    public bool Overlaps => Overlap.Contains(Function);
+
     /// <summary>Names of all embedded sources.</summary>
     public static IEnumerable<string> Sources
         => typeof(KernelName).Assembly.GetManifestResourceNames().Where(name => name.EndsWith(".cu", StringComparison.Ordinal)).Select(name => name[..^3]);

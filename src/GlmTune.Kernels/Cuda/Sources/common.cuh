@@ -88,6 +88,16 @@ __device__ __forceinline__ void store(T* p, const Pack& v) { *(uint4*)p = PackOf
 // As the type would hold it.
 __device__ __forceinline__ float rounded(float x) { return widen(narrow<T>(x)); }
 
+// A kernel launched to overlap starts while the one before it still runs. Until wait_for_previous it may read weights only, which no
+// kernel writes between two passes, and must write nothing. let_next_start allows the same to the next one.
+#if !defined(EMULATED) && __CUDA_ARCH__ >= 900
+__device__ __forceinline__ void let_next_start() { asm volatile("griddepcontrol.launch_dependents;"); }
+__device__ __forceinline__ void wait_for_previous() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
+#else
+__device__ __forceinline__ void let_next_start() {}
+__device__ __forceinline__ void wait_for_previous() {}
+#endif
+
 __device__ __forceinline__ float negative_infinity() { return __uint_as_float(0xff800000u); }
 __device__ __forceinline__ float sigmoid(float x) { return __fdividef(1.0f, 1.0f + __expf(-x)); }
 

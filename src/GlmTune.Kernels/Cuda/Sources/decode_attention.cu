@@ -45,6 +45,8 @@ extern "C" __global__ void __launch_bounds__(128, 3) decode_attention(
     const T* fused, const T* keys, const T* values, const long long* slots, const long long* lengths, T* output, float* partial,
     float2* statistics, int* counters, int fused_width, int group, int tiles, int key_value_heads, long long capacity, float scale)
 {
+    let_next_start();
+    wait_for_previous();
     __shared__ Stage stages[WARPS];
     __shared__ float shared_maxima[WARPS][16], shared_weights[WARPS][16];
     __shared__ int ends_last;
@@ -252,6 +254,8 @@ constexpr int MOST_PARTS = 256;
 extern "C" __global__ void __launch_bounds__(LANES * HEAD_DIM) join_parts(
     const float* partial, const float2* statistics, T* output, int parts, int group, int tiles, int key_value_heads)
 {
+    let_next_start();
+    wait_for_previous();
     __shared__ float maxima[MOST_PARTS], weights[MOST_PARTS], sums[LANES][HEAD_DIM];
     int query_head = blockIdx.x, sequence = blockIdx.y, head = query_head / group, row = query_head % group;
     u64 first_part = ((u64)sequence * key_value_heads * tiles + head * tiles + row / 16) * parts;

@@ -2,7 +2,7 @@
 // tiles, and its warps share the inner dimension in steps of 64. Each warp keeps AHEAD steps of weights on their way to shared memory
 // while it multiplies, across the ends of tiles too; a lane reads back only what it copied.
 constexpr int WARPS = 4;
-constexpr int AHEAD = 4;
+constexpr int AHEAD = 6;
 constexpr int STEP = 64;
 
 // What a warp copies next: a step of its share of a tile, and the row of W that this lane takes there.
@@ -47,8 +47,10 @@ __device__ __forceinline__ void multiply(const T* x, const T* weight, int batch,
     int steps = (width + WARPS * STEP - 1) / (WARPS * STEP);
     Reader reader = {weight, weight, (int)blockIdx.x, 0, steps, column, g, width, rows, half, half ? (half + 3) / 4 : (rows + 7) / 8};
     reader.find_row();
+    let_next_start();
     #pragma unroll
     for (int a = 0; a < AHEAD; a++) { reader.copy(ring[warp][a], lane); }
+    wait_for_previous();
     const T* input = x + (u64)(g < batch ? g : batch - 1) * width;        // rows past the end repeat the last; nobody reads their sums
     int parity = 0, stage = 0;
     for (int tile = blockIdx.x; tile < reader.tiles; tile += gridDim.x) {

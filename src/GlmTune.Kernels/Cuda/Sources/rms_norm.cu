@@ -5,6 +5,8 @@
 extern "C" __global__ void __launch_bounds__(512) rms_norm(
     const T* x, const T* delta, const T* weight, T* sum, T* output, float* inverse_rms, int width, float epsilon)
 {
+    let_next_start();
+    wait_for_previous();
     u64 row = (u64)blockIdx.x * width;
     int packs = width / VEC;
     Pack kept[PACKS];
