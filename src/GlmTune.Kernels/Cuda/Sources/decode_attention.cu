@@ -1,22 +1,24 @@
 // Attention of one new token a sequence to its cached keys and values. A block takes one sequence, up to 16 query heads that share a key
 // head (the 16 rows of a matrix product) and one part of the sequence; its warps take turns at steps of 16 keys. Keys and values go from
-// memory to shared memory by 16-byte copies, the next step's while this one is computed; a lane reads back only what it copied.
+// memory to shared memory by 16-byte copies, the next step's while this one is computed.
 // HEAD_DIM is a multiple of 64.
 constexpr int WARPS = 4;
+constexpr int PIECES = HEAD_DIM / 8;
 constexpr int KEY_CHUNKS = HEAD_DIM / 32;      // 16-byte pieces of a key that a lane takes: numbers t, t + 4, ...
 constexpr int VALUE_CHUNKS = HEAD_DIM / 64;    // of a value: numbers g, g + 8, ...
 constexpr int MOST_JOINED = 8;                // parts that the block which ends last joins; threads of a row there, 16 rows
 constexpr int ROW = HEAD_DIM + 1;              // of sums in shared memory: lanes of a warp meet in other banks
 
-// Keys of a step: lane (g, t) copies pieces of keys g and g + 8. Past the last key it is taken again; its score is hidden.
-__device__ __forceinline__ void copy_keys(uint4 (&to)[2][KEY_CHUNKS][32], const T* keys, int key0, int last, u64 row_width, int lane)
+// A key's pieces in shared memory; odd keys have neighbouring fours exchanged, so that lanes that read together meet other banks.
+__device__ __forceinline__ int slot(int key, int piece) { return piece ^ ((key & 1) << 2); }
+
+// Keys of a step, whole lines of memory at a time. Past the last key it is taken again; its score is hidden.
+__device__ __forceinline__ void copy_keys(uint4 (&to)[16][PIECES], const T* keys, int key0, int last, u64 row_width, int lane)
 {
     #pragma unroll
-    for (int n = 0; n < 2; n++) {
-        int key = key0 + 8 * n + (lane >> 2);
-        const T* place = keys + (u64)(key < last ? key : last) * row_width + 8 * (lane & 3);
-        #pragma unroll
-        for (int j = 0; j < KEY_CHUNKS; j++) { copy_later(&to[n][j][lane], place + 32 * j, true); }
+    for (int i = 0; i < PIECES / 2; i++) {
+        int local = (i * 32 + lane) / PIECES, piece = (i * 32 + lane) % PIECES, key = key0 + local;
+        copy_later(&to[local][slot(local, piece)], keys + (u64)(key < last ? key : last) * row_width + 8 * piece, true);
     }
 }
 
@@ -34,7 +36,7 @@ __device__ __forceinline__ void copy_values(uint4 (&to)[4][VALUE_CHUNKS][32], co
 
 // What a warp has on its way, and afterwards what it found.
 union Stage {
-    struct { uint4 keys[2][KEY_CHUNKS][32], values[4][VALUE_CHUNKS][32]; };
+    struct { uint4 keys[16][PIECES], values[4][VALUE_CHUNKS][32]; };
     float sums[16][ROW];
 };
 
@@ -97,12 +99,13 @@ extern "C" __global__ void __launch_bounds__(128, 3) decode_attention(
         float score[2][4];
         float highest0 = maximum0, highest1 = maximum1;
         wait_for_all_but<1>();                                  // the keys; the values may still be on their way
+        __syncwarp();
         #pragma unroll
         for (int n = 0; n < 2; n++) {
             float c[4] = {0.0f, 0.0f, 0.0f, 0.0f};
             #pragma unroll
             for (int j = 0; j < KEY_CHUNKS; j++) {
-                uint4 k = stage.keys[n][j][lane];
+                uint4 k = stage.keys[8 * n + g][slot(g, t + 4 * j)];
                 multiply_add<T>(c, q0[j].x, q1[j].x, q0[j].y, q1[j].y, k.x, k.y);
                 multiply_add<T>(c, q0[j].z, q1[j].z, q0[j].w, q1[j].w, k.z, k.w);
             }
@@ -114,6 +117,7 @@ extern "C" __global__ void __launch_bounds__(128, 3) decode_attention(
             highest0 = fmaxf(highest0, fmaxf(score[n][0], score[n][1]));
             highest1 = fmaxf(highest1, fmaxf(score[n][2], score[n][3]));
         }
+        __syncwarp();                                           // every lane has read the keys
         if (next < end) { copy_keys(stage.keys, keys, next * 16, last, row_width, lane); }
         end_group();
         #pragma unroll

@@ -1,35 +1,44 @@
 // y = x W' + bias + residual for up to eight rows of x: as fast as the weights can be read. Eight rows of W are a tile; a block walks over
 // tiles, and its warps share the inner dimension in steps of 64. Each warp keeps AHEAD steps of weights on their way to shared memory
-// while it multiplies, across the ends of tiles too; a lane reads back only what it copied.
+// while it multiplies, across the ends of tiles too. A warp's copy takes whole lines of 128 bytes: half lines cost the cache as much.
 constexpr int WARPS = 4;
-constexpr int AHEAD = 6;
+constexpr int AHEAD = 4;
 constexpr int STEP = 64;
 
-// What a warp copies next: a step of its share of a tile, and the row of W that this lane takes there.
+// A step's weights: eight rows of eight pieces. Odd rows have their halves exchanged, so that lanes that read together meet other banks.
+typedef uint4 Stage[8][8];
+__device__ __forceinline__ int slot(int row, int piece) { return piece ^ ((row & 1) << 2); }
+
+// What a warp copies next: a step of its share of a tile; this lane takes one piece of two rows.
 struct Reader {
     const T* weight;
-    const T* row;
-    int tile, step, steps, column, g, width, rows, half, tiles;
+    const T* places[2];
+    int tile, step, steps, column, lane, width, rows, half, tiles;
 
-    __device__ __forceinline__ void find_row() {
-        // With half > 0 a tile is four rows of the gate and the same four of up.
-        int wanted = half ? (g < 4 ? tile * 4 + g : half + tile * 4 + g - 4) : tile * 8 + g;
-        int last = half && g < 4 ? half - 1 : rows - 1;
-        row = weight + (u64)(wanted < last ? wanted : last) * width;      // past the end the last again; nobody reads its sums
+    __device__ __forceinline__ void find_rows() {
+        #pragma unroll
+        for (int u = 0; u < 2; u++) {
+            // With half > 0 a tile is four rows of the gate and the same four of up.
+            int local = lane >> 3;
+            int wanted = half ? (u ? half : 0) + tile * 4 + local : tile * 8 + 4 * u + local;
+            int last = half && u == 0 ? half - 1 : rows - 1;
+            places[u] = weight + (u64)(wanted < last ? wanted : last) * width;      // past the end the last again; nobody reads its sums
+        }
     }
 
-    // The lane's two pieces of the step, zeros where there is nothing; then on to the next step.
-    __device__ __forceinline__ void copy(uint4 (&stage)[2][32], int lane) {
+    // Zeros where there is nothing; then on to the next step.
+    __device__ __forceinline__ void copy(Stage& stage) {
         if (tile < tiles) {
+            int k = step * (WARPS * STEP) + column + 8 * (lane & 7);
             #pragma unroll
             for (int u = 0; u < 2; u++) {
-                int k = step * (WARPS * STEP) + column + 32 * u;
-                copy_later(&stage[u][lane], row + (k < width ? k : 0), k < width);
+                int row = 4 * u + (lane >> 3);
+                copy_later(&stage[row][slot(row, lane & 7)], places[u] + (k < width ? k : 0), k < width);
             }
             if (++step == steps) {
                 step = 0;
                 tile += gridDim.x;
-                find_row();
+                find_rows();
             }
         }
         end_group();                     // also of nothing, so that the count of groups is the count of steps
@@ -40,16 +49,15 @@ struct Reader {
 template <class Finish>
 __device__ __forceinline__ void multiply(const T* x, const T* weight, int batch, int width, int rows, int half, const Finish& finish)
 {
-    __shared__ uint4 ring[WARPS][AHEAD][2][32];
+    __shared__ Stage ring[WARPS][AHEAD];
     __shared__ float partial[2][WARPS][8][9];
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3;
-    int column = warp * STEP + 8 * t;
     int steps = (width + WARPS * STEP - 1) / (WARPS * STEP);
-    Reader reader = {weight, weight, (int)blockIdx.x, 0, steps, column, g, width, rows, half, half ? (half + 3) / 4 : (rows + 7) / 8};
-    reader.find_row();
+    Reader reader = {weight, {weight, weight}, (int)blockIdx.x, 0, steps, warp * STEP, lane, width, rows, half, half ? (half + 3) / 4 : (rows + 7) / 8};
+    reader.find_rows();
     let_next_start();
     #pragma unroll
-    for (int a = 0; a < AHEAD; a++) { reader.copy(ring[warp][a], lane); }
+    for (int a = 0; a < AHEAD; a++) { reader.copy(ring[warp][a]); }
     wait_for_previous();
     const T* input = x + (u64)(g < batch ? g : batch - 1) * width;        // rows past the end repeat the last; nobody reads their sums
     int parity = 0, stage = 0;
@@ -59,19 +67,21 @@ __device__ __forceinline__ void multiply(const T* x, const T* weight, int batch,
             uint4 v[2], w[2];
             #pragma unroll
             for (int u = 0; u < 2; u++) {
-                int k = step * (WARPS * STEP) + column + 32 * u;
+                int k = (step * WARPS + warp) * STEP + 8 * t + 32 * u;
                 v[u] = *(const uint4*)(input + (k < width ? k : 0));        // past the end: meets zeros
             }
             wait_for_all_but<AHEAD - 1>();
-            w[0] = ring[warp][stage][0][lane];
-            w[1] = ring[warp][stage][1][lane];
+            __syncwarp();                // what the other lanes copied is there too
+            w[0] = ring[warp][stage][g][slot(g, t)];
+            w[1] = ring[warp][stage][g][slot(g, t + 4)];
+            __syncwarp();                // every lane has read: the stage may be filled again
             // The rows of x are the left side's first eight; the others are zero.
             #pragma unroll
             for (int u = 0; u < 2; u++) {
                 multiply_add<T>(c[u], v[u].x, 0, v[u].y, 0, w[u].x, w[u].y);
                 multiply_add<T>(c[u], v[u].z, 0, v[u].w, 0, w[u].z, w[u].w);
             }
-            reader.copy(ring[warp][stage], lane);
+            reader.copy(ring[warp][stage]);
             stage = stage + 1 == AHEAD ? 0 : stage + 1;
         }
         partial[parity][warp][2 * t][g] = c[0][0] + c[1][0];
