@@ -136,6 +136,11 @@ inline void __syncwarp() { emulator::wait_for_warp(); }
 inline int atomicAdd(int* place, int value) { int before = *place; *place += value; return before; }
 template <class V> V __ldcg(const V* place) { return *place; }
 
+inline int __any_sync(unsigned, int value) {
+    for (int offset = 1; offset < 32; offset <<= 1) { value = __shfl_xor_sync(~0u, value, offset) || value; }
+    return value;
+}
+
 inline float __uint_as_float(unsigned x) { float y; std::memcpy(&y, &x, 4); return y; }
 inline unsigned __float_as_uint(float x) { unsigned y; std::memcpy(&y, &x, 4); return y; }
 inline float __expf(float x) { return std::exp(x); }

@@ -6,8 +6,8 @@ __device__ __forceinline__ void take_larger(float& value, int& index, float othe
 
 extern "C" __global__ void __launch_bounds__(1024) argmax(const T* logits, long long* result, int stride, int count)
 {
-    let_next_start();
     wait_for_previous();
+    let_next_start();
     const T* row = logits + (u64)blockIdx.x * stride;
     float value = negative_infinity();
     int index = 0x7fffffff;

@@ -15,22 +15,33 @@ __device__ __forceinline__ int slot(int key, int piece) { return piece ^ ((key &
 // Keys of a step, whole lines of memory at a time. Past the last key it is taken again; its score is hidden.
 __device__ __forceinline__ void copy_keys(uint4 (&to)[16][PIECES], const T* keys, int key0, int last, u64 row_width, int lane)
 {
-    #pragma unroll
-    for (int i = 0; i < PIECES / 2; i++) {
-        int local = (i * 32 + lane) / PIECES, piece = (i * 32 + lane) % PIECES, key = key0 + local;
-        copy_later(&to[local][slot(local, piece)], keys + (u64)(key < last ? key : last) * row_width + 8 * piece, true);
+    constexpr int AT_ONCE = 32 / PIECES;
+    int local = lane / PIECES, piece = lane % PIECES;
+    if (key0 + 15 <= last) {
+        const T* place = keys + (u64)(key0 + local) * row_width + 8 * piece;
+        #pragma unroll
+        for (int i = 0; i < 16; i += AT_ONCE) { copy_later(&to[i + local][slot(i + local, piece)], place + i * row_width, true); }
+    } else {
+        #pragma unroll
+        for (int i = 0; i < 16; i += AT_ONCE) {
+            int key = key0 + i + local;
+            copy_later(&to[i + local][slot(i + local, piece)], keys + (u64)(key < last ? key : last) * row_width + 8 * piece, true);
+        }
     }
 }
 
 // Values of a step: lane (g, t) copies pieces of keys 2t, 2t + 1, 2t + 8 and 2t + 9.
 __device__ __forceinline__ void copy_values(uint4 (&to)[4][VALUE_CHUNKS][32], const T* values, int key0, int last, u64 row_width, int lane)
 {
+    int first = key0 + 2 * (lane & 3);
+    const T* place = values + (u64)first * row_width + 8 * (lane >> 2);
+    bool whole = key0 + 15 <= last;
     #pragma unroll
     for (int r = 0; r < 4; r++) {
-        int key = key0 + 2 * (lane & 3) + (r & 1) + 8 * (r >> 1);
-        const T* place = values + (u64)(key < last ? key : last) * row_width + 8 * (lane >> 2);
+        int offset = (r & 1) + 8 * (r >> 1), key = first + offset;
+        const T* from = whole ? place + offset * row_width : values + (u64)(key < last ? key : last) * row_width + 8 * (lane >> 2);
         #pragma unroll
-        for (int h = 0; h < VALUE_CHUNKS; h++) { copy_later(&to[r][h][lane], place + 64 * h, true); }
+        for (int h = 0; h < VALUE_CHUNKS; h++) { copy_later(&to[r][h][lane], from + 64 * h, true); }
     }
 }
 
@@ -47,7 +58,6 @@ extern "C" __global__ void __launch_bounds__(128, 3) decode_attention(
     const T* fused, const T* keys, const T* values, const long long* slots, const long long* lengths, T* output, float* partial,
     float2* statistics, int* counters, int fused_width, int group, int tiles, int key_value_heads, long long capacity, float scale)
 {
-    let_next_start();
     wait_for_previous();
     __shared__ Stage stages[WARPS];
     __shared__ float shared_maxima[WARPS][16], shared_weights[WARPS][16];
@@ -126,10 +136,20 @@ extern "C" __global__ void __launch_bounds__(128, 3) decode_attention(
             highest1 = fmaxf(highest1, __shfl_xor_sync(ALL_LANES, highest1, offset));
         }
         float shrink0 = __expf(maximum0 - highest0), shrink1 = __expf(maximum1 - highest1);
+        if (__any_sync(ALL_LANES, highest0 > maximum0 || highest1 > maximum1)) {     // seldom, once a few keys have been seen
+            weight0 *= shrink0;
+            weight1 *= shrink1;
+            #pragma unroll
+            for (int h = 0; h < VALUE_CHUNKS; h++) {
+                #pragma unroll
+                for (int e = 0; e < 8; e++) {
+                    attended[h][e][0] *= shrink0; attended[h][e][1] *= shrink0;
+                    attended[h][e][2] *= shrink1; attended[h][e][3] *= shrink1;
+                }
+            }
+        }
         maximum0 = highest0;
         maximum1 = highest1;
-        weight0 *= shrink0;
-        weight1 *= shrink1;
         #pragma unroll
         for (int n = 0; n < 2; n++) {
             score[n][0] = __expf(score[n][0] - maximum0);
@@ -153,14 +173,13 @@ extern "C" __global__ void __launch_bounds__(128, 3) decode_attention(
                 u32 half = e & 1 ? 0x7632u : 0x5410u;
                 u32 b0 = __byte_perm(word(v[0], e / 2), word(v[1], e / 2), half);
                 u32 b1 = __byte_perm(word(v[2], e / 2), word(v[3], e / 2), half);
-                float (&c)[4] = attended[h][e];
-                c[0] *= shrink0; c[1] *= shrink0; c[2] *= shrink1; c[3] *= shrink1;
-                multiply_add<T>(c, p0, p1, p2, p3, b0, b1);
+                multiply_add<T>(attended[h][e], p0, p1, p2, p3, b0, b1);
             }
         }
         if (next < end) { copy_values(stage.values, values, next * 16, last, row_width, lane); }
         end_group();
     }
+    let_next_start();
     __syncwarp();                                               // every lane has read its pieces: sums may take their place
 
     #pragma unroll

@@ -55,35 +55,41 @@ __device__ __forceinline__ void multiply(const T* x, const T* weight, int batch,
     int steps = (width + WARPS * STEP - 1) / (WARPS * STEP);
     Reader reader = {weight, {weight, weight}, (int)blockIdx.x, 0, steps, warp * STEP, lane, width, rows, half, half ? (half + 3) / 4 : (rows + 7) / 8};
     reader.find_rows();
-    let_next_start();
     #pragma unroll
     for (int a = 0; a < AHEAD; a++) { reader.copy(ring[warp][a]); }
     wait_for_previous();
     const T* input = x + (u64)(g < batch ? g : batch - 1) * width;        // rows past the end repeat the last; nobody reads their sums
+    // The pieces of x for a step are read a step before they are needed. Past the end they meet zeros.
+    uint4 v[2], next[2];
+    #pragma unroll
+    for (int u = 0; u < 2; u++) {
+        int k = warp * STEP + 8 * t + 32 * u;
+        next[u] = *(const uint4*)(input + (k < width ? k : 0));
+    }
     int parity = 0, stage = 0;
     for (int tile = blockIdx.x; tile < reader.tiles; tile += gridDim.x) {
         float c[2][4] = {{0.0f, 0.0f, 0.0f, 0.0f}, {0.0f, 0.0f, 0.0f, 0.0f}};
         for (int step = 0; step < steps; step++) {
-            uint4 v[2], w[2];
             #pragma unroll
             for (int u = 0; u < 2; u++) {
-                int k = (step * WARPS + warp) * STEP + 8 * t + 32 * u;
-                v[u] = *(const uint4*)(input + (k < width ? k : 0));        // past the end: meets zeros
+                v[u] = next[u];
+                int k = ((step + 1 == steps ? 0 : step + 1) * WARPS + warp) * STEP + 8 * t + 32 * u;
+                next[u] = *(const uint4*)(input + (k < width ? k : 0));
             }
             wait_for_all_but<AHEAD - 1>();
             __syncwarp();                // what the other lanes copied is there too
-            w[0] = ring[warp][stage][g][slot(g, t)];
-            w[1] = ring[warp][stage][g][slot(g, t + 4)];
+            uint4 w[2] = {ring[warp][stage][g][slot(g, t)], ring[warp][stage][g][slot(g, t + 4)]};
             __syncwarp();                // every lane has read: the stage may be filled again
+            reader.copy(ring[warp][stage]);
+            stage = stage + 1 == AHEAD ? 0 : stage + 1;
             // The rows of x are the left side's first eight; the others are zero.
             #pragma unroll
             for (int u = 0; u < 2; u++) {
                 multiply_add<T>(c[u], v[u].x, 0, v[u].y, 0, w[u].x, w[u].y);
                 multiply_add<T>(c[u], v[u].z, 0, v[u].w, 0, w[u].z, w[u].w);
             }
-            reader.copy(ring[warp][stage]);
-            stage = stage + 1 == AHEAD ? 0 : stage + 1;
         }
+        if (tile + gridDim.x >= reader.tiles) { let_next_start(); }
         partial[parity][warp][2 * t][g] = c[0][0] + c[1][0];
         partial[parity][warp][2 * t + 1][g] = c[0][1] + c[1][1];
         __syncthreads();

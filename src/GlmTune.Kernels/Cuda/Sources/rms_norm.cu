@@ -5,7 +5,6 @@
 extern "C" __global__ void __launch_bounds__(512) rms_norm(
     const T* x, const T* delta, const T* weight, T* sum, T* output, float* inverse_rms, int width, float epsilon)
 {
-    let_next_start();
     wait_for_previous();
     u64 row = (u64)blockIdx.x * width;
     int packs = width / VEC;
@@ -26,6 +25,7 @@ extern "C" __global__ void __launch_bounds__(512) rms_norm(
             for (int i = 0; i < VEC; i++) { squares += kept[k].at[i] * kept[k].at[i]; }
         }
     }
+    let_next_start();
     float inverse = rsqrtf(block_sum(squares) / width + epsilon);
     if (threadIdx.x == 0) { inverse_rms[blockIdx.x] = inverse; }
     #pragma unroll

@@ -29,8 +29,8 @@ extern "C" __global__ void __launch_bounds__(256) rotate_and_cache(
     T* fused, const float* cosine, const float* sine, T* keys, T* values, const long long* slots, const long long* positions,
     int tokens, int fused_width, int query_width, int key_value_width, int head_width, int rotary, long long capacity)
 {
-    let_next_start();
     wait_for_previous();
+    let_next_start();
     int packs = fused_width / VEC;
     u64 index = (u64)blockIdx.x * blockDim.x + threadIdx.x;
     u64 token = index / packs;

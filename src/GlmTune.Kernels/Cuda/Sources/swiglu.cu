@@ -1,8 +1,8 @@
 // silu(gate) * up on rows [gate, up] of 2 * width. A block takes a row and a stretch of it.
 extern "C" __global__ void __launch_bounds__(256) swiglu(const T* gate_up, T* output, int width)
 {
-    let_next_start();
     wait_for_previous();
+    let_next_start();
     int column = (blockIdx.y * blockDim.x + threadIdx.x) * VEC;
     if (column >= width) { return; }
     u64 row = blockIdx.x;
