@@ -9,47 +9,33 @@ constexpr int VALUE_CHUNKS = HEAD_DIM / 64;    // of a value: numbers g, g + 8, 
 constexpr int MOST_JOINED = 8;                // parts that the block which ends last joins; threads of a row there, 16 rows
 constexpr int ROW = HEAD_DIM + 1;              // of sums in shared memory: lanes of a warp meet in other banks
 
-// A key's pieces in shared memory; odd keys have neighbouring fours exchanged, so that lanes that read together meet other banks.
-__device__ __forceinline__ int slot(int key, int piece) { return piece ^ ((key & 1) << 2); }
-
-// Keys of a step, whole lines of memory at a time. Past the last key it is taken again; its score is hidden.
-__device__ __forceinline__ void copy_keys(uint4 (&to)[16][PIECES], const T* keys, int key0, int last, u64 row_width, int lane)
-{
-    constexpr int AT_ONCE = 32 / PIECES;
-    int local = lane / PIECES, piece = lane % PIECES;
-    if (key0 + 15 <= last) {
-        const T* place = keys + (u64)(key0 + local) * row_width + 8 * piece;
-        #pragma unroll
-        for (int i = 0; i < 16; i += AT_ONCE) { copy_later(&to[i + local][slot(i + local, piece)], place + i * row_width, true); }
-    } else {
-        #pragma unroll
-        for (int i = 0; i < 16; i += AT_ONCE) {
-            int key = key0 + i + local;
-            copy_later(&to[i + local][slot(i + local, piece)], keys + (u64)(key < last ? key : last) * row_width + 8 * piece, true);
-        }
-    }
-}
-
-// Values of a step: lane (g, t) copies pieces of keys 2t, 2t + 1, 2t + 8 and 2t + 9.
-__device__ __forceinline__ void copy_values(uint4 (&to)[4][VALUE_CHUNKS][32], const T* values, int key0, int last, u64 row_width, int lane)
-{
-    int first = key0 + 2 * (lane & 3);
-    const T* place = values + (u64)first * row_width + 8 * (lane >> 2);
-    bool whole = key0 + 15 <= last;
-    #pragma unroll
-    for (int r = 0; r < 4; r++) {
-        int offset = (r & 1) + 8 * (r >> 1), key = first + offset;
-        const T* from = whole ? place + offset * row_width : values + (u64)(key < last ? key : last) * row_width + 8 * (lane >> 2);
-        #pragma unroll
-        for (int h = 0; h < VALUE_CHUNKS; h++) { copy_later(&to[r][h][lane], from + 64 * h, true); }
-    }
-}
+// Pieces of keys and values in shared memory, in an order in which lanes that read together meet other banks: for keys these are
+// (g, g + 1) x four pieces, for values four even or odd keys x (g, g + 1).
+__device__ __forceinline__ int key_slot(int key, int piece) { return piece ^ ((key & 1) << 2); }
+__device__ __forceinline__ int value_slot(int key, int piece) { return piece ^ ((key & 6)); }
 
 // What a warp has on its way, and afterwards what it found.
 union Stage {
-    struct { uint4 keys[16][PIECES], values[4][VALUE_CHUNKS][32]; };
+    struct { uint4 keys[16][PIECES], values[16][PIECES]; };
     float sums[16][ROW];
 };
+
+// Keys or values of a step: eight neighbouring lanes take a line of 128 bytes, as the caches do. Past the last key it is taken again; its
+// score is hidden.
+template <bool KEYS>
+__device__ __forceinline__ void copy_step(uint4 (&to)[16][PIECES], const T* from, int key0, int last, u64 row_width, int lane)
+{
+    constexpr int AT_ONCE = 32 / PIECES;
+    int local = lane / PIECES, piece = lane % PIECES;
+    bool whole = key0 + 15 <= last;
+    const T* place = from + (u64)(key0 + local) * row_width + 8 * piece;
+    #pragma unroll
+    for (int i = 0; i < 16; i += AT_ONCE) {
+        int key = key0 + i + local;
+        const T* source = whole || key <= last ? place + i * row_width : from + (u64)last * row_width + 8 * piece;
+        copy_later(&to[i + local][KEYS ? key_slot(i + local, piece) : value_slot(i + local, piece)], source, true);
+    }
+}
 
 // Grid: parts, key heads * tiles of 16 query heads, sequences. Where there are several parts, partial gets for each
 // (sequence, key head and tile, part) 16 rows of HEAD_DIM sums, and statistics their maxima and weights. With counters (one zero for each sequence,
@@ -75,9 +61,9 @@ extern "C" __global__ void __launch_bounds__(128, 3) decode_attention(
     Stage& stage = stages[warp];
     int step = begin + warp;
     if (step < end) {
-        copy_keys(stage.keys, keys, step * 16, last, row_width, lane);
+        copy_step<true>(stage.keys, keys, step * 16, last, row_width, lane);
         end_group();
-        copy_values(stage.values, values, step * 16, last, row_width, lane);
+        copy_step<false>(stage.values, values, step * 16, last, row_width, lane);
         end_group();
     }
 
@@ -115,7 +101,7 @@ extern "C" __global__ void __launch_bounds__(128, 3) decode_attention(
             float c[4] = {0.0f, 0.0f, 0.0f, 0.0f};
             #pragma unroll
             for (int j = 0; j < KEY_CHUNKS; j++) {
-                uint4 k = stage.keys[8 * n + g][slot(g, t + 4 * j)];
+                uint4 k = stage.keys[8 * n + g][key_slot(g, t + 4 * j)];
                 multiply_add<T>(c, q0[j].x, q1[j].x, q0[j].y, q1[j].y, k.x, k.y);
                 multiply_add<T>(c, q0[j].z, q1[j].z, q0[j].w, q1[j].w, k.z, k.w);
             }
@@ -128,7 +114,7 @@ extern "C" __global__ void __launch_bounds__(128, 3) decode_attention(
             highest1 = fmaxf(highest1, fmaxf(score[n][2], score[n][3]));
         }
         __syncwarp();                                           // every lane has read the keys
-        if (next < end) { copy_keys(stage.keys, keys, next * 16, last, row_width, lane); }
+        if (next < end) { copy_step<true>(stage.keys, keys, next * 16, last, row_width, lane); }
         end_group();
         #pragma unroll
         for (int offset = 1; offset < 4; offset <<= 1) {       // the four lanes of a row
@@ -162,11 +148,15 @@ extern "C" __global__ void __launch_bounds__(128, 3) decode_attention(
         u32 p0 = join<T>(score[0][0], score[0][1]), p1 = join<T>(score[0][2], score[0][3]);
         u32 p2 = join<T>(score[1][0], score[1][1]), p3 = join<T>(score[1][2], score[1][3]);
         wait_for_all_but<1>();                                  // the values; the next keys may still be on their way
+        __syncwarp();
         #pragma unroll
         for (int h = 0; h < VALUE_CHUNKS; h++) {
             uint4 v[4];
             #pragma unroll
-            for (int r = 0; r < 4; r++) { v[r] = stage.values[r][h][lane]; }
+            for (int r = 0; r < 4; r++) {
+                int key = 2 * t + (r & 1) + 8 * (r >> 1);
+                v[r] = stage.values[key][value_slot(key, g + 8 * h)];
+            }
             #pragma unroll
             for (int e = 0; e < 8; e++) {
                 // Halves of two keys' words, side by side: features e of keys 2t and 2t + 1, then of 2t + 8 and 2t + 9.
@@ -176,7 +166,8 @@ extern "C" __global__ void __launch_bounds__(128, 3) decode_attention(
                 multiply_add<T>(attended[h][e], p0, p1, p2, p3, b0, b1);
             }
         }
-        if (next < end) { copy_values(stage.values, values, next * 16, last, row_width, lane); }
+        __syncwarp();                                           // every lane has read the values
+        if (next < end) { copy_step<false>(stage.values, values, next * 16, last, row_width, lane); }
         end_group();
     }
     let_next_start();
