@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using GlmTune.Kernels.Native;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -17,6 +18,9 @@ public sealed class CudaKernels : LayerKernels
     private const int NormPieces = 4;
     private const int NormThreads = 512;
 
+    // One set a GPU: it holds the compiled kernels.
+    private static readonly ConcurrentDictionary<int, Lazy<(int Capability, CudaKernels Kernels)>> Instances = new();
+
     private readonly PlainKernels plain = new();
     private readonly IKernelLauncher launcher;
     private readonly TrainingAttention attention;
@@ -33,7 +37,7 @@ public sealed class CudaKernels : LayerKernels
     /// <inheritdoc/>
     public override string Description { get; }
 
-    /// <summary>The kernels for <paramref name="device"/>, or null and why not.</summary>
+    /// <summary>The kernels for <paramref name="device"/>, the same object each time; or null and why not.</summary>
     public static CudaKernels? TryCreate(Device device, out string reason)
     {
         var runtime = NativeRuntime.Load();
@@ -48,13 +52,14 @@ public sealed class CudaKernels : LayerKernels
             reason = $"NVIDIA's run-time compiler (libnvrtc) was not found in {looked}; set CUDA_HOME to a CUDA toolkit, or install PyTorch";
             return null;
         }
-        var launcher = new CudaLauncher(Math.Max(0, device.index), compiler);
-        if (launcher.Capability < 80)
+        var kernels = Instances.GetOrAdd(Math.Max(0, device.index), index => new(() =>
         {
-            reason = $"{launcher.DeviceName} has compute capability {launcher.Capability / 10}.{launcher.Capability % 10}; the kernels need 8.0 or higher";
-            return null;
-        }
-        return new CudaKernels(launcher, $"fused kernels on {launcher.DeviceName} (sm_{launcher.Capability}), compiled by NVRTC {compiler.Version} ({compiler.Path})");
+            var launcher = new CudaLauncher(index, compiler);
+            return (launcher.Capability, new CudaKernels(
+                launcher, $"fused kernels on {launcher.DeviceName} (sm_{launcher.Capability}), compiled by NVRTC {compiler.Version} ({compiler.Path})"));
+        })).Value;
+        reason = $"the GPU has compute capability {kernels.Capability / 10}.{kernels.Capability % 10}; the kernels need 8.0 or higher";
+        return kernels.Capability < 80 ? null : kernels.Kernels;
     }
 
     /// <inheritdoc/>

@@ -268,7 +268,6 @@ constexpr int MOST_PARTS = 256;
 extern "C" __global__ void __launch_bounds__(LANES * HEAD_DIM) join_parts(
     const float* partial, const float2* statistics, T* output, int parts, int group, int tiles, int key_value_heads)
 {
-    let_next_start();
     wait_for_previous();
     __shared__ float maxima[MOST_PARTS], weights[MOST_PARTS], sums[LANES][HEAD_DIM];
     int query_head = blockIdx.x, sequence = blockIdx.y, head = query_head / group, row = query_head % group;
@@ -290,6 +289,7 @@ extern "C" __global__ void __launch_bounds__(LANES * HEAD_DIM) join_parts(
         sum += first[(u64)part * 16 * HEAD_DIM + feature] * factor;
     }
     sums[lane][feature] = sum;
+    let_next_start();
     __syncthreads();
     if (lane == 0) {
         for (int l = 1; l < LANES; l++) { sum += sums[l][feature]; }
