@@ -76,12 +76,17 @@ public sealed class Glm4Model : ICausalLm, IDisposable
     /// <param name="seed">Decides the numbers, on one kind of device.</param>
     public void InitializeRandomly(long seed)
     {
-        using var generator = new Generator((ulong)seed, Device);
+        // The tensor library makes generators for the CPU alone; a GPU has one of its own, which a seed sets.
+        using var generator = Device.type == TorchSharp.DeviceType.CPU ? new Generator((ulong)seed, Device) : null;
+        if (generator is null)
+        {
+            manual_seed(seed);
+        }
         foreach (var parameter in BaseParameters)
         {
             using var scope = NewDisposeScope();
             var value = empty(parameter.Shape, Type, Device);
-            parameter.Value = parameter.Shape.Length == 2 ? value.normal_(0, 0.02, generator)
+            parameter.Value = parameter.Shape.Length == 2 ? (generator is null ? value.normal_(0, 0.02) : value.normal_(0, 0.02, generator))
                 : parameter.Name.EndsWith(".bias", StringComparison.Ordinal) ? value.zero_()
                 : value.fill_(1);
         }
