@@ -1,6 +1,9 @@
 using System.Text.Json;
 using GlmTune.Evaluation;
 using GlmTune.Evaluation.Metrics;
+using GlmTune.Recipes;
+using GlmTune.Training;
+using GlmTune.Weights;
 
 namespace GlmTune.Cli.Commands;
 
@@ -38,6 +41,31 @@ public sealed class EvalCommandTests
         Assert.Equal(3, text.Lines.Count(line => line.StartsWith("prediction: ", StringComparison.Ordinal)));
     }
 
+    [Theory]
+    [InlineData("lora")]
+    [InlineData("sft")]
+    public async Task What_training_saved_is_evaluated_and_stays_whole(string kind)
+    {
+        using var folder = new TemporaryFolder();
+        var model = await Model(folder);
+        var recipe = RecipeFile.Read(Run.InRepository($"configs/{kind}-nano.yaml"), [
+            $"training_args.output_dir={folder.At("out")}", "training_args.max_steps=2", "training_args.save_steps=2", "training_args.eval_strategy=no", "training_args.use_cpu=true",
+            "training_args.per_device_train_batch_size=1", "training_args.warmup_steps=0", "data_config.max_train_samples=2", "data_config.test_file=null",
+        ]);
+        var trained = FineTune.Run(recipe, Data, model, null, new Silent(), TestContext.Current.CancellationToken).Checkpoint!;
+        var before = await Loss(model);
+        Assert.InRange(await Loss(trained), 0, before - 1e-3);
+        FolderManifest.Verify(trained);
+        Assert.True(File.Exists(Path.Combine(trained, "predictions_val.jsonl")));
+
+        async Task<double> Loss(string path)
+        {
+            var run = await Run.Of(["eval", Data, path, Config, "--json", .. Short]);
+            Assert.Equal((0, ""), (run.Code, run.Error));
+            return JsonDocument.Parse(run.Output).RootElement.GetProperty("eval_loss").GetDouble();
+        }
+    }
+
     [Fact]
     public async Task What_is_missing_is_named()
     {
@@ -57,5 +85,32 @@ public sealed class EvalCommandTests
         var made = await Run.Of("model", "init", model, "--like", Run.InRepository("models/glm-nano"), "--dtype", "float32", "--device", "cpu");
         Assert.Equal(0, made.Code);
         return model;
+    }
+
+    private sealed class Silent : IFineTuneReporter
+    {
+        public void Note(string text)
+        {
+        }
+
+        public void Started(FineTuneStart start)
+        {
+        }
+
+        public void Stepped(StepReport report)
+        {
+        }
+
+        public void Logged(long atStep, IReadOnlyDictionary<string, double> values)
+        {
+        }
+
+        public void Evaluated(long atStep, IReadOnlyDictionary<string, double> values)
+        {
+        }
+
+        public void Saved(string folder)
+        {
+        }
     }
 }
