@@ -49,5 +49,6 @@ internal static class CommandLine
             ModelCommand.Create(screen),
             ForwardCommand.Create(screen),
             BenchCommand.Create(screen),
+            MergeCommand.Create(screen),
         };
 }

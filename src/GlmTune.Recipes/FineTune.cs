@@ -83,7 +83,7 @@ public sealed class FineTune : IDisposable
         };
         var wholeModel = recipe.Lora is null && recipe.Prefix is null;
         this.model = ModelFolder.Load(wholeModel && checkpoint is not null ? checkpoint : modelFolder, type, device);
-        trained = TrainedWeights.Prepare(this.model, recipe, checkpoint);
+        trained = TrainedWeights.Prepare(this.model, recipe, checkpoint, () => PrefixText(tokenizer));
         sharding = new ReplicatedWeights(this.model.Units);
         batches = new TrainingBatches(examples, recipe.Batches, paddingId);
         totalSteps = recipe.Training.MaxSteps ?? batches.StepsFor(recipe.Training.Epochs);
@@ -329,6 +329,12 @@ public sealed class FineTune : IDisposable
         IntervalStrategy.Best => history.BestStep == report.Step,
         _ => false,
     };
+
+    // The recipe's text, or the first training prompts: what comes before the first answer of each row.
+    private int[] PrefixText(Tokenizer tokenizer)
+        => recipe.Prefix?.InitializationText is { Length: > 0 } text
+            ? tokenizer.Encode(text)
+            : [.. examples.SelectMany(example => example.TokenIds.Take(example.Supervised[0].Start)).Take(recipe.Prefix?.VirtualTokens ?? 0)];
 
     private TrainingSet ReadRows(string path, Glm4Template template, ExampleOptions options, CancellationToken stop)
     {

@@ -10,12 +10,12 @@ namespace GlmTune.Recipes;
 public sealed class TrainedWeights : IDisposable
 {
     private readonly Glm4Model model;
-    private readonly Lora? lora;
+    private readonly IAdapter? adapter;
 
-    private TrainedWeights(Glm4Model model, Lora? lora) => (this.model, this.lora) = (model, lora);
+    private TrainedWeights(Glm4Model model, IAdapter? adapter) => (this.model, this.adapter) = (model, adapter);
 
     /// <summary>Whether an adapter is trained, not the model itself.</summary>
-    public bool IsAdapter => lora is not null;
+    public bool IsAdapter => adapter is not null;
 
     /// <summary>Number of trained parameters.</summary>
     public long Count => model.Parameters.Where(parameter => parameter.Trainable).Sum(parameter => parameter.Count);
@@ -24,14 +24,11 @@ public sealed class TrainedWeights : IDisposable
     /// <param name="model">The model, its own or a checkpoint's weights loaded.</param>
     /// <param name="recipe">Names the adapter, if any.</param>
     /// <param name="checkpoint">Where an adapter goes on from; null: it starts anew.</param>
+    /// <param name="text">Tokens that a new prefix begins with, where it begins as text.</param>
     /// <exception cref="InvalidDataException">The checkpoint's adapter does not fit, or is not the recipe's.</exception>
-    public static TrainedWeights Prepare(Glm4Model model, Recipe recipe, string? checkpoint)
+    public static TrainedWeights Prepare(Glm4Model model, Recipe recipe, string? checkpoint, Func<IReadOnlyList<int>> text)
     {
-        if (recipe.Prefix is not null)
-        {
-            throw new InvalidDataException("peft_type PREFIX_TUNING is not there yet for training.");
-        }
-        if (recipe.Lora is not { } options)
+        if (recipe.Lora is null && recipe.Prefix is null)
         {
             foreach (var parameter in model.BaseParameters)
             {
@@ -39,13 +36,8 @@ public sealed class TrainedWeights : IDisposable
             }
             return new TrainedWeights(model, null);
         }
-        if (checkpoint is not null)
-        {
-            return new TrainedWeights(model, AdapterFolder.LoadLora(checkpoint, model, options.Dropout));
-        }
-        var lora = Lora.Attach(model, options);
-        lora.Initialize(recipe.Training.Seed);
-        return new TrainedWeights(model, lora);
+        return new TrainedWeights(model, checkpoint is not null ? Continue(model, recipe, checkpoint)
+            : recipe.Lora is { } lora ? Begin(model, lora, recipe.Training.Seed) : Begin(model, recipe.Prefix!, recipe.Training.Seed, text));
     }
 
     /// <summary>Writes adapter or model, without the tokenizer's files.</summary>
@@ -54,14 +46,43 @@ public sealed class TrainedWeights : IDisposable
     /// <param name="values">Where a parameter's values are in full precision.</param>
     public void Save(string folder, string baseModel, Func<Parameter, Tensor> values)
     {
-        if (lora is not null)
+        if (adapter is not null)
         {
-            AdapterFolder.SaveLora(folder, lora, baseModel, values);
+            adapter.Save(folder, baseModel, values);
             return;
         }
         ModelFolder.Save(model, folder, model.Config.Layout, model.Type == ScalarType.Float64 ? ScalarType.Float32 : model.Type, values);
     }
 
     /// <inheritdoc/>
-    public void Dispose() => lora?.Dispose();
+    public void Dispose() => adapter?.Dispose();
+
+    private static IAdapter Continue(Glm4Model model, Recipe recipe, string checkpoint)
+    {
+        var (kind, wanted) = (AdapterConfigFile.Read(checkpoint).Kind, recipe.Lora is null ? "PREFIX_TUNING" : "LORA");
+        return kind == wanted
+            ? AdapterFolder.Load(checkpoint, model, recipe.Lora?.Dropout, recipe.Prefix?.Positions ?? PrefixPositions.Auto)
+            : throw new InvalidDataException($"{checkpoint}: holds a {kind} adapter, but the recipe trains {wanted}. Start anew, or name the checkpoint's own recipe.");
+    }
+
+    private static Lora Begin(Glm4Model model, LoraOptions options, long seed)
+    {
+        var lora = Lora.Attach(model, options);
+        lora.Initialize(seed);
+        return lora;
+    }
+
+    private static PrefixTuning Begin(Glm4Model model, PrefixTuningOptions options, long seed, Func<IReadOnlyList<int>> text)
+    {
+        var prefix = PrefixTuning.Attach(model, options);
+        if (options is { Initialization: PrefixInitialization.Text, Projection: false })
+        {
+            prefix.InitializeFromText(model, text());
+        }
+        else
+        {
+            prefix.Initialize(seed);
+        }
+        return prefix;
+    }
 }

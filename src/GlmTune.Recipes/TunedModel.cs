@@ -8,15 +8,16 @@ namespace GlmTune.Recipes;
 /// <summary>A model in memory with the adapter that it was tuned with, if any.</summary>
 public sealed class TunedModel : IDisposable
 {
-    private readonly IDisposable? adapter;
-
-    private TunedModel(TunedPath path, Glm4Model model, IDisposable? adapter) => (Path, Model, this.adapter) = (path, model, adapter);
+    private TunedModel(TunedPath path, Glm4Model model, IAdapter? adapter) => (Path, Model, Adapter) = (path, model, adapter);
 
     /// <summary>Where it is from.</summary>
     public TunedPath Path { get; }
 
     /// <summary>The model, its adapter attached.</summary>
     public Glm4Model Model { get; }
+
+    /// <summary>The adapter; null for a model by itself.</summary>
+    public IAdapter? Adapter { get; }
 
     /// <summary>Loads a model and its adapter.</summary>
     /// <param name="path">What to load.</param>
@@ -28,7 +29,7 @@ public sealed class TunedModel : IDisposable
         var model = ModelFolder.Load(path.ModelFolder, type, device);
         try
         {
-            return new TunedModel(path, model, path.AdapterFolder is null ? null : Attach(path.AdapterFolder, model));
+            return new TunedModel(path, model, path.AdapterFolder is null ? null : AdapterFolder.Load(path.AdapterFolder, model));
         }
         catch
         {
@@ -40,13 +41,7 @@ public sealed class TunedModel : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        adapter?.Dispose();
+        Adapter?.Dispose();
         Model.Dispose();
     }
-
-    private static Lora Attach(string folder, Glm4Model model) => AdapterConfigFile.Read(folder) switch
-    {
-        { Kind: "LORA" } => AdapterFolder.LoadLora(folder, model),
-        var other => throw new InvalidDataException($"{other.Path}: an adapter of the kind {other.Kind} cannot be attached yet; expected LORA."),
-    };
 }

@@ -15,6 +15,7 @@ public sealed class ForwardCommandTests
     [InlineData("adapter-lora_fused", "lora_fused")]
     [InlineData("adapter-lora_fused-chatglm", "lora_fused")]
     [InlineData("adapter-rslora", "rslora")]
+    [InlineData("adapter-dora", "dora")]
     public async Task Logits_and_loss_are_those_of_the_reference(string folder, string tag)
     {
         using var temporary = new TemporaryFolder();

@@ -112,12 +112,12 @@ public class AdapterTests
         using var adapter = PrefixTuning.Attach(model, new PrefixTuningOptions { VirtualTokens = 6, Projection = kind == "projection", EncoderHiddenSize = 24, Initialization = initialization });
         adapter.Initialize(7);
         using var sharding = new ReplicatedWeights(model.Units);
-        var options = new OptimizerOptions { LearningRate = 0.02 };
+        var options = new OptimizerOptions { LearningRate = 0.05 };
         var trainer = new Trainer(
-            new LayerRunner(model, sharding, recomputed: 1), sharding, options, new LearningRateSchedule(0.02, new ScheduleOptions(), 30), seed: 1);
+            new LayerRunner(model, sharding, recomputed: 1), sharding, options, new LearningRateSchedule(0.05, new ScheduleOptions(), 10), seed: 1);
         var batch = GoldenBatch.Read(Path.Combine(GoldenModelTests.Folder, "batch.json")).ToMicroBatch();
-        var reports = Enumerable.Range(0, 30).Select(_ => trainer.Step(new([batch], batch.SupervisedTokens, 3, default, 0))).ToList();
-        Assert.True(reports[^1].Loss < reports[0].Loss - 0.5, $"{reports[0].Loss} to {reports[^1].Loss}");
+        var reports = Enumerable.Range(0, 10).Select(_ => trainer.Step(new([batch], batch.SupervisedTokens, 3, default, 0))).ToList();
+        Assert.True(reports[^1].Loss < reports[0].Loss - 0.2, $"{reports[0].Loss} to {reports[^1].Loss}");
         // What the model computes now is what the last update left, by itself too.
         using var pass = TrainingPass.Of(batch, CPU);
         var own = model.Loss(pass.TokenIds, pass.Sequences, pass.Targets);
