@@ -46,6 +46,19 @@ public sealed class FineTuneTests : IDisposable
         }
     }
 
+    [Theory]
+    [InlineData("PREFIX_TUNING", "num_virtual_tokens=8"), InlineData("PREFIX_TUNING", "num_virtual_tokens=8", "prefix_projection=true")]
+    [InlineData("LORA", "use_dora=true", "lora_dropout=0.1"), InlineData("LORA", "modules_to_save=[word_embeddings]")]
+    public void Adapters_of_every_kind_go_on_from_a_checkpoint_as_if_never_stopped(string kind, params string[] keys)
+    {
+        string[] settings = [$"peft_config.peft_type={kind}", .. keys.Select(key => "peft_config." + key)];
+        var whole = Train("whole", lora: false, accumulation: 1, steps: 4, stopAfter: null, settings: settings);
+        Train("parts", lora: false, accumulation: 1, steps: 4, stopAfter: 2, settings: settings);
+        var parts = Train("parts", lora: false, accumulation: 1, steps: 4, stopAfter: null, resume: "yes", settings: settings);
+        Assert.Equal(whole[2..], parts);
+        Assert.Equal(File.ReadAllBytes(Checkpoint("whole", 4, "adapter_model.safetensors")), File.ReadAllBytes(Checkpoint("parts", 4, "adapter_model.safetensors")));
+    }
+
     [Fact]
     public void One_micro_batch_of_four_gives_the_losses_of_four_micro_batches_of_one()
     {
