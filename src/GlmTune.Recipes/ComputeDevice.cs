@@ -9,7 +9,7 @@ namespace GlmTune.Recipes;
 public static class ComputeDevice
 {
     /// <summary>The names of the types that a model can compute in.</summary>
-    public static IReadOnlyList<string> TypeNames { get; } = ["float32", "bfloat16", "float16"];
+    public static IReadOnlyList<string> TypeNames { get; } = ["float32", "bfloat16", "float16", "float64"];
 
     /// <summary>The device of a name; loads libtorch.</summary>
     /// <param name="name"><c>cpu</c>, <c>cuda</c> or <c>cuda:1</c>; null for the first GPU when one works, else the CPU.</param>
@@ -47,6 +47,7 @@ public static class ComputeDevice
         "float32" => ScalarType.Float32,
         "bfloat16" => ScalarType.BFloat16,
         "float16" => ScalarType.Float16,
+        "float64" => ScalarType.Float64,
         _ => throw new ArgumentException($"'{name}' is no type to compute in; there are {string.Join(", ", TypeNames)}.", nameof(name)),
     };
 }
