@@ -42,6 +42,9 @@ internal static class CommandLine
     public static RootCommand Root(Screen screen) =>
         new("Fine-tunes GLM-4 chat models: trains, evaluates, chats.")
         {
+            TrainCommand.Create(screen),
+            ChatCommand.Create(screen),
+            GenerateCommand.Create(screen),
             TokenizeCommand.Create(screen),
             DataCommand.Create(screen),
             MetricsCommand.Create(screen),

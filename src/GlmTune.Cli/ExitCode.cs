@@ -1,4 +1,4 @@
-using System.Text;
+using GlmTune.Training;
 
 namespace GlmTune.Cli;
 
@@ -27,7 +27,7 @@ internal static class ExitCode
             case OperationCanceledException:
                 error.WriteLine("Stopped.");
                 return Stopped;
-            case InvalidDataException or IOException or UnauthorizedAccessException or DecoderFallbackException:
+            case InvalidDataException or IOException or UnauthorizedAccessException or NonFiniteStepException:
                 error.WriteLine(exception.Message);
                 return Users;
             default:

@@ -6,7 +6,7 @@ public sealed class CommandLineTests
     [InlineData("nonsense")]
     [InlineData("tokenize", "models/none", "--bogus", "x")]
     [InlineData("data", "show", "a", "b", "c", "--row", "many")]
-    [InlineData("data", "convert", "unknown-shape", "a", "b")]
+    [InlineData("data", "convert", "a", "b", "--from", "unknown-shape")]
     public async Task A_wrong_command_line_is_the_users_problem_and_prints_no_stack(params string[] arguments)
     {
         var run = await Run.Of(arguments);

@@ -9,7 +9,7 @@ internal static class DataConvertCommand
 {
     public static Command Create(Screen screen)
     {
-        var shape = new Argument<string>("SHAPE") { Description = "what the source holds" };
+        var shape = new Option<string>("--from") { HelpName = "SHAPE", Required = true, Description = "what the source holds" };
         shape.AcceptOnlyFromAmong(StringComparer.OrdinalIgnoreCase, [.. RowShape.All.Select(one => one.Name)]);
         var source = new Argument<string>("SOURCE") { Description = "a JSON array, or one object a line" };
         var target = new Argument<string>("TARGET") { Description = "the jsonl file to write" };
@@ -18,7 +18,7 @@ internal static class DataConvertCommand
         var badRows = new Option<string>("--bad-rows") { Description = "what is done with rows that cannot be converted", DefaultValueFactory = _ => "error" };
         badRows.AcceptOnlyFromAmong("error", "skip");
         var json = Arguments.Json();
-        var command = new Command("convert", "Convert a data set of another shape into conversations, one a line.") { shape, source, target, calls, badRows, json };
+        var command = new Command("convert", "Convert a data set of another shape into conversations, one a line.") { source, target, shape, calls, badRows, json };
         command.SetAction(given =>
         {
             var report = DataConversion.Convert(

@@ -74,7 +74,7 @@ public sealed class DataCommandTests
     {
         using var folder = new TemporaryFolder();
         var source = folder.Write("source.json", """[{"content": "类型#裤", "summary": "一条裤子"}, {"content": "类型#裙", "summary": "一条裙子"}]""");
-        var run = await Run.Of("data", "convert", "advertisegen", source, folder.At("train.jsonl"), "--json");
+        var run = await Run.Of("data", "convert", source, folder.At("train.jsonl"), "--from", "advertisegen", "--json");
         Assert.Equal(0, run.Code);
         Assert.Equal(2, JsonDocument.Parse(run.Output).RootElement.GetProperty("conversations").GetInt32());
         Assert.Equal(0, (await Run.Of("data", "check", folder.Path, Nano, folder.Write("recipe.yaml", Recipe))).Code);

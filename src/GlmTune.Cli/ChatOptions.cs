@@ -1,0 +1,38 @@
+using System.CommandLine;
+using GlmTune.Data.Templates;
+using GlmTune.Recipes;
+
+namespace GlmTune.Cli;
+
+/// <summary>The arguments and options of commands that load a model to answer.</summary>
+internal sealed class ChatOptions
+{
+    private readonly Option<string?> baseModel = Arguments.Base();
+    private readonly Option<string?> device = Arguments.Device();
+    private readonly Option<string?> type = Arguments.Type();
+    private readonly Option<string> template = new("--template") { Description = "the chat format that the model was tuned with", DefaultValueFactory = _ => TemplatePreset.Default.Name };
+
+    public ChatOptions() => template.AcceptOnlyFromAmong([.. TemplatePreset.All.Select(preset => preset.Name)]);
+
+    /// <summary>The path.</summary>
+    public Argument<string> Path { get; } = Arguments.Tuned();
+
+    /// <summary>Adds them to a command.</summary>
+    public void AddTo(Command command)
+    {
+        command.Add(Path);
+        foreach (var option in new Option[] { baseModel, device, type, template })
+        {
+            command.Add(option);
+        }
+    }
+
+    /// <summary>Loads what was given.</summary>
+    public TunedChat Load(ParseResult given) => TunedChat.Load(given.GetRequiredValue(Path), new TunedChatOptions
+    {
+        BaseModel = given.GetValue(baseModel),
+        Device = given.GetValue(device),
+        Type = given.GetValue(type),
+        Template = TemplatePreset.Named(given.GetRequiredValue(template)),
+    });
+}

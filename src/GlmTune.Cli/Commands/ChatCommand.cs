@@ -1,0 +1,129 @@
+using System.CommandLine;
+using GlmTune.Data.Conversations;
+using GlmTune.Inference;
+using GlmTune.Recipes;
+
+namespace GlmTune.Cli.Commands;
+
+/// <summary><c>glmtune chat</c>: talk with a model, or ask it once.</summary>
+internal static class ChatCommand
+{
+    public static Command Create(Screen screen)
+    {
+        var (chat, sampling, json) = (new ChatOptions(), new SamplingOptions(), Arguments.Json());
+        var prompt = new Option<string?>("--prompt") { HelpName = "TEXT", Description = "ask this, print the answer alone, and end" };
+        var system = new Option<string?>("--system") { HelpName = "TEXT", Description = "the system prompt" };
+        var tools = new Option<string?>("--tools") { HelpName = "FILE", Description = "a JSON array of the tools that the model may call" };
+        json.Description = "with --prompt: print the answer, its tool calls and its counts as JSON";
+        var command = new Command("chat", "Chat with a model or an adapter; exit or quit ends it.") { prompt, system, tools, json };
+        chat.AddTo(command);
+        sampling.AddTo(command);
+        command.Validators.Add(given =>
+        {
+            if (given.GetValue(json) && given.GetValue(prompt) is null)
+            {
+                given.AddError("--json needs --prompt.");
+            }
+        });
+        command.SetAction(async (given, stop) =>
+        {
+            var declared = given.GetValue(tools) is { } file ? ToolFile.Read(file) : [];
+            using var loaded = chat.Load(given);
+            var session = new ChatSession(loaded.Chat, given.GetValue(system), declared, sampling.Read(given));
+            if (given.GetValue(prompt) is { } question)
+            {
+                await AskOnceAsync(screen, session, question, given.GetValue(json), stop).ConfigureAwait(false);
+            }
+            else
+            {
+                await TalkAsync(screen, session, stop).ConfigureAwait(false);
+            }
+        });
+        return command;
+    }
+
+    private static async Task AskOnceAsync(Screen screen, ChatSession session, string question, bool json, CancellationToken stop)
+    {
+        try
+        {
+            await ShowAsync(json ? TextWriter.Null : screen.Output, session.AskAsync(question, stop), session).ConfigureAwait(false);
+        }
+        catch (ArgumentException e)
+        {
+            throw new InvalidDataException(e.Message, e);
+        }
+
+        if (json)
+        {
+            var answer = session.LastAnswer!;
+            screen.Output.WriteLine(JsonText.Of(new
+            {
+                answer.Text,
+                ToolCalls = answer.Calls.Select(call => new { call.Name, call.Arguments }),
+                FinishReason = answer.Finish == FinishReason.Length ? "length" : answer.Calls.Count > 0 ? "tool_calls" : "stop",
+                answer.PromptTokens,
+                answer.AnswerTokens,
+            }));
+        }
+    }
+
+    private static async Task TalkAsync(Screen screen, ChatSession session, CancellationToken stop)
+    {
+        var pending = new Queue<ToolCall>();
+        while (true)
+        {
+            var call = pending.TryDequeue(out var called) ? called : null;
+            if (screen.InputIsTyped)
+            {
+                screen.Output.Write(call is null ? "You: " : $"Result of {call.Name}: ");
+            }
+
+            // Reading cannot be ended, but it can be left: its thread does not keep the process alive.
+            var line = await Task.Run(screen.Input.ReadLine, CancellationToken.None).WaitAsync(stop).ConfigureAwait(false);
+            if (line is null || line.Trim().ToUpperInvariant() is "EXIT" or "QUIT")
+            {
+                return;
+            }
+
+            if (line.Trim().Length == 0 && call is null)
+            {
+                continue;
+            }
+
+            if (screen.InputIsTyped)
+            {
+                screen.Output.Write("GLM-4: ");
+            }
+
+            try
+            {
+                await ShowAsync(screen.Output, call is null ? session.AskAsync(line, stop) : session.ObserveAsync(line, stop), session).ConfigureAwait(false);
+                pending = new Queue<ToolCall>(session.LastAnswer!.Calls);
+            }
+            catch (ArgumentException e)
+            {
+                screen.Error.WriteLine(e.Message);
+            }
+        }
+    }
+
+    // The text as it comes, then calls as the model writes them.
+    private static async Task ShowAsync(TextWriter output, IAsyncEnumerable<string> pieces, ChatSession session)
+    {
+        var any = false;
+        await foreach (var piece in pieces.ConfigureAwait(false))
+        {
+            any = true;
+            await output.WriteAsync(piece).ConfigureAwait(false);
+            await output.FlushAsync().ConfigureAwait(false);
+        }
+
+        foreach (var call in session.LastAnswer!.Calls)
+        {
+            await output.WriteAsync($"{(any ? "\n" : "")}{call.Name}\n{call.Arguments}").ConfigureAwait(false);
+            any = true;
+        }
+
+        await output.WriteLineAsync().ConfigureAwait(false);
+    }
+}

@@ -1,0 +1,38 @@
+using System.CommandLine;
+using System.Globalization;
+using GlmTune.Recipes;
+
+namespace GlmTune.Cli.Commands;
+
+/// <summary><c>glmtune train</c>: fine-tuning, with the arguments of the GLM-4 demo in their order.</summary>
+internal static class TrainCommand
+{
+    public static Command Create(Screen screen)
+    {
+        var (data, model, config) = (Arguments.DataFolder(), Arguments.Model(), Arguments.Config());
+        var resume = new Argument<string?>("RESUME")
+        {
+            Arity = ArgumentArity.ZeroOrOne, Description = "where to go on: yes (the last checkpoint of the output folder), 600, checkpoint-600, or a checkpoint's folder",
+        };
+        var set = Arguments.Set();
+        var command = new Command("train", "Fine-tune a model as a recipe says; Ctrl-C saves a checkpoint and ends the run.") { data, model, config, resume, set };
+        command.SetAction((given, stop) =>
+        {
+            var recipe = RecipeFile.Read(given.GetRequiredValue(config), given.GetRequiredValue(set));
+            FineTuneResult Run(IFineTuneReporter view) =>
+                FineTune.Run(recipe, given.GetRequiredValue(data), given.GetRequiredValue(model), given.GetValue(resume), view, stop);
+
+            // Training blocks, so that it has a thread of its own and the one that hears signals stays free.
+            return Task.Run(() => Finish(screen, screen.IsTerminal ? TrainingBar.Show(screen, Run) : Run(new TrainingLines(screen.Output.WriteLine, screen.Error.WriteLine))));
+        });
+        return command;
+    }
+
+    private static int Finish(Screen screen, FineTuneResult result)
+    {
+        screen.Output.WriteLine(string.Create(
+            CultureInfo.InvariantCulture,
+            $"{(result.Stopped ? "stopped after" : "done:")} {result.Steps} steps, mean loss {result.Loss:F4}, {result.Runtime:h\\:mm\\:ss}; {(result.Checkpoint is null ? "nothing was saved" : $"last checkpoint {result.Checkpoint}")}"));
+        return result.Stopped ? ExitCode.Stopped : ExitCode.Done;
+    }
+}

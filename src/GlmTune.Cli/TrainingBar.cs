@@ -1,0 +1,38 @@
+using System.Globalization;
+using GlmTune.Recipes;
+using GlmTune.Training;
+using Spectre.Console;
+
+namespace GlmTune.Cli;
+
+/// <summary>A training run on a terminal: a progress bar with the last step's values, and the plain lines above it.</summary>
+internal sealed class TrainingBar : TrainingLines
+{
+    private readonly ProgressTask task;
+
+    private TrainingBar(Screen screen, ProgressTask task)
+        : base(text => screen.Console.WriteLine(text), text => screen.Console.WriteLine(text, new Style(Color.Yellow)))
+        => this.task = task;
+
+    /// <summary>Shows a run for as long as it takes.</summary>
+    public static FineTuneResult Show(Screen screen, Func<IFineTuneReporter, FineTuneResult> run) =>
+        screen.Console.Progress()
+            .Columns(new TaskDescriptionColumn { Alignment = Justify.Left }, new ProgressBarColumn(), new PercentageColumn())
+            .Start(context => run(new TrainingBar(screen, context.AddTask("loading", maxValue: 1))));
+
+    public override void Started(FineTuneStart start)
+    {
+        base.Started(start);
+        task.MaxValue = start.TotalSteps;
+        task.Value = start.DoneSteps;
+    }
+
+    public override void Stepped(StepReport report)
+    {
+        base.Stepped(report);
+        task.Value = report.Step;
+        task.Description = Markup.Escape(string.Create(
+            CultureInfo.InvariantCulture,
+            $"step {report.Step}/{Start!.TotalSteps}  loss {report.Loss:F4}  grad_norm {report.GradientNorm:F3}  learning_rate {report.LearningRate:0.00e+00}  {Pace}"));
+    }
+}

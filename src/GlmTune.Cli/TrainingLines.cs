@@ -1,0 +1,65 @@
+using System.Globalization;
+using GlmTune.Recipes;
+using GlmTune.Training;
+
+namespace GlmTune.Cli;
+
+/// <summary>What a training run does, as plain lines.</summary>
+/// <param name="line">Prints what happened.</param>
+/// <param name="remark">Prints what somebody should know.</param>
+internal class TrainingLines(Action<string> line, Action<string> remark) : IFineTuneReporter
+{
+    private TimeSpan elapsed;
+    private long tokens;
+    private long steps;
+
+    /// <summary>What is about to be done; null before it is known.</summary>
+    protected FineTuneStart? Start { get; private set; }
+
+    /// <summary>The last step; null before the first.</summary>
+    protected StepReport? Last { get; private set; }
+
+    /// <summary>Tokens per second, and the time left if it goes on like this.</summary>
+    protected string Pace => steps == 0 ? "" : string.Create(
+        CultureInfo.InvariantCulture,
+        $"{tokens / elapsed.TotalSeconds:F0} tokens/s, {elapsed / steps * (Start!.TotalSteps - Last!.Step):h\\:mm\\:ss} left");
+
+    public void Note(string text) => remark($"note: {text}");
+
+    public virtual void Started(FineTuneStart start)
+    {
+        Start = start;
+        var rows = start.MicroBatchSize * start.AccumulationSteps * start.WorldSize;
+        var ranks = start.WorldSize > 1 ? $" × {start.WorldSize} ranks" : "";
+        line(string.Create(
+            CultureInfo.InvariantCulture,
+            $"{start.Examples} rows; {start.TotalSteps} steps of {rows} ({start.MicroBatchSize} × {start.AccumulationSteps} accumulated{ranks})"
+            + $"{(start.DoneSteps > 0 ? $", going on after step {start.DoneSteps}" : "")}; {start.TrainedParameters:N0} of {start.AllParameters:N0} parameters are trained; on {start.Device}, {start.Type.ToLowerInvariant()}"));
+    }
+
+    public virtual void Stepped(StepReport report)
+    {
+        // The first step of a run warms up, and would make the time left look too long.
+        if (Last is not null)
+        {
+            (elapsed, tokens, steps) = (elapsed + report.Elapsed, tokens + report.Tokens, steps + 1);
+        }
+
+        Last = report;
+    }
+
+    public void Logged(long atStep, IReadOnlyDictionary<string, double> values) => Values(atStep, values, Pace);
+
+    public void Evaluated(long atStep, IReadOnlyDictionary<string, double> values) => Values(atStep, values, "");
+
+    public void Saved(string folder) => line($"saved {folder}");
+
+    private void Values(long atStep, IReadOnlyDictionary<string, double> values, string pace)
+    {
+        var shown = values.Select(value => $"{value.Key} {Number(value.Key, value.Value)}");
+        var epoch = values.ContainsKey("epoch") || Last is null ? "" : string.Create(CultureInfo.InvariantCulture, $"  epoch {Last.Epoch:F2}");
+        line($"step {atStep}/{Start!.TotalSteps}  {string.Join("  ", shown)}{epoch}{(pace.Length > 0 ? $"  {pace}" : "")}");
+    }
+
+    private static string Number(string name, double value) => value.ToString(name == "learning_rate" ? "0.000e+00" : "F4", CultureInfo.InvariantCulture);
+}

@@ -1,0 +1,65 @@
+using GlmTune.Data.Templates;
+using GlmTune.Data.Tokenization;
+using GlmTune.Inference;
+
+namespace GlmTune.Recipes;
+
+/// <summary>How a tuned model is loaded to chat with.</summary>
+public sealed record TunedChatOptions
+{
+    /// <summary>The base of an adapter, instead of the one that it names.</summary>
+    public string? BaseModel { get; init; }
+
+    /// <summary>Device by name, as <see cref="ComputeDevice.Named"/> has it; null for the first GPU that works, else the CPU.</summary>
+    public string? Device { get; init; }
+
+    /// <summary>Type by name, as <see cref="ComputeDevice.TypeNames"/> has it; null for bfloat16 on a GPU and float32 on the CPU.</summary>
+    public string? Type { get; init; }
+
+    /// <summary>Revision of the chat format: the one that the model was tuned with.</summary>
+    public TemplatePreset Template { get; init; } = TemplatePreset.Default;
+}
+
+/// <summary>A tuned model to chat with, from any path that training writes: <c>using var chat = TunedChat.Load("output/checkpoint-100")</c>.</summary>
+public sealed class TunedChat : IDisposable
+{
+    private readonly TunedModel model;
+
+    private TunedChat(TunedModel model, ChatModel chat) => (this.model, Chat) = (model, chat);
+
+    /// <summary>Conversations in, answers out; for any number of callers.</summary>
+    public ChatModel Chat { get; }
+
+    /// <summary>The same as a chat client of Microsoft.Extensions.AI; disposing it leaves the model loaded.</summary>
+    public GlmChatClient Client => new(Chat);
+
+    /// <summary>Loads a model's folder, an adapter's folder with its base, or a hub id from the local cache.</summary>
+    /// <remarks>The tokenizer and the generation configuration are those beside the adapter if it has them, else the base's.</remarks>
+    /// <exception cref="InvalidDataException">Files are missing or damaged, or do not belong together.</exception>
+    public static TunedChat Load(string path, TunedChatOptions? options = null)
+    {
+        options ??= new TunedChatOptions();
+        var tuned = TunedPath.Resolve(path, options.BaseModel);
+        string Folder(Predicate<string> has) => tuned.AdapterFolder is { } adapter && has(adapter) ? adapter : tuned.ModelFolder;
+        var template = new Glm4Template(TokenizerFile.Read(Folder(TokenizerFile.IsIn)), new TemplateOptions { Preset = options.Template });
+        var defaults = GenerationConfigFile.ReadFolder(Folder(folder => File.Exists(Path.Combine(folder, GenerationConfigFile.Name))));
+        var device = ComputeDevice.Named(options.Device);
+        var model = TunedModel.Load(tuned, ComputeDevice.TypeNamed(options.Type, device), device);
+        try
+        {
+            return new TunedChat(model, new ChatModel(model.Model, template, defaults));
+        }
+        catch (ArgumentException e)
+        {
+            model.Dispose();
+            throw new InvalidDataException($"{path}: {e.Message}", e);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Chat.Dispose();
+        model.Dispose();
+    }
+}

@@ -1,0 +1,73 @@
+using System.Text.Json;
+
+namespace GlmTune;
+
+public sealed class AnswerTests
+{
+    private static readonly string[] Greedy = ["--temperature", "0", "--max-new-tokens", "6", "--device", "cpu"];
+
+    [Fact]
+    public async Task A_prompt_gives_the_answer_alone_and_a_conversation_an_answer_a_line()
+    {
+        var model = await Workspace.RandomModel;
+        var once = await ProgramRun.Done(["chat", model, "--prompt", "你好", .. Greedy]);
+        var json = await ProgramRun.Done(["chat", model, "--prompt", "你好", "--json", .. Greedy]);
+        var answer = JsonDocument.Parse(json.Output).RootElement;
+        Assert.Equal(answer.GetProperty("text").GetString(), once.Output.TrimEnd('\n'));
+        Assert.InRange(answer.GetProperty("answer_tokens").GetInt32(), 1, 6);
+        var talk = await ProgramRun.Of("你好\n\n你好\nExit\nnot said\n", null, ["chat", model, .. Greedy]);
+        Assert.Equal(0, talk.Code);
+        Assert.Equal(once.Output.TrimEnd('\n'), talk.Output.Split('\n')[0]);
+        Assert.Equal(2, talk.Output.Split('\n').Length);
+    }
+
+    [Fact]
+    public async Task System_prompt_and_tools_are_part_of_the_prompt()
+    {
+        using var workspace = Workspace.With("");
+        File.WriteAllText(workspace.At("tools.json"), """[{"type": "function", "function": {"name": "f", "description": "d", "parameters": {}}}]""");
+        var model = await Workspace.RandomModel;
+        async Task<int> PromptTokens(params string[] options) =>
+            JsonDocument.Parse((await ProgramRun.Done(["chat", model, "--prompt", "a", "--json", .. options, .. Greedy])).Output).RootElement.GetProperty("prompt_tokens").GetInt32();
+        var plain = await PromptTokens();
+        var system = await PromptTokens("--system", "b");
+        Assert.Equal(plain + 3, system);
+        Assert.True(await PromptTokens("--tools", workspace.At("tools.json")) > system + 20);
+    }
+
+    [Fact]
+    public async Task A_batch_keeps_its_order_and_goes_on_where_it_stopped()
+    {
+        using var workspace = Workspace.With("");
+        var model = await Workspace.RandomModel;
+        string[] command = ["generate", model, "--input", workspace.At("train.jsonl"), "--output", workspace.At("answers.jsonl"), "--temperature", "1", "--seed", "3", "--max-new-tokens", "5", "--device", "cpu"];
+        Assert.Contains("24 answered now", (await ProgramRun.Done(command)).Output, StringComparison.Ordinal);
+        var whole = File.ReadAllText(workspace.At("answers.jsonl"));
+        var rows = whole.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => JsonDocument.Parse(line).RootElement).ToArray();
+        Assert.Equal(Enumerable.Range(1, 24), rows.Select(row => row.GetProperty("line").GetInt32()));
+        Assert.Equal("这条裙子好看 21", rows[3].GetProperty("label").GetString());
+
+        File.WriteAllText(workspace.At("answers.jsonl"), whole[..(whole.IndexOf('\n', whole.Length / 2) + 9)]);
+        await ProgramRun.Done(command);
+        Assert.Equal(whole, File.ReadAllText(workspace.At("answers.jsonl")));
+        Assert.Contains("0 answered now", (await ProgramRun.Done(command)).Output, StringComparison.Ordinal);
+        await ProgramRun.Done("metrics", workspace.At("answers.jsonl"));
+
+        File.WriteAllText(workspace.At("answers.jsonl"), "{\"line\": 7}\n");
+        Assert.Equal(2, (await ProgramRun.Of(command)).Code);
+    }
+
+    [Fact]
+    public async Task What_was_trained_can_be_evaluated_and_asked()
+    {
+        using var workspace = Workspace.With("max_steps: 2");
+        var model = await Workspace.RandomModel;
+        await ProgramRun.Done("train", workspace.Folder, model, workspace.Recipe);
+        var checkpoint = Path.Combine(workspace.Output, "checkpoint-2");
+        var scores = JsonDocument.Parse((await ProgramRun.Done("eval", workspace.Folder, checkpoint, workspace.Recipe, "--json", "--device", "cpu")).Output).RootElement;
+        Assert.All((string[])["rouge-1", "rouge-2", "rouge-l", "bleu-4"], name => Assert.Contains(scores.EnumerateObject(), member => member.Name.EndsWith(name, StringComparison.Ordinal)));
+        await ProgramRun.Done(["chat", checkpoint, "--prompt", "a", .. Greedy]);
+        var info = JsonDocument.Parse((await ProgramRun.Done("model", "info", checkpoint, "--json")).Output).RootElement;
+        Assert.Equal(4, info.GetProperty("adapter").GetProperty("rank").GetInt32());
+    }
+}

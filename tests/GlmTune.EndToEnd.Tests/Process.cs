@@ -1,0 +1,45 @@
+using System.Diagnostics;
+
+namespace GlmTune;
+
+/// <summary>The built program, run as people run it: as a process of its own.</summary>
+internal sealed record ProgramRun(int Code, string Output, string Error)
+{
+    public string[] Lines => Output.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
+
+    /// <summary>Runs a command that must succeed.</summary>
+    public static async Task<ProgramRun> Done(params string[] arguments)
+    {
+        var run = await Of(arguments);
+        Assert.True(run.Code == 0, $"glmtune {string.Join(' ', arguments)} gave {run.Code}:\n{run.Error}\n{run.Output}");
+        return run;
+    }
+
+    /// <summary>Runs a command.</summary>
+    public static Task<ProgramRun> Of(params string[] arguments) => Of("", null, arguments);
+
+    /// <summary>Runs a command with input, and looks at its lines as they come.</summary>
+    public static async Task<ProgramRun> Of(string input, Action<Process, string>? onLine, params string[] arguments)
+    {
+        var start = new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "glmtune.dll"), .. arguments])
+        {
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            WorkingDirectory = Path.GetTempPath(),
+        };
+        using var process = Process.Start(start)!;
+        await process.StandardInput.WriteAsync(input);
+        process.StandardInput.Close();
+        var error = process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
+        var lines = new List<string>();
+        while (await process.StandardOutput.ReadLineAsync(TestContext.Current.CancellationToken) is { } line)
+        {
+            lines.Add(line);
+            onLine?.Invoke(process, line);
+        }
+
+        await process.WaitForExitAsync(TestContext.Current.CancellationToken);
+        return new ProgramRun(process.ExitCode, string.Join('\n', lines), await error);
+    }
+}
