@@ -65,8 +65,8 @@ public sealed partial class TrainTests
     [Fact]
     public async Task A_loss_that_is_not_finite_is_the_users_problem_and_names_the_rows()
     {
-        using var workspace = Workspace.With("max_steps: 5\nlearning_rate: 1e30\nmax_grad_norm: 0\nsave_strategy: 'no'", adapter: null);
-        var run = await ProgramRun.Of("train", workspace.Folder, await Workspace.RandomModel, workspace.Recipe);
+        using var workspace = Workspace.With("max_steps: 5\nmax_grad_norm: 0\nsave_strategy: 'no'", adapter: null);
+        var run = await ProgramRun.Of("train", workspace.Folder, await Workspace.RandomModel, workspace.Recipe, "--set", "training_args.learning_rate=1e30");
         Assert.Equal(2, run.Code);
         Assert.Matches("Step [2-5]: the (loss|gradient norm) is", run.Error);
         Assert.DoesNotContain("   at ", run.Error, StringComparison.Ordinal);

@@ -40,6 +40,8 @@ internal sealed class Workspace : IDisposable
               per_device_train_batch_size: 4
               learning_rate: 1e-2
               logging_steps: 1
+              generation_config:
+                max_new_tokens: 4
             {arguments}
             {(adapter is null ? "" : $"peft_config:\n  {adapter}")}
 

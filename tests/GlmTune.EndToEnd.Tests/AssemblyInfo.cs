@@ -1,0 +1,2 @@
+// Each test runs processes that use every core.
+[assembly: CollectionBehavior(CollectionBehavior.CollectionPerAssembly)]
