@@ -49,7 +49,7 @@ public static class MergeAdapter
         var names = layout ?? tuned.Model.Config.Layout;
         using var target = AtomicFolder.Create(folder);
         ModelFolder.Save(tuned.Model, target.Path, names, stored);
-        CopyCompanions(path.ModelFolder, target.Path, names == tuned.Model.Config.Layout);
+        CopyCompanions(path.ModelFolder, target.Path, names, names == tuned.Model.Config.Layout);
         target.Publish();
         return new MergeReport(names, stored, difference);
     }
@@ -85,11 +85,23 @@ public static class MergeAdapter
         };
     }
 
-    private static void CopyCompanions(string source, string target, bool sameLayout)
+    private static void CopyCompanions(string source, string target, CheckpointLayout layout, bool sameLayout)
     {
         if (TokenizerFile.IsIn(source))
         {
-            TokenizerFile.Copy(source, target);
+            // Each layout's loaders look for files of their own.
+            if (sameLayout)
+            {
+                TokenizerFile.Copy(source, target);
+            }
+            else if (layout == CheckpointLayout.Library)
+            {
+                TokenizerFile.WriteLibrary(TokenizerFile.Read(source), target);
+            }
+            else
+            {
+                TokenizerFile.WriteOriginal(TokenizerFile.Read(source), target);
+            }
         }
         // A layout that needs modeling code beside it keeps it; it is copied, never run.
         var companions = sameLayout ? Directory.EnumerateFiles(source, "*.py").Select(Path.GetFileName) : [];
