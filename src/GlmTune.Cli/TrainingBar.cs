@@ -17,7 +17,7 @@ internal sealed class TrainingBar : TrainingLines
     /// <summary>Shows a run for as long as it takes.</summary>
     public static FineTuneResult Show(Screen screen, Func<IFineTuneReporter, FineTuneResult> run) =>
         screen.Console.Progress()
-            .Columns(new TaskDescriptionColumn { Alignment = Justify.Left }, new ProgressBarColumn(), new PercentageColumn())
+            .Columns(new TaskDescriptionColumn { Alignment = Justify.Left }, new ProgressBarColumn { Width = 10 })
             .Start(context => run(new TrainingBar(screen, context.AddTask("loading", maxValue: 1))));
 
     public override void Started(FineTuneStart start)
@@ -27,12 +27,13 @@ internal sealed class TrainingBar : TrainingLines
         task.Value = start.DoneSteps;
     }
 
+    // Short enough for 80 columns, where a longer text would break into lines.
     public override void Stepped(StepReport report)
     {
         base.Stepped(report);
         task.Value = report.Step;
         task.Description = Markup.Escape(string.Create(
             CultureInfo.InvariantCulture,
-            $"step {report.Step}/{Start!.TotalSteps}  loss {report.Loss:F4}  grad_norm {report.GradientNorm:F3}  learning_rate {report.LearningRate:0.00e+00}  {Pace}"));
+            $"{report.Step}/{Start!.TotalSteps} loss {report.Loss:F4} norm {report.GradientNorm:F2} lr {report.LearningRate:0.0e+00} {Pace}"));
     }
 }

@@ -22,7 +22,7 @@ internal class TrainingLines(Action<string> line, Action<string> remark) : IFine
     /// <summary>Tokens per second, and the time left if it goes on like this.</summary>
     protected string Pace => steps == 0 ? "" : string.Create(
         CultureInfo.InvariantCulture,
-        $"{tokens / elapsed.TotalSeconds:F0} tokens/s, {elapsed / steps * (Start!.TotalSteps - Last!.Step):h\\:mm\\:ss} left");
+        $"{tokens / elapsed.TotalSeconds:F0} tokens/s {elapsed / steps * (Start!.TotalSteps - Last!.Step):h\\:mm\\:ss} left");
 
     public void Note(string text) => remark($"note: {text}");
 

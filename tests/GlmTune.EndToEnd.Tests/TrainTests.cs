@@ -28,6 +28,24 @@ public sealed partial class TrainTests
     }
 
     [Fact]
+    public async Task The_readmes_first_command_learns_and_what_it_saves_answers()
+    {
+        using var workspace = Workspace.With("");
+        string In(string path) => Path.GetFullPath(GoldenData.Path($"../../{path}"));
+        var run = await ProgramRun.Done(
+            "train", In("data/ads"), In("models/glm-nano"), In("configs/lora-nano.yaml"), "--set", $"training_args.output_dir={workspace.Output}",
+            "--set", "training_args.use_cpu=true", "--set", "training_args.max_steps=16", "--set", "training_args.logging_steps=2",
+            "--set", "training_args.eval_strategy=no", "--set", "data_config.test_file=null");
+        var losses = Losses(run);
+        Assert.True(losses[^1] < losses[0] - 0.1, string.Join(" ", losses));
+        string[] ask = ["--prompt", "类型#裙*材质#棉*颜色#白色", "--temperature", "0", "--max-new-tokens", "40", "--device", "cpu"];
+        var before = await ProgramRun.Done(["chat", In("models/glm-nano"), .. ask]);
+        var after = await ProgramRun.Done(["chat", Path.Combine(workspace.Output, "checkpoint-16"), .. ask]);
+        Assert.NotEmpty(after.Output.Trim());
+        Assert.NotEqual(before.Output, after.Output);
+    }
+
+    [Fact]
     public async Task Being_asked_to_stop_saves_a_checkpoint_that_training_goes_on_from()
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "Sends a signal.");

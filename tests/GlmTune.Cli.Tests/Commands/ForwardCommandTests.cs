@@ -15,6 +15,7 @@ public sealed class ForwardCommandTests
     [InlineData("adapter-lora_fused", "lora_fused")]
     [InlineData("adapter-lora_fused-chatglm", "lora_fused")]
     [InlineData("adapter-rslora", "rslora")]
+    [InlineData("adapter-dora", "dora")]
     public async Task Logits_and_loss_are_those_of_the_reference(string folder, string tag)
     {
         using var temporary = new TemporaryFolder();
@@ -29,6 +30,18 @@ public sealed class ForwardCommandTests
         var loss = Floats(expected[$"{tag}.loss"])[0];
         Assert.Equal(loss, Floats(actual["loss"])[0], 1e-5 * Math.Abs(loss));
         AssertClose(Floats(expected[$"{tag}.logits"]), Floats(actual["logits"]), Mask(), (int)actual["logits"].Shape[2]);
+    }
+
+    [Fact]
+    public async Task Behind_a_prefix_the_logits_of_a_row_without_padding_are_those_of_the_reference()
+    {
+        using var temporary = new TemporaryFolder();
+        var file = temporary.At("out.safetensors");
+        Assert.Equal(0, (await Run.Of("forward", GoldenData.Path("glm-tiny/adapter-prefix"), "--input", Batch, "--output", file, "--device", "cpu")).Code);
+        using var actual = SafetensorsFile.Open(file);
+        using var expected = SafetensorsFile.Open(GoldenData.Path("glm-tiny/expected.safetensors"));
+        const int row = 20 * 640;
+        AssertClose(Floats(expected["prefix.logits"])[..row], Floats(actual["logits"])[..row], Mask(), 640);
     }
 
     [Fact]
