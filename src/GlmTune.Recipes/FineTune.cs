@@ -131,10 +131,12 @@ public sealed class FineTune : IDisposable
         string? saved = null;
         var savedStep = trainer.Done;
         var halted = false;
+        var before = batches.Cursor;
         try
         {
             while (trainer.Done < totalSteps && !halted && !stop.IsCancellationRequested)
             {
+                before = batches.Cursor;
                 var report = trainer.Step(batches.Next(), index => examples[index].Line);
                 (losses, steps) = (losses + report.Loss, steps + 1);
                 (unloggedLoss, unloggedSteps) = (unloggedLoss + report.Loss, unloggedSteps + 1);
@@ -158,6 +160,8 @@ public sealed class FineTune : IDisposable
         }
         catch (NonFiniteStepException) when (trainer.Done > savedStep)
         {
+            // The step that failed is not done, so its rows come again.
+            batches.Cursor = before;
             Save();
             throw;
         }
@@ -196,7 +200,14 @@ public sealed class FineTune : IDisposable
             }
             return;
         }
-        batches.Cursor = state.Data;
+        try
+        {
+            batches.GoTo(state.Data);
+        }
+        catch (ArgumentException error)
+        {
+            throw new InvalidDataException($"{checkpoint}: {error.Message}", error);
+        }
         (unloggedLoss, unloggedSteps, withoutImprovement) = (state.UnloggedLoss, state.UnloggedSteps, state.EvaluationsWithoutImprovement);
         if (state.TotalSteps != totalSteps)
         {
@@ -287,6 +298,7 @@ public sealed class FineTune : IDisposable
             {
                 OptimizerFile.Read(best, sharding.Trainable);
                 sharding.ShareUpdates();
+                trainer.Runner.RefreshPrefix();
                 reporter.Note($"the best checkpoint, {best}, is loaded for the test file");
             }
             else
@@ -311,7 +323,7 @@ public sealed class FineTune : IDisposable
         {
             return false;
         }
-        var greater = recipe.Training.GreaterIsBetter ?? !key.EndsWith("loss", StringComparison.Ordinal);
+        var greater = recipe.Training.GreaterIsBetter ?? !(key.EndsWith("loss", StringComparison.Ordinal) || key.EndsWith("perplexity", StringComparison.Ordinal));
         var gain = history.BestMetric is { } best ? (greater ? value - best : best - value) : double.PositiveInfinity;
         withoutImprovement = gain > recipe.Training.EarlyStoppingThreshold ? 0 : withoutImprovement + 1;
         if (gain > 0)

@@ -29,6 +29,14 @@ internal sealed class RunCheckpoints(Recipe recipe, string modelFolder, string b
                 TokenizerFile.Copy(modelFolder, folder.Path);
             }
             CopyIfThere("generation_config.json", folder.Path);
+            if (!trained.IsAdapter)
+            {
+                // Other programs need the original layout's modeling code beside the weights; it is copied, never run.
+                foreach (var code in Directory.EnumerateFiles(modelFolder, "*.py"))
+                {
+                    CopyIfThere(Path.GetFileName(code), folder.Path);
+                }
+            }
             if (!recipe.Training.SaveOnlyModel)
             {
                 OptimizerFile.Write(folder.Path, trainer.Sharding.Trainable);
@@ -38,8 +46,9 @@ internal sealed class RunCheckpoints(Recipe recipe, string modelFolder, string b
             history.Write(folder.Path, recipe.Training, state.TotalSteps, epochs);
             folder.Publish(replace: true);
         }
-        long[] best = history.BestStep is { } step ? [step] : [];
-        CheckpointFolder.Prune(recipe.Training.OutputFolder, recipe.Training.SaveTotalLimit, best);
+        // What was just written stays too: an older run's folders may have higher numbers.
+        long[] keep = history.BestStep is { } best ? [best, state.Step] : [state.Step];
+        CheckpointFolder.Prune(recipe.Training.OutputFolder, recipe.Training.SaveTotalLimit, keep);
         return target;
     }
 

@@ -60,9 +60,34 @@ public sealed class TrainedWeights : IDisposable
     private static IAdapter Continue(Glm4Model model, Recipe recipe, string checkpoint)
     {
         var (kind, wanted) = (AdapterConfigFile.Read(checkpoint).Kind, recipe.Lora is null ? "PREFIX_TUNING" : "LORA");
+        if (kind == wanted && recipe.Lora is { } lora)
+        {
+            CheckSame(checkpoint, lora, AdapterConfigFile.Read(checkpoint).ReadLora());
+        }
         return kind == wanted
             ? AdapterFolder.Load(checkpoint, model, recipe.Lora?.Dropout, recipe.Prefix?.Positions ?? PrefixPositions.Auto)
             : throw new InvalidDataException($"{checkpoint}: holds a {kind} adapter, but the recipe trains {wanted}. Start anew, or name the checkpoint's own recipe.");
+    }
+
+    // An adapter goes on as it is; a recipe that asks for another must not be passed over in silence.
+    private static void CheckSame(string checkpoint, LoraOptions recipe, LoraOptions stored)
+    {
+        List<string> problems = [];
+        void Compare<T>(string key, T wanted, T found)
+        {
+            if (!EqualityComparer<T>.Default.Equals(wanted, found))
+            {
+                problems.Add($"'{key}' is {found} in the checkpoint but {wanted} in the recipe");
+            }
+        }
+        Compare("r", recipe.Rank, stored.Rank);
+        Compare("lora_alpha", recipe.Alpha, stored.Alpha);
+        Compare("use_rslora", recipe.UseRsLora, stored.UseRsLora);
+        Compare("use_dora", recipe.UseDora, stored.UseDora);
+        if (problems.Count > 0)
+        {
+            throw new InvalidDataException($"{checkpoint}: {string.Join("; ", problems)}. Start anew, or give the recipe the checkpoint's values.");
+        }
     }
 
     private static Lora Begin(Glm4Model model, LoraOptions options, long seed)

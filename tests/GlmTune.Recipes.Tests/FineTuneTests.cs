@@ -125,6 +125,28 @@ public sealed class FineTuneTests : IDisposable
     }
 
     [Fact]
+    public void What_was_just_saved_stays_though_an_older_run_left_higher_numbers()
+    {
+        Directory.CreateDirectory(Path.Combine(root, "limit", "checkpoint-40"));
+        Train("limit", lora: true, accumulation: 1, steps: 2, stopAfter: null, settings: ["training_args.save_total_limit=1"]);
+        Assert.True(File.Exists(Checkpoint("limit", 2, "adapter_model.safetensors")));
+    }
+
+    [Theory, InlineData("training_args.per_device_train_batch_size=7"), InlineData("peft_config.r=8")]
+    public void A_resume_whose_recipe_does_not_fit_the_checkpoint_is_refused(string change)
+    {
+        Train("change", lora: true, accumulation: 1, steps: 2, stopAfter: null);
+        Assert.Throws<InvalidDataException>(() => Train("change", lora: true, accumulation: 1, steps: 4, stopAfter: null, resume: "yes", settings: [change]));
+    }
+
+    [Fact]
+    public void A_state_with_pythons_words_for_numbers_that_are_not_finite_is_read()
+    {
+        File.WriteAllText(Path.Combine(root, "trainer_state.json"), """{"global_step": 3, "log_history": [{"loss": NaN, "grad_norm": -Infinity, "step": 3}]}""");
+        Assert.Equal(3, TrainerStateFile.Read(root).GlobalStep);
+    }
+
+    [Fact]
     public void A_resume_by_number_name_and_path_means_the_same()
     {
         var output = Path.Combine(root, "same");

@@ -60,6 +60,14 @@ public sealed class TrainingBatches
         }
     }
 
+    /// <summary>Moves <see cref="Cursor"/>, and finds out at once whether a step can begin there.</summary>
+    /// <exception cref="ArgumentException">The cursor is from a run whose data was put together in another way.</exception>
+    public void GoTo(DataCursor cursor)
+    {
+        Cursor = cursor;
+        _ = PlanOf(cursor.Epoch).MicroBatchAt(cursor.Examples);
+    }
+
     private int MicroBatchesPerStep => worldSize * options.AccumulationSteps;
 
     /// <summary>Steps of a pass, the last perhaps a smaller one.</summary>

@@ -1,11 +1,12 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
 using GlmTune.Weights;
 
 namespace GlmTune.Training.Checkpoints;
 
 /// <summary><c>trainer_state.json</c> with the fields of Hugging Face's trainer: what plotting tools and users read.</summary>
-public sealed class TrainerStateFile
+public sealed partial class TrainerStateFile
 {
     /// <summary>The file's name in a checkpoint.</summary>
     public const string FileName = "trainer_state.json";
@@ -44,7 +45,9 @@ public sealed class TrainerStateFile
         }
         try
         {
-            var json = JsonNode.Parse(File.ReadAllBytes(path))!.AsObject();
+            // Python writes numbers that are not finite as bare words, which JSON does not have.
+            var text = BareWord().Replace(File.ReadAllText(path), "null");
+            var json = JsonNode.Parse(text)!.AsObject();
             return new TrainerStateFile
             {
                 History = (json["log_history"] as JsonArray)?.DeepClone().AsArray() ?? [],
@@ -62,13 +65,16 @@ public sealed class TrainerStateFile
         }
     }
 
+    [GeneratedRegex(@"(?<=[:\[,]\s*)-?(NaN|Infinity)(?=\s*[,\]}])", RegexOptions.CultureInvariant)]
+    private static partial Regex BareWord();
+
     /// <summary>Adds a log line.</summary>
     public void Log(long step, double epoch, IEnumerable<KeyValuePair<string, double>> values)
     {
         var line = new JsonObject { ["epoch"] = Math.Round(epoch, 4) };
         foreach (var (name, value) in values)
         {
-            line[name] = value;
+            line[name] = double.IsFinite(value) ? value : null;
         }
         line["step"] = step;
         History.Add(line);
