@@ -31,12 +31,12 @@ public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recompu
     public Tensor ForwardBackward(TrainingPass pass, double gradientScale, long? dropoutSeed)
     {
         using var scope = NewDisposeScope();
-        if (pass.Targets.Count == 0)
+        if (pass.Targets.Count == 0 && pass.Exchange is null)
         {
             return Nothing().MoveToOuterDisposeScope();
         }
         RefreshPrefix();
-        var context = model.Context(pass.Sequences, dropoutSeed);
+        var context = model.Context(pass.Sequences, dropoutSeed, run: pass.Run, exchange: pass.Exchange);
         var ids = model.Ids(pass.TokenIds);
         var lowest = LowestTrained();
         var saved = new IDisposable[model.Layers.Count];
@@ -62,15 +62,15 @@ public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recompu
     public double Loss(TrainingPass pass)
     {
         using var scope = NewDisposeScope();
-        if (pass.Targets.Count == 0)
+        if (pass.Targets.Count == 0 && pass.Exchange is null)
         {
             return 0;
         }
         RefreshPrefix();
-        var context = model.Context(pass.Sequences);
+        var context = model.Context(pass.Sequences, run: pass.Run, exchange: pass.Exchange);
         var x = Forward(model.Ids(pass.TokenIds), context, lowest: model.Layers.Count, saved: null);
         sharding.Unshard(model.Head);
-        var loss = model.Head.Loss(x, pass.Targets, context, gradientScale: null).Loss;
+        var (loss, _) = HeadLoss(x, pass, context, gradientScale: null, inputGradient: false);
         sharding.Reshard(model.Head);
         context.Cosine.Dispose();
         context.Sine.Dispose();
@@ -117,7 +117,7 @@ public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recompu
     {
         using var scope = NewDisposeScope();
         sharding.Unshard(model.Head);
-        var (loss, gradient) = model.Head.Loss(hidden, pass.Targets, context, gradientScale, inputGradient: lowest < model.Layers.Count);
+        var (loss, gradient) = HeadLoss(hidden, pass, context, gradientScale, inputGradient: lowest < model.Layers.Count);
         sharding.ReduceGradients(model.Head);
         sharding.Reshard(model.Head);
         hidden.Dispose();
@@ -196,6 +196,15 @@ public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recompu
         {
             sharding.ReduceGradients(encoder);
         }
-        return zeros(1, model.Type == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32, model.Device).squeeze();
+        return ZeroLoss();
     }
+
+    // Where ranks share a pass, one that holds no target still takes part in the attention of the others.
+    private (Tensor Loss, Tensor? Gradient) HeadLoss(
+        Tensor hidden, TrainingPass pass, LayerContext context, double? gradientScale, bool inputGradient)
+        => pass.Targets.Count > 0 ? model.Head.Loss(hidden, pass.Targets, context, gradientScale, inputGradient)
+            : (ZeroLoss(), inputGradient ? zeros_like(hidden) : null);
+
+    private Tensor ZeroLoss()
+        => zeros(1, model.Type == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32, model.Device).squeeze();
 }

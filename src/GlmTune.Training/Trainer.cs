@@ -27,6 +27,9 @@ public sealed class Trainer(
     /// <summary>Finished steps.</summary>
     public long Done { get; set; }
 
+    /// <summary>Makes the pass of a micro-batch; null: one that holds all of its tokens.</summary>
+    public Func<MicroBatch, TrainingPass>? MakePass { get; init; }
+
     /// <summary>Runs a micro-batch of the model.</summary>
     public LayerRunner Runner => runner;
 
@@ -44,7 +47,7 @@ public sealed class Trainer(
         Tensor? sum = null;
         for (var i = 0; i < batches.MicroBatches.Count; i++)
         {
-            using var pass = TrainingPass.Of(batches.MicroBatches[i], runner.Model.Device);
+            using var pass = MakePass?.Invoke(batches.MicroBatches[i]) ?? TrainingPass.Of(batches.MicroBatches[i], runner.Model.Device);
             var loss = runner.ForwardBackward(pass, 1.0 / batches.SupervisedTokens, DropoutSeed(i));
             sum = sum is null ? loss : sum.add_(loss);
         }

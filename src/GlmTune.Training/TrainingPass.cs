@@ -9,8 +9,8 @@ namespace GlmTune.Training;
 /// <remarks>Padding is left out here, so a padded row, the same row alone and the same row packed are one computation.</remarks>
 public sealed class TrainingPass : IDisposable
 {
-    private TrainingPass(int[] tokenIds, SequenceLayout sequences, SupervisedTargets targets)
-        => (TokenIds, Sequences, Targets) = (tokenIds, sequences, targets);
+    internal TrainingPass(int[] tokenIds, SequenceLayout sequences, SupervisedTargets targets, Range? run = null, AttentionExchange? exchange = null)
+        => (TokenIds, Sequences, Targets, Run, Exchange) = (tokenIds, sequences, targets, run, exchange);
 
     /// <summary>[N].</summary>
     public int[] TokenIds { get; }
@@ -21,9 +21,22 @@ public sealed class TrainingPass : IDisposable
     /// <summary>What is predicted from where.</summary>
     public SupervisedTargets Targets { get; }
 
+    /// <summary>The tokens of <see cref="Sequences"/> that this rank holds, where ranks share a pass; null: all.</summary>
+    public Range? Run { get; }
+
+    /// <summary>How attention sees all tokens where ranks share a pass; null: this rank holds all.</summary>
+    public AttentionExchange? Exchange { get; }
+
     /// <summary>The pass of a micro-batch, padded or packed.</summary>
     /// <exception cref="ArgumentException">The micro-batch holds no real token, or a packed row is not a single one.</exception>
     public static TrainingPass Of(MicroBatch batch, Device device)
+    {
+        var (ids, starts, rows, targets) = Parts(batch);
+        return new TrainingPass(ids, new SequenceLayout(starts, device), new SupervisedTargets(rows, targets, device));
+    }
+
+    /// <summary>Ids without padding, starts of the sequences and N, rows to predict from, and what each should predict.</summary>
+    internal static (int[] Ids, int[] Starts, int[] Rows, int[] Targets) Parts(MicroBatch batch)
     {
         var ids = new List<int>();
         var starts = new List<int> { 0 };
@@ -41,7 +54,7 @@ public sealed class TrainingPass : IDisposable
             }
             starts.Add(ids.Count);
         }
-        return new TrainingPass([.. ids], new SequenceLayout(starts, device), new SupervisedTargets([.. rows], [.. targets], device));
+        return ([.. ids], [.. starts], [.. rows], [.. targets]);
     }
 
     /// <inheritdoc/>

@@ -97,7 +97,11 @@ public sealed class Glm4Model : ICausalLm, IDisposable
     /// <param name="dropoutSeed">Decides dropout masks; null: no dropout.</param>
     /// <param name="cache">For a pass over a cache; passes to the context.</param>
     /// <param name="cached">Real tokens cached before this pass, for each sequence; null: none.</param>
-    public LayerContext Context(SequenceLayout sequences, long? dropoutSeed = null, CacheStep? cache = null, IReadOnlyList<int>? cached = null)
+    /// <param name="run">The tokens of <paramref name="sequences"/> that this pass holds; null: all.</param>
+    /// <param name="exchange">Needed where it does not hold all.</param>
+    public LayerContext Context(
+        SequenceLayout sequences, long? dropoutSeed = null, CacheStep? cache = null, IReadOnlyList<int>? cached = null,
+        Range? run = null, AttentionExchange? exchange = null)
     {
         var positions = sequences.Positions();
         for (var i = 0; i < sequences.Count; i++)
@@ -107,7 +111,7 @@ public sealed class Glm4Model : ICausalLm, IDisposable
                 positions[t] += PositionOffset + (cached?[i] ?? 0);
             }
         }
-        var (cosine, sine) = rotary.Angles(positions, Type, Device);
+        var (cosine, sine) = rotary.Angles(run is { } held ? positions[held] : positions, Type, Device);
         return new LayerContext
         {
             Kernels = Kernels,
@@ -116,6 +120,7 @@ public sealed class Glm4Model : ICausalLm, IDisposable
             Sine = sine.DetachFromDisposeScope(),
             DropoutSeed = dropoutSeed,
             Cache = cache,
+            Exchange = exchange,
         };
     }
 

@@ -41,8 +41,8 @@ public sealed class Attention
         using var scope = NewDisposeScope();
         var fused = QueryKeyValue.Forward(x, context, tape);
         context.Kernels.Rotate(fused, context.Cosine, context.Sine, Heads);
-        var attended = context.Cache is { } cache
-            ? AttendCached(fused, context, cache)
+        var attended = context.Cache is { } cache ? AttendCached(fused, context, cache)
+            : context.Exchange is { } exchange ? AttendShared(fused, context, exchange, tape)
             : context.Kernels.Attention(fused, Heads, context.Sequences, Prefix?.Value, tape);
         return Output.Forward(attended, context, tape).MoveToOuterDisposeScope();
     }
@@ -57,7 +57,9 @@ public sealed class Attention
         using var scope = NewDisposeScope();
         var attended = Output.Backward(gradient, context, tape)!;
         var prefixGradient = Prefix is { Trainable: true } or { Computed: true } ? Prefix.WideGradient() : null;
-        var fused = context.Kernels.AttentionBackward(attended, Heads, context.Sequences, prefixGradient, tape);
+        var fused = context.Exchange is { } exchange
+            ? SharedBackward(attended, context, exchange, prefixGradient, tape)
+            : context.Kernels.AttentionBackward(attended, Heads, context.Sequences, prefixGradient, tape);
         context.Kernels.Rotate(fused, context.Cosine, context.Sine, Heads, inverse: true);
         return QueryKeyValue.Backward(fused, context, tape, inputGradient)?.MoveToOuterDisposeScope();
     }
@@ -73,5 +75,22 @@ public sealed class Attention
             ? context.Kernels.Attention(fused, Heads, context.Sequences, prefix: null, tape: null)
             : context.Kernels.CachedAttention(
                 fused, Heads, context.Sequences, cache.Cache.Keys(layer), cache.Cache.Values(layer), cache.Slots, cache.Lengths, cache.Longest);
+    }
+
+    private Tensor AttendShared(Tensor fused, LayerContext context, AttentionExchange exchange, Tape? tape)
+    {
+        var prefix = Prefix is null ? null : exchange.OfPrefix(Prefix.Value).contiguous();
+        return exchange.ToTokens(context.Kernels.Attention(exchange.ToHeads(fused), exchange.Heads, exchange.Sequences, prefix, tape));
+    }
+
+    private static Tensor SharedBackward(Tensor gradient, LayerContext context, AttentionExchange exchange, Tensor? prefixGradient, Tape tape)
+    {
+        var part = prefixGradient is null ? null : zeros_like(exchange.OfPrefix(prefixGradient)).contiguous();
+        var fused = context.Kernels.AttentionBackward(exchange.GradientToHeads(gradient), exchange.Heads, exchange.Sequences, part, tape);
+        if (part is not null)
+        {
+            exchange.OfPrefix(prefixGradient!).add_(part);
+        }
+        return exchange.GradientToTokens(fused);
     }
 }

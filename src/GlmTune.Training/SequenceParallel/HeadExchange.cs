@@ -1,0 +1,122 @@
+using GlmTune.Collectives;
+using GlmTune.Kernels;
+using GlmTune.Model.Layers;
+using static TorchSharp.torch;
+
+namespace GlmTune.Training.SequenceParallel;
+
+/// <summary>Trades tokens for heads between ranks by one all-to-all, and back by another.</summary>
+/// <remarks>
+/// Rank r of N ranks keeps query heads [r·H/N, (r+1)·H/N). Where there are fewer key-value heads than ranks, several ranks get the same one:
+/// GLM-4 has two of 256 features in all, so that copying them costs little beside the queries. A call sends (H + 2·k·N)·D of each token's
+/// features forward. Gradients of a shared key-value head are summed in float32 or wider, in the order of the ranks. Does not own the layout.
+/// </remarks>
+public sealed class HeadExchange : AttentionExchange
+{
+    private readonly ICollectives ranks;
+    private readonly HeadLayout all;
+
+    /// <param name="ranks">Who shares the pass.</param>
+    /// <param name="heads">All heads of the model.</param>
+    /// <param name="sequences">All tokens of the pass; as many for each rank.</param>
+    /// <exception cref="ArgumentException">Heads or tokens cannot be cut into equal shares.</exception>
+    public HeadExchange(ICollectives ranks, HeadLayout heads, SequenceLayout sequences)
+    {
+        (this.ranks, all, Sequences) = (ranks, heads, sequences);
+        if (Problem(heads, ranks.WorldSize) is { } problem)
+        {
+            throw new ArgumentException(problem, nameof(ranks));
+        }
+        if (sequences.Tokens % ranks.WorldSize != 0)
+        {
+            throw new ArgumentException($"{sequences.Tokens} tokens cannot be cut into {ranks.WorldSize} equal runs.", nameof(sequences));
+        }
+        var queries = heads.QueryHeads / ranks.WorldSize;
+        Heads = heads with { QueryHeads = queries, KeyValueHeads = Math.Max(1, queries / heads.GroupSize) };
+    }
+
+    /// <inheritdoc/>
+    public override HeadLayout Heads { get; }
+
+    /// <inheritdoc/>
+    public override SequenceLayout Sequences { get; }
+
+    private int Run => Sequences.Tokens / ranks.WorldSize;
+
+    /// <summary>Why so many ranks cannot share these heads; null: they can.</summary>
+    public static string? Problem(HeadLayout heads, int worldSize)
+    {
+        if (heads.QueryHeads % worldSize != 0)
+        {
+            return $"{heads.QueryHeads} query heads cannot be shared by {worldSize} ranks; the number of ranks must divide them.";
+        }
+        var queries = heads.QueryHeads / worldSize;
+        return queries % heads.GroupSize == 0 || heads.GroupSize % queries == 0
+            ? null
+            : $"{queries} query heads a rank do not fit groups of {heads.GroupSize} that read one key-value head; one must divide the other.";
+    }
+
+    /// <inheritdoc/>
+    public override Tensor ToHeads(Tensor fused)
+    {
+        using var scope = NewDisposeScope();
+        var slices = new List<Tensor>();
+        for (var rank = 0; rank < ranks.WorldSize; rank++)
+        {
+            var first = FirstKeyValueHead(rank) * all.HeadDim;
+            slices.Add(cat(
+            [
+                fused.narrow(1, rank * Heads.QueryWidth, Heads.QueryWidth),
+                fused.narrow(1, all.QueryWidth + first, Heads.KeyValueWidth),
+                fused.narrow(1, all.QueryWidth + all.KeyValueWidth + first, Heads.KeyValueWidth),
+            ], 1));
+        }
+        return Exchanged(stack(slices, 0)).view(Sequences.Tokens, Heads.FusedWidth).MoveToOuterDisposeScope();
+    }
+
+    /// <inheritdoc/>
+    public override Tensor ToTokens(Tensor attended)
+    {
+        using var scope = NewDisposeScope();
+        var received = Exchanged(attended.contiguous()).view(ranks.WorldSize, Run, Heads.QueryWidth);
+        return received.transpose(0, 1).reshape(Run, all.QueryWidth).MoveToOuterDisposeScope();
+    }
+
+    /// <inheritdoc/>
+    public override Tensor GradientToHeads(Tensor gradient)
+    {
+        using var scope = NewDisposeScope();
+        var slices = gradient.view(Run, ranks.WorldSize, Heads.QueryWidth).transpose(0, 1).contiguous();
+        return Exchanged(slices).view(Sequences.Tokens, Heads.QueryWidth).MoveToOuterDisposeScope();
+    }
+
+    /// <inheritdoc/>
+    public override Tensor GradientToTokens(Tensor gradient)
+    {
+        using var scope = NewDisposeScope();
+        var received = Exchanged(gradient.contiguous()).view(ranks.WorldSize, Run, Heads.FusedWidth);
+        var result = empty([Run, all.FusedWidth], gradient.dtype, gradient.device);
+        result.narrow(1, 0, all.QueryWidth).copy_(received.narrow(2, 0, Heads.QueryWidth).transpose(0, 1).reshape(Run, all.QueryWidth));
+        var wide = gradient.dtype == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32;
+        var sums = zeros([Run, 2, all.KeyValueWidth], wide, gradient.device);
+        for (var rank = 0; rank < ranks.WorldSize; rank++)
+        {
+            var part = received[rank].narrow(1, Heads.QueryWidth, 2 * Heads.KeyValueWidth).view(Run, 2, Heads.KeyValueWidth);
+            sums.narrow(2, FirstKeyValueHead(rank) * all.HeadDim, Heads.KeyValueWidth).add_(part);
+        }
+        result.narrow(1, all.QueryWidth, 2 * all.KeyValueWidth).copy_(sums.view(Run, 2 * all.KeyValueWidth));
+        return result.MoveToOuterDisposeScope();
+    }
+
+    /// <inheritdoc/>
+    public override Tensor OfPrefix(Tensor prefix) => prefix.narrow(2, FirstKeyValueHead(ranks.Rank), Heads.KeyValueHeads);
+
+    private int FirstKeyValueHead(int rank) => rank * Heads.QueryHeads / all.GroupSize;
+
+    private Tensor Exchanged(Tensor send)
+    {
+        var receive = empty_like(send);
+        ranks.AllToAll(send, receive, new CallLabel(null, "attention")).Wait();
+        return receive;
+    }
+}
