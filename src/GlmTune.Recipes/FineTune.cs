@@ -97,7 +97,10 @@ public sealed class FineTune : IDisposable
         }
         reporter.Started(new FineTuneStart(
             examples.Count, totalSteps, trainer.Done, recipe.Training.MicroBatchSize, recipe.Training.AccumulationSteps, 1, trained.Count,
-            this.model.Parameters.Sum(parameter => parameter.Count), device.ToString(), type.ToString()));
+            this.model.Parameters.Sum(parameter => parameter.Count), device.ToString(), type.ToString())
+        {
+            Recipe = recipe,
+        });
     }
 
     /// <summary>Trains until the recipe's last step, or until asked to stop; saves at the end either way.</summary>

@@ -53,7 +53,11 @@ public interface IFineTuneReporter
 /// <param name="Type">In which type.</param>
 public sealed record FineTuneStart(
     int Examples, long TotalSteps, long DoneSteps, int MicroBatchSize, int AccumulationSteps, int WorldSize,
-    long TrainedParameters, long AllParameters, string Device, string Type);
+    long TrainedParameters, long AllParameters, string Device, string Type)
+{
+    /// <summary>Every option that holds, those of a DeepSpeed file included; null when whoever starts the run does not say.</summary>
+    public Recipe? Recipe { get; init; }
+}
 
 /// <summary>How a run ended.</summary>
 /// <param name="Steps">Finished steps, those before a resume included.</param>

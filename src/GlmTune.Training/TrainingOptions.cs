@@ -54,6 +54,12 @@ public sealed record TrainingOptions
     /// <summary>Whether the first step is logged too. Default false.</summary>
     public bool LoggingFirstStep { get; init; }
 
+    /// <summary>Whether TensorBoard event files are written. Default true.</summary>
+    public bool TensorBoard { get; init; } = true;
+
+    /// <summary>Folder of the event files; null is a new one in the output folder's <c>runs</c>, named for time and machine.</summary>
+    public string? TensorBoardFolder { get; init; }
+
     /// <summary>When it evaluates. Default never.</summary>
     public IntervalStrategy EvaluationStrategy { get; init; } = IntervalStrategy.No;
 

@@ -20,7 +20,8 @@ internal static class TrainCommand
         {
             var recipe = RecipeFile.Read(given.GetRequiredValue(config), given.GetRequiredValue(set));
             FineTuneResult Run(IFineTuneReporter view) =>
-                FineTune.Run(recipe, given.GetRequiredValue(data), given.GetRequiredValue(model), given.GetValue(resume), view, stop);
+                RunRecording.Of(recipe, given.GetRequiredValue(model), given.GetRequiredValue(data), view, reporter =>
+                    FineTune.Run(recipe, given.GetRequiredValue(data), given.GetRequiredValue(model), given.GetValue(resume), reporter, stop));
 
             // Training blocks, so that it has a thread of its own and the one that hears signals stays free.
             return Task.Run(() => Finish(screen, screen.IsTerminal ? TrainingBar.Show(screen, Run) : Run(new TrainingLines(screen.Output.WriteLine, screen.Error.WriteLine))));

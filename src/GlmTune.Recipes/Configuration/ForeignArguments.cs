@@ -9,7 +9,7 @@ internal static class ForeignArguments
             ["dataloader_num_workers", "dataloader_prefetch_factor", "dataloader_persistent_workers", "dataloader_pin_memory", "dataloader_multiprocessing_context"]),
         ("rows hold only what the model reads", ["remove_unused_columns", "label_names", "length_column_name"]),
         ("messages are few and always shown", ["log_level", "log_level_replica", "log_on_each_node"]),
-        ("the history is in trainer_state.json", ["report_to", "logging_dir", "run_name", "project", "trackio_space_id", "trackio_bucket_id", "trackio_static_space_id"]),
+        ("runs are told apart by their output folders", ["run_name", "project", "trackio_space_id", "trackio_bucket_id", "trackio_static_space_id"]),
         ("a progress bar is shown on a terminal only", ["disable_tqdm"]),
         ("a loss that is not finite ends the run before any weight changes", ["logging_nan_inf_filter"]),
         ("ranks find each other through their launcher", ["local_rank", "ddp_backend", "xpu_backend", "tpu_num_cores", "tpu_metrics_debug", "use_mps_device", "ray_scope", "mp_parameters"]),

@@ -34,6 +34,8 @@ internal static class TrainingSection
             LoggingStrategy = arguments.Choice("logging_strategy", defaults.LoggingStrategy, Strategies),
             LoggingSteps = Interval(arguments, "logging_steps", Scalars.Write(defaults.LoggingSteps.Value)) ?? defaults.LoggingSteps,
             LoggingFirstStep = arguments.Flag("logging_first_step", defaults.LoggingFirstStep),
+            TensorBoard = ReportsToTensorBoard(arguments),
+            TensorBoardFolder = arguments.Text("logging_dir"),
             EvaluationStrategy = arguments.Choice("eval_strategy", defaults.EvaluationStrategy, Strategies),
             EvaluationSteps = Interval(arguments, "eval_steps", "`logging_steps`"),
             EvaluationDelay = arguments.Number("eval_delay", defaults.EvaluationDelay, Bounds.NotNegative),
@@ -74,6 +76,29 @@ internal static class TrainingSection
         }
 
         return bf16 && precision == Precision.Auto ? Precision.BFloat16 : precision;
+    }
+
+    // One name or a list of them, as the library has it. Services get nothing from here, which is worth a note.
+    private static bool ReportsToTensorBoard(Section arguments)
+    {
+        const string Key = "report_to";
+        if (arguments.Node(Key, "tensorboard") is not { } node)
+        {
+            return true;
+        }
+
+        var names = node switch
+        {
+            ConfigText text => [text.Text],
+            ConfigList list when list.Items.All(item => item is ConfigText) => list.Items.Select(item => ((ConfigText)item).Text).ToArray(),
+            _ => arguments.Wrong<string[]>(Key, node, "tensorboard, none, or a list of names") ?? [],
+        };
+        if (names.FirstOrDefault(name => name.ToUpperInvariant() is not ("TENSORBOARD" or "NONE" or "ALL")) is { } other)
+        {
+            arguments.Note(Key, $"'{arguments.Full(Key)}' names '{other}', to which nothing is reported here; TensorBoard files are written for tensorboard and all");
+        }
+
+        return names.Any(name => name.ToUpperInvariant() is "TENSORBOARD" or "ALL");
     }
 
     private static StepInterval? Interval(Section arguments, string key, string fallback)

@@ -19,6 +19,9 @@ public sealed partial class TrainerStateFile
     /// <summary>Finished steps.</summary>
     public long GlobalStep { get; set; }
 
+    /// <summary>Steps of the whole run, as the file has it; 0 when it does not say.</summary>
+    public long TotalSteps { get; private init; }
+
     /// <summary>Passes over the data.</summary>
     public double Epoch { get; set; }
 
@@ -52,6 +55,7 @@ public sealed partial class TrainerStateFile
             {
                 History = (json["log_history"] as JsonArray)?.DeepClone().AsArray() ?? [],
                 GlobalStep = json["global_step"]!.GetValue<long>(),
+                TotalSteps = (long)(json["max_steps"]?.GetValue<double>() ?? 0),
                 Epoch = json["epoch"]?.GetValue<double>() ?? 0,
                 BestMetric = json["best_metric"]?.GetValue<double>(),
                 BestCheckpoint = json["best_model_checkpoint"]?.GetValue<string>(),

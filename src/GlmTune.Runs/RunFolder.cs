@@ -1,0 +1,183 @@
+using System.Diagnostics;
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using GlmTune.Training.Checkpoints;
+
+namespace GlmTune.Runs;
+
+/// <summary>The output folder of a run, read only: one of this program's with a log, or any with a <c>trainer_state.json</c>, as
+/// Hugging Face's trainer leaves.</summary>
+/// <remarks>Thread-safe.</remarks>
+public sealed class RunFolder
+{
+    private const int DeepestSearch = 4;
+    private static readonly TimeSpan LongestSilence = TimeSpan.FromMinutes(10);
+    private readonly Lock reading = new();
+    private RunHistory history = new();
+    private long readUpTo;
+
+    private RunFolder(string path, string name)
+    {
+        (FullPath, Name) = (path, name);
+        Id = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(path)))[..12];
+    }
+
+    /// <summary>Where it is.</summary>
+    public string FullPath { get; }
+
+    /// <summary>Its path below the folder that was searched, or its own name when it is that folder.</summary>
+    public string Name { get; }
+
+    /// <summary>Names it in addresses; says nothing of where it is, and stays the same.</summary>
+    public string Id { get; }
+
+    private string LogPath => Path.Combine(FullPath, RunLog.FileName);
+
+    /// <summary>Finds the runs in a folder: itself, and those below it.</summary>
+    /// <param name="root">The folder; one that does not exist holds none.</param>
+    public static IReadOnlyList<RunFolder> Find(string root)
+    {
+        var found = new List<RunFolder>();
+        root = Path.TrimEndingDirectorySeparator(Path.GetFullPath(root));
+        Search(root, 0);
+        return found;
+
+        void Search(string folder, int depth)
+        {
+            if (File.Exists(Path.Combine(folder, RunLog.FileName)) || NewestState(folder) is not null)
+            {
+                found.Add(new RunFolder(folder, depth == 0 ? Path.GetFileName(folder) : Path.GetRelativePath(root, folder).Replace('\\', '/')));
+            }
+            if (depth < DeepestSearch)
+            {
+                foreach (var child in Children(folder).Where(child => !IsPartOfRun(child)).Order(StringComparer.Ordinal))
+                {
+                    Search(child, depth + 1);
+                }
+            }
+        }
+    }
+
+    /// <summary>What the run is; null where no file says so.</summary>
+    public JsonNode? Describe()
+    {
+        if (RunDescription.ReadOrNull(FullPath) is { } description)
+        {
+            return description.ToJson();
+        }
+        if (NewestState(FullPath) is not { } state)
+        {
+            return null;
+        }
+        // What a trainer of Python's leaves that can be read: sizes, and the adapter's configuration.
+        var recipe = new JsonObject();
+        AddSettings(recipe, "training", state, "train_batch_size", "num_train_epochs", "max_steps", "logging_steps", "eval_steps", "save_steps");
+        AddSettings(recipe, "adapter", Path.Combine(Path.GetDirectoryName(state)!, "adapter_config.json"));
+        return new JsonObject { ["recipe"] = recipe };
+    }
+
+    /// <summary>The lines of the log from a place on; a run without a log gets lines made of its history.</summary>
+    /// <param name="from">Where the last call ended; 0 for the beginning.</param>
+    /// <exception cref="IOException">A file cannot be read.</exception>
+    public RunLogPart ReadLog(long from) => File.Exists(LogPath) ? RunLogReader.Read(LogPath, from) : StateLog.Read(NewestState(FullPath), from);
+
+    /// <summary>How the run stands now.</summary>
+    /// <exception cref="IOException">A file cannot be read.</exception>
+    public RunStanding Stand()
+    {
+        lock (reading)
+        {
+            RunLogPart part;
+            do
+            {
+                part = ReadLog(readUpTo);
+                if (part.From != readUpTo)
+                {
+                    history = new RunHistory();
+                }
+                foreach (var line in part.Lines)
+                {
+                    history.Add(line);
+                }
+                readUpTo = part.Next;
+            }
+            while (part.HasMore);
+            return new RunStanding(
+                history.End ?? (IsAlive() ? RunState.Running : RunState.Lost), history.Step, history.TotalSteps, history.LastTime, history.Error,
+                history.Last("loss"), history.Last("eval_loss"));
+        }
+    }
+
+    /// <summary>The newest <c>trainer_state.json</c> of a folder or its checkpoints; null where there is none.</summary>
+    internal static string? NewestState(string folder) =>
+        Children(folder).Where(child => Path.GetFileName(child).StartsWith("checkpoint-", StringComparison.Ordinal))
+            .OrderByDescending(child => long.TryParse(Path.GetFileName(child)["checkpoint-".Length..], out var step) ? step : -1)
+            .Prepend(folder)
+            .Select(child => Path.Combine(child, TrainerStateFile.FileName))
+            .FirstOrDefault(File.Exists);
+
+    private static bool IsPartOfRun(string folder)
+    {
+        var name = Path.GetFileName(folder);
+        return name.StartsWith("checkpoint-", StringComparison.Ordinal) || name.StartsWith("tmp-", StringComparison.Ordinal) || name.StartsWith('.');
+    }
+
+    private static string[] Children(string folder)
+    {
+        try
+        {
+            return Directory.Exists(folder)
+                ? Directory.GetDirectories(folder, "*", new EnumerationOptions { AttributesToSkip = FileAttributes.ReparsePoint | FileAttributes.Hidden, IgnoreInaccessible = true })
+                : [];
+        }
+        catch (IOException)
+        {
+            return [];   // it went away meanwhile
+        }
+    }
+
+    // The process, where it is one of this machine; else whether it wrote lately.
+    private bool IsAlive()
+    {
+        if (history.Host == Environment.MachineName && history.Process is { } id)
+        {
+            try
+            {
+                using var process = Process.GetProcessById(id);
+                return !process.HasExited;
+            }
+            catch (ArgumentException)
+            {
+                return false;
+            }
+        }
+        return history.LastTime is { } last && DateTimeOffset.UtcNow - last < LongestSilence;
+    }
+
+    private static void AddSettings(JsonObject recipe, string section, string path, params string[] names)
+    {
+        try
+        {
+            if (File.Exists(path) && JsonNode.Parse(File.ReadAllText(path)) is JsonObject settings)
+            {
+                recipe[section] = new JsonObject(settings.Where(pair => names.Length == 0 || names.Contains(pair.Key)).Select(pair => KeyValuePair.Create(pair.Key, pair.Value?.DeepClone())));
+            }
+        }
+        catch (Exception error) when (error is JsonException or IOException or UnauthorizedAccessException)
+        {
+            // Only a part of what is shown; the curves do not need it.
+        }
+    }
+}
+
+/// <summary>How a run stands.</summary>
+/// <param name="State">Whether it goes on.</param>
+/// <param name="Step">The last step that is done.</param>
+/// <param name="TotalSteps">Steps of the whole run; 0 when unknown.</param>
+/// <param name="LastTime">When it last wrote.</param>
+/// <param name="Error">What it failed of.</param>
+/// <param name="Loss">The last step's loss.</param>
+/// <param name="EvaluationLoss">The last evaluation's loss.</param>
+public sealed record RunStanding(RunState State, long Step, long TotalSteps, DateTimeOffset? LastTime, string? Error, double? Loss, double? EvaluationLoss);

@@ -1,0 +1,103 @@
+using System.Globalization;
+using System.Text.Json;
+
+namespace GlmTune.Runs;
+
+/// <summary>What the lines of a log come to: curves by name, and how the run stands.</summary>
+/// <remarks>A run that went on from an earlier step has forgotten what came after that step. Not thread-safe.</remarks>
+public sealed class RunHistory
+{
+    private static readonly string[] NotMeasured = ["step", "event", "time", "epoch"];
+    private readonly Dictionary<string, List<RunPoint>> curves = [];
+
+    /// <summary>Points by the name of what was measured, by rising step. Scores of evaluations begin with <c>eval_</c>, those of the
+    /// test file with <c>test_</c>.</summary>
+    public IReadOnlyDictionary<string, List<RunPoint>> Curves => curves;
+
+    /// <summary>The last step that is done.</summary>
+    public long Step { get; private set; }
+
+    /// <summary>Steps of the whole run; 0 when unknown.</summary>
+    public long TotalSteps { get; private set; }
+
+    /// <summary>How the run ended; null when no line says so.</summary>
+    public RunState? End { get; private set; }
+
+    /// <summary>What it failed of.</summary>
+    public string? Error { get; private set; }
+
+    /// <summary>When the last line was written.</summary>
+    public DateTimeOffset? LastTime { get; private set; }
+
+    /// <summary>The machine that runs it.</summary>
+    public string? Host { get; private set; }
+
+    /// <summary>The process that runs it.</summary>
+    public int? Process { get; private set; }
+
+    /// <summary>The last value of a curve; null where there is none.</summary>
+    public double? Last(string name) => curves.TryGetValue(name, out var points) && points.Count > 0 ? points[^1].Value : null;
+
+    /// <summary>Adds what a line says.</summary>
+    public void Add(JsonElement line)
+    {
+        if (line.ValueKind != JsonValueKind.Object || Text(line, "event") is not { } kind)
+        {
+            return;
+        }
+        var step = Whole(line, "step");
+        LastTime = DateTimeOffset.TryParse(Text(line, "time"), CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var time) ? time : LastTime;
+        switch (kind)
+        {
+            case "start":
+                GoBackTo(step ?? 0);
+                (TotalSteps, End, Error) = (Whole(line, "total_steps") ?? 0, null, null);
+                (Host, Process) = (Text(line, "host"), (int?)Whole(line, "process"));
+                break;
+            case "step" when step is { } number:
+                Step = number;
+                AddPoints(line, number, "");
+                break;
+            case "evaluation" when step is { } number:
+                AddPoints(line, number, "");
+                break;
+            case "test" when step is { } number:
+                AddPoints(line, number, "test_");
+                break;
+            case "end":
+                (End, Error) = (RunStateWords.Parse(Text(line, "state")), Text(line, "error"));
+                break;
+        }
+    }
+
+    private void GoBackTo(long step)
+    {
+        foreach (var points in curves.Values)
+        {
+            points.RemoveAll(point => point.Step > step);
+        }
+        Step = step;
+    }
+
+    private void AddPoints(JsonElement line, long step, string prefix)
+    {
+        foreach (var property in line.EnumerateObject().Where(property => property.Value.ValueKind == JsonValueKind.Number && !NotMeasured.Contains(property.Name)))
+        {
+            var name = prefix + (prefix.Length > 0 && property.Name.StartsWith("eval_", StringComparison.Ordinal) ? property.Name["eval_".Length..] : property.Name);
+            if (!curves.TryGetValue(name, out var points))
+            {
+                curves.Add(name, points = []);
+            }
+            points.Add(new RunPoint(step, property.Value.GetDouble()));
+        }
+    }
+
+    private static string? Text(JsonElement line, string name) => line.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
+
+    private static long? Whole(JsonElement line, string name) => line.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.Number && value.TryGetInt64(out var number) ? number : null;
+}
+
+/// <summary>A point of a curve.</summary>
+/// <param name="Step">Steps done.</param>
+/// <param name="Value">What was measured.</param>
+public readonly record struct RunPoint(long Step, double Value);

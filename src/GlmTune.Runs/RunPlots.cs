@@ -1,0 +1,72 @@
+using ScottPlot;
+
+namespace GlmTune.Runs;
+
+/// <summary>Draws the curves of a run as PNG files.</summary>
+public static class RunPlots
+{
+    /// <summary>The folder of the pictures, below the output folder.</summary>
+    public const string FolderName = "plots";
+
+    private const int Width = 960, Height = 540;
+    private static readonly string[] Palette = ["#2563eb", "#d97706", "#059669", "#9333ea", "#dc2626", "#0891b2"];
+
+    // File, title, unit of the vertical axis, and the curves in it.
+    private static readonly (string File, string Title, string Unit, string[] Curves)[] Charts =
+    [
+        ("loss", "Loss", "nats per token", ["loss", "eval_loss", "test_loss"]),
+        ("learning_rate", "Learning rate", "", ["learning_rate"]),
+        ("gradient_norm", "Gradient norm (before clipping)", "", ["grad_norm"]),
+        ("tokens_per_second", "Speed", "tokens/s", ["tokens_per_second"]),
+        ("memory", "Memory", "GiB", ["memory_gib"]),
+        ("perplexity", "Perplexity", "", ["eval_perplexity", "test_perplexity"]),
+        ("rouge", "ROUGE", "0 to 100", ["eval_rouge-1", "eval_rouge-2", "eval_rouge-l"]),
+        ("bleu", "BLEU-4", "0 to 1", ["eval_bleu-4"]),
+    ];
+
+    /// <summary>Draws every chart that has points into <c>plots</c>, over older ones.</summary>
+    /// <param name="folder">The output folder.</param>
+    /// <param name="history">The curves.</param>
+    /// <returns>The files, in the order of the charts.</returns>
+    public static IReadOnlyList<string> Write(string folder, RunHistory history)
+    {
+        var written = new List<string>();
+        foreach (var (file, title, unit, names) in Charts)
+        {
+            var curves = names.Where(name => history.Curves.TryGetValue(name, out var points) && points.Count > 0).ToList();
+            if (curves.Count == 0)
+            {
+                continue;
+            }
+            var plots = Directory.CreateDirectory(Path.Combine(folder, FolderName)).FullName;
+            written.Add(Path.Combine(plots, file + ".png"));
+            using var plot = Draw(title, unit, curves, history);
+            plot.SavePng(written[^1], Width, Height);
+        }
+        return written;
+    }
+
+    private static Plot Draw(string title, string unit, List<string> names, RunHistory history)
+    {
+        var plot = new Plot();
+        plot.Title(title);
+        plot.XLabel("step");
+        plot.YLabel(unit);
+        plot.Axes.Right.FrameLineStyle.Width = 0;
+        plot.Axes.Top.FrameLineStyle.Width = 0;
+        plot.Grid.MajorLineColor = Color.FromHex("#e5e7eb");
+        foreach (var (name, index) in names.Select((name, index) => (name, index)))
+        {
+            var points = history.Curves[name];
+            var line = plot.Add.ScatterLine(points.Select(point => (double)point.Step).ToArray(), points.Select(point => point.Value).ToArray());
+            line.LegendText = name;
+            line.Color = Color.FromHex(Palette[index % Palette.Length]);
+            line.LineWidth = 2;
+            // A curve of few points would hardly be seen.
+            line.MarkerSize = points.Count <= 40 ? 6 : 0;
+        }
+        plot.Legend.IsVisible = names.Count > 1;
+        plot.Axes.Margins(bottom: names is ["learning_rate"] ? 0 : 0.05);
+        return plot;
+    }
+}
