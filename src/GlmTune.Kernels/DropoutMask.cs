@@ -13,12 +13,13 @@ public static class DropoutMask
 
     /// <summary>True where an element is kept, [count].</summary>
     /// <exception cref="ArgumentOutOfRangeException">There are 2³² elements or more.</exception>
-    public static Tensor Kept(long count, double probability, long seed, Device device)
+    public static Tensor Kept(long count, double probability, MaskSeed seed, Device device)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(count, 1L << 32);
         using var scope = NewDisposeScope();
-        var hash = arange(count, dtype: ScalarType.Int64, device: device).mul_(0x9E3779B9L).add_(Key(seed)).bitwise_and_(Word);
-        hash = Mix(hash);
+        var hash = arange(count, dtype: ScalarType.Int64, device: device).mul_(0x9E3779B9L);
+        hash = seed.Stored is null ? hash.add_(Key(seed.Value)) : hash.add_(seed.Stored.to_type(ScalarType.Int64));
+        hash = Mix(hash.bitwise_and_(Word));
         return hash.ge(Threshold(probability)).MoveToOuterDisposeScope();
     }
 

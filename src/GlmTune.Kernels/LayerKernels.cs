@@ -103,7 +103,7 @@ public abstract class LayerKernels
     /// <param name="probability">Of zeroing, [0, 1).</param>
     /// <param name="seed">Decides the mask together with the element's flat index, and nothing else does.</param>
     /// <returns>As <paramref name="x"/>.</returns>
-    public abstract Tensor Dropout(Tensor x, double probability, long seed);
+    public abstract Tensor Dropout(Tensor x, double probability, MaskSeed seed);
 
     /// <summary>The narrow half of a low-rank adapter: dropout(x) · aᵀ.</summary>
     /// <param name="x">[N, in].</param>
@@ -112,7 +112,7 @@ public abstract class LayerKernels
     /// <param name="seed">As for <see cref="Dropout"/>, whose mask it is.</param>
     /// <returns>[N, r].</returns>
     /// <remarks>Source: Hu et al., LoRA, arXiv:2106.09685, section 4.1.</remarks>
-    public virtual Tensor LowRankDown(Tensor x, Tensor a, double probability, long seed)
+    public virtual Tensor LowRankDown(Tensor x, Tensor a, double probability, MaskSeed seed)
     {
         using var scope = NewDisposeScope();
         return Dropped(x, probability, seed).matmul(a.t()).MoveToOuterDisposeScope();
@@ -127,7 +127,7 @@ public abstract class LayerKernels
     /// <param name="inputGradient">[N, in], x's type; added to. Null: not wanted.</param>
     /// <param name="weightGradient">[r, in], float32 or wider; added to. Null: not wanted.</param>
     public virtual void LowRankDownBackward(
-        Tensor gradient, Tensor x, Tensor a, double probability, long seed, Tensor? inputGradient, Tensor? weightGradient)
+        Tensor gradient, Tensor x, Tensor a, double probability, MaskSeed seed, Tensor? inputGradient, Tensor? weightGradient)
     {
         using var scope = NewDisposeScope();
         inputGradient?.add_(Dropped(gradient.matmul(a), probability, seed));
@@ -136,10 +136,10 @@ public abstract class LayerKernels
 
     /// <summary>Summed cross-entropy of a chunk of logits, which are overwritten with their gradient.</summary>
     /// <param name="logits">[n, V]; afterwards (softmax − one-hot) · <paramref name="scale"/>.</param>
-    /// <param name="targets">int64 [n], each in [0, V).</param>
+    /// <param name="targets">int64 [n], each in [0, V); below 0, where the scale is a stored one: the row counts nothing.</param>
     /// <param name="scale">Of the gradient (not of the returned loss).</param>
     /// <returns>Sum of −log softmax at the targets, a float32 (or wider) scalar on the device.</returns>
-    public abstract Tensor CrossEntropy(Tensor logits, Tensor targets, double scale);
+    public abstract Tensor CrossEntropy(Tensor logits, Tensor targets, LossScale scale);
 
     /// <summary>One AdamW update of a flat run of parameters, in place.</summary>
     /// <param name="master">Parameters [n], float32 or wider.</param>
@@ -187,7 +187,7 @@ public abstract class LayerKernels
     public static LayerKernels For(Device device, bool plain = false)
         => plain || device.type != DeviceType.CUDA ? new PlainKernels() : Cuda.CudaKernels.TryCreate(device, out var reason) ?? (LayerKernels)new PlainKernels(reason);
 
-    private Tensor Dropped(Tensor x, double probability, long seed) => probability == 0 ? x : Dropout(x, probability, seed);
+    private Tensor Dropped(Tensor x, double probability, MaskSeed seed) => probability == 0 ? x : Dropout(x, probability, seed);
 }
 
 /// <summary>The numbers of one AdamW update.</summary>
@@ -197,4 +197,14 @@ public abstract class LayerKernels
 /// <param name="Epsilon">Added to the root of the second moment.</param>
 /// <param name="WeightDecay">Decoupled decay.</param>
 /// <param name="Step">Number of this update, from 1.</param>
-public readonly record struct AdamWStep(double LearningRate, double Beta1, double Beta2, double Epsilon, double WeightDecay, long Step);
+/// <param name="Stored">
+/// <see cref="Factors"/> in memory, float32 (or wider) [3] on the device, where recorded work finds others at each replay; learning rate,
+/// decay and step then have no meaning. Null: they count.
+/// </param>
+public readonly record struct AdamWStep(
+    double LearningRate, double Beta1, double Beta2, double Epsilon, double WeightDecay, long Step, Tensor? Stored = null)
+{
+    /// <summary>What changes from step to step: 1 − rate · decay, rate / (1 − beta1ᵗ), 1 / (1 − beta2ᵗ).</summary>
+    public (double Shrink, double Rate, double InverseCorrection2) Factors
+        => (1 - (LearningRate * WeightDecay), LearningRate / (1 - Math.Pow(Beta1, Step)), 1 / (1 - Math.Pow(Beta2, Step)));
+}

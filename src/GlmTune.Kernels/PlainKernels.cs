@@ -167,7 +167,7 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
     }
 
     /// <inheritdoc/>
-    public override Tensor Dropout(Tensor x, double probability, long seed)
+    public override Tensor Dropout(Tensor x, double probability, MaskSeed seed)
     {
         using var scope = NewDisposeScope();
         var kept = DropoutMask.Kept(x.numel(), probability, seed, x.device).view(x.shape);
@@ -175,15 +175,19 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
     }
 
     /// <inheritdoc/>
-    public override Tensor CrossEntropy(Tensor logits, Tensor targets, double scale)
+    public override Tensor CrossEntropy(Tensor logits, Tensor targets, LossScale scale)
     {
         using var scope = NewDisposeScope();
+        if (scale.Stored is not null)
+        {
+            return PartlyCounted(logits, targets, scale.Stored).MoveToOuterDisposeScope();
+        }
         var logProbabilities = functional.log_softmax(Widen(logits), 1);
         var column = targets.unsqueeze(1);
         var loss = -logProbabilities.gather(1, column).sum();
         var gradient = logProbabilities.exp();
         gradient.scatter_add_(1, column, full_like(column, -1.0, dtype: gradient.dtype));
-        logits.copy_(gradient.mul_(scale));
+        logits.copy_(gradient.mul_(scale.Value));
         return loss.MoveToOuterDisposeScope();
     }
 
@@ -195,6 +199,13 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
         var scaled = gradient.to_type(master.dtype) * gradientScale;
         firstMoment.mul_(settings.Beta1).add_(scaled, alpha: 1 - settings.Beta1);
         secondMoment.mul_(settings.Beta2).addcmul_(scaled, scaled, 1 - settings.Beta2);
+        if (settings.Stored is { } stored)
+        {
+            var corrected = (secondMoment * stored[2]).sqrt_().add_(settings.Epsilon);
+            master.mul_(stored[0]).sub_(firstMoment / corrected * stored[1]);
+            compute?.copy_(master);
+            return;
+        }
         var correction1 = 1 - Math.Pow(settings.Beta1, settings.Step);
         var correction2 = 1 - Math.Pow(settings.Beta2, settings.Step);
         var denominator = (secondMoment / correction2).sqrt_().add_(settings.Epsilon);
@@ -230,6 +241,19 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
     {
         using var scope = NewDisposeScope();
         return logits.narrow(1, 0, count).argmax(1).MoveToOuterDisposeScope();
+    }
+
+    // Rows with a target below 0 add nothing to the loss and get no gradient.
+    private static Tensor PartlyCounted(Tensor logits, Tensor targets, Tensor scale)
+    {
+        var logProbabilities = functional.log_softmax(Widen(logits), 1);
+        var column = targets.clamp_min(0).unsqueeze(1);
+        var counts = targets.unsqueeze(1).ge(0).to_type(logProbabilities.dtype);
+        var loss = -(logProbabilities.gather(1, column) * counts).sum();
+        var gradient = logProbabilities.exp();
+        gradient.scatter_add_(1, column, full_like(column, -1.0, dtype: gradient.dtype));
+        logits.copy_(gradient.mul_(scale * counts));
+        return loss;
     }
 
     private static double Scale(HeadLayout heads) => 1 / Math.Sqrt(heads.HeadDim);

@@ -166,6 +166,8 @@ internal static class KernelTwins
             var actual = check.Kernels.Dropout(x, probability, seed);
             check.Compare($"p {probability}", expected, actual, 2);
             check.Compare($"p {probability}: mask", TwinCheck.Wide(expected.ne(0)), actual.ne(0).to(ScalarType.Float32));
+            check.Compare($"p {probability}: stored key", TwinCheck.Wide(actual), check.Kernels.Dropout(x, probability, Stored(check, seed)), 0);
+            check.Compare($"p {probability}: stored key, plain", expected, check.Reference.Dropout(TwinCheck.Wide(x), probability, Stored(check, seed)), 0);
         }
     }
 
@@ -183,6 +185,13 @@ internal static class KernelTwins
             check.Kernels.LowRankDownBackward(gradient, x, a, probability, 77, inputGradient, weightGradient);
             check.Compare($"{name}: input", wideInput, inputGradient, 2 * Sums(check));
             check.Compare($"{name}: weight", wideWeight, weightGradient.to(check.Type), 2 * Sums(check));
+            check.Compare(
+                $"{name}: stored key", TwinCheck.Wide(check.Kernels.LowRankDown(x, a, probability, 77)), check.Kernels.LowRankDown(x, a, probability, Stored(check, 77)), 0);
+            var (againInput, againWeight) = (inputGradient.clone(), weightGradient.clone());
+            check.Kernels.LowRankDownBackward(gradient, x, a, probability, 77, inputGradient, weightGradient);
+            check.Kernels.LowRankDownBackward(gradient, x, a, probability, Stored(check, 77), againInput, againWeight);
+            check.Compare($"{name}: input, stored key", TwinCheck.Wide(inputGradient), againInput, 0);
+            check.Compare($"{name}: weight, stored key", TwinCheck.Wide(weightGradient), againWeight, 0);
         }
     }
 
@@ -196,7 +205,28 @@ internal static class KernelTwins
         var actual = check.Kernels.CrossEntropy(copy, targets, 0.25);
         check.Compare("loss", expected, actual, 32);
         check.Compare("gradient", wide, copy, Exponential(check));
+        PartlyCounted(check, logits, targets);
     }
+
+    // The scale in memory, and some targets that do not count.
+    private static void PartlyCounted(TwinCheck check, Tensor logits, Tensor targets)
+    {
+        var some = targets.clone();
+        some[2] = -1;
+        some[some.shape[0] - 1] = -1;
+        var chosen = arange(some.shape[0], ScalarType.Int64, check.Device).masked_select(some.ge(0));
+        var counted = TwinCheck.Wide(logits.index_select(0, chosen));
+        var loss = check.Reference.CrossEntropy(counted, targets.index_select(0, chosen), 0.25);
+        var expected = zeros_like(TwinCheck.Wide(logits)).index_copy_(0, chosen, counted);
+        var (wide, copy) = (TwinCheck.Wide(logits), logits.clone());
+        var stored = tensor(new[] { 0.25f }).to(check.Device);
+        check.Compare("loss of some, plain", loss, check.Reference.CrossEntropy(wide, some, new LossScale(0, stored.to(ScalarType.Float64))).to(ScalarType.Float32), 2);
+        check.Compare("gradient of some, plain", expected, wide.to(ScalarType.Float32), 2);
+        check.Compare("loss of some", loss, check.Kernels.CrossEntropy(copy, some, new LossScale(0, stored)), 32);
+        check.Compare("gradient of some", expected, copy, Exponential(check));
+    }
+
+    private static MaskSeed Stored(TwinCheck check, long seed) => new(0, tensor(new[] { unchecked((int)DropoutMask.Key(seed)) }).to(check.Device));
 
     private static void AdamW(TwinCheck check, Sizes sizes)
     {
@@ -208,13 +238,22 @@ internal static class KernelTwins
             var compute = Run(check.Poison(check.Type, count + 8));
             var scale = tensor(0.5f).to(check.Device);
             Tensor[] wide = [TwinCheck.Wide(master), TwinCheck.Wide(gradient), TwinCheck.Wide(first), TwinCheck.Wide(second)];
+            Tensor[] stored = [master.clone(), first.clone(), second.clone()];
+            Tensor[] plain = [.. stored.Select(TwinCheck.Wide)];
             for (var step = 1; step <= 3; step++)
             {
                 var settings = new AdamWStep(0.01, 0.9, 0.999, 1e-8, 0.1, step);
+                var (shrink, rate, inverse) = settings.Factors;
+                var factors = tensor(new[] { shrink, rate, inverse }).to(check.Device);
+                var later = settings with { LearningRate = 7, Step = 7, Stored = factors.to(ScalarType.Float32) };
+                check.Kernels.AdamW(stored[0], gradient, stored[1], stored[2], scale, later);
+                check.Reference.AdamW(plain[0], wide[1], plain[1], plain[2], scale.to(ScalarType.Float64), later with { Stored = factors });
                 check.Kernels.AdamW(master, gradient, first, second, scale, settings, compute);
                 check.Reference.AdamW(wide[0], wide[1], wide[2], wide[3], scale.to(ScalarType.Float64), settings);
             }
             check.Compare("parameters", wide[0], master, 8);
+            check.Compare("parameters, stored factors", TwinCheck.Wide(master), stored[0], offset == 0 ? 0 : 1);
+            check.Compare("parameters, stored factors, plain", wide[0], plain[0].to(ScalarType.Float32), 2);
             check.Compare("first moment", wide[2], first, 8);
             check.Compare("second moment", wide[3], second, 8);
             check.Compare("copy", wide[0], compute, check.Type == ScalarType.Float32 ? 8 : 1);

@@ -60,6 +60,32 @@ public sealed unsafe class CudaGraph : IDisposable
         return new CudaGraph(device, executable);
     }
 
+    /// <summary>Records what <paramref name="work"/> queues on <paramref name="stream"/>, the current one, without running it.</summary>
+    /// <exception cref="CudaException">Something in the work cannot be recorded.</exception>
+    internal static CudaGraph Capture(Device device, nint stream, Action work)
+    {
+        nint graph;
+        CudaDriver.Check(CudaDriver.StreamBeginCapture(stream, Relaxed), "begin to record");
+        try
+        {
+            work();
+        }
+        catch
+        {
+            if (CudaDriver.StreamEndCapture(stream, &graph) == 0 && graph != 0)
+            {
+                _ = CudaDriver.GraphDestroy(graph);
+            }
+            throw;
+        }
+        CudaDriver.Check(CudaDriver.StreamEndCapture(stream, &graph), "record the work");
+        nint executable;
+        var code = CudaDriver.GraphInstantiate(&executable, graph, 0);
+        _ = CudaDriver.GraphDestroy(graph);
+        CudaDriver.Check(code, "prepare the recorded work");
+        return new CudaGraph(device, executable);
+    }
+
     /// <summary>Queues the recorded work on the current stream.</summary>
     public void Replay()
     {

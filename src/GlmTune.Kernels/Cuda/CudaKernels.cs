@@ -184,7 +184,7 @@ public sealed class CudaKernels : LayerKernels
     }
 
     /// <inheritdoc/>
-    public override Tensor Dropout(Tensor x, double probability, long seed)
+    public override Tensor Dropout(Tensor x, double probability, MaskSeed seed)
     {
         if (!Memory.Fit(Memory.TypeOf(x), x) || x.numel() >= 1L << 32)
         {
@@ -193,22 +193,23 @@ public sealed class CudaKernels : LayerKernels
         var output = Memory.Like(x);
         launcher.Launch(
             new("dropout", "dropout", Memory.TypeOf(x)), Grid.Covering(x.numel(), Threads * Memory.PieceOf(Memory.TypeOf(x))), Threads,
-            x, output, x.numel(), DropoutMask.Key(seed), DropoutMask.Threshold(probability), (float)(1 / (1 - probability)));
+            x, output, x.numel(), seed.Stored, seed.Key, DropoutMask.Threshold(probability), (float)(1 / (1 - probability)));
         return output;
     }
 
     /// <inheritdoc/>
-    public override Tensor CrossEntropy(Tensor logits, Tensor targets, double scale)
+    public override Tensor CrossEntropy(Tensor logits, Tensor targets, LossScale scale)
     {
         var (rows, width) = (Memory.Size(logits, 0), Memory.Size(logits, 1));
-        if (!Memory.Fit(Memory.TypeOf(logits), logits) || !Memory.Whole(targets) || width % Memory.PieceOf(Memory.TypeOf(logits)) != 0 || rows == 0)
+        if (!Memory.Fit(Memory.TypeOf(logits), logits) || !Memory.Whole(targets) || width % Memory.PieceOf(Memory.TypeOf(logits)) != 0 || rows == 0
+            || (scale.Stored is not null && Memory.TypeOf(scale.Stored) != ScalarType.Float32))
         {
             return plain.CrossEntropy(logits, targets, scale);
         }
         using var losses = Memory.Empty(ScalarType.Float32, logits.device, rows);
         launcher.Launch(
             new("cross_entropy", "cross_entropy", Memory.TypeOf(logits)), new(rows), BlockFor(width / Memory.PieceOf(Memory.TypeOf(logits)), 1024),
-            logits, targets, losses, width, (float)scale);
+            logits, targets, losses, width, scale.Stored, (float)scale.Value);
         return losses.sum();
     }
 
@@ -218,6 +219,7 @@ public sealed class CudaKernels : LayerKernels
     {
         var type = compute?.dtype ?? Memory.TypeOf(gradient);
         if (!Memory.Whole(master, firstMoment, secondMoment, gradient, compute) || Memory.TypeOf(gradientScale) != ScalarType.Float32
+            || (settings.Stored is not null && Memory.TypeOf(settings.Stored) != ScalarType.Float32)
             || Memory.TypeOf(master) != ScalarType.Float32 || !Memory.Known(Memory.TypeOf(gradient)) || !Memory.Known(type))
         {
             plain.AdamW(master, gradient, firstMoment, secondMoment, gradientScale, settings, compute);
@@ -227,10 +229,8 @@ public sealed class CudaKernels : LayerKernels
         launcher.Launch(
             new("adamw", "adamw", Memory.TypeOf(gradient), "COMPUTE", (int)type), Grid.Covering(master.numel(), 4 * Threads), Threads,
             master, gradient, firstMoment, secondMoment, gradientScale, compute, master.numel(), aligned ? 1 : 0,
-            (float)settings.Beta1, (float)settings.Beta2, (float)settings.Epsilon,
-            (float)(1 - (settings.LearningRate * settings.WeightDecay)),
-            (float)(settings.LearningRate / (1 - Math.Pow(settings.Beta1, settings.Step))),
-            (float)(1 / (1 - Math.Pow(settings.Beta2, settings.Step))));
+            (float)settings.Beta1, (float)settings.Beta2, (float)settings.Epsilon, settings.Stored,
+            (float)settings.Factors.Shrink, (float)settings.Factors.Rate, (float)settings.Factors.InverseCorrection2);
     }
 
     /// <inheritdoc/>
@@ -269,7 +269,7 @@ public sealed class CudaKernels : LayerKernels
     }
 
     /// <inheritdoc/>
-    public override Tensor LowRankDown(Tensor x, Tensor a, double probability, long seed)
+    public override Tensor LowRankDown(Tensor x, Tensor a, double probability, MaskSeed seed)
     {
         if (!LowRankFits(x, a))
         {
@@ -279,13 +279,13 @@ public sealed class CudaKernels : LayerKernels
         var low = Memory.Empty(Memory.TypeOf(x), x.device, tokens, rank);
         launcher.Launch(
             LowRankKernel("low_rank_down", x, rank), Grid.Covering(tokens, 16), 128,
-            x, a, low, tokens, width, DropoutMask.Key(seed), DropoutMask.Threshold(probability), (float)(1 / (1 - probability)));
+            x, a, low, tokens, width, seed.Stored, seed.Key, DropoutMask.Threshold(probability), (float)(1 / (1 - probability)));
         return low;
     }
 
     /// <inheritdoc/>
     public override void LowRankDownBackward(
-        Tensor gradient, Tensor x, Tensor a, double probability, long seed, Tensor? inputGradient, Tensor? weightGradient)
+        Tensor gradient, Tensor x, Tensor a, double probability, MaskSeed seed, Tensor? inputGradient, Tensor? weightGradient)
     {
         var type = Memory.TypeOf(x);
         if (!LowRankFits(x, a) || !Memory.Fit(type, gradient, inputGradient)
@@ -295,13 +295,13 @@ public sealed class CudaKernels : LayerKernels
             return;
         }
         var (tokens, width, rank) = (Memory.Size(x, 0), Memory.Size(x, 1), Memory.Size(a, 0));
-        var (key, threshold, scale) = (DropoutMask.Key(seed), DropoutMask.Threshold(probability), (float)(1 / (1 - probability)));
+        var (key, threshold, scale) = (seed.Key, DropoutMask.Threshold(probability), (float)(1 / (1 - probability)));
         // Sixteen warps a multiprocessor, each with a like number of steps of 16 tokens.
         var (columns, steps) = (width / 64, (tokens + 63) / 64);
         var blocks = Math.Clamp(4 * launcher.Multiprocessors / columns, 1, steps);
         if (inputGradient is not null)
         {
-            launcher.Launch(LowRankKernel("low_rank_input_gradient", x, rank), new(columns, blocks), 128, gradient, a, inputGradient, tokens, width, key, threshold, scale);
+            launcher.Launch(LowRankKernel("low_rank_input_gradient", x, rank), new(columns, blocks), 128, gradient, a, inputGradient, tokens, width, seed.Stored, key, threshold, scale);
         }
         if (weightGradient is not null)
         {
@@ -309,7 +309,7 @@ public sealed class CudaKernels : LayerKernels
             var partial = Memory.Empty(ScalarType.Float32, x.device, blocks, rank, width);
             launcher.Launch(
                 LowRankKernel("low_rank_weight_gradient", x, rank), new(columns, blocks), 128,
-                gradient.t().contiguous(), x, partial, tokens, width, key, threshold, scale);
+                gradient.t().contiguous(), x, partial, tokens, width, seed.Stored, key, threshold, scale);
             AddColumns(partial, weightGradient, blocks, rank * width);
         }
     }

@@ -58,7 +58,7 @@ public sealed class OutputHead : Layer
     /// <param name="inputGradient">Whether the hidden states' gradient is wanted too.</param>
     /// <returns>The sum of −log p over targets (float32 or wider scalar on the device, not scaled), and d(scaled loss)/d hidden [N, C] or null.</returns>
     public (Tensor Loss, Tensor? Gradient) Loss(
-        Tensor hidden, SupervisedTargets targets, LayerContext context, double? gradientScale, bool inputGradient = true)
+        Tensor hidden, SupervisedTargets targets, LayerContext context, LossScale? gradientScale, bool inputGradient = true)
     {
         using var scope = NewDisposeScope();
         var everyRow = targets.Count == hidden.shape[0];
@@ -73,7 +73,7 @@ public sealed class OutputHead : Layer
             var rows = Math.Min(ChunkRows, targets.Count - start);
             using var tape = new Tape();
             var logits = Projection.Forward(normalised.narrow(0, start, rows), context, gradientScale is null ? null : tape);
-            var part = context.Kernels.CrossEntropy(logits, targets.Targets.narrow(0, start, rows), gradientScale ?? 1);
+            var part = context.Kernels.CrossEntropy(logits, targets.Targets.narrow(0, start, rows), gradientScale ?? 1.0);
             loss = loss is null ? part.MoveToOuterDisposeScope() : loss.add_(part);
             if (gradientScale is not null)
             {

@@ -9,12 +9,12 @@ __device__ __forceinline__ void update(float& master, float gradient, float& fir
 }
 
 // shrink = 1 - learning rate * weight decay; rate = learning rate / (1 - beta1^step); inverse_correction2 = 1 / (1 - beta2^step).
-// vector: whether every run starts on a 16-byte boundary (8 for two-byte types).
+// The last three are by value, or in memory. vector: whether every run starts on a 16-byte boundary (8 for two-byte types).
 extern "C" __global__ void __launch_bounds__(256) adamw(
     float* master, const T* gradient, float* first, float* second, const float* gradient_scale, COMPUTE* compute, u64 count, int vector,
-    float beta1, float beta2, float epsilon, float shrink, float rate, float inverse_correction2)
+    float beta1, float beta2, float epsilon, const float* stored, float shrink, float rate, float inverse_correction2)
 {
-    Step s = {beta1, beta2, epsilon, shrink, rate, inverse_correction2};
+    Step s = {beta1, beta2, epsilon, stored ? stored[0] : shrink, stored ? stored[1] : rate, stored ? stored[2] : inverse_correction2};
     float scale = *gradient_scale;
     u64 start = ((u64)blockIdx.x * blockDim.x + threadIdx.x) * 4;
     if (vector && start + 4 <= count) {

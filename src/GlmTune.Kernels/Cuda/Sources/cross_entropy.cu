@@ -1,7 +1,9 @@
 // Softmax cross-entropy of one row of logits a block, with the gradient written over the logits. The first pass keeps a running maximum
-// and a sum scaled to it; the second goes backwards, so that it meets in the cache what the first read last.
-extern "C" __global__ void __launch_bounds__(1024) cross_entropy(T* logits, const long long* targets, float* losses, int width, float scale)
+// and a sum scaled to it; the second goes backwards, so that it meets in the cache what the first read last. A row whose target is below
+// 0 counts nothing. The scale is by value, or in memory.
+extern "C" __global__ void __launch_bounds__(1024) cross_entropy(T* logits, const long long* targets, float* losses, int width, const float* stored_scale, float scale)
 {
+    scale = stored_scale ? *stored_scale : scale;
     T* row = logits + (u64)blockIdx.x * width;
     int target = (int)targets[blockIdx.x];
     int packs = width / VEC;
@@ -21,11 +23,12 @@ extern "C" __global__ void __launch_bounds__(1024) cross_entropy(T* logits, cons
     #pragma unroll
     for (int offset = 16; offset > 0; offset >>= 1) { highest = fmaxf(highest, __shfl_xor_sync(ALL_LANES, highest, offset)); }
     if ((threadIdx.x & 31) == 0) { maxima[threadIdx.x >> 5] = highest; }
-    float target_logit = widen(row[target]);
+    float target_logit = widen(row[target < 0 ? 0 : target]);
     __syncthreads();
     for (int i = 0; i < (int)(blockDim.x >> 5); i++) { highest = fmaxf(highest, maxima[i]); }
     sum = block_sum(maximum == negative_infinity() ? sum : sum * __expf(maximum - highest));
-    if (threadIdx.x == 0) { losses[blockIdx.x] = logf(sum) + highest - target_logit; }
+    if (threadIdx.x == 0) { losses[blockIdx.x] = target < 0 ? 0.0f : logf(sum) + highest - target_logit; }
+    scale = target < 0 ? 0.0f : scale;
     float inverse = 1.0f / sum;
     int rounds = (packs + blockDim.x - 1) / blockDim.x;
     for (int round = rounds - 1; round >= 0; round--) {

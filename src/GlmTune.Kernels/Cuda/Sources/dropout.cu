@@ -1,5 +1,6 @@
-extern "C" __global__ void __launch_bounds__(256) dropout(const T* x, T* output, u64 count, u32 key, u32 threshold, float scale)
+extern "C" __global__ void __launch_bounds__(256) dropout(const T* x, T* output, u64 count, const u32* stored, u32 key, u32 threshold, float scale)
 {
+    key = stored ? *stored : key;
     u64 start = ((u64)blockIdx.x * blockDim.x + threadIdx.x) * VEC;
     if (start + VEC <= count) {
         Pack v = load(x + start);

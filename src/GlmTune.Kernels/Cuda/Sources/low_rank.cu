@@ -20,8 +20,9 @@ __device__ __forceinline__ void drop(uint4& piece, u32 index, u32 key, u32 thres
 
 // low [tokens, RANK]. A block takes 16 tokens; its warps share the width in steps of 128. scale undoes what dropout takes away.
 extern "C" __global__ void __launch_bounds__(128, 4) low_rank_down(
-    const T* x, const T* a, T* low, int tokens, int width, u32 key, u32 threshold, float scale)
+    const T* x, const T* a, T* low, int tokens, int width, const u32* stored, u32 key, u32 threshold, float scale)
 {
+    key = stored ? *stored : key;
     __shared__ float partial[WARPS][16][RANK + 1];
     constexpr int UNROLL = 4;
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3, last = tokens - 1;
@@ -76,8 +77,9 @@ extern "C" __global__ void __launch_bounds__(128, 4) low_rank_down(
 // input_gradient [tokens, width] += dropout's gradient of (gradient [tokens, RANK] times a). A warp keeps 64 columns of a in registers
 // and walks over steps of 16 tokens. Grid: columns / 64, blocks of tokens.
 extern "C" __global__ void __launch_bounds__(128, 4) low_rank_input_gradient(
-    const T* gradient, const T* a, T* input_gradient, int tokens, int width, u32 key, u32 threshold, float scale)
+    const T* gradient, const T* a, T* input_gradient, int tokens, int width, const u32* stored, u32 key, u32 threshold, float scale)
 {
+    key = stored ? *stored : key;
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3, last = tokens - 1;
     int column0 = blockIdx.x * 64;
     u32 b[DEPTHS][8][2];
@@ -137,8 +139,9 @@ extern "C" __global__ void __launch_bounds__(128, 4) low_rank_input_gradient(
 // partial [gridDim.y, RANK, width], float32: each block's part of gradient' dropout(x); transposed is gradient' [RANK, tokens], tokens a
 // multiple of 16. A warp takes 64 columns and walks over steps of 16 tokens. Grid: columns / 64, blocks of tokens.
 extern "C" __global__ void __launch_bounds__(128, 3) low_rank_weight_gradient(
-    const T* transposed, const T* x, float* partial, int tokens, int width, u32 key, u32 threshold, float scale)
+    const T* transposed, const T* x, float* partial, int tokens, int width, const u32* stored, u32 key, u32 threshold, float scale)
 {
+    key = stored ? *stored : key;
     __shared__ float sums[WARPS][RANK][65];
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3;
     int column0 = blockIdx.x * 64, stride = gridDim.y * WARPS * 16;

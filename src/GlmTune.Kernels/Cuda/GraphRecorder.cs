@@ -1,0 +1,104 @@
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace GlmTune.Kernels.Cuda;
+
+/// <summary>Records whole passes as graphs, on a stream of its own, with the memory that libtorch's allocator keeps for that stream.</summary>
+/// <remarks>
+/// The allocator hands a freed block only to the stream it was made for. Nothing but recordings runs here, so what a recording took and gave
+/// back belongs to recordings alone: their replays, which follow each other on one stream, find it at the same addresses. Only an allocator
+/// that is out of memory would give the blocks back to the driver; a block of which a part is held is never given back, so the memory is
+/// reserved as one block at the start and its first part is held. What a replay leaves for later work is to be copied to tensors made outside.
+/// Not thread-safe. Source: CUDA driver API, "Graph management"; libtorch's c10/cuda/CUDACachingAllocator.cpp for the allocator's rules.
+/// </remarks>
+public sealed unsafe class GraphRecorder : IDisposable
+{
+    private const uint NonBlocking = 1;
+    private const int Mebibyte = 1 << 20;
+    // The allocator's blocks for tensors below one mebibyte are cut from pieces of two.
+    private const int SmallPieces = 48;
+    private const int HeldBytes = 512;
+
+    private readonly Device device;
+    private readonly nint stream;
+    private readonly List<Tensor> held = [];
+
+    private GraphRecorder(Device device, nint stream) => (this.device, this.stream) = (device, stream);
+
+    /// <summary>Reserves memory for recordings.</summary>
+    /// <param name="device">A GPU.</param>
+    /// <param name="bytes">What the largest recording needs at a time, roughly.</param>
+    /// <returns>Null where that is no small part of what is free.</returns>
+    public static GraphRecorder? TryCreate(Device device, long bytes)
+    {
+        if (device.type != DeviceType.CUDA || DeviceMemory.Of(device) is not { } memory || bytes > memory.Free / 4)
+        {
+            return null;
+        }
+        CudaContext.Ensure(device);
+        nint stream;
+        CudaDriver.Check(CudaDriver.StreamCreate(&stream, NonBlocking), "create a stream");
+        var recorder = new GraphRecorder(device, stream);
+        recorder.Reserve(bytes);
+        return recorder;
+    }
+
+    /// <summary>Runs <paramref name="work"/> as it is, then records it without running it.</summary>
+    /// <param name="work">Called twice, the second time for nothing but its launches: what else it changes on the host must bear that.</param>
+    /// <param name="recovery">Called where recording fails, with the work half done on the host.</param>
+    /// <returns>The recording; null where something in the work cannot be recorded.</returns>
+    public CudaGraph? RunAndRecord(Action work, Action recovery)
+    {
+        cuda.synchronize(device);
+        CudaContext.Ensure(device);
+        using (CudaStream.Use(stream, Math.Max(0, device.index)))
+        {
+            work();
+        }
+        cuda.synchronize(device);
+        try
+        {
+            using (CudaStream.Use(stream, Math.Max(0, device.index)))
+            {
+                return CudaGraph.Capture(device, stream, work);
+            }
+        }
+        catch (Exception error) when (error is CudaException or Dispatch.AtenException or System.Runtime.InteropServices.ExternalException)
+        {
+            Refusal = error.Message;
+            recovery();
+            return null;
+        }
+    }
+
+    /// <summary>Why the last recording failed; null: none did.</summary>
+    public string? Refusal { get; private set; }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (var tensor in held)
+        {
+            tensor.Dispose();
+        }
+        held.Clear();
+        // The stream stays: libtorch keeps libraries' workspaces by stream.
+    }
+
+    private void Reserve(long bytes)
+    {
+        using var current = CudaStream.Use(stream, Math.Max(0, device.index));
+        empty(bytes, ScalarType.Byte, device).Dispose();
+        held.Add(Held(2 * Mebibyte));
+        var fillers = new List<Tensor>();
+        for (var i = 0; i < SmallPieces; i++)
+        {
+            held.Add(Held(HeldBytes));
+            fillers.Add(Held(Mebibyte));
+            fillers.Add(Held(Mebibyte - HeldBytes));
+        }
+        fillers.ForEach(filler => filler.Dispose());
+    }
+
+    private Tensor Held(long bytes) => empty(bytes, ScalarType.Byte, device).DetachFromDisposeScope();
+}
