@@ -27,10 +27,12 @@ public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recompu
     /// <param name="pass">What to run; stays the caller's.</param>
     /// <param name="gradientScale">One over the supervised tokens of the whole step.</param>
     /// <param name="dropoutSeed">Decides dropout masks; null: no dropout.</param>
+    /// <param name="lastOfStep">Whether it is the last micro-batch before the update: what is summed over ranks once a step is summed now.</param>
     /// <returns>Sum of −log p over the pass's targets, a scalar on the device; in the caller's dispose scope.</returns>
-    public Tensor ForwardBackward(TrainingPass pass, double gradientScale, long? dropoutSeed)
+    public Tensor ForwardBackward(TrainingPass pass, double gradientScale, long? dropoutSeed, bool lastOfStep = true)
     {
         using var scope = NewDisposeScope();
+        sharding.BeginPass(UsesOfTraining(), lastOfStep);
         if (pass.Targets.Count == 0 && pass.Exchange is null)
         {
             return Nothing().MoveToOuterDisposeScope();
@@ -66,6 +68,7 @@ public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recompu
         {
             return 0;
         }
+        sharding.BeginPass([.. model.Units], lastOfStep: false);
         RefreshPrefix();
         var context = model.Context(pass.Sequences, run: pass.Run, exchange: pass.Exchange);
         var x = Forward(model.Ids(pass.TokenIds), context, lowest: model.Layers.Count, saved: null);
@@ -183,18 +186,39 @@ public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recompu
         return model.Layers.Count;
     }
 
-    // A rank without a row still takes part in every reduction.
+    // In the order in which Forward, Backward and the prefix's own passes unshard them; the head serves both ways at once.
+    private List<Layer> UsesOfTraining()
+    {
+        var down = model.Layers.Skip(Math.Max(LowestTrained(), 0)).Reverse();
+        return model.PrefixEncoder is { } encoder ? [encoder, model.Embedding, .. model.Layers, model.Head, .. down, encoder]
+            : [model.Embedding, .. model.Layers, model.Head, .. down];
+    }
+
+    // A rank without a row still takes part in every gather and reduction, in the others' order.
     private Tensor Nothing()
     {
-        sharding.ReduceGradients(model.Head);
-        for (var i = model.Layers.Count - 1; i >= 0; i--)
+        RefreshPrefix();
+        foreach (var layer in model.Layers.Prepend<Layer>(model.Embedding))
         {
-            sharding.ReduceGradients(model.Layers[i]);
+            sharding.Unshard(layer);
+            sharding.Reshard(layer);
         }
-        sharding.ReduceGradients(model.Embedding);
+        var lowest = LowestTrained();
+        foreach (var layer in model.Layers.Skip(Math.Max(lowest, 0)).Append<Layer>(model.Head).Reverse())
+        {
+            sharding.Unshard(layer);
+            sharding.ReduceGradients(layer);
+            sharding.Reshard(layer);
+        }
+        if (lowest < 0)
+        {
+            sharding.ReduceGradients(model.Embedding);
+        }
         if (model.PrefixEncoder is { } encoder)
         {
+            sharding.Unshard(encoder);
             sharding.ReduceGradients(encoder);
+            sharding.Reshard(encoder);
         }
         return ZeroLoss();
     }

@@ -44,13 +44,15 @@ public sealed class Trainer(
     {
         var watch = Stopwatch.StartNew();
         using var scope = NewDisposeScope();
+        sharding.CurrentStep = Done + 1;
         Tensor? sum = null;
         for (var i = 0; i < batches.MicroBatches.Count; i++)
         {
             using var pass = MakePass?.Invoke(batches.MicroBatches[i]) ?? TrainingPass.Of(batches.MicroBatches[i], runner.Model.Device);
-            var loss = runner.ForwardBackward(pass, 1.0 / batches.SupervisedTokens, DropoutSeed(i));
+            var loss = runner.ForwardBackward(pass, 1.0 / batches.SupervisedTokens, DropoutSeed(i), i == batches.MicroBatches.Count - 1);
             sum = sum is null ? loss : sum.add_(loss);
         }
+        sharding.FinishGradients();
         var norm = Optimization.GradientNorm.Of(sharding);
         var factor = Optimization.GradientNorm.ClipFactor(norm, optimizer.MaxGradientNorm);
         var numbers = stack([sum!.to_type(ScalarType.Float64), norm.to_type(ScalarType.Float64)]).cpu().data<double>();

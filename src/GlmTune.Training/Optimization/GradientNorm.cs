@@ -6,19 +6,30 @@ namespace GlmTune.Training.Optimization;
 /// <summary>The norm of all gradients together, and the factor that clips it.</summary>
 public static class GradientNorm
 {
-    /// <summary>Euclidean norm over all shards of all ranks, a scalar on the device; in the caller's dispose scope.</summary>
+    /// <summary>Euclidean norm over all shards of all ranks, each element once, a scalar on the device; in the caller's dispose scope.</summary>
     public static Tensor Of(ISharding sharding)
     {
         using var scope = NewDisposeScope();
+        var ofSlices = SumOfSquares(sharding.Trainable.Where(shard => shard.WorldSize > 1));
+        if (ofSlices is not null)
+        {
+            sharding.Sum(ofSlices);
+        }
+        // What every rank has whole is counted once.
+        var ofWholes = SumOfSquares(sharding.Trainable.Where(shard => shard.WorldSize == 1));
+        var squares = ofSlices is null ? ofWholes! : ofWholes is null ? ofSlices : ofSlices.add_(ofWholes);
+        return squares.sqrt_().squeeze().MoveToOuterDisposeScope();
+    }
+
+    private static Tensor? SumOfSquares(IEnumerable<FlatShard> shards)
+    {
         Tensor? sum = null;
-        foreach (var shard in sharding.Trainable)
+        foreach (var shard in shards)
         {
             var square = shard.Gradient.dot(shard.Gradient);
             sum = sum is null ? square : sum.add_(square);
         }
-        var squares = sum!.reshape(1);
-        sharding.Sum(squares);
-        return squares.sqrt_().squeeze().MoveToOuterDisposeScope();
+        return sum?.reshape(1);
     }
 
     /// <summary>What gradients are multiplied by so that their norm is at most <paramref name="maximum"/>; in the caller's dispose scope.</summary>

@@ -3,65 +3,61 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Training.Sharding;
 
-/// <summary>Where one parameter lies in the flat run that a <see cref="FlatShard"/> is a slice of.</summary>
-/// <param name="Parameter">The parameter.</param>
-/// <param name="Start">First element in the flat run.</param>
-public readonly record struct FlatSegment(Parameter Parameter, long Start)
-{
-    /// <summary>One past the last element.</summary>
-    public long End => Start + Parameter.Count;
-}
-
-/// <summary>One rank's slice of some parameters laid end to end: float32 master values, gradient sum, and the two moments of AdamW.</summary>
-/// <remarks>The flat run is padded at its end to a multiple of the number of ranks; rank r owns elements [r·n, (r+1)·n).</remarks>
+/// <summary>One rank's slice of some trained parameters laid end to end: float32 master values, gradient sum, and the two moments of AdamW.</summary>
 public sealed class FlatShard : IDisposable
 {
-    /// <param name="layer">Whose parameters.</param>
-    /// <param name="parameters">In the order of the flat run; their values must be in memory.</param>
+    /// <param name="layout">Which parameters, and which slice of them; their values must be in memory unless <paramref name="values"/> are given.</param>
     /// <param name="decays">Whether weight decay applies to all of them.</param>
-    /// <param name="rank">Of this process.</param>
-    /// <param name="worldSize">Number of ranks that share the run.</param>
-    public FlatShard(Layer layer, IReadOnlyList<Parameter> parameters, bool decays, int rank, int worldSize)
+    /// <param name="values">This rank's slice of the values [n], of any type; null: they are read from the parameters.</param>
+    /// <param name="gradientType">Type in which layers collect their gradients; null: <see cref="Type"/>.</param>
+    public FlatShard(FlatLayout layout, bool decays, Tensor? values = null, ScalarType? gradientType = null)
     {
-        (Layer, Decays) = (layer, decays);
-        var segments = new List<FlatSegment>();
-        foreach (var parameter in parameters)
+        (Layout, Decays) = (layout, decays);
+        Type = layout.Type == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32;
+        GradientType = gradientType ?? Type;
+        Master = Zeros();
+        Gradient = Zeros();
+        FirstMoment = Zeros();
+        SecondMoment = Zeros();
+        if (values is null)
         {
-            segments.Add(new FlatSegment(parameter, segments.Count == 0 ? 0 : segments[^1].End));
+            ReadMaster();
         }
-        Segments = segments;
-        Length = (segments[^1].End + worldSize - 1) / worldSize;
-        Start = Length * rank;
-        PaddedCount = Length * worldSize;
-        var device = parameters[0].Device;
-        Type = parameters[0].Type == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32;
-        Master = zeros(Length, Type, device).DetachFromDisposeScope();
-        Gradient = zeros(Length, Type, device).DetachFromDisposeScope();
-        FirstMoment = zeros(Length, Type, device).DetachFromDisposeScope();
-        SecondMoment = zeros(Length, Type, device).DetachFromDisposeScope();
-        ReadMaster();
+        else
+        {
+            Master.copy_(values);
+        }
     }
 
+    /// <summary>Which parameters, and which slice of them.</summary>
+    public FlatLayout Layout { get; }
+
     /// <summary>Whose parameters.</summary>
-    public Layer Layer { get; }
+    public Layer Layer => Layout.Layer;
 
     /// <summary>Whether weight decay applies.</summary>
     public bool Decays { get; }
 
     /// <summary>The parameters in their order.</summary>
-    public IReadOnlyList<FlatSegment> Segments { get; }
+    public IReadOnlyList<FlatSegment> Segments => Layout.Segments;
 
     /// <summary>First element of this rank's slice in the flat run.</summary>
-    public long Start { get; }
+    public long Start => Layout.Start;
 
     /// <summary>Elements of this rank's slice.</summary>
-    public long Length { get; }
+    public long Length => Layout.Length;
 
     /// <summary>Elements of the flat run, padding included.</summary>
-    public long PaddedCount { get; }
+    public long PaddedCount => Layout.PaddedCount;
+
+    /// <summary>Ranks that share the flat run; 1: this rank, and each other, has all of it.</summary>
+    public int WorldSize => Layout.WorldSize;
 
     /// <summary>Type of the four tensors: float32, or float64 for a float64 model.</summary>
     public ScalarType Type { get; }
+
+    /// <summary>Type in which layers collect the gradients of these parameters.</summary>
+    public ScalarType GradientType { get; }
 
     /// <summary>Values in full precision [n].</summary>
     public Tensor Master { get; }
@@ -76,18 +72,7 @@ public sealed class FlatShard : IDisposable
     public Tensor SecondMoment { get; }
 
     /// <summary>The parts of this rank's slice that belong to parameters: where in the slice, where in the parameter, how many.</summary>
-    public IEnumerable<(Parameter Parameter, long InShard, long InParameter, long Count)> Overlaps()
-    {
-        foreach (var segment in Segments)
-        {
-            var from = Math.Max(segment.Start, Start);
-            var to = Math.Min(segment.End, Start + Length);
-            if (from < to)
-            {
-                yield return (segment.Parameter, from - Start, from - segment.Start, to - from);
-            }
-        }
-    }
+    public IEnumerable<(Parameter Parameter, long InShard, long InParameter, long Count)> Overlaps() => Layout.Overlaps();
 
     /// <summary>Takes the master values from the parameters, as when an adapter was loaded.</summary>
     public void ReadMaster()
@@ -107,4 +92,6 @@ public sealed class FlatShard : IDisposable
         FirstMoment.Dispose();
         SecondMoment.Dispose();
     }
+
+    private Tensor Zeros() => zeros(Length, Type, Layout.Device).DetachFromDisposeScope();
 }

@@ -4,38 +4,51 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Training.Sharding;
 
-/// <summary>Whole weights on every rank; gradients and optimizer state in slices (ZeRO-2). Alone, it is plain training.</summary>
+/// <summary>Whole weights on every rank. Stage 0: gradients and optimizer state whole too; 1: state in slices; 2: gradients too. Alone, it is plain training.</summary>
 /// <remarks>
-/// Gradients are reduce-scattered layer by layer as the backward pass goes; updated slices are gathered after the optimizer.
-/// Source: Rajbhandari et al., ZeRO, arXiv:1910.02054, section 5.2.
+/// When gradients are summed, <see cref="GradientReduction"/> says; updated slices are gathered after the optimizer.
+/// Source: Rajbhandari et al., ZeRO, arXiv:1910.02054, sections 5.1 and 5.2.
 /// </remarks>
 public sealed class ReplicatedWeights : ISharding
 {
-    private readonly ICollectives? ranks;
-    private readonly Dictionary<Layer, List<FlatShard>> byLayer = [];
+    private readonly RankSums sums;
+    private readonly TrainedShards trained;
 
     /// <param name="layers">In the order of the forward pass; those with nothing to train are left out.</param>
     /// <param name="ranks">The ranks; null: alone.</param>
-    public ReplicatedWeights(IEnumerable<Layer> layers, ICollectives? ranks = null)
+    /// <param name="options">How; null: stage 2.</param>
+    /// <exception cref="ArgumentException">The stage is 3.</exception>
+    public ReplicatedWeights(IEnumerable<Layer> layers, ICollectives? ranks = null, ShardingOptions? options = null)
     {
-        this.ranks = ranks is { WorldSize: > 1 } ? ranks : null;
-        var (rank, worldSize) = (ranks?.Rank ?? 0, ranks?.WorldSize ?? 1);
+        options ??= new ShardingOptions { Stage = 2 };
+        if (options.Stage is < 0 or > 2)
+        {
+            throw new ArgumentException($"Stage {options.Stage} does not keep whole weights on every rank; stages 0, 1 and 2 do.", nameof(options));
+        }
+        // A lone process sends nothing, and need not lay its gradients out to be sent. NCCL with a world of one takes the ranks' way.
+        ranks = ranks is SingleRank ? null : ranks;
+        Stage = options.Stage;
+        sums = new RankSums(ranks);
+        trained = new TrainedShards(options, ranks);
         foreach (var layer in layers)
         {
-            var shards = layer.Parameters.Where(parameter => parameter.Trainable)
-                .GroupBy(parameter => parameter.Decays)
-                .Select(group => new FlatShard(layer, [.. group], group.Key, rank, worldSize))
-                .ToList();
-            if (shards.Count > 0)
-            {
-                byLayer.Add(layer, shards);
-            }
+            trained.Add(layer, layer.Parameters);
         }
-        Trainable = [.. byLayer.Values.SelectMany(shards => shards)];
     }
 
     /// <inheritdoc/>
-    public IReadOnlyList<FlatShard> Trainable { get; }
+    public int Stage { get; }
+
+    /// <inheritdoc/>
+    public long? CurrentStep { get; set; }
+
+    /// <inheritdoc/>
+    public IReadOnlyList<FlatShard> Trainable => trained.Shards;
+
+    private bool LastOfStep { get; set; } = true;
+
+    /// <inheritdoc/>
+    public void BeginPass(IReadOnlyList<Layer> uses, bool lastOfStep) => LastOfStep = lastOfStep;
 
     /// <inheritdoc/>
     public void Unshard(Layer layer)
@@ -48,96 +61,31 @@ public sealed class ReplicatedWeights : ISharding
     }
 
     /// <inheritdoc/>
-    public void ReduceGradients(Layer layer)
+    public void ReduceGradients(Layer layer) => trained.ReduceGradients(layer, LastOfStep, CurrentStep);
+
+    /// <inheritdoc/>
+    public void FinishGradients() => trained.FinishGradients();
+
+    /// <inheritdoc/>
+    public void ShareUpdates() => trained.ShareUpdates(CurrentStep);
+
+    /// <inheritdoc/>
+    public void GatherValues(Layer layer, Action<Parameter, Tensor> use)
     {
-        if (!byLayer.TryGetValue(layer, out var shards))
+        using var scope = NewDisposeScope();
+        var masters = trained.GatherMasters(layer);
+        foreach (var parameter in layer.Parameters)
         {
-            return;
-        }
-        foreach (var shard in shards)
-        {
-            using var scope = NewDisposeScope();
-            if (ranks is null)
-            {
-                AddAlone(shard);
-            }
-            else
-            {
-                AddOverRanks(shard, ranks);
-            }
-            foreach (var segment in shard.Segments)
-            {
-                segment.Parameter.ClearGradient();
-            }
+            use(parameter, masters.GetValueOrDefault(parameter) ?? parameter.Value);
         }
     }
 
     /// <inheritdoc/>
-    public void ShareUpdates()
-    {
-        foreach (var shard in Trainable)
-        {
-            using var scope = NewDisposeScope();
-            var flat = shard.Master;
-            if (ranks is not null)
-            {
-                flat = empty(shard.PaddedCount, shard.Type, shard.Master.device);
-                ranks.AllGather(shard.Master, flat).Wait();
-            }
-            foreach (var segment in shard.Segments)
-            {
-                segment.Parameter.Value.copy_(flat.narrow(0, segment.Start, segment.Parameter.Count).view(segment.Parameter.Shape));
-            }
-        }
-    }
+    public double Sum(double value) => sums.Of(value, CurrentStep);
 
     /// <inheritdoc/>
-    public double Sum(double value)
-    {
-        if (ranks is null)
-        {
-            return value;
-        }
-        using var buffer = tensor([value], ScalarType.Float64).to(ranks.Device);
-        ranks.AllReduceSum(buffer).Wait();
-        return buffer.item<double>();
-    }
+    public void Sum(Tensor buffer) => sums.InPlace(buffer, CurrentStep);
 
     /// <inheritdoc/>
-    public void Sum(Tensor buffer) => ranks?.AllReduceSum(buffer).Wait();
-
-    /// <inheritdoc/>
-    public void Dispose()
-    {
-        foreach (var shard in Trainable)
-        {
-            shard.Dispose();
-        }
-    }
-
-    private static void AddAlone(FlatShard shard)
-    {
-        foreach (var segment in shard.Segments)
-        {
-            if (segment.Parameter.Gradient is { } gradient)
-            {
-                shard.Gradient.narrow(0, segment.Start, segment.Parameter.Count).view(segment.Parameter.Shape).add_(gradient);
-            }
-        }
-    }
-
-    private static void AddOverRanks(FlatShard shard, ICollectives ranks)
-    {
-        var flat = zeros(shard.PaddedCount, shard.Type, shard.Master.device);
-        foreach (var segment in shard.Segments)
-        {
-            if (segment.Parameter.Gradient is { } gradient)
-            {
-                flat.narrow(0, segment.Start, segment.Parameter.Count).view(segment.Parameter.Shape).copy_(gradient);
-            }
-        }
-        var sum = empty(shard.Length, shard.Type, shard.Master.device);
-        ranks.ReduceScatterSum(flat, sum).Wait();
-        shard.Gradient.add_(sum);
-    }
+    public void Dispose() => trained.Dispose();
 }

@@ -1,0 +1,159 @@
+using GlmTune.Collectives;
+using GlmTune.Model.Layers;
+using static TorchSharp.torch;
+
+namespace GlmTune.Training.Sharding;
+
+/// <summary>The shards of parameters whose values are whole on every rank: what of them is trained, and how updates get back.</summary>
+internal sealed class TrainedShards(ShardingOptions options, ICollectives? ranks) : IDisposable
+{
+    private readonly Dictionary<Layer, List<FlatShard>> byLayer = [];
+    private readonly List<FlatShard> shards = [];
+    private readonly GradientReduction reduction = new(options, ranks);
+
+    /// <summary>All shards, in the order in which they were added.</summary>
+    public IReadOnlyList<FlatShard> Shards => shards;
+
+    private (int Rank, int Size) Owners => options.Stage == 0 || ranks is null ? (0, 1) : (ranks.Rank, ranks.WorldSize);
+
+    /// <summary>Shards for those parameters of a layer that are trained, grouped by weight decay and type.</summary>
+    public void Add(Layer layer, IEnumerable<Parameter> parameters)
+    {
+        foreach (var group in parameters.Where(parameter => parameter.Trainable).GroupBy(parameter => (parameter.Decays, parameter.Type)))
+        {
+            var layout = new FlatLayout(layer, [.. group], Owners.Rank, Owners.Size);
+            Add(new FlatShard(layout, group.Key.Decays));
+        }
+    }
+
+    /// <summary>A shard made elsewhere; disposed with the others.</summary>
+    public void Add(FlatShard shard)
+    {
+        shards.Add(shard);
+        if (!byLayer.TryGetValue(shard.Layer, out var list))
+        {
+            byLayer.Add(shard.Layer, list = []);
+        }
+        list.Add(shard);
+    }
+
+    /// <summary>As <see cref="ISharding.ReduceGradients"/>.</summary>
+    public void ReduceGradients(Layer layer, bool lastOfStep, long? step)
+    {
+        foreach (var shard in Of(layer))
+        {
+            reduction.Add(shard, lastOfStep, new CallLabel(step, layer.Name));
+        }
+    }
+
+    /// <summary>As <see cref="ISharding.FinishGradients"/>.</summary>
+    public void FinishGradients() => reduction.Finish();
+
+    /// <summary>Copies the masters back into the parameters, those of other ranks gathered in the parameters' type.</summary>
+    /// <param name="step">For labels.</param>
+    /// <param name="chosen">Which shards; null: all.</param>
+    public void ShareUpdates(long? step, Func<FlatShard, bool>? chosen = null)
+    {
+        // One gather ahead, so that copying one bucket and sending the next overlap.
+        var underWay = new Queue<(FlatShard Shard, Pending Call, Tensor Bucket, long From, long Count)>();
+        foreach (var shard in shards.Where(shard => chosen?.Invoke(shard) ?? true))
+        {
+            if (shard.WorldSize == 1 && ranks is null or { WorldSize: > 1 })
+            {
+                CopyBack(shard);
+                continue;
+            }
+            var most = Math.Max(FlatLayout.Alignment, options.AllGatherBucketElements / shard.WorldSize);
+            for (long from = 0; from < shard.Length; from += most)
+            {
+                using var scope = NewDisposeScope();
+                var count = Math.Min(most, shard.Length - from);
+                var bucket = empty(count * shard.WorldSize, shard.Layout.Type, shard.Layout.Device);
+                var mine = bucket.narrow(0, shard.Layout.Rank * count, count).copy_(shard.Master.narrow(0, from, count));
+                underWay.Enqueue((shard, ranks!.AllGather(mine, bucket, new CallLabel(step, shard.Layer.Name)), bucket.DetachFromDisposeScope(), from, count));
+                if (underWay.Count > (options.OverlapCommunication ? 1 : 0))
+                {
+                    Scatter(underWay.Dequeue());
+                }
+            }
+        }
+        while (underWay.TryDequeue(out var last))
+        {
+            Scatter(last);
+        }
+    }
+
+    /// <summary>Whole values of a layer's shards in full precision, by parameter; in the caller's dispose scope.</summary>
+    public Dictionary<Parameter, Tensor> GatherMasters(Layer layer)
+    {
+        var values = new Dictionary<Parameter, Tensor>();
+        foreach (var shard in Of(layer))
+        {
+            var flat = shard.Master;
+            if (shard.WorldSize > 1)
+            {
+                flat = empty(shard.PaddedCount, shard.Type, shard.Layout.Device);
+                ranks!.AllGather(shard.Master, flat, new CallLabel(null, layer.Name)).Wait();
+            }
+            foreach (var segment in shard.Segments)
+            {
+                values.Add(segment.Parameter, FlatLayout.View(flat, segment));
+            }
+        }
+        return values;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        reduction.Dispose();
+        shards.ForEach(shard => shard.Dispose());
+    }
+
+    private List<FlatShard> Of(Layer layer) => byLayer.GetValueOrDefault(layer) ?? [];
+
+    private static void CopyBack(FlatShard shard)
+    {
+        using var scope = NewDisposeScope();
+        foreach (var segment in shard.Segments)
+        {
+            segment.Parameter.Value.copy_(FlatLayout.View(shard.Master, segment));
+        }
+    }
+
+    private static void Scatter((FlatShard Shard, Pending Call, Tensor Bucket, long From, long Count) gathered)
+    {
+        var (shard, call, bucket, from, count) = gathered;
+        using var scope = NewDisposeScope();
+        call.Wait();
+        for (var rank = 0; rank < shard.WorldSize; rank++)
+        {
+            foreach (var (parameter, inPiece, inParameter, length) in shard.Layout.Overlaps((rank * shard.Length) + from, count))
+            {
+                var piece = bucket.narrow(0, (rank * count) + inPiece, length);
+                if (length == parameter.Count)
+                {
+                    parameter.Value.copy_(piece.view(parameter.Shape));
+                }
+                else
+                {
+                    CopyPart(parameter, inParameter, piece);
+                }
+            }
+        }
+        bucket.Dispose();
+    }
+
+    // An adapter's values may be a view with gaps, of which a flat part is no view: then row by row of its first axis.
+    private static void CopyPart(Parameter parameter, long start, Tensor piece)
+    {
+        if (parameter.Value.is_contiguous())
+        {
+            parameter.Value.view(-1).narrow(0, start, piece.shape[0]).copy_(piece);
+            return;
+        }
+        var flat = parameter.Value.reshape(-1);
+        flat.narrow(0, start, piece.shape[0]).copy_(piece);
+        parameter.Value.copy_(flat.view(parameter.Shape));
+    }
+}

@@ -1,0 +1,139 @@
+using GlmTune.Collectives;
+using GlmTune.Data.Batching;
+using GlmTune.Kernels.Native;
+using GlmTune.Model.Adapters;
+using GlmTune.Model.Glm4;
+using GlmTune.Training.Optimization;
+using GlmTune.Training.Sharding;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace GlmTune.Training.Tests.Sharding;
+
+/// <summary>A short training run of a very small model on thread ranks, and what came of it.</summary>
+/// <param name="Losses">Of each step.</param>
+/// <param name="Norms">Of each step.</param>
+/// <param name="Weights">Final trained values by name.</param>
+internal sealed record RankedRun(double[] Losses, double[] Norms, Dictionary<string, double[]> Weights)
+{
+    public const int Steps = 3;
+
+    public static readonly Glm4Config Tiny = Glm4Config.Glm4_9B with
+    {
+        HiddenSize = 32,
+        LayerCount = 3,
+        FeedForwardSize = 48,
+        VocabularySize = 67,
+        QueryHeads = 4,
+        KeyValueHeads = 2,
+        HeadDim = 8,
+    };
+
+    static RankedRun() => NativeRuntime.Load();
+
+    /// <summary>Trains on <paramref name="microBatches"/> micro-batches a step, spread over the ranks; what rank 0 saw.</summary>
+    public static RankedRun Of(
+        string kind, int worldSize, ShardingOptions? options, int microBatches, ScalarType type = ScalarType.Float64, int emptyBatches = 0, int seed = 5)
+    {
+        var runs = InProcess.Run(worldSize, ranks =>
+        {
+            set_num_threads(1);
+            using var model = Model(kind, type, out var adapter);
+            using var owned = adapter;
+            using var sharding = options is null ? new ReplicatedWeights(model.Units) : DataParallel.For(options, model, ranks);
+            return Train(model, sharding, ranks, microBatches, emptyBatches, seed);
+        });
+        foreach (var run in runs)
+        {
+            Xunit.Assert.Equal(runs[0].Losses, run.Losses);
+            Xunit.Assert.Equal(runs[0].Norms, run.Norms);
+        }
+        return runs[0];
+    }
+
+    public static Glm4Model Model(string kind, ScalarType type, out IAdapter? adapter)
+    {
+        var model = new Glm4Model(Tiny, type, CPU, plain: true);
+        model.InitializeRandomly(3);
+        adapter = kind switch
+        {
+            "lora" => Lora.Attach(model, new LoraOptions { Rank = 3, Dropout = 0 }),
+            "prefix" => PrefixTuning.Attach(model, new PrefixTuningOptions { VirtualTokens = 4, Initialization = PrefixInitialization.Normal }),
+            "encoder" => PrefixTuning.Attach(model, new PrefixTuningOptions { VirtualTokens = 4, Projection = true, Initialization = PrefixInitialization.Normal }),
+            _ => null,
+        };
+        (adapter as Lora)?.Initialize(2);
+        (adapter as PrefixTuning)?.Initialize(2);
+        if (adapter is null)
+        {
+            foreach (var parameter in model.BaseParameters)
+            {
+                parameter.Trainable = true;
+            }
+        }
+        return model;
+    }
+
+    public static RankedRun Train(Glm4Model model, ISharding sharding, ICollectives ranks, int microBatches, int emptyBatches = 0, int seed = 5)
+    {
+        var optimizer = new OptimizerOptions { LearningRate = 1e-2, WeightDecay = 0.1, MaxGradientNorm = 0.5 };
+        var trainer = new Trainer(
+            new LayerRunner(model, sharding, recomputed: 1), sharding, optimizer, new LearningRateSchedule(1e-2, new ScheduleOptions(), 10), seed: 1);
+        var (losses, norms) = (new double[Steps], new double[Steps]);
+        for (var step = 0; step < Steps; step++)
+        {
+            var all = Enumerable.Range(0, microBatches).Select(i => i >= microBatches - emptyBatches ? Collator.Filler(0) : Batch((step * 100) + i + (seed * 1000))).ToList();
+            var mine = all.Where((_, i) => i % ranks.WorldSize == ranks.Rank).ToList();
+            var report = trainer.Step(new StepBatches(mine, all.Sum(batch => batch.SupervisedTokens), all.Count, default, 0));
+            (losses[step], norms[step]) = (report.Loss, report.GradientNorm);
+        }
+        return new RankedRun(losses, norms, Values(model, sharding));
+    }
+
+    public static Dictionary<string, double[]> Values(Glm4Model model, ISharding sharding)
+    {
+        var values = new Dictionary<string, double[]>();
+        foreach (var unit in model.Units)
+        {
+            sharding.GatherValues(unit, (parameter, value) => values.Add(parameter.Name, value.to_type(ScalarType.Float64).contiguous().data<double>().ToArray()));
+        }
+        return values;
+    }
+
+    public static MicroBatch Batch(int seed)
+    {
+        var random = new Random(seed);
+        var lengths = new[] { 5 + random.Next(6), 4 + random.Next(5) };
+        int[] starts = [0, lengths[0], lengths[0] + lengths[1]];
+        int[] ids = [.. Enumerable.Range(0, starts[2]).Select(_ => random.Next(Tiny.VocabularySize))];
+        int[] labels = [.. ids.Select((id, i) => i % 3 == 0 || i == lengths[0] ? MicroBatch.Ignored : id)];
+        return new MicroBatch
+        {
+            Rows = 1,
+            Length = ids.Length,
+            TokenIds = ids,
+            Labels = labels,
+            Positions = [.. ids.Select((_, i) => i < lengths[0] ? i : i - lengths[0])],
+            Padding = [0],
+            SequenceStarts = starts,
+            SupervisedTokens = labels.Count(label => label != MicroBatch.Ignored),
+            Examples = [0, 1],
+        };
+    }
+
+    public void ShouldBe(RankedRun expected, double relative)
+    {
+        for (var step = 0; step < Steps; step++)
+        {
+            GoldenModelTests.Near(expected.Losses[step], Losses[step], relative);
+            GoldenModelTests.Near(expected.Norms[step], Norms[step], relative);
+        }
+        Xunit.Assert.Equal(expected.Weights.Keys, Weights.Keys);
+        foreach (var (name, values) in expected.Weights)
+        {
+            var scale = Math.Max(values.Max(Math.Abs), 1e-6);
+            var worst = values.Zip(Weights[name], (a, b) => Math.Abs(a - b)).Max() / scale;
+            Xunit.Assert.True(worst <= relative, $"{name} is {worst:E1} away, of which {relative:E1} is allowed.");
+        }
+    }
+}
