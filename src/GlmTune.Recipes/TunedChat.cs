@@ -16,6 +16,12 @@ public sealed record TunedChatOptions
     /// <summary>Type by name, as <see cref="ComputeDevice.TypeNames"/> has it; null for bfloat16 on a GPU and float32 on the CPU.</summary>
     public string? Type { get; init; }
 
+    /// <summary>Adapters that are served side by side on the model, each by the name that requests give it (<see cref="ChatRequest.Adapter"/>).</summary>
+    public IReadOnlyList<KeyValuePair<string, string>> Adapters { get; init; } = [];
+
+    /// <summary>How much is done at once; null for <see cref="GenerationLimits"/>'s defaults.</summary>
+    public GenerationLimits? Limits { get; init; }
+
     /// <summary>Revision of the chat format: the one that the model was tuned with.</summary>
     public TemplatePreset Template { get; init; } = TemplatePreset.Default;
 }
@@ -26,6 +32,9 @@ public sealed class TunedChat : IDisposable
     private readonly TunedModel model;
 
     private TunedChat(TunedModel model, ChatModel chat) => (this.model, Chat) = (model, chat);
+
+    /// <summary>The model, and the adapters that it serves.</summary>
+    public TunedModel Model => model;
 
     /// <summary>Conversations in, answers out; for any number of callers.</summary>
     public ChatModel Chat { get; }
@@ -47,12 +56,22 @@ public sealed class TunedChat : IDisposable
         var model = TunedModel.Load(tuned, ComputeDevice.TypeNamed(options.Type, device), device);
         try
         {
-            return new TunedChat(model, new ChatModel(model.Model, template, defaults));
+            if (options.Adapters.Count > 0)
+            {
+                model.Serve(options.Adapters);
+            }
+
+            return new TunedChat(model, new ChatModel(model.Model, template, defaults, options.Limits));
         }
         catch (ArgumentException e)
         {
             model.Dispose();
             throw new InvalidDataException($"{path}: {e.Message}", e);
+        }
+        catch
+        {
+            model.Dispose();
+            throw;
         }
     }
 

@@ -19,6 +19,9 @@ public sealed class TunedModel : IDisposable
     /// <summary>The adapter; null for a model by itself.</summary>
     public IAdapter? Adapter { get; }
 
+    /// <summary>The adapters that are served side by side; null: none are.</summary>
+    public ServedAdapters? Served { get; private set; }
+
     /// <summary>Loads a model and its adapter.</summary>
     /// <param name="path">What to load.</param>
     /// <param name="type">Type to compute in.</param>
@@ -38,9 +41,29 @@ public sealed class TunedModel : IDisposable
         }
     }
 
+    /// <summary>Loads adapters that rows of a pass may have, each its own.</summary>
+    /// <param name="named">Names for requests, and folders or hub ids.</param>
+    /// <exception cref="ArgumentException">A name is given twice.</exception>
+    /// <exception cref="InvalidDataException">An adapter is attached to the model already; or one is damaged, not one of this model, or cannot be served beside others.</exception>
+    public void Serve(IEnumerable<KeyValuePair<string, string>> named)
+    {
+        if (Adapter is not null)
+        {
+            throw new InvalidDataException(
+                $"{Path.AdapterFolder}: is an adapter, so no others can be served beside it. Give its base model's folder ({Path.ModelFolder}), and this adapter among the others.");
+        }
+
+        Served ??= new ServedAdapters(Model);
+        foreach (var (name, folder) in named)
+        {
+            Served.Load(name, ModelReference.Resolve(folder));
+        }
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {
+        Served?.Dispose();
         Adapter?.Dispose();
         Model.Dispose();
     }

@@ -2,6 +2,7 @@ using System.Runtime.CompilerServices;
 using GlmTune.Kernels;
 using GlmTune.Kernels.Native;
 using GlmTune.Model;
+using GlmTune.Model.Adapters;
 using GlmTune.Model.Glm4;
 using GlmTune.Model.Layers;
 using static TorchSharp.torch;
@@ -56,7 +57,8 @@ internal sealed class FakeLm(int vocabularySize, Func<int[], float[]> logits) : 
         return cache;
     }
 
-    public Tensor Logits(int[] tokenIds, SequenceLayout sequences, CacheStep? cache = null, bool lastOnly = false)
+    public Tensor Logits(
+        int[] tokenIds, SequenceLayout sequences, CacheStep? cache = null, bool lastOnly = false, IReadOnlyList<ServedAdapter?>? adapters = null)
     {
         Assert.True(lastOnly);
         using var scope = NewDisposeScope();

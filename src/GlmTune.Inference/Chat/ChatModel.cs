@@ -110,6 +110,7 @@ public sealed class ChatModel : IDisposable
         return new GenerationRequest(prompt)
         {
             Options = request.Options with { EosTokenIds = [.. stops.Union(Template.Tokenizer.Special.Stops)] },
+            Adapter = request.Adapter,
             LogProbabilities = request.LogProbabilities,
             LikeliestTokens = request.LikeliestTokens,
             Mask = request.Mask,

@@ -9,6 +9,9 @@ public sealed record ChatRequest(Conversation Conversation)
     /// <summary>How; what is unsaid is the model's.</summary>
     public GenerationOptions Options { get; init; } = new();
 
+    /// <summary>Name of the served adapter that answers; null: the base, or the adapter that is attached to it.</summary>
+    public string? Adapter { get; init; }
+
     /// <summary>Texts that end the answer and are no part of it.</summary>
     public IReadOnlyList<string> StopTexts { get; init; } = [];
 

@@ -1,5 +1,6 @@
 using GlmTune.Kernels;
 using GlmTune.Model;
+using GlmTune.Model.Adapters;
 using GlmTune.Model.Layers;
 using static TorchSharp.torch;
 
@@ -16,9 +17,10 @@ internal sealed record Beam(int[] Tokens, double Score);
 /// length limit) become answers; the search ends when no running beam can beat the worst of as many answers as beams
 /// (<c>early_stopping: false</c>), or at once when there are so many (<c>true</c>).
 /// </remarks>
-internal sealed class BeamSearch(ICausalLm model, int vocabularySize, GenerationSettings settings)
+internal sealed class BeamSearch(ICausalLm model, int vocabularySize, GenerationSettings settings, ServedAdapter? adapter = null)
 {
     private const int FirstRoom = 64;
+    private readonly int virtualTokens = model.VirtualTokensOf(adapter);
 
     private readonly record struct Candidate(int Beam, int Id, float Score);
 
@@ -32,6 +34,11 @@ internal sealed class BeamSearch(ICausalLm model, int vocabularySize, Generation
         var running = new List<Running> { new(prompt, 0) };
         var done = new List<Beam>();
         using var cache = model.NewCache(settings.Beams, prompt.Length + Math.Min(mostTokens, FirstRoom));
+        for (var slot = 0; slot < cache.Slots; slot++)
+        {
+            model.StartSlot(cache, slot, adapter);
+        }
+
         for (var length = 1; ; length++)
         {
             cancellation.ThrowIfCancellationRequested();
@@ -103,17 +110,18 @@ internal sealed class BeamSearch(ICausalLm model, int vocabularySize, Generation
     {
         using var scope = NewDisposeScope();
         var added = first ? running[0].Tokens.Length : 1;
-        var before = model.VirtualTokens + running[0].Tokens.Length - added;
+        var before = virtualTokens + running[0].Tokens.Length - added;
         var step = new CacheStep(
             cache, [.. Enumerable.Range(0, running.Count)], [.. running.Select(_ => before)], [.. running.Select(_ => added)]);
         var ids = running.SelectMany(beam => beam.Tokens[^added..]).ToArray();
-        var logits = model.Logits(ids, SequenceLayout.OfRows(running.Count, added, model.Device), step, lastOnly: true);
+        var logits = model.Logits(
+            ids, SequenceLayout.OfRows(running.Count, added, model.Device), step, lastOnly: true, [.. running.Select(_ => adapter)]);
         return logits.to_type(ScalarType.Float32).narrow(1, 0, vocabularySize).log_softmax(1).cpu().contiguous().data<float>().ToArray();
     }
 
     private void MakeRoom(KvCache cache, int tokens)
     {
-        if (tokens + model.VirtualTokens > cache.Capacity)
+        if (tokens + virtualTokens > cache.Capacity)
         {
             cache.Rearrange([.. Enumerable.Range(0, cache.Slots)], cache.Capacity + Math.Max(FirstRoom, cache.Capacity / 2));
         }
@@ -134,7 +142,7 @@ internal sealed class BeamSearch(ICausalLm model, int vocabularySize, Generation
             using var inner = NewDisposeScope();
             foreach (var stored in (Tensor[])[cache.Keys(layer), cache.Values(layer)])
             {
-                var held = stored.narrow(1, model.VirtualTokens, tokens);
+                var held = stored.narrow(1, virtualTokens, tokens);
                 held.narrow(0, 0, order.Length).copy_(held.index_select(0, index));
             }
         }

@@ -51,6 +51,17 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
     /// <param name="fail">Gets each row for which no token could be chosen, and why; the others go on.</param>
     public void Step(Action<GenerationRow, GeneratedToken> emit, Action<GenerationRow, Exception> fail)
     {
+        foreach (var row in Rows.Where(row => row.Adapter is { IsLoaded: false }).ToList())
+        {
+            Remove(row);
+            fail(row, new InvalidOperationException($"The adapter '{row.Adapter!.Name}' was unloaded while it answered."));
+        }
+
+        if (!HasWork)
+        {
+            return;
+        }
+
         Admit();
         MakeRoom();
         var rows = new List<GenerationRow>();
@@ -108,8 +119,9 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
             starts.Add(ids.Count);
         }
 
-        var step = new CacheStep(cache!, [.. rows.Select(row => row.Slot)], [.. rows.Select(row => model.VirtualTokens + row.Cached)], added);
-        return model.Logits([.. ids], new SequenceLayout(starts, model.Device), step, lastOnly: true);
+        var step = new CacheStep(cache!, [.. rows.Select(row => row.Slot)], [.. rows.Select(row => model.VirtualTokensOf(row.Adapter) + row.Cached)], added);
+        return model.Logits(
+            [.. ids], new SequenceLayout(starts, model.Device), step, lastOnly: true, rows.Exists(row => row.Adapter is not null) ? [.. rows.Select(row => row.Adapter)] : null);
     }
 
     // The next token of each row whose tokens are all in the cache.
@@ -178,7 +190,7 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
     // A slot for each active row, and room in it for all its tokens.
     private void MakeRoom()
     {
-        var have = cache!.Capacity - model.VirtualTokens;
+        var have = cache!.Capacity - model.MostVirtualTokens;
         var needed = CapacityFor(active);
         while (active.Count > 1 && needed > have && Bytes(active.Count, needed) > limits.CacheBytes)
         {
@@ -194,10 +206,15 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
             // Half as much again, so that a long answer is copied a few times only; within the limit where that is possible.
             var roomy = needed > have ? Rounded(Math.Max(needed, have + (have / 2))) : have;
             var capacity = Bytes(active.Count, roomy) <= limits.CacheBytes ? roomy : needed;
-            cache.Rearrange([.. active.Select(row => Math.Max(row.Slot, 0))], capacity + model.VirtualTokens);
+            cache.Rearrange([.. active.Select(row => Math.Max(row.Slot, 0))], capacity + model.MostVirtualTokens);
             foreach (var (slot, row) in active.Index())
             {
+                var enters = row.Slot < 0;
                 row.Slot = slot;
+                if (enters)
+                {
+                    model.StartSlot(cache, slot, row.Adapter);
+                }
             }
         }
 
@@ -205,12 +222,13 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         foreach (var row in active.Where(row => row.Slot < 0))
         {
             row.Slot = free.Dequeue();
+            model.StartSlot(cache, row.Slot, row.Adapter);
         }
     }
 
     private static int CapacityFor(IEnumerable<GenerationRow> rows) => Rounded(rows.Max(row => row.Tokens.Count));
 
-    private long Bytes(int slots, int capacity) => bytesPerToken * slots * (capacity + model.VirtualTokens);
+    private long Bytes(int slots, int capacity) => bytesPerToken * slots * (capacity + model.MostVirtualTokens);
 
     private static int Rounded(int tokens) => (tokens + CapacityStep - 1) / CapacityStep * CapacityStep;
 

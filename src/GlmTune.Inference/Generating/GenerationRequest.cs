@@ -7,6 +7,9 @@ public sealed record GenerationRequest(IReadOnlyList<int> Prompt)
     /// <summary>How; what is unsaid is the generator's.</summary>
     public GenerationOptions Options { get; init; } = new();
 
+    /// <summary>Name of the served adapter that answers; null: the base, or the adapter that is attached to it.</summary>
+    public string? Adapter { get; init; }
+
     /// <summary>Whether each token comes with its log probability.</summary>
     public bool LogProbabilities { get; init; }
 

@@ -1,3 +1,5 @@
+using GlmTune.Model.Adapters;
+
 namespace GlmTune.Inference;
 
 /// <summary>One prompt on its way to an answer.</summary>
@@ -6,7 +8,8 @@ internal sealed class GenerationRow
     private readonly List<GeneratedToken> generated = [];
 
     /// <exception cref="ArgumentException">The prompt is empty, holds no tokens of this model, or is too long; options are out of range.</exception>
-    public GenerationRow(int index, GenerationRequest request, GenerationSettings settings, int vocabularySize, int maxPositions)
+    public GenerationRow(
+        int index, GenerationRequest request, GenerationSettings settings, int vocabularySize, int maxPositions, ServedAdapter? adapter = null)
     {
         if (request.Prompt.Count == 0)
         {
@@ -25,7 +28,7 @@ internal sealed class GenerationRow
                 $"Prompt {index} has {request.Prompt.Count} tokens, which leaves no room for an answer; prompt and answer have at most {longest} together.", nameof(request));
         }
 
-        (Index, Request, Settings) = (index, request, settings);
+        (Index, Request, Settings, Adapter) = (index, request, settings, adapter);
         MostTokens = Math.Min(settings.MaxNewTokens, longest - request.Prompt.Count);
         Sampler = new Sampler(request.Prompt, settings, request.Mask, index);
     }
@@ -35,6 +38,9 @@ internal sealed class GenerationRow
     public GenerationRequest Request { get; }
 
     public GenerationSettings Settings { get; }
+
+    /// <summary>The served adapter that answers; null: none.</summary>
+    public ServedAdapter? Adapter { get; }
 
     /// <summary>Tokens of the answer, at most.</summary>
     public int MostTokens { get; }

@@ -1,4 +1,5 @@
 using GlmTune.Model;
+using GlmTune.Model.Adapters;
 
 namespace GlmTune.Inference;
 
@@ -117,12 +118,22 @@ public sealed class Generator
         }
     }
 
+    /// <summary>Changes the model while no pass runs, such as the adapters that it serves; rows of an unloaded one fail.</summary>
+    /// <param name="change">What is done; short, since all answers wait for it.</param>
+    public void BetweenPasses(Action change)
+    {
+        lock (passes)
+        {
+            change();
+        }
+    }
+
     internal ContinuousBatch NewBatch() => new(Model, VocabularySize, Limits);
 
     internal GenerationRow NewRow(int index, GenerationRequest request)
     {
         var settings = new GenerationSettings(request.Options.Over(Defaults), Model.Config.EndTokenIds);
-        return new GenerationRow(index, request, settings, Model.Config.VocabularySize, Model.Config.MaxPositions);
+        return new GenerationRow(index, request, settings, Model.Config.VocabularySize, Model.Config.MaxPositions, FindAdapter(request.Adapter));
     }
 
     internal void Step(ContinuousBatch batch, Action<GenerationRow, GeneratedToken> emit, Action<GenerationRow, Exception> fail)
@@ -138,7 +149,7 @@ public sealed class Generator
         IReadOnlyList<Beam> beams;
         lock (passes)
         {
-            beams = new BeamSearch(Model, VocabularySize, row.Settings).Run(row.Request, row.MostTokens, cancellation);
+            beams = new BeamSearch(Model, VocabularySize, row.Settings, row.Adapter).Run(row.Request, row.MostTokens, cancellation);
         }
 
         foreach (var id in beams[0].Tokens)
@@ -147,5 +158,17 @@ public sealed class Generator
         }
 
         return row.Answer;
+    }
+
+    private ServedAdapter? FindAdapter(string? name)
+    {
+        if (name is null)
+        {
+            return null;
+        }
+
+        var adapters = Model.Adapters;
+        return adapters.FirstOrDefault(adapter => adapter.Name == name) ?? throw new ArgumentException(
+            $"There is no adapter '{name}'; there are {(adapters.Count == 0 ? "none" : string.Join(", ", adapters.Select(adapter => $"'{adapter.Name}'")))}.", nameof(name));
     }
 }

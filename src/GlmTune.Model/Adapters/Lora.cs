@@ -19,6 +19,9 @@ public sealed class Lora : IAdapter
     /// <summary>Layout whose names its tensors carry.</summary>
     public CheckpointLayout Layout { get; }
 
+    /// <summary>What sits on each adapted linear layer, in the order of the forward pass.</summary>
+    internal IReadOnlyList<LowRankAdapter> Layers => adapters;
+
     /// <summary>All deltas, in the order of the forward pass.</summary>
     public IEnumerable<LowRankDelta> Deltas => adapters.SelectMany(adapter => adapter.Deltas);
 

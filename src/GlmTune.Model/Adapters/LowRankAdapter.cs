@@ -81,6 +81,29 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
     /// <inheritdoc/>
     public override bool ScalesOutput => magnitudes is not null;
 
+    /// <summary>The layer that it was made for.</summary>
+    internal Linear Linear => linear;
+
+    /// <summary>A of all deltas, [Σr, in]; owned by the adapter.</summary>
+    internal Tensor StackedA => stackedA;
+
+    /// <summary>B of all deltas, zeros off their blocks, [out, Σr]; owned by the adapter.</summary>
+    internal Tensor BlockB => blockB;
+
+    /// <summary>s of each column of the low-rank product, [Σr].</summary>
+    internal double[] ColumnScales() => [.. Deltas.SelectMany(delta => Enumerable.Repeat(delta.Scale, delta.LoraRank))];
+
+    /// <summary>What DoRA multiplies each output by, [out], float32 or wider, in the caller's dispose scope; null without DoRA.</summary>
+    internal Tensor? OutputGains()
+    {
+        if (magnitudes is null)
+        {
+            return null;
+        }
+        using var scope = NewDisposeScope();
+        return magnitudes.Gains(Lengths(magnitudes)).MoveToOuterDisposeScope();
+    }
+
     /// <summary>s · B · A in float32 or wider, [out, in]: what LoRA adds to the weight. In the caller's dispose scope.</summary>
     public Tensor WeightDelta()
     {

@@ -25,6 +25,9 @@ public sealed class PrefixTuning : IAdapter
     /// <summary>P.</summary>
     public int VirtualTokens => Options.VirtualTokens;
 
+    /// <summary>Position of the first real token: P by the library layout's rule, else 0.</summary>
+    public int FirstPosition => Positions == PrefixPositions.Library ? VirtualTokens : 0;
+
     /// <summary>Each layer's keys and values [2, P, K, D].</summary>
     public IReadOnlyList<Parameter> Prefixes => prefixes;
 
@@ -177,8 +180,6 @@ public sealed class PrefixTuning : IAdapter
             take(prefixes[i], all.select(1, i).permute(1, 0, 2, 3));
         }
     }
-
-    private int FirstPosition => Positions == PrefixPositions.Library ? VirtualTokens : 0;
 
     private void PutOn(Glm4Model model)
     {

@@ -72,6 +72,15 @@ public sealed class Glm4Model : ICausalLm, IDisposable
     /// <inheritdoc/>
     public int VirtualTokens => (int)(Layers[0].Attention.Prefix?.Shape[1] ?? 0);
 
+    /// <summary>The adapters that rows of a pass may have, each its own; null: nobody serves any.</summary>
+    public ServedAdapters? Served { get; internal set; }
+
+    /// <inheritdoc/>
+    public IReadOnlyList<ServedAdapter> Adapters => Served?.All ?? [];
+
+    /// <inheritdoc/>
+    public int MostVirtualTokens => Math.Max(VirtualTokens, Served?.MostVirtualTokens ?? 0);
+
     /// <summary>Fills every base weight at random: matrices normal with deviation 0.02, norms one, biases zero.</summary>
     /// <param name="seed">Decides the numbers, on one kind of device.</param>
     public void InitializeRandomly(long seed)
@@ -96,19 +105,26 @@ public sealed class Glm4Model : ICausalLm, IDisposable
     /// <param name="sequences">Which tokens belong to which sequence; passes to the context.</param>
     /// <param name="dropoutSeed">Decides dropout masks; null: no dropout.</param>
     /// <param name="cache">For a pass over a cache; passes to the context.</param>
-    /// <param name="cached">Real tokens cached before this pass, for each sequence; null: none.</param>
+    /// <param name="adapters">The adapter of each sequence; null: the base for all.</param>
     /// <param name="run">The tokens of <paramref name="sequences"/> that this pass holds; null: all.</param>
     /// <param name="exchange">Needed where it does not hold all.</param>
     public LayerContext Context(
-        SequenceLayout sequences, long? dropoutSeed = null, CacheStep? cache = null, IReadOnlyList<int>? cached = null,
+        SequenceLayout sequences, long? dropoutSeed = null, CacheStep? cache = null, IReadOnlyList<ServedAdapter?>? adapters = null,
         Range? run = null, AttentionExchange? exchange = null)
     {
         var positions = sequences.Positions();
         for (var i = 0; i < sequences.Count; i++)
         {
+            var adapter = adapters?[i];
+            if (adapter is { VirtualTokens: > 0 } && cache is null)
+            {
+                throw new InvalidOperationException($"The adapter '{adapter.Name}' has a prefix, which stands in a cache; this pass has none.");
+            }
+            var virtualTokens = adapter?.VirtualTokens ?? VirtualTokens;
+            var first = (adapter?.FirstPosition ?? PositionOffset) + (cache is null ? 0 : cache.Before[i] - virtualTokens);
             for (var t = sequences.Starts[i]; t < sequences.Starts[i + 1]; t++)
             {
-                positions[t] += PositionOffset + (cached?[i] ?? 0);
+                positions[t] += first;
             }
         }
         var (cosine, sine) = rotary.Angles(run is { } held ? positions[held] : positions, Type, Device);
@@ -121,6 +137,7 @@ public sealed class Glm4Model : ICausalLm, IDisposable
             DropoutSeed = dropoutSeed,
             Cache = cache,
             Exchange = exchange,
+            Adapters = adapters is null ? null : ServedAdapters.Rows(adapters, [.. Enumerable.Range(0, sequences.Count).Select(sequences.LengthOf)], Device),
         };
     }
 
@@ -145,7 +162,7 @@ public sealed class Glm4Model : ICausalLm, IDisposable
     public KvCache NewCache(int slots, int capacity)
     {
         var cache = new KvCache(
-            Config.LayerCount, slots, capacity + VirtualTokens, Config.KeyValueHeads, Config.HeadDim, Type, Device);
+            Config.LayerCount, slots, capacity + MostVirtualTokens, Config.KeyValueHeads, Config.HeadDim, Type, Device);
         foreach (var layer in Layers)
         {
             if (layer.Attention.Prefix is { } prefix)
@@ -160,15 +177,28 @@ public sealed class Glm4Model : ICausalLm, IDisposable
     }
 
     /// <inheritdoc/>
-    public Tensor Logits(int[] tokenIds, SequenceLayout sequences, CacheStep? cache = null, bool lastOnly = false)
+    public void StartSlot(KvCache cache, int slot, ServedAdapter? adapter)
+    {
+        foreach (var (layer, prefix) in (adapter?.Prefixes ?? []).Index())
+        {
+            cache.WriteStart(layer, slot, prefix);
+        }
+    }
+
+    /// <inheritdoc/>
+    public Tensor Logits(
+        int[] tokenIds, SequenceLayout sequences, CacheStep? cache = null, bool lastOnly = false, IReadOnlyList<ServedAdapter?>? adapters = null)
     {
         using var scope = NewDisposeScope();
-        using var context = Context(sequences, cache: cache, cached: cache?.RealBefore(VirtualTokens));
+        using var context = Context(sequences, cache: cache, adapters: adapters);
         var hidden = Hidden(Ids(tokenIds), context);
         if (lastOnly)
         {
-            var last = sequences.Starts.Skip(1).Select(end => end - 1L).ToArray();
-            hidden = hidden.index_select(0, tensor(last).to(Device));
+            var last = tensor(sequences.Starts.Skip(1).Select(end => end - 1L).ToArray()).to(Device);
+            hidden = hidden.index_select(0, last);
+            var all = context.Adapters;
+            context.Adapters = all?.Select(last);
+            all?.Dispose();
         }
         return Head.Logits(hidden, context).MoveToOuterDisposeScope();
     }

@@ -53,7 +53,7 @@ public sealed class KvCache : IDisposable
     }
 
     /// <summary>Gives the cache other slots and another length, layer by layer, so that only one layer at a time is there twice.</summary>
-    /// <param name="from">For each new slot, the old one whose tokens it takes over; for an empty one any, since all begin with the same prefix.</param>
+    /// <param name="from">For each new slot, the old one whose tokens it takes over; for an empty one any.</param>
     /// <param name="capacity">Tokens of a sequence, virtual ones included; what lies beyond is lost.</param>
     public void Rearrange(IReadOnlyList<int> from, int capacity)
     {
@@ -88,8 +88,6 @@ public sealed class KvCache : IDisposable
 /// <summary>One pass's view of the cache: which slot each sequence has, and how many tokens it holds once the new ones are in.</summary>
 public sealed class CacheStep : IDisposable
 {
-    private readonly int[] before;
-
     /// <param name="cache">The cache.</param>
     /// <param name="slots">Slot of each sequence of the pass.</param>
     /// <param name="before">Tokens in each slot before the pass, virtual ones included.</param>
@@ -111,7 +109,7 @@ public sealed class CacheStep : IDisposable
                 rows.Add(((long)slots[i] * cache.Capacity) + before[i] + t);
             }
         }
-        this.before = [.. before];
+        Before = [.. before];
         Longest = Enumerable.Range(0, slots.Count).Max(i => before[i] + added[i]);
         StartsEmpty = before.All(count => count == 0);
         Slots = tensor(slots.Select(slot => (long)slot).ToArray()).to(cache.Device).DetachFromDisposeScope();
@@ -137,8 +135,8 @@ public sealed class CacheStep : IDisposable
     /// <summary>Whether no sequence had anything cached: the new tokens see only each other.</summary>
     public bool StartsEmpty { get; }
 
-    /// <summary>Tokens of each sequence cached before the pass, virtual ones left out.</summary>
-    public int[] RealBefore(int virtualTokens) => Array.ConvertAll(before, count => count - virtualTokens);
+    /// <summary>Tokens of each sequence cached before the pass, virtual ones included.</summary>
+    public IReadOnlyList<int> Before { get; }
 
     /// <summary>Stores the keys and values of the new tokens.</summary>
     /// <param name="layer">Decoder layer.</param>

@@ -28,6 +28,9 @@ public sealed class LayerContext : IDisposable
     /// <summary>Where the pass holds only some of the tokens of <see cref="Sequences"/>: how attention sees all of them. Null: it holds all.</summary>
     public AttentionExchange? Exchange { get; init; }
 
+    /// <summary>Which served adapter each token has; null: all are the base's, or adapters are attached for all tokens alike.</summary>
+    public AdapterRows? Adapters { get; set; }
+
     /// <summary>The seed of one place's mask: the same whenever that place is computed again in this pass.</summary>
     /// <param name="place">Unique number of the place in the model.</param>
     public long SeedOf(int place) => unchecked((DropoutSeed.GetValueOrDefault() * 0x5851F42D4C957F2D) + (place * 0x14057B7EF767814F) + 1);
@@ -39,5 +42,6 @@ public sealed class LayerContext : IDisposable
         Sine.Dispose();
         Sequences.Dispose();
         Cache?.Dispose();
+        Adapters?.Dispose();
     }
 }

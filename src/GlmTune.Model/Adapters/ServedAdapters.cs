@@ -1,0 +1,186 @@
+using GlmTune.Model.Glm4;
+using GlmTune.Model.Layers;
+using static TorchSharp.torch;
+
+namespace GlmTune.Model.Adapters;
+
+/// <summary>Adapters of any kind that one base model serves side by side: each row of a pass has its own, or none.</summary>
+/// <remarks>
+/// LoRA and DoRA adapters of all ranks, targets and scales share one pair of products for each linear layer (<see cref="ServedLowRank"/>);
+/// a prefix stands at the start of its rows' cache slots. Loading and unloading must not happen during a pass. Not thread-safe.
+/// </remarks>
+public sealed class ServedAdapters : IDisposable
+{
+    private readonly Glm4Model model;
+    private readonly List<ServedAdapter> adapters = [];
+    private readonly Dictionary<Linear, ServedLowRank> layers = [];
+    private readonly List<Tensor> tables = [];
+
+    /// <summary>An empty set.</summary>
+    /// <param name="model">The base; it must outlive the set.</param>
+    /// <exception cref="InvalidOperationException">The model has a set, or an adapter attached.</exception>
+    public ServedAdapters(Glm4Model model)
+    {
+        if (model.Served is not null || model.VirtualTokens > 0 || Linears(model).Any(linear => linear.Adapters.Count > 0))
+        {
+            throw new InvalidOperationException("The model has an adapter attached already. Adapters are served side by side on a bare base model.");
+        }
+        this.model = model;
+        model.Served = this;
+    }
+
+    /// <summary>The adapters, in the order of loading.</summary>
+    public IReadOnlyList<ServedAdapter> All => adapters;
+
+    /// <summary>Grows with every change: what was recorded of a pass before no longer holds.</summary>
+    public int Version { get; private set; }
+
+    /// <summary>The most virtual tokens of any adapter; 0 without prefixes.</summary>
+    public int MostVirtualTokens => adapters.Select(adapter => adapter.VirtualTokens).DefaultIfEmpty(0).Max();
+
+    /// <summary>Loads an adapter's folder.</summary>
+    /// <param name="name">What requests will call it.</param>
+    /// <param name="folder">Adapter folder, as PEFT saves it.</param>
+    /// <param name="positions">For a prefix: at which position the first real token stands; automatic: as recorded, else by the model's layout.</param>
+    /// <exception cref="ArgumentException">The name is empty or taken.</exception>
+    /// <exception cref="InvalidDataException">Files are damaged or do not fit the model, or the adapter changes whole weights of the base.</exception>
+    public ServedAdapter Load(string name, string folder, PrefixPositions positions = PrefixPositions.Auto)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(name);
+        if (adapters.Exists(other => other.Name == name))
+        {
+            throw new ArgumentException($"There is an adapter '{name}' already.", nameof(name));
+        }
+        var config = AdapterConfigFile.Read(folder);
+        if (config.Kind == "LORA" && config.ReadLora().ModulesToSave is { Count: > 0 } modules)
+        {
+            throw new InvalidDataException(
+                $"{config.Path}: modules_to_save ({string.Join(", ", modules)}) replaces weights of the base, which its other adapters need. "
+                + "Serve this adapter by itself, or merge it into a model of its own (glmtune adapter merge).");
+        }
+        using var scope = NewDisposeScope();
+        using var loaded = AdapterFolder.Load(folder, model, positions: positions);
+        loaded.Detach(model);
+        var adapter = loaded switch
+        {
+            Lora lora => new ServedAdapter(name, lora.Options.UseDora ? "DoRA" : "LoRA"),
+            PrefixTuning prefix => new ServedAdapter(name, "P-Tuning v2")
+            {
+                VirtualTokens = prefix.VirtualTokens,
+                FirstPosition = prefix.FirstPosition,
+                Prefixes = [.. prefix.Prefixes.Select(parameter => parameter.Value.clone().DetachFromDisposeScope())],
+            },
+            _ => throw new InvalidDataException($"{folder}: an adapter of the kind {config.Kind} cannot be served."),
+        };
+        foreach (var delta in (loaded as Lora)?.Layers ?? [])
+        {
+            if (!layers.TryGetValue(delta.Linear, out var layer))
+            {
+                layers[delta.Linear] = layer = new ServedLowRank(delta.Linear);
+                delta.Linear.Attach(layer);
+            }
+            layer.Add(adapter, delta);
+        }
+        adapters.Add(adapter);
+        Renumber();
+        return adapter;
+    }
+
+    /// <summary>Drops an adapter; rows that have it cannot go on.</summary>
+    /// <param name="name">Its name.</param>
+    /// <exception cref="ArgumentException">There is none of this name.</exception>
+    public void Unload(string name)
+    {
+        var adapter = adapters.Find(other => other.Name == name)
+            ?? throw new ArgumentException($"There is no adapter '{name}'; there are {Names()}.", nameof(name));
+        adapters.Remove(adapter);
+        Drop(adapter);
+        foreach (var (linear, layer) in layers)
+        {
+            layer.Remove(adapter);
+            if (layer.IsEmpty)
+            {
+                linear.Detach([layer]);
+                layer.Dispose();
+                layers.Remove(linear);
+            }
+        }
+        Renumber();
+    }
+
+    /// <summary>The adapters that a pass's tokens have; null where no layer needs to know, since none of them has a low-rank one.</summary>
+    /// <param name="bySequence">Adapter of each sequence, null for the base.</param>
+    /// <param name="lengths">Tokens of each sequence in this pass.</param>
+    /// <param name="device">Where the pass computes.</param>
+    /// <exception cref="InvalidOperationException">An adapter was unloaded.</exception>
+    public static AdapterRows? Rows(IReadOnlyList<ServedAdapter?> bySequence, IReadOnlyList<int> lengths, Device device)
+    {
+        if (bySequence.FirstOrDefault(adapter => adapter is { IsLoaded: false }) is { } gone)
+        {
+            throw new InvalidOperationException($"The adapter '{gone.Name}' was unloaded.");
+        }
+        return bySequence.All(adapter => adapter is null or { TableRow: 0 }) ? null : new AdapterRows(tensor(
+            bySequence.Zip(lengths).SelectMany(pair => Enumerable.Repeat((long)(pair.First?.TableRow ?? 0), pair.Second)).ToArray()).to(device));
+    }
+
+    /// <summary>Takes all of them off the model.</summary>
+    public void Dispose()
+    {
+        adapters.ForEach(Drop);
+        adapters.Clear();
+        foreach (var (linear, layer) in layers)
+        {
+            linear.Detach([layer]);
+            layer.Dispose();
+        }
+        layers.Clear();
+        DropTables();
+        model.Served = null;
+    }
+
+    private static IEnumerable<Linear> Linears(Glm4Model model) => Glm4WeightNames.Linears(model, CheckpointLayout.Original).Select(slice => slice.Linear);
+
+    private static void Drop(ServedAdapter adapter)
+    {
+        adapter.IsLoaded = false;
+        foreach (var prefix in adapter.Prefixes)
+        {
+            prefix.Dispose();
+        }
+    }
+
+    private string Names() => adapters.Count == 0 ? "none" : string.Join(", ", adapters.Select(adapter => $"'{adapter.Name}'"));
+
+    // Layers whose rows have the same scales share a table, so that a pass looks its rows up once and not in every layer.
+    private void Renumber()
+    {
+        var lowRank = adapters.FindAll(adapter => adapter.VirtualTokens == 0);
+        foreach (var (index, adapter) in lowRank.Index())
+        {
+            adapter.TableRow = index + 1;
+        }
+        DropTables();
+        var shared = new Dictionary<string, Tensor>();
+        foreach (var (linear, layer) in layers)
+        {
+            using var scope = NewDisposeScope();
+            var rows = layer.ScaleRows(lowRank.Count);
+            var key = $"{linear.Weight.Device} {rows.GetLength(1)} {string.Join(' ', rows.Cast<double>().Select(scale => BitConverter.DoubleToInt64Bits(scale)))}";
+            if (!shared.TryGetValue(key, out var table))
+            {
+                var type = model.Type == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32;
+                table = shared[key] = tensor(rows).to_type(type).to(linear.Weight.Device).DetachFromDisposeScope();
+                tables.Add(table);
+            }
+            layer.Scales = table;
+            layer.MakeGains(lowRank.Count);
+        }
+        Version++;
+    }
+
+    private void DropTables()
+    {
+        tables.ForEach(table => table.Dispose());
+        tables.Clear();
+    }
+}

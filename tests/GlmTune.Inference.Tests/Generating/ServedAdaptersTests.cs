@@ -1,0 +1,212 @@
+using GlmTune.Kernels;
+using GlmTune.Model;
+using GlmTune.Model.Adapters;
+using GlmTune.Model.Glm4;
+using GlmTune.Model.Layers;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace GlmTune.Inference.Tests.Generating;
+
+/// <summary>Adapters of all kinds in one batch, against each attached by itself, which golden values cover.</summary>
+public class ServedAdaptersTests
+{
+    private static readonly string[] Kinds = ["lora", "lora_all", "rslora", "dora", "prefix"];
+
+    [Theory]
+    [InlineData("model-hf")]
+    [InlineData("model-chatglm")]
+    public void A_row_of_a_mixed_batch_has_the_logits_that_its_adapter_gives_alone(string folder)
+    {
+        using var scope = NewDisposeScope();
+        using var model = Load(folder, ScalarType.Float64);
+        string?[] rows = [null, "lora", "prefix", "dora", "lora_all", null, "rslora", "lora"];
+        var prompts = Prompts(rows.Length);
+        var alone = rows.Zip(prompts).Select(row => Attached(model, row.First, () => Logits(model, [row.Second], null))).ToList();
+        using var served = Serve(model);
+        ServedAdapter?[] adapters = [.. rows.Select(name => served.All.FirstOrDefault(adapter => adapter.Name == name))];
+        var together = Logits(model, prompts, adapters);
+        foreach (var (row, expected) in alone.Index())
+        {
+            Assert.Equal(0, (together[row] - expected[0]).abs().max().item<double>(), 1e-12);
+        }
+
+        // They must differ from the base's, or the comparison could not fail.
+        var bare = Logits(model, prompts, null);
+        Assert.All(rows.Index().Where(row => row.Item is not null), row => Assert.True((bare[row.Index] - together[row.Index]).abs().max().item<double>() > 1e-4));
+    }
+
+    [Theory]
+    [InlineData(16, 4096)]
+    [InlineData(3, 4096)]
+    [InlineData(16, 5)]
+    public void Greedy_answers_of_a_mixed_batch_are_those_of_each_alone(int slots, int passTokens)
+    {
+        using var model = Load("model-hf", ScalarType.Float32);
+        var rows = Enumerable.Range(0, 14).Select(i => i % 6 == 0 ? null : Kinds[(i % 6) - 1]).ToList();
+        var prompts = Prompts(rows.Count);
+        GenerationRequest Request(int row, string? adapter) => new(prompts[row])
+        {
+            Adapter = adapter,
+            Options = new() { MaxNewTokens = 6 + (row * 5 % 11), EosTokenIds = [.. Enumerable.Range(0, 9)] },
+        };
+        var expected = rows.Index().Select(row => Attached(model, row.Item, () => new Generator(model, 640).Generate(Request(row.Index, null)).Tokens)).ToList();
+        using var served = Serve(model);
+        var generator = new Generator(model, 640, limits: new GenerationLimits { Slots = slots, PassTokens = passTokens });
+        var answers = generator.GenerateAll([.. rows.Select((adapter, row) => Request(row, adapter))]);
+        Assert.Equal(expected, answers.Select(answer => answer.Tokens));
+    }
+
+    [Theory]
+    [InlineData("prefix")]
+    [InlineData("dora")]
+    public void A_beam_search_finds_what_it_finds_with_the_adapter_attached(string adapter)
+    {
+        using var model = Load("model-hf", ScalarType.Float32);
+        var request = new GenerationRequest([7, 90, 200]) { Options = new() { NumBeams = 3, MaxNewTokens = 9 } };
+        var expected = Attached(model, adapter, () => new Generator(model, 640).Generate(request).Tokens);
+        using var served = Serve(model);
+        Assert.Equal(expected, new Generator(model, 640).Generate(request with { Adapter = adapter }).Tokens);
+    }
+
+    [Fact]
+    public void Unloading_leaves_the_others_as_they_were_and_no_tensor_behind()
+    {
+        using var scope = NewDisposeScope();
+        using var model = Load("model-hf", ScalarType.Float64);
+        var prompts = Prompts(1);
+        var bare = Logits(model, prompts, null)[0];
+        var expected = Attached(model, "lora", () => Logits(model, prompts, null))[0];
+        var before = DisposeScopeManager.Statistics.ThreadTotalLiveCount;
+        for (var round = 0; round < 3; round++)
+        {
+            using var served = Serve(model);
+            served.Unload("dora");
+            served.Unload("lora_all");
+            served.Unload("prefix");
+            using (NewDisposeScope())
+            {
+                Assert.Equal(0, (Logits(model, prompts, [served.All[0]])[0] - expected).abs().max().item<double>(), 1e-12);
+            }
+
+            served.Unload("rslora");
+            served.Unload("lora");
+            Assert.Empty(served.All);
+            Assert.Equal(2 * Kinds.Length, served.Version);
+        }
+
+        Assert.Equal(before, DisposeScopeManager.Statistics.ThreadTotalLiveCount);
+        Assert.Equal(0, (Logits(model, prompts, null)[0] - bare).abs().max().item<double>());
+        using var attached = AdapterFolder.Load(Adapter("lora"), model);
+        Assert.Throws<InvalidOperationException>(() => new ServedAdapters(model));
+        attached.Detach(model);
+    }
+
+    [Fact]
+    public void An_unloaded_adapters_row_fails_and_the_others_go_on()
+    {
+        using var model = Load("model-hf", ScalarType.Float32);
+        using var served = Serve(model);
+        var generator = new Generator(model, 640, new GenerationOptions { MaxNewTokens = 5, EosTokenIds = [] });
+        using var batch = generator.NewBatch();
+        var (leaves, stays) = (generator.NewRow(0, new([5, 6]) { Adapter = "prefix" }), generator.NewRow(1, new([5, 6]) { Adapter = "lora" }));
+        batch.Add(leaves);
+        batch.Add(stays);
+        var (tokens, errors) = (0, new List<string>());
+        generator.Step(batch, (_, _) => tokens++, (_, e) => errors.Add(e.Message));
+        generator.BetweenPasses(() => served.Unload("prefix"));
+        while (batch.HasWork)
+        {
+            generator.Step(batch, (_, _) => tokens++, (_, e) => errors.Add(e.Message));
+        }
+
+        Assert.Equal((6, "The adapter 'prefix' was unloaded while it answered."), (tokens, Assert.Single(errors)));
+        Assert.True(stays.Finished);
+    }
+
+    [Fact]
+    public void Names_that_are_unknown_or_taken_are_refused()
+    {
+        using var model = Load("model-hf", ScalarType.Float32);
+        var generator = new Generator(model, 640);
+        Assert.Contains("there are none", Assert.Throws<ArgumentException>(() => generator.Generate(new([3]) { Adapter = "x" })).Message, StringComparison.Ordinal);
+        using var served = Serve(model);
+        Assert.Contains("'lora', 'lora_all'", Assert.Throws<ArgumentException>(() => generator.Generate(new([3]) { Adapter = "x" })).Message, StringComparison.Ordinal);
+        Assert.Contains("'lora' already", Assert.Throws<ArgumentException>(() => served.Load("lora", Adapter("lora"))).Message, StringComparison.Ordinal);
+        Assert.Throws<ArgumentException>(() => served.Unload("x"));
+    }
+
+    [Fact]
+    public void No_tensor_outlives_a_mixed_batch()
+    {
+        using var model = Load("model-hf", ScalarType.Float32);
+        using var served = Serve(model);
+        var generator = new Generator(model, 640, new GenerationOptions { MaxNewTokens = 70 }, new GenerationLimits { Slots = 3 });
+        GenerationRequest[] requests = [.. Kinds.Select(kind => new GenerationRequest([3, 4, 5]) { Adapter = kind })];
+        generator.GenerateAll(requests);
+        var before = DisposeScopeManager.Statistics.ThreadTotalLiveCount;
+        generator.GenerateAll(requests);
+        Assert.Equal(before, DisposeScopeManager.Statistics.ThreadTotalLiveCount);
+    }
+
+    private static ServedAdapters Serve(Glm4Model model)
+    {
+        var served = new ServedAdapters(model);
+        foreach (var kind in Kinds)
+        {
+            served.Load(kind, Adapter(kind));
+        }
+
+        return served;
+    }
+
+    private static T Attached<T>(Glm4Model model, string? adapter, Func<T> run)
+    {
+        if (adapter is null)
+        {
+            return run();
+        }
+
+        using var attached = AdapterFolder.Load(Adapter(adapter), model);
+        try
+        {
+            return run();
+        }
+        finally
+        {
+            attached.Detach(model);
+        }
+    }
+
+    // First the whole prompts, then one more token for each: logits of both, [2, V] for each row.
+    private static List<Tensor> Logits(Glm4Model model, List<int[]> prompts, ServedAdapter?[]? adapters)
+    {
+        using var scope = NewDisposeScope();
+        using var cache = model.NewCache(prompts.Count, 32);
+        int[] slots = [.. Enumerable.Range(0, prompts.Count).Reverse()];
+        int[] virtualTokens = [.. prompts.Select((_, row) => adapters is null ? model.VirtualTokens : ((ICausalLm)model).VirtualTokensOf(adapters[row]))];
+        int[] lengths = [.. prompts.Select(prompt => prompt.Length)];
+        foreach (var (row, adapter) in (adapters ?? []).Index())
+        {
+            model.StartSlot(cache, slots[row], adapter);
+        }
+
+        var starts = lengths.Aggregate(new List<int> { 0 }, (sums, length) => [.. sums, sums[^1] + length]);
+        var first = model.Logits(
+            [.. prompts.SelectMany(prompt => prompt)], new SequenceLayout(starts, CPU), new CacheStep(cache, slots, virtualTokens, lengths), lastOnly: true, adapters);
+        var second = model.Logits(
+            [.. prompts.Select(prompt => prompt[0])], SequenceLayout.OfRows(prompts.Count, 1, CPU),
+            new CacheStep(cache, slots, [.. virtualTokens.Zip(lengths, (before, length) => before + length)], [.. lengths.Select(_ => 1)]), lastOnly: true, adapters);
+        return [.. Enumerable.Range(0, prompts.Count).Select(row => stack([first[row], second[row]]).MoveToOuterDisposeScope())];
+    }
+
+    private static List<int[]> Prompts(int count)
+    {
+        var random = new Random(17);
+        return [.. Enumerable.Range(0, count).Select(_ => Enumerable.Range(0, random.Next(1, 12)).Select(_ => random.Next(3, 640)).ToArray())];
+    }
+
+    private static string Adapter(string kind) => GoldenData.Path($"glm-tiny/adapter-{kind}");
+
+    private static Glm4Model Load(string folder, ScalarType type) => ModelFolder.Load(GoldenData.Path($"glm-tiny/{folder}"), type, CPU);
+}
