@@ -36,6 +36,9 @@ internal sealed class FakeLm(int vocabularySize, Func<int[], float[]> logits) : 
     /// <summary>Sequences of each pass.</summary>
     public List<int> PassSizes { get; } = [];
 
+    /// <summary>New tokens of each pass.</summary>
+    public List<int> PassTokens { get; } = [];
+
     /// <summary>Largest number of slots times capacity so far.</summary>
     public int LargestCache { get; private set; }
 
@@ -65,6 +68,7 @@ internal sealed class FakeLm(int vocabularySize, Func<int[], float[]> logits) : 
         var ids = tensor(Array.ConvertAll(tokenIds, id => (float)id)).view(-1, 1);
         cache!.Store(0, ids, ids);
         PassSizes.Add(sequences.Count);
+        PassTokens.Add(tokenIds.Length);
         LargestCache = Math.Max(LargestCache, cache.Cache.Slots * cache.Cache.Capacity);
         var rows = new List<Tensor>();
         for (var i = 0; i < sequences.Count; i++)

@@ -66,11 +66,11 @@ public sealed class ChatModel : IDisposable
 
         var text = new StringBuilder();
         var decoder = new StreamingDecoder(tokenizer);
-        var count = 0;
+        var (count, cached) = (0, 0);
         var finish = FinishReason.Stop;
         await foreach (var token in Scheduler.StreamAsync(Generation(request, prompt), cancellation))
         {
-            count++;
+            (count, cached) = (count + 1, token.CachedTokens);
             finish = token.Finish ?? finish;
             var piece = token.Finish == FinishReason.Stop ? "" : Take(token.Id);
             text.Append(piece);
@@ -92,6 +92,7 @@ public sealed class ChatModel : IDisposable
             count)
         {
             Text = text.ToString(),
+            CachedTokens = cached,
         });
 
         // The model may open another turn of its own, as the All Tools format has it: text, then a call.

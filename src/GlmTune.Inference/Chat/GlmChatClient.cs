@@ -74,6 +74,7 @@ public sealed class GlmChatClient(ChatModel model, string modelId = "glm-4", boo
                     InputTokenCount = answer.PromptTokens,
                     OutputTokenCount = answer.AnswerTokens,
                     TotalTokenCount = answer.PromptTokens + answer.AnswerTokens,
+                    CachedInputTokenCount = answer.CachedTokens,
                 });
                 yield return Update([usage], answer.Calls.Count > 0 ? ChatFinishReason.ToolCalls : answer.Finish == FinishReason.Length ? ChatFinishReason.Length : ChatFinishReason.Stop);
             }

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using GlmTune.Kernels;
 using GlmTune.Model;
 using GlmTune.Model.Layers;
@@ -8,13 +9,16 @@ namespace GlmTune.Inference;
 /// <summary>Rows that are generated side by side: finished rows leave and waiting rows enter between any two passes.</summary>
 /// <remarks>
 /// A pass takes in prompts, as many tokens as are allowed at once, or one token of every row. The cache grows with its longest row; where it
-/// would grow past its limit, the row that entered last goes back to wait, and takes its tokens in again later. Not thread-safe.
+/// would grow past its limit, the row that entered last goes back to wait, and takes its tokens in again later. Finished rows leave their keys and
+/// values as long as there is room: a row that begins with the same tokens takes them over. Not thread-safe.
 /// </remarks>
 internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, GenerationLimits limits) : IDisposable
 {
     private const int CapacityStep = 64;
+    private const int WorthCopying = 16;   // Tokens; fewer are read faster than copied layer by layer.
     private readonly LinkedList<GenerationRow> waiting = [];
     private readonly List<GenerationRow> active = [];   // In the order in which they entered.
+    private readonly List<GenerationRow> kept = [];     // Finished, their slots untouched; the least recently used first.
     private KvCache? cache;
     private long bytesPerToken;
 
@@ -39,8 +43,13 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         {
             waiting.Remove(row);
         }
+        else if (row.Cached > 0 && limits.KeptAnswers > 0)
+        {
+            kept.Add(row);
+            kept.RemoveRange(0, Math.Max(0, kept.Count - limits.KeptAnswers));
+        }
 
-        if (!HasWork)
+        if (!HasWork && kept.Count == 0)
         {
             DropCache();
         }
@@ -57,6 +66,7 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
             fail(row, new InvalidOperationException($"The adapter '{row.Adapter!.Name}' was unloaded while it answered."));
         }
 
+        kept.RemoveAll(row => row.Adapter is { IsLoaded: false });
         if (!HasWork)
         {
             return;
@@ -196,34 +206,70 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         {
             var last = active[^1];
             active.RemoveAt(active.Count - 1);
-            (last.Slot, last.Cached) = (-1, 0);
+            last.Leave();
             waiting.AddFirst(last);
             needed = CapacityFor(active);
         }
 
-        if (needed > have || active.Count > cache.Slots)
+        var reuse = active.Where(row => row.Slot < 0).ToDictionary(row => row, FindReuse);
+        foreach (var (row, (source, count)) in reuse)
         {
-            // Half as much again, so that a long answer is copied a few times only; within the limit where that is possible.
-            var roomy = needed > have ? Rounded(Math.Max(needed, have + (have / 2))) : have;
-            var capacity = Bytes(active.Count, roomy) <= limits.CacheBytes ? roomy : needed;
-            cache.Rearrange([.. active.Select(row => Math.Max(row.Slot, 0))], capacity + model.MostVirtualTokens);
-            foreach (var (slot, row) in active.Index())
+            if (source is not null && kept.Contains(source) && count * 2 >= source.Cached)
             {
-                var enters = row.Slot < 0;
-                row.Slot = slot;
-                if (enters)
-                {
-                    model.StartSlot(cache, slot, row.Adapter);
-                }
+                kept.Remove(source);
+                row.Enter(source.Slot, count);
             }
         }
 
-        var free = new Queue<int>(Enumerable.Range(0, cache.Slots).Except(active.Select(row => row.Slot)));
+        while (kept.Count > 0 && Bytes(active.Count + kept.Count, Math.Max(needed, have)) > limits.CacheBytes)
+        {
+            kept.RemoveAt(0);
+        }
+
+        if (needed > have || active.Count + kept.Count > cache.Slots)
+        {
+            // Half as much again, so that a long answer is copied a few times only; within the limit where that is possible.
+            var roomy = needed > have ? Rounded(Math.Max(needed, have + (have / 2))) : have;
+            GenerationRow[] holding = [.. active.Where(row => row.Slot >= 0), .. kept];
+            var slots = active.Count + kept.Count;
+            var capacity = Bytes(slots, roomy) <= limits.CacheBytes ? roomy : needed;
+            cache.Rearrange([.. holding.Select(row => row.Slot), .. Enumerable.Repeat(0, slots - holding.Length)], capacity + model.MostVirtualTokens);
+            foreach (var (slot, row) in holding.Index())
+            {
+                row.Slot = slot;
+            }
+        }
+
+        var free = new Queue<int>(Enumerable.Range(0, cache.Slots).Except(active.Concat(kept).Select(row => row.Slot)));
         foreach (var row in active.Where(row => row.Slot < 0))
         {
-            row.Slot = free.Dequeue();
-            model.StartSlot(cache, row.Slot, row.Adapter);
+            var (slot, (source, count)) = (free.Dequeue(), reuse[row]);
+            if (source is not null && count >= WorthCopying && (kept.Contains(source) || active.Contains(source)))
+            {
+                cache.CopyStart(source.Slot, slot, model.VirtualTokensOf(row.Adapter) + count);
+                row.Enter(slot, count);
+            }
+            else
+            {
+                model.StartSlot(cache, slot, row.Adapter);
+                row.Enter(slot, 0);
+            }
         }
+    }
+
+    // The row whose slot begins with the most of this row's tokens, and how many; at least one token is left to be read, which gives the logits.
+    private (GenerationRow? Source, int Count) FindReuse(GenerationRow row)
+    {
+        var source = kept.Concat(active.Where(other => other.Slot >= 0)).Where(other => other.Adapter == row.Adapter)
+            .MaxBy(Common);
+        if (source is not null && kept.Remove(source))
+        {
+            kept.Add(source);   // Used just now.
+        }
+
+        return (source, source is null ? 0 : Common(source));
+
+        int Common(GenerationRow other) => CollectionsMarshal.AsSpan(row.Tokens)[..^1].CommonPrefixLength(CollectionsMarshal.AsSpan(other.Tokens)[..other.Cached]);
     }
 
     private static int CapacityFor(IEnumerable<GenerationRow> rows) => Rounded(rows.Max(row => row.Tokens.Count));
@@ -234,6 +280,7 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
 
     private void DropCache()
     {
+        kept.Clear();
         cache?.Dispose();
         cache = null;
     }

@@ -12,11 +12,16 @@ public sealed record GenerationLimits
     /// <summary>Tokens of prompts in one pass, at most; longer prompts go in several. Default 4096.</summary>
     public int PassTokens { get; init; } = 4096;
 
-    /// <exception cref="ArgumentException">One is not positive.</exception>
+    /// <summary>Finished answers whose keys and values stay in a scheduler's cache, at most, so that a conversation that goes on is not read again;
+    /// the least recently used goes first, sooner where <see cref="CacheBytes"/> are needed. 0 keeps none. Default 16.</summary>
+    public int KeptAnswers { get; init; } = 16;
+
+    /// <exception cref="ArgumentException">One is out of range.</exception>
     internal void Check()
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(Slots, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(CacheBytes, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(PassTokens, 1);
+        ArgumentOutOfRangeException.ThrowIfNegative(KeptAnswers);
     }
 }

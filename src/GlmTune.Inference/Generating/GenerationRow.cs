@@ -56,6 +56,9 @@ internal sealed class GenerationRow
     /// <summary>How many of <see cref="Tokens"/> are in the cache.</summary>
     public int Cached { get; set; }
 
+    /// <summary>How many of the prompt's tokens it took over from another row when it first entered; null before.</summary>
+    public int? Reused { get; private set; }
+
     /// <summary>Tokens that the next pass must take in before one can be chosen.</summary>
     public int Pending => Tokens.Count - Cached;
 
@@ -70,6 +73,14 @@ internal sealed class GenerationRow
 
     /// <summary>Answer so far.</summary>
     public GeneratedAnswer Answer => new(Index, generated);
+
+    /// <summary>Gives it a slot, and what it takes over there.</summary>
+    /// <param name="slot">Its slot.</param>
+    /// <param name="cached">How many of its first tokens are in the slot already.</param>
+    public void Enter(int slot, int cached) => (Slot, Cached, Reused) = (slot, cached, Reused ?? cached);
+
+    /// <summary>Takes its slot away.</summary>
+    public void Leave() => (Slot, Cached) = (-1, 0);
 
     /// <summary>Chooses the next token.</summary>
     /// <param name="logits">Of all tokens that may be produced; changed by the call.</param>
@@ -90,7 +101,7 @@ internal sealed class GenerationRow
     public GeneratedToken Accept(int id, double? logProbability = null, IReadOnlyList<TokenProbability>? likeliest = null)
     {
         FinishReason? finish = Settings.Stops.Contains(id) ? FinishReason.Stop : generated.Count + 1 == MostTokens ? FinishReason.Length : null;
-        var token = new GeneratedToken(id, finish) { LogProbability = logProbability, Likeliest = likeliest };
+        var token = new GeneratedToken(id, finish) { CachedTokens = Reused ?? 0, LogProbability = logProbability, Likeliest = likeliest };
         generated.Add(token);
         Sampler.Accept(id);
         return token;

@@ -76,7 +76,7 @@ public sealed class Generator
     public IEnumerable<GeneratedAnswer> AsFinished(
         IEnumerable<GenerationRequest> requests, Action<int, GeneratedToken>? onToken = null, CancellationToken cancellation = default)
     {
-        using var batch = NewBatch();
+        using var batch = new ContinuousBatch(Model, VocabularySize, Limits with { KeptAnswers = 0 });   // It ends with its last answer.
         using var source = requests.GetEnumerator();
         var (count, more) = (0, true);
         while (true)

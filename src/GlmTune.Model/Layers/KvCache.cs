@@ -52,6 +52,19 @@ public sealed class KvCache : IDisposable
         values[layer].select(0, slot).narrow(0, 0, count).copy_(prefix[1]);
     }
 
+    /// <summary>Copies the first places of one slot to another.</summary>
+    /// <param name="from">Sequence that is read.</param>
+    /// <param name="to">Sequence that is written.</param>
+    /// <param name="count">Places, virtual tokens included.</param>
+    public void CopyStart(int from, int to, int count)
+    {
+        using var scope = NewDisposeScope();
+        foreach (var tensor in keys.Concat(values))
+        {
+            tensor.select(0, to).narrow(0, 0, count).copy_(tensor.select(0, from).narrow(0, 0, count));
+        }
+    }
+
     /// <summary>Gives the cache other slots and another length, layer by layer, so that only one layer at a time is there twice.</summary>
     /// <param name="from">For each new slot, the old one whose tokens it takes over; for an empty one any.</param>
     /// <param name="capacity">Tokens of a sequence, virtual ones included; what lies beyond is lost.</param>
