@@ -1,5 +1,6 @@
 using System.CommandLine;
 using GlmTune.Data.Templates;
+using GlmTune.Inference;
 using GlmTune.Recipes;
 
 namespace GlmTune.Cli;
@@ -28,11 +29,16 @@ internal sealed class ChatOptions
     }
 
     /// <summary>Loads what was given.</summary>
-    public TunedChat Load(ParseResult given) => TunedChat.Load(given.GetRequiredValue(Path), new TunedChatOptions
+    /// <param name="given">The command line.</param>
+    /// <param name="adapters">Adapters to serve beside it, by name.</param>
+    /// <param name="limits">How much is done at once; null for the defaults.</param>
+    public TunedChat Load(ParseResult given, IReadOnlyList<KeyValuePair<string, string>>? adapters = null, GenerationLimits? limits = null) => TunedChat.Load(given.GetRequiredValue(Path), new TunedChatOptions
     {
         BaseModel = given.GetValue(baseModel),
         Device = given.GetValue(device),
         Type = given.GetValue(type),
+        Adapters = adapters ?? [],
+        Limits = limits,
         Template = TemplatePreset.Named(given.GetRequiredValue(template)),
     });
 }

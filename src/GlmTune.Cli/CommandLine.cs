@@ -45,6 +45,7 @@ internal static class CommandLine
             TrainCommand.Create(screen),
             ChatCommand.Create(screen),
             GenerateCommand.Create(screen),
+            ServeCommand.Create(screen),
             TokenizeCommand.Create(screen),
             DataCommand.Create(screen),
             MetricsCommand.Create(screen),

@@ -1,0 +1,88 @@
+using System.CommandLine;
+using GlmTune.Server;
+using Microsoft.AspNetCore.Builder;
+
+namespace GlmTune.Cli.Commands;
+
+/// <summary><c>glmtune serve</c>: answer over HTTP, as OpenAI's service does.</summary>
+internal static class ServeCommand
+{
+    public static Command Create(Screen screen)
+    {
+        var chat = new ChatOptions();
+        var defaults = new ServerOptions();
+        var host = new Option<string>("--host") { HelpName = "ADDRESS", Description = "address to listen on; other machines cannot reach the default", DefaultValueFactory = _ => defaults.Host };
+        var port = new Option<int>("--port") { HelpName = "N", Description = "port to listen on; 0 takes a free one", DefaultValueFactory = _ => defaults.Port };
+        var keys = new Option<string?>("--api-key-file") { HelpName = "FILE", Description = "keys, one a line, of which each request must bring one" };
+        var cors = new Option<string[]>("--cors") { HelpName = "ORIGIN", Description = "let pages of this origin call the server from a browser; may be repeated", DefaultValueFactory = _ => [] };
+        var name = new Option<string?>("--name") { HelpName = "NAME", Description = "what requests call the model; the name of PATH's folder" };
+        var adapters = Adapters();
+        port.Validators.Add(result =>
+        {
+            if (!result.Errors.Any() && result.GetValueOrDefault<int>() is < 0 or > 65535)
+            {
+                result.AddError("--port: expected 0 to 65535.");
+            }
+        });
+        var command = new Command("serve", "Answer over HTTP under OpenAI's protocol, until Ctrl-C.") { adapters, host, port, keys, cors, name };
+        chat.AddTo(command);
+        command.SetAction(async (given, stop) =>
+        {
+            var options = defaults with
+            {
+                Host = given.GetRequiredValue(host),
+                Port = given.GetRequiredValue(port),
+                ApiKeys = given.GetValue(keys) is { } file ? ApiKeyFile.Read(file) : [],
+                CorsOrigins = given.GetRequiredValue(cors),
+            };
+            var served = given.GetRequiredValue(adapters);
+            var id = given.GetValue(name) ?? NameOf(given.GetRequiredValue(chat.Path));
+            if (served.Select(adapter => adapter.Key).Append(id).GroupBy(each => each).FirstOrDefault(group => group.Count() > 1) is { } twice)
+            {
+                throw new InvalidDataException($"'{twice.Key}' would be the name of two models; give other names with --adapter NAME=PATH or --name.");
+            }
+
+            using var loaded = chat.Load(given, served);
+            var models = new ServedModels([new ServedModel(id, loaded.Chat), .. served.Select(adapter => new ServedModel(adapter.Key, loaded.Chat) { Adapter = adapter.Key, Parent = id })]);
+            await RunAsync(screen, ChatServer.Create(models, options), options, stop).ConfigureAwait(false);
+        });
+        return command;
+    }
+
+    private static async Task RunAsync(Screen screen, WebApplication app, ServerOptions options, CancellationToken stop)
+    {
+        await using (app.ConfigureAwait(false))
+        {
+            await app.StartAsync(stop).ConfigureAwait(false);
+            screen.Error.WriteLine($"Listening on {string.Join(", ", app.Urls)}; Ctrl-C stops.");
+            if (!ServerApp.IsLoopback(options.Host) && options.ApiKeys.Count == 0)
+            {
+                screen.Error.WriteLine("Everybody who reaches this address can use the model; --api-key-file asks for keys.");
+            }
+
+            await Task.Delay(Timeout.Infinite, stop).ContinueWith(_ => { }, TaskScheduler.Default).ConfigureAwait(false);
+            screen.Error.WriteLine("Stopping: running answers are finished.");
+            await app.StopAsync(CancellationToken.None).ConfigureAwait(false);
+        }
+    }
+
+    private static Option<KeyValuePair<string, string>[]> Adapters() => new("--adapter")
+    {
+        HelpName = "NAME=PATH",
+        Description = "an adapter's folder, served beside PATH under a name of its own; may be repeated",
+        DefaultValueFactory = _ => [],
+        CustomParser = result => [.. result.Tokens.Select(token =>
+        {
+            var split = token.Value.IndexOf('=', StringComparison.Ordinal);
+            if (split < 1 || split == token.Value.Length - 1)
+            {
+                result.AddError($"--adapter: '{token.Value}' is not NAME=PATH.");
+                return default;
+            }
+
+            return new KeyValuePair<string, string>(token.Value[..split], token.Value[(split + 1)..]);
+        })],
+    };
+
+    private static string NameOf(string path) => Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(path)));
+}

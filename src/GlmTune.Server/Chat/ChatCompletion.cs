@@ -1,0 +1,50 @@
+namespace GlmTune.Server;
+
+/// <summary>A whole answer of <c>/v1/chat/completions</c>.</summary>
+internal sealed record ChatCompletion(string Id, long Created, string Model, IReadOnlyList<ChatChoice> Choices, Usage Usage)
+{
+    public string Object { get; } = "chat.completion";
+
+    public required string SystemFingerprint { get; init; }
+}
+
+/// <summary>One answer of <c>n</c>.</summary>
+internal sealed record ChatChoice(int Index, ChatChoiceMessage Message, string FinishReason, ChatLogprobs? Logprobs);
+
+/// <summary>What the model said or called.</summary>
+internal sealed record ChatChoiceMessage(string? Content)
+{
+    public string Role { get; } = "assistant";
+
+    public string? Refusal { get; }
+
+    [System.Text.Json.Serialization.JsonIgnore(Condition = System.Text.Json.Serialization.JsonIgnoreCondition.WhenWritingNull)]
+    public IReadOnlyList<AnsweredCall>? ToolCalls { get; init; }
+}
+
+/// <summary>A call that the model makes.</summary>
+internal sealed record AnsweredCall(string Id, AnsweredFunction Function)
+{
+    public string Type { get; } = "function";
+}
+
+/// <summary>What is called, with what: JSON text.</summary>
+internal sealed record AnsweredFunction(string Name, string Arguments);
+
+/// <summary>Log probabilities of an answer's tokens.</summary>
+internal sealed record ChatLogprobs(IReadOnlyList<TokenLogprob> Content)
+{
+    public string? Refusal { get; }
+}
+
+/// <summary>A token, its text (U+FFFD where it is part of a character), its bytes, and the natural logarithm of its probability.</summary>
+internal record LikelyToken(string Token, double Logprob, IReadOnlyList<int> Bytes);
+
+/// <summary>A token of the answer, and the likeliest at its place.</summary>
+internal sealed record TokenLogprob(string Token, double Logprob, IReadOnlyList<int> Bytes, IReadOnlyList<LikelyToken> TopLogprobs) : LikelyToken(Token, Logprob, Bytes);
+
+/// <summary>Counts of tokens; those of the answers count stop tokens too.</summary>
+internal sealed record Usage(int PromptTokens, int CompletionTokens)
+{
+    public int TotalTokens => PromptTokens + CompletionTokens;
+}

@@ -1,0 +1,104 @@
+using System.Text.Json;
+using GlmTune.Data.Conversations;
+
+namespace GlmTune.Server;
+
+/// <summary>From the messages and tools of a request to a conversation of GLM-4.</summary>
+/// <remarks>
+/// Tools stand in a system message of their own, before the caller's, as the model has seen them; the caller's is kept. A message of several
+/// lines stays one message.
+/// </remarks>
+internal static class RequestConversation
+{
+    /// <exception cref="ApiException">400: a message or a tool is of no kind that this model knows, or there is nothing to answer.</exception>
+    public static Conversation Read(IReadOnlyList<RequestMessage?>? messages, IReadOnlyList<ToolDefinition> tools, ServerLimits limits)
+    {
+        if (messages is not { Count: > 0 })
+        {
+            throw ApiException.Wrong("messages", "'messages' is missing or empty; expected at least one message.");
+        }
+
+        if (messages.Count > limits.Messages)
+        {
+            throw ApiException.Wrong("messages", $"'messages' has {messages.Count} messages; expected at most {limits.Messages}.");
+        }
+
+        var read = messages.Index().SelectMany(message => Read(message.Item, $"messages[{message.Index}]")).ToList();
+        if (messages[^1]!.Role is not ("user" or "tool"))
+        {
+            throw ApiException.Wrong($"messages[{messages.Count - 1}].role", "There is nothing to answer: the last message must be a user's or a tool's.");
+        }
+
+        return new Conversation(tools.Count == 0 ? read : [new Message(Role.System, "") { Tools = tools }, .. read]);
+    }
+
+    private static List<Message> Read(RequestMessage? message, string param) => message?.Role switch
+    {
+        "system" or "developer" => [new Message(Role.System, Text(message.Content, $"{param}.content"))],
+        "user" => [new Message(Role.User, Text(message.Content, $"{param}.content"))],
+        "tool" => [new Message(Role.Observation, Text(message.Content, $"{param}.content"))],
+        "assistant" => Assistant(message, param),
+        null => throw ApiException.Wrong(message is null ? param : $"{param}.role", $"'{param}' has no role; expected system, developer, user, assistant or tool."),
+        var role => throw ApiException.Wrong($"{param}.role", $"'{param}.role' is '{Shown.Of(role)}'; expected system, developer, user, assistant or tool."),
+    };
+
+    private static List<Message> Assistant(RequestMessage message, string param)
+    {
+        var read = new List<Message>();
+        if (message.Content is { ValueKind: not JsonValueKind.Null } content && Text(content, $"{param}.content") is { Length: > 0 } text)
+        {
+            read.Add(new Message(Role.Assistant, text));
+        }
+
+        foreach (var (index, call) in (message.ToolCalls ?? []).Index())
+        {
+            var place = $"{param}.tool_calls[{index}]";
+            if (call?.Type is not (null or "function"))
+            {
+                throw ApiException.Wrong($"{place}.type", $"'{place}.type' is '{Shown.Of(call.Type)}'; expected function.");
+            }
+
+            if (call?.Function is not { Name.Length: > 0, Arguments: not null } function || function.Name.AsSpan().IndexOfAny('\r', '\n') >= 0)
+            {
+                throw ApiException.Wrong($"{place}.function", $"'{place}.function' needs a name of one line and its arguments as JSON text.");
+            }
+
+            read.Add(new Message(Role.Assistant, function.Arguments.Length == 0 ? "{}" : function.Arguments) { Metadata = function.Name });
+        }
+
+        return read;
+    }
+
+    private static string Text(JsonElement? content, string param) => content switch
+    {
+        { ValueKind: JsonValueKind.String } text => Whole(text, param),
+        { ValueKind: JsonValueKind.Array } parts => string.Concat(parts.EnumerateArray().Index().Select(part => Part(part.Item, $"{param}[{part.Index}]"))),
+        null or { ValueKind: JsonValueKind.Null or JsonValueKind.Undefined } => throw ApiException.Wrong(param, $"'{param}' is missing; expected a string or a list of text parts."),
+        { } other => throw ApiException.Wrong(param, $"'{param}' is {RequestBody.Kind(other)}; expected a string or a list of text parts."),
+    };
+
+    private static string Part(JsonElement part, string param)
+    {
+        if (part.ValueKind == JsonValueKind.Object && part.TryGetProperty("type", out var type) && type.ValueKind == JsonValueKind.String)
+        {
+            var kind = Whole(type, $"{param}.type");
+            return kind == "text" && part.TryGetProperty("text", out var text) && text.ValueKind == JsonValueKind.String ? Whole(text, $"{param}.text")
+                : kind == "refusal" && part.TryGetProperty("refusal", out var refusal) && refusal.ValueKind == JsonValueKind.String ? Whole(refusal, $"{param}.refusal")
+                : throw ApiException.Wrong(param, $"'{param}' is of type '{Shown.Of(kind)}'; this model reads text only: {{\"type\": \"text\", \"text\": …}}.");
+        }
+
+        throw ApiException.Wrong(param, $"'{param}' is {RequestBody.Kind(part)}; expected {{\"type\": \"text\", \"text\": …}}.");
+    }
+
+    private static string Whole(JsonElement text, string param)
+    {
+        try
+        {
+            return text.GetString()!;
+        }
+        catch (InvalidOperationException)
+        {
+            throw ApiException.Wrong(param, $"'{param}' holds half of a surrogate pair, which is no character.");
+        }
+    }
+}

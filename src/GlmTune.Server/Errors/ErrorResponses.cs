@@ -1,0 +1,67 @@
+using Microsoft.AspNetCore.WebUtilities;
+
+namespace GlmTune.Server;
+
+/// <summary>Makes every failure a JSON error of OpenAI's shape.</summary>
+internal static class ErrorResponses
+{
+    /// <summary>Errors that endpoints throw, and statuses that the framework answers without a body (404, 405, …).</summary>
+    public static void UseErrorResponses(this WebApplication app) => app.Use(async (context, next) =>
+    {
+        try
+        {
+            await next(context);
+            if (context.Response is { HasStarted: false, StatusCode: >= 400, ContentLength: null, ContentType: null } response)
+            {
+                await WriteAsync(context, ErrorBody.Of(response.StatusCode, Phrase(context)));
+            }
+        }
+        catch (ApiException e)
+        {
+            await WriteAsync(context, e.Status, ErrorBody.Of(e.Status, e.Message, e.Param, e.Code), e.RetryAfterSeconds);
+        }
+        catch (BadHttpRequestException e)
+        {
+            await WriteAsync(context, e.StatusCode, ErrorBody.Of(e.StatusCode, e.StatusCode == StatusCodes.Status413PayloadTooLarge
+                ? $"The body is larger than {context.RequestServices.GetRequiredService<ServerOptions>().Limits.BodyBytes} bytes." : e.Message));
+        }
+        catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
+        {
+            context.Response.StatusCode = StatusCodes.Status499ClientClosedRequest;   // Nobody reads it; it is for the log and the counters.
+        }
+#pragma warning disable CA1031 // Every error ends here, so that it is logged and answered.
+        catch (Exception e)
+#pragma warning restore CA1031
+        {
+            app.Logger.RequestFailed(e, context.Request.Path);
+            await WriteAsync(context, StatusCodes.Status500InternalServerError, ErrorBody.Of(StatusCodes.Status500InternalServerError, "The server failed; its log says why."));
+        }
+    });
+
+    private static string Phrase(HttpContext context) => context.Response.StatusCode switch
+    {
+        StatusCodes.Status404NotFound => $"There is nothing at {Shown.Of(context.Request.Path)}.",
+        StatusCodes.Status405MethodNotAllowed => $"{Shown.Of(context.Request.Path)} does not take {Shown.Of(context.Request.Method)}.",
+        var status => $"{ReasonPhrases.GetReasonPhrase(status)}.",
+    };
+
+    private static Task WriteAsync(HttpContext context, ErrorBody body) => WriteAsync(context, context.Response.StatusCode, body, null);
+
+    private static async Task WriteAsync(HttpContext context, int status, ErrorBody body, int? retryAfter = null)
+    {
+        if (context.Response.HasStarted)
+        {
+            context.Abort();   // Half an answer must not look like a whole one.
+            return;
+        }
+
+        context.Response.Clear();
+        context.Response.StatusCode = status;
+        if (retryAfter is { } seconds)
+        {
+            context.Response.Headers.RetryAfter = seconds.ToString(System.Globalization.CultureInfo.InvariantCulture);
+        }
+
+        await context.Response.WriteAsJsonAsync(body, ApiJson.Options, context.RequestAborted);
+    }
+}

@@ -1,0 +1,34 @@
+namespace GlmTune.Server;
+
+/// <summary>A file of API keys: one a line; empty lines and lines that begin with # are passed over.</summary>
+public static class ApiKeyFile
+{
+    /// <exception cref="InvalidDataException">It holds no key, or one with white space or of fewer than 8 characters.</exception>
+    /// <exception cref="IOException">It cannot be read.</exception>
+    public static IReadOnlyList<string> Read(string path)
+    {
+        var keys = new List<string>();
+        var problems = new List<string>();
+        foreach (var (index, line) in File.ReadAllLines(path).Index())
+        {
+            var key = line.Trim();
+            if (key.Length == 0 || key[0] == '#')
+            {
+                continue;
+            }
+
+            keys.Add(key);
+            if (key.Length < 8 || key.Any(c => c is <= ' ' or > '~'))
+            {
+                problems.Add($"{path}, line {index + 1}: a key has at least 8 characters, ASCII without white space.");
+            }
+        }
+
+        if (keys.Count == 0)
+        {
+            problems.Add($"{path}: no key in it; expected one a line.");
+        }
+
+        return problems.Count == 0 ? keys : throw new InvalidDataException(string.Join('\n', problems));
+    }
+}

@@ -1,0 +1,30 @@
+namespace GlmTune.Server;
+
+/// <summary><c>/v1/models</c>: what can be asked for.</summary>
+internal static class ModelEndpoints
+{
+    public static void MapModels(this IEndpointRouteBuilder app)
+    {
+        app.MapGet("/v1/models", (ServedModels models) => ApiJson.Result(new ModelList([.. models.All.Select(model => Listed(models, model))])))
+            .Produces<ModelList>().WithSummary("Lists the base model and each adapter.");
+        app.MapGet("/v1/models/{id}", (string id, ServedModels models) => ApiJson.Result(Listed(models, models.Named(id))))
+            .Produces<ListedModel>().WithSummary("Says whether there is a model of this id.");
+    }
+
+    private static ListedModel Listed(ServedModels models, ServedModel model) =>
+        new(model.Id, models.Created.ToUnixTimeSeconds(), model.Parent ?? model.Id, model.Parent) { MaxModelLen = model.Chat.Scheduler.Generator.Model.Config.MaxPositions };
+
+    private sealed record ModelList(IReadOnlyList<ListedModel> Data)
+    {
+        public string Object { get; } = "list";
+    }
+
+    private sealed record ListedModel(string Id, long Created, string Root, string? Parent)
+    {
+        public string Object { get; } = "model";
+
+        public string OwnedBy { get; } = "glmtune";
+
+        public required int MaxModelLen { get; init; }
+    }
+}

@@ -1,0 +1,31 @@
+using System.Globalization;
+
+namespace GlmTune.Server;
+
+/// <summary>What is wrong with the fields of a request; all of it is told at once.</summary>
+internal sealed class FieldProblems
+{
+    private readonly List<(string Param, string Problem)> problems = [];
+
+    public void Check(bool holds, string param, string problem)
+    {
+        if (!holds)
+        {
+            problems.Add((param, problem));
+        }
+    }
+
+    public void Range(string param, double? value, double least, double most) => Check(
+        value is null || (value >= least && value <= most),
+        param,
+        string.Create(CultureInfo.InvariantCulture, $"is {value}; expected {(most >= int.MaxValue ? $"at least {least}" : $"{least} to {most}")}"));
+
+    /// <exception cref="ApiException">400 that names the first field, if anything is wrong.</exception>
+    public void ThrowIfAny()
+    {
+        if (problems.Count > 0)
+        {
+            throw ApiException.Wrong(problems[0].Param, $"{string.Join("; ", problems.Select(problem => $"'{problem.Param}' {problem.Problem}"))}.");
+        }
+    }
+}

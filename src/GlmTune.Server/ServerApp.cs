@@ -1,0 +1,76 @@
+using System.Net;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+
+namespace GlmTune.Server;
+
+/// <summary>An ASP.NET Core application with what every page and endpoint of ours needs: the address, the guards, errors as JSON, the log.</summary>
+/// <remarks>
+/// It reads no configuration files and no environment variables, so what it does is what it was told. Endpoints ask for a key (where keys
+/// are set) unless they are mapped with <see cref="ApiKeyGuard.AllowWithoutKey"/>.
+/// </remarks>
+public static class ServerApp
+{
+    /// <summary>Builds the application; the caller starts, stops and disposes it.</summary>
+    /// <param name="options">Where it listens, whom it lets in.</param>
+    /// <param name="addServices">Adds what endpoints take.</param>
+    /// <param name="map">Maps endpoints.</param>
+    /// <exception cref="InvalidDataException">The host is no address.</exception>
+    public static WebApplication Create(ServerOptions options, Action<IServiceCollection>? addServices, Action<WebApplication> map)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        ArgumentNullException.ThrowIfNull(map);
+        var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ApplicationName = "glmtune" });
+        builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
+        {
+            kestrel.AddServerHeader = false;
+            kestrel.Limits.MaxRequestBodySize = options.Limits.BodyBytes;
+            kestrel.Limits.MaxConcurrentConnections = options.Limits.Connections;
+            if (options.Host == "localhost")
+            {
+                kestrel.ListenLocalhost(options.Port);
+            }
+            else
+            {
+                kestrel.Listen(AddressOf(options.Host), options.Port);
+            }
+        });
+        builder.Logging.AddSimpleConsole(console => console.SingleLine = true).SetMinimumLevel(LogLevel.Warning).AddFilter("glmtune", LogLevel.Information);
+        builder.Services.Configure<Microsoft.Extensions.Logging.Console.ConsoleLoggerOptions>(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
+        builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = options.StopTime);
+        builder.Services.ConfigureHttpJsonOptions(json =>
+        {
+            json.SerializerOptions.PropertyNamingPolicy = ApiJson.Options.PropertyNamingPolicy;
+            json.SerializerOptions.Encoder = ApiJson.Options.Encoder;
+        });
+        builder.Services.AddRoutingCore().AddCors().AddSingleton(options);
+        builder.Services.Replace(ServiceDescriptor.Singleton<IHostLifetime, CallersLifetime>());
+        addServices?.Invoke(builder.Services);
+
+        var app = builder.Build();
+        app.UseErrorResponses();
+        app.UseBrowserGuard(options);
+        app.UseRouting();
+        if (options.CorsOrigins.Count > 0)
+        {
+            app.UseCors(cors => cors.WithOrigins([.. options.CorsOrigins]).AllowAnyHeader().WithMethods("GET", "POST"));
+        }
+
+        app.UseApiKeyGuard(options);
+        map(app);
+        return app;
+    }
+
+    /// <summary>Whether other machines cannot reach a host.</summary>
+    public static bool IsLoopback(string host) => host == "localhost" || (IPAddress.TryParse(host, out var address) && IPAddress.IsLoopback(address));
+
+    private static IPAddress AddressOf(string host) => IPAddress.TryParse(host, out var address) ? address
+        : throw new InvalidDataException($"'{host}' is no address to listen on; expected an IP address such as 127.0.0.1 or 0.0.0.0, or localhost.");
+
+    // Whoever started the application stops it; the host must not catch signals of its own.
+    private sealed class CallersLifetime : IHostLifetime
+    {
+        public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+        public Task WaitForStartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+    }
+}

@@ -1,0 +1,47 @@
+namespace GlmTune.Server;
+
+/// <summary>How much a request may ask for, and how many requests may wait.</summary>
+public sealed record ServerLimits
+{
+    /// <summary>Bytes of a request's body, at most; more is answered with 413. Default 4 MiB.</summary>
+    public long BodyBytes { get; init; } = 4L << 20;
+
+    /// <summary>Levels of nesting in a body. Default 64.</summary>
+    public int JsonDepth { get; init; } = 64;
+
+    /// <summary>Messages of a conversation. Default 2048.</summary>
+    public int Messages { get; init; } = 2048;
+
+    /// <summary>Declared tools. Default 128.</summary>
+    public int Tools { get; init; } = 128;
+
+    /// <summary>Stop texts. Default 16.</summary>
+    public int StopTexts { get; init; } = 16;
+
+    /// <summary>Characters of a stop text. Default 256.</summary>
+    public int StopTextLength { get; init; } = 256;
+
+    /// <summary>Answers to one request (<c>n</c>), and prompts of one request. Default 8.</summary>
+    public int Choices { get; init; } = 8;
+
+    /// <summary>Likeliest tokens reported at each place. Default 20.</summary>
+    public int TopLogprobs { get; init; } = 20;
+
+    /// <summary>Bytes of a JSON schema. Default 64 KiB.</summary>
+    public int SchemaBytes { get; init; } = 64 << 10;
+
+    /// <summary>Tokens of a prompt; null for what the model takes. Default null.</summary>
+    public int? PromptTokens { get; init; }
+
+    /// <summary>Requests that wait for a place, of all clients together; more are answered with 429. Default 256.</summary>
+    public int Waiting { get; init; } = 256;
+
+    /// <summary>Requests of one client that wait for a place; more are answered with 429. Default 128.</summary>
+    public int WaitingOfOneClient { get; init; } = 128;
+
+    /// <summary>How long a request may take, waiting included; then it is answered with 504. Default 10 minutes.</summary>
+    public TimeSpan RequestTime { get; init; } = TimeSpan.FromMinutes(10);
+
+    /// <summary>Connections at one time. Default 1024.</summary>
+    public int Connections { get; init; } = 1024;
+}

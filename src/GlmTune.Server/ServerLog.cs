@@ -1,0 +1,11 @@
+namespace GlmTune.Server;
+
+/// <summary>Every message of the server's log; none holds what a conversation says.</summary>
+internal static partial class ServerLog
+{
+    [LoggerMessage(Level = LogLevel.Information, Message = "{Method} {Path} {Status} {Milliseconds} ms")]
+    public static partial void Answered(this ILogger logger, string method, string path, int status, long milliseconds);
+
+    [LoggerMessage(Level = LogLevel.Error, Message = "{Path} failed")]
+    public static partial void RequestFailed(this ILogger logger, Exception exception, string path);
+}
