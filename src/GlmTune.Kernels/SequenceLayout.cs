@@ -9,7 +9,7 @@ namespace GlmTune.Kernels;
 /// </remarks>
 public sealed class SequenceLayout : IDisposable
 {
-    private readonly int[] starts;
+    private int[] starts;
     private Tensor? cumulative;
     private Tensor? cumulativeKeys;
     private int cumulativeKeysFor;
@@ -31,6 +31,35 @@ public sealed class SequenceLayout : IDisposable
         Uniform = Enumerable.Range(0, Count).All(i => LengthOf(i) == Longest);
     }
 
+    private SequenceLayout(int tokens, int sequences, Tensor cumulative, Tensor? cumulativeKeys, int virtualTokens)
+    {
+        starts = new int[sequences + 1];
+        Array.Fill(starts, tokens, 1, sequences);
+        (Device, Longest) = (cumulative.device, tokens);
+        this.cumulative = cumulative.alias().DetachFromDisposeScope();
+        this.cumulativeKeys = cumulativeKeys?.alias().DetachFromDisposeScope();
+        cumulativeKeysFor = virtualTokens;
+    }
+
+    /// <summary>A run of so many tokens whose sequences change from replay to replay of recorded work, which finds where they begin in memory.</summary>
+    /// <param name="tokens">N.</param>
+    /// <param name="sequences">Their number; some may be empty.</param>
+    /// <param name="cumulative">int32 [sequences + 1]; stays the caller's, who fills it.</param>
+    /// <param name="cumulativeKeys">The same with <paramref name="virtualTokens"/> before each sequence; stays the caller's. Null without virtual tokens.</param>
+    /// <param name="virtualTokens">Tokens of the prefix.</param>
+    public static SequenceLayout OfStored(int tokens, int sequences, Tensor cumulative, Tensor? cumulativeKeys = null, int virtualTokens = 0)
+        => new(tokens, sequences, cumulative, cumulativeKeys, virtualTokens);
+
+    /// <summary>Of a layout from <see cref="OfStored"/>: what the memory says now, for operators that ask the host.</summary>
+    /// <param name="given">Start of each sequence, then N, not falling; as many as before.</param>
+    public void Restart(ReadOnlySpan<int> given)
+    {
+        starts = given.ToArray();
+        padIndex?.Dispose();
+        unpadIndex?.Dispose();
+        (padIndex, unpadIndex) = (null, null);
+    }
+
     /// <summary>Rows of equal length T each.</summary>
     public static SequenceLayout OfRows(int rows, int length, Device device)
         => new([.. Enumerable.Range(0, rows + 1).Select(row => row * length)], device);
@@ -44,7 +73,7 @@ public sealed class SequenceLayout : IDisposable
     /// <summary>Number of sequences.</summary>
     public int Count => starts.Length - 1;
 
-    /// <summary>Tokens of the longest sequence.</summary>
+    /// <summary>Tokens of the longest sequence; of a layout from <see cref="OfStored"/>, of the longest that there can be.</summary>
     public int Longest { get; }
 
     /// <summary>Whether all sequences have the same length, so that the run is a dense [Count, Longest] block.</summary>

@@ -39,14 +39,31 @@ public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recompu
         }
         RefreshPrefix();
         var context = model.Context(pass.Sequences, dropoutSeed, run: pass.Run, exchange: pass.Exchange);
-        var ids = model.Ids(pass.TokenIds);
+        try
+        {
+            return Run(model.Ids(pass.TokenIds), pass, context, gradientScale).MoveToOuterDisposeScope();
+        }
+        finally
+        {
+            context.Cosine.Dispose();
+            context.Sine.Dispose();
+        }
+    }
+
+    /// <summary>The same of a pass with targets, its inputs on the device: nothing in it asks the host for numbers.</summary>
+    /// <param name="ids">int64 [N].</param>
+    /// <param name="pass">Of which the ids are not read.</param>
+    /// <param name="context">What its layers share.</param>
+    /// <param name="gradientScale">One over the supervised tokens of the whole step.</param>
+    internal Tensor Run(Tensor ids, TrainingPass pass, LayerContext context, LossScale gradientScale)
+    {
+        using var scope = NewDisposeScope();
         var lowest = LowestTrained();
         var saved = new IDisposable[model.Layers.Count];
         try
         {
             var x = Forward(ids, context, lowest, saved);
-            var loss = Backward(ids, x, pass, context, lowest, saved, gradientScale);
-            return loss.MoveToOuterDisposeScope();
+            return Backward(ids, x, pass, context, lowest, saved, gradientScale).MoveToOuterDisposeScope();
         }
         finally
         {
@@ -54,8 +71,6 @@ public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recompu
             {
                 entry?.Dispose();
             }
-            context.Cosine.Dispose();
-            context.Sine.Dispose();
         }
     }
 
@@ -116,7 +131,7 @@ public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recompu
     }
 
     private Tensor Backward(
-        Tensor ids, Tensor hidden, TrainingPass pass, LayerContext context, int lowest, IDisposable[] saved, double gradientScale)
+        Tensor ids, Tensor hidden, TrainingPass pass, LayerContext context, int lowest, IDisposable[] saved, LossScale gradientScale)
     {
         using var scope = NewDisposeScope();
         sharding.Unshard(model.Head);
@@ -225,7 +240,7 @@ public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recompu
 
     // Where ranks share a pass, one that holds no target still takes part in the attention of the others.
     private (Tensor Loss, Tensor? Gradient) HeadLoss(
-        Tensor hidden, TrainingPass pass, LayerContext context, double? gradientScale, bool inputGradient)
+        Tensor hidden, TrainingPass pass, LayerContext context, LossScale? gradientScale, bool inputGradient)
         => pass.Targets.Count > 0 ? model.Head.Loss(hidden, pass.Targets, context, gradientScale, inputGradient)
             : (ZeroLoss(), inputGradient ? zeros_like(hidden) : null);
 

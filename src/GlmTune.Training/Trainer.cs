@@ -2,6 +2,7 @@ using System.Diagnostics;
 using GlmTune.Data.Batching;
 using GlmTune.Kernels;
 using GlmTune.Training.Optimization;
+using GlmTune.Training.Recording;
 using GlmTune.Training.Sharding;
 using static TorchSharp.torch;
 
@@ -19,9 +20,11 @@ namespace GlmTune.Training;
 /// <param name="seed">Of the run.</param>
 /// <param name="rank">Of this process: other ranks draw other dropout masks.</param>
 public sealed class Trainer(
-    LayerRunner runner, ISharding sharding, OptimizerOptions optimizer, LearningRateSchedule schedule, long seed, int rank = 0)
+    LayerRunner runner, ISharding sharding, OptimizerOptions optimizer, LearningRateSchedule schedule, long seed, int rank = 0) : IDisposable
 {
     private readonly LayerKernels kernels = runner.Model.Kernels;
+    private StepRecorder? recorder;
+    private bool recorderTried;
     private StepReport? last;
 
     /// <summary>Finished steps.</summary>
@@ -29,6 +32,16 @@ public sealed class Trainer(
 
     /// <summary>Makes the pass of a micro-batch; null: one that holds all of its tokens.</summary>
     public Func<MicroBatch, TrainingPass>? MakePass { get; init; }
+
+    /// <summary>Whether small steps are recorded as CUDA graphs, where they can be.</summary>
+    public bool RecordsSmallSteps { get; init; } = true;
+
+    /// <summary>Small steps' recordings; null: none were made.</summary>
+    public StepRecorder? Recorder
+    {
+        get => recorder;
+        internal init => (recorder, recorderTried) = (value, true);
+    }
 
     /// <summary>Runs a micro-batch of the model.</summary>
     public LayerRunner Runner => runner;
@@ -49,16 +62,17 @@ public sealed class Trainer(
         for (var i = 0; i < batches.MicroBatches.Count; i++)
         {
             using var pass = MakePass?.Invoke(batches.MicroBatches[i]) ?? TrainingPass.Of(batches.MicroBatches[i], runner.Model.Device);
-            var loss = runner.ForwardBackward(pass, 1.0 / batches.SupervisedTokens, DropoutSeed(i), i == batches.MicroBatches.Count - 1);
+            TryRecorder(pass);
+            var scale = 1.0 / batches.SupervisedTokens;
+            var loss = recorder?.Passes.TryRun(pass, scale, DropoutSeed(i))
+                ?? runner.ForwardBackward(pass, scale, DropoutSeed(i), i == batches.MicroBatches.Count - 1);
             sum = sum is null ? loss : sum.add_(loss);
         }
         sharding.FinishGradients();
-        var norm = Optimization.GradientNorm.Of(sharding);
-        var factor = Optimization.GradientNorm.ClipFactor(norm, optimizer.MaxGradientNorm);
-        var numbers = stack([sum!.to_type(ScalarType.Float64), norm.to_type(ScalarType.Float64)]).cpu().data<double>();
-        var meanLoss = sharding.Sum(numbers[0]) / batches.SupervisedTokens;
+        var (total, norm, factor) = Measure(sum!);
+        var meanLoss = sharding.Sum(total) / batches.SupervisedTokens;
         var report = new StepReport(
-            Done + 1, meanLoss, numbers[1], schedule.After(Done + 1), batches.Epoch,
+            Done + 1, meanLoss, norm, schedule.After(Done + 1), batches.Epoch,
             batches.MicroBatches.Sum(batch => batch.RealTokens), batches.SupervisedTokens, batches.Examples, watch.Elapsed);
         CheckFinite(report, batches, lineOf);
         Update(factor);
@@ -66,9 +80,47 @@ public sealed class Trainer(
         return last = report with { Elapsed = watch.Elapsed };
     }
 
-    private void Update(Tensor factor)
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        recorder?.Dispose();
+        recorder = null;
+    }
+
+    // Made with the first pass that is small enough, since it takes memory.
+    private void TryRecorder(TrainingPass pass)
+    {
+        if (recorderTried || !RecordsSmallSteps || pass.TokenIds.Length > StepRecorder.MostTokens)
+        {
+            return;
+        }
+        recorderTried = true;
+        recorder = StepRecorder.TryCreate(runner, sharding, optimizer, StepRecorder.MostTokens);
+    }
+
+    // Summed loss, norm, and the factor that clips; null where the recorded update has it.
+    private (double Loss, double Norm, Tensor? Factor) Measure(Tensor sum)
+    {
+        if (recorder is { Update.Refused: false })
+        {
+            var (loss, found) = recorder.Update.Measure(sum);
+            return (loss, found, null);
+        }
+        var norm = Optimization.GradientNorm.Of(sharding);
+        var factor = Optimization.GradientNorm.ClipFactor(norm, optimizer.MaxGradientNorm);
+        var numbers = stack([sum.to_type(ScalarType.Float64), norm.to_type(ScalarType.Float64)]).cpu().data<double>();
+        return (numbers[0], numbers[1], factor);
+    }
+
+    private void Update(Tensor? factor)
     {
         var rate = schedule.After(Done);
+        if (factor is null)
+        {
+            recorder!.Update.Apply(rate, Done + 1);
+            runner.RefreshPrefix();
+            return;
+        }
         foreach (var shard in sharding.Trainable)
         {
             var settings = new AdamWStep(

@@ -226,7 +226,7 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
 
     private Tensor Lengths(RowMagnitudes of) => of.Lengths(Scaled(blockB), stackedA);
 
-    private bool DropsIn(LayerContext context) => Dropout > 0 && context.DropoutSeed is not null;
+    private bool DropsIn(LayerContext context) => Dropout > 0 && context.Drops;
 
     private Tensor Dropped(Linear linear, Tensor x, LayerContext context)
         => DropsIn(context) ? context.Kernels.Dropout(x, Dropout, context.SeedOf(linear.Place)) : x;

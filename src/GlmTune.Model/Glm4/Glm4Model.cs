@@ -141,6 +141,12 @@ public sealed class Glm4Model : ICausalLm, IDisposable
         };
     }
 
+    /// <summary>Cosines and sines of the first positions of a sequence, each [count, rotaryDim / 2]; the caller disposes them.</summary>
+    public (Tensor Cosine, Tensor Sine) Angles(int count) => rotary.Angles([.. Enumerable.Range(PositionOffset, count)], Type, Device);
+
+    /// <summary>Places at which dropout may be: see <see cref="LayerContext.SeedOf(int)"/>.</summary>
+    public int Places => Head.Projection.Place + 1;
+
     /// <summary>Hidden states after the last decoder layer, before the final norm.</summary>
     /// <param name="tokenIds">int64 [N].</param>
     /// <param name="context">The pass.</param>

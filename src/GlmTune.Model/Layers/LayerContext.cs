@@ -31,9 +31,19 @@ public sealed class LayerContext : IDisposable
     /// <summary>Which served adapter each token has; null: all are the base's, or adapters are attached for all tokens alike.</summary>
     public AdapterRows? Adapters { get; set; }
 
+    /// <summary>In work that is recorded: the mask keys of all places, int32 [places], filled anew at each replay. Stays the caller's; null: the seed counts.</summary>
+    public Tensor? StoredMaskKeys { get; init; }
+
+    /// <summary>Whether there is dropout.</summary>
+    public bool Drops => DropoutSeed is not null || StoredMaskKeys is not null;
+
     /// <summary>The seed of one place's mask: the same whenever that place is computed again in this pass.</summary>
     /// <param name="place">Unique number of the place in the model.</param>
-    public long SeedOf(int place) => unchecked((DropoutSeed.GetValueOrDefault() * 0x5851F42D4C957F2D) + (place * 0x14057B7EF767814F) + 1);
+    public MaskSeed SeedOf(int place)
+        => StoredMaskKeys is null ? SeedOf(DropoutSeed.GetValueOrDefault(), place) : new MaskSeed(0, StoredMaskKeys.narrow(0, place, 1));
+
+    /// <summary>The seed of a place's mask in the pass of a seed.</summary>
+    public static long SeedOf(long dropoutSeed, int place) => unchecked((dropoutSeed * 0x5851F42D4C957F2D) + (place * 0x14057B7EF767814F) + 1);
 
     /// <inheritdoc/>
     public void Dispose()

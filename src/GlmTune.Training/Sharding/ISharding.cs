@@ -16,6 +16,9 @@ public interface ISharding : IDisposable
     /// <summary>This rank's slices of what is trained: all that the optimizer sees.</summary>
     IReadOnlyList<FlatShard> Trainable { get; }
 
+    /// <summary>Whether there is no other rank, and every weight stays where it is on the device.</summary>
+    bool Alone => false;
+
     /// <summary>Says which layers will be unsharded in which order until the next call, so that they can be gathered ahead.</summary>
     /// <param name="uses">Every coming <see cref="Unshard"/>, in order.</param>
     /// <param name="lastOfStep">Whether gradients that are summed once a step are summed as this pass goes: true for a step's last micro-batch.</param>

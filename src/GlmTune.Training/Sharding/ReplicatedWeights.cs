@@ -27,7 +27,7 @@ public sealed class ReplicatedWeights : ISharding
         }
         // A lone process sends nothing, and need not lay its gradients out to be sent. NCCL with a world of one takes the ranks' way.
         ranks = ranks is SingleRank ? null : ranks;
-        Stage = options.Stage;
+        (Stage, Alone) = (options.Stage, ranks is null);
         sums = new RankSums(ranks);
         trained = new TrainedShards(options, ranks);
         foreach (var layer in layers)
@@ -49,6 +49,9 @@ public sealed class ReplicatedWeights : ISharding
 
     /// <inheritdoc/>
     public void BeginPass(IReadOnlyList<Layer> uses, bool lastOfStep) => LastOfStep = lastOfStep;
+
+    /// <inheritdoc/>
+    public bool Alone { get; }
 
     /// <inheritdoc/>
     public void Unshard(Layer layer)

@@ -1,0 +1,24 @@
+namespace GlmTune.Training.Recording;
+
+/// <summary>What passes must have in common to be replays of one recording; a pass fits by being filled up.</summary>
+/// <param name="Tokens">Tokens, filled up by a sequence that teaches nothing.</param>
+/// <param name="Sequences">Sequences, filled up by empty ones.</param>
+/// <param name="Targets">Targets, filled up by ones that count nothing.</param>
+/// <param name="Drops">Whether there is dropout.</param>
+/// <param name="Recomputed">Layers that are recomputed.</param>
+internal readonly record struct PassShape(int Tokens, int Sequences, int Targets, bool Drops, int Recomputed)
+{
+    private const int TokenStep = 64;
+
+    /// <summary>The shape that a pass is filled up to: few different ones, and little to fill.</summary>
+    public static PassShape Of(TrainingPass pass, bool drops, int recomputed)
+    {
+        var tokens = (pass.TokenIds.Length + TokenStep - 1) / TokenStep * TokenStep;
+        var sequences = 2;
+        while (sequences < pass.Sequences.Count + 1)
+        {
+            sequences *= 2;
+        }
+        return new PassShape(tokens, sequences, pass.Targets.Count <= tokens / 2 ? tokens / 2 : tokens, drops, recomputed);
+    }
+}

@@ -1,0 +1,99 @@
+using GlmTune.Kernels.Cuda;
+using GlmTune.Model.Layers;
+using GlmTune.Training.Optimization;
+using GlmTune.Training.Sharding;
+using static TorchSharp.torch;
+
+namespace GlmTune.Training.Recording;
+
+/// <summary>Recordings of small steps: where there is a GPU to itself, with memory to spare. Not thread-safe.</summary>
+/// <remarks>What it may not do changes nothing but time: such passes, and all after one that could not be recorded, run in the ordinary way.</remarks>
+public sealed class StepRecorder : IDisposable
+{
+    /// <summary>Tokens of the largest pass that is recorded: above, the GPU has more to do than the host.</summary>
+    public const int MostTokens = 512;
+
+    private readonly GraphRecorder? recorder;
+    private readonly List<CudaGraph> graphs = [];
+
+    private StepRecorder(LayerRunner runner, ISharding sharding, OptimizerOptions optimizer, GraphRecorder? recorder, int mostTokens)
+    {
+        this.recorder = recorder;
+        RunAndRecord record = recorder is null ? RunEachTime : Record;
+        Passes = new RecordedPasses(runner, record, mostTokens);
+        Update = new RecordedUpdate(sharding, runner.Model.Kernels, optimizer, record);
+    }
+
+    /// <summary>Recorded passes.</summary>
+    internal RecordedPasses Passes { get; }
+
+    /// <summary>Recorded update.</summary>
+    internal RecordedUpdate Update { get; }
+
+    /// <summary>Why recording was given up; null: it was not.</summary>
+    public string? Refusal => recorder?.Refusal;
+
+    /// <summary>Graphs recorded so far.</summary>
+    public int Count => graphs.Count;
+
+    /// <summary>Reserves what small passes need; null where they cannot or should not be recorded.</summary>
+    /// <param name="runner">Runs the model.</param>
+    /// <param name="sharding">Who holds what; other ranks cannot be waited for inside a recording.</param>
+    /// <param name="optimizer">AdamW's numbers.</param>
+    /// <param name="tokens">Tokens of the largest pass to expect.</param>
+    public static StepRecorder? TryCreate(LayerRunner runner, ISharding sharding, OptimizerOptions optimizer, int tokens)
+    {
+        var model = runner.Model;
+        if (model.Kernels is not CudaKernels || !sharding.Alone || model.PrefixEncoder is not null || sharding.Trainable.Count == 0)
+        {
+            return null;
+        }
+        var most = Math.Min(tokens + 64, MostTokens);
+        return GraphRecorder.TryCreate(model.Device, BytesFor(runner, most)) is { } recorder
+            ? new StepRecorder(runner, sharding, optimizer, recorder, MostTokens) : null;
+    }
+
+    /// <summary>The same on any device with nothing recorded: the work runs each time, on inputs that were filled up. For tests.</summary>
+    internal static StepRecorder WithoutGraphs(LayerRunner runner, ISharding sharding, OptimizerOptions optimizer)
+        => new(runner, sharding, optimizer, null, int.MaxValue);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        if (recorder is not null)
+        {
+            cuda.synchronize();
+        }
+        graphs.ForEach(graph => graph.Dispose());
+        Passes.Dispose();
+        Update.Dispose();
+        recorder?.Dispose();
+    }
+
+    // Kept layers, one layer's forward and backward at a time, the output head, and the libraries' workspaces.
+    private static long BytesFor(LayerRunner runner, int tokens)
+    {
+        var (model, config) = (runner.Model, runner.Model.Config);
+        var size = Parameter.BytesOf(model.Type);
+        return (tokens * RecomputePlan.KeptPerToken(model) * config.LayerCount)
+            + (tokens * size * ((8L * config.FeedForwardSize) + (16L * config.HiddenSize)))
+            + (2L * tokens * config.VocabularySize * size)
+            + (256L << 20);
+    }
+
+    private static Action RunEachTime(Action work, Action recovery)
+    {
+        work();
+        return work;
+    }
+
+    private Action? Record(Action work, Action recovery)
+    {
+        if (recorder!.RunAndRecord(work, recovery) is not { } graph)
+        {
+            return null;
+        }
+        graphs.Add(graph);
+        return graph.Replay;
+    }
+}
