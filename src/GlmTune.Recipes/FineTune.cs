@@ -122,6 +122,7 @@ public sealed class FineTune : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        trainer.Dispose();
         sharding.Dispose();
         trained.Dispose();
         model.Dispose();

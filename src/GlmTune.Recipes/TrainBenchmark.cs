@@ -44,20 +44,50 @@ public sealed record TrainBenchmarkOptions
 
     /// <summary>Plain operators only, no fused kernels.</summary>
     public bool Plain { get; init; }
+
+    /// <summary>Whether small steps may be recorded as CUDA graphs.</summary>
+    public bool Graphs { get; init; } = true;
+
+    /// <summary>Rows with the lengths of a known data set instead of <see cref="Tokens"/> each.</summary>
+    public BenchmarkLengths Lengths { get; init; }
+
+    /// <summary>With <see cref="Lengths"/>: whether rows are packed into micro-batches of <see cref="Rows"/> × <see cref="Tokens"/> tokens.</summary>
+    public bool Packing { get; init; } = true;
+
+    /// <summary>Different steps, which come again and again, so that there is something to learn; 0: every step is new.</summary>
+    public int DistinctSteps { get; init; }
+}
+
+/// <summary>How long the rows of a benchmark are.</summary>
+public enum BenchmarkLengths
+{
+    /// <summary>All alike, every token supervised.</summary>
+    Equal,
+
+    /// <summary>As AdvertiseGen's, answers supervised.</summary>
+    AdvertiseGen,
 }
 
 /// <summary>What a training benchmark found.</summary>
 /// <param name="Kernels">Which layer functions ran.</param>
 /// <param name="RecomputedLayers">Layers that were recomputed.</param>
+/// <param name="Graphs">CUDA graphs that small steps were recorded as.</param>
 /// <param name="StepSeconds">Median time of a step.</param>
-/// <param name="TokensPerSecond">Tokens fed, by the median.</param>
+/// <param name="TokensPerSecond">Tokens fed, over the time of all steps.</param>
+/// <param name="SupervisedTokensPerSecond">Of these, the supervised ones.</param>
+/// <param name="SamplesPerSecond">Rows of the data.</param>
+/// <param name="PackingEfficiency">Tokens over the room of the micro-batches: padding and what packing leaves empty are the rest.</param>
 /// <param name="Teraflops">Counted without recomputation: forward, input gradients, and weight gradients where weights are trained.</param>
 /// <param name="MatmulTeraflops">A bf16 product of 8192³ on the same device in the same run.</param>
-/// <param name="MemoryMiB">Device memory in use after the steps, of the whole device.</param>
+/// <param name="MemoryMiB">Most device memory in use, of the whole device.</param>
 /// <param name="Losses">Of the timed steps.</param>
 public sealed record TrainBenchmarkResult(
-    string Kernels, int RecomputedLayers, double StepSeconds, double TokensPerSecond, double Teraflops, double MatmulTeraflops, double MemoryMiB,
-    IReadOnlyList<double> Losses);
+    string Kernels, int RecomputedLayers, int Graphs, double StepSeconds, double TokensPerSecond, double SupervisedTokensPerSecond, double SamplesPerSecond,
+    double PackingEfficiency, double Teraflops, double MatmulTeraflops, double MemoryMiB, IReadOnlyList<double> Losses)
+{
+    /// <summary>Why recording was given up, if it was.</summary>
+    public string? GraphRefusal { get; init; }
+}
 
 /// <summary>Times training steps on random weights of the 9B shape.</summary>
 public static class TrainBenchmark
@@ -68,34 +98,51 @@ public static class TrainBenchmark
         NativeRuntime.Load();
         var device = NativeRuntime.DefaultDevice();
         var config = Glm4Config.Glm4_9B with { LayerCount = options.Layers ?? Glm4Config.Glm4_9B.LayerCount };
+        using var peak = new PeakMemory(device);
         using var model = new Glm4Model(config, ScalarType.BFloat16, device, options.Plain);
         model.InitializeRandomly(1);
         using var adapter = Attach(model, options);
         using var sharding = new ReplicatedWeights(model.Units);
-        var tokens = options.Rows * options.Tokens;
-        var recomputed = options.Recompute ?? RecomputePlan.LayersFor(model, tokens);
-        var trainer = new Trainer(
+        var recomputed = options.Recompute ?? RecomputePlan.LayersFor(model, options.Rows * options.Tokens);
+        using var trainer = new Trainer(
             new LayerRunner(model, sharding, recomputed), sharding, new OptimizerOptions { LearningRate = 5e-4 },
-            new LearningRateSchedule(5e-4, new ScheduleOptions(), 1000), seed: 1);
-        var random = new Random(7);
-        var times = new List<double>();
-        var losses = new List<double>();
+            new LearningRateSchedule(5e-4, new ScheduleOptions(), 1000), seed: 1) { RecordsSmallSteps = options.Graphs };
+        var batches = Batches(options, config.VocabularySize);
+        var (times, losses, steps) = (new List<double>(), new List<double>(), new List<StepBatches>());
         for (var step = 0; step < options.Warmup + options.Steps; step++)
         {
-            var batch = Batch(random, options, config.VocabularySize);
+            var batch = batches[step % batches.Count];
             var watch = Stopwatch.StartNew();
             var report = trainer.Step(batch);
             Synchronize(device);
             if (step >= options.Warmup)
             {
                 times.Add(watch.Elapsed.TotalSeconds);
+                steps.Add(batch);
                 losses.Add(report.Loss);
             }
         }
-        var median = times.Order().ElementAt(times.Count / 2);
-        var memory = DeviceMemory.Of(device) is { } found ? (found.Total - found.Free) / 1048576.0 : 0;
+        var seconds = times.Sum();
+        var micro = steps.SelectMany(step => step.MicroBatches).ToList();
+        var room = micro.Sum(batch => (double)(options.Packing || batch.SequenceStarts is null ? Math.Max(batch.Rows * batch.Length, options.Rows * options.Tokens) : batch.Length));
+        var tokens = micro.Sum(batch => (double)batch.RealTokens);
+        var memory = peak.Bytes / 1048576.0;
         return new TrainBenchmarkResult(
-            model.Kernels.GetType().Name, recomputed, median, tokens / median, Flops(config, options) / median / 1e12, Matmul(device), memory, losses);
+            model.Kernels.GetType().Name, recomputed, trainer.Recorder?.Count ?? 0, times.Order().ElementAt(times.Count / 2),
+            tokens / seconds, steps.Sum(step => (double)step.SupervisedTokens) / seconds, steps.Sum(step => (double)step.Examples) / seconds,
+            tokens / room, micro.Sum(batch => Flops(config, options, batch)) / seconds / 1e12, Matmul(device), memory, losses)
+        {
+            GraphRefusal = trainer.Recorder?.Refusal,
+        };
+    }
+
+    /// <summary>Runs the same steps twice, and gives both results with the largest difference between the losses of a step.</summary>
+    /// <param name="options">The first run.</param>
+    /// <param name="other">The second.</param>
+    public static (TrainBenchmarkResult First, TrainBenchmarkResult Second, double LargestDifference) Compare(TrainBenchmarkOptions options, TrainBenchmarkOptions other)
+    {
+        var (first, second) = (Run(options), Run(other));
+        return (first, second, first.Losses.Zip(second.Losses, (a, b) => Math.Abs(a - b)).Max());
     }
 
     private static IAdapter? Attach(Glm4Model model, TrainBenchmarkOptions options)
@@ -119,6 +166,22 @@ public static class TrainBenchmark
         return null;
     }
 
+    // All that the run will need, so that making them is not timed; or as many as come again.
+    private static List<StepBatches> Batches(TrainBenchmarkOptions options, int vocabulary)
+    {
+        var count = options.DistinctSteps > 0 ? options.DistinctSteps : options.Warmup + options.Steps;
+        if (options.Lengths == BenchmarkLengths.Equal)
+        {
+            var random = new Random(7);
+            return [.. Enumerable.Range(0, count).Select(_ => Batch(random, options, vocabulary))];
+        }
+        var room = options.Rows * options.Tokens;
+        var examples = SampleLengths.AdvertiseGen(Math.Max(4096, count * Math.Max(options.Rows, room / 100)), vocabulary, seed: 7);
+        var batches = new TrainingBatches(
+            examples, new BatchOptions { Seed = 7, RowsPerMicroBatch = options.Rows, PackedTokens = options.Packing ? room : null }, paddingId: 0);
+        return [.. Enumerable.Range(0, count).Select(_ => batches.Next())];
+    }
+
     private static StepBatches Batch(Random random, TrainBenchmarkOptions options, int vocabulary)
     {
         var count = options.Rows * options.Tokens;
@@ -138,13 +201,14 @@ public static class TrainBenchmark
         return new StepBatches([batch], batch.SupervisedTokens, options.Rows, default, 0);
     }
 
-    private static double Flops(Glm4Config config, TrainBenchmarkOptions options)
+    private static double Flops(Glm4Config config, TrainBenchmarkOptions options, MicroBatch batch)
     {
-        var tokens = (double)options.Rows * options.Tokens;
-        var matrices = (config.LayerCount * (double)config.ParametersPerLayer) + ((double)config.VocabularySize * config.HiddenSize);
-        var attention = config.LayerCount * 2.0 * config.Heads.QueryWidth * options.Tokens;
+        var starts = batch.SequenceStarts ?? [.. batch.Padding.Select((padding, row) => (row * batch.Length) - padding).Append(batch.Rows * batch.Length)];
+        var squares = starts.Zip(starts.Skip(1), (from, to) => (double)(to - from) * (to - from)).Sum();
         var passes = options.LoraRank > 0 || options.VirtualTokens > 0 ? 2 : 3;
-        return tokens * ((2 * matrices * passes) + (attention * 3.5));
+        var layers = batch.RealTokens * config.LayerCount * (double)config.ParametersPerLayer;
+        var head = batch.SupervisedTokens * (double)config.VocabularySize * config.HiddenSize;
+        return (2 * passes * (layers + head)) + (3.5 * squares * config.LayerCount * 2.0 * config.Heads.QueryWidth);
     }
 
     private static double Matmul(Device device)
