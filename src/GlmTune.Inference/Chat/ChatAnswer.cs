@@ -19,6 +19,9 @@ public sealed record ChatAnswer(IReadOnlyList<Message> Messages, IReadOnlyList<T
     /// <summary>The text, stripped, without calls; it equals the pieces put together.</summary>
     public required string Text { get; init; }
 
+    /// <summary>For each of the calls, the message that makes it.</summary>
+    public IReadOnlyList<Message> CallMessages { get; init; } = [];
+
     /// <summary>Tokens of the prompt that were not read again, since an earlier answer had left them in the cache.</summary>
     public int CachedTokens { get; init; }
 }

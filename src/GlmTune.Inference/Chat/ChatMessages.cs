@@ -10,7 +10,7 @@ namespace GlmTune.Inference;
 internal static class ChatMessages
 {
     /// <exception cref="ArgumentException">A role, a content or a tool that this model has no form for; no message; or the last one is the assistant's.</exception>
-    public static ChatRequest Read(IEnumerable<ChatMessage> messages, ChatOptions? options)
+    public static ChatRequest Read(IEnumerable<ChatMessage> messages, ChatOptions? options, IChatClient client)
     {
         var conversation = messages.SelectMany(Read).ToList();
         if (conversation.Count == 0 || conversation[^1].Role is Role.Assistant or Role.System)
@@ -38,25 +38,24 @@ internal static class ChatMessages
 
         return new ChatRequest(new Conversation(conversation))
         {
-            Options = Read(options),
+            Options = (options?.RawRepresentationFactory?.Invoke(client) as GenerationOptions ?? new()).Over(Read(options)),
             StopTexts = [.. options?.StopSequences ?? []],
             RequiredTool = required is null ? null : required.RequiredFunctionName ?? (tools.Count == 1 ? tools[0].Name : null),
         };
     }
 
-    /// <summary>A result as the observation's text.</summary>
-    private static string Text(FunctionResultContent result) => result switch
+    /// <summary>A function's result as the observation's text.</summary>
+    public static string Text(object? result) => result switch
     {
-        { Exception: { } error, Result: null } => $"Error: {error.Message}",
-        { Result: null } => "null",
-        { Result: string text } => text,
-        { Result: JsonElement { ValueKind: JsonValueKind.String } text } => text.GetString()!,
-        { Result: JsonElement json } => json.GetRawText(),
-        { Result: var value } => Json(value),
+        null => "null",
+        string text => text,
+        JsonElement { ValueKind: JsonValueKind.String } text => text.GetString()!,
+        JsonElement json => json.GetRawText(),
+        _ => Json(result),
     };
 
-    // As the model has seen JSON: with a space after each comma and colon.
-    private static string Json(object value) =>
+    /// <summary>As the model has seen JSON: with a space after each comma and colon.</summary>
+    public static string Json(object value) =>
         PythonJson.Write(JsonSerializer.SerializeToElement(value, AIJsonUtilities.DefaultOptions.GetTypeInfo(value.GetType())), indent: null);
 
     private static IEnumerable<Message> Read(ChatMessage message)
@@ -65,7 +64,8 @@ internal static class ChatMessages
         {
             return message.Contents.Select(content => new Message(Role.Observation, content switch
             {
-                FunctionResultContent result => Text(result),
+                FunctionResultContent { Exception: { } error, Result: null } => $"Error: {error.Message}",
+                FunctionResultContent result => Text(result.Result),
                 TextContent text => text.Text,
                 _ => throw Unknown(content),
             }));
@@ -91,7 +91,11 @@ internal static class ChatMessages
 
         foreach (var content in message.Contents)
         {
-            if (content is FunctionCallContent call)
+            if (content is FunctionCallContent { RawRepresentation: Message written })
+            {
+                yield return written;   // The model's own words, in the style in which it wrote the call.
+            }
+            else if (content is FunctionCallContent call)
             {
                 var arguments = Json(new Dictionary<string, object?>(call.Arguments ?? new Dictionary<string, object?>()));
                 yield return new Message(Role.Assistant, arguments) { Metadata = call.Name };

@@ -92,6 +92,7 @@ public sealed class ChatModel : IDisposable
             count)
         {
             Text = text.ToString(),
+            CallMessages = [.. stream.Messages.Where(parsed => parsed.Call is not null).Select(parsed => parsed.Message)],
             CachedTokens = cached,
         });
 

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Text.Json;
+using GlmTune.Data.Conversations;
 using Microsoft.Extensions.AI;
 using GlmToolCall = GlmTune.Data.Conversations.ToolCall;
 
@@ -8,7 +9,8 @@ namespace GlmTune.Inference;
 /// <summary>A GLM-4 model as a chat client of Microsoft.Extensions.AI: whole and streamed answers, usage, function calls.</summary>
 /// <remarks>
 /// Thread-safe: requests of several callers are answered side by side. Of the options, temperature 0 takes the likeliest tokens, and
-/// <c>repetition_penalty</c> is read from the additional properties. A required function is called for certain; "any function" only where one is declared.
+/// <c>repetition_penalty</c> is read from the additional properties; <see cref="GenerationOptions"/> that the raw representation factory gives
+/// go before all of them. A required function is called for certain; "any function" only where one is declared.
 /// </remarks>
 /// <param name="model">What answers.</param>
 /// <param name="modelId">What responses call it.</param>
@@ -28,7 +30,7 @@ public sealed class GlmChatClient(ChatModel model, string modelId = "glm-4", boo
         IEnumerable<ChatMessage> messages, ChatOptions? options = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(messages);
-        return StreamAsync(ChatMessages.Read(messages, options), options?.ModelId ?? modelId, cancellationToken);
+        return StreamAsync(ChatMessages.Read(messages, options, this), options?.ModelId ?? modelId, cancellationToken);
     }
 
     /// <inheritdoc/>
@@ -64,9 +66,9 @@ public sealed class GlmChatClient(ChatModel model, string modelId = "glm-4", boo
 
             if (piece.Answer is { } answer)
             {
-                foreach (var call in answer.Calls)
+                foreach (var (call, message) in answer.Calls.Zip(answer.CallMessages))
                 {
-                    yield return Update([Call(call)], null);
+                    yield return Update([Call(call, message)], null);
                 }
 
                 var usage = new UsageContent(new UsageDetails
@@ -90,6 +92,6 @@ public sealed class GlmChatClient(ChatModel model, string modelId = "glm-4", boo
         };
     }
 
-    private static FunctionCallContent Call(GlmToolCall call) =>
-        new($"call_{Guid.NewGuid():N}", call.Name, JsonSerializer.Deserialize<Dictionary<string, object?>>(call.Arguments));
+    private static FunctionCallContent Call(GlmToolCall call, Message message) =>
+        new($"call_{Guid.NewGuid():N}", call.Name, JsonSerializer.Deserialize<Dictionary<string, object?>>(call.Arguments)) { RawRepresentation = message };
 }
