@@ -16,24 +16,29 @@ public static class ModelFolder
     /// <param name="type">Type to compute in; weights are converted on the way.</param>
     /// <param name="device">Where the model goes.</param>
     /// <param name="plain">Plain operators only, no fused kernels.</param>
+    /// <param name="loaded">Called with each unit (embedding, decoder layer, head) once its weights are in memory, which it may release.</param>
     /// <exception cref="InvalidDataException">Configuration or weights are missing, left over or misshapen; all problems at once.</exception>
-    public static Glm4Model Load(string folder, ScalarType type, Device device, bool plain = false)
+    public static Glm4Model Load(string folder, ScalarType type, Device device, bool plain = false, Action<Layer>? loaded = null)
     {
         var config = Glm4Config.Read(folder);
         using var files = WeightFiles.Open(folder);
         var model = new Glm4Model(config, type, device, plain);
         try
         {
-            var slices = MatchWeights(model, files);
-            foreach (var group in slices.GroupBy(pair => pair.Slice.Parameter))
+            var slices = MatchWeights(model, files).ToLookup(pair => pair.Slice.Parameter);
+            foreach (var unit in model.Units)
             {
-                var value = empty(group.Key.Shape, type, device);
-                foreach (var (slice, stored) in group)
+                foreach (var parameter in unit.Parameters)
                 {
-                    using var rows = value.narrow(0, slice.FirstRow, slice.Rows);
-                    StoredTensors.CopyTo(stored, rows);
+                    var value = empty(parameter.Shape, type, device);
+                    foreach (var (slice, stored) in slices[parameter])
+                    {
+                        using var rows = value.narrow(0, slice.FirstRow, slice.Rows);
+                        StoredTensors.CopyTo(stored, rows);
+                    }
+                    parameter.Value = value;
                 }
-                group.Key.Value = value;
+                loaded?.Invoke(unit);
             }
             return model;
         }

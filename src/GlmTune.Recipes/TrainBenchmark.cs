@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using GlmTune.Collectives;
 using GlmTune.Data.Batching;
 using GlmTune.Kernels;
 using GlmTune.Kernels.Native;
@@ -56,6 +57,15 @@ public sealed record TrainBenchmarkOptions
 
     /// <summary>Different steps, which come again and again, so that there is something to learn; 0: every step is new.</summary>
     public int DistinctSteps { get; init; }
+
+    /// <summary>Micro-batches of a step on each rank.</summary>
+    public int AccumulationSteps { get; init; } = 1;
+
+    /// <summary>How the ranks share the model.</summary>
+    public ShardingOptions Sharding { get; init; } = new();
+
+    /// <summary>The architecture, of which <see cref="Layers"/> are taken. The 9B model's unless set.</summary>
+    public Glm4Config Config { get; init; } = Glm4Config.Glm4_9B;
 }
 
 /// <summary>How long the rows of a benchmark are.</summary>
@@ -87,31 +97,63 @@ public sealed record TrainBenchmarkResult(
 {
     /// <summary>Why recording was given up, if it was.</summary>
     public string? GraphRefusal { get; init; }
+
+    /// <summary>GPUs that shared each step; speed and memory are of one of them.</summary>
+    public int Ranks { get; init; } = 1;
+
+    /// <summary>What went between the ranks; null: nothing was to.</summary>
+    public ShardingBenchmarkResult? Sharding { get; init; }
 }
+
+/// <summary>What sharing a model cost one rank.</summary>
+/// <param name="Stage">ZeRO's stage.</param>
+/// <param name="Parameters">Of the model.</param>
+/// <param name="GradientNorm">Of the last step.</param>
+/// <param name="BytesSentPerStep">By this rank.</param>
+/// <param name="CommunicationSeconds">Time that a step's messages were under way.</param>
+/// <param name="Overlap">Part of that beside computation, from 0 to 1.</param>
+/// <param name="HostUpdateSeconds">A step's arithmetic of an optimizer on the host; 0: it is on the device.</param>
+/// <param name="ModelFlopsUtilisation">Of an H100's 989 TFLOP/s in bfloat16, from 0 to 1.</param>
+public sealed record ShardingBenchmarkResult(
+    int Stage, long Parameters, double GradientNorm, long BytesSentPerStep, double CommunicationSeconds, double Overlap, double HostUpdateSeconds,
+    double ModelFlopsUtilisation);
 
 /// <summary>Times training steps on random weights of the 9B shape.</summary>
 public static class TrainBenchmark
 {
-    /// <summary>Runs it.</summary>
-    public static TrainBenchmarkResult Run(TrainBenchmarkOptions options)
+    private const double PeakTeraflops = 989;
+
+    /// <summary>Runs it; every rank calls it.</summary>
+    /// <param name="options">What.</param>
+    /// <param name="ranks">The ranks; null: alone.</param>
+    public static TrainBenchmarkResult Run(TrainBenchmarkOptions options, ICollectives? ranks = null)
     {
         NativeRuntime.Load();
-        var device = NativeRuntime.DefaultDevice();
-        var config = Glm4Config.Glm4_9B with { LayerCount = options.Layers ?? Glm4Config.Glm4_9B.LayerCount };
+        var device = ranks?.Device ?? NativeRuntime.DefaultDevice();
+        var type = device.type == DeviceType.CUDA ? ScalarType.BFloat16 : ScalarType.Float32;
+        var config = options.Config with { LayerCount = options.Layers ?? options.Config.LayerCount };
+        var rate = options.LoraRank > 0 || options.VirtualTokens > 0 ? 5e-4 : 1e-5;
         using var peak = new PeakMemory(device);
-        using var model = new Glm4Model(config, ScalarType.BFloat16, device, options.Plain);
-        model.InitializeRandomly(1);
+        using var model = new Glm4Model(config, type, device, options.Plain);
+        var slices = options.Sharding.Stage == 3 ? new WeightSlices(options.Sharding, ranks ?? new SingleRank(device)) : null;
+        model.InitializeRandomly(1, slices is null ? null : slices.Take);
         using var adapter = Attach(model, options);
-        using var sharding = new ReplicatedWeights(model.Units);
+        using var sharding = DataParallel.For(options.Sharding, model, ranks, slices);
         var recomputed = options.Recompute ?? RecomputePlan.LayersFor(model, options.Rows * options.Tokens);
         using var trainer = new Trainer(
-            new LayerRunner(model, sharding, recomputed), sharding, new OptimizerOptions { LearningRate = 5e-4 },
-            new LearningRateSchedule(5e-4, new ScheduleOptions(), 1000), seed: 1) { RecordsSmallSteps = options.Graphs };
-        var batches = Batches(options, config.VocabularySize);
+            new LayerRunner(model, sharding, recomputed), sharding, new OptimizerOptions { LearningRate = rate },
+            new LearningRateSchedule(rate, new ScheduleOptions(), 1000), seed: 1, ranks?.Rank ?? 0) { RecordsSmallSteps = options.Graphs };
+        var batches = Batches(options, config.VocabularySize, ranks?.Rank ?? 0, ranks?.WorldSize ?? 1);
+        var (sent, updating, norm) = (default(TrafficCount), TimeSpan.Zero, 0.0);
         var (times, losses, steps) = (new List<double>(), new List<double>(), new List<StepBatches>());
         for (var step = 0; step < options.Warmup + options.Steps; step++)
         {
+            if (step == options.Warmup)
+            {
+                (sent, updating) = (Settled(ranks), sharding.HostOptimizer?.Busy ?? TimeSpan.Zero);
+            }
             var batch = batches[step % batches.Count];
+            ranks?.Barrier();
             var watch = Stopwatch.StartNew();
             var report = trainer.Step(batch);
             Synchronize(device);
@@ -120,19 +162,28 @@ public static class TrainBenchmark
                 times.Add(watch.Elapsed.TotalSeconds);
                 steps.Add(batch);
                 losses.Add(report.Loss);
+                norm = report.GradientNorm;
             }
         }
         var seconds = times.Sum();
+        var traffic = Settled(ranks) - sent;
         var micro = steps.SelectMany(step => step.MicroBatches).ToList();
         var room = micro.Sum(batch => (double)(options.Packing || batch.SequenceStarts is null ? Math.Max(batch.Rows * batch.Length, options.Rows * options.Tokens) : batch.Length));
         var tokens = micro.Sum(batch => (double)batch.RealTokens);
         var memory = peak.Bytes / 1048576.0;
+        var supervised = micro.Sum(batch => (double)batch.SupervisedTokens);
+        var teraflops = micro.Sum(batch => Flops(config, options, batch)) / seconds / 1e12;
         return new TrainBenchmarkResult(
             model.Kernels.GetType().Name, recomputed, trainer.Recorder?.Count ?? 0, times.Order().ElementAt(times.Count / 2),
-            tokens / seconds, steps.Sum(step => (double)step.SupervisedTokens) / seconds, steps.Sum(step => (double)step.Examples) / seconds,
-            tokens / room, micro.Sum(batch => Flops(config, options, batch)) / seconds / 1e12, Matmul(device), memory, losses)
+            tokens / seconds, supervised / seconds, micro.Sum(batch => (double)batch.Examples.Length) / seconds,
+            tokens / room, teraflops, Matmul(device), memory, losses)
         {
             GraphRefusal = trainer.Recorder?.Refusal,
+            Ranks = ranks?.WorldSize ?? 1,
+            Sharding = ranks is null && !options.Sharding.OffloadOptimizer && options.Sharding.Stage == 0 ? null : new ShardingBenchmarkResult(
+                options.Sharding.Stage, model.Parameters.Sum(parameter => parameter.Count), norm, traffic.BytesSent / options.Steps,
+                traffic.Busy.TotalSeconds / options.Steps, traffic.Overlap,
+                ((sharding.HostOptimizer?.Busy ?? TimeSpan.Zero) - updating).TotalSeconds / options.Steps, teraflops / PeakTeraflops),
         };
     }
 
@@ -167,26 +218,35 @@ public static class TrainBenchmark
     }
 
     // All that the run will need, so that making them is not timed; or as many as come again.
-    private static List<StepBatches> Batches(TrainBenchmarkOptions options, int vocabulary)
+    private static List<StepBatches> Batches(TrainBenchmarkOptions options, int vocabulary, int rank, int worldSize)
     {
         var count = options.DistinctSteps > 0 ? options.DistinctSteps : options.Warmup + options.Steps;
         if (options.Lengths == BenchmarkLengths.Equal)
         {
-            var random = new Random(7);
-            return [.. Enumerable.Range(0, count).Select(_ => Batch(random, options, vocabulary))];
+            return [.. Enumerable.Range(0, count).Select(step => Equal(step, options, vocabulary, rank, worldSize))];
         }
         var room = options.Rows * options.Tokens;
-        var examples = SampleLengths.AdvertiseGen(Math.Max(4096, count * Math.Max(options.Rows, room / 100)), vocabulary, seed: 7);
+        var examples = SampleLengths.AdvertiseGen(Math.Max(4096, count * options.AccumulationSteps * worldSize * Math.Max(options.Rows, room / 100)), vocabulary, seed: 7);
         var batches = new TrainingBatches(
-            examples, new BatchOptions { Seed = 7, RowsPerMicroBatch = options.Rows, PackedTokens = options.Packing ? room : null }, paddingId: 0);
+            examples, new BatchOptions { Seed = 7, RowsPerMicroBatch = options.Rows, PackedTokens = options.Packing ? room : null, AccumulationSteps = options.AccumulationSteps },
+            paddingId: 0, rank, worldSize);
         return [.. Enumerable.Range(0, count).Select(_ => batches.Next())];
     }
 
-    private static StepBatches Batch(Random random, TrainBenchmarkOptions options, int vocabulary)
+    // The micro-batches of a step are numbered over all ranks, so that as many in all are the same data on any number of ranks.
+    private static StepBatches Equal(int step, TrainBenchmarkOptions options, int vocabulary, int rank, int worldSize)
+    {
+        List<MicroBatch> mine = [.. Enumerable.Range(0, options.AccumulationSteps)
+            .Select(i => Batch(new Random((step * 4096) + (i * worldSize) + rank), options, vocabulary))];
+        return new StepBatches(
+            mine, mine.Sum(batch => batch.SupervisedTokens) * worldSize, options.Rows * options.AccumulationSteps * worldSize, default, 0);
+    }
+
+    private static MicroBatch Batch(Random random, TrainBenchmarkOptions options, int vocabulary)
     {
         var count = options.Rows * options.Tokens;
         int[] ids = [.. Enumerable.Range(0, count).Select(_ => random.Next(vocabulary))];
-        var batch = new MicroBatch
+        return new MicroBatch
         {
             Rows = 1,
             Length = count,
@@ -198,7 +258,18 @@ public static class TrainBenchmark
             SupervisedTokens = count - options.Rows,
             Examples = [.. Enumerable.Range(0, options.Rows)],
         };
-        return new StepBatches([batch], batch.SupervisedTokens, options.Rows, default, 0);
+    }
+
+    // A GPU's counts follow its calls within the watchdog's period.
+    private static TrafficCount Settled(ICollectives? ranks)
+    {
+        if (ranks is null)
+        {
+            return default;
+        }
+        ranks.Barrier();
+        Thread.Sleep(ranks.Device.type == DeviceType.CUDA ? 200 : 0);
+        return ranks.Traffic.Total;
     }
 
     private static double Flops(Glm4Config config, TrainBenchmarkOptions options, MicroBatch batch)

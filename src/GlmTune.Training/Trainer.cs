@@ -121,11 +121,19 @@ public sealed class Trainer(
             runner.RefreshPrefix();
             return;
         }
+        var hostFactor = sharding.HostOptimizer is null ? 1 : factor.to_type(ScalarType.Float64).cpu().item<double>();
         foreach (var shard in sharding.Trainable)
         {
             var settings = new AdamWStep(
                 rate, optimizer.Beta1, optimizer.Beta2, optimizer.Epsilon, shard.Decays ? optimizer.WeightDecay : 0, Done + 1);
-            kernels.AdamW(shard.Master, shard.Gradient, shard.FirstMoment, shard.SecondMoment, factor, settings);
+            if (sharding.HostOptimizer is { } host)
+            {
+                host.Update(shard, hostFactor, settings);
+            }
+            else
+            {
+                kernels.AdamW(shard.Master, shard.Gradient, shard.FirstMoment, shard.SecondMoment, factor, settings);
+            }
             shard.Gradient.zero_();
         }
         sharding.ShareUpdates();

@@ -1,13 +1,17 @@
 using System.CommandLine;
 using System.Globalization;
+using GlmTune.Collectives;
+using GlmTune.Kernels.Native;
 using GlmTune.Recipes;
+using GlmTune.Training.Sharding;
+using TorchSharp;
 
 namespace GlmTune.Cli.Commands;
 
-/// <summary><c>glmtune bench train</c>: how fast this machine trains, on random weights of the 9B shape.</summary>
+/// <summary><c>glmtune bench</c>: how fast this machine trains, on random weights of the 9B shape, and how fast its ranks talk.</summary>
 internal static class BenchCommand
 {
-    public static Command Create(Screen screen) => new("bench", "Measure speed and memory on random weights.") { Train(screen) };
+    public static Command Create(Screen screen) => new("bench", "Measure speed and memory on random weights.") { Train(screen), Collectives(screen) };
 
     private static Command Train(Screen screen)
     {
@@ -26,10 +30,24 @@ internal static class BenchCommand
         var distinct = Number("--distinct", "different steps, which come again and again; 0: all are new", 0);
         var against = new Option<bool>("--against-plain") { Description = "run the same steps with plain operators too, and compare the losses" };
         var losses = new Option<bool>("--losses") { Description = "print the loss of each step" };
+        var accumulate = Number("--accumulate", "micro-batches of a step on each rank", standard.AccumulationSteps);
+        var warmup = Number("--warmup", "steps before the clock starts", standard.Warmup);
+        var zero = new Option<int?>("--zero") { Description = "ZeRO stage, 0 to 3, by messages even with one rank; without it one rank sends nothing" };
+        zero.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<int?>() is < 0 or > 3)
+            {
+                result.AddError("--zero is a stage from 0 to 3.");
+            }
+        });
+        var optimizer = new Option<bool>("--offload-optimizer") { Description = "optimizer state and its update in host memory" };
+        var parameters = new Option<bool>("--offload-param") { Description = "weights at rest in host memory (stage 3)" };
+        var processes = Processes();
         var json = Arguments.Json();
         var command = new Command("train", "Time training steps.")
         {
-            rows, tokens, rank, prefix, layers, recompute, steps, plain, lengths, unpacked, noGraphs, distinct, against, losses, json,
+            rows, tokens, rank, prefix, layers, recompute, steps, plain, lengths, unpacked, noGraphs, distinct, against, losses, accumulate, warmup,
+            zero, optimizer, parameters, processes, json,
         };
         command.SetAction(given =>
         {
@@ -47,6 +65,14 @@ internal static class BenchCommand
                 Packing = !given.GetValue(unpacked),
                 Graphs = !given.GetValue(noGraphs),
                 DistinctSteps = given.GetRequiredValue(distinct),
+                AccumulationSteps = given.GetRequiredValue(accumulate),
+                Warmup = given.GetRequiredValue(warmup),
+                Sharding = new ShardingOptions
+                {
+                    Stage = given.GetValue(zero) ?? 0,
+                    OffloadOptimizer = given.GetValue(optimizer),
+                    OffloadParameters = given.GetValue(parameters),
+                },
             };
             if (given.GetValue(against))
             {
@@ -54,23 +80,102 @@ internal static class BenchCommand
                 if (given.GetValue(json))
                 {
                     screen.Output.WriteLine(JsonText.Of(new { First = first, Second = second, LargestDifference = difference }));
-                    return;
+                    return ExitCode.Done;
                 }
                 Print(screen, first, given.GetValue(losses));
                 Print(screen, second, given.GetValue(losses));
                 screen.Output.WriteLine(string.Create(CultureInfo.InvariantCulture,
                     $"{first.Losses.Count} steps from {first.Losses[0]:F4} to {first.Losses[^1]:F4}; the losses of a step differ by {difference:F4} at most"));
-                return;
+                return ExitCode.Done;
             }
-            var result = TrainBenchmark.Run(options);
-            if (given.GetValue(json))
+            return OnRanks(given.GetValue(processes), always: given.GetValue(zero) is not null, screen, ranks =>
             {
-                screen.Output.WriteLine(JsonText.Of(result));
-                return;
-            }
-            Print(screen, result, given.GetValue(losses));
+                var result = TrainBenchmark.Run(options, ranks);
+                if (ranks is not (null or { Rank: 0 }))
+                {
+                    return;
+                }
+                if (given.GetValue(json))
+                {
+                    screen.Output.WriteLine(JsonText.Of(result));
+                    return;
+                }
+                Print(screen, result, given.GetValue(losses));
+            });
         });
         return command;
+    }
+
+    private static Command Collectives(Screen screen)
+    {
+        var smallest = new Option<long>("--from") { Description = "bytes of the smallest message", DefaultValueFactory = _ => 1 << 20 };
+        var largest = new Option<long>("--to") { Description = "bytes of the largest; each is 4 times the one before", DefaultValueFactory = _ => 1L << 30 };
+        var rounds = Number("--rounds", "timed calls of each", 20);
+        var processes = Processes();
+        var json = Arguments.Json();
+        var command = new Command("collectives", "Time all-reduce, all-gather and reduce-scatter between the ranks (bfloat16).") { smallest, largest, rounds, processes, json };
+        command.SetAction(given => OnRanks(given.GetValue(processes), always: true, screen, ranks =>
+        {
+            var results = CollectivesBenchmark.Run(ranks!, given.GetRequiredValue(smallest), given.GetRequiredValue(largest), given.GetRequiredValue(rounds));
+            if (ranks!.Rank != 0)
+            {
+                return;
+            }
+            if (given.GetValue(json))
+            {
+                screen.Output.WriteLine(JsonText.Of(results));
+                return;
+            }
+            foreach (var result in results)
+            {
+                screen.Output.WriteLine(string.Create(CultureInfo.InvariantCulture,
+                    $"{result.Operation,-14} {result.Bytes,12} bytes on {ranks.WorldSize} ranks: {result.Seconds * 1e6,10:F1} us, {result.AlgorithmBandwidth,8:F2} GB/s, bus {result.BusBandwidth,8:F2} GB/s"));
+            }
+        }));
+        return command;
+    }
+
+    // The ranks that a launcher started, or that this process starts; one alone where there is no launcher.
+    private static int OnRanks(int? processes, bool always, Screen screen, Action<ICollectives?> run)
+    {
+        if (processes is { } count)
+        {
+            return new LocalLauncher(count, screen.Error).Run(LocalLauncher.ThisProgram(WithoutProcesses()), NativeRuntime.DefaultDevice().type);
+        }
+        var rendezvous = Rendezvous.FromEnvironment();
+        rendezvous.ShowOwnGpu();
+        if (rendezvous.WorldSize == 1 && !always)
+        {
+            run(null);
+            return ExitCode.Done;
+        }
+        var type = NativeRuntime.DefaultDevice().type;
+        return RankRun.Run(
+            rendezvous.Connect(rendezvous.Device(type), backend: type == DeviceType.CUDA ? BackendKind.Nccl : null),
+            ranks =>
+            {
+                run(ranks);
+                return ExitCode.Done;
+            },
+            error => ExitCode.Report(error, screen.Error));
+    }
+
+    private static List<string> WithoutProcesses()
+    {
+        var arguments = new List<string>();
+        var given = Environment.GetCommandLineArgs();
+        for (var i = 1; i < given.Length; i++)
+        {
+            if (given[i] == "--nproc-per-node")
+            {
+                i++;
+            }
+            else if (!given[i].StartsWith("--nproc-per-node=", StringComparison.Ordinal))
+            {
+                arguments.Add(given[i]);
+            }
+        }
+        return arguments;
     }
 
     private static void Print(Screen screen, TrainBenchmarkResult result, bool losses)
@@ -88,12 +193,22 @@ internal static class BenchCommand
         Line("packing efficiency", $"{100 * result.PackingEfficiency:F1} %");
         Line("TFLOP/s", $"{result.Teraflops:F0}, {100 * result.Teraflops / Math.Max(result.MatmulTeraflops, 1e-9):F1} % of a matmul's {result.MatmulTeraflops:F0}");
         Line("memory in use, at most", $"{result.MemoryMiB:F0} MiB");
+        if (result.Sharding is { } sharing)
+        {
+            Line("ranks", $"{result.Ranks}, ZeRO-{sharing.Stage}, {sharing.Parameters} parameters");
+            Line("model FLOP utilisation", $"{100 * sharing.ModelFlopsUtilisation:F1} % of 989 TFLOP/s");
+            Line("sent a step and rank", $"{sharing.BytesSentPerStep / 1e9:F3} GB in {sharing.CommunicationSeconds:F4} s, {100 * sharing.Overlap:F0} % beside computation");
+            Line("update on the host", $"{sharing.HostUpdateSeconds:F3} s");
+            Line("last gradient norm", $"{sharing.GradientNorm:F4}");
+        }
         Line("last loss", $"{result.Losses[^1]:F4}");
         if (losses)
         {
             screen.Output.WriteLine(string.Join(' ', result.Losses.Select(loss => loss.ToString("F4", CultureInfo.InvariantCulture))));
         }
     }
+
+    private static Option<int?> Processes() => new("--nproc-per-node") { Description = "start so many ranks on this machine" };
 
     private static Option<int> Number(string name, string description, int standard)
         => new(name) { Description = description, DefaultValueFactory = _ => standard };

@@ -44,6 +44,25 @@ public sealed record Rendezvous(Launcher Launcher, int Rank, int WorldSize, int 
         return found;
     }
 
+    /// <summary>Shows this process the GPU of its <see cref="LocalRank"/> alone, so that all of the program takes it for the first one.</summary>
+    /// <remarks>To be called before libtorch is loaded. Where the launcher shows each rank one GPU already, nothing changes; nor for a world of one.</remarks>
+    public void ShowOwnGpu()
+    {
+        const string Variable = "CUDA_VISIBLE_DEVICES";
+        if (WorldSize == 1)
+        {
+            return;
+        }
+        if (Environment.GetEnvironmentVariable(Variable) is not { Length: > 0 } visible)
+        {
+            HostProcess.SetVariable(Variable, LocalRank.ToString(System.Globalization.CultureInfo.InvariantCulture));
+        }
+        else if (visible.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries) is { Length: > 1 } gpus && LocalRank < gpus.Length)
+        {
+            HostProcess.SetVariable(Variable, gpus[LocalRank]);
+        }
+    }
+
     /// <summary>The device of this rank: for GPUs, the one numbered <see cref="LocalRank"/> among those that it sees.</summary>
     /// <param name="type">CPU or CUDA.</param>
     /// <exception cref="InvalidDataException">There are fewer GPUs than ranks on this host.</exception>

@@ -35,6 +35,8 @@ internal static unsafe class CudaDriver
     public static readonly delegate* unmanaged<nint, int> EventSynchronize = (delegate* unmanaged<nint, int>)Export("cuEventSynchronize");
     public static readonly delegate* unmanaged<float*, nint, nint, int> EventElapsedTime = (delegate* unmanaged<float*, nint, nint, int>)Export("cuEventElapsedTime");
     public static readonly delegate* unmanaged<nint, int> EventDestroy = (delegate* unmanaged<nint, int>)Export("cuEventDestroy_v2");
+    public static readonly delegate* unmanaged<nint, nint, uint, int> StreamWaitEvent = (delegate* unmanaged<nint, nint, uint, int>)Export("cuStreamWaitEvent");
+    public static readonly delegate* unmanaged<nint, nint, nuint, nint, int> MemoryCopyToHost = (delegate* unmanaged<nint, nint, nuint, nint, int>)Export("cuMemcpyDtoHAsync_v2");
     public static readonly delegate* unmanaged<nuint*, nuint*, int> MemoryGetInfo = (delegate* unmanaged<nuint*, nuint*, int>)Export("cuMemGetInfo_v2");
     public static readonly delegate* unmanaged<nint*, nuint, uint, int> MemoryHostAllocate = (delegate* unmanaged<nint*, nuint, uint, int>)Export("cuMemHostAlloc");
     public static readonly delegate* unmanaged<nint, int> MemoryHostFree = (delegate* unmanaged<nint, int>)Export("cuMemFreeHost");

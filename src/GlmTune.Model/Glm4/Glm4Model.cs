@@ -83,7 +83,8 @@ public sealed class Glm4Model : ICausalLm, IDisposable
 
     /// <summary>Fills every base weight at random: matrices normal with deviation 0.02, norms one, biases zero.</summary>
     /// <param name="seed">Decides the numbers, on one kind of device.</param>
-    public void InitializeRandomly(long seed)
+    /// <param name="made">Called with each unit once its weights are in memory, which it may release.</param>
+    public void InitializeRandomly(long seed, Action<Layer>? made = null)
     {
         // The tensor library makes generators for the CPU alone; a GPU has one of its own, which a seed sets.
         using var generator = Device.type == TorchSharp.DeviceType.CPU ? new Generator((ulong)seed, Device) : null;
@@ -91,13 +92,18 @@ public sealed class Glm4Model : ICausalLm, IDisposable
         {
             manual_seed(seed);
         }
-        foreach (var parameter in BaseParameters)
+        var own = BaseParameters.ToHashSet();
+        foreach (var unit in Units)
         {
-            using var scope = NewDisposeScope();
-            var value = empty(parameter.Shape, Type, Device);
-            parameter.Value = parameter.Shape.Length == 2 ? (generator is null ? value.normal_(0, 0.02) : value.normal_(0, 0.02, generator))
-                : parameter.Name.EndsWith(".bias", StringComparison.Ordinal) ? value.zero_()
-                : value.fill_(1);
+            foreach (var parameter in unit.Parameters.Where(own.Contains))
+            {
+                using var scope = NewDisposeScope();
+                var value = empty(parameter.Shape, Type, Device);
+                parameter.Value = parameter.Shape.Length == 2 ? (generator is null ? value.normal_(0, 0.02) : value.normal_(0, 0.02, generator))
+                    : parameter.Name.EndsWith(".bias", StringComparison.Ordinal) ? value.zero_()
+                    : value.fill_(1);
+            }
+            made?.Invoke(unit);
         }
     }
 

@@ -52,6 +52,10 @@ public static class OptimizerFile
             {
                 throw new InvalidDataException($"{folder}: the optimizer's state does not fit what is trained now ({problems.Count} problems):\n  {string.Join("\n  ", problems)}");
             }
+            foreach (var shard in shards)
+            {
+                shard.CopyMasterToCompute();
+            }
         }
         finally
         {

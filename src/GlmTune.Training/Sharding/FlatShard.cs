@@ -10,15 +10,18 @@ public sealed class FlatShard : IDisposable
     /// <param name="decays">Whether weight decay applies to all of them.</param>
     /// <param name="values">This rank's slice of the values [n], of any type; null: they are read from the parameters.</param>
     /// <param name="gradientType">Type in which layers collect their gradients; null: <see cref="Type"/>.</param>
-    public FlatShard(FlatLayout layout, bool decays, Tensor? values = null, ScalarType? gradientType = null)
+    /// <param name="onHost">Whether masters and moments rest in host memory, where <see cref="Optimization.HostAdamW"/> updates them.</param>
+    public FlatShard(FlatLayout layout, bool decays, Tensor? values = null, ScalarType? gradientType = null, bool onHost = false)
     {
         (Layout, Decays) = (layout, decays);
         Type = layout.Type == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32;
         GradientType = gradientType ?? Type;
-        Master = Zeros();
-        Gradient = Zeros();
-        FirstMoment = Zeros();
-        SecondMoment = Zeros();
+        var state = onHost ? CPU : layout.Device;
+        Master = Zeros(Type, state);
+        FirstMoment = Zeros(Type, state);
+        SecondMoment = Zeros(Type, state);
+        Gradient = Zeros(Type, layout.Device);
+        Compute = onHost ? Zeros(layout.Type, layout.Device) : null;
         if (values is null)
         {
             ReadMaster();
@@ -26,6 +29,7 @@ public sealed class FlatShard : IDisposable
         else
         {
             Master.copy_(values);
+            CopyMasterToCompute();
         }
     }
 
@@ -62,6 +66,12 @@ public sealed class FlatShard : IDisposable
     /// <summary>Values in full precision [n].</summary>
     public Tensor Master { get; }
 
+    /// <summary>Values in the layers' type on their device [n], where the master is on the host; null: the master is on the device.</summary>
+    public Tensor? Compute { get; }
+
+    /// <summary>The newest values on the layers' device [n], in whatever type they are there.</summary>
+    public Tensor Current => Compute ?? Master;
+
     /// <summary>Gradient summed since the last update [n].</summary>
     public Tensor Gradient { get; }
 
@@ -82,16 +92,21 @@ public sealed class FlatShard : IDisposable
         {
             Master.narrow(0, inShard, count).copy_(parameter.Value.reshape(-1).narrow(0, inParameter, count));
         }
+        CopyMasterToCompute();
     }
+
+    /// <summary>Brings a master that was written on the host to the device; nothing to do where it is there.</summary>
+    public void CopyMasterToCompute() => Compute?.copy_(Master);
 
     /// <inheritdoc/>
     public void Dispose()
     {
         Master.Dispose();
+        Compute?.Dispose();
         Gradient.Dispose();
         FirstMoment.Dispose();
         SecondMoment.Dispose();
     }
 
-    private Tensor Zeros() => zeros(Length, Type, Layout.Device).DetachFromDisposeScope();
+    private Tensor Zeros(ScalarType type, Device device) => zeros(Length, type, device).DetachFromDisposeScope();
 }

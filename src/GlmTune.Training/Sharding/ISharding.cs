@@ -1,4 +1,5 @@
 using GlmTune.Model.Layers;
+using GlmTune.Training.Optimization;
 using static TorchSharp.torch;
 
 namespace GlmTune.Training.Sharding;
@@ -18,6 +19,9 @@ public interface ISharding : IDisposable
 
     /// <summary>Whether there is no other rank, and every weight stays where it is on the device.</summary>
     bool Alone => false;
+
+    /// <summary>What updates shards whose state rests on the host; null: it is on the device.</summary>
+    HostAdamW? HostOptimizer { get; }
 
     /// <summary>Says which layers will be unsharded in which order until the next call, so that they can be gathered ahead.</summary>
     /// <param name="uses">Every coming <see cref="Unshard"/>, in order.</param>

@@ -1,5 +1,6 @@
 using GlmTune.Collectives;
 using GlmTune.Model.Layers;
+using GlmTune.Training.Optimization;
 using static TorchSharp.torch;
 
 namespace GlmTune.Training.Sharding;
@@ -17,8 +18,10 @@ public sealed class ReplicatedWeights : ISharding
     /// <param name="layers">In the order of the forward pass; those with nothing to train are left out.</param>
     /// <param name="ranks">The ranks; null: alone.</param>
     /// <param name="options">How; null: stage 2.</param>
-    /// <exception cref="ArgumentException">The stage is 3.</exception>
-    public ReplicatedWeights(IEnumerable<Layer> layers, ICollectives? ranks = null, ShardingOptions? options = null)
+    /// <param name="weights">The model's own parameters; null: none of the layers'.</param>
+    /// <exception cref="ArgumentException">The stage is 3, which <see cref="ShardedParameters"/> is for.</exception>
+    public ReplicatedWeights(
+        IEnumerable<Layer> layers, ICollectives? ranks = null, ShardingOptions? options = null, IReadOnlySet<Parameter>? weights = null)
     {
         options ??= new ShardingOptions { Stage = 2 };
         if (options.Stage is < 0 or > 2)
@@ -27,13 +30,14 @@ public sealed class ReplicatedWeights : ISharding
         }
         // A lone process sends nothing, and need not lay its gradients out to be sent. NCCL with a world of one takes the ranks' way.
         ranks = ranks is SingleRank ? null : ranks;
-        (Stage, Alone) = (options.Stage, ranks is null);
+        (Stage, Alone) = (options.Stage, ranks is null && !options.OffloadOptimizer);
         sums = new RankSums(ranks);
-        trained = new TrainedShards(options, ranks);
+        trained = new TrainedShards(options, ranks, weights);
         foreach (var layer in layers)
         {
             trained.Add(layer, layer.Parameters);
         }
+        HostOptimizer = trained.MakeHostOptimizer();
     }
 
     /// <inheritdoc/>
@@ -44,6 +48,9 @@ public sealed class ReplicatedWeights : ISharding
 
     /// <inheritdoc/>
     public IReadOnlyList<FlatShard> Trainable => trained.Shards;
+
+    /// <inheritdoc/>
+    public HostAdamW? HostOptimizer { get; }
 
     private bool LastOfStep { get; set; } = true;
 
@@ -90,5 +97,9 @@ public sealed class ReplicatedWeights : ISharding
     public void Sum(Tensor buffer) => sums.InPlace(buffer, CurrentStep);
 
     /// <inheritdoc/>
-    public void Dispose() => trained.Dispose();
+    public void Dispose()
+    {
+        HostOptimizer?.Dispose();
+        trained.Dispose();
+    }
 }

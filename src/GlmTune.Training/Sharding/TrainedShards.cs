@@ -1,11 +1,15 @@
 using GlmTune.Collectives;
 using GlmTune.Model.Layers;
+using GlmTune.Training.Optimization;
 using static TorchSharp.torch;
 
 namespace GlmTune.Training.Sharding;
 
 /// <summary>The shards of parameters whose values are whole on every rank: what of them is trained, and how updates get back.</summary>
-internal sealed class TrainedShards(ShardingOptions options, ICollectives? ranks) : IDisposable
+/// <param name="options">Stage, buckets, and where optimizer state rests.</param>
+/// <param name="ranks">The ranks; null: alone.</param>
+/// <param name="weights">The model's own parameters, whose matrices' gradients come in the layers' type; others' come in float32. Null: none.</param>
+internal sealed class TrainedShards(ShardingOptions options, ICollectives? ranks, IReadOnlySet<Parameter>? weights = null) : IDisposable
 {
     private readonly Dictionary<Layer, List<FlatShard>> byLayer = [];
     private readonly List<FlatShard> shards = [];
@@ -22,9 +26,13 @@ internal sealed class TrainedShards(ShardingOptions options, ICollectives? ranks
         foreach (var group in parameters.Where(parameter => parameter.Trainable).GroupBy(parameter => (parameter.Decays, parameter.Type)))
         {
             var layout = new FlatLayout(layer, [.. group], Owners.Rank, Owners.Size);
-            Add(new FlatShard(layout, group.Key.Decays));
+            Add(new FlatShard(layout, group.Key.Decays, gradientType: GradientType(layout, group.Key.Decays), onHost: options.OffloadOptimizer));
         }
     }
+
+    /// <summary>Type in which layers collect the gradients of such parameters; null: float32 or wider.</summary>
+    public ScalarType? GradientType(FlatLayout layout, bool decays)
+        => decays && weights is not null && layout.Segments.All(segment => weights.Contains(segment.Parameter)) ? layout.Type : null;
 
     /// <summary>A shard made elsewhere; disposed with the others.</summary>
     public void Add(FlatShard shard)
@@ -36,6 +44,10 @@ internal sealed class TrainedShards(ShardingOptions options, ICollectives? ranks
         }
         list.Add(shard);
     }
+
+    /// <summary>What updates shards whose state is on the host; null: theirs is not.</summary>
+    public HostAdamW? MakeHostOptimizer()
+        => options.OffloadOptimizer && shards.Count > 0 ? new HostAdamW(shards[0].Layout.Device, options.PinMemory, options.SubGroupElements) : null;
 
     /// <summary>As <see cref="ISharding.ReduceGradients"/>.</summary>
     public void ReduceGradients(Layer layer, bool lastOfStep, long? step)
@@ -69,7 +81,7 @@ internal sealed class TrainedShards(ShardingOptions options, ICollectives? ranks
                 using var scope = NewDisposeScope();
                 var count = Math.Min(most, shard.Length - from);
                 var bucket = empty(count * shard.WorldSize, shard.Layout.Type, shard.Layout.Device);
-                var mine = bucket.narrow(0, shard.Layout.Rank * count, count).copy_(shard.Master.narrow(0, from, count));
+                var mine = bucket.narrow(0, shard.Layout.Rank * count, count).copy_(shard.Current.narrow(0, from, count));
                 underWay.Enqueue((shard, ranks!.AllGather(mine, bucket, new CallLabel(step, shard.Layer.Name)), bucket.DetachFromDisposeScope(), from, count));
                 if (underWay.Count > (options.OverlapCommunication ? 1 : 0))
                 {
@@ -93,7 +105,7 @@ internal sealed class TrainedShards(ShardingOptions options, ICollectives? ranks
             if (shard.WorldSize > 1)
             {
                 flat = empty(shard.PaddedCount, shard.Type, shard.Layout.Device);
-                ranks!.AllGather(shard.Master, flat, new CallLabel(null, layer.Name)).Wait();
+                ranks!.AllGather(shard.Master.to(shard.Layout.Device), flat, new CallLabel(null, layer.Name)).Wait();
             }
             foreach (var segment in shard.Segments)
             {
@@ -117,7 +129,7 @@ internal sealed class TrainedShards(ShardingOptions options, ICollectives? ranks
         using var scope = NewDisposeScope();
         foreach (var segment in shard.Segments)
         {
-            segment.Parameter.Value.copy_(FlatLayout.View(shard.Master, segment));
+            segment.Parameter.Value.copy_(FlatLayout.View(shard.Current, segment));
         }
     }
 

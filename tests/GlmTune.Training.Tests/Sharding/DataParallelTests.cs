@@ -13,7 +13,7 @@ public class DataParallelTests
         {
             foreach (var worldSize in new[] { 1, 2, 4 })
             {
-                foreach (var stage in new[] { 0, 1, 2 })
+                foreach (var stage in new[] { 0, 1, 2, 3 })
                 {
                     foreach (var accumulation in new[] { 1, 2 })
                     {
@@ -30,16 +30,29 @@ public class DataParallelTests
     {
         var microBatches = worldSize * accumulation;
         var alone = RankedRun.Of(kind, 1, null, microBatches);
-        var options = new ShardingOptions { Stage = stage, ReduceBucketElements = 1000, AllGatherBucketElements = 700 };
+        var options = new ShardingOptions { Stage = stage, ReduceBucketElements = 1000, AllGatherBucketElements = 700, PersistenceThreshold = 100, MaxReuseDistance = 0 };
         RankedRun.Of(kind, worldSize, options, microBatches).ShouldBe(alone, 1e-9);
         RankedRun.Of(kind, worldSize, options with { OverlapCommunication = false, ReduceBucketElements = 500_000_000 }, microBatches, ScalarType.Float32)
             .ShouldBe(RankedRun.Of(kind, 1, null, microBatches, ScalarType.Float32), 2e-3);
     }
 
-    [Theory, InlineData(0), InlineData(1), InlineData(2)]
+    [Theory, InlineData(0), InlineData(1), InlineData(2), InlineData(3)]
     public void A_rank_without_rows_takes_part(int stage)
     {
         var alone = RankedRun.Of("full", 1, null, 4, emptyBatches: 1);
         RankedRun.Of("full", 4, new ShardingOptions { Stage = stage }, 4, emptyBatches: 1).ShouldBe(alone, 1e-9);
+    }
+
+    [Theory]
+    [InlineData("full", 2, 2, false), InlineData("full", 1, 3, false), InlineData("full", 4, 3, false), InlineData("full", 2, 3, true)]
+    [InlineData("lora", 2, 3, true), InlineData("lora", 2, 0, false), InlineData("prefix", 1, 3, true)]
+    public void Optimizer_state_and_weights_on_the_host_give_the_same(string kind, int worldSize, int stage, bool parameters)
+    {
+        var options = new ShardingOptions
+        {
+            Stage = stage, OffloadOptimizer = true, OffloadParameters = parameters, PersistenceThreshold = 0, SubGroupElements = 1024,
+        };
+        RankedRun.Of(kind, worldSize, options, 4).ShouldBe(RankedRun.Of(kind, 1, null, 4), 1e-9);
+        RankedRun.Of(kind, worldSize, options, 4, ScalarType.Float32).ShouldBe(RankedRun.Of(kind, 1, null, 4, ScalarType.Float32), 2e-3);
     }
 }

@@ -1,0 +1,221 @@
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+using GlmTune.Kernels;
+using GlmTune.Kernels.Native;
+using GlmTune.Training.Sharding;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace GlmTune.Training.Optimization;
+
+/// <summary>AdamW on the host, for state that rests there: gradients come down piece by piece, updated values go up, and both overlap with the arithmetic.</summary>
+/// <remarks>
+/// State is touched by the host alone and needs no locked pages; what is copied passes through a few page-locked buffers. The work is bound by
+/// memory: 28 bytes a parameter are read and written. Source: Ren et al., ZeRO-Offload, arXiv:2101.06840, section 5.
+/// </remarks>
+/// <param name="device">Where gradients are and values go.</param>
+/// <param name="pinned">Whether the buffers are page-locked, so that copies overlap.</param>
+/// <param name="pieceElements">Elements updated at a time.</param>
+public sealed class HostAdamW(Device device, bool pinned = true, long pieceElements = 1 << 24) : IDisposable
+{
+    private const int Slots = 3;
+    private readonly HostCopies copies = new(device);
+    private readonly PlainKernels plain = new();
+    private readonly Slot[] slots = new Slot[Slots];
+
+    /// <summary>Time that the arithmetic took so far.</summary>
+    public TimeSpan Busy { get; private set; }
+
+    /// <summary>Elements of a piece.</summary>
+    public long PieceElements { get; } = Math.Clamp(pieceElements, 1024, 1 << 24);
+
+    /// <summary>One update of a shard whose state is on the host; its values on the device follow before later work on the current stream.</summary>
+    /// <param name="shard">Its gradient is on the device.</param>
+    /// <param name="gradientScale">What gradients are multiplied by.</param>
+    /// <param name="settings">The step's numbers.</param>
+    public void Update(FlatShard shard, double gradientScale, in AdamWStep settings)
+    {
+        if (shard.Type != ScalarType.Float32)
+        {
+            UpdatePlainly(shard, gradientScale, settings);
+            return;
+        }
+        using var scope = NewDisposeScope();
+        var pieces = (int)((shard.Length + PieceElements - 1) / PieceElements);
+        for (var piece = 0; piece < pieces + Slots - 1; piece++)
+        {
+            if (piece < pieces)
+            {
+                Fetch(shard, piece);
+            }
+            if (piece >= Slots - 1)
+            {
+                Compute(shard, piece - (Slots - 1), (float)gradientScale, settings);
+            }
+        }
+        foreach (var slot in slots)
+        {
+            slot?.Settle();
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        copies.Dispose();
+        foreach (var slot in slots)
+        {
+            slot?.Dispose();
+        }
+    }
+
+    private (long From, long Count) Range(FlatShard shard, int piece)
+    {
+        var from = piece * PieceElements;
+        return (from, Math.Min(PieceElements, shard.Length - from));
+    }
+
+    private void Fetch(FlatShard shard, int piece)
+    {
+        var slot = slots[piece % Slots] ??= new Slot(device, pinned, PieceElements);
+        slot.Settle();
+        var (from, count) = Range(shard, piece);
+        using var gradient = shard.Gradient.narrow(0, from, count);
+        slot.Coming = copies.ToHost(gradient, slot.Gradient);
+    }
+
+    private unsafe void Compute(FlatShard shard, int piece, float scale, AdamWStep settings)
+    {
+        var slot = slots[piece % Slots];
+        slot.Coming?.Wait();
+        slot.Coming = null;
+        var (from, count) = Range(shard, piece);
+        var started = Stopwatch.GetTimestamp();
+        var half = shard.Compute!.dtype == ScalarType.BFloat16;
+        var master = Place(shard.Master, from);
+        var first = Place(shard.FirstMoment, from);
+        var second = Place(shard.SecondMoment, from);
+        var gradient = (float*)slot.Gradient;
+        var values = slot.Values;
+        var threads = Math.Max(1, (int)Math.Min(Environment.ProcessorCount, count / 65536));
+        // A multiple of 16 keeps each thread on whole vectors but the last.
+        var share = ((count + threads - 1) / threads + 15) / 16 * 16;
+        Parallel.For(0, threads, thread =>
+        {
+            var begin = thread * share;
+            var length = Math.Min(share, count - begin);
+            if (length > 0)
+            {
+                Run(master + begin, first + begin, second + begin, gradient + begin, values + (nint)(begin * (half ? 2 : 4)), half, length, scale, settings);
+            }
+        });
+        Busy += Stopwatch.GetElapsedTime(started);
+        using var target = shard.Compute.narrow(0, from, count);
+        slot.Going = copies.ToDevice(slot.Values, target);
+    }
+
+    private static unsafe float* Place(Tensor tensor, long from) => (float*)TensorAddress.Of(tensor) + from;
+
+    private static unsafe void Run(
+        float* master, float* first, float* second, float* gradient, nint values, bool half, long count, float scale, in AdamWStep settings)
+    {
+        var (beta1, beta2, epsilon) = ((float)settings.Beta1, (float)settings.Beta2, (float)settings.Epsilon);
+        var (rest1, rest2) = ((float)(1 - settings.Beta1), (float)(1 - settings.Beta2));
+        var (shrink, rate, inverse) = ((float)settings.Factors.Shrink, (float)settings.Factors.Rate, (float)settings.Factors.InverseCorrection2);
+        long i = 0;
+        for (; i + 16 <= count; i += 16)
+        {
+            var low = Next(i);
+            var high = Next(i + 8);
+            if (half)
+            {
+                Vector256.Store(Vector256.Narrow(Rounded(low), Rounded(high)), (ushort*)values + i);
+            }
+            else
+            {
+                Vector256.Store(low, (float*)values + i);
+                Vector256.Store(high, (float*)values + i + 8);
+            }
+        }
+        for (; i < count; i++)
+        {
+            var g = gradient[i] * scale;
+            var m = first[i] = (beta1 * first[i]) + (rest1 * g);
+            var v = second[i] = (beta2 * second[i]) + (rest2 * g * g);
+            var w = master[i] = (master[i] * shrink) - (rate * m / (MathF.Sqrt(v * inverse) + epsilon));
+            if (half)
+            {
+                ((ushort*)values)[i] = (ushort)Rounded(Vector256.Create(w)).ToScalar();
+            }
+            else
+            {
+                ((float*)values)[i] = w;
+            }
+        }
+
+        Vector256<float> Next(long at)
+        {
+            var g = Vector256.Load(gradient + at) * scale;
+            var m = (Vector256.Load(first + at) * beta1) + (g * rest1);
+            var v = (Vector256.Load(second + at) * beta2) + (g * rest2 * g);
+            var w = (Vector256.Load(master + at) * shrink) - (m * rate / (Vector256.Sqrt(v * inverse) + Vector256.Create(epsilon)));
+            Vector256.Store(m, first + at);
+            Vector256.Store(v, second + at);
+            Vector256.Store(w, master + at);
+            return w;
+        }
+    }
+
+    // The upper 16 bits, to the nearest, ties to even; a NaN stays one, as its mantissa's top bit is set already where arithmetic made it.
+    private static Vector256<uint> Rounded(Vector256<float> values)
+    {
+        var bits = values.AsUInt32();
+        return (bits + Vector256.Create(0x7FFFu) + ((bits >>> 16) & Vector256<uint>.One)) >>> 16;
+    }
+
+    private void UpdatePlainly(FlatShard shard, double gradientScale, in AdamWStep settings)
+    {
+        using var scope = NewDisposeScope();
+        plain.AdamW(
+            shard.Master, shard.Gradient.cpu(), shard.FirstMoment, shard.SecondMoment, tensor(gradientScale, shard.Type), settings);
+        shard.Compute!.copy_(shard.Master);
+    }
+
+    // A gradient on its way down and values on their way up.
+    private sealed class Slot : IDisposable
+    {
+        private readonly PinnedMemory? locked;
+        private readonly nint plain;
+
+        public unsafe Slot(Device device, bool pinned, long elements)
+        {
+            var bytes = elements * 8;
+            locked = pinned ? new PinnedMemory(device, bytes) : null;
+            plain = locked is null ? (nint)NativeMemory.AlignedAlloc((nuint)bytes, 64) : 0;
+            Gradient = locked?.Address ?? plain;
+            Values = Gradient + (nint)(elements * 4);
+        }
+
+        public nint Gradient { get; }
+
+        public nint Values { get; }
+
+        public HostCopies.Copy? Coming { get; set; }
+
+        public HostCopies.Copy? Going { get; set; }
+
+        // What went up is on the device before the buffer is written again, and before what follows on the computing stream.
+        public void Settle()
+        {
+            Going?.Wait();
+            Going = null;
+        }
+
+        public unsafe void Dispose()
+        {
+            locked?.Dispose();
+            NativeMemory.AlignedFree((void*)plain);
+        }
+    }
+}

@@ -1,0 +1,246 @@
+using GlmTune.Collectives;
+using GlmTune.Model.Glm4;
+using GlmTune.Model.Layers;
+using GlmTune.Training.Optimization;
+using static TorchSharp.torch;
+
+namespace GlmTune.Training.Sharding;
+
+/// <summary>ZeRO-3: the model's own weights in slices too, gathered unit by unit (embedding, decoder layer, head) while they are used.</summary>
+/// <remarks>
+/// A unit's weights are gathered into flat buffers whose views become the parameters' values. The next units of the announced pass are
+/// gathered ahead, at least one where any may be, while live elements stay within their limit. A used unit stays where its next use is near
+/// enough. Tapes hold activations and never weights, so a kept layer costs no gathered weights. Adapters, prefixes and small vectors are whole
+/// on every rank; their optimizer state is sharded too. What is trained rests as float32 masters alone and is cast when it is gathered.
+/// Source: Rajbhandari et al., ZeRO, arXiv:1910.02054, section 5.3; ZeRO-Infinity, arXiv:2104.07857, section 5.
+/// </remarks>
+public sealed class ShardedParameters : ISharding
+{
+    private readonly ShardingOptions options;
+    private readonly RankSums sums;
+    private readonly TrainedShards trained;
+    private readonly WeightSlices slices;
+    private readonly Dictionary<Layer, GatheredUnit> units = [];
+    private readonly HashSet<FlatShard> sliced = [];
+    private IReadOnlyList<Layer> uses = [];
+    private int next;
+    private bool lastOfStep = true;
+
+    /// <param name="options">Stage 3; limits, offloading and so on.</param>
+    /// <param name="model">Adapters attached, and what is trained marked so; the same on each rank. Units that <paramref name="slices"/> do not have are in memory.</param>
+    /// <param name="ranks">The ranks; a world of one takes the same path.</param>
+    /// <param name="slices">What was taken while the model was loaded; passes to this object. Null: it is taken now.</param>
+    /// <exception cref="ArgumentException">Only some of a unit's weights are trained.</exception>
+    public ShardedParameters(ShardingOptions options, Glm4Model model, ICollectives ranks, WeightSlices? slices = null)
+    {
+        this.options = options;
+        this.slices = slices ?? new WeightSlices(options, ranks);
+        sums = new RankSums(ranks);
+        var weights = model.BaseParameters.ToHashSet();
+        trained = new TrainedShards(options, ranks, weights);
+        foreach (var unit in model.Units)
+        {
+            this.slices.Take(unit, [.. unit.Parameters.Where(weights.Contains)]);
+            Add(unit);
+        }
+        HostOptimizer = trained.MakeHostOptimizer();
+
+        void Add(Layer unit)
+        {
+            var own = this.slices.Of(unit);
+            var taken = own.SelectMany(slice => slice.Layout.Segments).Select(segment => segment.Parameter).ToHashSet();
+            foreach (var slice in own)
+            {
+                var parameters = slice.Layout.Segments.Select(segment => segment.Parameter).ToList();
+                if (parameters.TrueForAll(parameter => parameter.Trainable))
+                {
+                    var shard = slice.Train(options.OffloadOptimizer, trained.GradientType(slice.Layout, slice.Decays));
+                    trained.Add(shard);
+                    sliced.Add(shard);
+                }
+                else if (parameters.Exists(parameter => parameter.Trainable))
+                {
+                    throw new ArgumentException($"{unit.Name}: either all or none of its weights of a kind are trained under ZeRO-3.", nameof(model));
+                }
+            }
+            trained.Add(unit, unit.Parameters.Where(parameter => !taken.Contains(parameter)));
+            if (own.Count > 0)
+            {
+                units.Add(unit, new GatheredUnit(unit, own, ranks));
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public int Stage => 3;
+
+    /// <inheritdoc/>
+    public long? CurrentStep { get; set; }
+
+    /// <inheritdoc/>
+    public IReadOnlyList<FlatShard> Trainable => trained.Shards;
+
+    /// <inheritdoc/>
+    public HostAdamW? HostOptimizer { get; }
+
+    /// <summary>Elements of weights that are gathered, or on their way.</summary>
+    public long LiveElements { get; private set; }
+
+    /// <summary>The most that <see cref="LiveElements"/> has been.</summary>
+    public long MostLiveElements { get; private set; }
+
+    /// <inheritdoc/>
+    public void BeginPass(IReadOnlyList<Layer> uses, bool lastOfStep)
+    {
+        ReleaseAll();
+        (this.uses, next, this.lastOfStep) = (uses, 0, lastOfStep);
+    }
+
+    /// <inheritdoc/>
+    public void Unshard(Layer layer)
+    {
+        if (next < uses.Count && ReferenceEquals(uses[next], layer))
+        {
+            next++;
+        }
+        if (units.TryGetValue(layer, out var unit))
+        {
+            Start(unit);
+            unit.Finish(Label(layer));
+        }
+        Prefetch();
+    }
+
+    /// <inheritdoc/>
+    public void Reshard(Layer layer)
+    {
+        if (units.TryGetValue(layer, out var unit) && !IsReusedSoon(layer))
+        {
+            Release(unit);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void ReduceGradients(Layer layer) => trained.ReduceGradients(layer, lastOfStep, CurrentStep);
+
+    /// <inheritdoc/>
+    public void FinishGradients() => trained.FinishGradients();
+
+    /// <inheritdoc/>
+    public void ShareUpdates()
+    {
+        ReleaseAll();
+        trained.ShareUpdates(CurrentStep, shard => !sliced.Contains(shard));
+    }
+
+    /// <inheritdoc/>
+    public void GatherValues(Layer layer, Action<Parameter, Tensor> use)
+    {
+        BeginPass([], lastOfStep: true);
+        using var scope = NewDisposeScope();
+        var masters = trained.GatherMasters(layer);
+        var frozen = units.TryGetValue(layer, out var unit) && unit.HasFrozen;
+        if (frozen)
+        {
+            Unshard(layer);
+        }
+        foreach (var parameter in layer.Parameters)
+        {
+            use(parameter, masters.GetValueOrDefault(parameter) ?? parameter.Value);
+        }
+        if (frozen)
+        {
+            Reshard(layer);
+        }
+    }
+
+    /// <inheritdoc/>
+    public double Sum(double value) => sums.Of(value, CurrentStep);
+
+    /// <inheritdoc/>
+    public void Sum(Tensor buffer) => sums.InPlace(buffer, CurrentStep);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (var unit in units.Values)
+        {
+            unit.Dispose();
+        }
+        HostOptimizer?.Dispose();
+        trained.Dispose();
+        slices.Dispose();
+    }
+
+    private CallLabel Label(Layer layer) => new(CurrentStep, layer.Name);
+
+    private void Start(GatheredUnit unit)
+    {
+        if (unit.IsLive)
+        {
+            return;
+        }
+        unit.Start(Label(unit.Layer));
+        LiveElements += unit.Elements;
+        MostLiveElements = Math.Max(MostLiveElements, LiveElements);
+    }
+
+    private void Release(GatheredUnit unit)
+    {
+        if (unit.IsLive)
+        {
+            unit.Release(Label(unit.Layer));
+            LiveElements -= unit.Elements;
+        }
+    }
+
+    private void ReleaseAll()
+    {
+        foreach (var unit in units.Values)
+        {
+            Release(unit);
+        }
+    }
+
+    // A unit is gathered whole, so the first one ahead may have more elements than are to be fetched ahead.
+    private void Prefetch()
+    {
+        if (!options.OverlapCommunication || options.PrefetchElements == 0)
+        {
+            return;
+        }
+        var ahead = 0L;
+        for (var i = next; i < uses.Count; i++)
+        {
+            if (!units.TryGetValue(uses[i], out var unit))
+            {
+                continue;
+            }
+            ahead += unit.Elements;
+            if (!unit.IsLive && LiveElements + unit.Elements > options.MaxLiveElements)
+            {
+                return;
+            }
+            Start(unit);
+            if (ahead >= options.PrefetchElements)
+            {
+                return;
+            }
+        }
+    }
+
+    // Counted as what is used between now and then, as far as the pass was announced.
+    private bool IsReusedSoon(Layer layer)
+    {
+        var distance = 0L;
+        for (var i = next; i < uses.Count && distance <= options.MaxReuseDistance; i++)
+        {
+            if (ReferenceEquals(uses[i], layer))
+            {
+                return LiveElements <= options.MaxLiveElements;
+            }
+            distance += units.TryGetValue(uses[i], out var unit) ? unit.Elements : 0;
+        }
+        return false;
+    }
+}
