@@ -6,7 +6,7 @@ namespace GlmTune.Training;
 /// <param name="GradientNorm">Before clipping.</param>
 /// <param name="LearningRate">Of the next step, as the Python demo logs it.</param>
 /// <param name="Epoch">Passes over the data so far.</param>
-/// <param name="Tokens">Real tokens fed on this rank.</param>
+/// <param name="Tokens">Real tokens fed, over all ranks.</param>
 /// <param name="SupervisedTokens">Over all ranks.</param>
 /// <param name="Examples">Over all ranks.</param>
 /// <param name="Elapsed">Time the step took.</param>

@@ -73,7 +73,7 @@ public sealed class Trainer(
         var meanLoss = sharding.Sum(total) / batches.SupervisedTokens;
         var report = new StepReport(
             Done + 1, meanLoss, norm, schedule.After(Done + 1), batches.Epoch,
-            batches.MicroBatches.Sum(batch => batch.RealTokens), batches.SupervisedTokens, batches.Examples, watch.Elapsed);
+            batches.Tokens, batches.SupervisedTokens, batches.Examples, watch.Elapsed);
         CheckFinite(report, batches, lineOf);
         Update(factor);
         Done++;

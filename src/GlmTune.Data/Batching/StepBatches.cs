@@ -6,4 +6,8 @@ namespace GlmTune.Data.Batching;
 /// <param name="Examples">Examples in the whole step, over all ranks.</param>
 /// <param name="After">Where the data stands after this step.</param>
 /// <param name="Epoch">Passes over the data after this step, with the fraction of the current one.</param>
-public sealed record StepBatches(IReadOnlyList<MicroBatch> MicroBatches, int SupervisedTokens, int Examples, DataCursor After, double Epoch);
+public sealed record StepBatches(IReadOnlyList<MicroBatch> MicroBatches, int SupervisedTokens, int Examples, DataCursor After, double Epoch)
+{
+    /// <summary>Real tokens fed in the whole step, over all ranks.</summary>
+    public int Tokens { get; init; } = MicroBatches.Sum(batch => batch.RealTokens);
+}

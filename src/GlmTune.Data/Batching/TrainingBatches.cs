@@ -79,8 +79,28 @@ public sealed class TrainingBatches
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(epochs);
         var whole = (int)epochs;
         var steps = Enumerable.Range(0, whole).Sum(StepsIn);
-        return epochs > whole ? steps + (int)Math.Ceiling((epochs - whole) * StepsIn(whole)) : steps;
+        return epochs > whole ? steps + LastSteps(epochs) : steps;
     }
+
+    /// <summary>Steps from <see cref="Cursor"/> to the end of a number of passes; 0 where it is beyond that.</summary>
+    /// <remarks>From the first example on it is <see cref="StepsFor"/>. A run that goes on with another number of ranks has other steps left, but the same examples.</remarks>
+    /// <exception cref="ArgumentException">The cursor is from a run whose data was put together in another way.</exception>
+    public int StepsLeft(double epochs)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(epochs);
+        var (whole, steps) = ((int)epochs, 0);
+        for (var epoch = Cursor.Epoch; epoch < epochs; epoch++)
+        {
+            var end = PlanOf(epoch).MicroBatches.Count;
+            end = epoch < whole ? end : Math.Min(end, LastSteps(epochs) * MicroBatchesPerStep);
+            var first = epoch == Cursor.Epoch ? PlanOf(epoch).MicroBatchAt(Cursor.Examples) : 0;
+            steps += Math.Max(0, end - first + MicroBatchesPerStep - 1) / MicroBatchesPerStep;
+        }
+
+        return steps;
+    }
+
+    private int LastSteps(double epochs) => (int)Math.Ceiling((epochs - (int)epochs) * StepsIn((int)epochs));
 
     /// <summary>This rank's part of the next step; moves <see cref="Cursor"/> past it.</summary>
     /// <exception cref="ArgumentException">The cursor is from a run whose data was put together in another way.</exception>
@@ -103,10 +123,11 @@ public sealed class TrainingBatches
         }
 
         var used = epochPlan.ExamplesBefore(end);
-        var supervised = 0;
+        var (supervised, all) = (0, 0);
         for (var i = first; i < end; i++)
         {
             supervised += epochPlan.MicroBatches[i].Sum(index => examples[index].SupervisedTokens);
+            all += epochPlan.MicroBatches[i].Sum(index => tokens[index]);
         }
 
         var step = new StepBatches(
@@ -114,7 +135,10 @@ public sealed class TrainingBatches
             supervised,
             used - Cursor.Examples,
             used == examples.Count ? new DataCursor(Cursor.Epoch + 1, 0) : Cursor with { Examples = used },
-            Cursor.Epoch + ((double)used / examples.Count));
+            Cursor.Epoch + ((double)used / examples.Count))
+        {
+            Tokens = all,
+        };
         Cursor = step.After;
         return step;
     }

@@ -156,6 +156,40 @@ public class TrainingBatchesTests
         Assert.Equal(steps, new TrainingBatches(Some.Examples(3, 3, 3, 3), new BatchOptions(), paddingId: 7).StepsFor(epochs));
 
     [Theory]
+    [InlineData(1.0)]
+    [InlineData(2.0)]
+    [InlineData(2.5)]
+    public void Steps_left_are_those_that_are_still_to_be_taken_on_any_number_of_ranks(double epochs)
+    {
+        var examples = Some.Examples([.. Enumerable.Repeat(3, 11)]);
+        TrainingBatches On(int ranks) => new(examples, new BatchOptions { RowsPerMicroBatch = 2 }, paddingId: 7, worldSize: ranks);
+        Assert.All((int[])[1, 2, 3], ranks => Assert.Equal(On(ranks).StepsFor(epochs), On(ranks).StepsLeft(epochs)));
+
+        var batches = On(1);
+        for (var left = batches.StepsFor(epochs); left > 0; left--)
+        {
+            Assert.Equal(left, batches.StepsLeft(epochs));
+            var others = On(2);
+            others.Cursor = batches.Cursor;
+            for (var steps = others.StepsLeft(epochs); steps > 0; steps--)
+            {
+                others.Next();
+            }
+            Assert.Equal(epochs == 2.5 ? (2, 8) : ((int)epochs, 0), epochs == 2.5 ? (others.Cursor.Epoch, Math.Min(8, others.Cursor.Examples)) : (others.Cursor.Epoch, others.Cursor.Examples));
+            batches.Next();
+        }
+
+        Assert.Equal(0, batches.StepsLeft(epochs));
+    }
+
+    [Fact]
+    public void The_tokens_of_a_step_are_those_of_all_ranks()
+    {
+        var examples = Some.Examples(3, 5, 7);
+        Assert.All((int[])[0, 1], rank => Assert.Equal([15], Some.Epoch(examples, new BatchOptions { AccumulationSteps = 2 }, rank, 2).Select(step => step.Tokens)));
+    }
+
+    [Theory]
     [InlineData(0, 2)]
     [InlineData(2, 2)]
     [InlineData(2, 5)]
