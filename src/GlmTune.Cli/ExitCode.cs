@@ -1,3 +1,4 @@
+using GlmTune.Collectives;
 using GlmTune.Training;
 
 namespace GlmTune.Cli;
@@ -27,7 +28,7 @@ internal static class ExitCode
             case OperationCanceledException:
                 error.WriteLine("Stopped.");
                 return Stopped;
-            case InvalidDataException or IOException or UnauthorizedAccessException or NonFiniteStepException:
+            case InvalidDataException or IOException or UnauthorizedAccessException or NonFiniteStepException or LostRankException or SharedFailureException or DllNotFoundException:
                 error.WriteLine(exception.Message);
                 return Users;
             default:

@@ -77,6 +77,32 @@ public static class HostCollectives
         return Array.ConvertAll(ranks.GatherBytes(packed.ToArray(), label), Unpack);
     }
 
+    /// <summary>Does on every rank what may fail on one, and then fails on all.</summary>
+    /// <param name="ranks">The ranks.</param>
+    /// <param name="act">What is done; it makes no calls of collectives, since a rank that failed would not make them.</param>
+    /// <param name="isExpected">Which exceptions are shared; others end the run as they are.</param>
+    /// <param name="label">Where in the run.</param>
+    /// <exception cref="SharedFailureException">It failed on some rank; thrown on all of them, with what those ranks said.</exception>
+    /// <remarks>A single rank throws what it threw.</remarks>
+    public static T Together<T>(this ICollectives ranks, Func<T> act, Func<Exception, bool> isExpected, CallLabel label = default)
+    {
+        if (ranks.WorldSize == 1)
+        {
+            return act();
+        }
+        var (result, own) = (default(T), default(Exception));
+        try
+        {
+            result = act();
+        }
+        catch (Exception error) when (isExpected(error))
+        {
+            own = error;
+        }
+        string[] said = [.. ranks.GatherStrings(own is null ? [] : [own.Message], label).Select(one => one.FirstOrDefault() ?? "")];
+        return Array.TrueForAll(said, one => one.Length == 0) ? result! : throw new SharedFailureException(SharedFailureException.Join(said), own);
+    }
+
     private static byte[][] GatherEqualLengths(ICollectives ranks, byte[] bytes, CallLabel label)
     {
         using var scope = NewDisposeScope();

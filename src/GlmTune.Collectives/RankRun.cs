@@ -7,12 +7,19 @@ public static class RankRun
     /// <param name="ranks">This rank's collectives; disposed by this method, and by it only.</param>
     /// <param name="body">What this rank does; gives the process's exit code.</param>
     /// <param name="report">Tells the user of a failure, and gives the exit code for it; called before the other ranks are ended.</param>
+    /// <remarks>A <see cref="SharedFailureException"/>, which all ranks throw, is reported by rank 0 alone, and all take leave of each other.</remarks>
     /// <returns>The exit code for the process; process ranks that failed do not return.</returns>
     public static int Run(ICollectives ranks, Func<ICollectives, int> body, Func<Exception, int> report)
     {
         try
         {
             var code = body(ranks);
+            ranks.Dispose();
+            return code;
+        }
+        catch (SharedFailureException error)
+        {
+            var code = ranks.Rank == 0 ? report(error) : SharedFailureException.ExitCode;
             ranks.Dispose();
             return code;
         }

@@ -60,19 +60,12 @@ public static class ModelFolder
         Glm4Model model, string folder, CheckpointLayout layout, ScalarType type,
         Func<Parameter, Tensor>? values = null, long maxPartBytes = ShardedWriter.DefaultPartBytes)
     {
-        var slices = Glm4WeightNames.Weights(model, layout).ToList();
-        using var writer = new ShardedWriter(folder, [.. slices.Select(slice => StoredTensors.Spec(slice.Name, type, slice.Shape))], maxPartBytes);
-        foreach (var group in slices.GroupBy(slice => slice.Parameter))
+        using var writer = new ModelWriter(model, folder, layout, type, maxPartBytes);
+        foreach (var parameter in model.BaseParameters)
         {
-            var value = values?.Invoke(group.Key) ?? group.Key.Value;
-            foreach (var slice in group)
-            {
-                using var rows = value.narrow(0, slice.FirstRow, slice.Rows);
-                StoredTensors.WithBytes(rows, type, (address, bytes) => writer.Write(slice.Name, address, bytes));
-            }
+            writer.Write(parameter, values?.Invoke(parameter) ?? parameter.Value);
         }
         writer.Complete();
-        WriteConfig(model.Config, folder, layout, type);
     }
 
     /// <summary>Writes <c>config.json</c> alone.</summary>

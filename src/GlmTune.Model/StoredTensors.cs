@@ -17,12 +17,31 @@ public static class StoredTensors
         target.copy_(Read(stored));
     }
 
+    /// <summary>Copies elements of a stored tensor, row-major from <paramref name="first"/> on, reading no others; at most 16 MiB of them are in memory at a time.</summary>
+    /// <param name="stored">In a mapped file; its type must be a floating one that libtorch has.</param>
+    /// <param name="first">First element that is copied.</param>
+    /// <param name="target">[n], contiguous; any type and device.</param>
+    /// <exception cref="InvalidDataException">The file holds a type that weights cannot have.</exception>
+    public static void CopyTo(StoredTensor stored, long first, Tensor target)
+    {
+        var type = RequireType(stored);
+        var size = stored.ByteCount / Math.Max(1, stored.Shape.Aggregate(1L, (product, length) => product * length));
+        using var piece = empty(Math.Min(target.numel(), (16 << 20) / Math.Max(1, size)), type, CPU);
+        for (long done = 0, count; done < target.numel(); done += count)
+        {
+            count = Math.Min(piece.numel(), target.numel() - done);
+            stored.CopyRange(TensorAddress.Of(piece), count * size, (first + done) * size);
+            using var from = piece.narrow(0, 0, count);
+            using var to = target.narrow(0, done, count);
+            to.copy_(from);
+        }
+    }
+
     /// <summary>A stored tensor on the CPU, in its own type; in the caller's dispose scope.</summary>
     /// <exception cref="InvalidDataException">The file holds a type that libtorch does not have.</exception>
     public static Tensor Read(StoredTensor stored)
     {
-        var type = TypeOf(stored.Type) ?? throw new InvalidDataException(
-            $"{stored.File.Path}: '{stored.Name}' is {stored.Type}; expected F32, BF16, F16 or F64.");
+        var type = RequireType(stored);
         var tensor = empty(stored.Shape, type, CPU);
         if (stored.ByteCount > 0)
         {
@@ -44,6 +63,9 @@ public static class StoredTensors
 
     /// <summary>How a file describes a tensor of <paramref name="shape"/> and <paramref name="type"/>.</summary>
     public static TensorSpec Spec(string name, ScalarType type, params long[] shape) => new(name, ElementOf(type), shape);
+
+    private static ScalarType RequireType(StoredTensor stored) => TypeOf(stored.Type) ?? throw new InvalidDataException(
+        $"{stored.File.Path}: '{stored.Name}' is {stored.Type}; expected F32, BF16, F16 or F64.");
 
     private static ScalarType? TypeOf(ElementType type) => type switch
     {

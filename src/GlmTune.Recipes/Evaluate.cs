@@ -60,11 +60,16 @@ public static class Evaluate
     /// <summary>The evaluation of data that was read: the recipe's way of generating, with the model's token ids where it names none.</summary>
     /// <remarks>Without a seed of its own, sampling takes the run's, so that an evaluation can be repeated.</remarks>
     internal static EvaluationRun Prepare(Recipe recipe, Tokenizer tokenizer, EvaluationData data, GenerationOptions? modelGeneration)
+        => Prepare(recipe, tokenizer, data.Rows, data.Answers ?? (IReadOnlyList<EvaluationExample>)[], modelGeneration);
+
+    /// <summary>The evaluation of some rows and answers; other ranks draw other numbers.</summary>
+    internal static EvaluationRun Prepare(
+        Recipe recipe, Tokenizer tokenizer, IReadOnlyList<TokenizedExample> rows, IReadOnlyList<EvaluationExample> answers, GenerationOptions? modelGeneration, int rank = 0)
     {
         var generation = recipe.Generation.Over(modelGeneration?.TokensOnly() ?? new()).Over(GenerationOptions.Defaults);
-        return new EvaluationRun(tokenizer, data.Rows, data.Answers ?? (IReadOnlyList<EvaluationExample>)[])
+        return new EvaluationRun(tokenizer, rows, answers)
         {
-            Generation = generation with { Seed = generation.Seed ?? recipe.Training.Seed },
+            Generation = generation with { Seed = (generation.Seed ?? recipe.Training.Seed) + (rank * 1_000_003L) },
             BatchSize = recipe.Training.EvaluationBatchSize,
         };
     }

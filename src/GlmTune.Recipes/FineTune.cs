@@ -1,9 +1,7 @@
 using System.Diagnostics;
+using System.Runtime.ExceptionServices;
+using GlmTune.Collectives;
 using GlmTune.Data.Batching;
-using GlmTune.Data.Templates;
-using GlmTune.Data.Tokenization;
-using GlmTune.Evaluation;
-using GlmTune.Inference;
 using GlmTune.Kernels.Native;
 using GlmTune.Model;
 using GlmTune.Model.Glm4;
@@ -17,87 +15,62 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Recipes;
 
-/// <summary>Fine-tuning from files to checkpoints: one straight program.</summary>
+/// <summary>Fine-tuning from files to checkpoints, on one rank or many: one straight program, the same on each.</summary>
 public sealed class FineTune : IDisposable
 {
     private readonly Recipe recipe;
-    private readonly IFineTuneReporter reporter;
+    private readonly RunRanks ranks;
+    private readonly RankReporter reporter;
     private readonly Glm4Model model;
     private readonly TrainedWeights trained;
-    private readonly ReplicatedWeights sharding;
+    private readonly ISharding sharding;
     private readonly Trainer trainer;
-    private readonly TrainingSet examples;
-    private readonly TrainingEvaluation? validation;
-    private readonly EvaluationRun? test;
+    private readonly RunData data;
+    private readonly RunEvaluation evaluation;
     private readonly TrainingBatches batches;
     private readonly RunCheckpoints checkpoints;
+    private readonly RunProgress progress = new();
     private readonly int totalSteps;
-    private readonly int paddingId;
-    private TrainerStateFile history = new();
-    private double unloggedLoss;
-    private int unloggedSteps;
-    private int withoutImprovement;
 
-    private FineTune(Recipe given, string dataFolder, string model, string? resume, IFineTuneReporter reporter, CancellationToken stop)
+    private FineTune(Recipe given, string dataFolder, string model, string? resume, IFineTuneReporter listener, ICollectives collectives, CancellationToken stop)
     {
-        this.reporter = reporter;
-        var modelFolder = ModelReference.Resolve(model);
-        var config = Glm4Config.Read(modelFolder);
-        recipe = given.Plan(config.HiddenSize, worldSize: 1).Recipe;
-        foreach (var note in recipe.Notes)
+        ranks = new RunRanks(collectives);
+        reporter = new RankReporter(ranks, listener);
+        var (modelFolder, plan) = ranks.Together(() =>
         {
-            reporter.Note(note);
-        }
-        AtomicFolder.RemoveStale(recipe.Training.OutputFolder);
-        var checkpoint = CheckpointFolder.Resolve(recipe.Training.OutputFolder, resume ?? recipe.ResumeFrom);
-        if (checkpoint is not null && File.Exists(Path.Combine(checkpoint, FolderManifest.FileName)))
-        {
-            FolderManifest.Verify(checkpoint);
-        }
+            var folder = ModelReference.Resolve(model);
+            return (folder, given.Plan(Glm4Config.Read(folder).HiddenSize, ranks.Count));
+        });
+        recipe = plan.Recipe;
+        Note(recipe.Notes);
+        Note(plan.Settings.Count == 0 ? [] : [$"{recipe.DeepSpeed!.Source}:\n  {string.Join("\n  ", plan.Settings)}"]);
+        var checkpoint = FindCheckpoint(resume ?? recipe.ResumeFrom);
 
-        var tokenizer = TokenizerFile.Read(modelFolder);
-        var template = new Glm4Template(tokenizer, recipe.Data.Template);
-        paddingId = tokenizer.Special.Padding;
-        examples = ReadRows(Path.Combine(dataFolder, recipe.Data.TrainFile), template, recipe.Data.TrainRows, stop);
-        var generation = GenerationConfigFile.ReadFolder(modelFolder);
-        validation = recipe.Data.ValidationFile is { } file && recipe.Training.EvaluationStrategy != IntervalStrategy.No
-            ? new TrainingEvaluation(recipe, template, Path.Combine(dataFolder, file), recipe.Training.OutputFolder, generation, stop)
-            : null;
-        var testData = recipe.Data.TestFile is { } last
-            ? EvaluationData.Read(Path.Combine(dataFolder, last), template, recipe.Data.TestRows, recipe.Training.PredictWithGenerate, stop)
-            : null;
-        test = testData is null ? null : GlmTune.Recipes.Evaluate.Prepare(recipe, tokenizer, testData, generation);
-        foreach (var note in (validation?.Data.Notes ?? []).Concat(testData?.Notes ?? []))
-        {
-            reporter.Note(note);
-        }
+        data = ranks.Together(() => RunData.Read(recipe, dataFolder, modelFolder, stop));
+        evaluation = ranks.Together(() => new RunEvaluation(recipe, data, dataFolder, modelFolder, ranks, reporter, stop));
+        Note([.. data.Notes, .. evaluation.Notes]);
 
-        NativeRuntime.Load();
-        var device = recipe.Training.UseCpu ? CPU : NativeRuntime.DefaultDevice();
-        var onGpu = device.type == DeviceType.CUDA;
-        var type = recipe.Training.Precision switch
-        {
-            Precision.Float32 => ScalarType.Float32,
-            Precision.BFloat16 => ScalarType.BFloat16,
-            _ => onGpu ? ScalarType.BFloat16 : ScalarType.Float32,
-        };
-        var wholeModel = recipe.Lora is null && recipe.Prefix is null;
-        this.model = ModelFolder.Load(wholeModel && checkpoint is not null ? checkpoint : modelFolder, type, device);
-        trained = TrainedWeights.Prepare(this.model, recipe, checkpoint, () => PrefixText(tokenizer));
-        sharding = new ReplicatedWeights(this.model.Units);
-        batches = new TrainingBatches(examples, recipe.Batches, paddingId);
-        totalSteps = recipe.Training.MaxSteps ?? batches.StepsFor(recipe.Training.Epochs);
+        this.model = ranks.Together(() => ModelFolder.Load(WeightsOf(checkpoint) ?? modelFolder, ComputingType(collectives.Device), collectives.Device));
+        trained = ranks.Together(() => TrainedWeights.Prepare(this.model, recipe, checkpoint, () => data.PrefixText(recipe)));
+        sharding = DataParallel.For(plan.Sharding, this.model, collectives);
+        batches = new TrainingBatches(data.Examples, recipe.Batches, data.Tokenizer.Special.Padding, ranks.Rank, ranks.Count);
+        var done = checkpoint is null ? 0 : Resume(checkpoint);
+        totalSteps = recipe.Training.MaxSteps ?? (int)done + batches.StepsLeft(recipe.Training.Epochs);
         trainer = new Trainer(
             new LayerRunner(this.model, sharding, RecomputedLayers()), sharding,
-            recipe.Optimizer, new LearningRateSchedule(recipe.Optimizer.LearningRate, recipe.Schedule, totalSteps), recipe.Training.Seed);
-        checkpoints = new RunCheckpoints(recipe, modelFolder, model, trained, trainer);
-        if (checkpoint is not null)
+            recipe.Optimizer, new LearningRateSchedule(recipe.Optimizer.LearningRate, recipe.Schedule, totalSteps), recipe.Training.Seed, ranks.Rank)
         {
-            Resume(checkpoint);
+            Done = done,
+        };
+        checkpoints = new RunCheckpoints(recipe, plan.Sharding, modelFolder, model, this.model, trained, trainer, ranks);
+        if (!checkpoints.HasWholeWeights)
+        {
+            Note(["checkpoints hold the weights in the ranks' optimizer files; glmtune checkpoint consolidate makes a model of them "
+                + "(stage3_gather_16bit_weights_on_model_save: true writes one with each checkpoint)"]);
         }
         reporter.Started(new FineTuneStart(
-            examples.Count, totalSteps, trainer.Done, recipe.Training.MicroBatchSize, recipe.Training.AccumulationSteps, 1, trained.Count,
-            this.model.Parameters.Sum(parameter => parameter.Count), device.ToString(), type.ToString())
+            data.Examples.Count, totalSteps, trainer.Done, recipe.Training.MicroBatchSize, recipe.Training.AccumulationSteps, ranks.Count, trained.Count,
+            this.model.Parameters.Sum(parameter => parameter.Count), collectives.Device.ToString(), this.model.Type.ToString())
         {
             Recipe = recipe,
         });
@@ -108,14 +81,19 @@ public sealed class FineTune : IDisposable
     /// <param name="dataFolder">Holds the files that the recipe names.</param>
     /// <param name="model">Model folder, or hub id of a downloaded model.</param>
     /// <param name="resume">Which checkpoint to go on from, as the command line has it; null: the recipe's own word.</param>
-    /// <param name="reporter">Hears what happens.</param>
-    /// <param name="stop">Ends the run after the current step, with a checkpoint.</param>
+    /// <param name="reporter">Hears what happens, on rank 0.</param>
+    /// <param name="stop">Ends the run after the current step, with a checkpoint; on all ranks where it is set on any.</param>
+    /// <param name="ranks">The ranks, each of which makes this call with the same arguments; null: alone, on the first GPU that works or the CPU.</param>
     /// <exception cref="InvalidDataException">A file is missing, damaged or does not fit; nothing was changed.</exception>
     /// <exception cref="NonFiniteStepException">A step's loss or gradient norm is not finite; the step before is saved.</exception>
+    /// <exception cref="SharedFailureException">With several ranks, either of these on any of them.</exception>
+    /// <exception cref="LostRankException">A rank has stopped or hangs (thread ranks; processes end).</exception>
     public static FineTuneResult Run(
-        Recipe recipe, string dataFolder, string model, string? resume, IFineTuneReporter reporter, CancellationToken stop)
+        Recipe recipe, string dataFolder, string model, string? resume, IFineTuneReporter reporter, CancellationToken stop, ICollectives? ranks = null)
     {
-        using var run = new FineTune(recipe, dataFolder, model, resume, reporter, stop);
+        NativeRuntime.Load();
+        using var alone = ranks is null ? new SingleRank(recipe.Training.UseCpu ? CPU : NativeRuntime.DefaultDevice()) : null;
+        using var run = new FineTune(recipe, dataFolder, model, resume, reporter, ranks ?? alone!, stop);
         return run.Train(stop);
     }
 
@@ -128,33 +106,33 @@ public sealed class FineTune : IDisposable
         model.Dispose();
     }
 
+    private ICausalLm Evaluated => sharding.Stage == 3 ? trainer.Runner : model;
+
     private FineTuneResult Train(CancellationToken stop)
     {
         var watch = Stopwatch.StartNew();
         var (losses, steps) = (0.0, 0);
         string? saved = null;
         var savedStep = trainer.Done;
-        var halted = false;
+        var halted = trainer.Done == 0 && evaluation.IsDueOnStart && Evaluate(stop);
         var before = batches.Cursor;
         try
         {
-            while (trainer.Done < totalSteps && !halted && !stop.IsCancellationRequested)
+            while (trainer.Done < totalSteps && !halted && !ranks.AnyStops(stop))
             {
                 before = batches.Cursor;
-                var report = trainer.Step(batches.Next(), index => examples[index].Line);
+                var report = trainer.Step(batches.Next(), index => data.Examples[index].Line);
                 (losses, steps) = (losses + report.Loss, steps + 1);
-                (unloggedLoss, unloggedSteps) = (unloggedLoss + report.Loss, unloggedSteps + 1);
-                history.Epoch = report.Epoch;
-                history.TokensSeen += report.Tokens;
+                progress.Add(report);
                 reporter.Stepped(report);
                 if (IsDue(recipe.Training.LoggingStrategy, recipe.Training.LoggingSteps, report)
                     || (recipe.Training.LoggingFirstStep && report.Step == 1))
                 {
-                    Log(report);
+                    reporter.Logged(report.Step, progress.Line(report));
                 }
-                if (validation is not null && IsDue(recipe.Training.EvaluationStrategy, recipe.Training.EvaluationSteps ?? recipe.Training.LoggingSteps, report))
+                if (evaluation.MayFollow(report) && IsDue(recipe.Training.EvaluationStrategy, recipe.Training.EvaluationSteps ?? recipe.Training.LoggingSteps, report))
                 {
-                    halted = EvaluateUnlessStopped(report, stop);
+                    halted = Evaluate(stop);
                 }
                 if (IsDue(recipe.Training.SaveStrategy, recipe.Training.SaveSteps, report))
                 {
@@ -162,47 +140,93 @@ public sealed class FineTune : IDisposable
                 }
             }
         }
-        catch (NonFiniteStepException) when (trainer.Done > savedStep)
+        catch (NonFiniteStepException error)
         {
-            // The step that failed is not done, so its rows come again.
+            // The step that failed is not done, so its rows come again. All ranks are here: loss and norm are those of all.
             batches.Cursor = before;
-            Save();
-            throw;
+            if (trainer.Done > savedStep)
+            {
+                Save();
+            }
+            ranks.Together(() => ExceptionDispatchInfo.Throw(error));
         }
         if (trainer.Done > savedStep && recipe.Training.SaveStrategy != IntervalStrategy.No)
         {
             saved = Save();
         }
-        if (!stop.IsCancellationRequested)
-        {
-            Test(stop);
-        }
-        return new FineTuneResult(trainer.Done, losses / Math.Max(1, steps), watch.Elapsed, saved, stop.IsCancellationRequested);
+        var stopped = ranks.AnyStops(stop) || !Test(stop);
+        return new FineTuneResult(trainer.Done, losses / Math.Max(1, steps), watch.Elapsed, saved, stopped);
     }
 
-    private void Resume(string checkpoint)
+    // Rank 0 looks, as all see the same folder; what there is to hash is shared out.
+    private string? FindCheckpoint(string? resume)
     {
-        history = TrainerStateFile.Read(checkpoint);
-        var state = TrainingState.Read(checkpoint);
-        trainer.Done = state?.Step ?? history.GlobalStep;
-        if (OptimizerFile.IsIn(checkpoint))
+        var found = ranks.FromFirst(() =>
         {
-            OptimizerFile.Read(checkpoint, sharding.Trainable);
+            AtomicFolder.RemoveStale(recipe.Training.OutputFolder);
+            return CheckpointFolder.Resolve(recipe.Training.OutputFolder, resume, reporter.Note);
+        });
+        if (found is not null && !CheckpointFolder.IsNewest(resume))
+        {
+            ranks.Together(() =>
+            {
+                if (File.Exists(Path.Combine(found, FolderManifest.FileName)))
+                {
+                    FolderManifest.Verify(found, share: ranks.Rank, shares: ranks.Count);
+                }
+            });
+        }
+        return found;
+    }
+
+    // A checkpoint without a whole model has the weights among its optimizer's files.
+    private string? WeightsOf(string? checkpoint)
+        => checkpoint is not null && recipe.Lora is null && recipe.Prefix is null && (WeightFiles.AreIn(checkpoint) || !OptimizerFile.IsIn(checkpoint)) ? checkpoint : null;
+
+    private ScalarType ComputingType(Device device) => recipe.Training.Precision switch
+    {
+        Precision.Float32 => ScalarType.Float32,
+        Precision.BFloat16 => ScalarType.BFloat16,
+        _ => device.type == DeviceType.CUDA ? ScalarType.BFloat16 : ScalarType.Float32,
+    };
+
+    // Finished steps. Data go on where they stood, whatever the number of ranks was.
+    private long Resume(string checkpoint)
+    {
+        var (history, state) = ranks.Together(() => (TrainerStateFile.Read(checkpoint), TrainingState.Read(checkpoint)));
+        progress.Resume(history, state);
+        if (ranks.Together(() => OptimizerFile.IsIn(checkpoint)))
+        {
+            ranks.Together(() => OptimizerFile.Read(checkpoint, sharding.Trainable));
             sharding.ShareUpdates();
         }
         else
         {
             reporter.Note(
-                $"{checkpoint}: has weights and step {trainer.Done}, but no optimizer state that can be read (pickled files never are): AdamW's moments start at zero.");
+                $"{checkpoint}: has weights and step {history.GlobalStep}, but no optimizer state that can be read (pickled files never are): AdamW's moments start at zero.");
         }
         if (state is null)
         {
             // Another program's checkpoint: pass over as many batches as its steps used.
-            for (var step = 0L; step < trainer.Done; step++)
+            for (var step = 0L; step < history.GlobalStep; step++)
             {
                 batches.Next();
             }
-            return;
+            return history.GlobalStep;
+        }
+        ranks.Together(() => GoTo(checkpoint, state));
+        evaluation.WithoutImprovement = state.EvaluationsWithoutImprovement;
+        return state.Step;
+    }
+
+    private void GoTo(string checkpoint, TrainingState state)
+    {
+        var template = recipe.Data.Template;
+        if (state.Template is { } name && (name != template.Preset.Name || state.EndToken != template.EndToken))
+        {
+            throw new InvalidDataException(
+                $"{checkpoint}: its rows had the template {name} and ended with {state.EndToken}; the recipe has {template.Preset.Name} and {template.EndToken}. "
+                + "Give the recipe the checkpoint's data_config.template and data_config.end_token, or start anew.");
         }
         try
         {
@@ -212,10 +236,15 @@ public sealed class FineTune : IDisposable
         {
             throw new InvalidDataException($"{checkpoint}: {error.Message}", error);
         }
-        (unloggedLoss, unloggedSteps, withoutImprovement) = (state.UnloggedLoss, state.UnloggedSteps, state.EvaluationsWithoutImprovement);
-        if (state.TotalSteps != totalSteps)
+        var steps = recipe.Training.MaxSteps ?? state.Step + batches.StepsLeft(recipe.Training.Epochs);
+        if (state.WorldSize != ranks.Count)
         {
-            reporter.Note($"{checkpoint}: was planned for {state.TotalSteps} steps, this run for {totalSteps}; the learning rate follows the new plan.");
+            reporter.Note($"{checkpoint}: was written by {state.WorldSize} ranks, this run has {ranks.Count}; the rows go on where they stood, "
+                + $"{recipe.Training.MicroBatchSize * recipe.Training.AccumulationSteps * ranks.Count} of them a step.");
+        }
+        if (state.TotalSteps != steps)
+        {
+            reporter.Note($"{checkpoint}: was planned for {state.TotalSteps} steps, this run for {steps}; the learning rate follows the new plan.");
         }
         if (state.Seed != recipe.Training.Seed)
         {
@@ -223,16 +252,16 @@ public sealed class FineTune : IDisposable
         }
     }
 
+    // As many on each rank, though one may have less memory free.
     private int RecomputedLayers()
     {
-        var longest = (long)examples.Max(example => example.TokenIds.Length);
-        var tokens = recipe.Batches.PackedTokens ?? (longest * recipe.Training.MicroBatchSize);
-        var count = recipe.Training.Recompute switch
+        var tokens = recipe.Batches.PackedTokens ?? ((long)data.Longest * recipe.Training.MicroBatchSize);
+        var count = ranks.Most(recipe.Training.Recompute switch
         {
             RecomputeMode.All => model.Config.LayerCount,
             RecomputeMode.None => 0,
             _ => RecomputePlan.LayersFor(model, tokens),
-        };
+        });
         if (count > 0)
         {
             reporter.Note($"{count} of {model.Config.LayerCount} layers are recomputed for passes of up to {tokens} tokens");
@@ -248,123 +277,62 @@ public sealed class FineTune : IDisposable
             TotalSteps = totalSteps,
             Data = batches.Cursor,
             Seed = recipe.Training.Seed,
-            UnloggedLoss = unloggedLoss,
-            UnloggedSteps = unloggedSteps,
-            EvaluationsWithoutImprovement = withoutImprovement,
+            UnloggedLoss = progress.UnloggedLoss,
+            UnloggedSteps = progress.UnloggedSteps,
+            EvaluationsWithoutImprovement = evaluation.WithoutImprovement,
+            WorldSize = ranks.Count,
+            Template = recipe.Data.Template.Preset.Name,
+            EndToken = recipe.Data.Template.EndToken,
         };
-        var folder = checkpoints.Write(state, history, (int)Math.Ceiling(Math.Max(recipe.Training.Epochs, history.Epoch)));
+        var folder = checkpoints.Write(state, progress.History, (int)Math.Ceiling(Math.Max(recipe.Training.Epochs, progress.History.Epoch)));
         reporter.Saved(folder);
         return folder;
     }
 
-    private void Log(StepReport report)
-    {
-        var values = new Dictionary<string, double>
-        {
-            ["loss"] = Math.Round(unloggedLoss / unloggedSteps, 4),
-            ["grad_norm"] = report.GradientNorm,
-            ["learning_rate"] = report.LearningRate,
-        };
-        (unloggedLoss, unloggedSteps) = (0, 0);
-        history.Log(report.Step, report.Epoch, values);
-        reporter.Logged(report.Step, values);
-    }
-
-    // A run that is asked to stop during an evaluation saves where it is; the evaluation is lost, the training is not.
-    private bool EvaluateUnlessStopped(StepReport report, CancellationToken stop)
-    {
-        try
-        {
-            return Evaluate(report, stop);
-        }
-        catch (OperationCanceledException)
-        {
-            return true;
-        }
-    }
-
     // Whether training should end early.
-    private bool Evaluate(StepReport report, CancellationToken stop)
-    {
-        var found = validation!.Run(model, report.Step, reporter.Evaluating, stop);
-        history.Log(report.Step, report.Epoch, found.Metrics);
-        reporter.Evaluated(report.Step, found.Metrics);
-        reporter.Answered(report.Step, found.Samples());
-        return StopsEarly(report.Step, found.Metrics);
-    }
+    private bool Evaluate(CancellationToken stop) => evaluation.Run(Evaluated, sharding.Stage == 3, trainer.Done, progress.History, stop);
 
-    // The scores of the test file stay beside the checkpoints.
-    private void Test(CancellationToken stop)
+    // Whether it came to its end.
+    private bool Test(CancellationToken stop)
     {
-        if (recipe.Training.LoadBestModelAtEnd && history.BestCheckpoint is { } best && history.BestStep != trainer.Done)
+        if (recipe.Training.LoadBestModelAtEnd && progress.History.BestCheckpoint is { } best && progress.History.BestStep != trainer.Done)
         {
-            if (Directory.Exists(best) && OptimizerFile.IsIn(best))
+            if (ranks.Any(!Directory.Exists(best) || !OptimizerFile.IsIn(best)))
             {
-                OptimizerFile.Read(best, sharding.Trainable);
+                reporter.Note($"the best evaluation was at step {progress.History.BestStep}, of which no whole checkpoint is kept; the last weights are used");
+            }
+            else
+            {
+                ranks.Together(() => OptimizerFile.Read(best, sharding.Trainable));
                 sharding.ShareUpdates();
                 trainer.Runner.RefreshPrefix();
                 reporter.Note($"the best checkpoint, {best}, is loaded for the test file");
             }
-            else
-            {
-                reporter.Note($"the best evaluation was at step {history.BestStep}, of which no whole checkpoint is kept; the last weights are used");
-            }
         }
-        if (test is null)
+        try
         {
-            return;
+            evaluation.Test(Evaluated, sharding.Stage == 3, stop);
+            return true;
         }
-        var found = test.Run(model, reporter.Evaluating, stop);
-        EvaluationFiles.OfSplit(recipe.Training.OutputFolder, "test").Write(found);
-        reporter.Tested(found.Metrics);
-    }
-
-    private bool StopsEarly(long step, IReadOnlyDictionary<string, double> values)
-    {
-        var name = recipe.Training.MetricForBestModel ?? "loss";
-        var key = name.StartsWith("eval_", StringComparison.Ordinal) ? name : "eval_" + name;
-        if (!values.TryGetValue(key, out var value))
+        catch (OperationCanceledException)
         {
             return false;
         }
-        var greater = recipe.Training.GreaterIsBetter ?? !(key.EndsWith("loss", StringComparison.Ordinal) || key.EndsWith("perplexity", StringComparison.Ordinal));
-        var gain = history.BestMetric is { } best ? (greater ? value - best : best - value) : double.PositiveInfinity;
-        withoutImprovement = gain > recipe.Training.EarlyStoppingThreshold ? 0 : withoutImprovement + 1;
-        if (gain > 0)
-        {
-            (history.BestMetric, history.BestStep) = (value, step);
-            history.BestCheckpoint = CheckpointFolder.PathOf(recipe.Training.OutputFolder, step);
-        }
-        return recipe.Training.EarlyStoppingPatience is { } patience && withoutImprovement >= patience;
     }
 
     private bool IsDue(IntervalStrategy strategy, StepInterval interval, StepReport report) => strategy switch
     {
         IntervalStrategy.Steps => report.Step % interval.Of(totalSteps) == 0,
         IntervalStrategy.Epoch => batches.Cursor.Examples == 0,
-        IntervalStrategy.Best => history.BestStep == report.Step,
+        IntervalStrategy.Best => progress.History.BestStep == report.Step,
         _ => false,
     };
 
-    // The recipe's text, or the first training prompts: what comes before the first answer of each row.
-    private int[] PrefixText(Tokenizer tokenizer)
-        => recipe.Prefix?.InitializationText is { Length: > 0 } text
-            ? tokenizer.Encode(text)
-            : [.. examples.SelectMany(example => example.TokenIds.Take(example.Supervised[0].Start)).Take(recipe.Prefix?.VirtualTokens ?? 0)];
-
-    private TrainingSet ReadRows(string path, Glm4Template template, ExampleOptions options, CancellationToken stop)
+    private void Note(IEnumerable<string> texts)
     {
-        var set = TrainingSet.Read(path, template, options, stop);
-        if (set.Report.Skipped > 0)
+        foreach (var text in texts)
         {
-            reporter.Note($"{path}: {set.Report.Skipped} of {set.Report.Rows} rows were skipped: {set.Report.Problems[0]}{(set.Report.Problems.Count > 1 ? ", …" : "")}");
+            reporter.Note(text);
         }
-        if (set.Report.Cut > 0)
-        {
-            reporter.Note(
-                $"{path}: {set.Report.Cut} of {set.Report.Rows} rows were cut to {template.Options.MaxTrainingTokens} tokens"
-                + (set.Report.LostTheirEnd > 0 ? $", and {set.Report.LostTheirEnd} lost the token that teaches stopping: raise max_input_length or max_output_length." : "."));
-        }
-        return set;
     }
 }

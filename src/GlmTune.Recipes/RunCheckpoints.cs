@@ -1,70 +1,196 @@
 using GlmTune.Data.Tokenization;
+using GlmTune.Model;
+using GlmTune.Model.Glm4;
 using GlmTune.Model.Layers;
 using GlmTune.Training;
 using GlmTune.Training.Checkpoints;
+using GlmTune.Training.Sharding;
 using GlmTune.Weights;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace GlmTune.Recipes;
 
 /// <summary>Writes a run's checkpoints: weights, tokenizer, optimizer and state under another name, then renamed; older ones go last.</summary>
+/// <remarks>
+/// Each rank writes its slices of the optimizer, rank 0 the rest: the weights as they come in, gathered layer by layer. The folder gets its name
+/// after every rank's files are on the disk; where one rank fails, all do, and the folder is removed.
+/// </remarks>
 /// <param name="recipe">Names the output folder and how many stay.</param>
+/// <param name="options">Whether weights that are sharded are gathered.</param>
 /// <param name="modelFolder">Where the tokenizer's files are.</param>
 /// <param name="baseModel">How the base model was named.</param>
+/// <param name="model">The model.</param>
 /// <param name="trained">What is trained.</param>
 /// <param name="trainer">The training.</param>
-internal sealed class RunCheckpoints(Recipe recipe, string modelFolder, string baseModel, TrainedWeights trained, Trainer trainer)
+/// <param name="ranks">The ranks; their output folder is one and the same.</param>
+internal sealed class RunCheckpoints(
+    Recipe recipe, ShardingOptions options, string modelFolder, string baseModel, Glm4Model model, TrainedWeights trained, Trainer trainer, RunRanks ranks)
 {
-    /// <summary>Writes the checkpoint of the step that was just done, unless it is there.</summary>
+    /// <summary>Whether a checkpoint has the weights as a model or adapter that other programs read.</summary>
+    /// <remarks>
+    /// Else they are in the ranks' optimizer files alone, from which <c>glmtune checkpoint consolidate</c> makes a model. Adapters are always
+    /// gathered, since they are small, and so is what would otherwise not be in the checkpoint at all.
+    /// </remarks>
+    public bool HasWholeWeights => trained.IsAdapter || options.Stage < 3 || options.GatherWeightsOnSave || recipe.Training.SaveOnlyModel;
+
+    /// <summary>Writes the checkpoint of the step that was just done; one that is there already is replaced.</summary>
     /// <returns>Its folder.</returns>
     public string Write(TrainingState state, TrainerStateFile history, int epochs)
     {
         var target = CheckpointFolder.PathOf(recipe.Training.OutputFolder, state.Step);
-        Directory.CreateDirectory(recipe.Training.OutputFolder);
-        using (var folder = AtomicFolder.Create(target))
+        AtomicFolder? folder = null;
+        try
         {
-            trained.Save(folder.Path, baseModel, Master);
-            if (TokenizerFile.IsIn(modelFolder))
+            ranks.Together(() =>
             {
-                TokenizerFile.Copy(modelFolder, folder.Path);
-            }
-            CopyIfThere("generation_config.json", folder.Path);
-            if (!trained.IsAdapter)
-            {
-                // Other programs need the original layout's modeling code beside the weights; it is copied, never run.
-                foreach (var code in Directory.EnumerateFiles(modelFolder, "*.py"))
+                if (ranks.IsFirst)
                 {
-                    CopyIfThere(Path.GetFileName(code), folder.Path);
+                    Directory.CreateDirectory(recipe.Training.OutputFolder);
+                    folder = AtomicFolder.Create(target);
                 }
-            }
-            if (!recipe.Training.SaveOnlyModel)
+            });
+            var path = AtomicFolder.TemporaryPath(target);
+            ranks.Together(() => WriteOptimizer(path));
+            WriteWeights(path);
+            ranks.Together(() =>
             {
-                OptimizerFile.Write(folder.Path, trainer.Sharding.Trainable);
-            }
-            state.Write(folder.Path);
-            history.GlobalStep = state.Step;
-            history.Write(folder.Path, recipe.Training, state.TotalSteps, epochs);
-            folder.Publish(replace: true);
+                if (folder is not null)
+                {
+                    CopyCompanions(path);
+                    state.Write(path);
+                    history.GlobalStep = state.Step;
+                    history.Write(path, recipe.Training, state.TotalSteps, epochs);
+                    folder.Publish(replace: true);
+                    // What was just written stays too: an older run's folders may have higher numbers.
+                    long[] keep = history.BestStep is { } best ? [best, state.Step] : [state.Step];
+                    CheckpointFolder.Prune(recipe.Training.OutputFolder, recipe.Training.SaveTotalLimit, keep);
+                }
+            });
         }
-        // What was just written stays too: an older run's folders may have higher numbers.
-        long[] keep = history.BestStep is { } best ? [best, state.Step] : [state.Step];
-        CheckpointFolder.Prune(recipe.Training.OutputFolder, recipe.Training.SaveTotalLimit, keep);
+        finally
+        {
+            folder?.Dispose();
+        }
         return target;
     }
 
-    private Tensor Master(Parameter parameter)
+    private void WriteOptimizer(string path)
     {
-        foreach (var shard in trainer.Sharding.Trainable)
+        if (!Directory.Exists(path))
         {
-            foreach (var segment in shard.Segments)
+            throw new IOException(
+                $"{path}: rank 0 made this folder, and this rank does not see it. With several machines, output_dir must be on a file system that all of them share.");
+        }
+        if (!recipe.Training.SaveOnlyModel)
+        {
+            OptimizerFile.Write(path, trainer.Sharding.Trainable, ranks.Rank, ranks.Count);
+        }
+    }
+
+    private void WriteWeights(string path)
+    {
+        if (trained.IsAdapter)
+        {
+            WriteAdapter(path);
+        }
+        else if (HasWholeWeights)
+        {
+            WriteModel(path);
+        }
+        else
+        {
+            ranks.Together(() =>
             {
-                if (segment.Parameter == parameter)
+                if (ranks.IsFirst)
                 {
-                    return shard.Master.narrow(0, segment.Start, parameter.Count).view(parameter.Shape);
+                    ModelFolder.WriteConfig(model.Config, path, model.Config.Layout, StoredType);
                 }
+            });
+        }
+    }
+
+    private void WriteAdapter(string path)
+    {
+        var values = new Dictionary<Parameter, Tensor>();
+        try
+        {
+            foreach (var unit in model.Units.Where(unit => unit.HasTrainable))
+            {
+                trainer.Sharding.GatherValues(unit, (parameter, value) =>
+                {
+                    if (ranks.IsFirst && parameter.Trainable)
+                    {
+                        values.Add(parameter, value.to(CPU, copy: true).DetachFromDisposeScope());
+                    }
+                });
+            }
+            ranks.Together(() =>
+            {
+                if (ranks.IsFirst)
+                {
+                    trained.SaveAdapter(path, baseModel, parameter => values.GetValueOrDefault(parameter) ?? parameter.Value);
+                }
+            });
+        }
+        finally
+        {
+            foreach (var value in values.Values)
+            {
+                value.Dispose();
             }
         }
-        return parameter.Value;
+    }
+
+    // A full disk must not keep rank 0 from the gathering that the other ranks wait in: it is told when all is gathered.
+    private void WriteModel(string path)
+    {
+        Exception? failure = null;
+        using var writer = ranks.Together(() => ranks.IsFirst ? new ModelWriter(model, path, model.Config.Layout, StoredType) : null);
+        foreach (var unit in model.Units)
+        {
+            trainer.Sharding.GatherValues(unit, (parameter, value) =>
+            {
+                try
+                {
+                    if (failure is null)
+                    {
+                        writer?.Write(parameter, value);
+                    }
+                }
+                catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+                {
+                    failure = error;
+                }
+            });
+        }
+        ranks.Together(() =>
+        {
+            if (failure is not null)
+            {
+                throw failure;
+            }
+            writer?.Complete();
+        });
+    }
+
+    private ScalarType StoredType => model.Type == ScalarType.Float64 ? ScalarType.Float32 : model.Type;
+
+    private void CopyCompanions(string path)
+    {
+        if (TokenizerFile.IsIn(modelFolder))
+        {
+            TokenizerFile.Copy(modelFolder, path);
+        }
+        CopyIfThere("generation_config.json", path);
+        if (!trained.IsAdapter)
+        {
+            // Other programs need the original layout's modeling code beside the weights; it is copied, never run.
+            foreach (var code in Directory.EnumerateFiles(modelFolder, "*.py"))
+            {
+                CopyIfThere(Path.GetFileName(code), path);
+            }
+        }
     }
 
     private void CopyIfThere(string name, string folder)

@@ -40,19 +40,13 @@ public sealed class TrainedWeights : IDisposable
             : recipe.Lora is { } lora ? Begin(model, lora, recipe.Training.Seed) : Begin(model, recipe.Prefix!, recipe.Training.Seed, text));
     }
 
-    /// <summary>Writes adapter or model, without the tokenizer's files.</summary>
+    /// <summary>Writes the adapter, without the tokenizer's files.</summary>
     /// <param name="folder">An existing folder.</param>
     /// <param name="baseModel">How the base model was named.</param>
     /// <param name="values">Where a parameter's values are in full precision.</param>
-    public void Save(string folder, string baseModel, Func<Parameter, Tensor> values)
-    {
-        if (adapter is not null)
-        {
-            adapter.Save(folder, baseModel, values);
-            return;
-        }
-        ModelFolder.Save(model, folder, model.Config.Layout, model.Type == ScalarType.Float64 ? ScalarType.Float32 : model.Type, values);
-    }
+    /// <exception cref="InvalidOperationException">The model itself is trained.</exception>
+    public void SaveAdapter(string folder, string baseModel, Func<Parameter, Tensor> values)
+        => (adapter ?? throw new InvalidOperationException("There is no adapter.")).Save(folder, baseModel, values);
 
     /// <inheritdoc/>
     public void Dispose() => adapter?.Dispose();
@@ -62,7 +56,7 @@ public sealed class TrainedWeights : IDisposable
         var (kind, wanted) = (AdapterConfigFile.Read(checkpoint).Kind, recipe.Lora is null ? "PREFIX_TUNING" : "LORA");
         if (kind == wanted && recipe.Lora is { } lora)
         {
-            CheckSame(checkpoint, lora, AdapterConfigFile.Read(checkpoint).ReadLora());
+            CheckSame(checkpoint, model, lora, AdapterConfigFile.Read(checkpoint).ReadLora());
         }
         return kind == wanted
             ? AdapterFolder.Load(checkpoint, model, recipe.Lora?.Dropout, recipe.Prefix?.Positions ?? PrefixPositions.Auto)
@@ -70,7 +64,7 @@ public sealed class TrainedWeights : IDisposable
     }
 
     // An adapter goes on as it is; a recipe that asks for another must not be passed over in silence.
-    private static void CheckSame(string checkpoint, LoraOptions recipe, LoraOptions stored)
+    private static void CheckSame(string checkpoint, Glm4Model model, LoraOptions recipe, LoraOptions stored)
     {
         List<string> problems = [];
         void Compare<T>(string key, T wanted, T found)
@@ -84,11 +78,25 @@ public sealed class TrainedWeights : IDisposable
         Compare("lora_alpha", recipe.Alpha, stored.Alpha);
         Compare("use_rslora", recipe.UseRsLora, stored.UseRsLora);
         Compare("use_dora", recipe.UseDora, stored.UseDora);
+        Compare("target_modules", ModulesOf(model, recipe), ModulesOf(model, stored));
+        Compare("modules_to_save", Joined(recipe.ModulesToSave), Joined(stored.ModulesToSave));
         if (problems.Count > 0)
         {
             throw new InvalidDataException($"{checkpoint}: {string.Join("; ", problems)}. Start anew, or give the recipe the checkpoint's values.");
         }
     }
+
+    // Names, an expression and all-linear may mean the same layers; an adapter may have the other layout's names.
+    private static string ModulesOf(Glm4Model model, LoraOptions options)
+    {
+        var chosen = ((CheckpointLayout[])[model.Config.Layout, .. Enum.GetValues<CheckpointLayout>()])
+            .Select(layout => Glm4WeightNames.Linears(model, layout).Where(slice => Lora.IsTarget(slice, options.TargetModules ?? Lora.DefaultTargets(layout))).ToList())
+            .FirstOrDefault(slices => slices.Count > 0) ?? [];
+        return Joined(chosen.GroupBy(slice => slice.Name.Split('.')[^1]).Select(group =>
+            group.Count() == model.Layers.Count || group.First().IsHead ? group.Key : string.Join(", ", group.Select(slice => slice.Name))));
+    }
+
+    private static string Joined(IEnumerable<string> names) => string.Join(", ", names.Order(StringComparer.Ordinal));
 
     private static Lora Begin(Glm4Model model, LoraOptions options, long seed)
     {

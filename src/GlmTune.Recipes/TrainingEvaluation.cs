@@ -1,3 +1,4 @@
+using GlmTune.Collectives;
 using GlmTune.Data.Templates;
 using GlmTune.Evaluation;
 using GlmTune.Inference;
@@ -8,7 +9,8 @@ namespace GlmTune.Recipes;
 /// <summary>The evaluations of a training run: the validation rows' loss and, with <c>predict_with_generate</c>, scored answers.</summary>
 public sealed class TrainingEvaluation
 {
-    private readonly EvaluationRun run;
+    private readonly RankedEvaluation run;
+    private readonly RunRanks ranks;
     private readonly string folder;
 
     /// <summary>Reads the validation rows (<c>max_eval_samples</c> of them).</summary>
@@ -18,34 +20,37 @@ public sealed class TrainingEvaluation
     /// <param name="folder">The run's output folder; evaluations are kept in its <c>eval</c>.</param>
     /// <param name="modelGeneration">The base model's generation_config.json, of which only the token ids count; null for none.</param>
     /// <param name="stop">Ends the reading.</param>
+    /// <param name="ranks">The ranks that share the rows; null: alone.</param>
     /// <exception cref="InvalidDataException">Rows have problems, or every prompt is too long.</exception>
     public TrainingEvaluation(
-        Recipe recipe, Glm4Template template, string file, string folder, GenerationOptions? modelGeneration = null, CancellationToken stop = default)
+        Recipe recipe, Glm4Template template, string file, string folder, GenerationOptions? modelGeneration = null, CancellationToken stop = default, ICollectives? ranks = null)
     {
+        this.ranks = new RunRanks(ranks ?? new SingleRank());
         Data = EvaluationData.Read(file, template, recipe.Data.ValidationRows, recipe.Training.PredictWithGenerate, stop);
-        run = Evaluate.Prepare(recipe, template.Tokenizer, Data, modelGeneration);
+        run = new RankedEvaluation(recipe, template.Tokenizer, Data, modelGeneration, this.ranks);
         this.folder = folder;
     }
 
     /// <summary>The rows, and notes about them.</summary>
     public EvaluationData Data { get; }
 
-    /// <summary>Whether results are written; in a run of several ranks, only one writes. Default true.</summary>
-    public bool WritesFiles { get; init; } = true;
-
-    /// <summary>Evaluates, and writes <c>eval/step-N.metrics.json</c> and, where answers are generated, <c>eval/step-N.predictions.jsonl</c>.</summary>
+    /// <summary>Evaluates, and on rank 0 writes <c>eval/step-N.metrics.json</c> and, where answers are generated, <c>eval/step-N.predictions.jsonl</c>.</summary>
     /// <param name="model">As it is after the step; not changed.</param>
     /// <param name="step">Steps done so far.</param>
     /// <param name="progress">Gets how far it is.</param>
-    /// <param name="stop">Ends it between two passes; then nothing is written.</param>
+    /// <param name="stop">Ends it between two passes, on all ranks; then nothing is written.</param>
+    /// <param name="gathers">Whether each pass of the model gathers weights over all ranks.</param>
     /// <exception cref="InvalidDataException">Tokenizer and model don't belong together, or prompts leave no room for an answer.</exception>
-    public EvaluationReport Run(ICausalLm model, long step, Action<EvaluationProgress>? progress = null, CancellationToken stop = default)
+    public EvaluationReport Run(ICausalLm model, long step, Action<EvaluationProgress>? progress = null, CancellationToken stop = default, bool gathers = false)
     {
-        var report = run.Run(model, progress, stop);
-        if (WritesFiles)
+        var report = run.Run(model, gathers, progress, stop);
+        ranks.Together(() =>
         {
-            EvaluationFiles.OfStep(folder, step).Write(report);
-        }
+            if (ranks.IsFirst)
+            {
+                EvaluationFiles.OfStep(folder, step).Write(report);
+            }
+        });
 
         return report;
     }

@@ -36,8 +36,10 @@ public static class FolderManifest
     /// <summary>Checks a folder against its manifest: each file is there, as long as it was, and (unless left out) has the same bytes.</summary>
     /// <param name="folder">The folder to check.</param>
     /// <param name="hashes">Whether files are read and hashed; without, only names and sizes are compared.</param>
+    /// <param name="share">Which share of the files is checked, from 0, where several processes check a large folder together.</param>
+    /// <param name="shares">Number of shares.</param>
     /// <returns>All that is wrong; empty where the folder is whole. Files that the manifest does not name are nobody's concern.</returns>
-    public static IReadOnlyList<string> FindProblems(string folder, bool hashes = true)
+    public static IReadOnlyList<string> FindProblems(string folder, bool hashes = true, int share = 0, int shares = 1)
     {
         var manifest = Path.Combine(folder, FileName);
         if (!File.Exists(manifest))
@@ -56,16 +58,16 @@ public static class FolderManifest
         }
 
         return content?.Files is { } files && files.All(file => file is { Name.Length: > 0, Xxh128: not null })
-            ? [.. files.AsParallel().AsOrdered().Select(file => FindProblem(folder, file, hashes)).OfType<string>()]
+            ? [.. files.Where((_, i) => i % shares == share).ToArray().AsParallel().AsOrdered().Select(file => FindProblem(folder, file, hashes)).OfType<string>()]
             : [$"{FileName} has no list 'files' of name, bytes and xxh128"];
     }
 
     /// <summary>Like <see cref="FindProblems"/>, but throws them all as one.</summary>
     /// <exception cref="InvalidDataException">The folder is not whole.</exception>
-    public static void Verify(string folder, bool hashes = true)
+    public static void Verify(string folder, bool hashes = true, int share = 0, int shares = 1)
     {
         var list = new ProblemList(folder);
-        foreach (var problem in FindProblems(folder, hashes))
+        foreach (var problem in FindProblems(folder, hashes, share, shares))
         {
             list.Add(problem);
         }

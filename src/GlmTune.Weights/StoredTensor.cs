@@ -59,10 +59,21 @@ public sealed class StoredTensor
             throw new ArgumentException($"'{Name}' has {ByteCount} bytes, not {byteCount}.", nameof(byteCount));
         }
 
+        CopyRange(destination, byteCount, 0);
+    }
+
+    /// <summary>Reads a part of the tensor into memory at an address.</summary>
+    /// <param name="destination">Start of the memory.</param>
+    /// <param name="byteCount">How many bytes to read.</param>
+    /// <param name="from">The first byte to read, counted from the tensor's start.</param>
+    /// <exception cref="ArgumentException">The tensor has fewer bytes than asked for.</exception>
+    /// <exception cref="InvalidDataException">The file has become shorter since it was opened.</exception>
+    public unsafe void CopyRange(nint destination, long byteCount, long from)
+    {
         const int piece = 1 << 30;
         for (long done = 0; done < byteCount; done += piece)
         {
-            CopyTo(new Span<byte>((byte*)destination + done, (int)Math.Min(piece, byteCount - done)), done);
+            CopyTo(new Span<byte>((byte*)destination + done, (int)Math.Min(piece, byteCount - done)), from + done);
         }
     }
 

@@ -64,6 +64,9 @@ public sealed class WeightFiles : IDisposable
             : throw new InvalidDataException($"{path}: holds no weights; expected {ModelFile}, {IndexFile} with its parts, or {AdapterFile}.");
     }
 
+    /// <summary>Whether a folder has a model's safetensors, in one file or with an index.</summary>
+    public static bool AreIn(string folder) => File.Exists(System.IO.Path.Combine(folder, ModelFile)) || File.Exists(System.IO.Path.Combine(folder, IndexFile));
+
     /// <summary>The tensor of a name, or null where there is none.</summary>
     public StoredTensor? Find(string name) => byName.GetValueOrDefault(name);
 

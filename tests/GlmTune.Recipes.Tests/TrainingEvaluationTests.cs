@@ -76,16 +76,6 @@ public sealed class TrainingEvaluationTests : IDisposable
     }
 
     [Fact]
-    public void Other_ranks_write_nothing()
-    {
-        var written = Create(RecipeText.WithArguments(Generating));
-        var evaluation = new TrainingEvaluation(
-            RecipeText.Read(RecipeText.WithArguments(Generating)), new Glm4Template(Bytes), written.Data.File, folder) { WritesFiles = false };
-        evaluation.Run(Saying('x'), 1);
-        Assert.False(Directory.Exists(InEval("")));
-    }
-
-    [Fact]
     public void A_loss_that_is_not_finite_is_null_in_the_file()
     {
         var report = new EvaluationReport { Rows = 1, Loss = new(double.NaN, 4), Elapsed = TimeSpan.FromSeconds(1) };

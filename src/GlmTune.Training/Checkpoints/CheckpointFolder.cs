@@ -20,9 +20,10 @@ public static class CheckpointFolder
     /// <summary>What the command line's RESUME means.</summary>
     /// <param name="output">The run's output folder.</param>
     /// <param name="resume">Nothing, "no", "yes", "600", "checkpoint-600" or a path.</param>
+    /// <param name="note">Gets what is wrong with checkpoints that "yes" passes over.</param>
     /// <returns>Folder of the checkpoint; null: from the start.</returns>
-    /// <exception cref="InvalidDataException">It means no checkpoint that there is; the message lists those there are.</exception>
-    public static string? Resolve(string output, string? resume)
+    /// <exception cref="InvalidDataException">It means no checkpoint that there is, the message lists those there are; or all that there are are damaged.</exception>
+    public static string? Resolve(string output, string? resume, Action<string>? note = null)
     {
         var wanted = resume?.Trim() ?? "";
         if (wanted.Length == 0 || wanted.Equals("no", StringComparison.OrdinalIgnoreCase))
@@ -30,9 +31,9 @@ public static class CheckpointFolder
             return null;
         }
         var steps = Steps(output);
-        if (wanted.Equals("yes", StringComparison.OrdinalIgnoreCase))
+        if (IsNewest(wanted))
         {
-            return Newest(output, steps);
+            return Newest(output, steps, note);
         }
         var name = wanted.StartsWith(Prefix, StringComparison.Ordinal) ? wanted[Prefix.Length..] : wanted;
         if (long.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out var step) && step > 0 && steps.Contains(step))
@@ -47,6 +48,9 @@ public static class CheckpointFolder
         throw new InvalidDataException(
             $"'{resume}' is no checkpoint of {output}: {available}. Expected yes (the newest), no (from the start), a number such as 600, checkpoint-600, or a path.");
     }
+
+    /// <summary>Whether RESUME asks for the newest whole checkpoint, which <see cref="Resolve"/> then reads and compares with its manifest.</summary>
+    public static bool IsNewest(string? resume) => resume?.Trim().Equals("yes", StringComparison.OrdinalIgnoreCase) == true;
 
     /// <summary>The step in a checkpoint's name; null for other names.</summary>
     public static long? StepOf(string name)
@@ -71,17 +75,22 @@ public static class CheckpointFolder
         }
     }
 
-    // The newest whole one: a damaged folder, as after a disk fault, is passed over.
-    private static string? Newest(string output, IReadOnlyList<long> steps)
+    // The newest whole one: a damaged folder, as after a disk fault, is passed over, but never all of them in silence.
+    private static string? Newest(string output, IReadOnlyList<long> steps, Action<string>? note)
     {
+        List<string> damaged = [];
         foreach (var step in steps.Reverse())
         {
             var folder = PathOf(output, step);
-            if (!File.Exists(Path.Combine(folder, FolderManifest.FileName)) || FolderManifest.FindProblems(folder).Count == 0)
+            var problems = File.Exists(Path.Combine(folder, FolderManifest.FileName)) ? FolderManifest.FindProblems(folder) : [];
+            if (problems.Count == 0)
             {
+                damaged.ForEach(passed => note?.Invoke($"{passed}; {folder} is used instead"));
                 return folder;
             }
+            damaged.Add($"{folder} is damaged: {string.Join("; ", problems.Take(3))}{(problems.Count > 3 ? "; …" : "")}");
         }
-        return null;
+        return damaged.Count == 0 ? null : throw new InvalidDataException(
+            $"{string.Join('\n', damaged)}\nThere is no whole checkpoint to go on from. Give no to start anew, or another folder's checkpoint.");
     }
 }

@@ -12,12 +12,20 @@ public static class OptimizerFile
 {
     private static readonly string[] Kinds = ["master", "exp_avg", "exp_avg_sq"];
 
-    /// <summary>Writes one rank's slices.</summary>
+    /// <summary>Writes one rank's slices; what every rank has whole is written by rank 0 alone.</summary>
+    /// <param name="folder">An existing folder, the same for all ranks.</param>
+    /// <param name="shards">This rank's slices.</param>
+    /// <param name="rank">This rank.</param>
+    /// <param name="worldSize">Number of ranks that write.</param>
     public static void Write(string folder, IReadOnlyList<FlatShard> shards, int rank = 0, int worldSize = 1)
     {
-        var pieces = shards.SelectMany(shard => shard.Overlaps().SelectMany(part => Kinds.Select((kind, k) => (
+        var pieces = shards.Where(shard => shard.WorldSize > 1 || rank == 0).SelectMany(shard => shard.Overlaps().SelectMany(part => Kinds.Select((kind, k) => (
             Name: string.Create(CultureInfo.InvariantCulture, $"{part.Parameter.Name}@{part.InParameter}:{kind}"),
             Shard: shard, Kind: k, part.InShard, part.Count)))).ToList();
+        if (pieces.Count == 0 && rank > 0)
+        {
+            return;
+        }
         using var writer = new SafetensorsWriter(
             Path.Combine(folder, NameOf(rank, worldSize)),
             [.. pieces.Select(piece => StoredTensors.Spec(piece.Name, piece.Shard.Type, piece.Count))]);
@@ -76,9 +84,8 @@ public static class OptimizerFile
             {
                 continue;
             }
-            using var scope = NewDisposeScope();
-            TensorOf(shard, kind).narrow(0, part.InShard + from - part.InParameter, to - from)
-                .copy_(StoredTensors.Read(tensor).narrow(0, from - start, to - from));
+            using var target = TensorOf(shard, kind).narrow(0, part.InShard + from - part.InParameter, to - from);
+            StoredTensors.CopyTo(tensor, from - start, target);
             found += to - from;
         }
         if (found != part.Count * Kinds.Length)

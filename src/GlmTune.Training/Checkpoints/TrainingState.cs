@@ -37,6 +37,15 @@ public sealed record TrainingState
     /// <summary>Evaluations in a row without improvement.</summary>
     public int EvaluationsWithoutImprovement { get; init; }
 
+    /// <summary>Ranks that trained; another number may go on.</summary>
+    public int WorldSize { get; init; } = 1;
+
+    /// <summary>Name of the chat format's revision that the rows had; null where it was not recorded.</summary>
+    public string? Template { get; init; }
+
+    /// <summary>The special token that ended the rows; null where it was not recorded.</summary>
+    public string? EndToken { get; init; }
+
     /// <summary>Reads a checkpoint's file; null where it has none, as those of other programs.</summary>
     /// <exception cref="InvalidDataException">The file is damaged, or of a newer version.</exception>
     public static TrainingState? Read(string folder)

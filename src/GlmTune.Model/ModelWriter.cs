@@ -1,0 +1,51 @@
+using GlmTune.Model.Glm4;
+using GlmTune.Model.Layers;
+using GlmTune.Weights;
+using static TorchSharp.torch;
+
+namespace GlmTune.Model;
+
+/// <summary>Writes a model parameter by parameter, so that no more than one needs to be in memory: <c>config.json</c> and safetensors, in parts if large.</summary>
+public sealed class ModelWriter : IDisposable
+{
+    private readonly Glm4Config config;
+    private readonly string folder;
+    private readonly CheckpointLayout layout;
+    private readonly ScalarType type;
+    private readonly ShardedWriter writer;
+
+    /// <summary>Plans the files.</summary>
+    /// <param name="model">Whose weights; they need not be in memory. Adapters are left out.</param>
+    /// <param name="folder">An existing folder.</param>
+    /// <param name="layout">Whose names.</param>
+    /// <param name="type">Type to store.</param>
+    /// <param name="maxPartBytes">Most bytes of tensors in one file.</param>
+    public ModelWriter(Glm4Model model, string folder, CheckpointLayout layout, ScalarType type, long maxPartBytes = ShardedWriter.DefaultPartBytes)
+    {
+        (config, this.folder, this.layout, this.type) = (model.Config, folder, layout, type);
+        writer = new ShardedWriter(folder, [.. Glm4WeightNames.Weights(model, layout).Select(slice => StoredTensors.Spec(slice.Name, type, slice.Shape))], maxPartBytes);
+    }
+
+    /// <summary>Writes one parameter.</summary>
+    /// <param name="parameter">A base parameter of the model; each once, in any order.</param>
+    /// <param name="value">Its values, in its shape; any device and type.</param>
+    public void Write(Parameter parameter, Tensor value)
+    {
+        foreach (var slice in Glm4WeightNames.Slices(parameter, config, layout))
+        {
+            using var rows = value.narrow(0, slice.FirstRow, slice.Rows);
+            StoredTensors.WithBytes(rows, type, (address, bytes) => writer.Write(slice.Name, address, bytes));
+        }
+    }
+
+    /// <summary>Finishes the weights and writes the configuration.</summary>
+    /// <exception cref="InvalidOperationException">A parameter was not written.</exception>
+    public void Complete()
+    {
+        writer.Complete();
+        ModelFolder.WriteConfig(config, folder, layout, type);
+    }
+
+    /// <summary>Closes the files; removes what is not whole.</summary>
+    public void Dispose() => writer.Dispose();
+}

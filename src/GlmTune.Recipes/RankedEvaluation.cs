@@ -1,0 +1,98 @@
+using System.Diagnostics;
+using System.Text.Json;
+using GlmTune.Collectives;
+using GlmTune.Data.Templates;
+using GlmTune.Data.Tokenization;
+using GlmTune.Evaluation;
+using GlmTune.Evaluation.Metrics;
+using GlmTune.Inference;
+using GlmTune.Model;
+
+namespace GlmTune.Recipes;
+
+/// <summary>An evaluation split over the ranks: each row and each answer is one rank's, and all ranks get the whole result, gathered once.</summary>
+/// <remarks>Greedy answers are those of one rank but for rounding; drawn ones depend on the number of ranks.</remarks>
+internal sealed class RankedEvaluation
+{
+    private readonly RunRanks ranks;
+    private readonly EvaluationRun mine;
+    private readonly IReadOnlyList<EvaluationExample> answers;
+
+    /// <summary>Takes this rank's share of what was read.</summary>
+    /// <param name="recipe">How it is answered.</param>
+    /// <param name="tokenizer">The model's.</param>
+    /// <param name="data">All of it; the same on each rank.</param>
+    /// <param name="modelGeneration">The base model's generation_config.json, of which only the token ids count; null for none.</param>
+    /// <param name="ranks">The ranks.</param>
+    public RankedEvaluation(Recipe recipe, Tokenizer tokenizer, EvaluationData data, GenerationOptions? modelGeneration, RunRanks ranks)
+    {
+        this.ranks = ranks;
+        answers = data.Answers ?? (IReadOnlyList<EvaluationExample>)[];
+        mine = Evaluate.Prepare(recipe, tokenizer, ranks.ShareOf(data.Rows), ranks.ShareOf(answers), modelGeneration, ranks.Rank);
+    }
+
+    /// <summary>Evaluates.</summary>
+    /// <param name="model">As it is; not changed.</param>
+    /// <param name="gathers">Whether each pass of it gathers weights over all ranks, so that all must run as many.</param>
+    /// <param name="progress">Gets how far this rank is.</param>
+    /// <param name="stop">Where it is set on any rank, all end.</param>
+    /// <exception cref="OperationCanceledException">A rank was asked to stop; thrown on all of them.</exception>
+    public EvaluationReport Run(ICausalLm model, bool gathers, Action<EvaluationProgress>? progress, CancellationToken stop)
+    {
+        if (ranks.IsAlone)
+        {
+            return mine.Run(model, progress, stop);
+        }
+        var clock = Stopwatch.StartNew();
+        var part = gathers ? RunInTurns(model, progress, stop) : RunApart(model, progress, stop);
+        var loss = ranks.Collectives.GatherDoubles([part.Rows, part.Loss.Sum, part.Loss.Tokens]);
+        return new EvaluationReport
+        {
+            Rows = (int)loss.Sum(of => of[0]),
+            Loss = loss.Aggregate(new LossTotal(), (total, of) => total + new LossTotal(of[1], (long)of[2])),
+            Answers = GatherAnswers(part.Answers),
+            Elapsed = clock.Elapsed,
+        };
+    }
+
+    private EvaluationReport RunInTurns(ICausalLm model, Action<EvaluationProgress>? progress, CancellationToken stop)
+    {
+        var turns = new TurnTakingModel(model, ranks, stop);
+        var report = mine.Run(turns, progress, CancellationToken.None);
+        turns.Finish();
+        return report;
+    }
+
+    private EvaluationReport RunApart(ICausalLm model, Action<EvaluationProgress>? progress, CancellationToken stop)
+    {
+        var report = ranks.Together(() =>
+        {
+            try
+            {
+                return mine.Run(model, progress, stop);
+            }
+            catch (OperationCanceledException)
+            {
+                return null;
+            }
+        });
+        return ranks.Any(report is null) ? throw new OperationCanceledException(stop) : report!;
+    }
+
+    private EvaluatedAnswer[] GatherAnswers(IReadOnlyList<EvaluatedAnswer> part)
+    {
+        if (answers.Count == 0)
+        {
+            return [];
+        }
+        var texts = ranks.Collectives.GatherStrings([.. part.Select(answer => JsonSerializer.Serialize(
+            new Wire(answer.Prompt, answer.Prediction, answer.Label, answer.Finish, answer.Scores)))]);
+        return [.. answers.Select((example, i) =>
+        {
+            var wire = JsonSerializer.Deserialize<Wire>(texts[i % ranks.Count][i / ranks.Count])!;
+            return new EvaluatedAnswer(example, wire.Prompt, wire.Prediction, wire.Label, wire.Finish, wire.Scores);
+        })];
+    }
+
+    private sealed record Wire(string Prompt, string Prediction, string Label, FinishReason Finish, GenerationScores Scores);
+}
