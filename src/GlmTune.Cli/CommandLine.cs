@@ -54,5 +54,6 @@ internal static class CommandLine
             ForwardCommand.Create(screen),
             BenchCommand.Create(screen),
             MergeCommand.Create(screen),
+            CheckpointCommand.Create(screen),
         };
 }

@@ -1,5 +1,3 @@
-using GlmTune.Data.Tokenization;
-using GlmTune.Inference;
 using GlmTune.Kernels;
 using GlmTune.Model;
 using GlmTune.Model.Adapters;
@@ -49,7 +47,7 @@ public static class MergeAdapter
         var names = layout ?? tuned.Model.Config.Layout;
         using var target = AtomicFolder.Create(folder);
         ModelFolder.Save(tuned.Model, target.Path, names, stored);
-        CopyCompanions(path.ModelFolder, target.Path, names, names == tuned.Model.Config.Layout);
+        ModelCompanions.Copy(path.ModelFolder, target.Path, names, names == tuned.Model.Config.Layout);
         target.Publish();
         return new MergeReport(names, stored, difference);
     }
@@ -83,35 +81,5 @@ public static class MergeAdapter
             ElementType.F16 => ScalarType.Float16,
             _ => ScalarType.Float32,
         };
-    }
-
-    private static void CopyCompanions(string source, string target, CheckpointLayout layout, bool sameLayout)
-    {
-        if (TokenizerFile.IsIn(source))
-        {
-            // Each layout's loaders look for files of their own.
-            if (sameLayout)
-            {
-                TokenizerFile.Copy(source, target);
-            }
-            else if (layout == CheckpointLayout.Library)
-            {
-                TokenizerFile.WriteLibrary(TokenizerFile.Read(source), target);
-            }
-            else
-            {
-                TokenizerFile.WriteOriginal(TokenizerFile.Read(source), target);
-            }
-        }
-        // A layout that needs modeling code beside it keeps it; it is copied, never run.
-        var companions = sameLayout ? Directory.EnumerateFiles(source, "*.py").Select(Path.GetFileName) : [];
-        foreach (var name in companions.Append(GenerationConfigFile.Name).OfType<string>())
-        {
-            var (from, to) = (Path.Combine(source, name), Path.Combine(target, name));
-            if (File.Exists(from) && !File.Exists(to))
-            {
-                File.Copy(from, to);
-            }
-        }
     }
 }

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using GlmTune.Collectives;
 using GlmTune.Recipes;
 
 namespace GlmTune.Cli.Commands;
@@ -14,24 +15,32 @@ internal static class TrainCommand
         {
             Arity = ArgumentArity.ZeroOrOne, Description = "where to go on: yes (the last checkpoint of the output folder), 600, checkpoint-600, or a checkpoint's folder",
         };
-        var set = Arguments.Set();
-        var command = new Command("train", "Fine-tune a model as a recipe says; Ctrl-C saves a checkpoint and ends the run.") { data, model, config, resume, set };
+        var (set, processes) = (Arguments.Set(), RankProcess.Count());
+        var command = new Command("train", "Fine-tune a model as a recipe says; Ctrl-C saves a checkpoint and ends the run.") { data, model, config, resume, set, processes };
         command.SetAction((given, stop) =>
         {
             var recipe = RecipeFile.Read(given.GetRequiredValue(config), given.GetRequiredValue(set));
-            FineTuneResult Run(IFineTuneReporter view) =>
-                RunRecording.Of(recipe, given.GetRequiredValue(model), given.GetRequiredValue(data), view, reporter =>
-                    FineTune.Run(recipe, given.GetRequiredValue(data), given.GetRequiredValue(model), given.GetValue(resume), reporter, stop));
+            int Train(ICollectives ranks)
+            {
+                FineTuneResult Run(IFineTuneReporter view) =>
+                    RunRecording.Of(recipe, given.GetRequiredValue(model), given.GetRequiredValue(data), view, reporter =>
+                        FineTune.Run(recipe, given.GetRequiredValue(data), given.GetRequiredValue(model), given.GetValue(resume), reporter, stop, ranks));
+                var isFirst = ranks.Rank == 0;
+                var result = screen.IsTerminal && isFirst ? TrainingBar.Show(screen, Run) : Run(new TrainingLines(screen.Output.WriteLine, screen.Error.WriteLine));
+                return Finish(isFirst ? screen.Output : TextWriter.Null, result);
+            }
 
             // Training blocks, so that it has a thread of its own and the one that hears signals stays free.
-            return Task.Run(() => Finish(screen, screen.IsTerminal ? TrainingBar.Show(screen, Run) : Run(new TrainingLines(screen.Output.WriteLine, screen.Error.WriteLine))));
+            return Task.Run(() => given.GetValue(processes) is > 1 and var count
+                ? RankProcess.StartAll(count, given, processes, recipe, screen)
+                : RankProcess.Run(recipe, screen, Train));
         });
         return command;
     }
 
-    private static int Finish(Screen screen, FineTuneResult result)
+    private static int Finish(TextWriter output, FineTuneResult result)
     {
-        screen.Output.WriteLine(string.Create(
+        output.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
             $"{(result.Stopped ? "stopped after" : "done:")} {result.Steps} steps, mean loss {result.Loss:F4}, {result.Runtime:h\\:mm\\:ss}; {(result.Checkpoint is null ? "nothing was saved" : $"last checkpoint {result.Checkpoint}")}"));
         return result.Stopped ? ExitCode.Stopped : ExitCode.Done;

@@ -1,5 +1,6 @@
 using System.Globalization;
 using GlmTune.Model;
+using GlmTune.Model.Layers;
 using GlmTune.Training.Sharding;
 using GlmTune.Weights;
 using static TorchSharp.torch;
@@ -40,22 +41,64 @@ public static class OptimizerFile
     /// <summary>Whether a checkpoint has this state.</summary>
     public static bool IsIn(string folder) => Directory.EnumerateFiles(folder, "optimizer-*.safetensors").Any();
 
+    /// <summary>Whether a file of this name holds such state.</summary>
+    public static bool IsName(string file) => file.StartsWith("optimizer-", StringComparison.Ordinal) && file.EndsWith(".safetensors", StringComparison.Ordinal);
+
     /// <summary>Reads the state that belongs to the given slices from the files of all ranks that wrote.</summary>
     /// <exception cref="InvalidDataException">Some of it is missing, or of other parameters; all problems at once.</exception>
-    public static void Read(string folder, IReadOnlyList<FlatShard> shards)
+    public static void Read(string folder, IReadOnlyList<FlatShard> shards) => WithFiles(folder, stored =>
+    {
+        var problems = new List<string>();
+        foreach (var shard in shards)
+        {
+            foreach (var part in shard.Overlaps())
+            {
+                var found = Kinds.Select((_, kind) =>
+                {
+                    using var target = TensorOf(shard, kind).narrow(0, part.InShard, part.Count);
+                    return ReadPart(stored, part.Parameter, kind, part.InParameter, target);
+                }).Sum();
+                if (found != part.Count * Kinds.Length)
+                {
+                    problems.Add($"'{part.Parameter.Name}': {found} of {part.Count * Kinds.Length} numbers are there.");
+                }
+            }
+        }
+        return problems;
+    });
+
+    /// <summary>Hands out the whole master values of parameters, one after the other.</summary>
+    /// <param name="folder">A checkpoint.</param>
+    /// <param name="parameters">Which; their own values need not be in memory.</param>
+    /// <param name="use">Gets a parameter and its values in its shape, float32 or wider, on the CPU; valid during the call.</param>
+    /// <exception cref="InvalidDataException">Some of it is missing; all problems at once.</exception>
+    public static void ReadMasters(string folder, IEnumerable<Parameter> parameters, Action<Parameter, Tensor> use) => WithFiles(folder, stored =>
+    {
+        var problems = new List<string>();
+        foreach (var parameter in parameters)
+        {
+            using var scope = NewDisposeScope();
+            var flat = empty(parameter.Count, parameter.Type == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32, CPU);
+            var found = ReadPart(stored, parameter, kind: 0, 0, flat);
+            if (found == parameter.Count)
+            {
+                use(parameter, flat.view(parameter.Shape));
+            }
+            else
+            {
+                problems.Add($"'{parameter.Name}': {found} of {parameter.Count} numbers are there.");
+            }
+        }
+        return problems;
+    });
+
+    private static void WithFiles(string folder, Func<Dictionary<string, List<StoredTensor>>, List<string>> read)
     {
         var files = Directory.EnumerateFiles(folder, "optimizer-*.safetensors").Order(StringComparer.Ordinal).Select(SafetensorsFile.Open).ToList();
         try
         {
             var stored = files.SelectMany(file => file.Tensors).GroupBy(tensor => PartsOf(tensor.Name).Parameter).ToDictionary(group => group.Key, group => group.ToList());
-            var problems = new List<string>();
-            foreach (var shard in shards)
-            {
-                foreach (var part in shard.Overlaps())
-                {
-                    ReadPart(shard, part, stored.GetValueOrDefault(part.Parameter.Name) ?? [], problems);
-                }
-            }
+            var problems = read(stored);
             if (problems.Count > 0)
             {
                 throw new InvalidDataException($"{folder}: the optimizer's state does not fit what is trained now ({problems.Count} problems):\n  {string.Join("\n  ", problems)}");
@@ -71,27 +114,23 @@ public static class OptimizerFile
         }
     }
 
-    private static void ReadPart(
-        FlatShard shard, (Model.Layers.Parameter Parameter, long InShard, long InParameter, long Count) part, List<StoredTensor> stored, List<string> problems)
+    // How many of the elements [first, first + n) of a parameter's state were there.
+    private static long ReadPart(Dictionary<string, List<StoredTensor>> stored, Parameter parameter, int kind, long first, Tensor target)
     {
         var found = 0L;
-        foreach (var tensor in stored)
+        foreach (var tensor in stored.GetValueOrDefault(parameter.Name) ?? [])
         {
-            var (_, start, kind) = PartsOf(tensor.Name);
-            var from = Math.Max(start, part.InParameter);
-            var to = Math.Min(start + tensor.Shape[0], part.InParameter + part.Count);
-            if (from >= to)
+            var (_, start, itsKind) = PartsOf(tensor.Name);
+            var from = Math.Max(start, first);
+            var to = Math.Min(start + tensor.Shape[0], first + target.numel());
+            if (itsKind == kind && from < to)
             {
-                continue;
+                using var place = target.narrow(0, from - first, to - from);
+                StoredTensors.CopyTo(tensor, from - start, place);
+                found += to - from;
             }
-            using var target = TensorOf(shard, kind).narrow(0, part.InShard + from - part.InParameter, to - from);
-            StoredTensors.CopyTo(tensor, from - start, target);
-            found += to - from;
         }
-        if (found != part.Count * Kinds.Length)
-        {
-            problems.Add($"'{part.Parameter.Name}': {found} of {part.Count * Kinds.Length} numbers are there.");
-        }
+        return found;
     }
 
     private static (string Parameter, long Start, int Kind) PartsOf(string name)
