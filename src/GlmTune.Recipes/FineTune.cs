@@ -106,7 +106,7 @@ public sealed class FineTune : IDisposable
         model.Dispose();
     }
 
-    private ICausalLm Evaluated => sharding.Stage == 3 ? trainer.Runner : model;
+    private Glm4Model Evaluated => model;
 
     private FineTuneResult Train(CancellationToken stop)
     {

@@ -16,7 +16,7 @@ internal sealed class RankedEvaluation
 {
     private readonly RunRanks ranks;
     private readonly EvaluationRun mine;
-    private readonly IReadOnlyList<EvaluationExample> answers;
+    private readonly EvaluationExample[] answers;
 
     /// <summary>Takes this rank's share of what was read.</summary>
     /// <param name="recipe">How it is answered.</param>
@@ -27,7 +27,7 @@ internal sealed class RankedEvaluation
     public RankedEvaluation(Recipe recipe, Tokenizer tokenizer, EvaluationData data, GenerationOptions? modelGeneration, RunRanks ranks)
     {
         this.ranks = ranks;
-        answers = data.Answers ?? (IReadOnlyList<EvaluationExample>)[];
+        answers = [.. data.Answers ?? (IEnumerable<EvaluationExample>)[]];
         mine = Evaluate.Prepare(recipe, tokenizer, ranks.ShareOf(data.Rows), ranks.ShareOf(answers), modelGeneration, ranks.Rank);
     }
 
@@ -81,7 +81,7 @@ internal sealed class RankedEvaluation
 
     private EvaluatedAnswer[] GatherAnswers(IReadOnlyList<EvaluatedAnswer> part)
     {
-        if (answers.Count == 0)
+        if (answers.Length == 0)
         {
             return [];
         }

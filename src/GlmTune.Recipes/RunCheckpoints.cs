@@ -6,7 +6,6 @@ using GlmTune.Training;
 using GlmTune.Training.Checkpoints;
 using GlmTune.Training.Sharding;
 using GlmTune.Weights;
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace GlmTune.Recipes;

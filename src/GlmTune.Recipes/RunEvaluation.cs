@@ -27,7 +27,7 @@ internal sealed class RunEvaluation
         (this.recipe, this.ranks, this.reporter) = (recipe, ranks, reporter);
         var generation = Inference.GenerationConfigFile.ReadFolder(modelFolder);
         validation = recipe.Data.ValidationFile is { } file && recipe.Training.EvaluationStrategy != IntervalStrategy.No
-            ? new TrainingEvaluation(recipe, data.Template, Path.Combine(dataFolder, file), recipe.Training.OutputFolder, generation, stop, ranks.Collectives)
+            ? new TrainingEvaluation(recipe, data.Template, Path.Combine(dataFolder, file), recipe.Training.OutputFolder, generation, ranks.Collectives, stop)
             : null;
         var testData = recipe.Data.TestFile is { } last
             ? EvaluationData.Read(Path.Combine(dataFolder, last), data.Template, recipe.Data.TestRows, recipe.Training.PredictWithGenerate, stop)
@@ -62,7 +62,7 @@ internal sealed class RunEvaluation
     {
         try
         {
-            var found = validation!.Run(model, step, reporter.Evaluating, stop, gathers);
+            var found = validation!.Run(model, step, reporter.Evaluating, gathers, stop);
             history.Log(step, history.Epoch, found.Metrics);
             reporter.Evaluated(step, found.Metrics);
             reporter.Answered(step, found.Samples());

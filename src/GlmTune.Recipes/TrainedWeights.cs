@@ -1,4 +1,3 @@
-using GlmTune.Model;
 using GlmTune.Model.Adapters;
 using GlmTune.Model.Glm4;
 using GlmTune.Model.Layers;

@@ -19,11 +19,11 @@ public sealed class TrainingEvaluation
     /// <param name="file">The validation file.</param>
     /// <param name="folder">The run's output folder; evaluations are kept in its <c>eval</c>.</param>
     /// <param name="modelGeneration">The base model's generation_config.json, of which only the token ids count; null for none.</param>
-    /// <param name="stop">Ends the reading.</param>
     /// <param name="ranks">The ranks that share the rows; null: alone.</param>
+    /// <param name="stop">Ends the reading.</param>
     /// <exception cref="InvalidDataException">Rows have problems, or every prompt is too long.</exception>
     public TrainingEvaluation(
-        Recipe recipe, Glm4Template template, string file, string folder, GenerationOptions? modelGeneration = null, CancellationToken stop = default, ICollectives? ranks = null)
+        Recipe recipe, Glm4Template template, string file, string folder, GenerationOptions? modelGeneration = null, ICollectives? ranks = null, CancellationToken stop = default)
     {
         this.ranks = new RunRanks(ranks ?? new SingleRank());
         Data = EvaluationData.Read(file, template, recipe.Data.ValidationRows, recipe.Training.PredictWithGenerate, stop);
@@ -38,10 +38,10 @@ public sealed class TrainingEvaluation
     /// <param name="model">As it is after the step; not changed.</param>
     /// <param name="step">Steps done so far.</param>
     /// <param name="progress">Gets how far it is.</param>
-    /// <param name="stop">Ends it between two passes, on all ranks; then nothing is written.</param>
     /// <param name="gathers">Whether each pass of the model gathers weights over all ranks.</param>
+    /// <param name="stop">Ends it between two passes, on all ranks; then nothing is written.</param>
     /// <exception cref="InvalidDataException">Tokenizer and model don't belong together, or prompts leave no room for an answer.</exception>
-    public EvaluationReport Run(ICausalLm model, long step, Action<EvaluationProgress>? progress = null, CancellationToken stop = default, bool gathers = false)
+    public EvaluationReport Run(ICausalLm model, long step, Action<EvaluationProgress>? progress = null, bool gathers = false, CancellationToken stop = default)
     {
         var report = run.Run(model, gathers, progress, stop);
         ranks.Together(() =>

@@ -1,6 +1,7 @@
 using GlmTune.Collectives;
 using GlmTune.Kernels;
 using GlmTune.Model;
+using GlmTune.Model.Adapters;
 using GlmTune.Model.Glm4;
 using GlmTune.Model.Layers;
 using static TorchSharp.torch;
@@ -38,10 +39,10 @@ internal sealed class TurnTakingModel(ICausalLm inner, RunRanks ranks, Cancellat
 
     /// <inheritdoc/>
     /// <exception cref="OperationCanceledException">A rank was asked to stop; thrown on all of them.</exception>
-    public Tensor Logits(int[] tokenIds, SequenceLayout sequences, CacheStep? cache = null, bool lastOnly = false)
+    public Tensor Logits(int[] tokenIds, SequenceLayout sequences, CacheStep? cache = null, bool lastOnly = false, IReadOnlyList<ServedAdapter?>? adapters = null)
     {
         WaitFor(Turn.Answers);
-        return inner.Logits(tokenIds, sequences, cache, lastOnly);
+        return inner.Logits(tokenIds, sequences, cache, lastOnly, adapters);
     }
 
     /// <inheritdoc/>
@@ -73,7 +74,7 @@ internal sealed class TurnTakingModel(ICausalLm inner, RunRanks ranks, Cancellat
     private void PassEmpty(Turn turn)
     {
         using var scope = NewDisposeScope();
-        var token = Config.EndTokenIds.FirstOrDefault();
+        const int token = 0;
         if (turn == Turn.Loss)
         {
             using var targets = new SupervisedTargets([0], [token], Device);

@@ -1,0 +1,193 @@
+using GlmTune.Collectives;
+using GlmTune.Data.Batching;
+using GlmTune.Model;
+using GlmTune.Model.Glm4;
+using GlmTune.Training;
+using GlmTune.Training.Checkpoints;
+using GlmTune.Weights;
+using static TorchSharp.torch;
+
+namespace GlmTune.Recipes.Tests;
+
+/// <summary>Whole runs over ranks that are threads.</summary>
+public sealed class RankedFineTuneTests : IDisposable
+{
+    private const string Lora = "peft_config={ peft_type: LORA, r: 4, lora_alpha: 16 }";
+    private readonly TinyRun tiny = new();
+
+    public void Dispose() => tiny.Dispose();
+
+    [Theory]
+    [InlineData(2, null, true), InlineData(2, 2, false), InlineData(2, 0, false), InlineData(2, 1, true)]
+    public void Ranks_give_the_losses_of_one_rank_that_accumulates_as_many_micro_batches(int ranks, int? stage, bool lora)
+    {
+        string[] adapter = lora ? [Lora] : [];
+        var one = tiny.Train(tiny.Recipe("one", stage: null, [$"training_args.gradient_accumulation_steps={ranks}", .. adapter]));
+        var many = tiny.Train(tiny.Recipe("many", stage, adapter), ranks);
+        Assert.Equal(4, many.Losses.Count);
+        Assert.All(one.Losses.Zip(many.Losses), pair => Assert.Equal(pair.First, pair.Second, 2e-5));
+        Assert.Equal(one.Last!.Tokens, many.Last!.Tokens);
+        Assert.Equal((0, ranks), (Assert.Single(many.Speakers).Key, many.Start!.WorldSize));
+        Assert.Equal(ranks, many.Results.Count);
+        Assert.Single(many.Results.Values.Select(result => result.Loss).Distinct());
+        var file = lora ? "adapter_model.safetensors" : "model.safetensors";
+        Assert.All(Differences(tiny.Checkpoint("one", 4, file), tiny.Checkpoint("many", 4, file)), difference => Assert.InRange(difference.Value, 0, 2e-3));
+    }
+
+    [Theory]
+    [InlineData(2, false), InlineData(2, true), InlineData(0, true)]
+    public void A_checkpoint_goes_on_on_any_number_of_ranks_as_if_never_stopped(int stage, bool lora)
+    {
+        // Four micro-batches a step, however many ranks share them.
+        string[] Settings(int ranks, int steps) => [$"training_args.gradient_accumulation_steps={4 / ranks}", $"training_args.max_steps={steps}", "training_args.lr_scheduler_type=constant", .. lora ? [Lora] : (string[])[]];
+        var whole = tiny.Train(tiny.Recipe("whole", stage: null, Settings(1, 6))).Losses;
+        var parts = new List<double>();
+        string? resume = null;
+        foreach (var (ranks, steps) in ((int, int)[])[(1, 2), (2, 3), (4, 5), (1, 6)])
+        {
+            var run = tiny.Train(tiny.Recipe("parts", stage, Settings(ranks, steps)), ranks, resume);
+            Assert.Equal(resume is null, run.Start!.DoneSteps == 0);
+            Assert.Equal(resume is not null, run.Notes.Exists(note => note.Contains("was written by", StringComparison.Ordinal)));
+            parts.AddRange(run.Losses);
+            var folder = tiny.Checkpoint("parts", steps);
+            FolderManifest.Verify(folder);
+            Assert.Equal(stage == 0 ? 1 : ranks, Directory.GetFiles(folder, "optimizer-*.safetensors").Length);
+            Assert.Equal(ranks, TrainingState.Read(folder)!.WorldSize);
+            resume = "yes";
+        }
+        Assert.Equal(6, parts.Count);
+        Assert.All(whole.Zip(parts), pair => Assert.Equal(pair.First, pair.Second, 2e-5));
+    }
+
+    [Theory]
+    [InlineData(false), InlineData(true)]
+    public void On_as_many_ranks_a_resumed_run_has_the_same_bits(bool packing)
+    {
+        string[] Settings(int steps) => [$"training_args.packing={packing}", .. packing ? (string[])["training_args.pack_length=128"] : [], $"training_args.max_steps={steps}", "training_args.lr_scheduler_type=constant"];
+        var whole = tiny.Train(tiny.Recipe("whole", stage: 2, Settings(4)), ranks: 2);
+        tiny.Train(tiny.Recipe("parts", stage: 2, Settings(2)), ranks: 2);
+        var parts = tiny.Train(tiny.Recipe("parts", stage: 2, Settings(4)), ranks: 2, resume: "yes");
+        Assert.Equal(whole.Losses[2..], parts.Losses);
+        foreach (var file in (string[])["model.safetensors", "optimizer-00000-of-00002.safetensors", "optimizer-00001-of-00002.safetensors", "trainer_state.json", "training_state.json"])
+        {
+            Assert.Equal(File.ReadAllBytes(tiny.Checkpoint("whole", 4, file)), File.ReadAllBytes(tiny.Checkpoint("parts", 4, file)));
+        }
+    }
+
+    [Fact]
+    public void An_epoch_begun_on_one_number_of_ranks_and_ended_on_another_has_every_row_once()
+    {
+        string[] settings = ["data_config.max_train_samples=22", "training_args.max_steps=null", "training_args.num_train_epochs=1", Lora];
+        using var stop = new CancellationTokenSource();
+        var first = tiny.Train(tiny.Recipe("run", stage: null, settings), ranks: 1, stepped: (_, report) => CancelAt(3, report, stop), stop: _ => stop.Token);
+        Assert.True(first.Results[0].Stopped);
+        Assert.Equal(11, first.Start!.TotalSteps);
+        var second = tiny.Train(tiny.Recipe("run", stage: null, settings), ranks: 2, resume: "yes");
+        // 6 rows are done; 16 are left, 4 a step.
+        Assert.Equal((7, 3 + 4), (second.Results[0].Steps, second.Start!.TotalSteps));
+        Assert.Equal(new DataCursor(1, 0), TrainingState.Read(tiny.Checkpoint("run", 7))!.Data);
+        Assert.Contains(second.Notes, note => note.Contains("was planned for 11 steps, this run for 7", StringComparison.Ordinal));
+    }
+
+    [Theory]
+    [InlineData(0), InlineData(1)]
+    public void A_stop_on_one_rank_stops_all_after_the_same_step_with_a_checkpoint(int asked)
+    {
+        using var stop = new CancellationTokenSource();
+        var run = tiny.Train(
+            tiny.Recipe("run", stage: 2, "training_args.max_steps=1000"), ranks: 2,
+            stepped: (_, report) => CancelAt(2, report, stop), stop: rank => rank == asked ? stop.Token : default);
+        Assert.All(run.Results.Values, result => Assert.True(result.Stopped));
+        var steps = Assert.Single(run.Results.Values.Select(result => result.Steps).Distinct());
+        Assert.True(OptimizerFile.IsIn(tiny.Checkpoint("run", (int)steps)));
+    }
+
+    [Fact]
+    public void A_step_that_is_not_finite_ends_all_ranks_alike_and_each_names_its_rows()
+    {
+        using (var model = ModelFolder.Load(tiny.Model, ScalarType.Float32, CPU))
+        {
+            model.Head.Norm.Value.fill_(double.NaN);
+            ModelFolder.Save(model, tiny.Model, CheckpointLayout.Original, ScalarType.Float32);
+        }
+        var error = Assert.Throws<SharedFailureException>(() => tiny.Train(tiny.Recipe("run", stage: 2), ranks: 2));
+        Assert.Contains("Rank 0 of 2: Step 1: the loss is NaN", error.Message, StringComparison.Ordinal);
+        Assert.Contains("Rank 1 of 2: Step 1: the loss is NaN", error.Message, StringComparison.Ordinal);
+        Assert.False(Directory.Exists(tiny.Checkpoint("run", 1)));
+    }
+
+    [Fact]
+    public void What_is_wrong_with_the_files_is_said_once_for_all_ranks_before_anything_is_trained()
+    {
+        var recipe = tiny.Recipe("run", stage: null, "data_config.train_file=nothing.jsonl");
+        var error = Assert.Throws<SharedFailureException>(() => tiny.Train(recipe, ranks: 3));
+        Assert.Contains("nothing.jsonl", error.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain("Rank", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_batch_size_that_these_ranks_do_not_have_is_refused_before_anything_is_loaded()
+    {
+        var recipe = tiny.Recipe("run", stage: 2, "training_args.deepspeed={ zero_optimization: { stage: 2 }, train_batch_size: 2 }");
+        File.Delete(Path.Combine(tiny.Model, "model.safetensors"));
+        var error = Assert.Throws<SharedFailureException>(() => tiny.Train(recipe, ranks: 2));
+        Assert.Contains("train_batch_size' is 2, but 2 ranks", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_rank_that_dies_ends_the_others_and_the_last_checkpoint_stays_whole()
+    {
+        string[] settings = ["training_args.save_steps=2", "training_args.max_steps=6"];
+        var error = Assert.Throws<InvalidOperationException>(() => tiny.Train(tiny.Recipe("run", stage: 2, settings), ranks: 2, stepped: (_, report) =>
+        {
+            if (report.Step == 3)
+            {
+                throw new InvalidOperationException("the power went out");
+            }
+        }));
+        Assert.Equal("the power went out", error.Message);
+        Assert.Equal([2], CheckpointFolder.Steps(tiny.At("run")));
+        FolderManifest.Verify(tiny.Checkpoint("run", 2));
+        Assert.Equal(4, tiny.Train(tiny.Recipe("run", stage: 2, settings), ranks: 3, resume: "yes").Losses.Count);
+    }
+
+    [Theory]
+    [InlineData(null), InlineData(2)]
+    public void Evaluation_takes_each_row_once_whatever_the_number_of_ranks(int? stage)
+    {
+        string[] settings =
+        [
+            "data_config.val_file=dev.jsonl", "data_config.max_eval_samples=7", "data_config.test_file=test.jsonl", "data_config.max_predict_samples=5",
+            "training_args.eval_strategy=steps", "training_args.eval_steps=2", "training_args.predict_with_generate=true", "training_args.generation_config={ max_new_tokens: 3 }",
+            "training_args.per_device_eval_batch_size=2",
+        ];
+        var one = tiny.Train(tiny.Recipe("one", stage: null, [.. settings, "training_args.gradient_accumulation_steps=3"]));
+        var many = tiny.Train(tiny.Recipe("many", stage, settings), ranks: 3);
+        Assert.Equal([2, 4], many.Evaluations.Select(evaluation => evaluation.Step));
+        foreach (var (expected, found) in one.Evaluations.Select(evaluation => evaluation.Values).Append(one.Test!).Zip(many.Evaluations.Select(evaluation => evaluation.Values).Append(many.Test!)))
+        {
+            Assert.Equal(expected.Keys, found.Keys);
+            Assert.Equal(expected["eval_loss"], found["eval_loss"], 1e-4);
+        }
+        Assert.Equal(Lines(tiny.At("one", "predictions_test.jsonl")), Lines(tiny.At("many", "predictions_test.jsonl")));
+        Assert.Equal(7, Lines(tiny.At("many", "eval", "step-4.predictions.jsonl")).Count);
+    }
+
+    private static List<int> Lines(string file) => [.. Evaluation.PredictionFile.Read(file).Select(row => row.Extra["line"].GetInt32())];
+
+    private static void CancelAt(long step, StepReport report, CancellationTokenSource stop)
+    {
+        if (report.Step == step)
+        {
+            stop.Cancel();
+        }
+    }
+
+    private static Dictionary<string, double> Differences(string one, string other)
+    {
+        using var scope = NewDisposeScope();
+        using var first = SafetensorsFile.Open(one);
+        using var second = SafetensorsFile.Open(other);
+        return first.Tensors.ToDictionary(tensor => tensor.Name, tensor => (StoredTensors.Read(tensor) - StoredTensors.Read(second[tensor.Name])).abs().max().to_type(ScalarType.Float64).item<double>());
+    }
+}
