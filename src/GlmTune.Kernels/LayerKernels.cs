@@ -9,7 +9,7 @@ namespace GlmTune.Kernels;
 /// Arithmetic inside is float32 (float64 for float64 inputs); outputs have the input's type. Returned tensors belong to the caller's
 /// dispose scope. <see cref="PlainKernels"/> is the definition; a faster set must agree with it, dropout masks to the bit.
 /// </remarks>
-public abstract class LayerKernels
+public abstract partial class LayerKernels
 {
     /// <summary>Root-mean-square norm over the last axis: y = weight · x / sqrt(mean(x²) + epsilon).</summary>
     /// <param name="x">[N, C].</param>

@@ -34,6 +34,10 @@ internal static class KernelTwins
         ["swiglu"] = SwiGlu,
         ["dropout"] = Dropout,
         ["low rank"] = LowRank,
+        ["fp8 rounding"] = Fp8Rounding,
+        ["fp8 norms"] = Fp8Norms,
+        ["fp8 swiglu"] = Fp8SwiGlu,
+        ["fp8 product"] = Fp8Product,
         ["cross-entropy"] = CrossEntropy,
         ["adamw"] = AdamW,
         ["embedding gradient"] = EmbeddingGradient,
@@ -195,6 +199,72 @@ internal static class KernelTwins
         }
     }
 
+    // The same numbers in: the same codes and scales out, to the bit. Rows of zeros, of one outlier and of tiny numbers among them.
+    private static void Fp8Rounding(TwinCheck check, Sizes sizes)
+    {
+        var x = check.RandomSingle(6, sizes.Hidden);
+        x[0].zero_();
+        x[1, 3] = 20000.0f;
+        x[2].mul_(1e-6f);
+        x[3].mul_(tensor(Enumerable.Range(0, sizes.Hidden).Select(i => (float)Math.Pow(2, -(i % 18))).ToArray()).to(check.Device));
+        x = x.to(check.Type);
+        var (expected, actual) = (check.Reference.RoundRows(x), check.Kernels.RoundRows(x));
+        check.Compare("scales", TwinCheck.Wide(expected.Scales), actual.Scales, 0);
+        check.Compare("codes", TwinCheck.Wide(expected.Values.to(ScalarType.Float32)), actual.Values.to(ScalarType.Float32), 0);
+    }
+
+    private static void Fp8Norms(TwinCheck check, Sizes sizes)
+    {
+        var (x, delta, weight) = (check.Random(sizes.Tokens, sizes.Hidden), check.Random(sizes.Tokens, sizes.Hidden), check.Random(sizes.Hidden));
+        var (plainOutput, plainInverse) = check.Kernels.RmsNorm(x, weight, Epsilon);
+        var (output, rounded, inverse) = check.Kernels.RmsNormFp8(x, weight, Epsilon, keepOutput: true);
+        check.Compare("output", TwinCheck.Wide(plainOutput), output!, 0);
+        check.Compare("inverse", TwinCheck.Wide(plainInverse), inverse, 0);
+        CompareRounded(check, "norm", check.Reference.RoundRows(output!), rounded, 0);
+        var (alone, again, _) = check.Kernels.RmsNormFp8(x, weight, Epsilon, keepOutput: false);
+        check.Compare("nothing kept", zeros(1, ScalarType.Float64), tensor(new[] { alone is null ? 0f : 1f }));
+        CompareRounded(check, "norm alone", rounded, again, 0);
+        var (plainSum, plainSumOutput, _) = check.Kernels.AddRmsNorm(x, delta, weight, Epsilon);
+        var (sum, sumOutput, sumRounded, _) = check.Kernels.AddRmsNormFp8(x, delta, weight, Epsilon, keepOutput: true);
+        check.Compare("sum", TwinCheck.Wide(plainSum), sum, 0);
+        check.Compare("sum's output", TwinCheck.Wide(plainSumOutput), sumOutput!, 0);
+        CompareRounded(check, "sum's norm", check.Reference.RoundRows(sumOutput!), sumRounded, 0);
+    }
+
+    private static void Fp8SwiGlu(TwinCheck check, Sizes sizes)
+    {
+        var (gateUp, gradient) = (check.Random(sizes.Tokens, 2 * sizes.FeedForward), check.Random(sizes.Tokens, sizes.FeedForward));
+        CompareRounded(check, "output", check.Reference.RoundRows(check.Kernels.SwiGlu(gateUp)), check.Kernels.SwiGluFp8(gateUp), 0);
+        CompareRounded(
+            check, "gradient", check.Reference.RoundRows(check.Kernels.SwiGluBackward(gradient, gateUp)), check.Kernels.SwiGluBackwardFp8(gradient, gateUp), 0);
+    }
+
+    private static void Fp8Product(TwinCheck check, Sizes sizes)
+    {
+        foreach (var rows in (int[])[sizes.Tokens, 1, 19])
+        {
+            var (outputs, inputs) = (sizes.Heads.FusedWidth, sizes.Hidden);
+            var (x, gradient, bias) = (check.Random(rows, inputs), check.Random(rows, outputs), check.Random(outputs));
+            foreach (var keeps in (bool[])[true, false])
+            {
+                using var weight = Fp8Matrix.Round(check.Random(outputs, inputs) * 0.02, keeps);
+                var (roundedX, roundedGradient) = (check.Kernels.RoundRows(x), check.Kernels.RoundRows(gradient));
+                check.Compare(
+                    $"{rows} rows", check.Reference.Fp8Product(roundedX, weight, TwinCheck.Wide(bias), ScalarType.Float64),
+                    check.Kernels.Fp8Product(roundedX, weight, bias, check.Type), 2 * Fp8Sums(check));
+                check.Compare(
+                    $"{rows} rows, gradient", check.Reference.Fp8ProductBackward(roundedGradient, weight, ScalarType.Float64),
+                    check.Kernels.Fp8ProductBackward(roundedGradient, weight, check.Type), 2 * Fp8Sums(check));
+            }
+        }
+    }
+
+    private static void CompareRounded(TwinCheck check, string what, Fp8Rows expected, Fp8Rows actual, double allowance)
+    {
+        check.Compare($"{what}: scales", TwinCheck.Wide(expected.Scales), actual.Scales, allowance);
+        check.Compare($"{what}: codes", TwinCheck.Wide(expected.Values.to(ScalarType.Float32)), actual.Values.to(ScalarType.Float32), allowance);
+    }
+
     private static void CrossEntropy(TwinCheck check, Sizes sizes)
     {
         var rows = Math.Min(16, sizes.Tokens);
@@ -320,6 +390,9 @@ internal static class KernelTwins
 
     // The GPU's fast exponential has a few more wrong bits than float32's last.
     private static double Exponential(TwinCheck check) => check.Type == ScalarType.Float32 ? 32 : 1;
+
+    // The fp8 units add up with fewer bits than float32 has.
+    private static double Fp8Sums(TwinCheck check) => check.Type == ScalarType.Float32 ? 64 : check.Type == ScalarType.Float16 ? 8 : 1.5;
 
     private static double Sums(TwinCheck check) => check.Type == ScalarType.Float32 ? 64 : 1.5;
 }

@@ -11,7 +11,7 @@ namespace GlmTune.Kernels.Cuda;
 /// float16 and float32; what a kernel is not made for (float64, rows that are no multiple of 16 bytes, strided inputs) goes to
 /// <see cref="PlainKernels"/>. Nothing waits for the GPU. Thread-safe.
 /// </remarks>
-public sealed class CudaKernels : LayerKernels
+public sealed partial class CudaKernels : LayerKernels
 {
     private const int Threads = 256;
     // rms_norm.cu keeps up to this many 16-byte pieces of a row in each of up to so many threads.
@@ -56,7 +56,10 @@ public sealed class CudaKernels : LayerKernels
         {
             var launcher = new CudaLauncher(index, compiler);
             return (launcher.Capability, new CudaKernels(
-                launcher, $"fused kernels on {launcher.DeviceName} (sm_{launcher.Capability}), compiled by NVRTC {compiler.Version} ({compiler.Path})"));
+                launcher, $"fused kernels on {launcher.DeviceName} (sm_{launcher.Capability}), compiled by NVRTC {compiler.Version} ({compiler.Path})")
+            {
+                MultipliesFp8 = launcher.Capability >= 89,
+            });
         })).Value;
         reason = $"the GPU has compute capability {kernels.Capability / 10}.{kernels.Capability % 10}; the kernels need 8.0 or higher";
         return kernels.Capability < 80 ? null : kernels.Kernels;
@@ -289,7 +292,7 @@ public sealed class CudaKernels : LayerKernels
     {
         var type = Memory.TypeOf(x);
         if (!LowRankFits(x, a) || !Memory.Fit(type, gradient, inputGradient)
-            || (weightGradient is not null && (!Memory.Fit(ScalarType.Float32, weightGradient) || Memory.Size(x, 0) % 16 != 0)))
+            || (weightGradient is not null && !Memory.Fit(ScalarType.Float32, weightGradient)))
         {
             base.LowRankDownBackward(gradient, x, a, probability, seed, inputGradient, weightGradient);
             return;
@@ -307,9 +310,15 @@ public sealed class CudaKernels : LayerKernels
         {
             using var scope = NewDisposeScope();
             var partial = Memory.Empty(ScalarType.Float32, x.device, blocks, rank, width);
+            var padded = (tokens + 15) / 16 * 16;
+            var transposed = padded == tokens ? gradient.t().contiguous() : zeros([rank, padded], type, x.device);
+            if (padded != tokens)
+            {
+                transposed.narrow(1, 0, tokens).copy_(gradient.t());
+            }
             launcher.Launch(
                 LowRankKernel("low_rank_weight_gradient", x, rank), new(columns, blocks), 128,
-                gradient.t().contiguous(), x, partial, tokens, width, seed.Stored, key, threshold, scale);
+                transposed, x, partial, tokens, padded, width, seed.Stored, key, threshold, scale);
             AddColumns(partial, weightGradient, blocks, rank * width);
         }
     }

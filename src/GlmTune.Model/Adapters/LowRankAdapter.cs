@@ -139,25 +139,25 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
     public override void Forward(Linear linear, Tensor x, Tensor y, LayerContext context, Tape? tape)
     {
         using var scope = NewDisposeScope();
-        var dropped = Dropped(linear, x, context);
-        var low = dropped.matmul(stackedA.t());
+        var low = context.Kernels.LowRankDown(x, stackedA, ProbabilityIn(context), context.SeedOf(linear.Place));
         tape?.Save(low);
         if (magnitudes is null)
         {
-            y.addmm_(Scaled(low), blockB.t(), 1, 1);
+            AddUp(y, low);
             return;
         }
         var gains = magnitudes.Gains(Lengths(magnitudes));
-        if (DropsIn(context))
+        if (ProbabilityIn(context) > 0)
         {
-            var plain = dropped.matmul(linear.Weight.Value.t());
-            var unscaled = addmm(plain, Scaled(low), blockB.t(), 1, 1);
+            var plain = Dropped(linear, x, context).matmul(linear.Weight.Value.t());
+            var unscaled = plain.clone();
+            AddUp(unscaled, low);
             tape?.Save(unscaled);
             y.add_((unscaled * gains).sub_(plain));
         }
         else
         {
-            y.addmm_(Scaled(low), blockB.t(), 1, 1);
+            AddUp(y, low);
             tape?.Save(y.clone());
             y.mul_(gains);
         }
@@ -167,22 +167,32 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
     public override void Backward(Linear linear, Tensor gradient, Tensor x, Tensor? inputGradient, LayerContext context, Tape tape)
     {
         using var scope = NewDisposeScope();
-        Tensor? basePart = null;
         if (magnitudes is not null)
         {
             using var unscaled = tape.TakeTensor();
             var lengths = Lengths(magnitudes);
             magnitudes.Collect(gradient, unscaled, lengths);
             var scaled = (gradient * magnitudes.Gains(lengths)).to_type(gradient.dtype);
-            // The gradient of the output's base part has reached the input once already, not scaled.
-            basePart = inputGradient is null ? null : (scaled - gradient).matmul(linear.Weight.Value);
+            if (inputGradient is not null)
+            {
+                // The gradient of the output's base part has reached the input once already, not scaled.
+                var basePart = (scaled - gradient).matmul(linear.Weight.Value);
+                var probability = ProbabilityIn(context);
+                inputGradient.add_(probability > 0 ? context.Kernels.Dropout(basePart, probability, context.SeedOf(linear.Place)) : basePart);
+            }
             gradient = scaled;
         }
         using var low = tape.TakeTensor();
-        var lowGradient = Scaled(gradient.matmul(blockB));
-        var dropped = Dropped(linear, x, context);
-        var gradientA = lowGradient.t().matmul(dropped);
-        var gradientB = gradient.t().matmul(Scaled(low));
+        var lowGradient = ScaleColumns(gradient.matmul(blockB));
+        var trained = Deltas.Any(delta => delta.A.Trainable);
+        var gradientA = trained ? zeros(stackedA.shape, stackedA.dtype == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32, stackedA.device) : null;
+        context.Kernels.LowRankDownBackward(
+            lowGradient, x, stackedA, ProbabilityIn(context), context.SeedOf(linear.Place), inputGradient, gradientA);
+        if (gradientA is null)
+        {
+            return;
+        }
+        var gradientB = ScaleColumns(gradient.t().matmul(low));
         var column = 0;
         foreach (var delta in Deltas)
         {
@@ -192,22 +202,6 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
                 delta.B.AddGradient(gradientB.narrow(0, delta.FirstRow, delta.Rows).narrow(1, column, delta.LoraRank));
             }
             column += delta.LoraRank;
-        }
-        if (inputGradient is not null)
-        {
-            if (DropsIn(context))
-            {
-                var droppedGradient = basePart is null ? lowGradient.matmul(stackedA) : basePart.addmm_(lowGradient, stackedA, 1, 1);
-                inputGradient.add_(context.Kernels.Dropout(droppedGradient, Dropout, context.SeedOf(linear.Place)));
-            }
-            else
-            {
-                inputGradient.addmm_(lowGradient, stackedA, 1, 1);
-                if (basePart is not null)
-                {
-                    inputGradient.add_(basePart);
-                }
-            }
         }
     }
 
@@ -226,11 +220,21 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
 
     private Tensor Lengths(RowMagnitudes of) => of.Lengths(Scaled(blockB), stackedA);
 
-    private bool DropsIn(LayerContext context) => Dropout > 0 && context.Drops;
+    private double ProbabilityIn(LayerContext context) => context.Drops ? Dropout : 0;
 
     private Tensor Dropped(Linear linear, Tensor x, LayerContext context)
-        => DropsIn(context) ? context.Kernels.Dropout(x, Dropout, context.SeedOf(linear.Place)) : x;
+        => context.Kernels.Dropout(x, ProbabilityIn(context), context.SeedOf(linear.Place));
+
+    // y += s · low · Bᵀ. A scale that float32 has exactly rides along in the product.
+    private void AddUp(Tensor y, Tensor low)
+    {
+        var inside = columnScales is null && (float)scale == scale;
+        y.addmm_(inside ? low : Scaled(low), blockB.t(), 1, inside ? (float)scale : 1);
+    }
 
     // Scales the columns that belong to each delta.
     private Tensor Scaled(Tensor columns) => columnScales is null ? columns * scale : columns * columnScales.to_type(columns.dtype);
+
+    // The same in place, for a result that is the caller's alone.
+    private Tensor ScaleColumns(Tensor columns) => columnScales is null ? columns.mul_(scale) : columns.mul_(columnScales.to_type(columns.dtype));
 }

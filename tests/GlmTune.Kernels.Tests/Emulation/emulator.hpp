@@ -183,6 +183,20 @@ inline uint16_t to_f16(float x) {
 }
 inline uint32_t join_bf16(float low, float high) { return to_bf16(low) | ((uint32_t)to_bf16(high) << 16); }
 inline uint32_t join_f16(float low, float high) { return to_f16(low) | ((uint32_t)to_f16(high) << 16); }
+// e4m3 without infinities: beyond 448 the largest number, as the GPU's satfinite does.
+inline uint8_t to_e4m3(float x) {
+    uint8_t sign = (uint8_t)((__float_as_uint(x) >> 24) & 0x80);
+    float size = std::fabs(x);
+    if (std::isnan(x)) { return 0x7f; }
+    if (size >= 448.0f) { return sign | 0x7e; }
+    if (size == 0.0f) { return sign; }
+    int exponent;
+    std::frexp(size, &exponent);
+    int step = (exponent < -5 ? -5 : exponent) - 4;         // a unit in the last place is 2^step
+    float units = std::nearbyint(std::ldexp(size, -step));
+    return sign | (uint8_t)((unsigned)units + ((unsigned)(step + 9) << 3));
+}
+inline uint32_t join_e4m3(float low, float high) { return to_e4m3(low) | ((uint32_t)to_e4m3(high) << 8); }
 template <class S> float widen_f16(S x) { return from_f16(x.bits); }
 
 template <class S> float half_of(uint32_t word, int which) {

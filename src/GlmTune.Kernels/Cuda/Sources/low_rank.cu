@@ -136,15 +136,16 @@ extern "C" __global__ void __launch_bounds__(128, 4) low_rank_input_gradient(
     }
 }
 
-// partial [gridDim.y, RANK, width], float32: each block's part of gradient' dropout(x); transposed is gradient' [RANK, tokens], tokens a
-// multiple of 16. A warp takes 64 columns and walks over steps of 16 tokens. Grid: columns / 64, blocks of tokens.
+// partial [gridDim.y, RANK, width], float32: each block's part of gradient' dropout(x); transposed is gradient' [RANK, padded], where padded
+// is tokens made a multiple of 16 by columns of zeros. A warp takes 64 columns and walks over steps of 16 tokens; in the last step the last
+// token stands in for those that are not there. Grid: columns / 64, blocks of tokens.
 extern "C" __global__ void __launch_bounds__(128, 3) low_rank_weight_gradient(
-    const T* transposed, const T* x, float* partial, int tokens, int width, const u32* stored, u32 key, u32 threshold, float scale)
+    const T* transposed, const T* x, float* partial, int tokens, int padded, int width, const u32* stored, u32 key, u32 threshold, float scale)
 {
     key = stored ? *stored : key;
     __shared__ float sums[WARPS][RANK][65];
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3;
-    int column0 = blockIdx.x * 64, stride = gridDim.y * WARPS * 16;
+    int column0 = blockIdx.x * 64, stride = gridDim.y * WARPS * 16, last = tokens - 1;
     float c[DEPTHS][8][4];
     #pragma unroll
     for (int d = 0; d < DEPTHS; d++) {
@@ -155,23 +156,25 @@ extern "C" __global__ void __launch_bounds__(128, 3) low_rank_weight_gradient(
     uint4 next[4];
     #pragma unroll
     for (int r = 0; r < 4; r++) {
-        if (token0 < tokens) { next[r] = load_once(x + (u64)(token0 + 2 * t + (r & 1) + 8 * (r >> 1)) * width + column0 + 8 * g); }
+        int token = token0 + 2 * t + (r & 1) + 8 * (r >> 1);
+        if (token0 < padded) { next[r] = load_once(x + (u64)(token < last ? token : last) * width + column0 + 8 * g); }
     }
-    for (; token0 < tokens; token0 += stride) {
+    for (; token0 < padded; token0 += stride) {
         uint4 v[4];
         #pragma unroll
         for (int r = 0; r < 4; r++) {
             v[r] = next[r];
             int token = token0 + 2 * t + (r & 1) + 8 * (r >> 1);
-            if (token0 + stride < tokens) { next[r] = load_once(x + (u64)(token + stride) * width + column0 + 8 * g); }
+            int after = token + stride < last ? token + stride : last;
+            if (token0 + stride < padded) { next[r] = load_once(x + (u64)after * width + column0 + 8 * g); }
             drop(v[r], (u32)token * width + column0 + 8 * g, key, threshold);
         }
         u32 words[DEPTHS][4];
         #pragma unroll
         for (int d = 0; d < DEPTHS; d++) {
             // Rows g and g + 8 of this step of the rank; tokens 2t, 2t + 1 and 2t + 8, 2t + 9.
-            const u32* first = (const u32*)(transposed + (u64)(16 * d + g) * tokens + token0 + 2 * t);
-            const u32* second = (const u32*)(transposed + (u64)(16 * d + 8 < RANK ? 16 * d + 8 + g : 0) * tokens + token0 + 2 * t);
+            const u32* first = (const u32*)(transposed + (u64)(16 * d + g) * padded + token0 + 2 * t);
+            const u32* second = (const u32*)(transposed + (u64)(16 * d + 8 < RANK ? 16 * d + 8 + g : 0) * padded + token0 + 2 * t);
             words[d][0] = first[0];
             words[d][2] = first[4];
             words[d][1] = 16 * d + 8 < RANK ? second[0] : 0;
