@@ -17,14 +17,16 @@ public static class ModelFolder
     /// <param name="device">Where the model goes.</param>
     /// <param name="plain">Plain operators only, no fused kernels.</param>
     /// <param name="loaded">Called with each unit (embedding, decoder layer, head) once its weights are in memory, which it may release.</param>
+    /// <param name="fp8">Whether the weights of the decoder layers' linear layers are rounded to fp8, each as it is read.</param>
     /// <exception cref="InvalidDataException">Configuration or weights are missing, left over or misshapen; all problems at once.</exception>
-    public static Glm4Model Load(string folder, ScalarType type, Device device, bool plain = false, Action<Layer>? loaded = null)
+    public static Glm4Model Load(string folder, ScalarType type, Device device, bool plain = false, Action<Layer>? loaded = null, bool fp8 = false)
     {
         var config = Glm4Config.Read(folder);
         using var files = WeightFiles.Open(folder);
         var model = new Glm4Model(config, type, device, plain);
         try
         {
+            HashSet<Parameter> rounded = fp8 ? [.. model.Fp8Weights] : [];
             var slices = MatchWeights(model, files).ToLookup(pair => pair.Slice.Parameter);
             foreach (var unit in model.Units)
             {
@@ -37,6 +39,10 @@ public static class ModelFolder
                         StoredTensors.CopyTo(stored, rows);
                     }
                     parameter.Value = value;
+                    if (rounded.Contains(parameter))
+                    {
+                        parameter.Round(keepTransposed: true);
+                    }
                 }
                 loaded?.Invoke(unit);
             }

@@ -23,6 +23,9 @@ public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recompu
     /// <summary>Decoder layers that are recomputed, counted from the first.</summary>
     public int Recomputed { get; set; } = recomputed;
 
+    /// <summary>Further decoder layers of which cheap parts alone (norms, SwiGLU) are recomputed, counted on from there.</summary>
+    public int CheaplyRecomputed { get; set; }
+
     /// <summary>One micro-batch: adds its gradients to the shards.</summary>
     /// <param name="pass">What to run; stays the caller's.</param>
     /// <param name="gradientScale">One over the supervised tokens of the whole step.</param>
@@ -117,7 +120,7 @@ public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recompu
             var layer = model.Layers[i];
             sharding.Unshard(layer);
             var keep = i >= lowest && i >= Recomputed;
-            var tape = keep && saved is not null ? new Tape() : null;
+            var tape = keep && saved is not null ? new Tape { RecomputesCheapParts = i < Recomputed + CheaplyRecomputed } : null;
             var next = layer.Forward(x, context, tape);
             if (saved is not null && i >= lowest)
             {
@@ -168,7 +171,7 @@ public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recompu
         if (saved is Tensor input)
         {
             tape = new Tape();
-            layer.Forward(input, context, tape).Dispose();
+            layer.Record(input, context, tape);
         }
         using (tape!)
         {

@@ -44,6 +44,9 @@ public sealed class Glm4DecoderLayer : Layer
     public override IEnumerable<Parameter> Parameters
         => [InputNorm, .. Attention.Parameters, PostAttentionNorm, .. FeedForward.Parameters];
 
+    /// <summary>Its linear layers, in the order of the forward pass.</summary>
+    public IReadOnlyList<Linear> Linears => [Attention.QueryKeyValue, Attention.Output, FeedForward.GateUp, FeedForward.Down];
+
     /// <summary>Hidden states after this layer [N, C].</summary>
     /// <param name="x">Hidden states [N, C].</param>
     /// <param name="context">The pass.</param>
@@ -51,15 +54,19 @@ public sealed class Glm4DecoderLayer : Layer
     public Tensor Forward(Tensor x, LayerContext context, Tape? tape)
     {
         using var scope = NewDisposeScope();
-        var kernels = context.Kernels;
-        var (normalised, inverse) = kernels.RmsNorm(x, InputNorm.Value, epsilon);
-        tape?.Save(x);
-        tape?.Save(inverse);
-        var attended = Attention.Forward(normalised, context, tape);
-        var (residual, middle, middleInverse) = kernels.AddRmsNorm(x, attended, PostAttentionNorm.Value, epsilon);
-        tape?.Save(residual);
-        tape?.Save(middleInverse);
+        var (residual, middle) = Attend(x, context, tape);
         return FeedForward.Forward(middle, residual, context, tape).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Leaves on the tape what <see cref="Forward"/> does, without the result: what a recomputation needs.</summary>
+    /// <param name="x">Hidden states [N, C].</param>
+    /// <param name="context">The pass.</param>
+    /// <param name="tape">Gets what the backward pass needs.</param>
+    public void Record(Tensor x, LayerContext context, Tape tape)
+    {
+        using var scope = NewDisposeScope();
+        var (_, middle) = Attend(x, context, tape);
+        FeedForward.Record(middle, context, tape);
     }
 
     /// <summary>Collects parameter gradients; returns that of the hidden states.</summary>
@@ -84,6 +91,51 @@ public sealed class Glm4DecoderLayer : Layer
             ? kernels.RmsNormBackward(normalised!, x, InputNorm.Value, inverse, stream, GradientOf(InputNorm)).MoveToOuterDisposeScope()
             : null;
     }
+
+    // The residual stream after attention, and what the feed-forward block takes in.
+    private (Tensor Residual, LinearInput Middle) Attend(Tensor x, LayerContext context, Tape? tape)
+    {
+        var kernels = context.Kernels;
+        var (normalised, inverse) = Normalise(x, context);
+        tape?.Save(x);
+        tape?.Save(inverse);
+        var attended = Attention.Forward(normalised, context, tape);
+        var (residual, middle, middleInverse) = AddAndNormalise(x, attended, kernels);
+        tape?.Save(residual);
+        tape?.Save(middleInverse);
+        return (residual, middle);
+    }
+
+    private (LinearInput Output, Tensor InverseRms) Normalise(Tensor x, LayerContext context)
+    {
+        var (kernels, next) = (context.Kernels, Attention.QueryKeyValue);
+        if (next.Weight.Rounded is null)
+        {
+            var (output, inverse) = kernels.RmsNorm(x, InputNorm.Value, epsilon);
+            return (new LinearInput(output, null, NormAgain(x, InputNorm, kernels)), inverse);
+        }
+        var (values, rounded, inverseRms) = kernels.RmsNormFp8(x, InputNorm.Value, epsilon, next.NeedsInput);
+        return (new LinearInput(values, rounded, NormAgain(x, InputNorm, kernels)), inverseRms);
+    }
+
+    private (Tensor Residual, LinearInput Output, Tensor InverseRms) AddAndNormalise(Tensor x, Tensor attended, LayerKernels kernels)
+    {
+        var next = FeedForward.GateUp;
+        if (next.Weight.Rounded is null)
+        {
+            var (sum, output, inverse) = kernels.AddRmsNorm(x, attended, PostAttentionNorm.Value, epsilon);
+            return (sum, new LinearInput(output, null, NormAgain(sum, PostAttentionNorm, kernels)), inverse);
+        }
+        var (residual, values, rounded, inverseRms) = kernels.AddRmsNormFp8(x, attended, PostAttentionNorm.Value, epsilon, next.NeedsInput);
+        return (residual, new LinearInput(values, rounded, NormAgain(residual, PostAttentionNorm, kernels)), inverseRms);
+    }
+
+    private Recomputation NormAgain(Tensor x, Parameter norm, LayerKernels kernels) => new([x], kept =>
+    {
+        var (output, inverse) = kernels.RmsNorm(kept[0], norm.Value, epsilon);
+        inverse.Dispose();
+        return output;
+    });
 
     private static Tensor? GradientOf(Parameter norm) => norm.Trainable ? norm.WideGradient() : null;
 }

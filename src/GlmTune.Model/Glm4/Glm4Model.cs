@@ -81,10 +81,14 @@ public sealed class Glm4Model : ICausalLm, IDisposable
     /// <inheritdoc/>
     public int MostVirtualTokens => Math.Max(VirtualTokens, Served?.MostVirtualTokens ?? 0);
 
+    /// <summary>Weights that may be held in fp8: of the linear layers inside decoder layers.</summary>
+    public IEnumerable<Parameter> Fp8Weights => Layers.SelectMany(layer => layer.Linears).Select(linear => linear.Weight);
+
     /// <summary>Fills every base weight at random: matrices normal with deviation 0.02, norms one, biases zero.</summary>
     /// <param name="seed">Decides the numbers, on one kind of device.</param>
     /// <param name="made">Called with each unit once its weights are in memory, which it may release.</param>
-    public void InitializeRandomly(long seed, Action<Layer>? made = null)
+    /// <param name="fp8">Whether <see cref="Fp8Weights"/> are rounded to fp8 as they are made.</param>
+    public void InitializeRandomly(long seed, Action<Layer>? made = null, bool fp8 = false)
     {
         // The tensor library makes generators for the CPU alone; a GPU has one of its own, which a seed sets.
         using var generator = Device.type == TorchSharp.DeviceType.CPU ? new Generator((ulong)seed, Device) : null;
@@ -92,6 +96,7 @@ public sealed class Glm4Model : ICausalLm, IDisposable
         {
             manual_seed(seed);
         }
+        HashSet<Parameter> rounded = fp8 ? [.. Fp8Weights] : [];
         var own = BaseParameters.ToHashSet();
         foreach (var unit in Units)
         {
@@ -102,6 +107,10 @@ public sealed class Glm4Model : ICausalLm, IDisposable
                 parameter.Value = parameter.Shape.Length == 2 ? (generator is null ? value.normal_(0, 0.02) : value.normal_(0, 0.02, generator))
                     : parameter.Name.EndsWith(".bias", StringComparison.Ordinal) ? value.zero_()
                     : value.fill_(1);
+                if (rounded.Contains(parameter))
+                {
+                    parameter.Round(keepTransposed: true);
+                }
             }
             made?.Invoke(unit);
         }

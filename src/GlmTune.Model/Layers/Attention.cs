@@ -36,7 +36,7 @@ public sealed class Attention
     /// <param name="x">Normalised hidden states [N, C].</param>
     /// <param name="context">The pass.</param>
     /// <param name="tape">Gets what the backward pass needs; null: nothing is kept.</param>
-    public Tensor Forward(Tensor x, LayerContext context, Tape? tape)
+    public Tensor Forward(LinearInput x, LayerContext context, Tape? tape)
     {
         using var scope = NewDisposeScope();
         var fused = QueryKeyValue.Forward(x, context, tape);

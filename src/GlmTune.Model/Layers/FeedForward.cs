@@ -25,12 +25,32 @@ public sealed class FeedForward
     /// <param name="residual">The residual stream [N, C].</param>
     /// <param name="context">The pass.</param>
     /// <param name="tape">Gets what the backward pass needs; null: nothing is kept.</param>
-    public Tensor Forward(Tensor x, Tensor residual, LayerContext context, Tape? tape)
+    public Tensor Forward(LinearInput x, Tensor residual, LayerContext context, Tape? tape)
     {
         using var scope = NewDisposeScope();
         var gateUp = GateUp.Forward(x, context, tape);
         tape?.Save(gateUp);
-        return Down.Forward(context.Kernels.SwiGlu(gateUp), context, tape, residual).MoveToOuterDisposeScope();
+        var inner = Inner(gateUp, context);
+        if (tape is null)
+        {
+            gateUp.Dispose();
+        }
+        return Down.Forward(inner, context, tape, residual).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Leaves on the tape what <see cref="Forward"/> does, without the result.</summary>
+    /// <param name="x">As for <see cref="Forward"/>.</param>
+    /// <param name="context">The pass.</param>
+    /// <param name="tape">Gets what the backward pass needs.</param>
+    public void Record(LinearInput x, LayerContext context, Tape tape)
+    {
+        using var scope = NewDisposeScope();
+        var gateUp = GateUp.Forward(x, context, tape);
+        tape.Save(gateUp);
+        if (Down.NeedsInput)
+        {
+            Down.Record(Inner(gateUp, context), context, tape);
+        }
     }
 
     /// <summary>Gradient of the normalised hidden states [N, C].</summary>
@@ -41,7 +61,19 @@ public sealed class FeedForward
     {
         using var scope = NewDisposeScope();
         var inner = Down.Backward(gradient, context, tape)!;
-        using var gateUp = tape.TakeTensor();
-        return GateUp.Backward(context.Kernels.SwiGluBackward(inner, gateUp), context, tape)!.MoveToOuterDisposeScope();
+        LinearInput outer;
+        using (var gateUp = tape.TakeTensor())
+        {
+            outer = GateUp is { Weight.Rounded: not null, NeedsGradient: false }
+                ? new LinearInput(null, context.Kernels.SwiGluBackwardFp8(inner, gateUp))
+                : context.Kernels.SwiGluBackward(inner, gateUp);
+        }
+        inner.Dispose();
+        return GateUp.Backward(outer, context, tape)!.MoveToOuterDisposeScope();
     }
+
+    private LinearInput Inner(Tensor gateUp, LayerContext context)
+        => Down is { Weight.Rounded: not null, NeedsInput: false }
+            ? new LinearInput(null, context.Kernels.SwiGluFp8(gateUp))
+            : new LinearInput(context.Kernels.SwiGlu(gateUp), null, new Recomputation([gateUp], kept => context.Kernels.SwiGlu(kept[0])));
 }

@@ -36,7 +36,11 @@ public sealed class Linear
     public IEnumerable<Parameter> Parameters
         => new[] { Weight, Bias }.OfType<Parameter>().Concat(adapters.SelectMany(adapter => adapter.Parameters));
 
-    private bool NeedsInput => Weight.Trainable || adapters.Count > 0;
+    /// <summary>Whether the backward pass needs the input's values.</summary>
+    public bool NeedsInput => Weight.Trainable || adapters.Count > 0;
+
+    /// <summary>Whether an adapter looks at the values of the output's gradient.</summary>
+    public bool NeedsGradient => Weight.Trainable || Bias is { Trainable: true } || adapters.Count > 0;
 
     /// <summary>Puts an adapter on top.</summary>
     public void Attach(LinearAdapter adapter) => adapters.Add(adapter);
@@ -45,21 +49,20 @@ public sealed class Linear
     public void Detach(IReadOnlyCollection<LinearAdapter> gone) => adapters.RemoveAll(gone.Contains);
 
     /// <summary>The layer's output.</summary>
-    /// <param name="x">[N, in].</param>
+    /// <param name="input">[N, in]; with its values where <see cref="NeedsInput"/>.</param>
     /// <param name="context">The pass.</param>
     /// <param name="tape">Gets what the backward pass needs; null: nothing is kept.</param>
     /// <param name="residual">Added to the output, [N, out]; only without a bias.</param>
     /// <returns>[N, out], in the caller's dispose scope.</returns>
-    public Tensor Forward(Tensor x, LayerContext context, Tape? tape, Tensor? residual = null)
+    public Tensor Forward(LinearInput input, LayerContext context, Tape? tape, Tensor? residual = null)
     {
         using var scope = NewDisposeScope();
-        var transposed = Weight.Value.t();
         var added = residual ?? Bias?.Value;
         var addLast = added is not null && adapters.Exists(adapter => adapter.ScalesOutput);
-        var y = added is null || addLast ? x.matmul(transposed) : addmm(added, x, transposed, 1, 1);
+        var y = Product(input, addLast ? null : added, context);
         foreach (var adapter in adapters)
         {
-            adapter.Forward(this, x, y, context, tape);
+            adapter.Forward(this, input.Values!, y, context, tape);
         }
         if (addLast)
         {
@@ -67,36 +70,67 @@ public sealed class Linear
         }
         if (NeedsInput)
         {
-            tape?.Save(x);
+            tape?.Save(input.Values!, input.Again);
         }
         return y.MoveToOuterDisposeScope();
     }
 
+    /// <summary>Leaves on the tape what <see cref="Forward"/> does, without the output.</summary>
+    /// <param name="input">As for <see cref="Forward"/>.</param>
+    /// <param name="context">The pass.</param>
+    /// <param name="tape">Gets what the backward pass needs.</param>
+    public void Record(LinearInput input, LayerContext context, Tape tape)
+    {
+        if (adapters.Count > 0)
+        {
+            Forward(input, context, tape).Dispose();
+        }
+        else if (NeedsInput)
+        {
+            tape.Save(input.Values!, input.Again);
+        }
+    }
+
     /// <summary>Collects parameter gradients and returns that of the input.</summary>
-    /// <param name="gradient">Of the output, [N, out].</param>
+    /// <param name="gradient">Of the output, [N, out]; with its values where <see cref="NeedsGradient"/>.</param>
     /// <param name="context">The pass.</param>
     /// <param name="tape">What the forward pass left.</param>
     /// <param name="inputGradient">Whether the input's gradient is wanted.</param>
     /// <returns>[N, in], in the caller's dispose scope; null when not wanted.</returns>
-    public Tensor? Backward(Tensor gradient, LayerContext context, Tape tape, bool inputGradient = true)
+    public Tensor? Backward(LinearInput gradient, LayerContext context, Tape tape, bool inputGradient = true)
     {
         using var scope = NewDisposeScope();
         using var x = NeedsInput ? tape.TakeTensor() : null;
         if (Weight.Trainable)
         {
-            Weight.AddGradient(gradient.t().matmul(x!));
+            Weight.AddGradient(gradient.Values!.t().matmul(x!));
         }
         if (Bias is { Trainable: true })
         {
-            using var sum = gradient.sum(0, type: Wide(gradient.dtype));
+            using var sum = gradient.Values!.sum(0, type: Wide(gradient.Values.dtype));
             Bias.WideGradient().add_(sum);
         }
-        var result = inputGradient ? gradient.matmul(Weight.Value) : null;
+        var result = !inputGradient ? null
+            : Weight.Rounded is { } fp8 ? context.Kernels.Fp8ProductBackward(gradient.RoundedBy(context.Kernels), fp8, Weight.Type)
+            : gradient.Values!.matmul(Weight.Value);
         for (var i = adapters.Count - 1; i >= 0; i--)
         {
-            adapters[i].Backward(this, gradient, x!, result, context, tape);
+            adapters[i].Backward(this, gradient.Values!, x!, result, context, tape);
         }
         return result?.MoveToOuterDisposeScope();
+    }
+
+    private Tensor Product(LinearInput input, Tensor? added, LayerContext context)
+    {
+        if (Weight.Rounded is { } fp8)
+        {
+            // The fp8 units add a bias on their way, but no residual.
+            var bias = ReferenceEquals(added, Bias?.Value) ? added : null;
+            var y = context.Kernels.Fp8Product(input.RoundedBy(context.Kernels), fp8, bias, Weight.Type);
+            return added is null || bias is not null ? y : y.add_(added);
+        }
+        var transposed = Weight.Value.t();
+        return added is null ? input.Values!.matmul(transposed) : addmm(added, input.Values!, transposed, 1, 1);
     }
 
     private static ScalarType Wide(ScalarType type) => type == ScalarType.Float64 ? type : ScalarType.Float32;

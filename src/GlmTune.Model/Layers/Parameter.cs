@@ -1,3 +1,4 @@
+using GlmTune.Kernels;
 using static TorchSharp.torch;
 
 namespace GlmTune.Model.Layers;
@@ -10,6 +11,7 @@ namespace GlmTune.Model.Layers;
 public sealed class Parameter : IDisposable
 {
     private Tensor? value;
+    private Fp8Matrix? rounded;
 
     /// <param name="name">Unique in the model; base weights carry the names of the original checkpoint layout.</param>
     /// <param name="shape">Sizes of its axes.</param>
@@ -44,14 +46,14 @@ public sealed class Parameter : IDisposable
     public bool Computed { get; init; }
 
     /// <summary>Whether values are in memory.</summary>
-    public bool IsLoaded => value is not null;
+    public bool IsLoaded => value is not null || rounded is not null;
 
     /// <summary>The values; setting hands the tensor over to the parameter and disposes the previous one.</summary>
     /// <exception cref="InvalidOperationException">No values are in memory.</exception>
     /// <exception cref="ArgumentException">Shape or type differ.</exception>
     public Tensor Value
     {
-        get => value ?? throw new InvalidOperationException($"'{Name}' is not in memory.");
+        get => value ?? throw new InvalidOperationException($"'{Name}' is {(rounded is null ? "not in memory" : "held in fp8")}.");
         set
         {
             if (!value.shape.SequenceEqual(Shape) || value.dtype != Type)
@@ -65,6 +67,23 @@ public sealed class Parameter : IDisposable
                 previous?.Dispose();
             }
         }
+    }
+
+    /// <summary>The values in fp8, in place of <see cref="Value"/>; null: not rounded.</summary>
+    public Fp8Matrix? Rounded => rounded;
+
+    /// <summary>Rounds the values to fp8 and lets them go: for a matrix that is not trained.</summary>
+    /// <param name="keepTransposed">As in <see cref="Fp8Matrix.Round"/>.</param>
+    /// <exception cref="InvalidOperationException">It is trained, or not in memory.</exception>
+    public void Round(bool keepTransposed)
+    {
+        if (Trainable)
+        {
+            throw new InvalidOperationException($"'{Name}' is trained, so it cannot be held in fp8.");
+        }
+        rounded = Fp8Matrix.Round(Value, keepTransposed);
+        value!.Dispose();
+        value = null;
     }
 
     /// <summary>The gradient collected since the last <see cref="ClearGradient"/>, in the type of its first contribution; null: none.</summary>
@@ -98,11 +117,13 @@ public sealed class Parameter : IDisposable
         Gradient = null;
     }
 
-    /// <summary>Drops the values, as sharding does once a layer is done.</summary>
+    /// <summary>Drops the values, in whichever type, as sharding does once a layer is done.</summary>
     public void Release()
     {
         value?.Dispose();
         value = null;
+        rounded?.Dispose();
+        rounded = null;
     }
 
     /// <inheritdoc/>

@@ -93,7 +93,7 @@ internal sealed class GradientReduction(ShardingOptions options, ICollectives? r
         {
             if (parameter.Gradient is { } gradient)
             {
-                piece.narrow(0, inPiece, count).copy_(gradient.view(-1).narrow(0, inParameter, count));
+                piece.narrow(0, inPiece, count).copy_(gradient.reshape(-1).narrow(0, inParameter, count));
             }
         }
     }
