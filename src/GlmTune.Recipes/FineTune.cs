@@ -50,14 +50,18 @@ public sealed class FineTune : IDisposable
         evaluation = ranks.Together(() => new RunEvaluation(recipe, data, dataFolder, modelFolder, ranks, reporter, stop));
         Note([.. data.Notes, .. evaluation.Notes]);
 
-        this.model = ranks.Together(() => ModelFolder.Load(WeightsOf(checkpoint) ?? modelFolder, ComputingType(collectives.Device), collectives.Device));
+        Fp8Base.Check(recipe);
+        this.model = ranks.Together(() => ModelFolder.Load(
+            WeightsOf(checkpoint) ?? modelFolder, ComputingType(collectives.Device), collectives.Device, fp8: recipe.Training.Fp8Base));
         trained = ranks.Together(() => TrainedWeights.Prepare(this.model, recipe, checkpoint, () => data.PrefixText(recipe)));
+        Fp8Base.Check(this.model);
         sharding = DataParallel.For(plan.Sharding, this.model, collectives);
         batches = new TrainingBatches(data.Examples, recipe.Batches, data.Tokenizer.Special.Padding, ranks.Rank, ranks.Count);
         var done = checkpoint is null ? 0 : Resume(checkpoint);
         totalSteps = recipe.Training.MaxSteps ?? (int)done + batches.StepsLeft(recipe.Training.Epochs);
+        var recomputed = Recomputed();
         trainer = new Trainer(
-            new LayerRunner(this.model, sharding, RecomputedLayers()), sharding,
+            new LayerRunner(this.model, sharding, recomputed.Whole) { CheaplyRecomputed = recomputed.CheapParts }, sharding,
             recipe.Optimizer, new LearningRateSchedule(recipe.Optimizer.LearningRate, recipe.Schedule, totalSteps), recipe.Training.Seed, ranks.Rank)
         {
             Done = done,
@@ -252,21 +256,24 @@ public sealed class FineTune : IDisposable
         }
     }
 
-    // As many on each rank, though one may have less memory free.
-    private int RecomputedLayers()
+    // As much on each rank, though one may have less memory free.
+    private RecomputePlan Recomputed()
     {
         var tokens = recipe.Batches.PackedTokens ?? ((long)data.Longest * recipe.Training.MicroBatchSize);
-        var count = ranks.Most(recipe.Training.Recompute switch
+        var layers = model.Config.LayerCount;
+        var own = recipe.Training.Recompute switch
         {
-            RecomputeMode.All => model.Config.LayerCount,
-            RecomputeMode.None => 0,
-            _ => RecomputePlan.LayersFor(model, tokens),
-        });
-        if (count > 0)
+            RecomputeMode.All => new RecomputePlan(layers, 0),
+            RecomputeMode.CheapParts => new RecomputePlan(0, layers),
+            RecomputeMode.None => new RecomputePlan(0, 0),
+            _ => RecomputePlan.For(model, tokens),
+        };
+        var plan = new RecomputePlan(ranks.Most(own.Whole), ranks.Most(own.CheapParts));
+        if (plan != new RecomputePlan(0, 0))
         {
-            reporter.Note($"{count} of {model.Config.LayerCount} layers are recomputed for passes of up to {tokens} tokens");
+            reporter.Note($"{plan.Describe()} (of {layers}) for passes of up to {tokens} tokens");
         }
-        return count;
+        return plan;
     }
 
     private string Save()

@@ -2,9 +2,11 @@ using System.Diagnostics;
 using GlmTune.Collectives;
 using GlmTune.Data.Batching;
 using GlmTune.Kernels;
+using GlmTune.Kernels.Cuda;
 using GlmTune.Kernels.Native;
 using GlmTune.Model.Adapters;
 using GlmTune.Model.Glm4;
+using GlmTune.Model.Layers;
 using GlmTune.Training;
 using GlmTune.Training.Optimization;
 using GlmTune.Training.Sharding;
@@ -37,11 +39,23 @@ public sealed record TrainBenchmarkOptions
     /// <summary>Layers to recompute; null: as few as fit.</summary>
     public int? Recompute { get; init; }
 
+    /// <summary>Further layers of which cheap parts alone are recomputed; null: as many as it takes.</summary>
+    public int? RecomputeCheaply { get; init; }
+
+    /// <summary>Whether the frozen weights of the decoder layers are held and multiplied in fp8.</summary>
+    public bool Fp8 { get; init; }
+
+    /// <summary>Tokens whose logits exist at a time; null: the standard.</summary>
+    public int? HeadRows { get; init; }
+
     /// <summary>Timed steps.</summary>
     public int Steps { get; init; } = 10;
 
     /// <summary>Steps before the clock starts.</summary>
     public int Warmup { get; init; } = 3;
+
+    /// <summary>Whether to list the GPU's kernels of one further step.</summary>
+    public bool Profile { get; init; }
 
     /// <summary>Plain operators only, no fused kernels.</summary>
     public bool Plain { get; init; }
@@ -80,7 +94,7 @@ public enum BenchmarkLengths
 
 /// <summary>What a training benchmark found.</summary>
 /// <param name="Kernels">Which layer functions ran.</param>
-/// <param name="RecomputedLayers">Layers that were recomputed.</param>
+/// <param name="Recomputed">What was recomputed.</param>
 /// <param name="Graphs">CUDA graphs that small steps were recorded as.</param>
 /// <param name="StepSeconds">Median time of a step.</param>
 /// <param name="TokensPerSecond">Tokens fed, over the time of all steps.</param>
@@ -92,7 +106,7 @@ public enum BenchmarkLengths
 /// <param name="MemoryMiB">Most device memory in use, of the whole device.</param>
 /// <param name="Losses">Of the timed steps.</param>
 public sealed record TrainBenchmarkResult(
-    string Kernels, int RecomputedLayers, int Graphs, double StepSeconds, double TokensPerSecond, double SupervisedTokensPerSecond, double SamplesPerSecond,
+    string Kernels, RecomputePlan Recomputed, int Graphs, double StepSeconds, double TokensPerSecond, double SupervisedTokensPerSecond, double SamplesPerSecond,
     double PackingEfficiency, double Teraflops, double MatmulTeraflops, double MemoryMiB, IReadOnlyList<double> Losses)
 {
     /// <summary>Why recording was given up, if it was.</summary>
@@ -103,6 +117,15 @@ public sealed record TrainBenchmarkResult(
 
     /// <summary>What went between the ranks; null: nothing was to.</summary>
     public ShardingBenchmarkResult? Sharding { get; init; }
+
+    /// <summary>Device memory in use before there was a model: other programs', and CUDA's own.</summary>
+    public double ContextMiB { get; init; }
+
+    /// <summary>Device memory in use once the model's weights were there.</summary>
+    public double WeightsMiB { get; init; }
+
+    /// <summary>The GPU's kernels in one further step, longest first; null where not asked for.</summary>
+    public IReadOnlyList<KernelTime>? Profile { get; init; }
 }
 
 /// <summary>What sharing a model cost one rank.</summary>
@@ -135,13 +158,18 @@ public static class TrainBenchmark
         var rate = options.LoraRank > 0 || options.VirtualTokens > 0 ? 5e-4 : 1e-5;
         using var peak = new PeakMemory(device);
         using var model = new Glm4Model(config, type, device, options.Plain);
+        var context = UsedMiB(device);
+        OutputHead.ChunkRows = options.HeadRows ?? OutputHead.ChunkRows;
         var slices = options.Sharding.Stage == 3 ? new WeightSlices(options.Sharding, ranks ?? new SingleRank(device)) : null;
-        model.InitializeRandomly(1, slices is null ? null : slices.Take);
+        model.InitializeRandomly(1, slices is null ? null : slices.Take, options.Fp8);
+        var weights = UsedMiB(device);
         using var adapter = Attach(model, options);
         using var sharding = DataParallel.For(options.Sharding, model, ranks, slices);
-        var recomputed = options.Recompute ?? RecomputePlan.LayersFor(model, options.Rows * options.Tokens);
+        var recomputed = options.Recompute is null && options.RecomputeCheaply is null
+            ? RecomputePlan.For(model, options.Rows * options.Tokens)
+            : new RecomputePlan(options.Recompute ?? 0, options.RecomputeCheaply ?? 0);
         using var trainer = new Trainer(
-            new LayerRunner(model, sharding, recomputed), sharding, new OptimizerOptions { LearningRate = rate },
+            new LayerRunner(model, sharding, recomputed.Whole) { CheaplyRecomputed = recomputed.CheapParts }, sharding, new OptimizerOptions { LearningRate = rate },
             new LearningRateSchedule(rate, new ScheduleOptions(), 1000), seed: 1, ranks?.Rank ?? 0) { RecordsSmallSteps = options.Graphs };
         var batches = Batches(options, config.VocabularySize, ranks?.Rank ?? 0, ranks?.WorldSize ?? 1);
         var (sent, updating, norm) = (default(TrafficCount), TimeSpan.Zero, 0.0);
@@ -173,6 +201,11 @@ public static class TrainBenchmark
         var memory = peak.Bytes / 1048576.0;
         var supervised = micro.Sum(batch => (double)batch.SupervisedTokens);
         var teraflops = micro.Sum(batch => Flops(config, options, batch)) / seconds / 1e12;
+        var profile = options.Profile ? Profile(() =>
+        {
+            trainer.Step(batches[0]);
+            Synchronize(device);
+        }) : null;
         return new TrainBenchmarkResult(
             model.Kernels.GetType().Name, recomputed, trainer.Recorder?.Count ?? 0, times.Order().ElementAt(times.Count / 2),
             tokens / seconds, supervised / seconds, micro.Sum(batch => (double)batch.Examples.Length) / seconds,
@@ -184,6 +217,9 @@ public static class TrainBenchmark
                 options.Sharding.Stage, model.Parameters.Sum(parameter => parameter.Count), norm, traffic.BytesSent / options.Steps,
                 traffic.Busy.TotalSeconds / options.Steps, traffic.Overlap,
                 ((sharding.HostOptimizer?.Busy ?? TimeSpan.Zero) - updating).TotalSeconds / options.Steps, teraflops / PeakTeraflops),
+            ContextMiB = context,
+            WeightsMiB = weights,
+            Profile = profile,
         };
     }
 
@@ -194,6 +230,20 @@ public static class TrainBenchmark
     {
         var (first, second) = (Run(options), Run(other));
         return (first, second, first.Losses.Zip(second.Losses, (a, b) => Math.Abs(a - b)).Max());
+    }
+
+    private static IReadOnlyList<KernelTime> Profile(Action step)
+        => KernelProfile.Of(step, out var problem) ?? [new KernelTime(problem, 0, 0)];
+
+    private static double UsedMiB(Device device)
+    {
+        if (device.type != DeviceType.CUDA)
+        {
+            return 0;
+        }
+        // The driver answers where libtorch has opened the device.
+        empty(1, device: device).Dispose();
+        return DeviceMemory.Of(device) is { } found ? (found.Total - found.Free) / 1048576.0 : 0;
     }
 
     private static IAdapter? Attach(Glm4Model model, TrainBenchmarkOptions options)

@@ -4,41 +4,74 @@ using GlmTune.Model.Layers;
 
 namespace GlmTune.Training;
 
-/// <summary>How many decoder layers are recomputed so that a pass fits the memory that is free.</summary>
-/// <remarks>Source of the trade: Chen et al., arXiv:1604.06174.</remarks>
-public static class RecomputePlan
+/// <summary>What the backward pass computes again, so that a pass fits the memory that is free.</summary>
+/// <param name="Whole">Decoder layers that keep their input alone, counted from the first.</param>
+/// <param name="CheapParts">Further layers that keep everything but what comes cheap: outputs of norms and of SwiGLU.</param>
+/// <remarks>Source of the trade: Chen et al., arXiv:1604.06174; of the middle way: Korthikanti et al., arXiv:2205.05198, section 5.</remarks>
+public sealed record RecomputePlan(int Whole, int CheapParts)
 {
     private const double Usable = 0.92;
 
-    /// <summary>Layers to recompute, counted from the first; 0 on the CPU.</summary>
+    /// <summary>The least to recompute: nothing, then cheap parts, then whole layers; nothing on the CPU.</summary>
     /// <param name="model">Weights, adapters and optimizer state are in memory already.</param>
     /// <param name="tokens">Tokens of the largest pass.</param>
-    public static int LayersFor(Glm4Model model, long tokens)
+    public static RecomputePlan For(Glm4Model model, long tokens)
     {
         if (DeviceMemory.Of(model.Device) is not { } memory)
         {
-            return 0;
+            return new RecomputePlan(0, 0);
         }
         var size = Parameter.BytesOf(model.Type);
         var config = model.Config;
-        var inputs = (long)tokens * config.HiddenSize * size * config.LayerCount;
+        var inputs = tokens * config.HiddenSize * size * config.LayerCount;
         // One layer's forward and backward at a time, and the output head's chunk with its gradient.
         var passing = tokens * size * ((6L * config.FeedForwardSize) + (6L * config.HiddenSize))
             + (3L * Math.Min(tokens, OutputHead.ChunkRows) * config.VocabularySize * size);
         var free = (long)(memory.Free * Usable) - inputs - passing;
-        var kept = Math.Clamp(free / Math.Max(1, tokens * KeptPerToken(model)), 0, config.LayerCount);
-        return config.LayerCount - (int)kept;
+        return Fit(free, config.LayerCount, tokens * KeptPerToken(model), tokens * KeptPerToken(model, withoutCheapParts: true));
     }
 
-    /// <summary>Bytes that a kept decoder layer holds for each token.</summary>
-    public static long KeptPerToken(Glm4Model model)
+    /// <summary>The least to recompute where so many bytes are free for what layers keep.</summary>
+    /// <param name="free">Bytes; may be negative.</param>
+    /// <param name="layers">Decoder layers.</param>
+    /// <param name="kept">Bytes that a layer keeps of which nothing is recomputed.</param>
+    /// <param name="withoutCheapParts">Bytes that a layer keeps of which cheap parts are recomputed.</param>
+    public static RecomputePlan Fit(long free, int layers, long kept, long withoutCheapParts)
+    {
+        var missing = (layers * kept) - free;
+        if (missing <= 0)
+        {
+            return new RecomputePlan(0, 0);
+        }
+        var saved = kept - withoutCheapParts;
+        if (saved > 0 && missing <= layers * saved)
+        {
+            return new RecomputePlan(0, (int)((missing + saved - 1) / saved));
+        }
+        var fitting = (int)Math.Clamp(free / Math.Max(1, withoutCheapParts), 0, layers);
+        return new RecomputePlan(layers - fitting, saved > 0 ? fitting : 0);
+    }
+
+    /// <summary>Bytes that a decoder layer holds for each token.</summary>
+    /// <param name="model">Adapters attached.</param>
+    /// <param name="withoutCheapParts">Whether norms and SwiGLU are computed again.</param>
+    public static long KeptPerToken(Glm4Model model, bool withoutCheapParts = false)
     {
         var (config, layer) = (model.Config, model.Layers[^1]);
         var elements = (2L * config.HiddenSize) + config.Heads.FusedWidth + config.Heads.QueryWidth + (2L * config.FeedForwardSize);
-        foreach (var linear in (Linear[])[layer.Attention.QueryKeyValue, layer.Attention.Output, layer.FeedForward.GateUp, layer.FeedForward.Down])
+        foreach (var linear in withoutCheapParts ? [] : (Linear[])[layer.Attention.QueryKeyValue, layer.FeedForward.GateUp, layer.FeedForward.Down])
         {
-            elements += linear.Weight.Trainable || linear.Adapters.Count > 0 ? linear.InputWidth : 0;
+            elements += linear.NeedsInput ? linear.InputWidth : 0;
         }
         return elements * Parameter.BytesOf(model.Type);
     }
+
+    /// <summary>In words, for a log.</summary>
+    public string Describe() => (Whole, CheapParts) switch
+    {
+        (0, 0) => "nothing recomputed",
+        (0, _) => $"norms and SwiGLU of {CheapParts} layers recomputed",
+        (_, 0) => $"{Whole} layers recomputed",
+        _ => $"{Whole} layers recomputed, and norms and SwiGLU of {CheapParts} further ones",
+    };
 }

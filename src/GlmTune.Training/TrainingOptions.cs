@@ -32,6 +32,9 @@ public sealed record TrainingOptions
     /// <summary>Type of the weights that are not trained, and of the computation. Default <see cref="Precision.Auto"/>.</summary>
     public Precision Precision { get; init; }
 
+    /// <summary>Whether the frozen weights of the decoder layers' linear layers are held and multiplied in fp8. Default false.</summary>
+    public bool Fp8Base { get; init; }
+
     /// <summary>Whether activations are recomputed in the backward pass. Default <see cref="RecomputeMode.Auto"/>.</summary>
     public RecomputeMode Recompute { get; init; }
 
@@ -146,6 +149,9 @@ public enum RecomputeMode
 
     /// <summary>Keep all activations.</summary>
     None,
+
+    /// <summary>Recompute in every layer what comes cheap: outputs of norms and of SwiGLU.</summary>
+    CheapParts,
 
     /// <summary>Recompute every layer.</summary>
     All,

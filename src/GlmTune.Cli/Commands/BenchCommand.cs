@@ -22,6 +22,10 @@ internal static class BenchCommand
         var prefix = Number("--virtual-tokens", "a prefix of so many virtual tokens instead of LoRA", 0);
         var layers = new Option<int?>("--layers") { Description = "decoder layers; all 40 unless given" };
         var recompute = new Option<int?>("--recompute") { Description = "layers to recompute; as few as fit unless given" };
+        var cheap = new Option<int?>("--recompute-cheap") { Description = "further layers of which norms and SwiGLU alone are recomputed" };
+        var fp8 = new Option<bool>("--fp8") { Description = "hold and multiply the frozen weights of the layers in fp8" };
+        var headRows = new Option<int?>("--head-rows") { Description = "tokens whose logits exist at a time" };
+        var profile = new Option<bool>("--profile") { Description = "list the GPU's kernels of one further step" };
         var steps = Number("--steps", "timed steps", standard.Steps);
         var plain = new Option<bool>("--plain") { Description = "plain operators only, no fused kernels" };
         var lengths = new Option<BenchmarkLengths>("--lengths") { Description = "how long rows are: equal, or as those of a data set, packed into rows × tokens" };
@@ -46,7 +50,7 @@ internal static class BenchCommand
         var json = Arguments.Json();
         var command = new Command("train", "Time training steps.")
         {
-            rows, tokens, rank, prefix, layers, recompute, steps, plain, lengths, unpacked, noGraphs, distinct, against, losses, accumulate, warmup,
+            rows, tokens, rank, prefix, layers, recompute, cheap, fp8, headRows, steps, profile, plain, lengths, unpacked, noGraphs, distinct, against, losses, accumulate, warmup,
             zero, optimizer, parameters, processes, json,
         };
         command.SetAction(given =>
@@ -59,6 +63,10 @@ internal static class BenchCommand
                 VirtualTokens = given.GetRequiredValue(prefix),
                 Layers = given.GetValue(layers),
                 Recompute = given.GetValue(recompute),
+                RecomputeCheaply = given.GetValue(cheap),
+                Fp8 = given.GetValue(fp8),
+                HeadRows = given.GetValue(headRows),
+                Profile = given.GetValue(profile),
                 Steps = given.GetRequiredValue(steps),
                 Plain = given.GetValue(plain),
                 Lengths = given.GetValue(lengths),
@@ -181,7 +189,7 @@ internal static class BenchCommand
     private static void Print(Screen screen, TrainBenchmarkResult result, bool losses)
     {
         void Line(string name, FormattableString value) => screen.Output.WriteLine($"{name,-26}{value.ToString(CultureInfo.InvariantCulture)}");
-        Line("kernels", $"{result.Kernels}, {result.RecomputedLayers} layers recomputed, {result.Graphs} graphs");
+        Line("kernels", $"{result.Kernels}, {result.Recomputed.Describe()}, {result.Graphs} graphs");
         if (result.GraphRefusal is { } reason)
         {
             Line("not recorded", $"{reason}");
@@ -192,7 +200,11 @@ internal static class BenchCommand
         Line("samples/s", $"{result.SamplesPerSecond:F2}");
         Line("packing efficiency", $"{100 * result.PackingEfficiency:F1} %");
         Line("TFLOP/s", $"{result.Teraflops:F0}, {100 * result.Teraflops / Math.Max(result.MatmulTeraflops, 1e-9):F1} % of a matmul's {result.MatmulTeraflops:F0}");
-        Line("memory in use, at most", $"{result.MemoryMiB:F0} MiB");
+        Line("memory in use, at most", $"{result.MemoryMiB:F0} MiB; {result.ContextMiB:F0} before the model, {result.WeightsMiB:F0} with its weights");
+        foreach (var time in result.Profile ?? [])
+        {
+            Line($"{time.Microseconds,10:F0} µs {time.Count,6} ×", $"{time.Name}");
+        }
         if (result.Sharding is { } sharing)
         {
             Line("ranks", $"{result.Ranks}, ZeRO-{sharing.Stage}, {sharing.Parameters} parameters");

@@ -1,0 +1,153 @@
+using System.Collections.Concurrent;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using GlmTune.Kernels.Native;
+
+namespace GlmTune.Kernels.Cuda;
+
+/// <summary>What one kernel, or kind of copy, took in a profile.</summary>
+/// <param name="Name">The kernel's, as its source has it.</param>
+/// <param name="Count">How often it ran.</param>
+/// <param name="Microseconds">In all.</param>
+public sealed record KernelTime(string Name, long Count, double Microseconds);
+
+/// <summary>Times of every kernel that the GPU runs between start and stop, through CUPTI, NVIDIA's profiling library.</summary>
+/// <remarks>
+/// The library comes with PyTorch's CUDA build and with the toolkit. One profile at a time in a process. Records are read by the layout of
+/// <c>CUpti_ActivityKernel</c>, whose leading fields have not moved since its third version (cupti_activity.h).
+/// </remarks>
+public static unsafe class KernelProfile
+{
+    private const uint Copies = 1;
+    private const uint Fills = 2;
+    private const uint ConcurrentKernels = 10;
+    private const nuint BufferBytes = 4 << 20;
+    private static readonly uint[] Kinds = [Copies, Fills, ConcurrentKernels];
+    private static readonly ConcurrentDictionary<string, (long Count, ulong Nanoseconds)> Times = new();
+    private static readonly Lock Gate = new();
+
+    private static delegate* unmanaged<byte*, nuint, byte**, int> nextRecord;
+
+    /// <summary>Runs <paramref name="work"/>, which waits for the GPU before it ends.</summary>
+    /// <returns>Longest first; or null where CUPTI is not there or refuses.</returns>
+    /// <param name="work">What to profile.</param>
+    /// <param name="problem">Why there is none.</param>
+    public static IReadOnlyList<KernelTime>? Of(Action work, out string problem)
+    {
+        lock (Gate)
+        {
+            problem = "NVIDIA's profiling library, libcupti, was not found";
+            if (Open() is not { } library)
+            {
+                return null;
+            }
+            var register = (delegate* unmanaged<void*, void*, int>)NativeLibrary.GetExport(library, "cuptiActivityRegisterCallbacks");
+            var enable = (delegate* unmanaged<uint, int>)NativeLibrary.GetExport(library, "cuptiActivityEnable");
+            var disable = (delegate* unmanaged<uint, int>)NativeLibrary.GetExport(library, "cuptiActivityDisable");
+            var flush = (delegate* unmanaged<uint, int>)NativeLibrary.GetExport(library, "cuptiActivityFlushAll");
+            nextRecord = (delegate* unmanaged<byte*, nuint, byte**, int>)NativeLibrary.GetExport(library, "cuptiActivityGetNextRecord");
+            Times.Clear();
+            delegate* unmanaged<byte**, nuint*, nuint*, void> request = &Request;
+            delegate* unmanaged<void*, uint, byte*, nuint, nuint, void> complete = &Complete;
+            var code = register(request, complete);
+            foreach (var kind in Kinds)
+            {
+                code = code == 0 ? enable(kind) : code;
+            }
+            if (code != 0)
+            {
+                problem = $"NVIDIA's profiling library refused with code {code}";
+                return null;
+            }
+            work();
+            _ = flush(1);
+            foreach (var kind in Kinds)
+            {
+                _ = disable(kind);
+            }
+            problem = Times.IsEmpty ? "NVIDIA's profiling library gave no records" : "";
+            return Times.IsEmpty ? null
+                : [.. Times.Select(pair => new KernelTime(Readable(pair.Key), pair.Value.Count, pair.Value.Nanoseconds / 1000.0)).OrderByDescending(time => time.Microseconds)];
+        }
+    }
+
+    private static nint? Open()
+    {
+        var beside = NativeRuntime.Load().Folder;
+        string[] folders = ["", .. Siblings(beside)];
+        foreach (var name in (string[])["libcupti.so.13", "libcupti.so.12", "libcupti.so"])
+        {
+            foreach (var folder in folders)
+            {
+                if (NativeLibrary.TryLoad(folder.Length == 0 ? name : Path.Combine(folder, name), out var library))
+                {
+                    return library;
+                }
+            }
+        }
+        return null;
+    }
+
+    // .../site-packages/torch/lib has its CUDA libraries in .../site-packages/nvidia/*/lib.
+    private static IEnumerable<string> Siblings(string folder)
+    {
+        var packages = Path.Combine(folder, "..", "..", "nvidia");
+        return Directory.Exists(packages) ? Directory.GetDirectories(packages).Select(package => Path.Combine(package, "lib")) : [];
+    }
+
+    [UnmanagedCallersOnly]
+    private static void Request(byte** buffer, nuint* size, nuint* records)
+    {
+        *buffer = (byte*)NativeMemory.AlignedAlloc(BufferBytes, 8);
+        *size = BufferBytes;
+        *records = 0;
+    }
+
+    [UnmanagedCallersOnly]
+    private static void Complete(void* context, uint stream, byte* buffer, nuint size, nuint valid)
+    {
+        byte* record = null;
+        while (valid > 0 && nextRecord(buffer, valid, &record) == 0)
+        {
+            Note(record);
+        }
+        NativeMemory.AlignedFree(buffer);
+    }
+
+    private static void Note(byte* record)
+    {
+        var kind = Unsafe.ReadUnaligned<uint>(record);
+        if (!Kinds.Contains(kind))
+        {
+            return;
+        }
+        var (start, end) = (Unsafe.ReadUnaligned<ulong>(record + 16), Unsafe.ReadUnaligned<ulong>(record + 24));
+        var name = kind switch
+        {
+            Copies => "copy",
+            Fills => "fill",
+            _ => Marshal.PtrToStringUTF8(Unsafe.ReadUnaligned<nint>(record + 104)) ?? "?",
+        };
+        if (end >= start)
+        {
+            Times.AddOrUpdate(name, (1, end - start), (_, old) => (old.Count + 1, old.Nanoseconds + end - start));
+        }
+    }
+
+    // The C++ library's own demangler; a name that it does not know stays as it is.
+    private static string Readable(string name)
+    {
+        if (!name.StartsWith("_Z", StringComparison.Ordinal) || !NativeLibrary.TryLoad("libstdc++.so.6", out var library)
+            || !NativeLibrary.TryGetExport(library, "__cxa_demangle", out var address))
+        {
+            return name;
+        }
+        var bytes = Marshal.StringToCoTaskMemUTF8(name);
+        int status;
+        var text = ((delegate* unmanaged<nint, byte*, nuint*, int*, byte*>)address)(bytes, null, null, &status);
+        Marshal.FreeCoTaskMem(bytes);
+        var readable = text is null ? name : Marshal.PtrToStringUTF8((nint)text) ?? name;
+        NativeMemory.Free(text);
+        return readable;
+    }
+}

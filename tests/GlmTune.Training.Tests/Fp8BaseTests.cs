@@ -1,0 +1,142 @@
+using GlmTune.Kernels;
+using GlmTune.Kernels.Native;
+using GlmTune.Model;
+using GlmTune.Model.Adapters;
+using GlmTune.Model.Glm4;
+using GlmTune.Testing;
+using GlmTune.Training.Optimization;
+using GlmTune.Training.Sharding;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace GlmTune.Training.Tests;
+
+/// <summary>Training an adapter on a base that is held in fp8.</summary>
+public class Fp8BaseTests
+{
+    static Fp8BaseTests() => NativeRuntime.Load();
+
+    [Fact]
+    public void Only_the_layers_matrices_are_rounded_and_their_values_are_gone()
+    {
+        using var scope = NewDisposeScope();
+        using var model = Load(ScalarType.Float32, fp8: true);
+        foreach (var parameter in model.BaseParameters)
+        {
+            var layered = parameter.Name.Contains(".layers.", StringComparison.Ordinal) && parameter.Shape.Length == 2;
+            Assert.Equal(layered, parameter.Rounded is not null);
+            Assert.True(parameter.IsLoaded);
+            if (layered)
+            {
+                Assert.Contains("held in fp8", Assert.Throws<InvalidOperationException>(() => parameter.Value).Message, StringComparison.Ordinal);
+            }
+        }
+    }
+
+    [Fact]
+    public void A_rounded_weight_is_within_half_a_step_of_the_weight()
+    {
+        using var scope = NewDisposeScope();
+        using var model = Load(ScalarType.Float32, fp8: false);
+        using var rounded = Load(ScalarType.Float32, fp8: true);
+        foreach (var (exact, held) in model.Fp8Weights.Zip(rounded.Fp8Weights))
+        {
+            var fp8 = held.Rounded!;
+            var error = (fp8.Widened(ScalarType.Float64) - exact.Value.to(ScalarType.Float64)).abs();
+            // Half of the last of three bits; or of the smallest step, 2⁻⁹, in units of the scale.
+            var allowed = maximum(exact.Value.to(ScalarType.Float64).abs() * Math.Pow(2, -4), fp8.OutputScales.max().to(ScalarType.Float64) * Math.Pow(2, -10)) * 1.0001;
+            Assert.True(error.le(allowed).all().item<bool>(), exact.Name);
+        }
+    }
+
+    [Theory, InlineData("lora"), InlineData("prefix")]
+    public void Gradients_are_those_of_the_rounded_weights_but_for_the_rounding_of_activations(string kind)
+    {
+        using var scope = NewDisposeScope();
+        using var rounded = Load(ScalarType.Float64, fp8: true);
+        var (loss, gradients) = Gradients(rounded, kind);
+        using var exact = Load(ScalarType.Float64, fp8: false);
+        var (exactLoss, _) = Gradients(exact, kind);
+        foreach (var (weight, held) in exact.Fp8Weights.Zip(rounded.Fp8Weights))
+        {
+            weight.Value.copy_(held.Rounded!.Widened(ScalarType.Float64));
+        }
+        var (sameWeightsLoss, sameWeights) = Gradients(exact, kind);
+        Assert.Equal(sameWeightsLoss, loss, 0.05 * sameWeightsLoss);
+        Assert.Equal(exactLoss, loss, 0.05 * exactLoss);
+        Assert.NotEqual(sameWeightsLoss, loss);
+        foreach (var (name, gradient) in sameWeights)
+        {
+            var error = ((gradients[name] - gradient).norm() / gradient.norm()).item<double>();
+            // Each rounding is off by some 2.6 % of a number; layers add up.
+            Assert.InRange(error, 1e-6, 0.25);
+        }
+    }
+
+    [Fact]
+    public void An_adapter_learns_on_it_as_on_the_model_itself_and_leaves_no_tensor_over()
+    {
+        var curves = new List<List<double>>();
+        foreach (var fp8 in (bool[])[false, true])
+        {
+            using var model = Load(ScalarType.BFloat16, fp8);
+            using var adapter = Attach(model, "lora");
+            using var sharding = new ReplicatedWeights(model.Units);
+            var options = new OptimizerOptions { LearningRate = 0.02 };
+            var trainer = new Trainer(new LayerRunner(model, sharding, recomputed: 1), sharding, options, new LearningRateSchedule(0.02, new ScheduleOptions(), 15), seed: 1);
+            var batch = GoldenBatch.Read(Path.Combine(GoldenModelTests.Folder, "batch.json")).ToMicroBatch();
+            var losses = new List<double>();
+            long live = 0;
+            for (var step = 0; step < 15; step++)
+            {
+                losses.Add(trainer.Step(new([batch], batch.SupervisedTokens, 3, default, 0)).Loss);
+                live = step == 1 ? DisposeScopeManager.Statistics.TensorStatistics.ThreadTotalLiveCount : live;
+            }
+            Assert.Equal(live, DisposeScopeManager.Statistics.TensorStatistics.ThreadTotalLiveCount);
+            curves.Add(losses);
+        }
+        Assert.True(curves[0][^1] < curves[0][0] - 0.3, "bf16 does not learn");
+        foreach (var (plain, rounded) in curves[0].Zip(curves[1]))
+        {
+            Assert.Equal(plain, rounded, 0.1 * plain);
+        }
+    }
+
+    [Fact]
+    public void A_trained_weight_is_not_rounded()
+    {
+        using var model = Load(ScalarType.Float32, fp8: false);
+        var weight = model.Layers[0].FeedForward.Down.Weight;
+        weight.Trainable = true;
+        Assert.Contains(weight.Name, Assert.Throws<InvalidOperationException>(() => weight.Round(keepTransposed: true)).Message, StringComparison.Ordinal);
+        Assert.Null(weight.Rounded);
+        Assert.True(weight.IsLoaded);
+    }
+
+    private static Glm4Model Load(ScalarType type, bool fp8) => ModelFolder.Load(Path.Combine(GoldenModelTests.Folder, "model-hf"), type, CPU, fp8: fp8);
+
+    private static IAdapter Attach(Glm4Model model, string kind)
+    {
+        if (kind == "prefix")
+        {
+            var prefix = PrefixTuning.Attach(model, new PrefixTuningOptions { VirtualTokens = 3, Initialization = PrefixInitialization.Normal });
+            prefix.Initialize(4);
+            return prefix;
+        }
+        var lora = Lora.Attach(model, new LoraOptions { Rank = 4, Dropout = 0, InitWeights = LoraInitialization.Random });
+        lora.Initialize(4);
+        return lora;
+    }
+
+    private static (double Loss, Dictionary<string, Tensor> Gradients) Gradients(Glm4Model model, string kind)
+    {
+        using var adapter = Attach(model, kind);
+        using var sharding = new ReplicatedWeights(model.Units);
+        using var pass = TrainingPass.Of(GoldenBatch.Read(Path.Combine(GoldenModelTests.Folder, "batch.json")).ToMicroBatch(), CPU);
+        var loss = new LayerRunner(model, sharding, recomputed: 1).ForwardBackward(pass, 1.0 / pass.Targets.Count, dropoutSeed: null).item<double>();
+        var gradients = sharding.Trainable.SelectMany(shard => shard.Segments.Select(segment
+            => (segment.Parameter.Name, shard.Gradient.narrow(0, segment.Start, segment.Parameter.Count).clone()))).ToDictionary();
+        adapter.Detach(model);
+        return (loss, gradients);
+    }
+}
