@@ -46,26 +46,14 @@ public static class OptimizerFile
 
     /// <summary>Reads the state that belongs to the given slices from the files of all ranks that wrote.</summary>
     /// <exception cref="InvalidDataException">Some of it is missing, or of other parameters; all problems at once.</exception>
-    public static void Read(string folder, IReadOnlyList<FlatShard> shards) => WithFiles(folder, stored =>
+    public static void Read(string folder, IReadOnlyList<FlatShard> shards)
     {
-        var problems = new List<string>();
+        WithFiles(folder, stored => Fill(stored, shards));
         foreach (var shard in shards)
         {
-            foreach (var part in shard.Overlaps())
-            {
-                var found = Kinds.Select((_, kind) =>
-                {
-                    using var target = TensorOf(shard, kind).narrow(0, part.InShard, part.Count);
-                    return ReadPart(stored, part.Parameter, kind, part.InParameter, target);
-                }).Sum();
-                if (found != part.Count * Kinds.Length)
-                {
-                    problems.Add($"'{part.Parameter.Name}': {found} of {part.Count * Kinds.Length} numbers are there.");
-                }
-            }
+            shard.CopyMasterToCompute();
         }
-        return problems;
-    });
+    }
 
     /// <summary>Hands out the whole master values of parameters, one after the other.</summary>
     /// <param name="folder">A checkpoint.</param>
@@ -92,6 +80,27 @@ public static class OptimizerFile
         return problems;
     });
 
+    private static List<string> Fill(Dictionary<string, List<StoredTensor>> stored, IReadOnlyList<FlatShard> shards)
+    {
+        var problems = new List<string>();
+        foreach (var shard in shards)
+        {
+            foreach (var part in shard.Overlaps())
+            {
+                var found = Kinds.Select((_, kind) =>
+                {
+                    using var target = TensorOf(shard, kind).narrow(0, part.InShard, part.Count);
+                    return ReadPart(stored, part.Parameter, kind, part.InParameter, target);
+                }).Sum();
+                if (found != part.Count * Kinds.Length)
+                {
+                    problems.Add($"'{part.Parameter.Name}': {found} of {part.Count * Kinds.Length} numbers are there.");
+                }
+            }
+        }
+        return problems;
+    }
+
     private static void WithFiles(string folder, Func<Dictionary<string, List<StoredTensor>>, List<string>> read)
     {
         var files = Directory.EnumerateFiles(folder, "optimizer-*.safetensors").Order(StringComparer.Ordinal).Select(SafetensorsFile.Open).ToList();
@@ -102,10 +111,6 @@ public static class OptimizerFile
             if (problems.Count > 0)
             {
                 throw new InvalidDataException($"{folder}: the optimizer's state does not fit what is trained now ({problems.Count} problems):\n  {string.Join("\n  ", problems)}");
-            }
-            foreach (var shard in shards)
-            {
-                shard.CopyMasterToCompute();
             }
         }
         finally
