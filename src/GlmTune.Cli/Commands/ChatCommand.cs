@@ -2,6 +2,7 @@ using System.CommandLine;
 using GlmTune.Data.Conversations;
 using GlmTune.Inference;
 using GlmTune.Recipes;
+using Microsoft.Extensions.AI;
 
 namespace GlmTune.Cli.Commands;
 
@@ -14,8 +15,13 @@ internal static class ChatCommand
         var prompt = new Option<string?>("--prompt") { HelpName = "TEXT", Description = "ask this, print the answer alone, and end" };
         var system = new Option<string?>("--system") { HelpName = "TEXT", Description = "the system prompt" };
         var tools = new Option<string?>("--tools") { HelpName = "FILE", Description = "a JSON array of the tools that the model may call" };
+        var mcp = new Option<string?>("--mcp") { HelpName = "FILE", Description = "servers of the Model Context Protocol (an 'mcpServers' file) whose tools the model may ask to run" };
+        var allow = new Option<string[]>("--allow")
+        {
+            HelpName = "NAME", Description = "run this tool of --mcp without a question; may be repeated", DefaultValueFactory = _ => [],
+        };
         json.Description = "with --prompt: print the answer, its tool calls and its counts as JSON";
-        var command = new Command("chat", "Chat with a model or an adapter; exit or quit ends it.") { prompt, system, tools, json };
+        var command = new Command("chat", "Chat with a model or an adapter; exit or quit ends it.") { prompt, system, tools, mcp, allow, json };
         chat.AddTo(command);
         sampling.AddTo(command);
         command.Validators.Add(given =>
@@ -24,10 +30,21 @@ internal static class ChatCommand
             {
                 given.AddError("--json needs --prompt.");
             }
+
+            if (given.GetResult(allow) is { Implicit: false } && given.GetValue(mcp) is null)
+            {
+                given.AddError("--allow needs --mcp.");
+            }
         });
         command.SetAction(async (given, stop) =>
         {
             var declared = given.GetValue(tools) is { } file ? ToolFile.Read(file) : [];
+            if (given.GetValue(mcp) is { } servers)
+            {
+                await UseToolsAsync(McpConfig.Read(servers), declared).ConfigureAwait(false);
+                return;
+            }
+
             using var loaded = chat.Load(given);
             var session = new ChatSession(loaded.Chat, given.GetValue(system), declared, sampling.Read(given));
             if (given.GetValue(prompt) is { } question)
@@ -37,6 +54,20 @@ internal static class ChatCommand
             else
             {
                 await TalkAsync(screen, session, stop).ConfigureAwait(false);
+            }
+
+            async Task UseToolsAsync(IReadOnlyList<McpServerConfig> configured, IReadOnlyList<ToolDefinition> typed)
+            {
+                AIFunction[] typedFunctions = [.. typed.Select(tool => ToolChat.Typed(screen, tool))];
+                await using var connected = await McpServers.ConnectAsync(configured, stop).ConfigureAwait(false);
+                using var answering = chat.Load(given);
+                var question = given.GetValue(prompt);
+                using var talk = new ToolChat(screen, answering.Client, [.. connected.Functions, .. typedFunctions], given.GetRequiredValue(allow), talks: question is null)
+                {
+                    System = given.GetValue(system),
+                    Generation = sampling.Read(given),
+                };
+                await (question is null ? talk.TalkAsync(stop) : talk.AskOnceAsync(question, given.GetValue(json), stop)).ConfigureAwait(false);
             }
         });
         return command;

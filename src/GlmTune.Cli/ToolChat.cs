@@ -1,0 +1,223 @@
+using System.Globalization;
+using System.Text;
+using System.Text.Json;
+using GlmTune.Data.Conversations;
+using GlmTune.Inference;
+using Microsoft.Extensions.AI;
+using AskedOptions = Microsoft.Extensions.AI.ChatOptions;
+
+namespace GlmTune.Cli;
+
+/// <summary>A conversation at the terminal in which the model may call functions: each call is shown, and made when the person says so.</summary>
+internal sealed class ToolChat : IDisposable
+{
+    private const int ShownCharacters = 600;
+    private readonly Screen screen;
+    private readonly TextWriter remarks;
+    private readonly bool canAsk;
+    private readonly HashSet<string> allowed;
+    private readonly ToolLoop loop;
+    private readonly AskedOptions options;
+    private readonly List<ChatMessage> history = [];
+    private readonly List<(string Name, string Arguments, string Result)> calls = [];
+    private bool shown;
+
+    /// <param name="screen">Where the person is.</param>
+    /// <param name="client">What answers; disposed with this.</param>
+    /// <param name="functions">What it may call.</param>
+    /// <param name="allowed">Names of those that run without a question.</param>
+    /// <param name="talks">Whether the person types one message after another; else calls are shown among the remarks, and asked about at a terminal only.</param>
+    /// <exception cref="InvalidDataException">Two functions have one name, or a name to be allowed is not among them.</exception>
+    public ToolChat(Screen screen, IChatClient client, IReadOnlyList<AIFunction> functions, IReadOnlyCollection<string> allowed, bool talks)
+    {
+        (this.screen, remarks, canAsk, this.allowed) = (screen, talks ? screen.Output : screen.Error, talks || screen.InputIsTyped, [.. allowed]);
+        var names = functions.Select(function => function.Name).ToList();
+        if (names.GroupBy(name => name).FirstOrDefault(group => group.Count() > 1) is { } twice)
+        {
+            throw new InvalidDataException($"There are two tools named '{twice.Key}'; leave one of them out.");
+        }
+
+        if (allowed.Except(names).ToList() is { Count: > 0 } unknown)
+        {
+            throw new InvalidDataException($"--allow {string.Join(", ", unknown)}: there is no such tool; there are {string.Join(", ", names)}.");
+        }
+
+        options = new AskedOptions { Tools = [.. functions] };
+        loop = new ToolLoop(client, new ToolLoopOptions
+        {
+            Allowed = this.allowed,
+            Confirm = ConfirmAsync,
+            OnCall = use => Show(use, "running"),
+            OnResult = ShowResult,
+        });
+    }
+
+    /// <summary>The system prompt; null for none.</summary>
+    public string? System
+    {
+        get => options.Instructions;
+        init => options.Instructions = value;
+    }
+
+    /// <summary>How answers are generated.</summary>
+    public GenerationOptions Generation
+    {
+        init => options.RawRepresentationFactory = _ => value;
+    }
+
+    /// <summary>A declared tool that nothing runs: its results are typed.</summary>
+    /// <exception cref="InvalidDataException">It is one of the model's built-in tools.</exception>
+    public static AIFunction Typed(Screen screen, ToolDefinition tool) => tool.Type == "function" ? new TypedFunction(screen, tool)
+        : throw new InvalidDataException($"The built-in tool '{tool.Name}' cannot be declared beside MCP servers, which have functions only.");
+
+    /// <summary>Asks once.</summary>
+    /// <param name="question">What is asked.</param>
+    /// <param name="json">Whether to print the answer with its calls and counts as JSON.</param>
+    /// <param name="stop">Ends it.</param>
+    public async Task AskOnceAsync(string question, bool json, CancellationToken stop)
+    {
+        var response = await AskAsync(question, json ? TextWriter.Null : screen.Output, stop).ConfigureAwait(false);
+        if (json)
+        {
+            screen.Output.WriteLine(JsonText.Of(new
+            {
+                Text = response.Messages.LastOrDefault()?.Text ?? "",
+                ToolCalls = calls.Select(call => new { call.Name, call.Arguments, call.Result }),
+                FinishReason = response.FinishReason?.Value,
+                PromptTokens = response.Usage?.InputTokenCount,
+                AnswerTokens = response.Usage?.OutputTokenCount,
+            }));
+        }
+    }
+
+    /// <summary>Answers line after line, until there are no more or one says to end.</summary>
+    public async Task TalkAsync(CancellationToken stop)
+    {
+        while (true)
+        {
+            var line = await ReadLineAsync(screen, screen.InputIsTyped ? "You: " : "", stop).ConfigureAwait(false);
+            if (line is null || line.Trim().ToUpperInvariant() is "EXIT" or "QUIT")
+            {
+                return;
+            }
+
+            if (line.Trim().Length > 0)
+            {
+                screen.Output.Write(screen.InputIsTyped ? "GLM-4: " : "");
+                try
+                {
+                    await AskAsync(line, screen.Output, stop).ConfigureAwait(false);
+                }
+                catch (ArgumentException e)
+                {
+                    screen.Error.WriteLine(e.Message);
+                }
+            }
+        }
+    }
+
+    public void Dispose() => loop.Dispose();
+
+    // An answer that was not waited for to its end leaves the history as it was.
+    private async Task<ChatResponse> AskAsync(string text, TextWriter output, CancellationToken stop)
+    {
+        var said = new ChatMessage(ChatRole.User, text);
+        var updates = new List<ChatResponseUpdate>();
+        shown = false;
+        await foreach (var update in loop.GetStreamingResponseAsync([.. history, said], options, stop).ConfigureAwait(false))
+        {
+            updates.Add(update);
+            if (update.Role != ChatRole.Tool && update.Text.Length > 0)
+            {
+                shown = true;
+                await output.WriteAsync(update.Text).ConfigureAwait(false);
+                await output.FlushAsync(stop).ConfigureAwait(false);
+            }
+        }
+
+        await output.WriteLineAsync().ConfigureAwait(false);
+        var response = updates.ToChatResponse();
+        history.Add(said);
+        history.AddRange(response.Messages);
+        return response;
+    }
+
+    private async Task<bool> ConfirmAsync(ToolUse use, CancellationToken stop)
+    {
+        Show(use, canAsk ? "asks to run" : "not allowed (--allow)");
+        if (!canAsk)
+        {
+            return false;
+        }
+
+        var answer = await ReadLineAsync(screen with { Output = remarks }, $"  Run it? y (yes), n (no), a (always {use.Name}): ", stop).ConfigureAwait(false);
+        switch (answer?.Trim().ToUpperInvariant())
+        {
+            case "A" or "ALWAYS":
+                allowed.Add(use.Name);
+                return true;
+            case "Y" or "YES":
+                return true;
+            default:
+                return false;
+        }
+    }
+
+    private void Show(ToolUse use, string what)
+    {
+        if (what == "running" && !allowed.Contains(use.Name))
+        {
+            return;   // It was shown with the question.
+        }
+
+        remarks.WriteLine($"{(shown ? "\n" : "")}[{what}] {Visible(use.Name)} {Visible(use.Arguments)}");
+        shown = false;
+    }
+
+    private void ShowResult(ToolUse use, string result)
+    {
+        calls.Add((use.Name, use.Arguments, result));
+        remarks.WriteLine($"[result] {Visible(result.Length > ShownCharacters ? $"{result[..ShownCharacters]} …" : result)}");
+    }
+
+    // Reading cannot be ended, but it can be left: its thread does not keep the process alive.
+    private static async Task<string?> ReadLineAsync(Screen screen, string prompt, CancellationToken stop)
+    {
+        screen.Output.Write(prompt);
+        screen.Output.Flush();
+        return await Task.Run(screen.Input.ReadLine, CancellationToken.None).WaitAsync(stop).ConfigureAwait(false);
+    }
+
+    // What a model or a tool wrote must not move the cursor, hide text, or look like the question.
+    private static string Visible(string text)
+    {
+        var visible = new StringBuilder();
+        foreach (var c in text)
+        {
+            visible.Append(c switch
+            {
+                '\n' => "\\n",
+                '\t' => "\\t",
+                _ when char.IsControl(c) || char.GetUnicodeCategory(c) is UnicodeCategory.Format or UnicodeCategory.LineSeparator or UnicodeCategory.ParagraphSeparator
+                    => string.Create(CultureInfo.InvariantCulture, $"\\u{(int)c:x4}"),
+                _ => c,
+            });
+        }
+
+        return visible.ToString();
+    }
+
+    private sealed class TypedFunction(Screen screen, ToolDefinition tool) : AIFunction
+    {
+        private readonly JsonElement function = JsonDocument.Parse(tool.Json).RootElement;
+
+        public override string Name => tool.Name;
+
+        public override string Description => function.TryGetProperty("description", out var text) && text.ValueKind == JsonValueKind.String ? text.GetString()! : "";
+
+        public override JsonElement JsonSchema => function.TryGetProperty("parameters", out var schema) ? schema : base.JsonSchema;
+
+        protected override async ValueTask<object?> InvokeCoreAsync(AIFunctionArguments arguments, CancellationToken cancellationToken) =>
+            await ReadLineAsync(screen, $"  Result of {Visible(Name)}: ", cancellationToken).ConfigureAwait(false) ?? "";
+    }
+}
