@@ -179,6 +179,15 @@ public abstract partial class LayerKernels
     /// <returns>int64 [n].</returns>
     public abstract Tensor ArgMax(Tensor logits, int count);
 
+    /// <summary>What decoding begins with: each new token's row of the embedding, and its place's rows of the tables of angles.</summary>
+    /// <param name="ids">int64 [n].</param>
+    /// <param name="positions">int64 [n], rows of the tables.</param>
+    /// <param name="table">The embedding [V, C].</param>
+    /// <param name="cosines">[places, rotaryDim / 2], float32 or wider.</param>
+    /// <param name="sines">As <paramref name="cosines"/>.</param>
+    /// <returns>Hidden states [n, C], cosines and sines [n, rotaryDim / 2].</returns>
+    public abstract (Tensor Hidden, Tensor Cosine, Tensor Sine) Embed(Tensor ids, Tensor positions, Tensor table, Tensor cosines, Tensor sines);
+
     /// <summary>What computes, for a log: which set, on which GPU, or why the fused one is not used.</summary>
     public abstract string Description { get; }
 

@@ -6,7 +6,7 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels;
 
-/// <summary>Host memory that a GPU copies from while the program goes on; on a machine without one, plain memory.</summary>
+/// <summary>Host memory that a GPU copies from and to while the program goes on; on a machine without one, plain memory.</summary>
 /// <remarks>
 /// A block is refilled after <see cref="Wait"/>, which ends when the copies that were queued from it are done. Not thread-safe.
 /// Source: CUDA driver API, "Memory Management", page-locked memory.
@@ -69,13 +69,31 @@ public sealed unsafe class PinnedMemory : IDisposable
         CudaDriver.Check(CudaDriver.EventRecord(copied, stream), "record an event");
     }
 
-    /// <summary>Waits until the copies that were queued are done, so that the memory may be filled anew.</summary>
+    /// <summary>Queues a copy from the device on the current stream; what it brings may be read after <see cref="Wait"/>.</summary>
+    /// <param name="source">Contiguous memory of the device, of any type.</param>
+    /// <param name="bytes">How many, from the first of both; no more than either has.</param>
+    public void CopyFrom(Tensor source, long bytes)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(bytes, Bytes);
+        var place = TensorAddress.Of(source);
+        if (copied == 0)
+        {
+            Buffer.MemoryCopy((void*)place, (void*)address, bytes, bytes);
+            return;
+        }
+        CudaContext.Ensure(device);
+        var stream = CudaStream.Current(Math.Max(0, device.index));
+        CudaDriver.Check(CudaDriver.MemoryCopyToHost(address, place, (nuint)bytes, stream), "copy from the GPU");
+        CudaDriver.Check(CudaDriver.EventRecord(copied, stream), "record an event");
+    }
+
+    /// <summary>Waits until the copies that were queued are done, so that the memory may be read or filled anew.</summary>
     public void Wait()
     {
         if (copied != 0)
         {
             CudaContext.Ensure(device);
-            CudaDriver.Check(CudaDriver.EventSynchronize(copied), "wait for a copy to the GPU");
+            CudaDriver.Check(CudaDriver.EventSynchronize(copied), "wait for a copy");
         }
     }
 

@@ -256,6 +256,10 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
         return loss;
     }
 
+    /// <inheritdoc/>
+    public override (Tensor Hidden, Tensor Cosine, Tensor Sine) Embed(Tensor ids, Tensor positions, Tensor table, Tensor cosines, Tensor sines)
+        => (table.index_select(0, ids), cosines.index_select(0, positions), sines.index_select(0, positions));
+
     private static double Scale(HeadLayout heads) => 1 / Math.Sqrt(heads.HeadDim);
 
     private static Tensor Widen(Tensor x) => x.dtype == ScalarType.Float64 ? x : x.to_type(ScalarType.Float32);

@@ -43,6 +43,7 @@ internal static class KernelTwins
         ["embedding gradient"] = EmbeddingGradient,
         ["project"] = Project,
         ["argmax"] = ArgMax,
+        ["embed"] = Embed,
     };
 
     private static void RmsNorm(TwinCheck check, Sizes sizes)
@@ -367,6 +368,17 @@ internal static class KernelTwins
             var first = logits.narrow(1, 0, count).eq(value).to(ScalarType.Int32).argmax(1);
             check.Compare($"first {count}", TwinCheck.Wide(first), chosen.to(ScalarType.Float32));
         }
+    }
+
+    private static void Embed(TwinCheck check, Sizes sizes)
+    {
+        var (table, cosines, sines) = (check.Random(sizes.Vocabulary, sizes.Hidden), check.RandomSingle(50, sizes.Heads.RotaryDim / 2), check.RandomSingle(50, sizes.Heads.RotaryDim / 2));
+        var (ids, positions) = (check.RandomIndex(sizes.Vocabulary, 7), check.RandomIndex(50, 7));
+        var expected = check.Reference.Embed(ids, positions, TwinCheck.Wide(table), TwinCheck.Wide(cosines), TwinCheck.Wide(sines));
+        var actual = check.Kernels.Embed(ids, positions, table, cosines, sines);
+        check.Compare("hidden", expected.Hidden, actual.Hidden, 0);
+        check.Compare("cosine", expected.Cosine, actual.Cosine, 0);
+        check.Compare("sine", expected.Sine, actual.Sine, 0);
     }
 
     private static (Tensor Fused, Tensor Cosine, Tensor Sine) Rows(TwinCheck check, int tokens, HeadLayout heads)

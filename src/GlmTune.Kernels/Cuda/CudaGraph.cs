@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Cuda;
@@ -11,6 +12,9 @@ public sealed unsafe class CudaGraph : IDisposable
 {
     private const uint NonBlocking = 1;
     private const int Relaxed = 2;
+
+    // One a GPU, for good: libtorch keeps libraries' workspaces by stream, tens of MB each, and graphs use them.
+    private static readonly ConcurrentDictionary<int, Lazy<nint>> Streams = new();
 
     private readonly Device device;
     private nint executable;
@@ -30,8 +34,8 @@ public sealed unsafe class CudaGraph : IDisposable
     {
         var index = Math.Max(0, device.index);
         cuda.synchronize(device);
-        nint stream;
-        CudaDriver.Check(CudaDriver.StreamCreate(&stream, NonBlocking), "create a stream");
+        CudaContext.Ensure(device);
+        var stream = Streams.GetOrAdd(index, _ => new(NewStream)).Value;
         nint graph;
         using (CudaStream.Use(stream, index))
         {
@@ -56,7 +60,6 @@ public sealed unsafe class CudaGraph : IDisposable
         nint executable;
         CudaDriver.Check(CudaDriver.GraphInstantiate(&executable, graph, 0), "prepare the recorded work");
         CudaDriver.Check(CudaDriver.GraphDestroy(graph), "free a graph");
-        // The stream stays: libtorch keeps libraries' workspaces by stream, and the graph uses them.
         return new CudaGraph(device, executable);
     }
 
@@ -86,10 +89,18 @@ public sealed unsafe class CudaGraph : IDisposable
         return new CudaGraph(device, executable);
     }
 
+    private static nint NewStream()
+    {
+        nint stream;
+        CudaDriver.Check(CudaDriver.StreamCreate(&stream, NonBlocking), "create a stream");
+        return stream;
+    }
+
     /// <summary>Queues the recorded work on the current stream.</summary>
     public void Replay()
     {
         ObjectDisposedException.ThrowIf(executable == 0, this);
+        CudaContext.Ensure(device);
         CudaDriver.Check(CudaDriver.GraphLaunch(executable, CudaStream.Current(Math.Max(0, device.index))), "replay a graph");
     }
 

@@ -272,6 +272,21 @@ public sealed partial class CudaKernels : LayerKernels
     }
 
     /// <inheritdoc/>
+    public override (Tensor Hidden, Tensor Cosine, Tensor Sine) Embed(Tensor ids, Tensor positions, Tensor table, Tensor cosines, Tensor sines)
+    {
+        var type = Memory.TypeOf(table);
+        if (!Memory.Fit(type, table) || !Memory.Fit(ScalarType.Float32, cosines, sines) || !Memory.Whole(ids, positions) || Memory.Size(table, 1) % Memory.PieceOf(type) != 0)
+        {
+            return plain.Embed(ids, positions, table, cosines, sines);
+        }
+        var (tokens, width, half) = (Memory.Size(ids, 0), Memory.Size(table, 1), Memory.Size(cosines, 1));
+        var hidden = Memory.Empty(type, table.device, tokens, width);
+        var (cosine, sine) = (Memory.Empty(ScalarType.Float32, table.device, tokens, half), Memory.Empty(ScalarType.Float32, table.device, tokens, half));
+        launcher.Launch(new("embed", "embed", type), new(tokens), Threads, ids, positions, table, cosines, sines, hidden, cosine, sine, width, half);
+        return (hidden, cosine, sine);
+    }
+
+    /// <inheritdoc/>
     public override Tensor LowRankDown(Tensor x, Tensor a, double probability, MaskSeed seed)
     {
         if (!LowRankFits(x, a))

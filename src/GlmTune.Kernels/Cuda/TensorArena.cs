@@ -17,6 +17,7 @@ public sealed unsafe class TensorArena : IDisposable
 
     private readonly Tensor memory;
     private readonly nint start;
+    private long limit;
 
     /// <param name="device">Where the memory lies.</param>
     /// <param name="bytes">How much.</param>
@@ -28,8 +29,19 @@ public sealed unsafe class TensorArena : IDisposable
         start = pointer;
     }
 
-    /// <summary>Bytes taken since it was last opened.</summary>
+    /// <summary>Where the next piece goes, in bytes from the beginning.</summary>
     public long Used { get; private set; }
+
+    /// <summary>Takes what follows from a section of its own. Gone back to, it is written again: nobody may need what lies there by then.</summary>
+    /// <param name="from">Its first byte; a multiple of 256.</param>
+    /// <param name="bytes">Its size; where that is not enough, <see cref="InvalidOperationException"/> says so.</param>
+    /// <exception cref="ArgumentOutOfRangeException">It is not inside the arena.</exception>
+    public void TakeFrom(long from, long bytes)
+    {
+        ArgumentOutOfRangeException.ThrowIfNotEqual(from % Alignment, 0);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(from + bytes, memory.numel());
+        (Used, limit) = (from, from + bytes);
+    }
 
     /// <summary>The arena that this thread's kernels take from, or null.</summary>
     internal static TensorArena? Open => open;
@@ -37,7 +49,7 @@ public sealed unsafe class TensorArena : IDisposable
     /// <summary>Sends this thread's kernels here, from the beginning, until disposed.</summary>
     public IDisposable Use()
     {
-        Used = 0;
+        (Used, limit) = (0, memory.numel());
         var before = open;
         open = this;
         return new Closing(before);
@@ -51,9 +63,9 @@ public sealed unsafe class TensorArena : IDisposable
     internal nint Take(ScalarType type, Device device, int dimensions, long* shape, long* strides, long elements)
     {
         var bytes = elements * SizeOf(type);
-        if (Used + bytes > memory.numel())
+        if (Used + bytes > limit)
         {
-            throw new InvalidOperationException($"The arena has {memory.numel()} bytes, {Used} are taken, and {bytes} more are asked for. Make it larger.");
+            throw new InvalidOperationException($"The arena has {limit - Used} bytes left here of {memory.numel()}, and {bytes} are asked for. Make it larger.");
         }
         nint handle;
         AtenShim.Check(
