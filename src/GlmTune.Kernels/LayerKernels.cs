@@ -188,6 +188,12 @@ public abstract partial class LayerKernels
     /// <returns>Hidden states [n, C], cosines and sines [n, rotaryDim / 2].</returns>
     public abstract (Tensor Hidden, Tensor Cosine, Tensor Sine) Embed(Tensor ids, Tensor positions, Tensor table, Tensor cosines, Tensor sines);
 
+    /// <summary>Rows of a small table, in a pass over few rows that is not differentiated.</summary>
+    /// <param name="table">[rows, width], float32 or wider.</param>
+    /// <param name="index">int64 [n].</param>
+    /// <returns>[n, width].</returns>
+    public abstract Tensor SelectRows(Tensor table, Tensor index);
+
     /// <summary>What computes, for a log: which set, on which GPU, or why the fused one is not used.</summary>
     public abstract string Description { get; }
 

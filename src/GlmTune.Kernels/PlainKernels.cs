@@ -260,6 +260,9 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
     public override (Tensor Hidden, Tensor Cosine, Tensor Sine) Embed(Tensor ids, Tensor positions, Tensor table, Tensor cosines, Tensor sines)
         => (table.index_select(0, ids), cosines.index_select(0, positions), sines.index_select(0, positions));
 
+    /// <inheritdoc/>
+    public override Tensor SelectRows(Tensor table, Tensor index) => table.index_select(0, index);
+
     private static double Scale(HeadLayout heads) => 1 / Math.Sqrt(heads.HeadDim);
 
     private static Tensor Widen(Tensor x) => x.dtype == ScalarType.Float64 ? x : x.to_type(ScalarType.Float32);

@@ -57,4 +57,19 @@ public interface ICausalLm
     /// <param name="targets">What is predicted from where; stays the caller's.</param>
     /// <returns>Sum of −log p.</returns>
     double Loss(int[] tokenIds, SequenceLayout sequences, SupervisedTargets targets);
+
+    /// <summary>Bytes of cached keys and values that one token takes in one slot.</summary>
+    long CachedTokenBytes
+    {
+        get
+        {
+            using var probe = NewCache(1, 1);
+            return 2L * Config.LayerCount * probe.Keys(0).stride(1) * probe.Keys(0).element_size();
+        }
+    }
+
+    /// <summary>A faster way for passes of one new token a sequence; null: there is none here, <see cref="Logits"/> is the way.</summary>
+    /// <param name="cache">Of this model; stays the caller's and outlives the decoder.</param>
+    /// <param name="vocabularySize">One past the highest id that may be produced.</param>
+    IDecoder? NewDecoder(KvCache cache, int vocabularySize) => null;
 }

@@ -379,6 +379,7 @@ internal static class KernelTwins
         check.Compare("hidden", expected.Hidden, actual.Hidden, 0);
         check.Compare("cosine", expected.Cosine, actual.Cosine, 0);
         check.Compare("sine", expected.Sine, actual.Sine, 0);
+        check.Compare("rows", check.Reference.SelectRows(TwinCheck.Wide(cosines), positions), check.Kernels.SelectRows(cosines, positions), 0);
     }
 
     private static (Tensor Fused, Tensor Cosine, Tensor Sine) Rows(TwinCheck check, int tokens, HeadLayout heads)

@@ -8,18 +8,25 @@ namespace GlmTune.Inference;
 
 /// <summary>Rows that are generated side by side: finished rows leave and waiting rows enter between any two passes.</summary>
 /// <remarks>
-/// A pass takes in prompts, as many tokens as are allowed at once, or one token of every row. The cache grows with its longest row; where it
-/// would grow past its limit, the row that entered last goes back to wait, and takes its tokens in again later. Finished rows leave their keys and
-/// values as long as there is room: a row that begins with the same tokens takes them over. Not thread-safe.
+/// A pass takes in prompts, as many tokens as are allowed at once, or one token of every row. While every row wants nothing but the likeliest
+/// token, the next pass is queued before this one's tokens are looked at; a row that turns out to have ended leaves one token for nobody. The cache
+/// has room for whole answers where the limit allows, and grows with its longest row; where it would grow past its limit, the row that entered last goes
+/// back to wait, and takes its tokens in again later. Finished rows leave their keys and values as long as there is room: a row that begins with the
+/// same tokens takes them over. Not thread-safe.
 /// </remarks>
 internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, GenerationLimits limits) : IDisposable
 {
     private const int CapacityStep = 64;
+
+    // Tokens for which room is made ahead of a row; memory of a longer answer is taken when it is needed.
+    private const int MostAhead = 2048;
     private const int WorthCopying = 16;   // Tokens; fewer are read faster than copied layer by layer.
     private readonly LinkedList<GenerationRow> waiting = [];
     private readonly List<GenerationRow> active = [];   // In the order in which they entered.
     private readonly List<GenerationRow> kept = [];     // Finished, their slots untouched; the least recently used first.
     private KvCache? cache;
+    private IDecoder? decoder;
+    private List<GenerationRow>? ahead;     // Rows of a pass that is queued and not looked at.
     private long bytesPerToken;
 
     private readonly record struct Choice(GenerationRow Row, GeneratedToken Token, Exception? Error);
@@ -72,33 +79,8 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
             return;
         }
 
-        Admit();
-        MakeRoom();
-        var rows = new List<GenerationRow>();
-        var added = new List<int>();
-        var prefill = active.Exists(row => row.Pending > 1);
-        var left = prefill ? limits.PassTokens : int.MaxValue;
-        foreach (var row in active.Where(row => !prefill || row.Pending > 1))
-        {
-            var count = Math.Min(row.Pending, left);
-            if (count == 0)
-            {
-                break;
-            }
-
-            rows.Add(row);
-            added.Add(count);
-            left -= count;
-        }
-
         using var scope = NewDisposeScope();
-        var logits = Pass(rows, added);
-        for (var i = 0; i < rows.Count; i++)
-        {
-            rows[i].Cached += added[i];
-        }
-
-        foreach (var (row, token, error) in Choose(logits, rows))
+        foreach (var (row, token, error) in NextTokens())
         {
             if (error is not null || token.Finish is not null)
             {
@@ -119,6 +101,90 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
     /// <inheritdoc/>
     public void Dispose() => DropCache();
 
+    private Choice[] NextTokens()
+    {
+        if (ahead is { } queued)
+        {
+            ahead = null;
+            if (queued.Exists(active.Contains))
+            {
+                return Likeliest(queued);
+            }
+        }
+
+        Admit();
+        MakeRoom();
+        var (rows, added) = Plan();
+        decoder ??= model.NewDecoder(cache!, vocabularySize);
+        if (decoder is not { IsUsable: true } || added.Exists(count => count > 1))
+        {
+            var logits = Pass(rows, added);
+            Take(rows, added);
+            return Choose(logits, rows);
+        }
+
+        decoder.Begin([.. rows.Select(row => new DecodeRow(row.Tokens[row.Cached], row.Slot, model.VirtualTokensOf(row.Adapter) + row.Cached, row.Adapter))]);
+        if (rows.TrueForAll(row => row.ArgmaxSuffices && row.Pending == 1))
+        {
+            return Likeliest(rows);
+        }
+
+        Take(rows, added);
+        return Choose(decoder.Logits, rows);
+    }
+
+    // The likeliest tokens by a queued pass of one token a row; rows that have left since are passed over. First the next pass is queued.
+    private Choice[] Likeliest(List<GenerationRow> rows)
+    {
+        if (CanGoOn(rows))
+        {
+            decoder!.GoOn();
+            ahead = rows;
+        }
+
+        var ids = decoder!.Likeliest();
+        var choices = new List<Choice>();
+        foreach (var (i, row) in rows.Index())
+        {
+            if (active.Contains(row))
+            {
+                row.Cached++;
+                choices.Add(new Choice(row, row.Accept(ids[i]), null));
+            }
+        }
+
+        return [.. choices];
+    }
+
+    // Whether another pass over the same rows is worth it: all are still here and have room, most go on, and nobody waits for a place that one of them leaves.
+    private bool CanGoOn(List<GenerationRow> rows) =>
+        (waiting.Count == 0 || active.Count == limits.Slots)
+        && rows.TrueForAll(row => active.Contains(row) && model.VirtualTokensOf(row.Adapter) + row.Tokens.Count + 1 <= cache!.Capacity)
+        && rows.Count(row => row.Left > 1) * 2 > rows.Count;
+
+    // Rows of the next pass, and how many tokens of each: prompts first, then one token of every row.
+    private (List<GenerationRow> Rows, List<int> Added) Plan()
+    {
+        var rows = new List<GenerationRow>();
+        var added = new List<int>();
+        var prefill = active.Exists(row => row.Pending > 1);
+        var left = prefill ? limits.PassTokens : int.MaxValue;
+        foreach (var row in active.Where(row => !prefill || row.Pending > 1))
+        {
+            var count = Math.Min(row.Pending, left);
+            if (count == 0)
+            {
+                break;
+            }
+
+            rows.Add(row);
+            added.Add(count);
+            left -= count;
+        }
+
+        return (rows, added);
+    }
+
     private Tensor Pass(List<GenerationRow> rows, List<int> added)
     {
         var ids = new List<int>();
@@ -132,6 +198,14 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         var step = new CacheStep(cache!, [.. rows.Select(row => row.Slot)], [.. rows.Select(row => model.VirtualTokensOf(row.Adapter) + row.Cached)], added);
         return model.Logits(
             [.. ids], new SequenceLayout(starts, model.Device), step, lastOnly: true, rows.Exists(row => row.Adapter is not null) ? [.. rows.Select(row => row.Adapter)] : null);
+    }
+
+    private static void Take(List<GenerationRow> rows, List<int> added)
+    {
+        foreach (var (row, count) in rows.Zip(added))
+        {
+            row.Cached += count;
+        }
     }
 
     // The next token of each row whose tokens are all in the cache.
@@ -179,10 +253,9 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
 
     private void Admit()
     {
-        if (cache is null)
+        if (bytesPerToken == 0)
         {
-            cache = model.NewCache(1, CapacityStep);
-            bytesPerToken = 2L * model.Config.LayerCount * cache.Keys(0).stride(1) * cache.Keys(0).element_size();
+            bytesPerToken = model.CachedTokenBytes;
         }
 
         while (waiting.First is { Value: var row } && active.Count < limits.Slots)
@@ -200,7 +273,7 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
     // A slot for each active row, and room in it for all its tokens.
     private void MakeRoom()
     {
-        var have = cache!.Capacity - model.MostVirtualTokens;
+        var have = cache is null ? 0 : cache.Capacity - model.MostVirtualTokens;
         var needed = CapacityFor(active);
         while (active.Count > 1 && needed > have && Bytes(active.Count, needed) > limits.CacheBytes)
         {
@@ -226,21 +299,12 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
             kept.RemoveAt(0);
         }
 
-        if (needed > have || active.Count + kept.Count > cache.Slots)
+        if (cache is null || needed > have || active.Count + kept.Count > cache.Slots)
         {
-            // Half as much again, so that a long answer is copied a few times only; within the limit where that is possible.
-            var roomy = needed > have ? Rounded(Math.Max(needed, have + (have / 2))) : have;
-            GenerationRow[] holding = [.. active.Where(row => row.Slot >= 0), .. kept];
-            var slots = active.Count + kept.Count;
-            var capacity = Bytes(slots, roomy) <= limits.CacheBytes ? roomy : needed;
-            cache.Rearrange([.. holding.Select(row => row.Slot), .. Enumerable.Repeat(0, slots - holding.Length)], capacity + model.MostVirtualTokens);
-            foreach (var (slot, row) in holding.Index())
-            {
-                row.Slot = slot;
-            }
+            Resize(needed, have);
         }
 
-        var free = new Queue<int>(Enumerable.Range(0, cache.Slots).Except(active.Concat(kept).Select(row => row.Slot)));
+        var free = new Queue<int>(Enumerable.Range(0, cache!.Slots).Except(active.Concat(kept).Select(row => row.Slot)));
         foreach (var row in active.Where(row => row.Slot < 0))
         {
             var (slot, (source, count)) = (free.Dequeue(), reuse[row]);
@@ -254,6 +318,35 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
                 model.StartSlot(cache, slot, row.Adapter);
                 row.Enter(slot, 0);
             }
+        }
+    }
+
+    // Room for whole answers and for more rows where the limit allows, so that little is copied and recorded passes hold for long.
+    private void Resize(int needed, int have)
+    {
+        var whole = Math.Max(needed, Rounded(active.Max(row => Math.Min(row.MostLength, row.Tokens.Count + MostAhead))));
+        var roomy = needed > have ? Math.Max(needed, Math.Min(whole, Rounded(have + (have / 2)))) : have;
+        var count = active.Count + kept.Count;
+        var slots = 1;
+        while (slots < count)
+        {
+            slots *= 2;
+        }
+
+        slots = Math.Max(count, Math.Min(slots, limits.Slots));
+        (int Slots, int Capacity)[] choices = [(slots, Math.Max(whole, have)), (count, Math.Max(whole, have)), (count, roomy), (count, needed)];
+        var (newSlots, capacity) = choices.FirstOrDefault(choice => Bytes(choice.Slots, choice.Capacity) <= limits.CacheBytes, choices[^1]);
+        if (cache is null)
+        {
+            cache = model.NewCache(newSlots, capacity);
+            return;
+        }
+
+        GenerationRow[] holding = [.. active.Where(row => row.Slot >= 0), .. kept];
+        cache.Rearrange([.. holding.Select(row => row.Slot), .. Enumerable.Repeat(0, newSlots - holding.Length)], capacity + model.MostVirtualTokens);
+        foreach (var (slot, row) in holding.Index())
+        {
+            row.Slot = slot;
         }
     }
 
@@ -281,7 +374,9 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
     private void DropCache()
     {
         kept.Clear();
+        ahead = null;
+        decoder?.Dispose();
         cache?.Dispose();
-        cache = null;
+        (decoder, cache) = (null, null);
     }
 }

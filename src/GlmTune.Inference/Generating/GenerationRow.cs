@@ -45,6 +45,12 @@ internal sealed class GenerationRow
     /// <summary>Tokens of the answer, at most.</summary>
     public int MostTokens { get; }
 
+    /// <summary>Tokens of prompt and answer together, at most.</summary>
+    public int MostLength => Request.Prompt.Count + MostTokens;
+
+    /// <summary>Tokens of the answer still to come, at most.</summary>
+    public int Left => MostTokens - generated.Count;
+
     public Sampler Sampler { get; }
 
     /// <summary>Prompt and answer so far.</summary>

@@ -287,6 +287,19 @@ public sealed partial class CudaKernels : LayerKernels
     }
 
     /// <inheritdoc/>
+    public override Tensor SelectRows(Tensor table, Tensor index)
+    {
+        if (Memory.TypeOf(table) != ScalarType.Float32 || !Memory.Whole(table, index))
+        {
+            return plain.SelectRows(table, index);
+        }
+        var (rows, width) = (Memory.Size(index, 0), Memory.Size(table, 1));
+        var result = Memory.Empty(ScalarType.Float32, table.device, rows, width);
+        launcher.Launch(new("embed", "select_rows", ScalarType.Float32), new(rows), Threads, table, index, result, width);
+        return result;
+    }
+
+    /// <inheritdoc/>
     public override Tensor LowRankDown(Tensor x, Tensor a, double probability, MaskSeed seed)
     {
         if (!LowRankFits(x, a))

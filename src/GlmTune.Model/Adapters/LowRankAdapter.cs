@@ -164,6 +164,27 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
     }
 
     /// <inheritdoc/>
+    public override bool CanDecode => magnitudes is null;
+
+    /// <inheritdoc/>
+    public override void Decode(Tensor x, Tensor y, LayerContext context)
+    {
+        using var scope = NewDisposeScope();
+        var low = context.Kernels.Project(x, stackedA);
+        var factor = columnScales is null ? (float)scale : 1;
+        if (columnScales is not null)
+        {
+            low.mul_(columnScales);
+        }
+        else if (factor != scale)
+        {
+            low.mul_(scale);
+            factor = 1;
+        }
+        y.addmm_(low, blockB.t(), 1, factor);
+    }
+
+    /// <inheritdoc/>
     public override void Backward(Linear linear, Tensor gradient, Tensor x, Tensor? inputGradient, LayerContext context, Tape tape)
     {
         using var scope = NewDisposeScope();

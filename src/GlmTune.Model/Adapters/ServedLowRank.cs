@@ -105,6 +105,21 @@ internal sealed class ServedLowRank(Linear linear) : LinearAdapter, IDisposable
     }
 
     /// <inheritdoc/>
+    public override bool CanDecode => gains is null;
+
+    /// <inheritdoc/>
+    public override void Decode(Tensor x, Tensor y, LayerContext context)
+    {
+        if (context.Adapters is not { } rows)
+        {
+            return;
+        }
+        using var scope = NewDisposeScope();
+        var low = context.Kernels.Project(x, stackedA!);
+        y.addmm_(low.mul_(context.Kernels.SelectRows(Scales!, rows.Index)), besideB!.t(), 1, 1);
+    }
+
+    /// <inheritdoc/>
     public override void Backward(Linear linear, Tensor gradient, Tensor x, Tensor? inputGradient, LayerContext context, Tape tape)
         => throw new NotSupportedException("Served adapters are not trained; attach one with AdapterFolder.Load.");
 

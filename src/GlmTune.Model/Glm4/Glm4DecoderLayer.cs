@@ -69,6 +69,32 @@ public sealed class Glm4DecoderLayer : Layer
         FeedForward.Record(middle, context, tape);
     }
 
+    /// <summary>Whether <see cref="Decode"/> can be used.</summary>
+    public bool CanDecode => Attention.QueryKeyValue.CanDecode && Attention.Output.CanDecode && FeedForward.GateUp.CanDecode && FeedForward.Down.CanDecode;
+
+    /// <summary>This layer in a pass of one new token a sequence over a cache, not differentiated.</summary>
+    /// <param name="x">The residual stream [n, C].</param>
+    /// <param name="delta">What the layer before adds to it, [n, C]; null: nothing. Added here, where the sum and its norm are one kernel.</param>
+    /// <param name="context">The pass, with its cache.</param>
+    /// <returns>The residual stream, and what this layer still adds to it.</returns>
+    public (Tensor X, Tensor Delta) Decode(Tensor x, Tensor? delta, LayerContext context)
+    {
+        using var scope = NewDisposeScope();
+        var kernels = context.Kernels;
+        Tensor normalised;
+        if (delta is null)
+        {
+            (normalised, _) = kernels.RmsNorm(x, InputNorm.Value, epsilon);
+        }
+        else
+        {
+            (x, normalised, _) = kernels.AddRmsNorm(x, delta, InputNorm.Value, epsilon);
+        }
+        var attended = Attention.Decode(normalised, context);
+        var (middle, middleNormalised, _) = kernels.AddRmsNorm(x, attended, PostAttentionNorm.Value, epsilon);
+        return (middle.MoveToOuterDisposeScope(), FeedForward.Decode(middleNormalised, context).MoveToOuterDisposeScope());
+    }
+
     /// <summary>Collects parameter gradients; returns that of the hidden states.</summary>
     /// <param name="gradient">Of the result, [N, C].</param>
     /// <param name="context">The pass.</param>

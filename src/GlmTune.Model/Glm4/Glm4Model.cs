@@ -207,6 +207,15 @@ public sealed class Glm4Model : ICausalLm, IDisposable
     }
 
     /// <inheritdoc/>
+    public long CachedTokenBytes => 2L * Config.LayerCount * Config.Heads.KeyValueWidth * Parameter.BytesOf(Type);
+
+    /// <inheritdoc/>
+    public IDecoder? NewDecoder(KvCache cache, int vocabularySize) => Glm4Decoder.CanDecode(this) ? new Glm4Decoder(this, cache, vocabularySize) : null;
+
+    /// <summary>Cosines and sines of places 0 to <paramref name="count"/>, each [count, rotaryDim / 2]; in the caller's dispose scope.</summary>
+    public (Tensor Cosine, Tensor Sine) AngleTable(int count) => rotary.Angles([.. Enumerable.Range(0, count)], Type, Device);
+
+    /// <inheritdoc/>
     public Tensor Logits(
         int[] tokenIds, SequenceLayout sequences, CacheStep? cache = null, bool lastOnly = false, IReadOnlyList<ServedAdapter?>? adapters = null)
     {

@@ -40,9 +40,12 @@ public sealed class Attention
     {
         using var scope = NewDisposeScope();
         var fused = QueryKeyValue.Forward(x, context, tape);
+        if (context.Cache is { } cache)
+        {
+            return Output.Forward(AttendCached(fused, context, cache), context, tape).MoveToOuterDisposeScope();
+        }
         context.Kernels.Rotate(fused, context.Cosine, context.Sine, Heads);
-        var attended = context.Cache is { } cache ? AttendCached(fused, context, cache)
-            : context.Exchange is { } exchange ? AttendShared(fused, context, exchange, tape)
+        var attended = context.Exchange is { } exchange ? AttendShared(fused, context, exchange, tape)
             : context.Kernels.Attention(fused, Heads, context.Sequences, Prefix?.Value, tape);
         return Output.Forward(attended, context, tape).MoveToOuterDisposeScope();
     }
@@ -64,17 +67,25 @@ public sealed class Attention
         return QueryKeyValue.Backward(fused, context, tape, inputGradient)?.MoveToOuterDisposeScope();
     }
 
+    /// <summary><see cref="Forward"/> for one new token a sequence over a cache, not differentiated.</summary>
+    /// <param name="x">Normalised hidden states [n, C].</param>
+    /// <param name="context">The pass, with its cache.</param>
+    /// <returns>What the residual stream gets, [n, C].</returns>
+    public Tensor Decode(Tensor x, LayerContext context)
+    {
+        using var scope = NewDisposeScope();
+        return Output.Decode(AttendCached(QueryKeyValue.Decode(x, context), context, context.Cache!), context).MoveToOuterDisposeScope();
+    }
+
     // The cache holds a prefix in its first places, so nothing is put before the keys here.
     private Tensor AttendCached(Tensor fused, LayerContext context, CacheStep cache)
     {
-        cache.Store(
-            layer,
-            fused.narrow(1, Heads.QueryWidth, Heads.KeyValueWidth),
-            fused.narrow(1, Heads.QueryWidth + Heads.KeyValueWidth, Heads.KeyValueWidth));
-        return cache.StartsEmpty
+        var (keys, values) = (cache.Cache.Keys(layer), cache.Cache.Values(layer));
+        context.Kernels.RotateAndCache(fused, context.Cosine, context.Sine, Heads, keys, values, cache.TokenSlots, cache.Places);
+        // Without a GPU's kernels the cached keys would be gathered first, which whole prompts need not.
+        return cache.StartsEmpty && fused.device.type == TorchSharp.DeviceType.CPU
             ? context.Kernels.Attention(fused, Heads, context.Sequences, prefix: null, tape: null)
-            : context.Kernels.CachedAttention(
-                fused, Heads, context.Sequences, cache.Cache.Keys(layer), cache.Cache.Values(layer), cache.Slots, cache.Lengths, cache.Longest);
+            : context.Kernels.CachedAttention(fused, Heads, context.Sequences, keys, values, cache.Slots, cache.Lengths, cache.Longest);
     }
 
     private Tensor AttendShared(Tensor fused, LayerContext context, AttentionExchange exchange, Tape? tape)

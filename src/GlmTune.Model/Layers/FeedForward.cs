@@ -53,6 +53,19 @@ public sealed class FeedForward
         }
     }
 
+    /// <summary>What the residual stream gets, in a pass over few rows that is not differentiated.</summary>
+    /// <param name="x">Normalised hidden states [n, C].</param>
+    /// <param name="context">The pass.</param>
+    /// <returns>[n, C].</returns>
+    public Tensor Decode(Tensor x, LayerContext context)
+    {
+        using var scope = NewDisposeScope();
+        var inner = GateUp.Adapters.Count == 0 && GateUp.Bias is null
+            ? context.Kernels.ProjectSwiGlu(x, GateUp.Weight.Value)
+            : context.Kernels.SwiGlu(GateUp.Decode(x, context));
+        return Down.Decode(inner, context).MoveToOuterDisposeScope();
+    }
+
     /// <summary>Gradient of the normalised hidden states [N, C].</summary>
     /// <param name="gradient">Of the result, [N, C].</param>
     /// <param name="context">The pass.</param>

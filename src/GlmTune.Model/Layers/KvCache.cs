@@ -31,6 +31,9 @@ public sealed class KvCache : IDisposable
     /// <summary>Tokens of a sequence.</summary>
     public int Capacity { get; private set; }
 
+    /// <summary>Counts rearrangements: while it stays, keys and values stay where they are.</summary>
+    public int Version { get; private set; }
+
     /// <summary>Where it lives.</summary>
     public Device Device { get; }
 
@@ -86,6 +89,7 @@ public sealed class KvCache : IDisposable
             }
         }
         (Slots, Capacity) = (from.Count, capacity);
+        Version++;
     }
 
     /// <inheritdoc/>
@@ -99,8 +103,16 @@ public sealed class KvCache : IDisposable
 }
 
 /// <summary>One pass's view of the cache: which slot each sequence has, and how many tokens it holds once the new ones are in.</summary>
+/// <remarks>Its device tensors are made on first need and disposed with it.</remarks>
 public sealed class CacheStep : IDisposable
 {
+    private readonly int[] slots;
+    private readonly int[] added;
+    private Tensor? slotIndex;
+    private Tensor? lengths;
+    private Tensor? tokenSlots;
+    private Tensor? places;
+
     /// <param name="cache">The cache.</param>
     /// <param name="slots">Slot of each sequence of the pass.</param>
     /// <param name="before">Tokens in each slot before the pass, virtual ones included.</param>
@@ -108,8 +120,7 @@ public sealed class CacheStep : IDisposable
     /// <exception cref="ArgumentException">A slot would overflow.</exception>
     public CacheStep(KvCache cache, IReadOnlyList<int> slots, IReadOnlyList<int> before, IReadOnlyList<int> added)
     {
-        Cache = cache;
-        var rows = new List<long>();
+        (Cache, this.slots, Before, this.added) = (cache, [.. slots], [.. before], [.. added]);
         for (var i = 0; i < slots.Count; i++)
         {
             if (before[i] + added[i] > cache.Capacity)
@@ -117,32 +128,39 @@ public sealed class CacheStep : IDisposable
                 throw new ArgumentException(
                     $"A sequence of {before[i] + added[i]} tokens does not fit the cache of {cache.Capacity}.", nameof(added));
             }
-            for (var t = 0; t < added[i]; t++)
-            {
-                rows.Add(((long)slots[i] * cache.Capacity) + before[i] + t);
-            }
         }
-        Before = [.. before];
         Longest = Enumerable.Range(0, slots.Count).Max(i => before[i] + added[i]);
         StartsEmpty = before.All(count => count == 0);
-        Slots = tensor(slots.Select(slot => (long)slot).ToArray()).to(cache.Device).DetachFromDisposeScope();
-        Lengths = tensor(before.Zip(added, (old, more) => (long)old + more).ToArray()).to(cache.Device).DetachFromDisposeScope();
-        WriteRows = tensor(rows.ToArray()).to(cache.Device).DetachFromDisposeScope();
+    }
+
+    /// <summary>A pass of one new token a sequence whose numbers are on the device already; the tensors pass to the step.</summary>
+    /// <param name="cache">The cache.</param>
+    /// <param name="slots">Slot of each sequence, int64 [sequences].</param>
+    /// <param name="places">Tokens in each slot before the pass, int64 [sequences].</param>
+    /// <param name="lengths">One more than <paramref name="places"/>.</param>
+    /// <param name="longest">At least the largest of <paramref name="lengths"/>, at most the cache's capacity.</param>
+    public CacheStep(KvCache cache, Tensor slots, Tensor places, Tensor lengths, int longest)
+    {
+        (Cache, Longest, this.slots, Before, added) = (cache, longest, [], [], []);
+        (slotIndex, tokenSlots, this.places, this.lengths) = (slots, slots, places, lengths);
     }
 
     /// <summary>The cache.</summary>
     public KvCache Cache { get; }
 
     /// <summary>Slot of each sequence, int64 [sequences].</summary>
-    public Tensor Slots { get; }
+    public Tensor Slots => slotIndex ??= OnDevice(slots.Select(slot => (long)slot));
 
     /// <summary>Cached tokens of each sequence, the new ones included, int64 [sequences].</summary>
-    public Tensor Lengths { get; }
+    public Tensor Lengths => lengths ??= OnDevice(Before.Zip(added, (old, more) => (long)old + more));
 
-    /// <summary>Where each new token goes in a layer's [slots · capacity, K·D], int64 [N].</summary>
-    public Tensor WriteRows { get; }
+    /// <summary>Slot of each new token, int64 [N].</summary>
+    public Tensor TokenSlots => tokenSlots ??= OnDevice(slots.SelectMany((slot, i) => Enumerable.Repeat((long)slot, added[i])));
 
-    /// <summary>The largest of <see cref="Lengths"/>.</summary>
+    /// <summary>Place of each new token in its slot, int64 [N].</summary>
+    public Tensor Places => places ??= OnDevice(Before.SelectMany((count, i) => Enumerable.Range(count, added[i]).Select(place => (long)place)));
+
+    /// <summary>The largest of <see cref="Lengths"/>, or what it may grow to.</summary>
     public int Longest { get; }
 
     /// <summary>Whether no sequence had anything cached: the new tokens see only each other.</summary>
@@ -158,15 +176,19 @@ public sealed class CacheStep : IDisposable
     public void Store(int layer, Tensor keys, Tensor values)
     {
         using var scope = NewDisposeScope();
-        Cache.Keys(layer).view(-1, keys.shape[1]).index_copy_(0, WriteRows, keys);
-        Cache.Values(layer).view(-1, values.shape[1]).index_copy_(0, WriteRows, values);
+        var rows = (TokenSlots * Cache.Capacity) + Places;
+        Cache.Keys(layer).view(-1, keys.shape[1]).index_copy_(0, rows, keys);
+        Cache.Values(layer).view(-1, values.shape[1]).index_copy_(0, rows, values);
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
-        Slots.Dispose();
-        Lengths.Dispose();
-        WriteRows.Dispose();
+        slotIndex?.Dispose();
+        lengths?.Dispose();
+        tokenSlots?.Dispose();
+        places?.Dispose();
     }
+
+    private Tensor OnDevice(IEnumerable<long> values) => tensor(values.ToArray()).to(Cache.Device).DetachFromDisposeScope();
 }

@@ -91,6 +91,23 @@ public sealed class Linear
         }
     }
 
+    /// <summary>Whether <see cref="Decode"/> can be used.</summary>
+    public bool CanDecode => Weight is { IsLoaded: true, Rounded: null } && adapters.TrueForAll(adapter => adapter.CanDecode);
+
+    /// <summary>The layer's output in a pass over few rows that is not differentiated.</summary>
+    /// <param name="x">[n, in].</param>
+    /// <param name="context">The pass.</param>
+    /// <returns>[n, out], in the caller's dispose scope.</returns>
+    public Tensor Decode(Tensor x, LayerContext context)
+    {
+        var y = context.Kernels.Project(x, Weight.Value, Bias?.Value);
+        foreach (var adapter in adapters)
+        {
+            adapter.Decode(x, y, context);
+        }
+        return y;
+    }
+
     /// <summary>Collects parameter gradients and returns that of the input.</summary>
     /// <param name="gradient">Of the output, [N, out]; with its values where <see cref="NeedsGradient"/>.</param>
     /// <param name="context">The pass.</param>

@@ -20,6 +20,16 @@ public abstract class LinearAdapter
     /// <param name="tape">Gets what the backward pass needs beside <paramref name="x"/>; null: nothing is kept.</param>
     public abstract void Forward(Linear linear, Tensor x, Tensor y, LayerContext context, Tape? tape);
 
+    /// <summary>Whether <see cref="Decode"/> does what <see cref="Forward"/> does without dropout.</summary>
+    public virtual bool CanDecode => false;
+
+    /// <summary>Changes the layer's output in a pass over few rows that is not differentiated: in place, by operators that write to given memory or take
+    /// theirs from the kernels, so that the pass can be recorded.</summary>
+    /// <param name="x">The layer's input [n, in].</param>
+    /// <param name="y">The layer's output [n, out], bias included.</param>
+    /// <param name="context">The pass.</param>
+    public virtual void Decode(Tensor x, Tensor y, LayerContext context) => throw new NotSupportedException($"{GetType().Name} has no way of its own to decode.");
+
     /// <summary>Collects the gradients of its parameters and adds to that of the input.</summary>
     /// <param name="linear">The layer it sits on.</param>
     /// <param name="gradient">Of the layer's output [N, out].</param>

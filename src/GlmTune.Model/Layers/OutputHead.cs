@@ -50,6 +50,18 @@ public sealed class OutputHead : Layer
         return Projection.Forward(Normalise(hidden, context.Kernels), context, tape: null).MoveToOuterDisposeScope();
     }
 
+    /// <summary>Logits in a pass over few rows that is not differentiated.</summary>
+    /// <param name="hidden">The residual stream [n, C].</param>
+    /// <param name="delta">What the last decoder layer adds to it, [n, C].</param>
+    /// <param name="context">The pass.</param>
+    /// <returns>[n, V].</returns>
+    public Tensor Decode(Tensor hidden, Tensor delta, LayerContext context)
+    {
+        using var scope = NewDisposeScope();
+        var (_, normalised, _) = context.Kernels.AddRmsNorm(hidden, delta, Norm.Value, epsilon);
+        return Projection.Decode(normalised, context).MoveToOuterDisposeScope();
+    }
+
     /// <summary>The summed cross-entropy, and on wish the gradients it causes.</summary>
     /// <param name="hidden">Output of the last decoder layer [N, C].</param>
     /// <param name="targets">What is predicted from where; at least one.</param>

@@ -85,14 +85,26 @@ public class GeneratorTests
     }
 
     [Fact]
-    public void The_cache_grows_with_the_answer_and_not_before()
+    public void The_cache_has_room_for_whole_answers_that_are_not_too_long()
+    {
+        var model = FakeLm.Sure(50, history => history.Length < 400 ? 7 : 0);
+        Assert.Equal(399, new Generator(model, 50, new GenerationOptions { MaxNewTokens = 500 }).Generate(new([1])).Tokens.Length);
+        Assert.Equal(512, model.LargestCache);
+        var brief = FakeLm.Sure(50, history => history.Length < 10 ? 7 : 0);
+        Assert.Equal(9, new Generator(brief, 50, new GenerationOptions { MaxNewTokens = 4000 }).Generate(new([1])).Tokens.Length);
+        Assert.Equal(2112, brief.LargestCache);
+    }
+
+    [Fact]
+    public void The_cache_grows_with_the_answer_where_there_is_no_room_for_whole_ones()
     {
         var model = FakeLm.Sure(50, history => history.Length < 1000 ? 7 : 0);
-        var generator = new Generator(model, 50, new GenerationOptions { MaxNewTokens = 4000 });
+        // Room for 1,800 tokens; a token is two float32.
+        var generator = new Generator(model, 50, new GenerationOptions { MaxNewTokens = 4000 }, new GenerationLimits { CacheBytes = 1800 * 8 });
         Assert.Equal(999, generator.Generate(new([1])).Tokens.Length);
         Assert.InRange(model.LargestCache, 1000, 1600);
         var small = FakeLm.Sure(50, history => history.Length < 10 ? 7 : 0);
-        Assert.Equal(9, new Generator(small, 50, new GenerationOptions { MaxNewTokens = 4000 }).Generate(new([1])).Tokens.Length);
+        Assert.Equal(9, new Generator(small, 50, new GenerationOptions { MaxNewTokens = 4000 }, new GenerationLimits { CacheBytes = 1800 * 8 }).Generate(new([1])).Tokens.Length);
         Assert.Equal(64, small.LargestCache);
     }
 

@@ -13,3 +13,10 @@ extern "C" __global__ void __launch_bounds__(256) embed(
         sine[to + i] = sines[from + i];
     }
 }
+
+// Rows of a small table. One block a row.
+extern "C" __global__ void __launch_bounds__(256) select_rows(const float* table, const long long* index, float* result, int width)
+{
+    u64 from = (u64)index[blockIdx.x] * width, to = (u64)blockIdx.x * width;
+    for (int i = threadIdx.x; i < width; i += blockDim.x) { result[to + i] = table[from + i]; }
+}

@@ -1,0 +1,422 @@
+using System.Runtime.CompilerServices;
+using GlmTune.Kernels;
+using GlmTune.Kernels.Cuda;
+using GlmTune.Kernels.Dispatch;
+using GlmTune.Model.Layers;
+using static TorchSharp.torch;
+
+namespace GlmTune.Model.Glm4;
+
+/// <summary>Decoding on one device: on a GPU passes are recorded once and replayed, and the likeliest tokens go into the next pass without the host.</summary>
+/// <remarks>
+/// A pass reads six numbers a sequence from one small tensor (token, slot, adapter, place, cached tokens, position) and ends by writing there what
+/// the next pass needs if every sequence goes on with its likeliest token. So a recording holds for every pass of as many sequences, until the
+/// cache is rearranged or an adapter changes. To keep recordings few, passes are filled up to one of a few sizes by repeating the first
+/// sequence, which writes the same keys and values to the same place.
+/// </remarks>
+internal sealed class Glm4Decoder : IDecoder
+{
+    // Rows of the small tensor.
+    private const int Ids = 0;
+    private const int Slots = 1;
+    private const int Adapters = 2;
+    private const int Places = 3;       // From here on they grow by one with every pass.
+    private const int Lengths = 4;
+    private const int Positions = 5;
+    private const int Numbers = 6;
+
+    // Short answers are not worth a recording, which costs as much time as a few passes.
+    private const int PassesBeforeRecording = 4;
+    private const int ResultsAtOnce = 2;
+    private const int FirstLongest = 512;
+    private static readonly int[] Sizes = [1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128];
+
+    private readonly Glm4Model model;
+    private readonly KvCache cache;
+    private readonly int vocabularySize;
+    private readonly bool fillsUp;
+    private readonly Dictionary<(int Size, bool Adapted), Pass> passes = [];
+    private readonly Queue<(PinnedMemory Ids, int Count)> asked = new();
+    private readonly List<PinnedMemory> free = [];
+    private PinnedMemory? staging;
+    private Tensor? cosines;
+    private Tensor? sines;
+    private Pass? current;
+    private int count;
+    private int longest;
+    private (int CacheVersion, int Weights) recordedFor;
+
+    /// <param name="model">Whose layers.</param>
+    /// <param name="cache">The cache.</param>
+    /// <param name="vocabularySize">One past the highest id that may be produced.</param>
+    /// <param name="fillsUp">Whether passes are filled up to few sizes; null: where they are recorded.</param>
+    public Glm4Decoder(Glm4Model model, KvCache cache, int vocabularySize, bool? fillsUp = null)
+    {
+        (this.model, this.cache, this.vocabularySize) = (model, cache, vocabularySize);
+        Records = IsRecordable(model);
+        this.fillsUp = fillsUp ?? Records;
+    }
+
+    /// <summary>Whether passes are recorded; false once a recording was refused.</summary>
+    public bool Records { get; private set; }
+
+    /// <summary>Why a recording was refused; null: none was.</summary>
+    public string? Refusal { get; private set; }
+
+    /// <summary>Recordings made so far.</summary>
+    public int Recordings { get; private set; }
+
+    /// <inheritdoc/>
+    public bool IsUsable => CanDecode(model);
+
+    /// <inheritdoc/>
+    public Tensor Logits => current?.Results is { } results ? results.Logits.narrow(0, 0, count) : throw new InvalidOperationException("No pass was queued.");
+
+    /// <summary>Whether all layers can be decoded so.</summary>
+    public static bool CanDecode(Glm4Model model) => model.Head.Projection.CanDecode && model.Layers.All(layer => layer.CanDecode);
+
+    /// <inheritdoc/>
+    public void Begin(ReadOnlySpan<DecodeRow> rows)
+    {
+        if (rows.Length == 0)
+        {
+            throw new ArgumentException("A pass has at least one sequence.", nameof(rows));
+        }
+        DropWhatIsStale();
+        while (asked.TryDequeue(out var result))
+        {
+            free.Add(result.Ids);
+        }
+        var size = fillsUp ? SizeFor(rows.Length) : rows.Length;
+        var adapted = false;
+        (count, longest) = (rows.Length, 0);
+        if (staging is null || staging.Bytes < BytesOf(Numbers * size))
+        {
+            staging?.Dispose();
+            staging = new PinnedMemory(model.Device, BytesOf(Numbers * Math.Max(size, Sizes[^1])));
+        }
+        staging.Wait();
+        var numbers = staging.At<long>(0, Numbers * size);
+        for (var i = 0; i < size; i++)
+        {
+            var row = rows[i < rows.Length ? i : 0];
+            if (row.Adapter is { IsLoaded: false } gone)
+            {
+                throw new InvalidOperationException($"The adapter '{gone.Name}' was unloaded.");
+            }
+            longest = Math.Max(longest, row.Before + 1);
+            adapted |= row.Adapter is { TableRow: > 0 };
+            numbers[(Ids * size) + i] = row.Id;
+            numbers[(Slots * size) + i] = row.Slot;
+            numbers[(Adapters * size) + i] = row.Adapter?.TableRow ?? 0;
+            numbers[(Places * size) + i] = row.Before;
+            numbers[(Lengths * size) + i] = row.Before + 1;
+            numbers[(Positions * size) + i] = row.Before - (row.Adapter?.VirtualTokens ?? model.VirtualTokens) + (row.Adapter?.FirstPosition ?? model.PositionOffset);
+        }
+        if (longest > cache.Capacity)
+        {
+            throw new ArgumentException($"A sequence of {longest} tokens does not fit the cache of {cache.Capacity}.", nameof(rows));
+        }
+        current = passes.TryGetValue((size, adapted), out var known) ? known : passes[(size, adapted)] = new Pass(size, adapted, model.Device);
+        staging.CopyTo(current.Input, 0, BytesOf(Numbers * size));
+        Run(current);
+    }
+
+    /// <inheritdoc/>
+    public void GoOn()
+    {
+        if (current is null || recordedFor != Now() || longest == cache.Capacity)
+        {
+            throw new InvalidOperationException("There is no pass to go on from, or no room for its next tokens.");
+        }
+        longest++;
+        Run(current);
+    }
+
+    /// <inheritdoc/>
+    public int[] Likeliest()
+    {
+        if (!asked.TryDequeue(out var result))
+        {
+            throw new InvalidOperationException("Every queued pass has been asked for its likeliest tokens.");
+        }
+        result.Ids.Wait();
+        var ids = new int[result.Count];
+        var found = result.Ids.At<long>(0, ids.Length);
+        for (var i = 0; i < ids.Length; i++)
+        {
+            ids[i] = (int)found[i];
+        }
+        free.Add(result.Ids);
+        return ids;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Drop();
+        foreach (var ids in asked.Select(result => result.Ids).Concat(free))
+        {
+            ids.Dispose();
+        }
+        asked.Clear();
+        free.Clear();
+        staging?.Dispose();
+        staging = null;
+    }
+
+    private static long BytesOf(int integers) => (long)integers * sizeof(long);
+
+    private static int SizeFor(int rows) => Array.Find(Sizes, size => size >= rows) is var size and > 0 ? size : (rows + 63) / 64 * 64;
+
+    // Own kernels throughout, which take their memory from an arena.
+    private static bool IsRecordable(Glm4Model model)
+        => model.Kernels is CudaKernels && model.Type is ScalarType.BFloat16 or ScalarType.Float16 && model.Config.HeadDim is 64 or 128
+            && model.Config.HiddenSize % 8 == 0 && model.Config.FeedForwardSize % 8 == 0;
+
+    private void Run(Pass pass)
+    {
+        if (!Records)
+        {
+            pass.Keep(Work(pass, longest));
+        }
+        else
+        {
+            // How far attention may have to look decides into how many parts it is cut, no more: passes share recordings by it.
+            var reach = FirstLongest;
+            while (reach < longest)
+            {
+                reach *= 4;
+            }
+            reach = Math.Min(reach, cache.Capacity);
+            pass.Arena ??= new TensorArena(model.Device, Layout(pass.Size).Bytes);
+            if (pass.Recordings.TryGetValue(reach, out var recording) || TryRecord(pass, reach, out recording))
+            {
+                recording.Graph.Replay();
+                pass.Use(recording);
+            }
+            else
+            {
+                using (pass.Arena.Use())
+                {
+                    pass.Keep(Work(pass, reach));
+                }
+            }
+        }
+        if (asked.Count == ResultsAtOnce)
+        {
+            free.Add(asked.Dequeue().Ids);
+        }
+        var ids = free.Find(ids => ids.Bytes >= BytesOf(pass.Size));
+        if (ids is null)
+        {
+            ids = new PinnedMemory(model.Device, BytesOf(Math.Max(pass.Size, Sizes[^1])));
+        }
+        else
+        {
+            free.Remove(ids);
+        }
+        ids.CopyFrom(pass.Results!.Next, BytesOf(pass.Size));
+        asked.Enqueue((ids, count));
+    }
+
+    private bool TryRecord(Pass pass, int reach, out Recording recording)
+    {
+        recording = null!;
+        if (pass.Unrecorded++ < PassesBeforeRecording)
+        {
+            return false;
+        }
+        Results? made = null;
+        // Recording runs the work as well, which puts the next pass's numbers in the place of this one's.
+        using var input = pass.Input.clone();
+        try
+        {
+            var graph = CudaGraph.Record(model.Device, pass.Arena!, () =>
+            {
+                made?.Dispose();
+                made = Work(pass, reach);
+            });
+            recording = pass.Recordings[reach] = new Recording(graph, made!);
+            Recordings++;
+            return true;
+        }
+        catch (Exception error) when (error is CudaException or AtenException or System.Runtime.InteropServices.ExternalException)
+        {
+            made?.Dispose();
+            (Records, Refusal) = (false, error.Message);
+            return false;
+        }
+        finally
+        {
+            pass.Input.copy_(input);
+        }
+    }
+
+    // Everything of a pass: the small tensor in, logits and likeliest tokens out, which belong to no scope.
+    private Results Work(Pass pass, int reach)
+    {
+        using var scope = NewDisposeScope();
+        var (kernels, arena, sections) = (model.Kernels, pass.Arena, Layout(pass.Size));
+        arena?.TakeFrom(0, sections.Begin);
+        var ids = pass.Input.select(0, Ids);
+        var (hidden, cosine, sine) = kernels.Embed(ids, pass.Input.select(0, Positions), model.Embedding.Weight.Value, cosines!, sines!);
+        // Not disposed as a whole: all but the adapters' rows are this scope's tensors.
+        var context = new LayerContext
+        {
+            Kernels = kernels,
+            Sequences = pass.Sequences,
+            Cosine = cosine,
+            Sine = sine,
+            Adapters = pass.Adapted ? new AdapterRows(pass.Input.select(0, Adapters)) : null,
+            Cache = new CacheStep(cache, pass.Input.select(0, Slots), pass.Input.select(0, Places), pass.Input.select(0, Lengths), reach),
+        };
+        Tensor? delta = null;
+        foreach (var layer in model.Layers)
+        {
+            // A layer reads what the one before it left, and nothing older: two sections serve in turn.
+            arena?.TakeFrom(sections.Begin + (layer.Number % 2 * sections.Layer), sections.Layer);
+            var (nextHidden, nextDelta) = layer.Decode(hidden, delta, context);
+            hidden.Dispose();
+            delta?.Dispose();
+            (hidden, delta) = (nextHidden, nextDelta);
+        }
+        arena?.TakeFrom(sections.Begin + (2 * sections.Layer), sections.End);
+        var logits = model.Head.Decode(hidden, delta!, context);
+        var next = kernels.ArgMax(logits, vocabularySize);
+        context.Adapters?.Dispose();
+        ids.copy_(next);
+        pass.Input.narrow(0, Places, Numbers - Places).add_(1);
+        return new Results(logits.DetachFromDisposeScope(), next.DetachFromDisposeScope());
+    }
+
+    // Generous sizes of the arena's sections: what each kernel of a layer leaves, and attention's partial sums.
+    private Sections Layout(int rows)
+    {
+        const long Slack = 1 << 20;
+        const long PartialSums = 16L << 20;
+        var (config, wide) = (model.Config, 4L * rows);
+        long Rounded(long bytes) => (bytes + 255) / 256 * 256;
+        var begin = Rounded((wide * (config.HiddenSize + config.HeadDim)) + Slack);
+        var layer = Rounded((wide * ((8L * config.HiddenSize) + config.Heads.FusedWidth + config.Heads.QueryWidth + (3L * config.FeedForwardSize))) + PartialSums + Slack);
+        var end = Rounded((wide * (config.VocabularySize + (4L * config.HiddenSize))) + Slack);
+        return new Sections(begin, layer, end);
+    }
+
+    private void DropWhatIsStale()
+    {
+        var now = Now();
+        if (recordedFor == now && cosines is not null)
+        {
+            return;
+        }
+        Drop();
+        recordedFor = now;
+        var (cosine, sine) = model.AngleTable(cache.Capacity + model.PositionOffset);
+        (cosines, sines) = (cosine.DetachFromDisposeScope(), sine.DetachFromDisposeScope());
+    }
+
+    // What recordings and tables rest on: the cache's memory, and that of all weights and adapters.
+    private (int CacheVersion, int Weights) Now()
+    {
+        var hash = new HashCode();
+        hash.Add(model.PositionOffset);
+        hash.Add(model.VirtualTokens);
+        hash.Add(model.Served?.Version);
+        foreach (var layer in model.Layers)
+        {
+            Add(layer.Attention.QueryKeyValue);
+            Add(layer.Attention.Output);
+            Add(layer.FeedForward.GateUp);
+            Add(layer.FeedForward.Down);
+        }
+        return (cache.Version, hash.ToHashCode());
+
+        void Add(Linear linear)
+        {
+            hash.Add(linear.Weight.Value.Handle);
+            for (var i = 0; i < linear.Adapters.Count; i++)
+            {
+                hash.Add(RuntimeHelpers.GetHashCode(linear.Adapters[i]));
+            }
+        }
+    }
+
+    private void Drop()
+    {
+        foreach (var pass in passes.Values)
+        {
+            pass.Dispose();
+        }
+        passes.Clear();
+        current = null;
+        cosines?.Dispose();
+        sines?.Dispose();
+        (cosines, sines) = (null, null);
+    }
+
+    private readonly record struct Sections(long Begin, long Layer, long End)
+    {
+        public long Bytes => Begin + (2 * Layer) + End;
+    }
+
+    private sealed record Results(Tensor Logits, Tensor Next) : IDisposable
+    {
+        public void Dispose()
+        {
+            Logits.Dispose();
+            Next.Dispose();
+        }
+    }
+
+    private sealed record Recording(CudaGraph Graph, Results Results) : IDisposable
+    {
+        public void Dispose()
+        {
+            Graph.Dispose();
+            Results.Dispose();
+        }
+    }
+
+    // Passes of one size: their numbers, memory and recordings.
+    private sealed class Pass(int size, bool adapted, Device device) : IDisposable
+    {
+        private Results? unrecorded;
+
+        public int Size => size;
+
+        public bool Adapted => adapted;
+
+        public SequenceLayout Sequences { get; } = SequenceLayout.OfRows(size, 1, device);
+
+        public Tensor Input { get; } = zeros([Numbers, size], ScalarType.Int64, device).DetachFromDisposeScope();
+
+        public Dictionary<int, Recording> Recordings { get; } = [];
+
+        public TensorArena? Arena { get; set; }
+
+        public int Unrecorded { get; set; }
+
+        public Results? Results { get; private set; }
+
+        public void Keep(Results results)
+        {
+            unrecorded?.Dispose();
+            Results = unrecorded = results;
+        }
+
+        public void Use(Recording recording) => Results = recording.Results;
+
+        public void Dispose()
+        {
+            unrecorded?.Dispose();
+            foreach (var recording in Recordings.Values)
+            {
+                recording.Dispose();
+            }
+            Input.Dispose();
+            Sequences.Dispose();
+            Arena?.Dispose();
+        }
+    }
+}
