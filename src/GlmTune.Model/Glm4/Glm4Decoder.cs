@@ -60,6 +60,9 @@ internal sealed class Glm4Decoder : IDecoder
     /// <summary>Whether passes are recorded; false once a recording was refused.</summary>
     public bool Records { get; private set; }
 
+    /// <summary>Whether passes may be recorded where they can be; to compare.</summary>
+    public bool MayRecord { get; init; } = true;
+
     /// <summary>Why a recording was refused; null: none was.</summary>
     public string? Refusal { get; private set; }
 
@@ -223,7 +226,7 @@ internal sealed class Glm4Decoder : IDecoder
     private bool TryRecord(Pass pass, int reach, out Recording recording)
     {
         recording = null!;
-        if (pass.Unrecorded++ < PassesBeforeRecording)
+        if (!MayRecord || pass.Unrecorded++ < PassesBeforeRecording)
         {
             return false;
         }
