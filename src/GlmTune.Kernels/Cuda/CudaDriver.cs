@@ -41,7 +41,6 @@ internal static unsafe class CudaDriver
     public static readonly delegate* unmanaged<nint*, nuint, uint, int> MemoryHostAllocate = (delegate* unmanaged<nint*, nuint, uint, int>)Export("cuMemHostAlloc");
     public static readonly delegate* unmanaged<nint, int> MemoryHostFree = (delegate* unmanaged<nint, int>)Export("cuMemFreeHost");
     public static readonly delegate* unmanaged<nint, nint, nuint, nint, int> MemoryCopyToDevice = (delegate* unmanaged<nint, nint, nuint, nint, int>)Export("cuMemcpyHtoDAsync_v2");
-    public static readonly delegate* unmanaged<nint, nint, nuint, nint, int> MemoryCopyToHost = (delegate* unmanaged<nint, nint, nuint, nint, int>)Export("cuMemcpyDtoHAsync_v2");
     private static readonly delegate* unmanaged<int, byte**, int> GetErrorString = (delegate* unmanaged<int, byte**, int>)Export("cuGetErrorString");
 
     /// <summary>Throws what the driver says of a failed call.</summary>
