@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using GlmTune.Collectives;
 using GlmTune.Data.Batching;
 using GlmTune.Kernels.Native;
@@ -16,12 +17,12 @@ namespace GlmTune.Training.Tests.Sharding;
 /// <param name="Weights">Final trained values by name.</param>
 internal sealed record RankedRun(double[] Losses, double[] Norms, Dictionary<string, double[]> Weights)
 {
-    public const int Steps = 3;
+    public const int Steps = 2;
 
     public static readonly Glm4Config Tiny = Glm4Config.Glm4_9B with
     {
         HiddenSize = 32,
-        LayerCount = 3,
+        LayerCount = 2,
         FeedForwardSize = 48,
         VocabularySize = 67,
         QueryHeads = 4,
@@ -29,11 +30,17 @@ internal sealed record RankedRun(double[] Losses, double[] Norms, Dictionary<str
         HeadDim = 8,
     };
 
+    private static readonly ConcurrentDictionary<(string Kind, int MicroBatches, ScalarType Type, int Empty), RankedRun> OfOne = new();
+
     static RankedRun() => NativeRuntime.Load();
+
+    /// <summary>What one rank alone makes of the same micro-batches.</summary>
+    public static RankedRun Alone(string kind, int microBatches, ScalarType type = ScalarType.Float64, int emptyBatches = 0)
+        => OfOne.GetOrAdd((kind, microBatches, type, emptyBatches), _ => Of(kind, 1, null, microBatches, type, emptyBatches));
 
     /// <summary>Trains on <paramref name="microBatches"/> micro-batches a step, spread over the ranks; what rank 0 saw.</summary>
     public static RankedRun Of(
-        string kind, int worldSize, ShardingOptions? options, int microBatches, ScalarType type = ScalarType.Float64, int emptyBatches = 0, int seed = 5)
+        string kind, int worldSize, ShardingOptions? options, int microBatches, ScalarType type = ScalarType.Float64, int emptyBatches = 0)
     {
         var runs = InProcess.Run(worldSize, ranks =>
         {
@@ -41,7 +48,7 @@ internal sealed record RankedRun(double[] Losses, double[] Norms, Dictionary<str
             using var model = Model(kind, type, out var adapter);
             using var owned = adapter;
             using var sharding = options is null ? new ReplicatedWeights(model.Units) : DataParallel.For(options, model, ranks);
-            return Train(model, sharding, ranks, microBatches, emptyBatches, seed);
+            return Train(model, sharding, ranks, microBatches, emptyBatches);
         });
         foreach (var run in runs)
         {
@@ -74,18 +81,19 @@ internal sealed record RankedRun(double[] Losses, double[] Norms, Dictionary<str
         return model;
     }
 
-    public static RankedRun Train(Glm4Model model, ISharding sharding, ICollectives ranks, int microBatches, int emptyBatches = 0, int seed = 5)
+    public static RankedRun Train(Glm4Model model, ISharding sharding, ICollectives ranks, int microBatches, int emptyBatches = 0, int steps = Steps, Action<int>? after = null)
     {
         var optimizer = new OptimizerOptions { LearningRate = 1e-2, WeightDecay = 0.1, MaxGradientNorm = 0.5 };
-        var trainer = new Trainer(
+        using var trainer = new Trainer(
             new LayerRunner(model, sharding, recomputed: 1), sharding, optimizer, new LearningRateSchedule(1e-2, new ScheduleOptions(), 10), seed: 1);
-        var (losses, norms) = (new double[Steps], new double[Steps]);
-        for (var step = 0; step < Steps; step++)
+        var (losses, norms) = (new double[steps], new double[steps]);
+        for (var step = 0; step < steps; step++)
         {
-            var all = Enumerable.Range(0, microBatches).Select(i => i >= microBatches - emptyBatches ? Collator.Filler(0) : Batch((step * 100) + i + (seed * 1000))).ToList();
+            var all = Enumerable.Range(0, microBatches).Select(i => i >= microBatches - emptyBatches ? Collator.Filler(0) : Batch((step * 100) + i)).ToList();
             var mine = all.Where((_, i) => i % ranks.WorldSize == ranks.Rank).ToList();
             var report = trainer.Step(new StepBatches(mine, all.Sum(batch => batch.SupervisedTokens), all.Count, default, 0));
             (losses[step], norms[step]) = (report.Loss, report.GradientNorm);
+            after?.Invoke(step);
         }
         return new RankedRun(losses, norms, Values(model, sharding));
     }
