@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using GlmTune.Kernels.Cuda;
+using GlmTune.Kernels.Dispatch;
 using GlmTune.Kernels.Native;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -48,6 +49,16 @@ public sealed unsafe class PinnedMemory : IDisposable
     public Span<T> At<T>(long offset, int count)
         where T : unmanaged
         => new((byte*)address + offset, count);
+
+    /// <summary>A tensor of the host over this memory, [count]; valid while the memory is.</summary>
+    public Tensor View(ScalarType type, long count)
+    {
+        long stride = 1;
+        nint handle;
+        AtenShim.Check(
+            AtenShim.TensorFromBlob((void*)address, 1, &count, &stride, 0, (int)type, (int)DeviceType.CPU, 0, &handle), "make a tensor of given memory");
+        return Tensor.UnsafeCreateTensor(handle);
+    }
 
     /// <summary>Queues a copy on the current stream.</summary>
     /// <param name="target">Contiguous memory of the device, [bytes], of any type.</param>

@@ -266,7 +266,7 @@ public sealed class FineTune : IDisposable
             RecomputeMode.All => new RecomputePlan(layers, 0),
             RecomputeMode.CheapParts => new RecomputePlan(0, layers),
             RecomputeMode.None => new RecomputePlan(0, 0),
-            _ => RecomputePlan.For(model, tokens),
+            _ => RecomputePlan.For(model, tokens, sharding.PassingBytes),
         };
         var plan = new RecomputePlan(ranks.Most(own.Whole), ranks.Most(own.CheapParts));
         if (plan != new RecomputePlan(0, 0))

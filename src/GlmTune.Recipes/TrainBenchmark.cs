@@ -166,7 +166,7 @@ public static class TrainBenchmark
         using var adapter = Attach(model, options);
         using var sharding = DataParallel.For(options.Sharding, model, ranks, slices);
         var recomputed = options.Recompute is null && options.RecomputeCheaply is null
-            ? RecomputePlan.For(model, options.Rows * options.Tokens)
+            ? RecomputePlan.For(model, options.Rows * options.Tokens, sharding.PassingBytes)
             : new RecomputePlan(options.Recompute ?? 0, options.RecomputeCheaply ?? 0);
         using var trainer = new Trainer(
             new LayerRunner(model, sharding, recomputed.Whole) { CheaplyRecomputed = recomputed.CheapParts }, sharding, new OptimizerOptions { LearningRate = rate },

@@ -15,7 +15,8 @@ public sealed record RecomputePlan(int Whole, int CheapParts)
     /// <summary>The least to recompute: nothing, then cheap parts, then whole layers; nothing on the CPU.</summary>
     /// <param name="model">Weights, adapters and optimizer state are in memory already.</param>
     /// <param name="tokens">Tokens of the largest pass.</param>
-    public static RecomputePlan For(Glm4Model model, long tokens)
+    /// <param name="passing">Bytes that sharding needs in a pass: <see cref="Sharding.ISharding.PassingBytes"/>.</param>
+    public static RecomputePlan For(Glm4Model model, long tokens, long passing = 0)
     {
         if (DeviceMemory.Of(model.Device) is not { } memory)
         {
@@ -25,9 +26,9 @@ public sealed record RecomputePlan(int Whole, int CheapParts)
         var config = model.Config;
         var inputs = tokens * config.HiddenSize * size * config.LayerCount;
         // One layer's forward and backward at a time, and the output head's chunk with its gradient.
-        var passing = tokens * size * ((6L * config.FeedForwardSize) + (6L * config.HiddenSize))
+        var working = tokens * size * ((6L * config.FeedForwardSize) + (6L * config.HiddenSize))
             + (3L * Math.Min(tokens, OutputHead.ChunkRows) * config.VocabularySize * size);
-        var free = (long)(memory.Free * Usable) - inputs - passing;
+        var free = (long)(memory.Free * Usable) - inputs - working - passing;
         return Fit(free, config.LayerCount, tokens * KeptPerToken(model), tokens * KeptPerToken(model, withoutCheapParts: true));
     }
 

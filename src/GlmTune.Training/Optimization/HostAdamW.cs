@@ -97,7 +97,7 @@ public sealed class HostAdamW(Device device, bool pinned = true, long pieceEleme
         var first = Place(shard.FirstMoment, from);
         var second = Place(shard.SecondMoment, from);
         var gradient = (float*)slot.Gradient;
-        var values = slot.Values;
+        var values = shard.ComputeRestsOnHost ? TensorAddress.Of(shard.Compute) + (nint)(from * (half ? 2 : 4)) : slot.Values;
         var threads = Math.Max(1, (int)Math.Min(Environment.ProcessorCount, count / 65536));
         // A multiple of 16 keeps each thread on whole vectors but the last.
         var share = ((count + threads - 1) / threads + 15) / 16 * 16;
@@ -111,6 +111,10 @@ public sealed class HostAdamW(Device device, bool pinned = true, long pieceEleme
             }
         });
         Busy += Stopwatch.GetElapsedTime(started);
+        if (shard.ComputeRestsOnHost)
+        {
+            return;
+        }
         using var target = shard.Compute.narrow(0, from, count);
         slot.Going = copies.ToDevice(slot.Values, target);
     }

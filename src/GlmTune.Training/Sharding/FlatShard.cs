@@ -11,9 +11,11 @@ public sealed class FlatShard : IDisposable
     /// <param name="values">This rank's slice of the values [n], of any type; null: they are read from the parameters.</param>
     /// <param name="gradientType">Type in which layers collect their gradients; null: <see cref="Type"/>.</param>
     /// <param name="onHost">Whether masters and moments rest in host memory, where <see cref="Optimization.HostAdamW"/> updates them.</param>
-    public FlatShard(FlatLayout layout, bool decays, Tensor? values = null, ScalarType? gradientType = null, bool onHost = false)
+    /// <param name="compute">With <paramref name="onHost"/>: host memory [n] in the layers' type where values rest too, which stays the caller's; null: they are on the device.</param>
+    public FlatShard(
+        FlatLayout layout, bool decays, Tensor? values = null, ScalarType? gradientType = null, bool onHost = false, Tensor? compute = null)
     {
-        (Layout, Decays) = (layout, decays);
+        (Layout, Decays, ComputeRestsOnHost) = (layout, decays, compute is not null);
         Type = layout.Type == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32;
         GradientType = gradientType ?? Type;
         var state = onHost ? CPU : layout.Device;
@@ -21,7 +23,7 @@ public sealed class FlatShard : IDisposable
         FirstMoment = Zeros(Type, state);
         SecondMoment = Zeros(Type, state);
         Gradient = Zeros(Type, layout.Device);
-        Compute = onHost ? Zeros(layout.Type, layout.Device) : null;
+        Compute = compute ?? (onHost ? Zeros(layout.Type, layout.Device) : null);
         if (values is null)
         {
             ReadMaster();
@@ -66,10 +68,13 @@ public sealed class FlatShard : IDisposable
     /// <summary>Values in full precision [n].</summary>
     public Tensor Master { get; }
 
-    /// <summary>Values in the layers' type on their device [n], where the master is on the host; null: the master is on the device.</summary>
+    /// <summary>Values in the layers' type [n], where the master is on the host; null: the master is on the device.</summary>
     public Tensor? Compute { get; }
 
-    /// <summary>The newest values on the layers' device [n], in whatever type they are there.</summary>
+    /// <summary>Whether <see cref="Compute"/> is in host memory, not on the layers' device.</summary>
+    public bool ComputeRestsOnHost { get; }
+
+    /// <summary>The newest values where layers' weights rest [n], in whatever type they are there.</summary>
     public Tensor Current => Compute ?? Master;
 
     /// <summary>Gradient summed since the last update [n].</summary>
@@ -102,7 +107,10 @@ public sealed class FlatShard : IDisposable
     public void Dispose()
     {
         Master.Dispose();
-        Compute?.Dispose();
+        if (!ComputeRestsOnHost)
+        {
+            Compute?.Dispose();
+        }
         Gradient.Dispose();
         FirstMoment.Dispose();
         SecondMoment.Dispose();

@@ -20,6 +20,9 @@ public interface ISharding : IDisposable
     /// <summary>Whether there is no other rank, and every weight stays where it is on the device.</summary>
     bool Alone => false;
 
+    /// <summary>Bytes on the device that gathered weights, and gradients on their way to their owners, take at most beside the state that stays.</summary>
+    long PassingBytes => 0;
+
     /// <summary>What updates shards whose state rests on the host; null: it is on the device.</summary>
     HostAdamW? HostOptimizer { get; }
 

@@ -50,6 +50,9 @@ public sealed class ReplicatedWeights : ISharding
     public IReadOnlyList<FlatShard> Trainable => trained.Shards;
 
     /// <inheritdoc/>
+    public long PassingBytes => trained.PassingBytes;
+
+    /// <inheritdoc/>
     public HostAdamW? HostOptimizer { get; }
 
     private bool LastOfStep { get; set; } = true;

@@ -24,6 +24,7 @@ public sealed class ShardedParameters : ISharding
     private readonly HashSet<FlatShard> sliced = [];
     private IReadOnlyList<Layer> uses = [];
     private int next;
+    private readonly int bytesOfElement;
     private bool lastOfStep = true;
 
     /// <param name="options">Stage 3; limits, offloading and so on.</param>
@@ -44,18 +45,20 @@ public sealed class ShardedParameters : ISharding
             Add(unit);
         }
         HostOptimizer = trained.MakeHostOptimizer();
+        bytesOfElement = Parameter.BytesOf(model.Type);
 
         void Add(Layer unit)
         {
             var own = this.slices.Of(unit);
             var taken = own.SelectMany(slice => slice.Layout.Segments).Select(segment => segment.Parameter).ToHashSet();
+            var shards = new List<FlatShard>();
             foreach (var slice in own)
             {
                 var parameters = slice.Layout.Segments.Select(segment => segment.Parameter).ToList();
                 if (parameters.TrueForAll(parameter => parameter.Trainable))
                 {
                     var shard = slice.Train(options.OffloadOptimizer, trained.GradientType(slice.Layout, slice.Decays));
-                    trained.Add(shard);
+                    shards.Add(shard);
                     sliced.Add(shard);
                 }
                 else if (parameters.Exists(parameter => parameter.Trainable))
@@ -63,7 +66,10 @@ public sealed class ShardedParameters : ISharding
                     throw new ArgumentException($"{unit.Name}: either all or none of its weights of a kind are trained under ZeRO-3.", nameof(model));
                 }
             }
-            trained.Add(unit, unit.Parameters.Where(parameter => !taken.Contains(parameter)));
+            shards.AddRange(trained.Make(unit, unit.Parameters.Where(parameter => !taken.Contains(parameter))));
+            // In the order that they have where weights are whole, so that norms are summed alike and have the same bits.
+            var order = unit.Parameters.ToList();
+            shards.OrderBy(shard => order.IndexOf(shard.Segments[0].Parameter)).ToList().ForEach(trained.Add);
             if (own.Count > 0)
             {
                 units.Add(unit, new GatheredUnit(unit, own, ranks));
@@ -79,6 +85,17 @@ public sealed class ShardedParameters : ISharding
 
     /// <inheritdoc/>
     public IReadOnlyList<FlatShard> Trainable => trained.Shards;
+
+    /// <inheritdoc/>
+    public long PassingBytes
+    {
+        get
+        {
+            var sizes = units.Values.Select(unit => unit.Elements).OrderDescending().ToList();
+            var live = Math.Max(sizes.Take(2).Sum(), Math.Min(sizes.Sum(), options.MaxLiveElements));
+            return trained.PassingBytes + (live * bytesOfElement);
+        }
+    }
 
     /// <inheritdoc/>
     public HostAdamW? HostOptimizer { get; }

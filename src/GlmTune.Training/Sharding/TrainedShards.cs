@@ -23,10 +23,19 @@ internal sealed class TrainedShards(ShardingOptions options, ICollectives? ranks
     /// <summary>Shards for those parameters of a layer that are trained, grouped by weight decay and type.</summary>
     public void Add(Layer layer, IEnumerable<Parameter> parameters)
     {
+        foreach (var shard in Make(layer, parameters))
+        {
+            Add(shard);
+        }
+    }
+
+    /// <summary>The same, not added yet.</summary>
+    public IEnumerable<FlatShard> Make(Layer layer, IEnumerable<Parameter> parameters)
+    {
         foreach (var group in parameters.Where(parameter => parameter.Trainable).GroupBy(parameter => (parameter.Decays, parameter.Type)))
         {
             var layout = new FlatLayout(layer, [.. group], Owners.Rank, Owners.Size);
-            Add(new FlatShard(layout, group.Key.Decays, gradientType: GradientType(layout, group.Key.Decays), onHost: options.OffloadOptimizer));
+            yield return new FlatShard(layout, group.Key.Decays, gradientType: GradientType(layout, group.Key.Decays), onHost: options.OffloadOptimizer);
         }
     }
 
@@ -43,6 +52,19 @@ internal sealed class TrainedShards(ShardingOptions options, ICollectives? ranks
             byLayer.Add(shard.Layer, list = []);
         }
         list.Add(shard);
+    }
+
+    /// <summary>Bytes of the largest layer's gradients before they reach their owners, and of the buckets that take them there.</summary>
+    public long PassingBytes
+    {
+        get
+        {
+            var largest = byLayer.Values.Select(of => of.Sum(shard => shard.PaddedCount)).DefaultIfEmpty().Max();
+            var bucket = ranks is null || options.Stage == 0 ? 0
+                : byLayer.Values.Select(of => of.Sum(shard => Math.Min(shard.PaddedCount, options.ReduceBucketElements) * Parameter.BytesOf(shard.GradientType))).DefaultIfEmpty().Max();
+            // An embedding collects in float32; two buckets are under way while a third is filled.
+            return (largest * 4) + (bucket * 3);
+        }
     }
 
     /// <summary>What updates shards whose state is on the host; null: theirs is not.</summary>

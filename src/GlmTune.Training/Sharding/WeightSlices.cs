@@ -1,7 +1,7 @@
 using GlmTune.Collectives;
 using GlmTune.Kernels;
+using GlmTune.Kernels.Native;
 using GlmTune.Model.Layers;
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace GlmTune.Training.Sharding;
@@ -16,6 +16,7 @@ namespace GlmTune.Training.Sharding;
 public sealed class WeightSlices(ShardingOptions options, ICollectives ranks) : IDisposable
 {
     private readonly Dictionary<Layer, List<WeightSlice>> byLayer = [];
+    private readonly HostCopies? copies = options.OffloadParameters ? new HostCopies(ranks.Device) : null;
 
     /// <summary>Takes this rank's slices of a unit's weights, and lets the whole ones go.</summary>
     /// <param name="unit">Loaded, without adapters; units that were taken already are left alone.</param>
@@ -28,6 +29,7 @@ public sealed class WeightSlices(ShardingOptions options, ICollectives ranks) : 
         {
             slice.Dispose();
         }
+        copies?.Dispose();
     }
 
     internal void Take(Layer unit, IReadOnlyList<Parameter> weights)
@@ -39,7 +41,7 @@ public sealed class WeightSlices(ShardingOptions options, ICollectives ranks) : 
         byLayer.Add(unit, [.. weights.Where(weight => weight.Count >= options.PersistenceThreshold)
             .GroupBy(weight => (weight.Decays, weight.Type))
             .Select(group => new WeightSlice(
-                new FlatLayout(unit, [.. group], ranks.Rank, ranks.WorldSize), group.Key.Decays, options.OffloadParameters, options.PinMemory))]);
+                new FlatLayout(unit, [.. group], ranks.Rank, ranks.WorldSize), group.Key.Decays, copies, options.PinMemory))]);
     }
 
     internal IReadOnlyList<WeightSlice> Of(Layer unit) => byLayer.GetValueOrDefault(unit) ?? [];
@@ -48,42 +50,28 @@ public sealed class WeightSlices(ShardingOptions options, ICollectives ranks) : 
 /// <summary>One rank's slice of some weights of a unit: at rest in the layers' type, or, where they are trained, as the shard's masters.</summary>
 internal sealed class WeightSlice : IDisposable
 {
-    private readonly PinnedMemory? locked;
     private readonly HostCopies? copies;
+    private readonly PinnedMemory? locked;
     private Tensor? rest;
 
-    public WeightSlice(FlatLayout layout, bool decays, bool onHost, bool pinned)
+    /// <param name="layout">Which weights; they are in memory, and are let go.</param>
+    /// <param name="decays">Whether weight decay applies to them.</param>
+    /// <param name="copies">Brings them from host memory, where they rest then; null: they rest on the device.</param>
+    /// <param name="pinned">Whether that memory is page-locked.</param>
+    public WeightSlice(FlatLayout layout, bool decays, HostCopies? copies, bool pinned)
     {
-        (Layout, Decays) = (layout, decays);
-        var taken = zeros(layout.Length, layout.Type, layout.Device);
+        (Layout, Decays, this.copies) = (layout, decays, copies);
+        locked = copies is not null && pinned ? new PinnedMemory(layout.Device, layout.Length * Parameter.BytesOf(layout.Type)) : null;
+        using var scope = NewDisposeScope();
+        rest = (locked?.View(layout.Type, layout.Length) ?? empty(layout.Length, layout.Type, copies is null ? layout.Device : CPU)).DetachFromDisposeScope();
+        rest.zero_();
         foreach (var (parameter, inSlice, inParameter, count) in layout.Overlaps())
         {
-            using var scope = NewDisposeScope();
-            taken.narrow(0, inSlice, count).copy_(parameter.Value.reshape(-1).narrow(0, inParameter, count));
+            rest.narrow(0, inSlice, count).copy_(parameter.Value.reshape(-1).narrow(0, inParameter, count));
         }
         foreach (var segment in layout.Segments)
         {
             segment.Parameter.Release();
-        }
-        OnHost = onHost;
-        if (!onHost)
-        {
-            rest = taken.DetachFromDisposeScope();
-            return;
-        }
-        if (pinned && layout.Device.type == DeviceType.CUDA)
-        {
-            locked = new PinnedMemory(layout.Device, layout.Length * Parameter.BytesOf(layout.Type));
-            copies = new HostCopies(layout.Device);
-            copies.ToHost(taken, locked.Address).Wait();
-        }
-        else
-        {
-            rest = taken.cpu().DetachFromDisposeScope();
-        }
-        if (!ReferenceEquals(rest, taken))
-        {
-            taken.Dispose();
         }
     }
 
@@ -91,24 +79,23 @@ internal sealed class WeightSlice : IDisposable
 
     public bool Decays { get; }
 
-    /// <summary>Whether the slice rests in host memory.</summary>
-    public bool OnHost { get; }
-
     /// <summary>The slice's trained state; null: it is frozen.</summary>
     public FlatShard? Shard { get; private set; }
 
-    /// <summary>Makes the slice a trained one: its values move to the masters, or with these on the host stay beside them.</summary>
+    /// <summary>Makes the slice a trained one.</summary>
+    /// <remarks>
+    /// With the optimizer on the device, the masters there are the weights at rest, cast when they are gathered; with it on the host, the values in
+    /// the layers' type are beside them, or on the device.
+    /// </remarks>
     public FlatShard Train(bool stateOnHost, ScalarType? gradientType)
     {
-        using (NewDisposeScope())
+        var stays = copies is not null && stateOnHost;
+        Shard = new FlatShard(Layout, Decays, rest, gradientType, stateOnHost, stays ? rest : null);
+        if (!stays)
         {
-            var values = empty(Layout.Length, Layout.Type, Layout.Device);
-            ReadTo(values)?.Await();
-            Shard = new FlatShard(Layout, Decays, values, gradientType, stateOnHost);
+            rest!.Dispose();
+            rest = null;
         }
-        // Whatever is trained is gathered from the shard: from its values in the layers' type, or its masters, cast.
-        rest?.Dispose();
-        rest = null;
         return Shard;
     }
 
@@ -116,9 +103,9 @@ internal sealed class WeightSlice : IDisposable
     /// <returns>A copy under way from the host, to be awaited before the values are used; null: none.</returns>
     public HostCopies.Copy? ReadTo(Tensor target)
     {
-        if (Shard is null && locked is not null)
+        if (rest is not null && copies is not null)
         {
-            return copies!.ToDevice(locked.Address, target);
+            return copies.ToDevice(TensorAddress.Of(rest), target);
         }
         target.copy_(Shard?.Current ?? rest!);
         return null;
@@ -127,7 +114,6 @@ internal sealed class WeightSlice : IDisposable
     public void Dispose()
     {
         rest?.Dispose();
-        copies?.Dispose();
         locked?.Dispose();
     }
 }

@@ -1,5 +1,6 @@
 using GlmTune.Collectives;
 using GlmTune.Kernels;
+using GlmTune.Kernels.Native;
 using GlmTune.Model.Layers;
 using GlmTune.Training.Sharding;
 using TorchSharp;
@@ -15,6 +16,8 @@ public class DataParallelTests
     {
         ReduceBucketElements = 1000, AllGatherBucketElements = 700, PersistenceThreshold = 100, MaxReuseDistance = 0,
     };
+
+    static DataParallelTests() => NativeRuntime.Load();
 
     public static TheoryData<string, int, int, int> Cases()
     {

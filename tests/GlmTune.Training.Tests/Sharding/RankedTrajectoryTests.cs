@@ -1,6 +1,7 @@
 using System.Text.Json;
 using GlmTune.Collectives;
 using GlmTune.Data.Batching;
+using GlmTune.Kernels.Native;
 using GlmTune.Model;
 using GlmTune.Model.Adapters;
 using GlmTune.Testing;
@@ -14,6 +15,8 @@ namespace GlmTune.Training.Tests.Sharding;
 /// <summary>Runs of transformers and PEFT, followed by several ranks together.</summary>
 public class RankedTrajectoryTests
 {
+    static RankedTrajectoryTests() => NativeRuntime.Load();
+
     [Theory, InlineData("full", 2, 3), InlineData("full", 4, 2), InlineData("prefix", 2, 3), InlineData("prefix", 4, 0)]
     public void Ranks_follow_the_reference_trajectory(string kind, int worldSize, int stage)
     {
