@@ -58,9 +58,9 @@ internal sealed record RankedRun(double[] Losses, double[] Norms, Dictionary<str
         return runs[0];
     }
 
-    public static Glm4Model Model(string kind, ScalarType type, out IAdapter? adapter)
+    public static Glm4Model Model(string kind, ScalarType type, out IAdapter? adapter, Device? device = null)
     {
-        var model = new Glm4Model(Tiny, type, CPU, plain: true);
+        var model = new Glm4Model(Tiny, type, device ?? CPU, plain: true);
         model.InitializeRandomly(3);
         adapter = kind switch
         {
@@ -103,7 +103,7 @@ internal sealed record RankedRun(double[] Losses, double[] Norms, Dictionary<str
         var values = new Dictionary<string, double[]>();
         foreach (var unit in model.Units)
         {
-            sharding.GatherValues(unit, (parameter, value) => values.Add(parameter.Name, value.to_type(ScalarType.Float64).contiguous().data<double>().ToArray()));
+            sharding.GatherValues(unit, (parameter, value) => values.Add(parameter.Name, value.to_type(ScalarType.Float64).cpu().contiguous().data<double>().ToArray()));
         }
         return values;
     }
