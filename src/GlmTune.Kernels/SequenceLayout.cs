@@ -86,7 +86,7 @@ public sealed class SequenceLayout : IDisposable
     public int LengthOf(int index) => starts[index + 1] - starts[index];
 
     /// <summary>The starts as int32 [Count + 1] on the device, as variable-length attention takes them. Owned by the layout.</summary>
-    public Tensor Cumulative => cumulative ??= tensor(starts, ScalarType.Int32).to(Device).DetachFromDisposeScope();
+    public Tensor Cumulative => cumulative ??= HostValues.ToDevice(starts, Device).DetachFromDisposeScope();
 
     /// <summary>The starts of the sequences' keys where <paramref name="virtualTokens"/> more stand before each; as <see cref="Cumulative"/>.</summary>
     public Tensor CumulativeKeys(int virtualTokens)
@@ -98,7 +98,7 @@ public sealed class SequenceLayout : IDisposable
         if (cumulativeKeys is null || cumulativeKeysFor != virtualTokens)
         {
             cumulativeKeys?.Dispose();
-            cumulativeKeys = tensor(starts.Select((start, i) => start + (i * virtualTokens)).ToArray(), ScalarType.Int32).to(Device).DetachFromDisposeScope();
+            cumulativeKeys = HostValues.ToDevice(starts.Select((start, i) => start + (i * virtualTokens)).ToArray(), Device).DetachFromDisposeScope();
             cumulativeKeysFor = virtualTokens;
         }
         return cumulativeKeys;
@@ -143,7 +143,7 @@ public sealed class SequenceLayout : IDisposable
                 index[(i * Longest) + t] = starts[i] + t;
             }
         }
-        return tensor(index).to(Device).DetachFromDisposeScope();
+        return HostValues.ToDevice(index, Device).DetachFromDisposeScope();
     }
 
     private Tensor MakeUnpadIndex()
@@ -156,6 +156,6 @@ public sealed class SequenceLayout : IDisposable
                 index[starts[i] + t] = (i * Longest) + t;
             }
         }
-        return tensor(index).to(Device).DetachFromDisposeScope();
+        return HostValues.ToDevice(index, Device).DetachFromDisposeScope();
     }
 }

@@ -26,26 +26,43 @@ public static class ModelFolder
         var model = new Glm4Model(config, type, device, plain);
         try
         {
+            using var scope = NewDisposeScope();
+            using var transfer = new WeightTransfer(device);
             HashSet<Parameter> rounded = fp8 ? [.. model.Fp8Weights] : [];
             var slices = MatchWeights(model, files).ToLookup(pair => pair.Slice.Parameter);
+            var moves = new List<(StoredTensor Stored, Tensor Target)>();
             foreach (var unit in model.Units)
             {
                 foreach (var parameter in unit.Parameters)
                 {
-                    var value = empty(parameter.Shape, type, device);
+                    parameter.Value = empty(parameter.Shape, type, device);
                     foreach (var (slice, stored) in slices[parameter])
                     {
-                        using var rows = value.narrow(0, slice.FirstRow, slice.Rows);
-                        StoredTensors.CopyTo(stored, rows);
+                        var rows = parameter.Value.narrow(0, slice.FirstRow, slice.Rows);
+                        if (WeightTransfer.Fits(stored, rows))
+                        {
+                            moves.Add((stored, rows));
+                        }
+                        else
+                        {
+                            StoredTensors.CopyTo(stored, rows);
+                        }
                     }
-                    parameter.Value = value;
-                    if (rounded.Contains(parameter))
+                }
+                // Whoever changes each unit as it comes may have no room for all; else the readers run through without a stop.
+                if (loaded is not null || rounded.Count > 0)
+                {
+                    transfer.Run(moves);
+                    moves.ForEach(move => move.Target.Dispose());
+                    moves.Clear();
+                    foreach (var parameter in unit.Parameters.Where(rounded.Contains))
                     {
                         parameter.Round(keepTransposed: true);
                     }
+                    loaded?.Invoke(unit);
                 }
-                loaded?.Invoke(unit);
             }
+            transfer.Run(moves);
             return model;
         }
         catch

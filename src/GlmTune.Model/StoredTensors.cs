@@ -67,7 +67,7 @@ public static class StoredTensors
     private static ScalarType RequireType(StoredTensor stored) => TypeOf(stored.Type) ?? throw new InvalidDataException(
         $"{stored.File.Path}: '{stored.Name}' is {stored.Type}; expected F32, BF16, F16 or F64.");
 
-    private static ScalarType? TypeOf(ElementType type) => type switch
+    internal static ScalarType? TypeOf(ElementType type) => type switch
     {
         ElementType.F64 => ScalarType.Float64,
         ElementType.F32 => ScalarType.Float32,

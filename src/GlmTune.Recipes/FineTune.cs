@@ -56,7 +56,9 @@ public sealed class FineTune : IDisposable
         trained = ranks.Together(() => TrainedWeights.Prepare(this.model, recipe, checkpoint, () => data.PrefixText(recipe)));
         Fp8Base.Check(this.model);
         sharding = DataParallel.For(plan.Sharding, this.model, collectives);
+        recipe = recipe with { Training = recipe.Training with { Packing = recipe.Training.Packing ?? collectives.Device.type == DeviceType.CUDA } };
         batches = new TrainingBatches(data.Examples, recipe.Batches, data.Tokenizer.Special.Padding, ranks.Rank, ranks.Count);
+        Note(recipe.Training.Packing == true ? [Describe(batches.Packing)] : []);
         var done = checkpoint is null ? 0 : Resume(checkpoint);
         totalSteps = recipe.Training.MaxSteps ?? (int)done + batches.StepsLeft(recipe.Training.Epochs);
         var recomputed = Recomputed();
@@ -65,6 +67,7 @@ public sealed class FineTune : IDisposable
             recipe.Optimizer, new LearningRateSchedule(recipe.Optimizer.LearningRate, recipe.Schedule, totalSteps), recipe.Training.Seed, ranks.Rank)
         {
             Done = done,
+            RecordsSmallSteps = recipe.Training.CudaGraphs,
         };
         checkpoints = new RunCheckpoints(recipe, plan.Sharding, modelFolder, model, this.model, trained, trainer, ranks);
         if (!checkpoints.HasWholeWeights)
@@ -255,6 +258,11 @@ public sealed class FineTune : IDisposable
             reporter.Note($"{checkpoint}: had seed {state.Seed}, this run has {recipe.Training.Seed}; the order of the rows changes from here on.");
         }
     }
+
+    private static string Describe(PackingReport packing) => string.Create(
+        System.Globalization.CultureInfo.InvariantCulture,
+        $"rows are packed (packing: false keeps them apart): {packing.Rows} rows in {packing.MicroBatches} micro-batches of up to {packing.Limit} tokens, "
+        + $"{100 * packing.Efficiency:F1} % filled");
 
     // As much on each rank, though one may have less memory free.
     private RecomputePlan Recomputed()

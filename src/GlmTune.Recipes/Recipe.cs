@@ -51,7 +51,7 @@ public sealed record Recipe
         Seed = Training.DataSeed ?? Training.Seed,
         RowsPerMicroBatch = Training.MicroBatchSize,
         AccumulationSteps = Training.AccumulationSteps,
-        PackedTokens = Training.Packing ? Training.PackLength ?? Training.MicroBatchSize * Data.Template.MaxTrainingTokens : null,
+        PackedTokens = Training.Packing == true ? Training.PackLength ?? Training.MicroBatchSize * Data.Template.MaxTrainingTokens : null,
     };
 
     /// <summary>What each rank does: the recipe with everything that its DeepSpeed file says, every <c>auto</c> resolved.</summary>

@@ -39,11 +39,14 @@ public sealed record TrainingOptions
     public RecomputeMode Recompute { get; init; }
 
     /// <summary>Whether rows are joined to sequences of up to <see cref="PackLength"/> tokens, none seeing its neighbour. A
-    /// micro-batch is then one such sequence. Default false.</summary>
-    public bool Packing { get; init; }
+    /// micro-batch is then one such sequence. Null: on a GPU. Default null.</summary>
+    public bool? Packing { get; init; }
 
     /// <summary>Most tokens of a packed sequence; null is <see cref="MicroBatchSize"/> × the longest that a row may be.</summary>
     public int? PackLength { get; init; }
+
+    /// <summary>Whether small steps on a GPU are recorded as CUDA graphs. Default true.</summary>
+    public bool CudaGraphs { get; init; } = true;
 
     /// <summary>Whether it runs on the CPU though a GPU works. Default false.</summary>
     public bool UseCpu { get; init; }

@@ -8,10 +8,10 @@ using TorchSharp;
 
 namespace GlmTune.Cli.Commands;
 
-/// <summary><c>glmtune bench</c>: how fast this machine trains and generates, on random weights of the 9B shape, and how fast its ranks talk.</summary>
+/// <summary><c>glmtune bench</c>: how fast this machine trains and generates, on random weights of the 9B shape, how fast it loads, and how fast its ranks talk.</summary>
 internal static class BenchCommand
 {
-    public static Command Create(Screen screen) => new("bench", "Measure speed and memory on random weights.") { Train(screen), BenchGenerateCommand.Create(screen), Collectives(screen) };
+    public static Command Create(Screen screen) => new("bench", "Measure speed and memory on random weights.") { Train(screen), BenchGenerateCommand.Create(screen), BenchLoadCommand.Create(screen), Collectives(screen) };
 
     private static Command Train(Screen screen)
     {

@@ -6,7 +6,8 @@ namespace GlmTune.Data.Batching;
 /// <remarks>
 /// The micro-batches of a step are those of the epoch's plan in order; micro-batch m goes to rank m mod N. So the examples of a
 /// step do not depend on how many ranks share it, as long as ranks × accumulation is the same. Nothing is dropped: the last step
-/// of an epoch may be smaller. Not thread-safe; <see cref="Cursor"/> may be set at any time.
+/// of an epoch may be smaller. While a step is used the next is put together on another thread. Not thread-safe; <see cref="Cursor"/> may be
+/// set at any time.
 /// </remarks>
 public sealed class TrainingBatches
 {
@@ -16,8 +17,10 @@ public sealed class TrainingBatches
     private readonly int rank;
     private readonly int worldSize;
     private readonly int[] tokens;
+    private readonly Lock planning = new();
     private EpochPlan plan;
     private int plannedEpoch;
+    private (DataCursor From, Task<StepBatches> Step)? ahead;
 
     /// <summary>Starts at the first example of epoch 0.</summary>
     /// <param name="examples">The split; at least one example.</param>
@@ -68,6 +71,18 @@ public sealed class TrainingBatches
         _ = PlanOf(cursor.Epoch).MicroBatchAt(cursor.Examples);
     }
 
+    /// <summary>How well packed micro-batches of the current epoch are filled.</summary>
+    /// <exception cref="InvalidOperationException">Rows are not packed.</exception>
+    public PackingReport Packing
+    {
+        get
+        {
+            var limit = options.PackedTokens ?? throw new InvalidOperationException("Rows are padded, not packed.");
+            var current = PlanOf(Cursor.Epoch);
+            return new PackingReport(tokens.Length, current.MicroBatches.Count, limit, tokens.Sum(count => (double)count) / ((double)current.MicroBatches.Count * limit));
+        }
+    }
+
     private int MicroBatchesPerStep => worldSize * options.AccumulationSteps;
 
     /// <summary>Steps of a pass, the last perhaps a smaller one.</summary>
@@ -106,8 +121,16 @@ public sealed class TrainingBatches
     /// <exception cref="ArgumentException">The cursor is from a run whose data was put together in another way.</exception>
     public StepBatches Next()
     {
-        var epochPlan = PlanOf(Cursor.Epoch);
-        var first = epochPlan.MicroBatchAt(Cursor.Examples);
+        var step = ahead is { } prepared && prepared.From == Cursor ? prepared.Step.GetAwaiter().GetResult() : StepFrom(Cursor);
+        Cursor = step.After;
+        ahead = (step.After, Task.Run(() => StepFrom(step.After)));
+        return step;
+    }
+
+    private StepBatches StepFrom(DataCursor cursor)
+    {
+        var epochPlan = PlanOf(cursor.Epoch);
+        var first = epochPlan.MicroBatchAt(cursor.Examples);
         var end = Math.Min(first + MicroBatchesPerStep, epochPlan.MicroBatches.Count);
         var mine = new List<MicroBatch>();
         for (var i = first + rank; i < end; i += worldSize)
@@ -130,17 +153,15 @@ public sealed class TrainingBatches
             all += epochPlan.MicroBatches[i].Sum(index => tokens[index]);
         }
 
-        var step = new StepBatches(
+        return new StepBatches(
             mine,
             supervised,
-            used - Cursor.Examples,
-            used == examples.Count ? new DataCursor(Cursor.Epoch + 1, 0) : Cursor with { Examples = used },
-            Cursor.Epoch + ((double)used / examples.Count))
+            used - cursor.Examples,
+            used == examples.Count ? new DataCursor(cursor.Epoch + 1, 0) : cursor with { Examples = used },
+            cursor.Epoch + ((double)used / examples.Count))
         {
             Tokens = all,
         };
-        Cursor = step.After;
-        return step;
     }
 
     private MicroBatch Build(int[] indices)
@@ -151,12 +172,15 @@ public sealed class TrainingBatches
 
     private EpochPlan PlanOf(int epoch)
     {
-        if (epoch != plannedEpoch)
+        lock (planning)
         {
-            plan = EpochPlan.Create(tokens, options, epoch);
-            plannedEpoch = epoch;
-        }
+            if (epoch != plannedEpoch)
+            {
+                plan = EpochPlan.Create(tokens, options, epoch);
+                plannedEpoch = epoch;
+            }
 
-        return plan;
+            return plan;
+        }
     }
 }

@@ -243,7 +243,7 @@ public sealed class Glm4Model : ICausalLm, IDisposable
     }
 
     /// <summary>Token ids as the layers take them: int64 [N] on the device.</summary>
-    public Tensor Ids(int[] tokenIds) => tensor(Array.ConvertAll(tokenIds, id => (long)id)).to(Device);
+    public Tensor Ids(int[] tokenIds) => HostValues.ToDevice(Array.ConvertAll(tokenIds, id => (long)id), Device);
 
     /// <inheritdoc/>
     public void Dispose()

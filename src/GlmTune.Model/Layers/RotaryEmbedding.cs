@@ -1,3 +1,4 @@
+using GlmTune.Kernels;
 using static TorchSharp.torch;
 
 namespace GlmTune.Model.Layers;
@@ -20,9 +21,8 @@ public sealed class RotaryEmbedding(int rotaryDim, double thetaBase)
         using var scope = NewDisposeScope();
         var wide = type == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32;
         var half = rotaryDim / 2;
-        var frequencies = tensor(Enumerable.Range(0, half).Select(j => Math.Pow(thetaBase, -2.0 * j / rotaryDim)).ToArray())
-            .to_type(wide).to(device);
-        var angles = tensor(positions).to(device).to_type(wide).unsqueeze(1) * frequencies;
+        var frequencies = HostValues.ToDevice(Enumerable.Range(0, half).Select(j => Math.Pow(thetaBase, -2.0 * j / rotaryDim)).ToArray(), device).to_type(wide);
+        var angles = HostValues.ToDevice(positions, device).to_type(wide).unsqueeze(1) * frequencies;
         return (Rounded(angles.cos(), type, wide).MoveToOuterDisposeScope(), Rounded(angles.sin(), type, wide).MoveToOuterDisposeScope());
     }
 

@@ -1,3 +1,4 @@
+using GlmTune.Kernels;
 using static TorchSharp.torch;
 
 namespace GlmTune.Model.Layers;
@@ -53,5 +54,5 @@ public sealed class SupervisedTargets : IDisposable
         targetTensor?.Dispose();
     }
 
-    private Tensor Sent(int[] values) => tensor(Array.ConvertAll(values, value => (long)value)).to(device).DetachFromDisposeScope();
+    private Tensor Sent(int[] values) => HostValues.ToDevice(Array.ConvertAll(values, value => (long)value), device).DetachFromDisposeScope();
 }

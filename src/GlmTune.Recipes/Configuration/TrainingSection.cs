@@ -16,6 +16,7 @@ internal static class TrainingSection
         arguments.Rename("evaluation_strategy", "eval_strategy");
         arguments.Rename("per_gpu_train_batch_size", "per_device_train_batch_size");
         arguments.Rename("per_gpu_eval_batch_size", "per_device_eval_batch_size");
+        var packLength = arguments.IntOrNull("pack_length", least: 2, most: 1 << 24, fallback: "per_device_train_batch_size × longest row");
         return new TrainingOptions
         {
             OutputFolder = arguments.Text("output_dir", defaults.OutputFolder)!,
@@ -29,8 +30,9 @@ internal static class TrainingSection
             Precision = ReadPrecision(arguments),
             Fp8Base = arguments.Flag("fp8_base", defaults.Fp8Base),
             Recompute = arguments.Choice("gradient_checkpointing", defaults.Recompute, ("auto", RecomputeMode.Auto), ("true", RecomputeMode.All), ("false", RecomputeMode.None), ("all", RecomputeMode.All), ("none", RecomputeMode.None), ("cheap", RecomputeMode.CheapParts), ("yes", RecomputeMode.All), ("no", RecomputeMode.None), ("on", RecomputeMode.All), ("off", RecomputeMode.None)),
-            Packing = arguments.Flag("packing", defaults.Packing),
-            PackLength = arguments.IntOrNull("pack_length", least: 2, most: 1 << 24, fallback: "per_device_train_batch_size × longest row"),
+            Packing = arguments.FlagOrAuto("packing") ?? (packLength is null ? null : true),
+            PackLength = packLength,
+            CudaGraphs = arguments.Flag("cuda_graphs", defaults.CudaGraphs),
             UseCpu = arguments.Flag("use_cpu", defaults.UseCpu) | arguments.Flag("no_cuda", false),
             LoggingStrategy = arguments.Choice("logging_strategy", defaults.LoggingStrategy, Strategies),
             LoggingSteps = Interval(arguments, "logging_steps", Scalars.Write(defaults.LoggingSteps.Value)) ?? defaults.LoggingSteps,

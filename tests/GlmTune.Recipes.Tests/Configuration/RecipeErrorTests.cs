@@ -46,7 +46,7 @@ public class RecipeErrorTests
     [InlineData("load_best_model_at_end: true", "'training_args.load_best_model_at_end' is true, but 'training_args.eval_strategy' is no; say when to evaluate")]
     [InlineData("save_strategy: best", "'training_args.save_strategy' is best, but 'training_args.eval_strategy' is no; say when to evaluate")]
     [InlineData("early_stopping_patience: 3", "'training_args.early_stopping_patience' is set, but 'training_args.eval_strategy' is no; say when to evaluate")]
-    [InlineData("pack_length: 4096", "'training_args.pack_length' is set, but 'training_args.packing' is false; set packing: true, or remove it")]
+    [InlineData("pack_length: 4096\npacking: false", "'training_args.pack_length' is set, but 'training_args.packing' is false; set packing: true, or remove it")]
     [InlineData("deepspeed: nowhere.json", "'training_args.deepspeed' is 'nowhere.json', and there is no such file in the working folder, beside the recipe or above it")]
     [InlineData("deepspeed: [1]", "'training_args.deepspeed' is a list; expected the path of a DeepSpeed file, or its keys")]
     public void A_training_argument_that_cannot_be_used_is_named_with_its_line(string line, string problem)

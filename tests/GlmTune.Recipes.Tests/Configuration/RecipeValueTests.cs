@@ -201,6 +201,11 @@ public class RecipeValueTests
         Assert.Equal((8L, 2, 4, 2048), (recipe.Batches.Seed, recipe.Batches.RowsPerMicroBatch, recipe.Batches.AccumulationSteps, recipe.Batches.PackedTokens));
     }
 
+    [Theory]
+    [InlineData("seed: 1", null), InlineData("packing: auto", null), InlineData("packing: false", false), InlineData("packing: true", true), InlineData("pack_length: 4096", true)]
+    public void Packing_is_left_to_the_device_unless_something_is_said(string line, bool? expected)
+        => Assert.Equal(expected, RecipeText.Read(RecipeText.WithArguments(line)).Training.Packing);
+
     [Fact]
     public void A_packed_sequence_is_as_long_as_a_micro_batch_of_longest_rows()
     {
