@@ -46,6 +46,7 @@ public static class ModelFolder
                         else
                         {
                             StoredTensors.CopyTo(stored, rows);
+                            rows.Dispose();
                         }
                     }
                 }

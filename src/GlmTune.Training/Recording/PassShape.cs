@@ -6,12 +6,13 @@ namespace GlmTune.Training.Recording;
 /// <param name="Targets">Targets, filled up by ones that count nothing.</param>
 /// <param name="Drops">Whether there is dropout.</param>
 /// <param name="Recomputed">Layers that are recomputed.</param>
-internal readonly record struct PassShape(int Tokens, int Sequences, int Targets, bool Drops, int Recomputed)
+/// <param name="CheaplyRecomputed">Layers of which the cheap parts are.</param>
+internal readonly record struct PassShape(int Tokens, int Sequences, int Targets, bool Drops, int Recomputed, int CheaplyRecomputed)
 {
     private const int TokenStep = 64;
 
     /// <summary>The shape that a pass is filled up to: few different ones, and little to fill.</summary>
-    public static PassShape Of(TrainingPass pass, bool drops, int recomputed)
+    public static PassShape Of(TrainingPass pass, bool drops, int recomputed = 0, int cheaplyRecomputed = 0)
     {
         var tokens = (pass.TokenIds.Length + TokenStep - 1) / TokenStep * TokenStep;
         var sequences = 2;
@@ -19,6 +20,6 @@ internal readonly record struct PassShape(int Tokens, int Sequences, int Targets
         {
             sequences *= 2;
         }
-        return new PassShape(tokens, sequences, pass.Targets.Count <= tokens / 2 ? tokens / 2 : tokens, drops, recomputed);
+        return new PassShape(tokens, sequences, pass.Targets.Count <= tokens / 2 ? tokens / 2 : tokens, drops, recomputed, cheaplyRecomputed);
     }
 }
