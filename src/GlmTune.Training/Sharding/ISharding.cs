@@ -50,7 +50,7 @@ public interface ISharding : IDisposable
     /// <summary>Brings a layer's whole values together, and hands them out parameter by parameter, in the layer's order, as for saving.</summary>
     /// <param name="layer">Whose.</param>
     /// <param name="use">Gets a parameter and its values in its shape: in full precision (float32 or wider) where it is trained, else as layers
-    /// compute with it. They are valid during the call.</param>
+    /// compute with it. They are valid during the call. Weights that are held in fp8 are left out.</param>
     void GatherValues(Layer layer, Action<Parameter, Tensor> use);
 
     /// <summary>Sum over all ranks of a host number.</summary>

@@ -87,7 +87,7 @@ public sealed class ReplicatedWeights : ISharding
     {
         using var scope = NewDisposeScope();
         var masters = trained.GatherMasters(layer);
-        foreach (var parameter in layer.Parameters)
+        foreach (var parameter in layer.Parameters.Where(parameter => parameter.Rounded is null))
         {
             use(parameter, masters.GetValueOrDefault(parameter) ?? parameter.Value);
         }

@@ -161,7 +161,7 @@ public sealed class ShardedParameters : ISharding
         {
             Unshard(layer);
         }
-        foreach (var parameter in layer.Parameters)
+        foreach (var parameter in layer.Parameters.Where(parameter => parameter.Rounded is null))
         {
             use(parameter, masters.GetValueOrDefault(parameter) ?? parameter.Value);
         }

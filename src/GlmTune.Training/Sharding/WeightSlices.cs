@@ -8,7 +8,7 @@ namespace GlmTune.Training.Sharding;
 
 /// <summary>One rank's slices of a model's weights at rest, taken unit by unit as the model is loaded, so that no rank ever holds all of it.</summary>
 /// <remarks>
-/// Parameters with fewer elements than the threshold stay whole. What is taken is in memory only between a gather and its release.
+/// Parameters with fewer elements than the threshold stay whole, as do those that are held in fp8. What is taken is in memory only between a gather and its release.
 /// Source: Rajbhandari et al., ZeRO, arXiv:1910.02054, section 5.3.
 /// </remarks>
 /// <param name="options">The threshold, and where slices rest.</param>
@@ -38,7 +38,7 @@ public sealed class WeightSlices(ShardingOptions options, ICollectives ranks) : 
         {
             return;
         }
-        byLayer.Add(unit, [.. weights.Where(weight => weight.Count >= options.PersistenceThreshold)
+        byLayer.Add(unit, [.. weights.Where(weight => weight.Count >= options.PersistenceThreshold && weight.Rounded is null)
             .GroupBy(weight => (weight.Decays, weight.Type))
             .Select(group => new WeightSlice(
                 new FlatLayout(unit, [.. group], ranks.Rank, ranks.WorldSize), group.Key.Decays, copies, options.PinMemory))]);
