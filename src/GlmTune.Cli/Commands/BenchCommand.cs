@@ -33,6 +33,7 @@ internal static class BenchCommand
         var noGraphs = new Option<bool>("--no-graphs") { Description = "launch small steps kernel by kernel" };
         var distinct = Number("--distinct", "different steps, which come again and again; 0: all are new", 0);
         var against = new Option<bool>("--against-plain") { Description = "run the same steps with plain operators too, and compare the losses" };
+        var againstFp8 = new Option<bool>("--against-fp8") { Description = "run the same steps with frozen weights in fp8 too, and compare the losses" };
         var losses = new Option<bool>("--losses") { Description = "print the loss of each step" };
         var accumulate = Number("--accumulate", "micro-batches of a step on each rank", standard.AccumulationSteps);
         var warmup = Number("--warmup", "steps before the clock starts", standard.Warmup);
@@ -50,7 +51,7 @@ internal static class BenchCommand
         var json = Arguments.Json();
         var command = new Command("train", "Time training steps.")
         {
-            rows, tokens, rank, prefix, layers, recompute, cheap, fp8, headRows, steps, profile, plain, lengths, unpacked, noGraphs, distinct, against, losses, accumulate, warmup,
+            rows, tokens, rank, prefix, layers, recompute, cheap, fp8, headRows, steps, profile, plain, lengths, unpacked, noGraphs, distinct, against, againstFp8, losses, accumulate, warmup,
             zero, optimizer, parameters, processes, json,
         };
         command.SetAction(given =>
@@ -82,9 +83,9 @@ internal static class BenchCommand
                     OffloadParameters = given.GetValue(parameters),
                 },
             };
-            if (given.GetValue(against))
+            if (given.GetValue(against) || given.GetValue(againstFp8))
             {
-                var (first, second, difference) = TrainBenchmark.Compare(options, options with { Plain = true });
+                var (first, second, difference) = TrainBenchmark.Compare(options, given.GetValue(againstFp8) ? options with { Fp8 = true } : options with { Plain = true });
                 if (given.GetValue(json))
                 {
                     screen.Output.WriteLine(JsonText.Of(new { First = first, Second = second, LargestDifference = difference }));
