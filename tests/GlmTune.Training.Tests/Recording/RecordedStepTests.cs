@@ -1,4 +1,5 @@
 using GlmTune.Data.Batching;
+using GlmTune.Kernels;
 using GlmTune.Kernels.Native;
 using GlmTune.Model;
 using GlmTune.Model.Adapters;
@@ -88,6 +89,95 @@ public class RecordedStepTests
         var moved = ordinary.Weights.square().mean().sqrt().item<double>();
         Assert.True(difference < Math.Max(4 * noise, 0.2 * moved), $"difference {difference}, noise {noise}, weights {moved}");
     }
+
+    [Theory, InlineData("lora"), InlineData("prefix")]
+    public void Every_replay_on_a_GPU_gives_the_loss_and_gradients_of_the_ordinary_pass(string kind)
+    {
+        var device = NativeRuntime.DefaultDevice();
+        Assert.SkipUnless(device.type == DeviceType.CUDA, "There is no GPU.");
+        using var model = new Glm4Model(Glm4Config.Glm4_9B with { LayerCount = 6 }, ScalarType.BFloat16, device);
+        model.InitializeRandomly(1);
+        using var adapter = Attach(model, kind);
+        using var sharding = new ReplicatedWeights(model.Units);
+        var runner = new LayerRunner(model, sharding, recomputed: 1);
+        using var recorder = StepRecorder.TryCreate(runner, sharding, Optimizer, 256)!;
+        var found = new List<string>();
+        for (var round = 0; round < 6; round++)
+        {
+            using var scope = NewDisposeScope();
+            using var pass = TrainingPass.Of(Rows(new Random(round), model.Config.VocabularySize, 150 + round), device);
+            var scale = 1.0 / pass.Targets.Count;
+            var loss = runner.ForwardBackward(pass, scale, dropoutSeed: 77 + round).item<float>();
+            var expected = TakeGradients(sharding);
+            var again = runner.ForwardBackward(pass, scale, dropoutSeed: 77 + round).item<float>();
+            var noise = Relative(TakeGradients(sharding), expected);
+            var recorded = recorder.Passes.TryRun(pass, scale, dropoutSeed: 77 + round);
+            if (recorded is null)
+            {
+                Assert.Equal(0, round);     // a shape is recorded when it comes for the second time
+                continue;
+            }
+            var difference = Relative(TakeGradients(sharding), expected);
+            found.Add($"round {round}: loss {loss}, again {again}, recorded {recorded.item<float>()}; gradients {difference:F4}, noise {noise:F4}");
+            Assert.True(Math.Abs(recorded.item<float>() / loss - 1) < 2e-3 && difference < 0.03, string.Join('\n', found));
+        }
+        Assert.True(recorder.Count == 1, recorder.Refusal);
+        TestContext.Current.TestOutputHelper?.WriteLine(string.Join('\n', found));
+    }
+
+    [Fact]
+    public void Every_recorded_update_on_a_GPU_is_the_ordinary_one()
+    {
+        var device = NativeRuntime.DefaultDevice();
+        Assert.SkipUnless(device.type == DeviceType.CUDA, "There is no GPU.");
+        using var model = new Glm4Model(Glm4Config.Glm4_9B with { LayerCount = 2 }, ScalarType.BFloat16, device);
+        model.InitializeRandomly(1);
+        using var adapter = Attach(model, "lora");
+        using var sharding = new ReplicatedWeights(model.Units);
+        var runner = new LayerRunner(model, sharding, recomputed: 0);
+        using var recorder = StepRecorder.TryCreate(runner, sharding, Optimizer, 256)!;
+        for (var step = 1; step <= 4; step++)
+        {
+            using var scope = NewDisposeScope();
+            var expected = new List<Tensor>();
+            var rate = 1e-2 / step;
+            foreach (var shard in sharding.Trainable)
+            {
+                shard.Gradient.normal_(0, 1e-3 * step);
+            }
+            var norm = GradientNorm.Of(sharding);
+            var clip = GradientNorm.ClipFactor(norm, Optimizer.MaxGradientNorm);
+            foreach (var shard in sharding.Trainable)
+            {
+                var (master, first, second) = (shard.Master.clone(), shard.FirstMoment.clone(), shard.SecondMoment.clone());
+                var settings = new AdamWStep(rate, Optimizer.Beta1, Optimizer.Beta2, Optimizer.Epsilon, shard.Decays ? Optimizer.WeightDecay : 0, step);
+                model.Kernels.AdamW(master, shard.Gradient, first, second, clip, settings);
+                expected.AddRange([master, first, second]);
+            }
+            var (loss, measured) = recorder.Update.Measure(tensor(2.5f * step).to(device));
+            recorder.Update.Apply(rate, step);
+            Assert.Equal((2.5 * step, norm.item<float>()), (loss, (float)measured));
+            var actual = sharding.Trainable.SelectMany(shard => new[] { shard.Master, shard.FirstMoment, shard.SecondMoment }).ToList();
+            Assert.All(expected.Zip(actual), pair => Assert.True(pair.First.equal(pair.Second).all().item<bool>()));
+            Assert.All(sharding.Trainable, shard => Assert.Equal(0f, shard.Gradient.abs().max().item<float>()));
+            var delta = sharding.Trainable[0].Segments[0];
+            Assert.True(delta.Parameter.Value.flatten().equal(sharding.Trainable[0].Master.narrow(0, delta.Start, delta.Parameter.Count).to_type(ScalarType.BFloat16)).all().item<bool>());
+        }
+        Assert.True(recorder.Count == 2, recorder.Refusal);
+    }
+
+    private static Tensor TakeGradients(ReplicatedWeights sharding)
+    {
+        var all = cat([.. sharding.Trainable.Select(shard => shard.Gradient)]);
+        foreach (var shard in sharding.Trainable)
+        {
+            shard.Gradient.zero_();
+        }
+        return all;
+    }
+
+    private static double Relative(Tensor actual, Tensor expected)
+        => ((actual - expected).square().sum().sqrt() / expected.square().sum().sqrt()).item<float>();
 
     private static (List<double> Losses, Tensor Weights, int Graphs, string? Refusal) Train(Glm4Model model, string kind, int recomputed, bool filledUp)
     {
