@@ -1,21 +1,41 @@
+using OpenTelemetry.Metrics;
+
 namespace GlmTune.Server;
 
 /// <summary>Serves models under OpenAI's protocol.</summary>
 public static class ChatServer
 {
     /// <summary>Builds the server; the caller starts, stops and disposes it: <c>await using var app = ChatServer.Create(…); await app.StartAsync()</c>.</summary>
+    /// <remarks>Told to stop, it takes no more requests, turns those away that wait, and lets running answers finish within the time that it was given.</remarks>
     /// <param name="models">What answers; stay the caller's, and live longer than the server.</param>
     /// <param name="options">Where it listens, whom it lets in, how much it takes.</param>
+    /// <param name="map">Maps more, such as pages; null for nothing.</param>
     /// <exception cref="InvalidDataException">The host is no address.</exception>
-    public static WebApplication Create(ServedModels models, ServerOptions options) => ServerApp.Create(
-        options,
-        services => services.AddSingleton(models).AddSingleton<ChatEndpoint>(),
-        app =>
-        {
-            app.MapHealth();
-            app.MapModels();
-            ChatEndpoint.Map(app);
+    public static WebApplication Create(ServedModels models, ServerOptions options, Action<WebApplication>? map = null)
+    {
+        var queue = new RequestQueue(models.Places, options.Limits);
+        var app = ServerApp.Create(
+            options,
+            services =>
+            {
+                services.AddSingleton(models).AddSingleton(queue).AddSingleton<ServerMetrics>().AddSingleton<Admission>().AddSingleton<GrammarCache>();
+                services.AddSingleton<ChatEndpoint>().AddSingleton<CompletionEndpoint>();
+                services.AddOpenTelemetry().WithMetrics(metrics => metrics.AddMeter(ServerMetrics.MeterName, "System.Runtime").AddPrometheusExporter());
+                services.AddOpenApi(openApi => openApi.AddDocumentTransformer<ServerDocument>());
+            },
+            app =>
+            {
+                app.MapHealth();
+                app.MapModels();
+                ChatEndpoint.Map(app);
+                CompletionEndpoint.Map(app);
+                app.MapPrometheusScrapingEndpoint("/metrics");
+                app.MapOpenApi("/openapi/{documentName}.json").AllowWithoutKey();
 
-            // Pages: a folder each, with a Map… method that is called here.
-        });
+                // Pages: a folder each, with a Map… method that is called here.
+                map?.Invoke(app);
+            });
+        app.Lifetime.ApplicationStopping.Register(queue.Close);
+        return app;
+    }
 }

@@ -47,6 +47,7 @@ public static class ServerApp
         addServices?.Invoke(builder.Services);
 
         var app = builder.Build();
+        app.UseRequestCounting();
         app.UseErrorResponses();
         app.UseBrowserGuard(options);
         app.UseRouting();

@@ -8,7 +8,7 @@ namespace GlmTune.Inference;
 /// Pieces put together are the stripped text. Held back are: what may still become a tool call, white space that may be the end, the beginning of
 /// what may become a stop text. Not thread-safe: one for each answer.
 /// </remarks>
-internal sealed class AnswerStream(IReadOnlyCollection<string> toolNames, IReadOnlyList<string> stopTexts)
+internal sealed class AnswerStream(IReadOnlyCollection<string> toolNames, IReadOnlyList<string> stopTexts, bool streamCalls = false)
 {
     private enum Kind
     {
@@ -19,6 +19,9 @@ internal sealed class AnswerStream(IReadOnlyCollection<string> toolNames, IReadO
 
     private readonly StringBuilder raw = new();
     private readonly List<ParsedAnswer> messages = [];
+    private readonly List<ToolCallPiece> calls = [];
+    private StreamedArguments? arguments;   // Of the call that is given piece by piece.
+    private int callCount;
     private Kind kind;
     private int shown = -1;   // How much of the message was shown or skipped; below 0 before its first visible character.
     private bool anyShown;
@@ -45,7 +48,25 @@ internal sealed class AnswerStream(IReadOnlyCollection<string> toolNames, IReadO
             kind = Decide(raw.ToString());
         }
 
+        if (kind == Kind.Call && streamCalls)
+        {
+            StreamCall();
+        }
+
         return kind == Kind.Text ? Show(last: false) : "";
+    }
+
+    /// <summary>What came of calls since the last time.</summary>
+    public IReadOnlyList<ToolCallPiece> TakeCalls()
+    {
+        if (calls.Count == 0)
+        {
+            return [];
+        }
+
+        ToolCallPiece[] taken = [.. calls];
+        calls.Clear();
+        return taken;
     }
 
     /// <summary>Ends a message: the answer is over, or the model opens another turn.</summary>
@@ -53,13 +74,19 @@ internal sealed class AnswerStream(IReadOnlyCollection<string> toolNames, IReadO
     public string EndMessage()
     {
         var text = "";
-        var parsed = kind == Kind.Text ? null : ToolCallParser.Parse(raw.ToString(), toolNames);
+        var parsed = kind == Kind.Text ? null : arguments?.ToAnswer() ?? ToolCallParser.Parse(raw.ToString(), toolNames);
         if (parsed?.Call is null)
         {
             text = Show(last: true);
             parsed = new ParsedAnswer(new Message(Role.Assistant, raw.ToString().Trim()), null);
         }
 
+        if (parsed.Call is { } call && arguments is null)
+        {
+            calls.Add(new ToolCallPiece(callCount++, call.Name, call.Arguments));
+        }
+
+        arguments = null;
         if (parsed.Call is not null || parsed.Message.Content.Length > 0)
         {
             messages.Add(parsed);
@@ -68,6 +95,30 @@ internal sealed class AnswerStream(IReadOnlyCollection<string> toolNames, IReadO
         raw.Clear();
         (kind, shown, separate) = (Kind.Undecided, -1, anyShown);
         return text;
+    }
+
+    // Only a call that is a name and then an object can be told before its end.
+    private void StreamCall()
+    {
+        var text = raw.ToString();
+        if (arguments is null)
+        {
+            var end = text.IndexOf('\n', StringComparison.Ordinal);
+            var name = end < 0 ? "" : text[..end].Trim();
+            var start = text.Length - text[(end + 1)..].TrimStart().Length;
+            if (!toolNames.Contains(name) || start >= text.Length || text[start] != '{')
+            {
+                return;
+            }
+
+            arguments = new StreamedArguments(name, start);
+            calls.Add(new ToolCallPiece(callCount++, name, ""));
+        }
+
+        if (arguments.Read(text) is { Length: > 0 } more)
+        {
+            calls.Add(new ToolCallPiece(callCount - 1, null, more));
+        }
     }
 
     private Kind Decide(string text)

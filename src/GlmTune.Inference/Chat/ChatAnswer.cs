@@ -6,7 +6,17 @@ namespace GlmTune.Inference;
 /// <param name="Text">More of the text, whole characters only; may be empty.</param>
 /// <param name="Token">The token that it came with; null at the end.</param>
 /// <param name="Answer">The whole answer: at the end only.</param>
-public sealed record ChatPiece(string Text, GeneratedToken? Token, ChatAnswer? Answer);
+public sealed record ChatPiece(string Text, GeneratedToken? Token, ChatAnswer? Answer)
+{
+    /// <summary>What comes of tool calls; most often nothing.</summary>
+    public IReadOnlyList<ToolCallPiece> Calls { get; init; } = [];
+}
+
+/// <summary>A part of a tool call.</summary>
+/// <param name="Index">Place of the call among those of the answer, from 0.</param>
+/// <param name="Name">The tool's name: with the first piece only.</param>
+/// <param name="Arguments">More of the arguments' text; may be empty.</param>
+public sealed record ToolCallPiece(int Index, string? Name, string Arguments);
 
 /// <summary>The answer to a conversation.</summary>
 /// <param name="Messages">What a conversation keeps of it; more than one where the model opened another turn by itself.</param>

@@ -51,7 +51,7 @@ public sealed class ChatModel : IDisposable
         var tools = request.Conversation.Messages.SelectMany(message => message.Tools).Select(tool => tool.Name).ToHashSet(StringComparer.Ordinal);
         var tokenizer = Template.Tokenizer;
         var prompt = Template.RenderPrompt(request.Conversation);
-        var stream = new AnswerStream(tools, [.. request.StopTexts.Where(text => text.Length > 0)]);
+        var stream = new AnswerStream(tools, [.. request.StopTexts.Where(text => text.Length > 0)], request.StreamCalls);
         if (request.RequiredTool is { } required)
         {
             if (!tools.Contains(required))
@@ -74,7 +74,7 @@ public sealed class ChatModel : IDisposable
             finish = token.Finish ?? finish;
             var piece = token.Finish == FinishReason.Stop ? "" : Take(token.Id);
             text.Append(piece);
-            yield return new ChatPiece(piece, token, null);
+            yield return new ChatPiece(piece, token, null) { Calls = stream.TakeCalls() };
             if (stream.Stopped)
             {
                 finish = FinishReason.Stop;
@@ -94,7 +94,10 @@ public sealed class ChatModel : IDisposable
             Text = text.ToString(),
             CallMessages = [.. stream.Messages.Where(parsed => parsed.Call is not null).Select(parsed => parsed.Message)],
             CachedTokens = cached,
-        });
+        })
+        {
+            Calls = stream.TakeCalls(),
+        };
 
         // The model may open another turn of its own, as the All Tools format has it: text, then a call.
         string Take(int id) => id == tokenizer.Special.Assistant
@@ -109,13 +112,14 @@ public sealed class ChatModel : IDisposable
     private GenerationRequest Generation(ChatRequest request, int[] prompt)
     {
         var stops = request.Options.EosTokenIds ?? Scheduler.Generator.Defaults.EosTokenIds ?? Scheduler.Generator.Model.Config.EndTokenIds;
+        int[] ends = [.. stops.Union(Template.Tokenizer.Special.Stops)];
         return new GenerationRequest(prompt)
         {
-            Options = request.Options with { EosTokenIds = [.. stops.Union(Template.Tokenizer.Special.Stops)] },
+            Options = request.Options with { EosTokenIds = ends },
             Adapter = request.Adapter,
             LogProbabilities = request.LogProbabilities,
             LikeliestTokens = request.LikeliestTokens,
-            Mask = request.Mask,
+            Mask = request.Grammar?.NewMask(Template.Tokenizer, ends) ?? request.Mask,
         };
     }
 }

@@ -24,6 +24,12 @@ public sealed record ChatRequest(Conversation Conversation)
     /// <summary>How many of the likeliest tokens at each place are reported too.</summary>
     public int LikeliestTokens { get; init; }
 
-    /// <summary>Forbids tokens; null: none.</summary>
+    /// <summary>What the answer may look like; null: anything.</summary>
+    public AnswerGrammar? Grammar { get; init; }
+
+    /// <summary>Whether a call in GLM-4's own style is given piece by piece, as its arguments come; one that the length cuts off is a call then, not text.</summary>
+    public bool StreamCalls { get; init; }
+
+    /// <summary>Forbids tokens, where there is no <see cref="Grammar"/>; null: none.</summary>
     public LogitsMask? Mask { get; init; }
 }

@@ -1,3 +1,5 @@
+using GlmTune.Inference;
+
 namespace GlmTune.Server;
 
 /// <summary>A whole answer of <c>/v1/chat/completions</c>.</summary>
@@ -47,4 +49,18 @@ internal sealed record TokenLogprob(string Token, double Logprob, IReadOnlyList<
 internal sealed record Usage(int PromptTokens, int CompletionTokens)
 {
     public int TotalTokens => PromptTokens + CompletionTokens;
+
+    public PromptTokensDetails PromptTokensDetails { get; init; } = new(0);
+
+    public static Usage Of(ChatAnswer answer) => new(answer.PromptTokens, answer.AnswerTokens) { PromptTokensDetails = new(answer.CachedTokens) };
+
+    /// <summary>Of all answers to one request, whose prompt counts once.</summary>
+    public static Usage Of(IEnumerable<Usage> choices)
+    {
+        var all = choices.ToList();
+        return new Usage(all[0].PromptTokens, all.Sum(usage => usage.CompletionTokens)) { PromptTokensDetails = all[0].PromptTokensDetails };
+    }
 }
+
+/// <summary>How many of the prompt's tokens were in the cache and not read again.</summary>
+internal sealed record PromptTokensDetails(int CachedTokens);

@@ -1,39 +1,97 @@
-using GlmTune.Inference;
+using System.Text;
+using System.Threading.Channels;
 
 namespace GlmTune.Server;
 
-/// <summary><c>POST /v1/chat/completions</c>.</summary>
-internal sealed class ChatEndpoint(ServedModels models, ServerOptions options)
+/// <summary><c>POST /v1/chat/completions</c>: answers a conversation, whole or as events.</summary>
+internal sealed class ChatEndpoint(ServedModels models, ServerOptions options, Admission admission, GrammarCache grammars, ServerMetrics metrics)
 {
     public static void Map(IEndpointRouteBuilder app) =>
         app.MapPost("/v1/chat/completions", (HttpContext context, ChatEndpoint endpoint) => endpoint.AnswerAsync(context))
-            .Accepts<ChatCompletionRequest>("application/json").Produces<ChatCompletion>().Produces<ErrorBody>(StatusCodes.Status400BadRequest)
+            .Accepts<ChatCompletionRequest>("application/json").Produces<ChatCompletion>().WithErrors()
             .WithSummary("Answers a conversation, whole or as server-sent events.");
 
     private async Task<IResult> AnswerAsync(HttpContext context)
     {
         var request = await RequestBody.ReadAsync<ChatCompletionRequest>(context, options.Limits.JsonDepth);
-        var model = models.Named(request.Model);
-        var problems = new FieldProblems();
-        var generation = request.Options(options.Limits, problems);
-        problems.ThrowIfAny();
-        var chat = new ChatRequest(RequestConversation.Read(request.Messages, [], options.Limits))
+        var plan = ChatPlan.Read(request, models, grammars, options.Limits);
+        var deadline = await admission.EnterAsync(context, plan.Choices);
+        if (plan.Stream)
         {
-            Options = generation,
-            Adapter = model.Adapter,
-            StopTexts = request.Stop?.Texts ?? [],
-        };
-        var answer = await model.Chat.AnswerAsync(chat, context.RequestAborted);
-        return ApiJson.Result(new ChatCompletion(
-            $"chatcmpl-{Guid.NewGuid():N}",
-            DateTimeOffset.UtcNow.ToUnixTimeSeconds(),
-            model.Id,
-            [new ChatChoice(0, new ChatChoiceMessage(answer.Text), FinishOf(answer), null)],
-            new Usage(answer.PromptTokens, answer.AnswerTokens))
+            return EventStream.Of(context, deadline, (events, cancellation) => StreamAsync(plan, events, cancellation));
+        }
+
+        var choices = await deadline.WithinAsync(Task.WhenAll(Enumerable.Range(0, plan.Choices).Select(choice => WholeAsync(plan, choice, deadline.Token))));
+        return ApiJson.Result(new ChatCompletion(NewId(), DateTimeOffset.UtcNow.ToUnixTimeSeconds(), plan.Model.Id, [.. choices.Select(choice => choice.Choice)], Usage.Of(choices.Select(choice => choice.Usage)))
         {
-            SystemFingerprint = "fp_glmtune",
+            SystemFingerprint = models.Fingerprint,
         });
     }
 
-    private static string FinishOf(ChatAnswer answer) => answer.Calls.Count > 0 ? "tool_calls" : answer.Finish == FinishReason.Length ? "length" : "stop";
+    private async Task<(ChatChoice Choice, Usage Usage)> WholeAsync(ChatPlan plan, int choice, CancellationToken cancellation)
+    {
+        var text = new StringBuilder();
+        var logprobs = new List<TokenLogprob>();
+        await foreach (var update in AnswerUpdate.ReadAsync(plan, choice, metrics, cancellation))
+        {
+            text.Append(update.Text);
+            logprobs.AddRange(update.Logprobs ?? []);
+            if (update.Answer is { } answer)
+            {
+                var calls = answer.Calls.Select(call => new AnsweredCall(NewCallId(), new AnsweredFunction(call.Name, call.Arguments))).ToList();
+                var message = new ChatChoiceMessage(calls.Count > 0 && text.Length == 0 ? null : text.ToString()) { ToolCalls = calls.Count > 0 ? calls : null };
+                return (new ChatChoice(choice, message, update.FinishReason!, plan.Chat.LogProbabilities ? new ChatLogprobs(logprobs) : null), Usage.Of(answer));
+            }
+        }
+
+        throw new InvalidOperationException("An answer had no end.");
+    }
+
+    private async Task StreamAsync(ChatPlan plan, ChannelWriter<string> events, CancellationToken cancellation)
+    {
+        var (id, created) = (NewId(), DateTimeOffset.UtcNow.ToUnixTimeSeconds());
+        var usages = await Task.WhenAll(Enumerable.Range(0, plan.Choices).Select(OneAsync));
+        if (plan.IncludeUsage)
+        {
+            events.TryWrite(ApiJson.Text(Chunk([]) with { Usage = Usage.Of(usages) }));
+        }
+
+        async Task<Usage> OneAsync(int choice)
+        {
+            Write(choice, new ChunkDelta { Role = "assistant", Content = "" });
+            var usage = new Usage(0, 0);
+            await foreach (var update in AnswerUpdate.ReadAsync(plan, choice, metrics, cancellation))
+            {
+                if (update.Text.Length > 0)
+                {
+                    Write(choice, new ChunkDelta { Content = update.Text }, logprobs: update.Logprobs);
+                }
+
+                foreach (var call in update.Calls)
+                {
+                    Write(choice, new ChunkDelta
+                    {
+                        ToolCalls = [new ChunkCall(call.Index, new ChunkFunction(call.Name, call.Arguments)) { Id = call.Name is null ? null : NewCallId(), Type = call.Name is null ? null : "function" }],
+                    });
+                }
+
+                if (update.Answer is { } answer)
+                {
+                    usage = Usage.Of(answer);
+                    Write(choice, new ChunkDelta(), update.FinishReason);
+                }
+            }
+
+            return usage;
+        }
+
+        void Write(int choice, ChunkDelta delta, string? finish = null, IReadOnlyList<TokenLogprob>? logprobs = null) =>
+            events.TryWrite(ApiJson.Text(Chunk([new ChunkChoice(choice, delta, finish, logprobs is { Count: > 0 } ? new ChatLogprobs(logprobs) : null)])));
+
+        ChatChunk Chunk(IReadOnlyList<ChunkChoice> choices) => new(id, created, plan.Model.Id, choices) { SystemFingerprint = models.Fingerprint };
+    }
+
+    private static string NewId() => $"chatcmpl-{Guid.NewGuid():N}";
+
+    private static string NewCallId() => $"call_{Guid.NewGuid():N}";
 }

@@ -71,7 +71,7 @@ internal static class RequestConversation
 
     private static string Text(JsonElement? content, string param) => content switch
     {
-        { ValueKind: JsonValueKind.String } text => Whole(text, param),
+        { ValueKind: JsonValueKind.String } text => Words.Of(text, param),
         { ValueKind: JsonValueKind.Array } parts => string.Concat(parts.EnumerateArray().Index().Select(part => Part(part.Item, $"{param}[{part.Index}]"))),
         null or { ValueKind: JsonValueKind.Null or JsonValueKind.Undefined } => throw ApiException.Wrong(param, $"'{param}' is missing; expected a string or a list of text parts."),
         { } other => throw ApiException.Wrong(param, $"'{param}' is {RequestBody.Kind(other)}; expected a string or a list of text parts."),
@@ -81,24 +81,12 @@ internal static class RequestConversation
     {
         if (part.ValueKind == JsonValueKind.Object && part.TryGetProperty("type", out var type) && type.ValueKind == JsonValueKind.String)
         {
-            var kind = Whole(type, $"{param}.type");
-            return kind == "text" && part.TryGetProperty("text", out var text) && text.ValueKind == JsonValueKind.String ? Whole(text, $"{param}.text")
-                : kind == "refusal" && part.TryGetProperty("refusal", out var refusal) && refusal.ValueKind == JsonValueKind.String ? Whole(refusal, $"{param}.refusal")
+            var kind = Words.Of(type, $"{param}.type");
+            return kind == "text" && part.TryGetProperty("text", out var text) && text.ValueKind == JsonValueKind.String ? Words.Of(text, $"{param}.text")
+                : kind == "refusal" && part.TryGetProperty("refusal", out var refusal) && refusal.ValueKind == JsonValueKind.String ? Words.Of(refusal, $"{param}.refusal")
                 : throw ApiException.Wrong(param, $"'{param}' is of type '{Shown.Of(kind)}'; this model reads text only: {{\"type\": \"text\", \"text\": …}}.");
         }
 
         throw ApiException.Wrong(param, $"'{param}' is {RequestBody.Kind(part)}; expected {{\"type\": \"text\", \"text\": …}}.");
-    }
-
-    private static string Whole(JsonElement text, string param)
-    {
-        try
-        {
-            return text.GetString()!;
-        }
-        catch (InvalidOperationException)
-        {
-            throw ApiException.Wrong(param, $"'{param}' holds half of a surrogate pair, which is no character.");
-        }
     }
 }

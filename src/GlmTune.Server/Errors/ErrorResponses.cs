@@ -1,3 +1,4 @@
+using GlmTune.Inference;
 using Microsoft.AspNetCore.WebUtilities;
 
 namespace GlmTune.Server;
@@ -16,15 +17,6 @@ internal static class ErrorResponses
                 await WriteAsync(context, ErrorBody.Of(response.StatusCode, Phrase(context)));
             }
         }
-        catch (ApiException e)
-        {
-            await WriteAsync(context, e.Status, ErrorBody.Of(e.Status, e.Message, e.Param, e.Code), e.RetryAfterSeconds);
-        }
-        catch (BadHttpRequestException e)
-        {
-            await WriteAsync(context, e.StatusCode, ErrorBody.Of(e.StatusCode, e.StatusCode == StatusCodes.Status413PayloadTooLarge
-                ? $"The body is larger than {context.RequestServices.GetRequiredService<ServerOptions>().Limits.BodyBytes} bytes." : e.Message));
-        }
         catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
         {
             context.Response.StatusCode = StatusCodes.Status499ClientClosedRequest;   // Nobody reads it; it is for the log and the counters.
@@ -33,10 +25,31 @@ internal static class ErrorResponses
         catch (Exception e)
 #pragma warning restore CA1031
         {
-            app.Logger.RequestFailed(e, context.Request.Path);
-            await WriteAsync(context, StatusCodes.Status500InternalServerError, ErrorBody.Of(StatusCodes.Status500InternalServerError, "The server failed; its log says why."));
+            var (status, body) = Of(context, e);
+            await WriteAsync(context, status, body, (e as ApiException)?.RetryAfterSeconds);
         }
     });
+
+    /// <summary>The status and the body that tell of an exception; logs what is a defect.</summary>
+    public static (int Status, ErrorBody Body) Of(HttpContext context, Exception exception)
+    {
+        var (status, message) = exception switch
+        {
+            ApiException api => (api.Status, api.Message),
+            BadHttpRequestException { StatusCode: StatusCodes.Status413PayloadTooLarge } =>
+                (StatusCodes.Status413PayloadTooLarge, $"The body is larger than {context.RequestServices.GetRequiredService<ServerOptions>().Limits.BodyBytes} bytes."),
+            BadHttpRequestException bad => (bad.StatusCode, bad.Message),
+            ConstraintException or ArgumentException => (StatusCodes.Status400BadRequest, exception.Message),
+            ObjectDisposedException => (StatusCodes.Status503ServiceUnavailable, "The server stops."),
+            _ => (StatusCodes.Status500InternalServerError, "The server failed; its log says why."),
+        };
+        if (status == StatusCodes.Status500InternalServerError)
+        {
+            context.RequestServices.GetRequiredService<ILoggerFactory>().CreateLogger("glmtune").RequestFailed(exception, context.Request.Path);
+        }
+
+        return (status, ErrorBody.Of(status, message, (exception as ApiException)?.Param, (exception as ApiException)?.Code));
+    }
 
     private static string Phrase(HttpContext context) => context.Response.StatusCode switch
     {

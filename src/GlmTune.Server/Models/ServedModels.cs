@@ -29,6 +29,12 @@ public sealed class ServedModels
     /// <summary>When they were loaded.</summary>
     public DateTimeOffset Created { get; }
 
+    /// <summary>Changes when the server starts anew, with other models perhaps.</summary>
+    internal string Fingerprint { get; } = $"fp_{Guid.NewGuid():N}"[..13];
+
+    /// <summary>Answers made side by side, at most.</summary>
+    internal int Places => All.Select(model => model.Chat).Distinct().Sum(chat => chat.Scheduler.Generator.Limits.Slots);
+
     /// <summary>The model of that id; the first where <paramref name="id"/> is null; null where there is none.</summary>
     public ServedModel? Find(string? id) => id is null ? All[0] : byId.GetValueOrDefault(id);
 

@@ -1,0 +1,99 @@
+namespace GlmTune.Inference;
+
+/// <summary>A context-free grammar over bytes, built from its end: each part is given what follows it and returns where it begins.</summary>
+/// <remarks>Not thread-safe while it is built; read-only once <see cref="GrammarAutomaton"/> has it.</remarks>
+internal sealed class ByteGrammar
+{
+    /// <summary>The end of a rule, or of the whole.</summary>
+    public const int End = 0;
+
+    /// <summary>No upper bound of a repetition.</summary>
+    public const int Unbounded = int.MaxValue;
+
+    private const int MostNodes = 100_000;
+    private readonly List<Node> nodes = [new Node(NodeKind.End, default, 0, 0, 0, 0, [])];
+    private readonly List<int> ruleStarts = [];
+
+    /// <summary>What a node does.</summary>
+    public enum NodeKind
+    {
+        /// <summary>Goes back to where the rule was called from.</summary>
+        End,
+
+        /// <summary>Takes one byte.</summary>
+        Byte,
+
+        /// <summary>Goes on in any of several ways.</summary>
+        Choice,
+
+        /// <summary>Takes what a rule takes.</summary>
+        Call,
+
+        /// <summary>Takes what a rule takes, several times.</summary>
+        Repeat,
+    }
+
+    /// <summary>One node.</summary>
+    public readonly record struct Node(NodeKind Kind, ByteSet Set, int Next, int Rule, int Least, int Most, int[] Choices);
+
+    /// <summary>Where the whole begins.</summary>
+    public int Start { get; set; } = End;
+
+    public Node this[int node] => nodes[node];
+
+    /// <summary>Where a rule begins.</summary>
+    public int StartOf(int rule) => ruleStarts[rule];
+
+    /// <summary>A rule that can be called before it is defined, as recursion needs.</summary>
+    public int Declare()
+    {
+        ruleStarts.Add(-1);
+        return ruleStarts.Count - 1;
+    }
+
+    /// <summary>Says where a rule begins; it ends at <see cref="End"/>.</summary>
+    public void Define(int rule, int start) => ruleStarts[rule] = start;
+
+    /// <summary>A rule that is defined at once.</summary>
+    public int Rule(int start)
+    {
+        var rule = Declare();
+        Define(rule, start);
+        return rule;
+    }
+
+    /// <summary>One byte of a set.</summary>
+    public int Byte(ByteSet set, int next) => Add(new Node(NodeKind.Byte, set, next, 0, 0, 0, []));
+
+    /// <summary>Exactly these bytes.</summary>
+    public int Literal(ReadOnlySpan<byte> bytes, int next)
+    {
+        for (var i = bytes.Length - 1; i >= 0; i--)
+        {
+            next = Byte(ByteSet.Of(bytes[i]), next);
+        }
+
+        return next;
+    }
+
+    /// <summary>Any of several ways.</summary>
+    public int Choice(params int[] starts) => starts.Length == 1 ? starts[0] : Add(new Node(NodeKind.Choice, default, 0, 0, 0, 0, starts));
+
+    /// <summary>What a rule takes.</summary>
+    public int Call(int rule, int next) => Add(new Node(NodeKind.Call, default, next, rule, 0, 0, []));
+
+    /// <summary>What a rule takes, at least <paramref name="least"/> and at most <paramref name="most"/> times.</summary>
+    public int Repeat(int rule, int least, int most, int next) =>
+        most == 0 ? next : Add(new Node(NodeKind.Repeat, default, next, rule, least, most, []));
+
+    private int Add(Node node)
+    {
+        if (nodes.Count == MostNodes)
+        {
+            throw new ArgumentException("The schema is too large.");
+        }
+
+        nodes.Add(node);
+        return nodes.Count - 1;
+    }
+}

@@ -1,0 +1,212 @@
+using System.Runtime.InteropServices;
+
+namespace GlmTune.Inference;
+
+/// <summary>Reads bytes by a grammar; made deterministic as far as it is walked.</summary>
+/// <remarks>
+/// A state is the set of places in the grammar, each with its stack of callers, where what was read may stand. Stacks are shared and states are
+/// found again, so that reading a byte is mostly one look into a table. Callers lock it.
+/// </remarks>
+internal sealed class GrammarAutomaton
+{
+    private const int MostPlaces = 2000;
+    private const int MostStates = 8192;
+    private const int MostMasks = 512;
+    private readonly ByteGrammar grammar;
+    private readonly Dictionary<(int Node, int Count, Frame? Caller), Frame> frames = [];
+    private readonly Dictionary<string, State> states = [];
+    private int masks;
+
+    public GrammarAutomaton(ByteGrammar grammar)
+    {
+        this.grammar = grammar;
+        var builder = new StateBuilder(this);
+        builder.Enter(grammar.Start, 0, null);
+        Start = builder.ToState() ?? throw new ArgumentException("The grammar takes nothing.", nameof(grammar));
+    }
+
+    /// <summary>Before the first byte.</summary>
+    public State Start { get; }
+
+    /// <summary>After one more byte; null where the grammar has no such byte here.</summary>
+    public State? Step(State state, byte value)
+    {
+        state.Known ??= new bool[256];
+        state.Next ??= new State?[256];
+        if (state.Known[value])
+        {
+            return state.Next[value];
+        }
+
+        var builder = new StateBuilder(this);
+        foreach (var (node, caller) in state.Places)
+        {
+            if (grammar[node].Set.Contains(value))
+            {
+                builder.Enter(grammar[node].Next, 0, caller);
+            }
+        }
+
+        if (states.Count >= MostStates)
+        {
+            Forget();
+        }
+
+        var next = builder.ToState();
+        if (state.Known is not null)
+        {
+            (state.Known[value], state.Next![value]) = (true, next);
+        }
+
+        return next;
+    }
+
+    /// <summary>The tokens that may come next, a bit each.</summary>
+    public ulong[] MaskOf(State state, TokenTrie trie)
+    {
+        if (state.Mask is { } known)
+        {
+            return known;
+        }
+
+        var mask = trie.Allowed(this, state);
+        if (++masks > MostMasks)
+        {
+            Forget();
+            masks = 1;
+        }
+
+        return state.Mask = mask;
+    }
+
+    // States in use go on; what they knew of others is found anew.
+    private void Forget()
+    {
+        foreach (var state in states.Values)
+        {
+            (state.Known, state.Next, state.Mask) = (null, null, null);
+        }
+
+        states.Clear();
+        frames.Clear();
+        masks = 0;
+    }
+
+    private Frame Push(int node, int count, Frame? caller)
+    {
+        ref var frame = ref CollectionsMarshal.GetValueRefOrAddDefault(frames, (node, count, caller), out _);
+        return frame ??= new Frame(node, count, caller, frames.Count);
+    }
+
+    /// <summary>Where a rule goes on when it ends.</summary>
+    public sealed class Frame(int node, int count, Frame? caller, int id)
+    {
+        /// <summary>What follows the call, or the repetition.</summary>
+        public int Node => node;
+
+        /// <summary>Rounds of the repetition; −1 for a call.</summary>
+        public int Count => count;
+
+        public Frame? Caller => caller;
+
+        public int Id => id;
+    }
+
+    /// <summary>What may come next.</summary>
+    public sealed class State((int Node, Frame? Caller)[] places, bool accepts)
+    {
+        public (int Node, Frame? Caller)[] Places => places;
+
+        /// <summary>Whether what was read is whole.</summary>
+        public bool Accepts => accepts;
+
+        public bool[]? Known { get; set; }
+
+        public State?[]? Next { get; set; }
+
+        public ulong[]? Mask { get; set; }
+    }
+
+    private sealed class StateBuilder(GrammarAutomaton automaton)
+    {
+        private readonly HashSet<(int Node, int Count, Frame? Caller)> seen = [];
+        private readonly List<(int Node, Frame? Caller)> places = [];
+        private readonly Stack<(int Node, int Count, Frame? Caller)> open = [];
+        private bool accepts;
+
+        // Follows everything that takes no byte. Count is rounds of a repetition, if the node is one.
+        public void Enter(int start, int rounds, Frame? from)
+        {
+            open.Push((start, rounds, from));
+            while (open.TryPop(out var place))
+            {
+                if (!seen.Add(place))
+                {
+                    continue;
+                }
+
+                if (seen.Count > MostPlaces)
+                {
+                    throw new ConstraintException("The schema allows too many readings of one answer at once; alternatives that begin alike make it so.");
+                }
+
+                var (id, count, caller) = place;
+                var node = automaton.grammar[id];
+                switch (node.Kind)
+                {
+                    case ByteGrammar.NodeKind.Byte:
+                        places.Add((id, caller));
+                        break;
+                    case ByteGrammar.NodeKind.Choice:
+                        foreach (var choice in node.Choices)
+                        {
+                            open.Push((choice, 0, caller));
+                        }
+
+                        break;
+                    case ByteGrammar.NodeKind.Call:
+                        open.Push((automaton.grammar.StartOf(node.Rule), 0, automaton.Push(node.Next, -1, caller)));
+                        break;
+                    case ByteGrammar.NodeKind.Repeat:
+                        if (count >= node.Least)
+                        {
+                            open.Push((node.Next, 0, caller));
+                        }
+
+                        if (count < node.Most)
+                        {
+                            // Beyond the least number, rounds only count where there is a most.
+                            var next = node.Most == ByteGrammar.Unbounded ? Math.Min(count + 1, node.Least) : count + 1;
+                            open.Push((automaton.grammar.StartOf(node.Rule), 0, automaton.Push(id, next, caller)));
+                        }
+
+                        break;
+                    default:
+                        if (caller is null)
+                        {
+                            accepts = true;
+                        }
+                        else
+                        {
+                            open.Push((caller.Node, Math.Max(caller.Count, 0), caller.Caller));
+                        }
+
+                        break;
+                }
+            }
+        }
+
+        public State? ToState()
+        {
+            if (places.Count == 0 && !accepts)
+            {
+                return null;
+            }
+
+            var ids = places.Select(place => ((long)place.Node << 32) | (uint)(place.Caller?.Id ?? 0)).Order().Prepend(accepts ? 1 : 0).ToArray();
+            var key = new string(MemoryMarshal.Cast<long, char>(ids));
+            ref var state = ref CollectionsMarshal.GetValueRefOrAddDefault(automaton.states, key, out _);
+            return state ??= new State([.. places], accepts);
+        }
+    }
+}

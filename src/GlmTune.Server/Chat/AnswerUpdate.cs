@@ -1,0 +1,72 @@
+using System.Diagnostics;
+using System.Runtime.CompilerServices;
+using GlmTune.Data.Tokenization;
+using GlmTune.Inference;
+
+namespace GlmTune.Server;
+
+/// <summary>What comes of one of several answers.</summary>
+/// <param name="Choice">Which answer, from 0.</param>
+/// <param name="Text">More of its text; may be empty.</param>
+/// <param name="Calls">More of its calls; most often nothing.</param>
+/// <param name="Logprobs">The tokens that the text is of; null where not asked for.</param>
+/// <param name="Answer">The whole answer: with the last update.</param>
+internal sealed record AnswerUpdate(int Choice, string Text, IReadOnlyList<ToolCallPiece> Calls, IReadOnlyList<TokenLogprob>? Logprobs, ChatAnswer? Answer)
+{
+    /// <summary>Why it ended, in OpenAI's words; null before the end.</summary>
+    public string? FinishReason => Answer is null ? null
+        : Answer.Finish == Inference.FinishReason.Length ? "length"
+        : Answer.Calls.Count > 0 ? "tool_calls" : "stop";
+
+    /// <summary>Makes one answer.</summary>
+    public static async IAsyncEnumerable<AnswerUpdate> ReadAsync(ChatPlan plan, int choice, ServerMetrics metrics, [EnumeratorCancellation] CancellationToken cancellation)
+    {
+        // Each choice draws numbers of its own; the first draws those of a request for one.
+        var chat = plan.Chat with { Options = plan.Chat.Options with { Seed = plan.Chat.Options.Seed is { } seed ? unchecked(seed + choice) : null } };
+        var tokenizer = plan.Model.Chat.Template.Tokenizer;
+        var pending = new List<TokenLogprob>();
+        var (start, first, shown) = (Stopwatch.GetTimestamp(), true, false);
+        await foreach (var piece in plan.Model.Chat.StreamAsync(chat, cancellation))
+        {
+            if (first)
+            {
+                metrics.FirstToken(Stopwatch.GetElapsedTime(start));
+                first = false;
+            }
+
+            // Tokens are told with the text that they are of; those of stripped white space and of stop texts are not.
+            if (chat.LogProbabilities && piece.Token is { } token && token.Finish != Inference.FinishReason.Stop && (shown || piece.Text.Length > 0 || !IsBlank(tokenizer, token.Id)))
+            {
+                pending.Add(Told(tokenizer, token));
+            }
+
+            shown |= piece.Text.Length > 0;
+            if (piece.Text.Length > 0 || piece.Calls.Count > 0 || piece.Answer is not null)
+            {
+                IReadOnlyList<TokenLogprob>? told = !chat.LogProbabilities ? null : piece.Text.Length > 0 ? [.. pending] : [];
+                if (piece.Text.Length > 0)
+                {
+                    pending.Clear();
+                }
+
+                if (piece.Answer is { } answer)
+                {
+                    metrics.Tokens(choice == 0 ? answer.PromptTokens : 0, answer.CachedTokens, answer.AnswerTokens);
+                }
+
+                yield return new AnswerUpdate(choice, piece.Text, piece.Calls, told, piece.Answer);
+            }
+        }
+    }
+
+    private static bool IsBlank(Tokenizer tokenizer, int id) => tokenizer.BytesOf(id).IndexOfAnyExcept(" \t\r\n"u8) < 0;
+
+    private static TokenLogprob Told(Tokenizer tokenizer, GeneratedToken token)
+    {
+        var chosen = Likely(tokenizer, token.Id, token.LogProbability ?? 0);
+        return new TokenLogprob(chosen.Token, chosen.Logprob, chosen.Bytes, [.. (token.Likeliest ?? []).Select(likely => Likely(tokenizer, likely.Id, likely.LogProbability))]);
+    }
+
+    private static LikelyToken Likely(Tokenizer tokenizer, int id, double logprob) =>
+        new(tokenizer.Decode([id], skipSpecial: false), Math.Max(logprob, -9999), [.. tokenizer.BytesOf(id, skipSpecial: false).ToArray()]);
+}

@@ -1,0 +1,59 @@
+using GlmTune.Inference;
+using Microsoft.Extensions.Caching.Memory;
+
+namespace GlmTune.Server;
+
+/// <summary>Keeps the grammars of the last few forms of answers, because they remember which tokens fit where.</summary>
+internal sealed class GrammarCache : IDisposable
+{
+    private readonly MemoryCache grammars = new(new MemoryCacheOptions { SizeLimit = 16 });
+
+    /// <summary>The grammar of an answer; null where anything may be answered.</summary>
+    /// <param name="content">What a plain answer is; null for text.</param>
+    /// <param name="mustCall">Whether it must be a call instead.</param>
+    /// <param name="tools">What may be called.</param>
+    /// <exception cref="ApiException">400: a schema has something that cannot be kept to.</exception>
+    public AnswerGrammar? For(AnswerContent? content, bool mustCall, IReadOnlyList<RequestTool> tools)
+    {
+        if (content is null && !mustCall && !tools.Any(tool => tool.Strict))
+        {
+            return null;
+        }
+
+        var key = string.Join('\u0001', [
+            mustCall ? "call" : content is null ? "text" : content.Schema is { } schema ? schema.GetRawText() : "object",
+            .. tools.Select(tool => $"{tool.Definition.Name}\u0002{tool.Strict}\u0002{tool.Parameters?.GetRawText()}")]);
+        if (grammars.TryGetValue(key, out AnswerGrammar? known))
+        {
+            return known;
+        }
+
+        var plain = mustCall ? null : content ?? new AnswerContent(null, IsText: true);
+        var callable = tools.Index().Select(tool => new CallableTool(tool.Item.Definition.Name, Kept(tool.Item, tool.Index))).ToList();
+        try
+        {
+            return grammars.Set(key, AnswerGrammar.Of(plain, callable), new MemoryCacheEntryOptions { Size = 1, SlidingExpiration = TimeSpan.FromMinutes(10) });
+        }
+        catch (Exception e) when (e is ArgumentException or ConstraintException or InvalidOperationException)
+        {
+            throw ApiException.Wrong("response_format.json_schema", $"The schema cannot be kept to: {Shown.Of(e.Message)}.");
+        }
+    }
+
+    public void Dispose() => grammars.Dispose();
+
+    // The schema of a tool's arguments where it can be kept to; any object where that is not promised.
+    private static System.Text.Json.JsonElement? Kept(RequestTool tool, int index)
+    {
+        try
+        {
+            _ = AnswerGrammar.Of(null, [new CallableTool(tool.Definition.Name, tool.Parameters)]);
+            return tool.Parameters;
+        }
+        catch (Exception e) when (e is ArgumentException or ConstraintException or InvalidOperationException)
+        {
+            return !tool.Strict ? null
+                : throw ApiException.Wrong($"tools[{index}].function.parameters", $"'tools[{index}]' is strict, but its schema cannot be kept to: {Shown.Of(e.Message)}.");
+        }
+    }
+}

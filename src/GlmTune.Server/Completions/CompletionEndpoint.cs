@@ -1,0 +1,182 @@
+using System.Diagnostics;
+using System.Text;
+using System.Threading.Channels;
+using GlmTune.Data.Tokenization;
+using GlmTune.Inference;
+
+namespace GlmTune.Server;
+
+/// <summary><c>POST /v1/completions</c>: continues plain text.</summary>
+internal sealed class CompletionEndpoint(ServedModels models, ServerOptions options, Admission admission, ServerMetrics metrics)
+{
+    private const int DefaultMaxTokens = 16;   // As OpenAI's service has it.
+
+    private sealed record Plan(ServedModel Model, IReadOnlyList<CompletionPrompt> Prompts, int Choices, CompletionRequest Request, GenerationOptions Options)
+    {
+        public int Answers => Prompts.Count * Choices;
+    }
+
+    private sealed record Update(string Text, CompletionLogprobs? Logprobs, string? Finish, Usage Usage);
+
+    public static void Map(IEndpointRouteBuilder app) =>
+        app.MapPost("/v1/completions", (HttpContext context, CompletionEndpoint endpoint) => endpoint.AnswerAsync(context))
+            .Accepts<CompletionRequest>("application/json").Produces<Completion>().WithErrors()
+            .WithSummary("Continues text, whole or as server-sent events.");
+
+    private async Task<IResult> AnswerAsync(HttpContext context)
+    {
+        var plan = Read(await RequestBody.ReadAsync<CompletionRequest>(context, options.Limits.JsonDepth));
+        var deadline = await admission.EnterAsync(context, plan.Answers);
+        var (id, created) = ($"cmpl-{Guid.NewGuid():N}", DateTimeOffset.UtcNow.ToUnixTimeSeconds());
+        if (plan.Request.Stream == true)
+        {
+            return EventStream.Of(context, deadline, StreamAsync);
+        }
+
+        var answers = await deadline.WithinAsync(Task.WhenAll(Enumerable.Range(0, plan.Answers).Select(WholeAsync)));
+        return ApiJson.Result(Told([.. answers.Select(answer => answer.Choice)]) with { Usage = Sum(plan, [.. answers.Select(answer => answer.Usage)]) });
+
+        Completion Told(IReadOnlyList<CompletionChoice> choices) => new(id, created, plan.Model.Id, choices) { SystemFingerprint = models.Fingerprint };
+
+        async Task<(CompletionChoice Choice, Usage Usage)> WholeAsync(int index)
+        {
+            var (text, logprobs) = (new StringBuilder(), new List<CompletionLogprobs>());
+            Update last = new("", null, null, new Usage(0, 0));
+            await foreach (var update in UpdatesAsync(plan, index, deadline.Token))
+            {
+                text.Append(update.Text);
+                logprobs.AddRange(update.Logprobs is null ? [] : [update.Logprobs]);
+                last = update;
+            }
+
+            return (new CompletionChoice(index, text.ToString(), last.Finish, plan.Request.Logprobs is null ? null : Joined(logprobs)), last.Usage);
+        }
+
+        async Task StreamAsync(ChannelWriter<string> events, CancellationToken cancellation)
+        {
+            var usages = await Task.WhenAll(Enumerable.Range(0, plan.Answers).Select(async index =>
+            {
+                var usage = new Usage(0, 0);
+                await foreach (var update in UpdatesAsync(plan, index, cancellation))
+                {
+                    usage = update.Usage;
+                    events.TryWrite(ApiJson.Text(Told([new CompletionChoice(index, update.Text, update.Finish, update.Logprobs)])));
+                }
+
+                return usage;
+            }));
+            if (plan.Request.StreamOptions?.IncludeUsage == true)
+            {
+                events.TryWrite(ApiJson.Text(Told([]) with { Usage = Sum(plan, usages) }));
+            }
+        }
+    }
+
+    private Plan Read(CompletionRequest request)
+    {
+        var model = models.Named(request.Model);
+        var problems = new FieldProblems();
+        var generation = request.Options(options.Limits, problems);
+        problems.Range("logprobs", request.Logprobs, 0, 5);
+        problems.Check(request.BestOf is null || request.BestOf == (request.N ?? 1), "best_of", "is not supported, unless it equals n");
+        problems.Check(string.IsNullOrEmpty(request.Suffix), "suffix", "is not supported");
+        problems.ThrowIfAny();
+        var prompts = CompletionPrompt.Read(request.Prompt, model, options.Limits);
+        return prompts.Count * (request.N ?? 1) <= options.Limits.Choices
+            ? new Plan(model, prompts, request.N ?? 1, request, generation with { MaxNewTokens = request.MaxTokens ?? DefaultMaxTokens })
+            : throw ApiException.Wrong("n", $"'n' asks for {prompts.Count * (request.N ?? 1)} answers over all prompts; expected at most {options.Limits.Choices}.");
+    }
+
+    private async IAsyncEnumerable<Update> UpdatesAsync(Plan plan, int index, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellation)
+    {
+        var (prompt, choice) = (plan.Prompts[index / plan.Choices], index % plan.Choices);
+        var tokenizer = plan.Model.Chat.Template.Tokenizer;
+        var request = new GenerationRequest(prompt.Ids)
+        {
+            Options = plan.Options with { Seed = plan.Options.Seed is { } seed ? unchecked(seed + choice) : null },
+            Adapter = plan.Model.Adapter,
+            LogProbabilities = plan.Request.Logprobs is not null,
+            LikeliestTokens = plan.Request.Logprobs ?? 0,
+        };
+        var (decoder, stopped) = (new StreamingDecoder(tokenizer), new StoppedText(plan.Request.Stop?.Texts ?? []));
+        var (pending, offset, count, cached, finish) = (new List<GeneratedToken>(), 0, 0, 0, "length");
+        var start = Stopwatch.GetTimestamp();
+        if (plan.Request.Echo == true)
+        {
+            offset = prompt.Text.Length;
+            yield return new Update(prompt.Text, null, null, new Usage(prompt.Ids.Length, 0));
+        }
+
+        await foreach (var token in plan.Model.Chat.Scheduler.StreamAsync(request, cancellation))
+        {
+            if (count++ == 0)
+            {
+                metrics.FirstToken(Stopwatch.GetElapsedTime(start));
+            }
+
+            cached = token.CachedTokens;
+            if (token.Finish == FinishReason.Stop)
+            {
+                finish = "stop";
+                break;
+            }
+
+            pending.Add(token);
+            var text = stopped.Add(decoder.Add(token.Id));
+            if (text.Length > 0)
+            {
+                yield return new Update(text, Logprobs(plan, tokenizer, pending, ref offset), null, Counts());
+            }
+
+            if (stopped.Stopped)
+            {
+                finish = "stop";
+                break;
+            }
+        }
+
+        var rest = stopped.Stopped ? "" : stopped.Add(decoder.Finish(), last: true);
+        finish = stopped.Stopped ? "stop" : finish;
+        metrics.Tokens(choice == 0 ? prompt.Ids.Length : 0, cached, count);
+        yield return new Update(rest, rest.Length > 0 ? Logprobs(plan, tokenizer, pending, ref offset) : null, finish, Counts());
+
+        Usage Counts() => new(prompt.Ids.Length, count) { PromptTokensDetails = new(cached) };
+    }
+
+    private static CompletionLogprobs? Logprobs(Plan plan, Tokenizer tokenizer, List<GeneratedToken> pending, ref int offset)
+    {
+        if (plan.Request.Logprobs is null)
+        {
+            pending.Clear();
+            return null;
+        }
+
+        var (tokens, offsets) = (new List<string>(), new List<int>());
+        foreach (var token in pending)
+        {
+            tokens.Add(tokenizer.Decode([token.Id], skipSpecial: false));
+            offsets.Add(offset);
+            offset += tokens[^1].Length;
+        }
+
+        var told = new CompletionLogprobs(
+            tokens,
+            [.. pending.Select(token => Math.Max(token.LogProbability ?? 0, -9999))],
+            [.. pending.Select(token => (IReadOnlyDictionary<string, double>)(token.Likeliest ?? []).DistinctBy(likely => tokenizer.Decode([likely.Id], skipSpecial: false))
+                .ToDictionary(likely => tokenizer.Decode([likely.Id], skipSpecial: false), likely => Math.Max(likely.LogProbability, -9999)))],
+            offsets);
+        pending.Clear();
+        return told;
+    }
+
+    private static CompletionLogprobs Joined(List<CompletionLogprobs> parts) => new(
+        [.. parts.SelectMany(part => part.Tokens)],
+        [.. parts.SelectMany(part => part.TokenLogprobs)],
+        [.. parts.SelectMany(part => part.TopLogprobs)],
+        [.. parts.SelectMany(part => part.TextOffset)]);
+
+    private static Usage Sum(Plan plan, Usage[] answers) => new(plan.Prompts.Sum(prompt => prompt.Ids.Length), answers.Sum(answer => answer.CompletionTokens))
+    {
+        PromptTokensDetails = new(answers.Index().Where(answer => answer.Index % plan.Choices == 0).Sum(answer => answer.Item.PromptTokensDetails.CachedTokens)),
+    };
+}

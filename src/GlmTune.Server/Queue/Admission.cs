@@ -1,0 +1,75 @@
+using System.Diagnostics;
+
+namespace GlmTune.Server;
+
+/// <summary>A request's way from its arrival to its end: it waits for a place, has so long, and gives the place back.</summary>
+internal sealed class Admission(RequestQueue queue, ServerOptions options, ServerMetrics metrics)
+{
+    /// <summary>Waits for places, which the end of the request gives back.</summary>
+    /// <param name="context">The request.</param>
+    /// <param name="answers">How many answers it wants.</param>
+    /// <returns>What cancels the answers: the client has gone, or the time is over.</returns>
+    /// <exception cref="ApiException">429, 503, or 504 where the time was over before there was a place.</exception>
+    public async Task<Deadline> EnterAsync(HttpContext context, int answers)
+    {
+        var deadline = new Deadline(options.Limits.RequestTime, context.RequestAborted);
+        context.Response.RegisterForDispose(deadline);
+        var start = Stopwatch.GetTimestamp();
+        try
+        {
+            context.Response.RegisterForDispose(await queue.EnterAsync(ApiKeyGuard.ClientOf(context), answers, deadline.Token));
+        }
+        catch (OperationCanceledException) when (deadline.IsOver)
+        {
+            throw deadline.TooLate();
+        }
+
+        metrics.Waited(Stopwatch.GetElapsedTime(start));
+        return deadline;
+    }
+}
+
+/// <summary>How long a request may take.</summary>
+internal sealed class Deadline : IDisposable
+{
+    private readonly CancellationTokenSource timer;
+    private readonly CancellationTokenSource linked;
+    private readonly TimeSpan time;
+
+    public Deadline(TimeSpan time, CancellationToken clientGone)
+    {
+        this.time = time;
+        timer = new CancellationTokenSource(time);
+        linked = CancellationTokenSource.CreateLinkedTokenSource(timer.Token, clientGone);
+    }
+
+    /// <summary>Cancelled when the time is over or the client has gone.</summary>
+    public CancellationToken Token => linked.Token;
+
+    /// <summary>Whether the time is over.</summary>
+    public bool IsOver => timer.IsCancellationRequested;
+
+    /// <summary>The error that says so.</summary>
+    public ApiException TooLate() => new(
+        StatusCodes.Status504GatewayTimeout, $"The request took longer than {time.TotalSeconds:0} s, waiting included.", code: "timeout");
+
+    /// <summary>What a task gives.</summary>
+    /// <exception cref="ApiException">504: the time was over first.</exception>
+    public async Task<T> WithinAsync<T>(Task<T> task)
+    {
+        try
+        {
+            return await task;
+        }
+        catch (OperationCanceledException) when (IsOver)
+        {
+            throw TooLate();
+        }
+    }
+
+    public void Dispose()
+    {
+        linked.Dispose();
+        timer.Dispose();
+    }
+}

@@ -1,0 +1,17 @@
+namespace GlmTune.Server;
+
+/// <summary>How long a prompt may be.</summary>
+internal static class PromptLength
+{
+    /// <exception cref="ApiException">400: it leaves no room for an answer.</exception>
+    public static void Check(int tokens, ServedModel model, ServerLimits limits, string param)
+    {
+        var generator = model.Chat.Scheduler.Generator;
+        var most = Math.Min(generator.Model.Config.MaxPositions, generator.Defaults.MaxLength ?? int.MaxValue) - 1;
+        most = Math.Min(most, limits.PromptTokens ?? int.MaxValue);
+        if (tokens > most)
+        {
+            throw ApiException.Wrong(param, $"The prompt has {tokens} tokens; at most {most} are taken.", "context_length_exceeded");
+        }
+    }
+}

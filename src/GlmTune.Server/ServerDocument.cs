@@ -1,0 +1,22 @@
+using Microsoft.AspNetCore.OpenApi;
+using Microsoft.OpenApi;
+
+namespace GlmTune.Server;
+
+/// <summary>What the OpenAPI document says of the whole.</summary>
+internal sealed class ServerDocument(ServerOptions options) : IOpenApiDocumentTransformer
+{
+    public Task TransformAsync(OpenApiDocument document, OpenApiDocumentTransformerContext context, CancellationToken cancellationToken)
+    {
+        document.Info = new OpenApiInfo { Title = "GlmTune", Version = "v1", Description = "GLM-4 models and their adapters under OpenAI's protocol." };
+        if (options.ApiKeys.Count > 0)
+        {
+            document.Components ??= new OpenApiComponents();
+            document.Components.SecuritySchemes ??= new Dictionary<string, IOpenApiSecurityScheme>();
+            document.Components.SecuritySchemes["key"] = new OpenApiSecurityScheme { Type = SecuritySchemeType.Http, Scheme = "bearer", Description = "One of the keys of --api-key-file." };
+            document.Security = [new OpenApiSecurityRequirement { [new OpenApiSecuritySchemeReference("key", document)] = [] }];
+        }
+
+        return Task.CompletedTask;
+    }
+}
