@@ -19,7 +19,11 @@ internal static class ErrorResponses
         }
         catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
         {
-            context.Response.StatusCode = StatusCodes.Status499ClientClosedRequest;   // Nobody reads it; it is for the log and the counters.
+            // Nobody reads it; it is for the log and the counters.
+            if (!context.Response.HasStarted)
+            {
+                context.Response.StatusCode = StatusCodes.Status499ClientClosedRequest;
+            }
         }
 #pragma warning disable CA1031 // Every error ends here, so that it is logged and answered.
         catch (Exception e)

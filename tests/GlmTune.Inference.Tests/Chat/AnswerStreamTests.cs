@@ -66,4 +66,26 @@ public class AnswerStreamTests
         Assert.Equal("I look.\nDone.", shown);
         Assert.Equal([null, "get_weather", null], stream.Messages.Select(parsed => parsed.Call?.Name));
     }
+
+    [Theory]
+    [InlineData("get_weather\n{\"city\": \"}\\\"\", \"a\": [{}]} and more", "{\"city\": \"}\\\"\", \"a\": [{}]}")]
+    [InlineData("get_weather \n  {\"city\": \"Par", "{\"city\": \"Par")]
+    public void A_call_can_come_piece_by_piece_and_ends_with_its_last_brace(string text, string arguments)
+    {
+        var stream = new AnswerStream(Tools, [], streamCalls: true);
+        var pieces = new List<ToolCallPiece>();
+        foreach (var c in text)
+        {
+            Assert.Equal("", stream.Add(c.ToString()));
+            pieces.AddRange(stream.TakeCalls());
+        }
+
+        Assert.Equal("", stream.EndMessage());
+        pieces.AddRange(stream.TakeCalls());
+        Assert.Equal(new ToolCallPiece(0, "get_weather", ""), pieces[0]);
+        Assert.True(pieces.Count > 10);
+        Assert.All(pieces[1..], piece => Assert.Null(piece.Name));
+        Assert.Equal(arguments, string.Concat(pieces.Select(piece => piece.Arguments)));
+        Assert.Equal(arguments, Assert.Single(stream.Messages).Call!.Arguments);
+    }
 }

@@ -1,0 +1,164 @@
+using System.Net;
+using System.Text.Json.Nodes;
+using GlmTune.Inference.Tests;
+
+namespace GlmTune.Server.Tests;
+
+/// <summary>Requests and answers byte for byte, but for ids and times.</summary>
+public sealed class ChatWireTests
+{
+    private const string Weather = """{"type":"function","function":{"name":"get_weather","description":"Weather","parameters":{"type":"object","properties":{"city":{"type":"string"}},"required":["city"]}}}""";
+
+    [Fact]
+    public async Task A_whole_answer_has_the_shape_of_the_protocol()
+    {
+        string? prompt = null;
+        await using var server = await RunningServer.StartAsync(ScriptedChat.Answering(text =>
+        {
+            prompt = text;
+            return "\nHello 你好";
+        }));
+        var (status, body) = await server.Http.PostAsync("/v1/chat/completions", """
+            {"model":"scripted","unknown_field":{"is":"passed over"},"messages":[
+              {"role":"system","content":"Be brief."},
+              {"role":"user","content":[{"type":"text","text":"a\n"},{"type":"text","text":"b"}]},
+              {"role":"assistant","content":"one\ntwo"},
+              {"role":"user","content":"again"}]}
+            """);
+        Assert.Equal(HttpStatusCode.OK, status);
+        Assert.Equal("[gMASK]<sop><|system|>\nBe brief.<|user|>\na\nb<|assistant|>\none\ntwo<|user|>\nagain<|assistant|>", prompt);
+        Wire.AssertEqual("""
+            {"id":"chatcmpl-0","object":"chat.completion","created":0,"model":"scripted","system_fingerprint":"fp_0",
+             "choices":[{"index":0,"message":{"role":"assistant","content":"Hello 你好","refusal":null},"finish_reason":"stop","logprobs":null}],
+             "usage":{"prompt_tokens":35,"completion_tokens":14,"total_tokens":49,"prompt_tokens_details":{"cached_tokens":0}}}
+            """, body.ToJsonString());
+    }
+
+    [Fact]
+    public async Task A_streamed_answer_begins_with_the_role_and_ends_with_the_reason_the_counts_and_done()
+    {
+        await using var server = await RunningServer.StartAsync(ScriptedChat.Answering(_ => "\nOk é"));
+        var events = await server.Http.EventsAsync("/v1/chat/completions", """
+            {"model":"scripted","stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"x"}]}
+            """);
+        Assert.Equal("[DONE]", events[^1]);
+        string Chunk(string choices, string more = "") => $$$"""{"id":"chatcmpl-0","object":"chat.completion.chunk","created":0,"model":"scripted","system_fingerprint":"fp_0","choices":[{{{choices}}}]{{{more}}} }""";
+        string Delta(string delta, string finish = "null") => Chunk($$"""{"index":0,"delta":{{delta}},"finish_reason":{{finish}},"logprobs":null}""");
+        string[] expected =
+        [
+            Delta("""{"role":"assistant","content":""}"""),
+            Delta("""{"content":"O"}"""),
+            Delta("""{"content":"k"}"""),
+            Delta("""{"content":" é"}"""),
+            Delta("{}", "\"stop\""),
+            Chunk("", ""","usage":{"prompt_tokens":6,"completion_tokens":7,"total_tokens":13,"prompt_tokens_details":{"cached_tokens":0}}"""),
+        ];
+        Assert.Equal(expected.Select(Wire.Normal), events[..^1].Select(Wire.Normal));
+        Assert.Single(events[..^1].Select(text => JsonNode.Parse(text)!["id"]!.GetValue<string>()).Distinct());
+    }
+
+    [Theory]
+    [InlineData("get_weather\n{\"city\": \"Paris\"}", "{\"city\": \"Paris\"}")]
+    [InlineData("\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Paris\"}}", "{\"city\": \"Paris\"}")]
+    public async Task A_call_in_either_style_becomes_tool_calls(string written, string arguments)
+    {
+        await using var server = await RunningServer.StartAsync(ScriptedChat.Answering(_ => written));
+        var request = $$$"""{"model":"scripted","parallel_tool_calls":false,"tools":[{{{Weather}}}],"messages":[{"role":"user","content":"x"}]{0}}""";
+        var (_, body) = await server.Http.PostAsync("/v1/chat/completions", request.Replace("{0}", "", StringComparison.Ordinal));
+        Wire.AssertEqual($$$"""
+            {"index":0,"message":{"role":"assistant","content":null,"refusal":null,
+              "tool_calls":[{"id":"call_0","type":"function","function":{"name":"get_weather","arguments":{{{JsonValue.Create(arguments).ToJsonString()}}} }}]},"finish_reason":"tool_calls","logprobs":null}
+            """, body["choices"]![0]!.ToJsonString());
+
+        var events = await server.Http.EventsAsync("/v1/chat/completions", request.Replace("{0}", ",\"stream\":true", StringComparison.Ordinal));
+        var choices = events[..^1].Select(text => JsonNode.Parse(text)!["choices"]![0]!).ToList();
+        var calls = choices.Select(choice => choice["delta"]!["tool_calls"]?[0]).Where(call => call is not null).ToList();
+        Assert.All(calls, call => Assert.Equal(0, call!["index"]!.GetValue<int>()));
+        Assert.StartsWith("call_", calls[0]!["id"]!.GetValue<string>());
+        Assert.Equal("function", calls[0]!["type"]!.GetValue<string>());
+        Assert.Equal("get_weather", calls[0]!["function"]!["name"]!.GetValue<string>());
+        Assert.All(calls[1..], call => Assert.Equal(["index", "function"], call!.AsObject().Select(member => member.Key)));
+        Assert.Equal(arguments, string.Concat(calls.Select(call => call!["function"]!["arguments"]!.GetValue<string>())));
+        Assert.Equal("tool_calls", choices[^1]["finish_reason"]!.GetValue<string>());
+        Assert.Equal(written[0] == '\n', calls.Count == 1);   // GLM-4's own style comes piece by piece.
+    }
+
+    [Fact]
+    public async Task Tools_stand_before_the_callers_system_message_and_results_are_observations()
+    {
+        string? prompt = null;
+        await using var server = await RunningServer.StartAsync(ScriptedChat.Answering(text =>
+        {
+            prompt = text;
+            return "\nSunny.";
+        }));
+        await server.Http.PostAsync("/v1/chat/completions", $$$"""
+            {"model":"scripted","tools":[{{{Weather}}}],"messages":[
+              {"role":"system","content":"Be brief."},{"role":"user","content":"Weather?"},
+              {"role":"assistant","content":null,"tool_calls":[{"id":"call_1","type":"function","function":{"name":"get_weather","arguments":"{\"city\": \"Rome\"}"}}]},
+              {"role":"tool","tool_call_id":"call_1","content":"sun"}]}
+            """);
+        Assert.Contains("## get_weather", prompt);
+        Assert.EndsWith("<|system|>\nBe brief.<|user|>\nWeather?<|assistant|>get_weather\n{\"city\": \"Rome\"}<|observation|>\nsun<|assistant|>", prompt);
+
+        await server.Http.PostAsync("/v1/chat/completions", $$"""{"model":"scripted","tool_choice":"none","tools":[{{Weather}}],"messages":[{"role":"user","content":"Weather?"}]}""");
+        Assert.Equal("[gMASK]<sop><|user|>\nWeather?<|assistant|>", prompt);
+    }
+
+    [Fact]
+    public async Task A_call_that_the_length_cuts_off_is_still_a_call_and_says_so()
+    {
+        await using var server = await RunningServer.StartAsync(ScriptedChat.Answering(_ => "get_weather\n{\"city\": \"Paris\"}"));
+        var (_, body) = await server.Http.PostAsync("/v1/chat/completions", $$"""{"model":"scripted","max_completion_tokens":20,"tools":[{{Weather}}],"messages":[{"role":"user","content":"x"}]}""");
+        Assert.Equal("length", body["choices"]![0]!["finish_reason"]!.GetValue<string>());
+        Assert.Equal("{\"city\":", body["choices"]![0]!["message"]!["tool_calls"]![0]!["function"]!["arguments"]!.GetValue<string>());
+    }
+
+    [Fact]
+    public async Task Stop_texts_and_lengths_end_answers_and_are_told_apart()
+    {
+        await using var server = await RunningServer.StartAsync(ScriptedChat.Answering(_ => "\none two three"));
+        async Task<(string? Text, string? Finish, int Tokens)> Ask(string more)
+        {
+            var (_, body) = await server.Http.PostAsync("/v1/chat/completions", $$"""{"messages":[{"role":"user","content":"x"}],{{more}}}""");
+            var choice = body["choices"]![0]!;
+            return (choice["message"]!["content"]!.GetValue<string>(), choice["finish_reason"]!.GetValue<string>(), body["usage"]!["completion_tokens"]!.GetValue<int>());
+        }
+
+        Assert.Equal(("one", "stop", 6), await Ask("\"stop\":\" t\""));
+        Assert.Equal(("one two", "stop", 14), await Ask("\"stop\":[\" three\",\"zzz\"]"));
+        Assert.Equal(("one t", "length", 6), await Ask("\"max_tokens\":6"));
+        Assert.Equal(("one two three", "stop", 15), await Ask("\"max_tokens\":15"));
+    }
+
+    [Fact]
+    public async Task Several_answers_are_told_by_their_index_and_counted_together()
+    {
+        await using var server = await RunningServer.StartAsync(ScriptedChat.Answering(_ => "\nab"));
+        var (_, body) = await server.Http.PostAsync("/v1/chat/completions", """{"n":3,"messages":[{"role":"user","content":"x"}]}""");
+        Assert.Equal([0, 1, 2], body["choices"]!.AsArray().Select(choice => choice!["index"]!.GetValue<int>()));
+        Assert.All(body["choices"]!.AsArray(), choice => Assert.Equal("ab", choice!["message"]!["content"]!.GetValue<string>()));
+        Assert.Equal((6, 12), (body["usage"]!["prompt_tokens"]!.GetValue<int>(), body["usage"]!["completion_tokens"]!.GetValue<int>()));
+
+        var events = await server.Http.EventsAsync("/v1/chat/completions", """{"n":2,"stream":true,"messages":[{"role":"user","content":"x"}]}""");
+        foreach (var index in (int[])[0, 1])
+        {
+            var choices = events[..^1].Select(text => JsonNode.Parse(text)!["choices"]![0]!).Where(choice => choice["index"]!.GetValue<int>() == index).ToList();
+            Assert.Equal("ab", string.Concat(choices.Select(choice => choice["delta"]!["content"]?.GetValue<string>())));
+            Assert.Equal("stop", choices[^1]["finish_reason"]!.GetValue<string>());
+        }
+    }
+
+    [Fact]
+    public async Task Log_probabilities_are_told_for_the_tokens_of_the_text()
+    {
+        await using var server = await RunningServer.StartAsync(ScriptedChat.Answering(_ => "\nhi STOP"));
+        var (_, body) = await server.Http.PostAsync("/v1/chat/completions", """{"logprobs":true,"top_logprobs":2,"stop":" STOP","messages":[{"role":"user","content":"x"}]}""");
+        var tokens = body["choices"]![0]!["logprobs"]!["content"]!.AsArray();
+        Assert.Equal(["h", "i"], tokens.Select(token => token!["token"]!.GetValue<string>()));
+        Assert.Equal([104], tokens[0]!["bytes"]!.AsArray().Select(value => value!.GetValue<int>()));
+        Assert.All(tokens, token => Assert.Equal(2, token!["top_logprobs"]!.AsArray().Count));
+        Assert.All(tokens, token => Assert.InRange(token!["logprob"]!.GetValue<double>(), -0.02, 0));
+        Assert.Equal("h", tokens[0]!["top_logprobs"]![0]!["token"]!.GetValue<string>());
+    }
+}

@@ -1,0 +1,157 @@
+using System.Net;
+using System.Text.Json.Nodes;
+using GlmTune.Inference.Tests;
+
+namespace GlmTune.Server.Tests;
+
+/// <summary>Completions, models, health, metrics, the document; disconnecting and stopping.</summary>
+public sealed class ServiceTests(NanoServer nano)
+{
+    private static CancellationToken Stop => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task Plain_text_is_continued()
+    {
+        await using var server = await RunningServer.StartAsync(ScriptedChat.Answering(_ => "ab cd"));
+        var (status, body) = await server.Http.PostAsync("/v1/completions", """{"prompt":[257,258,263,10,120,264],"logprobs":1,"max_tokens":4}""");
+        Assert.Equal(HttpStatusCode.OK, status);
+        var choice = body["choices"]![0]!;
+        Assert.Equal(("ab c", "length"), (choice["text"]!.GetValue<string>(), choice["finish_reason"]!.GetValue<string>()));
+        Assert.Equal(["a", "b", " ", "c"], choice["logprobs"]!["tokens"]!.AsArray().Select(token => token!.GetValue<string>()));
+        Assert.Equal([0, 1, 2, 3], choice["logprobs"]!["text_offset"]!.AsArray().Select(token => token!.GetValue<int>()));
+        Assert.Equal((6, 4), (body["usage"]!["prompt_tokens"]!.GetValue<int>(), body["usage"]!["completion_tokens"]!.GetValue<int>()));
+
+        var events = await server.Http.EventsAsync("/v1/completions", """{"prompt":[257,258,263,10,120,264],"stop":"cd","stream":true,"stream_options":{"include_usage":true}}""");
+        Assert.Equal("[DONE]", events[^1]);
+        Assert.Equal("ab ", string.Concat(events[..^2].Select(text => JsonNode.Parse(text)!["choices"]![0]!["text"]!.GetValue<string>())));
+        Assert.Equal("stop", JsonNode.Parse(events[^3])!["choices"]![0]!["finish_reason"]!.GetValue<string>());
+        Assert.Equal(6, JsonNode.Parse(events[^2])!["usage"]!["prompt_tokens"]!.GetValue<int>());
+    }
+
+    [Fact]
+    public async Task Several_texts_are_continued_in_one_request()
+    {
+        var (_, body) = await nano.Http.PostAsync("/v1/completions", """{"prompt":["The capital of","Two and"],"n":2,"temperature":0,"echo":true,"max_tokens":3}""");
+        var texts = body["choices"]!.AsArray().Select(choice => choice!["text"]!.GetValue<string>()).ToList();
+        Assert.Equal(4, texts.Count);
+        Assert.Equal(texts[0], texts[1]);
+        Assert.StartsWith("The capital of", texts[0]);
+        Assert.StartsWith("Two and", texts[2]);
+        Assert.InRange(body["usage"]!["completion_tokens"]!.GetValue<int>(), 4, 12);
+    }
+
+    [Fact]
+    public async Task Models_and_health_are_told()
+    {
+        var list = JsonNode.Parse(await nano.Http.GetStringAsync("/v1/models", Stop))!;
+        Assert.Equal(("list", "glm-nano", "model"), (list["object"]!.GetValue<string>(), list["data"]![0]!["id"]!.GetValue<string>(), list["data"]![0]!["object"]!.GetValue<string>()));
+        var one = JsonNode.Parse(await nano.Http.GetStringAsync("/v1/models/glm-nano", Stop))!;
+        Assert.Equal(2048, one["max_model_len"]!.GetValue<int>());
+        Assert.Equal("""{"status":"ok"}""", await nano.Http.GetStringAsync("/health", Stop));
+    }
+
+    [Fact]
+    public async Task Metrics_count_tokens_and_requests()
+    {
+        await nano.Http.PostAsync("/v1/chat/completions", """{"max_tokens":3,"messages":[{"role":"user","content":"x"}]}""");
+        var text = await nano.Http.GetStringAsync("/metrics", Stop);
+        foreach (var name in (string[])["glmtune_tokens_total", "kind=\"completion\"", "glmtune_requests_total", "glmtune_first_token_time_seconds_bucket", "glmtune_answers_running", "glmtune_requests_waiting", "dotnet_gc_collections_total"])
+        {
+            Assert.Contains(name, text);
+        }
+    }
+
+    [Fact]
+    public async Task The_document_describes_every_endpoint()
+    {
+        var document = JsonNode.Parse(await nano.Http.GetStringAsync("/openapi/v1.json", Stop))!;
+        Assert.Equal(["/health", "/v1/chat/completions", "/v1/completions", "/v1/models", "/v1/models/{id}"], document["paths"]!.AsObject().Select(path => path.Key).Where(path => path is "/health" || path.StartsWith("/v1/", StringComparison.Ordinal)).Order());
+        Assert.Contains("temperature", document.ToJsonString());
+        Assert.Contains("max_completion_tokens", document.ToJsonString());
+    }
+
+    [Fact]
+    public async Task A_client_that_goes_away_gives_its_place_back()
+    {
+        await using var server = await RunningServer.StartAsync(Endless());
+        foreach (var stream in (string[])["false", "true"])
+        {
+            using var gone = CancellationTokenSource.CreateLinkedTokenSource(Stop);
+            var request = new HttpRequestMessage(HttpMethod.Post, "/v1/chat/completions") { Content = Wire.Json($$"""{"stream":{{stream}},"max_tokens":4000,"messages":[{"role":"user","content":"x"}]}""") };
+            var asking = server.Http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, gone.Token);
+            await Until(() => server.Queue.Running == 1);
+            if (stream == "true")
+            {
+                using var response = await asking;
+                using var body = await response.Content.ReadAsStreamAsync(gone.Token);
+                await body.ReadExactlyAsync(new byte[500], gone.Token);
+                body.Close();
+            }
+            else
+            {
+                await gone.CancelAsync();
+                await Assert.ThrowsAnyAsync<OperationCanceledException>(() => asking);
+            }
+
+            await Until(() => server.Queue.Running == 0);
+        }
+    }
+
+    [Fact]
+    public async Task A_request_that_takes_too_long_is_ended()
+    {
+        await using var server = await RunningServer.StartAsync(Endless(), new ServerOptions { Limits = new ServerLimits { RequestTime = TimeSpan.FromMilliseconds(300) } });
+        var (status, body) = await server.Http.PostAsync("/v1/chat/completions", """{"max_tokens":4000,"messages":[{"role":"user","content":"x"}]}""");
+        Assert.Equal((HttpStatusCode.GatewayTimeout, "timeout"), (status, body["error"]!["code"]!.GetValue<string>()));
+        var events = await server.Http.EventsAsync("/v1/chat/completions", """{"stream":true,"max_tokens":4000,"messages":[{"role":"user","content":"x"}]}""");
+        Assert.Equal("timeout", JsonNode.Parse(events[^1])!["error"]!["code"]!.GetValue<string>());
+        await Until(() => server.Queue.Running == 0);
+    }
+
+    [Fact]
+    public async Task Too_many_waiting_requests_are_turned_away()
+    {
+        await using var server = await RunningServer.StartAsync(Endless(), new ServerOptions { Limits = new ServerLimits { Waiting = 0 } });
+        using var gone = CancellationTokenSource.CreateLinkedTokenSource(Stop);
+        var running = Enumerable.Range(0, 2).Select(_ => server.Http.PostAsync("/v1/chat/completions", Wire.Json("""{"n":8,"max_tokens":4000,"messages":[{"role":"user","content":"x"}]}"""), gone.Token)).ToList();
+        await Until(() => server.Queue.Running == 16);
+        using var refused = await server.Http.PostAsync("/v1/chat/completions", Wire.Json("""{"messages":[{"role":"user","content":"x"}]}"""), Stop);
+        Assert.Equal(HttpStatusCode.TooManyRequests, refused.StatusCode);
+        Assert.NotNull(refused.Headers.RetryAfter?.Delta);
+        Assert.Contains("rate_limit_error", await refused.Content.ReadAsStringAsync(Stop));
+        await gone.CancelAsync();
+        await Until(() => server.Queue.Running == 0);
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => Task.WhenAll(running));
+    }
+
+    [Fact]
+    public async Task A_stopping_server_finishes_what_runs_and_turns_away_what_comes()
+    {
+        var slow = new SemaphoreSlim(0);
+        var server = await RunningServer.StartAsync(ScriptedChat.Answering(prompt =>
+        {
+            slow.Wait(TimeSpan.FromMilliseconds(200), Stop);
+            return "\nfinished";
+        }));
+        var running = server.Http.PostAsync("/v1/chat/completions", """{"messages":[{"role":"user","content":"x"}]}""");
+        await Until(() => server.Queue.Running == 1);
+        var stopping = server.App.StopAsync(Stop);
+        Assert.Equal(503, (await Assert.ThrowsAsync<ApiException>(() => server.Queue.EnterAsync("a", 1, Stop))).Status);
+        slow.Release(1000);
+        var (status, body) = await running;
+        Assert.Equal((HttpStatusCode.OK, "finished"), (status, body["choices"]![0]!["message"]!["content"]!.GetValue<string>()));
+        await stopping;
+        await server.DisposeAsync();
+    }
+
+    private static Inference.ChatModel Endless() => ScriptedChat.Answering(_ => $"\n{new string('x', 3900)}");
+
+    private static async Task Until(Func<bool> holds)
+    {
+        for (var i = 0; !holds(); i++)
+        {
+            Assert.True(i < 1000, "It did not come about within 10 s.");
+            await Task.Delay(10, Stop);
+        }
+    }
+}
