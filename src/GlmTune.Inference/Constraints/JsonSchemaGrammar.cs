@@ -7,7 +7,7 @@ namespace GlmTune.Inference;
 /// <remarks>
 /// Taken: type (one or several), properties, required, additionalProperties, items, minItems, maxItems, enum, const, anyOf, allOf of one, $ref within
 /// the schema, minLength, maxLength, pattern, minimum and maximum (also exclusive) of integers. Members come in the order of <c>properties</c>; without
-/// <c>additionalProperties</c> no others come, except where no properties are named. Whatever else restricts a value is an error; what only describes
+/// <c>additionalProperties</c> no others come, except where there is no <c>properties</c> at all. Whatever else restricts a value is an error; what only describes
 /// it is passed over, <c>format</c> included unless it is one of a few.
 /// </remarks>
 internal sealed class JsonSchemaGrammar
@@ -187,7 +187,7 @@ internal sealed class JsonSchemaGrammar
         }
 
         properties.AddRange(required.Where(name => !properties.Exists(property => property.Name == name)).Select(name => (name, (JsonElement?)null)));
-        if (properties.Count == 0 && additional is null)
+        if (properties.Count == 0 && additional is null && !keywords.Has("properties"))
         {
             return json.AnyObject(next);
         }

@@ -134,10 +134,13 @@ internal sealed partial record ChatPlan(ServedModel Model, ChatRequest Chat, int
 
 /// <summary>A declared tool as the prompt shows it, and what its arguments must be.</summary>
 /// <param name="Definition">Without <c>strict</c>, which is not for the model.</param>
-/// <param name="Parameters">The schema of its arguments, if it has one.</param>
+/// <param name="Parameters">The schema of its arguments; null for one of the model's own tools.</param>
 /// <param name="Strict">Whether its arguments keep to the schema for certain.</param>
 internal sealed record RequestTool(ToolDefinition Definition, JsonElement? Parameters, bool Strict)
 {
+    // A function without parameters takes none.
+    private static readonly JsonElement NoParameters = JsonDocument.Parse("""{"type":"object","additionalProperties":false}""").RootElement;
+
     public static RequestTool Of(ToolDefinition definition)
     {
         if (definition.Json.Length == 0)
@@ -147,7 +150,7 @@ internal sealed record RequestTool(ToolDefinition Definition, JsonElement? Param
 
         using var document = JsonDocument.Parse(definition.Json);
         var function = document.RootElement;
-        JsonElement? parameters = function.TryGetProperty("parameters", out var schema) && schema.ValueKind == JsonValueKind.Object ? schema.Clone() : null;
+        var parameters = function.TryGetProperty("parameters", out var schema) && schema.ValueKind == JsonValueKind.Object ? schema.Clone() : NoParameters;
         if (!function.TryGetProperty("strict", out var strict))
         {
             return new RequestTool(definition, parameters, false);
