@@ -8,6 +8,7 @@ using GlmTune.Model.Glm4;
 using GlmTune.Training;
 using GlmTune.Training.Checkpoints;
 using GlmTune.Training.Optimization;
+using GlmTune.Training.SequenceParallel;
 using GlmTune.Training.Sharding;
 using GlmTune.Weights;
 using TorchSharp;
@@ -39,7 +40,9 @@ public sealed class FineTune : IDisposable
         var (modelFolder, plan) = ranks.Together(() =>
         {
             var folder = ModelReference.Resolve(model);
-            return (folder, given.Plan(Glm4Config.Read(folder).HiddenSize, ranks.Count));
+            var config = Glm4Config.Read(folder);
+            SharedSequences.Check(given, config, ranks.Count);
+            return (folder, given.Plan(config.HiddenSize, ranks.Count / given.Training.SequenceParallelSize));
         });
         recipe = plan.Recipe;
         Note(recipe.Notes);
@@ -57,7 +60,9 @@ public sealed class FineTune : IDisposable
         Fp8Base.Check(this.model);
         sharding = DataParallel.For(plan.Sharding, this.model, collectives);
         recipe = recipe with { Training = recipe.Training with { Packing = recipe.Training.Packing ?? collectives.Device.type == DeviceType.CUDA } };
-        batches = new TrainingBatches(data.Examples, recipe.Batches, data.Tokenizer.Special.Padding, ranks.Rank, ranks.Count);
+        // Ranks that share a micro-batch all have the same rows, as one rank would.
+        var shared = recipe.Training.SequenceParallelSize > 1;
+        batches = new TrainingBatches(data.Examples, recipe.Batches, data.Tokenizer.Special.Padding, shared ? 0 : ranks.Rank, DataRanks);
         Note(recipe.Training.Packing == true ? [Describe(batches.Packing)] : []);
         var done = checkpoint is null ? 0 : Resume(checkpoint);
         totalSteps = recipe.Training.MaxSteps ?? (int)done + batches.StepsLeft(recipe.Training.Epochs);
@@ -68,6 +73,7 @@ public sealed class FineTune : IDisposable
         {
             Done = done,
             RecordsSmallSteps = recipe.Training.CudaGraphs,
+            MakePass = shared ? batch => SharedPass.Of(batch, this.model.Config.Heads, collectives) : null,
         };
         checkpoints = new RunCheckpoints(recipe, plan.Sharding, modelFolder, model, this.model, trained, trainer, ranks);
         if (!checkpoints.HasWholeWeights)
@@ -112,6 +118,9 @@ public sealed class FineTune : IDisposable
         trained.Dispose();
         model.Dispose();
     }
+
+    // Ranks with rows of their own.
+    private int DataRanks => ranks.Count / recipe.Training.SequenceParallelSize;
 
     private Glm4Model Evaluated => model;
 
@@ -247,7 +256,7 @@ public sealed class FineTune : IDisposable
         if (state.WorldSize != ranks.Count)
         {
             reporter.Note($"{checkpoint}: was written by {state.WorldSize} ranks, this run has {ranks.Count}; the rows go on where they stood, "
-                + $"{recipe.Training.MicroBatchSize * recipe.Training.AccumulationSteps * ranks.Count} of them a step.");
+                + $"{recipe.Training.MicroBatchSize * recipe.Training.AccumulationSteps * DataRanks} of them a step.");
         }
         if (state.TotalSteps != steps)
         {
@@ -267,7 +276,7 @@ public sealed class FineTune : IDisposable
     // As much on each rank, though one may have less memory free.
     private RecomputePlan Recomputed()
     {
-        var tokens = recipe.Batches.PackedTokens ?? ((long)data.Longest * recipe.Training.MicroBatchSize);
+        var tokens = (recipe.Batches.PackedTokens ?? ((long)data.Longest * recipe.Training.MicroBatchSize)) / recipe.Training.SequenceParallelSize;
         var layers = model.Config.LayerCount;
         var own = recipe.Training.Recompute switch
         {

@@ -90,7 +90,7 @@ public sealed class Trainer(
     // Made with the first pass that is small enough, since it takes memory.
     private void TryRecorder(TrainingPass pass)
     {
-        if (recorderTried || !RecordsSmallSteps || pass.TokenIds.Length > StepRecorder.MostTokens)
+        if (recorderTried || !RecordsSmallSteps || pass.Exchange is not null || pass.TokenIds.Length > StepRecorder.MostTokens)
         {
             return;
         }

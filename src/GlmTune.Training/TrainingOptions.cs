@@ -48,6 +48,9 @@ public sealed record TrainingOptions
     /// <summary>Whether small steps on a GPU are recorded as CUDA graphs. Default true.</summary>
     public bool CudaGraphs { get; init; } = true;
 
+    /// <summary>Ranks that share the tokens of each micro-batch: 1, or all of a run. Default 1.</summary>
+    public int SequenceParallelSize { get; init; } = 1;
+
     /// <summary>Whether it runs on the CPU though a GPU works. Default false.</summary>
     public bool UseCpu { get; init; }
 

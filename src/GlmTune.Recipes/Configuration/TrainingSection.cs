@@ -33,6 +33,7 @@ internal static class TrainingSection
             Packing = arguments.FlagOrAuto("packing") ?? (packLength is null ? null : true),
             PackLength = packLength,
             CudaGraphs = arguments.Flag("cuda_graphs", defaults.CudaGraphs),
+            SequenceParallelSize = arguments.Int("sequence_parallel_size", defaults.SequenceParallelSize, least: 1, most: 1 << 16),
             UseCpu = arguments.Flag("use_cpu", defaults.UseCpu) | arguments.Flag("no_cuda", false),
             LoggingStrategy = arguments.Choice("logging_strategy", defaults.LoggingStrategy, Strategies),
             LoggingSteps = Interval(arguments, "logging_steps", Scalars.Write(defaults.LoggingSteps.Value)) ?? defaults.LoggingSteps,
