@@ -82,12 +82,13 @@ public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recompu
     public double Loss(TrainingPass pass)
     {
         using var scope = NewDisposeScope();
-        if (pass.Targets.Count == 0 && pass.Exchange is null)
-        {
-            return 0;
-        }
         sharding.BeginPass([.. model.Units], lastOfStep: false);
         RefreshPrefix();
+        if (pass.Targets.Count == 0 && pass.Exchange is null)
+        {
+            GatherAll();
+            return 0;
+        }
         var context = model.Context(pass.Sequences, run: pass.Run, exchange: pass.Exchange);
         var x = Forward(model.Ids(pass.TokenIds), context, lowest: model.Layers.Count, saved: null);
         sharding.Unshard(model.Head);
@@ -210,6 +211,16 @@ public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recompu
         var down = model.Layers.Skip(Math.Max(LowestTrained(), 0)).Reverse();
         return model.PrefixEncoder is { } encoder ? [encoder, model.Embedding, .. model.Layers, model.Head, .. down, encoder]
             : [model.Embedding, .. model.Layers, model.Head, .. down];
+    }
+
+    // What a forward pass gathers, for a rank that has nothing to compute.
+    private void GatherAll()
+    {
+        foreach (var layer in model.Layers.Prepend<Layer>(model.Embedding).Append(model.Head))
+        {
+            sharding.Unshard(layer);
+            sharding.Reshard(layer);
+        }
     }
 
     // A rank without a row still takes part in every gather and reduction, in the others' order.

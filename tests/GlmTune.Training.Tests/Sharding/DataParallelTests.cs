@@ -1,6 +1,7 @@
 using GlmTune.Collectives;
 using GlmTune.Kernels;
 using GlmTune.Kernels.Native;
+using GlmTune.Model;
 using GlmTune.Model.Layers;
 using GlmTune.Training.Sharding;
 using TorchSharp;
@@ -160,6 +161,31 @@ public class DataParallelTests
         static long Elements(Layer layer) => layer.Parameters.Sum(parameter => parameter.Count);
     }
 
+    [Fact]
+    public void A_model_is_loaded_unit_by_unit_and_never_whole()
+    {
+        InProcess.Run(2, ranks =>
+        {
+            var options = new ShardingOptions { Stage = 3, PersistenceThreshold = 0 };
+            var slices = new WeightSlices(options, ranks);
+            var most = 0;
+            using var model = ModelFolder.Load(Path.Combine(GoldenModelTests.Folder, "model-hf"), ScalarType.Float32, CPU, loaded: unit =>
+            {
+                slices.Take(unit);
+                most = Math.Max(most, unit.Parameters.Count(parameter => parameter.IsLoaded));
+            });
+            Assert.Equal(0, most);
+            Assert.All(model.BaseParameters, parameter => Assert.False(parameter.IsLoaded));
+            using var whole = ModelFolder.Load(Path.Combine(GoldenModelTests.Folder, "model-hf"), ScalarType.Float32, CPU);
+            using var sharding = DataParallel.For(options, model, ranks, slices);
+            foreach (var (unit, expected) in model.Units.Zip(whole.Units))
+            {
+                var values = expected.Parameters.ToDictionary(parameter => parameter.Name, parameter => parameter.Value);
+                sharding.GatherValues(unit, (parameter, value) => Assert.True(value.equal(values[parameter.Name]).all().item<bool>(), parameter.Name));
+            }
+        });
+    }
+
     [Theory, InlineData(1, "full"), InlineData(2, "full"), InlineData(2, "lora"), InlineData(2, "prefix")]
     public void A_model_in_slices_evaluates_as_the_whole_one(int worldSize, string kind)
     {
@@ -181,13 +207,13 @@ public class DataParallelTests
             Assert.Equal(expected.Logits, each.Logits);
         });
 
-        double Loss(Model.ICausalLm lm)
+        double Loss(ICausalLm lm)
         {
             using var targets = new SupervisedTargets([1, 2, 5], [7, 8, 9], CPU);
             return lm.Loss(ids, SequenceLayout.OfRows(2, 4, CPU), targets);
         }
 
-        float[] Logits(Model.ICausalLm lm)
+        float[] Logits(ICausalLm lm)
         {
             using var scope = NewDisposeScope();
             return [.. lm.Logits(ids, SequenceLayout.OfRows(2, 4, CPU), lastOnly: true).data<float>()];
