@@ -87,7 +87,7 @@ public sealed class Trainer(
         recorder = null;
     }
 
-    // Made with the first pass that is small enough, since it takes memory.
+    // Made with the first pass that is small enough.
     private void TryRecorder(TrainingPass pass)
     {
         if (recorderTried || !RecordsSmallSteps || pass.Exchange is not null || pass.TokenIds.Length > StepRecorder.MostTokens)
@@ -95,7 +95,7 @@ public sealed class Trainer(
             return;
         }
         recorderTried = true;
-        recorder = StepRecorder.TryCreate(runner, sharding, optimizer, StepRecorder.MostTokens);
+        recorder = StepRecorder.TryCreate(runner, sharding, optimizer);
     }
 
     // Summed loss, norm, and the factor that clips; null where the recorded update has it.

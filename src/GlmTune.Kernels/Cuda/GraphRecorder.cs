@@ -25,22 +25,32 @@ public sealed unsafe class GraphRecorder : IDisposable
 
     private GraphRecorder(Device device, nint stream) => (this.device, this.stream) = (device, stream);
 
-    /// <summary>Reserves memory for recordings.</summary>
-    /// <param name="device">A GPU.</param>
-    /// <param name="bytes">What the largest recording needs at a time, roughly.</param>
-    /// <returns>Null where that is no small part of what is free.</returns>
-    public static GraphRecorder? TryCreate(Device device, long bytes)
+    /// <summary>A recorder, with no memory yet; null where there is no GPU.</summary>
+    /// <param name="device">Which.</param>
+    public static GraphRecorder? TryCreate(Device device)
     {
-        if (device.type != DeviceType.CUDA || DeviceMemory.Of(device) is not { } memory || bytes > memory.Free / 4)
+        if (device.type != DeviceType.CUDA)
         {
             return null;
         }
         CudaContext.Ensure(device);
         nint stream;
         CudaDriver.Check(CudaDriver.StreamCreate(&stream, NonBlocking), "create a stream");
-        var recorder = new GraphRecorder(device, stream);
-        recorder.Reserve(bytes);
-        return recorder;
+        return new GraphRecorder(device, stream);
+    }
+
+    /// <summary>Reserves memory for recordings, which lasts as long as this.</summary>
+    /// <param name="bytes">What the largest recording needs at a time, roughly.</param>
+    /// <returns>False, and nothing is reserved, where that is no small part of what is free.</returns>
+    public bool TryReserve(long bytes)
+    {
+        if (DeviceMemory.Of(device) is not { } memory || bytes > memory.Free / 4)
+        {
+            Refusal = $"{bytes >> 20} MiB for recordings are no small part of the memory that is free";
+            return false;
+        }
+        Reserve(bytes);
+        return true;
     }
 
     /// <summary>Runs <paramref name="work"/> as it is, then records it without running it.</summary>

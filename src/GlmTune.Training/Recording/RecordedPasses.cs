@@ -5,7 +5,8 @@ namespace GlmTune.Training.Recording;
 /// <summary>Runs work, then records it; gives what replays it, or null where that cannot be.</summary>
 /// <param name="work">Called once to run and, on a GPU, once more to be recorded.</param>
 /// <param name="recovery">Called where recording broke off.</param>
-internal delegate Action? RunAndRecord(Action work, Action recovery);
+/// <param name="tokens">Tokens of the pass that it is; 0: none.</param>
+internal delegate Action? RunAndRecord(Action work, Action recovery, int tokens);
 
 /// <summary>Forward and backward of small passes, recorded once for each shape: one launch instead of thousands.</summary>
 /// <remarks>
@@ -43,7 +44,7 @@ internal sealed class RecordedPasses(LayerRunner runner, RunAndRecord record, in
         }
         else
         {
-            recording.Replay = record(() => Work(recording), ForgetGradients);
+            recording.Replay = record(() => Work(recording), ForgetGradients, shape.Tokens);
             refused = recording.Replay is null;
         }
         return recording.Loss.clone();

@@ -93,7 +93,7 @@ internal sealed class RecordedUpdate : IDisposable
         }
         else
         {
-            replay = record(work, () => { });
+            replay = record(work, () => { }, tokens: 0);
             Refused = replay is null;
         }
     }

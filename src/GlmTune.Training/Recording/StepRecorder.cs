@@ -13,12 +13,16 @@ public sealed class StepRecorder : IDisposable
     /// <summary>Tokens of the largest pass that is recorded: above, the GPU has more to do than the host.</summary>
     public const int MostTokens = 512;
 
+    private const int FirstReserve = 128;
+
+    private readonly LayerRunner runner;
     private readonly GraphRecorder? recorder;
     private readonly List<CudaGraph> graphs = [];
+    private int reservedFor;
 
     private StepRecorder(LayerRunner runner, ISharding sharding, OptimizerOptions optimizer, GraphRecorder? recorder, int mostTokens)
     {
-        this.recorder = recorder;
+        (this.runner, this.recorder) = (runner, recorder);
         RunAndRecord record = recorder is null ? RunEachTime : Record;
         Passes = new RecordedPasses(runner, record, mostTokens);
         Update = new RecordedUpdate(sharding, runner.Model.Kernels, optimizer, record);
@@ -36,21 +40,18 @@ public sealed class StepRecorder : IDisposable
     /// <summary>Graphs recorded so far.</summary>
     public int Count => graphs.Count;
 
-    /// <summary>Reserves what small passes need; null where they cannot or should not be recorded.</summary>
+    /// <summary>A recorder of small steps; null where they cannot be recorded.</summary>
     /// <param name="runner">Runs the model.</param>
     /// <param name="sharding">Who holds what; other ranks cannot be waited for inside a recording.</param>
     /// <param name="optimizer">AdamW's numbers.</param>
-    /// <param name="tokens">Tokens of the largest pass to expect.</param>
-    public static StepRecorder? TryCreate(LayerRunner runner, ISharding sharding, OptimizerOptions optimizer, int tokens)
+    public static StepRecorder? TryCreate(LayerRunner runner, ISharding sharding, OptimizerOptions optimizer)
     {
         var model = runner.Model;
         if (model.Kernels is not CudaKernels || !sharding.Alone || model.PrefixEncoder is not null || sharding.Trainable.Count == 0)
         {
             return null;
         }
-        var most = Math.Min(tokens + 64, MostTokens);
-        return GraphRecorder.TryCreate(model.Device, BytesFor(runner, most)) is { } recorder
-            ? new StepRecorder(runner, sharding, optimizer, recorder, MostTokens) : null;
+        return GraphRecorder.TryCreate(model.Device) is { } recorder ? new StepRecorder(runner, sharding, optimizer, recorder, MostTokens) : null;
     }
 
     /// <summary>The same on any device with nothing recorded: the work runs each time, on inputs that were filled up. For tests.</summary>
@@ -81,14 +82,35 @@ public sealed class StepRecorder : IDisposable
             + (256L << 20);
     }
 
-    private static Action RunEachTime(Action work, Action recovery)
+    private static Action RunEachTime(Action work, Action recovery, int tokens)
     {
         work();
         return work;
     }
 
-    private Action? Record(Action work, Action recovery)
+    // For twice as many tokens each time, so that passes of rising lengths reserve little more than the largest needs.
+    private bool TryReserve(int tokens)
     {
+        var wanted = Math.Max(FirstReserve, reservedFor);
+        while (wanted < tokens)
+        {
+            wanted *= 2;
+        }
+        if (wanted == reservedFor)
+        {
+            return true;
+        }
+        reservedFor = wanted;
+        return recorder!.TryReserve(BytesFor(runner, wanted));
+    }
+
+    private Action? Record(Action work, Action recovery, int tokens)
+    {
+        if (!TryReserve(tokens))
+        {
+            work();
+            return null;
+        }
         if (recorder!.RunAndRecord(work, recovery) is not { } graph)
         {
             return null;

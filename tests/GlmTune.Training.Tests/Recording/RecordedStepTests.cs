@@ -100,7 +100,7 @@ public class RecordedStepTests
         using var adapter = Attach(model, kind);
         using var sharding = new ReplicatedWeights(model.Units);
         var runner = new LayerRunner(model, sharding, recomputed: 1);
-        using var recorder = StepRecorder.TryCreate(runner, sharding, Optimizer, 256)!;
+        using var recorder = StepRecorder.TryCreate(runner, sharding, Optimizer)!;
         var found = new List<string>();
         for (var round = 0; round < 6; round++)
         {
@@ -135,7 +135,7 @@ public class RecordedStepTests
         using var adapter = Attach(model, "lora");
         using var sharding = new ReplicatedWeights(model.Units);
         var runner = new LayerRunner(model, sharding, recomputed: 0);
-        using var recorder = StepRecorder.TryCreate(runner, sharding, Optimizer, 256)!;
+        using var recorder = StepRecorder.TryCreate(runner, sharding, Optimizer)!;
         for (var step = 1; step <= 4; step++)
         {
             using var scope = NewDisposeScope();
