@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Text.Json.Serialization;
 using GlmTune.Inference;
 using GlmTune.Kernels;
 using GlmTune.Kernels.Native;
@@ -54,7 +55,8 @@ public sealed record GenerateBenchmarkOptions
 /// <param name="ReadGigabytesPerSecond">Bytes of weights and of cached keys and values that a step reads, by its median time.</param>
 /// <param name="MemoryMiB">Device memory in use while answering, of the whole device; 0 on the CPU.</param>
 public sealed record GenerateBenchmarkCase(
-    int Batch, int PromptTokens, int NewTokens, double FirstTokenSeconds, double TokensPerSecond, double StepSeconds, double ReadGigabytesPerSecond, double MemoryMiB);
+    int Batch, int PromptTokens, int NewTokens, double FirstTokenSeconds, double TokensPerSecond, double StepSeconds, double ReadGigabytesPerSecond,
+    [property: JsonPropertyName("memory_mib")] double MemoryMiB);
 
 /// <summary>What a generation benchmark found.</summary>
 /// <param name="Kernels">Which layer functions ran.</param>
