@@ -208,48 +208,73 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         }
     }
 
-    // The next token of each row whose tokens are all in the cache.
+    // The next token of each row whose tokens are all in the cache. Of its logits no more comes to the host than its choice needs: the likeliest token,
+    // the likeliest few, or all.
     private Choice[] Choose(Tensor logits, List<GenerationRow> rows)
     {
         var producible = logits.narrow(1, 0, vocabularySize);
-        var ready = rows.Index().Where(row => row.Item.Pending == 0).ToList();
-        if (ready.Count == 0)
+        var ready = rows.Index().Where(row => row.Item.Pending == 0).ToArray();
+        var choices = new Choice[ready.Length];
+        if (ready.Length == 0)
         {
-            return [];
+            return choices;
         }
 
-        if (ready.TrueForAll(row => row.Item.ArgmaxSuffices))
+        if (Array.Exists(ready, row => row.Item.ArgmaxSuffices))
         {
             var ids = producible.argmax(1).cpu().data<long>().ToArray();
-            return [.. ready.Select(row => new Choice(row.Item, row.Item.Accept((int)ids[row.Index]), null))];
+            ChooseEach(row => row.ArgmaxSuffices, (row, index) => row.Accept((int)ids[index]));
         }
 
-        var values = producible.to_type(ScalarType.Float32).cpu().contiguous().data<float>().ToArray();
-        var choices = new Choice[ready.Count];
-        if (ready.Count == 1)
+        if (vocabularySize > Sampler.Enough && Array.Exists(ready, row => row.Item.LikeliestMaySuffice))
         {
-            ChooseOne(0);
+            var (values, ids) = producible.topk(Sampler.Enough, 1);
+            var (hostValues, hostIds) = (Values(values), ids.cpu().data<long>().ToArray());
+            ChooseEach(row => row.LikeliestMaySuffice, (row, index) => row.ChooseAmong(
+                hostIds.AsSpan(index * Sampler.Enough, Sampler.Enough), hostValues.AsSpan(index * Sampler.Enough, Sampler.Enough)));
         }
-        else
+
+        var undecided = ready.Where((_, i) => choices[i].Row is null).ToArray();
+        if (undecided.Length > 0)
         {
-            Parallel.For(0, ready.Count, ChooseOne);
+            var wanted = undecided.Length == producible.shape[0] ? producible : producible.index_select(0, tensor(Array.ConvertAll(undecided, row => (long)row.Index)).to(logits.device));
+            var all = Values(wanted);
+            ChooseEach(_ => true, (row, _) => row.Choose(all.AsSpan(Array.FindIndex(undecided, other => other.Item == row) * vocabularySize, vocabularySize)));
         }
 
         return choices;
 
-        void ChooseOne(int i)
+        void ChooseEach(Func<GenerationRow, bool> which, Func<GenerationRow, int, GeneratedToken?> choose)
         {
-            var (index, row) = ready[i];
-            try
+            var places = Enumerable.Range(0, ready.Length).Where(i => choices[i].Row is null && which(ready[i].Item)).ToArray();
+            if (places.Length == 1)
             {
-                choices[i] = new Choice(row, row.Choose(values.AsSpan(index * vocabularySize, vocabularySize)), null);
+                ChooseOne(places[0]);
             }
-            catch (Exception e)
+            else
             {
-                choices[i] = new Choice(row, default, e);
+                Parallel.ForEach(places, ChooseOne);
+            }
+
+            void ChooseOne(int i)
+            {
+                var (index, row) = ready[i];
+                try
+                {
+                    if (choose(row, index) is { } token)
+                    {
+                        choices[i] = new Choice(row, token, null);
+                    }
+                }
+                catch (Exception e)
+                {
+                    choices[i] = new Choice(row, default, e);
+                }
             }
         }
     }
+
+    private static float[] Values(Tensor tensor) => tensor.to_type(ScalarType.Float32).cpu().contiguous().data<float>().ToArray();
 
     private void Admit()
     {

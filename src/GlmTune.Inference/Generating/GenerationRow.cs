@@ -77,6 +77,9 @@ internal sealed class GenerationRow
     /// <summary>Whether nothing but the likeliest token's id is asked for.</summary>
     public bool ArgmaxSuffices => Sampler.ArgmaxSuffices && !Request.LogProbabilities;
 
+    /// <summary>Whether <see cref="ChooseAmong"/> may be tried.</summary>
+    public bool LikeliestMaySuffice => Sampler.LikeliestMaySuffice && !Request.LogProbabilities;
+
     /// <summary>Answer so far.</summary>
     public GeneratedAnswer Answer => new(Index, generated);
 
@@ -102,6 +105,11 @@ internal sealed class GenerationRow
         var (chosen, likeliest) = TokenProbability.Read(untouched, id, Request.LikeliestTokens);
         return Accept(id, chosen, likeliest);
     }
+
+    /// <summary>Chooses the next token from the likeliest alone; null where that cannot be done, and nothing has changed.</summary>
+    /// <param name="ids">The likeliest tokens that may be produced.</param>
+    /// <param name="logits">Theirs, descending.</param>
+    public GeneratedToken? ChooseAmong(ReadOnlySpan<long> ids, ReadOnlySpan<float> logits) => Sampler.ChooseAmong(ids, logits) is { } id ? Accept(id) : null;
 
     /// <summary>Adds a token to the answer.</summary>
     public GeneratedToken Accept(int id, double? logProbability = null, IReadOnlyList<TokenProbability>? likeliest = null)

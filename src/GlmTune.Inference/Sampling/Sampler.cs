@@ -16,6 +16,9 @@ public sealed class Sampler
     private readonly int promptLength;
     private ulong randomState;
 
+    /// <summary>How many of the likeliest tokens are enough for almost every draw among the first few.</summary>
+    internal const int Enough = 256;
+
     private readonly record struct Candidate(int Id, float Logit, double Weight);
 
     /// <summary>A sampler for the answer to one prompt.</summary>
@@ -41,6 +44,9 @@ public sealed class Sampler
     /// <summary>Whether the likeliest token by the model's own logits is the one that will be chosen next.</summary>
     public bool ArgmaxSuffices => settings.Greedy && rules.LeaveUnchanged(tokens.Count - promptLength);
 
+    /// <summary>Whether <see cref="ChooseAmong"/> may be tried: the next token is drawn among a few of the likeliest by the model's own logits.</summary>
+    internal bool LikeliestMaySuffice => !settings.Greedy && settings.TopK is > 0 and <= Enough / 2 && rules.LeaveUnchanged(tokens.Count - promptLength);
+
     /// <summary>Prompt and answer so far.</summary>
     internal List<int> Tokens => tokens;
 
@@ -52,6 +58,34 @@ public sealed class Sampler
         rules.Apply(logits, CollectionsMarshal.AsSpan(tokens), promptLength);
         var best = LikeliestOf(logits);
         return settings.Greedy ? best : Draw(logits, logits[best]);
+    }
+
+    /// <summary>Chooses the token that <see cref="Choose"/> would, from the likeliest tokens alone.</summary>
+    /// <param name="ids">The likeliest tokens, more than top-k.</param>
+    /// <param name="logits">Theirs, descending.</param>
+    /// <returns>Null where others may be as likely as the last of top-k: then nothing was drawn, and all logits are needed.</returns>
+    /// <exception cref="InvalidOperationException">Logits are NaN.</exception>
+    internal int? ChooseAmong(ReadOnlySpan<long> ids, ReadOnlySpan<float> logits)
+    {
+        if (float.IsNaN(logits[0]))
+        {
+            throw NotANumber(ids[0]);
+        }
+
+        var least = logits[settings.TopK - 1];
+        if (logits[^1] == least)
+        {
+            return null;
+        }
+
+        var candidates = new List<Candidate>(settings.TopK);
+        for (var i = 0; i < ids.Length && logits[i] >= least && logits[i] > float.NegativeInfinity; i++)
+        {
+            candidates.Add(new Candidate((int)ids[i], logits[i], Weight(logits[i], logits[0])));
+        }
+
+        candidates.Sort((a, b) => a.Id.CompareTo(b.Id));
+        return Draw(candidates);
     }
 
     /// <summary>Adds a token to the answer.</summary>
@@ -69,28 +103,41 @@ public sealed class Sampler
             }
             else if (float.IsNaN(scores[id]))
             {
-                throw new InvalidOperationException(
-                    $"The logit of token {id} is NaN. The weights hold numbers that are not finite, or their type has too small a range.");
+                throw NotANumber(id);
             }
         }
 
         return best >= 0 ? best : throw new InvalidOperationException("Every token is forbidden: the constraints on the answer leave nothing to choose.");
     }
 
+    private static InvalidOperationException NotANumber(long id) =>
+        new($"The logit of token {id} is NaN. The weights hold numbers that are not finite, or their type has too small a range.");
+
+    private double Weight(float logit, float most) => Math.Exp(((double)logit - most) / settings.Temperature);
+
     private int Draw(ReadOnlySpan<float> logits, float most)
     {
         var least = settings.TopK > 0 && settings.TopK < logits.Length ? Largest(logits, settings.TopK) : float.NegativeInfinity;
         var candidates = new List<Candidate>(settings.TopK > 0 ? Math.Min(settings.TopK, logits.Length) : logits.Length);
-        var total = 0.0;
         for (var id = 0; id < logits.Length; id++)
         {
             // Equals of the last one kept are kept too, as in the library.
             if (logits[id] >= least && logits[id] > float.NegativeInfinity)
             {
-                var weight = Math.Exp(((double)logits[id] - most) / settings.Temperature);
-                candidates.Add(new Candidate(id, logits[id], weight));
-                total += weight;
+                candidates.Add(new Candidate(id, logits[id], Weight(logits[id], most)));
             }
+        }
+
+        return Draw(candidates);
+    }
+
+    // By ascending ids.
+    private int Draw(List<Candidate> candidates)
+    {
+        var total = 0.0;
+        foreach (var candidate in candidates)
+        {
+            total += candidate.Weight;
         }
 
         if (settings.TopP < 1)

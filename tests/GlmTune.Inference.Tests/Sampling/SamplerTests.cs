@@ -101,6 +101,47 @@ public class SamplerTests
         }, iter: 200);
     }
 
+    [Theory]
+    [InlineData(1.0, 1)]
+    [InlineData(1.0, 50)]
+    [InlineData(0.8, 50)]
+    [InlineData(0.8, 128)]
+    public void The_likeliest_few_give_the_draws_that_all_logits_give(double topP, int topK)
+    {
+        var random = new Random(3);
+        var (options, undecided) = (new GenerationOptions { DoSample = true, TopP = topP, TopK = topK, Temperature = 0.7, Seed = 5 }, 0);
+        var (whole, few) = (new Sampler([1], options), new Sampler([1], options));
+        for (var draw = 0; draw < 200; draw++)
+        {
+            // Few different values, as bfloat16 leaves them: top-k ends among equals.
+            float[] logits = [.. Enumerable.Range(0, 2000).Select(_ => MathF.Round((float)(6 * random.NextDouble() * random.NextDouble()), draw % 2 == 0 ? 1 : 3))];
+            var likeliest = logits.Select((logit, id) => (Logit: logit, Id: (long)id)).OrderByDescending(pair => pair.Logit).ThenBy(pair => random.Next()).Take(Sampler.Enough).ToArray();
+            var chosen = few.ChooseAmong(Array.ConvertAll(likeliest, pair => pair.Id), Array.ConvertAll(likeliest, pair => pair.Logit));
+            if (chosen is null)
+            {
+                undecided++;
+                chosen = few.Choose((float[])logits.Clone());
+            }
+
+            Assert.Equal(whole.Choose(logits), chosen);
+        }
+
+        Assert.InRange(undecided, 0, 100);
+    }
+
+    [Fact]
+    public void The_likeliest_few_do_not_suffice_where_others_are_as_likely_as_the_last()
+    {
+        var sampler = new Sampler([1], new GenerationOptions { DoSample = true, TopK = 2 });
+        Assert.True(sampler.LikeliestMaySuffice);
+        Assert.Null(sampler.ChooseAmong([7, 3, 5], [2, 1, 1]));
+        Assert.NotNull(sampler.ChooseAmong([7, 3, 5], [2, 1, 0]));
+        Assert.Contains("token 9 is NaN", Assert.Throws<InvalidOperationException>(() => sampler.ChooseAmong([9, 3, 5], [float.NaN, 1, 0])).Message, StringComparison.Ordinal);
+        Assert.False(new Sampler([1], new GenerationOptions { DoSample = true, TopK = 0 }).LikeliestMaySuffice);
+        Assert.False(new Sampler([1], new GenerationOptions { DoSample = true, TopK = 2, RepetitionPenalty = 1.1 }).LikeliestMaySuffice);
+        Assert.False(new Sampler([1], new GenerationOptions()).LikeliestMaySuffice);
+    }
+
     [Fact]
     public void Forbidden_tokens_are_not_drawn()
     {
