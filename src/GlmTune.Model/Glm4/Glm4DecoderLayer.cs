@@ -72,12 +72,13 @@ public sealed class Glm4DecoderLayer : Layer
     /// <summary>Whether <see cref="Decode"/> can be used.</summary>
     public bool CanDecode => Attention.QueryKeyValue.CanDecode && Attention.Output.CanDecode && FeedForward.GateUp.CanDecode && FeedForward.Down.CanDecode;
 
-    /// <summary>This layer in a pass of one new token a sequence over a cache, not differentiated.</summary>
+    /// <summary>This layer in a pass over a cache, not differentiated.</summary>
     /// <param name="x">The residual stream [n, C].</param>
     /// <param name="delta">What the layer before adds to it, [n, C]; null: nothing. Added here, where the sum and its norm are one kernel.</param>
     /// <param name="context">The pass, with its cache.</param>
-    /// <returns>The residual stream, and what this layer still adds to it.</returns>
-    public (Tensor X, Tensor Delta) Decode(Tensor x, Tensor? delta, LayerContext context)
+    /// <param name="rows">The tokens that go on from this layer's attention, int64 [m], as in <see cref="Attention.Decode"/>; null: all.</param>
+    /// <returns>The residual stream, and what this layer still adds to it, each [n or m, C].</returns>
+    public (Tensor X, Tensor Delta) Decode(Tensor x, Tensor? delta, LayerContext context, Tensor? rows = null)
     {
         using var scope = NewDisposeScope();
         var kernels = context.Kernels;
@@ -90,7 +91,8 @@ public sealed class Glm4DecoderLayer : Layer
         {
             (x, normalised, _) = kernels.AddRmsNorm(x, delta, InputNorm.Value, epsilon);
         }
-        var attended = Attention.Decode(normalised, context);
+        var attended = Attention.Decode(normalised, context, rows);
+        x = rows is null ? x : x.index_select(0, rows);
         var (middle, middleNormalised, _) = kernels.AddRmsNorm(x, attended, PostAttentionNorm.Value, epsilon);
         return (middle.MoveToOuterDisposeScope(), FeedForward.Decode(middleNormalised, context).MoveToOuterDisposeScope());
     }

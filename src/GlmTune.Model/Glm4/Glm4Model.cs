@@ -221,14 +221,16 @@ public sealed class Glm4Model : ICausalLm, IDisposable
     {
         using var scope = NewDisposeScope();
         using var context = Context(sequences, cache: cache, adapters: adapters);
-        var hidden = Hidden(Ids(tokenIds), context);
-        if (lastOnly)
+        var last = lastOnly ? HostValues.ToDevice(sequences.Starts.Skip(1).Select(end => end - 1L).ToArray(), Device) : null;
+        if (cache is not null && Glm4Decoder.CanDecode(this))
         {
-            var last = tensor(sequences.Starts.Skip(1).Select(end => end - 1L).ToArray()).to(Device);
+            return CachedLogits(Ids(tokenIds), last, context).MoveToOuterDisposeScope();
+        }
+        var hidden = Hidden(Ids(tokenIds), context);
+        if (last is not null)
+        {
             hidden = hidden.index_select(0, last);
-            var all = context.Adapters;
-            context.Adapters = all?.Select(last);
-            all?.Dispose();
+            context.CutAdapters(last);
         }
         return Head.Logits(hidden, context).MoveToOuterDisposeScope();
     }
@@ -252,6 +254,22 @@ public sealed class Glm4Model : ICausalLm, IDisposable
         {
             unit.Dispose();
         }
+    }
+
+    // As a decoding pass, of any number of tokens: sums and norms are one kernel, and in the last layer only what is asked for goes past attention.
+    private Tensor CachedLogits(Tensor tokenIds, Tensor? last, LayerContext context)
+    {
+        using var scope = NewDisposeScope();
+        var hidden = Embedding.Forward(tokenIds);
+        Tensor? delta = null;
+        foreach (var layer in Layers)
+        {
+            var (nextHidden, nextDelta) = layer.Decode(hidden, delta, context, layer.Number == Layers.Count - 1 ? last : null);
+            hidden.Dispose();
+            delta?.Dispose();
+            (hidden, delta) = (nextHidden, nextDelta);
+        }
+        return Head.Decode(hidden, delta!, context).MoveToOuterDisposeScope();
     }
 
     private Glm4DecoderLayer MakeLayer(int number)

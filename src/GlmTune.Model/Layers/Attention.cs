@@ -67,14 +67,21 @@ public sealed class Attention
         return QueryKeyValue.Backward(fused, context, tape, inputGradient)?.MoveToOuterDisposeScope();
     }
 
-    /// <summary><see cref="Forward"/> for one new token a sequence over a cache, not differentiated.</summary>
+    /// <summary><see cref="Forward"/> over a cache, not differentiated.</summary>
     /// <param name="x">Normalised hidden states [n, C].</param>
-    /// <param name="context">The pass, with its cache.</param>
-    /// <returns>What the residual stream gets, [n, C].</returns>
-    public Tensor Decode(Tensor x, LayerContext context)
+    /// <param name="context">The pass, with its cache; with <paramref name="rows"/> given, its adapters are cut down to those rows.</param>
+    /// <param name="rows">The tokens that go on from here, int64 [m]; null: all.</param>
+    /// <returns>What the residual stream gets, [n or m, C].</returns>
+    public Tensor Decode(Tensor x, LayerContext context, Tensor? rows = null)
     {
         using var scope = NewDisposeScope();
-        return Output.Decode(AttendCached(QueryKeyValue.Decode(x, context), context, context.Cache!), context).MoveToOuterDisposeScope();
+        var attended = AttendCached(QueryKeyValue.Decode(x, context), context, context.Cache!);
+        if (rows is not null)
+        {
+            attended = attended.index_select(0, rows);
+            context.CutAdapters(rows);
+        }
+        return Output.Decode(attended, context).MoveToOuterDisposeScope();
     }
 
     // The cache holds a prefix in its first places, so nothing is put before the keys here.

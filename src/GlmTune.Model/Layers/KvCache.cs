@@ -1,3 +1,4 @@
+using GlmTune.Kernels;
 using static TorchSharp.torch;
 
 namespace GlmTune.Model.Layers;
@@ -6,6 +7,9 @@ namespace GlmTune.Model.Layers;
 /// <remarks>Keys are stored rotated. Not thread-safe.</remarks>
 public sealed class KvCache : IDisposable
 {
+    // A small cache is made at once; of a large one, layers are rearranged one by one and their memory given back one by one.
+    private const long OnePieceBytes = 256L << 20;
+
     private readonly Tensor[] keys;
     private readonly Tensor[] values;
 
@@ -19,10 +23,18 @@ public sealed class KvCache : IDisposable
     public KvCache(int layers, int slots, int capacity, int keyValueHeads, int headDim, ScalarType type, Device device)
     {
         (Slots, Capacity, Device) = (slots, capacity, device);
+        long[] shape = [slots, capacity, keyValueHeads, headDim];
+        if (2L * layers * shape.Aggregate((a, b) => a * b) * Parameter.BytesOf(type) <= OnePieceBytes)
+        {
+            using var all = zeros([2L * layers, .. shape], type, device);
+            keys = [.. Enumerable.Range(0, layers).Select(layer => all.select(0, layer).DetachFromDisposeScope())];
+            values = [.. Enumerable.Range(layers, layers).Select(layer => all.select(0, layer).DetachFromDisposeScope())];
+            return;
+        }
         keys = [.. Enumerable.Range(0, layers).Select(_ => Make())];
         values = [.. Enumerable.Range(0, layers).Select(_ => Make())];
 
-        Tensor Make() => zeros([slots, capacity, keyValueHeads, headDim], type, device).DetachFromDisposeScope();
+        Tensor Make() => zeros(shape, type, device).DetachFromDisposeScope();
     }
 
     /// <summary>Sequences at a time.</summary>
@@ -190,5 +202,5 @@ public sealed class CacheStep : IDisposable
         places?.Dispose();
     }
 
-    private Tensor OnDevice(IEnumerable<long> values) => tensor(values.ToArray()).to(Cache.Device).DetachFromDisposeScope();
+    private Tensor OnDevice(IEnumerable<long> values) => HostValues.ToDevice(values.ToArray(), Cache.Device).DetachFromDisposeScope();
 }

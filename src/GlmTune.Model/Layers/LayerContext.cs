@@ -37,6 +37,15 @@ public sealed class LayerContext : IDisposable
     /// <summary>Whether there is dropout.</summary>
     public bool Drops => DropoutSeed is not null || StoredMaskKeys is not null;
 
+    /// <summary>From here on only some of the tokens take part.</summary>
+    /// <param name="rows">Which, int64 [m].</param>
+    public void CutAdapters(Tensor rows)
+    {
+        var all = Adapters;
+        Adapters = all?.Select(rows);
+        all?.Dispose();
+    }
+
     /// <summary>The seed of one place's mask: the same whenever that place is computed again in this pass.</summary>
     /// <param name="place">Unique number of the place in the model.</param>
     public MaskSeed SeedOf(int place)
