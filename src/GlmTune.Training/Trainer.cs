@@ -129,13 +129,12 @@ public sealed class Trainer(
             if (sharding.HostOptimizer is { } host)
             {
                 host.Update(shard, hostFactor, settings);
+                continue;
             }
-            else
-            {
-                kernels.AdamW(shard.Master, shard.Gradient, shard.FirstMoment, shard.SecondMoment, factor, settings);
-            }
+            kernels.AdamW(shard.Master, shard.Gradient, shard.FirstMoment, shard.SecondMoment, factor, settings);
             shard.Gradient.zero_();
         }
+        sharding.HostOptimizer?.Finish();
         sharding.ShareUpdates();
         runner.RefreshPrefix();
     }

@@ -22,7 +22,9 @@ public sealed class HostAdamW(Device device, bool pinned = true, long pieceEleme
     private const int Slots = 3;
     private readonly HostCopies copies = new(device);
     private readonly PlainKernels plain = new();
-    private readonly Slot[] slots = new Slot[Slots];
+    private readonly Slot?[] slots = new Slot?[Slots];
+    private readonly Queue<Piece> coming = new();
+    private int turn;
 
     /// <summary>Time that the arithmetic took so far.</summary>
     public TimeSpan Busy { get; private set; }
@@ -30,10 +32,11 @@ public sealed class HostAdamW(Device device, bool pinned = true, long pieceEleme
     /// <summary>Elements of a piece.</summary>
     public long PieceElements { get; } = Math.Clamp(pieceElements, 1024, 1 << 24);
 
-    /// <summary>One update of a shard whose state is on the host; its values on the device follow before later work on the current stream.</summary>
+    /// <summary>Starts the update of a shard whose state is on the host; its gradient is cleared once it is here.</summary>
     /// <param name="shard">Its gradient is on the device.</param>
     /// <param name="gradientScale">What gradients are multiplied by.</param>
     /// <param name="settings">The step's numbers.</param>
+    /// <remarks>Pieces of the last shards may be under way until <see cref="Finish"/>.</remarks>
     public void Update(FlatShard shard, double gradientScale, in AdamWStep settings)
     {
         if (shard.Type != ScalarType.Float32)
@@ -41,18 +44,27 @@ public sealed class HostAdamW(Device device, bool pinned = true, long pieceEleme
             UpdatePlainly(shard, gradientScale, settings);
             return;
         }
-        using var scope = NewDisposeScope();
-        var pieces = (int)((shard.Length + PieceElements - 1) / PieceElements);
-        for (var piece = 0; piece < pieces + Slots - 1; piece++)
+        for (long from = 0; from < shard.Length; from += PieceElements)
         {
-            if (piece < pieces)
+            while (coming.Count >= Slots - 1)
             {
-                Fetch(shard, piece);
+                ComputeOldest();
             }
-            if (piece >= Slots - 1)
-            {
-                Compute(shard, piece - (Slots - 1), (float)gradientScale, settings);
-            }
+            var count = Math.Min(PieceElements, shard.Length - from);
+            var slot = slots[turn] ??= new Slot(device, pinned, PieceElements);
+            turn = (turn + 1) % Slots;
+            slot.Settle();
+            using var gradient = shard.Gradient.narrow(0, from, count);
+            coming.Enqueue(new Piece(shard, from, count, (float)gradientScale, settings, slot, copies.ToHost(gradient, slot.Gradient)));
+        }
+    }
+
+    /// <summary>Returns when all updates that were started are done, on the device too.</summary>
+    public void Finish()
+    {
+        while (coming.Count > 0)
+        {
+            ComputeOldest();
         }
         foreach (var slot in slots)
         {
@@ -70,33 +82,20 @@ public sealed class HostAdamW(Device device, bool pinned = true, long pieceEleme
         }
     }
 
-    private (long From, long Count) Range(FlatShard shard, int piece)
+    private unsafe void ComputeOldest()
     {
-        var from = piece * PieceElements;
-        return (from, Math.Min(PieceElements, shard.Length - from));
-    }
-
-    private void Fetch(FlatShard shard, int piece)
-    {
-        var slot = slots[piece % Slots] ??= new Slot(device, pinned, PieceElements);
-        slot.Settle();
-        var (from, count) = Range(shard, piece);
-        using var gradient = shard.Gradient.narrow(0, from, count);
-        slot.Coming = copies.ToHost(gradient, slot.Gradient);
-    }
-
-    private unsafe void Compute(FlatShard shard, int piece, float scale, AdamWStep settings)
-    {
-        var slot = slots[piece % Slots];
-        slot.Coming?.Wait();
-        slot.Coming = null;
-        var (from, count) = Range(shard, piece);
+        var (shard, from, count, scale, settings, slot, copy) = coming.Dequeue();
+        copy.Wait();
+        using (var gone = shard.Gradient.narrow(0, from, count))
+        {
+            gone.zero_();
+        }
         var started = Stopwatch.GetTimestamp();
         var half = shard.Compute!.dtype == ScalarType.BFloat16;
         var master = Place(shard.Master, from);
         var first = Place(shard.FirstMoment, from);
         var second = Place(shard.SecondMoment, from);
-        var gradient = (float*)slot.Gradient;
+        var gradients = (float*)slot.Gradient;
         var values = shard.ComputeRestsOnHost ? TensorAddress.Of(shard.Compute) + (nint)(from * (half ? 2 : 4)) : slot.Values;
         var threads = Math.Max(1, (int)Math.Min(Environment.ProcessorCount, count / 65536));
         // A multiple of 16 keeps each thread on whole vectors but the last.
@@ -107,7 +106,7 @@ public sealed class HostAdamW(Device device, bool pinned = true, long pieceEleme
             var length = Math.Min(share, count - begin);
             if (length > 0)
             {
-                Run(master + begin, first + begin, second + begin, gradient + begin, values + (nint)(begin * (half ? 2 : 4)), half, length, scale, settings);
+                Run(master + begin, first + begin, second + begin, gradients + begin, values + (nint)(begin * (half ? 2 : 4)), half, length, scale, settings);
             }
         });
         Busy += Stopwatch.GetElapsedTime(started);
@@ -184,7 +183,11 @@ public sealed class HostAdamW(Device device, bool pinned = true, long pieceEleme
         plain.AdamW(
             shard.Master, shard.Gradient.cpu(), shard.FirstMoment, shard.SecondMoment, tensor(gradientScale, shard.Type), settings);
         shard.Compute!.copy_(shard.Master);
+        shard.Gradient.zero_();
     }
+
+    // A part of a shard whose gradient is on its way.
+    private sealed record Piece(FlatShard Shard, long From, long Count, float Scale, AdamWStep Settings, Slot Slot, HostCopies.Copy Copy);
 
     // A gradient on its way down and values on their way up.
     private sealed class Slot : IDisposable
@@ -204,8 +207,6 @@ public sealed class HostAdamW(Device device, bool pinned = true, long pieceEleme
         public nint Gradient { get; }
 
         public nint Values { get; }
-
-        public HostCopies.Copy? Coming { get; set; }
 
         public HostCopies.Copy? Going { get; set; }
 

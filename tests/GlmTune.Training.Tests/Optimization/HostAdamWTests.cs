@@ -31,6 +31,8 @@ public class HostAdamWTests
             shard.Gradient.copy_(randn(count));
             new PlainKernels().AdamW(master, shard.Gradient, first, second, tensor(0.3f), settings, compute);
             host.Update(shard, 0.3f, settings);
+            host.Finish();
+            Assert.Equal(0, shard.Gradient.abs().max().item<float>());
         }
         TensorAssert.Close(master, shard.Master, 1e-6, "master");
         TensorAssert.Close(first, shard.FirstMoment, 1e-6, "first moment");
