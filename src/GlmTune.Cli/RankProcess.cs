@@ -47,6 +47,7 @@ internal static class RankProcess
     public static int Run(Recipe recipe, Screen screen, Func<ICollectives, int> run)
     {
         var rendezvous = Rendezvous.FromEnvironment();
+        rendezvous.ShowOwnGpu();
         if (rendezvous.Warning is { } warning)
         {
             screen.Error.WriteLine($"note: {warning}");

@@ -53,12 +53,14 @@ public sealed class FineTune : IDisposable
         evaluation = ranks.Together(() => new RunEvaluation(recipe, data, dataFolder, modelFolder, ranks, reporter, stop));
         Note([.. data.Notes, .. evaluation.Notes]);
 
-        Fp8Base.Check(recipe);
+        ranks.Together(() => Fp8Base.Check(recipe, plan.Sharding.Stage));
+        var slices = plan.Sharding.Stage == 3 && !TrainedWeights.BeginFromWeights(recipe) ? new WeightSlices(plan.Sharding, collectives) : null;
         this.model = ranks.Together(() => ModelFolder.Load(
-            WeightsOf(checkpoint) ?? modelFolder, ComputingType(collectives.Device), collectives.Device, fp8: recipe.Training.Fp8Base));
+            WeightsOf(checkpoint) ?? modelFolder, ComputingType(collectives.Device), collectives.Device,
+            loaded: slices is null ? null : slices.Take, fp8: recipe.Training.Fp8Base));
         trained = ranks.Together(() => TrainedWeights.Prepare(this.model, recipe, checkpoint, () => data.PrefixText(recipe)));
-        Fp8Base.Check(this.model);
-        sharding = DataParallel.For(plan.Sharding, this.model, collectives);
+        ranks.Together(() => Fp8Base.Check(this.model));
+        sharding = DataParallel.For(plan.Sharding, this.model, collectives, slices);
         recipe = recipe with { Training = recipe.Training with { Packing = recipe.Training.Packing ?? collectives.Device.type == DeviceType.CUDA } };
         // Ranks that share a micro-batch all have the same rows, as one rank would.
         var shared = recipe.Training.SequenceParallelSize > 1;
@@ -122,7 +124,7 @@ public sealed class FineTune : IDisposable
     // Ranks with rows of their own.
     private int DataRanks => ranks.Count / recipe.Training.SequenceParallelSize;
 
-    private Glm4Model Evaluated => model;
+    private ICausalLm Evaluated => sharding.Stage == 3 ? new GatheringModel(model, sharding) : model;
 
     private FineTuneResult Train(CancellationToken stop)
     {

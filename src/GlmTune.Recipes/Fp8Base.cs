@@ -6,8 +6,10 @@ namespace GlmTune.Recipes;
 public static class Fp8Base
 {
     /// <summary>Before the model is read.</summary>
+    /// <param name="recipe">The recipe.</param>
+    /// <param name="stage">ZeRO's.</param>
     /// <exception cref="InvalidDataException">The recipe wants fp8 and something that needs the weights themselves.</exception>
-    public static void Check(Recipe recipe)
+    public static void Check(Recipe recipe, int stage = 0)
     {
         if (!recipe.Training.Fp8Base)
         {
@@ -16,6 +18,10 @@ public static class Fp8Base
         if (recipe.Lora is null && recipe.Prefix is null)
         {
             throw new InvalidDataException("fp8_base: all weights are trained without an adapter, and trained weights cannot be held in fp8. Add peft_config, or leave fp8_base out.");
+        }
+        if (stage == 3)
+        {
+            throw new InvalidDataException("fp8_base: ZeRO stage 3 spreads the base's weights over the ranks in the type they compute in. Use stage 0, 1 or 2, or leave fp8_base out.");
         }
         if (recipe.Lora is { UseDora: true })
         {

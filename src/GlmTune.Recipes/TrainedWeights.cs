@@ -19,6 +19,10 @@ public sealed class TrainedWeights : IDisposable
     /// <summary>Number of trained parameters.</summary>
     public long Count => model.Parameters.Where(parameter => parameter.Trainable).Sum(parameter => parameter.Count);
 
+    /// <summary>Whether what a recipe trains begins as something computed from the model's weights, or is some of them, so that they must be in memory.</summary>
+    public static bool BeginFromWeights(Recipe recipe)
+        => recipe.Lora is { UseDora: true } or { ModulesToSave.Count: > 0 } || recipe.Prefix is { Initialization: PrefixInitialization.Text };
+
     /// <summary>Puts what the recipe asks for on the model, or wakes all of the model's weights.</summary>
     /// <param name="model">The model, its own or a checkpoint's weights loaded.</param>
     /// <param name="recipe">Names the adapter, if any.</param>

@@ -19,15 +19,26 @@ internal sealed record ProgramRun(int Code, string Output, string Error)
     public static Task<ProgramRun> Of(params string[] arguments) => Of("", null, arguments);
 
     /// <summary>Runs a command with input, and looks at its lines as they come.</summary>
-    public static async Task<ProgramRun> Of(string input, Action<Process, string>? onLine, params string[] arguments)
+    public static Task<ProgramRun> Of(string input, Action<Process, string>? onLine, params string[] arguments) => Of(input, onLine, [], arguments);
+
+    /// <summary>Runs a command under a launcher of ranks, with a thread each.</summary>
+    public static Task<ProgramRun> Under(string[] launcher, Action<Process, string>? onLine, string[] arguments) => Of("", onLine, launcher, arguments);
+
+    private static async Task<ProgramRun> Of(string input, Action<Process, string>? onLine, string[] launcher, string[] arguments)
     {
-        var start = new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "glmtune.dll"), .. arguments])
+        string[] command = [.. launcher, "dotnet", Path.Combine(AppContext.BaseDirectory, "glmtune.dll"), .. arguments];
+        var start = new ProcessStartInfo(command[0], command[1..])
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
             RedirectStandardError = true,
             WorkingDirectory = Path.GetTempPath(),
         };
+        if (launcher.Length > 0)
+        {
+            start.Environment["OMP_NUM_THREADS"] = "1";
+        }
+
         using var process = Process.Start(start)!;
         await process.StandardInput.WriteAsync(input);
         process.StandardInput.Close();

@@ -18,7 +18,7 @@ public sealed class RankedFineTuneTests : IDisposable
     public void Dispose() => tiny.Dispose();
 
     [Theory]
-    [InlineData(2, null, true), InlineData(2, 2, false), InlineData(2, 0, false), InlineData(2, 1, true)]
+    [InlineData(2, null, true), InlineData(2, 2, false), InlineData(2, 0, false), InlineData(2, 1, true), InlineData(2, 3, true), InlineData(2, 3, false)]
     public void Ranks_give_the_losses_of_one_rank_that_accumulates_as_many_micro_batches(int ranks, int? stage, bool lora)
     {
         string[] adapter = lora ? [Lora] : [];
@@ -35,15 +35,16 @@ public sealed class RankedFineTuneTests : IDisposable
     }
 
     [Theory]
-    [InlineData(2, false), InlineData(2, true), InlineData(0, true)]
-    public void A_checkpoint_goes_on_on_any_number_of_ranks_as_if_never_stopped(int stage, bool lora)
+    [InlineData("2222", false), InlineData("0123", true), InlineData("3301", false)]
+    public void A_checkpoint_goes_on_on_any_number_of_ranks_at_any_stage_as_if_never_stopped(string stages, bool lora)
     {
         // Four micro-batches a step, however many ranks share them.
         string[] Settings(int ranks, int steps) => [$"training_args.gradient_accumulation_steps={4 / ranks}", $"training_args.max_steps={steps}", "training_args.lr_scheduler_type=constant", .. lora ? [Lora] : (string[])[]];
         var whole = tiny.Train(tiny.Recipe("whole", stage: null, Settings(1, 6))).Losses;
         var parts = new List<double>();
         string? resume = null;
-        foreach (var (ranks, steps) in ((int, int)[])[(1, 2), (2, 3), (4, 5), (1, 6)])
+        (int Ranks, int Steps)[] legs = [(1, 2), (2, 3), (4, 5), (1, 6)];
+        foreach (var ((ranks, steps), stage) in legs.Zip(stages.Select(digit => digit - '0')))
         {
             var run = tiny.Train(tiny.Recipe("parts", stage, Settings(ranks, steps)), ranks, resume);
             Assert.Equal(resume is null, run.Start!.DoneSteps == 0);
@@ -102,6 +103,39 @@ public sealed class RankedFineTuneTests : IDisposable
         Assert.True(OptimizerFile.IsIn(tiny.Checkpoint("run", (int)steps)));
     }
 
+    [Theory]
+    [InlineData(true), InlineData(false)]
+    public void Weights_that_are_not_gathered_are_in_the_ranks_files_from_which_training_goes_on_and_a_model_is_made(bool offload)
+    {
+        string[] settings =
+        [
+            $"training_args.deepspeed={{ zero_optimization: {{ stage: 3, stage3_param_persistence_threshold: 0, offload_optimizer: {{ device: {(offload ? "cpu" : "none")} }} }} }}", "training_args.lr_scheduler_type=constant",
+        ];
+        var whole = tiny.Train(tiny.Recipe("whole", 3, "training_args.lr_scheduler_type=constant"), ranks: 2);
+        var apart = tiny.Train(tiny.Recipe("apart", null, [.. settings, "training_args.max_steps=3"]), ranks: 2);
+        Assert.Contains(apart.Notes, note => note.Contains("glmtune checkpoint consolidate", StringComparison.Ordinal));
+        Assert.False(WeightFiles.AreIn(tiny.Checkpoint("apart", 3)));
+        var rest = tiny.Train(tiny.Recipe("apart", null, settings), ranks: 2, resume: "yes");
+        Assert.All(whole.Losses.Zip(apart.Losses.Concat(rest.Losses)), pair => Assert.Equal(pair.First, pair.Second, 2e-5));
+
+        Assert.Equal((CheckpointLayout.Original, ScalarType.Float32), ConsolidateCheckpoint.Run(tiny.Checkpoint("apart", 4), tiny.At("model-4"), null, null));
+        FolderManifest.Verify(tiny.At("model-4"));
+        Assert.All(Differences(tiny.Checkpoint("whole", 4, "model.safetensors"), tiny.At("model-4", "model.safetensors")), difference => Assert.InRange(difference.Value, 0, 2e-3));
+        Assert.True(File.Exists(tiny.At("model-4", "tokenizer.model")));
+        ConsolidateCheckpoint.Run(tiny.Checkpoint("whole", 4), tiny.At("library"), CheckpointLayout.Library, ScalarType.BFloat16);
+        using var model = ModelFolder.Load(tiny.At("library"), ScalarType.BFloat16, CPU);
+        Assert.Equal(2, model.Config.LayerCount);
+    }
+
+    [Fact]
+    public void An_adapters_checkpoint_and_one_without_optimizer_files_are_not_consolidated()
+    {
+        tiny.Train(tiny.Recipe("lora", null, Lora, "training_args.max_steps=1"));
+        Assert.Contains("glmtune merge", Assert.Throws<InvalidDataException>(() => ConsolidateCheckpoint.Run(tiny.Checkpoint("lora", 1), tiny.At("out"), null, null)).Message, StringComparison.Ordinal);
+        Assert.Contains("no optimizer files", Assert.Throws<InvalidDataException>(() => ConsolidateCheckpoint.Run(tiny.Model, tiny.At("out"), null, null)).Message, StringComparison.Ordinal);
+        Assert.Contains("is there already", Assert.Throws<InvalidDataException>(() => ConsolidateCheckpoint.Run(tiny.Model, tiny.At("lora"), null, null)).Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void A_step_that_is_not_finite_ends_all_ranks_alike_and_each_names_its_rows()
     {
@@ -152,7 +186,7 @@ public sealed class RankedFineTuneTests : IDisposable
     }
 
     [Theory]
-    [InlineData(null), InlineData(2)]
+    [InlineData(null), InlineData(3)]
     public void Evaluation_takes_each_row_once_whatever_the_number_of_ranks(int? stage)
     {
         string[] settings =

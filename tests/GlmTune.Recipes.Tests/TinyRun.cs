@@ -57,7 +57,7 @@ internal sealed class TinyRun : IDisposable
               logging_steps: 1
               save_steps: 100
               use_cpu: true
-            {{(stage is null ? "" : $"  deepspeed: {{ zero_optimization: {{ stage: {stage} }} }}")}}
+            {{(stage is null ? "" : $"  deepspeed: {{ zero_optimization: {{ stage: {stage}, stage3_gather_16bit_weights_on_model_save: true }} }}")}}
             """);
         return RecipeFile.Read(yaml, settings);
     }
