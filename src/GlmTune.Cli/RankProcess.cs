@@ -28,6 +28,20 @@ internal static class RankProcess
         return option;
     }
 
+    /// <summary>Reads what every rank reads before they meet; what is wrong with it is said by the first rank of each machine.</summary>
+    /// <returns>Null where it is wrong, and said by another rank.</returns>
+    public static Recipe? Read(Func<Recipe> read)
+    {
+        try
+        {
+            return read();
+        }
+        catch (Exception error) when (error is InvalidDataException or IOException && Rendezvous.FromEnvironment().LocalRank > 0)
+        {
+            return null;
+        }
+    }
+
     /// <summary>Starts this same command line again as that many processes, and waits for their end.</summary>
     /// <returns>The exit code of the run.</returns>
     public static int StartAll(int count, ParseResult given, Option<int?> option, Recipe recipe, Screen screen)

@@ -41,9 +41,9 @@ public sealed partial class RankTests : IDisposable
     {
         string[] recipe = [.. Sft, "--set", "training_args.save_steps=2", "--set", $"training_args.deepspeed={In("configs/ds_zero_3.json")}", "--set", "training_args.lr_scheduler_type=constant"];
         var clock = new Stopwatch();
-        var run = await Mpirun([.. recipe, "--set", "training_args.max_steps=100000"], line =>
+        var run = await Mpirun([.. recipe, "--set", "training_args.max_steps=300"], line =>
         {
-            if (!clock.IsRunning && line.StartsWith("saved ", StringComparison.Ordinal))
+            if (!clock.IsRunning && line.Contains("saved ", StringComparison.Ordinal))
             {
                 clock.Start();
                 Kill(RankProcess(1));
@@ -67,13 +67,13 @@ public sealed partial class RankTests : IDisposable
             "",
             (process, line) =>
             {
-                if (!asked && line.StartsWith("step 2/", StringComparison.Ordinal))
+                if (!asked && line.Contains("step 2/", StringComparison.Ordinal))
                 {
                     asked = true;
                     Signal("-TERM", process.Id);
                 }
             },
-            ["train", In("data/ads"), In("models/glm-nano"), In("configs/lora-nano.yaml"), "--nproc-per-node", "2", .. Quick, "--set", $"training_args.output_dir={output}", "--set", "training_args.max_steps=100000"]);
+            ["train", In("data/ads"), In("models/glm-nano"), In("configs/lora-nano.yaml"), "--nproc-per-node", "2", .. Quick, "--set", $"training_args.output_dir={output}", "--set", "training_args.max_steps=300"]);
         Assert.True(run.Code == 130, $"{run.Code}: {run.Error}{run.Output}");
         Assert.Contains("stopped after ", run.Output, StringComparison.Ordinal);
         FolderManifest.Verify(Assert.Single(Directory.GetDirectories(output, "checkpoint-*")));
@@ -129,7 +129,7 @@ public sealed partial class RankTests : IDisposable
 
     private static double[] Losses(ProgramRun run) => [.. Step().Matches(run.Output).Select(match => double.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture))];
 
-    [GeneratedRegex(@"^step \d+/\d+  loss ([0-9.]+)", RegexOptions.Multiline)]
+    [GeneratedRegex(@"step \d+/\d+  loss ([0-9.]+)", RegexOptions.Multiline)]
     private static partial Regex Step();
 
     [GeneratedRegex("train_batch_size' is 3")]

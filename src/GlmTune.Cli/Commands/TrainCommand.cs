@@ -19,14 +19,19 @@ internal static class TrainCommand
         var command = new Command("train", "Fine-tune a model as a recipe says; Ctrl-C saves a checkpoint and ends the run.") { data, model, config, resume, set, processes };
         command.SetAction((given, stop) =>
         {
-            var recipe = RecipeFile.Read(given.GetRequiredValue(config), given.GetRequiredValue(set));
+            if (RankProcess.Read(() => RecipeFile.Read(given.GetRequiredValue(config), given.GetRequiredValue(set))) is not { } recipe)
+            {
+                return Task.FromResult(ExitCode.Users);
+            }
+
             int Train(ICollectives ranks)
             {
                 FineTuneResult Run(IFineTuneReporter view) =>
                     RunRecording.Of(recipe, given.GetRequiredValue(model), given.GetRequiredValue(data), view, reporter =>
                         FineTune.Run(recipe, given.GetRequiredValue(data), given.GetRequiredValue(model), given.GetValue(resume), reporter, stop, ranks));
+                // Open MPI gives every rank a terminal of its own, which is not the user's.
                 var isFirst = ranks.Rank == 0;
-                var result = screen.IsTerminal && isFirst ? TrainingBar.Show(screen, Run) : Run(new TrainingLines(screen.Output.WriteLine, screen.Error.WriteLine));
+                var result = screen.IsTerminal && ranks.WorldSize == 1 ? TrainingBar.Show(screen, Run) : Run(new TrainingLines(screen.Output.WriteLine, screen.Error.WriteLine));
                 return Finish(isFirst ? screen.Output : TextWriter.Null, result);
             }
 
