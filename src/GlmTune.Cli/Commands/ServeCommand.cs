@@ -1,4 +1,5 @@
 using System.CommandLine;
+using GlmTune.Inference;
 using GlmTune.Server;
 using Microsoft.AspNetCore.Builder;
 
@@ -17,6 +18,11 @@ internal static class ServeCommand
         var cors = new Option<string[]>("--cors") { HelpName = "ORIGIN", Description = "let pages of this origin call the server from a browser; may be repeated", DefaultValueFactory = _ => [] };
         var name = new Option<string?>("--name") { HelpName = "NAME", Description = "what requests call the model; the name of PATH's folder" };
         var adapters = Adapters();
+        var allowed = new Option<string[]>("--allow-host") { HelpName = "NAME", Description = "answer to this Host header too while listening on loopback, behind a proxy for example; may be repeated", DefaultValueFactory = _ => [] };
+        var slots = Whole("--slots", new GenerationLimits().Slots, 1, "answers made side by side");
+        var waiting = Whole("--waiting", defaults.Limits.Waiting, 0, "requests that may wait for a place; more are turned away with 429");
+        var timeout = Whole("--timeout", (int)defaults.Limits.RequestTime.TotalSeconds, 1, "seconds that a request may take, waiting included");
+        var stopTime = Whole("--stop-time", (int)defaults.StopTime.TotalSeconds, 0, "seconds that running answers may go on after Ctrl-C");
         port.Validators.Add(result =>
         {
             if (!result.Errors.Any() && result.GetValueOrDefault<int>() is < 0 or > 65535)
@@ -24,7 +30,7 @@ internal static class ServeCommand
                 result.AddError("--port: expected 0 to 65535.");
             }
         });
-        var command = new Command("serve", "Answer over HTTP under OpenAI's protocol, until Ctrl-C.") { adapters, host, port, keys, cors, name };
+        var command = new Command("serve", "Answer over HTTP under OpenAI's protocol, until Ctrl-C.") { adapters, host, port, keys, cors, allowed, name, slots, waiting, timeout, stopTime };
         chat.AddTo(command);
         command.SetAction(async (given, stop) =>
         {
@@ -34,6 +40,9 @@ internal static class ServeCommand
                 Port = given.GetRequiredValue(port),
                 ApiKeys = given.GetValue(keys) is { } file ? ApiKeyFile.Read(file) : [],
                 CorsOrigins = given.GetRequiredValue(cors),
+                AllowedHosts = given.GetRequiredValue(allowed),
+                Limits = defaults.Limits with { Waiting = given.GetRequiredValue(waiting), RequestTime = TimeSpan.FromSeconds(given.GetRequiredValue(timeout)) },
+                StopTime = TimeSpan.FromSeconds(given.GetRequiredValue(stopTime)),
             };
             var served = given.GetRequiredValue(adapters);
             var id = given.GetValue(name) ?? NameOf(given.GetRequiredValue(chat.Path));
@@ -42,7 +51,7 @@ internal static class ServeCommand
                 throw new InvalidDataException($"'{twice.Key}' would be the name of two models; give other names with --adapter NAME=PATH or --name.");
             }
 
-            using var loaded = chat.Load(given, served);
+            using var loaded = chat.Load(given, served, new GenerationLimits { Slots = given.GetRequiredValue(slots) });
             var models = new ServedModels([new ServedModel(id, loaded.Chat), .. served.Select(adapter => new ServedModel(adapter.Key, loaded.Chat) { Adapter = adapter.Key, Parent = id })]);
             await RunAsync(screen, ChatServer.Create(models, options), options, stop).ConfigureAwait(false);
         });
@@ -83,6 +92,19 @@ internal static class ServeCommand
             return new KeyValuePair<string, string>(token.Value[..split], token.Value[(split + 1)..]);
         })],
     };
+
+    private static Option<int> Whole(string name, int value, int least, string description)
+    {
+        var option = new Option<int>(name) { HelpName = "N", Description = description, DefaultValueFactory = _ => value };
+        option.Validators.Add(result =>
+        {
+            if (!result.Errors.Any() && result.GetValueOrDefault<int>() < least)
+            {
+                result.AddError($"{name}: expected a whole number of at least {least}.");
+            }
+        });
+        return option;
+    }
 
     private static string NameOf(string path) => Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(path)));
 }

@@ -42,7 +42,17 @@ internal sealed class JsonSchemaGrammar
 
     /// <summary>A value of the whole schema.</summary>
     /// <exception cref="ArgumentException">It has something that cannot be kept to; the message names the place.</exception>
-    public int Value(int next) => Value(root, "#", next, []);
+    public int Value(int next)
+    {
+        try
+        {
+            return Value(root, "#", next, []);
+        }
+        catch (Exception e) when (e is InvalidOperationException or JsonException)
+        {
+            throw Wrong("#", "a text in it holds half of a surrogate pair, which is no character");
+        }
+    }
 
     private static ArgumentException Wrong(string path, string problem) => new($"schema {path}: {problem}");
 

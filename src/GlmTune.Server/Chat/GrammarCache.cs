@@ -34,7 +34,7 @@ internal sealed class GrammarCache : IDisposable
         {
             return grammars.Set(key, AnswerGrammar.Of(plain, callable), new MemoryCacheEntryOptions { Size = 1, SlidingExpiration = TimeSpan.FromMinutes(10) });
         }
-        catch (Exception e) when (e is ArgumentException or ConstraintException or InvalidOperationException)
+        catch (Exception e) when (e is ArgumentException or ConstraintException)
         {
             throw ApiException.Wrong("response_format.json_schema", $"The schema cannot be kept to: {Shown.Of(e.Message)}.");
         }
@@ -50,7 +50,7 @@ internal sealed class GrammarCache : IDisposable
             _ = AnswerGrammar.Of(null, [new CallableTool(tool.Definition.Name, tool.Parameters)]);
             return tool.Parameters;
         }
-        catch (Exception e) when (e is ArgumentException or ConstraintException or InvalidOperationException)
+        catch (Exception e) when (e is ArgumentException or ConstraintException)
         {
             return !tool.Strict ? null
                 : throw ApiException.Wrong($"tools[{index}].function.parameters", $"'tools[{index}]' is strict, but its schema cannot be kept to: {Shown.Of(e.Message)}.");

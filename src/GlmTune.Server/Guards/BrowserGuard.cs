@@ -24,7 +24,7 @@ internal static class BrowserGuard
             }
 
             if (request.Headers.Origin is [{ } origin, ..] && !origins.Contains("*") && !origins.Contains(origin)
-                && !string.Equals(origin, $"{request.Scheme}://{request.Host}", StringComparison.OrdinalIgnoreCase))
+                && !IsOwn(origin, request.Host))
             {
                 throw new ApiException(StatusCodes.Status403Forbidden, $"Pages of '{Shown.Of(origin)}' may not call this server.", code: "origin_not_allowed");
             }
@@ -33,4 +33,8 @@ internal static class BrowserGuard
             await next(context);
         });
     }
+
+    // The scheme is left out: a proxy in front of the server may speak HTTPS.
+    private static bool IsOwn(string origin, HostString host) =>
+        Uri.TryCreate(origin, UriKind.Absolute, out var uri) && string.Equals(uri.Authority, host.Value, StringComparison.OrdinalIgnoreCase);
 }

@@ -56,6 +56,8 @@ public class JsonSchemaGrammarTests
     [InlineData("""{"properties":{"a":false}}""", "schema #/properties/a: false allows no value")]
     [InlineData("""{"additionalProperties":false,"required":["a"]}""", "'a' is required")]
     [InlineData("""{"enum":[]}""", "enum must be a list")]
+    [InlineData("""{"const":"\ud800"}""", "half of a surrogate pair")]
+    [InlineData("""{"properties":{"\udc00":true}}""", "half of a surrogate pair")]
     public void What_cannot_be_kept_to_is_named(string schema, string message) =>
         Assert.Contains(message, Assert.Throws<ArgumentException>(() => Grammar(schema)).Message);
 

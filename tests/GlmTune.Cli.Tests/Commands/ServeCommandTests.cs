@@ -1,0 +1,54 @@
+using System.Net;
+using System.Text;
+using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
+
+namespace GlmTune.Cli.Commands;
+
+public sealed partial class ServeCommandTests
+{
+    [Fact]
+    public async Task It_answers_until_it_is_stopped_and_ends_well()
+    {
+        var keys = Path.GetTempFileName();
+        await File.WriteAllTextAsync(keys, "a-key-of-the-test\n", TestContext.Current.CancellationToken);
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
+        var error = new StringWriter();
+        var serving = CommandLine.RunAsync(
+            ["serve", Run.InRepository("models/glm-nano"), "--port", "0", "--api-key-file", keys, "--name", "small", "--device", "cpu"],
+            new Screen(TextReader.Null, TextWriter.Null, TextWriter.Synchronized(error)),
+            stop.Token);
+        while (!Address().IsMatch(error.ToString()))
+        {
+            Assert.False(serving.IsCompleted, error.ToString());
+            await Task.Delay(20, stop.Token);
+        }
+
+        using var http = new HttpClient { BaseAddress = new Uri(Address().Match(error.ToString()).Value) };
+        Assert.Equal(HttpStatusCode.Unauthorized, (await http.GetAsync("/v1/models", stop.Token)).StatusCode);
+        http.DefaultRequestHeaders.Authorization = new("Bearer", "a-key-of-the-test");
+        Assert.Equal("small", JsonNode.Parse(await http.GetStringAsync("/v1/models", stop.Token))!["data"]![0]!["id"]!.GetValue<string>());
+        using var answer = await http.PostAsync("/v1/chat/completions", new StringContent("""{"max_tokens":3,"messages":[{"role":"user","content":"Hi"}]}""", Encoding.UTF8, "application/json"), stop.Token);
+        Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
+        await stop.CancelAsync();
+        Assert.Equal(ExitCode.Done, await serving);
+        File.Delete(keys);
+    }
+
+    [Theory]
+    [InlineData("--port 70000", "--port: expected 0 to 65535.")]
+    [InlineData("--slots 0", "--slots: expected a whole number of at least 1.")]
+    [InlineData("--adapter nothing", "--adapter: 'nothing' is not NAME=PATH.")]
+    [InlineData("--host nowhere.example --port 0", "'nowhere.example' is no address to listen on")]
+    [InlineData("--api-key-file /dev/null", "no key in it")]
+    [InlineData("--adapter glm-nano=x", "'glm-nano' would be the name of two models")]
+    public async Task Wrong_options_are_told(string options, string message)
+    {
+        var run = await Run.Of(["serve", Run.InRepository("models/glm-nano"), "--device", "cpu", .. options.Split(' ')]);
+        Assert.Equal(ExitCode.Users, run.Code);
+        Assert.Contains(message, run.Error);
+    }
+
+    [GeneratedRegex(@"http://127\.0\.0\.1:\d+")]
+    private static partial Regex Address();
+}
