@@ -25,8 +25,14 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
     private const int TileRows = 8;
     private const int BlocksPerMultiprocessor = 6;
 
+    // Of the second-level cache, 50 MB and more on GPUs of this class, others need a part.
+    private const long MostPrefetched = 32L << 20;
+
     private readonly Lock gate = new();
     private Tensor? counters;
+
+    /// <summary>Whether weights are fetched ahead; off to compare.</summary>
+    internal static bool Prefetches { get; set; } = true;
 
     public Tensor Attention(
         Tensor fused, HeadLayout heads, SequenceLayout sequences, Tensor keys, Tensor values, Tensor slots, Tensor lengths, int longest)
@@ -87,6 +93,15 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
         var y = Memory.Empty(Memory.TypeOf(x), x.device, rows, half);
         launcher.Launch(Kernel("project_swiglu", x), TileGrid((half + (TileRows / 2) - 1) / (TileRows / 2)), 128, x, weight, y, rows, width, half);
         return y;
+    }
+
+    public void Prefetch(Tensor weight, int rows)
+    {
+        if (Prefetches && rows <= MostRows && Memory.Known(Memory.TypeOf(weight)) && Memory.Whole(weight))
+        {
+            launcher.Launch(
+                new("prefetch", "prefetch", Memory.TypeOf(weight)), new(2 * launcher.Multiprocessors), 128, weight, Math.Min(weight.numel() * weight.element_size(), MostPrefetched));
+        }
     }
 
     // As many blocks as run at once: they walk over the tiles, and every multiprocessor gets about the same number.
