@@ -46,6 +46,7 @@ internal static class CommandLine
             ChatCommand.Create(screen),
             GenerateCommand.Create(screen),
             ServeCommand.Create(screen),
+            BoardCommand.Create(screen),
             TokenizeCommand.Create(screen),
             DataCommand.Create(screen),
             MetricsCommand.Create(screen),

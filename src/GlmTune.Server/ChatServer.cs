@@ -1,3 +1,5 @@
+using GlmTune.Server.Board;
+using GlmTune.Server.Pages;
 using OpenTelemetry.Metrics;
 
 namespace GlmTune.Server;
@@ -32,7 +34,9 @@ public static class ChatServer
                 app.MapPrometheusScrapingEndpoint("/metrics");
                 app.MapOpenApi("/openapi/{documentName}.json").AllowWithoutKey();
 
-                // Pages: a folder each, with a Map… method that is called here.
+                app.MapPageFiles();
+                app.MapPage("/", "chat.html");
+                new RunBoard(options.RunFolders, hasChat: true).Map(app);
                 map?.Invoke(app);
             });
         app.Lifetime.ApplicationStopping.Register(queue.Close);

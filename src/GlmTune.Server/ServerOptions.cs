@@ -18,6 +18,9 @@ public sealed record ServerOptions
     /// <summary>Origins (<c>https://example.org</c>, or <c>*</c> for all) whose pages may call the server from a browser. Default none.</summary>
     public IReadOnlyList<string> CorsOrigins { get; init; } = [];
 
+    /// <summary>Folders whose training runs the page at <c>/runs</c> shows: output folders, or folders above them. Default none.</summary>
+    public IReadOnlyList<string> RunFolders { get; init; } = [];
+
     /// <summary>How much a request may ask for.</summary>
     public ServerLimits Limits { get; init; } = new();
 

@@ -23,6 +23,7 @@ internal static class ServeCommand
         var waiting = Whole("--waiting", defaults.Limits.Waiting, 0, "requests that may wait for a place; more are turned away with 429");
         var timeout = Whole("--timeout", (int)defaults.Limits.RequestTime.TotalSeconds, 1, "seconds that a request may take, waiting included");
         var stopTime = Whole("--stop-time", (int)defaults.StopTime.TotalSeconds, 0, "seconds that running answers may go on after Ctrl-C");
+        var runs = new Option<string[]>("--runs") { HelpName = "DIR", Description = "show the training runs of this folder at /runs; may be repeated", DefaultValueFactory = _ => [] };
         port.Validators.Add(result =>
         {
             if (!result.Errors.Any() && result.GetValueOrDefault<int>() is < 0 or > 65535)
@@ -30,7 +31,7 @@ internal static class ServeCommand
                 result.AddError("--port: expected 0 to 65535.");
             }
         });
-        var command = new Command("serve", "Answer over HTTP under OpenAI's protocol, until Ctrl-C.") { adapters, host, port, keys, cors, allowed, name, slots, waiting, timeout, stopTime };
+        var command = new Command("serve", "Answer over HTTP under OpenAI's protocol, until Ctrl-C.") { adapters, host, port, keys, cors, allowed, name, slots, waiting, timeout, stopTime, runs };
         chat.AddTo(command);
         command.SetAction(async (given, stop) =>
         {
@@ -43,6 +44,7 @@ internal static class ServeCommand
                 AllowedHosts = given.GetRequiredValue(allowed),
                 Limits = defaults.Limits with { Waiting = given.GetRequiredValue(waiting), RequestTime = TimeSpan.FromSeconds(given.GetRequiredValue(timeout)) },
                 StopTime = TimeSpan.FromSeconds(given.GetRequiredValue(stopTime)),
+                RunFolders = given.GetRequiredValue(runs),
             };
             var served = given.GetRequiredValue(adapters);
             var id = given.GetValue(name) ?? NameOf(given.GetRequiredValue(chat.Path));
@@ -58,7 +60,8 @@ internal static class ServeCommand
         return command;
     }
 
-    private static async Task RunAsync(Screen screen, WebApplication app, ServerOptions options, CancellationToken stop)
+    /// <summary>Starts a server, says where it listens, and stops it when asked to.</summary>
+    internal static async Task RunAsync(Screen screen, WebApplication app, ServerOptions options, CancellationToken stop)
     {
         await using (app.ConfigureAwait(false))
         {
@@ -66,7 +69,7 @@ internal static class ServeCommand
             screen.Error.WriteLine($"Listening on {string.Join(", ", app.Urls)}; Ctrl-C stops.");
             if (!ServerApp.IsLoopback(options.Host) && options.ApiKeys.Count == 0)
             {
-                screen.Error.WriteLine("Everybody who reaches this address can use the model; --api-key-file asks for keys.");
+                screen.Error.WriteLine("Everybody who reaches this address can use what it shows; --api-key-file asks for keys.");
             }
 
             await Task.Delay(Timeout.Infinite, stop).ContinueWith(_ => { }, TaskScheduler.Default).ConfigureAwait(false);

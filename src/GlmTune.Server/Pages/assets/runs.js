@@ -1,0 +1,295 @@
+// The training page: which runs are shown, and everything about them, kept up to date.
+
+import { getJson } from "./api.js";
+import { Chart, short } from "./chart.js";
+import { el } from "./dom.js";
+import { flatten, RunLog, smooth } from "./runlog.js";
+import { dressPage, hideSidebar, toast, withKey } from "./shell.js";
+import { locale, t } from "./text.js";
+
+const LIST_EVERY_MS = 3000;
+const LOG_EVERY_MS = 1500;
+const LIGHT = ["#2563eb", "#c2570c", "#0f8a5f", "#8b3fd1", "#c81e4b", "#0e7f99"];
+const DARK = ["#7fb0ff", "#f5a35c", "#63d0a4", "#c79bff", "#ff8aa8", "#63cfe6"];
+const DASHES = [null, "6 4", "2 3"];
+
+// Curves by chart: [name, words, whether it is of evaluations].
+const CHARTS = [
+  { name: "loss", words: "loss", curves: [["loss", "training"], ["eval_loss", "evaluation"]], takesLog: true, smooths: true },
+  { name: "learning_rate", words: "learningRate", curves: [["learning_rate", "learningRate"]] },
+  { name: "gradient_norm", words: "gradientNorm", curves: [["grad_norm", "gradientNorm"]], smooths: true },
+  { name: "tokens_per_second", words: "speed", curves: [["tokens_per_second", "speed"]], smooths: true },
+  { name: "memory", words: "memory", curves: [["memory_gib", "memory"]] },
+  { name: "perplexity", words: "perplexity", curves: [["eval_perplexity", "perplexity"]] },
+  { name: "rouge", title: "ROUGE", curves: [["eval_rouge-1", "ROUGE-1"], ["eval_rouge-2", "ROUGE-2"], ["eval_rouge-l", "ROUGE-L"]] },
+  { name: "bleu", title: "BLEU-4", curves: [["eval_bleu-4", "BLEU-4"]] },
+];
+
+const content = document.getElementById("content");
+let listing = null;                 // what /api/runs said
+let shown = location.hash.slice(1).split(",").filter((id) => id !== "");
+let charts = [];
+let parts = {};                     // elements that are filled again and again
+let [weight, isLog, onlyDifferences, line] = [0.6, false, true, null];
+const logs = new Map();             // id: RunLog
+const descriptions = new Map();     // id: what run.json says
+
+// ---- what the server knows
+
+async function followList() {
+  try {
+    listing = await withKey(() => getJson("/api/runs"));
+  } catch (error) {
+    toast(error.status ? error.message : t("unreachable"));
+    return;
+  }
+  document.getElementById("chat-link").hidden = !listing.chat;
+  shown = shown.filter((id) => runOf(id));
+  if (shown.length === 0 && listing.runs.length > 0) shown = [listing.runs[0].id];
+  showList();
+  await followLogs();
+}
+
+let isFollowing = false;
+
+async function followLogs() {
+  if (isFollowing) return;
+  isFollowing = true;
+  try {
+    await Promise.all(shown.map(followLog));
+  } catch {
+    // The list's own question says that the server is gone; the next turn may find it again.
+  } finally {
+    isFollowing = false;
+  }
+  show();
+}
+
+async function followLog(id) {
+  if (!logs.has(id)) logs.set(id, new RunLog());
+  const log = logs.get(id);
+  // A new beginning may come with other options.
+  const begun = runOf(id)?.started ?? "";
+  if (!descriptions.has(id) || descriptions.get(id).begun !== begun) descriptions.set(id, { begun, ...(await getJson(`/api/runs/${id}`)).description });
+  for (let more = true; more;) {
+    const part = await getJson(`/api/runs/${id}/log?from=${log.next}`);
+    log.add(part);
+    more = part.more;
+  }
+}
+
+const runOf = (id) => listing?.runs.find((run) => run.id === id);
+
+const colorOf = (place) => {
+  const isDark = getComputedStyle(document.documentElement).colorScheme === "dark";
+  return (isDark ? DARK : LIGHT)[place % LIGHT.length];
+};
+
+function choose(ids) {
+  shown = ids;
+  history.replaceState(null, "", `#${ids.join(",")}`);
+  showList();
+  followLogs();
+}
+
+// ---- the list
+
+function showList() {
+  const list = document.getElementById("run-list");
+  // A list that looks the same stays, with the focus in it.
+  const key = JSON.stringify([listing.runs, shown, document.documentElement.lang, colorOf(0)]);
+  if (list.key === key) return;
+  list.key = key;
+  const focused = document.activeElement?.closest?.("#run-list [data-focus]")?.dataset.focus;
+  list.replaceChildren(...listing.runs.map(runRow));
+  if (focused) list.querySelector(`[data-focus="${focused}"]`)?.focus();
+}
+
+function runRow(run) {
+  const place = shown.indexOf(run.id);
+  return el("li", { class: place >= 0 ? "run shown" : "run" },
+    el("input", { type: "checkbox", checked: place >= 0, "aria-label": `${t("show")} ${run.name}`, "data-focus": `box-${run.id}`, on: { change: () => choose(place >= 0 ? shown.filter((id) => id !== run.id) : [...shown, run.id]) } }),
+    el("button", { type: "button", class: "pick", "data-focus": `run-${run.id}`, on: { click: () => {
+      hideSidebar();
+      choose([run.id]);
+    } } },
+      el("span", { class: "name" }, place >= 0 ? dot(place) : null, el("span", { text: run.name, title: run.name })),
+      el("span", { class: "facts" }, stateOf(run), el("span", { text: run.total_steps > 0 ? `${run.step} / ${run.total_steps}` : String(run.step) }))));
+}
+
+function dot(place) {
+  const node = el("i", { class: "dot" });
+  node.style.background = colorOf(place);
+  return node;
+}
+
+const stateOf = (run) => el("span", { class: `state ${run.state}`, text: t(run.state) });
+
+// ---- the page
+
+function build() {
+  charts = CHARTS.map((chart) => ({ ...chart, view: new Chart({ name: chart.name, title: chart.title ?? t(chart.words) }) }));
+  parts = Object.fromEntries(["heads", "scores", "answers", "configuration", "notes"].map((name) => [name, el("div")]));
+  const smoothing = el("input", { type: "range", min: "0", max: "0.98", step: "0.02", value: String(weight), on: { input: (event) => {
+    weight = Number(event.target.value);
+    show();
+  } } });
+  const logarithm = el("input", { type: "checkbox", checked: isLog, on: { change: (event) => {
+    isLog = event.target.checked;
+    show();
+  } } });
+  parts.curves = el("section", { "aria-label": t("curves") },
+    el("div", { class: "section-head" }, el("h2", { text: t("curves") }), el("label", {}, t("smoothing"), smoothing), el("label", {}, logarithm, t("logScale"))),
+    el("div", { class: "charts" }, ...charts.map((chart) => chart.view.element)));
+  parts.empty = el("div");
+  content.replaceChildren(parts.empty, parts.heads, parts.curves, parts.scores, parts.answers, parts.configuration, parts.notes);
+}
+
+function show() {
+  const isEmpty = shown.length === 0;
+  for (const [name, node] of Object.entries(parts)) node.hidden = isEmpty !== (name === "empty");
+  if (isEmpty) {
+    const hasNone = listing?.runs.length === 0;
+    parts.empty.replaceChildren(el("div", { class: "empty" }, el("h1", { text: hasNone ? t("noRuns") : t("nothingSelected") }), hasNone ? el("p", { class: "muted", text: listing.folders === 0 ? t("noRunsFolder") : t("noRunsText") }) : null));
+    return;
+  }
+  document.title = `${runOf(shown[0])?.name ?? t("training")} · GlmTune`;
+  fill(parts.heads, [shown.map((id) => [runOf(id), logs.get(id)?.version]), colorOf(0)], () => shown.map(head));
+  showCharts();
+  fill(parts.scores, shown.map((id) => logs.get(id)?.version), scores);
+  fill(parts.answers, [shown, shown.map((id) => logs.get(id)?.answers.length), line], answers);
+  fill(parts.configuration, [shown, shown.map((id) => descriptions.get(id)), onlyDifferences], configuration);
+  fill(parts.notes, shown.map((id) => logs.get(id)?.notes.length), notes);
+}
+
+// Draws a part only when what it shows has changed, so that reading and selecting are not disturbed.
+function fill(node, facts, make) {
+  const key = JSON.stringify([facts, document.documentElement.lang]);
+  if (node.key === key) return;
+  node.key = key;
+  node.replaceChildren(...[make()].flat().filter(Boolean));
+}
+
+function head(id, place) {
+  const [run, log, description] = [runOf(id), logs.get(id), descriptions.get(id) ?? {}];
+  if (!run || !log) return null;
+  const left = run.state === "running" && log.secondsPerStep !== null && run.total_steps > run.step ? `${duration((run.total_steps - run.step) * log.secondsPerStep)} ${t("left")}` : null;
+  const facts = [
+    ["model", description.model], ["began", description.started && new Date(description.started).toLocaleString(locale(), { dateStyle: "medium", timeStyle: "short" })],
+    ["device", description.device && [description.device, description.type, description.world_size > 1 ? `× ${description.world_size}` : null].filter(Boolean).join(" ")],
+    ["rows", description.rows?.toLocaleString(locale())],
+    ["trained", description.trained_parameters > 0 ? `${description.trained_parameters.toLocaleString(locale())} ${t("stepsOf")} ${description.all_parameters.toLocaleString(locale())}` : null],
+    ["lastCheckpoint", log.saved],
+  ].filter(([, value]) => value);
+  return el("section", { class: "run-block", "aria-label": run.name },
+    el("div", { class: "run-head" }, shown.length > 1 ? dot(place) : null, el("h1", { text: run.name }), stateOf(run)),
+    run.total_steps > 0 ? el("div", { class: "progress" },
+      el("progress", { max: String(run.total_steps), value: run.step, "aria-label": t("steps") }),
+      el("span", { text: [`${run.step} ${t("stepsOf")} ${run.total_steps}`, left].filter(Boolean).join(" · ") })) : null,
+    run.error ? el("p", { class: "error-box", text: run.error }) : null,
+    el("dl", { class: "fact-list" }, ...facts.map(([words, value]) => el("div", {}, el("dt", { text: t(words) }), el("dd", { text: value })))));
+}
+
+function duration(seconds) {
+  const whole = Math.round(seconds);
+  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60)];
+  return `${hours}:${String(minutes).padStart(2, "0")}:${String(whole % 60).padStart(2, "0")}`;
+}
+
+function showCharts() {
+  for (const chart of charts) {
+    const series = shown.flatMap((id, place) => chart.curves.map(([name, words], index) => {
+      const { steps, values } = logs.get(id)?.curve(name) ?? { steps: [], values: [] };
+      const isSmoothed = chart.smooths && !name.startsWith("eval_") && weight > 0 && values.length > 4;
+      const label = chart.curves.length === 1 && shown.length === 1 ? chart.view.title : words.startsWith("ROUGE") || words.startsWith("BLEU") ? words : t(words);
+      return {
+        label: shown.length > 1 ? [runOf(id)?.name, chart.curves.length > 1 ? label : null].filter(Boolean).join(" · ") : label,
+        // One run: a colour for each curve. Several: a colour for each run.
+        color: colorOf(shown.length > 1 ? place : index), dash: shown.length > 1 ? DASHES[index] : null,
+        steps, values: isSmoothed ? smooth(values, weight) : values, raw: isSmoothed ? values : null, dots: name.startsWith("eval_") && steps.length <= 60,
+      };
+    }));
+    const key = JSON.stringify([shown, shown.map((id) => logs.get(id)?.version), weight, isLog, colorOf(0)]);
+    if (chart.key !== key) chart.view.show(series, chart.takesLog && isLog);
+    chart.key = key;
+  }
+}
+
+function scores() {
+  const names = [...new Set(shown.flatMap((id) => [...(logs.get(id)?.curves.keys() ?? [])]))].filter((name) => /^(eval|test)_/.test(name) && !/runtime|per_second/.test(name)).sort();
+  if (names.length === 0) return null;
+  const best = (name, id) => {
+    const { values } = logs.get(id).curve(name);
+    return /loss|perplexity/.test(name) ? values.reduce((a, b) => Math.min(a, b)) : values.reduce((a, b) => Math.max(a, b));
+  };
+  return [el("h2", { text: t("scores") }), el("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-label": t("scores") }, el("table", {},
+    el("thead", {}, el("tr", {}, el("td"), ...shown.flatMap((id) => [el("th", { scope: "col", text: shown.length > 1 ? `${runOf(id)?.name}: ${t("scoreLast")}` : t("scoreLast") }), el("th", { scope: "col", text: t("scoreBest") })]))),
+    el("tbody", {}, ...names.map((name) => el("tr", {}, el("th", { scope: "row", class: "option", text: name }), ...shown.flatMap((id) => {
+      const last = logs.get(id)?.last(name);
+      return last === undefined ? [el("td"), el("td")] : [el("td", { text: short(last) }), el("td", { text: short(best(name, id)) })];
+    }))))))];
+}
+
+function answers() {
+  const found = shown.flatMap((id) => (logs.get(id)?.answers ?? []).flatMap(({ step, answers: given }) => given.map((each) => ({ ...each, step, id }))));
+  const heading = el("h2", { text: t("answers") });
+  if (found.length === 0) return [heading, el("p", { class: "muted", text: t("noAnswers") })];
+  const prompts = [...new Map(found.map((each) => [each.line, each])).values()];
+  const chosen = prompts.find((each) => each.line === line) ?? prompts[0];
+  const rows = found.filter((each) => each.line === chosen.line).sort((a, b) => b.step - a.step);
+  return [heading,
+    el("div", { class: "answer-pick" }, el("label", {}, el("span", { class: "hidden", text: t("prompt") }), el("select", { class: "field", "aria-label": t("prompt"), on: { change: (event) => {
+      line = Number(event.target.value);
+      show();
+    } } }, ...prompts.map((each) => el("option", { value: String(each.line), selected: each === chosen, text: `${each.line}: ${each.prompt.slice(0, 60)}` }))))),
+    el("div", { class: "card" }, el("dl", {}, el("dt", { text: t("prompt") }), el("dd", { class: "said", text: chosen.prompt }), el("dt", { text: t("expected") }), el("dd", { class: "said", text: chosen.expected }))),
+    el("div", { class: "table-scroll answers", tabindex: "0", role: "region", "aria-label": t("answers") }, el("table", {},
+      el("thead", {}, el("tr", {}, el("th", { scope: "col", text: t("afterStep") }), shown.length > 1 ? el("th", { scope: "col", text: t("run") }) : null, el("th", { scope: "col", text: t("answer") }))),
+      el("tbody", {}, ...rows.map((row) => el("tr", {}, el("th", { scope: "row", text: String(row.step) }), shown.length > 1 ? el("td", { text: runOf(row.id)?.name ?? "" }) : null, el("td", { class: "said", text: row.answer }))))))];
+}
+
+function configuration() {
+  const options = shown.map((id) => new Map(flatten(descriptions.get(id)?.recipe).map(([name, value]) => [name, typeof value === "string" ? value : JSON.stringify(value)])));
+  const names = [...new Set(options.flatMap((each) => [...each.keys()]))];
+  const heading = el("h2", { text: t("configuration") });
+  if (names.length === 0) return [heading, el("p", { class: "muted", text: t("noConfiguration") })];
+  const differs = (name) => new Set(options.map((each) => each.get(name))).size > 1;
+  const isFiltered = shown.length > 1 && onlyDifferences;
+  const rows = names.filter((name) => !isFiltered || differs(name));
+  const box = el("input", { type: "checkbox", checked: onlyDifferences, on: { change: (event) => {
+    onlyDifferences = event.target.checked;
+    show();
+  } } });
+  const table = rows.length === 0 ? el("p", { class: "muted", text: t("noDifferences") }) : el("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-label": t("configuration") }, el("table", {},
+    el("thead", {}, el("tr", {}, el("th", { scope: "col", text: t("option") }), ...shown.map((id) => el("th", { scope: "col", text: runOf(id)?.name ?? "" })))),
+    el("tbody", {}, ...rows.map((name) => el("tr", { class: shown.length > 1 && differs(name) ? "differs" : "" }, el("th", { scope: "row", class: "option", text: name }), ...options.map((each) => el("td", { class: "option", text: each.get(name) ?? "—" })))))));
+  if (shown.length > 1) return [el("div", { class: "section-head" }, heading, el("label", {}, box, t("onlyDifferences"))), table];
+  // One run's options are looked up now and then, and are long.
+  return [heading, el("details", {}, el("summary", { text: `${t("option")} (${rows.length})` }), table)];
+}
+
+function notes() {
+  const found = shown.flatMap((id) => logs.get(id)?.notes ?? []);
+  if (found.length === 0) return null;
+  return [el("h2", { text: t("log") }), el("ul", { class: "notes" }, ...found.map((note) => el("li", {}, el("time", { datetime: note.time, text: new Date(note.time).toLocaleTimeString(locale()) }), el("span", { text: note.text }))))];
+}
+
+addEventListener("wordschange", () => {
+  build();
+  if (listing) showList();
+  show();
+});
+addEventListener("themechange", () => {
+  showList();
+  show();
+});
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  showList();
+  show();
+});
+
+dressPage({ "close-sidebar": "close", "open-sidebar": "menu", theme: "theme" });
+build();
+await followList();
+setInterval(() => { if (!document.hidden) followList(); }, LIST_EVERY_MS);
+setInterval(() => { if (!document.hidden) followLogs(); }, LOG_EVERY_MS);

@@ -1,0 +1,184 @@
+// Every word of the pages, in English and Chinese.
+
+const KEY = "glmtune.language";
+
+const WORDS = {
+  // both pages
+  chat: ["Chat", "对话"],
+  training: ["Training", "训练"],
+  language: ["中文", "English"],
+  theme: ["Light or dark", "浅色或深色"],
+  close: ["Close", "关闭"],
+  cancel: ["Cancel", "取消"],
+  save: ["Save", "保存"],
+  undo: ["Undo", "撤销"],
+  mainNavigation: ["Pages", "页面"],
+  keyTitle: ["API key", "API 密钥"],
+  keyWanted: ["This server answers only with a key.", "此服务器需要密钥才能访问。"],
+  keyWrong: ["The server refused the key.", "服务器拒绝了此密钥。"],
+  keyKeep: ["Remember on this device", "在此设备上记住"],
+  unreachable: ["The server cannot be reached.", "无法连接服务器。"],
+
+  // chat
+  skip: ["Skip to the message box", "跳到输入框"],
+  conversations: ["Conversations", "对话列表"],
+  newChat: ["New chat", "新对话"],
+  untitled: ["New chat", "新对话"],
+  noConversations: ["Conversations stay in this browser.", "对话只保存在此浏览器中。"],
+  inMemory: ["This browser keeps nothing: conversations are gone when the page is closed.", "此浏览器不保存数据：关闭页面后对话将丢失。"],
+  rename: ["Rename", "重命名"],
+  exportRow: ["Export as a training row", "导出为训练数据"],
+  remove: ["Delete", "删除"],
+  removed: ["Conversation deleted", "对话已删除"],
+  turnsRemoved: ["Later messages were removed", "之后的消息已移除"],
+  showList: ["Conversation list", "对话列表"],
+  settings: ["Settings", "设置"],
+  compare: ["Compare two models", "对比两个模型"],
+  model: ["Model", "模型"],
+  firstModel: ["First model", "第一个模型"],
+  secondModel: ["Second model", "第二个模型"],
+  messages: ["Messages", "消息"],
+  you: ["You", "你"],
+  assistant: ["Assistant", "助手"],
+  emptyTitle: ["What would you like to ask?", "想问些什么？"],
+  emptyText: ["Answers come from the model on this server. Nothing is sent elsewhere.", "回答来自此服务器上的模型，数据不会发送到别处。"],
+  message: ["Message", "消息"],
+  placeholder: ["Write a message", "输入消息"],
+  hint: ["Enter sends, Shift+Enter begins a new line", "Enter 发送，Shift+Enter 换行"],
+  send: ["Send", "发送"],
+  stop: ["Stop", "停止"],
+  copy: ["Copy", "复制"],
+  copyCode: ["Copy code", "复制代码"],
+  code: ["Code", "代码"],
+  table: ["Table", "表格"],
+  taskOpen: ["to do", "未完成"],
+  taskDone: ["done", "已完成"],
+  edit: ["Edit", "编辑"],
+  editMessage: ["Edit the message", "编辑消息"],
+  saveSend: ["Save and send", "保存并发送"],
+  regenerate: ["Answer again", "重新回答"],
+  writing: ["Writing the answer", "正在生成回答"],
+  answered: ["The answer is complete.", "回答完毕。"],
+  stoppedShort: ["Stopped", "已停止"],
+  brokenOff: ["The connection broke off.", "连接中断。"],
+  cut: ["Cut at the most tokens of an answer", "已达到最大长度"],
+  retry: ["Try again", "重试"],
+  tokens: ["tokens", "个词元"],
+  firstToken: ["s to the first", "秒后开始"],
+  perSecond: ["tokens/s", "词元/秒"],
+  toolCall: ["Calls", "调用工具"],
+  toolResult: ["Result of", "工具结果"],
+  resultPlaceholder: ["What the tool gives back", "工具返回的内容"],
+  sendResult: ["Send the result", "发送结果"],
+
+  // settings
+  systemPrompt: ["System prompt", "系统提示词"],
+  systemPlaceholder: ["How the model should behave", "希望模型如何回答"],
+  sampling: ["Sampling", "采样"],
+  temperature: ["Temperature", "温度"],
+  topP: ["Top p", "Top p"],
+  maxTokens: ["Most tokens", "最大长度"],
+  repetitionPenalty: ["Repetition penalty", "重复惩罚"],
+  seed: ["Seed", "随机种子"],
+  seedPlaceholder: ["random", "随机"],
+  modelDefault: ["default", "默认"],
+  useDefault: ["Use the default", "使用默认值"],
+  tools: ["Tools", "工具"],
+  toolsHint: ["JSON definitions, in OpenAI's shape. You type in what a tool gives back.", "JSON 定义（OpenAI 格式），工具结果由你输入。"],
+  toolsWrong: ["This is no list of tools: ", "工具定义有误："],
+  toolsRead: ["Tools: ", "工具："],
+  keptFor: ["For this conversation; a new one begins with the same.", "用于此对话；新对话沿用相同设置。"],
+  shortcuts: ["Keyboard shortcuts", "键盘快捷键"],
+  shortcutSend: ["Send", "发送"],
+  shortcutLine: ["New line", "换行"],
+  shortcutStop: ["Stop the answer, close what is open", "停止回答，关闭面板"],
+  shortcutNew: ["New chat", "新对话"],
+  shortcutFocus: ["To the message box", "跳到输入框"],
+  shortcutEdit: ["Edit the last message", "编辑上一条消息"],
+  shortcutBetween: ["Previous, next conversation", "上一个、下一个对话"],
+  shortcutHelp: ["This list", "显示此列表"],
+
+  // training
+  runs: ["Runs", "训练任务"],
+  run: ["Run", "训练任务"],
+  noRuns: ["No runs yet", "还没有训练任务"],
+  noRunsText: ["A run appears here as soon as it has begun.", "训练开始后会显示在这里。"],
+  noRunsFolder: ["This server shows no folder of runs. Start it with --runs DIR, or use glmtune board DIR.", "服务器没有指定训练输出目录。请用 --runs DIR 启动，或使用 glmtune board DIR。"],
+  running: ["running", "进行中"],
+  finished: ["finished", "已完成"],
+  stopped: ["stopped", "已停止"],
+  failed: ["failed", "失败"],
+  lost: ["interrupted", "中断"],
+  show: ["Show", "显示"],
+  step: ["step", "步"],
+  steps: ["Steps", "步数"],
+  stepsOf: ["of", "/"],
+  left: ["left", "剩余"],
+  began: ["Began", "开始时间"],
+  device: ["Device", "设备"],
+  trained: ["Trained parameters", "训练参数"],
+  rows: ["Rows", "数据行数"],
+  lastCheckpoint: ["Last checkpoint", "最近检查点"],
+  curves: ["Curves", "曲线"],
+  answers: ["Answers over time", "回答变化"],
+  configuration: ["Configuration", "配置"],
+  scoreLast: ["last", "最近"],
+  scoreBest: ["best", "最好"],
+  scores: ["Scores", "评测分数"],
+  log: ["Notes", "备注"],
+  smoothing: ["Smoothing", "平滑"],
+  logScale: ["Logarithmic loss", "对数坐标"],
+  loss: ["Loss", "损失"],
+  learningRate: ["Learning rate", "学习率"],
+  gradientNorm: ["Gradient norm", "梯度范数"],
+  speed: ["Tokens per second", "每秒词元数"],
+  memory: ["Memory (GiB)", "内存 (GiB)"],
+  perplexity: ["Perplexity", "困惑度"],
+  evaluation: ["Evaluation", "评测"],
+  exportPng: ["Save as PNG", "导出 PNG"],
+  exportCsv: ["Save as CSV", "导出 CSV"],
+  prompt: ["Prompt", "输入"],
+  expected: ["Expected", "期望回答"],
+  afterStep: ["After step", "步数"],
+  answer: ["Answer", "回答"],
+  noAnswers: ["No answers yet: they come with evaluations that generate (predict_with_generate).", "暂无回答：需在评测时生成（predict_with_generate）。"],
+  option: ["Option", "选项"],
+  onlyDifferences: ["Only what differs", "只看不同项"],
+  noConfiguration: ["No file says how this run was set.", "没有找到此任务的配置。"],
+  noDifferences: ["These runs have the same options.", "这些任务的配置相同。"],
+  chartHelp: ["Arrow keys move between points.", "使用方向键查看各点。"],
+  nothingSelected: ["Choose a run on the left.", "请选择左侧的训练任务。"],
+};
+
+let chinese = (localStorage.getItem(KEY) ?? navigator.language).toLowerCase().startsWith("zh");
+
+/** The words for a key in the chosen language. */
+export function t(key) {
+  const words = WORDS[key];
+  if (words === undefined) throw new Error(`no words for '${key}'`);
+  return words[chinese ? 1 : 0];
+}
+
+/** Puts words into the page's own elements: `data-t` for text, `data-t-label` for aria-label and title, `data-t-placeholder`. */
+export function applyLanguage(root = document) {
+  document.documentElement.lang = chinese ? "zh-CN" : "en";
+  // The other language's name is in that language.
+  document.getElementById("language").lang = chinese ? "en" : "zh-CN";
+  for (const node of root.querySelectorAll("[data-t]")) node.textContent = t(node.dataset.t);
+  for (const node of root.querySelectorAll("[data-t-label]")) {
+    node.setAttribute("aria-label", t(node.dataset.tLabel));
+    if (node.matches("button, a")) node.title = t(node.dataset.tLabel);
+  }
+  for (const node of root.querySelectorAll("[data-t-placeholder]")) node.placeholder = t(node.dataset.tPlaceholder);
+}
+
+/** Changes to the other language; pages draw themselves again on `languagechange`. */
+export function toggleLanguage() {
+  chinese = !chinese;
+  localStorage.setItem(KEY, chinese ? "zh" : "en");
+  applyLanguage();
+  dispatchEvent(new Event("wordschange"));
+}
+
+/** Numbers and dates as the chosen language writes them. */
+export const locale = () => (chinese ? "zh-CN" : "en");
