@@ -40,7 +40,8 @@ public sealed class Fp8Matrix : IDisposable
         using var scope = NewDisposeScope();
         var (rows, columns) = (weight.shape[0], weight.shape[1]);
         var largest = maximum(weight.max(), -weight.min()).to_type(ScalarType.Float32).clamp_min(Fp8.Smallest);
-        var inverse = Fp8.Largest / largest;
+        var whole = full_like(largest, Fp8.Largest);
+        var inverse = whole / largest;
         var values = empty([rows, columns], Fp8.E4M3, weight.device);
         var step = Math.Max(1, ElementsAtATime / columns);
         for (long row = 0; row < rows; row += step)
@@ -49,7 +50,7 @@ public sealed class Fp8Matrix : IDisposable
             var count = Math.Min(step, rows - row);
             values.narrow(0, row, count).copy_((weight.narrow(0, row, count).to_type(ScalarType.Float32) * inverse).clamp_(-Fp8.Largest, Fp8.Largest));
         }
-        var scale = largest / Fp8.Largest;
+        var scale = largest / whole;
         return new Fp8Matrix(
             values.DetachFromDisposeScope(),
             keepTransposed ? Transpose(values).DetachFromDisposeScope() : null,

@@ -16,8 +16,10 @@ public abstract partial class LayerKernels
         using var scope = NewDisposeScope();
         var wide = x.to_type(ScalarType.Float32);
         var largest = wide.abs().amax([1], keepdim: true).clamp_min(Fp8.Smallest);
-        var values = (wide * (Fp8.Largest / largest)).clamp_(-Fp8.Largest, Fp8.Largest).to_type(Fp8.E4M3);
-        return new Fp8Rows(values.MoveToOuterDisposeScope(), (largest / Fp8.Largest).MoveToOuterDisposeScope());
+        // A true division of tensors: by a number, libtorch multiplies with its reciprocal on some devices.
+        var whole = full_like(largest, Fp8.Largest);
+        var values = (wide * (whole / largest)).clamp_(-Fp8.Largest, Fp8.Largest).to_type(Fp8.E4M3);
+        return new Fp8Rows(values.MoveToOuterDisposeScope(), (largest / whole).MoveToOuterDisposeScope());
     }
 
     /// <summary><see cref="RmsNorm"/>, rounded.</summary>

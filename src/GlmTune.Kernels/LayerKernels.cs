@@ -153,6 +153,20 @@ public abstract partial class LayerKernels
     public abstract void AdamW(
         Tensor master, Tensor gradient, Tensor firstMoment, Tensor secondMoment, Tensor gradientScale, in AdamWStep settings, Tensor? compute = null);
 
+    /// <summary>Rows of an embedding's table.</summary>
+    /// <param name="table">[V, C]; on the device of the ids, or in the host's memory, page-locked where the ids are on a GPU.</param>
+    /// <param name="ids">int64 [N].</param>
+    /// <returns>[N, C], on the device of the ids.</returns>
+    public virtual Tensor TokenRows(Tensor table, Tensor ids)
+    {
+        if (table.device_type == ids.device_type)
+        {
+            return table.index_select(0, ids);
+        }
+        using var scope = NewDisposeScope();
+        return table.index_select(0, ids.to(table.device)).to(ids.device).MoveToOuterDisposeScope();
+    }
+
     /// <summary>Adds each token's gradient to its row of an embedding's gradient.</summary>
     /// <param name="gradient">Of the embedded tokens, [N, C].</param>
     /// <param name="ids">int64 [N].</param>
@@ -189,7 +203,7 @@ public abstract partial class LayerKernels
     /// <summary>What decoding begins with: each new token's row of the embedding, and its place's rows of the tables of angles.</summary>
     /// <param name="ids">int64 [n].</param>
     /// <param name="positions">int64 [n], rows of the tables.</param>
-    /// <param name="table">The embedding [V, C].</param>
+    /// <param name="table">The embedding [V, C]; where it may lie is said at <see cref="TokenRows"/>.</param>
     /// <param name="cosines">[places, rotaryDim / 2], float32 or wider.</param>
     /// <param name="sines">As <paramref name="cosines"/>.</param>
     /// <returns>Hidden states [n, C], cosines and sines [n, rotaryDim / 2].</returns>

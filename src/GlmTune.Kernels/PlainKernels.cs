@@ -258,7 +258,7 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
 
     /// <inheritdoc/>
     public override (Tensor Hidden, Tensor Cosine, Tensor Sine) Embed(Tensor ids, Tensor positions, Tensor table, Tensor cosines, Tensor sines)
-        => (table.index_select(0, ids), cosines.index_select(0, positions), sines.index_select(0, positions));
+        => (TokenRows(table, ids), cosines.index_select(0, positions), sines.index_select(0, positions));
 
     /// <inheritdoc/>
     public override Tensor SelectRows(Tensor table, Tensor index) => table.index_select(0, index);

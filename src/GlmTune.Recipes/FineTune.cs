@@ -53,13 +53,13 @@ public sealed class FineTune : IDisposable
         evaluation = ranks.Together(() => new RunEvaluation(recipe, data, dataFolder, modelFolder, ranks, reporter, stop));
         Note([.. data.Notes, .. evaluation.Notes]);
 
-        ranks.Together(() => Fp8Base.Check(recipe, plan.Sharding.Stage));
+        ranks.Together(() => FrozenBase.Check(recipe.Training, plan.Sharding.Stage));
         var slices = plan.Sharding.Stage == 3 && !TrainedWeights.BeginFromWeights(recipe) ? new WeightSlices(plan.Sharding, collectives) : null;
         this.model = ranks.Together(() => ModelFolder.Load(
             WeightsOf(checkpoint) ?? modelFolder, ComputingType(collectives.Device), collectives.Device,
-            loaded: slices is null ? null : slices.Take, fp8: recipe.Training.Fp8Base));
+            loaded: slices is null ? unit => FrozenBase.Place(unit, recipe.Training) : slices.Take, fp8: recipe.Training.Fp8Base));
         trained = ranks.Together(() => TrainedWeights.Prepare(this.model, recipe, checkpoint, () => data.PrefixText(recipe)));
-        ranks.Together(() => Fp8Base.Check(this.model));
+        ranks.Together(() => FrozenBase.Check(this.model, recipe.Training));
         sharding = DataParallel.For(plan.Sharding, this.model, collectives, slices);
         recipe = recipe with { Training = recipe.Training with { Packing = recipe.Training.Packing ?? collectives.Device.type == DeviceType.CUDA } };
         // Ranks that share a micro-batch all have the same rows, as one rank would.

@@ -71,11 +71,11 @@ public static class RecipeFile
             Written = reading.Written,
         };
         ForeignArguments.Read(arguments);
-        recipe = RecipeChecks.Run(recipe, arguments);
         var (lora, prefix) = AdapterSection.Read(root);
+        recipe = RecipeChecks.Run(recipe with { Lora = lora, Prefix = prefix }, arguments);
         arguments.End();
         root.End();
-        return recipe with { Lora = lora, Prefix = prefix };
+        return recipe;
     }
 
     private static IEnumerable<(RecipeKey, string)> KeysOfOtherAdapters(Recipe recipe)

@@ -45,6 +45,9 @@ public sealed record TrainBenchmarkOptions
     /// <summary>Whether the frozen weights of the decoder layers are held and multiplied in fp8.</summary>
     public bool Fp8 { get; init; }
 
+    /// <summary>Whether the embedding's table lies in the host's memory.</summary>
+    public bool EmbeddingOnHost { get; init; }
+
     /// <summary>Tokens whose logits exist at a time; null: the standard.</summary>
     public int? HeadRows { get; init; }
 
@@ -161,7 +164,7 @@ public static class TrainBenchmark
         var context = UsedMiB(device);
         OutputHead.ChunkRows = options.HeadRows ?? OutputHead.ChunkRows;
         var slices = options.Sharding.Stage == 3 ? new WeightSlices(options.Sharding, ranks ?? new SingleRank(device)) : null;
-        model.InitializeRandomly(1, slices is null ? null : slices.Take, options.Fp8);
+        model.InitializeRandomly(1, slices is null ? unit => FrozenBase.Place(unit, new TrainingOptions { OffloadEmbedding = options.EmbeddingOnHost }) : slices.Take, options.Fp8);
         var weights = UsedMiB(device);
         using var adapter = Attach(model, options);
         using var sharding = DataParallel.For(options.Sharding, model, ranks, slices);

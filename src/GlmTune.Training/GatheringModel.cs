@@ -60,7 +60,7 @@ public sealed class GatheringModel(Glm4Model model, ISharding sharding) : ICausa
         using var scope = NewDisposeScope();
         sharding.BeginPass([model.Embedding, .. model.Layers, model.Head], lastOfStep: true);
         sharding.Unshard(model.Embedding);
-        var x = model.Embedding.Forward(model.Ids(tokenIds));
+        var x = model.Embedding.Forward(model.Ids(tokenIds), context.Kernels);
         sharding.Reshard(model.Embedding);
         foreach (var layer in model.Layers)
         {

@@ -114,7 +114,7 @@ public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recompu
     {
         using var scope = NewDisposeScope();
         sharding.Unshard(model.Embedding);
-        var x = model.Embedding.Forward(ids);
+        var x = model.Embedding.Forward(ids, context.Kernels);
         sharding.Reshard(model.Embedding);
         for (var i = 0; i < model.Layers.Count; i++)
         {

@@ -87,10 +87,10 @@ public sealed class Trainer(
         recorder = null;
     }
 
-    // Made with the first pass that is small enough.
+    // Made with the first pass.
     private void TryRecorder(TrainingPass pass)
     {
-        if (recorderTried || !RecordsSmallSteps || pass.Exchange is not null || pass.TokenIds.Length > StepRecorder.MostTokens)
+        if (recorderTried || !RecordsSmallSteps || pass.Exchange is not null)
         {
             return;
         }

@@ -35,6 +35,9 @@ public sealed record TrainingOptions
     /// <summary>Whether the frozen weights of the decoder layers' linear layers are held and multiplied in fp8. Default false.</summary>
     public bool Fp8Base { get; init; }
 
+    /// <summary>Whether the embedding's table, frozen, lies in the host's memory. Default false.</summary>
+    public bool OffloadEmbedding { get; init; }
+
     /// <summary>Whether activations are recomputed in the backward pass. Default <see cref="RecomputeMode.Auto"/>.</summary>
     public RecomputeMode Recompute { get; init; }
 

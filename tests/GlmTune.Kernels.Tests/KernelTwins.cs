@@ -29,6 +29,7 @@ internal static class KernelTwins
         ["attention, uniform"] = (check, sizes) => Attention(check, sizes, [6, 6, 6], withPrefix: false),
         ["attention, one row of 128"] = (check, sizes) => Attention(check, sizes, [128, 128], withPrefix: false),
         ["attention, prefix"] = (check, sizes) => Attention(check, sizes, sizes.Lengths, withPrefix: true),
+        ["attention, prefix of equal rows"] = (check, sizes) => Attention(check, sizes with { VirtualTokens = 32 }, [96, 96, 96], withPrefix: true),
         ["cached attention, decode"] = (check, sizes) => CachedAttention(check, sizes, [1, 1, 1, 1, 1]),
         ["cached attention, prefill"] = (check, sizes) => CachedAttention(check, sizes, [4, 1, 9, 2, 3]),
         ["swiglu"] = SwiGlu,
@@ -41,6 +42,7 @@ internal static class KernelTwins
         ["cross-entropy"] = CrossEntropy,
         ["adamw"] = AdamW,
         ["embedding gradient"] = EmbeddingGradient,
+        ["embedding on the host"] = HostEmbedding,
         ["project"] = Project,
         ["argmax"] = ArgMax,
         ["embed"] = Embed,
@@ -258,6 +260,14 @@ internal static class KernelTwins
                     check.Kernels.Fp8ProductBackward(roundedGradient, weight, check.Type), 2 * Fp8Sums(check));
             }
         }
+    }
+
+    private static void HostEmbedding(TwinCheck check, Sizes sizes)
+    {
+        var table = check.Random(50, sizes.Hidden).cpu();
+        table = check.Device.type == DeviceType.CUDA ? table.pin_memory() : table;
+        var ids = check.RandomIndex(50, sizes.Tokens);
+        check.Compare("rows", TwinCheck.Wide(table.index_select(0, ids.cpu()).to(check.Device)), check.Kernels.TokenRows(table, ids), 0);
     }
 
     private static void CompareRounded(TwinCheck check, string what, Fp8Rows expected, Fp8Rows actual, double allowance)

@@ -75,6 +75,33 @@ public sealed class FineTuneTests : IDisposable
         Assert.Equal(padded[0], packed[0], 1e-4);
     }
 
+    [Theory, InlineData("cheap"), InlineData("true")]
+    public void Recomputation_changes_no_loss(string written)
+    {
+        var kept = Train("kept", lora: true, accumulation: 1, steps: 3, stopAfter: null, settings: ["training_args.gradient_checkpointing=false"]);
+        Assert.Equal(kept, Train("again", lora: true, accumulation: 1, steps: 3, stopAfter: null, settings: [$"training_args.gradient_checkpointing={written}"]));
+    }
+
+    [Fact]
+    public void A_base_in_fp8_gives_nearly_the_losses_and_an_adapter_as_any_other()
+    {
+        var plain = Train("plain", lora: true, accumulation: 1, steps: 4, stopAfter: null);
+        var rounded = Train("rounded", lora: true, accumulation: 1, steps: 4, stopAfter: null, settings: ["training_args.fp8_base=true"]);
+        Assert.NotEqual(plain, rounded);
+        Assert.All(plain.Zip(rounded), pair => Assert.Equal(pair.First, pair.Second, 0.03 * pair.First));
+        using var model = ModelFolder.Load(Model, ScalarType.Float32, CPU);
+        using var lora = AdapterFolder.LoadLora(Checkpoint("rounded", 4, ""), model);
+        Assert.All(lora.Deltas, delta => Assert.NotEqual(0f, delta.B.Value.abs().max().item<float>()));
+    }
+
+    [Theory, InlineData("fp8_base", "dense_4h_to_h"), InlineData("offload_embedding", "word_embeddings")]
+    public void Weights_that_are_trained_beside_an_adapter_stay_as_they_are(string key, string module)
+    {
+        var error = Assert.Throws<InvalidDataException>(() => Train(
+            "both", lora: true, accumulation: 1, steps: 1, stopAfter: null, settings: [$"training_args.{key}=true", $"peft_config.modules_to_save=[{module}]"]));
+        Assert.Contains($"{module}.weight' is named by modules_to_save", error.Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void A_checkpoint_holds_what_peft_and_the_demos_users_look_for()
     {

@@ -37,7 +37,7 @@ public class GoldenModelTests
         var batch = GoldenBatch.Read(Path.Combine(Folder, "batch.json"));
         using var pass = TrainingPass.Of(batch.ToMicroBatch(0), CPU);
         using var context = model.Context(pass.Sequences);
-        var x = model.Embedding.Forward(model.Ids(pass.TokenIds));
+        var x = model.Embedding.Forward(model.Ids(pass.TokenIds), model.Kernels);
         for (var i = 0; i <= model.Layers.Count; i++)
         {
             // The library's last hidden state is the one after the final norm.

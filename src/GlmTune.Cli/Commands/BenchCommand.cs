@@ -24,6 +24,7 @@ internal static class BenchCommand
         var recompute = new Option<int?>("--recompute") { Description = "layers to recompute; as few as fit unless given" };
         var cheap = new Option<int?>("--recompute-cheap") { Description = "further layers of which norms and SwiGLU alone are recomputed" };
         var fp8 = new Option<bool>("--fp8") { Description = "hold and multiply the frozen weights of the layers in fp8" };
+        var hostEmbedding = new Option<bool>("--offload-embedding") { Description = "keep the embedding's table in the host's memory" };
         var headRows = new Option<int?>("--head-rows") { Description = "tokens whose logits exist at a time" };
         var profile = new Option<bool>("--profile") { Description = "list the GPU's kernels of one further step" };
         var steps = Number("--steps", "timed steps", standard.Steps);
@@ -51,7 +52,7 @@ internal static class BenchCommand
         var json = Arguments.Json();
         var command = new Command("train", "Time training steps.")
         {
-            rows, tokens, rank, prefix, layers, recompute, cheap, fp8, headRows, steps, profile, plain, lengths, unpacked, noGraphs, distinct, against, againstFp8, losses, accumulate, warmup,
+            rows, tokens, rank, prefix, layers, recompute, cheap, fp8, hostEmbedding, headRows, steps, profile, plain, lengths, unpacked, noGraphs, distinct, against, againstFp8, losses, accumulate, warmup,
             zero, optimizer, parameters, processes, json,
         };
         command.SetAction(given =>
@@ -66,6 +67,7 @@ internal static class BenchCommand
                 Recompute = given.GetValue(recompute),
                 RecomputeCheaply = given.GetValue(cheap),
                 Fp8 = given.GetValue(fp8),
+                EmbeddingOnHost = given.GetValue(hostEmbedding),
                 HeadRows = given.GetValue(headRows),
                 Profile = given.GetValue(profile),
                 Steps = given.GetRequiredValue(steps),

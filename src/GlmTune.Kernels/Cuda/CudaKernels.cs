@@ -237,6 +237,21 @@ public sealed partial class CudaKernels : LayerKernels
     }
 
     /// <inheritdoc/>
+    public override Tensor TokenRows(Tensor table, Tensor ids)
+    {
+        var type = Memory.TypeOf(table);
+        if (table.device_type == ids.device_type || !Memory.Fit(type, table) || !Memory.Whole(ids) || Memory.Size(table, 1) % Memory.PieceOf(type) != 0)
+        {
+            return base.TokenRows(table, ids);
+        }
+        // Page-locked memory has the same address on the GPU, which fetches the rows over the bus by itself: nothing waits.
+        var (tokens, width) = (Memory.Size(ids, 0), Memory.Size(table, 1));
+        var result = Memory.Empty(type, ids.device, tokens, width);
+        launcher.Launch(new("embedding", "token_rows", type, "COMPUTE", (int)type), new(tokens), Threads, table, ids, result, width);
+        return result;
+    }
+
+    /// <inheritdoc/>
     public override void AddEmbeddingGradient(Tensor gradient, Tensor ids, Tensor target)
     {
         var (tokens, width) = (Memory.Size(gradient, 0), Memory.Size(gradient, 1));
@@ -283,8 +298,8 @@ public sealed partial class CudaKernels : LayerKernels
             return plain.Embed(ids, positions, table, cosines, sines);
         }
         var (tokens, width, half) = (Memory.Size(ids, 0), Memory.Size(table, 1), Memory.Size(cosines, 1));
-        var hidden = Memory.Empty(type, table.device, tokens, width);
-        var (cosine, sine) = (Memory.Empty(ScalarType.Float32, table.device, tokens, half), Memory.Empty(ScalarType.Float32, table.device, tokens, half));
+        var hidden = Memory.Empty(type, ids.device, tokens, width);
+        var (cosine, sine) = (Memory.Empty(ScalarType.Float32, ids.device, tokens, half), Memory.Empty(ScalarType.Float32, ids.device, tokens, half));
         launcher.Launch(new("embed", "embed", type), new(tokens), Threads, ids, positions, table, cosines, sines, hidden, cosine, sine, width, half);
         return (hidden, cosine, sine);
     }

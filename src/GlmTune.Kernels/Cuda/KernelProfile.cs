@@ -22,14 +22,15 @@ public static unsafe class KernelProfile
     private const uint Fills = 2;
     private const uint ConcurrentKernels = 10;
     private const nuint BufferBytes = 4 << 20;
+    private const int IdleShown = 6;
     private static readonly uint[] Kinds = [Copies, Fills, ConcurrentKernels];
-    private static readonly ConcurrentDictionary<string, (long Count, ulong Nanoseconds)> Times = new();
+    private static readonly ConcurrentBag<(string Name, ulong Start, ulong End)> Seen = [];
     private static readonly Lock Gate = new();
-
     private static delegate* unmanaged<byte*, nuint, byte**, int> nextRecord;
 
     /// <summary>Runs <paramref name="work"/>, which waits for the GPU before it ends.</summary>
-    /// <returns>Longest first; or null where CUPTI is not there or refuses.</returns>
+    /// <returns>The time from first to last; when nothing ran, and before which kernels most of that was; then kernels, longest first. Null where
+    /// CUPTI is not there or refuses.</returns>
     /// <param name="work">What to profile.</param>
     /// <param name="problem">Why there is none.</param>
     public static IReadOnlyList<KernelTime>? Of(Action work, out string problem)
@@ -46,7 +47,7 @@ public static unsafe class KernelProfile
             var disable = (delegate* unmanaged<uint, int>)NativeLibrary.GetExport(library, "cuptiActivityDisable");
             var flush = (delegate* unmanaged<uint, int>)NativeLibrary.GetExport(library, "cuptiActivityFlushAll");
             nextRecord = (delegate* unmanaged<byte*, nuint, byte**, int>)NativeLibrary.GetExport(library, "cuptiActivityGetNextRecord");
-            Times.Clear();
+            Seen.Clear();
             delegate* unmanaged<byte**, nuint*, nuint*, void> request = &Request;
             delegate* unmanaged<void*, uint, byte*, nuint, nuint, void> complete = &Complete;
             var code = register(request, complete);
@@ -65,10 +66,34 @@ public static unsafe class KernelProfile
             {
                 _ = disable(kind);
             }
-            problem = Times.IsEmpty ? "NVIDIA's profiling library gave no records" : "";
-            return Times.IsEmpty ? null
-                : [.. Times.Select(pair => new KernelTime(Readable(pair.Key), pair.Value.Count, pair.Value.Nanoseconds / 1000.0)).OrderByDescending(time => time.Microseconds)];
+            problem = Seen.IsEmpty ? "NVIDIA's profiling library gave no records" : "";
+            return Seen.IsEmpty ? null : Summarise([.. Seen.OrderBy(run => run.Start)]);
         }
+    }
+
+    // By name; and the time when nothing ran, by what came after.
+    private static List<KernelTime> Summarise(List<(string Name, ulong Start, ulong End)> runs)
+    {
+        var idle = new Dictionary<string, (long Count, ulong Nanoseconds)>();
+        var busyUntil = runs[0].Start;
+        foreach (var run in runs)
+        {
+            if (run.Start > busyUntil)
+            {
+                var (count, sum) = idle.GetValueOrDefault(run.Name);
+                idle[run.Name] = (count + 1, sum + run.Start - busyUntil);
+            }
+            busyUntil = Math.Max(busyUntil, run.End);
+        }
+        var times = runs.GroupBy(run => run.Name)
+            .Select(group => new KernelTime(Readable(group.Key), group.Count(), group.Sum(run => (double)(run.End - run.Start)) / 1000))
+            .OrderByDescending(time => time.Microseconds);
+        var gaps = idle.OrderByDescending(pair => pair.Value.Nanoseconds).Take(IdleShown)
+            .Select(pair => new KernelTime($"idle before {Readable(pair.Key)}", pair.Value.Count, pair.Value.Nanoseconds / 1000.0));
+        return [
+            new("all", runs.Count, (busyUntil - runs[0].Start) / 1000.0),
+            new("idle", idle.Values.Sum(gap => gap.Count), idle.Values.Sum(gap => (double)gap.Nanoseconds) / 1000),
+            .. gaps, .. times];
     }
 
     private static nint? Open()
@@ -130,7 +155,7 @@ public static unsafe class KernelProfile
         };
         if (end >= start)
         {
-            Times.AddOrUpdate(name, (1, end - start), (_, old) => (old.Count + 1, old.Nanoseconds + end - start));
+            Seen.Add((name, start, end));
         }
     }
 

@@ -7,7 +7,8 @@ namespace GlmTune.Kernels.Cuda;
 /// <summary>Attention of whole sequences by libtorch's fastest operator for the case, on strided views of the fused rows.</summary>
 /// <remarks>
 /// Sequences of one length that is a multiple of 128 go to cuDNN, which prepares a plan for each new shape; everything else to
-/// variable-length flash attention, which takes any lengths as they come. Neither repeats keys nor needs a mask.
+/// variable-length flash attention, which takes any lengths as they come. Neither repeats keys nor needs a mask. cuDNN's causal mask begins
+/// at the top left, so a prefix gets queries of zeros, whose outputs nobody reads: worth it while virtual tokens are few beside real ones.
 /// </remarks>
 internal sealed class TrainingAttention(IKernelLauncher launcher, PlainKernels plain)
 {
@@ -29,17 +30,21 @@ internal sealed class TrainingAttention(IKernelLauncher launcher, PlainKernels p
         if (!Supported(fused, heads) || !Memory.Fit(Memory.TypeOf(fused), fused, prefix))
         {
             var fallback = plain.Attention(fused, heads, sequences, prefix, tape);
-            tape?.Save(new Route(Path.Plain));
+            tape?.Save(new Route(Path.Plain, 0));
             return fallback;
         }
         using var scope = NewDisposeScope();
-        var route = prefix is null && sequences.Uniform && sequences.Longest % PlannedLength == 0 && CudnnAttention.Supports(fused, heads)
-            ? Path.Planned
-            : prefix is null ? Path.Flash : Path.FlashWithPrefix;
-        var output = route == Path.Planned
-            ? CudnnAttention.Forward(fused, heads, sequences, tape)
-            : Flash(fused, heads, sequences, prefix, tape);
-        tape?.Save(new Route(route));
+        var virtualTokens = prefix is null ? 0 : Memory.Size(prefix, 1);
+        var planned = sequences.Uniform && (virtualTokens + sequences.Longest) % PlannedLength == 0 && 3 * virtualTokens <= sequences.Longest
+            && CudnnAttention.Supports(fused, heads);
+        var route = planned ? (prefix is null ? Path.Planned : Path.PlannedWithPrefix) : prefix is null ? Path.Flash : Path.FlashWithPrefix;
+        var output = route switch
+        {
+            Path.Planned => CudnnAttention.Forward(fused, heads, sequences, tape),
+            Path.PlannedWithPrefix => ForwardWithPrefix(fused, heads, sequences, prefix!, tape),
+            _ => Flash(fused, heads, sequences, prefix, tape),
+        };
+        tape?.Save(new Route(route, virtualTokens));
         return output.MoveToOuterDisposeScope();
     }
 
@@ -51,9 +56,12 @@ internal sealed class TrainingAttention(IKernelLauncher launcher, PlainKernels p
             return plain.AttentionBackward(gradient, heads, sequences, prefixGradient, tape);
         }
         using var scope = NewDisposeScope();
-        var result = route.Path == Path.Planned
-            ? Assemble(CudnnAttention.Backward(gradient, heads, sequences, tape), heads, sequences, 0)
-            : FlashBackward(gradient.contiguous(), heads, sequences, route.Path == Path.FlashWithPrefix, prefixGradient, tape);
+        var result = route.Path switch
+        {
+            Path.Planned => Assemble(CudnnAttention.Backward(gradient, heads, sequences, tape), heads, sequences, 0),
+            Path.PlannedWithPrefix => BackwardWithPrefix(gradient, heads, sequences, route.VirtualTokens, prefixGradient, tape),
+            _ => FlashBackward(gradient.contiguous(), heads, sequences, route.Path == Path.FlashWithPrefix, prefixGradient, tape),
+        };
         return result.MoveToOuterDisposeScope();
     }
 
@@ -110,6 +118,46 @@ internal sealed class TrainingAttention(IKernelLauncher launcher, PlainKernels p
             new("attention_rows", "add_prefix_gradient", type), Pieces(2L * virtualTokens, heads.KeyValueWidth, type), Threads,
             gradients[1], gradients[2], sequences.Cumulative, prefixGradient, sequences.Count, virtualTokens, heads.KeyValueWidth);
     }
+
+    /// <summary>Rows with those of the virtual tokens before each sequence's own, [sequences · (P + T), (H + 2K)·D]; their queries are zero.</summary>
+    internal static Tensor PrependRows(Tensor fused, HeadLayout heads, SequenceLayout sequences, Tensor prefix)
+    {
+        using var scope = NewDisposeScope();
+        var (virtualTokens, length) = (Memory.Size(prefix, 1), sequences.Longest);
+        var rows = Memory.Empty(Memory.TypeOf(fused), fused.device, sequences.Count, virtualTokens + length, heads.FusedWidth);
+        rows.narrow(1, virtualTokens, length).copy_(fused.view(sequences.Count, length, heads.FusedWidth));
+        var before = rows.narrow(1, 0, virtualTokens);
+        before.narrow(2, 0, heads.QueryWidth).zero_();
+        before.narrow(2, heads.QueryWidth, heads.KeyValueWidth).copy_(prefix[0].flatten(1));
+        before.narrow(2, heads.QueryWidth + heads.KeyValueWidth, heads.KeyValueWidth).copy_(prefix[1].flatten(1));
+        return rows.flatten(0, 1).MoveToOuterDisposeScope();
+    }
+
+    private static Tensor ForwardWithPrefix(Tensor fused, HeadLayout heads, SequenceLayout sequences, Tensor prefix, Tape? tape)
+    {
+        var virtualTokens = Memory.Size(prefix, 1);
+        using var padded = SequenceLayout.OfRows(sequences.Count, virtualTokens + sequences.Longest, sequences.Device);
+        var output = CudnnAttention.Forward(PrependRows(fused, heads, sequences, prefix), heads, padded, tape);
+        return RealRows(output, sequences, virtualTokens);
+    }
+
+    private Tensor BackwardWithPrefix(
+        Tensor gradient, HeadLayout heads, SequenceLayout sequences, int virtualTokens, Tensor? prefixGradient, Tape tape)
+    {
+        using var padded = SequenceLayout.OfRows(sequences.Count, virtualTokens + sequences.Longest, sequences.Device);
+        var outer = zeros([sequences.Count, padded.Longest, heads.QueryWidth], gradient.dtype, gradient.device);
+        outer.narrow(1, virtualTokens, sequences.Longest).copy_(gradient.view(sequences.Count, sequences.Longest, heads.QueryWidth));
+        var gradients = CudnnAttention.Backward(outer.flatten(0, 1), heads, padded, tape);
+        if (prefixGradient is not null)
+        {
+            AddPrefixGradient(gradients, heads, sequences, prefixGradient);
+        }
+        gradients[0] = RealRows(gradients[0], sequences, virtualTokens);
+        return Assemble(gradients, heads, sequences, virtualTokens);
+    }
+
+    private static Tensor RealRows(Tensor rows, SequenceLayout sequences, int virtualTokens)
+        => rows.view(sequences.Count, virtualTokens + sequences.Longest, -1).narrow(1, virtualTokens, sequences.Longest).contiguous().flatten(0, 1);
 
     private static bool Supported(Tensor fused, HeadLayout heads)
         => fused.device.type == DeviceType.CUDA && Memory.TypeOf(fused) is ScalarType.BFloat16 or ScalarType.Float16 && heads.HeadDim % 8 == 0 && heads.HeadDim <= 256;
@@ -181,12 +229,15 @@ internal sealed class TrainingAttention(IKernelLauncher launcher, PlainKernels p
         Flash,
         FlashWithPrefix,
         Planned,
+        PlannedWithPrefix,
     }
 
     // Tells the backward pass which way the forward pass went.
-    private sealed class Route(Path path) : IDisposable
+    private sealed class Route(Path path, int virtualTokens) : IDisposable
     {
         public Path Path => path;
+
+        public int VirtualTokens => virtualTokens;
 
         public void Dispose()
         {

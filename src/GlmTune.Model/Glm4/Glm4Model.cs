@@ -169,7 +169,7 @@ public sealed class Glm4Model : ICausalLm, IDisposable
     public Tensor Hidden(Tensor tokenIds, LayerContext context)
     {
         using var scope = NewDisposeScope();
-        var x = Embedding.Forward(tokenIds);
+        var x = Embedding.Forward(tokenIds, context.Kernels);
         foreach (var layer in Layers)
         {
             var next = layer.Forward(x, context, tape: null);
@@ -260,7 +260,7 @@ public sealed class Glm4Model : ICausalLm, IDisposable
     private Tensor CachedLogits(Tensor tokenIds, Tensor? last, LayerContext context)
     {
         using var scope = NewDisposeScope();
-        var hidden = Embedding.Forward(tokenIds);
+        var hidden = Embedding.Forward(tokenIds, context.Kernels);
         Tensor? delta = null;
         foreach (var layer in Layers)
         {

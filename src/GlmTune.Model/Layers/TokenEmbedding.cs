@@ -1,3 +1,4 @@
+using GlmTune.Kernels;
 using static TorchSharp.torch;
 
 namespace GlmTune.Model.Layers;
@@ -17,8 +18,28 @@ public sealed class TokenEmbedding : Layer
     /// <inheritdoc/>
     public override IEnumerable<Parameter> Parameters => [Weight];
 
+    /// <summary>Whether the table lies in the host's memory: its rows are few beside what it takes.</summary>
+    public bool OnHost => Weight is { IsLoaded: true, Device.type: TorchSharp.DeviceType.CUDA } && Weight.Value.device_type == TorchSharp.DeviceType.CPU;
+
     /// <summary>Hidden states [N, C] of token ids, int64 [N].</summary>
-    public Tensor Forward(Tensor tokenIds) => Weight.Value.index_select(0, tokenIds);
+    /// <param name="tokenIds">int64 [N].</param>
+    /// <param name="kernels">Layer functions.</param>
+    public Tensor Forward(Tensor tokenIds, LayerKernels kernels) => kernels.TokenRows(Weight.Value, tokenIds);
+
+    /// <summary>Moves the table to page-locked memory of the host; nothing to do for a model on the CPU.</summary>
+    /// <exception cref="InvalidOperationException">The table is trained.</exception>
+    public void MoveToHost()
+    {
+        if (Weight.Trainable)
+        {
+            throw new InvalidOperationException($"'{Weight.Name}' is trained, so it stays on the device.");
+        }
+        if (Weight.Device.type == TorchSharp.DeviceType.CUDA && !OnHost)
+        {
+            using var scope = NewDisposeScope();
+            Weight.Value = Weight.Value.cpu().pin_memory();
+        }
+    }
 
     /// <summary>Collects the table's gradient, when it is trained.</summary>
     /// <param name="gradient">Of the hidden states, [N, C].</param>

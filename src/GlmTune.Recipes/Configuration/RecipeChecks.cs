@@ -46,6 +46,21 @@ internal static class RecipeChecks
             arguments.Problem("pack_length", $"'training_args.pack_length' is {training.PackLength}, but a row may have {recipe.Data.Template.MaxTrainingTokens} tokens (max_input_length + max_output_length + 1); make it at least that");
         }
 
+        if (training.Fp8Base && recipe.Lora is null && recipe.Prefix is null)
+        {
+            arguments.Problem("fp8_base", "'training_args.fp8_base' is true, but without an adapter all weights are trained, and those cannot be held in fp8; add peft_config, or remove it");
+        }
+
+        if (training.OffloadEmbedding && recipe.Lora is null && recipe.Prefix is null)
+        {
+            arguments.Problem("offload_embedding", "'training_args.offload_embedding' is true, but without an adapter the embedding is trained; add peft_config, or remove it");
+        }
+
+        if (training.Fp8Base && recipe.Lora is { UseDora: true })
+        {
+            arguments.Problem("fp8_base", "'training_args.fp8_base' is true, but DoRA ('peft_config.use_dora') needs the weights' own values at every step; remove one of the two");
+        }
+
         var schedule = recipe.Schedule;
         if (schedule.Kind == ScheduleKind.Polynomial && schedule.EndLearningRate >= recipe.Optimizer.LearningRate)
         {

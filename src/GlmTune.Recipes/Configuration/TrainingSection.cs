@@ -29,6 +29,7 @@ internal static class TrainingSection
             DataSeed = arguments.IntOrNull("data_seed", fallback: "`seed`"),
             Precision = ReadPrecision(arguments),
             Fp8Base = arguments.Flag("fp8_base", defaults.Fp8Base),
+            OffloadEmbedding = arguments.Flag("offload_embedding", defaults.OffloadEmbedding),
             Recompute = arguments.Choice("gradient_checkpointing", defaults.Recompute, ("auto", RecomputeMode.Auto), ("true", RecomputeMode.All), ("false", RecomputeMode.None), ("all", RecomputeMode.All), ("none", RecomputeMode.None), ("cheap", RecomputeMode.CheapParts), ("yes", RecomputeMode.All), ("no", RecomputeMode.None), ("on", RecomputeMode.All), ("off", RecomputeMode.None)),
             Packing = arguments.FlagOrAuto("packing") ?? (packLength is null ? null : true),
             PackLength = packLength,

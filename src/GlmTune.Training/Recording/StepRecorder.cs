@@ -6,7 +6,7 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Training.Recording;
 
-/// <summary>Recordings of small steps: where there is a GPU to itself, with memory to spare. Not thread-safe.</summary>
+/// <summary>Recordings of small passes, and of every step's update, whose hundreds of kernels take the GPU less time than the host: where there is a GPU to itself, with memory to spare. Not thread-safe.</summary>
 /// <remarks>What it may not do changes nothing but time: such passes, and all after one that could not be recorded, run in the ordinary way.</remarks>
 public sealed class StepRecorder : IDisposable
 {
@@ -15,10 +15,14 @@ public sealed class StepRecorder : IDisposable
 
     private const int FirstReserve = 128;
 
+    // Norms of shards, and what is converted on the way back to the layers.
+    private const long UpdateBytes = 16 << 20;
+
     private readonly LayerRunner runner;
     private readonly GraphRecorder? recorder;
     private readonly List<CudaGraph> graphs = [];
     private int reservedFor;
+    private bool reservedForUpdates;
 
     private StepRecorder(LayerRunner runner, ISharding sharding, OptimizerOptions optimizer, GraphRecorder? recorder, int mostTokens)
     {
@@ -91,6 +95,16 @@ public sealed class StepRecorder : IDisposable
     // For twice as many tokens each time, so that passes of rising lengths reserve little more than the largest needs.
     private bool TryReserve(int tokens)
     {
+        if (tokens == 0)
+        {
+            // An update finds room where passes do.
+            if (!reservedForUpdates && reservedFor == 0)
+            {
+                reservedForUpdates = true;
+                return recorder!.TryReserve(UpdateBytes);
+            }
+            return true;
+        }
         var wanted = Math.Max(FirstReserve, reservedFor);
         while (wanted < tokens)
         {

@@ -47,6 +47,8 @@ public class RecipeErrorTests
     [InlineData("save_strategy: best", "'training_args.save_strategy' is best, but 'training_args.eval_strategy' is no; say when to evaluate")]
     [InlineData("early_stopping_patience: 3", "'training_args.early_stopping_patience' is set, but 'training_args.eval_strategy' is no; say when to evaluate")]
     [InlineData("pack_length: 4096\npacking: false", "'training_args.pack_length' is set, but 'training_args.packing' is false; set packing: true, or remove it")]
+    [InlineData("fp8_base: true", "'training_args.fp8_base' is true, but without an adapter all weights are trained, and those cannot be held in fp8; add peft_config, or remove it")]
+    [InlineData("offload_embedding: true", "'training_args.offload_embedding' is true, but without an adapter the embedding is trained; add peft_config, or remove it")]
     [InlineData("deepspeed: nowhere.json", "'training_args.deepspeed' is 'nowhere.json', and there is no such file in the working folder, beside the recipe or above it")]
     [InlineData("deepspeed: [1]", "'training_args.deepspeed' is a list; expected the path of a DeepSpeed file, or its keys")]
     public void A_training_argument_that_cannot_be_used_is_named_with_its_line(string line, string problem)

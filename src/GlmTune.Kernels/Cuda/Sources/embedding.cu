@@ -16,3 +16,11 @@ extern "C" __global__ void __launch_bounds__(256) embedding_backward(
         store4(place, sum);
     }
 }
+
+// A block takes a token. The table may lie in page-locked memory of the host.
+extern "C" __global__ void __launch_bounds__(256) token_rows(const T* table, const long long* ids, T* output, int width)
+{
+    const uint4* from = (const uint4*)(table + ids[blockIdx.x] * width);
+    uint4* to = (uint4*)(output + (u64)blockIdx.x * width);
+    for (int piece = threadIdx.x; piece < width / VEC; piece += blockDim.x) { to[piece] = from[piece]; }
+}
