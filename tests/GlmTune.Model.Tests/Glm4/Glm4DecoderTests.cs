@@ -265,6 +265,28 @@ public class Glm4DecoderTests
         Assert.Null(decoder.Refusal);
     }
 
+    [Fact]
+    public void Decoders_give_back_the_memory_of_a_GPU()
+    {
+        var device = Gpu();
+        using var scope = NewDisposeScope();
+        using var model = Make(device, ScalarType.BFloat16);
+        var free = new List<long>();
+        for (var round = 0; round < 12; round++)
+        {
+            using var cache = model.NewCache(16, 600);
+            using var decoder = new Glm4Decoder(model, cache, Producible);
+            for (var place = 0; place < 10; place++)
+            {
+                decoder.Begin([.. Enumerable.Range(0, 16).Select(slot => new DecodeRow(slot, slot, place))]);
+                decoder.Likeliest();
+            }
+            Assert.Equal(1, decoder.Recordings);
+            free.Add(DeviceMemory.Of(device)!.Value.Free);
+        }
+        Assert.True(free[2] - free[^1] < 4L << 20, $"{(free[2] - free[^1]) >> 10} KiB fewer are free after nine more decoders");
+    }
+
     private static Device Gpu()
     {
         var device = NativeRuntime.DefaultDevice();
