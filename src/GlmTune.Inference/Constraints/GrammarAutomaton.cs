@@ -38,21 +38,12 @@ internal sealed class GrammarAutomaton
             return state.Next[value];
         }
 
-        var builder = new StateBuilder(this);
-        foreach (var (node, caller) in state.Places)
-        {
-            if (grammar[node].Set.Contains(value))
-            {
-                builder.Enter(grammar[node].Next, 0, caller);
-            }
-        }
-
         if (states.Count >= MostStates)
         {
             Forget();
         }
 
-        var next = builder.ToState();
+        var next = Find(state, value);
         if (state.Known is not null)
         {
             (state.Known[value], state.Next![value]) = (true, next);
@@ -79,12 +70,51 @@ internal sealed class GrammarAutomaton
         return state.Mask = mask;
     }
 
+    // Bytes that fit the same places lead to the same state; most of those inside a string do.
+    private State? Find(State state, byte value)
+    {
+        var fitting = 0UL;
+        var places = state.Places;
+        for (var i = 0; i < places.Length; i++)
+        {
+            fitting |= grammar[places[i].Node].Set.Contains(value) ? 1UL << (i & 63) : 0;
+        }
+
+        if (fitting == 0)
+        {
+            return null;
+        }
+
+        if (places.Length <= 64 && state.Leading.TryGetValue(fitting, out var known))
+        {
+            return known;
+        }
+
+        var builder = new StateBuilder(this);
+        foreach (var (node, caller) in places)
+        {
+            if (grammar[node].Set.Contains(value))
+            {
+                builder.Enter(grammar[node].Next, 0, caller);
+            }
+        }
+
+        var next = builder.ToState();
+        if (places.Length <= 64)
+        {
+            state.Leading[fitting] = next;
+        }
+
+        return next;
+    }
+
     // States in use go on; what they knew of others is found anew.
     private void Forget()
     {
         foreach (var state in states.Values)
         {
             (state.Known, state.Next, state.Mask) = (null, null, null);
+            state.Leading.Clear();
         }
 
         states.Clear();
@@ -123,6 +153,9 @@ internal sealed class GrammarAutomaton
         public bool[]? Known { get; set; }
 
         public State?[]? Next { get; set; }
+
+        /// <summary>Where bytes lead, by the places (a bit each, if there are at most 64) that they fit.</summary>
+        public Dictionary<ulong, State?> Leading { get; } = [];
 
         public ulong[]? Mask { get; set; }
     }
