@@ -47,6 +47,7 @@ internal static class CommandLine
             GenerateCommand.Create(screen),
             ServeCommand.Create(screen),
             BoardCommand.Create(screen),
+            StressCommand.Create(screen),
             TokenizeCommand.Create(screen),
             DataCommand.Create(screen),
             MetricsCommand.Create(screen),

@@ -1,0 +1,142 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using System.Globalization;
+using System.Text.Json;
+using GlmTune.Inference;
+using GlmTune.Kernels;
+using GlmTune.Recipes;
+
+namespace GlmTune.Cli.Commands;
+
+/// <summary><c>glmtune stress</c>: how fast a model, or a server, answers under load.</summary>
+internal static class StressCommand
+{
+    public static Command Create(Screen screen)
+    {
+        var (chat, json) = (new ChatOptions(), Arguments.Json());
+        chat.Path.Arity = ArgumentArity.ZeroOrOne;
+        var url = new Option<Uri?>("--url") { HelpName = "URL", Description = "press a server with OpenAI's chat completions instead, such as http://127.0.0.1:8000", CustomParser = ReadUrl };
+        var model = new Option<string?>("--model") { HelpName = "NAME", Description = "with --url: the model that requests name; the server's first without it" };
+        var key = new Option<string?>("--api-key-file") { HelpName = "FILE", Description = "with --url: a file that holds the server's key" };
+        var lengths = Numbers("--token-len", 1000, "tokens of a prompt; several numbers give a row each");
+        var concurrency = Numbers("--concurrency", 1, "requests at the same time; several numbers give a row each");
+        var rounds = new Option<int>("--n") { HelpName = "N", Description = "requests, one after another, of each of those that ask at the same time", DefaultValueFactory = _ => 3 };
+        var tokens = new Option<int>("--max-new-tokens") { HelpName = "N", Description = "tokens of an answer", DefaultValueFactory = _ => 512 };
+        var command = new Command("stress", "Measure time to the first token and tokens a second under load.") { url, model, key, lengths, concurrency, rounds, tokens, json };
+        chat.AddTo(command);
+        command.Validators.Add(given =>
+        {
+            if (given.GetValue(chat.Path) is null == given.GetValue(url) is null)
+            {
+                given.AddError("Give PATH, a model to load, or --url, a server to ask; one of them.");
+            }
+        });
+        command.SetAction(async (given, stop) =>
+        {
+            var options = new StressOptions
+            {
+                PromptTokens = given.GetRequiredValue(lengths),
+                Concurrency = given.GetRequiredValue(concurrency),
+                Rounds = given.GetValue(rounds),
+                MaxNewTokens = given.GetValue(tokens),
+            };
+            try
+            {
+                options.Check();
+            }
+            catch (ArgumentException e)
+            {
+                throw new InvalidDataException(e.Message, e);
+            }
+
+            if (given.GetValue(url) is { } address)
+            {
+                var secret = given.GetValue(key) is { } file ? (await File.ReadAllTextAsync(file, stop).ConfigureAwait(false)).Trim() : null;
+                var name = given.GetValue(model) ?? await StressServer.FirstModelAsync(address, secret, stop).ConfigureAwait(false);
+                using var server = new StressServer(address, name, secret);
+                await RunAsync(screen, server, options, given.GetValue(json), memory: null, stop).ConfigureAwait(false);
+                return;
+            }
+
+            // Slots for all that ask at the same time; nothing is kept, since no two prompts begin alike.
+            using var loaded = chat.Load(given, limits: new GenerationLimits { Slots = options.Concurrency.Max(), KeptAnswers = 0 });
+            await RunAsync(
+                screen, new StressModel(loaded.Chat, given.GetRequiredValue(chat.Path)), options, given.GetValue(json),
+                () => DeviceMemory.Of(loaded.Model.Model.Device) is { } bytes ? bytes.Total - bytes.Free : null, stop).ConfigureAwait(false);
+        });
+        return command;
+    }
+
+    private static async Task RunAsync(Screen screen, IStressTarget target, StressOptions options, bool json, Func<long?>? memory, CancellationToken stop)
+    {
+        if (!json)
+        {
+            screen.Output.WriteLine($"{target.Name}, answers of {options.MaxNewTokens} tokens");
+            screen.Output.WriteLine("prompt  at once  answers  first token s: p50    p90    p99  tokens/s each: p50    p90  tokens/s all  failed");
+        }
+
+        var results = await StressTest.RunAsync(target, options, json ? null : result => Print(screen, result), stop).ConfigureAwait(false);
+        var used = memory?.Invoke();
+        if (json)
+        {
+            screen.Output.WriteLine(JsonSerializer.Serialize(new { Target = target.Name, options.MaxNewTokens, DeviceBytes = used, Results = results }, Readable));
+        }
+        else if (used is { } bytes)
+        {
+            screen.Output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"memory in use on the GPU: {bytes / (double)(1L << 30):0.0} GiB"));
+        }
+    }
+
+    private static readonly JsonSerializerOptions Readable = new()
+    {
+        PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
+        NumberHandling = System.Text.Json.Serialization.JsonNumberHandling.AllowNamedFloatingPointLiterals,
+    };
+
+    private static void Print(Screen screen, StressResult result)
+    {
+        var (first, speed) = (result.FirstTokenSeconds, result.TokensPerSecond);
+        screen.Output.WriteLine(string.Create(
+            CultureInfo.InvariantCulture,
+            $"{result.MeanPromptTokens,6:0}  {result.Concurrency,7}  {result.Requests,7}  {first.P50,18:0.000} {first.P90,6:0.000} {first.P99,6:0.000}  {speed.P50,18:0.0} {speed.P90,6:0.0}  {result.TotalTokensPerSecond,12:0.0}  {result.Failed,6}"));
+        if (result.Error is { } error)
+        {
+            screen.Error.WriteLine($"{result.Failed} requests failed; the first: {error}");
+        }
+    }
+
+    private static Option<int[]> Numbers(string name, int standard, string description) => new(name)
+    {
+        HelpName = "N[,N…]",
+        Description = description,
+        DefaultValueFactory = _ => [standard],
+        AllowMultipleArgumentsPerToken = false,
+        CustomParser = result =>
+        {
+            var numbers = new List<int>();
+            foreach (var part in result.Tokens.SelectMany(token => token.Value.Split(',')))
+            {
+                if (!int.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out var number))
+                {
+                    result.AddError($"{name}: '{part}' is not a whole number.");
+                    return [];
+                }
+
+                numbers.Add(number);
+            }
+
+            return [.. numbers];
+        },
+    };
+
+    private static Uri? ReadUrl(ArgumentResult result)
+    {
+        if (Uri.TryCreate(result.Tokens[0].Value, UriKind.Absolute, out var address) && address.Scheme is "http" or "https")
+        {
+            return address;
+        }
+
+        result.AddError($"--url: '{result.Tokens[0].Value}' is no address that begins with http:// or https://.");
+        return null;
+    }
+}

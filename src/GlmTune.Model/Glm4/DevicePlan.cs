@@ -1,0 +1,89 @@
+using GlmTune.Model.Layers;
+using static TorchSharp.torch;
+
+namespace GlmTune.Model.Glm4;
+
+/// <summary>On which device each part of a model lives: runs of decoder layers, one after another ("stages").</summary>
+/// <remarks>The token embedding goes with the first stage, the output head with the last. Hidden states are copied from stage to stage.</remarks>
+public sealed class DevicePlan
+{
+    private const double MostOfMemory = 0.9;   // The rest is for activations and for what the allocator cannot use.
+    private readonly int[] stageOf;
+
+    /// <param name="stages">Devices, and decoder layers of each; at least one device, each with at least one layer.</param>
+    /// <exception cref="ArgumentException">There is no stage, or one without layers.</exception>
+    public DevicePlan(params IReadOnlyList<(Device Device, int Layers)> stages)
+    {
+        if (stages.Count == 0 || stages.Any(stage => stage.Layers < 1))
+        {
+            throw new ArgumentException("A plan has at least one stage, and every stage at least one layer.", nameof(stages));
+        }
+        Devices = [.. stages.Select(stage => stage.Device)];
+        stageOf = [.. stages.SelectMany((stage, i) => Enumerable.Repeat(i, stage.Layers))];
+    }
+
+    /// <summary>The device of each stage.</summary>
+    public IReadOnlyList<Device> Devices { get; }
+
+    /// <summary>Decoder layers of all stages.</summary>
+    public int LayerCount => stageOf.Length;
+
+    /// <summary>The stage of a decoder layer.</summary>
+    /// <param name="layer">From 0.</param>
+    public int StageOf(int layer) => stageOf[layer];
+
+    /// <summary>The device of a decoder layer.</summary>
+    /// <param name="layer">From 0.</param>
+    public Device DeviceOf(int layer) => Devices[stageOf[layer]];
+
+    /// <summary>The first device alone if the model fits it; else as few of the devices as hold it, each filled to the same share of its free memory.</summary>
+    /// <param name="config">The architecture.</param>
+    /// <param name="type">Type of the weights.</param>
+    /// <param name="devices">Devices and their free bytes, in the order of use.</param>
+    /// <param name="cacheBytes">Bytes of cached keys and values to leave room for, over all layers.</param>
+    /// <exception cref="InvalidDataException">The devices together are too small; the message says by how much.</exception>
+    public static DevicePlan Fit(Glm4Config config, ScalarType type, IReadOnlyList<(Device Device, long FreeBytes)> devices, long cacheBytes = 0)
+    {
+        var bytes = Parameter.BytesOf(type);
+        var layer = (config.ParametersPerLayer * bytes) + (cacheBytes / config.LayerCount);
+        var ends = (long)config.VocabularySize * config.HiddenSize * bytes;
+        for (var count = 1; count <= Math.Min(devices.Count, config.LayerCount); count++)
+        {
+            var used = devices.Take(count).ToList();
+            for (var percent = count == 1 ? 100 : 1; percent <= 100; percent++)
+            {
+                if (Fill(used, MostOfMemory * percent / 100, layer, ends, config.LayerCount) is { } plan)
+                {
+                    return plan;
+                }
+            }
+        }
+        throw new InvalidDataException(
+            $"The model needs {Gib((layer * config.LayerCount) + (2 * ends))} in {type}, its cache included; "
+            + $"free are {string.Join(", ", devices.Select(place => $"{Gib(place.FreeBytes)} on {place.Device}"))}. Use a smaller type, more devices, or the CPU.");
+    }
+
+    /// <inheritdoc/>
+    public override string ToString() => string.Join(", ", Devices.Select((device, stage) => $"{device}: layers {Array.IndexOf(stageOf, stage)} to {Array.LastIndexOf(stageOf, stage)}"));
+
+    // As many layers on each device as a share of its memory holds; null where some are left over.
+    private static DevicePlan? Fill(List<(Device Device, long FreeBytes)> devices, double share, long layer, long ends, int layers)
+    {
+        var stages = new List<(Device, int)>();
+        var left = layers;
+        foreach (var (place, (device, free)) in devices.Index())
+        {
+            var room = (long)(free * share) - (place == 0 ? ends : 0) - (place == devices.Count - 1 ? ends : 0);
+            var count = (int)Math.Min(left - (devices.Count - 1 - place), Math.Max(0, room) / layer);
+            if (count < 1)
+            {
+                return null;
+            }
+            stages.Add((device, count));
+            left -= count;
+        }
+        return left == 0 ? new DevicePlan([.. stages]) : null;
+    }
+
+    private static string Gib(long bytes) => FormattableString.Invariant($"{bytes / (double)(1L << 30):0.0} GiB");
+}
