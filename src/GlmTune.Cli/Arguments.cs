@@ -18,6 +18,11 @@ internal static class Arguments
 
     public static Option<string?> Device() => new("--device") { HelpName = "DEVICE", Description = "cpu, cuda or cuda:N; the first GPU when one works, else the CPU" };
 
+    public static Option<string?> Devices() => new("--device")
+    {
+        HelpName = "DEVICE", Description = "cpu, cuda, cuda:N, or several as cuda:0,cuda:1, over which the layers are spread; as few GPUs as hold the model when one works, else the CPU",
+    };
+
     public static Option<string?> Type(string description = "type to compute in; bfloat16 on a GPU, float32 on the CPU")
     {
         var type = new Option<string?>("--dtype") { Description = description };

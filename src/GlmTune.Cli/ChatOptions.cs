@@ -9,7 +9,7 @@ namespace GlmTune.Cli;
 internal sealed class ChatOptions
 {
     private readonly Option<string?> baseModel = Arguments.Base();
-    private readonly Option<string?> device = Arguments.Device();
+    private readonly Option<string?> device = Arguments.Devices();
     private readonly Option<string?> type = Arguments.Type();
     private readonly Option<string> template = new("--template") { Description = "the chat format that the model was tuned with", DefaultValueFactory = _ => TemplatePreset.Default.Name };
 

@@ -20,22 +20,34 @@ public static class ModelFolder
     /// <param name="fp8">Whether the weights of the decoder layers' linear layers are rounded to fp8, each as it is read.</param>
     /// <exception cref="InvalidDataException">Configuration or weights are missing, left over or misshapen; all problems at once.</exception>
     public static Glm4Model Load(string folder, ScalarType type, Device device, bool plain = false, Action<Layer>? loaded = null, bool fp8 = false)
+        => Load(folder, type, config => new DevicePlan((device, config.LayerCount)), plain, loaded, fp8);
+
+    /// <summary>Reads configuration and weights, each tensor straight into its place on the device of its layer.</summary>
+    /// <param name="folder">Model folder.</param>
+    /// <param name="type">Type to compute in; weights are converted on the way.</param>
+    /// <param name="plan">Says where each layer of an architecture goes.</param>
+    /// <param name="plain">Plain operators only, no fused kernels.</param>
+    /// <exception cref="InvalidDataException">Configuration or weights are missing, left over or misshapen; all problems at once.</exception>
+    public static Glm4Model Load(string folder, ScalarType type, Func<Glm4Config, DevicePlan> plan, bool plain = false)
+        => Load(folder, type, plan, plain, loaded: null, fp8: false);
+
+    private static Glm4Model Load(string folder, ScalarType type, Func<Glm4Config, DevicePlan> plan, bool plain, Action<Layer>? loaded, bool fp8)
     {
         var config = Glm4Config.Read(folder);
         using var files = WeightFiles.Open(folder);
-        var model = new Glm4Model(config, type, device, plain);
+        var model = new Glm4Model(config, type, plan(config), plain);
+        (WeightTransfer Transfer, List<(StoredTensor Stored, Tensor Target)> Moves)[] stages = [.. model.Plan.Devices.Select(place => (new WeightTransfer(place), new List<(StoredTensor, Tensor)>()))];
         try
         {
             using var scope = NewDisposeScope();
-            using var transfer = new WeightTransfer(device);
             HashSet<Parameter> rounded = fp8 ? [.. model.Fp8Weights] : [];
             var slices = MatchWeights(model, files).ToLookup(pair => pair.Slice.Parameter);
-            var moves = new List<(StoredTensor Stored, Tensor Target)>();
             foreach (var unit in model.Units)
             {
+                var (transfer, moves) = stages[model.StageOf(unit)];
                 foreach (var parameter in unit.Parameters)
                 {
-                    parameter.Value = empty(parameter.Shape, type, device);
+                    parameter.Value = empty(parameter.Shape, type, parameter.Device);
                     foreach (var (slice, stored) in slices[parameter])
                     {
                         var rows = parameter.Value.narrow(0, slice.FirstRow, slice.Rows);
@@ -63,13 +75,20 @@ public static class ModelFolder
                     loaded?.Invoke(unit);
                 }
             }
-            transfer.Run(moves);
+            foreach (var (transfer, moves) in stages)
+            {
+                transfer.Run(moves);
+            }
             return model;
         }
         catch
         {
             model.Dispose();
             throw;
+        }
+        finally
+        {
+            Array.ForEach(stages, stage => stage.Transfer.Dispose());
         }
     }
 

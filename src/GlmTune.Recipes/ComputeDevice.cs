@@ -1,5 +1,8 @@
 using System.Globalization;
+using GlmTune.Kernels;
 using GlmTune.Kernels.Native;
+using GlmTune.Model.Glm4;
+using GlmTune.Model.Layers;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -37,6 +40,32 @@ public static class ComputeDevice
 
         return index < gpus ? device(DeviceType.CUDA, index)
             : throw new InvalidDataException($"'{name}': {(gpus == 0 ? "no GPU works here (no driver, or libtorch without CUDA)" : $"there are {gpus} GPUs, numbered from 0")}.");
+    }
+
+    /// <summary>The devices of a model that answers: one, or several over which its layers are spread; loads libtorch.</summary>
+    /// <param name="name">A name that <see cref="Named"/> takes, several of them with commas (<c>cuda:0,cuda:1</c>), or <c>auto</c>: as few of the GPUs as the
+    /// model needs. Null is <c>auto</c>.</param>
+    /// <returns>How to place a model's layers, given its architecture and the type of its weights; and the devices' first.</returns>
+    /// <exception cref="InvalidDataException">There is no such device on this machine.</exception>
+    public static (Device First, Func<Glm4Config, ScalarType, DevicePlan> Plan) Places(string? name)
+    {
+        var automatic = name is null or "auto";
+        var devices = automatic ? All() : [.. name!.Split(',').Select(part => Named(part.Trim()))];
+        return (devices[0], (config, type) => devices.Count == 1 ? new DevicePlan((devices[0], config.LayerCount))
+            : automatic ? DevicePlan.Fit(config, type, WithMemory(), CacheRoom(config, type))
+            : DevicePlan.Over(config, type, WithMemory(), CacheRoom(config, type)));
+
+        (Device, long)[] WithMemory() => [.. devices.Select(device => (device, DeviceMemory.Of(device)?.Free ?? GC.GetGCMemoryInfo().TotalAvailableMemoryBytes))];
+    }
+
+    // Room for one long conversation.
+    private static long CacheRoom(Glm4Config config, ScalarType type) =>
+        2L * config.LayerCount * config.Heads.KeyValueWidth * Parameter.BytesOf(type) * Math.Min(config.MaxPositions, 1 << 15);
+
+    private static IReadOnlyList<Device> All()
+    {
+        var first = Named(null);
+        return first.type == DeviceType.CUDA ? [.. Enumerable.Range(0, cuda.device_count()).Select(index => device(DeviceType.CUDA, index))] : [first];
     }
 
     /// <summary>The type of a name; without one bfloat16 on a GPU and float32 on the CPU.</summary>

@@ -10,7 +10,7 @@ public sealed record TunedChatOptions
     /// <summary>The base of an adapter, instead of the one that it names.</summary>
     public string? BaseModel { get; init; }
 
-    /// <summary>Device by name, as <see cref="ComputeDevice.Named"/> has it; null for the first GPU that works, else the CPU.</summary>
+    /// <summary>Devices by name, as <see cref="ComputeDevice.Places"/> has them; null for as few GPUs as hold the model, else the CPU.</summary>
     public string? Device { get; init; }
 
     /// <summary>Type by name, as <see cref="ComputeDevice.TypeNames"/> has it; null for bfloat16 on a GPU and float32 on the CPU.</summary>
@@ -52,8 +52,9 @@ public sealed class TunedChat : IDisposable
         string Folder(Predicate<string> has) => tuned.AdapterFolder is { } adapter && has(adapter) ? adapter : tuned.ModelFolder;
         var template = new Glm4Template(TokenizerFile.Read(Folder(TokenizerFile.IsIn)), new TemplateOptions { Preset = options.Template });
         var defaults = GenerationConfigFile.ReadFolder(Folder(folder => File.Exists(Path.Combine(folder, GenerationConfigFile.Name))));
-        var device = ComputeDevice.Named(options.Device);
-        var model = TunedModel.Load(tuned, ComputeDevice.TypeNamed(options.Type, device), device);
+        var (device, plan) = ComputeDevice.Places(options.Device);
+        var type = ComputeDevice.TypeNamed(options.Type, device);
+        var model = TunedModel.Load(tuned, type, config => plan(config, type));
         try
         {
             if (options.Adapters.Count > 0)

@@ -27,9 +27,16 @@ public sealed class TunedModel : IDisposable
     /// <param name="type">Type to compute in.</param>
     /// <param name="device">Where to.</param>
     /// <exception cref="InvalidDataException">Files are missing or damaged, or the adapter is not one of this model.</exception>
-    public static TunedModel Load(TunedPath path, ScalarType type, Device device)
+    public static TunedModel Load(TunedPath path, ScalarType type, Device device) => Load(path, type, config => new DevicePlan((device, config.LayerCount)));
+
+    /// <summary>Loads a model and its adapter, each layer to its device.</summary>
+    /// <param name="path">What to load.</param>
+    /// <param name="type">Type to compute in.</param>
+    /// <param name="plan">Says where each layer goes.</param>
+    /// <exception cref="InvalidDataException">Files are missing or damaged, the adapter is not one of this model, or the devices are too small.</exception>
+    public static TunedModel Load(TunedPath path, ScalarType type, Func<Glm4Config, DevicePlan> plan)
     {
-        var model = ModelFolder.Load(path.ModelFolder, type, device);
+        var model = ModelFolder.Load(path.ModelFolder, type, plan);
         try
         {
             return new TunedModel(path, model, path.AdapterFolder is null ? null : AdapterFolder.Load(path.AdapterFolder, model));

@@ -136,14 +136,14 @@ internal sealed class BeamSearch(ICausalLm model, int vocabularySize, Generation
         }
 
         using var scope = NewDisposeScope();
-        var index = tensor(Array.ConvertAll(order, beam => (long)beam)).to(model.Device);
+        var index = tensor(Array.ConvertAll(order, beam => (long)beam));
         for (var layer = 0; layer < model.Config.LayerCount; layer++)
         {
             using var inner = NewDisposeScope();
             foreach (var stored in (Tensor[])[cache.Keys(layer), cache.Values(layer)])
             {
                 var held = stored.narrow(1, virtualTokens, tokens);
-                held.narrow(0, 0, order.Length).copy_(held.index_select(0, index));
+                held.narrow(0, 0, order.Length).copy_(held.index_select(0, index.to(stored.device)));
             }
         }
     }

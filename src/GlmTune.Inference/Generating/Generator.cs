@@ -154,7 +154,8 @@ public sealed class Generator
 
         foreach (var id in beams[0].Tokens)
         {
-            onToken?.Invoke(row.Index, row.Accept(id));
+            var token = row.Accept(id);   // Whether anybody listens or not.
+            onToken?.Invoke(row.Index, token);
         }
 
         return row.Answer;

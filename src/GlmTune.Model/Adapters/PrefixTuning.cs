@@ -70,11 +70,12 @@ public sealed class PrefixTuning : IAdapter
         long[] shape = [2, options.VirtualTokens, heads.KeyValueHeads, heads.HeadDim];
         foreach (var layer in model.Layers)
         {
-            adapter.prefixes.Add(new Parameter($"prompt_encoder.layers.{layer.Number}", shape, model.Type, model.Device, decays: true)
+            var device = model.Plan.DeviceOf(layer.Number);
+            adapter.prefixes.Add(new Parameter($"prompt_encoder.layers.{layer.Number}", shape, model.Type, device, decays: true)
             {
                 Trainable = !options.Projection,
                 Computed = options.Projection,
-                Value = zeros(shape, model.Type, model.Device),
+                Value = zeros(shape, model.Type, device),
             });
         }
         adapter.Encoder = options.Projection ? new PrefixEncoder(adapter.prefixes, adapter.Options) : null;

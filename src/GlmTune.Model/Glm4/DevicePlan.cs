@@ -43,37 +43,55 @@ public sealed class DevicePlan
     /// <param name="cacheBytes">Bytes of cached keys and values to leave room for, over all layers.</param>
     /// <exception cref="InvalidDataException">The devices together are too small; the message says by how much.</exception>
     public static DevicePlan Fit(Glm4Config config, ScalarType type, IReadOnlyList<(Device Device, long FreeBytes)> devices, long cacheBytes = 0)
-    {
-        var bytes = Parameter.BytesOf(type);
-        var layer = (config.ParametersPerLayer * bytes) + (cacheBytes / config.LayerCount);
-        var ends = (long)config.VocabularySize * config.HiddenSize * bytes;
-        for (var count = 1; count <= Math.Min(devices.Count, config.LayerCount); count++)
-        {
-            var used = devices.Take(count).ToList();
-            for (var percent = count == 1 ? 100 : 1; percent <= 100; percent++)
-            {
-                if (Fill(used, MostOfMemory * percent / 100, layer, ends, config.LayerCount) is { } plan)
-                {
-                    return plan;
-                }
-            }
-        }
-        throw new InvalidDataException(
-            $"The model needs {Gib((layer * config.LayerCount) + (2 * ends))} in {type}, its cache included; "
-            + $"free are {string.Join(", ", devices.Select(place => $"{Gib(place.FreeBytes)} on {place.Device}"))}. Use a smaller type, more devices, or the CPU.");
-    }
+        => Enumerable.Range(1, Math.Min(devices.Count, config.LayerCount)).Select(count => TryOver(config, type, [.. devices.Take(count)], cacheBytes)).FirstOrDefault(plan => plan is not null)
+            ?? throw TooSmall(config, type, devices, cacheBytes);
+
+    /// <summary>All of the devices, each filled to the same share of its free memory.</summary>
+    /// <inheritdoc cref="Fit"/>
+    public static DevicePlan Over(Glm4Config config, ScalarType type, IReadOnlyList<(Device Device, long FreeBytes)> devices, long cacheBytes = 0)
+        => devices.Count > config.LayerCount
+            ? throw new InvalidDataException($"The model has {config.LayerCount} layers, too few for {devices.Count} devices; name fewer of them.")
+            : TryOver(config, type, devices, cacheBytes) ?? throw TooSmall(config, type, devices, cacheBytes);
 
     /// <inheritdoc/>
     public override string ToString() => string.Join(", ", Devices.Select((device, stage) => $"{device}: layers {Array.IndexOf(stageOf, stage)} to {Array.LastIndexOf(stageOf, stage)}"));
 
+    // The smallest share of the devices' memory that holds the model; null where all of it does not.
+    private static DevicePlan? TryOver(Glm4Config config, ScalarType type, IReadOnlyList<(Device Device, long FreeBytes)> devices, long cacheBytes)
+    {
+        var (layer, end) = Needs(config, type, cacheBytes);
+        var best = Fill(devices, MostOfMemory, layer, end, config.LayerCount);
+        var (low, high) = (0.0, MostOfMemory);
+        for (var i = 0; best is not null && i < 40; i++)
+        {
+            var share = (low + high) / 2;
+            if (Fill(devices, share, layer, end, config.LayerCount) is { } smaller)
+            {
+                (best, high) = (smaller, share);
+            }
+            else
+            {
+                low = share;
+            }
+        }
+        return best;
+    }
+
+    // Bytes of a decoder layer with its cache, and of the embedding or the head.
+    private static (long Layer, long End) Needs(Glm4Config config, ScalarType type, long cacheBytes)
+    {
+        var bytes = Parameter.BytesOf(type);
+        return ((config.ParametersPerLayer * bytes) + (cacheBytes / config.LayerCount), (long)config.VocabularySize * config.HiddenSize * bytes);
+    }
+
     // As many layers on each device as a share of its memory holds; null where some are left over.
-    private static DevicePlan? Fill(List<(Device Device, long FreeBytes)> devices, double share, long layer, long ends, int layers)
+    private static DevicePlan? Fill(IReadOnlyList<(Device Device, long FreeBytes)> devices, double share, long layer, long end, int layers)
     {
         var stages = new List<(Device, int)>();
         var left = layers;
         foreach (var (place, (device, free)) in devices.Index())
         {
-            var room = (long)(free * share) - (place == 0 ? ends : 0) - (place == devices.Count - 1 ? ends : 0);
+            var room = (long)(free * share) - (place == 0 ? end : 0) - (place == devices.Count - 1 ? end : 0);
             var count = (int)Math.Min(left - (devices.Count - 1 - place), Math.Max(0, room) / layer);
             if (count < 1)
             {
@@ -83,6 +101,14 @@ public sealed class DevicePlan
             left -= count;
         }
         return left == 0 ? new DevicePlan([.. stages]) : null;
+    }
+
+    private static InvalidDataException TooSmall(Glm4Config config, ScalarType type, IReadOnlyList<(Device Device, long FreeBytes)> devices, long cacheBytes)
+    {
+        var (layer, end) = Needs(config, type, cacheBytes);
+        return new InvalidDataException(
+            $"The model needs {Gib((layer * config.LayerCount) + (2 * end))} in {type}, its cache included, and some for the work itself; "
+            + $"free are {string.Join(", ", devices.Select(place => $"{Gib(place.FreeBytes)} on {place.Device}"))}. Use a smaller type, more devices, or the CPU.");
     }
 
     private static string Gib(long bytes) => FormattableString.Invariant($"{bytes / (double)(1L << 30):0.0} GiB");

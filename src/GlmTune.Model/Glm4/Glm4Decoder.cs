@@ -75,8 +75,8 @@ internal sealed class Glm4Decoder : IDecoder
     /// <inheritdoc/>
     public Tensor Logits => current?.Results is { } results ? results.Logits.narrow(0, 0, count) : throw new InvalidOperationException("No pass was queued.");
 
-    /// <summary>Whether all layers can be decoded so.</summary>
-    public static bool CanDecode(Glm4Model model) => model.Head.Projection.CanDecode && model.Layers.All(layer => layer.CanDecode);
+    /// <summary>Whether all layers can be decoded so: on one device, by adapters that can.</summary>
+    public static bool CanDecode(Glm4Model model) => model.Plan.Devices.Count == 1 && model.Head.Projection.CanDecode && model.Layers.All(layer => layer.CanDecode);
 
     /// <inheritdoc/>
     public void Begin(ReadOnlySpan<DecodeRow> rows)

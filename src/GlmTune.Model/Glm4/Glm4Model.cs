@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Glm4;
 
-/// <summary>GLM-4: an embedding, decoder layers and an output head, for one device; ranks and optimizers are not its business.</summary>
+/// <summary>GLM-4: an embedding, decoder layers and an output head, for one device, or spread over several for inference; ranks and optimizers are not its business.</summary>
 /// <remarks>
 /// A pass works on N tokens of any number of sequences laid back to back, without padding. Parameters carry the names of the
 /// original checkpoint layout whatever layout was loaded. Not thread-safe.
@@ -13,22 +13,39 @@ namespace GlmTune.Model.Glm4;
 public sealed class Glm4Model : ICausalLm, IDisposable
 {
     private readonly RotaryEmbedding rotary;
+    private readonly LayerKernels[] kernels;
 
-    /// <summary>Lays out the layers; weights are not in memory yet.</summary>
+    /// <summary>Lays out the layers on one device; weights are not in memory yet.</summary>
     /// <param name="config">The architecture.</param>
     /// <param name="type">Type that layers compute in.</param>
     /// <param name="device">Where it lives.</param>
     /// <param name="plain">Plain operators only, no fused kernels.</param>
     public Glm4Model(Glm4Config config, ScalarType type, Device device, bool plain = false)
+        : this(config, type, new DevicePlan((device, config.LayerCount)), plain)
     {
-        (Config, Type, Device) = (config, type, device);
-        Kernels = LayerKernels.For(device, plain);
+    }
+
+    /// <summary>Lays out the layers, each on its device; weights are not in memory yet. Over several devices, for inference only.</summary>
+    /// <param name="config">The architecture.</param>
+    /// <param name="type">Type that layers compute in.</param>
+    /// <param name="plan">Where each layer lives.</param>
+    /// <param name="plain">Plain operators only, no fused kernels.</param>
+    /// <exception cref="ArgumentException">The plan is for another number of layers.</exception>
+    public Glm4Model(Glm4Config config, ScalarType type, DevicePlan plan, bool plain = false)
+    {
+        if (plan.LayerCount != config.LayerCount)
+        {
+            throw new ArgumentException($"The plan places {plan.LayerCount} layers; the model has {config.LayerCount}.", nameof(plan));
+        }
+        (Config, Type, Plan, Device) = (config, type, plan, plan.Devices[0]);
+        kernels = [.. plan.Devices.Select(device => LayerKernels.For(device, plain))];
         rotary = new RotaryEmbedding(config.Heads.RotaryDim, config.RotaryBase);
-        Embedding = new TokenEmbedding(Matrix("transformer.embedding.word_embeddings.weight", config.VocabularySize, config.HiddenSize));
+        Embedding = new TokenEmbedding(Matrix("transformer.embedding.word_embeddings.weight", config.VocabularySize, config.HiddenSize, Device));
         Layers = [.. Enumerable.Range(0, config.LayerCount).Select(MakeLayer)];
         Head = new OutputHead(
-            Vector("transformer.encoder.final_layernorm.weight", config.HiddenSize),
-            new Linear(Matrix("transformer.output_layer.weight", config.VocabularySize, config.HiddenSize), null, config.LayerCount * 4),
+            Vector("transformer.encoder.final_layernorm.weight", config.HiddenSize, plan.Devices[^1]),
+            new Linear(
+                Matrix("transformer.output_layer.weight", config.VocabularySize, config.HiddenSize, plan.Devices[^1]), null, config.LayerCount * 4),
             config.NormEpsilon);
         BaseParameters = [.. Units.SelectMany(unit => unit.Parameters)];
     }
@@ -42,8 +59,11 @@ public sealed class Glm4Model : ICausalLm, IDisposable
     /// <inheritdoc/>
     public Device Device { get; }
 
-    /// <summary>Layer functions of the device.</summary>
-    public LayerKernels Kernels { get; }
+    /// <summary>Where each layer lives.</summary>
+    public DevicePlan Plan { get; }
+
+    /// <summary>Layer functions of the device; of several, the first one's.</summary>
+    public LayerKernels Kernels => kernels[0];
 
     /// <summary>Token embedding.</summary>
     public TokenEmbedding Embedding { get; }
@@ -103,7 +123,7 @@ public sealed class Glm4Model : ICausalLm, IDisposable
             foreach (var parameter in unit.Parameters.Where(own.Contains))
             {
                 using var scope = NewDisposeScope();
-                var value = empty(parameter.Shape, Type, Device);
+                var value = empty(parameter.Shape, Type, parameter.Device);
                 parameter.Value = parameter.Shape.Length == 2 ? (generator is null ? value.normal_(0, 0.02) : value.normal_(0, 0.02, generator))
                     : parameter.Name.EndsWith(".bias", StringComparison.Ordinal) ? value.zero_()
                     : value.fill_(1);
@@ -170,20 +190,37 @@ public sealed class Glm4Model : ICausalLm, IDisposable
     {
         using var scope = NewDisposeScope();
         var x = Embedding.Forward(tokenIds, context.Kernels);
+        var at = 0;
         foreach (var layer in Layers)
         {
-            var next = layer.Forward(x, context, tape: null);
+            var stage = Plan.StageOf(layer.Number);
+            if (stage != at)
+            {
+                var there = x.to(Plan.Devices[stage]).alias();
+                x.Dispose();
+                (x, at) = (there, stage);
+            }
+            var next = layer.Forward(x, OnStage(context, stage), tape: null);
             x.Dispose();
             x = next;
         }
         return x.MoveToOuterDisposeScope();
     }
 
+    /// <summary>The stage of the plan that a unit is in.</summary>
+    /// <param name="unit">One of <see cref="Units"/>.</param>
+    internal int StageOf(Layer unit) => unit is Glm4DecoderLayer layer ? Plan.StageOf(layer.Number) : unit == Head ? Plan.Devices.Count - 1 : 0;
+
+    // What the layers of a stage share: tensors on its device.
+    private LayerContext OnStage(LayerContext context, int stage) => stage == 0 ? context : context.On(stage, Plan.Devices[stage], kernels[stage]);
+
     /// <inheritdoc/>
     public KvCache NewCache(int slots, int capacity)
     {
-        var cache = new KvCache(
-            Config.LayerCount, slots, capacity + MostVirtualTokens, Config.KeyValueHeads, Config.HeadDim, Type, Device);
+        var places = capacity + MostVirtualTokens;
+        var cache = Plan.Devices.Count == 1
+            ? new KvCache(Config.LayerCount, slots, places, Config.KeyValueHeads, Config.HeadDim, Type, Device)
+            : new KvCache([.. Layers.Select(layer => Plan.DeviceOf(layer.Number))], slots, places, Config.KeyValueHeads, Config.HeadDim, Type);
         foreach (var layer in Layers)
         {
             if (layer.Attention.Prefix is { } prefix)
@@ -221,18 +258,20 @@ public sealed class Glm4Model : ICausalLm, IDisposable
     {
         using var scope = NewDisposeScope();
         using var context = Context(sequences, cache: cache, adapters: adapters);
-        var last = lastOnly ? HostValues.ToDevice(sequences.Starts.Skip(1).Select(end => end - 1L).ToArray(), Device) : null;
+        var place = Plan.Devices[^1];
+        var last = lastOnly ? HostValues.ToDevice(sequences.Starts.Skip(1).Select(next => next - 1L).ToArray(), place) : null;
         if (cache is not null && Glm4Decoder.CanDecode(this))
         {
             return CachedLogits(Ids(tokenIds), last, context).MoveToOuterDisposeScope();
         }
         var hidden = Hidden(Ids(tokenIds), context);
+        var end = OnStage(context, Plan.Devices.Count - 1);
         if (last is not null)
         {
             hidden = hidden.index_select(0, last);
-            context.CutAdapters(last);
+            end.CutAdapters(last);
         }
-        return Head.Logits(hidden, context).MoveToOuterDisposeScope();
+        return Head.Logits(hidden, end).MoveToOuterDisposeScope();
     }
 
     /// <inheritdoc/>
@@ -241,7 +280,8 @@ public sealed class Glm4Model : ICausalLm, IDisposable
         using var scope = NewDisposeScope();
         using var context = Context(sequences);
         var hidden = Hidden(Ids(tokenIds), context);
-        return Head.Loss(hidden, targets, context, gradientScale: null).Loss.to_type(ScalarType.Float64).item<double>();
+        using var there = Plan.Devices.Count == 1 ? null : targets.On(Plan.Devices[^1]);
+        return Head.Loss(hidden, there ?? targets, OnStage(context, Plan.Devices.Count - 1), gradientScale: null).Loss.to_type(ScalarType.Float64).item<double>();
     }
 
     /// <summary>Token ids as the layers take them: int64 [N] on the device.</summary>
@@ -275,23 +315,24 @@ public sealed class Glm4Model : ICausalLm, IDisposable
     private Glm4DecoderLayer MakeLayer(int number)
     {
         var (config, heads, prefix) = (Config, Config.Heads, $"transformer.encoder.layers.{number}.");
+        var device = Plan.DeviceOf(number);
         var queryKeyValue = new Linear(
-            Matrix($"{prefix}self_attention.query_key_value.weight", heads.FusedWidth, config.HiddenSize),
-            config.AttentionBias ? Vector($"{prefix}self_attention.query_key_value.bias", heads.FusedWidth) : null,
+            Matrix($"{prefix}self_attention.query_key_value.weight", heads.FusedWidth, config.HiddenSize, device),
+            config.AttentionBias ? Vector($"{prefix}self_attention.query_key_value.bias", heads.FusedWidth, device) : null,
             number * 4);
-        var dense = new Linear(Matrix($"{prefix}self_attention.dense.weight", config.HiddenSize, heads.QueryWidth), null, (number * 4) + 1);
-        var gateUp = new Linear(Matrix($"{prefix}mlp.dense_h_to_4h.weight", 2L * config.FeedForwardSize, config.HiddenSize), null, (number * 4) + 2);
-        var down = new Linear(Matrix($"{prefix}mlp.dense_4h_to_h.weight", config.HiddenSize, config.FeedForwardSize), null, (number * 4) + 3);
+        var dense = new Linear(Matrix($"{prefix}self_attention.dense.weight", config.HiddenSize, heads.QueryWidth, device), null, (number * 4) + 1);
+        var gateUp = new Linear(Matrix($"{prefix}mlp.dense_h_to_4h.weight", 2L * config.FeedForwardSize, config.HiddenSize, device), null, (number * 4) + 2);
+        var down = new Linear(Matrix($"{prefix}mlp.dense_4h_to_h.weight", config.HiddenSize, config.FeedForwardSize, device), null, (number * 4) + 3);
         return new Glm4DecoderLayer(
             number,
-            Vector($"{prefix}input_layernorm.weight", config.HiddenSize),
+            Vector($"{prefix}input_layernorm.weight", config.HiddenSize, device),
             new Attention(queryKeyValue, dense, heads, number),
-            Vector($"{prefix}post_attention_layernorm.weight", config.HiddenSize),
+            Vector($"{prefix}post_attention_layernorm.weight", config.HiddenSize, device),
             new FeedForward(gateUp, down),
             config.NormEpsilon);
     }
 
-    private Parameter Matrix(string name, long rows, long columns) => new(name, [rows, columns], Type, Device, decays: true);
+    private Parameter Matrix(string name, long rows, long columns, Device device) => new(name, [rows, columns], Type, device, decays: true);
 
-    private Parameter Vector(string name, long size) => new(name, [size], Type, Device, decays: false);
+    private Parameter Vector(string name, long size, Device device) => new(name, [size], Type, device, decays: false);
 }

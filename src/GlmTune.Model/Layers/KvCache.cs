@@ -37,6 +37,21 @@ public sealed class KvCache : IDisposable
         Tensor Make() => zeros(shape, type, device).DetachFromDisposeScope();
     }
 
+    /// <param name="layers">The device of each decoder layer.</param>
+    /// <param name="slots">Sequences at a time.</param>
+    /// <param name="capacity">Tokens of a sequence, virtual ones included.</param>
+    /// <param name="keyValueHeads">K.</param>
+    /// <param name="headDim">D.</param>
+    /// <param name="type">Type of the model.</param>
+    public KvCache(IReadOnlyList<Device> layers, int slots, int capacity, int keyValueHeads, int headDim, ScalarType type)
+    {
+        (Slots, Capacity, Device) = (slots, capacity, layers[0]);
+        keys = [.. layers.Select(Make)];
+        values = [.. layers.Select(Make)];
+
+        Tensor Make(Device device) => zeros([slots, capacity, keyValueHeads, headDim], type, device).DetachFromDisposeScope();
+    }
+
     /// <summary>Sequences at a time.</summary>
     public int Slots { get; private set; }
 
@@ -46,7 +61,7 @@ public sealed class KvCache : IDisposable
     /// <summary>Counts rearrangements: while it stays, keys and values stay where they are.</summary>
     public int Version { get; private set; }
 
-    /// <summary>Where it lives.</summary>
+    /// <summary>Where it lives; of several devices, the first layer's.</summary>
     public Device Device { get; }
 
     /// <summary>Keys of a layer [slots, capacity, K, D]; owned by the cache.</summary>
@@ -86,7 +101,7 @@ public sealed class KvCache : IDisposable
     public void Rearrange(IReadOnlyList<int> from, int capacity)
     {
         using var scope = NewDisposeScope();
-        var index = tensor(from.Select(slot => (long)slot).ToArray()).to(Device);
+        var index = tensor(from.Select(slot => (long)slot).ToArray());
         var kept = Math.Min(capacity, Capacity);
         foreach (var tensors in (Tensor[][])[keys, values])
         {
@@ -94,8 +109,8 @@ public sealed class KvCache : IDisposable
             {
                 using var inner = NewDisposeScope();
                 var old = tensors[layer];
-                var rearranged = zeros([from.Count, capacity, old.shape[2], old.shape[3]], old.dtype, Device);
-                rearranged.narrow(1, 0, kept).copy_(old.narrow(1, 0, kept).index_select(0, index));
+                var rearranged = zeros([from.Count, capacity, old.shape[2], old.shape[3]], old.dtype, old.device);
+                rearranged.narrow(1, 0, kept).copy_(old.narrow(1, 0, kept).index_select(0, index.to(old.device)));
                 tensors[layer] = rearranged.DetachFromDisposeScope();
                 old.Dispose();
             }
@@ -120,6 +135,7 @@ public sealed class CacheStep : IDisposable
 {
     private readonly int[] slots;
     private readonly int[] added;
+    private readonly Device device;
     private Tensor? slotIndex;
     private Tensor? lengths;
     private Tensor? tokenSlots;
@@ -131,8 +147,13 @@ public sealed class CacheStep : IDisposable
     /// <param name="added">New tokens of each sequence, at least one.</param>
     /// <exception cref="ArgumentException">A slot would overflow.</exception>
     public CacheStep(KvCache cache, IReadOnlyList<int> slots, IReadOnlyList<int> before, IReadOnlyList<int> added)
+        : this(cache, slots, before, added, cache.Device)
     {
-        (Cache, this.slots, Before, this.added) = (cache, [.. slots], [.. before], [.. added]);
+    }
+
+    private CacheStep(KvCache cache, IReadOnlyList<int> slots, IReadOnlyList<int> before, IReadOnlyList<int> added, Device device)
+    {
+        (Cache, this.slots, Before, this.added, this.device) = (cache, [.. slots], [.. before], [.. added], device);
         for (var i = 0; i < slots.Count; i++)
         {
             if (before[i] + added[i] > cache.Capacity)
@@ -153,7 +174,7 @@ public sealed class CacheStep : IDisposable
     /// <param name="longest">At least the largest of <paramref name="lengths"/>, at most the cache's capacity.</param>
     public CacheStep(KvCache cache, Tensor slots, Tensor places, Tensor lengths, int longest)
     {
-        (Cache, Longest, this.slots, Before, added) = (cache, longest, [], [], []);
+        (Cache, Longest, this.slots, Before, added, device) = (cache, longest, [], [], [], cache.Device);
         (slotIndex, tokenSlots, this.places, this.lengths) = (slots, slots, places, lengths);
     }
 
@@ -181,6 +202,9 @@ public sealed class CacheStep : IDisposable
     /// <summary>Tokens of each sequence cached before the pass, virtual ones included.</summary>
     public IReadOnlyList<int> Before { get; }
 
+    /// <summary>The same view with its tensors on another device, for the layers there; the caller disposes it.</summary>
+    internal CacheStep On(Device other) => new(Cache, slots, Before, added, other);
+
     /// <summary>Stores the keys and values of the new tokens.</summary>
     /// <param name="layer">Decoder layer.</param>
     /// <param name="keys">[N, K·D].</param>
@@ -202,5 +226,5 @@ public sealed class CacheStep : IDisposable
         places?.Dispose();
     }
 
-    private Tensor OnDevice(IEnumerable<long> values) => HostValues.ToDevice(values.ToArray(), Cache.Device).DetachFromDisposeScope();
+    private Tensor OnDevice(IEnumerable<long> values) => HostValues.ToDevice(values.ToArray(), device).DetachFromDisposeScope();
 }

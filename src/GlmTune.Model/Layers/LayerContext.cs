@@ -7,6 +7,8 @@ namespace GlmTune.Model.Layers;
 /// <remarks>Owns its tensors. Not thread-safe.</remarks>
 public sealed class LayerContext : IDisposable
 {
+    private readonly Dictionary<int, LayerContext> stages = [];
+
     /// <summary>Layer functions of the device.</summary>
     public required LayerKernels Kernels { get; init; }
 
@@ -33,6 +35,28 @@ public sealed class LayerContext : IDisposable
 
     /// <summary>In work that is recorded: the mask keys of all places, int32 [places], filled anew at each replay. Stays the caller's; null: the seed counts.</summary>
     public Tensor? StoredMaskKeys { get; init; }
+
+    /// <summary>The same pass on another device, for the layers there; made once, and owned by this context. For inference.</summary>
+    /// <param name="stage">Number of the run of layers.</param>
+    /// <param name="device">Where they live.</param>
+    /// <param name="kernels">Layer functions there.</param>
+    internal LayerContext On(int stage, Device device, LayerKernels kernels)
+    {
+        if (!stages.TryGetValue(stage, out var there))
+        {
+            using var scope = NewDisposeScope();
+            there = stages[stage] = new LayerContext
+            {
+                Kernels = kernels,
+                Sequences = new SequenceLayout(Sequences.Starts, device),
+                Cosine = Cosine.to(device).alias().DetachFromDisposeScope(),
+                Sine = Sine.to(device).alias().DetachFromDisposeScope(),
+                Cache = Cache?.On(device),
+                Adapters = Adapters is null ? null : new AdapterRows(Adapters.Index.to(device).alias()),
+            };
+        }
+        return there;
+    }
 
     /// <summary>Whether there is dropout.</summary>
     public bool Drops => DropoutSeed is not null || StoredMaskKeys is not null;
@@ -62,5 +86,9 @@ public sealed class LayerContext : IDisposable
         Sequences.Dispose();
         Cache?.Dispose();
         Adapters?.Dispose();
+        foreach (var there in stages.Values)
+        {
+            there.Dispose();
+        }
     }
 }

@@ -47,6 +47,9 @@ public sealed class SupervisedTargets : IDisposable
     /// <summary>int64 [M].</summary>
     public Tensor Targets => targetTensor ??= Sent(targets);
 
+    /// <summary>The same targets with their tensors on another device; the caller disposes them.</summary>
+    internal SupervisedTargets On(Device other) => new([.. rows], [.. targets], other);
+
     /// <inheritdoc/>
     public void Dispose()
     {
