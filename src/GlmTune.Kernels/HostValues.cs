@@ -13,13 +13,10 @@ public static class HostValues
 
     // A copy that waits for its turn in the stream keeps its block; eight are enough for a pass's few inputs to be on their way.
     [ThreadStatic]
-    private static PinnedMemory?[]? ring;
+    private static Dictionary<int, PinnedMemory?[]>? rings;
 
     [ThreadStatic]
     private static int turn;
-
-    [ThreadStatic]
-    private static int ringOf;
 
     /// <summary>int64 or int32 or float64 or float32 [count], as the values are; in the caller's dispose scope.</summary>
     /// <param name="values">The numbers.</param>
@@ -52,13 +49,10 @@ public static class HostValues
 
     private static PinnedMemory Next(Device device)
     {
-        if (ring is null || ringOf != device.index)
+        rings ??= [];
+        if (!rings.TryGetValue(device.index, out var ring))
         {
-            foreach (var block in ring ?? [])
-            {
-                block?.Dispose();
-            }
-            (ring, ringOf) = (new PinnedMemory?[Blocks], device.index);
+            ring = rings[device.index] = new PinnedMemory?[Blocks];
         }
         turn = (turn + 1) % Blocks;
         return ring[turn] ??= new PinnedMemory(device, BlockBytes);
