@@ -1,3 +1,4 @@
+using GlmTune.Inference;
 using GlmTune.Server.Board;
 using GlmTune.Server.Pages;
 using OpenTelemetry.Metrics;
@@ -40,6 +41,7 @@ public static class ChatServer
                 map?.Invoke(app);
             });
         app.Lifetime.ApplicationStopping.Register(queue.Close);
+        app.Lifetime.ApplicationStarted.Register(() => _ = Task.Run(() => AnswerGrammar.Prepare(models.All[0].Chat.Template.Tokenizer)));
         return app;
     }
 }

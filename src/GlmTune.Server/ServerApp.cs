@@ -25,7 +25,7 @@ public static class ServerApp
             kestrel.AddServerHeader = false;
             kestrel.Limits.MaxRequestBodySize = options.Limits.BodyBytes;
             kestrel.Limits.MaxConcurrentConnections = options.Limits.Connections;
-            if (options.Host == "localhost")
+            if (options.Host == "localhost" && options.Port != 0)
             {
                 kestrel.ListenLocalhost(options.Port);
             }
@@ -64,7 +64,7 @@ public static class ServerApp
     /// <summary>Whether other machines cannot reach a host.</summary>
     public static bool IsLoopback(string host) => host == "localhost" || (IPAddress.TryParse(host, out var address) && IPAddress.IsLoopback(address));
 
-    private static IPAddress AddressOf(string host) => IPAddress.TryParse(host, out var address) ? address
+    private static IPAddress AddressOf(string host) => host == "localhost" ? IPAddress.Loopback : IPAddress.TryParse(host, out var address) ? address
         : throw new InvalidDataException($"'{host}' is no address to listen on; expected an IP address such as 127.0.0.1 or 0.0.0.0, or localhost.");
 
     // Whoever started the application stops it; the host must not catch signals of its own.

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Net.Sockets;
 using GlmTune.Inference;
 using GlmTune.Server;
 using Microsoft.AspNetCore.Builder;
@@ -65,7 +66,15 @@ internal static class ServeCommand
     {
         await using (app.ConfigureAwait(false))
         {
-            await app.StartAsync(stop).ConfigureAwait(false);
+            try
+            {
+                await app.StartAsync(stop).ConfigureAwait(false);
+            }
+            catch (SocketException e)
+            {
+                throw new InvalidDataException($"Cannot listen on {options.Host}, port {options.Port}: {e.Message}.", e);
+            }
+
             screen.Error.WriteLine($"Listening on {string.Join(", ", app.Urls)}; Ctrl-C stops.");
             if (!ServerApp.IsLoopback(options.Host) && options.ApiKeys.Count == 0)
             {
@@ -101,9 +110,9 @@ internal static class ServeCommand
         var option = new Option<int>(name) { HelpName = "N", Description = description, DefaultValueFactory = _ => value };
         option.Validators.Add(result =>
         {
-            if (!result.Errors.Any() && result.GetValueOrDefault<int>() < least)
+            if (!result.Errors.Any() && (result.GetValueOrDefault<int>() < least || result.GetValueOrDefault<int>() > 1_000_000))
             {
-                result.AddError($"{name}: expected a whole number of at least {least}.");
+                result.AddError($"{name}: expected a whole number from {least} to 1000000.");
             }
         });
         return option;

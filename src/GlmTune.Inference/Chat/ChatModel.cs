@@ -113,9 +113,11 @@ public sealed class ChatModel : IDisposable
     {
         var stops = request.Options.EosTokenIds ?? Scheduler.Generator.Defaults.EosTokenIds ?? Scheduler.Generator.Model.Config.EndTokenIds;
         int[] ends = [.. stops.Union(Template.Tokenizer.Special.Stops)];
+        var options = request.Options with { EosTokenIds = ends };
         return new GenerationRequest(prompt)
         {
-            Options = request.Options with { EosTokenIds = ends },
+            // Rules that forbid tokens could leave none of those that a grammar allows.
+            Options = request.Grammar is null ? options : options with { MinNewTokens = 0, NoRepeatNgramSize = 0 },
             Adapter = request.Adapter,
             LogProbabilities = request.LogProbabilities,
             LikeliestTokens = request.LikeliestTokens,

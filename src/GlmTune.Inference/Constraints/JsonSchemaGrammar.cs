@@ -13,6 +13,8 @@ namespace GlmTune.Inference;
 internal sealed class JsonSchemaGrammar
 {
     private const long MostInteger = 999_999_999_999_999_999;
+    private const int MostDepth = 200;      // References add to the nesting of the text, so that its own limit is not enough.
+    private const int MostNameLength = 200;
     private static readonly JsonSerializerOptions Relaxed = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
     private static readonly HashSet<string> Descriptions =
     [
@@ -37,6 +39,7 @@ internal sealed class JsonSchemaGrammar
     private readonly ByteGrammar grammar;
     private readonly JsonElement root;
     private readonly Dictionary<string, int> references = [];
+    private int depth;
 
     public JsonSchemaGrammar(JsonGrammar json, JsonElement root) => (this.json, grammar, this.root) = (json, json.Grammar, root);
 
@@ -69,6 +72,11 @@ internal sealed class JsonSchemaGrammar
             throw Wrong(path, schema.ValueKind == JsonValueKind.False ? "false allows no value" : "expected an object, or true");
         }
 
+        if (++depth > MostDepth)
+        {
+            throw Wrong(path, $"nested deeper than {MostDepth} levels, references included");
+        }
+
         var keywords = new Keywords(schema, path);
         var start = keywords.Find("$ref") is { } reference ? Reference(keywords, reference, next, heads)
             : keywords.Find("allOf") is { } all ? AllOf(keywords, all, next, heads)
@@ -77,6 +85,7 @@ internal sealed class JsonSchemaGrammar
             : keywords.Find("enum") is { } values ? OneOf(keywords, values, next)
             : Typed(keywords, next);
         keywords.CheckAllUsed();
+        depth--;
         return start;
     }
 
@@ -189,14 +198,16 @@ internal sealed class JsonSchemaGrammar
                 : throw Wrong(keywords.Path, "properties must be an object")
             : [];
         var required = keywords.Strings("required").ToHashSet(StringComparer.Ordinal);
+        var named = properties.Select(property => property.Name).ToHashSet(StringComparer.Ordinal);
+        var unnamed = required.Where(name => !named.Contains(name)).ToList();
         var additional = keywords.Find("additionalProperties");
         var closed = additional is { ValueKind: JsonValueKind.False };
-        if (closed && required.FirstOrDefault(name => !properties.Exists(property => property.Name == name)) is { } missing)
+        if (closed && unnamed is [var missing, ..])
         {
             throw Wrong(keywords.Path, $"'{missing}' is required, but neither named in properties nor allowed by additionalProperties");
         }
 
-        properties.AddRange(required.Where(name => !properties.Exists(property => property.Name == name)).Select(name => (name, (JsonElement?)null)));
+        properties.AddRange(unnamed.Select(name => (name, (JsonElement?)null)));
         if (properties.Count == 0 && additional is null && !keywords.Has("properties"))
         {
             return json.AnyObject(next);
@@ -206,6 +217,11 @@ internal sealed class JsonSchemaGrammar
         var (first, later) = (close, close);   // What may follow: before any member, after one.
         if (additional is { } others && !closed)
         {
+            if (properties.Exists(property => property.Name.Length > MostNameLength))
+            {
+                throw Wrong(keywords.Path, $"beside additionalProperties, names of properties have at most {MostNameLength} characters");
+            }
+
             var other = grammar.Rule(OtherKey([.. properties.Select(property => property.Name)], json.Colon(Value(others, $"{keywords.Path}/additionalProperties", ByteGrammar.End, []))));
             later = grammar.Repeat(grammar.Rule(json.Comma(grammar.Call(other, ByteGrammar.End))), 0, ByteGrammar.Unbounded, close);
             first = grammar.Choice(close, json.Space(grammar.Call(other, later)));

@@ -1,10 +1,11 @@
+using System.Text.Json;
 using GlmTune.Inference;
 using Microsoft.Extensions.Caching.Memory;
 
 namespace GlmTune.Server;
 
 /// <summary>Keeps the grammars of the last few forms of answers, because they remember which tokens fit where.</summary>
-internal sealed class GrammarCache : IDisposable
+internal sealed class GrammarCache(ServerOptions options) : IDisposable
 {
     private readonly MemoryCache grammars = new(new MemoryCacheOptions { SizeLimit = 16 });
 
@@ -43,10 +44,15 @@ internal sealed class GrammarCache : IDisposable
     public void Dispose() => grammars.Dispose();
 
     // The schema of a tool's arguments where it can be kept to; any object where that is not promised.
-    private static System.Text.Json.JsonElement? Kept(RequestTool tool, int index)
+    private JsonElement? Kept(RequestTool tool, int index)
     {
         try
         {
+            if (tool.Parameters?.GetRawText().Length > options.Limits.SchemaBytes)
+            {
+                throw new ArgumentException($"it is longer than {options.Limits.SchemaBytes} characters");
+            }
+
             _ = AnswerGrammar.Of(null, [new CallableTool(tool.Definition.Name, tool.Parameters)]);
             return tool.Parameters;
         }

@@ -29,7 +29,11 @@ internal static class BrowserGuard
                 throw new ApiException(StatusCodes.Status403Forbidden, $"Pages of '{Shown.Of(origin)}' may not call this server.", code: "origin_not_allowed");
             }
 
-            context.Response.Headers.XContentTypeOptions = "nosniff";
+            context.Response.OnStarting(() =>
+            {
+                context.Response.Headers.XContentTypeOptions = "nosniff";
+                return Task.CompletedTask;
+            });
             await next(context);
         });
     }

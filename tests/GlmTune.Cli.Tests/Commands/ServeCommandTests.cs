@@ -37,9 +37,10 @@ public sealed partial class ServeCommandTests
 
     [Theory]
     [InlineData("--port 70000", "--port: expected 0 to 65535.")]
-    [InlineData("--slots 0", "--slots: expected a whole number of at least 1.")]
+    [InlineData("--slots 0", "--slots: expected a whole number from 1 to 1000000.")]
     [InlineData("--adapter nothing", "--adapter: 'nothing' is not NAME=PATH.")]
     [InlineData("--host nowhere.example --port 0", "'nowhere.example' is no address to listen on")]
+    [InlineData("--host 192.0.2.1 --port 8000", "Cannot listen on 192.0.2.1, port 8000")]
     [InlineData("--api-key-file /dev/null", "no key in it")]
     [InlineData("--adapter glm-nano=x", "'glm-nano' would be the name of two models")]
     public async Task Wrong_options_are_told(string options, string message)

@@ -71,6 +71,14 @@ public class JsonSchemaGrammarTests
     }
 
     [Fact]
+    public void Schemas_that_would_exhaust_the_stack_are_refused()
+    {
+        var chain = string.Concat(Enumerable.Range(0, 2000).Select(i => $"\"a{i}\":{{\"items\":{{\"$ref\":\"#/$defs/a{i + 1}\"}}}},"));
+        Assert.Contains("nested deeper", Assert.Throws<ArgumentException>(() => Grammar($$"""{"$ref":"#/$defs/a0","$defs":{ {{chain}}"a2000":{} } }""")).Message);
+        Assert.Contains("at most 200 characters", Assert.Throws<ArgumentException>(() => Grammar($$"""{"properties":{"{{new string('x', 60_000)}}":{} },"additionalProperties":true}""")).Message);
+    }
+
+    [Fact]
     public void An_ambiguous_schema_is_given_up_before_it_costs_much()
     {
         // Ten ways to read each bracket: ten times as many after each.
