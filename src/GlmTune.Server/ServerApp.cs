@@ -34,7 +34,8 @@ public static class ServerApp
                 kestrel.Listen(AddressOf(options.Host), options.Port);
             }
         });
-        builder.Logging.AddSimpleConsole(console => (console.SingleLine, console.TimestampFormat) = (true, "HH:mm:ss ")).SetMinimumLevel(LogLevel.Warning).AddFilter("glmtune", LogLevel.Information);
+        builder.Logging.AddSimpleConsole(console => (console.SingleLine, console.TimestampFormat) = (true, "HH:mm:ss ")).SetMinimumLevel(LogLevel.Warning).AddFilter("glmtune", LogLevel.Information)
+            .AddFilter("Microsoft.Extensions.Hosting", LogLevel.None);   // What keeps it from starting reaches the caller as an exception.
         builder.Services.Configure<Microsoft.Extensions.Logging.Console.ConsoleLoggerOptions>(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = options.StopTime);
         builder.Services.ConfigureHttpJsonOptions(json =>
