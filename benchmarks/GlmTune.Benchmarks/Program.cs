@@ -1,9 +1,9 @@
 using GlmTune.Benchmarks.Kernels;
 
-// GlmTune.Benchmarks kernels [--json FILE] [--only checks|training|attention|decode]...
+// GlmTune.Benchmarks kernels [--json FILE] [--only checks|training|attention|prefill|decode|parts]...
 if (args is not ["kernels", .. var rest])
 {
-    Console.Error.WriteLine("Usage: GlmTune.Benchmarks kernels [--json FILE] [--only checks|training|attention|decode]...");
+    Console.Error.WriteLine("Usage: GlmTune.Benchmarks kernels [--json FILE] [--only checks|training|attention|prefill|decode|parts]...");
     return 2;
 }
 string? json = null;

@@ -47,6 +47,21 @@ internal static class DecodeTimes
         TorchSharp.torch.cuda.synchronize(device);
     }
 
+    /// <summary>Steps of one and of eight sequences by how finely attention is cut, with weights fetched ahead and without.</summary>
+    public static void Parts(CudaKernels kernels, Device device, Report report)
+    {
+        using var timer = new KernelTimer(device);
+        using var weights = new Weights(device);
+        foreach (var keys in (int[])[64, 128, 256, 512])
+        {
+            DecodeKernels.LeastKeys = keys;
+            Console.WriteLine($"at least {keys} keys a part");
+            Step(kernels, device, report, timer, weights, 1);
+            Step(kernels, device, report, timer, weights, 8);
+        }
+        DecodeKernels.LeastKeys = 64;
+    }
+
     private static void Products(CudaKernels kernels, Device device, Report report, KernelTimer timer, Weights weights)
     {
         foreach (var rows in (int[])[1, 2, 4, 8, 16, 64])
@@ -106,7 +121,7 @@ internal static class DecodeTimes
                 var fused = kernels.Project(normalised, weights.QueryKeyValue[layer], weights.Bias);
                 kernels.Prefetch(weights.Dense[layer], batch);
                 kernels.RotateAndCache(fused, cosine, sine, Heads, caches[layer].Keys, caches[layer].Values, slots, places);
-                var attended = kernels.CachedAttention(fused, Heads, sequences, caches[layer].Keys, caches[layer].Values, slots, lengths, Cached);
+                var attended = kernels.CachedAttention(fused, Heads, sequences, caches[layer].Keys, caches[layer].Values, slots, lengths, 512);
                 hidden = kernels.Project(attended, weights.Dense[layer], null, hidden);
                 (normalised, _) = kernels.RmsNorm(hidden, weights.Norm, 1e-7);
                 hidden = kernels.Project(kernels.ProjectSwiGlu(normalised, weights.GateUp[layer]), weights.Down[layer], null, hidden);

@@ -31,6 +31,9 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
     private readonly Lock gate = new();
     private Tensor? counters;
 
+    /// <summary>Keys of a part of a sequence, at least; to compare.</summary>
+    internal static int LeastKeys { get; set; } = BlockKeys;
+
     /// <summary>Whether weights are fetched ahead; off to compare.</summary>
     internal static bool Prefetches { get; set; } = true;
 
@@ -44,7 +47,7 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
         var tiles = (heads.GroupSize + TileHeads - 1) / TileHeads;
         var units = sequences.Count * heads.KeyValueHeads * tiles;
         // Enough parts for three blocks a multiprocessor, none shorter than a block's step.
-        var parts = Math.Clamp(3 * launcher.Multiprocessors / units, 1, Math.Min(MostParts, (longest + BlockKeys - 1) / BlockKeys));
+        var parts = Math.Clamp(3 * launcher.Multiprocessors / units, 1, Math.Min(MostParts, (longest + LeastKeys - 1) / LeastKeys));
         var type = Memory.TypeOf(fused);
         var output = Memory.Empty(type, fused.device, sequences.Count, heads.QueryWidth);
         using var partial = parts == 1 ? null : Memory.Empty(ScalarType.Float32, fused.device, (long)units * parts * TileHeads * heads.HeadDim);
