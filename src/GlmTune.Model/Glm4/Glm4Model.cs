@@ -114,7 +114,8 @@ public sealed class Glm4Model : ICausalLm, IDisposable
         using var generator = Device.type == TorchSharp.DeviceType.CPU ? new Generator((ulong)seed, Device) : null;
         if (generator is null)
         {
-            manual_seed(seed);
+            // torch.manual_seed is the CPU's alone here.
+            cuda.manual_seed_all(seed);
         }
         HashSet<Parameter> rounded = fp8 ? [.. Fp8Weights] : [];
         var own = BaseParameters.ToHashSet();
