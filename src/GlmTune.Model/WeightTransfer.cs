@@ -15,7 +15,7 @@ namespace GlmTune.Model;
 /// <param name="device">Where targets are.</param>
 public sealed class WeightTransfer(Device device) : IDisposable
 {
-    private const int PieceBytes = 16 << 20;
+    private const int PieceBytes = 4 << 20;
     private const int MostReaders = 12;
 
     private readonly ConcurrentBag<PinnedMemory> blocks = [];

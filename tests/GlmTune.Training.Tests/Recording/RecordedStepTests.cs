@@ -105,7 +105,7 @@ public class RecordedStepTests
         for (var round = 0; round < 6; round++)
         {
             using var scope = NewDisposeScope();
-            using var pass = TrainingPass.Of(Rows(new Random(round), model.Config.VocabularySize, 150 + round), device);
+            using var pass = TrainingPass.Of(Rows(new Random(round), model.Config.VocabularySize, 175 + round), device);
             var scale = 1.0 / pass.Targets.Count;
             var loss = runner.ForwardBackward(pass, scale, dropoutSeed: 77 + round).item<float>();
             var expected = TakeGradients(sharding);
@@ -123,6 +123,23 @@ public class RecordedStepTests
         }
         Assert.True(recorder.Count == 1, recorder.Refusal);
         TestContext.Current.TestOutputHelper?.WriteLine(string.Join('\n', found));
+    }
+
+    [Fact]
+    public void A_seed_decides_a_models_random_weights_on_a_GPU()
+    {
+        var device = NativeRuntime.DefaultDevice();
+        Assert.SkipUnless(device.type == DeviceType.CUDA, "There is no GPU.");
+        using var model = new Glm4Model(Glm4Config.Glm4_9B with { LayerCount = 1 }, ScalarType.BFloat16, device);
+        using var scope = NewDisposeScope();
+        Tensor Drawn(long seed)
+        {
+            model.InitializeRandomly(seed);
+            return cat([.. model.BaseParameters.Where(parameter => parameter.Decays).Select(parameter => parameter.Value[0][..64])]).cpu();
+        }
+        var (first, other, again) = (Drawn(1), Drawn(2), Drawn(1));
+        Assert.True(first.equal(again).all().item<bool>());
+        Assert.False(first.equal(other).all().item<bool>());
     }
 
     [Fact]
