@@ -11,7 +11,7 @@ internal sealed class ChatOptions
     private readonly Option<string?> baseModel = Arguments.Base();
     private readonly Option<string?> device = Arguments.Devices();
     private readonly Option<string?> type = Arguments.Type();
-    private readonly Option<string> template = new("--template") { Description = "the chat format that the model was tuned with", DefaultValueFactory = _ => TemplatePreset.Default.Name };
+    private readonly Option<string?> template = new("--template") { Description = "the chat format that the model was tuned with; the one that its checkpoint names, else glm-4" };
 
     public ChatOptions() => template.AcceptOnlyFromAmong([.. TemplatePreset.All.Select(preset => preset.Name)]);
 
@@ -39,6 +39,6 @@ internal sealed class ChatOptions
         Type = given.GetValue(type),
         Adapters = adapters ?? [],
         Limits = limits,
-        Template = TemplatePreset.Named(given.GetRequiredValue(template)),
+        Template = given.GetValue(template) is { } name ? TemplatePreset.Named(name) : null,
     });
 }

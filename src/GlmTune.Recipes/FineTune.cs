@@ -139,6 +139,7 @@ public sealed class FineTune : IDisposable
             while (trainer.Done < totalSteps && !halted && !ranks.AnyStops(stop))
             {
                 before = batches.Cursor;
+                ranks.Step = trainer.Done + 1;
                 var report = trainer.Step(batches.Next(), index => data.Examples[index].Line);
                 (losses, steps) = (losses + report.Loss, steps + 1);
                 progress.Add(report);

@@ -20,6 +20,9 @@ internal sealed class RunRanks(ICollectives collectives)
     /// <summary>Whether this rank prints, and writes what there is one of.</summary>
     public bool IsFirst => Rank == 0;
 
+    /// <summary>The step that is computed, which messages of lost ranks name; null before the first.</summary>
+    public long? Step { get; set; }
+
     /// <summary>Whether there is no other rank.</summary>
     public bool IsAlone => Count == 1;
 
@@ -28,7 +31,7 @@ internal sealed class RunRanks(ICollectives collectives)
 
     /// <summary>Does on every rank what may fail on one, and then fails on all.</summary>
     /// <exception cref="SharedFailureException">It failed on some rank: a bad file, a full disk, a step that is not finite.</exception>
-    public T Together<T>(Func<T> act) => collectives.Together(act, IsExpected);
+    public T Together<T>(Func<T> act) => collectives.Together(act, IsExpected, new CallLabel(Step));
 
     /// <summary>Does on every rank what may fail on one, and then fails on all.</summary>
     /// <exception cref="SharedFailureException">It failed on some rank.</exception>
@@ -43,17 +46,17 @@ internal sealed class RunRanks(ICollectives collectives)
     public string? FromFirst(Func<string?> find)
     {
         var found = Together(() => IsFirst ? find() : null);
-        return IsAlone ? found : collectives.GatherStrings(found is null ? [] : [found])[0].FirstOrDefault();
+        return IsAlone ? found : collectives.GatherStrings(found is null ? [] : [found], new CallLabel(Step))[0].FirstOrDefault();
     }
 
     /// <summary>Whether any rank was asked to stop; the same answer on all.</summary>
     public bool AnyStops(CancellationToken stop) => Any(stop.IsCancellationRequested);
 
     /// <summary>Whether it is true on any rank; the same answer on all.</summary>
-    public bool Any(bool value) => IsAlone ? value : collectives.Any(value);
+    public bool Any(bool value) => IsAlone ? value : collectives.Any(value, new CallLabel(Step));
 
     /// <summary>The largest of all ranks' numbers.</summary>
-    public int Most(int value) => IsAlone ? value : (int)collectives.Max(value);
+    public int Most(int value) => IsAlone ? value : (int)collectives.Max(value, new CallLabel(Step));
 
     private static bool IsExpected(Exception error)
         => error is InvalidDataException or IOException or UnauthorizedAccessException or NonFiniteStepException;

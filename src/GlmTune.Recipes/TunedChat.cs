@@ -1,6 +1,7 @@
 using GlmTune.Data.Templates;
 using GlmTune.Data.Tokenization;
 using GlmTune.Inference;
+using GlmTune.Training.Checkpoints;
 
 namespace GlmTune.Recipes;
 
@@ -22,8 +23,8 @@ public sealed record TunedChatOptions
     /// <summary>How much is done at once; null for <see cref="GenerationLimits"/>'s defaults.</summary>
     public GenerationLimits? Limits { get; init; }
 
-    /// <summary>Revision of the chat format: the one that the model was tuned with.</summary>
-    public TemplatePreset Template { get; init; } = TemplatePreset.Default;
+    /// <summary>Revision of the chat format; null for the one that the checkpoint was tuned with, where it says so, else the default.</summary>
+    public TemplatePreset? Template { get; init; }
 }
 
 /// <summary>A tuned model to chat with, from any path that training writes: <c>using var chat = TunedChat.Load("output/checkpoint-100")</c>.</summary>
@@ -50,7 +51,7 @@ public sealed class TunedChat : IDisposable
         options ??= new TunedChatOptions();
         var tuned = TunedPath.Resolve(path, options.BaseModel);
         string Folder(Predicate<string> has) => tuned.AdapterFolder is { } adapter && has(adapter) ? adapter : tuned.ModelFolder;
-        var template = new Glm4Template(TokenizerFile.Read(Folder(TokenizerFile.IsIn)), new TemplateOptions { Preset = options.Template });
+        var template = new Glm4Template(TokenizerFile.Read(Folder(TokenizerFile.IsIn)), new TemplateOptions { Preset = options.Template ?? Recorded(tuned.AdapterFolder ?? tuned.ModelFolder) });
         var defaults = GenerationConfigFile.ReadFolder(Folder(folder => File.Exists(Path.Combine(folder, GenerationConfigFile.Name))));
         var (device, plan) = ComputeDevice.Places(options.Device);
         var type = ComputeDevice.TypeNamed(options.Type, device);
@@ -75,6 +76,10 @@ public sealed class TunedChat : IDisposable
             throw;
         }
     }
+
+    // A preset that this version does not have is as good as none.
+    private static TemplatePreset Recorded(string folder)
+        => TrainingState.Read(folder)?.Template is { } name && TemplatePreset.All.FirstOrDefault(preset => preset.Name == name) is { } preset ? preset : TemplatePreset.Default;
 
     /// <inheritdoc/>
     public void Dispose()

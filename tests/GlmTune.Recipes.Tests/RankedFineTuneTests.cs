@@ -207,6 +207,58 @@ public sealed class RankedFineTuneTests : IDisposable
         Assert.Equal(7, Lines(tiny.At("many", "eval", "step-4.predictions.jsonl")).Count);
     }
 
+    [Fact]
+    public void An_evaluation_on_start_comes_first_and_a_delay_leaves_out_the_early_ones()
+    {
+        string[] settings = ["data_config.val_file=dev.jsonl", "data_config.max_eval_samples=3", "training_args.eval_strategy=steps", "training_args.eval_steps=1", "training_args.eval_delay=3", "training_args.eval_on_start=true", Lora];
+        var run = tiny.Train(tiny.Recipe("run", null, settings), ranks: 2);
+        Assert.Equal([0, 3, 4], run.Evaluations.Select(evaluation => evaluation.Step));
+        Assert.True(run.Evaluations[0].Values["eval_loss"] > run.Evaluations[2].Values["eval_loss"]);
+        Assert.Equal([5], tiny.Train(tiny.Recipe("run", null, [.. settings, "training_args.max_steps=5"]), resume: "yes").Evaluations.Select(evaluation => evaluation.Step));
+    }
+
+    [Fact]
+    public void Only_damaged_checkpoints_are_no_reason_to_start_anew_and_one_that_is_passed_over_is_named()
+    {
+        tiny.Train(tiny.Recipe("run", null, Lora, "training_args.max_steps=2", "training_args.save_steps=1"));
+        File.AppendAllText(tiny.Checkpoint("run", 2, "training_state.json"), " ");
+        var run = tiny.Train(tiny.Recipe("run", null, Lora, "training_args.max_steps=2", "training_args.save_strategy='no'"), resume: "yes");
+        Assert.Equal(1, run.Start!.DoneSteps);
+        Assert.Contains(run.Notes, note => note.Contains("checkpoint-2 is damaged: 'training_state.json'", StringComparison.Ordinal) && note.Contains("checkpoint-1 is used instead", StringComparison.Ordinal));
+        File.Delete(tiny.Checkpoint("run", 1, "adapter_model.safetensors"));
+        var error = Assert.Throws<InvalidDataException>(() => tiny.Train(tiny.Recipe("run", null, Lora), resume: "yes"));
+        Assert.Contains("There is no whole checkpoint to go on from", error.Message, StringComparison.Ordinal);
+        Assert.Contains("'adapter_model.safetensors' is missing", error.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("peft_config.target_modules=[dense]", "'target_modules' is query_key_value in the checkpoint but dense in the recipe")]
+    [InlineData("peft_config.target_modules=all-linear", "'target_modules' is query_key_value in the checkpoint")]
+    [InlineData("peft_config.modules_to_save=[word_embeddings]", "'modules_to_save' is  in the checkpoint but word_embeddings")]
+    [InlineData("data_config.template=glm-4-june-2024", "its rows had the template glm-4 and ended with <|user|>; the recipe has glm-4-june-2024")]
+    [InlineData("data_config.end_token=<|endoftext|>", "the recipe has glm-4 and <|endoftext|>")]
+    public void A_recipe_that_would_train_something_else_than_the_checkpoint_is_refused(string setting, string problem)
+    {
+        tiny.Train(tiny.Recipe("run", null, Lora, "training_args.max_steps=1"));
+        var error = Assert.Throws<InvalidDataException>(() => tiny.Train(tiny.Recipe("run", null, Lora, setting), resume: "yes"));
+        Assert.Contains(problem, error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void The_same_targets_in_other_words_go_on()
+    {
+        tiny.Train(tiny.Recipe("run", null, Lora, "training_args.max_steps=1"));
+        Assert.Equal(1, tiny.Train(tiny.Recipe("run", null, Lora, "peft_config.target_modules='.*query_key_value'", "training_args.max_steps=2"), resume: "yes").Start!.DoneSteps);
+    }
+
+    [Fact]
+    public void A_checkpoint_is_chatted_with_in_the_template_it_was_trained_with()
+    {
+        tiny.Train(tiny.Recipe("run", null, Lora, "training_args.max_steps=1", "data_config.template=glm-4-june-2024"));
+        using var chat = TunedChat.Load(tiny.Checkpoint("run", 1), new TunedChatOptions { Device = "cpu" });
+        Assert.Equal("glm-4-june-2024", chat.Chat.Template.Options.Preset.Name);
+    }
+
     private static List<int> Lines(string file) => [.. Evaluation.PredictionFile.Read(file).Select(row => row.Extra["line"].GetInt32())];
 
     private static void CancelAt(long step, StepReport report, CancellationTokenSource stop)

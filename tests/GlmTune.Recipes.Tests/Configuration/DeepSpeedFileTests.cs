@@ -94,6 +94,19 @@ public class DeepSpeedFileTests
         Assert.Equal((bucket, prefetch, persistence), (sharding.ReduceBucketElements, sharding.PrefetchElements, sharding.PersistenceThreshold));
     }
 
+    [Theory]
+    [InlineData("fp16.enabled", "fp16.loss_scale", "fp16.initial_scale_power", "fp16.loss_scale_window", "fp16.hysteresis", "fp16.min_loss_scale", "bf16.enabled")]
+    [InlineData("train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps", "gradient_clipping", "steps_per_print", "wall_clock_breakdown", "communication_data_type")]
+    [InlineData("optimizer.type", "optimizer.params.lr", "optimizer.params.betas", "optimizer.params.eps", "optimizer.params.weight_decay", "scheduler.type", "zero_allow_untested_optimizer")]
+    [InlineData("zero_optimization.stage", "zero_optimization.allgather_partitions", "zero_optimization.allgather_bucket_size", "zero_optimization.overlap_comm", "zero_optimization.reduce_scatter", "zero_optimization.reduce_bucket_size", "zero_optimization.contiguous_gradients", "zero_optimization.sub_group_size")]
+    [InlineData("zero_optimization.stage3_prefetch_bucket_size", "zero_optimization.stage3_param_persistence_threshold", "zero_optimization.stage3_max_live_parameters", "zero_optimization.stage3_max_reuse_distance", "zero_optimization.stage3_gather_16bit_weights_on_model_save")]
+    [InlineData("zero_optimization.offload_optimizer.device", "zero_optimization.offload_optimizer.pin_memory", "zero_optimization.offload_param.device", "zero_optimization.offload_param.pin_memory", "activation_checkpointing")]
+    public void Every_key_of_the_demos_files_and_of_those_that_users_have_is_known(params string[] keys)
+    {
+        var known = DeepSpeedFile.Keys.Select(key => key.Path).ToHashSet();
+        Assert.All(keys, key => Assert.True(known.Contains(key) || known.Any(name => name.StartsWith($"{key}.", StringComparison.Ordinal)), key));
+    }
+
     [Fact]
     public void An_empty_configuration_shards_nothing() =>
         Assert.Equal(new ShardingOptions(), Resolve("{}", Recipe()).Sharding);
