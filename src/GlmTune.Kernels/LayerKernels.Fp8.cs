@@ -42,6 +42,18 @@ public abstract partial class LayerKernels
         return (sum, Kept(output, keepOutput, out var rounded), rounded, inverse);
     }
 
+    /// <summary><see cref="RmsNormBackward"/> without a gradient of the weight, as it is and rounded.</summary>
+    /// <param name="gradient">Of the norm's output, [N, C].</param>
+    /// <param name="x">The norm's input, [N, C].</param>
+    /// <param name="weight">[C].</param>
+    /// <param name="inverseRms">From the forward pass, [N, 1].</param>
+    /// <param name="residualGradient">Added to the result, [N, C].</param>
+    public virtual (Tensor Result, Fp8Rows Rounded) RmsNormBackwardFp8(Tensor gradient, Tensor x, Tensor weight, Tensor inverseRms, Tensor residualGradient)
+    {
+        var result = RmsNormBackward(gradient, x, weight, inverseRms, residualGradient, weightGradient: null);
+        return (result, RoundRows(result));
+    }
+
     /// <summary><see cref="SwiGlu"/>, rounded: [N, 2F] gives [N, F].</summary>
     public virtual Fp8Rows SwiGluFp8(Tensor gateUp)
     {

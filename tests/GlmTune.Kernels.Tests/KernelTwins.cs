@@ -232,6 +232,12 @@ internal static class KernelTwins
         check.Compare("sum", TwinCheck.Wide(plainSum), sum, 0);
         check.Compare("sum's output", TwinCheck.Wide(plainSumOutput), sumOutput!, 0);
         CompareRounded(check, "sum's norm", check.Reference.RoundRows(sumOutput!), sumRounded, 0);
+        var (gradient, residual) = (check.Random(sizes.Tokens, sizes.Hidden), check.Random(sizes.Tokens, sizes.Hidden));
+        var plainBack = check.Reference.RmsNormBackward(
+            TwinCheck.Wide(gradient), TwinCheck.Wide(x), TwinCheck.Wide(weight), TwinCheck.Wide(inverse), TwinCheck.Wide(residual), null);
+        var (back, backRounded) = check.Kernels.RmsNormBackwardFp8(gradient, x, weight, inverse, residual);
+        check.Compare("gradient", plainBack, back, check.Type == ScalarType.Float32 ? 4 : 1);
+        CompareRounded(check, "gradient", check.Reference.RoundRows(back), backRounded, 0);
     }
 
     private static void Fp8SwiGlu(TwinCheck check, Sizes sizes)

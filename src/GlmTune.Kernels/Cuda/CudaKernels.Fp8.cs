@@ -56,6 +56,19 @@ public sealed partial class CudaKernels
     }
 
     /// <inheritdoc/>
+    public override (Tensor Result, Fp8Rows Rounded) RmsNormBackwardFp8(Tensor gradient, Tensor x, Tensor weight, Tensor inverseRms, Tensor residualGradient)
+    {
+        var (rows, width) = (Memory.Size(x, 0), Memory.Size(x, 1));
+        if (!Fp8Fits(x, width) || !NormFits(gradient, x, weight, residualGradient))
+        {
+            return base.RmsNormBackwardFp8(gradient, x, weight, inverseRms, residualGradient);
+        }
+        var (result, rounded) = (Memory.Like(x), NewRows(x, rows, width));
+        LaunchFp8("rms_norm_backward_fp8", x, rows, width, gradient, x, weight, inverseRms, residualGradient, result, rounded.Values, rounded.Scales, width);
+        return (result, rounded);
+    }
+
+    /// <inheritdoc/>
     public override Fp8Rows SwiGluFp8(Tensor gateUp)
     {
         var (rows, width) = (Memory.Size(gateUp, 0), Memory.Size(gateUp, 1) / 2);

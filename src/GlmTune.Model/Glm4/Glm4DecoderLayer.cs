@@ -110,9 +110,18 @@ public sealed class Glm4DecoderLayer : Layer
         var inner = FeedForward.Backward(gradient, context, tape);
         using var middleInverse = tape.TakeTensor();
         using var residual = tape.TakeTensor();
-        var stream = kernels.RmsNormBackward(inner, residual, PostAttentionNorm.Value, middleInverse, gradient, GradientOf(PostAttentionNorm));
+        Tensor stream;
+        Fp8Rows? rounded = null;
+        if (Attention.Output.Weight.Rounded is not null && !PostAttentionNorm.Trainable)
+        {
+            (stream, rounded) = kernels.RmsNormBackwardFp8(inner, residual, PostAttentionNorm.Value, middleInverse, gradient);
+        }
+        else
+        {
+            stream = kernels.RmsNormBackward(inner, residual, PostAttentionNorm.Value, middleInverse, gradient, GradientOf(PostAttentionNorm));
+        }
         var needsNorm = inputGradient || InputNorm.Trainable;
-        var normalised = Attention.Backward(stream, context, tape, needsNorm);
+        var normalised = Attention.Backward(new LinearInput(stream, rounded), context, tape, needsNorm);
         using var inverse = tape.TakeTensor();
         using var x = tape.TakeTensor();
         return needsNorm

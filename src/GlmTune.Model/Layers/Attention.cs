@@ -57,7 +57,7 @@ public sealed class Attention
     /// <param name="context">The pass.</param>
     /// <param name="tape">What the forward pass left.</param>
     /// <param name="inputGradient">Whether it is wanted.</param>
-    public Tensor? Backward(Tensor gradient, LayerContext context, Tape tape, bool inputGradient = true)
+    public Tensor? Backward(LinearInput gradient, LayerContext context, Tape tape, bool inputGradient = true)
     {
         using var scope = NewDisposeScope();
         var attended = Output.Backward(gradient, context, tape)!;

@@ -127,6 +127,54 @@ extern "C" __global__ void __launch_bounds__(512) rms_norm_fp8(
     }
 }
 
+// The gradient of the norm's input in rms_norm.cu, plus the residual's. The result is wanted as it is, too.
+extern "C" __global__ void __launch_bounds__(512) rms_norm_backward_fp8(
+    const T* gradient, const T* x, const T* weight, const float* inverse_rms, const T* residual, T* result, unsigned char* values, float* scales,
+    int width)
+{
+    u64 row = (u64)blockIdx.x * width;
+    int packs = width / VEC;
+    float inverse = inverse_rms[blockIdx.x];
+    Pack normalised[PACKS], weighted[PACKS];
+    float along = 0.0f;
+    #pragma unroll
+    for (int k = 0; k < PACKS; k++) {
+        int pack = threadIdx.x + k * blockDim.x;
+        if (pack < packs) {
+            normalised[k] = load(x + row + pack * VEC);
+            weighted[k] = load(gradient + row + pack * VEC);
+            Pack scale = load(weight + pack * VEC);
+            #pragma unroll
+            for (int i = 0; i < VEC; i++) {
+                normalised[k].at[i] *= inverse;
+                weighted[k].at[i] *= scale.at[i];
+                along += weighted[k].at[i] * normalised[k].at[i];
+            }
+        }
+    }
+    along = block_sum(along) / width;
+    uint4 kept[PACKS];
+    float largest = 0.0f;
+    #pragma unroll
+    for (int k = 0; k < PACKS; k++) {
+        int pack = threadIdx.x + k * blockDim.x;
+        if (pack < packs) {
+            Pack past = load(residual + row + pack * VEC);
+            #pragma unroll
+            for (int i = 0; i < VEC; i++) { weighted[k].at[i] = (weighted[k].at[i] - normalised[k].at[i] * along) * inverse + past.at[i]; }
+            kept[k] = PackOf<T>::pack(weighted[k].at);
+            *(uint4*)(result + row + pack * VEC) = kept[k];
+            largest = fmaxf(largest, largest_of(kept[k]));
+        }
+    }
+    float factor = row_factor(largest, scales + blockIdx.x);
+    #pragma unroll
+    for (int k = 0; k < PACKS; k++) {
+        int pack = threadIdx.x + k * blockDim.x;
+        if (pack < packs) { store_rounded(values + row + pack * VEC, kept[k], factor); }
+    }
+}
+
 // silu(gate) * up on rows [gate, up] of 2 * width.
 extern "C" __global__ void __launch_bounds__(512) swiglu_fp8(const T* gate_up, unsigned char* values, float* scales, int width)
 {
