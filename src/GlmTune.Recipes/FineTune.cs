@@ -293,6 +293,10 @@ public sealed class FineTune : IDisposable
         {
             reporter.Note($"{plan.Describe()} (of {layers}) for passes of up to {tokens} tokens");
         }
+        if (TransposedWeights.KeepWhereRoom(model, tokens, plan, sharding) is var bytes and > 0)
+        {
+            reporter.Note($"{bytes >> 20} MiB of the memory that is free hold down projections transposed, which the backward pass is faster with");
+        }
         return plan;
     }
 
