@@ -2,6 +2,7 @@ using GlmTune.Inference;
 using GlmTune.Server.Board;
 using GlmTune.Server.Pages;
 using OpenTelemetry.Metrics;
+using OpenTelemetry.Resources;
 
 namespace GlmTune.Server;
 
@@ -23,8 +24,8 @@ public static class ChatServer
             {
                 services.AddSingleton(models).AddSingleton(queue).AddSingleton<ServerMetrics>().AddSingleton<Admission>().AddSingleton<GrammarCache>();
                 services.AddSingleton<ChatEndpoint>().AddSingleton<CompletionEndpoint>();
-                services.AddOpenTelemetry().WithMetrics(metrics => metrics.AddMeter(ServerMetrics.MeterName, "System.Runtime").AddPrometheusExporter());
-                services.AddOpenApi(openApi => openApi.AddDocumentTransformer<ServerDocument>());
+                services.AddOpenTelemetry().ConfigureResource(resource => resource.AddService("glmtune")).WithMetrics(metrics => metrics.AddMeter(ServerMetrics.MeterName, "System.Runtime").AddPrometheusExporter());
+                services.AddOpenApi(openApi => openApi.AddDocumentTransformer<ServerDocument>().AddSchemaTransformer<ServerDocument>());
             },
             app =>
             {

@@ -42,6 +42,7 @@ public static class ServerApp
         {
             json.SerializerOptions.PropertyNamingPolicy = ApiJson.Options.PropertyNamingPolicy;
             json.SerializerOptions.Encoder = ApiJson.Options.Encoder;
+            json.SerializerOptions.NumberHandling = ApiJson.Options.NumberHandling;
         });
         builder.Services.AddRoutingCore().AddCors().AddSingleton(options);
         builder.Services.Replace(ServiceDescriptor.Singleton<IHostLifetime, CallersLifetime>());

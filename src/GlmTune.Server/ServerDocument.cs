@@ -4,7 +4,7 @@ using Microsoft.OpenApi;
 namespace GlmTune.Server;
 
 /// <summary>What the OpenAPI document says of the whole.</summary>
-internal sealed class ServerDocument(ServerOptions options) : IOpenApiDocumentTransformer
+internal sealed class ServerDocument(ServerOptions options) : IOpenApiDocumentTransformer, IOpenApiSchemaTransformer
 {
     public Task TransformAsync(OpenApiDocument document, OpenApiDocumentTransformerContext context, CancellationToken cancellationToken)
     {
@@ -15,6 +15,17 @@ internal sealed class ServerDocument(ServerOptions options) : IOpenApiDocumentTr
             document.Components.SecuritySchemes ??= new Dictionary<string, IOpenApiSecurityScheme>();
             document.Components.SecuritySchemes["key"] = new OpenApiSecurityScheme { Type = SecuritySchemeType.Http, Scheme = "bearer", Description = "One of the keys of --api-key-file." };
             document.Security = [new OpenApiSecurityRequirement { [new OpenApiSecuritySchemeReference("key", document)] = [] }];
+        }
+
+        return Task.CompletedTask;
+    }
+
+    public Task TransformAsync(OpenApiSchema schema, OpenApiSchemaTransformerContext context, CancellationToken cancellationToken)
+    {
+        if (context.JsonTypeInfo.Type == typeof(StopTexts))
+        {
+            var text = new OpenApiSchema { Type = JsonSchemaType.String };
+            schema.AnyOf = [text, new OpenApiSchema { Type = JsonSchemaType.Array, Items = text }];
         }
 
         return Task.CompletedTask;

@@ -66,8 +66,10 @@ public sealed class ServiceTests(NanoServer nano)
     {
         var document = JsonNode.Parse(await nano.Http.GetStringAsync("/openapi/v1.json", Stop))!;
         Assert.Equal(["/health", "/v1/chat/completions", "/v1/completions", "/v1/models", "/v1/models/{id}"], document["paths"]!.AsObject().Select(path => path.Key).Where(path => path is "/health" || path.StartsWith("/v1/", StringComparison.Ordinal)).Order());
-        Assert.Contains("temperature", document.ToJsonString());
-        Assert.Contains("max_completion_tokens", document.ToJsonString());
+        var fields = document["components"]!["schemas"]!["ChatCompletionRequest"]!["properties"]!;
+        Assert.Equal("""["null","number"]""", fields["temperature"]!["type"]!.ToJsonString());
+        Assert.StartsWith("Most tokens", fields["max_completion_tokens"]!["description"]!.GetValue<string>());
+        Assert.Equal(2, document["components"]!["schemas"]!["StopTexts"]!["anyOf"]!.AsArray().Count);
     }
 
     [Fact]

@@ -23,7 +23,7 @@ internal sealed record ChatCompletionRequest : SamplingFields
     /// <summary>Whether each token comes with its log probability.</summary>
     public bool? Logprobs { get; init; }
 
-    /// <summary>How many of the likeliest tokens at each place are told; needs <see cref="Logprobs"/>.</summary>
+    /// <summary>How many of the likeliest tokens at each place are told; needs <c>logprobs</c>.</summary>
     public int? TopLogprobs { get; init; }
 
     /// <summary><c>{"type": "text"}</c>, <c>{"type": "json_object"}</c>, or <c>{"type": "json_schema", "json_schema": {"name", "schema"}}</c>.</summary>

@@ -38,7 +38,7 @@ internal abstract record SamplingFields
     /// <summary>Whether the answer comes as server-sent events.</summary>
     public bool? Stream { get; init; }
 
-    /// <summary>Only with <see cref="Stream"/>.</summary>
+    /// <summary>Only with <c>stream</c>.</summary>
     public StreamFields? StreamOptions { get; init; }
 
     /// <summary>Most tokens of an answer.</summary>
