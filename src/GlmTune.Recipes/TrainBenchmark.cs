@@ -320,6 +320,16 @@ public static class TrainBenchmark
         };
     }
 
+    // Every GPU draws the same numbers from a seed, but what is trained together must be the same to the bit.
+    private static void Spread(Layer unit, ICollectives? ranks, WeightSlices? slices)
+    {
+        foreach (var parameter in unit.Parameters.Where(parameter => ranks is { WorldSize: > 1 } && parameter.Rounded is null))
+        {
+            ranks!.Broadcast(parameter.Value, root: 0).Wait();
+        }
+        slices?.Take(unit);
+    }
+
     // A GPU's counts follow its calls within the watchdog's period.
     private static TrafficCount Settled(ICollectives? ranks)
     {
