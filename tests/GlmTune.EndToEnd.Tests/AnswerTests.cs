@@ -58,6 +58,23 @@ public sealed class AnswerTests
     }
 
     [Fact]
+    public async Task A_model_is_measured_under_load_on_one_device_and_on_stages()
+    {
+        var model = await Workspace.RandomModel;
+        foreach (var device in (string[])["cpu", "cpu,cpu"])
+        {
+            var report = JsonDocument.Parse((await ProgramRun.Done(
+                "stress", model, "--token-len", "20,40", "--concurrency", "3", "--n", "2", "--max-new-tokens", "4", "--device", device, "--json")).Output).RootElement;
+            var rows = report.GetProperty("results").EnumerateArray().ToArray();
+            Assert.Equal([20, 40], rows.Select(row => row.GetProperty("prompt_tokens").GetInt32()));
+            Assert.All(rows, row => Assert.Equal((6, 0, 24), (row.GetProperty("requests").GetInt32(), row.GetProperty("failed").GetInt32(), row.GetProperty("answer_tokens").GetInt32())));
+        }
+
+        Assert.Equal(2, (await ProgramRun.Of("stress")).Code);
+        Assert.Equal(2, (await ProgramRun.Of("stress", model, "--token-len", "x")).Code);
+    }
+
+    [Fact]
     public async Task What_was_trained_can_be_evaluated_and_asked()
     {
         using var workspace = Workspace.With("max_steps: 2");

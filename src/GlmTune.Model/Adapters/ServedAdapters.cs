@@ -7,12 +7,12 @@ namespace GlmTune.Model.Adapters;
 /// <summary>Adapters of any kind that one base model serves side by side: each row of a pass has its own, or none.</summary>
 /// <remarks>
 /// LoRA and DoRA adapters of all ranks, targets and scales share one pair of products for each linear layer (<see cref="ServedLowRank"/>);
-/// a prefix stands at the start of its rows' cache slots. Loading and unloading must not happen during a pass. Not thread-safe.
+/// a prefix stands at the start of its rows' cache slots. Loading and unloading must not happen during a pass; <see cref="All"/> may be read at any time.
 /// </remarks>
 public sealed class ServedAdapters : IDisposable
 {
     private readonly Glm4Model model;
-    private readonly List<ServedAdapter> adapters = [];
+    private ServedAdapter[] adapters = [];   // A new one with each change: requests look names up at any time.
     private readonly Dictionary<Linear, ServedLowRank> layers = [];
     private readonly List<Tensor> tables = [];
 
@@ -47,7 +47,7 @@ public sealed class ServedAdapters : IDisposable
     public ServedAdapter Load(string name, string folder, PrefixPositions positions = PrefixPositions.Auto)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(name);
-        if (adapters.Exists(other => other.Name == name))
+        if (Array.Exists(adapters, other => other.Name == name))
         {
             throw new ArgumentException($"There is an adapter '{name}' already.", nameof(name));
         }
@@ -81,7 +81,7 @@ public sealed class ServedAdapters : IDisposable
             }
             layer.Add(adapter, delta);
         }
-        adapters.Add(adapter);
+        adapters = [.. adapters, adapter];
         Renumber();
         return adapter;
     }
@@ -91,9 +91,9 @@ public sealed class ServedAdapters : IDisposable
     /// <exception cref="ArgumentException">There is none of this name.</exception>
     public void Unload(string name)
     {
-        var adapter = adapters.Find(other => other.Name == name)
+        var adapter = Array.Find(adapters, other => other.Name == name)
             ?? throw new ArgumentException($"There is no adapter '{name}'; there are {Names()}.", nameof(name));
-        adapters.Remove(adapter);
+        adapters = [.. adapters.Where(other => other != adapter)];
         Drop(adapter);
         foreach (var (linear, layer) in layers)
         {
@@ -126,8 +126,8 @@ public sealed class ServedAdapters : IDisposable
     /// <summary>Takes all of them off the model.</summary>
     public void Dispose()
     {
-        adapters.ForEach(Drop);
-        adapters.Clear();
+        Array.ForEach(adapters, Drop);
+        adapters = [];
         foreach (var (linear, layer) in layers)
         {
             linear.Detach([layer]);
@@ -149,12 +149,12 @@ public sealed class ServedAdapters : IDisposable
         }
     }
 
-    private string Names() => adapters.Count == 0 ? "none" : string.Join(", ", adapters.Select(adapter => $"'{adapter.Name}'"));
+    private string Names() => adapters.Length == 0 ? "none" : string.Join(", ", adapters.Select(adapter => $"'{adapter.Name}'"));
 
     // Layers whose rows have the same scales share a table, so that a pass looks its rows up once and not in every layer.
     private void Renumber()
     {
-        var lowRank = adapters.FindAll(adapter => adapter.VirtualTokens == 0);
+        var lowRank = adapters.Where(adapter => adapter.VirtualTokens == 0).ToList();
         foreach (var (index, adapter) in lowRank.Index())
         {
             adapter.TableRow = index + 1;
