@@ -11,7 +11,8 @@ using GlmTune.Recipes;
 namespace GlmTune.Server.Tests;
 
 /// <summary>Many clients at the same time: no error, the same answers as one at a time, no growth, no place lost.</summary>
-/// <remarks>GLMTUNE_LOAD_SECONDS makes it long; traffic stays on this machine.</remarks>
+/// <remarks>Alone, because it looks at the process's memory. GLMTUNE_LOAD_SECONDS makes it long; traffic stays on this machine.</remarks>
+[Collection(nameof(Alone))]
 public sealed class LoadTests(NanoServer nano, ITestOutputHelper output)
 {
     private static readonly int Seconds = int.Parse(Environment.GetEnvironmentVariable("GLMTUNE_LOAD_SECONDS") ?? "3", CultureInfo.InvariantCulture);
@@ -176,3 +177,7 @@ public sealed class LoadTests(NanoServer nano, ITestOutputHelper output)
         return (GC.GetTotalMemory(forceFullCollection: true), process.WorkingSet64);
     }
 }
+
+/// <summary>Tests that run while no others do.</summary>
+[CollectionDefinition(nameof(Alone), DisableParallelization = true)]
+public sealed class Alone;

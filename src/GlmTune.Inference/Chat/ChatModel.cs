@@ -50,7 +50,7 @@ public sealed class ChatModel : IDisposable
     {
         var tools = request.Conversation.Messages.SelectMany(message => message.Tools).Select(tool => tool.Name).ToHashSet(StringComparer.Ordinal);
         var tokenizer = Template.Tokenizer;
-        var prompt = Template.RenderPrompt(request.Conversation);
+        var prompt = request.Prompt ?? Template.RenderPrompt(request.Conversation);
         var stream = new AnswerStream(tools, [.. request.StopTexts.Where(text => text.Length > 0)], request.StreamCalls);
         if (request.RequiredTool is { } required)
         {

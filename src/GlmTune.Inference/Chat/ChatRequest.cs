@@ -9,6 +9,9 @@ public sealed record ChatRequest(Conversation Conversation)
     /// <summary>How; what is unsaid is the model's.</summary>
     public GenerationOptions Options { get; init; } = new();
 
+    /// <summary>The conversation's tokens as <c>Glm4Template.RenderPrompt</c> gives them, where they are known already; null renders it.</summary>
+    public int[]? Prompt { get; init; }
+
     /// <summary>Name of the served adapter that answers; null: the base, or the adapter that is attached to it.</summary>
     public string? Adapter { get; init; }
 

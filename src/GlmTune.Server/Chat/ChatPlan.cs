@@ -31,11 +31,13 @@ internal sealed partial record ChatPlan(ServedModel Model, ChatRequest Chat, int
         var choice = ToolChoice.Read(request.ToolChoice);
         var tools = choice.Select(Tools(request.Tools ?? []));
         var conversation = RequestConversation.Read(request.Messages, [.. tools.Select(tool => tool.Definition)], limits);
-        CheckLength(model, conversation, limits);
+        var prompt = Render(model, conversation);
+        PromptLength.Check(prompt.Length, model, limits, "messages");
         return new ChatPlan(
             model,
             new ChatRequest(conversation)
             {
+                Prompt = prompt,
                 Options = generation with { MaxNewTokens = request.MaxCompletionTokens ?? request.MaxTokens },
                 Adapter = model.Adapter,
                 StopTexts = request.Stop?.Texts ?? [],
@@ -113,19 +115,16 @@ internal sealed partial record ChatPlan(ServedModel Model, ChatRequest Chat, int
             : throw ApiException.Wrong("response_format.json_schema", $"The schema is longer than {limits.SchemaBytes} characters.");
     }
 
-    private static void CheckLength(ServedModel model, Conversation conversation, ServerLimits limits)
+    private static int[] Render(ServedModel model, Conversation conversation)
     {
-        int[] prompt;
         try
         {
-            prompt = model.Chat.Template.RenderPrompt(conversation);
+            return model.Chat.Template.RenderPrompt(conversation);
         }
         catch (InvalidDataException e)
         {
             throw ApiException.Wrong("tools", e.Message);
         }
-
-        PromptLength.Check(prompt.Length, model, limits, "messages");
     }
 
     [GeneratedRegex(@"^[\p{L}\p{N}_.-]{1,64}\z", RegexOptions.CultureInvariant)]
