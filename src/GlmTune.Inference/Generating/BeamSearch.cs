@@ -34,6 +34,7 @@ internal sealed class BeamSearch(ICausalLm model, int vocabularySize, Generation
         var running = new List<Running> { new(prompt, 0) };
         var done = new List<Beam>();
         using var cache = model.NewCache(settings.Beams, prompt.Length + Math.Min(mostTokens, FirstRoom));
+        using var decoder = model.NewDecoder(cache, vocabularySize);
         for (var slot = 0; slot < cache.Slots; slot++)
         {
             model.StartSlot(cache, slot, adapter);
@@ -42,7 +43,7 @@ internal sealed class BeamSearch(ICausalLm model, int vocabularySize, Generation
         for (var length = 1; ; length++)
         {
             cancellation.ThrowIfCancellationRequested();
-            var candidates = Candidates(running, prompt.Length, length == 1, cache, rules);
+            var candidates = Candidates(running, prompt.Length, length == 1, cache, decoder, rules);
             var next = new List<Candidate>();
             foreach (var (rank, candidate) in candidates.Index())
             {
@@ -75,9 +76,9 @@ internal sealed class BeamSearch(ICausalLm model, int vocabularySize, Generation
         && (settings.EarlyStopping || best.Score / Math.Pow(length, settings.LengthPenalty) <= done[^1].Score);
 
     // The best continuations over all beams, enough of them that beams remain when every stop token is among them.
-    private List<Candidate> Candidates(List<Running> running, int promptLength, bool first, KvCache cache, ScoreRules rules)
+    private List<Candidate> Candidates(List<Running> running, int promptLength, bool first, KvCache cache, IDecoder? decoder, ScoreRules rules)
     {
-        var scores = LogProbabilities(running, first, cache);
+        var scores = LogProbabilities(running, first, cache, decoder);
         var best = new PriorityQueue<Candidate, float>();
         var count = Math.Max(2, 1 + settings.Stops.Count) * settings.Beams;
         for (var beam = 0; beam < running.Count; beam++)
@@ -106,9 +107,15 @@ internal sealed class BeamSearch(ICausalLm model, int vocabularySize, Generation
         return [.. best.UnorderedItems.Select(item => item.Element).OrderByDescending(item => item.Score).ThenBy(item => item.Beam).ThenBy(item => item.Id)];
     }
 
-    private float[] LogProbabilities(List<Running> running, bool first, KvCache cache)
+    private float[] LogProbabilities(List<Running> running, bool first, KvCache cache, IDecoder? decoder)
     {
         using var scope = NewDisposeScope();
+        if (!first && decoder is { IsUsable: true })
+        {
+            decoder.Begin([.. running.Select((beam, slot) => new DecodeRow(beam.Tokens[^1], slot, virtualTokens + beam.Tokens.Length - 1, adapter))]);
+            return LogProbabilities(decoder.Logits);
+        }
+
         var added = first ? running[0].Tokens.Length : 1;
         var before = virtualTokens + running[0].Tokens.Length - added;
         var step = new CacheStep(
@@ -116,8 +123,11 @@ internal sealed class BeamSearch(ICausalLm model, int vocabularySize, Generation
         var ids = running.SelectMany(beam => beam.Tokens[^added..]).ToArray();
         var logits = model.Logits(
             ids, SequenceLayout.OfRows(running.Count, added, model.Device), step, lastOnly: true, [.. running.Select(_ => adapter)]);
-        return logits.to_type(ScalarType.Float32).narrow(1, 0, vocabularySize).log_softmax(1).cpu().contiguous().data<float>().ToArray();
+        return LogProbabilities(logits);
     }
+
+    private float[] LogProbabilities(Tensor logits) =>
+        logits.narrow(1, 0, vocabularySize).to_type(ScalarType.Float32).log_softmax(1).cpu().contiguous().data<float>().ToArray();
 
     private void MakeRoom(KvCache cache, int tokens)
     {
