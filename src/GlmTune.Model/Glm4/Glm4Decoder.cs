@@ -326,8 +326,13 @@ internal sealed class Glm4Decoder : IDecoder
         hash.Add(model.PositionOffset);
         hash.Add(model.VirtualTokens);
         hash.Add(model.Served?.Version);
+        hash.Add(model.Embedding.Weight.Value.Handle);
+        hash.Add(model.Head.Norm.Value.Handle);
+        Add(model.Head.Projection);
         foreach (var layer in model.Layers)
         {
+            hash.Add(layer.InputNorm.Value.Handle);
+            hash.Add(layer.PostAttentionNorm.Value.Handle);
             Add(layer.Attention.QueryKeyValue);
             Add(layer.Attention.Output);
             Add(layer.FeedForward.GateUp);
