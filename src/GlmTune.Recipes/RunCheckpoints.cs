@@ -50,7 +50,7 @@ internal sealed class RunCheckpoints(
                 }
             });
             var path = AtomicFolder.TemporaryPath(target);
-            ranks.Together(() => WriteOptimizer(path));
+            var hashes = ranks.FromAll(ranks.Together(() => WriteOptimizer(path)));
             WriteWeights(path);
             ranks.Together(() =>
             {
@@ -60,7 +60,7 @@ internal sealed class RunCheckpoints(
                     state.Write(path);
                     history.GlobalStep = state.Step;
                     history.Write(path, recipe.Training, state.TotalSteps, epochs);
-                    folder.Publish(replace: true);
+                    folder.Publish(replace: true, hashes.ToDictionary(file => file[0], file => file[1]));
                     // What was just written stays too: an older run's folders may have higher numbers.
                     long[] keep = history.BestStep is { } best ? [best, state.Step] : [state.Step];
                     CheckpointFolder.Prune(recipe.Training.OutputFolder, recipe.Training.SaveTotalLimit, keep);
@@ -74,17 +74,16 @@ internal sealed class RunCheckpoints(
         return target;
     }
 
-    private void WriteOptimizer(string path)
+    // Name and hash of this rank's file, if it has one: each reads its own, which is still in its memory.
+    private string[] WriteOptimizer(string path)
     {
         if (!Directory.Exists(path))
         {
             throw new IOException(
                 $"{path}: rank 0 made this folder, and this rank does not see it. With several machines, output_dir must be on a file system that all of them share.");
         }
-        if (!recipe.Training.SaveOnlyModel)
-        {
-            OptimizerFile.Write(path, trainer.Sharding.Trainable, ranks.Rank, ranks.Count);
-        }
+        return !recipe.Training.SaveOnlyModel && OptimizerFile.Write(path, trainer.Sharding.Trainable, ranks.Rank, ranks.Count) is { } name
+            ? [name, FolderManifest.HashOf(Path.Combine(path, name))] : [];
     }
 
     private void WriteWeights(string path)

@@ -49,6 +49,10 @@ internal sealed class RunRanks(ICollectives collectives)
         return IsAlone ? found : collectives.GatherStrings(found is null ? [] : [found], new CallLabel(Step))[0].FirstOrDefault();
     }
 
+    /// <summary>What each rank has, where it has anything, on every rank.</summary>
+    public IEnumerable<string[]> FromAll(string[] mine)
+        => (IsAlone ? [mine] : collectives.GatherStrings(mine, new CallLabel(Step))).Where(texts => texts.Length > 0);
+
     /// <summary>Whether any rank was asked to stop; the same answer on all.</summary>
     public bool AnyStops(CancellationToken stop) => Any(stop.IsCancellationRequested);
 

@@ -64,8 +64,9 @@ public sealed class AtomicFolder : IDisposable
 
     /// <summary>Flushes all files, writes the manifest, and renames the folder to its target.</summary>
     /// <param name="replace">Whether a folder that is there already is replaced; it is removed after the new one is in place.</param>
+    /// <param name="hashes">As <see cref="FolderManifest.Write"/> takes them.</param>
     /// <exception cref="IOException">The target is there and not to be replaced, or the disk fails.</exception>
-    public void Publish(bool replace = false)
+    public void Publish(bool replace = false, IReadOnlyDictionary<string, string>? hashes = null)
     {
         ObjectDisposedException.ThrowIf(published, this);
         if (!replace && (Directory.Exists(Target) || File.Exists(Target)))
@@ -73,7 +74,7 @@ public sealed class AtomicFolder : IDisposable
             throw new IOException($"{Target}: is there already and is not replaced. Remove it, or choose another place.");
         }
 
-        FolderManifest.Write(Path);
+        FolderManifest.Write(Path, hashes);
         Place();
         published = true;
         Storage.FlushFolder(Storage.ParentOf(Target));

@@ -12,7 +12,9 @@ public static class FolderManifest
     private static readonly JsonSerializerOptions Json = new(JsonLayout.Indented) { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower };
 
     /// <summary>Flushes every file and folder below <paramref name="folder"/> to the disk, then writes and flushes its manifest.</summary>
-    public static void Write(string folder)
+    /// <param name="folder">The folder.</param>
+    /// <param name="hashes">Hashes by name, from <see cref="HashOf"/>, of files that were read already where they were written; the others are read now.</param>
+    public static void Write(string folder, IReadOnlyDictionary<string, string>? hashes = null)
     {
         var paths = Directory.GetFiles(folder, "*", SearchOption.AllDirectories)
             .Select(path => Path.GetRelativePath(folder, path).Replace('\\', '/'))
@@ -23,7 +25,7 @@ public static class FolderManifest
         {
             var path = Path.Combine(folder, paths[i]);
             Storage.FlushFile(path);
-            files[i] = new Entry(paths[i], new FileInfo(path).Length, HashOf(path));
+            files[i] = new Entry(paths[i], new FileInfo(path).Length, hashes?.GetValueOrDefault(paths[i]) ?? HashOf(path));
         });
         foreach (var inner in Directory.EnumerateDirectories(folder, "*", SearchOption.AllDirectories))
         {
@@ -89,7 +91,8 @@ public static class FolderManifest
             : null;
     }
 
-    private static string HashOf(string path)
+    /// <summary>The XXH128 of a file as a manifest has it: lower-case hexadecimal digits.</summary>
+    public static string HashOf(string path)
     {
         var hash = new XxHash128();
         using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, bufferSize: 1 << 20, FileOptions.SequentialScan);

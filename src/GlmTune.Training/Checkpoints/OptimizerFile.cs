@@ -18,14 +18,15 @@ public static class OptimizerFile
     /// <param name="shards">This rank's slices.</param>
     /// <param name="rank">This rank.</param>
     /// <param name="worldSize">Number of ranks that write.</param>
-    public static void Write(string folder, IReadOnlyList<FlatShard> shards, int rank = 0, int worldSize = 1)
+    /// <returns>Name of the file; null where this rank has nothing of its own.</returns>
+    public static string? Write(string folder, IReadOnlyList<FlatShard> shards, int rank = 0, int worldSize = 1)
     {
         var pieces = shards.Where(shard => shard.WorldSize > 1 || rank == 0).SelectMany(shard => shard.Overlaps().SelectMany(part => Kinds.Select((kind, k) => (
             Name: string.Create(CultureInfo.InvariantCulture, $"{part.Parameter.Name}@{part.InParameter}:{kind}"),
             Shard: shard, Kind: k, part.InShard, part.Count)))).ToList();
         if (pieces.Count == 0 && rank > 0)
         {
-            return;
+            return null;
         }
         using var writer = new SafetensorsWriter(
             Path.Combine(folder, NameOf(rank, worldSize)),
@@ -36,6 +37,7 @@ public static class OptimizerFile
             StoredTensors.WithBytes(values, piece.Shard.Type, (address, bytes) => writer.Write(piece.Name, address, bytes));
         }
         writer.Complete();
+        return NameOf(rank, worldSize);
     }
 
     /// <summary>Whether a checkpoint has this state.</summary>
