@@ -146,6 +146,38 @@ public sealed class ServiceTests(NanoServer nano)
         await server.DisposeAsync();
     }
 
+    [Fact]
+    public async Task Answers_that_outlast_the_time_to_stop_are_cut_off_and_stopping_succeeds()
+    {
+        await using var server = await RunningServer.StartAsync(Endless(), new ServerOptions { StopTime = TimeSpan.FromMilliseconds(200) });
+        var running = server.Http.PostAsync("/v1/chat/completions", Wire.Json("""{"stream":true,"max_tokens":4000,"messages":[{"role":"user","content":"x"}]}"""), Stop);
+        await Until(() => server.Queue.Running == 1);
+        await server.App.StopAsync(Stop);
+        await Assert.ThrowsAnyAsync<HttpRequestException>(() => running);
+        await Until(() => server.Queue.Running == 0);
+    }
+
+    [Fact]
+    public async Task A_strict_tool_that_may_be_called_leaves_plain_answers_free()
+    {
+        string Ask(string more) => $$$"""
+            {"max_tokens":60,"temperature":1,"messages":[{"role":"user","content":"What is the capital of France?"}],
+             "tools":[{"type":"function","function":{"name":"find","strict":true,"parameters":{"type":"object","properties":{"q":{"type":"string","maxLength":5}},"required":["q"],"additionalProperties":false} } }]{{{more}}} }
+            """;
+        for (var seed = 0; seed < 4; seed++)
+        {
+            var (status, body) = await nano.Http.PostAsync("/v1/chat/completions", Ask($",\"seed\":{seed}"));
+            Assert.Equal(HttpStatusCode.OK, status);
+            var message = body["choices"]![0]!["message"]!;
+            Assert.True(message["content"] is not null || JsonNode.Parse(message["tool_calls"]![0]!["function"]!["arguments"]!.GetValue<string>())!["q"] is not null, body.ToJsonString());
+        }
+
+        var (_, called) = await nano.Http.PostAsync("/v1/chat/completions", Ask(",\"tool_choice\":\"required\",\"response_format\":{\"type\":\"json_object\"}"));
+        var arguments = called["choices"]![0]!["message"]!["tool_calls"]![0]!["function"]!;
+        Assert.Equal("find", arguments["name"]!.GetValue<string>());
+        Assert.InRange(JsonNode.Parse(arguments["arguments"]!.GetValue<string>())!["q"]!.GetValue<string>().Length, 0, 10);
+    }
+
     private static Inference.ChatModel Endless() => ScriptedChat.Answering(_ => $"\n{new string('x', 3900)}");
 
     private static async Task Until(Func<bool> holds)
