@@ -5,6 +5,7 @@ using GlmTune.Data.Batching;
 using GlmTune.Kernels.Native;
 using GlmTune.Model;
 using GlmTune.Model.Glm4;
+using GlmTune.Model.Layers;
 using GlmTune.Training;
 using GlmTune.Training.Checkpoints;
 using GlmTune.Training.Optimization;
@@ -292,6 +293,11 @@ public sealed class FineTune : IDisposable
         if (plan != new RecomputePlan(0, 0))
         {
             reporter.Note($"{plan.Describe()} (of {layers}) for passes of up to {tokens} tokens");
+        }
+        if (plan.Whole == layers)
+        {
+            // Then memory counts, and logits would be the largest part of what is left.
+            model.Head.ChunkRows = OutputHead.FewChunkRows;
         }
         if (TransposedWeights.KeepWhereRoom(model, tokens, plan, sharding) is var bytes and > 0)
         {

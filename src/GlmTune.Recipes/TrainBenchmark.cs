@@ -51,7 +51,7 @@ public sealed record TrainBenchmarkOptions
     /// <summary>Whether frozen down projections are kept transposed too where there is room.</summary>
     public bool KeepTransposed { get; init; } = true;
 
-    /// <summary>Tokens whose logits exist at a time; null: the standard.</summary>
+    /// <summary>Tokens whose logits exist at a time; null: the standard, or few where every layer is recomputed.</summary>
     public int? HeadRows { get; init; }
 
     /// <summary>Timed steps.</summary>
@@ -165,7 +165,6 @@ public static class TrainBenchmark
         using var peak = new PeakMemory(device);
         using var model = new Glm4Model(config, type, device, options.Plain);
         var context = UsedMiB(device);
-        OutputHead.ChunkRows = options.HeadRows ?? OutputHead.ChunkRows;
         var slices = options.Sharding.Stage == 3 ? new WeightSlices(options.Sharding, ranks ?? new SingleRank(device)) : null;
         model.InitializeRandomly(1, slices is null ? unit => FrozenBase.Place(unit, new TrainingOptions { OffloadEmbedding = options.EmbeddingOnHost }) : slices.Take, options.Fp8);
         var weights = UsedMiB(device);
@@ -174,6 +173,7 @@ public static class TrainBenchmark
         var recomputed = options.Recompute is null && options.RecomputeCheaply is null
             ? RecomputePlan.For(model, options.Rows * options.Tokens, sharding.PassingBytes)
             : new RecomputePlan(options.Recompute ?? 0, options.RecomputeCheaply ?? 0);
+        model.Head.ChunkRows = options.HeadRows ?? (recomputed.Whole == model.Layers.Count ? OutputHead.FewChunkRows : model.Head.ChunkRows);
         if (options.KeepTransposed)
         {
             TransposedWeights.KeepWhereRoom(model, options.Rows * options.Tokens, recomputed, sharding);

@@ -41,7 +41,7 @@ public sealed record RecomputePlan(int Whole, int CheapParts)
         var inputs = tokens * config.HiddenSize * size * config.LayerCount;
         // One layer's forward and backward at a time, and the output head's chunk with its gradient.
         var working = tokens * size * ((6L * config.FeedForwardSize) + (6L * config.HiddenSize))
-            + (3L * Math.Min(tokens, OutputHead.ChunkRows) * config.VocabularySize * size);
+            + (3L * Math.Min(tokens, model.Head.ChunkRows) * config.VocabularySize * size);
         return (long)(memory.Free * Usable) - inputs - working - passing;
     }
 
