@@ -13,9 +13,10 @@ public static class ChatServer
     /// <remarks>Told to stop, it takes no more requests, turns those away that wait, and lets running answers finish within the time that it was given.</remarks>
     /// <param name="models">What answers; stay the caller's, and live longer than the server.</param>
     /// <param name="options">Where it listens, whom it lets in, how much it takes.</param>
+    /// <param name="tools">What the chat page may run here, call by call; null for nothing.</param>
     /// <param name="map">Maps more, such as pages; null for nothing.</param>
     /// <exception cref="InvalidDataException">The host is no address.</exception>
-    public static WebApplication Create(ServedModels models, ServerOptions options, Action<WebApplication>? map = null)
+    public static WebApplication Create(ServedModels models, ServerOptions options, ServerTools? tools = null, Action<WebApplication>? map = null)
     {
         var queue = new RequestQueue(models.Places, options.Limits);
         var app = ServerApp.Create(
@@ -39,6 +40,7 @@ public static class ChatServer
                 app.MapPageFiles();
                 app.MapPage("/", "chat.html");
                 new RunBoard(options.RunFolders, hasChat: true).Map(app);
+                (tools ?? ServerTools.None).Map(app);
                 map?.Invoke(app);
             });
         app.Lifetime.ApplicationStopping.Register(queue.Close);

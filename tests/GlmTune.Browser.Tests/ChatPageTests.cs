@@ -1,5 +1,6 @@
 using System.Text.Json;
 using GlmTune.Server;
+using Microsoft.Extensions.AI;
 using Microsoft.Playwright;
 using static GlmTune.Browser.Tests.ScriptedServer;
 
@@ -165,6 +166,38 @@ public sealed class ChatPageTests(Chromium chromium) : BrowserTests(chromium)
         var after = server.Requests.Last().GetProperty("messages").EnumerateArray().ToList();
         Assert.Equal("call_1", after[^2].GetProperty("tool_calls")[0].GetProperty("id").GetString());
         Assert.Equal(("tool", "call_1", """{"sky": "clear"}"""), (Text(after[^1], "role"), Text(after[^1], "tool_call_id"), Text(after[^1], "content")));
+    }
+
+    [Fact]
+    public async Task A_tool_of_the_server_runs_when_the_user_agrees_and_unasked_where_that_was_allowed()
+    {
+        var calls = new List<string>();
+        var tools = new ServerTools(
+            [
+                AIFunctionFactory.Create((string city) => { calls.Add($"weather {city}"); return $"clear in {city}"; }, "get_weather", "The weather of a city."),
+                AIFunctionFactory.Create(() => { calls.Add("time"); return "noon"; }, "get_time", "The time."),
+            ],
+            ["get_time"]);
+        await using var server = await ScriptedServer.StartAsync(tools: tools);
+        server.Answer = request => LastMessage(request) switch
+        {
+            "weather?" => [Call("call_1", "get_weather", """{"city": "北京"}"""), End("tool_calls")],
+            "time?" => [Call("call_2", "get_time", "{}"), End("tool_calls")],
+            var said => [Say($"heard: {said}"), End("stop")],
+        };
+        await using var tab = await OpenAsync(server.Address);
+        await tab.Button("Settings").ClickAsync();
+        await tab.Page.GetByLabel("get_weather").CheckAsync();
+        await tab.Page.GetByLabel("get_time").CheckAsync();
+        await tab.AskAsync("weather?");
+        Assert.Equal(["get_weather", "get_time"], server.Requests.Last().GetProperty("tools").EnumerateArray().Select(tool => tool.GetProperty("function").GetProperty("name").GetString()));
+        Assert.Empty(calls);
+        await tab.Button("Run it on the server").ClickAsync();
+        await Assertions.Expect(tab.Page.GetByText("heard: clear in 北京")).ToBeVisibleAsync();
+        await tab.SendAsync("time?");
+        await Assertions.Expect(tab.Page.GetByText("heard: noon")).ToBeVisibleAsync();
+        Assert.Equal(["weather 北京", "time"], calls);
+        await tab.ShootAsync("chat-server-tools");
     }
 
     [Fact]

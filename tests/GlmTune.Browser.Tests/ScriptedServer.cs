@@ -29,7 +29,7 @@ internal sealed class ScriptedServer : IAsyncDisposable
     /// <summary>Done when a client went away in the middle of an answer.</summary>
     public TaskCompletionSource Aborted { get; } = new();
 
-    public static async Task<ScriptedServer> StartAsync(ServerOptions? options = null)
+    public static async Task<ScriptedServer> StartAsync(ServerOptions? options = null, ServerTools? tools = null)
     {
         ScriptedServer? server = null;
         options = (options ?? new ServerOptions()) with { Port = 0 };
@@ -38,6 +38,7 @@ internal sealed class ScriptedServer : IAsyncDisposable
             app.MapPageFiles();
             app.MapPage("/", "chat.html");
             new RunBoard(options.RunFolders, hasChat: true).Map(app);
+            (tools ?? ServerTools.None).Map(app);
             app.MapGet("/v1/models", () => Results.Json(new { data = new[] { new { id = "base", max_model_len = 2048 }, new { id = "tuned", max_model_len = 2048 } } }));
             app.MapPost("/v1/chat/completions", (HttpContext context) => server!.AnswerAsync(context));
         }));

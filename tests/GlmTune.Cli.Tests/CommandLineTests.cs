@@ -5,6 +5,8 @@ public sealed class CommandLineTests
     [Theory]
     [InlineData("nonsense")]
     [InlineData("tokenize", "models/none", "--bogus", "x")]
+    [InlineData("board", "no-such-folder")]
+    [InlineData("board", ".", "--port", "70000")]
     [InlineData("data", "show", "a", "b", "c", "--row", "many")]
     [InlineData("data", "convert", "a", "b", "--from", "unknown-shape")]
     public async Task A_wrong_command_line_is_the_users_problem_and_prints_no_stack(params string[] arguments)

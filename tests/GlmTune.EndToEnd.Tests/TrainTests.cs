@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Text.RegularExpressions;
+using GlmTune.Runs;
 
 namespace GlmTune;
 
@@ -25,6 +26,22 @@ public sealed partial class TrainTests
         var resumed = await ProgramRun.Done("train", parts.Folder, model, parts.Recipe, "yes");
         Assert.Equal(losses[4..], Losses(resumed));
         Assert.Equal(File.ReadAllBytes(Path.Combine(whole.Output, "checkpoint-8", weights)), File.ReadAllBytes(Path.Combine(parts.Output, "checkpoint-8", weights)));
+        Assert.Equal(LoggedLosses(whole.Output), LoggedLosses(parts.Output));
+        Assert.True(File.Exists(Path.Combine(parts.Output, "plots", "loss.png")));
+        Assert.Equal(2, Directory.GetFiles(Path.Combine(parts.Output, "runs"), "events.out.tfevents.*", SearchOption.AllDirectories).Length);
+    }
+
+    // As the training page shows them: a resumed run's log takes back the steps that it does again.
+    private static List<RunPoint> LoggedLosses(string output)
+    {
+        var history = new RunHistory();
+        foreach (var line in RunLogReader.Read(Path.Combine(output, RunLog.FileName), 0).Lines)
+        {
+            history.Add(line);
+        }
+
+        Assert.Equal(RunState.Finished, history.End);
+        return history.Curves["loss"];
     }
 
     [Fact]

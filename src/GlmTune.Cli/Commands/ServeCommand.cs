@@ -25,6 +25,8 @@ internal static class ServeCommand
         var timeout = Whole("--timeout", (int)defaults.Limits.RequestTime.TotalSeconds, 1, "seconds that a request may take, waiting included");
         var stopTime = Whole("--stop-time", (int)defaults.StopTime.TotalSeconds, 0, "seconds that running answers may go on after Ctrl-C");
         var runs = new Option<string[]>("--runs") { HelpName = "DIR", Description = "show the training runs of this folder at /runs; may be repeated", DefaultValueFactory = _ => [] };
+        var mcp = new Option<string?>("--mcp") { HelpName = "FILE", Description = "servers of the Model Context Protocol (an 'mcpServers' file) whose tools the chat page may run, each call confirmed there" };
+        var unasked = new Option<string[]>("--allow") { HelpName = "NAME", Description = "let the page run this tool of --mcp without a question; may be repeated", DefaultValueFactory = _ => [] };
         port.Validators.Add(result =>
         {
             if (!result.Errors.Any() && result.GetValueOrDefault<int>() is < 0 or > 65535)
@@ -32,7 +34,7 @@ internal static class ServeCommand
                 result.AddError("--port: expected 0 to 65535.");
             }
         });
-        var command = new Command("serve", "Answer over HTTP under OpenAI's protocol, until Ctrl-C.") { adapters, host, port, keys, cors, allowed, name, slots, waiting, timeout, stopTime, runs };
+        var command = new Command("serve", "Answer over HTTP under OpenAI's protocol, until Ctrl-C.") { adapters, host, port, keys, cors, allowed, name, slots, waiting, timeout, stopTime, runs, mcp, unasked };
         chat.AddTo(command);
         command.SetAction(async (given, stop) =>
         {
@@ -54,9 +56,11 @@ internal static class ServeCommand
                 throw new InvalidDataException($"'{twice.Key}' would be the name of two models; give other names with --adapter NAME=PATH or --name.");
             }
 
+            await using var connected = given.GetValue(mcp) is { } servers ? await McpServers.ConnectAsync(McpConfig.Read(servers), stop).ConfigureAwait(false) : null;
+            var tools = new ServerTools(connected?.Functions ?? [], given.GetRequiredValue(unasked));
             using var loaded = chat.Load(given, served, new GenerationLimits { Slots = given.GetRequiredValue(slots) });
             var models = new ServedModels([new ServedModel(id, loaded.Chat), .. served.Select(adapter => new ServedModel(adapter.Key, loaded.Chat) { Adapter = adapter.Key, Parent = id })]);
-            await RunAsync(screen, ChatServer.Create(models, options), options, stop).ConfigureAwait(false);
+            await RunAsync(screen, ChatServer.Create(models, options, tools), options, stop).ConfigureAwait(false);
         });
         return command;
     }

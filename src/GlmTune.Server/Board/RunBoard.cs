@@ -123,5 +123,5 @@ public sealed class RunBoard(IReadOnlyList<string> folders, bool hasChat)
         }
     }
 
-    private static IResult Json(JsonObject body) => Results.Text(body.ToJsonString(ApiJson.Options), "application/json; charset=utf-8");
+    private static IResult Json(JsonObject body) => Results.Text(body.ToJsonString(ApiJson.Options), "application/json");
 }

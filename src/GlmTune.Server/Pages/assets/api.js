@@ -46,6 +46,12 @@ export const postJson = async (address, body, signal) => (await send(address, { 
 /** The models that can be asked: `[{id, max_model_len, parent}]`. */
 export const listModels = async () => (await getJson("/v1/models")).data;
 
+/** The functions that the page may run on the server: `[{name, description, parameters, allowed}]`. */
+export const listServerTools = async () => (await getJson("/api/tools")).tools;
+
+/** Runs one of them; gives its result as text. */
+export const runServerTool = async (name, args, signal) => (await postJson("/api/tools/call", { name, arguments: args }, signal)).result;
+
 /**
  * Streams an answer, and hears of each piece.
  * @param request The body of /v1/chat/completions, without `stream`.

@@ -1,6 +1,6 @@
 // The chat page: what is open, what is running, and what each control does.
 
-import { listModels, streamChat } from "./api.js";
+import { listModels, listServerTools, runServerTool, streamChat } from "./api.js";
 import { deleteConversation, isInMemory, listConversations, messagesOf, newConversation, partsOf, saveConversation, toolsOf, toRows } from "./conversations.js";
 import { download, el, icon } from "./dom.js";
 import { requestFields, showSettings } from "./settings.js";
@@ -10,15 +10,18 @@ import { t } from "./text.js";
 import { TurnView } from "./turns.js";
 
 const DEFAULTS = "glmtune.defaults";
+const MOST_CALLS = 10;        // that run in a row without a question
 const SAVE_EVERY_MS = 1500;   // so that a closed tab loses little of an answer
 const byId = (id) => document.getElementById(id);
 const [message, messages, scroll, composer, sendButton] = ["message", "messages", "scroll", "composer", "send"].map(byId);
 
 let models = [];
+let serverTools = [];
 let conversations = [];
 let current = null;
 let views = [];
 const running = new Map();   // reply: AbortController
+const calling = new Set();   // calls that run on the server
 
 dressPage({ "close-sidebar": "close", "open-sidebar": "menu", "shortcuts-button": "keyboard", theme: "theme", compare: "columns", "open-settings": "sliders" });
 document.querySelector("#new-chat .icon-slot").append(icon("plus"));
@@ -28,6 +31,7 @@ async function start() {
   conversations = await listConversations();
   try {
     models = await withKey(listModels);
+    serverTools = await listServerTools();
   } catch (error) {
     toast(error.status ? error.message : t("unreachable"));
   }
@@ -122,7 +126,7 @@ async function answer(turn, column) {
   const began = performance.now();
   let [first, saved] = [null, began];
   try {
-    const tools = toolsOf(conversation.settings);
+    const tools = toolsOf(conversation.settings, serverTools);
     const request = {
       model: reply.model,
       messages: [...messagesOf(conversation, column, index), { role: "user", content: turn.user }, ...partsOf(reply)],
@@ -156,8 +160,44 @@ async function answer(turn, column) {
     if (conversation === current) {
       update(turn, column);
       showRunning();
+      if (reply.finish === "tool_calls") runAllowed(turn, column);
     }
   }
+}
+
+// What was allowed when the server was started runs at once; all else waits for the user.
+function runAllowed(turn, column) {
+  const reply = turn.replies[column];
+  const open = openCalls(reply).filter((call) => serverTools.some((tool) => tool.name === call.function.name && tool.allowed));
+  if (open.length > 0 && reply.parts.filter((part) => part.role === "tool").length >= MOST_CALLS) toast(t("tooManyCalls"));
+  else for (const call of open) runCall(turn, column, call);
+}
+
+const openCalls = (reply) => reply.parts.flatMap((part) => part.tool_calls ?? []).filter((call) => !reply.parts.some((part) => part.tool_call_id === call.id));
+
+async function runCall(turn, column, call) {
+  const conversation = current;
+  if (calling.has(call)) return;
+  calling.add(call);
+  update(turn, column);
+  let result;
+  try {
+    result = await runServerTool(call.function.name, JSON.parse(call.function.arguments || "{}"));
+  } catch (error) {
+    result = `Error: ${error.message}`;
+  } finally {
+    calling.delete(call);
+  }
+  // Whoever went to another conversation meanwhile finds the question again there.
+  if (conversation === current && conversation.turns.includes(turn)) giveResult(turn, column, call, result);
+}
+
+function giveResult(turn, column, call, text) {
+  const reply = turn.replies[column];
+  if (!openCalls(reply).includes(call)) return;
+  reply.parts.push({ role: "tool", tool_call_id: call.id, content: text });
+  if (openCalls(reply).length === 0) answer(turn, column);
+  else update(turn, column);
 }
 
 function addCall(part, piece) {
@@ -216,13 +256,9 @@ function turnActions(turn, index) {
       showAll();
     },
     again: (column) => answerAgain(turn, column),
-    toolResult(column, call, text) {
-      const reply = turn.replies[column];
-      reply.parts.push({ role: "tool", tool_call_id: call.id, content: text });
-      const open = reply.parts.flatMap((part) => part.tool_calls ?? []).filter((each) => !reply.parts.some((part) => part.tool_call_id === each.id));
-      if (open.length === 0) answer(turn, column);
-      else update(turn, column);
-    },
+    toolResult: (column, call, text) => giveResult(turn, column, call, text),
+    runner: (column, call) => serverTools.some((tool) => tool.name === call.function.name) ? () => runCall(turn, column, call) : null,
+    isCalling: (call) => calling.has(call),
   };
 }
 
@@ -283,7 +319,7 @@ function showModels() {
 function showPanel() {
   if (byId("settings").hidden) return;
   const limit = models.find((model) => model.id === current.models[0])?.max_model_len;
-  showSettings(current.settings, limit, keep, () => togglePanel(false));
+  showSettings(current.settings, limit, serverTools, keep, () => togglePanel(false));
 }
 
 function togglePanel(isOpen) {

@@ -77,8 +77,14 @@ export function partsOf(reply) {
     .map((part) => part.tool_calls?.length ? { role: part.role, content: part.content || null, tool_calls: part.tool_calls } : { ...part });
 }
 
-/** The tools of the settings in the protocol's shape; throws what is wrong with them. */
-export function toolsOf(settings) {
+/** The tools of the settings in the protocol's shape, the chosen ones of the server first; throws what is wrong with them. */
+export function toolsOf(settings, serverTools = []) {
+  const chosen = serverTools.filter((tool) => settings.serverTools?.includes(tool.name))
+    .map(({ name, description, parameters }) => ({ type: "function", function: { name, description, parameters } }));
+  return [...chosen, ...typedTools(settings)];
+}
+
+function typedTools(settings) {
   if (!settings.tools?.trim()) return [];
   const parsed = JSON.parse(settings.tools);
   const list = Array.isArray(parsed) ? parsed : [parsed];

@@ -15,10 +15,11 @@ const SLIDERS = [
  * Fills the panel.
  * @param settings Changed in place as somebody moves things.
  * @param limit The most tokens that the model takes.
+ * @param serverTools What the server can run.
  * @param changed Hears of each change.
  * @param close Closes the panel.
  */
-export function showSettings(settings, limit, changed, close) {
+export function showSettings(settings, limit, serverTools, changed, close) {
   const panel = document.getElementById("settings");
   const change = (key, value) => {
     if (value === null || value === "") delete settings[key];
@@ -33,7 +34,7 @@ export function showSettings(settings, limit, changed, close) {
     el("h3", { text: t("sampling") }),
     ...SLIDERS.map((slider) => sliderRow({ ...slider, max: slider.key === "maxTokens" ? Math.max(slider.min, Math.min(slider.max, limit ?? slider.max)) : slider.max }, settings, change)),
     seedRow(settings, change),
-    ...toolsPart(settings, changed));
+    ...toolsPart(settings, serverTools, changed));
 }
 
 // What nobody moved is not sent, so that the model's own generation configuration holds.
@@ -76,7 +77,7 @@ function seedRow(settings, change) {
     } } }));
 }
 
-function toolsPart(settings, changed) {
+function toolsPart(settings, serverTools, changed) {
   const note = el("p", { id: "tools-note", class: "small muted" });
   const field = el("textarea", { id: "tools", class: "field code-field", spellcheck: "false", "aria-describedby": "tools-note", placeholder: '[{"name": "get_weather", "description": "…", "parameters": {…}}]', value: settings.tools ?? "" });
   const check = () => {
@@ -97,7 +98,14 @@ function toolsPart(settings, changed) {
     changed();
   });
   check();
-  return [el("h3", {}, el("label", { for: "tools", text: t("tools") })), field, note];
+  const boxes = serverTools.map((tool) => el("label", { class: "server-tool", title: tool.description },
+    el("input", { type: "checkbox", checked: settings.serverTools?.includes(tool.name) ?? false, on: { change: (event) => {
+      settings.serverTools = (settings.serverTools ?? []).filter((name) => name !== tool.name);
+      if (event.target.checked) settings.serverTools.push(tool.name);
+      changed();
+    } } }), el("span", { text: tool.name }), tool.allowed ? el("span", { class: "muted small", text: t("runsUnasked") }) : null));
+  const group = boxes.length === 0 ? null : el("fieldset", {}, el("legend", { class: "small muted", text: t("serverTools") }), ...boxes);
+  return [el("h3", {}, el("label", { for: "tools", text: t("tools") })), group, field, note].filter(Boolean);
 }
 
 /** The settings as fields of a request. */

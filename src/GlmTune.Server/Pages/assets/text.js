@@ -69,6 +69,10 @@ const WORDS = {
   toolCall: ["Calls", "调用工具"],
   toolResult: ["Result of", "工具结果"],
   resultPlaceholder: ["What the tool gives back", "工具返回的内容"],
+  runTool: ["Run it on the server", "在服务器上运行"],
+  tooManyCalls: ["Ten calls in a row: the next one is yours to run.", "已连续调用十次，请手动执行下一次调用。"],
+  serverTools: ["Run by the server, when you agree", "由服务器执行（需你确认）"],
+  runsUnasked: ["runs unasked", "自动执行"],
   sendResult: ["Send the result", "发送结果"],
 
   // settings

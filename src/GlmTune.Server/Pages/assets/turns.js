@@ -10,7 +10,8 @@ export class TurnView {
    * @param turn What is shown.
    * @param columns How many replies are shown.
    * @param isLast Whether its replies can be made again.
-   * @param actions `editUser(text)`, `editReply(column, text)`, `again(column)`, `toolResult(column, call, text)`, `isRunning(column)`.
+   * @param actions `editUser(text)`, `editReply(column, text)`, `again(column)`, `toolResult(column, call, text)`,
+   *   `runner(column, call)` (runs it on the server; null when it cannot), `isCalling(call)`, `isRunning(column)`.
    */
   constructor(turn, columns, isLast, actions) {
     Object.assign(this, { turn, isLast, actions });
@@ -79,9 +80,9 @@ class ReplyView {
 
   updateCall(shown, call, place, isRunning) {
     const result = this.reply.parts.find((part) => part.role === "tool" && part.tool_call_id === call.id);
-    const key = JSON.stringify([call.function, result?.content, isRunning]);
+    const key = JSON.stringify([call.function, result?.content, isRunning, this.actions.isCalling(call)]);
     if (shown.calls[place]?.key === key) return;
-    const card = toolCard(call, result, isRunning ? null : (text) => this.actions.toolResult(this.column, call, text));
+    const card = toolCard(call, result, isRunning ? null : (text) => this.actions.toolResult(this.column, call, text), this.actions.runner(this.column, call), this.actions.isCalling(call));
     if (shown.calls[place]) shown.calls[place].card.replaceWith(card);
     else this.body.append(card);
     shown.calls[place] = { key, card };
@@ -164,14 +165,16 @@ function editForm(text, saveWords, save, back) {
     el("button", { class: "button primary", text: saveWords })));
 }
 
-// A call, and its result: shown, or asked for.
-function toolCard(call, result, give) {
+// A call, and its result: shown, or asked for. What the server can run is run there once the user agrees.
+function toolCard(call, result, give, run, isCalling) {
   const { name } = call.function;
   const card = el("div", { class: "tool" },
     el("header", {}, icon("tool"), el("span", {}, `${t("toolCall")} `, el("strong", { text: name }))),
     el("pre", { tabindex: "0", "aria-label": `${t("toolCall")} ${name}`, text: pretty(call.function.arguments) }));
   if (result) {
     card.append(el("header", {}, el("span", { class: "muted", text: `${t("toolResult")} ${name}` })), el("pre", { tabindex: "0", "aria-label": `${t("toolResult")} ${name}`, text: result.content }));
+  } else if (isCalling) {
+    card.append(el("div", { class: "waiting in-card", role: "img", "aria-label": t("toolResult") }, el("i"), el("i"), el("i")));
   } else if (give) {
     const field = el("textarea", { class: "field", id: `result-${call.id}`, placeholder: t("resultPlaceholder") });
     card.append(el("form", { on: { submit: (event) => {
@@ -179,7 +182,9 @@ function toolCard(call, result, give) {
       give(field.value);
     } } },
       el("label", { for: field.id, text: `${t("toolResult")} ${name}` }), field,
-      el("div", { class: "row" }, el("button", { class: "button primary", text: t("sendResult") }))));
+      el("div", { class: "row" },
+        el("button", { class: run ? "button" : "button primary", text: t("sendResult") }),
+        run && el("button", { type: "button", class: "button primary", text: t("runTool"), on: { click: run } }))));
   }
   return card;
 }

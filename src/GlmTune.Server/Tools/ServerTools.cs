@@ -1,0 +1,95 @@
+using System.Globalization;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Microsoft.Extensions.AI;
+
+namespace GlmTune.Server;
+
+/// <summary>Functions that the chat page may run on this machine, one call at a time: what a model asks for is shown there, and runs when the user says so.</summary>
+/// <remarks>Nothing runs by itself: requests of <c>/v1</c> only ever answer with calls. Thread-safe as far as the functions are.</remarks>
+/// <param name="functions">What may be run.</param>
+/// <param name="allowed">Names of those that the page runs without a question.</param>
+public sealed class ServerTools(IReadOnlyList<AIFunction> functions, IReadOnlyCollection<string> allowed)
+{
+    private const int MostCharacters = 32_768;
+    private static readonly TimeSpan LongestCall = TimeSpan.FromMinutes(1);
+
+    /// <summary>No functions.</summary>
+    public static ServerTools None { get; } = new([], []);
+
+    /// <summary>Maps <c>/api/tools</c>, the list, and <c>/api/tools/call</c>.</summary>
+    internal void Map(IEndpointRouteBuilder app)
+    {
+        app.MapGet("/api/tools", List).WithSummary("Lists the functions that the chat page may run here.");
+        app.MapPost("/api/tools/call", CallAsync).Accepts<ToolCallRequest>("application/json").WithSummary("Runs one function, after its user agreed.");
+    }
+
+    private IResult List() => Json(new JsonObject
+    {
+        ["tools"] = new JsonArray([.. functions.Select(function => new JsonObject
+        {
+            ["name"] = function.Name,
+            ["description"] = function.Description,
+            ["parameters"] = JsonNode.Parse(function.JsonSchema.GetRawText()),
+            ["allowed"] = allowed.Contains(function.Name),
+        })]),
+    });
+
+    private async Task<IResult> CallAsync(HttpContext context, ServerOptions options)
+    {
+        var request = await RequestBody.ReadAsync<ToolCallRequest>(context, options.Limits.JsonDepth);
+        var function = functions.FirstOrDefault(each => each.Name == request.Name) ?? throw new ApiException(
+            StatusCodes.Status404NotFound, $"There is no tool '{Shown.Of(request.Name ?? "")}'; there are {(functions.Count == 0 ? "none" : string.Join(", ", functions.Select(each => each.Name)))}.", "name");
+        if (request.Arguments is not { ValueKind: JsonValueKind.Object } arguments)
+        {
+            throw new ApiException(StatusCodes.Status400BadRequest, "'arguments' must be an object.", "arguments");
+        }
+
+        var given = new AIFunctionArguments(arguments.EnumerateObject().DistinctBy(each => each.Name).ToDictionary(each => each.Name, each => (object?)each.Value));
+        return Json(new JsonObject { ["result"] = await RunAsync(function, given, context.RequestAborted) });
+    }
+
+    // What goes wrong is an observation too: the model may try something else.
+    private static async Task<string> RunAsync(AIFunction function, AIFunctionArguments arguments, CancellationToken gone)
+    {
+        using var limited = CancellationTokenSource.CreateLinkedTokenSource(gone);
+        limited.CancelAfter(LongestCall);
+        try
+        {
+            var result = await Task.Run(() => function.InvokeAsync(arguments, limited.Token).AsTask(), limited.Token).WaitAsync(limited.Token);
+            var text = Text(result);
+            return text.Length <= MostCharacters ? text : string.Create(CultureInfo.InvariantCulture, $"{text.AsSpan(0, MostCharacters)}\n(cut: {text.Length - MostCharacters} more characters)");
+        }
+        catch (OperationCanceledException) when (!gone.IsCancellationRequested)
+        {
+            return string.Create(CultureInfo.InvariantCulture, $"Error: no result within {LongestCall.TotalSeconds:0} s.");
+        }
+#pragma warning disable CA1031 // Functions are others' code, and fail of anything.
+        catch (Exception error) when (!gone.IsCancellationRequested)
+#pragma warning restore CA1031
+        {
+            return $"Error: {error.Message}";
+        }
+    }
+
+    private static string Text(object? result) => result switch
+    {
+        null => "null",
+        string text => text,
+        JsonElement { ValueKind: JsonValueKind.String } text => text.GetString()!,
+        JsonElement other => other.GetRawText(),
+        _ => JsonSerializer.Serialize(result, AIJsonUtilities.DefaultOptions),
+    };
+
+    private static IResult Json(JsonObject body) => Results.Text(body.ToJsonString(ApiJson.Options), "application/json");
+}
+
+/// <summary>The body of <c>POST /api/tools/call</c>.</summary>
+internal sealed record ToolCallRequest
+{
+    /// <summary>Which function.</summary>
+    public string? Name { get; init; }
+
+    /// <summary>What it gets, by name.</summary>
+    public JsonElement? Arguments { get; init; }
+}
