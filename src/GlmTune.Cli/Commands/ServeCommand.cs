@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Net.Sockets;
 using GlmTune.Inference;
+using GlmTune.Recipes;
 using GlmTune.Server;
 using Microsoft.AspNetCore.Builder;
 
