@@ -1,4 +1,5 @@
 using ScottPlot;
+using SkiaSharp;
 
 namespace GlmTune.Runs;
 
@@ -10,6 +11,14 @@ public static class RunPlots
 
     private const int Width = 960, Height = 540;
     private static readonly string[] Palette = ["#2563eb", "#d97706", "#059669", "#9333ea", "#dc2626", "#0891b2"];
+
+    // Without a name, drawing falls back to whatever font is found first, often one with serifs.
+    private static readonly Lazy<string?> Sans = new(() =>
+    {
+        var installed = SKFontManager.Default.FontFamilies.ToHashSet(StringComparer.OrdinalIgnoreCase);
+        string[] wanted = ["Segoe UI", "Helvetica Neue", "Inter", "Noto Sans", "Liberation Sans", "DejaVu Sans", "Arial"];
+        return wanted.FirstOrDefault(installed.Contains);
+    });
 
     // File, title, unit of the vertical axis, and the curves in it.
     private static readonly (string File, string Title, string Unit, string[] Curves)[] Charts =
@@ -65,7 +74,14 @@ public static class RunPlots
             // A curve of few points would hardly be seen.
             line.MarkerSize = points.Count <= 40 ? 6 : 0;
         }
-        plot.Legend.IsVisible = names.Count > 1;
+        if (names.Count > 1)
+        {
+            plot.ShowLegend(Edge.Right);
+        }
+        if (Sans.Value is { } font)
+        {
+            plot.Font.Set(font);
+        }
         plot.Axes.Margins(bottom: names is ["learning_rate"] ? 0 : 0.05);
         return plot;
     }

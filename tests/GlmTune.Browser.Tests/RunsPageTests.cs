@@ -102,6 +102,8 @@ public sealed class RunsPageTests(Chromium chromium) : BrowserTests(chromium)
         await tab.Page.ReloadAsync();
         await Assertions.Expect(tab.Page.Locator(".run.shown")).ToHaveCountAsync(2);
         await tab.Page.Locator(".run .pick", new() { HasText = "python" }).ClickAsync();
+        await Assertions.Expect(tab.Page.Locator("main .state")).ToHaveCountAsync(1);
+        await Assertions.Expect(tab.Role(AriaRole.Heading, "python")).ToBeVisibleAsync();
         await Assertions.Expect(tab.Page.Locator("main .state")).ToHaveTextAsync("finished");
         await Assertions.Expect(tab.Page.Locator(".chart").First.Locator("path.curve")).ToHaveCountAsync(2);
     }
