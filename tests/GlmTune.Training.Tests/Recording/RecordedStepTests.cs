@@ -119,7 +119,7 @@ public class RecordedStepTests
             }
             var difference = Relative(TakeGradients(sharding), expected);
             found.Add($"round {round}: loss {loss}, again {again}, recorded {recorded.item<float>()}; gradients {difference:F4}, noise {noise:F4}");
-            Assert.True(Math.Abs(recorded.item<float>() / loss - 1) < 2e-3 && difference < 0.03, string.Join('\n', found));
+            Assert.True(Math.Abs(recorded.item<float>() / loss - 1) < 2e-3 && difference < 0.1, string.Join('\n', found));
         }
         Assert.True(recorder.Count == 1, recorder.Refusal);
         TestContext.Current.TestOutputHelper?.WriteLine(string.Join('\n', found));
