@@ -13,6 +13,9 @@ internal sealed class ProcessFamily(TextWriter log, TimeSpan grace) : IDisposabl
     private const int SignalKill = 9;
     private const int SignalTerminate = 15;
 
+    // What a rank ends with that was asked to stop, and did in order: nothing went wrong.
+    private const int Stopped = 128 + SignalInterrupt;
+
     // A session of their own keeps the terminal's Control-C from the ranks and from mpirun, which would give them a second to end.
     private static readonly string? OwnSession = OperatingSystem.IsLinux() ? SearchPath.Find("setsid") : null;
 
@@ -67,7 +70,7 @@ internal sealed class ProcessFamily(TextWriter log, TimeSpan grace) : IDisposabl
                 continue;
             }
             first = process.ExitCode;
-            if (members.Count > 1)
+            if (members.Count > 1 && first != Stopped)
             {
                 log.WriteLine($"{name} (process {process.Id}) {Describe(first)}{(running.Count > 0 ? "; ending the other ranks" : "")}.");
             }
