@@ -54,18 +54,15 @@ internal sealed class TrainedShards(ShardingOptions options, ICollectives? ranks
         list.Add(shard);
     }
 
-    /// <summary>Bytes of the largest layer's gradients before they reach their owners, and of the buckets that take them there.</summary>
-    public long PassingBytes
+    /// <summary>Bytes of the largest layer's gradients before they reach their owners, and of the bucket that takes them there.</summary>
+    /// <remarks>The embedding does not count: its gradients come when no layer keeps anything any more.</remarks>
+    public long PassingBytes => byLayer.Where(entry => entry.Key is not TokenEmbedding).Select(entry => entry.Value.Sum(shard =>
     {
-        get
-        {
-            var largest = byLayer.Values.Select(of => of.Sum(shard => shard.PaddedCount)).DefaultIfEmpty().Max();
-            var bucket = ranks is null || options.Stage == 0 ? 0
-                : byLayer.Values.Select(of => of.Sum(shard => Math.Min(shard.PaddedCount, options.ReduceBucketElements) * Parameter.BytesOf(shard.GradientType))).DefaultIfEmpty().Max();
-            // An embedding collects in float32; two buckets are under way while a third is filled.
-            return (largest * 4) + (bucket * 3);
-        }
-    }
+        var size = Parameter.BytesOf(shard.GradientType);
+        var bucket = ranks is null || options.Stage == 0 ? 0 : Math.Min(shard.PaddedCount, options.ReduceBucketElements) * size;
+        // A gradient, the product that is added to it, and the bucket.
+        return (2 * shard.PaddedCount * size) + bucket;
+    })).DefaultIfEmpty().Max();
 
     /// <summary>What updates shards whose state is on the host; null: theirs is not.</summary>
     public HostAdamW? MakeHostOptimizer()
