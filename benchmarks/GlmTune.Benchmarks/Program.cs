@@ -1,9 +1,9 @@
 using GlmTune.Benchmarks.Kernels;
 
-// GlmTune.Benchmarks kernels [--json FILE] [--only checks|training|attention|prefill|decode|parts]...
+// GlmTune.Benchmarks kernels [--json FILE] [--only checks|training|attention|prefill|decode]...
 if (args is not ["kernels", .. var rest])
 {
-    Console.Error.WriteLine("Usage: GlmTune.Benchmarks kernels [--json FILE] [--only checks|training|attention|prefill|decode|parts]...");
+    Console.Error.WriteLine("Usage: GlmTune.Benchmarks kernels [--json FILE] [--only checks|training|attention|prefill|decode]...");
     return 2;
 }
 string? json = null;

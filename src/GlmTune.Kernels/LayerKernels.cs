@@ -187,13 +187,6 @@ public abstract partial class LayerKernels
     /// <returns>[n, F].</returns>
     public abstract Tensor ProjectSwiGlu(Tensor x, Tensor weight);
 
-    /// <summary>Says that a weight is read soon, by a <see cref="Project"/> of few rows: it may come nearer while other work leaves the memory idle.</summary>
-    /// <param name="weight">Any shape.</param>
-    /// <param name="rows">Rows that will be projected.</param>
-    public virtual void Prefetch(Tensor weight, int rows)
-    {
-    }
-
     /// <summary>Index of the largest of each row's first <paramref name="count"/> logits; of equals the lowest.</summary>
     /// <param name="logits">[n, V].</param>
     /// <param name="count">At most V: rows past the tokenizer's last token are never chosen.</param>

@@ -365,7 +365,6 @@ internal static class KernelTwins
             var (x, weight) = (check.Random(rows, sizes.Hidden), check.Random(sizes.Heads.FusedWidth - 3, sizes.Hidden) * 0.1);
             var (bias, residual) = (check.Random(sizes.Heads.FusedWidth - 3), check.Random(rows, sizes.Heads.FusedWidth - 3));
             var (wideX, wideWeight) = (TwinCheck.Wide(x), TwinCheck.Wide(weight));
-            check.Kernels.Prefetch(weight, rows);
             check.Compare($"{rows} rows", check.Reference.Project(wideX, wideWeight), check.Kernels.Project(x, weight), Sums(check));
             var expected = check.Reference.Project(wideX, wideWeight, TwinCheck.Wide(bias), TwinCheck.Wide(residual));
             check.Compare($"{rows} rows, bias, residual", expected, check.Kernels.Project(x, weight, bias, residual), Sums(check));

@@ -47,21 +47,6 @@ internal static class DecodeTimes
         TorchSharp.torch.cuda.synchronize(device);
     }
 
-    /// <summary>Steps of one and of eight sequences by how finely attention is cut, with weights fetched ahead and without.</summary>
-    public static void Parts(CudaKernels kernels, Device device, Report report)
-    {
-        using var timer = new KernelTimer(device);
-        using var weights = new Weights(device);
-        foreach (var keys in (int[])[64, 128, 256, 512])
-        {
-            DecodeKernels.LeastKeys = keys;
-            Console.WriteLine($"at least {keys} keys a part");
-            Step(kernels, device, report, timer, weights, 1);
-            Step(kernels, device, report, timer, weights, 8);
-        }
-        DecodeKernels.LeastKeys = 64;
-    }
-
     private static void Products(CudaKernels kernels, Device device, Report report, KernelTimer timer, Weights weights)
     {
         foreach (var rows in (int[])[1, 2, 4, 8, 16, 64])
@@ -119,7 +104,6 @@ internal static class DecodeTimes
             {
                 var (normalised, _) = kernels.RmsNorm(hidden, weights.Norm, 1e-7);
                 var fused = kernels.Project(normalised, weights.QueryKeyValue[layer], weights.Bias);
-                kernels.Prefetch(weights.Dense[layer], batch);
                 kernels.RotateAndCache(fused, cosine, sine, Heads, caches[layer].Keys, caches[layer].Values, slots, places);
                 var attended = kernels.CachedAttention(fused, Heads, sequences, caches[layer].Keys, caches[layer].Values, slots, lengths, 512);
                 hidden = kernels.Project(attended, weights.Dense[layer], null, hidden);
@@ -143,12 +127,6 @@ internal static class DecodeTimes
         report.Time($"decode step of 40 layers, batch {batch}, queued one by one", timer.Microseconds(2, _ => Work()), bytes);
         using var graph = CudaGraph.Record(device, arena, Work);
         report.Time($"decode step of 40 layers, batch {batch}, recorded", timer.Microseconds(5, _ => graph.Replay()), bytes);
-        DecodeKernels.Prefetches = false;
-        using (var unfetched = CudaGraph.Record(device, arena, Work))
-        {
-            report.Time($"decode step of 40 layers, batch {batch}, recorded, no prefetching", timer.Microseconds(5, _ => unfetched.Replay()), bytes);
-        }
-        DecodeKernels.Prefetches = true;
         CudaLauncher.Overlap = false;
         using (var serial = CudaGraph.Record(device, arena, Work))
         {
@@ -167,7 +145,7 @@ internal static class DecodeTimes
             report.Failures.Add($"decode step, batch {batch}: {wrong} of 30 replays differ from kernels run one after another, by up to {(logits! - expected).abs().max().item<float>()}");
         }
         logits!.Dispose();
-        Console.WriteLine($"    {batch * 1e6 / report.Times[^3].Microseconds:F0} tokens/s; arena {arena.Used / 1e6:F0} MB");
+        Console.WriteLine($"    {batch * 1e6 / report.Times[^2].Microseconds:F0} tokens/s; arena {arena.Used / 1e6:F0} MB");
     }
 
     // Random weights of GLM-4-9B's shapes.

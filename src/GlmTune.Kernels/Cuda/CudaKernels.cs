@@ -275,9 +275,6 @@ public sealed partial class CudaKernels : LayerKernels
     public override Tensor ProjectSwiGlu(Tensor x, Tensor weight) => decode.ProjectSwiGlu(this, x, weight);
 
     /// <inheritdoc/>
-    public override void Prefetch(Tensor weight, int rows) => decode.Prefetch(weight, rows);
-
-    /// <inheritdoc/>
     public override Tensor ArgMax(Tensor logits, int count)
     {
         if (!Memory.Fit(Memory.TypeOf(logits), logits))

@@ -15,6 +15,8 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
     private const int TileHeads = 16;
     private const int BlockKeys = 64;
     private const int MostParts = 256;
+    private const int ShortKeys = 512;
+    private const int FewUnits = 16;
     private const int JoinLanes = 4;
 
     // Up to so many parts the block that ends last joins them; more are joined by a kernel of their own, on more multiprocessors.
@@ -25,17 +27,8 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
     private const int TileRows = 8;
     private const int BlocksPerMultiprocessor = 6;
 
-    // Of the second-level cache, 50 MB and more on GPUs of this class, others need a part.
-    private const long MostPrefetched = 32L << 20;
-
     private readonly Lock gate = new();
     private Tensor? counters;
-
-    /// <summary>Keys of a part of a sequence, at least; to compare.</summary>
-    internal static int LeastKeys { get; set; } = BlockKeys;
-
-    /// <summary>Whether weights are fetched ahead; off to compare.</summary>
-    internal static bool Prefetches { get; set; } = true;
 
     public Tensor Attention(
         Tensor fused, HeadLayout heads, SequenceLayout sequences, Tensor keys, Tensor values, Tensor slots, Tensor lengths, int longest)
@@ -46,8 +39,10 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
         }
         var tiles = (heads.GroupSize + TileHeads - 1) / TileHeads;
         var units = sequences.Count * heads.KeyValueHeads * tiles;
-        // Enough parts for three blocks a multiprocessor, none shorter than a block's step.
-        var parts = Math.Clamp(3 * launcher.Multiprocessors / units, 1, Math.Min(MostParts, (longest + LeastKeys - 1) / LeastKeys));
+        // Enough parts for three blocks a multiprocessor, none shorter than a block's step. Joining the parts of a few short sequences takes longer than
+        // it saves.
+        var parts = longest <= ShortKeys && units <= FewUnits ? 1
+            : Math.Clamp(3 * launcher.Multiprocessors / units, 1, Math.Min(MostParts, (longest + BlockKeys - 1) / BlockKeys));
         var type = Memory.TypeOf(fused);
         var output = Memory.Empty(type, fused.device, sequences.Count, heads.QueryWidth);
         using var partial = parts == 1 ? null : Memory.Empty(ScalarType.Float32, fused.device, (long)units * parts * TileHeads * heads.HeadDim);
@@ -96,15 +91,6 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
         var y = Memory.Empty(Memory.TypeOf(x), x.device, rows, half);
         launcher.Launch(Kernel("project_swiglu", x), TileGrid((half + (TileRows / 2) - 1) / (TileRows / 2)), 128, x, weight, y, rows, width, half);
         return y;
-    }
-
-    public void Prefetch(Tensor weight, int rows)
-    {
-        if (Prefetches && rows <= MostRows && Memory.Known(Memory.TypeOf(weight)) && Memory.Whole(weight))
-        {
-            launcher.Launch(
-                new("prefetch", "prefetch", Memory.TypeOf(weight)), new(2 * launcher.Multiprocessors), 128, weight, Math.Min(weight.numel() * weight.element_size(), MostPrefetched));
-        }
     }
 
     // As many blocks as run at once: they walk over the tiles, and every multiprocessor gets about the same number.

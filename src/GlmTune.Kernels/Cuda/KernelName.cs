@@ -14,7 +14,7 @@ internal readonly record struct KernelName(string Source, string Function, torch
     private static readonly string[] DrawMasks = ["dropout", "low_rank"];
 
     // Kernels that begin with let_next_start and wait_for_previous.
-    private static readonly string[] Overlap = ["rms_norm", "rotate_and_cache", "decode_attention", "join_parts", "swiglu", "project", "project_swiglu", "argmax", "prefetch"];
+    private static readonly string[] Overlap = ["rms_norm", "rotate_and_cache", "decode_attention", "join_parts", "swiglu", "project", "project_swiglu", "argmax"];
 
     /// <summary>Whether it may be started while the kernel before it still runs.</summary>
     public bool Overlaps => Overlap.Contains(Function);

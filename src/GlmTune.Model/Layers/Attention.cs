@@ -7,8 +7,6 @@ namespace GlmTune.Model.Layers;
 /// <remarks>Source: Ainslie et al., GQA, arXiv:2305.13245; Liu et al., P-Tuning v2, arXiv:2110.07602, for the prefix.</remarks>
 public sealed class Attention
 {
-    private const int PrefetchTokens = 8192;
-
     private readonly int layer;
 
     /// <param name="queryKeyValue">Fused projection [(H + 2K)·D, C], with bias.</param>
@@ -77,13 +75,7 @@ public sealed class Attention
     public Tensor Decode(Tensor x, LayerContext context, Tensor? rows = null)
     {
         using var scope = NewDisposeScope();
-        var (fused, cache) = (QueryKeyValue.Decode(x, context), context.Cache!);
-        // Attention of a few short sequences leaves the memory idle, longer ones read it themselves.
-        if (x.shape[0] * cache.Longest <= PrefetchTokens)
-        {
-            context.Kernels.Prefetch(Output.Weight.Value, (int)x.shape[0]);
-        }
-        var attended = AttendCached(fused, context, cache);
+        var attended = AttendCached(QueryKeyValue.Decode(x, context), context, context.Cache!);
         if (rows is not null)
         {
             attended = attended.index_select(0, rows);
