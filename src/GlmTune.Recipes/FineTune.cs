@@ -299,10 +299,6 @@ public sealed class FineTune : IDisposable
             // Then memory counts, and logits would be the largest part of what is left.
             model.Head.ChunkRows = OutputHead.FewChunkRows;
         }
-        if (TransposedWeights.KeepWhereRoom(model, tokens, plan, sharding) is var bytes and > 0)
-        {
-            reporter.Note($"{bytes >> 20} MiB of the memory that is free hold down projections transposed, which the backward pass is faster with");
-        }
         return plan;
     }
 

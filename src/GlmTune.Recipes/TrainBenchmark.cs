@@ -48,9 +48,6 @@ public sealed record TrainBenchmarkOptions
     /// <summary>Whether the embedding's table lies in the host's memory.</summary>
     public bool EmbeddingOnHost { get; init; }
 
-    /// <summary>Whether frozen down projections are kept transposed too where there is room.</summary>
-    public bool KeepTransposed { get; init; } = true;
-
     /// <summary>Tokens whose logits exist at a time; null: the standard, or few where every layer is recomputed.</summary>
     public int? HeadRows { get; init; }
 
@@ -174,10 +171,6 @@ public static class TrainBenchmark
             ? RecomputePlan.For(model, options.Rows * options.Tokens, sharding.PassingBytes)
             : new RecomputePlan(options.Recompute ?? 0, options.RecomputeCheaply ?? 0);
         model.Head.ChunkRows = options.HeadRows ?? (recomputed.Whole == model.Layers.Count ? OutputHead.FewChunkRows : model.Head.ChunkRows);
-        if (options.KeepTransposed)
-        {
-            TransposedWeights.KeepWhereRoom(model, options.Rows * options.Tokens, recomputed, sharding);
-        }
         using var trainer = new Trainer(
             new LayerRunner(model, sharding, recomputed.Whole) { CheaplyRecomputed = recomputed.CheapParts }, sharding, new OptimizerOptions { LearningRate = rate },
             new LearningRateSchedule(rate, new ScheduleOptions(), 1000), seed: 1, ranks?.Rank ?? 0) { RecordsSmallSteps = options.Graphs };

@@ -18,23 +18,9 @@ public sealed record RecomputePlan(int Whole, int CheapParts)
     /// <param name="passing">Bytes that sharding needs in a pass: <see cref="Sharding.ISharding.PassingBytes"/>.</param>
     public static RecomputePlan For(Glm4Model model, long tokens, long passing = 0)
     {
-        return FreeForLayers(model, tokens, passing) is { } free
-            ? Fit(free, model.Config.LayerCount, tokens * KeptPerToken(model), tokens * KeptPerToken(model, withoutCheapParts: true))
-            : new RecomputePlan(0, 0);
-    }
-
-    /// <summary>Bytes of a GPU that nothing needs where nothing is recomputed; negative where something must be. 0 on the CPU.</summary>
-    /// <param name="model">As for <see cref="For"/>.</param>
-    /// <param name="tokens">Tokens of the largest pass.</param>
-    /// <param name="passing">As for <see cref="For"/>.</param>
-    public static long SpareBytes(Glm4Model model, long tokens, long passing = 0)
-        => FreeForLayers(model, tokens, passing) is { } free ? free - (model.Config.LayerCount * tokens * KeptPerToken(model)) : 0;
-
-    private static long? FreeForLayers(Glm4Model model, long tokens, long passing)
-    {
         if (DeviceMemory.Of(model.Device) is not { } memory)
         {
-            return null;
+            return new RecomputePlan(0, 0);
         }
         var size = Parameter.BytesOf(model.Type);
         var config = model.Config;
@@ -42,7 +28,8 @@ public sealed record RecomputePlan(int Whole, int CheapParts)
         // One layer's forward and backward at a time, and the output head's chunk with its gradient.
         var working = tokens * size * ((6L * config.FeedForwardSize) + (6L * config.HiddenSize))
             + (3L * Math.Min(tokens, model.Head.ChunkRows) * config.VocabularySize * size);
-        return (long)(memory.Free * Usable) - inputs - working - passing;
+        var free = (long)(memory.Free * Usable) - inputs - working - passing;
+        return Fit(free, config.LayerCount, tokens * KeptPerToken(model), tokens * KeptPerToken(model, withoutCheapParts: true));
     }
 
     /// <summary>The least to recompute where so many bytes are free for what layers keep.</summary>

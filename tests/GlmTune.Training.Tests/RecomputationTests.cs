@@ -31,27 +31,6 @@ public class RecomputationTests
         }
     }
 
-    [Fact]
-    public void A_weight_kept_transposed_gives_the_same_gradients_until_its_values_change()
-    {
-        using var scope = NewDisposeScope();
-        var expected = Gradients("lora", ScalarType.Float64, fp8: false, whole: 0, cheap: 0);
-        var actual = Gradients("lora", ScalarType.Float64, fp8: false, whole: 0, cheap: 0, model => model.Layers.ToList().ForEach(layer => layer.FeedForward.Down.Weight.KeepTransposed()));
-        foreach (var (name, gradient) in expected)
-        {
-            TensorAssert.Close(gradient, actual[name], 1e-12, name);
-        }
-        using var model = ModelFolder.Load(Path.Combine(GoldenModelTests.Folder, "model-hf"), ScalarType.Float32, CPU);
-        var weight = model.Layers[0].FeedForward.Down.Weight;
-        weight.KeepTransposed();
-        Assert.True(weight.Transposed!.t().equal(weight.Value).all().item<bool>());
-        weight.Value = zeros(weight.Shape);
-        Assert.Null(weight.Transposed);
-        weight.Trainable = true;
-        Assert.Contains(weight.Name, Assert.Throws<InvalidOperationException>(weight.KeepTransposed).Message, StringComparison.Ordinal);
-        Assert.Equal(0, TransposedWeights.KeepWhereRoom(model, 10, new RecomputePlan(0, 0), new ReplicatedWeights(model.Units)));
-    }
-
     [Theory, InlineData("full"), InlineData("lora")]
     public void Logits_a_few_rows_at_a_time_give_the_same_loss_and_gradients(string trained)
     {

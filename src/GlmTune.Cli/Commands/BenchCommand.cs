@@ -25,7 +25,6 @@ internal static class BenchCommand
         var cheap = new Option<int?>("--recompute-cheap") { Description = "further layers of which norms and SwiGLU alone are recomputed" };
         var fp8 = new Option<bool>("--fp8") { Description = "hold and multiply the frozen weights of the layers in fp8" };
         var hostEmbedding = new Option<bool>("--offload-embedding") { Description = "keep the embedding's table in the host's memory" };
-        var oneWay = new Option<bool>("--no-transposed") { Description = "keep no weight transposed as well, though there is room" };
         var headRows = new Option<int?>("--head-rows") { Description = "tokens whose logits exist at a time" };
         var profile = new Option<bool>("--profile") { Description = "list the GPU's kernels of one further step" };
         var steps = Number("--steps", "timed steps", standard.Steps);
@@ -53,7 +52,7 @@ internal static class BenchCommand
         var json = Arguments.Json();
         var command = new Command("train", "Time training steps.")
         {
-            rows, tokens, rank, prefix, layers, recompute, cheap, fp8, hostEmbedding, oneWay, headRows, steps, profile, plain, lengths, unpacked, noGraphs, distinct, against, againstFp8, losses, accumulate, warmup,
+            rows, tokens, rank, prefix, layers, recompute, cheap, fp8, hostEmbedding, headRows, steps, profile, plain, lengths, unpacked, noGraphs, distinct, against, againstFp8, losses, accumulate, warmup,
             zero, optimizer, parameters, processes, json,
         };
         command.SetAction(given =>
@@ -69,7 +68,6 @@ internal static class BenchCommand
                 RecomputeCheaply = given.GetValue(cheap),
                 Fp8 = given.GetValue(fp8),
                 EmbeddingOnHost = given.GetValue(hostEmbedding),
-                KeepTransposed = !given.GetValue(oneWay),
                 HeadRows = given.GetValue(headRows),
                 Profile = given.GetValue(profile),
                 Steps = given.GetRequiredValue(steps),

@@ -129,7 +129,7 @@ public sealed class Linear
         }
         var result = !inputGradient ? null
             : Weight.Rounded is { } fp8 ? context.Kernels.Fp8ProductBackward(gradient.RoundedBy(context.Kernels), fp8, Weight.Type)
-            : gradient.Values!.matmul(Weight.Transposed?.t() ?? Weight.Value);
+            : gradient.Values!.matmul(Weight.Value);
         for (var i = adapters.Count - 1; i >= 0; i--)
         {
             adapters[i].Backward(this, gradient.Values!, x!, result, context, tape);

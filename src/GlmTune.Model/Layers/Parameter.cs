@@ -12,7 +12,6 @@ public sealed class Parameter : IDisposable
 {
     private Tensor? value;
     private Fp8Matrix? rounded;
-    private Tensor? transposed;
 
     /// <param name="name">Unique in the model; base weights carry the names of the original checkpoint layout.</param>
     /// <param name="shape">Sizes of its axes.</param>
@@ -63,26 +62,11 @@ public sealed class Parameter : IDisposable
             }
             var previous = this.value;
             this.value = value.DetachFromDisposeScope();
-            DropTransposed();
             if (!ReferenceEquals(previous, value))
             {
                 previous?.Dispose();
             }
         }
-    }
-
-    /// <summary>The values transposed, [in, out], as <see cref="KeepTransposed"/> found them; null: not kept.</summary>
-    public Tensor? Transposed => transposed;
-
-    /// <summary>Keeps the values transposed as well: libraries' products are faster by one than by the other. For a matrix that is not trained.</summary>
-    /// <exception cref="InvalidOperationException">It is trained, or not in memory in its own type.</exception>
-    public void KeepTransposed()
-    {
-        if (Trainable)
-        {
-            throw new InvalidOperationException($"'{Name}' is trained, so a transposed copy would not stay its copy.");
-        }
-        transposed ??= Value.t().contiguous().DetachFromDisposeScope();
     }
 
     /// <summary>The values in fp8, in place of <see cref="Value"/>; null: not rounded.</summary>
@@ -97,7 +81,6 @@ public sealed class Parameter : IDisposable
         {
             throw new InvalidOperationException($"'{Name}' is trained, so it cannot be held in fp8.");
         }
-        DropTransposed();
         rounded = Fp8Matrix.Round(Value, keepTransposed);
         value!.Dispose();
         value = null;
@@ -137,7 +120,6 @@ public sealed class Parameter : IDisposable
     /// <summary>Drops the values, in whichever type, as sharding does once a layer is done.</summary>
     public void Release()
     {
-        DropTransposed();
         value?.Dispose();
         value = null;
         rounded?.Dispose();
@@ -149,12 +131,6 @@ public sealed class Parameter : IDisposable
     {
         Release();
         ClearGradient();
-    }
-
-    private void DropTransposed()
-    {
-        transposed?.Dispose();
-        transposed = null;
     }
 
     /// <inheritdoc/>
