@@ -47,7 +47,7 @@ public class AttentionRowsTests
         using var longerTape = new Tape();
         var expected = plain.Attention(fused, Heads, sequences, prefix, tape);
         var actual = plain.Attention(TrainingAttention.PrependRows(fused, Heads, sequences, prefix), Heads, longer, null, longerTape);
-        Assert.True(expected.allclose(actual.view(3, 9, -1).narrow(1, 4, 5).reshape(15, -1), 1e-5, 1e-6));
+        Assert.True(expected.allclose(TrainingAttention.RealRows(actual, sequences, 4), 1e-5, 1e-6));
         var prefixGradient = zeros(2, 4, 2, 8);
         var expectedGradient = plain.AttentionBackward(gradient, Heads, sequences, prefixGradient, tape);
         var outer = cat([zeros(3, 4, Heads.QueryWidth), gradient.view(3, 5, -1)], 1).flatten(0, 1);

@@ -125,7 +125,7 @@ internal sealed class TrainingAttention(IKernelLauncher launcher, PlainKernels p
         using var scope = NewDisposeScope();
         var (virtualTokens, length) = (Memory.Size(prefix, 1), sequences.Longest);
         var rows = Memory.Empty(Memory.TypeOf(fused), fused.device, sequences.Count, virtualTokens + length, heads.FusedWidth);
-        rows.narrow(1, virtualTokens, length).copy_(fused.view(sequences.Count, length, heads.FusedWidth));
+        CopyRows(fused.view(sequences.Count, length, heads.FusedWidth), rows.narrow(1, virtualTokens, length));
         var before = rows.narrow(1, 0, virtualTokens);
         before.narrow(2, 0, heads.QueryWidth).zero_();
         before.narrow(2, heads.QueryWidth, heads.KeyValueWidth).copy_(prefix[0].flatten(1));
@@ -145,8 +145,9 @@ internal sealed class TrainingAttention(IKernelLauncher launcher, PlainKernels p
         Tensor gradient, HeadLayout heads, SequenceLayout sequences, int virtualTokens, Tensor? prefixGradient, Tape tape)
     {
         using var padded = SequenceLayout.OfRows(sequences.Count, virtualTokens + sequences.Longest, sequences.Device);
-        var outer = zeros([sequences.Count, padded.Longest, heads.QueryWidth], gradient.dtype, gradient.device);
-        outer.narrow(1, virtualTokens, sequences.Longest).copy_(gradient.view(sequences.Count, sequences.Longest, heads.QueryWidth));
+        var outer = empty([sequences.Count, padded.Longest, heads.QueryWidth], gradient.dtype, gradient.device);
+        outer.narrow(1, 0, virtualTokens).zero_();
+        CopyRows(gradient.contiguous().view(sequences.Count, sequences.Longest, heads.QueryWidth), outer.narrow(1, virtualTokens, sequences.Longest));
         var gradients = CudnnAttention.Backward(outer.flatten(0, 1), heads, padded, tape);
         if (prefixGradient is not null)
         {
@@ -156,8 +157,30 @@ internal sealed class TrainingAttention(IKernelLauncher launcher, PlainKernels p
         return Assemble(gradients, heads, sequences, virtualTokens);
     }
 
-    private static Tensor RealRows(Tensor rows, SequenceLayout sequences, int virtualTokens)
-        => rows.view(sequences.Count, virtualTokens + sequences.Longest, -1).narrow(1, virtualTokens, sequences.Longest).contiguous().flatten(0, 1);
+    internal static Tensor RealRows(Tensor rows, SequenceLayout sequences, int virtualTokens)
+    {
+        using var scope = NewDisposeScope();
+        var real = rows.view(sequences.Count, virtualTokens + sequences.Longest, -1).narrow(1, virtualTokens, sequences.Longest);
+        var result = empty(real.shape, rows.dtype, rows.device);
+        CopyRows(real, result);
+        return result.flatten(0, 1).MoveToOuterDisposeScope();
+    }
+
+    // [sequences, T, width]: each sequence is one run of memory, which the device copies at full speed; many short ones are better off in one kernel.
+    private static void CopyRows(Tensor from, Tensor to)
+    {
+        const int Few = 8;
+        var sequences = from.shape[0];
+        if (sequences > Few)
+        {
+            to.copy_(from);
+            return;
+        }
+        for (var i = 0L; i < sequences; i++)
+        {
+            to.select(0, i).copy_(from.select(0, i));
+        }
+    }
 
     private static bool Supported(Tensor fused, HeadLayout heads)
         => fused.device.type == DeviceType.CUDA && Memory.TypeOf(fused) is ScalarType.BFloat16 or ScalarType.Float16 && heads.HeadDim % 8 == 0 && heads.HeadDim <= 256;
