@@ -35,14 +35,14 @@ public class AttentionRowsTests
         Assert.Equal([0, 5, 9, 17], sequences.CumulativeKeys(3).data<int>().ToArray());
     }
 
-    [Fact]
-    public void Virtual_tokens_before_each_sequence_make_causal_attention_of_the_longer_rows_that_with_a_prefix()
+    [Theory, InlineData(3), InlineData(9)]
+    public void Virtual_tokens_before_each_sequence_make_causal_attention_of_the_longer_rows_that_with_a_prefix(int count)
     {
         using var scope = NewDisposeScope();
-        using var sequences = SequenceLayout.OfRows(3, 5, CPU);
-        using var longer = SequenceLayout.OfRows(3, 9, CPU);
+        using var sequences = SequenceLayout.OfRows(count, 5, CPU);
+        using var longer = SequenceLayout.OfRows(count, 9, CPU);
         var plain = new PlainKernels();
-        var (fused, prefix, gradient) = (randn(15, Heads.FusedWidth), randn(2, 4, 2, 8), randn(15, Heads.QueryWidth));
+        var (fused, prefix, gradient) = (randn(5 * count, Heads.FusedWidth), randn(2, 4, 2, 8), randn(5 * count, Heads.QueryWidth));
         using var tape = new Tape();
         using var longerTape = new Tape();
         var expected = plain.Attention(fused, Heads, sequences, prefix, tape);
@@ -50,9 +50,9 @@ public class AttentionRowsTests
         Assert.True(expected.allclose(TrainingAttention.RealRows(actual, sequences, 4), 1e-5, 1e-6));
         var prefixGradient = zeros(2, 4, 2, 8);
         var expectedGradient = plain.AttentionBackward(gradient, Heads, sequences, prefixGradient, tape);
-        var outer = cat([zeros(3, 4, Heads.QueryWidth), gradient.view(3, 5, -1)], 1).flatten(0, 1);
-        var all = plain.AttentionBackward(outer, Heads, longer, null, longerTape).view(3, 9, -1);
-        Assert.True(expectedGradient.allclose(all.narrow(1, 4, 5).reshape(15, -1), 1e-5, 1e-6));
+        var outer = cat([zeros(count, 4, Heads.QueryWidth), gradient.view(count, 5, -1)], 1).flatten(0, 1);
+        var all = plain.AttentionBackward(outer, Heads, longer, null, longerTape).view(count, 9, -1);
+        Assert.True(expectedGradient.allclose(all.narrow(1, 4, 5).reshape(5 * count, -1), 1e-5, 1e-6));
         Assert.True(prefixGradient.view(2, 4, -1).allclose(stack([.. all.narrow(1, 0, 4).narrow(2, Heads.QueryWidth, 2 * Heads.KeyValueWidth).sum([0L]).chunk(2, 1)]), 1e-5, 1e-6));
     }
 
