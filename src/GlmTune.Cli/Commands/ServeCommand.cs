@@ -35,6 +35,13 @@ internal static class ServeCommand
                 result.AddError("--port: expected 0 to 65535.");
             }
         });
+        unasked.Validators.Add(result =>
+        {
+            if (!result.Implicit && result.GetResult(mcp) is null or { Implicit: true })
+            {
+                result.AddError("--allow needs --mcp.");
+            }
+        });
         var command = new Command("serve", "Answer over HTTP under OpenAI's protocol, until Ctrl-C.") { adapters, host, port, keys, cors, allowed, name, slots, waiting, timeout, stopTime, runs, mcp, unasked };
         chat.AddTo(command);
         command.SetAction(async (given, stop) =>
@@ -50,6 +57,11 @@ internal static class ServeCommand
                 StopTime = TimeSpan.FromSeconds(given.GetRequiredValue(stopTime)),
                 RunFolders = given.GetRequiredValue(runs),
             };
+            if (given.GetValue(mcp) is not null && options.ApiKeys.Count == 0 && (!ServerApp.IsLoopback(options.Host) || options.CorsOrigins.Count > 0))
+            {
+                throw new InvalidDataException("With --mcp, whoever reaches the server can run its tools on this machine; --host beyond it and --cors need --api-key-file then.");
+            }
+
             var served = given.GetRequiredValue(adapters);
             var id = given.GetValue(name) ?? NameOf(given.GetRequiredValue(chat.Path));
             if (served.Select(adapter => adapter.Key).Append(id).GroupBy(each => each).FirstOrDefault(group => group.Count() > 1) is { } twice)

@@ -31,8 +31,8 @@ public sealed class AnswerGrammar
 
         foreach (var tool in tools)
         {
-            var arguments = ToolDefinition.BuiltIn.Contains(tool.Name) ? json.Text(ByteGrammar.End)
-                : tool.Parameters is { } parameters ? new JsonSchemaGrammar(json, parameters).Value(ByteGrammar.End)
+            var arguments = tool.Parameters is { } parameters ? new JsonSchemaGrammar(json, parameters).Value(ByteGrammar.End)
+                : ToolDefinition.BuiltIn.Contains(tool.Name) ? json.Text(ByteGrammar.End)
                 : json.AnyObject(ByteGrammar.End);
             ways.Add(grammar.Literal(Encoding.UTF8.GetBytes($"{tool.Name}\n"), arguments));
         }
@@ -140,5 +140,5 @@ public sealed record AnswerContent(JsonElement? Schema, bool IsText = false);
 
 /// <summary>A tool that an answer may call.</summary>
 /// <param name="Name">Its name.</param>
-/// <param name="Parameters">The schema of its arguments; null for any JSON object.</param>
+/// <param name="Parameters">The schema of its arguments; null for any JSON object, or any text where the name is that of one of the model's own tools.</param>
 public sealed record CallableTool(string Name, JsonElement? Parameters);

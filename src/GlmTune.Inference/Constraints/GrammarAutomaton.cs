@@ -12,10 +12,15 @@ internal sealed class GrammarAutomaton
     private const int MostPlaces = 2000;
     private const int MostStates = 8192;
     private const int MostMasks = 512;
+    private const int MostHeld = 1 << 20;   // Places of all known states together.
     private readonly ByteGrammar grammar;
     private readonly Dictionary<(int Node, int Count, Frame? Caller), Frame> frames = [];
     private readonly Dictionary<string, State> states = [];
     private int masks;
+    private int held;
+    private int frameIds;
+    private int generation;
+    private long workLeft = long.MaxValue;
 
     public GrammarAutomaton(ByteGrammar grammar)
     {
@@ -25,49 +30,61 @@ internal sealed class GrammarAutomaton
         Start = builder.ToState() ?? throw new ArgumentException("The grammar takes nothing.", nameof(grammar));
     }
 
+    /// <summary>Places looked at for one mask, at most. All answers wait for it: a million take about half a second.</summary>
+    public long MostWork { get; init; } = 1_000_000;
+
     /// <summary>Before the first byte.</summary>
     public State Start { get; }
 
     /// <summary>After one more byte; null where the grammar has no such byte here.</summary>
     public State? Step(State state, byte value)
     {
-        state.Known ??= new bool[256];
-        state.Next ??= new State?[256];
-        if (state.Known[value])
+        Refresh(state);
+        if (state.Known is { } known && known[value])
         {
-            return state.Next[value];
+            return state.Next![value];
         }
 
-        if (states.Count >= MostStates)
+        if (states.Count >= MostStates || held >= MostHeld)
         {
             Forget();
+            Refresh(state);
         }
 
         var next = Find(state, value);
-        if (state.Known is not null)
-        {
-            (state.Known[value], state.Next![value]) = (true, next);
-        }
-
+        state.Known ??= new bool[256];
+        state.Next ??= new State?[256];
+        (state.Known[value], state.Next[value]) = (true, next);
         return next;
     }
 
     /// <summary>The tokens that may come next, a bit each.</summary>
+    /// <exception cref="ConstraintException">It would take more than <see cref="MostWork"/>.</exception>
     public ulong[] MaskOf(State state, TokenTrie trie)
     {
+        Refresh(state);
         if (state.Mask is { } known)
         {
             return known;
         }
 
-        var mask = trie.Allowed(this, state);
-        if (++masks > MostMasks)
+        workLeft = MostWork;
+        try
         {
-            Forget();
-            masks = 1;
-        }
+            var mask = trie.Allowed(this, state);
+            if (++masks > MostMasks)
+            {
+                Forget();
+                masks = 1;
+            }
 
-        return state.Mask = mask;
+            Refresh(state);
+            return state.Mask = mask;
+        }
+        finally
+        {
+            workLeft = long.MaxValue;
+        }
     }
 
     // Bytes that fit the same places lead to the same state; most of those inside a string do.
@@ -100,6 +117,12 @@ internal sealed class GrammarAutomaton
         }
 
         var next = builder.ToState();
+        workLeft -= places.Length + builder.Looked;
+        if (workLeft < 0)
+        {
+            throw TooAmbiguous();
+        }
+
         if (places.Length <= 64)
         {
             state.Leading[fitting] = next;
@@ -108,24 +131,32 @@ internal sealed class GrammarAutomaton
         return next;
     }
 
-    // States in use go on; what they knew of others is found anew.
+    private static ConstraintException TooAmbiguous() =>
+        new("The schema allows too many readings of one answer at once; alternatives that begin alike make it so.");
+
+    // States in use go on; what they knew of others is found anew. Old frames go on in them, so that no new one may have the id of an old one.
     private void Forget()
     {
-        foreach (var state in states.Values)
-        {
-            (state.Known, state.Next, state.Mask) = (null, null, null);
-            state.Leading.Clear();
-        }
-
+        generation++;
         states.Clear();
         frames.Clear();
-        masks = 0;
+        (masks, held) = (0, 0);
+    }
+
+    // Drops what a state knew before the last forgetting.
+    private void Refresh(State state)
+    {
+        if (state.Generation != generation)
+        {
+            (state.Known, state.Next, state.Mask, state.Generation) = (null, null, null, generation);
+            state.Leading.Clear();
+        }
     }
 
     private Frame Push(int node, int count, Frame? caller)
     {
         ref var frame = ref CollectionsMarshal.GetValueRefOrAddDefault(frames, (node, count, caller), out _);
-        return frame ??= new Frame(node, count, caller, frames.Count);
+        return frame ??= new Frame(node, count, caller, ++frameIds);
     }
 
     /// <summary>Where a rule goes on when it ends.</summary>
@@ -143,7 +174,7 @@ internal sealed class GrammarAutomaton
     }
 
     /// <summary>What may come next.</summary>
-    public sealed class State((int Node, Frame? Caller)[] places, bool accepts)
+    public sealed class State((int Node, Frame? Caller)[] places, bool accepts, int generation)
     {
         public (int Node, Frame? Caller)[] Places => places;
 
@@ -158,6 +189,9 @@ internal sealed class GrammarAutomaton
         public Dictionary<ulong, State?> Leading { get; } = [];
 
         public ulong[]? Mask { get; set; }
+
+        /// <summary>How often the automaton had forgotten when what is known here was found.</summary>
+        public int Generation { get; set; } = generation;
     }
 
     private sealed class StateBuilder(GrammarAutomaton automaton)
@@ -166,6 +200,9 @@ internal sealed class GrammarAutomaton
         private readonly List<(int Node, Frame? Caller)> places = [];
         private readonly Stack<(int Node, int Count, Frame? Caller)> open = [];
         private bool accepts;
+
+        /// <summary>How many places and their callers were looked at.</summary>
+        public int Looked => seen.Count;
 
         // Follows everything that takes no byte. Count is rounds of a repetition, if the node is one.
         public void Enter(int start, int rounds, Frame? from)
@@ -180,7 +217,7 @@ internal sealed class GrammarAutomaton
 
                 if (seen.Count > MostPlaces)
                 {
-                    throw new ConstraintException("The schema allows too many readings of one answer at once; alternatives that begin alike make it so.");
+                    throw TooAmbiguous();
                 }
 
                 var (id, count, caller) = place;
@@ -239,7 +276,13 @@ internal sealed class GrammarAutomaton
             var ids = places.Select(place => ((long)place.Node << 32) | (uint)(place.Caller?.Id ?? 0)).Order().Prepend(accepts ? 1 : 0).ToArray();
             var key = new string(MemoryMarshal.Cast<long, char>(ids));
             ref var state = ref CollectionsMarshal.GetValueRefOrAddDefault(automaton.states, key, out _);
-            return state ??= new State([.. places], accepts);
+            if (state is null)
+            {
+                state = new State([.. places], accepts, automaton.generation);
+                automaton.held += places.Count;
+            }
+
+            return state;
         }
     }
 }

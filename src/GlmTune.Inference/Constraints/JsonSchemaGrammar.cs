@@ -178,6 +178,11 @@ internal sealed class JsonSchemaGrammar
                 : [];
         }
 
+        if (types.Contains("number"))
+        {
+            types.Remove("integer");   // Numbers are these as well; bounds of theirs must not hold for whole ones alone.
+        }
+
         return types.Count == 0 ? json.Any(next) : grammar.Choice([.. types.Select(type => type switch
         {
             "object" => Object(keywords, next),

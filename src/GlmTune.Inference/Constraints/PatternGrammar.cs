@@ -71,11 +71,11 @@ internal sealed class PatternGrammar(JsonGrammar json)
         _ => throw new InvalidOperationException(),
     };
 
-    // Quotes and backslashes are escaped inside a JSON string.
+    // Quotes, backslashes and control characters are escaped inside a JSON string; of the latter, those that have a short form may stand there.
     private int Byte(ByteSet set, int next)
     {
         var ways = new List<int>();
-        var plain = set - ByteSet.AnyOf("\"\\\t\n\r");
+        var plain = set - ByteSet.AnyOf("\"\\") - ByteSet.Range(0, 0x1F);
         if (plain != default)
         {
             ways.Add(grammar.Byte(plain, next));

@@ -42,6 +42,9 @@ public sealed partial class ServeCommandTests
     [InlineData("--host nowhere.example --port 0", "'nowhere.example' is no address to listen on")]
     [InlineData("--host 192.0.2.1 --port 8000", "Cannot listen on 192.0.2.1, port 8000")]
     [InlineData("--api-key-file /dev/null", "no key in it")]
+    [InlineData("--mcp tools.json --host 0.0.0.0", "need --api-key-file")]
+    [InlineData("--mcp tools.json --cors *", "need --api-key-file")]
+    [InlineData("--allow read_file", "--allow needs --mcp.")]
     [InlineData("--adapter glm-nano=x", "'glm-nano' would be the name of two models")]
     public async Task Wrong_options_are_told(string options, string message)
     {

@@ -23,6 +23,7 @@ public class JsonSchemaGrammarTests
     [InlineData("""{"type":"integer","exclusiveMinimum":0,"exclusiveMaximum":1000}""", """1|10|999""", """0|1000|-1""")]
     [InlineData("""{"type":"integer","minimum":998.5}""", """999|1000|123456789012345678""", """998|-1000""")]
     [InlineData("""{"type":"number"}""", """0|-0|1.25|10e5|-3.5E-7""", """.5|1.|+1|01|1e|NaN""")]
+    [InlineData("""{"type":["integer","number"]}""", """5|0.5""", """true""")]
     [InlineData("""{"type":["integer","null"]}""", """5|null""", """true""")]
     [InlineData("""{"anyOf":[{"type":"integer"},{"type":"object","properties":{"n":{"$ref":"#"}},"required":["n"]}]}""", """1|{"n": {"n": {"n": 5}}}""", """{}|{"n": {}}""")]
     [InlineData("""{"$ref":"#/$defs/list","$defs":{"list":{"type":"array","items":{"$ref":"#/$defs/list"}}}}""", """[]|[[], [[]]]""", """[1]|{}""")]
@@ -44,6 +45,7 @@ public class JsonSchemaGrammarTests
     [InlineData("""{"type":"object","properties":{"a":{"type":"array","uniqueItems":true}}}""", "schema #/properties/a: 'uniqueItems' is not supported here")]
     [InlineData("""{"oneOf":[{"type":"null"}]}""", "schema #: 'oneOf' is not supported here")]
     [InlineData("""{"type":"number","minimum":1}""", "schema #: 'minimum' is not supported here")]
+    [InlineData("""{"type":["integer","number"],"minimum":1}""", "schema #: 'minimum' is not supported here")]
     [InlineData("""{"type":"strin"}""", "schema #: type 'strin' is none of")]
     [InlineData("""{"$ref":"#"}""", "refers to itself")]
     [InlineData("""{"anyOf":[{"$ref":"#/$defs/a"}],"$defs":{"a":{"$ref":"#/$defs/b"},"b":{"anyOf":[{"type":"null"},{"$ref":"#/$defs/a"}]}}}""", "refers to itself")]
@@ -65,9 +67,18 @@ public class JsonSchemaGrammarTests
     public void A_call_is_a_name_and_its_arguments_and_a_plain_answer_begins_with_a_line_break()
     {
         using var parameters = JsonDocument.Parse("""{"type":"object","properties":{"x":{"type":"integer"}},"required":["x"]}""");
-        var grammar = AnswerGrammar.Of(new AnswerContent(null, IsText: true), [new CallableTool("add", parameters.RootElement), new CallableTool("python", null)]);
-        Assert.All(["\nany text\nadd", "add\n{\"x\": 1}", "python\nprint(1)\n", "\n"], text => Assert.True(grammar.Takes(text), text));
-        Assert.All(["add", "add\n{}", "any", "other\n{}", "python"], text => Assert.False(grammar.Takes(text), text));
+        var grammar = AnswerGrammar.Of(new AnswerContent(null, IsText: true), [new CallableTool("add", parameters.RootElement), new CallableTool("python", null), new CallableTool("cogview", parameters.RootElement)]);
+        Assert.All(["\nany text\nadd", "add\n{\"x\": 1}", "python\nprint(1)\n", "cogview\n{\"x\": 1}", "\n"], text => Assert.True(grammar.Takes(text), text));
+        Assert.All(["add", "add\n{}", "any", "other\n{}", "python", "cogview\na cat"], text => Assert.False(grammar.Takes(text), text));
+    }
+
+    [Fact]
+    public void A_pattern_never_puts_control_characters_into_a_string_as_they_are()
+    {
+        var grammar = Grammar("""{"type":"string","pattern":"^[\u0001-b]{2}$"}""");
+        Assert.All(["ab", "\\t\\n"], text => Assert.True(grammar.Takes($"\n\"{text}\""), text));
+        Assert.All(["\u0001a", "a\u001f", "\ta"], text => Assert.False(grammar.Takes($"\n\"{text}\""), text));
+        Assert.Contains("nothing matches", Assert.Throws<ArgumentException>(() => Grammar("""{"type":"string","pattern":"\u0001"}""")).Message);
     }
 
     [Fact]
