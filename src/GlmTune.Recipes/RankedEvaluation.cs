@@ -58,9 +58,19 @@ internal sealed class RankedEvaluation
     private EvaluationReport RunInTurns(ICausalLm model, Action<EvaluationProgress>? progress, CancellationToken stop)
     {
         var turns = new TurnTakingModel(model, ranks, stop);
-        var report = mine.Run(turns, progress, CancellationToken.None);
+        EvaluationReport? report = null;
+        InvalidDataException? failure = null;
+        try
+        {
+            report = mine.Run(turns, progress, CancellationToken.None);
+        }
+        catch (InvalidDataException error)
+        {
+            // The others still need this rank in their passes; then all fail.
+            failure = error;
+        }
         turns.Finish();
-        return report;
+        return ranks.Together(() => failure is null ? report! : throw failure);
     }
 
     private EvaluationReport RunApart(ICausalLm model, Action<EvaluationProgress>? progress, CancellationToken stop)

@@ -102,7 +102,9 @@ internal sealed class RunEvaluation
             return false;
         }
         var greater = recipe.Training.GreaterIsBetter ?? !(key.EndsWith("loss", StringComparison.Ordinal) || key.EndsWith("perplexity", StringComparison.Ordinal));
-        var gain = history.BestMetric is { } best ? (greater ? value - best : best - value) : double.PositiveInfinity;
+        // A value that is not finite is better than nothing and cannot be beaten, so it must not become the best.
+        var gain = !double.IsFinite(value) ? double.NegativeInfinity
+            : history.BestMetric is { } best ? (greater ? value - best : best - value) : double.PositiveInfinity;
         WithoutImprovement = gain > recipe.Training.EarlyStoppingThreshold ? 0 : WithoutImprovement + 1;
         if (gain > 0)
         {

@@ -32,7 +32,7 @@ public sealed class RunLog : IDisposable
     public static RunLog Open(string folder, long doneSteps, long totalSteps, TimeProvider? clock = null)
     {
         Directory.CreateDirectory(folder);
-        var file = new FileStream(Path.Combine(folder, FileName), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.Read | FileShare.Delete);
+        var file = new FileStream(Path.Combine(folder, FileName), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.Read | FileShare.Delete, bufferSize: 0);
         try
         {
             // A line that a killed run left half-written stays alone, where readers pass over it.
@@ -118,7 +118,8 @@ public sealed class RunLog : IDisposable
         return line;
     }
 
-    // One write a line, so that a reader sees whole lines but for the moment of a crash.
+    // One write a line, so that a reader sees whole lines but for the moment of a crash. Without a buffer, what a full disk did not take does
+    // not fail once more when the log is closed.
     private void Write(string kind, JsonObject line)
     {
         line.Insert(0, "event", kind);

@@ -1,4 +1,5 @@
 using System.IO.Hashing;
+using System.Runtime.ExceptionServices;
 using System.Text.Json;
 
 namespace GlmTune.Weights;
@@ -13,20 +14,30 @@ public static class FolderManifest
 
     /// <summary>Flushes every file and folder below <paramref name="folder"/> to the disk, then writes and flushes its manifest.</summary>
     /// <param name="folder">The folder.</param>
-    /// <param name="hashes">Hashes by name, from <see cref="HashOf"/>, of files that were read already where they were written; the others are read now.</param>
+    /// <param name="hashes">Hashes by name, from <see cref="HashOf"/>, of files that were read already where they were written; the others are read now.
+    /// These files must be there, even where a network's file system does not list yet what another machine wrote.</param>
     public static void Write(string folder, IReadOnlyDictionary<string, string>? hashes = null)
     {
         var paths = Directory.GetFiles(folder, "*", SearchOption.AllDirectories)
             .Select(path => Path.GetRelativePath(folder, path).Replace('\\', '/'))
+            .Union(hashes?.Keys ?? [])
             .Where(name => name != FileName)
             .Order(StringComparer.Ordinal).ToArray();
         var files = new Entry[paths.Length];
-        Parallel.For(0, paths.Length, i =>
+        try
         {
-            var path = Path.Combine(folder, paths[i]);
-            Storage.FlushFile(path);
-            files[i] = new Entry(paths[i], new FileInfo(path).Length, hashes?.GetValueOrDefault(paths[i]) ?? HashOf(path));
-        });
+            Parallel.For(0, paths.Length, i =>
+            {
+                var path = Path.Combine(folder, paths[i]);
+                Storage.FlushFile(path);
+                files[i] = new Entry(paths[i], new FileInfo(path).Length, hashes?.GetValueOrDefault(paths[i]) ?? HashOf(path));
+            });
+        }
+        catch (AggregateException several)
+        {
+            // Whoever writes expects what one file's failure is, not how the work was shared out.
+            ExceptionDispatchInfo.Throw(several.InnerExceptions[0]);
+        }
         foreach (var inner in Directory.EnumerateDirectories(folder, "*", SearchOption.AllDirectories))
         {
             Storage.FlushFolder(inner);

@@ -208,6 +208,60 @@ public sealed class RankedFineTuneTests : IDisposable
     }
 
     [Fact]
+    public void A_prompt_without_room_for_an_answer_on_one_rank_ends_all_alike_where_they_need_each_other()
+    {
+        string[] settings =
+        [
+            "training_args.deepspeed={ zero_optimization: { stage: 3, stage3_param_persistence_threshold: 0 } }", Lora, "data_config.val_file=dev.jsonl", "data_config.max_eval_samples=2",
+            "training_args.eval_strategy=steps", "training_args.eval_steps=2", "training_args.predict_with_generate=true", "training_args.generation_config={ max_length: 18 }",
+        ];
+        var error = Assert.Throws<SharedFailureException>(() => tiny.Train(tiny.Recipe("run", stage: null, settings), ranks: 2));
+        Assert.Contains("leaves no room for an answer", error.Message, StringComparison.Ordinal);
+        Assert.Contains("Rank", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_loss_that_is_not_finite_is_not_the_best_and_checkpoints_are_written_all_the_same()
+    {
+        string[] settings =
+        [
+            Lora, "data_config.max_train_samples=2", "data_config.val_file=dev.jsonl", "data_config.max_eval_samples=3", "training_args.eval_strategy=steps", "training_args.eval_steps=2",
+            "training_args.save_steps=2", "training_args.load_best_model_at_end=true",
+        ];
+        var recipe = tiny.Recipe("run", stage: null, settings);
+        var template = new Data.Templates.Glm4Template(Data.Tokenization.TokenizerFile.Read(tiny.Model), recipe.Data.Template);
+        var rows = Data.Templates.TrainingSet.Read(Path.Combine(TinyRun.Data, "train.jsonl"), template, recipe.Data.TrainRows);
+        var seen = rows.SelectMany(row => row.TokenIds).ToHashSet();
+        using (var model = ModelFolder.Load(tiny.Model, ScalarType.Float32, CPU))
+        {
+            for (var id = 0; id < model.Config.VocabularySize; id++)
+            {
+                if (!seen.Contains(id))
+                {
+                    model.Embedding.Weight.Value[id].fill_(double.NaN);
+                }
+            }
+            ModelFolder.Save(model, tiny.Model, CheckpointLayout.Original, ScalarType.Float32);
+        }
+        var run = tiny.Train(recipe);
+        Assert.All(run.Losses, loss => Assert.True(double.IsFinite(loss)));
+        Assert.All(run.Evaluations, evaluation => Assert.True(double.IsNaN(evaluation.Values["eval_loss"])));
+        Assert.Equal((4, 2), (run.Losses.Count, run.Evaluations.Count));
+        Assert.Null(TrainerStateFile.Read(tiny.Checkpoint("run", 4)).BestMetric);
+        Assert.Equal(2, TrainingState.Read(tiny.Checkpoint("run", 4))!.EvaluationsWithoutImprovement);
+    }
+
+    [Fact]
+    public void Some_weights_of_a_layer_that_are_trained_beside_an_adapter_are_cut_apart_from_the_frozen_ones()
+    {
+        string[] adapter = ["peft_config={ peft_type: LORA, r: 4, lora_alpha: 16, modules_to_save: [dense] }"];
+        var one = tiny.Train(tiny.Recipe("one", stage: null, ["training_args.gradient_accumulation_steps=2", .. adapter]));
+        var many = tiny.Train(tiny.Recipe("many", stage: null, ["training_args.deepspeed={ zero_optimization: { stage: 3, stage3_param_persistence_threshold: 0 } }", .. adapter]), ranks: 2);
+        Assert.All(one.Losses.Zip(many.Losses), pair => Assert.Equal(pair.First, pair.Second, 2e-5));
+        Assert.All(Differences(tiny.Checkpoint("one", 4, "adapter_model.safetensors"), tiny.Checkpoint("many", 4, "adapter_model.safetensors")), difference => Assert.InRange(difference.Value, 0, 2e-3));
+    }
+
+    [Fact]
     public void An_evaluation_on_start_comes_first_and_a_delay_leaves_out_the_early_ones()
     {
         string[] settings = ["data_config.val_file=dev.jsonl", "data_config.max_eval_samples=3", "training_args.eval_strategy=steps", "training_args.eval_steps=1", "training_args.eval_delay=3", "training_args.eval_on_start=true", Lora];

@@ -15,6 +15,19 @@ public sealed class AtomicFolderTests
     }
 
     [Fact]
+    public void A_file_that_somebody_wrote_and_that_is_not_there_keeps_the_folder_from_its_name()
+    {
+        using var parent = new TemporaryFolder();
+        using (var folder = AtomicFolder.Create(parent.File("checkpoint-5")))
+        {
+            Fill(folder.Path, "five");
+            Assert.Throws<FileNotFoundException>(() => folder.Publish(hashes: new Dictionary<string, string> { ["optimizer-00001-of-00002.safetensors"] = "00" }));
+        }
+
+        Assert.Empty(Names(parent.Path));
+    }
+
+    [Fact]
     public void Until_it_is_published_the_target_is_not_there()
     {
         using var parent = new TemporaryFolder();

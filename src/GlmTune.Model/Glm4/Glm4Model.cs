@@ -180,8 +180,9 @@ public sealed class Glm4Model : ICausalLm, IDisposable
     /// <summary>Cosines and sines of the first positions of a sequence, each [count, rotaryDim / 2]; the caller disposes them.</summary>
     public (Tensor Cosine, Tensor Sine) Angles(int count) => rotary.Angles([.. Enumerable.Range(PositionOffset, count)], Type, Device);
 
-    /// <summary>Places at which dropout may be: see <see cref="LayerContext.SeedOf(int)"/>.</summary>
-    public int Places => Head.Projection.Place + 1;
+    /// <summary>Places at which dropout may be: see <see cref="LayerContext.SeedOf(int)"/>. The output head, which is the last, has one for each part of the targets.</summary>
+    /// <param name="targets">Targets of a pass.</param>
+    public int Places(int targets) => Head.Projection.Place + Math.Max(1, (targets + Head.ChunkRows - 1) / Head.ChunkRows);
 
     /// <summary>Hidden states after the last decoder layer, before the final norm.</summary>
     /// <param name="tokenIds">int64 [N].</param>

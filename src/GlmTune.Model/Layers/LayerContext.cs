@@ -36,6 +36,9 @@ public sealed class LayerContext : IDisposable
     /// <summary>In work that is recorded: the mask keys of all places, int32 [places], filled anew at each replay. Stays the caller's; null: the seed counts.</summary>
     public Tensor? StoredMaskKeys { get; init; }
 
+    /// <summary>Which part of its tokens the output head is at, from 0: its parts draw masks of their own.</summary>
+    internal int HeadPart { get; set; }
+
     /// <summary>The same pass on another device, for the layers there; made once, and owned by this context. For inference.</summary>
     /// <param name="stage">Number of the run of layers.</param>
     /// <param name="device">Where they live.</param>
@@ -73,7 +76,7 @@ public sealed class LayerContext : IDisposable
     /// <summary>The seed of one place's mask: the same whenever that place is computed again in this pass.</summary>
     /// <param name="place">Unique number of the place in the model.</param>
     public MaskSeed SeedOf(int place)
-        => StoredMaskKeys is null ? SeedOf(DropoutSeed.GetValueOrDefault(), place) : new MaskSeed(0, StoredMaskKeys.narrow(0, place, 1));
+        => StoredMaskKeys is null ? SeedOf(DropoutSeed.GetValueOrDefault(), place + HeadPart) : new MaskSeed(0, StoredMaskKeys.narrow(0, place + HeadPart, 1));
 
     /// <summary>The seed of a place's mask in the pass of a seed.</summary>
     public static long SeedOf(long dropoutSeed, int place) => unchecked((dropoutSeed * 0x5851F42D4C957F2D) + (place * 0x14057B7EF767814F) + 1);

@@ -87,6 +87,7 @@ public sealed class OutputHead : Layer
             using var chunk = NewDisposeScope();
             var rows = Math.Min(ChunkRows, targets.Count - start);
             using var tape = new Tape();
+            context.HeadPart = (int)(start / ChunkRows);
             var logits = Projection.Forward(normalised.narrow(0, start, rows), context, gradientScale is null ? null : tape);
             var part = context.Kernels.CrossEntropy(logits, targets.Targets.narrow(0, start, rows), gradientScale ?? 1.0);
             loss = loss is null ? part.MoveToOuterDisposeScope() : loss.add_(part);
@@ -96,6 +97,7 @@ public sealed class OutputHead : Layer
                 normGradient?.narrow(0, start, rows).copy_(gradient!);
             }
         }
+        context.HeadPart = 0;
         Tensor? result = null;
         if (wanted)
         {

@@ -37,7 +37,7 @@ public sealed class EventFile : IDisposable
             {
                 continue;
             }
-            var events = new EventFile(new FileStream(path, FileMode.CreateNew, FileAccess.Write, FileShare.Read | FileShare.Delete), clock);
+            var events = new EventFile(new FileStream(path, FileMode.CreateNew, FileAccess.Write, FileShare.Read | FileShare.Delete, bufferSize: 0), clock);
             var version = events.Event(step: 0);
             version.Text(3, "brain.Event:2");
             events.Append(version);

@@ -23,7 +23,7 @@ internal sealed class PassInputs : IDisposable
         staged = new StagedTensors(
             model.Device,
             (ScalarType.Int64, shape.Tokens), (ScalarType.Int64, shape.Targets), (ScalarType.Int64, shape.Targets), (ScalarType.Int64, shape.Tokens),
-            (ScalarType.Int32, shape.Sequences + 1), (ScalarType.Int32, shape.Sequences + 1), (ScalarType.Int32, model.Places),
+            (ScalarType.Int32, shape.Sequences + 1), (ScalarType.Int32, shape.Sequences + 1), (ScalarType.Int32, model.Places(shape.Targets)),
             (model.Type == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32, 1));
         var (cosine, sine) = model.Angles(shape.Tokens);
         (cosines, sines) = (cosine.DetachFromDisposeScope(), sine.DetachFromDisposeScope());

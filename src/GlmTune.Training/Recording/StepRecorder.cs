@@ -75,12 +75,16 @@ public sealed class StepRecorder : IDisposable
         recorder?.Dispose();
     }
 
-    // Kept layers, one layer's forward and backward at a time, the output head, and the libraries' workspaces.
-    private static long BytesFor(LayerRunner runner, int tokens)
+    /// <summary>Bytes that recordings of so many tokens need: kept layers, one layer's forward and backward at a time with the gradients of what is trained
+    /// in it, the output head, and the libraries' workspaces.</summary>
+    internal static long BytesFor(LayerRunner runner, int tokens)
     {
         var (model, config) = (runner.Model, runner.Model.Config);
         var size = Parameter.BytesOf(model.Type);
+        // What is not reserved may be taken back by the allocator while recordings still write to it. An embedding's gradient is float32.
+        var gradients = model.Units.Max(unit => unit.Parameters.Where(parameter => parameter.Trainable).Sum(parameter => parameter.Count)) * 4;
         return (tokens * RecomputePlan.KeptPerToken(model) * config.LayerCount)
+            + (2 * gradients)
             + (tokens * size * ((8L * config.FeedForwardSize) + (16L * config.HiddenSize)))
             + (2L * tokens * config.VocabularySize * size)
             + (256L << 20);

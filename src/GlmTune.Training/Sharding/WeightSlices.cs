@@ -39,7 +39,7 @@ public sealed class WeightSlices(ShardingOptions options, ICollectives ranks) : 
             return;
         }
         byLayer.Add(unit, [.. weights.Where(weight => weight.Count >= options.PersistenceThreshold && weight.Rounded is null)
-            .GroupBy(weight => (weight.Decays, weight.Type))
+            .GroupBy(weight => (weight.Decays, weight.Type, weight.Trainable))
             .Select(group => new WeightSlice(
                 new FlatLayout(unit, [.. group], ranks.Rank, ranks.WorldSize), group.Key.Decays, copies, options.PinMemory))]);
     }
@@ -51,7 +51,7 @@ public sealed class WeightSlices(ShardingOptions options, ICollectives ranks) : 
 internal sealed class WeightSlice : IDisposable
 {
     private readonly HostCopies? copies;
-    private readonly PinnedMemory? locked;
+    private PinnedMemory? locked;
     private Tensor? rest;
 
     /// <param name="layout">Which weights; they are in memory, and are let go.</param>
@@ -94,7 +94,8 @@ internal sealed class WeightSlice : IDisposable
         if (!stays)
         {
             rest!.Dispose();
-            rest = null;
+            locked?.Dispose();
+            (rest, locked) = (null, null);
         }
         return Shard;
     }

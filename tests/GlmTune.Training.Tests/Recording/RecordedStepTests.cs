@@ -51,6 +51,17 @@ public class RecordedStepTests
     }
 
     [Fact]
+    public void Memory_for_recordings_holds_the_gradients_of_what_is_trained()
+    {
+        using var model = ModelFolder.Load(Path.Combine(GoldenModelTests.Folder, "model-hf"), ScalarType.Float32, CPU);
+        using var sharding = new ReplicatedWeights(model.Units);
+        var runner = new LayerRunner(model, sharding, 0);
+        var frozen = StepRecorder.BytesFor(runner, 128);
+        model.Embedding.Weight.Trainable = true;
+        Assert.InRange(StepRecorder.BytesFor(runner, 128) - frozen, model.Embedding.Weight.Count * 4, model.Embedding.Weight.Count * 8);
+    }
+
+    [Fact]
     public void A_step_that_is_not_finite_changes_nothing()
     {
         using var model = ModelFolder.Load(Path.Combine(GoldenModelTests.Folder, "model-hf"), ScalarType.Float32, CPU);
