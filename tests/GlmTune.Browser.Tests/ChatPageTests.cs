@@ -198,6 +198,9 @@ public sealed class ChatPageTests(Chromium chromium) : BrowserTests(chromium)
         await Assertions.Expect(tab.Page.GetByText("heard: noon")).ToBeVisibleAsync();
         Assert.Equal(["weather 北京", "time"], calls);
         await tab.ShootAsync("chat-server-tools");
+        var file = await tab.Page.RunAndWaitForDownloadAsync(() => tab.Page.GetByLabel("Export as a training row").ClickAsync());
+        var row = JsonDocument.Parse(await File.ReadAllTextAsync(await file.PathAsync())).RootElement;
+        Assert.Equal(["get_weather", "get_time"], row.GetProperty("tools").EnumerateArray().Select(tool => tool.GetProperty("function").GetProperty("name").GetString()));
     }
 
     [Fact]

@@ -28,9 +28,9 @@ internal sealed class RunningServer : IAsyncDisposable
 
     public RequestQueue Queue => (RequestQueue)App.Services.GetService(typeof(RequestQueue))!;
 
-    public static async Task<RunningServer> StartAsync(ChatModel chat, ServerOptions? options = null)
+    public static async Task<RunningServer> StartAsync(ChatModel chat, ServerOptions? options = null, string name = "scripted")
     {
-        var app = ChatServer.Create(new ServedModels(new ServedModel("scripted", chat)), (options ?? new ServerOptions()) with { Port = 0 });
+        var app = ChatServer.Create(new ServedModels(new ServedModel(name, chat)), (options ?? new ServerOptions()) with { Port = 0 });
         await app.StartAsync();
         return new RunningServer(chat, app);
     }

@@ -50,6 +50,16 @@ public sealed class ServiceTests(NanoServer nano)
         Assert.Equal("""{"status":"ok"}""", await nano.Http.GetStringAsync("/health", Stop));
     }
 
+    [Theory]
+    [InlineData("/v1/models/org/name")]
+    [InlineData("/v1/models/org%2Fname")]
+    public async Task A_model_whose_name_has_a_slash_is_found_at_another_address_of_the_machine(string path)
+    {
+        await using var server = await RunningServer.StartAsync(ScriptedChat.Answering(_ => "\nx"), new ServerOptions { Host = "127.0.0.5" }, "org/name");
+        var one = JsonNode.Parse(await server.Http.GetStringAsync(path, Stop))!;
+        Assert.Equal("org/name", one["id"]!.GetValue<string>());
+    }
+
     [Fact]
     public async Task Metrics_count_tokens_and_requests()
     {

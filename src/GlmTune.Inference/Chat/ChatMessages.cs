@@ -9,7 +9,7 @@ namespace GlmTune.Inference;
 /// <summary>From the messages and options of Microsoft.Extensions.AI to a conversation of GLM-4.</summary>
 internal static class ChatMessages
 {
-    /// <exception cref="ArgumentException">A role, a content or a tool that this model has no form for; no message; or the last one is the assistant's.</exception>
+    /// <exception cref="ArgumentException">A role, a content, a tool or a response's schema that this model has no form for; no message; or the last one is the assistant's.</exception>
     public static ChatRequest Read(IEnumerable<ChatMessage> messages, ChatOptions? options, IChatClient client)
     {
         var conversation = messages.SelectMany(Read).ToList();
@@ -40,6 +40,8 @@ internal static class ChatMessages
         {
             Options = (options?.RawRepresentationFactory?.Invoke(client) as GenerationOptions ?? new()).Over(Read(options)),
             StopTexts = [.. options?.StopSequences ?? []],
+            Grammar = required is null && options?.ResponseFormat is ChatResponseFormatJson json
+                ? AnswerGrammar.Of(new AnswerContent(json.Schema), [.. tools.Select(tool => new CallableTool(tool.Name, null))]) : null,
             RequiredTool = required is null ? null : required.RequiredFunctionName ?? (tools.Count == 1 ? tools[0].Name : null),
         };
     }

@@ -11,6 +11,7 @@ namespace GlmTune.Inference;
 /// Thread-safe: requests of several callers are answered side by side. Of the options, temperature 0 takes the likeliest tokens, and
 /// <c>repetition_penalty</c> is read from the additional properties; <see cref="GenerationOptions"/> that the raw representation factory gives
 /// go before all of them. A required function is called for certain; "any function" only where one is declared.
+/// A response format of JSON, with a schema or without, is kept to as <see cref="AnswerGrammar"/> says.
 /// </remarks>
 /// <param name="model">What answers.</param>
 /// <param name="modelId">What responses call it.</param>

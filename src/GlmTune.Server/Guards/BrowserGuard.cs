@@ -13,7 +13,7 @@ internal static class BrowserGuard
     public static void UseBrowserGuard(this WebApplication app, ServerOptions options)
     {
         var isLoopback = ServerApp.IsLoopback(options.Host);
-        var hosts = LoopbackNames.Concat(options.AllowedHosts).ToHashSet(StringComparer.OrdinalIgnoreCase);
+        var hosts = LoopbackNames.Append(options.Host).Concat(options.AllowedHosts).ToHashSet(StringComparer.OrdinalIgnoreCase);
         var origins = options.CorsOrigins.ToHashSet(StringComparer.OrdinalIgnoreCase);
         app.Use(async (context, next) =>
         {

@@ -7,7 +7,8 @@ internal static class ModelEndpoints
     {
         app.MapGet("/v1/models", (ServedModels models) => ApiJson.Result(new ModelList([.. models.All.Select(model => Listed(models, model))])))
             .Produces<ModelList>().WithSummary("Lists the base model and each adapter.");
-        app.MapGet("/v1/models/{id}", (string id, ServedModels models) => ApiJson.Result(Listed(models, models.Named(id))))
+        // Ids like org/name have a slash, which some clients escape: it is left escaped in the path.
+        app.MapGet("/v1/models/{**id}", (string id, ServedModels models) => ApiJson.Result(Listed(models, models.Named(id.Replace("%2F", "/", StringComparison.OrdinalIgnoreCase)))))
             .Produces<ListedModel>().WithSummary("Says whether there is a model of this id.");
     }
 

@@ -31,6 +31,18 @@ public class GlmChatClientTests
         Assert.Single(updates.Select(update => update.ResponseId).Distinct());
     }
 
+    [Fact]
+    public void A_response_format_is_kept_to_and_calls_stay_free()
+    {
+        using var client = Client(_ => "\nx", out _);
+        var options = new ChatOptions { ResponseFormat = ChatResponseFormat.ForJsonSchema(AIJsonUtilities.CreateJsonSchema(typeof(int[]))), Tools = [Weather] };
+        var grammar = ChatMessages.Read([new(ChatRole.User, "Hi")], options, client).Grammar!;
+        Assert.All(["\n[1, 2]", "get_weather\n{\"city\": \"x\"}"], text => Assert.True(grammar.Takes(text), text));
+        Assert.All(["\n{}", "\nHello", "other\n{}"], text => Assert.False(grammar.Takes(text), text));
+        Assert.True(ChatMessages.Read([new(ChatRole.User, "Hi")], new ChatOptions { ResponseFormat = ChatResponseFormat.Json }, client).Grammar!.Takes("\n{}"));
+        Assert.Null(ChatMessages.Read([new(ChatRole.User, "Hi")], new ChatOptions { ResponseFormat = ChatResponseFormat.Text }, client).Grammar);
+    }
+
     [Theory]
     [InlineData("get_weather\n{\"city\": \"北京\"}<|observation|>")]
     [InlineData("\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"北京\"}}")]

@@ -82,7 +82,7 @@ const listActions = {
     showList();
     showTitle();
   },
-  exportRow: (conversation) => download(`${(conversation.title || conversation.id).replace(/[^\p{L}\p{N} _-]+/gu, "").slice(0, 60) || "conversation"}.jsonl`, toRows(conversation), "application/x-ndjson"),
+  exportRow: (conversation) => download(`${(conversation.title || conversation.id).replace(/[^\p{L}\p{N} _-]+/gu, "").slice(0, 60) || "conversation"}.jsonl`, toRows(conversation, serverTools), "application/x-ndjson"),
   remove(conversation) {
     conversations = conversations.filter((each) => each !== conversation);
     deleteConversation(conversation.id);

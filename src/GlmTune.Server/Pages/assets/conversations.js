@@ -96,14 +96,14 @@ function typedTools(settings) {
 }
 
 /** A conversation as rows of a training file: one for each column. */
-export function toRows(conversation) {
-  const rows = (conversation.compare ? [0, 1] : [0]).map((column) => ({ messages: messagesOf(conversation, column), ...toolRow(conversation) }));
+export function toRows(conversation, serverTools = []) {
+  const rows = (conversation.compare ? [0, 1] : [0]).map((column) => ({ messages: messagesOf(conversation, column), ...toolRow(conversation, serverTools) }));
   return rows.map((row) => JSON.stringify(row) + "\n").join("");
 }
 
-function toolRow(conversation) {
+function toolRow(conversation, serverTools) {
   try {
-    const tools = toolsOf(conversation.settings);
+    const tools = toolsOf(conversation.settings, serverTools);
     return tools.length > 0 ? { tools } : {};
   } catch {
     return {};
