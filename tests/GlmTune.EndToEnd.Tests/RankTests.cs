@@ -37,6 +37,17 @@ public sealed partial class RankTests : IDisposable
     }
 
     [Fact]
+    public async Task Two_processes_that_share_each_sequence_give_the_losses_of_one()
+    {
+        string[] steps = ["--set", "training_args.max_steps=3", "--set", "training_args.save_strategy='no'"];
+        var one = await ProgramRun.Done([.. Sft, .. steps]);
+        var two = await Mpirun([.. Sft, .. steps, "--set", "training_args.sequence_parallel_size=2", "--set", $"training_args.deepspeed={In("configs/ds_zero_3.json")}"]);
+        Assert.True(two.Code == 0, two.Error + two.Output);
+        Assert.Equal(3, Losses(two).Length);
+        Assert.All(Losses(one).Zip(Losses(two)), pair => Assert.Equal(pair.First, pair.Second, 2e-4));
+    }
+
+    [Fact]
     public async Task When_one_process_is_killed_all_end_and_another_number_of_ranks_goes_on_from_the_last_checkpoint()
     {
         string[] recipe = [.. Sft, "--set", "training_args.save_steps=2", "--set", $"training_args.deepspeed={In("configs/ds_zero_3.json")}", "--set", "training_args.lr_scheduler_type=constant"];
