@@ -78,7 +78,7 @@ public sealed partial class TrainTests
             }
         }, "train", workspace.Folder, await Workspace.RandomModel, workspace.Recipe);
         Assert.Equal(130, run.Code);
-        var checkpoint = Assert.Single(Directory.GetDirectories(workspace.Output));
+        var checkpoint = Assert.Single(Directory.GetDirectories(workspace.Output, "checkpoint-*"));
         Assert.True(File.Exists(Path.Combine(checkpoint, "adapter_model.safetensors")));
         var steps = int.Parse(Path.GetFileName(checkpoint)["checkpoint-".Length..], CultureInfo.InvariantCulture);
         var further = await ProgramRun.Done("train", workspace.Folder, await Workspace.RandomModel, workspace.Recipe, "yes", "--set", $"training_args.max_steps={steps + 2}");
