@@ -52,12 +52,12 @@ public sealed class SequenceLayout : IDisposable
 
     /// <summary>Of a layout from <see cref="OfStored"/>: what the memory says now, for operators that ask the host.</summary>
     /// <param name="given">Start of each sequence, then N, not falling; as many as before.</param>
+    /// <remarks>Indices that were made before get their new values in their place, where recorded work reads them.</remarks>
     public void Restart(ReadOnlySpan<int> given)
     {
         starts = given.ToArray();
-        padIndex?.Dispose();
-        unpadIndex?.Dispose();
-        (padIndex, unpadIndex) = (null, null);
+        Refill(padIndex, MakePadIndex);
+        Refill(unpadIndex, MakeUnpadIndex);
     }
 
     /// <summary>Rows of equal length T each.</summary>
@@ -131,6 +131,15 @@ public sealed class SequenceLayout : IDisposable
         cumulativeKeys?.Dispose();
         padIndex?.Dispose();
         unpadIndex?.Dispose();
+    }
+
+    private static void Refill(Tensor? index, Func<Tensor> make)
+    {
+        if (index is not null)
+        {
+            using var now = make();
+            index.copy_(now);
+        }
     }
 
     private Tensor MakePadIndex()

@@ -51,7 +51,9 @@ public sealed class StepRecorder : IDisposable
     public static StepRecorder? TryCreate(LayerRunner runner, ISharding sharding, OptimizerOptions optimizer)
     {
         var model = runner.Model;
-        if (model.Kernels is not CudaKernels || !sharding.Alone || model.PrefixEncoder is not null || sharding.Trainable.Count == 0)
+        // Attention by plain operators fills every sequence up to the whole pass, which is neither quick nor in the memory that is reserved.
+        var byKernels = model.Type is ScalarType.BFloat16 or ScalarType.Float16 && model.Config.HeadDim % 8 == 0 && model.Config.HeadDim <= 256;
+        if (model.Kernels is not CudaKernels || !byKernels || !sharding.Alone || model.PrefixEncoder is not null || sharding.Trainable.Count == 0)
         {
             return null;
         }
