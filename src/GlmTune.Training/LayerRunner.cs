@@ -77,28 +77,6 @@ public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recompu
         }
     }
 
-    /// <summary>Summed loss of a pass, without gradients and dropout.</summary>
-    /// <param name="pass">What to run; stays the caller's.</param>
-    public double Loss(TrainingPass pass)
-    {
-        using var scope = NewDisposeScope();
-        sharding.BeginPass([.. model.Units], lastOfStep: false);
-        RefreshPrefix();
-        if (pass.Targets.Count == 0 && pass.Exchange is null)
-        {
-            GatherAll();
-            return 0;
-        }
-        var context = model.Context(pass.Sequences, run: pass.Run, exchange: pass.Exchange);
-        var x = Forward(model.Ids(pass.TokenIds), context, lowest: model.Layers.Count, saved: null);
-        sharding.Unshard(model.Head);
-        var (loss, _) = HeadLoss(x, pass, context, gradientScale: null, inputGradient: false);
-        sharding.Reshard(model.Head);
-        context.Cosine.Dispose();
-        context.Sine.Dispose();
-        return loss.to_type(ScalarType.Float64).item<double>();
-    }
-
     /// <summary>Makes the prefix anew from what it is computed from, if it is: after every change of that.</summary>
     public void RefreshPrefix()
     {

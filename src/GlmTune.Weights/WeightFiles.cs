@@ -61,6 +61,8 @@ public sealed class WeightFiles : IDisposable
             : File.Exists(Inside(IndexFile)) ? OpenParts(path)
             : File.Exists(Inside(AdapterFile)) ? OpenOne(path, Inside(AdapterFile))
             : Directory.EnumerateFiles(path).Order(StringComparer.Ordinal).FirstOrDefault(IsPickle) is { } pickle ? throw Pickled(pickle)
+            : Directory.EnumerateFiles(path, "optimizer-*.safetensors").Any() ? throw new InvalidDataException(
+                $"{path}: holds its weights in the files of the ranks that trained it; 'glmtune checkpoint consolidate {path} OUT' makes a model of them.")
             : throw new InvalidDataException($"{path}: holds no weights; expected {ModelFile}, {IndexFile} with its parts, or {AdapterFile}.");
     }
 

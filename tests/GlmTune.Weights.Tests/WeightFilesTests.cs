@@ -121,6 +121,14 @@ public sealed class WeightFilesTests
         Assert.Throws<DirectoryNotFoundException>(() => WeightFiles.Open(folder.File("nowhere")));
     }
 
+    [Fact]
+    public void A_checkpoint_whose_weights_are_in_the_ranks_files_says_how_to_make_a_model()
+    {
+        using var folder = new TemporaryFolder();
+        File.WriteAllText(folder.File("optimizer-00000-of-00002.safetensors"), "");
+        Assert.Contains("glmtune checkpoint consolidate", Assert.Throws<InvalidDataException>(() => WeightFiles.Open(folder.Path)).Message, StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData("glm-tiny/model-hf", 36)]
     [InlineData("glm-tiny/adapter-prefix", 1)]
