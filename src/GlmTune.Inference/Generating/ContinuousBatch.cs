@@ -222,8 +222,9 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
 
         if (Array.Exists(ready, row => row.Item.ArgmaxSuffices))
         {
-            var ids = producible.argmax(1).cpu().data<long>().ToArray();
-            ChooseEach(row => row.ArgmaxSuffices, (row, index) => row.Accept((int)ids[index]));
+            var likeliest = producible.argmax(1, keepdim: true);
+            var (ids, values) = (likeliest.cpu().data<long>().ToArray(), Values(producible.gather(1, likeliest)));
+            ChooseEach(row => row.ArgmaxSuffices, (row, index) => row.Accept(Sampler.Likeliest(ids[index], values[index])));
         }
 
         if (vocabularySize > Sampler.Enough && Array.Exists(ready, row => row.Item.LikeliestMaySuffice))

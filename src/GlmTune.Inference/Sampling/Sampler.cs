@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Runtime.InteropServices;
 
 namespace GlmTune.Inference;
@@ -69,7 +70,7 @@ public sealed class Sampler
     {
         if (float.IsNaN(logits[0]))
         {
-            throw NotANumber(ids[0]);
+            throw NotFinite(ids[0], logits[0]);
         }
 
         var least = logits[settings.TopK - 1];
@@ -88,6 +89,10 @@ public sealed class Sampler
         return Draw(candidates);
     }
 
+    /// <summary>The likeliest token, where its logit is one that a model can have: NaN counts as the largest, so that one is enough to look at.</summary>
+    /// <exception cref="InvalidOperationException">The logit is NaN, or no token has one above −∞.</exception>
+    internal static int Likeliest(long id, float logit) => logit > float.NegativeInfinity ? (int)id : throw NotFinite(id, logit);
+
     /// <summary>Adds a token to the answer.</summary>
     public void Accept(int id) => tokens.Add(id);
 
@@ -103,15 +108,15 @@ public sealed class Sampler
             }
             else if (float.IsNaN(scores[id]))
             {
-                throw NotANumber(id);
+                throw NotFinite(id, scores[id]);
             }
         }
 
         return best >= 0 ? best : throw new InvalidOperationException("Every token is forbidden: the constraints on the answer leave nothing to choose.");
     }
 
-    private static InvalidOperationException NotANumber(long id) =>
-        new($"The logit of token {id} is NaN. The weights hold numbers that are not finite, or their type has too small a range.");
+    private static InvalidOperationException NotFinite(long id, float logit) => new(string.Create(
+        CultureInfo.InvariantCulture, $"The logit of token {id} is {logit}. The weights hold numbers that are not finite, or their type has too small a range."));
 
     private double Weight(float logit, float most) => Math.Exp(((double)logit - most) / settings.Temperature);
 

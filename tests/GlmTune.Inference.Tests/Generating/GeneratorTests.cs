@@ -64,6 +64,18 @@ public class GeneratorTests
         Assert.Equal(3, generator.Generate(new([1, 2]) { Options = new() { MaxNewTokens = 50, MaxLength = 5 } }).Tokens.Length);
     }
 
+    [Theory]
+    [InlineData(float.NaN, false, "token 1 is NaN")]
+    [InlineData(float.NaN, true, "token 1 is NaN")]
+    [InlineData(float.NegativeInfinity, false, "is -Infinity")]
+    public void Logits_that_are_no_numbers_are_told(float logit, bool sample, string message)
+    {
+        var generator = new Generator(new FakeLm(3, _ => [float.IsNaN(logit) ? 5 : logit, logit, float.NegativeInfinity]), 3);
+        var error = Assert.Throws<InvalidOperationException>(() => generator.Generate(new([1]) { Options = new() { DoSample = sample, MaxNewTokens = 2 } }));
+        Assert.Contains(message, error.Message, StringComparison.Ordinal);
+        Assert.Contains("The weights hold numbers that are not finite", error.Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void No_stop_token_comes_before_the_least_length()
     {
