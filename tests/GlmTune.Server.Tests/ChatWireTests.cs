@@ -101,6 +101,13 @@ public sealed class ChatWireTests
         Assert.Contains("## get_weather", prompt);
         Assert.EndsWith("<|system|>\nBe brief.<|user|>\nWeather?<|assistant|>get_weather\n{\"city\": \"Rome\"}<|observation|>\nsun<|assistant|>", prompt);
 
+        await server.Http.PostAsync("/v1/chat/completions", """
+            {"model":"scripted","messages":[{"role":"user","content":"Weather?"},
+              {"role":"assistant","content":null,"tool_calls":[{"id":"call_1","type":"function","function":{"name":"f","arguments":"{}"}}]},
+              {"role":"tool","tool_call_id":"call_1","content":""}]}
+            """);
+        Assert.EndsWith("<|assistant|>f\n{}<|observation|>\n(no output)<|assistant|>", prompt);
+
         await server.Http.PostAsync("/v1/chat/completions", $$"""{"model":"scripted","tool_choice":"none","tools":[{{Weather}}],"messages":[{"role":"user","content":"Weather?"}]}""");
         Assert.Equal("[gMASK]<sop><|user|>\nWeather?<|assistant|>", prompt);
     }

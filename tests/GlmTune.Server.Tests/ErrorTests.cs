@@ -10,6 +10,8 @@ public sealed class ErrorTests(NanoServer nano)
     [InlineData("""{}""", "messages", "'messages' is missing or empty")]
     [InlineData("""{"messages":"x"}""", "messages", "'messages' is a string that does not fit; expected a list.")]
     [InlineData("""{"messages":[{"role":"user"}]}""", "messages[0].content", "is missing")]
+    [InlineData("""{"messages":[{"role":"user","content":""}]}""", "messages[0].content", "is empty; a user says something")]
+    [InlineData("""{"messages":[{"role":"user","content":[]},{"role":"user","content":"x"}]}""", "messages[0].content", "is empty; a user says something")]
     [InlineData("""{"messages":[{"role":"robot","content":"x"}]}""", "messages[0].role", "'messages[0].role' is 'robot'")]
     [InlineData("""{"messages":[{"role":"user","content":5}]}""", "messages[0].content", "is the number 5")]
     [InlineData("""{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"x"}}]}]}""", "messages[0].content[0]", "reads text only")]

@@ -64,13 +64,13 @@ internal static class ChatMessages
     {
         if (message.Role == ChatRole.Tool)
         {
-            return message.Contents.Select(content => new Message(Role.Observation, content switch
+            return message.Contents.Select(content => new Message(Role.Observation, ToolResult.Shown(content switch
             {
                 FunctionResultContent { Exception: { } error, Result: null } => $"Error: {error.Message}",
                 FunctionResultContent result => Text(result.Result),
                 TextContent text => text.Text,
                 _ => throw Unknown(content),
-            }));
+            })));
         }
 
         if (message.Role == ChatRole.Assistant)

@@ -45,11 +45,11 @@ public sealed class ChatSession(ChatModel model, string? system = null, IReadOnl
         ContinueAsync(new Message(Role.User, text), cancellation);
 
     /// <summary>Gives the result of a tool call.</summary>
-    /// <param name="result">What the tool gave.</param>
+    /// <param name="result">What the tool gave; for nothing, the model sees <see cref="ToolResult.None"/>.</param>
     /// <param name="cancellation">Ends the answer.</param>
     /// <returns>As for <see cref="AskAsync"/>.</returns>
     public IAsyncEnumerable<string> ObserveAsync(string result, CancellationToken cancellation = default) =>
-        ContinueAsync(new Message(Role.Observation, result), cancellation);
+        ContinueAsync(new Message(Role.Observation, ToolResult.Shown(result)), cancellation);
 
     private async IAsyncEnumerable<string> ContinueAsync(Message message, [EnumeratorCancellation] CancellationToken cancellation)
     {

@@ -16,7 +16,7 @@ public sealed class ToolLoop : FunctionInvokingChatClient
     /// <param name="options">What the model may do.</param>
     /// <exception cref="ArgumentException">A limit is not positive.</exception>
     public ToolLoop(IChatClient inner, ToolLoopOptions? options = null)
-        : base(inner)
+        : base(new Limited(inner, options?.MaxCalls ?? new ToolLoopOptions().MaxCalls))
     {
         this.options = options ?? new ToolLoopOptions();
         ArgumentOutOfRangeException.ThrowIfLessThan(this.options.MaxCalls, 1);
@@ -31,13 +31,15 @@ public sealed class ToolLoop : FunctionInvokingChatClient
     {
         ArgumentNullException.ThrowIfNull(context);
         var use = new ToolUse(context.Function, ChatMessages.Json(new Dictionary<string, object?>(context.Arguments)));
-        var allowed = options.Allowed.Contains(use.Name)
-            || (options.Confirm is { } confirm && await confirm(use, cancellationToken).ConfigureAwait(false));
-        var observation = "Error: the user did not allow this call.";
+        var within = CallsOf(context.Messages) + context.FunctionCallIndex < options.MaxCalls;
+        var allowed = within && (options.Allowed.Contains(use.Name)
+            || (options.Confirm is { } confirm && await confirm(use, cancellationToken).ConfigureAwait(false)));
+        var observation = within ? "Error: the user did not allow this call."
+            : string.Create(CultureInfo.InvariantCulture, $"Error: a turn has at most {options.MaxCalls} calls.");
         if (allowed)
         {
             options.OnCall?.Invoke(use);
-            observation = Cut(await RunAsync(context, cancellationToken).ConfigureAwait(false));
+            observation = ToolResult.Shown(Cut(await RunAsync(context, cancellationToken).ConfigureAwait(false)));
         }
 
         options.OnResult?.Invoke(use, observation);
@@ -47,7 +49,11 @@ public sealed class ToolLoop : FunctionInvokingChatClient
     private async Task<string> RunAsync(FunctionInvocationContext context, CancellationToken cancellation)
     {
         using var limited = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
-        limited.CancelAfter(options.CallTimeout);
+        if (!options.Untimed.Contains(context.Function.Name))
+        {
+            limited.CancelAfter(options.CallTimeout);
+        }
+
         try
         {
             // On a thread of its own, so that one that does not look at its token can be left behind.
@@ -65,6 +71,10 @@ public sealed class ToolLoop : FunctionInvokingChatClient
         }
     }
 
+    // Those of the turn: results since the user said something.
+    private static int CallsOf(IEnumerable<ChatMessage> messages) =>
+        messages.Reverse().TakeWhile(message => message.Role != ChatRole.User).Sum(message => message.Contents.OfType<FunctionResultContent>().Count());
+
     private string Cut(string text)
     {
         if (text.Length <= options.MaxResultCharacters)
@@ -74,5 +84,34 @@ public sealed class ToolLoop : FunctionInvokingChatClient
 
         var end = options.MaxResultCharacters - (char.IsHighSurrogate(text[options.MaxResultCharacters - 1]) ? 1 : 0);
         return string.Create(CultureInfo.InvariantCulture, $"{text.AsSpan(0, end)}\n(cut: {text.Length - end} more characters)");
+    }
+
+    // Takes the tools away after the last call.
+    private sealed class Limited(IChatClient inner, int mostCalls) : DelegatingChatClient(inner)
+    {
+        public override Task<ChatResponse> GetResponseAsync(IEnumerable<ChatMessage> messages, ChatOptions? options = null, CancellationToken cancellationToken = default)
+        {
+            var asked = messages.ToList();
+            return base.GetResponseAsync(asked, Left(asked, options), cancellationToken);
+        }
+
+        public override IAsyncEnumerable<ChatResponseUpdate> GetStreamingResponseAsync(
+            IEnumerable<ChatMessage> messages, ChatOptions? options = null, CancellationToken cancellationToken = default)
+        {
+            var asked = messages.ToList();
+            return base.GetStreamingResponseAsync(asked, Left(asked, options), cancellationToken);
+        }
+
+        private ChatOptions? Left(List<ChatMessage> messages, ChatOptions? options)
+        {
+            if (options?.Tools is not { Count: > 0 } || CallsOf(messages) < mostCalls)
+            {
+                return options;
+            }
+
+            var without = options.Clone();
+            (without.Tools, without.ToolMode) = (null, null);
+            return without;
+        }
     }
 }

@@ -9,6 +9,9 @@ public sealed record ToolLoopOptions
     /// <summary>How long a call may take. Default one minute.</summary>
     public TimeSpan CallTimeout { get; init; } = TimeSpan.FromMinutes(1);
 
+    /// <summary>Names of functions whose calls may take any time, because a person answers them. Default none.</summary>
+    public IReadOnlyCollection<string> Untimed { get; init; } = [];
+
     /// <summary>Characters of a result that the model gets to see, at most. Default 16,384.</summary>
     public int MaxResultCharacters { get; init; } = 1 << 14;
 

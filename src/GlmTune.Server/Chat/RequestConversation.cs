@@ -1,5 +1,6 @@
 using System.Text.Json;
 using GlmTune.Data.Conversations;
+using GlmTune.Inference;
 
 namespace GlmTune.Server;
 
@@ -35,8 +36,9 @@ internal static class RequestConversation
     private static List<Message> Read(RequestMessage? message, string param) => message?.Role switch
     {
         "system" or "developer" => [new Message(Role.System, Text(message.Content, $"{param}.content"))],
-        "user" => [new Message(Role.User, Text(message.Content, $"{param}.content"))],
-        "tool" => [new Message(Role.Observation, Text(message.Content, $"{param}.content"))],
+        "user" => [new Message(Role.User, Text(message.Content, $"{param}.content") is { Length: > 0 } said ? said
+            : throw ApiException.Wrong($"{param}.content", $"'{param}.content' is empty; a user says something."))],
+        "tool" => [new Message(Role.Observation, ToolResult.Shown(Text(message.Content, $"{param}.content")))],
         "assistant" => Assistant(message, param),
         null => throw ApiException.Wrong(message is null ? param : $"{param}.role", $"'{param}' has no role; expected system, developer, user, assistant or tool."),
         var role => throw ApiException.Wrong($"{param}.role", $"'{param}.role' is '{Shown.Of(role)}'; expected system, developer, user, assistant or tool."),

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Microsoft.Extensions.AI;
 
 namespace GlmTune.Inference.Tests.Tools;
@@ -78,6 +79,54 @@ public class ToolLoopTests
         Assert.Equal((10, "Enough."), (runs, response.Text));
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Several_calls_of_one_answer_count_one_by_one_and_anew_in_each_turn(bool stream)
+    {
+        var (runs, results, round) = (0, new List<string>(), 0);
+        using var model = new Calling(tools => tools ? [.. Enumerable.Range(0, 4).Select(i => new FunctionCallContent($"{round}-{i}", "one"))] : [new TextContent("Enough.")], () => round++);
+        using var loop = new ToolLoop(model, new ToolLoopOptions { Allowed = ["one"], OnResult = (_, result) => results.Add(result) });
+        var options = new ChatOptions { Tools = [AIFunctionFactory.Create(() => ++runs, "one")] };
+        List<ChatMessage> said = [new(ChatRole.User, "Go")];
+        foreach (var turn in new[] { 1, 2 })
+        {
+            var response = stream ? await loop.GetStreamingResponseAsync(said, options).ToChatResponseAsync() : await loop.GetResponseAsync(said, options);
+            Assert.Equal((10 * turn, 4 * turn, "Enough."), (runs, round, response.Messages[^1].Text));
+            Assert.Equal([$"{10 * turn}", "Error: a turn has at most 10 calls.", "Error: a turn has at most 10 calls."], results.TakeLast(3));
+            said = [.. said, .. response.Messages, new(ChatRole.User, "Again")];
+        }
+    }
+
+    [Fact]
+    public async Task A_call_that_a_person_answers_takes_its_time()
+    {
+        var options = new ToolLoopOptions { Allowed = ["add"], CallTimeout = TimeSpan.FromMilliseconds(20) };
+        var slow = AIFunctionFactory.Create(
+            async (CancellationToken stop) =>
+            {
+                await Task.Delay(200, stop);
+                return "typed";
+            },
+            "add");
+        Assert.StartsWith("Error: no result", (await Observed(slow, options)).Observation, StringComparison.Ordinal);
+        Assert.Equal("typed", (await Observed(slow, options with { Untimed = ["add"] })).Observation);
+    }
+
+    [Fact]
+    public async Task A_result_without_a_character_is_seen_as_one()
+    {
+        var (observation, prompt) = await Observed(AIFunctionFactory.Create(() => "", "add"), new ToolLoopOptions { Allowed = ["add"] });
+        Assert.Equal(ToolResult.None, observation);
+        Assert.EndsWith("<|observation|>\n(no output)<|assistant|>", prompt, StringComparison.Ordinal);
+        var seen = "";
+        using var model = ScriptedChat.Answering(text => (seen = text).Contains("<|observation|>", StringComparison.Ordinal) ? "\nDone." : Native);
+        var session = new ChatSession(model);
+        await session.AskAsync("Add", TestContext.Current.CancellationToken).Joined();
+        await session.ObserveAsync("", TestContext.Current.CancellationToken).Joined();
+        Assert.EndsWith("<|observation|>\n(no output)<|assistant|>", seen, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task A_streamed_answer_can_be_ended_during_a_call()
     {
@@ -105,5 +154,31 @@ public class ToolLoopTests
         using var loop = new ToolLoop(new GlmChatClient(model), options with { OnResult = (_, result) => observation = result });
         Assert.Equal("Done.", (await loop.GetResponseAsync([new(ChatRole.User, "Add")], new ChatOptions { Tools = [tool] })).Text);
         return (observation, last);
+    }
+
+    /// <summary>Answers what a script says for whether there are tools.</summary>
+    private sealed class Calling(Func<bool, IList<AIContent>> script, Action asked) : IChatClient
+    {
+        public Task<ChatResponse> GetResponseAsync(IEnumerable<ChatMessage> messages, ChatOptions? options = null, CancellationToken cancellationToken = default)
+        {
+            var message = new ChatMessage(ChatRole.Assistant, script(options?.Tools is { Count: > 0 }));
+            asked();
+            return Task.FromResult(new ChatResponse(message));
+        }
+
+        public async IAsyncEnumerable<ChatResponseUpdate> GetStreamingResponseAsync(
+            IEnumerable<ChatMessage> messages, ChatOptions? options = null, [EnumeratorCancellation] CancellationToken cancellationToken = default)
+        {
+            foreach (var update in (await GetResponseAsync(messages, options, cancellationToken)).ToChatResponseUpdates())
+            {
+                yield return update;
+            }
+        }
+
+        public object? GetService(Type serviceType, object? serviceKey = null) => null;
+
+        public void Dispose()
+        {
+        }
     }
 }
