@@ -1,5 +1,3 @@
-using System.Globalization;
-using System.Text;
 using System.Text.Json;
 using GlmTune.Data.Conversations;
 using GlmTune.Inference;
@@ -27,8 +25,9 @@ internal sealed class ToolChat : IDisposable
     /// <param name="functions">What it may call.</param>
     /// <param name="allowed">Names of those that run without a question.</param>
     /// <param name="talks">Whether the person types one message after another; else calls are shown among the remarks, and asked about at a terminal only.</param>
+    /// <param name="callTimeout">How long a call may take that no person answers; null for the usual.</param>
     /// <exception cref="InvalidDataException">Two functions have one name, or a name to be allowed is not among them.</exception>
-    public ToolChat(Screen screen, IChatClient client, IReadOnlyList<AIFunction> functions, IReadOnlyCollection<string> allowed, bool talks)
+    public ToolChat(Screen screen, IChatClient client, IReadOnlyList<AIFunction> functions, IReadOnlyCollection<string> allowed, bool talks, TimeSpan? callTimeout = null)
     {
         (this.screen, remarks, canAsk, this.allowed) = (screen, talks ? screen.Output : screen.Error, talks || screen.InputIsTyped, [.. allowed]);
         var names = functions.Select(function => function.Name).ToList();
@@ -46,6 +45,8 @@ internal sealed class ToolChat : IDisposable
         loop = new ToolLoop(client, new ToolLoopOptions
         {
             Allowed = this.allowed,
+            CallTimeout = callTimeout ?? new ToolLoopOptions().CallTimeout,
+            Untimed = [.. functions.OfType<TypedFunction>().Select(function => function.Name)],
             Confirm = ConfirmAsync,
             OnCall = use => Show(use, "running"),
             OnResult = ShowResult,
@@ -130,7 +131,7 @@ internal sealed class ToolChat : IDisposable
             if (update.Role != ChatRole.Tool && update.Text.Length > 0)
             {
                 shown = true;
-                await output.WriteAsync(update.Text).ConfigureAwait(false);
+                await output.WriteAsync(TerminalText.Lines(update.Text)).ConfigureAwait(false);
                 await output.FlushAsync(stop).ConfigureAwait(false);
             }
         }
@@ -170,14 +171,14 @@ internal sealed class ToolChat : IDisposable
             return;   // It was shown with the question.
         }
 
-        remarks.WriteLine($"{(shown ? "\n" : "")}[{what}] {Visible(use.Name)} {Visible(use.Arguments)}");
+        remarks.WriteLine($"{(shown ? "\n" : "")}[{what}] {TerminalText.Visible(use.Name)} {TerminalText.Visible(use.Arguments)}");
         shown = false;
     }
 
     private void ShowResult(ToolUse use, string result)
     {
         calls.Add((use.Name, use.Arguments, result));
-        remarks.WriteLine($"[result] {Visible(result.Length > ShownCharacters ? $"{result[..ShownCharacters]} …" : result)}");
+        remarks.WriteLine($"[result] {TerminalText.Visible(result.Length > ShownCharacters ? $"{result[..ShownCharacters]} …" : result)}");
     }
 
     // Reading cannot be ended, but it can be left: its thread does not keep the process alive.
@@ -186,25 +187,6 @@ internal sealed class ToolChat : IDisposable
         screen.Output.Write(prompt);
         screen.Output.Flush();
         return await Task.Run(screen.Input.ReadLine, CancellationToken.None).WaitAsync(stop).ConfigureAwait(false);
-    }
-
-    // What a model or a tool wrote must not move the cursor, hide text, or look like the question.
-    private static string Visible(string text)
-    {
-        var visible = new StringBuilder();
-        foreach (var c in text)
-        {
-            visible.Append(c switch
-            {
-                '\n' => "\\n",
-                '\t' => "\\t",
-                _ when char.IsControl(c) || char.GetUnicodeCategory(c) is UnicodeCategory.Format or UnicodeCategory.LineSeparator or UnicodeCategory.ParagraphSeparator
-                    => string.Create(CultureInfo.InvariantCulture, $"\\u{(int)c:x4}"),
-                _ => c,
-            });
-        }
-
-        return visible.ToString();
     }
 
     private sealed class TypedFunction(Screen screen, ToolDefinition tool) : AIFunction
@@ -218,6 +200,6 @@ internal sealed class ToolChat : IDisposable
         public override JsonElement JsonSchema => function.TryGetProperty("parameters", out var schema) ? schema : base.JsonSchema;
 
         protected override async ValueTask<object?> InvokeCoreAsync(AIFunctionArguments arguments, CancellationToken cancellationToken) =>
-            await ReadLineAsync(screen, $"  Result of {Visible(Name)}: ", cancellationToken).ConfigureAwait(false) ?? "";
+            await ReadLineAsync(screen, $"  Result of {TerminalText.Visible(Name)}: ", cancellationToken).ConfigureAwait(false) ?? "";
     }
 }

@@ -85,11 +85,29 @@ public sealed class ToolChatTests : IDisposable
         Assert.Throws<InvalidDataException>(() => ToolChat.Typed(screen, new ToolDefinition("python", "python", "")));
     }
 
+    [Fact]
+    public async Task A_person_may_take_longer_than_a_call()
+    {
+        var screen = new Screen(new SlowReader("Go\ny\n30 degrees\n"), output, error);
+        var tool = ToolChat.Typed(screen, new ToolDefinition("function", "erase", """{"name": "erase"}"""));
+        using var chat = new ToolChat(screen, new Script(["a"]), [tool], [], talks: true, TimeSpan.FromMilliseconds(20));
+        await chat.TalkAsync(TestContext.Current.CancellationToken);
+        Assert.Contains("[result] 30 degrees\n", output.ToString(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Answers_cannot_steer_the_terminal()
+    {
+        using var chat = new ToolChat(new Screen(TextReader.Null, output, error), new Script([], "a\u001b[2J\r\n\tb\u009b1m 👩‍🚀"), [], [], talks: true);
+        await chat.AskOnceAsync("Go", json: false, TestContext.Current.CancellationToken);
+        Assert.Equal("a\\u001b[2J\\u000d\n\tb\\u009b1m 👩‍🚀\n", output.ToString());
+    }
+
     private ToolChat Chat(string input, bool talks, params string[] allowed) => new(
         new Screen(new StringReader(input), output, error), new Script(["a", "\u001b[2J\n"]), [AIFunctionFactory.Create((string path) => $"erased {++runs}", "erase")], allowed, talks);
 
     /// <summary>Asks to erase one path after another, then says that it is done.</summary>
-    private sealed class Script(string[] paths) : IChatClient
+    private sealed class Script(string[] paths, string end = "Done.") : IChatClient
     {
         private int next;
 
@@ -100,7 +118,7 @@ public sealed class ToolChatTests : IDisposable
             IEnumerable<ChatMessage> messages, AskedOptions? options = null, [EnumeratorCancellation] CancellationToken cancellationToken = default)
         {
             await Task.Yield();
-            yield return new ChatResponseUpdate(ChatRole.Assistant, [next == paths.Length ? new TextContent("Done.")
+            yield return new ChatResponseUpdate(ChatRole.Assistant, [next == paths.Length ? new TextContent(end)
                 : new FunctionCallContent($"{next}", "erase", new Dictionary<string, object?> { ["path"] = paths[next] })])
             {
                 MessageId = $"m{next++}",
@@ -111,6 +129,15 @@ public sealed class ToolChatTests : IDisposable
 
         public void Dispose()
         {
+        }
+    }
+
+    private sealed class SlowReader(string text) : StringReader(text)
+    {
+        public override string? ReadLine()
+        {
+            Thread.Sleep(100);
+            return base.ReadLine();
         }
     }
 }

@@ -98,7 +98,8 @@ internal static class ChatCommand
         }
     }
 
-    private static async Task TalkAsync(Screen screen, ChatSession session, CancellationToken stop)
+    /// <summary>Answers line after line, until there are no more or one says to end.</summary>
+    internal static async Task TalkAsync(Screen screen, ChatSession session, CancellationToken stop)
     {
         var pending = new Queue<ToolCall>();
         while (true)
@@ -106,7 +107,7 @@ internal static class ChatCommand
             var call = pending.TryDequeue(out var called) ? called : null;
             if (screen.InputIsTyped)
             {
-                screen.Output.Write(call is null ? "You: " : $"Result of {call.Name}: ");
+                screen.Output.Write(call is null ? "You: " : $"Result of {TerminalText.Visible(call.Name)}: ");
             }
 
             // Reading cannot be ended, but it can be left: its thread does not keep the process alive.
@@ -145,13 +146,13 @@ internal static class ChatCommand
         await foreach (var piece in pieces.ConfigureAwait(false))
         {
             any = true;
-            await output.WriteAsync(piece).ConfigureAwait(false);
+            await output.WriteAsync(TerminalText.Lines(piece)).ConfigureAwait(false);
             await output.FlushAsync().ConfigureAwait(false);
         }
 
         foreach (var call in session.LastAnswer!.Calls)
         {
-            await output.WriteAsync($"{(any ? "\n" : "")}{call.Name}\n{call.Arguments}").ConfigureAwait(false);
+            await output.WriteAsync($"{(any ? "\n" : "")}{TerminalText.Visible(call.Name)}\n{TerminalText.Lines(call.Arguments)}").ConfigureAwait(false);
             any = true;
         }
 

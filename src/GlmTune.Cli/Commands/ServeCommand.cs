@@ -72,6 +72,12 @@ internal static class ServeCommand
             await using var connected = given.GetValue(mcp) is { } servers ? await McpServers.ConnectAsync(McpConfig.Read(servers), stop).ConfigureAwait(false) : null;
             var tools = new ServerTools(connected?.Functions ?? [], given.GetRequiredValue(unasked));
             using var loaded = chat.Load(given, served, new GenerationLimits { Slots = given.GetRequiredValue(slots) });
+            if (loaded.Chat.Template.Options.Preset is { ParsesSpecialText: true } preset)
+            {
+                screen.Error.WriteLine(
+                    $"The chat format {preset.Name} reads special tokens out of messages: a text such as <|assistant|> in one can pass for a turn of its own. Serve it to people you trust.");
+            }
+
             var models = new ServedModels([new ServedModel(id, loaded.Chat), .. served.Select(adapter => new ServedModel(adapter.Key, loaded.Chat) { Adapter = adapter.Key, Parent = id })]);
             await RunAsync(screen, ChatServer.Create(models, options, tools), options, stop).ConfigureAwait(false);
         });

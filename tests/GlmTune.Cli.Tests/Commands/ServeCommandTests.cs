@@ -36,6 +36,15 @@ public sealed partial class ServeCommandTests
     }
 
     [Theory]
+    [InlineData("glm-4-late-2024", true)]
+    [InlineData("glm-4", false)]
+    public async Task A_chat_format_that_reads_special_tokens_out_of_messages_is_warned_about(string template, bool warned)
+    {
+        var run = await Run.Of(["serve", Run.InRepository("models/glm-nano"), "--device", "cpu", "--template", template, "--host", "nowhere.example", "--port", "0"]);
+        Assert.Equal((ExitCode.Users, warned), (run.Code, run.Error.Contains($"The chat format {template} reads special tokens out of messages", StringComparison.Ordinal)));
+    }
+
+    [Theory]
     [InlineData("--port 70000", "--port: expected 0 to 65535.")]
     [InlineData("--slots 0", "--slots: expected a whole number from 1 to 1000000.")]
     [InlineData("--adapter nothing", "--adapter: 'nothing' is not NAME=PATH.")]
