@@ -68,7 +68,7 @@ public abstract partial class LayerKernels
         return RoundRows(result);
     }
 
-    /// <summary>x · Wᵀ + bias, summed in float32.</summary>
+    /// <summary>x · Wᵀ + bias, summed in float32; in fewer bits by a GPU's fp8 units, whose fast accumulation is used.</summary>
     /// <param name="x">[N, in].</param>
     /// <param name="weight">W [out, in].</param>
     /// <param name="bias">[out], or null.</param>
@@ -82,7 +82,7 @@ public abstract partial class LayerKernels
         return (bias is null ? sum : sum.add_(bias.to_type(wide))).to_type(type).MoveToOuterDisposeScope();
     }
 
-    /// <summary>Gradient of the product's input: g · W, summed in float32.</summary>
+    /// <summary>Gradient of the product's input: g · W, summed as <see cref="Fp8Product"/> does.</summary>
     /// <param name="gradient">g, of the result, [N, out].</param>
     /// <param name="weight">W [out, in].</param>
     /// <param name="type">Of the result.</param>

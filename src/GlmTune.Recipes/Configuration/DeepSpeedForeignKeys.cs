@@ -10,7 +10,7 @@ internal static class DeepSpeedForeignKeys
         ("step times and bytes sent are shown anyway", ["flops_profiler", "comms_logger", "autotuning"]),
         ("every adapter and model is trained by the same AdamW", ["zero_allow_untested_optimizer", "zero_force_ds_cpu_optimizer"]),
         ("gradient_checkpointing says what is recomputed", ["activation_checkpointing"]),
-        ("gradients are summed in float32 and divided once, by the supervised tokens of all ranks", ["prescale_gradients", "gradient_predivide_factor", "sparse_gradients", "data_types"]),
+        ("gradients are divided once, by the supervised tokens of all ranks, and communication_data_type says in which type they are sent", ["prescale_gradients", "gradient_predivide_factor", "sparse_gradients", "data_types"]),
         ("checkpoints have one format, whatever the number of ranks", ["checkpoint", "load_universal_checkpoint", "use_node_local_storage", "nebula"]),
         ("weights are gathered layer by layer", ["disable_allgather", "hybrid_engine"]),
         ("nothing is kept on disk while training", ["aio"]),

@@ -87,7 +87,7 @@ internal sealed class DeepSpeedReader(Recipe recipe, int? hiddenSize, int? world
             Precision.Float32 => "false: float32 weights",
             _ => "false: weights keep their type (bfloat16 on a GPU, float32 on a CPU), float32 masters",
         });
-        values.Nothing(section, "immediate_grad_update", "gradients are summed in float32 at once");
+        values.Nothing(section, "immediate_grad_update", "gradients are handed on layer by layer during the backward pass");
         values.Nothing(section, "check_grad_overflow", "a gradient that is not finite always ends the run");
         values.NotSupported(section, "bf16_master_weights_and_grads", "masters are float32");
         values.NotSupported(section, "bf16_optimizer_states", "optimizer states are float32");
