@@ -78,7 +78,7 @@ public sealed class FineTune : IDisposable
             RecordsSmallSteps = recipe.Training.CudaGraphs,
             MakePass = shared ? batch => SharedPass.Of(batch, this.model.Config.Heads, collectives) : null,
         };
-        checkpoints = new RunCheckpoints(recipe, plan.Sharding, modelFolder, model, this.model, trained, trainer, ranks);
+        checkpoints = new RunCheckpoints(recipe, plan.Sharding, modelFolder, model, this.model, trained, trainer, ranks, reporter.Note);
         if (!checkpoints.HasWholeWeights)
         {
             Note(["checkpoints hold the weights in the ranks' optimizer files; glmtune checkpoint consolidate makes a model of them "

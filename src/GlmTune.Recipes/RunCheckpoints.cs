@@ -23,8 +23,10 @@ namespace GlmTune.Recipes;
 /// <param name="trained">What is trained.</param>
 /// <param name="trainer">The training.</param>
 /// <param name="ranks">The ranks; their output folder is one and the same.</param>
+/// <param name="note">Gets, on rank 0, which older ones could not be removed.</param>
 internal sealed class RunCheckpoints(
-    Recipe recipe, ShardingOptions options, string modelFolder, string baseModel, Glm4Model model, TrainedWeights trained, Trainer trainer, RunRanks ranks)
+    Recipe recipe, ShardingOptions options, string modelFolder, string baseModel, Glm4Model model, TrainedWeights trained, Trainer trainer, RunRanks ranks,
+    Action<string> note)
 {
     /// <summary>Whether a checkpoint has the weights as a model or adapter that other programs read.</summary>
     /// <remarks>
@@ -63,7 +65,10 @@ internal sealed class RunCheckpoints(
                     folder.Publish(replace: true, hashes.ToDictionary(file => file[0], file => file[1]));
                     // What was just written stays too: an older run's folders may have higher numbers.
                     long[] keep = history.BestStep is { } best ? [best, state.Step] : [state.Step];
-                    CheckpointFolder.Prune(recipe.Training.OutputFolder, recipe.Training.SaveTotalLimit, keep);
+                    foreach (var problem in CheckpointFolder.Prune(recipe.Training.OutputFolder, recipe.Training.SaveTotalLimit, keep))
+                    {
+                        note(problem);
+                    }
                 }
             });
         }

@@ -62,6 +62,24 @@ public sealed class AtomicFolder : IDisposable
         return stale;
     }
 
+    /// <summary>Removes a folder so that no part of it is ever taken for the whole: it is renamed first, as what <see cref="RemoveStale"/> finds.</summary>
+    /// <returns>Why not all of it could be removed; null: it is gone.</returns>
+    public static string? Discard(string folder)
+    {
+        try
+        {
+            var stale = TemporaryPath(folder);
+            DeleteIfThere(stale);
+            Directory.Move(folder, stale);
+            Directory.Delete(stale, recursive: true);
+            return null;
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            return error.Message;
+        }
+    }
+
     /// <summary>Flushes all files, writes the manifest, and renames the folder to its target.</summary>
     /// <param name="replace">Whether a folder that is there already is replaced; it is removed after the new one is in place.</param>
     /// <param name="hashes">As <see cref="FolderManifest.Write"/> takes them.</param>

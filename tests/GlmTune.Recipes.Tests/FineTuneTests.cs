@@ -159,6 +159,22 @@ public sealed class FineTuneTests : IDisposable
         Assert.True(File.Exists(Checkpoint("limit", 2, "adapter_model.safetensors")));
     }
 
+    [Fact]
+    public void An_old_checkpoint_that_cannot_be_removed_is_noted_and_the_others_go()
+    {
+        var output = Path.Combine(root, "prune");
+        foreach (var step in new[] { 1, 2, 3 })
+        {
+            File.WriteAllText(Path.Combine(Directory.CreateDirectory(Path.Combine(output, $"checkpoint-{step}")).FullName, "file"), "");
+        }
+        File.WriteAllText(Path.Combine(output, "tmp-glmtune-checkpoint-1"), "in the way");
+        Assert.Contains("checkpoint-1: this old checkpoint could not be removed", Assert.Single(CheckpointFolder.Prune(output, 1)), StringComparison.Ordinal);
+        Assert.Equal([1, 3], CheckpointFolder.Steps(output));
+        File.Delete(Path.Combine(output, "tmp-glmtune-checkpoint-1"));
+        Assert.Empty(CheckpointFolder.Prune(output, 1));
+        Assert.Equal([3], CheckpointFolder.Steps(output));
+    }
+
     [Theory, InlineData("training_args.per_device_train_batch_size=7"), InlineData("peft_config.r=8")]
     public void A_resume_whose_recipe_does_not_fit_the_checkpoint_is_refused(string change)
     {

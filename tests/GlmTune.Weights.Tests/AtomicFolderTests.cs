@@ -82,6 +82,21 @@ public sealed class AtomicFolderTests
     }
 
     [Fact]
+    public void A_folder_is_discarded_whole_or_stays_with_the_reason()
+    {
+        using var parent = new TemporaryFolder();
+        Publish(parent.File("a"), "text");
+        Publish(parent.File("b"), "text");
+        Directory.CreateDirectory(parent.File("tmp-glmtune-a")); // of an interrupted attempt
+        File.WriteAllText(parent.File("tmp-glmtune-b"), "in the way");
+
+        Assert.Null(AtomicFolder.Discard(parent.File("a")));
+        Assert.NotNull(AtomicFolder.Discard(parent.File("b")));
+        Assert.Equal(["b", "tmp-glmtune-b"], Names(parent.Path).Order());
+        Assert.Empty(FolderManifest.FindProblems(parent.File("b")));
+    }
+
+    [Fact]
     public void A_folder_moved_aside_for_one_that_never_came_is_put_back()
     {
         using var parent = new TemporaryFolder();

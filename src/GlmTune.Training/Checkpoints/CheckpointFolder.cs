@@ -61,18 +61,24 @@ public static class CheckpointFolder
     /// <param name="output">The run's output folder.</param>
     /// <param name="limit">How many stay; null: all.</param>
     /// <param name="keep">Steps that stay whatever their age: the best one.</param>
-    public static void Prune(string output, int? limit, params IReadOnlyCollection<long> keep)
+    /// <returns>What could not be removed, and why: no reason to end a run.</returns>
+    public static IReadOnlyList<string> Prune(string output, int? limit, params IReadOnlyCollection<long> keep)
     {
         if (limit is not { } most || most < 1)
         {
-            return;
+            return [];
         }
+        List<string> problems = [];
         var steps = Steps(output);
         var surplus = steps.Count - most;
         foreach (var step in steps.SkipLast(1).Where(step => !keep.Contains(step)).Take(Math.Max(0, surplus)))
         {
-            Directory.Delete(PathOf(output, step), recursive: true);
+            if (AtomicFolder.Discard(PathOf(output, step)) is { } problem)
+            {
+                problems.Add($"{PathOf(output, step)}: this old checkpoint could not be removed altogether: {problem}");
+            }
         }
+        return problems;
     }
 
     // The newest whole one: a damaged folder, as after a disk fault, is passed over, but never all of them in silence.
