@@ -120,13 +120,7 @@ internal sealed class RunCheckpoints(
         {
             foreach (var unit in model.Units.Where(unit => unit.HasTrainable))
             {
-                trainer.Sharding.GatherValues(unit, (parameter, value) =>
-                {
-                    if (ranks.IsFirst && parameter.Trainable)
-                    {
-                        values.Add(parameter, value.to(CPU, copy: true).DetachFromDisposeScope());
-                    }
-                });
+                trainer.Sharding.GatherValues(unit, Keep, trainedOnly: true);
             }
             ranks.Together(() =>
             {
@@ -141,6 +135,14 @@ internal sealed class RunCheckpoints(
             foreach (var value in values.Values)
             {
                 value.Dispose();
+            }
+        }
+
+        void Keep(Parameter parameter, Tensor value)
+        {
+            if (ranks.IsFirst)
+            {
+                values.Add(parameter, value.to(CPU, copy: true).DetachFromDisposeScope());
             }
         }
     }

@@ -51,7 +51,8 @@ public interface ISharding : IDisposable
     /// <param name="layer">Whose.</param>
     /// <param name="use">Gets a parameter and its values in its shape: in full precision (float32 or wider) where it is trained, else as layers
     /// compute with it. They are valid during the call. Weights that are held in fp8 are left out.</param>
-    void GatherValues(Layer layer, Action<Parameter, Tensor> use);
+    /// <param name="trainedOnly">Whether only trained parameters are handed out, so that frozen ones need not be gathered; the same on all ranks.</param>
+    void GatherValues(Layer layer, Action<Parameter, Tensor> use, bool trainedOnly = false);
 
     /// <summary>Sum over all ranks of a host number.</summary>
     double Sum(double value);

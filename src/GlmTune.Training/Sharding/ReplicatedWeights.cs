@@ -83,11 +83,11 @@ public sealed class ReplicatedWeights : ISharding
     public void ShareUpdates() => trained.ShareUpdates(CurrentStep);
 
     /// <inheritdoc/>
-    public void GatherValues(Layer layer, Action<Parameter, Tensor> use)
+    public void GatherValues(Layer layer, Action<Parameter, Tensor> use, bool trainedOnly = false)
     {
         using var scope = NewDisposeScope();
         var masters = trained.GatherMasters(layer);
-        foreach (var parameter in layer.Parameters.Where(parameter => parameter.Rounded is null))
+        foreach (var parameter in layer.Parameters.Where(parameter => parameter.Rounded is null && (parameter.Trainable || !trainedOnly)))
         {
             use(parameter, masters.GetValueOrDefault(parameter) ?? parameter.Value);
         }

@@ -151,17 +151,17 @@ public sealed class ShardedParameters : ISharding
     }
 
     /// <inheritdoc/>
-    public void GatherValues(Layer layer, Action<Parameter, Tensor> use)
+    public void GatherValues(Layer layer, Action<Parameter, Tensor> use, bool trainedOnly = false)
     {
         BeginPass([], lastOfStep: true);
         using var scope = NewDisposeScope();
         var masters = trained.GatherMasters(layer);
-        var frozen = units.TryGetValue(layer, out var unit) && unit.HasFrozen;
+        var frozen = !trainedOnly && units.TryGetValue(layer, out var unit) && unit.HasFrozen;
         if (frozen)
         {
             Unshard(layer);
         }
-        foreach (var parameter in layer.Parameters.Where(parameter => parameter.Rounded is null))
+        foreach (var parameter in layer.Parameters.Where(parameter => parameter.Rounded is null && (parameter.Trainable || !trainedOnly)))
         {
             use(parameter, masters.GetValueOrDefault(parameter) ?? parameter.Value);
         }

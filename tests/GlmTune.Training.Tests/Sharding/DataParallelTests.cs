@@ -186,6 +186,20 @@ public class DataParallelTests
         });
     }
 
+    [Fact]
+    public void An_adapters_weights_are_handed_out_without_gathering_the_frozen_ones()
+        => InProcess.Run(2, ranks =>
+        {
+            using var model = RankedRun.Model("lora", ScalarType.Float32, out var adapter);
+            using var owned = adapter;
+            using var sharding = (ShardedParameters)DataParallel.For(Small with { Stage = 3 }, model, ranks);
+            var found = new List<Parameter>();
+            model.Units.ToList().ForEach(unit => sharding.GatherValues(unit, (parameter, _) => found.Add(parameter), trainedOnly: true));
+            Assert.NotEmpty(found);
+            Assert.Equal(model.Units.SelectMany(unit => unit.Parameters).Where(parameter => parameter.Trainable), found);
+            Assert.Equal(0, sharding.MostLiveElements);
+        });
+
     [Theory, InlineData(1, "full"), InlineData(2, "full"), InlineData(2, "lora"), InlineData(2, "prefix")]
     public void A_model_in_slices_evaluates_as_the_whole_one(int worldSize, string kind)
     {
