@@ -43,10 +43,25 @@ public sealed class EvaluationRun(Tokenizer tokenizer, IReadOnlyList<TokenizedEx
         };
     }
 
+    /// <summary>Finds prompts that leave no room for an answer, as <see cref="Run"/> does, without a model.</summary>
+    /// <param name="maxPositions">The model's.</param>
+    /// <exception cref="InvalidDataException">There are some.</exception>
+    public void CheckRoom(int maxPositions)
+    {
+        var longest = Math.Min(maxPositions, Generation.MaxLength ?? int.MaxValue);
+        var problems = answers.Where(example => example.PromptIds.Length >= longest)
+            .Select(example => $"line {example.Line}, messages[{example.MessageIndex}]: the prompt has {example.PromptIds.Length} tokens").Take(20).ToList();
+        if (problems.Count > 0)
+        {
+            throw new InvalidDataException(string.Join('\n', problems)
+                + $"\nPrompt and answer have at most {longest} tokens together (the model's limit, or generation_config's max_length), which leaves no room for an answer. Lower max_input_length.");
+        }
+    }
+
     private EvaluatedAnswer[] Answer(ICausalLm model, Action<int> onAnswers, CancellationToken cancellation)
     {
         var options = Generation with { EosTokenIds = Generation.EosTokenIds ?? [.. model.Config.EndTokenIds.Union(tokenizer.Special.Stops)] };
-        CheckRoom(Math.Min(model.Config.MaxPositions, options.MaxLength ?? int.MaxValue));
+        CheckRoom(model.Config.MaxPositions);
         var generator = new Generator(model, tokenizer.Count, options, new GenerationLimits { Slots = BatchSize });
         var generated = new GeneratedAnswer[answers.Count];
         var done = 0;
@@ -63,15 +78,4 @@ public sealed class EvaluationRun(Tokenizer tokenizer, IReadOnlyList<TokenizedEx
     }
 
     private string Text(int[] ids) => PythonText.Trim(tokenizer.Decode(ids));
-
-    private void CheckRoom(int longest)
-    {
-        var problems = answers.Where(example => example.PromptIds.Length >= longest)
-            .Select(example => $"line {example.Line}, messages[{example.MessageIndex}]: the prompt has {example.PromptIds.Length} tokens").Take(20).ToList();
-        if (problems.Count > 0)
-        {
-            throw new InvalidDataException(string.Join('\n', problems)
-                + $"\nPrompt and answer have at most {longest} tokens together (the model's limit, or generation_config's max_length), which leaves no room for an answer. Lower max_input_length.");
-        }
-    }
 }

@@ -38,12 +38,12 @@ public sealed class FineTune : IDisposable
     {
         ranks = new RunRanks(collectives);
         reporter = new RankReporter(ranks, listener);
-        var (modelFolder, plan) = ranks.Together(() =>
+        var (modelFolder, plan, maxPositions) = ranks.Together(() =>
         {
             var folder = ModelReference.Resolve(model);
             var config = Glm4Config.Read(folder);
             SharedSequences.Check(given, config, ranks.Count);
-            return (folder, given.Plan(config.HiddenSize, ranks.Count / given.Training.SequenceParallelSize));
+            return (folder, given.Plan(config.HiddenSize, ranks.Count / given.Training.SequenceParallelSize), config.MaxPositions);
         });
         recipe = plan.Recipe;
         Note(recipe.Notes);
@@ -52,6 +52,7 @@ public sealed class FineTune : IDisposable
 
         data = ranks.Together(() => RunData.Read(recipe, dataFolder, modelFolder, stop));
         evaluation = ranks.Together(() => new RunEvaluation(recipe, data, dataFolder, modelFolder, ranks, reporter, stop));
+        ranks.Together(() => evaluation.CheckRoom(maxPositions));
         Note([.. data.Notes, .. evaluation.Notes]);
 
         ranks.Together(() => FrozenBase.Check(recipe.Training, plan.Sharding.Stage));

@@ -31,6 +31,9 @@ internal sealed class RankedEvaluation
         mine = Evaluate.Prepare(recipe, tokenizer, ranks.ShareOf(data.Rows), ranks.ShareOf(answers), modelGeneration, ranks.Rank);
     }
 
+    /// <inheritdoc cref="EvaluationRun.CheckRoom"/>
+    public void CheckRoom(int maxPositions) => mine.CheckRoom(maxPositions);
+
     /// <summary>Evaluates.</summary>
     /// <param name="model">As it is; not changed.</param>
     /// <param name="gathers">Whether each pass of it gathers weights over all ranks, so that all must run as many.</param>

@@ -51,6 +51,15 @@ internal sealed class RunEvaluation
         => validation is not null
             && recipe.Training.EvaluationDelay <= (recipe.Training.EvaluationStrategy == IntervalStrategy.Epoch ? report.Epoch : report.Step);
 
+    /// <summary>Finds now what would end the run at its first evaluation: prompts that leave no room for an answer.</summary>
+    /// <param name="maxPositions">The model's.</param>
+    /// <exception cref="InvalidDataException">There are some.</exception>
+    public void CheckRoom(int maxPositions)
+    {
+        validation?.CheckRoom(maxPositions);
+        test?.CheckRoom(maxPositions);
+    }
+
     /// <summary>Evaluates the validation rows.</summary>
     /// <param name="model">As it is after the step.</param>
     /// <param name="gathers">Whether each of its passes gathers weights over all ranks.</param>

@@ -34,6 +34,9 @@ public sealed class TrainingEvaluation
     /// <summary>The rows, and notes about them.</summary>
     public EvaluationData Data { get; }
 
+    /// <inheritdoc cref="EvaluationRun.CheckRoom"/>
+    public void CheckRoom(int maxPositions) => run.CheckRoom(maxPositions);
+
     /// <summary>Evaluates, and on rank 0 writes <c>eval/step-N.metrics.json</c> and, where answers are generated, <c>eval/step-N.predictions.jsonl</c>.</summary>
     /// <param name="model">As it is after the step; not changed.</param>
     /// <param name="step">Steps done so far.</param>

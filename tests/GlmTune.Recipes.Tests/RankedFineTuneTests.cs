@@ -208,14 +208,15 @@ public sealed class RankedFineTuneTests : IDisposable
     }
 
     [Fact]
-    public void A_prompt_without_room_for_an_answer_on_one_rank_ends_all_alike_where_they_need_each_other()
+    public void A_prompt_without_room_for_an_answer_on_one_rank_ends_all_before_the_first_step()
     {
         string[] settings =
         [
             "training_args.deepspeed={ zero_optimization: { stage: 3, stage3_param_persistence_threshold: 0 } }", Lora, "data_config.val_file=dev.jsonl", "data_config.max_eval_samples=2",
             "training_args.eval_strategy=steps", "training_args.eval_steps=2", "training_args.predict_with_generate=true", "training_args.generation_config={ max_length: 18 }",
         ];
-        var error = Assert.Throws<SharedFailureException>(() => tiny.Train(tiny.Recipe("run", stage: null, settings), ranks: 2));
+        var error = Assert.Throws<SharedFailureException>(() => tiny.Train(
+            tiny.Recipe("run", stage: null, settings), ranks: 2, stepped: (_, _) => Assert.Fail("a step was made")));
         Assert.Contains("leaves no room for an answer", error.Message, StringComparison.Ordinal);
         Assert.Contains("Rank", error.Message, StringComparison.Ordinal);
     }
