@@ -260,8 +260,8 @@ public sealed class FineTune : IDisposable
         var steps = recipe.Training.MaxSteps ?? state.Step + batches.StepsLeft(recipe.Training.Epochs);
         if (state.WorldSize != ranks.Count)
         {
-            reporter.Note($"{checkpoint}: was written by {state.WorldSize} ranks, this run has {ranks.Count}; the rows go on where they stood, "
-                + $"{recipe.Training.MicroBatchSize * recipe.Training.AccumulationSteps * DataRanks} of them a step.");
+            reporter.Note($"{checkpoint}: was written by {state.WorldSize} ranks, this run has {ranks.Count}; the rows go on where they stood"
+                + (recipe.Training.Packing == true ? "." : $", {recipe.Training.MicroBatchSize * recipe.Training.AccumulationSteps * DataRanks} of them a step."));
         }
         if (state.TotalSteps != steps)
         {
