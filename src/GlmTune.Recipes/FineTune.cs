@@ -189,16 +189,19 @@ public sealed class FineTune : IDisposable
         });
         if (found is not null && !CheckpointFolder.IsNewest(resume))
         {
-            ranks.Together(() =>
-            {
-                if (File.Exists(Path.Combine(found, FolderManifest.FileName)))
-                {
-                    FolderManifest.Verify(found, share: ranks.Rank, shares: ranks.Count);
-                }
-            });
+            Verify(found);
         }
         return found;
     }
+
+    // Each rank hashes a share of the files. Other programs' checkpoints have no manifest.
+    private void Verify(string checkpoint) => ranks.Together(() =>
+    {
+        if (File.Exists(Path.Combine(checkpoint, FolderManifest.FileName)))
+        {
+            FolderManifest.Verify(checkpoint, share: ranks.Rank, shares: ranks.Count);
+        }
+    });
 
     // A checkpoint without a whole model has the weights among its optimizer's files.
     private string? WeightsOf(string? checkpoint)
@@ -337,6 +340,7 @@ public sealed class FineTune : IDisposable
             }
             else
             {
+                Verify(best);
                 ranks.Together(() => OptimizerFile.Read(best, sharding.Trainable));
                 sharding.ShareUpdates();
                 trainer.Runner.RefreshPrefix();

@@ -222,6 +222,37 @@ public sealed class RankedFineTuneTests : IDisposable
     }
 
     [Fact]
+    public void A_best_checkpoint_that_was_damaged_meanwhile_is_not_taken()
+    {
+        string[] settings =
+        [
+            Lora, "data_config.val_file=dev.jsonl", "data_config.max_eval_samples=3", "training_args.eval_strategy=steps", "training_args.eval_steps=2", "training_args.save_steps=2",
+            "training_args.load_best_model_at_end=true", "training_args.greater_is_better=true",
+        ];
+        var error = Assert.Throws<InvalidDataException>(() => tiny.Train(tiny.Recipe("run", stage: null, settings), stepped: (_, report) =>
+        {
+            if (report.Step == 4)
+            {
+                var file = Directory.GetFiles(tiny.Checkpoint("run", 2), "optimizer-*").Single();
+                var bytes = File.ReadAllBytes(file);
+                bytes[^1] ^= 1;
+                File.WriteAllBytes(file, bytes);
+            }
+        }));
+        Assert.Contains("has other bytes than were written", error.Message, StringComparison.Ordinal);
+        FolderManifest.Verify(tiny.Checkpoint("run", 4));
+    }
+
+    [Theory, InlineData(true), InlineData(false)]
+    public void Rows_a_step_are_named_only_where_a_micro_batch_has_a_number_of_them(bool packed)
+    {
+        string[] Settings(int steps) => [Lora, $"training_args.packing={(packed ? "true" : "false")}", $"training_args.max_steps={steps}"];
+        tiny.Train(tiny.Recipe("run", stage: null, Settings(1)));
+        var note = tiny.Train(tiny.Recipe("run", stage: null, Settings(2)), ranks: 2, resume: "yes").Notes.Single(text => text.Contains("was written by 1 ranks", StringComparison.Ordinal));
+        Assert.Equal(packed ? "where they stood." : "where they stood, 4 of them a step.", note[note.IndexOf("where", StringComparison.Ordinal)..]);
+    }
+
+    [Fact]
     public void A_loss_that_is_not_finite_is_not_the_best_and_checkpoints_are_written_all_the_same()
     {
         string[] settings =
