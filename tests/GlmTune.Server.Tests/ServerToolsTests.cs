@@ -50,6 +50,15 @@ public sealed class ServerToolsTests
         Assert.Equal(status, (await http.PostAsync("/api/tools/call", body)).Status);
     }
 
+    [Fact]
+    public void Two_tools_of_one_name_and_unknown_names_to_allow_are_refused()
+    {
+        var add = AIFunctionFactory.Create((int a, int b) => a + b, "add");
+        Assert.Contains("'add'", Assert.Throws<InvalidDataException>(() => new ServerTools([add, add], [])).Message, StringComparison.Ordinal);
+        var unknown = Assert.Throws<InvalidDataException>(() => new ServerTools([add], ["add", "ad"]));
+        Assert.Equal("--allow ad: there is no such tool; there are add.", unknown.Message);
+    }
+
     private static async Task<WebApplication> StartAsync()
     {
         var app = ServerApp.Create(new ServerOptions { Port = 0 }, null, Tools.Map);

@@ -28,6 +28,29 @@ public sealed class ServiceTests(NanoServer nano)
         Assert.Equal(6, JsonNode.Parse(events[^2])!["usage"]!["prompt_tokens"]!.GetValue<int>());
     }
 
+    [Theory]
+    [InlineData("/v1/chat/completions"), InlineData("/v1/completions"), InlineData("/api/tools/call")]
+    public async Task A_body_that_does_not_come_is_given_up_after_the_requests_time(string path)
+    {
+        var options = new ServerOptions { Limits = new ServerLimits { RequestTime = TimeSpan.FromMilliseconds(100) } };
+        await using var server = await RunningServer.StartAsync(ScriptedChat.Answering(_ => "x"), options);
+        using var client = new System.Net.Sockets.TcpClient();
+        await client.ConnectAsync(server.Address.Host, server.Address.Port, Stop);
+        var stream = client.GetStream();
+        var head = $"POST {path} HTTP/1.1\r\nHost: {server.Address.Authority}\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{{\"prompt\":";
+        await stream.WriteAsync(System.Text.Encoding.ASCII.GetBytes(head), Stop);
+        using var reader = new StreamReader(stream);
+        Assert.StartsWith("HTTP/1.1 408 ", await reader.ReadLineAsync(Stop), StringComparison.Ordinal);
+        var answer = "";
+        while (!answer.Contains("\"code\"", StringComparison.Ordinal) && await reader.ReadLineAsync(Stop) is { } line)
+        {
+            answer += line;
+        }
+
+        Assert.Contains("\"error\":{\"message\":\"The body did not come within", answer, StringComparison.Ordinal);
+        Assert.Contains("\"code\":\"timeout\"", answer, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task Several_texts_are_continued_in_one_request()
     {

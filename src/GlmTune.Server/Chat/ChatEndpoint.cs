@@ -13,7 +13,7 @@ internal sealed class ChatEndpoint(ServedModels models, ServerOptions options, A
 
     private async Task<IResult> AnswerAsync(HttpContext context)
     {
-        var request = await RequestBody.ReadAsync<ChatCompletionRequest>(context, options.Limits.JsonDepth);
+        var request = await RequestBody.ReadAsync<ChatCompletionRequest>(context, options.Limits);
         var plan = ChatPlan.Read(request, models, grammars, options.Limits);
         var deadline = await admission.EnterAsync(context, plan.Choices);
         if (plan.Stream)

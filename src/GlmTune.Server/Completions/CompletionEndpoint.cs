@@ -25,7 +25,7 @@ internal sealed class CompletionEndpoint(ServedModels models, ServerOptions opti
 
     private async Task<IResult> AnswerAsync(HttpContext context)
     {
-        var plan = Read(await RequestBody.ReadAsync<CompletionRequest>(context, options.Limits.JsonDepth));
+        var plan = Read(await RequestBody.ReadAsync<CompletionRequest>(context, options.Limits));
         var deadline = await admission.EnterAsync(context, plan.Answers);
         var (id, created) = ($"cmpl-{Guid.NewGuid():N}", DateTimeOffset.UtcNow.ToUnixTimeSeconds());
         if (plan.Request.Stream == true)

@@ -12,8 +12,7 @@ internal sealed class Admission(RequestQueue queue, ServerOptions options, Serve
     /// <exception cref="ApiException">429, 503, or 504 where the time was over before there was a place.</exception>
     public async Task<Deadline> EnterAsync(HttpContext context, int answers)
     {
-        var deadline = new Deadline(options.Limits.RequestTime, context.RequestAborted);
-        context.Response.RegisterForDispose(deadline);
+        var deadline = Deadline.Of(context, options.Limits);
         var start = Stopwatch.GetTimestamp();
         try
         {
@@ -36,11 +35,25 @@ internal sealed class Deadline : IDisposable
     private readonly CancellationTokenSource linked;
     private readonly TimeSpan time;
 
-    public Deadline(TimeSpan time, CancellationToken clientGone)
+    private Deadline(TimeSpan time, CancellationToken clientGone)
     {
         this.time = time;
         timer = new CancellationTokenSource(time);
         linked = CancellationTokenSource.CreateLinkedTokenSource(timer.Token, clientGone);
+    }
+
+    /// <summary>A request's deadline, which begins when it is first asked for: when its body is read.</summary>
+    public static Deadline Of(HttpContext context, ServerLimits limits)
+    {
+        if (context.Items.TryGetValue(typeof(Deadline), out var known))
+        {
+            return (Deadline)known!;
+        }
+
+        var deadline = new Deadline(limits.RequestTime, context.RequestAborted);
+        context.Response.RegisterForDispose(deadline);
+        context.Items.Add(typeof(Deadline), deadline);
+        return deadline;
     }
 
     /// <summary>Cancelled when the time is over or the client has gone.</summary>

@@ -7,9 +7,10 @@ namespace GlmTune.Server;
 internal static class RequestBody
 {
     /// <summary>The body as a record; fields that the record doesn't have are passed over.</summary>
-    /// <exception cref="ApiException">415: it is not declared as JSON. 400: it is no JSON object, or a field is of a wrong kind; names the field.</exception>
+    /// <exception cref="ApiException">415: it is not declared as JSON. 408: it does not come within the request's time. 400: it is no JSON object, or a
+    /// field is of a wrong kind; names the field.</exception>
     /// <exception cref="BadHttpRequestException">413: it is too large.</exception>
-    public static async Task<T> ReadAsync<T>(HttpContext context, int depth)
+    public static async Task<T> ReadAsync<T>(HttpContext context, ServerLimits limits)
         where T : class
     {
         if (!context.Request.HasJsonContentType())
@@ -17,17 +18,22 @@ internal static class RequestBody
             throw new ApiException(StatusCodes.Status415UnsupportedMediaType, "The body must be JSON and say so: send the header 'Content-Type: application/json'.");
         }
 
+        var deadline = Deadline.Of(context, limits);
         try
         {
-            using var document = await JsonDocument.ParseAsync(context.Request.Body, new JsonDocumentOptions { MaxDepth = depth }, context.RequestAborted);
+            using var document = await JsonDocument.ParseAsync(context.Request.Body, new JsonDocumentOptions { MaxDepth = limits.JsonDepth }, deadline.Token);
             return document.RootElement.ValueKind == JsonValueKind.Object ? Read<T>(document.RootElement)
                 : throw new ApiException(StatusCodes.Status400BadRequest, $"The body is {Kind(document.RootElement)}; expected a JSON object.");
+        }
+        catch (OperationCanceledException) when (deadline.IsOver)
+        {
+            throw new ApiException(StatusCodes.Status408RequestTimeout, $"The body did not come within {limits.RequestTime.TotalSeconds:0} s.", code: "timeout");
         }
         catch (JsonException e)
         {
             throw new ApiException(
                 StatusCodes.Status400BadRequest,
-                $"The body is not JSON, or nested deeper than {depth} levels (line {e.LineNumber + 1}, byte {e.BytePositionInLine + 1}).");
+                $"The body is not JSON, or nested deeper than {limits.JsonDepth} levels (line {e.LineNumber + 1}, byte {e.BytePositionInLine + 1}).");
         }
     }
 

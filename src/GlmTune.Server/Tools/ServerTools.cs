@@ -7,12 +7,31 @@ namespace GlmTune.Server;
 
 /// <summary>Functions that the chat page may run on this machine, one call at a time: what a model asks for is shown there, and runs when the user says so.</summary>
 /// <remarks>Nothing runs by itself: requests of <c>/v1</c> only ever answer with calls. Thread-safe as far as the functions are.</remarks>
-/// <param name="functions">What may be run.</param>
-/// <param name="allowed">Names of those that the page runs without a question.</param>
-public sealed class ServerTools(IReadOnlyList<AIFunction> functions, IReadOnlyCollection<string> allowed)
+public sealed class ServerTools
 {
     private const int MostCharacters = 32_768;
     private static readonly TimeSpan LongestCall = TimeSpan.FromMinutes(1);
+
+    private readonly IReadOnlyList<AIFunction> functions;
+    private readonly IReadOnlyCollection<string> allowed;
+
+    /// <param name="functions">What may be run.</param>
+    /// <param name="allowed">Names of those that the page runs without a question.</param>
+    /// <exception cref="InvalidDataException">Two functions have one name, or a name to be allowed is not among them.</exception>
+    public ServerTools(IReadOnlyList<AIFunction> functions, IReadOnlyCollection<string> allowed)
+    {
+        (this.functions, this.allowed) = (functions, allowed);
+        var names = functions.Select(function => function.Name).ToList();
+        if (names.GroupBy(name => name).FirstOrDefault(group => group.Count() > 1) is { } twice)
+        {
+            throw new InvalidDataException($"Two tools are called '{twice.Key}'.");
+        }
+
+        if (allowed.Except(names).ToList() is { Count: > 0 } unknown)
+        {
+            throw new InvalidDataException($"--allow {string.Join(", ", unknown)}: there is no such tool; there are {(names.Count == 0 ? "none" : string.Join(", ", names))}.");
+        }
+    }
 
     /// <summary>No functions.</summary>
     public static ServerTools None { get; } = new([], []);
@@ -37,7 +56,7 @@ public sealed class ServerTools(IReadOnlyList<AIFunction> functions, IReadOnlyCo
 
     private async Task<IResult> CallAsync(HttpContext context, ServerOptions options)
     {
-        var request = await RequestBody.ReadAsync<ToolCallRequest>(context, options.Limits.JsonDepth);
+        var request = await RequestBody.ReadAsync<ToolCallRequest>(context, options.Limits);
         var function = functions.FirstOrDefault(each => each.Name == request.Name) ?? throw new ApiException(
             StatusCodes.Status404NotFound, $"There is no tool '{Shown.Of(request.Name ?? "")}'; there are {(functions.Count == 0 ? "none" : string.Join(", ", functions.Select(each => each.Name)))}.", "name");
         if (request.Arguments is not { ValueKind: JsonValueKind.Object } arguments)
