@@ -160,7 +160,7 @@ public sealed class RunFolder
     {
         try
         {
-            if (File.Exists(path) && JsonNode.Parse(File.ReadAllText(path)) is JsonObject settings)
+            if (File.Exists(path) && TrainerStateFile.Parse(File.ReadAllText(path)) is JsonObject settings)
             {
                 recipe[section] = new JsonObject(settings.Where(pair => names.Length == 0 || names.Contains(pair.Key)).Select(pair => KeyValuePair.Create(pair.Key, pair.Value?.DeepClone())));
             }

@@ -83,12 +83,17 @@ public sealed class RunHistory
     {
         foreach (var property in line.EnumerateObject().Where(property => property.Value.ValueKind == JsonValueKind.Number && !NotMeasured.Contains(property.Name)))
         {
+            // A number beyond double's range, such as 1e999, is as little a point as null is.
+            if (!property.Value.TryGetDouble(out var number) || !double.IsFinite(number))
+            {
+                continue;
+            }
             var name = prefix + (prefix.Length > 0 && property.Name.StartsWith("eval_", StringComparison.Ordinal) ? property.Name["eval_".Length..] : property.Name);
             if (!curves.TryGetValue(name, out var points))
             {
                 curves.Add(name, points = []);
             }
-            points.Add(new RunPoint(step, property.Value.GetDouble()));
+            points.Add(new RunPoint(step, number));
         }
     }
 

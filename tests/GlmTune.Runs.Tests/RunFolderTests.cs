@@ -60,9 +60,24 @@ public sealed class RunFolderTests : IDisposable
         var standing = run.Stand();
         Assert.Equal((RunState.Finished, 20, 20, 1.25, 1.5), (standing.State, standing.Step, standing.TotalSteps, standing.Loss, standing.EvaluationLoss));
         Assert.Equal(8, (int)run.Describe()!["recipe"]!["adapter"]!["r"]!);
+        Assert.Equal(4, (int)run.Describe()!["recipe"]!["training"]!["train_batch_size"]!);   // though a loss beside it is NaN
         var part = run.ReadLog(0);
         Assert.Equal(["start", "step", "step", "evaluation", "end"], part.Lines.Select(line => line.GetProperty("event").GetString()));
         Assert.Empty(run.ReadLog(part.Next).Lines);
+    }
+
+    [Fact]
+    public void Numbers_that_are_not_finite_are_no_points()
+    {
+        Directory.CreateDirectory(folder.At("run"));
+        File.WriteAllText(folder.At("run", RunLog.FileName), """
+            {"event":"start","time":"2026-01-02T03:04:05.000Z","step":0,"total_steps":2}
+            {"event":"step","time":"2026-01-02T03:04:06.000Z","step":1,"loss":1e999,"grad_norm":2.5}
+            {"event":"evaluation","time":"2026-01-02T03:04:07.000Z","step":1,"eval_loss":-1e999}
+
+            """);
+        var standing = Assert.Single(RunFolder.Find(folder.Path)).Stand();
+        Assert.Equal((1, (double?)null, (double?)null), (standing.Step, standing.Loss, standing.EvaluationLoss));
     }
 
     [Fact]

@@ -48,9 +48,7 @@ public sealed partial class TrainerStateFile
         }
         try
         {
-            // Python writes numbers that are not finite as bare words, which JSON does not have.
-            var text = BareWord().Replace(File.ReadAllText(path), "null");
-            var json = JsonNode.Parse(text)!.AsObject();
+            var json = Parse(File.ReadAllText(path))!.AsObject();
             return new TrainerStateFile
             {
                 History = (json["log_history"] as JsonArray)?.DeepClone().AsArray() ?? [],
@@ -68,6 +66,10 @@ public sealed partial class TrainerStateFile
             throw new InvalidDataException($"{path}: is not a trainer's state: {error.Message}", error);
         }
     }
+
+    /// <summary>JSON as Python writes it: numbers that are not finite are bare words (<c>NaN</c>), which JSON does not have; they become null.</summary>
+    /// <exception cref="JsonException">It is no JSON otherwise.</exception>
+    public static JsonNode? Parse(string text) => JsonNode.Parse(BareWord().Replace(text, "null"));
 
     [GeneratedRegex(@"(?<=[:\[,]\s*)-?(NaN|Infinity)(?=\s*[,\]}])", RegexOptions.CultureInvariant)]
     private static partial Regex BareWord();
