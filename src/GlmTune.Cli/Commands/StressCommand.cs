@@ -5,6 +5,7 @@ using System.Text.Json;
 using GlmTune.Inference;
 using GlmTune.Kernels;
 using GlmTune.Recipes;
+using GlmTune.Server;
 
 namespace GlmTune.Cli.Commands;
 
@@ -17,7 +18,7 @@ internal static class StressCommand
         chat.Path.Arity = ArgumentArity.ZeroOrOne;
         var url = new Option<Uri?>("--url") { HelpName = "URL", Description = "press a server with OpenAI's chat completions instead, such as http://127.0.0.1:8000", CustomParser = ReadUrl };
         var model = new Option<string?>("--model") { HelpName = "NAME", Description = "with --url: the model that requests name; the server's first without it" };
-        var key = new Option<string?>("--api-key-file") { HelpName = "FILE", Description = "with --url: a file that holds the server's key" };
+        var key = new Option<string?>("--api-key-file") { HelpName = "FILE", Description = "with --url: a file as serve takes it, whose first key is sent" };
         var lengths = Numbers("--token-len", 1000, "tokens of a prompt; several numbers give a row each");
         var concurrency = Numbers("--concurrency", 1, "requests at the same time; several numbers give a row each");
         var rounds = new Option<int>("--n") { HelpName = "N", Description = "requests, one after another, of each of those that ask at the same time", DefaultValueFactory = _ => 3 };
@@ -51,7 +52,7 @@ internal static class StressCommand
 
             if (given.GetValue(url) is { } address)
             {
-                var secret = given.GetValue(key) is { } file ? (await File.ReadAllTextAsync(file, stop).ConfigureAwait(false)).Trim() : null;
+                var secret = given.GetValue(key) is { } file ? ApiKeyFile.Read(file)[0] : null;
                 var name = given.GetValue(model) ?? await StressServer.FirstModelAsync(address, secret, stop).ConfigureAwait(false);
                 using var server = new StressServer(address, name, secret);
                 await RunAsync(screen, server, options, given.GetValue(json), memory: null, stop).ConfigureAwait(false);

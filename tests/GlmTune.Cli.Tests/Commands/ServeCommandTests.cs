@@ -11,7 +11,7 @@ public sealed partial class ServeCommandTests
     public async Task It_answers_until_it_is_stopped_and_ends_well()
     {
         var keys = Path.GetTempFileName();
-        await File.WriteAllTextAsync(keys, "a-key-of-the-test\n", TestContext.Current.CancellationToken);
+        await File.WriteAllTextAsync(keys, "# The clients' keys.\na-key-of-the-test\nanother-key\n", TestContext.Current.CancellationToken);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
         var error = new StringWriter();
         var serving = CommandLine.RunAsync(
@@ -30,6 +30,9 @@ public sealed partial class ServeCommandTests
         Assert.Equal("small", JsonNode.Parse(await http.GetStringAsync("/v1/models", stop.Token))!["data"]![0]!["id"]!.GetValue<string>());
         using var answer = await http.PostAsync("/v1/chat/completions", new StringContent("""{"max_tokens":3,"messages":[{"role":"user","content":"Hi"}]}""", Encoding.UTF8, "application/json"), stop.Token);
         Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
+        // The other side reads the same file.
+        var stress = await Run.Of("stress", "--url", http.BaseAddress.ToString(), "--api-key-file", keys, "--token-len", "8", "--n", "1", "--max-new-tokens", "2");
+        Assert.Equal((ExitCode.Done, ""), (stress.Code, stress.Error));
         await stop.CancelAsync();
         Assert.Equal(ExitCode.Done, await serving);
         File.Delete(keys);
