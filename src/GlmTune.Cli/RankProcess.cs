@@ -92,7 +92,8 @@ internal static class RankProcess
         return recipe.Training.UseCpu ? CPU : NativeRuntime.DefaultDevice();
     }
 
-    private static List<string> Without(Option option, ParseResult given)
+    /// <summary>The command line's arguments without one option and its value.</summary>
+    public static List<string> Without(Option option, ParseResult given)
     {
         var values = given.GetResult(option)?.Tokens ?? [];
         var left = new List<string>();

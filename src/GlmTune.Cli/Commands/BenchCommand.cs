@@ -99,7 +99,7 @@ internal static class BenchCommand
                     $"{first.Losses.Count} steps from {first.Losses[0]:F4} to {first.Losses[^1]:F4}; the losses of a step differ by {difference:F4} at most"));
                 return ExitCode.Done;
             }
-            return OnRanks(given.GetValue(processes), always: given.GetValue(zero) is not null, screen, ranks =>
+            return OnRanks(given, processes, always: given.GetValue(zero) is not null, screen, ranks =>
             {
                 var result = TrainBenchmark.Run(options, ranks);
                 if (ranks is not (null or { Rank: 0 }))
@@ -125,7 +125,7 @@ internal static class BenchCommand
         var processes = Processes();
         var json = Arguments.Json();
         var command = new Command("collectives", "Time all-reduce, all-gather and reduce-scatter between the ranks (bfloat16).") { smallest, largest, rounds, processes, json };
-        command.SetAction(given => OnRanks(given.GetValue(processes), always: true, screen, ranks =>
+        command.SetAction(given => OnRanks(given, processes, always: true, screen, ranks =>
         {
             var results = CollectivesBenchmark.Run(ranks!, given.GetRequiredValue(smallest), given.GetRequiredValue(largest), given.GetRequiredValue(rounds));
             if (ranks!.Rank != 0)
@@ -147,11 +147,11 @@ internal static class BenchCommand
     }
 
     // The ranks that a launcher started, or that this process starts; one alone where there is no launcher.
-    private static int OnRanks(int? processes, bool always, Screen screen, Action<ICollectives?> run)
+    private static int OnRanks(ParseResult given, Option<int?> processes, bool always, Screen screen, Action<ICollectives?> run)
     {
-        if (processes is { } count)
+        if (given.GetValue(processes) is { } count)
         {
-            return new LocalLauncher(count, screen.Error).Run(LocalLauncher.ThisProgram(WithoutProcesses()), NativeRuntime.DefaultDevice().type);
+            return new LocalLauncher(count, screen.Error).Run(LocalLauncher.ThisProgram(RankProcess.Without(processes, given)), NativeRuntime.DefaultDevice().type);
         }
         var rendezvous = Rendezvous.FromEnvironment();
         rendezvous.ShowOwnGpu();
@@ -169,24 +169,6 @@ internal static class BenchCommand
                 return ExitCode.Done;
             },
             error => ExitCode.Report(error, screen.Error));
-    }
-
-    private static List<string> WithoutProcesses()
-    {
-        var arguments = new List<string>();
-        var given = Environment.GetCommandLineArgs();
-        for (var i = 1; i < given.Length; i++)
-        {
-            if (given[i] == "--nproc-per-node")
-            {
-                i++;
-            }
-            else if (!given[i].StartsWith("--nproc-per-node=", StringComparison.Ordinal))
-            {
-                arguments.Add(given[i]);
-            }
-        }
-        return arguments;
     }
 
     private static void Print(Screen screen, TrainBenchmarkResult result, bool losses)
