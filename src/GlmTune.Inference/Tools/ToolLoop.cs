@@ -39,52 +39,17 @@ public sealed class ToolLoop : FunctionInvokingChatClient
         if (allowed)
         {
             options.OnCall?.Invoke(use);
-            observation = ToolResult.Shown(Cut(await RunAsync(context, cancellationToken).ConfigureAwait(false)));
+            var call = new TimedCall(options.Untimed.Contains(use.Name) ? null : options.CallTimeout, options.MaxResultCharacters);
+            observation = await call.RunAsync(context.Function, context.Arguments, cancellationToken).ConfigureAwait(false);
         }
 
         options.OnResult?.Invoke(use, observation);
         return observation;
     }
 
-    private async Task<string> RunAsync(FunctionInvocationContext context, CancellationToken cancellation)
-    {
-        using var limited = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
-        if (!options.Untimed.Contains(context.Function.Name))
-        {
-            limited.CancelAfter(options.CallTimeout);
-        }
-
-        try
-        {
-            // On a thread of its own, so that one that does not look at its token can be left behind.
-            var result = await Task.Run(() => context.Function.InvokeAsync(context.Arguments, limited.Token).AsTask(), limited.Token)
-                .WaitAsync(limited.Token).ConfigureAwait(false);
-            return ChatMessages.Text(result);
-        }
-        catch (OperationCanceledException) when (limited.IsCancellationRequested && !cancellation.IsCancellationRequested)
-        {
-            return string.Create(CultureInfo.InvariantCulture, $"Error: no result within {options.CallTimeout.TotalSeconds:0.###} s.");
-        }
-        catch (Exception e) when (!cancellation.IsCancellationRequested)
-        {
-            return $"Error: {e.Message}";
-        }
-    }
-
     // Those of the turn: results since the user said something.
     private static int CallsOf(IEnumerable<ChatMessage> messages) =>
         messages.Reverse().TakeWhile(message => message.Role != ChatRole.User).Sum(message => message.Contents.OfType<FunctionResultContent>().Count());
-
-    private string Cut(string text)
-    {
-        if (text.Length <= options.MaxResultCharacters)
-        {
-            return text;
-        }
-
-        var end = options.MaxResultCharacters - (char.IsHighSurrogate(text[options.MaxResultCharacters - 1]) ? 1 : 0);
-        return string.Create(CultureInfo.InvariantCulture, $"{text.AsSpan(0, end)}\n(cut: {text.Length - end} more characters)");
-    }
 
     // Takes the tools away after the last call.
     private sealed class Limited(IChatClient inner, int mostCalls) : DelegatingChatClient(inner)

@@ -1,6 +1,6 @@
-using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using GlmTune.Inference;
 using Microsoft.Extensions.AI;
 
 namespace GlmTune.Server;
@@ -9,8 +9,7 @@ namespace GlmTune.Server;
 /// <remarks>Nothing runs by itself: requests of <c>/v1</c> only ever answer with calls. Thread-safe as far as the functions are.</remarks>
 public sealed class ServerTools
 {
-    private const int MostCharacters = 32_768;
-    private static readonly TimeSpan LongestCall = TimeSpan.FromMinutes(1);
+    private static readonly TimedCall Call = new(TimeSpan.FromMinutes(1), MaxResultCharacters: 32_768);
 
     private readonly IReadOnlyList<AIFunction> functions;
     private readonly IReadOnlyCollection<string> allowed;
@@ -65,40 +64,8 @@ public sealed class ServerTools
         }
 
         var given = new AIFunctionArguments(arguments.EnumerateObject().DistinctBy(each => each.Name).ToDictionary(each => each.Name, each => (object?)each.Value));
-        return Json(new JsonObject { ["result"] = await RunAsync(function, given, context.RequestAborted) });
+        return Json(new JsonObject { ["result"] = await Call.RunAsync(function, given, context.RequestAborted) });
     }
-
-    // What goes wrong is an observation too: the model may try something else.
-    private static async Task<string> RunAsync(AIFunction function, AIFunctionArguments arguments, CancellationToken gone)
-    {
-        using var limited = CancellationTokenSource.CreateLinkedTokenSource(gone);
-        limited.CancelAfter(LongestCall);
-        try
-        {
-            var result = await Task.Run(() => function.InvokeAsync(arguments, limited.Token).AsTask(), limited.Token).WaitAsync(limited.Token);
-            var text = Text(result);
-            return text.Length <= MostCharacters ? text : string.Create(CultureInfo.InvariantCulture, $"{text.AsSpan(0, MostCharacters)}\n(cut: {text.Length - MostCharacters} more characters)");
-        }
-        catch (OperationCanceledException) when (!gone.IsCancellationRequested)
-        {
-            return string.Create(CultureInfo.InvariantCulture, $"Error: no result within {LongestCall.TotalSeconds:0} s.");
-        }
-#pragma warning disable CA1031 // Functions are others' code, and fail of anything.
-        catch (Exception error) when (!gone.IsCancellationRequested)
-#pragma warning restore CA1031
-        {
-            return $"Error: {error.Message}";
-        }
-    }
-
-    private static string Text(object? result) => result switch
-    {
-        null => "null",
-        string text => text,
-        JsonElement { ValueKind: JsonValueKind.String } text => text.GetString()!,
-        JsonElement other => other.GetRawText(),
-        _ => JsonSerializer.Serialize(result, AIJsonUtilities.DefaultOptions),
-    };
 
     private static IResult Json(JsonObject body) => Results.Text(body.ToJsonString(ApiJson.Options), "application/json");
 }

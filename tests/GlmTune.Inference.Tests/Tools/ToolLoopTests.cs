@@ -57,15 +57,17 @@ public class ToolLoopTests
     [Fact]
     public async Task Failures_late_and_long_results_become_observations()
     {
-        var options = new ToolLoopOptions { Allowed = ["add"], CallTimeout = TimeSpan.FromMilliseconds(50), MaxResultCharacters = 8 };
-        Assert.Equal("Error: ", (await Observed(AIFunctionFactory.Create(int () => throw new InvalidOperationException("disk full"), "add"), options)).Observation[..7]);
+        var brief = new ToolLoopOptions { Allowed = ["add"], MaxResultCharacters = 8 };
+        Assert.Equal("Error: d\n(cut: 8 more characters)", (await Observed(AIFunctionFactory.Create(int () => throw new InvalidOperationException("disk full"), "add"), brief)).Observation);
         Assert.Equal("Error: disk full", (await Observed(
-            AIFunctionFactory.Create(int () => throw new InvalidOperationException("disk full"), "add"), options with { MaxResultCharacters = 99 })).Observation);
+            AIFunctionFactory.Create(int () => throw new InvalidOperationException("disk full"), "add"), brief with { MaxResultCharacters = 99 })).Observation);
+        Assert.Equal("1234567\n(cut: 4 more characters)", (await Observed(AIFunctionFactory.Create(() => "1234567😀90", "add"), brief)).Observation);
+
+        // One that looks at its token and one that does not; neither ever answers.
+        var impatient = new ToolLoopOptions { Allowed = ["add"], CallTimeout = TimeSpan.FromMilliseconds(50) };
         using var never = new ManualResetEventSlim();
-        Assert.StartsWith("Error: n", (await Observed(AIFunctionFactory.Create(() => never.Wait(TimeSpan.FromSeconds(20)), "add"), options)).Observation, StringComparison.Ordinal);
-        Assert.Equal("Error: no result within 0.05 s.", (await Observed(
-            AIFunctionFactory.Create((CancellationToken stop) => Task.Delay(-1, stop), "add"), options with { MaxResultCharacters = 99 })).Observation);
-        Assert.Equal("1234567\n(cut: 4 more characters)", (await Observed(AIFunctionFactory.Create(() => "1234567😀90", "add"), options)).Observation);
+        Assert.Equal("Error: no result within 0.05 s.", (await Observed(AIFunctionFactory.Create(() => never.Wait(-1), "add"), impatient)).Observation);
+        Assert.Equal("Error: no result within 0.05 s.", (await Observed(AIFunctionFactory.Create((CancellationToken stop) => Task.Delay(-1, stop), "add"), impatient)).Observation);
         never.Set();
     }
 
@@ -101,16 +103,16 @@ public class ToolLoopTests
     [Fact]
     public async Task A_call_that_a_person_answers_takes_its_time()
     {
-        var options = new ToolLoopOptions { Allowed = ["add"], CallTimeout = TimeSpan.FromMilliseconds(20) };
-        var slow = AIFunctionFactory.Create(
+        var options = new ToolLoopOptions { Allowed = ["add"], CallTimeout = TimeSpan.FromMilliseconds(1) };
+        AIFunction Answering(Task answer) => AIFunctionFactory.Create(
             async (CancellationToken stop) =>
             {
-                await Task.Delay(200, stop);
+                await answer.WaitAsync(stop);
                 return "typed";
             },
             "add");
-        Assert.StartsWith("Error: no result", (await Observed(slow, options)).Observation, StringComparison.Ordinal);
-        Assert.Equal("typed", (await Observed(slow, options with { Untimed = ["add"] })).Observation);
+        Assert.StartsWith("Error: no result", (await Observed(Answering(Task.Delay(-1)), options)).Observation, StringComparison.Ordinal);
+        Assert.Equal("typed", (await Observed(Answering(Task.Delay(100)), options with { Untimed = ["add"] })).Observation);
     }
 
     [Fact]
