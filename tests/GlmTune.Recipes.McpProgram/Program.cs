@@ -8,7 +8,9 @@ if (args is ["fail"])
 
 await using var server = McpServer.Create(new StdioServerTransport("tools"), new McpServerOptions
 {
-    ToolCollection =
+    ToolCollection = args is [var only]
+    ? [McpServerTool.Create(() => "", new McpServerToolCreateOptions { Name = only })]
+    :
     [
         McpServerTool.Create((int a, int b) => $"{a + b}", new McpServerToolCreateOptions { Name = "add", Description = "The sum of two whole numbers" }),
         McpServerTool.Create((string name) => Environment.GetEnvironmentVariable(name) ?? "unset", new McpServerToolCreateOptions { Name = "variable" }),

@@ -40,8 +40,15 @@ public sealed class McpServers : IAsyncDisposable
 
             var all = attempts.Zip(servers).SelectMany(pair => pair.First.Tools.Select(tool => (Server: pair.Second.Name, Tool: tool))).ToList();
             var shared = all.GroupBy(pair => pair.Tool.Name).Where(group => group.Count() > 1).Select(group => group.Key).ToHashSet();
-            connected.functions.AddRange(all.Select(pair =>
-                new McpFunction(shared.Contains(pair.Tool.Name) ? pair.Tool.WithName($"{pair.Server}_{pair.Tool.Name}") : pair.Tool)));
+            var named = all.Select(pair => (Name: shared.Contains(pair.Tool.Name) ? $"{pair.Server}_{pair.Tool.Name}" : pair.Tool.Name, pair.Server, pair.Tool)).ToList();
+            var twice = named.GroupBy(pair => pair.Name).Where(group => group.Count() > 1).Select(group =>
+                $"{string.Join(" and ", group.Select(pair => $"'{pair.Tool.Name}' of the server '{pair.Server}'"))} would both be called '{group.Key}'; rename a server.").ToList();
+            if (twice.Count > 0)
+            {
+                throw new InvalidDataException(string.Join(Environment.NewLine, twice));
+            }
+
+            connected.functions.AddRange(named.Select(pair => new McpFunction(pair.Tool.WithName(pair.Name))));
             return connected;
         }
         catch

@@ -39,6 +39,14 @@ public class McpServersTests
     }
 
     [Fact]
+    public async Task Names_that_the_servers_name_makes_equal_are_refused()
+    {
+        // 'a' and 'b' both have 'add', and a third server has a tool that is called as the first one would be.
+        var error = await Assert.ThrowsAsync<InvalidDataException>(() => McpServers.ConnectAsync([Server("a"), Server("b"), Server("c", "a_add")]));
+        Assert.Equal("'add' of the server 'a' and 'a_add' of the server 'c' would both be called 'a_add'; rename a server.", error.Message);
+    }
+
+    [Fact]
     public async Task Servers_that_do_not_start_are_named_with_what_they_said()
     {
         var error = await Assert.ThrowsAsync<InvalidDataException>(() => McpServers.ConnectAsync([Server("fails", "fail"), new McpServerConfig("none") { Command = "no-such-program-here" }]));
