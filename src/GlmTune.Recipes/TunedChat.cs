@@ -1,6 +1,7 @@
 using GlmTune.Data.Templates;
 using GlmTune.Data.Tokenization;
 using GlmTune.Inference;
+using GlmTune.Kernels;
 using GlmTune.Training.Checkpoints;
 
 namespace GlmTune.Recipes;
@@ -20,7 +21,7 @@ public sealed record TunedChatOptions
     /// <summary>Adapters that are served side by side on the model, each by the name that requests give it (<see cref="ChatRequest.Adapter"/>).</summary>
     public IReadOnlyList<KeyValuePair<string, string>> Adapters { get; init; } = [];
 
-    /// <summary>How much is done at once; null for <see cref="GenerationLimits"/>'s defaults.</summary>
+    /// <summary>How much is done at once; null for <see cref="GenerationLimits"/>'s defaults. A GPU's free memory limits the cache further.</summary>
     public GenerationLimits? Limits { get; init; }
 
     /// <summary>Revision of the chat format; null for the one that the checkpoint was tuned with, where it says so, else the default.</summary>
@@ -63,7 +64,10 @@ public sealed class TunedChat : IDisposable
                 model.Serve(options.Adapters);
             }
 
-            return new TunedChat(model, new ChatModel(model.Model, template, defaults, options.Limits));
+            // Devices that share the layers share the cache.
+            var devices = model.Model.Plan.Devices;
+            var free = devices.Min(each => DeviceMemory.Of(each)?.Free);
+            return new TunedChat(model, new ChatModel(model.Model, template, defaults, (options.Limits ?? new GenerationLimits()).Within(free * devices.Count)));
         }
         catch (ArgumentException e)
         {

@@ -16,6 +16,10 @@ public sealed record GenerationLimits
     /// the least recently used goes first, sooner where <see cref="CacheBytes"/> are needed. 0 keeps none. Default 16.</summary>
     public int KeptAnswers { get; init; } = 16;
 
+    /// <summary>These, with a cache that fits into memory: at most four fifths of what is free, since passes need some too.</summary>
+    /// <param name="free">Bytes; null where it is not known, which changes nothing.</param>
+    public GenerationLimits Within(long? free) => free is { } bytes ? this with { CacheBytes = Math.Clamp(bytes / 5 * 4, 1, CacheBytes) } : this;
+
     /// <exception cref="ArgumentException">One is out of range.</exception>
     internal void Check()
     {

@@ -121,6 +121,14 @@ public class GeneratorTests
     }
 
     [Theory]
+    [InlineData(null, 1000)]
+    [InlineData(5000L, 1000)]
+    [InlineData(1000L, 800)]
+    [InlineData(0L, 1)]
+    public void The_cache_is_held_within_free_memory(long? free, long bytes)
+        => Assert.Equal(bytes, new GenerationLimits { CacheBytes = 1000 }.Within(free).CacheBytes);
+
+    [Theory]
     [InlineData(0)]
     [InlineData(6)]
     public void Rows_wait_where_the_cache_would_grow_past_its_limit_and_nothing_is_lost(int virtualTokens)
