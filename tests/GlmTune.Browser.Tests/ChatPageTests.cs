@@ -204,6 +204,27 @@ public sealed class ChatPageTests(Chromium chromium) : BrowserTests(chromium)
     }
 
     [Fact]
+    public async Task A_tool_that_the_user_described_never_runs_on_the_server_whatever_its_name()
+    {
+        var ran = false;
+        var tools = new ServerTools([AIFunctionFactory.Create(() => ran = true, "get_time", "The time.")], ["get_time"]);
+        await using var server = await ScriptedServer.StartAsync(tools: tools);
+        server.Answer = request => LastMessage(request) is "time?" ? [Call("call_1", "get_time", "{}"), End("tool_calls")] : [Say($"heard: {LastMessage(request)}"), End("stop")];
+        await using var tab = await OpenAsync(server.Address);
+        await tab.Button("Settings").ClickAsync();
+        await tab.Page.GetByRole(AriaRole.Textbox, new() { Name = "Tools" }).FillAsync("""[{"name": "get_time", "description": "Mine.", "parameters": {"type": "object"}}]""");
+        await tab.SendAsync("time?");
+
+        // It is the user's to answer.
+        await Assertions.Expect(tab.Page.Locator(".tool pre")).ToBeVisibleAsync();
+        await Assertions.Expect(tab.Button("Run it on the server")).ToHaveCountAsync(0);
+        await tab.Page.GetByLabel("Result of get_time").FillAsync("noon");
+        await tab.Button("Send the result").ClickAsync();
+        await Assertions.Expect(tab.Page.GetByText("heard: noon")).ToBeVisibleAsync();
+        Assert.False(ran);
+    }
+
+    [Fact]
     public async Task Conversations_are_listed_renamed_exported_deleted_and_brought_back()
     {
         await using var server = await ScriptedServer.StartAsync();

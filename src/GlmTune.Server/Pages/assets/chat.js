@@ -165,10 +165,14 @@ async function answer(turn, column) {
   }
 }
 
+// A tool that the user described may have the name of one of the server's: only those whose box is ticked are the server's.
+const serverToolOf = (conversation, call) =>
+  conversation.settings.serverTools?.includes(call.function.name) ? serverTools.find((tool) => tool.name === call.function.name) : undefined;
+
 // What was allowed when the server was started runs at once; all else waits for the user.
 function runAllowed(turn, column) {
   const reply = turn.replies[column];
-  const open = openCalls(reply).filter((call) => serverTools.some((tool) => tool.name === call.function.name && tool.allowed));
+  const open = openCalls(reply).filter((call) => serverToolOf(current, call)?.allowed);
   if (open.length > 0 && reply.parts.filter((part) => part.role === "tool").length >= MOST_CALLS) toast(t("tooManyCalls"));
   else for (const call of open) runCall(turn, column, call);
 }
@@ -257,7 +261,7 @@ function turnActions(turn, index) {
     },
     again: (column) => answerAgain(turn, column),
     toolResult: (column, call, text) => giveResult(turn, column, call, text),
-    runner: (column, call) => serverTools.some((tool) => tool.name === call.function.name) ? () => runCall(turn, column, call) : null,
+    runner: (column, call) => serverToolOf(current, call) ? () => runCall(turn, column, call) : null,
     isCalling: (call) => calling.has(call),
   };
 }
