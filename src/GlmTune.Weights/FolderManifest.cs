@@ -69,9 +69,13 @@ public static class FolderManifest
         {
             return [$"{FileName} is not the JSON it should be ({exception.Message})"];
         }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            return [$"{FileName} cannot be read: {exception.Message}"];
+        }
 
         return content?.Files is { } files && files.All(file => file is { Name.Length: > 0, Xxh128: not null })
-            ? [.. files.Where((_, i) => i % shares == share).ToArray().AsParallel().AsOrdered().Select(file => FindProblem(folder, file, hashes)).OfType<string>()]
+            ? [.. ShareOf(files, share, shares).AsParallel().AsOrdered().Select(file => FindProblem(folder, file, hashes)).OfType<string>()]
             : [$"{FileName} has no list 'files' of name, bytes and xxh128"];
     }
 
@@ -88,7 +92,37 @@ public static class FolderManifest
         list.Throw();
     }
 
+    // The largest first, each to the share that has least: shares take about as long, whatever the files.
+    private static Entry[] ShareOf(IReadOnlyList<Entry> files, int share, int shares)
+    {
+        var bytes = new long[shares];
+        var mine = new HashSet<Entry>();
+        foreach (var file in files.OrderByDescending(file => file.Bytes))
+        {
+            var least = Array.IndexOf(bytes, bytes.Min());
+            bytes[least] += file.Bytes;
+            if (least == share)
+            {
+                mine.Add(file);
+            }
+        }
+
+        return [.. files.Where(mine.Contains)];
+    }
+
     private static string? FindProblem(string folder, Entry file, bool hashes)
+    {
+        try
+        {
+            return FindDifference(folder, file, hashes);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            return $"'{file.Name}' cannot be read: {error.Message}";
+        }
+    }
+
+    private static string? FindDifference(string folder, Entry file, bool hashes)
     {
         if (Path.IsPathRooted(file.Name) || file.Name.Split('/', '\\').Contains(".."))
         {

@@ -50,9 +50,9 @@ internal static partial class Storage
 
         try
         {
-            // Some network file systems cannot flush a folder and say so (EINVAL); there is nothing more to do there.
-            const int notSupported = 22;
-            if (Flush(descriptor) != 0 && Marshal.GetLastPInvokeError() is var error && error != notSupported)
+            // Some file systems (networks', those of user space) cannot flush a folder and say so; there is nothing more to do there.
+            const int invalid = 22, notImplemented = 38, notSupported = 95;
+            if (Flush(descriptor) != 0 && Marshal.GetLastPInvokeError() is var error and not (invalid or notImplemented or notSupported))
             {
                 throw new IOException($"{path}: cannot be flushed (error {error}).");
             }

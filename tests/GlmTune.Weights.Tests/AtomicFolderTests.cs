@@ -109,6 +109,152 @@ public sealed class AtomicFolderTests
         Assert.Equal("old", File.ReadAllText(parent.File("c/a.txt")));
     }
 
+    [Theory]
+    [InlineData(false, false), InlineData(true, true), InlineData(true, false)]
+    public void A_process_that_is_killed_at_any_step_leaves_a_whole_folder_old_or_new(bool replaces, bool exchanges)
+    {
+        for (var steps = 0; ; steps++)
+        {
+            using var parent = new TemporaryFolder();
+            if (replaces)
+            {
+                Publish(parent.File("c"), "old");
+            }
+            var moves = new Failing { Exchanges = exchanges, KilledAfter = steps };
+            var killed = false;
+            try
+            {
+                Publish(parent.File("c"), "new", moves);
+            }
+            catch (KilledException)
+            {
+                killed = true;
+            }
+            AtomicFolder.RemoveStale(parent.Path, Assert.Fail);
+            Assert.Equal(replaces || !killed || Directory.Exists(parent.File("c")) ? ["c"] : [], Names(parent.Path));
+            if (Directory.Exists(parent.File("c")))
+            {
+                Assert.Empty(FolderManifest.FindProblems(parent.File("c")));
+                Assert.Contains(File.ReadAllText(parent.File("c/a.txt")), killed ? ["old", "new"] : (string[])["new"]);
+            }
+            Publish(parent.File("c"), "newer");
+            Assert.Equal(("newer", "c"), (File.ReadAllText(parent.File("c/a.txt")), Assert.Single(Names(parent.Path))));
+            if (!killed)
+            {
+                // Clear, place in one, two or three steps, remove what is replaced.
+                Assert.Equal(replaces ? exchanges ? 4 : 7 : 4, steps);
+                return;
+            }
+        }
+    }
+
+    [Fact]
+    public void A_process_that_is_killed_while_it_discards_a_folder_leaves_it_whole_or_not_at_all()
+    {
+        for (var steps = 0; steps < 3; steps++)
+        {
+            using var parent = new TemporaryFolder();
+            Publish(parent.File("c"), "text");
+            Assert.Throws<KilledException>(() => AtomicFolder.Discard(parent.File("c"), new Failing { KilledAfter = steps }));
+            AtomicFolder.RemoveStale(parent.Path, Assert.Fail);
+            Assert.Equal(steps < 2 ? ["c"] : [], Names(parent.Path));
+            Assert.Equal(steps < 2, FolderManifest.FindProblems(parent.File("c")).Count == 0);
+        }
+    }
+
+    [Theory]
+    [InlineData(true), InlineData(false)]
+    public void What_cannot_be_removed_is_put_out_of_the_way_of_the_new_and_noted(bool exchanges)
+    {
+        using var parent = new TemporaryFolder();
+        Publish(parent.File("c"), "old");
+        Directory.CreateDirectory(parent.File("tmp-glmtune-c"));
+        Directory.CreateDirectory(parent.File("tmp-glmtune.old-c"));
+        var moves = new Failing { Exchanges = exchanges, Removes = false };
+        using (var folder = AtomicFolder.Create(parent.File("c"), moves))
+        {
+            Fill(folder.Path, "new");
+            folder.Publish(replace: true);
+            Assert.Equal(3, folder.Leftovers.Count);
+            Assert.All(folder.Leftovers, left => Assert.Contains("cannot be removed: is busy", left));
+        }
+
+        Assert.Equal("new", File.ReadAllText(parent.File("c/a.txt")));
+        Assert.Empty(FolderManifest.FindProblems(parent.File("c")));
+        List<string> notes = [];
+        Assert.Empty(AtomicFolder.RemoveStale(parent.Path, notes.Add, moves));
+        Assert.Equal(3, notes.Count);
+        Assert.Equal(3, AtomicFolder.RemoveStale(parent.Path, Assert.Fail).Count);
+        Assert.Equal(["c"], Names(parent.Path));
+    }
+
+    [Fact]
+    public void A_folder_that_cannot_be_put_back_is_kept_and_the_rest_is_removed()
+    {
+        using var parent = new TemporaryFolder();
+        Publish(parent.File("tmp-glmtune.old-c"), "old");
+        Directory.CreateDirectory(parent.File("tmp-glmtune-d"));
+        List<string> notes = [];
+        Assert.Equal([parent.File("tmp-glmtune-d")], AtomicFolder.RemoveStale(parent.Path, notes.Add, new Failing { Moves = false }));
+
+        Assert.Contains("cannot be put back: is read-only", Assert.Single(notes));
+        Assert.Equal(["tmp-glmtune.old-c"], Names(parent.Path));
+    }
+
+    [Fact]
+    public void An_old_folder_comes_back_at_once_where_the_new_one_cannot_get_its_name()
+    {
+        using var parent = new TemporaryFolder();
+        Publish(parent.File("c"), "old");
+        using (var folder = AtomicFolder.Create(parent.File("c"), new Failing { Exchanges = false, Refused = "tmp-glmtune-c" }))
+        {
+            Fill(folder.Path, "new");
+            Assert.Throws<IOException>(() => folder.Publish(replace: true));
+        }
+
+        Assert.Equal(["c"], Names(parent.Path));
+        Assert.Equal("old", File.ReadAllText(parent.File("c/a.txt")));
+    }
+
+    [Fact]
+    public void A_file_that_cannot_be_read_is_a_problem_like_others()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "Reads a file of Linux that cannot be read.");
+        using var parent = new TemporaryFolder();
+        Publish(parent.File("c"), "text");
+        File.Delete(parent.File("c/a.txt"));
+        File.CreateSymbolicLink(parent.File("c/a.txt"), "/proc/self/mem");
+        File.WriteAllText(parent.File("c/manifest.json"), """{"files":[{"name":"a.txt","bytes":14,"xxh128":"00"}]}""");
+
+        Assert.StartsWith("'a.txt' cannot be read: ", Assert.Single(FolderManifest.FindProblems(parent.File("c"))));
+    }
+
+    [Theory]
+    [InlineData(1), InlineData(2), InlineData(3), InlineData(8)]
+    public void Shares_of_a_check_are_of_like_size_and_miss_nothing(int shares)
+    {
+        using var parent = new TemporaryFolder();
+        using (var folder = AtomicFolder.Create(parent.File("c")))
+        {
+            for (var i = 0; i < 6; i++)
+            {
+                File.WriteAllBytes(Path.Combine(folder.Path, $"{i}"), new byte[i < 2 ? 300 : 100]);
+            }
+            folder.Publish();
+        }
+        for (var i = 0; i < 6; i++)
+        {
+            File.Delete(parent.File($"c/{i}"));
+        }
+        var found = Enumerable.Range(0, shares).Select(share => FolderManifest.FindProblems(parent.File("c"), share: share, shares: shares)).ToList();
+
+        Assert.Equal(6, found.SelectMany(problems => problems).Distinct().Count());
+        Assert.Equal(6, found.Sum(problems => problems.Count));
+        // 1000 bytes in all, 300 in one piece.
+        int Bytes(IReadOnlyList<string> problems) => problems.Sum(problem => problem[1] < '2' ? 300 : 100);
+        Assert.Equal(shares switch { 1 => 1000, 2 => 500, 3 => 400, _ => 300 }, found.Max(Bytes));
+    }
+
     [Fact]
     public void Every_change_of_a_published_folder_is_found()
     {
@@ -163,7 +309,15 @@ public sealed class AtomicFolderTests
     {
         using var folder = AtomicFolder.Create(target);
         Fill(folder.Path, text);
-        folder.Publish();
+        folder.Publish(replace: true);
+    }
+
+    // Where it is killed, nobody disposes what was begun.
+    private static void Publish(string target, string text, FolderMoves moves)
+    {
+        var folder = AtomicFolder.Create(target, moves);
+        Fill(folder.Path, text);
+        folder.Publish(replace: true);
     }
 
     private static void Fill(string folder, string text)
@@ -175,4 +329,62 @@ public sealed class AtomicFolderTests
     }
 
     private static IEnumerable<string?> Names(string folder) => Directory.GetFileSystemEntries(folder).Select(Path.GetFileName).Order(StringComparer.Ordinal);
+
+    private sealed class KilledException : Exception;
+
+    private sealed class Failing : FolderMoves
+    {
+        private int done;
+
+        public bool Exchanges { get; init; } = true;
+
+        public bool Removes { get; init; } = true;
+
+        public bool Moves { get; init; } = true;
+
+        public string? Refused { get; init; }
+
+        public int KilledAfter { get; init; } = int.MaxValue;
+
+        public override void Move(string from, string to)
+        {
+            Begin();
+            if (!Moves || Path.GetFileName(from) == Refused)
+            {
+                throw new IOException("is read-only");
+            }
+
+            base.Move(from, to);
+        }
+
+        public override bool TryExchange(string first, string second)
+        {
+            Begin();
+            return Exchanges && base.TryExchange(first, second);
+        }
+
+        public override void Delete(string folder)
+        {
+            if (done == KilledAfter)
+            {
+                File.Delete(Path.Combine(folder, "a.txt")); // killed in the middle of it
+            }
+
+            Begin();
+            if (!Removes && Directory.Exists(folder))
+            {
+                throw new IOException("is busy");
+            }
+
+            base.Delete(folder);
+        }
+
+        private void Begin()
+        {
+            if (done++ == KilledAfter)
+            {
+                throw new KilledException();
+            }
+        }
+    }
 }
