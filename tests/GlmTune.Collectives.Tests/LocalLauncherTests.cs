@@ -29,7 +29,7 @@ public class LocalLauncherTests
         Assert.Contains("Rank 1 of 3 (process ", output);
         Assert.Contains(said, output);
         Assert.DoesNotContain("Rank 0", output);
-        Assert.True(time < TimeSpan.FromSeconds(20), $"{time}");
+        Assert.True(time < TimeSpan.FromSeconds(45), $"{time}");
     }
 
     [Fact]
@@ -37,7 +37,7 @@ public class LocalLauncherTests
     {
         var (code, _, time) = await Launch("cuda", 2, "if [ $RANK = 1 ]; then sleep 0.3; exit 3; fi; trap '' TERM; while true; do sleep 0.1; done", grace: 1);
         Assert.Equal(3, code);
-        Assert.True(time < TimeSpan.FromSeconds(20), $"{time}");
+        Assert.True(time < TimeSpan.FromSeconds(45), $"{time}");
     }
 
     [Fact]
@@ -103,7 +103,7 @@ public class LocalLauncherTests
         var clock = Stopwatch.StartNew();
         while (ranks.Exists(HostProcess.Exists))
         {
-            Assert.True(clock.Elapsed < TimeSpan.FromSeconds(20), "The ranks are still there.");
+            Assert.True(clock.Elapsed < TimeSpan.FromSeconds(45), "The ranks are still there.");
             await Task.Delay(50);
         }
     }

@@ -28,7 +28,7 @@ public class MpiTests
         Assert.Contains(
             "Rank 0 of 2, step 1204, layer 17: AllGather of bfloat16 [2, 3] not finished after 1 s. "
             + "A rank has stopped or taken another path; compare their logs.", output);
-        Assert.True(time < TimeSpan.FromSeconds(20), $"{time}");
+        Assert.True(time < TimeSpan.FromSeconds(45), $"{time}");
     }
 
     [Theory, InlineData("exit", 7), InlineData("kill", 137)]
@@ -36,7 +36,7 @@ public class MpiTests
     {
         var (code, output, time) = await RankProgram.Mpirun(2, task);
         Assert.True(expected == code, $"{code}\n{output}");
-        Assert.True(time < TimeSpan.FromSeconds(20), $"{time}");
+        Assert.True(time < TimeSpan.FromSeconds(45), $"{time}");
     }
 
     [Fact]
@@ -45,7 +45,7 @@ public class MpiTests
         var (code, output, time) = await RankProgram.Mpirun(2, "throw");
         Assert.Equal(2, code);
         Assert.Contains("Rank 1 failed: train.jsonl, line 3: no such role", output);
-        Assert.True(time < TimeSpan.FromSeconds(20), $"{time}");
+        Assert.True(time < TimeSpan.FromSeconds(45), $"{time}");
     }
 
     [Fact]

@@ -85,7 +85,7 @@ public sealed class LoadTests(NanoServer nano, ITestOutputHelper output)
         await Task.WhenAll(Enumerable.Range(0, Clients).Select(async client =>
         {
             var random = new Random(client);
-            while (clock.Elapsed < time && errors.IsEmpty)
+            while ((clock.Elapsed < time || Volatile.Read(ref answered) <= Clients) && errors.IsEmpty)
             {
                 var question = Questions[random.Next(Questions.Length)];
                 var leaves = random.Next(8) == 0;

@@ -135,7 +135,7 @@ public sealed class ServiceTests(NanoServer nano)
     [Fact]
     public async Task A_request_that_takes_too_long_is_ended()
     {
-        await using var server = await RunningServer.StartAsync(Endless(), new ServerOptions { Limits = new ServerLimits { RequestTime = TimeSpan.FromMilliseconds(300) } });
+        await using var server = await RunningServer.StartAsync(Endless(), new ServerOptions { Limits = new ServerLimits { RequestTime = TimeSpan.FromSeconds(2) } });
         var (status, body) = await server.Http.PostAsync("/v1/chat/completions", """{"max_tokens":4000,"messages":[{"role":"user","content":"x"}]}""");
         Assert.Equal((HttpStatusCode.GatewayTimeout, "timeout"), (status, body["error"]!["code"]!.GetValue<string>()));
         var events = await server.Http.EventsAsync("/v1/chat/completions", """{"stream":true,"max_tokens":4000,"messages":[{"role":"user","content":"x"}]}""");
@@ -165,7 +165,7 @@ public sealed class ServiceTests(NanoServer nano)
         var slow = new SemaphoreSlim(0);
         var server = await RunningServer.StartAsync(ScriptedChat.Answering(prompt =>
         {
-            slow.Wait(TimeSpan.FromMilliseconds(200), Stop);
+            slow.Wait(Stop);
             return "\nfinished";
         }));
         var running = server.Http.PostAsync("/v1/chat/completions", """{"messages":[{"role":"user","content":"x"}]}""");
@@ -211,13 +211,22 @@ public sealed class ServiceTests(NanoServer nano)
         Assert.InRange(JsonNode.Parse(arguments["arguments"]!.GetValue<string>())!["q"]!.GetValue<string>().Length, 0, 10);
     }
 
-    private static Inference.ChatModel Endless() => ScriptedChat.Answering(_ => $"\n{new string('x', 3900)}");
+    // 3,900 tokens that take 20 s at least, once it has begun.
+    private static Inference.ChatModel Endless()
+    {
+        var tokens = 0;
+        return ScriptedChat.Answering(_ =>
+        {
+            Thread.Sleep(Interlocked.Increment(ref tokens) > 50 ? 5 : 0);
+            return $"\n{new string('x', 3900)}";
+        });
+    }
 
     private static async Task Until(Func<bool> holds)
     {
         for (var i = 0; !holds(); i++)
         {
-            Assert.True(i < 1000, "It did not come about within 10 s.");
+            Assert.True(i < 3000, "It did not come about within 30 s.");
             await Task.Delay(10, Stop);
         }
     }

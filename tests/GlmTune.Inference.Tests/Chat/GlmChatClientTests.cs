@@ -113,8 +113,26 @@ public class GlmChatClientTests
     [Fact]
     public async Task Cancellation_ends_the_answer_and_the_next_one_goes_on()
     {
+        // The model cannot come to the end of its answer before it is cancelled.
+        using var ended = new ManualResetEventSlim();
+        var tokens = 0;
         using var cancellation = new CancellationTokenSource();
-        using var client = Client(prompt => prompt.Contains("long", StringComparison.Ordinal) ? new string('x', 400) : "\nHello.", out _);
+        using var client = Client(
+            prompt =>
+            {
+                if (!prompt.Contains("long", StringComparison.Ordinal))
+                {
+                    return "\nHello.";
+                }
+
+                if (++tokens > 100)
+                {
+                    ended.Wait();
+                }
+
+                return new string('x', 400);
+            },
+            out _);
         await Assert.ThrowsAnyAsync<OperationCanceledException>(async () =>
         {
             await foreach (var update in client.GetStreamingResponseAsync([new(ChatRole.User, "long")], cancellationToken: cancellation.Token))
@@ -122,6 +140,7 @@ public class GlmChatClientTests
                 await cancellation.CancelAsync();
             }
         });
+        ended.Set();
         Assert.Equal("Hello.", (await client.GetResponseAsync([new(ChatRole.User, "Hi")])).Text);
     }
 
