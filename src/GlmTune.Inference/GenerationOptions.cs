@@ -53,6 +53,9 @@ public sealed record GenerationOptions
     /// <summary>Taken from the logit of a token for each time it has occurred in the answer. Default 0.</summary>
     public double? FrequencyPenalty { get; init; }
 
+    /// <summary>What is added to the logits of some tokens, by their ids, before any other rule. Default nothing.</summary>
+    public IReadOnlyDictionary<int, double>? LogitBias { get; init; }
+
     /// <summary>No run of so many tokens comes twice; 0 turns it off. Default 0.</summary>
     public int? NoRepeatNgramSize { get; init; }
 
@@ -87,6 +90,7 @@ public sealed record GenerationOptions
         RepetitionPenalty = RepetitionPenalty ?? lower.RepetitionPenalty,
         PresencePenalty = PresencePenalty ?? lower.PresencePenalty,
         FrequencyPenalty = FrequencyPenalty ?? lower.FrequencyPenalty,
+        LogitBias = LogitBias ?? lower.LogitBias,
         NoRepeatNgramSize = NoRepeatNgramSize ?? lower.NoRepeatNgramSize,
         NumBeams = NumBeams ?? lower.NumBeams,
         LengthPenalty = LengthPenalty ?? lower.LengthPenalty,

@@ -86,7 +86,7 @@ public sealed class GenerationConfigFileTests : IDisposable
         foreach (var property in typeof(GenerationOptions).GetProperties().Where(property => property.CanWrite))
         {
             var type = Nullable.GetUnderlyingType(property.PropertyType) ?? property.PropertyType;
-            var value = type == typeof(IReadOnlyList<int>) ? new[] { 3 } : type == typeof(bool) ? true : Convert.ChangeType(3, type, null);
+            var value = type == typeof(IReadOnlyList<int>) ? new[] { 3 } : type == typeof(IReadOnlyDictionary<int, double>) ? new Dictionary<int, double> { [3] = 3 } : type == typeof(bool) ? true : Convert.ChangeType(3, type, null);
             var said = new GenerationOptions();
             property.SetValue(said, value);
             Assert.Equal(value, property.GetValue(said.Over(new GenerationOptions())));

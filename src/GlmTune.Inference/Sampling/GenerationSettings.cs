@@ -12,6 +12,7 @@ internal sealed record GenerationSettings
         Greedy = !all.DoSample!.Value;
         (RepetitionPenalty, PresencePenalty, FrequencyPenalty)
             = ((float)all.RepetitionPenalty!.Value, (float)all.PresencePenalty!.Value, (float)all.FrequencyPenalty!.Value);
+        LogitBias = [.. (all.LogitBias ?? new Dictionary<int, double>()).Select(bias => KeyValuePair.Create(bias.Key, (float)bias.Value))];
         NoRepeatNgramSize = all.NoRepeatNgramSize!.Value;
         (Beams, LengthPenalty, EarlyStopping) = (all.NumBeams!.Value, all.LengthPenalty!.Value, all.EarlyStopping!.Value);
         Stops = [.. all.EosTokenIds ?? modelStops];
@@ -27,6 +28,7 @@ internal sealed record GenerationSettings
         Check(RepetitionPenalty > 0 && float.IsFinite(RepetitionPenalty), $"repetition_penalty is {RepetitionPenalty}; expected a number above 0");
         Check(float.IsFinite(PresencePenalty), $"presence_penalty is {PresencePenalty}; expected a number");
         Check(float.IsFinite(FrequencyPenalty), $"frequency_penalty is {FrequencyPenalty}; expected a number");
+        Check(Array.TrueForAll(LogitBias, bias => bias.Key >= 0 && float.IsFinite(bias.Value)), "logit_bias has a token id below 0, or a bias that is not finite");
         Check(NoRepeatNgramSize >= 0, $"no_repeat_ngram_size is {NoRepeatNgramSize}; expected at least 0");
         Check(Beams >= 1, $"num_beams is {Beams}; expected at least 1");
         Check(double.IsFinite(LengthPenalty), $"length_penalty is {LengthPenalty}; expected a number");
@@ -64,6 +66,8 @@ internal sealed record GenerationSettings
     public float PresencePenalty { get; }
 
     public float FrequencyPenalty { get; }
+
+    public KeyValuePair<int, float>[] LogitBias { get; }
 
     public int NoRepeatNgramSize { get; }
 

@@ -3,13 +3,13 @@ using System.Buffers;
 namespace GlmTune.Inference;
 
 /// <summary>What changes a row of logits (or, in a beam search, of log probabilities) before tokens are chosen from it.</summary>
-/// <remarks>In the order of Hugging Face's library: repetition, n-grams, least length. Keeps nothing between calls.</remarks>
+/// <remarks>In the order of Hugging Face's library: biases, repetition, n-grams, least length. Keeps nothing between calls.</remarks>
 internal sealed class ScoreRules(GenerationSettings settings, LogitsMask? mask)
 {
     /// <summary>Whether scores of the next token stay as they are.</summary>
     /// <param name="answered">Tokens of the answer so far.</param>
     public bool LeaveUnchanged(int answered) =>
-        mask is null && settings.RepetitionPenalty == 1 && settings.PresencePenalty == 0 && settings.FrequencyPenalty == 0
+        mask is null && settings.LogitBias.Length == 0 && settings.RepetitionPenalty == 1 && settings.PresencePenalty == 0 && settings.FrequencyPenalty == 0
         && settings.NoRepeatNgramSize == 0 && answered >= settings.MinNewTokens;
 
     /// <summary>Applies all rules.</summary>
@@ -19,6 +19,14 @@ internal sealed class ScoreRules(GenerationSettings settings, LogitsMask? mask)
     public void Apply(Span<float> scores, ReadOnlySpan<int> tokens, int promptLength)
     {
         var answer = tokens[promptLength..];
+        foreach (var (id, bias) in settings.LogitBias)
+        {
+            if ((uint)id < (uint)scores.Length)
+            {
+                scores[id] += bias;
+            }
+        }
+
         if (settings.RepetitionPenalty != 1)
         {
             var penalty = settings.RepetitionPenalty;

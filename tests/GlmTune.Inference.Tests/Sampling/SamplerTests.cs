@@ -24,6 +24,19 @@ public class SamplerTests
     }
 
     [Fact]
+    public void Biases_come_before_every_other_rule_and_every_token_has_to_be_looked_at()
+    {
+        var options = new GenerationOptions { LogitBias = new Dictionary<int, double> { [1] = 5, [2] = -100, [99] = 1 } };
+        var sampler = new Sampler([1], options with { RepetitionPenalty = 2 });
+        float[] logits = [3, 2, 9, -2];
+        Assert.Equal(1, sampler.Choose(logits));
+        Assert.Equal([3, 3.5f, -91, -2], logits);
+        Assert.False(new Sampler([1], options).ArgmaxSuffices);
+        Assert.False(new Sampler([1], options with { DoSample = true, TopK = 2 }).LikeliestMaySuffice);
+        Assert.Contains("logit_bias", Assert.Throws<ArgumentException>(() => new Sampler([1], new GenerationOptions { LogitBias = new Dictionary<int, double> { [0] = double.NaN } })).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Presence_and_frequency_penalties_cover_the_answer_alone()
     {
         var sampler = new Sampler([0, 1], new GenerationOptions { PresencePenalty = 1, FrequencyPenalty = 0.25 });
