@@ -21,6 +21,9 @@ public sealed record ServerLimits
     /// <summary>Characters of a stop text. Default 256.</summary>
     public int StopTextLength { get; init; } = 256;
 
+    /// <summary>Tokens that <c>logit_bias</c> names. Default 1024.</summary>
+    public int LogitBiases { get; init; } = 1024;
+
     /// <summary>Answers to one request (<c>n</c>), and prompts of one request. Default 8.</summary>
     public int Choices { get; init; } = 8;
 
@@ -38,6 +41,10 @@ public sealed record ServerLimits
 
     /// <summary>Requests of one client that wait for a place; more are answered with 429. Default 128.</summary>
     public int WaitingOfOneClient { get; init; } = 128;
+
+    /// <summary>Requests whose prompt is made tokens, and whose schemas are made grammars, at one time; the others wait. Default half of the processors,
+    /// so that answers go on beside it; at least one.</summary>
+    public int Preparing { get; init; } = Math.Max(1, Environment.ProcessorCount / 2);
 
     /// <summary>How long a request may take, waiting included; then it is answered with 504. Default 10 minutes.</summary>
     public TimeSpan RequestTime { get; init; } = TimeSpan.FromMinutes(10);

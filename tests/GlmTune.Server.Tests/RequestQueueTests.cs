@@ -7,6 +7,84 @@ public sealed class RequestQueueTests
     private static readonly CancellationToken Never = CancellationToken.None;
 
     [Fact]
+    public async Task Who_is_prepared_sooner_enters_sooner_and_a_place_is_not_held_by_work_on_a_prompt()
+    {
+        var queue = new RequestQueue(1, new ServerLimits());
+        using var slow = queue.Arrive("a", 1);
+        Assert.Equal((0, 1), (queue.Running, queue.Waiting));
+        using var quick = queue.Arrive("b", 1);
+        using var place = await quick.EnterAsync(Never);
+        Assert.Equal((1, 1), (queue.Running, queue.Waiting));
+        var entering = slow.EnterAsync(Never);
+        Assert.False(entering.IsCompleted);
+        place.Dispose();
+        (await entering).Dispose();
+        Assert.Equal((0, 0), (queue.Running, queue.Waiting));
+    }
+
+    [Fact]
+    public async Task Requests_count_from_their_arrival_and_no_longer_than_they_are_there()
+    {
+        var queue = new RequestQueue(3, new ServerLimits { Waiting = 1 });
+        var first = queue.Arrive("a", 2);    // Two of the three places will be its own; the next one would have to wait.
+        var second = queue.Arrive("a", 2);
+        Assert.Equal(StatusCodes.Status429TooManyRequests, Assert.Throws<ApiException>(() => queue.Arrive("b", 1)).Status);
+        second.Dispose();
+        second.Dispose();
+        var third = queue.Arrive("b", 1);
+        using (await first.EnterAsync(Never))
+        using (await third.EnterAsync(Never))
+        {
+            Assert.Equal((3, 0), (queue.Running, queue.Waiting));
+            using var fourth = queue.Arrive("b", 1);
+            Assert.Equal(StatusCodes.Status429TooManyRequests, Assert.Throws<ApiException>(() => queue.Arrive("c", 1)).Status);
+        }
+
+        Assert.Equal((0, 0), (queue.Running, queue.Waiting));
+        using var all = queue.Arrive("c", 3);
+        using var next = queue.Arrive("c", 1);
+        queue.Close();
+        Assert.Equal(StatusCodes.Status503ServiceUnavailable, (await Assert.ThrowsAsync<ApiException>(() => all.EnterAsync(Never))).Status);
+        Assert.Equal(StatusCodes.Status503ServiceUnavailable, (await Assert.ThrowsAsync<ApiException>(() => next.PrepareAsync(() => 1, Never))).Status);
+        Assert.Equal(StatusCodes.Status503ServiceUnavailable, Assert.Throws<ApiException>(() => queue.Arrive("c", 1)).Status);
+    }
+
+    [Fact]
+    public async Task Prompts_are_prepared_a_few_at_a_time_and_clients_take_turns()
+    {
+        var queue = new RequestQueue(16, new ServerLimits { Preparing = 1 });
+        using var go = new ManualResetEventSlim();
+        var order = new List<string>();
+        var first = Task.Run(() => queue.Arrive("first", 1).PrepareAsync(
+            () =>
+            {
+                order.Add("first");
+                go.Wait(Never);
+                return 0;
+            },
+            Never));
+        while (queue.Preparing == 0)
+        {
+            await Task.Yield();
+        }
+
+        var others = ((string, string)[])[("a", "a1"), ("a", "a2"), ("b", "b1")];
+        var tasks = others.Select(one => queue.Arrive(one.Item1, 1).PrepareAsync(
+            () =>
+            {
+                Assert.Equal(1, queue.Preparing);
+                order.Add(one.Item2);
+                return 0;
+            },
+            Never)).ToList();
+        Assert.All(tasks, task => Assert.False(task.IsCompleted));
+        go.Set();
+        await Task.WhenAll([first, .. tasks]);
+        Assert.Equal(["first", "a1", "b1", "a2"], order);
+        Assert.Equal((0, 4), (queue.Preparing, queue.Waiting));
+    }
+
+    [Fact]
     public async Task Clients_take_turns_whoever_came_first()
     {
         var queue = new RequestQueue(1, new ServerLimits());
@@ -82,5 +160,15 @@ public sealed class RequestQueueTests
         (await small).Dispose();
         place.Dispose();
         Assert.Equal((0, 0), (queue.Running, queue.Waiting));
+    }
+}
+
+/// <summary>A request whose prompt takes no time.</summary>
+internal static class Entering
+{
+    public static async Task<IDisposable> EnterAsync(this RequestQueue queue, string client, int answers, CancellationToken cancellation)
+    {
+        using var visit = queue.Arrive(client, answers);
+        return await visit.EnterAsync(cancellation);
     }
 }

@@ -102,6 +102,9 @@ public sealed class ServiceTests(NanoServer nano)
         var fields = document["components"]!["schemas"]!["ChatCompletionRequest"]!["properties"]!;
         Assert.Equal("""["null","number"]""", fields["temperature"]!["type"]!.ToJsonString());
         Assert.StartsWith("Most tokens", fields["max_completion_tokens"]!["description"]!.GetValue<string>());
+        Assert.StartsWith("An object of token ids", fields["logit_bias"]!["description"]!.GetValue<string>());
+        Assert.StartsWith("Not supported: use", fields["functions"]!["description"]!.GetValue<string>());
+        Assert.StartsWith("Taken, and of no effect", fields["store"]!["description"]!.GetValue<string>());
         Assert.Equal(2, document["components"]!["schemas"]!["StopTexts"]!["anyOf"]!.AsArray().Count);
     }
 
@@ -157,6 +160,25 @@ public sealed class ServiceTests(NanoServer nano)
         await gone.CancelAsync();
         await Until(() => server.Queue.Running == 0);
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => Task.WhenAll(running));
+    }
+
+    [Theory]
+    [InlineData("/v1/chat/completions", """{"messages":[{"role":"user","content":"LONG"}]}""", 429)]
+    [InlineData("/v1/chat/completions", """{"messages":[{"role":"user","content":"x"}],"response_format":{"type":"json_schema","json_schema":{"schema":{"type":"array","uniqueItems":true}}}}""", 429)]
+    [InlineData("/v1/completions", """{"prompt":"LONG"}""", 429)]
+    [InlineData("/v1/completions", """{"prompt":[1,-1]}""", 400)]
+    [InlineData("/v1/chat/completions", """{"messages":[{"role":"robot","content":"x"}]}""", 400)]
+    public async Task Nothing_is_tokenized_or_compiled_for_a_request_that_is_turned_away(string path, string body, int expected)
+    {
+        await using var server = await RunningServer.StartAsync(ScriptedChat.Answering(_ => "\nx"), new ServerOptions { Limits = new ServerLimits { Waiting = 0 } });
+        body = body.Replace("LONG", new string('x', 5000), StringComparison.Ordinal);
+        using (await server.Queue.EnterAsync("somebody", 16, Stop))
+        {
+            Assert.Equal(expected, (int)(await server.Http.PostAsync(path, body)).Status);
+        }
+
+        Assert.Equal(HttpStatusCode.BadRequest, (await server.Http.PostAsync(path, body)).Status);
+        Assert.Equal((0, 0), (server.Queue.Running, server.Queue.Waiting));
     }
 
     [Fact]

@@ -28,6 +28,63 @@ internal sealed record ChatCompletionRequest : SamplingFields
 
     /// <summary><c>{"type": "text"}</c>, <c>{"type": "json_object"}</c>, or <c>{"type": "json_schema", "json_schema": {"name", "schema"}}</c>.</summary>
     public JsonElement? ResponseFormat { get; init; }
+
+    /// <summary>Taken, and of no effect: nothing is stored.</summary>
+    public JsonElement? Store { get; init; }
+
+    /// <summary>Taken, and of no effect.</summary>
+    public JsonElement? Metadata { get; init; }
+
+    /// <summary>Taken, and of no effect.</summary>
+    public JsonElement? ServiceTier { get; init; }
+
+    /// <summary>Taken, and of no effect.</summary>
+    public JsonElement? SafetyIdentifier { get; init; }
+
+    /// <summary>Taken, and of no effect: prompts that begin alike share what is cached by themselves.</summary>
+    public JsonElement? PromptCacheKey { get; init; }
+
+    /// <summary>Taken, and of no effect.</summary>
+    public JsonElement? PromptCacheRetention { get; init; }
+
+    /// <summary>Taken, and of no effect: it would only make an answer come sooner.</summary>
+    public JsonElement? Prediction { get; init; }
+
+    /// <summary>Taken, and of no effect: this model does not reason before it answers.</summary>
+    public JsonElement? ReasoningEffort { get; init; }
+
+    /// <summary>Taken, and of no effect: say in the prompt how long answers should be.</summary>
+    public JsonElement? Verbosity { get; init; }
+
+    /// <summary>Only <c>["text"]</c> is supported.</summary>
+    public JsonElement? Modalities { get; init; }
+
+    /// <summary>Not supported.</summary>
+    public JsonElement? Audio { get; init; }
+
+    /// <summary>Not supported.</summary>
+    public JsonElement? WebSearchOptions { get; init; }
+
+    /// <summary>Not supported: use <c>tools</c>.</summary>
+    public JsonElement? Functions { get; init; }
+
+    /// <summary>Not supported: use <c>tool_choice</c>.</summary>
+    public JsonElement? FunctionCall { get; init; }
+
+    /// <summary>Tells of fields that ask for what there is not, so that no answer comes that is not what was meant.</summary>
+    public void CheckUnsupported(FieldProblems problems)
+    {
+        problems.Check(
+            IsNull(Modalities) || (Modalities is { ValueKind: JsonValueKind.Array } list && list.EnumerateArray().All(item => item.ValueKind == JsonValueKind.String && item.ValueEquals("text"))),
+            "modalities",
+            "may only be [\"text\"]: this model answers in text");
+        problems.Check(IsNull(Audio), "audio", "is not supported: this model answers in text");
+        problems.Check(IsNull(WebSearchOptions), "web_search_options", "is not supported: declare a tool that searches, and run it");
+        problems.Check(IsNull(Functions), "functions", "is not supported: declare them as tools");
+        problems.Check(IsNull(FunctionCall), "function_call", "is not supported: use tool_choice");
+    }
+
+    private static bool IsNull(JsonElement? field) => field is null or { ValueKind: JsonValueKind.Null };
 }
 
 /// <summary>A message of a request.</summary>
@@ -44,6 +101,18 @@ internal sealed record RequestMessage
 
     /// <summary>Of a tool: the call that it answers.</summary>
     public string? ToolCallId { get; init; }
+
+    /// <summary>Of an assistant: what it said instead of an answer; read as its content where there is none.</summary>
+    public string? Refusal { get; init; }
+
+    /// <summary>Taken, and of no effect: the model's format has no names of people.</summary>
+    public JsonElement? Name { get; init; }
+
+    /// <summary>Not supported: use <c>tool_calls</c>.</summary>
+    public JsonElement? FunctionCall { get; init; }
+
+    /// <summary>Not supported.</summary>
+    public JsonElement? Audio { get; init; }
 }
 
 /// <summary>A call that an assistant made.</summary>

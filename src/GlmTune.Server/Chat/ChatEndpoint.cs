@@ -14,8 +14,8 @@ internal sealed class ChatEndpoint(ServedModels models, ServerOptions options, A
     private async Task<IResult> AnswerAsync(HttpContext context)
     {
         var request = await RequestBody.ReadAsync<ChatCompletionRequest>(context, options.Limits);
-        var plan = ChatPlan.Read(request, models, grammars, options.Limits);
-        var deadline = await admission.EnterAsync(context, plan.Choices);
+        var read = ChatPlan.Read(request, models, options.Limits);
+        var (plan, deadline) = await admission.EnterAsync(context, read.Choices, () => read.Prepared(grammars, options.Limits));
         if (plan.Stream)
         {
             return EventStream.Of(context, deadline, (events, cancellation) => StreamAsync(plan, events, cancellation));

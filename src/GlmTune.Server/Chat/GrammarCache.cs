@@ -10,12 +10,10 @@ internal sealed class GrammarCache(ServerOptions options) : IDisposable
     private readonly MemoryCache grammars = new(new MemoryCacheOptions { SizeLimit = 16 });
 
     /// <summary>The grammar of an answer; null where anything may be answered.</summary>
-    /// <param name="content">What a plain answer is; null for text.</param>
-    /// <param name="mustCall">Whether it must be a call instead.</param>
-    /// <param name="tools">What may be called.</param>
     /// <exception cref="ApiException">400: a schema has something that cannot be kept to.</exception>
-    public AnswerGrammar? For(AnswerContent? content, bool mustCall, IReadOnlyList<RequestTool> tools)
+    public AnswerGrammar? For(AnswerForm form)
     {
+        var (content, mustCall, tools) = form;
         if (content is null && !mustCall && !tools.Any(tool => tool.Strict))
         {
             return null;
@@ -30,21 +28,31 @@ internal sealed class GrammarCache(ServerOptions options) : IDisposable
         }
 
         var plain = mustCall ? null : content ?? new AnswerContent(null, IsText: true);
-        var callable = tools.Index().Select(tool => new CallableTool(tool.Item.Definition.Name, Kept(tool.Item, tool.Index))).ToList();
-        try
+        var callable = tools.Select(tool => new CallableTool(tool.Definition.Name, Kept(tool))).ToList();
+        if (plain?.Schema is not null)
         {
-            return grammars.Set(key, AnswerGrammar.Of(plain, callable), new MemoryCacheEntryOptions { Size = 1, SlidingExpiration = TimeSpan.FromMinutes(10) });
+            _ = Compiled(plain, [], "response_format.json_schema.schema", "The schema");
         }
-        catch (Exception e) when (e is ArgumentException or ConstraintException)
-        {
-            throw ApiException.Wrong("response_format.json_schema", $"The schema cannot be kept to: {Shown.Of(e.Message)}.");
-        }
+
+        return grammars.Set(key, Compiled(plain, callable, "tools", "The schemas of all tools together"), new MemoryCacheEntryOptions { Size = 1, SlidingExpiration = TimeSpan.FromMinutes(10) });
     }
 
     public void Dispose() => grammars.Dispose();
 
+    private static AnswerGrammar Compiled(AnswerContent? plain, IReadOnlyList<CallableTool> tools, string param, string what)
+    {
+        try
+        {
+            return AnswerGrammar.Of(plain, tools);
+        }
+        catch (Exception e) when (e is ArgumentException or ConstraintException)
+        {
+            throw ApiException.Wrong(param, $"{what} cannot be kept to: {Shown.Of(e.Message)}.");
+        }
+    }
+
     // The schema of a tool's arguments where it can be kept to; any object where that is not promised.
-    private JsonElement? Kept(RequestTool tool, int index)
+    private JsonElement? Kept(RequestTool tool)
     {
         try
         {
@@ -59,7 +67,7 @@ internal sealed class GrammarCache(ServerOptions options) : IDisposable
         catch (Exception e) when (e is ArgumentException or ConstraintException)
         {
             return !tool.Strict ? null
-                : throw ApiException.Wrong($"tools[{index}].function.parameters", $"'tools[{index}]' is strict, but its schema cannot be kept to: {Shown.Of(e.Message)}.");
+                : throw ApiException.Wrong($"{tool.Place}.parameters", $"'{tool.Place}' is strict, but its schema cannot be kept to: {Shown.Of(e.Message)}.");
         }
     }
 }

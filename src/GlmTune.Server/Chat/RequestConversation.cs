@@ -46,8 +46,11 @@ internal static class RequestConversation
 
     private static List<Message> Assistant(RequestMessage message, string param)
     {
+        Refuse(message.FunctionCall, $"{param}.function_call", "give it as tool_calls");
+        Refuse(message.Audio, $"{param}.audio", "give what was said as content");
         var read = new List<Message>();
-        if (message.Content is { ValueKind: not JsonValueKind.Null } content && Text(content, $"{param}.content") is { Length: > 0 } text)
+        var text = message.Content is { ValueKind: not JsonValueKind.Null } content ? Text(content, $"{param}.content") : message.Refusal;
+        if (text is { Length: > 0 })
         {
             read.Add(new Message(Role.Assistant, text));
         }
@@ -60,9 +63,19 @@ internal static class RequestConversation
                 throw ApiException.Wrong($"{place}.type", $"'{place}.type' is '{Shown.Of(call.Type)}'; expected function.");
             }
 
-            if (call?.Function is not { Name.Length: > 0, Arguments: not null } function || function.Name.AsSpan().IndexOfAny('\r', '\n') >= 0)
+            if (call?.Function is not { } function)
             {
-                throw ApiException.Wrong($"{place}.function", $"'{place}.function' needs a name of one line and its arguments as JSON text.");
+                throw ApiException.Wrong(call is null ? place : $"{place}.function", $"'{place}' needs a 'function' with a name and arguments.");
+            }
+
+            if (function.Name is not { Length: > 0 } || function.Name.AsSpan().IndexOfAny('\r', '\n') >= 0)
+            {
+                throw ApiException.Wrong($"{place}.function.name", $"'{place}.function.name' must be a name of one line.");
+            }
+
+            if (function.Arguments is null)
+            {
+                throw ApiException.Wrong($"{place}.function.arguments", $"'{place}.function.arguments' is missing; expected JSON as a string.");
             }
 
             read.Add(new Message(Role.Assistant, function.Arguments.Length == 0 ? "{}" : function.Arguments) { Metadata = function.Name });
@@ -81,14 +94,32 @@ internal static class RequestConversation
 
     private static string Part(JsonElement part, string param)
     {
-        if (part.ValueKind == JsonValueKind.Object && part.TryGetProperty("type", out var type) && type.ValueKind == JsonValueKind.String)
+        const string Expected = "expected {\"type\": \"text\", \"text\": …}";
+        if (part.ValueKind != JsonValueKind.Object)
         {
-            var kind = Words.Of(type, $"{param}.type");
-            return kind == "text" && part.TryGetProperty("text", out var text) && text.ValueKind == JsonValueKind.String ? Words.Of(text, $"{param}.text")
-                : kind == "refusal" && part.TryGetProperty("refusal", out var refusal) && refusal.ValueKind == JsonValueKind.String ? Words.Of(refusal, $"{param}.refusal")
-                : throw ApiException.Wrong(param, $"'{param}' is of type '{Shown.Of(kind)}'; this model reads text only: {{\"type\": \"text\", \"text\": …}}.");
+            throw ApiException.Wrong(param, $"'{param}' is {RequestBody.Kind(part)}; {Expected}.");
         }
 
-        throw ApiException.Wrong(param, $"'{param}' is {RequestBody.Kind(part)}; expected {{\"type\": \"text\", \"text\": …}}.");
+        if (!part.TryGetProperty("type", out var type) || type.ValueKind != JsonValueKind.String)
+        {
+            throw ApiException.Wrong($"{param}.type", $"'{param}' has no type; {Expected}.");
+        }
+
+        var kind = Words.Of(type, $"{param}.type");
+        if (kind is not ("text" or "refusal"))
+        {
+            throw ApiException.Wrong($"{param}.type", $"'{param}' is of type '{Shown.Of(kind)}'; this model reads text only: {Expected}.");
+        }
+
+        return part.TryGetProperty(kind, out var text) && text.ValueKind == JsonValueKind.String ? Words.Of(text, $"{param}.{kind}")
+            : throw ApiException.Wrong($"{param}.{kind}", $"'{param}.{kind}' is {(text.ValueKind == JsonValueKind.Undefined ? "missing" : RequestBody.Kind(text))}; expected a string.");
+    }
+
+    private static void Refuse(JsonElement? field, string param, string instead)
+    {
+        if (field is { ValueKind: not JsonValueKind.Null })
+        {
+            throw ApiException.Wrong(param, $"'{param}' is not supported; {instead}.");
+        }
     }
 }

@@ -11,9 +11,14 @@ internal sealed class CompletionEndpoint(ServedModels models, ServerOptions opti
 {
     private const int DefaultMaxTokens = 16;   // As OpenAI's service has it.
 
-    private sealed record Plan(ServedModel Model, IReadOnlyList<CompletionPrompt> Prompts, int Choices, CompletionRequest Request, GenerationOptions Options)
+    // Without Prompts until they are tokenized.
+    private sealed record Plan(ServedModel Model, IReadOnlyList<GivenPrompt> Given, int Choices, CompletionRequest Request, GenerationOptions Options)
     {
-        public int Answers => Prompts.Count * Choices;
+        public IReadOnlyList<CompletionPrompt> Prompts { get; private init; } = [];
+
+        public int Answers => Given.Count * Choices;
+
+        public Plan Tokenized(ServerLimits limits) => this with { Prompts = [.. Given.Select(prompt => prompt.Tokenized(Model, limits))] };
     }
 
     private sealed record Update(string Text, CompletionLogprobs? Logprobs, string? Finish, Usage Usage);
@@ -25,8 +30,8 @@ internal sealed class CompletionEndpoint(ServedModels models, ServerOptions opti
 
     private async Task<IResult> AnswerAsync(HttpContext context)
     {
-        var plan = Read(await RequestBody.ReadAsync<CompletionRequest>(context, options.Limits));
-        var deadline = await admission.EnterAsync(context, plan.Answers);
+        var read = Read(await RequestBody.ReadAsync<CompletionRequest>(context, options.Limits));
+        var (plan, deadline) = await admission.EnterAsync(context, read.Answers, () => read.Tokenized(options.Limits));
         var (id, created) = ($"cmpl-{Guid.NewGuid():N}", DateTimeOffset.UtcNow.ToUnixTimeSeconds());
         if (plan.Request.Stream == true)
         {
@@ -76,12 +81,13 @@ internal sealed class CompletionEndpoint(ServedModels models, ServerOptions opti
     {
         var model = models.Named(request.Model);
         var problems = new FieldProblems();
-        var generation = request.Options(options.Limits, problems);
+        var generation = request.Options(model.Chat.Template.Tokenizer.Count, options.Limits, problems);
         problems.Range("logprobs", request.Logprobs, 0, 5);
         problems.Check(request.BestOf is null || request.BestOf == (request.N ?? 1), "best_of", "is not supported, unless it equals n");
         problems.Check(string.IsNullOrEmpty(request.Suffix), "suffix", "is not supported");
+        problems.Check(request.Echo != true || request.Logprobs is null, "echo", "with 'logprobs' would need those of the prompt, which are not told; leave one of them out");
         problems.ThrowIfAny();
-        var prompts = CompletionPrompt.Read(request.Prompt, model, options.Limits);
+        var prompts = GivenPrompt.ReadAll(request.Prompt, model, options.Limits);
         return prompts.Count * (request.N ?? 1) <= options.Limits.Choices
             ? new Plan(model, prompts, request.N ?? 1, request, generation with { MaxNewTokens = request.MaxTokens ?? DefaultMaxTokens })
             : throw ApiException.Wrong("n", $"'n' asks for {prompts.Count * (request.N ?? 1)} answers over all prompts; expected at most {options.Limits.Choices}.");

@@ -3,35 +3,46 @@ using GlmTune.Data.Tokenization;
 
 namespace GlmTune.Server;
 
-/// <summary>The prompts of a completion request.</summary>
+/// <summary>A prompt of a completion request.</summary>
 /// <param name="Ids">What the model continues.</param>
 /// <param name="Text">The same as text, for echo.</param>
-internal sealed record CompletionPrompt(int[] Ids, string Text)
+internal sealed record CompletionPrompt(int[] Ids, string Text);
+
+/// <summary>A prompt as a request has it: a text, or token ids.</summary>
+/// <param name="Text">The text; null for ids.</param>
+/// <param name="Ids">The ids; null for a text.</param>
+/// <param name="Param">Where the request has it.</param>
+internal sealed record GivenPrompt(string? Text, int[]? Ids, string Param)
 {
-    /// <exception cref="ApiException">400: it is of no known form, or too long.</exception>
-    public static IReadOnlyList<CompletionPrompt> Read(JsonElement? prompt, ServedModel model, ServerLimits limits)
+    /// <exception cref="ApiException">400: the field is of no known form.</exception>
+    public static IReadOnlyList<GivenPrompt> ReadAll(JsonElement? prompt, ServedModel model, ServerLimits limits)
     {
         var tokenizer = model.Chat.Template.Tokenizer;
-        IReadOnlyList<CompletionPrompt> prompts = prompt switch
+        return prompt switch
         {
-            { ValueKind: JsonValueKind.String } text => [OfText(Words.Of(text, "prompt"), tokenizer)],
+            { ValueKind: JsonValueKind.String } text => [new GivenPrompt(Words.Of(text, "prompt"), null, "prompt")],
             { ValueKind: JsonValueKind.Array } list when list.GetArrayLength() > 0 && list[0].ValueKind == JsonValueKind.Number => [OfIds(list, "prompt", tokenizer)],
-            { ValueKind: JsonValueKind.Array } list when list.GetArrayLength() > 0 && list.GetArrayLength() <= limits.Choices =>
-                [.. list.EnumerateArray().Index().Select(item => item.Item.ValueKind == JsonValueKind.String ? OfText(Words.Of(item.Item, $"prompt[{item.Index}]"), tokenizer) : OfIds(item.Item, $"prompt[{item.Index}]", tokenizer))],
-            { ValueKind: JsonValueKind.Array } list when list.GetArrayLength() > 0 => throw ApiException.Wrong("prompt", $"'prompt' has {list.GetArrayLength()} prompts; expected at most {limits.Choices}."),
+            { ValueKind: JsonValueKind.Array } list when list.GetArrayLength() > limits.Choices =>
+                throw ApiException.Wrong("prompt", $"'prompt' has {list.GetArrayLength()} prompts; expected at most {limits.Choices}."),
+            { ValueKind: JsonValueKind.Array } list when list.GetArrayLength() > 0 => [.. list.EnumerateArray().Index().Select(item => Of(item.Item, $"prompt[{item.Index}]", tokenizer))],
             _ => throw ApiException.Wrong("prompt", "'prompt' must be a text, a list of texts, a list of token ids, or a list of such lists; not empty."),
         };
-        foreach (var one in prompts)
-        {
-            PromptLength.Check(one.Ids.Length, model, limits, "prompt");
-        }
-
-        return prompts;
     }
 
-    private static CompletionPrompt OfText(string text, Tokenizer tokenizer) => new([tokenizer.Special.GMask, tokenizer.Special.Sop, .. tokenizer.Encode(text)], text);
+    /// <summary>Its tokens, and its text.</summary>
+    /// <exception cref="ApiException">400: it is too long.</exception>
+    public CompletionPrompt Tokenized(ServedModel model, ServerLimits limits)
+    {
+        var tokenizer = model.Chat.Template.Tokenizer;
+        var ids = Ids ?? [tokenizer.Special.GMask, tokenizer.Special.Sop, .. tokenizer.Encode(Text!)];
+        PromptLength.Check(ids.Length, model, limits, Param);
+        return new CompletionPrompt(ids, Text ?? tokenizer.Decode(ids));
+    }
 
-    private static CompletionPrompt OfIds(JsonElement list, string param, Tokenizer tokenizer)
+    private static GivenPrompt Of(JsonElement prompt, string param, Tokenizer tokenizer) =>
+        prompt.ValueKind == JsonValueKind.String ? new GivenPrompt(Words.Of(prompt, param), null, param) : OfIds(prompt, param, tokenizer);
+
+    private static GivenPrompt OfIds(JsonElement list, string param, Tokenizer tokenizer)
     {
         if (list.ValueKind != JsonValueKind.Array || list.GetArrayLength() == 0)
         {
@@ -42,9 +53,9 @@ internal sealed record CompletionPrompt(int[] Ids, string Text)
         foreach (var item in list.EnumerateArray())
         {
             ids.Add(item.ValueKind == JsonValueKind.Number && item.TryGetInt32(out var id) && id >= 0 && id < tokenizer.Count ? id
-                : throw ApiException.Wrong(param, $"'{param}' holds {RequestBody.Kind(item)}; expected token ids from 0 to {tokenizer.Count - 1}."));
+                : throw ApiException.Wrong($"{param}[{ids.Count}]", $"'{param}' holds {RequestBody.Kind(item)}; expected token ids from 0 to {tokenizer.Count - 1}."));
         }
 
-        return new CompletionPrompt([.. ids], tokenizer.Decode(ids.ToArray()));
+        return new GivenPrompt(null, [.. ids], param);
     }
 }

@@ -2,29 +2,39 @@ using System.Diagnostics;
 
 namespace GlmTune.Server;
 
-/// <summary>A request's way from its arrival to its end: it waits for a place, has so long, and gives the place back.</summary>
+/// <summary>A request's way from its arrival to its end: it is counted, its prompt is prepared, it waits for a place, has so long, and gives the place back.</summary>
 internal sealed class Admission(RequestQueue queue, ServerOptions options, ServerMetrics metrics)
 {
-    /// <summary>Waits for places, which the end of the request gives back.</summary>
+    /// <summary>Prepares a request, and waits for places, which the end of the request gives back.</summary>
     /// <param name="context">The request.</param>
     /// <param name="answers">How many answers it wants.</param>
-    /// <returns>What cancels the answers: the client has gone, or the time is over.</returns>
-    /// <exception cref="ApiException">429, 503, or 504 where the time was over before there was a place.</exception>
-    public async Task<Deadline> EnterAsync(HttpContext context, int answers)
+    /// <param name="prepare">The work before the answer that takes long: done after the request was counted, a few requests at a time.</param>
+    /// <returns>What was prepared, and what cancels the answers: the client has gone, or the time is over.</returns>
+    /// <exception cref="ApiException">429, 503, or 504 where the time was over before there was a place; what <paramref name="prepare"/> throws.</exception>
+    public async Task<(T Prepared, Deadline Deadline)> EnterAsync<T>(HttpContext context, int answers, Func<T> prepare)
     {
         var deadline = Deadline.Of(context, options.Limits);
-        var start = Stopwatch.GetTimestamp();
+        using var visit = queue.Arrive(ApiKeyGuard.ClientOf(context), answers);
         try
         {
-            context.Response.RegisterForDispose(await queue.EnterAsync(ApiKeyGuard.ClientOf(context), answers, deadline.Token));
+            var (start, work) = (Stopwatch.GetTimestamp(), TimeSpan.Zero);
+            var prepared = await visit.PrepareAsync(
+                () =>
+                {
+                    var begun = Stopwatch.GetTimestamp();
+                    var done = prepare();
+                    work = Stopwatch.GetElapsedTime(begun);
+                    return done;
+                },
+                deadline.Token);
+            context.Response.RegisterForDispose(await visit.EnterAsync(deadline.Token));
+            metrics.Waited(Stopwatch.GetElapsedTime(start) - work);
+            return (prepared, deadline);
         }
         catch (OperationCanceledException) when (deadline.IsOver)
         {
             throw deadline.TooLate();
         }
-
-        metrics.Waited(Stopwatch.GetElapsedTime(start));
-        return deadline;
     }
 }
 

@@ -1,40 +1,49 @@
 namespace GlmTune.Server;
 
-/// <summary>Lets as many answers run as the batch has places; others wait, and clients take turns.</summary>
+/// <summary>Lets as many answers run as the batch has places; other requests wait, so many and no more, and clients take turns.</summary>
 /// <remarks>
-/// A client is a key, or an address where there are no keys, so that one with many requests doesn't hold up the others. A request with several
-/// answers enters when all of them have a place. Thread-safe.
+/// A request counts from its arrival, before anything is made of its prompt, which only a few do at a time. It takes its places when that is done, so
+/// that a long prompt holds none: who is ready sooner enters sooner. A client is a key, or an address where there are no keys, so that one with many
+/// requests doesn't hold up the others. A request with several answers enters when all of them have a place. Thread-safe.
 /// </remarks>
 internal sealed class RequestQueue
 {
     private readonly Lock gate = new();
-    private readonly Dictionary<string, LinkedList<Waiter>> waiting = [];
-    private readonly LinkedList<string> turns = [];   // Clients that wait, whose turn it is first.
+    private readonly Dictionary<string, int> queued = [];   // By client: requests that came when no place was free for them.
+    private readonly FairPlaces preparing;
+    private readonly FairPlaces answering;
     private readonly ServerLimits limits;
     private readonly int places;
-    private int free;
-    private int waitingCount;
+    private int queuedCount;
+    private int expected;    // Places that were free for the other requests when they came, and are still to be taken.
+    private int pending;
     private bool closed;
 
     /// <param name="places">Answers that run at the same time, at most.</param>
-    /// <param name="limits">How many requests may wait.</param>
-    public RequestQueue(int places, ServerLimits limits) => (this.places, this.limits, free) = (places, limits, places);
+    /// <param name="limits">How many requests may wait, and how many prompts are prepared at a time.</param>
+    public RequestQueue(int places, ServerLimits limits)
+    {
+        (this.places, this.limits) = (places, limits);
+        (preparing, answering) = (new FairPlaces(limits.Preparing, gate), new FairPlaces(places, gate));
+    }
 
     /// <summary>Answers that run.</summary>
-    public int Running => places - free;
+    public int Running => answering.Taken;
 
-    /// <summary>Requests that wait.</summary>
-    public int Waiting => waitingCount;
+    /// <summary>Requests whose prompt is worked on.</summary>
+    public int Preparing => preparing.Taken;
 
-    /// <summary>Waits for places; disposing what it returns gives them back.</summary>
+    /// <summary>Requests that have come and have no place yet.</summary>
+    public int Waiting => pending;
+
+    /// <summary>Counts a request that comes.</summary>
     /// <param name="client">Who asks.</param>
     /// <param name="answers">How many answers.</param>
-    /// <param name="cancellation">Ends the wait.</param>
+    /// <returns>Its way to a place; disposing it before it has one ends the wait.</returns>
     /// <exception cref="ApiException">429: too many wait. 503: the server stops.</exception>
-    public async Task<IDisposable> EnterAsync(string client, int answers, CancellationToken cancellation)
+    public Visit Arrive(string client, int answers)
     {
         answers = Math.Min(answers, places);
-        Waiter waiter;
         lock (gate)
         {
             if (closed)
@@ -42,127 +51,98 @@ internal sealed class RequestQueue
                 throw Stopping();
             }
 
-            if (waitingCount == 0 && free >= answers)
+            var hasPlace = queuedCount == 0 && expected + answers <= answering.Free;
+            if (!hasPlace)
             {
-                free -= answers;
-                return new Place(this, answers);
-            }
-
-            var line = waiting.GetValueOrDefault(client);
-            if (waitingCount >= limits.Waiting || line?.Count >= limits.WaitingOfOneClient)
-            {
-                throw new ApiException(
-                    StatusCodes.Status429TooManyRequests,
-                    $"{(waitingCount >= limits.Waiting ? waitingCount : line!.Count)} requests{(waitingCount >= limits.Waiting ? "" : " of yours")} wait already; try again later.",
-                    code: "rate_limit_exceeded")
+                var own = queued.GetValueOrDefault(client);
+                if (queuedCount >= limits.Waiting || own >= limits.WaitingOfOneClient)
                 {
-                    RetryAfterSeconds = Math.Clamp(waitingCount / places, 1, 60),
-                };
-            }
+                    throw new ApiException(
+                        StatusCodes.Status429TooManyRequests,
+                        queuedCount >= limits.Waiting ? $"{queuedCount} requests wait already; try again later." : $"{own} requests of yours wait already; try again later.",
+                        code: "rate_limit_exceeded")
+                    {
+                        RetryAfterSeconds = Math.Clamp(queuedCount / places, 1, 60),
+                    };
+                }
 
-            if (line is null)
+                queued[client] = own + 1;
+                queuedCount++;
+            }
+            else
             {
-                waiting.Add(client, line = []);
-                turns.AddLast(client);
+                expected += answers;
             }
 
-            waiter = new Waiter(client, answers);
-            line.AddLast(waiter);
-            waitingCount++;
-        }
-
-        await using (cancellation.Register(() => Leave(waiter, new OperationCanceledException(cancellation))))
-        {
-            return await waiter.Entered.Task;
+            pending++;
+            return new Visit(this, client, answers, hasPlace);
         }
     }
 
     /// <summary>Turns away who waits and who comes; answers that run go on.</summary>
     public void Close()
     {
-        List<Waiter> left;
         lock (gate)
         {
             closed = true;
-            left = [.. waiting.Values.SelectMany(line => line)];
         }
 
-        foreach (var waiter in left)
-        {
-            Leave(waiter, Stopping());
-        }
+        preparing.Close(Stopping);
+        answering.Close(Stopping);
     }
 
     private static ApiException Stopping() =>
         new(StatusCodes.Status503ServiceUnavailable, "The server stops; try again later.", code: "server_stopping") { RetryAfterSeconds = 10 };
 
-    private void Leave(Waiter waiter, Exception reason)
+    private void Forget(string client, int answers, bool hasPlace)
     {
-        lock (gate)
+        pending--;
+        if (hasPlace)
         {
-            if (!waiting.TryGetValue(waiter.Client, out var line) || !line.Remove(waiter))
+            expected -= answers;
+        }
+        else
+        {
+            queuedCount--;
+            if (--queued[client] == 0)
             {
-                return;   // It has entered.
+                queued.Remove(client);
             }
-
-            waitingCount--;
-            DropIfEmpty(waiter.Client, line);
-            LetIn();
         }
-
-        waiter.Entered.TrySetException(reason);
     }
 
-    private void Leave(int answers)
+    /// <summary>A request that has come and has no place yet.</summary>
+    internal sealed class Visit(RequestQueue queue, string client, int answers, bool hasPlace) : IDisposable
     {
-        lock (gate)
+        private bool ended;
+
+        /// <summary>Does the work that comes before the answer, when it is this client's turn to.</summary>
+        /// <param name="work">Long work of one thread, such as the tokens of a prompt.</param>
+        /// <param name="cancellation">Ends the wait; not the work.</param>
+        /// <exception cref="ApiException">503: the server stops.</exception>
+        public async Task<T> PrepareAsync<T>(Func<T> work, CancellationToken cancellation)
         {
-            free += answers;
-            LetIn();
+            using (await queue.preparing.EnterAsync(client, 1, null, cancellation))
+            {
+                return work();
+            }
         }
-    }
 
-    private void LetIn()
-    {
-        while (turns.First is { Value: var client } && waiting[client] is var line && line.First!.Value is var next && next.Answers <= free)
-        {
-            free -= next.Answers;
-            waitingCount--;
-            line.RemoveFirst();
-            turns.RemoveFirst();
-            turns.AddLast(client);
-            DropIfEmpty(client, line);
-            next.Entered.SetResult(new Place(this, next.Answers));
-        }
-    }
+        /// <summary>Waits for its places; disposing what it returns gives them back.</summary>
+        /// <param name="cancellation">Ends the wait.</param>
+        /// <exception cref="ApiException">503: the server stops.</exception>
+        public Task<IDisposable> EnterAsync(CancellationToken cancellation) => queue.answering.EnterAsync(client, answers, Dispose, cancellation);
 
-    private void DropIfEmpty(string client, LinkedList<Waiter> line)
-    {
-        if (line.Count == 0)
-        {
-            waiting.Remove(client);
-            turns.Remove(client);
-        }
-    }
-
-    private sealed class Waiter(string client, int answers)
-    {
-        public string Client => client;
-
-        public int Answers => answers;
-
-        public TaskCompletionSource<IDisposable> Entered { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    }
-
-    private sealed class Place(RequestQueue queue, int answers) : IDisposable
-    {
-        private int left;
-
+        /// <inheritdoc/>
         public void Dispose()
         {
-            if (Interlocked.Exchange(ref left, 1) == 0)
+            lock (queue.gate)
             {
-                queue.Leave(answers);
+                if (!ended)
+                {
+                    ended = true;
+                    queue.Forget(client, answers, hasPlace);
+                }
             }
         }
     }

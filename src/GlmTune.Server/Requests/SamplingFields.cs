@@ -1,3 +1,4 @@
+using System.Text.Json;
 using GlmTune.Inference;
 
 namespace GlmTune.Server;
@@ -44,10 +45,17 @@ internal abstract record SamplingFields
     /// <summary>Most tokens of an answer.</summary>
     public int? MaxTokens { get; init; }
 
+    /// <summary>An object of token ids and numbers from −100 to 100, each added to the logit of its token before it is chosen; −100 all but forbids it.</summary>
+    public JsonElement? LogitBias { get; init; }
+
+    /// <summary>Taken, and of no effect.</summary>
+    public JsonElement? User { get; init; }
+
     /// <summary>Checks the ranges and gives the options.</summary>
+    /// <param name="vocabularySize">One past the highest token id.</param>
     /// <param name="limits">What one request may ask for.</param>
     /// <param name="problems">Gets what is wrong.</param>
-    public GenerationOptions Options(ServerLimits limits, FieldProblems problems)
+    public GenerationOptions Options(int vocabularySize, ServerLimits limits, FieldProblems problems)
     {
         problems.Range("temperature", Temperature, 0, 2);
         problems.Range("top_p", TopP, 0, 1);
@@ -70,6 +78,7 @@ internal abstract record SamplingFields
             FrequencyPenalty = FrequencyPenalty,
             PresencePenalty = PresencePenalty,
             RepetitionPenalty = RepetitionPenalty,
+            LogitBias = Server.LogitBias.Read(LogitBias, vocabularySize, limits, problems),
             Seed = Seed,
             NumBeams = 1,
         };
@@ -81,4 +90,7 @@ internal sealed record StreamFields
 {
     /// <summary>Whether a last event tells the counts of tokens.</summary>
     public bool? IncludeUsage { get; init; }
+
+    /// <summary>Taken, and of no effect: events are not filled up to hide their length.</summary>
+    public bool? IncludeObfuscation { get; init; }
 }
