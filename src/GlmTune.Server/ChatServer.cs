@@ -26,7 +26,7 @@ public static class ChatServer
                 services.AddSingleton(models).AddSingleton(queue).AddSingleton<ServerMetrics>().AddSingleton<Admission>().AddSingleton<GrammarCache>();
                 services.AddSingleton<ChatEndpoint>().AddSingleton<CompletionEndpoint>();
                 services.AddOpenTelemetry().ConfigureResource(resource => resource.AddService("glmtune")).WithMetrics(metrics => metrics.AddMeter(ServerMetrics.MeterName, "System.Runtime").AddPrometheusExporter());
-                services.AddOpenApi(openApi => openApi.AddDocumentTransformer<ServerDocument>().AddSchemaTransformer<ServerDocument>());
+                services.AddOpenApi(openApi => ServerDocument.Describe(openApi));   // A lambda: the generator of descriptions looks for one.
             },
             app =>
             {

@@ -1,3 +1,4 @@
+using System.Text.Json;
 using Microsoft.AspNetCore.OpenApi;
 using Microsoft.OpenApi;
 
@@ -6,6 +7,14 @@ namespace GlmTune.Server;
 /// <summary>What the OpenAPI document says of the whole.</summary>
 internal sealed class ServerDocument(ServerOptions options) : IOpenApiDocumentTransformer, IOpenApiSchemaTransformer
 {
+    public static void Describe(OpenApiOptions document)
+    {
+        document.AddDocumentTransformer<ServerDocument>().AddSchemaTransformer<ServerDocument>();
+
+        // Fields of several forms are described where they stand: a reference would lose the words.
+        document.CreateSchemaReferenceId = type => (Nullable.GetUnderlyingType(type.Type) ?? type.Type) == typeof(JsonElement) ? null : OpenApiOptions.CreateDefaultSchemaReferenceId(type);
+    }
+
     public Task TransformAsync(OpenApiDocument document, OpenApiDocumentTransformerContext context, CancellationToken cancellationToken)
     {
         document.Info = new OpenApiInfo { Title = "GlmTune", Version = "v1", Description = "GLM-4 models and their adapters under OpenAI's protocol." };

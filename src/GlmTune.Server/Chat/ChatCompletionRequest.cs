@@ -14,7 +14,7 @@ internal sealed record ChatCompletionRequest : SamplingFields
     /// <summary>What the model may call.</summary>
     public IReadOnlyList<JsonElement>? Tools { get; init; }
 
-    /// <summary>none, auto, required, or <c>{"type": "function", "function": {"name": …}}</c>.</summary>
+    /// <summary>none, auto, required, <c>{"type": "function", "function": {"name": …}}</c>, or <c>{"type": "allowed_tools", "allowed_tools": {"mode", "tools"}}</c>.</summary>
     public JsonElement? ToolChoice { get; init; }
 
     /// <summary>Taken, and of no effect: this model makes one call a turn.</summary>
