@@ -156,6 +156,27 @@ public sealed class ChatWireTests
         }
     }
 
+    [Theory]
+    [InlineData("/v1/chat/completions", "\"messages\":[{\"role\":\"user\",\"content\":\"TEXT\"}]", 5 + 50)]
+    [InlineData("/v1/completions", "\"prompt\":\"TEXT\"", 2 + 50)]
+    public async Task Several_answers_to_one_prompt_read_it_once(string path, string input, int promptTokens)
+    {
+        var model = FakeLm.Sure(300, _ => 'a');
+        await using var server = await RunningServer.StartAsync(new Inference.ChatModel(model, new Data.Templates.Glm4Template(ScriptedChat.Bytes)));
+        foreach (var stream in (string[])["", ",\"stream\":true,\"stream_options\":{\"include_usage\":true}"])
+        {
+            model.PassTokens.Clear();
+            var body = $"{{\"n\":4,\"max_tokens\":3,{input.Replace("TEXT", new string(stream.Length == 0 ? 'x' : 'y', 50), StringComparison.Ordinal)}{stream}}}";
+            var told = stream.Length == 0 ? (await server.Http.PostAsync(path, body)).Body : JsonNode.Parse((await server.Http.EventsAsync(path, body))[^2])!;
+            var usage = told["usage"]!;
+            Assert.Equal((promptTokens, 12), (usage["prompt_tokens"]!.GetValue<int>(), usage["completion_tokens"]!.GetValue<int>()));
+
+            // What the first request's answers left begins alike for a few tokens only, which are not worth a copy.
+            Assert.Equal(0, usage["prompt_tokens_details"]!["cached_tokens"]!.GetValue<int>());
+            Assert.Equal(promptTokens + 4 + 4, model.PassTokens.Sum());
+        }
+    }
+
     [Fact]
     public async Task Log_probabilities_are_told_for_the_tokens_of_the_text()
     {

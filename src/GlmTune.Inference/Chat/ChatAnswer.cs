@@ -32,6 +32,6 @@ public sealed record ChatAnswer(IReadOnlyList<Message> Messages, IReadOnlyList<T
     /// <summary>For each of the calls, the message that makes it.</summary>
     public IReadOnlyList<Message> CallMessages { get; init; } = [];
 
-    /// <summary>Tokens of the prompt that were not read again, since an earlier answer had left them in the cache.</summary>
+    /// <summary>Tokens of the prompt that were not read again, since another answer had left them in the cache.</summary>
     public int CachedTokens { get; init; }
 }

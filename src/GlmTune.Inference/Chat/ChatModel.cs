@@ -48,8 +48,32 @@ public sealed class ChatModel : IDisposable
     /// <exception cref="InvalidDataException">A declared tool cannot be shown to this model.</exception>
     public async IAsyncEnumerable<ChatPiece> StreamAsync(ChatRequest request, [EnumeratorCancellation] CancellationToken cancellation = default)
     {
+        await foreach (var piece in StreamAll([request], cancellation)[0].WithCancellation(cancellation))
+        {
+            yield return piece;
+        }
+    }
+
+    /// <summary>Answers conversations that come together, such as several answers to one, whose prompt is read once.</summary>
+    /// <param name="requests">The conversations, and how. They are taken in at once.</param>
+    /// <param name="cancellation">Ends all answers between two tokens.</param>
+    /// <returns>For each request its pieces, as <see cref="StreamAsync"/> gives them, to be enumerated once. One that is never begun runs until
+    /// <paramref name="cancellation"/> or the end.</returns>
+    /// <exception cref="ArgumentException">A conversation is too long, a required tool was not declared, or options are out of range.</exception>
+    /// <exception cref="InvalidDataException">A declared tool cannot be shown to this model.</exception>
+    public IReadOnlyList<IAsyncEnumerable<ChatPiece>> StreamAll(IReadOnlyList<ChatRequest> requests, CancellationToken cancellation = default)
+    {
+        List<(int[] Prompt, AnswerStream Stream)> begun = [.. requests.Select(Begin)];
+        var tokens = Scheduler.StreamAll([.. requests.Zip(begun, (request, begin) => Generation(request, begin.Prompt))], cancellation);
+        return [.. begun.Zip(tokens, (begin, each) => PiecesAsync(begin.Prompt.Length, begin.Stream, each, cancellation))];
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => Scheduler.Dispose();
+
+    private (int[] Prompt, AnswerStream Stream) Begin(ChatRequest request)
+    {
         var tools = request.Conversation.Messages.SelectMany(message => message.Tools).Select(tool => tool.Name).ToHashSet(StringComparer.Ordinal);
-        var tokenizer = Template.Tokenizer;
         var prompt = request.Prompt ?? Template.RenderPrompt(request.Conversation);
         var stream = new AnswerStream(tools, [.. request.StopTexts.Where(text => text.Length > 0)], request.StreamCalls);
         if (request.RequiredTool is { } required)
@@ -60,15 +84,22 @@ public sealed class ChatModel : IDisposable
             }
 
             // The model goes on after the name, so that it can only write arguments.
-            prompt = [.. prompt, .. tokenizer.Encode($"{required}\n")];
+            prompt = [.. prompt, .. Template.Tokenizer.Encode($"{required}\n")];
             stream.Add($"{required}\n");
         }
 
+        return (prompt, stream);
+    }
+
+    private async IAsyncEnumerable<ChatPiece> PiecesAsync(
+        int promptLength, AnswerStream stream, IAsyncEnumerable<GeneratedToken> tokens, [EnumeratorCancellation] CancellationToken cancellation)
+    {
+        var tokenizer = Template.Tokenizer;
         var text = new StringBuilder();
         var decoder = new StreamingDecoder(tokenizer);
         var (count, cached) = (0, 0);
         var finish = FinishReason.Stop;
-        await foreach (var token in Scheduler.StreamAsync(Generation(request, prompt), cancellation))
+        await foreach (var token in tokens.WithCancellation(cancellation))
         {
             (count, cached) = (count + 1, token.CachedTokens);
             finish = token.Finish ?? finish;
@@ -88,7 +119,7 @@ public sealed class ChatModel : IDisposable
             [.. stream.Messages.Select(parsed => parsed.Message)],
             [.. stream.Messages.Select(parsed => parsed.Call).OfType<Data.Conversations.ToolCall>()],
             finish,
-            prompt.Length,
+            promptLength,
             count)
         {
             Text = text.ToString(),
@@ -104,9 +135,6 @@ public sealed class ChatModel : IDisposable
             ? stream.Add(decoder.Finish()) + stream.EndMessage()
             : stream.Add(decoder.Add(id));
     }
-
-    /// <inheritdoc/>
-    public void Dispose() => Scheduler.Dispose();
 
     // A turn's end always ends an answer, even where a model's files name fewer stop tokens.
     private GenerationRequest Generation(ChatRequest request, int[] prompt)

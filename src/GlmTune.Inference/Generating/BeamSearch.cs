@@ -15,70 +15,108 @@ internal sealed record Beam(int[] Tokens, double Score);
 /// <remarks>
 /// Follows Hugging Face's library: of each step's candidates, those among the first <c>num_beams</c> that end with a stop token (or at the
 /// length limit) become answers; the search ends when no running beam can beat the worst of as many answers as beams
-/// (<c>early_stopping: false</c>), or at once when there are so many (<c>true</c>).
+/// (<c>early_stopping: false</c>), or at once when there are so many (<c>true</c>). Not thread-safe.
 /// </remarks>
-internal sealed class BeamSearch(ICausalLm model, int vocabularySize, GenerationSettings settings, ServedAdapter? adapter = null)
+internal sealed class BeamSearch : IDisposable
 {
     private const int FirstRoom = 64;
-    private readonly int virtualTokens = model.VirtualTokensOf(adapter);
+    private readonly ICausalLm model;
+    private readonly int vocabularySize;
+    private readonly GenerationRow row;
+    private readonly GenerationSettings settings;
+    private readonly ServedAdapter? adapter;
+    private readonly ScoreRules rules;
+    private readonly int virtualTokens;
+    private readonly int promptLength;
+    private List<Running> running;
+    private List<Beam> done = [];
+    private KvCache? cache;
+    private IDecoder? decoder;
+    private int length;
+
+    /// <param name="model">What is searched; nobody else may use it during <see cref="Advance"/>.</param>
+    /// <param name="vocabularySize">One past the highest id that may be produced.</param>
+    /// <param name="row">The prompt, and how; stays as it is.</param>
+    public BeamSearch(ICausalLm model, int vocabularySize, GenerationRow row)
+    {
+        (this.model, this.vocabularySize, this.row, settings, adapter) = (model, vocabularySize, row, row.Settings, row.Adapter);
+        rules = new ScoreRules(settings, row.Request.Mask);
+        (virtualTokens, promptLength) = (model.VirtualTokensOf(adapter), row.Request.Prompt.Count);
+        running = [new([.. row.Request.Prompt], 0)];
+    }
 
     private readonly record struct Candidate(int Beam, int Id, float Score);
 
     private sealed record Running(int[] Tokens, float Score);
 
-    /// <summary>The answers to one prompt, the best first, as many as beams.</summary>
-    public IReadOnlyList<Beam> Run(GenerationRequest request, int mostTokens, CancellationToken cancellation)
+    /// <summary>Searches a token further: one pass of the model.</summary>
+    /// <returns>The answers, the best first, as many as beams, where the search is over; else null.</returns>
+    /// <exception cref="InvalidOperationException">Its adapter was unloaded.</exception>
+    public IReadOnlyList<Beam>? Advance()
     {
-        var rules = new ScoreRules(settings, request.Mask);
-        var prompt = request.Prompt.ToArray();
-        var running = new List<Running> { new(prompt, 0) };
-        var done = new List<Beam>();
-        using var cache = model.NewCache(settings.Beams, prompt.Length + Math.Min(mostTokens, FirstRoom));
-        using var decoder = model.NewDecoder(cache, vocabularySize);
+        if (adapter is { IsLoaded: false })
+        {
+            throw new InvalidOperationException($"The adapter '{adapter.Name}' was unloaded while it answered.");
+        }
+
+        if (cache is null)
+        {
+            Start();
+        }
+
+        length++;
+        var next = new List<Candidate>();
+        foreach (var (rank, candidate) in Candidates().Index())
+        {
+            var ends = length == row.MostTokens || settings.Stops.Contains(candidate.Id);
+            if (!ends)
+            {
+                next.Add(candidate);
+            }
+            else if (rank < settings.Beams)
+            {
+                done.Add(new Beam([.. running[candidate.Beam].Tokens[promptLength..], candidate.Id], candidate.Score / Math.Pow(length, settings.LengthPenalty)));
+            }
+        }
+
+        done = [.. done.OrderByDescending(beam => beam.Score).Take(settings.Beams)];
+        next = [.. next.Take(settings.Beams)];
+        if (next.Count == 0 || IsOver(next[0]))
+        {
+            return done;
+        }
+
+        Reorder([.. next.Select(candidate => candidate.Beam)], running[0].Tokens.Length);
+        MakeRoom(promptLength + length);
+        running = [.. next.Select(candidate => new Running([.. running[candidate.Beam].Tokens, candidate.Id], candidate.Score))];
+        return null;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        decoder?.Dispose();
+        cache?.Dispose();
+    }
+
+    private void Start()
+    {
+        cache = model.NewCache(settings.Beams, promptLength + Math.Min(row.MostTokens, FirstRoom));
+        decoder = model.NewDecoder(cache, vocabularySize);
         for (var slot = 0; slot < cache.Slots; slot++)
         {
             model.StartSlot(cache, slot, adapter);
         }
-
-        for (var length = 1; ; length++)
-        {
-            cancellation.ThrowIfCancellationRequested();
-            var candidates = Candidates(running, prompt.Length, length == 1, cache, decoder, rules);
-            var next = new List<Candidate>();
-            foreach (var (rank, candidate) in candidates.Index())
-            {
-                var ends = length == mostTokens || settings.Stops.Contains(candidate.Id);
-                if (!ends)
-                {
-                    next.Add(candidate);
-                }
-                else if (rank < settings.Beams)
-                {
-                    done.Add(new Beam([.. running[candidate.Beam].Tokens[prompt.Length..], candidate.Id], candidate.Score / Math.Pow(length, settings.LengthPenalty)));
-                }
-            }
-
-            done = [.. done.OrderByDescending(beam => beam.Score).Take(settings.Beams)];
-            next = [.. next.Take(settings.Beams)];
-            if (next.Count == 0 || IsOver(done, next[0], length))
-            {
-                return done;
-            }
-
-            Reorder(cache, [.. next.Select(candidate => candidate.Beam)], running[0].Tokens.Length);
-            MakeRoom(cache, prompt.Length + length);
-            running = [.. next.Select(candidate => new Running([.. running[candidate.Beam].Tokens, candidate.Id], candidate.Score))];
-        }
     }
 
-    private bool IsOver(List<Beam> done, Candidate best, int length) =>
+    private bool IsOver(Candidate best) =>
         done.Count == settings.Beams
         && (settings.EarlyStopping || best.Score / Math.Pow(length, settings.LengthPenalty) <= done[^1].Score);
 
     // The best continuations over all beams, enough of them that beams remain when every stop token is among them.
-    private List<Candidate> Candidates(List<Running> running, int promptLength, bool first, KvCache cache, IDecoder? decoder, ScoreRules rules)
+    private List<Candidate> Candidates()
     {
-        var scores = LogProbabilities(running, first, cache, decoder);
+        var scores = LogProbabilities(first: length == 1);
         var best = new PriorityQueue<Candidate, float>();
         var count = Math.Max(2, 1 + settings.Stops.Count) * settings.Beams;
         for (var beam = 0; beam < running.Count; beam++)
@@ -107,7 +145,7 @@ internal sealed class BeamSearch(ICausalLm model, int vocabularySize, Generation
         return [.. best.UnorderedItems.Select(item => item.Element).OrderByDescending(item => item.Score).ThenBy(item => item.Beam).ThenBy(item => item.Id)];
     }
 
-    private float[] LogProbabilities(List<Running> running, bool first, KvCache cache, IDecoder? decoder)
+    private float[] LogProbabilities(bool first)
     {
         using var scope = NewDisposeScope();
         if (!first && decoder is { IsUsable: true })
@@ -119,7 +157,7 @@ internal sealed class BeamSearch(ICausalLm model, int vocabularySize, Generation
         var added = first ? running[0].Tokens.Length : 1;
         var before = virtualTokens + running[0].Tokens.Length - added;
         var step = new CacheStep(
-            cache, [.. Enumerable.Range(0, running.Count)], [.. running.Select(_ => before)], [.. running.Select(_ => added)]);
+            cache!, [.. Enumerable.Range(0, running.Count)], [.. running.Select(_ => before)], [.. running.Select(_ => added)]);
         var ids = running.SelectMany(beam => beam.Tokens[^added..]).ToArray();
         var logits = model.Logits(
             ids, SequenceLayout.OfRows(running.Count, added, model.Device), step, lastOnly: true, [.. running.Select(_ => adapter)]);
@@ -129,16 +167,16 @@ internal sealed class BeamSearch(ICausalLm model, int vocabularySize, Generation
     private float[] LogProbabilities(Tensor logits) =>
         logits.narrow(1, 0, vocabularySize).to_type(ScalarType.Float32).log_softmax(1).cpu().contiguous().data<float>().ToArray();
 
-    private void MakeRoom(KvCache cache, int tokens)
+    private void MakeRoom(int tokens)
     {
-        if (tokens + virtualTokens > cache.Capacity)
+        if (tokens + virtualTokens > cache!.Capacity)
         {
             cache.Rearrange([.. Enumerable.Range(0, cache.Slots)], cache.Capacity + Math.Max(FirstRoom, cache.Capacity / 2));
         }
     }
 
     // Slot i gets what slot order[i] holds.
-    private void Reorder(KvCache cache, int[] order, int tokens)
+    private void Reorder(int[] order, int tokens)
     {
         if (order.Index().All(slot => slot.Item == slot.Index))
         {
@@ -150,7 +188,7 @@ internal sealed class BeamSearch(ICausalLm model, int vocabularySize, Generation
         for (var layer = 0; layer < model.Config.LayerCount; layer++)
         {
             using var inner = NewDisposeScope();
-            foreach (var stored in (Tensor[])[cache.Keys(layer), cache.Values(layer)])
+            foreach (var stored in (Tensor[])[cache!.Keys(layer), cache.Values(layer)])
             {
                 var held = stored.narrow(1, virtualTokens, tokens);
                 held.narrow(0, 0, order.Length).copy_(held.index_select(0, index.to(stored.device)));

@@ -12,7 +12,8 @@ namespace GlmTune.Inference;
 /// token, the next pass is queued before this one's tokens are looked at; a row that turns out to have ended leaves one token for nobody. The cache
 /// has room for whole answers where the limit allows, and grows with its longest row; where it would grow past its limit, the row that entered last goes
 /// back to wait, and takes its tokens in again later. Finished rows leave their keys and values as long as there is room: a row that begins with the
-/// same tokens takes them over. Not thread-safe.
+/// same tokens takes them over. Of rows that wait to be read and have the same tokens, one is read: its logits are those of the others too, and its keys and
+/// values are copied. Not thread-safe.
 /// </remarks>
 internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, GenerationLimits limits) : IDisposable
 {
@@ -114,23 +115,24 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
 
         Admit();
         MakeRoom();
-        var (rows, added) = Plan();
+        var sharing = FindSharing();
+        var (rows, added) = Plan(sharing);
         decoder ??= model.NewDecoder(cache!, vocabularySize);
         if (decoder is not { IsUsable: true } || added.Exists(count => count > 1))
         {
             var logits = Pass(rows, added);
             Take(rows, added);
-            return Choose(logits, rows);
+            return Choose(logits, Ready(rows, sharing));
         }
 
         decoder.Begin([.. rows.Select(row => new DecodeRow(row.Tokens[row.Cached], row.Slot, model.VirtualTokensOf(row.Adapter) + row.Cached, row.Adapter))]);
-        if (rows.TrueForAll(row => row.ArgmaxSuffices && row.Pending == 1))
+        if (sharing.Count == 0 && rows.TrueForAll(row => row.ArgmaxSuffices && row.Pending == 1))
         {
             return Likeliest(rows);
         }
 
         Take(rows, added);
-        return Choose(decoder.Logits, rows);
+        return Choose(decoder.Logits, Ready(rows, sharing));
     }
 
     // The likeliest tokens by a queued pass of one token a row; rows that have left since are passed over. First the next pass is queued.
@@ -162,14 +164,54 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         && rows.TrueForAll(row => active.Contains(row) && model.VirtualTokensOf(row.Adapter) + row.Tokens.Count + 1 <= cache!.Capacity)
         && rows.Count(row => row.Left > 1) * 2 > rows.Count;
 
+    // Rows that are not read themselves, because another has the same tokens and is further: and that other one.
+    private Dictionary<GenerationRow, GenerationRow> FindSharing()
+    {
+        var sharing = new Dictionary<GenerationRow, GenerationRow>();
+        if (!active.Exists(row => row.Pending >= WorthCopying))
+        {
+            return sharing;
+        }
+
+        var read = new List<GenerationRow>();
+        foreach (var row in active.OrderByDescending(row => row.Cached))
+        {
+            if (read.Find(row.IsAlike) is not { } other)
+            {
+                read.Add(row);
+            }
+            else if (row.Pending >= WorthCopying)
+            {
+                sharing.Add(row, other);
+            }
+        }
+
+        return sharing;
+    }
+
+    // Rows whose tokens are all in the cache after a pass over some, with the place of their logits; rows that share those of another have taken over its keys and values.
+    private (int Index, GenerationRow Row)[] Ready(List<GenerationRow> rows, Dictionary<GenerationRow, GenerationRow> sharing)
+    {
+        var ready = rows.Index().Where(row => row.Item.Pending == 0).ToList();
+        foreach (var (row, other) in sharing.Where(pair => pair.Value.Pending == 0))
+        {
+            cache!.CopyStart(other.Slot, row.Slot, model.VirtualTokensOf(row.Adapter) + row.Tokens.Count);
+            row.TakeOver();
+            ready.Add((rows.IndexOf(other), row));
+        }
+
+        return [.. ready];
+    }
+
     // Rows of the next pass, and how many tokens of each: prompts first, then one token of every row.
-    private (List<GenerationRow> Rows, List<int> Added) Plan()
+    private (List<GenerationRow> Rows, List<int> Added) Plan(Dictionary<GenerationRow, GenerationRow> sharing)
     {
         var rows = new List<GenerationRow>();
         var added = new List<int>();
-        var prefill = active.Exists(row => row.Pending > 1);
+        var read = active.Where(row => !sharing.ContainsKey(row)).ToList();
+        var prefill = read.Exists(row => row.Pending > 1);
         var left = prefill ? limits.PassTokens : int.MaxValue;
-        foreach (var row in active.Where(row => !prefill || row.Pending > 1))
+        foreach (var row in read.Where(row => !prefill || row.Pending > 1))
         {
             var count = Math.Min(row.Pending, left);
             if (count == 0)
@@ -208,26 +250,25 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         }
     }
 
-    // The next token of each row whose tokens are all in the cache. Of its logits no more comes to the host than its choice needs: the likeliest token,
+    // The next token of each row. Of its logits no more comes to the host than its choice needs: the likeliest token,
     // the likeliest few, or all.
-    private Choice[] Choose(Tensor logits, List<GenerationRow> rows)
+    private Choice[] Choose(Tensor logits, (int Index, GenerationRow Row)[] ready)
     {
         var producible = logits.narrow(1, 0, vocabularySize);
-        var ready = rows.Index().Where(row => row.Item.Pending == 0).ToArray();
         var choices = new Choice[ready.Length];
         if (ready.Length == 0)
         {
             return choices;
         }
 
-        if (Array.Exists(ready, row => row.Item.ArgmaxSuffices))
+        if (Array.Exists(ready, row => row.Row.ArgmaxSuffices))
         {
             var likeliest = producible.argmax(1, keepdim: true);
             var (ids, values) = (likeliest.cpu().data<long>().ToArray(), Values(producible.gather(1, likeliest)));
             ChooseEach(row => row.ArgmaxSuffices, (row, index) => row.Accept(Sampler.Likeliest(ids[index], values[index])));
         }
 
-        if (vocabularySize > Sampler.Enough && Array.Exists(ready, row => row.Item.LikeliestMaySuffice))
+        if (vocabularySize > Sampler.Enough && Array.Exists(ready, row => row.Row.LikeliestMaySuffice))
         {
             var (values, ids) = producible.topk(Sampler.Enough, 1);
             var (hostValues, hostIds) = (Values(values), ids.cpu().data<long>().ToArray());
@@ -238,16 +279,16 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         var undecided = ready.Where((_, i) => choices[i].Row is null).ToArray();
         if (undecided.Length > 0)
         {
-            var wanted = undecided.Length == producible.shape[0] ? producible : producible.index_select(0, tensor(Array.ConvertAll(undecided, row => (long)row.Index)).to(logits.device));
+            var wanted = undecided.Select(row => row.Index).SequenceEqual(Enumerable.Range(0, (int)producible.shape[0])) ? producible : producible.index_select(0, tensor(Array.ConvertAll(undecided, row => (long)row.Index)).to(logits.device));
             var all = Values(wanted);
-            ChooseEach(_ => true, (row, _) => row.Choose(all.AsSpan(Array.FindIndex(undecided, other => other.Item == row) * vocabularySize, vocabularySize)));
+            ChooseEach(_ => true, (row, _) => row.Choose(all.AsSpan(Array.FindIndex(undecided, other => other.Row == row) * vocabularySize, vocabularySize)));
         }
 
         return choices;
 
         void ChooseEach(Func<GenerationRow, bool> which, Func<GenerationRow, int, GeneratedToken?> choose)
         {
-            var places = Enumerable.Range(0, ready.Length).Where(i => choices[i].Row is null && which(ready[i].Item)).ToArray();
+            var places = Enumerable.Range(0, ready.Length).Where(i => choices[i].Row is null && which(ready[i].Row)).ToArray();
             if (places.Length == 1)
             {
                 ChooseOne(places[0]);
@@ -334,7 +375,8 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         foreach (var row in active.Where(row => row.Slot < 0))
         {
             var (slot, (source, count)) = (free.Dequeue(), reuse[row]);
-            if (source is not null && count >= WorthCopying && (kept.Contains(source) || active.Contains(source)))
+            var isRead = !active.TakeWhile(other => other != row).Any(row.IsAlike);   // Else it gets all of the other's.
+            if (isRead && source is not null && count >= WorthCopying && (kept.Contains(source) || active.Contains(source)))
             {
                 cache.CopyStart(source.Slot, slot, model.VirtualTokensOf(row.Adapter) + count);
                 row.Enter(slot, count);

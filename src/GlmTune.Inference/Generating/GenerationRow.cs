@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using GlmTune.Model.Adapters;
 
 namespace GlmTune.Inference;
@@ -87,6 +88,13 @@ internal sealed class GenerationRow
     /// <param name="slot">Its slot.</param>
     /// <param name="cached">How many of its first tokens are in the slot already.</param>
     public void Enter(int slot, int cached) => (Slot, Cached, Reused) = (slot, cached, Reused ?? cached);
+
+    /// <summary>Whether another row has the same tokens before it and goes through the same adapter.</summary>
+    public bool IsAlike(GenerationRow other) =>
+        Adapter == other.Adapter && Tokens.Count == other.Tokens.Count && CollectionsMarshal.AsSpan(Tokens).SequenceEqual(CollectionsMarshal.AsSpan(other.Tokens));
+
+    /// <summary>Says that its slot holds all its tokens, which a row that is alike has read.</summary>
+    public void TakeOver() => (Cached, Reused) = (Tokens.Count, generated.Count == 0 ? Tokens.Count : Reused);
 
     /// <summary>Takes its slot away.</summary>
     public void Leave() => (Slot, Cached) = (-1, 0);

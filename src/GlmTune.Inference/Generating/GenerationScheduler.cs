@@ -5,14 +5,17 @@ using System.Threading.Channels;
 namespace GlmTune.Inference;
 
 /// <summary>Answers prompts of many callers at the same time on a thread of its own: each enters the running batch as soon as there is a place.</summary>
-/// <remarks>Thread-safe. The answer to a request is the same as <see cref="Generator.Generate"/> gives for it.</remarks>
+/// <remarks>Beam searches go on beside the batch, one at a time, pass by pass. Thread-safe. The answer to a request is the same as <see cref="Generator.Generate"/>
+/// gives for it.</remarks>
 public sealed class GenerationScheduler : IDisposable
 {
     private readonly Generator generator;
-    private readonly BlockingCollection<Submission> incoming = [];
+    private readonly BlockingCollection<Submission[]> incoming = [];
     private readonly Dictionary<GenerationRow, Submission> entered = [];
+    private readonly Queue<Submission> searches = new();   // The first one runs.
     private readonly CancellationTokenSource closing = new();
     private readonly Thread worker;
+    private BeamSearch? search;
 
     /// <summary>Starts the thread.</summary>
     /// <param name="generator">What answers are made with.</param>
@@ -33,26 +36,31 @@ public sealed class GenerationScheduler : IDisposable
     /// <exception cref="ObjectDisposedException">The scheduler was disposed before the answer was whole.</exception>
     public async IAsyncEnumerable<GeneratedToken> StreamAsync(GenerationRequest request, [EnumeratorCancellation] CancellationToken cancellation = default)
     {
+        await foreach (var token in StreamAll([request], cancellation)[0].WithCancellation(cancellation))
+        {
+            yield return token;
+        }
+    }
+
+    /// <summary>Continues prompts that come together, so that one that stands there several times is read once.</summary>
+    /// <param name="requests">The prompts, and how. They are taken in at once.</param>
+    /// <param name="cancellation">Ends all answers between two tokens.</param>
+    /// <returns>For each request its tokens, to be enumerated once; ending an enumeration early ends that answer. One that is never begun runs until
+    /// <paramref name="cancellation"/> or the end.</returns>
+    /// <exception cref="ArgumentException">A prompt is empty or too long, or options are out of range.</exception>
+    /// <exception cref="ObjectDisposedException">The scheduler was disposed; from the enumerations, where it was before the answer was whole.</exception>
+    public IReadOnlyList<IAsyncEnumerable<GeneratedToken>> StreamAll(IReadOnlyList<GenerationRequest> requests, CancellationToken cancellation = default)
+    {
         ObjectDisposedException.ThrowIf(closing.IsCancellationRequested, this);
-        using var abandoned = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
-        var submission = new Submission(generator.NewRow(0, request), Channel.CreateUnbounded<GeneratedToken>(), abandoned.Token);
-        incoming.Add(submission, CancellationToken.None);
+        GenerationRow[] rows = [.. requests.Select(request => generator.NewRow(0, request))];
+        Submission[] submissions = [.. rows.Select(row => new Submission(row, Channel.CreateUnbounded<GeneratedToken>(), CancellationTokenSource.CreateLinkedTokenSource(cancellation)))];
+        incoming.Add(submissions, CancellationToken.None);
         if (closing.IsCancellationRequested)
         {
-            submission.Tokens.Writer.TryComplete(new ObjectDisposedException(nameof(GenerationScheduler)));   // It may have come after the last look.
+            FailAll(submissions, new ObjectDisposedException(nameof(GenerationScheduler)));   // They may have come after the last look.
         }
 
-        try
-        {
-            await foreach (var token in submission.Tokens.Reader.ReadAllAsync(cancellation))
-            {
-                yield return token;
-            }
-        }
-        finally
-        {
-            await abandoned.CancelAsync();
-        }
+        return [.. submissions.Select(submission => ReadAsync(submission, cancellation))];
     }
 
     /// <summary>Ends the thread; unfinished answers throw.</summary>
@@ -67,7 +75,26 @@ public sealed class GenerationScheduler : IDisposable
         worker.Join();
     }
 
-    private sealed record Submission(GenerationRow Row, Channel<GeneratedToken> Tokens, CancellationToken Abandoned);
+    private sealed record Submission(GenerationRow Row, Channel<GeneratedToken> Tokens, CancellationTokenSource Abandoned)
+    {
+        public bool IsAbandoned => Abandoned.IsCancellationRequested;
+    }
+
+    private static async IAsyncEnumerable<GeneratedToken> ReadAsync(Submission submission, [EnumeratorCancellation] CancellationToken cancellation)
+    {
+        try
+        {
+            await foreach (var token in submission.Tokens.Reader.ReadAllAsync(cancellation))
+            {
+                yield return token;
+            }
+        }
+        finally
+        {
+            await submission.Abandoned.CancelAsync();
+            submission.Abandoned.Dispose();
+        }
+    }
 
     private void Work()
     {
@@ -76,7 +103,7 @@ public sealed class GenerationScheduler : IDisposable
         {
             while (true)
             {
-                if (!batch.HasWork)
+                if (!batch.HasWork && searches.Count == 0)
                 {
                     Enter(batch, incoming.Take(closing.Token));
                 }
@@ -87,11 +114,11 @@ public sealed class GenerationScheduler : IDisposable
                 }
 
                 closing.Token.ThrowIfCancellationRequested();
-                foreach (var (row, submission) in entered.Where(pair => pair.Value.Abandoned.IsCancellationRequested).ToList())
+                foreach (var (row, submission) in entered.Where(pair => pair.Value.IsAbandoned).ToList())
                 {
                     batch.Remove(row);
                     entered.Remove(row);
-                    submission.Tokens.Writer.TryComplete(new OperationCanceledException(submission.Abandoned));
+                    submission.Tokens.Writer.TryComplete(new OperationCanceledException());
                 }
 
                 if (batch.HasWork && !TryStep(batch))
@@ -99,36 +126,70 @@ public sealed class GenerationScheduler : IDisposable
                     batch.Dispose();
                     batch = generator.NewBatch();
                 }
+
+                if (searches.Count > 0)
+                {
+                    Search();
+                }
             }
         }
         catch (OperationCanceledException) when (closing.IsCancellationRequested)
         {
-            FailAll(new ObjectDisposedException(nameof(GenerationScheduler)));
+            var error = new ObjectDisposedException(nameof(GenerationScheduler));
+            FailAll(entered.Values.Concat(searches), error);
+            while (incoming.TryTake(out var left))
+            {
+                FailAll(left, error);
+            }
         }
         finally
         {
+            search?.Dispose();
             batch.Dispose();
         }
     }
 
-    private void Enter(ContinuousBatch batch, Submission submission)
+    private void Enter(ContinuousBatch batch, Submission[] submissions)
     {
-        if (submission.Row.Beams == 1)
+        foreach (var submission in submissions)
         {
-            entered.Add(submission.Row, submission);
-            batch.Add(submission.Row);
-            return;
+            if (submission.Row.Beams == 1)
+            {
+                entered.Add(submission.Row, submission);
+                batch.Add(submission.Row);
+            }
+            else
+            {
+                searches.Enqueue(submission);
+            }
         }
+    }
 
+    // One pass of the first search.
+    private void Search()
+    {
+        var submission = searches.Peek();
+        Exception? error = submission.IsAbandoned ? new OperationCanceledException() : null;
         try
         {
-            generator.SearchBeams(submission.Row, (_, token) => submission.Tokens.Writer.TryWrite(token), submission.Abandoned);
-            submission.Tokens.Writer.TryComplete();
+            if (error is null)
+            {
+                search ??= generator.NewSearch(submission.Row);
+                if (!generator.Advance(search, submission.Row, (_, token) => submission.Tokens.Writer.TryWrite(token)))
+                {
+                    return;
+                }
+            }
         }
         catch (Exception e)
         {
-            submission.Tokens.Writer.TryComplete(e);
+            error = e;
         }
+
+        search?.Dispose();
+        search = null;
+        searches.Dequeue();
+        submission.Tokens.Writer.TryComplete(error);
     }
 
     // A failed pass (out of memory, say) fails the answers that took part in it; later ones start afresh.
@@ -151,11 +212,7 @@ public sealed class GenerationScheduler : IDisposable
         }
         catch (Exception e)
         {
-            foreach (var submission in entered.Values)
-            {
-                submission.Tokens.Writer.TryComplete(e);
-            }
-
+            FailAll(entered.Values, e);
             entered.Clear();
             return false;
         }
@@ -167,14 +224,9 @@ public sealed class GenerationScheduler : IDisposable
         submission?.Tokens.Writer.TryComplete(error);
     }
 
-    private void FailAll(Exception error)
+    private static void FailAll(IEnumerable<Submission> submissions, Exception error)
     {
-        while (incoming.TryTake(out var submission))
-        {
-            submission.Tokens.Writer.TryComplete(error);
-        }
-
-        foreach (var submission in entered.Values)
+        foreach (var submission in submissions)
         {
             submission.Tokens.Writer.TryComplete(error);
         }

@@ -144,19 +144,34 @@ public sealed class Generator
         }
     }
 
-    internal GeneratedAnswer SearchBeams(GenerationRow row, Action<int, GeneratedToken>? onToken, CancellationToken cancellation)
+    internal BeamSearch NewSearch(GenerationRow row) => new(Model, VocabularySize, row);
+
+    /// <summary>One pass of a beam search.</summary>
+    /// <returns>Whether the search is over: then the row has its answer.</returns>
+    internal bool Advance(BeamSearch search, GenerationRow row, Action<GenerationRow, GeneratedToken> emit)
     {
-        IReadOnlyList<Beam> beams;
+        IReadOnlyList<Beam>? beams;
         lock (passes)
         {
-            beams = new BeamSearch(Model, VocabularySize, row.Settings, row.Adapter).Run(row.Request, row.MostTokens, cancellation);
+            beams = search.Advance();
         }
 
-        foreach (var id in beams[0].Tokens)
+        foreach (var id in beams?[0].Tokens ?? [])
         {
-            var token = row.Accept(id);   // Whether anybody listens or not.
-            onToken?.Invoke(row.Index, token);
+            emit(row, row.Accept(id));
         }
+
+        return beams is not null;
+    }
+
+    private GeneratedAnswer SearchBeams(GenerationRow row, Action<int, GeneratedToken>? onToken, CancellationToken cancellation)
+    {
+        using var search = NewSearch(row);
+        do
+        {
+            cancellation.ThrowIfCancellationRequested();
+        }
+        while (!Advance(search, row, (_, token) => onToken?.Invoke(row.Index, token)));
 
         return row.Answer;
     }

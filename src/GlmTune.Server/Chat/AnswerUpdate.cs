@@ -18,15 +18,22 @@ internal sealed record AnswerUpdate(int Choice, string Text, IReadOnlyList<ToolC
         : Answer.Finish == Inference.FinishReason.Length ? "length"
         : Answer.Calls.Count > 0 ? "tool_calls" : "stop";
 
-    /// <summary>Makes one answer.</summary>
-    public static async IAsyncEnumerable<AnswerUpdate> ReadAsync(ChatPlan plan, int choice, ServerMetrics metrics, [EnumeratorCancellation] CancellationToken cancellation)
+    /// <summary>Makes the answers that a request wants; each is to be enumerated.</summary>
+    public static IReadOnlyList<IAsyncEnumerable<AnswerUpdate>> ReadAll(ChatPlan plan, ServerMetrics metrics, CancellationToken cancellation)
     {
         // Each choice draws numbers of its own; the first draws those of a request for one.
-        var chat = plan.Chat with { Options = plan.Chat.Options with { Seed = plan.Chat.Options.Seed is { } seed ? unchecked(seed + choice) : null } };
+        var seed = plan.Chat.Options.Seed;
+        var choices = Enumerable.Range(0, plan.Choices).Select(choice => plan.Chat with { Options = plan.Chat.Options with { Seed = seed is null ? null : unchecked(seed + choice) } });
+        return [.. plan.Model.Chat.StreamAll([.. choices], cancellation).Index().Select(answer => ReadAsync(plan, answer.Index, answer.Item, metrics, cancellation))];
+    }
+
+    private static async IAsyncEnumerable<AnswerUpdate> ReadAsync(
+        ChatPlan plan, int choice, IAsyncEnumerable<ChatPiece> pieces, ServerMetrics metrics, [EnumeratorCancellation] CancellationToken cancellation)
+    {
         var tokenizer = plan.Model.Chat.Template.Tokenizer;
         var pending = new List<TokenLogprob>();
         var (start, first, shown) = (Stopwatch.GetTimestamp(), true, false);
-        await foreach (var piece in plan.Model.Chat.StreamAsync(chat, cancellation))
+        await foreach (var piece in pieces.WithCancellation(cancellation))
         {
             if (first)
             {
@@ -35,7 +42,7 @@ internal sealed record AnswerUpdate(int Choice, string Text, IReadOnlyList<ToolC
             }
 
             // Tokens are told with the text that they are of; those of stripped white space and of stop texts are not.
-            if (chat.LogProbabilities && piece.Token is { } token && token.Finish != Inference.FinishReason.Stop && (shown || piece.Text.Length > 0 || !IsBlank(tokenizer, token.Id)))
+            if (plan.Chat.LogProbabilities && piece.Token is { } token && token.Finish != Inference.FinishReason.Stop && (shown || piece.Text.Length > 0 || !IsBlank(tokenizer, token.Id)))
             {
                 pending.Add(Told(tokenizer, token));
             }
@@ -43,7 +50,7 @@ internal sealed record AnswerUpdate(int Choice, string Text, IReadOnlyList<ToolC
             shown |= piece.Text.Length > 0;
             if (piece.Text.Length > 0 || piece.Calls.Count > 0 || piece.Answer is not null)
             {
-                IReadOnlyList<TokenLogprob>? told = !chat.LogProbabilities ? null : piece.Text.Length > 0 ? [.. pending] : [];
+                IReadOnlyList<TokenLogprob>? told = !plan.Chat.LogProbabilities ? null : piece.Text.Length > 0 ? [.. pending] : [];
                 if (piece.Text.Length > 0)
                 {
                     pending.Clear();
@@ -51,7 +58,7 @@ internal sealed record AnswerUpdate(int Choice, string Text, IReadOnlyList<ToolC
 
                 if (piece.Answer is { } answer)
                 {
-                    metrics.Tokens(choice == 0 ? answer.PromptTokens : 0, answer.CachedTokens, answer.AnswerTokens);
+                    metrics.Tokens(choice == 0 ? answer.PromptTokens : 0, choice == 0 ? answer.CachedTokens : 0, answer.AnswerTokens);
                 }
 
                 yield return new AnswerUpdate(choice, piece.Text, piece.Calls, told, piece.Answer);

@@ -21,18 +21,18 @@ internal sealed class ChatEndpoint(ServedModels models, ServerOptions options, A
             return EventStream.Of(context, deadline, (events, cancellation) => StreamAsync(plan, events, cancellation));
         }
 
-        var choices = await deadline.WithinAsync(Task.WhenAll(Enumerable.Range(0, plan.Choices).Select(choice => WholeAsync(plan, choice, deadline.Token))));
+        var choices = await deadline.WithinAsync(Task.WhenAll(AnswerUpdate.ReadAll(plan, metrics, deadline.Token).Select(updates => WholeAsync(plan, updates))));
         return ApiJson.Result(new ChatCompletion(NewId(), DateTimeOffset.UtcNow.ToUnixTimeSeconds(), plan.Model.Id, [.. choices.Select(choice => choice.Choice)], Usage.Of(choices.Select(choice => choice.Usage)))
         {
             SystemFingerprint = models.Fingerprint,
         });
     }
 
-    private async Task<(ChatChoice Choice, Usage Usage)> WholeAsync(ChatPlan plan, int choice, CancellationToken cancellation)
+    private static async Task<(ChatChoice Choice, Usage Usage)> WholeAsync(ChatPlan plan, IAsyncEnumerable<AnswerUpdate> updates)
     {
         var text = new StringBuilder();
         var logprobs = new List<TokenLogprob>();
-        await foreach (var update in AnswerUpdate.ReadAsync(plan, choice, metrics, cancellation))
+        await foreach (var update in updates)
         {
             text.Append(update.Text);
             logprobs.AddRange(update.Logprobs ?? []);
@@ -40,7 +40,7 @@ internal sealed class ChatEndpoint(ServedModels models, ServerOptions options, A
             {
                 var calls = answer.Calls.Select(call => new AnsweredCall(NewCallId(), new AnsweredFunction(call.Name, call.Arguments))).ToList();
                 var message = new ChatChoiceMessage(calls.Count > 0 && text.Length == 0 ? null : text.ToString()) { ToolCalls = calls.Count > 0 ? calls : null };
-                return (new ChatChoice(choice, message, update.FinishReason!, plan.Chat.LogProbabilities ? new ChatLogprobs(logprobs) : null), Usage.Of(answer));
+                return (new ChatChoice(update.Choice, message, update.FinishReason!, plan.Chat.LogProbabilities ? new ChatLogprobs(logprobs) : null), Usage.Of(answer));
             }
         }
 
@@ -50,17 +50,17 @@ internal sealed class ChatEndpoint(ServedModels models, ServerOptions options, A
     private async Task StreamAsync(ChatPlan plan, ChannelWriter<string> events, CancellationToken cancellation)
     {
         var (id, created) = (NewId(), DateTimeOffset.UtcNow.ToUnixTimeSeconds());
-        var usages = await Task.WhenAll(Enumerable.Range(0, plan.Choices).Select(OneAsync));
+        var usages = await Task.WhenAll(AnswerUpdate.ReadAll(plan, metrics, cancellation).Select(OneAsync));
         if (plan.IncludeUsage)
         {
             events.TryWrite(ApiJson.Text(Chunk([]) with { Usage = Usage.Of(usages) }));
         }
 
-        async Task<Usage> OneAsync(int choice)
+        async Task<Usage> OneAsync(IAsyncEnumerable<AnswerUpdate> updates, int choice)
         {
             Write(choice, new ChunkDelta { Role = "assistant", Content = "" });
             var usage = new Usage(0, 0);
-            await foreach (var update in AnswerUpdate.ReadAsync(plan, choice, metrics, cancellation))
+            await foreach (var update in updates)
             {
                 if (update.Text.Length > 0)
                 {

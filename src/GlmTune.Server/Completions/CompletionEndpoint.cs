@@ -38,16 +38,16 @@ internal sealed class CompletionEndpoint(ServedModels models, ServerOptions opti
             return EventStream.Of(context, deadline, StreamAsync);
         }
 
-        var answers = await deadline.WithinAsync(Task.WhenAll(Enumerable.Range(0, plan.Answers).Select(WholeAsync)));
+        var answers = await deadline.WithinAsync(Task.WhenAll(UpdatesOf(plan, deadline.Token).Select(WholeAsync)));
         return ApiJson.Result(Told([.. answers.Select(answer => answer.Choice)]) with { Usage = Sum(plan, [.. answers.Select(answer => answer.Usage)]) });
 
         Completion Told(IReadOnlyList<CompletionChoice> choices) => new(id, created, plan.Model.Id, choices) { SystemFingerprint = models.Fingerprint };
 
-        async Task<(CompletionChoice Choice, Usage Usage)> WholeAsync(int index)
+        async Task<(CompletionChoice Choice, Usage Usage)> WholeAsync(IAsyncEnumerable<Update> updates, int index)
         {
             var (text, logprobs) = (new StringBuilder(), new List<CompletionLogprobs>());
             Update last = new("", null, null, new Usage(0, 0));
-            await foreach (var update in UpdatesAsync(plan, index, deadline.Token))
+            await foreach (var update in updates)
             {
                 text.Append(update.Text);
                 logprobs.AddRange(update.Logprobs is null ? [] : [update.Logprobs]);
@@ -59,10 +59,10 @@ internal sealed class CompletionEndpoint(ServedModels models, ServerOptions opti
 
         async Task StreamAsync(ChannelWriter<string> events, CancellationToken cancellation)
         {
-            var usages = await Task.WhenAll(Enumerable.Range(0, plan.Answers).Select(async index =>
+            var usages = await Task.WhenAll(UpdatesOf(plan, cancellation).Select(async (updates, index) =>
             {
                 var usage = new Usage(0, 0);
-                await foreach (var update in UpdatesAsync(plan, index, cancellation))
+                await foreach (var update in updates)
                 {
                     usage = update.Usage;
                     events.TryWrite(ApiJson.Text(Told([new CompletionChoice(index, update.Text, update.Finish, update.Logprobs)])));
@@ -93,17 +93,23 @@ internal sealed class CompletionEndpoint(ServedModels models, ServerOptions opti
             : throw ApiException.Wrong("n", $"'n' asks for {prompts.Count * (request.N ?? 1)} answers over all prompts; expected at most {options.Limits.Choices}.");
     }
 
-    private async IAsyncEnumerable<Update> UpdatesAsync(Plan plan, int index, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellation)
+    private IEnumerable<IAsyncEnumerable<Update>> UpdatesOf(Plan plan, CancellationToken cancellation)
     {
-        var (prompt, choice) = (plan.Prompts[index / plan.Choices], index % plan.Choices);
-        var tokenizer = plan.Model.Chat.Template.Tokenizer;
-        var request = new GenerationRequest(prompt.Ids)
+        var requests = plan.Prompts.SelectMany(prompt => Enumerable.Range(0, plan.Choices).Select(choice => new GenerationRequest(prompt.Ids)
         {
             Options = plan.Options with { Seed = plan.Options.Seed is { } seed ? unchecked(seed + choice) : null },
             Adapter = plan.Model.Adapter,
             LogProbabilities = plan.Request.Logprobs is not null,
             LikeliestTokens = plan.Request.Logprobs ?? 0,
-        };
+        }));
+        return plan.Model.Chat.Scheduler.StreamAll([.. requests], cancellation).Select((tokens, index) => UpdatesAsync(plan, index, tokens, cancellation));
+    }
+
+    private async IAsyncEnumerable<Update> UpdatesAsync(
+        Plan plan, int index, IAsyncEnumerable<GeneratedToken> tokens, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellation)
+    {
+        var (prompt, choice) = (plan.Prompts[index / plan.Choices], index % plan.Choices);
+        var tokenizer = plan.Model.Chat.Template.Tokenizer;
         var (decoder, stopped) = (new StreamingDecoder(tokenizer), new StoppedText(plan.Request.Stop?.Texts ?? []));
         var (pending, offset, count, cached, finish) = (new List<GeneratedToken>(), 0, 0, 0, "length");
         var start = Stopwatch.GetTimestamp();
@@ -113,7 +119,7 @@ internal sealed class CompletionEndpoint(ServedModels models, ServerOptions opti
             yield return new Update(prompt.Text, null, null, new Usage(prompt.Ids.Length, 0));
         }
 
-        await foreach (var token in plan.Model.Chat.Scheduler.StreamAsync(request, cancellation))
+        await foreach (var token in tokens.WithCancellation(cancellation))
         {
             if (count++ == 0)
             {
@@ -143,7 +149,7 @@ internal sealed class CompletionEndpoint(ServedModels models, ServerOptions opti
 
         var rest = stopped.Stopped ? "" : stopped.Add(decoder.Finish(), last: true);
         finish = stopped.Stopped ? "stop" : finish;
-        metrics.Tokens(choice == 0 ? prompt.Ids.Length : 0, cached, count);
+        metrics.Tokens(choice == 0 ? prompt.Ids.Length : 0, choice == 0 ? cached : 0, count);
         yield return new Update(rest, rest.Length > 0 ? Logprobs(plan, tokenizer, pending, ref offset) : null, finish, Counts());
 
         Usage Counts() => new(prompt.Ids.Length, count) { PromptTokensDetails = new(cached) };

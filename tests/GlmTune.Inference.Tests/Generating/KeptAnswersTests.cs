@@ -49,6 +49,86 @@ public class KeptAnswersTests
         Assert.Equal(46, talk.CachedTokens);
     }
 
+    [Theory]
+    [InlineData(0, 4096)]
+    [InlineData(3, 4096)]
+    [InlineData(3, 15)]
+    public void Rows_that_are_alike_are_read_once_whoever_leaves(int virtualTokens, int passTokens)
+    {
+        var model = Summing(virtualTokens);
+        var generator = new Generator(model, 97, new GenerationOptions { EosTokenIds = [], MaxNewTokens = 5 }, new GenerationLimits { PassTokens = passTokens });
+        using var batch = generator.NewBatch();
+        int[] prompt = [.. Enumerable.Range(1, 40)];
+        int[] other = [.. prompt[..39], 90];
+        var answers = new Dictionary<int, List<int>>();
+        List<GenerationRow> rows = [.. ((int[][])[prompt, prompt, other, prompt, other]).Select((tokens, index) => generator.NewRow(index, new GenerationRequest(tokens)))];
+        rows.ForEach(batch.Add);
+        Step();
+        if (passTokens < 40)
+        {
+            batch.Remove(rows[0]);   // It was read for the others, and is not whole yet: another goes on from the beginning.
+            rows.RemoveAt(0);
+        }
+
+        while (batch.HasWork)
+        {
+            Step();
+        }
+
+        Assert.Equal(rows.Select(row => (row.Index, string.Join(' ', Expected([.. row.Request.Prompt], 5)))), answers.OrderBy(answer => answer.Key).Select(answer => (answer.Key, string.Join(' ', answer.Value))));
+        var read = passTokens < 40 ? 15 + 40 + 40 : 80;
+        Assert.Equal(read + (rows.Count * 4), model.PassTokens.Sum());
+
+        void Step() => generator.Step(
+            batch,
+            (row, token) =>
+            {
+                if (!answers.TryGetValue(row.Index, out var answer))
+                {
+                    answers.Add(row.Index, answer = []);
+                }
+
+                answer.Add(token.Id);
+            },
+            (_, e) => throw e);
+    }
+
+    [Fact]
+    public void Rows_that_are_alike_share_what_a_kept_answer_left_and_decode_as_alone()
+    {
+        using var model = ModelFolder.Load(GoldenData.Path("glm-tiny/model-hf"), ScalarType.Float64, CPU);
+        using var served = new ServedAdapters(model);
+        served.Load("prefix", GoldenData.Path("glm-tiny/adapter-prefix"));
+        var generator = new Generator(model, 640, new GenerationOptions { MaxNewTokens = 6, EosTokenIds = [] });
+        using var batch = generator.NewBatch();
+        int[] prompt = [.. Enumerable.Range(30, 25)];
+        var kept = Answer(new GenerationRequest(prompt) { Adapter = "prefix" })[0];
+        int[] longer = [.. prompt, .. kept, 77];
+        foreach (var tokens in (int[][])[prompt, longer])
+        {
+            // Of what is alike, but for the adapter, two by two.
+            var requests = ((string?[])["prefix", null, "prefix", null]).Select((adapter, i) => new GenerationRequest(tokens)
+            {
+                Adapter = adapter,
+                Options = new() { DoSample = i > 1, Seed = 4 },
+            }).ToArray();
+            Assert.Equal(requests.Select(request => string.Join(' ', generator.Generate(request).Tokens)), Answer(requests).Select(answer => string.Join(' ', answer)));
+        }
+
+        List<int>[] Answer(params GenerationRequest[] requests)
+        {
+            var rows = Array.ConvertAll(requests, request => generator.NewRow(0, request));
+            var answers = Array.ConvertAll(rows, _ => new List<int>());
+            Array.ForEach(rows, batch.Add);
+            while (batch.HasWork)
+            {
+                generator.Step(batch, (row, token) => answers[Array.IndexOf(rows, row)].Add(token.Id), (_, e) => throw e);
+            }
+
+            return answers;
+        }
+    }
+
     [Fact]
     public void Another_conversation_with_the_same_beginning_copies_it_and_leaves_the_first_whole()
     {
