@@ -78,18 +78,24 @@ internal sealed class RankedEvaluation
 
     private EvaluationReport RunApart(ICausalLm model, Action<EvaluationProgress>? progress, CancellationToken stop)
     {
-        var report = ranks.Together(() =>
+        var agreement = new StopAgreement(ranks, stop);
+        EvaluationReport? report = null;
+        InvalidDataException? failure = null;
+        try
         {
-            try
-            {
-                return mine.Run(model, progress, stop);
-            }
-            catch (OperationCanceledException)
-            {
-                return null;
-            }
-        });
-        return ranks.Any(report is null) ? throw new OperationCanceledException(stop) : report!;
+            report = mine.Run(new StoppableModel(model, agreement), progress, CancellationToken.None);
+        }
+        catch (InvalidDataException error)
+        {
+            failure = error;
+        }
+        catch (OperationCanceledException)
+        {
+            // All end, and find out below why.
+        }
+        var ended = agreement.Finish(failed: failure is not null);
+        ranks.Together(() => failure is null ? true : throw failure);
+        return ended ? throw new OperationCanceledException(stop) : report!;
     }
 
     private EvaluatedAnswer[] GatherAnswers(IReadOnlyList<EvaluatedAnswer> part)

@@ -93,17 +93,64 @@ public sealed class TrainingEvaluationTests : IDisposable
         Assert.Contains("every prompt has 5 tokens or more", Assert.Throws<InvalidDataException>(() => Create(RecipeText.WithArguments(Generating), "max_input_length=5")).Message, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("per_device_eval_batch_size: 1"), InlineData("predict_with_generate: true\nper_device_eval_batch_size: 1\ngeneration_config: {max_new_tokens: 9}")]
+    public void A_rank_that_is_asked_to_stop_ends_the_evaluation_of_all(string arguments)
+    {
+        using var stop = new CancellationTokenSource();
+        var passes = new int[2];
+        var file = WriteRows(40);
+        GlmTune.Collectives.InProcess.Run(2, ranks =>
+        {
+            var recipe = RecipeText.Read(RecipeText.WithArguments(arguments));
+            var evaluation = new TrainingEvaluation(recipe, new Glm4Template(Bytes, recipe.Data.Template), file, folder, ranks: ranks);
+            var model = FakeLm.Sure(300, _ =>
+            {
+                if (ranks.Rank == 1)
+                {
+                    stop.Cancel();   // in its first pass
+                }
+                return 'x';
+            });
+            Assert.ThrowsAny<OperationCanceledException>(() => evaluation.Run(model, 1, stop: ranks.Rank == 1 ? stop.Token : default));
+            passes[ranks.Rank] = model.PassSizes.Count;
+        });
+        // Alone, rank 0 would have made 20 passes, and with answers 180 more.
+        Assert.InRange(passes[0], 1, 2);
+        Assert.InRange(passes[1], 1, 2);
+        Assert.False(Directory.Exists(InEval("")));
+    }
+
+    [Fact]
+    public void Ranks_with_more_or_fewer_passes_than_others_all_come_to_the_end()
+    {
+        var file = WriteRows(3);
+        var reports = GlmTune.Collectives.InProcess.Run(4, ranks =>
+        {
+            var recipe = RecipeText.Read(RecipeText.WithArguments("predict_with_generate: true\nper_device_eval_batch_size: 1\ngeneration_config: {max_new_tokens: 9}"));
+            return new TrainingEvaluation(recipe, new Glm4Template(Bytes, recipe.Data.Template), file, folder, ranks: ranks).Run(Saying('x'), 1);
+        });
+        Assert.All(reports, report => Assert.Equal((3, 3), (report.Rows, report.Answers.Count)));
+        Assert.All(reports, report => Assert.Equal(reports[0].Metrics["eval_loss"], report.Metrics["eval_loss"]));
+    }
+
     public void Dispose() => Directory.Delete(folder, recursive: true);
 
     private TrainingEvaluation Create(string yaml, params string[] overrides) => Create(yaml, null, overrides);
 
     private TrainingEvaluation Create(string yaml, GenerationOptions? model, string[]? overrides = null)
     {
-        var file = Path.Combine(folder, "dev.jsonl");
-        File.WriteAllLines(file, Enumerable.Range(0, 7).Select(i =>
-            $$"""{"messages": [{"role": "user", "content": "{{new string('q', i * 3)}}?"}, {"role": "assistant", "content": "{{(i == 4 ? "yyyyyyyyy" : $"answer {i}")}}"}]}"""));
+        var file = WriteRows(7);
         var recipe = RecipeText.Read(yaml, overrides ?? []);
         return new TrainingEvaluation(recipe, new Glm4Template(Bytes, recipe.Data.Template), file, folder, model);
+    }
+
+    private string WriteRows(int count)
+    {
+        var file = Path.Combine(folder, "dev.jsonl");
+        File.WriteAllLines(file, Enumerable.Range(0, count).Select(i =>
+            $$"""{"messages": [{"role": "user", "content": "{{new string('q', i * 3)}}?"}, {"role": "assistant", "content": "{{(i == 4 ? "yyyyyyyyy" : $"answer {i}")}}"}]}"""));
+        return file;
     }
 
     private string InEval(string name) => Path.Combine(folder, "eval", name);
