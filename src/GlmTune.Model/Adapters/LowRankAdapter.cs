@@ -41,6 +41,7 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
     /// <param name="dora">Whether the rows' magnitudes are learned beside the delta.</param>
     public LowRankAdapter(Linear linear, IReadOnlyList<(LinearSlice Slice, int Rank, double Scale)> parts, double dropout, bool dora = false)
     {
+        using var scope = NewDisposeScope();   // for views on the way: each would keep the memory that it shows
         this.linear = linear;
         magnitudes = dora ? new RowMagnitudes(linear, [.. parts.Select(part => (part.Slice.Name, part.Slice.FirstRow, part.Slice.Rows))]) : null;
         Dropout = dropout;

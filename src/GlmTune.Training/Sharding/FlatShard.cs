@@ -15,6 +15,7 @@ public sealed class FlatShard : IDisposable
     public FlatShard(
         FlatLayout layout, bool decays, Tensor? values = null, ScalarType? gradientType = null, bool onHost = false, Tensor? compute = null)
     {
+        using var scope = NewDisposeScope();   // lets go of what there is, should memory not do for the rest
         (Layout, Decays, ComputeRestsOnHost) = (layout, decays, compute is not null);
         Type = layout.Type == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32;
         GradientType = gradientType ?? Type;
@@ -32,6 +33,10 @@ public sealed class FlatShard : IDisposable
         {
             Master.copy_(values);
             CopyMasterToCompute();
+        }
+        foreach (var own in (Tensor?[])[Master, FirstMoment, SecondMoment, Gradient, compute is null ? Compute : null])
+        {
+            own?.DetachFromDisposeScope();
         }
     }
 
@@ -116,5 +121,5 @@ public sealed class FlatShard : IDisposable
         SecondMoment.Dispose();
     }
 
-    private Tensor Zeros(ScalarType type, Device device) => zeros(Length, type, device).DetachFromDisposeScope();
+    private Tensor Zeros(ScalarType type, Device device) => zeros(Length, type, device);
 }

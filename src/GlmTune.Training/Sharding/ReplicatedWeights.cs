@@ -33,11 +33,19 @@ public sealed class ReplicatedWeights : ISharding
         (Stage, Alone) = (options.Stage, ranks is null && !options.OffloadOptimizer);
         sums = new RankSums(ranks);
         trained = new TrainedShards(options, ranks, weights);
-        foreach (var layer in layers)
+        try
         {
-            trained.Add(layer, layer.Parameters);
+            foreach (var layer in layers)
+            {
+                trained.Add(layer, layer.Parameters);
+            }
+            HostOptimizer = trained.MakeHostOptimizer();
         }
-        HostOptimizer = trained.MakeHostOptimizer();
+        catch
+        {
+            Dispose();
+            throw;
+        }
     }
 
     /// <inheritdoc/>

@@ -30,7 +30,7 @@ public sealed class ShardedParameters : ISharding
     /// <param name="options">Stage 3; limits, offloading and so on.</param>
     /// <param name="model">Adapters attached, and what is trained marked so; the same on each rank. Units that <paramref name="slices"/> do not have are in memory.</param>
     /// <param name="ranks">The ranks; a world of one takes the same path.</param>
-    /// <param name="slices">What was taken while the model was loaded; passes to this object. Null: it is taken now.</param>
+    /// <param name="slices">What was taken while the model was loaded; passes to this object, which disposes it even where it cannot be made. Null: it is taken now.</param>
     /// <exception cref="ArgumentException">Only some of a unit's weights are trained.</exception>
     public ShardedParameters(ShardingOptions options, Glm4Model model, ICollectives ranks, WeightSlices? slices = null)
     {
@@ -39,12 +39,20 @@ public sealed class ShardedParameters : ISharding
         sums = new RankSums(ranks);
         var weights = model.BaseParameters.ToHashSet();
         trained = new TrainedShards(options, ranks, weights);
-        foreach (var unit in model.Units)
+        try
         {
-            this.slices.Take(unit, [.. unit.Parameters.Where(weights.Contains)]);
-            Add(unit);
+            foreach (var unit in model.Units)
+            {
+                this.slices.Take(unit, [.. unit.Parameters.Where(weights.Contains)]);
+                Add(unit);
+            }
+            HostOptimizer = trained.MakeHostOptimizer();
         }
-        HostOptimizer = trained.MakeHostOptimizer();
+        catch
+        {
+            Dispose();
+            throw;
+        }
         bytesOfElement = Parameter.BytesOf(model.Type);
 
         void Add(Layer unit)
@@ -52,21 +60,29 @@ public sealed class ShardedParameters : ISharding
             var own = this.slices.Of(unit);
             var taken = own.SelectMany(slice => slice.Layout.Segments).Select(segment => segment.Parameter).ToHashSet();
             var shards = new List<FlatShard>();
-            foreach (var slice in own)
+            try
             {
-                var parameters = slice.Layout.Segments.Select(segment => segment.Parameter).ToList();
-                if (parameters.TrueForAll(parameter => parameter.Trainable))
+                foreach (var slice in own)
                 {
-                    var shard = slice.Train(options.OffloadOptimizer, trained.GradientType(slice.Layout, slice.Decays));
-                    shards.Add(shard);
-                    sliced.Add(shard);
+                    var parameters = slice.Layout.Segments.Select(segment => segment.Parameter).ToList();
+                    if (parameters.TrueForAll(parameter => parameter.Trainable))
+                    {
+                        var shard = slice.Train(options.OffloadOptimizer, trained.GradientType(slice.Layout, slice.Decays));
+                        shards.Add(shard);
+                        sliced.Add(shard);
+                    }
+                    else if (parameters.Exists(parameter => parameter.Trainable))
+                    {
+                        throw new ArgumentException($"{unit.Name}: either all or none of its weights of a kind are trained under ZeRO-3.", nameof(model));
+                    }
                 }
-                else if (parameters.Exists(parameter => parameter.Trainable))
-                {
-                    throw new ArgumentException($"{unit.Name}: either all or none of its weights of a kind are trained under ZeRO-3.", nameof(model));
-                }
+                shards.AddRange(trained.Make(unit, unit.Parameters.Where(parameter => !taken.Contains(parameter))));
             }
-            shards.AddRange(trained.Make(unit, unit.Parameters.Where(parameter => !taken.Contains(parameter))));
+            catch
+            {
+                shards.ForEach(shard => shard.Dispose());
+                throw;
+            }
             // In the order that they have where weights are whole, so that norms are summed alike and have the same bits.
             var order = unit.Parameters.ToList();
             shards.OrderBy(shard => order.IndexOf(shard.Segments[0].Parameter)).ToList().ForEach(trained.Add);

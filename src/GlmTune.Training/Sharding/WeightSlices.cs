@@ -38,10 +38,14 @@ public sealed class WeightSlices(ShardingOptions options, ICollectives ranks) : 
         {
             return;
         }
-        byLayer.Add(unit, [.. weights.Where(weight => weight.Count >= options.PersistenceThreshold && weight.Rounded is null)
-            .GroupBy(weight => (weight.Decays, weight.Type, weight.Trainable))
-            .Select(group => new WeightSlice(
-                new FlatLayout(unit, [.. group], ranks.Rank, ranks.WorldSize), group.Key.Decays, copies, options.PinMemory))]);
+        // Added one by one, so that each is disposed with the others should one not be made.
+        List<WeightSlice> taken = [];
+        byLayer.Add(unit, taken);
+        foreach (var group in weights.Where(weight => weight.Count >= options.PersistenceThreshold && weight.Rounded is null)
+            .GroupBy(weight => (weight.Decays, weight.Type, weight.Trainable)))
+        {
+            taken.Add(new WeightSlice(new FlatLayout(unit, [.. group], ranks.Rank, ranks.WorldSize), group.Key.Decays, copies, options.PinMemory));
+        }
     }
 
     internal IReadOnlyList<WeightSlice> Of(Layer unit) => byLayer.GetValueOrDefault(unit) ?? [];
@@ -62,12 +66,21 @@ internal sealed class WeightSlice : IDisposable
     {
         (Layout, Decays, this.copies) = (layout, decays, copies);
         locked = copies is not null && pinned ? new PinnedMemory(layout.Device, layout.Length * Parameter.BytesOf(layout.Type)) : null;
-        using var scope = NewDisposeScope();
-        rest = (locked?.View(layout.Type, layout.Length) ?? empty(layout.Length, layout.Type, copies is null ? layout.Device : CPU)).DetachFromDisposeScope();
-        rest.zero_();
-        foreach (var (parameter, inSlice, inParameter, count) in layout.Overlaps())
+        try
         {
-            rest.narrow(0, inSlice, count).copy_(parameter.Value.reshape(-1).narrow(0, inParameter, count));
+            using var scope = NewDisposeScope();
+            rest = locked?.View(layout.Type, layout.Length) ?? empty(layout.Length, layout.Type, copies is null ? layout.Device : CPU);
+            rest.zero_();
+            foreach (var (parameter, inSlice, inParameter, count) in layout.Overlaps())
+            {
+                rest.narrow(0, inSlice, count).copy_(parameter.Value.reshape(-1).narrow(0, inParameter, count));
+            }
+            rest.DetachFromDisposeScope();
+        }
+        catch
+        {
+            locked?.Dispose();
+            throw;
         }
         foreach (var segment in layout.Segments)
         {

@@ -2,6 +2,7 @@ using GlmTune.Collectives;
 using GlmTune.Kernels;
 using GlmTune.Kernels.Native;
 using GlmTune.Model;
+using GlmTune.Model.Glm4;
 using GlmTune.Model.Layers;
 using GlmTune.Training.Sharding;
 using TorchSharp;
@@ -51,6 +52,29 @@ public class DataParallelTests
     [Theory, InlineData(0), InlineData(1), InlineData(2), InlineData(3)]
     public void A_rank_without_rows_takes_part(int stage)
         => RankedRun.Of("full", 4, Small with { Stage = stage }, 4, emptyBatches: 1).ShouldBe(RankedRun.Alone("full", 4, emptyBatches: 1), 1e-9);
+
+    [Fact]
+    public void Weights_of_which_only_some_are_trained_are_refused_and_nothing_is_left_in_memory()
+    {
+        var live = DisposeScopeManager.Statistics.ThreadTotalLiveCount;
+        using (var model = new Glm4Model(RankedRun.Tiny, ScalarType.Float32, CPU, plain: true))
+        {
+            model.InitializeRandomly(1);
+            foreach (var parameter in model.Embedding.Parameters)
+            {
+                parameter.Trainable = true;
+            }
+            using var ranks = new SingleRank();
+            var slices = new WeightSlices(Small with { Stage = 3 }, ranks);
+            foreach (var unit in model.Units)
+            {
+                slices.Take(unit);
+            }
+            model.Layers[1].Attention.Output.Weight.Trainable = true;   // too late
+            Assert.Throws<ArgumentException>(() => DataParallel.For(Small with { Stage = 3 }, model, ranks, slices));
+        }
+        Assert.Equal(live, DisposeScopeManager.Statistics.ThreadTotalLiveCount);
+    }
 
     [Fact]
     public void Stages_that_shard_add_in_the_same_order_and_give_the_same_bits()
