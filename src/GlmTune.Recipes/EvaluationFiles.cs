@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using GlmTune.Evaluation;
 using GlmTune.Weights;
 
@@ -17,7 +18,9 @@ public sealed record EvaluationFiles(string Predictions, string Metrics)
         new(Path.Combine(folder, "eval", $"step-{step}.predictions.jsonl"), Path.Combine(folder, "eval", $"step-{step}.metrics.json"));
 
     /// <summary>Writes them, and makes their folder if need be.</summary>
-    public void Write(EvaluationReport report)
+    /// <param name="report">What was found.</param>
+    /// <param name="more">What else the metrics' file says; null: nothing.</param>
+    public void Write(EvaluationReport report, JsonObject? more = null)
     {
         Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(Metrics))!);
         if (report.Answers.Count > 0)
@@ -25,6 +28,12 @@ public sealed record EvaluationFiles(string Predictions, string Metrics)
             PredictionFile.Write(Predictions, report.Answers.Select(answer => answer.ToRow()));
         }
 
-        AtomicFile.WriteJson(Metrics, report.Metrics.ToDictionary(metric => metric.Key, metric => double.IsFinite(metric.Value) ? metric.Value : (double?)null));
+        var metrics = new JsonObject(report.Metrics.Select(metric => KeyValuePair.Create(metric.Key, (JsonNode?)(double.IsFinite(metric.Value) ? metric.Value : null))));
+        foreach (var (key, value) in more ?? [])
+        {
+            metrics[key] = value?.DeepClone();
+        }
+
+        AtomicFile.WriteJson(Metrics, metrics);
     }
 }

@@ -61,7 +61,7 @@ public sealed record FineTuneStart(
 
 /// <summary>How a run ended.</summary>
 /// <param name="Steps">Finished steps, those before a resume included.</param>
-/// <param name="Loss">Mean loss over the steps of this run.</param>
+/// <param name="Loss">Mean loss over the steps of this run; NaN: it made none.</param>
 /// <param name="Runtime">Time this run took.</param>
 /// <param name="Checkpoint">The last checkpoint; null when nothing was saved.</param>
 /// <param name="Stopped">Whether it was asked to stop early.</param>

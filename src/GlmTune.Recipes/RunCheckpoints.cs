@@ -23,7 +23,7 @@ namespace GlmTune.Recipes;
 /// <param name="trained">What is trained.</param>
 /// <param name="trainer">The training.</param>
 /// <param name="ranks">The ranks; their output folder is one and the same.</param>
-/// <param name="note">Gets, on rank 0, which older ones could not be removed.</param>
+/// <param name="note">Gets, on rank 0, what older ones or interrupted attempts left that could not be removed.</param>
 internal sealed class RunCheckpoints(
     Recipe recipe, ShardingOptions options, string modelFolder, string baseModel, Glm4Model model, TrainedWeights trained, Trainer trainer, RunRanks ranks,
     Action<string> note)
@@ -65,7 +65,7 @@ internal sealed class RunCheckpoints(
                     folder.Publish(replace: true, hashes.ToDictionary(file => file[0], file => file[1]));
                     // What was just written stays too: an older run's folders may have higher numbers.
                     long[] keep = history.BestStep is { } best ? [best, state.Step] : [state.Step];
-                    foreach (var problem in CheckpointFolder.Prune(recipe.Training.OutputFolder, recipe.Training.SaveTotalLimit, keep))
+                    foreach (var problem in folder.Leftovers.Concat(CheckpointFolder.Prune(recipe.Training.OutputFolder, recipe.Training.SaveTotalLimit, keep)))
                     {
                         note(problem);
                     }

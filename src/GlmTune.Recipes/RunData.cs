@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+using System.Security.Cryptography;
 using GlmTune.Data.Templates;
 using GlmTune.Data.Tokenization;
 
@@ -9,11 +11,16 @@ namespace GlmTune.Recipes;
 /// <param name="Notes">What somebody should know of them.</param>
 internal sealed record RunData(Glm4Template Template, TrainingSet Examples, IReadOnlyList<string> Notes)
 {
+    private string? fingerprint;
+
     /// <summary>The model's tokenizer.</summary>
     public Tokenizer Tokenizer => Template.Tokenizer;
 
     /// <summary>Tokens of the longest row.</summary>
     public int Longest => Examples.Max(example => example.TokenIds.Length);
+
+    /// <summary>Stands for the rows as they are trained on: their number, and a hash of their tokens and of what is learnt of them, in their order.</summary>
+    public string Fingerprint => fingerprint ??= MakeFingerprint();
 
     /// <summary>Reads the training rows.</summary>
     /// <exception cref="InvalidDataException">The tokenizer or rows are missing or damaged.</exception>
@@ -30,6 +37,22 @@ internal sealed record RunData(Glm4Template Template, TrainingSet Examples, IRea
         => recipe.Prefix?.InitializationText is { Length: > 0 } text
             ? Tokenizer.Encode(text)
             : [.. Examples.SelectMany(example => example.TokenIds.Take(example.Supervised[0].Start)).Take(recipe.Prefix?.VirtualTokens ?? 0)];
+
+    private string MakeFingerprint()
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        foreach (var example in Examples)
+        {
+            ReadOnlySpan<int> ids = example.TokenIds;
+            hash.AppendData(MemoryMarshal.AsBytes([ids.Length, example.Supervised.Count]));
+            hash.AppendData(MemoryMarshal.AsBytes(ids));
+            foreach (var (start, end) in example.Supervised)
+            {
+                hash.AppendData(MemoryMarshal.AsBytes([start, end]));
+            }
+        }
+        return $"{Examples.Count}:{Convert.ToHexStringLower(hash.GetHashAndReset().AsSpan(0, 16))}";
+    }
 
     private static IEnumerable<string> NotesOf(string path, TrainingSet set, Glm4Template template)
     {

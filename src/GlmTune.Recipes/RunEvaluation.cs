@@ -83,9 +83,16 @@ internal sealed class RunEvaluation
         }
     }
 
+    /// <summary>Whether there is a test file.</summary>
+    public bool Tests => test is not null;
+
     /// <summary>Scores the test file, if there is one; the scores stay beside the checkpoints.</summary>
+    /// <param name="model">With the weights to test.</param>
+    /// <param name="gathers">Whether each of its passes gathers weights over all ranks.</param>
+    /// <param name="weights">Where the weights are from, for the file of scores.</param>
+    /// <param name="stop">Where it is set, the test is lost.</param>
     /// <exception cref="OperationCanceledException">A rank was asked to stop; nothing was written.</exception>
-    public void Test(ICausalLm model, bool gathers, CancellationToken stop)
+    public void Test(ICausalLm model, bool gathers, TestedWeights weights, CancellationToken stop)
     {
         if (test is null)
         {
@@ -96,7 +103,7 @@ internal sealed class RunEvaluation
         {
             if (ranks.IsFirst)
             {
-                EvaluationFiles.OfSplit(recipe.Training.OutputFolder, "test").Write(found);
+                EvaluationFiles.OfSplit(recipe.Training.OutputFolder, "test").Write(found, weights.Describe());
             }
         });
         reporter.Tested(found.Metrics);
@@ -104,16 +111,14 @@ internal sealed class RunEvaluation
 
     private bool StopsEarly(long step, IReadOnlyDictionary<string, double> values, TrainerStateFile history)
     {
-        var name = recipe.Training.MetricForBestModel ?? "loss";
-        var key = name.StartsWith("eval_", StringComparison.Ordinal) ? name : "eval_" + name;
-        if (!values.TryGetValue(key, out var value))
+        var metric = WatchedMetric.Of(recipe.Training);
+        if (!values.TryGetValue(metric.Key, out var value))
         {
             return false;
         }
-        var greater = recipe.Training.GreaterIsBetter ?? !(key.EndsWith("loss", StringComparison.Ordinal) || key.EndsWith("perplexity", StringComparison.Ordinal));
         // A value that is not finite is better than nothing and cannot be beaten, so it must not become the best.
         var gain = !double.IsFinite(value) ? double.NegativeInfinity
-            : history.BestMetric is { } best ? (greater ? value - best : best - value) : double.PositiveInfinity;
+            : history.BestMetric is { } best ? metric.Gain(value, best) : double.PositiveInfinity;
         WithoutImprovement = gain > recipe.Training.EarlyStoppingThreshold ? 0 : WithoutImprovement + 1;
         if (gain > 0)
         {

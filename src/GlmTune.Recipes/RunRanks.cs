@@ -41,12 +41,33 @@ internal sealed class RunRanks(ICollectives collectives)
         return true;
     });
 
+    /// <summary>Does on every rank what may fail or be stopped on one, and then fails or stops on all.</summary>
+    /// <exception cref="SharedFailureException">It failed on some rank.</exception>
+    /// <exception cref="OperationCanceledException">It was stopped on some rank.</exception>
+    public T Together<T>(Func<T> act, CancellationToken stop)
+    {
+        var stopped = false;
+        var result = Together(() =>
+        {
+            try
+            {
+                return act();
+            }
+            catch (OperationCanceledException) when (!IsAlone)
+            {
+                stopped = true;
+                return default!;
+            }
+        });
+        return Any(stopped) ? throw new OperationCanceledException(stop) : result;
+    }
+
     /// <summary>What rank 0 finds, on every rank.</summary>
     /// <exception cref="SharedFailureException">Rank 0 failed.</exception>
-    public string? FromFirst(Func<string?> find)
+    public IReadOnlyList<string> FromFirst(Func<IReadOnlyList<string>> find)
     {
-        var found = Together(() => IsFirst ? find() : null);
-        return IsAlone ? found : collectives.GatherStrings(found is null ? [] : [found], new CallLabel(Step))[0].FirstOrDefault();
+        var found = Together(() => IsFirst ? find() : []);
+        return IsAlone ? found : collectives.GatherStrings(found, new CallLabel(Step))[0];
     }
 
     /// <summary>What each rank has, where it has anything, on every rank.</summary>

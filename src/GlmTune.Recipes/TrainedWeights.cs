@@ -102,23 +102,33 @@ public sealed class TrainedWeights : IDisposable
     private static string Joined(IEnumerable<string> names) => string.Join(", ", names.Order(StringComparer.Ordinal));
 
     private static Lora Begin(Glm4Model model, LoraOptions options, long seed)
-    {
-        var lora = Lora.Attach(model, options);
-        lora.Initialize(seed);
-        return lora;
-    }
+        => Filled(Lora.Attach(model, options), lora => lora.Initialize(seed));
 
     private static PrefixTuning Begin(Glm4Model model, PrefixTuningOptions options, long seed, Func<IReadOnlyList<int>> text)
+        => Filled(PrefixTuning.Attach(model, options), prefix =>
+        {
+            if (options is { Initialization: PrefixInitialization.Text, Projection: false })
+            {
+                prefix.InitializeFromText(model, text());
+            }
+            else
+            {
+                prefix.Initialize(seed);
+            }
+        });
+
+    private static T Filled<T>(T adapter, Action<T> fill)
+        where T : IAdapter
     {
-        var prefix = PrefixTuning.Attach(model, options);
-        if (options is { Initialization: PrefixInitialization.Text, Projection: false })
+        try
         {
-            prefix.InitializeFromText(model, text());
+            fill(adapter);
+            return adapter;
         }
-        else
+        catch
         {
-            prefix.Initialize(seed);
+            adapter.Dispose();
+            throw;
         }
-        return prefix;
     }
 }

@@ -147,7 +147,7 @@ public sealed class FineTuneTests : IDisposable
         var output = Path.Combine(root, "list");
         Directory.CreateDirectory(Path.Combine(output, "checkpoint-600"));
         Directory.CreateDirectory(Path.Combine(output, "tmp-glmtune-checkpoint-700"));
-        var error = Assert.Throws<InvalidDataException>(() => CheckpointFolder.Resolve(output, resume));
+        var error = Assert.Throws<InvalidDataException>(() => CheckpointFolder.Candidates(output, resume));
         Assert.Contains("checkpoint-600", error.Message, StringComparison.Ordinal);
     }
 
@@ -195,10 +195,10 @@ public sealed class FineTuneTests : IDisposable
         var output = Path.Combine(root, "same");
         var expected = Path.Combine(output, "checkpoint-600");
         Directory.CreateDirectory(expected);
-        Assert.All((string[])["600", "checkpoint-600", expected, "YES"], resume => Assert.Equal(expected, CheckpointFolder.Resolve(output, resume)));
-        Assert.Null(CheckpointFolder.Resolve(output, "no"));
-        Assert.Null(CheckpointFolder.Resolve(output, ""));
-        Assert.Null(CheckpointFolder.Resolve(Path.Combine(root, "nothing"), "yes"));
+        Assert.All((string[])["600", "checkpoint-600", expected, "YES"], resume => Assert.Equal([expected], CheckpointFolder.Candidates(output, resume)));
+        Assert.Empty(CheckpointFolder.Candidates(output, "no"));
+        Assert.Empty(CheckpointFolder.Candidates(output, ""));
+        Assert.Empty(CheckpointFolder.Candidates(Path.Combine(root, "nothing"), "yes"));
     }
 
     [Fact]

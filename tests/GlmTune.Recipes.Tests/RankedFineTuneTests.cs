@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using GlmTune.Collectives;
 using GlmTune.Data.Batching;
 using GlmTune.Model;
@@ -5,6 +6,7 @@ using GlmTune.Model.Glm4;
 using GlmTune.Training;
 using GlmTune.Training.Checkpoints;
 using GlmTune.Weights;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace GlmTune.Recipes.Tests;
@@ -221,26 +223,114 @@ public sealed class RankedFineTuneTests : IDisposable
         Assert.Contains("Rank", error.Message, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData(1, 2, 4), InlineData(2, 2, 4), InlineData(1, 6, 6)]
+    public void Where_the_best_checkpoint_was_damaged_meanwhile_the_next_best_that_is_whole_is_tested(int ranks, int damaged, int tested)
+    {
+        // With "greater is better" the first evaluation is the best, as the loss falls; without, the last, of which nothing is read.
+        var falls = damaged == 2;
+        string[] settings =
+        [
+            Lora, "data_config.val_file=dev.jsonl", "data_config.max_eval_samples=3", "data_config.test_file=test.jsonl", "data_config.max_predict_samples=2",
+            "training_args.eval_strategy=steps", "training_args.eval_steps=2", "training_args.save_steps=2", "training_args.max_steps=6",
+            "training_args.load_best_model_at_end=true", $"training_args.greater_is_better={(falls ? "true" : "false")}",
+        ];
+        var run = tiny.Train(tiny.Recipe("run", ranks == 1 ? null : 2, settings), ranks, stepped: (rank, report) =>
+        {
+            if (rank == 0 && report.Step == 5 && falls)
+            {
+                Damage(tiny.Checkpoint("run", damaged));
+            }
+        });
+        Assert.Equal(tested, (int)JsonNode.Parse(File.ReadAllText(tiny.At("run", "metrics_test.json")))!["step"]!);
+        var note = (string?)JsonNode.Parse(File.ReadAllText(tiny.At("run", "metrics_test.json")))!["note"];
+        Assert.Equal(falls, note is not null);
+        Assert.Equal(falls ? 1 : 0, run.Notes.Count(text => text == note));
+        if (falls)
+        {
+            Assert.Contains("the best evaluation was at step 2, of which no whole checkpoint is there", note, StringComparison.Ordinal);
+            Assert.Contains("has other bytes than were written", note, StringComparison.Ordinal);
+            Assert.Contains("The weights of step 4, whose evaluation was the best of the others, are tested instead", note, StringComparison.Ordinal);
+        }
+        Assert.NotNull(run.Test);
+        FolderManifest.Verify(tiny.Checkpoint("run", 6));
+    }
+
     [Fact]
-    public void A_best_checkpoint_that_was_damaged_meanwhile_is_not_taken()
+    public void Where_only_the_best_checkpoint_was_kept_and_is_gone_the_last_weights_are_tested()
     {
         string[] settings =
         [
-            Lora, "data_config.val_file=dev.jsonl", "data_config.max_eval_samples=3", "training_args.eval_strategy=steps", "training_args.eval_steps=2", "training_args.save_steps=2",
-            "training_args.load_best_model_at_end=true", "training_args.greater_is_better=true",
+            Lora, "data_config.val_file=dev.jsonl", "data_config.max_eval_samples=3", "data_config.test_file=test.jsonl", "data_config.max_predict_samples=2",
+            "training_args.eval_strategy=steps", "training_args.eval_steps=2", "training_args.save_steps=2", "training_args.save_total_limit=1",
+            "training_args.load_best_model_at_end=true", "training_args.greater_is_better=true", "training_args.max_steps=5",
         ];
-        var error = Assert.Throws<InvalidDataException>(() => tiny.Train(tiny.Recipe("run", stage: null, settings), stepped: (_, report) =>
+        var run = tiny.Train(tiny.Recipe("run", null, settings), stepped: (_, report) =>
         {
-            if (report.Step == 4)
+            Assert.Equal(report.Step < 3 ? 0 : 1, CheckpointFolder.Steps(tiny.At("run")).Count(step => step == 2));
+            if (report.Step == 5)
             {
-                var file = Directory.GetFiles(tiny.Checkpoint("run", 2), "optimizer-*").Single();
-                var bytes = File.ReadAllBytes(file);
-                bytes[^1] ^= 1;
-                File.WriteAllBytes(file, bytes);
+                Directory.Delete(tiny.Checkpoint("run", 2), recursive: true);
             }
-        }));
-        Assert.Contains("has other bytes than were written", error.Message, StringComparison.Ordinal);
-        FolderManifest.Verify(tiny.Checkpoint("run", 4));
+        });
+        Assert.Contains(run.Notes, note => note.Contains("The weights of step 4", StringComparison.Ordinal) || note.Contains("The last weights, of step 5", StringComparison.Ordinal));
+        Assert.NotNull(run.Test);
+    }
+
+    [Fact]
+    public void A_best_checkpoint_is_found_beside_the_one_a_moved_run_goes_on_from()
+    {
+        string[] settings =
+        [
+            Lora, "data_config.val_file=dev.jsonl", "data_config.max_eval_samples=3", "data_config.test_file=test.jsonl", "data_config.max_predict_samples=2",
+            "training_args.eval_strategy=steps", "training_args.eval_steps=2", "training_args.save_steps=2", "training_args.load_best_model_at_end=true", "training_args.greater_is_better=true",
+        ];
+        tiny.Train(tiny.Recipe("run", null, settings));
+        Directory.Move(tiny.At("run"), tiny.At("moved"));
+        var run = tiny.Train(tiny.Recipe("moved", null, [.. settings, "training_args.max_steps=6"]), resume: "yes");
+        Assert.Contains(run.Notes, note => note == $"the best checkpoint, {tiny.At("moved", "checkpoint-2")}, is loaded for the test file");
+    }
+
+    [Fact]
+    public void A_resume_with_other_rows_or_with_no_steps_left_says_so()
+    {
+        tiny.Train(tiny.Recipe("run", null, Lora, "data_config.max_train_samples=20"));
+        Assert.DoesNotContain(
+            tiny.Train(tiny.Recipe("run", null, Lora, "data_config.max_train_samples=20", "training_args.max_steps=5"), resume: "yes").Notes,
+            note => note.Contains("training rows", StringComparison.Ordinal));
+        var run = tiny.Train(tiny.Recipe("run", null, Lora, "data_config.max_train_samples=30", "training_args.max_steps=3"), ranks: 2, resume: "yes");
+        Assert.Single(run.Notes, note => note.Contains("its training rows (20) are not those of this run (30)", StringComparison.Ordinal));
+        Assert.Single(run.Notes, note => note.Contains("has 5 steps, and this run ends at 3: nothing is left to train", StringComparison.Ordinal));
+        Assert.All(run.Results.Values, result => Assert.Equal((5, true, null), (result.Steps, double.IsNaN(result.Loss), result.Checkpoint)));
+    }
+
+    [Fact]
+    public void A_stop_before_the_first_step_ends_all_ranks_alike()
+    {
+        using var stop = new CancellationTokenSource();
+        stop.Cancel();
+        Assert.ThrowsAny<OperationCanceledException>(() => tiny.Train(tiny.Recipe("run", 2), ranks: 2, stop: rank => rank == 1 ? stop.Token : default));
+    }
+
+    [Theory]
+    [InlineData("training_args.per_device_train_batch_size=7", null), InlineData("training_args.max_steps=6", "optimizer-00000-of-00001.safetensors")]
+    public void A_run_that_cannot_begin_leaves_nothing_in_memory(string setting, string? damaged)
+    {
+        tiny.Train(tiny.Recipe("run", null, Lora));
+        if (damaged is not null)
+        {
+            // Whole by its manifest, but of other parameters.
+            using (var file = new SafetensorsWriter(tiny.Checkpoint("run", 4, damaged), [StoredTensors.Spec("nothing@0:master", ScalarType.Float32, 1)]))
+            {
+                using var one = ones(1);
+                StoredTensors.WithBytes(one, ScalarType.Float32, (address, bytes) => file.Write("nothing@0:master", address, bytes));
+                file.Complete();
+            }
+            File.Delete(tiny.Checkpoint("run", 4, FolderManifest.FileName));
+        }
+        var live = DisposeScopeManager.Statistics.ThreadTotalLiveCount;
+        Assert.Throws<InvalidDataException>(() => tiny.Train(tiny.Recipe("run", null, Lora, setting), resume: "yes"));
+        Assert.Equal(live, DisposeScopeManager.Statistics.ThreadTotalLiveCount);
     }
 
     [Theory, InlineData(true), InlineData(false)]
@@ -303,16 +393,19 @@ public sealed class RankedFineTuneTests : IDisposable
         Assert.Equal([5], tiny.Train(tiny.Recipe("run", null, [.. settings, "training_args.max_steps=5"]), resume: "yes").Evaluations.Select(evaluation => evaluation.Step));
     }
 
-    [Fact]
-    public void Only_damaged_checkpoints_are_no_reason_to_start_anew_and_one_that_is_passed_over_is_named()
+    [Theory, InlineData(1), InlineData(2), InlineData(3)]
+    public void Only_damaged_checkpoints_are_no_reason_to_start_anew_and_one_that_is_passed_over_is_named(int ranks)
     {
         tiny.Train(tiny.Recipe("run", null, Lora, "training_args.max_steps=2", "training_args.save_steps=1"));
         File.AppendAllText(tiny.Checkpoint("run", 2, "training_state.json"), " ");
-        var run = tiny.Train(tiny.Recipe("run", null, Lora, "training_args.max_steps=2", "training_args.save_strategy='no'"), resume: "yes");
+        var run = tiny.Train(tiny.Recipe("run", null, Lora, "training_args.max_steps=2", "training_args.save_strategy='no'"), ranks, resume: "yes");
         Assert.Equal(1, run.Start!.DoneSteps);
-        Assert.Contains(run.Notes, note => note.Contains("checkpoint-2 is damaged: 'training_state.json'", StringComparison.Ordinal) && note.Contains("checkpoint-1 is used instead", StringComparison.Ordinal));
+        Assert.Equal(ranks, run.Results.Count);
+        Assert.Single(run.Notes, note => note.Contains("checkpoint-2 is damaged: 'training_state.json'", StringComparison.Ordinal) && note.Contains("checkpoint-1 is used instead", StringComparison.Ordinal));
         File.Delete(tiny.Checkpoint("run", 1, "adapter_model.safetensors"));
-        var error = Assert.Throws<InvalidDataException>(() => tiny.Train(tiny.Recipe("run", null, Lora), resume: "yes"));
+        var error = Assert.ThrowsAny<Exception>(() => tiny.Train(tiny.Recipe("run", null, Lora), ranks, resume: "yes"));
+        Assert.IsType(ranks == 1 ? typeof(InvalidDataException) : typeof(SharedFailureException), error);
+        Assert.DoesNotContain("Rank", error.Message, StringComparison.Ordinal);
         Assert.Contains("There is no whole checkpoint to go on from", error.Message, StringComparison.Ordinal);
         Assert.Contains("'adapter_model.safetensors' is missing", error.Message, StringComparison.Ordinal);
     }
@@ -346,6 +439,14 @@ public sealed class RankedFineTuneTests : IDisposable
     }
 
     private static List<int> Lines(string file) => [.. Evaluation.PredictionFile.Read(file).Select(row => row.Extra["line"].GetInt32())];
+
+    private static void Damage(string checkpoint)
+    {
+        var file = Directory.GetFiles(checkpoint, "optimizer-*").Order(StringComparer.Ordinal).Last();
+        var bytes = File.ReadAllBytes(file);
+        bytes[^1] ^= 1;
+        File.WriteAllBytes(file, bytes);
+    }
 
     private static void CancelAt(long step, StepReport report, CancellationTokenSource stop)
     {

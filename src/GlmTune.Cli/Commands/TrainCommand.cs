@@ -47,7 +47,7 @@ internal static class TrainCommand
     {
         output.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
-            $"{(result.Stopped ? "stopped after" : "done:")} {result.Steps} steps, mean loss {result.Loss:F4}, {result.Runtime:h\\:mm\\:ss}; {(result.Checkpoint is null ? "nothing was saved" : $"last checkpoint {result.Checkpoint}")}"));
+            $"{(result.Stopped ? "stopped after" : "done:")} {result.Steps} steps, {(double.IsNaN(result.Loss) ? "none in this run" : $"mean loss {result.Loss:F4}")}, {result.Runtime:h\\:mm\\:ss}; {(result.Checkpoint is null ? "nothing was saved" : $"last checkpoint {result.Checkpoint}")}"));
         return result.Stopped ? ExitCode.Stopped : ExitCode.Done;
     }
 }

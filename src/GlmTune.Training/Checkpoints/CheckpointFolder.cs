@@ -17,40 +17,50 @@ public static class CheckpointFolder
             ? [.. Directory.EnumerateDirectories(output, Prefix + "*").Select(path => StepOf(Path.GetFileName(path))).OfType<long>().Order()]
             : [];
 
-    /// <summary>What the command line's RESUME means.</summary>
+    /// <summary>The checkpoints that the command line's RESUME may mean.</summary>
     /// <param name="output">The run's output folder.</param>
     /// <param name="resume">Nothing, "no", "yes", "600", "checkpoint-600" or a path.</param>
-    /// <param name="note">Gets what is wrong with checkpoints that "yes" passes over.</param>
-    /// <returns>Folder of the checkpoint; null: from the start.</returns>
-    /// <exception cref="InvalidDataException">It means no checkpoint that there is, the message lists those there are; or all that there are are damaged.</exception>
-    public static string? Resolve(string output, string? resume, Action<string>? note = null)
+    /// <returns>Folders: none for "no"; all for "yes", the newest first, of which the first whole one is meant; else the one.</returns>
+    /// <exception cref="InvalidDataException">It means no checkpoint that there is; the message lists those there are.</exception>
+    public static IReadOnlyList<string> Candidates(string output, string? resume)
     {
         var wanted = resume?.Trim() ?? "";
         if (wanted.Length == 0 || wanted.Equals("no", StringComparison.OrdinalIgnoreCase))
         {
-            return null;
+            return [];
         }
         var steps = Steps(output);
         if (IsNewest(wanted))
         {
-            return Newest(output, steps, note);
+            return [.. steps.Reverse().Select(each => PathOf(output, each))];
         }
         var name = wanted.StartsWith(Prefix, StringComparison.Ordinal) ? wanted[Prefix.Length..] : wanted;
         if (long.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out var step) && step > 0 && steps.Contains(step))
         {
-            return PathOf(output, step);
+            return [PathOf(output, step)];
         }
         if (Directory.Exists(wanted) && StepOf(Path.GetFileName(Path.GetFullPath(wanted).TrimEnd(Path.DirectorySeparatorChar))) is not null)
         {
-            return Path.GetFullPath(wanted);
+            return [Path.GetFullPath(wanted)];
         }
         var available = steps.Count == 0 ? "there are none" : $"there are {string.Join(", ", steps.Select(s => Prefix + s))}";
         throw new InvalidDataException(
             $"'{resume}' is no checkpoint of {output}: {available}. Expected yes (the newest), no (from the start), a number such as 600, checkpoint-600, or a path.");
     }
 
-    /// <summary>Whether RESUME asks for the newest whole checkpoint, which <see cref="Resolve"/> then reads and compares with its manifest.</summary>
+    /// <summary>Whether RESUME asks for the newest whole checkpoint.</summary>
     public static bool IsNewest(string? resume) => resume?.Trim().Equals("yes", StringComparison.OrdinalIgnoreCase) == true;
+
+    /// <summary>Compares a checkpoint with its manifest. Other programs' checkpoints have none, and are whole where their state, which is written last, is there.</summary>
+    /// <param name="folder">The checkpoint.</param>
+    /// <param name="share">Which share of the files is read, from 0, where several processes check it together.</param>
+    /// <param name="shares">Number of shares.</param>
+    /// <returns>All that is wrong; empty: nothing.</returns>
+    public static IReadOnlyList<string> FindProblems(string folder, int share = 0, int shares = 1)
+        => !Directory.Exists(folder) ? ["is not there; with several machines, output_dir must be on a file system that all of them share"]
+            : File.Exists(Path.Combine(folder, FolderManifest.FileName)) ? FolderManifest.FindProblems(folder, share: share, shares: shares)
+            : File.Exists(Path.Combine(folder, TrainerStateFile.FileName)) ? []
+            : [$"has neither {FolderManifest.FileName} nor {TrainerStateFile.FileName}, so it was never finished"];
 
     /// <summary>The step in a checkpoint's name; null for other names.</summary>
     public static long? StepOf(string name)
@@ -79,24 +89,5 @@ public static class CheckpointFolder
             }
         }
         return problems;
-    }
-
-    // The newest whole one: a damaged folder, as after a disk fault, is passed over, but never all of them in silence.
-    private static string? Newest(string output, IReadOnlyList<long> steps, Action<string>? note)
-    {
-        List<string> damaged = [];
-        foreach (var step in steps.Reverse())
-        {
-            var folder = PathOf(output, step);
-            var problems = File.Exists(Path.Combine(folder, FolderManifest.FileName)) ? FolderManifest.FindProblems(folder) : [];
-            if (problems.Count == 0)
-            {
-                damaged.ForEach(passed => note?.Invoke($"{passed}; {folder} is used instead"));
-                return folder;
-            }
-            damaged.Add($"{folder} is damaged: {string.Join("; ", problems.Take(3))}{(problems.Count > 3 ? "; …" : "")}");
-        }
-        return damaged.Count == 0 ? null : throw new InvalidDataException(
-            $"{string.Join('\n', damaged)}\nThere is no whole checkpoint to go on from. Give no to start anew, or another folder's checkpoint.");
     }
 }

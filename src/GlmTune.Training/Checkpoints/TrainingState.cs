@@ -46,6 +46,9 @@ public sealed record TrainingState
     /// <summary>The special token that ended the rows; null where it was not recorded.</summary>
     public string? EndToken { get; init; }
 
+    /// <summary>Stands for the training rows, so that a run that goes on with others can say so; null where it was not recorded.</summary>
+    public string? Rows { get; init; }
+
     /// <summary>Reads a checkpoint's file; null where it has none, as those of other programs.</summary>
     /// <exception cref="InvalidDataException">The file is damaged, or of a newer version.</exception>
     public static TrainingState? Read(string folder)
