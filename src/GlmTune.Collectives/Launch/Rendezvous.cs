@@ -21,6 +21,9 @@ public sealed record Rendezvous(Launcher Launcher, int Rank, int WorldSize, int 
     /// <summary>Host and port at which rank 0 waits for the others where NCCL starts without MPI; null where the launcher names none.</summary>
     public string? MeetingPoint { get; init; }
 
+    /// <summary>Under srun: whether one of Slurm's plugins for MPI was chosen. Without one, Open MPI ends the process where it should begin.</summary>
+    internal bool HasMpiOfSlurm { get; init; }
+
     /// <summary>What the user should know of how this process was started; null where nothing is odd.</summary>
     public string? Warning { get; init; }
 
@@ -110,13 +113,17 @@ public sealed record Rendezvous(Launcher Launcher, int Rank, int WorldSize, int 
                 $"{WorldSize} ranks on CPUs meet by MPI, which {(Launcher == Launcher.Torchrun ? "torchrun" : "what set RANK and WORLD_SIZE")} does not start. "
                 + $"Start with: mpirun -n {WorldSize} glmtune ..., or on one machine with: glmtune train --nproc-per-node {WorldSize} ...");
         }
+        if (Launcher == Launcher.Slurm && !HasMpiOfSlurm && WorldSize > 1)
+        {
+            throw new InvalidDataException(
+                $"{WorldSize} ranks on CPUs meet by MPI, which srun starts only where it is told which: srun --mpi=pmix (Open MPI) or --mpi=pmi2 (MPICH); srun --mpi=list shows what there is. Or start with mpirun.");
+        }
         var ranks = Mpi.Connect(options);
         if (ranks.WorldSize != WorldSize || ranks.Rank != Rank)
         {
             throw new InvalidDataException(
                 $"The environment says rank {Rank} of {WorldSize}, but MPI ({MpiLibrary.Current.Name}) says {ranks.Rank} of {ranks.WorldSize}. "
-                + (Launcher == Launcher.Slurm ? "Start with: srun --mpi=pmix (or --mpi=pmi2; srun --mpi=list shows what there is), or with mpirun."
-                    : "The launcher belongs to another MPI than the library; load the matching module, or set GLMTUNE_MPI to the library's file."));
+                + "The launcher belongs to another MPI than the library; load the matching module, or set GLMTUNE_MPI to the library's file.");
         }
         return ranks;
     }
@@ -186,6 +193,6 @@ public sealed record Rendezvous(Launcher Launcher, int Rank, int WorldSize, int 
         variables.RequireWithin("SLURM_PROCID", rank, stepSize, size);
         var local = size == 1 ? variables.Number("SLURM_LOCALID") ?? 0 : variables.Required("SLURM_LOCALID", "SLURM_PROCID is");
         variables.RequireWithin("SLURM_LOCALID", local, stepSize, size);
-        return new Rendezvous(Launcher.Slurm, rank, size, local);
+        return new Rendezvous(Launcher.Slurm, rank, size, local) { HasMpiOfSlurm = variables.Has("PMIX_RANK") || variables.Has("PMI_FD") };
     }
 }
