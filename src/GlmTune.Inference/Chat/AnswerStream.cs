@@ -6,9 +6,10 @@ namespace GlmTune.Inference;
 /// <summary>Turns what the model writes, as it comes, into text that may be shown, and tool calls.</summary>
 /// <remarks>
 /// Pieces put together are the stripped text. Held back are: what may still become a tool call, white space that may be the end, the beginning of
-/// what may become a stop text. Not thread-safe: one for each answer.
+/// what may become a stop text. In which pieces the text comes changes nothing but when it is shown; each is looked at a few times, however long the answer
+/// is. Not thread-safe: one for each answer.
 /// </remarks>
-internal sealed class AnswerStream(IReadOnlyCollection<string> toolNames, IReadOnlyList<string> stopTexts, bool streamCalls = false)
+internal sealed class AnswerStream
 {
     private enum Kind
     {
@@ -17,15 +18,32 @@ internal sealed class AnswerStream(IReadOnlyCollection<string> toolNames, IReadO
         Call,
     }
 
-    private readonly StringBuilder raw = new();
+    private readonly IReadOnlyCollection<string> toolNames;
+    private readonly IReadOnlyList<string> stopTexts;
+    private readonly bool streamCalls;
+    private readonly StringBuilder raw = new();      // The message, while it is not known to be text.
+    private readonly StringBuilder message = new();  // Its text.
+    private readonly StringBuilder blanks = new();   // White space behind it, which is shown with what comes next.
     private readonly List<ParsedAnswer> messages = [];
     private readonly List<ToolCallPiece> calls = [];
+    private StoppedText stopped;
     private StreamedArguments? arguments;   // Of the call that is given piece by piece.
     private int callCount;
     private Kind kind;
-    private int shown = -1;   // How much of the message was shown or skipped; below 0 before its first visible character.
+    private bool hasLine;    // Whether the message has a line's end, while it is not known to be text.
+    private bool begun;      // Whether the message has a visible character.
     private bool anyShown;
     private bool separate;   // Whether an earlier message's text stands before this one's.
+
+    /// <param name="toolNames">What may be called.</param>
+    /// <param name="stopTexts">What ends the answer.</param>
+    /// <param name="streamCalls">Whether calls in GLM-4's own style are given piece by piece.</param>
+    public AnswerStream(IReadOnlyCollection<string> toolNames, IReadOnlyList<string> stopTexts, bool streamCalls = false)
+    {
+        (this.toolNames, this.stopTexts, this.streamCalls) = (toolNames, stopTexts, streamCalls);
+        stopped = new StoppedText(stopTexts);
+        kind = toolNames.Count == 0 ? Kind.Text : Kind.Undecided;
+    }
 
     /// <summary>The messages that are whole: one, unless the model opened another turn of its own.</summary>
     public IReadOnlyList<ParsedAnswer> Messages => messages;
@@ -42,18 +60,29 @@ internal sealed class AnswerStream(IReadOnlyCollection<string> toolNames, IReadO
             return "";
         }
 
+        switch (kind)
+        {
+            case Kind.Text:
+                return Show(text, last: false);
+            case Kind.Call when arguments is not null:
+                StreamCall(text);
+                return "";
+        }
+
         raw.Append(text);
-        if (kind == Kind.Undecided)
+        if (kind == Kind.Call || !CanDecide(text))
         {
-            kind = Decide(raw.ToString());
+            return "";
         }
 
-        if (kind == Kind.Call && streamCalls)
+        var written = raw.ToString();
+        (kind, arguments) = Decide(written);
+        if (arguments is not null)
         {
-            StreamCall();
+            StreamCall(written[written.IndexOf('{', StringComparison.Ordinal)..]);
         }
 
-        return kind == Kind.Text ? Show(last: false) : "";
+        return kind == Kind.Text ? Show(written, last: false) : "";
     }
 
     /// <summary>What came of calls since the last time.</summary>
@@ -77,8 +106,8 @@ internal sealed class AnswerStream(IReadOnlyCollection<string> toolNames, IReadO
         var parsed = kind == Kind.Text ? null : arguments?.ToAnswer() ?? ToolCallParser.Parse(raw.ToString(), toolNames);
         if (parsed?.Call is null)
         {
-            text = Show(last: true);
-            parsed = new ParsedAnswer(new Message(Role.Assistant, raw.ToString().Trim()), null);
+            text = Show(kind == Kind.Text ? "" : raw.ToString(), last: true);
+            parsed = new ParsedAnswer(new Message(Role.Assistant, message.ToString()), null);
         }
 
         if (parsed.Call is { } call && arguments is null)
@@ -86,143 +115,129 @@ internal sealed class AnswerStream(IReadOnlyCollection<string> toolNames, IReadO
             calls.Add(new ToolCallPiece(callCount++, call.Name, call.Arguments));
         }
 
-        arguments = null;
         if (parsed.Call is not null || parsed.Message.Content.Length > 0)
         {
             messages.Add(parsed);
         }
 
         raw.Clear();
-        (kind, shown, separate) = (Kind.Undecided, -1, anyShown);
+        message.Clear();
+        blanks.Clear();
+        (stopped, arguments) = (new StoppedText(stopTexts), null);
+        (kind, hasLine, begun, separate) = (toolNames.Count == 0 ? Kind.Text : Kind.Undecided, false, false, anyShown);
         return text;
     }
 
-    // Only a call that is a name and then an object can be told before its end.
-    private void StreamCall()
+    private void StreamCall(string text)
     {
-        var text = raw.ToString();
-        if (arguments is null)
-        {
-            var end = text.IndexOf('\n', StringComparison.Ordinal);
-            var name = end < 0 ? "" : text[..end].Trim();
-            var start = text.Length - text[(end + 1)..].TrimStart().Length;
-            if (!toolNames.Contains(name) || start >= text.Length || text[start] != '{')
-            {
-                return;
-            }
-
-            arguments = new StreamedArguments(name, start);
-            calls.Add(new ToolCallPiece(callCount++, name, ""));
-        }
-
-        if (arguments.Read(text) is { Length: > 0 } more)
+        if (arguments!.Read(text) is { Length: > 0 } more)
         {
             calls.Add(new ToolCallPiece(callCount - 1, null, more));
         }
     }
 
-    private Kind Decide(string text)
+    // Only visible characters decide, and the end of the first line: of these there are few before it is decided.
+    private bool CanDecide(string added)
     {
-        if (toolNames.Count == 0)
-        {
-            return Kind.Text;
-        }
+        var endsLine = !hasLine && added.Contains('\n', StringComparison.Ordinal);
+        hasLine |= endsLine;
+        return endsLine || !string.IsNullOrWhiteSpace(added);
+    }
 
-        var start = text.TrimStart();
+    // Where it is a call that can be told before its end, a name and then an object, its arguments are begun.
+    private (Kind Kind, StreamedArguments? Arguments) Decide(string text)
+    {
+        var start = text.AsSpan().TrimStart();
         if (start.Length == 0)
         {
-            return Kind.Undecided;
+            return (Kind.Undecided, null);
         }
 
         if (start[0] is '{' or '`')
         {
-            return DecideJson(start);
+            return (DecideJson(start), null);
         }
 
         var end = text.IndexOf('\n', StringComparison.Ordinal);
         if (end < 0)
         {
-            return toolNames.Any(name => name.StartsWith(text.Trim(), StringComparison.Ordinal)) ? Kind.Undecided : Kind.Text;
+            var beginning = text.Trim();
+            return (toolNames.Any(name => name.StartsWith(beginning, StringComparison.Ordinal)) ? Kind.Undecided : Kind.Text, null);
         }
 
-        var (header, content) = (text[..end].Trim(), text[(end + 1)..].TrimStart());
-        return !toolNames.Contains(header) ? Kind.Text
-            : content.Length == 0 ? Kind.Undecided
-            : content[0] is '{' or '`' || ToolDefinition.BuiltIn.Contains(header) ? Kind.Call
-            : Kind.Text;
+        var header = text[..end].Trim();
+        var content = text.AsSpan(end + 1).TrimStart();
+        if (!toolNames.Contains(header))
+        {
+            return (Kind.Text, null);
+        }
+
+        if (content.Length == 0)
+        {
+            return (Kind.Undecided, null);
+        }
+
+        if (content[0] == '{' && streamCalls)
+        {
+            calls.Add(new ToolCallPiece(callCount++, header, ""));
+            return (Kind.Call, new StreamedArguments(header));
+        }
+
+        return (content[0] is '{' or '`' || ToolDefinition.BuiltIn.Contains(header) ? Kind.Call : Kind.Text, null);
     }
 
     // Whether the text can be the beginning of {"name" …, with or without a fence around it.
-    private static Kind DecideJson(string text)
+    private static Kind DecideJson(ReadOnlySpan<char> text)
     {
-        var dense = string.Concat(text.Where(c => !char.IsWhiteSpace(c)).Take(20));
+        var dense = new StringBuilder(20);
+        for (var i = 0; i < text.Length && dense.Length < 20; i++)
+        {
+            if (!char.IsWhiteSpace(text[i]))
+            {
+                dense.Append(text[i]);
+            }
+        }
+
+        var written = dense.ToString();
         return ((string[])["{\"name\"", "```{\"name\"", "```json{\"name\""])
-            .Select(beginning => dense.StartsWith(beginning, StringComparison.Ordinal) ? Kind.Call
-                : beginning.StartsWith(dense, StringComparison.Ordinal) ? Kind.Undecided
+            .Select(beginning => written.StartsWith(beginning, StringComparison.Ordinal) ? Kind.Call
+                : beginning.StartsWith(written, StringComparison.Ordinal) ? Kind.Undecided
                 : Kind.Text)
             .OrderBy(kind => kind == Kind.Call ? 0 : kind == Kind.Undecided ? 1 : 2)
             .First();
     }
 
-    private string Show(bool last)
+    private string Show(string text, bool last)
     {
-        var text = raw.ToString();
-        if (shown < 0)
+        if (!begun)
         {
-            var leading = text.Length - text.TrimStart().Length;
-            if (leading == text.Length)
+            text = text.TrimStart();
+            if (text.Length == 0)
             {
                 return "";
             }
 
-            shown = leading;
+            begun = true;
         }
 
-        var end = text.Length;
-        foreach (var stop in stopTexts)
+        var certain = stopped.Add(text, last);
+        Stopped |= stopped.Stopped;
+        var end = certain.AsSpan().TrimEnd().Length;
+        if (end == 0)
         {
-            if (text.IndexOf(stop, shown, StringComparison.Ordinal) is >= 0 and var found && found < end)
-            {
-                (end, Stopped) = (found, true);
-            }
+            blanks.Append(certain);
+            return "";
         }
 
-        if (Stopped)
-        {
-            raw.Length = end;
-        }
-        else if (!last)
-        {
-            end -= stopTexts.Select(stop => Overlap(text.AsSpan(shown), stop)).DefaultIfEmpty(0).Max();
-        }
-
-        while (end > shown && char.IsWhiteSpace(text[end - 1]))
-        {
-            end--;
-        }
-
-        var piece = text[shown..end];
-        shown = end;
-        if (piece.Length > 0 && separate)
+        var piece = blanks.Append(certain, 0, end).ToString();
+        blanks.Clear().Append(certain, end, certain.Length - end);
+        message.Append(piece);
+        if (separate)
         {
             (piece, separate) = ($"\n{piece}", false);
         }
 
-        anyShown |= piece.Length > 0;
+        anyShown = true;
         return piece;
-    }
-
-    // The longest end of the text that a stop text begins with.
-    private static int Overlap(ReadOnlySpan<char> text, string stop)
-    {
-        for (var length = Math.Min(text.Length, stop.Length - 1); length > 0; length--)
-        {
-            if (text[^length..].SequenceEqual(stop.AsSpan(0, length)))
-            {
-                return length;
-            }
-        }
-
-        return 0;
     }
 }

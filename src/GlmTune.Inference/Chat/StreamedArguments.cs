@@ -4,21 +4,20 @@ using GlmTune.Data.Conversations;
 namespace GlmTune.Inference;
 
 /// <summary>The arguments of one call, read as they come: one JSON object, and nothing after its last brace.</summary>
-internal sealed class StreamedArguments(string name, int start)
+internal sealed class StreamedArguments(string name)
 {
     private readonly StringBuilder arguments = new();
-    private int place = start;
     private int depth;
     private bool inString;
     private bool escaped;
     private bool whole;
 
     /// <summary>Reads on.</summary>
-    /// <param name="text">All that the model wrote of this message.</param>
-    /// <returns>What is new of the arguments.</returns>
+    /// <param name="text">What came; at first it begins with the first brace.</param>
+    /// <returns>What of it belongs to the arguments.</returns>
     public string Read(string text)
     {
-        var from = place;
+        var place = 0;
         while (place < text.Length && !whole)
         {
             var c = text[place++];
@@ -34,8 +33,8 @@ internal sealed class StreamedArguments(string name, int start)
             }
         }
 
-        arguments.Append(text, from, place - from);
-        return text[from..place];
+        arguments.Append(text, 0, place);
+        return text[..place];
     }
 
     /// <summary>The call as far as it came.</summary>

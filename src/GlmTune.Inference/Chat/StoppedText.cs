@@ -1,11 +1,16 @@
 using System.Text;
 
-namespace GlmTune.Server;
+namespace GlmTune.Inference;
 
 /// <summary>Text as it comes, ended by the first of some stop texts; holds back what may be the beginning of one.</summary>
-internal sealed class StoppedText(IReadOnlyList<string> stops)
+/// <remarks>
+/// The first stop text is the one that is whole first; of those that end at the same place, the longest. So it does not matter in which pieces the text
+/// comes. Not thread-safe: one for each answer.
+/// </remarks>
+/// <param name="stops">The stop texts, none of them empty.</param>
+public sealed class StoppedText(IReadOnlyList<string> stops)
 {
-    private readonly StringBuilder held = new();
+    private readonly StringBuilder held = new();   // Shorter than the longest stop text.
 
     /// <summary>Whether a stop text came; nothing after it counts.</summary>
     public bool Stopped { get; private set; }
@@ -21,24 +26,29 @@ internal sealed class StoppedText(IReadOnlyList<string> stops)
             return "";
         }
 
-        held.Append(text);
-        var all = held.ToString();
-        var end = all.Length;
+        if (stops.Count == 0)
+        {
+            return text;
+        }
+
+        var all = held.Append(text).ToString();
+        var (start, end) = (all.Length, int.MaxValue);
         foreach (var stop in stops)
         {
-            if (all.IndexOf(stop, StringComparison.Ordinal) is >= 0 and var found && found < end)
+            var found = all.IndexOf(stop, StringComparison.Ordinal);
+            if (found >= 0 && (found + stop.Length, found).CompareTo((end, start)) < 0)
             {
-                (end, Stopped) = (found, true);
+                (start, end, Stopped) = (found, found + stop.Length, true);
             }
         }
 
         if (!Stopped && !last)
         {
-            end -= stops.Select(stop => Overlap(all, stop)).DefaultIfEmpty(0).Max();
+            start -= stops.Max(stop => Overlap(all, stop));
         }
 
-        held.Remove(0, end);
-        return all[..end];
+        held.Remove(0, start);
+        return all[..start];
     }
 
     // The longest end of the text that a stop text begins with.
