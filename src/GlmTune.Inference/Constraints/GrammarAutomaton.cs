@@ -14,7 +14,8 @@ internal sealed class GrammarAutomaton
     private const int MostMasks = 512;
     private const int MostHeld = 1 << 20;   // Places of all known states together.
     private readonly ByteGrammar grammar;
-    private readonly Dictionary<(int Node, int Count, Frame? Caller), Frame> frames = [];
+    private readonly bool[] ending;
+    private readonly Dictionary<(int Node, long Count, Frame? Caller), Frame> frames = [];
     private readonly Dictionary<string, State> states = [];
     private int masks;
     private int held;
@@ -25,6 +26,7 @@ internal sealed class GrammarAutomaton
     public GrammarAutomaton(ByteGrammar grammar)
     {
         this.grammar = grammar;
+        ending = grammar.FindEnding();
         var builder = new StateBuilder(this);
         builder.Enter(grammar.Start, 0, null);
         Start = builder.ToState() ?? throw new ArgumentException("The grammar takes nothing.", nameof(grammar));
@@ -153,20 +155,20 @@ internal sealed class GrammarAutomaton
         }
     }
 
-    private Frame Push(int node, int count, Frame? caller)
+    private Frame Push(int node, long count, Frame? caller)
     {
         ref var frame = ref CollectionsMarshal.GetValueRefOrAddDefault(frames, (node, count, caller), out _);
         return frame ??= new Frame(node, count, caller, ++frameIds);
     }
 
     /// <summary>Where a rule goes on when it ends.</summary>
-    public sealed class Frame(int node, int count, Frame? caller, int id)
+    public sealed class Frame(int node, long count, Frame? caller, int id)
     {
         /// <summary>What follows the call, or the repetition.</summary>
         public int Node => node;
 
-        /// <summary>Rounds of the repetition; −1 for a call.</summary>
-        public int Count => count;
+        /// <summary>State of the repetition after the round; −1 for a call.</summary>
+        public long Count => count;
 
         public Frame? Caller => caller;
 
@@ -196,23 +198,24 @@ internal sealed class GrammarAutomaton
 
     private sealed class StateBuilder(GrammarAutomaton automaton)
     {
-        private readonly HashSet<(int Node, int Count, Frame? Caller)> seen = [];
+        private readonly HashSet<(int Node, long Count, Frame? Caller)> seen = [];
         private readonly List<(int Node, Frame? Caller)> places = [];
-        private readonly Stack<(int Node, int Count, Frame? Caller)> open = [];
+        private readonly Stack<(int Node, long Count, Frame? Caller)> open = [];
+        private readonly List<(int Rule, long Next)> ways = [];
         private bool accepts;
 
         /// <summary>How many places and their callers were looked at.</summary>
         public int Looked => seen.Count;
 
-        // Follows everything that takes no byte. Count is rounds of a repetition, if the node is one.
-        public void Enter(int start, int rounds, Frame? from)
+        // Follows everything that takes no byte. Count is the state of a repetition, if the node is one.
+        public void Enter(int start, long rounds, Frame? from)
         {
             open.Push((start, rounds, from));
             while (open.TryPop(out var place))
             {
-                if (!seen.Add(place))
+                if (!automaton.ending[place.Node] || !seen.Add(place))
                 {
-                    continue;
+                    continue;   // What cannot end must not begin.
                 }
 
                 if (seen.Count > MostPlaces)
@@ -238,16 +241,16 @@ internal sealed class GrammarAutomaton
                         open.Push((automaton.grammar.StartOf(node.Rule), 0, automaton.Push(node.Next, -1, caller)));
                         break;
                     case ByteGrammar.NodeKind.Repeat:
-                        if (count >= node.Least)
+                        if (node.Rounds!.MayEnd(count))
                         {
                             open.Push((node.Next, 0, caller));
                         }
 
-                        if (count < node.Most)
+                        ways.Clear();
+                        node.Rounds.AddWays(count, ways);
+                        foreach (var (rule, next) in ways.Where(way => automaton.grammar.RuleEnds(way.Rule, automaton.ending)))
                         {
-                            // Beyond the least number, rounds only count where there is a most.
-                            var next = node.Most == ByteGrammar.Unbounded ? Math.Min(count + 1, node.Least) : count + 1;
-                            open.Push((automaton.grammar.StartOf(node.Rule), 0, automaton.Push(id, next, caller)));
+                            open.Push((automaton.grammar.StartOf(rule), 0, automaton.Push(id, next, caller)));
                         }
 
                         break;
