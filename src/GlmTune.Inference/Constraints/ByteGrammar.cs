@@ -11,7 +11,7 @@ internal sealed class ByteGrammar
     public const int Unbounded = int.MaxValue;
 
     private const int MostNodes = 100_000;
-    private const int MostWork = 10_000_000;
+    private const int MostWork = 5_000_000;
     private readonly List<Node> nodes = [new Node(NodeKind.End, default, 0, 0, null, [])];
     private readonly List<int> ruleStarts = [];
     private int work;
@@ -92,7 +92,7 @@ internal sealed class ByteGrammar
     public int Repeat(Rounds rounds, int next) => Add(new Node(NodeKind.Repeat, default, next, 0, rounds, []));
 
     /// <summary>Counts work that building takes beyond the nodes themselves.</summary>
-    /// <exception cref="ArgumentException">It is more than one grammar may take, which is some seconds.</exception>
+    /// <exception cref="ArgumentException">It is more than one grammar may take, which is about a second.</exception>
     public void Spend(int more)
     {
         if ((work += more) > MostWork)

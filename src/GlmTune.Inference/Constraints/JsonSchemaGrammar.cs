@@ -18,7 +18,7 @@ internal sealed class JsonSchemaGrammar
     private const int MostDepth = 200;      // References add to the nesting of the text, so that its own limit is not enough.
     private const int MostWays = 256;       // Of branches of several unions that hold at once.
     private const int MostCounted = 20_000; // Members that may come times the numbers of them that are told apart.
-    private const int MostNamePatterns = 4;
+    private const int MostNamePatterns = 3;
     private const int UsualPlaces = 15;     // Decimals of a double.
     private const int MostMultiple = int.MaxValue;
 

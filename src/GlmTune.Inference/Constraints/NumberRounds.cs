@@ -17,12 +17,14 @@ internal sealed class NumberRounds : Rounds
     public const int MostPlaces = 20;
 
     private const long Start = 0;
+    private const int MostKnown = 20_000;
     private readonly BigInteger least;
     private readonly BigInteger most;
     private readonly int places;
     private readonly BigInteger multiple;
     private readonly int[] digits;
     private readonly int[] afterPoint;
+    private readonly Dictionary<long, (int Rule, long Next)[]> known = [];
 
     /// <param name="grammar">Where the digits' rules are put.</param>
     /// <param name="least">The least number, at least 0, in units of the last place.</param>
@@ -59,6 +61,23 @@ internal sealed class NumberRounds : Rounds
     }
 
     public override void AddWays(long state, List<(int Rule, long Next)> ways)
+    {
+        if (!known.TryGetValue(state, out var found))
+        {
+            if (known.Count == MostKnown)
+            {
+                known.Clear();
+            }
+
+            var next = new List<(int, long)>();
+            FindWays(state, next);
+            known[state] = found = [.. next];
+        }
+
+        ways.AddRange(found);
+    }
+
+    private void FindWays(long state, List<(int Rule, long Next)> ways)
     {
         if (state == Start)
         {

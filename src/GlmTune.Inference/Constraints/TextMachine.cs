@@ -92,7 +92,7 @@ internal sealed class TextMachine
                 {
                     foreach (var (other, to) in machines[i].Edges[states[state][i]])
                     {
-                        work.Spend(set.Ranges.Count + other.Ranges.Count);
+                        work.Spend(5 + set.Ranges.Count + other.Ranges.Count);
                         if (set - (set - other) is { IsEmpty: false } both)
                         {
                             finer.Add((both, [.. next, to]));
