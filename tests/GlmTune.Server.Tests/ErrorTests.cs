@@ -80,7 +80,7 @@ public sealed class ErrorTests(NanoServer nano)
     [InlineData("""{"messages":[{"role":"user","content":"x"}],"tools":[{"type":"function","function":{"name":"a\nb"}}]}""", "tools[0].function.name", "is no name of a tool")]
     [InlineData("""{"messages":[{"role":"user","content":"x"}],"tool_choice":"required"}""", "tool_choice", "'tools' is empty")]
     [InlineData("""{"messages":[{"role":"user","content":"x"}],"response_format":{"type":"xml"}}""", "response_format.type", "text, json_object or json_schema")]
-    [InlineData("""{"messages":[{"role":"user","content":"x"}],"response_format":{"type":"json_schema","json_schema":{"name":"a","schema":{"type":"array","uniqueItems":true}}}}""", "response_format.json_schema.schema", "'uniqueItems' is not supported")]
+    [InlineData("""{"messages":[{"role":"user","content":"x"}],"response_format":{"type":"json_schema","json_schema":{"name":"a","schema":{"type":"array","uniqueItems":true}}}}""", "response_format.json_schema.schema", "uniqueItems is supported where items are among")]
     [InlineData("""{"messages":[{"role":"user","content":"\ud800"}]}""", "messages[0].content", "surrogate")]
     [InlineData("""{"model":"gpt-4","messages":[{"role":"user","content":"x"}]}""", "model", "does not exist", 404)]
     public async Task Wrong_fields_are_named(string body, string param, string message, int expected = 400)
