@@ -59,6 +59,31 @@ public sealed class FieldTests
     }
 
     [Fact]
+    public async Task The_best_of_several_completions_are_told_and_all_are_counted()
+    {
+        // After the prompt an a or a b are as likely; after the a the next token is certain, after the b it is not.
+        var model = new FakeLm(300, history =>
+        {
+            var logits = new float[300];
+            logits.AsSpan(history[^1] switch { 'a' => 'c', 'b' => 'd', 'c' => 'c', 'd' => 'd', _ => 'a' }, 1).Fill(history[^1] is 'b' or 'd' ? 9 : 20);
+            logits['b'] = history[^1] is 'a' or 'b' or 'c' or 'd' ? 0 : 20;
+            return logits;
+        });
+        await using var server = await RunningServer.StartAsync(new Inference.ChatModel(model, new Data.Templates.Glm4Template(ScriptedChat.Bytes)));
+        const string Request = """{"prompt":"x","max_tokens":3,"temperature":1,"top_k":0,"seed":1,N}""";
+        var (_, all) = await server.Http.PostAsync("/v1/completions", Request.Replace("N", "\"n\":8", StringComparison.Ordinal));
+        var texts = all["choices"]!.AsArray().Select(choice => choice!["text"]!.GetValue<string>()).ToList();
+        Assert.Equal(["acc", "bdd"], texts.Distinct().Order());
+        var likeliest = texts.Order().Take(2);
+
+        var (_, best) = await server.Http.PostAsync("/v1/completions", Request.Replace("N", "\"n\":2,\"best_of\":8", StringComparison.Ordinal));
+        Assert.Equal(likeliest, best["choices"]!.AsArray().Select(choice => choice!["text"]!.GetValue<string>()));
+        Assert.Equal([0, 1], best["choices"]!.AsArray().Select(choice => choice!["index"]!.GetValue<int>()));
+        Assert.All(best["choices"]!.AsArray(), choice => Assert.Null(choice!["logprobs"]));
+        Assert.Equal((3, 24), (best["usage"]!["prompt_tokens"]!.GetValue<int>(), best["usage"]!["completion_tokens"]!.GetValue<int>()));
+    }
+
+    [Fact]
     public async Task Only_the_allowed_tools_are_shown()
     {
         string? shown = null;

@@ -11,8 +11,8 @@ internal sealed class CompletionEndpoint(ServedModels models, ServerOptions opti
 {
     private const int DefaultMaxTokens = 16;   // As OpenAI's service has it.
 
-    // Without Prompts until they are tokenized.
-    private sealed record Plan(ServedModel Model, IReadOnlyList<GivenPrompt> Given, int Choices, CompletionRequest Request, GenerationOptions Options)
+    // Choices are those made of each prompt, Told those of them that are told. Without Prompts until they are tokenized.
+    private sealed record Plan(ServedModel Model, IReadOnlyList<GivenPrompt> Given, int Choices, int Told, CompletionRequest Request, GenerationOptions Options)
     {
         public IReadOnlyList<CompletionPrompt> Prompts { get; private init; } = [];
 
@@ -21,7 +21,11 @@ internal sealed class CompletionEndpoint(ServedModels models, ServerOptions opti
         public Plan Tokenized(ServerLimits limits) => this with { Prompts = [.. Given.Select(prompt => prompt.Tokenized(Model, limits))] };
     }
 
-    private sealed record Update(string Text, CompletionLogprobs? Logprobs, string? Finish, Usage Usage);
+    private sealed record Update(string Text, CompletionLogprobs? Logprobs, string? Finish, Usage Usage)
+    {
+        // Sum of the log probabilities of all tokens so far, where choices are compared.
+        public double LogProbability { get; init; }
+    }
 
     public static void Map(IEndpointRouteBuilder app) =>
         app.MapPost("/v1/completions", (HttpContext context, CompletionEndpoint endpoint) => endpoint.AnswerAsync(context))
@@ -39,11 +43,12 @@ internal sealed class CompletionEndpoint(ServedModels models, ServerOptions opti
         }
 
         var answers = await deadline.WithinAsync(Task.WhenAll(UpdatesOf(plan, deadline.Token).Select(WholeAsync)));
-        return ApiJson.Result(Told([.. answers.Select(answer => answer.Choice)]) with { Usage = Sum(plan, [.. answers.Select(answer => answer.Usage)]) });
+        var told = plan.Choices == plan.Told ? answers.Select(answer => answer.Choice) : Best(plan, answers);
+        return ApiJson.Result(Told([.. told]) with { Usage = Sum(plan, [.. answers.Select(answer => answer.Usage)]) });
 
         Completion Told(IReadOnlyList<CompletionChoice> choices) => new(id, created, plan.Model.Id, choices) { SystemFingerprint = models.Fingerprint };
 
-        async Task<(CompletionChoice Choice, Usage Usage)> WholeAsync(IAsyncEnumerable<Update> updates, int index)
+        async Task<(CompletionChoice Choice, Usage Usage, double Score)> WholeAsync(IAsyncEnumerable<Update> updates, int index)
         {
             var (text, logprobs) = (new StringBuilder(), new List<CompletionLogprobs>());
             Update last = new("", null, null, new Usage(0, 0));
@@ -54,7 +59,7 @@ internal sealed class CompletionEndpoint(ServedModels models, ServerOptions opti
                 last = update;
             }
 
-            return (new CompletionChoice(index, text.ToString(), last.Finish, plan.Request.Logprobs is null ? null : Joined(logprobs)), last.Usage);
+            return (new CompletionChoice(index, text.ToString(), last.Finish, plan.Request.Logprobs is null ? null : Joined(logprobs)), last.Usage, last.LogProbability / Math.Max(1, last.Usage.CompletionTokens));
         }
 
         async Task StreamAsync(ChannelWriter<string> events, CancellationToken cancellation)
@@ -83,15 +88,23 @@ internal sealed class CompletionEndpoint(ServedModels models, ServerOptions opti
         var problems = new FieldProblems();
         var generation = request.Options(model.Chat.Template.Tokenizer.Count, options.Limits, problems);
         problems.Range("logprobs", request.Logprobs, 0, 5);
-        problems.Check(request.BestOf is null || request.BestOf == (request.N ?? 1), "best_of", "is not supported, unless it equals n");
+        var (told, made) = (request.N ?? 1, request.BestOf ?? request.N ?? 1);
+        problems.Range("best_of", request.BestOf, 1, options.Limits.Choices);
+        problems.Check(made >= told, "best_of", $"is {made}, fewer than n, which is {told}");
+        problems.Check(made == told || request.Stream != true, "best_of", "is more than n, which can only be told when all answers are whole: leave 'stream' out");
         problems.Check(string.IsNullOrEmpty(request.Suffix), "suffix", "is not supported");
         problems.Check(request.Echo != true || request.Logprobs is null, "echo", "with 'logprobs' would need those of the prompt, which are not told; leave one of them out");
         problems.ThrowIfAny();
         var prompts = GivenPrompt.ReadAll(request.Prompt, model, options.Limits);
-        return prompts.Count * (request.N ?? 1) <= options.Limits.Choices
-            ? new Plan(model, prompts, request.N ?? 1, request, generation with { MaxNewTokens = request.MaxTokens ?? DefaultMaxTokens })
-            : throw ApiException.Wrong("n", $"'n' asks for {prompts.Count * (request.N ?? 1)} answers over all prompts; expected at most {options.Limits.Choices}.");
+        var most = made > told ? "best_of" : "n";
+        return prompts.Count * made <= options.Limits.Choices
+            ? new Plan(model, prompts, made, told, request, generation with { MaxNewTokens = request.MaxTokens ?? DefaultMaxTokens })
+            : throw ApiException.Wrong(most, $"'{most}' asks for {prompts.Count * made} answers over all prompts; expected at most {options.Limits.Choices}.");
     }
+
+    // Of each prompt's answers those whose tokens the model found likeliest in the mean.
+    private static IEnumerable<CompletionChoice> Best(Plan plan, (CompletionChoice Choice, Usage Usage, double Score)[] answers) =>
+        answers.Chunk(plan.Choices).SelectMany(ofOne => ofOne.OrderByDescending(answer => answer.Score).Take(plan.Told)).Select((answer, index) => answer.Choice with { Index = index });
 
     private IEnumerable<IAsyncEnumerable<Update>> UpdatesOf(Plan plan, CancellationToken cancellation)
     {
@@ -99,7 +112,7 @@ internal sealed class CompletionEndpoint(ServedModels models, ServerOptions opti
         {
             Options = plan.Options with { Seed = plan.Options.Seed is { } seed ? unchecked(seed + choice) : null },
             Adapter = plan.Model.Adapter,
-            LogProbabilities = plan.Request.Logprobs is not null,
+            LogProbabilities = plan.Request.Logprobs is not null || plan.Choices > plan.Told,
             LikeliestTokens = plan.Request.Logprobs ?? 0,
         }));
         return plan.Model.Chat.Scheduler.StreamAll([.. requests], cancellation).Select((tokens, index) => UpdatesAsync(plan, index, tokens, cancellation));
@@ -112,7 +125,7 @@ internal sealed class CompletionEndpoint(ServedModels models, ServerOptions opti
         var tokenizer = plan.Model.Chat.Template.Tokenizer;
         var (decoder, stopped) = (new StreamingDecoder(tokenizer), new StoppedText(plan.Request.Stop?.Texts ?? []));
         var (pending, offset, count, cached, finish) = (new List<GeneratedToken>(), 0, 0, 0, "length");
-        var start = Stopwatch.GetTimestamp();
+        var (start, likelihood) = (Stopwatch.GetTimestamp(), 0.0);
         if (plan.Request.Echo == true)
         {
             offset = prompt.Text.Length;
@@ -127,6 +140,7 @@ internal sealed class CompletionEndpoint(ServedModels models, ServerOptions opti
             }
 
             cached = token.CachedTokens;
+            likelihood += token.LogProbability ?? 0;
             if (token.Finish == FinishReason.Stop)
             {
                 finish = "stop";
@@ -150,7 +164,7 @@ internal sealed class CompletionEndpoint(ServedModels models, ServerOptions opti
         var rest = stopped.Stopped ? "" : stopped.Add(decoder.Finish(), last: true);
         finish = stopped.Stopped ? "stop" : finish;
         metrics.Tokens(choice == 0 ? prompt.Ids.Length : 0, choice == 0 ? cached : 0, count);
-        yield return new Update(rest, rest.Length > 0 ? Logprobs(plan, tokenizer, pending, ref offset) : null, finish, Counts());
+        yield return new Update(rest, rest.Length > 0 ? Logprobs(plan, tokenizer, pending, ref offset) : null, finish, Counts()) { LogProbability = likelihood };
 
         Usage Counts() => new(prompt.Ids.Length, count) { PromptTokensDetails = new(cached) };
     }

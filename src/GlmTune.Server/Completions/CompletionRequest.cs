@@ -14,7 +14,7 @@ internal sealed record CompletionRequest : SamplingFields
     /// <summary>How many of the likeliest tokens at each place are told, 0 to 5; null: no log probabilities.</summary>
     public int? Logprobs { get; init; }
 
-    /// <summary>Not supported, unless it equals <c>n</c>.</summary>
+    /// <summary>So many answers are made, of which the <c>n</c> are told whose tokens have the highest log probability in the mean; not with <c>stream</c>, unless it equals <c>n</c>.</summary>
     public int? BestOf { get; init; }
 
     /// <summary>Not supported.</summary>
