@@ -28,6 +28,15 @@ public class DropoutMaskTests
         Assert.Equal(expected, kept.data<bool>().ToArray());
     }
 
+    [Theory]
+    [InlineData(0L), InlineData((1L << 32) - 100), InlineData((5L << 40) + 7)]
+    public void Beyond_32_bits_an_index_counts_by_its_lower_half_and_pieces_make_no_difference(long first)
+    {
+        using var kept = DropoutMask.Kept(first, 200, 0.3, 9, CPU, piece: 64);
+        var expected = Enumerable.Range(0, 200).Select(i => Hash((uint)(first + i), 9) >= 0.3 * 4294967296.0);
+        Assert.Equal(expected, kept.data<bool>().ToArray());
+    }
+
     [Fact]
     public void Seeds_that_differ_in_either_half_give_other_keys()
     {

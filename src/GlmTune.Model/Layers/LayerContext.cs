@@ -37,6 +37,11 @@ public sealed class LayerContext : IDisposable
     public Tensor? StoredMaskKeys { get; init; }
 
     /// <summary>Which part of its tokens the output head is at, from 0: its parts draw masks of their own.</summary>
+    /// <remarks>
+    /// So masks of an adapter on the head, which only recipes that name it have, depend on <see cref="OutputHead.ChunkRows"/>, and with it on the memory
+    /// that was free; a run that goes on elsewhere may draw others there. Masks that follow from the row alone would need the kernels of dropout
+    /// to count elements from the part's first row instead of 0.
+    /// </remarks>
     internal int HeadPart { get; set; }
 
     /// <summary>The same pass on another device, for the layers there; made once, and owned by this context. For inference.</summary>
