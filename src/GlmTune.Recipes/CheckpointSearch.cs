@@ -19,7 +19,13 @@ internal sealed class CheckpointSearch(RunRanks ranks, Action<string> note)
         var candidates = ranks.FromFirst(() =>
         {
             AtomicFolder.RemoveStale(output, note);
-            return CheckpointFolder.Candidates(output, resume);
+            var meant = CheckpointFolder.Candidates(output, resume);
+            if (meant.Count == 0 && CheckpointFolder.Steps(output) is { Count: > 0 } earlier)
+            {
+                note($"{output}: has checkpoints of an earlier run, up to step {earlier[^1]}, and this one begins anew. Later, yes would mean the highest number of both: "
+                    + "move them away, or choose another output_dir.");
+            }
+            return meant;
         });
         List<string> damaged = [];
         foreach (var folder in candidates)

@@ -48,13 +48,15 @@ internal sealed class RankedEvaluation
         }
         var clock = Stopwatch.StartNew();
         var part = gathers ? RunInTurns(model, progress, stop) : RunApart(model, progress, stop);
-        var loss = ranks.Collectives.GatherDoubles([part.Rows, part.Loss.Sum, part.Loss.Tokens]);
+        var answered = GatherAnswers(part.Answers);
+        // What is decided by it (metric_for_best_model) must be decided alike: no rank's own clock counts.
+        var all = ranks.Collectives.GatherDoubles([part.Rows, part.Loss.Sum, part.Loss.Tokens, clock.Elapsed.TotalSeconds]);
         return new EvaluationReport
         {
-            Rows = (int)loss.Sum(of => of[0]),
-            Loss = loss.Aggregate(new LossTotal(), (total, of) => total + new LossTotal(of[1], (long)of[2])),
-            Answers = GatherAnswers(part.Answers),
-            Elapsed = clock.Elapsed,
+            Rows = (int)all.Sum(of => of[0]),
+            Loss = all.Aggregate(new LossTotal(), (total, of) => total + new LossTotal(of[1], (long)of[2])),
+            Answers = answered,
+            Elapsed = TimeSpan.FromSeconds(all.Max(of => of[3])),
         };
     }
 

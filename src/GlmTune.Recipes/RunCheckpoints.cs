@@ -82,10 +82,10 @@ internal sealed class RunCheckpoints(
     // Name and hash of this rank's file, if it has one: each reads its own, which is still in its memory.
     private string[] WriteOptimizer(string path)
     {
-        if (!Directory.Exists(path))
+        if (!AtomicFolder.WaitFor(path, patience: TimeSpan.FromSeconds(ranks.IsFirst ? 0 : 60)))
         {
             throw new IOException(
-                $"{path}: rank 0 made this folder, and this rank does not see it. With several machines, output_dir must be on a file system that all of them share.");
+                $"{path}: rank 0 made this folder, and this rank does not see it, nor within a minute. With several machines, output_dir must be on a file system that all of them share.");
         }
         return !recipe.Training.SaveOnlyModel && OptimizerFile.Write(path, trainer.Sharding.Trainable, ranks.Rank, ranks.Count) is { } name
             ? [name, FolderManifest.HashOf(Path.Combine(path, name))] : [];

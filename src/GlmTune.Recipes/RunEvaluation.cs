@@ -27,7 +27,7 @@ internal sealed class RunEvaluation
         (this.recipe, this.ranks, this.reporter) = (recipe, ranks, reporter);
         var generation = Inference.GenerationConfigFile.ReadFolder(modelFolder);
         validation = recipe.Data.ValidationFile is { } file && recipe.Training.EvaluationStrategy != IntervalStrategy.No
-            ? new TrainingEvaluation(recipe, data.Template, Path.Combine(dataFolder, file), recipe.Training.OutputFolder, generation, ranks.Collectives, stop)
+            ? new TrainingEvaluation(recipe, data.Template, Path.Combine(dataFolder, file), recipe.Training.OutputFolder, generation, ranks.Collectives, reporter.Note, stop)
             : null;
         var testData = recipe.Data.TestFile is { } last
             ? EvaluationData.Read(Path.Combine(dataFolder, last), data.Template, recipe.Data.TestRows, recipe.Training.PredictWithGenerate, stop)

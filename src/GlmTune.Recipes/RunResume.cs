@@ -81,7 +81,11 @@ internal sealed class RunResume(Recipe recipe, RunData data, TrainingBatches bat
             note($"{checkpoint}: was written by {state.WorldSize} ranks, this run has {ranks.Count}; the rows go on where they stood"
                 + (recipe.Training.Packing == true ? "." : $", {recipe.Training.MicroBatchSize * recipe.Training.AccumulationSteps * dataRanks} of them a step."));
         }
-        if (state.TotalSteps != steps)
+        if (state.Step >= steps)
+        {
+            note($"{checkpoint}: has {state.Step} steps, and this run ends at {steps}: nothing is left to train. Raise max_steps or num_train_epochs to train on.");
+        }
+        else if (state.TotalSteps != steps)
         {
             note($"{checkpoint}: was planned for {state.TotalSteps} steps, this run for {steps}; the learning rate follows the new plan.");
         }
@@ -89,10 +93,6 @@ internal sealed class RunResume(Recipe recipe, RunData data, TrainingBatches bat
         {
             note($"{checkpoint}: its training rows ({rows.Split(':')[0]}) are not those of this run ({data.Examples.Count}), or are in another order: "
                 + "of the epoch that it goes on with, some rows may come twice and others not at all.");
-        }
-        if (state.Step >= steps)
-        {
-            note($"{checkpoint}: has {state.Step} steps, and this run ends at {steps}: nothing is left to train. Raise max_steps or num_train_epochs to train on.");
         }
         if (state.Seed != recipe.Training.Seed)
         {

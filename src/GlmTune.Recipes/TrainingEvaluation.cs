@@ -12,6 +12,7 @@ public sealed class TrainingEvaluation
     private readonly RankedEvaluation run;
     private readonly RunRanks ranks;
     private readonly string folder;
+    private readonly Action<string>? note;
 
     /// <summary>Reads the validation rows (<c>max_eval_samples</c> of them).</summary>
     /// <param name="recipe">How they are read and answered.</param>
@@ -20,11 +21,14 @@ public sealed class TrainingEvaluation
     /// <param name="folder">The run's output folder; evaluations are kept in its <c>eval</c>.</param>
     /// <param name="modelGeneration">The base model's generation_config.json, of which only the token ids count; null for none.</param>
     /// <param name="ranks">The ranks that share the rows; null: alone.</param>
+    /// <param name="note">Gets, on rank 0, which evaluations could not be kept: training is worth more than their files. Null: then they are errors.</param>
     /// <param name="stop">Ends the reading.</param>
     /// <exception cref="InvalidDataException">Rows have problems, or every prompt is too long.</exception>
     public TrainingEvaluation(
-        Recipe recipe, Glm4Template template, string file, string folder, GenerationOptions? modelGeneration = null, ICollectives? ranks = null, CancellationToken stop = default)
+        Recipe recipe, Glm4Template template, string file, string folder, GenerationOptions? modelGeneration = null, ICollectives? ranks = null, Action<string>? note = null,
+        CancellationToken stop = default)
     {
+        this.note = note;
         this.ranks = new RunRanks(ranks ?? new SingleRank());
         Data = EvaluationData.Read(file, template, recipe.Data.ValidationRows, recipe.Training.PredictWithGenerate, stop);
         run = new RankedEvaluation(recipe, template.Tokenizer, Data, modelGeneration, this.ranks);
@@ -51,10 +55,22 @@ public sealed class TrainingEvaluation
         {
             if (ranks.IsFirst)
             {
-                EvaluationFiles.OfStep(folder, step).Write(report);
+                Keep(report, step);
             }
         });
 
         return report;
+    }
+
+    private void Keep(EvaluationReport report, long step)
+    {
+        try
+        {
+            EvaluationFiles.OfStep(folder, step).Write(report);
+        }
+        catch (Exception error) when (note is not null && (error is IOException or UnauthorizedAccessException))
+        {
+            note($"{folder}: training goes on, but the evaluation of step {step} is not kept: {error.Message}");
+        }
     }
 }

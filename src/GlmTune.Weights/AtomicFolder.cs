@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace GlmTune.Weights;
 
 /// <summary>Builds a folder so that it is there whole and checkable, or not at all, whenever the process ends.</summary>
@@ -47,6 +49,28 @@ public sealed class AtomicFolder : IDisposable
 
     /// <summary>The folder in which a target is built: beside it, named <c>tmp-glmtune-</c> and the target's name.</summary>
     public static string TemporaryPath(string target) => Beside(target, Prefix);
+
+    /// <summary>Waits until a folder that another process made is seen here: a network's file system may show it a little later.</summary>
+    /// <param name="folder">The folder.</param>
+    /// <param name="patience">How long, at most.</param>
+    /// <returns>Whether it is there.</returns>
+    public static bool WaitFor(string folder, TimeSpan patience)
+    {
+        // Listing its parent is what makes such a file system ask again.
+        bool IsThere() => Directory.Exists(folder) || Inside(Storage.ParentOf(folder), "").Any(each => System.IO.Path.GetFileName(each) == System.IO.Path.GetFileName(folder));
+        var from = Stopwatch.GetTimestamp();
+        while (!IsThere())
+        {
+            if (Stopwatch.GetElapsedTime(from) > patience)
+            {
+                return false;
+            }
+
+            Thread.Sleep(100);
+        }
+
+        return true;
+    }
 
     /// <summary>Folders that interrupted attempts left in <paramref name="parent"/>; empty where it does not exist.</summary>
     public static IReadOnlyList<string> FindStale(string parent) => [.. Inside(parent, Prefix), .. Inside(parent, OldPrefix)];

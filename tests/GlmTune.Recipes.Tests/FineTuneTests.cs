@@ -29,6 +29,8 @@ public sealed class FineTuneTests : IDisposable
         ModelFolder.Save(model, Model, CheckpointLayout.Original, ScalarType.Float32);
     }
 
+    private readonly List<string> notes = [];
+
     private string Model => Path.Combine(root, "model");
 
     public void Dispose() => Directory.Delete(root, recursive: true);
@@ -157,6 +159,7 @@ public sealed class FineTuneTests : IDisposable
         Directory.CreateDirectory(Path.Combine(root, "limit", "checkpoint-40"));
         Train("limit", lora: true, accumulation: 1, steps: 2, stopAfter: null, settings: ["training_args.save_total_limit=1"]);
         Assert.True(File.Exists(Checkpoint("limit", 2, "adapter_model.safetensors")));
+        Assert.Single(notes, note => note.Contains("has checkpoints of an earlier run, up to step 40", StringComparison.Ordinal));
     }
 
     [Fact]
@@ -235,18 +238,19 @@ public sealed class FineTuneTests : IDisposable
             {(lora ? "peft_config: { peft_type: LORA, r: 4, lora_alpha: 16, lora_dropout: 0.1 }" : "")}
             """);
         using var stop = new CancellationTokenSource();
+        notes.Clear();
         var losses = new Losses(report =>
         {
             if (report.Step == stopAfter)
             {
                 stop.Cancel();
             }
-        });
+        }, notes);
         FineTune.Run(RecipeFile.Read(yaml, settings ?? []), Path.Combine(RepositoryRoot(), "data", "ads"), Model, resume, losses, stop.Token);
         return losses.Seen;
     }
 
-    private sealed class Losses(Action<StepReport> stepped) : IFineTuneReporter
+    private sealed class Losses(Action<StepReport> stepped, List<string> notes) : IFineTuneReporter
     {
         public List<double> Seen { get; } = [];
 
@@ -256,9 +260,7 @@ public sealed class FineTuneTests : IDisposable
             stepped(report);
         }
 
-        public void Note(string text)
-        {
-        }
+        public void Note(string text) => notes.Add(text);
 
         public void Started(FineTuneStart start)
         {

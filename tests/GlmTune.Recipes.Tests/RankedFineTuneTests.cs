@@ -305,6 +305,18 @@ public sealed class RankedFineTuneTests : IDisposable
     }
 
     [Fact]
+    public void An_evaluation_whose_files_cannot_be_written_is_noted_and_training_goes_on()
+    {
+        Directory.CreateDirectory(tiny.At("run"));
+        File.WriteAllText(tiny.At("run", "eval"), "a file where the folder should be");
+        string[] settings = [Lora, "data_config.val_file=dev.jsonl", "data_config.max_eval_samples=3", "training_args.eval_strategy=steps", "training_args.eval_steps=2"];
+        var run = tiny.Train(tiny.Recipe("run", null, settings), ranks: 2);
+        Assert.Equal(2, run.Evaluations.Count);
+        Assert.Equal(2, run.Notes.Count(note => note.Contains("training goes on, but the evaluation of step", StringComparison.Ordinal)));
+        Assert.All(run.Results.Values, result => Assert.Equal(4, result.Steps));
+    }
+
+    [Fact]
     public void A_stop_before_the_first_step_ends_all_ranks_alike()
     {
         using var stop = new CancellationTokenSource();

@@ -56,6 +56,16 @@ public sealed class AtomicFolderTests
     }
 
     [Fact]
+    public async Task A_folder_that_another_process_makes_is_waited_for()
+    {
+        using var parent = new TemporaryFolder();
+        Assert.False(AtomicFolder.WaitFor(parent.File("c"), TimeSpan.Zero));
+        var waiting = Task.Run(() => AtomicFolder.WaitFor(parent.File("c"), TimeSpan.FromMinutes(10)));
+        Directory.CreateDirectory(parent.File("c"));
+        Assert.True(await waiting);
+    }
+
+    [Fact]
     public void A_new_attempt_starts_empty()
     {
         using var parent = new TemporaryFolder();
