@@ -16,15 +16,22 @@ internal static class CommandLine
     /// <summary>Runs one command line and gives the exit code.</summary>
     public static async Task<int> RunAsync(IReadOnlyList<string> arguments, Screen screen, CancellationToken stop = default)
     {
-        var parsed = Root(screen).Parse(arguments, Parsing);
-        var isWrong = parsed.Action is ParseErrorAction;
-        if (parsed.Action is ParseErrorAction wrong)
-        {
-            wrong.ShowHelp = parsed.CommandResult.Command.Subcommands.Count > 0;
-        }
-
         try
         {
+            var parsed = Root(screen).Parse(arguments, Parsing);
+            var isWrong = parsed.Action is ParseErrorAction;
+            if (WrongCommandLine.HasStrayOption(parsed) || isWrong && (parsed.CommandResult.Command.Subcommands.Count == 0 || parsed.UnmatchedTokens.Count > 0))
+            {
+                WrongCommandLine.Tell(parsed, screen.Error);
+                return ExitCode.Users;
+            }
+
+            // A command without the one that should follow it shows what may.
+            if (parsed.Action is ParseErrorAction incomplete)
+            {
+                incomplete.ShowHelp = true;
+            }
+
             var code = await parsed.InvokeAsync(
                 new InvocationConfiguration { Output = screen.Output, Error = screen.Error, EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = TimeToStop },
                 stop).ConfigureAwait(false);

@@ -28,6 +28,9 @@ internal static class ExitCode
             case OperationCanceledException:
                 error.WriteLine("Stopped.");
                 return Stopped;
+            case FileNotFoundException { FileName: { } file } when Path.IsPathRooted(file):
+                error.WriteLine($"{Path.GetRelativePath(".", file) switch { var near when near.StartsWith("..", StringComparison.Ordinal) => file, var near => near }}: there is no such file.");
+                return Users;
             case InvalidDataException or IOException or UnauthorizedAccessException or NonFiniteStepException or LostRankException or SharedFailureException or DllNotFoundException:
                 error.WriteLine(exception.Message);
                 return Users;

@@ -12,21 +12,8 @@ namespace GlmTune.Cli;
 internal static class RankProcess
 {
     /// <summary>The option that starts the ranks of this machine.</summary>
-    public static Option<int?> Count()
-    {
-        var option = new Option<int?>("--nproc-per-node")
-        {
-            HelpName = "N", Description = "start N ranks on this machine: on N GPUs, or by mpirun on the CPU; not needed under torchrun, mpirun or srun",
-        };
-        option.Validators.Add(result =>
-        {
-            if (result.GetValueOrDefault<int?>() < 1)
-            {
-                result.AddError("--nproc-per-node: expected at least 1.");
-            }
-        });
-        return option;
-    }
+    public static Option<int?> Count() => NumberOption.Optional<int>(
+        "--nproc-per-node", "start N ranks on this machine: on N GPUs, or by mpirun on the CPU; not needed under torchrun, mpirun or srun", 1);
 
     /// <summary>Reads what every rank reads before they meet; what is wrong with it is said by the first rank of each machine.</summary>
     /// <returns>Null where it is wrong, and said by another rank.</returns>
@@ -42,23 +29,37 @@ internal static class RankProcess
         }
     }
 
-    /// <summary>Starts this same command line again as that many processes, and waits for their end.</summary>
-    /// <returns>The exit code of the run.</returns>
-    public static int StartAll(int count, ParseResult given, Option<int?> option, Recipe recipe, Screen screen)
+    /// <summary>Where a recipe says that it computes.</summary>
+    public static Device DeviceFor(Recipe recipe)
     {
-        var type = DeviceFor(recipe).type;
+        NativeRuntime.Load();
+        return recipe.Training.UseCpu ? CPU : NativeRuntime.DefaultDevice();
+    }
+
+    /// <summary>Starts this same command line again as that many processes, and waits for their end.</summary>
+    /// <param name="count">How many.</param>
+    /// <param name="given">The command line.</param>
+    /// <param name="option">Its option that says how many, which the processes do not get.</param>
+    /// <param name="device">Where a rank computes.</param>
+    /// <param name="screen">Gets what they say.</param>
+    /// <returns>The exit code of the run.</returns>
+    public static int StartAll(int count, ParseResult given, Option<int?> option, Device device, Screen screen)
+    {
+        var type = device.type;
         if (type == DeviceType.CUDA && count > cuda.device_count())
         {
-            throw new InvalidDataException($"--nproc-per-node {count}: this machine shows {cuda.device_count()} GPUs. Start as many ranks as it has, or train on the CPU with use_cpu.");
+            throw new InvalidDataException($"--nproc-per-node {count}: this machine shows {cuda.device_count()} GPUs. Start as many ranks as it has, or train on the CPU with use_cpu: true.");
         }
         return new LocalLauncher(count, screen.Error).Run(LocalLauncher.ThisProgram(Without(option, given)), type);
     }
 
     /// <summary>Meets the other ranks, if a launcher started any, and runs what each of them does.</summary>
-    /// <param name="recipe">Says where it computes, and how long ranks wait for each other.</param>
+    /// <param name="device">Says where it computes; asked once this process sees the GPU of its rank alone.</param>
     /// <param name="screen">Gets what goes wrong.</param>
     /// <param name="run">What this rank does; gives its exit code.</param>
-    public static int Run(Recipe recipe, Screen screen, Func<ICollectives, int> run)
+    /// <param name="options">How ranks wait for each other; null for the defaults.</param>
+    /// <param name="sendsAlone">Whether one rank on a GPU sends its messages all the same, to itself.</param>
+    public static int Run(Func<Device> device, Screen screen, Func<ICollectives, int> run, CollectivesOptions? options = null, bool sendsAlone = false)
     {
         var rendezvous = Rendezvous.FromEnvironment();
         rendezvous.ShowOwnGpu();
@@ -66,9 +67,9 @@ internal static class RankProcess
         {
             screen.Error.WriteLine($"note: {warning}");
         }
-        var device = DeviceFor(recipe);
+        var place = device();
         var ranks = rendezvous.Connect(
-            rendezvous.WorldSize > 1 ? rendezvous.Device(device.type) : device, new CollectivesOptions { Timeout = recipe.Training.CollectiveTimeout });
+            rendezvous.WorldSize > 1 ? rendezvous.Device(place.type) : place, options, sendsAlone && place.type == DeviceType.CUDA ? BackendKind.Nccl : null);
         if (ranks.WorldSize == 1)
         {
             using (ranks)
@@ -86,14 +87,8 @@ internal static class RankProcess
         });
     }
 
-    private static Device DeviceFor(Recipe recipe)
-    {
-        NativeRuntime.Load();
-        return recipe.Training.UseCpu ? CPU : NativeRuntime.DefaultDevice();
-    }
-
-    /// <summary>The command line's arguments without one option and its value.</summary>
-    public static List<string> Without(Option option, ParseResult given)
+    // The command line's arguments without one option and its value.
+    private static List<string> Without(Option option, ParseResult given)
     {
         var values = given.GetResult(option)?.Tokens ?? [];
         var left = new List<string>();

@@ -1,6 +1,4 @@
 using System.CommandLine;
-using System.CommandLine.Parsing;
-using System.Globalization;
 using GlmTune.Inference;
 
 namespace GlmTune.Cli;
@@ -8,13 +6,13 @@ namespace GlmTune.Cli;
 /// <summary>The options that say how answers are generated; what is not given is the model's own generation configuration.</summary>
 internal sealed class SamplingOptions
 {
-    private readonly Option<int?> maxNewTokens = Whole("--max-new-tokens", 1, "most tokens of an answer");
-    private readonly Option<double?> temperature = Number("--temperature", "above 0 draws at random, the more so the higher; 0 takes the likeliest tokens", "at least 0", value => value >= 0);
-    private readonly Option<double?> topP = Number("--top-p", "draw among the likeliest tokens that reach this probability together", "above 0 and at most 1", value => value is > 0 and <= 1);
-    private readonly Option<int?> topK = Whole("--top-k", 0, "draw among so many likeliest tokens; 0 turns it off");
-    private readonly Option<double?> repetitionPenalty = Number("--repetition-penalty", "above 1 makes tokens that occurred less likely", "above 0", value => value > 0);
-    private readonly Option<int?> beams = Whole("--num-beams", 1, "beams of a beam search");
-    private readonly Option<long?> seed = new("--seed") { HelpName = "N", Description = "draw the same every time" };
+    private readonly Option<int?> maxNewTokens = NumberOption.Optional<int>("--max-new-tokens", "most tokens of an answer", 1);
+    private readonly Option<double?> temperature = NumberOption.Optional<double>("--temperature", "above 0 draws at random, the more so the higher; 0 takes the likeliest tokens", 0.0);
+    private readonly Option<double?> topP = NumberOption.Optional<double>("--top-p", "draw among the likeliest tokens that reach this probability together", 0.0, 1, above: true);
+    private readonly Option<int?> topK = NumberOption.Optional<int>("--top-k", "draw among so many likeliest tokens; 0 turns it off", 0);
+    private readonly Option<double?> repetitionPenalty = NumberOption.Optional<double>("--repetition-penalty", "above 1 makes tokens that occurred less likely", 0.0, above: true);
+    private readonly Option<int?> beams = NumberOption.Optional<int>("--num-beams", "beams of a beam search", 1);
+    private readonly Option<long?> seed = NumberOption.Optional<long>("--seed", "draw the same every time");
 
     /// <summary>Adds the options to a command.</summary>
     public void AddTo(Command command)
@@ -40,37 +38,5 @@ internal sealed class SamplingOptions
             NumBeams = given.GetValue(beams),
             Seed = given.GetValue(seed),
         };
-    }
-
-    private static Option<int?> Whole(string name, int least, string description) => Checked(
-        new Option<int?>(name) { HelpName = "N", Description = description }, value => value >= least, $"a whole number of at least {least}");
-
-    private static Option<double?> Number(string name, string description, string range, Predicate<double> fits) => Checked(
-        new Option<double?>(name)
-        {
-            HelpName = "X",
-            Description = description,
-            CustomParser = result => double.TryParse(result.Tokens[0].Value, NumberStyles.Float, CultureInfo.InvariantCulture, out var value) ? value : Wrong(result, name),
-        },
-        value => double.IsFinite(value) && fits(value),
-        $"a number {range}");
-
-    private static double? Wrong(ArgumentResult result, string name)
-    {
-        result.AddError($"{name}: '{result.Tokens[0].Value}' is not a number.");
-        return null;
-    }
-
-    private static Option<T?> Checked<T>(Option<T?> option, Predicate<T> fits, string expected)
-        where T : struct
-    {
-        option.Validators.Add(result =>
-        {
-            if (!result.Errors.Any() && result.Tokens.Count == 1 && result.GetValueOrDefault<T?>() is { } value && !fits(value))
-            {
-                result.AddError($"{option.Name}: {value} is out of range; expected {expected}.");
-            }
-        });
-        return option;
     }
 }

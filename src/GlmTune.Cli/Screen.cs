@@ -1,4 +1,5 @@
 using System.Text;
+using Microsoft.Win32.SafeHandles;
 using Spectre.Console;
 
 namespace GlmTune.Cli;
@@ -36,8 +37,8 @@ internal sealed record Screen(TextReader Input, TextWriter Output, TextWriter Er
         var isTerminal = !System.Console.IsOutputRedirected && Environment.GetEnvironmentVariable("TERM") != "dumb";
         return new Screen(
             System.Console.IsInputRedirected ? new StreamReader(System.Console.OpenStandardInput(), Utf8) : System.Console.In,
-            System.Console.IsOutputRedirected ? Writer(System.Console.OpenStandardOutput()) : System.Console.Out,
-            System.Console.IsErrorRedirected ? Writer(System.Console.OpenStandardError()) : System.Console.Error)
+            System.Console.IsOutputRedirected ? Writer(System.Console.OpenStandardOutput()) : Terminal(1, () => System.Console.Out),
+            System.Console.IsErrorRedirected ? Writer(System.Console.OpenStandardError()) : Terminal(2, () => System.Console.Error))
         {
             IsTerminal = isTerminal,
             HasColor = isTerminal && string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR")),
@@ -45,5 +46,10 @@ internal sealed record Screen(TextReader Input, TextWriter Output, TextWriter Er
         };
     }
 
-    private static StreamWriter Writer(Stream stream) => new(stream, Utf8, bufferSize: 1 << 14) { AutoFlush = true };
+    // The runtime's console sends codes for the keypad first: not to a terminal at which nobody types, such as the one that mpirun gives a rank.
+    private static TextWriter Terminal(int handle, Func<TextWriter> console) => System.Console.IsInputRedirected && !OperatingSystem.IsWindows()
+        ? Writer(new FileStream(new SafeFileHandle(handle, ownsHandle: false), FileAccess.Write, bufferSize: 0))
+        : console();
+
+    private static TextWriter Writer(Stream stream) => TextWriter.Synchronized(new StreamWriter(stream, Utf8, bufferSize: 1 << 14) { AutoFlush = true });
 }

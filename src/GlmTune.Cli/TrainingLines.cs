@@ -52,14 +52,17 @@ internal class TrainingLines(Action<string> line, Action<string> remark) : IFine
 
     public void Evaluated(long atStep, IReadOnlyDictionary<string, double> values) => Values(atStep, values, "");
 
+    public void Tested(IReadOnlyDictionary<string, double> values) => line($"test file  {Scores(values)}");
+
     public void Saved(string folder) => line($"saved {folder}");
 
     private void Values(long atStep, IReadOnlyDictionary<string, double> values, string pace)
     {
-        var shown = values.Select(value => $"{value.Key} {Number(value.Key, value.Value)}");
         var epoch = values.ContainsKey("epoch") || Last is null ? "" : string.Create(CultureInfo.InvariantCulture, $"  epoch {Last.Epoch:F2}");
-        line($"step {atStep}/{Start!.TotalSteps}  {string.Join("  ", shown)}{epoch}{(pace.Length > 0 ? $"  {pace}" : "")}");
+        line($"step {atStep}/{Start!.TotalSteps}  {Scores(values)}{epoch}{(pace.Length > 0 ? $"  {pace}" : "")}");
     }
+
+    private static string Scores(IReadOnlyDictionary<string, double> values) => string.Join("  ", values.Select(value => $"{value.Key} {Number(value.Key, value.Value)}"));
 
     private static string Number(string name, double value) => value.ToString(name == "learning_rate" ? "0.000e+00" : "F4", CultureInfo.InvariantCulture);
 }

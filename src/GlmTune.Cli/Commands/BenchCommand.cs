@@ -4,7 +4,6 @@ using GlmTune.Collectives;
 using GlmTune.Kernels.Native;
 using GlmTune.Recipes;
 using GlmTune.Training.Sharding;
-using TorchSharp;
 
 namespace GlmTune.Cli.Commands;
 
@@ -16,39 +15,33 @@ internal static class BenchCommand
     private static Command Train(Screen screen)
     {
         var standard = new TrainBenchmarkOptions();
-        var rows = Number("--rows", "sequences of a micro-batch", standard.Rows);
-        var tokens = Number("--tokens", "tokens of a sequence", standard.Tokens);
-        var rank = Number("--lora-rank", "rank on query, key and value; 0 trains all weights", standard.LoraRank);
-        var prefix = Number("--virtual-tokens", "a prefix of so many virtual tokens instead of LoRA", 0);
-        var layers = new Option<int?>("--layers") { Description = "decoder layers; all 40 unless given" };
-        var recompute = new Option<int?>("--recompute") { Description = "layers to recompute; as few as fit unless given" };
-        var cheap = new Option<int?>("--recompute-cheap") { Description = "further layers of which norms and SwiGLU alone are recomputed" };
+        var rows = NumberOption.Of("--rows", "sequences of a micro-batch", standard.Rows, 1);
+        var tokens = NumberOption.Of("--tokens", "tokens of a sequence", standard.Tokens, 2);
+        var rank = NumberOption.Of("--lora-rank", "rank on query, key and value; 0 trains all weights", standard.LoraRank, 0);
+        var prefix = NumberOption.Of("--virtual-tokens", "a prefix of so many virtual tokens instead of LoRA", 0, 0);
+        var layers = NumberOption.Optional<int>("--layers", "decoder layers; all 40 unless given", 1);
+        var recompute = NumberOption.Optional<int>("--recompute", "layers to recompute; as few as fit unless given", 0);
+        var cheap = NumberOption.Optional<int>("--recompute-cheap", "further layers of which norms and SwiGLU alone are recomputed", 0);
         var fp8 = new Option<bool>("--fp8") { Description = "hold and multiply the frozen weights of the layers in fp8" };
         var hostEmbedding = new Option<bool>("--offload-embedding") { Description = "keep the embedding's table in the host's memory" };
-        var headRows = new Option<int?>("--head-rows") { Description = "tokens whose logits exist at a time" };
+        var headRows = NumberOption.Optional<int>("--head-rows", "tokens whose logits exist at a time", 1);
         var profile = new Option<bool>("--profile") { Description = "list the GPU's kernels of one further step" };
-        var steps = Number("--steps", "timed steps", standard.Steps);
+        var steps = NumberOption.Of("--steps", "timed steps", standard.Steps, 1);
         var plain = new Option<bool>("--plain") { Description = "plain operators only, no fused kernels" };
-        var lengths = new Option<BenchmarkLengths>("--lengths") { Description = "how long rows are: equal, or as those of a data set, packed into rows × tokens" };
+        var lengths = new Option<string>("--lengths") { Description = "how long rows are: equal, or as those of a data set, packed into rows × tokens", DefaultValueFactory = _ => "equal" };
+        lengths.AcceptOnlyFromAmong("equal", "advertisegen");
         var unpacked = new Option<bool>("--no-packing") { Description = "with --lengths: so many rows to a micro-batch, padded" };
         var noGraphs = new Option<bool>("--no-graphs") { Description = "launch small steps kernel by kernel" };
-        var distinct = Number("--distinct", "different steps, which come again and again; 0: all are new", 0);
+        var distinct = NumberOption.Of("--distinct", "different steps, which come again and again; 0: all are new", 0, 0);
         var against = new Option<bool>("--against-plain") { Description = "run the same steps with plain operators too, and compare the losses" };
         var againstFp8 = new Option<bool>("--against-fp8") { Description = "run the same steps with frozen weights in fp8 too, and compare the losses" };
         var losses = new Option<bool>("--losses") { Description = "print the loss of each step" };
-        var accumulate = Number("--accumulate", "micro-batches of a step on each rank", standard.AccumulationSteps);
-        var warmup = Number("--warmup", "steps before the clock starts", standard.Warmup);
-        var zero = new Option<int?>("--zero") { Description = "ZeRO stage, 0 to 3, by messages even with one rank; without it one rank sends nothing" };
-        zero.Validators.Add(result =>
-        {
-            if (result.GetValueOrDefault<int?>() is < 0 or > 3)
-            {
-                result.AddError("--zero is a stage from 0 to 3.");
-            }
-        });
+        var accumulate = NumberOption.Of("--accumulate", "micro-batches of a step on each rank", standard.AccumulationSteps, 1);
+        var warmup = NumberOption.Of("--warmup", "steps before the clock starts", standard.Warmup, 0);
+        var zero = NumberOption.Optional<int>("--zero", "ZeRO stage, 0 to 3, by messages even with one rank; without it one rank sends nothing", 0, 3);
         var optimizer = new Option<bool>("--offload-optimizer") { Description = "optimizer state and its update in host memory" };
         var parameters = new Option<bool>("--offload-param") { Description = "weights at rest in host memory (stage 3)" };
-        var processes = Processes();
+        var processes = RankProcess.Count();
         var json = Arguments.Json();
         var command = new Command("train", "Time training steps.")
         {
@@ -72,7 +65,7 @@ internal static class BenchCommand
                 Profile = given.GetValue(profile),
                 Steps = given.GetRequiredValue(steps),
                 Plain = given.GetValue(plain),
-                Lengths = given.GetValue(lengths),
+                Lengths = given.GetValue(lengths) == "advertisegen" ? BenchmarkLengths.AdvertiseGen : BenchmarkLengths.Equal,
                 Packing = !given.GetValue(unpacked),
                 Graphs = !given.GetValue(noGraphs),
                 DistinctSteps = given.GetRequiredValue(distinct),
@@ -119,10 +112,10 @@ internal static class BenchCommand
 
     private static Command Collectives(Screen screen)
     {
-        var smallest = new Option<long>("--from") { Description = "bytes of the smallest message", DefaultValueFactory = _ => 1 << 20 };
-        var largest = new Option<long>("--to") { Description = "bytes of the largest; each is 4 times the one before", DefaultValueFactory = _ => 1L << 30 };
-        var rounds = Number("--rounds", "timed calls of each", 20);
-        var processes = Processes();
+        var smallest = NumberOption.Of("--from", "bytes of the smallest message, at least 2 for each rank", 1L << 20, 2);
+        var largest = NumberOption.Of("--to", "bytes of the largest; each is 4 times the one before", 1L << 30, 2);
+        var rounds = NumberOption.Of("--rounds", "timed calls of each", 20, 1);
+        var processes = RankProcess.Count();
         var json = Arguments.Json();
         var command = new Command("collectives", "Time all-reduce, all-gather and reduce-scatter between the ranks (bfloat16).") { smallest, largest, rounds, processes, json };
         command.SetAction(given => OnRanks(given, processes, always: true, screen, ranks =>
@@ -151,24 +144,17 @@ internal static class BenchCommand
     {
         if (given.GetValue(processes) is { } count)
         {
-            return new LocalLauncher(count, screen.Error).Run(LocalLauncher.ThisProgram(RankProcess.Without(processes, given)), NativeRuntime.DefaultDevice().type);
+            return RankProcess.StartAll(count, given, processes, NativeRuntime.DefaultDevice(), screen);
         }
-        var rendezvous = Rendezvous.FromEnvironment();
-        rendezvous.ShowOwnGpu();
-        if (rendezvous.WorldSize == 1 && !always)
-        {
-            run(null);
-            return ExitCode.Done;
-        }
-        var type = NativeRuntime.DefaultDevice().type;
-        return RankRun.Run(
-            rendezvous.Connect(rendezvous.Device(type), backend: type == DeviceType.CUDA ? BackendKind.Nccl : null),
+        return RankProcess.Run(
+            NativeRuntime.DefaultDevice,
+            screen,
             ranks =>
             {
-                run(ranks);
+                run(always || ranks.WorldSize > 1 ? ranks : null);
                 return ExitCode.Done;
             },
-            error => ExitCode.Report(error, screen.Error));
+            sendsAlone: always);
     }
 
     private static void Print(Screen screen, TrainBenchmarkResult result, bool losses)
@@ -204,9 +190,4 @@ internal static class BenchCommand
             screen.Output.WriteLine(string.Join(' ', result.Losses.Select(loss => loss.ToString("F4", CultureInfo.InvariantCulture))));
         }
     }
-
-    private static Option<int?> Processes() => new("--nproc-per-node") { Description = "start so many ranks on this machine" };
-
-    private static Option<int> Number(string name, string description, int standard)
-        => new(name) { Description = description, DefaultValueFactory = _ => standard };
 }

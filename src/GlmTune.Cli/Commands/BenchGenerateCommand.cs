@@ -11,36 +11,16 @@ internal static class BenchGenerateCommand
     {
         var standard = new GenerateBenchmarkOptions();
         var path = new Argument<string?>("PATH") { Description = "a model's folder or hub id; random weights of the 9B shape unless given", Arity = ArgumentArity.ZeroOrOne };
-        var batches = new Option<int[]>("--batch")
-        {
-            Description = "answers side by side; several are measured one after another", AllowMultipleArgumentsPerToken = true, DefaultValueFactory = _ => [.. standard.Batches],
-        };
-        var prompt = Number("--prompt-tokens", "tokens of each prompt", standard.PromptTokens);
-        var answer = Number("--new-tokens", "tokens of each answer", standard.NewTokens);
-        var first = Number("--first-token-prompt", "tokens of the prompt whose first token is timed; 0 leaves that out", standard.FirstTokenPrompt);
-        var rank = Number("--lora-rank", "rank of an adapter on query, key and value; 0: none", 0);
-        var layers = new Option<int?>("--layers") { Description = "decoder layers of random weights; all 40 unless given" };
+        var batches = NumberOption.Several("--batch", "answers side by side; several are measured one after another", standard.Batches, 1);
+        var prompt = NumberOption.Of("--prompt-tokens", "tokens of each prompt", standard.PromptTokens, 1);
+        var answer = NumberOption.Of("--new-tokens", "tokens of each answer", standard.NewTokens, 1);
+        var first = NumberOption.Of("--first-token-prompt", "tokens of the prompt whose first token is timed; 0 leaves that out", standard.FirstTokenPrompt, 0);
+        var rank = NumberOption.Of("--lora-rank", "rank of an adapter on query, key and value; 0: none", 0, 0);
+        var layers = NumberOption.Optional<int>("--layers", "decoder layers of random weights; all 40 unless given", 1);
         var sample = new Option<bool>("--sample") { Description = "draw tokens (temperature 0.8, top-p 0.8) instead of taking the likeliest" };
         var plain = new Option<bool>("--plain") { Description = "plain operators only, no fused kernels, nothing recorded" };
         var json = Arguments.Json();
         var command = new Command("generate", "Time generation: first token, tokens per second.") { path, batches, prompt, answer, first, rank, layers, sample, plain, json };
-        foreach (var counted in (Option<int>[])[prompt, answer])
-        {
-            counted.Validators.Add(given =>
-            {
-                if (given.GetValueOrDefault<int>() < 1)
-                {
-                    given.AddError($"{counted.Name} must be at least 1.");
-                }
-            });
-        }
-        command.Validators.Add(given =>
-        {
-            if (given.GetValue(batches) is not { Length: > 0 } all || all.Any(batch => batch < 1))
-            {
-                given.AddError("--batch must be at least 1.");
-            }
-        });
         command.SetAction(given =>
         {
             var result = GenerateBenchmark.Run(standard with
@@ -75,7 +55,4 @@ internal static class BenchGenerateCommand
         });
         return command;
     }
-
-    private static Option<int> Number(string name, string description, int standard)
-        => new(name) { Description = description, DefaultValueFactory = _ => standard };
 }

@@ -1,6 +1,5 @@
 using System.CommandLine;
 using GlmTune.Kernels.Native;
-using GlmTune.Model.Glm4;
 using GlmTune.Recipes;
 using static TorchSharp.torch;
 
@@ -15,8 +14,7 @@ internal static class CheckpointCommand
     {
         var checkpoint = new Argument<string>("CHECKPOINT") { Description = "a checkpoint's folder, such as output/checkpoint-500, of a run that trained all weights" };
         var output = new Argument<string>("OUT") { Description = "the folder to make" };
-        var layout = new Option<string?>("--layout") { Description = "names of the tensors; those of the checkpoint" };
-        layout.AcceptOnlyFromAmong("original", "hf");
+        var layout = LayoutOption.Create("those of the checkpoint");
         var type = Arguments.Type("type of the weights; the one that the checkpoint's config.json names");
         var command = new Command("consolidate", "Make one whole model of a checkpoint whose weights are spread over the files of its ranks.") { checkpoint, output, layout, type };
         command.SetAction(given =>
@@ -25,9 +23,9 @@ internal static class CheckpointCommand
             var (names, stored) = ConsolidateCheckpoint.Run(
                 given.GetRequiredValue(checkpoint),
                 given.GetRequiredValue(output),
-                given.GetValue(layout) switch { "original" => CheckpointLayout.Original, "hf" => CheckpointLayout.Library, _ => null },
+                given.GetValue(layout),
                 given.GetValue(type) is { } name ? ComputeDevice.TypeNamed(name, CPU) : null);
-            screen.Output.WriteLine($"{given.GetRequiredValue(output)}: {(names == CheckpointLayout.Original ? "original" : "hf")} layout, {stored.ToString().ToLowerInvariant()}");
+            screen.Output.WriteLine($"{given.GetRequiredValue(output)}: {LayoutOption.NameOf(names)} layout, {stored.ToString().ToLowerInvariant()}");
         });
         return command;
     }

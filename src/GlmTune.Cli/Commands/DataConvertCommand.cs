@@ -9,7 +9,7 @@ internal static class DataConvertCommand
 {
     public static Command Create(Screen screen)
     {
-        var shape = new Option<string>("--from") { HelpName = "SHAPE", Required = true, Description = "what the source holds" };
+        var shape = new Option<string>("--from") { Required = true, Description = "what the source holds" };
         shape.AcceptOnlyFromAmong(StringComparer.OrdinalIgnoreCase, [.. RowShape.All.Select(one => one.Name)]);
         var source = new Argument<string>("SOURCE") { Description = "a JSON array, or one object a line" };
         var target = new Argument<string>("TARGET") { Description = "the jsonl file to write" };

@@ -15,14 +15,7 @@ internal static class EvalCommand
         var split = new Option<string>("--split") { Description = "which of CONFIG's files", DefaultValueFactory = _ => "val" };
         split.AcceptOnlyFromAmong([.. DataFolder.SplitNames]);
         var output = new Option<string?>("--output") { HelpName = "FOLDER", Description = "where predictions_SPLIT.jsonl and metrics_SPLIT.json go; PATH unless it is a hub id, else the working folder" };
-        var limit = new Option<int?>("--limit") { HelpName = "N", Description = "only the first N rows" };
-        limit.Validators.Add(result =>
-        {
-            if (result.GetValueOrDefault<int?>() < 1)
-            {
-                result.AddError("--limit: expected at least 1.");
-            }
-        });
+        var limit = NumberOption.Optional<int>("--limit", "only the first N rows", 1);
         var (baseModel, device, type) = (Arguments.Base(), Arguments.Device(), Arguments.Type("type to compute in; CONFIG's, or bfloat16 on a GPU and float32 on the CPU"));
         var (json, set) = (Arguments.Json(), Arguments.Set());
         var command = new Command("eval", "Evaluate a model on a split: loss, perplexity, and ROUGE and BLEU of generated answers.")

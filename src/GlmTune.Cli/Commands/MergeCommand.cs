@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Globalization;
-using GlmTune.Model.Glm4;
 using GlmTune.Recipes;
 
 namespace GlmTune.Cli.Commands;
@@ -12,8 +11,7 @@ internal static class MergeCommand
     {
         var path = Arguments.Tuned();
         var output = new Argument<string>("OUT") { Description = "the folder to make" };
-        var layout = new Option<string?>("--layout") { Description = "names of the tensors; those of the base model" };
-        layout.AcceptOnlyFromAmong("original", "hf");
+        var layout = LayoutOption.Create("those of the base model");
         var (baseModel, device, type) = (Arguments.Base(), Arguments.Device(), Arguments.Type("type of the weights; that of the base model"));
         var command = new Command("merge", "Make a LoRA or DoRA adapter part of its base model, check that both answer alike, and write the model; a model without adapter is converted.")
         {
@@ -25,13 +23,13 @@ internal static class MergeCommand
             var report = MergeAdapter.Run(
                 TunedPath.Resolve(given.GetRequiredValue(path), given.GetValue(baseModel)),
                 given.GetRequiredValue(output),
-                given.GetValue(layout) switch { "original" => CheckpointLayout.Original, "hf" => CheckpointLayout.Library, _ => null },
+                given.GetValue(layout),
                 given.GetValue(type) is { } name ? ComputeDevice.TypeNamed(name, place) : null,
                 place);
             var agreement = report.Difference is { } difference ? $"; logits differ from those with the adapter attached by {difference:G2} of their norm" : "";
             screen.Output.WriteLine(string.Create(
                 CultureInfo.InvariantCulture,
-                $"{given.GetRequiredValue(output)}: {(report.Layout == CheckpointLayout.Original ? "original" : "hf")} layout{agreement}"));
+                $"{given.GetRequiredValue(output)}: {LayoutOption.NameOf(report.Layout)} layout{agreement}"));
         });
         return command;
     }

@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Globalization;
-using GlmTune.Model.Glm4;
 using GlmTune.Recipes;
 
 namespace GlmTune.Cli.Commands;
@@ -27,12 +26,10 @@ internal static class ModelInfoCommand
         return command;
     }
 
-    private static string LayoutName(CheckpointLayout layout) => layout == CheckpointLayout.Original ? "original" : "hf";
-
     private static object AsJson(ModelInfo info) => new
     {
         info.Folder,
-        Layout = LayoutName(info.Config.Layout),
+        Layout = LayoutOption.NameOf(info.Config.Layout),
         Parameters = info.Config.ParameterCount,
         info.Config.LayerCount,
         info.Config.HiddenSize,
@@ -65,7 +62,7 @@ internal static class ModelInfoCommand
     {
         void Line(FormattableString line) => output.WriteLine(line.ToString(CultureInfo.InvariantCulture));
         var config = info.Config;
-        Line($"{info.Folder}: GLM-4, {LayoutName(config.Layout)} layout, {config.ParameterCount:N0} parameters");
+        Line($"{info.Folder}: GLM-4, {LayoutOption.NameOf(config.Layout)} layout, {config.ParameterCount:N0} parameters");
         Line($"  {config.LayerCount} layers, hidden size {config.HiddenSize}, feed-forward {config.FeedForwardSize}, {config.QueryHeads} heads of {config.HeadDim} in {config.KeyValueHeads} groups");
         Line($"  vocabulary {config.VocabularySize}, up to {config.MaxPositions} positions, rotary base {config.RotaryBase}, end tokens {string.Join(", ", config.EndTokenIds)}");
         Line($"  weights: {Describe(info.Weights)}; tokenizer: {(info.HasTokenizer ? "there" : "missing")}");

@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Globalization;
-using GlmTune.Model.Glm4;
 using GlmTune.Recipes;
 
 namespace GlmTune.Cli.Commands;
@@ -15,9 +14,8 @@ internal static class ModelInitCommand
         {
             HelpName = "MODEL", Required = true, Description = $"whose shape: {InitializeModel.PublishedShape}, or a model's folder, of which config.json is enough; its tokenizer is copied",
         };
-        var layout = new Option<string?>("--layout") { Description = "names of the tensors; those of the model that it is like" };
-        layout.AcceptOnlyFromAmong("original", "hf");
-        var seed = new Option<long>("--seed") { HelpName = "N", Description = "decides the numbers", DefaultValueFactory = _ => 42 };
+        var layout = LayoutOption.Create("those of the model that it is like");
+        var seed = NumberOption.Of<long>("--seed", "decides the numbers", 42);
         var (type, device) = (Arguments.Type("type of the weights; bfloat16 on a GPU, float32 on the CPU"), Arguments.Device());
         var command = new Command("init", "Make a model with random weights: normal with deviation 0.02, norms one, biases zero.") { folder, like, layout, seed, type, device };
         command.SetAction(given =>
@@ -26,7 +24,7 @@ internal static class ModelInitCommand
             var config = InitializeModel.Run(
                 given.GetRequiredValue(folder),
                 given.GetRequiredValue(like),
-                given.GetValue(layout) switch { "original" => CheckpointLayout.Original, "hf" => CheckpointLayout.Library, _ => null },
+                given.GetValue(layout),
                 given.GetValue(seed),
                 ComputeDevice.TypeNamed(given.GetValue(type), place),
                 place);

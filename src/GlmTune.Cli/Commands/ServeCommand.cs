@@ -10,31 +10,24 @@ namespace GlmTune.Cli.Commands;
 /// <summary><c>glmtune serve</c>: answer over HTTP, as OpenAI's service does.</summary>
 internal static class ServeCommand
 {
+    private const int Most = 1_000_000;
+
     public static Command Create(Screen screen)
     {
         var chat = new ChatOptions();
         var defaults = new ServerOptions();
-        var host = new Option<string>("--host") { HelpName = "ADDRESS", Description = "address to listen on; other machines cannot reach the default", DefaultValueFactory = _ => defaults.Host };
-        var port = new Option<int>("--port") { HelpName = "N", Description = "port to listen on; 0 takes a free one", DefaultValueFactory = _ => defaults.Port };
-        var keys = new Option<string?>("--api-key-file") { HelpName = "FILE", Description = "keys, one a line, of which each request must bring one" };
+        var listen = new ListenOptions(defaults);
         var cors = new Option<string[]>("--cors") { HelpName = "ORIGIN", Description = "let pages of this origin call the server from a browser; may be repeated", DefaultValueFactory = _ => [] };
         var name = new Option<string?>("--name") { HelpName = "NAME", Description = "what requests call the model; the name of PATH's folder" };
         var adapters = Adapters();
         var allowed = new Option<string[]>("--allow-host") { HelpName = "NAME", Description = "answer to this Host header too while listening on loopback, behind a proxy for example; may be repeated", DefaultValueFactory = _ => [] };
-        var slots = Whole("--slots", new GenerationLimits().Slots, 1, "answers made side by side");
-        var waiting = Whole("--waiting", defaults.Limits.Waiting, 0, "requests that may wait for a place; more are turned away with 429");
-        var timeout = Whole("--timeout", (int)defaults.Limits.RequestTime.TotalSeconds, 1, "seconds that a request may take, waiting included");
-        var stopTime = Whole("--stop-time", (int)defaults.StopTime.TotalSeconds, 0, "seconds that running answers may go on after Ctrl-C");
+        var slots = NumberOption.Of("--slots", "answers made side by side", new GenerationLimits().Slots, 1, Most);
+        var waiting = NumberOption.Of("--waiting", "requests that may wait for a place; more are turned away with 429", defaults.Limits.Waiting, 0, Most);
+        var timeout = NumberOption.Of("--timeout", "seconds that a request may take, waiting included", (int)defaults.Limits.RequestTime.TotalSeconds, 1, Most);
+        var stopTime = NumberOption.Of("--stop-time", "seconds that running answers may go on after Ctrl-C", (int)defaults.StopTime.TotalSeconds, 0, Most);
         var runs = new Option<string[]>("--runs") { HelpName = "DIR", Description = "show the training runs of this folder at /runs; may be repeated", DefaultValueFactory = _ => [] };
         var mcp = new Option<string?>("--mcp") { HelpName = "FILE", Description = "servers of the Model Context Protocol (an 'mcpServers' file) whose tools the chat page may run, each call confirmed there" };
         var unasked = new Option<string[]>("--allow") { HelpName = "NAME", Description = "let the page run this tool of --mcp without a question; may be repeated", DefaultValueFactory = _ => [] };
-        port.Validators.Add(result =>
-        {
-            if (!result.Errors.Any() && result.GetValueOrDefault<int>() is < 0 or > 65535)
-            {
-                result.AddError("--port: expected 0 to 65535.");
-            }
-        });
         unasked.Validators.Add(result =>
         {
             if (!result.Implicit && result.GetResult(mcp) is null or { Implicit: true })
@@ -42,15 +35,13 @@ internal static class ServeCommand
                 result.AddError("--allow needs --mcp.");
             }
         });
-        var command = new Command("serve", "Answer over HTTP under OpenAI's protocol, until Ctrl-C.") { adapters, host, port, keys, cors, allowed, name, slots, waiting, timeout, stopTime, runs, mcp, unasked };
+        var command = new Command("serve", "Answer over HTTP under OpenAI's protocol, until Ctrl-C.") { adapters, cors, allowed, name, slots, waiting, timeout, stopTime, runs, mcp, unasked };
+        listen.AddTo(command);
         chat.AddTo(command);
         command.SetAction(async (given, stop) =>
         {
-            var options = defaults with
+            var options = listen.Read(given) with
             {
-                Host = given.GetRequiredValue(host),
-                Port = given.GetRequiredValue(port),
-                ApiKeys = given.GetValue(keys) is { } file ? ApiKeyFile.Read(file) : [],
                 CorsOrigins = given.GetRequiredValue(cors),
                 AllowedHosts = given.GetRequiredValue(allowed),
                 Limits = defaults.Limits with { Waiting = given.GetRequiredValue(waiting), RequestTime = TimeSpan.FromSeconds(given.GetRequiredValue(timeout)) },
@@ -127,19 +118,6 @@ internal static class ServeCommand
             return new KeyValuePair<string, string>(token.Value[..split], token.Value[(split + 1)..]);
         })],
     };
-
-    private static Option<int> Whole(string name, int value, int least, string description)
-    {
-        var option = new Option<int>(name) { HelpName = "N", Description = description, DefaultValueFactory = _ => value };
-        option.Validators.Add(result =>
-        {
-            if (!result.Errors.Any() && (result.GetValueOrDefault<int>() < least || result.GetValueOrDefault<int>() > 1_000_000))
-            {
-                result.AddError($"{name}: expected a whole number from {least} to 1000000.");
-            }
-        });
-        return option;
-    }
 
     private static string NameOf(string path) => Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(path)));
 }

@@ -19,15 +19,15 @@ internal static class StressCommand
         var url = new Option<Uri?>("--url") { HelpName = "URL", Description = "press a server with OpenAI's chat completions instead, such as http://127.0.0.1:8000", CustomParser = ReadUrl };
         var model = new Option<string?>("--model") { HelpName = "NAME", Description = "with --url: the model that requests name; the server's first without it" };
         var key = new Option<string?>("--api-key-file") { HelpName = "FILE", Description = "with --url: a file as serve takes it, whose first key is sent" };
-        var lengths = Numbers("--token-len", 1000, "tokens of a prompt; several numbers give a row each");
-        var concurrency = Numbers("--concurrency", 1, "requests at the same time; several numbers give a row each");
-        var rounds = new Option<int>("--n") { HelpName = "N", Description = "requests, one after another, of each of those that ask at the same time", DefaultValueFactory = _ => 3 };
-        var tokens = new Option<int>("--max-new-tokens") { HelpName = "N", Description = "tokens of an answer", DefaultValueFactory = _ => 512 };
+        var lengths = NumberOption.Several("--token-len", "tokens of a prompt; several numbers give a row each", [1000], 1);
+        var concurrency = NumberOption.Several("--concurrency", "requests at the same time; several numbers give a row each", [1], 1);
+        var rounds = NumberOption.Of("--n", "requests, one after another, of each of those that ask at the same time", 3, 1);
+        var tokens = NumberOption.Of("--max-new-tokens", "tokens of an answer", 512, 1);
         var command = new Command("stress", "Measure time to the first token and tokens a second under load.") { url, model, key, lengths, concurrency, rounds, tokens, json };
         chat.AddTo(command);
         command.Validators.Add(given =>
         {
-            if (given.GetValue(chat.Path) is null == given.GetValue(url) is null)
+            if (given.GetResult(chat.Path) is { Tokens.Count: > 0 } == given.GetResult(url) is not null)
             {
                 given.AddError("Give PATH, a model to load, or --url, a server to ask; one of them.");
             }
@@ -105,30 +105,6 @@ internal static class StressCommand
             screen.Error.WriteLine($"{result.Failed} requests failed; the first: {error}");
         }
     }
-
-    private static Option<int[]> Numbers(string name, int standard, string description) => new(name)
-    {
-        HelpName = "N[,N…]",
-        Description = description,
-        DefaultValueFactory = _ => [standard],
-        AllowMultipleArgumentsPerToken = false,
-        CustomParser = result =>
-        {
-            var numbers = new List<int>();
-            foreach (var part in result.Tokens.SelectMany(token => token.Value.Split(',')))
-            {
-                if (!int.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out var number))
-                {
-                    result.AddError($"{name}: '{part}' is not a whole number.");
-                    return [];
-                }
-
-                numbers.Add(number);
-            }
-
-            return [.. numbers];
-        },
-    };
 
     private static Uri? ReadUrl(ArgumentResult result)
     {

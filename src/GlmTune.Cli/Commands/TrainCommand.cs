@@ -37,8 +37,8 @@ internal static class TrainCommand
 
             // Training blocks, so that it has a thread of its own and the one that hears signals stays free.
             return Task.Run(() => given.GetValue(processes) is > 1 and var count
-                ? RankProcess.StartAll(count, given, processes, recipe, screen)
-                : RankProcess.Run(recipe, screen, Train));
+                ? RankProcess.StartAll(count, given, processes, RankProcess.DeviceFor(recipe), screen)
+                : RankProcess.Run(() => RankProcess.DeviceFor(recipe), screen, Train, new CollectivesOptions { Timeout = recipe.Training.CollectiveTimeout }));
         });
         return command;
     }

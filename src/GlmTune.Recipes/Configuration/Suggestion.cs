@@ -1,7 +1,7 @@
 namespace GlmTune.Recipes.Configuration;
 
 /// <summary>Finds the word that somebody probably meant.</summary>
-internal static class Suggestion
+public static class Suggestion
 {
     /// <summary>The candidate with the fewest edits from <paramref name="word"/>; null when none is near: more edits than a
     /// third of its length (at least 2).</summary>

@@ -1,0 +1,88 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using System.Globalization;
+using System.Numerics;
+
+namespace GlmTune.Cli;
+
+/// <summary>Options that take a number within limits.</summary>
+internal static class NumberOption
+{
+    /// <summary>An option with a default.</summary>
+    /// <param name="name">Its name, with dashes.</param>
+    /// <param name="description">What it means.</param>
+    /// <param name="standard">The default.</param>
+    /// <param name="least">The smallest number that it takes; null: any.</param>
+    /// <param name="most">The largest; null: any.</param>
+    public static Option<T> Of<T>(string name, string description, T standard, T? least = null, T? most = null)
+        where T : struct, INumber<T>
+        => new(name)
+        {
+            HelpName = HelpName<T>(), Description = description, DefaultValueFactory = _ => standard, CustomParser = result => Read(result, name, new Limits<T>(least, most)) ?? standard,
+        };
+
+    /// <summary>An option that may be left out.</summary>
+    /// <param name="name">Its name, with dashes.</param>
+    /// <param name="description">What it means.</param>
+    /// <param name="least">The smallest number that it takes; null: any.</param>
+    /// <param name="most">The largest; null: any.</param>
+    /// <param name="above">Whether <paramref name="least"/> itself is too small.</param>
+    public static Option<T?> Optional<T>(string name, string description, T? least = null, T? most = null, bool above = false)
+        where T : struct, INumber<T>
+        => new(name) { HelpName = HelpName<T>(), Description = description, CustomParser = result => Read(result, name, new Limits<T>(least, most, above)) };
+
+    /// <summary>An option that takes several numbers, in one word with commas or in several words.</summary>
+    /// <param name="name">Its name, with dashes.</param>
+    /// <param name="description">What it means.</param>
+    /// <param name="standard">The default.</param>
+    /// <param name="least">The smallest number that it takes.</param>
+    public static Option<T[]> Several<T>(string name, string description, IReadOnlyList<T> standard, T least)
+        where T : struct, INumber<T>
+        => new(name)
+        {
+            HelpName = $"{HelpName<T>()}[,{HelpName<T>()}…]",
+            Description = description,
+            AllowMultipleArgumentsPerToken = true,
+            DefaultValueFactory = _ => [.. standard],
+            CustomParser = result => [.. result.Tokens.SelectMany(token => token.Value.Split(',')).Select(text => Read(result, text, name, new Limits<T>(least)) ?? least)],
+        };
+
+    private static T? Read<T>(ArgumentResult result, string name, Limits<T> limits)
+        where T : struct, INumber<T>
+        => Read(result, result.Tokens[0].Value, name, limits);
+
+    private static T? Read<T>(ArgumentResult result, string text, string name, Limits<T> limits)
+        where T : struct, INumber<T>
+    {
+        if (T.TryParse(text, NumberStyles.AllowLeadingSign | NumberStyles.AllowDecimalPoint | NumberStyles.AllowExponent, CultureInfo.InvariantCulture, out var number) && limits.Hold(number))
+        {
+            return number;
+        }
+
+        result.AddError($"{name}: '{text}' is not {limits}.");
+        return null;
+    }
+
+    private static string HelpName<T>() => IsWhole<T>() ? "N" : "X";
+
+    private static bool IsWhole<T>() => typeof(T) != typeof(double);
+
+    private readonly record struct Limits<T>(T? Least, T? Most = null, bool Above = false)
+        where T : struct, INumber<T>
+    {
+        public bool Hold(T number) => T.IsFinite(number) && (Least is not { } least || (Above ? number > least : number >= least)) && (Most is not { } most || number <= most);
+
+        public override string ToString()
+        {
+            var kind = IsWhole<T>() ? "a whole number" : "a number";
+            return string.Create(CultureInfo.InvariantCulture, $"{kind}{(Least, Most, Above) switch
+            {
+                (null, _, _) => "",
+                ({ } least, { } most, true) => $" above {least} and at most {most}",
+                ({ } least, null, true) => $" above {least}",
+                ({ } least, { } most, false) => $" from {least} to {most}",
+                ({ } least, null, false) => $" of at least {least}",
+            }}");
+        }
+    }
+}
