@@ -29,8 +29,10 @@ internal static class ExitCode
                 error.WriteLine("Stopped.");
                 return Stopped;
             case FileNotFoundException { FileName: { } file } when Path.IsPathRooted(file):
-                error.WriteLine($"{Path.GetRelativePath(".", file) switch { var near when near.StartsWith("..", StringComparison.Ordinal) => file, var near => near }}: there is no such file.");
+                error.WriteLine($"{(Path.GetRelativePath(".", file) is var near && near.StartsWith("..", StringComparison.Ordinal) ? file : near)}: there is no such file.");
                 return Users;
+            case FileNotFoundException { FileName: not null }:
+                goto default;   // A library of ours.
             case InvalidDataException or IOException or UnauthorizedAccessException or NonFiniteStepException or LostRankException or SharedFailureException or DllNotFoundException:
                 error.WriteLine(exception.Message);
                 return Users;

@@ -13,7 +13,8 @@ internal static class WrongCommandLine
     /// <summary>Says all of it.</summary>
     public static void Tell(ParseResult given, TextWriter error)
     {
-        var command = given.CommandResult.Command;
+        // The first word decides; where it is wrong, what else looks like a command is not one.
+        var command = given.Tokens.Count > 0 && given.UnmatchedTokens.Contains(given.Tokens[0].Value) ? given.RootCommandResult.Command : given.CommandResult.Command;
         var name = string.Join(' ', Names(command));
         // What follows a command that there is not cannot be judged.
         List<string> unknown = command.Subcommands.Count > 0 ? [.. given.UnmatchedTokens.Take(1)] : [.. StrayOptions(given), .. given.UnmatchedTokens];

@@ -17,6 +17,55 @@ public sealed class CommandLineTests
         Assert.DoesNotContain("   at ", run.Error, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("trian data", "'trian' is no command of glmtune; did you mean 'train'? There are train, chat, ")]
+    [InlineData("data chek", "'chek' is no command of glmtune data; did you mean 'check'? There are show, check, convert.")]
+    [InlineData("train a b", "Required argument 'CONFIG' missing for command: 'train'.")]
+    [InlineData("train a b c --bogus", "'--bogus' is no option of glmtune train. `glmtune train --help` lists them.")]
+    [InlineData("train a b c yes --sett=x", "'--sett=x' is no option of glmtune train")]
+    [InlineData("train a b c yes more", "'more' is one argument too many for glmtune train")]
+    [InlineData("train a b c --nproc-per-node x", "--nproc-per-node: 'x' is not a whole number of at least 1.")]
+    [InlineData("eval a b c --limit 0", "--limit: '0' is not a whole number of at least 1.")]
+    [InlineData("chat a --dtype int8", "--dtype: Argument 'int8' not recognized. Must be one of: 'float32' 'bfloat16'")]
+    [InlineData("merge a b --layout new", "--layout: 'new' is neither original nor hf.")]
+    [InlineData("data show a b c --row 1.5", "--row: '1.5' is not a whole number.")]
+    [InlineData("bench train --rows 0", "--rows: '0' is not a whole number of at least 1.")]
+    [InlineData("bench train --zero 4", "--zero: '4' is not a whole number from 0 to 3.")]
+    [InlineData("bench train --lengths 1", "--lengths: Argument '1' not recognized.")]
+    [InlineData("bench collectives --nproc-per-node 0", "--nproc-per-node: '0' is not a whole number of at least 1.")]
+    [InlineData("bench generate --batch 1,0", "--batch: '0' is not a whole number of at least 1.")]
+    [InlineData("stress a --token-len 8,x", "--token-len: 'x' is not a whole number of at least 1.")]
+    [InlineData("stress --url nowhere", "--url: 'nowhere' is no address that begins with http:// or https://.")]
+    [InlineData("board . --port x", "--port: 'x' is not a whole number from 0 to 65535.")]
+    [InlineData("metrics nothing.jsonl", "nothing.jsonl: there is no such file.")]
+    public async Task What_is_wrong_is_said_in_one_line(string arguments, string beginning)
+    {
+        var run = await Run.Of(arguments.Split(' '));
+        Assert.Equal((2, ""), (run.Code, run.Output));
+        Assert.StartsWith(beginning, run.Error, StringComparison.Ordinal);
+        Assert.Single(run.Error.Split('\n', StringSplitOptions.RemoveEmptyEntries));
+    }
+
+    [Fact]
+    public async Task A_command_that_lacks_another_shows_which_there_are()
+    {
+        var run = await Run.Of("data");
+        Assert.Equal(2, run.Code);
+        Assert.Contains("convert", run.Output, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("bench generate")]
+    [InlineData("bench generate --batch 1 16,64")]
+    [InlineData("bench train")]
+    [InlineData("bench collectives")]
+    [InlineData("stress a --token-len 8,16 --concurrency 1")]
+    [InlineData("serve a")]
+    [InlineData("chat a --temperature 0 --seed -1 --top-p 1e-1")]
+    [InlineData("eval a b c --limit 1e3")]
+    public void Right_command_lines_are_taken(string arguments)
+        => Assert.Empty(CommandLine.Root(new Screen(TextReader.Null, TextWriter.Null, TextWriter.Null)).Parse(arguments.Split(' ')).Errors);
+
     [Fact]
     public async Task Help_of_every_command_is_done_and_describes_it()
     {
@@ -53,6 +102,15 @@ public sealed class CommandLineTests
         var error = new StringWriter();
         Assert.Equal(2, ExitCode.Report(Thrown(new AggregateException(new InvalidDataException("a.yaml, line 3: wrong"))), error));
         Assert.Equal("a.yaml, line 3: wrong", error.ToString().Trim());
+    }
+
+    [Fact]
+    public void A_library_that_is_missing_is_our_error()
+    {
+        var error = new StringWriter();
+        Assert.Equal(1, ExitCode.Report(Thrown(new FileNotFoundException("Could not load", "Library, Version=1.0")), error));
+        Assert.Equal(2, ExitCode.Report(Thrown(new FileNotFoundException("Could not find", Path.GetFullPath("data/a.jsonl"))), error));
+        Assert.EndsWith($"{Path.Combine("data", "a.jsonl")}: there is no such file.\n", error.ToString(), StringComparison.Ordinal);
     }
 
     private static Exception Thrown(Exception exception)

@@ -26,6 +26,11 @@ internal static class ChatCommand
         sampling.AddTo(command);
         command.Validators.Add(given =>
         {
+            if (given.GetResult(prompt) is { Tokens: [{ Value: var asked }] } && string.IsNullOrWhiteSpace(asked))
+            {
+                given.AddError("--prompt: expected a text.");
+            }
+
             if (given.GetValue(json) && given.GetValue(prompt) is null)
             {
                 given.AddError("--json needs --prompt.");
@@ -77,7 +82,7 @@ internal static class ChatCommand
     {
         try
         {
-            await ShowAsync(json ? TextWriter.Null : screen.Output, session.AskAsync(question, stop), session).ConfigureAwait(false);
+            await ShowAsync(json ? TextWriter.Null : screen.Output, session.AskAsync(question, stop), () => session.LastAnswer!.Calls).ConfigureAwait(false);
         }
         catch (ArgumentException e)
         {
@@ -129,7 +134,7 @@ internal static class ChatCommand
 
             try
             {
-                await ShowAsync(screen.Output, call is null ? session.AskAsync(line, stop) : session.ObserveAsync(line, stop), session).ConfigureAwait(false);
+                await ShowAsync(screen.Output, call is null ? session.AskAsync(line, stop) : session.ObserveAsync(line, stop), () => session.LastAnswer!.Calls).ConfigureAwait(false);
                 pending = new Queue<ToolCall>(session.LastAnswer!.Calls);
             }
             catch (ArgumentException e)
@@ -139,8 +144,8 @@ internal static class ChatCommand
         }
     }
 
-    // The text as it comes, then calls as the model writes them.
-    private static async Task ShowAsync(TextWriter output, IAsyncEnumerable<string> pieces, ChatSession session)
+    /// <summary>Writes an answer's text as it comes, then its calls as the model writes them; nothing of it can steer a terminal.</summary>
+    internal static async Task ShowAsync(TextWriter output, IAsyncEnumerable<string> pieces, Func<IReadOnlyList<ToolCall>> calls)
     {
         var any = false;
         await foreach (var piece in pieces.ConfigureAwait(false))
@@ -150,7 +155,7 @@ internal static class ChatCommand
             await output.FlushAsync().ConfigureAwait(false);
         }
 
-        foreach (var call in session.LastAnswer!.Calls)
+        foreach (var call in calls())
         {
             await output.WriteAsync($"{(any ? "\n" : "")}{TerminalText.Visible(call.Name)}\n{TerminalText.Lines(call.Arguments)}").ConfigureAwait(false);
             any = true;

@@ -12,7 +12,7 @@ internal static class DataShowCommand
     public static Command Create(Screen screen)
     {
         var (folder, model, config) = (Arguments.DataFolder(), Arguments.Model(), Arguments.Config());
-        var row = NumberOption.Of("--row", "which row, from 1", 1, 1);
+        var row = NumberOption.Of("--row", "which row, from 1", 1);
         var split = new Option<string>("--split") { Description = "which file of the recipe", DefaultValueFactory = _ => DataFolder.SplitNames[0] };
         split.AcceptOnlyFromAmong([.. DataFolder.SplitNames]);
         var (json, set) = (Arguments.Json(), Arguments.Set());

@@ -48,8 +48,8 @@ public sealed partial class ServeCommandTests
     }
 
     [Theory]
-    [InlineData("--port 70000", "--port: expected 0 to 65535.")]
-    [InlineData("--slots 0", "--slots: expected a whole number from 1 to 1000000.")]
+    [InlineData("--port 70000", "--port: '70000' is not a whole number from 0 to 65535.")]
+    [InlineData("--slots 0", "--slots: '0' is not a whole number from 1 to 1000000.")]
     [InlineData("--adapter nothing", "--adapter: 'nothing' is not NAME=PATH.")]
     [InlineData("--host nowhere.example --port 0", "'nowhere.example' is no address to listen on")]
     [InlineData("--host 192.0.2.1 --port 8000", "Cannot listen on 192.0.2.1, port 8000")]
