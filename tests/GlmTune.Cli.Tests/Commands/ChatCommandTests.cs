@@ -25,7 +25,7 @@ public sealed class ChatCommandTests
 
     [Theory]
     [InlineData("--json", "--json needs --prompt.")]
-    [InlineData("--prompt  ", "--prompt: expected a text.")]
+    [InlineData("--prompt ", "--prompt: expected a text.")]
     [InlineData("--allow read_file", "--allow needs --mcp.")]
     [InlineData("--temperature hot", "--temperature: 'hot' is not a number of at least 0.")]
     [InlineData("--temperature NaN", "--temperature: 'NaN' is not a number of at least 0.")]
