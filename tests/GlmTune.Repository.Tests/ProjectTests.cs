@@ -32,10 +32,24 @@ public sealed partial class ProjectTests
         Assert.All(sources, file => Assert.Equal(Included(file, "ProjectReference", "Include").Select(Short).Order(), map[Short(file)]));
     }
 
+    [Fact]
+    public void The_map_names_what_there_is()
+    {
+        var words = Checkout.Files.Where(file => file.StartsWith("src/", StringComparison.Ordinal) && file.EndsWith(".cs", StringComparison.Ordinal))
+            .SelectMany(file => Word().Matches(Checkout.Text(file)).Select(word => word.Value)).ToHashSet();
+        Assert.Empty(new MarkdownPage("ARCHITECTURE.md").InlineCode.Where(name => TypeOrMember().IsMatch(name)).SelectMany(name => name.Split('.')).Where(name => !words.Contains(name)));
+    }
+
     private static IEnumerable<string> Included(string file, string element, string attribute)
         => XDocument.Parse(Checkout.Text(file)).Descendants(element).Select(found => found.Attribute(attribute)!.Value);
 
     private static string Short(string file) => Path.GetFileNameWithoutExtension(file)["GlmTune.".Length..];
+
+    [GeneratedRegex(@"\w+")]
+    private static partial Regex Word();
+
+    [GeneratedRegex(@"^[A-Z]\w+(\.[A-Z]\w+)?$")]
+    private static partial Regex TypeOrMember();
 
     // | `Model` | Weights, Kernels | what it is |
     [GeneratedRegex(@"^\| `(?<project>\w+)` \|(?<needs>[\w, ]*)\|", RegexOptions.Multiline)]
