@@ -112,6 +112,41 @@ public sealed class ChatWireTests
         Assert.Equal("[gMASK]<sop><|user|>\nWeather?<|assistant|>", prompt);
     }
 
+    // The model reads its calls in its own words, whole or streamed, when the conversation is sent again as the protocol has it.
+    [Theory]
+    [InlineData("get_weather\n{\"city\":  \"Paris\"}")]
+    [InlineData("get_weather\n```json\n{\"city\": \"Paris\"}\n```")]
+    [InlineData("\n{\"name\": \"get_weather\", \"arguments\": {\"city\":\"Paris\"}}")]
+    [InlineData("\n{\"name\":\"get_weather\",\"arguments\":{\"city\": \"é\\u00e9\"}}")]
+    [InlineData("\n{\n    \"name\": \"get_weather\",\n    \"arguments\": {\n        \"city\": \"x\"\n    }\n}")]
+    [InlineData("\n```json\n{\"name\": \"get_weather\", \"arguments\": {}}\n```")]
+    [InlineData("python\nprint(\"a\\n\")\nprint(2)")]
+    [InlineData("python\n{\"code\": \"print(1)\"}")]
+    public async Task A_call_that_is_sent_back_is_what_the_model_wrote(string written)
+    {
+        string? prompt = null;
+        await using var server = await RunningServer.StartAsync(ScriptedChat.Answering(text =>
+        {
+            prompt = text;
+            return text.EndsWith("<|observation|>\n5<|assistant|>", StringComparison.Ordinal) ? "\nDone." : written;
+        }));
+        const string Python = """{"type":"function","function":{"name":"python","parameters":{"type":"object"}}}""";
+        string Request(string more, bool stream) => $$"""{"model":"scripted","stream":{{(stream ? "true" : "false")}},"tools":[{{Weather}},{{Python}}],"messages":[{"role":"user","content":"x"}{{more}}]}""";
+        var (_, body) = await server.Http.PostAsync("/v1/chat/completions", Request("", false));
+        var whole = body["choices"]![0]!["message"]!["tool_calls"]![0]!;
+        var events = await server.Http.EventsAsync("/v1/chat/completions", Request("", true));
+        var pieces = events[..^1].Select(text => JsonNode.Parse(text)!["choices"]![0]!["delta"]!["tool_calls"]?[0]).OfType<JsonNode>().ToList();
+        var streamed = pieces[0].DeepClone();
+        streamed["function"]!["arguments"] = string.Concat(pieces.Select(piece => piece["function"]!["arguments"]!.GetValue<string>()));
+        foreach (var call in (JsonNode[])[whole, streamed])
+        {
+            Assert.InRange(call["id"]!.GetValue<string>().Length, 20, 40);
+            await server.Http.PostAsync("/v1/chat/completions", Request(
+                $$""",{"role":"assistant","content":null,"tool_calls":[{{call.ToJsonString()}}]},{"role":"tool","tool_call_id":"{{call["id"]}}","content":"5"}""", false));
+            Assert.EndsWith($"<|user|>\nx<|assistant|>{written}<|observation|>\n5<|assistant|>", prompt, StringComparison.Ordinal);
+        }
+    }
+
     [Fact]
     public async Task A_call_that_the_length_cuts_off_is_still_a_call_and_says_so()
     {

@@ -79,6 +79,6 @@ internal static partial class Wire
         _ => node?.DeepClone(),
     };
 
-    [GeneratedRegex("\"(id|created|system_fingerprint)\"\\s*:\\s*(?:\"(?:chatcmpl-|cmpl-|call_|fp_)[0-9a-f]+\"|\\d+|\"…\")")]
+    [GeneratedRegex("\"(id|created|system_fingerprint)\"\\s*:\\s*(?:\"(?:chatcmpl-|cmpl-|call_(?:[a-z][a-z0-9]*_)?|fp_)[0-9a-f]+\"|\\d+|\"…\")")]
     private static partial Regex Changing();
 }

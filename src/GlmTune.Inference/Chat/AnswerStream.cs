@@ -112,7 +112,7 @@ internal sealed class AnswerStream
 
         if (parsed.Call is { } call && arguments is null)
         {
-            calls.Add(new ToolCallPiece(callCount++, call.Name, call.Arguments));
+            calls.Add(new ToolCallPiece(callCount++, call.Name, call.Arguments) { Form = WrittenCall.FormOf(call, parsed.Message) });
         }
 
         if (parsed.Call is not null || parsed.Message.Content.Length > 0)
@@ -179,7 +179,7 @@ internal sealed class AnswerStream
 
         if (content[0] == '{' && streamCalls)
         {
-            calls.Add(new ToolCallPiece(callCount++, header, ""));
+            calls.Add(new ToolCallPiece(callCount++, header, "") { Form = WrittenCall.FormOf(new ToolCall(header, "{}", ToolCallStyle.Native), new Message(Role.Assistant, "{}") { Metadata = header }) });
             return (Kind.Call, new StreamedArguments(header));
         }
 

@@ -16,7 +16,11 @@ public sealed record ChatPiece(string Text, GeneratedToken? Token, ChatAnswer? A
 /// <param name="Index">Place of the call among those of the answer, from 0.</param>
 /// <param name="Name">The tool's name: with the first piece only.</param>
 /// <param name="Arguments">More of the arguments' text; may be empty.</param>
-public sealed record ToolCallPiece(int Index, string? Name, string Arguments);
+public sealed record ToolCallPiece(int Index, string? Name, string Arguments)
+{
+    /// <summary>With the first piece: how the model writes the call, for <see cref="WrittenCall.NewId"/>.</summary>
+    public string Form { get; init; } = "";
+}
 
 /// <summary>The answer to a conversation.</summary>
 /// <param name="Messages">What a conversation keeps of it; more than one where the model opened another turn by itself.</param>

@@ -9,10 +9,14 @@ namespace GlmTune.Inference;
 /// <summary>From the messages and options of Microsoft.Extensions.AI to a conversation of GLM-4.</summary>
 internal static class ChatMessages
 {
+    /// <summary>The additional property of a function call that holds its arguments as the model wrote them.</summary>
+    public const string WrittenArguments = "written_arguments";
+
     /// <exception cref="ArgumentException">A role, a content, a tool or a response's schema that this model has no form for; no message; or the last one is the assistant's.</exception>
     public static ChatRequest Read(IEnumerable<ChatMessage> messages, ChatOptions? options, IChatClient client)
     {
-        var conversation = messages.SelectMany(Read).ToList();
+        var builtIn = (options?.Tools ?? []).Where(tool => tool is HostedCodeInterpreterTool or HostedWebSearchTool).Select(tool => Read(tool).Name).ToHashSet(StringComparer.Ordinal);
+        var conversation = messages.SelectMany(message => Read(message, builtIn)).ToList();
         if (conversation.Count == 0 || conversation[^1].Role is Role.Assistant or Role.System)
         {
             throw new ArgumentException("There is nothing to answer: the last message must be a user's or a tool's.", nameof(messages));
@@ -60,7 +64,7 @@ internal static class ChatMessages
     public static string Json(object value) =>
         PythonJson.Write(JsonSerializer.SerializeToElement(value, AIJsonUtilities.DefaultOptions.GetTypeInfo(value.GetType())), indent: null);
 
-    private static IEnumerable<Message> Read(ChatMessage message)
+    private static IEnumerable<Message> Read(ChatMessage message, HashSet<string> builtIn)
     {
         if (message.Role == ChatRole.Tool)
         {
@@ -75,7 +79,7 @@ internal static class ChatMessages
 
         if (message.Role == ChatRole.Assistant)
         {
-            return Assistant(message);
+            return Assistant(message, builtIn);
         }
 
         var role = message.Role == ChatRole.User ? Role.User
@@ -84,7 +88,7 @@ internal static class ChatMessages
         return [new Message(role, string.Concat(message.Contents.Select(content => (content as TextContent ?? throw Unknown(content)).Text)))];
     }
 
-    private static IEnumerable<Message> Assistant(ChatMessage message)
+    private static IEnumerable<Message> Assistant(ChatMessage message, HashSet<string> builtIn)
     {
         if (message.Text.Length > 0)
         {
@@ -99,12 +103,38 @@ internal static class ChatMessages
             }
             else if (content is FunctionCallContent call)
             {
-                var arguments = Json(new Dictionary<string, object?>(call.Arguments ?? new Dictionary<string, object?>()));
-                yield return new Message(Role.Assistant, arguments) { Metadata = call.Name };
+                yield return WrittenCall.Message(call.CallId, call.Name, Arguments(call), builtIn.Contains(call.Name));
             }
             else if (content is not (TextContent or TextReasoningContent or UsageContent))
             {
                 throw Unknown(content);
+            }
+        }
+    }
+
+    // As the model wrote them, where they are still the same.
+    private static string Arguments(FunctionCallContent call)
+    {
+        var arguments = JsonSerializer.SerializeToElement(
+            new Dictionary<string, object?>(call.Arguments ?? new Dictionary<string, object?>()), AIJsonUtilities.DefaultOptions.GetTypeInfo(typeof(Dictionary<string, object?>)));
+        var written = call.AdditionalProperties?.GetValueOrDefault(WrittenArguments) switch
+        {
+            string text => text,
+            JsonElement { ValueKind: JsonValueKind.String } text => text.GetString(),
+            _ => null,
+        };
+        return written is not null && Same(written, arguments) ? written : PythonJson.Write(arguments, indent: null);
+
+        static bool Same(string written, JsonElement arguments)
+        {
+            try
+            {
+                using var document = JsonDocument.Parse(written);
+                return JsonElement.DeepEquals(document.RootElement, arguments);
+            }
+            catch (Exception e) when (e is JsonException or InvalidOperationException)
+            {
+                return false;
             }
         }
     }

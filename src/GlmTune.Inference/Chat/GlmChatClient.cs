@@ -94,5 +94,9 @@ public sealed class GlmChatClient(ChatModel model, string modelId = "glm-4", boo
     }
 
     private static FunctionCallContent Call(GlmToolCall call, Message message) =>
-        new($"call_{Guid.NewGuid():N}", call.Name, JsonSerializer.Deserialize<Dictionary<string, object?>>(call.Arguments)) { RawRepresentation = message };
+        new(WrittenCall.NewId(WrittenCall.FormOf(call, message)), call.Name, JsonSerializer.Deserialize<Dictionary<string, object?>>(call.Arguments))
+        {
+            RawRepresentation = message,
+            AdditionalProperties = new() { [ChatMessages.WrittenArguments] = call.Arguments },
+        };
 }

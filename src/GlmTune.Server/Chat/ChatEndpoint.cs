@@ -1,5 +1,6 @@
 using System.Text;
 using System.Threading.Channels;
+using GlmTune.Inference;
 
 namespace GlmTune.Server;
 
@@ -38,7 +39,7 @@ internal sealed class ChatEndpoint(ServedModels models, ServerOptions options, A
             logprobs.AddRange(update.Logprobs ?? []);
             if (update.Answer is { } answer)
             {
-                var calls = answer.Calls.Select(call => new AnsweredCall(NewCallId(), new AnsweredFunction(call.Name, call.Arguments))).ToList();
+                var calls = answer.Calls.Zip(answer.CallMessages, (call, written) => new AnsweredCall(WrittenCall.NewId(WrittenCall.FormOf(call, written)), new AnsweredFunction(call.Name, call.Arguments))).ToList();
                 var message = new ChatChoiceMessage(calls.Count > 0 && text.Length == 0 ? null : text.ToString()) { ToolCalls = calls.Count > 0 ? calls : null };
                 return (new ChatChoice(update.Choice, message, update.FinishReason!, plan.Chat.LogProbabilities ? new ChatLogprobs(logprobs) : null), Usage.Of(answer));
             }
@@ -71,7 +72,7 @@ internal sealed class ChatEndpoint(ServedModels models, ServerOptions options, A
                 {
                     Write(choice, new ChunkDelta
                     {
-                        ToolCalls = [new ChunkCall(call.Index, new ChunkFunction(call.Name, call.Arguments)) { Id = call.Name is null ? null : NewCallId(), Type = call.Name is null ? null : "function" }],
+                        ToolCalls = [new ChunkCall(call.Index, new ChunkFunction(call.Name, call.Arguments)) { Id = call.Name is null ? null : WrittenCall.NewId(call.Form), Type = call.Name is null ? null : "function" }],
                     });
                 }
 
@@ -92,6 +93,4 @@ internal sealed class ChatEndpoint(ServedModels models, ServerOptions options, A
     }
 
     private static string NewId() => $"chatcmpl-{Guid.NewGuid():N}";
-
-    private static string NewCallId() => $"call_{Guid.NewGuid():N}";
 }

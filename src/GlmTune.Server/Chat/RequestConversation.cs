@@ -7,7 +7,7 @@ namespace GlmTune.Server;
 /// <summary>From the messages and tools of a request to a conversation of GLM-4.</summary>
 /// <remarks>
 /// Tools stand in a system message of their own, before the caller's, as the model has seen them; the caller's is kept. A message of several
-/// lines stays one message.
+/// lines stays one message. Calls become the words in which the model made them, as far as their ids and arguments tell (<see cref="WrittenCall"/>).
 /// </remarks>
 internal static class RequestConversation
 {
@@ -24,7 +24,7 @@ internal static class RequestConversation
             throw ApiException.Wrong("messages", $"'messages' has {messages.Count} messages; expected at most {limits.Messages}.");
         }
 
-        var read = messages.Index().SelectMany(message => Read(message.Item, $"messages[{message.Index}]")).ToList();
+        var read = messages.Index().SelectMany(message => Read(message.Item, $"messages[{message.Index}]", tools)).ToList();
         if (messages[^1]!.Role is not ("user" or "tool"))
         {
             throw ApiException.Wrong($"messages[{messages.Count - 1}].role", "There is nothing to answer: the last message must be a user's or a tool's.");
@@ -33,18 +33,18 @@ internal static class RequestConversation
         return new Conversation(tools.Count == 0 ? read : [new Message(Role.System, "") { Tools = tools }, .. read]);
     }
 
-    private static List<Message> Read(RequestMessage? message, string param) => message?.Role switch
+    private static List<Message> Read(RequestMessage? message, string param, IReadOnlyList<ToolDefinition> tools) => message?.Role switch
     {
         "system" or "developer" => [new Message(Role.System, Text(message.Content, $"{param}.content"))],
         "user" => [new Message(Role.User, Text(message.Content, $"{param}.content") is { Length: > 0 } said ? said
             : throw ApiException.Wrong($"{param}.content", $"'{param}.content' is empty; a user says something."))],
         "tool" => [new Message(Role.Observation, ToolResult.Shown(Text(message.Content, $"{param}.content")))],
-        "assistant" => Assistant(message, param),
+        "assistant" => Assistant(message, param, tools),
         null => throw ApiException.Wrong(message is null ? param : $"{param}.role", $"'{param}' has no role; expected system, developer, user, assistant or tool."),
         var role => throw ApiException.Wrong($"{param}.role", $"'{param}.role' is '{Shown.Of(role)}'; expected system, developer, user, assistant or tool."),
     };
 
-    private static List<Message> Assistant(RequestMessage message, string param)
+    private static List<Message> Assistant(RequestMessage message, string param, IReadOnlyList<ToolDefinition> tools)
     {
         Refuse(message.FunctionCall, $"{param}.function_call", "give it as tool_calls");
         Refuse(message.Audio, $"{param}.audio", "give what was said as content");
@@ -78,7 +78,8 @@ internal static class RequestConversation
                 throw ApiException.Wrong($"{place}.function.arguments", $"'{place}.function.arguments' is missing; expected JSON as a string.");
             }
 
-            read.Add(new Message(Role.Assistant, function.Arguments.Length == 0 ? "{}" : function.Arguments) { Metadata = function.Name });
+            var isBuiltIn = tools.Any(tool => tool.Type != "function" && tool.Name == function.Name);
+            read.Add(WrittenCall.Message(call.Id, function.Name, function.Arguments.Length == 0 ? "{}" : function.Arguments, isBuiltIn));
         }
 
         return read;
