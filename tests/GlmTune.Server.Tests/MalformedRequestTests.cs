@@ -14,7 +14,7 @@ public sealed class MalformedRequestTests(NanoServer nano, ITestOutputHelper out
     private static readonly int Count = int.Parse(Environment.GetEnvironmentVariable("GLMTUNE_MALFORMED_REQUESTS") ?? "400", CultureInfo.InvariantCulture);
 
     private const string Valid = """
-        {"model":"glm-nano","max_tokens":1,"temperature":0,"n":1,"seed":3,"stop":["x"],"logprobs":true,"top_logprobs":1,"stream":false,"tool_choice":"auto","response_format":{"type":"text"},
+        {"model":"glm-nano","max_tokens":1,"temperature":0,"n":1,"seed":3,"stop":["x"],"logprobs":true,"top_logprobs":1,"stream":false,"logit_bias":{"12":1,"300":-100},"tool_choice":{"type":"allowed_tools","allowed_tools":{"mode":"auto","tools":[{"type":"function","function":{"name":"f"}}]}},"response_format":{"type":"text"},
          "messages":[{"role":"system","content":"s"},{"role":"user","content":"hi"},{"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"1","content":[{"type":"text","text":"t"}]}],
          "tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object","properties":{"a":{"type":"string"}}}}}]}
         """;
@@ -23,6 +23,7 @@ public sealed class MalformedRequestTests(NanoServer nano, ITestOutputHelper out
     [
         "model", "messages", "max_tokens", "max_completion_tokens", "temperature", "top_p", "top_k", "n", "seed", "stop", "logprobs", "top_logprobs", "stream", "stream_options", "tools", "tool_choice",
         "response_format", "presence_penalty", "frequency_penalty", "repetition_penalty", "parallel_tool_calls", "prompt", "echo", "best_of", "suffix", "user",
+        "logit_bias", "functions", "function_call", "modalities", "audio", "web_search_options", "prediction", "store", "metadata", "service_tier",
     ];
 
     private static readonly Gen<string> Texts = Gen.OneOf(
@@ -38,6 +39,7 @@ public sealed class MalformedRequestTests(NanoServer nano, ITestOutputHelper out
     [
         "type", "function", "name", "arguments", "role", "content", "text", "tool_calls", "id", "parameters", "json_schema", "schema", "properties", "items", "anyOf", "enum", "$ref", "required", "strict", "minimum",
         "maxLength", "pattern", "include_usage", "additionalProperties", "const", "minItems",
+        "allowed_tools", "mode", "tools", "description", "refusal", "12", "-1",
     ];
 
     private static Gen<string> Values(int depth) => depth == 0 ? Scalars : Gen.Frequency(
@@ -46,7 +48,7 @@ public sealed class MalformedRequestTests(NanoServer nano, ITestOutputHelper out
         (2, Gen.Select(Gen.OneOf(Keys), Values(depth - 1)).Array[0, 4].Select(members => $"{{{string.Join(',', members.Select(member => $"\"{member.Item1}\":{member.Item2}"))}}}")));
 
     // A valid request with a part replaced by anything, at any depth.
-    private static readonly Gen<byte[]> Replaced = Gen.Select(Gen.Int[0, 60], Values(3)).Select((place, value) =>
+    private static readonly Gen<byte[]> Replaced = Gen.Select(Gen.Int[0, 75], Values(3)).Select((place, value) =>
     {
         var marked = 0;
         var text = Mark(JsonNode.Parse(Valid)!, ref marked, place)!.ToJsonString();
@@ -69,6 +71,13 @@ public sealed class MalformedRequestTests(NanoServer nano, ITestOutputHelper out
     private static readonly Gen<byte[]> Deep = Gen.Int[1, 3000].Select(depth => Encoding.UTF8.GetBytes($"{{\"messages\":{new string('[', depth)}{new string(']', depth)}}}"));
 
     private static readonly Gen<byte[]> Bodies = Gen.Frequency((4, (IGen<byte[]>)Replaced), (4, OtherField), (3, ResponseFormat), (3, Damaged), (1, Deep), (1, Gen.Byte.Array[0, 200]), (1, Values(3).Select(Encoding.UTF8.GetBytes)));
+
+    [Fact]
+    public async Task The_request_that_is_damaged_is_a_good_one()
+    {
+        var (status, body) = await nano.Http.PostAsync("/v1/chat/completions", Valid);
+        Assert.True(status == System.Net.HttpStatusCode.OK, body.ToJsonString());
+    }
 
     [Fact]
     public async Task Never_5xx_and_every_error_has_the_shape()

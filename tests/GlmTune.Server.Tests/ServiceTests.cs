@@ -88,7 +88,7 @@ public sealed class ServiceTests(NanoServer nano)
     {
         await nano.Http.PostAsync("/v1/chat/completions", """{"max_tokens":3,"messages":[{"role":"user","content":"x"}]}""");
         var text = await nano.Http.GetStringAsync("/metrics", Stop);
-        foreach (var name in (string[])["glmtune_tokens_total", "kind=\"completion\"", "glmtune_requests_total", "glmtune_first_token_time_seconds_bucket", "glmtune_answers_running", "glmtune_requests_waiting", "dotnet_gc_collections_total"])
+        foreach (var name in (string[])["glmtune_tokens_total", "kind=\"completion\"", "glmtune_requests_total", "glmtune_first_token_time_seconds_bucket", "glmtune_answers_running", "glmtune_requests_waiting", "glmtune_requests_preparing", "dotnet_gc_collections_total"])
         {
             Assert.Contains(name, text);
         }

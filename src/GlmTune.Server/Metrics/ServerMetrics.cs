@@ -21,11 +21,12 @@ internal sealed class ServerMetrics
         requests = meter.CreateCounter<long>("glmtune.requests", "{request}", "Requests, by endpoint and status.");
         tokens = meter.CreateCounter<long>("glmtune.tokens", "{token}", "Tokens, by kind: prompt, cached (of prompts, not read again), completion.");
         var buckets = new InstrumentAdvice<double> { HistogramBucketBoundaries = Seconds };
-        waited = meter.CreateHistogram("glmtune.queue.time", "s", "How long requests waited for a place.", advice: buckets);
+        waited = meter.CreateHistogram("glmtune.queue.time", "s", "How long requests waited for a place, the work on their prompts left out.", advice: buckets);
         firstToken = meter.CreateHistogram("glmtune.first_token.time", "s", "From a request's entry into the batch to its first token.", advice: buckets);
         duration = meter.CreateHistogram("glmtune.request.time", "s", "From a request's arrival to the end of its answer.", advice: buckets);
         meter.CreateObservableGauge("glmtune.answers.running", () => queue.Running, "{answer}", "Answers that are being made.");
-        meter.CreateObservableGauge("glmtune.requests.waiting", () => queue.Waiting, "{request}", "Requests that wait for a place.");
+        meter.CreateObservableGauge("glmtune.requests.waiting", () => queue.Waiting, "{request}", "Requests that have come and have no place yet.");
+        meter.CreateObservableGauge("glmtune.requests.preparing", () => queue.Preparing, "{request}", "Of these, those whose prompts are being tokenized or whose schemas are being compiled.");
     }
 
     public void Waited(TimeSpan time) => waited.Record(time.TotalSeconds);
