@@ -28,7 +28,16 @@ public sealed class SafetensorsFile : IDisposable
         byName = Tensors.ToDictionary(tensor => tensor.Name, StringComparer.Ordinal);
 
         map = MemoryMappedFile.CreateFromFile(handle, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: true);
-        view = map.CreateViewAccessor(0, 0, MemoryMappedFileAccess.Read);
+        try
+        {
+            view = map.CreateViewAccessor(0, 0, MemoryMappedFileAccess.Read);
+        }
+        catch
+        {
+            map.Dispose();
+            throw;
+        }
+
         byte* pointer = null;
         view.SafeMemoryMappedViewHandle.AcquirePointer(ref pointer);
         start = (nint)(pointer + view.PointerOffset);

@@ -53,7 +53,15 @@ public sealed class SafetensorsWriter : IDisposable
         }
 
         handle = File.OpenHandle(aside, FileMode.Create, FileAccess.Write, FileShare.None, FileOptions.None, preallocationSize: header.Length + end);
-        RandomAccess.Write(handle, header, 0);
+        try
+        {
+            RandomAccess.Write(handle, header, 0);
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
     }
 
     /// <summary>Writes a tensor, or its next piece.</summary>

@@ -37,6 +37,14 @@ public sealed class EventFileTests : IDisposable
         Assert.NotEqual(first.Path, second.Path);
     }
 
+    [Fact]
+    public void A_file_that_cannot_be_begun_is_closed()
+    {
+        Assert.Throws<InvalidOperationException>(() => EventFile.Create(folder.Path, new StoppedClock()));
+        var path = Assert.Single(Directory.GetFiles(folder.Path));
+        using var alone = new FileStream(path, FileMode.Open, FileAccess.ReadWrite, FileShare.None);
+    }
+
     // RFC 3720, appendix B.4: 32 bytes of zeros, of ones, and rising.
     [Theory, InlineData(0, 0x00, 0x8a9136aau), InlineData(0, 0xff, 0x62a8ab43u), InlineData(1, 0x00, 0x46dd794eu)]
     public void The_checksum_agrees_with_the_rfcs_examples(int slope, int start, uint crc)
@@ -130,4 +138,12 @@ public sealed class EventFileTests : IDisposable
     }
 
     private sealed record Field(int Number, ulong Whole, byte[] Bytes);
+
+    // Names the file, and then fails.
+    private sealed class StoppedClock : TimeProvider
+    {
+        private int calls;
+
+        public override DateTimeOffset GetUtcNow() => calls++ == 0 ? DateTimeOffset.UnixEpoch : throw new InvalidOperationException("the clock stopped");
+    }
 }

@@ -81,4 +81,14 @@ public sealed class SafetensorsWriterTests
 
     [Fact]
     public void A_negative_size_is_refused() => Assert.Throws<ArgumentException>(() => new TensorSpec("a", ElementType.F32, 2, -1));
+
+    [Fact]
+    public void A_file_that_cannot_take_its_header_is_closed_and_removed()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "Writes to Linux's /dev/full.");
+        using var folder = new TemporaryFolder();
+        File.CreateSymbolicLink(folder.File("w.safetensors.tmp"), "/dev/full");
+        Assert.Throws<IOException>(() => new SafetensorsWriter(folder.File("w.safetensors"), [new TensorSpec("a", ElementType.F32, [2])]));
+        Assert.Empty(Directory.GetFileSystemEntries(folder.Path));
+    }
 }

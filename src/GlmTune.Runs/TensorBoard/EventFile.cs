@@ -38,10 +38,18 @@ public sealed class EventFile : IDisposable
                 continue;
             }
             var events = new EventFile(new FileStream(path, FileMode.CreateNew, FileAccess.Write, FileShare.Read | FileShare.Delete, bufferSize: 0), clock);
-            var version = events.Event(step: 0);
-            version.Text(3, "brain.Event:2");
-            events.Append(version);
-            return events;
+            try
+            {
+                var version = events.Event(step: 0);
+                version.Text(3, "brain.Event:2");
+                events.Append(version);
+                return events;
+            }
+            catch
+            {
+                events.Dispose();
+                throw;
+            }
         }
     }
 

@@ -105,9 +105,13 @@ public static class OptimizerFile
 
     private static void WithFiles(string folder, Func<Dictionary<string, List<StoredTensor>>, List<string>> read)
     {
-        var files = Directory.EnumerateFiles(folder, "optimizer-*.safetensors").Order(StringComparer.Ordinal).Select(SafetensorsFile.Open).ToList();
+        List<SafetensorsFile> files = [];
         try
         {
+            foreach (var path in Directory.EnumerateFiles(folder, "optimizer-*.safetensors").Order(StringComparer.Ordinal))
+            {
+                files.Add(SafetensorsFile.Open(path));
+            }
             var stored = files.SelectMany(file => file.Tensors).GroupBy(tensor => PartsOf(tensor.Name).Parameter).ToDictionary(group => group.Key, group => group.ToList());
             var problems = read(stored);
             if (problems.Count > 0)
