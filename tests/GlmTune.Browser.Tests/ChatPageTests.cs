@@ -204,6 +204,30 @@ public sealed class ChatPageTests(Chromium chromium) : BrowserTests(chromium)
     }
 
     [Fact]
+    public async Task What_the_user_does_before_the_models_are_there_waits_for_them()
+    {
+        await using var server = await ScriptedServer.StartAsync();
+        await using var tab = await OpenAsync(server.Address);
+        var (asked, answer) = (new TaskCompletionSource(), new TaskCompletionSource());
+        await tab.Page.RouteAsync("**/v1/models", async route =>
+        {
+            asked.TrySetResult();
+            await answer.Task;
+            await route.ContinueAsync();
+        });
+        await tab.Page.ReloadAsync();
+        await asked.Task;
+        await tab.Button("Settings").ClickAsync();
+        await tab.Button("Compare two models").ClickAsync();
+        await tab.SendAsync("early");
+        Assert.Empty(server.Requests);
+        answer.SetResult();
+        await Assertions.Expect(tab.Page.GetByText("base says: early")).ToBeVisibleAsync();
+        await Assertions.Expect(tab.Page.GetByText("tuned says: early")).ToBeVisibleAsync();
+        await Assertions.Expect(tab.Page.GetByLabel("Temperature", new() { Exact = true })).ToBeVisibleAsync();
+    }
+
+    [Fact]
     public async Task A_tool_that_the_user_described_never_runs_on_the_server_whatever_its_name()
     {
         var ran = false;

@@ -25,7 +25,7 @@ const calling = new Set();   // calls that run on the server
 
 dressPage({ "close-sidebar": "close", "open-sidebar": "menu", "shortcuts-button": "keyboard", theme: "theme", compare: "columns", "open-settings": "sliders" });
 document.querySelector("#new-chat .icon-slot").append(icon("plus"));
-start();
+const started = start();   // Until then there is no conversation; what the user does meanwhile waits for it.
 
 async function start() {
   conversations = await listConversations();
@@ -284,6 +284,7 @@ function update(turn, column) {
 }
 
 function showAll() {
+  if (!current) return;
   // What was said before is not read out again.
   messages.setAttribute("aria-live", "off");
   document.body.classList.toggle("comparing", current.compare);
@@ -321,7 +322,7 @@ function showModels() {
 }
 
 function showPanel() {
-  if (byId("settings").hidden) return;
+  if (!current || byId("settings").hidden) return;
   const limit = models.find((model) => model.id === current.models[0])?.max_model_len;
   showSettings(current.settings, limit, serverTools, keep, () => togglePanel(false));
 }
@@ -334,6 +335,7 @@ function togglePanel(isOpen) {
 }
 
 function showRunning() {
+  if (!current) return;
   const isRunning = running.size > 0;
   const label = t(isRunning ? "stop" : "send");
   if (sendButton.classList.contains("stop") !== isRunning || !sendButton.firstChild) sendButton.replaceChildren(icon(isRunning ? "stop" : "send"));
@@ -376,8 +378,9 @@ function fitMessage() {
   showRunning();
 }
 
-composer.addEventListener("submit", (event) => {
+composer.addEventListener("submit", async (event) => {
   event.preventDefault();
+  await started;
   if (!stop()) submit();
 });
 message.addEventListener("input", fitMessage);
@@ -386,7 +389,7 @@ message.addEventListener("keydown", (event) => {
   if (event.isComposing || event.keyCode === 229) return;
   if (event.key === "Enter" && !event.shiftKey) {
     event.preventDefault();
-    submit();
+    started.then(submit);
   } else if (event.key === "ArrowUp" && message.value === "" && !event.altKey && views.length > 0 && running.size === 0) {
     event.preventDefault();
     views.at(-1).edit();
@@ -400,7 +403,8 @@ document.querySelector(".skip").addEventListener("click", (event) => {
 byId("new-chat").addEventListener("click", () => openConversation("", { focus: true }));
 byId("open-settings").addEventListener("click", () => togglePanel(byId("settings").hidden));
 byId("shortcuts-button").addEventListener("click", showShortcuts);
-byId("compare").addEventListener("click", () => {
+byId("compare").addEventListener("click", async () => {
+  await started;
   stop();
   current.compare = !current.compare;
   current.models[1] ??= models.find((model) => model.id !== current.models[0])?.id ?? current.models[0];
@@ -428,6 +432,6 @@ addEventListener("keydown", (event) => {
   }
 });
 addEventListener("hashchange", () => {
-  if (location.hash.slice(1) !== current.id) openConversation(location.hash.slice(1));
+  if (current && location.hash.slice(1) !== current.id) openConversation(location.hash.slice(1));
 });
 addEventListener("wordschange", showAll);
