@@ -151,8 +151,8 @@ public sealed class AtomicFolderTests
             Assert.Equal(("newer", "c"), (File.ReadAllText(parent.File("c/a.txt")), Assert.Single(Names(parent.Path))));
             if (!killed)
             {
-                // Clear, place in one, two or three steps, remove what is replaced.
-                Assert.Equal(replaces ? exchanges ? 4 : 7 : 4, steps);
+                // Clear, place in one step or (also where the file system cannot swap folders) four, remove what is replaced.
+                Assert.InRange(steps, exchanges || !replaces ? 4 : 7, replaces ? 7 : 4);
                 return;
             }
         }
