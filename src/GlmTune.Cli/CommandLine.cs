@@ -7,14 +7,15 @@ namespace GlmTune.Cli;
 /// <summary>The command <c>glmtune</c>: its commands, and what becomes of their errors.</summary>
 internal static class CommandLine
 {
-    // Ctrl-C and SIGTERM ask a command to stop; writing a checkpoint of a large model takes minutes.
-    private static readonly TimeSpan TimeToStop = TimeSpan.FromMinutes(30);
-
     // "@name" and "-ab" are texts here, not files of arguments or bundles of options.
     private static readonly ParserConfiguration Parsing = new() { ResponseFileTokenReplacer = null, EnablePosixBundling = false };
 
     /// <summary>Runs one command line and gives the exit code.</summary>
-    public static async Task<int> RunAsync(IReadOnlyList<string> arguments, Screen screen, CancellationToken stop = default)
+    /// <param name="arguments">The words after the program's name.</param>
+    /// <param name="screen">Where it reads and writes.</param>
+    /// <param name="heeds">Called before a command begins that stops when it is asked; others go on to their end.</param>
+    /// <param name="stop">Asks it to stop.</param>
+    public static async Task<int> RunAsync(IReadOnlyList<string> arguments, Screen screen, Action? heeds = null, CancellationToken stop = default)
     {
         try
         {
@@ -32,8 +33,13 @@ internal static class CommandLine
                 incomplete.ShowHelp = true;
             }
 
+            if (parsed.Action is AsynchronousCommandLineAction)
+            {
+                heeds?.Invoke();
+            }
+
             var code = await parsed.InvokeAsync(
-                new InvocationConfiguration { Output = screen.Output, Error = screen.Error, EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = TimeToStop },
+                new InvocationConfiguration { Output = screen.Output, Error = screen.Error, EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null },
                 stop).ConfigureAwait(false);
             return isWrong ? ExitCode.Users : code;
         }

@@ -1,3 +1,5 @@
+using System.Diagnostics;
+using System.Globalization;
 using System.Text.Json;
 
 namespace GlmTune;
@@ -55,6 +57,30 @@ public sealed class AnswerTests
 
         File.WriteAllText(workspace.At("answers.jsonl"), "{\"line\": 7}\n");
         Assert.Equal(2, (await ProgramRun.Of(command)).Code);
+    }
+
+    [Fact]
+    public async Task A_command_that_cannot_stop_by_itself_is_ended_by_a_signal()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "Windows has no SIGTERM.");
+        using var workspace = Workspace.With("");
+        var pipe = workspace.At("pipe");
+        using (var make = Process.Start("mkfifo", [pipe]))
+        {
+            make.WaitForExit();
+        }
+
+        var start = new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "glmtune.dll"), "tokenize", await Workspace.RandomModel, "--file", pipe]);
+        using var process = Process.Start(start)!;
+        // This is open once the command reads, which then waits for what is never written.
+        await using var never = await Task.Run(() => new FileStream(pipe, FileMode.Open, FileAccess.Write), TestContext.Current.CancellationToken);
+        using (var kill = Process.Start("kill", ["-TERM", process.Id.ToString(CultureInfo.InvariantCulture)]))
+        {
+            kill.WaitForExit();
+        }
+
+        await process.WaitForExitAsync(TestContext.Current.CancellationToken);
+        Assert.Equal(128 + 15, process.ExitCode);
     }
 
     [Fact]

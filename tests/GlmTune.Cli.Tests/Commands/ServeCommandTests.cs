@@ -17,7 +17,7 @@ public sealed partial class ServeCommandTests
         var serving = CommandLine.RunAsync(
             ["serve", Run.InRepository("models/glm-nano"), "--port", "0", "--api-key-file", keys, "--name", "small", "--device", "cpu"],
             new Screen(TextReader.Null, TextWriter.Null, TextWriter.Synchronized(error)),
-            stop.Token);
+            stop: stop.Token);
         while (!Address().IsMatch(error.ToString()))
         {
             Assert.False(serving.IsCompleted, error.ToString());
