@@ -12,7 +12,9 @@ import time
 
 import torch
 import transformers
-from transformers import GenerationConfig, GlmConfig, GlmForCausalLM
+from transformers import GenerationConfig
+
+import shape
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--batch", type=int, nargs="+", default=[1, 16, 64])
@@ -22,15 +24,7 @@ parser.add_argument("--first-token-prompt", type=int, default=1000)
 parser.add_argument("--static", action="store_true")
 args = parser.parse_args()
 
-torch.manual_seed(1)
-config = GlmConfig(
-    vocab_size=151552, hidden_size=4096, intermediate_size=13696, num_hidden_layers=40, num_attention_heads=32,
-    num_key_value_heads=2, head_dim=128, attention_bias=True, rms_norm_eps=1.5625e-07, max_position_embeddings=131072,
-    pad_token_id=151329, eos_token_id=[151329, 151336, 151338])
-torch.set_default_dtype(torch.bfloat16)
-with torch.device("cuda"):
-    model = GlmForCausalLM(config)
-torch.set_default_dtype(torch.float32)
+model = shape.model()
 model.eval()
 
 
@@ -61,12 +55,11 @@ for batch in args.batch:
     begin = statistics.median(seconds(batch, args.prompt_tokens, 1) for _ in range(3))
     whole = seconds(batch, args.prompt_tokens, args.new_tokens)
     step = (whole - begin) / (args.new_tokens - 1)
-    free, total = torch.cuda.mem_get_info()
     cached = 2 * 40 * 2 * 128 * 2 * batch * (args.prompt_tokens + args.new_tokens / 2)
     cases.append({
         "batch": batch, "prompt_tokens": args.prompt_tokens, "new_tokens": args.new_tokens, "first_token_seconds": round(begin, 5),
         "tokens_per_second": round(batch / step, 1), "step_seconds": round(step, 6), "read_gigabytes_per_second": round((read + cached) / step / 1e9, 1),
-        "memory_mib": (total - free) >> 20})
+        "memory_mib": shape.memory()["memory_mib"]})
 print(json.dumps({
     "kernels": f"transformers {transformers.__version__}, torch {torch.__version__}, {'static cache, compiled' if args.static else 'eager'}",
     "type": "BFloat16", "cases": cases, "first_token_prompt": args.first_token_prompt, "first_token_seconds": first and round(first, 5)}))

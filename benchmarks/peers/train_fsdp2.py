@@ -7,12 +7,13 @@ Prints one JSON object; speed and memory are of one GPU, model FLOP utilisation 
 import argparse
 import json
 import os
-import time
 
 import torch
 import torch.distributed as dist
 from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, fully_shard
-from transformers import GlmConfig, GlmForCausalLM
+from transformers import GlmForCausalLM
+
+import shape
 
 parser = argparse.ArgumentParser()
 parser.add_argument("rows", type=int)
@@ -28,13 +29,9 @@ args = parser.parse_args()
 torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
 dist.init_process_group("cpu:gloo,cuda:nccl" if args.offload else "nccl", device_id=torch.device("cuda", torch.cuda.current_device()))
 torch.manual_seed(1)
-config = GlmConfig(
-    vocab_size=151552, hidden_size=4096, intermediate_size=13696, num_hidden_layers=args.layers, num_attention_heads=32,
-    num_key_value_heads=2, head_dim=128, attention_bias=True, rms_norm_eps=1.5625e-07, max_position_embeddings=131072,
-    pad_token_id=151329, eos_token_id=[151329, 151336, 151338])
 torch.set_default_dtype(torch.float32)
 with torch.device("meta"):
-    model = GlmForCausalLM(config)
+    model = GlmForCausalLM(shape.config(args.layers))
 model.config.use_cache = False
 if not args.no_checkpointing:
     model.gradient_checkpointing_enable()
@@ -58,25 +55,7 @@ with torch.no_grad():
 rotary = model.model.rotary_emb
 rotary.inv_freq = 1.0 / (10000.0 ** (torch.arange(0, 64, 2, device="cuda").float() / 64))
 model.train()
-optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
-times, losses = [], []
-for step in range(2 + args.steps):
-    ids = torch.randint(0, config.vocab_size, (args.rows, args.tokens), device="cuda")
-    torch.cuda.synchronize()
-    dist.barrier()
-    torch.cuda.synchronize()
-    start = time.perf_counter()
-    loss = model(input_ids=ids, labels=ids).loss
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    torch.cuda.synchronize()
-    if step >= 2:
-        times.append(time.perf_counter() - start)
-        losses.append(loss.item())
-free, total = torch.cuda.mem_get_info()
-median = sorted(times)[len(times) // 2]
+median, last_loss = shape.time_steps(model, args.rows, args.tokens, warmup=2, steps=args.steps, learning_rate=1e-5, meet=dist.barrier)
 tokens = args.rows * args.tokens
 per_layer = 4096 * 4608 + 4096 * 4096 + 4096 * 27392 + 13696 * 4096
 flops = 6 * (tokens * args.layers * per_layer + tokens * 151552 * 4096) + 7 * args.rows * args.tokens**2 * args.layers * 4096
@@ -84,6 +63,6 @@ if dist.get_rank() == 0:
     print(json.dumps({
         "ranks": dist.get_world_size(), "rows": args.rows, "tokens": args.tokens, "layers": args.layers, "zero2": args.zero2,
         "checkpointing": not args.no_checkpointing, "compile": args.compile, "offload": args.offload, "step_seconds": round(median, 5),
-        "tokens_per_second": round(tokens / median), "mfu": round(flops / median / 989e12, 4), "memory_mib": (total - free) >> 20,
-        "allocated_mib": torch.cuda.max_memory_allocated() >> 20, "last_loss": round(losses[-1], 4), "torch": torch.__version__}))
+        "tokens_per_second": round(tokens / median), "mfu": round(flops / median / 989e12, 4), **shape.memory(),
+        "last_loss": round(last_loss, 4), "torch": torch.__version__}))
 dist.destroy_process_group()
