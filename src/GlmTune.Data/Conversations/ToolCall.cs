@@ -29,9 +29,14 @@ public sealed record ToolCall(string Name, string Arguments, ToolCallStyle Style
             try
             {
                 using var document = JsonDocument.Parse(Arguments);
+                if (document.RootElement.ValueKind == JsonValueKind.Object && Arguments.Contains("\\u", StringComparison.Ordinal))
+                {
+                    _ = Templates.PythonJson.Write(document.RootElement, indent: null);   // Throws on half of a surrogate pair, which is no character.
+                }
+
                 return document.RootElement.ValueKind == JsonValueKind.Object;
             }
-            catch (JsonException)
+            catch (Exception e) when (e is JsonException or InvalidOperationException)
             {
                 return false;
             }
@@ -49,10 +54,10 @@ public sealed record ToolCall(string Name, string Arguments, ToolCallStyle Style
         return message.Metadata.Length > 0 ? new ToolCall(message.Metadata, message.Content, ToolCallStyle.Native) : ReadJson(message.Content);
     }
 
-    /// <summary>The message in another style; itself when it makes no call or has that style.</summary>
+    /// <summary>The message in another style; itself when it makes no call, has that style, or has arguments that are no JSON, which only GLM-4's own style can hold.</summary>
     public static Message InStyle(Message message, ToolCallStyle style)
     {
-        if (style == ToolCallStyle.AsWritten || Read(message) is not { } call || call.Style == style)
+        if (style == ToolCallStyle.AsWritten || Read(message) is not { } call || call.Style == style || !call.HasJsonArguments)
         {
             return message;
         }
@@ -62,7 +67,7 @@ public sealed record ToolCall(string Name, string Arguments, ToolCallStyle Style
             : message with { Metadata = "", Content = $"{{\"name\": {Templates.PythonJson.Quote(call.Name)}, \"arguments\": {call.Arguments}}}" };
     }
 
-    // Only an object of exactly these two members is a call; other JSON is an answer.
+    // Only an object of exactly these two members is a call, with a name that could stand on a line; other JSON is an answer.
     private static ToolCall? ReadJson(string content)
     {
         if (!content.AsSpan().TrimStart().StartsWith("{") || !content.Contains("\"arguments\"", StringComparison.Ordinal))
@@ -75,7 +80,8 @@ public sealed record ToolCall(string Name, string Arguments, ToolCallStyle Style
             using var document = JsonDocument.Parse(content);
             var members = document.RootElement.EnumerateObject().ToList();
             return members is [{ Name: "name", Value.ValueKind: JsonValueKind.String } name, { Name: "arguments", Value.ValueKind: JsonValueKind.Object } arguments]
-                ? new ToolCall(name.Value.GetString()!, arguments.Value.GetRawText(), ToolCallStyle.Json)
+                && name.Value.GetString() is { Length: > 0 } named && named.AsSpan().IndexOfAny('\r', '\n') < 0
+                ? new ToolCall(named, arguments.Value.GetRawText(), ToolCallStyle.Json)
                 : null;
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException)

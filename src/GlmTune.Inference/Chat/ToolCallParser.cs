@@ -24,7 +24,7 @@ public static partial class ToolCallParser
 
         var message = new Message(Role.Assistant, text.Trim());
         var call = ToolCall.Read(message with { Content = WithoutFence(message.Content) });
-        return new ParsedAnswer(message, call is not null && IsTool(call.Name, toolNames) ? call : null);
+        return new ParsedAnswer(message, call is { HasJsonArguments: true } && IsTool(call.Name, toolNames) ? call : null);
     }
 
     /// <summary>Whether a name is that of a tool that was offered.</summary>

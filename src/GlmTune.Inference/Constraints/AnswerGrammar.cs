@@ -16,10 +16,16 @@ public sealed class AnswerGrammar
     /// <summary>A grammar of what the model writes after the assistant's token, the header's newline included.</summary>
     /// <param name="content">What a plain answer is; null where it must be a call.</param>
     /// <param name="tools">The tools that may be called instead; none where it must be a plain answer.</param>
-    /// <exception cref="ArgumentException">A schema has something that cannot be kept to; or there is nothing that may be answered.</exception>
-    public static AnswerGrammar Of(AnswerContent? content, IReadOnlyList<CallableTool> tools)
+    /// <param name="budget">How much work making it may take; null for <see cref="GrammarBudget.OfOne"/>.</param>
+    /// <exception cref="ArgumentException">A schema has something that cannot be kept to; or there is nothing that may be answered; or a tool's name is not one line.</exception>
+    public static AnswerGrammar Of(AnswerContent? content, IReadOnlyList<CallableTool> tools, GrammarBudget? budget = null)
     {
-        var grammar = new ByteGrammar();
+        if (tools.FirstOrDefault(tool => tool.Name.Length == 0 || tool.Name.AsSpan().IndexOfAny('\r', '\n') >= 0) is { } wrong)
+        {
+            throw new ArgumentException($"The tool '{wrong.Name}' has a name that is not one line.", nameof(tools));
+        }
+
+        var grammar = new ByteGrammar(budget);
         var json = new JsonGrammar(grammar);
         var ways = new List<int>();
         if (content is not null)

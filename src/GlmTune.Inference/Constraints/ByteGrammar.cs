@@ -2,7 +2,7 @@ namespace GlmTune.Inference;
 
 /// <summary>A context-free grammar over bytes, built from its end: each part is given what follows it and returns where it begins.</summary>
 /// <remarks>Not thread-safe while it is built; read-only once <see cref="GrammarAutomaton"/> has it.</remarks>
-internal sealed class ByteGrammar
+internal sealed class ByteGrammar(GrammarBudget? limit = null)
 {
     /// <summary>The end of a rule, or of the whole.</summary>
     public const int End = 0;
@@ -11,10 +11,9 @@ internal sealed class ByteGrammar
     public const int Unbounded = int.MaxValue;
 
     private const int MostNodes = 100_000;
-    private const int MostWork = 5_000_000;
     private readonly List<Node> nodes = [new Node(NodeKind.End, default, 0, 0, null, [])];
     private readonly List<int> ruleStarts = [];
-    private int work;
+    private readonly GrammarBudget budget = limit ?? new();
 
     /// <summary>What a node does.</summary>
     public enum NodeKind
@@ -92,14 +91,8 @@ internal sealed class ByteGrammar
     public int Repeat(Rounds rounds, int next) => Add(new Node(NodeKind.Repeat, default, next, 0, rounds, []));
 
     /// <summary>Counts work that building takes beyond the nodes themselves.</summary>
-    /// <exception cref="ArgumentException">It is more than one grammar may take, which is about a second.</exception>
-    public void Spend(int more)
-    {
-        if ((work += more) > MostWork)
-        {
-            throw new ArgumentException("The schema is too large.");
-        }
-    }
+    /// <exception cref="ArgumentException">It is more than may be taken.</exception>
+    public void Spend(int more) => budget.Spend(more);
 
     /// <summary>For each node, whether any text leads from it to the end of its rule.</summary>
     /// <remarks>Nothing may go where none does: an answer could not end any more.</remarks>
@@ -147,6 +140,7 @@ internal sealed class ByteGrammar
             throw new ArgumentException("The schema is too large.");
         }
 
+        budget.Spend(1);
         nodes.Add(node);
         return nodes.Count - 1;
     }

@@ -96,7 +96,7 @@ internal sealed class JsonSchemaGrammar
 
     private int Shaped(List<SchemaPart> flat, int next, string[] heads)
     {
-        var shape = new SchemaShape(flat);
+        var shape = new SchemaShape(flat, grammar.Spend);
         return shape.Empty is { } reason ? Nothing(reason)
             : shape.Unions.Count > 0 ? Union(shape, flat, next, heads)
             : shape.Values is not null ? Listed(shape, next)
@@ -291,11 +291,17 @@ internal sealed class JsonSchemaGrammar
             return null;
         }
 
+        if (objects.SelectMany(part => part.Patterns.Keys).Distinct(StringComparer.Ordinal).Count() > MostNamePatterns)
+        {
+            throw new ArgumentException($"schema {shape.Path}: at most {MostNamePatterns} patternProperties are supported");
+        }
+
         var (allNames, listedNames) = Names(shape);
         var names = objects.SelectMany(part => part.Properties.Keys).Concat(shape.Required).Concat(listedNames ?? []).Distinct(StringComparer.Ordinal).ToList();
         var members = new List<(string, List<SchemaPart>, bool)>();
         foreach (var name in names)
         {
+            grammar.Spend(objects.Count * (10 + name.Length));
             var isNamed = objects.Any(part => part.Properties.ContainsKey(name));
             var (parts, isAllowed) = Of(objects, part => part.Properties.TryGetValue(name, out var own) ? own : null, pattern => Machine(pattern, shape).Takes(name));
             var isRequired = shape.Required.Contains(name);
@@ -351,11 +357,6 @@ internal sealed class JsonSchemaGrammar
     private List<(TextMachine Names, List<SchemaPart> Parts)> OpenNames(SchemaShape shape, List<string> names, TextMachine? allNames)
     {
         var patterns = shape.Objects.SelectMany(part => part.Patterns.Keys).Distinct(StringComparer.Ordinal).ToList();
-        if (patterns.Count > MostNamePatterns)
-        {
-            throw new ArgumentException($"schema {shape.Path}: at most {MostNamePatterns} patternProperties are supported");
-        }
-
         var open = new List<(TextMachine, List<SchemaPart>)>();
         for (var matched = 0; matched < 1 << patterns.Count; matched++)
         {
@@ -390,7 +391,7 @@ internal sealed class JsonSchemaGrammar
             return (null, null);
         }
 
-        var names = new SchemaShape([.. flat]);
+        var names = new SchemaShape(flat, grammar.Spend);
         if (names.Unions.Count > 0)
         {
             throw new ArgumentException($"schema {names.Path}: anyOf and oneOf are not supported for names");
@@ -486,7 +487,7 @@ internal sealed class JsonSchemaGrammar
     private List<string>? Finite(IReadOnlyList<SchemaPart> parts, int level)
     {
         var flat = document.Flatten(parts);
-        var shape = new SchemaShape(flat);
+        var shape = new SchemaShape(flat, grammar.Spend);
         if (shape.Empty is not null)
         {
             return [];
@@ -537,10 +538,16 @@ internal sealed class JsonSchemaGrammar
 
     private static List<string> Different(IEnumerable<string> values)
     {
+        // One more than may be told apart is as good as many.
         var different = new List<string>();
         var elements = new List<JsonElement>();
         foreach (var value in values)
         {
+            if (different.Count > DistinctRounds.MostValues)
+            {
+                break;
+            }
+
             var element = JsonElement.Parse(value);
             if (!elements.Exists(other => JsonElement.DeepEquals(other, element)))
             {

@@ -17,7 +17,7 @@ internal sealed class NumberRounds : Rounds
     public const int MostPlaces = 20;
 
     private const long Start = 0;
-    private const int MostKnown = 20_000;
+    private const int MostKnown = 4000;
     private readonly BigInteger least;
     private readonly BigInteger most;
     private readonly int places;

@@ -312,7 +312,7 @@ internal sealed record Pattern(Pattern.Part Whole, IReadOnlyList<(Pattern.Part I
         private CharacterSet Category()
         {
             var end = place < pattern.Length && pattern[place] == '{' ? pattern.IndexOf('}', place) : -1;
-            var name = end < 0 ? "" : pattern[(place + 1)..end].Split('=')[^1];
+            var name = end < 0 ? "" : pattern[(place + 1)..end].Replace("General_Category=", "", StringComparison.Ordinal).Replace("gc=", "", StringComparison.Ordinal);
             place = end + 1;
             return CharacterSet.Category(name) ?? throw new FormatException("has a \\p that names no general category, such as L, Lu or Nd");
         }

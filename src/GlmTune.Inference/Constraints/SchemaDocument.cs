@@ -5,6 +5,7 @@ namespace GlmTune.Inference;
 /// <summary>A whole schema, within which references are followed.</summary>
 internal sealed class SchemaDocument(JsonElement root)
 {
+    private const int MostChained = 200;
     /// <summary>The whole.</summary>
     public SchemaPart Root { get; } = new(root, "#");
 
@@ -31,6 +32,11 @@ internal sealed class SchemaDocument(JsonElement root)
         if (heads.Contains(part.Id))
         {
             throw part.Wrong("a $ref in it refers to itself and never ends");
+        }
+
+        if (heads.Length > MostChained)
+        {
+            throw part.Wrong($"nested deeper than {MostChained} levels, references included");
         }
 
         if (!seen.Add(part.Id) || part.Schema.ValueKind == JsonValueKind.True)

@@ -49,7 +49,7 @@ internal sealed class SchemaOverlap(SchemaDocument document, Action<int> spend)
         }
 
         var (flat, otherFlat) = (document.Flatten(written), document.Flatten(other));
-        var (a, b) = (new SchemaShape(flat), new SchemaShape(otherFlat));
+        var (a, b) = (new SchemaShape(flat, spend), new SchemaShape(otherFlat, spend));
         if (a.Empty is not null || b.Empty is not null)
         {
             return true;

@@ -22,14 +22,18 @@ internal sealed class SchemaShape
 
     private static readonly string[] AllTypes = ["object", "array", "string", "integer", "number", "boolean", "null"];
 
+    private readonly Action<int> spend;
     private readonly List<ObjectPart> objects = [];
     private readonly List<ArrayPart> arrays = [];
     private HashSet<string>? types;
 
     /// <summary>Reads parts that are flat.</summary>
+    /// <param name="parts">The parts.</param>
+    /// <param name="spend">Counts the work.</param>
     /// <exception cref="ArgumentException">A keyword has a wrong value, or cannot be kept to.</exception>
-    public SchemaShape(IReadOnlyList<SchemaPart> parts)
+    public SchemaShape(IReadOnlyList<SchemaPart> parts, Action<int> spend)
     {
+        this.spend = spend;
         Path = parts.Count == 0 ? "#" : parts[0].Path;
         var words = new HashSet<string>(StringComparer.Ordinal);
         foreach (var part in parts)
@@ -213,6 +217,7 @@ internal sealed class SchemaShape
 
     private void Intersect(List<JsonElement> values)
     {
+        spend(values.Count + (int)Math.Min((long)(Values?.Count ?? 0) * values.Count / 4, int.MaxValue / 2));
         Values = Values is null ? values : [.. Values.Where(value => values.Exists(other => JsonElement.DeepEquals(value, other)))];
     }
 
@@ -271,6 +276,7 @@ internal sealed class SchemaShape
         {
             var names = required.ValueKind == JsonValueKind.Array && required.EnumerateArray().All(item => item.ValueKind == JsonValueKind.String) ? required.EnumerateArray().Select(item => item.GetString()!)
                 : throw part.Wrong("required must be a list of strings");
+            spend(required.GetArrayLength() + Required.Count);
             Required.AddRange(names.Except(Required).ToList());
         }
 
@@ -338,6 +344,7 @@ internal sealed class SchemaShape
             throw part.Wrong($"{word} must be a list of at least one schema");
         }
 
+        spend(branches.GetArrayLength() + (branches.GetRawText().Length / 16));
         var ways = branches.EnumerateArray().Index().Select(way => part.At(way.Item, word, $"{way.Index}"));
         Unions.Add(([.. word == "anyOf" ? ways.DistinctBy(way => way.Schema.GetRawText()) : ways], word == "oneOf", part));
     }
@@ -351,13 +358,14 @@ internal sealed class SchemaShape
         }
     }
 
-    private static OrderedDictionary<string, SchemaPart> Members(SchemaPart part, string word)
+    private OrderedDictionary<string, SchemaPart> Members(SchemaPart part, string word)
     {
         var members = new OrderedDictionary<string, SchemaPart>(StringComparer.Ordinal);
         if (part.Schema.TryGetProperty(word, out var found))
         {
             foreach (var property in found.ValueKind == JsonValueKind.Object ? found.EnumerateObject() : throw part.Wrong($"{word} must be an object"))
             {
+                spend(2);
                 members[property.Name] = part.At(property.Value, word, property.Name);
             }
         }

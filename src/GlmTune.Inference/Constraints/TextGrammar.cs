@@ -15,7 +15,7 @@ internal sealed class TextGrammar(JsonGrammar json)
     /// <summary>A string of a set of texts and a length in characters.</summary>
     /// <exception cref="FormatException">No such text is left, or it takes too many states.</exception>
     public int String(TextMachine machine, int least, int most, int next) =>
-        grammar.Literal("\""u8, grammar.Repeat(new TextRounds(machine, Character, least, most), grammar.Literal("\""u8, next)));
+        grammar.Literal("\""u8, grammar.Repeat(new TextRounds(machine, Character, least, most, grammar.Spend), grammar.Literal("\""u8, next)));
 
     /// <summary>A string in which an expression matches, of any number of states: with fewer readings where the expression has few.</summary>
     /// <exception cref="FormatException">It cannot be written so: it has look-aheads, or ^ or $ elsewhere than at its ends.</exception>

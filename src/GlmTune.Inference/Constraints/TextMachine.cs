@@ -252,7 +252,7 @@ internal sealed class TextMachine
             var next = new List<int> { start * 2 };
             foreach (var place in places)
             {
-                work.Spend(1);
+                work.Spend(2);
                 if (place % 2 == 0 && nodes[place / 2] is { Set: { } set } node && within.Contains(set))
                 {
                     next.Add(node.Next[0] * 2);
@@ -267,7 +267,7 @@ internal sealed class TextMachine
             var (seen, open) = (new HashSet<int>(from), new Stack<int>(from));
             while (open.TryPop(out var place))
             {
-                work.Spend(1);
+                work.Spend(2);
                 var (node, ended) = (nodes[place / 2], place % 2);
                 if (place == 0)
                 {

@@ -4,9 +4,9 @@ namespace GlmTune.Inference;
 /// <remarks>No state is entered from which no text of the right length is left.</remarks>
 internal sealed class TextRounds : Rounds
 {
-    private const int MostLeft = 4_000_000;
     private readonly TextMachine machine;
     private readonly (int Rule, int Next)[][] edges;
+    private readonly Action<int> spend;
     private readonly int least;
     private readonly int most;
     private readonly bool[][] left;   // By characters left, then by state: whether a text of exactly so many more characters ends there; without a most: of at least so many.
@@ -15,10 +15,11 @@ internal sealed class TextRounds : Rounds
     /// <param name="ruleOf">The rule of one character of a set; null where no character of it can be written.</param>
     /// <param name="least">How many characters at least.</param>
     /// <param name="most">How many characters at most.</param>
-    /// <exception cref="FormatException">No text is left, or the lengths are too many to look through.</exception>
-    public TextRounds(TextMachine machine, Func<CharacterSet, int?> ruleOf, int least, int most)
+    /// <param name="spend">Counts the work.</param>
+    /// <exception cref="FormatException">No text is left.</exception>
+    public TextRounds(TextMachine machine, Func<CharacterSet, int?> ruleOf, int least, int most, Action<int> spend)
     {
-        (this.machine, this.least, this.most) = (machine, least, most);
+        (this.machine, this.least, this.most, this.spend) = (machine, least, most, spend);
         edges = [.. machine.Edges.Select(ways => ways.Select(way => (Rule: ruleOf(way.Set), way.Next)).Where(way => way.Rule is not null).Select(way => (way.Rule!.Value, way.Next)).ToArray())];
         left = most == ByteGrammar.Unbounded ? LeftAtLeast() : LeftExactly();
         if (!Reaches(0, 0))
@@ -109,7 +110,9 @@ internal sealed class TextRounds : Rounds
         return [.. rows];
     }
 
-    private bool[] Longer(List<bool[]> rows) => (long)rows.Count * edges.Sum(ways => ways.Length) <= MostLeft
-        ? [.. edges.Select(ways => Array.Exists(ways, way => rows[^1][way.Next]))]
-        : throw new FormatException("takes too many states together with such a length");
+    private bool[] Longer(List<bool[]> rows)
+    {
+        spend(8 + edges.Length + edges.Sum(ways => ways.Length));
+        return [.. edges.Select(ways => Array.Exists(ways, way => rows[^1][way.Next]))];
+    }
 }

@@ -28,7 +28,9 @@ internal sealed class GrammarCache(ServerOptions options) : IDisposable
         }
 
         var plain = mustCall ? null : content ?? new AnswerContent(null, IsText: true);
-        var callable = tools.Select(tool => new CallableTool(tool.Definition.Name, Kept(tool))).ToList();
+        // Schemas are looked at one by one, so that errors name them, and then together; many tools take no more than one grammar may.
+        var budget = new GrammarBudget();
+        var callable = tools.Select(tool => new CallableTool(tool.Definition.Name, Kept(tool, budget))).ToList();
         if (plain?.Schema is not null)
         {
             _ = Compiled(plain, [], "response_format.json_schema.schema", "The schema");
@@ -52,7 +54,7 @@ internal sealed class GrammarCache(ServerOptions options) : IDisposable
     }
 
     // The schema of a tool's arguments where it can be kept to; any object where that is not promised.
-    private JsonElement? Kept(RequestTool tool)
+    private JsonElement? Kept(RequestTool tool, GrammarBudget budget)
     {
         try
         {
@@ -61,7 +63,7 @@ internal sealed class GrammarCache(ServerOptions options) : IDisposable
                 throw new ArgumentException($"it is longer than {options.Limits.SchemaBytes} characters");
             }
 
-            _ = AnswerGrammar.Of(null, [new CallableTool(tool.Definition.Name, tool.Parameters)]);
+            _ = AnswerGrammar.Of(null, [new CallableTool(tool.Definition.Name, tool.Parameters)], budget);
             return tool.Parameters;
         }
         catch (Exception e) when (e is ArgumentException or ConstraintException)

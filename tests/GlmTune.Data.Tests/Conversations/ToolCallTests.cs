@@ -16,6 +16,8 @@ public class ToolCallTests
     [InlineData(Role.Assistant, "{\"name\": \"f\"}")]
     [InlineData(Role.Assistant, "{\"name\": \"f\", \"arguments\": {}, \"more\": 1}")]
     [InlineData(Role.Assistant, "{\"name\": \"f\", \"arguments\": {}} and text")]
+    [InlineData(Role.Assistant, "{\"name\": \"\", \"arguments\": {}}")]
+    [InlineData(Role.Assistant, "{\"name\": \"f\\nx\", \"arguments\": {}}")]
     [InlineData(Role.Observation, "{\"name\": \"f\", \"arguments\": {}}")]
     public void Anything_else_is_no_call(Role role, string content) => Assert.Null(ToolCall.Read(new Message(role, content)));
 
@@ -28,4 +30,21 @@ public class ToolCallTests
         Assert.Equal(native, ToolCall.InStyle(json, ToolCallStyle.Native));
         Assert.Same(native, ToolCall.InStyle(native, ToolCallStyle.AsWritten));
     }
+
+    // Inside {"name": …, "arguments": …} it would be no JSON.
+    [Fact]
+    public void Code_stays_in_the_only_style_that_can_hold_it()
+    {
+        var code = new Message(Role.Assistant, "print(1)") { Metadata = "python" };
+        Assert.Same(code, ToolCall.InStyle(code, ToolCallStyle.Json));
+    }
+
+    [Theory]
+    [InlineData("{\"a\": \"\\u00e9\\ud83d\\ude00\"}", true)]
+    [InlineData("{\"a\": {\"\\ud800\": 1}}", false)]
+    [InlineData("{\"a\": [\"\\udc00\"]}", false)]
+    [InlineData("[1]", false)]
+    [InlineData("{", false)]
+    public void Arguments_are_an_object_of_whole_characters(string arguments, bool expected) =>
+        Assert.Equal(expected, new ToolCall("f", arguments, ToolCallStyle.Native).HasJsonArguments);
 }
