@@ -28,11 +28,14 @@ internal static class ExitCode
             case OperationCanceledException:
                 error.WriteLine("Stopped.");
                 return Stopped;
-            case FileNotFoundException { FileName: { } file } when Path.IsPathRooted(file):
+            // Where the message begins with the name, it is one of ours and says more.
+            case FileNotFoundException { FileName: { } file } when !exception.Message.StartsWith(file, StringComparison.Ordinal):
+                if (!Path.IsPathRooted(file))
+                {
+                    goto default;   // A library of ours.
+                }
                 error.WriteLine($"{(Path.GetRelativePath(".", file) is var near && near.StartsWith("..", StringComparison.Ordinal) ? file : near)}: there is no such file.");
                 return Users;
-            case FileNotFoundException { FileName: not null }:
-                goto default;   // A library of ours.
             case InvalidDataException or IOException or UnauthorizedAccessException or NonFiniteStepException or LostRankException or SharedFailureException or DllNotFoundException:
                 error.WriteLine(exception.Message);
                 return Users;

@@ -38,6 +38,8 @@ public sealed class CommandLineTests
     [InlineData("stress --url nowhere", "--url: 'nowhere' is no address that begins with http:// or https://.")]
     [InlineData("board . --port x", "--port: 'x' is not a whole number from 0 to 65535.")]
     [InlineData("metrics nothing.jsonl", "nothing.jsonl: there is no such file.")]
+    [InlineData("train a b nothing.yaml", "nothing.yaml: there is no such file; expected a recipe such as configs/lora.yaml")]
+    [InlineData("train a b /nothing.yaml", "/nothing.yaml: there is no such file; expected a recipe such as configs/lora.yaml")]
     public async Task What_is_wrong_is_said_in_one_line(string arguments, string beginning)
     {
         var run = await Run.Of(arguments.Split(' '));
