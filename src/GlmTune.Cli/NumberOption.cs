@@ -31,18 +31,19 @@ internal static class NumberOption
         where T : struct, INumber<T>
         => new(name) { HelpName = HelpName<T>(), Description = description, CustomParser = result => Read(result, name, new Limits<T>(least, most, above)) };
 
-    /// <summary>An option that takes several numbers, in one word with commas or in several words.</summary>
+    /// <summary>An option that takes several numbers, in one word with commas or by being repeated.</summary>
     /// <param name="name">Its name, with dashes.</param>
     /// <param name="description">What it means.</param>
     /// <param name="standard">The default.</param>
     /// <param name="least">The smallest number that it takes.</param>
-    public static Option<T[]> Several<T>(string name, string description, IReadOnlyList<T> standard, T least)
+    /// <param name="words">Whether all words that follow are numbers too; then no argument can follow them.</param>
+    public static Option<T[]> Several<T>(string name, string description, IReadOnlyList<T> standard, T least, bool words = false)
         where T : struct, INumber<T>
         => new(name)
         {
             HelpName = $"{HelpName<T>()}[,{HelpName<T>()}…]",
             Description = description,
-            AllowMultipleArgumentsPerToken = true,
+            AllowMultipleArgumentsPerToken = words,
             DefaultValueFactory = _ => [.. standard],
             CustomParser = result => [.. result.Tokens.SelectMany(token => token.Value.Split(',')).Select(text => Read(result, text, name, new Limits<T>(least)) ?? least)],
         };

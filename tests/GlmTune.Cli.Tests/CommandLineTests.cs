@@ -62,6 +62,7 @@ public sealed class CommandLineTests
     [InlineData("bench train")]
     [InlineData("bench collectives")]
     [InlineData("stress a --token-len 8,16 --concurrency 1")]
+    [InlineData("stress --token-len 8 --token-len 16 --concurrency 1 a")]
     [InlineData("serve a")]
     [InlineData("chat a --temperature 0 --seed -1 --top-p 1e-1")]
     [InlineData("eval a b c --limit 1e3")]

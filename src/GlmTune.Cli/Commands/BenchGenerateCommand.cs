@@ -11,7 +11,7 @@ internal static class BenchGenerateCommand
     {
         var standard = new GenerateBenchmarkOptions();
         var path = new Argument<string?>("PATH") { Description = "a model's folder or hub id; random weights of the 9B shape unless given", Arity = ArgumentArity.ZeroOrOne };
-        var batches = NumberOption.Several("--batch", "answers side by side; several are measured one after another", standard.Batches, 1);
+        var batches = NumberOption.Several("--batch", "answers side by side; several are measured one after another", standard.Batches, 1, words: true);
         var prompt = NumberOption.Of("--prompt-tokens", "tokens of each prompt", standard.PromptTokens, 1);
         var answer = NumberOption.Of("--new-tokens", "tokens of each answer", standard.NewTokens, 1);
         var first = NumberOption.Of("--first-token-prompt", "tokens of the prompt whose first token is timed; 0 leaves that out", standard.FirstTokenPrompt, 0);
