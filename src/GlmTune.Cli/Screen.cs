@@ -37,8 +37,8 @@ internal sealed record Screen(TextReader Input, TextWriter Output, TextWriter Er
         var isTerminal = !System.Console.IsOutputRedirected && Environment.GetEnvironmentVariable("TERM") != "dumb";
         return new Screen(
             System.Console.IsInputRedirected ? new StreamReader(System.Console.OpenStandardInput(), Utf8) : System.Console.In,
-            System.Console.IsOutputRedirected ? Writer(System.Console.OpenStandardOutput()) : Terminal(1, () => System.Console.Out),
-            System.Console.IsErrorRedirected ? Writer(System.Console.OpenStandardError()) : Terminal(2, () => System.Console.Error))
+            Direct(1) ?? (System.Console.IsOutputRedirected ? Writer(System.Console.OpenStandardOutput()) : System.Console.Out),
+            Direct(2) ?? (System.Console.IsErrorRedirected ? Writer(System.Console.OpenStandardError()) : System.Console.Error))
         {
             IsTerminal = isTerminal,
             HasColor = isTerminal && string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR")),
@@ -46,10 +46,17 @@ internal sealed record Screen(TextReader Input, TextWriter Output, TextWriter Er
         };
     }
 
-    // The runtime's console sends codes for the keypad first: not to a terminal at which nobody types, such as the one that mpirun gives a rank.
-    private static TextWriter Terminal(int handle, Func<TextWriter> console) => System.Console.IsInputRedirected && !OperatingSystem.IsWindows()
-        ? Writer(new FileStream(new SafeFileHandle(handle, ownsHandle: false), FileAccess.Write, bufferSize: 0))
-        : console();
+    // The runtime's console sends codes for the keypad to the output before it writes anything, to whichever stream: not to a terminal at which
+    // nobody types, such as the one that mpirun gives a rank. Files are left to it, since they have one place for all who write to them.
+    private static TextWriter? Direct(int handle)
+    {
+        if (!System.Console.IsInputRedirected || System.Console.IsOutputRedirected || OperatingSystem.IsWindows())
+        {
+            return null;
+        }
+        var stream = new FileStream(new SafeFileHandle(handle, ownsHandle: false), FileAccess.Write, bufferSize: 0);
+        return stream.CanSeek ? null : Writer(stream);
+    }
 
     private static TextWriter Writer(Stream stream) => TextWriter.Synchronized(new StreamWriter(stream, Utf8, bufferSize: 1 << 14) { AutoFlush = true });
 }

@@ -37,6 +37,7 @@ internal sealed record ProgramRun(int Code, string Output, string Error)
         if (launcher.Length > 0)
         {
             start.Environment["OMP_NUM_THREADS"] = "1";
+            start.Environment["TERM"] = "xterm";   // one that has codes
         }
 
         using var process = Process.Start(start)!;

@@ -96,6 +96,7 @@ public sealed partial class RankTests : IDisposable
         var run = await Mpirun([.. Sft, "--set", "training_args.deepspeed={ train_batch_size: 3 }"]);
         Assert.Equal(2, run.Code);
         Assert.Single(BatchProblem().Matches(run.Error));
+        Assert.DoesNotContain("\u001b", run.Output, StringComparison.Ordinal);   // each rank has a terminal, at which nobody types
         Assert.DoesNotContain("   at ", run.Error, StringComparison.Ordinal);
     }
 

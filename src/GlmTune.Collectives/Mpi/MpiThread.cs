@@ -151,7 +151,6 @@ internal sealed class MpiThread
 
     private static void AbortAll(int code)
     {
-        Console.Out.Flush();
         _ = MpiNative.Abort(MpiLibrary.Current.CommWorld, code);
         HostProcess.ExitNow(code);
     }

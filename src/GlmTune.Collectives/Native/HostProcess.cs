@@ -10,8 +10,6 @@ internal static partial class HostProcess
     /// <summary>Ends the process at once: no finalizers, which could wait for a rank that is gone.</summary>
     public static void ExitNow(int code)
     {
-        Console.Out.Flush();
-        Console.Error.Flush();
         if (OperatingSystem.IsWindows())
         {
             Environment.Exit(code);
