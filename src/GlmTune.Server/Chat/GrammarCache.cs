@@ -28,20 +28,15 @@ internal sealed class GrammarCache(ServerOptions options) : IDisposable
         }
 
         var plain = mustCall ? null : content ?? new AnswerContent(null, IsText: true);
-        // Schemas are looked at one by one, so that errors name them, and then together; many tools take no more than one grammar may.
+        // Schemas of tools are looked at one by one, so that errors name them, and then together; many tools take no more than one grammar may.
         var budget = new GrammarBudget();
         var callable = tools.Select(tool => new CallableTool(tool.Definition.Name, Kept(tool, budget))).ToList();
-        if (plain?.Schema is not null)
-        {
-            _ = Compiled(plain, [], "response_format.json_schema.schema", "The schema");
-        }
-
-        return grammars.Set(key, Compiled(plain, callable, "tools", "The schemas of all tools together"), new MemoryCacheEntryOptions { Size = 1, SlidingExpiration = TimeSpan.FromMinutes(10) });
+        return grammars.Set(key, Compiled(plain, callable), new MemoryCacheEntryOptions { Size = 1, SlidingExpiration = TimeSpan.FromMinutes(10) });
     }
 
     public void Dispose() => grammars.Dispose();
 
-    private static AnswerGrammar Compiled(AnswerContent? plain, IReadOnlyList<CallableTool> tools, string param, string what)
+    private static AnswerGrammar Compiled(AnswerContent? plain, List<CallableTool> tools)
     {
         try
         {
@@ -49,7 +44,14 @@ internal sealed class GrammarCache(ServerOptions options) : IDisposable
         }
         catch (Exception e) when (e is ArgumentException or ConstraintException)
         {
-            throw ApiException.Wrong(param, $"{what} cannot be kept to: {Shown.Of(e.Message)}.");
+            if (plain?.Schema is not null && tools.Count > 0)
+            {
+                _ = Compiled(plain, []);   // Names the answer's schema where that alone is too much.
+            }
+
+            throw plain?.Schema is not null && tools.Count == 0
+                ? ApiException.Wrong("response_format.json_schema.schema", $"The schema cannot be kept to: {Shown.Of(e.Message)}.")
+                : ApiException.Wrong("tools", $"The schemas of all tools together cannot be kept to: {Shown.Of(e.Message)}.");
         }
     }
 
