@@ -112,6 +112,25 @@ public sealed class ChatWireTests
         Assert.Equal("[gMASK]<sop><|user|>\nWeather?<|assistant|>", prompt);
     }
 
+    [Theory]
+    [InlineData("\"none\"")]
+    [InlineData("""{"type":"allowed_tools","allowed_tools":{"mode":"auto","tools":[{"type":"function","function":{"name":"get_weather"}}]}}""")]
+    public async Task Calls_of_the_models_own_tools_are_read_alike_whatever_may_be_called_now(string choice)
+    {
+        string? prompt = null;
+        await using var server = await RunningServer.StartAsync(ScriptedChat.Answering(text =>
+        {
+            prompt = text;
+            return "\n2.";
+        }));
+        await server.Http.PostAsync("/v1/chat/completions", $$$"""
+            {"tool_choice":{{{choice}}},"tools":[{{{Weather}}},{"type":"python"}],"messages":[{"role":"user","content":"1 + 1?"},
+              {"role":"assistant","content":null,"tool_calls":[{"id":"call_1","type":"function","function":{"name":"python","arguments":"{\"code\": \"print(1 + 1)\"}"}}]},
+              {"role":"tool","tool_call_id":"call_1","content":"2"}]}
+            """);
+        Assert.EndsWith("<|assistant|>python\nprint(1 + 1)<|observation|>\n2<|assistant|>", prompt, StringComparison.Ordinal);
+    }
+
     // The model reads its calls in its own words, whole or streamed, when the conversation is sent again as the protocol has it.
     [Theory]
     [InlineData("get_weather\n{\"city\":  \"Paris\"}")]
@@ -171,6 +190,26 @@ public sealed class ChatWireTests
         Assert.Equal(("one two", "stop", 14), await Ask("\"stop\":[\" three\",\"zzz\"]"));
         Assert.Equal(("one t", "length", 6), await Ask("\"max_tokens\":6"));
         Assert.Equal(("one two three", "stop", 15), await Ask("\"max_tokens\":15"));
+    }
+
+    [Fact]
+    public async Task A_stop_text_in_what_only_looked_like_a_call_is_the_reason_too()
+    {
+        await using var server = await RunningServer.StartAsync(ScriptedChat.Answering(_ => "\n{\"name\": \"nobody\"} STOP and on"));
+        foreach (var stream in (bool[])[false, true])
+        {
+            var request = $$"""{"max_tokens":30,"stop":" STOP","tools":[{{Weather}}],"messages":[{"role":"user","content":"x"}],"stream":{{(stream ? "true" : "false")}}}""";
+            var (text, finish) = stream ? Joined(await server.Http.EventsAsync("/v1/chat/completions", request)) : Whole((await server.Http.PostAsync("/v1/chat/completions", request)).Body);
+            Assert.Equal(("{\"name\": \"nobody\"}", "stop"), (text, finish));
+        }
+
+        static (string Text, string Finish) Whole(JsonNode body) => (body["choices"]![0]!["message"]!["content"]!.GetValue<string>(), body["choices"]![0]!["finish_reason"]!.GetValue<string>());
+
+        static (string Text, string Finish) Joined(IReadOnlyList<string> events)
+        {
+            var choices = events.Take(events.Count - 1).Select(text => JsonNode.Parse(text)!["choices"]![0]!).ToList();
+            return (string.Concat(choices.Select(choice => choice["delta"]!["content"]?.GetValue<string>())), choices[^1]["finish_reason"]!.GetValue<string>());
+        }
     }
 
     [Fact]

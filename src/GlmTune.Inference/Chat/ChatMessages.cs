@@ -130,7 +130,7 @@ internal static class ChatMessages
             try
             {
                 using var document = JsonDocument.Parse(written);
-                return JsonElement.DeepEquals(document.RootElement, arguments);
+                return PythonJson.Write(document.RootElement, indent: null) == PythonJson.Write(arguments, indent: null);   // Numbers of any size, unlike DeepEquals.
             }
             catch (Exception e) when (e is JsonException or InvalidOperationException)
             {

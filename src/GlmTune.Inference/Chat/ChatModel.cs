@@ -115,6 +115,7 @@ public sealed class ChatModel : IDisposable
 
         var rest = stream.Add(decoder.Finish()) + stream.EndMessage();
         text.Append(rest);
+        finish = stream.Stopped ? FinishReason.Stop : finish;   // One may stand in what was held back.
         yield return new ChatPiece(rest, null, new ChatAnswer(
             [.. stream.Messages.Select(parsed => parsed.Message)],
             [.. stream.Messages.Select(parsed => parsed.Call).OfType<Data.Conversations.ToolCall>()],

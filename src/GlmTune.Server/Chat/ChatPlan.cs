@@ -29,10 +29,11 @@ internal sealed record ChatPlan(ServedModel Model, ChatRequest Chat, AnswerForm 
         problems.ThrowIfAny();
 
         var choice = ToolChoice.Read(request.ToolChoice);
-        var tools = choice.Select(RequestTool.ReadAll(request.Tools ?? []));
+        var declared = RequestTool.ReadAll(request.Tools ?? []);
+        var tools = choice.Select(declared);
         return new ChatPlan(
             model,
-            new ChatRequest(RequestConversation.Read(request.Messages, [.. tools.Select(tool => tool.Definition)], limits))
+            new ChatRequest(RequestConversation.Read(request.Messages, [.. tools.Select(tool => tool.Definition)], declared.Select(tool => tool.Definition), limits))
             {
                 Options = generation with { MaxNewTokens = request.MaxCompletionTokens ?? request.MaxTokens },
                 Adapter = model.Adapter,

@@ -11,8 +11,12 @@ namespace GlmTune.Server;
 /// </remarks>
 internal static class RequestConversation
 {
-    /// <exception cref="ApiException">400: a message or a tool is of no kind that this model knows, or there is nothing to answer.</exception>
-    public static Conversation Read(IReadOnlyList<RequestMessage?>? messages, IReadOnlyList<ToolDefinition> tools, ServerLimits limits)
+    /// <param name="messages">The messages.</param>
+    /// <param name="tools">The tools that are shown.</param>
+    /// <param name="declared">All tools that the request has, shown or not: they say whose earlier calls are.</param>
+    /// <param name="limits">What one request may have.</param>
+    /// <exception cref="ApiException">400: a message is of no kind that this model knows, or there is nothing to answer.</exception>
+    public static Conversation Read(IReadOnlyList<RequestMessage?>? messages, IReadOnlyList<ToolDefinition> tools, IEnumerable<ToolDefinition> declared, ServerLimits limits)
     {
         if (messages is not { Count: > 0 })
         {
@@ -24,7 +28,8 @@ internal static class RequestConversation
             throw ApiException.Wrong("messages", $"'messages' has {messages.Count} messages; expected at most {limits.Messages}.");
         }
 
-        var read = messages.Index().SelectMany(message => Read(message.Item, $"messages[{message.Index}]", tools)).ToList();
+        var builtIn = declared.Where(tool => tool.Type != "function").Select(tool => tool.Name).ToHashSet(StringComparer.Ordinal);
+        var read = messages.Index().SelectMany(message => Read(message.Item, $"messages[{message.Index}]", builtIn)).ToList();
         if (messages[^1]!.Role is not ("user" or "tool"))
         {
             throw ApiException.Wrong($"messages[{messages.Count - 1}].role", "There is nothing to answer: the last message must be a user's or a tool's.");
@@ -33,18 +38,18 @@ internal static class RequestConversation
         return new Conversation(tools.Count == 0 ? read : [new Message(Role.System, "") { Tools = tools }, .. read]);
     }
 
-    private static List<Message> Read(RequestMessage? message, string param, IReadOnlyList<ToolDefinition> tools) => message?.Role switch
+    private static List<Message> Read(RequestMessage? message, string param, HashSet<string> builtIn) => message?.Role switch
     {
         "system" or "developer" => [new Message(Role.System, Text(message.Content, $"{param}.content"))],
         "user" => [new Message(Role.User, Text(message.Content, $"{param}.content") is { Length: > 0 } said ? said
             : throw ApiException.Wrong($"{param}.content", $"'{param}.content' is empty; a user says something."))],
         "tool" => [new Message(Role.Observation, ToolResult.Shown(Text(message.Content, $"{param}.content")))],
-        "assistant" => Assistant(message, param, tools),
+        "assistant" => Assistant(message, param, builtIn),
         null => throw ApiException.Wrong(message is null ? param : $"{param}.role", $"'{param}' has no role; expected system, developer, user, assistant or tool."),
         var role => throw ApiException.Wrong($"{param}.role", $"'{param}.role' is '{Shown.Of(role)}'; expected system, developer, user, assistant or tool."),
     };
 
-    private static List<Message> Assistant(RequestMessage message, string param, IReadOnlyList<ToolDefinition> tools)
+    private static List<Message> Assistant(RequestMessage message, string param, HashSet<string> builtIn)
     {
         Refuse(message.FunctionCall, $"{param}.function_call", "give it as tool_calls");
         Refuse(message.Audio, $"{param}.audio", "give what was said as content");
@@ -78,8 +83,7 @@ internal static class RequestConversation
                 throw ApiException.Wrong($"{place}.function.arguments", $"'{place}.function.arguments' is missing; expected JSON as a string.");
             }
 
-            var isBuiltIn = tools.Any(tool => tool.Type != "function" && tool.Name == function.Name);
-            read.Add(WrittenCall.Message(call.Id, function.Name, function.Arguments.Length == 0 ? "{}" : function.Arguments, isBuiltIn));
+            read.Add(WrittenCall.Message(call.Id, function.Name, function.Arguments.Length == 0 ? "{}" : function.Arguments, builtIn.Contains(function.Name)));
         }
 
         return read;

@@ -103,6 +103,16 @@ public class GlmChatClientTests
     }
 
     [Fact]
+    public void A_call_with_a_number_beyond_all_bounds_can_be_given_back()
+    {
+        using var client = Client(_ => "\nx", out _);
+        const string Written = "{\"city\":  1e99999999999}";
+        var call = new FunctionCallContent("1", "get_weather", JsonSerializer.Deserialize<Dictionary<string, object?>>(Written)) { AdditionalProperties = new() { [ChatMessages.WrittenArguments] = Written } };
+        var read = ChatMessages.Read([new(ChatRole.User, "Hi"), new(ChatRole.Assistant, [call]), new(ChatRole.Tool, [new FunctionResultContent("1", "x")])], null, client);
+        Assert.Contains("1e99999999999", read.Conversation.Messages[1].Content, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Many_callers_are_answered_side_by_side()
     {
         using var client = Client(prompt => $"\nYes, {prompt.Split('?')[0][^3..]}.", out _);
