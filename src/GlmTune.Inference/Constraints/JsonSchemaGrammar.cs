@@ -34,7 +34,7 @@ internal sealed class JsonSchemaGrammar
 
     public JsonSchemaGrammar(JsonGrammar json, JsonElement root)
     {
-        (this.json, grammar, document, texts) = (json, json.Grammar, new SchemaDocument(root), new TextGrammar(json));
+        (this.json, grammar, document, texts) = (json, json.Grammar, new SchemaDocument(root, json.Grammar.Spend), new TextGrammar(json));
         overlap = new SchemaOverlap(document, grammar.Spend);
     }
 

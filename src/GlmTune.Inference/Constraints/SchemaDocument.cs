@@ -3,9 +3,12 @@ using System.Text.Json;
 namespace GlmTune.Inference;
 
 /// <summary>A whole schema, within which references are followed.</summary>
-internal sealed class SchemaDocument(JsonElement root)
+/// <param name="root">The whole.</param>
+/// <param name="spend">Counts the work.</param>
+internal sealed class SchemaDocument(JsonElement root, Action<int> spend)
 {
     private const int MostChained = 200;
+
     /// <summary>The whole.</summary>
     public SchemaPart Root { get; } = new(root, "#");
 
@@ -39,6 +42,7 @@ internal sealed class SchemaDocument(JsonElement root)
             throw part.Wrong($"nested deeper than {MostChained} levels, references included");
         }
 
+        spend(1 + part.PathWork);
         if (!seen.Add(part.Id) || part.Schema.ValueKind == JsonValueKind.True)
         {
             return;

@@ -72,6 +72,7 @@ internal sealed class SchemaOverlap(SchemaDocument document, Action<int> spend)
     {
         if (a.Values is { } values)
         {
+            spend((int)Math.Min((long)values.Count * (b.Values?.Count ?? 1) / 4, int.MaxValue));
             return values.TrueForAll(value => !Takes(b, value));
         }
 

@@ -11,6 +11,9 @@ internal readonly record struct SchemaPart(JsonElement Schema, string Path, bool
     /// <summary>What distinguishes it from other parts.</summary>
     public string Id => Bare ? $"{Path} bare" : Path;
 
+    /// <summary>Steps of work that making a path below this one takes: names in it may be long.</summary>
+    public int PathWork => Path.Length / 128;
+
     /// <summary>A schema under one of its keywords.</summary>
     public SchemaPart At(JsonElement schema, params ReadOnlySpan<string> steps)
     {

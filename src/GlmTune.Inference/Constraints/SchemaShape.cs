@@ -322,6 +322,7 @@ internal sealed class SchemaShape
         var prefix = new List<SchemaPart>();
         if (schema.TryGetProperty(prefixWord, out var first) && (prefixWord == "prefixItems" || first.ValueKind == JsonValueKind.Array))
         {
+            spend(first.ValueKind == JsonValueKind.Array ? first.GetArrayLength() * (1 + part.PathWork) : 0);
             prefix.AddRange(first.ValueKind == JsonValueKind.Array ? first.EnumerateArray().Index().Select(item => part.At(item.Item, prefixWord, $"{item.Index}"))
                 : throw part.Wrong("prefixItems must be a list of schemas"));
         }
@@ -344,7 +345,7 @@ internal sealed class SchemaShape
             throw part.Wrong($"{word} must be a list of at least one schema");
         }
 
-        spend(branches.GetArrayLength() + (branches.GetRawText().Length / 16));
+        spend((branches.GetArrayLength() * (1 + part.PathWork)) + (branches.GetRawText().Length / 16));
         var ways = branches.EnumerateArray().Index().Select(way => part.At(way.Item, word, $"{way.Index}"));
         Unions.Add(([.. word == "anyOf" ? ways.DistinctBy(way => way.Schema.GetRawText()) : ways], word == "oneOf", part));
     }
@@ -365,8 +366,9 @@ internal sealed class SchemaShape
         {
             foreach (var property in found.ValueKind == JsonValueKind.Object ? found.EnumerateObject() : throw part.Wrong($"{word} must be an object"))
             {
-                spend(2);
-                members[property.Name] = part.At(property.Value, word, property.Name);
+                var member = part.At(property.Value, word, property.Name);
+                spend(4 + member.PathWork);
+                members[property.Name] = member;
             }
         }
 

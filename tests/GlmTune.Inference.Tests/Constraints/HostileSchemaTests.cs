@@ -44,6 +44,14 @@ public class HostileSchemaTests
         { "many patterns of many states", Object(800, i => $$"""{"type":"string","pattern":"^.*[a-m].{0,{{900 + i}}}$"}""") },
         { "lengths that never come to the same", Object(800, i => $$"""{"type":"string","pattern":"^(aa)*$","maxLength":{{100_000 + i}}}""") },
         { "large lists that meet", $$"""{"allOf":[{"enum":[{{Rows(10_000, i => $"{i}")}}]},{"enum":[{{Rows(10_000, i => $"{i + 5}")}}]}]}""" },
+        { "listed values that all are compared", $$"""{"oneOf":[{{Rows(20, i => $$"""{"enum":[{{Rows(550, j => $"{j + (i * 600)}")}}]}""")}}]}""" },
+        {
+            "a long name before many, time and again",
+            $$"""
+            {"properties":{"{{new string('n', 20_000)}}":{"properties":{ {{Rows(2000, i => $"\"a{i}\":true")}} },
+             "anyOf":[{{Rows(16, i => $$"""{"type":"string","minLength":{{i}}}""")}}],"allOf":[{"anyOf":[{{Rows(16, i => $$"""{"type":"string","maxLength":{{i + 20}}}""")}}]}]} } }
+            """
+        },
         { "branches that all are compared", $$"""{"oneOf":[{{Rows(900, i => $$"""{"required":["k"],"properties":{"k":{"const":{{i}} } } }""")}}]}""" },
         { "unions within unions", $$"""{"$ref":"#/$defs/a0","$defs":{ {{Rows(12, i => $$"""
             "a{{i}}":{"anyOf":[{{Rows(40, j => $$"""{"allOf":[{"title":"{{j}}"},{"$ref":"#/$defs/a{{i + 1}}"}]}""")}}]}
