@@ -53,13 +53,23 @@ export class Chart {
   draw() {
     const width = this.plot.clientWidth;
     if (width === 0 || this.series.length === 0) return;
-    const colors = getComputedStyle(this.plot);
-    this.plot.replaceChildren(this.picture(width, colors.getPropertyValue("--line"), colors.getPropertyValue("--muted")));
+    this.plot.replaceChildren(this.picture(width));
     if (this.place !== null) this.mark();
   }
 
+  // A colour of the page as it is now: light or dark.
+  color(name) {
+    const probe = el("span");
+    probe.style.color = `var(${name})`;
+    this.plot.append(probe);
+    const { color } = getComputedStyle(probe);
+    probe.remove();
+    return color;
+  }
+
   // Colours stand in the picture itself, so that it looks the same as a file.
-  picture(width, lineColor, textColor) {
+  picture(width) {
+    const [lineColor, textColor] = [this.color("--line"), this.color("--muted")];
     this.scale(width);
     const root = svg("svg", { width, height: HEIGHT, viewBox: `0 0 ${width} ${HEIGHT}`, "aria-hidden": "true", "font-family": "Inter, system-ui, sans-serif", "font-size": "11.5" });
     for (const tick of this.yTicks) {
@@ -169,8 +179,7 @@ export class Chart {
   async savePng() {
     const scale = 2;
     const [width, head] = [960, 44];
-    const colors = getComputedStyle(this.plot);
-    const picture = this.picture(width, colors.getPropertyValue("--line"), colors.getPropertyValue("--muted"));
+    const picture = this.picture(width);
     picture.setAttribute("xmlns", "http://www.w3.org/2000/svg");
     const address = URL.createObjectURL(new Blob([new XMLSerializer().serializeToString(picture)], { type: "image/svg+xml" }));
     const image = new Image();
@@ -180,9 +189,9 @@ export class Chart {
     const canvas = el("canvas", { width: width * scale, height: (HEIGHT + head + legend) * scale });
     const draw = canvas.getContext("2d");
     draw.scale(scale, scale);
-    draw.fillStyle = colors.getPropertyValue("--raised") || "#fff";
+    draw.fillStyle = this.color("--raised");
     draw.fillRect(0, 0, width, HEIGHT + head + legend);
-    draw.fillStyle = colors.color;
+    draw.fillStyle = getComputedStyle(this.plot).color;
     draw.font = "600 16px Inter, system-ui, sans-serif";
     draw.fillText(this.title, 16, 29);
     draw.drawImage(image, 0, head, width, HEIGHT);
@@ -191,7 +200,7 @@ export class Chart {
     if (legend > 0) for (const each of this.series) {
       draw.fillStyle = each.color;
       draw.fillRect(x, HEIGHT + head + 9, 14, 4);
-      draw.fillStyle = colors.color;
+      draw.fillStyle = getComputedStyle(this.plot).color;
       draw.fillText(each.label, x + 20, HEIGHT + head + 15);
       x += 40 + draw.measureText(each.label).width;
     }

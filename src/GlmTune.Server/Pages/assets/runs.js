@@ -6,6 +6,7 @@ import { el } from "./dom.js";
 import { flatten, RunLog, smooth } from "./runlog.js";
 import { dressPage, hideSidebar, toast, withKey } from "./shell.js";
 import { locale, t } from "./text.js";
+import { isDark } from "./theme.js";
 
 const LIST_EVERY_MS = 3000;
 const LOG_EVERY_MS = 1500;
@@ -80,10 +81,7 @@ async function followLog(id) {
 
 const runOf = (id) => listing?.runs.find((run) => run.id === id);
 
-const colorOf = (place) => {
-  const isDark = getComputedStyle(document.documentElement).colorScheme === "dark";
-  return (isDark ? DARK : LIGHT)[place % LIGHT.length];
-};
+const colorOf = (place) => (isDark() ? DARK : LIGHT)[place % LIGHT.length];
 
 function choose(ids) {
   shown = ids;
