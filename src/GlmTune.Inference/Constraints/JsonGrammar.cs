@@ -82,25 +82,6 @@ internal sealed class JsonGrammar
     /// <summary>Any whole number of up to 18 digits.</summary>
     public int Integer(int next) => Grammar.Choice(Digits(next), Grammar.Literal("-"u8, Grammar.Byte(ByteSet.Range('1', '9'), Grammar.Repeat(digit, 0, MostDigits - 1, next))));
 
-    /// <summary>A whole number from one to another, both included.</summary>
-    public int Integer(long least, long most, int next)
-    {
-        var ways = new List<int>();
-        if (most >= 0)
-        {
-            AddRange(ways, (ulong)Math.Max(least, 0), (ulong)most, next);
-        }
-
-        if (least < 0)
-        {
-            var negative = new List<int>();
-            AddRange(negative, most < 0 ? (ulong)-most : 1, (ulong)-least, next);
-            ways.Add(Grammar.Literal("-"u8, Grammar.Choice([.. negative])));
-        }
-
-        return Grammar.Choice([.. ways]);
-    }
-
     /// <summary>A JSON text, byte for byte.</summary>
     public int Literal(string json, int next) => Grammar.Literal(Encoding.UTF8.GetBytes(json), next);
 
@@ -116,49 +97,6 @@ internal sealed class JsonGrammar
     private int Digits(int next) => Grammar.Choice(Grammar.Literal("0"u8, next), Grammar.Byte(ByteSet.Range('1', '9'), Grammar.Repeat(digit, 0, MostDigits - 1, next)));
 
     private int Optional(ByteSet set, int next) => Grammar.Choice(next, Grammar.Byte(set, next));
-
-    // Length by length, so that digits can be compared from the left.
-    private void AddRange(List<int> ways, ulong least, ulong most, int next)
-    {
-        for (ulong first = 0, last = 9; ; (first, last) = (last + 1, (last * 10) + 9))
-        {
-            if (last >= least && first <= most)
-            {
-                var (from, to) = (Math.Max(first, least), Math.Min(last, most));
-                ways.Add(SameLength($"{from}", $"{to}", 0, atLeast: true, atMost: true, next, []));
-            }
-
-            if (last >= most)
-            {
-                return;
-            }
-        }
-    }
-
-    private int SameLength(string least, string most, int place, bool atLeast, bool atMost, int next, Dictionary<(int, bool, bool), int> known)
-    {
-        if (place == least.Length)
-        {
-            return next;
-        }
-
-        if (known.TryGetValue((place, atLeast, atMost), out var start))
-        {
-            return start;
-        }
-
-        var (low, high) = (atLeast ? least[place] : '0', atMost ? most[place] : '9');
-        var ways = new List<int>();
-        for (var from = low; from <= high;)
-        {
-            var (edgeLow, edgeHigh) = (atLeast && from == low, atMost && from == high);
-            var to = edgeLow || edgeHigh ? from : (char)(atMost ? high - 1 : high);
-            ways.Add(Grammar.Byte(ByteSet.Range(from, to), SameLength(least, most, place + 1, edgeLow, edgeHigh, next, known)));
-            from = (char)(to + 1);
-        }
-
-        return known[(place, atLeast, atMost)] = Grammar.Choice([.. ways]);
-    }
 
     // Well-formed sequences of two to four bytes (Unicode standard, table 3-7).
     private int[] Multibyte(int next)
