@@ -73,7 +73,9 @@ public sealed class AnswerTests
         var start = new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "glmtune.dll"), "tokenize", await Workspace.RandomModel, "--file", pipe]);
         using var process = Process.Start(start)!;
         // This is open once the command reads, which then waits for what is never written.
-        await using var never = await Task.Run(() => new FileStream(pipe, FileMode.Open, FileAccess.Write), TestContext.Current.CancellationToken);
+        var open = Task.Run(() => new FileStream(pipe, FileMode.Open, FileAccess.Write), TestContext.Current.CancellationToken);
+        Assert.Same(open, await Task.WhenAny(open, process.WaitForExitAsync(TestContext.Current.CancellationToken)));
+        await using var never = await open;
         using (var kill = Process.Start("kill", ["-TERM", process.Id.ToString(CultureInfo.InvariantCulture)]))
         {
             kill.WaitForExit();
