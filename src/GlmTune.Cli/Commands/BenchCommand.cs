@@ -170,7 +170,8 @@ internal static class BenchCommand
         Line("supervised tokens/s", $"{result.SupervisedTokensPerSecond:F0}");
         Line("samples/s", $"{result.SamplesPerSecond:F2}");
         Line("packing efficiency", $"{100 * result.PackingEfficiency:F1} %");
-        Line("TFLOP/s", $"{result.Teraflops:F0}, {100 * result.Teraflops / Math.Max(result.MatmulTeraflops, 1e-9):F1} % of a matmul's {result.MatmulTeraflops:F0}");
+        var share = result.MatmulTeraflops > 0 ? $", {100 * result.Teraflops / result.MatmulTeraflops:F1} % of a matmul's {result.MatmulTeraflops:F0}" : "";   // Measured on GPUs alone.
+        Line("TFLOP/s", $"{result.Teraflops:G3}{share}");
         Line("memory in use, at most", $"{result.MemoryMiB:F0} MiB; {result.ContextMiB:F0} before the model, {result.WeightsMiB:F0} with its weights");
         foreach (var time in result.Profile ?? [])
         {
