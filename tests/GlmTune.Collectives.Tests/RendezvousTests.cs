@@ -1,3 +1,4 @@
+using GlmTune.Collectives.Native;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -86,12 +87,19 @@ public class RendezvousTests
     [Theory]
     [InlineData(Torchrun, "torchrun does not start")]
     [InlineData("RANK=1 WORLD_SIZE=2 LOCAL_RANK=1", "what set RANK and WORLD_SIZE does not start")]
-    [InlineData("SLURM_STEP_ID=0 SLURM_PROCID=0 SLURM_NTASKS=2 SLURM_LOCALID=0", "srun --mpi=pmix (Open MPI) or --mpi=pmi2 (MPICH)")]
     public void Cpu_ranks_without_mpi_are_told_how_to_start(string variables, string expected)
     {
         var message = Assert.Throws<InvalidDataException>(() => Read(variables).Connect(CPU)).Message;
         Assert.Contains(expected, message);
-        Assert.Contains("mpirun", message, StringComparison.Ordinal);
+        Assert.Contains("mpirun -n", message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Open_mpis_ranks_are_told_which_plugin_of_slurm_they_need()
+    {
+        Assert.SkipUnless(MpiLibrary.Exists && MpiLibrary.Current.IsOpenMpi, "Open MPI is not installed (Debian: openmpi-bin).");
+        var message = Assert.Throws<InvalidDataException>(() => Read("SLURM_STEP_ID=0 SLURM_PROCID=0 SLURM_NTASKS=2 SLURM_LOCALID=0").Connect(CPU)).Message;
+        Assert.Contains("srun --mpi=pmix (Open MPI) or srun --mpi=pmi2 (MPICH)", message, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -171,7 +171,7 @@ internal static class BenchCommand
         Line("samples/s", $"{result.SamplesPerSecond:F2}");
         Line("packing efficiency", $"{100 * result.PackingEfficiency:F1} %");
         var share = result.MatmulTeraflops > 0 ? $", {100 * result.Teraflops / result.MatmulTeraflops:F1} % of a matmul's {result.MatmulTeraflops:F0}" : "";   // Measured on GPUs alone.
-        Line("TFLOP/s", $"{result.Teraflops:G3}{share}");
+        Line("TFLOP/s", $"{(result.Teraflops < 10 ? $"{result.Teraflops:G2}" : $"{result.Teraflops:F0}")}{share}");
         Line("memory in use, at most", $"{result.MemoryMiB:F0} MiB; {result.ContextMiB:F0} before the model, {result.WeightsMiB:F0} with its weights");
         foreach (var time in result.Profile ?? [])
         {

@@ -15,6 +15,9 @@ namespace GlmTune.Collectives;
 /// </remarks>
 public sealed record Rendezvous(Launcher Launcher, int Rank, int WorldSize, int LocalRank)
 {
+    private const string MpiOfSlurm =
+        "Start with: srun --mpi=pmix (Open MPI) or srun --mpi=pmi2 (MPICH); srun --mpi=list shows what there is. Or start with mpirun.";
+
     /// <summary>Ranks on this host, where the launcher says it.</summary>
     public int? LocalWorldSize { get; init; }
 
@@ -113,17 +116,17 @@ public sealed record Rendezvous(Launcher Launcher, int Rank, int WorldSize, int 
                 $"{WorldSize} ranks on CPUs meet by MPI, which {(Launcher == Launcher.Torchrun ? "torchrun" : "what set RANK and WORLD_SIZE")} does not start. "
                 + $"Start with: mpirun -n {WorldSize} glmtune ..., or on one machine with: glmtune train --nproc-per-node {WorldSize} ...");
         }
-        if (Launcher == Launcher.Slurm && !HasMpiOfSlurm && WorldSize > 1)
+        if (Launcher == Launcher.Slurm && !HasMpiOfSlurm && WorldSize > 1 && MpiLibrary.Current.IsOpenMpi)
         {
-            throw new InvalidDataException(
-                $"{WorldSize} ranks on CPUs meet by MPI, which srun starts only where it is told which: srun --mpi=pmix (Open MPI) or --mpi=pmi2 (MPICH); srun --mpi=list shows what there is. Or start with mpirun.");
+            throw new InvalidDataException($"{WorldSize} ranks on CPUs meet by MPI, which srun starts only where it is told which. {MpiOfSlurm}");
         }
         var ranks = Mpi.Connect(options);
         if (ranks.WorldSize != WorldSize || ranks.Rank != Rank)
         {
             throw new InvalidDataException(
                 $"The environment says rank {Rank} of {WorldSize}, but MPI ({MpiLibrary.Current.Name}) says {ranks.Rank} of {ranks.WorldSize}. "
-                + "The launcher belongs to another MPI than the library; load the matching module, or set GLMTUNE_MPI to the library's file.");
+                + (Launcher == Launcher.Slurm ? MpiOfSlurm
+                    : "The launcher belongs to another MPI than the library; load the matching module, or set GLMTUNE_MPI to the library's file."));
         }
         return ranks;
     }
