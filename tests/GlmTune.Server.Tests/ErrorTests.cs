@@ -130,6 +130,17 @@ public sealed class ErrorTests(NanoServer nano)
     }
 
     [Fact]
+    public async Task A_thousand_mistakes_make_no_long_message()
+    {
+        var biases = string.Join(',', Enumerable.Range(0, 1000).Select(i => $"\"x{i}\":1"));
+        var (status, body) = await nano.Http.PostAsync("/v1/chat/completions", $"{{\"messages\":[{{\"role\":\"user\",\"content\":\"x\"}}],\"logit_bias\":{{{biases}}}}}");
+        var message = body["error"]!["message"]!.GetValue<string>();
+        Assert.Equal(HttpStatusCode.BadRequest, status);
+        Assert.EndsWith("; and 980 more.", message, StringComparison.Ordinal);
+        Assert.InRange(message.Length, 1, 4000);
+    }
+
+    [Fact]
     public async Task A_prompt_that_is_too_long_is_refused_before_it_waits()
     {
         var (status, answer) = await nano.Http.PostAsync("/v1/chat/completions", $$"""{"messages":[{"role":"user","content":"{{string.Concat(Enumerable.Repeat("12 ", 3000))}}"}]}""");

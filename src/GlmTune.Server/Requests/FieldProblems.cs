@@ -2,9 +2,12 @@ using System.Globalization;
 
 namespace GlmTune.Server;
 
-/// <summary>What is wrong with the fields of a request; all of it is told at once.</summary>
+/// <summary>What is wrong with the fields of a request, told at once.</summary>
 internal sealed class FieldProblems
 {
+    // A request can make thousands of mistakes.
+    private const int MostTold = 20;
+
     private readonly List<(string Param, string Problem)> problems = [];
 
     public void Check(bool holds, string param, string problem)
@@ -25,7 +28,8 @@ internal sealed class FieldProblems
     {
         if (problems.Count > 0)
         {
-            throw ApiException.Wrong(problems[0].Param, $"{string.Join("; ", problems.Select(problem => $"'{problem.Param}' {problem.Problem}"))}.");
+            var told = string.Join("; ", problems.Take(MostTold).Select(problem => $"'{problem.Param}' {problem.Problem}"));
+            throw ApiException.Wrong(problems[0].Param, $"{told}{(problems.Count > MostTold ? $"; and {problems.Count - MostTold} more" : "")}.");
         }
     }
 }
