@@ -75,22 +75,19 @@ internal sealed class TextMachine
     /// <exception cref="FormatException">It takes too many states.</exception>
     public static TextMachine Product(IReadOnlyList<TextMachine> machines, Func<bool[], bool> accepts, Action<int> spend)
     {
-        var ids = new Dictionary<string, int>(StringComparer.Ordinal);
-        var states = new List<int[]>();
-        var edges = new List<List<(CharacterSet, int)>>();
-        var ends = new List<bool>();
-        Add(new int[machines.Count]);
         var work = new Work(spend);
-        for (var state = 0; state < states.Count; state++)
+        return Reached(new int[machines.Count], Next, parts => accepts([.. parts.Select((part, i) => machines[i].Accepts[part])]));
+
+        // Refined machine by machine: the sets of an earlier one cut by those of the next.
+        List<(CharacterSet Set, int[] Next)> Next(int[] parts)
         {
-            // Refined machine by machine: the sets of an earlier one cut by those of the next.
             List<(CharacterSet Set, int[] Next)> cut = [(CharacterSet.All, [])];
             for (var i = 0; i < machines.Count; i++)
             {
                 var finer = new List<(CharacterSet, int[])>();
                 foreach (var (set, next) in cut)
                 {
-                    foreach (var (other, to) in machines[i].Edges[states[state][i]])
+                    foreach (var (other, to) in machines[i].Edges[parts[i]])
                     {
                         work.Spend(5 + set.Ranges.Count + other.Ranges.Count);
                         if (set - (set - other) is { IsEmpty: false } both)
@@ -103,28 +100,7 @@ internal sealed class TextMachine
                 cut = finer;
             }
 
-            foreach (var (set, next) in cut)
-            {
-                edges[state].Add((set, Add(next)));
-            }
-
-            edges[state] = Joined(edges[state]);
-        }
-
-        return new TextMachine(edges, ends);
-
-        int Add(int[] parts)
-        {
-            var key = new string(MemoryMarshal.Cast<int, char>(parts));
-            if (!ids.TryGetValue(key, out var id))
-            {
-                ids[key] = id = Grow(states.Count);
-                states.Add(parts);
-                edges.Add([]);
-                ends.Add(accepts([.. parts.Select((part, i) => machines[i].Accepts[part])]));
-            }
-
-            return id;
+            return cut;
         }
     }
 
@@ -141,6 +117,33 @@ internal sealed class TextMachine
     }
 
     private static int Grow(int states) => states < MostStates ? states : throw TooLarge();
+
+    // The machine of all states that are reached from the first; numbers that are equal are one state.
+    private static TextMachine Reached(int[] first, Func<int[], IEnumerable<(CharacterSet Set, int[] Next)>> next, Func<int[], bool> accepts)
+    {
+        var ids = new Dictionary<string, int>(StringComparer.Ordinal);
+        var states = new List<int[]>();
+        var edges = new List<List<(CharacterSet, int)>>();
+        Add(first);
+        for (var state = 0; state < states.Count; state++)
+        {
+            edges.Add(Joined(next(states[state]).Select(edge => (edge.Set, Add(edge.Next)))));
+        }
+
+        return new TextMachine(edges, [.. states.Select(accepts)]);
+
+        int Add(int[] numbers)
+        {
+            var key = new string(MemoryMarshal.Cast<int, char>(numbers));
+            if (!ids.TryGetValue(key, out var id))
+            {
+                ids[key] = id = Grow(states.Count);
+                states.Add(numbers);
+            }
+
+            return id;
+        }
+    }
 
     private static FormatException TooLarge() => new("takes too many states");
 
@@ -180,37 +183,12 @@ internal sealed class TextMachine
             var start = Build(whole, 0);
             var sets = nodes.Select(node => node.Set).OfType<CharacterSet>().Distinct().ToList();
             var classes = Classes(sets);
-            var ids = new Dictionary<string, int>(StringComparer.Ordinal);
-            var states = new List<int[]>();
-            var (edges, ends) = (new List<List<(CharacterSet, int)>>(), new List<bool>());
 
             // A place is twice the node, and one more once $ was passed; −1: matched, whatever follows.
-            Add(Follow([start * 2], atStart: true));
-            for (var state = 0; state < states.Count; state++)
-            {
-                foreach (var (set, within) in classes)
-                {
-                    edges[state].Add((set, Add(After(states[state], within, start))));
-                }
-
-                edges[state] = Joined(edges[state]);
-            }
-
-            return new TextMachine(edges, ends);
-
-            int Add(int[] places)
-            {
-                var key = new string(MemoryMarshal.Cast<int, char>(places));
-                if (!ids.TryGetValue(key, out var id))
-                {
-                    ids[key] = id = Grow(states.Count);
-                    states.Add(places);
-                    edges.Add([]);
-                    ends.Add(places is [-1] || places.Contains(1));
-                }
-
-                return id;
-            }
+            return Reached(
+                Follow([start * 2], atStart: true),
+                places => classes.Select(each => (each.Set, After(places, each.Within, start))),
+                places => places is [-1] || places.Contains(1));
         }
 
         // Characters that are in the same sets lead to the same places.
