@@ -11,7 +11,10 @@ internal sealed class ChatOptions
     private readonly Option<string?> baseModel = Arguments.Base();
     private readonly Option<string?> device = Arguments.Devices();
     private readonly Option<string?> type = Arguments.Type();
-    private readonly Option<string?> template = new("--template") { Description = "the chat format that the model was tuned with; the one that its checkpoint names, else glm-4" };
+    private readonly Option<string?> template = new("--template")
+    {
+        Description = "the chat format that the model was tuned with; the one that its checkpoint names, else glm-4",
+    };
 
     public ChatOptions() => template.AcceptOnlyFromAmong([.. TemplatePreset.All.Select(preset => preset.Name)]);
 
@@ -32,13 +35,21 @@ internal sealed class ChatOptions
     /// <param name="given">The command line.</param>
     /// <param name="adapters">Adapters to serve beside it, by name.</param>
     /// <param name="limits">How much is done at once; null for the defaults.</param>
-    public TunedChat Load(ParseResult given, IReadOnlyList<KeyValuePair<string, string>>? adapters = null, GenerationLimits? limits = null) => TunedChat.Load(given.GetRequiredValue(Path), new TunedChatOptions
-    {
-        BaseModel = given.GetValue(baseModel),
-        Device = given.GetValue(device),
-        Type = given.GetValue(type),
-        Adapters = adapters ?? [],
-        Limits = limits,
-        Template = given.GetValue(template) is { } name ? TemplatePreset.Named(name) : null,
-    });
+    public TunedChat Load(
+        ParseResult given,
+        IReadOnlyList<KeyValuePair<string, string>>? adapters = null,
+        GenerationLimits? limits = null
+    ) =>
+        TunedChat.Load(
+            given.GetRequiredValue(Path),
+            new TunedChatOptions
+            {
+                BaseModel = given.GetValue(baseModel),
+                Device = given.GetValue(device),
+                Type = given.GetValue(type),
+                Adapters = adapters ?? [],
+                Limits = limits,
+                Template = given.GetValue(template) is { } name ? TemplatePreset.Named(name) : null,
+            }
+        );
 }

@@ -8,20 +8,33 @@ namespace GlmTune.Cli;
 internal static class CommandLine
 {
     // "@name" and "-ab" are texts here, not files of arguments or bundles of options.
-    private static readonly ParserConfiguration Parsing = new() { ResponseFileTokenReplacer = null, EnablePosixBundling = false };
+    private static readonly ParserConfiguration Parsing = new()
+    {
+        ResponseFileTokenReplacer = null,
+        EnablePosixBundling = false,
+    };
 
     /// <summary>Runs one command line and gives the exit code.</summary>
     /// <param name="arguments">The words after the program's name.</param>
     /// <param name="screen">Where it reads and writes.</param>
-    /// <param name="heeds">Called before a command begins that stops when it is asked; others go on to their end.</param>
+    /// <param name="heeds">Called before a command begins that stops when it is asked; others go on to their
+    /// end.</param>
     /// <param name="stop">Asks it to stop.</param>
-    public static async Task<int> RunAsync(IReadOnlyList<string> arguments, Screen screen, Action? heeds = null, CancellationToken stop = default)
+    public static async Task<int> RunAsync(
+        IReadOnlyList<string> arguments,
+        Screen screen,
+        Action? heeds = null,
+        CancellationToken stop = default
+    )
     {
         try
         {
             var parsed = Root(screen).Parse(arguments, Parsing);
             var isWrong = parsed.Action is ParseErrorAction;
-            if (WrongCommandLine.HasStrayOption(parsed) || isWrong && (parsed.CommandResult.Command.Subcommands.Count == 0 || parsed.UnmatchedTokens.Count > 0))
+            if (
+                WrongCommandLine.HasStrayOption(parsed)
+                || isWrong && (parsed.CommandResult.Command.Subcommands.Count == 0 || parsed.UnmatchedTokens.Count > 0)
+            )
             {
                 WrongCommandLine.Tell(parsed, screen.Error);
                 return ExitCode.Users;
@@ -38,9 +51,18 @@ internal static class CommandLine
                 heeds?.Invoke();
             }
 
-            var code = await parsed.InvokeAsync(
-                new InvocationConfiguration { Output = screen.Output, Error = screen.Error, EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null },
-                stop).ConfigureAwait(false);
+            var code = await parsed
+                .InvokeAsync(
+                    new InvocationConfiguration
+                    {
+                        Output = screen.Output,
+                        Error = screen.Error,
+                        EnableDefaultExceptionHandler = false,
+                        ProcessTerminationTimeout = null,
+                    },
+                    stop
+                )
+                .ConfigureAwait(false);
             return isWrong ? ExitCode.Users : code;
         }
 #pragma warning disable CA1031 // Every error ends here, so that it is told as the user or we need it.

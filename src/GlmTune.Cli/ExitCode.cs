@@ -18,7 +18,8 @@ internal static class ExitCode
     /// <summary>Stopped by Ctrl-C, as shells number it.</summary>
     public const int Stopped = 130;
 
-    /// <summary>Says what went wrong: the message alone where the user can act on it, with the stack where we must.</summary>
+    /// <summary>Says what went wrong: the message alone where the user can act on it, with the stack where we
+    /// must.</summary>
     public static int Report(Exception exception, TextWriter error)
     {
         switch (exception)
@@ -29,14 +30,24 @@ internal static class ExitCode
                 error.WriteLine("Stopped.");
                 return Stopped;
             // Where the message begins with the name, it is one of ours and says more.
-            case FileNotFoundException { FileName: { } file } when !exception.Message.StartsWith(file, StringComparison.Ordinal):
+            case FileNotFoundException { FileName: { } file }
+                when !exception.Message.StartsWith(file, StringComparison.Ordinal):
                 if (!Path.IsPathRooted(file))
                 {
-                    goto default;   // A library of ours.
+                    goto default; // A library of ours.
                 }
-                error.WriteLine($"{(Path.GetRelativePath(".", file) is var near && near.StartsWith("..", StringComparison.Ordinal) ? file : near)}: there is no such file.");
+
+                error.WriteLine(
+                    $"{(Path.GetRelativePath(".", file) is var near && near.StartsWith("..", StringComparison.Ordinal) ? file : near)}: there is no such file."
+                );
                 return Users;
-            case InvalidDataException or IOException or UnauthorizedAccessException or NonFiniteStepException or LostRankException or SharedFailureException or DllNotFoundException:
+            case InvalidDataException
+            or IOException
+            or UnauthorizedAccessException
+            or NonFiniteStepException
+            or LostRankException
+            or SharedFailureException
+            or DllNotFoundException:
                 error.WriteLine(exception.Message);
                 return Users;
             default:

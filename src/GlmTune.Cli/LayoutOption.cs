@@ -11,22 +11,23 @@ internal static class LayoutOption
 
     /// <summary>The option that chooses one.</summary>
     /// <param name="standard">Which is taken without it.</param>
-    public static Option<CheckpointLayout?> Create(string standard) => new("--layout")
-    {
-        HelpName = "hf|original",
-        Description = $"names of the tensors; {standard}",
-        CustomParser = result =>
+    public static Option<CheckpointLayout?> Create(string standard) =>
+        new("--layout")
         {
-            switch (result.Tokens[0].Value)
+            HelpName = "hf|original",
+            Description = $"names of the tensors; {standard}",
+            CustomParser = result =>
             {
-                case "original":
-                    return CheckpointLayout.Original;
-                case "hf":
-                    return CheckpointLayout.Library;
-                default:
-                    result.AddError($"--layout: '{result.Tokens[0].Value}' is neither original nor hf.");
-                    return null;
-            }
-        },
-    };
+                switch (result.Tokens[0].Value)
+                {
+                    case "original":
+                        return CheckpointLayout.Original;
+                    case "hf":
+                        return CheckpointLayout.Library;
+                    default:
+                        result.AddError($"--layout: '{result.Tokens[0].Value}' is neither original nor hf.");
+                        return null;
+                }
+            },
+        };
 }

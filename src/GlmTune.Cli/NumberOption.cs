@@ -15,10 +15,13 @@ internal static class NumberOption
     /// <param name="least">The smallest number that it takes; null: any.</param>
     /// <param name="most">The largest; null: any.</param>
     public static Option<T> Of<T>(string name, string description, T standard, T? least = null, T? most = null)
-        where T : struct, INumber<T>
-        => new(name)
+        where T : struct, INumber<T> =>
+        new(name)
         {
-            HelpName = HelpName<T>(), Description = description, DefaultValueFactory = _ => standard, CustomParser = result => Read(result, name, new Limits<T>(least, most)) ?? standard,
+            HelpName = HelpName<T>(),
+            Description = description,
+            DefaultValueFactory = _ => standard,
+            CustomParser = result => Read(result, name, new Limits<T>(least, most)) ?? standard,
         };
 
     /// <summary>An option that may be left out.</summary>
@@ -27,9 +30,20 @@ internal static class NumberOption
     /// <param name="least">The smallest number that it takes; null: any.</param>
     /// <param name="most">The largest; null: any.</param>
     /// <param name="above">Whether <paramref name="least"/> itself is too small.</param>
-    public static Option<T?> Optional<T>(string name, string description, T? least = null, T? most = null, bool above = false)
-        where T : struct, INumber<T>
-        => new(name) { HelpName = HelpName<T>(), Description = description, CustomParser = result => Read(result, name, new Limits<T>(least, most, above)) };
+    public static Option<T?> Optional<T>(
+        string name,
+        string description,
+        T? least = null,
+        T? most = null,
+        bool above = false
+    )
+        where T : struct, INumber<T> =>
+        new(name)
+        {
+            HelpName = HelpName<T>(),
+            Description = description,
+            CustomParser = result => Read(result, name, new Limits<T>(least, most, above)),
+        };
 
     /// <summary>An option that takes several numbers, in one word with commas or by being repeated.</summary>
     /// <param name="name">Its name, with dashes.</param>
@@ -37,25 +51,42 @@ internal static class NumberOption
     /// <param name="standard">The default.</param>
     /// <param name="least">The smallest number that it takes.</param>
     /// <param name="words">Whether all words that follow are numbers too; then no argument can follow them.</param>
-    public static Option<T[]> Several<T>(string name, string description, IReadOnlyList<T> standard, T least, bool words = false)
-        where T : struct, INumber<T>
-        => new(name)
+    public static Option<T[]> Several<T>(
+        string name,
+        string description,
+        IReadOnlyList<T> standard,
+        T least,
+        bool words = false
+    )
+        where T : struct, INumber<T> =>
+        new(name)
         {
             HelpName = $"{HelpName<T>()}[,{HelpName<T>()}…]",
             Description = description,
             AllowMultipleArgumentsPerToken = words,
             DefaultValueFactory = _ => [.. standard],
-            CustomParser = result => [.. result.Tokens.SelectMany(token => token.Value.Split(',')).Select(text => Read(result, text, name, new Limits<T>(least)) ?? least)],
+            CustomParser = result =>
+                [
+                    .. result
+                        .Tokens.SelectMany(token => token.Value.Split(','))
+                        .Select(text => Read(result, text, name, new Limits<T>(least)) ?? least),
+                ],
         };
 
     private static T? Read<T>(ArgumentResult result, string name, Limits<T> limits)
-        where T : struct, INumber<T>
-        => Read(result, result.Tokens[0].Value, name, limits);
+        where T : struct, INumber<T> => Read(result, result.Tokens[0].Value, name, limits);
 
     private static T? Read<T>(ArgumentResult result, string text, string name, Limits<T> limits)
         where T : struct, INumber<T>
     {
-        if (T.TryParse(text, NumberStyles.AllowLeadingSign | NumberStyles.AllowDecimalPoint | NumberStyles.AllowExponent, CultureInfo.InvariantCulture, out var number) && limits.Hold(number))
+        if (
+            T.TryParse(
+                text,
+                NumberStyles.AllowLeadingSign | NumberStyles.AllowDecimalPoint | NumberStyles.AllowExponent,
+                CultureInfo.InvariantCulture,
+                out var number
+            ) && limits.Hold(number)
+        )
         {
             return number;
         }
@@ -71,19 +102,25 @@ internal static class NumberOption
     private readonly record struct Limits<T>(T? Least, T? Most = null, bool Above = false)
         where T : struct, INumber<T>
     {
-        public bool Hold(T number) => T.IsFinite(number) && (Least is not { } least || (Above ? number > least : number >= least)) && (Most is not { } most || number <= most);
+        public bool Hold(T number) =>
+            T.IsFinite(number)
+            && (Least is not { } least || (Above ? number > least : number >= least))
+            && (Most is not { } most || number <= most);
 
         public override string ToString()
         {
             var kind = IsWhole<T>() ? "a whole number" : "a number";
-            return string.Create(CultureInfo.InvariantCulture, $"{kind}{(Least, Most, Above) switch
-            {
-                (null, _, _) => "",
-                ({ } least, { } most, true) => $" above {least} and at most {most}",
-                ({ } least, null, true) => $" above {least}",
-                ({ } least, { } most, false) => $" from {least} to {most}",
-                ({ } least, null, false) => $" of at least {least}",
-            }}");
+            return string.Create(
+                CultureInfo.InvariantCulture,
+                $"{kind}{(Least, Most, Above) switch
+                {
+                    (null, _, _) => "",
+                    ({ } least, { } most, true) => $" above {least} and at most {most}",
+                    ({ } least, null, true) => $" above {least}",
+                    ({ } least, { } most, false) => $" from {least} to {most}",
+                    ({ } least, null, false) => $" of at least {least}",
+                }}"
+            );
         }
     }
 }

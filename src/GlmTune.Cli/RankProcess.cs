@@ -12,10 +12,16 @@ namespace GlmTune.Cli;
 internal static class RankProcess
 {
     /// <summary>The option that starts the ranks of this machine.</summary>
-    public static Option<int?> Count() => NumberOption.Optional<int>(
-        "--nproc-per-node", "start N ranks on this machine: on N GPUs, or by mpirun on the CPU; not needed under torchrun, mpirun or srun", 1);
+    public static Option<int?> Count() =>
+        NumberOption.Optional<int>(
+            "--nproc-per-node",
+            "start N ranks on this machine: on N GPUs, or by mpirun on the CPU; not needed under torchrun, mpirun or "
+                + "srun",
+            1
+        );
 
-    /// <summary>Reads what every rank reads before they meet; what is wrong with it is said by the first rank of each machine.</summary>
+    /// <summary>Reads what every rank reads before they meet; what is wrong with it is said by the first rank of each
+    /// machine.</summary>
     /// <returns>Null where it is wrong, and said by another rank.</returns>
     public static Recipe? Read(Func<Recipe> read)
     {
@@ -23,7 +29,8 @@ internal static class RankProcess
         {
             return read();
         }
-        catch (Exception error) when (error is InvalidDataException or IOException && Rendezvous.FromEnvironment().LocalRank > 0)
+        catch (Exception error)
+            when (error is InvalidDataException or IOException && Rendezvous.FromEnvironment().LocalRank > 0)
         {
             return null;
         }
@@ -48,8 +55,12 @@ internal static class RankProcess
         var type = device.type;
         if (type == DeviceType.CUDA && count > cuda.device_count())
         {
-            throw new InvalidDataException($"--nproc-per-node {count}: this machine shows {cuda.device_count()} GPUs. Start as many ranks as it has, or train on the CPU with use_cpu: true.");
+            throw new InvalidDataException(
+                $"--nproc-per-node {count}: this machine shows {cuda.device_count()} GPUs. Start as many ranks as it "
+                    + "has, or train on the CPU with use_cpu: true."
+            );
         }
+
         return new LocalLauncher(count, screen.Error).Run(LocalLauncher.ThisProgram(Without(option, given)), type);
     }
 
@@ -59,7 +70,13 @@ internal static class RankProcess
     /// <param name="run">What this rank does; gives its exit code.</param>
     /// <param name="options">How ranks wait for each other; null for the defaults.</param>
     /// <param name="sendsAlone">Whether one rank on a GPU sends its messages all the same, to itself.</param>
-    public static int Run(Func<Device> device, Screen screen, Func<ICollectives, int> run, CollectivesOptions? options = null, bool sendsAlone = false)
+    public static int Run(
+        Func<Device> device,
+        Screen screen,
+        Func<ICollectives, int> run,
+        CollectivesOptions? options = null,
+        bool sendsAlone = false
+    )
     {
         var rendezvous = Rendezvous.FromEnvironment();
         rendezvous.ShowOwnGpu();
@@ -67,9 +84,13 @@ internal static class RankProcess
         {
             screen.Error.WriteLine($"note: {warning}");
         }
+
         var place = device();
         var ranks = rendezvous.Connect(
-            rendezvous.WorldSize > 1 ? rendezvous.Device(place.type) : place, options, sendsAlone && place.type == DeviceType.CUDA ? BackendKind.Nccl : null);
+            rendezvous.WorldSize > 1 ? rendezvous.Device(place.type) : place,
+            options,
+            sendsAlone && place.type == DeviceType.CUDA ? BackendKind.Nccl : null
+        );
         if (ranks.WorldSize == 1)
         {
             using (ranks)
@@ -77,14 +98,20 @@ internal static class RankProcess
                 return run(ranks);
             }
         }
-        return RankRun.Run(ranks, run, error =>
-        {
-            if (error is not SharedFailureException && !error.Message.StartsWith("Rank ", StringComparison.Ordinal))
+
+        return RankRun.Run(
+            ranks,
+            run,
+            error =>
             {
-                screen.Error.Write($"Rank {ranks.Rank} of {ranks.WorldSize}: ");
+                if (error is not SharedFailureException && !error.Message.StartsWith("Rank ", StringComparison.Ordinal))
+                {
+                    screen.Error.Write($"Rank {ranks.Rank} of {ranks.WorldSize}: ");
+                }
+
+                return ExitCode.Report(error, screen.Error);
             }
-            return ExitCode.Report(error, screen.Error);
-        });
+        );
     }
 
     // The command line's arguments without one option and its value.
@@ -104,6 +131,7 @@ internal static class RankProcess
                 left.Add(token.Value);
             }
         }
+
         return left;
     }
 }

@@ -4,7 +4,8 @@ using Spectre.Console;
 
 namespace GlmTune.Cli;
 
-/// <summary>Where a command reads and writes: data on one stream, remarks on the other, and whether people look at it.</summary>
+/// <summary>Where a command reads and writes: data on one stream, remarks on the other, and whether people look at
+/// it.</summary>
 /// <param name="Input">What is typed, or piped in.</param>
 /// <param name="Output">Data and answers.</param>
 /// <param name="Error">Remarks and errors.</param>
@@ -22,23 +23,36 @@ internal sealed record Screen(TextReader Input, TextWriter Output, TextWriter Er
     /// <summary>Whether input is typed at a terminal.</summary>
     public bool InputIsTyped { get; init; }
 
-    /// <summary>Tables, colours and progress, on <see cref="Output"/>; for terminals only, because it breaks lines at the width.</summary>
-    public IAnsiConsole Console => console ??= AnsiConsole.Create(new AnsiConsoleSettings
-    {
-        Out = new AnsiConsoleOutput(Output),
-        Ansi = IsTerminal ? AnsiSupport.Yes : AnsiSupport.No,
-        ColorSystem = HasColor ? ColorSystemSupport.Detect : ColorSystemSupport.NoColors,
-        Interactive = IsTerminal ? InteractionSupport.Yes : InteractionSupport.No,
-    });
+    /// <summary>Tables, colours and progress, on <see cref="Output"/>; for terminals only, because it breaks lines at
+    /// the width.</summary>
+    public IAnsiConsole Console =>
+        console ??= AnsiConsole.Create(
+            new AnsiConsoleSettings
+            {
+                Out = new AnsiConsoleOutput(Output),
+                Ansi = IsTerminal ? AnsiSupport.Yes : AnsiSupport.No,
+                ColorSystem = HasColor ? ColorSystemSupport.Detect : ColorSystemSupport.NoColors,
+                Interactive = IsTerminal ? InteractionSupport.Yes : InteractionSupport.No,
+            }
+        );
 
     /// <summary>The process's own streams; what is no terminal is UTF-8 whatever the locale says.</summary>
     public static Screen OfProcess()
     {
         var isTerminal = !System.Console.IsOutputRedirected && Environment.GetEnvironmentVariable("TERM") != "dumb";
         return new Screen(
-            System.Console.IsInputRedirected ? new StreamReader(System.Console.OpenStandardInput(), Utf8) : System.Console.In,
-            Direct(1) ?? (System.Console.IsOutputRedirected ? Writer(System.Console.OpenStandardOutput()) : System.Console.Out),
-            Direct(2) ?? (System.Console.IsErrorRedirected ? Writer(System.Console.OpenStandardError()) : System.Console.Error))
+            System.Console.IsInputRedirected
+                ? new StreamReader(System.Console.OpenStandardInput(), Utf8)
+                : System.Console.In,
+            Direct(1)
+                ?? (
+                    System.Console.IsOutputRedirected ? Writer(System.Console.OpenStandardOutput()) : System.Console.Out
+                ),
+            Direct(2)
+                ?? (
+                    System.Console.IsErrorRedirected ? Writer(System.Console.OpenStandardError()) : System.Console.Error
+                )
+        )
         {
             IsTerminal = isTerminal,
             HasColor = isTerminal && string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR")),
@@ -46,17 +60,20 @@ internal sealed record Screen(TextReader Input, TextWriter Output, TextWriter Er
         };
     }
 
-    // The runtime's console sends codes for the keypad to the output before it writes anything, to whichever stream: not to a terminal at which
-    // nobody types, such as the one that mpirun gives a rank. Files are left to it, since they have one place for all who write to them.
+    // The runtime's console sends codes for the keypad to the output before it writes anything, to whichever stream:
+    // not to a terminal at which nobody types, such as the one that mpirun gives a rank. Files are left to it, since
+    // they have one place for all who write to them.
     private static TextWriter? Direct(int handle)
     {
         if (!System.Console.IsInputRedirected || System.Console.IsOutputRedirected || OperatingSystem.IsWindows())
         {
             return null;
         }
+
         var stream = new FileStream(new SafeFileHandle(handle, ownsHandle: false), FileAccess.Write, bufferSize: 0);
         return stream.CanSeek ? null : Writer(stream);
     }
 
-    private static TextWriter Writer(Stream stream) => TextWriter.Synchronized(new StreamWriter(stream, Utf8, bufferSize: 1 << 14) { AutoFlush = true });
+    private static TextWriter Writer(Stream stream) =>
+        TextWriter.Synchronized(new StreamWriter(stream, Utf8, bufferSize: 1 << 14) { AutoFlush = true });
 }

@@ -2,11 +2,11 @@ using System.Runtime.InteropServices;
 
 namespace GlmTune.Cli;
 
-/// <summary>SIGTERM and SIGINT (Ctrl-C), as a wish that a command stops; commands that cannot are ended by them.</summary>
+/// <summary>SIGTERM and SIGINT (Ctrl-C), as a wish that a command stops; commands that cannot are ended by
+/// them.</summary>
 /// <remarks>
-/// A launcher may ask twice: srun asks again once another rank has ended. Between the end of a command and that of the process the second
-/// one would take the exit code away, so what listens stays until there is nothing left.
-/// </remarks>
+/// A launcher may ask twice: srun asks again once another rank has ended. Between the end of a command and that of the
+/// process the second one would take the exit code away, so what listens stays until there is nothing left. </remarks>
 internal sealed class StopSignals : IDisposable
 {
     // Writing a checkpoint of a large model takes minutes.
@@ -16,7 +16,12 @@ internal sealed class StopSignals : IDisposable
     private readonly PosixSignalRegistration[] listening;
     private volatile bool heeded;
 
-    public StopSignals() => listening = [.. ((PosixSignal[])[PosixSignal.SIGTERM, PosixSignal.SIGINT]).Select(signal => PosixSignalRegistration.Create(signal, Hear))];
+    public StopSignals() =>
+        listening = [
+            .. ((PosixSignal[])[PosixSignal.SIGTERM, PosixSignal.SIGINT]).Select(signal =>
+                PosixSignalRegistration.Create(signal, Hear)
+            ),
+        ];
 
     /// <summary>Cancelled when somebody asks.</summary>
     public CancellationToken Token => stop.Token;

@@ -6,7 +6,8 @@ using AskedOptions = Microsoft.Extensions.AI.ChatOptions;
 
 namespace GlmTune.Cli;
 
-/// <summary>A conversation at the terminal in which the model may call functions: each call is shown, and made when the person says so.</summary>
+/// <summary>A conversation at the terminal in which the model may call functions: each call is shown, and made when the
+/// person says so.</summary>
 internal sealed class ToolChat : IDisposable
 {
     private const int ShownCharacters = 600;
@@ -24,12 +25,26 @@ internal sealed class ToolChat : IDisposable
     /// <param name="client">What answers; disposed with this.</param>
     /// <param name="functions">What it may call.</param>
     /// <param name="allowed">Names of those that run without a question.</param>
-    /// <param name="talks">Whether the person types one message after another; else calls are shown among the remarks, and asked about at a terminal only.</param>
+    /// <param name="talks">Whether the person types one message after another; else calls are shown among the remarks,
+    /// and asked about at a terminal only.</param>
     /// <param name="callTimeout">How long a call may take that no person answers; null for the usual.</param>
-    /// <exception cref="InvalidDataException">Two functions have one name, or a name to be allowed is not among them.</exception>
-    public ToolChat(Screen screen, IChatClient client, IReadOnlyList<AIFunction> functions, IReadOnlyCollection<string> allowed, bool talks, TimeSpan? callTimeout = null)
+    /// <exception cref="InvalidDataException">Two functions have one name, or a name to be allowed is not among
+    /// them.</exception>
+    public ToolChat(
+        Screen screen,
+        IChatClient client,
+        IReadOnlyList<AIFunction> functions,
+        IReadOnlyCollection<string> allowed,
+        bool talks,
+        TimeSpan? callTimeout = null
+    )
     {
-        (this.screen, remarks, canAsk, this.allowed) = (screen, talks ? screen.Output : screen.Error, talks || screen.InputIsTyped, [.. allowed]);
+        (this.screen, remarks, canAsk, this.allowed) = (
+            screen,
+            talks ? screen.Output : screen.Error,
+            talks || screen.InputIsTyped,
+            [.. allowed]
+        );
         var names = functions.Select(function => function.Name).ToList();
         if (names.GroupBy(name => name).FirstOrDefault(group => group.Count() > 1) is { } twice)
         {
@@ -38,19 +53,24 @@ internal sealed class ToolChat : IDisposable
 
         if (allowed.Except(names).ToList() is { Count: > 0 } unknown)
         {
-            throw new InvalidDataException($"--allow {string.Join(", ", unknown)}: there is no such tool; there are {string.Join(", ", names)}.");
+            throw new InvalidDataException(
+                $"--allow {string.Join(", ", unknown)}: there is no such tool; there are {string.Join(", ", names)}."
+            );
         }
 
         options = new AskedOptions { Tools = [.. functions] };
-        loop = new ToolLoop(client, new ToolLoopOptions
-        {
-            Allowed = this.allowed,
-            CallTimeout = callTimeout ?? new ToolLoopOptions().CallTimeout,
-            Untimed = [.. functions.OfType<TypedFunction>().Select(function => function.Name)],
-            Confirm = ConfirmAsync,
-            OnCall = use => Show(use, "running"),
-            OnResult = ShowResult,
-        });
+        loop = new ToolLoop(
+            client,
+            new ToolLoopOptions
+            {
+                Allowed = this.allowed,
+                CallTimeout = callTimeout ?? new ToolLoopOptions().CallTimeout,
+                Untimed = [.. functions.OfType<TypedFunction>().Select(function => function.Name)],
+                Confirm = ConfirmAsync,
+                OnCall = use => Show(use, "running"),
+                OnResult = ShowResult,
+            }
+        );
     }
 
     /// <summary>The system prompt; null for none.</summary>
@@ -68,8 +88,12 @@ internal sealed class ToolChat : IDisposable
 
     /// <summary>A declared tool that nothing runs: its results are typed.</summary>
     /// <exception cref="InvalidDataException">It is one of the model's built-in tools.</exception>
-    public static AIFunction Typed(Screen screen, ToolDefinition tool) => tool.Type == "function" ? new TypedFunction(screen, tool)
-        : throw new InvalidDataException($"The built-in tool '{tool.Name}' cannot be declared beside MCP servers, which have functions only.");
+    public static AIFunction Typed(Screen screen, ToolDefinition tool) =>
+        tool.Type == "function"
+            ? new TypedFunction(screen, tool)
+            : throw new InvalidDataException(
+                $"The built-in tool '{tool.Name}' cannot be declared beside MCP servers, which have functions only."
+            );
 
     /// <summary>Asks once.</summary>
     /// <param name="question">What is asked.</param>
@@ -80,14 +104,23 @@ internal sealed class ToolChat : IDisposable
         var response = await AskAsync(question, json ? TextWriter.Null : screen.Output, stop).ConfigureAwait(false);
         if (json)
         {
-            screen.Output.WriteLine(JsonText.Of(new
-            {
-                Text = response.Messages.LastOrDefault()?.Text ?? "",
-                ToolCalls = calls.Select(call => new { call.Name, call.Arguments, call.Result }),
-                FinishReason = response.FinishReason?.Value,
-                PromptTokens = response.Usage?.InputTokenCount,
-                AnswerTokens = response.Usage?.OutputTokenCount,
-            }));
+            screen.Output.WriteLine(
+                JsonText.Of(
+                    new
+                    {
+                        Text = response.Messages.LastOrDefault()?.Text ?? "",
+                        ToolCalls = calls.Select(call => new
+                        {
+                            call.Name,
+                            call.Arguments,
+                            call.Result,
+                        }),
+                        FinishReason = response.FinishReason?.Value,
+                        PromptTokens = response.Usage?.InputTokenCount,
+                        AnswerTokens = response.Usage?.OutputTokenCount,
+                    }
+                )
+            );
         }
     }
 
@@ -125,7 +158,9 @@ internal sealed class ToolChat : IDisposable
         var said = new ChatMessage(ChatRole.User, text);
         var updates = new List<ChatResponseUpdate>();
         shown = false;
-        await foreach (var update in loop.GetStreamingResponseAsync([.. history, said], options, stop).ConfigureAwait(false))
+        await foreach (
+            var update in loop.GetStreamingResponseAsync([.. history, said], options, stop).ConfigureAwait(false)
+        )
         {
             updates.Add(update);
             if (update.Role != ChatRole.Tool && update.Text.Length > 0)
@@ -151,7 +186,15 @@ internal sealed class ToolChat : IDisposable
             return false;
         }
 
-        var answer = await ReadLineAsync(screen with { Output = remarks }, $"  Run it? y (yes), n (no), a (always {use.Name}): ", stop).ConfigureAwait(false);
+        var answer = await ReadLineAsync(
+                screen with
+                {
+                    Output = remarks,
+                },
+                $"  Run it? y (yes), n (no), a (always {use.Name}): ",
+                stop
+            )
+            .ConfigureAwait(false);
         switch (answer?.Trim().ToUpperInvariant())
         {
             case "A" or "ALWAYS":
@@ -168,17 +211,21 @@ internal sealed class ToolChat : IDisposable
     {
         if (what == "running" && !allowed.Contains(use.Name))
         {
-            return;   // It was shown with the question.
+            return; // It was shown with the question.
         }
 
-        remarks.WriteLine($"{(shown ? "\n" : "")}[{what}] {TerminalText.Visible(use.Name)} {TerminalText.Visible(use.Arguments)}");
+        remarks.WriteLine(
+            $"{(shown ? "\n" : "")}[{what}] {TerminalText.Visible(use.Name)} {TerminalText.Visible(use.Arguments)}"
+        );
         shown = false;
     }
 
     private void ShowResult(ToolUse use, string result)
     {
         calls.Add((use.Name, use.Arguments, result));
-        remarks.WriteLine($"[result] {TerminalText.Visible(result.Length > ShownCharacters ? $"{result[..ShownCharacters]} …" : result)}");
+        remarks.WriteLine(
+            $"[result] {TerminalText.Visible(result.Length > ShownCharacters ? $"{result[..ShownCharacters]} …" : result)}"
+        );
     }
 
     // Reading cannot be ended, but it can be left: its thread does not keep the process alive.
@@ -195,11 +242,20 @@ internal sealed class ToolChat : IDisposable
 
         public override string Name => tool.Name;
 
-        public override string Description => function.TryGetProperty("description", out var text) && text.ValueKind == JsonValueKind.String ? text.GetString()! : "";
+        public override string Description =>
+            function.TryGetProperty("description", out var text) && text.ValueKind == JsonValueKind.String
+                ? text.GetString()!
+                : "";
 
-        public override JsonElement JsonSchema => function.TryGetProperty("parameters", out var schema) ? schema : base.JsonSchema;
+        public override JsonElement JsonSchema =>
+            function.TryGetProperty("parameters", out var schema) ? schema : base.JsonSchema;
 
-        protected override async ValueTask<object?> InvokeCoreAsync(AIFunctionArguments arguments, CancellationToken cancellationToken) =>
-            await ReadLineAsync(screen, $"  Result of {TerminalText.Visible(Name)}: ", cancellationToken).ConfigureAwait(false) ?? "";
+        protected override async ValueTask<object?> InvokeCoreAsync(
+            AIFunctionArguments arguments,
+            CancellationToken cancellationToken
+        ) =>
+            await ReadLineAsync(screen, $"  Result of {TerminalText.Visible(Name)}: ", cancellationToken)
+                .ConfigureAwait(false)
+            ?? "";
     }
 }

@@ -5,18 +5,22 @@ using Spectre.Console;
 
 namespace GlmTune.Cli;
 
-/// <summary>A training run on a terminal: a progress bar with the last step's values, and the plain lines above it.</summary>
+/// <summary>A training run on a terminal: a progress bar with the last step's values, and the plain lines above
+/// it.</summary>
 internal sealed class TrainingBar : TrainingLines
 {
     private readonly ProgressTask task;
 
     private TrainingBar(Screen screen, ProgressTask task)
-        : base(text => screen.Console.WriteLine(text), text => screen.Console.WriteLine(text, new Style(Color.Yellow)))
-        => this.task = task;
+        : base(
+            text => screen.Console.WriteLine(text),
+            text => screen.Console.WriteLine(text, new Style(Color.Yellow))
+        ) => this.task = task;
 
     /// <summary>Shows a run for as long as it takes.</summary>
     public static FineTuneResult Show(Screen screen, Func<IFineTuneReporter, FineTuneResult> run) =>
-        screen.Console.Progress()
+        screen
+            .Console.Progress()
             .Columns(new TaskDescriptionColumn { Alignment = Justify.Left }, new ProgressBarColumn { Width = 10 })
             .Start(context => run(new TrainingBar(screen, context.AddTask("loading", maxValue: 1))));
 
@@ -32,8 +36,12 @@ internal sealed class TrainingBar : TrainingLines
     {
         base.Stepped(report);
         task.Value = report.Step;
-        task.Description = Markup.Escape(string.Create(
-            CultureInfo.InvariantCulture,
-            $"{report.Step}/{Start!.TotalSteps} loss {report.Loss:F4} norm {report.GradientNorm:F2} lr {report.LearningRate:0.0e+00} {Pace}"));
+        task.Description = Markup.Escape(
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"{report.Step}/{Start!.TotalSteps} loss {report.Loss:F4} norm {report.GradientNorm:F2} lr "
+                    + $"{report.LearningRate:0.0e+00} {Pace}"
+            )
+        );
     }
 }

@@ -20,9 +20,14 @@ internal class TrainingLines(Action<string> line, Action<string> remark) : IFine
     protected StepReport? Last { get; private set; }
 
     /// <summary>Tokens per second, and the time left if it goes on like this.</summary>
-    protected string Pace => steps == 0 ? "" : string.Create(
-        CultureInfo.InvariantCulture,
-        $"{tokens / elapsed.TotalSeconds:F0} tokens/s {elapsed / steps * (Start!.TotalSteps - Last!.Step):h\\:mm\\:ss} left");
+    protected string Pace =>
+        steps == 0
+            ? ""
+            : string.Create(
+                CultureInfo.InvariantCulture,
+                $"{tokens / elapsed.TotalSeconds:F0} tokens/s "
+                    + $"{elapsed / steps * (Start!.TotalSteps - Last!.Step):h\\:mm\\:ss} left"
+            );
 
     public void Note(string text) => remark($"note: {text}");
 
@@ -31,10 +36,16 @@ internal class TrainingLines(Action<string> line, Action<string> remark) : IFine
         Start = start;
         var rows = start.MicroBatchSize * start.AccumulationSteps * start.WorldSize;
         var ranks = start.WorldSize > 1 ? $" × {start.WorldSize} ranks" : "";
-        line(string.Create(
-            CultureInfo.InvariantCulture,
-            $"{start.Examples} rows; {start.TotalSteps} steps of {rows} ({start.MicroBatchSize} × {start.AccumulationSteps} accumulated{ranks})"
-            + $"{(start.DoneSteps > 0 ? $", going on after step {start.DoneSteps}" : "")}; {start.TrainedParameters:N0} of {start.AllParameters:N0} parameters are trained; on {start.Device}, {start.Type.ToLowerInvariant()}"));
+        line(
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"{start.Examples} rows; {start.TotalSteps} steps of {rows} ({start.MicroBatchSize} × "
+                    + $"{start.AccumulationSteps} accumulated{ranks})"
+                    + $"{(start.DoneSteps > 0 ? $", going on after step {start.DoneSteps}" : "")}; "
+                    + $"{start.TrainedParameters:N0} of {start.AllParameters:N0} parameters are trained; on "
+                    + $"{start.Device}, {start.Type.ToLowerInvariant()}"
+            )
+        );
     }
 
     public virtual void Stepped(StepReport report)
@@ -58,11 +69,16 @@ internal class TrainingLines(Action<string> line, Action<string> remark) : IFine
 
     private void Values(long atStep, IReadOnlyDictionary<string, double> values, string pace)
     {
-        var epoch = values.ContainsKey("epoch") || Last is null ? "" : string.Create(CultureInfo.InvariantCulture, $"  epoch {Last.Epoch:F2}");
+        var epoch =
+            values.ContainsKey("epoch") || Last is null
+                ? ""
+                : string.Create(CultureInfo.InvariantCulture, $"  epoch {Last.Epoch:F2}");
         line($"step {atStep}/{Start!.TotalSteps}  {Scores(values)}{epoch}{(pace.Length > 0 ? $"  {pace}" : "")}");
     }
 
-    private static string Scores(IReadOnlyDictionary<string, double> values) => string.Join("  ", values.Select(value => $"{value.Key} {Number(value.Key, value.Value)}"));
+    private static string Scores(IReadOnlyDictionary<string, double> values) =>
+        string.Join("  ", values.Select(value => $"{value.Key} {Number(value.Key, value.Value)}"));
 
-    private static string Number(string name, double value) => value.ToString(name == "learning_rate" ? "0.000e+00" : "F4", CultureInfo.InvariantCulture);
+    private static string Number(string name, double value) =>
+        value.ToString(name == "learning_rate" ? "0.000e+00" : "F4", CultureInfo.InvariantCulture);
 }

@@ -4,7 +4,8 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Collectives;
 
-/// <summary>What all backends share: calls are checked and described here, and carried out in <see cref="Start"/>.</summary>
+/// <summary>What all backends share: calls are checked and described here, and carried out in
+/// <see cref="Start"/>.</summary>
 public abstract class Backend : ICollectives
 {
     private bool disposed;
@@ -71,6 +72,7 @@ public abstract class Backend : ICollectives
         {
             throw new ArgumentOutOfRangeException(nameof(root), root, $"{call}: there are ranks 0 to {WorldSize - 1}.");
         }
+
         RequireUsable(call, buffer, nameof(buffer));
         return Start(new Transfer(call, buffer, buffer));
     }
@@ -82,8 +84,12 @@ public abstract class Backend : ICollectives
         RequireExchange(call, send, receive);
         if (send.numel() % WorldSize != 0)
         {
-            throw new ArgumentException($"{call}: {send.numel()} elements cannot be cut into {WorldSize} equal slices.", nameof(send));
+            throw new ArgumentException(
+                $"{call}: {send.numel()} elements cannot be cut into {WorldSize} equal slices.",
+                nameof(send)
+            );
         }
+
         return Start(new Transfer(call, send, receive));
     }
 
@@ -126,10 +132,11 @@ public abstract class Backend : ICollectives
         var mine = zeros(1, ScalarType.Byte, Device);
         var all = zeros(WorldSize, ScalarType.Byte, Device);
         Start(new Transfer(Describe(collective, mine, label), mine, all)).Wait();
-        all.cpu();                                                          // on a GPU only this makes the host wait
+        all.cpu(); // on a GPU only this makes the host wait
     }
 
-    private static CollectiveCall Describe(Collective collective, Tensor given, CallLabel label) => new(collective, given.dtype, given.shape, null, label);
+    private static CollectiveCall Describe(Collective collective, Tensor given, CallLabel label) =>
+        new(collective, given.dtype, given.shape, null, label);
 
     private void RequireUsable(CollectiveCall call, Tensor tensor, string name)
     {
@@ -137,13 +144,24 @@ public abstract class Backend : ICollectives
         {
             throw new ArgumentException($"{call}: the tensor must be contiguous; pass contiguous() of it.", name);
         }
-        if (tensor.device_type != Device.type || (Device.type == DeviceType.CUDA && tensor.device_index != Device.index))
+
+        if (
+            tensor.device_type != Device.type
+            || (Device.type == DeviceType.CUDA && tensor.device_index != Device.index)
+        )
         {
-            throw new ArgumentException($"{call}: the tensor is on {tensor.device}, these ranks exchange tensors on {Device}.", name);
+            throw new ArgumentException(
+                $"{call}: the tensor is on {tensor.device}, these ranks exchange tensors on {Device}.",
+                name
+            );
         }
+
         if (tensor.dtype != call.Type)
         {
-            throw new ArgumentException($"{call}: the tensor is of type {tensor.dtype}, the other of {call.Type}; both must be of one type.", name);
+            throw new ArgumentException(
+                $"{call}: the tensor is of type {tensor.dtype}, the other of {call.Type}; both must be of one type.",
+                name
+            );
         }
     }
 
@@ -153,7 +171,9 @@ public abstract class Backend : ICollectives
         {
             throw new ArgumentException(
                 $"{call}: the whole has {full.numel()} elements and the shard {shard.numel()}; "
-                + $"with {WorldSize} ranks the whole must have {WorldSize * shard.numel()}.", nameof(full));
+                    + $"with {WorldSize} ranks the whole must have {WorldSize * shard.numel()}.",
+                nameof(full)
+            );
         }
     }
 
@@ -163,7 +183,9 @@ public abstract class Backend : ICollectives
         if (TensorMemory.Overlap(shard, full) && TensorMemory.Address(shard) != place)
         {
             throw new ArgumentException(
-                $"{call}: the shard lies within the whole, but not at slice {Rank}, which is this rank's.", nameof(shard));
+                $"{call}: the shard lies within the whole, but not at slice {Rank}, which is this rank's.",
+                nameof(shard)
+            );
         }
     }
 
@@ -181,8 +203,12 @@ public abstract class Backend : ICollectives
         RequireUsable(call, receive, nameof(receive));
         if (send.numel() != receive.numel())
         {
-            throw new ArgumentException($"{call}: {send.numel()} elements are sent and {receive.numel()} received; both must be the same.", nameof(receive));
+            throw new ArgumentException(
+                $"{call}: {send.numel()} elements are sent and {receive.numel()} received; both must be the same.",
+                nameof(receive)
+            );
         }
+
         if (TensorMemory.Overlap(send, receive))
         {
             throw new ArgumentException($"{call}: what is sent and what is received share memory.", nameof(receive));

@@ -8,10 +8,15 @@ internal static class CallComparison
     /// <summary>Bytes of the text of a call.</summary>
     public const int Size = 192;
 
-    public static bool Same(CollectiveCall a, CollectiveCall b)
-        => a.Collective == b.Collective && a.Type == b.Type && a.Root == b.Root && a.Label == b.Label && Count(a) == Count(b);
+    public static bool Same(CollectiveCall a, CollectiveCall b) =>
+        a.Collective == b.Collective
+        && a.Type == b.Type
+        && a.Root == b.Root
+        && a.Label == b.Label
+        && Count(a) == Count(b);
 
-    /// <summary>The call as UTF-8, cut or filled with zeros to <see cref="Size"/> bytes; equal for calls that are the same.</summary>
+    /// <summary>The call as UTF-8, cut or filled with zeros to <see cref="Size"/> bytes; equal for calls that are the
+    /// same.</summary>
     /// <remarks>The count stands for the shape: views of other shapes may meet.</remarks>
     public static byte[] ToBytes(CollectiveCall call)
     {
@@ -24,9 +29,10 @@ internal static class CallComparison
     public static string ToText(ReadOnlySpan<byte> bytes) => Encoding.UTF8.GetString(bytes).TrimEnd('\0');
 
     /// <summary>What the run ends with when ranks met with different calls.</summary>
-    public static string Message(int rank, int worldSize, CollectiveCall mine, int otherRank, string other)
-        => $"{LostRankException.Where(rank, worldSize, mine)}: {mine.Operation} met {other} of rank {otherRank}. "
-            + "All ranks must make the same calls in the same order; compare what led there.";
+    public static string Message(int rank, int worldSize, CollectiveCall mine, int otherRank, string other) =>
+        $"{LostRankException.Where(rank, worldSize, mine)}: {mine.Operation} met {other} of rank {otherRank}. "
+        + "All ranks must make the same calls in the same order; compare what led there.";
 
-    private static long Count(CollectiveCall call) => call.Shape.Aggregate(1L, static (product, length) => product * length);
+    private static long Count(CollectiveCall call) =>
+        call.Shape.Aggregate(1L, static (product, length) => product * length);
 }

@@ -8,22 +8,31 @@ namespace GlmTune.Collectives;
 /// <param name="Shape">Shape of the tensor given in.</param>
 /// <param name="Root">The rank that gives, in a broadcast; else null.</param>
 /// <param name="Label">Where in the run.</param>
-public sealed record CollectiveCall(Collective Collective, torch.ScalarType Type, IReadOnlyList<long> Shape, int? Root, CallLabel Label)
+public sealed record CollectiveCall(
+    Collective Collective,
+    torch.ScalarType Type,
+    IReadOnlyList<long> Shape,
+    int? Root,
+    CallLabel Label
+)
 {
     /// <summary><c>AllGather of bfloat16 [4096, 512]</c>.</summary>
-    public string Operation => Collective switch
-    {
-        Collective.Barrier => "Barrier",
-        Collective.Close => "the end of the run",
-        _ => $"{Collective} of {NameOf(Type)} [{string.Join(", ", Shape)}]{(Root is { } root ? $" from rank {root}" : "")}",
-    };
+    public string Operation =>
+        Collective switch
+        {
+            Collective.Barrier => "Barrier",
+            Collective.Close => "the end of the run",
+            _ => $"{Collective} of {NameOf(Type)} "
+                + $"[{string.Join(", ", Shape)}]{(Root is { } root ? $" from rank {root}" : "")}",
+        };
 
     /// <summary><c>AllGather of bfloat16 [4096, 512] at step 1204, layer 17</c>.</summary>
     public override string ToString() => Label == default ? Operation : $"{Operation} at {Label}";
 
-    private static string NameOf(torch.ScalarType type) => type switch
-    {
-        torch.ScalarType.Byte => "uint8",
-        _ => type.ToString().ToLowerInvariant(),
-    };
+    private static string NameOf(torch.ScalarType type) =>
+        type switch
+        {
+            torch.ScalarType.Byte => "uint8",
+            _ => type.ToString().ToLowerInvariant(),
+        };
 }

@@ -4,45 +4,60 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Collectives;
 
-/// <summary>Small values of the host over all ranks: counts, norms, results of an evaluation. Each call waits for all ranks.</summary>
+/// <summary>Small values of the host over all ranks: counts, norms, results of an evaluation. Each call waits for all
+/// ranks.</summary>
 public static class HostCollectives
 {
-    /// <summary>Sums of each place over the ranks, added in the order of the ranks; the same bits on each rank.</summary>
+    /// <summary>Sums of each place over the ranks, added in the order of the ranks; the same bits on each
+    /// rank.</summary>
     /// <param name="ranks">The ranks.</param>
     /// <param name="values">This rank's summands; as many on each rank.</param>
     /// <param name="label">Where in the run.</param>
-    public static double[] Sum(this ICollectives ranks, ReadOnlySpan<double> values, CallLabel label = default)
-        => Fold(ranks.GatherDoubles(values, label), static (a, b) => a + b);
+    public static double[] Sum(this ICollectives ranks, ReadOnlySpan<double> values, CallLabel label = default) =>
+        Fold(ranks.GatherDoubles(values, label), static (a, b) => a + b);
 
-    /// <summary>The sum of one value over the ranks, as in <see cref="Sum(ICollectives, ReadOnlySpan{double}, CallLabel)"/>.</summary>
-    public static double Sum(this ICollectives ranks, double value, CallLabel label = default) => ranks.Sum([value], label)[0];
+    /// <summary>The sum of one value over the ranks, as in
+    /// <see cref="Sum(ICollectives, ReadOnlySpan{double}, CallLabel)"/>.</summary>
+    public static double Sum(this ICollectives ranks, double value, CallLabel label = default) =>
+        ranks.Sum([value], label)[0];
 
     /// <summary>The exact sum of one count over the ranks.</summary>
     /// <exception cref="OverflowException">It is beyond 64 bits.</exception>
     public static long Sum(this ICollectives ranks, long value, CallLabel label = default)
     {
-        var counts = Array.ConvertAll(ranks.GatherDoubles([BitConverter.Int64BitsToDouble(value)], label), one => BitConverter.DoubleToInt64Bits(one[0]));
+        var counts = Array.ConvertAll(
+            ranks.GatherDoubles([BitConverter.Int64BitsToDouble(value)], label),
+            one => BitConverter.DoubleToInt64Bits(one[0])
+        );
         return counts.Aggregate(0L, static (a, b) => checked(a + b));
     }
 
     /// <summary>The largest of each place over the ranks; NaN where any rank has NaN.</summary>
-    public static double[] Max(this ICollectives ranks, ReadOnlySpan<double> values, CallLabel label = default)
-        => Fold(ranks.GatherDoubles(values, label), Math.Max);
+    public static double[] Max(this ICollectives ranks, ReadOnlySpan<double> values, CallLabel label = default) =>
+        Fold(ranks.GatherDoubles(values, label), Math.Max);
 
     /// <summary>The largest of one value over the ranks; NaN where any rank has NaN.</summary>
-    public static double Max(this ICollectives ranks, double value, CallLabel label = default) => ranks.Max([value], label)[0];
+    public static double Max(this ICollectives ranks, double value, CallLabel label = default) =>
+        ranks.Max([value], label)[0];
 
     /// <summary>Whether it is true on any rank.</summary>
-    public static bool Any(this ICollectives ranks, bool value, CallLabel label = default) => ranks.Max(value ? 1 : 0, label) > 0;
+    public static bool Any(this ICollectives ranks, bool value, CallLabel label = default) =>
+        ranks.Max(value ? 1 : 0, label) > 0;
 
     /// <summary>Every rank's values, bit for bit.</summary>
     /// <param name="ranks">The ranks.</param>
     /// <param name="values">This rank's values; as many on each rank.</param>
     /// <param name="label">Where in the run.</param>
     /// <returns>Rank 0's values, rank 1's and so on.</returns>
-    public static double[][] GatherDoubles(this ICollectives ranks, ReadOnlySpan<double> values, CallLabel label = default)
-        => Array.ConvertAll(
-            GatherEqualLengths(ranks, MemoryMarshal.AsBytes(values).ToArray(), label), bytes => MemoryMarshal.Cast<byte, double>(bytes).ToArray());
+    public static double[][] GatherDoubles(
+        this ICollectives ranks,
+        ReadOnlySpan<double> values,
+        CallLabel label = default
+    ) =>
+        Array.ConvertAll(
+            GatherEqualLengths(ranks, MemoryMarshal.AsBytes(values).ToArray(), label),
+            bytes => MemoryMarshal.Cast<byte, double>(bytes).ToArray()
+        );
 
     /// <summary>Every rank's bytes.</summary>
     /// <param name="ranks">The ranks.</param>
@@ -63,7 +78,11 @@ public static class HostCollectives
     /// <param name="ranks">The ranks.</param>
     /// <param name="strings">This rank's; any number, on each rank another.</param>
     /// <param name="label">Where in the run.</param>
-    public static string[][] GatherStrings(this ICollectives ranks, IReadOnlyList<string> strings, CallLabel label = default)
+    public static string[][] GatherStrings(
+        this ICollectives ranks,
+        IReadOnlyList<string> strings,
+        CallLabel label = default
+    )
     {
         using var packed = new MemoryStream();
         using (var writer = new BinaryWriter(packed, Encoding.UTF8, leaveOpen: true))
@@ -74,22 +93,31 @@ public static class HostCollectives
                 writer.Write(text);
             }
         }
+
         return Array.ConvertAll(ranks.GatherBytes(packed.ToArray(), label), Unpack);
     }
 
     /// <summary>Does on every rank what may fail on one, and then fails on all.</summary>
     /// <param name="ranks">The ranks.</param>
-    /// <param name="act">What is done; it makes no calls of collectives, since a rank that failed would not make them.</param>
+    /// <param name="act">What is done; it makes no calls of collectives, since a rank that failed would not make
+    /// them.</param>
     /// <param name="isExpected">Which exceptions are shared; others end the run as they are.</param>
     /// <param name="label">Where in the run.</param>
-    /// <exception cref="SharedFailureException">It failed on some rank; thrown on all of them, with what those ranks said.</exception>
+    /// <exception cref="SharedFailureException">It failed on some rank; thrown on all of them, with what those ranks
+    /// said.</exception>
     /// <remarks>A single rank throws what it threw.</remarks>
-    public static T Together<T>(this ICollectives ranks, Func<T> act, Func<Exception, bool> isExpected, CallLabel label = default)
+    public static T Together<T>(
+        this ICollectives ranks,
+        Func<T> act,
+        Func<Exception, bool> isExpected,
+        CallLabel label = default
+    )
     {
         if (ranks.WorldSize == 1)
         {
             return act();
         }
+
         var (result, own) = (default(T), default(Exception));
         try
         {
@@ -99,8 +127,14 @@ public static class HostCollectives
         {
             own = error;
         }
-        string[] said = [.. ranks.GatherStrings(own is null ? [] : [own.Message], label).Select(one => one.FirstOrDefault() ?? "")];
-        return Array.TrueForAll(said, one => one.Length == 0) ? result! : throw new SharedFailureException(SharedFailureException.Join(said), own);
+
+        string[] said =
+        [
+            .. ranks.GatherStrings(own is null ? [] : [own.Message], label).Select(one => one.FirstOrDefault() ?? ""),
+        ];
+        return Array.TrueForAll(said, one => one.Length == 0)
+            ? result!
+            : throw new SharedFailureException(SharedFailureException.Join(said), own);
     }
 
     private static byte[][] GatherEqualLengths(ICollectives ranks, byte[] bytes, CallLabel label)
@@ -111,7 +145,12 @@ public static class HostCollectives
         var all = zeros([ranks.WorldSize, bytes.Length], ScalarType.Byte, ranks.Device);
         ranks.AllGather(mine, all, label).Wait();
         var onHost = all.cpu();
-        return [.. Enumerable.Range(0, ranks.WorldSize).Select(rank => bytes.Length == 0 ? [] : onHost[rank].bytes.ToArray())];
+        return
+        [
+            .. Enumerable
+                .Range(0, ranks.WorldSize)
+                .Select(rank => bytes.Length == 0 ? [] : onHost[rank].bytes.ToArray()),
+        ];
     }
 
     private static string[] Unpack(byte[] bytes)
@@ -122,9 +161,10 @@ public static class HostCollectives
         {
             texts[i] = reader.ReadString();
         }
+
         return texts;
     }
 
-    private static double[] Fold(double[][] ranks, Func<double, double, double> join)
-        => ranks.Aggregate((total, next) => [.. total.Zip(next, join)]);
+    private static double[] Fold(double[][] ranks, Func<double, double, double> join) =>
+        ranks.Aggregate((total, next) => [.. total.Zip(next, join)]);
 }

@@ -1,33 +1,34 @@
 namespace GlmTune.Collectives;
 
 /// <summary>The ranks cannot go on together: one has stopped, hangs, or calls something else than the others.</summary>
-/// <remarks>Expected in a long run on many machines: the command line prints the message alone and ends with code 2.</remarks>
+/// <remarks>Expected in a long run on many machines: the command line prints the message alone and ends with code
+/// 2.</remarks>
 public sealed class LostRankException : Exception
 {
     /// <summary>Code with which a process ends when the ranks are lost to each other.</summary>
     public const int ExitCode = 2;
 
     /// <summary>An exception without a message.</summary>
-    public LostRankException()
-    {
-    }
+    public LostRankException() { }
 
     /// <summary>An exception that says what was waited for and what is known of the reason.</summary>
     public LostRankException(string message)
-        : base(message)
-    {
-    }
+        : base(message) { }
 
     /// <summary>An exception caused by that of another rank.</summary>
     public LostRankException(string message, Exception innerException)
-        : base(message, innerException)
-    {
-    }
+        : base(message, innerException) { }
 
-    internal static string NotFinished(int rank, int worldSize, CollectiveCall call, TimeSpan timeout, string? known = null)
-        => $"{Where(rank, worldSize, call)}: {call.Operation} not finished after {timeout.TotalSeconds:0.###} s. "
-            + (known ?? "A rank has stopped or taken another path; compare their logs.");
+    internal static string NotFinished(
+        int rank,
+        int worldSize,
+        CollectiveCall call,
+        TimeSpan timeout,
+        string? known = null
+    ) =>
+        $"{Where(rank, worldSize, call)}: {call.Operation} not finished after {timeout.TotalSeconds:0.###} s. "
+        + (known ?? "A rank has stopped or taken another path; compare their logs.");
 
-    internal static string Where(int rank, int worldSize, CollectiveCall? call)
-        => $"Rank {rank} of {worldSize}{(call is null || call.Label == default ? "" : $", {call.Label}")}";
+    internal static string Where(int rank, int worldSize, CollectiveCall? call) =>
+        $"Rank {rank} of {worldSize}{(call is null || call.Label == default ? "" : $", {call.Label}")}";
 }

@@ -2,17 +2,25 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Collectives;
 
-/// <summary>The sum of the ranks' tensors in the order of the ranks: ((x₀ + x₁) + x₂) + …, whatever the backend.</summary>
+/// <summary>The sum of the ranks' tensors in the order of the ranks: ((x₀ + x₁) + x₂) + …, whatever the
+/// backend.</summary>
 internal static class RankOrderSum
 {
     /// <summary>Elements added at a time: what is held beside the tensors stays small, and in cache.</summary>
     private const long Chunk = 1 << 18;
 
     /// <summary>Types that can be summed.</summary>
-    public static bool Supports(ScalarType type) => type is ScalarType.Float16 or ScalarType.BFloat16 or ScalarType.Float32
-        or ScalarType.Float64 or ScalarType.Int32 or ScalarType.Int64;
+    public static bool Supports(ScalarType type) =>
+        type
+            is ScalarType.Float16
+                or ScalarType.BFloat16
+                or ScalarType.Float32
+                or ScalarType.Float64
+                or ScalarType.Int32
+                or ScalarType.Int64;
 
-    /// <summary>Writes the sum of <paramref name="parts"/> to <paramref name="sum"/>; both [n], of one type. 16-bit floats are added in float32.</summary>
+    /// <summary>Writes the sum of <paramref name="parts"/> to <paramref name="sum"/>; both [n], of one type. 16-bit
+    /// floats are added in float32.</summary>
     /// <param name="parts">One summand of each rank, in their order.</param>
     /// <param name="sum">May be one of the summands.</param>
     public static void Write(IReadOnlyList<Tensor> parts, Tensor sum)
@@ -28,6 +36,7 @@ internal static class RankOrderSum
             {
                 total.add_(parts[rank].narrow(0, start, length).to(total.device));
             }
+
             sum.narrow(0, start, length).copy_(total);
         }
     }

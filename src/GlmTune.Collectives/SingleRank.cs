@@ -3,23 +3,18 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Collectives;
 
-/// <summary>A world of one: the same calls, nothing sent, and nothing copied where a call's tensors are the same memory.</summary>
+/// <summary>A world of one: the same calls, nothing sent, and nothing copied where a call's tensors are the same
+/// memory.</summary>
 public sealed class SingleRank : Backend
 {
     /// <summary>The only rank, with tensors on <paramref name="device"/>; the CPU by default.</summary>
     public SingleRank(Device? device = null)
-        : base(0, 1, device ?? CPU, new CollectivesOptions())
-    {
-    }
+        : base(0, 1, device ?? CPU, new CollectivesOptions()) { }
 
     /// <summary>Does nothing: there are no other ranks.</summary>
-    public override void Abort(Exception cause, int exitCode)
-    {
-    }
+    public override void Abort(Exception cause, int exitCode) { }
 
-    private protected override void Close()
-    {
-    }
+    private protected override void Close() { }
 
     private protected override Pending Start(Transfer transfer)
     {
@@ -28,6 +23,7 @@ public sealed class SingleRank : Backend
             using var noGradient = no_grad();
             transfer.Output.copy_(transfer.Input);
         }
+
         var time = Stopwatch.GetElapsedTime(transfer.Started);
         Traffic.Add(transfer.Call, WorldSize, transfer.ElementSize, time, time);
         transfer.Release();

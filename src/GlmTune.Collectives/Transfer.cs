@@ -4,7 +4,8 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Collectives;
 
-/// <summary>A checked call with its own references to the tensors, as flat tensors without a graph; released when it is finished.</summary>
+/// <summary>A checked call with its own references to the tensors, as flat tensors without a graph; released when it is
+/// finished.</summary>
 internal sealed class Transfer
 {
     public Transfer(CollectiveCall call, Tensor input, Tensor output)

@@ -3,7 +3,8 @@ namespace GlmTune.Data;
 /// <summary>Writes a whole file or nothing: aside, flushed to the disk, then renamed.</summary>
 internal static class DurableFile
 {
-    /// <summary>Replaces <paramref name="path"/>, whose folder is made if it is not there, with what <paramref name="write"/> writes.</summary>
+    /// <summary>Replaces <paramref name="path"/>, whose folder is made if it is not there, with what
+    /// <paramref name="write"/> writes.</summary>
     public static void Write(string path, Action<Stream> write)
     {
         var folder = Path.GetDirectoryName(Path.GetFullPath(path))!;

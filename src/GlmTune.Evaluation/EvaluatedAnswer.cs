@@ -12,17 +12,26 @@ namespace GlmTune.Evaluation;
 /// <param name="Label">The reference, likewise.</param>
 /// <param name="Finish">Whether the model ended the answer, or the limit did.</param>
 /// <param name="Scores">How alike they are.</param>
-public sealed record EvaluatedAnswer(EvaluationExample Example, string Prompt, string Prediction, string Label, FinishReason Finish, GenerationScores Scores)
+public sealed record EvaluatedAnswer(
+    EvaluationExample Example,
+    string Prompt,
+    string Prediction,
+    string Label,
+    FinishReason Finish,
+    GenerationScores Scores
+)
 {
-    /// <summary>It as a line of a prediction file, which also says <c>line</c>, <c>message_index</c>, <c>prompt</c> and <c>finish_reason</c>.</summary>
-    public PredictionRow ToRow() => new(Prediction, Label)
-    {
-        Extra = new Dictionary<string, JsonElement>
+    /// <summary>It as a line of a prediction file, which also says <c>line</c>, <c>message_index</c>, <c>prompt</c> and
+    /// <c>finish_reason</c>.</summary>
+    public PredictionRow ToRow() =>
+        new(Prediction, Label)
         {
-            ["line"] = JsonSerializer.SerializeToElement(Example.Line),
-            ["message_index"] = JsonSerializer.SerializeToElement(Example.MessageIndex),
-            ["prompt"] = JsonSerializer.SerializeToElement(Prompt),
-            ["finish_reason"] = JsonSerializer.SerializeToElement(Finish == FinishReason.Stop ? "stop" : "length"),
-        },
-    };
+            Extra = new Dictionary<string, JsonElement>
+            {
+                ["line"] = JsonSerializer.SerializeToElement(Example.Line),
+                ["message_index"] = JsonSerializer.SerializeToElement(Example.MessageIndex),
+                ["prompt"] = JsonSerializer.SerializeToElement(Prompt),
+                ["finish_reason"] = JsonSerializer.SerializeToElement(Finish == FinishReason.Stop ? "stop" : "length"),
+            },
+        };
 }

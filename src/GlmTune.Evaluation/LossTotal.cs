@@ -12,5 +12,6 @@ public readonly record struct LossTotal(double Sum, long Tokens)
     public double Perplexity => Math.Exp(Mean);
 
     /// <summary>The loss over the tokens of both.</summary>
-    public static LossTotal operator +(LossTotal one, LossTotal other) => new(one.Sum + other.Sum, one.Tokens + other.Tokens);
+    public static LossTotal operator +(LossTotal one, LossTotal other) =>
+        new(one.Sum + other.Sum, one.Tokens + other.Tokens);
 }

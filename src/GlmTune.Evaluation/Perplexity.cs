@@ -14,10 +14,16 @@ public static class Perplexity
     /// <param name="rows">Examples in one pass, at least 1.</param>
     /// <param name="onRows">Gets the number of examples done, after each pass.</param>
     /// <param name="cancellation">Ends it between two passes.</param>
-    /// <remarks>The longest examples are first, so that a pass holds rows of like length, and too little memory shows at once.</remarks>
+    /// <remarks>The longest examples are first, so that a pass holds rows of like length, and too little memory shows
+    /// at once.</remarks>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="rows"/> is not positive.</exception>
     public static LossTotal Of(
-        ICausalLm model, IReadOnlyCollection<TokenizedExample> examples, int rows = 8, Action<int>? onRows = null, CancellationToken cancellation = default)
+        ICausalLm model,
+        IReadOnlyCollection<TokenizedExample> examples,
+        int rows = 8,
+        Action<int>? onRows = null,
+        CancellationToken cancellation = default
+    )
     {
         var total = new LossTotal();
         var done = 0;

@@ -14,7 +14,8 @@ public sealed record PredictionRow(string Prediction, string Label)
     public IReadOnlyDictionary<string, JsonElement> Extra { get; init; } = new Dictionary<string, JsonElement>();
 }
 
-/// <summary>Predictions as JSON lines: each an object with the texts <c>prediction</c> and <c>label</c>, and whatever else.</summary>
+/// <summary>Predictions as JSON lines: each an object with the texts <c>prediction</c> and <c>label</c>, and whatever
+/// else.</summary>
 public static class PredictionFile
 {
     private const int ProblemsShown = 20;
@@ -22,7 +23,8 @@ public static class PredictionFile
     private static readonly JsonWriterOptions Relaxed = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     /// <summary>Reads all rows; blank lines are skipped.</summary>
-    /// <exception cref="InvalidDataException">Lines are not such objects, or there are none; the message has every such line's number.</exception>
+    /// <exception cref="InvalidDataException">Lines are not such objects, or there are none; the message has every such
+    /// line's number.</exception>
     public static IReadOnlyList<PredictionRow> Read(string path)
     {
         var rows = new List<PredictionRow>();
@@ -40,7 +42,8 @@ public static class PredictionFile
             {
                 rows.Add(ReadLine(line));
             }
-            catch (Exception exception) when (exception is JsonException or InvalidOperationException or InvalidDataException)
+            catch (Exception exception)
+                when (exception is JsonException or InvalidOperationException or InvalidDataException)
             {
                 problems.Add($"{path}, line {number}: {exception.Message}");
             }
@@ -52,7 +55,11 @@ public static class PredictionFile
             throw new InvalidDataException(string.Join('\n', problems.Take(ProblemsShown)) + more);
         }
 
-        return rows.Count > 0 ? rows : throw new InvalidDataException($"{path}: has no rows; expected JSON lines with 'prediction' and 'label'.");
+        return rows.Count > 0
+            ? rows
+            : throw new InvalidDataException(
+                $"{path}: has no rows; expected JSON lines with 'prediction' and 'label'."
+            );
     }
 
     /// <summary>Writes all rows; the file is there whole or not at all.</summary>
@@ -93,26 +100,33 @@ public static class PredictionFile
         using var json = JsonDocument.Parse(line, new JsonDocumentOptions { AllowDuplicateProperties = false });
         if (json.RootElement.ValueKind != JsonValueKind.Object)
         {
-            throw new InvalidDataException($"found {Describe(json.RootElement)}; expected an object with 'prediction' and 'label'.");
+            throw new InvalidDataException(
+                $"found {Describe(json.RootElement)}; expected an object with 'prediction' and 'label'."
+            );
         }
 
         return new PredictionRow(ReadText(json.RootElement, "prediction"), ReadText(json.RootElement, "label"))
         {
-            Extra = json.RootElement.EnumerateObject().Where(property => property.Name is not ("prediction" or "label"))
+            Extra = json
+                .RootElement.EnumerateObject()
+                .Where(property => property.Name is not ("prediction" or "label"))
                 .ToDictionary(property => property.Name, property => property.Value.Clone()),
         };
     }
 
     private static string ReadText(JsonElement row, string name) =>
-        !row.TryGetProperty(name, out var value) ? throw new InvalidDataException($"has no '{name}'; expected an object with 'prediction' and 'label'.")
-        : value.ValueKind != JsonValueKind.String ? throw new InvalidDataException($"'{name}' is {Describe(value)}; expected text.")
+        !row.TryGetProperty(name, out var value)
+            ? throw new InvalidDataException($"has no '{name}'; expected an object with 'prediction' and 'label'.")
+        : value.ValueKind != JsonValueKind.String
+            ? throw new InvalidDataException($"'{name}' is {Describe(value)}; expected text.")
         : value.GetString()!;
 
-    private static string Describe(JsonElement value) => value.ValueKind switch
-    {
-        JsonValueKind.Object => "an object",
-        JsonValueKind.Array => "a list",
-        JsonValueKind.String => "a text",
-        _ => value.GetRawText(),
-    };
+    private static string Describe(JsonElement value) =>
+        value.ValueKind switch
+        {
+            JsonValueKind.Object => "an object",
+            JsonValueKind.Array => "a list",
+            JsonValueKind.String => "a text",
+            _ => value.GetRawText(),
+        };
 }

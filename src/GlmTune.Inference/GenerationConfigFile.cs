@@ -8,16 +8,20 @@ public static class GenerationConfigFile
     /// <summary>The file's name in a model's folder.</summary>
     public const string Name = "generation_config.json";
 
-    /// <summary>What the file says; keys that are absent or null stay unsaid, and keys that mean nothing here are passed over.</summary>
-    /// <exception cref="InvalidDataException">It is no JSON object, or values are of a wrong type or out of range: all of them, a
-    /// line each.</exception>
+    /// <summary>What the file says; keys that are absent or null stay unsaid, and keys that mean nothing here are
+    /// passed over.</summary>
+    /// <exception cref="InvalidDataException">It is no JSON object, or values are of a wrong type or out of range: all
+    /// of them, a line each.</exception>
     public static GenerationOptions Read(string path)
     {
         var name = Path.GetFileName(path);
         JsonDocument document;
         try
         {
-            document = JsonDocument.Parse(File.ReadAllBytes(path), new() { CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true });
+            document = JsonDocument.Parse(
+                File.ReadAllBytes(path),
+                new() { CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true }
+            );
         }
         catch (JsonException e)
         {
@@ -28,13 +32,20 @@ public static class GenerationConfigFile
         {
             if (document.RootElement.ValueKind != JsonValueKind.Object)
             {
-                throw new InvalidDataException($"{name}: the file holds {(document.RootElement.ValueKind == JsonValueKind.Array ? "a list" : "a single value")}; expected an object");
+                throw new InvalidDataException(
+                    $"{name}: the file holds "
+                        + $"{(document.RootElement.ValueKind == JsonValueKind.Array ? "a list" : "a single value")}; "
+                        + "expected an object"
+                );
             }
 
             var values = new Values(document.RootElement);
             var options = Read(values);
-            return values.Problems.Count == 0 ? options
-                : throw new InvalidDataException(string.Join('\n', values.Problems.Select(problem => $"{name}: {problem}")));
+            return values.Problems.Count == 0
+                ? options
+                : throw new InvalidDataException(
+                    string.Join('\n', values.Problems.Select(problem => $"{name}: {problem}"))
+                );
         }
     }
 
@@ -46,23 +57,24 @@ public static class GenerationConfigFile
         return File.Exists(path) ? Read(path) : new GenerationOptions();
     }
 
-    private static GenerationOptions Read(Values values) => new()
-    {
-        MaxNewTokens = values.Whole("max_new_tokens", least: 1),
-        MinNewTokens = values.Whole("min_new_tokens"),
-        MaxLength = values.Whole("max_length", least: 1),
-        DoSample = values.Flag("do_sample"),
-        Temperature = values.Number("temperature", "a number above 0", value => value > 0),
-        TopP = values.Number("top_p", "a number above 0 and at most 1", value => value is > 0 and <= 1),
-        TopK = values.Whole("top_k"),
-        RepetitionPenalty = values.Number("repetition_penalty", "a number above 0", value => value > 0),
-        NoRepeatNgramSize = values.Whole("no_repeat_ngram_size"),
-        NumBeams = values.Whole("num_beams", least: 1),
-        LengthPenalty = values.Number("length_penalty", "a number", double.IsFinite),
-        EarlyStopping = values.Flag("early_stopping"),
-        EosTokenIds = values.TokenIds("eos_token_id"),
-        PadTokenId = values.Whole("pad_token_id"),
-    };
+    private static GenerationOptions Read(Values values) =>
+        new()
+        {
+            MaxNewTokens = values.Whole("max_new_tokens", least: 1),
+            MinNewTokens = values.Whole("min_new_tokens"),
+            MaxLength = values.Whole("max_length", least: 1),
+            DoSample = values.Flag("do_sample"),
+            Temperature = values.Number("temperature", "a number above 0", value => value > 0),
+            TopP = values.Number("top_p", "a number above 0 and at most 1", value => value is > 0 and <= 1),
+            TopK = values.Whole("top_k"),
+            RepetitionPenalty = values.Number("repetition_penalty", "a number above 0", value => value > 0),
+            NoRepeatNgramSize = values.Whole("no_repeat_ngram_size"),
+            NumBeams = values.Whole("num_beams", least: 1),
+            LengthPenalty = values.Number("length_penalty", "a number", double.IsFinite),
+            EarlyStopping = values.Flag("early_stopping"),
+            EosTokenIds = values.TokenIds("eos_token_id"),
+            PadTokenId = values.Whole("pad_token_id"),
+        };
 
     private sealed class Values(JsonElement root)
     {
@@ -91,7 +103,11 @@ public static class GenerationConfigFile
             }
 
             var ids = new List<int>();
-            foreach (var item in value.ValueKind == JsonValueKind.Array ? value.EnumerateArray() : Enumerable.Repeat(value, 1))
+            foreach (
+                var item in value.ValueKind == JsonValueKind.Array
+                    ? value.EnumerateArray()
+                    : Enumerable.Repeat(value, 1)
+            )
             {
                 if (!TryWhole(item, 0, out var id))
                 {
@@ -107,8 +123,13 @@ public static class GenerationConfigFile
         private static bool TryWhole(JsonElement value, int least, out int number)
         {
             number = 0;
-            if (value.ValueKind != JsonValueKind.Number || !value.TryGetDouble(out var read)
-                || read != Math.Floor(read) || read < least || read > int.MaxValue)
+            if (
+                value.ValueKind != JsonValueKind.Number
+                || !value.TryGetDouble(out var read)
+                || read != Math.Floor(read)
+                || read < least
+                || read > int.MaxValue
+            )
             {
                 return false;
             }

@@ -1,27 +1,28 @@
 namespace GlmTune.Inference;
 
-/// <summary>How an answer is generated, under the names of Hugging Face's <c>GenerationConfig</c>. Null means "not said", so
-/// that options of several sources can be laid over each other.</summary>
+/// <summary>How an answer is generated, under the names of Hugging Face's <c>GenerationConfig</c>. Null means "not
+/// said", so that options of several sources can be laid over each other.</summary>
 /// <remarks>Immutable. <see cref="Defaults"/> holds what a value is when nobody says it.</remarks>
 public sealed record GenerationOptions
 {
     /// <summary>What holds where no source says anything: greedy, one beam, 1,024 tokens.</summary>
-    public static GenerationOptions Defaults { get; } = new()
-    {
-        MaxNewTokens = 1024,
-        MinNewTokens = 0,
-        DoSample = false,
-        Temperature = 1,
-        TopP = 1,
-        TopK = 50,
-        RepetitionPenalty = 1,
-        PresencePenalty = 0,
-        FrequencyPenalty = 0,
-        NumBeams = 1,
-        LengthPenalty = 1,
-        EarlyStopping = false,
-        NoRepeatNgramSize = 0,
-    };
+    public static GenerationOptions Defaults { get; } =
+        new()
+        {
+            MaxNewTokens = 1024,
+            MinNewTokens = 0,
+            DoSample = false,
+            Temperature = 1,
+            TopP = 1,
+            TopK = 50,
+            RepetitionPenalty = 1,
+            PresencePenalty = 0,
+            FrequencyPenalty = 0,
+            NumBeams = 1,
+            LengthPenalty = 1,
+            EarlyStopping = false,
+            NoRepeatNgramSize = 0,
+        };
 
     /// <summary>Most tokens generated; at least 1. Default 1024.</summary>
     public int? MaxNewTokens { get; init; }
@@ -38,13 +39,15 @@ public sealed record GenerationOptions
     /// <summary>Divides the logits before sampling; positive. Default 1.</summary>
     public double? Temperature { get; init; }
 
-    /// <summary>Sample among the likeliest tokens whose probabilities reach this sum; above 0, at most 1. Default 1.</summary>
+    /// <summary>Sample among the likeliest tokens whose probabilities reach this sum; above 0, at most 1. Default
+    /// 1.</summary>
     public double? TopP { get; init; }
 
     /// <summary>Sample among so many likeliest tokens; 0 turns it off. Default 50.</summary>
     public int? TopK { get; init; }
 
-    /// <summary>Above 1, tokens that have occurred in prompt or answer become less likely; positive. Default 1.</summary>
+    /// <summary>Above 1, tokens that have occurred in prompt or answer become less likely; positive. Default
+    /// 1.</summary>
     public double? RepetitionPenalty { get; init; }
 
     /// <summary>Taken from the logit of every token that has occurred in the answer. Default 0.</summary>
@@ -53,7 +56,8 @@ public sealed record GenerationOptions
     /// <summary>Taken from the logit of a token for each time it has occurred in the answer. Default 0.</summary>
     public double? FrequencyPenalty { get; init; }
 
-    /// <summary>What is added to the logits of some tokens, by their ids, before any other rule. Default nothing.</summary>
+    /// <summary>What is added to the logits of some tokens, by their ids, before any other rule. Default
+    /// nothing.</summary>
     public IReadOnlyDictionary<int, double>? LogitBias { get; init; }
 
     /// <summary>No run of so many tokens comes twice; 0 turns it off. Default 0.</summary>
@@ -78,28 +82,30 @@ public sealed record GenerationOptions
     public long? Seed { get; init; }
 
     /// <summary>These options, and <paramref name="lower"/>'s where these say nothing.</summary>
-    public GenerationOptions Over(GenerationOptions lower) => new()
-    {
-        MaxNewTokens = MaxNewTokens ?? lower.MaxNewTokens,
-        MinNewTokens = MinNewTokens ?? lower.MinNewTokens,
-        MaxLength = MaxLength ?? lower.MaxLength,
-        DoSample = DoSample ?? lower.DoSample,
-        Temperature = Temperature ?? lower.Temperature,
-        TopP = TopP ?? lower.TopP,
-        TopK = TopK ?? lower.TopK,
-        RepetitionPenalty = RepetitionPenalty ?? lower.RepetitionPenalty,
-        PresencePenalty = PresencePenalty ?? lower.PresencePenalty,
-        FrequencyPenalty = FrequencyPenalty ?? lower.FrequencyPenalty,
-        LogitBias = LogitBias ?? lower.LogitBias,
-        NoRepeatNgramSize = NoRepeatNgramSize ?? lower.NoRepeatNgramSize,
-        NumBeams = NumBeams ?? lower.NumBeams,
-        LengthPenalty = LengthPenalty ?? lower.LengthPenalty,
-        EarlyStopping = EarlyStopping ?? lower.EarlyStopping,
-        EosTokenIds = EosTokenIds ?? lower.EosTokenIds,
-        PadTokenId = PadTokenId ?? lower.PadTokenId,
-        Seed = Seed ?? lower.Seed,
-    };
+    public GenerationOptions Over(GenerationOptions lower) =>
+        new()
+        {
+            MaxNewTokens = MaxNewTokens ?? lower.MaxNewTokens,
+            MinNewTokens = MinNewTokens ?? lower.MinNewTokens,
+            MaxLength = MaxLength ?? lower.MaxLength,
+            DoSample = DoSample ?? lower.DoSample,
+            Temperature = Temperature ?? lower.Temperature,
+            TopP = TopP ?? lower.TopP,
+            TopK = TopK ?? lower.TopK,
+            RepetitionPenalty = RepetitionPenalty ?? lower.RepetitionPenalty,
+            PresencePenalty = PresencePenalty ?? lower.PresencePenalty,
+            FrequencyPenalty = FrequencyPenalty ?? lower.FrequencyPenalty,
+            LogitBias = LogitBias ?? lower.LogitBias,
+            NoRepeatNgramSize = NoRepeatNgramSize ?? lower.NoRepeatNgramSize,
+            NumBeams = NumBeams ?? lower.NumBeams,
+            LengthPenalty = LengthPenalty ?? lower.LengthPenalty,
+            EarlyStopping = EarlyStopping ?? lower.EarlyStopping,
+            EosTokenIds = EosTokenIds ?? lower.EosTokenIds,
+            PadTokenId = PadTokenId ?? lower.PadTokenId,
+            Seed = Seed ?? lower.Seed,
+        };
 
-    /// <summary>Only the token ids that end and fill rows: what evaluation takes from a model, whose sampling it ignores.</summary>
+    /// <summary>Only the token ids that end and fill rows: what evaluation takes from a model, whose sampling it
+    /// ignores.</summary>
     public GenerationOptions TokensOnly() => new() { EosTokenIds = EosTokenIds, PadTokenId = PadTokenId };
 }

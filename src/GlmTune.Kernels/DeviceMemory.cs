@@ -14,6 +14,7 @@ public static unsafe class DeviceMemory
         {
             return null;
         }
+
         CudaContext.Ensure(device);
         nuint free;
         nuint total;

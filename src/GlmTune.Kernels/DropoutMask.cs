@@ -2,11 +2,12 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels;
 
-/// <summary>Which elements dropout keeps: a hash of seed and index, so that any device, and a recomputation, draws the same mask.</summary>
+/// <summary>Which elements dropout keeps: a hash of seed and index, so that any device, and a recomputation, draws the
+/// same mask.</summary>
 /// <remarks>
-/// h = finalizer(low 32 bits of index · 0x9E3779B9 + key) on 32-bit words, where key mixes both halves of the seed; kept where
-/// h ≥ probability · 2³². So elements 2³² apart are kept or dropped together. The finalizer is MurmurHash3's (Appleby, public domain, "fmix32").
-/// </remarks>
+/// h = finalizer(low 32 bits of index · 0x9E3779B9 + key) on 32-bit words, where key mixes both halves of the seed;
+/// kept where h ≥ probability · 2³². So elements 2³² apart are kept or dropped together. The finalizer is MurmurHash3's
+/// (Appleby, public domain, "fmix32"). </remarks>
 public static class DropoutMask
 {
     private const long Word = 0xFFFFFFFF;
@@ -15,7 +16,8 @@ public static class DropoutMask
     private const long Piece = 1 << 26;
 
     /// <summary>True where an element is kept, [count].</summary>
-    public static Tensor Kept(long count, double probability, MaskSeed seed, Device device) => Kept(0, count, probability, seed, device, Piece);
+    public static Tensor Kept(long count, double probability, MaskSeed seed, Device device) =>
+        Kept(0, count, probability, seed, device, Piece);
 
     /// <summary>The mask of a run of elements, made a piece at a time.</summary>
     internal static Tensor Kept(long first, long count, double probability, MaskSeed seed, Device device, long piece)
@@ -24,6 +26,7 @@ public static class DropoutMask
         {
             return OfPiece(first, count, probability, seed, device);
         }
+
         using var scope = NewDisposeScope();
         var all = empty(count, ScalarType.Bool, device);
         for (long from = 0; from < count; from += piece)
@@ -32,6 +35,7 @@ public static class DropoutMask
             var length = Math.Min(piece, count - from);
             all.narrow(0, from, length).copy_(OfPiece(first + from, length, probability, seed, device));
         }
+
         return all.MoveToOuterDisposeScope();
     }
 

@@ -3,12 +3,13 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels;
 
-/// <summary>A frozen weight W [out, in] in fp8: <c>Values · scale</c>, and the same values transposed for the backward pass.</summary>
+/// <summary>A frozen weight W [out, in] in fp8: <c>Values · scale</c>, and the same values transposed for the backward
+/// pass.</summary>
 /// <remarks>
-/// One scale serves the whole matrix. The type's own exponent spans 2¹⁵, so rows of unlike size lose nothing by it, and the transposed
-/// copy is the same matrix: the gradient is that of the function which was computed. Both copies take one byte an element, together as
-/// much as bfloat16 alone; without the second one it is made anew in every backward pass.
-/// </remarks>
+/// One scale serves the whole matrix. The type's own exponent spans 2¹⁵, so rows of unlike size lose nothing by it, and
+/// the transposed copy is the same matrix: the gradient is that of the function which was computed. Both copies take
+/// one byte an element, together as much as bfloat16 alone; without the second one it is made anew in every backward
+/// pass. </remarks>
 public sealed class Fp8Matrix : IDisposable
 {
     private const long ElementsAtATime = 1 << 24;
@@ -17,8 +18,8 @@ public sealed class Fp8Matrix : IDisposable
 
     private readonly Tensor? transposed;
 
-    private Fp8Matrix(Tensor values, Tensor? transposed, Tensor outputScales, Tensor inputScales)
-        => (Values, this.transposed, OutputScales, InputScales) = (values, transposed, outputScales, inputScales);
+    private Fp8Matrix(Tensor values, Tensor? transposed, Tensor outputScales, Tensor inputScales) =>
+        (Values, this.transposed, OutputScales, InputScales) = (values, transposed, outputScales, inputScales);
 
     /// <summary>e4m3 [out, in].</summary>
     public Tensor Values { get; }
@@ -48,17 +49,27 @@ public sealed class Fp8Matrix : IDisposable
         {
             using var part = NewDisposeScope();
             var count = Math.Min(step, rows - row);
-            values.narrow(0, row, count).copy_((weight.narrow(0, row, count).to_type(ScalarType.Float32) * inverse).clamp_(-Fp8.Largest, Fp8.Largest));
+            values
+                .narrow(0, row, count)
+                .copy_(
+                    (weight.narrow(0, row, count).to_type(ScalarType.Float32) * inverse).clamp_(
+                        -Fp8.Largest,
+                        Fp8.Largest
+                    )
+                );
         }
+
         var scale = largest / whole;
         return new Fp8Matrix(
             values.DetachFromDisposeScope(),
             keepTransposed ? Transpose(values).DetachFromDisposeScope() : null,
             scale.view(1, 1).expand(1, rows).contiguous().DetachFromDisposeScope(),
-            scale.view(1, 1).expand(1, columns).contiguous().DetachFromDisposeScope());
+            scale.view(1, 1).expand(1, columns).contiguous().DetachFromDisposeScope()
+        );
     }
 
-    /// <summary>The values transposed, e4m3 [in, out]: the kept copy, or one made now in the caller's dispose scope.</summary>
+    /// <summary>The values transposed, e4m3 [in, out]: the kept copy, or one made now in the caller's dispose
+    /// scope.</summary>
     public Tensor Transposed() => transposed ?? Transpose(Values);
 
     /// <summary>The weight that the values stand for, [out, in], in the caller's dispose scope.</summary>

@@ -21,6 +21,7 @@ public static class Fp8
     /// <summary>Stands for the largest size of a row of zeros.</summary>
     internal const double Smallest = 1e-30;
 
-    /// <summary>Whether matrices of this shape can be multiplied by the GPU's fp8 units: both sides are multiples of 16.</summary>
+    /// <summary>Whether matrices of this shape can be multiplied by the GPU's fp8 units: both sides are multiples of
+    /// 16.</summary>
     public static bool Fits(IReadOnlyList<long> shape) => shape.Count == 2 && shape[0] % 16 == 0 && shape[1] % 16 == 0;
 }

@@ -5,7 +5,8 @@ namespace GlmTune.Kernels;
 /// <param name="KeyValueHeads">K; divides H. Query head h reads key-value head h / (H / K).</param>
 /// <param name="HeadDim">D, features a head.</param>
 /// <param name="RotaryDim">How many of a head's first features rotate; even.</param>
-/// <remarks>A row is H query heads, then K key heads, then K value heads, each of D features: (H + 2K)·D in all.</remarks>
+/// <remarks>A row is H query heads, then K key heads, then K value heads, each of D features: (H + 2K)·D in
+/// all.</remarks>
 public sealed record HeadLayout(int QueryHeads, int KeyValueHeads, int HeadDim, int RotaryDim)
 {
     /// <summary>Query heads that share one key-value head.</summary>

@@ -5,10 +5,11 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels;
 
-/// <summary>Copies between host memory and a GPU beside the computation, on a stream of their own; on the CPU, plain copies.</summary>
+/// <summary>Copies between host memory and a GPU beside the computation, on a stream of their own; on the CPU, plain
+/// copies.</summary>
 /// <remarks>
-/// A copy begins when what was enqueued before it on the current stream is done, and copies follow each other. Memory of both sides must stay
-/// until a copy is done. Not thread-safe. Source: CUDA driver API, stream and event management.
+/// A copy begins when what was enqueued before it on the current stream is done, and copies follow each other. Memory
+/// of both sides must stay until a copy is done. Not thread-safe. Source: CUDA driver API, stream and event management.
 /// </remarks>
 public sealed unsafe class HostCopies : IDisposable
 {
@@ -50,12 +51,14 @@ public sealed unsafe class HostCopies : IDisposable
         {
             return;
         }
+
         CudaContext.Ensure(device);
         CudaDriver.Check(CudaDriver.StreamSynchronize(stream), "wait for copies");
         while (idle.TryPop(out var handle))
         {
             _ = CudaDriver.EventDestroy(handle);
         }
+
         _ = CudaDriver.EventDestroy(ready);
         _ = CudaDriver.StreamDestroy(stream);
         (stream, ready) = (0, 0);
@@ -70,12 +73,16 @@ public sealed unsafe class HostCopies : IDisposable
             Buffer.MemoryCopy((void*)from, (void*)to, bytes, bytes);
             return default;
         }
+
         CudaContext.Ensure(device);
         CudaDriver.Check(CudaDriver.EventRecord(ready, Computing), "record an event");
         CudaDriver.Check(CudaDriver.StreamWaitEvent(stream, ready, 0), "wait for an event");
         CudaDriver.Check(
-            toDevice ? CudaDriver.MemoryCopyToDevice(place, host, (nuint)bytes, stream) : CudaDriver.MemoryCopyToHost(host, place, (nuint)bytes, stream),
-            $"copy {bytes} bytes {(toDevice ? "to" : "from")} the GPU");
+            toDevice
+                ? CudaDriver.MemoryCopyToDevice(place, host, (nuint)bytes, stream)
+                : CudaDriver.MemoryCopyToHost(host, place, (nuint)bytes, stream),
+            $"copy {bytes} bytes {(toDevice ? "to" : "from")} the GPU"
+        );
         var done = idle.TryPop(out var handle) ? handle : MakeEvent();
         CudaDriver.Check(CudaDriver.EventRecord(done, stream), "record an event");
         return new Copy(this, done);

@@ -5,20 +5,23 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels;
 
-/// <summary>Numbers of the host as tensors of a device, sent without waiting: from memory that the GPU copies by itself, in the stream's order.</summary>
+/// <summary>Numbers of the host as tensors of a device, sent without waiting: from memory that the GPU copies by
+/// itself, in the stream's order.</summary>
 public static class HostValues
 {
     private const int Blocks = 8;
     private const int BlockBytes = 1 << 20;
 
-    // A copy that waits for its turn in the stream keeps its block; eight are enough for a pass's few inputs to be on their way.
+    // A copy that waits for its turn in the stream keeps its block; eight are enough for a pass's few inputs to be on
+    // their way.
     [ThreadStatic]
     private static Dictionary<int, PinnedMemory?[]>? rings;
 
     [ThreadStatic]
     private static int turn;
 
-    /// <summary>int64 or int32 or float64 or float32 [count], as the values are; in the caller's dispose scope.</summary>
+    /// <summary>int64 or int32 or float64 or float32 [count], as the values are; in the caller's dispose
+    /// scope.</summary>
     /// <param name="values">The numbers.</param>
     /// <param name="device">Where the tensor goes.</param>
     public static Tensor ToDevice<T>(T[] values, Device device)
@@ -39,6 +42,7 @@ public static class HostValues
             values.CopyTo(MemoryMarshal.Cast<byte, T>(host.bytes));
             return device.type == DeviceType.CPU ? host.alias() : host.to(device);
         }
+
         var result = empty(values.Length, type, device);
         var block = Next(device);
         block.Wait();
@@ -54,6 +58,7 @@ public static class HostValues
         {
             ring = rings[device.index] = new PinnedMemory?[Blocks];
         }
+
         turn = (turn + 1) % Blocks;
         return ring[turn] ??= new PinnedMemory(device, BlockBytes);
     }

@@ -4,9 +4,9 @@ namespace GlmTune.Kernels;
 
 /// <content>Products with frozen weights in fp8, and the functions whose results go into one.</content>
 /// <remarks>
-/// What a function gives is rounded to the model's type first and to fp8 then, so that the fused functions mean the same as those of
-/// which they are made. Source: Micikevicius et al., arXiv:2209.05433; scales by row as in Xi et al., COAT, arXiv:2410.19313.
-/// </remarks>
+/// What a function gives is rounded to the model's type first and to fp8 then, so that the fused functions mean the
+/// same as those of which they are made. Source: Micikevicius et al., arXiv:2209.05433; scales by row as in Xi et al.,
+/// COAT, arXiv:2410.19313. </remarks>
 public abstract partial class LayerKernels
 {
     /// <summary>Rounds to fp8, with one scale a row.</summary>
@@ -28,7 +28,12 @@ public abstract partial class LayerKernels
     /// <param name="epsilon">Added to the mean square.</param>
     /// <param name="keepOutput">Whether the output is wanted in the model's type as well.</param>
     /// <returns>The output [N, C], or null; the same in fp8; and the inverse root mean square [N, 1].</returns>
-    public virtual (Tensor? Output, Fp8Rows Rounded, Tensor InverseRms) RmsNormFp8(Tensor x, Tensor weight, double epsilon, bool keepOutput)
+    public virtual (Tensor? Output, Fp8Rows Rounded, Tensor InverseRms) RmsNormFp8(
+        Tensor x,
+        Tensor weight,
+        double epsilon,
+        bool keepOutput
+    )
     {
         var (output, inverse) = RmsNorm(x, weight, epsilon);
         return (Kept(output, keepOutput, out var rounded), rounded, inverse);
@@ -36,7 +41,12 @@ public abstract partial class LayerKernels
 
     /// <summary><see cref="AddRmsNorm"/>, rounded; as <see cref="RmsNormFp8"/>.</summary>
     public virtual (Tensor Sum, Tensor? Output, Fp8Rows Rounded, Tensor InverseRms) AddRmsNormFp8(
-        Tensor x, Tensor delta, Tensor weight, double epsilon, bool keepOutput)
+        Tensor x,
+        Tensor delta,
+        Tensor weight,
+        double epsilon,
+        bool keepOutput
+    )
     {
         var (sum, output, inverse) = AddRmsNorm(x, delta, weight, epsilon);
         return (sum, Kept(output, keepOutput, out var rounded), rounded, inverse);
@@ -48,7 +58,13 @@ public abstract partial class LayerKernels
     /// <param name="weight">[C].</param>
     /// <param name="inverseRms">From the forward pass, [N, 1].</param>
     /// <param name="residualGradient">Added to the result, [N, C].</param>
-    public virtual (Tensor Result, Fp8Rows Rounded) RmsNormBackwardFp8(Tensor gradient, Tensor x, Tensor weight, Tensor inverseRms, Tensor residualGradient)
+    public virtual (Tensor Result, Fp8Rows Rounded) RmsNormBackwardFp8(
+        Tensor gradient,
+        Tensor x,
+        Tensor weight,
+        Tensor inverseRms,
+        Tensor residualGradient
+    )
     {
         var result = RmsNormBackward(gradient, x, weight, inverseRms, residualGradient, weightGradient: null);
         return (result, RoundRows(result));
@@ -68,7 +84,8 @@ public abstract partial class LayerKernels
         return RoundRows(result);
     }
 
-    /// <summary>x · Wᵀ + bias, summed in float32; in fewer bits by a GPU's fp8 units, whose fast accumulation is used.</summary>
+    /// <summary>x · Wᵀ + bias, summed in float32; in fewer bits by a GPU's fp8 units, whose fast accumulation is
+    /// used.</summary>
     /// <param name="x">[N, in].</param>
     /// <param name="weight">W [out, in].</param>
     /// <param name="bias">[out], or null.</param>
@@ -78,7 +95,11 @@ public abstract partial class LayerKernels
     {
         using var scope = NewDisposeScope();
         var wide = WideOf(type);
-        var sum = x.Values.to_type(wide).matmul(weight.Values.to_type(wide).t()).mul_(x.Scales).mul_(weight.OutputScales);
+        var sum = x
+            .Values.to_type(wide)
+            .matmul(weight.Values.to_type(wide).t())
+            .mul_(x.Scales)
+            .mul_(weight.OutputScales);
         return (bias is null ? sum : sum.add_(bias.to_type(wide))).to_type(type).MoveToOuterDisposeScope();
     }
 
@@ -91,8 +112,13 @@ public abstract partial class LayerKernels
     {
         using var scope = NewDisposeScope();
         var wide = WideOf(type);
-        return gradient.Values.to_type(wide).matmul(weight.Values.to_type(wide)).mul_(gradient.Scales).mul_(weight.InputScales)
-            .to_type(type).MoveToOuterDisposeScope();
+        return gradient
+            .Values.to_type(wide)
+            .matmul(weight.Values.to_type(wide))
+            .mul_(gradient.Scales)
+            .mul_(weight.InputScales)
+            .to_type(type)
+            .MoveToOuterDisposeScope();
     }
 
     private static ScalarType WideOf(ScalarType type) => type == ScalarType.Float64 ? type : ScalarType.Float32;
@@ -104,6 +130,7 @@ public abstract partial class LayerKernels
         {
             return output;
         }
+
         output.Dispose();
         return null;
     }

@@ -2,7 +2,8 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels;
 
-/// <summary>The most memory that was in use on a GPU while this existed, of all programs together: looked up on a thread of its own.</summary>
+/// <summary>The most memory that was in use on a GPU while this existed, of all programs together: looked up on a
+/// thread of its own.</summary>
 /// <remarks>What libtorch reserves it keeps, so the highest value lasts and is not missed between two looks.</remarks>
 public sealed class PeakMemory : IDisposable
 {
@@ -24,7 +25,11 @@ public sealed class PeakMemory : IDisposable
             {
                 Look();
             }
-        }) { IsBackground = true, Name = "peak memory" };
+        })
+        {
+            IsBackground = true,
+            Name = "peak memory",
+        };
         thread.Start();
     }
 
@@ -52,6 +57,7 @@ public sealed class PeakMemory : IDisposable
         {
             return;
         }
+
         var used = memory.Total - memory.Free;
         var seen = Interlocked.Read(ref most);
         while (used > seen && Interlocked.CompareExchange(ref most, used, seen) is var now && now != seen)

@@ -7,11 +7,11 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels;
 
-/// <summary>Host memory that a GPU copies from and to while the program goes on; on a machine without one, plain memory.</summary>
+/// <summary>Host memory that a GPU copies from and to while the program goes on; on a machine without one, plain
+/// memory.</summary>
 /// <remarks>
-/// A block is refilled after <see cref="Wait"/>, which ends when the copies that were queued from it are done. Not thread-safe.
-/// Source: CUDA driver API, "Memory Management", page-locked memory.
-/// </remarks>
+/// A block is refilled after <see cref="Wait"/>, which ends when the copies that were queued from it are done. Not
+/// thread-safe. Source: CUDA driver API, "Memory Management", page-locked memory. </remarks>
 public sealed unsafe class PinnedMemory : IDisposable
 {
     private readonly Device device;
@@ -29,6 +29,7 @@ public sealed unsafe class PinnedMemory : IDisposable
             address = (nint)NativeMemory.AlignedAlloc((nuint)bytes, 64);
             return;
         }
+
         nint block;
         CudaContext.Ensure(device);
         CudaDriver.Check(CudaDriver.MemoryHostAllocate(&block, (nuint)bytes, 0), $"lock {bytes} bytes of host memory");
@@ -47,8 +48,7 @@ public sealed unsafe class PinnedMemory : IDisposable
 
     /// <summary>Elements from a byte on.</summary>
     public Span<T> At<T>(long offset, int count)
-        where T : unmanaged
-        => new((byte*)address + offset, count);
+        where T : unmanaged => new((byte*)address + offset, count);
 
     /// <summary>A tensor of the host over this memory, [count]; valid while the memory is.</summary>
     public Tensor View(ScalarType type, long count)
@@ -56,7 +56,9 @@ public sealed unsafe class PinnedMemory : IDisposable
         long stride = 1;
         nint handle;
         AtenShim.Check(
-            AtenShim.TensorFromBlob((void*)address, 1, &count, &stride, 0, (int)type, (int)DeviceType.CPU, 0, &handle), "make a tensor of given memory");
+            AtenShim.TensorFromBlob((void*)address, 1, &count, &stride, 0, (int)type, (int)DeviceType.CPU, 0, &handle),
+            "make a tensor of given memory"
+        );
         return Tensor.UnsafeCreateTensor(handle);
     }
 
@@ -74,13 +76,18 @@ public sealed unsafe class PinnedMemory : IDisposable
             Buffer.MemoryCopy((byte*)address + from, (void*)place, bytes, bytes);
             return;
         }
+
         CudaContext.Ensure(device);
         var stream = CudaStream.Current(Math.Max(0, device.index));
-        CudaDriver.Check(CudaDriver.MemoryCopyToDevice(place, address + (nint)from, (nuint)bytes, stream), "copy to the GPU");
+        CudaDriver.Check(
+            CudaDriver.MemoryCopyToDevice(place, address + (nint)from, (nuint)bytes, stream),
+            "copy to the GPU"
+        );
         CudaDriver.Check(CudaDriver.EventRecord(copied, stream), "record an event");
     }
 
-    /// <summary>Queues a copy from the device on the current stream; what it brings may be read after <see cref="Wait"/>.</summary>
+    /// <summary>Queues a copy from the device on the current stream; what it brings may be read after
+    /// <see cref="Wait"/>.</summary>
     /// <param name="source">Contiguous memory of the device, of any type.</param>
     /// <param name="bytes">How many, from the first of both; no more than either has.</param>
     public void CopyFrom(Tensor source, long bytes)
@@ -92,13 +99,15 @@ public sealed unsafe class PinnedMemory : IDisposable
             Buffer.MemoryCopy((void*)place, (void*)address, bytes, bytes);
             return;
         }
+
         CudaContext.Ensure(device);
         var stream = CudaStream.Current(Math.Max(0, device.index));
         CudaDriver.Check(CudaDriver.MemoryCopyToHost(address, place, (nuint)bytes, stream), "copy from the GPU");
         CudaDriver.Check(CudaDriver.EventRecord(copied, stream), "record an event");
     }
 
-    /// <summary>Waits until the copies that were queued are done, so that the memory may be read or filled anew.</summary>
+    /// <summary>Waits until the copies that were queued are done, so that the memory may be read or filled
+    /// anew.</summary>
     public void Wait()
     {
         if (copied != 0)
@@ -115,6 +124,7 @@ public sealed unsafe class PinnedMemory : IDisposable
         {
             return;
         }
+
         if (copied == 0)
         {
             NativeMemory.AlignedFree((void*)address);
@@ -125,6 +135,7 @@ public sealed unsafe class PinnedMemory : IDisposable
             _ = CudaDriver.EventDestroy(copied);
             _ = CudaDriver.MemoryHostFree(address);
         }
+
         (address, copied) = (0, 0);
     }
 }

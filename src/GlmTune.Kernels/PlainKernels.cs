@@ -3,7 +3,8 @@ using static TorchSharp.torch.nn;
 
 namespace GlmTune.Kernels;
 
-/// <summary>Every layer function from libtorch's plain operators, on any device and in any floating type: the definition.</summary>
+/// <summary>Every layer function from libtorch's plain operators, on any device and in any floating type: the
+/// definition.</summary>
 /// <param name="reason">Why no faster set is used, where one might be expected.</param>
 public sealed class PlainKernels(string? reason = null) : LayerKernels
 {
@@ -21,7 +22,12 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
     }
 
     /// <inheritdoc/>
-    public override (Tensor Sum, Tensor Output, Tensor InverseRms) AddRmsNorm(Tensor x, Tensor delta, Tensor weight, double epsilon)
+    public override (Tensor Sum, Tensor Output, Tensor InverseRms) AddRmsNorm(
+        Tensor x,
+        Tensor delta,
+        Tensor weight,
+        double epsilon
+    )
     {
         var sum = x + delta;
         var (output, inverse) = RmsNorm(sum, weight, epsilon);
@@ -30,7 +36,13 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
 
     /// <inheritdoc/>
     public override Tensor RmsNormBackward(
-        Tensor gradient, Tensor x, Tensor weight, Tensor inverseRms, Tensor? residualGradient, Tensor? weightGradient)
+        Tensor gradient,
+        Tensor x,
+        Tensor weight,
+        Tensor inverseRms,
+        Tensor? residualGradient,
+        Tensor? weightGradient
+    )
     {
         using var scope = NewDisposeScope();
         var normalised = Widen(x) * inverseRms;
@@ -43,6 +55,7 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
         {
             result = result + residualGradient;
         }
+
         return result.to_type(x.dtype).MoveToOuterDisposeScope();
     }
 
@@ -51,8 +64,11 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
     {
         using var scope = NewDisposeScope();
         var rotatedHeads = heads.QueryHeads + heads.KeyValueHeads;
-        var part = fused.narrow(1, 0, rotatedHeads * heads.HeadDim).view(-1, rotatedHeads, heads.HeadDim)
-            .narrow(2, 0, heads.RotaryDim).unflatten(2, heads.RotaryDim / 2, 2);
+        var part = fused
+            .narrow(1, 0, rotatedHeads * heads.HeadDim)
+            .view(-1, rotatedHeads, heads.HeadDim)
+            .narrow(2, 0, heads.RotaryDim)
+            .unflatten(2, heads.RotaryDim / 2, 2);
         var wide = Widen(part);
         var (even, odd) = (wide.select(3, 0), wide.select(3, 1));
         var cos = cosine.to_type(wide.dtype).unsqueeze(1);
@@ -61,23 +77,41 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
         {
             sin = -sin;
         }
+
         part.copy_(stack([(even * cos) - (odd * sin), (odd * cos) + (even * sin)], -1));
     }
 
     /// <inheritdoc/>
     public override void RotateAndCache(
-        Tensor fused, Tensor cosine, Tensor sine, HeadLayout heads, Tensor keys, Tensor values, Tensor slots, Tensor places)
+        Tensor fused,
+        Tensor cosine,
+        Tensor sine,
+        HeadLayout heads,
+        Tensor keys,
+        Tensor values,
+        Tensor slots,
+        Tensor places
+    )
     {
         using var scope = NewDisposeScope();
         Rotate(fused, cosine, sine, heads);
         var rows = (slots * keys.shape[1]) + places;
-        var (key, value) = (fused.narrow(1, heads.QueryWidth, heads.KeyValueWidth), fused.narrow(1, heads.QueryWidth + heads.KeyValueWidth, heads.KeyValueWidth));
+        var (key, value) = (
+            fused.narrow(1, heads.QueryWidth, heads.KeyValueWidth),
+            fused.narrow(1, heads.QueryWidth + heads.KeyValueWidth, heads.KeyValueWidth)
+        );
         keys.view(-1, heads.KeyValueWidth).index_copy_(0, rows, key);
         values.view(-1, heads.KeyValueWidth).index_copy_(0, rows, value);
     }
 
     /// <inheritdoc/>
-    public override Tensor Attention(Tensor fused, HeadLayout heads, SequenceLayout sequences, Tensor? prefix, Tape? tape)
+    public override Tensor Attention(
+        Tensor fused,
+        HeadLayout heads,
+        SequenceLayout sequences,
+        Tensor? prefix,
+        Tape? tape
+    )
     {
         using var scope = NewDisposeScope();
         var block = ToBlock(fused, sequences);
@@ -87,6 +121,7 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
             key = cat([SharedByRows(prefix[0], sequences.Count), key], 2);
             value = cat([SharedByRows(prefix[1], sequences.Count), value], 2);
         }
+
         var virtualTokens = (int)(key.shape[2] - sequences.Longest);
         var hidden = Hidden(sequences.Longest, virtualTokens, heads.GroupSize, fused.device);
         var probabilities = Softmax(query, key, hidden, heads);
@@ -97,11 +132,18 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
             tape.Save(value);
             tape.Save(probabilities);
         }
+
         return FromBlock(MergeHeads(matmul(probabilities, value), heads), sequences).MoveToOuterDisposeScope();
     }
 
     /// <inheritdoc/>
-    public override Tensor AttentionBackward(Tensor gradient, HeadLayout heads, SequenceLayout sequences, Tensor? prefixGradient, Tape tape)
+    public override Tensor AttentionBackward(
+        Tensor gradient,
+        HeadLayout heads,
+        SequenceLayout sequences,
+        Tensor? prefixGradient,
+        Tape tape
+    )
     {
         using var scope = NewDisposeScope();
         using var probabilities = tape.TakeTensor();
@@ -119,27 +161,44 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
         var virtualTokens = key.shape[2] - sequences.Longest;
         if (virtualTokens > 0)
         {
-            prefixGradient?.add_(stack([
-                Widen(keyGradient.narrow(2, 0, virtualTokens)).sum([0L]).transpose(0, 1),
-                Widen(valueGradient.narrow(2, 0, virtualTokens)).sum([0L]).transpose(0, 1)]));
+            prefixGradient?.add_(
+                stack([
+                    Widen(keyGradient.narrow(2, 0, virtualTokens)).sum([0L]).transpose(0, 1),
+                    Widen(valueGradient.narrow(2, 0, virtualTokens)).sum([0L]).transpose(0, 1),
+                ])
+            );
             keyGradient = keyGradient.narrow(2, virtualTokens, sequences.Longest);
             valueGradient = valueGradient.narrow(2, virtualTokens, sequences.Longest);
         }
-        var block = cat([MergeHeads(queryGradient, heads), MergeKeyValue(keyGradient), MergeKeyValue(valueGradient)], -1);
+
+        var block = cat(
+            [MergeHeads(queryGradient, heads), MergeKeyValue(keyGradient), MergeKeyValue(valueGradient)],
+            -1
+        );
         return FromBlock(block, sequences).MoveToOuterDisposeScope();
     }
 
     /// <inheritdoc/>
     public override Tensor CachedAttention(
-        Tensor fused, HeadLayout heads, SequenceLayout sequences, Tensor keys, Tensor values, Tensor slots, Tensor lengths, int longest)
+        Tensor fused,
+        HeadLayout heads,
+        SequenceLayout sequences,
+        Tensor keys,
+        Tensor values,
+        Tensor slots,
+        Tensor lengths,
+        int longest
+    )
     {
         using var scope = NewDisposeScope();
         var query = SplitQueries(ToBlock(fused, sequences).narrow(2, 0, heads.QueryWidth), heads);
         var key = keys.narrow(1, 0, longest).index_select(0, slots).transpose(1, 2);
         var value = values.narrow(1, 0, longest).index_select(0, slots).transpose(1, 2);
         // New token t of a sequence with n new tokens sees length − n + t + 1 cached ones.
-        var added = tensor(Enumerable.Range(0, sequences.Count).Select(i => (long)sequences.LengthOf(i)).ToArray()).to(fused.device);
-        var last = (lengths - added).unsqueeze(1) + arange(sequences.Longest, dtype: ScalarType.Int64, device: fused.device);
+        var added = tensor(Enumerable.Range(0, sequences.Count).Select(i => (long)sequences.LengthOf(i)).ToArray())
+            .to(fused.device);
+        var last =
+            (lengths - added).unsqueeze(1) + arange(sequences.Longest, dtype: ScalarType.Int64, device: fused.device);
         var hidden = arange(longest, dtype: ScalarType.Int64, device: fused.device) > last.unsqueeze(2);
         hidden = hidden.unsqueeze(1).unsqueeze(2).expand(-1, 1, heads.GroupSize, -1, -1).flatten(2, 3);
         var probabilities = Softmax(query, key, hidden, heads);
@@ -182,6 +241,7 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
         {
             return PartlyCounted(logits, targets, scale.Stored).MoveToOuterDisposeScope();
         }
+
         var logProbabilities = functional.log_softmax(Widen(logits), 1);
         var column = targets.unsqueeze(1);
         var loss = -logProbabilities.gather(1, column).sum();
@@ -193,7 +253,14 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
 
     /// <inheritdoc/>
     public override void AdamW(
-        Tensor master, Tensor gradient, Tensor firstMoment, Tensor secondMoment, Tensor gradientScale, in AdamWStep settings, Tensor? compute = null)
+        Tensor master,
+        Tensor gradient,
+        Tensor firstMoment,
+        Tensor secondMoment,
+        Tensor gradientScale,
+        in AdamWStep settings,
+        Tensor? compute = null
+    )
     {
         using var scope = NewDisposeScope();
         var scaled = gradient.to_type(master.dtype) * gradientScale;
@@ -206,6 +273,7 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
             compute?.copy_(master);
             return;
         }
+
         var correction1 = 1 - Math.Pow(settings.Beta1, settings.Step);
         var correction2 = 1 - Math.Pow(settings.Beta2, settings.Step);
         var denominator = (secondMoment / correction2).sqrt_().add_(settings.Epsilon);
@@ -257,8 +325,13 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
     }
 
     /// <inheritdoc/>
-    public override (Tensor Hidden, Tensor Cosine, Tensor Sine) Embed(Tensor ids, Tensor positions, Tensor table, Tensor cosines, Tensor sines)
-        => (TokenRows(table, ids), cosines.index_select(0, positions), sines.index_select(0, positions));
+    public override (Tensor Hidden, Tensor Cosine, Tensor Sine) Embed(
+        Tensor ids,
+        Tensor positions,
+        Tensor table,
+        Tensor cosines,
+        Tensor sines
+    ) => (TokenRows(table, ids), cosines.index_select(0, positions), sines.index_select(0, positions));
 
     /// <inheritdoc/>
     public override Tensor SelectRows(Tensor table, Tensor index) => table.index_select(0, index);
@@ -275,8 +348,10 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
         {
             return tokens.view(sequences.Count, sequences.Longest, width);
         }
+
         var block = zeroPadding
-            ? zeros(sequences.Count * sequences.Longest, width, tokens.dtype, tokens.device).index_copy_(0, sequences.UnpadIndex, tokens)
+            ? zeros(sequences.Count * sequences.Longest, width, tokens.dtype, tokens.device)
+                .index_copy_(0, sequences.UnpadIndex, tokens)
             : tokens.index_select(0, sequences.PadIndex);
         return block.view(sequences.Count, sequences.Longest, width);
     }
@@ -294,26 +369,29 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
         return (
             SplitQueries(block.narrow(2, 0, heads.QueryWidth), heads),
             key.unflatten(2, heads.KeyValueHeads, heads.HeadDim).transpose(1, 2),
-            value.unflatten(2, heads.KeyValueHeads, heads.HeadDim).transpose(1, 2));
+            value.unflatten(2, heads.KeyValueHeads, heads.HeadDim).transpose(1, 2)
+        );
     }
 
     // [B, T, H·D] -> [B, K, G·T, D]: the query heads of one group stand below each other, so no key is repeated.
-    private static Tensor SplitQueries(Tensor block, HeadLayout heads)
-        => block.unflatten(2, heads.KeyValueHeads, heads.GroupSize, heads.HeadDim).permute(0, 2, 3, 1, 4).flatten(2, 3);
+    private static Tensor SplitQueries(Tensor block, HeadLayout heads) =>
+        block.unflatten(2, heads.KeyValueHeads, heads.GroupSize, heads.HeadDim).permute(0, 2, 3, 1, 4).flatten(2, 3);
 
     // [B, K, G·T, D] -> [B, T, H·D]
-    private static Tensor MergeHeads(Tensor grouped, HeadLayout heads)
-        => grouped.unflatten(2, heads.GroupSize, -1).permute(0, 3, 1, 2, 4).flatten(2, 4);
+    private static Tensor MergeHeads(Tensor grouped, HeadLayout heads) =>
+        grouped.unflatten(2, heads.GroupSize, -1).permute(0, 3, 1, 2, 4).flatten(2, 4);
 
     // [B, K, T, D] -> [B, T, K·D]
     private static Tensor MergeKeyValue(Tensor grouped) => grouped.transpose(1, 2).flatten(2, 3);
 
     // [P, K, D] -> [B, K, P, D]
-    private static Tensor SharedByRows(Tensor prefix, int rows) => prefix.transpose(0, 1).unsqueeze(0).expand(rows, -1, -1, -1);
+    private static Tensor SharedByRows(Tensor prefix, int rows) =>
+        prefix.transpose(0, 1).unsqueeze(0).expand(rows, -1, -1, -1);
 
-    // True where query t (rows repeat for each of the group's heads) must not see key s; virtual tokens come first and are seen.
-    private static Tensor Hidden(int length, int virtualTokens, int groupSize, Device device)
-        => ones([length, virtualTokens + length], ScalarType.Bool, device).triu_(virtualTokens + 1).repeat(groupSize, 1);
+    // True where query t (rows repeat for each of the group's heads) must not see key s; virtual tokens come first and
+    // are seen.
+    private static Tensor Hidden(int length, int virtualTokens, int groupSize, Device device) =>
+        ones([length, virtualTokens + length], ScalarType.Bool, device).triu_(virtualTokens + 1).repeat(groupSize, 1);
 
     private static Tensor Softmax(Tensor query, Tensor key, Tensor hidden, HeadLayout heads)
     {

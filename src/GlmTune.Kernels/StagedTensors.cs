@@ -4,8 +4,10 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels;
 
-/// <summary>Small inputs at fixed places of a device, filled on the host and sent by one copy that nothing waits for.</summary>
-/// <remarks>Two host blocks take turns, so one is filled while the other may still be copied. Not thread-safe.</remarks>
+/// <summary>Small inputs at fixed places of a device, filled on the host and sent by one copy that nothing waits
+/// for.</summary>
+/// <remarks>Two host blocks take turns, so one is filled while the other may still be copied. Not
+/// thread-safe.</remarks>
 public sealed unsafe class StagedTensors : IDisposable
 {
     private const long Alignment = 256;
@@ -27,17 +29,30 @@ public sealed unsafe class StagedTensors : IDisposable
             offsets[i] = bytes;
             bytes += ((Math.Max(1, parts[i].Count) * SizeOf(parts[i].Type)) + Alignment - 1) / Alignment * Alignment;
         }
+
         memory = zeros(bytes, ScalarType.Byte, device).DetachFromDisposeScope();
         host = [new PinnedMemory(device, bytes), new PinnedMemory(device, bytes)];
         tensors = new Tensor[parts.Length];
         var start = TensorAddress.Of(memory);
         for (var i = 0; i < parts.Length; i++)
         {
-            long size = parts[i].Count, stride = 1;
+            long size = parts[i].Count,
+                stride = 1;
             nint handle;
             AtenShim.Check(
-                AtenShim.TensorFromBlob((void*)(start + (nint)offsets[i]), 1, &size, &stride, 0, (int)parts[i].Type, (int)device.type, device.index, &handle),
-                "make a tensor of given memory");
+                AtenShim.TensorFromBlob(
+                    (void*)(start + (nint)offsets[i]),
+                    1,
+                    &size,
+                    &stride,
+                    0,
+                    (int)parts[i].Type,
+                    (int)device.type,
+                    device.index,
+                    &handle
+                ),
+                "make a tensor of given memory"
+            );
             tensors[i] = Tensor.UnsafeCreateTensor(handle).DetachFromDisposeScope();
         }
     }
@@ -52,10 +67,10 @@ public sealed unsafe class StagedTensors : IDisposable
         host[turn].Wait();
     }
 
-    /// <summary>A part's values on the host, to be written between <see cref="Begin"/> and <see cref="Send"/>: all of them, since they are of an earlier turn.</summary>
+    /// <summary>A part's values on the host, to be written between <see cref="Begin"/> and <see cref="Send"/>: all of
+    /// them, since they are of an earlier turn.</summary>
     public Span<T> Host<T>(int part)
-        where T : unmanaged
-        => host[turn].At<T>(offsets[part], (int)tensors[part].numel());
+        where T : unmanaged => host[turn].At<T>(offsets[part], (int)tensors[part].numel());
 
     /// <summary>Queues the copy of all parts on the current stream.</summary>
     public void Send() => host[turn].CopyTo(memory, 0, host[turn].Bytes);
@@ -67,6 +82,7 @@ public sealed unsafe class StagedTensors : IDisposable
         {
             tensor.Dispose();
         }
+
         memory.Dispose();
         foreach (var block in host)
         {
@@ -74,10 +90,11 @@ public sealed unsafe class StagedTensors : IDisposable
         }
     }
 
-    private static long SizeOf(ScalarType type) => type switch
-    {
-        ScalarType.Float32 or ScalarType.Int32 => 4,
-        ScalarType.Int64 or ScalarType.Float64 => 8,
-        _ => throw new ArgumentException($"{type} is not staged.", nameof(type)),
-    };
+    private static long SizeOf(ScalarType type) =>
+        type switch
+        {
+            ScalarType.Float32 or ScalarType.Int32 => 4,
+            ScalarType.Int64 or ScalarType.Float64 => 8,
+            _ => throw new ArgumentException($"{type} is not staged.", nameof(type)),
+        };
 }

@@ -2,11 +2,11 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels;
 
-/// <summary>What a forward pass leaves for its backward pass: a stack, since the backward pass asks in the opposite order.</summary>
+/// <summary>What a forward pass leaves for its backward pass: a stack, since the backward pass asks in the opposite
+/// order.</summary>
 /// <remarks>
-/// Entries live outside dispose scopes. Whoever takes an entry disposes it; disposing the tape disposes what nobody took. Not
-/// thread-safe: one tape serves one layer's pass.
-/// </remarks>
+/// Entries live outside dispose scopes. Whoever takes an entry disposes it; disposing the tape disposes what nobody
+/// took. Not thread-safe: one tape serves one layer's pass. </remarks>
 public sealed class Tape : IDisposable
 {
     private readonly Stack<IDisposable> saved = new();
@@ -17,7 +17,8 @@ public sealed class Tape : IDisposable
     /// <summary>Entries not yet taken.</summary>
     public int Count => saved.Count;
 
-    /// <summary>Keeps a second handle to <paramref name="tensor"/>'s memory; the caller's handle stays the caller's.</summary>
+    /// <summary>Keeps a second handle to <paramref name="tensor"/>'s memory; the caller's handle stays the
+    /// caller's.</summary>
     public void Save(Tensor tensor) => saved.Push(tensor.alias().DetachFromDisposeScope());
 
     /// <summary>Keeps a value, or what makes it again where <see cref="RecomputesCheapParts"/>.</summary>
@@ -27,7 +28,12 @@ public sealed class Tape : IDisposable
     {
         if (RecomputesCheapParts && again is not null)
         {
-            saved.Push(new Remaking([.. again.Sources.Select(source => source.alias().DetachFromDisposeScope())], again.Compute));
+            saved.Push(
+                new Remaking(
+                    [.. again.Sources.Select(source => source.alias().DetachFromDisposeScope())],
+                    again.Compute
+                )
+            );
         }
         else
         {
@@ -46,6 +52,7 @@ public sealed class Tape : IDisposable
         {
             return (Tensor)entry;
         }
+
         using (remaking)
         {
             return remaking.Compute(remaking.Sources);
@@ -54,8 +61,7 @@ public sealed class Tape : IDisposable
 
     /// <summary>The state saved last; the caller disposes it.</summary>
     public T Take<T>()
-        where T : IDisposable
-        => (T)saved.Pop();
+        where T : IDisposable => (T)saved.Pop();
 
     /// <inheritdoc/>
     public void Dispose()

@@ -15,13 +15,16 @@ public interface ICausalLm
     /// <summary>Where it computes.</summary>
     Device Device { get; }
 
-    /// <summary>Virtual tokens that an attached prefix puts into the first places of every cache slot; 0 without one.</summary>
+    /// <summary>Virtual tokens that an attached prefix puts into the first places of every cache slot; 0 without
+    /// one.</summary>
     int VirtualTokens { get; }
 
-    /// <summary>The adapters that rows of a pass may have, each its own; none where one is attached for all rows, or none is there.</summary>
+    /// <summary>The adapters that rows of a pass may have, each its own; none where one is attached for all rows, or
+    /// none is there.</summary>
     IReadOnlyList<ServedAdapter> Adapters => [];
 
-    /// <summary>The most virtual tokens that any row can have: room for so many is in every slot of a new cache.</summary>
+    /// <summary>The most virtual tokens that any row can have: room for so many is in every slot of a new
+    /// cache.</summary>
     int MostVirtualTokens => VirtualTokens;
 
     /// <summary>Virtual tokens in the first places of the slots of rows with this adapter.</summary>
@@ -32,24 +35,30 @@ public interface ICausalLm
     /// <param name="capacity">Real tokens of a sequence; room for virtual ones is added.</param>
     KvCache NewCache(int slots, int capacity);
 
-    /// <summary>Puts an adapter's prefix, if it has one, where a row with this adapter expects it: before its first pass in a slot.</summary>
+    /// <summary>Puts an adapter's prefix, if it has one, where a row with this adapter expects it: before its first
+    /// pass in a slot.</summary>
     /// <param name="cache">The cache.</param>
     /// <param name="slot">The row's slot.</param>
     /// <param name="adapter">The row's adapter; null for the base.</param>
-    void StartSlot(KvCache cache, int slot, ServedAdapter? adapter)
-    {
-    }
+    void StartSlot(KvCache cache, int slot, ServedAdapter? adapter) { }
 
     /// <summary>Logits of new tokens.</summary>
     /// <param name="tokenIds">New tokens of all sequences, back to back, [N].</param>
     /// <param name="sequences">Which tokens belong to which sequence; disposed by the call.</param>
-    /// <param name="cache">Where earlier tokens are, and these go; null: the tokens stand alone. Disposed by the call.</param>
+    /// <param name="cache">Where earlier tokens are, and these go; null: the tokens stand alone. Disposed by the
+    /// call.</param>
     /// <param name="lastOnly">Only of each sequence's last token.</param>
     /// <param name="adapters">The adapter of each sequence, null for the base; null: the base for all.</param>
     /// <returns>[N, V], or [sequences, V]; in the caller's dispose scope.</returns>
-    /// <exception cref="InvalidOperationException">An adapter was unloaded, or has a prefix and there is no cache to hold it.</exception>
+    /// <exception cref="InvalidOperationException">An adapter was unloaded, or has a prefix and there is no cache to
+    /// hold it.</exception>
     Tensor Logits(
-        int[] tokenIds, SequenceLayout sequences, CacheStep? cache = null, bool lastOnly = false, IReadOnlyList<ServedAdapter?>? adapters = null);
+        int[] tokenIds,
+        SequenceLayout sequences,
+        CacheStep? cache = null,
+        bool lastOnly = false,
+        IReadOnlyList<ServedAdapter?>? adapters = null
+    );
 
     /// <summary>Summed loss of supervised tokens, without gradients.</summary>
     /// <param name="tokenIds">[N].</param>
@@ -68,7 +77,8 @@ public interface ICausalLm
         }
     }
 
-    /// <summary>A faster way for passes of one new token a sequence; null: there is none here, <see cref="Logits"/> is the way.</summary>
+    /// <summary>A faster way for passes of one new token a sequence; null: there is none here, <see cref="Logits"/> is
+    /// the way.</summary>
     /// <param name="cache">Of this model; stays the caller's and outlives the decoder.</param>
     /// <param name="vocabularySize">One past the highest id that may be produced.</param>
     IDecoder? NewDecoder(KvCache cache, int vocabularySize) => null;

@@ -7,14 +7,16 @@ namespace GlmTune.Model;
 /// <param name="Id">The token.</param>
 /// <param name="Slot">The sequence's slot in the cache.</param>
 /// <param name="Before">Tokens in the slot before it, virtual ones included: its place.</param>
-/// <param name="Adapter">The served adapter that the sequence has; null: the base, or the adapter that is attached to it.</param>
+/// <param name="Adapter">The served adapter that the sequence has; null: the base, or the adapter that is attached to
+/// it.</param>
 public readonly record struct DecodeRow(int Id, int Slot, int Before, ServedAdapter? Adapter = null);
 
-/// <summary>Passes of one new token a sequence over one cache. They are queued; the host waits only where it asks for results.</summary>
+/// <summary>Passes of one new token a sequence over one cache. They are queued; the host waits only where it asks for
+/// results.</summary>
 /// <remarks>
 /// The cache may be rearranged and written by other passes between two of these. At most two passes may be queued whose
-/// <see cref="Likeliest"/> has not been asked for. Not thread-safe; the model's adapters may change between passes, not during one.
-/// </remarks>
+/// <see cref="Likeliest"/> has not been asked for. Not thread-safe; the model's adapters may change between passes, not
+/// during one. </remarks>
 public interface IDecoder : IDisposable
 {
     /// <summary>Whether it can be used now: adapters that came since it was made may have no way to decode.</summary>
@@ -25,14 +27,17 @@ public interface IDecoder : IDisposable
     /// <exception cref="ArgumentException">There is no row, or a slot is full.</exception>
     void Begin(ReadOnlySpan<DecodeRow> rows);
 
-    /// <summary>Queues another pass over the same sequences; each one's new token is the likeliest by the pass before, which the host need not know yet.</summary>
+    /// <summary>Queues another pass over the same sequences; each one's new token is the likeliest by the pass before,
+    /// which the host need not know yet.</summary>
     /// <exception cref="InvalidOperationException">No pass came before, or a slot is full.</exception>
     void GoOn();
 
-    /// <summary>The likeliest next token of each sequence, of those that may be produced, by the oldest pass not asked yet; waits for it.</summary>
+    /// <summary>The likeliest next token of each sequence, of those that may be produced, by the oldest pass not asked
+    /// yet; waits for it.</summary>
     /// <exception cref="InvalidOperationException">Every queued pass has been asked.</exception>
     int[] Likeliest();
 
-    /// <summary>Logits of the pass queued last, [rows, V] on the device; the decoder's own, and overwritten by the next pass.</summary>
+    /// <summary>Logits of the pass queued last, [rows, V] on the device; the decoder's own, and overwritten by the next
+    /// pass.</summary>
     Tensor Logits { get; }
 }

@@ -16,27 +16,52 @@ public static class ModelFolder
     /// <param name="type">Type to compute in; weights are converted on the way.</param>
     /// <param name="device">Where the model goes.</param>
     /// <param name="plain">Plain operators only, no fused kernels.</param>
-    /// <param name="loaded">Called with each unit (embedding, decoder layer, head) once its weights are in memory, which it may release.</param>
-    /// <param name="fp8">Whether the weights of the decoder layers' linear layers are rounded to fp8, each as it is read.</param>
-    /// <exception cref="InvalidDataException">Configuration or weights are missing, left over or misshapen; all problems at once.</exception>
-    public static Glm4Model Load(string folder, ScalarType type, Device device, bool plain = false, Action<Layer>? loaded = null, bool fp8 = false)
-        => Load(folder, type, config => new DevicePlan((device, config.LayerCount)), plain, loaded, fp8);
+    /// <param name="loaded">Called with each unit (embedding, decoder layer, head) once its weights are in memory,
+    /// which it may release.</param>
+    /// <param name="fp8">Whether the weights of the decoder layers' linear layers are rounded to fp8, each as it is
+    /// read.</param>
+    /// <exception cref="InvalidDataException">Configuration or weights are missing, left over or misshapen; all
+    /// problems at once.</exception>
+    public static Glm4Model Load(
+        string folder,
+        ScalarType type,
+        Device device,
+        bool plain = false,
+        Action<Layer>? loaded = null,
+        bool fp8 = false
+    ) => Load(folder, type, config => new DevicePlan((device, config.LayerCount)), plain, loaded, fp8);
 
-    /// <summary>Reads configuration and weights, each tensor straight into its place on the device of its layer.</summary>
+    /// <summary>Reads configuration and weights, each tensor straight into its place on the device of its
+    /// layer.</summary>
     /// <param name="folder">Model folder.</param>
     /// <param name="type">Type to compute in; weights are converted on the way.</param>
     /// <param name="plan">Says where each layer of an architecture goes.</param>
     /// <param name="plain">Plain operators only, no fused kernels.</param>
-    /// <exception cref="InvalidDataException">Configuration or weights are missing, left over or misshapen; all problems at once.</exception>
-    public static Glm4Model Load(string folder, ScalarType type, Func<Glm4Config, DevicePlan> plan, bool plain = false)
-        => Load(folder, type, plan, plain, loaded: null, fp8: false);
+    /// <exception cref="InvalidDataException">Configuration or weights are missing, left over or misshapen; all
+    /// problems at once.</exception>
+    public static Glm4Model Load(
+        string folder,
+        ScalarType type,
+        Func<Glm4Config, DevicePlan> plan,
+        bool plain = false
+    ) => Load(folder, type, plan, plain, loaded: null, fp8: false);
 
-    private static Glm4Model Load(string folder, ScalarType type, Func<Glm4Config, DevicePlan> plan, bool plain, Action<Layer>? loaded, bool fp8)
+    private static Glm4Model Load(
+        string folder,
+        ScalarType type,
+        Func<Glm4Config, DevicePlan> plan,
+        bool plain,
+        Action<Layer>? loaded,
+        bool fp8
+    )
     {
         var config = Glm4Config.Read(folder);
         using var files = WeightFiles.Open(folder);
         var model = new Glm4Model(config, type, plan(config), plain);
-        (WeightTransfer Transfer, List<(StoredTensor Stored, Tensor Target)> Moves)[] stages = [.. model.Plan.Devices.Select(place => (new WeightTransfer(place), new List<(StoredTensor, Tensor)>()))];
+        (WeightTransfer Transfer, List<(StoredTensor Stored, Tensor Target)> Moves)[] stages =
+        [
+            .. model.Plan.Devices.Select(place => (new WeightTransfer(place), new List<(StoredTensor, Tensor)>())),
+        ];
         try
         {
             using var scope = NewDisposeScope();
@@ -62,7 +87,8 @@ public static class ModelFolder
                         }
                     }
                 }
-                // Whoever changes each unit as it comes may have no room for all; else the readers run through without a stop.
+                // Whoever changes each unit as it comes may have no room for all; else the readers run through without
+                // a stop.
                 if (loaded is not null || rounded.Count > 0)
                 {
                     transfer.Run(moves);
@@ -72,13 +98,16 @@ public static class ModelFolder
                     {
                         parameter.Round(keepTransposed: true);
                     }
+
                     loaded?.Invoke(unit);
                 }
             }
+
             foreach (var (transfer, moves) in stages)
             {
                 transfer.Run(moves);
             }
+
             return model;
         }
         catch
@@ -97,26 +126,43 @@ public static class ModelFolder
     /// <param name="folder">Gets <c>config.json</c>, the weights and, in parts, their index.</param>
     /// <param name="layout">Whose names.</param>
     /// <param name="type">Type to store.</param>
-    /// <param name="values">Where a parameter's values are, such as the optimizer's float32 copy; null: the model's own.</param>
+    /// <param name="values">Where a parameter's values are, such as the optimizer's float32 copy; null: the model's
+    /// own.</param>
     /// <param name="maxPartBytes">Most bytes of tensors in one file.</param>
     public static void Save(
-        Glm4Model model, string folder, CheckpointLayout layout, ScalarType type,
-        Func<Parameter, Tensor>? values = null, long maxPartBytes = ShardedWriter.DefaultPartBytes)
+        Glm4Model model,
+        string folder,
+        CheckpointLayout layout,
+        ScalarType type,
+        Func<Parameter, Tensor>? values = null,
+        long maxPartBytes = ShardedWriter.DefaultPartBytes
+    )
     {
         using var writer = new ModelWriter(model, folder, layout, type, maxPartBytes);
         foreach (var parameter in model.BaseParameters)
         {
             writer.Write(parameter, values?.Invoke(parameter) ?? parameter.Value);
         }
+
         writer.Complete();
     }
 
     /// <summary>Writes <c>config.json</c> alone.</summary>
-    public static void WriteConfig(Glm4Config config, string folder, CheckpointLayout layout, ScalarType type)
-        => AtomicFile.WriteText(
+    public static void WriteConfig(Glm4Config config, string folder, CheckpointLayout layout, ScalarType type) =>
+        AtomicFile.WriteText(
             Path.Combine(folder, Glm4Config.FileName),
-            config.ToJson(layout, type switch { ScalarType.BFloat16 => "bfloat16", ScalarType.Float16 => "float16", _ => "float32" })
-                .ToJsonString(Indented) + "\n");
+            config
+                .ToJson(
+                    layout,
+                    type switch
+                    {
+                        ScalarType.BFloat16 => "bfloat16",
+                        ScalarType.Float16 => "float16",
+                        _ => "float32",
+                    }
+                )
+                .ToJsonString(Indented) + "\n"
+        );
 
     // For every parameter the first known way of storing it that the files use; complains about all that does not fit.
     private static List<(WeightSlice Slice, StoredTensor Stored)> MatchWeights(Glm4Model model, WeightFiles files)
@@ -135,31 +181,46 @@ public static class ModelFolder
                     problems.Add($"'{slice.Name}' [{string.Join(", ", slice.Shape)}] is missing.");
                     continue;
                 }
+
                 used.Add(slice.Name);
                 if (!stored.Shape.SequenceEqual(slice.Shape))
                 {
                     problems.Add(
-                        $"{Path.GetFileName(stored.File.Path)}: '{slice.Name}' is [{string.Join(", ", stored.Shape)}] in the file but "
-                        + $"[{string.Join(", ", slice.Shape)}] in the model as {Glm4Config.FileName} describes it.");
+                        $"{Path.GetFileName(stored.File.Path)}: '{slice.Name}' is [{string.Join(", ", stored.Shape)}] "
+                            + "in the file but "
+                            + $"[{string.Join(", ", slice.Shape)}] in the model as {Glm4Config.FileName} describes it."
+                    );
                     continue;
                 }
+
                 matched.Add((slice, stored));
             }
         }
-        foreach (var stored in files.Tensors.Where(stored => !used.Contains(stored.Name) && !IsRotaryBuffer(stored.Name)))
+
+        foreach (
+            var stored in files.Tensors.Where(stored => !used.Contains(stored.Name) && !IsRotaryBuffer(stored.Name))
+        )
         {
-            problems.Add($"{Path.GetFileName(stored.File.Path)}: '{stored.Name}' [{string.Join(", ", stored.Shape)}] belongs to no layer of the model.");
+            problems.Add(
+                $"{Path.GetFileName(stored.File.Path)}: '{stored.Name}' [{string.Join(", ", stored.Shape)}] belongs to "
+                    + "no layer of the model."
+            );
         }
+
         if (problems.Count > 0)
         {
             throw new InvalidDataException(
-                $"{files.Path}: the weights do not fit {Glm4Config.FileName} ({problems.Count} problems). Are both from the same model?\n  "
-                + string.Join("\n  ", problems));
+                $"{files.Path}: the weights do not fit {Glm4Config.FileName} ({problems.Count} problems). Are both "
+                    + "from the same model?\n  "
+                    + string.Join("\n  ", problems)
+            );
         }
+
         return matched;
     }
 
     // The original checkpoints store the angles' frequencies in bfloat16; they are computed exactly instead.
-    private static bool IsRotaryBuffer(string name) => name.EndsWith("rotary_pos_emb.inv_freq", StringComparison.Ordinal)
+    private static bool IsRotaryBuffer(string name) =>
+        name.EndsWith("rotary_pos_emb.inv_freq", StringComparison.Ordinal)
         || name.EndsWith("rotary_emb.inv_freq", StringComparison.Ordinal);
 }

@@ -5,7 +5,8 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model;
 
-/// <summary>Writes a model parameter by parameter, so that no more than one needs to be in memory: <c>config.json</c> and safetensors, in parts if large.</summary>
+/// <summary>Writes a model parameter by parameter, so that no more than one needs to be in memory: <c>config.json</c>
+/// and safetensors, in parts if large.</summary>
 public sealed class ModelWriter : IDisposable
 {
     private readonly Glm4Config config;
@@ -20,10 +21,24 @@ public sealed class ModelWriter : IDisposable
     /// <param name="layout">Whose names.</param>
     /// <param name="type">Type to store.</param>
     /// <param name="maxPartBytes">Most bytes of tensors in one file.</param>
-    public ModelWriter(Glm4Model model, string folder, CheckpointLayout layout, ScalarType type, long maxPartBytes = ShardedWriter.DefaultPartBytes)
+    public ModelWriter(
+        Glm4Model model,
+        string folder,
+        CheckpointLayout layout,
+        ScalarType type,
+        long maxPartBytes = ShardedWriter.DefaultPartBytes
+    )
     {
         (config, this.folder, this.layout, this.type) = (model.Config, folder, layout, type);
-        writer = new ShardedWriter(folder, [.. Glm4WeightNames.Weights(model, layout).Select(slice => StoredTensors.Spec(slice.Name, type, slice.Shape))], maxPartBytes);
+        writer = new ShardedWriter(
+            folder,
+            [
+                .. Glm4WeightNames
+                    .Weights(model, layout)
+                    .Select(slice => StoredTensors.Spec(slice.Name, type, slice.Shape)),
+            ],
+            maxPartBytes
+        );
     }
 
     /// <summary>Writes one parameter.</summary>

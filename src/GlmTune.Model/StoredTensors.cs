@@ -17,7 +17,8 @@ public static class StoredTensors
         target.copy_(Read(stored));
     }
 
-    /// <summary>Copies elements of a stored tensor, row-major from <paramref name="first"/> on, reading no others; at most 16 MiB of them are in memory at a time.</summary>
+    /// <summary>Copies elements of a stored tensor, row-major from <paramref name="first"/> on, reading no others; at
+    /// most 16 MiB of them are in memory at a time.</summary>
     /// <param name="stored">In a mapped file; its type must be a floating one that libtorch has.</param>
     /// <param name="first">First element that is copied.</param>
     /// <param name="target">[n], contiguous; any type and device.</param>
@@ -47,10 +48,12 @@ public static class StoredTensors
         {
             stored.CopyTo(TensorAddress.Of(tensor), stored.ByteCount);
         }
+
         return tensor;
     }
 
-    /// <summary>The bytes of a tensor, row-major, handed to <paramref name="write"/> as an address and a count.</summary>
+    /// <summary>The bytes of a tensor, row-major, handed to <paramref name="write"/> as an address and a
+    /// count.</summary>
     /// <param name="tensor">Any device, type and strides.</param>
     /// <param name="type">Type to convert to first.</param>
     /// <param name="write">Gets the address and the number of bytes; valid during the call.</param>
@@ -62,35 +65,41 @@ public static class StoredTensors
     }
 
     /// <summary>How a file describes a tensor of <paramref name="shape"/> and <paramref name="type"/>.</summary>
-    public static TensorSpec Spec(string name, ScalarType type, params long[] shape) => new(name, ElementOf(type), shape);
+    public static TensorSpec Spec(string name, ScalarType type, params long[] shape) =>
+        new(name, ElementOf(type), shape);
 
-    private static ScalarType RequireType(StoredTensor stored) => TypeOf(stored.Type) ?? throw new InvalidDataException(
-        $"{stored.File.Path}: '{stored.Name}' is {stored.Type}; expected F32, BF16, F16 or F64.");
+    private static ScalarType RequireType(StoredTensor stored) =>
+        TypeOf(stored.Type)
+        ?? throw new InvalidDataException(
+            $"{stored.File.Path}: '{stored.Name}' is {stored.Type}; expected F32, BF16, F16 or F64."
+        );
 
-    internal static ScalarType? TypeOf(ElementType type) => type switch
-    {
-        ElementType.F64 => ScalarType.Float64,
-        ElementType.F32 => ScalarType.Float32,
-        ElementType.F16 => ScalarType.Float16,
-        ElementType.BF16 => ScalarType.BFloat16,
-        ElementType.I64 => ScalarType.Int64,
-        ElementType.I32 => ScalarType.Int32,
-        ElementType.U8 => ScalarType.Byte,
-        ElementType.I8 => ScalarType.Int8,
-        ElementType.BOOL => ScalarType.Bool,
-        _ => null,
-    };
+    internal static ScalarType? TypeOf(ElementType type) =>
+        type switch
+        {
+            ElementType.F64 => ScalarType.Float64,
+            ElementType.F32 => ScalarType.Float32,
+            ElementType.F16 => ScalarType.Float16,
+            ElementType.BF16 => ScalarType.BFloat16,
+            ElementType.I64 => ScalarType.Int64,
+            ElementType.I32 => ScalarType.Int32,
+            ElementType.U8 => ScalarType.Byte,
+            ElementType.I8 => ScalarType.Int8,
+            ElementType.BOOL => ScalarType.Bool,
+            _ => null,
+        };
 
-    private static ElementType ElementOf(ScalarType type) => type switch
-    {
-        ScalarType.Float64 => ElementType.F64,
-        ScalarType.Float32 => ElementType.F32,
-        ScalarType.Float16 => ElementType.F16,
-        ScalarType.BFloat16 => ElementType.BF16,
-        ScalarType.Int64 => ElementType.I64,
-        ScalarType.Int32 => ElementType.I32,
-        ScalarType.Byte => ElementType.U8,
-        ScalarType.Bool => ElementType.BOOL,
-        _ => throw new ArgumentException($"{type} has no safetensors type.", nameof(type)),
-    };
+    private static ElementType ElementOf(ScalarType type) =>
+        type switch
+        {
+            ScalarType.Float64 => ElementType.F64,
+            ScalarType.Float32 => ElementType.F32,
+            ScalarType.Float16 => ElementType.F16,
+            ScalarType.BFloat16 => ElementType.BF16,
+            ScalarType.Int64 => ElementType.I64,
+            ScalarType.Int32 => ElementType.I32,
+            ScalarType.Byte => ElementType.U8,
+            ScalarType.Bool => ElementType.BOOL,
+            _ => throw new ArgumentException($"{type} has no safetensors type.", nameof(type)),
+        };
 }

@@ -7,11 +7,11 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model;
 
-/// <summary>Moves stored tensors to where they are used, piece by piece on several threads: each byte is read once and sent once.</summary>
+/// <summary>Moves stored tensors to where they are used, piece by piece on several threads: each byte is read once and
+/// sent once.</summary>
 /// <remarks>
-/// On the way to a GPU a piece is read into page-locked memory, and copied while the next is read into a second block. On the CPU it is read
-/// straight into its place.
-/// </remarks>
+/// On the way to a GPU a piece is read into page-locked memory, and copied while the next is read into a second block.
+/// On the CPU it is read straight into its place. </remarks>
 /// <param name="device">Where targets are.</param>
 public sealed class WeightTransfer(Device device) : IDisposable
 {
@@ -23,7 +23,8 @@ public sealed class WeightTransfer(Device device) : IDisposable
     /// <summary>Threads that read.</summary>
     public static int Readers => Math.Clamp(Environment.ProcessorCount, 1, MostReaders);
 
-    /// <summary>Fills every target; returns when all bytes are there, or on their way in the order of the current stream.</summary>
+    /// <summary>Fills every target; returns when all bytes are there, or on their way in the order of the current
+    /// stream.</summary>
     /// <param name="moves">Stored tensors, and contiguous tensors of the same type and shape.</param>
     /// <exception cref="InvalidDataException">A file has become shorter since it was opened.</exception>
     public void Run(IReadOnlyList<(StoredTensor Stored, Tensor Target)> moves)
@@ -33,6 +34,7 @@ public sealed class WeightTransfer(Device device) : IDisposable
         {
             return;
         }
+
         var next = -1;
         Exception? failure = null;
         void Read()
@@ -46,23 +48,34 @@ public sealed class WeightTransfer(Device device) : IDisposable
                 Interlocked.CompareExchange(ref failure, error, null);
             }
         }
-        Thread[] threads = [.. Enumerable.Range(0, Math.Min(Readers, pieces.Count)).Select(number => new Thread(Read) { IsBackground = true, Name = $"weights {number}" })];
+
+        Thread[] threads =
+        [
+            .. Enumerable
+                .Range(0, Math.Min(Readers, pieces.Count))
+                .Select(number => new Thread(Read) { IsBackground = true, Name = $"weights {number}" }),
+        ];
         foreach (var thread in threads)
         {
             thread.Start();
         }
+
         foreach (var thread in threads)
         {
             thread.Join();
         }
+
         if (failure is not null)
         {
-            throw failure is InvalidDataException ? new InvalidDataException(failure.Message, failure) : new IOException($"Weights could not be read: {failure.Message}", failure);
+            throw failure is InvalidDataException
+                ? new InvalidDataException(failure.Message, failure)
+                : new IOException($"Weights could not be read: {failure.Message}", failure);
         }
     }
 
     /// <summary>Whether <see cref="Run"/> takes such a move: nothing is converted on the way.</summary>
-    public static bool Fits(StoredTensor stored, Tensor target) => StoredTensors.TypeOf(stored.Type) == target.dtype && target.is_contiguous();
+    public static bool Fits(StoredTensor stored, Tensor target) =>
+        StoredTensors.TypeOf(stored.Type) == target.dtype && target.is_contiguous();
 
     /// <inheritdoc/>
     public void Dispose()
@@ -83,6 +96,7 @@ public sealed class WeightTransfer(Device device) : IDisposable
                 pieces.Add(new Piece(stored, target, from, (int)Math.Min(PieceBytes, stored.ByteCount - from)));
             }
         }
+
         return pieces;
     }
 
@@ -95,8 +109,10 @@ public sealed class WeightTransfer(Device device) : IDisposable
                 var piece = pieces[i];
                 piece.Stored.CopyRange(TensorAddress.Of(piece.Target) + (nint)piece.From, piece.Bytes, piece.From);
             }
+
             return;
         }
+
         var (block, other) = (TakeBlock(), TakeBlock());
         for (var i = next(); i < pieces.Count; i = next())
         {
@@ -106,6 +122,7 @@ public sealed class WeightTransfer(Device device) : IDisposable
             block.CopyTo(piece.Target, 0, piece.Bytes, piece.From);
             (block, other) = (other, block);
         }
+
         blocks.Add(block);
         blocks.Add(other);
     }

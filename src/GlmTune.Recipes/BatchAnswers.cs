@@ -6,27 +6,41 @@ using GlmTune.Inference;
 
 namespace GlmTune.Recipes;
 
-/// <summary>Answers every conversation of a file into another file, in order; goes on where an earlier run stopped.</summary>
+/// <summary>Answers every conversation of a file into another file, in order; goes on where an earlier run
+/// stopped.</summary>
 public static class BatchAnswers
 {
-    private const int Ahead = 64;   // Conversations under way; more than are answered side by side, so that one long answer holds up few.
+    // Conversations under way; more than are answered side by side, so that one long answer holds up few.
+    private const int Ahead = 64;
 
-    private static readonly JsonSerializerOptions Writing = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+    private static readonly JsonSerializerOptions Writing = new()
+    {
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+    };
 
     /// <summary>Runs it.</summary>
     /// <param name="model">What answers.</param>
-    /// <param name="input">Jsonl of <c>messages</c>; an answer at the end of a row is what is expected, not part of the prompt.</param>
+    /// <param name="input">Jsonl of <c>messages</c>; an answer at the end of a row is what is expected, not part of the
+    /// prompt.</param>
     /// <param name="output">
-    /// Jsonl: for each row its <c>line</c>, the <c>prediction</c>, the <c>label</c> if the row has one, <c>tool_calls</c> if there are any, and the
-    /// <c>finish_reason</c>. Rows that it already has are not answered again.
-    /// </param>
-    /// <param name="options">How; with a seed, a row's line decides with it what is drawn, in one run or in several.</param>
+    /// Jsonl: for each row its <c>line</c>, the <c>prediction</c>, the <c>label</c> if the row has one,
+    /// <c>tool_calls</c> if there are any, and the <c>finish_reason</c>. Rows that it already has are not answered
+    /// again. </param>
+    /// <param name="options">How; with a seed, a row's line decides with it what is drawn, in one run or in
+    /// several.</param>
     /// <param name="progress">Gets the number of answered rows and of all.</param>
     /// <param name="stop">Ends it; what is answered by then is in the output.</param>
     /// <returns>Rows answered by this run, and rows in all.</returns>
-    /// <exception cref="InvalidDataException">Rows have problems or are too long, or the output is of another input.</exception>
+    /// <exception cref="InvalidDataException">Rows have problems or are too long, or the output is of another
+    /// input.</exception>
     public static async Task<(int Answered, int Rows)> RunAsync(
-        ChatModel model, string input, string output, GenerationOptions options, Action<int, int>? progress = null, CancellationToken stop = default)
+        ChatModel model,
+        string input,
+        string output,
+        GenerationOptions options,
+        Action<int, int>? progress = null,
+        CancellationToken stop = default
+    )
     {
         var rows = ConversationFile.Rows(input).ToList();
         if (rows.SelectMany(row => row.Problems).ToList() is { Count: > 0 } problems)
@@ -48,7 +62,8 @@ public static class BatchAnswers
                 }
 
                 var answer = await pending.Dequeue().ConfigureAwait(false);
-                await file.WriteAsync(Encoding.UTF8.GetBytes(ToLine(rows[row], answer) + "\n"), CancellationToken.None).ConfigureAwait(false);
+                await file.WriteAsync(Encoding.UTF8.GetBytes(ToLine(rows[row], answer) + "\n"), CancellationToken.None)
+                    .ConfigureAwait(false);
                 await file.FlushAsync(CancellationToken.None).ConfigureAwait(false);
                 progress?.Invoke(row + 1, rows.Count);
             }
@@ -63,13 +78,27 @@ public static class BatchAnswers
         return (rows.Count - done, rows.Count);
     }
 
-    private static async Task<ChatAnswer> AnswerAsync(ChatModel model, string input, ConversationRow row, GenerationOptions options, CancellationToken stop)
+    private static async Task<ChatAnswer> AnswerAsync(
+        ChatModel model,
+        string input,
+        ConversationRow row,
+        GenerationOptions options,
+        CancellationToken stop
+    )
     {
         var conversation = row.Conversation!;
-        var prompt = conversation with { Messages = [.. conversation.Messages.Take(conversation.Messages.Count - (Label(row) is null ? 0 : 1))] };
+        var prompt = conversation with
+        {
+            Messages = [.. conversation.Messages.Take(conversation.Messages.Count - (Label(row) is null ? 0 : 1))],
+        };
         try
         {
-            return await model.AnswerAsync(new ChatRequest(prompt) { Options = options with { Seed = options.Seed + row.Line } }, stop).ConfigureAwait(false);
+            return await model
+                .AnswerAsync(
+                    new ChatRequest(prompt) { Options = options with { Seed = options.Seed + row.Line } },
+                    stop
+                )
+                .ConfigureAwait(false);
         }
         catch (ArgumentException e)
         {
@@ -77,7 +106,8 @@ public static class BatchAnswers
         }
     }
 
-    private static string? Label(ConversationRow row) => row.Conversation!.Messages[^1] is { Role: Role.Assistant } answer ? answer.Content : null;
+    private static string? Label(ConversationRow row) =>
+        row.Conversation!.Messages[^1] is { Role: Role.Assistant } answer ? answer.Content : null;
 
     private static string ToLine(ConversationRow row, ChatAnswer answer)
     {
@@ -92,7 +122,10 @@ public static class BatchAnswers
             line["tool_calls"] = answer.Calls.Select(call => new { name = call.Name, arguments = call.Arguments });
         }
 
-        line["finish_reason"] = answer.Calls.Count > 0 ? "tool_calls" : answer.Finish == FinishReason.Length ? "length" : "stop";
+        line["finish_reason"] =
+            answer.Calls.Count > 0 ? "tool_calls"
+            : answer.Finish == FinishReason.Length ? "length"
+            : "stop";
         return JsonSerializer.Serialize(line, Writing);
     }
 
@@ -107,7 +140,10 @@ public static class BatchAnswers
         {
             if (done == rows.Count || Line(text.Slice(end, length)) != rows[done].Line)
             {
-                throw new InvalidDataException($"{path}, line {done + 1}: is not an answer to the input's row {done + 1}. Remove the file, or name another one.");
+                throw new InvalidDataException(
+                    $"{path}, line {done + 1}: is not an answer to the input's row {done + 1}. Remove the file, or "
+                        + "name another one."
+                );
             }
 
             (done, end) = (done + 1, end + length + 1);
@@ -124,7 +160,12 @@ public static class BatchAnswers
         {
             var reader = new Utf8JsonReader(line);
             using var json = JsonDocument.ParseValue(ref reader);
-            return json.RootElement.ValueKind == JsonValueKind.Object && json.RootElement.TryGetProperty("line", out var number) && number.TryGetInt32(out var value) ? value : null;
+            return
+                json.RootElement.ValueKind == JsonValueKind.Object
+                && json.RootElement.TryGetProperty("line", out var number)
+                && number.TryGetInt32(out var value)
+                ? value
+                : null;
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException)
         {

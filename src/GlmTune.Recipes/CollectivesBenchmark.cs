@@ -10,10 +10,18 @@ namespace GlmTune.Recipes;
 /// <param name="Bytes">Of the whole: what is gathered, scattered or summed.</param>
 /// <param name="Seconds">Mean time of a call.</param>
 /// <param name="AlgorithmBandwidth">Bytes divided by the time, GB/s.</param>
-/// <param name="BusBandwidth">What each rank's link carried, GB/s: (N − 1)/N of the former for gathers and scatters, twice that for all-reduce.</param>
-public sealed record CollectiveTiming(string Operation, long Bytes, double Seconds, double AlgorithmBandwidth, double BusBandwidth);
+/// <param name="BusBandwidth">What each rank's link carried, GB/s: (N − 1)/N of the former for gathers and scatters,
+/// twice that for all-reduce.</param>
+public sealed record CollectiveTiming(
+    string Operation,
+    long Bytes,
+    double Seconds,
+    double AlgorithmBandwidth,
+    double BusBandwidth
+);
 
-/// <summary>Times all-reduce, all-gather and reduce-scatter between the ranks that there are, as NVIDIA's nccl-tests count bandwidth.</summary>
+/// <summary>Times all-reduce, all-gather and reduce-scatter between the ranks that there are, as NVIDIA's nccl-tests
+/// count bandwidth.</summary>
 /// <remarks>Source of the formulas: nccl-tests, doc/PERFORMANCE.md.</remarks>
 public static class CollectivesBenchmark
 {
@@ -38,6 +46,7 @@ public static class CollectivesBenchmark
             results.Add(Time("all-gather", count * 2, share, () => ranks.AllGather(shard, full)));
             results.Add(Time("reduce-scatter", count * 2, share, () => ranks.ReduceScatterSum(full, shard)));
         }
+
         return results;
 
         CollectiveTiming Time(string operation, long bytes, double busFactor, Func<Pending> call)
@@ -46,12 +55,14 @@ public static class CollectivesBenchmark
             {
                 call().Wait();
             }
+
             Finish();
             var watch = Stopwatch.StartNew();
             for (var i = 0; i < rounds; i++)
             {
                 call().Wait();
             }
+
             Finish();
             var seconds = watch.Elapsed.TotalSeconds / rounds;
             var bandwidth = bytes / seconds / 1e9;

@@ -15,7 +15,8 @@ public static class ComputeDevice
     public static IReadOnlyList<string> TypeNames { get; } = ["float32", "bfloat16", "float16", "float64"];
 
     /// <summary>The device of a name; loads libtorch.</summary>
-    /// <param name="name"><c>cpu</c>, <c>cuda</c> or <c>cuda:1</c>; null for the first GPU when one works, else the CPU.</param>
+    /// <param name="name"><c>cpu</c>, <c>cuda</c> or <c>cuda:1</c>; null for the first GPU when one works, else the
+    /// CPU.</param>
     /// <exception cref="InvalidDataException">There is no such device on this machine.</exception>
     public static Device Named(string? name)
     {
@@ -33,50 +34,80 @@ public static class ComputeDevice
         var gpus = runtime.Cuda && cuda.is_available() ? cuda.device_count() : 0;
         var parts = name.Split(':');
         var index = 0;
-        if (parts[0] != "cuda" || parts.Length > 2 || (parts.Length == 2 && !int.TryParse(parts[1], NumberStyles.None, CultureInfo.InvariantCulture, out index)))
+        if (
+            parts[0] != "cuda"
+            || parts.Length > 2
+            || (
+                parts.Length == 2 && !int.TryParse(parts[1], NumberStyles.None, CultureInfo.InvariantCulture, out index)
+            )
+        )
         {
             throw new InvalidDataException($"'{name}' is no device; expected cpu, cuda or cuda:0.");
         }
 
-        return index < gpus ? device(DeviceType.CUDA, index)
-            : throw new InvalidDataException($"'{name}': {(gpus == 0 ? "no GPU works here (no driver, or libtorch without CUDA)" : $"there are {gpus} GPUs, numbered from 0")}.");
+        return index < gpus
+            ? device(DeviceType.CUDA, index)
+            : throw new InvalidDataException(
+                $"'{name}': {(gpus == 0 ? "no GPU works here (no driver, or libtorch without CUDA)" : $"there are {gpus} GPUs, numbered from 0")}."
+            );
     }
 
-    /// <summary>The devices of a model that answers: one, or several over which its layers are spread; loads libtorch.</summary>
-    /// <param name="name">A name that <see cref="Named"/> takes, several of them with commas (<c>cuda:0,cuda:1</c>), or <c>auto</c>: as few of the GPUs as the
-    /// model needs. Null is <c>auto</c>.</param>
-    /// <returns>How to place a model's layers, given its architecture and the type of its weights; and the devices' first.</returns>
+    /// <summary>The devices of a model that answers: one, or several over which its layers are spread; loads
+    /// libtorch.</summary>
+    /// <param name="name">A name that <see cref="Named"/> takes, several of them with commas (<c>cuda:0,cuda:1</c>), or
+    /// <c>auto</c>: as few of the GPUs as the model needs. Null is <c>auto</c>.</param>
+    /// <returns>How to place a model's layers, given its architecture and the type of its weights; and the devices'
+    /// first.</returns>
     /// <exception cref="InvalidDataException">There is no such device on this machine.</exception>
     public static (Device First, Func<Glm4Config, ScalarType, DevicePlan> Plan) Places(string? name)
     {
         var automatic = name is null or "auto";
         var devices = automatic ? All() : [.. name!.Split(',').Select(part => Named(part.Trim()))];
-        return (devices[0], (config, type) => devices.Count == 1 ? new DevicePlan((devices[0], config.LayerCount))
-            : automatic ? DevicePlan.Fit(config, type, WithMemory(), CacheRoom(config, type))
-            : DevicePlan.Over(config, type, WithMemory(), CacheRoom(config, type)));
+        return (
+            devices[0],
+            (config, type) =>
+                devices.Count == 1 ? new DevicePlan((devices[0], config.LayerCount))
+                : automatic ? DevicePlan.Fit(config, type, WithMemory(), CacheRoom(config, type))
+                : DevicePlan.Over(config, type, WithMemory(), CacheRoom(config, type))
+        );
 
-        (Device, long)[] WithMemory() => [.. devices.Select(device => (device, DeviceMemory.Of(device)?.Free ?? GC.GetGCMemoryInfo().TotalAvailableMemoryBytes))];
+        (Device, long)[] WithMemory() =>
+            [
+                .. devices.Select(device =>
+                    (device, DeviceMemory.Of(device)?.Free ?? GC.GetGCMemoryInfo().TotalAvailableMemoryBytes)
+                ),
+            ];
     }
 
     // Room for one long conversation.
     private static long CacheRoom(Glm4Config config, ScalarType type) =>
-        2L * config.LayerCount * config.Heads.KeyValueWidth * Parameter.BytesOf(type) * Math.Min(config.MaxPositions, 1 << 15);
+        2L
+        * config.LayerCount
+        * config.Heads.KeyValueWidth
+        * Parameter.BytesOf(type)
+        * Math.Min(config.MaxPositions, 1 << 15);
 
     private static IReadOnlyList<Device> All()
     {
         var first = Named(null);
-        return first.type == DeviceType.CUDA ? [.. Enumerable.Range(0, cuda.device_count()).Select(index => device(DeviceType.CUDA, index))] : [first];
+        return first.type == DeviceType.CUDA
+            ? [.. Enumerable.Range(0, cuda.device_count()).Select(index => device(DeviceType.CUDA, index))]
+            : [first];
     }
 
     /// <summary>The type of a name; without one bfloat16 on a GPU and float32 on the CPU.</summary>
     /// <exception cref="ArgumentException">The name is not among <see cref="TypeNames"/>.</exception>
-    public static ScalarType TypeNamed(string? name, Device device) => name switch
-    {
-        null => device.type == DeviceType.CUDA ? ScalarType.BFloat16 : ScalarType.Float32,
-        "float32" => ScalarType.Float32,
-        "bfloat16" => ScalarType.BFloat16,
-        "float16" => ScalarType.Float16,
-        "float64" => ScalarType.Float64,
-        _ => throw new ArgumentException($"'{name}' is no type to compute in; there are {string.Join(", ", TypeNames)}.", nameof(name)),
-    };
+    public static ScalarType TypeNamed(string? name, Device device) =>
+        name switch
+        {
+            null => device.type == DeviceType.CUDA ? ScalarType.BFloat16 : ScalarType.Float32,
+            "float32" => ScalarType.Float32,
+            "bfloat16" => ScalarType.BFloat16,
+            "float16" => ScalarType.Float16,
+            "float64" => ScalarType.Float64,
+            _ => throw new ArgumentException(
+                $"'{name}' is no type to compute in; there are {string.Join(", ", TypeNames)}.",
+                nameof(name)
+            ),
+        };
 }

@@ -9,22 +9,31 @@ using static TorchSharp.torch;
 namespace GlmTune.Recipes;
 
 /// <summary>Makes one whole model of a checkpoint whose weights are in the optimizer files of its ranks.</summary>
-/// <remarks>Parameter by parameter, from float32 masters, rounded once; so it needs memory for the largest parameter alone, and no GPU.</remarks>
+/// <remarks>Parameter by parameter, from float32 masters, rounded once; so it needs memory for the largest parameter
+/// alone, and no GPU.</remarks>
 public static class ConsolidateCheckpoint
 {
     /// <summary>Reads, and writes a model folder with tokenizer.</summary>
-    /// <param name="checkpoint">A checkpoint of a run that trained all weights, by any number of ranks and any stage.</param>
+    /// <param name="checkpoint">A checkpoint of a run that trained all weights, by any number of ranks and any
+    /// stage.</param>
     /// <param name="folder">A folder that is not there yet.</param>
     /// <param name="layout">Names of the tensors; null: those of the checkpoint's config.json.</param>
     /// <param name="type">Type to store; null: the one that config.json names.</param>
     /// <returns>Layout and type of the new model.</returns>
-    /// <exception cref="InvalidDataException">The checkpoint is damaged, is an adapter's or has no optimizer files, or something is at <paramref name="folder"/>.</exception>
-    public static (CheckpointLayout Layout, ScalarType Type) Run(string checkpoint, string folder, CheckpointLayout? layout, ScalarType? type)
+    /// <exception cref="InvalidDataException">The checkpoint is damaged, is an adapter's or has no optimizer files, or
+    /// something is at <paramref name="folder"/>.</exception>
+    public static (CheckpointLayout Layout, ScalarType Type) Run(
+        string checkpoint,
+        string folder,
+        CheckpointLayout? layout,
+        ScalarType? type
+    )
     {
         if (Directory.Exists(folder) || File.Exists(folder))
         {
             throw new InvalidDataException($"{folder}: is there already; a model is only written to a new folder.");
         }
+
         Check(checkpoint);
         FolderManifest.Verify(checkpoint);
         var config = Glm4Config.Read(checkpoint);
@@ -36,6 +45,7 @@ public static class ConsolidateCheckpoint
             OptimizerFile.ReadMasters(checkpoint, model.BaseParameters, writer.Write);
             writer.Complete();
         }
+
         ModelCompanions.Copy(checkpoint, target.Path, names, names == config.Layout);
         target.Publish();
         return (names, stored);
@@ -45,16 +55,25 @@ public static class ConsolidateCheckpoint
     {
         if (!Directory.Exists(checkpoint))
         {
-            throw new InvalidDataException($"{checkpoint}: there is no such folder; expected a checkpoint such as output/checkpoint-500.");
+            throw new InvalidDataException(
+                $"{checkpoint}: there is no such folder; expected a checkpoint such as output/checkpoint-500."
+            );
         }
+
         if (AdapterConfigFile.IsIn(checkpoint))
         {
-            throw new InvalidDataException($"{checkpoint}: holds an adapter, which every checkpoint has whole; glmtune merge makes a model of it and its base.");
+            throw new InvalidDataException(
+                $"{checkpoint}: holds an adapter, which every checkpoint has whole; glmtune merge makes a model of it "
+                    + "and its base."
+            );
         }
+
         if (!OptimizerFile.IsIn(checkpoint))
         {
-            throw new InvalidDataException($"{checkpoint}: has no optimizer files (optimizer-…-of-….safetensors) to make weights of."
-                + (WeightFiles.AreIn(checkpoint) ? " Its model.safetensors is whole already." : ""));
+            throw new InvalidDataException(
+                $"{checkpoint}: has no optimizer files (optimizer-…-of-….safetensors) to make weights of."
+                    + (WeightFiles.AreIn(checkpoint) ? " Its model.safetensors is whole already." : "")
+            );
         }
     }
 

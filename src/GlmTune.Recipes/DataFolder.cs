@@ -18,26 +18,46 @@ public static class DataFolder
     public static IReadOnlyList<string> SplitNames { get; } = ["train", "val", "test"];
 
     /// <summary>The splits that the recipe names, in order.</summary>
-    /// <exception cref="InvalidDataException">The folder or files are missing; all of them are in the message.</exception>
+    /// <exception cref="InvalidDataException">The folder or files are missing; all of them are in the
+    /// message.</exception>
     public static IReadOnlyList<DataSplit> Splits(DataOptions options, string folder)
     {
         if (!Directory.Exists(folder))
         {
-            throw new InvalidDataException($"{folder}: there is no such folder; expected the one with the data files that the recipe names.");
+            throw new InvalidDataException(
+                $"{folder}: there is no such folder; expected the one with the data files that the recipe names."
+            );
         }
 
         string?[] files = [options.TrainFile, options.ValidationFile, options.TestFile];
-        DataSplit[] splits = [.. SplitNames.Zip(files).Where(split => split.Second is not null).Select(split => new DataSplit(split.First, Path.Combine(folder, split.Second!)))];
-        var missing = splits.Where(split => !File.Exists(split.File)).Select(split => $"{split.File}: there is no such file; the recipe's data_config names it for '{split.Name}'.").ToList();
+        DataSplit[] splits =
+        [
+            .. SplitNames
+                .Zip(files)
+                .Where(split => split.Second is not null)
+                .Select(split => new DataSplit(split.First, Path.Combine(folder, split.Second!))),
+        ];
+        var missing = splits
+            .Where(split => !File.Exists(split.File))
+            .Select(split =>
+                $"{split.File}: there is no such file; the recipe's data_config names it for '{split.Name}'."
+            )
+            .ToList();
         return missing.Count == 0 ? splits : throw new InvalidDataException(string.Join(Environment.NewLine, missing));
     }
 
     /// <summary>Checks every split as training would read it.</summary>
     /// <exception cref="InvalidDataException">Files are missing. What is wrong with rows is in the reports.</exception>
-    public static IEnumerable<(DataSplit Split, SplitReport Report)> Check(DataOptions options, string folder, Tokenizer tokenizer, CancellationToken stop = default)
+    public static IEnumerable<(DataSplit Split, SplitReport Report)> Check(
+        DataOptions options,
+        string folder,
+        Tokenizer tokenizer,
+        CancellationToken stop = default
+    )
     {
         var check = new DataCheck(new Glm4Template(tokenizer, options.Template));
-        return Splits(options, folder).Select(split => (split, check.Check(split.File, options.TrainRows.Parallelism, stop)));
+        return Splits(options, folder)
+            .Select(split => (split, check.Check(split.File, options.TrainRows.Parallelism, stop)));
     }
 
     /// <summary>One row as training sees it; blank lines are no rows.</summary>
@@ -53,11 +73,16 @@ public static class DataFolder
             if (++count == row)
             {
                 return found.Conversation is { } conversation
-                    ? template.RenderTraining(conversation) with { Line = found.Line }
+                    ? template.RenderTraining(conversation) with
+                    {
+                        Line = found.Line,
+                    }
                     : throw DataProblem.Exception([.. found.Problems]);
             }
         }
 
-        throw new InvalidDataException($"{split.File}: there is no row {row}; rows are numbered from 1 and there are {count}.");
+        throw new InvalidDataException(
+            $"{split.File}: there is no row {row}; rows are numbered from 1 and there are {count}."
+        );
     }
 }

@@ -3,8 +3,8 @@ using GlmTune.Recipes.Configuration;
 namespace GlmTune.Recipes;
 
 /// <summary>A DeepSpeed configuration: a JSON file, or a mapping inside a recipe.</summary>
-/// <remarks>Immutable. Its values are checked when it is resolved, since <c>auto</c> takes them from the recipe, the model and the
-/// number of ranks.</remarks>
+/// <remarks>Immutable. Its values are checked when it is resolved, since <c>auto</c> takes them from the recipe, the
+/// model and the number of ranks.</remarks>
 public sealed class DeepSpeedFile
 {
     private static readonly Lazy<IReadOnlyList<RecipeKey>> AllKeys = new(FindKeys);
@@ -26,7 +26,10 @@ public sealed class DeepSpeedFile
     {
         if (!File.Exists(path))
         {
-            throw new FileNotFoundException($"{path}: there is no such file; expected a DeepSpeed configuration such as configs/ds_zero_2.json", path);
+            throw new FileNotFoundException(
+                $"{path}: there is no such file; expected a DeepSpeed configuration such as configs/ds_zero_2.json",
+                path
+            );
         }
 
         var problems = new Problems();
@@ -39,7 +42,8 @@ public sealed class DeepSpeedFile
     /// <param name="recipe">The recipe that names this configuration.</param>
     /// <param name="hiddenSize">Width of the model's hidden states.</param>
     /// <param name="worldSize">Number of ranks; at least 1.</param>
-    /// <exception cref="InvalidDataException">Keys are unknown, wrong or contradict the recipe: all of them, a line each.</exception>
+    /// <exception cref="InvalidDataException">Keys are unknown, wrong or contradict the recipe: all of them, a line
+    /// each.</exception>
     public DeepSpeedPlan Resolve(Recipe recipe, int hiddenSize, int worldSize)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(hiddenSize, 1);
@@ -50,7 +54,8 @@ public sealed class DeepSpeedFile
         return plan;
     }
 
-    /// <summary>The configuration that <c>training_args.deepspeed</c> names or holds; null when there is none.</summary>
+    /// <summary>The configuration that <c>training_args.deepspeed</c> names or holds; null when there is
+    /// none.</summary>
     internal static DeepSpeedFile? Find(Section arguments, string folder, Problems problems)
     {
         const string key = "deepspeed";
@@ -61,7 +66,8 @@ public sealed class DeepSpeedFile
 
         if (node is not ConfigText name)
         {
-            return node is ConfigMap map ? new DeepSpeedFile(map, arguments.Full(key))
+            return node is ConfigMap map
+                ? new DeepSpeedFile(map, arguments.Full(key))
                 : arguments.Wrong<DeepSpeedFile>(key, node, "the path of a DeepSpeed file, or its keys");
         }
 
@@ -71,7 +77,11 @@ public sealed class DeepSpeedFile
             return Read(path, problems);
         }
 
-        arguments.Problem(key, $"'{arguments.Full(key)}' is '{name.Text}', and there is no such file in the working folder, beside the recipe or above it");
+        arguments.Problem(
+            key,
+            $"'{arguments.Full(key)}' is '{name.Text}', and there is no such file in the working folder, beside the "
+                + "recipe or above it"
+        );
         return null;
     }
 
@@ -86,7 +96,10 @@ public sealed class DeepSpeedFile
             case ConfigMap map:
                 return new DeepSpeedFile(map, "");
             case { } other:
-                problems.Add(other.At, $"the file is {other.Describe()}; expected an object with keys such as zero_optimization");
+                problems.Add(
+                    other.At,
+                    $"the file is {other.Describe()}; expected an object with keys such as zero_optimization"
+                );
                 return null;
             default:
                 return null;

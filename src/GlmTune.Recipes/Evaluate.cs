@@ -36,13 +36,31 @@ public static class Evaluate
     /// <param name="stop">Ends it between two passes; then nothing is written.</param>
     /// <exception cref="InvalidDataException">A file is missing, damaged, or does not fit the others.</exception>
     public static EvaluationReport Run(
-        Recipe recipe, string dataFolder, TunedPath path, EvaluationFiles files, EvaluateOptions options,
-        Action<string>? note = null, Action<EvaluationProgress>? progress = null, CancellationToken stop = default)
+        Recipe recipe,
+        string dataFolder,
+        TunedPath path,
+        EvaluationFiles files,
+        EvaluateOptions options,
+        Action<string>? note = null,
+        Action<EvaluationProgress>? progress = null,
+        CancellationToken stop = default
+    )
     {
         var (file, rows) = FindSplit(recipe, dataFolder, options.Split);
-        var tokenizer = TokenizerFile.Read(path.AdapterFolder is { } adapter && TokenizerFile.IsIn(adapter) ? adapter : path.ModelFolder);
+        var tokenizer = TokenizerFile.Read(
+            path.AdapterFolder is { } adapter && TokenizerFile.IsIn(adapter) ? adapter : path.ModelFolder
+        );
         var template = new Glm4Template(tokenizer, recipe.Data.Template);
-        var data = EvaluationData.Read(file, template, rows with { MaxRows = options.Limit ?? rows.MaxRows }, answers: true, stop);
+        var data = EvaluationData.Read(
+            file,
+            template,
+            rows with
+            {
+                MaxRows = options.Limit ?? rows.MaxRows,
+            },
+            answers: true,
+            stop
+        );
         foreach (var text in data.Notes)
         {
             note?.Invoke(text);
@@ -50,23 +68,43 @@ public static class Evaluate
 
         var run = Prepare(recipe, tokenizer, data, GenerationConfigFile.ReadFolder(path.ModelFolder));
         var device = ComputeDevice.Named(options.Device ?? (recipe.Training.UseCpu ? "cpu" : null));
-        var type = options.Type ?? recipe.Training.Precision switch { Precision.Float32 => "float32", Precision.BFloat16 => "bfloat16", _ => null };
+        var type =
+            options.Type
+            ?? recipe.Training.Precision switch
+            {
+                Precision.Float32 => "float32",
+                Precision.BFloat16 => "bfloat16",
+                _ => null,
+            };
         using var model = TunedModel.Load(path, ComputeDevice.TypeNamed(type, device), device);
         var report = run.Run(model.Model, progress, stop);
         files.Write(report);
         return report;
     }
 
-    /// <summary>The evaluation of data that was read: the recipe's way of generating, with the model's token ids where it names none.</summary>
+    /// <summary>The evaluation of data that was read: the recipe's way of generating, with the model's token ids where
+    /// it names none.</summary>
     /// <remarks>Without a seed of its own, sampling takes the run's, so that an evaluation can be repeated.</remarks>
-    internal static EvaluationRun Prepare(Recipe recipe, Tokenizer tokenizer, EvaluationData data, GenerationOptions? modelGeneration)
-        => Prepare(recipe, tokenizer, data.Rows, data.Answers ?? (IReadOnlyList<EvaluationExample>)[], modelGeneration);
+    internal static EvaluationRun Prepare(
+        Recipe recipe,
+        Tokenizer tokenizer,
+        EvaluationData data,
+        GenerationOptions? modelGeneration
+    ) => Prepare(recipe, tokenizer, data.Rows, data.Answers ?? (IReadOnlyList<EvaluationExample>)[], modelGeneration);
 
     /// <summary>The evaluation of some rows and answers; other ranks draw other numbers.</summary>
     internal static EvaluationRun Prepare(
-        Recipe recipe, Tokenizer tokenizer, IReadOnlyList<TokenizedExample> rows, IReadOnlyList<EvaluationExample> answers, GenerationOptions? modelGeneration, int rank = 0)
+        Recipe recipe,
+        Tokenizer tokenizer,
+        IReadOnlyList<TokenizedExample> rows,
+        IReadOnlyList<EvaluationExample> answers,
+        GenerationOptions? modelGeneration,
+        int rank = 0
+    )
     {
-        var generation = recipe.Generation.Over(modelGeneration?.TokensOnly() ?? new()).Over(GenerationOptions.Defaults);
+        var generation = recipe
+            .Generation.Over(modelGeneration?.TokensOnly() ?? new())
+            .Over(GenerationOptions.Defaults);
         return new EvaluationRun(tokenizer, rows, answers)
         {
             Generation = generation with { Seed = (generation.Seed ?? recipe.Training.Seed) + (rank * 1_000_003L) },
@@ -81,14 +119,23 @@ public static class Evaluate
             "train" => (recipe.Data.TrainFile, recipe.Data.TrainRows),
             "val" => (recipe.Data.ValidationFile, recipe.Data.ValidationRows),
             "test" => (recipe.Data.TestFile, recipe.Data.TestRows),
-            _ => throw new ArgumentException($"'{split}' is no split; there are {string.Join(", ", DataFolder.SplitNames)}.", nameof(split)),
+            _ => throw new ArgumentException(
+                $"'{split}' is no split; there are {string.Join(", ", DataFolder.SplitNames)}.",
+                nameof(split)
+            ),
         };
         if (name is null)
         {
-            throw new InvalidDataException($"The recipe names no {split} file; add data_config.{split}_file, or choose another split.");
+            throw new InvalidDataException(
+                $"The recipe names no {split} file; add data_config.{split}_file, or choose another split."
+            );
         }
 
         var file = Path.Combine(folder, name);
-        return File.Exists(file) ? (file, rows) : throw new InvalidDataException($"{file}: there is no such file; the recipe's data_config names it for '{split}'.");
+        return File.Exists(file)
+            ? (file, rows)
+            : throw new InvalidDataException(
+                $"{file}: there is no such file; the recipe's data_config names it for '{split}'."
+            );
     }
 }

@@ -10,7 +10,8 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Recipes;
 
-/// <summary>Fine-tuning from files to checkpoints, on one rank or many: one straight program, the same on each.</summary>
+/// <summary>Fine-tuning from files to checkpoints, on one rank or many: one straight program, the same on
+/// each.</summary>
 public sealed class FineTune
 {
     private readonly RunSetup setup;
@@ -26,7 +27,13 @@ public sealed class FineTune
     private FineTune(RunSetup setup)
     {
         this.setup = setup;
-        (recipe, ranks, reporter, trainer, batches) = (setup.Recipe, setup.Ranks, setup.Reporter, setup.Trainer, setup.Batches);
+        (recipe, ranks, reporter, trainer, batches) = (
+            setup.Recipe,
+            setup.Ranks,
+            setup.Reporter,
+            setup.Trainer,
+            setup.Batches
+        );
         (evaluation, progress, totalSteps) = (setup.Evaluation, setup.Progress, setup.TotalSteps);
     }
 
@@ -34,19 +41,33 @@ public sealed class FineTune
     /// <param name="recipe">What to do.</param>
     /// <param name="dataFolder">Holds the files that the recipe names.</param>
     /// <param name="model">Model folder, or hub id of a downloaded model.</param>
-    /// <param name="resume">Which checkpoint to go on from, as the command line has it; null: the recipe's own word.</param>
+    /// <param name="resume">Which checkpoint to go on from, as the command line has it; null: the recipe's own
+    /// word.</param>
     /// <param name="reporter">Hears what happens, on rank 0.</param>
-    /// <param name="stop">Ends the run after the current step, with a checkpoint; on all ranks where it is set on any.</param>
-    /// <param name="ranks">The ranks, each of which makes this call with the same arguments; null: alone, on the first GPU that works or the CPU.</param>
-    /// <exception cref="InvalidDataException">A file is missing, damaged or does not fit; nothing was changed.</exception>
-    /// <exception cref="NonFiniteStepException">A step's loss or gradient norm is not finite; the step before is saved.</exception>
+    /// <param name="stop">Ends the run after the current step, with a checkpoint; on all ranks where it is set on
+    /// any.</param>
+    /// <param name="ranks">The ranks, each of which makes this call with the same arguments; null: alone, on the first
+    /// GPU that works or the CPU.</param>
+    /// <exception cref="InvalidDataException">A file is missing, damaged or does not fit; nothing was
+    /// changed.</exception>
+    /// <exception cref="NonFiniteStepException">A step's loss or gradient norm is not finite; the step before is
+    /// saved.</exception>
     /// <exception cref="SharedFailureException">With several ranks, either of these on any of them.</exception>
     /// <exception cref="LostRankException">A rank has stopped or hangs (thread ranks; processes end).</exception>
     public static FineTuneResult Run(
-        Recipe recipe, string dataFolder, string model, string? resume, IFineTuneReporter reporter, CancellationToken stop, ICollectives? ranks = null)
+        Recipe recipe,
+        string dataFolder,
+        string model,
+        string? resume,
+        IFineTuneReporter reporter,
+        CancellationToken stop,
+        ICollectives? ranks = null
+    )
     {
         NativeRuntime.Load();
-        using var alone = ranks is null ? new SingleRank(recipe.Training.UseCpu ? CPU : NativeRuntime.DefaultDevice()) : null;
+        using var alone = ranks is null
+            ? new SingleRank(recipe.Training.UseCpu ? CPU : NativeRuntime.DefaultDevice())
+            : null;
         using var setup = new RunSetup(recipe, dataFolder, model, resume, reporter, ranks ?? alone!, stop);
         return new FineTune(setup).Train(stop);
     }
@@ -73,15 +94,26 @@ public sealed class FineTune
                 (losses, steps) = (losses + report.Loss, steps + 1);
                 progress.Add(report);
                 reporter.Stepped(report);
-                if (IsDue(recipe.Training.LoggingStrategy, recipe.Training.LoggingSteps, report)
-                    || (recipe.Training.LoggingFirstStep && report.Step == 1))
+                if (
+                    IsDue(recipe.Training.LoggingStrategy, recipe.Training.LoggingSteps, report)
+                    || (recipe.Training.LoggingFirstStep && report.Step == 1)
+                )
                 {
                     reporter.Logged(report.Step, progress.Line(report));
                 }
-                if (evaluation.MayFollow(report) && IsDue(recipe.Training.EvaluationStrategy, recipe.Training.EvaluationSteps ?? recipe.Training.LoggingSteps, report))
+
+                if (
+                    evaluation.MayFollow(report)
+                    && IsDue(
+                        recipe.Training.EvaluationStrategy,
+                        recipe.Training.EvaluationSteps ?? recipe.Training.LoggingSteps,
+                        report
+                    )
+                )
                 {
                     halted = Evaluate(stop);
                 }
+
                 if (IsDue(recipe.Training.SaveStrategy, recipe.Training.SaveSteps, report))
                 {
                     (saved, savedStep) = (Save(), report.Step);
@@ -90,18 +122,22 @@ public sealed class FineTune
         }
         catch (NonFiniteStepException error)
         {
-            // The step that failed is not done, so its rows come again. All ranks are here: loss and norm are those of all.
+            // The step that failed is not done, so its rows come again. All ranks are here: loss and norm are those of
+            // all.
             batches.Cursor = before;
             if (trainer.Done > savedStep)
             {
                 Save();
             }
+
             ranks.Together(() => ExceptionDispatchInfo.Throw(error));
         }
+
         if (trainer.Done > savedStep && recipe.Training.SaveStrategy != IntervalStrategy.No)
         {
             saved = Save();
         }
+
         var stopped = ranks.AnyStops(stop) || !Test(stop);
         return new FineTuneResult(trainer.Done, losses / steps, watch.Elapsed, saved, stopped);
     }
@@ -122,13 +158,18 @@ public sealed class FineTune
             EndToken = recipe.Data.Template.EndToken,
             Rows = setup.Data.Fingerprint,
         };
-        var folder = setup.Checkpoints.Write(state, progress.History, (int)Math.Ceiling(Math.Max(recipe.Training.Epochs, progress.History.Epoch)));
+        var folder = setup.Checkpoints.Write(
+            state,
+            progress.History,
+            (int)Math.Ceiling(Math.Max(recipe.Training.Epochs, progress.History.Epoch))
+        );
         reporter.Saved(folder);
         return folder;
     }
 
     // Whether training should end early.
-    private bool Evaluate(CancellationToken stop) => evaluation.Run(Evaluated, Gathers, trainer.Done, progress.History, stop);
+    private bool Evaluate(CancellationToken stop) =>
+        evaluation.Run(Evaluated, Gathers, trainer.Done, progress.History, stop);
 
     // Whether it came to its end.
     private bool Test(CancellationToken stop)
@@ -137,7 +178,15 @@ public sealed class FineTune
         {
             return true;
         }
-        var weights = TestedWeights.Load(recipe.Training, progress.History, trainer, ranks, setup.Search, reporter.Note);
+
+        var weights = TestedWeights.Load(
+            recipe.Training,
+            progress.History,
+            trainer,
+            ranks,
+            setup.Search,
+            reporter.Note
+        );
         try
         {
             evaluation.Test(Evaluated, Gathers, weights, stop);
@@ -149,11 +198,12 @@ public sealed class FineTune
         }
     }
 
-    private bool IsDue(IntervalStrategy strategy, StepInterval interval, StepReport report) => strategy switch
-    {
-        IntervalStrategy.Steps => report.Step % interval.Of(totalSteps) == 0,
-        IntervalStrategy.Epoch => batches.Cursor.Examples == 0,
-        IntervalStrategy.Best => progress.History.BestStep == report.Step,
-        _ => false,
-    };
+    private bool IsDue(IntervalStrategy strategy, StepInterval interval, StepReport report) =>
+        strategy switch
+        {
+            IntervalStrategy.Steps => report.Step % interval.Of(totalSteps) == 0,
+            IntervalStrategy.Epoch => batches.Cursor.Examples == 0,
+            IntervalStrategy.Best => progress.History.BestStep == report.Step,
+            _ => false,
+        };
 }

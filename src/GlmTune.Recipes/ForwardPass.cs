@@ -15,9 +15,9 @@ public sealed record ForwardReport(int Rows, int Length, int SupervisedTokens, d
 
 /// <summary>One pass of a model over a padded batch, written to a file, to compare with other frameworks.</summary>
 /// <remarks>
-/// The file has <c>logits</c> float32 [B, T, V], zero where a token is padding, and, where the batch has labels, <c>loss</c>
-/// float32 []: the mean over supervised next-token targets. A real token's position is the number of real tokens before it.
-/// </remarks>
+/// The file has <c>logits</c> float32 [B, T, V], zero where a token is padding, and, where the batch has labels,
+/// <c>loss</c> float32 []: the mean over supervised next-token targets. A real token's position is the number of real
+/// tokens before it. </remarks>
 public static class ForwardPass
 {
     // Logits in memory at a time: 1 GiB in float32, or one row if that has more.
@@ -39,12 +39,20 @@ public static class ForwardPass
 
         var (sum, targets) = (0.0, 0);
         using var file = new SafetensorsWriter(output, specs);
-        foreach (var rows in Enumerable.Range(0, grid.Rows).Chunk((int)Math.Clamp(MostLogits / ((long)grid.Length * vocabulary), 1, grid.Rows)))
+        foreach (
+            var rows in Enumerable
+                .Range(0, grid.Rows)
+                .Chunk((int)Math.Clamp(MostLogits / ((long)grid.Length * vocabulary), 1, grid.Rows))
+        )
         {
             stop.ThrowIfCancellationRequested();
             using var scope = NewDisposeScope();
             var logits = Logits(model, grid, rows);
-            StoredTensors.WithBytes(logits, ScalarType.Float32, (address, bytes) => file.Write("logits", address, bytes));
+            StoredTensors.WithBytes(
+                logits,
+                ScalarType.Float32,
+                (address, bytes) => file.Write("logits", address, bytes)
+            );
             var (rowsSum, rowsTargets) = Loss(logits, grid, rows);
             (sum, targets) = (sum + rowsSum, targets + rowsTargets);
         }
@@ -63,15 +71,35 @@ public static class ForwardPass
     private static Tensor Logits(ICausalLm model, TokenGrid grid, int[] rows)
     {
         using var scope = NewDisposeScope();
-        var places = rows.Index().Select(row => Array.ConvertAll(grid.RealPlaces(row.Item), place => (Row: row.Item, Place: place, Flat: ((long)row.Index * grid.Length) + place)))
-            .Where(row => row.Length > 0).ToList();
-        var logits = zeros((long)rows.Length * grid.Length, model.Config.VocabularySize, ScalarType.Float32, model.Device);
+        var places = rows.Index()
+            .Select(row =>
+                Array.ConvertAll(
+                    grid.RealPlaces(row.Item),
+                    place => (Row: row.Item, Place: place, Flat: ((long)row.Index * grid.Length) + place)
+                )
+            )
+            .Where(row => row.Length > 0)
+            .ToList();
+        var logits = zeros(
+            (long)rows.Length * grid.Length,
+            model.Config.VocabularySize,
+            ScalarType.Float32,
+            model.Device
+        );
         if (places.Count > 0)
         {
-            int[] starts = [.. places.Select((_, row) => places.Take(row).Sum(before => before.Length)), places.Sum(row => row.Length)];
+            int[] starts =
+            [
+                .. places.Select((_, row) => places.Take(row).Sum(before => before.Length)),
+                places.Sum(row => row.Length),
+            ];
             int[] ids = [.. places.SelectMany(row => row.Select(at => grid.InputIds[at.Row][at.Place]))];
             long[] flat = [.. places.SelectMany(row => row.Select(at => at.Flat))];
-            logits.index_copy_(0, tensor(flat).to(model.Device), model.Logits(ids, new SequenceLayout(starts, model.Device)).to_type(ScalarType.Float32));
+            logits.index_copy_(
+                0,
+                tensor(flat).to(model.Device),
+                model.Logits(ids, new SequenceLayout(starts, model.Device)).to_type(ScalarType.Float32)
+            );
         }
 
         return logits.MoveToOuterDisposeScope();
@@ -80,10 +108,24 @@ public static class ForwardPass
     // A label counts where the place before it is real: that is where it is predicted from.
     private static (double Sum, int Targets) Loss(Tensor logits, TokenGrid grid, int[] rows)
     {
-        var supervised = grid.Labels is null ? []
-            : rows.Index().SelectMany(row => Enumerable.Range(1, grid.Length - 1)
-                .Where(place => grid.Labels[row.Item][place] != MicroBatch.Ignored && grid.AttentionMask[row.Item][place - 1] == 1)
-                .Select(place => (From: ((long)row.Index * grid.Length) + place - 1, Target: (long)grid.Labels[row.Item][place]))).ToList();
+        var supervised = grid.Labels is null
+            ? []
+            : rows.Index()
+                .SelectMany(row =>
+                    Enumerable
+                        .Range(1, grid.Length - 1)
+                        .Where(place =>
+                            grid.Labels[row.Item][place] != MicroBatch.Ignored
+                            && grid.AttentionMask[row.Item][place - 1] == 1
+                        )
+                        .Select(place =>
+                            (
+                                From: ((long)row.Index * grid.Length) + place - 1,
+                                Target: (long)grid.Labels[row.Item][place]
+                            )
+                        )
+                )
+                .ToList();
         if (supervised.Count == 0)
         {
             return (0, 0);

@@ -6,7 +6,8 @@ namespace GlmTune.Recipes;
 /// <summary>Hears what a fine-tuning run does; the command line shows it, tests record it.</summary>
 public interface IFineTuneReporter
 {
-    /// <summary>Something somebody should know: a key without effect, rows that were cut, where the run computes.</summary>
+    /// <summary>Something somebody should know: a key without effect, rows that were cut, where the run
+    /// computes.</summary>
     void Note(string text);
 
     /// <summary>The run is about to begin, or to go on.</summary>
@@ -22,19 +23,13 @@ public interface IFineTuneReporter
     void Evaluated(long atStep, IReadOnlyDictionary<string, double> values);
 
     /// <summary>How far an evaluation is.</summary>
-    void Evaluating(EvaluationProgress progress)
-    {
-    }
+    void Evaluating(EvaluationProgress progress) { }
 
     /// <summary>A few answers of an evaluation, to look at.</summary>
-    void Answered(long atStep, IReadOnlyList<EvaluatedAnswer> samples)
-    {
-    }
+    void Answered(long atStep, IReadOnlyList<EvaluatedAnswer> samples) { }
 
     /// <summary>The test file was answered after the last step.</summary>
-    void Tested(IReadOnlyDictionary<string, double> values)
-    {
-    }
+    void Tested(IReadOnlyDictionary<string, double> values) { }
 
     /// <summary>A checkpoint is whole on disk.</summary>
     void Saved(string folder);
@@ -52,10 +47,20 @@ public interface IFineTuneReporter
 /// <param name="Device">Where it computes.</param>
 /// <param name="Type">In which type.</param>
 public sealed record FineTuneStart(
-    int Examples, long TotalSteps, long DoneSteps, int MicroBatchSize, int AccumulationSteps, int WorldSize,
-    long TrainedParameters, long AllParameters, string Device, string Type)
+    int Examples,
+    long TotalSteps,
+    long DoneSteps,
+    int MicroBatchSize,
+    int AccumulationSteps,
+    int WorldSize,
+    long TrainedParameters,
+    long AllParameters,
+    string Device,
+    string Type
+)
 {
-    /// <summary>Every option that holds, those of a DeepSpeed file included; null when whoever starts the run does not say.</summary>
+    /// <summary>Every option that holds, those of a DeepSpeed file included; null when whoever starts the run does not
+    /// say.</summary>
     public Recipe? Recipe { get; init; }
 }
 

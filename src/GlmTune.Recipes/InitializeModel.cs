@@ -14,11 +14,14 @@ public static class InitializeModel
     public const string PublishedShape = "glm-4-9b";
 
     /// <summary>The architecture that a name stands for.</summary>
-    /// <param name="like"><see cref="PublishedShape"/>, or a model's folder or hub id, of which the configuration is enough.</param>
+    /// <param name="like"><see cref="PublishedShape"/>, or a model's folder or hub id, of which the configuration is
+    /// enough.</param>
     /// <exception cref="InvalidDataException">There is no such model.</exception>
-    public static Glm4Config Shape(string like) => like == PublishedShape ? Glm4Config.Glm4_9B : Glm4Config.Read(ModelReference.Resolve(like));
+    public static Glm4Config Shape(string like) =>
+        like == PublishedShape ? Glm4Config.Glm4_9B : Glm4Config.Read(ModelReference.Resolve(like));
 
-    /// <summary>Writes the model, and the tokenizer and generation configuration of the folder that it is like.</summary>
+    /// <summary>Writes the model, and the tokenizer and generation configuration of the folder that it is
+    /// like.</summary>
     /// <param name="folder">A folder that is not there yet.</param>
     /// <param name="like">As for <see cref="Shape"/>.</param>
     /// <param name="layout">Whose names it gets; null for those of the model that it is like.</param>
@@ -26,8 +29,16 @@ public static class InitializeModel
     /// <param name="type">Type to store.</param>
     /// <param name="device">Where the numbers are drawn.</param>
     /// <returns>The architecture.</returns>
-    /// <exception cref="InvalidDataException">There is no such model, or something is at <paramref name="folder"/>.</exception>
-    public static Glm4Config Run(string folder, string like, CheckpointLayout? layout, long seed, ScalarType type, Device device)
+    /// <exception cref="InvalidDataException">There is no such model, or something is at
+    /// <paramref name="folder"/>.</exception>
+    public static Glm4Config Run(
+        string folder,
+        string like,
+        CheckpointLayout? layout,
+        long seed,
+        ScalarType type,
+        Device device
+    )
     {
         if (Directory.Exists(folder) || File.Exists(folder))
         {

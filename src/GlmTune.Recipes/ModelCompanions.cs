@@ -4,7 +4,8 @@ using GlmTune.Model.Glm4;
 
 namespace GlmTune.Recipes;
 
-/// <summary>What lies beside a model's weights and goes where they go: tokenizer, generation settings, modeling code.</summary>
+/// <summary>What lies beside a model's weights and goes where they go: tokenizer, generation settings, modeling
+/// code.</summary>
 internal static class ModelCompanions
 {
     /// <summary>Copies what there is; files that are there already stay.</summary>

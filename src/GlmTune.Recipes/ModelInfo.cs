@@ -28,7 +28,8 @@ public sealed record WeightSummary(int Files, int Tensors, long Parameters, long
             files.Count,
             files.Tensors.Sum(tensor => tensor.Spec.ElementCount),
             files.Tensors.Sum(tensor => tensor.ByteCount),
-            [.. files.Tensors.Select(tensor => tensor.Type.ToString()).Distinct().Order()]);
+            [.. files.Tensors.Select(tensor => tensor.Type.ToString()).Distinct().Order()]
+        );
     }
 }
 
@@ -38,27 +39,52 @@ public sealed record WeightSummary(int Files, int Tensors, long Parameters, long
 /// <param name="NamedBase">The base as its configuration names it.</param>
 /// <param name="Lora">Its options, if it is LoRA.</param>
 /// <param name="Weights">Its weights, which are what was trained; null where there are none.</param>
-public sealed record AdapterInfo(string Folder, string Kind, string? NamedBase, LoraOptions? Lora, WeightSummary? Weights);
+public sealed record AdapterInfo(
+    string Folder,
+    string Kind,
+    string? NamedBase,
+    LoraOptions? Lora,
+    WeightSummary? Weights
+);
 
-/// <summary>What is in a model's or an adapter's folder, from its configuration and the headers of its files; loads no weights.</summary>
+/// <summary>What is in a model's or an adapter's folder, from its configuration and the headers of its files; loads no
+/// weights.</summary>
 /// <param name="Folder">The model's folder.</param>
 /// <param name="Config">Its architecture.</param>
 /// <param name="Weights">Its weights; null where there are none.</param>
 /// <param name="HasTokenizer">Whether a tokenizer is there.</param>
 /// <param name="Adapter">The adapter, if the path is one.</param>
-public sealed record ModelInfo(string Folder, Glm4Config Config, WeightSummary? Weights, bool HasTokenizer, AdapterInfo? Adapter)
+public sealed record ModelInfo(
+    string Folder,
+    Glm4Config Config,
+    WeightSummary? Weights,
+    bool HasTokenizer,
+    AdapterInfo? Adapter
+)
 {
     /// <summary>Reads it.</summary>
     /// <exception cref="InvalidDataException">Files are missing or damaged.</exception>
     public static ModelInfo Read(TunedPath path)
     {
         var folder = path.ModelFolder;
-        return new ModelInfo(folder, Glm4Config.Read(folder), WeightSummary.Read(folder), TokenizerFile.IsIn(folder), path.AdapterFolder is { } adapter ? ReadAdapter(adapter) : null);
+        return new ModelInfo(
+            folder,
+            Glm4Config.Read(folder),
+            WeightSummary.Read(folder),
+            TokenizerFile.IsIn(folder),
+            path.AdapterFolder is { } adapter ? ReadAdapter(adapter) : null
+        );
     }
 
     private static AdapterInfo ReadAdapter(string folder)
     {
         var config = AdapterConfigFile.Read(folder);
-        return new AdapterInfo(folder, config.Kind, config.BaseModel, config.Kind == "LORA" ? config.ReadLora() : null, WeightSummary.Read(folder));
+        return new AdapterInfo(
+            folder,
+            config.Kind,
+            config.BaseModel,
+            config.Kind == "LORA" ? config.ReadLora() : null,
+            WeightSummary.Read(folder)
+        );
     }
 }

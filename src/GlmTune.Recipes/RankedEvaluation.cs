@@ -10,7 +10,8 @@ using GlmTune.Model;
 
 namespace GlmTune.Recipes;
 
-/// <summary>An evaluation split over the ranks: each row and each answer is one rank's, and all ranks get the whole result, gathered once.</summary>
+/// <summary>An evaluation split over the ranks: each row and each answer is one rank's, and all ranks get the whole
+/// result, gathered once.</summary>
 /// <remarks>Greedy answers are those of one rank but for rounding; drawn ones depend on the number of ranks.</remarks>
 internal sealed class RankedEvaluation
 {
@@ -22,13 +23,27 @@ internal sealed class RankedEvaluation
     /// <param name="recipe">How it is answered.</param>
     /// <param name="tokenizer">The model's.</param>
     /// <param name="data">All of it; the same on each rank.</param>
-    /// <param name="modelGeneration">The base model's generation_config.json, of which only the token ids count; null for none.</param>
+    /// <param name="modelGeneration">The base model's generation_config.json, of which only the token ids count; null
+    /// for none.</param>
     /// <param name="ranks">The ranks.</param>
-    public RankedEvaluation(Recipe recipe, Tokenizer tokenizer, EvaluationData data, GenerationOptions? modelGeneration, RunRanks ranks)
+    public RankedEvaluation(
+        Recipe recipe,
+        Tokenizer tokenizer,
+        EvaluationData data,
+        GenerationOptions? modelGeneration,
+        RunRanks ranks
+    )
     {
         this.ranks = ranks;
         answers = [.. data.Answers ?? (IEnumerable<EvaluationExample>)[]];
-        mine = Evaluate.Prepare(recipe, tokenizer, ranks.ShareOf(data.Rows), ranks.ShareOf(answers), modelGeneration, ranks.Rank);
+        mine = Evaluate.Prepare(
+            recipe,
+            tokenizer,
+            ranks.ShareOf(data.Rows),
+            ranks.ShareOf(answers),
+            modelGeneration,
+            ranks.Rank
+        );
     }
 
     /// <inheritdoc cref="EvaluationRun.CheckRoom"/>
@@ -36,21 +51,33 @@ internal sealed class RankedEvaluation
 
     /// <summary>Evaluates.</summary>
     /// <param name="model">As it is; not changed.</param>
-    /// <param name="gathers">Whether each pass of it gathers weights over all ranks, so that all must run as many.</param>
+    /// <param name="gathers">Whether each pass of it gathers weights over all ranks, so that all must run as
+    /// many.</param>
     /// <param name="progress">Gets how far this rank is.</param>
     /// <param name="stop">Where it is set on any rank, all end.</param>
     /// <exception cref="OperationCanceledException">A rank was asked to stop; thrown on all of them.</exception>
-    public EvaluationReport Run(ICausalLm model, bool gathers, Action<EvaluationProgress>? progress, CancellationToken stop)
+    public EvaluationReport Run(
+        ICausalLm model,
+        bool gathers,
+        Action<EvaluationProgress>? progress,
+        CancellationToken stop
+    )
     {
         if (ranks.IsAlone)
         {
             return mine.Run(model, progress, stop);
         }
+
         var clock = Stopwatch.StartNew();
         var part = gathers ? RunInTurns(model, progress, stop) : RunApart(model, progress, stop);
         var answered = GatherAnswers(part.Answers);
         // What is decided by it (metric_for_best_model) must be decided alike: no rank's own clock counts.
-        var all = ranks.Collectives.GatherDoubles([part.Rows, part.Loss.Sum, part.Loss.Tokens, clock.Elapsed.TotalSeconds]);
+        var all = ranks.Collectives.GatherDoubles([
+            part.Rows,
+            part.Loss.Sum,
+            part.Loss.Tokens,
+            clock.Elapsed.TotalSeconds,
+        ]);
         return new EvaluationReport
         {
             Rows = (int)all.Sum(of => of[0]),
@@ -74,6 +101,7 @@ internal sealed class RankedEvaluation
             // The others still need this rank in their passes; then all fail.
             failure = error;
         }
+
         turns.Finish();
         return ranks.Together(() => failure is null ? report! : throw failure);
     }
@@ -95,6 +123,7 @@ internal sealed class RankedEvaluation
         {
             // All end, and find out below why.
         }
+
         var ended = agreement.Finish(failed: failure is not null);
         ranks.Together(() => failure is null ? true : throw failure);
         return ended ? throw new OperationCanceledException(stop) : report!;
@@ -106,14 +135,38 @@ internal sealed class RankedEvaluation
         {
             return [];
         }
-        var texts = ranks.Collectives.GatherStrings([.. part.Select(answer => JsonSerializer.Serialize(
-            new Wire(answer.Prompt, answer.Prediction, answer.Label, answer.Finish, answer.Scores)))]);
-        return [.. answers.Select((example, i) =>
-        {
-            var wire = JsonSerializer.Deserialize<Wire>(texts[i % ranks.Count][i / ranks.Count])!;
-            return new EvaluatedAnswer(example, wire.Prompt, wire.Prediction, wire.Label, wire.Finish, wire.Scores);
-        })];
+
+        var texts = ranks.Collectives.GatherStrings([
+            .. part.Select(answer =>
+                JsonSerializer.Serialize(
+                    new Wire(answer.Prompt, answer.Prediction, answer.Label, answer.Finish, answer.Scores)
+                )
+            ),
+        ]);
+        return
+        [
+            .. answers.Select(
+                (example, i) =>
+                {
+                    var wire = JsonSerializer.Deserialize<Wire>(texts[i % ranks.Count][i / ranks.Count])!;
+                    return new EvaluatedAnswer(
+                        example,
+                        wire.Prompt,
+                        wire.Prediction,
+                        wire.Label,
+                        wire.Finish,
+                        wire.Scores
+                    );
+                }
+            ),
+        ];
     }
 
-    private sealed record Wire(string Prompt, string Prediction, string Label, FinishReason Finish, GenerationScores Scores);
+    private sealed record Wire(
+        string Prompt,
+        string Prediction,
+        string Label,
+        FinishReason Finish,
+        GenerationScores Scores
+    );
 }

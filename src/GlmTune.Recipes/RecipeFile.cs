@@ -12,16 +12,19 @@ public static class RecipeFile
 
     /// <summary>Reads a recipe and the DeepSpeed file that it names.</summary>
     /// <param name="path">The YAML file.</param>
-    /// <param name="overrides">Settings that replace the file's, each <c>section.key=value</c>; of two for one key the later
-    /// counts.</param>
+    /// <param name="overrides">Settings that replace the file's, each <c>section.key=value</c>; of two for one key the
+    /// later counts.</param>
     /// <exception cref="FileNotFoundException">There is no such file.</exception>
-    /// <exception cref="InvalidDataException">Something is wrong with the file, an override or the DeepSpeed file: all of it, a
-    /// line each.</exception>
+    /// <exception cref="InvalidDataException">Something is wrong with the file, an override or the DeepSpeed file: all
+    /// of it, a line each.</exception>
     public static Recipe Read(string path, IReadOnlyList<string>? overrides = null)
     {
         if (!File.Exists(path))
         {
-            throw new FileNotFoundException($"{path}: there is no such file; expected a recipe such as configs/lora.yaml", path);
+            throw new FileNotFoundException(
+                $"{path}: there is no such file; expected a recipe such as configs/lora.yaml",
+                path
+            );
         }
 
         using var text = File.OpenText(path);
@@ -41,7 +44,10 @@ public static class RecipeFile
         reading.Problems.Throw();
         if (tree is not ConfigMap map)
         {
-            reading.Problems.Add(tree!.At, $"the file is {tree.Describe()}; expected keys such as data_config and training_args");
+            reading.Problems.Add(
+                tree!.At,
+                $"the file is {tree.Describe()}; expected keys such as data_config and training_args"
+            );
             reading.Problems.Throw();
             return null!;
         }
@@ -80,7 +86,10 @@ public static class RecipeFile
 
     private static IEnumerable<(RecipeKey, string)> KeysOfOtherAdapters(Recipe recipe)
     {
-        var other = recipe.Lora is not null ? AdapterSection.Prefix : recipe.Prefix is not null ? AdapterSection.Lora : null;
+        var other =
+            recipe.Lora is not null ? AdapterSection.Prefix
+            : recipe.Prefix is not null ? AdapterSection.Lora
+            : null;
         return other is null ? [] : AdapterKeys(other).Select(key => (key, $"of peft_type {other}"));
     }
 

@@ -2,8 +2,8 @@ namespace GlmTune.Recipes;
 
 /// <summary>A key that a recipe or a DeepSpeed file may have.</summary>
 /// <param name="Path">Its full name with dots, such as <c>training_args.max_steps</c>.</param>
-/// <param name="Default">The value when it is not written, as it would be written; empty for keys that are not honoured and for
-/// sections.</param>
+/// <param name="Default">The value when it is not written, as it would be written; empty for keys that are not honoured
+/// and for sections.</param>
 /// <param name="Effect">What writing it does.</param>
 public sealed record RecipeKey(string Path, string Default, RecipeKeyEffect Effect)
 {

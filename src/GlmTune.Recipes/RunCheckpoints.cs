@@ -10,11 +10,12 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Recipes;
 
-/// <summary>Writes a run's checkpoints: weights, tokenizer, optimizer and state under another name, then renamed; older ones go last.</summary>
+/// <summary>Writes a run's checkpoints: weights, tokenizer, optimizer and state under another name, then renamed; older
+/// ones go last.</summary>
 /// <remarks>
-/// Each rank writes its slices of the optimizer, rank 0 the rest: the weights as they come in, gathered layer by layer. The folder gets its name
-/// after every rank's files are on the disk; where one rank fails, all do, and the folder is removed.
-/// </remarks>
+/// Each rank writes its slices of the optimizer, rank 0 the rest: the weights as they come in, gathered layer by layer.
+/// The folder gets its name after every rank's files are on the disk; where one rank fails, all do, and the folder is
+/// removed. </remarks>
 /// <param name="recipe">Names the output folder and how many stay.</param>
 /// <param name="options">Whether weights that are sharded are gathered.</param>
 /// <param name="modelFolder">Where the tokenizer's files are.</param>
@@ -25,15 +26,24 @@ namespace GlmTune.Recipes;
 /// <param name="ranks">The ranks; their output folder is one and the same.</param>
 /// <param name="note">Gets, on rank 0, what older ones or interrupted attempts left that could not be removed.</param>
 internal sealed class RunCheckpoints(
-    Recipe recipe, ShardingOptions options, string modelFolder, string baseModel, Glm4Model model, TrainedWeights trained, Trainer trainer, RunRanks ranks,
-    Action<string> note)
+    Recipe recipe,
+    ShardingOptions options,
+    string modelFolder,
+    string baseModel,
+    Glm4Model model,
+    TrainedWeights trained,
+    Trainer trainer,
+    RunRanks ranks,
+    Action<string> note
+)
 {
     /// <summary>Whether a checkpoint has the weights as a model or adapter that other programs read.</summary>
     /// <remarks>
-    /// Else they are in the ranks' optimizer files alone, from which <c>glmtune checkpoint consolidate</c> makes a model. Adapters are always
-    /// gathered, since they are small, and so is what would otherwise not be in the checkpoint at all.
-    /// </remarks>
-    public bool HasWholeWeights => trained.IsAdapter || options.Stage < 3 || options.GatherWeightsOnSave || recipe.Training.SaveOnlyModel;
+    /// Else they are in the ranks' optimizer files alone, from which <c>glmtune checkpoint consolidate</c> makes a
+    /// model. Adapters are always gathered, since they are small, and so is what would otherwise not be in the
+    /// checkpoint at all. </remarks>
+    public bool HasWholeWeights =>
+        trained.IsAdapter || options.Stage < 3 || options.GatherWeightsOnSave || recipe.Training.SaveOnlyModel;
 
     /// <summary>Writes the checkpoint of the step that was just done; one that is there already is replaced.</summary>
     /// <returns>Its folder.</returns>
@@ -65,7 +75,11 @@ internal sealed class RunCheckpoints(
                     folder.Publish(replace: true, hashes.ToDictionary(file => file[0], file => file[1]));
                     // What was just written stays too: an older run's folders may have higher numbers.
                     long[] keep = history.BestStep is { } best ? [best, state.Step] : [state.Step];
-                    foreach (var problem in folder.Leftovers.Concat(CheckpointFolder.Prune(recipe.Training.OutputFolder, recipe.Training.SaveTotalLimit, keep)))
+                    foreach (
+                        var problem in folder.Leftovers.Concat(
+                            CheckpointFolder.Prune(recipe.Training.OutputFolder, recipe.Training.SaveTotalLimit, keep)
+                        )
+                    )
                     {
                         note(problem);
                     }
@@ -76,6 +90,7 @@ internal sealed class RunCheckpoints(
         {
             folder?.Dispose();
         }
+
         return target;
     }
 
@@ -85,10 +100,16 @@ internal sealed class RunCheckpoints(
         if (!AtomicFolder.WaitFor(path, patience: TimeSpan.FromSeconds(ranks.IsFirst ? 0 : 60)))
         {
             throw new IOException(
-                $"{path}: rank 0 made this folder, and this rank does not see it, nor within a minute. With several machines, output_dir must be on a file system that all of them share.");
+                $"{path}: rank 0 made this folder, and this rank does not see it, nor within a minute. With several "
+                    + "machines, output_dir must be on a file system that all of them share."
+            );
         }
-        return !recipe.Training.SaveOnlyModel && OptimizerFile.Write(path, trainer.Sharding.Trainable, ranks.Rank, ranks.Count) is { } name
-            ? [name, FolderManifest.HashOf(Path.Combine(path, name))] : [];
+
+        return
+            !recipe.Training.SaveOnlyModel
+            && OptimizerFile.Write(path, trainer.Sharding.Trainable, ranks.Rank, ranks.Count) is { } name
+            ? [name, FolderManifest.HashOf(Path.Combine(path, name))]
+            : [];
     }
 
     private void WriteWeights(string path)
@@ -122,11 +143,16 @@ internal sealed class RunCheckpoints(
             {
                 trainer.Sharding.GatherValues(unit, Keep, trainedOnly: true);
             }
+
             ranks.Together(() =>
             {
                 if (ranks.IsFirst)
                 {
-                    trained.SaveAdapter(path, baseModel, parameter => values.GetValueOrDefault(parameter) ?? parameter.Value);
+                    trained.SaveAdapter(
+                        path,
+                        baseModel,
+                        parameter => values.GetValueOrDefault(parameter) ?? parameter.Value
+                    );
                 }
             });
         }
@@ -147,34 +173,42 @@ internal sealed class RunCheckpoints(
         }
     }
 
-    // A full disk must not keep rank 0 from the gathering that the other ranks wait in: it is told when all is gathered.
+    // A full disk must not keep rank 0 from the gathering that the other ranks wait in: it is told when all is
+    // gathered.
     private void WriteModel(string path)
     {
         Exception? failure = null;
-        using var writer = ranks.Together(() => ranks.IsFirst ? new ModelWriter(model, path, model.Config.Layout, StoredType) : null);
+        using var writer = ranks.Together(() =>
+            ranks.IsFirst ? new ModelWriter(model, path, model.Config.Layout, StoredType) : null
+        );
         foreach (var unit in model.Units)
         {
-            trainer.Sharding.GatherValues(unit, (parameter, value) =>
-            {
-                try
+            trainer.Sharding.GatherValues(
+                unit,
+                (parameter, value) =>
                 {
-                    if (failure is null)
+                    try
                     {
-                        writer?.Write(parameter, value);
+                        if (failure is null)
+                        {
+                            writer?.Write(parameter, value);
+                        }
+                    }
+                    catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+                    {
+                        failure = error;
                     }
                 }
-                catch (Exception error) when (error is IOException or UnauthorizedAccessException)
-                {
-                    failure = error;
-                }
-            });
+            );
         }
+
         ranks.Together(() =>
         {
             if (failure is not null)
             {
                 throw failure;
             }
+
             writer?.Complete();
         });
     }
@@ -187,6 +221,7 @@ internal sealed class RunCheckpoints(
         {
             TokenizerFile.Copy(modelFolder, path);
         }
+
         CopyIfThere("generation_config.json", path);
         if (!trained.IsAdapter)
         {

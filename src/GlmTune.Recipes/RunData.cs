@@ -19,7 +19,8 @@ internal sealed record RunData(Glm4Template Template, TrainingSet Examples, IRea
     /// <summary>Tokens of the longest row.</summary>
     public int Longest => Examples.Max(example => example.TokenIds.Length);
 
-    /// <summary>Stands for the rows as they are trained on: their number, and a hash of their tokens and of what is learnt of them, in their order.</summary>
+    /// <summary>Stands for the rows as they are trained on: their number, and a hash of their tokens and of what is
+    /// learnt of them, in their order.</summary>
     public string Fingerprint => fingerprint ??= MakeFingerprint();
 
     /// <summary>Reads the training rows.</summary>
@@ -32,11 +33,17 @@ internal sealed record RunData(Glm4Template Template, TrainingSet Examples, IRea
         return new RunData(template, set, [.. NotesOf(path, set, template)]);
     }
 
-    /// <summary>Tokens that a new prefix begins with: the recipe's text, or the first training prompts, which are what comes before the first answer of each row.</summary>
-    public int[] PrefixText(Recipe recipe)
-        => recipe.Prefix?.InitializationText is { Length: > 0 } text
+    /// <summary>Tokens that a new prefix begins with: the recipe's text, or the first training prompts, which are what
+    /// comes before the first answer of each row.</summary>
+    public int[] PrefixText(Recipe recipe) =>
+        recipe.Prefix?.InitializationText is { Length: > 0 } text
             ? Tokenizer.Encode(text)
-            : [.. Examples.SelectMany(example => example.TokenIds.Take(example.Supervised[0].Start)).Take(recipe.Prefix?.VirtualTokens ?? 0)];
+            :
+            [
+                .. Examples
+                    .SelectMany(example => example.TokenIds.Take(example.Supervised[0].Start))
+                    .Take(recipe.Prefix?.VirtualTokens ?? 0),
+            ];
 
     private string MakeFingerprint()
     {
@@ -51,6 +58,7 @@ internal sealed record RunData(Glm4Template Template, TrainingSet Examples, IRea
                 hash.AppendData(MemoryMarshal.AsBytes([start, end]));
             }
         }
+
         return $"{Examples.Count}:{Convert.ToHexStringLower(hash.GetHashAndReset().AsSpan(0, 16))}";
     }
 
@@ -58,12 +66,20 @@ internal sealed record RunData(Glm4Template Template, TrainingSet Examples, IRea
     {
         if (set.Report.Skipped > 0)
         {
-            yield return $"{path}: {set.Report.Skipped} of {set.Report.Rows} rows were skipped: {set.Report.Problems[0]}{(set.Report.Problems.Count > 1 ? ", …" : "")}";
+            yield return $"{path}: {set.Report.Skipped} of {set.Report.Rows} rows were skipped: "
+                + $"{set.Report.Problems[0]}{(set.Report.Problems.Count > 1 ? ", …" : "")}";
         }
+
         if (set.Report.Cut > 0)
         {
-            yield return $"{path}: {set.Report.Cut} of {set.Report.Rows} rows were cut to {template.Options.MaxTrainingTokens} tokens"
-                + (set.Report.LostTheirEnd > 0 ? $", and {set.Report.LostTheirEnd} lost the token that teaches stopping: raise max_input_length or max_output_length." : ".");
+            yield return $"{path}: {set.Report.Cut} of {set.Report.Rows} rows were cut to "
+                + $"{template.Options.MaxTrainingTokens} tokens"
+                + (
+                    set.Report.LostTheirEnd > 0
+                        ? $", and {set.Report.LostTheirEnd} lost the token that teaches stopping: raise "
+                            + "max_input_length or max_output_length."
+                        : "."
+                );
         }
     }
 }

@@ -22,15 +22,39 @@ internal sealed class RunEvaluation
     /// <param name="reporter">Hears what is found.</param>
     /// <param name="stop">Ends the reading.</param>
     /// <exception cref="InvalidDataException">Rows have problems.</exception>
-    public RunEvaluation(Recipe recipe, RunData data, string dataFolder, string modelFolder, RunRanks ranks, IFineTuneReporter reporter, CancellationToken stop)
+    public RunEvaluation(
+        Recipe recipe,
+        RunData data,
+        string dataFolder,
+        string modelFolder,
+        RunRanks ranks,
+        IFineTuneReporter reporter,
+        CancellationToken stop
+    )
     {
         (this.recipe, this.ranks, this.reporter) = (recipe, ranks, reporter);
         var generation = Inference.GenerationConfigFile.ReadFolder(modelFolder);
-        validation = recipe.Data.ValidationFile is { } file && recipe.Training.EvaluationStrategy != IntervalStrategy.No
-            ? new TrainingEvaluation(recipe, data.Template, Path.Combine(dataFolder, file), recipe.Training.OutputFolder, generation, ranks.Collectives, reporter.Note, stop)
-            : null;
+        validation =
+            recipe.Data.ValidationFile is { } file && recipe.Training.EvaluationStrategy != IntervalStrategy.No
+                ? new TrainingEvaluation(
+                    recipe,
+                    data.Template,
+                    Path.Combine(dataFolder, file),
+                    recipe.Training.OutputFolder,
+                    generation,
+                    ranks.Collectives,
+                    reporter.Note,
+                    stop
+                )
+                : null;
         var testData = recipe.Data.TestFile is { } last
-            ? EvaluationData.Read(Path.Combine(dataFolder, last), data.Template, recipe.Data.TestRows, recipe.Training.PredictWithGenerate, stop)
+            ? EvaluationData.Read(
+                Path.Combine(dataFolder, last),
+                data.Template,
+                recipe.Data.TestRows,
+                recipe.Training.PredictWithGenerate,
+                stop
+            )
             : null;
         test = testData is null ? null : new RankedEvaluation(recipe, data.Tokenizer, testData, generation, ranks);
         Notes = [.. validation?.Data.Notes ?? [], .. testData?.Notes ?? []];
@@ -47,11 +71,13 @@ internal sealed class RunEvaluation
 
     /// <summary>Whether validation rows are evaluated after a step, if its interval has come round.</summary>
     /// <remarks>A delay counts steps, or epochs where the strategy does.</remarks>
-    public bool MayFollow(StepReport report)
-        => validation is not null
-            && recipe.Training.EvaluationDelay <= (recipe.Training.EvaluationStrategy == IntervalStrategy.Epoch ? report.Epoch : report.Step);
+    public bool MayFollow(StepReport report) =>
+        validation is not null
+        && recipe.Training.EvaluationDelay
+            <= (recipe.Training.EvaluationStrategy == IntervalStrategy.Epoch ? report.Epoch : report.Step);
 
-    /// <summary>Finds now what would end the run at its first evaluation: prompts that leave no room for an answer.</summary>
+    /// <summary>Finds now what would end the run at its first evaluation: prompts that leave no room for an
+    /// answer.</summary>
     /// <param name="maxPositions">The model's.</param>
     /// <exception cref="InvalidDataException">There are some.</exception>
     public void CheckRoom(int maxPositions)
@@ -98,6 +124,7 @@ internal sealed class RunEvaluation
         {
             return;
         }
+
         var found = test.Run(model, gathers, reporter.Evaluating, stop);
         ranks.Together(() =>
         {
@@ -117,14 +144,17 @@ internal sealed class RunEvaluation
             return false;
         }
         // A value that is not finite is better than nothing and cannot be beaten, so it must not become the best.
-        var gain = !double.IsFinite(value) ? double.NegativeInfinity
-            : history.BestMetric is { } best ? metric.Gain(value, best) : double.PositiveInfinity;
+        var gain =
+            !double.IsFinite(value) ? double.NegativeInfinity
+            : history.BestMetric is { } best ? metric.Gain(value, best)
+            : double.PositiveInfinity;
         WithoutImprovement = gain > recipe.Training.EarlyStoppingThreshold ? 0 : WithoutImprovement + 1;
         if (gain > 0)
         {
             (history.BestMetric, history.BestStep) = (value, step);
             history.BestCheckpoint = CheckpointFolder.PathOf(recipe.Training.OutputFolder, step);
         }
+
         return recipe.Training.EarlyStoppingPatience is { } patience && WithoutImprovement >= patience;
     }
 }

@@ -16,8 +16,8 @@ internal sealed class RunProgress
     public int UnloggedSteps { get; private set; }
 
     /// <summary>Goes on from a checkpoint.</summary>
-    public void Resume(TrainerStateFile history, TrainingState? state)
-        => (History, UnloggedLoss, UnloggedSteps) = (history, state?.UnloggedLoss ?? 0, state?.UnloggedSteps ?? 0);
+    public void Resume(TrainerStateFile history, TrainingState? state) =>
+        (History, UnloggedLoss, UnloggedSteps) = (history, state?.UnloggedLoss ?? 0, state?.UnloggedSteps ?? 0);
 
     /// <summary>Counts a step.</summary>
     public void Add(StepReport report)

@@ -3,7 +3,8 @@ using GlmTune.Training;
 
 namespace GlmTune.Recipes;
 
-/// <summary>The ranks of a run as its program sees them: who speaks and writes, what all agree on, and what becomes of an error on one.</summary>
+/// <summary>The ranks of a run as its program sees them: who speaks and writes, what all agree on, and what becomes of
+/// an error on one.</summary>
 /// <remarks>All ranks make the same calls in the same order. Alone, nothing is asked of anybody.</remarks>
 /// <param name="collectives">The ranks.</param>
 internal sealed class RunRanks(ICollectives collectives)
@@ -27,19 +28,22 @@ internal sealed class RunRanks(ICollectives collectives)
     public bool IsAlone => Count == 1;
 
     /// <summary>This rank's share of a list: every so many-th, so that shares are alike.</summary>
-    public IReadOnlyList<T> ShareOf<T>(IReadOnlyList<T> all) => IsAlone ? all : [.. all.Where((_, i) => i % Count == Rank)];
+    public IReadOnlyList<T> ShareOf<T>(IReadOnlyList<T> all) =>
+        IsAlone ? all : [.. all.Where((_, i) => i % Count == Rank)];
 
     /// <summary>Does on every rank what may fail on one, and then fails on all.</summary>
-    /// <exception cref="SharedFailureException">It failed on some rank: a bad file, a full disk, a step that is not finite.</exception>
+    /// <exception cref="SharedFailureException">It failed on some rank: a bad file, a full disk, a step that is not
+    /// finite.</exception>
     public T Together<T>(Func<T> act) => collectives.Together(act, IsExpected, new CallLabel(Step));
 
     /// <summary>Does on every rank what may fail on one, and then fails on all.</summary>
     /// <exception cref="SharedFailureException">It failed on some rank.</exception>
-    public void Together(Action act) => Together(() =>
-    {
-        act();
-        return true;
-    });
+    public void Together(Action act) =>
+        Together(() =>
+        {
+            act();
+            return true;
+        });
 
     /// <summary>Does on every rank what may fail or be stopped on one, and then fails or stops on all.</summary>
     /// <exception cref="SharedFailureException">It failed on some rank.</exception>
@@ -71,8 +75,8 @@ internal sealed class RunRanks(ICollectives collectives)
     }
 
     /// <summary>What each rank has, where it has anything, on every rank.</summary>
-    public IEnumerable<string[]> FromAll(string[] mine)
-        => (IsAlone ? [mine] : collectives.GatherStrings(mine, new CallLabel(Step))).Where(texts => texts.Length > 0);
+    public IEnumerable<string[]> FromAll(string[] mine) =>
+        (IsAlone ? [mine] : collectives.GatherStrings(mine, new CallLabel(Step))).Where(texts => texts.Length > 0);
 
     /// <summary>Whether any rank was asked to stop; the same answer on all.</summary>
     public bool AnyStops(CancellationToken stop) => Any(stop.IsCancellationRequested);
@@ -83,6 +87,6 @@ internal sealed class RunRanks(ICollectives collectives)
     /// <summary>The largest of all ranks' numbers.</summary>
     public int Most(int value) => IsAlone ? value : (int)collectives.Max(value, new CallLabel(Step));
 
-    private static bool IsExpected(Exception error)
-        => error is InvalidDataException or IOException or UnauthorizedAccessException or NonFiniteStepException;
+    private static bool IsExpected(Exception error) =>
+        error is InvalidDataException or IOException or UnauthorizedAccessException or NonFiniteStepException;
 }

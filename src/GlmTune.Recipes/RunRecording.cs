@@ -14,8 +14,8 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Recipes;
 
-/// <summary>Keeps what a run does in its output folder, for the training page and others to read: <c>run.json</c>, <c>log.jsonl</c>,
-/// TensorBoard event files, and plots at the end.</summary>
+/// <summary>Keeps what a run does in its output folder, for the training page and others to read: <c>run.json</c>,
+/// <c>log.jsonl</c>, TensorBoard event files, and plots at the end.</summary>
 /// <remarks>A run is worth more than its log: where the log cannot be written, the run goes on without it.</remarks>
 public sealed class RunRecording : IFineTuneReporter, IDisposable
 {
@@ -41,7 +41,8 @@ public sealed class RunRecording : IFineTuneReporter, IDisposable
     private long lastProgress;
     private (double Seconds, long Tokens) sinceLogged;
 
-    private RunRecording(Recipe recipe, string model, string data, IFineTuneReporter inner) => (this.recipe, this.model, this.data, this.inner) = (recipe, model, data, inner);
+    private RunRecording(Recipe recipe, string model, string data, IFineTuneReporter inner) =>
+        (this.recipe, this.model, this.data, this.inner) = (recipe, model, data, inner);
 
     /// <summary>Runs a fine-tuning and records it. In a run of several ranks, only the first one is recorded.</summary>
     /// <param name="recipe">What it does.</param>
@@ -49,7 +50,13 @@ public sealed class RunRecording : IFineTuneReporter, IDisposable
     /// <param name="data">The data folder, as it was named.</param>
     /// <param name="inner">Hears everything too.</param>
     /// <param name="run">The run, which reports to what it is given.</param>
-    public static FineTuneResult Of(Recipe recipe, string model, string data, IFineTuneReporter inner, Func<IFineTuneReporter, FineTuneResult> run)
+    public static FineTuneResult Of(
+        Recipe recipe,
+        string model,
+        string data,
+        IFineTuneReporter inner,
+        Func<IFineTuneReporter, FineTuneResult> run
+    )
     {
         using var recording = new RunRecording(recipe, model, data, inner);
         try
@@ -73,6 +80,7 @@ public sealed class RunRecording : IFineTuneReporter, IDisposable
         {
             earlyNotes.Add(text);
         }
+
         Record(() => log?.Note(text));
     }
 
@@ -91,8 +99,14 @@ public sealed class RunRecording : IFineTuneReporter, IDisposable
             earlyNotes.ForEach(log.Note);
             if (options.TensorBoard)
             {
-                events = EventFile.Create(options.TensorBoardFolder ?? Path.Combine(
-                    folder, "runs", $"{DateTime.Now.ToString("MMMdd_HH-mm-ss", CultureInfo.InvariantCulture)}_{Environment.MachineName}"));
+                events = EventFile.Create(
+                    options.TensorBoardFolder
+                        ?? Path.Combine(
+                            folder,
+                            "runs",
+                            $"{DateTime.Now.ToString("MMMdd_HH-mm-ss", CultureInfo.InvariantCulture)}_{Environment.MachineName}"
+                        )
+                );
             }
         });
     }
@@ -104,25 +118,37 @@ public sealed class RunRecording : IFineTuneReporter, IDisposable
         step = report.Step;
         var seconds = report.Elapsed.TotalSeconds;
         sinceLogged = (sinceLogged.Seconds + seconds, sinceLogged.Tokens + report.Tokens);
-        Record(() => log?.Step(report.Step, new Dictionary<string, double>
-        {
-            ["loss"] = report.Loss,
-            ["grad_norm"] = report.GradientNorm,
-            ["learning_rate"] = report.LearningRate,
-            ["epoch"] = report.Epoch,
-            ["tokens"] = report.Tokens,
-            ["supervised_tokens"] = report.SupervisedTokens,
-            ["seconds"] = seconds,
-            ["tokens_per_second"] = report.Tokens / seconds,
-            ["memory_gib"] = MemoryGiB(),
-        }));
+        Record(() =>
+            log?.Step(
+                report.Step,
+                new Dictionary<string, double>
+                {
+                    ["loss"] = report.Loss,
+                    ["grad_norm"] = report.GradientNorm,
+                    ["learning_rate"] = report.LearningRate,
+                    ["epoch"] = report.Epoch,
+                    ["tokens"] = report.Tokens,
+                    ["supervised_tokens"] = report.SupervisedTokens,
+                    ["seconds"] = seconds,
+                    ["tokens_per_second"] = report.Tokens / seconds,
+                    ["memory_gib"] = MemoryGiB(),
+                }
+            )
+        );
     }
 
     /// <inheritdoc/>
     public void Logged(long atStep, IReadOnlyDictionary<string, double> values)
     {
         inner.Logged(atStep, values);
-        Scalars(atStep, [.. values, KeyValuePair.Create("tokens_per_second", sinceLogged.Tokens / sinceLogged.Seconds), KeyValuePair.Create("memory_gib", MemoryGiB())]);
+        Scalars(
+            atStep,
+            [
+                .. values,
+                KeyValuePair.Create("tokens_per_second", sinceLogged.Tokens / sinceLogged.Seconds),
+                KeyValuePair.Create("memory_gib", MemoryGiB()),
+            ]
+        );
         sinceLogged = default;
     }
 
@@ -151,7 +177,17 @@ public sealed class RunRecording : IFineTuneReporter, IDisposable
         inner.Answered(atStep, samples);
         if (samples.Count > 0)
         {
-            Record(() => log?.Answers(atStep, samples.Select(sample => new RunAnswer(sample.Example.Line, sample.Prompt, sample.Prediction, sample.Label))));
+            Record(() =>
+                log?.Answers(
+                    atStep,
+                    samples.Select(sample => new RunAnswer(
+                        sample.Example.Line,
+                        sample.Prompt,
+                        sample.Prediction,
+                        sample.Label
+                    ))
+                )
+            );
         }
     }
 
@@ -160,7 +196,22 @@ public sealed class RunRecording : IFineTuneReporter, IDisposable
     {
         inner.Tested(values);
         Record(() => log?.Test(step, values));
-        Scalars(step, [.. values.Select(value => KeyValuePair.Create("test_" + (value.Key.StartsWith("eval_", StringComparison.Ordinal) ? value.Key["eval_".Length..] : value.Key), value.Value))]);
+        Scalars(
+            step,
+            [
+                .. values.Select(value =>
+                    KeyValuePair.Create(
+                        "test_"
+                            + (
+                                value.Key.StartsWith("eval_", StringComparison.Ordinal)
+                                    ? value.Key["eval_".Length..]
+                                    : value.Key
+                            ),
+                        value.Value
+                    )
+                ),
+            ]
+        );
     }
 
     /// <inheritdoc/>
@@ -181,8 +232,9 @@ public sealed class RunRecording : IFineTuneReporter, IDisposable
     {
         if (log is null || folder is null)
         {
-            return;   // it never began, or its disk is full
+            return; // it never began, or its disk is full
         }
+
         Record(() =>
         {
             log.End(state, error);
@@ -195,18 +247,28 @@ public sealed class RunRecording : IFineTuneReporter, IDisposable
                     history.Add(line);
                 }
             }
+
             RunPlots.Write(folder, history);
         });
     }
 
     // Hugging Face's trainer puts its values under these tags.
-    private void Scalars(long atStep, IReadOnlyCollection<KeyValuePair<string, double>> values) => Record(() => events?.Scalars(
-        atStep,
-        values.Where(value => double.IsFinite(value.Value)).Select(value => KeyValuePair.Create(
-            value.Key.StartsWith("eval_", StringComparison.Ordinal) ? "eval/" + value.Key[5..]
-            : value.Key.StartsWith("test_", StringComparison.Ordinal) ? "test/" + value.Key[5..]
-            : "train/" + value.Key,
-            value.Value))));
+    private void Scalars(long atStep, IReadOnlyCollection<KeyValuePair<string, double>> values) =>
+        Record(() =>
+            events?.Scalars(
+                atStep,
+                values
+                    .Where(value => double.IsFinite(value.Value))
+                    .Select(value =>
+                        KeyValuePair.Create(
+                            value.Key.StartsWith("eval_", StringComparison.Ordinal) ? "eval/" + value.Key[5..]
+                                : value.Key.StartsWith("test_", StringComparison.Ordinal) ? "test/" + value.Key[5..]
+                                : "train/" + value.Key,
+                            value.Value
+                        )
+                    )
+            )
+        );
 
     // Pictures need a native library, which may be missing where training works.
     private void Record(Action write)
@@ -215,7 +277,13 @@ public sealed class RunRecording : IFineTuneReporter, IDisposable
         {
             write();
         }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException or DllNotFoundException or TypeInitializationException)
+        catch (Exception error)
+            when (error
+                    is IOException
+                        or UnauthorizedAccessException
+                        or DllNotFoundException
+                        or TypeInitializationException
+            )
         {
             Dispose();
             (log, events) = (null, null);
@@ -224,30 +292,33 @@ public sealed class RunRecording : IFineTuneReporter, IDisposable
     }
 
     // Of the whole device; on a CPU, of this process.
-    private double MemoryGiB()
-        => (DeviceMemory.Of(device) is { } memory ? memory.Total - memory.Free : Environment.WorkingSet) / (double)(1 << 30);
+    private double MemoryGiB() =>
+        (DeviceMemory.Of(device) is { } memory ? memory.Total - memory.Free : Environment.WorkingSet)
+        / (double)(1 << 30);
 
-    private RunDescription Description(FineTuneStart start) => new()
-    {
-        Started = (start.DoneSteps > 0 ? RunDescription.ReadOrNull(folder!)?.Started : null) ?? DateTimeOffset.UtcNow,
-        Model = model,
-        Data = data,
-        Recipe = Options(start.Recipe ?? recipe),
-        Versions = new Dictionary<string, string>
+    private RunDescription Description(FineTuneStart start) =>
+        new()
         {
-            ["glmtune"] = typeof(RunRecording).Assembly.GetName().Version?.ToString(3) ?? "",
-            ["dotnet"] = Environment.Version.ToString(),
-            ["torch"] = __version__,
-            ["system"] = RuntimeInformation.OSDescription,
-        },
-        Device = start.Device,
-        Type = start.Type.ToLowerInvariant(),
-        WorldSize = start.WorldSize,
-        Rows = start.Examples,
-        TotalSteps = start.TotalSteps,
-        TrainedParameters = start.TrainedParameters,
-        AllParameters = start.AllParameters,
-    };
+            Started =
+                (start.DoneSteps > 0 ? RunDescription.ReadOrNull(folder!)?.Started : null) ?? DateTimeOffset.UtcNow,
+            Model = model,
+            Data = data,
+            Recipe = Options(start.Recipe ?? recipe),
+            Versions = new Dictionary<string, string>
+            {
+                ["glmtune"] = typeof(RunRecording).Assembly.GetName().Version?.ToString(3) ?? "",
+                ["dotnet"] = Environment.Version.ToString(),
+                ["torch"] = __version__,
+                ["system"] = RuntimeInformation.OSDescription,
+            },
+            Device = start.Device,
+            Type = start.Type.ToLowerInvariant(),
+            WorldSize = start.WorldSize,
+            Rows = start.Examples,
+            TotalSteps = start.TotalSteps,
+            TrainedParameters = start.TrainedParameters,
+            AllParameters = start.AllParameters,
+        };
 
     private static JsonObject Options(Recipe recipe)
     {
@@ -263,21 +334,29 @@ public sealed class RunRecording : IFineTuneReporter, IDisposable
         {
             options["lora"] = JsonSerializer.SerializeToNode(lora, RecipeFormat);
         }
+
         if (recipe.Prefix is { } prefix)
         {
             options["prefix"] = JsonSerializer.SerializeToNode(prefix, RecipeFormat);
         }
+
         if (recipe.DeepSpeed is { } file)
         {
             options["deepspeed"] = file.Source;
         }
+
         return options;
     }
 
     private sealed class TargetsAsText : JsonConverter<LoraTargets>
     {
-        public override LoraTargets Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) => LoraTargets.FromText(reader.GetString()!);
+        public override LoraTargets Read(
+            ref Utf8JsonReader reader,
+            Type typeToConvert,
+            JsonSerializerOptions options
+        ) => LoraTargets.FromText(reader.GetString()!);
 
-        public override void Write(Utf8JsonWriter writer, LoraTargets value, JsonSerializerOptions options) => writer.WriteStringValue(value.ToString());
+        public override void Write(Utf8JsonWriter writer, LoraTargets value, JsonSerializerOptions options) =>
+            writer.WriteStringValue(value.ToString());
     }
 }

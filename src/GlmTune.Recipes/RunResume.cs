@@ -11,7 +11,14 @@ namespace GlmTune.Recipes;
 /// <param name="dataRanks">Ranks with rows of their own.</param>
 /// <param name="ranks">The ranks, which all do the same.</param>
 /// <param name="note">Gets what somebody should know.</param>
-internal sealed class RunResume(Recipe recipe, RunData data, TrainingBatches batches, int dataRanks, RunRanks ranks, Action<string> note)
+internal sealed class RunResume(
+    Recipe recipe,
+    RunData data,
+    TrainingBatches batches,
+    int dataRanks,
+    RunRanks ranks,
+    Action<string> note
+)
 {
     /// <summary>Reads the state that belongs to a checkpoint's weights, which the model has already.</summary>
     /// <param name="checkpoint">The folder.</param>
@@ -19,10 +26,13 @@ internal sealed class RunResume(Recipe recipe, RunData data, TrainingBatches bat
     /// <param name="progress">Gets the log so far.</param>
     /// <param name="evaluation">Gets how long nothing has improved.</param>
     /// <returns>Finished steps.</returns>
-    /// <exception cref="InvalidDataException">A file is damaged, or is of a run that put its data together in another way.</exception>
+    /// <exception cref="InvalidDataException">A file is damaged, or is of a run that put its data together in another
+    /// way.</exception>
     public long GoOn(string checkpoint, ISharding sharding, RunProgress progress, RunEvaluation evaluation)
     {
-        var (history, state) = ranks.Together(() => (TrainerStateFile.Read(checkpoint), TrainingState.Read(checkpoint)));
+        var (history, state) = ranks.Together(() =>
+            (TrainerStateFile.Read(checkpoint), TrainingState.Read(checkpoint))
+        );
         FindBest(checkpoint, history);
         progress.Resume(history, state);
         if (ranks.Together(() => OptimizerFile.IsIn(checkpoint)))
@@ -32,8 +42,12 @@ internal sealed class RunResume(Recipe recipe, RunData data, TrainingBatches bat
         }
         else
         {
-            note($"{checkpoint}: has weights and step {history.GlobalStep}, but no optimizer state that can be read (pickled files never are): AdamW's moments start at zero.");
+            note(
+                $"{checkpoint}: has weights and step {history.GlobalStep}, but no optimizer state that can be read "
+                    + "(pickled files never are): AdamW's moments start at zero."
+            );
         }
+
         if (state is null)
         {
             // Another program's checkpoint: pass over as many batches as its steps used.
@@ -41,18 +55,26 @@ internal sealed class RunResume(Recipe recipe, RunData data, TrainingBatches bat
             {
                 batches.Next();
             }
+
             return history.GlobalStep;
         }
+
         ranks.Together(() => GoTo(checkpoint, state));
         evaluation.WithoutImprovement = state.EvaluationsWithoutImprovement;
         return state.Step;
     }
 
-    // A run's folder may have been moved or copied: its best checkpoint is then beside the one that it goes on from, not where it was.
+    // A run's folder may have been moved or copied: its best checkpoint is then beside the one that it goes on from,
+    // not where it was.
     private static void FindBest(string checkpoint, TrainerStateFile history)
     {
-        if (history is { BestStep: { } step, BestCheckpoint: { } recorded } && Path.GetDirectoryName(Path.GetFullPath(checkpoint)) is { } folder
-            && CheckpointFolder.PathOf(folder, step) is var beside && beside != Path.GetFullPath(recorded) && Directory.Exists(beside))
+        if (
+            history is { BestStep: { } step, BestCheckpoint: { } recorded }
+            && Path.GetDirectoryName(Path.GetFullPath(checkpoint)) is { } folder
+            && CheckpointFolder.PathOf(folder, step) is var beside
+            && beside != Path.GetFullPath(recorded)
+            && Directory.Exists(beside)
+        )
         {
             history.BestCheckpoint = beside;
         }
@@ -64,9 +86,12 @@ internal sealed class RunResume(Recipe recipe, RunData data, TrainingBatches bat
         if (state.Template is { } name && (name != template.Preset.Name || state.EndToken != template.EndToken))
         {
             throw new InvalidDataException(
-                $"{checkpoint}: its rows had the template {name} and ended with {state.EndToken}; the recipe has {template.Preset.Name} and {template.EndToken}. "
-                + "Give the recipe the checkpoint's data_config.template and data_config.end_token, or start anew.");
+                $"{checkpoint}: its rows had the template {name} and ended with {state.EndToken}; the recipe has "
+                    + $"{template.Preset.Name} and {template.EndToken}. "
+                    + "Give the recipe the checkpoint's data_config.template and data_config.end_token, or start anew."
+            );
         }
+
         try
         {
             batches.GoTo(state.Data);
@@ -75,28 +100,52 @@ internal sealed class RunResume(Recipe recipe, RunData data, TrainingBatches bat
         {
             throw new InvalidDataException($"{checkpoint}: {error.Message}", error);
         }
+
         var steps = recipe.Training.MaxSteps ?? state.Step + batches.StepsLeft(recipe.Training.Epochs);
         if (state.WorldSize != ranks.Count)
         {
-            note($"{checkpoint}: was written by {state.WorldSize} ranks, this run has {ranks.Count}; the rows go on where they stood"
-                + (recipe.Training.Packing == true ? "." : $", {recipe.Training.MicroBatchSize * recipe.Training.AccumulationSteps * dataRanks} of them a step."));
+            note(
+                $"{checkpoint}: was written by {state.WorldSize} ranks, this run has {ranks.Count}; the rows go on "
+                    + "where they stood"
+                    + (
+                        recipe.Training.Packing == true
+                            ? "."
+                            : $", {recipe.Training.MicroBatchSize * recipe.Training.AccumulationSteps * dataRanks} of "
+                                + "them a step."
+                    )
+            );
         }
+
         if (state.Step >= steps)
         {
-            note($"{checkpoint}: has {state.Step} steps, and this run ends at {steps}: nothing is left to train. Raise max_steps or num_train_epochs to train on.");
+            note(
+                $"{checkpoint}: has {state.Step} steps, and this run ends at {steps}: nothing is left to train. Raise "
+                    + "max_steps or num_train_epochs to train on."
+            );
         }
         else if (state.TotalSteps != steps)
         {
-            note($"{checkpoint}: was planned for {state.TotalSteps} steps, this run for {steps}; the learning rate follows the new plan.");
+            note(
+                $"{checkpoint}: was planned for {state.TotalSteps} steps, this run for {steps}; the learning rate "
+                    + "follows the new plan."
+            );
         }
+
         if (state.Rows is { } rows && rows != data.Fingerprint)
         {
-            note($"{checkpoint}: its training rows ({rows.Split(':')[0]}) are not those of this run ({data.Examples.Count}), or are in another order: "
-                + "of the epoch that it goes on with, some rows may come twice and others not at all.");
+            note(
+                $"{checkpoint}: its training rows ({rows.Split(':')[0]}) are not those of this run "
+                    + $"({data.Examples.Count}), or are in another order: "
+                    + "of the epoch that it goes on with, some rows may come twice and others not at all."
+            );
         }
+
         if (state.Seed != recipe.Training.Seed)
         {
-            note($"{checkpoint}: had seed {state.Seed}, this run has {recipe.Training.Seed}; the order of the rows changes from here on.");
+            note(
+                $"{checkpoint}: had seed {state.Seed}, this run has {recipe.Training.Seed}; the order of the rows "
+                    + "changes from here on."
+            );
         }
     }
 }

@@ -14,7 +14,8 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Recipes;
 
-/// <summary>What a fine-tuning run is made of, read, loaded and put together in the order in which problems are cheapest to find; on every rank alike.</summary>
+/// <summary>What a fine-tuning run is made of, read, loaded and put together in the order in which problems are
+/// cheapest to find; on every rank alike.</summary>
 internal sealed class RunSetup : IDisposable
 {
     private readonly Stack<IDisposable> owned = new();
@@ -27,9 +28,19 @@ internal sealed class RunSetup : IDisposable
     /// <param name="listener">Hears what is found, on rank 0.</param>
     /// <param name="collectives">The ranks.</param>
     /// <param name="stop">Ends the reading of rows.</param>
-    /// <exception cref="InvalidDataException">A file is missing, damaged or does not fit; nothing was changed, and nothing is left in memory.</exception>
-    /// <exception cref="OperationCanceledException">A rank was asked to stop before anything was trained; thrown on all of them.</exception>
-    public RunSetup(Recipe given, string dataFolder, string model, string? resume, IFineTuneReporter listener, ICollectives collectives, CancellationToken stop)
+    /// <exception cref="InvalidDataException">A file is missing, damaged or does not fit; nothing was changed, and
+    /// nothing is left in memory.</exception>
+    /// <exception cref="OperationCanceledException">A rank was asked to stop before anything was trained; thrown on all
+    /// of them.</exception>
+    public RunSetup(
+        Recipe given,
+        string dataFolder,
+        string model,
+        string? resume,
+        IFineTuneReporter listener,
+        ICollectives collectives,
+        CancellationToken stop
+    )
     {
         try
         {
@@ -41,55 +52,128 @@ internal sealed class RunSetup : IDisposable
                 var folder = ModelReference.Resolve(model);
                 var config = Glm4Config.Read(folder);
                 SharedSequences.Check(given, config, Ranks.Count);
-                return (folder, given.Plan(config.HiddenSize, Ranks.Count / given.Training.SequenceParallelSize), config.MaxPositions);
+                return (
+                    folder,
+                    given.Plan(config.HiddenSize, Ranks.Count / given.Training.SequenceParallelSize),
+                    config.MaxPositions
+                );
             });
             Recipe = plan.Recipe;
             Note(Recipe.Notes);
-            Note(plan.Settings.Count == 0 ? [] : [$"{Recipe.DeepSpeed!.Source}:\n  {string.Join("\n  ", plan.Settings)}"]);
+            Note(
+                plan.Settings.Count == 0 ? [] : [$"{Recipe.DeepSpeed!.Source}:\n  {string.Join("\n  ", plan.Settings)}"]
+            );
             var checkpoint = Search.Find(Recipe.Training.OutputFolder, resume ?? Recipe.ResumeFrom);
 
             Data = Ranks.Together(() => RunData.Read(Recipe, dataFolder, modelFolder, stop), stop);
-            Evaluation = Ranks.Together(() => new RunEvaluation(Recipe, Data, dataFolder, modelFolder, Ranks, Reporter, stop), stop);
+            Evaluation = Ranks.Together(
+                () => new RunEvaluation(Recipe, Data, dataFolder, modelFolder, Ranks, Reporter, stop),
+                stop
+            );
             Ranks.Together(() => Evaluation.CheckRoom(maxPositions));
             Note([.. Data.Notes, .. Evaluation.Notes]);
 
             Ranks.Together(() => FrozenBase.Check(Recipe.Training, plan.Sharding.Stage));
-            var slices = plan.Sharding.Stage == 3 && !TrainedWeights.BeginFromWeights(Recipe) ? Own(new WeightSlices(plan.Sharding, collectives)) : null;
-            Model = Ranks.Together(() => Own(ModelFolder.Load(
-                WeightsOf(checkpoint) ?? modelFolder, ComputingType(collectives.Device), collectives.Device,
-                loaded: slices is null ? unit => FrozenBase.Place(unit, Recipe.Training) : slices.Take, fp8: Recipe.Training.Fp8Base)));
-            Trained = Ranks.Together(() => Own(TrainedWeights.Prepare(Model, Recipe, checkpoint, () => Data.PrefixText(Recipe))));
+            var slices =
+                plan.Sharding.Stage == 3 && !TrainedWeights.BeginFromWeights(Recipe)
+                    ? Own(new WeightSlices(plan.Sharding, collectives))
+                    : null;
+            Model = Ranks.Together(() =>
+                Own(
+                    ModelFolder.Load(
+                        WeightsOf(checkpoint) ?? modelFolder,
+                        ComputingType(collectives.Device),
+                        collectives.Device,
+                        loaded: slices is null ? unit => FrozenBase.Place(unit, Recipe.Training) : slices.Take,
+                        fp8: Recipe.Training.Fp8Base
+                    )
+                )
+            );
+            Trained = Ranks.Together(() =>
+                Own(TrainedWeights.Prepare(Model, Recipe, checkpoint, () => Data.PrefixText(Recipe)))
+            );
             Ranks.Together(() => FrozenBase.Check(Model, Recipe.Training));
             Sharding = Own(DataParallel.For(plan.Sharding, Model, collectives, slices));
-            Recipe = Recipe with { Training = Recipe.Training with { Packing = Recipe.Training.Packing ?? collectives.Device.type == DeviceType.CUDA } };
+            Recipe = Recipe with
+            {
+                Training = Recipe.Training with
+                {
+                    Packing = Recipe.Training.Packing ?? collectives.Device.type == DeviceType.CUDA,
+                },
+            };
             // Ranks that share a micro-batch all have the same rows, as one rank would.
             var shared = Recipe.Training.SequenceParallelSize > 1;
             var dataRanks = Ranks.Count / Recipe.Training.SequenceParallelSize;
-            Batches = new TrainingBatches(Data.Examples, Recipe.Batches, Data.Tokenizer.Special.Padding, shared ? 0 : Ranks.Rank, dataRanks);
+            Batches = new TrainingBatches(
+                Data.Examples,
+                Recipe.Batches,
+                Data.Tokenizer.Special.Padding,
+                shared ? 0 : Ranks.Rank,
+                dataRanks
+            );
             Note(Recipe.Training.Packing == true ? [Describe(Batches.Packing)] : []);
-            var done = checkpoint is null ? 0 : new RunResume(Recipe, Data, Batches, dataRanks, Ranks, Reporter.Note).GoOn(checkpoint, Sharding, Progress, Evaluation);
+            var done = checkpoint is null
+                ? 0
+                : new RunResume(Recipe, Data, Batches, dataRanks, Ranks, Reporter.Note).GoOn(
+                    checkpoint,
+                    Sharding,
+                    Progress,
+                    Evaluation
+                );
             TotalSteps = Recipe.Training.MaxSteps ?? (int)done + Batches.StepsLeft(Recipe.Training.Epochs);
             var recomputed = Recomputed();
-            Trainer = Own(new Trainer(
-                new LayerRunner(Model, Sharding, recomputed.Whole) { CheaplyRecomputed = recomputed.CheapParts }, Sharding,
-                Recipe.Optimizer, new LearningRateSchedule(Recipe.Optimizer.LearningRate, Recipe.Schedule, TotalSteps), Recipe.Training.Seed, Ranks.Rank)
-            {
-                Done = done,
-                RecordsSmallSteps = Recipe.Training.CudaGraphs,
-                MakePass = shared ? batch => SharedPass.Of(batch, Model.Config.Heads, collectives) : null,
-            });
-            Checkpoints = new RunCheckpoints(Recipe, plan.Sharding, modelFolder, model, Model, Trained, Trainer, Ranks, Reporter.Note);
+            Trainer = Own(
+                new Trainer(
+                    new LayerRunner(Model, Sharding, recomputed.Whole) { CheaplyRecomputed = recomputed.CheapParts },
+                    Sharding,
+                    Recipe.Optimizer,
+                    new LearningRateSchedule(Recipe.Optimizer.LearningRate, Recipe.Schedule, TotalSteps),
+                    Recipe.Training.Seed,
+                    Ranks.Rank
+                )
+                {
+                    Done = done,
+                    RecordsSmallSteps = Recipe.Training.CudaGraphs,
+                    MakePass = shared ? batch => SharedPass.Of(batch, Model.Config.Heads, collectives) : null,
+                }
+            );
+            Checkpoints = new RunCheckpoints(
+                Recipe,
+                plan.Sharding,
+                modelFolder,
+                model,
+                Model,
+                Trained,
+                Trainer,
+                Ranks,
+                Reporter.Note
+            );
             if (!Checkpoints.HasWholeWeights)
             {
-                Note(["checkpoints hold the weights in the ranks' optimizer files; glmtune checkpoint consolidate makes a model of them "
-                    + "(stage3_gather_16bit_weights_on_model_save: true writes one with each checkpoint)"]);
+                Note([
+                    "checkpoints hold the weights in the ranks' optimizer files; glmtune checkpoint consolidate makes "
+                        + "a model of them "
+                        + "(stage3_gather_16bit_weights_on_model_save: true writes one with each checkpoint)",
+                ]);
             }
-            Reporter.Started(new FineTuneStart(
-                Data.Examples.Count, TotalSteps, Trainer.Done, Recipe.Training.MicroBatchSize, Recipe.Training.AccumulationSteps, Ranks.Count, Trained.Count,
-                Model.Parameters.Sum(parameter => parameter.Count), collectives.Device.ToString(), Model.Type.ToString())
-            {
-                Recipe = Recipe,
-            });
+
+            Reporter.Started(
+                new FineTuneStart(
+                    Data.Examples.Count,
+                    TotalSteps,
+                    Trainer.Done,
+                    Recipe.Training.MicroBatchSize,
+                    Recipe.Training.AccumulationSteps,
+                    Ranks.Count,
+                    Trained.Count,
+                    Model.Parameters.Sum(parameter => parameter.Count),
+                    collectives.Device.ToString(),
+                    Model.Type.ToString()
+                )
+                {
+                    Recipe = Recipe,
+                }
+            );
         }
         catch
         {
@@ -157,25 +241,36 @@ internal sealed class RunSetup : IDisposable
     }
 
     // A checkpoint without a whole model has the weights among its optimizer's files.
-    private string? WeightsOf(string? checkpoint)
-        => checkpoint is not null && Recipe.Lora is null && Recipe.Prefix is null && (WeightFiles.AreIn(checkpoint) || !OptimizerFile.IsIn(checkpoint)) ? checkpoint : null;
+    private string? WeightsOf(string? checkpoint) =>
+        checkpoint is not null
+        && Recipe.Lora is null
+        && Recipe.Prefix is null
+        && (WeightFiles.AreIn(checkpoint) || !OptimizerFile.IsIn(checkpoint))
+            ? checkpoint
+            : null;
 
-    private ScalarType ComputingType(Device device) => Recipe.Training.Precision switch
-    {
-        Precision.Float32 => ScalarType.Float32,
-        Precision.BFloat16 => ScalarType.BFloat16,
-        _ => device.type == DeviceType.CUDA ? ScalarType.BFloat16 : ScalarType.Float32,
-    };
+    private ScalarType ComputingType(Device device) =>
+        Recipe.Training.Precision switch
+        {
+            Precision.Float32 => ScalarType.Float32,
+            Precision.BFloat16 => ScalarType.BFloat16,
+            _ => device.type == DeviceType.CUDA ? ScalarType.BFloat16 : ScalarType.Float32,
+        };
 
-    private static string Describe(PackingReport packing) => string.Create(
-        System.Globalization.CultureInfo.InvariantCulture,
-        $"rows are packed (packing: false keeps them apart): {packing.Rows} rows in {packing.MicroBatches} micro-batches of up to {packing.Limit} tokens, "
-        + $"{100 * packing.Efficiency:F1} % filled");
+    private static string Describe(PackingReport packing) =>
+        string.Create(
+            System.Globalization.CultureInfo.InvariantCulture,
+            $"rows are packed (packing: false keeps them apart): {packing.Rows} rows in {packing.MicroBatches} "
+                + $"micro-batches of up to {packing.Limit} tokens, "
+                + $"{100 * packing.Efficiency:F1} % filled"
+        );
 
     // As much on each rank, though one may have less memory free.
     private RecomputePlan Recomputed()
     {
-        var tokens = (Recipe.Batches.PackedTokens ?? ((long)Data.Longest * Recipe.Training.MicroBatchSize)) / Recipe.Training.SequenceParallelSize;
+        var tokens =
+            (Recipe.Batches.PackedTokens ?? ((long)Data.Longest * Recipe.Training.MicroBatchSize))
+            / Recipe.Training.SequenceParallelSize;
         var layers = Model.Config.LayerCount;
         var own = Recipe.Training.Recompute switch
         {
@@ -189,11 +284,13 @@ internal sealed class RunSetup : IDisposable
         {
             Reporter.Note($"{plan.Describe()} (of {layers}) for passes of up to {tokens} tokens");
         }
+
         if (plan.Whole == layers)
         {
             // Then memory counts, and logits would be the largest part of what is left.
             Model.Head.ChunkRows = OutputHead.FewChunkRows;
         }
+
         return plan;
     }
 

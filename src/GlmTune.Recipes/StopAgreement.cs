@@ -3,11 +3,12 @@ using GlmTune.Collectives;
 
 namespace GlmTune.Recipes;
 
-/// <summary>Lets ranks that work apart, each on its own number of passes, end together: every so many passes all tell each other whether to go on.</summary>
+/// <summary>Lets ranks that work apart, each on its own number of passes, end together: every so many passes all tell
+/// each other whether to go on.</summary>
 /// <remarks>
-/// How many passes lie between two calls follows from how long the slowest rank took for the last ones, so that a call comes about once a second however
-/// long a pass takes; it is the same number on each rank, as it is made of what all of them told. The first call comes before the first pass.
-/// </remarks>
+/// How many passes lie between two calls follows from how long the slowest rank took for the last ones, so that a call
+/// comes about once a second however long a pass takes; it is the same number on each rank, as it is made of what all
+/// of them told. The first call comes before the first pass. </remarks>
 /// <param name="ranks">The ranks.</param>
 /// <param name="stop">Asked on each rank at each call.</param>
 internal sealed class StopAgreement(RunRanks ranks, CancellationToken stop)
@@ -20,17 +21,20 @@ internal sealed class StopAgreement(RunRanks ranks, CancellationToken stop)
     private bool ended;
 
     /// <summary>Before each pass.</summary>
-    /// <exception cref="OperationCanceledException">A rank was asked to stop, or cannot go on; thrown on all that still work.</exception>
+    /// <exception cref="OperationCanceledException">A rank was asked to stop, or cannot go on; thrown on all that still
+    /// work.</exception>
     public void BeforePass()
     {
         if (left-- > 0)
         {
             return;
         }
+
         if (!AllGoOn(done: false, failed: false))
         {
             throw new OperationCanceledException(stop);
         }
+
         left = every - 1;
     }
 
@@ -43,6 +47,7 @@ internal sealed class StopAgreement(RunRanks ranks, CancellationToken stop)
         {
             AllGoOn(done: true, failed);
         }
+
         return ended;
     }
 
@@ -50,7 +55,9 @@ internal sealed class StopAgreement(RunRanks ranks, CancellationToken stop)
     {
         var took = Stopwatch.GetElapsedTime(since).TotalSeconds;
         var all = ranks.Collectives.GatherDoubles(
-            [done ? 1 : 0, failed || stop.IsCancellationRequested ? 1 : 0, done ? 0 : took], new CallLabel(ranks.Step, "evaluation"));
+            [done ? 1 : 0, failed || stop.IsCancellationRequested ? 1 : 0, done ? 0 : took],
+            new CallLabel(ranks.Step, "evaluation")
+        );
         var allDone = all.All(of => of[0] > 0);
         ended = !allDone && all.Any(of => of[1] > 0);
         over = ended || allDone;

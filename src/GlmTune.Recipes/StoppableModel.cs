@@ -41,7 +41,13 @@ internal sealed class StoppableModel(ICausalLm inner, StopAgreement agreement) :
 
     /// <inheritdoc/>
     /// <exception cref="OperationCanceledException">A rank was asked to stop.</exception>
-    public Tensor Logits(int[] tokenIds, SequenceLayout sequences, CacheStep? cache = null, bool lastOnly = false, IReadOnlyList<ServedAdapter?>? adapters = null)
+    public Tensor Logits(
+        int[] tokenIds,
+        SequenceLayout sequences,
+        CacheStep? cache = null,
+        bool lastOnly = false,
+        IReadOnlyList<ServedAdapter?>? adapters = null
+    )
     {
         agreement.BeforePass();
         return inner.Logits(tokenIds, sequences, cache, lastOnly, adapters);
@@ -56,7 +62,8 @@ internal sealed class StoppableModel(ICausalLm inner, StopAgreement agreement) :
     }
 
     /// <inheritdoc/>
-    public IDecoder? NewDecoder(KvCache cache, int vocabularySize) => inner.NewDecoder(cache, vocabularySize) is { } decoder ? new Decoder(decoder, agreement) : null;
+    public IDecoder? NewDecoder(KvCache cache, int vocabularySize) =>
+        inner.NewDecoder(cache, vocabularySize) is { } decoder ? new Decoder(decoder, agreement) : null;
 
     private sealed class Decoder(IDecoder inner, StopAgreement agreement) : IDecoder
     {

@@ -3,7 +3,8 @@ using GlmTune.Data.Batching;
 
 namespace GlmTune.Recipes;
 
-/// <summary>A padded batch as other frameworks take it, read from JSON: <c>input_ids</c>, <c>attention_mask</c>, <c>labels</c>, each [B, T].</summary>
+/// <summary>A padded batch as other frameworks take it, read from JSON: <c>input_ids</c>, <c>attention_mask</c>,
+/// <c>labels</c>, each [B, T].</summary>
 public sealed record TokenGrid
 {
     /// <summary>Token ids [B][T].</summary>
@@ -22,9 +23,11 @@ public sealed record TokenGrid
     public int Length => InputIds[0].Length;
 
     /// <summary>Reads a file.</summary>
-    /// <param name="path">A JSON object; without <c>attention_mask</c> every token is real, and <c>labels</c> may be absent. Other keys are passed over.</param>
+    /// <param name="path">A JSON object; without <c>attention_mask</c> every token is real, and <c>labels</c> may be
+    /// absent. Other keys are passed over.</param>
     /// <param name="vocabularySize">One past the highest id that may occur.</param>
-    /// <exception cref="InvalidDataException">It is something else; everything that is wrong is in the message.</exception>
+    /// <exception cref="InvalidDataException">It is something else; everything that is wrong is in the
+    /// message.</exception>
     public static TokenGrid Read(string path, int vocabularySize)
     {
         using var json = Parse(path);
@@ -36,7 +39,10 @@ public sealed record TokenGrid
         }
         else
         {
-            var (mask, labels) = (Grid(json.RootElement, "attention_mask", problems), Grid(json.RootElement, "labels", problems));
+            var (mask, labels) = (
+                Grid(json.RootElement, "attention_mask", problems),
+                Grid(json.RootElement, "labels", problems)
+            );
             mask ??= [.. ids.Select(row => Enumerable.Repeat(1, row.Length).ToArray())];
             CheckShape(ids, mask, labels, problems);
             if (problems.Count == 0)
@@ -44,12 +50,19 @@ public sealed record TokenGrid
                 CheckValues(ids, mask, labels, vocabularySize, problems);
                 if (problems.Count == 0)
                 {
-                    return new TokenGrid { InputIds = ids, AttentionMask = mask, Labels = labels };
+                    return new TokenGrid
+                    {
+                        InputIds = ids,
+                        AttentionMask = mask,
+                        Labels = labels,
+                    };
                 }
             }
         }
 
-        throw new InvalidDataException(string.Join(Environment.NewLine, problems.Select(problem => $"{path}: {problem}.")));
+        throw new InvalidDataException(
+            string.Join(Environment.NewLine, problems.Select(problem => $"{path}: {problem}."))
+        );
     }
 
     /// <summary>Places of the real tokens of a row, in order.</summary>
@@ -60,12 +73,19 @@ public sealed record TokenGrid
         try
         {
             var json = JsonDocument.Parse(File.ReadAllBytes(path));
-            return json.RootElement.ValueKind == JsonValueKind.Object ? json
-                : throw new InvalidDataException($"{path}: found {json.RootElement.ValueKind.ToString().ToLowerInvariant()}; expected an object with 'input_ids'.");
+            return json.RootElement.ValueKind == JsonValueKind.Object
+                ? json
+                : throw new InvalidDataException(
+                    $"{path}: found {json.RootElement.ValueKind.ToString().ToLowerInvariant()}; expected an object "
+                        + "with 'input_ids'."
+                );
         }
         catch (JsonException e)
         {
-            throw new InvalidDataException($"{path}, line {e.LineNumber + 1}: not valid JSON; expected an object with 'input_ids'.", e);
+            throw new InvalidDataException(
+                $"{path}, line {e.LineNumber + 1}: not valid JSON; expected an object with 'input_ids'.",
+                e
+            );
         }
     }
 
@@ -78,7 +98,9 @@ public sealed record TokenGrid
 
         try
         {
-            return value.Deserialize<int[][]>() is { } rows && rows.All(row => row is not null) ? rows : throw new JsonException();
+            return value.Deserialize<int[][]>() is { } rows && rows.All(row => row is not null)
+                ? rows
+                : throw new JsonException();
         }
         catch (JsonException)
         {
@@ -96,12 +118,24 @@ public sealed record TokenGrid
                 problems.Add($"'{name}' has {grid.Length} rows, input_ids {ids.Length}");
             }
 
-            problems.AddRange(grid.Index().Where(row => row.Item.Length != ids[0].Length)
-                .Select(row => $"row {row.Index} of '{name}' has {row.Item.Length} places, the first row of input_ids {ids[0].Length}; pad rows to one length"));
+            problems.AddRange(
+                grid.Index()
+                    .Where(row => row.Item.Length != ids[0].Length)
+                    .Select(row =>
+                        $"row {row.Index} of '{name}' has {row.Item.Length} places, the first row of input_ids "
+                        + $"{ids[0].Length}; pad rows to one length"
+                    )
+            );
         }
     }
 
-    private static void CheckValues(int[][] ids, int[][] mask, int[][]? labels, int vocabularySize, List<string> problems)
+    private static void CheckValues(
+        int[][] ids,
+        int[][] mask,
+        int[][]? labels,
+        int vocabularySize,
+        List<string> problems
+    )
     {
         bool IsToken(int id) => (uint)id < (uint)vocabularySize;
         for (var row = 0; row < ids.Length; row++)
@@ -114,12 +148,18 @@ public sealed record TokenGrid
                 }
                 else if (mask[row][place] == 1 && !IsToken(ids[row][place]))
                 {
-                    problems.Add($"input_ids[{row}][{place}] is {ids[row][place]}; expected 0 to {vocabularySize - 1}, the model's vocabulary");
+                    problems.Add(
+                        $"input_ids[{row}][{place}] is {ids[row][place]}; expected 0 to {vocabularySize - 1}, the "
+                            + "model's vocabulary"
+                    );
                 }
 
                 if (labels?[row][place] is { } label && label != MicroBatch.Ignored && !IsToken(label))
                 {
-                    problems.Add($"labels[{row}][{place}] is {label}; expected {MicroBatch.Ignored} or 0 to {vocabularySize - 1}, the model's vocabulary");
+                    problems.Add(
+                        $"labels[{row}][{place}] is {label}; expected {MicroBatch.Ignored} or 0 to "
+                            + $"{vocabularySize - 1}, the model's vocabulary"
+                    );
                 }
 
                 if (problems.Count == 20)

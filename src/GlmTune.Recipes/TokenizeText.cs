@@ -24,23 +24,33 @@ public enum TextReading
 /// <summary>Turns texts into token ids; needs no more than a tokenizer's files.</summary>
 public static partial class TokenizeText
 {
-    private static readonly UTF8Encoding Strict = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
+    private static readonly UTF8Encoding Strict = new(
+        encoderShouldEmitUTF8Identifier: false,
+        throwOnInvalidBytes: true
+    );
 
     /// <summary>The tokenizer of a model, or of an adapter's base when the adapter's folder has none.</summary>
     /// <exception cref="InvalidDataException">There is no such model, or its tokenizer cannot be read.</exception>
     public static Tokenizer ReadTokenizer(string model)
     {
         var folder = ModelReference.Resolve(model);
-        return TokenizerFile.Read(TokenizerFile.IsIn(folder) || !AdapterConfigFile.IsIn(folder) ? folder : TunedPath.Resolve(folder).ModelFolder);
+        return TokenizerFile.Read(
+            TokenizerFile.IsIn(folder) || !AdapterConfigFile.IsIn(folder)
+                ? folder
+                : TunedPath.Resolve(folder).ModelFolder
+        );
     }
 
     /// <summary>The ids of one text.</summary>
-    public static int[] Encode(Tokenizer tokenizer, string text, TextReading reading) => reading switch
-    {
-        TextReading.Chat => new Glm4Template(tokenizer).RenderPrompt(new Conversation([new Message(Role.User, text)])),
-        TextReading.SpecialTokens => tokenizer.EncodeWithSpecialTokens(text),
-        _ => tokenizer.Encode(text),
-    };
+    public static int[] Encode(Tokenizer tokenizer, string text, TextReading reading) =>
+        reading switch
+        {
+            TextReading.Chat => new Glm4Template(tokenizer).RenderPrompt(
+                new Conversation([new Message(Role.User, text)])
+            ),
+            TextReading.SpecialTokens => tokenizer.EncodeWithSpecialTokens(text),
+            _ => tokenizer.Encode(text),
+        };
 
     /// <summary>A whole file as one text; a byte order mark is left out.</summary>
     /// <exception cref="InvalidDataException">The file is not UTF-8.</exception>
@@ -58,12 +68,15 @@ public static partial class TokenizeText
     }
 
     /// <summary>The texts of a jsonl file, one a line: a JSON string, or an object with a string <c>text</c>.</summary>
-    /// <exception cref="InvalidDataException">There is no such file, or a line is something else; the message has its number.</exception>
-    public static IEnumerable<string> ReadLines(string path) => JsonLines.Read(path).Select(line => ReadLine(path, line));
+    /// <exception cref="InvalidDataException">There is no such file, or a line is something else; the message has its
+    /// number.</exception>
+    public static IEnumerable<string> ReadLines(string path) =>
+        JsonLines.Read(path).Select(line => ReadLine(path, line));
 
     private static string ReadLine(string path, JsonLine line)
     {
-        InvalidDataException Wrong(string found) => new($"{path}, line {line.Number}: {found}; expected a JSON string, or {{\"text\": …}}.");
+        InvalidDataException Wrong(string found) =>
+            new($"{path}, line {line.Number}: {found}; expected a JSON string, or {{\"text\": …}}.");
         try
         {
             using var json = JsonDocument.Parse(Mend(Strict.GetString(line.Text)));
@@ -73,7 +86,9 @@ public static partial class TokenizeText
                 throw Wrong("an object without 'text'");
             }
 
-            return value.ValueKind == JsonValueKind.String ? value.GetString()! : throw Wrong($"found {value.ValueKind.ToString().ToLowerInvariant()}");
+            return value.ValueKind == JsonValueKind.String
+                ? value.GetString()!
+                : throw Wrong($"found {value.ValueKind.ToString().ToLowerInvariant()}");
         }
         catch (JsonException)
         {
@@ -87,8 +102,13 @@ public static partial class TokenizeText
 
     // JSON can write half of a surrogate pair, which no text can hold; it reads as U+FFFD, as the tokenizer reads it.
     private static string Mend(string json) =>
-        !json.Contains("\\u", StringComparison.Ordinal) ? json : Escape().Replace(json, found => found.Groups["half"].Success ? "\\ufffd" : found.Value);
+        !json.Contains("\\u", StringComparison.Ordinal)
+            ? json
+            : Escape().Replace(json, found => found.Groups["half"].Success ? "\\ufffd" : found.Value);
 
-    [GeneratedRegex(@"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.", RegexOptions.CultureInvariant)]
+    [GeneratedRegex(
+        @"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.",
+        RegexOptions.CultureInvariant
+    )]
     private static partial Regex Escape();
 }

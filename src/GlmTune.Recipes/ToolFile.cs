@@ -7,7 +7,8 @@ namespace GlmTune.Recipes;
 public static class ToolFile
 {
     /// <summary>Reads a JSON array of tools, or an object with such an array as <c>tools</c>.</summary>
-    /// <exception cref="InvalidDataException">It is something else; every tool that cannot be read is in the message.</exception>
+    /// <exception cref="InvalidDataException">It is something else; every tool that cannot be read is in the
+    /// message.</exception>
     public static IReadOnlyList<ToolDefinition> Read(string path)
     {
         try
@@ -21,7 +22,9 @@ public static class ToolFile
 
             if (list.ValueKind != JsonValueKind.Array)
             {
-                throw new InvalidDataException($"{path}: found {list.ValueKind.ToString().ToLowerInvariant()}; expected an array of tools.");
+                throw new InvalidDataException(
+                    $"{path}: found {list.ValueKind.ToString().ToLowerInvariant()}; expected an array of tools."
+                );
             }
 
             var (tools, problems) = (new List<ToolDefinition>(), new List<string>());
@@ -37,15 +40,23 @@ public static class ToolFile
                 }
             }
 
-            return problems.Count == 0 ? tools : throw new InvalidDataException(string.Join(Environment.NewLine, problems));
+            return problems.Count == 0
+                ? tools
+                : throw new InvalidDataException(string.Join(Environment.NewLine, problems));
         }
         catch (JsonException e)
         {
-            throw new InvalidDataException($"{path}, line {e.LineNumber + 1}: not valid JSON; expected an array of tools.", e);
+            throw new InvalidDataException(
+                $"{path}, line {e.LineNumber + 1}: not valid JSON; expected an array of tools.",
+                e
+            );
         }
         catch (InvalidOperationException e)
         {
-            throw new InvalidDataException($"{path}: a string holds half of a surrogate pair, which is no character.", e);
+            throw new InvalidDataException(
+                $"{path}: a string holds half of a surrogate pair, which is no character.",
+                e
+            );
         }
     }
 }

@@ -48,7 +48,8 @@ public sealed record TrainBenchmarkOptions
     /// <summary>Whether the embedding's table lies in the host's memory.</summary>
     public bool EmbeddingOnHost { get; init; }
 
-    /// <summary>Tokens whose logits exist at a time; null: the standard, or few where every layer is recomputed.</summary>
+    /// <summary>Tokens whose logits exist at a time; null: the standard, or few where every layer is
+    /// recomputed.</summary>
     public int? HeadRows { get; init; }
 
     /// <summary>Timed steps.</summary>
@@ -69,10 +70,12 @@ public sealed record TrainBenchmarkOptions
     /// <summary>Rows with the lengths of a known data set instead of <see cref="Tokens"/> each.</summary>
     public BenchmarkLengths Lengths { get; init; }
 
-    /// <summary>With <see cref="Lengths"/>: whether rows are packed into micro-batches of <see cref="Rows"/> × <see cref="Tokens"/> tokens.</summary>
+    /// <summary>With <see cref="Lengths"/>: whether rows are packed into micro-batches of <see cref="Rows"/> ×
+    /// <see cref="Tokens"/> tokens.</summary>
     public bool Packing { get; init; } = true;
 
-    /// <summary>Different steps, which come again and again, so that there is something to learn; 0: every step is new.</summary>
+    /// <summary>Different steps, which come again and again, so that there is something to learn; 0: every step is
+    /// new.</summary>
     public int DistinctSteps { get; init; }
 
     /// <summary>Micro-batches of a step on each rank.</summary>
@@ -103,14 +106,27 @@ public enum BenchmarkLengths
 /// <param name="TokensPerSecond">Tokens fed, over the time of all steps.</param>
 /// <param name="SupervisedTokensPerSecond">Of these, the supervised ones.</param>
 /// <param name="SamplesPerSecond">Rows of the data.</param>
-/// <param name="PackingEfficiency">Tokens over the room of the micro-batches: padding and what packing leaves empty are the rest.</param>
-/// <param name="Teraflops">Counted without recomputation: forward, input gradients, and weight gradients where weights are trained.</param>
+/// <param name="PackingEfficiency">Tokens over the room of the micro-batches: padding and what packing leaves empty are
+/// the rest.</param>
+/// <param name="Teraflops">Counted without recomputation: forward, input gradients, and weight gradients where weights
+/// are trained.</param>
 /// <param name="MatmulTeraflops">A bf16 product of 8192³ on the same device in the same run.</param>
 /// <param name="MemoryMiB">Most device memory in use, of the whole device.</param>
 /// <param name="Losses">Of the timed steps.</param>
 public sealed record TrainBenchmarkResult(
-    string Kernels, RecomputePlan Recomputed, int Graphs, double StepSeconds, double TokensPerSecond, double SupervisedTokensPerSecond, double SamplesPerSecond,
-    double PackingEfficiency, double Teraflops, double MatmulTeraflops, double MemoryMiB, IReadOnlyList<double> Losses)
+    string Kernels,
+    RecomputePlan Recomputed,
+    int Graphs,
+    double StepSeconds,
+    double TokensPerSecond,
+    double SupervisedTokensPerSecond,
+    double SamplesPerSecond,
+    double PackingEfficiency,
+    double Teraflops,
+    double MatmulTeraflops,
+    double MemoryMiB,
+    IReadOnlyList<double> Losses
+)
 {
     /// <summary>Why recording was given up, if it was.</summary>
     public string? GraphRefusal { get; init; }
@@ -141,8 +157,15 @@ public sealed record TrainBenchmarkResult(
 /// <param name="HostUpdateSeconds">A step's arithmetic of an optimizer on the host; 0: it is on the device.</param>
 /// <param name="ModelFlopsUtilisation">Of an H100's 989 TFLOP/s in bfloat16, from 0 to 1.</param>
 public sealed record ShardingBenchmarkResult(
-    int Stage, long Parameters, double GradientNorm, long BytesSentPerStep, double CommunicationSeconds, double Overlap, double HostUpdateSeconds,
-    double ModelFlopsUtilisation);
+    int Stage,
+    long Parameters,
+    double GradientNorm,
+    long BytesSentPerStep,
+    double CommunicationSeconds,
+    double Overlap,
+    double HostUpdateSeconds,
+    double ModelFlopsUtilisation
+);
 
 /// <summary>Times training steps on random weights of the 9B shape.</summary>
 public static class TrainBenchmark
@@ -162,18 +185,45 @@ public static class TrainBenchmark
         using var peak = new PeakMemory(device);
         using var model = new Glm4Model(config, type, device, options.Plain);
         var context = UsedMiB(device);
-        var slices = options.Sharding.Stage == 3 ? new WeightSlices(options.Sharding, ranks ?? new SingleRank(device)) : null;
-        model.InitializeRandomly(1, slices is null ? unit => FrozenBase.Place(unit, new TrainingOptions { OffloadEmbedding = options.EmbeddingOnHost }) : slices.Take, options.Fp8);
+        var slices =
+            options.Sharding.Stage == 3 ? new WeightSlices(options.Sharding, ranks ?? new SingleRank(device)) : null;
+        model.InitializeRandomly(
+            1,
+            unit =>
+            {
+                MakeEqual(unit, ranks);
+                if (slices is null)
+                {
+                    FrozenBase.Place(unit, new TrainingOptions { OffloadEmbedding = options.EmbeddingOnHost });
+                }
+                else
+                {
+                    slices.Take(unit);
+                }
+            },
+            options.Fp8
+        );
         var weights = UsedMiB(device);
         using var adapter = Attach(model, options);
         using var sharding = DataParallel.For(options.Sharding, model, ranks, slices);
-        var recomputed = options.Recompute is null && options.RecomputeCheaply is null
-            ? RecomputePlan.For(model, options.Rows * options.Tokens, sharding.PassingBytes)
-            : new RecomputePlan(options.Recompute ?? 0, options.RecomputeCheaply ?? 0);
-        model.Head.ChunkRows = options.HeadRows ?? (recomputed.Whole == model.Layers.Count ? OutputHead.FewChunkRows : model.Head.ChunkRows);
+        var recomputed =
+            options.Recompute is null && options.RecomputeCheaply is null
+                ? RecomputePlan.For(model, options.Rows * options.Tokens, sharding.PassingBytes)
+                : new RecomputePlan(options.Recompute ?? 0, options.RecomputeCheaply ?? 0);
+        model.Head.ChunkRows =
+            options.HeadRows
+            ?? (recomputed.Whole == model.Layers.Count ? OutputHead.FewChunkRows : model.Head.ChunkRows);
         using var trainer = new Trainer(
-            new LayerRunner(model, sharding, recomputed.Whole) { CheaplyRecomputed = recomputed.CheapParts }, sharding, new OptimizerOptions { LearningRate = rate },
-            new LearningRateSchedule(rate, new ScheduleOptions(), 1000), seed: 1, ranks?.Rank ?? 0) { RecordsSmallSteps = options.Graphs };
+            new LayerRunner(model, sharding, recomputed.Whole) { CheaplyRecomputed = recomputed.CheapParts },
+            sharding,
+            new OptimizerOptions { LearningRate = rate },
+            new LearningRateSchedule(rate, new ScheduleOptions(), 1000),
+            seed: 1,
+            ranks?.Rank ?? 0
+        )
+        {
+            RecordsSmallSteps = options.Graphs,
+        };
         var batches = Batches(options, config.VocabularySize, ranks?.Rank ?? 0, ranks?.WorldSize ?? 1);
         var (sent, updating, norm) = (default(TrafficCount), TimeSpan.Zero, 0.0);
         var (times, losses, steps) = (new List<double>(), new List<double>(), new List<StepBatches>());
@@ -183,6 +233,7 @@ public static class TrainBenchmark
             {
                 (sent, updating) = (Settled(ranks), sharding.HostOptimizer?.Busy ?? TimeSpan.Zero);
             }
+
             var batch = batches[step % batches.Count];
             ranks?.Barrier();
             var watch = Stopwatch.StartNew();
@@ -196,47 +247,79 @@ public static class TrainBenchmark
                 norm = report.GradientNorm;
             }
         }
+
         var seconds = times.Sum();
         var traffic = Settled(ranks) - sent;
         var micro = steps.SelectMany(step => step.MicroBatches).ToList();
-        var room = micro.Sum(batch => (double)(options.Packing || batch.SequenceStarts is null ? Math.Max(batch.Rows * batch.Length, options.Rows * options.Tokens) : batch.Length));
+        var room = micro.Sum(batch =>
+            (double)(
+                options.Packing || batch.SequenceStarts is null
+                    ? Math.Max(batch.Rows * batch.Length, options.Rows * options.Tokens)
+                    : batch.Length
+            )
+        );
         var tokens = micro.Sum(batch => (double)batch.RealTokens);
         var memory = peak.Bytes / 1048576.0;
         var supervised = micro.Sum(batch => (double)batch.SupervisedTokens);
         var teraflops = micro.Sum(batch => Flops(config, options, batch)) / seconds / 1e12;
-        var profile = options.Profile ? Profile(() =>
-        {
-            trainer.Step(batches[0]);
-            Synchronize(device);
-        }) : null;
+        var profile = options.Profile
+            ? Profile(() =>
+            {
+                trainer.Step(batches[0]);
+                Synchronize(device);
+            })
+            : null;
         return new TrainBenchmarkResult(
-            model.Kernels.GetType().Name, recomputed, trainer.Recorder?.Count ?? 0, times.Order().ElementAt(times.Count / 2),
-            tokens / seconds, supervised / seconds, micro.Sum(batch => (double)batch.Examples.Length) / seconds,
-            tokens / room, teraflops, Matmul(device), memory, losses)
+            model.Kernels.GetType().Name,
+            recomputed,
+            trainer.Recorder?.Count ?? 0,
+            times.Order().ElementAt(times.Count / 2),
+            tokens / seconds,
+            supervised / seconds,
+            micro.Sum(batch => (double)batch.Examples.Length) / seconds,
+            tokens / room,
+            teraflops,
+            Matmul(device),
+            memory,
+            losses
+        )
         {
             GraphRefusal = trainer.Recorder?.Refusal,
             Ranks = ranks?.WorldSize ?? 1,
-            Sharding = ranks is null && !options.Sharding.OffloadOptimizer && options.Sharding.Stage == 0 ? null : new ShardingBenchmarkResult(
-                options.Sharding.Stage, model.Parameters.Sum(parameter => parameter.Count), norm, traffic.BytesSent / options.Steps,
-                traffic.Busy.TotalSeconds / options.Steps, traffic.Overlap,
-                ((sharding.HostOptimizer?.Busy ?? TimeSpan.Zero) - updating).TotalSeconds / options.Steps, teraflops / PeakTeraflops),
+            Sharding =
+                ranks is null && !options.Sharding.OffloadOptimizer && options.Sharding.Stage == 0
+                    ? null
+                    : new ShardingBenchmarkResult(
+                        options.Sharding.Stage,
+                        model.Parameters.Sum(parameter => parameter.Count),
+                        norm,
+                        traffic.BytesSent / options.Steps,
+                        traffic.Busy.TotalSeconds / options.Steps,
+                        traffic.Overlap,
+                        ((sharding.HostOptimizer?.Busy ?? TimeSpan.Zero) - updating).TotalSeconds / options.Steps,
+                        teraflops / PeakTeraflops
+                    ),
             ContextMiB = context,
             WeightsMiB = weights,
             Profile = profile,
         };
     }
 
-    /// <summary>Runs the same steps twice, and gives both results with the largest difference between the losses of a step.</summary>
+    /// <summary>Runs the same steps twice, and gives both results with the largest difference between the losses of a
+    /// step.</summary>
     /// <param name="options">The first run.</param>
     /// <param name="other">The second.</param>
-    public static (TrainBenchmarkResult First, TrainBenchmarkResult Second, double LargestDifference) Compare(TrainBenchmarkOptions options, TrainBenchmarkOptions other)
+    public static (TrainBenchmarkResult First, TrainBenchmarkResult Second, double LargestDifference) Compare(
+        TrainBenchmarkOptions options,
+        TrainBenchmarkOptions other
+    )
     {
         var (first, second) = (Run(options), Run(other));
         return (first, second, first.Losses.Zip(second.Losses, (a, b) => Math.Abs(a - b)).Max());
     }
 
-    private static IReadOnlyList<KernelTime> Profile(Action step)
-        => KernelProfile.Of(step, out var problem) ?? [new KernelTime(problem, 0, 0)];
+    private static IReadOnlyList<KernelTime> Profile(Action step) =>
+        KernelProfile.Of(step, out var problem) ?? [new KernelTime(problem, 0, 0)];
 
     private static double UsedMiB(Device device)
     {
@@ -253,20 +336,38 @@ public static class TrainBenchmark
     {
         if (options.VirtualTokens > 0)
         {
-            var prefix = PrefixTuning.Attach(model, new PrefixTuningOptions { VirtualTokens = options.VirtualTokens, Initialization = PrefixInitialization.Normal });
+            var prefix = PrefixTuning.Attach(
+                model,
+                new PrefixTuningOptions
+                {
+                    VirtualTokens = options.VirtualTokens,
+                    Initialization = PrefixInitialization.Normal,
+                }
+            );
             prefix.Initialize(1);
             return prefix;
         }
+
         if (options.LoraRank > 0)
         {
-            var lora = Lora.Attach(model, new LoraOptions { Rank = options.LoraRank, Alpha = 32, Dropout = options.Dropout });
+            var lora = Lora.Attach(
+                model,
+                new LoraOptions
+                {
+                    Rank = options.LoraRank,
+                    Alpha = 32,
+                    Dropout = options.Dropout,
+                }
+            );
             lora.Initialize(1);
             return lora;
         }
+
         foreach (var parameter in model.BaseParameters)
         {
             parameter.Trainable = true;
         }
+
         return null;
     }
 
@@ -278,21 +379,46 @@ public static class TrainBenchmark
         {
             return [.. Enumerable.Range(0, count).Select(step => Equal(step, options, vocabulary, rank, worldSize))];
         }
+
         var room = options.Rows * options.Tokens;
-        var examples = SampleLengths.AdvertiseGen(Math.Max(4096, count * options.AccumulationSteps * worldSize * Math.Max(options.Rows, room / 100)), vocabulary, seed: 7);
+        var examples = SampleLengths.AdvertiseGen(
+            Math.Max(4096, count * options.AccumulationSteps * worldSize * Math.Max(options.Rows, room / 100)),
+            vocabulary,
+            seed: 7
+        );
         var batches = new TrainingBatches(
-            examples, new BatchOptions { Seed = 7, RowsPerMicroBatch = options.Rows, PackedTokens = options.Packing ? room : null, AccumulationSteps = options.AccumulationSteps },
-            paddingId: 0, rank, worldSize);
+            examples,
+            new BatchOptions
+            {
+                Seed = 7,
+                RowsPerMicroBatch = options.Rows,
+                PackedTokens = options.Packing ? room : null,
+                AccumulationSteps = options.AccumulationSteps,
+            },
+            paddingId: 0,
+            rank,
+            worldSize
+        );
         return [.. Enumerable.Range(0, count).Select(_ => batches.Next())];
     }
 
-    // The micro-batches of a step are numbered over all ranks, so that as many in all are the same data on any number of ranks.
+    // The micro-batches of a step are numbered over all ranks, so that as many in all are the same data on any number
+    // of ranks.
     private static StepBatches Equal(int step, TrainBenchmarkOptions options, int vocabulary, int rank, int worldSize)
     {
-        List<MicroBatch> mine = [.. Enumerable.Range(0, options.AccumulationSteps)
-            .Select(i => Batch(new Random((step * 4096) + (i * worldSize) + rank), options, vocabulary))];
+        List<MicroBatch> mine =
+        [
+            .. Enumerable
+                .Range(0, options.AccumulationSteps)
+                .Select(i => Batch(new Random((step * 4096) + (i * worldSize) + rank), options, vocabulary)),
+        ];
         return new StepBatches(
-            mine, mine.Sum(batch => batch.SupervisedTokens) * worldSize, options.Rows * options.AccumulationSteps * worldSize, default, 0);
+            mine,
+            mine.Sum(batch => batch.SupervisedTokens) * worldSize,
+            options.Rows * options.AccumulationSteps * worldSize,
+            default,
+            0
+        );
     }
 
     private static MicroBatch Batch(Random random, TrainBenchmarkOptions options, int vocabulary)
@@ -313,14 +439,18 @@ public static class TrainBenchmark
         };
     }
 
-    // Every GPU draws the same numbers from a seed, but what is trained together must be the same to the bit.
-    private static void Spread(Layer unit, ICollectives? ranks, WeightSlices? slices)
+    // GPUs of different kinds may draw different numbers from one seed; ranks that train together need equal weights.
+    private static void MakeEqual(Layer unit, ICollectives? ranks)
     {
-        foreach (var parameter in unit.Parameters.Where(parameter => ranks is { WorldSize: > 1 } && parameter.Rounded is null))
+        if (ranks is not { WorldSize: > 1 })
         {
-            ranks!.Broadcast(parameter.Value, root: 0).Wait();
+            return;
         }
-        slices?.Take(unit);
+
+        foreach (var parameter in unit.Parameters.Where(parameter => parameter.Rounded is null))
+        {
+            ranks.Broadcast(parameter.Value, root: 0).Wait();
+        }
     }
 
     // A GPU's counts follow its calls within the watchdog's period.
@@ -330,6 +460,7 @@ public static class TrainBenchmark
         {
             return default;
         }
+
         ranks.Barrier();
         Thread.Sleep(ranks.Device.type == DeviceType.CUDA ? 200 : 0);
         return ranks.Traffic.Total;
@@ -337,7 +468,14 @@ public static class TrainBenchmark
 
     private static double Flops(Glm4Config config, TrainBenchmarkOptions options, MicroBatch batch)
     {
-        var starts = batch.SequenceStarts ?? [.. batch.Padding.Select((padding, row) => (row * batch.Length) - padding).Append(batch.Rows * batch.Length)];
+        var starts =
+            batch.SequenceStarts
+            ??
+            [
+                .. batch
+                    .Padding.Select((padding, row) => (row * batch.Length) - padding)
+                    .Append(batch.Rows * batch.Length),
+            ];
         var squares = starts.Zip(starts.Skip(1), (from, to) => (double)(to - from) * (to - from)).Sum();
         var passes = options.LoraRank > 0 || options.VirtualTokens > 0 ? 2 : 3;
         var layers = batch.RealTokens * config.LayerCount * (double)config.ParametersPerLayer;
@@ -351,6 +489,7 @@ public static class TrainBenchmark
         {
             return 0;
         }
+
         using var scope = NewDisposeScope();
         const int Size = 8192;
         var (a, b) = (randn(Size, Size, ScalarType.BFloat16, device), randn(Size, Size, ScalarType.BFloat16, device));
@@ -362,8 +501,10 @@ public static class TrainBenchmark
                 Synchronize(device);
                 watch.Start();
             }
+
             a.matmul(b).Dispose();
         }
+
         Synchronize(device);
         return 10 * 2.0 * Size * Size * Size / watch.Elapsed.TotalSeconds / 1e12;
     }

@@ -8,7 +8,8 @@ namespace GlmTune.Recipes;
 /// <summary>A model in memory with the adapter that it was tuned with, if any.</summary>
 public sealed class TunedModel : IDisposable
 {
-    private TunedModel(TunedPath path, Glm4Model model, IAdapter? adapter) => (Path, Model, Adapter) = (path, model, adapter);
+    private TunedModel(TunedPath path, Glm4Model model, IAdapter? adapter) =>
+        (Path, Model, Adapter) = (path, model, adapter);
 
     /// <summary>Where it is from.</summary>
     public TunedPath Path { get; }
@@ -26,20 +27,27 @@ public sealed class TunedModel : IDisposable
     /// <param name="path">What to load.</param>
     /// <param name="type">Type to compute in.</param>
     /// <param name="device">Where to.</param>
-    /// <exception cref="InvalidDataException">Files are missing or damaged, or the adapter is not one of this model.</exception>
-    public static TunedModel Load(TunedPath path, ScalarType type, Device device) => Load(path, type, config => new DevicePlan((device, config.LayerCount)));
+    /// <exception cref="InvalidDataException">Files are missing or damaged, or the adapter is not one of this
+    /// model.</exception>
+    public static TunedModel Load(TunedPath path, ScalarType type, Device device) =>
+        Load(path, type, config => new DevicePlan((device, config.LayerCount)));
 
     /// <summary>Loads a model and its adapter, each layer to its device.</summary>
     /// <param name="path">What to load.</param>
     /// <param name="type">Type to compute in.</param>
     /// <param name="plan">Says where each layer goes.</param>
-    /// <exception cref="InvalidDataException">Files are missing or damaged, the adapter is not one of this model, or the devices are too small.</exception>
+    /// <exception cref="InvalidDataException">Files are missing or damaged, the adapter is not one of this model, or
+    /// the devices are too small.</exception>
     public static TunedModel Load(TunedPath path, ScalarType type, Func<Glm4Config, DevicePlan> plan)
     {
         var model = ModelFolder.Load(path.ModelFolder, type, plan);
         try
         {
-            return new TunedModel(path, model, path.AdapterFolder is null ? null : AdapterFolder.Load(path.AdapterFolder, model));
+            return new TunedModel(
+                path,
+                model,
+                path.AdapterFolder is null ? null : AdapterFolder.Load(path.AdapterFolder, model)
+            );
         }
         catch
         {
@@ -51,13 +59,16 @@ public sealed class TunedModel : IDisposable
     /// <summary>Loads adapters that rows of a pass may have, each its own.</summary>
     /// <param name="named">Names for requests, and folders or hub ids.</param>
     /// <exception cref="ArgumentException">A name is given twice.</exception>
-    /// <exception cref="InvalidDataException">An adapter is attached to the model already; or one is damaged, not one of this model, or cannot be served beside others.</exception>
+    /// <exception cref="InvalidDataException">An adapter is attached to the model already; or one is damaged, not one
+    /// of this model, or cannot be served beside others.</exception>
     public void Serve(IEnumerable<KeyValuePair<string, string>> named)
     {
         if (Adapter is not null)
         {
             throw new InvalidDataException(
-                $"{Path.AdapterFolder}: is an adapter, so no others can be served beside it. Give its base model's folder ({Path.ModelFolder}), and this adapter among the others.");
+                $"{Path.AdapterFolder}: is an adapter, so no others can be served beside it. Give its base model's "
+                    + $"folder ({Path.ModelFolder}), and this adapter among the others."
+            );
         }
 
         Served ??= new ServedAdapters(Model);

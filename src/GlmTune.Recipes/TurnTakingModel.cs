@@ -8,10 +8,11 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Recipes;
 
-/// <summary>A model whose weights are spread over the ranks, so that each pass needs all of them: ranks without work of their own run empty passes.</summary>
+/// <summary>A model whose weights are spread over the ranks, so that each pass needs all of them: ranks without work of
+/// their own run empty passes.</summary>
 /// <remarks>
-/// Before each pass every rank says what it wants to run. As long as one still computes losses, all do so; then answers are generated until no rank
-/// has any left. So ranks may have any number of rows, and answers of any length.
+/// Before each pass every rank says what it wants to run. As long as one still computes losses, all do so; then answers
+/// are generated until no rank has any left. So ranks may have any number of rows, and answers of any length.
 /// </remarks>
 /// <param name="inner">Gathers weights in each pass, over all ranks.</param>
 /// <param name="ranks">The ranks.</param>
@@ -39,7 +40,13 @@ internal sealed class TurnTakingModel(ICausalLm inner, RunRanks ranks, Cancellat
 
     /// <inheritdoc/>
     /// <exception cref="OperationCanceledException">A rank was asked to stop; thrown on all of them.</exception>
-    public Tensor Logits(int[] tokenIds, SequenceLayout sequences, CacheStep? cache = null, bool lastOnly = false, IReadOnlyList<ServedAdapter?>? adapters = null)
+    public Tensor Logits(
+        int[] tokenIds,
+        SequenceLayout sequences,
+        CacheStep? cache = null,
+        bool lastOnly = false,
+        IReadOnlyList<ServedAdapter?>? adapters = null
+    )
     {
         WaitFor(Turn.Answers);
         return inner.Logits(tokenIds, sequences, cache, lastOnly, adapters);
@@ -81,6 +88,7 @@ internal sealed class TurnTakingModel(ICausalLm inner, RunRanks ranks, Cancellat
             inner.Loss([token, token], SequenceLayout.OfRows(1, 2, Device), targets);
             return;
         }
+
         inner.Logits([token], SequenceLayout.OfRows(1, 1, Device), lastOnly: true);
     }
 }

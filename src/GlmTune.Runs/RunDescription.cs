@@ -59,7 +59,9 @@ public sealed record RunDescription
         try
         {
             var path = Path.Combine(folder, FileName);
-            return File.Exists(path) ? JsonSerializer.Deserialize<RunDescription>(File.ReadAllText(path), Format) : null;
+            return File.Exists(path)
+                ? JsonSerializer.Deserialize<RunDescription>(File.ReadAllText(path), Format)
+                : null;
         }
         catch (Exception error) when (error is JsonException or IOException or UnauthorizedAccessException)
         {
@@ -68,7 +70,8 @@ public sealed record RunDescription
     }
 
     /// <summary>Writes it into an output folder, whole or not at all.</summary>
-    public void Write(string folder) => AtomicFile.WriteText(Path.Combine(folder, FileName), JsonSerializer.Serialize(this, Format) + "\n");
+    public void Write(string folder) =>
+        AtomicFile.WriteText(Path.Combine(folder, FileName), JsonSerializer.Serialize(this, Format) + "\n");
 
     /// <summary>It as JSON.</summary>
     public JsonNode ToJson() => JsonSerializer.SerializeToNode(this, Format)!;

@@ -7,8 +7,8 @@ using GlmTune.Training.Checkpoints;
 
 namespace GlmTune.Runs;
 
-/// <summary>The output folder of a run, read only: one of this program's with a log, or any with a <c>trainer_state.json</c>, as
-/// Hugging Face's trainer leaves.</summary>
+/// <summary>The output folder of a run, read only: one of this program's with a log, or any with a
+/// <c>trainer_state.json</c>, as Hugging Face's trainer leaves.</summary>
 /// <remarks>Thread-safe.</remarks>
 public sealed class RunFolder
 {
@@ -48,11 +48,19 @@ public sealed class RunFolder
         {
             if (File.Exists(Path.Combine(folder, RunLog.FileName)) || NewestState(folder) is not null)
             {
-                found.Add(new RunFolder(folder, depth == 0 ? Path.GetFileName(folder) : Path.GetRelativePath(root, folder).Replace('\\', '/')));
+                found.Add(
+                    new RunFolder(
+                        folder,
+                        depth == 0 ? Path.GetFileName(folder) : Path.GetRelativePath(root, folder).Replace('\\', '/')
+                    )
+                );
             }
+
             if (depth < DeepestSearch)
             {
-                foreach (var child in Children(folder).Where(child => !IsPartOfRun(child)).Order(StringComparer.Ordinal))
+                foreach (
+                    var child in Children(folder).Where(child => !IsPartOfRun(child)).Order(StringComparer.Ordinal)
+                )
                 {
                     Search(child, depth + 1);
                 }
@@ -67,13 +75,24 @@ public sealed class RunFolder
         {
             return description.ToJson();
         }
+
         if (NewestState(FullPath) is not { } state)
         {
             return null;
         }
         // What a trainer of Python's leaves that can be read: sizes, and the adapter's configuration.
         var recipe = new JsonObject();
-        AddSettings(recipe, "training", state, "train_batch_size", "num_train_epochs", "max_steps", "logging_steps", "eval_steps", "save_steps");
+        AddSettings(
+            recipe,
+            "training",
+            state,
+            "train_batch_size",
+            "num_train_epochs",
+            "max_steps",
+            "logging_steps",
+            "eval_steps",
+            "save_steps"
+        );
         AddSettings(recipe, "adapter", Path.Combine(Path.GetDirectoryName(state)!, "adapter_config.json"));
         return new JsonObject { ["recipe"] = recipe };
     }
@@ -81,7 +100,8 @@ public sealed class RunFolder
     /// <summary>The lines of the log from a place on; a run without a log gets lines made of its history.</summary>
     /// <param name="from">Where the last call ended; 0 for the beginning.</param>
     /// <exception cref="IOException">A file cannot be read.</exception>
-    public RunLogPart ReadLog(long from) => File.Exists(LogPath) ? RunLogReader.Read(LogPath, from) : StateLog.Read(NewestState(FullPath), from);
+    public RunLogPart ReadLog(long from) =>
+        File.Exists(LogPath) ? RunLogReader.Read(LogPath, from) : StateLog.Read(NewestState(FullPath), from);
 
     /// <summary>How the run stands now.</summary>
     /// <exception cref="IOException">A file cannot be read.</exception>
@@ -97,23 +117,34 @@ public sealed class RunFolder
                 {
                     history = new RunHistory();
                 }
+
                 foreach (var line in part.Lines)
                 {
                     history.Add(line);
                 }
+
                 readUpTo = part.Next;
-            }
-            while (part.HasMore);
+            } while (part.HasMore);
             return new RunStanding(
-                history.End ?? (IsAlive() ? RunState.Running : RunState.Lost), history.Step, history.TotalSteps, history.LastTime, history.Error,
-                history.Last("loss"), history.Last("eval_loss"));
+                history.End ?? (IsAlive() ? RunState.Running : RunState.Lost),
+                history.Step,
+                history.TotalSteps,
+                history.LastTime,
+                history.Error,
+                history.Last("loss"),
+                history.Last("eval_loss")
+            );
         }
     }
 
-    /// <summary>The newest <c>trainer_state.json</c> of a folder or its checkpoints; null where there is none.</summary>
+    /// <summary>The newest <c>trainer_state.json</c> of a folder or its checkpoints; null where there is
+    /// none.</summary>
     internal static string? NewestState(string folder) =>
-        Children(folder).Where(child => Path.GetFileName(child).StartsWith("checkpoint-", StringComparison.Ordinal))
-            .OrderByDescending(child => long.TryParse(Path.GetFileName(child)["checkpoint-".Length..], out var step) ? step : -1)
+        Children(folder)
+            .Where(child => Path.GetFileName(child).StartsWith("checkpoint-", StringComparison.Ordinal))
+            .OrderByDescending(child =>
+                long.TryParse(Path.GetFileName(child)["checkpoint-".Length..], out var step) ? step : -1
+            )
             .Prepend(folder)
             .Select(child => Path.Combine(child, TrainerStateFile.FileName))
             .FirstOrDefault(File.Exists);
@@ -121,7 +152,9 @@ public sealed class RunFolder
     private static bool IsPartOfRun(string folder)
     {
         var name = Path.GetFileName(folder);
-        return name.StartsWith("checkpoint-", StringComparison.Ordinal) || name.StartsWith("tmp-", StringComparison.Ordinal) || name.StartsWith('.');
+        return name.StartsWith("checkpoint-", StringComparison.Ordinal)
+            || name.StartsWith("tmp-", StringComparison.Ordinal)
+            || name.StartsWith('.');
     }
 
     private static string[] Children(string folder)
@@ -129,12 +162,20 @@ public sealed class RunFolder
         try
         {
             return Directory.Exists(folder)
-                ? Directory.GetDirectories(folder, "*", new EnumerationOptions { AttributesToSkip = FileAttributes.ReparsePoint | FileAttributes.Hidden, IgnoreInaccessible = true })
+                ? Directory.GetDirectories(
+                    folder,
+                    "*",
+                    new EnumerationOptions
+                    {
+                        AttributesToSkip = FileAttributes.ReparsePoint | FileAttributes.Hidden,
+                        IgnoreInaccessible = true,
+                    }
+                )
                 : [];
         }
         catch (IOException)
         {
-            return [];   // it went away meanwhile
+            return []; // it went away meanwhile
         }
     }
 
@@ -153,6 +194,7 @@ public sealed class RunFolder
                 return false;
             }
         }
+
         return history.LastTime is { } last && DateTimeOffset.UtcNow - last < LongestSilence;
     }
 
@@ -162,7 +204,11 @@ public sealed class RunFolder
         {
             if (File.Exists(path) && TrainerStateFile.Parse(File.ReadAllText(path)) is JsonObject settings)
             {
-                recipe[section] = new JsonObject(settings.Where(pair => names.Length == 0 || names.Contains(pair.Key)).Select(pair => KeyValuePair.Create(pair.Key, pair.Value?.DeepClone())));
+                recipe[section] = new JsonObject(
+                    settings
+                        .Where(pair => names.Length == 0 || names.Contains(pair.Key))
+                        .Select(pair => KeyValuePair.Create(pair.Key, pair.Value?.DeepClone()))
+                );
             }
         }
         catch (Exception error) when (error is JsonException or IOException or UnauthorizedAccessException)
@@ -180,4 +226,12 @@ public sealed class RunFolder
 /// <param name="Error">What it failed of.</param>
 /// <param name="Loss">The last step's loss.</param>
 /// <param name="EvaluationLoss">The last evaluation's loss.</param>
-public sealed record RunStanding(RunState State, long Step, long TotalSteps, DateTimeOffset? LastTime, string? Error, double? Loss, double? EvaluationLoss);
+public sealed record RunStanding(
+    RunState State,
+    long Step,
+    long TotalSteps,
+    DateTimeOffset? LastTime,
+    string? Error,
+    double? Loss,
+    double? EvaluationLoss
+);

@@ -10,8 +10,8 @@ public sealed class RunHistory
     private static readonly string[] NotMeasured = ["step", "event", "time", "epoch"];
     private readonly Dictionary<string, List<RunPoint>> curves = [];
 
-    /// <summary>Points by the name of what was measured, by rising step. Scores of evaluations begin with <c>eval_</c>, those of the
-    /// test file with <c>test_</c>.</summary>
+    /// <summary>Points by the name of what was measured, by rising step. Scores of evaluations begin with <c>eval_</c>,
+    /// those of the test file with <c>test_</c>.</summary>
     public IReadOnlyDictionary<string, List<RunPoint>> Curves => curves;
 
     /// <summary>The last step that is done.</summary>
@@ -36,7 +36,8 @@ public sealed class RunHistory
     public int? Process { get; private set; }
 
     /// <summary>The last value of a curve; null where there is none.</summary>
-    public double? Last(string name) => curves.TryGetValue(name, out var points) && points.Count > 0 ? points[^1].Value : null;
+    public double? Last(string name) =>
+        curves.TryGetValue(name, out var points) && points.Count > 0 ? points[^1].Value : null;
 
     /// <summary>Adds what a line says.</summary>
     public void Add(JsonElement line)
@@ -45,8 +46,16 @@ public sealed class RunHistory
         {
             return;
         }
+
         var step = Whole(line, "step");
-        LastTime = DateTimeOffset.TryParse(Text(line, "time"), CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var time) ? time : LastTime;
+        LastTime = DateTimeOffset.TryParse(
+            Text(line, "time"),
+            CultureInfo.InvariantCulture,
+            DateTimeStyles.AssumeUniversal,
+            out var time
+        )
+            ? time
+            : LastTime;
         switch (kind)
         {
             case "start":
@@ -76,30 +85,50 @@ public sealed class RunHistory
         {
             points.RemoveAll(point => point.Step > step);
         }
+
         Step = step;
     }
 
     private void AddPoints(JsonElement line, long step, string prefix)
     {
-        foreach (var property in line.EnumerateObject().Where(property => property.Value.ValueKind == JsonValueKind.Number && !NotMeasured.Contains(property.Name)))
+        foreach (
+            var property in line.EnumerateObject()
+                .Where(property =>
+                    property.Value.ValueKind == JsonValueKind.Number && !NotMeasured.Contains(property.Name)
+                )
+        )
         {
             // A number beyond double's range, such as 1e999, is as little a point as null is.
             if (!property.Value.TryGetDouble(out var number) || !double.IsFinite(number))
             {
                 continue;
             }
-            var name = prefix + (prefix.Length > 0 && property.Name.StartsWith("eval_", StringComparison.Ordinal) ? property.Name["eval_".Length..] : property.Name);
+
+            var name =
+                prefix
+                + (
+                    prefix.Length > 0 && property.Name.StartsWith("eval_", StringComparison.Ordinal)
+                        ? property.Name["eval_".Length..]
+                        : property.Name
+                );
             if (!curves.TryGetValue(name, out var points))
             {
                 curves.Add(name, points = []);
             }
+
             points.Add(new RunPoint(step, number));
         }
     }
 
-    private static string? Text(JsonElement line, string name) => line.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
+    private static string? Text(JsonElement line, string name) =>
+        line.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
 
-    private static long? Whole(JsonElement line, string name) => line.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.Number && value.TryGetInt64(out var number) ? number : null;
+    private static long? Whole(JsonElement line, string name) =>
+        line.TryGetProperty(name, out var value)
+        && value.ValueKind == JsonValueKind.Number
+        && value.TryGetInt64(out var number)
+            ? number
+            : null;
 }
 
 /// <summary>A point of a curve.</summary>

@@ -11,8 +11,9 @@ public static class RunLogReader
     /// <summary>Reads the whole lines from a place in the file on.</summary>
     /// <param name="path">The log.</param>
     /// <param name="from">Where the last call ended; 0 for the beginning.</param>
-    /// <returns>The lines that are JSON objects. A line that is not yet whole waits for the next call; one that was cut off by a crash is
-    /// passed over. A file shorter than <paramref name="from"/> is another one, and is read from its beginning.</returns>
+    /// <returns>The lines that are JSON objects. A line that is not yet whole waits for the next call; one that was cut
+    /// off by a crash is passed over. A file shorter than <paramref name="from"/> is another one, and is read from its
+    /// beginning.</returns>
     /// <exception cref="IOException">The file cannot be read.</exception>
     public static RunLogPart Read(string path, long from)
     {
@@ -28,6 +29,7 @@ public static class RunLogReader
             read += file.ReadAtLeast(bytes.AsSpan(read), bytes.Length - read, throwOnEndOfStream: false);
             end = bytes.AsSpan(0, read).LastIndexOf((byte)'\n') + 1;
         }
+
         return new RunLogPart(Lines(bytes.AsMemory(0, end)), start, start + end, start + end < file.Length && end > 0);
     }
 
@@ -40,8 +42,10 @@ public static class RunLogReader
             {
                 lines.Add(line);
             }
+
             bytes = bytes[(length + 1)..];
         }
+
         return lines;
     }
 

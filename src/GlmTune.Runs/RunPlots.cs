@@ -9,14 +9,24 @@ public static class RunPlots
     /// <summary>The folder of the pictures, below the output folder.</summary>
     public const string FolderName = "plots";
 
-    private const int Width = 960, Height = 540;
+    private const int Width = 960,
+        Height = 540;
     private static readonly string[] Palette = ["#2563eb", "#d97706", "#059669", "#9333ea", "#dc2626", "#0891b2"];
 
     // Without a name, drawing falls back to whatever font is found first, often one with serifs.
     private static readonly Lazy<string?> Sans = new(() =>
     {
         var installed = SKFontManager.Default.FontFamilies.ToHashSet(StringComparer.OrdinalIgnoreCase);
-        string[] wanted = ["Segoe UI", "Helvetica Neue", "Inter", "Noto Sans", "Liberation Sans", "DejaVu Sans", "Arial"];
+        string[] wanted =
+        [
+            "Segoe UI",
+            "Helvetica Neue",
+            "Inter",
+            "Noto Sans",
+            "Liberation Sans",
+            "DejaVu Sans",
+            "Arial",
+        ];
         return wanted.FirstOrDefault(installed.Contains);
     });
 
@@ -42,16 +52,20 @@ public static class RunPlots
         var written = new List<string>();
         foreach (var (file, title, unit, names) in Charts)
         {
-            var curves = names.Where(name => history.Curves.TryGetValue(name, out var points) && points.Count > 0).ToList();
+            var curves = names
+                .Where(name => history.Curves.TryGetValue(name, out var points) && points.Count > 0)
+                .ToList();
             if (curves.Count == 0)
             {
                 continue;
             }
+
             var plots = Directory.CreateDirectory(Path.Combine(folder, FolderName)).FullName;
             written.Add(Path.Combine(plots, file + ".png"));
             using var plot = Draw(title, unit, curves, history);
             plot.SavePng(written[^1], Width, Height);
         }
+
         return written;
     }
 
@@ -67,21 +81,27 @@ public static class RunPlots
         foreach (var (name, index) in names.Select((name, index) => (name, index)))
         {
             var points = history.Curves[name];
-            var line = plot.Add.ScatterLine(points.Select(point => (double)point.Step).ToArray(), points.Select(point => point.Value).ToArray());
+            var line = plot.Add.ScatterLine(
+                points.Select(point => (double)point.Step).ToArray(),
+                points.Select(point => point.Value).ToArray()
+            );
             line.LegendText = name;
             line.Color = Color.FromHex(Palette[index % Palette.Length]);
             line.LineWidth = 2;
             // A curve of few points would hardly be seen.
             line.MarkerSize = points.Count <= 40 ? 6 : 0;
         }
+
         if (names.Count > 1)
         {
             plot.ShowLegend(Edge.Right);
         }
+
         if (Sans.Value is { } font)
         {
             plot.Font.Set(font);
         }
+
         plot.Axes.Margins(bottom: names is ["learning_rate"] ? 0 : 0.05);
         return plot;
     }

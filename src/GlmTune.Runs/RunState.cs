@@ -23,22 +23,24 @@ public enum RunState
 public static class RunStateWords
 {
     /// <summary>The state in lower case.</summary>
-    public static string Word(this RunState state) => state switch
-    {
-        RunState.Running => "running",
-        RunState.Finished => "finished",
-        RunState.Stopped => "stopped",
-        RunState.Failed => "failed",
-        _ => "lost",
-    };
+    public static string Word(this RunState state) =>
+        state switch
+        {
+            RunState.Running => "running",
+            RunState.Finished => "finished",
+            RunState.Stopped => "stopped",
+            RunState.Failed => "failed",
+            _ => "lost",
+        };
 
     /// <summary>The state of a word; <see cref="RunState.Lost"/> for any other.</summary>
-    public static RunState Parse(string? word) => word switch
-    {
-        "running" => RunState.Running,
-        "finished" => RunState.Finished,
-        "stopped" => RunState.Stopped,
-        "failed" => RunState.Failed,
-        _ => RunState.Lost,
-    };
+    public static RunState Parse(string? word) =>
+        word switch
+        {
+            "running" => RunState.Running,
+            "finished" => RunState.Finished,
+            "stopped" => RunState.Stopped,
+            "failed" => RunState.Failed,
+            _ => RunState.Lost,
+        };
 }

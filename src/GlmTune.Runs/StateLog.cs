@@ -18,9 +18,12 @@ internal static class StateLog
         {
             return new RunLogPart([], 0, 0, false);
         }
+
         var written = new DateTimeOffset(File.GetLastWriteTimeUtc(path));
         var version = written.ToUnixTimeMilliseconds();
-        return version == from ? new RunLogPart([], from, from, false) : new RunLogPart(Lines(path, written), 0, version, false);
+        return version == from
+            ? new RunLogPart([], from, from, false)
+            : new RunLogPart(Lines(path, written), 0, version, false);
     }
 
     private static List<JsonElement> Lines(string path, DateTimeOffset written)
@@ -34,12 +37,16 @@ internal static class StateLog
         {
             return [];
         }
+
         var lines = new List<JsonObject> { Line("start", 0, written) };
         lines[0]["total_steps"] = state.TotalSteps;
         var finished = state.TotalSteps > 0 && state.GlobalStep >= state.TotalSteps;
         foreach (var entry in state.History.OfType<JsonObject>())
         {
-            var kind = entry.Any(pair => pair.Key.StartsWith("eval_", StringComparison.Ordinal)) ? "evaluation" : entry.ContainsKey("loss") ? "step" : null;
+            var kind =
+                entry.Any(pair => pair.Key.StartsWith("eval_", StringComparison.Ordinal)) ? "evaluation"
+                : entry.ContainsKey("loss") ? "step"
+                : null;
             finished |= entry.ContainsKey("train_runtime");
             if (kind is not null && entry["step"] is JsonValue number && number.TryGetValue<double>(out var step))
             {
@@ -48,22 +55,26 @@ internal static class StateLog
                 {
                     line[name] = value!.DeepClone();
                 }
+
                 lines.Add(line);
             }
         }
+
         if (finished || DateTimeOffset.UtcNow - written > LongestSilence)
         {
             var end = Line("end", state.GlobalStep, written);
             end["state"] = (finished ? RunState.Finished : RunState.Lost).Word();
             lines.Add(end);
         }
+
         return [.. lines.Select(line => JsonSerializer.SerializeToElement(line))];
     }
 
-    private static JsonObject Line(string kind, long step, DateTimeOffset time) => new()
-    {
-        ["event"] = kind,
-        ["time"] = time.ToString("yyyy-MM-ddTHH:mm:ss.fffZ", CultureInfo.InvariantCulture),
-        ["step"] = step,
-    };
+    private static JsonObject Line(string kind, long step, DateTimeOffset time) =>
+        new()
+        {
+            ["event"] = kind,
+            ["time"] = time.ToString("yyyy-MM-ddTHH:mm:ss.fffZ", CultureInfo.InvariantCulture),
+            ["step"] = step,
+        };
 }

@@ -9,24 +9,42 @@ namespace GlmTune.Server;
 /// <summary>Serves models under OpenAI's protocol.</summary>
 public static class ChatServer
 {
-    /// <summary>Builds the server; the caller starts, stops and disposes it: <c>await using var app = ChatServer.Create(…); await app.StartAsync()</c>.</summary>
-    /// <remarks>Told to stop, it takes no more requests, turns those away that wait, and lets running answers finish within the time that it was given.</remarks>
+    /// <summary>Builds the server; the caller starts, stops and disposes it: <c>await using var app =
+    /// ChatServer.Create(…); await app.StartAsync()</c>.</summary>
+    /// <remarks>Told to stop, it takes no more requests, turns those away that wait, and lets running answers finish
+    /// within the time that it was given.</remarks>
     /// <param name="models">What answers; stay the caller's, and live longer than the server.</param>
     /// <param name="options">Where it listens, whom it lets in, how much it takes.</param>
     /// <param name="tools">What the chat page may run here, call by call; null for nothing.</param>
     /// <param name="map">Maps more, such as pages; null for nothing.</param>
     /// <exception cref="InvalidDataException">The host is no address.</exception>
-    public static WebApplication Create(ServedModels models, ServerOptions options, ServerTools? tools = null, Action<WebApplication>? map = null)
+    public static WebApplication Create(
+        ServedModels models,
+        ServerOptions options,
+        ServerTools? tools = null,
+        Action<WebApplication>? map = null
+    )
     {
         var queue = new RequestQueue(models.Places, options.Limits);
         var app = ServerApp.Create(
             options,
             services =>
             {
-                services.AddSingleton(models).AddSingleton(queue).AddSingleton<ServerMetrics>().AddSingleton<Admission>().AddSingleton<GrammarCache>();
+                services
+                    .AddSingleton(models)
+                    .AddSingleton(queue)
+                    .AddSingleton<ServerMetrics>()
+                    .AddSingleton<Admission>()
+                    .AddSingleton<GrammarCache>();
                 services.AddSingleton<ChatEndpoint>().AddSingleton<CompletionEndpoint>();
-                services.AddOpenTelemetry().ConfigureResource(resource => resource.AddService("glmtune")).WithMetrics(metrics => metrics.AddMeter(ServerMetrics.MeterName, "System.Runtime").AddPrometheusExporter());
-                services.AddOpenApi(openApi => ServerDocument.Describe(openApi));   // A lambda: the generator of descriptions looks for one.
+                services
+                    .AddOpenTelemetry()
+                    .ConfigureResource(resource => resource.AddService("glmtune"))
+                    .WithMetrics(metrics =>
+                        metrics.AddMeter(ServerMetrics.MeterName, "System.Runtime").AddPrometheusExporter()
+                    );
+                // A lambda: the generator of descriptions looks for one.
+                services.AddOpenApi(openApi => ServerDocument.Describe(openApi));
             },
             app =>
             {
@@ -42,9 +60,12 @@ public static class ChatServer
                 new RunBoard(options.RunFolders, hasChat: true).Map(app);
                 (tools ?? ServerTools.None).Map(app);
                 map?.Invoke(app);
-            });
+            }
+        );
         app.Lifetime.ApplicationStopping.Register(queue.Close);
-        app.Lifetime.ApplicationStarted.Register(() => _ = Task.Run(() => AnswerGrammar.Prepare(models.All[0].Chat.Template.Tokenizer)));
+        app.Lifetime.ApplicationStarted.Register(() =>
+            _ = Task.Run(() => AnswerGrammar.Prepare(models.All[0].Chat.Template.Tokenizer))
+        );
         return app;
     }
 }

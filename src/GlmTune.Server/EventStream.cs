@@ -3,21 +3,31 @@ using System.Threading.Channels;
 
 namespace GlmTune.Server;
 
-/// <summary>An answer as server-sent events, as OpenAI's service sends them: JSON after JSON, then <c>[DONE]</c>.</summary>
+/// <summary>An answer as server-sent events, as OpenAI's service sends them: JSON after JSON, then
+/// <c>[DONE]</c>.</summary>
 internal static class EventStream
 {
-    /// <summary>Sends what a producer writes; a failure on the way is sent as an error event, without <c>[DONE]</c>.</summary>
+    /// <summary>Sends what a producer writes; a failure on the way is sent as an error event, without
+    /// <c>[DONE]</c>.</summary>
     /// <param name="context">The request.</param>
     /// <param name="deadline">Ends the producer.</param>
     /// <param name="produce">Writes events, from several tasks if it likes.</param>
-    public static IResult Of(HttpContext context, Deadline deadline, Func<ChannelWriter<string>, CancellationToken, Task> produce)
+    public static IResult Of(
+        HttpContext context,
+        Deadline deadline,
+        Func<ChannelWriter<string>, CancellationToken, Task> produce
+    )
     {
-        context.Response.Headers["X-Accel-Buffering"] = "no";   // Proxies that collect answers must not.
+        context.Response.Headers["X-Accel-Buffering"] = "no"; // Proxies that collect answers must not.
         return TypedResults.ServerSentEvents(EventsAsync(context, deadline, produce, context.RequestAborted));
     }
 
     private static async IAsyncEnumerable<string> EventsAsync(
-        HttpContext context, Deadline deadline, Func<ChannelWriter<string>, CancellationToken, Task> produce, [EnumeratorCancellation] CancellationToken gone)
+        HttpContext context,
+        Deadline deadline,
+        Func<ChannelWriter<string>, CancellationToken, Task> produce,
+        [EnumeratorCancellation] CancellationToken gone
+    )
     {
         var events = Channel.CreateUnbounded<string>();
         using var left = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token);
@@ -37,16 +47,19 @@ internal static class EventStream
     }
 
     private static async Task ProduceAsync(
-        HttpContext context, Deadline deadline, ChannelWriter<string> events, Func<ChannelWriter<string>, CancellationToken, Task> produce, CancellationToken cancellation)
+        HttpContext context,
+        Deadline deadline,
+        ChannelWriter<string> events,
+        Func<ChannelWriter<string>, CancellationToken, Task> produce,
+        CancellationToken cancellation
+    )
     {
         try
         {
             await produce(events, cancellation);
             events.TryWrite("[DONE]");
         }
-        catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
-        {
-        }
+        catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested) { }
 #pragma warning disable CA1031 // The status is sent already, so that whatever happens is told in the stream.
         catch (Exception e)
 #pragma warning restore CA1031
@@ -61,6 +74,8 @@ internal static class EventStream
         }
     }
 
-    /// <summary>The status of a request for the log and the counters: what went wrong while events were sent, else the response's.</summary>
-    public static int StatusOf(HttpContext context) => context.Items[typeof(EventStream)] as int? ?? context.Response.StatusCode;
+    /// <summary>The status of a request for the log and the counters: what went wrong while events were sent, else the
+    /// response's.</summary>
+    public static int StatusOf(HttpContext context) =>
+        context.Items[typeof(EventStream)] as int? ?? context.Response.StatusCode;
 }

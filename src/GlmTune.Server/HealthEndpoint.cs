@@ -4,10 +4,16 @@ namespace GlmTune.Server;
 internal static class HealthEndpoint
 {
     public static void MapHealth(this IEndpointRouteBuilder app) =>
-        app.MapGet("/health", (IHostApplicationLifetime lifetime) => lifetime.ApplicationStopping.IsCancellationRequested
-                ? ApiJson.Result(new Health("stopping"), StatusCodes.Status503ServiceUnavailable)
-                : ApiJson.Result(new Health("ok")))
-            .AllowWithoutKey().Produces<Health>().WithSummary("200 while requests are taken, 503 while the server stops.");
+        app.MapGet(
+                "/health",
+                (IHostApplicationLifetime lifetime) =>
+                    lifetime.ApplicationStopping.IsCancellationRequested
+                        ? ApiJson.Result(new Health("stopping"), StatusCodes.Status503ServiceUnavailable)
+                        : ApiJson.Result(new Health("ok"))
+            )
+            .AllowWithoutKey()
+            .Produces<Health>()
+            .WithSummary("200 while requests are taken, 503 while the server stops.");
 
     private sealed record Health(string Status);
 }

@@ -3,11 +3,11 @@ using Microsoft.Extensions.DependencyInjection.Extensions;
 
 namespace GlmTune.Server;
 
-/// <summary>An ASP.NET Core application with what every page and endpoint of ours needs: the address, the guards, errors as JSON, the log.</summary>
+/// <summary>An ASP.NET Core application with what every page and endpoint of ours needs: the address, the guards,
+/// errors as JSON, the log.</summary>
 /// <remarks>
-/// It reads no configuration files and no environment variables, so what it does is what it was told. Endpoints ask for a key (where keys
-/// are set) unless they are mapped with <see cref="ApiKeyGuard.AllowWithoutKey"/>.
-/// </remarks>
+/// It reads no configuration files and no environment variables, so what it does is what it was told. Endpoints ask for
+/// a key (where keys are set) unless they are mapped with <see cref="ApiKeyGuard.AllowWithoutKey"/>. </remarks>
 public static class ServerApp
 {
     /// <summary>Builds the application; the caller starts, stops and disposes it.</summary>
@@ -15,28 +15,40 @@ public static class ServerApp
     /// <param name="addServices">Adds what endpoints take.</param>
     /// <param name="map">Maps endpoints.</param>
     /// <exception cref="InvalidDataException">The host is no address.</exception>
-    public static WebApplication Create(ServerOptions options, Action<IServiceCollection>? addServices, Action<WebApplication> map)
+    public static WebApplication Create(
+        ServerOptions options,
+        Action<IServiceCollection>? addServices,
+        Action<WebApplication> map
+    )
     {
         ArgumentNullException.ThrowIfNull(options);
         ArgumentNullException.ThrowIfNull(map);
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ApplicationName = "glmtune" });
-        builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
-        {
-            kestrel.AddServerHeader = false;
-            kestrel.Limits.MaxRequestBodySize = options.Limits.BodyBytes;
-            kestrel.Limits.MaxConcurrentConnections = options.Limits.Connections;
-            if (options.Host == "localhost" && options.Port != 0)
+        builder
+            .WebHost.UseKestrelCore()
+            .ConfigureKestrel(kestrel =>
             {
-                kestrel.ListenLocalhost(options.Port);
-            }
-            else
-            {
-                kestrel.Listen(AddressOf(options.Host), options.Port);
-            }
-        });
-        builder.Logging.AddSimpleConsole(console => (console.SingleLine, console.TimestampFormat) = (true, "HH:mm:ss ")).SetMinimumLevel(LogLevel.Warning).AddFilter("glmtune", LogLevel.Information)
-            .AddFilter("Microsoft.Extensions.Hosting", LogLevel.None);   // What keeps it from starting reaches the caller as an exception.
-        builder.Services.Configure<Microsoft.Extensions.Logging.Console.ConsoleLoggerOptions>(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
+                kestrel.AddServerHeader = false;
+                kestrel.Limits.MaxRequestBodySize = options.Limits.BodyBytes;
+                kestrel.Limits.MaxConcurrentConnections = options.Limits.Connections;
+                if (options.Host == "localhost" && options.Port != 0)
+                {
+                    kestrel.ListenLocalhost(options.Port);
+                }
+                else
+                {
+                    kestrel.Listen(AddressOf(options.Host), options.Port);
+                }
+            });
+        builder
+            .Logging.AddSimpleConsole(console => (console.SingleLine, console.TimestampFormat) = (true, "HH:mm:ss "))
+            .SetMinimumLevel(LogLevel.Warning)
+            .AddFilter("glmtune", LogLevel.Information)
+            // What keeps it from starting reaches the caller as an exception.
+            .AddFilter("Microsoft.Extensions.Hosting", LogLevel.None);
+        builder.Services.Configure<Microsoft.Extensions.Logging.Console.ConsoleLoggerOptions>(console =>
+            console.LogToStandardErrorThreshold = LogLevel.Trace
+        );
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = options.StopTime);
         builder.Services.ConfigureHttpJsonOptions(json =>
         {
@@ -64,10 +76,15 @@ public static class ServerApp
     }
 
     /// <summary>Whether other machines cannot reach a host.</summary>
-    public static bool IsLoopback(string host) => host == "localhost" || (IPAddress.TryParse(host, out var address) && IPAddress.IsLoopback(address));
+    public static bool IsLoopback(string host) =>
+        host == "localhost" || (IPAddress.TryParse(host, out var address) && IPAddress.IsLoopback(address));
 
-    private static IPAddress AddressOf(string host) => host == "localhost" ? IPAddress.Loopback : IPAddress.TryParse(host, out var address) ? address
-        : throw new InvalidDataException($"'{host}' is no address to listen on; expected an IP address such as 127.0.0.1 or 0.0.0.0, or localhost.");
+    private static IPAddress AddressOf(string host) =>
+        host == "localhost" ? IPAddress.Loopback
+        : IPAddress.TryParse(host, out var address) ? address
+        : throw new InvalidDataException(
+            $"'{host}' is no address to listen on; expected an IP address such as 127.0.0.1 or 0.0.0.0, or localhost."
+        );
 
     // Whoever started the application stops it; the host must not catch signals of its own.
     private sealed class CallersLifetime : IHostLifetime

@@ -12,24 +12,48 @@ internal sealed class ServerDocument(ServerOptions options) : IOpenApiDocumentTr
         document.AddDocumentTransformer<ServerDocument>().AddSchemaTransformer<ServerDocument>();
 
         // Fields of several forms are described where they stand: a reference would lose the words.
-        document.CreateSchemaReferenceId = type => (Nullable.GetUnderlyingType(type.Type) ?? type.Type) == typeof(JsonElement) ? null : OpenApiOptions.CreateDefaultSchemaReferenceId(type);
+        document.CreateSchemaReferenceId = type =>
+            (Nullable.GetUnderlyingType(type.Type) ?? type.Type) == typeof(JsonElement)
+                ? null
+                : OpenApiOptions.CreateDefaultSchemaReferenceId(type);
     }
 
-    public Task TransformAsync(OpenApiDocument document, OpenApiDocumentTransformerContext context, CancellationToken cancellationToken)
+    public Task TransformAsync(
+        OpenApiDocument document,
+        OpenApiDocumentTransformerContext context,
+        CancellationToken cancellationToken
+    )
     {
-        document.Info = new OpenApiInfo { Title = "GlmTune", Version = "v1", Description = "GLM-4 models and their adapters under OpenAI's protocol." };
+        document.Info = new OpenApiInfo
+        {
+            Title = "GlmTune",
+            Version = "v1",
+            Description = "GLM-4 models and their adapters under OpenAI's protocol.",
+        };
         if (options.ApiKeys.Count > 0)
         {
             document.Components ??= new OpenApiComponents();
             document.Components.SecuritySchemes ??= new Dictionary<string, IOpenApiSecurityScheme>();
-            document.Components.SecuritySchemes["key"] = new OpenApiSecurityScheme { Type = SecuritySchemeType.Http, Scheme = "bearer", Description = "One of the keys of --api-key-file." };
-            document.Security = [new OpenApiSecurityRequirement { [new OpenApiSecuritySchemeReference("key", document)] = [] }];
+            document.Components.SecuritySchemes["key"] = new OpenApiSecurityScheme
+            {
+                Type = SecuritySchemeType.Http,
+                Scheme = "bearer",
+                Description = "One of the keys of --api-key-file.",
+            };
+            document.Security =
+            [
+                new OpenApiSecurityRequirement { [new OpenApiSecuritySchemeReference("key", document)] = [] },
+            ];
         }
 
         return Task.CompletedTask;
     }
 
-    public Task TransformAsync(OpenApiSchema schema, OpenApiSchemaTransformerContext context, CancellationToken cancellationToken)
+    public Task TransformAsync(
+        OpenApiSchema schema,
+        OpenApiSchemaTransformerContext context,
+        CancellationToken cancellationToken
+    )
     {
         if (context.JsonTypeInfo.Type == typeof(StopTexts))
         {

@@ -36,17 +36,19 @@ public sealed record ServerLimits
     /// <summary>Tokens of a prompt; null for what the model takes. Default null.</summary>
     public int? PromptTokens { get; init; }
 
-    /// <summary>Requests that wait for a place, of all clients together; more are answered with 429. Default 256.</summary>
+    /// <summary>Requests that wait for a place, of all clients together; more are answered with 429. Default
+    /// 256.</summary>
     public int Waiting { get; init; } = 256;
 
     /// <summary>Requests of one client that wait for a place; more are answered with 429. Default 128.</summary>
     public int WaitingOfOneClient { get; init; } = 128;
 
-    /// <summary>Requests whose prompt is made tokens, and whose schemas are made grammars, at one time; the others wait. Default half of the processors,
-    /// so that answers go on beside it; at least one.</summary>
+    /// <summary>Requests whose prompt is made tokens, and whose schemas are made grammars, at one time; the others
+    /// wait. Default half of the processors, so that answers go on beside it; at least one.</summary>
     public int Preparing { get; init; } = Math.Max(1, Environment.ProcessorCount / 2);
 
-    /// <summary>How long a request may take, waiting included; then it is answered with 504. Default 10 minutes.</summary>
+    /// <summary>How long a request may take, waiting included; then it is answered with 504. Default 10
+    /// minutes.</summary>
     public TimeSpan RequestTime { get; init; } = TimeSpan.FromMinutes(10);
 
     /// <summary>Connections at one time. Default 1024.</summary>

@@ -8,8 +8,10 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Training;
 
-/// <summary>A model whose weights are in slices on the ranks, for evaluation and generation: each pass gathers its layers one after another.</summary>
-/// <remarks>Every pass is made by all ranks at the same time, each with tokens of its own. Owns neither the model nor the sharding.</remarks>
+/// <summary>A model whose weights are in slices on the ranks, for evaluation and generation: each pass gathers its
+/// layers one after another.</summary>
+/// <remarks>Every pass is made by all ranks at the same time, each with tokens of its own. Owns neither the model nor
+/// the sharding.</remarks>
 /// <param name="model">The model.</param>
 /// <param name="sharding">Who holds what.</param>
 public sealed class GatheringModel(Glm4Model model, ISharding sharding) : ICausalLm
@@ -27,14 +29,24 @@ public sealed class GatheringModel(Glm4Model model, ISharding sharding) : ICausa
     public KvCache NewCache(int slots, int capacity) => model.NewCache(slots, capacity);
 
     /// <inheritdoc/>
-    /// <exception cref="ArgumentException">Rows have adapters of their own, which a model in training has not.</exception>
+    /// <exception cref="ArgumentException">Rows have adapters of their own, which a model in training has
+    /// not.</exception>
     public Tensor Logits(
-        int[] tokenIds, SequenceLayout sequences, CacheStep? cache = null, bool lastOnly = false, IReadOnlyList<ServedAdapter?>? adapters = null)
+        int[] tokenIds,
+        SequenceLayout sequences,
+        CacheStep? cache = null,
+        bool lastOnly = false,
+        IReadOnlyList<ServedAdapter?>? adapters = null
+    )
     {
         if (adapters is not null)
         {
-            throw new ArgumentException("Rows with adapters of their own are not run on a model in training.", nameof(adapters));
+            throw new ArgumentException(
+                "Rows with adapters of their own are not run on a model in training.",
+                nameof(adapters)
+            );
         }
+
         using var scope = NewDisposeScope();
         using var context = model.Context(sequences, cache: cache);
         var hidden = Hidden(tokenIds, context);
@@ -43,6 +55,7 @@ public sealed class GatheringModel(Glm4Model model, ISharding sharding) : ICausa
             var last = tensor(sequences.Starts.Skip(1).Select(end => end - 1L).ToArray()).to(Device);
             hidden = hidden.index_select(0, last);
         }
+
         return OfHead(head => head.Logits(hidden, context)).MoveToOuterDisposeScope();
     }
 
@@ -52,7 +65,9 @@ public sealed class GatheringModel(Glm4Model model, ISharding sharding) : ICausa
         using var scope = NewDisposeScope();
         using var context = model.Context(sequences);
         var hidden = Hidden(tokenIds, context);
-        return OfHead(head => head.Loss(hidden, targets, context, gradientScale: null).Loss).to_type(ScalarType.Float64).item<double>();
+        return OfHead(head => head.Loss(hidden, targets, context, gradientScale: null).Loss)
+            .to_type(ScalarType.Float64)
+            .item<double>();
     }
 
     private Tensor Hidden(int[] tokenIds, LayerContext context)
@@ -70,6 +85,7 @@ public sealed class GatheringModel(Glm4Model model, ISharding sharding) : ICausa
             x.Dispose();
             x = next;
         }
+
         return x.MoveToOuterDisposeScope();
     }
 

@@ -8,10 +8,10 @@ namespace GlmTune.Training;
 
 /// <summary>Runs a model layer by layer, forward and backward, around whatever sharding there is.</summary>
 /// <remarks>
-/// A layer is either kept (its tape waits for the backward pass) or recomputed (only its input waits, and the forward pass runs
-/// again). Dropout masks follow from the pass's seed, so both give the same numbers. Layers below the lowest trained one are run
-/// forward only. Source: Chen et al., Training Deep Nets with Sublinear Memory Cost, arXiv:1604.06174.
-/// </remarks>
+/// A layer is either kept (its tape waits for the backward pass) or recomputed (only its input waits, and the forward
+/// pass runs again). Dropout masks follow from the pass's seed, so both give the same numbers. Layers below the lowest
+/// trained one are run forward only. Source: Chen et al., Training Deep Nets with Sublinear Memory Cost,
+/// arXiv:1604.06174. </remarks>
 /// <param name="model">The model; adapters attached.</param>
 /// <param name="sharding">Who holds what.</param>
 /// <param name="recomputed">How many decoder layers are recomputed, counted from the first.</param>
@@ -23,14 +23,16 @@ public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recompu
     /// <summary>Decoder layers that are recomputed, counted from the first.</summary>
     public int Recomputed { get; set; } = recomputed;
 
-    /// <summary>Further decoder layers of which cheap parts alone (norms, SwiGLU) are recomputed, counted on from there.</summary>
+    /// <summary>Further decoder layers of which cheap parts alone (norms, SwiGLU) are recomputed, counted on from
+    /// there.</summary>
     public int CheaplyRecomputed { get; set; }
 
     /// <summary>One micro-batch: adds its gradients to the shards.</summary>
     /// <param name="pass">What to run; stays the caller's.</param>
     /// <param name="gradientScale">One over the supervised tokens of the whole step.</param>
     /// <param name="dropoutSeed">Decides dropout masks; null: no dropout.</param>
-    /// <param name="lastOfStep">Whether it is the last micro-batch before the update: what is summed over ranks once a step is summed now.</param>
+    /// <param name="lastOfStep">Whether it is the last micro-batch before the update: what is summed over ranks once a
+    /// step is summed now.</param>
     /// <returns>Sum of −log p over the pass's targets, a scalar on the device; in the caller's dispose scope.</returns>
     public Tensor ForwardBackward(TrainingPass pass, double gradientScale, long? dropoutSeed, bool lastOfStep = true)
     {
@@ -40,6 +42,7 @@ public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recompu
         {
             return Nothing().MoveToOuterDisposeScope();
         }
+
         RefreshPrefix();
         var context = model.Context(pass.Sequences, dropoutSeed, run: pass.Run, exchange: pass.Exchange);
         try
@@ -53,7 +56,8 @@ public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recompu
         }
     }
 
-    /// <summary>The same of a pass with targets, its inputs on the device: nothing in it asks the host for numbers.</summary>
+    /// <summary>The same of a pass with targets, its inputs on the device: nothing in it asks the host for
+    /// numbers.</summary>
     /// <param name="ids">int64 [N].</param>
     /// <param name="pass">Of which the ids are not read.</param>
     /// <param name="context">What its layers share.</param>
@@ -99,25 +103,43 @@ public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recompu
             var layer = model.Layers[i];
             sharding.Unshard(layer);
             var keep = i >= lowest && i >= Recomputed;
-            var tape = keep && saved is not null ? new Tape { RecomputesCheapParts = i < Recomputed + CheaplyRecomputed } : null;
+            var tape =
+                keep && saved is not null
+                    ? new Tape { RecomputesCheapParts = i < Recomputed + CheaplyRecomputed }
+                    : null;
             var next = layer.Forward(x, context, tape);
             if (saved is not null && i >= lowest)
             {
                 saved[i] = (IDisposable?)tape ?? x.alias().DetachFromDisposeScope();
             }
+
             sharding.Reshard(layer);
             x.Dispose();
             x = next;
         }
+
         return x.MoveToOuterDisposeScope();
     }
 
     private Tensor Backward(
-        Tensor ids, Tensor hidden, TrainingPass pass, LayerContext context, int lowest, IDisposable[] saved, LossScale gradientScale)
+        Tensor ids,
+        Tensor hidden,
+        TrainingPass pass,
+        LayerContext context,
+        int lowest,
+        IDisposable[] saved,
+        LossScale gradientScale
+    )
     {
         using var scope = NewDisposeScope();
         sharding.Unshard(model.Head);
-        var (loss, gradient) = HeadLoss(hidden, pass, context, gradientScale, inputGradient: lowest < model.Layers.Count);
+        var (loss, gradient) = HeadLoss(
+            hidden,
+            pass,
+            context,
+            gradientScale,
+            inputGradient: lowest < model.Layers.Count
+        );
         sharding.ReduceGradients(model.Head);
         sharding.Reshard(model.Head);
         hidden.Dispose();
@@ -127,11 +149,13 @@ public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recompu
             gradient!.Dispose();
             gradient = below;
         }
+
         if (lowest < 0)
         {
             model.Embedding.Backward(gradient!, ids);
             sharding.ReduceGradients(model.Embedding);
         }
+
         if (model.PrefixEncoder is { } encoder)
         {
             sharding.Unshard(encoder);
@@ -139,10 +163,17 @@ public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recompu
             sharding.ReduceGradients(encoder);
             sharding.Reshard(encoder);
         }
+
         return loss.MoveToOuterDisposeScope();
     }
 
-    private Tensor? BackwardLayer(Glm4DecoderLayer layer, Tensor gradient, LayerContext context, IDisposable saved, bool inputGradient)
+    private Tensor? BackwardLayer(
+        Glm4DecoderLayer layer,
+        Tensor gradient,
+        LayerContext context,
+        IDisposable saved,
+        bool inputGradient
+    )
     {
         using var scope = NewDisposeScope();
         sharding.Unshard(layer);
@@ -152,6 +183,7 @@ public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recompu
             tape = new Tape();
             layer.Record(input, context, tape);
         }
+
         using (tape!)
         {
             var below = layer.Backward(gradient, context, tape!, inputGradient);
@@ -162,17 +194,20 @@ public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recompu
         }
     }
 
-    // The number of the lowest unit with something to train: -1 for the embedding, the number of layers for the head alone.
+    // The number of the lowest unit with something to train: -1 for the embedding, the number of layers for the head
+    // alone.
     private int LowestTrained()
     {
         if (model.Embedding.HasTrainable)
         {
             return -1;
         }
+
         if (model.PrefixEncoder is not null)
         {
             return 0;
         }
+
         for (var i = 0; i < model.Layers.Count; i++)
         {
             if (model.Layers[i].HasTrainable)
@@ -180,25 +215,18 @@ public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recompu
                 return i;
             }
         }
+
         return model.Layers.Count;
     }
 
-    // In the order in which Forward, Backward and the prefix's own passes unshard them; the head serves both ways at once.
+    // In the order in which Forward, Backward and the prefix's own passes unshard them; the head serves both ways at
+    // once.
     private List<Layer> UsesOfTraining()
     {
         var down = model.Layers.Skip(Math.Max(LowestTrained(), 0)).Reverse();
-        return model.PrefixEncoder is { } encoder ? [encoder, model.Embedding, .. model.Layers, model.Head, .. down, encoder]
+        return model.PrefixEncoder is { } encoder
+            ? [encoder, model.Embedding, .. model.Layers, model.Head, .. down, encoder]
             : [model.Embedding, .. model.Layers, model.Head, .. down];
-    }
-
-    // What a forward pass gathers, for a rank that has nothing to compute.
-    private void GatherAll()
-    {
-        foreach (var layer in model.Layers.Prepend<Layer>(model.Embedding).Append(model.Head))
-        {
-            sharding.Unshard(layer);
-            sharding.Reshard(layer);
-        }
     }
 
     // A rank without a row still takes part in every gather and reduction, in the others' order.
@@ -210,6 +238,7 @@ public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recompu
             sharding.Unshard(layer);
             sharding.Reshard(layer);
         }
+
         var lowest = LowestTrained();
         foreach (var layer in model.Layers.Skip(Math.Max(lowest, 0)).Append<Layer>(model.Head).Reverse())
         {
@@ -217,25 +246,34 @@ public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recompu
             sharding.ReduceGradients(layer);
             sharding.Reshard(layer);
         }
+
         if (lowest < 0)
         {
             sharding.ReduceGradients(model.Embedding);
         }
+
         if (model.PrefixEncoder is { } encoder)
         {
             sharding.Unshard(encoder);
             sharding.ReduceGradients(encoder);
             sharding.Reshard(encoder);
         }
+
         return ZeroLoss();
     }
 
     // Where ranks share a pass, one that holds no target still takes part in the attention of the others.
     private (Tensor Loss, Tensor? Gradient) HeadLoss(
-        Tensor hidden, TrainingPass pass, LayerContext context, LossScale? gradientScale, bool inputGradient)
-        => pass.Targets.Count > 0 ? model.Head.Loss(hidden, pass.Targets, context, gradientScale, inputGradient)
+        Tensor hidden,
+        TrainingPass pass,
+        LayerContext context,
+        LossScale? gradientScale,
+        bool inputGradient
+    ) =>
+        pass.Targets.Count > 0
+            ? model.Head.Loss(hidden, pass.Targets, context, gradientScale, inputGradient)
             : (ZeroLoss(), inputGradient ? zeros_like(hidden) : null);
 
-    private Tensor ZeroLoss()
-        => zeros(1, model.Type == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32, model.Device).squeeze();
+    private Tensor ZeroLoss() =>
+        zeros(1, model.Type == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32, model.Device).squeeze();
 }

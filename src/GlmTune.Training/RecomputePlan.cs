@@ -6,8 +6,10 @@ namespace GlmTune.Training;
 
 /// <summary>What the backward pass computes again, so that a pass fits the memory that is free.</summary>
 /// <param name="Whole">Decoder layers that keep their input alone, counted from the first.</param>
-/// <param name="CheapParts">Further layers that keep everything but what comes cheap: outputs of norms and of SwiGLU.</param>
-/// <remarks>Source of the trade: Chen et al., arXiv:1604.06174; of the middle way: Korthikanti et al., arXiv:2205.05198, section 5.</remarks>
+/// <param name="CheapParts">Further layers that keep everything but what comes cheap: outputs of norms and of
+/// SwiGLU.</param>
+/// <remarks>Source of the trade: Chen et al., arXiv:1604.06174; of the middle way: Korthikanti et al.,
+/// arXiv:2205.05198, section 5.</remarks>
 public sealed record RecomputePlan(int Whole, int CheapParts)
 {
     private const double Usable = 0.92;
@@ -15,21 +17,29 @@ public sealed record RecomputePlan(int Whole, int CheapParts)
     /// <summary>The least to recompute: nothing, then cheap parts, then whole layers; nothing on the CPU.</summary>
     /// <param name="model">Weights, adapters and optimizer state are in memory already.</param>
     /// <param name="tokens">Tokens of the largest pass.</param>
-    /// <param name="passing">Bytes that sharding needs in a pass: <see cref="Sharding.ISharding.PassingBytes"/>.</param>
+    /// <param name="passing">Bytes that sharding needs in a pass:
+    /// <see cref="Sharding.ISharding.PassingBytes"/>.</param>
     public static RecomputePlan For(Glm4Model model, long tokens, long passing = 0)
     {
         if (DeviceMemory.Of(model.Device) is not { } memory)
         {
             return new RecomputePlan(0, 0);
         }
+
         var size = Parameter.BytesOf(model.Type);
         var config = model.Config;
         var inputs = tokens * config.HiddenSize * size * config.LayerCount;
         // One layer's forward and backward at a time, and the output head's chunk with its gradient.
-        var working = tokens * size * ((6L * config.FeedForwardSize) + (6L * config.HiddenSize))
+        var working =
+            tokens * size * ((6L * config.FeedForwardSize) + (6L * config.HiddenSize))
             + (3L * Math.Min(tokens, model.Head.ChunkRows) * config.VocabularySize * size);
         var free = (long)(memory.Free * Usable) - inputs - working - passing;
-        return Fit(free, config.LayerCount, tokens * KeptPerToken(model), tokens * KeptPerToken(model, withoutCheapParts: true));
+        return Fit(
+            free,
+            config.LayerCount,
+            tokens * KeptPerToken(model),
+            tokens * KeptPerToken(model, withoutCheapParts: true)
+        );
     }
 
     /// <summary>The least to recompute where so many bytes are free for what layers keep.</summary>
@@ -44,11 +54,13 @@ public sealed record RecomputePlan(int Whole, int CheapParts)
         {
             return new RecomputePlan(0, 0);
         }
+
         var saved = kept - withoutCheapParts;
         if (saved > 0 && missing <= layers * saved)
         {
             return new RecomputePlan(0, (int)((missing + saved - 1) / saved));
         }
+
         var fitting = (int)Math.Clamp(free / Math.Max(1, withoutCheapParts), 0, layers);
         return new RecomputePlan(layers - fitting, saved > 0 ? fitting : 0);
     }
@@ -59,20 +71,30 @@ public sealed record RecomputePlan(int Whole, int CheapParts)
     public static long KeptPerToken(Glm4Model model, bool withoutCheapParts = false)
     {
         var (config, layer) = (model.Config, model.Layers[^1]);
-        var elements = (2L * config.HiddenSize) + config.Heads.FusedWidth + config.Heads.QueryWidth + (2L * config.FeedForwardSize);
-        foreach (var linear in withoutCheapParts ? [] : (Linear[])[layer.Attention.QueryKeyValue, layer.FeedForward.GateUp, layer.FeedForward.Down])
+        var elements =
+            (2L * config.HiddenSize)
+            + config.Heads.FusedWidth
+            + config.Heads.QueryWidth
+            + (2L * config.FeedForwardSize);
+        foreach (
+            var linear in withoutCheapParts
+                ? []
+                : (Linear[])[layer.Attention.QueryKeyValue, layer.FeedForward.GateUp, layer.FeedForward.Down]
+        )
         {
             elements += linear.NeedsInput ? linear.InputWidth : 0;
         }
+
         return elements * Parameter.BytesOf(model.Type);
     }
 
     /// <summary>In words, for a log.</summary>
-    public string Describe() => (Whole, CheapParts) switch
-    {
-        (0, 0) => "nothing recomputed",
-        (0, _) => $"norms and SwiGLU of {CheapParts} layers recomputed",
-        (_, 0) => $"{Whole} layers recomputed",
-        _ => $"{Whole} layers recomputed, and norms and SwiGLU of {CheapParts} further ones",
-    };
+    public string Describe() =>
+        (Whole, CheapParts) switch
+        {
+            (0, 0) => "nothing recomputed",
+            (0, _) => $"norms and SwiGLU of {CheapParts} layers recomputed",
+            (_, 0) => $"{Whole} layers recomputed",
+            _ => $"{Whole} layers recomputed, and norms and SwiGLU of {CheapParts} further ones",
+        };
 }

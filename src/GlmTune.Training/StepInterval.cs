@@ -10,6 +10,7 @@ public readonly record struct StepInterval(double Value)
     /// <summary>An interval of <paramref name="steps"/> steps.</summary>
     public static StepInterval FromInt32(int steps) => new(steps);
 
-    /// <summary>The interval in steps of a run of <paramref name="totalSteps"/>; a share is rounded up. At least 1.</summary>
+    /// <summary>The interval in steps of a run of <paramref name="totalSteps"/>; a share is rounded up. At least
+    /// 1.</summary>
     public int Of(int totalSteps) => Math.Max(1, Value < 1 ? (int)Math.Ceiling(totalSteps * Value) : (int)Value);
 }

@@ -11,4 +11,13 @@ namespace GlmTune.Training;
 /// <param name="Examples">Over all ranks.</param>
 /// <param name="Elapsed">Time the step took.</param>
 public sealed record StepReport(
-    long Step, double Loss, double GradientNorm, double LearningRate, double Epoch, int Tokens, int SupervisedTokens, int Examples, TimeSpan Elapsed);
+    long Step,
+    double Loss,
+    double GradientNorm,
+    double LearningRate,
+    double Epoch,
+    int Tokens,
+    int SupervisedTokens,
+    int Examples,
+    TimeSpan Elapsed
+);

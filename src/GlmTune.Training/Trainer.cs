@@ -10,9 +10,9 @@ namespace GlmTune.Training;
 
 /// <summary>Updates weights, step by step: forward and backward over the step's micro-batches, clip, AdamW.</summary>
 /// <remarks>
-/// Gradients are divided once by the supervised tokens of the whole step over all ranks, so 1 × 8, 2 × 4 and 8 × 1 micro-batches
-/// give the same update. A step whose loss or gradient norm is not finite stops before anything is changed.
-/// </remarks>
+/// Gradients are divided once by the supervised tokens of the whole step over all ranks, so 1 × 8, 2 × 4 and 8 × 1
+/// micro-batches give the same update. A step whose loss or gradient norm is not finite stops before anything is
+/// changed. </remarks>
 /// <param name="runner">Runs the model.</param>
 /// <param name="sharding">Who holds what.</param>
 /// <param name="optimizer">AdamW's numbers.</param>
@@ -20,7 +20,13 @@ namespace GlmTune.Training;
 /// <param name="seed">Of the run.</param>
 /// <param name="rank">Of this process: other ranks draw other dropout masks.</param>
 public sealed class Trainer(
-    LayerRunner runner, ISharding sharding, OptimizerOptions optimizer, LearningRateSchedule schedule, long seed, int rank = 0) : IDisposable
+    LayerRunner runner,
+    ISharding sharding,
+    OptimizerOptions optimizer,
+    LearningRateSchedule schedule,
+    long seed,
+    int rank = 0
+) : IDisposable
 {
     private readonly LayerKernels kernels = runner.Model.Kernels;
     private StepRecorder? recorder;
@@ -61,19 +67,31 @@ public sealed class Trainer(
         Tensor? sum = null;
         for (var i = 0; i < batches.MicroBatches.Count; i++)
         {
-            using var pass = MakePass?.Invoke(batches.MicroBatches[i]) ?? TrainingPass.Of(batches.MicroBatches[i], runner.Model.Device);
+            using var pass =
+                MakePass?.Invoke(batches.MicroBatches[i])
+                ?? TrainingPass.Of(batches.MicroBatches[i], runner.Model.Device);
             TryRecorder(pass);
             var scale = 1.0 / batches.SupervisedTokens;
-            var loss = recorder?.Passes.TryRun(pass, scale, DropoutSeed(i))
+            var loss =
+                recorder?.Passes.TryRun(pass, scale, DropoutSeed(i))
                 ?? runner.ForwardBackward(pass, scale, DropoutSeed(i), i == batches.MicroBatches.Count - 1);
             sum = sum is null ? loss : sum.add_(loss);
         }
+
         sharding.FinishGradients();
         var (total, norm, factor) = Measure(sum!);
         var meanLoss = sharding.Sum(total) / batches.SupervisedTokens;
         var report = new StepReport(
-            Done + 1, meanLoss, norm, schedule.After(Done + 1), batches.Epoch,
-            batches.Tokens, batches.SupervisedTokens, batches.Examples, watch.Elapsed);
+            Done + 1,
+            meanLoss,
+            norm,
+            schedule.After(Done + 1),
+            batches.Epoch,
+            batches.Tokens,
+            batches.SupervisedTokens,
+            batches.Examples,
+            watch.Elapsed
+        );
         CheckFinite(report, batches, lineOf);
         Update(factor);
         Done++;
@@ -94,6 +112,7 @@ public sealed class Trainer(
         {
             return;
         }
+
         recorderTried = true;
         recorder = StepRecorder.TryCreate(runner, sharding, optimizer);
     }
@@ -106,6 +125,7 @@ public sealed class Trainer(
             var (loss, found) = recorder.Update.Measure(sum);
             return (loss, found, null);
         }
+
         var norm = Optimization.GradientNorm.Of(sharding);
         var factor = Optimization.GradientNorm.ClipFactor(norm, optimizer.MaxGradientNorm);
         var numbers = stack([sum.to_type(ScalarType.Float64), norm.to_type(ScalarType.Float64)]).cpu().data<double>();
@@ -121,19 +141,28 @@ public sealed class Trainer(
             runner.RefreshPrefix();
             return;
         }
+
         var hostFactor = sharding.HostOptimizer is null ? 1 : factor.to_type(ScalarType.Float64).cpu().item<double>();
         foreach (var shard in sharding.Trainable)
         {
             var settings = new AdamWStep(
-                rate, optimizer.Beta1, optimizer.Beta2, optimizer.Epsilon, shard.Decays ? optimizer.WeightDecay : 0, Done + 1);
+                rate,
+                optimizer.Beta1,
+                optimizer.Beta2,
+                optimizer.Epsilon,
+                shard.Decays ? optimizer.WeightDecay : 0,
+                Done + 1
+            );
             if (sharding.HostOptimizer is { } host)
             {
                 host.Update(shard, hostFactor, settings);
                 continue;
             }
+
             kernels.AdamW(shard.Master, shard.Gradient, shard.FirstMoment, shard.SecondMoment, factor, settings);
             shard.Gradient.zero_();
         }
+
         sharding.HostOptimizer?.Finish();
         sharding.ShareUpdates();
         runner.RefreshPrefix();
@@ -141,20 +170,31 @@ public sealed class Trainer(
 
     private void CheckFinite(StepReport report, StepBatches batches, Func<int, int>? lineOf)
     {
-        var (what, value) = !double.IsFinite(report.Loss) ? ("loss", report.Loss) : ("gradient norm", report.GradientNorm);
+        var (what, value) = !double.IsFinite(report.Loss)
+            ? ("loss", report.Loss)
+            : ("gradient norm", report.GradientNorm);
         if (double.IsFinite(value))
         {
             return;
         }
+
         foreach (var shard in sharding.Trainable)
         {
             shard.Gradient.zero_();
         }
-        var lines = batches.MicroBatches.SelectMany(batch => batch.Examples).Select(example => lineOf?.Invoke(example) ?? example + 1);
+
+        var lines = batches
+            .MicroBatches.SelectMany(batch => batch.Examples)
+            .Select(example => lineOf?.Invoke(example) ?? example + 1);
         throw new NonFiniteStepException(report.Step, what, value, [.. lines], last);
     }
 
     // Step, micro-batch and rank each move the seed by an odd constant of their own.
-    private long DropoutSeed(int microBatch) => unchecked(
-        (seed * 0x2545F4914F6CDD1D) ^ (Done * 0x5851F42D4C957F2D) ^ ((microBatch + 1L) * 0x14057B7EF767814F) ^ ((rank + 1L) * 0x369DEA0F31A53F85));
+    private long DropoutSeed(int microBatch) =>
+        unchecked(
+            (seed * 0x2545F4914F6CDD1D)
+            ^ (Done * 0x5851F42D4C957F2D)
+            ^ ((microBatch + 1L) * 0x14057B7EF767814F)
+            ^ ((rank + 1L) * 0x369DEA0F31A53F85)
+        );
 }

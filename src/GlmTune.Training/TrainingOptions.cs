@@ -1,7 +1,7 @@
 namespace GlmTune.Training;
 
-/// <summary>How a training run goes: sizes, length, and when it logs, evaluates and saves. Names and defaults are those of
-/// Hugging Face's training arguments where they have one.</summary>
+/// <summary>How a training run goes: sizes, length, and when it logs, evaluates and saves. Names and defaults are those
+/// of Hugging Face's training arguments where they have one.</summary>
 /// <remarks>Immutable. Values are checked where a recipe is read.</remarks>
 public sealed record TrainingOptions
 {
@@ -20,32 +20,38 @@ public sealed record TrainingOptions
     /// <summary>Steps of the whole run; null leaves the length to <see cref="Epochs"/>. Default null.</summary>
     public int? MaxSteps { get; init; }
 
-    /// <summary>Passes over the training rows when <see cref="MaxSteps"/> is null; positive, may be broken. Default 3.</summary>
+    /// <summary>Passes over the training rows when <see cref="MaxSteps"/> is null; positive, may be broken. Default
+    /// 3.</summary>
     public double Epochs { get; init; } = 3;
 
-    /// <summary>Seed of initialisation, dropout and, unless <see cref="DataSeed"/> is set, of the order of rows. Default 42.</summary>
+    /// <summary>Seed of initialisation, dropout and, unless <see cref="DataSeed"/> is set, of the order of rows.
+    /// Default 42.</summary>
     public int Seed { get; init; } = 42;
 
     /// <summary>Seed of the order of rows; null is <see cref="Seed"/>.</summary>
     public int? DataSeed { get; init; }
 
-    /// <summary>Type of the weights that are not trained, and of the computation. Default <see cref="Precision.Auto"/>.</summary>
+    /// <summary>Type of the weights that are not trained, and of the computation. Default
+    /// <see cref="Precision.Auto"/>.</summary>
     public Precision Precision { get; init; }
 
-    /// <summary>Whether the frozen weights of the decoder layers' linear layers are held and multiplied in fp8. Default false.</summary>
+    /// <summary>Whether the frozen weights of the decoder layers' linear layers are held and multiplied in fp8. Default
+    /// false.</summary>
     public bool Fp8Base { get; init; }
 
     /// <summary>Whether the embedding's table, frozen, lies in the host's memory. Default false.</summary>
     public bool OffloadEmbedding { get; init; }
 
-    /// <summary>Whether activations are recomputed in the backward pass. Default <see cref="RecomputeMode.Auto"/>.</summary>
+    /// <summary>Whether activations are recomputed in the backward pass. Default
+    /// <see cref="RecomputeMode.Auto"/>.</summary>
     public RecomputeMode Recompute { get; init; }
 
-    /// <summary>Whether rows are joined to sequences of up to <see cref="PackLength"/> tokens, none seeing its neighbour. A
-    /// micro-batch is then one such sequence. Null: on a GPU. Default null.</summary>
+    /// <summary>Whether rows are joined to sequences of up to <see cref="PackLength"/> tokens, none seeing its
+    /// neighbour. A micro-batch is then one such sequence. Null: on a GPU. Default null.</summary>
     public bool? Packing { get; init; }
 
-    /// <summary>Most tokens of a packed sequence; null is <see cref="MicroBatchSize"/> × the longest that a row may be.</summary>
+    /// <summary>Most tokens of a packed sequence; null is <see cref="MicroBatchSize"/> × the longest that a row may
+    /// be.</summary>
     public int? PackLength { get; init; }
 
     /// <summary>Whether small steps on a GPU are recorded as CUDA graphs. Default true.</summary>
@@ -69,7 +75,8 @@ public sealed record TrainingOptions
     /// <summary>Whether TensorBoard event files are written. Default true.</summary>
     public bool TensorBoard { get; init; } = true;
 
-    /// <summary>Folder of the event files; null is a new one in the output folder's <c>runs</c>, named for time and machine.</summary>
+    /// <summary>Folder of the event files; null is a new one in the output folder's <c>runs</c>, named for time and
+    /// machine.</summary>
     public string? TensorBoardFolder { get; init; }
 
     /// <summary>When it evaluates. Default never.</summary>
@@ -102,8 +109,8 @@ public sealed record TrainingOptions
     /// <summary>Whether the weights of the best evaluation are loaded at the end. Default false.</summary>
     public bool LoadBestModelAtEnd { get; init; }
 
-    /// <summary>Metric that says what is best, with or without the prefix <c>eval_</c>; null is <c>loss</c> where one is
-    /// needed.</summary>
+    /// <summary>Metric that says what is best, with or without the prefix <c>eval_</c>; null is <c>loss</c> where one
+    /// is needed.</summary>
     public string? MetricForBestModel { get; init; }
 
     /// <summary>Whether more of the metric is better; null: unless its name ends with <c>loss</c> or is
@@ -116,7 +123,8 @@ public sealed record TrainingOptions
     /// <summary>How much better the metric must be to count; not negative. Default 0.</summary>
     public double EarlyStoppingThreshold { get; init; }
 
-    /// <summary>How long a rank waits for the others before it gives up (<c>ddp_timeout</c>). Default 30 minutes.</summary>
+    /// <summary>How long a rank waits for the others before it gives up (<c>ddp_timeout</c>). Default 30
+    /// minutes.</summary>
     public TimeSpan CollectiveTimeout { get; init; } = TimeSpan.FromMinutes(30);
 }
 
@@ -136,8 +144,8 @@ public enum IntervalStrategy
     Best,
 }
 
-/// <summary>Type of the weights that are not trained, and of the computation. Trained LoRA and prefix weights, and the master
-/// copies of others, are float32 always.</summary>
+/// <summary>Type of the weights that are not trained, and of the computation. Trained LoRA and prefix weights, and the
+/// master copies of others, are float32 always.</summary>
 public enum Precision
 {
     /// <summary>bfloat16 on a GPU, float32 on a CPU.</summary>

@@ -5,12 +5,19 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Training;
 
-/// <summary>A micro-batch as the model takes it: real tokens back to back, and what each supervised place predicts.</summary>
-/// <remarks>Padding is left out here, so a padded row, the same row alone and the same row packed are one computation.</remarks>
+/// <summary>A micro-batch as the model takes it: real tokens back to back, and what each supervised place
+/// predicts.</summary>
+/// <remarks>Padding is left out here, so a padded row, the same row alone and the same row packed are one
+/// computation.</remarks>
 public sealed class TrainingPass : IDisposable
 {
-    internal TrainingPass(int[] tokenIds, SequenceLayout sequences, SupervisedTargets targets, Range? run = null, AttentionExchange? exchange = null)
-        => (TokenIds, Sequences, Targets, Run, Exchange) = (tokenIds, sequences, targets, run, exchange);
+    internal TrainingPass(
+        int[] tokenIds,
+        SequenceLayout sequences,
+        SupervisedTargets targets,
+        Range? run = null,
+        AttentionExchange? exchange = null
+    ) => (TokenIds, Sequences, Targets, Run, Exchange) = (tokenIds, sequences, targets, run, exchange);
 
     /// <summary>[N].</summary>
     public int[] TokenIds { get; }
@@ -21,21 +28,24 @@ public sealed class TrainingPass : IDisposable
     /// <summary>What is predicted from where.</summary>
     public SupervisedTargets Targets { get; }
 
-    /// <summary>The tokens of <see cref="Sequences"/> that this rank holds, where ranks share a pass; null: all.</summary>
+    /// <summary>The tokens of <see cref="Sequences"/> that this rank holds, where ranks share a pass; null:
+    /// all.</summary>
     public Range? Run { get; }
 
     /// <summary>How attention sees all tokens where ranks share a pass; null: this rank holds all.</summary>
     public AttentionExchange? Exchange { get; }
 
     /// <summary>The pass of a micro-batch, padded or packed.</summary>
-    /// <exception cref="ArgumentException">The micro-batch holds no real token, or a packed row is not a single one.</exception>
+    /// <exception cref="ArgumentException">The micro-batch holds no real token, or a packed row is not a single
+    /// one.</exception>
     public static TrainingPass Of(MicroBatch batch, Device device)
     {
         var (ids, starts, rows, targets) = Parts(batch);
         return new TrainingPass(ids, new SequenceLayout(starts, device), new SupervisedTargets(rows, targets, device));
     }
 
-    /// <summary>Ids without padding, starts of the sequences and N, rows to predict from, and what each should predict.</summary>
+    /// <summary>Ids without padding, starts of the sequences and N, rows to predict from, and what each should
+    /// predict.</summary>
     internal static (int[] Ids, int[] Starts, int[] Rows, int[] Targets) Parts(MicroBatch batch)
     {
         var ids = new List<int>();
@@ -50,10 +60,13 @@ public sealed class TrainingPass : IDisposable
                     rows.Add(ids.Count - 1);
                     targets.Add(batch.Labels[place]);
                 }
+
                 ids.Add(batch.TokenIds[place]);
             }
+
             starts.Add(ids.Count);
         }
+
         return ([.. ids], [.. starts], [.. rows], [.. targets]);
     }
 
@@ -71,14 +84,20 @@ public sealed class TrainingPass : IDisposable
         {
             if (batch.Rows != 1)
             {
-                throw new ArgumentException($"A packed micro-batch has one row; this one has {batch.Rows}.", nameof(batch));
+                throw new ArgumentException(
+                    $"A packed micro-batch has one row; this one has {batch.Rows}.",
+                    nameof(batch)
+                );
             }
+
             for (var i = 0; i + 1 < packed.Length; i++)
             {
                 yield return (packed[i], packed[i + 1]);
             }
+
             yield break;
         }
+
         for (var row = 0; row < batch.Rows; row++)
         {
             yield return ((row * batch.Length) + batch.Padding[row], (row + 1) * batch.Length);

@@ -3,8 +3,10 @@ using System.Text.Json;
 
 namespace GlmTune.Weights;
 
-/// <summary>Writes small files so that a reader finds the old content or the new, never half of one, whenever the process ends.</summary>
-/// <remarks>The bytes go to a file of the same name with <c>.tmp</c> added, are flushed to the disk, and the file is renamed.</remarks>
+/// <summary>Writes small files so that a reader finds the old content or the new, never half of one, whenever the
+/// process ends.</summary>
+/// <remarks>The bytes go to a file of the same name with <c>.tmp</c> added, are flushed to the disk, and the file is
+/// renamed.</remarks>
 public static class AtomicFile
 {
     private static readonly UTF8Encoding Utf8 = new(encoderShouldEmitUTF8Identifier: false);
@@ -12,7 +14,8 @@ public static class AtomicFile
     /// <summary>Writes text as UTF-8 without a byte order mark.</summary>
     public static void WriteText(string path, string text) => WriteBytes(path, Utf8.GetBytes(text));
 
-    /// <summary>Writes a value as JSON, indented by 2 unless the options say otherwise, with a line break at the end.</summary>
+    /// <summary>Writes a value as JSON, indented by 2 unless the options say otherwise, with a line break at the
+    /// end.</summary>
     public static void WriteJson<T>(string path, T value, JsonSerializerOptions? options = null) =>
         WriteText(path, JsonSerializer.Serialize(value, options ?? JsonLayout.Indented) + "\n");
 

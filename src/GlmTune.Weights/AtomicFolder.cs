@@ -2,7 +2,8 @@ using System.Diagnostics;
 
 namespace GlmTune.Weights;
 
-/// <summary>Builds a folder so that it is there whole and checkable, or not at all, whenever the process ends.</summary>
+/// <summary>Builds a folder so that it is there whole and checkable, or not at all, whenever the process
+/// ends.</summary>
 /// <remarks>
 /// Files are made in a folder beside the target. <see cref="Publish"/> flushes them to the disk, writes a
 /// <see cref="FolderManifest"/> of their sizes and hashes last, and renames the folder. Several processes may fill one:
@@ -30,34 +31,44 @@ public sealed class AtomicFolder : IDisposable
     /// <summary>Where its files are made.</summary>
     public string Path { get; }
 
-    /// <summary>Folders of earlier attempts, or replaced ones, that could not be removed, and why. They are in nobody's way; <see cref="RemoveStale(string, Action{string})"/> tries again.</summary>
+    /// <summary>Folders of earlier attempts, or replaced ones, that could not be removed, and why. They are in nobody's
+    /// way; <see cref="RemoveStale(string, Action{string})"/> tries again.</summary>
     public IReadOnlyList<string> Leftovers => leftovers;
 
-    /// <summary>Starts a folder; what an interrupted attempt at the same target left is removed, or at least put out of the way.</summary>
+    /// <summary>Starts a folder; what an interrupted attempt at the same target left is removed, or at least put out of
+    /// the way.</summary>
     /// <param name="target">Where the folder will be; its parent is made if need be.</param>
     /// <exception cref="IOException">The folder cannot be made.</exception>
     public static AtomicFolder Create(string target) => Create(target, FolderMoves.OfSystem);
 
     internal static AtomicFolder Create(string target, FolderMoves moves)
     {
-        var folder = new AtomicFolder(System.IO.Path.TrimEndingDirectorySeparator(System.IO.Path.GetFullPath(target)), moves);
+        var folder = new AtomicFolder(
+            System.IO.Path.TrimEndingDirectorySeparator(System.IO.Path.GetFullPath(target)),
+            moves
+        );
         RestoreOld(Beside(folder.Target, OldPrefix), moves);
         folder.leftovers.AddRange(Clear(folder.Path, moves));
         Directory.CreateDirectory(folder.Path);
         return folder;
     }
 
-    /// <summary>The folder in which a target is built: beside it, named <c>tmp-glmtune-</c> and the target's name.</summary>
+    /// <summary>The folder in which a target is built: beside it, named <c>tmp-glmtune-</c> and the target's
+    /// name.</summary>
     public static string TemporaryPath(string target) => Beside(target, Prefix);
 
-    /// <summary>Waits until a folder that another process made is seen here: a network's file system may show it a little later.</summary>
+    /// <summary>Waits until a folder that another process made is seen here: a network's file system may show it a
+    /// little later.</summary>
     /// <param name="folder">The folder.</param>
     /// <param name="patience">How long, at most.</param>
     /// <returns>Whether it is there.</returns>
     public static bool WaitFor(string folder, TimeSpan patience)
     {
         // Listing its parent is what makes such a file system ask again.
-        bool IsThere() => Directory.Exists(folder) || Inside(Storage.ParentOf(folder), "").Any(each => System.IO.Path.GetFileName(each) == System.IO.Path.GetFileName(folder));
+        bool IsThere() =>
+            Directory.Exists(folder)
+            || Inside(Storage.ParentOf(folder), "")
+                .Any(each => System.IO.Path.GetFileName(each) == System.IO.Path.GetFileName(folder));
         var from = Stopwatch.GetTimestamp();
         while (!IsThere())
         {
@@ -72,23 +83,35 @@ public sealed class AtomicFolder : IDisposable
         return true;
     }
 
-    /// <summary>Folders that interrupted attempts left in <paramref name="parent"/>; empty where it does not exist.</summary>
-    public static IReadOnlyList<string> FindStale(string parent) => [.. Inside(parent, Prefix), .. Inside(parent, OldPrefix)];
+    /// <summary>Folders that interrupted attempts left in <paramref name="parent"/>; empty where it does not
+    /// exist.</summary>
+    public static IReadOnlyList<string> FindStale(string parent) =>
+        [.. Inside(parent, Prefix), .. Inside(parent, OldPrefix)];
 
     /// <summary>
-    /// Removes what interrupted attempts left in <paramref name="parent"/>, after putting back a folder that was being replaced;
-    /// to be called while nothing is being built there.
-    /// </summary>
+    /// Removes what interrupted attempts left in <paramref name="parent"/>, after putting back a folder that was being
+    /// replaced; to be called while nothing is being built there. </summary>
     /// <param name="parent">The folder to tidy.</param>
-    /// <param name="note">Gets what could not be put back or removed, and why; it stays, and the rest is done all the same.</param>
+    /// <param name="note">Gets what could not be put back or removed, and why; it stays, and the rest is done all the
+    /// same.</param>
     /// <returns>The folders removed.</returns>
-    public static IReadOnlyList<string> RemoveStale(string parent, Action<string>? note = null) => RemoveStale(parent, note, FolderMoves.OfSystem);
+    public static IReadOnlyList<string> RemoveStale(string parent, Action<string>? note = null) =>
+        RemoveStale(parent, note, FolderMoves.OfSystem);
 
     internal static IReadOnlyList<string> RemoveStale(string parent, Action<string>? note, FolderMoves moves)
     {
         // Where a folder's only copy cannot be put back, it must not be removed either.
-        List<string> stale = [.. Inside(parent, OldPrefix).Where(old => Try(old, "cannot be put back", () => RestoreOld(old, moves))), .. Inside(parent, Prefix)];
-        return [.. stale.Where(Directory.Exists).Where(folder => Try(folder, "cannot be removed", () => moves.Delete(folder)))];
+        List<string> stale =
+        [
+            .. Inside(parent, OldPrefix).Where(old => Try(old, "cannot be put back", () => RestoreOld(old, moves))),
+            .. Inside(parent, Prefix),
+        ];
+        return
+        [
+            .. stale
+                .Where(Directory.Exists)
+                .Where(folder => Try(folder, "cannot be removed", () => moves.Delete(folder))),
+        ];
 
         bool Try(string folder, string problem, Action act)
         {
@@ -105,7 +128,8 @@ public sealed class AtomicFolder : IDisposable
         }
     }
 
-    /// <summary>Removes a folder so that no part of it is ever taken for the whole: it is renamed first, as what <see cref="RemoveStale(string, Action{string})"/> finds.</summary>
+    /// <summary>Removes a folder so that no part of it is ever taken for the whole: it is renamed first, as what
+    /// <see cref="RemoveStale(string, Action{string})"/> finds.</summary>
     /// <returns>Why not all of it could be removed; null: it is gone.</returns>
     public static string? Discard(string folder) => Discard(folder, FolderMoves.OfSystem);
 
@@ -126,16 +150,21 @@ public sealed class AtomicFolder : IDisposable
     }
 
     /// <summary>Flushes all files, writes the manifest, and renames the folder to its target.</summary>
-    /// <param name="replace">Whether a folder that is there already is replaced; it is removed after the new one is in place.</param>
+    /// <param name="replace">Whether a folder that is there already is replaced; it is removed after the new one is in
+    /// place.</param>
     /// <param name="hashes">As <see cref="FolderManifest.Write"/> takes them.</param>
-    /// <exception cref="IOException">The target is there and not to be replaced, or the disk fails; a folder that was there is there still.</exception>
-    /// <remarks>What cannot be removed once the new folder is in place is no error: see <see cref="Leftovers"/>.</remarks>
+    /// <exception cref="IOException">The target is there and not to be replaced, or the disk fails; a folder that was
+    /// there is there still.</exception>
+    /// <remarks>What cannot be removed once the new folder is in place is no error: see
+    /// <see cref="Leftovers"/>.</remarks>
     public void Publish(bool replace = false, IReadOnlyDictionary<string, string>? hashes = null)
     {
         ObjectDisposedException.ThrowIf(published, this);
         if (!replace && (Directory.Exists(Target) || File.Exists(Target)))
         {
-            throw new IOException($"{Target}: is there already and is not replaced. Remove it, or choose another place.");
+            throw new IOException(
+                $"{Target}: is there already and is not replaced. Remove it, or choose another place."
+            );
         }
 
         FolderManifest.Write(Path, hashes);
@@ -146,7 +175,8 @@ public sealed class AtomicFolder : IDisposable
         Remove(Beside(Target, OldPrefix));
     }
 
-    /// <summary>Removes the folder unless it was published; where it cannot, <see cref="RemoveStale(string, Action{string})"/> does so later.</summary>
+    /// <summary>Removes the folder unless it was published; where it cannot,
+    /// <see cref="RemoveStale(string, Action{string})"/> does so later.</summary>
     public void Dispose()
     {
         if (!published)
@@ -205,7 +235,8 @@ public sealed class AtomicFolder : IDisposable
         }
     }
 
-    /// <summary>Frees a name. A folder that cannot be removed (files that are still open on a network's file system, say) can often be renamed.</summary>
+    /// <summary>Frees a name. A folder that cannot be removed (files that are still open on a network's file system,
+    /// say) can often be renamed.</summary>
     /// <returns>What is left under another name, and why.</returns>
     private static IEnumerable<string> Clear(string folder, FolderMoves moves)
     {
@@ -216,7 +247,10 @@ public sealed class AtomicFolder : IDisposable
         }
         catch (Exception error) when (IsOfDisk(error))
         {
-            var left = Enumerable.Range(1, int.MaxValue).Select(i => Beside(folder, $"{LeftPrefix}{i}-")).First(path => !Directory.Exists(path) && !File.Exists(path));
+            var left = Enumerable
+                .Range(1, int.MaxValue)
+                .Select(i => Beside(folder, $"{LeftPrefix}{i}-"))
+                .First(path => !Directory.Exists(path) && !File.Exists(path));
             moves.Move(folder, left);
             return [$"{left}: cannot be removed: {error.Message}"];
         }
@@ -235,8 +269,13 @@ public sealed class AtomicFolder : IDisposable
     private static bool IsOfDisk(Exception error) => error is IOException or UnauthorizedAccessException;
 
     private static string Beside(string target, string prefix) =>
-        System.IO.Path.Combine(Storage.ParentOf(target), prefix + System.IO.Path.GetFileName(System.IO.Path.TrimEndingDirectorySeparator(target)));
+        System.IO.Path.Combine(
+            Storage.ParentOf(target),
+            prefix + System.IO.Path.GetFileName(System.IO.Path.TrimEndingDirectorySeparator(target))
+        );
 
     private static List<string> Inside(string parent, string prefix) =>
-        Directory.Exists(parent) ? [.. Directory.EnumerateDirectories(parent, prefix + "*").Order(StringComparer.Ordinal)] : [];
+        Directory.Exists(parent)
+            ? [.. Directory.EnumerateDirectories(parent, prefix + "*").Order(StringComparer.Ordinal)]
+            : [];
 }

@@ -60,13 +60,14 @@ public static class ElementTypes
 {
     /// <summary>Bytes one element takes.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The value is not one of the enumeration.</exception>
-    public static int ByteSize(this ElementType type) => type switch
-    {
-        ElementType.BOOL or ElementType.U8 or ElementType.I8 => 1,
-        ElementType.F8_E5M2 or ElementType.F8_E4M3 or ElementType.F8_E8M0 => 1,
-        ElementType.I16 or ElementType.U16 or ElementType.F16 or ElementType.BF16 => 2,
-        ElementType.I32 or ElementType.U32 or ElementType.F32 => 4,
-        ElementType.F64 or ElementType.I64 or ElementType.U64 or ElementType.C64 => 8,
-        _ => throw new ArgumentOutOfRangeException(nameof(type), type, "Not an element type."),
-    };
+    public static int ByteSize(this ElementType type) =>
+        type switch
+        {
+            ElementType.BOOL or ElementType.U8 or ElementType.I8 => 1,
+            ElementType.F8_E5M2 or ElementType.F8_E4M3 or ElementType.F8_E8M0 => 1,
+            ElementType.I16 or ElementType.U16 or ElementType.F16 or ElementType.BF16 => 2,
+            ElementType.I32 or ElementType.U32 or ElementType.F32 => 4,
+            ElementType.F64 or ElementType.I64 or ElementType.U64 or ElementType.C64 => 8,
+            _ => throw new ArgumentOutOfRangeException(nameof(type), type, "Not an element type."),
+        };
 }

@@ -4,40 +4,57 @@ using System.Text.Json;
 
 namespace GlmTune.Weights;
 
-/// <summary>Names, sizes and XXH128 hashes of a folder's files, in <see cref="FileName"/> inside it; written last, it says that the folder is whole.</summary>
+/// <summary>Names, sizes and XXH128 hashes of a folder's files, in <see cref="FileName"/> inside it; written last, it
+/// says that the folder is whole.</summary>
 public static class FolderManifest
 {
     /// <summary>Name of the manifest inside its folder.</summary>
     public const string FileName = "manifest.json";
 
-    private static readonly JsonSerializerOptions Json = new(JsonLayout.Indented) { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower };
+    private static readonly JsonSerializerOptions Json = new(JsonLayout.Indented)
+    {
+        PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
+    };
 
-    /// <summary>Flushes every file and folder below <paramref name="folder"/> to the disk, then writes and flushes its manifest.</summary>
+    /// <summary>Flushes every file and folder below <paramref name="folder"/> to the disk, then writes and flushes its
+    /// manifest.</summary>
     /// <param name="folder">The folder.</param>
-    /// <param name="hashes">Hashes by name, from <see cref="HashOf"/>, of files that were read already where they were written; the others are read now.
-    /// These files must be there, even where a network's file system does not list yet what another machine wrote.</param>
+    /// <param name="hashes">Hashes by name, from <see cref="HashOf"/>, of files that were read already where they were
+    /// written; the others are read now. These files must be there, even where a network's file system does not list
+    /// yet what another machine wrote.</param>
     public static void Write(string folder, IReadOnlyDictionary<string, string>? hashes = null)
     {
-        var paths = Directory.GetFiles(folder, "*", SearchOption.AllDirectories)
+        var paths = Directory
+            .GetFiles(folder, "*", SearchOption.AllDirectories)
             .Select(path => Path.GetRelativePath(folder, path).Replace('\\', '/'))
             .Union(hashes?.Keys ?? [])
             .Where(name => name != FileName)
-            .Order(StringComparer.Ordinal).ToArray();
+            .Order(StringComparer.Ordinal)
+            .ToArray();
         var files = new Entry[paths.Length];
         try
         {
-            Parallel.For(0, paths.Length, i =>
-            {
-                var path = Path.Combine(folder, paths[i]);
-                Storage.FlushFile(path);
-                files[i] = new Entry(paths[i], new FileInfo(path).Length, hashes?.GetValueOrDefault(paths[i]) ?? HashOf(path));
-            });
+            Parallel.For(
+                0,
+                paths.Length,
+                i =>
+                {
+                    var path = Path.Combine(folder, paths[i]);
+                    Storage.FlushFile(path);
+                    files[i] = new Entry(
+                        paths[i],
+                        new FileInfo(path).Length,
+                        hashes?.GetValueOrDefault(paths[i]) ?? HashOf(path)
+                    );
+                }
+            );
         }
         catch (AggregateException several)
         {
             // Whoever writes expects what one file's failure is, not how the work was shared out.
             ExceptionDispatchInfo.Throw(several.InnerExceptions[0]);
         }
+
         foreach (var inner in Directory.EnumerateDirectories(folder, "*", SearchOption.AllDirectories))
         {
             Storage.FlushFolder(inner);
@@ -46,12 +63,15 @@ public static class FolderManifest
         AtomicFile.WriteJson(Path.Combine(folder, FileName), new Content(files), Json);
     }
 
-    /// <summary>Checks a folder against its manifest: each file is there, as long as it was, and (unless left out) has the same bytes.</summary>
+    /// <summary>Checks a folder against its manifest: each file is there, as long as it was, and (unless left out) has
+    /// the same bytes.</summary>
     /// <param name="folder">The folder to check.</param>
     /// <param name="hashes">Whether files are read and hashed; without, only names and sizes are compared.</param>
-    /// <param name="share">Which share of the files is checked, from 0, where several processes check a large folder together.</param>
+    /// <param name="share">Which share of the files is checked, from 0, where several processes check a large folder
+    /// together.</param>
     /// <param name="shares">Number of shares.</param>
-    /// <returns>All that is wrong; empty where the folder is whole. Files that the manifest does not name are nobody's concern.</returns>
+    /// <returns>All that is wrong; empty where the folder is whole. Files that the manifest does not name are nobody's
+    /// concern.</returns>
     public static IReadOnlyList<string> FindProblems(string folder, bool hashes = true, int share = 0, int shares = 1)
     {
         var manifest = Path.Combine(folder, FileName);
@@ -75,7 +95,14 @@ public static class FolderManifest
         }
 
         return content?.Files is { } files && files.All(file => file is { Name.Length: > 0, Xxh128: not null })
-            ? [.. ShareOf(files, share, shares).AsParallel().AsOrdered().Select(file => FindProblem(folder, file, hashes)).OfType<string>()]
+            ?
+            [
+                .. ShareOf(files, share, shares)
+                    .AsParallel()
+                    .AsOrdered()
+                    .Select(file => FindProblem(folder, file, hashes))
+                    .OfType<string>(),
+            ]
             : [$"{FileName} has no list 'files' of name, bytes and xxh128"];
     }
 
@@ -131,8 +158,10 @@ public static class FolderManifest
 
         var path = Path.Combine(folder, file.Name);
         return !File.Exists(path) ? $"'{file.Name}' is missing"
-            : new FileInfo(path).Length is var bytes && bytes != file.Bytes ? $"'{file.Name}' has {bytes} bytes; it was written with {file.Bytes}"
-            : hashes && HashOf(path) != file.Xxh128 ? $"'{file.Name}' has other bytes than were written (its hash differs)"
+            : new FileInfo(path).Length is var bytes && bytes != file.Bytes
+                ? $"'{file.Name}' has {bytes} bytes; it was written with {file.Bytes}"
+            : hashes && HashOf(path) != file.Xxh128
+                ? $"'{file.Name}' has other bytes than were written (its hash differs)"
             : null;
     }
 
@@ -140,7 +169,14 @@ public static class FolderManifest
     public static string HashOf(string path)
     {
         var hash = new XxHash128();
-        using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, bufferSize: 1 << 20, FileOptions.SequentialScan);
+        using var stream = new FileStream(
+            path,
+            FileMode.Open,
+            FileAccess.Read,
+            FileShare.ReadWrite | FileShare.Delete,
+            bufferSize: 1 << 20,
+            FileOptions.SequentialScan
+        );
         hash.Append(stream);
         return Convert.ToHexStringLower(hash.GetHashAndReset());
     }

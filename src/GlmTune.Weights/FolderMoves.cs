@@ -1,6 +1,7 @@
 namespace GlmTune.Weights;
 
-/// <summary>The steps by which folders get and lose their names; tests let one fail, or end the program between any two.</summary>
+/// <summary>The steps by which folders get and lose their names; tests let one fail, or end the program between any
+/// two.</summary>
 internal class FolderMoves
 {
     /// <summary>Those of the operating system.</summary>

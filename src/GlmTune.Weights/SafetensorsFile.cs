@@ -3,12 +3,13 @@ using Microsoft.Win32.SafeHandles;
 
 namespace GlmTune.Weights;
 
-/// <summary>A safetensors file, mapped into memory: a checked header, and bytes that are read only when asked for.</summary>
+/// <summary>A safetensors file, mapped into memory: a checked header, and bytes that are read only when asked
+/// for.</summary>
 /// <remarks>
-/// Safe to use from several threads at once, disposing aside. Nothing in the file is trusted before it is checked, and nothing is executed.
-/// Tensors must not be touched after <see cref="Dispose"/>. Files are replaced by renaming, never changed in place, so
-/// that a mapped one keeps its bytes. Format: safetensors, 8 bytes of header length, a JSON header, then the data.
-/// </remarks>
+/// Safe to use from several threads at once, disposing aside. Nothing in the file is trusted before it is checked, and
+/// nothing is executed. Tensors must not be touched after <see cref="Dispose"/>. Files are replaced by renaming, never
+/// changed in place, so that a mapped one keeps its bytes. Format: safetensors, 8 bytes of header length, a JSON
+/// header, then the data. </remarks>
 public sealed class SafetensorsFile : IDisposable
 {
     private readonly SafeFileHandle handle;
@@ -24,10 +25,20 @@ public sealed class SafetensorsFile : IDisposable
         this.handle = handle;
         var header = SafetensorsHeader.Read(path, handle);
         Metadata = header.Metadata;
-        Tensors = [.. header.Tensors.Select(tensor => new StoredTensor(this, tensor.Spec, header.DataStart + tensor.Begin))];
+        Tensors =
+        [
+            .. header.Tensors.Select(tensor => new StoredTensor(this, tensor.Spec, header.DataStart + tensor.Begin)),
+        ];
         byName = Tensors.ToDictionary(tensor => tensor.Name, StringComparer.Ordinal);
 
-        map = MemoryMappedFile.CreateFromFile(handle, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: true);
+        map = MemoryMappedFile.CreateFromFile(
+            handle,
+            null,
+            0,
+            MemoryMappedFileAccess.Read,
+            HandleInheritability.None,
+            leaveOpen: true
+        );
         try
         {
             view = map.CreateViewAccessor(0, 0, MemoryMappedFileAccess.Read);
@@ -54,10 +65,12 @@ public sealed class SafetensorsFile : IDisposable
 
     /// <summary>The tensor of a name.</summary>
     /// <exception cref="InvalidDataException">The file has no such tensor.</exception>
-    public StoredTensor this[string name] => Find(name) ?? throw new InvalidDataException($"{Path}: has no tensor '{name}'.");
+    public StoredTensor this[string name] =>
+        Find(name) ?? throw new InvalidDataException($"{Path}: has no tensor '{name}'.");
 
     /// <summary>Opens a file and checks its whole header; data is not read.</summary>
-    /// <exception cref="InvalidDataException">The file is not a sound safetensors file; the message has all that is wrong with it.</exception>
+    /// <exception cref="InvalidDataException">The file is not a sound safetensors file; the message has all that is
+    /// wrong with it.</exception>
     /// <exception cref="FileNotFoundException">There is no such file.</exception>
     public static SafetensorsFile Open(string path)
     {
@@ -97,13 +110,16 @@ public sealed class SafetensorsFile : IDisposable
         return start + (nint)offset;
     }
 
-    /// <remarks>Read, not copied from the map: a file cut short under us then gives an error and not a bus error.</remarks>
+    /// <remarks>Read, not copied from the map: a file cut short under us then gives an error and not a bus
+    /// error.</remarks>
     internal void Read(StoredTensor tensor, Span<byte> destination, long offset)
     {
         ObjectDisposedException.ThrowIf(disposed, this);
         if (!Storage.TryReadExactly(handle, destination, offset))
         {
-            throw new InvalidDataException($"{Path}: '{tensor.Name}' ends early; the file has become shorter since it was opened.");
+            throw new InvalidDataException(
+                $"{Path}: '{tensor.Name}' ends early; the file has become shorter since it was opened."
+            );
         }
     }
 }

@@ -7,9 +7,8 @@ namespace GlmTune.Weights;
 
 /// <summary>The head of a safetensors file: 8 bytes of length, then JSON that says what lies where.</summary>
 /// <remarks>
-/// Sound means: the tensors fill the data from its first byte to its last, without gap or overlap, and each one's range is as
-/// long as its type and shape need. All that breaks this is gathered before it is reported.
-/// </remarks>
+/// Sound means: the tensors fill the data from its first byte to its last, without gap or overlap, and each one's range
+/// is as long as its type and shape need. All that breaks this is gathered before it is reported. </remarks>
 internal sealed class SafetensorsHeader
 {
     public const string MetadataName = "__metadata__";
@@ -17,8 +16,8 @@ internal sealed class SafetensorsHeader
     /// <summary>The format's own limit; a longer header is damage, or an attack on memory.</summary>
     public const int LongestBytes = 100_000_000;
 
-    private static readonly Dictionary<string, ElementType> TypesByName =
-        Enum.GetValues<ElementType>().ToDictionary(type => type.ToString(), StringComparer.Ordinal);
+    private static readonly Dictionary<string, ElementType> TypesByName = Enum.GetValues<ElementType>()
+        .ToDictionary(type => type.ToString(), StringComparer.Ordinal);
 
     private readonly List<(TensorSpec Spec, long Begin)> tensors = [];
     private readonly Dictionary<string, string> metadata = new(StringComparer.Ordinal);
@@ -59,20 +58,26 @@ internal sealed class SafetensorsHeader
         Span<byte> prefix = stackalloc byte[8];
         if (fileBytes < 8 || !Storage.TryReadExactly(handle, prefix, 0))
         {
-            throw new InvalidDataException($"{path}: has {fileBytes} bytes, too few for a safetensors file. Is the download complete?");
+            throw new InvalidDataException(
+                $"{path}: has {fileBytes} bytes, too few for a safetensors file. Is the download complete?"
+            );
         }
 
         var length = BinaryPrimitives.ReadUInt64LittleEndian(prefix);
         if (length > LongestBytes)
         {
             throw new InvalidDataException(
-                $"{path}: claims a header of {length} bytes, above the {LongestBytes} that safetensors allows. Is it a safetensors file?");
+                $"{path}: claims a header of {length} bytes, above the {LongestBytes} that safetensors allows. Is it a "
+                    + "safetensors file?"
+            );
         }
 
         if ((long)length > fileBytes - 8)
         {
             throw new InvalidDataException(
-                $"{path}: claims a header of {length} bytes but has only {fileBytes - 8} after the length. Is the download complete?");
+                $"{path}: claims a header of {length} bytes but has only {fileBytes - 8} after the length. Is the "
+                    + "download complete?"
+            );
         }
 
         var json = new byte[length];
@@ -85,8 +90,12 @@ internal sealed class SafetensorsHeader
         return new SafetensorsHeader(path, json, dataStart, fileBytes - dataStart);
     }
 
-    /// <summary>The bytes before the data: length and JSON, padded with spaces so that the data starts at a multiple of 8.</summary>
-    public static byte[] Write(IEnumerable<(TensorSpec Spec, long Begin)> tensors, IReadOnlyDictionary<string, string> metadata)
+    /// <summary>The bytes before the data: length and JSON, padded with spaces so that the data starts at a multiple of
+    /// 8.</summary>
+    public static byte[] Write(
+        IEnumerable<(TensorSpec Spec, long Begin)> tensors,
+        IReadOnlyDictionary<string, string> metadata
+    )
     {
         using var stream = new MemoryStream();
         stream.Write(stackalloc byte[8]);
@@ -219,7 +228,12 @@ internal sealed class SafetensorsHeader
     }
 
     private static IEnumerable<string> Lacking(string? type, long[]? shape, long[]? offsets) =>
-        new[] { type is null ? "dtype" : "", shape is null ? "shape" : "", offsets is null ? "data_offsets" : "" }.Where(key => key.Length > 0);
+        new[]
+        {
+            type is null ? "dtype" : "",
+            shape is null ? "shape" : "",
+            offsets is null ? "data_offsets" : "",
+        }.Where(key => key.Length > 0);
 
     private void Add(string name, ElementType type, long[] shape, long[] offsets)
     {
@@ -234,7 +248,10 @@ internal sealed class SafetensorsHeader
         }
         else if (offsets is not [>= 0, var end] || end < offsets[0] || end > dataBytes)
         {
-            problems.Add($"{described} lies at [{string.Join(", ", offsets)}], which is no range within the {dataBytes} bytes of data. Is the download complete?");
+            problems.Add(
+                $"{described} lies at [{string.Join(", ", offsets)}], which is no range within the {dataBytes} bytes "
+                    + "of data. Is the download complete?"
+            );
         }
         else if (end - offsets[0] != bytes)
         {
@@ -255,9 +272,11 @@ internal sealed class SafetensorsHeader
         {
             if (begin != end)
             {
-                problems.Add(begin < end
-                    ? $"'{spec.Name}' begins at {begin} inside {previous}, which ends at {end}"
-                    : $"bytes {end} to {begin}, between {previous} and '{spec.Name}', belong to no tensor");
+                problems.Add(
+                    begin < end
+                        ? $"'{spec.Name}' begins at {begin} inside {previous}, which ends at {end}"
+                        : $"bytes {end} to {begin}, between {previous} and '{spec.Name}', belong to no tensor"
+                );
             }
 
             end = Math.Max(end, begin + spec.ByteCount);
@@ -295,7 +314,10 @@ internal sealed class SafetensorsHeader
     {
         if (!json.Read() || json.TokenType != type)
         {
-            throw new JsonException($"expected {what}, found {Encoding.UTF8.GetString(json.ValueSpan[..Math.Min(json.ValueSpan.Length, 40)])}");
+            throw new JsonException(
+                $"expected {what}, found "
+                    + $"{Encoding.UTF8.GetString(json.ValueSpan[..Math.Min(json.ValueSpan.Length, 40)])}"
+            );
         }
     }
 }

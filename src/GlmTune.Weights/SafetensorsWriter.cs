@@ -4,15 +4,17 @@ namespace GlmTune.Weights;
 
 /// <summary>Writes a safetensors file tensor by tensor, so that only one of them needs to be in memory.</summary>
 /// <remarks>
-/// Names, types and shapes are declared first; then each tensor's bytes are written, tensors in any order. The file has the name
-/// with <c>.tmp</c> added until <see cref="Complete"/> has flushed it to the disk and renamed it; disposing without that removes it.
-/// Wider elements are laid out first and the data begins at a multiple of 8 bytes, so every element is aligned in a mapped file.
-/// One thread at a time.
-/// </remarks>
+/// Names, types and shapes are declared first; then each tensor's bytes are written, tensors in any order. The file has
+/// the name with <c>.tmp</c> added until <see cref="Complete"/> has flushed it to the disk and renamed it; disposing
+/// without that removes it. Wider elements are laid out first and the data begins at a multiple of 8 bytes, so every
+/// element is aligned in a mapped file. One thread at a time. </remarks>
 public sealed class SafetensorsWriter : IDisposable
 {
     /// <summary>The metadata that PyTorch software writes and expects.</summary>
-    public static readonly IReadOnlyDictionary<string, string> PyTorchFormat = new Dictionary<string, string> { ["format"] = "pt" };
+    public static readonly IReadOnlyDictionary<string, string> PyTorchFormat = new Dictionary<string, string>
+    {
+        ["format"] = "pt",
+    };
 
     private readonly string path;
     private readonly string aside;
@@ -26,13 +28,18 @@ public sealed class SafetensorsWriter : IDisposable
     /// <param name="metadata">Text entries of the header; <see cref="PyTorchFormat"/> unless given.</param>
     /// <exception cref="ArgumentException">A name is there twice.</exception>
     /// <exception cref="IOException">The disk has too little space, or the file cannot be made.</exception>
-    public SafetensorsWriter(string path, IEnumerable<TensorSpec> tensors, IReadOnlyDictionary<string, string>? metadata = null)
+    public SafetensorsWriter(
+        string path,
+        IEnumerable<TensorSpec> tensors,
+        IReadOnlyDictionary<string, string>? metadata = null
+    )
     {
         this.path = path;
         aside = path + ".tmp";
         var layout = new List<(TensorSpec Spec, long Begin)>();
         long end = 0;
-        foreach (var spec in tensors.OrderByDescending(tensor => tensor.Type.ByteSize())) // stable: declared order within a size
+        // stable: declared order within a size
+        foreach (var spec in tensors.OrderByDescending(tensor => tensor.Type.ByteSize()))
         {
             layout.Add((spec, end));
             end = checked(end + spec.ByteCount);
@@ -41,7 +48,11 @@ public sealed class SafetensorsWriter : IDisposable
         var header = SafetensorsHeader.Write(layout, metadata ?? PyTorchFormat);
         if (header.Length - 8 > SafetensorsHeader.LongestBytes)
         {
-            throw new ArgumentException($"{path}: a header of {header.Length - 8} bytes is longer than the {SafetensorsHeader.LongestBytes} that safetensors allows.", nameof(tensors));
+            throw new ArgumentException(
+                $"{path}: a header of {header.Length - 8} bytes is longer than the {SafetensorsHeader.LongestBytes} "
+                    + "that safetensors allows.",
+                nameof(tensors)
+            );
         }
 
         foreach (var (spec, begin) in layout)
@@ -52,7 +63,14 @@ public sealed class SafetensorsWriter : IDisposable
             }
         }
 
-        handle = File.OpenHandle(aside, FileMode.Create, FileAccess.Write, FileShare.None, FileOptions.None, preallocationSize: header.Length + end);
+        handle = File.OpenHandle(
+            aside,
+            FileMode.Create,
+            FileAccess.Write,
+            FileShare.None,
+            FileOptions.None,
+            preallocationSize: header.Length + end
+        );
         try
         {
             RandomAccess.Write(handle, header, 0);
@@ -67,7 +85,8 @@ public sealed class SafetensorsWriter : IDisposable
     /// <summary>Writes a tensor, or its next piece.</summary>
     /// <param name="name">A declared name.</param>
     /// <param name="bytes">Elements, little-endian and row-major.</param>
-    /// <exception cref="ArgumentException">The name was not declared, or the tensor gets more bytes than its type and shape need.</exception>
+    /// <exception cref="ArgumentException">The name was not declared, or the tensor gets more bytes than its type and
+    /// shape need.</exception>
     public void Write(string name, ReadOnlySpan<byte> bytes)
     {
         ObjectDisposedException.ThrowIf(closed, this);
@@ -79,14 +98,18 @@ public sealed class SafetensorsWriter : IDisposable
         if (bytes.Length > place.Spec.ByteCount - place.Written)
         {
             throw new ArgumentException(
-                $"{path}: '{name}' ({place.Spec}) has {place.Spec.ByteCount} bytes; it got {place.Written} and now {bytes.Length} more.", nameof(bytes));
+                $"{path}: '{name}' ({place.Spec}) has {place.Spec.ByteCount} bytes; it got {place.Written} and now "
+                    + $"{bytes.Length} more.",
+                nameof(bytes)
+            );
         }
 
         RandomAccess.Write(handle, bytes, place.Offset + place.Written);
         place.Written += bytes.Length;
     }
 
-    /// <summary>Writes a tensor, or its next piece, from memory at an address; for those above 2 GB, which no span can hold.</summary>
+    /// <summary>Writes a tensor, or its next piece, from memory at an address; for those above 2 GB, which no span can
+    /// hold.</summary>
     /// <param name="name">A declared name.</param>
     /// <param name="source">Start of the memory.</param>
     /// <param name="byteCount">How many bytes to write.</param>
@@ -101,11 +124,15 @@ public sealed class SafetensorsWriter : IDisposable
     }
 
     /// <summary>Flushes the file to the disk and gives it its name.</summary>
-    /// <exception cref="InvalidOperationException">A declared tensor lacks bytes; the message has all that do.</exception>
+    /// <exception cref="InvalidOperationException">A declared tensor lacks bytes; the message has all that
+    /// do.</exception>
     public void Complete()
     {
         ObjectDisposedException.ThrowIf(closed, this);
-        var lacking = places.Values.Where(place => place.Written < place.Spec.ByteCount).Select(place => place.Spec.Name).ToList();
+        var lacking = places
+            .Values.Where(place => place.Written < place.Spec.ByteCount)
+            .Select(place => place.Spec.Name)
+            .ToList();
         if (lacking.Count > 0)
         {
             throw new InvalidOperationException($"{path}: not (wholly) written: {string.Join(", ", lacking)}.");

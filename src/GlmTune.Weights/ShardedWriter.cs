@@ -1,10 +1,10 @@
 namespace GlmTune.Weights;
 
-/// <summary>Writes a model's weights as one file, or as parts of a limited size with an index, tensor by tensor.</summary>
+/// <summary>Writes a model's weights as one file, or as parts of a limited size with an index, tensor by
+/// tensor.</summary>
 /// <remarks>
-/// Names are those that model hubs use: <c>model.safetensors</c>, or <c>model-00001-of-00004.safetensors</c> and so on with
-/// <c>model.safetensors.index.json</c>, which is written last. One thread at a time.
-/// </remarks>
+/// Names are those that model hubs use: <c>model.safetensors</c>, or <c>model-00001-of-00004.safetensors</c> and so on
+/// with <c>model.safetensors.index.json</c>, which is written last. One thread at a time. </remarks>
 public sealed class ShardedWriter : IDisposable
 {
     /// <summary>The size of part that model hubs use, 5 GB.</summary>
@@ -21,10 +21,15 @@ public sealed class ShardedWriter : IDisposable
     /// <param name="folder">An existing folder.</param>
     /// <param name="tensors">All tensors; parts are filled in this order.</param>
     /// <param name="maxPartBytes">Most bytes of tensors in a part; a larger tensor has one for itself.</param>
-    /// <param name="metadata">Text entries of each part's header; <see cref="SafetensorsWriter.PyTorchFormat"/> unless given.</param>
+    /// <param name="metadata">Text entries of each part's header; <see cref="SafetensorsWriter.PyTorchFormat"/> unless
+    /// given.</param>
     /// <exception cref="ArgumentException">A name is there twice, or the part size is not positive.</exception>
     public ShardedWriter(
-        string folder, IEnumerable<TensorSpec> tensors, long maxPartBytes = DefaultPartBytes, IReadOnlyDictionary<string, string>? metadata = null)
+        string folder,
+        IEnumerable<TensorSpec> tensors,
+        long maxPartBytes = DefaultPartBytes,
+        IReadOnlyDictionary<string, string>? metadata = null
+    )
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(maxPartBytes);
         this.folder = folder;
@@ -67,7 +72,8 @@ public sealed class ShardedWriter : IDisposable
     /// <summary>Writes a tensor, or its next piece.</summary>
     /// <param name="name">A declared name.</param>
     /// <param name="bytes">Elements, little-endian and row-major.</param>
-    /// <exception cref="ArgumentException">The name was not declared, or the tensor gets more bytes than its type and shape need.</exception>
+    /// <exception cref="ArgumentException">The name was not declared, or the tensor gets more bytes than its type and
+    /// shape need.</exception>
     public void Write(string name, ReadOnlySpan<byte> bytes)
     {
         var part = PartOf(name);
@@ -78,7 +84,8 @@ public sealed class ShardedWriter : IDisposable
         }
     }
 
-    /// <summary>Writes a tensor, or its next piece, from memory at an address; for those above 2 GB, which no span can hold.</summary>
+    /// <summary>Writes a tensor, or its next piece, from memory at an address; for those above 2 GB, which no span can
+    /// hold.</summary>
     /// <param name="name">A declared name.</param>
     /// <param name="source">Start of the memory.</param>
     /// <param name="byteCount">How many bytes to write.</param>
@@ -110,7 +117,8 @@ public sealed class ShardedWriter : IDisposable
         }
     }
 
-    /// <summary>Closes the parts; removes those that are not whole. Whole ones stay, without an index unless <see cref="Complete"/> was called.</summary>
+    /// <summary>Closes the parts; removes those that are not whole. Whole ones stay, without an index unless
+    /// <see cref="Complete"/> was called.</summary>
     public void Dispose()
     {
         foreach (var writer in open.Values)
@@ -120,13 +128,17 @@ public sealed class ShardedWriter : IDisposable
     }
 
     private string PartOf(string name) =>
-        partOf.GetValueOrDefault(name) ?? throw new ArgumentException($"{folder}: '{name}' was not declared.", nameof(name));
+        partOf.GetValueOrDefault(name)
+        ?? throw new ArgumentException($"{folder}: '{name}' was not declared.", nameof(name));
 
     private SafetensorsWriter WriterOf(string part, string name)
     {
         if (complete.Contains(part))
         {
-            throw new ArgumentException($"{Path.Combine(folder, part)}: '{name}' has all its bytes already.", nameof(name));
+            throw new ArgumentException(
+                $"{Path.Combine(folder, part)}: '{name}' has all its bytes already.",
+                nameof(name)
+            );
         }
 
         if (!open.TryGetValue(part, out var writer))

@@ -3,11 +3,12 @@ using Microsoft.Win32.SafeHandles;
 
 namespace GlmTune.Weights;
 
-/// <summary>What the operating system promises about files, beyond .NET's own methods: flushing folders and exchanging them.</summary>
+/// <summary>What the operating system promises about files, beyond .NET's own methods: flushing folders and exchanging
+/// them.</summary>
 internal static partial class Storage
 {
     private const int CurrentFolder = -100; // AT_FDCWD
-    private const uint Exchange = 2;        // RENAME_EXCHANGE
+    private const uint Exchange = 2; // RENAME_EXCHANGE
 
     /// <summary>Fills the span from a place in the file; false where the file ends before.</summary>
     public static bool TryReadExactly(SafeFileHandle handle, Span<byte> destination, long offset)
@@ -30,11 +31,17 @@ internal static partial class Storage
     /// <summary>Waits until a file's content is on the disk.</summary>
     public static void FlushFile(string path)
     {
-        using var handle = File.OpenHandle(path, FileMode.Open, OperatingSystem.IsWindows() ? FileAccess.ReadWrite : FileAccess.Read, FileShare.ReadWrite);
+        using var handle = File.OpenHandle(
+            path,
+            FileMode.Open,
+            OperatingSystem.IsWindows() ? FileAccess.ReadWrite : FileAccess.Read,
+            FileShare.ReadWrite
+        );
         RandomAccess.FlushToDisk(handle);
     }
 
-    /// <summary>Waits until a folder's list of names is on the disk, so that a renamed file stays renamed after a power cut.</summary>
+    /// <summary>Waits until a folder's list of names is on the disk, so that a renamed file stays renamed after a power
+    /// cut.</summary>
     public static void FlushFolder(string path)
     {
         if (OperatingSystem.IsWindows())
@@ -50,9 +57,15 @@ internal static partial class Storage
 
         try
         {
-            // Some file systems (networks', those of user space) cannot flush a folder and say so; there is nothing more to do there.
-            const int invalid = 22, notImplemented = 38, notSupported = 95;
-            if (Flush(descriptor) != 0 && Marshal.GetLastPInvokeError() is var error and not (invalid or notImplemented or notSupported))
+            // Some file systems (networks', those of user space) cannot flush a folder and say so; there is nothing
+            // more to do there.
+            const int invalid = 22,
+                notImplemented = 38,
+                notSupported = 95;
+            if (
+                Flush(descriptor) != 0
+                && Marshal.GetLastPInvokeError() is var error and not (invalid or notImplemented or notSupported)
+            )
             {
                 throw new IOException($"{path}: cannot be flushed (error {error}).");
             }
@@ -78,7 +91,8 @@ internal static partial class Storage
 
     /// <summary>The folder a path lies in.</summary>
     public static string ParentOf(string path) =>
-        Path.GetDirectoryName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(path))) ?? Path.GetPathRoot(Path.GetFullPath(path))!;
+        Path.GetDirectoryName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(path)))
+        ?? Path.GetPathRoot(Path.GetFullPath(path))!;
 
     [LibraryImport("libc", EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     private static partial int Open(string path, int flags);

@@ -32,7 +32,8 @@ public sealed class StoredTensor
     /// <summary>Where the first byte lies, counted from the start of the file.</summary>
     public long Offset { get; }
 
-    /// <summary>Reads bytes of the tensor, from <paramref name="from"/> on, until <paramref name="destination"/> is full.</summary>
+    /// <summary>Reads bytes of the tensor, from <paramref name="from"/> on, until <paramref name="destination"/> is
+    /// full.</summary>
     /// <param name="destination">Takes the bytes; may be shorter than the tensor, for reading it in pieces.</param>
     /// <param name="from">The first byte to read, counted from the tensor's start.</param>
     /// <exception cref="ArgumentException">The tensor has fewer bytes than asked for.</exception>
@@ -41,13 +42,16 @@ public sealed class StoredTensor
     {
         if (from < 0 || destination.Length > ByteCount - from)
         {
-            throw new ArgumentException($"'{Name}' has {ByteCount} bytes; {destination.Length} from byte {from} on were asked for.");
+            throw new ArgumentException(
+                $"'{Name}' has {ByteCount} bytes; {destination.Length} from byte {from} on were asked for."
+            );
         }
 
         File.Read(this, destination, Offset + from);
     }
 
-    /// <summary>Reads the whole tensor into memory at an address; for tensors above 2 GB, which no span can hold.</summary>
+    /// <summary>Reads the whole tensor into memory at an address; for tensors above 2 GB, which no span can
+    /// hold.</summary>
     /// <param name="destination">Start of the memory.</param>
     /// <param name="byteCount">Size of that memory; must be <see cref="ByteCount"/>.</param>
     /// <exception cref="ArgumentException">The size differs from the tensor's.</exception>
@@ -79,9 +83,12 @@ public sealed class StoredTensor
 
     /// <summary>The mapped bytes, without a copy; valid until the file is disposed.</summary>
     /// <exception cref="InvalidOperationException">The tensor has 2 GB or more; use <see cref="Address"/>.</exception>
-    public unsafe ReadOnlySpan<byte> Bytes => ByteCount <= int.MaxValue
-        ? new ReadOnlySpan<byte>((byte*)Address, (int)ByteCount)
-        : throw new InvalidOperationException($"'{Name}' has {ByteCount} bytes, more than a span can hold; read it through its address.");
+    public unsafe ReadOnlySpan<byte> Bytes =>
+        ByteCount <= int.MaxValue
+            ? new ReadOnlySpan<byte>((byte*)Address, (int)ByteCount)
+            : throw new InvalidOperationException(
+                $"'{Name}' has {ByteCount} bytes, more than a span can hold; read it through its address."
+            );
 
     /// <summary>Address of the first mapped byte, read-only; valid until the file is disposed.</summary>
     public nint Address => File.Address(Offset);

@@ -6,7 +6,8 @@ public sealed class TensorSpec
     /// <param name="name">Not empty, and not <c>__metadata__</c>, which the format keeps for itself.</param>
     /// <param name="type">What one element is.</param>
     /// <param name="shape">Sizes, none negative; empty for a single number. It is not copied.</param>
-    /// <exception cref="ArgumentException">The name or a size is not allowed, or the tensor's bytes do not fit an <see cref="long"/>.</exception>
+    /// <exception cref="ArgumentException">The name or a size is not allowed, or the tensor's bytes do not fit an
+    /// <see cref="long"/>.</exception>
     public TensorSpec(string name, ElementType type, params long[] shape)
     {
         if (string.IsNullOrEmpty(name) || name == SafetensorsHeader.MetadataName)
@@ -17,8 +18,12 @@ public sealed class TensorSpec
         Name = name;
         Type = type;
         Shape = shape;
-        ByteCount = CountBytes(type, shape)
-            ?? throw new ArgumentException($"'{name}' cannot have the shape {this}: a size is negative, or it has too many elements.", nameof(shape));
+        ByteCount =
+            CountBytes(type, shape)
+            ?? throw new ArgumentException(
+                $"'{name}' cannot have the shape {this}: a size is negative, or it has too many elements.",
+                nameof(shape)
+            );
     }
 
     /// <summary>The tensor's name, such as <c>model.norm.weight</c>.</summary>

@@ -1,6 +1,7 @@
 namespace GlmTune.Weights;
 
-/// <summary>The weights of a model or adapter folder, whether in one file or in parts: every tensor by its name.</summary>
+/// <summary>The weights of a model or adapter folder, whether in one file or in parts: every tensor by its
+/// name.</summary>
 public sealed class WeightFiles : IDisposable
 {
     /// <summary>A model in one file.</summary>
@@ -29,20 +30,22 @@ public sealed class WeightFiles : IDisposable
     public IReadOnlyList<SafetensorsFile> Files { get; }
 
     /// <summary>The tensors: file by file, and by place within each.</summary>
-    public IEnumerable<StoredTensor> Tensors => Files.SelectMany(file => file.Tensors).Where(tensor => byName.GetValueOrDefault(tensor.Name) == tensor);
+    public IEnumerable<StoredTensor> Tensors =>
+        Files.SelectMany(file => file.Tensors).Where(tensor => byName.GetValueOrDefault(tensor.Name) == tensor);
 
     /// <summary>Number of tensors.</summary>
     public int Count => byName.Count;
 
     /// <summary>The tensor of a name.</summary>
     /// <exception cref="InvalidDataException">There is none.</exception>
-    public StoredTensor this[string name] => Find(name) ?? throw new InvalidDataException($"{Path}: has no tensor '{name}'.");
+    public StoredTensor this[string name] =>
+        Find(name) ?? throw new InvalidDataException($"{Path}: has no tensor '{name}'.");
 
     /// <summary>
-    /// Opens a folder's <see cref="ModelFile"/>, else the parts that its <see cref="IndexFile"/> names, else its <see cref="AdapterFile"/>;
-    /// or one safetensors file given by path.
-    /// </summary>
-    /// <exception cref="InvalidDataException">The weights are missing, incomplete or damaged, or are there only as a pickle; all problems of the index at once.</exception>
+    /// Opens a folder's <see cref="ModelFile"/>, else the parts that its <see cref="IndexFile"/> names, else its
+    /// <see cref="AdapterFile"/>; or one safetensors file given by path. </summary>
+    /// <exception cref="InvalidDataException">The weights are missing, incomplete or damaged, or are there only as a
+    /// pickle; all problems of the index at once.</exception>
     /// <exception cref="DirectoryNotFoundException">There is no such folder or file.</exception>
     public static WeightFiles Open(string path)
     {
@@ -60,14 +63,22 @@ public sealed class WeightFiles : IDisposable
         return File.Exists(Inside(ModelFile)) ? OpenOne(path, Inside(ModelFile))
             : File.Exists(Inside(IndexFile)) ? OpenParts(path)
             : File.Exists(Inside(AdapterFile)) ? OpenOne(path, Inside(AdapterFile))
-            : Directory.EnumerateFiles(path).Order(StringComparer.Ordinal).FirstOrDefault(IsPickle) is { } pickle ? throw Pickled(pickle)
-            : Directory.EnumerateFiles(path, "optimizer-*.safetensors").Any() ? throw new InvalidDataException(
-                $"{path}: holds its weights in the files of the ranks that trained it; 'glmtune checkpoint consolidate {path} OUT' makes a model of them.")
-            : throw new InvalidDataException($"{path}: holds no weights; expected {ModelFile}, {IndexFile} with its parts, or {AdapterFile}.");
+            : Directory.EnumerateFiles(path).Order(StringComparer.Ordinal).FirstOrDefault(IsPickle) is { } pickle
+                ? throw Pickled(pickle)
+            : Directory.EnumerateFiles(path, "optimizer-*.safetensors").Any()
+                ? throw new InvalidDataException(
+                    $"{path}: holds its weights in the files of the ranks that trained it; 'glmtune checkpoint "
+                        + $"consolidate {path} OUT' makes a model of them."
+                )
+            : throw new InvalidDataException(
+                $"{path}: holds no weights; expected {ModelFile}, {IndexFile} with its parts, or {AdapterFile}."
+            );
     }
 
     /// <summary>Whether a folder has a model's safetensors, in one file or with an index.</summary>
-    public static bool AreIn(string folder) => File.Exists(System.IO.Path.Combine(folder, ModelFile)) || File.Exists(System.IO.Path.Combine(folder, IndexFile));
+    public static bool AreIn(string folder) =>
+        File.Exists(System.IO.Path.Combine(folder, ModelFile))
+        || File.Exists(System.IO.Path.Combine(folder, IndexFile));
 
     /// <summary>The tensor of a name, or null where there is none.</summary>
     public StoredTensor? Find(string name) => byName.GetValueOrDefault(name);
@@ -151,8 +162,12 @@ public sealed class WeightFiles : IDisposable
         }
     }
 
-    private static bool IsPickle(string path) => PickleEndings.Contains(System.IO.Path.GetExtension(path), StringComparer.OrdinalIgnoreCase);
+    private static bool IsPickle(string path) =>
+        PickleEndings.Contains(System.IO.Path.GetExtension(path), StringComparer.OrdinalIgnoreCase);
 
-    private static InvalidDataException Pickled(string path) => new(
-        $"{path}: is a Python pickle, which can run code when it is opened, so it is not read. Convert it to safetensors with the software that made it.");
+    private static InvalidDataException Pickled(string path) =>
+        new(
+            $"{path}: is a Python pickle, which can run code when it is opened, so it is not read. Convert it to "
+                + "safetensors with the software that made it."
+        );
 }

@@ -48,8 +48,12 @@ public sealed class ChatPageTests(Chromium chromium) : BrowserTests(chromium)
             await Assertions.Expect(tab.Page.Locator(".markdown strong").First).ToHaveTextAsync("bold");
             await Assertions.Expect(tab.Page.Locator(".markdown td").Nth(1)).ToHaveClassAsync("align-right");
             await Assertions.Expect(tab.Page.Locator(".markdown ol > li > ul > li")).ToHaveTextAsync("a nested item");
-            await Assertions.Expect(tab.Page.Locator(".code-block code")).ToContainTextAsync("trainer.Steps(batches, stop)");
-            await Assertions.Expect(tab.Role(AriaRole.Link, "link")).ToHaveAttributeAsync("href", "https://example.org/docs");
+            await Assertions
+                .Expect(tab.Page.Locator(".code-block code"))
+                .ToContainTextAsync("trainer.Steps(batches, stop)");
+            await Assertions
+                .Expect(tab.Role(AriaRole.Link, "link"))
+                .ToHaveAttributeAsync("href", "https://example.org/docs");
             await Assertions.Expect(tab.Page.Locator(".figures")).ToContainTextAsync("7 tokens");
         }
 
@@ -113,7 +117,15 @@ public sealed class ChatPageTests(Chromium chromium) : BrowserTests(chromium)
     public async Task Two_models_answer_side_by_side()
     {
         await using var server = await ScriptedServer.StartAsync();
-        server.Answer = request => [Say(Text(request, "model") == "tuned" ? "这条裙子采用棉质面料，白色清新，简约的版型修饰身材。" : "我可以为您写一段广告，请告诉我更多细节。"), End("stop")];
+        server.Answer = request =>
+            [
+                Say(
+                    Text(request, "model") == "tuned"
+                        ? "这条裙子采用棉质面料，白色清新，简约的版型修饰身材。"
+                        : "我可以为您写一段广告，请告诉我更多细节。"
+                ),
+                End("stop"),
+            ];
         await using var tab = await OpenAsync(server.Address);
         await tab.AskAsync("before");
         await tab.Button("Compare two models").ClickAsync();
@@ -122,11 +134,22 @@ public sealed class ChatPageTests(Chromium chromium) : BrowserTests(chromium)
         Assert.All(server.Requests.Skip(1), request => Assert.Equal(3, Messages(request).Count()));
         await Assertions.Expect(tab.Role(AriaRole.Group, "Assistant: base").Last).ToContainTextAsync("我可以");
         await Assertions.Expect(tab.Role(AriaRole.Group, "Assistant: tuned")).ToContainTextAsync("这条裙子");
-        Assert.Equal((await tab.Page.Locator(".reply").Nth(1).BoundingBoxAsync())!.Y, (await tab.Page.Locator(".reply").Nth(2).BoundingBoxAsync())!.Y);
+        Assert.Equal(
+            (await tab.Page.Locator(".reply").Nth(1).BoundingBoxAsync())!.Y,
+            (await tab.Page.Locator(".reply").Nth(2).BoundingBoxAsync())!.Y
+        );
         await tab.ShootAsync("chat-compare");
         await tab.Page.Locator("select").Nth(1).SelectOptionAsync("base");
         await tab.AskAsync("again");
-        Assert.Equal("assistant: 这条裙子采用棉质面料，白色清新，简约的版型修饰身材。", Messages(server.Requests.Last(request => Messages(request).ElementAtOrDefault(3)?.Contains("裙子", StringComparison.Ordinal) == true)).ElementAt(3));
+        Assert.Equal(
+            "assistant: 这条裙子采用棉质面料，白色清新，简约的版型修饰身材。",
+            Messages(
+                    server.Requests.Last(request =>
+                        Messages(request).ElementAtOrDefault(3)?.Contains("裙子", StringComparison.Ordinal) == true
+                    )
+                )
+                .ElementAt(3)
+        );
         await tab.Page.ReloadAsync();
         await Assertions.Expect(tab.Page.Locator(".replies.two")).ToHaveCountAsync(2);
     }
@@ -135,9 +158,10 @@ public sealed class ChatPageTests(Chromium chromium) : BrowserTests(chromium)
     public async Task Settings_are_sent_and_a_call_of_a_tool_is_shown_and_answered()
     {
         await using var server = await ScriptedServer.StartAsync();
-        server.Answer = request => LastMessage(request) == "Beijing?"
-            ? [Call("call_1", "get_weather", """{"city": "北京"}"""), End("tool_calls")]
-            : [Say("It is sunny."), End("stop")];
+        server.Answer = request =>
+            LastMessage(request) == "Beijing?"
+                ? [Call("call_1", "get_weather", """{"city": "北京"}"""), End("tool_calls")]
+                : [Say("It is sunny."), End("stop")];
         await using var tab = await OpenAsync(server.Address);
         await tab.AskAsync("defaults");
         Assert.False(server.Requests.Last().TryGetProperty("temperature", out _));
@@ -150,12 +174,25 @@ public sealed class ChatPageTests(Chromium chromium) : BrowserTests(chromium)
         await tab.Page.GetByLabel("Top p", new() { Exact = true }).FillAsync("0.5");
         await tab.Page.GetByRole(AriaRole.Textbox, new() { Name = "Tools" }).FillAsync("[{");
         await Assertions.Expect(tab.Page.Locator("#tools-note")).ToContainTextAsync("This is no list of tools");
-        await tab.Page.GetByRole(AriaRole.Textbox, new() { Name = "Tools" }).FillAsync("""[{"name": "get_weather", "parameters": {"type": "object"}}]""");
+        await tab
+            .Page.GetByRole(AriaRole.Textbox, new() { Name = "Tools" })
+            .FillAsync("""[{"name": "get_weather", "parameters": {"type": "object"}}]""");
         await tab.AskAsync("Beijing?");
         var request = server.Requests.Last();
         Assert.Equal("system: Be brief.", Messages(request).First());
-        Assert.Equal((0.3, 0.5, 512, 1.2), (request.GetProperty("temperature").GetDouble(), request.GetProperty("top_p").GetDouble(), request.GetProperty("max_tokens").GetInt32(), request.GetProperty("repetition_penalty").GetDouble()));
-        Assert.Equal("get_weather", request.GetProperty("tools")[0].GetProperty("function").GetProperty("name").GetString());
+        Assert.Equal(
+            (0.3, 0.5, 512, 1.2),
+            (
+                request.GetProperty("temperature").GetDouble(),
+                request.GetProperty("top_p").GetDouble(),
+                request.GetProperty("max_tokens").GetInt32(),
+                request.GetProperty("repetition_penalty").GetDouble()
+            )
+        );
+        Assert.Equal(
+            "get_weather",
+            request.GetProperty("tools")[0].GetProperty("function").GetProperty("name").GetString()
+        );
 
         await Assertions.Expect(tab.Page.Locator(".tool pre")).ToContainTextAsync("\"city\": \"北京\"");
         await tab.ShootAsync("chat-tools");
@@ -165,7 +202,10 @@ public sealed class ChatPageTests(Chromium chromium) : BrowserTests(chromium)
         await Assertions.Expect(tab.Page.GetByText("It is sunny.").Last).ToBeVisibleAsync();
         var after = server.Requests.Last().GetProperty("messages").EnumerateArray().ToList();
         Assert.Equal("call_1", after[^2].GetProperty("tool_calls")[0].GetProperty("id").GetString());
-        Assert.Equal(("tool", "call_1", """{"sky": "clear"}"""), (Text(after[^1], "role"), Text(after[^1], "tool_call_id"), Text(after[^1], "content")));
+        Assert.Equal(
+            ("tool", "call_1", """{"sky": "clear"}"""),
+            (Text(after[^1], "role"), Text(after[^1], "tool_call_id"), Text(after[^1], "content"))
+        );
     }
 
     [Fact]
@@ -174,23 +214,48 @@ public sealed class ChatPageTests(Chromium chromium) : BrowserTests(chromium)
         var calls = new List<string>();
         var tools = new ServerTools(
             [
-                AIFunctionFactory.Create((string city) => { calls.Add($"weather {city}"); return $"clear in {city}"; }, "get_weather", "The weather of a city."),
-                AIFunctionFactory.Create(() => { calls.Add("time"); return "noon"; }, "get_time", "The time."),
+                AIFunctionFactory.Create(
+                    (string city) =>
+                    {
+                        calls.Add($"weather {city}");
+                        return $"clear in {city}";
+                    },
+                    "get_weather",
+                    "The weather of a city."
+                ),
+                AIFunctionFactory.Create(
+                    () =>
+                    {
+                        calls.Add("time");
+                        return "noon";
+                    },
+                    "get_time",
+                    "The time."
+                ),
             ],
-            ["get_time"]);
+            ["get_time"]
+        );
         await using var server = await ScriptedServer.StartAsync(tools: tools);
-        server.Answer = request => LastMessage(request) switch
-        {
-            "weather?" => [Call("call_1", "get_weather", """{"city": "北京"}"""), End("tool_calls")],
-            "time?" => [Call("call_2", "get_time", "{}"), End("tool_calls")],
-            var said => [Say($"heard: {said}"), End("stop")],
-        };
+        server.Answer = request =>
+            LastMessage(request) switch
+            {
+                "weather?" => [Call("call_1", "get_weather", """{"city": "北京"}"""), End("tool_calls")],
+                "time?" => [Call("call_2", "get_time", "{}"), End("tool_calls")],
+                var said => [Say($"heard: {said}"), End("stop")],
+            };
         await using var tab = await OpenAsync(server.Address);
         await tab.Button("Settings").ClickAsync();
         await tab.Page.GetByLabel("get_weather").CheckAsync();
         await tab.Page.GetByLabel("get_time").CheckAsync();
         await tab.AskAsync("weather?");
-        Assert.Equal(["get_weather", "get_time"], server.Requests.Last().GetProperty("tools").EnumerateArray().Select(tool => tool.GetProperty("function").GetProperty("name").GetString()));
+        Assert.Equal(
+            ["get_weather", "get_time"],
+            server
+                .Requests.Last()
+                .GetProperty("tools")
+                .EnumerateArray()
+                .Select(tool => tool.GetProperty("function").GetProperty("name").GetString())
+        );
         Assert.Empty(calls);
         await tab.Button("Run it on the server").ClickAsync();
         await Assertions.Expect(tab.Page.GetByText("heard: clear in 北京")).ToBeVisibleAsync();
@@ -198,9 +263,16 @@ public sealed class ChatPageTests(Chromium chromium) : BrowserTests(chromium)
         await Assertions.Expect(tab.Page.GetByText("heard: noon")).ToBeVisibleAsync();
         Assert.Equal(["weather 北京", "time"], calls);
         await tab.ShootAsync("chat-server-tools");
-        var file = await tab.Page.RunAndWaitForDownloadAsync(() => tab.Page.GetByLabel("Export as a training row").ClickAsync());
+        var file = await tab.Page.RunAndWaitForDownloadAsync(() =>
+            tab.Page.GetByLabel("Export as a training row").ClickAsync()
+        );
         var row = JsonDocument.Parse(await File.ReadAllTextAsync(await file.PathAsync())).RootElement;
-        Assert.Equal(["get_weather", "get_time"], row.GetProperty("tools").EnumerateArray().Select(tool => tool.GetProperty("function").GetProperty("name").GetString()));
+        Assert.Equal(
+            ["get_weather", "get_time"],
+            row.GetProperty("tools")
+                .EnumerateArray()
+                .Select(tool => tool.GetProperty("function").GetProperty("name").GetString())
+        );
     }
 
     [Fact]
@@ -209,12 +281,15 @@ public sealed class ChatPageTests(Chromium chromium) : BrowserTests(chromium)
         await using var server = await ScriptedServer.StartAsync();
         await using var tab = await OpenAsync(server.Address);
         var (asked, answer) = (new TaskCompletionSource(), new TaskCompletionSource());
-        await tab.Page.RouteAsync("**/v1/models", async route =>
-        {
-            asked.TrySetResult();
-            await answer.Task;
-            await route.ContinueAsync();
-        });
+        await tab.Page.RouteAsync(
+            "**/v1/models",
+            async route =>
+            {
+                asked.TrySetResult();
+                await answer.Task;
+                await route.ContinueAsync();
+            }
+        );
         await tab.Page.ReloadAsync();
         await asked.Task;
         await tab.Button("Settings").ClickAsync();
@@ -231,12 +306,20 @@ public sealed class ChatPageTests(Chromium chromium) : BrowserTests(chromium)
     public async Task A_tool_that_the_user_described_never_runs_on_the_server_whatever_its_name()
     {
         var ran = false;
-        var tools = new ServerTools([AIFunctionFactory.Create(() => ran = true, "get_time", "The time.")], ["get_time"]);
+        var tools = new ServerTools(
+            [AIFunctionFactory.Create(() => ran = true, "get_time", "The time.")],
+            ["get_time"]
+        );
         await using var server = await ScriptedServer.StartAsync(tools: tools);
-        server.Answer = request => LastMessage(request) is "time?" ? [Call("call_1", "get_time", "{}"), End("tool_calls")] : [Say($"heard: {LastMessage(request)}"), End("stop")];
+        server.Answer = request =>
+            LastMessage(request) is "time?"
+                ? [Call("call_1", "get_time", "{}"), End("tool_calls")]
+                : [Say($"heard: {LastMessage(request)}"), End("stop")];
         await using var tab = await OpenAsync(server.Address);
         await tab.Button("Settings").ClickAsync();
-        await tab.Page.GetByRole(AriaRole.Textbox, new() { Name = "Tools" }).FillAsync("""[{"name": "get_time", "description": "Mine.", "parameters": {"type": "object"}}]""");
+        await tab
+            .Page.GetByRole(AriaRole.Textbox, new() { Name = "Tools" })
+            .FillAsync("""[{"name": "get_time", "description": "Mine.", "parameters": {"type": "object"}}]""");
         await tab.SendAsync("time?");
 
         // It is the user's to answer.
@@ -261,7 +344,9 @@ public sealed class ChatPageTests(Chromium chromium) : BrowserTests(chromium)
         await tab.Page.GetByRole(AriaRole.Textbox, new() { Name = "Rename" }).FillAsync("a <b>name</b>");
         await tab.Page.Keyboard.PressAsync("Enter");
         await Assertions.Expect(tab.Page.Locator("#title")).ToHaveTextAsync("a <b>name</b>");
-        var file = await tab.Page.RunAndWaitForDownloadAsync(() => tab.Button("Export as a training row: a <b>name</b>").ClickAsync());
+        var file = await tab.Page.RunAndWaitForDownloadAsync(() =>
+            tab.Button("Export as a training row: a <b>name</b>").ClickAsync()
+        );
         Assert.Equal("a bnameb.jsonl", file.SuggestedFilename);
         var row = JsonDocument.Parse(await File.ReadAllTextAsync(await file.PathAsync())).RootElement;
         Assert.Equal(["user: second", "assistant: base says: second"], Messages(row));
@@ -286,7 +371,9 @@ public sealed class ChatPageTests(Chromium chromium) : BrowserTests(chromium)
         await tab.AnsweredAsync();
         await Assertions.Expect(tab.Page.Locator(".bubble")).ToHaveTextAsync("one\ntwo");
         await tab.Page.Keyboard.PressAsync("ArrowUp");
-        await Assertions.Expect(tab.Page.GetByRole(AriaRole.Textbox, new() { Name = "Edit the message" })).ToBeFocusedAsync();
+        await Assertions
+            .Expect(tab.Page.GetByRole(AriaRole.Textbox, new() { Name = "Edit the message" }))
+            .ToBeFocusedAsync();
         await tab.Page.Keyboard.PressAsync("Escape");
         await tab.Page.Locator("#title").ClickAsync();
         await tab.Page.Keyboard.PressAsync("?");
@@ -299,7 +386,10 @@ public sealed class ChatPageTests(Chromium chromium) : BrowserTests(chromium)
         await tab.Page.Keyboard.PressAsync("Alt+ArrowDown");
         await Assertions.Expect(tab.Page.Locator(".turn")).ToHaveCountAsync(1);
         // The first stop of the page leads past the list.
-        Assert.Equal("Skip to the message box", await tab.Page.Locator("a, button, input, textarea, select").First.TextContentAsync());
+        Assert.Equal(
+            "Skip to the message box",
+            await tab.Page.Locator("a, button, input, textarea, select").First.TextContentAsync()
+        );
         await tab.Role(AriaRole.Link, "Skip to the message box").PressAsync("Enter");
         await Assertions.Expect(tab.Message).ToBeFocusedAsync();
     }
@@ -328,7 +418,9 @@ public sealed class ChatPageTests(Chromium chromium) : BrowserTests(chromium)
         server.Answer = request =>
         {
             (var was, isFirst) = (isFirst, false);
-            return was ? [new { error = new { message = "The prompt has 9000 tokens; at most 8192 fit." } }] : [Say("fine now"), End("length")];
+            return was
+                ? [new { error = new { message = "The prompt has 9000 tokens; at most 8192 fit." } }]
+                : [Say("fine now"), End("length")];
         };
         await using var tab = await OpenAsync(server.Address);
         await tab.AskAsync("long");
@@ -346,42 +438,51 @@ public sealed class ChatPageTests(Chromium chromium) : BrowserTests(chromium)
         await using (var tab = await OpenAsync(server.Address))
         {
             await tab.AskAsync("hello");
-            await Assertions.Expect(tab.Page.Locator("body")).ToMatchAriaSnapshotAsync("""
-                - link "Skip to the message box"
-                - complementary "Conversations":
-                  - button "New chat"
-                  - navigation "Conversations":
-                    - list:
-                      - listitem:
-                        - button "hello"
-                  - navigation "Pages":
-                    - link "Training"
-                    - button "Keyboard shortcuts"
-                    - button "Light or dark"
-                    - button "中文"
-                - main:
-                  - heading "hello" [level=1]
-                  - combobox "Model"
-                  - button "Compare two models"
-                  - button "Settings"
-                  - log "Messages":
-                    - article:
-                      - heading "You" [level=2]
-                      - button "Edit the message"
-                      - 'group "Assistant: base"':
-                        - heading "base" [level=2]
-                        - heading "A short plan" [level=3]
-                        - button "Answer again"
-                  - textbox "Message"
-                  - button "Send" [disabled]
-                """);
+            await Assertions
+                .Expect(tab.Page.Locator("body"))
+                .ToMatchAriaSnapshotAsync(
+                    """
+                    - link "Skip to the message box"
+                    - complementary "Conversations":
+                      - button "New chat"
+                      - navigation "Conversations":
+                        - list:
+                          - listitem:
+                            - button "hello"
+                      - navigation "Pages":
+                        - link "Training"
+                        - button "Keyboard shortcuts"
+                        - button "Light or dark"
+                        - button "中文"
+                    - main:
+                      - heading "hello" [level=1]
+                      - combobox "Model"
+                      - button "Compare two models"
+                      - button "Settings"
+                      - log "Messages":
+                        - article:
+                          - heading "You" [level=2]
+                          - button "Edit the message"
+                          - 'group "Assistant: base"':
+                            - heading "base" [level=2]
+                            - heading "A short plan" [level=3]
+                            - button "Answer again"
+                      - textbox "Message"
+                      - button "Send" [disabled]
+                    """
+                );
             await tab.AccessibleAsync();
             await tab.Button("Settings").ClickAsync();
             await tab.AccessibleAsync();
             await tab.ShootAsync("chat-settings");
         }
 
-        await using (var tab = await OpenAsync(server.Address, new BrowserNewContextOptions { ColorScheme = ColorScheme.Dark, Locale = "zh-CN" }))
+        await using (
+            var tab = await OpenAsync(
+                server.Address,
+                new BrowserNewContextOptions { ColorScheme = ColorScheme.Dark, Locale = "zh-CN" }
+            )
+        )
         {
             await tab.AskAsync("写一段广告");
             await tab.ShootAsync("chat-dark-chinese");
@@ -395,7 +496,17 @@ public sealed class ChatPageTests(Chromium chromium) : BrowserTests(chromium)
             await Assertions.Expect(tab.Page.Locator("html")).ToHaveAttributeAsync("lang", "en");
         }
 
-        await using (var tab = await OpenAsync(server.Address, new BrowserNewContextOptions { ViewportSize = new ViewportSize { Width = 390, Height = 844 }, HasTouch = true, IsMobile = true }))
+        await using (
+            var tab = await OpenAsync(
+                server.Address,
+                new BrowserNewContextOptions
+                {
+                    ViewportSize = new ViewportSize { Width = 390, Height = 844 },
+                    HasTouch = true,
+                    IsMobile = true,
+                }
+            )
+        )
         {
             await tab.AskAsync("hello");
             await tab.ShootAsync("chat-phone");

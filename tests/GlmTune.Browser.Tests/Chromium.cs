@@ -8,7 +8,12 @@ namespace GlmTune.Browser.Tests;
 /// <summary>One browser for all tests: the machine's Chromium, without a window.</summary>
 public sealed class Chromium : IAsyncLifetime
 {
-    private static readonly string[] Places = [Environment.GetEnvironmentVariable("GLMTUNE_CHROMIUM") ?? "", "/usr/bin/chromium", "/usr/bin/chromium-browser"];
+    private static readonly string[] Places =
+    [
+        Environment.GetEnvironmentVariable("GLMTUNE_CHROMIUM") ?? "",
+        "/usr/bin/chromium",
+        "/usr/bin/chromium-browser",
+    ];
     private IPlaywright? playwright;
     private IBrowser? browser;
 
@@ -21,12 +26,23 @@ public sealed class Chromium : IAsyncLifetime
 
         Assertions.SetDefaultExpectTimeout(15_000);
         playwright = await Playwright.CreateAsync();
-        browser = await playwright.Chromium.LaunchAsync(new BrowserTypeLaunchOptions
-        {
-            ExecutablePath = program,
-            Headless = true,
-            Args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-        });
+        browser = await playwright.Chromium.LaunchAsync(
+            new BrowserTypeLaunchOptions
+            {
+                ExecutablePath = program,
+                Headless = true,
+                Args =
+                [
+                    "--no-sandbox",
+                    "--disable-gpu",
+                    "--disable-quic",
+                    "--no-first-run",
+                    "--disable-background-networking",
+                    "--disable-component-update",
+                    "--disable-sync",
+                ],
+            }
+        );
     }
 
     /// <summary>A page in a profile of its own; skips the test where there is no browser.</summary>
@@ -35,7 +51,10 @@ public sealed class Chromium : IAsyncLifetime
     /// <param name="options">Size, language, colours.</param>
     internal async Task<Tab> OpenAsync(string address, List<string> complaints, BrowserNewContextOptions? options)
     {
-        Assert.SkipWhen(browser is null, "there is no Chromium; install the package chromium, or name the program in GLMTUNE_CHROMIUM");
+        Assert.SkipWhen(
+            browser is null,
+            "there is no Chromium; install the package chromium, or name the program in GLMTUNE_CHROMIUM"
+        );
         options ??= new BrowserNewContextOptions();
         options.Locale ??= "en-US";
         options.ViewportSize ??= new ViewportSize { Width = 1280, Height = 820 };

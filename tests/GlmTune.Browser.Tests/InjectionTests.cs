@@ -11,13 +11,41 @@ public sealed class InjectionTests(Chromium chromium) : BrowserTests(chromium)
 {
     private static readonly string[] Attacks =
     [
-        "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "<svg/onload=alert(1)>", "<iframe src=//evil.example></iframe>", "<a href=javascript:alert(1)>x</a>",
-        "[x](javascript:alert(1))", "[x](JaVaScRiPt:alert(1))", "[x](java\tscript:alert(1))", "[x](\u0001javascript:alert(1))", "[x](data:text/html,<script>alert(1)</script>)",
-        "[x](vbscript:x)", "[x](//evil.example)", "[x](/v1/models)", "[x]( https://ok.example \"onmouseover=alert(1)\")", "![x](https://evil.example/pixel.png)", "![x](javascript:alert(1))",
-        "<javascript:alert(1)>", "<https://ok.example\"onclick=alert(1)>", "[a]: javascript:alert(1)\n[a]", "```html\n<script>alert(1)</script>\n```", "```\"><script>alert(1)</script>\nx\n```",
-        "|a|b|\n|-|-|\n|<script>alert(1)</script>|[x](javascript:alert(1))|", "- [ ] <img src=x onerror=alert(1)>", "# <script>alert(1)</script>", "> <style>*{display:none}</style>",
-        "`<script>alert(1)</script>`", "**<b onclick=alert(1)>**", "[<img src=x onerror=alert(1)>](https://ok.example)", "&lt;script&gt;alert(1)&lt;/script&gt;", "https://ok.example/<script>alert(1)</script>",
-        "<!--<img src=--><script>alert(1)//-->", "]]><script>alert(1)</script>", "{{constructor.constructor('alert(1)')()}}", "${alert(1)}", "<math><mtext></form><form><mglyph><style></math><img src onerror=alert(1)>",
+        "<script>alert(1)</script>",
+        "<img src=x onerror=alert(1)>",
+        "<svg/onload=alert(1)>",
+        "<iframe src=//evil.example></iframe>",
+        "<a href=javascript:alert(1)>x</a>",
+        "[x](javascript:alert(1))",
+        "[x](JaVaScRiPt:alert(1))",
+        "[x](java\tscript:alert(1))",
+        "[x](\u0001javascript:alert(1))",
+        "[x](data:text/html,<script>alert(1)</script>)",
+        "[x](vbscript:x)",
+        "[x](//evil.example)",
+        "[x](/v1/models)",
+        "[x]( https://ok.example \"onmouseover=alert(1)\")",
+        "![x](https://evil.example/pixel.png)",
+        "![x](javascript:alert(1))",
+        "<javascript:alert(1)>",
+        "<https://ok.example\"onclick=alert(1)>",
+        "[a]: javascript:alert(1)\n[a]",
+        "```html\n<script>alert(1)</script>\n```",
+        "```\"><script>alert(1)</script>\nx\n```",
+        "|a|b|\n|-|-|\n|<script>alert(1)</script>|[x](javascript:alert(1))|",
+        "- [ ] <img src=x onerror=alert(1)>",
+        "# <script>alert(1)</script>",
+        "> <style>*{display:none}</style>",
+        "`<script>alert(1)</script>`",
+        "**<b onclick=alert(1)>**",
+        "[<img src=x onerror=alert(1)>](https://ok.example)",
+        "&lt;script&gt;alert(1)&lt;/script&gt;",
+        "https://ok.example/<script>alert(1)</script>",
+        "<!--<img src=--><script>alert(1)//-->",
+        "]]><script>alert(1)</script>",
+        "{{constructor.constructor('alert(1)')()}}",
+        "${alert(1)}",
+        "<math><mtext></form><form><mglyph><style></math><img src onerror=alert(1)>",
     ];
 
     // What may be there, and where a link may lead.
@@ -46,8 +74,14 @@ public sealed class InjectionTests(Chromium chromium) : BrowserTests(chromium)
         Assert.Empty(await tab.Page.Locator(".markdown").EvaluateAsync<string[]>(Check));
         await Assertions.Expect(tab.Page.Locator(".markdown")).ToContainTextAsync("<script>alert(1)</script>");
         await Assertions.Expect(tab.Page.Locator(".bubble")).ToHaveTextAsync("<img src=x onerror=alert(1)>");
-        Assert.Equal(0, await tab.Page.Locator(".markdown a[href*='javascript' i], .markdown a[href*='data:']").CountAsync());
-        Assert.Equal("https://evil.example/pixel.png", await tab.Page.Locator(".markdown a[href*='pixel']").GetAttributeAsync("href"));
+        Assert.Equal(
+            0,
+            await tab.Page.Locator(".markdown a[href*='javascript' i], .markdown a[href*='data:']").CountAsync()
+        );
+        Assert.Equal(
+            "https://evil.example/pixel.png",
+            await tab.Page.Locator(".markdown a[href*='pixel']").GetAttributeAsync("href")
+        );
     }
 
     [Fact]
@@ -57,10 +91,43 @@ public sealed class InjectionTests(Chromium chromium) : BrowserTests(chromium)
         await using var tab = await OpenAsync(server.Address);
         string[] tokens =
         [
-            .. Attacks, "*", "**", "_", "~~", "`", "```", "\n", "\n\n", "\n- ", "\n1. ", "\n> ", "\n# ", "|", "\n|-|-|\n", "[", "](", ")", "<", ">", "\\", "!", "    ", "a", "字", "https://", "javascript:", "\"", "\0",
+            .. Attacks,
+            "*",
+            "**",
+            "_",
+            "~~",
+            "`",
+            "```",
+            "\n",
+            "\n\n",
+            "\n- ",
+            "\n1. ",
+            "\n> ",
+            "\n# ",
+            "|",
+            "\n|-|-|\n",
+            "[",
+            "](",
+            ")",
+            "<",
+            ">",
+            "\\",
+            "!",
+            "    ",
+            "a",
+            "字",
+            "https://",
+            "javascript:",
+            "\"",
+            "\0",
         ];
         var random = new Random(7);
-        var texts = Enumerable.Range(0, 1500).Select(_ => string.Concat(Enumerable.Range(0, random.Next(1, 14)).Select(_ => tokens[random.Next(tokens.Length)]))).ToArray();
+        var texts = Enumerable
+            .Range(0, 1500)
+            .Select(_ =>
+                string.Concat(Enumerable.Range(0, random.Next(1, 14)).Select(_ => tokens[random.Next(tokens.Length)]))
+            )
+            .ToArray();
         var found = await tab.Page.EvaluateAsync<string[]>(
             $$"""
             async (texts) => {
@@ -82,7 +149,8 @@ public sealed class InjectionTests(Chromium chromium) : BrowserTests(chromium)
               return found.slice(0, 5);
             }
             """,
-            texts);
+            texts
+        );
         Assert.Empty(found);
     }
 
@@ -129,9 +197,21 @@ public sealed class InjectionTests(Chromium chromium) : BrowserTests(chromium)
             Assert.Equal("nosniff", response.Headers.GetValues("X-Content-Type-Options").Single());
         }
 
-        foreach (var path in (string[])["/assets/chat.html", "/assets/..%2Fchat.js", "/assets/none.js", "/api/runs/..%2F..%2Fetc%2Fpasswd/log", "/api/runs/aaaaaaaaaaaa"])
+        foreach (
+            var path in (string[])
+                [
+                    "/assets/chat.html",
+                    "/assets/..%2Fchat.js",
+                    "/assets/none.js",
+                    "/api/runs/..%2F..%2Fetc%2Fpasswd/log",
+                    "/api/runs/aaaaaaaaaaaa",
+                ]
+        )
         {
-            Assert.Equal(System.Net.HttpStatusCode.NotFound, (await client.GetAsync(new Uri(server.Address + path))).StatusCode);
+            Assert.Equal(
+                System.Net.HttpStatusCode.NotFound,
+                (await client.GetAsync(new Uri(server.Address + path))).StatusCode
+            );
         }
     }
 }

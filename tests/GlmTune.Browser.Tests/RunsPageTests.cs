@@ -46,7 +46,9 @@ public sealed class RunsPageTests(Chromium chromium) : BrowserTests(chromium)
 
         await first.StopAsync();
         await using var second = await ServerAsync();
-        await using var again = await OpenAsync(Address(second) + "/" + new Uri(tab.Page.Url).PathAndQuery.TrimStart('/') + new Uri(tab.Page.Url).Fragment);
+        await using var again = await OpenAsync(
+            Address(second) + "/" + new Uri(tab.Page.Url).PathAndQuery.TrimStart('/') + new Uri(tab.Page.Url).Fragment
+        );
         await Assertions.Expect(again.Page.Locator(".progress")).ToContainTextAsync("120 of 200");
         tab.Expected.Add("ERR_CONNECTION_REFUSED");
     }
@@ -65,10 +67,15 @@ public sealed class RunsPageTests(Chromium chromium) : BrowserTests(chromium)
         using var again = RunLog.Open(At("resumed"), 10, 20);
         Steps(again, 11, 12);
         await Assertions.Expect(tab.Page.Locator(".progress")).ToContainTextAsync("12 of 20");
-        var file = await tab.Page.RunAndWaitForDownloadAsync(() => tab.Button("Save as CSV: Learning rate").ClickAsync());
+        var file = await tab.Page.RunAndWaitForDownloadAsync(() =>
+            tab.Button("Save as CSV: Learning rate").ClickAsync()
+        );
         var lines = await File.ReadAllLinesAsync(await file.PathAsync());
         Assert.Equal("step,Learning rate", lines[0]);
-        Assert.Equal([.. Enumerable.Range(1, 12)], lines[1..].Select(line => int.Parse(line.Split(',')[0], System.Globalization.CultureInfo.InvariantCulture)));
+        Assert.Equal(
+            [.. Enumerable.Range(1, 12)],
+            lines[1..].Select(line => int.Parse(line.Split(',')[0], System.Globalization.CultureInfo.InvariantCulture))
+        );
     }
 
     [Fact]
@@ -77,12 +84,17 @@ public sealed class RunsPageTests(Chromium chromium) : BrowserTests(chromium)
         Finished("lora-r8", 8, 1.0);
         Finished("lora-r32", 32, 1.1);
         Directory.CreateDirectory(At("python", "checkpoint-20"));
-        File.WriteAllText(At("python", "checkpoint-20", "trainer_state.json"), """
+        File.WriteAllText(
+            At("python", "checkpoint-20", "trainer_state.json"),
+            """
             {"global_step": 20, "max_steps": 20, "log_history": [{"step": 10, "loss": 2.5, "learning_rate": 5e-5, "epoch": 1}, {"step": 20, "loss": 1.5, "learning_rate": 0, "epoch": 2}, {"step": 20, "eval_loss": 1.7, "epoch": 2}]}
-            """);
+            """
+        );
         await using var server = await ServerAsync();
         await using var tab = await OpenAsync(Address(server) + "/runs");
-        await tab.Button("lora-r8").Or(tab.Page.Locator(".run .pick", new() { HasText = "lora-r8" })).First.ClickAsync();
+        await tab.Button("lora-r8")
+            .Or(tab.Page.Locator(".run .pick", new() { HasText = "lora-r8" }))
+            .First.ClickAsync();
         await tab.Page.GetByLabel("Show lora-r32").CheckAsync();
         await Assertions.Expect(tab.Page.Locator("tr.differs")).ToHaveCountAsync(1);
         await Assertions.Expect(tab.Page.Locator("tr.differs")).ToContainTextAsync("lora.rank");
@@ -97,7 +109,11 @@ public sealed class RunsPageTests(Chromium chromium) : BrowserTests(chromium)
         Assert.Equal([0x89, .. "PNG"u8], bytes[..4]);
         Assert.True(bytes.Length > 5000);
         var csv = await tab.Page.RunAndWaitForDownloadAsync(() => tab.Button("Save as CSV: Loss").ClickAsync());
-        Assert.StartsWith("step,lora-r8 · Training,lora-r8 · Evaluation,lora-r32 · Training,lora-r32 · Evaluation\n1,", await File.ReadAllTextAsync(await csv.PathAsync(), Encoding.UTF8), StringComparison.Ordinal);
+        Assert.StartsWith(
+            "step,lora-r8 · Training,lora-r8 · Evaluation,lora-r32 · Training,lora-r32 · Evaluation\n1,",
+            await File.ReadAllTextAsync(await csv.PathAsync(), Encoding.UTF8),
+            StringComparison.Ordinal
+        );
 
         await tab.Page.ReloadAsync();
         await Assertions.Expect(tab.Page.Locator(".run.shown")).ToHaveCountAsync(2);
@@ -125,7 +141,12 @@ public sealed class RunsPageTests(Chromium chromium) : BrowserTests(chromium)
     {
         Finished("lora-r8", 8, 1.0);
         await using var server = await ServerAsync();
-        await using (var tab = await OpenAsync(Address(server) + "/runs", new BrowserNewContextOptions { ColorScheme = ColorScheme.Dark, Locale = "zh-CN" }))
+        await using (
+            var tab = await OpenAsync(
+                Address(server) + "/runs",
+                new BrowserNewContextOptions { ColorScheme = ColorScheme.Dark, Locale = "zh-CN" }
+            )
+        )
         {
             await Assertions.Expect(tab.Page.Locator("main .state")).ToHaveTextAsync("已完成");
             await Assertions.Expect(tab.Page.Locator(".chart").First).ToContainTextAsync("损失");
@@ -135,26 +156,40 @@ public sealed class RunsPageTests(Chromium chromium) : BrowserTests(chromium)
             await Assertions.Expect(tab.Role(AriaRole.Heading, "Learning rate")).ToBeVisibleAsync();
         }
 
-        await using (var tab = await OpenAsync(Address(server) + "/runs", new BrowserNewContextOptions { ViewportSize = new ViewportSize { Width = 390, Height = 844 }, HasTouch = true, IsMobile = true }))
+        await using (
+            var tab = await OpenAsync(
+                Address(server) + "/runs",
+                new BrowserNewContextOptions
+                {
+                    ViewportSize = new ViewportSize { Width = 390, Height = 844 },
+                    HasTouch = true,
+                    IsMobile = true,
+                }
+            )
+        )
         {
             await Assertions.Expect(tab.Page.Locator(".chart").First.Locator("path.curve")).ToHaveCountAsync(2);
             Assert.Equal(390, await tab.Page.EvaluateAsync<int>("document.documentElement.scrollWidth"));
             await tab.ShootAsync("runs-phone");
             await tab.AccessibleAsync();
-            await Assertions.Expect(tab.Page.Locator("main")).ToMatchAriaSnapshotAsync("""
-                - main:
-                  - button "Runs"
-                  - region "lora-r8":
-                    - heading "lora-r8" [level=1]
-                    - progressbar "Steps"
-                  - region "Curves":
-                    - heading "Curves" [level=2]
-                    - slider "Smoothing"
-                    - checkbox "Logarithmic loss"
-                    - figure:
-                      - heading "Loss" [level=3]
-                      - 'button "Save as PNG: Loss"'
-                """);
+            await Assertions
+                .Expect(tab.Page.Locator("main"))
+                .ToMatchAriaSnapshotAsync(
+                    """
+                    - main:
+                      - button "Runs"
+                      - region "lora-r8":
+                        - heading "lora-r8" [level=1]
+                        - progressbar "Steps"
+                      - region "Curves":
+                        - heading "Curves" [level=2]
+                        - slider "Smoothing"
+                        - checkbox "Logarithmic loss"
+                        - figure:
+                          - heading "Loss" [level=3]
+                          - 'button "Save as PNG: Loss"'
+                    """
+                );
         }
     }
 
@@ -170,15 +205,18 @@ public sealed class RunsPageTests(Chromium chromium) : BrowserTests(chromium)
     {
         for (var step = from; step <= to; step++)
         {
-            log.Step(step, new Dictionary<string, double>
-            {
-                ["loss"] = scale * (1.2 + (3 * Math.Exp(-step / 25.0)) + (0.15 * Math.Sin(step * 1.7))),
-                ["grad_norm"] = 0.5 + Math.Exp(-step / 30.0) + (0.2 * Math.Abs(Math.Sin(step * 3))),
-                ["learning_rate"] = 2e-3 * (1 - (step / 200.0)),
-                ["seconds"] = 0.25,
-                ["tokens_per_second"] = 2600 + (100 * Math.Sin(step)),
-                ["memory_gib"] = 3.2,
-            });
+            log.Step(
+                step,
+                new Dictionary<string, double>
+                {
+                    ["loss"] = scale * (1.2 + (3 * Math.Exp(-step / 25.0)) + (0.15 * Math.Sin(step * 1.7))),
+                    ["grad_norm"] = 0.5 + Math.Exp(-step / 30.0) + (0.2 * Math.Abs(Math.Sin(step * 3))),
+                    ["learning_rate"] = 2e-3 * (1 - (step / 200.0)),
+                    ["seconds"] = 0.25,
+                    ["tokens_per_second"] = 2600 + (100 * Math.Sin(step)),
+                    ["memory_gib"] = 3.2,
+                }
+            );
         }
     }
 
@@ -196,16 +234,46 @@ public sealed class RunsPageTests(Chromium chromium) : BrowserTests(chromium)
         using var log = RunLog.Open(At(name), 0, 100);
         new RunDescription
         {
-            Started = DateTimeOffset.UtcNow, Model = "THUDM/glm-4-9b-chat", Data = "data/ads", Device = "cuda:0", Type = "bfloat16", Rows = 114_599, TotalSteps = 100,
-            TrainedParameters = 2_785_280, AllParameters = 9_402_736_640,
-            Recipe = new() { ["optimizer"] = new System.Text.Json.Nodes.JsonObject { ["learning_rate"] = 2e-3 }, ["lora"] = new System.Text.Json.Nodes.JsonObject { ["rank"] = rank, ["alpha"] = 32 } },
+            Started = DateTimeOffset.UtcNow,
+            Model = "THUDM/glm-4-9b-chat",
+            Data = "data/ads",
+            Device = "cuda:0",
+            Type = "bfloat16",
+            Rows = 114_599,
+            TotalSteps = 100,
+            TrainedParameters = 2_785_280,
+            AllParameters = 9_402_736_640,
+            Recipe = new()
+            {
+                ["optimizer"] = new System.Text.Json.Nodes.JsonObject { ["learning_rate"] = 2e-3 },
+                ["lora"] = new System.Text.Json.Nodes.JsonObject { ["rank"] = rank, ["alpha"] = 32 },
+            },
         }.Write(At(name));
         log.Note("lora.yaml, line 9: 'training_args.dataloader_num_workers' has no effect here");
         for (var step = 20; step <= 100; step += 20)
         {
             Steps(log, step - 19, step, scale);
-            log.Evaluation(step, [KeyValuePair.Create("eval_loss", scale * (1.3 + (2.5 * Math.Exp(-step / 30.0)))), KeyValuePair.Create("eval_rouge-1", 20 + (step / 8.0)), KeyValuePair.Create("eval_rouge-l", 15 + (step / 9.0)), KeyValuePair.Create("eval_bleu-4", step / 1200.0)]);
-            log.Answers(step, [new RunAnswer(1, "类型#裙*材质#棉*颜色#白色", "这条裙子采用棉质面料" + string.Concat(Enumerable.Repeat("，白色清新", step / 20)), "这条白色的棉质裙子，舒适透气。"), new RunAnswer(9, "类型#裤*风格#简约", "简约的裤子", "这条裤子简约百搭。")]);
+            log.Evaluation(
+                step,
+                [
+                    KeyValuePair.Create("eval_loss", scale * (1.3 + (2.5 * Math.Exp(-step / 30.0)))),
+                    KeyValuePair.Create("eval_rouge-1", 20 + (step / 8.0)),
+                    KeyValuePair.Create("eval_rouge-l", 15 + (step / 9.0)),
+                    KeyValuePair.Create("eval_bleu-4", step / 1200.0),
+                ]
+            );
+            log.Answers(
+                step,
+                [
+                    new RunAnswer(
+                        1,
+                        "类型#裙*材质#棉*颜色#白色",
+                        "这条裙子采用棉质面料" + string.Concat(Enumerable.Repeat("，白色清新", step / 20)),
+                        "这条白色的棉质裙子，舒适透气。"
+                    ),
+                    new RunAnswer(9, "类型#裤*风格#简约", "简约的裤子", "这条裤子简约百搭。"),
+                ]
+            );
         }
 
         log.Saved("checkpoint-100");

@@ -4,14 +4,16 @@ using Microsoft.Playwright;
 
 namespace GlmTune.Browser.Tests;
 
-/// <summary>A page of ours in the browser. It complains of errors that it logs, and of requests to any other server.</summary>
+/// <summary>A page of ours in the browser. It complains of errors that it logs, and of requests to any other
+/// server.</summary>
 internal sealed class Tab : IAsyncDisposable
 {
     private readonly IBrowserContext context;
     private readonly ConcurrentQueue<string> heard = [];
     private readonly List<string> complaints;
 
-    private Tab(IBrowserContext context, IPage page, List<string> complaints) => (this.context, Page, this.complaints) = (context, page, complaints);
+    private Tab(IBrowserContext context, IPage page, List<string> complaints) =>
+        (this.context, Page, this.complaints) = (context, page, complaints);
 
     public IPage Page { get; }
 
@@ -37,7 +39,10 @@ internal sealed class Tab : IAsyncDisposable
         var origin = new Uri(address).GetLeftPart(UriPartial.Authority);
         tab.Page.Request += (_, request) =>
         {
-            if (!request.Url.StartsWith(origin, StringComparison.Ordinal) && !request.Url.StartsWith("blob:", StringComparison.Ordinal))
+            if (
+                !request.Url.StartsWith(origin, StringComparison.Ordinal)
+                && !request.Url.StartsWith("blob:", StringComparison.Ordinal)
+            )
             {
                 tab.heard.Enqueue($"request: {request.Url}");
             }
@@ -46,7 +51,8 @@ internal sealed class Tab : IAsyncDisposable
         return tab;
     }
 
-    public ILocator Role(AriaRole role, string name) => Page.GetByRole(role, new PageGetByRoleOptions { Name = name, Exact = true });
+    public ILocator Role(AriaRole role, string name) =>
+        Page.GetByRole(role, new PageGetByRoleOptions { Name = name, Exact = true });
 
     public ILocator Button(string name) => Role(AriaRole.Button, name);
 
@@ -76,7 +82,11 @@ internal sealed class Tab : IAsyncDisposable
     /// <summary>Keeps a picture, to be looked at by people.</summary>
     public async Task ShootAsync(string name)
     {
-        var folder = Path.Combine(Path.GetFullPath(Path.Combine(GoldenData.Path("glm-tiny"), "..", "..", "..")), "TestResults", "screenshots");
+        var folder = Path.Combine(
+            Path.GetFullPath(Path.Combine(GoldenData.Path("glm-tiny"), "..", "..", "..")),
+            "TestResults",
+            "screenshots"
+        );
         Directory.CreateDirectory(folder);
         await Page.ScreenshotAsync(new PageScreenshotOptions { Path = Path.Combine(folder, name + ".png") });
     }
@@ -87,7 +97,13 @@ internal sealed class Tab : IAsyncDisposable
         var found = await Page.RunAxe();
         Assert.True(
             found.Violations.Length == 0,
-            string.Join('\n', found.Violations.Select(violation => $"{violation.Id}: {violation.Help}\n{string.Join('\n', violation.Nodes.Take(4).Select(node => $"    {node.Html}"))}")));
+            string.Join(
+                '\n',
+                found.Violations.Select(violation =>
+                    $"{violation.Id}: {violation.Help}\n{string.Join('\n', violation.Nodes.Take(4).Select(node => $"    {node.Html}"))}"
+                )
+            )
+        );
     }
 
     public async ValueTask DisposeAsync()

@@ -19,7 +19,10 @@ public sealed class CommandLineTests
 
     [Theory]
     [InlineData("trian data", "'trian' is no command of glmtune; did you mean 'train'? There are train, chat, ")]
-    [InlineData("data chek", "'chek' is no command of glmtune data; did you mean 'check'? There are show, check, convert.")]
+    [InlineData(
+        "data chek",
+        "'chek' is no command of glmtune data; did you mean 'check'? There are show, check, convert."
+    )]
     [InlineData("train a b", "Required argument 'CONFIG' missing for command: 'train'.")]
     [InlineData("train a b c --bogus", "'--bogus' is no option of glmtune train. `glmtune train --help` lists them.")]
     [InlineData("train a b c yes --sett=x", "'--sett=x' is no option of glmtune train")]
@@ -38,8 +41,14 @@ public sealed class CommandLineTests
     [InlineData("stress --url nowhere", "--url: 'nowhere' is no address that begins with http:// or https://.")]
     [InlineData("board . --port x", "--port: 'x' is not a whole number from 0 to 65535.")]
     [InlineData("metrics nothing.jsonl", "nothing.jsonl: there is no such file.")]
-    [InlineData("train a b nothing.yaml", "nothing.yaml: there is no such file; expected a recipe such as configs/lora.yaml")]
-    [InlineData("train a b /nothing.yaml", "/nothing.yaml: there is no such file; expected a recipe such as configs/lora.yaml")]
+    [InlineData(
+        "train a b nothing.yaml",
+        "nothing.yaml: there is no such file; expected a recipe such as configs/lora.yaml"
+    )]
+    [InlineData(
+        "train a b /nothing.yaml",
+        "/nothing.yaml: there is no such file; expected a recipe such as configs/lora.yaml"
+    )]
     public async Task What_is_wrong_is_said_in_one_line(string arguments, string beginning)
     {
         var run = await Run.Of(arguments.Split(' '));
@@ -66,21 +75,34 @@ public sealed class CommandLineTests
     [InlineData("serve a")]
     [InlineData("chat a --temperature 0 --seed -1 --top-p 1e-1")]
     [InlineData("eval a b c --limit 1e3")]
-    public void Right_command_lines_are_taken(string arguments)
-        => Assert.Empty(CommandLine.Root(new Screen(TextReader.Null, TextWriter.Null, TextWriter.Null)).Parse(arguments.Split(' ')).Errors);
+    public void Right_command_lines_are_taken(string arguments) =>
+        Assert.Empty(
+            CommandLine
+                .Root(new Screen(TextReader.Null, TextWriter.Null, TextWriter.Null))
+                .Parse(arguments.Split(' '))
+                .Errors
+        );
 
     [Fact]
     public async Task Help_of_every_command_is_done_and_describes_it()
     {
-        var pending = new Stack<System.CommandLine.Command>([CommandLine.Root(new Screen(TextReader.Null, TextWriter.Null, TextWriter.Null))]);
+        var pending = new Stack<System.CommandLine.Command>([
+            CommandLine.Root(new Screen(TextReader.Null, TextWriter.Null, TextWriter.Null)),
+        ]);
         while (pending.TryPop(out var command))
         {
             string[] path = [.. Names(command)];
             var run = await Run.Of([.. path, "--help"]);
             Assert.Equal(0, run.Code);
             Assert.Empty(run.Error);
-            Assert.All(command.Arguments, argument => Assert.False(string.IsNullOrEmpty(argument.Description), $"{command.Name} {argument.Name}"));
-            Assert.All(command.Options, option => Assert.False(string.IsNullOrEmpty(option.Description), $"{command.Name} {option.Name}"));
+            Assert.All(
+                command.Arguments,
+                argument => Assert.False(string.IsNullOrEmpty(argument.Description), $"{command.Name} {argument.Name}")
+            );
+            Assert.All(
+                command.Options,
+                option => Assert.False(string.IsNullOrEmpty(option.Description), $"{command.Name} {option.Name}")
+            );
             Assert.False(string.IsNullOrEmpty(command.Description), command.Name);
             foreach (var inner in command.Subcommands)
             {
@@ -103,7 +125,10 @@ public sealed class CommandLineTests
     public void An_error_of_the_user_is_its_message_alone()
     {
         var error = new StringWriter();
-        Assert.Equal(2, ExitCode.Report(Thrown(new AggregateException(new InvalidDataException("a.yaml, line 3: wrong"))), error));
+        Assert.Equal(
+            2,
+            ExitCode.Report(Thrown(new AggregateException(new InvalidDataException("a.yaml, line 3: wrong"))), error)
+        );
         Assert.Equal("a.yaml, line 3: wrong", error.ToString().Trim());
     }
 
@@ -111,9 +136,22 @@ public sealed class CommandLineTests
     public void A_library_that_is_missing_is_our_error()
     {
         var error = new StringWriter();
-        Assert.Equal(1, ExitCode.Report(Thrown(new FileNotFoundException("Could not load", "Library, Version=1.0")), error));
-        Assert.Equal(2, ExitCode.Report(Thrown(new FileNotFoundException("Could not find", Path.GetFullPath("data/a.jsonl"))), error));
-        Assert.EndsWith($"{Path.Combine("data", "a.jsonl")}: there is no such file.\n", error.ToString(), StringComparison.Ordinal);
+        Assert.Equal(
+            1,
+            ExitCode.Report(Thrown(new FileNotFoundException("Could not load", "Library, Version=1.0")), error)
+        );
+        Assert.Equal(
+            2,
+            ExitCode.Report(
+                Thrown(new FileNotFoundException("Could not find", Path.GetFullPath("data/a.jsonl"))),
+                error
+            )
+        );
+        Assert.EndsWith(
+            $"{Path.Combine("data", "a.jsonl")}: there is no such file.\n",
+            error.ToString(),
+            StringComparison.Ordinal
+        );
     }
 
     private static Exception Thrown(Exception exception)
@@ -129,5 +167,7 @@ public sealed class CommandLineTests
     }
 
     private static IEnumerable<string> Names(System.CommandLine.Command command) =>
-        command.Parents.OfType<System.CommandLine.Command>().FirstOrDefault() is { } parent ? [.. Names(parent), command.Name] : [];
+        command.Parents.OfType<System.CommandLine.Command>().FirstOrDefault() is { } parent
+            ? [.. Names(parent), command.Name]
+            : [];
 }

@@ -10,10 +10,15 @@ internal sealed record Run(int Code, string Output, string Error)
     public static async Task<Run> Of(params string[] arguments)
     {
         var (output, error) = (new StringWriter(), new StringWriter());
-        var code = await CommandLine.RunAsync(arguments, new Screen(new StringReader(""), output, error), stop: TestContext.Current.CancellationToken);
+        var code = await CommandLine.RunAsync(
+            arguments,
+            new Screen(new StringReader(""), output, error),
+            stop: TestContext.Current.CancellationToken
+        );
         return new Run(code, output.ToString(), error.ToString());
     }
 
     /// <summary>A path in the repository.</summary>
-    public static string InRepository(string relative) => Path.GetFullPath(Path.Combine(GoldenData.Path(""), "..", "..", relative));
+    public static string InRepository(string relative) =>
+        Path.GetFullPath(Path.Combine(GoldenData.Path(""), "..", "..", relative));
 }

@@ -5,17 +5,26 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Collectives.Tests;
 
-/// <summary>What every backend must do, on any number of ranks. Each public method is a case; all ranks run it together.</summary>
+/// <summary>What every backend must do, on any number of ranks. Each public method is a case; all ranks run it
+/// together.</summary>
 public static class CollectivesCases
 {
     private static readonly ScalarType[] Summable =
-        [ScalarType.Float32, ScalarType.Float64, ScalarType.BFloat16, ScalarType.Float16, ScalarType.Int32, ScalarType.Int64];
+    [
+        ScalarType.Float32,
+        ScalarType.Float64,
+        ScalarType.BFloat16,
+        ScalarType.Float16,
+        ScalarType.Int32,
+        ScalarType.Int64,
+    ];
 
     /// <summary>The cases by name.</summary>
-    public static IReadOnlyDictionary<string, Action<ICollectives>> All { get; } = typeof(CollectivesCases)
-        .GetMethods(BindingFlags.Public | BindingFlags.Static | BindingFlags.DeclaredOnly)
-        .Where(method => !method.IsSpecialName)
-        .ToDictionary(method => method.Name, method => method.CreateDelegate<Action<ICollectives>>());
+    public static IReadOnlyDictionary<string, Action<ICollectives>> All { get; } =
+        typeof(CollectivesCases)
+            .GetMethods(BindingFlags.Public | BindingFlags.Static | BindingFlags.DeclaredOnly)
+            .Where(method => !method.IsSpecialName)
+            .ToDictionary(method => method.Name, method => method.CreateDelegate<Action<ICollectives>>());
 
     public static void All_gather_gives_every_rank_every_shard(ICollectives ranks)
     {
@@ -46,7 +55,12 @@ public static class CollectivesCases
             {
                 var shard = Zeros(ranks, count, type);
                 ranks.ReduceScatterSum(Of(ranks, ranks.Rank, ranks.WorldSize * count, type), shard).Wait();
-                AssertSame(SeededValues.Sum(ranks.WorldSize, ranks.WorldSize * count, type).narrow(0, ranks.Rank * count, count), shard);
+                AssertSame(
+                    SeededValues
+                        .Sum(ranks.WorldSize, ranks.WorldSize * count, type)
+                        .narrow(0, ranks.Rank * count, count),
+                    shard
+                );
             }
         }
     }
@@ -69,7 +83,10 @@ public static class CollectivesCases
     {
         foreach (var type in Summable)
         {
-            foreach (var count in (long[])[0, 1, 2, 5, 30_011, type is ScalarType.Float32 or ScalarType.BFloat16 ? 270_007 : 3])
+            foreach (
+                var count in (long[])
+                    [0, 1, 2, 5, 30_011, type is ScalarType.Float32 or ScalarType.BFloat16 ? 270_007 : 3]
+            )
             {
                 var buffer = Of(ranks, ranks.Rank, count, type);
                 ranks.AllReduceSum(buffer).Wait();
@@ -98,8 +115,15 @@ public static class CollectivesCases
         {
             var receive = Zeros(ranks, ranks.WorldSize * Count, type);
             ranks.AllToAll(Of(ranks, ranks.Rank, ranks.WorldSize * Count, type), receive).Wait();
-            AssertSame(cat([.. Everyone(ranks).Select(rank =>
-                Of(ranks, rank, ranks.WorldSize * Count, type).narrow(0, ranks.Rank * Count, Count))]), receive);
+            AssertSame(
+                cat([
+                    .. Everyone(ranks)
+                        .Select(rank =>
+                            Of(ranks, rank, ranks.WorldSize * Count, type).narrow(0, ranks.Rank * Count, Count)
+                        ),
+                ]),
+                receive
+            );
         }
     }
 
@@ -111,25 +135,38 @@ public static class CollectivesCases
             var received = zeros_like(held);
             ranks.RingShift(held, received).Wait();
             held = received;
-            AssertSame(Of(ranks, (ranks.Rank - turn + ranks.WorldSize) % ranks.WorldSize, 2049, ScalarType.Float32), held);
+            AssertSame(
+                Of(ranks, (ranks.Rank - turn + ranks.WorldSize) % ranks.WorldSize, 2049, ScalarType.Float32),
+                held
+            );
         }
     }
 
     public static void Calls_can_be_under_way_together_and_be_waited_for_in_any_order(ICollectives ranks)
     {
-        var sums = Enumerable.Range(0, 6).Select(seed => Of(ranks, ranks.Rank, 1000 + seed, ScalarType.Float32, seed)).ToArray();
+        var sums = Enumerable
+            .Range(0, 6)
+            .Select(seed => Of(ranks, ranks.Rank, 1000 + seed, ScalarType.Float32, seed))
+            .ToArray();
         var whole = Zeros(ranks, ranks.WorldSize * 100);
-        var pending = sums.Select(sum => ranks.AllReduceSum(sum)).Append(ranks.AllGather(Of(ranks, ranks.Rank, 100, ScalarType.Float32), whole)).ToArray();
+        var pending = sums.Select(sum => ranks.AllReduceSum(sum))
+            .Append(ranks.AllGather(Of(ranks, ranks.Rank, 100, ScalarType.Float32), whole))
+            .ToArray();
         foreach (var call in pending.Reverse())
         {
             call.Wait();
             call.Wait();
         }
+
         for (var seed = 0; seed < sums.Length; seed++)
         {
             AssertSame(SeededValues.Sum(ranks.WorldSize, 1000 + seed, ScalarType.Float32, seed), sums[seed]);
         }
-        AssertSame(Of(ranks, ranks.WorldSize - 1, 100, ScalarType.Float32), whole.narrow(0, (ranks.WorldSize - 1) * 100, 100));
+
+        AssertSame(
+            Of(ranks, ranks.WorldSize - 1, 100, ScalarType.Float32),
+            whole.narrow(0, (ranks.WorldSize - 1) * 100, 100)
+        );
     }
 
     public static void Tensors_may_be_disposed_while_a_call_is_under_way(ICollectives ranks)
@@ -140,6 +177,7 @@ public static class CollectivesCases
         {
             pending = ranks.AllGather(Of(ranks, ranks.Rank, 70_000, ScalarType.Float32), full.view(-1));
         }
+
         pending.Wait();
         AssertSame(cat([.. Everyone(ranks).Select(rank => Of(ranks, rank, 70_000, ScalarType.Float32))]), full);
     }
@@ -179,7 +217,10 @@ public static class CollectivesCases
     {
         var bytes = ranks.GatherBytes([.. Enumerable.Range(0, 3 * ranks.Rank).Select(i => (byte)(i + ranks.Rank))]);
         Assert.Equal(ranks.WorldSize, bytes.Length);
-        Assert.All(bytes, (mine, rank) => Assert.Equal(Enumerable.Range(0, 3 * rank).Select(i => (byte)(i + rank)), mine));
+        Assert.All(
+            bytes,
+            (mine, rank) => Assert.Equal(Enumerable.Range(0, 3 * rank).Select(i => (byte)(i + rank)), mine)
+        );
 
         var strings = ranks.GatherStrings([.. Enumerable.Repeat($"第{ranks.Rank}行 🙂", ranks.Rank)]);
         Assert.All(strings, (mine, rank) => Assert.Equal(Enumerable.Repeat($"第{rank}行 🙂", rank), mine));
@@ -189,9 +230,18 @@ public static class CollectivesCases
     public static void Bad_calls_are_refused_before_anything_is_sent(ICollectives ranks)
     {
         var n = ranks.WorldSize;
-        var message = Assert.Throws<ArgumentException>(() => ranks.AllGather(Zeros(ranks, 3), Zeros(ranks, (3 * n) + 1), new CallLabel(5, 2))).Message;
-        Assert.Contains($"AllGather of float32 [3] at step 5, layer 2: the whole has {(3 * n) + 1} elements and the shard 3", message);
-        Assert.Throws<ArgumentException>(() => ranks.AllGather(Zeros(ranks, 3), Zeros(ranks, 3 * n, ScalarType.Float64)));
+        var message = Assert
+            .Throws<ArgumentException>(() =>
+                ranks.AllGather(Zeros(ranks, 3), Zeros(ranks, (3 * n) + 1), new CallLabel(5, 2))
+            )
+            .Message;
+        Assert.Contains(
+            $"AllGather of float32 [3] at step 5, layer 2: the whole has {(3 * n) + 1} elements and the shard 3",
+            message
+        );
+        Assert.Throws<ArgumentException>(() =>
+            ranks.AllGather(Zeros(ranks, 3), Zeros(ranks, 3 * n, ScalarType.Float64))
+        );
         Assert.Throws<ArgumentException>(() => ranks.AllReduceSum(Zeros(ranks, 16).view(4, 4).t()));
         Assert.Throws<ArgumentException>(() => ranks.AllReduceSum(Zeros(ranks, 4, ScalarType.Bool)));
         Assert.Throws<ArgumentException>(() => ranks.AllReduceSum(zeros(4, device: new Device(DeviceType.META))));
@@ -204,6 +254,7 @@ public static class CollectivesCases
         {
             Assert.Throws<ArgumentException>(() => ranks.AllGather(notMine, buffer));
         }
+
         Assert.Equal(n, ranks.Sum(1L));
     }
 
@@ -212,7 +263,9 @@ public static class CollectivesCases
         var n = ranks.WorldSize;
         var before = ranks.Traffic.Total;
         ranks.AllGather(Zeros(ranks, 100), Zeros(ranks, 100 * n)).Wait();
-        ranks.ReduceScatterSum(Zeros(ranks, 100 * n, ScalarType.BFloat16), Zeros(ranks, 100, ScalarType.BFloat16)).Wait();
+        ranks
+            .ReduceScatterSum(Zeros(ranks, 100 * n, ScalarType.BFloat16), Zeros(ranks, 100, ScalarType.BFloat16))
+            .Wait();
         ranks.AllReduceSum(Zeros(ranks, 10 * n, ScalarType.Float64)).Wait();
         var sent = ranks.Traffic.Total - before;
         Assert.Equal(3, sent.Calls);
@@ -222,16 +275,20 @@ public static class CollectivesCases
 
     private static IEnumerable<int> Everyone(ICollectives ranks) => Enumerable.Range(0, ranks.WorldSize);
 
-    private static Tensor Of(ICollectives ranks, int rank, long count, ScalarType type, int seed = 7)
-        => SeededValues.Of(rank, count, type, seed).to(ranks.Device);
+    private static Tensor Of(ICollectives ranks, int rank, long count, ScalarType type, int seed = 7) =>
+        SeededValues.Of(rank, count, type, seed).to(ranks.Device);
 
-    private static Tensor Zeros(ICollectives ranks, long count, ScalarType type = ScalarType.Float32) => zeros(count, type, ranks.Device);
+    private static Tensor Zeros(ICollectives ranks, long count, ScalarType type = ScalarType.Float32) =>
+        zeros(count, type, ranks.Device);
 
     private static void AssertSame(Tensor expected, Tensor actual)
     {
         Assert.Equal(expected.dtype, actual.dtype);
         Assert.Equal(expected.shape, actual.shape);
         (expected, actual) = (expected.cpu(), actual.cpu());
-        Assert.True(expected.eq(actual).all().item<bool>(), $"{expected.ne(actual).sum().item<long>()} of {expected.numel()} elements differ.");
+        Assert.True(
+            expected.eq(actual).all().item<bool>(),
+            $"{expected.ne(actual).sum().item<long>()} of {expected.numel()} elements differ."
+        );
     }
 }

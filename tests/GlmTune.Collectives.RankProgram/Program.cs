@@ -5,29 +5,38 @@ using GlmTune.Kernels.Native;
 using TorchSharp;
 using static TorchSharp.torch;
 
-// One rank of a test run: rank-program TASK [TIMEOUT-SECONDS [LARGEST-MESSAGE-BYTES]]; rank 1 is the one that misbehaves.
-// Or their launcher: rank-program launch cpu|cuda RANKS GRACE-SECONDS PROGRAM ARGUMENTS...
+// One rank of a test run: rank-program TASK [TIMEOUT-SECONDS [LARGEST-MESSAGE-BYTES]]; rank 1 is the one that
+// misbehaves. Or their launcher: rank-program launch cpu|cuda RANKS GRACE-SECONDS PROGRAM ARGUMENTS...
 if (args[0] == "launch")
 {
     return Launch(args);
 }
+
 NativeRuntime.Load();
 switch (args[0])
 {
-    case "rendezvous":                                                      // as a launcher's variables say
-        return RankRun.Run(Rendezvous.FromEnvironment().Connect(CPU), ranks =>
-        {
-            ranks.Barrier();
-            Console.WriteLine($"rank {ranks.Rank} of {ranks.WorldSize} met the others; process {Environment.ProcessId}");
-            Thread.Sleep(args.Length > 1 ? Timeout.Infinite : 0);
-            return 0;
-        }, error => throw error);
-    case "nccl":                                                            // the cases and the measurements, on GPUs
+    case "rendezvous": // as a launcher's variables say
+        return RankRun.Run(
+            Rendezvous.FromEnvironment().Connect(CPU),
+            ranks =>
+            {
+                ranks.Barrier();
+                Console.WriteLine(
+                    $"rank {ranks.Rank} of {ranks.WorldSize} met the others; process {Environment.ProcessId}"
+                );
+                Thread.Sleep(args.Length > 1 ? Timeout.Infinite : 0);
+                return 0;
+            },
+            error => throw error
+        );
+    case "nccl": // the cases and the measurements, on GPUs
         return RankRun.Run(
             Rendezvous.FromEnvironment().Connect(new Device(DeviceType.CUDA, 0), backend: BackendKind.Nccl),
             ranks => Math.Max(ranks.WorldSize > 1 ? 0 : RunCases(ranks), NcclSelfTest.Run(ranks, Console.Out) ? 0 : 1),
-            error => throw error);
+            error => throw error
+        );
 }
+
 var options = new CollectivesOptions { Timeout = TimeSpan.FromSeconds(args.Length > 1 ? double.Parse(args[1]) : 60) };
 var ranks = Mpi.Connect(options, args.Length > 2 ? long.Parse(args[2]) : 1 << 30);
 var label = new CallLabel(1204, 17);
@@ -45,23 +54,31 @@ Func<ICollectives, int> body = args[0] switch
     "null-reference" => _ => CatchNullReference(),
     var unknown => throw new ArgumentException($"There is no task {unknown}."),
 };
-return RankRun.Run(ranks, body, error =>
-{
-    Console.Error.WriteLine($"Rank {ranks.Rank} failed: {error.Message}");
-    return error is InvalidDataException ? 2 : 1;
-});
-
-Func<ICollectives, int> Misbehave(Action act) => ranks =>
-{
-    ranks.Barrier(label);
-    if (ranks.Rank == 1)
+return RankRun.Run(
+    ranks,
+    body,
+    error =>
     {
-        act();
-        return 0;
+        Console.Error.WriteLine($"Rank {ranks.Rank} failed: {error.Message}");
+        return error is InvalidDataException ? 2 : 1;
     }
-    ranks.AllGather(zeros(2, 3, dtype: ScalarType.BFloat16), zeros(6 * ranks.WorldSize, ScalarType.BFloat16), label).Wait();
-    return 0;
-};
+);
+
+Func<ICollectives, int> Misbehave(Action act) =>
+    ranks =>
+    {
+        ranks.Barrier(label);
+        if (ranks.Rank == 1)
+        {
+            act();
+            return 0;
+        }
+
+        ranks
+            .AllGather(zeros(2, 3, dtype: ScalarType.BFloat16), zeros(6 * ranks.WorldSize, ScalarType.BFloat16), label)
+            .Wait();
+        return 0;
+    };
 
 static int Launch(string[] args)
 {
@@ -69,7 +86,10 @@ static int Launch(string[] args)
     try
     {
         var type = args[1] == "cuda" ? DeviceType.CUDA : DeviceType.CPU;
-        return new LocalLauncher(int.Parse(args[2])) { Grace = TimeSpan.FromSeconds(double.Parse(args[3])) }.Run(args[4..], type);
+        return new LocalLauncher(int.Parse(args[2])) { Grace = TimeSpan.FromSeconds(double.Parse(args[3])) }.Run(
+            args[4..],
+            type
+        );
     }
     catch (InvalidDataException error)
     {
@@ -93,6 +113,7 @@ static int RunCases(ICollectives ranks)
         {
             problem = $"rank {ranks.Rank}: {error}";
         }
+
         var problems = ranks.GatherStrings([problem]).SelectMany(of => of).Where(text => text.Length > 0).ToArray();
         failed += problems.Length;
         if (ranks.Rank == 0)
@@ -100,6 +121,7 @@ static int RunCases(ICollectives ranks)
             Console.WriteLine($"{(problems.Length == 0 ? "passed" : "FAILED")} {name} {string.Join("\n", problems)}");
         }
     }
+
     return failed == 0 ? 0 : 1;
 }
 
@@ -128,6 +150,7 @@ static int BeyondTwoGigabytes(ICollectives ranks)
     {
         AssertFilled(whole.narrow(0, rank * Count, Count), rank + 1);
     }
+
     ranks.Broadcast(shard, ranks.WorldSize - 1).Wait();
     AssertFilled(shard, ranks.WorldSize);
     return 0;
@@ -151,12 +174,15 @@ static int Bandwidth(ICollectives ranks)
         Time("all-reduce", () => ranks.AllReduceSum(buffer));
         Time("all-gather", () => ranks.AllGather(shard, buffer));
         Time("reduce-scatter", () => ranks.ReduceScatterSum(buffer, shard));
-        Time("all-gather, waited for later", () =>
-        {
-            var pending = ranks.AllGather(shard, buffer);
-            Thread.Sleep(bytes > 16 << 20 ? 300 : 20);
-            return pending;
-        });
+        Time(
+            "all-gather, waited for later",
+            () =>
+            {
+                var pending = ranks.AllGather(shard, buffer);
+                Thread.Sleep(bytes > 16 << 20 ? 300 : 20);
+                return pending;
+            }
+        );
 
         void Time(string what, Func<Pending> call)
         {
@@ -168,13 +194,19 @@ static int Bandwidth(ICollectives ranks)
             {
                 call().Wait();
             }
+
             var sent = ranks.Traffic.Total - before;
             if (ranks.Rank == 0)
             {
-                Console.WriteLine($"{what} of {bytes:N0} bytes: {clock.Elapsed.TotalMilliseconds / rounds:0.000} ms, busy {sent.Busy.TotalMilliseconds / rounds:0.000} ms, "
-                    + $"{sent.BytesSent / sent.Busy.TotalSeconds / 1e9:0.00} GB/s sent, exposed {sent.Exposed.TotalMilliseconds / rounds:0.000} ms");
+                Console.WriteLine(
+                    $"{what} of {bytes:N0} bytes: {clock.Elapsed.TotalMilliseconds / rounds:0.000} ms, busy "
+                        + $"{sent.Busy.TotalMilliseconds / rounds:0.000} ms, "
+                        + $"{sent.BytesSent / sent.Busy.TotalSeconds / 1e9:0.00} GB/s sent, exposed "
+                        + $"{sent.Exposed.TotalMilliseconds / rounds:0.000} ms"
+                );
             }
         }
     }
+
     return 0;
 }

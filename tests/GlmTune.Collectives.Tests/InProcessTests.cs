@@ -9,16 +9,20 @@ public class InProcessTests
 {
     static InProcessTests() => NativeRuntime.Load();
 
-    public static TheoryData<string, int> Cases()
-        => [.. CollectivesCases.All.Keys.SelectMany(_ => new[] { 1, 2, 3, 4 }, (name, ranks) => (name, ranks))];
+    public static TheoryData<string, int> Cases() =>
+        [.. CollectivesCases.All.Keys.SelectMany(_ => new[] { 1, 2, 3, 4 }, (name, ranks) => (name, ranks))];
 
     [Theory, MemberData(nameof(Cases))]
-    public void Threads_pass(string name, int worldSize)
-        => InProcess.Run(worldSize, ranks =>
-        {
-            using var scope = NewDisposeScope();
-            CollectivesCases.All[name](ranks);
-        }, new CollectivesOptions { Timeout = TimeSpan.FromSeconds(30) });
+    public void Threads_pass(string name, int worldSize) =>
+        InProcess.Run(
+            worldSize,
+            ranks =>
+            {
+                using var scope = NewDisposeScope();
+                CollectivesCases.All[name](ranks);
+            },
+            new CollectivesOptions { Timeout = TimeSpan.FromSeconds(30) }
+        );
 
     public static TheoryData<string> CaseNames() => [.. CollectivesCases.All.Keys];
 
@@ -42,29 +46,41 @@ public class InProcessTests
     }
 
     [Fact]
-    public void Results_come_back_in_the_order_of_the_ranks()
-        => Assert.Equal([10, 11, 12], InProcess.Run(3, ranks => 10 + ranks.Rank));
+    public void Results_come_back_in_the_order_of_the_ranks() =>
+        Assert.Equal([10, 11, 12], InProcess.Run(3, ranks => 10 + ranks.Rank));
 
     [Fact]
     public void A_rank_that_throws_ends_the_others_at_once_and_its_own_exception_comes_out()
     {
         var messages = new string[4];
         var clock = Stopwatch.StartNew();
-        var error = Assert.Throws<InvalidDataException>(() => InProcess.Run(4, ranks =>
-        {
-            if (ranks.Rank == 2)
-            {
-                throw new InvalidDataException("sft.yaml, line 3: no such thing");
-            }
-            messages[ranks.Rank] = Assert.Throws<LostRankException>(() => ranks.AllReduceSum(zeros(2, 3), new CallLabel(1204, 17)).Wait()).Message;
-        }));
+        var error = Assert.Throws<InvalidDataException>(() =>
+            InProcess.Run(
+                4,
+                ranks =>
+                {
+                    if (ranks.Rank == 2)
+                    {
+                        throw new InvalidDataException("sft.yaml, line 3: no such thing");
+                    }
+
+                    messages[ranks.Rank] = Assert
+                        .Throws<LostRankException>(() =>
+                            ranks.AllReduceSum(zeros(2, 3), new CallLabel(1204, 17)).Wait()
+                        )
+                        .Message;
+                }
+            )
+        );
         Assert.True(clock.Elapsed < TimeSpan.FromSeconds(20));
         Assert.Equal("sft.yaml, line 3: no such thing", error.Message);
         foreach (var rank in (int[])[0, 1, 3])
         {
             Assert.Equal(
-                $"Rank {rank} of 4, step 1204, layer 17: AllReduceSum of float32 [2, 3] was ended, as rank 2 failed: sft.yaml, line 3: no such thing",
-                messages[rank]);
+                $"Rank {rank} of 4, step 1204, layer 17: AllReduceSum of float32 [2, 3] was ended, as rank 2 failed: "
+                    + "sft.yaml, line 3: no such thing",
+                messages[rank]
+            );
         }
     }
 
@@ -73,23 +89,40 @@ public class InProcessTests
     {
         using var release = new ManualResetEventSlim();
         var clock = Stopwatch.StartNew();
-        var error = Assert.Throws<LostRankException>(() => InProcess.Run(3, ranks =>
-        {
-            if (ranks.Rank == 1)
-            {
-                release.Wait();
-                return;
-            }
-            try
-            {
-                ranks.AllGather(zeros(4, ScalarType.BFloat16), zeros(12, ScalarType.BFloat16), new CallLabel(1204, "output head")).Wait();
-            }
-            finally
-            {
-                release.Set();
-            }
-        }, new CollectivesOptions { Timeout = TimeSpan.FromSeconds(1) }));
-        Assert.Matches("^Rank [02] of 3, step 1204, layer output head: AllGather of bfloat16 \\[4\\] not finished after 1 s. Missing: rank 1", error.Message);
+        var error = Assert.Throws<LostRankException>(() =>
+            InProcess.Run(
+                3,
+                ranks =>
+                {
+                    if (ranks.Rank == 1)
+                    {
+                        release.Wait();
+                        return;
+                    }
+
+                    try
+                    {
+                        ranks
+                            .AllGather(
+                                zeros(4, ScalarType.BFloat16),
+                                zeros(12, ScalarType.BFloat16),
+                                new CallLabel(1204, "output head")
+                            )
+                            .Wait();
+                    }
+                    finally
+                    {
+                        release.Set();
+                    }
+                },
+                new CollectivesOptions { Timeout = TimeSpan.FromSeconds(1) }
+            )
+        );
+        Assert.Matches(
+            "^Rank [02] of 3, step 1204, layer output head: AllGather of bfloat16 \\[4\\] not finished after 1 s. "
+                + "Missing: rank 1",
+            error.Message
+        );
         Assert.True(clock.Elapsed < TimeSpan.FromSeconds(20));
     }
 
@@ -97,58 +130,82 @@ public class InProcessTests
     public void Ranks_that_take_different_paths_are_told_both()
     {
         using var begun = new ManualResetEventSlim();
-        var error = Assert.Throws<LostRankException>(() => InProcess.Run(2, ranks =>
-        {
-            if (ranks.Rank == 0)
-            {
-                var sum = ranks.AllReduceSum(zeros(8), new CallLabel(3, 5));
-                begun.Set();
-                sum.Wait();
-            }
-            else
-            {
-                begun.Wait();
-                ranks.Broadcast(zeros(8), 0, new CallLabel(3, 6)).Wait();
-            }
-        }));
+        var error = Assert.Throws<LostRankException>(() =>
+            InProcess.Run(
+                2,
+                ranks =>
+                {
+                    if (ranks.Rank == 0)
+                    {
+                        var sum = ranks.AllReduceSum(zeros(8), new CallLabel(3, 5));
+                        begun.Set();
+                        sum.Wait();
+                    }
+                    else
+                    {
+                        begun.Wait();
+                        ranks.Broadcast(zeros(8), 0, new CallLabel(3, 6)).Wait();
+                    }
+                }
+            )
+        );
         Assert.Equal(
-            "Rank 1 of 2, step 3, layer 6: Broadcast of float32 [8] from rank 0 met AllReduceSum of float32 [8] at step 3, layer 5 of rank 0. "
-            + "All ranks must make the same calls in the same order; compare what led there.", error.Message);
+            "Rank 1 of 2, step 3, layer 6: Broadcast of float32 [8] from rank 0 met AllReduceSum of float32 [8] at "
+                + "step 3, layer 5 of rank 0. "
+                + "All ranks must make the same calls in the same order; compare what led there.",
+            error.Message
+        );
     }
 
     [Theory, InlineData(0), InlineData(1)]
-    public void Equal_calls_for_different_layers_are_not_the_same_whoever_comes_last(int last)
-        => Assert.Throws<LostRankException>(() => InProcess.Run(2, ranks =>
-        {
-            Thread.Sleep(ranks.Rank == last ? 50 : 0);
-            ranks.AllReduceSum(zeros(8), new CallLabel(3, ranks.Rank)).Wait();
-        }));
+    public void Equal_calls_for_different_layers_are_not_the_same_whoever_comes_last(int last) =>
+        Assert.Throws<LostRankException>(() =>
+            InProcess.Run(
+                2,
+                ranks =>
+                {
+                    Thread.Sleep(ranks.Rank == last ? 50 : 0);
+                    ranks.AllReduceSum(zeros(8), new CallLabel(3, ranks.Rank)).Wait();
+                }
+            )
+        );
 
     [Fact]
     public void A_rank_that_ends_early_ends_the_others_at_once()
     {
-        var error = Assert.Throws<LostRankException>(() => InProcess.Run(3, ranks =>
-        {
-            if (ranks.Rank > 0)
-            {
-                ranks.Barrier(new CallLabel(9));
-            }
-        }));
+        var error = Assert.Throws<LostRankException>(() =>
+            InProcess.Run(
+                3,
+                ranks =>
+                {
+                    if (ranks.Rank > 0)
+                    {
+                        ranks.Barrier(new CallLabel(9));
+                    }
+                }
+            )
+        );
         Assert.Matches("^Rank [12] of 3, step 9: Barrier cannot finish, as rank 0 has ended.$", error.Message);
     }
 
     [Fact]
     public void An_aborting_rank_ends_the_others()
     {
-        var error = Assert.Throws<InvalidOperationException>(() => InProcess.Run(2, ranks =>
-        {
-            if (ranks.Rank == 1)
-            {
-                ranks.Abort(new InvalidOperationException("no more disk"), exitCode: 1);
-                return;
-            }
-            ranks.Barrier();
-        }));
+        var error = Assert.Throws<InvalidOperationException>(() =>
+            InProcess.Run(
+                2,
+                ranks =>
+                {
+                    if (ranks.Rank == 1)
+                    {
+                        ranks.Abort(new InvalidOperationException("no more disk"), exitCode: 1);
+                        return;
+                    }
+
+                    ranks.Barrier();
+                }
+            )
+        );
         Assert.Equal("no more disk", error.Message);
     }
 
@@ -160,14 +217,18 @@ public class InProcessTests
         RunAll();
         Assert.Equal(before, Tensor.TotalCount);
 
-        static void RunAll() => InProcess.Run(3, ranks =>
-        {
-            using var scope = NewDisposeScope();
-            CollectivesCases.All.Values.ToList().ForEach(run => run(ranks));
-        });
+        static void RunAll() =>
+            InProcess.Run(
+                3,
+                ranks =>
+                {
+                    using var scope = NewDisposeScope();
+                    CollectivesCases.All.Values.ToList().ForEach(run => run(ranks));
+                }
+            );
     }
 
     [Fact]
-    public void Options_refuse_a_timeout_that_is_not_above_zero()
-        => Assert.Throws<ArgumentOutOfRangeException>(() => new CollectivesOptions { Timeout = TimeSpan.Zero });
+    public void Options_refuse_a_timeout_that_is_not_above_zero() =>
+        Assert.Throws<ArgumentOutOfRangeException>(() => new CollectivesOptions { Timeout = TimeSpan.Zero });
 }

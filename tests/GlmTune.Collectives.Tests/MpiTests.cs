@@ -27,7 +27,9 @@ public class MpiTests
         Assert.Equal(LostRankException.ExitCode, code);
         Assert.Contains(
             "Rank 0 of 2, step 1204, layer 17: AllGather of bfloat16 [2, 3] not finished after 1 s. "
-            + "A rank has stopped or taken another path; compare their logs.", output);
+                + "A rank has stopped or taken another path; compare their logs.",
+            output
+        );
         Assert.True(time < TimeSpan.FromSeconds(45), $"{time}");
     }
 
@@ -53,8 +55,13 @@ public class MpiTests
     {
         var (code, output, _) = await RankProgram.Mpirun(2, "another-path");
         Assert.Equal(LostRankException.ExitCode, code);
-        Assert.Matches("(Rank 0 of 2, step 1204, layer 17: AllGather of bfloat16 \\[2, 3\\] met AllReduceSum of float32 \\[6\\] at step 1204, layer 18 of rank 1)"
-            + "|(Rank 1 of 2, step 1204, layer 18: AllReduceSum of float32 \\[6\\] met AllGather of bfloat16 \\[6\\] at step 1204, layer 17 of rank 0)", output);
+        Assert.Matches(
+            "(Rank 0 of 2, step 1204, layer 17: AllGather of bfloat16 \\[2, 3\\] met AllReduceSum of float32 \\[6\\] "
+                + "at step 1204, layer 18 of rank 1)"
+                + "|(Rank 1 of 2, step 1204, layer 18: AllReduceSum of float32 \\[6\\] met AllGather of bfloat16 "
+                + "\\[6\\] at step 1204, layer 17 of rank 0)",
+            output
+        );
     }
 
     [Fact]
@@ -66,8 +73,8 @@ public class MpiTests
     }
 
     [Fact]
-    public async Task The_runtime_keeps_its_handler_of_memory_faults()
-        => Assert.Equal(0, (await RankProgram.Mpirun(1, "null-reference")).Code);
+    public async Task The_runtime_keeps_its_handler_of_memory_faults() =>
+        Assert.Equal(0, (await RankProgram.Mpirun(1, "null-reference")).Code);
 
     [Theory]
     [InlineData("PMI_RANK", "libmpi.so.12")]
@@ -80,6 +87,9 @@ public class MpiTests
     }
 
     [Fact]
-    public void A_named_library_is_the_only_one_tried()
-        => Assert.Equal(["/opt/mpi/lib/libmpi.so"], MpiLibrary.Candidates(name => name == "GLMTUNE_MPI" ? "/opt/mpi/lib/libmpi.so" : "1"));
+    public void A_named_library_is_the_only_one_tried() =>
+        Assert.Equal(
+            ["/opt/mpi/lib/libmpi.so"],
+            MpiLibrary.Candidates(name => name == "GLMTUNE_MPI" ? "/opt/mpi/lib/libmpi.so" : "1")
+        );
 }

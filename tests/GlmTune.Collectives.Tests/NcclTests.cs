@@ -22,7 +22,10 @@ public class NcclTests
     public void The_self_test_finds_right_results_right(int worldSize)
     {
         using var log = new StringWriter();
-        Assert.All(InProcess.Run(worldSize, ranks => NcclSelfTest.Run(ranks, log, [1], matrixSize: 64, "threads")), Assert.True);
+        Assert.All(
+            InProcess.Run(worldSize, ranks => NcclSelfTest.Run(ranks, log, [1], matrixSize: 64, "threads")),
+            Assert.True
+        );
         Assert.Contains($"threads, {worldSize} ranks: results right", log.ToString());
         Assert.Contains("AllGather of 1 MiB bfloat16", log.ToString());
     }
@@ -40,8 +43,16 @@ public class NcclTests
     public void The_library_beside_the_libtorch_in_use_is_tried_before_the_systems()
     {
         Assert.Equal(
-            ["/venv/lib/python3.12/site-packages/nvidia/nccl/lib/libnccl.so.2", "/venv/lib/python3.12/site-packages/torch/lib/libnccl.so.2", "libnccl.so.2"],
-            NcclLibrary.Candidates("/venv/lib/python3.12/site-packages/torch/lib", _ => null));
-        Assert.Equal(["/opt/libnccl.so.2"], NcclLibrary.Candidates("/any", name => name == "GLMTUNE_NCCL" ? "/opt/libnccl.so.2" : null));
+            [
+                "/venv/lib/python3.12/site-packages/nvidia/nccl/lib/libnccl.so.2",
+                "/venv/lib/python3.12/site-packages/torch/lib/libnccl.so.2",
+                "libnccl.so.2",
+            ],
+            NcclLibrary.Candidates("/venv/lib/python3.12/site-packages/torch/lib", _ => null)
+        );
+        Assert.Equal(
+            ["/opt/libnccl.so.2"],
+            NcclLibrary.Candidates("/any", name => name == "GLMTUNE_NCCL" ? "/opt/libnccl.so.2" : null)
+        );
     }
 }

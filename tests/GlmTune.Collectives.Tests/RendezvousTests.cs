@@ -6,17 +6,30 @@ namespace GlmTune.Collectives.Tests;
 
 public class RendezvousTests
 {
-    private const string Torchrun = "TORCHELASTIC_RUN_ID=none RANK=5 WORLD_SIZE=8 LOCAL_RANK=1 LOCAL_WORLD_SIZE=4 MASTER_ADDR=node1 MASTER_PORT=29500";
-    private const string OpenMpi = "OMPI_COMM_WORLD_RANK=5 OMPI_COMM_WORLD_SIZE=8 OMPI_COMM_WORLD_LOCAL_RANK=1 OMPI_COMM_WORLD_LOCAL_SIZE=4";
+    private const string Torchrun =
+        "TORCHELASTIC_RUN_ID=none RANK=5 WORLD_SIZE=8 LOCAL_RANK=1 LOCAL_WORLD_SIZE=4 MASTER_ADDR=node1 "
+        + "MASTER_PORT=29500";
+    private const string OpenMpi =
+        "OMPI_COMM_WORLD_RANK=5 OMPI_COMM_WORLD_SIZE=8 OMPI_COMM_WORLD_LOCAL_RANK=1 OMPI_COMM_WORLD_LOCAL_SIZE=4";
     private const string Hydra = "PMI_RANK=5 PMI_SIZE=8 PMI_FD=9 MPI_LOCALRANKID=1 MPI_LOCALNRANKS=4";
-    private const string Srun = "SLURM_JOB_ID=1007 SLURM_STEP_ID=0 SLURM_PROCID=5 SLURM_NTASKS=8 SLURM_STEP_NUM_TASKS=8 SLURM_LOCALID=1 SLURM_STEP_NODELIST=gpu-[003-004]";
+    private const string Srun =
+        "SLURM_JOB_ID=1007 SLURM_STEP_ID=0 SLURM_PROCID=5 SLURM_NTASKS=8 SLURM_STEP_NUM_TASKS=8 SLURM_LOCALID=1 "
+        + "SLURM_STEP_NODELIST=gpu-[003-004]";
 
     // 20000 + (31 * 1007 + step 0) mod 10000 = 21217
     [Theory]
     [InlineData("", Launcher.None, 0, 1, 0, null, null)]
     [InlineData("MASTER_ADDR=node1 MASTER_PORT=29500", Launcher.None, 0, 1, 0, null, "node1:29500")]
     [InlineData(Torchrun, Launcher.Torchrun, 5, 8, 1, 4, "node1:29501")]
-    [InlineData("RANK=5 WORLD_SIZE=8 LOCAL_RANK=1 MASTER_ADDR=node1 MASTER_PORT=29500", Launcher.Variables, 5, 8, 1, null, "node1:29500")]
+    [InlineData(
+        "RANK=5 WORLD_SIZE=8 LOCAL_RANK=1 MASTER_ADDR=node1 MASTER_PORT=29500",
+        Launcher.Variables,
+        5,
+        8,
+        1,
+        null,
+        "node1:29500"
+    )]
     [InlineData("RANK=0 WORLD_SIZE=1", Launcher.Variables, 0, 1, 0, null, null)]
     [InlineData(OpenMpi, Launcher.OpenMpi, 5, 8, 1, 4, null)]
     [InlineData(OpenMpi + " RANK=5 WORLD_SIZE=8 LOCAL_RANK=1", Launcher.OpenMpi, 5, 8, 1, 4, null)]
@@ -26,19 +39,68 @@ public class RendezvousTests
     [InlineData(Srun + " NCCL_COMM_ID=10.0.0.1:77", Launcher.Slurm, 5, 8, 1, null, "10.0.0.1:77")]
     [InlineData(Srun + " PMI_RANK=5 PMI_SIZE=8", Launcher.Pmi, 5, 8, 1, null, null)]
     // torchrun and mpirun started once a node by srun: the inner one counts.
-    [InlineData("SLURM_STEP_ID=0 SLURM_PROCID=1 SLURM_STEP_NUM_TASKS=2 SLURM_LOCALID=0 " + Torchrun, Launcher.Torchrun, 5, 8, 1, 4, "node1:29501")]
-    [InlineData("SLURM_STEP_ID=0 SLURM_PROCID=1 SLURM_STEP_NUM_TASKS=2 SLURM_LOCALID=0 " + OpenMpi, Launcher.OpenMpi, 5, 8, 1, 4, null)]
-    [InlineData("OMPI_COMM_WORLD_RANK=1 OMPI_COMM_WORLD_SIZE=2 OMPI_COMM_WORLD_LOCAL_RANK=0 " + Torchrun, Launcher.Torchrun, 5, 8, 1, 4, "node1:29501")]
-    [InlineData("OMPI_COMM_WORLD_RANK=0 OMPI_COMM_WORLD_SIZE=1 GLMTUNE_LAUNCHER_PID=77 RANK=3 WORLD_SIZE=4 LOCAL_RANK=3 NCCL_COMM_ID=127.0.0.1:9", Launcher.Variables, 3, 4, 3, null, "127.0.0.1:9")]
+    [InlineData(
+        "SLURM_STEP_ID=0 SLURM_PROCID=1 SLURM_STEP_NUM_TASKS=2 SLURM_LOCALID=0 " + Torchrun,
+        Launcher.Torchrun,
+        5,
+        8,
+        1,
+        4,
+        "node1:29501"
+    )]
+    [InlineData(
+        "SLURM_STEP_ID=0 SLURM_PROCID=1 SLURM_STEP_NUM_TASKS=2 SLURM_LOCALID=0 " + OpenMpi,
+        Launcher.OpenMpi,
+        5,
+        8,
+        1,
+        4,
+        null
+    )]
+    [InlineData(
+        "OMPI_COMM_WORLD_RANK=1 OMPI_COMM_WORLD_SIZE=2 OMPI_COMM_WORLD_LOCAL_RANK=0 " + Torchrun,
+        Launcher.Torchrun,
+        5,
+        8,
+        1,
+        4,
+        "node1:29501"
+    )]
+    [InlineData(
+        "OMPI_COMM_WORLD_RANK=0 OMPI_COMM_WORLD_SIZE=1 GLMTUNE_LAUNCHER_PID=77 RANK=3 WORLD_SIZE=4 LOCAL_RANK=3 "
+            + "NCCL_COMM_ID=127.0.0.1:9",
+        Launcher.Variables,
+        3,
+        4,
+        3,
+        null,
+        "127.0.0.1:9"
+    )]
     // Slurm before its steps had SLURM_STEP_NUM_TASKS, and a batch script without srun.
     [InlineData("SLURM_STEPID=0 SLURM_PROCID=5 SLURM_NTASKS=8 SLURM_LOCALID=1", Launcher.Slurm, 5, 8, 1, null, null)]
     [InlineData("SLURM_JOB_ID=7 SLURM_PROCID=0 SLURM_NTASKS=8 SLURM_LOCALID=0", Launcher.None, 0, 1, 0, null, null)]
-    public void Launchers_are_understood(string variables, Launcher launcher, int rank, int worldSize, int localRank, int? localWorldSize, string? meetingPoint)
+    public void Launchers_are_understood(
+        string variables,
+        Launcher launcher,
+        int rank,
+        int worldSize,
+        int localRank,
+        int? localWorldSize,
+        string? meetingPoint
+    )
     {
         var found = Read(variables);
         Assert.Equal(
-            new Rendezvous(launcher, rank, worldSize, localRank) { LocalWorldSize = localWorldSize, MeetingPoint = meetingPoint },
-            found with { Warning = null });
+            new Rendezvous(launcher, rank, worldSize, localRank)
+            {
+                LocalWorldSize = localWorldSize,
+                MeetingPoint = meetingPoint,
+            },
+            found with
+            {
+                Warning = null,
+            }
+        );
     }
 
     [Theory]
@@ -46,16 +108,34 @@ public class RendezvousTests
     [InlineData("WORLD_SIZE=4", "RANK is not set, but WORLD_SIZE is")]
     [InlineData("RANK=1 WORLD_SIZE=4", "LOCAL_RANK is not set, but WORLD_SIZE is above 1")]
     [InlineData("RANK=4 WORLD_SIZE=4 LOCAL_RANK=0", "RANK is 4 and WORLD_SIZE is 4; ranks go from 0 to 3")]
-    [InlineData("RANK=3 WORLD_SIZE=4 LOCAL_RANK=2 LOCAL_WORLD_SIZE=2", "LOCAL_RANK is 2 and LOCAL_WORLD_SIZE is 2; ranks go from 0 to 1")]
+    [InlineData(
+        "RANK=3 WORLD_SIZE=4 LOCAL_RANK=2 LOCAL_WORLD_SIZE=2",
+        "LOCAL_RANK is 2 and LOCAL_WORLD_SIZE is 2; ranks go from 0 to 1"
+    )]
     [InlineData("RANK=-1 WORLD_SIZE=4 LOCAL_RANK=0", "RANK is '-1'; expected a whole number from 0")]
     [InlineData("RANK=0 WORLD_SIZE=0 LOCAL_RANK=0", "WORLD_SIZE is '0'; expected a whole number from 1")]
-    [InlineData("RANK=a WORLD_SIZE=b LOCAL_RANK=0", "RANK is 'a'; expected a whole number from 0. WORLD_SIZE is 'b'; expected a whole number from 1")]
-    [InlineData("RANK=0 WORLD_SIZE=2 LOCAL_RANK=0 MASTER_ADDR=a MASTER_PORT=70000", "MASTER_PORT is '70000'; expected a whole number from 1 to 65535")]
+    [InlineData(
+        "RANK=a WORLD_SIZE=b LOCAL_RANK=0",
+        "RANK is 'a'; expected a whole number from 0. WORLD_SIZE is 'b'; expected a whole number from 1"
+    )]
+    [InlineData(
+        "RANK=0 WORLD_SIZE=2 LOCAL_RANK=0 MASTER_ADDR=a MASTER_PORT=70000",
+        "MASTER_PORT is '70000'; expected a whole number from 1 to 65535"
+    )]
     [InlineData(OpenMpi + " RANK=4", "RANK is 4 and OMPI_COMM_WORLD_RANK is 5; unset RANK, or set both alike")]
-    [InlineData(OpenMpi + " WORLD_SIZE=2", "WORLD_SIZE is 2 and OMPI_COMM_WORLD_SIZE is 8; unset WORLD_SIZE, or set both alike")]
-    [InlineData(Hydra + " RANK=4 WORLD_SIZE=2", "RANK is 4 and PMI_RANK is 5; unset RANK, or set both alike. WORLD_SIZE is 2 and PMI_SIZE is 8")]
+    [InlineData(
+        OpenMpi + " WORLD_SIZE=2",
+        "WORLD_SIZE is 2 and OMPI_COMM_WORLD_SIZE is 8; unset WORLD_SIZE, or set both alike"
+    )]
+    [InlineData(
+        Hydra + " RANK=4 WORLD_SIZE=2",
+        "RANK is 4 and PMI_RANK is 5; unset RANK, or set both alike. WORLD_SIZE is 2 and PMI_SIZE is 8"
+    )]
     [InlineData("OMPI_COMM_WORLD_RANK=1", "OMPI_COMM_WORLD_SIZE is not set, but OMPI_COMM_WORLD_RANK is")]
-    [InlineData("SLURM_STEP_ID=0 SLURM_PROCID=8 SLURM_NTASKS=8 SLURM_LOCALID=0", "SLURM_PROCID is 8 and SLURM_NTASKS is 8")]
+    [InlineData(
+        "SLURM_STEP_ID=0 SLURM_PROCID=8 SLURM_NTASKS=8 SLURM_LOCALID=0",
+        "SLURM_PROCID is 8 and SLURM_NTASKS is 8"
+    )]
     [InlineData("SLURM_STEP_ID=0 SLURM_PROCID=1 SLURM_NTASKS=8", "SLURM_LOCALID is not set, but SLURM_PROCID is")]
     public void Contradictions_are_named(string variables, string expected)
     {
@@ -65,8 +145,8 @@ public class RendezvousTests
     }
 
     [Fact]
-    public void A_batch_script_without_srun_is_warned()
-        => Assert.Contains("put srun before the command", Read("SLURM_JOB_ID=7 SLURM_PROCID=0 SLURM_NTASKS=8").Warning);
+    public void A_batch_script_without_srun_is_warned() =>
+        Assert.Contains("put srun before the command", Read("SLURM_JOB_ID=7 SLURM_PROCID=0 SLURM_NTASKS=8").Warning);
 
     [Theory]
     [InlineData("node7", "node7")]
@@ -75,7 +155,8 @@ public class RendezvousTests
     [InlineData("gpu[12,14-15],login", "gpu12")]
     [InlineData("login,gpu[12-14]", "login")]
     [InlineData("r[1-2]-n[04-07]-ib,x", "r1-n04-ib")]
-    public void The_first_of_slurms_hosts_is_found(string nodes, string first) => Assert.Equal(first, NcclMeetingPoint.FirstHost(nodes));
+    public void The_first_of_slurms_hosts_is_found(string nodes, string first) =>
+        Assert.Equal(first, NcclMeetingPoint.FirstHost(nodes));
 
     [Fact]
     public void One_rank_on_a_cpu_needs_no_backend()
@@ -97,20 +178,42 @@ public class RendezvousTests
     [Fact]
     public void Open_mpis_ranks_are_told_which_plugin_of_slurm_they_need()
     {
-        Assert.SkipUnless(MpiLibrary.Exists && MpiLibrary.Current.IsOpenMpi, "Open MPI is not installed (Debian: openmpi-bin).");
-        var message = Assert.Throws<InvalidDataException>(() => Read("SLURM_STEP_ID=0 SLURM_PROCID=0 SLURM_NTASKS=2 SLURM_LOCALID=0").Connect(CPU)).Message;
+        Assert.SkipUnless(
+            MpiLibrary.Exists && MpiLibrary.Current.IsOpenMpi,
+            "Open MPI is not installed (Debian: openmpi-bin)."
+        );
+        var message = Assert
+            .Throws<InvalidDataException>(() =>
+                Read("SLURM_STEP_ID=0 SLURM_PROCID=0 SLURM_NTASKS=2 SLURM_LOCALID=0").Connect(CPU)
+            )
+            .Message;
         Assert.Contains("srun --mpi=pmix (Open MPI) or srun --mpi=pmi2 (MPICH)", message, StringComparison.Ordinal);
     }
 
     [Fact]
-    public void Gpu_ranks_without_a_place_to_meet_are_told_to_name_one()
-        => Assert.Contains("MASTER_ADDR", Assert.Throws<InvalidDataException>(
-            () => Read("RANK=1 WORLD_SIZE=2 LOCAL_RANK=0").Connect(new Device(DeviceType.CUDA, 0), backend: BackendKind.Nccl)).Message
-            + Assert.Throws<InvalidDataException>(() => Read("SLURM_STEP_ID=0 SLURM_PROCID=0 SLURM_NTASKS=2 SLURM_LOCALID=0").Connect(CPU, backend: BackendKind.Nccl)).Message);
+    public void Gpu_ranks_without_a_place_to_meet_are_told_to_name_one() =>
+        Assert.Contains(
+            "MASTER_ADDR",
+            Assert
+                .Throws<InvalidDataException>(() =>
+                    Read("RANK=1 WORLD_SIZE=2 LOCAL_RANK=0")
+                        .Connect(new Device(DeviceType.CUDA, 0), backend: BackendKind.Nccl)
+                )
+                .Message
+                + Assert
+                    .Throws<InvalidDataException>(() =>
+                        Read("SLURM_STEP_ID=0 SLURM_PROCID=0 SLURM_NTASKS=2 SLURM_LOCALID=0")
+                            .Connect(CPU, backend: BackendKind.Nccl)
+                    )
+                    .Message
+        );
 
     private static Rendezvous Read(string variables)
     {
-        var table = variables.Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(pair => pair.Split('=', 2)).ToDictionary(pair => pair[0], pair => pair[1]);
+        var table = variables
+            .Split(' ', StringSplitOptions.RemoveEmptyEntries)
+            .Select(pair => pair.Split('=', 2))
+            .ToDictionary(pair => pair[0], pair => pair[1]);
         return Rendezvous.From(table.GetValueOrDefault);
     }
 }

@@ -3,7 +3,8 @@ using GlmTune.Data.Tokenization;
 
 namespace GlmTune.Data.Tests;
 
-/// <summary>The real GLM-4 tokenizer, loaded once, and reference data that may not ship; tests that need them are skipped without.</summary>
+/// <summary>The real GLM-4 tokenizer, loaded once, and reference data that may not ship; tests that need them are
+/// skipped without.</summary>
 internal static class SharedData
 {
     private static readonly Lazy<Tokenizer> LoadedGlm4 = new(() => TokenizerFile.Read(GoldenData.Shared("glm4")));
@@ -12,7 +13,7 @@ internal static class SharedData
     {
         get
         {
-            _ = GoldenData.Shared("glm4");   // Skips; a skip inside the lazy value would be remembered as its failure.
+            _ = GoldenData.Shared("glm4"); // Skips; a skip inside the lazy value would be remembered as its failure.
             return LoadedGlm4.Value;
         }
     }

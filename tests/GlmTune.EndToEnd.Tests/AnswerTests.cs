@@ -27,10 +27,18 @@ public sealed class AnswerTests
     public async Task System_prompt_and_tools_are_part_of_the_prompt()
     {
         using var workspace = Workspace.With("");
-        File.WriteAllText(workspace.At("tools.json"), """[{"type": "function", "function": {"name": "f", "description": "d", "parameters": {}}}]""");
+        File.WriteAllText(
+            workspace.At("tools.json"),
+            """[{"type": "function", "function": {"name": "f", "description": "d", "parameters": {}}}]"""
+        );
         var model = await Workspace.RandomModel;
         async Task<int> PromptTokens(params string[] options) =>
-            JsonDocument.Parse((await ProgramRun.Done(["chat", model, "--prompt", "a", "--json", .. options, .. Greedy])).Output).RootElement.GetProperty("prompt_tokens").GetInt32();
+            JsonDocument
+                .Parse(
+                    (await ProgramRun.Done(["chat", model, "--prompt", "a", "--json", .. options, .. Greedy])).Output
+                )
+                .RootElement.GetProperty("prompt_tokens")
+                .GetInt32();
         var plain = await PromptTokens();
         var system = await PromptTokens("--system", "b");
         Assert.Equal(plain + 3, system);
@@ -42,10 +50,29 @@ public sealed class AnswerTests
     {
         using var workspace = Workspace.With("");
         var model = await Workspace.RandomModel;
-        string[] command = ["generate", model, "--input", workspace.At("train.jsonl"), "--output", workspace.At("answers.jsonl"), "--temperature", "1", "--seed", "3", "--max-new-tokens", "5", "--device", "cpu"];
+        string[] command =
+        [
+            "generate",
+            model,
+            "--input",
+            workspace.At("train.jsonl"),
+            "--output",
+            workspace.At("answers.jsonl"),
+            "--temperature",
+            "1",
+            "--seed",
+            "3",
+            "--max-new-tokens",
+            "5",
+            "--device",
+            "cpu",
+        ];
         Assert.Contains("24 answered now", (await ProgramRun.Done(command)).Output, StringComparison.Ordinal);
         var whole = File.ReadAllText(workspace.At("answers.jsonl"));
-        var rows = whole.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => JsonDocument.Parse(line).RootElement).ToArray();
+        var rows = whole
+            .Split('\n', StringSplitOptions.RemoveEmptyEntries)
+            .Select(line => JsonDocument.Parse(line).RootElement)
+            .ToArray();
         Assert.Equal(Enumerable.Range(1, 24), rows.Select(row => row.GetProperty("line").GetInt32()));
         Assert.Equal("这条裙子好看 21", rows[3].GetProperty("label").GetString());
 
@@ -70,10 +97,22 @@ public sealed class AnswerTests
             make.WaitForExit();
         }
 
-        var start = new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "glmtune.dll"), "tokenize", await Workspace.RandomModel, "--file", pipe]);
+        var start = new ProcessStartInfo(
+            "dotnet",
+            [
+                Path.Combine(AppContext.BaseDirectory, "glmtune.dll"),
+                "tokenize",
+                await Workspace.RandomModel,
+                "--file",
+                pipe,
+            ]
+        );
         using var process = Process.Start(start)!;
         // This is open once the command reads, which then waits for what is never written.
-        var open = Task.Run(() => new FileStream(pipe, FileMode.Open, FileAccess.Write), TestContext.Current.CancellationToken);
+        var open = Task.Run(
+            () => new FileStream(pipe, FileMode.Open, FileAccess.Write),
+            TestContext.Current.CancellationToken
+        );
         Assert.Same(open, await Task.WhenAny(open, process.WaitForExitAsync(TestContext.Current.CancellationToken)));
         await using var never = await open;
         using (var kill = Process.Start("kill", ["-TERM", process.Id.ToString(CultureInfo.InvariantCulture)]))
@@ -91,11 +130,41 @@ public sealed class AnswerTests
         var model = await Workspace.RandomModel;
         foreach (var device in (string[])["cpu", "cpu,cpu"])
         {
-            var report = JsonDocument.Parse((await ProgramRun.Done(
-                "stress", model, "--token-len", "20,40", "--concurrency", "3", "--n", "2", "--max-new-tokens", "4", "--device", device, "--json")).Output).RootElement;
+            var report = JsonDocument
+                .Parse(
+                    (
+                        await ProgramRun.Done(
+                            "stress",
+                            model,
+                            "--token-len",
+                            "20,40",
+                            "--concurrency",
+                            "3",
+                            "--n",
+                            "2",
+                            "--max-new-tokens",
+                            "4",
+                            "--device",
+                            device,
+                            "--json"
+                        )
+                    ).Output
+                )
+                .RootElement;
             var rows = report.GetProperty("results").EnumerateArray().ToArray();
             Assert.Equal([20, 40], rows.Select(row => row.GetProperty("prompt_tokens").GetInt32()));
-            Assert.All(rows, row => Assert.Equal((6, 0, 24), (row.GetProperty("requests").GetInt32(), row.GetProperty("failed").GetInt32(), row.GetProperty("answer_tokens").GetInt32())));
+            Assert.All(
+                rows,
+                row =>
+                    Assert.Equal(
+                        (6, 0, 24),
+                        (
+                            row.GetProperty("requests").GetInt32(),
+                            row.GetProperty("failed").GetInt32(),
+                            row.GetProperty("answer_tokens").GetInt32()
+                        )
+                    )
+            );
         }
 
         Assert.Equal(2, (await ProgramRun.Of("stress")).Code);
@@ -109,10 +178,33 @@ public sealed class AnswerTests
         var model = await Workspace.RandomModel;
         await ProgramRun.Done("train", workspace.Folder, model, workspace.Recipe);
         var checkpoint = Path.Combine(workspace.Output, "checkpoint-2");
-        var scores = JsonDocument.Parse((await ProgramRun.Done("eval", workspace.Folder, checkpoint, workspace.Recipe, "--json", "--device", "cpu")).Output).RootElement;
-        Assert.All((string[])["rouge-1", "rouge-2", "rouge-l", "bleu-4"], name => Assert.Contains(scores.EnumerateObject(), member => member.Name.EndsWith(name, StringComparison.Ordinal)));
+        var scores = JsonDocument
+            .Parse(
+                (
+                    await ProgramRun.Done(
+                        "eval",
+                        workspace.Folder,
+                        checkpoint,
+                        workspace.Recipe,
+                        "--json",
+                        "--device",
+                        "cpu"
+                    )
+                ).Output
+            )
+            .RootElement;
+        Assert.All(
+            (string[])["rouge-1", "rouge-2", "rouge-l", "bleu-4"],
+            name =>
+                Assert.Contains(
+                    scores.EnumerateObject(),
+                    member => member.Name.EndsWith(name, StringComparison.Ordinal)
+                )
+        );
         await ProgramRun.Done(["chat", checkpoint, "--prompt", "a", .. Greedy]);
-        var info = JsonDocument.Parse((await ProgramRun.Done("model", "info", checkpoint, "--json")).Output).RootElement;
+        var info = JsonDocument
+            .Parse((await ProgramRun.Done("model", "info", checkpoint, "--json")).Output)
+            .RootElement;
         Assert.Equal(4, info.GetProperty("adapter").GetProperty("rank").GetInt32());
     }
 }

@@ -11,7 +11,10 @@ internal sealed record ProgramRun(int Code, string Output, string Error)
     public static async Task<ProgramRun> Done(params string[] arguments)
     {
         var run = await Of(arguments);
-        Assert.True(run.Code == 0, $"glmtune {string.Join(' ', arguments)} gave {run.Code}:\n{run.Error}\n{run.Output}");
+        Assert.True(
+            run.Code == 0,
+            $"glmtune {string.Join(' ', arguments)} gave {run.Code}:\n{run.Error}\n{run.Output}"
+        );
         return run;
     }
 
@@ -19,12 +22,19 @@ internal sealed record ProgramRun(int Code, string Output, string Error)
     public static Task<ProgramRun> Of(params string[] arguments) => Of("", null, arguments);
 
     /// <summary>Runs a command with input, and looks at its lines as they come.</summary>
-    public static Task<ProgramRun> Of(string input, Action<Process, string>? onLine, params string[] arguments) => Of(input, onLine, [], arguments);
+    public static Task<ProgramRun> Of(string input, Action<Process, string>? onLine, params string[] arguments) =>
+        Of(input, onLine, [], arguments);
 
     /// <summary>Runs a command under a launcher of ranks, with a thread each.</summary>
-    public static Task<ProgramRun> Under(string[] launcher, Action<Process, string>? onLine, string[] arguments) => Of("", onLine, launcher, arguments);
+    public static Task<ProgramRun> Under(string[] launcher, Action<Process, string>? onLine, string[] arguments) =>
+        Of("", onLine, launcher, arguments);
 
-    private static async Task<ProgramRun> Of(string input, Action<Process, string>? onLine, string[] launcher, string[] arguments)
+    private static async Task<ProgramRun> Of(
+        string input,
+        Action<Process, string>? onLine,
+        string[] launcher,
+        string[] arguments
+    )
     {
         string[] command = [.. launcher, "dotnet", Path.Combine(AppContext.BaseDirectory, "glmtune.dll"), .. arguments];
         var start = new ProcessStartInfo(command[0], command[1..])
@@ -37,7 +47,7 @@ internal sealed record ProgramRun(int Code, string Output, string Error)
         if (launcher.Length > 0)
         {
             start.Environment["OMP_NUM_THREADS"] = "1";
-            start.Environment["TERM"] = "xterm";   // one that has codes
+            start.Environment["TERM"] = "xterm"; // one that has codes
         }
 
         using var process = Process.Start(start)!;

@@ -25,10 +25,18 @@ public sealed partial class TrainTests
         Directory.Delete(Path.Combine(parts.Output, "checkpoint-8"), recursive: true);
         var resumed = await ProgramRun.Done("train", parts.Folder, model, parts.Recipe, "yes");
         Assert.Equal(losses[4..], Losses(resumed));
-        Assert.Equal(File.ReadAllBytes(Path.Combine(whole.Output, "checkpoint-8", weights)), File.ReadAllBytes(Path.Combine(parts.Output, "checkpoint-8", weights)));
+        Assert.Equal(
+            File.ReadAllBytes(Path.Combine(whole.Output, "checkpoint-8", weights)),
+            File.ReadAllBytes(Path.Combine(parts.Output, "checkpoint-8", weights))
+        );
         Assert.Equal(LoggedLosses(whole.Output), LoggedLosses(parts.Output));
         Assert.True(File.Exists(Path.Combine(parts.Output, "plots", "loss.png")));
-        Assert.Equal(2, Directory.GetFiles(Path.Combine(parts.Output, "runs"), "events.out.tfevents.*", SearchOption.AllDirectories).Length);
+        Assert.Equal(
+            2,
+            Directory
+                .GetFiles(Path.Combine(parts.Output, "runs"), "events.out.tfevents.*", SearchOption.AllDirectories)
+                .Length
+        );
     }
 
     // As the training page shows them: a resumed run's log takes back the steps that it does again.
@@ -50,12 +58,36 @@ public sealed partial class TrainTests
         using var workspace = Workspace.With("");
         string In(string path) => Path.GetFullPath(GoldenData.Path($"../../{path}"));
         var run = await ProgramRun.Done(
-            "train", In("data/ads"), In("models/glm-nano"), In("configs/lora-nano.yaml"), "--set", $"training_args.output_dir={workspace.Output}",
-            "--set", "training_args.use_cpu=true", "--set", "training_args.max_steps=16", "--set", "training_args.logging_steps=2",
-            "--set", "training_args.eval_strategy=no", "--set", "data_config.test_file=null");
+            "train",
+            In("data/ads"),
+            In("models/glm-nano"),
+            In("configs/lora-nano.yaml"),
+            "--set",
+            $"training_args.output_dir={workspace.Output}",
+            "--set",
+            "training_args.use_cpu=true",
+            "--set",
+            "training_args.max_steps=16",
+            "--set",
+            "training_args.logging_steps=2",
+            "--set",
+            "training_args.eval_strategy=no",
+            "--set",
+            "data_config.test_file=null"
+        );
         var losses = Losses(run);
         Assert.True(losses[^1] < losses[0] - 0.1, string.Join(" ", losses));
-        string[] ask = ["--prompt", "类型#裙*材质#棉*颜色#白色", "--temperature", "0", "--max-new-tokens", "40", "--device", "cpu"];
+        string[] ask =
+        [
+            "--prompt",
+            "类型#裙*材质#棉*颜色#白色",
+            "--temperature",
+            "0",
+            "--max-new-tokens",
+            "40",
+            "--device",
+            "cpu",
+        ];
         var before = await ProgramRun.Done(["chat", In("models/glm-nano"), .. ask]);
         var after = await ProgramRun.Done(["chat", Path.Combine(workspace.Output, "checkpoint-16"), .. ask]);
         Assert.NotEmpty(after.Output.Trim());
@@ -68,20 +100,38 @@ public sealed partial class TrainTests
         Assert.SkipWhen(OperatingSystem.IsWindows(), "Sends a signal.");
         using var workspace = Workspace.With("max_steps: 100000\nsave_steps: 100000\nlr_scheduler_type: constant");
         var asked = false;
-        var run = await ProgramRun.Of("", (process, line) =>
-        {
-            if (!asked && line.StartsWith("step 3/", StringComparison.Ordinal))
+        var run = await ProgramRun.Of(
+            "",
+            (process, line) =>
             {
-                asked = true;
-                using var kill = Process.Start("kill", ["-TERM", process.Id.ToString(CultureInfo.InvariantCulture)]);
-                kill!.WaitForExit();
-            }
-        }, "train", workspace.Folder, await Workspace.RandomModel, workspace.Recipe);
+                if (!asked && line.StartsWith("step 3/", StringComparison.Ordinal))
+                {
+                    asked = true;
+                    using var kill = Process.Start(
+                        "kill",
+                        ["-TERM", process.Id.ToString(CultureInfo.InvariantCulture)]
+                    );
+                    kill!.WaitForExit();
+                }
+            },
+            "train",
+            workspace.Folder,
+            await Workspace.RandomModel,
+            workspace.Recipe
+        );
         Assert.Equal(130, run.Code);
         var checkpoint = Assert.Single(Directory.GetDirectories(workspace.Output, "checkpoint-*"));
         Assert.True(File.Exists(Path.Combine(checkpoint, "adapter_model.safetensors")));
         var steps = int.Parse(Path.GetFileName(checkpoint)["checkpoint-".Length..], CultureInfo.InvariantCulture);
-        var further = await ProgramRun.Done("train", workspace.Folder, await Workspace.RandomModel, workspace.Recipe, "yes", "--set", $"training_args.max_steps={steps + 2}");
+        var further = await ProgramRun.Done(
+            "train",
+            workspace.Folder,
+            await Workspace.RandomModel,
+            workspace.Recipe,
+            "yes",
+            "--set",
+            $"training_args.max_steps={steps + 2}"
+        );
         Assert.Equal(2, Losses(further).Length);
     }
 
@@ -101,15 +151,29 @@ public sealed partial class TrainTests
     public async Task A_loss_that_is_not_finite_is_the_users_problem_and_names_the_rows()
     {
         using var workspace = Workspace.With("max_steps: 5\nmax_grad_norm: 0\nsave_strategy: 'no'", adapter: null);
-        var run = await ProgramRun.Of("train", workspace.Folder, await Workspace.RandomModel, workspace.Recipe, "--set", "training_args.learning_rate=1e30");
+        var run = await ProgramRun.Of(
+            "train",
+            workspace.Folder,
+            await Workspace.RandomModel,
+            workspace.Recipe,
+            "--set",
+            "training_args.learning_rate=1e30"
+        );
         Assert.Equal(2, run.Code);
         Assert.Matches("Step [2-5]: the (loss|gradient norm) is", run.Error);
         Assert.DoesNotContain("   at ", run.Error, StringComparison.Ordinal);
     }
 
     private static double[] Losses(ProgramRun run) =>
-        [.. Step().Matches(run.Output).Select(match => double.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture))];
+        [
+            .. Step()
+                .Matches(run.Output)
+                .Select(match => double.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture)),
+        ];
 
-    [GeneratedRegex(@"^step \d+/\d+  loss ([0-9.]+)  grad_norm [0-9.]+  learning_rate [0-9.e+-]+  epoch [0-9.]+", RegexOptions.Multiline)]
+    [GeneratedRegex(
+        @"^step \d+/\d+  loss ([0-9.]+)  grad_norm [0-9.]+  learning_rate [0-9.e+-]+  epoch [0-9.]+",
+        RegexOptions.Multiline
+    )]
     private static partial Regex Step();
 }

@@ -20,14 +20,28 @@ internal sealed class Workspace : IDisposable
     public static Workspace With(string trainingArguments, string? adapter = "peft_type: LORA\n  r: 4\n  lora_alpha: 8")
     {
         var workspace = new Workspace();
-        string Row(int i) => JsonSerializer.Serialize(new
-        {
-            messages = new[] { new { role = "user", content = $"类型#裙*颜色#{i}" }, new { role = "assistant", content = $"这条裙子好看 {i * 7}" } },
-        });
+        string Row(int i) =>
+            JsonSerializer.Serialize(
+                new
+                {
+                    messages = new[]
+                    {
+                        new { role = "user", content = $"类型#裙*颜色#{i}" },
+                        new { role = "assistant", content = $"这条裙子好看 {i * 7}" },
+                    },
+                }
+            );
         File.WriteAllLines(workspace.At("train.jsonl"), Enumerable.Range(0, 24).Select(Row));
         File.WriteAllLines(workspace.At("dev.jsonl"), Enumerable.Range(24, 5).Select(Row));
-        var arguments = string.Join('\n', trainingArguments.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).Select(line => $"  {line}"));
-        File.WriteAllText(workspace.Recipe, $"""
+        var arguments = string.Join(
+            '\n',
+            trainingArguments
+                .Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)
+                .Select(line => $"  {line}")
+        );
+        File.WriteAllText(
+            workspace.Recipe,
+            $"""
             data_config:
               train_file: train.jsonl
               val_file: dev.jsonl
@@ -45,7 +59,8 @@ internal sealed class Workspace : IDisposable
             {arguments}
             {(adapter is null ? "" : $"peft_config:\n  {adapter}")}
 
-            """);
+            """
+        );
         return workspace;
     }
 
@@ -61,7 +76,19 @@ internal sealed class Workspace : IDisposable
             Directory.Delete(folder, recursive: true);
         }
 
-        await ProgramRun.Done("model", "init", folder, "--like", GoldenData.Path("../../models/glm-nano"), "--seed", "5", "--dtype", "float32", "--device", "cpu");
+        await ProgramRun.Done(
+            "model",
+            "init",
+            folder,
+            "--like",
+            GoldenData.Path("../../models/glm-nano"),
+            "--seed",
+            "5",
+            "--dtype",
+            "float32",
+            "--device",
+            "cpu"
+        );
         return folder;
     }
 }

@@ -32,18 +32,32 @@ public class PerplexityTests
     public void Each_supervised_token_weighs_the_same_and_is_predicted_from_what_stands_before_it()
     {
         // A token is as likely as its distance from the sum of all before it says.
-        var model = new FakeLm(50, history => [.. Enumerable.Range(0, 50).Select(id => -0.1f * Math.Abs(id - (history.Sum() % 50)))]);
+        var model = new FakeLm(
+            50,
+            history => [.. Enumerable.Range(0, 50).Select(id => -0.1f * Math.Abs(id - (history.Sum() % 50)))]
+        );
         var random = new Random(7);
         List<TokenizedExample> examples = [];
         for (var i = 0; i < 13; i++)
         {
             int[] ids = [.. Enumerable.Range(0, random.Next(6, 30)).Select(_ => random.Next(50))];
-            examples.Add(new TokenizedExample(ids, [(1, 2), (4, ids.Length)]) { FullLength = ids.Length, LostItsEnd = false });
+            examples.Add(
+                new TokenizedExample(ids, [(1, 2), (4, ids.Length)]) { FullLength = ids.Length, LostItsEnd = false }
+            );
         }
 
-        var places = examples.SelectMany(example => example.Supervised.SelectMany(stretch => Enumerable.Range(stretch.Start, stretch.End - stretch.Start)
-            .Select(place => (example.TokenIds, place)))).ToList();
-        var expected = places.Average(at => -(double)model.LogProbabilities(at.TokenIds[..at.place])[at.TokenIds[at.place]]);
+        var places = examples
+            .SelectMany(example =>
+                example.Supervised.SelectMany(stretch =>
+                    Enumerable
+                        .Range(stretch.Start, stretch.End - stretch.Start)
+                        .Select(place => (example.TokenIds, place))
+                )
+            )
+            .ToList();
+        var expected = places.Average(at =>
+            -(double)model.LogProbabilities(at.TokenIds[..at.place])[at.TokenIds[at.place]]
+        );
         var done = new List<int>();
         var loss = Perplexity.Of(model, examples, 5, done.Add);
         Assert.Equal(places.Count, loss.Tokens);
@@ -64,15 +78,25 @@ public class PerplexityTests
     public void It_ends_when_asked_to()
     {
         using var stop = new CancellationTokenSource();
-        var examples = Enumerable.Repeat(new TokenizedExample([1, 2], [(1, 2)]) { FullLength = 2, LostItsEnd = false }, 5).ToList();
+        var examples = Enumerable
+            .Repeat(new TokenizedExample([1, 2], [(1, 2)]) { FullLength = 2, LostItsEnd = false }, 5)
+            .ToList();
         var model = FakeLm.Sure(5, _ => 2);
-        Assert.Throws<OperationCanceledException>(() => Perplexity.Of(model, examples, 1, done =>
-        {
-            if (done == 2)
-            {
-                stop.Cancel();
-            }
-        }, stop.Token));
+        Assert.Throws<OperationCanceledException>(() =>
+            Perplexity.Of(
+                model,
+                examples,
+                1,
+                done =>
+                {
+                    if (done == 2)
+                    {
+                        stop.Cancel();
+                    }
+                },
+                stop.Token
+            )
+        );
         Assert.Equal(2, model.PassSizes.Count);
     }
 
@@ -81,7 +105,11 @@ public class PerplexityTests
         var first = Array.IndexOf(batch.Mask[row], 1);
         var ids = batch.Ids[row][first..];
         var labels = batch.Labels[row][first..];
-        var supervised = Enumerable.Range(1, ids.Length - 1).Where(place => labels[place] != -100).Select(place => (place, place + 1)).ToList();
+        var supervised = Enumerable
+            .Range(1, ids.Length - 1)
+            .Where(place => labels[place] != -100)
+            .Select(place => (place, place + 1))
+            .ToList();
         return new TokenizedExample(ids, supervised) { FullLength = ids.Length, LostItsEnd = false };
     }
 }

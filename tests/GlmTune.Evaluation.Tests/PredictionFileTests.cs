@@ -9,7 +9,8 @@ public sealed class PredictionFileTests : IDisposable
     [Fact]
     public void Rows_and_their_other_fields_survive_a_round_trip()
     {
-        const string lines = "{\"prediction\":\"你好\\n\\\"<\",\"label\":\"\",\"id\":7,\"messages\":[{\"role\":\"user\"}]}\n{\"prediction\":\"a\",\"label\":\"b\"}\n";
+        const string lines =
+            "{\"prediction\":\"你好\\n\\\"<\",\"label\":\"\",\"id\":7,\"messages\":[{\"role\":\"user\"}]}\n{\"prediction\":\"a\",\"label\":\"b\"}\n";
         File.WriteAllText(path, "\ufeff" + lines.Replace("\n{", "\r\n \n{"));
         var rows = PredictionFile.Read(path);
         PredictionFile.Write(path, rows);
@@ -23,14 +24,25 @@ public sealed class PredictionFileTests : IDisposable
     [Fact]
     public void Every_bad_line_is_reported_with_its_number()
     {
-        File.WriteAllLines(path,
-        [
-            "{\"prediction\":\"a\",\"label\":\"b\"}", "{\"prediction\":\"a\"}", "", "{\"prediction\":3,\"label\":\"b\"}", "[]", "{", "{\"prediction\":\"\\ud800\",\"label\":\"\"}",
-            "{\"label\":\"a\",\"label\":\"b\",\"prediction\":\"\"}",
-        ]);
+        File.WriteAllLines(
+            path,
+            [
+                "{\"prediction\":\"a\",\"label\":\"b\"}",
+                "{\"prediction\":\"a\"}",
+                "",
+                "{\"prediction\":3,\"label\":\"b\"}",
+                "[]",
+                "{",
+                "{\"prediction\":\"\\ud800\",\"label\":\"\"}",
+                "{\"label\":\"a\",\"label\":\"b\",\"prediction\":\"\"}",
+            ]
+        );
         var message = Assert.Throws<InvalidDataException>(() => PredictionFile.Read(path)).Message;
 
-        Assert.Equal([2, 4, 5, 6, 7, 8], message.Split('\n').Select(line => int.Parse(line[(path.Length + ", line ".Length)..].Split(':')[0])));
+        Assert.Equal(
+            [2, 4, 5, 6, 7, 8],
+            message.Split('\n').Select(line => int.Parse(line[(path.Length + ", line ".Length)..].Split(':')[0]))
+        );
         Assert.Contains("line 2: has no 'label'", message);
         Assert.Contains("line 4: 'prediction' is 3; expected text", message);
         Assert.Contains("line 5: found a list; expected an object", message);

@@ -9,25 +9,26 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Inference.Tests;
 
-/// <summary>A model whose logits are a function of the tokens so far. What came before is read back from the cache, where a row
-/// that was put into a wrong slot or place would be seen.</summary>
+/// <summary>A model whose logits are a function of the tokens so far. What came before is read back from the cache,
+/// where a row that was put into a wrong slot or place would be seen.</summary>
 internal sealed class FakeLm(int vocabularySize, Func<int[], float[]> logits) : ICausalLm
 {
-    public Glm4Config Config { get; } = new()
-    {
-        Layout = CheckpointLayout.Library,
-        LayerCount = 1,
-        HiddenSize = 1,
-        FeedForwardSize = 1,
-        QueryHeads = 1,
-        KeyValueHeads = 1,
-        HeadDim = 1,
-        VocabularySize = vocabularySize,
-        NormEpsilon = 1e-5,
-        RotaryBase = 10000,
-        MaxPositions = 4096,
-        EndTokenIds = [0],
-    };
+    public Glm4Config Config { get; } =
+        new()
+        {
+            Layout = CheckpointLayout.Library,
+            LayerCount = 1,
+            HiddenSize = 1,
+            FeedForwardSize = 1,
+            QueryHeads = 1,
+            KeyValueHeads = 1,
+            HeadDim = 1,
+            VocabularySize = vocabularySize,
+            NormEpsilon = 1e-5,
+            RotaryBase = 10000,
+            MaxPositions = 4096,
+            EndTokenIds = [0],
+        };
 
     public Device Device => CPU;
 
@@ -43,15 +44,19 @@ internal sealed class FakeLm(int vocabularySize, Func<int[], float[]> logits) : 
     public int LargestCache { get; private set; }
 
     /// <summary>Answers the token that <paramref name="next"/> gives, without doubt.</summary>
-    public static FakeLm Sure(int vocabularySize, Func<int[], int> next, int virtualTokens = 0) => new(vocabularySize, history =>
-    {
-        var logits = new float[vocabularySize];
-        logits[next(history)] = 10;
-        return logits;
-    })
-    {
-        VirtualTokens = virtualTokens,
-    };
+    public static FakeLm Sure(int vocabularySize, Func<int[], int> next, int virtualTokens = 0) =>
+        new(
+            vocabularySize,
+            history =>
+            {
+                var logits = new float[vocabularySize];
+                logits[next(history)] = 10;
+                return logits;
+            }
+        )
+        {
+            VirtualTokens = virtualTokens,
+        };
 
     public KvCache NewCache(int slots, int capacity)
     {
@@ -61,7 +66,12 @@ internal sealed class FakeLm(int vocabularySize, Func<int[], float[]> logits) : 
     }
 
     public Tensor Logits(
-        int[] tokenIds, SequenceLayout sequences, CacheStep? cache = null, bool lastOnly = false, IReadOnlyList<ServedAdapter?>? adapters = null)
+        int[] tokenIds,
+        SequenceLayout sequences,
+        CacheStep? cache = null,
+        bool lastOnly = false,
+        IReadOnlyList<ServedAdapter?>? adapters = null
+    )
     {
         Assert.True(lastOnly);
         using var scope = NewDisposeScope();
@@ -74,7 +84,12 @@ internal sealed class FakeLm(int vocabularySize, Func<int[], float[]> logits) : 
         for (var i = 0; i < sequences.Count; i++)
         {
             var length = cache.Lengths[i].item<long>();
-            var held = cache.Cache.Keys(0)[cache.Slots[i].item<long>()].view(-1).narrow(0, 0, length).data<float>().ToArray();
+            var held = cache
+                .Cache.Keys(0)[cache.Slots[i].item<long>()]
+                .view(-1)
+                .narrow(0, 0, length)
+                .data<float>()
+                .ToArray();
             Assert.All(held.Take(VirtualTokens), value => Assert.Equal(-1, value));
             rows.Add(tensor(logits([.. held.Skip(VirtualTokens).Select(value => (int)value)])));
         }
@@ -94,11 +109,17 @@ internal sealed class FakeLm(int vocabularySize, Func<int[], float[]> logits) : 
     public double Loss(int[] tokenIds, SequenceLayout sequences, SupervisedTargets targets)
     {
         PassSizes.Add(sequences.Count);
-        var sum = targets.Rows.data<long>().Zip(targets.Targets.data<long>(), (row, target) =>
-        {
-            var start = sequences.Starts.Last(start => start <= row);
-            return -(double)LogProbabilities(tokenIds[start..((int)row + 1)])[target];
-        }).Sum();
+        var sum = targets
+            .Rows.data<long>()
+            .Zip(
+                targets.Targets.data<long>(),
+                (row, target) =>
+                {
+                    var start = sequences.Starts.Last(start => start <= row);
+                    return -(double)LogProbabilities(tokenIds[start..((int)row + 1)])[target];
+                }
+            )
+            .Sum();
         sequences.Dispose();
         return sum;
     }

@@ -9,7 +9,8 @@ public sealed class GenerationConfigFileTests : IDisposable
     [Fact]
     public void A_models_file_says_how_it_samples_and_where_it_stops()
     {
-        var options = Read("""
+        var options = Read(
+            """
             {
               "eos_token_id": [151329, 151336, 151338],
               "pad_token_id": 151329,
@@ -19,11 +20,23 @@ public sealed class GenerationConfigFileTests : IDisposable
               "top_p": 0.8,
               "transformers_version": "4.40.2"
             }
-            """);
+            """
+        );
         Assert.Equal([151329, 151336, 151338], options.EosTokenIds);
         Assert.Equal(
-            new GenerationOptions { PadTokenId = 151329, DoSample = true, Temperature = 0.8, MaxLength = 128000, TopP = 0.8 },
-            options with { EosTokenIds = null });
+            new GenerationOptions
+            {
+                PadTokenId = 151329,
+                DoSample = true,
+                Temperature = 0.8,
+                MaxLength = 128000,
+                TopP = 0.8,
+            },
+            options with
+            {
+                EosTokenIds = null,
+            }
+        );
         var tokens = options.TokensOnly();
         Assert.Equal(new GenerationOptions { PadTokenId = 151329 }, tokens with { EosTokenIds = null });
         Assert.Equal(options.EosTokenIds, tokens.EosTokenIds);
@@ -52,7 +65,9 @@ public sealed class GenerationConfigFileTests : IDisposable
     [Fact]
     public void All_wrong_values_are_reported_at_once()
     {
-        var error = Assert.Throws<InvalidDataException>(() => Read("""{"temperature": "hot", "top_p": 1.5, "top_k": 2.5, "do_sample": 1, "eos_token_id": [1, "a"]}"""));
+        var error = Assert.Throws<InvalidDataException>(() =>
+            Read("""{"temperature": "hot", "top_p": 1.5, "top_k": 2.5, "do_sample": 1, "eos_token_id": [1, "a"]}""")
+        );
         Assert.Equal(
             [
                 "generation_config.json: 'do_sample' is 1; expected true or false",
@@ -61,7 +76,8 @@ public sealed class GenerationConfigFileTests : IDisposable
                 "generation_config.json: 'top_k' is 2.5; expected a whole number of at least 0",
                 "generation_config.json: 'eos_token_id' is [1, \"a\"]; expected a token id or a list of token ids",
             ],
-            error.Message.Split('\n'));
+            error.Message.Split('\n')
+        );
     }
 
     [Theory]
@@ -74,7 +90,12 @@ public sealed class GenerationConfigFileTests : IDisposable
     public void What_is_said_lies_over_what_is_not()
     {
         var upper = new GenerationOptions { MaxNewTokens = 5, TopK = 0 };
-        var lower = new GenerationOptions { MaxNewTokens = 9, TopP = 0.5, EosTokenIds = [1] };
+        var lower = new GenerationOptions
+        {
+            MaxNewTokens = 9,
+            TopP = 0.5,
+            EosTokenIds = [1],
+        };
         var both = upper.Over(lower);
         Assert.Equal((5, 0, 0.5), (both.MaxNewTokens, both.TopK, both.TopP));
         Assert.Same(lower.EosTokenIds, both.EosTokenIds);
@@ -86,7 +107,11 @@ public sealed class GenerationConfigFileTests : IDisposable
         foreach (var property in typeof(GenerationOptions).GetProperties().Where(property => property.CanWrite))
         {
             var type = Nullable.GetUnderlyingType(property.PropertyType) ?? property.PropertyType;
-            var value = type == typeof(IReadOnlyList<int>) ? new[] { 3 } : type == typeof(IReadOnlyDictionary<int, double>) ? new Dictionary<int, double> { [3] = 3 } : type == typeof(bool) ? true : Convert.ChangeType(3, type, null);
+            var value =
+                type == typeof(IReadOnlyList<int>) ? new[] { 3 }
+                : type == typeof(IReadOnlyDictionary<int, double>) ? new Dictionary<int, double> { [3] = 3 }
+                : type == typeof(bool) ? true
+                : Convert.ChangeType(3, type, null);
             var said = new GenerationOptions();
             property.SetValue(said, value);
             Assert.Equal(value, property.GetValue(said.Over(new GenerationOptions())));

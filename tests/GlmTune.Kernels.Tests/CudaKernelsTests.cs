@@ -6,7 +6,8 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Tests;
 
-/// <summary>The CUDA kernels against their definition: on the CPU through the emulator, and on a GPU where there is one.</summary>
+/// <summary>The CUDA kernels against their definition: on the CPU through the emulator, and on a GPU where there is
+/// one.</summary>
 public class CudaKernelsTests
 {
     public CudaKernelsTests() => NativeRuntime.Load();
@@ -23,6 +24,7 @@ public class CudaKernelsTests
                     cases.Add(name, type);
                 }
             }
+
             return cases;
         }
     }
@@ -31,8 +33,15 @@ public class CudaKernelsTests
     [MemberData(nameof(Cases))]
     public void Emulated_kernels_agree_with_plain_operators_in_float64(string name, ScalarType type)
     {
-        Assert.SkipWhen(EmulatedLauncher.Compiler is null, "There is no C++ compiler to build the kernels for the CPU with.");
-        using var check = new TwinCheck(new CudaKernels(new EmulatedLauncher(), "emulated") { MultipliesFp8 = true }, type, CPU);
+        Assert.SkipWhen(
+            EmulatedLauncher.Compiler is null,
+            "There is no C++ compiler to build the kernels for the CPU with."
+        );
+        using var check = new TwinCheck(
+            new CudaKernels(new EmulatedLauncher(), "emulated") { MultipliesFp8 = true },
+            type,
+            CPU
+        );
         KernelTwins.All[name](check, KernelTwins.Sizes.Small);
         Assert.All(check.Results, result => Assert.True(result.Passed, result.ToString()));
     }
@@ -43,18 +52,40 @@ public class CudaKernelsTests
     [InlineData(40)]
     public void A_long_cache_is_attended_to_in_parts_that_are_joined(int multiprocessors)
     {
-        Assert.SkipWhen(EmulatedLauncher.Compiler is null, "There is no C++ compiler to build the kernels for the CPU with.");
-        var heads = new HeadLayout(40, 2, 64, 32);      // 20 heads a group: two tiles, the second not full
+        Assert.SkipWhen(
+            EmulatedLauncher.Compiler is null,
+            "There is no C++ compiler to build the kernels for the CPU with."
+        );
+        var heads = new HeadLayout(40, 2, 64, 32); // 20 heads a group: two tiles, the second not full
         var kernels = new CudaKernels(new EmulatedLauncher(multiprocessors), "emulated");
         using var check = new TwinCheck(kernels, ScalarType.BFloat16, CPU);
         using var sequences = SequenceLayout.OfRows(2, 1, CPU);
-        var (fused, keys, values) = (check.Random(2, heads.FusedWidth), check.Random(3, 700, 2, 64), check.Random(3, 700, 2, 64));
+        var (fused, keys, values) = (
+            check.Random(2, heads.FusedWidth),
+            check.Random(3, 700, 2, 64),
+            check.Random(3, 700, 2, 64)
+        );
         var (slots, lengths) = (tensor(new[] { 2L, 0L }), tensor(new[] { 700L, 3L }));
-        var expected = check.Reference.CachedAttention(TwinCheck.Wide(fused), heads, sequences, TwinCheck.Wide(keys), TwinCheck.Wide(values), slots, lengths, 700);
+        var expected = check.Reference.CachedAttention(
+            TwinCheck.Wide(fused),
+            heads,
+            sequences,
+            TwinCheck.Wide(keys),
+            TwinCheck.Wide(values),
+            slots,
+            lengths,
+            700
+        );
         for (var repeat = 0; repeat < 2; repeat++)
         {
-            check.Compare("output", expected, kernels.CachedAttention(fused, heads, sequences, keys, values, slots, lengths, 700), 3);
+            check.Compare(
+                "output",
+                expected,
+                kernels.CachedAttention(fused, heads, sequences, keys, values, slots, lengths, 700),
+                3
+            );
         }
+
         Assert.All(check.Results, result => Assert.True(result.Passed, result.ToString()));
     }
 

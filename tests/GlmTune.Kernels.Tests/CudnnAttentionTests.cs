@@ -14,7 +14,9 @@ public class CudnnAttentionTests
         using var scope = NewDisposeScope();
         using var sequences = SequenceLayout.OfRows(1, 128, CPU);
         var heads = new HeadLayout(4, 2, 64, 32);
-        var error = Assert.Throws<ExternalException>(() => CudnnAttention.Forward(randn(128, heads.FusedWidth, ScalarType.BFloat16), heads, sequences, null));
+        var error = Assert.Throws<ExternalException>(() =>
+            CudnnAttention.Forward(randn(128, heads.FusedWidth, ScalarType.BFloat16), heads, sequences, null)
+        );
         Assert.Contains("'CPU' backend", error.Message, StringComparison.Ordinal);
     }
 }

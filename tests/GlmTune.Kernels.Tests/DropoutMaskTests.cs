@@ -66,6 +66,7 @@ public class DropoutMaskTests
             h = (h ^ (h >> 13)) * 0xC2B2AE35;
             return h ^ (h >> 16);
         }
+
         return Mix((index * 0x9E3779B9) + Mix((uint)seed ^ Mix((uint)(seed >> 32) + 0x85EBCA6B)));
     }
 }

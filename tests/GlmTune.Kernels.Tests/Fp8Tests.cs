@@ -7,8 +7,16 @@ namespace GlmTune.Kernels.Tests;
 /// <summary>The definition of the fp8 functions against a table of e4m3's numbers and loops over doubles.</summary>
 public sealed class Fp8Tests : IDisposable
 {
-    // Every number of e4m3 from zero up: 8 subnormal ones of 2⁻⁹, then eight to each power of two. The last code is NaN.
-    private static readonly double[] Table = [.. Enumerable.Range(0, 127).Select(code => code < 8 ? code * Math.Pow(2, -9) : (1 + ((code & 7) / 8.0)) * Math.Pow(2, (code >> 3) - 7))];
+    // Every number of e4m3 from zero up: 8 subnormal ones of 2⁻⁹, then eight to each power of two. The last code is
+    // NaN.
+    private static readonly double[] Table =
+    [
+        .. Enumerable
+            .Range(0, 127)
+            .Select(code =>
+                code < 8 ? code * Math.Pow(2, -9) : (1 + ((code & 7) / 8.0)) * Math.Pow(2, (code >> 3) - 7)
+            ),
+    ];
 
     private readonly PlainKernels kernels = new();
     private readonly DisposeScope scope;
@@ -38,7 +46,10 @@ public sealed class Fp8Tests : IDisposable
         x[2].mul_(tensor(Enumerable.Range(0, 64).Select(i => (float)Math.Pow(2, -(i % 20))).ToArray()));
         x[3].zero_();
         var rounded = kernels.RoundRows(x);
-        var (values, codes) = (x.data<float>().ToArray(), rounded.Values.to(ScalarType.Float32).data<float>().ToArray());
+        var (values, codes) = (
+            x.data<float>().ToArray(),
+            rounded.Values.to(ScalarType.Float32).data<float>().ToArray()
+        );
         for (var row = 0; row < 5; row++)
         {
             var largest = Math.Max(values.Skip(row * 64).Take(64).Max(Math.Abs), 1e-30f);
@@ -57,16 +68,24 @@ public sealed class Fp8Tests : IDisposable
         var weight = randn([32, 48], generator: generator, dtype: ScalarType.Float64);
         var bias = randn([32], generator: generator, dtype: ScalarType.Float64);
         using var fp8 = Fp8Matrix.Round(weight);
-        var (x, gradient) = (kernels.RoundRows(randn([3, 48], generator: generator)), kernels.RoundRows(randn([3, 32], generator: generator)));
-        var (product, back) = (kernels.Fp8Product(x, fp8, bias, ScalarType.Float64), kernels.Fp8ProductBackward(gradient, fp8, ScalarType.Float64));
+        var (x, gradient) = (
+            kernels.RoundRows(randn([3, 48], generator: generator)),
+            kernels.RoundRows(randn([3, 32], generator: generator))
+        );
+        var (product, back) = (
+            kernels.Fp8Product(x, fp8, bias, ScalarType.Float64),
+            kernels.Fp8ProductBackward(gradient, fp8, ScalarType.Float64)
+        );
         var (w, left, right) = (Doubles(fp8.Widened(ScalarType.Float64)), Doubles(x), Doubles(gradient));
         for (var row = 0; row < 3; row++)
         {
             for (var o = 0; o < 32; o++)
             {
-                var sum = Enumerable.Range(0, 48).Sum(i => left[(row * 48) + i] * w[(o * 48) + i]) + bias[o].item<double>();
+                var sum =
+                    Enumerable.Range(0, 48).Sum(i => left[(row * 48) + i] * w[(o * 48) + i]) + bias[o].item<double>();
                 Assert.Equal(sum, product[row, o].item<double>(), 1e-9);
             }
+
             for (var i = 0; i < 48; i++)
             {
                 var sum = Enumerable.Range(0, 32).Sum(o => right[(row * 32) + o] * w[(o * 48) + i]);

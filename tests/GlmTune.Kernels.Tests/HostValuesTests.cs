@@ -21,7 +21,8 @@ public class HostValuesTests
     }
 
     [Fact]
-    public void Other_types_are_refused() => Assert.Throws<ArgumentException>(() => HostValues.ToDevice(new[] { 'a' }, CPU));
+    public void Other_types_are_refused() =>
+        Assert.Throws<ArgumentException>(() => HostValues.ToDevice(new[] { 'a' }, CPU));
 
     [Fact]
     public void Staged_parts_keep_their_places_and_change_with_each_sending() => CheckStaged(CPU);
@@ -38,11 +39,20 @@ public class HostValuesTests
     {
         using var scope = NewDisposeScope();
         // More than there are blocks of page-locked memory, and one that is larger than a block.
-        var sent = Enumerable.Range(0, 20).Select(i => HostValues.ToDevice(Enumerable.Range(i, 1000 + i).Select(value => (long)value).ToArray(), device)).ToList();
+        var sent = Enumerable
+            .Range(0, 20)
+            .Select(i =>
+                HostValues.ToDevice(Enumerable.Range(i, 1000 + i).Select(value => (long)value).ToArray(), device)
+            )
+            .ToList();
         for (var i = 0; i < sent.Count; i++)
         {
-            Assert.Equal(Enumerable.Range(i, 1000 + i).Select(value => (long)value), sent[i].cpu().data<long>().ToArray());
+            Assert.Equal(
+                Enumerable.Range(i, 1000 + i).Select(value => (long)value),
+                sent[i].cpu().data<long>().ToArray()
+            );
         }
+
         var large = HostValues.ToDevice(Enumerable.Range(0, 300_000).ToArray(), device);
         Assert.Equal((299_999, ScalarType.Int32), (large[299_999].item<int>(), large.dtype));
         Assert.Equal([0.5, -2], HostValues.ToDevice(new[] { 0.5, -2 }, device).cpu().data<double>().ToArray());
@@ -53,7 +63,12 @@ public class HostValuesTests
     private static void CheckStaged(Device device)
     {
         using var scope = NewDisposeScope();
-        using var staged = new StagedTensors(device, (ScalarType.Int64, 3), (ScalarType.Float32, 1), (ScalarType.Int32, 70));
+        using var staged = new StagedTensors(
+            device,
+            (ScalarType.Int64, 3),
+            (ScalarType.Float32, 1),
+            (ScalarType.Int32, 70)
+        );
         var seen = new List<Tensor>();
         for (var round = 0; round < 5; round++)
         {
@@ -64,6 +79,7 @@ public class HostValuesTests
             staged.Send();
             seen.Add(cat([staged[0].to_type(ScalarType.Float32), staged[1], staged[2].to_type(ScalarType.Float32)]));
         }
+
         for (var round = 0; round < seen.Count; round++)
         {
             var values = seen[round].cpu().data<float>().ToArray();

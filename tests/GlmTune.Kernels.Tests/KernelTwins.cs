@@ -9,53 +9,73 @@ internal static class KernelTwins
     private const double Epsilon = 1.5625e-7;
 
     /// <summary>Sizes of a comparison.</summary>
-    internal sealed record Sizes(int Tokens, int Hidden, int FeedForward, int Vocabulary, HeadLayout Heads, int[] Lengths, int VirtualTokens)
+    internal sealed record Sizes(
+        int Tokens,
+        int Hidden,
+        int FeedForward,
+        int Vocabulary,
+        HeadLayout Heads,
+        int[] Lengths,
+        int VirtualTokens
+    )
     {
         /// <summary>Seconds on an emulator.</summary>
         public static Sizes Small { get; } = new(5, 192, 80, 520, new(6, 2, 64, 32), [3, 1, 7, 2], 5);
 
         /// <summary>One layer of GLM-4-9B on few tokens.</summary>
-        public static Sizes Glm4 { get; } = new(512, 4096, 13696, 151552, new(32, 2, 128, 64), [200, 1, 90, 65, 33, 123], 40);
+        public static Sizes Glm4 { get; } =
+            new(512, 4096, 13696, 151552, new(32, 2, 128, 64), [200, 1, 90, 65, 33, 123], 40);
     }
 
     /// <summary>All comparisons by name.</summary>
-    public static IReadOnlyDictionary<string, Action<TwinCheck, Sizes>> All { get; } = new Dictionary<string, Action<TwinCheck, Sizes>>
-    {
-        ["rms norm"] = RmsNorm,
-        ["rms norm backward"] = RmsNormBackward,
-        ["rotary"] = Rotary,
-        ["rotary into a cache"] = RotaryIntoCache,
-        ["attention, ragged"] = (check, sizes) => Attention(check, sizes, sizes.Lengths, withPrefix: false),
-        ["attention, uniform"] = (check, sizes) => Attention(check, sizes, [6, 6, 6], withPrefix: false),
-        ["attention, one row of 128"] = (check, sizes) => Attention(check, sizes, [128, 128], withPrefix: false),
-        ["attention, prefix"] = (check, sizes) => Attention(check, sizes, sizes.Lengths, withPrefix: true),
-        ["attention, prefix of equal rows"] = (check, sizes) => Attention(check, sizes with { VirtualTokens = 32 }, [96, 96, 96], withPrefix: true),
-        ["cached attention, decode"] = (check, sizes) => CachedAttention(check, sizes, [1, 1, 1, 1, 1]),
-        ["cached attention, prefill"] = (check, sizes) => CachedAttention(check, sizes, [4, 1, 9, 2, 3]),
-        ["swiglu"] = SwiGlu,
-        ["dropout"] = Dropout,
-        ["low rank"] = LowRank,
-        ["fp8 rounding"] = Fp8Rounding,
-        ["fp8 norms"] = Fp8Norms,
-        ["fp8 swiglu"] = Fp8SwiGlu,
-        ["fp8 product"] = Fp8Product,
-        ["cross-entropy"] = CrossEntropy,
-        ["adamw"] = AdamW,
-        ["embedding gradient"] = EmbeddingGradient,
-        ["embedding on the host"] = HostEmbedding,
-        ["project"] = Project,
-        ["argmax"] = ArgMax,
-        ["embed"] = Embed,
-    };
+    public static IReadOnlyDictionary<string, Action<TwinCheck, Sizes>> All { get; } =
+        new Dictionary<string, Action<TwinCheck, Sizes>>
+        {
+            ["rms norm"] = RmsNorm,
+            ["rms norm backward"] = RmsNormBackward,
+            ["rotary"] = Rotary,
+            ["rotary into a cache"] = RotaryIntoCache,
+            ["attention, ragged"] = (check, sizes) => Attention(check, sizes, sizes.Lengths, withPrefix: false),
+            ["attention, uniform"] = (check, sizes) => Attention(check, sizes, [6, 6, 6], withPrefix: false),
+            ["attention, one row of 128"] = (check, sizes) => Attention(check, sizes, [128, 128], withPrefix: false),
+            ["attention, prefix"] = (check, sizes) => Attention(check, sizes, sizes.Lengths, withPrefix: true),
+            ["attention, prefix of equal rows"] = (check, sizes) =>
+                Attention(check, sizes with { VirtualTokens = 32 }, [96, 96, 96], withPrefix: true),
+            ["cached attention, decode"] = (check, sizes) => CachedAttention(check, sizes, [1, 1, 1, 1, 1]),
+            ["cached attention, prefill"] = (check, sizes) => CachedAttention(check, sizes, [4, 1, 9, 2, 3]),
+            ["swiglu"] = SwiGlu,
+            ["dropout"] = Dropout,
+            ["low rank"] = LowRank,
+            ["fp8 rounding"] = Fp8Rounding,
+            ["fp8 norms"] = Fp8Norms,
+            ["fp8 swiglu"] = Fp8SwiGlu,
+            ["fp8 product"] = Fp8Product,
+            ["cross-entropy"] = CrossEntropy,
+            ["adamw"] = AdamW,
+            ["embedding gradient"] = EmbeddingGradient,
+            ["embedding on the host"] = HostEmbedding,
+            ["project"] = Project,
+            ["argmax"] = ArgMax,
+            ["embed"] = Embed,
+        };
 
     private static void RmsNorm(TwinCheck check, Sizes sizes)
     {
-        var (x, delta, weight) = (check.Random(sizes.Tokens, sizes.Hidden), check.Random(sizes.Tokens, sizes.Hidden), check.Random(sizes.Hidden));
+        var (x, delta, weight) = (
+            check.Random(sizes.Tokens, sizes.Hidden),
+            check.Random(sizes.Tokens, sizes.Hidden),
+            check.Random(sizes.Hidden)
+        );
         var (expected, expectedInverse) = check.Reference.RmsNorm(TwinCheck.Wide(x), TwinCheck.Wide(weight), Epsilon);
         var (output, inverse) = check.Kernels.RmsNorm(x, weight, Epsilon);
         check.Compare("output", expected, output, 2);
         check.Compare("inverse", expectedInverse, inverse, 8);
-        var (wideSum, _, _) = check.Reference.AddRmsNorm(TwinCheck.Wide(x), TwinCheck.Wide(delta), TwinCheck.Wide(weight), Epsilon);
+        var (wideSum, _, _) = check.Reference.AddRmsNorm(
+            TwinCheck.Wide(x),
+            TwinCheck.Wide(delta),
+            TwinCheck.Wide(weight),
+            Epsilon
+        );
         var (sum, sumOutput, _) = check.Kernels.AddRmsNorm(x, delta, weight, Epsilon);
         var (expectedOutput, _) = check.Reference.RmsNorm(TwinCheck.Wide(sum), TwinCheck.Wide(weight), Epsilon);
         check.Compare("sum", wideSum, sum);
@@ -64,7 +84,11 @@ internal static class KernelTwins
 
     private static void RmsNormBackward(TwinCheck check, Sizes sizes)
     {
-        var (gradient, x, residual) = (check.Random(sizes.Tokens, sizes.Hidden), check.Random(sizes.Tokens, sizes.Hidden), check.Random(sizes.Tokens, sizes.Hidden));
+        var (gradient, x, residual) = (
+            check.Random(sizes.Tokens, sizes.Hidden),
+            check.Random(sizes.Tokens, sizes.Hidden),
+            check.Random(sizes.Tokens, sizes.Hidden)
+        );
         var weight = check.Random(sizes.Hidden);
         var (_, inverse) = check.Kernels.RmsNorm(x, weight, Epsilon);
         var (_, wideInverse) = check.Reference.RmsNorm(TwinCheck.Wide(x), TwinCheck.Wide(weight), Epsilon);
@@ -74,9 +98,27 @@ internal static class KernelTwins
                 ? (ones(sizes.Hidden, device: check.Device), ones(sizes.Hidden, ScalarType.Float64, check.Device))
                 : ((Tensor?)null, (Tensor?)null);
             var expected = check.Reference.RmsNormBackward(
-                TwinCheck.Wide(gradient), TwinCheck.Wide(x), TwinCheck.Wide(weight), wideInverse, full ? TwinCheck.Wide(residual) : null, wideWeightGradient);
-            var actual = check.Kernels.RmsNormBackward(gradient, x, weight, inverse, full ? residual : null, weightGradient);
-            check.Compare(full ? "input and residual" : "input", expected, actual, check.Type == ScalarType.Float32 ? 4 : 1);
+                TwinCheck.Wide(gradient),
+                TwinCheck.Wide(x),
+                TwinCheck.Wide(weight),
+                wideInverse,
+                full ? TwinCheck.Wide(residual) : null,
+                wideWeightGradient
+            );
+            var actual = check.Kernels.RmsNormBackward(
+                gradient,
+                x,
+                weight,
+                inverse,
+                full ? residual : null,
+                weightGradient
+            );
+            check.Compare(
+                full ? "input and residual" : "input",
+                expected,
+                actual,
+                check.Type == ScalarType.Float32 ? 4 : 1
+            );
             if (full)
             {
                 check.Compare("weight", wideWeightGradient!, weightGradient!, 16);
@@ -105,7 +147,11 @@ internal static class KernelTwins
         var places = arange(sizes.Tokens, dtype: ScalarType.Int64, device: check.Device) * 2;
         Tensor Cache(ScalarType type) => zeros([4, capacity, heads.KeyValueHeads, heads.HeadDim], type, check.Device);
         var (rows, keys, values) = (fused.clone(), Cache(check.Type), Cache(check.Type));
-        var (wideRows, wideKeys, wideValues) = (TwinCheck.Wide(fused), Cache(ScalarType.Float64), Cache(ScalarType.Float64));
+        var (wideRows, wideKeys, wideValues) = (
+            TwinCheck.Wide(fused),
+            Cache(ScalarType.Float64),
+            Cache(ScalarType.Float64)
+        );
         check.Kernels.RotateAndCache(rows, cosine, sine, heads, keys, values, slots, places);
         check.Reference.RotateAndCache(wideRows, cosine, sine, heads, wideKeys, wideValues, slots, places);
         check.Compare("rows", wideRows, rows, 2);
@@ -117,26 +163,59 @@ internal static class KernelTwins
     {
         var heads = sizes.Heads;
         using var sequences = Sequences(lengths, check.Device);
-        var (fused, gradient) = (check.Random(sequences.Tokens, heads.FusedWidth), check.Random(sequences.Tokens, heads.QueryWidth));
+        var (fused, gradient) = (
+            check.Random(sequences.Tokens, heads.FusedWidth),
+            check.Random(sequences.Tokens, heads.QueryWidth)
+        );
         var prefix = withPrefix ? check.Random(2, sizes.VirtualTokens, heads.KeyValueHeads, heads.HeadDim) : null;
-        var prefixGradient = withPrefix ? check.RandomSingle(2, sizes.VirtualTokens, heads.KeyValueHeads, heads.HeadDim) : null;
+        var prefixGradient = withPrefix
+            ? check.RandomSingle(2, sizes.VirtualTokens, heads.KeyValueHeads, heads.HeadDim)
+            : null;
         var widePrefixGradient = prefixGradient is null ? null : TwinCheck.Wide(prefixGradient);
         using var tape = new Tape();
         using var wideTape = new Tape();
-        var expected = check.Reference.Attention(TwinCheck.Wide(fused), heads, sequences, prefix is null ? null : TwinCheck.Wide(prefix), wideTape);
+        var expected = check.Reference.Attention(
+            TwinCheck.Wide(fused),
+            heads,
+            sequences,
+            prefix is null ? null : TwinCheck.Wide(prefix),
+            wideTape
+        );
         var actual = check.Kernels.Attention(fused, heads, sequences, prefix, tape);
         check.Compare("output", expected, actual, Loose(check));
-        var expectedGradient = check.Reference.AttentionBackward(TwinCheck.Wide(gradient), heads, sequences, widePrefixGradient, wideTape);
+        var expectedGradient = check.Reference.AttentionBackward(
+            TwinCheck.Wide(gradient),
+            heads,
+            sequences,
+            widePrefixGradient,
+            wideTape
+        );
         var actualGradient = check.Kernels.AttentionBackward(gradient, heads, sequences, prefixGradient, tape);
         var (queryWidth, keyWidth) = (heads.QueryWidth, heads.KeyValueWidth);
-        check.Compare("query gradient", expectedGradient.narrow(1, 0, queryWidth), actualGradient.narrow(1, 0, queryWidth), 2 * Loose(check));
-        check.Compare("key gradient", expectedGradient.narrow(1, queryWidth, keyWidth), actualGradient.narrow(1, queryWidth, keyWidth), 2 * Loose(check));
-        check.Compare("value gradient", expectedGradient.narrow(1, queryWidth + keyWidth, keyWidth), actualGradient.narrow(1, queryWidth + keyWidth, keyWidth), 2 * Loose(check));
+        check.Compare(
+            "query gradient",
+            expectedGradient.narrow(1, 0, queryWidth),
+            actualGradient.narrow(1, 0, queryWidth),
+            2 * Loose(check)
+        );
+        check.Compare(
+            "key gradient",
+            expectedGradient.narrow(1, queryWidth, keyWidth),
+            actualGradient.narrow(1, queryWidth, keyWidth),
+            2 * Loose(check)
+        );
+        check.Compare(
+            "value gradient",
+            expectedGradient.narrow(1, queryWidth + keyWidth, keyWidth),
+            actualGradient.narrow(1, queryWidth + keyWidth, keyWidth),
+            2 * Loose(check)
+        );
         if (withPrefix)
         {
             // Summed from numbers of the narrow type, though kept in float32.
             check.Compare("prefix gradient", widePrefixGradient!, prefixGradient!.to(check.Type), 3 * Loose(check));
         }
+
         check.Compare("tape left over", zeros(1, ScalarType.Float64), tensor(new[] { (float)tape.Count }));
     }
 
@@ -145,55 +224,115 @@ internal static class KernelTwins
         var heads = sizes.Heads;
         using var sequences = Sequences(added, check.Device);
         var longest = sizes.Lengths.Max() + added.Max() + 60;
-        var lengths = added.Select((count, i) => (long)Math.Min(longest, count + (i * longest / added.Length))).ToArray();
+        var lengths = added
+            .Select((count, i) => (long)Math.Min(longest, count + (i * longest / added.Length)))
+            .ToArray();
         lengths[^1] = longest;
         var cacheShape = new long[] { added.Length + 2, longest + 3, heads.KeyValueHeads, heads.HeadDim };
         var (keys, values) = (check.Random(cacheShape), check.Random(cacheShape));
         var fused = check.Random(sequences.Tokens, heads.FusedWidth);
-        var slots = tensor(Enumerable.Range(0, added.Length).Select(i => (long)((i + 2) % (added.Length + 2))).ToArray()).to(check.Device);
+        var slots = tensor(
+                Enumerable.Range(0, added.Length).Select(i => (long)((i + 2) % (added.Length + 2))).ToArray()
+            )
+            .to(check.Device);
         var device = tensor(lengths).to(check.Device);
-        var expected = check.Reference.CachedAttention(TwinCheck.Wide(fused), heads, sequences, TwinCheck.Wide(keys), TwinCheck.Wide(values), slots, device, longest);
+        var expected = check.Reference.CachedAttention(
+            TwinCheck.Wide(fused),
+            heads,
+            sequences,
+            TwinCheck.Wide(keys),
+            TwinCheck.Wide(values),
+            slots,
+            device,
+            longest
+        );
         var actual = check.Kernels.CachedAttention(fused, heads, sequences, keys, values, slots, device, longest);
         check.Compare("output", expected, actual, Loose(check));
     }
 
     private static void SwiGlu(TwinCheck check, Sizes sizes)
     {
-        var (gateUp, gradient) = (check.Random(sizes.Tokens, 2 * sizes.FeedForward), check.Random(sizes.Tokens, sizes.FeedForward));
-        check.Compare("output", check.Reference.SwiGlu(TwinCheck.Wide(gateUp)), check.Kernels.SwiGlu(gateUp), Exponential(check));
-        check.Compare("gradient", check.Reference.SwiGluBackward(TwinCheck.Wide(gradient), TwinCheck.Wide(gateUp)), check.Kernels.SwiGluBackward(gradient, gateUp), Exponential(check));
+        var (gateUp, gradient) = (
+            check.Random(sizes.Tokens, 2 * sizes.FeedForward),
+            check.Random(sizes.Tokens, sizes.FeedForward)
+        );
+        check.Compare(
+            "output",
+            check.Reference.SwiGlu(TwinCheck.Wide(gateUp)),
+            check.Kernels.SwiGlu(gateUp),
+            Exponential(check)
+        );
+        check.Compare(
+            "gradient",
+            check.Reference.SwiGluBackward(TwinCheck.Wide(gradient), TwinCheck.Wide(gateUp)),
+            check.Kernels.SwiGluBackward(gradient, gateUp),
+            Exponential(check)
+        );
     }
 
     private static void Dropout(TwinCheck check, Sizes sizes)
     {
-        var x = check.Random(sizes.Tokens, sizes.Hidden + 3);       // no multiple of 16 bytes
+        var x = check.Random(sizes.Tokens, sizes.Hidden + 3); // no multiple of 16 bytes
         foreach (var (probability, seed) in ((double, long)[])[(0.1, 42), (0.5, -7_000_000_000), (0, 3)])
         {
             var expected = check.Reference.Dropout(TwinCheck.Wide(x), probability, seed);
             var actual = check.Kernels.Dropout(x, probability, seed);
             check.Compare($"p {probability}", expected, actual, 2);
-            check.Compare($"p {probability}: mask", TwinCheck.Wide(expected.ne(0)), actual.ne(0).to(ScalarType.Float32));
-            check.Compare($"p {probability}: stored key", TwinCheck.Wide(actual), check.Kernels.Dropout(x, probability, Stored(check, seed)), 0);
-            check.Compare($"p {probability}: stored key, plain", expected, check.Reference.Dropout(TwinCheck.Wide(x), probability, Stored(check, seed)), 0);
+            check.Compare(
+                $"p {probability}: mask",
+                TwinCheck.Wide(expected.ne(0)),
+                actual.ne(0).to(ScalarType.Float32)
+            );
+            check.Compare(
+                $"p {probability}: stored key",
+                TwinCheck.Wide(actual),
+                check.Kernels.Dropout(x, probability, Stored(check, seed)),
+                0
+            );
+            check.Compare(
+                $"p {probability}: stored key, plain",
+                expected,
+                check.Reference.Dropout(TwinCheck.Wide(x), probability, Stored(check, seed)),
+                0
+            );
         }
     }
 
     private static void LowRank(TwinCheck check, Sizes sizes)
     {
-        foreach (var (tokens, rank, probability) in ((int, int, double)[])[(160, 8, 0.1), (21, 24, 0.5), (96, 24, 0.1), (48, 32, 0)])
+        foreach (
+            var (tokens, rank, probability) in ((int, int, double)[])
+                [(160, 8, 0.1), (21, 24, 0.5), (96, 24, 0.1), (48, 32, 0)]
+        )
         {
-            var (x, a, gradient) = (check.Random(tokens, sizes.Hidden), check.Random(rank, sizes.Hidden), check.Random(tokens, rank));
+            var (x, a, gradient) = (
+                check.Random(tokens, sizes.Hidden),
+                check.Random(rank, sizes.Hidden),
+                check.Random(tokens, rank)
+            );
             var (wideX, wideA, wideGradient) = (TwinCheck.Wide(x), TwinCheck.Wide(a), TwinCheck.Wide(gradient));
             var name = $"{tokens} × {rank}, p {probability}";
-            check.Compare(name, check.Reference.LowRankDown(wideX, wideA, probability, 77), check.Kernels.LowRankDown(x, a, probability, 77), Sums(check));
-            var (inputGradient, weightGradient) = (check.Random(tokens, sizes.Hidden), check.RandomSingle(rank, sizes.Hidden));
+            check.Compare(
+                name,
+                check.Reference.LowRankDown(wideX, wideA, probability, 77),
+                check.Kernels.LowRankDown(x, a, probability, 77),
+                Sums(check)
+            );
+            var (inputGradient, weightGradient) = (
+                check.Random(tokens, sizes.Hidden),
+                check.RandomSingle(rank, sizes.Hidden)
+            );
             var (wideInput, wideWeight) = (TwinCheck.Wide(inputGradient), TwinCheck.Wide(weightGradient));
             check.Reference.LowRankDownBackward(wideGradient, wideX, wideA, probability, 77, wideInput, wideWeight);
             check.Kernels.LowRankDownBackward(gradient, x, a, probability, 77, inputGradient, weightGradient);
             check.Compare($"{name}: input", wideInput, inputGradient, 2 * Sums(check));
             check.Compare($"{name}: weight", wideWeight, weightGradient.to(check.Type), 2 * Sums(check));
             check.Compare(
-                $"{name}: stored key", TwinCheck.Wide(check.Kernels.LowRankDown(x, a, probability, 77)), check.Kernels.LowRankDown(x, a, probability, Stored(check, 77)), 0);
+                $"{name}: stored key",
+                TwinCheck.Wide(check.Kernels.LowRankDown(x, a, probability, 77)),
+                check.Kernels.LowRankDown(x, a, probability, Stored(check, 77)),
+                0
+            );
             var (againInput, againWeight) = (inputGradient.clone(), weightGradient.clone());
             check.Kernels.LowRankDownBackward(gradient, x, a, probability, 77, inputGradient, weightGradient);
             check.Kernels.LowRankDownBackward(gradient, x, a, probability, Stored(check, 77), againInput, againWeight);
@@ -202,23 +341,37 @@ internal static class KernelTwins
         }
     }
 
-    // The same numbers in: the same codes and scales out, to the bit. Rows of zeros, of one outlier and of tiny numbers among them.
+    // The same numbers in: the same codes and scales out, to the bit. Rows of zeros, of one outlier and of tiny numbers
+    // among them.
     private static void Fp8Rounding(TwinCheck check, Sizes sizes)
     {
         var x = check.RandomSingle(6, sizes.Hidden);
         x[0].zero_();
         x[1, 3] = 20000.0f;
         x[2].mul_(1e-6f);
-        x[3].mul_(tensor(Enumerable.Range(0, sizes.Hidden).Select(i => (float)Math.Pow(2, -(i % 18))).ToArray()).to(check.Device));
+        x[3]
+            .mul_(
+                tensor(Enumerable.Range(0, sizes.Hidden).Select(i => (float)Math.Pow(2, -(i % 18))).ToArray())
+                    .to(check.Device)
+            );
         x = x.to(check.Type);
         var (expected, actual) = (check.Reference.RoundRows(x), check.Kernels.RoundRows(x));
         check.Compare("scales", TwinCheck.Wide(expected.Scales), actual.Scales, 0);
-        check.Compare("codes", TwinCheck.Wide(expected.Values.to(ScalarType.Float32)), actual.Values.to(ScalarType.Float32), 0);
+        check.Compare(
+            "codes",
+            TwinCheck.Wide(expected.Values.to(ScalarType.Float32)),
+            actual.Values.to(ScalarType.Float32),
+            0
+        );
     }
 
     private static void Fp8Norms(TwinCheck check, Sizes sizes)
     {
-        var (x, delta, weight) = (check.Random(sizes.Tokens, sizes.Hidden), check.Random(sizes.Tokens, sizes.Hidden), check.Random(sizes.Hidden));
+        var (x, delta, weight) = (
+            check.Random(sizes.Tokens, sizes.Hidden),
+            check.Random(sizes.Tokens, sizes.Hidden),
+            check.Random(sizes.Hidden)
+        );
         var (plainOutput, plainInverse) = check.Kernels.RmsNorm(x, weight, Epsilon);
         var (output, rounded, inverse) = check.Kernels.RmsNormFp8(x, weight, Epsilon, keepOutput: true);
         check.Compare("output", TwinCheck.Wide(plainOutput), output!, 0);
@@ -234,7 +387,13 @@ internal static class KernelTwins
         CompareRounded(check, "sum's norm", check.Reference.RoundRows(sumOutput!), sumRounded, 0);
         var (gradient, residual) = (check.Random(sizes.Tokens, sizes.Hidden), check.Random(sizes.Tokens, sizes.Hidden));
         var plainBack = check.Reference.RmsNormBackward(
-            TwinCheck.Wide(gradient), TwinCheck.Wide(x), TwinCheck.Wide(weight), TwinCheck.Wide(inverse), TwinCheck.Wide(residual), null);
+            TwinCheck.Wide(gradient),
+            TwinCheck.Wide(x),
+            TwinCheck.Wide(weight),
+            TwinCheck.Wide(inverse),
+            TwinCheck.Wide(residual),
+            null
+        );
         var (back, backRounded) = check.Kernels.RmsNormBackwardFp8(gradient, x, weight, inverse, residual);
         check.Compare("gradient", plainBack, back, check.Type == ScalarType.Float32 ? 4 : 1);
         CompareRounded(check, "gradient", check.Reference.RoundRows(back), backRounded, 0);
@@ -242,10 +401,24 @@ internal static class KernelTwins
 
     private static void Fp8SwiGlu(TwinCheck check, Sizes sizes)
     {
-        var (gateUp, gradient) = (check.Random(sizes.Tokens, 2 * sizes.FeedForward), check.Random(sizes.Tokens, sizes.FeedForward));
-        CompareRounded(check, "output", check.Reference.RoundRows(check.Kernels.SwiGlu(gateUp)), check.Kernels.SwiGluFp8(gateUp), 0);
+        var (gateUp, gradient) = (
+            check.Random(sizes.Tokens, 2 * sizes.FeedForward),
+            check.Random(sizes.Tokens, sizes.FeedForward)
+        );
         CompareRounded(
-            check, "gradient", check.Reference.RoundRows(check.Kernels.SwiGluBackward(gradient, gateUp)), check.Kernels.SwiGluBackwardFp8(gradient, gateUp), 0);
+            check,
+            "output",
+            check.Reference.RoundRows(check.Kernels.SwiGlu(gateUp)),
+            check.Kernels.SwiGluFp8(gateUp),
+            0
+        );
+        CompareRounded(
+            check,
+            "gradient",
+            check.Reference.RoundRows(check.Kernels.SwiGluBackward(gradient, gateUp)),
+            check.Kernels.SwiGluBackwardFp8(gradient, gateUp),
+            0
+        );
     }
 
     private static void Fp8Product(TwinCheck check, Sizes sizes)
@@ -259,11 +432,17 @@ internal static class KernelTwins
                 using var weight = Fp8Matrix.Round(check.Random(outputs, inputs) * 0.02, keeps);
                 var (roundedX, roundedGradient) = (check.Kernels.RoundRows(x), check.Kernels.RoundRows(gradient));
                 check.Compare(
-                    $"{rows} rows", check.Reference.Fp8Product(roundedX, weight, TwinCheck.Wide(bias), ScalarType.Float64),
-                    check.Kernels.Fp8Product(roundedX, weight, bias, check.Type), 2 * Fp8Sums(check));
+                    $"{rows} rows",
+                    check.Reference.Fp8Product(roundedX, weight, TwinCheck.Wide(bias), ScalarType.Float64),
+                    check.Kernels.Fp8Product(roundedX, weight, bias, check.Type),
+                    2 * Fp8Sums(check)
+                );
                 check.Compare(
-                    $"{rows} rows, gradient", check.Reference.Fp8ProductBackward(roundedGradient, weight, ScalarType.Float64),
-                    check.Kernels.Fp8ProductBackward(roundedGradient, weight, check.Type), 2 * Fp8Sums(check));
+                    $"{rows} rows, gradient",
+                    check.Reference.Fp8ProductBackward(roundedGradient, weight, ScalarType.Float64),
+                    check.Kernels.Fp8ProductBackward(roundedGradient, weight, check.Type),
+                    2 * Fp8Sums(check)
+                );
             }
         }
     }
@@ -273,13 +452,23 @@ internal static class KernelTwins
         var table = check.Random(50, sizes.Hidden).cpu();
         table = check.Device.type == DeviceType.CUDA ? table.pin_memory() : table;
         var ids = check.RandomIndex(50, sizes.Tokens);
-        check.Compare("rows", TwinCheck.Wide(table.index_select(0, ids.cpu()).to(check.Device)), check.Kernels.TokenRows(table, ids), 0);
+        check.Compare(
+            "rows",
+            TwinCheck.Wide(table.index_select(0, ids.cpu()).to(check.Device)),
+            check.Kernels.TokenRows(table, ids),
+            0
+        );
     }
 
     private static void CompareRounded(TwinCheck check, string what, Fp8Rows expected, Fp8Rows actual, double allowance)
     {
         check.Compare($"{what}: scales", TwinCheck.Wide(expected.Scales), actual.Scales, allowance);
-        check.Compare($"{what}: codes", TwinCheck.Wide(expected.Values.to(ScalarType.Float32)), actual.Values.to(ScalarType.Float32), allowance);
+        check.Compare(
+            $"{what}: codes",
+            TwinCheck.Wide(expected.Values.to(ScalarType.Float32)),
+            actual.Values.to(ScalarType.Float32),
+            allowance
+        );
     }
 
     private static void CrossEntropy(TwinCheck check, Sizes sizes)
@@ -307,13 +496,21 @@ internal static class KernelTwins
         var expected = zeros_like(TwinCheck.Wide(logits)).index_copy_(0, chosen, counted);
         var (wide, copy) = (TwinCheck.Wide(logits), logits.clone());
         var stored = tensor(new[] { 0.25f }).to(check.Device);
-        check.Compare("loss of some, plain", loss, check.Reference.CrossEntropy(wide, some, new LossScale(0, stored.to(ScalarType.Float64))).to(ScalarType.Float32), 2);
+        check.Compare(
+            "loss of some, plain",
+            loss,
+            check
+                .Reference.CrossEntropy(wide, some, new LossScale(0, stored.to(ScalarType.Float64)))
+                .to(ScalarType.Float32),
+            2
+        );
         check.Compare("gradient of some, plain", expected, wide.to(ScalarType.Float32), 2);
         check.Compare("loss of some", loss, check.Kernels.CrossEntropy(copy, some, new LossScale(0, stored)), 32);
         check.Compare("gradient of some", expected, copy, Exponential(check));
     }
 
-    private static MaskSeed Stored(TwinCheck check, long seed) => new(0, tensor(new[] { unchecked((int)DropoutMask.Key(seed)) }).to(check.Device));
+    private static MaskSeed Stored(TwinCheck check, long seed) =>
+        new(0, tensor(new[] { unchecked((int)DropoutMask.Key(seed)) }).to(check.Device));
 
     private static void AdamW(TwinCheck check, Sizes sizes)
     {
@@ -321,10 +518,19 @@ internal static class KernelTwins
         {
             Tensor Run(Tensor whole) => whole.narrow(0, offset, count);
             var (master, gradient) = (Run(check.RandomSingle(count + 8)), Run(check.Random(count + 8)));
-            var (first, second) = (Run(check.RandomSingle(count + 8) * 0.1), Run(check.RandomSingle(count + 8).square()));
+            var (first, second) = (
+                Run(check.RandomSingle(count + 8) * 0.1),
+                Run(check.RandomSingle(count + 8).square())
+            );
             var compute = Run(check.Poison(check.Type, count + 8));
             var scale = tensor(0.5f).to(check.Device);
-            Tensor[] wide = [TwinCheck.Wide(master), TwinCheck.Wide(gradient), TwinCheck.Wide(first), TwinCheck.Wide(second)];
+            Tensor[] wide =
+            [
+                TwinCheck.Wide(master),
+                TwinCheck.Wide(gradient),
+                TwinCheck.Wide(first),
+                TwinCheck.Wide(second),
+            ];
             Tensor[] stored = [master.clone(), first.clone(), second.clone()];
             Tensor[] plain = [.. stored.Select(TwinCheck.Wide)];
             for (var step = 1; step <= 3; step++)
@@ -334,10 +540,21 @@ internal static class KernelTwins
                 var factors = tensor(new[] { shrink, rate, inverse }).to(check.Device);
                 var later = settings with { LearningRate = 7, Step = 7, Stored = factors.to(ScalarType.Float32) };
                 check.Kernels.AdamW(stored[0], gradient, stored[1], stored[2], scale, later);
-                check.Reference.AdamW(plain[0], wide[1], plain[1], plain[2], scale.to(ScalarType.Float64), later with { Stored = factors });
+                check.Reference.AdamW(
+                    plain[0],
+                    wide[1],
+                    plain[1],
+                    plain[2],
+                    scale.to(ScalarType.Float64),
+                    later with
+                    {
+                        Stored = factors,
+                    }
+                );
                 check.Kernels.AdamW(master, gradient, first, second, scale, settings, compute);
                 check.Reference.AdamW(wide[0], wide[1], wide[2], wide[3], scale.to(ScalarType.Float64), settings);
             }
+
             check.Compare("parameters", wide[0], master, 8);
             check.Compare("parameters, stored factors", TwinCheck.Wide(master), stored[0], offset == 0 ? 0 : 1);
             check.Compare("parameters, stored factors, plain", wide[0], plain[0].to(ScalarType.Float32), 2);
@@ -362,13 +579,34 @@ internal static class KernelTwins
         var gateUp = check.Random(2 * sizes.FeedForward, sizes.Hidden) * (1 / Math.Sqrt(sizes.Hidden));
         foreach (var rows in (int[])[1, 3, 8, 13, 20])
         {
-            var (x, weight) = (check.Random(rows, sizes.Hidden), check.Random(sizes.Heads.FusedWidth - 3, sizes.Hidden) * 0.1);
-            var (bias, residual) = (check.Random(sizes.Heads.FusedWidth - 3), check.Random(rows, sizes.Heads.FusedWidth - 3));
+            var (x, weight) = (
+                check.Random(rows, sizes.Hidden),
+                check.Random(sizes.Heads.FusedWidth - 3, sizes.Hidden) * 0.1
+            );
+            var (bias, residual) = (
+                check.Random(sizes.Heads.FusedWidth - 3),
+                check.Random(rows, sizes.Heads.FusedWidth - 3)
+            );
             var (wideX, wideWeight) = (TwinCheck.Wide(x), TwinCheck.Wide(weight));
-            check.Compare($"{rows} rows", check.Reference.Project(wideX, wideWeight), check.Kernels.Project(x, weight), Sums(check));
+            check.Compare(
+                $"{rows} rows",
+                check.Reference.Project(wideX, wideWeight),
+                check.Kernels.Project(x, weight),
+                Sums(check)
+            );
             var expected = check.Reference.Project(wideX, wideWeight, TwinCheck.Wide(bias), TwinCheck.Wide(residual));
-            check.Compare($"{rows} rows, bias, residual", expected, check.Kernels.Project(x, weight, bias, residual), Sums(check));
-            check.Compare($"{rows} rows, swiglu", check.Reference.ProjectSwiGlu(wideX, TwinCheck.Wide(gateUp)), check.Kernels.ProjectSwiGlu(x, gateUp), 3 * Sums(check));
+            check.Compare(
+                $"{rows} rows, bias, residual",
+                expected,
+                check.Kernels.Project(x, weight, bias, residual),
+                Sums(check)
+            );
+            check.Compare(
+                $"{rows} rows, swiglu",
+                check.Reference.ProjectSwiGlu(wideX, TwinCheck.Wide(gateUp)),
+                check.Kernels.ProjectSwiGlu(x, gateUp),
+                3 * Sums(check)
+            );
         }
     }
 
@@ -388,20 +626,39 @@ internal static class KernelTwins
 
     private static void Embed(TwinCheck check, Sizes sizes)
     {
-        var (table, cosines, sines) = (check.Random(sizes.Vocabulary, sizes.Hidden), check.RandomSingle(50, sizes.Heads.RotaryDim / 2), check.RandomSingle(50, sizes.Heads.RotaryDim / 2));
+        var (table, cosines, sines) = (
+            check.Random(sizes.Vocabulary, sizes.Hidden),
+            check.RandomSingle(50, sizes.Heads.RotaryDim / 2),
+            check.RandomSingle(50, sizes.Heads.RotaryDim / 2)
+        );
         var (ids, positions) = (check.RandomIndex(sizes.Vocabulary, 7), check.RandomIndex(50, 7));
-        var expected = check.Reference.Embed(ids, positions, TwinCheck.Wide(table), TwinCheck.Wide(cosines), TwinCheck.Wide(sines));
+        var expected = check.Reference.Embed(
+            ids,
+            positions,
+            TwinCheck.Wide(table),
+            TwinCheck.Wide(cosines),
+            TwinCheck.Wide(sines)
+        );
         var actual = check.Kernels.Embed(ids, positions, table, cosines, sines);
         check.Compare("hidden", expected.Hidden, actual.Hidden, 0);
         check.Compare("cosine", expected.Cosine, actual.Cosine, 0);
         check.Compare("sine", expected.Sine, actual.Sine, 0);
-        check.Compare("rows", check.Reference.SelectRows(TwinCheck.Wide(cosines), positions), check.Kernels.SelectRows(cosines, positions), 0);
+        check.Compare(
+            "rows",
+            check.Reference.SelectRows(TwinCheck.Wide(cosines), positions),
+            check.Kernels.SelectRows(cosines, positions),
+            0
+        );
     }
 
     private static (Tensor Fused, Tensor Cosine, Tensor Sine) Rows(TwinCheck check, int tokens, HeadLayout heads)
     {
         var angles = check.RandomSingle(tokens, heads.RotaryDim / 2) * 3;
-        return (check.Random(tokens, heads.FusedWidth), angles.cos().to(check.Type).to(ScalarType.Float32), angles.sin().to(check.Type).to(ScalarType.Float32));
+        return (
+            check.Random(tokens, heads.FusedWidth),
+            angles.cos().to(check.Type).to(ScalarType.Float32),
+            angles.sin().to(check.Type).to(ScalarType.Float32)
+        );
     }
 
     private static SequenceLayout Sequences(int[] lengths, Device device)
@@ -411,6 +668,7 @@ internal static class KernelTwins
         {
             starts[i + 1] = starts[i] + lengths[i];
         }
+
         return new SequenceLayout(starts, device);
     }
 
@@ -421,7 +679,10 @@ internal static class KernelTwins
     private static double Exponential(TwinCheck check) => check.Type == ScalarType.Float32 ? 32 : 1;
 
     // The fp8 units add up with fewer bits than float32 has.
-    private static double Fp8Sums(TwinCheck check) => check.Type == ScalarType.Float32 ? 64 : check.Type == ScalarType.Float16 ? 8 : 1.5;
+    private static double Fp8Sums(TwinCheck check) =>
+        check.Type == ScalarType.Float32 ? 64
+        : check.Type == ScalarType.Float16 ? 8
+        : 1.5;
 
     private static double Sums(TwinCheck check) => check.Type == ScalarType.Float32 ? 64 : 1.5;
 }

@@ -5,7 +5,8 @@ using static TorchSharp.torch.nn;
 
 namespace GlmTune.Kernels.Tests;
 
-/// <summary>The definitions against loops over doubles, and their gradients against autograd through independent expressions.</summary>
+/// <summary>The definitions against loops over doubles, and their gradients against autograd through independent
+/// expressions.</summary>
 public sealed class PlainKernelsTests : IDisposable
 {
     private const double Epsilon = 1e-5;
@@ -63,7 +64,11 @@ public sealed class PlainKernelsTests : IDisposable
         var (x, weight) = (Random(2, 512).to(ScalarType.BFloat16), ones(512, ScalarType.BFloat16));
         var (output, inverse) = kernels.RmsNorm(x * 16, weight, Epsilon);
         Assert.Equal((ScalarType.BFloat16, ScalarType.Float32), (output.dtype, inverse.dtype));
-        AssertClose(kernels.RmsNorm(x.to(ScalarType.Float64) * 16, weight.to(ScalarType.Float64), Epsilon).InverseRms, inverse, 1e-6);
+        AssertClose(
+            kernels.RmsNorm(x.to(ScalarType.Float64) * 16, weight.to(ScalarType.Float64), Epsilon).InverseRms,
+            inverse,
+            1e-6
+        );
     }
 
     [Theory]
@@ -71,11 +76,23 @@ public sealed class PlainKernelsTests : IDisposable
     [InlineData(true)]
     public void The_norms_gradients_are_autograds(bool residual)
     {
-        var (gradient, x, weight, past) = (Random(4, 6), Random(4, 6).requires_grad_(), Random(6).requires_grad_(), Random(4, 6));
+        var (gradient, x, weight, past) = (
+            Random(4, 6),
+            Random(4, 6).requires_grad_(),
+            Random(6).requires_grad_(),
+            Random(4, 6)
+        );
         (weight * x / (x.pow(2).mean([1L], keepdim: true) + Epsilon).sqrt()).backward([gradient]);
         var (_, inverse) = kernels.RmsNorm(x.detach(), weight.detach(), Epsilon);
         var weightGradient = ones(6, ScalarType.Float64);
-        var actual = kernels.RmsNormBackward(gradient, x.detach(), weight.detach(), inverse, residual ? past : null, weightGradient);
+        var actual = kernels.RmsNormBackward(
+            gradient,
+            x.detach(),
+            weight.detach(),
+            inverse,
+            residual ? past : null,
+            weightGradient
+        );
         AssertClose(residual ? x.grad! + past : x.grad!, actual);
         AssertClose(weight.grad! + 1, weightGradient);
     }
@@ -95,7 +112,9 @@ public sealed class PlainKernelsTests : IDisposable
                 var (head, feature) = (column / Heads.HeadDim, column % Heads.HeadDim);
                 var turned = head < Heads.QueryHeads + Heads.KeyValueHeads && feature < Heads.RotaryDim;
                 var angle = turned ? angles[n, feature / 2].item<double>() : 0;
-                var expected = new System.Numerics.Complex(before[at], before[at + 1]) * System.Numerics.Complex.FromPolarCoordinates(1, angle);
+                var expected =
+                    new System.Numerics.Complex(before[at], before[at + 1])
+                    * System.Numerics.Complex.FromPolarCoordinates(1, angle);
                 Assert.Equal(expected.Real, after[at], 12);
                 Assert.Equal(expected.Imaginary, after[at + 1], 12);
             }
@@ -117,7 +136,16 @@ public sealed class PlainKernelsTests : IDisposable
     {
         var (fused, angles) = (Random(2, Heads.FusedWidth), Random(2, 2));
         var (keys, values) = (zeros([3, 5, 2, 8], ScalarType.Float64), zeros([3, 5, 2, 8], ScalarType.Float64));
-        kernels.RotateAndCache(fused, angles.cos(), angles.sin(), Heads, keys, values, tensor(new[] { 2L, 0L }), tensor(new[] { 4L, 1L }));
+        kernels.RotateAndCache(
+            fused,
+            angles.cos(),
+            angles.sin(),
+            Heads,
+            keys,
+            values,
+            tensor(new[] { 2L, 0L }),
+            tensor(new[] { 4L, 1L })
+        );
         AssertClose(fused.narrow(1, 32, 16).view(2, 2, 8), stack([keys[2, 4], keys[0, 1]]));
         AssertClose(fused.narrow(1, 48, 16).view(2, 2, 8), stack([values[2, 4], values[0, 1]]));
         Assert.Equal(2 * 16, keys.ne(0).sum().item<long>());
@@ -147,6 +175,7 @@ public sealed class PlainKernelsTests : IDisposable
         {
             AssertClose(prefix.grad! + 1, prefixGradient!);
         }
+
         Assert.Equal(0, tape.Count);
     }
 
@@ -159,8 +188,11 @@ public sealed class PlainKernelsTests : IDisposable
         for (var i = 0; i < together.Count; i++)
         {
             using var alone = Sequences([together.LengthOf(i)]);
-            parts.Add(kernels.Attention(fused.narrow(0, together.Starts[i], together.LengthOf(i)), Heads, alone, null, null));
+            parts.Add(
+                kernels.Attention(fused.narrow(0, together.Starts[i], together.LengthOf(i)), Heads, alone, null, null)
+            );
         }
+
         AssertClose(cat([.. parts]), kernels.Attention(fused, Heads, together, null, null));
     }
 
@@ -185,7 +217,17 @@ public sealed class PlainKernelsTests : IDisposable
             rows.Add(own.narrow(0, lengths[i] - added[i], added[i]));
             expected.Add(full.narrow(0, whole.Starts[i + 1] - added[i], added[i]));
         }
-        var actual = kernels.CachedAttention(cat([.. rows]), Heads, tail, keys, values, tensor(slots), tensor(new[] { 7L, 5L }), 7);
+
+        var actual = kernels.CachedAttention(
+            cat([.. rows]),
+            Heads,
+            tail,
+            keys,
+            values,
+            tensor(slots),
+            tensor(new[] { 7L, 5L }),
+            7
+        );
         AssertClose(cat([.. expected]), actual);
     }
 
@@ -244,20 +286,37 @@ public sealed class PlainKernelsTests : IDisposable
     [Fact]
     public void AdamW_follows_its_paper()
     {
-        var (master, first, second, gradient) = (Random(5), zeros(5, ScalarType.Float64), zeros(5, ScalarType.Float64), Random(5));
+        var (master, first, second, gradient) = (
+            Random(5),
+            zeros(5, ScalarType.Float64),
+            zeros(5, ScalarType.Float64),
+            Random(5)
+        );
         var compute = zeros(5, ScalarType.BFloat16);
         var (p, m, v, g) = (Values(master), new double[5], new double[5], Values(gradient));
         for (var step = 1; step <= 3; step++)
         {
-            kernels.AdamW(master, gradient, first, second, tensor(0.5), new AdamWStep(0.1, 0.9, 0.99, 1e-3, 0.2, step), compute);
+            kernels.AdamW(
+                master,
+                gradient,
+                first,
+                second,
+                tensor(0.5),
+                new AdamWStep(0.1, 0.9, 0.99, 1e-3, 0.2, step),
+                compute
+            );
             for (var i = 0; i < 5; i++)
             {
                 m[i] = (0.9 * m[i]) + (0.1 * 0.5 * g[i]);
                 v[i] = (0.99 * v[i]) + (0.01 * 0.25 * g[i] * g[i]);
-                var (unbiasedFirst, unbiasedSecond) = (m[i] / (1 - Math.Pow(0.9, step)), v[i] / (1 - Math.Pow(0.99, step)));
+                var (unbiasedFirst, unbiasedSecond) = (
+                    m[i] / (1 - Math.Pow(0.9, step)),
+                    v[i] / (1 - Math.Pow(0.99, step))
+                );
                 p[i] -= 0.1 * ((unbiasedFirst / (Math.Sqrt(unbiasedSecond) + 1e-3)) + (0.2 * p[i]));
             }
         }
+
         AssertClose(tensor(p), master);
         AssertClose(tensor(m), first);
         AssertClose(tensor(v), second);
@@ -269,7 +328,16 @@ public sealed class PlainKernelsTests : IDisposable
     {
         var (gradient, target) = (Random(4, 3), ones(5, 3, ScalarType.Float64));
         kernels.AddEmbeddingGradient(gradient, tensor(new[] { 2L, 0L, 2L, 4L }), target);
-        AssertClose(stack([gradient[1] + 1, ones(3, ScalarType.Float64), gradient[0] + gradient[2] + 1, ones(3, ScalarType.Float64), gradient[3] + 1]), target);
+        AssertClose(
+            stack([
+                gradient[1] + 1,
+                ones(3, ScalarType.Float64),
+                gradient[0] + gradient[2] + 1,
+                ones(3, ScalarType.Float64),
+                gradient[3] + 1,
+            ]),
+            target
+        );
     }
 
     [Fact]
@@ -283,7 +351,13 @@ public sealed class PlainKernelsTests : IDisposable
     [Fact]
     public void The_largest_logit_is_sought_among_the_first_only()
     {
-        var logits = tensor(new[,] { { 1f, 5f, 9f }, { 4f, 2f, 7f } });
+        var logits = tensor(
+            new[,]
+            {
+                { 1f, 5f, 9f },
+                { 4f, 2f, 7f },
+            }
+        );
         Assert.Equal([1L, 0L], kernels.ArgMax(logits, 2).data<long>().ToArray());
         Assert.Equal([2L, 2L], kernels.ArgMax(logits, 3).data<long>().ToArray());
     }
@@ -303,6 +377,7 @@ public sealed class PlainKernelsTests : IDisposable
                         var own = fused.narrow(0, sequences.Starts[i], t + 1).narrow(1, offset, Heads.HeadDim);
                         return prefix is null ? own : cat([prefix[half].select(1, group), own]);
                     }
+
                     var query = fused[sequences.Starts[i] + t].narrow(0, h * Heads.HeadDim, Heads.HeadDim);
                     var keys = Part(Heads.QueryWidth + (group * Heads.HeadDim), 0);
                     var values = Part(Heads.QueryWidth + Heads.KeyValueWidth + (group * Heads.HeadDim), 1);
@@ -312,6 +387,7 @@ public sealed class PlainKernelsTests : IDisposable
                 }
             }
         }
+
         return cat([.. outputs]).view(sequences.Tokens, Heads.QueryWidth);
     }
 
@@ -322,6 +398,7 @@ public sealed class PlainKernelsTests : IDisposable
         {
             starts[i + 1] = starts[i] + lengths[i];
         }
+
         return new SequenceLayout(starts, CPU);
     }
 

@@ -31,7 +31,8 @@ internal sealed class TwinCheck : IDisposable
     /// <summary>Normal random numbers in float32.</summary>
     public Tensor RandomSingle(params long[] shape) => randn(shape, generator: generator).to(Device);
 
-    public Tensor RandomIndex(long limit, params long[] shape) => randint(0, limit, shape, dtype: ScalarType.Int64, generator: generator).to(Device);
+    public Tensor RandomIndex(long limit, params long[] shape) =>
+        randint(0, limit, shape, dtype: ScalarType.Int64, generator: generator).to(Device);
 
     /// <summary>Memory that holds no zeros, so that an element nobody writes shows.</summary>
     public Tensor Poison(ScalarType type, params long[] shape) => full(shape, 12345.0, type, Device);
@@ -59,6 +60,7 @@ internal sealed class TwinCheck : IDisposable
             Results.Add(new(what, double.PositiveInfinity, double.PositiveInfinity, 0));
             return;
         }
+
         var difference = (Wide(actual) - expected).abs();
         var size = expected.square().mean().sqrt().item<double>() + 1e-300;
         var norm = difference.square().mean().sqrt().item<double>() / size;
@@ -82,5 +84,6 @@ internal sealed record TwinResult(string What, double Norm, double Worst, double
 {
     public bool Passed => Norm <= Limit && Worst <= 8 * Limit;
 
-    public override string ToString() => $"{What}: norm {Norm:E1}, worst element {Worst:E1}, limit {Limit:E1} {(Passed ? "ok" : "FAILED")}";
+    public override string ToString() =>
+        $"{What}: norm {Norm:E1}, worst element {Worst:E1}, limit {Limit:E1} {(Passed ? "ok" : "FAILED")}";
 }

@@ -36,8 +36,11 @@ public sealed class WeightTransferTests : IDisposable
         {
             file.SetLength(stored.Offset + 100);
         }
+
         using var transfer = new WeightTransfer(CPU);
-        var error = Assert.Throws<InvalidDataException>(() => transfer.Run([(stored, empty(stored.Shape, ScalarType.Float32, CPU))]));
+        var error = Assert.Throws<InvalidDataException>(() =>
+            transfer.Run([(stored, empty(stored.Shape, ScalarType.Float32, CPU))])
+        );
         Assert.Contains("'large' ends early", error.Message, StringComparison.Ordinal);
     }
 
@@ -53,6 +56,7 @@ public sealed class WeightTransferTests : IDisposable
         {
             Assert.True(StoredTensors.Read(stored).equal(target.cpu()).all().item<bool>(), stored.Name);
         }
+
         Assert.False(WeightTransfer.Fits(files["large"], zeros(files["large"].Shape, ScalarType.BFloat16, device)));
     }
 
@@ -61,12 +65,16 @@ public sealed class WeightTransferTests : IDisposable
     {
         var path = Path.Combine(folder, "adapter_model.safetensors");
         (string Name, long[] Shape)[] shapes = [("large", [2100, 4099]), ("a", [3, 5]), ("b", [1]), ("c", [70, 1000])];
-        using var writer = new SafetensorsWriter(path, [.. shapes.Select(shape => StoredTensors.Spec(shape.Name, ScalarType.Float32, shape.Shape))]);
+        using var writer = new SafetensorsWriter(
+            path,
+            [.. shapes.Select(shape => StoredTensors.Spec(shape.Name, ScalarType.Float32, shape.Shape))]
+        );
         foreach (var (name, shape) in shapes)
         {
             using var value = rand(shape);
             StoredTensors.WithBytes(value, ScalarType.Float32, (address, bytes) => writer.Write(name, address, bytes));
         }
+
         writer.Complete();
         return path;
     }

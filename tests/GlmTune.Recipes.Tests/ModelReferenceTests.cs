@@ -28,7 +28,9 @@ public sealed class ModelReferenceTests : IDisposable
     [Fact]
     public void A_missing_model_says_where_to_put_it()
     {
-        var error = Assert.Throws<InvalidDataException>(() => ModelReference.Resolve("THUDM/glm-4-9b-chat", Cache("one", "two")));
+        var error = Assert.Throws<InvalidDataException>(() =>
+            ModelReference.Resolve("THUDM/glm-4-9b-chat", Cache("one", "two"))
+        );
         Assert.Contains(At("one", "models--THUDM--glm-4-9b-chat"), error.Message, StringComparison.Ordinal);
         Assert.Contains(At("two", "models--THUDM--glm-4-9b-chat"), error.Message, StringComparison.Ordinal);
         Assert.Contains("hf download THUDM/glm-4-9b-chat", error.Message, StringComparison.Ordinal);
@@ -37,8 +39,17 @@ public sealed class ModelReferenceTests : IDisposable
     [Fact]
     public void The_cache_is_where_the_variables_say_in_order()
     {
-        var variables = new Dictionary<string, string> { ["HOME"] = "/h", ["HF_HOME"] = "/two", ["HF_HUB_CACHE"] = "~/one", ["XDG_CACHE_HOME"] = "/three" };
-        Assert.Equal(["/h/one", "/two/hub", "/three/huggingface/hub", "/h/.cache/huggingface/hub"], HubCache.FromEnvironment(variables.GetValueOrDefault).Folders);
+        var variables = new Dictionary<string, string>
+        {
+            ["HOME"] = "/h",
+            ["HF_HOME"] = "/two",
+            ["HF_HUB_CACHE"] = "~/one",
+            ["XDG_CACHE_HOME"] = "/three",
+        };
+        Assert.Equal(
+            ["/h/one", "/two/hub", "/three/huggingface/hub", "/h/.cache/huggingface/hub"],
+            HubCache.FromEnvironment(variables.GetValueOrDefault).Folders
+        );
     }
 
     [Theory]
@@ -47,19 +58,35 @@ public sealed class ModelReferenceTests : IDisposable
     public void A_base_lies_beside_the_adapter_or_beside_its_parent(string name)
     {
         var adapter = Make("run", "parent", "checkpoint-4");
-        Write($"{{\"peft_type\": \"LORA\", \"base_model_name_or_path\": \"{name}\"}}", "run", "parent", "checkpoint-4", "adapter_config.json");
+        Write(
+            $"{{\"peft_type\": \"LORA\", \"base_model_name_or_path\": \"{name}\"}}",
+            "run",
+            "parent",
+            "checkpoint-4",
+            "adapter_config.json"
+        );
         Assert.Throws<InvalidDataException>(() => TunedPath.Resolve(adapter, cache: Cache()));
         var far = Make(["run", .. name.Split('/')]);
         Assert.Equal(new TunedPath(far, adapter), TunedPath.Resolve(adapter, cache: Cache()));
         var near = Make(["run", "parent", .. name.Split('/')]);
-        Assert.Equal(new TunedPath(near, adapter), TunedPath.Resolve(adapter + "/", cache: Cache()) with { AdapterFolder = adapter });
+        Assert.Equal(
+            new TunedPath(near, adapter),
+            TunedPath.Resolve(adapter + "/", cache: Cache()) with
+            {
+                AdapterFolder = adapter,
+            }
+        );
     }
 
     [Fact]
     public void A_base_can_be_in_the_cache_and_can_be_given_instead()
     {
         var adapter = Make("adapter");
-        Write("""{"peft_type": "LORA", "base_model_name_or_path": "THUDM/glm-4-9b-chat"}""", "adapter", "adapter_config.json");
+        Write(
+            """{"peft_type": "LORA", "base_model_name_or_path": "THUDM/glm-4-9b-chat"}""",
+            "adapter",
+            "adapter_config.json"
+        );
         var cached = Make("hub", "models--THUDM--glm-4-9b-chat", "snapshots", "0123");
         var other = Make("other");
         Assert.Equal(new TunedPath(cached, adapter), TunedPath.Resolve(adapter, cache: Cache("hub")));

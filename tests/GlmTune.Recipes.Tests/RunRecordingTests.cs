@@ -24,10 +24,18 @@ public sealed class RunRecordingTests : IDisposable
         Assert.Equal("linear", (string?)description.Recipe["schedule"]!["kind"]);
         Assert.NotEmpty(description.Versions["torch"]);
         var run = Assert.Single(RunFolder.Find(root));
-        Assert.Equal(["start", "note", "step", "step", "evaluation", "step", "end"], run.ReadLog(0).Lines.Select(line => line.GetProperty("event").GetString()));
+        Assert.Equal(
+            ["start", "note", "step", "step", "evaluation", "step", "end"],
+            run.ReadLog(0).Lines.Select(line => line.GetProperty("event").GetString())
+        );
         Assert.Equal((RunState.Finished, 3L, 3L), (run.Stand().State, run.Stand().Step, run.Stand().TotalSteps));
-        Assert.Equal(["gradient_norm.png", "learning_rate.png", "loss.png", "memory.png", "tokens_per_second.png"], Directory.GetFiles(Path.Combine(root, "plots")).Select(Path.GetFileName).Order(StringComparer.Ordinal));
-        Assert.Single(Directory.GetFiles(Path.Combine(root, "runs"), "events.out.tfevents.*", SearchOption.AllDirectories));
+        Assert.Equal(
+            ["gradient_norm.png", "learning_rate.png", "loss.png", "memory.png", "tokens_per_second.png"],
+            Directory.GetFiles(Path.Combine(root, "plots")).Select(Path.GetFileName).Order(StringComparer.Ordinal)
+        );
+        Assert.Single(
+            Directory.GetFiles(Path.Combine(root, "runs"), "events.out.tfevents.*", SearchOption.AllDirectories)
+        );
         Assert.Equal(["early"], heard.Texts);
     }
 
@@ -42,7 +50,11 @@ public sealed class RunRecordingTests : IDisposable
     }
 
     [Theory]
-    [InlineData("report_to: wandb", false, 1), InlineData("report_to: [wandb, TensorBoard]", true, 1), InlineData("report_to: all", true, 0)]
+    [
+        InlineData("report_to: wandb", false, 1),
+        InlineData("report_to: [wandb, TensorBoard]", true, 1),
+        InlineData("report_to: all", true, 0)
+    ]
     public void Services_that_nothing_is_reported_to_are_named(string key, bool tensorBoard, int notes)
     {
         var recipe = Recipe(key);
@@ -53,11 +65,19 @@ public sealed class RunRecordingTests : IDisposable
     [Fact]
     public void A_run_that_fails_says_of_what()
     {
-        Assert.Throws<InvalidOperationException>(() => RunRecording.Of(Recipe(), "m", "d", heard, reporter =>
-        {
-            Three(reporter);
-            throw new InvalidOperationException("the disk fell out");
-        }));
+        Assert.Throws<InvalidOperationException>(() =>
+            RunRecording.Of(
+                Recipe(),
+                "m",
+                "d",
+                heard,
+                reporter =>
+                {
+                    Three(reporter);
+                    throw new InvalidOperationException("the disk fell out");
+                }
+            )
+        );
         var standing = Assert.Single(RunFolder.Find(root)).Stand();
         Assert.Equal((RunState.Failed, "the disk fell out"), (standing.State, standing.Error));
     }
@@ -65,7 +85,9 @@ public sealed class RunRecordingTests : IDisposable
     [Fact]
     public void A_run_that_never_begins_leaves_nothing()
     {
-        Assert.Throws<InvalidDataException>(() => RunRecording.Of(Recipe(), "m", "d", heard, _ => throw new InvalidDataException("no such file")));
+        Assert.Throws<InvalidDataException>(() =>
+            RunRecording.Of(Recipe(), "m", "d", heard, _ => throw new InvalidDataException("no such file"))
+        );
         Assert.Empty(Directory.GetFileSystemEntries(root, "*.json*"));
     }
 
@@ -88,26 +110,39 @@ public sealed class RunRecordingTests : IDisposable
         {
             var report = new StepReport(step, 3.0 / step, 1, 1e-4, step / 3.0, 100, 50, 2, TimeSpan.FromSeconds(0.5));
             reporter.Stepped(report);
-            reporter.Logged(step, new Dictionary<string, double> { ["loss"] = report.Loss, ["grad_norm"] = 1, ["learning_rate"] = 1e-4 });
+            reporter.Logged(
+                step,
+                new Dictionary<string, double>
+                {
+                    ["loss"] = report.Loss,
+                    ["grad_norm"] = 1,
+                    ["learning_rate"] = 1e-4,
+                }
+            );
             if (step == 2)
             {
                 reporter.Evaluated(step, new Dictionary<string, double> { ["eval_loss"] = 1.5 });
             }
         }
+
         return Done;
     }
 
-    private Recipe Recipe(string argument = "seed: 1") => RecipeFile.Read(
-        new StringReader($$"""
-            data_config: { train_file: train.jsonl }
-            max_input_length: 8
-            max_output_length: 8
-            training_args:
-              output_dir: {{root}}
-              {{argument}}
-            peft_config: { peft_type: LORA, r: 4, target_modules: [query_key_value] }
-            """),
-        "test.yaml");
+    private Recipe Recipe(string argument = "seed: 1") =>
+        RecipeFile.Read(
+            new StringReader(
+                $$"""
+                data_config: { train_file: train.jsonl }
+                max_input_length: 8
+                max_output_length: 8
+                training_args:
+                  output_dir: {{root}}
+                  {{argument}}
+                peft_config: { peft_type: LORA, r: 4, target_modules: [query_key_value] }
+                """
+            ),
+            "test.yaml"
+        );
 
     private sealed class Notes : IFineTuneReporter
     {
@@ -117,22 +152,14 @@ public sealed class RunRecordingTests : IDisposable
 
         public void Note(string text) => Texts.Add(text);
 
-        public void Started(FineTuneStart start)
-        {
-        }
+        public void Started(FineTuneStart start) { }
 
         public void Stepped(StepReport report) => Steps++;
 
-        public void Logged(long atStep, IReadOnlyDictionary<string, double> values)
-        {
-        }
+        public void Logged(long atStep, IReadOnlyDictionary<string, double> values) { }
 
-        public void Evaluated(long atStep, IReadOnlyDictionary<string, double> values)
-        {
-        }
+        public void Evaluated(long atStep, IReadOnlyDictionary<string, double> values) { }
 
-        public void Saved(string folder)
-        {
-        }
+        public void Saved(string folder) { }
     }
 }

@@ -13,9 +13,17 @@ public sealed class SharedSequencesTests : IDisposable
     [InlineData(2, null, ""), InlineData(2, 3, ""), InlineData(4, 2, Lora), InlineData(2, null, Prefix)]
     public void Ranks_that_share_sequences_give_the_losses_of_one(int ranks, int? stage, string adapter)
     {
-        string[] settings = ["training_args.packing=true", "training_args.pack_length=128", .. adapter.Length > 0 ? [adapter] : (string[])[]];
+        string[] settings =
+        [
+            "training_args.packing=true",
+            "training_args.pack_length=128",
+            .. adapter.Length > 0 ? [adapter] : (string[])[],
+        ];
         var one = tiny.Train(tiny.Recipe("one", stage: null, settings));
-        var many = tiny.Train(tiny.Recipe("many", stage, [.. settings, $"training_args.sequence_parallel_size={ranks}"]), ranks);
+        var many = tiny.Train(
+            tiny.Recipe("many", stage, [.. settings, $"training_args.sequence_parallel_size={ranks}"]),
+            ranks
+        );
         Assert.Equal(4, many.Losses.Count);
         Assert.All(one.Losses.Zip(many.Losses), pair => Assert.Equal(pair.First, pair.Second, 2e-5));
         Assert.Equal((one.Last!.Tokens, one.Last.Examples), (many.Last!.Tokens, many.Last.Examples));

@@ -9,7 +9,8 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Recipes.Tests;
 
-/// <summary>A folder with a very small model, and runs on it with the shipped tokenizer and data, on one rank or several threads.</summary>
+/// <summary>A folder with a very small model, and runs on it with the shipped tokenizer and data, on one rank or
+/// several threads.</summary>
 internal sealed class TinyRun : IDisposable
 {
     private readonly string root = Directory.CreateTempSubdirectory("glmtune-run-").FullName;
@@ -20,7 +21,15 @@ internal sealed class TinyRun : IDisposable
         var nano = Path.Combine(Repository, "models", "glm-nano");
         Directory.CreateDirectory(Model);
         TokenizerFile.Copy(nano, Model);
-        var config = Glm4Config.Read(nano) with { LayerCount = 2, HiddenSize = 32, FeedForwardSize = 48, QueryHeads = 4, KeyValueHeads = 2, HeadDim = 8 };
+        var config = Glm4Config.Read(nano) with
+        {
+            LayerCount = 2,
+            HiddenSize = 32,
+            FeedForwardSize = 48,
+            QueryHeads = 4,
+            KeyValueHeads = 2,
+            HeadDim = 8,
+        };
         using var model = new Glm4Model(config, ScalarType.Float32, CPU);
         model.InitializeRandomly(5);
         ModelFolder.Save(model, Model, CheckpointLayout.Original, ScalarType.Float32);
@@ -38,14 +47,17 @@ internal sealed class TinyRun : IDisposable
 
     public void Dispose() => Directory.Delete(root, recursive: true);
 
-    /// <summary>A recipe: two rows a micro-batch, full training unless settings name an adapter, and what the settings replace.</summary>
+    /// <summary>A recipe: two rows a micro-batch, full training unless settings name an adapter, and what the settings
+    /// replace.</summary>
     /// <param name="name">The output folder's.</param>
     /// <param name="stage">ZeRO's stage; null: no DeepSpeed file.</param>
     /// <param name="settings">As the command line's --set has them.</param>
     public Recipe Recipe(string name, int? stage, params string[] settings)
     {
         var yaml = At($"{name}.yaml");
-        File.WriteAllText(yaml, $$"""
+        File.WriteAllText(
+            yaml,
+            $$"""
             data_config: { train_file: train.jsonl }
             max_input_length: 48
             max_output_length: 48
@@ -57,14 +69,25 @@ internal sealed class TinyRun : IDisposable
               logging_steps: 1
               save_steps: 100
               use_cpu: true
-            {{(stage is null ? "" : $"  deepspeed: {{ zero_optimization: {{ stage: {stage}, stage3_gather_16bit_weights_on_model_save: true }} }}")}}
-            """);
+            {{(
+                stage is null
+                    ? ""
+                    : $"  deepspeed: {{ zero_optimization: {{ stage: {stage}, stage3_gather_16bit_weights_on_model_save: true }} }}"
+            )}}
+            """
+        );
         return RecipeFile.Read(yaml, settings);
     }
 
     /// <summary>Trains on so many threads.</summary>
     /// <returns>What rank 0 reported.</returns>
-    public RunReport Train(Recipe recipe, int ranks = 1, string? resume = null, Action<int, StepReport>? stepped = null, Func<int, CancellationToken>? stop = null)
+    public RunReport Train(
+        Recipe recipe,
+        int ranks = 1,
+        string? resume = null,
+        Action<int, StepReport>? stepped = null,
+        Func<int, CancellationToken>? stop = null
+    )
     {
         var report = new RunReport();
         CancellationToken Stop(int rank) => stop?.Invoke(rank) ?? default;
@@ -73,10 +96,21 @@ internal sealed class TinyRun : IDisposable
             report.Results[0] = FineTune.Run(recipe, Data, Model, resume, report.Of(0, stepped), Stop(0));
             return report;
         }
+
         InProcess.Run(
             ranks,
-            each => report.Results[each.Rank] = FineTune.Run(recipe, Data, Model, resume, report.Of(each.Rank, stepped), Stop(each.Rank), each),
-            new CollectivesOptions { Timeout = TimeSpan.FromSeconds(60) });
+            each =>
+                report.Results[each.Rank] = FineTune.Run(
+                    recipe,
+                    Data,
+                    Model,
+                    resume,
+                    report.Of(each.Rank, stepped),
+                    Stop(each.Rank),
+                    each
+                ),
+            new CollectivesOptions { Timeout = TimeSpan.FromSeconds(60) }
+        );
         return report;
     }
 }
@@ -119,7 +153,8 @@ internal sealed class RunReport
 
         public void Logged(long atStep, IReadOnlyDictionary<string, double> values) => Say(() => { });
 
-        public void Evaluated(long atStep, IReadOnlyDictionary<string, double> values) => Say(() => all.Evaluations.Add((atStep, values)));
+        public void Evaluated(long atStep, IReadOnlyDictionary<string, double> values) =>
+            Say(() => all.Evaluations.Add((atStep, values)));
 
         public void Tested(IReadOnlyDictionary<string, double> values) => Say(() => all.Test = values);
 

@@ -5,13 +5,25 @@ namespace GlmTune.Repository.Tests;
 /// <summary>The files of the repository, without what builds and runs leave in it.</summary>
 internal static class Checkout
 {
-    private static readonly HashSet<string> Left = [".git", ".vs", ".idea", "bin", "obj", "artifacts", "output", "TestResults", "node_modules"];
+    private static readonly HashSet<string> Left =
+    [
+        ".git",
+        ".vs",
+        ".idea",
+        "bin",
+        "obj",
+        "artifacts",
+        "output",
+        "TestResults",
+        "node_modules",
+    ];
 
     /// <summary>Its folder.</summary>
     public static string Root { get; } = Path.GetFullPath(GoldenData.Path("../.."));
 
     /// <summary>Every file, relative to <see cref="Root"/>, with forward slashes, in order.</summary>
-    public static IReadOnlyList<string> Files { get; } = [.. Below(Root).Select(Relative).Order(StringComparer.Ordinal)];
+    public static IReadOnlyList<string> Files { get; } =
+    [.. Below(Root).Select(Relative).Order(StringComparer.Ordinal)];
 
     /// <summary>Whether a file or folder is there.</summary>
     public static bool Has(string relative) => Path.Exists(Path.Combine(Root, relative));
@@ -33,8 +45,10 @@ internal static class Checkout
         }
     }
 
-    private static IEnumerable<string> Below(string folder)
-        => Directory.EnumerateFileSystemEntries(folder).Where(entry => !Left.Contains(Path.GetFileName(entry)))
+    private static IEnumerable<string> Below(string folder) =>
+        Directory
+            .EnumerateFileSystemEntries(folder)
+            .Where(entry => !Left.Contains(Path.GetFileName(entry)))
             .SelectMany(entry => Directory.Exists(entry) ? Below(entry) : [entry]);
 
     private static string Relative(string path) => Path.GetRelativePath(Root, path).Replace('\\', '/');

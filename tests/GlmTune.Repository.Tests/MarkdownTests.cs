@@ -5,12 +5,15 @@ namespace GlmTune.Repository.Tests;
 /// <summary>What the pages say of the repository is so.</summary>
 public sealed partial class MarkdownTests
 {
-    public static TheoryData<string> Pages => [.. Checkout.Files.Where(file => file.EndsWith(".md", StringComparison.Ordinal))];
+    public static TheoryData<string> Pages =>
+        [.. Checkout.Files.Where(file => file.EndsWith(".md", StringComparison.Ordinal))];
 
     [Theory, MemberData(nameof(Pages))]
     public void Links_lead_somewhere(string page)
     {
-        var dead = new MarkdownPage(page).Links.Where(link => !Leads(link.File, link.Heading)).Select(link => $"{link.File}#{link.Heading}");
+        var dead = new MarkdownPage(page)
+            .Links.Where(link => !Leads(link.File, link.Heading))
+            .Select(link => $"{link.File}#{link.Heading}");
         Assert.Empty(dead);
     }
 
@@ -18,7 +21,8 @@ public sealed partial class MarkdownTests
     public void Commands_and_code_name_files_that_exist(string page)
     {
         var markdown = new MarkdownPage(page);
-        var missing = markdown.CodeBlocks.Concat(markdown.InlineCode)
+        var missing = markdown
+            .CodeBlocks.Concat(markdown.InlineCode)
             .SelectMany(code => RepositoryPath().Matches(code).Select(match => match.Value.TrimEnd('.', ',', ':')))
             .Where(path => !Checkout.Has(path));
         Assert.Empty(missing.Distinct());
@@ -28,29 +32,45 @@ public sealed partial class MarkdownTests
     public void The_index_leads_to_every_page_of_the_documentation()
     {
         var linked = new MarkdownPage("docs/README.md").Links.Select(link => link.File);
-        Assert.Empty(Pages.Select(page => (string)page).Where(page => page.StartsWith("docs/", StringComparison.Ordinal)).Except([.. linked, "docs/README.md"]));
+        Assert.Empty(
+            Pages
+                .Select(page => (string)page)
+                .Where(page => page.StartsWith("docs/", StringComparison.Ordinal))
+                .Except([.. linked, "docs/README.md"])
+        );
     }
 
     [Fact]
     public void Readme_begins_with_training_and_testing()
     {
         var commands = new MarkdownPage("README.md").CodeBlocks;
-        Assert.StartsWith("dotnet run -c Release --project src/GlmTune.Cli -- train data/ads models/glm-nano configs/lora-nano.yaml\n", commands[0], StringComparison.Ordinal);
+        Assert.StartsWith(
+            "dotnet run -c Release --project src/GlmTune.Cli -- train data/ads models/glm-nano "
+                + "configs/lora-nano.yaml\n",
+            commands[0],
+            StringComparison.Ordinal
+        );
         Assert.Equal("dotnet test -c Release", commands[1].Trim());
     }
 
     [Fact]
-    public void The_automatic_run_uses_the_test_command_of_the_readme()
-        => Assert.Contains($"\n{new MarkdownPage("README.md").CodeBlocks[1].Trim()} ", Checkout.Text(".ci/run"), StringComparison.Ordinal);
+    public void The_automatic_run_uses_the_test_command_of_the_readme() =>
+        Assert.Contains(
+            $"\n{new MarkdownPage("README.md").CodeBlocks[1].Trim()} ",
+            Checkout.Text(".ci/run"),
+            StringComparison.Ordinal
+        );
 
     [Fact]
-    public void Both_readmes_show_the_same_commands()
-        => Assert.Equal(new MarkdownPage("README.md").CodeBlocks, new MarkdownPage("README_zh.md").CodeBlocks);
+    public void Both_readmes_show_the_same_commands() =>
+        Assert.Equal(new MarkdownPage("README.md").CodeBlocks, new MarkdownPage("README_zh.md").CodeBlocks);
 
-    private static bool Leads(string file, string? heading)
-        => Checkout.Has(file) && (string.IsNullOrEmpty(heading) || new MarkdownPage(file).Headings.Contains(heading));
+    private static bool Leads(string file, string? heading) =>
+        Checkout.Has(file) && (string.IsNullOrEmpty(heading) || new MarkdownPage(file).Headings.Contains(heading));
 
     // A path from the repository's own folders, up to a character that no file name here has.
-    [GeneratedRegex(@"(?<![\w./-])(?:\.ci|benchmarks|configs|data|docs|models|src|tests|tools)/[\w./-]*\w(?![\w*<…]|/?\*)")]
+    [GeneratedRegex(
+        @"(?<![\w./-])(?:\.ci|benchmarks|configs|data|docs|models|src|tests|tools)/[\w./-]*\w(?![\w*<…]|/?\*)"
+    )]
     private static partial Regex RepositoryPath();
 }

@@ -6,42 +6,74 @@ namespace GlmTune.Repository.Tests;
 /// <summary>The solution holds every project, and projects refer to each other as the map says.</summary>
 public sealed partial class ProjectTests
 {
-    private static readonly string[] Projects = [.. Checkout.Files.Where(file => file.EndsWith(".csproj", StringComparison.Ordinal))];
+    private static readonly string[] Projects =
+    [
+        .. Checkout.Files.Where(file => file.EndsWith(".csproj", StringComparison.Ordinal)),
+    ];
 
     [Fact]
-    public void The_solution_holds_every_project()
-        => Assert.Equal(Projects, Included("GlmTune.slnx", "Project", "Path").Order(StringComparer.Ordinal));
+    public void The_solution_holds_every_project() =>
+        Assert.Equal(Projects, Included("GlmTune.slnx", "Project", "Path").Order(StringComparer.Ordinal));
 
     [Fact]
-    public void Every_source_project_has_a_test_project()
-        => Assert.All(
-            Projects.Where(file => file.StartsWith("src/", StringComparison.Ordinal)).Select(Path.GetFileNameWithoutExtension),
-            name => Assert.Contains($"tests/{name}.Tests/{name}.Tests.csproj", Projects));
+    public void Every_source_project_has_a_test_project() =>
+        Assert.All(
+            Projects
+                .Where(file => file.StartsWith("src/", StringComparison.Ordinal))
+                .Select(Path.GetFileNameWithoutExtension),
+            name => Assert.Contains($"tests/{name}.Tests/{name}.Tests.csproj", Projects)
+        );
 
     [Fact]
-    public void Versions_stand_in_one_place()
-        => Assert.All(Projects, file => Assert.DoesNotContain(XDocument.Parse(Checkout.Text(file)).Descendants("PackageReference"), reference => reference.Attribute("Version") is not null));
+    public void Versions_stand_in_one_place() =>
+        Assert.All(
+            Projects,
+            file =>
+                Assert.DoesNotContain(
+                    XDocument.Parse(Checkout.Text(file)).Descendants("PackageReference"),
+                    reference => reference.Attribute("Version") is not null
+                )
+        );
 
     [Fact]
     public void The_map_lists_the_references_of_every_source_project()
     {
-        var map = MapRow().Matches(Checkout.Text("ARCHITECTURE.md"))
-            .ToDictionary(row => row.Groups["project"].Value, row => row.Groups["needs"].Value.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries).Order());
+        var map = MapRow()
+            .Matches(Checkout.Text("ARCHITECTURE.md"))
+            .ToDictionary(
+                row => row.Groups["project"].Value,
+                row =>
+                    row.Groups["needs"]
+                        .Value.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)
+                        .Order()
+            );
         var sources = Projects.Where(file => file.StartsWith("src/", StringComparison.Ordinal)).ToArray();
         Assert.Equal(sources.Select(Short).Order(), map.Keys.Order());
-        Assert.All(sources, file => Assert.Equal(Included(file, "ProjectReference", "Include").Select(Short).Order(), map[Short(file)]));
+        Assert.All(
+            sources,
+            file => Assert.Equal(Included(file, "ProjectReference", "Include").Select(Short).Order(), map[Short(file)])
+        );
     }
 
     [Fact]
     public void The_map_names_what_there_is()
     {
-        var words = Checkout.Files.Where(file => file.StartsWith("src/", StringComparison.Ordinal) && file.EndsWith(".cs", StringComparison.Ordinal))
-            .SelectMany(file => Word().Matches(Checkout.Text(file)).Select(word => word.Value)).ToHashSet();
-        Assert.All(new MarkdownPage("ARCHITECTURE.md").InlineCode.Where(name => TypeOrMember().IsMatch(name)).SelectMany(name => name.Split('.')), name => Assert.Contains(name, words));
+        var words = Checkout
+            .Files.Where(file =>
+                file.StartsWith("src/", StringComparison.Ordinal) && file.EndsWith(".cs", StringComparison.Ordinal)
+            )
+            .SelectMany(file => Word().Matches(Checkout.Text(file)).Select(word => word.Value))
+            .ToHashSet();
+        Assert.All(
+            new MarkdownPage("ARCHITECTURE.md")
+                .InlineCode.Where(name => TypeOrMember().IsMatch(name))
+                .SelectMany(name => name.Split('.')),
+            name => Assert.Contains(name, words)
+        );
     }
 
-    private static IEnumerable<string> Included(string file, string element, string attribute)
-        => XDocument.Parse(Checkout.Text(file)).Descendants(element).Select(found => found.Attribute(attribute)!.Value);
+    private static IEnumerable<string> Included(string file, string element, string attribute) =>
+        XDocument.Parse(Checkout.Text(file)).Descendants(element).Select(found => found.Attribute(attribute)!.Value);
 
     private static string Short(string file) => Path.GetFileNameWithoutExtension(file)["GlmTune.".Length..];
 

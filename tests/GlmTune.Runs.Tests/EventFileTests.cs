@@ -19,11 +19,20 @@ public sealed class EventFileTests : IDisposable
             events.Scalars(10, [KeyValuePair.Create("train/loss", 2.5), KeyValuePair.Create("eval/rouge-l", 31.25)]);
             events.Scalars(300, [KeyValuePair.Create("train/learning_rate", 5e-5)]);
         }
+
         Assert.StartsWith("events.out.tfevents.", Path.GetFileName(path), StringComparison.Ordinal);
         var records = Records(File.ReadAllBytes(path)).Select(Fields).ToList();
         Assert.Equal(3, records.Count);
         Assert.Equal("brain.Event:2", Text(records[0], 3));
-        Assert.All(records, record => Assert.Equal(DateTimeOffset.UtcNow.ToUnixTimeSeconds(), BitConverter.Int64BitsToDouble((long)record.Single(field => field.Number == 1).Whole), 120.0));
+        Assert.All(
+            records,
+            record =>
+                Assert.Equal(
+                    DateTimeOffset.UtcNow.ToUnixTimeSeconds(),
+                    BitConverter.Int64BitsToDouble((long)record.Single(field => field.Number == 1).Whole),
+                    120.0
+                )
+        );
         Assert.Equal([0UL, 10UL, 300UL], records.Select(record => record.Single(field => field.Number == 2).Whole));
         Assert.Equal([("train/loss", 2.5f), ("eval/rouge-l", 31.25f)], Scalars(records[1]));
         Assert.Equal([("train/learning_rate", 5e-5f)], Scalars(records[2]));
@@ -61,7 +70,10 @@ public sealed class EventFileTests : IDisposable
         for (var at = 0; at < file.Length;)
         {
             var length = (int)BinaryPrimitives.ReadUInt64LittleEndian(file.AsSpan(at));
-            Assert.Equal(Mask(Crc32C(file[at..(at + 8)])), BinaryPrimitives.ReadUInt32LittleEndian(file.AsSpan(at + 8)));
+            Assert.Equal(
+                Mask(Crc32C(file[at..(at + 8)])),
+                BinaryPrimitives.ReadUInt32LittleEndian(file.AsSpan(at + 8))
+            );
             var data = file[(at + 12)..(at + 12 + length)];
             Assert.Equal(Mask(Crc32C(data)), BinaryPrimitives.ReadUInt32LittleEndian(file.AsSpan(at + 12 + length)));
             yield return data;
@@ -97,6 +109,7 @@ public sealed class EventFileTests : IDisposable
                     break;
             }
         }
+
         return fields;
     }
 
@@ -114,11 +127,15 @@ public sealed class EventFileTests : IDisposable
         }
     }
 
-    private static string Text(List<Field> fields, int number) => Encoding.UTF8.GetString(fields.Single(field => field.Number == number).Bytes);
+    private static string Text(List<Field> fields, int number) =>
+        Encoding.UTF8.GetString(fields.Single(field => field.Number == number).Bytes);
 
     private static IEnumerable<(string, float)> Scalars(List<Field> record) =>
-        Fields(record.Single(field => field.Number == 5).Bytes).Select(value => Fields(value.Bytes))
-            .Select(value => (Text(value, 1), BitConverter.UInt32BitsToSingle((uint)value.Single(field => field.Number == 2).Whole)));
+        Fields(record.Single(field => field.Number == 5).Bytes)
+            .Select(value => Fields(value.Bytes))
+            .Select(value =>
+                (Text(value, 1), BitConverter.UInt32BitsToSingle((uint)value.Single(field => field.Number == 2).Whole))
+            );
 
     private static uint Mask(uint crc) => ((crc >> 15) | (crc << 17)) + 0xa282ead8u;
 
@@ -134,6 +151,7 @@ public sealed class EventFileTests : IDisposable
                 crc = (crc >> 1) ^ (0x82f63b78u & (0u - (crc & 1)));
             }
         }
+
         return ~crc;
     }
 
@@ -144,6 +162,7 @@ public sealed class EventFileTests : IDisposable
     {
         private int calls;
 
-        public override DateTimeOffset GetUtcNow() => calls++ == 0 ? DateTimeOffset.UnixEpoch : throw new InvalidOperationException("the clock stopped");
+        public override DateTimeOffset GetUtcNow() =>
+            calls++ == 0 ? DateTimeOffset.UnixEpoch : throw new InvalidOperationException("the clock stopped");
     }
 }

@@ -34,7 +34,10 @@ public sealed class RunFolderTests : IDisposable
         using var log = RunLog.Open(folder.At("run"), 0, 3);
         var run = Assert.Single(RunFolder.Find(folder.Path));
         log.Step(1, [KeyValuePair.Create("loss", 3.0)]);
-        Assert.Equal((RunState.Running, 1, 3, 3.0), (run.Stand().State, run.Stand().Step, run.Stand().TotalSteps, run.Stand().Loss));
+        Assert.Equal(
+            (RunState.Running, 1, 3, 3.0),
+            (run.Stand().State, run.Stand().Step, run.Stand().TotalSteps, run.Stand().Loss)
+        );
         log.Step(2, [KeyValuePair.Create("loss", 2.0)]);
         log.Evaluation(2, [KeyValuePair.Create("eval_loss", 2.5)]);
         Assert.Equal((2.0, 2.5), (run.Stand().Loss, run.Stand().EvaluationLoss));
@@ -46,7 +49,11 @@ public sealed class RunFolderTests : IDisposable
     public void A_run_whose_process_is_gone_without_a_word_is_lost()
     {
         Directory.CreateDirectory(folder.At("run"));
-        File.WriteAllText(folder.At("run", RunLog.FileName), $$"""{"event":"start","time":"{{DateTimeOffset.UtcNow:O}}","step":0,"total_steps":5,"host":"{{Environment.MachineName}}","process":{{int.MaxValue}}}""" + "\n");
+        File.WriteAllText(
+            folder.At("run", RunLog.FileName),
+            $$"""{"event":"start","time":"{{DateTimeOffset.UtcNow:O}}","step":0,"total_steps":5,"host":"{{Environment.MachineName}}","process":{{int.MaxValue}}}"""
+                + "\n"
+        );
         Assert.Equal(RunState.Lost, Assert.Single(RunFolder.Find(folder.Path)).Stand().State);
     }
 
@@ -54,15 +61,29 @@ public sealed class RunFolderTests : IDisposable
     public void The_newest_state_of_a_trainer_of_pythons_is_read_as_a_log()
     {
         WriteState("python", "checkpoint-10");
-        WriteState("python", "checkpoint-20", extra: """, {"step": 20, "epoch": 2, "train_runtime": 11.5, "train_loss": 2.2}""");
-        File.WriteAllText(folder.At("python", "checkpoint-20", "adapter_config.json"), """{"peft_type": "LORA", "r": 8}""");
+        WriteState(
+            "python",
+            "checkpoint-20",
+            extra: """, {"step": 20, "epoch": 2, "train_runtime": 11.5, "train_loss": 2.2}"""
+        );
+        File.WriteAllText(
+            folder.At("python", "checkpoint-20", "adapter_config.json"),
+            """{"peft_type": "LORA", "r": 8}"""
+        );
         var run = Assert.Single(RunFolder.Find(folder.Path));
         var standing = run.Stand();
-        Assert.Equal((RunState.Finished, 20, 20, 1.25, 1.5), (standing.State, standing.Step, standing.TotalSteps, standing.Loss, standing.EvaluationLoss));
+        Assert.Equal(
+            (RunState.Finished, 20, 20, 1.25, 1.5),
+            (standing.State, standing.Step, standing.TotalSteps, standing.Loss, standing.EvaluationLoss)
+        );
         Assert.Equal(8, (int)run.Describe()!["recipe"]!["adapter"]!["r"]!);
-        Assert.Equal(4, (int)run.Describe()!["recipe"]!["training"]!["train_batch_size"]!);   // though a loss beside it is NaN
+        // though a loss beside it is NaN
+        Assert.Equal(4, (int)run.Describe()!["recipe"]!["training"]!["train_batch_size"]!);
         var part = run.ReadLog(0);
-        Assert.Equal(["start", "step", "step", "evaluation", "end"], part.Lines.Select(line => line.GetProperty("event").GetString()));
+        Assert.Equal(
+            ["start", "step", "step", "evaluation", "end"],
+            part.Lines.Select(line => line.GetProperty("event").GetString())
+        );
         Assert.Empty(run.ReadLog(part.Next).Lines);
     }
 
@@ -70,12 +91,15 @@ public sealed class RunFolderTests : IDisposable
     public void Numbers_that_are_not_finite_are_no_points()
     {
         Directory.CreateDirectory(folder.At("run"));
-        File.WriteAllText(folder.At("run", RunLog.FileName), """
+        File.WriteAllText(
+            folder.At("run", RunLog.FileName),
+            """
             {"event":"start","time":"2026-01-02T03:04:05.000Z","step":0,"total_steps":2}
             {"event":"step","time":"2026-01-02T03:04:06.000Z","step":1,"loss":1e999,"grad_norm":2.5}
             {"event":"evaluation","time":"2026-01-02T03:04:07.000Z","step":1,"eval_loss":-1e999}
 
-            """);
+            """
+        );
         var standing = Assert.Single(RunFolder.Find(folder.Path)).Stand();
         Assert.Equal((1, (double?)null, (double?)null), (standing.Step, standing.Loss, standing.EvaluationLoss));
     }
@@ -85,12 +109,18 @@ public sealed class RunFolderTests : IDisposable
     {
         var description = new RunDescription
         {
-            Started = new DateTimeOffset(2026, 1, 2, 3, 4, 5, TimeSpan.Zero), Model = "THUDM/glm-4-9b-chat", Data = "data/ads", TotalSteps = 9,
+            Started = new DateTimeOffset(2026, 1, 2, 3, 4, 5, TimeSpan.Zero),
+            Model = "THUDM/glm-4-9b-chat",
+            Data = "data/ads",
+            TotalSteps = 9,
             Recipe = new JsonObject { ["optimizer"] = new JsonObject { ["learning_rate"] = 1e-3 } },
         };
         description.Write(folder.Path);
         var read = RunDescription.ReadOrNull(folder.Path)!;
-        Assert.Equal((description.Started, description.Model, description.TotalSteps), (read.Started, read.Model, read.TotalSteps));
+        Assert.Equal(
+            (description.Started, description.Model, description.TotalSteps),
+            (read.Started, read.Model, read.TotalSteps)
+        );
         Assert.Equal(1e-3, (double)read.Recipe["optimizer"]!["learning_rate"]!);
         File.WriteAllText(folder.At(RunDescription.FileName), "{");
         Assert.Null(RunDescription.ReadOrNull(folder.Path));
@@ -105,6 +135,7 @@ public sealed class RunFolderTests : IDisposable
         {
             history.Add(line);
         }
+
         var files = RunPlots.Write(folder.At("run"), history);
         Assert.Equal(["loss.png", "gradient_norm.png"], files.Select(file => Path.GetFileName(file)));
         Assert.All(files, file => Assert.Equal([0x89, (byte)'P', (byte)'N', (byte)'G'], File.ReadAllBytes(file)[..4]));
@@ -119,6 +150,7 @@ public sealed class RunFolderTests : IDisposable
         {
             log.Step(step, [KeyValuePair.Create("loss", 3.0 / step), KeyValuePair.Create("grad_norm", 1.0 + step)]);
         }
+
         log.Evaluation(3, [KeyValuePair.Create("eval_loss", 1.5)]);
         log.End(RunState.Finished);
     }
@@ -130,11 +162,14 @@ public sealed class RunFolderTests : IDisposable
     private void WriteState(string[] names, string extra)
     {
         Directory.CreateDirectory(folder.At(names));
-        File.WriteAllText(folder.At([.. names, "trainer_state.json"]), $$"""
+        File.WriteAllText(
+            folder.At([.. names, "trainer_state.json"]),
+            $$"""
             {"global_step": 20, "max_steps": 20, "epoch": 2.0, "train_batch_size": 4, "log_history": [
               {"step": 10, "epoch": 1, "loss": 2.5, "grad_norm": NaN, "learning_rate": 5e-5},
               {"step": 20, "epoch": 2, "loss": 1.25, "grad_norm": 0.5, "learning_rate": 0.0},
               {"step": 20, "epoch": 2, "eval_loss": 1.5, "eval_rouge-1": 30.5}{{extra}}]}
-            """);
+            """
+        );
     }
 }

@@ -19,6 +19,7 @@ public sealed class RunLogTests : IDisposable
             log.Answers(1, [new RunAnswer(7, "类型#裙", "<script>一条裙子", "裙子")]);
             log.End(RunState.Finished);
         }
+
         var lines = RunLogReader.Read(LogPath, 0).Lines;
         Assert.Equal(["start", "step", "answers", "end"], lines.Select(line => line.GetProperty("event").GetString()));
         Assert.Equal(2.5, lines[1].GetProperty("loss").GetDouble());
@@ -33,12 +34,14 @@ public sealed class RunLogTests : IDisposable
         {
             log.Step(1, [KeyValuePair.Create("loss", 2.0)]);
         }
+
         File.AppendAllText(LogPath, """{"event":"step","step":2,"los""");
         Assert.Equal(2, RunLogReader.Read(LogPath, 0).Lines.Count);
         using (var log = RunLog.Open(folder.Path, 1, 9))
         {
             log.Step(2, [KeyValuePair.Create("loss", 1.5)]);
         }
+
         Assert.Equal([2.0, 1.5], History().Curves["loss"].Select(point => point.Value));
     }
 
@@ -52,13 +55,16 @@ public sealed class RunLogTests : IDisposable
                 log.Step(step, [KeyValuePair.Create("loss", 10.0 + step)]);
                 log.Evaluation(step, [KeyValuePair.Create("eval_loss", 20.0 + step)]);
             }
+
             log.End(RunState.Failed, "out of memory");
         }
+
         Assert.Equal((RunState.Failed, "out of memory"), (History().End!.Value, History().Error));
         using (var log = RunLog.Open(folder.Path, doneSteps: 1, totalSteps: 4))
         {
             log.Step(2, [KeyValuePair.Create("loss", 5.0)]);
         }
+
         var history = History();
         Assert.Equal([new RunPoint(1, 11), new RunPoint(2, 5)], history.Curves["loss"]);
         Assert.Equal([new RunPoint(1, 21)], history.Curves["eval_loss"]);
@@ -70,31 +76,38 @@ public sealed class RunLogTests : IDisposable
     public void Reading_by_pieces_of_any_size_gives_the_same_lines_as_reading_at_once()
     {
         var texts = Gen.String[Gen.Char.AlphaNumeric, 0, 40].Array[1, 12];
-        Gen.Select(texts, Gen.Int[1, 50].Array[1, 8]).Sample(
-            (notes, sizes) =>
-            {
-                using var each = new TemporaryFolder();
-                var whole = Encoding.UTF8.GetBytes(string.Concat(notes.Select(note => $$"""{"event":"note","text":"{{note}}"}""" + "\n")));
-                var path = each.At(RunLog.FileName);
-                File.WriteAllBytes(path, []);
-                var seen = new List<string?>();
-                var (written, next, turn) = (0, 0L, 0);
-                while (written < whole.Length)
+        Gen.Select(texts, Gen.Int[1, 50].Array[1, 8])
+            .Sample(
+                (notes, sizes) =>
                 {
-                    var size = Math.Min(sizes[turn++ % sizes.Length], whole.Length - written);
-                    using (var file = new FileStream(path, FileMode.Append))
+                    using var each = new TemporaryFolder();
+                    var whole = Encoding.UTF8.GetBytes(
+                        string.Concat(notes.Select(note => $$"""{"event":"note","text":"{{note}}"}""" + "\n"))
+                    );
+                    var path = each.At(RunLog.FileName);
+                    File.WriteAllBytes(path, []);
+                    var seen = new List<string?>();
+                    var (written, next, turn) = (0, 0L, 0);
+                    while (written < whole.Length)
                     {
-                        file.Write(whole, written, size);
+                        var size = Math.Min(sizes[turn++ % sizes.Length], whole.Length - written);
+                        using (var file = new FileStream(path, FileMode.Append))
+                        {
+                            file.Write(whole, written, size);
+                        }
+
+                        written += size;
+                        var part = RunLogReader.Read(path, next);
+                        Assert.Equal(next, part.From);
+                        seen.AddRange(part.Lines.Select(line => line.GetProperty("text").GetString()));
+                        next = part.Next;
                     }
-                    written += size;
-                    var part = RunLogReader.Read(path, next);
-                    Assert.Equal(next, part.From);
-                    seen.AddRange(part.Lines.Select(line => line.GetProperty("text").GetString()));
-                    next = part.Next;
-                }
-                Assert.Equal(notes, seen);
-            },
-            iter: 50, threads: 1);
+
+                    Assert.Equal(notes, seen);
+                },
+                iter: 50,
+                threads: 1
+            );
     }
 
     [Fact]
@@ -102,13 +115,19 @@ public sealed class RunLogTests : IDisposable
     {
         var line = $$"""{"event":"note","text":"{{new string('x', 1000)}}"}""" + "\n";
         var count = (RunLogReader.MostBytes / line.Length * 2) + 10;
-        File.WriteAllText(LogPath, string.Concat(Enumerable.Repeat(line, count)) + $$"""{"event":"note","text":"{{new string('y', 3 * RunLogReader.MostBytes)}}"}""" + "\n");
+        File.WriteAllText(
+            LogPath,
+            string.Concat(Enumerable.Repeat(line, count))
+                + $$"""{"event":"note","text":"{{new string('y', 3 * RunLogReader.MostBytes)}}"}"""
+                + "\n"
+        );
         var (lines, next) = (0, 0L);
         for (RunLogPart? part = null; part is null || part.HasMore;)
         {
             part = RunLogReader.Read(LogPath, next);
             (lines, next) = (lines + part.Lines.Count, part.Next);
         }
+
         Assert.Equal(count + 1, lines);
         Assert.Equal(new FileInfo(LogPath).Length, next);
     }
@@ -131,6 +150,7 @@ public sealed class RunLogTests : IDisposable
         {
             history.Add(line);
         }
+
         return history;
     }
 }

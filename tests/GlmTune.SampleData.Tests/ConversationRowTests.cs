@@ -3,7 +3,8 @@ using GlmTune.Data.Conversations;
 
 namespace GlmTune.SampleData;
 
-/// <summary>The rules of the fine-tuning format, checked on every committed row without the generator's classes.</summary>
+/// <summary>The rules of the fine-tuning format, checked on every committed row without the generator's
+/// classes.</summary>
 public sealed class ConversationRowTests
 {
     public static TheoryData<string> Files => [.. Committed.ConversationFiles];
@@ -20,7 +21,16 @@ public sealed class ConversationRowTests
             Assert.Equal("assistant", turns[^1]);
             for (var i = 1; i < turns.Count; i++)
             {
-                Assert.Contains((turns[i - 1], turns[i]), new[] { ("user", "assistant"), ("assistant", "user"), ("assistant", "observation"), ("observation", "assistant") });
+                Assert.Contains(
+                    (turns[i - 1], turns[i]),
+                    new[]
+                    {
+                        ("user", "assistant"),
+                        ("assistant", "user"),
+                        ("assistant", "observation"),
+                        ("observation", "assistant"),
+                    }
+                );
             }
         }
     }
@@ -53,10 +63,14 @@ public sealed class ConversationRowTests
     {
         foreach (var row in Committed.Rows(file))
         {
-            var tools = row[0]!["tools"]!.AsArray().Select(tool => tool!["function"]!).ToDictionary(function => function.Text("name"));
+            var tools = row[0]!["tools"]!
+                .AsArray()
+                .Select(tool => tool!["function"]!)
+                .ToDictionary(function => function.Text("name"));
             for (var i = 1; i < row.Count; i++)
             {
-                var isCall = row[i].Text("role") == "assistant" && i + 1 < row.Count && row[i + 1].Text("role") == "observation";
+                var isCall =
+                    row[i].Text("role") == "assistant" && i + 1 < row.Count && row[i + 1].Text("role") == "observation";
                 Assert.True(isCall || !row[i]!.AsObject().ContainsKey("metadata"));
                 if (isCall)
                 {
@@ -64,7 +78,10 @@ public sealed class ConversationRowTests
                     var parameters = tools[name]["parameters"]!;
                     var properties = parameters["properties"]!.AsObject();
                     Assert.All(arguments, argument => AssertFits(properties[argument.Key]!, argument.Value!));
-                    Assert.All(parameters["required"]!.AsArray(), key => Assert.True(arguments.ContainsKey(key!.GetValue<string>())));
+                    Assert.All(
+                        parameters["required"]!.AsArray(),
+                        key => Assert.True(arguments.ContainsKey(key!.GetValue<string>()))
+                    );
                 }
             }
         }
@@ -77,24 +94,39 @@ public sealed class ConversationRowTests
     {
         var rows = Committed.Rows(file);
         var named = rows.Count(row => row.Any(message => message!.AsObject().ContainsKey("metadata")));
-        var inContent = rows.Count(row => row.Any(message => message.Text("content").StartsWith("{\"name\": \"", StringComparison.Ordinal) && message.Text("role") == "assistant"
-            && !message!.AsObject().ContainsKey("metadata")));
+        var inContent = rows.Count(row =>
+            row.Any(message =>
+                message.Text("content").StartsWith("{\"name\": \"", StringComparison.Ordinal)
+                && message.Text("role") == "assistant"
+                && !message!.AsObject().ContainsKey("metadata")
+            )
+        );
 
         Assert.Equal(rows.Count / 2, named);
         Assert.Equal(rows.Count / 2, inContent);
         Assert.Contains(rows, row => row.Count(message => message.Text("role") == "observation") > 1);
-        Assert.Contains(rows, row => row[1].Text("role") == "user" && row[2].Text("role") == "assistant" && row[3].Text("role") == "user");
+        Assert.Contains(
+            rows,
+            row => row[1].Text("role") == "user" && row[2].Text("role") == "assistant" && row[3].Text("role") == "user"
+        );
     }
 
     private static (string Name, JsonObject Arguments) Call(JsonNode message)
     {
         var content = JsonNode.Parse(message.Text("content"))!.AsObject();
-        return message.AsObject().ContainsKey("metadata") ? (message.Text("metadata"), content) : (content.Text("name"), content["arguments"]!.AsObject());
+        return message.AsObject().ContainsKey("metadata")
+            ? (message.Text("metadata"), content)
+            : (content.Text("name"), content["arguments"]!.AsObject());
     }
 
     private static void AssertFits(JsonNode schema, JsonNode value)
     {
-        Assert.Equal(schema.Text("type") == "string" ? System.Text.Json.JsonValueKind.String : System.Text.Json.JsonValueKind.Number, value.GetValueKind());
+        Assert.Equal(
+            schema.Text("type") == "string"
+                ? System.Text.Json.JsonValueKind.String
+                : System.Text.Json.JsonValueKind.Number,
+            value.GetValueKind()
+        );
         if (schema["enum"] is JsonArray choices)
         {
             Assert.Contains(value.GetValue<string>(), choices.Select(choice => choice!.GetValue<string>()));

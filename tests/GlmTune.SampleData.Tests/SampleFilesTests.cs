@@ -2,7 +2,7 @@ namespace GlmTune.SampleData;
 
 public sealed class SampleFilesTests
 {
-    private const int LargestTotal = 3_000_000;   // bytes: a clone should stay small
+    private const int LargestTotal = 3_000_000; // bytes: a clone should stay small
 
     private static readonly Lazy<IReadOnlyList<(string Path, byte[] Content)>> Written = new(SampleFiles.Write);
 
@@ -13,7 +13,8 @@ public sealed class SampleFilesTests
         {
             Assert.True(
                 File.ReadAllBytes(Committed.Path(path)).AsSpan().SequenceEqual(content),
-                $"{path} is not what the generator writes; run: dotnet run --project tools/GlmTune.SampleData");
+                $"{path} is not what the generator writes; run: dotnet run --project tools/GlmTune.SampleData"
+            );
         }
     }
 
@@ -30,10 +31,17 @@ public sealed class SampleFilesTests
     public void No_other_conversations_are_committed()
     {
         var root = Committed.Path(".");
-        var found = Directory.EnumerateFiles(Committed.Path("data"), "*.jsonl", SearchOption.AllDirectories)
+        var found = Directory
+            .EnumerateFiles(Committed.Path("data"), "*.jsonl", SearchOption.AllDirectories)
             .Select(path => Path.GetRelativePath(root, path).Replace('\\', '/'));
 
-        Assert.Equal(Written.Value.Select(file => file.Path).Where(path => path.EndsWith(".jsonl", StringComparison.Ordinal)).Order(), found.Order());
+        Assert.Equal(
+            Written
+                .Value.Select(file => file.Path)
+                .Where(path => path.EndsWith(".jsonl", StringComparison.Ordinal))
+                .Order(),
+            found.Order()
+        );
     }
 
     [Theory]
@@ -44,9 +52,16 @@ public sealed class SampleFilesTests
     [InlineData("tools/dev", 30)]
     [InlineData("pretrain/train", 4000)]
     [InlineData("pretrain/dev", 100)]
-    public void Each_file_has_its_number_of_rows(string file, int rows) => Assert.Equal(rows, Committed.Lines(file).Length);
+    public void Each_file_has_its_number_of_rows(string file, int rows) =>
+        Assert.Equal(rows, Committed.Lines(file).Length);
 
     [Fact]
     public void All_data_together_is_small() =>
-        Assert.InRange(Directory.EnumerateFiles(Committed.Path("data"), "*", SearchOption.AllDirectories).Sum(path => new FileInfo(path).Length), 1, LargestTotal);
+        Assert.InRange(
+            Directory
+                .EnumerateFiles(Committed.Path("data"), "*", SearchOption.AllDirectories)
+                .Sum(path => new FileInfo(path).Length),
+            1,
+            LargestTotal
+        );
 }

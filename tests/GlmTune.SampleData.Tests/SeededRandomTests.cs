@@ -6,9 +6,19 @@ public sealed class SeededRandomTests
     public void Numbers_are_those_published_for_the_seed()
     {
         var random = new SeededRandom(1234567);
-        ulong[] published = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431, 16408922859458223821];
+        ulong[] published =
+        [
+            6457827717110365317,
+            3203168211198807973,
+            9817491932198370423,
+            4593380528125082431,
+            16408922859458223821,
+        ];
 
-        Assert.Equal(published.Select(bits => (int)(bits % int.MaxValue)), published.Select(_ => random.Next(int.MaxValue)));
+        Assert.Equal(
+            published.Select(bits => (int)(bits % int.MaxValue)),
+            published.Select(_ => random.Next(int.MaxValue))
+        );
     }
 
     [Fact]

@@ -4,7 +4,8 @@ using Microsoft.Extensions.AI;
 
 namespace GlmTune.Server.Tests;
 
-/// <summary>Microsoft.Extensions.AI over the OpenAI library: whole, streamed, functions called by themselves, typed answers.</summary>
+/// <summary>Microsoft.Extensions.AI over the OpenAI library: whole, streamed, functions called by themselves, typed
+/// answers.</summary>
 public sealed class ExtensionsAiTests(NanoServer nano)
 {
     private static CancellationToken Stop => TestContext.Current.CancellationToken;
@@ -27,19 +28,34 @@ public sealed class ExtensionsAiTests(NanoServer nano)
     [InlineData(true)]
     public async Task Functions_are_called_and_their_results_answered(bool stream)
     {
-        await using var server = await RunningServer.StartAsync(ScriptedChat.Answering(prompt =>
-            prompt.Contains("<|observation|>\n", StringComparison.Ordinal) && prompt.Contains("21 degrees", StringComparison.Ordinal) ? "\nIt is warm." : "get_weather\n{\"city\": \"Rome\"}"));
-        using var client = OpenAiClientTests.Client(server.Address, "scripted").AsIChatClient().AsBuilder().UseFunctionInvocation().Build();
+        await using var server = await RunningServer.StartAsync(
+            ScriptedChat.Answering(prompt =>
+                prompt.Contains("<|observation|>\n", StringComparison.Ordinal)
+                && prompt.Contains("21 degrees", StringComparison.Ordinal)
+                    ? "\nIt is warm."
+                    : "get_weather\n{\"city\": \"Rome\"}"
+            )
+        );
+        using var client = OpenAiClientTests
+            .Client(server.Address, "scripted")
+            .AsIChatClient()
+            .AsBuilder()
+            .UseFunctionInvocation()
+            .Build();
         string? asked = null;
         var options = new ChatOptions
         {
-            Tools = [AIFunctionFactory.Create(
-                ([Description("where")] string city) =>
-                {
-                    asked = city;
-                    return "21 degrees";
-                },
-                "get_weather")],
+            Tools =
+            [
+                AIFunctionFactory.Create(
+                    ([Description("where")] string city) =>
+                    {
+                        asked = city;
+                        return "21 degrees";
+                    },
+                    "get_weather"
+                ),
+            ],
         };
         ChatMessage[] messages = [new(ChatRole.User, "Weather in Rome?")];
         var answer = stream
@@ -51,7 +67,16 @@ public sealed class ExtensionsAiTests(NanoServer nano)
     [Fact]
     public async Task Answers_come_as_typed_objects()
     {
-        var answer = await Nano.GetResponseAsync<Place>("Name a place.", new ChatOptions { Temperature = 0, MaxOutputTokens = 1000, FrequencyPenalty = 2 }, cancellationToken: Stop);
+        var answer = await Nano.GetResponseAsync<Place>(
+            "Name a place.",
+            new ChatOptions
+            {
+                Temperature = 0,
+                MaxOutputTokens = 1000,
+                FrequencyPenalty = 2,
+            },
+            cancellationToken: Stop
+        );
         Assert.True(Enum.IsDefined(answer.Result.Kind));
     }
 

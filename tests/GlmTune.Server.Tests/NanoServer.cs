@@ -10,9 +10,17 @@ namespace GlmTune.Server.Tests;
 /// <summary>The repository's small model in float32 on the CPU, served on a free port of this machine.</summary>
 public sealed class NanoServer : IAsyncLifetime
 {
-    private readonly Lazy<TunedChat> loaded = new(() => TunedChat.Load(
-        Path.GetFullPath(GoldenData.Path("../../models/glm-nano")),
-        new TunedChatOptions { Device = "cpu", Type = "float32", Limits = new GenerationLimits { Slots = Slots } }));
+    private readonly Lazy<TunedChat> loaded = new(() =>
+        TunedChat.Load(
+            Path.GetFullPath(GoldenData.Path("../../models/glm-nano")),
+            new TunedChatOptions
+            {
+                Device = "cpu",
+                Type = "float32",
+                Limits = new GenerationLimits { Slots = Slots },
+            }
+        )
+    );
 
     private WebApplication? app;
 
@@ -25,7 +33,8 @@ public sealed class NanoServer : IAsyncLifetime
 
     public HttpClient Http { get; private set; } = null!;
 
-    internal RequestQueue Queue => app!.Services.GetService(typeof(RequestQueue)) as RequestQueue ?? throw new InvalidOperationException();
+    internal RequestQueue Queue =>
+        app!.Services.GetService(typeof(RequestQueue)) as RequestQueue ?? throw new InvalidOperationException();
 
     public async ValueTask InitializeAsync()
     {

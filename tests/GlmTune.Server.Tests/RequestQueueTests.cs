@@ -26,9 +26,12 @@ public sealed class RequestQueueTests
     public async Task Requests_count_from_their_arrival_and_no_longer_than_they_are_there()
     {
         var queue = new RequestQueue(3, new ServerLimits { Waiting = 1 });
-        var first = queue.Arrive("a", 2);    // Two of the three places will be its own; the next one would have to wait.
+        var first = queue.Arrive("a", 2); // Two of the three places will be its own; the next one would have to wait.
         var second = queue.Arrive("a", 2);
-        Assert.Equal(StatusCodes.Status429TooManyRequests, Assert.Throws<ApiException>(() => queue.Arrive("b", 1)).Status);
+        Assert.Equal(
+            StatusCodes.Status429TooManyRequests,
+            Assert.Throws<ApiException>(() => queue.Arrive("b", 1)).Status
+        );
         second.Dispose();
         second.Dispose();
         var third = queue.Arrive("b", 1);
@@ -37,16 +40,28 @@ public sealed class RequestQueueTests
         {
             Assert.Equal((3, 0), (queue.Running, queue.Waiting));
             using var fourth = queue.Arrive("b", 1);
-            Assert.Equal(StatusCodes.Status429TooManyRequests, Assert.Throws<ApiException>(() => queue.Arrive("c", 1)).Status);
+            Assert.Equal(
+                StatusCodes.Status429TooManyRequests,
+                Assert.Throws<ApiException>(() => queue.Arrive("c", 1)).Status
+            );
         }
 
         Assert.Equal((0, 0), (queue.Running, queue.Waiting));
         using var all = queue.Arrive("c", 3);
         using var next = queue.Arrive("c", 1);
         queue.Close();
-        Assert.Equal(StatusCodes.Status503ServiceUnavailable, (await Assert.ThrowsAsync<ApiException>(() => all.EnterAsync(Never))).Status);
-        Assert.Equal(StatusCodes.Status503ServiceUnavailable, (await Assert.ThrowsAsync<ApiException>(() => next.PrepareAsync(() => 1, Never))).Status);
-        Assert.Equal(StatusCodes.Status503ServiceUnavailable, Assert.Throws<ApiException>(() => queue.Arrive("c", 1)).Status);
+        Assert.Equal(
+            StatusCodes.Status503ServiceUnavailable,
+            (await Assert.ThrowsAsync<ApiException>(() => all.EnterAsync(Never))).Status
+        );
+        Assert.Equal(
+            StatusCodes.Status503ServiceUnavailable,
+            (await Assert.ThrowsAsync<ApiException>(() => next.PrepareAsync(() => 1, Never))).Status
+        );
+        Assert.Equal(
+            StatusCodes.Status503ServiceUnavailable,
+            Assert.Throws<ApiException>(() => queue.Arrive("c", 1)).Status
+        );
     }
 
     [Fact]
@@ -55,28 +70,40 @@ public sealed class RequestQueueTests
         var queue = new RequestQueue(16, new ServerLimits { Preparing = 1 });
         using var go = new ManualResetEventSlim();
         var order = new List<string>();
-        var first = Task.Run(() => queue.Arrive("first", 1).PrepareAsync(
-            () =>
-            {
-                order.Add("first");
-                go.Wait(Never);
-                return 0;
-            },
-            Never));
+        var first = Task.Run(() =>
+            queue
+                .Arrive("first", 1)
+                .PrepareAsync(
+                    () =>
+                    {
+                        order.Add("first");
+                        go.Wait(Never);
+                        return 0;
+                    },
+                    Never
+                )
+        );
         while (queue.Preparing == 0)
         {
             await Task.Yield();
         }
 
         var others = ((string, string)[])[("a", "a1"), ("a", "a2"), ("b", "b1")];
-        var tasks = others.Select(one => queue.Arrive(one.Item1, 1).PrepareAsync(
-            () =>
-            {
-                Assert.Equal(1, queue.Preparing);
-                order.Add(one.Item2);
-                return 0;
-            },
-            Never)).ToList();
+        var tasks = others
+            .Select(one =>
+                queue
+                    .Arrive(one.Item1, 1)
+                    .PrepareAsync(
+                        () =>
+                        {
+                            Assert.Equal(1, queue.Preparing);
+                            order.Add(one.Item2);
+                            return 0;
+                        },
+                        Never
+                    )
+            )
+            .ToList();
         Assert.All(tasks, task => Assert.False(task.IsCompleted));
         go.Set();
         await Task.WhenAll([first, .. tasks]);
@@ -91,16 +118,18 @@ public sealed class RequestQueueTests
         var running = await queue.EnterAsync("first", 1, Never);
         var order = new List<string>();
         var waiting = ((string, string)[])[("a", "a1"), ("a", "a2"), ("a", "a3"), ("b", "b1"), ("c", "c1")];
-        var tasks = waiting.Select(async one =>
-        {
-            var place = await queue.EnterAsync(one.Item1, 1, Never);
-            lock (order)
+        var tasks = waiting
+            .Select(async one =>
             {
-                order.Add(one.Item2);
-            }
+                var place = await queue.EnterAsync(one.Item1, 1, Never);
+                lock (order)
+                {
+                    order.Add(one.Item2);
+                }
 
-            place.Dispose();
-        }).ToList();
+                place.Dispose();
+            })
+            .ToList();
         Assert.Equal((1, 5), (queue.Running, queue.Waiting));
         running.Dispose();
         await Task.WhenAll(tasks);
@@ -117,13 +146,13 @@ public sealed class RequestQueueTests
         var large = queue.EnterAsync("b", 3, Never);
         var small = queue.EnterAsync("c", 1, Never);
         one.Dispose();
-        one.Dispose();   // Once only.
+        one.Dispose(); // Once only.
         Assert.False(large.IsCompleted || small.IsCompleted);
         two.Dispose();
         (await large).Dispose();
         (await small).Dispose();
         Assert.Equal(0, queue.Running);
-        (await queue.EnterAsync("a", 100, Never)).Dispose();   // More than there are places takes all.
+        (await queue.EnterAsync("a", 100, Never)).Dispose(); // More than there are places takes all.
     }
 
     [Fact]
@@ -136,14 +165,23 @@ public sealed class RequestQueueTests
         Assert.Equal((StatusCodes.Status429TooManyRequests, "rate_limit_exceeded"), (error.Status, error.Code));
         Assert.InRange(error.RetryAfterSeconds ?? 0, 1, 60);
         waiting.Add(queue.EnterAsync("b", 1, Never));
-        Assert.Equal(StatusCodes.Status429TooManyRequests, (await Assert.ThrowsAsync<ApiException>(() => queue.EnterAsync("c", 1, Never))).Status);
+        Assert.Equal(
+            StatusCodes.Status429TooManyRequests,
+            (await Assert.ThrowsAsync<ApiException>(() => queue.EnterAsync("c", 1, Never))).Status
+        );
         queue.Close();
         foreach (var task in waiting)
         {
-            Assert.Equal(StatusCodes.Status503ServiceUnavailable, (await Assert.ThrowsAsync<ApiException>(() => task)).Status);
+            Assert.Equal(
+                StatusCodes.Status503ServiceUnavailable,
+                (await Assert.ThrowsAsync<ApiException>(() => task)).Status
+            );
         }
 
-        Assert.Equal(StatusCodes.Status503ServiceUnavailable, (await Assert.ThrowsAsync<ApiException>(() => queue.EnterAsync("a", 1, Never))).Status);
+        Assert.Equal(
+            StatusCodes.Status503ServiceUnavailable,
+            (await Assert.ThrowsAsync<ApiException>(() => queue.EnterAsync("a", 1, Never))).Status
+        );
     }
 
     [Fact]
@@ -166,7 +204,12 @@ public sealed class RequestQueueTests
 /// <summary>A request whose prompt takes no time.</summary>
 internal static class Entering
 {
-    public static async Task<IDisposable> EnterAsync(this RequestQueue queue, string client, int answers, CancellationToken cancellation)
+    public static async Task<IDisposable> EnterAsync(
+        this RequestQueue queue,
+        string client,
+        int answers,
+        CancellationToken cancellation
+    )
     {
         using var visit = queue.Arrive(client, answers);
         return await visit.EnterAsync(cancellation);

@@ -13,7 +13,8 @@ public sealed class ServerToolsTests
             AIFunctionFactory.Create(string () => throw new InvalidOperationException("out of paper"), "print"),
             AIFunctionFactory.Create(() => new string('x', 40_000), "long"),
         ],
-        ["add"]);
+        ["add"]
+    );
 
     [Theory]
     [InlineData("""{"name": "add", "arguments": {"a": 2, "b": 40}}""", "42")]
@@ -33,16 +34,27 @@ public sealed class ServerToolsTests
     {
         await using var app = await StartAsync();
         using var http = new HttpClient { BaseAddress = new Uri(app.Urls.Single()) };
-        var list = System.Text.Json.Nodes.JsonNode.Parse(await http.GetStringAsync("/api/tools", TestContext.Current.CancellationToken))!["tools"]!.AsArray();
-        Assert.Equal([("add", true), ("print", false), ("long", false)], list.Select(tool => ((string)tool!["name"]!, (bool)tool["allowed"]!)));
+        var list = System.Text.Json.Nodes.JsonNode.Parse(
+            await http.GetStringAsync("/api/tools", TestContext.Current.CancellationToken)
+        )!["tools"]!.AsArray();
+        Assert.Equal(
+            [("add", true), ("print", false), ("long", false)],
+            list.Select(tool => ((string)tool!["name"]!, (bool)tool["allowed"]!))
+        );
         Assert.Equal("integer", (string?)list[0]!["parameters"]!["properties"]!["a"]!["type"]);
         var (_, json) = await http.PostAsync("/api/tools/call", """{"name": "long", "arguments": {}}""");
         Assert.EndsWith("(cut: 7232 more characters)", (string)json["result"]!, StringComparison.Ordinal);
     }
 
     [Theory]
-    [InlineData("""{"name": "rm", "arguments": {}}""", HttpStatusCode.NotFound), InlineData("""{"arguments": {}}""", HttpStatusCode.NotFound)]
-    [InlineData("""{"name": "add"}""", HttpStatusCode.BadRequest), InlineData("""{"name": "add", "arguments": "{}"}""", HttpStatusCode.BadRequest)]
+    [
+        InlineData("""{"name": "rm", "arguments": {}}""", HttpStatusCode.NotFound),
+        InlineData("""{"arguments": {}}""", HttpStatusCode.NotFound)
+    ]
+    [
+        InlineData("""{"name": "add"}""", HttpStatusCode.BadRequest),
+        InlineData("""{"name": "add", "arguments": "{}"}""", HttpStatusCode.BadRequest)
+    ]
     public async Task Calls_that_cannot_be_are_refused(string body, HttpStatusCode status)
     {
         await using var app = await StartAsync();
@@ -54,7 +66,11 @@ public sealed class ServerToolsTests
     public void Two_tools_of_one_name_and_unknown_names_to_allow_are_refused()
     {
         var add = AIFunctionFactory.Create((int a, int b) => a + b, "add");
-        Assert.Contains("'add'", Assert.Throws<InvalidDataException>(() => new ServerTools([add, add], [])).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "'add'",
+            Assert.Throws<InvalidDataException>(() => new ServerTools([add, add], [])).Message,
+            StringComparison.Ordinal
+        );
         var unknown = Assert.Throws<InvalidDataException>(() => new ServerTools([add], ["add", "ad"]));
         Assert.Equal("--allow ad: there is no such tool; there are add.", unknown.Message);
     }

@@ -22,13 +22,23 @@ public sealed class GoldenBatch
     public static GoldenBatch Read(string path)
     {
         using var json = JsonDocument.Parse(File.ReadAllBytes(path));
-        int[][] Rows(string name) => [.. json.RootElement.GetProperty(name).EnumerateArray().Select(row => row.EnumerateArray().Select(item => item.GetInt32()).ToArray())];
+        int[][] Rows(string name) =>
+            [
+                .. json
+                    .RootElement.GetProperty(name)
+                    .EnumerateArray()
+                    .Select(row => row.EnumerateArray().Select(item => item.GetInt32()).ToArray()),
+            ];
         return new GoldenBatch(Rows("input_ids"), Rows("attention_mask"), Rows("labels"));
     }
 
     /// <summary>Flat places of the real tokens, row by row.</summary>
-    public long[] RealPlaces => [.. Ids.SelectMany((row, r) => row.Select((_, c) => (r, c))).Where(place => Mask[place.r][place.c] == 1)
-        .Select(place => ((long)place.r * Ids[0].Length) + place.c)];
+    public long[] RealPlaces =>
+        [
+            .. Ids.SelectMany((row, r) => row.Select((_, c) => (r, c)))
+                .Where(place => Mask[place.r][place.c] == 1)
+                .Select(place => ((long)place.r * Ids[0].Length) + place.c),
+        ];
 
     public Data.Batching.MicroBatch ToMicroBatch(params int[] rows)
     {
@@ -41,7 +51,10 @@ public sealed class GoldenBatch
             Length = length,
             TokenIds = [.. rows.SelectMany(row => Ids[row])],
             Labels = [.. rows.SelectMany(row => Labels[row])],
-            Positions = [.. rows.SelectMany((row, i) => Enumerable.Range(0, length).Select(t => Math.Max(0, t - padding[i])))],
+            Positions =
+            [
+                .. rows.SelectMany((row, i) => Enumerable.Range(0, length).Select(t => Math.Max(0, t - padding[i]))),
+            ],
             Padding = padding,
             SupervisedTokens = rows.Sum(row => Labels[row].Skip(1).Count(label => label != -100)),
             Examples = rows,
@@ -64,9 +77,15 @@ public static class TensorAssert
         using var scope = NewDisposeScope();
         if (!expected.shape.SequenceEqual(actual.shape))
         {
-            throw new InvalidOperationException($"{what}: expected [{string.Join(", ", expected.shape)}], was [{string.Join(", ", actual.shape)}].");
+            throw new InvalidOperationException(
+                $"{what}: expected [{string.Join(", ", expected.shape)}], was [{string.Join(", ", actual.shape)}]."
+            );
         }
-        var (wanted, got) = (expected.to_type(ScalarType.Float64).cpu().flatten(), actual.to_type(ScalarType.Float64).cpu().flatten());
+
+        var (wanted, got) = (
+            expected.to_type(ScalarType.Float64).cpu().flatten(),
+            actual.to_type(ScalarType.Float64).cpu().flatten()
+        );
         var scale = Math.Max(wanted.abs().max().item<double>(), 1e-30);
         var difference = (wanted - got).abs();
         var worst = difference.max().item<double>() / scale;
@@ -74,8 +93,11 @@ public static class TensorAssert
         {
             var place = difference.argmax().item<long>();
             throw new InvalidOperationException(
-                $"{what}: {(difference > tolerance * scale).sum().item<long>()} of {wanted.numel()} elements differ; worst at flat index {place}: expected "
-                + $"{wanted[place].item<double>()}, was {got[place].item<double>()}, {worst / tolerance:F1} times the tolerance.");
+                $"{what}: {(difference > tolerance * scale).sum().item<long>()} of {wanted.numel()} elements differ; "
+                    + $"worst at flat index {place}: expected "
+                    + $"{wanted[place].item<double>()}, was {got[place].item<double>()}, {worst / tolerance:F1} times "
+                    + "the tolerance."
+            );
         }
     }
 }

@@ -28,7 +28,11 @@ public class Fp8BaseTests
             Assert.True(parameter.IsLoaded);
             if (layered)
             {
-                Assert.Contains("held in fp8", Assert.Throws<InvalidOperationException>(() => parameter.Value).Message, StringComparison.Ordinal);
+                Assert.Contains(
+                    "held in fp8",
+                    Assert.Throws<InvalidOperationException>(() => parameter.Value).Message,
+                    StringComparison.Ordinal
+                );
             }
         }
     }
@@ -44,7 +48,11 @@ public class Fp8BaseTests
             var fp8 = held.Rounded!;
             var error = (fp8.Widened(ScalarType.Float64) - exact.Value.to(ScalarType.Float64)).abs();
             // Half of the last of three bits; or of the smallest step, 2⁻⁹, in units of the scale.
-            var allowed = maximum(exact.Value.to(ScalarType.Float64).abs() * Math.Pow(2, -4), fp8.OutputScales.max().to(ScalarType.Float64) * Math.Pow(2, -10)) * 1.0001;
+            var allowed =
+                maximum(
+                    exact.Value.to(ScalarType.Float64).abs() * Math.Pow(2, -4),
+                    fp8.OutputScales.max().to(ScalarType.Float64) * Math.Pow(2, -10)
+                ) * 1.0001;
             Assert.True(error.le(allowed).all().item<bool>(), exact.Name);
         }
     }
@@ -61,6 +69,7 @@ public class Fp8BaseTests
         {
             weight.Value.copy_(held.Rounded!.Widened(ScalarType.Float64));
         }
+
         var (sameWeightsLoss, sameWeights) = Gradients(exact, kind);
         Assert.Equal(sameWeightsLoss, loss, 0.05 * sameWeightsLoss);
         Assert.Equal(exactLoss, loss, 0.05 * exactLoss);
@@ -83,7 +92,13 @@ public class Fp8BaseTests
             using var adapter = Attach(model, "lora");
             using var sharding = new ReplicatedWeights(model.Units);
             var options = new OptimizerOptions { LearningRate = 0.02 };
-            var trainer = new Trainer(new LayerRunner(model, sharding, recomputed: 1), sharding, options, new LearningRateSchedule(0.02, new ScheduleOptions(), 15), seed: 1);
+            var trainer = new Trainer(
+                new LayerRunner(model, sharding, recomputed: 1),
+                sharding,
+                options,
+                new LearningRateSchedule(0.02, new ScheduleOptions(), 15),
+                seed: 1
+            );
             var batch = GoldenBatch.Read(Path.Combine(GoldenModelTests.Folder, "batch.json")).ToMicroBatch();
             var losses = new List<double>();
             long live = 0;
@@ -92,9 +107,11 @@ public class Fp8BaseTests
                 losses.Add(trainer.Step(new([batch], batch.SupervisedTokens, 3, default, 0)).Loss);
                 live = step == 1 ? DisposeScopeManager.Statistics.TensorStatistics.ThreadTotalLiveCount : live;
             }
+
             Assert.Equal(live, DisposeScopeManager.Statistics.TensorStatistics.ThreadTotalLiveCount);
             curves.Add(losses);
         }
+
         Assert.True(curves[0][^1] < curves[0][0] - 0.3, "bf16 does not learn");
         foreach (var (plain, rounded) in curves[0].Zip(curves[1]))
         {
@@ -108,22 +125,39 @@ public class Fp8BaseTests
         using var model = Load(ScalarType.Float32, fp8: false);
         var weight = model.Layers[0].FeedForward.Down.Weight;
         weight.Trainable = true;
-        Assert.Contains(weight.Name, Assert.Throws<InvalidOperationException>(() => weight.Round(keepTransposed: true)).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            weight.Name,
+            Assert.Throws<InvalidOperationException>(() => weight.Round(keepTransposed: true)).Message,
+            StringComparison.Ordinal
+        );
         Assert.Null(weight.Rounded);
         Assert.True(weight.IsLoaded);
     }
 
-    private static Glm4Model Load(ScalarType type, bool fp8) => ModelFolder.Load(Path.Combine(GoldenModelTests.Folder, "model-hf"), type, CPU, fp8: fp8);
+    private static Glm4Model Load(ScalarType type, bool fp8) =>
+        ModelFolder.Load(Path.Combine(GoldenModelTests.Folder, "model-hf"), type, CPU, fp8: fp8);
 
     private static IAdapter Attach(Glm4Model model, string kind)
     {
         if (kind == "prefix")
         {
-            var prefix = PrefixTuning.Attach(model, new PrefixTuningOptions { VirtualTokens = 3, Initialization = PrefixInitialization.Normal });
+            var prefix = PrefixTuning.Attach(
+                model,
+                new PrefixTuningOptions { VirtualTokens = 3, Initialization = PrefixInitialization.Normal }
+            );
             prefix.Initialize(4);
             return prefix;
         }
-        var lora = Lora.Attach(model, new LoraOptions { Rank = 4, Dropout = 0, InitWeights = LoraInitialization.Random });
+
+        var lora = Lora.Attach(
+            model,
+            new LoraOptions
+            {
+                Rank = 4,
+                Dropout = 0,
+                InitWeights = LoraInitialization.Random,
+            }
+        );
         lora.Initialize(4);
         return lora;
     }
@@ -132,10 +166,20 @@ public class Fp8BaseTests
     {
         using var adapter = Attach(model, kind);
         using var sharding = new ReplicatedWeights(model.Units);
-        using var pass = TrainingPass.Of(GoldenBatch.Read(Path.Combine(GoldenModelTests.Folder, "batch.json")).ToMicroBatch(), CPU);
-        var loss = new LayerRunner(model, sharding, recomputed: 1).ForwardBackward(pass, 1.0 / pass.Targets.Count, dropoutSeed: null).item<double>();
-        var gradients = sharding.Trainable.SelectMany(shard => shard.Segments.Select(segment
-            => (segment.Parameter.Name, shard.Gradient.narrow(0, segment.Start, segment.Parameter.Count).clone()))).ToDictionary();
+        using var pass = TrainingPass.Of(
+            GoldenBatch.Read(Path.Combine(GoldenModelTests.Folder, "batch.json")).ToMicroBatch(),
+            CPU
+        );
+        var loss = new LayerRunner(model, sharding, recomputed: 1)
+            .ForwardBackward(pass, 1.0 / pass.Targets.Count, dropoutSeed: null)
+            .item<double>();
+        var gradients = sharding
+            .Trainable.SelectMany(shard =>
+                shard.Segments.Select(segment =>
+                    (segment.Parameter.Name, shard.Gradient.narrow(0, segment.Start, segment.Parameter.Count).clone())
+                )
+            )
+            .ToDictionary();
         adapter.Detach(model);
         return (loss, gradients);
     }

@@ -58,6 +58,7 @@ public class GoldenModelTests
         {
             parameter.Trainable = true;
         }
+
         var gradients = Gradients(model, recomputed);
         using var expected = Expected();
         foreach (var slice in Glm4WeightNames.Weights(model, CheckpointLayout.Library))
@@ -69,7 +70,11 @@ public class GoldenModelTests
 
     [Theory]
     [InlineData("lora", "model-hf"), InlineData("lora", "model-chatglm"), InlineData("lora_all", "model-hf")]
-    [InlineData("lora_fused", "model-hf"), InlineData("lora_fused-chatglm", "model-chatglm"), InlineData("rslora", "model-hf")]
+    [
+        InlineData("lora_fused", "model-hf"),
+        InlineData("lora_fused-chatglm", "model-chatglm"),
+        InlineData("rslora", "model-hf")
+    ]
     public void Adapters_give_the_reference_logits_and_gradients(string tag, string folder)
     {
         using var scope = NewDisposeScope();
@@ -83,8 +88,14 @@ public class GoldenModelTests
         {
             foreach (var parameter in lora.Parameters)
             {
-                var key = expected.Tensors.Select(stored => stored.Name).First(stored => stored.StartsWith($"{name}.grad.", StringComparison.Ordinal)
-                    && stored.Replace(".default", "", StringComparison.Ordinal).EndsWith(parameter.Name, StringComparison.Ordinal));
+                var key = expected
+                    .Tensors.Select(stored => stored.Name)
+                    .First(stored =>
+                        stored.StartsWith($"{name}.grad.", StringComparison.Ordinal)
+                        && stored
+                            .Replace(".default", "", StringComparison.Ordinal)
+                            .EndsWith(parameter.Name, StringComparison.Ordinal)
+                    );
                 TensorAssert.Close(expected.Get(key), gradients(parameter), 1e-4, key);
             }
         }
@@ -95,45 +106,73 @@ public class GoldenModelTests
     {
         using var scope = NewDisposeScope();
         using var model = ModelFolder.Load(Path.Combine(Folder, "model-hf"), ScalarType.Float32, CPU);
-        using var lora = kind == "lora" ? AdapterFolder.LoadLora(Path.Combine(Folder, "adapter-lora"), model, dropout: 0) : null;
+        using var lora =
+            kind == "lora" ? AdapterFolder.LoadLora(Path.Combine(Folder, "adapter-lora"), model, dropout: 0) : null;
         foreach (var parameter in kind == "full" ? model.BaseParameters : [])
         {
             parameter.Trainable = true;
         }
+
         using var json = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(Folder, "trajectories.json")));
         var steps = json.RootElement.GetProperty(kind).EnumerateArray().ToList();
         using var sharding = new ReplicatedWeights(model.Units);
-        var options = new OptimizerOptions { LearningRate = steps[0].GetProperty("lr").GetDouble(), MaxGradientNorm = 1 };
+        var options = new OptimizerOptions
+        {
+            LearningRate = steps[0].GetProperty("lr").GetDouble(),
+            MaxGradientNorm = 1,
+        };
         var schedule = new LearningRateSchedule(options.LearningRate, new ScheduleOptions(), steps.Count);
-        var trainer = new Trainer(new LayerRunner(model, sharding, recomputed: 1), sharding, options, schedule, seed: 1);
+        var trainer = new Trainer(
+            new LayerRunner(model, sharding, recomputed: 1),
+            sharding,
+            options,
+            schedule,
+            seed: 1
+        );
         if (lora is not null)
         {
-            // The reference took the golden gradients of batch.json with the same adapter and did not clear them before its first step.
+            // The reference took the golden gradients of batch.json with the same adapter and did not clear them before
+            // its first step.
             using var left = TrainingPass.Of(GoldenBatch.Read(Path.Combine(Folder, "batch.json")).ToMicroBatch(), CPU);
             trainer.Runner.ForwardBackward(left, 1.0 / left.Targets.Count, dropoutSeed: null);
         }
+
         foreach (var step in steps)
         {
             Assert.Equal(step.GetProperty("lr").GetDouble(), schedule.After(trainer.Done), 1e-9);
             var report = trainer.Step(Batch(step));
-            // The adapter's run multiplies any rounding difference (float64 leaves the reference at step 3, too): only its start can be compared.
+            // The adapter's run multiplies any rounding difference (float64 leaves the reference at step 3, too): only
+            // its start can be compared.
             if (kind == "full" || report.Step <= 6)
             {
                 Near(step.GetProperty("loss").GetDouble(), report.Loss, 1e-3);
             }
+
             if (kind == "full" || report.Step <= 2)
             {
                 Near(step.GetProperty("grad_norm").GetDouble(), report.GradientNorm, 1e-3);
             }
         }
+
         if (kind == "full")
         {
             using var expected = Expected();
-            var finals = new Dictionary<string, string> { ["layer0.q_proj"] = "model.layers.0.self_attn.q_proj.weight", ["lm_head"] = "lm_head.weight" };
+            var finals = new Dictionary<string, string>
+            {
+                ["layer0.q_proj"] = "model.layers.0.self_attn.q_proj.weight",
+                ["lm_head"] = "lm_head.weight",
+            };
             foreach (var (key, name) in finals)
             {
-                var slice = Glm4WeightNames.Weights(model, CheckpointLayout.Library).Single(slice => slice.Name == name);
-                TensorAssert.Close(expected.Get($"full.final.{key}"), slice.Parameter.Value.narrow(0, slice.FirstRow, slice.Rows), 1e-3, key);
+                var slice = Glm4WeightNames
+                    .Weights(model, CheckpointLayout.Library)
+                    .Single(slice => slice.Name == name);
+                TensorAssert.Close(
+                    expected.Get($"full.final.{key}"),
+                    slice.Parameter.Value.narrow(0, slice.FirstRow, slice.Rows),
+                    1e-3,
+                    key
+                );
             }
         }
     }
@@ -146,7 +185,12 @@ public class GoldenModelTests
         lora.Initialize(1);
         using var sharding = new ReplicatedWeights(model.Units);
         var trainer = new Trainer(
-            new LayerRunner(model, sharding, recomputed: 1), sharding, new OptimizerOptions(), new LearningRateSchedule(1e-3, new ScheduleOptions(), 10), seed: 1);
+            new LayerRunner(model, sharding, recomputed: 1),
+            sharding,
+            new OptimizerOptions(),
+            new LearningRateSchedule(1e-3, new ScheduleOptions(), 10),
+            seed: 1
+        );
         var batch = GoldenBatch.Read(Path.Combine(Folder, "batch.json")).ToMicroBatch();
         long after3 = 0;
         for (var step = 1; step <= 10; step++)
@@ -154,6 +198,7 @@ public class GoldenModelTests
             trainer.Step(new StepBatches([batch], batch.SupervisedTokens, 3, default, 0));
             after3 = step == 3 ? DisposeScopeManager.Statistics.ThreadTotalLiveCount : after3;
         }
+
         Assert.Equal(after3, DisposeScopeManager.Statistics.ThreadTotalLiveCount);
     }
 
@@ -181,7 +226,9 @@ public class GoldenModelTests
         runner.ForwardBackward(pass, 1.0 / pass.Targets.Count, dropoutSeed: null);
         return parameter =>
         {
-            var shard = sharding.Trainable.Single(shard => shard.Segments.Any(segment => segment.Parameter == parameter));
+            var shard = sharding.Trainable.Single(shard =>
+                shard.Segments.Any(segment => segment.Parameter == parameter)
+            );
             var segment = shard.Segments.Single(segment => segment.Parameter == parameter);
             return shard.Gradient.narrow(0, segment.Start, parameter.Count).view(parameter.Shape);
         };
@@ -189,7 +236,10 @@ public class GoldenModelTests
 
     internal static StepBatches Batch(JsonElement step)
     {
-        var rows = step.GetProperty("input_ids").EnumerateArray().Select(row => row.EnumerateArray().Select(id => id.GetInt32()).ToArray()).ToArray();
+        var rows = step.GetProperty("input_ids")
+            .EnumerateArray()
+            .Select(row => row.EnumerateArray().Select(id => id.GetInt32()).ToArray())
+            .ToArray();
         var length = rows[0].Length;
         var labels = rows.SelectMany(row => row.Select((id, i) => i < 8 ? MicroBatch.Ignored : id)).ToArray();
         var batch = new MicroBatch
@@ -206,8 +256,8 @@ public class GoldenModelTests
         return new StepBatches([batch], batch.SupervisedTokens, rows.Length, default, 0);
     }
 
-    internal static void Near(double expected, double actual, double relative)
-        => Assert.InRange(actual, expected - (Math.Abs(expected) * relative), expected + (Math.Abs(expected) * relative));
+    internal static void Near(double expected, double actual, double relative) =>
+        Assert.InRange(actual, expected - (Math.Abs(expected) * relative), expected + (Math.Abs(expected) * relative));
 
     internal static WeightFiles Expected() => WeightFiles.Open(Path.Combine(Folder, "expected.safetensors"));
 }

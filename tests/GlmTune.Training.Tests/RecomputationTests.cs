@@ -14,8 +14,16 @@ public class RecomputationTests
     static RecomputationTests() => NativeRuntime.Load();
 
     [Theory]
-    [InlineData("lora", ScalarType.Float32, false), InlineData("lora", ScalarType.BFloat16, false), InlineData("lora", ScalarType.BFloat16, true)]
-    [InlineData("dora", ScalarType.BFloat16, false), InlineData("full", ScalarType.BFloat16, false), InlineData("prefix", ScalarType.Float32, true)]
+    [
+        InlineData("lora", ScalarType.Float32, false),
+        InlineData("lora", ScalarType.BFloat16, false),
+        InlineData("lora", ScalarType.BFloat16, true)
+    ]
+    [
+        InlineData("dora", ScalarType.BFloat16, false),
+        InlineData("full", ScalarType.BFloat16, false),
+        InlineData("prefix", ScalarType.Float32, true)
+    ]
     public void Every_way_of_recomputing_gives_the_same_bits(string trained, ScalarType type, bool fp8)
     {
         using var scope = NewDisposeScope();
@@ -26,7 +34,10 @@ public class RecomputationTests
             var actual = Gradients(trained, type, fp8, whole, cheap);
             foreach (var (name, gradient) in expected)
             {
-                Assert.True(gradient.equal(actual[name]).all().item<bool>(), $"{name} differs with {whole} whole and {cheap} cheap.");
+                Assert.True(
+                    gradient.equal(actual[name]).all().item<bool>(),
+                    $"{name} differs with {whole} whole and {cheap} cheap."
+                );
             }
         }
     }
@@ -36,33 +47,64 @@ public class RecomputationTests
     {
         using var scope = NewDisposeScope();
         var expected = Gradients(trained, ScalarType.Float64, fp8: false, whole: 0, cheap: 0);
-        foreach (var (name, gradient) in Gradients(trained, ScalarType.Float64, fp8: false, whole: 0, cheap: 0, model => model.Head.ChunkRows = 3))
+        foreach (
+            var (name, gradient) in Gradients(
+                trained,
+                ScalarType.Float64,
+                fp8: false,
+                whole: 0,
+                cheap: 0,
+                model => model.Head.ChunkRows = 3
+            )
+        )
         {
             TensorAssert.Close(expected[name], gradient, 1e-11, name);
         }
     }
 
     [Theory]
-    [InlineData(1000, 0, 0), InlineData(400, 0, 0), InlineData(399, 0, 1), InlineData(380, 0, 1), InlineData(379, 0, 2), InlineData(200, 0, 10)]
+    [
+        InlineData(1000, 0, 0),
+        InlineData(400, 0, 0),
+        InlineData(399, 0, 1),
+        InlineData(380, 0, 1),
+        InlineData(379, 0, 2),
+        InlineData(200, 0, 10)
+    ]
     [InlineData(199, 1, 9), InlineData(100, 5, 5), InlineData(19, 10, 0), InlineData(-5, 10, 0)]
-    public void As_little_is_recomputed_as_fits(long free, int whole, int cheap)
-        => Assert.Equal(new RecomputePlan(whole, cheap), RecomputePlan.Fit(free, layers: 10, kept: 40, withoutCheapParts: 20));
+    public void As_little_is_recomputed_as_fits(long free, int whole, int cheap) =>
+        Assert.Equal(
+            new RecomputePlan(whole, cheap),
+            RecomputePlan.Fit(free, layers: 10, kept: 40, withoutCheapParts: 20)
+        );
 
     [Theory]
     [InlineData(400, 0), InlineData(399, 1), InlineData(39, 10)]
-    public void Without_cheap_parts_whole_layers_are_recomputed(long free, int whole)
-        => Assert.Equal(new RecomputePlan(whole, 0), RecomputePlan.Fit(free, layers: 10, kept: 40, withoutCheapParts: 40));
+    public void Without_cheap_parts_whole_layers_are_recomputed(long free, int whole) =>
+        Assert.Equal(new RecomputePlan(whole, 0), RecomputePlan.Fit(free, layers: 10, kept: 40, withoutCheapParts: 40));
 
-    private static Dictionary<string, Tensor> Gradients(string trained, ScalarType type, bool fp8, int whole, int cheap, Action<Glm4Model>? prepare = null)
+    private static Dictionary<string, Tensor> Gradients(
+        string trained,
+        ScalarType type,
+        bool fp8,
+        int whole,
+        int cheap,
+        Action<Glm4Model>? prepare = null
+    )
     {
         using var model = ModelFolder.Load(Path.Combine(GoldenModelTests.Folder, "model-hf"), type, CPU, fp8: fp8);
         using var adapter = Attach(model, trained);
         prepare?.Invoke(model);
         using var sharding = new ReplicatedWeights(model.Units);
         var runner = new LayerRunner(model, sharding, whole) { CheaplyRecomputed = cheap };
-        using var pass = TrainingPass.Of(GoldenBatch.Read(Path.Combine(GoldenModelTests.Folder, "batch.json")).ToMicroBatch(), CPU);
+        using var pass = TrainingPass.Of(
+            GoldenBatch.Read(Path.Combine(GoldenModelTests.Folder, "batch.json")).ToMicroBatch(),
+            CPU
+        );
         var loss = runner.ForwardBackward(pass, 1.0 / pass.Targets.Count, dropoutSeed: 9);
-        var found = sharding.Trainable.SelectMany((shard, i) => new[] { ($"{shard.Layer.Name} {i}", shard.Gradient.clone()) }).ToDictionary();
+        var found = sharding
+            .Trainable.SelectMany((shard, i) => new[] { ($"{shard.Layer.Name} {i}", shard.Gradient.clone()) })
+            .ToDictionary();
         found["loss"] = loss.view(1);
         return found;
     }
@@ -75,19 +117,31 @@ public class RecomputationTests
             {
                 parameter.Trainable = true;
             }
+
             return null;
         }
+
         if (trained == "prefix")
         {
-            var prefix = PrefixTuning.Attach(model, new PrefixTuningOptions { VirtualTokens = 3, Initialization = PrefixInitialization.Normal });
+            var prefix = PrefixTuning.Attach(
+                model,
+                new PrefixTuningOptions { VirtualTokens = 3, Initialization = PrefixInitialization.Normal }
+            );
             prefix.Initialize(4);
             return prefix;
         }
-        var lora = Lora.Attach(model, new LoraOptions
-        {
-            Rank = 4, Dropout = 0.2, UseDora = trained == "dora", InitWeights = LoraInitialization.Random,
-            TargetModules = LoraTargets.FromNames("q_proj", "v_proj", "o_proj", "gate_up_proj", "down_proj"),
-        });
+
+        var lora = Lora.Attach(
+            model,
+            new LoraOptions
+            {
+                Rank = 4,
+                Dropout = 0.2,
+                UseDora = trained == "dora",
+                InitWeights = LoraInitialization.Random,
+                TargetModules = LoraTargets.FromNames("q_proj", "v_proj", "o_proj", "gate_up_proj", "down_proj"),
+            }
+        );
         lora.Initialize(4);
         return lora;
     }

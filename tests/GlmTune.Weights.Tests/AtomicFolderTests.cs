@@ -21,7 +21,11 @@ public sealed class AtomicFolderTests
         using (var folder = AtomicFolder.Create(parent.File("checkpoint-5")))
         {
             Fill(folder.Path, "five");
-            Assert.Throws<FileNotFoundException>(() => folder.Publish(hashes: new Dictionary<string, string> { ["optimizer-00001-of-00002.safetensors"] = "00" }));
+            Assert.Throws<FileNotFoundException>(() =>
+                folder.Publish(
+                    hashes: new Dictionary<string, string> { ["optimizer-00001-of-00002.safetensors"] = "00" }
+                )
+            );
         }
 
         Assert.Empty(Names(parent.Path));
@@ -130,6 +134,7 @@ public sealed class AtomicFolderTests
             {
                 Publish(parent.File("c"), "old");
             }
+
             var moves = new Failing { Exchanges = exchanges, KilledAfter = steps };
             var killed = false;
             try
@@ -140,6 +145,7 @@ public sealed class AtomicFolderTests
             {
                 killed = true;
             }
+
             AtomicFolder.RemoveStale(parent.Path, Assert.Fail);
             Assert.Equal(replaces || !killed || Directory.Exists(parent.File("c")) ? ["c"] : [], Names(parent.Path));
             if (Directory.Exists(parent.File("c")))
@@ -147,11 +153,13 @@ public sealed class AtomicFolderTests
                 Assert.Empty(FolderManifest.FindProblems(parent.File("c")));
                 Assert.Contains(File.ReadAllText(parent.File("c/a.txt")), killed ? ["old", "new"] : (string[])["new"]);
             }
+
             Publish(parent.File("c"), "newer");
             Assert.Equal(("newer", "c"), (File.ReadAllText(parent.File("c/a.txt")), Assert.Single(Names(parent.Path))));
             if (!killed)
             {
-                // Clear, place in one step or (also where the file system cannot swap folders) four, remove what is replaced.
+                // Clear, place in one step or (also where the file system cannot swap folders) four, remove what is
+                // replaced.
                 Assert.InRange(steps, exchanges || !replaces ? 4 : 7, replaces ? 7 : 4);
                 return;
             }
@@ -165,7 +173,9 @@ public sealed class AtomicFolderTests
         {
             using var parent = new TemporaryFolder();
             Publish(parent.File("c"), "text");
-            Assert.Throws<KilledException>(() => AtomicFolder.Discard(parent.File("c"), new Failing { KilledAfter = steps }));
+            Assert.Throws<KilledException>(() =>
+                AtomicFolder.Discard(parent.File("c"), new Failing { KilledAfter = steps })
+            );
             AtomicFolder.RemoveStale(parent.Path, Assert.Fail);
             Assert.Equal(steps < 2 ? ["c"] : [], Names(parent.Path));
             Assert.Equal(steps < 2, FolderManifest.FindProblems(parent.File("c")).Count == 0);
@@ -205,7 +215,10 @@ public sealed class AtomicFolderTests
         Publish(parent.File("tmp-glmtune.old-c"), "old");
         Directory.CreateDirectory(parent.File("tmp-glmtune-d"));
         List<string> notes = [];
-        Assert.Equal([parent.File("tmp-glmtune-d")], AtomicFolder.RemoveStale(parent.Path, notes.Add, new Failing { Moves = false }));
+        Assert.Equal(
+            [parent.File("tmp-glmtune-d")],
+            AtomicFolder.RemoveStale(parent.Path, notes.Add, new Failing { Moves = false })
+        );
 
         Assert.Contains("cannot be put back: is read-only", Assert.Single(notes));
         Assert.Equal(["tmp-glmtune.old-c"], Names(parent.Path));
@@ -216,7 +229,12 @@ public sealed class AtomicFolderTests
     {
         using var parent = new TemporaryFolder();
         Publish(parent.File("c"), "old");
-        using (var folder = AtomicFolder.Create(parent.File("c"), new Failing { Exchanges = false, Refused = "tmp-glmtune-c" }))
+        using (
+            var folder = AtomicFolder.Create(
+                parent.File("c"),
+                new Failing { Exchanges = false, Refused = "tmp-glmtune-c" }
+            )
+        )
         {
             Fill(folder.Path, "new");
             Assert.Throws<IOException>(() => folder.Publish(replace: true));
@@ -250,19 +268,34 @@ public sealed class AtomicFolderTests
             {
                 File.WriteAllBytes(Path.Combine(folder.Path, $"{i}"), new byte[i < 2 ? 300 : 100]);
             }
+
             folder.Publish();
         }
+
         for (var i = 0; i < 6; i++)
         {
             File.Delete(parent.File($"c/{i}"));
         }
-        var found = Enumerable.Range(0, shares).Select(share => FolderManifest.FindProblems(parent.File("c"), share: share, shares: shares)).ToList();
+
+        var found = Enumerable
+            .Range(0, shares)
+            .Select(share => FolderManifest.FindProblems(parent.File("c"), share: share, shares: shares))
+            .ToList();
 
         Assert.Equal(6, found.SelectMany(problems => problems).Distinct().Count());
         Assert.Equal(6, found.Sum(problems => problems.Count));
         // 1000 bytes in all, 300 in one piece.
         int Bytes(IReadOnlyList<string> problems) => problems.Sum(problem => problem[1] < '2' ? 300 : 100);
-        Assert.Equal(shares switch { 1 => 1000, 2 => 500, 3 => 400, _ => 300 }, found.Max(Bytes));
+        Assert.Equal(
+            shares switch
+            {
+                1 => 1000,
+                2 => 500,
+                3 => 400,
+                _ => 300,
+            },
+            found.Max(Bytes)
+        );
     }
 
     [Fact]
@@ -276,10 +309,18 @@ public sealed class AtomicFolderTests
         File.WriteAllText(parent.File("c/notes.md"), "mine");
 
         Assert.Equal(
-            ["'a.txt' has other bytes than were written (its hash differs)", "'b.bin' is missing", "'inner/state.json' has 3 bytes; it was written with 2"],
-            FolderManifest.FindProblems(parent.File("c")));
+            [
+                "'a.txt' has other bytes than were written (its hash differs)",
+                "'b.bin' is missing",
+                "'inner/state.json' has 3 bytes; it was written with 2",
+            ],
+            FolderManifest.FindProblems(parent.File("c"))
+        );
         Assert.Equal(2, FolderManifest.FindProblems(parent.File("c"), hashes: false).Count);
-        Assert.Contains("c: 3 problems", Assert.Throws<InvalidDataException>(() => FolderManifest.Verify(parent.File("c"))).Message);
+        Assert.Contains(
+            "c: 3 problems",
+            Assert.Throws<InvalidDataException>(() => FolderManifest.Verify(parent.File("c"))).Message
+        );
     }
 
     [Theory]
@@ -289,8 +330,14 @@ public sealed class AtomicFolderTests
     [InlineData("null", "has no list 'files'")]
     [InlineData("{\"files\":[{\"bytes\":1}]}", "has no list 'files' of name")]
     [InlineData("{\"files\":[null]}", "has no list 'files' of name")]
-    [InlineData("{\"files\":[{\"name\":\"../x\",\"bytes\":1,\"xxh128\":\"\"}]}", "names '../x', which is not inside the folder")]
-    [InlineData("{\"files\":[{\"name\":\"/etc/passwd\",\"bytes\":1,\"xxh128\":\"\"}]}", "which is not inside the folder")]
+    [InlineData(
+        "{\"files\":[{\"name\":\"../x\",\"bytes\":1,\"xxh128\":\"\"}]}",
+        "names '../x', which is not inside the folder"
+    )]
+    [InlineData(
+        "{\"files\":[{\"name\":\"/etc/passwd\",\"bytes\":1,\"xxh128\":\"\"}]}",
+        "which is not inside the folder"
+    )]
     public void A_folder_with_an_unsound_manifest_is_not_whole(string? manifest, string reason)
     {
         using var folder = new TemporaryFolder();
@@ -338,7 +385,8 @@ public sealed class AtomicFolderTests
         File.WriteAllText(Path.Combine(folder, "inner", "state.json"), "{}");
     }
 
-    private static IEnumerable<string?> Names(string folder) => Directory.GetFileSystemEntries(folder).Select(Path.GetFileName).Order(StringComparer.Ordinal);
+    private static IEnumerable<string?> Names(string folder) =>
+        Directory.GetFileSystemEntries(folder).Select(Path.GetFileName).Order(StringComparer.Ordinal);
 
     private sealed class KilledException : Exception;
 

@@ -5,10 +5,12 @@ namespace GlmTune.Weights.Tests;
 public sealed class SafetensorsFileTests
 {
     public static TheoryData<string> GoldenFiles =>
-    [
-        .. Directory.GetFiles(GoldenData.Path("glm-tiny"), "*.safetensors", SearchOption.AllDirectories)
-            .Select(path => System.IO.Path.GetRelativePath(GoldenData.Path(""), path)).Order(StringComparer.Ordinal),
-    ];
+        [
+            .. Directory
+                .GetFiles(GoldenData.Path("glm-tiny"), "*.safetensors", SearchOption.AllDirectories)
+                .Select(path => System.IO.Path.GetRelativePath(GoldenData.Path(""), path))
+                .Order(StringComparer.Ordinal),
+        ];
 
     [Fact]
     public void There_are_golden_files() => Assert.Equal(11, GoldenFiles.Count);
@@ -22,7 +24,9 @@ public sealed class SafetensorsFileTests
         using var header = JsonDocument.Parse(raw.AsMemory(8, dataStart - 8));
         using var file = SafetensorsFile.Open(path);
 
-        foreach (var property in header.RootElement.EnumerateObject().Where(property => property.Name != "__metadata__"))
+        foreach (
+            var property in header.RootElement.EnumerateObject().Where(property => property.Name != "__metadata__")
+        )
         {
             var tensor = file[property.Name];
             var begin = dataStart + property.Value.GetProperty("data_offsets")[0].GetInt32();
@@ -31,13 +35,19 @@ public sealed class SafetensorsFileTests
             tensor.CopyTo(copy);
 
             Assert.Equal(property.Value.GetProperty("dtype").GetString(), tensor.Type.ToString());
-            Assert.Equal(property.Value.GetProperty("shape").EnumerateArray().Select(size => size.GetInt64()), tensor.Shape);
+            Assert.Equal(
+                property.Value.GetProperty("shape").EnumerateArray().Select(size => size.GetInt64()),
+                tensor.Shape
+            );
             Assert.Equal(begin, tensor.Offset);
             Assert.True(raw.AsSpan(begin..end).SequenceEqual(copy));
             Assert.True(raw.AsSpan(begin..end).SequenceEqual(tensor.Bytes));
         }
 
-        Assert.Equal(header.RootElement.EnumerateObject().Count(property => property.Name != "__metadata__"), file.Tensors.Count);
+        Assert.Equal(
+            header.RootElement.EnumerateObject().Count(property => property.Name != "__metadata__"),
+            file.Tensors.Count
+        );
     }
 
     [Theory, MemberData(nameof(GoldenFiles))]
@@ -45,7 +55,13 @@ public sealed class SafetensorsFileTests
     {
         using var folder = new TemporaryFolder();
         using var original = SafetensorsFile.Open(GoldenData.Path(name));
-        using (var writer = new SafetensorsWriter(folder.File("copy"), original.Tensors.Select(tensor => tensor.Spec), original.Metadata))
+        using (
+            var writer = new SafetensorsWriter(
+                folder.File("copy"),
+                original.Tensors.Select(tensor => tensor.Spec),
+                original.Metadata
+            )
+        )
         {
             foreach (var tensor in original.Tensors.Reverse())
             {
@@ -113,10 +129,12 @@ public sealed class SafetensorsFileTests
     [Fact]
     public unsafe void A_tensor_above_4_GB_is_written_and_read_at_its_far_end()
     {
-        // Sparse: only the header and the last bytes take space. The header is made by hand, as a writer would need all bytes.
+        // Sparse: only the header and the last bytes take space. The header is made by hand, as a writer would need all
+        // bytes.
         using var folder = new TemporaryFolder();
         const long bytes = (5L << 30) + 8;
-        var json = $$"""{"big":{"dtype":"U8","shape":[{{bytes}}],"data_offsets":[0,{{bytes}}]},"next":{"dtype":"F32","shape":[],"data_offsets":[{{bytes}},{{bytes + 4}}] } }""";
+        var json =
+            $$"""{"big":{"dtype":"U8","shape":[{{bytes}}],"data_offsets":[0,{{bytes}}]},"next":{"dtype":"F32","shape":[],"data_offsets":[{{bytes}},{{bytes + 4}}] } }""";
         using (var stream = File.Create(folder.File("big")))
         {
             stream.Write(BitConverter.GetBytes((long)json.Length));

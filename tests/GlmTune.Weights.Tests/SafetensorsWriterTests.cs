@@ -40,15 +40,24 @@ public sealed class SafetensorsWriterTests
         using var writer = new SafetensorsWriter(folder.File("f"), [A]);
         writer.Write("a", new byte[4]);
 
-        Assert.Contains("'a' (F32 [2]) has 8 bytes; it got 4 and now 5 more", Assert.Throws<ArgumentException>(() => writer.Write("a", new byte[5])).Message);
-        Assert.Contains("'c' was not declared", Assert.Throws<ArgumentException>(() => writer.Write("c", new byte[1])).Message);
+        Assert.Contains(
+            "'a' (F32 [2]) has 8 bytes; it got 4 and now 5 more",
+            Assert.Throws<ArgumentException>(() => writer.Write("a", new byte[5])).Message
+        );
+        Assert.Contains(
+            "'c' was not declared",
+            Assert.Throws<ArgumentException>(() => writer.Write("c", new byte[1])).Message
+        );
     }
 
     [Fact]
     public void A_name_is_declared_once()
     {
         using var folder = new TemporaryFolder();
-        Assert.Contains("'a' is declared twice", Assert.Throws<ArgumentException>(() => new SafetensorsWriter(folder.File("f"), [A, A])).Message);
+        Assert.Contains(
+            "'a' is declared twice",
+            Assert.Throws<ArgumentException>(() => new SafetensorsWriter(folder.File("f"), [A, A])).Message
+        );
         Assert.Empty(Directory.GetFiles(folder.Path));
     }
 
@@ -58,7 +67,10 @@ public sealed class SafetensorsWriterTests
         using var folder = new TemporaryFolder();
         byte[] source = [1, 2, 3, 4, 5, 6, 7, 8];
         var target = new byte[8];
-        fixed (byte* from = source, to = target)
+        fixed (
+            byte* from = source,
+                to = target
+        )
         {
             using (var writer = new SafetensorsWriter(folder.File("f"), [A]))
             {
@@ -77,10 +89,12 @@ public sealed class SafetensorsWriterTests
     [Theory]
     [InlineData("")]
     [InlineData("__metadata__")]
-    public void Some_names_are_not_for_tensors(string name) => Assert.Throws<ArgumentException>(() => new TensorSpec(name, ElementType.F32, 1));
+    public void Some_names_are_not_for_tensors(string name) =>
+        Assert.Throws<ArgumentException>(() => new TensorSpec(name, ElementType.F32, 1));
 
     [Fact]
-    public void A_negative_size_is_refused() => Assert.Throws<ArgumentException>(() => new TensorSpec("a", ElementType.F32, 2, -1));
+    public void A_negative_size_is_refused() =>
+        Assert.Throws<ArgumentException>(() => new TensorSpec("a", ElementType.F32, 2, -1));
 
     [Fact]
     public void A_file_that_cannot_take_its_header_is_closed_and_removed()
@@ -88,7 +102,9 @@ public sealed class SafetensorsWriterTests
         Assert.SkipUnless(OperatingSystem.IsLinux(), "Writes to Linux's /dev/full.");
         using var folder = new TemporaryFolder();
         File.CreateSymbolicLink(folder.File("w.safetensors.tmp"), "/dev/full");
-        Assert.Throws<IOException>(() => new SafetensorsWriter(folder.File("w.safetensors"), [new TensorSpec("a", ElementType.F32, [2])]));
+        Assert.Throws<IOException>(() =>
+            new SafetensorsWriter(folder.File("w.safetensors"), [new TensorSpec("a", ElementType.F32, [2])])
+        );
         Assert.Empty(Directory.GetFileSystemEntries(folder.Path));
     }
 }

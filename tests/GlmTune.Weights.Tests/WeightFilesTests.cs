@@ -6,7 +6,11 @@ public sealed class WeightFilesTests
 {
     private static readonly TensorSpec[] Specs =
     [
-        new("b", ElementType.F32, 4), new("a", ElementType.BF16, 4), new("empty", ElementType.F32, 0), new("c", ElementType.U8, 30), new("d", ElementType.U8, 1),
+        new("b", ElementType.F32, 4),
+        new("a", ElementType.BF16, 4),
+        new("empty", ElementType.F32, 0),
+        new("c", ElementType.U8, 30),
+        new("d", ElementType.U8, 1),
     ];
 
     [Fact]
@@ -16,13 +20,26 @@ public sealed class WeightFilesTests
         Write(folder.Path, maxPartBytes: 24);
 
         Assert.Equal(
-            ["model-00001-of-00003.safetensors", "model-00002-of-00003.safetensors", "model-00003-of-00003.safetensors", "model.safetensors.index.json"],
-            Directory.GetFiles(folder.Path).Select(Path.GetFileName).Order(StringComparer.Ordinal));
+            [
+                "model-00001-of-00003.safetensors",
+                "model-00002-of-00003.safetensors",
+                "model-00003-of-00003.safetensors",
+                "model.safetensors.index.json",
+            ],
+            Directory.GetFiles(folder.Path).Select(Path.GetFileName).Order(StringComparer.Ordinal)
+        );
         using var index = JsonDocument.Parse(File.ReadAllText(folder.File("model.safetensors.index.json")));
         Assert.Equal(55, index.RootElement.GetProperty("metadata").GetProperty("total_size").GetInt64());
         Assert.Equal(
             "a 1, b 1, c 2, d 3, empty 1",
-            string.Join(", ", index.RootElement.GetProperty("weight_map").EnumerateObject().Select(p => $"{p.Name} {p.Value.GetString()![10]}")));
+            string.Join(
+                ", ",
+                index
+                    .RootElement.GetProperty("weight_map")
+                    .EnumerateObject()
+                    .Select(p => $"{p.Name} {p.Value.GetString()![10]}")
+            )
+        );
     }
 
     [Theory]
@@ -58,7 +75,11 @@ public sealed class WeightFilesTests
         using var folder = new TemporaryFolder();
         Write(folder.Path, maxPartBytes: 24);
         File.Delete(folder.File("model-00002-of-00003.safetensors"));
-        File.Copy(folder.File("model-00003-of-00003.safetensors"), folder.File("model-00001-of-00003.safetensors"), overwrite: true);
+        File.Copy(
+            folder.File("model-00003-of-00003.safetensors"),
+            folder.File("model-00001-of-00003.safetensors"),
+            overwrite: true
+        );
         var message = Assert.Throws<InvalidDataException>(() => WeightFiles.Open(folder.Path)).Message;
 
         Assert.Contains("the part 'model-00002-of-00003.safetensors' is missing", message);
@@ -81,9 +102,18 @@ public sealed class WeightFilesTests
     }
 
     [Theory]
-    [InlineData("{\"weight_map\":{\"a\":\"../other/model.safetensors\"}}", "'a' is said to be in \"../other/model.safetensors\"")]
-    [InlineData("{\"weight_map\":{\"a\":\"/etc/x.safetensors\"}}", "expected the name of a .safetensors file in the same folder")]
-    [InlineData("{\"weight_map\":{\"a\":\"pytorch_model.bin\"}}", "expected the name of a .safetensors file in the same folder")]
+    [InlineData(
+        "{\"weight_map\":{\"a\":\"../other/model.safetensors\"}}",
+        "'a' is said to be in \"../other/model.safetensors\""
+    )]
+    [InlineData(
+        "{\"weight_map\":{\"a\":\"/etc/x.safetensors\"}}",
+        "expected the name of a .safetensors file in the same folder"
+    )]
+    [InlineData(
+        "{\"weight_map\":{\"a\":\"pytorch_model.bin\"}}",
+        "expected the name of a .safetensors file in the same folder"
+    )]
     [InlineData("{\"weight_map\":{\"a\":3}}", "'a' is said to be in 3")]
     [InlineData("{\"weight_map\":{}}", "'weight_map' is empty")]
     [InlineData("{\"weight_map\":[]}", "has no object 'weight_map'")]
@@ -109,7 +139,10 @@ public sealed class WeightFilesTests
 
         foreach (var path in new[] { folder.Path, folder.File(name) })
         {
-            Assert.Contains($"{name}: is a Python pickle", Assert.Throws<InvalidDataException>(() => WeightFiles.Open(path)).Message);
+            Assert.Contains(
+                $"{name}: is a Python pickle",
+                Assert.Throws<InvalidDataException>(() => WeightFiles.Open(path)).Message
+            );
         }
     }
 
@@ -117,7 +150,10 @@ public sealed class WeightFilesTests
     public void A_folder_without_weights_is_refused()
     {
         using var folder = new TemporaryFolder();
-        Assert.Contains("holds no weights; expected model.safetensors", Assert.Throws<InvalidDataException>(() => WeightFiles.Open(folder.Path)).Message);
+        Assert.Contains(
+            "holds no weights; expected model.safetensors",
+            Assert.Throws<InvalidDataException>(() => WeightFiles.Open(folder.Path)).Message
+        );
         Assert.Throws<DirectoryNotFoundException>(() => WeightFiles.Open(folder.File("nowhere")));
     }
 
@@ -126,7 +162,11 @@ public sealed class WeightFilesTests
     {
         using var folder = new TemporaryFolder();
         File.WriteAllText(folder.File("optimizer-00000-of-00002.safetensors"), "");
-        Assert.Contains("glmtune checkpoint consolidate", Assert.Throws<InvalidDataException>(() => WeightFiles.Open(folder.Path)).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "glmtune checkpoint consolidate",
+            Assert.Throws<InvalidDataException>(() => WeightFiles.Open(folder.Path)).Message,
+            StringComparison.Ordinal
+        );
     }
 
     [Theory]
@@ -151,7 +191,10 @@ public sealed class WeightFilesTests
             Assert.Throws<InvalidOperationException>(writer.Complete);
         }
 
-        Assert.Equal("model-00002-of-00003.safetensors", Path.GetFileName(Assert.Single(Directory.GetFiles(folder.Path))));
+        Assert.Equal(
+            "model-00002-of-00003.safetensors",
+            Path.GetFileName(Assert.Single(Directory.GetFiles(folder.Path)))
+        );
     }
 
     private static void Write(string folder, long maxPartBytes)
@@ -165,5 +208,6 @@ public sealed class WeightFilesTests
         writer.Complete();
     }
 
-    private static byte[] Content(TensorSpec spec) => [.. Enumerable.Range(spec.Name[0], (int)spec.ByteCount).Select(i => (byte)i)];
+    private static byte[] Content(TensorSpec spec) =>
+        [.. Enumerable.Range(spec.Name[0], (int)spec.ByteCount).Select(i => (byte)i)];
 }

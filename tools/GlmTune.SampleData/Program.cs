@@ -6,8 +6,15 @@ var folder = new Argument<DirectoryInfo>("FOLDER")
     Description = "The repository's root, into which data/ and models/glm-nano/ are written.",
     DefaultValueFactory = _ => new DirectoryInfo("."),
 };
-var check = new Option<bool>("--check") { Description = "Write nothing; exit 2 when a file differs from what would be written." };
-var command = new RootCommand("Writes the sample data and the nano model's tokenizer and configuration.") { folder, check };
+var check = new Option<bool>("--check")
+{
+    Description = "Write nothing; exit 2 when a file differs from what would be written.",
+};
+var command = new RootCommand("Writes the sample data and the nano model's tokenizer and configuration.")
+{
+    folder,
+    check,
+};
 command.SetAction(parsed =>
 {
     var differing = 0;
@@ -24,7 +31,10 @@ command.SetAction(parsed =>
             File.Move(aside, file.FullName, overwrite: true);
         }
 
-        Console.WriteLine($"{(same ? "unchanged" : parsed.GetValue(check) ? "differs  " : "written  ")}  {content.Length,9:N0} bytes  {path}");
+        Console.WriteLine(
+            $"{(same ? "unchanged" : parsed.GetValue(check) ? "differs  " : "written  ")}  {content.Length,9:N0} "
+                + $"bytes  {path}"
+        );
     }
 
     return parsed.GetValue(check) && differing > 0 ? 2 : 0;

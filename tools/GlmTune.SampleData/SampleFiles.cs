@@ -24,9 +24,12 @@ internal static class SampleFiles
             ("data/tools/dev.jsonl", Lines(tools.Dev)),
             ("data/pretrain/train.jsonl", Lines(pretrain.Train)),
             ("data/pretrain/dev.jsonl", Lines(pretrain.Dev)),
-            .. NanoModelFolder.Write([.. ads.Train, .. tools.Train, .. pretrain.Train]).Select(file => ($"models/glm-nano/{file.Name}", file.Content)),
+            .. NanoModelFolder
+                .Write([.. ads.Train, .. tools.Train, .. pretrain.Train])
+                .Select(file => ($"models/glm-nano/{file.Name}", file.Content)),
         ];
     }
 
-    private static byte[] Lines(IEnumerable<Conversation> rows) => Encoding.UTF8.GetBytes(string.Concat(rows.Select(row => $"{row.ToJson()}\n")));
+    private static byte[] Lines(IEnumerable<Conversation> rows) =>
+        Encoding.UTF8.GetBytes(string.Concat(rows.Select(row => $"{row.ToJson()}\n")));
 }

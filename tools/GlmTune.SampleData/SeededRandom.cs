@@ -1,6 +1,7 @@
 namespace GlmTune.SampleData;
 
-/// <summary>SplitMix64: the same numbers for a seed on every machine and every version of .NET, which System.Random does not promise.</summary>
+/// <summary>SplitMix64: the same numbers for a seed on every machine and every version of .NET, which System.Random
+/// does not promise.</summary>
 /// <remarks>Source: Steele, Lea and Flood, Fast Splittable Pseudorandom Number Generators, OOPSLA 2014.</remarks>
 internal sealed class SeededRandom(ulong seed)
 {
@@ -10,7 +11,7 @@ internal sealed class SeededRandom(ulong seed)
     public int Next(int end)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(end, 1);
-        return (int)(NextBits() % (ulong)end);   // the bias is below end / 2^64
+        return (int)(NextBits() % (ulong)end); // the bias is below end / 2^64
     }
 
     /// <summary>A number from <paramref name="first"/> to <paramref name="last"/>, both inclusive.</summary>
@@ -22,7 +23,8 @@ internal sealed class SeededRandom(ulong seed)
     /// <summary>One of <paramref name="items"/>, which must not be empty.</summary>
     public T Pick<T>(IReadOnlyList<T> items) => items[Next(items.Count)];
 
-    /// <summary><paramref name="count"/> different places of <paramref name="items"/> (fewer when there are not so many), in random order.</summary>
+    /// <summary><paramref name="count"/> different places of <paramref name="items"/> (fewer when there are not so
+    /// many), in random order.</summary>
     public List<T> Sample<T>(IReadOnlyList<T> items, int count)
     {
         var shuffled = Shuffle(items);

@@ -20,7 +20,8 @@ internal sealed unsafe class KernelTimer : IDisposable
         left = randn(8192, 8192, ScalarType.BFloat16, device);
         right = randn(8192, 8192, ScalarType.BFloat16, device);
         product = empty(8192, 8192, ScalarType.BFloat16, device);
-        nint first, second;
+        nint first,
+            second;
         CudaDriver.Check(CudaDriver.EventCreate(&first, 0), "create an event");
         CudaDriver.Check(CudaDriver.EventCreate(&second, 0), "create an event");
         (begin, end) = (first, second);
@@ -41,18 +42,21 @@ internal sealed unsafe class KernelTimer : IDisposable
             {
                 Queue(left, right, product);
             }
+
             CudaDriver.Check(CudaDriver.EventRecord(begin, stream), "record an event");
             for (var call = 0; call < calls; call++)
             {
                 using var inner = NewDisposeScope();
                 work(call);
             }
+
             CudaDriver.Check(CudaDriver.EventRecord(end, stream), "record an event");
             CudaDriver.Check(CudaDriver.EventSynchronize(end), "wait for an event");
             float milliseconds;
             CudaDriver.Check(CudaDriver.EventElapsedTime(&milliseconds, begin, end), "read the time");
             times.Add(1000.0 * milliseconds / calls);
         }
+
         times.Sort();
         return times[Samples / 2];
     }
@@ -69,8 +73,10 @@ internal sealed unsafe class KernelTimer : IDisposable
         product.Dispose();
     }
 
-    private static void Queue(Tensor left, Tensor right, Tensor product) => MatrixProduct.CallInPlace(left, right, product);
+    private static void Queue(Tensor left, Tensor right, Tensor product) =>
+        MatrixProduct.CallInPlace(left, right, product);
 
-    private static readonly GlmTune.Kernels.Dispatch.AtenOperator MatrixProduct
-        = new("aten::mm.out(Tensor self, Tensor mat2, *, Tensor(a!) out) -> Tensor(a!)");
+    private static readonly GlmTune.Kernels.Dispatch.AtenOperator MatrixProduct = new(
+        "aten::mm.out(Tensor self, Tensor mat2, *, Tensor(a!) out) -> Tensor(a!)"
+    );
 }

@@ -7,46 +7,128 @@ using GlmTune.Training.Sharding;
 
 namespace GlmTune.Cli.Commands;
 
-/// <summary><c>glmtune bench</c>: how fast this machine trains and generates, on random weights of the 9B shape, how fast it loads, and how fast its ranks talk.</summary>
+/// <summary><c>glmtune bench</c>: how fast this machine trains and generates, on random weights of the 9B shape, how
+/// fast it loads, and how fast its ranks talk.</summary>
 internal static class BenchCommand
 {
-    public static Command Create(Screen screen) => new("bench", "Measure speed and memory on random weights.") { Train(screen), BenchGenerateCommand.Create(screen), BenchLoadCommand.Create(screen), Collectives(screen) };
+    public static Command Create(Screen screen) =>
+        new("bench", "Measure speed and memory on random weights.")
+        {
+            Train(screen),
+            BenchGenerateCommand.Create(screen),
+            BenchLoadCommand.Create(screen),
+            Collectives(screen),
+        };
 
     private static Command Train(Screen screen)
     {
         var standard = new TrainBenchmarkOptions();
         var rows = NumberOption.Of("--rows", "sequences of a micro-batch", standard.Rows, 1);
         var tokens = NumberOption.Of("--tokens", "tokens of a sequence", standard.Tokens, 2);
-        var rank = NumberOption.Of("--lora-rank", "rank on query, key and value; 0 trains all weights", standard.LoraRank, 0);
+        var rank = NumberOption.Of(
+            "--lora-rank",
+            "rank on query, key and value; 0 trains all weights",
+            standard.LoraRank,
+            0
+        );
         var prefix = NumberOption.Of("--virtual-tokens", "a prefix of so many virtual tokens instead of LoRA", 0, 0);
         var layers = NumberOption.Optional<int>("--layers", "decoder layers; all 40 unless given", 1);
         var recompute = NumberOption.Optional<int>("--recompute", "layers to recompute; as few as fit unless given", 0);
-        var cheap = NumberOption.Optional<int>("--recompute-cheap", "further layers of which norms and SwiGLU alone are recomputed", 0);
-        var fp8 = new Option<bool>("--fp8") { Description = "hold and multiply the frozen weights of the layers in fp8" };
-        var hostEmbedding = new Option<bool>("--offload-embedding") { Description = "keep the embedding's table in the host's memory" };
+        var cheap = NumberOption.Optional<int>(
+            "--recompute-cheap",
+            "further layers of which norms and SwiGLU alone are recomputed",
+            0
+        );
+        var fp8 = new Option<bool>("--fp8")
+        {
+            Description = "hold and multiply the frozen weights of the layers in fp8",
+        };
+        var hostEmbedding = new Option<bool>("--offload-embedding")
+        {
+            Description = "keep the embedding's table in the host's memory",
+        };
         var headRows = NumberOption.Optional<int>("--head-rows", "tokens whose logits exist at a time", 1);
         var profile = new Option<bool>("--profile") { Description = "list the GPU's kernels of one further step" };
         var steps = NumberOption.Of("--steps", "timed steps", standard.Steps, 1);
         var plain = new Option<bool>("--plain") { Description = "plain operators only, no fused kernels" };
-        var lengths = new Option<string>("--lengths") { Description = "how long rows are: equal, or as those of a data set, packed into rows × tokens", DefaultValueFactory = _ => "equal" };
+        var lengths = new Option<string>("--lengths")
+        {
+            Description = "how long rows are: equal, or as those of a data set, packed into rows × tokens",
+            DefaultValueFactory = _ => "equal",
+        };
         lengths.AcceptOnlyFromAmong("equal", "advertisegen");
-        var unpacked = new Option<bool>("--no-packing") { Description = "with --lengths: so many rows to a micro-batch, padded" };
+        var unpacked = new Option<bool>("--no-packing")
+        {
+            Description = "with --lengths: so many rows to a micro-batch, padded",
+        };
         var noGraphs = new Option<bool>("--no-graphs") { Description = "launch small steps kernel by kernel" };
-        var distinct = NumberOption.Of("--distinct", "different steps, which come again and again; 0: all are new", 0, 0);
-        var against = new Option<bool>("--against-plain") { Description = "run the same steps with plain operators too, and compare the losses" };
-        var againstFp8 = new Option<bool>("--against-fp8") { Description = "run the same steps with frozen weights in fp8 too, and compare the losses" };
+        var distinct = NumberOption.Of(
+            "--distinct",
+            "different steps, which come again and again; 0: all are new",
+            0,
+            0
+        );
+        var against = new Option<bool>("--against-plain")
+        {
+            Description = "run the same steps with plain operators too, and compare the losses",
+        };
+        var againstFp8 = new Option<bool>("--against-fp8")
+        {
+            Description = "run the same steps with frozen weights in fp8 too, and compare the losses",
+        };
         var losses = new Option<bool>("--losses") { Description = "print the loss of each step" };
-        var accumulate = NumberOption.Of("--accumulate", "micro-batches of a step on each rank", standard.AccumulationSteps, 1);
+        var accumulate = NumberOption.Of(
+            "--accumulate",
+            "micro-batches of a step on each rank",
+            standard.AccumulationSteps,
+            1
+        );
         var warmup = NumberOption.Of("--warmup", "steps before the clock starts", standard.Warmup, 0);
-        var zero = NumberOption.Optional<int>("--zero", "ZeRO stage, 0 to 3, by messages even with one rank; without it one rank sends nothing", 0, 3);
-        var optimizer = new Option<bool>("--offload-optimizer") { Description = "optimizer state and its update in host memory" };
-        var parameters = new Option<bool>("--offload-param") { Description = "weights at rest in host memory (stage 3)" };
+        var zero = NumberOption.Optional<int>(
+            "--zero",
+            "ZeRO stage, 0 to 3, by messages even with one rank; without it one rank sends nothing",
+            0,
+            3
+        );
+        var optimizer = new Option<bool>("--offload-optimizer")
+        {
+            Description = "optimizer state and its update in host memory",
+        };
+        var parameters = new Option<bool>("--offload-param")
+        {
+            Description = "weights at rest in host memory (stage 3)",
+        };
         var processes = RankProcess.Count();
         var json = Arguments.Json();
         var command = new Command("train", "Time training steps.")
         {
-            rows, tokens, rank, prefix, layers, recompute, cheap, fp8, hostEmbedding, headRows, steps, profile, plain, lengths, unpacked, noGraphs, distinct, against, againstFp8, losses, accumulate, warmup,
-            zero, optimizer, parameters, processes, json,
+            rows,
+            tokens,
+            rank,
+            prefix,
+            layers,
+            recompute,
+            cheap,
+            fp8,
+            hostEmbedding,
+            headRows,
+            steps,
+            profile,
+            plain,
+            lengths,
+            unpacked,
+            noGraphs,
+            distinct,
+            against,
+            againstFp8,
+            losses,
+            accumulate,
+            warmup,
+            zero,
+            optimizer,
+            parameters,
+            processes,
+            json,
         };
         command.SetAction(given =>
         {
@@ -65,7 +147,8 @@ internal static class BenchCommand
                 Profile = given.GetValue(profile),
                 Steps = given.GetRequiredValue(steps),
                 Plain = given.GetValue(plain),
-                Lengths = given.GetValue(lengths) == "advertisegen" ? BenchmarkLengths.AdvertiseGen : BenchmarkLengths.Equal,
+                Lengths =
+                    given.GetValue(lengths) == "advertisegen" ? BenchmarkLengths.AdvertiseGen : BenchmarkLengths.Equal,
                 Packing = !given.GetValue(unpacked),
                 Graphs = !given.GetValue(noGraphs),
                 DistinctSteps = given.GetRequiredValue(distinct),
@@ -80,72 +163,139 @@ internal static class BenchCommand
             };
             if (given.GetValue(against) || given.GetValue(againstFp8))
             {
-                var (first, second, difference) = TrainBenchmark.Compare(options, given.GetValue(againstFp8) ? options with { Fp8 = true } : options with { Plain = true });
+                var (first, second, difference) = TrainBenchmark.Compare(
+                    options,
+                    given.GetValue(againstFp8) ? options with { Fp8 = true } : options with { Plain = true }
+                );
                 if (given.GetValue(json))
                 {
-                    screen.Output.WriteLine(JsonText.Of(new { First = first, Second = second, LargestDifference = difference }));
+                    screen.Output.WriteLine(
+                        JsonText.Of(
+                            new
+                            {
+                                First = first,
+                                Second = second,
+                                LargestDifference = difference,
+                            }
+                        )
+                    );
                     return ExitCode.Done;
                 }
+
                 Print(screen, first, given.GetValue(losses));
                 Print(screen, second, given.GetValue(losses));
-                screen.Output.WriteLine(string.Create(CultureInfo.InvariantCulture,
-                    $"{first.Losses.Count} steps from {first.Losses[0]:F4} to {first.Losses[^1]:F4}; the losses of a step differ by {difference:F4} at most"));
+                screen.Output.WriteLine(
+                    string.Create(
+                        CultureInfo.InvariantCulture,
+                        $"{first.Losses.Count} steps from {first.Losses[0]:F4} to {first.Losses[^1]:F4}; the losses of a step differ by {difference:F4} at most"
+                    )
+                );
                 return ExitCode.Done;
             }
-            return OnRanks(given, processes, always: given.GetValue(zero) is not null, screen, ranks =>
-            {
-                var result = TrainBenchmark.Run(options, ranks);
-                if (ranks is not (null or { Rank: 0 }))
+
+            return OnRanks(
+                given,
+                processes,
+                always: given.GetValue(zero) is not null,
+                screen,
+                ranks =>
                 {
-                    return;
+                    var result = TrainBenchmark.Run(options, ranks);
+                    if (ranks is not (null or { Rank: 0 }))
+                    {
+                        return;
+                    }
+
+                    if (given.GetValue(json))
+                    {
+                        screen.Output.WriteLine(JsonText.Of(result));
+                        return;
+                    }
+
+                    Print(screen, result, given.GetValue(losses));
                 }
-                if (given.GetValue(json))
-                {
-                    screen.Output.WriteLine(JsonText.Of(result));
-                    return;
-                }
-                Print(screen, result, given.GetValue(losses));
-            });
+            );
         });
         return command;
     }
 
     private static Command Collectives(Screen screen)
     {
-        var smallest = NumberOption.Of("--from", "bytes of the smallest message, at least 2 for each rank", 1L << 20, 2);
+        var smallest = NumberOption.Of(
+            "--from",
+            "bytes of the smallest message, at least 2 for each rank",
+            1L << 20,
+            2
+        );
         var largest = NumberOption.Of("--to", "bytes of the largest; each is 4 times the one before", 1L << 30, 2);
         var rounds = NumberOption.Of("--rounds", "timed calls of each", 20, 1);
         var processes = RankProcess.Count();
         var json = Arguments.Json();
-        var command = new Command("collectives", "Time all-reduce, all-gather and reduce-scatter between the ranks (bfloat16).") { smallest, largest, rounds, processes, json };
-        command.SetAction(given => OnRanks(given, processes, always: true, screen, ranks =>
+        var command = new Command(
+            "collectives",
+            "Time all-reduce, all-gather and reduce-scatter between the ranks (bfloat16)."
+        )
         {
-            var results = CollectivesBenchmark.Run(ranks!, given.GetRequiredValue(smallest), given.GetRequiredValue(largest), given.GetRequiredValue(rounds));
-            if (ranks!.Rank != 0)
-            {
-                return;
-            }
-            if (given.GetValue(json))
-            {
-                screen.Output.WriteLine(JsonText.Of(results));
-                return;
-            }
-            foreach (var result in results)
-            {
-                screen.Output.WriteLine(string.Create(CultureInfo.InvariantCulture,
-                    $"{result.Operation,-14} {result.Bytes,12} bytes on {ranks.WorldSize} ranks: {result.Seconds * 1e6,10:F1} us, {result.AlgorithmBandwidth,8:F2} GB/s, bus {result.BusBandwidth,8:F2} GB/s"));
-            }
-        }));
+            smallest,
+            largest,
+            rounds,
+            processes,
+            json,
+        };
+        command.SetAction(given =>
+            OnRanks(
+                given,
+                processes,
+                always: true,
+                screen,
+                ranks =>
+                {
+                    var results = CollectivesBenchmark.Run(
+                        ranks!,
+                        given.GetRequiredValue(smallest),
+                        given.GetRequiredValue(largest),
+                        given.GetRequiredValue(rounds)
+                    );
+                    if (ranks!.Rank != 0)
+                    {
+                        return;
+                    }
+
+                    if (given.GetValue(json))
+                    {
+                        screen.Output.WriteLine(JsonText.Of(results));
+                        return;
+                    }
+
+                    foreach (var result in results)
+                    {
+                        screen.Output.WriteLine(
+                            string.Create(
+                                CultureInfo.InvariantCulture,
+                                $"{result.Operation,-14} {result.Bytes,12} bytes on {ranks.WorldSize} ranks: {result.Seconds * 1e6,10:F1} us, {result.AlgorithmBandwidth,8:F2} GB/s, bus {result.BusBandwidth,8:F2} GB/s"
+                            )
+                        );
+                    }
+                }
+            )
+        );
         return command;
     }
 
     // The ranks that a launcher started, or that this process starts; one alone where there is no launcher.
-    private static int OnRanks(ParseResult given, Option<int?> processes, bool always, Screen screen, Action<ICollectives?> run)
+    private static int OnRanks(
+        ParseResult given,
+        Option<int?> processes,
+        bool always,
+        Screen screen,
+        Action<ICollectives?> run
+    )
     {
         if (given.GetValue(processes) is { } count)
         {
             return RankProcess.StartAll(count, given, processes, NativeRuntime.DefaultDevice(), screen);
         }
+
         return RankProcess.Run(
             NativeRuntime.DefaultDevice,
             screen,
@@ -154,41 +304,57 @@ internal static class BenchCommand
                 run(always || ranks.WorldSize > 1 ? ranks : null);
                 return ExitCode.Done;
             },
-            sendsAlone: always);
+            sendsAlone: always
+        );
     }
 
     private static void Print(Screen screen, TrainBenchmarkResult result, bool losses)
     {
-        void Line(string name, FormattableString value) => screen.Output.WriteLine($"{name,-26}{value.ToString(CultureInfo.InvariantCulture)}");
+        void Line(string name, FormattableString value) =>
+            screen.Output.WriteLine($"{name,-26}{value.ToString(CultureInfo.InvariantCulture)}");
         Line("kernels", $"{result.Kernels}, {result.Recomputed.Describe()}, {result.Graphs} graphs");
         if (result.GraphRefusal is { } reason)
         {
             Line("not recorded", $"{reason}");
         }
+
         Line("step", $"{result.StepSeconds:F4} s");
         Line("tokens/s", $"{result.TokensPerSecond:F0}");
         Line("supervised tokens/s", $"{result.SupervisedTokensPerSecond:F0}");
         Line("samples/s", $"{result.SamplesPerSecond:F2}");
         Line("packing efficiency", $"{100 * result.PackingEfficiency:F1} %");
-        var share = result.MatmulTeraflops > 0 ? $", {100 * result.Teraflops / result.MatmulTeraflops:F1} % of a matmul's {result.MatmulTeraflops:F0}" : "";   // Measured on GPUs alone.
+        var share =
+            result.MatmulTeraflops > 0
+                ? $", {100 * result.Teraflops / result.MatmulTeraflops:F1} % of a matmul's {result.MatmulTeraflops:F0}"
+                : ""; // Measured on GPUs alone.
         Line("TFLOP/s", $"{(result.Teraflops < 10 ? $"{result.Teraflops:G2}" : $"{result.Teraflops:F0}")}{share}");
-        Line("memory in use, at most", $"{result.MemoryMiB:F0} MiB; {result.ContextMiB:F0} before the model, {result.WeightsMiB:F0} with its weights");
+        Line(
+            "memory in use, at most",
+            $"{result.MemoryMiB:F0} MiB; {result.ContextMiB:F0} before the model, {result.WeightsMiB:F0} with its weights"
+        );
         foreach (var time in result.Profile ?? [])
         {
             Line($"{time.Microseconds,10:F0} µs {time.Count,6} ×", $"{time.Name}");
         }
+
         if (result.Sharding is { } sharing)
         {
             Line("ranks", $"{result.Ranks}, ZeRO-{sharing.Stage}, {sharing.Parameters} parameters");
             Line("model FLOP utilisation", $"{100 * sharing.ModelFlopsUtilisation:F1} % of 989 TFLOP/s");
-            Line("sent a step and rank", $"{sharing.BytesSentPerStep / 1e9:F3} GB in {sharing.CommunicationSeconds:F4} s, {100 * sharing.Overlap:F0} % beside computation");
+            Line(
+                "sent a step and rank",
+                $"{sharing.BytesSentPerStep / 1e9:F3} GB in {sharing.CommunicationSeconds:F4} s, {100 * sharing.Overlap:F0} % beside computation"
+            );
             Line("update on the host", $"{sharing.HostUpdateSeconds:F3} s");
             Line("last gradient norm", $"{sharing.GradientNorm:F4}");
         }
+
         Line("last loss", $"{result.Losses[^1]:F4}");
         if (losses)
         {
-            screen.Output.WriteLine(string.Join(' ', result.Losses.Select(loss => loss.ToString("F4", CultureInfo.InvariantCulture))));
+            screen.Output.WriteLine(
+                string.Join(' ', result.Losses.Select(loss => loss.ToString("F4", CultureInfo.InvariantCulture)))
+            );
         }
     }
 }

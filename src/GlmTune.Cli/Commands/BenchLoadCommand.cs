@@ -9,15 +9,31 @@ internal static class BenchLoadCommand
 {
     public static Command Create(Screen screen)
     {
-        var folder = new Argument<string>("MODEL") { Description = "a model's folder, or a hub id in the local Hugging Face cache" };
+        var folder = new Argument<string>("MODEL")
+        {
+            Description = "a model's folder, or a hub id in the local Hugging Face cache",
+        };
         var json = Arguments.Json();
-        var command = new Command("load", "Time loading a model's weights, beside plain reading of its files.") { folder, json };
+        var command = new Command("load", "Time loading a model's weights, beside plain reading of its files.")
+        {
+            folder,
+            json,
+        };
         command.SetAction(given =>
         {
             var result = LoadBenchmark.Run(ModelReference.Resolve(given.GetRequiredValue(folder)));
-            screen.Output.WriteLine(given.GetValue(json) ? JsonText.Of(result) : string.Create(CultureInfo.InvariantCulture,
-                $"{result.Gigabytes:F2} GB to {result.Device}: {result.LoadSeconds:F2} s, {result.LoadSpeed:F2} GB/s ({result.ConstructSeconds:F3} s of it to lay out the model); "
-                + $"plain reading with {result.Readers} threads {result.ReadSeconds:F2} s, {result.ReadSpeed:F2} GB/s, files in the system's cache"));
+            screen.Output.WriteLine(
+                given.GetValue(json)
+                    ? JsonText.Of(result)
+                    : string.Create(
+                        CultureInfo.InvariantCulture,
+                        $"{result.Gigabytes:F2} GB to {result.Device}: {result.LoadSeconds:F2} s, "
+                            + $"{result.LoadSpeed:F2} GB/s ({result.ConstructSeconds:F3} s of it to lay out the "
+                            + $"model); "
+                            + $"plain reading with {result.Readers} threads {result.ReadSeconds:F2} s, "
+                            + $"{result.ReadSpeed:F2} GB/s, files in the system's cache"
+                    )
+            );
         });
         return command;
     }

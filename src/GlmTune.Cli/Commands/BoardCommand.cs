@@ -10,21 +10,41 @@ internal static class BoardCommand
     public static Command Create(Screen screen)
     {
         var listen = new ListenOptions(new ServerOptions { Port = 8001 });
-        var folders = new Argument<string[]>("DIR") { Arity = ArgumentArity.OneOrMore, Description = "output folders of training runs, or folders above them" };
-        var command = new Command("board", "Show training runs in the browser: curves, scores, answers, what differs; until Ctrl-C.") { folders };
-        listen.AddTo(command);
-        command.SetAction(async (given, stop) =>
+        var folders = new Argument<string[]>("DIR")
         {
-            var shown = given.GetRequiredValue(folders);
-            var missing = shown.Where(folder => !Directory.Exists(folder)).Select(folder => $"{folder}: there is no such folder; expected an output folder of training runs, or one above them.").ToList();
-            if (missing.Count > 0)
+            Arity = ArgumentArity.OneOrMore,
+            Description = "output folders of training runs, or folders above them",
+        };
+        var command = new Command(
+            "board",
+            "Show training runs in the browser: curves, scores, answers, what differs; until Ctrl-C."
+        )
+        {
+            folders,
+        };
+        listen.AddTo(command);
+        command.SetAction(
+            async (given, stop) =>
             {
-                throw new InvalidDataException(string.Join('\n', missing));
-            }
+                var shown = given.GetRequiredValue(folders);
+                var missing = shown
+                    .Where(folder => !Directory.Exists(folder))
+                    .Select(folder =>
+                        $"{folder}: there is no such folder; expected an output folder of training runs, or one above "
+                        + "them."
+                    )
+                    .ToList();
+                if (missing.Count > 0)
+                {
+                    throw new InvalidDataException(string.Join('\n', missing));
+                }
 
-            var options = listen.Read(given);
-            await ServeCommand.RunAsync(screen, RunBoard.CreateServer(shown, options), options, stop).ConfigureAwait(false);
-        });
+                var options = listen.Read(given);
+                await ServeCommand
+                    .RunAsync(screen, RunBoard.CreateServer(shown, options), options, stop)
+                    .ConfigureAwait(false);
+            }
+        );
         return command;
     }
 }

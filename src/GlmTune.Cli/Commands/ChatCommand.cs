@@ -12,16 +12,39 @@ internal static class ChatCommand
     public static Command Create(Screen screen)
     {
         var (chat, sampling, json) = (new ChatOptions(), new SamplingOptions(), Arguments.Json());
-        var prompt = new Option<string?>("--prompt") { HelpName = "TEXT", Description = "ask this, print the answer alone, and end" };
+        var prompt = new Option<string?>("--prompt")
+        {
+            HelpName = "TEXT",
+            Description = "ask this, print the answer alone, and end",
+        };
         var system = new Option<string?>("--system") { HelpName = "TEXT", Description = "the system prompt" };
-        var tools = new Option<string?>("--tools") { HelpName = "FILE", Description = "a JSON array of the tools that the model may call" };
-        var mcp = new Option<string?>("--mcp") { HelpName = "FILE", Description = "servers of the Model Context Protocol (an 'mcpServers' file) whose tools the model may ask to run" };
+        var tools = new Option<string?>("--tools")
+        {
+            HelpName = "FILE",
+            Description = "a JSON array of the tools that the model may call",
+        };
+        var mcp = new Option<string?>("--mcp")
+        {
+            HelpName = "FILE",
+            Description =
+                "servers of the Model Context Protocol (an 'mcpServers' file) whose tools the model may ask to run",
+        };
         var allow = new Option<string[]>("--allow")
         {
-            HelpName = "NAME", Description = "run this tool of --mcp without a question; may be repeated", DefaultValueFactory = _ => [],
+            HelpName = "NAME",
+            Description = "run this tool of --mcp without a question; may be repeated",
+            DefaultValueFactory = _ => [],
         };
         json.Description = "with --prompt: print the answer, its tool calls and its counts as JSON";
-        var command = new Command("chat", "Chat with a model or an adapter; exit or quit ends it.") { prompt, system, tools, mcp, allow, json };
+        var command = new Command("chat", "Chat with a model or an adapter; exit or quit ends it.")
+        {
+            prompt,
+            system,
+            tools,
+            mcp,
+            allow,
+            json,
+        };
         chat.AddTo(command);
         sampling.AddTo(command);
         command.Validators.Add(given =>
@@ -41,48 +64,71 @@ internal static class ChatCommand
                 given.AddError("--allow needs --mcp.");
             }
         });
-        command.SetAction(async (given, stop) =>
-        {
-            var declared = given.GetValue(tools) is { } file ? ToolFile.Read(file) : [];
-            if (given.GetValue(mcp) is { } servers)
+        command.SetAction(
+            async (given, stop) =>
             {
-                await UseToolsAsync(McpConfig.Read(servers), declared).ConfigureAwait(false);
-                return;
-            }
-
-            using var loaded = chat.Load(given);
-            var session = new ChatSession(loaded.Chat, given.GetValue(system), declared, sampling.Read(given));
-            if (given.GetValue(prompt) is { } question)
-            {
-                await AskOnceAsync(screen, session, question, given.GetValue(json), stop).ConfigureAwait(false);
-            }
-            else
-            {
-                await TalkAsync(screen, session, stop).ConfigureAwait(false);
-            }
-
-            async Task UseToolsAsync(IReadOnlyList<McpServerConfig> configured, IReadOnlyList<ToolDefinition> typed)
-            {
-                AIFunction[] typedFunctions = [.. typed.Select(tool => ToolChat.Typed(screen, tool))];
-                await using var connected = await McpServers.ConnectAsync(configured, stop).ConfigureAwait(false);
-                using var answering = chat.Load(given);
-                var question = given.GetValue(prompt);
-                using var talk = new ToolChat(screen, answering.Client, [.. connected.Functions, .. typedFunctions], given.GetRequiredValue(allow), talks: question is null)
+                var declared = given.GetValue(tools) is { } file ? ToolFile.Read(file) : [];
+                if (given.GetValue(mcp) is { } servers)
                 {
-                    System = given.GetValue(system),
-                    Generation = sampling.Read(given),
-                };
-                await (question is null ? talk.TalkAsync(stop) : talk.AskOnceAsync(question, given.GetValue(json), stop)).ConfigureAwait(false);
+                    await UseToolsAsync(McpConfig.Read(servers), declared).ConfigureAwait(false);
+                    return;
+                }
+
+                using var loaded = chat.Load(given);
+                var session = new ChatSession(loaded.Chat, given.GetValue(system), declared, sampling.Read(given));
+                if (given.GetValue(prompt) is { } question)
+                {
+                    await AskOnceAsync(screen, session, question, given.GetValue(json), stop).ConfigureAwait(false);
+                }
+                else
+                {
+                    await TalkAsync(screen, session, stop).ConfigureAwait(false);
+                }
+
+                async Task UseToolsAsync(IReadOnlyList<McpServerConfig> configured, IReadOnlyList<ToolDefinition> typed)
+                {
+                    AIFunction[] typedFunctions = [.. typed.Select(tool => ToolChat.Typed(screen, tool))];
+                    await using var connected = await McpServers.ConnectAsync(configured, stop).ConfigureAwait(false);
+                    using var answering = chat.Load(given);
+                    var question = given.GetValue(prompt);
+                    using var talk = new ToolChat(
+                        screen,
+                        answering.Client,
+                        [.. connected.Functions, .. typedFunctions],
+                        given.GetRequiredValue(allow),
+                        talks: question is null
+                    )
+                    {
+                        System = given.GetValue(system),
+                        Generation = sampling.Read(given),
+                    };
+                    await (
+                        question is null
+                            ? talk.TalkAsync(stop)
+                            : talk.AskOnceAsync(question, given.GetValue(json), stop)
+                    ).ConfigureAwait(false);
+                }
             }
-        });
+        );
         return command;
     }
 
-    private static async Task AskOnceAsync(Screen screen, ChatSession session, string question, bool json, CancellationToken stop)
+    private static async Task AskOnceAsync(
+        Screen screen,
+        ChatSession session,
+        string question,
+        bool json,
+        CancellationToken stop
+    )
     {
         try
         {
-            await ShowAsync(json ? TextWriter.Null : screen.Output, session.AskAsync(question, stop), () => session.LastAnswer!.Calls).ConfigureAwait(false);
+            await ShowAsync(
+                    json ? TextWriter.Null : screen.Output,
+                    session.AskAsync(question, stop),
+                    () => session.LastAnswer!.Calls
+                )
+                .ConfigureAwait(false);
         }
         catch (ArgumentException e)
         {
@@ -92,14 +138,20 @@ internal static class ChatCommand
         if (json)
         {
             var answer = session.LastAnswer!;
-            screen.Output.WriteLine(JsonText.Of(new
-            {
-                answer.Text,
-                ToolCalls = answer.Calls.Select(call => new { call.Name, call.Arguments }),
-                FinishReason = answer.Finish == FinishReason.Length ? "length" : answer.Calls.Count > 0 ? "tool_calls" : "stop",
-                answer.PromptTokens,
-                answer.AnswerTokens,
-            }));
+            screen.Output.WriteLine(
+                JsonText.Of(
+                    new
+                    {
+                        answer.Text,
+                        ToolCalls = answer.Calls.Select(call => new { call.Name, call.Arguments }),
+                        FinishReason = answer.Finish == FinishReason.Length ? "length"
+                        : answer.Calls.Count > 0 ? "tool_calls"
+                        : "stop",
+                        answer.PromptTokens,
+                        answer.AnswerTokens,
+                    }
+                )
+            );
         }
     }
 
@@ -116,7 +168,9 @@ internal static class ChatCommand
             }
 
             // Reading cannot be ended, but it can be left: its thread does not keep the process alive.
-            var line = await Task.Run(screen.Input.ReadLine, CancellationToken.None).WaitAsync(stop).ConfigureAwait(false);
+            var line = await Task.Run(screen.Input.ReadLine, CancellationToken.None)
+                .WaitAsync(stop)
+                .ConfigureAwait(false);
             if (line is null || line.Trim().ToUpperInvariant() is "EXIT" or "QUIT")
             {
                 return;
@@ -134,7 +188,12 @@ internal static class ChatCommand
 
             try
             {
-                await ShowAsync(screen.Output, call is null ? session.AskAsync(line, stop) : session.ObserveAsync(line, stop), () => session.LastAnswer!.Calls).ConfigureAwait(false);
+                await ShowAsync(
+                        screen.Output,
+                        call is null ? session.AskAsync(line, stop) : session.ObserveAsync(line, stop),
+                        () => session.LastAnswer!.Calls
+                    )
+                    .ConfigureAwait(false);
                 pending = new Queue<ToolCall>(session.LastAnswer!.Calls);
             }
             catch (ArgumentException e)
@@ -144,8 +203,13 @@ internal static class ChatCommand
         }
     }
 
-    /// <summary>Writes an answer's text as it comes, then its calls as the model writes them; nothing of it can steer a terminal.</summary>
-    internal static async Task ShowAsync(TextWriter output, IAsyncEnumerable<string> pieces, Func<IReadOnlyList<ToolCall>> calls)
+    /// <summary>Writes an answer's text as it comes, then its calls as the model writes them; nothing of it can steer a
+    /// terminal.</summary>
+    internal static async Task ShowAsync(
+        TextWriter output,
+        IAsyncEnumerable<string> pieces,
+        Func<IReadOnlyList<ToolCall>> calls
+    )
     {
         var any = false;
         await foreach (var piece in pieces.ConfigureAwait(false))
@@ -157,7 +221,11 @@ internal static class ChatCommand
 
         foreach (var call in calls())
         {
-            await output.WriteAsync($"{(any ? "\n" : "")}{TerminalText.Visible(call.Name)}\n{TerminalText.Lines(call.Arguments)}").ConfigureAwait(false);
+            await output
+                .WriteAsync(
+                    $"{(any ? "\n" : "")}{TerminalText.Visible(call.Name)}\n{TerminalText.Lines(call.Arguments)}"
+                )
+                .ConfigureAwait(false);
             any = true;
         }
 

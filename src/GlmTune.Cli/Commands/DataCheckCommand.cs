@@ -13,77 +13,110 @@ internal static class DataCheckCommand
     {
         var (folder, model, config) = (Arguments.DataFolder(), Arguments.Model(), Arguments.Config());
         var (json, set) = (Arguments.Json(), Arguments.Set());
-        var command = new Command("check", "Check every row of a recipe's data; exit code 2 if training would refuse it.") { folder, model, config, json, set };
-        command.SetAction((given, stop) =>
+        var command = new Command(
+            "check",
+            "Check every row of a recipe's data; exit code 2 if training would refuse it."
+        )
         {
-            var recipe = RecipeFile.Read(given.GetRequiredValue(config), given.GetRequiredValue(set));
-            var tokenizer = TokenizeText.ReadTokenizer(given.GetRequiredValue(model));
-            var refused = false;
-            var reports = new Dictionary<string, object>();
-            foreach (var (split, report) in DataFolder.Check(recipe.Data, given.GetRequiredValue(folder), tokenizer, stop))
+            folder,
+            model,
+            config,
+            json,
+            set,
+        };
+        command.SetAction(
+            (given, stop) =>
             {
-                refused |= report.UsableRows == 0 || (recipe.Data.TrainRows.BadRows == BadRows.Error && report.Findings.Any(finding => finding.IsError));
+                var recipe = RecipeFile.Read(given.GetRequiredValue(config), given.GetRequiredValue(set));
+                var tokenizer = TokenizeText.ReadTokenizer(given.GetRequiredValue(model));
+                var refused = false;
+                var reports = new Dictionary<string, object>();
+                foreach (
+                    var (split, report) in DataFolder.Check(
+                        recipe.Data,
+                        given.GetRequiredValue(folder),
+                        tokenizer,
+                        stop
+                    )
+                )
+                {
+                    refused |=
+                        report.UsableRows == 0
+                        || (
+                            recipe.Data.TrainRows.BadRows == BadRows.Error
+                            && report.Findings.Any(finding => finding.IsError)
+                        );
+                    if (given.GetValue(json))
+                    {
+                        reports.Add(split.Name, AsJson(report));
+                    }
+                    else
+                    {
+                        Write(screen.Output, split, report);
+                    }
+                }
+
                 if (given.GetValue(json))
                 {
-                    reports.Add(split.Name, AsJson(report));
+                    screen.Output.WriteLine(JsonText.Of(reports));
                 }
-                else
-                {
-                    Write(screen.Output, split, report);
-                }
-            }
 
-            if (given.GetValue(json))
-            {
-                screen.Output.WriteLine(JsonText.Of(reports));
+                return Task.FromResult(refused ? ExitCode.Users : ExitCode.Done);
             }
-
-            return Task.FromResult(refused ? ExitCode.Users : ExitCode.Done);
-        });
+        );
         return command;
     }
 
-    private static object AsJson(SplitReport report) => new
-    {
-        report.File,
-        report.Rows,
-        report.UsableRows,
-        report.Messages,
-        report.Answers,
-        report.PromptsTooLong,
-        report.ToolCalls,
-        report.Tokens,
-        report.SupervisedTokens,
-        report.CutRows,
-        RowsWithoutEnd = report.Count(FindingKind.LostEnd),
-        RowsWithNothingLearnt = report.Count(FindingKind.NothingLearnt),
-        Lengths = new
+    private static object AsJson(SplitReport report) =>
+        new
         {
-            report.Lengths.Shortest,
-            report.Lengths.Median,
-            report.Lengths.Mean,
-            report.Lengths.Percentile95,
-            report.Lengths.Longest,
-            Histogram = report.Lengths.Histogram.Select(bar => new { bar.AtMost, bar.Rows }),
-        },
-        Findings = report.Findings.Select(finding => new
-        {
-            Kind = finding.Kind.ToString(),
-            finding.IsError,
-            finding.Problem.Line,
-            finding.Problem.Message,
-            finding.Problem.Text,
-        }),
-    };
+            report.File,
+            report.Rows,
+            report.UsableRows,
+            report.Messages,
+            report.Answers,
+            report.PromptsTooLong,
+            report.ToolCalls,
+            report.Tokens,
+            report.SupervisedTokens,
+            report.CutRows,
+            RowsWithoutEnd = report.Count(FindingKind.LostEnd),
+            RowsWithNothingLearnt = report.Count(FindingKind.NothingLearnt),
+            Lengths = new
+            {
+                report.Lengths.Shortest,
+                report.Lengths.Median,
+                report.Lengths.Mean,
+                report.Lengths.Percentile95,
+                report.Lengths.Longest,
+                Histogram = report.Lengths.Histogram.Select(bar => new { bar.AtMost, bar.Rows }),
+            },
+            Findings = report.Findings.Select(finding => new
+            {
+                Kind = finding.Kind.ToString(),
+                finding.IsError,
+                finding.Problem.Line,
+                finding.Problem.Message,
+                finding.Problem.Text,
+            }),
+        };
 
     private static void Write(TextWriter output, DataSplit split, SplitReport report)
     {
         void Line(FormattableString line) => output.WriteLine(line.ToString(CultureInfo.InvariantCulture));
         Line($"{split.Name}: {report.File}");
-        Line($"  {report.Rows} rows, {report.UsableRows} usable; {report.Messages} messages, {report.Answers} answers, {report.ToolCalls} calls of tools");
-        Line($"  {report.Tokens} tokens, {report.SupervisedTokens} learnt; {report.CutRows} rows cut, {report.Count(FindingKind.LostEnd)} of them lost their end token; {report.PromptsTooLong} prompts too long to evaluate");
-        Line($"  {report.Count(FindingKind.NothingLearnt)} rows with nothing to learn; {report.Count(FindingKind.WrongArguments) + report.Count(FindingKind.UndeclaredTool)} calls against their tools' schemas");
-        Line($"  tokens of a row: shortest {report.Lengths.Shortest}, median {report.Lengths.Median}, mean {report.Lengths.Mean:F1}, 95 % at most {report.Lengths.Percentile95}, longest {report.Lengths.Longest}");
+        Line(
+            $"  {report.Rows} rows, {report.UsableRows} usable; {report.Messages} messages, {report.Answers} answers, {report.ToolCalls} calls of tools"
+        );
+        Line(
+            $"  {report.Tokens} tokens, {report.SupervisedTokens} learnt; {report.CutRows} rows cut, {report.Count(FindingKind.LostEnd)} of them lost their end token; {report.PromptsTooLong} prompts too long to evaluate"
+        );
+        Line(
+            $"  {report.Count(FindingKind.NothingLearnt)} rows with nothing to learn; {report.Count(FindingKind.WrongArguments) + report.Count(FindingKind.UndeclaredTool)} calls against their tools' schemas"
+        );
+        Line(
+            $"  tokens of a row: shortest {report.Lengths.Shortest}, median {report.Lengths.Median}, mean {report.Lengths.Mean:F1}, 95 % at most {report.Lengths.Percentile95}, longest {report.Lengths.Longest}"
+        );
         var most = report.Lengths.Histogram.Select(bar => bar.Rows).DefaultIfEmpty().Max();
         foreach (var (atMost, rows) in report.Lengths.Histogram)
         {

@@ -13,12 +13,28 @@ internal static class DataConvertCommand
         shape.AcceptOnlyFromAmong(StringComparer.OrdinalIgnoreCase, [.. RowShape.All.Select(one => one.Name)]);
         var source = new Argument<string>("SOURCE") { Description = "a JSON array, or one object a line" };
         var target = new Argument<string>("TARGET") { Description = "the jsonl file to write" };
-        var calls = new Option<string>("--tool-calls") { Description = "how calls of tools are written", DefaultValueFactory = _ => "native" };
+        var calls = new Option<string>("--tool-calls")
+        {
+            Description = "how calls of tools are written",
+            DefaultValueFactory = _ => "native",
+        };
         calls.AcceptOnlyFromAmong("native", "json");
-        var badRows = new Option<string>("--bad-rows") { Description = "what is done with rows that cannot be converted", DefaultValueFactory = _ => "error" };
+        var badRows = new Option<string>("--bad-rows")
+        {
+            Description = "what is done with rows that cannot be converted",
+            DefaultValueFactory = _ => "error",
+        };
         badRows.AcceptOnlyFromAmong("error", "skip");
         var json = Arguments.Json();
-        var command = new Command("convert", "Convert a data set of another shape into conversations, one a line.") { source, target, shape, calls, badRows, json };
+        var command = new Command("convert", "Convert a data set of another shape into conversations, one a line.")
+        {
+            source,
+            target,
+            shape,
+            calls,
+            badRows,
+            json,
+        };
         command.SetAction(given =>
         {
             var report = DataConversion.Convert(
@@ -26,15 +42,26 @@ internal static class DataConvertCommand
                 given.GetRequiredValue(source),
                 given.GetRequiredValue(target),
                 given.GetValue(calls) == "json" ? ToolCallStyle.Json : ToolCallStyle.Native,
-                given.GetValue(badRows) == "skip" ? BadRows.Skip : BadRows.Error);
+                given.GetValue(badRows) == "skip" ? BadRows.Skip : BadRows.Error
+            );
             foreach (var problem in report.Problems)
             {
                 screen.Error.WriteLine($"left out: {problem}");
             }
 
-            screen.Output.WriteLine(given.GetValue(json)
-                ? JsonText.Of(new { report.Entries, report.Conversations, Problems = report.Problems.Select(problem => problem.ToString()) })
-                : $"{given.GetRequiredValue(target)}: {report.Conversations} conversations from {report.Entries} entries.");
+            screen.Output.WriteLine(
+                given.GetValue(json)
+                    ? JsonText.Of(
+                        new
+                        {
+                            report.Entries,
+                            report.Conversations,
+                            Problems = report.Problems.Select(problem => problem.ToString()),
+                        }
+                    )
+                    : $"{given.GetRequiredValue(target)}: {report.Conversations} conversations from {report.Entries} "
+                        + "entries."
+            );
         });
         return command;
     }

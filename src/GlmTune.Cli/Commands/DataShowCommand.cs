@@ -13,27 +13,55 @@ internal static class DataShowCommand
     {
         var (folder, model, config) = (Arguments.DataFolder(), Arguments.Model(), Arguments.Config());
         var row = NumberOption.Of("--row", "which row, from 1", 1);
-        var split = new Option<string>("--split") { Description = "which file of the recipe", DefaultValueFactory = _ => DataFolder.SplitNames[0] };
+        var split = new Option<string>("--split")
+        {
+            Description = "which file of the recipe",
+            DefaultValueFactory = _ => DataFolder.SplitNames[0],
+        };
         split.AcceptOnlyFromAmong([.. DataFolder.SplitNames]);
         var (json, set) = (Arguments.Json(), Arguments.Set());
-        var command = new Command("show", "Show a row as token ids and text, what is learnt marked: in colour on a terminal, by «» otherwise.")
+        var command = new Command(
+            "show",
+            "Show a row as token ids and text, what is learnt marked: in colour on a terminal, by «» otherwise."
+        )
         {
-            folder, model, config, row, split, json, set,
+            folder,
+            model,
+            config,
+            row,
+            split,
+            json,
+            set,
         };
         command.SetAction(given =>
         {
             var recipe = RecipeFile.Read(given.GetRequiredValue(config), given.GetRequiredValue(set));
             var name = given.GetRequiredValue(split);
-            var wanted = DataFolder.Splits(recipe.Data, given.GetRequiredValue(folder)).FirstOrDefault(one => one.Name == name)
-                ?? throw new InvalidDataException($"{given.GetRequiredValue(config)}: the recipe names no file for '{name}'.");
-            var template = new Glm4Template(TokenizeText.ReadTokenizer(given.GetRequiredValue(model)), recipe.Data.Template);
+            var wanted =
+                DataFolder.Splits(recipe.Data, given.GetRequiredValue(folder)).FirstOrDefault(one => one.Name == name)
+                ?? throw new InvalidDataException(
+                    $"{given.GetRequiredValue(config)}: the recipe names no file for '{name}'."
+                );
+            var template = new Glm4Template(
+                TokenizeText.ReadTokenizer(given.GetRequiredValue(model)),
+                recipe.Data.Template
+            );
             var example = DataFolder.ReadRow(wanted, given.GetRequiredValue(row), template);
             if (given.GetValue(json))
             {
-                screen.Output.WriteLine(JsonText.Of(new
-                {
-                    wanted.File, example.Line, InputIds = example.TokenIds, Labels = example.Labels(), Text = MarkedText.Of(example, template.Tokenizer), example.FullLength,
-                }));
+                screen.Output.WriteLine(
+                    JsonText.Of(
+                        new
+                        {
+                            wanted.File,
+                            example.Line,
+                            InputIds = example.TokenIds,
+                            Labels = example.Labels(),
+                            Text = MarkedText.Of(example, template.Tokenizer),
+                            example.FullLength,
+                        }
+                    )
+                );
                 return;
             }
 
@@ -45,7 +73,10 @@ internal static class DataShowCommand
     private static void Show(Screen screen, DataSplit split, TokenizedExample example, Tokenizer tokenizer)
     {
         var cut = example.IsCut ? $", cut from {example.FullLength}" : "";
-        screen.Output.WriteLine($"{split.File}, line {example.Line}: {example.TokenIds.Length} tokens{cut}, {example.SupervisedTokens} learnt");
+        screen.Output.WriteLine(
+            $"{split.File}, line {example.Line}: {example.TokenIds.Length} tokens{cut}, {example.SupervisedTokens} "
+                + "learnt"
+        );
         screen.Output.WriteLine();
         Write(screen, Ids(example));
         screen.Output.WriteLine();
@@ -72,7 +103,9 @@ internal static class DataShowCommand
         {
             if (screen.HasColor)
             {
-                screen.Console.Write(new Text(text, isLearnt ? new Style(Color.Green, decoration: Decoration.Bold) : Style.Plain));
+                screen.Console.Write(
+                    new Text(text, isLearnt ? new Style(Color.Green, decoration: Decoration.Bold) : Style.Plain)
+                );
             }
             else
             {

@@ -12,39 +12,89 @@ internal static class EvalCommand
     public static Command Create(Screen screen)
     {
         var (data, path, config) = (Arguments.DataFolder(), Arguments.Tuned(), Arguments.Config());
-        var split = new Option<string>("--split") { Description = "which of CONFIG's files", DefaultValueFactory = _ => "val" };
-        split.AcceptOnlyFromAmong([.. DataFolder.SplitNames]);
-        var output = new Option<string?>("--output") { HelpName = "FOLDER", Description = "where predictions_SPLIT.jsonl and metrics_SPLIT.json go; PATH unless it is a hub id, else the working folder" };
-        var limit = NumberOption.Optional<int>("--limit", "only the first N rows", 1);
-        var (baseModel, device, type) = (Arguments.Base(), Arguments.Device(), Arguments.Type("type to compute in; CONFIG's, or bfloat16 on a GPU and float32 on the CPU"));
-        var (json, set) = (Arguments.Json(), Arguments.Set());
-        var command = new Command("eval", "Evaluate a model on a split: loss, perplexity, and ROUGE and BLEU of generated answers.")
+        var split = new Option<string>("--split")
         {
-            data, path, config, split, output, limit, baseModel, device, type, json, set,
+            Description = "which of CONFIG's files",
+            DefaultValueFactory = _ => "val",
         };
-        command.SetAction((given, stop) =>
+        split.AcceptOnlyFromAmong([.. DataFolder.SplitNames]);
+        var output = new Option<string?>("--output")
         {
-            var recipe = RecipeFile.Read(given.GetRequiredValue(config), given.GetRequiredValue(set));
-            var where = given.GetRequiredValue(path);
-            var files = EvaluationFiles.OfSplit(given.GetValue(output) ?? (Directory.Exists(where) ? where : "."), given.GetRequiredValue(split));
-            var options = new EvaluateOptions
+            HelpName = "FOLDER",
+            Description =
+                "where predictions_SPLIT.jsonl and metrics_SPLIT.json go; PATH unless it is a hub id, else the working "
+                + "folder",
+        };
+        var limit = NumberOption.Optional<int>("--limit", "only the first N rows", 1);
+        var (baseModel, device, type) = (
+            Arguments.Base(),
+            Arguments.Device(),
+            Arguments.Type("type to compute in; CONFIG's, or bfloat16 on a GPU and float32 on the CPU")
+        );
+        var (json, set) = (Arguments.Json(), Arguments.Set());
+        var command = new Command(
+            "eval",
+            "Evaluate a model on a split: loss, perplexity, and ROUGE and BLEU of generated answers."
+        )
+        {
+            data,
+            path,
+            config,
+            split,
+            output,
+            limit,
+            baseModel,
+            device,
+            type,
+            json,
+            set,
+        };
+        command.SetAction(
+            (given, stop) =>
             {
-                Split = given.GetRequiredValue(split), Limit = given.GetValue(limit), Device = given.GetValue(device), Type = given.GetValue(type),
-            };
-            var clock = new ProgressLine(screen);
-            var report = Evaluate.Run(
-                recipe, given.GetRequiredValue(data), TunedPath.Resolve(where, given.GetValue(baseModel)), files, options, screen.Error.WriteLine, clock.Show, stop);
-            if (given.GetValue(json))
-            {
-                screen.Output.WriteLine(JsonText.Of(report.Metrics.ToDictionary(metric => metric.Key, metric => double.IsFinite(metric.Value) ? metric.Value : (double?)null)));
-            }
-            else
-            {
-                Write(screen.Output, report, files);
-            }
+                var recipe = RecipeFile.Read(given.GetRequiredValue(config), given.GetRequiredValue(set));
+                var where = given.GetRequiredValue(path);
+                var files = EvaluationFiles.OfSplit(
+                    given.GetValue(output) ?? (Directory.Exists(where) ? where : "."),
+                    given.GetRequiredValue(split)
+                );
+                var options = new EvaluateOptions
+                {
+                    Split = given.GetRequiredValue(split),
+                    Limit = given.GetValue(limit),
+                    Device = given.GetValue(device),
+                    Type = given.GetValue(type),
+                };
+                var clock = new ProgressLine(screen);
+                var report = Evaluate.Run(
+                    recipe,
+                    given.GetRequiredValue(data),
+                    TunedPath.Resolve(where, given.GetValue(baseModel)),
+                    files,
+                    options,
+                    screen.Error.WriteLine,
+                    clock.Show,
+                    stop
+                );
+                if (given.GetValue(json))
+                {
+                    screen.Output.WriteLine(
+                        JsonText.Of(
+                            report.Metrics.ToDictionary(
+                                metric => metric.Key,
+                                metric => double.IsFinite(metric.Value) ? metric.Value : (double?)null
+                            )
+                        )
+                    );
+                }
+                else
+                {
+                    Write(screen.Output, report, files);
+                }
 
-            return Task.FromResult(ExitCode.Done);
-        });
+                return Task.FromResult(ExitCode.Done);
+            }
+        );
         return command;
     }
 
@@ -86,7 +136,10 @@ internal static class EvalCommand
             }
 
             var left = clock.Elapsed * (progress.Total - progress.Done) / progress.Done;
-            screen.Error.Write($"\r{(progress.Part == EvaluationPart.Loss ? "loss of rows" : "answers")}: {progress.Done} of {progress.Total}, {left:h\\:mm\\:ss} left   {(progress.Done == progress.Total ? "\n" : "")}");
+            screen.Error.Write(
+                $"\r{(progress.Part == EvaluationPart.Loss ? "loss of rows" : "answers")}: {progress.Done} of "
+                    + $"{progress.Total}, {left:h\\:mm\\:ss} left   {(progress.Done == progress.Total ? "\n" : "")}"
+            );
         }
     }
 }

@@ -11,27 +11,74 @@ internal static class ForwardCommand
     public static Command Create(Screen screen)
     {
         var path = Arguments.Tuned();
-        var input = new Option<string>("--input") { HelpName = "FILE", Required = true, Description = "JSON with input_ids, and if there are any attention_mask and labels, each rows of one length" };
-        var output = new Option<string>("--output") { HelpName = "FILE", Required = true, Description = "safetensors with logits [B, T, V] (zero on padding) and, with labels, their mean loss" };
-        var (baseModel, device, type, json) = (Arguments.Base(), Arguments.Device(), Arguments.Type(), Arguments.Json());
-        var command = new Command("forward", "Write the logits and the loss of a batch to a file; needs no tokenizer.") { path, input, output, baseModel, device, type, json };
-        command.SetAction((given, stop) =>
+        var input = new Option<string>("--input")
         {
-            var tuned = TunedPath.Resolve(given.GetRequiredValue(path), given.GetValue(baseModel));
-            var grid = TokenGrid.Read(given.GetRequiredValue(input), Glm4Config.Read(tuned.ModelFolder).VocabularySize);
-            var place = ComputeDevice.Named(given.GetValue(device));
-            using var model = TunedModel.Load(tuned, ComputeDevice.TypeNamed(given.GetValue(type), place), place);
-            var report = ForwardPass.Run(model.Model, grid, given.GetRequiredValue(output), stop);
-            if (report is { Loss: not null, SupervisedTokens: 0 })
+            HelpName = "FILE",
+            Required = true,
+            Description =
+                "JSON with input_ids, and if there are any attention_mask and labels, each rows of one length",
+        };
+        var output = new Option<string>("--output")
+        {
+            HelpName = "FILE",
+            Required = true,
+            Description = "safetensors with logits [B, T, V] (zero on padding) and, with labels, their mean loss",
+        };
+        var (baseModel, device, type, json) = (
+            Arguments.Base(),
+            Arguments.Device(),
+            Arguments.Type(),
+            Arguments.Json()
+        );
+        var command = new Command("forward", "Write the logits and the loss of a batch to a file; needs no tokenizer.")
+        {
+            path,
+            input,
+            output,
+            baseModel,
+            device,
+            type,
+            json,
+        };
+        command.SetAction(
+            (given, stop) =>
             {
-                screen.Error.WriteLine("No label counts: every one is -100 or has no real token before it. The loss is NaN.");
-            }
+                var tuned = TunedPath.Resolve(given.GetRequiredValue(path), given.GetValue(baseModel));
+                var grid = TokenGrid.Read(
+                    given.GetRequiredValue(input),
+                    Glm4Config.Read(tuned.ModelFolder).VocabularySize
+                );
+                var place = ComputeDevice.Named(given.GetValue(device));
+                using var model = TunedModel.Load(tuned, ComputeDevice.TypeNamed(given.GetValue(type), place), place);
+                var report = ForwardPass.Run(model.Model, grid, given.GetRequiredValue(output), stop);
+                if (report is { Loss: not null, SupervisedTokens: 0 })
+                {
+                    screen.Error.WriteLine(
+                        "No label counts: every one is -100 or has no real token before it. The loss is NaN."
+                    );
+                }
 
-            screen.Output.WriteLine(given.GetValue(json)
-                ? JsonText.Of(new { Output = given.GetRequiredValue(output), report.Rows, report.Length, report.SupervisedTokens, Loss = report.Loss is { } loss && double.IsFinite(loss) ? report.Loss : null })
-                : string.Create(CultureInfo.InvariantCulture, $"{given.GetRequiredValue(output)}: {report.Rows} rows of {report.Length} tokens{(report.Loss is { } mean ? $", loss {mean:F6} over {report.SupervisedTokens} tokens" : "")}"));
-            return Task.FromResult(ExitCode.Done);
-        });
+                screen.Output.WriteLine(
+                    given.GetValue(json)
+                        ? JsonText.Of(
+                            new
+                            {
+                                Output = given.GetRequiredValue(output),
+                                report.Rows,
+                                report.Length,
+                                report.SupervisedTokens,
+                                Loss = report.Loss is { } loss && double.IsFinite(loss) ? report.Loss : null,
+                            }
+                        )
+                        : string.Create(
+                            CultureInfo.InvariantCulture,
+                            $"{given.GetRequiredValue(output)}: {report.Rows} rows of {report.Length} "
+                                + $"tokens{(report.Loss is { } mean ? $", loss {mean:F6} over {report.SupervisedTokens} tokens" : "")}"
+                        )
+                );
+                return Task.FromResult(ExitCode.Done);
+            }
+        );
         return command;
     }
 }

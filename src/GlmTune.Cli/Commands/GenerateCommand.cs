@@ -9,20 +9,57 @@ internal static class GenerateCommand
     public static Command Create(Screen screen)
     {
         var (chat, sampling, json) = (new ChatOptions(), new SamplingOptions(), Arguments.Json());
-        var input = new Option<string>("--input") { HelpName = "FILE", Required = true, Description = "jsonl of conversations; an answer at the end of one is the label, not part of the prompt" };
-        var output = new Option<string>("--output") { HelpName = "FILE", Required = true, Description = "jsonl with a prediction for each; if it is there, it is gone on with" };
-        var command = new Command("generate", "Answer every conversation of a file, in order; started again, it goes on where it stopped.") { input, output, json };
+        var input = new Option<string>("--input")
+        {
+            HelpName = "FILE",
+            Required = true,
+            Description = "jsonl of conversations; an answer at the end of one is the label, not part of the prompt",
+        };
+        var output = new Option<string>("--output")
+        {
+            HelpName = "FILE",
+            Required = true,
+            Description = "jsonl with a prediction for each; if it is there, it is gone on with",
+        };
+        var command = new Command(
+            "generate",
+            "Answer every conversation of a file, in order; started again, it goes on where it stopped."
+        )
+        {
+            input,
+            output,
+            json,
+        };
         chat.AddTo(command);
         sampling.AddTo(command);
-        command.SetAction(async (given, stop) =>
-        {
-            using var loaded = chat.Load(given);
-            var (answered, rows) = await BatchAnswers.RunAsync(
-                loaded.Chat, given.GetRequiredValue(input), given.GetRequiredValue(output), sampling.Read(given), (done, all) => Progress(screen, done, all), stop).ConfigureAwait(false);
-            screen.Output.WriteLine(given.GetValue(json)
-                ? JsonText.Of(new { Output = given.GetRequiredValue(output), Rows = rows, Answered = answered })
-                : $"{given.GetRequiredValue(output)}: {rows} rows, {answered} answered now");
-        });
+        command.SetAction(
+            async (given, stop) =>
+            {
+                using var loaded = chat.Load(given);
+                var (answered, rows) = await BatchAnswers
+                    .RunAsync(
+                        loaded.Chat,
+                        given.GetRequiredValue(input),
+                        given.GetRequiredValue(output),
+                        sampling.Read(given),
+                        (done, all) => Progress(screen, done, all),
+                        stop
+                    )
+                    .ConfigureAwait(false);
+                screen.Output.WriteLine(
+                    given.GetValue(json)
+                        ? JsonText.Of(
+                            new
+                            {
+                                Output = given.GetRequiredValue(output),
+                                Rows = rows,
+                                Answered = answered,
+                            }
+                        )
+                        : $"{given.GetRequiredValue(output)}: {rows} rows, {answered} answered now"
+                );
+            }
+        );
         return command;
     }
 

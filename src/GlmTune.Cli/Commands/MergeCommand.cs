@@ -12,10 +12,23 @@ internal static class MergeCommand
         var path = Arguments.Tuned();
         var output = new Argument<string>("OUT") { Description = "the folder to make" };
         var layout = LayoutOption.Create("those of the base model");
-        var (baseModel, device, type) = (Arguments.Base(), Arguments.Device(), Arguments.Type("type of the weights; that of the base model"));
-        var command = new Command("merge", "Make a LoRA or DoRA adapter part of its base model, check that both answer alike, and write the model; a model without adapter is converted.")
+        var (baseModel, device, type) = (
+            Arguments.Base(),
+            Arguments.Device(),
+            Arguments.Type("type of the weights; that of the base model")
+        );
+        var command = new Command(
+            "merge",
+            "Make a LoRA or DoRA adapter part of its base model, check that both answer alike, and write the model; a "
+                + "model without adapter is converted."
+        )
         {
-            path, output, layout, type, baseModel, device,
+            path,
+            output,
+            layout,
+            type,
+            baseModel,
+            device,
         };
         command.SetAction(given =>
         {
@@ -25,11 +38,17 @@ internal static class MergeCommand
                 given.GetRequiredValue(output),
                 given.GetValue(layout),
                 given.GetValue(type) is { } name ? ComputeDevice.TypeNamed(name, place) : null,
-                place);
-            var agreement = report.Difference is { } difference ? $"; logits differ from those with the adapter attached by {difference:G2} of their norm" : "";
-            screen.Output.WriteLine(string.Create(
-                CultureInfo.InvariantCulture,
-                $"{given.GetRequiredValue(output)}: {LayoutOption.NameOf(report.Layout)} layout{agreement}"));
+                place
+            );
+            var agreement = report.Difference is { } difference
+                ? $"; logits differ from those with the adapter attached by {difference:G2} of their norm"
+                : "";
+            screen.Output.WriteLine(
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"{given.GetRequiredValue(output)}: {LayoutOption.NameOf(report.Layout)} layout{agreement}"
+                )
+            );
         });
         return command;
     }

@@ -10,10 +10,21 @@ internal static class MetricsCommand
 {
     public static Command Create(Screen screen)
     {
-        var file = new Argument<string>("PREDICTIONS") { Description = "a jsonl file with the texts 'prediction' and 'label' on each line" };
+        var file = new Argument<string>("PREDICTIONS")
+        {
+            Description = "a jsonl file with the texts 'prediction' and 'label' on each line",
+        };
         var perRow = new Option<bool>("--per-row") { Description = "first a line with the scores of each pair" };
         var json = Arguments.Json();
-        var command = new Command("metrics", "Score predictions: ROUGE-1, ROUGE-2, ROUGE-L (0 to 100) and BLEU-4 (0 to 1), and their means.") { file, perRow, json };
+        var command = new Command(
+            "metrics",
+            "Score predictions: ROUGE-1, ROUGE-2, ROUGE-L (0 to 100) and BLEU-4 (0 to 1), and their means."
+        )
+        {
+            file,
+            perRow,
+            json,
+        };
         command.SetAction(given =>
         {
             var rows = PredictionFile.Read(given.GetRequiredValue(file));
@@ -32,5 +43,8 @@ internal static class MetricsCommand
     private static string AsJson(GenerationScores scores) => JsonText.Of(scores.ByName.ToDictionary());
 
     private static string AsText(GenerationScores scores) =>
-        string.Join("  ", scores.ByName.Select(score => string.Create(CultureInfo.InvariantCulture, $"{score.Key} {score.Value:F4}")));
+        string.Join(
+            "  ",
+            scores.ByName.Select(score => string.Create(CultureInfo.InvariantCulture, $"{score.Key} {score.Value:F4}"))
+        );
 }

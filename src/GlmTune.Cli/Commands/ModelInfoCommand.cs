@@ -10,7 +10,12 @@ internal static class ModelInfoCommand
     public static Command Create(Screen screen)
     {
         var (path, baseModel, json) = (Arguments.Tuned(), Arguments.Base(), Arguments.Json());
-        var command = new Command("info", "Tell what is in a model's or an adapter's folder; loads no weights.") { path, baseModel, json };
+        var command = new Command("info", "Tell what is in a model's or an adapter's folder; loads no weights.")
+        {
+            path,
+            baseModel,
+            json,
+        };
         command.SetAction(given =>
         {
             var info = ModelInfo.Read(TunedPath.Resolve(given.GetRequiredValue(path), given.GetValue(baseModel)));
@@ -26,58 +31,76 @@ internal static class ModelInfoCommand
         return command;
     }
 
-    private static object AsJson(ModelInfo info) => new
-    {
-        info.Folder,
-        Layout = LayoutOption.NameOf(info.Config.Layout),
-        Parameters = info.Config.ParameterCount,
-        info.Config.LayerCount,
-        info.Config.HiddenSize,
-        info.Config.FeedForwardSize,
-        info.Config.QueryHeads,
-        info.Config.KeyValueHeads,
-        info.Config.HeadDim,
-        info.Config.VocabularySize,
-        info.Config.RotaryBase,
-        info.Config.NormEpsilon,
-        info.Config.MaxPositions,
-        info.Config.EndTokenIds,
-        info.Config.PaddingTokenId,
-        info.HasTokenizer,
-        info.Weights,
-        Adapter = info.Adapter is not { } adapter ? null : new
+    private static object AsJson(ModelInfo info) =>
+        new
         {
-            adapter.Folder,
-            adapter.Kind,
-            Base = adapter.NamedBase,
-            adapter.Lora?.Rank,
-            adapter.Lora?.Alpha,
-            TargetModules = adapter.Lora?.TargetModules?.ToString(),
-            TrainableParameters = adapter.Weights?.Parameters,
-            adapter.Weights,
-        },
-    };
+            info.Folder,
+            Layout = LayoutOption.NameOf(info.Config.Layout),
+            Parameters = info.Config.ParameterCount,
+            info.Config.LayerCount,
+            info.Config.HiddenSize,
+            info.Config.FeedForwardSize,
+            info.Config.QueryHeads,
+            info.Config.KeyValueHeads,
+            info.Config.HeadDim,
+            info.Config.VocabularySize,
+            info.Config.RotaryBase,
+            info.Config.NormEpsilon,
+            info.Config.MaxPositions,
+            info.Config.EndTokenIds,
+            info.Config.PaddingTokenId,
+            info.HasTokenizer,
+            info.Weights,
+            Adapter = info.Adapter is not { } adapter
+                ? null
+                : new
+                {
+                    adapter.Folder,
+                    adapter.Kind,
+                    Base = adapter.NamedBase,
+                    adapter.Lora?.Rank,
+                    adapter.Lora?.Alpha,
+                    TargetModules = adapter.Lora?.TargetModules?.ToString(),
+                    TrainableParameters = adapter.Weights?.Parameters,
+                    adapter.Weights,
+                },
+        };
 
     private static void Write(TextWriter output, ModelInfo info)
     {
         void Line(FormattableString line) => output.WriteLine(line.ToString(CultureInfo.InvariantCulture));
         var config = info.Config;
-        Line($"{info.Folder}: GLM-4, {LayoutOption.NameOf(config.Layout)} layout, {config.ParameterCount:N0} parameters");
-        Line($"  {config.LayerCount} layers, hidden size {config.HiddenSize}, feed-forward {config.FeedForwardSize}, {config.QueryHeads} heads of {config.HeadDim} in {config.KeyValueHeads} groups");
-        Line($"  vocabulary {config.VocabularySize}, up to {config.MaxPositions} positions, rotary base {config.RotaryBase}, end tokens {string.Join(", ", config.EndTokenIds)}");
+        Line(
+            $"{info.Folder}: GLM-4, {LayoutOption.NameOf(config.Layout)} layout, {config.ParameterCount:N0} parameters"
+        );
+        Line(
+            $"  {config.LayerCount} layers, hidden size {config.HiddenSize}, feed-forward {config.FeedForwardSize}, {config.QueryHeads} heads of {config.HeadDim} in {config.KeyValueHeads} groups"
+        );
+        Line(
+            $"  vocabulary {config.VocabularySize}, up to {config.MaxPositions} positions, rotary base {config.RotaryBase}, end tokens {string.Join(", ", config.EndTokenIds)}"
+        );
         Line($"  weights: {Describe(info.Weights)}; tokenizer: {(info.HasTokenizer ? "there" : "missing")}");
         if (info.Adapter is { } adapter)
         {
             Line($"{adapter.Folder}: adapter {adapter.Kind} of {adapter.NamedBase ?? "a base that it does not name"}");
             if (adapter.Lora is { } lora)
             {
-                Line($"  rank {lora.Rank}, alpha {lora.Alpha}, dropout {lora.Dropout}, on {lora.TargetModules?.ToString() ?? "the layout's default layers"}{(lora.UseRsLora ? ", rsLoRA" : "")}{(lora.UseDora ? ", DoRA" : "")}");
+                Line(
+                    $"  rank {lora.Rank}, alpha {lora.Alpha}, dropout {lora.Dropout}, on {lora.TargetModules?.ToString() ?? "the layout's default layers"}{(lora.UseRsLora ? ", rsLoRA" : "")}{(lora.UseDora ? ", DoRA" : "")}"
+                );
             }
 
-            Line($"  weights: {Describe(adapter.Weights)}{(adapter.Weights is { } weights ? string.Create(CultureInfo.InvariantCulture, $", {100.0 * weights.Parameters / config.ParameterCount:F4} % of the model's") : "")}");
+            Line(
+                $"  weights: {Describe(adapter.Weights)}{(adapter.Weights is { } weights ? string.Create(CultureInfo.InvariantCulture, $", {100.0 * weights.Parameters / config.ParameterCount:F4} % of the model's") : "")}"
+            );
         }
     }
 
-    private static string Describe(WeightSummary? weights) => weights is null ? "none"
-        : string.Create(CultureInfo.InvariantCulture, $"{weights.Parameters:N0} parameters in {weights.Tensors} tensors, {weights.Bytes / 1e6:N1} MB, {string.Join(", ", weights.Types)}, {weights.Files} {(weights.Files == 1 ? "file" : "files")}");
+    private static string Describe(WeightSummary? weights) =>
+        weights is null
+            ? "none"
+            : string.Create(
+                CultureInfo.InvariantCulture,
+                $"{weights.Parameters:N0} parameters in {weights.Tensors} tensors, {weights.Bytes / 1e6:N1} MB, {string.Join(", ", weights.Types)}, {weights.Files} {(weights.Files == 1 ? "file" : "files")}"
+            );
 }

@@ -16,14 +16,52 @@ internal static class StressCommand
     {
         var (chat, json) = (new ChatOptions(), Arguments.Json());
         chat.Path.Arity = ArgumentArity.ZeroOrOne;
-        var url = new Option<Uri?>("--url") { HelpName = "URL", Description = "press a server with OpenAI's chat completions instead, such as http://127.0.0.1:8000", CustomParser = ReadUrl };
-        var model = new Option<string?>("--model") { HelpName = "NAME", Description = "with --url: the model that requests name; the server's first without it" };
-        var key = new Option<string?>("--api-key-file") { HelpName = "FILE", Description = "with --url: a file as serve takes it, whose first key is sent" };
-        var lengths = NumberOption.Several("--token-len", "tokens of a prompt; several numbers give a row each", [1000], 1);
-        var concurrency = NumberOption.Several("--concurrency", "requests at the same time; several numbers give a row each", [1], 1);
-        var rounds = NumberOption.Of("--n", "requests, one after another, of each of those that ask at the same time", 3, 1);
+        var url = new Option<Uri?>("--url")
+        {
+            HelpName = "URL",
+            Description = "press a server with OpenAI's chat completions instead, such as http://127.0.0.1:8000",
+            CustomParser = ReadUrl,
+        };
+        var model = new Option<string?>("--model")
+        {
+            HelpName = "NAME",
+            Description = "with --url: the model that requests name; the server's first without it",
+        };
+        var key = new Option<string?>("--api-key-file")
+        {
+            HelpName = "FILE",
+            Description = "with --url: a file as serve takes it, whose first key is sent",
+        };
+        var lengths = NumberOption.Several(
+            "--token-len",
+            "tokens of a prompt; several numbers give a row each",
+            [1000],
+            1
+        );
+        var concurrency = NumberOption.Several(
+            "--concurrency",
+            "requests at the same time; several numbers give a row each",
+            [1],
+            1
+        );
+        var rounds = NumberOption.Of(
+            "--n",
+            "requests, one after another, of each of those that ask at the same time",
+            3,
+            1
+        );
         var tokens = NumberOption.Of("--max-new-tokens", "tokens of an answer", 512, 1);
-        var command = new Command("stress", "Measure time to the first token and tokens a second under load.") { url, model, key, lengths, concurrency, rounds, tokens, json };
+        var command = new Command("stress", "Measure time to the first token and tokens a second under load.")
+        {
+            url,
+            model,
+            key,
+            lengths,
+            concurrency,
+            rounds,
+            tokens,
+            json,
+        };
         chat.AddTo(command);
         command.Validators.Add(given =>
         {
@@ -32,59 +70,101 @@ internal static class StressCommand
                 given.AddError("Give PATH, a model to load, or --url, a server to ask; one of them.");
             }
         });
-        command.SetAction(async (given, stop) =>
-        {
-            var options = new StressOptions
+        command.SetAction(
+            async (given, stop) =>
             {
-                PromptTokens = given.GetRequiredValue(lengths),
-                Concurrency = given.GetRequiredValue(concurrency),
-                Rounds = given.GetValue(rounds),
-                MaxNewTokens = given.GetValue(tokens),
-            };
-            try
-            {
-                options.Check();
-            }
-            catch (ArgumentException e)
-            {
-                throw new InvalidDataException(e.Message, e);
-            }
+                var options = new StressOptions
+                {
+                    PromptTokens = given.GetRequiredValue(lengths),
+                    Concurrency = given.GetRequiredValue(concurrency),
+                    Rounds = given.GetValue(rounds),
+                    MaxNewTokens = given.GetValue(tokens),
+                };
+                try
+                {
+                    options.Check();
+                }
+                catch (ArgumentException e)
+                {
+                    throw new InvalidDataException(e.Message, e);
+                }
 
-            if (given.GetValue(url) is { } address)
-            {
-                var secret = given.GetValue(key) is { } file ? ApiKeyFile.Read(file)[0] : null;
-                var name = given.GetValue(model) ?? await StressServer.FirstModelAsync(address, secret, stop).ConfigureAwait(false);
-                using var server = new StressServer(address, name, secret);
-                await RunAsync(screen, server, options, given.GetValue(json), memory: null, stop).ConfigureAwait(false);
-                return;
-            }
+                if (given.GetValue(url) is { } address)
+                {
+                    var secret = given.GetValue(key) is { } file ? ApiKeyFile.Read(file)[0] : null;
+                    var name =
+                        given.GetValue(model)
+                        ?? await StressServer.FirstModelAsync(address, secret, stop).ConfigureAwait(false);
+                    using var server = new StressServer(address, name, secret);
+                    await RunAsync(screen, server, options, given.GetValue(json), memory: null, stop)
+                        .ConfigureAwait(false);
+                    return;
+                }
 
-            // Slots for all that ask at the same time; nothing is kept, since no two prompts begin alike.
-            using var loaded = chat.Load(given, limits: new GenerationLimits { Slots = options.Concurrency.Max(), KeptAnswers = 0 });
-            await RunAsync(
-                screen, new StressModel(loaded.Chat, given.GetRequiredValue(chat.Path)), options, given.GetValue(json),
-                () => DeviceMemory.Of(loaded.Model.Model.Device) is { } bytes ? bytes.Total - bytes.Free : null, stop).ConfigureAwait(false);
-        });
+                // Slots for all that ask at the same time; nothing is kept, since no two prompts begin alike.
+                using var loaded = chat.Load(
+                    given,
+                    limits: new GenerationLimits { Slots = options.Concurrency.Max(), KeptAnswers = 0 }
+                );
+                await RunAsync(
+                        screen,
+                        new StressModel(loaded.Chat, given.GetRequiredValue(chat.Path)),
+                        options,
+                        given.GetValue(json),
+                        () => DeviceMemory.Of(loaded.Model.Model.Device) is { } bytes ? bytes.Total - bytes.Free : null,
+                        stop
+                    )
+                    .ConfigureAwait(false);
+            }
+        );
         return command;
     }
 
-    private static async Task RunAsync(Screen screen, IStressTarget target, StressOptions options, bool json, Func<long?>? memory, CancellationToken stop)
+    private static async Task RunAsync(
+        Screen screen,
+        IStressTarget target,
+        StressOptions options,
+        bool json,
+        Func<long?>? memory,
+        CancellationToken stop
+    )
     {
         if (!json)
         {
             screen.Output.WriteLine($"{target.Name}, answers of {options.MaxNewTokens} tokens");
-            screen.Output.WriteLine("prompt  at once  answers  first token s: p50    p90    p99  tokens/s each: p50    p90  tokens/s all  failed");
+            screen.Output.WriteLine(
+                "prompt  at once  answers  first token s: p50    p90    p99  tokens/s each: p50    p90  tokens/s all  "
+                    + "failed"
+            );
         }
 
-        var results = await StressTest.RunAsync(target, options, json ? null : result => Print(screen, result), stop).ConfigureAwait(false);
+        var results = await StressTest
+            .RunAsync(target, options, json ? null : result => Print(screen, result), stop)
+            .ConfigureAwait(false);
         var used = memory?.Invoke();
         if (json)
         {
-            screen.Output.WriteLine(JsonSerializer.Serialize(new { Target = target.Name, options.MaxNewTokens, DeviceBytes = used, Results = results }, Readable));
+            screen.Output.WriteLine(
+                JsonSerializer.Serialize(
+                    new
+                    {
+                        Target = target.Name,
+                        options.MaxNewTokens,
+                        DeviceBytes = used,
+                        Results = results,
+                    },
+                    Readable
+                )
+            );
         }
         else if (used is { } bytes)
         {
-            screen.Output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"memory in use on the GPU: {bytes / (double)(1L << 30):0.0} GiB"));
+            screen.Output.WriteLine(
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"memory in use on the GPU: {bytes / (double)(1L << 30):0.0} GiB"
+                )
+            );
         }
     }
 
@@ -97,9 +177,14 @@ internal static class StressCommand
     private static void Print(Screen screen, StressResult result)
     {
         var (first, speed) = (result.FirstTokenSeconds, result.TokensPerSecond);
-        screen.Output.WriteLine(string.Create(
-            CultureInfo.InvariantCulture,
-            $"{result.MeanPromptTokens,6:0}  {result.Concurrency,7}  {result.Requests,7}  {first.P50,18:0.000} {first.P90,6:0.000} {first.P99,6:0.000}  {speed.P50,18:0.0} {speed.P90,6:0.0}  {result.TotalTokensPerSecond,12:0.0}  {result.Failed,6}"));
+        screen.Output.WriteLine(
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"{result.MeanPromptTokens,6:0}  {result.Concurrency,7}  {result.Requests,7}  {first.P50,18:0.000} "
+                    + $"{first.P90,6:0.000} {first.P99,6:0.000}  {speed.P50,18:0.0} {speed.P90,6:0.0}  "
+                    + $"{result.TotalTokensPerSecond,12:0.0}  {result.Failed,6}"
+            )
+        );
         if (result.Error is { } error)
         {
             screen.Error.WriteLine($"{result.Failed} requests failed; the first: {error}");
@@ -108,7 +193,10 @@ internal static class StressCommand
 
     private static Uri? ReadUrl(ArgumentResult result)
     {
-        if (Uri.TryCreate(result.Tokens[0].Value, UriKind.Absolute, out var address) && address.Scheme is "http" or "https")
+        if (
+            Uri.TryCreate(result.Tokens[0].Value, UriKind.Absolute, out var address)
+            && address.Scheme is "http" or "https"
+        )
         {
             return address;
         }

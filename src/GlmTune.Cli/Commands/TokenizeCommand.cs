@@ -11,11 +11,34 @@ internal static class TokenizeCommand
         var model = Arguments.Model();
         var text = new Option<string?>("--text") { HelpName = "TEXT", Description = "the text itself" };
         var file = new Option<string?>("--file") { HelpName = "FILE", Description = "a file that is one text" };
-        var lines = new Option<string?>("--jsonl") { HelpName = "FILE", Description = "a file with a text on each line: a JSON string, or {\"text\": …}" };
-        var chat = new Option<bool>("--chat") { Description = "each text is a user's message: with [gMASK]<sop>, roles, and the token that asks for an answer" };
-        var special = new Option<bool>("--special") { Description = "the text of a special token is that token; otherwise it stays plain text" };
+        var lines = new Option<string?>("--jsonl")
+        {
+            HelpName = "FILE",
+            Description = "a file with a text on each line: a JSON string, or {\"text\": …}",
+        };
+        var chat = new Option<bool>("--chat")
+        {
+            Description =
+                "each text is a user's message: with [gMASK]<sop>, roles, and the token that asks for an answer",
+        };
+        var special = new Option<bool>("--special")
+        {
+            Description = "the text of a special token is that token; otherwise it stays plain text",
+        };
         var json = Arguments.Json();
-        var command = new Command("tokenize", "Print the token ids of texts, a line for each; needs only the tokenizer's files.") { model, text, file, lines, chat, special, json };
+        var command = new Command(
+            "tokenize",
+            "Print the token ids of texts, a line for each; needs only the tokenizer's files."
+        )
+        {
+            model,
+            text,
+            file,
+            lines,
+            chat,
+            special,
+            json,
+        };
         command.Validators.Add(given =>
         {
             if (new Option[] { text, file, lines }.Count(option => given.GetResult(option) is not null) != 1)
@@ -31,8 +54,13 @@ internal static class TokenizeCommand
         command.SetAction(given =>
         {
             var tokenizer = TokenizeText.ReadTokenizer(given.GetRequiredValue(model));
-            var reading = given.GetValue(chat) ? TextReading.Chat : given.GetValue(special) ? TextReading.SpecialTokens : TextReading.Plain;
-            var texts = given.GetValue(lines) is { } path ? TokenizeText.ReadLines(path) : [given.GetValue(text) ?? TokenizeText.ReadFile(given.GetValue(file)!)];
+            var reading =
+                given.GetValue(chat) ? TextReading.Chat
+                : given.GetValue(special) ? TextReading.SpecialTokens
+                : TextReading.Plain;
+            var texts = given.GetValue(lines) is { } path
+                ? TokenizeText.ReadLines(path)
+                : [given.GetValue(text) ?? TokenizeText.ReadFile(given.GetValue(file)!)];
             foreach (var one in texts)
             {
                 var ids = TokenizeText.Encode(tokenizer, one, reading);

@@ -13,41 +13,90 @@ internal static class TrainCommand
         var (data, model, config) = (Arguments.DataFolder(), Arguments.Model(), Arguments.Config());
         var resume = new Argument<string?>("RESUME")
         {
-            Arity = ArgumentArity.ZeroOrOne, Description = "where to go on: yes (the last checkpoint of the output folder), 600, checkpoint-600, or a checkpoint's folder",
+            Arity = ArgumentArity.ZeroOrOne,
+            Description =
+                "where to go on: yes (the last checkpoint of the output folder), 600, checkpoint-600, or a "
+                + "checkpoint's folder",
         };
         var (set, processes) = (Arguments.Set(), RankProcess.Count());
-        var command = new Command("train", "Fine-tune a model as a recipe says; Ctrl-C saves a checkpoint and ends the run.") { data, model, config, resume, set, processes };
-        command.SetAction((given, stop) =>
+        var command = new Command(
+            "train",
+            "Fine-tune a model as a recipe says; Ctrl-C saves a checkpoint and ends the run."
+        )
         {
-            if (RankProcess.Read(() => RecipeFile.Read(given.GetRequiredValue(config), given.GetRequiredValue(set))) is not { } recipe)
+            data,
+            model,
+            config,
+            resume,
+            set,
+            processes,
+        };
+        command.SetAction(
+            (given, stop) =>
             {
-                return Task.FromResult(ExitCode.Users);
-            }
+                if (
+                    RankProcess.Read(() => RecipeFile.Read(given.GetRequiredValue(config), given.GetRequiredValue(set)))
+                    is not { } recipe
+                )
+                {
+                    return Task.FromResult(ExitCode.Users);
+                }
 
-            int Train(ICollectives ranks)
-            {
-                FineTuneResult Run(IFineTuneReporter view) =>
-                    RunRecording.Of(recipe, given.GetRequiredValue(model), given.GetRequiredValue(data), view, reporter =>
-                        FineTune.Run(recipe, given.GetRequiredValue(data), given.GetRequiredValue(model), given.GetValue(resume), reporter, stop, ranks));
-                // Open MPI gives every rank a terminal of its own, which is not the user's.
-                var isFirst = ranks.Rank == 0;
-                var result = screen.IsTerminal && ranks.WorldSize == 1 ? TrainingBar.Show(screen, Run) : Run(new TrainingLines(screen.Output.WriteLine, screen.Error.WriteLine));
-                return Finish(isFirst ? screen.Output : TextWriter.Null, result);
-            }
+                int Train(ICollectives ranks)
+                {
+                    FineTuneResult Run(IFineTuneReporter view) =>
+                        RunRecording.Of(
+                            recipe,
+                            given.GetRequiredValue(model),
+                            given.GetRequiredValue(data),
+                            view,
+                            reporter =>
+                                FineTune.Run(
+                                    recipe,
+                                    given.GetRequiredValue(data),
+                                    given.GetRequiredValue(model),
+                                    given.GetValue(resume),
+                                    reporter,
+                                    stop,
+                                    ranks
+                                )
+                        );
+                    // Open MPI gives every rank a terminal of its own, which is not the user's.
+                    var isFirst = ranks.Rank == 0;
+                    var result =
+                        screen.IsTerminal && ranks.WorldSize == 1
+                            ? TrainingBar.Show(screen, Run)
+                            : Run(new TrainingLines(screen.Output.WriteLine, screen.Error.WriteLine));
+                    return Finish(isFirst ? screen.Output : TextWriter.Null, result);
+                }
 
-            // Training blocks, so that it has a thread of its own and the one that hears signals stays free.
-            return Task.Run(() => given.GetValue(processes) is > 1 and var count
-                ? RankProcess.StartAll(count, given, processes, RankProcess.DeviceFor(recipe), screen)
-                : RankProcess.Run(() => RankProcess.DeviceFor(recipe), screen, Train, new CollectivesOptions { Timeout = recipe.Training.CollectiveTimeout }));
-        });
+                // Training blocks, so that it has a thread of its own and the one that hears signals stays free.
+                return Task.Run(() =>
+                    given.GetValue(processes) is > 1 and var count
+                        ? RankProcess.StartAll(count, given, processes, RankProcess.DeviceFor(recipe), screen)
+                        : RankProcess.Run(
+                            () => RankProcess.DeviceFor(recipe),
+                            screen,
+                            Train,
+                            new CollectivesOptions { Timeout = recipe.Training.CollectiveTimeout }
+                        )
+                );
+            }
+        );
         return command;
     }
 
     private static int Finish(TextWriter output, FineTuneResult result)
     {
-        output.WriteLine(string.Create(
-            CultureInfo.InvariantCulture,
-            $"{(result.Stopped ? "stopped after" : "done:")} {result.Steps} steps, {(double.IsNaN(result.Loss) ? "none in this run" : $"mean loss {result.Loss:F4}")}, {result.Runtime:h\\:mm\\:ss}; {(result.Checkpoint is null ? "nothing was saved" : $"last checkpoint {result.Checkpoint}")}"));
+        output.WriteLine(
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"{(result.Stopped ? "stopped after" : "done:")} {result.Steps} steps, "
+                    + $"{(double.IsNaN(result.Loss) ? "none in this run" : $"mean loss {result.Loss:F4}")}, "
+                    + $"{result.Runtime:h\\:mm\\:ss}; "
+                    + $"{(result.Checkpoint is null ? "nothing was saved" : $"last checkpoint {result.Checkpoint}")}"
+            )
+        );
         return result.Stopped ? ExitCode.Stopped : ExitCode.Done;
     }
 }

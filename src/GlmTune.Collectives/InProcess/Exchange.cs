@@ -27,23 +27,32 @@ internal sealed class Exchange(int worldSize, TimeSpan timeout)
             {
                 meetings.Add(number, meeting = new Meeting(worldSize));
             }
+
             if (meeting.Add(rank, transfer) is { } other)
             {
-                throw Failed(rank, new LostRankException(
-                    CallComparison.Message(rank, worldSize, transfer.Call, other.Rank, other.Call.ToString())));
+                throw Failed(
+                    rank,
+                    new LostRankException(
+                        CallComparison.Message(rank, worldSize, transfer.Call, other.Rank, other.Call.ToString())
+                    )
+                );
             }
+
             if (!meeting.Complete)
             {
                 return meeting;
             }
+
             meetings.Remove(number);
         }
+
         meeting.Perform();
         lock (gate)
         {
             meeting.Done = true;
             Monitor.PulseAll(gate);
         }
+
         return meeting;
     }
 
@@ -58,15 +67,32 @@ internal sealed class Exchange(int worldSize, TimeSpan timeout)
                 var absent = meeting.Missing.ToArray();
                 foreach (var gone in absent.Where(missing => left[missing]))
                 {
-                    throw Failed(rank, new LostRankException(
-                        $"{LostRankException.Where(rank, worldSize, transfer.Call)}: {transfer.Call.Operation} cannot finish, as rank {gone} has ended."));
+                    throw Failed(
+                        rank,
+                        new LostRankException(
+                            $"{LostRankException.Where(rank, worldSize, transfer.Call)}: {transfer.Call.Operation} "
+                                + $"cannot finish, as rank {gone} has ended."
+                        )
+                    );
                 }
+
                 var remaining = timeout - Stopwatch.GetElapsedTime(transfer.Started);
                 if (remaining <= TimeSpan.Zero)
                 {
-                    throw Failed(rank, new LostRankException(LostRankException.NotFinished(
-                        rank, worldSize, transfer.Call, timeout, $"Missing: {string.Join(", ", absent.Select(missing => $"rank {missing}"))}.")));
+                    throw Failed(
+                        rank,
+                        new LostRankException(
+                            LostRankException.NotFinished(
+                                rank,
+                                worldSize,
+                                transfer.Call,
+                                timeout,
+                                $"Missing: {string.Join(", ", absent.Select(missing => $"rank {missing}"))}."
+                            )
+                        )
+                    );
                 }
+
                 Monitor.Wait(gate, remaining);
             }
         }
@@ -91,7 +117,8 @@ internal sealed class Exchange(int worldSize, TimeSpan timeout)
         }
     }
 
-    /// <summary>Returns when all threads have ended or, after a failure, have had <c>timeout</c> to notice it.</summary>
+    /// <summary>Returns when all threads have ended or, after a failure, have had <c>timeout</c> to notice
+    /// it.</summary>
     public void WaitForEnd(Thread[] threads)
     {
         foreach (var thread in threads)
@@ -129,6 +156,7 @@ internal sealed class Exchange(int worldSize, TimeSpan timeout)
             failedAt = Stopwatch.GetTimestamp();
             Monitor.PulseAll(gate);
         }
+
         return cause;
     }
 
@@ -137,8 +165,10 @@ internal sealed class Exchange(int worldSize, TimeSpan timeout)
         if (failure is { } first)
         {
             throw new LostRankException(
-                $"{LostRankException.Where(rank, worldSize, transfer.Call)}: {transfer.Call.Operation} was ended, as rank {first.Rank} failed: {first.Cause.Message}",
-                first.Cause);
+                $"{LostRankException.Where(rank, worldSize, transfer.Call)}: {transfer.Call.Operation} was ended, as "
+                    + $"rank {first.Rank} failed: {first.Cause.Message}",
+                first.Cause
+            );
         }
     }
 }

@@ -5,9 +5,9 @@ namespace GlmTune.Collectives;
 
 /// <summary>Ranks that are threads of this process and read each other's tensors directly.</summary>
 /// <remarks>
-/// For tests, and for several GPUs in one process. Sums are added in the order of the ranks, so results have the same bits in each
-/// run. A rank that throws, ends early or calls something else than the others ends the calls of all others at once.
-/// </remarks>
+/// For tests, and for several GPUs in one process. Sums are added in the order of the ranks, so results have the same
+/// bits in each run. A rank that throws, ends early or calls something else than the others ends the calls of all
+/// others at once. </remarks>
 public sealed class InProcess : Backend
 {
     private readonly Exchange exchange;
@@ -18,55 +18,84 @@ public sealed class InProcess : Backend
         this.exchange = exchange;
     }
 
-    /// <summary>Runs <paramref name="body"/> once a rank, each on its own thread, and returns when all have ended.</summary>
+    /// <summary>Runs <paramref name="body"/> once a rank, each on its own thread, and returns when all have
+    /// ended.</summary>
     /// <param name="worldSize">How many ranks.</param>
     /// <param name="body">What each rank does; it is given the rank's collectives, which it need not dispose.</param>
     /// <param name="options">Null for the defaults.</param>
     /// <param name="devices">The device of each rank; null for the CPU.</param>
-    /// <exception cref="LostRankException">A call was not finished in time, or ranks called different things.</exception>
+    /// <exception cref="LostRankException">A call was not finished in time, or ranks called different
+    /// things.</exception>
     /// <remarks>What the first failing rank threw is thrown again, as it was.</remarks>
-    public static void Run(int worldSize, Action<ICollectives> body, CollectivesOptions? options = null, IReadOnlyList<Device>? devices = null)
-        => Run<object?>(worldSize, ranks =>
-        {
-            body(ranks);
-            return null;
-        }, options, devices);
+    public static void Run(
+        int worldSize,
+        Action<ICollectives> body,
+        CollectivesOptions? options = null,
+        IReadOnlyList<Device>? devices = null
+    ) =>
+        Run<object?>(
+            worldSize,
+            ranks =>
+            {
+                body(ranks);
+                return null;
+            },
+            options,
+            devices
+        );
 
     /// <summary>Runs as the other overload does, and returns what each rank returned, in their order.</summary>
-    public static T[] Run<T>(int worldSize, Func<ICollectives, T> body, CollectivesOptions? options = null, IReadOnlyList<Device>? devices = null)
+    public static T[] Run<T>(
+        int worldSize,
+        Func<ICollectives, T> body,
+        CollectivesOptions? options = null,
+        IReadOnlyList<Device>? devices = null
+    )
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(worldSize, 1);
         if (devices is not null && devices.Count != worldSize)
         {
-            throw new ArgumentException($"{devices.Count} devices for {worldSize} ranks; one for each is needed.", nameof(devices));
+            throw new ArgumentException(
+                $"{devices.Count} devices for {worldSize} ranks; one for each is needed.",
+                nameof(devices)
+            );
         }
+
         var exchange = new Exchange(worldSize, (options ??= new CollectivesOptions()).Timeout);
         var results = new T[worldSize];
-        var threads = Enumerable.Range(0, worldSize).Select(rank => new Thread(() =>
-        {
-            using var ranks = new InProcess(exchange, rank, devices?[rank] ?? CPU, options);
-            try
+        var threads = Enumerable
+            .Range(0, worldSize)
+            .Select(rank => new Thread(() =>
             {
-                results[rank] = body(ranks);
-            }
-            catch (Exception error)
+                using var ranks = new InProcess(exchange, rank, devices?[rank] ?? CPU, options);
+                try
+                {
+                    results[rank] = body(ranks);
+                }
+                catch (Exception error)
+                {
+                    exchange.Fail(rank, error);
+                }
+            })
             {
-                exchange.Fail(rank, error);
-            }
-        })
-        { IsBackground = true, Name = $"rank {rank}" }).ToArray();
+                IsBackground = true,
+                Name = $"rank {rank}",
+            })
+            .ToArray();
         Array.ForEach(threads, thread => thread.Start());
         exchange.WaitForEnd(threads);
         exchange.ThrowFailure();
         return results;
     }
 
-    /// <summary>Ends the other ranks' calls, now and later, with a <see cref="LostRankException"/> that quotes <paramref name="cause"/>.</summary>
+    /// <summary>Ends the other ranks' calls, now and later, with a <see cref="LostRankException"/> that quotes
+    /// <paramref name="cause"/>.</summary>
     public override void Abort(Exception cause, int exitCode) => exchange.Fail(Rank, cause);
 
     private protected override void Close() => exchange.Leave(Rank);
 
-    private protected override Pending Start(Transfer transfer) => new PendingExchange(this, transfer, exchange.Join(Rank, transfer));
+    private protected override Pending Start(Transfer transfer) =>
+        new PendingExchange(this, transfer, exchange.Join(Rank, transfer));
 
     private sealed class PendingExchange(InProcess owner, Transfer transfer, Meeting meeting) : Pending
     {
@@ -78,6 +107,7 @@ public sealed class InProcess : Backend
             {
                 return;
             }
+
             waited = true;
             var from = Stopwatch.GetTimestamp();
             try
@@ -88,8 +118,14 @@ public sealed class InProcess : Backend
             {
                 transfer.Release();
             }
+
             owner.Traffic.Add(
-                transfer.Call, owner.WorldSize, transfer.ElementSize, Stopwatch.GetElapsedTime(transfer.Started), Stopwatch.GetElapsedTime(from));
+                transfer.Call,
+                owner.WorldSize,
+                transfer.ElementSize,
+                Stopwatch.GetElapsedTime(transfer.Started),
+                Stopwatch.GetElapsedTime(from)
+            );
         }
     }
 }

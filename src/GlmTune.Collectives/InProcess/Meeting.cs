@@ -2,7 +2,8 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Collectives;
 
-/// <summary>One collective among thread ranks: it takes the transfer of each, and when all are there moves the data.</summary>
+/// <summary>One collective among thread ranks: it takes the transfer of each, and when all are there moves the
+/// data.</summary>
 internal sealed class Meeting(int worldSize)
 {
     private readonly Transfer?[] transfers = new Transfer?[worldSize];
@@ -17,7 +18,10 @@ internal sealed class Meeting(int worldSize)
     /// <returns>A rank whose call is not the same; null where there is none.</returns>
     public (int Rank, CollectiveCall Call)? Add(int rank, Transfer transfer)
     {
-        var other = Array.FindIndex(transfers, present => present is not null && !CallComparison.Same(present.Call, transfer.Call));
+        var other = Array.FindIndex(
+            transfers,
+            present => present is not null && !CallComparison.Same(present.Call, transfer.Call)
+        );
         transfers[rank] = transfer;
         return other < 0 ? null : (other, transfers[other]!.Call);
     }
@@ -34,7 +38,10 @@ internal sealed class Meeting(int worldSize)
                 Each((rank, source) => Copy(all[source].Input, Slice(all[rank].Output, source)));
                 break;
             case Collective.ReduceScatterSum:
-                Array.ForEach(Ranks(), rank => RankOrderSum.Write(Array.ConvertAll(all, each => Slice(each.Input, rank)), all[rank].Output));
+                Array.ForEach(
+                    Ranks(),
+                    rank => RankOrderSum.Write(Array.ConvertAll(all, each => Slice(each.Input, rank)), all[rank].Output)
+                );
                 break;
             case Collective.AllReduceSum:
                 RankOrderSum.Write(Array.ConvertAll(all, each => each.Input), all[0].Output);

@@ -2,19 +2,27 @@ using System.Globalization;
 
 namespace GlmTune.Collectives;
 
-/// <summary>Finds ranks below another launcher, so that signals reach them and not it. Linux only: reads <c>/proc</c>.</summary>
+/// <summary>Finds ranks below another launcher, so that signals reach them and not it. Linux only: reads
+/// <c>/proc</c>.</summary>
 internal static class DescendantProcesses
 {
-    /// <summary>Numbers of the processes below <paramref name="ancestor"/> that run <paramref name="program"/>; none where that cannot be known.</summary>
+    /// <summary>Numbers of the processes below <paramref name="ancestor"/> that run <paramref name="program"/>; none
+    /// where that cannot be known.</summary>
     public static int[] Running(string program, int ancestor)
     {
         if (!OperatingSystem.IsLinux())
         {
             return [];
         }
+
         var file = FileBehind(OnPath(program));
-        var children = Directory.EnumerateDirectories("/proc")
-            .Select(folder => int.TryParse(Path.GetFileName(folder), NumberStyles.None, CultureInfo.InvariantCulture, out var process) ? process : 0)
+        var children = Directory
+            .EnumerateDirectories("/proc")
+            .Select(folder =>
+                int.TryParse(Path.GetFileName(folder), NumberStyles.None, CultureInfo.InvariantCulture, out var process)
+                    ? process
+                    : 0
+            )
             .Where(process => process > 0)
             .ToLookup(ParentOf);
         var found = new List<int>();
@@ -23,7 +31,7 @@ internal static class DescendantProcesses
         {
             if (FileBehind($"/proc/{process}/exe") == file)
             {
-                found.Add(process);                                         // what a rank starts is the rank's affair
+                found.Add(process); // what a rank starts is the rank's affair
             }
             else
             {
@@ -33,6 +41,7 @@ internal static class DescendantProcesses
                 }
             }
         }
+
         return [.. found];
     }
 
@@ -46,7 +55,7 @@ internal static class DescendantProcesses
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            return 0;                                                       // it has ended meanwhile
+            return 0; // it has ended meanwhile
         }
     }
 
@@ -63,5 +72,6 @@ internal static class DescendantProcesses
         }
     }
 
-    private static string OnPath(string program) => program.Contains('/', StringComparison.Ordinal) ? program : SearchPath.Find(program) ?? program;
+    private static string OnPath(string program) =>
+        program.Contains('/', StringComparison.Ordinal) ? program : SearchPath.Find(program) ?? program;
 }

@@ -7,22 +7,33 @@ internal sealed class LauncherVariables(Func<string, string?> variable)
 {
     private readonly List<string> problems = [];
 
-    public string? Text(string name) => variable(name) is { } text && !string.IsNullOrWhiteSpace(text) ? text.Trim() : null;
+    public string? Text(string name) =>
+        variable(name) is { } text && !string.IsNullOrWhiteSpace(text) ? text.Trim() : null;
 
     public bool Has(string name) => Text(name) is not null;
 
-    /// <summary>A whole number from <paramref name="least"/>; null where the variable is not set, or is wrong, which is noted.</summary>
+    /// <summary>A whole number from <paramref name="least"/>; null where the variable is not set, or is wrong, which is
+    /// noted.</summary>
     public int? Number(string name, int least = 0, int most = int.MaxValue)
     {
         if (Text(name) is not { } text)
         {
             return null;
         }
-        if (int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number >= least && number <= most)
+
+        if (
+            int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number)
+            && number >= least
+            && number <= most
+        )
         {
             return number;
         }
-        problems.Add($"{name} is '{text}'; expected a whole number {(most == int.MaxValue ? $"from {least}" : $"from {least} to {most}")}");
+
+        problems.Add(
+            $"{name} is '{text}'; expected a whole number "
+                + $"{(most == int.MaxValue ? $"from {least}" : $"from {least} to {most}")}"
+        );
         return null;
     }
 
@@ -33,6 +44,7 @@ internal sealed class LauncherVariables(Func<string, string?> variable)
         {
             problems.Add($"{name} is not set, but {because}");
         }
+
         return Number(name, least) ?? least;
     }
 
@@ -59,7 +71,9 @@ internal sealed class LauncherVariables(Func<string, string?> variable)
     {
         if (problems.Count > 0)
         {
-            throw new InvalidDataException($"The environment does not say which rank this is: {string.Join(". ", problems)}.");
+            throw new InvalidDataException(
+                $"The environment does not say which rank this is: {string.Join(". ", problems)}."
+            );
         }
     }
 }

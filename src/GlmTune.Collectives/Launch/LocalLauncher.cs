@@ -9,10 +9,9 @@ namespace GlmTune.Collectives;
 
 /// <summary>Starts the ranks of one machine: a process each, of this same program.</summary>
 /// <remarks>
-/// Ranks on GPUs are started directly and meet by NCCL at a free port of this machine; ranks on CPUs are started by <c>mpirun</c>. Signals
-/// sent to this process go on to the ranks. When a rank ends with another code than 0, the others are asked to end (SIGTERM), and
-/// killed after <see cref="Grace"/>.
-/// </remarks>
+/// Ranks on GPUs are started directly and meet by NCCL at a free port of this machine; ranks on CPUs are started by
+/// <c>mpirun</c>. Signals sent to this process go on to the ranks. When a rank ends with another code than 0, the
+/// others are asked to end (SIGTERM), and killed after <see cref="Grace"/>. </remarks>
 public sealed class LocalLauncher
 {
     /// <summary>Variable that tells a rank the launcher's process number.</summary>
@@ -30,22 +29,28 @@ public sealed class LocalLauncher
         (this.ranks, this.log) = (ranks, log ?? Console.Error);
     }
 
-    /// <summary>How long ranks may take to end by themselves, for a checkpoint, once one has failed. Default 30 s.</summary>
+    /// <summary>How long ranks may take to end by themselves, for a checkpoint, once one has failed. Default 30
+    /// s.</summary>
     public TimeSpan Grace { get; init; } = TimeSpan.FromSeconds(30);
 
     /// <summary>The command that starts this program again with other arguments.</summary>
     /// <param name="arguments">Arguments of the ranks: this process's without those that ask for several.</param>
     public static string[] ThisProgram(IEnumerable<string> arguments)
     {
-        var program = Environment.ProcessPath ?? throw new InvalidOperationException("The path of this program is not known.");
-        string[] host = Path.GetFileNameWithoutExtension(program) == "dotnet" ? [program, "exec", Environment.GetCommandLineArgs()[0]] : [program];
+        var program =
+            Environment.ProcessPath ?? throw new InvalidOperationException("The path of this program is not known.");
+        string[] host =
+            Path.GetFileNameWithoutExtension(program) == "dotnet"
+                ? [program, "exec", Environment.GetCommandLineArgs()[0]]
+                : [program];
         return [.. host, .. arguments];
     }
 
     /// <summary>Starts the ranks and waits for their end.</summary>
     /// <param name="command">The program and its arguments; the same for each rank.</param>
     /// <param name="type">Where the ranks compute: CUDA or CPU.</param>
-    /// <returns>0 when all ranks end with 0; else the code of the first that does not, 128 + n when signal n ended it.</returns>
+    /// <returns>0 when all ranks end with 0; else the code of the first that does not, 128 + n when signal n ended
+    /// it.</returns>
     /// <exception cref="FileNotFoundException">Ranks on CPUs need <c>mpirun</c>, which is not on the path.</exception>
     /// <exception cref="InvalidDataException">This process is itself one of several ranks.</exception>
     public int Run(IReadOnlyList<string> command, DeviceType type)
@@ -64,6 +69,7 @@ public sealed class LocalLauncher
         {
             family.Start("mpirun", [.. Mpirun(), .. command], VariablesUnderMpirun(), starts: command[0]);
         }
+
         return family.WaitForEnd();
     }
 
@@ -73,43 +79,49 @@ public sealed class LocalLauncher
         if (around.WorldSize > 1)
         {
             throw new InvalidDataException(
-                $"This process is rank {around.Rank} of {around.WorldSize} already, as its launcher ({around.Launcher}) says. Either let the launcher start all ranks, "
-                + "or have one process a machine start them.");
+                $"This process is rank {around.Rank} of {around.WorldSize} already, as its launcher "
+                    + $"({around.Launcher}) says. Either let the launcher start all ranks, "
+                    + "or have one process a machine start them."
+            );
         }
     }
 
-    private Dictionary<string, string?> VariablesOf(int rank, int port) => new()
-    {
-        ["RANK"] = Text(rank),
-        ["LOCAL_RANK"] = Text(rank),
-        ["WORLD_SIZE"] = Text(ranks),
-        ["LOCAL_WORLD_SIZE"] = Text(ranks),
-        ["MASTER_ADDR"] = "127.0.0.1",
-        ["MASTER_PORT"] = Text(port),
-        [NcclMeetingPoint.Variable] = $"127.0.0.1:{port}",
-        [ParentVariable] = Text(Environment.ProcessId),
-        ["OMP_NUM_THREADS"] = ThreadsPerRank(),
-    };
+    private Dictionary<string, string?> VariablesOf(int rank, int port) =>
+        new()
+        {
+            ["RANK"] = Text(rank),
+            ["LOCAL_RANK"] = Text(rank),
+            ["WORLD_SIZE"] = Text(ranks),
+            ["LOCAL_WORLD_SIZE"] = Text(ranks),
+            ["MASTER_ADDR"] = "127.0.0.1",
+            ["MASTER_PORT"] = Text(port),
+            [NcclMeetingPoint.Variable] = $"127.0.0.1:{port}",
+            [ParentVariable] = Text(Environment.ProcessId),
+            ["OMP_NUM_THREADS"] = ThreadsPerRank(),
+        };
 
     // What names a world of one around this process must not reach the ranks.
-    private Dictionary<string, string?> VariablesUnderMpirun() => new()
-    {
-        ["RANK"] = null,
-        ["LOCAL_RANK"] = null,
-        ["WORLD_SIZE"] = null,
-        ["LOCAL_WORLD_SIZE"] = null,
-        [ParentVariable] = Text(Environment.ProcessId),
-        ["OMP_NUM_THREADS"] = ThreadsPerRank(),
-    };
+    private Dictionary<string, string?> VariablesUnderMpirun() =>
+        new()
+        {
+            ["RANK"] = null,
+            ["LOCAL_RANK"] = null,
+            ["WORLD_SIZE"] = null,
+            ["LOCAL_WORLD_SIZE"] = null,
+            [ParentVariable] = Text(Environment.ProcessId),
+            ["OMP_NUM_THREADS"] = ThreadsPerRank(),
+        };
 
     private string[] Mpirun()
     {
-        var mpirun = SearchPath.Find("mpirun")
+        var mpirun =
+            SearchPath.Find("mpirun")
             ?? throw new FileNotFoundException(
-                $"{ranks} ranks on CPUs are started by mpirun, which is not on the path. Install Open MPI (Debian: openmpi-bin) or MPICH.");
+                $"{ranks} ranks on CPUs are started by mpirun, which is not on the path. Install Open MPI (Debian: "
+                    + "openmpi-bin) or MPICH."
+            );
         string[] root = HostProcess.IsRoot() ? ["--allow-run-as-root"] : [];
-        string[] options = IsOpenMpi(mpirun)
-            ? [.. root, "--oversubscribe", "--bind-to", "none"] : [];
+        string[] options = IsOpenMpi(mpirun) ? [.. root, "--oversubscribe", "--bind-to", "none"] : [];
         return [mpirun, .. options, "-n", Text(ranks)];
     }
 
@@ -119,8 +131,8 @@ public sealed class LocalLauncher
         return asked.StandardOutput.ReadToEnd().Contains("Open MPI", StringComparison.Ordinal);
     }
 
-    private string ThreadsPerRank()
-        => Environment.GetEnvironmentVariable("OMP_NUM_THREADS") ?? Text(Math.Max(1, Environment.ProcessorCount / ranks));
+    private string ThreadsPerRank() =>
+        Environment.GetEnvironmentVariable("OMP_NUM_THREADS") ?? Text(Math.Max(1, Environment.ProcessorCount / ranks));
 
     private static int FreePort()
     {

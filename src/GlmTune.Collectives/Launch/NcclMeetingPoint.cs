@@ -23,7 +23,10 @@ internal static class NcclMeetingPoint
             host ??= variables.Text("SLURM_STEP_NODELIST") is { } nodes ? FirstHost(nodes) : null;
             port ??= SlurmPort(variables);
         }
-        return host is null || port is null ? null : host.Contains(':', StringComparison.Ordinal) && host[0] != '[' ? $"[{host}]:{port}" : $"{host}:{port}";
+
+        return host is null || port is null ? null
+            : host.Contains(':', StringComparison.Ordinal) && host[0] != '[' ? $"[{host}]:{port}"
+            : $"{host}:{port}";
     }
 
     /// <summary>The first of Slurm's hosts: <c>gpu-[003-005,9]-a,login</c> begins with <c>gpu-003-a</c>.</summary>
@@ -35,17 +38,20 @@ internal static class NcclMeetingPoint
         {
             return comma < 0 ? nodes : nodes[..comma];
         }
+
         var close = nodes.IndexOf(']', open);
         if (close < 0)
         {
             return nodes;
         }
+
         var first = nodes[(open + 1)..close].Split('-', ',')[0];
         return nodes[..open] + first + FirstHost(nodes[(close + 1)..]);
     }
 
     // The same on all ranks, and seldom that of another job on the host; below the ports that systems give out.
-    private static int? SlurmPort(LauncherVariables variables)
-        => variables.Number("SLURM_JOB_ID") is { } job
-            ? FirstSlurmPort + (int)(((job * 31L) + (variables.Number("SLURM_STEP_ID") ?? 0)) % SlurmPorts) : null;
+    private static int? SlurmPort(LauncherVariables variables) =>
+        variables.Number("SLURM_JOB_ID") is { } job
+            ? FirstSlurmPort + (int)(((job * 31L) + (variables.Number("SLURM_STEP_ID") ?? 0)) % SlurmPorts)
+            : null;
 }

@@ -10,14 +10,19 @@ internal static class ParentWatch
     private static readonly TimeSpan Grace = TimeSpan.FromSeconds(60);
     private static int started;
 
-    /// <summary>Watches the process that <see cref="LocalLauncher"/> says it is; does nothing under other launchers.</summary>
+    /// <summary>Watches the process that <see cref="LocalLauncher"/> says it is; does nothing under other
+    /// launchers.</summary>
     public static void StartIfLaunched()
     {
-        if (OperatingSystem.IsWindows() || !int.TryParse(Environment.GetEnvironmentVariable(LocalLauncher.ParentVariable), out var launcher)
-            || Interlocked.Exchange(ref started, 1) == 1)
+        if (
+            OperatingSystem.IsWindows()
+            || !int.TryParse(Environment.GetEnvironmentVariable(LocalLauncher.ParentVariable), out var launcher)
+            || Interlocked.Exchange(ref started, 1) == 1
+        )
         {
             return;
         }
+
         new Thread(() => Watch(launcher)) { IsBackground = true, Name = "parent watch" }.Start();
     }
 
@@ -27,6 +32,7 @@ internal static class ParentWatch
         {
             Thread.Sleep(Period);
         }
+
         Console.Error.WriteLine($"The launcher (process {launcher}) has ended; this rank ends too.");
         HostProcess.Signal(Environment.ProcessId, SignalTerminate);
         Thread.Sleep(Grace);

@@ -16,14 +16,20 @@ internal sealed class ProcessFamily(TextWriter log, TimeSpan grace) : IDisposabl
     // What a rank ends with that was asked to stop, and did in order: nothing went wrong.
     private const int Stopped = 128 + SignalInterrupt;
 
-    // A session of their own keeps the terminal's Control-C from the ranks and from mpirun, which would give them a second to end.
+    // A session of their own keeps the terminal's Control-C from the ranks and from mpirun, which would give them a
+    // second to end.
     private static readonly string? OwnSession = OperatingSystem.IsLinux() ? SearchPath.Find("setsid") : null;
 
-    private static readonly (PosixSignal Signal, int Number)[] Forwarded = OperatingSystem.IsWindows() ? [] :
-    [
-        (PosixSignal.SIGHUP, 1), (PosixSignal.SIGINT, SignalInterrupt), (PosixSignal.SIGTERM, SignalTerminate),
-        ((PosixSignal)UserSignal1, UserSignal1), ((PosixSignal)UserSignal2, UserSignal2),
-    ];
+    private static readonly (PosixSignal Signal, int Number)[] Forwarded = OperatingSystem.IsWindows()
+        ? []
+        :
+        [
+            (PosixSignal.SIGHUP, 1),
+            (PosixSignal.SIGINT, SignalInterrupt),
+            (PosixSignal.SIGTERM, SignalTerminate),
+            ((PosixSignal)UserSignal1, UserSignal1),
+            ((PosixSignal)UserSignal2, UserSignal2),
+        ];
 
     private readonly List<Member> members = [];
     private readonly List<PosixSignalRegistration> registrations = [];
@@ -37,7 +43,12 @@ internal sealed class ProcessFamily(TextWriter log, TimeSpan grace) : IDisposabl
     /// <param name="command">The program and its arguments.</param>
     /// <param name="variables">What its environment has beside this one's; null takes a variable away.</param>
     /// <param name="starts">The program that it starts in turn, which then gets the signals; null for none.</param>
-    public void Start(string name, IReadOnlyList<string> command, IReadOnlyDictionary<string, string?> variables, string? starts = null)
+    public void Start(
+        string name,
+        IReadOnlyList<string> command,
+        IReadOnlyDictionary<string, string?> variables,
+        string? starts = null
+    )
     {
         ListenOnce();
         var whole = OwnSession is null ? command : [OwnSession, .. command];
@@ -46,6 +57,7 @@ internal sealed class ProcessFamily(TextWriter log, TimeSpan grace) : IDisposabl
         {
             start.Environment[key] = value;
         }
+
         var process = Process.Start(start) ?? throw new InvalidOperationException($"{command[0]} did not start.");
         lock (members)
         {
@@ -69,14 +81,20 @@ internal sealed class ProcessFamily(TextWriter log, TimeSpan grace) : IDisposabl
             {
                 continue;
             }
+
             first = process.ExitCode;
             if (members.Count > 1 && first != Stopped)
             {
-                log.WriteLine($"{name} (process {process.Id}) {Describe(first)}{(running.Count > 0 ? "; ending the other ranks" : "")}.");
+                log.WriteLine(
+                    $"{name} (process {process.Id}) "
+                        + $"{Describe(first)}{(running.Count > 0 ? "; ending the other ranks" : "")}."
+                );
             }
+
             Signal(SignalTerminate);
             _ = KillLater(allEnded.Token);
         }
+
         allEnded.Cancel();
         return first;
     }
@@ -95,13 +113,14 @@ internal sealed class ProcessFamily(TextWriter log, TimeSpan grace) : IDisposabl
         return member;
     }
 
-    private static string Describe(int code) => code switch
-    {
-        128 + 9 => "was killed (signal 9; the system does so when memory runs out)",
-        128 + 11 => "crashed (signal 11)",
-        > 128 and < 128 + 65 => $"was ended by signal {code - 128}",
-        _ => $"ended with exit code {code}",
-    };
+    private static string Describe(int code) =>
+        code switch
+        {
+            128 + 9 => "was killed (signal 9; the system does so when memory runs out)",
+            128 + 11 => "crashed (signal 11)",
+            > 128 and < 128 + 65 => $"was ended by signal {code - 128}",
+            _ => $"ended with exit code {code}",
+        };
 
     private async Task KillLater(CancellationToken allEnded)
     {
@@ -116,6 +135,7 @@ internal sealed class ProcessFamily(TextWriter log, TimeSpan grace) : IDisposabl
         {
             running = [.. members.Where(member => !member.Process.HasExited)];
         }
+
         foreach (var member in running)
         {
             if (OperatingSystem.IsWindows())
@@ -123,6 +143,7 @@ internal sealed class ProcessFamily(TextWriter log, TimeSpan grace) : IDisposabl
                 member.Process.Kill();
                 continue;
             }
+
             var ranks = member.Starts is null ? [] : DescendantProcesses.Running(member.Starts, member.Process.Id);
             Array.ForEach(ranks, rank => HostProcess.Signal(rank, number));
             if (ranks.Length == 0 || number == SignalKill)
@@ -139,16 +160,22 @@ internal sealed class ProcessFamily(TextWriter log, TimeSpan grace) : IDisposabl
         {
             return;
         }
+
         foreach (var (signal, number) in Forwarded)
         {
-            registrations.Add(PosixSignalRegistration.Create(signal, context =>
-            {
-                context.Cancel = true;
-                if (number != SignalInterrupt || OwnSession is not null || !HostProcess.IsTerminalForeground())
-                {
-                    Signal(number);
-                }
-            }));
+            registrations.Add(
+                PosixSignalRegistration.Create(
+                    signal,
+                    context =>
+                    {
+                        context.Cancel = true;
+                        if (number != SignalInterrupt || OwnSession is not null || !HostProcess.IsTerminalForeground())
+                        {
+                            Signal(number);
+                        }
+                    }
+                )
+            );
         }
     }
 

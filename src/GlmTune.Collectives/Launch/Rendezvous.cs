@@ -4,42 +4,51 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Collectives;
 
-/// <summary>Which rank this process is, as its launcher says in environment variables, and how it meets the others.</summary>
+/// <summary>Which rank this process is, as its launcher says in environment variables, and how it meets the
+/// others.</summary>
 /// <param name="Launcher">What started the ranks.</param>
 /// <param name="Rank">This rank's number, from 0.</param>
 /// <param name="WorldSize">How many ranks there are.</param>
 /// <param name="LocalRank">This rank's number among those of its host, from 0: which GPU it takes.</param>
 /// <remarks>
-/// The innermost launcher counts: torchrun (TORCHELASTIC_RUN_ID) and the local launcher before mpirun (OMPI_COMM_WORLD_*, PMI_*), before RANK and WORLD_SIZE
-/// set by others, before srun (SLURM_*). RANK and WORLD_SIZE beside mpirun's variables must agree with them.
-/// </remarks>
+/// The innermost launcher counts: torchrun (TORCHELASTIC_RUN_ID) and the local launcher before mpirun
+/// (OMPI_COMM_WORLD_*, PMI_*), before RANK and WORLD_SIZE set by others, before srun (SLURM_*). RANK and WORLD_SIZE
+/// beside mpirun's variables must agree with them. </remarks>
 public sealed record Rendezvous(Launcher Launcher, int Rank, int WorldSize, int LocalRank)
 {
     private const string MpiOfSlurm =
-        "Start with: srun --mpi=pmix (Open MPI) or srun --mpi=pmi2 (MPICH); srun --mpi=list shows what there is. Or start with mpirun.";
+        "Start with: srun --mpi=pmix (Open MPI) or srun --mpi=pmi2 (MPICH); srun --mpi=list shows what there is. Or "
+        + "start with mpirun.";
 
     /// <summary>Ranks on this host, where the launcher says it.</summary>
     public int? LocalWorldSize { get; init; }
 
-    /// <summary>Host and port at which rank 0 waits for the others where NCCL starts without MPI; null where the launcher names none.</summary>
+    /// <summary>Host and port at which rank 0 waits for the others where NCCL starts without MPI; null where the
+    /// launcher names none.</summary>
     public string? MeetingPoint { get; init; }
 
-    /// <summary>Under srun: whether one of Slurm's plugins for MPI was chosen. Without one, Open MPI ends the process where it should begin.</summary>
+    /// <summary>Under srun: whether one of Slurm's plugins for MPI was chosen. Without one, Open MPI ends the process
+    /// where it should begin.</summary>
     internal bool HasMpiOfSlurm { get; init; }
 
     /// <summary>What the user should know of how this process was started; null where nothing is odd.</summary>
     public string? Warning { get; init; }
 
     /// <summary>Reads this process's environment.</summary>
-    /// <exception cref="InvalidDataException">Variables are missing, malformed or contradict each other; the message names all of them.</exception>
+    /// <exception cref="InvalidDataException">Variables are missing, malformed or contradict each other; the message
+    /// names all of them.</exception>
     public static Rendezvous FromEnvironment() => From(Environment.GetEnvironmentVariable);
 
-    /// <summary>Reads variables from <paramref name="variable"/>, which gives null for those that are not set.</summary>
+    /// <summary>Reads variables from <paramref name="variable"/>, which gives null for those that are not
+    /// set.</summary>
     /// <exception cref="InvalidDataException">As in <see cref="FromEnvironment"/>.</exception>
     public static Rendezvous From(Func<string, string?> variable)
     {
         var variables = new LauncherVariables(variable);
-        var found = variables.Has("TORCHELASTIC_RUN_ID") || (variables.Has(LocalLauncher.ParentVariable) && variables.Has("RANK")) ? Plain(variables)
+        var found =
+            variables.Has("TORCHELASTIC_RUN_ID")
+            || (variables.Has(LocalLauncher.ParentVariable) && variables.Has("RANK"))
+                ? Plain(variables)
             : variables.Has("OMPI_COMM_WORLD_RANK") ? OpenMpi(variables)
             : variables.Has("PMI_RANK") ? Pmi(variables)
             : variables.Has("RANK") || variables.Has("WORLD_SIZE") ? Plain(variables)
@@ -50,8 +59,10 @@ public sealed record Rendezvous(Launcher Launcher, int Rank, int WorldSize, int 
         return found;
     }
 
-    /// <summary>Shows this process the GPU of its <see cref="LocalRank"/> alone, so that all of the program takes it for the first one.</summary>
-    /// <remarks>To be called before libtorch is loaded. Where the launcher shows each rank one GPU already, nothing changes; nor for a world of one.</remarks>
+    /// <summary>Shows this process the GPU of its <see cref="LocalRank"/> alone, so that all of the program takes it
+    /// for the first one.</summary>
+    /// <remarks>To be called before libtorch is loaded. Where the launcher shows each rank one GPU already, nothing
+    /// changes; nor for a world of one.</remarks>
     public void ShowOwnGpu()
     {
         const string Variable = "CUDA_VISIBLE_DEVICES";
@@ -59,17 +70,23 @@ public sealed record Rendezvous(Launcher Launcher, int Rank, int WorldSize, int 
         {
             return;
         }
+
         if (Environment.GetEnvironmentVariable(Variable) is not { Length: > 0 } visible)
         {
             HostProcess.SetVariable(Variable, LocalRank.ToString(System.Globalization.CultureInfo.InvariantCulture));
         }
-        else if (visible.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries) is { Length: > 1 } gpus && LocalRank < gpus.Length)
+        else if (
+            visible.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)
+                is { Length: > 1 } gpus
+            && LocalRank < gpus.Length
+        )
         {
             HostProcess.SetVariable(Variable, gpus[LocalRank]);
         }
     }
 
-    /// <summary>The device of this rank: for GPUs, the one numbered <see cref="LocalRank"/> among those that it sees.</summary>
+    /// <summary>The device of this rank: for GPUs, the one numbered <see cref="LocalRank"/> among those that it
+    /// sees.</summary>
     /// <param name="type">CPU or CUDA.</param>
     /// <exception cref="InvalidDataException">There are fewer GPUs than ranks on this host.</exception>
     public Device Device(DeviceType type)
@@ -78,29 +95,43 @@ public sealed record Rendezvous(Launcher Launcher, int Rank, int WorldSize, int 
         {
             return new Device(type);
         }
+
         var visible = cuda.device_count();
         return LocalRank < visible ? new Device(type, LocalRank)
             : visible == 1 ? new Device(type, 0)
             : throw new InvalidDataException(
-                $"Rank {Rank} of {WorldSize} is number {LocalRank} on its host, which shows it {visible} GPUs. Start as many ranks a host as it has GPUs.");
+                $"Rank {Rank} of {WorldSize} is number {LocalRank} on its host, which shows it {visible} GPUs. Start "
+                    + "as many ranks a host as it has GPUs."
+            );
     }
 
     /// <summary>Meets the other ranks.</summary>
     /// <param name="device">CPU or CUDA; with several ranks, a GPU's number comes from <see cref="LocalRank"/>.</param>
     /// <param name="options">Null for the defaults.</param>
-    /// <param name="backend">Null for: one rank <see cref="SingleRank"/>, GPUs <see cref="Nccl"/>, CPUs <see cref="Mpi"/>.</param>
+    /// <param name="backend">Null for: one rank <see cref="SingleRank"/>, GPUs <see cref="Nccl"/>, CPUs
+    /// <see cref="Mpi"/>.</param>
     /// <returns>This rank's collectives; the caller disposes them, best through <see cref="RankRun"/>.</returns>
-    /// <exception cref="InvalidDataException">The launcher does not fit the backend; the message says how to start instead.</exception>
+    /// <exception cref="InvalidDataException">The launcher does not fit the backend; the message says how to start
+    /// instead.</exception>
     /// <exception cref="DllNotFoundException">The backend's library is not installed.</exception>
     public ICollectives Connect(Device device, CollectivesOptions? options = null, BackendKind? backend = null)
     {
         ParentWatch.StartIfLaunched();
         options ??= new CollectivesOptions();
-        var kind = backend ?? (WorldSize == 1 ? BackendKind.Single : device.type == DeviceType.CUDA ? BackendKind.Nccl : BackendKind.Mpi);
+        var kind =
+            backend
+            ?? (
+                WorldSize == 1 ? BackendKind.Single
+                : device.type == DeviceType.CUDA ? BackendKind.Nccl
+                : BackendKind.Mpi
+            );
         return kind switch
         {
             BackendKind.Single when WorldSize == 1 => new SingleRank(device),
-            BackendKind.Single => throw new ArgumentException($"A single rank was asked for, but {Launcher} started {WorldSize}.", nameof(backend)),
+            BackendKind.Single => throw new ArgumentException(
+                $"A single rank was asked for, but {Launcher} started {WorldSize}.",
+                nameof(backend)
+            ),
             BackendKind.Mpi => ConnectMpi(options),
             _ => ConnectNccl(WorldSize == 1 ? device : Device(device.type), options),
         };
@@ -113,21 +144,36 @@ public sealed record Rendezvous(Launcher Launcher, int Rank, int WorldSize, int 
         if (Launcher is Launcher.Torchrun or Launcher.Variables && WorldSize > 1)
         {
             throw new InvalidDataException(
-                $"{WorldSize} ranks on CPUs meet by MPI, which {(Launcher == Launcher.Torchrun ? "torchrun" : "what set RANK and WORLD_SIZE")} does not start. "
-                + $"Start with: mpirun -n {WorldSize} glmtune ..., or on one machine with: glmtune train --nproc-per-node {WorldSize} ...");
+                $"{WorldSize} ranks on CPUs meet by MPI, which "
+                    + $"{(Launcher == Launcher.Torchrun ? "torchrun" : "what set RANK and WORLD_SIZE")} does not "
+                    + "start. "
+                    + $"Start with: mpirun -n {WorldSize} glmtune ..., or on one machine with: glmtune train "
+                    + $"--nproc-per-node {WorldSize} ..."
+            );
         }
+
         if (Launcher == Launcher.Slurm && !HasMpiOfSlurm && WorldSize > 1 && MpiLibrary.Current.IsOpenMpi)
         {
-            throw new InvalidDataException($"{WorldSize} ranks on CPUs meet by MPI, which srun starts only where it is told which. {MpiOfSlurm}");
+            throw new InvalidDataException(
+                $"{WorldSize} ranks on CPUs meet by MPI, which srun starts only where it is told which. {MpiOfSlurm}"
+            );
         }
+
         var ranks = Mpi.Connect(options);
         if (ranks.WorldSize != WorldSize || ranks.Rank != Rank)
         {
             throw new InvalidDataException(
-                $"The environment says rank {Rank} of {WorldSize}, but MPI ({MpiLibrary.Current.Name}) says {ranks.Rank} of {ranks.WorldSize}. "
-                + (Launcher == Launcher.Slurm ? MpiOfSlurm
-                    : "The launcher belongs to another MPI than the library; load the matching module, or set GLMTUNE_MPI to the library's file."));
+                $"The environment says rank {Rank} of {WorldSize}, but MPI ({MpiLibrary.Current.Name}) says "
+                    + $"{ranks.Rank} of {ranks.WorldSize}. "
+                    + (
+                        Launcher == Launcher.Slurm
+                            ? MpiOfSlurm
+                            : "The launcher belongs to another MPI than the library; load the matching module, or set "
+                                + "GLMTUNE_MPI to the library's file."
+                    )
+            );
         }
+
         return ranks;
     }
 
@@ -137,11 +183,15 @@ public sealed record Rendezvous(Launcher Launcher, int Rank, int WorldSize, int 
         {
             return Nccl.Connect(ConnectMpi(options), device, options);
         }
+
         if (WorldSize > 1 && MeetingPoint is null)
         {
             throw new InvalidDataException(
-                $"{WorldSize} ranks on GPUs need a place to meet: set MASTER_ADDR to rank 0's host and MASTER_PORT to a free port there, on all ranks.");
+                $"{WorldSize} ranks on GPUs need a place to meet: set MASTER_ADDR to rank 0's host and MASTER_PORT to "
+                    + "a free port there, on all ranks."
+            );
         }
+
         return Nccl.Connect(Rank, WorldSize, device, MeetingPoint, options);
     }
 
@@ -152,20 +202,45 @@ public sealed record Rendezvous(Launcher Launcher, int Rank, int WorldSize, int 
         var size = variables.Required("WORLD_SIZE", "RANK is", least: 1);
         variables.RequireWithin("RANK", rank, "WORLD_SIZE", size);
         var localSize = variables.Number("LOCAL_WORLD_SIZE", least: 1);
-        var local = size == 1 && !variables.Has("LOCAL_RANK") ? 0 : variables.Required("LOCAL_RANK", "WORLD_SIZE is above 1");
-        variables.RequireWithin("LOCAL_RANK", local, localSize is null ? "WORLD_SIZE" : "LOCAL_WORLD_SIZE", localSize ?? size);
+        var local =
+            size == 1 && !variables.Has("LOCAL_RANK") ? 0 : variables.Required("LOCAL_RANK", "WORLD_SIZE is above 1");
+        variables.RequireWithin(
+            "LOCAL_RANK",
+            local,
+            localSize is null ? "WORLD_SIZE" : "LOCAL_WORLD_SIZE",
+            localSize ?? size
+        );
         return new Rendezvous(launcher, rank, size, local) { LocalWorldSize = localSize };
     }
 
-    private static Rendezvous OpenMpi(LauncherVariables variables)
-        => ByMpi(variables, Launcher.OpenMpi, "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE");
+    private static Rendezvous OpenMpi(LauncherVariables variables) =>
+        ByMpi(
+            variables,
+            Launcher.OpenMpi,
+            "OMPI_COMM_WORLD_RANK",
+            "OMPI_COMM_WORLD_SIZE",
+            "OMPI_COMM_WORLD_LOCAL_RANK",
+            "OMPI_COMM_WORLD_LOCAL_SIZE"
+        );
 
-    private static Rendezvous Pmi(LauncherVariables variables)
-        => ByMpi(
-            variables, Launcher.Pmi, "PMI_RANK", "PMI_SIZE",
-            variables.Has("MPI_LOCALRANKID") || !variables.Has("SLURM_LOCALID") ? "MPI_LOCALRANKID" : "SLURM_LOCALID", "MPI_LOCALNRANKS");
+    private static Rendezvous Pmi(LauncherVariables variables) =>
+        ByMpi(
+            variables,
+            Launcher.Pmi,
+            "PMI_RANK",
+            "PMI_SIZE",
+            variables.Has("MPI_LOCALRANKID") || !variables.Has("SLURM_LOCALID") ? "MPI_LOCALRANKID" : "SLURM_LOCALID",
+            "MPI_LOCALNRANKS"
+        );
 
-    private static Rendezvous ByMpi(LauncherVariables variables, Launcher launcher, string rankName, string sizeName, string localName, string localSizeName)
+    private static Rendezvous ByMpi(
+        LauncherVariables variables,
+        Launcher launcher,
+        string rankName,
+        string sizeName,
+        string localName,
+        string localSizeName
+    )
     {
         var rank = variables.Required(rankName, $"{sizeName} is");
         var size = variables.Required(sizeName, $"{rankName} is", least: 1);
@@ -181,21 +256,34 @@ public sealed record Rendezvous(Launcher Launcher, int Rank, int WorldSize, int 
 
     private static Rendezvous Slurm(LauncherVariables variables)
     {
-        // A batch script sees its job's SLURM_NTASKS and a SLURM_PROCID of 0 without being one of the tasks; only srun makes steps.
-        var stepSize = variables.Has("SLURM_STEP_NUM_TASKS") ? "SLURM_STEP_NUM_TASKS"
-            : variables.Has("SLURM_STEP_ID") || variables.Has("SLURM_STEPID") ? "SLURM_NTASKS" : null;
+        // A batch script sees its job's SLURM_NTASKS and a SLURM_PROCID of 0 without being one of the tasks; only srun
+        // makes steps.
+        var stepSize =
+            variables.Has("SLURM_STEP_NUM_TASKS") ? "SLURM_STEP_NUM_TASKS"
+            : variables.Has("SLURM_STEP_ID") || variables.Has("SLURM_STEPID") ? "SLURM_NTASKS"
+            : null;
         if (stepSize is null)
         {
             var alone = new Rendezvous(Launcher.None, 0, 1, 0);
             return variables.Number("SLURM_NTASKS", least: 1) is > 1 and var tasks
-                ? alone with { Warning = $"Slurm allotted {tasks} tasks, but this process was not started by srun and runs alone. For {tasks} ranks, put srun before the command." }
+                ? alone with
+                {
+                    Warning =
+                        $"Slurm allotted {tasks} tasks, but this process was not started by srun and runs alone. For "
+                        + $"{tasks} ranks, put srun before the command.",
+                }
                 : alone;
         }
+
         var rank = variables.Required("SLURM_PROCID", "SLURM_STEP_ID is");
         var size = variables.Required(stepSize, "SLURM_PROCID is", least: 1);
         variables.RequireWithin("SLURM_PROCID", rank, stepSize, size);
-        var local = size == 1 ? variables.Number("SLURM_LOCALID") ?? 0 : variables.Required("SLURM_LOCALID", "SLURM_PROCID is");
+        var local =
+            size == 1 ? variables.Number("SLURM_LOCALID") ?? 0 : variables.Required("SLURM_LOCALID", "SLURM_PROCID is");
         variables.RequireWithin("SLURM_LOCALID", local, stepSize, size);
-        return new Rendezvous(Launcher.Slurm, rank, size, local) { HasMpiOfSlurm = variables.Has("PMIX_RANK") || variables.Has("PMI_FD") };
+        return new Rendezvous(Launcher.Slurm, rank, size, local)
+        {
+            HasMpiOfSlurm = variables.Has("PMIX_RANK") || variables.Has("PMI_FD"),
+        };
     }
 }

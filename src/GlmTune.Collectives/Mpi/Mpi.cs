@@ -3,12 +3,13 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Collectives;
 
-/// <summary>Ranks that are processes, on one host or many, started by <c>mpirun</c> or <c>srun</c>; tensors are on the CPU.</summary>
+/// <summary>Ranks that are processes, on one host or many, started by <c>mpirun</c> or <c>srun</c>; tensors are on the
+/// CPU.</summary>
 /// <remarks>
-/// MPI moves bytes only; sums are made here, in the order of the ranks and with 16-bit floats added in float32, so that results
-/// have the bits of thread ranks and do not depend on the library or on the network. A call that is not finished in time, and ranks that
-/// call different things, end all processes with <see cref="LostRankException.ExitCode"/> after a message on the error stream.
-/// </remarks>
+/// MPI moves bytes only; sums are made here, in the order of the ranks and with 16-bit floats added in float32, so that
+/// results have the bits of thread ranks and do not depend on the library or on the network. A call that is not
+/// finished in time, and ranks that call different things, end all processes with
+/// <see cref="LostRankException.ExitCode"/> after a message on the error stream. </remarks>
 public sealed class Mpi : Backend
 {
     /// <summary>Below so many bytes a sum is made of everyone's whole tensor, in one exchange instead of two.</summary>
@@ -30,13 +31,16 @@ public sealed class Mpi : Backend
         this.largestMessage = largestMessage;
     }
 
-    /// <summary>Initializes MPI, once a process; the ranks are those of the launcher, or one where there is none.</summary>
+    /// <summary>Initializes MPI, once a process; the ranks are those of the launcher, or one where there is
+    /// none.</summary>
     /// <param name="options">Null for the defaults.</param>
     /// <exception cref="DllNotFoundException">There is no MPI library.</exception>
     /// <exception cref="InvalidOperationException">MPI has been initialized before in this process.</exception>
-    public static Mpi Connect(CollectivesOptions? options = null) => Connect(options ?? new CollectivesOptions(), largestMessage: 1 << 30);
+    public static Mpi Connect(CollectivesOptions? options = null) =>
+        Connect(options ?? new CollectivesOptions(), largestMessage: 1 << 30);
 
-    internal static Mpi Connect(CollectivesOptions options, long largestMessage) => new(new MpiThread(options), options, largestMessage);
+    internal static Mpi Connect(CollectivesOptions options, long largestMessage) =>
+        new(new MpiThread(options), options, largestMessage);
 
     /// <summary>Ends the processes of all ranks; does not return.</summary>
     public override void Abort(Exception cause, int exitCode) => thread.Abort(exitCode);
@@ -68,11 +72,16 @@ public sealed class Mpi : Backend
         {
             Compare(exchange, work.Transfer.Call);
         }
+
         var transfer = work.Transfer;
         switch (transfer.Call.Collective)
         {
             case Collective.AllGather or Collective.Barrier or Collective.Close:
-                exchange.AllGather(transfer.InputAddress, transfer.OutputAddress, transfer.Count * transfer.ElementSize);
+                exchange.AllGather(
+                    transfer.InputAddress,
+                    transfer.OutputAddress,
+                    transfer.Count * transfer.ElementSize
+                );
                 break;
             case Collective.ReduceScatterSum:
                 SumSlices(exchange, transfer.Input, transfer.Output);
@@ -81,7 +90,11 @@ public sealed class Mpi : Backend
                 SumAll(exchange, transfer.Output);
                 break;
             case Collective.Broadcast:
-                exchange.Broadcast(transfer.OutputAddress, transfer.Count * transfer.ElementSize, transfer.Call.Root!.Value);
+                exchange.Broadcast(
+                    transfer.OutputAddress,
+                    transfer.Count * transfer.ElementSize,
+                    transfer.Call.Root!.Value
+                );
                 break;
             case Collective.AllToAll:
                 var bytes = transfer.Count / WorldSize * transfer.ElementSize;
@@ -89,8 +102,12 @@ public sealed class Mpi : Backend
                 break;
             case Collective.RingShift:
                 exchange.SendAndReceive(
-                    transfer.InputAddress, (Rank + 1) % WorldSize, transfer.OutputAddress, (Rank + WorldSize - 1) % WorldSize,
-                    transfer.Count * transfer.ElementSize);
+                    transfer.InputAddress,
+                    (Rank + 1) % WorldSize,
+                    transfer.OutputAddress,
+                    (Rank + WorldSize - 1) % WorldSize,
+                    transfer.Count * transfer.ElementSize
+                );
                 break;
             default:
                 throw new NotSupportedException($"{transfer.Call.Collective} is not known to MPI ranks.");
@@ -102,16 +119,22 @@ public sealed class Mpi : Backend
         const int Size = CallComparison.Size;
         var mine = CallComparison.ToBytes(call);
         var all = new byte[WorldSize * Size];
-        fixed (byte* send = mine, receive = all)
+        fixed (
+            byte* send = mine,
+                receive = all
+        )
         {
             exchange.AllGather((nint)send, (nint)receive, Size);
         }
+
         for (var rank = 0; rank < WorldSize; rank++)
         {
             var theirs = all.AsSpan(rank * Size, Size);
             if (!theirs.SequenceEqual(mine))
             {
-                throw new LostRankException(CallComparison.Message(Rank, WorldSize, call, rank, CallComparison.ToText(theirs)));
+                throw new LostRankException(
+                    CallComparison.Message(Rank, WorldSize, call, rank, CallComparison.ToText(theirs))
+                );
             }
         }
     }
@@ -126,7 +149,11 @@ public sealed class Mpi : Backend
             var length = Math.Min(most, count - start);
             var pieces = Received(shard.dtype, length * WorldSize);
             exchange.AllToAll(
-                TensorMemory.Address(full) + (nint)(start * size), count * size, TensorMemory.Address(pieces), length * size);
+                TensorMemory.Address(full) + (nint)(start * size),
+                count * size,
+                TensorMemory.Address(pieces),
+                length * size
+            );
             RankOrderSum.Write(Cut(pieces, length), shard.narrow(0, start, length));
         }
     }
@@ -142,6 +169,7 @@ public sealed class Mpi : Backend
             SumSlices(exchange, even, mine);
             exchange.AllGather(TensorMemory.Address(mine), TensorMemory.Address(even), slice * buffer.element_size());
         }
+
         var rest = count - (slice * WorldSize);
         if (rest > 0)
         {
@@ -152,8 +180,8 @@ public sealed class Mpi : Backend
         }
     }
 
-    private Tensor[] Cut(Tensor pieces, long length)
-        => [.. Enumerable.Range(0, WorldSize).Select(rank => pieces.narrow(0, rank * length, length))];
+    private Tensor[] Cut(Tensor pieces, long length) =>
+        [.. Enumerable.Range(0, WorldSize).Select(rank => pieces.narrow(0, rank * length, length))];
 
     // Kept between calls: fresh memory costs more than what is done with it.
     private Tensor Received(ScalarType type, long count)
@@ -163,6 +191,7 @@ public sealed class Mpi : Backend
             tensor?.Dispose();
             received[type] = tensor = empty(count, type).DetachFromDisposeScope();
         }
+
         return tensor.narrow(0, 0, count);
     }
 }

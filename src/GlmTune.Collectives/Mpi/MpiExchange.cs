@@ -2,7 +2,8 @@ using GlmTune.Collectives.Native;
 
 namespace GlmTune.Collectives;
 
-/// <summary>Movements of bytes of one call, by the library's collectives where counts and offsets fit their 31 bits, else in pairs of ranks.</summary>
+/// <summary>Movements of bytes of one call, by the library's collectives where counts and offsets fit their 31 bits,
+/// else in pairs of ranks.</summary>
 /// <remarks>Used on the MPI thread.</remarks>
 internal readonly ref struct MpiExchange(MpiThread thread, MpiPending work, long largestMessage)
 {
@@ -19,15 +20,26 @@ internal readonly ref struct MpiExchange(MpiThread thread, MpiPending work, long
             Pairwise(send, 0, receive, bytes, bytes);
             return;
         }
+
         var inPlace = send == receive + (nint)(thread.Rank * bytes);
         MpiNative.Check(
             MpiNative.AllGather(
-                inPlace ? library.InPlace : send, (int)bytes, library.TypeByte, receive, (int)bytes, library.TypeByte,
-                library.CommWorld, out var request), "MPI_Iallgather");
+                inPlace ? library.InPlace : send,
+                (int)bytes,
+                library.TypeByte,
+                receive,
+                (int)bytes,
+                library.TypeByte,
+                library.CommWorld,
+                out var request
+            ),
+            "MPI_Iallgather"
+        );
         thread.Complete(request, work);
     }
 
-    /// <summary>Bytes for rank r are taken from <c>send + r·sendStride</c>; those of rank r go to <c>receive + r·bytes</c>.</summary>
+    /// <summary>Bytes for rank r are taken from <c>send + r·sendStride</c>; those of rank r go to <c>receive +
+    /// r·bytes</c>.</summary>
     public void AllToAll(nint send, long sendStride, nint receive, long bytes)
     {
         if (sendStride != bytes || bytes * thread.Size > largestMessage)
@@ -35,8 +47,20 @@ internal readonly ref struct MpiExchange(MpiThread thread, MpiPending work, long
             Pairwise(send, sendStride, receive, bytes, bytes);
             return;
         }
+
         MpiNative.Check(
-            MpiNative.AllToAll(send, (int)bytes, library.TypeByte, receive, (int)bytes, library.TypeByte, library.CommWorld, out var request), "MPI_Ialltoall");
+            MpiNative.AllToAll(
+                send,
+                (int)bytes,
+                library.TypeByte,
+                receive,
+                (int)bytes,
+                library.TypeByte,
+                library.CommWorld,
+                out var request
+            ),
+            "MPI_Ialltoall"
+        );
         thread.Complete(request, work);
     }
 
@@ -47,7 +71,16 @@ internal readonly ref struct MpiExchange(MpiThread thread, MpiPending work, long
         {
             var length = (int)Math.Min(largestMessage, bytes - start);
             MpiNative.Check(
-                MpiNative.Broadcast(buffer + (nint)start, length, library.TypeByte, root, library.CommWorld, out var request), "MPI_Ibcast");
+                MpiNative.Broadcast(
+                    buffer + (nint)start,
+                    length,
+                    library.TypeByte,
+                    root,
+                    library.CommWorld,
+                    out var request
+                ),
+                "MPI_Ibcast"
+            );
             thread.Complete(request, work);
         }
     }
@@ -58,14 +91,29 @@ internal readonly ref struct MpiExchange(MpiThread thread, MpiPending work, long
         for (long start = 0; start < bytes; start += largestMessage)
         {
             var length = (int)Math.Min(largestMessage, bytes - start);
-            MpiNative.Check(MpiNative.Receive(receive + (nint)start, length, library.TypeByte, from, 0, library.CommWorld, out var receiving), "MPI_Irecv");
-            MpiNative.Check(MpiNative.Send(send + (nint)start, length, library.TypeByte, to, 0, library.CommWorld, out var sending), "MPI_Isend");
+            MpiNative.Check(
+                MpiNative.Receive(
+                    receive + (nint)start,
+                    length,
+                    library.TypeByte,
+                    from,
+                    0,
+                    library.CommWorld,
+                    out var receiving
+                ),
+                "MPI_Irecv"
+            );
+            MpiNative.Check(
+                MpiNative.Send(send + (nint)start, length, library.TypeByte, to, 0, library.CommWorld, out var sending),
+                "MPI_Isend"
+            );
             thread.Complete(receiving, work);
             thread.Complete(sending, work);
         }
     }
 
-    // In round k each rank gives to the k-th after it, so that all links are busy and each rank talks to two others at a time.
+    // In round k each rank gives to the k-th after it, so that all links are busy and each rank talks to two others at
+    // a time.
     private unsafe void Pairwise(nint send, long sendStride, nint receive, long receiveStride, long bytes)
     {
         var (rank, size) = (thread.Rank, thread.Size);
@@ -74,6 +122,7 @@ internal readonly ref struct MpiExchange(MpiThread thread, MpiPending work, long
         {
             Buffer.MemoryCopy((void*)mine, (void*)place, bytes, bytes);
         }
+
         for (var round = 1; round < size; round++)
         {
             var (to, from) = ((rank + round) % size, (rank + size - round) % size);

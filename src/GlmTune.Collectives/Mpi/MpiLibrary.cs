@@ -4,10 +4,9 @@ namespace GlmTune.Collectives.Native;
 
 /// <summary>The MPI library of this process, and the values of its handles.</summary>
 /// <remarks>
-/// Open MPI's handles are addresses of exported objects; those of MPICH and its kin (Intel MPI, MVAPICH, Cray MPICH), which share one
-/// binary interface, are 32-bit constants, passed here in the lower half of a 64-bit argument. Sources: the headers
-/// <c>mpi.h</c> of Open MPI 4.1 and of MPICH 4.0; MPICH ABI Compatibility Initiative.
-/// </remarks>
+/// Open MPI's handles are addresses of exported objects; those of MPICH and its kin (Intel MPI, MVAPICH, Cray MPICH),
+/// which share one binary interface, are 32-bit constants, passed here in the lower half of a 64-bit argument. Sources:
+/// the headers <c>mpi.h</c> of Open MPI 4.1 and of MPICH 4.0; MPICH ABI Compatibility Initiative. </remarks>
 internal sealed class MpiLibrary
 {
     private const string Variable = "GLMTUNE_MPI";
@@ -47,26 +46,35 @@ internal sealed class MpiLibrary
 
     public nint StatusIgnore { get; }
 
-    /// <summary>Names to try, the launcher's own kind first, as the other kind would not see the launcher's ranks.</summary>
+    /// <summary>Names to try, the launcher's own kind first, as the other kind would not see the launcher's
+    /// ranks.</summary>
     internal static string[] Candidates(Func<string, string?> variable)
     {
         if (variable(Variable) is { Length: > 0 } named)
         {
             return [named];
         }
+
         string[] openMpi = OperatingSystem.IsMacOS() ? ["libmpi.40.dylib"] : ["libmpi.so.40"];
         string[] mpich = OperatingSystem.IsMacOS() ? ["libmpi.12.dylib"] : ["libmpi.so.12", "libmpich.so.12"];
         string[] unnumbered = OperatingSystem.IsMacOS() ? ["libmpi.dylib"] : ["libmpi.so"];
-        var hydra = variable("PMI_RANK") is not null && variable("OMPI_COMM_WORLD_RANK") is null && variable("PMIX_RANK") is null;
+        var hydra =
+            variable("PMI_RANK") is not null
+            && variable("OMPI_COMM_WORLD_RANK") is null
+            && variable("PMIX_RANK") is null;
         return hydra ? [.. mpich, .. unnumbered, .. openMpi] : [.. openMpi, .. mpich, .. unnumbered];
     }
 
     private static MpiLibrary Find()
     {
         var candidates = Candidates(Environment.GetEnvironmentVariable);
-        return TryFind(candidates, out var found) ? found! : throw new DllNotFoundException(
-            $"No MPI library was found; tried {string.Join(", ", candidates)}. Install Open MPI (Debian: openmpi-bin) or MPICH, load your cluster's "
-            + $"MPI module, or set {Variable} to the file.");
+        return TryFind(candidates, out var found)
+            ? found!
+            : throw new DllNotFoundException(
+                $"No MPI library was found; tried {string.Join(", ", candidates)}. Install Open MPI (Debian: "
+                    + "openmpi-bin) or MPICH, load your cluster's "
+                    + $"MPI module, or set {Variable} to the file."
+            );
     }
 
     private static bool TryFind(string[] candidates, out MpiLibrary? found)
@@ -79,6 +87,7 @@ internal sealed class MpiLibrary
                 return true;
             }
         }
+
         found = null;
         return false;
     }

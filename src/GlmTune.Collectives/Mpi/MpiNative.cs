@@ -20,6 +20,7 @@ internal static unsafe partial class MpiNative
         {
             return;
         }
+
         var text = stackalloc byte[MostErrorBytes];
         var length = 0;
         var said = ErrorString(code, text, &length) == 0 ? Encoding.UTF8.GetString(text, length) : $"error {code}";
@@ -48,19 +49,60 @@ internal static unsafe partial class MpiNative
     public static partial int CommSetErrorHandler(nint communicator, nint handler);
 
     [LibraryImport(NativeLibraries.Mpi, EntryPoint = "MPI_Iallgather")]
-    public static partial int AllGather(nint send, int sendCount, nint sendType, nint receive, int receiveCount, nint receiveType, nint communicator, out nint request);
+    public static partial int AllGather(
+        nint send,
+        int sendCount,
+        nint sendType,
+        nint receive,
+        int receiveCount,
+        nint receiveType,
+        nint communicator,
+        out nint request
+    );
 
     [LibraryImport(NativeLibraries.Mpi, EntryPoint = "MPI_Ialltoall")]
-    public static partial int AllToAll(nint send, int sendCount, nint sendType, nint receive, int receiveCount, nint receiveType, nint communicator, out nint request);
+    public static partial int AllToAll(
+        nint send,
+        int sendCount,
+        nint sendType,
+        nint receive,
+        int receiveCount,
+        nint receiveType,
+        nint communicator,
+        out nint request
+    );
 
     [LibraryImport(NativeLibraries.Mpi, EntryPoint = "MPI_Ibcast")]
-    public static partial int Broadcast(nint buffer, int count, nint type, int root, nint communicator, out nint request);
+    public static partial int Broadcast(
+        nint buffer,
+        int count,
+        nint type,
+        int root,
+        nint communicator,
+        out nint request
+    );
 
     [LibraryImport(NativeLibraries.Mpi, EntryPoint = "MPI_Isend")]
-    public static partial int Send(nint buffer, int count, nint type, int to, int tag, nint communicator, out nint request);
+    public static partial int Send(
+        nint buffer,
+        int count,
+        nint type,
+        int to,
+        int tag,
+        nint communicator,
+        out nint request
+    );
 
     [LibraryImport(NativeLibraries.Mpi, EntryPoint = "MPI_Irecv")]
-    public static partial int Receive(nint buffer, int count, nint type, int from, int tag, nint communicator, out nint request);
+    public static partial int Receive(
+        nint buffer,
+        int count,
+        nint type,
+        int from,
+        int tag,
+        nint communicator,
+        out nint request
+    );
 
     [LibraryImport(NativeLibraries.Mpi, EntryPoint = "MPI_Test")]
     public static partial int Test(ref nint request, out int done, nint status);

@@ -31,6 +31,7 @@ internal sealed class MpiPending(Mpi owner, Transfer transfer) : Pending
         {
             return;
         }
+
         waited = true;
         var from = Stopwatch.GetTimestamp();
         awaited = true;

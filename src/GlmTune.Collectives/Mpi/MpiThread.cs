@@ -4,11 +4,12 @@ using GlmTune.Collectives.Native;
 
 namespace GlmTune.Collectives;
 
-/// <summary>The one thread that calls MPI: it carries out the rank's calls in their order, beside the computation.</summary>
+/// <summary>The one thread that calls MPI: it carries out the rank's calls in their order, beside the
+/// computation.</summary>
 /// <remarks>
-/// MPI moves data only while it is called, so this thread tests each request until it is done: eagerly while the computation waits
-/// for it, else with short sleeps that leave the processor to the computation. Where ranks are lost it says so and ends the run.
-/// </remarks>
+/// MPI moves data only while it is called, so this thread tests each request until it is done: eagerly while the
+/// computation waits for it, else with short sleeps that leave the processor to the computation. Where ranks are lost
+/// it says so and ends the run. </remarks>
 internal sealed class MpiThread
 {
     private static readonly TimeSpan IdleTest = TimeSpan.FromMilliseconds(5);
@@ -16,7 +17,9 @@ internal sealed class MpiThread
     private static int started;
 
     private readonly BlockingCollection<MpiPending> queue = [];
-    private readonly TaskCompletionSource<(int Rank, int Size)> world = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource<(int Rank, int Size)> world = new(
+        TaskCreationOptions.RunContinuationsAsynchronously
+    );
     private readonly CollectivesOptions options;
     private readonly Thread thread;
     private volatile int abortCode = -1;
@@ -29,6 +32,7 @@ internal sealed class MpiThread
         {
             throw new InvalidOperationException("MPI can be initialized once in a process, and has been.");
         }
+
         this.options = options;
         thread = new Thread(Main) { IsBackground = true, Name = "MPI" };
         thread.Start();
@@ -56,7 +60,8 @@ internal sealed class MpiThread
         HostProcess.ExitNow(code);
     }
 
-    /// <summary>Called on this thread: tests <paramref name="request"/> until it is done or the call's time is over.</summary>
+    /// <summary>Called on this thread: tests <paramref name="request"/> until it is done or the call's time is
+    /// over.</summary>
     public void Complete(nint request, MpiPending work)
     {
         var from = Stopwatch.GetTimestamp();
@@ -68,12 +73,14 @@ internal sealed class MpiThread
             {
                 return;
             }
+
             AbortIfAsked();
             var call = work.Transfer.Call;
             if (Stopwatch.GetElapsedTime(work.Transfer.Started) > options.Timeout)
             {
                 throw new LostRankException(LostRankException.NotFinished(rank, size, call, options.Timeout));
             }
+
             if (work.IsAwaited && Stopwatch.GetElapsedTime(from) < Eager)
             {
                 Thread.Yield();
@@ -96,6 +103,7 @@ internal sealed class MpiThread
             world.SetException(error);
             return;
         }
+
         world.SetResult((rank, size));
         MpiPending? current = null;
         try
@@ -109,21 +117,30 @@ internal sealed class MpiThread
                 }
                 else
                 {
-                    MpiNative.Check(MpiNative.Probe(rank, 0, MpiLibrary.Current.CommWorld, out _, MpiLibrary.Current.StatusIgnore), "MPI_Iprobe");
+                    MpiNative.Check(
+                        MpiNative.Probe(rank, 0, MpiLibrary.Current.CommWorld, out _, MpiLibrary.Current.StatusIgnore),
+                        "MPI_Iprobe"
+                    );
                 }
+
                 AbortIfAsked();
             }
+
             MpiNative.Check(MpiNative.FinalizeMpi(), "MPI_Finalize");
         }
         catch (Exception error)
         {
             var call = current?.Transfer.Call;
-            Console.Error.WriteLine(error switch
-            {
-                LostRankException => error.Message,
-                IOException => $"{LostRankException.Where(rank, size, call)}: {call?.Operation}: {error.Message}. A rank or the network is lost.",
-                _ => $"{LostRankException.Where(rank, size, call)}: {error}",
-            });
+            Console.Error.WriteLine(
+                error switch
+                {
+                    LostRankException => error.Message,
+                    IOException =>
+                        $"{LostRankException.Where(rank, size, call)}: {call?.Operation}: {error.Message}. A rank or "
+                            + "the network is lost.",
+                    _ => $"{LostRankException.Where(rank, size, call)}: {error}",
+                }
+            );
             AbortAll(error is LostRankException or IOException ? LostRankException.ExitCode : 1);
         }
     }
@@ -134,9 +151,16 @@ internal sealed class MpiThread
         MpiNative.Check(MpiNative.InitThread(0, 0, MpiNative.ThreadFunneled, out var provided), "MPI_Init_thread");
         if (provided < MpiNative.ThreadFunneled)
         {
-            throw new NotSupportedException($"{library.Name} was built for programs of one thread; one that allows several (MPI_THREAD_FUNNELED) is needed.");
+            throw new NotSupportedException(
+                $"{library.Name} was built for programs of one thread; one that allows several (MPI_THREAD_FUNNELED) "
+                    + "is needed."
+            );
         }
-        MpiNative.Check(MpiNative.CommSetErrorHandler(library.CommWorld, library.ErrorsReturn), "MPI_Comm_set_errhandler");
+
+        MpiNative.Check(
+            MpiNative.CommSetErrorHandler(library.CommWorld, library.ErrorsReturn),
+            "MPI_Comm_set_errhandler"
+        );
         MpiNative.Check(MpiNative.CommRank(library.CommWorld, out rank), "MPI_Comm_rank");
         MpiNative.Check(MpiNative.CommSize(library.CommWorld, out size), "MPI_Comm_size");
     }

@@ -2,8 +2,10 @@ using System.Runtime.InteropServices;
 
 namespace GlmTune.Collectives.Native;
 
-/// <summary>Streams and events of CUDA's driver, which is the same whatever CUDA version libtorch was built for.</summary>
-/// <remarks>Stream and event handles are those of the runtime that libtorch uses. Source: CUDA Driver API, stream and event management.</remarks>
+/// <summary>Streams and events of CUDA's driver, which is the same whatever CUDA version libtorch was built
+/// for.</summary>
+/// <remarks>Stream and event handles are those of the runtime that libtorch uses. Source: CUDA Driver API, stream and
+/// event management.</remarks>
 internal static unsafe partial class CudaDriver
 {
     private const int NotReady = 600;
@@ -44,7 +46,8 @@ internal static unsafe partial class CudaDriver
     public static void Record(nint handle, nint stream) => Check(EventRecord(handle, stream), "cuEventRecord");
 
     /// <summary>What is enqueued on the stream from now on waits for the event.</summary>
-    public static void Await(nint stream, nint handle) => Check(StreamWaitEvent(stream, handle, 0), "cuStreamWaitEvent");
+    public static void Await(nint stream, nint handle) =>
+        Check(StreamWaitEvent(stream, handle, 0), "cuStreamWaitEvent");
 
     public static bool HasHappened(nint handle)
     {
@@ -53,6 +56,7 @@ internal static unsafe partial class CudaDriver
         {
             return false;
         }
+
         Check(result, "cuEventQuery");
         return true;
     }

@@ -14,6 +14,7 @@ internal static partial class HostProcess
         {
             Environment.Exit(code);
         }
+
         UnderscoreExit(code);
     }
 
@@ -30,7 +31,8 @@ internal static partial class HostProcess
         }
     }
 
-    /// <summary>Sets a variable where native libraries see it; .NET keeps its own copy of the environment on Unix.</summary>
+    /// <summary>Sets a variable where native libraries see it; .NET keeps its own copy of the environment on
+    /// Unix.</summary>
     public static void SetVariable(string name, string value)
     {
         Environment.SetEnvironmentVariable(name, value);
@@ -58,6 +60,7 @@ internal static partial class HostProcess
         {
             return false;
         }
+
         var foreground = ForegroundGroup(terminal);
         _ = Close(terminal);
         return foreground == ProcessGroup();

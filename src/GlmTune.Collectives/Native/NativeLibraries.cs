@@ -22,15 +22,18 @@ internal static class NativeLibraries
     /// <summary>Called by the static constructor of each class with P/Invokes.</summary>
     public static void Register() => _ = Registration.Value;
 
-    private static nint Resolve(string name, Assembly assembly, DllImportSearchPath? path) => name switch
-    {
-        TorchCpu or TorchCuda => NativeLibrary.Load(Path.Combine(NativeRuntime.Load().Folder, FileName(name))),
-        Mpi => MpiLibrary.Current.Handle,
-        Nccl => NcclLibrary.Current.Handle,
-        Cuda => NativeLibrary.Load(OperatingSystem.IsWindows() ? "nvcuda.dll" : "libcuda.so.1"),
-        _ => 0,
-    };
+    private static nint Resolve(string name, Assembly assembly, DllImportSearchPath? path) =>
+        name switch
+        {
+            TorchCpu or TorchCuda => NativeLibrary.Load(Path.Combine(NativeRuntime.Load().Folder, FileName(name))),
+            Mpi => MpiLibrary.Current.Handle,
+            Nccl => NcclLibrary.Current.Handle,
+            Cuda => NativeLibrary.Load(OperatingSystem.IsWindows() ? "nvcuda.dll" : "libcuda.so.1"),
+            _ => 0,
+        };
 
-    private static string FileName(string name)
-        => OperatingSystem.IsWindows() ? $"{name}.dll" : OperatingSystem.IsMacOS() ? $"lib{name}.dylib" : $"lib{name}.so";
+    private static string FileName(string name) =>
+        OperatingSystem.IsWindows() ? $"{name}.dll"
+        : OperatingSystem.IsMacOS() ? $"lib{name}.dylib"
+        : $"lib{name}.so";
 }

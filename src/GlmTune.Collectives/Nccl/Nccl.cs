@@ -6,11 +6,11 @@ namespace GlmTune.Collectives;
 
 /// <summary>Ranks that are processes with a GPU each, on one host or many.</summary>
 /// <remarks>
-/// Calls run on a stream of their own beside the computation: each begins when what was enqueued before it on the current stream is
-/// done, and <see cref="Pending.Wait"/> makes the current stream wait for its end. A call that is not finished in time, and an error that NCCL
-/// reports, end the process with <see cref="LostRankException.ExitCode"/> after a message on the error stream; the launcher then ends the
-/// other ranks, and where it does not, they end in time themselves. Source: NVIDIA Collective Communications Library, user guide.
-/// </remarks>
+/// Calls run on a stream of their own beside the computation: each begins when what was enqueued before it on the
+/// current stream is done, and <see cref="Pending.Wait"/> makes the current stream wait for its end. A call that is not
+/// finished in time, and an error that NCCL reports, end the process with <see cref="LostRankException.ExitCode"/>
+/// after a message on the error stream; the launcher then ends the other ranks, and where it does not, they end in time
+/// themselves. Source: NVIDIA Collective Communications Library, user guide. </remarks>
 public sealed class Nccl : Backend
 {
     private readonly Mpi? launchedBy;
@@ -20,12 +20,19 @@ public sealed class Nccl : Backend
     private readonly NcclWatchdog watchdog;
     private readonly Lock gate = new();
 
-    private Nccl(int rank, int worldSize, Device device, CollectivesOptions options, Mpi? launchedBy, string? meetingPoint)
+    private Nccl(
+        int rank,
+        int worldSize,
+        Device device,
+        CollectivesOptions options,
+        Mpi? launchedBy,
+        string? meetingPoint
+    )
         : base(rank, worldSize, device.index >= 0 ? device : new Device(DeviceType.CUDA, 0), options)
     {
         this.launchedBy = launchedBy;
         MeetingNote = meetingPoint is null ? "" : $" at {meetingPoint}";
-        zeros(1, device: Device).Dispose();                                 // libtorch makes the device's context
+        zeros(1, device: Device).Dispose(); // libtorch makes the device's context
         context = CudaDriver.PrimaryContext(Device.index);
         CudaDriver.Use(context);
         stream = CudaDriver.CreateStream();
@@ -36,6 +43,7 @@ public sealed class Nccl : Backend
             {
                 HostProcess.SetVariable(NcclMeetingPoint.Variable, meetingPoint);
             }
+
             var id = UniqueId();
             NcclNative.Check(NcclNative.InitRank(out communicator, worldSize, id, rank), "ncclCommInitRank");
             watchdog.Connected(communicator);
@@ -56,13 +64,28 @@ public sealed class Nccl : Backend
     /// <param name="rank">This rank's number.</param>
     /// <param name="worldSize">How many ranks.</param>
     /// <param name="device">This rank's GPU.</param>
-    /// <param name="meetingPoint"><c>host:port</c> where rank 0 listens, the same on all ranks; null for a world of one.</param>
+    /// <param name="meetingPoint"><c>host:port</c> where rank 0 listens, the same on all ranks; null for a world of
+    /// one.</param>
     /// <param name="options">Null for the defaults.</param>
     /// <exception cref="DllNotFoundException">NCCL is not installed.</exception>
     /// <exception cref="IOException">NCCL could not join the ranks.</exception>
-    public static Nccl Connect(int rank, int worldSize, Device device, string? meetingPoint = null, CollectivesOptions? options = null)
-        => meetingPoint is null && worldSize > 1 ? throw new ArgumentException($"{worldSize} ranks need a place to meet.", nameof(meetingPoint))
-            : new Nccl(rank, worldSize, device, options ?? new CollectivesOptions(), null, worldSize == 1 ? null : meetingPoint);
+    public static Nccl Connect(
+        int rank,
+        int worldSize,
+        Device device,
+        string? meetingPoint = null,
+        CollectivesOptions? options = null
+    ) =>
+        meetingPoint is null && worldSize > 1
+            ? throw new ArgumentException($"{worldSize} ranks need a place to meet.", nameof(meetingPoint))
+            : new Nccl(
+                rank,
+                worldSize,
+                device,
+                options ?? new CollectivesOptions(),
+                null,
+                worldSize == 1 ? null : meetingPoint
+            );
 
     /// <summary>Joins the ranks that MPI started.</summary>
     /// <param name="launchedBy">Tells each rank where rank 0 is; disposed with the object returned.</param>
@@ -70,8 +93,8 @@ public sealed class Nccl : Backend
     /// <param name="options">Null for the defaults.</param>
     /// <exception cref="DllNotFoundException">NCCL is not installed.</exception>
     /// <exception cref="IOException">NCCL could not join the ranks.</exception>
-    public static Nccl Connect(Mpi launchedBy, Device device, CollectivesOptions? options = null)
-        => new(launchedBy.Rank, launchedBy.WorldSize, device, options ?? new CollectivesOptions(), launchedBy, null);
+    public static Nccl Connect(Mpi launchedBy, Device device, CollectivesOptions? options = null) =>
+        new(launchedBy.Rank, launchedBy.WorldSize, device, options ?? new CollectivesOptions(), launchedBy, null);
 
     /// <summary>Ends this process, and through the launcher those of all ranks; does not return.</summary>
     public override void Abort(Exception cause, int exitCode)
@@ -130,6 +153,7 @@ public sealed class Nccl : Backend
         {
             NcclNative.Check(NcclNative.GetUniqueId(out id), "ncclGetUniqueId");
         }
+
         if (launchedBy is not null)
         {
             using var scope = NewDisposeScope();
@@ -137,6 +161,7 @@ public sealed class Nccl : Backend
             launchedBy.Broadcast(shared, root: 0).Wait();
             shared.bytes.CopyTo(NcclUniqueId.AsBytes(ref id));
         }
+
         return id;
     }
 
@@ -148,13 +173,41 @@ public sealed class Nccl : Backend
         NcclNative.Check(
             call.Collective switch
             {
-                Collective.AllGather or Collective.Barrier or Collective.Close
-                    => NcclNative.AllGather(input, output, bytes, NcclNative.Bytes, communicator, stream),
+                Collective.AllGather or Collective.Barrier or Collective.Close => NcclNative.AllGather(
+                    input,
+                    output,
+                    bytes,
+                    NcclNative.Bytes,
+                    communicator,
+                    stream
+                ),
                 Collective.ReduceScatterSum => NcclNative.ReduceScatter(
-                    input, output, (nuint)(transfer.Count / WorldSize), NcclNative.TypeOf(call.Type), NcclNative.Sum, communicator, stream),
+                    input,
+                    output,
+                    (nuint)(transfer.Count / WorldSize),
+                    NcclNative.TypeOf(call.Type),
+                    NcclNative.Sum,
+                    communicator,
+                    stream
+                ),
                 Collective.AllReduceSum => NcclNative.AllReduce(
-                    input, output, (nuint)transfer.Count, NcclNative.TypeOf(call.Type), NcclNative.Sum, communicator, stream),
-                Collective.Broadcast => NcclNative.Broadcast(input, output, bytes, NcclNative.Bytes, call.Root!.Value, communicator, stream),
+                    input,
+                    output,
+                    (nuint)transfer.Count,
+                    NcclNative.TypeOf(call.Type),
+                    NcclNative.Sum,
+                    communicator,
+                    stream
+                ),
+                Collective.Broadcast => NcclNative.Broadcast(
+                    input,
+                    output,
+                    bytes,
+                    NcclNative.Bytes,
+                    call.Root!.Value,
+                    communicator,
+                    stream
+                ),
                 Collective.AllToAll => ExchangeSlices(input, output, bytes / (nuint)WorldSize),
                 Collective.RingShift => Grouped(() =>
                 {
@@ -162,17 +215,21 @@ public sealed class Nccl : Backend
                     Receive(output, bytes, (Rank + WorldSize - 1) % WorldSize);
                 }),
                 _ => throw new NotSupportedException($"{call.Collective} is not known to NCCL ranks."),
-            }, call.Operation, communicator);
+            },
+            call.Operation,
+            communicator
+        );
     }
 
-    private int ExchangeSlices(nint send, nint receive, nuint bytes) => Grouped(() =>
-    {
-        for (var rank = 0; rank < WorldSize; rank++)
+    private int ExchangeSlices(nint send, nint receive, nuint bytes) =>
+        Grouped(() =>
         {
-            Send(send + (rank * (nint)bytes), bytes, rank);
-            Receive(receive + (rank * (nint)bytes), bytes, rank);
-        }
-    });
+            for (var rank = 0; rank < WorldSize; rank++)
+            {
+                Send(send + (rank * (nint)bytes), bytes, rank);
+                Receive(receive + (rank * (nint)bytes), bytes, rank);
+            }
+        });
 
     private static int Grouped(Action enqueue)
     {
@@ -181,9 +238,17 @@ public sealed class Nccl : Backend
         return NcclNative.GroupEnd();
     }
 
-    private void Send(nint buffer, nuint bytes, int to)
-        => NcclNative.Check(NcclNative.Send(buffer, bytes, NcclNative.Bytes, to, communicator, stream), "ncclSend", communicator);
+    private void Send(nint buffer, nuint bytes, int to) =>
+        NcclNative.Check(
+            NcclNative.Send(buffer, bytes, NcclNative.Bytes, to, communicator, stream),
+            "ncclSend",
+            communicator
+        );
 
-    private void Receive(nint buffer, nuint bytes, int from)
-        => NcclNative.Check(NcclNative.Receive(buffer, bytes, NcclNative.Bytes, from, communicator, stream), "ncclRecv", communicator);
+    private void Receive(nint buffer, nuint bytes, int from) =>
+        NcclNative.Check(
+            NcclNative.Receive(buffer, bytes, NcclNative.Bytes, from, communicator, stream),
+            "ncclRecv",
+            communicator
+        );
 }

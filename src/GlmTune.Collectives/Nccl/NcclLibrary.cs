@@ -5,9 +5,8 @@ namespace GlmTune.Collectives.Native;
 
 /// <summary>The NCCL library of this process.</summary>
 /// <remarks>
-/// Tried in order: the file named by <c>GLMTUNE_NCCL</c>; the one that a PyTorch install keeps beside the libtorch in use; the one that is loaded
-/// already, beside the app or known to the system's loader.
-/// </remarks>
+/// Tried in order: the file named by <c>GLMTUNE_NCCL</c>; the one that a PyTorch install keeps beside the libtorch in
+/// use; the one that is loaded already, beside the app or known to the system's loader. </remarks>
 internal sealed class NcclLibrary
 {
     private const string Variable = "GLMTUNE_NCCL";
@@ -31,8 +30,14 @@ internal sealed class NcclLibrary
         {
             return [named];
         }
-        var packages = Path.GetFullPath(Path.Combine(torchFolder, "..", ".."));       // site-packages of .../site-packages/torch/lib
-        return [Path.Combine(packages, "nvidia", "nccl", "lib", FileName), Path.Combine(torchFolder, FileName), FileName];
+        // site-packages of .../site-packages/torch/lib
+        var packages = Path.GetFullPath(Path.Combine(torchFolder, "..", ".."));
+        return
+        [
+            Path.Combine(packages, "nvidia", "nccl", "lib", FileName),
+            Path.Combine(torchFolder, FileName),
+            FileName,
+        ];
     }
 
     private static NcclLibrary Find()
@@ -45,8 +50,11 @@ internal sealed class NcclLibrary
                 return new NcclLibrary(name, handle);
             }
         }
+
         throw new DllNotFoundException(
-            $"NCCL was not found; tried {string.Join(", ", candidates)}. Install it (Debian and Ubuntu with NVIDIA's packages: libnccl2; it also comes with every "
-            + $"CUDA install of PyTorch), or set {Variable} to the file.");
+            $"NCCL was not found; tried {string.Join(", ", candidates)}. Install it (Debian and Ubuntu with NVIDIA's "
+                + "packages: libnccl2; it also comes with every "
+                + $"CUDA install of PyTorch), or set {Variable} to the file."
+        );
     }
 }

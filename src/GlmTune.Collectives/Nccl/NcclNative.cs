@@ -28,16 +28,17 @@ internal static unsafe partial class NcclNative
     }
 
     /// <summary>NCCL's number for a type.</summary>
-    public static int TypeOf(ScalarType type) => type switch
-    {
-        ScalarType.Int32 => 2,
-        ScalarType.Int64 => 4,
-        ScalarType.Float16 => 6,
-        ScalarType.Float32 => 7,
-        ScalarType.Float64 => 8,
-        ScalarType.BFloat16 => 9,
-        _ => throw new ArgumentException($"NCCL does not sum {type}."),
-    };
+    public static int TypeOf(ScalarType type) =>
+        type switch
+        {
+            ScalarType.Int32 => 2,
+            ScalarType.Int64 => 4,
+            ScalarType.Float16 => 6,
+            ScalarType.Float32 => 7,
+            ScalarType.Float64 => 8,
+            ScalarType.BFloat16 => 9,
+            _ => throw new ArgumentException($"NCCL does not sum {type}."),
+        };
 
     /// <summary>NCCL's number for bytes, which is how calls that do not compute move every type.</summary>
     public const int Bytes = 1;
@@ -64,13 +65,37 @@ internal static unsafe partial class NcclNative
     public static partial int AllGather(nint send, nint receive, nuint count, int type, nint communicator, nint stream);
 
     [LibraryImport(NativeLibraries.Nccl, EntryPoint = "ncclReduceScatter")]
-    public static partial int ReduceScatter(nint send, nint receive, nuint count, int type, int operation, nint communicator, nint stream);
+    public static partial int ReduceScatter(
+        nint send,
+        nint receive,
+        nuint count,
+        int type,
+        int operation,
+        nint communicator,
+        nint stream
+    );
 
     [LibraryImport(NativeLibraries.Nccl, EntryPoint = "ncclAllReduce")]
-    public static partial int AllReduce(nint send, nint receive, nuint count, int type, int operation, nint communicator, nint stream);
+    public static partial int AllReduce(
+        nint send,
+        nint receive,
+        nuint count,
+        int type,
+        int operation,
+        nint communicator,
+        nint stream
+    );
 
     [LibraryImport(NativeLibraries.Nccl, EntryPoint = "ncclBroadcast")]
-    public static partial int Broadcast(nint send, nint receive, nuint count, int type, int root, nint communicator, nint stream);
+    public static partial int Broadcast(
+        nint send,
+        nint receive,
+        nuint count,
+        int type,
+        int root,
+        nint communicator,
+        nint stream
+    );
 
     [LibraryImport(NativeLibraries.Nccl, EntryPoint = "ncclSend")]
     public static partial int Send(nint send, nuint count, int type, int to, nint communicator, nint stream);

@@ -4,7 +4,8 @@ using GlmTune.Collectives.Native;
 namespace GlmTune.Collectives;
 
 /// <summary>A call on NCCL's stream: <see cref="Wait"/> makes the computing stream wait, not the host.</summary>
-/// <remarks>Its tensors are held until then, so that their memory is not given to other computation while NCCL uses it.</remarks>
+/// <remarks>Its tensors are held until then, so that their memory is not given to other computation while NCCL uses
+/// it.</remarks>
 internal sealed class NcclPending(Nccl owner, Transfer transfer, nint begin, nint end) : Pending
 {
     private readonly Lock gate = new();
@@ -25,6 +26,7 @@ internal sealed class NcclPending(Nccl owner, Transfer transfer, nint begin, nin
             {
                 return;
             }
+
             waited = true;
             var computing = owner.UseComputingStream();
             arrived = owner.Events.Take();
@@ -35,7 +37,8 @@ internal sealed class NcclPending(Nccl owner, Transfer transfer, nint begin, nin
         }
     }
 
-    /// <summary>Called by the watchdog: whether NCCL has finished; the first time that it has, its time is counted.</summary>
+    /// <summary>Called by the watchdog: whether NCCL has finished; the first time that it has, its time is
+    /// counted.</summary>
     public bool Settle()
     {
         lock (gate)
@@ -44,10 +47,19 @@ internal sealed class NcclPending(Nccl owner, Transfer transfer, nint begin, nin
             {
                 return false;
             }
-            var exposed = arrived != 0 && CudaDriver.HasHappened(arrived) ? CudaDriver.Between(arrived, end) : TimeSpan.Zero;
+
+            var exposed =
+                arrived != 0 && CudaDriver.HasHappened(arrived) ? CudaDriver.Between(arrived, end) : TimeSpan.Zero;
             var busy = CudaDriver.Between(begin, end);
             owner.Traffic.Add(
-                transfer.Call, owner.WorldSize, transfer.ElementSize, busy, exposed <= TimeSpan.Zero ? TimeSpan.Zero : exposed < busy ? exposed : busy);
+                transfer.Call,
+                owner.WorldSize,
+                transfer.ElementSize,
+                busy,
+                exposed <= TimeSpan.Zero ? TimeSpan.Zero
+                    : exposed < busy ? exposed
+                    : busy
+            );
             settled = true;
             GiveBackWhenDone();
             return true;

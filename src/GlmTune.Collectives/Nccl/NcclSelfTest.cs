@@ -4,10 +4,18 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Collectives;
 
-/// <summary>Checks NCCL on the GPUs at hand and measures it: every collective's result, bandwidth, and overlap with computation.</summary>
+/// <summary>Checks NCCL on the GPUs at hand and measures it: every collective's result, bandwidth, and overlap with
+/// computation.</summary>
 public static class NcclSelfTest
 {
-    private static readonly ScalarType[] Types = [ScalarType.Float32, ScalarType.BFloat16, ScalarType.Float16, ScalarType.Float64, ScalarType.Int64];
+    private static readonly ScalarType[] Types =
+    [
+        ScalarType.Float32,
+        ScalarType.BFloat16,
+        ScalarType.Float16,
+        ScalarType.Float64,
+        ScalarType.Int64,
+    ];
 
     /// <summary>Runs on the ranks that the environment names; a world of one where it names none.</summary>
     /// <param name="log">Receives the findings, from rank 0.</param>
@@ -15,27 +23,39 @@ public static class NcclSelfTest
     /// <exception cref="DllNotFoundException">NCCL is not installed.</exception>
     public static bool Run(TextWriter log)
     {
-        using var ranks = Rendezvous.FromEnvironment().Connect(new Device(DeviceType.CUDA, 0), backend: BackendKind.Nccl);
+        using var ranks = Rendezvous
+            .FromEnvironment()
+            .Connect(new Device(DeviceType.CUDA, 0), backend: BackendKind.Nccl);
         return Run(ranks, log);
     }
 
     /// <summary>Runs on ranks that have met.</summary>
-    public static bool Run(ICollectives ranks, TextWriter log) => Run(ranks, log, [1, 16, 256, 1024], matrixSize: 8192, $"NCCL {LibraryVersion()}");
+    public static bool Run(ICollectives ranks, TextWriter log) =>
+        Run(ranks, log, [1, 16, 256, 1024], matrixSize: 8192, $"NCCL {LibraryVersion()}");
 
     /// <summary>As the other overloads do, on ranks of any kind, with messages and matrices of other sizes.</summary>
     internal static bool Run(ICollectives ranks, TextWriter log, int[] megabytes, int matrixSize, string library)
     {
-        var wrong = Types.SelectMany(type => Enumerable.Range(0, 3).SelectMany(_ => WrongResults(ranks, type))).Distinct().ToArray();
+        var wrong = Types
+            .SelectMany(type => Enumerable.Range(0, 3).SelectMany(_ => WrongResults(ranks, type)))
+            .Distinct()
+            .ToArray();
         var allRight = !ranks.Any(wrong.Length > 0);
-        foreach (var finding in ranks.GatherStrings(wrong).SelectMany((findings, rank) => findings.Select(finding => $"rank {rank}: {finding}")))
+        foreach (
+            var finding in ranks
+                .GatherStrings(wrong)
+                .SelectMany((findings, rank) => findings.Select(finding => $"rank {rank}: {finding}"))
+        )
         {
             Write(ranks, log, finding);
         }
+
         Write(ranks, log, $"{library}, {ranks.WorldSize} ranks: results {(allRight ? "right" : "WRONG")}");
         foreach (var size in megabytes)
         {
             Measure(ranks, log, size);
         }
+
         MeasureOverlap(ranks, log, matrixSize);
         return allRight;
     }
@@ -60,18 +80,29 @@ public static class NcclSelfTest
         var shifted = zeros(Count, type, ranks.Device);
         Pending[] calls =
         [
-            ranks.AllGather(Of(me, Count), full), ranks.ReduceScatterSum(Of(me, n * Count), shard), ranks.AllReduceSum(reduced),
-            ranks.Broadcast(broadcast, n - 1), ranks.AllToAll(Of(me, n * Count), exchanged), ranks.RingShift(Of(me, Count), shifted),
+            ranks.AllGather(Of(me, Count), full),
+            ranks.ReduceScatterSum(Of(me, n * Count), shard),
+            ranks.AllReduceSum(reduced),
+            ranks.Broadcast(broadcast, n - 1),
+            ranks.AllToAll(Of(me, n * Count), exchanged),
+            ranks.RingShift(Of(me, Count), shifted),
         ];
         Array.ForEach(calls, call => call.Wait());
         (string What, Tensor Expected, Tensor Actual)[] results =
         [
-            ("AllGather", cat([.. Enumerable.Range(0, n).Select(rank => Of(rank, Count))]), full), ("ReduceScatterSum", Part(Sum(n * Count), me), shard),
-            ("AllReduceSum", Sum(Count), reduced), ("Broadcast", sent, broadcast),
+            ("AllGather", cat([.. Enumerable.Range(0, n).Select(rank => Of(rank, Count))]), full),
+            ("ReduceScatterSum", Part(Sum(n * Count), me), shard),
+            ("AllReduceSum", Sum(Count), reduced),
+            ("Broadcast", sent, broadcast),
             ("AllToAll", cat([.. Enumerable.Range(0, n).Select(rank => Part(Of(rank, n * Count), me))]), exchanged),
             ("RingShift", Of((me + n - 1) % n, Count), shifted),
         ];
-        return [.. results.Where(result => !result.Expected.eq(result.Actual).all().item<bool>()).Select(result => $"{result.What} of {type} is wrong")];
+        return
+        [
+            .. results
+                .Where(result => !result.Expected.eq(result.Actual).all().item<bool>())
+                .Select(result => $"{result.What} of {type} is wrong"),
+        ];
     }
 
     private static void Measure(ICollectives ranks, TextWriter log, int megabytes)
@@ -80,8 +111,14 @@ public static class NcclSelfTest
         var count = (megabytes * (1L << 20) / 2 / ranks.WorldSize) * ranks.WorldSize;
         var full = ones(count, ScalarType.BFloat16, ranks.Device);
         var shard = ones(count / ranks.WorldSize, ScalarType.BFloat16, ranks.Device);
-        foreach (var (what, call) in ((string, Func<Pending>)[])
-            [("AllGather", () => ranks.AllGather(shard, full)), ("ReduceScatterSum", () => ranks.ReduceScatterSum(full, shard)), ("AllReduceSum", () => ranks.AllReduceSum(full))])
+        foreach (
+            var (what, call) in ((string, Func<Pending>)[])
+                [
+                    ("AllGather", () => ranks.AllGather(shard, full)),
+                    ("ReduceScatterSum", () => ranks.ReduceScatterSum(full, shard)),
+                    ("AllReduceSum", () => ranks.AllReduceSum(full)),
+                ]
+        )
         {
             const int Rounds = 10;
             call().Wait();
@@ -91,9 +128,14 @@ public static class NcclSelfTest
             {
                 call().Wait();
             }
+
             ranks.Barrier();
             var seconds = clock.Elapsed.TotalSeconds / Rounds;
-            Write(ranks, log, $"{what} of {megabytes} MiB bfloat16: {seconds * 1e3:0.000} ms, {count * 2 / seconds / 1e9:0.0} GB/s");
+            Write(
+                ranks,
+                log,
+                $"{what} of {megabytes} MiB bfloat16: {seconds * 1e3:0.000} ms, {count * 2 / seconds / 1e9:0.0} GB/s"
+            );
         }
     }
 
@@ -108,15 +150,23 @@ public static class NcclSelfTest
         var full = ones(count * ranks.WorldSize, ScalarType.BFloat16, ranks.Device);
         var alone = Time(ranks, () => a.mm(a).Dispose());
         var before = ranks.Traffic.Total;
-        var together = Time(ranks, () =>
-        {
-            var pending = ranks.AllGather(shard, full);
-            a.mm(a).Dispose();
-            pending.Wait();
-        });
-        Thread.Sleep(200);                                                  // the counts follow the GPU
+        var together = Time(
+            ranks,
+            () =>
+            {
+                var pending = ranks.AllGather(shard, full);
+                a.mm(a).Dispose();
+                pending.Wait();
+            }
+        );
+        Thread.Sleep(200); // the counts follow the GPU
         var sent = ranks.Traffic.Total - before;
-        Write(ranks, log, $"matrix product {alone:0.000} ms alone, {together:0.000} ms beside an AllGather of {count * 2 >> 20} MiB a rank; overlap {sent.Overlap:P0} of {sent.Busy.TotalMilliseconds:0.0} ms");
+        Write(
+            ranks,
+            log,
+            $"matrix product {alone:0.000} ms alone, {together:0.000} ms beside an AllGather of {count * 2 >> 20} MiB "
+                + $"a rank; overlap {sent.Overlap:P0} of {sent.Busy.TotalMilliseconds:0.0} ms"
+        );
     }
 
     private static double Time(ICollectives ranks, Action act)
@@ -129,6 +179,7 @@ public static class NcclSelfTest
         {
             act();
         }
+
         ranks.Barrier();
         return clock.Elapsed.TotalMilliseconds / Rounds;
     }

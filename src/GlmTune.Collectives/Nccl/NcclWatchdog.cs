@@ -4,7 +4,8 @@ using GlmTune.Collectives.Native;
 namespace GlmTune.Collectives;
 
 /// <summary>Looks whether calls finish in time and whether NCCL reports an error, and where not ends the run.</summary>
-/// <remarks>The host enqueues calls and goes on, and may then stand still in any wait for the GPU; so this is a thread of its own.</remarks>
+/// <remarks>The host enqueues calls and goes on, and may then stand still in any wait for the GPU; so this is a thread
+/// of its own.</remarks>
 internal sealed class NcclWatchdog : IDisposable
 {
     private static readonly TimeSpan Period = TimeSpan.FromMilliseconds(50);
@@ -52,6 +53,7 @@ internal sealed class NcclWatchdog : IDisposable
             {
                 Look();
             }
+
             Look();
         }
         catch (Exception error)
@@ -68,11 +70,15 @@ internal sealed class NcclWatchdog : IDisposable
             if (connecting.Elapsed > timeout)
             {
                 owner.End(
-                    $"Rank {owner.Rank} of {owner.WorldSize}: the ranks have not met after {timeout.TotalSeconds:0.###} s{owner.MeetingNote}. "
-                    + "A rank has not started, or its network does not reach rank 0; NCCL_DEBUG=INFO shows more.");
+                    $"Rank {owner.Rank} of {owner.WorldSize}: the ranks have not met after "
+                        + $"{timeout.TotalSeconds:0.###} s{owner.MeetingNote}. "
+                        + "A rank has not started, or its network does not reach rank 0; NCCL_DEBUG=INFO shows more."
+                );
             }
+
             return;
         }
+
         while (Oldest() is { } pending)
         {
             if (!pending.Settle())
@@ -81,18 +87,24 @@ internal sealed class NcclWatchdog : IDisposable
                 {
                     owner.End(LostRankException.NotFinished(owner.Rank, owner.WorldSize, pending.Call, timeout));
                 }
+
                 break;
             }
+
             lock (underWay)
             {
                 underWay.Dequeue();
             }
         }
+
         if (NcclNative.GetAsyncError(made, out var error) == 0 && NcclNative.Failed(error))
         {
             var call = Oldest()?.Call;
-            owner.End($"{LostRankException.Where(owner.Rank, owner.WorldSize, call)}: {call?.Operation ?? "NCCL"}: {NcclNative.Describe(error, made)}. "
-                + "A rank has stopped or the network between the ranks is broken; compare their logs.");
+            owner.End(
+                $"{LostRankException.Where(owner.Rank, owner.WorldSize, call)}: {call?.Operation ?? "NCCL"}: "
+                    + $"{NcclNative.Describe(error, made)}. "
+                    + "A rank has stopped or the network between the ranks is broken; compare their logs."
+            );
         }
     }
 

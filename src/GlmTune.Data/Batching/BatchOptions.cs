@@ -18,6 +18,7 @@ public sealed record BatchOptions
     /// <summary>Tokens of a packed row, at most; null: examples are padded, not packed.</summary>
     public int? PackedTokens { get; init; }
 
-    /// <summary>Examples that the packer arranges at a time; more fills rows better, fewer keeps closer to the shuffled order.</summary>
+    /// <summary>Examples that the packer arranges at a time; more fills rows better, fewer keeps closer to the shuffled
+    /// order.</summary>
     public int PackingWindow { get; init; } = 4096;
 }

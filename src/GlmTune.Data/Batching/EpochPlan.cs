@@ -1,7 +1,8 @@
 namespace GlmTune.Data.Batching;
 
 /// <summary>The micro-batches of one epoch as indices of examples, for all ranks together.</summary>
-/// <remarks>A function of (options, epoch, lengths) alone: the number of ranks only decides who takes which micro-batch of a step.</remarks>
+/// <remarks>A function of (options, epoch, lengths) alone: the number of ranks only decides who takes which micro-batch
+/// of a step.</remarks>
 public sealed class EpochPlan
 {
     private readonly int[] starts;
@@ -26,20 +27,32 @@ public sealed class EpochPlan
     /// <exception cref="ArgumentException">An example is longer than a packed row.</exception>
     public static EpochPlan Create(IReadOnlyList<int> tokens, BatchOptions options, int epoch)
     {
-        var order = options.Shuffle ? SeededOrder.Permutation(tokens.Count, options.Seed, epoch) : [.. Enumerable.Range(0, tokens.Count)];
-        return new EpochPlan(options.PackedTokens is { } limit ? Pack(order, tokens, limit, options, epoch) : [.. order.Chunk(options.RowsPerMicroBatch)]);
+        var order = options.Shuffle
+            ? SeededOrder.Permutation(tokens.Count, options.Seed, epoch)
+            : [.. Enumerable.Range(0, tokens.Count)];
+        return new EpochPlan(
+            options.PackedTokens is { } limit
+                ? Pack(order, tokens, limit, options, epoch)
+                : [.. order.Chunk(options.RowsPerMicroBatch)]
+        );
     }
 
     /// <summary>How many examples the micro-batches before <paramref name="microBatch"/> hold.</summary>
     public int ExamplesBefore(int microBatch) => starts[microBatch];
 
     /// <summary>The micro-batch that begins after <paramref name="examples"/> used ones.</summary>
-    /// <exception cref="ArgumentException">None begins there: the plan has changed since that number was counted.</exception>
+    /// <exception cref="ArgumentException">None begins there: the plan has changed since that number was
+    /// counted.</exception>
     public int MicroBatchAt(int examples)
     {
         var at = Array.BinarySearch(starts, examples);
-        return at >= 0 ? at : throw new ArgumentException(
-            $"No micro-batch begins after {examples} examples of this epoch. The data, the seed, the rows of a micro-batch or the packing differ from those of the run that is resumed.", nameof(examples));
+        return at >= 0
+            ? at
+            : throw new ArgumentException(
+                $"No micro-batch begins after {examples} examples of this epoch. The data, the seed, the rows of a "
+                    + "micro-batch or the packing differ from those of the run that is resumed.",
+                nameof(examples)
+            );
     }
 
     private static List<int[]> Pack(int[] order, IReadOnlyList<int> tokens, int limit, BatchOptions options, int epoch)
@@ -49,8 +62,11 @@ public sealed class EpochPlan
         {
             var grouped = Packer.Group(window.Select(index => (index, tokens[index])), limit);
 
-            // The packer opens rows by falling length; shuffled again, so that steps don't go from long examples to short ones.
-            var shuffled = options.Shuffle ? SeededOrder.Permutation(grouped.Count, options.Seed, ((long)(number + 1) << 32) | (uint)epoch) : [.. Enumerable.Range(0, grouped.Count)];
+            // The packer opens rows by falling length; shuffled again, so that steps don't go from long examples to
+            // short ones.
+            var shuffled = options.Shuffle
+                ? SeededOrder.Permutation(grouped.Count, options.Seed, ((long)(number + 1) << 32) | (uint)epoch)
+                : [.. Enumerable.Range(0, grouped.Count)];
             rows.AddRange(shuffled.Select(row => grouped[row].ToArray()));
         }
 

@@ -13,7 +13,10 @@ public static class Packer
     {
         if (examples.Count == 0 || indices.Count != examples.Count)
         {
-            throw new ArgumentException($"{examples.Count} examples and {indices.Count} indices; expected as many of both, and at least one.", nameof(examples));
+            throw new ArgumentException(
+                $"{examples.Count} examples and {indices.Count} indices; expected as many of both, and at least one.",
+                nameof(examples)
+            );
         }
 
         var starts = new int[examples.Count + 1];
@@ -49,7 +52,8 @@ public static class Packer
     /// <summary>Groups examples into rows of at most <paramref name="maxTokens"/>: first-fit decreasing.</summary>
     /// <param name="examples">The examples to group, as (index, tokens).</param>
     /// <param name="maxTokens">Capacity of a row.</param>
-    /// <returns>The indices of each row; every example is in exactly one. Rows come as they were opened, the longest examples first.</returns>
+    /// <returns>The indices of each row; every example is in exactly one. Rows come as they were opened, the longest
+    /// examples first.</returns>
     /// <exception cref="ArgumentException">An example is longer than a row.</exception>
     public static List<List<int>> Group(IEnumerable<(int Index, int Tokens)> examples, int maxTokens)
     {
@@ -59,7 +63,11 @@ public static class Packer
         {
             if (tokens > maxTokens)
             {
-                throw new ArgumentException($"Example {index} has {tokens} tokens, more than the {maxTokens} of a packed row; make packed rows longer or cut examples shorter.", nameof(maxTokens));
+                throw new ArgumentException(
+                    $"Example {index} has {tokens} tokens, more than the {maxTokens} of a packed row; make packed rows "
+                        + "longer or cut examples shorter.",
+                    nameof(maxTokens)
+                );
             }
 
             var row = room.Take(tokens);
@@ -75,7 +83,8 @@ public static class Packer
         return rows;
     }
 
-    /// <summary>Finds the first row with enough room in logarithmic time: a tree of the most room below each node.</summary>
+    /// <summary>Finds the first row with enough room in logarithmic time: a tree of the most room below each
+    /// node.</summary>
     private sealed class FirstFit
     {
         private int[] most = [0, 0];

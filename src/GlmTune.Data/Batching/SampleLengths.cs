@@ -8,8 +8,8 @@ public static class SampleLengths
     private const int Width = 16;
     private const int FirstAnswer = 2;
 
-    // How many of AdvertiseGen's 1,070 development rows have a prompt (row) and an answer (column) of so many times 16 tokens, the tokens
-    // of the chat format included; answers from 32 on. Mean 116 tokens, 75 of them learnt.
+    // How many of AdvertiseGen's 1,070 development rows have a prompt (row) and an answer (column) of so many times 16
+    // tokens, the tokens of the chat format included; answers from 32 on. Mean 116 tokens, 75 of them learnt.
     private static readonly int[][] AdvertiseGenCounts =
     [
         [6, 12, 2, 2, 1, 0, 0, 0],
@@ -29,14 +29,23 @@ public static class SampleLengths
     {
         var random = new Random(seed);
         var total = AdvertiseGenCounts.Sum(row => row.Sum());
-        return [.. Enumerable.Range(0, count).Select(_ =>
-        {
-            var (prompt, answer) = Cell(random.Next(total));
-            prompt = Math.Max(4, (prompt * Width) + random.Next(Width));
-            answer = (answer * Width) + random.Next(Width);
-            int[] ids = [.. Enumerable.Range(0, prompt + answer).Select(_ => random.Next(vocabulary))];
-            return new TokenizedExample(ids, [(prompt, ids.Length)]) { FullLength = ids.Length, LostItsEnd = false };
-        })];
+        return
+        [
+            .. Enumerable
+                .Range(0, count)
+                .Select(_ =>
+                {
+                    var (prompt, answer) = Cell(random.Next(total));
+                    prompt = Math.Max(4, (prompt * Width) + random.Next(Width));
+                    answer = (answer * Width) + random.Next(Width);
+                    int[] ids = [.. Enumerable.Range(0, prompt + answer).Select(_ => random.Next(vocabulary))];
+                    return new TokenizedExample(ids, [(prompt, ids.Length)])
+                    {
+                        FullLength = ids.Length,
+                        LostItsEnd = false,
+                    };
+                }),
+        ];
     }
 
     private static (int Prompt, int Answer) Cell(int number)
@@ -52,6 +61,7 @@ public static class SampleLengths
                 }
             }
         }
+
         throw new ArgumentOutOfRangeException(nameof(number));
     }
 }

@@ -1,9 +1,11 @@
 namespace GlmTune.Data.Batching;
 
-/// <summary>Permutations that depend on a seed alone: the same on every machine, rank and version of the runtime.</summary>
+/// <summary>Permutations that depend on a seed alone: the same on every machine, rank and version of the
+/// runtime.</summary>
 internal static class SeededOrder
 {
-    /// <summary>The numbers 0 … <paramref name="count"/> − 1 in an order drawn from (<paramref name="seed"/>, <paramref name="stream"/>).</summary>
+    /// <summary>The numbers 0 … <paramref name="count"/> − 1 in an order drawn from (<paramref name="seed"/>,
+    /// <paramref name="stream"/>).</summary>
     public static int[] Permutation(int count, long seed, long stream)
     {
         var order = Enumerable.Range(0, count).ToArray();

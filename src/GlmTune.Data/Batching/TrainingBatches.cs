@@ -4,11 +4,10 @@ namespace GlmTune.Data.Batching;
 
 /// <summary>Feeds one rank, step after step, epoch after epoch, from any <see cref="DataCursor"/> on.</summary>
 /// <remarks>
-/// The micro-batches of a step are those of the epoch's plan in order; micro-batch m goes to rank m mod N. So the examples of a
-/// step do not depend on how many ranks share it, as long as ranks × accumulation is the same. Nothing is dropped: the last step
-/// of an epoch may be smaller. While a step is used the next is put together on another thread. Not thread-safe; <see cref="Cursor"/> may be
-/// set at any time.
-/// </remarks>
+/// The micro-batches of a step are those of the epoch's plan in order; micro-batch m goes to rank m mod N. So the
+/// examples of a step do not depend on how many ranks share it, as long as ranks × accumulation is the same. Nothing is
+/// dropped: the last step of an epoch may be smaller. While a step is used the next is put together on another thread.
+/// Not thread-safe; <see cref="Cursor"/> may be set at any time. </remarks>
 public sealed class TrainingBatches
 {
     private readonly IReadOnlyList<TokenizedExample> examples;
@@ -28,8 +27,15 @@ public sealed class TrainingBatches
     /// <param name="paddingId">The id that fills the left of short rows.</param>
     /// <param name="rank">This process, from 0.</param>
     /// <param name="worldSize">Number of processes.</param>
-    /// <exception cref="ArgumentException">There is no example, a number is not positive, the rank is not in the world, or an example is longer than a packed row.</exception>
-    public TrainingBatches(IReadOnlyList<TokenizedExample> examples, BatchOptions options, int paddingId, int rank = 0, int worldSize = 1)
+    /// <exception cref="ArgumentException">There is no example, a number is not positive, the rank is not in the world,
+    /// or an example is longer than a packed row.</exception>
+    public TrainingBatches(
+        IReadOnlyList<TokenizedExample> examples,
+        BatchOptions options,
+        int paddingId,
+        int rank = 0,
+        int worldSize = 1
+    )
     {
         if (examples.Count == 0)
         {
@@ -42,7 +48,13 @@ public sealed class TrainingBatches
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(worldSize);
         ArgumentOutOfRangeException.ThrowIfNegative(rank);
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(rank, worldSize);
-        (this.examples, this.options, this.paddingId, this.rank, this.worldSize) = (examples, options, paddingId, rank, worldSize);
+        (this.examples, this.options, this.paddingId, this.rank, this.worldSize) = (
+            examples,
+            options,
+            paddingId,
+            rank,
+            worldSize
+        );
         tokens = [.. examples.Select(example => example.TokenIds.Length)];
         plan = EpochPlan.Create(tokens, options, epoch: 0);
     }
@@ -56,7 +68,11 @@ public sealed class TrainingBatches
         {
             if (value.Epoch < 0 || value.Examples < 0 || value.Examples >= examples.Count)
             {
-                throw new ArgumentException($"Epoch {value.Epoch}, example {value.Examples} is no place in {examples.Count} examples. Is it from a run with other data?", nameof(value));
+                throw new ArgumentException(
+                    $"Epoch {value.Epoch}, example {value.Examples} is no place in {examples.Count} examples. Is it "
+                        + "from a run with other data?",
+                    nameof(value)
+                );
             }
 
             field = value;
@@ -64,7 +80,8 @@ public sealed class TrainingBatches
     }
 
     /// <summary>Moves <see cref="Cursor"/>, and finds out at once whether a step can begin there.</summary>
-    /// <exception cref="ArgumentException">The cursor is from a run whose data was put together in another way.</exception>
+    /// <exception cref="ArgumentException">The cursor is from a run whose data was put together in another
+    /// way.</exception>
     public void GoTo(DataCursor cursor)
     {
         Cursor = cursor;
@@ -79,7 +96,12 @@ public sealed class TrainingBatches
         {
             var limit = options.PackedTokens ?? throw new InvalidOperationException("Rows are padded, not packed.");
             var current = PlanOf(Cursor.Epoch);
-            return new PackingReport(tokens.Length, current.MicroBatches.Count, limit, tokens.Sum(count => (double)count) / ((double)current.MicroBatches.Count * limit));
+            return new PackingReport(
+                tokens.Length,
+                current.MicroBatches.Count,
+                limit,
+                tokens.Sum(count => (double)count) / ((double)current.MicroBatches.Count * limit)
+            );
         }
     }
 
@@ -98,8 +120,10 @@ public sealed class TrainingBatches
     }
 
     /// <summary>Steps from <see cref="Cursor"/> to the end of a number of passes; 0 where it is beyond that.</summary>
-    /// <remarks>From the first example on it is <see cref="StepsFor"/>. A run that goes on with another number of ranks has other steps left, but the same examples.</remarks>
-    /// <exception cref="ArgumentException">The cursor is from a run whose data was put together in another way.</exception>
+    /// <remarks>From the first example on it is <see cref="StepsFor"/>. A run that goes on with another number of ranks
+    /// has other steps left, but the same examples.</remarks>
+    /// <exception cref="ArgumentException">The cursor is from a run whose data was put together in another
+    /// way.</exception>
     public int StepsLeft(double epochs)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(epochs);
@@ -118,10 +142,14 @@ public sealed class TrainingBatches
     private int LastSteps(double epochs) => (int)Math.Ceiling((epochs - (int)epochs) * StepsIn((int)epochs));
 
     /// <summary>This rank's part of the next step; moves <see cref="Cursor"/> past it.</summary>
-    /// <exception cref="ArgumentException">The cursor is from a run whose data was put together in another way.</exception>
+    /// <exception cref="ArgumentException">The cursor is from a run whose data was put together in another
+    /// way.</exception>
     public StepBatches Next()
     {
-        var step = ahead is { } prepared && prepared.From == Cursor ? prepared.Step.GetAwaiter().GetResult() : StepFrom(Cursor);
+        var step =
+            ahead is { } prepared && prepared.From == Cursor
+                ? prepared.Step.GetAwaiter().GetResult()
+                : StepFrom(Cursor);
         Cursor = step.After;
         ahead = (step.After, Task.Run(() => StepFrom(step.After)));
         return step;
@@ -158,7 +186,8 @@ public sealed class TrainingBatches
             supervised,
             used - cursor.Examples,
             used == examples.Count ? new DataCursor(cursor.Epoch + 1, 0) : cursor with { Examples = used },
-            cursor.Epoch + ((double)used / examples.Count))
+            cursor.Epoch + ((double)used / examples.Count)
+        )
         {
             Tokens = all,
         };

@@ -3,7 +3,8 @@ using GlmTune.Data.Templates;
 
 namespace GlmTune.Data.Checking;
 
-/// <summary>Reads a data file as training would, and says what is in it and what is wrong with it, row by row.</summary>
+/// <summary>Reads a data file as training would, and says what is in it and what is wrong with it, row by
+/// row.</summary>
 /// <remarks>Thread-safe.</remarks>
 public sealed class DataCheck(Glm4Template template)
 {
@@ -38,7 +39,8 @@ public sealed class DataCheck(Glm4Template template)
     private CheckedRow Check(ConversationRow row, string path)
     {
         var findings = row.Problems.Select(problem => new Finding(FindingKind.BadRow, problem)).ToList();
-        void Found(FindingKind kind, int? message, string text) => findings.Add(new Finding(kind, new DataProblem(path, row.Line, message, text)));
+        void Found(FindingKind kind, int? message, string text) =>
+            findings.Add(new Finding(kind, new DataProblem(path, row.Line, message, text)));
         if (row.Conversation is not { } conversation)
         {
             return new CheckedRow(findings);
@@ -83,7 +85,10 @@ public sealed class DataCheck(Glm4Template template)
             found(
                 example.LostItsEnd ? FindingKind.LostEnd : FindingKind.Cut,
                 null,
-                example.LostItsEnd ? $"{cut}; the end token is lost, so the row does not teach where to stop." : $"{cut}; no learnt token at the end is lost.");
+                example.LostItsEnd
+                    ? $"{cut}; the end token is lost, so the row does not teach where to stop."
+                    : $"{cut}; no learnt token at the end is lost."
+            );
         }
     }
 
@@ -94,7 +99,11 @@ public sealed class DataCheck(Glm4Template template)
         {
             if (message.Content.Length == 0 && message.Tools.Count == 0)
             {
-                found(FindingKind.EmptyMessage, index, $"an empty message of the role '{message.Role.ToString().ToLowerInvariant()}' adds nothing.");
+                found(
+                    FindingKind.EmptyMessage,
+                    index,
+                    $"an empty message of the role '{message.Role.ToString().ToLowerInvariant()}' adds nothing."
+                );
             }
 
             if (message.Role == Role.Observation && !called)
@@ -106,7 +115,9 @@ public sealed class DataCheck(Glm4Template template)
             called = ToolCall.Read(message) is not null || (called && message.Role == Role.Observation);
             if (template.Tokenizer.FindSpecialText($"{message.Metadata}\n{message.Content}") is { } text)
             {
-                var effect = template.Options.Preset.ParsesSpecialText ? "becomes that token with this template" : "is learnt as plain text";
+                var effect = template.Options.Preset.ParsesSpecialText
+                    ? "becomes that token with this template"
+                    : "is learnt as plain text";
                 found(FindingKind.SpecialText, index, $"the text of the special token '{text}', which {effect}.");
             }
         }

@@ -28,7 +28,8 @@ public sealed record LengthSummary
     /// <summary>Tokens of the longest row.</summary>
     public int Longest { get; }
 
-    /// <summary>Rows by length: each entry counts those longer than the entry before it allows, up to <c>AtMost</c>, a power of two.</summary>
+    /// <summary>Rows by length: each entry counts those longer than the entry before it allows, up to <c>AtMost</c>, a
+    /// power of two.</summary>
     public IReadOnlyList<(int AtMost, int Rows)> Histogram { get; }
 
     /// <summary>Summarises lengths, in any order.</summary>

@@ -14,7 +14,12 @@ internal static class SchemaReferences
         var finished = new HashSet<JsonNode>(ReferenceEqualityComparer.Instance);
         foreach (var node in Objects(schema))
         {
-            if (node["$ref"] is JsonValue value && value.TryGetValue(out string? reference) && reference != "#" && !reference.StartsWith("#/", StringComparison.Ordinal))
+            if (
+                node["$ref"] is JsonValue value
+                && value.TryGetValue(out string? reference)
+                && reference != "#"
+                && !reference.StartsWith("#/", StringComparison.Ordinal)
+            )
             {
                 return $"its schema refers to '{reference}'; only references inside it (#/…) are followed.";
             }
@@ -28,12 +33,13 @@ internal static class SchemaReferences
         return null;
     }
 
-    private static IEnumerable<JsonObject> Objects(JsonNode? node) => node switch
-    {
-        JsonObject value => value.SelectMany(member => Objects(member.Value)).Prepend(value),
-        JsonArray value => value.SelectMany(Objects),
-        _ => [],
-    };
+    private static IEnumerable<JsonObject> Objects(JsonNode? node) =>
+        node switch
+        {
+            JsonObject value => value.SelectMany(member => Objects(member.Value)).Prepend(value),
+            JsonArray value => value.SelectMany(Objects),
+            _ => [],
+        };
 
     // Follows only what applies to the same value; references that go down with the data end with it.
     private static bool IsEndless(JsonNode node, JsonNode root, HashSet<JsonNode> finished, Stack<JsonNode> path)
@@ -62,7 +68,11 @@ internal static class SchemaReferences
             yield break;
         }
 
-        if (schema["$ref"] is JsonValue value && value.TryGetValue(out string? reference) && Resolve(reference, root) is { } target)
+        if (
+            schema["$ref"] is JsonValue value
+            && value.TryGetValue(out string? reference)
+            && Resolve(reference, root) is { } target
+        )
         {
             yield return target;
         }
@@ -87,11 +97,15 @@ internal static class SchemaReferences
         JsonNode? node = root;
         foreach (var key in reference.TrimStart('#').Split('/', StringSplitOptions.RemoveEmptyEntries))
         {
-            var name = Uri.UnescapeDataString(key).Replace("~1", "/", StringComparison.Ordinal).Replace("~0", "~", StringComparison.Ordinal);
+            var name = Uri.UnescapeDataString(key)
+                .Replace("~1", "/", StringComparison.Ordinal)
+                .Replace("~0", "~", StringComparison.Ordinal);
             node = node switch
             {
                 JsonObject value => value[name],
-                JsonArray value when int.TryParse(name, out var index) && index >= 0 && index < value.Count => value[index],
+                JsonArray value when int.TryParse(name, out var index) && index >= 0 && index < value.Count => value[
+                    index
+                ],
                 _ => null,
             };
         }

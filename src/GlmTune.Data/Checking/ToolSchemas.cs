@@ -11,7 +11,9 @@ namespace GlmTune.Data.Checking;
 /// <remarks>Thread-safe; a schema is parsed once. Schemas may refer to themselves only: nothing is fetched.</remarks>
 internal sealed class ToolSchemas
 {
-    private readonly ConcurrentDictionary<string, (JsonSchema? Schema, string? Problem)> parsed = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, (JsonSchema? Schema, string? Problem)> parsed = new(
+        StringComparer.Ordinal
+    );
 
     /// <summary>What is wrong with the calls of a conversation: message, kind, words.</summary>
     public IEnumerable<(int Message, FindingKind Kind, string Text)> Check(Conversation conversation)
@@ -32,7 +34,10 @@ internal sealed class ToolSchemas
             {
                 if (!tools.TryGetValue(call.Name, out var tool))
                 {
-                    var declared = tools.Count == 0 ? "no tool is declared" : $"declared are {string.Join(", ", tools.Keys.Take(8))}";
+                    var declared =
+                        tools.Count == 0
+                            ? "no tool is declared"
+                            : $"declared are {string.Join(", ", tools.Keys.Take(8))}";
                     yield return (index, FindingKind.UndeclaredTool, $"a call of '{call.Name}', but {declared}.");
                 }
                 else if (tool.Type == "function" && Mismatch(tool, call) is { } mismatch)
@@ -64,7 +69,9 @@ internal sealed class ToolSchemas
     private (JsonSchema? Schema, string? Problem) Parse(ToolDefinition tool)
     {
         using var function = JsonDocument.Parse(tool.Json, new JsonDocumentOptions { MaxDepth = 512 });
-        return function.RootElement.TryGetProperty("parameters", out var parameters) && parameters.ValueKind != JsonValueKind.Null
+        return
+            function.RootElement.TryGetProperty("parameters", out var parameters)
+            && parameters.ValueKind != JsonValueKind.Null
             ? parsed.GetOrAdd(parameters.GetRawText(), Parse)
             : (null, null);
     }
@@ -78,7 +85,9 @@ internal sealed class ToolSchemas
                 return (null, "'parameters' is no object; expected a JSON schema.");
             }
 
-            return SchemaReferences.Problem(node) is { } problem ? (null, problem) : (JsonSchema.FromJsonAsync(schema).GetAwaiter().GetResult(), null);
+            return SchemaReferences.Problem(node) is { } problem
+                ? (null, problem)
+                : (JsonSchema.FromJsonAsync(schema).GetAwaiter().GetResult(), null);
         }
         catch (Exception e) when (IsBadSchema(e))
         {
@@ -88,26 +97,34 @@ internal sealed class ToolSchemas
 
     // The library has no exception of its own for a schema that makes no sense.
     private static bool IsBadSchema(Exception e) =>
-        e is InvalidOperationException or ArgumentException or FormatException or NotSupportedException or InvalidCastException or OverflowException
-            or JsonException or Newtonsoft.Json.JsonException;
+        e
+            is InvalidOperationException
+                or ArgumentException
+                or FormatException
+                or NotSupportedException
+                or InvalidCastException
+                or OverflowException
+                or JsonException
+                or Newtonsoft.Json.JsonException;
 
     private static string FirstLine(Exception e) => e.Message.Split('\n')[0].Trim();
 
     private static string Describe(ValidationError error)
     {
         var path = (error.Path ?? "#").TrimStart('#', '/');
-        return $"'{(path.Length == 0 ? "arguments" : path)}' " + error.Kind switch
-        {
-            ValidationErrorKind.PropertyRequired => "is missing",
-            ValidationErrorKind.NoAdditionalPropertiesAllowed => "is not declared",
-            ValidationErrorKind.NotInEnumeration => "is none of the allowed values",
-            ValidationErrorKind.StringExpected => "is no string",
-            ValidationErrorKind.NumberExpected => "is no number",
-            ValidationErrorKind.IntegerExpected => "is no whole number",
-            ValidationErrorKind.BooleanExpected => "is neither true nor false",
-            ValidationErrorKind.ArrayExpected => "is no array",
-            ValidationErrorKind.ObjectExpected => "is no object",
-            var kind => $"does not fit the schema ({kind})",
-        };
+        return $"'{(path.Length == 0 ? "arguments" : path)}' "
+            + error.Kind switch
+            {
+                ValidationErrorKind.PropertyRequired => "is missing",
+                ValidationErrorKind.NoAdditionalPropertiesAllowed => "is not declared",
+                ValidationErrorKind.NotInEnumeration => "is none of the allowed values",
+                ValidationErrorKind.StringExpected => "is no string",
+                ValidationErrorKind.NumberExpected => "is no number",
+                ValidationErrorKind.IntegerExpected => "is no whole number",
+                ValidationErrorKind.BooleanExpected => "is neither true nor false",
+                ValidationErrorKind.ArrayExpected => "is no array",
+                ValidationErrorKind.ObjectExpected => "is no object",
+                var kind => $"does not fit the schema ({kind})",
+            };
     }
 }

@@ -6,14 +6,16 @@ public static class ConversationFile
     /// <summary>Streams every row, good or bad, in the file's order; blank lines are no rows.</summary>
     /// <param name="path">The file.</param>
     /// <param name="parallelism">Rows that are parsed at the same time; the result does not depend on it.</param>
-    /// <exception cref="InvalidDataException">There is no such file. What is wrong with a row is in the row.</exception>
+    /// <exception cref="InvalidDataException">There is no such file. What is wrong with a row is in the
+    /// row.</exception>
     public static IEnumerable<ConversationRow> Rows(string path, int parallelism = 1) =>
         Map(path, parallelism, row => row);
 
     /// <summary>The conversations of a file.</summary>
     /// <param name="path">The file.</param>
     /// <param name="badRows">What is done with rows that have a problem.</param>
-    /// <exception cref="InvalidDataException">There is no such file, or rows have problems and the policy is <see cref="BadRows.Error"/>: all are in the message.</exception>
+    /// <exception cref="InvalidDataException">There is no such file, or rows have problems and the policy is
+    /// <see cref="BadRows.Error"/>: all are in the message.</exception>
     public static List<Conversation> Read(string path, BadRows badRows = BadRows.Error)
     {
         var rows = Rows(path).ToList();
@@ -23,8 +25,15 @@ public static class ConversationFile
             : [.. rows.Select(row => row.Conversation).OfType<Conversation>()];
     }
 
-    /// <summary>Parses each row and does something with it, on several threads; results come in the file's order.</summary>
-    internal static IEnumerable<T> Map<T>(string path, int parallelism, Func<ConversationRow, T> map, int? maxRows = null, CancellationToken stop = default)
+    /// <summary>Parses each row and does something with it, on several threads; results come in the file's
+    /// order.</summary>
+    internal static IEnumerable<T> Map<T>(
+        string path,
+        int parallelism,
+        Func<ConversationRow, T> map,
+        int? maxRows = null,
+        CancellationToken stop = default
+    )
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(parallelism);
         var lines = JsonLines.Read(path).Take(maxRows ?? int.MaxValue);
@@ -36,6 +45,12 @@ public static class ConversationFile
 
         return parallelism == 1
             ? lines.Select(One)
-            : lines.AsParallel().AsOrdered().WithCancellation(stop).WithDegreeOfParallelism(Math.Min(parallelism, 512)).WithMergeOptions(ParallelMergeOptions.NotBuffered).Select(One);
+            : lines
+                .AsParallel()
+                .AsOrdered()
+                .WithCancellation(stop)
+                .WithDegreeOfParallelism(Math.Min(parallelism, 512))
+                .WithMergeOptions(ParallelMergeOptions.NotBuffered)
+                .Select(One);
     }
 }

@@ -76,9 +76,16 @@ internal sealed class ConversationReader
             return null;
         }
 
-        if (row.TryGetProperty("tools", out var tools) && tools.ValueKind is not (JsonValueKind.Null or JsonValueKind.Undefined))
+        if (
+            row.TryGetProperty("tools", out var tools)
+            && tools.ValueKind is not (JsonValueKind.Null or JsonValueKind.Undefined)
+        )
         {
-            Problem(null, "'tools' stands beside 'messages'; here tools belong to the system message. 'glmtune data convert --from openai' moves them.");
+            Problem(
+                null,
+                "'tools' stands beside 'messages'; here tools belong to the system message. 'glmtune data convert "
+                    + "--from openai' moves them."
+            );
         }
 
         var result = new List<Message>();
@@ -88,7 +95,11 @@ internal sealed class ConversationReader
             {
                 if (read.Role == Role.System && index > 0)
                 {
-                    Problem(index, $"role 'system' after '{Name(result.LastOrDefault()?.Role)}'. A conversation has at most one system message, and it is first.");
+                    Problem(
+                        index,
+                        $"role 'system' after '{Name(result.LastOrDefault()?.Role)}'. A conversation has at most one "
+                            + "system message, and it is first."
+                    );
                 }
 
                 result.Add(read);
@@ -126,33 +137,58 @@ internal sealed class ConversationReader
 
         foreach (var key in (string[])["tool_calls", "function_call"])
         {
-            if (message.TryGetProperty(key, out var call) && call.ValueKind is not (JsonValueKind.Null or JsonValueKind.Undefined)
-                && !(call.ValueKind == JsonValueKind.Array && call.GetArrayLength() == 0))
+            if (
+                message.TryGetProperty(key, out var call)
+                && call.ValueKind is not (JsonValueKind.Null or JsonValueKind.Undefined)
+                && !(call.ValueKind == JsonValueKind.Array && call.GetArrayLength() == 0)
+            )
             {
-                Problem(index, $"'{key}' is not read here; write the call as 'metadata' (the tool's name) and 'content' (its arguments), or use 'glmtune data convert --from openai'.");
+                Problem(
+                    index,
+                    $"'{key}' is not read here; write the call as 'metadata' (the tool's name) and 'content' (its "
+                        + "arguments), or use 'glmtune data convert --from openai'."
+                );
             }
         }
 
-        return problems.Count > before || role is null ? null : new Message(role.Value, content) { Metadata = metadata, Tools = tools, Loss = loss };
+        return problems.Count > before || role is null
+            ? null
+            : new Message(role.Value, content)
+            {
+                Metadata = metadata,
+                Tools = tools,
+                Loss = loss,
+            };
     }
 
     private Role? ReadRole(JsonElement message, int index)
     {
         if (!message.TryGetProperty("role", out var role) || role.ValueKind != JsonValueKind.String)
         {
-            Problem(index, role.ValueKind == JsonValueKind.Undefined
-                ? $"no 'role'; found {Keys(message)}. Expected system, user, assistant or observation."
-                : $"'role' is {Kind(role)}; expected system, user, assistant or observation.");
+            Problem(
+                index,
+                role.ValueKind == JsonValueKind.Undefined
+                    ? $"no 'role'; found {Keys(message)}. Expected system, user, assistant or observation."
+                    : $"'role' is {Kind(role)}; expected system, user, assistant or observation."
+            );
             return null;
         }
 
         var name = role.GetString();
-        Role? known = name switch { "system" => Role.System, "user" => Role.User, "assistant" => Role.Assistant, "observation" => Role.Observation, _ => null };
+        Role? known = name switch
+        {
+            "system" => Role.System,
+            "user" => Role.User,
+            "assistant" => Role.Assistant,
+            "observation" => Role.Observation,
+            _ => null,
+        };
         if (known is null)
         {
             var hint = name switch
             {
-                "tool" or "function" => " A tool's result has the role 'observation'; 'glmtune data convert --from openai' renames it.",
+                "tool" or "function" =>
+                    " A tool's result has the role 'observation'; 'glmtune data convert --from openai' renames it.",
                 "human" or "gpt" => " This looks like ShareGPT's shape; use 'glmtune data convert --from sharegpt'.",
                 _ => "",
             };
@@ -208,7 +244,11 @@ internal sealed class ConversationReader
             return value.GetString()!;
         }
 
-        Problem(index, $"'{key}' is {Kind(value)}; expected a string{(value.ValueKind == JsonValueKind.Object ? " (JSON inside it is written as text)" : "")}.");
+        Problem(
+            index,
+            $"'{key}' is {Kind(value)}; expected a "
+                + $"string{(value.ValueKind == JsonValueKind.Object ? " (JSON inside it is written as text)" : "")}."
+        );
         return "";
     }
 
@@ -216,18 +256,19 @@ internal sealed class ConversationReader
 
     private static string Name(Role? role) => role?.ToString().ToLowerInvariant() ?? "a bad message";
 
-    private static string Kind(JsonElement value) => value.ValueKind switch
-    {
-        JsonValueKind.Object => "an object",
-        JsonValueKind.Array when value.GetArrayLength() == 0 => "an empty array",
-        JsonValueKind.Array => "an array",
-        JsonValueKind.String => "a string",
-        JsonValueKind.Number => "a number",
-        JsonValueKind.True => "true",
-        JsonValueKind.False => "false",
-        JsonValueKind.Null => "null",
-        _ => "nothing",
-    };
+    private static string Kind(JsonElement value) =>
+        value.ValueKind switch
+        {
+            JsonValueKind.Object => "an object",
+            JsonValueKind.Array when value.GetArrayLength() == 0 => "an empty array",
+            JsonValueKind.Array => "an array",
+            JsonValueKind.String => "a string",
+            JsonValueKind.Number => "a number",
+            JsonValueKind.True => "true",
+            JsonValueKind.False => "false",
+            JsonValueKind.Null => "null",
+            _ => "nothing",
+        };
 
     private static string Keys(JsonElement row)
     {
@@ -238,8 +279,14 @@ internal sealed class ConversationReader
     private static string ConvertHint(JsonElement row)
     {
         bool Has(string key) => row.TryGetProperty(key, out _);
-        var shape = Has("conversations") ? "sharegpt" : Has("content") && Has("summary") ? "advertisegen" : Has("instruction") ? "alpaca" : null;
-        return shape is null ? "A row is {\"messages\": […]}." : $"This looks like another shape; use 'glmtune data convert --from {shape}'.";
+        var shape =
+            Has("conversations") ? "sharegpt"
+            : Has("content") && Has("summary") ? "advertisegen"
+            : Has("instruction") ? "alpaca"
+            : null;
+        return shape is null
+            ? "A row is {\"messages\": […]}."
+            : $"This looks like another shape; use 'glmtune data convert --from {shape}'.";
     }
 
     private static string Reason(JsonException e)

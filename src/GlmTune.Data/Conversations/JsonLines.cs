@@ -8,7 +8,8 @@ public readonly record struct JsonLine(int Number, byte[] Text);
 /// <summary>Streams the lines of a jsonl file as they are, without decoding them.</summary>
 public static class JsonLines
 {
-    /// <summary>The lines that are not blank, in order; a byte order mark is left out. Only one line is in memory at a time.</summary>
+    /// <summary>The lines that are not blank, in order; a byte order mark is left out. Only one line is in memory at a
+    /// time.</summary>
     /// <exception cref="InvalidDataException">There is no such file.</exception>
     public static IEnumerable<JsonLine> Read(string path)
     {
@@ -24,7 +25,9 @@ public static class JsonLines
     {
         using var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 1);
         var buffer = new byte[1 << 16];
-        int start = 0, filled = 0, number = 0;
+        int start = 0,
+            filled = 0,
+            number = 0;
         for (var ended = false; !ended;)
         {
             if (start > 0)

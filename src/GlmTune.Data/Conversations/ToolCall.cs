@@ -11,7 +11,8 @@ public enum ToolCallStyle
     /// <summary>As GLM-4 itself writes it: the tool's name as metadata, the arguments as content.</summary>
     Native,
 
-    /// <summary>As the fine-tuning demo's data has it: content <c>{"name": …, "arguments": {…}}</c>, no metadata.</summary>
+    /// <summary>As the fine-tuning demo's data has it: content <c>{"name": …, "arguments": {…}}</c>, no
+    /// metadata.</summary>
     Json,
 }
 
@@ -29,9 +30,13 @@ public sealed record ToolCall(string Name, string Arguments, ToolCallStyle Style
             try
             {
                 using var document = JsonDocument.Parse(Arguments);
-                if (document.RootElement.ValueKind == JsonValueKind.Object && Arguments.Contains("\\u", StringComparison.Ordinal))
+                if (
+                    document.RootElement.ValueKind == JsonValueKind.Object
+                    && Arguments.Contains("\\u", StringComparison.Ordinal)
+                )
                 {
-                    _ = Templates.PythonJson.Write(document.RootElement, indent: null);   // Throws on half of a surrogate pair, which is no character.
+                    // Throws on half of a surrogate pair, which is no character.
+                    _ = Templates.PythonJson.Write(document.RootElement, indent: null);
                 }
 
                 return document.RootElement.ValueKind == JsonValueKind.Object;
@@ -51,26 +56,46 @@ public sealed record ToolCall(string Name, string Arguments, ToolCallStyle Style
             return null;
         }
 
-        return message.Metadata.Length > 0 ? new ToolCall(message.Metadata, message.Content, ToolCallStyle.Native) : ReadJson(message.Content);
+        return message.Metadata.Length > 0
+            ? new ToolCall(message.Metadata, message.Content, ToolCallStyle.Native)
+            : ReadJson(message.Content);
     }
 
-    /// <summary>The message in another style; itself when it makes no call, has that style, or has arguments that are no JSON, which only GLM-4's own style can hold.</summary>
+    /// <summary>The message in another style; itself when it makes no call, has that style, or has arguments that are
+    /// no JSON, which only GLM-4's own style can hold.</summary>
     public static Message InStyle(Message message, ToolCallStyle style)
     {
-        if (style == ToolCallStyle.AsWritten || Read(message) is not { } call || call.Style == style || !call.HasJsonArguments)
+        if (
+            style == ToolCallStyle.AsWritten
+            || Read(message) is not { } call
+            || call.Style == style
+            || !call.HasJsonArguments
+        )
         {
             return message;
         }
 
         return style == ToolCallStyle.Native
-            ? message with { Metadata = call.Name, Content = call.Arguments }
-            : message with { Metadata = "", Content = $"{{\"name\": {Templates.PythonJson.Quote(call.Name)}, \"arguments\": {call.Arguments}}}" };
+            ? message with
+            {
+                Metadata = call.Name,
+                Content = call.Arguments,
+            }
+            : message with
+            {
+                Metadata = "",
+                Content = $"{{\"name\": {Templates.PythonJson.Quote(call.Name)}, \"arguments\": {call.Arguments}}}",
+            };
     }
 
-    // Only an object of exactly these two members is a call, with a name that could stand on a line; other JSON is an answer.
+    // Only an object of exactly these two members is a call, with a name that could stand on a line; other JSON is an
+    // answer.
     private static ToolCall? ReadJson(string content)
     {
-        if (!content.AsSpan().TrimStart().StartsWith("{") || !content.Contains("\"arguments\"", StringComparison.Ordinal))
+        if (
+            !content.AsSpan().TrimStart().StartsWith("{")
+            || !content.Contains("\"arguments\"", StringComparison.Ordinal)
+        )
         {
             return null;
         }
@@ -79,8 +104,14 @@ public sealed record ToolCall(string Name, string Arguments, ToolCallStyle Style
         {
             using var document = JsonDocument.Parse(content);
             var members = document.RootElement.EnumerateObject().ToList();
-            return members is [{ Name: "name", Value.ValueKind: JsonValueKind.String } name, { Name: "arguments", Value.ValueKind: JsonValueKind.Object } arguments]
-                && name.Value.GetString() is { Length: > 0 } named && named.AsSpan().IndexOfAny('\r', '\n') < 0
+            return
+                members
+                    is [
+                    { Name: "name", Value.ValueKind: JsonValueKind.String } name,
+                    { Name: "arguments", Value.ValueKind: JsonValueKind.Object } arguments,
+                    ]
+                && name.Value.GetString() is { Length: > 0 } named
+                && named.AsSpan().IndexOfAny('\r', '\n') < 0
                 ? new ToolCall(named, arguments.Value.GetRawText(), ToolCallStyle.Json)
                 : null;
         }

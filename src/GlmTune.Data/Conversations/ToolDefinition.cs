@@ -4,24 +4,29 @@ using GlmTune.Data.Templates;
 namespace GlmTune.Data.Conversations;
 
 /// <summary>A tool that a system message declares.</summary>
-/// <param name="Type"><c>function</c>, or one of the model's own tools: <c>python</c>, <c>simple_browser</c>, <c>cogview</c>.</param>
+/// <param name="Type"><c>function</c>, or one of the model's own tools: <c>python</c>, <c>simple_browser</c>,
+/// <c>cogview</c>.</param>
 /// <param name="Name">The function's name; the type for the model's own tools.</param>
-/// <param name="Json">What the prompt shows of a function: the raw JSON of its object, as the file has it; empty for the model's own tools.</param>
+/// <param name="Json">What the prompt shows of a function: the raw JSON of its object, as the file has it; empty for
+/// the model's own tools.</param>
 public sealed record ToolDefinition(string Type, string Name, string Json)
 {
     /// <summary>The tools that the model has of its own, which take no definition.</summary>
     public static IReadOnlyList<string> BuiltIn { get; } = ["python", "simple_browser", "cogview"];
 
     /// <summary>Reads a tool in either shape of the demo's README.</summary>
-    /// <param name="tool"><c>{"type": "function", "function": {"name", …}}</c>, a function's object alone (<c>{"name", "args" | "parameters", …}</c>),
-    /// or <c>{"type": "python"}</c> and the like.</param>
+    /// <param name="tool"><c>{"type": "function", "function": {"name", …}}</c>, a function's object alone (<c>{"name",
+    /// "args" | "parameters", …}</c>), or <c>{"type": "python"}</c> and the like.</param>
     /// <exception cref="InvalidDataException">It has another shape; the message says which was found.</exception>
     /// <exception cref="InvalidOperationException">A string in it holds half of a surrogate pair.</exception>
     public static ToolDefinition Read(JsonElement tool)
     {
         if (tool.ValueKind != JsonValueKind.Object)
         {
-            throw new InvalidDataException($"found a {tool.ValueKind.ToString().ToLowerInvariant()}; expected {{\"type\": \"function\", \"function\": {{\"name\": …}}}}.");
+            throw new InvalidDataException(
+                $"found a {tool.ValueKind.ToString().ToLowerInvariant()}; expected {{\"type\": \"function\", "
+                    + $"\"function\": {{\"name\": …}}}}."
+            );
         }
 
         var type = Text(tool, "type");
@@ -39,9 +44,11 @@ public sealed record ToolDefinition(string Type, string Name, string Json)
 
         return tool.TryGetProperty("name", out _) && type is null
             ? Function(tool, "name")
-            : throw new InvalidDataException(type is null or "function"
-                ? "no 'function' object; expected {\"type\": \"function\", \"function\": {\"name\": …}}."
-                : $"type '{type}'; expected function, {string.Join(", ", BuiltIn)}.");
+            : throw new InvalidDataException(
+                type is null or "function"
+                    ? "no 'function' object; expected {\"type\": \"function\", \"function\": {\"name\": …}}."
+                    : $"type '{type}'; expected function, {string.Join(", ", BuiltIn)}."
+            );
     }
 
     private static ToolDefinition Function(JsonElement function, string key)
@@ -51,7 +58,8 @@ public sealed record ToolDefinition(string Type, string Name, string Json)
             throw new InvalidDataException($"'{key}' is missing or not a string; a function needs a name.");
         }
 
-        _ = PythonJson.Write(function, indent: null);   // Throws on what the prompt could not show: half of a surrogate pair.
+        // Throws on what the prompt could not show: half of a surrogate pair.
+        _ = PythonJson.Write(function, indent: null);
         return new ToolDefinition("function", name, function.GetRawText());
     }
 

@@ -9,5 +9,10 @@ internal sealed class AdvertiseGenShape : RowShape
     public override string Name => "advertisegen";
 
     public override IEnumerable<Conversation> Convert(JsonElement entry) =>
-        [new Conversation([new Message(Role.User, Text(entry, "content")), new Message(Role.Assistant, Text(entry, "summary"))])];
+        [
+            new Conversation([
+                new Message(Role.User, Text(entry, "content")),
+                new Message(Role.Assistant, Text(entry, "summary")),
+            ]),
+        ];
 }

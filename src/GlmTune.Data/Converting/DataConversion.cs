@@ -18,59 +18,95 @@ public static class DataConversion
     /// <param name="shape">The source's shape.</param>
     /// <param name="source">A JSON array, or one object a line.</param>
     /// <param name="target">The jsonl file to write.</param>
-    /// <param name="calls">How calls of tools are written; as GLM-4 does unless <see cref="ToolCallStyle.Json"/>.</param>
+    /// <param name="calls">How calls of tools are written; as GLM-4 does unless
+    /// <see cref="ToolCallStyle.Json"/>.</param>
     /// <param name="badRows">What is done with entries that have a problem.</param>
-    /// <exception cref="InvalidDataException">Entries have problems and the policy is <see cref="BadRows.Error"/>, or nothing can be converted.</exception>
+    /// <exception cref="InvalidDataException">Entries have problems and the policy is <see cref="BadRows.Error"/>, or
+    /// nothing can be converted.</exception>
     public static ConversionReport Convert(
-        RowShape shape, string source, string target, ToolCallStyle calls = ToolCallStyle.Native, BadRows badRows = BadRows.Error)
+        RowShape shape,
+        string source,
+        string target,
+        ToolCallStyle calls = ToolCallStyle.Native,
+        BadRows badRows = BadRows.Error
+    )
     {
         var problems = new List<DataProblem>();
         var (entries, written) = (0, 0);
-        DurableFile.Write(target, file =>
-        {
-            foreach (var entry in SourceFile.Read(source))
+        DurableFile.Write(
+            target,
+            file =>
             {
-                entries++;
-                try
+                foreach (var entry in SourceFile.Read(source))
                 {
-                    using var json = JsonDocument.Parse(entry.Text, Options);
-                    if (json.RootElement.ValueKind != JsonValueKind.Object)
+                    entries++;
+                    try
                     {
-                        throw new InvalidDataException("the entry is no JSON object.");
-                    }
-
-                    foreach (var conversation in shape.Convert(json.RootElement).ToList())
-                    {
-                        if (BadCall(conversation) is { } call)
+                        using var json = JsonDocument.Parse(entry.Text, Options);
+                        if (json.RootElement.ValueKind != JsonValueKind.Object)
                         {
-                            problems.Add(new DataProblem(source, entry.Number, null, $"the arguments of a call of '{call.Name}' are no JSON object: {Shorten(call.Arguments)}"));
-                            continue;
+                            throw new InvalidDataException("the entry is no JSON object.");
                         }
 
-                        ConversationWriter.WriteLine(file, new Conversation([.. conversation.Messages.Select(message => ToolCall.InStyle(message, calls))]));
-                        written++;
+                        foreach (var conversation in shape.Convert(json.RootElement).ToList())
+                        {
+                            if (BadCall(conversation) is { } call)
+                            {
+                                problems.Add(
+                                    new DataProblem(
+                                        source,
+                                        entry.Number,
+                                        null,
+                                        $"the arguments of a call of '{call.Name}' are no JSON object: "
+                                            + $"{Shorten(call.Arguments)}"
+                                    )
+                                );
+                                continue;
+                            }
+
+                            ConversationWriter.WriteLine(
+                                file,
+                                new Conversation([
+                                    .. conversation.Messages.Select(message => ToolCall.InStyle(message, calls)),
+                                ])
+                            );
+                            written++;
+                        }
+                    }
+                    catch (InvalidDataException e)
+                    {
+                        problems.Add(new DataProblem(source, entry.Number, null, e.Message));
+                    }
+                    catch (Exception e)
+                        when (e
+                                is JsonException
+                                    or InvalidOperationException
+                                    or KeyNotFoundException
+                                    or IndexOutOfRangeException
+                        )
+                    {
+                        problems.Add(
+                            new DataProblem(
+                                source,
+                                entry.Number,
+                                null,
+                                $"not valid JSON, or not the shape '{shape.Name}': {e.Message}"
+                            )
+                        );
                     }
                 }
-                catch (InvalidDataException e)
-                {
-                    problems.Add(new DataProblem(source, entry.Number, null, e.Message));
-                }
-                catch (Exception e) when (e is JsonException or InvalidOperationException or KeyNotFoundException or IndexOutOfRangeException)
-                {
-                    problems.Add(new DataProblem(source, entry.Number, null, $"not valid JSON, or not the shape '{shape.Name}': {e.Message}"));
-                }
-            }
 
-            if (problems.Count > 0 && (badRows == BadRows.Error || written == 0))
-            {
-                throw DataProblem.Exception(problems);
-            }
+                if (problems.Count > 0 && (badRows == BadRows.Error || written == 0))
+                {
+                    throw DataProblem.Exception(problems);
+                }
 
-            if (written == 0)
-            {
-                throw new InvalidDataException($"{source}: the file has no entry.");
+                if (written == 0)
+                {
+                    throw new InvalidDataException($"{source}: the file has no entry.");
+                }
             }
-        });
+        );
         return new ConversionReport(entries, written, problems);
     }
 

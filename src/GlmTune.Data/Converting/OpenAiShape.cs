@@ -3,14 +3,18 @@ using GlmTune.Data.Conversations;
 
 namespace GlmTune.Data.Converting;
 
-/// <summary>OpenAI's fine-tuning rows: <c>{"messages": […], "tools": […]}</c>, with <c>tool_calls</c> or the older <c>function_call</c>.</summary>
+/// <summary>OpenAI's fine-tuning rows: <c>{"messages": […], "tools": […]}</c>, with <c>tool_calls</c> or the older
+/// <c>function_call</c>.</summary>
 internal sealed class OpenAiShape : RowShape
 {
     public override string Name => "openai";
 
     public override IEnumerable<Conversation> Convert(JsonElement entry)
     {
-        List<ToolDefinition> tools = [.. OptionalArray(entry, "tools").Concat(OptionalArray(entry, "functions")).Select(ToolDefinition.Read)];
+        List<ToolDefinition> tools =
+        [
+            .. OptionalArray(entry, "tools").Concat(OptionalArray(entry, "functions")).Select(ToolDefinition.Read),
+        ];
         if (!entry.TryGetProperty("messages", out _))
         {
             throw new InvalidDataException("no 'messages'.");
@@ -23,7 +27,13 @@ internal sealed class OpenAiShape : RowShape
             var role = Text(message, "role");
             if (role is "system" or "developer")
             {
-                system = index == 0 ? Content(message) : throw new InvalidDataException($"messages[{index}]: role '{role}' is not first; the format has one system message, at the start.");
+                system =
+                    index == 0
+                        ? Content(message)
+                        : throw new InvalidDataException(
+                            $"messages[{index}]: role '{role}' is not first; the format has one system message, at the "
+                                + "start."
+                        );
             }
             else
             {
@@ -51,16 +61,28 @@ internal sealed class OpenAiShape : RowShape
                     calls = calls.Append(single);
                 }
 
-                var answers = calls.Select(call => Call(Text(call, "name"), call.TryGetProperty("arguments", out var arguments) ? arguments : default)).ToList();
+                var answers = calls
+                    .Select(call =>
+                        Call(
+                            Text(call, "name"),
+                            call.TryGetProperty("arguments", out var arguments) ? arguments : default
+                        )
+                    )
+                    .ToList();
                 if (content.Length > 0 || answers.Count == 0)
                 {
                     answers.Insert(0, new Message(Role.Assistant, content));
                 }
 
-                bool? loss = message.TryGetProperty("weight", out var weight) && weight.ValueKind == JsonValueKind.Number ? weight.GetDouble() > 0 : null;
+                bool? loss =
+                    message.TryGetProperty("weight", out var weight) && weight.ValueKind == JsonValueKind.Number
+                        ? weight.GetDouble() > 0
+                        : null;
                 return answers.Select(answer => answer with { Loss = loss });
             default:
-                throw new InvalidDataException($"messages[{index}]: role '{role}'; expected system, developer, user, assistant, tool or function.");
+                throw new InvalidDataException(
+                    $"messages[{index}]: role '{role}'; expected system, developer, user, assistant, tool or function."
+                );
         }
     }
 
@@ -72,8 +94,16 @@ internal sealed class OpenAiShape : RowShape
             return OptionalText(message, "content") ?? "";
         }
 
-        return string.Concat(content.EnumerateArray().Select(part => OptionalText(part, "type") is "text"
-            ? Text(part, "text")
-            : throw new InvalidDataException($"a part of the type '{OptionalText(part, "type")}'; only text can be learnt.")));
+        return string.Concat(
+            content
+                .EnumerateArray()
+                .Select(part =>
+                    OptionalText(part, "type") is "text"
+                        ? Text(part, "text")
+                        : throw new InvalidDataException(
+                            $"a part of the type '{OptionalText(part, "type")}'; only text can be learnt."
+                        )
+                )
+        );
     }
 }

@@ -3,7 +3,8 @@ using GlmTune.Data.Conversations;
 
 namespace GlmTune.Data.Converting;
 
-/// <summary>ShareGPT: <c>{"conversations": [{"from", "value"}], "system", "tools"}</c>, where tools may be JSON inside a string.</summary>
+/// <summary>ShareGPT: <c>{"conversations": [{"from", "value"}], "system", "tools"}</c>, where tools may be JSON inside
+/// a string.</summary>
 internal sealed class ShareGptShape : RowShape
 {
     public override string Name => "sharegpt";
@@ -38,7 +39,10 @@ internal sealed class ShareGptShape : RowShape
                     system = value;
                     break;
                 default:
-                    throw new InvalidDataException($"conversations[{index}]: from '{from}'; expected human, gpt, function_call, observation, or system at the start.");
+                    throw new InvalidDataException(
+                        $"conversations[{index}]: from '{from}'; expected human, gpt, function_call, observation, or "
+                            + "system at the start."
+                    );
             }
         }
 
@@ -47,7 +51,11 @@ internal sealed class ShareGptShape : RowShape
 
     private static List<ToolDefinition> Tools(JsonElement entry)
     {
-        if (!entry.TryGetProperty("tools", out var tools) || tools.ValueKind == JsonValueKind.Null || (tools.ValueKind == JsonValueKind.String && string.IsNullOrWhiteSpace(tools.GetString())))
+        if (
+            !entry.TryGetProperty("tools", out var tools)
+            || tools.ValueKind == JsonValueKind.Null
+            || (tools.ValueKind == JsonValueKind.String && string.IsNullOrWhiteSpace(tools.GetString()))
+        )
         {
             return [];
         }
@@ -62,10 +70,23 @@ internal sealed class ShareGptShape : RowShape
     private static List<Message> Calls(string value, int index)
     {
         using var json = Parse(value, $"conversations[{index}]: the call");
-        var calls = json.RootElement.ValueKind == JsonValueKind.Array ? [.. json.RootElement.EnumerateArray()] : new[] { json.RootElement };
-        return [.. calls.Select(call => call.ValueKind == JsonValueKind.Object
-            ? Call(Text(call, "name"), call.TryGetProperty("arguments", out var arguments) ? arguments : default)
-            : throw new InvalidDataException($"conversations[{index}]: the call is {Found(call)}; expected {{\"name\", \"arguments\"}}."))];
+        var calls =
+            json.RootElement.ValueKind == JsonValueKind.Array
+                ? [.. json.RootElement.EnumerateArray()]
+                : new[] { json.RootElement };
+        return
+        [
+            .. calls.Select(call =>
+                call.ValueKind == JsonValueKind.Object
+                    ? Call(
+                        Text(call, "name"),
+                        call.TryGetProperty("arguments", out var arguments) ? arguments : default
+                    )
+                    : throw new InvalidDataException(
+                        $"conversations[{index}]: the call is {Found(call)}; expected {{\"name\", \"arguments\"}}."
+                    )
+            ),
+        ];
     }
 
     private static JsonDocument Parse(string json, string what)

@@ -3,7 +3,8 @@ using GlmTune.Data.Conversations;
 
 namespace GlmTune.Data.Converting;
 
-/// <summary>The entries of a data file of another shape: a JSON array, or one object a line, whatever its name ends with.</summary>
+/// <summary>The entries of a data file of another shape: a JSON array, or one object a line, whatever its name ends
+/// with.</summary>
 internal static class SourceFile
 {
     /// <summary>Each entry's JSON and the line it begins on.</summary>
@@ -40,7 +41,10 @@ internal static class SourceFile
         }
         catch (JsonException e)
         {
-            throw new InvalidDataException($"{path}, line {e.LineNumber + 1}: not valid JSON. Expected an array of objects, or one object a line.", e);
+            throw new InvalidDataException(
+                $"{path}, line {e.LineNumber + 1}: not valid JSON. Expected an array of objects, or one object a line.",
+                e
+            );
         }
 
         return entries;

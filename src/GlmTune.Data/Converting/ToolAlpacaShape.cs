@@ -8,8 +8,8 @@ namespace GlmTune.Data.Converting;
 /// <summary>ToolAlpaca: one API an entry, with its functions in words, and many conversations about it.</summary>
 /// <remarks>
 /// Training entries have <c>Instances</c> (question, steps of call and result, answer). Evaluation entries have
-/// <c>Instructions</c> and <c>Golden_Answers</c>: a row is the question and its first call, since later ones hang on results.
-/// </remarks>
+/// <c>Instructions</c> and <c>Golden_Answers</c>: a row is the question and its first call, since later ones hang on
+/// results. </remarks>
 internal sealed partial class ToolAlpacaShape : RowShape
 {
     public override string Name => "toolalpaca";
@@ -27,7 +27,10 @@ internal sealed partial class ToolAlpacaShape : RowShape
 
         return instructions.Count == golden.Count && golden.Count > 0
             ? instructions.Zip(golden, (question, calls) => WithTools(tools, "", Golden(question, calls)))
-            : throw new InvalidDataException($"no 'Instances', and {instructions.Count} 'Instructions' with {golden.Count} 'Golden_Answers'; expected as many of both.");
+            : throw new InvalidDataException(
+                $"no 'Instances', and {instructions.Count} 'Instructions' with {golden.Count} 'Golden_Answers'; "
+                    + "expected as many of both."
+            );
     }
 
     private static IEnumerable<Message> Golden(JsonElement question, JsonElement calls)
@@ -46,7 +49,10 @@ internal sealed partial class ToolAlpacaShape : RowShape
         {
             // [[name, arguments, thought], result]
             yield return Call(step[0][0].GetString()!, step[0][1]);
-            yield return new Message(Role.Observation, step[1].ValueKind == JsonValueKind.String ? step[1].GetString()! : step[1].GetRawText());
+            yield return new Message(
+                Role.Observation,
+                step[1].ValueKind == JsonValueKind.String ? step[1].GetString()! : step[1].GetRawText()
+            );
         }
 
         yield return new Message(Role.Assistant, Text(instance, "output"));
@@ -54,12 +60,23 @@ internal sealed partial class ToolAlpacaShape : RowShape
 
     private static List<ToolDefinition> Tools(JsonElement entry)
     {
-        if (!entry.TryGetProperty("Function_Description", out var functions) || functions.ValueKind != JsonValueKind.Object)
+        if (
+            !entry.TryGetProperty("Function_Description", out var functions)
+            || functions.ValueKind != JsonValueKind.Object
+        )
         {
-            throw new InvalidDataException("no 'Function_Description'; expected an object of a text for each function.");
+            throw new InvalidDataException(
+                "no 'Function_Description'; expected an object of a text for each function."
+            );
         }
 
-        return [.. functions.EnumerateObject().Where(function => function.Name != "components").Select(function => Tool(function.Name, function.Value.GetString()!))];
+        return
+        [
+            .. functions
+                .EnumerateObject()
+                .Where(function => function.Name != "components")
+                .Select(function => Tool(function.Name, function.Value.GetString()!)),
+        ];
     }
 
     // "What it does⏎Parameters: {"name": "Required. type. What it is."}⏎Output: …"
@@ -86,7 +103,12 @@ internal sealed partial class ToolAlpacaShape : RowShape
         {
             ["name"] = name,
             ["description"] = (parts.Success ? parts.Groups["description"].Value : text).Trim(),
-            ["parameters"] = new JsonObject { ["type"] = "object", ["properties"] = properties, ["required"] = required },
+            ["parameters"] = new JsonObject
+            {
+                ["type"] = "object",
+                ["properties"] = properties,
+                ["required"] = required,
+            },
         };
         return new ToolDefinition("function", name, function.ToJsonString(Tokenization.TokenizerConfig.Writing));
     }
@@ -97,7 +119,10 @@ internal sealed partial class ToolAlpacaShape : RowShape
         return type is "integer" or "number" or "boolean" or "array" or "object" ? type : "string";
     }
 
-    [GeneratedRegex(@"^(?<description>.*?)(^|\n)Parameters: (?<parameters>\{.*?\})\s*(\nOutput:|$)", RegexOptions.Singleline)]
+    [GeneratedRegex(
+        @"^(?<description>.*?)(^|\n)Parameters: (?<parameters>\{.*?\})\s*(\nOutput:|$)",
+        RegexOptions.Singleline
+    )]
     private static partial Regex Description();
 
     [GeneratedRegex(@"^\w+")]

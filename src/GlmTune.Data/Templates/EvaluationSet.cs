@@ -8,7 +8,8 @@ public sealed class EvaluationSet : IReadOnlyList<EvaluationExample>
 {
     private readonly List<EvaluationExample> examples;
 
-    private EvaluationSet(SetReport report, List<EvaluationExample> examples) => (Report, this.examples) = (report, examples);
+    private EvaluationSet(SetReport report, List<EvaluationExample> examples) =>
+        (Report, this.examples) = (report, examples);
 
     /// <summary>What became of the file's rows.</summary>
     public SetReport Report { get; }
@@ -20,18 +21,35 @@ public sealed class EvaluationSet : IReadOnlyList<EvaluationExample>
     public EvaluationExample this[int index] => examples[index];
 
     /// <summary>Reads and tokenizes a jsonl file.</summary>
-    /// <remarks>A row without an answer is a row with a problem; an answer whose prompt is too long is left out and counted.</remarks>
-    /// <exception cref="InvalidDataException">Rows have problems and the policy is <see cref="BadRows.Error"/>, or no row is left.</exception>
-    public static EvaluationSet Read(string path, Glm4Template template, ExampleOptions? options = null, CancellationToken stop = default)
+    /// <remarks>A row without an answer is a row with a problem; an answer whose prompt is too long is left out and
+    /// counted.</remarks>
+    /// <exception cref="InvalidDataException">Rows have problems and the policy is <see cref="BadRows.Error"/>, or no
+    /// row is left.</exception>
+    public static EvaluationSet Read(
+        string path,
+        Glm4Template template,
+        ExampleOptions? options = null,
+        CancellationToken stop = default
+    )
     {
-        var rows = RowSource.Read(path, options ?? new ExampleOptions(), conversation =>
-        {
-            var answers = template.CountAnswers(conversation);
-            var examples = template.RenderEvaluation(conversation);
-            return answers > 0 ? (Answers: answers, Examples: examples)
-                : throw new InvalidDataException("nothing to evaluate: no assistant message with content that is not marked \"loss\": false.");
-        }, stop);
-        var examples = rows.Results.SelectMany(result => result.Value.Examples.Select(example => example with { Line = result.Line })).ToList();
+        var rows = RowSource.Read(
+            path,
+            options ?? new ExampleOptions(),
+            conversation =>
+            {
+                var answers = template.CountAnswers(conversation);
+                var examples = template.RenderEvaluation(conversation);
+                return answers > 0
+                    ? (Answers: answers, Examples: examples)
+                    : throw new InvalidDataException(
+                        "nothing to evaluate: no assistant message with content that is not marked \"loss\": false."
+                    );
+            },
+            stop
+        );
+        var examples = rows
+            .Results.SelectMany(result => result.Value.Examples.Select(example => example with { Line = result.Line }))
+            .ToList();
         return new EvaluationSet(
             rows.Report with
             {
@@ -39,11 +57,13 @@ public sealed class EvaluationSet : IReadOnlyList<EvaluationExample>
                 LostTheirEnd = examples.Count(example => example.IsCut),
                 PromptTooLong = rows.Results.Sum(result => result.Value.Answers - result.Value.Examples.Count),
             },
-            examples);
+            examples
+        );
     }
 
     /// <summary>This rank's share: every example is in exactly one rank's, and shares differ by at most one.</summary>
-    public IEnumerable<EvaluationExample> Share(int rank, int worldSize) => examples.Where((_, index) => index % worldSize == rank);
+    public IEnumerable<EvaluationExample> Share(int rank, int worldSize) =>
+        examples.Where((_, index) => index % worldSize == rank);
 
     /// <inheritdoc/>
     public IEnumerator<EvaluationExample> GetEnumerator() => examples.GetEnumerator();

@@ -5,24 +5,29 @@ namespace GlmTune.Data.Templates;
 
 /// <summary>GLM-4's chat format: conversations to token ids, with what is learnt of them.</summary>
 /// <remarks>
-/// A sequence is [gMASK], &lt;sop&gt;, then for each message its role's token, metadata and a newline, content. There is no end
-/// token between turns: the next role's token ends an answer, so that is learnt with it. Immutable and thread-safe.
-/// </remarks>
+/// A sequence is [gMASK], &lt;sop&gt;, then for each message its role's token, metadata and a newline, content. There
+/// is no end token between turns: the next role's token ends an answer, so that is learnt with it. Immutable and
+/// thread-safe. </remarks>
 public sealed class Glm4Template
 {
     private readonly ToolBlock toolBlock;
     private readonly int endToken;
 
     /// <summary>A template over a tokenizer.</summary>
-    /// <exception cref="ArgumentException">The end token is no special token of this tokenizer, or a limit is not positive.</exception>
+    /// <exception cref="ArgumentException">The end token is no special token of this tokenizer, or a limit is not
+    /// positive.</exception>
     public Glm4Template(Tokenizer tokenizer, TemplateOptions? options = null)
     {
         Tokenizer = tokenizer;
         Options = options ?? new TemplateOptions();
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(Options.MaxInputTokens);
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(Options.MaxOutputTokens);
-        endToken = tokenizer.Special.All.TryGetValue(Options.EndToken, out var id) ? id
-            : throw new ArgumentException($"'{Options.EndToken}' is no special token of this tokenizer; expected <|user|> or <|endoftext|>.", nameof(options));
+        endToken = tokenizer.Special.All.TryGetValue(Options.EndToken, out var id)
+            ? id
+            : throw new ArgumentException(
+                $"'{Options.EndToken}' is no special token of this tokenizer; expected <|user|> or <|endoftext|>.",
+                nameof(options)
+            );
         toolBlock = new ToolBlock(Options.Preset, tokenizer.ChatTemplate);
     }
 
@@ -35,11 +40,12 @@ public sealed class Glm4Template
     /// <summary>This format as a Jinja chat template, for a model that is exported to other programs.</summary>
     public string ChatTemplate => JinjaTemplate.Write(Options.Preset, toolBlock.BuiltIn);
 
-    /// <summary>A training sequence: the whole conversation and the end token, cut to <see cref="TemplateOptions.MaxTrainingTokens"/>.</summary>
+    /// <summary>A training sequence: the whole conversation and the end token, cut to
+    /// <see cref="TemplateOptions.MaxTrainingTokens"/>.</summary>
     /// <remarks>
     /// Of a learnt message everything after its role's token is learnt, and the token that follows the message. With
-    /// <see cref="LearntAnswers.Last"/> the first token after the role's token (the newline of a plain answer) is not, as in the demo.
-    /// </remarks>
+    /// <see cref="LearntAnswers.Last"/> the first token after the role's token (the newline of a plain answer) is not,
+    /// as in the demo. </remarks>
     /// <exception cref="InvalidDataException">A declared tool cannot be shown to this model.</exception>
     public TokenizedExample RenderTraining(Conversation conversation)
     {
@@ -50,7 +56,11 @@ public sealed class Glm4Template
         {
             var start = ids.Count;
             Append(ids, message);
-            if (Options.LearntAnswers == LearntAnswers.Last ? index == last && message.IsLearnt : message.IsLearnt && ids.Count > start)
+            if (
+                Options.LearntAnswers == LearntAnswers.Last
+                    ? index == last && message.IsLearnt
+                    : message.IsLearnt && ids.Count > start
+            )
             {
                 // What is predicted from here counts, so labels lie one place further on.
                 var skipped = Options.LearntAnswers == LearntAnswers.Last ? 2 : 1;
@@ -67,8 +77,10 @@ public sealed class Glm4Template
         };
     }
 
-    /// <summary>A row for each answer that is learnt and whose prompt is shorter than <see cref="TemplateOptions.MaxInputTokens"/>.</summary>
-    /// <remarks>Earlier answers are part of a later one's prompt. With <see cref="LearntAnswers.Last"/> there is one row, the last answer's.</remarks>
+    /// <summary>A row for each answer that is learnt and whose prompt is shorter than
+    /// <see cref="TemplateOptions.MaxInputTokens"/>.</summary>
+    /// <remarks>Earlier answers are part of a later one's prompt. With <see cref="LearntAnswers.Last"/> there is one
+    /// row, the last answer's.</remarks>
     /// <exception cref="InvalidDataException">A declared tool cannot be shown to this model.</exception>
     public IReadOnlyList<EvaluationExample> RenderEvaluation(Conversation conversation)
     {
@@ -89,11 +101,13 @@ public sealed class Glm4Template
             {
                 int[] prompt = [.. ids[..(start + 1)]];
                 int[] target = [.. ids[(start + 1)..], endToken];
-                rows.Add(new EvaluationExample(prompt, target[..Math.Min(target.Length, Options.MaxOutputTokens)])
-                {
-                    MessageIndex = index,
-                    IsCut = target.Length > Options.MaxOutputTokens,
-                });
+                rows.Add(
+                    new EvaluationExample(prompt, target[..Math.Min(target.Length, Options.MaxOutputTokens)])
+                    {
+                        MessageIndex = index,
+                        IsCut = target.Length > Options.MaxOutputTokens,
+                    }
+                );
             }
         }
 
@@ -103,9 +117,12 @@ public sealed class Glm4Template
     /// <summary>How many answers of a conversation would be evaluated if no prompt were too long.</summary>
     public int CountAnswers(Conversation conversation)
     {
-        var answers = conversation.Messages.Count(message => message is { Role: Role.Assistant, IsLearnt: true, Content.Length: > 0 });
+        var answers = conversation.Messages.Count(message =>
+            message is { Role: Role.Assistant, IsLearnt: true, Content.Length: > 0 }
+        );
         return Options.LearntAnswers == LearntAnswers.All ? answers
-            : LastAnswer(conversation) is >= 0 and var last && conversation.Messages[last].IsLearnt ? 1 : 0;
+            : LastAnswer(conversation) is >= 0 and var last && conversation.Messages[last].IsLearnt ? 1
+            : 0;
     }
 
     /// <summary>The ids that the model continues: the conversation, then the assistant's token alone.</summary>

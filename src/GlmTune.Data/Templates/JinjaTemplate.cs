@@ -5,9 +5,9 @@ namespace GlmTune.Data.Templates;
 
 /// <summary>Writes a preset as the Jinja text that transformers and vLLM read from an exported model.</summary>
 /// <remarks>
-/// Every text stands in an expression, since a line break after a block tag would be eaten by the usual settings. It takes more
-/// than our own files hold, so that other programs can use it: tools beside the messages, <c>tool_calls</c>, the role <c>tool</c>.
-/// </remarks>
+/// Every text stands in an expression, since a line break after a block tag would be eaten by the usual settings. It
+/// takes more than our own files hold, so that other programs can use it: tools beside the messages, <c>tool_calls</c>,
+/// the role <c>tool</c>. </remarks>
 internal static partial class JinjaTemplate
 {
     /// <param name="preset">The revision.</param>
@@ -16,14 +16,19 @@ internal static partial class JinjaTemplate
     {
         var breaks = new string('\n', preset.NewlinesBeforeTool);
         var text = new StringBuilder();
-        text.Append("{%- macro declare(tools) -%}").Append(Print("<|system|>\n" + ToolBlock.Preamble(preset))).Append("{%- for tool in tools -%}");
+        text.Append("{%- macro declare(tools) -%}")
+            .Append(Print("<|system|>\n" + ToolBlock.Preamble(preset)))
+            .Append("{%- for tool in tools -%}");
         foreach (var (type, section) in builtIn)
         {
             text.Append($"{{%- if tool.type == '{type}' -%}}{Print(breaks + section)}{{%- else -%}}");
         }
 
         text.Append("{%- set function = tool.function if tool.function else tool -%}")
-            .Append($"{{{{- {Quote($"{breaks}## ")} + function.name + '\\n\\n' + function | tojson(indent=4) + {Quote($"\n{ToolBlock.AfterFunction}")} -}}}}")
+            .Append(
+                $"{{{{- {Quote($"{breaks}## ")} + function.name + '\\n\\n' + function | tojson(indent=4) + "
+                    + $"{Quote($"\n{ToolBlock.AfterFunction}")} -}}}}"
+            )
             .Append(string.Concat(Enumerable.Repeat("{%- endif -%}", builtIn.Count)))
             .Append("{%- endfor -%}{%- endmacro -%}")
             .Append(Print("[gMASK]<sop>"))
@@ -31,17 +36,26 @@ internal static partial class JinjaTemplate
             .Append("{%- for message in messages -%}")
             .Append("{%- if message.tools -%}{{- declare(message.tools) -}}{%- endif -%}")
             .Append("{%- set role = 'observation' if message.role == 'tool' else message.role -%}")
-            .Append("{%- if message.content -%}{{- '<|' + role + '|>' + (message.metadata or '') + '\\n' + message.content -}}{%- endif -%}")
+            .Append(
+                "{%- if message.content -%}{{- '<|' + role + '|>' + (message.metadata or '') + '\\n' + message.content "
+                    + "-}}{%- endif -%}"
+            )
             .Append("{%- for call in message.tool_calls or [] -%}")
             .Append("{{- '<|assistant|>' + call.function.name + '\\n' -}}")
-            .Append("{{- call.function.arguments if call.function.arguments is string else call.function.arguments | tojson -}}")
+            .Append(
+                "{{- call.function.arguments if call.function.arguments is string else call.function.arguments | "
+                    + "tojson -}}"
+            )
             .Append("{%- endfor -%}{%- endfor -%}")
-            .Append("{%- if add_generation_prompt -%}").Append(Print("<|assistant|>")).Append("{%- endif -%}");
+            .Append("{%- if add_generation_prompt -%}")
+            .Append(Print("<|assistant|>"))
+            .Append("{%- endif -%}");
         return text.ToString();
     }
 
     /// <summary>The text that a quoted one of ours stands for.</summary>
-    public static string Unquote(string quoted) => Escape().Replace(quoted, escape => escape.Value == "\\n" ? "\n" : escape.Value[1..]);
+    public static string Unquote(string quoted) =>
+        Escape().Replace(quoted, escape => escape.Value == "\\n" ? "\n" : escape.Value[1..]);
 
     private static string Print(string text) => $"{{{{- {Quote(text)} -}}}}";
 

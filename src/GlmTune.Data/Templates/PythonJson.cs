@@ -4,8 +4,10 @@ using System.Text.Json;
 
 namespace GlmTune.Data.Templates;
 
-/// <summary>JSON text as Python's <c>json.dumps(json.loads(text), ensure_ascii=False)</c> writes it, character for character.</summary>
-/// <remarks>GLM-4's tool definitions were put into its training text by that function, with four spaces of indentation.</remarks>
+/// <summary>JSON text as Python's <c>json.dumps(json.loads(text), ensure_ascii=False)</c> writes it, character for
+/// character.</summary>
+/// <remarks>GLM-4's tool definitions were put into its training text by that function, with four spaces of
+/// indentation.</remarks>
 public static class PythonJson
 {
     /// <summary>Rewrites JSON.</summary>
@@ -39,15 +41,31 @@ public static class PythonJson
         switch (value.ValueKind)
         {
             case JsonValueKind.Object:
-                AppendItems(text, '{', '}', Members(value), indent, level, member =>
-                {
-                    AppendString(text, member.Key);
-                    text.Append(": ");
-                    Append(text, member.Value, indent, level + 1);
-                });
+                AppendItems(
+                    text,
+                    '{',
+                    '}',
+                    Members(value),
+                    indent,
+                    level,
+                    member =>
+                    {
+                        AppendString(text, member.Key);
+                        text.Append(": ");
+                        Append(text, member.Value, indent, level + 1);
+                    }
+                );
                 break;
             case JsonValueKind.Array:
-                AppendItems(text, '[', ']', [.. value.EnumerateArray()], indent, level, item => Append(text, item, indent, level + 1));
+                AppendItems(
+                    text,
+                    '[',
+                    ']',
+                    [.. value.EnumerateArray()],
+                    indent,
+                    level,
+                    item => Append(text, item, indent, level + 1)
+                );
                 break;
             case JsonValueKind.String:
                 AppendString(text, value.GetString()!);
@@ -61,7 +79,15 @@ public static class PythonJson
         }
     }
 
-    private static void AppendItems<T>(StringBuilder text, char open, char close, List<T> items, int? indent, int level, Action<T> append)
+    private static void AppendItems<T>(
+        StringBuilder text,
+        char open,
+        char close,
+        List<T> items,
+        int? indent,
+        int level,
+        Action<T> append
+    )
     {
         text.Append(open);
         for (var i = 0; i < items.Count; i++)
@@ -125,7 +151,8 @@ public static class PythonJson
         text.Append('"');
     }
 
-    // Whole numbers keep all digits; others are the shortest text that gives the same double, with an exponent below 1e-4 and from 1e16 on.
+    // Whole numbers keep all digits; others are the shortest text that gives the same double, with an exponent below
+    // 1e-4 and from 1e16 on.
     private static string Number(string raw)
     {
         if (raw.AsSpan().IndexOfAny('.', 'e', 'E') < 0)
@@ -145,8 +172,14 @@ public static class PythonJson
         var mark = shortest.IndexOf('E', StringComparison.Ordinal);
         var mantissa = shortest[sign.Length..(mark < 0 ? shortest.Length : mark)];
         var point = mantissa.IndexOf('.', StringComparison.Ordinal);
-        var exponent = (mark < 0 ? 0 : int.Parse(shortest.AsSpan(mark + 1), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture))
-            + (point < 0 ? mantissa.Length : point) - 1;
+        var exponent =
+            (
+                mark < 0
+                    ? 0
+                    : int.Parse(shortest.AsSpan(mark + 1), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture)
+            )
+            + (point < 0 ? mantissa.Length : point)
+            - 1;
         var digits = mantissa.Replace(".", "", StringComparison.Ordinal);
         var significant = digits.TrimStart('0');
         if (significant.Length == 0)
@@ -159,11 +192,13 @@ public static class PythonJson
     }
 
     // digits is without zeros at either end; its first stands before the point of digit.digits × 10^exponent.
-    private static string Format(string digits, int exponent) => exponent switch
-    {
-        < -4 or >= 16 => $"{digits[0]}{(digits.Length > 1 ? "." + digits[1..] : "")}e{(exponent < 0 ? '-' : '+')}{Math.Abs(exponent):00}",
-        < 0 => $"0.{new string('0', -exponent - 1)}{digits}",
-        _ when digits.Length > exponent + 1 => $"{digits[..(exponent + 1)]}.{digits[(exponent + 1)..]}",
-        _ => $"{digits.PadRight(exponent + 1, '0')}.0",
-    };
+    private static string Format(string digits, int exponent) =>
+        exponent switch
+        {
+            < -4 or >= 16 =>
+                $"{digits[0]}{(digits.Length > 1 ? "." + digits[1..] : "")}e{(exponent < 0 ? '-' : '+')}{Math.Abs(exponent):00}",
+            < 0 => $"0.{new string('0', -exponent - 1)}{digits}",
+            _ when digits.Length > exponent + 1 => $"{digits[..(exponent + 1)]}.{digits[(exponent + 1)..]}",
+            _ => $"{digits.PadRight(exponent + 1, '0')}.0",
+        };
 }

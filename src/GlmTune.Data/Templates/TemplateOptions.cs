@@ -8,7 +8,8 @@ public enum LearntAnswers
     /// <summary>Every answer of the conversation.</summary>
     All,
 
-    /// <summary>The last answer, from the token after its header's first on; the demo calls it <c>combine</c>.</summary>
+    /// <summary>The last answer, from the token after its header's first on; the demo calls it
+    /// <c>combine</c>.</summary>
     Last,
 }
 
@@ -18,8 +19,8 @@ public sealed record TemplateOptions
     /// <summary>The revision of the chat format.</summary>
     public TemplatePreset Preset { get; init; } = TemplatePreset.Default;
 
-    /// <summary>The special token at the end of a training sequence: <c>&lt;|user|&gt;</c>, which the model saw after each of its
-    /// answers, or <c>&lt;|endoftext|&gt;</c>, as the first revision of the demo had it.</summary>
+    /// <summary>The special token at the end of a training sequence: <c>&lt;|user|&gt;</c>, which the model saw after
+    /// each of its answers, or <c>&lt;|endoftext|&gt;</c>, as the first revision of the demo had it.</summary>
     public string EndToken { get; init; } = "<|user|>";
 
     /// <summary>Which answers are learnt, and are evaluated.</summary>

@@ -5,9 +5,16 @@ namespace GlmTune.Data.Templates;
 /// <param name="AssistantName">What the tool preamble calls the assistant.</param>
 /// <param name="HasToolHeading">Whether the preamble ends with the heading of the tools.</param>
 /// <param name="NewlinesBeforeTool">Newlines before each tool's heading.</param>
-/// <param name="ParsesSpecialText">Whether special-token text inside content becomes special tokens (an injection), because the
-/// conversation is rendered to text first; otherwise every part is encoded on its own as plain text.</param>
-public sealed record TemplatePreset(string Name, string AssistantName, bool HasToolHeading, int NewlinesBeforeTool, bool ParsesSpecialText)
+/// <param name="ParsesSpecialText">Whether special-token text inside content becomes special tokens (an injection),
+/// because the conversation is rendered to text first; otherwise every part is encoded on its own as plain
+/// text.</param>
+public sealed record TemplatePreset(
+    string Name,
+    string AssistantName,
+    bool HasToolHeading,
+    int NewlinesBeforeTool,
+    bool ParsesSpecialText
+)
 {
     /// <summary>The default: the June 2024 format with its misspelt name mended.</summary>
     public static TemplatePreset Default { get; } = new("glm-4", "GLM-4", true, 2, false);
@@ -31,5 +38,8 @@ public sealed record TemplatePreset(string Name, string AssistantName, bool HasT
     /// <exception cref="ArgumentException">There is none; the message lists them.</exception>
     public static TemplatePreset Named(string name) =>
         All.FirstOrDefault(preset => string.Equals(preset.Name, name, StringComparison.OrdinalIgnoreCase))
-        ?? throw new ArgumentException($"No template preset '{name}'; there are {string.Join(", ", All.Select(preset => preset.Name))}.", nameof(name));
+        ?? throw new ArgumentException(
+            $"No template preset '{name}'; there are {string.Join(", ", All.Select(preset => preset.Name))}.",
+            nameof(name)
+        );
 }

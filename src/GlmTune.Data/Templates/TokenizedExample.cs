@@ -6,7 +6,8 @@ namespace GlmTune.Data.Templates;
 public sealed record TokenizedExample
 {
     /// <summary>Takes ids and what is learnt of them.</summary>
-    /// <exception cref="ArgumentException">A stretch is empty, out of order, outside the ids, or has the first token, which nothing predicts.</exception>
+    /// <exception cref="ArgumentException">A stretch is empty, out of order, outside the ids, or has the first token,
+    /// which nothing predicts.</exception>
     public TokenizedExample(int[] tokenIds, IReadOnlyList<(int Start, int End)> supervised)
     {
         var before = 1;
@@ -14,7 +15,10 @@ public sealed record TokenizedExample
         {
             if (start < before || end <= start || end > tokenIds.Length)
             {
-                throw new ArgumentException($"[{start}, {end}) of {tokenIds.Length} tokens; expected stretches in order, from 1 on.", nameof(supervised));
+                throw new ArgumentException(
+                    $"[{start}, {end}) of {tokenIds.Length} tokens; expected stretches in order, from 1 on.",
+                    nameof(supervised)
+                );
             }
 
             before = end;
@@ -35,7 +39,8 @@ public sealed record TokenizedExample
     /// <summary>Whether the conversation was longer than the limit.</summary>
     public bool IsCut => FullLength > TokenIds.Length;
 
-    /// <summary>Whether the cut took an end token that would have been learnt, so that nothing in this row teaches where to stop.</summary>
+    /// <summary>Whether the cut took an end token that would have been learnt, so that nothing in this row teaches
+    /// where to stop.</summary>
     public required bool LostItsEnd { get; init; }
 
     /// <summary>Line of the file, from 1; 0 if it is from none.</summary>
@@ -44,7 +49,8 @@ public sealed record TokenizedExample
     /// <summary>How many tokens are learnt.</summary>
     public int SupervisedTokens => Supervised.Sum(stretch => stretch.End - stretch.Start);
 
-    /// <summary>The labels, unshifted: the id where it is learnt, else <see cref="MicroBatch.Ignored"/>. A new array.</summary>
+    /// <summary>The labels, unshifted: the id where it is learnt, else <see cref="MicroBatch.Ignored"/>. A new
+    /// array.</summary>
     public int[] Labels()
     {
         var labels = new int[TokenIds.Length];

@@ -15,13 +15,16 @@ internal sealed partial class ToolBlock
     private readonly Dictionary<string, string> builtIn = [];
 
     /// <param name="preset">The revision.</param>
-    /// <param name="chatTemplate">The model's own chat template, which holds the sections of its built-in tools; or null.</param>
+    /// <param name="chatTemplate">The model's own chat template, which holds the sections of its built-in tools; or
+    /// null.</param>
     public ToolBlock(TemplatePreset preset, string? chatTemplate)
     {
         this.preset = preset;
         foreach (Match section in BuiltInSection().Matches(chatTemplate ?? ""))
         {
-            var text = section.Groups["quoted"] is { Success: true } quoted ? JinjaTemplate.Unquote(quoted.Value) : section.Groups["text"].Value;
+            var text = section.Groups["quoted"] is { Success: true } quoted
+                ? JinjaTemplate.Unquote(quoted.Value)
+                : section.Groups["text"].Value;
             builtIn.TryAdd(section.Groups["type"].Value, text.TrimStart('\n'));
         }
     }
@@ -52,11 +55,19 @@ internal sealed partial class ToolBlock
             return $"## {tool.Name}\n\n{PythonJson.Rewrite(tool.Json, indent: 4)}\n{AfterFunction}";
         }
 
-        return builtIn.TryGetValue(tool.Type, out var text) ? text : throw new InvalidDataException(
-            $"the built-in tool '{tool.Type}' has no text here: the model's tokenizer_config.json has no chat_template with a section for it. Take that file from glm-4-9b-chat.");
+        return builtIn.TryGetValue(tool.Type, out var text)
+            ? text
+            : throw new InvalidDataException(
+                $"the built-in tool '{tool.Type}' has no text here: the model's tokenizer_config.json has no "
+                    + "chat_template with a section for it. Take that file from glm-4-9b-chat."
+            );
     }
 
-    // In the model's own template: {% elif tool['type'] == 'python' %}⏎⏎## python … {% elif; in one that we wrote: {%- if tool.type == 'python' -%}{{- '⏎⏎## python …' -}}{%- else.
-    [GeneratedRegex(@"tool(\[['""]type['""]\]|\.type)\s*==\s*['""](?<type>python|simple_browser|cogview)['""]\s*-?%\}(\{\{- '(?<quoted>([^'\\]|\\.)*)' -\}\}|(?<text>.*?))\{%", RegexOptions.Singleline)]
+    // In the model's own template: {% elif tool['type'] == 'python' %}⏎⏎## python … {% elif; in one that we wrote: {%-
+    // if tool.type == 'python' -%}{{- '⏎⏎## python …' -}}{%- else.
+    [GeneratedRegex(
+        @"tool(\[['""]type['""]\]|\.type)\s*==\s*['""](?<type>python|simple_browser|cogview)['""]\s*-?%\}(\{\{- '(?<quoted>([^'\\]|\\.)*)' -\}\}|(?<text>.*?))\{%",
+        RegexOptions.Singleline
+    )]
     private static partial Regex BuiltInSection();
 }

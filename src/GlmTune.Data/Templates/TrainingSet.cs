@@ -8,7 +8,8 @@ public sealed class TrainingSet : IReadOnlyList<TokenizedExample>
 {
     private readonly List<TokenizedExample> examples;
 
-    private TrainingSet(SetReport report, List<TokenizedExample> examples) => (Report, this.examples) = (report, examples);
+    private TrainingSet(SetReport report, List<TokenizedExample> examples) =>
+        (Report, this.examples) = (report, examples);
 
     /// <summary>What became of the file's rows.</summary>
     public SetReport Report { get; }
@@ -20,11 +21,23 @@ public sealed class TrainingSet : IReadOnlyList<TokenizedExample>
     public TokenizedExample this[int index] => examples[index];
 
     /// <summary>Reads and tokenizes a jsonl file.</summary>
-    /// <remarks>A row in which nothing is learnt, because it has no answer or the cut took it, is a row with a problem.</remarks>
-    /// <exception cref="InvalidDataException">Rows have problems and the policy is <see cref="BadRows.Error"/>, or no row is left.</exception>
-    public static TrainingSet Read(string path, Glm4Template template, ExampleOptions? options = null, CancellationToken stop = default)
+    /// <remarks>A row in which nothing is learnt, because it has no answer or the cut took it, is a row with a
+    /// problem.</remarks>
+    /// <exception cref="InvalidDataException">Rows have problems and the policy is <see cref="BadRows.Error"/>, or no
+    /// row is left.</exception>
+    public static TrainingSet Read(
+        string path,
+        Glm4Template template,
+        ExampleOptions? options = null,
+        CancellationToken stop = default
+    )
     {
-        var rows = RowSource.Read(path, options ?? new ExampleOptions(), conversation => Render(template, conversation), stop);
+        var rows = RowSource.Read(
+            path,
+            options ?? new ExampleOptions(),
+            conversation => Render(template, conversation),
+            stop
+        );
         var examples = rows.Results.ConvertAll(result => result.Value with { Line = result.Line });
         return new TrainingSet(
             rows.Report with
@@ -32,7 +45,8 @@ public sealed class TrainingSet : IReadOnlyList<TokenizedExample>
                 Cut = examples.Count(example => example.IsCut),
                 LostTheirEnd = examples.Count(example => example.LostItsEnd),
             },
-            examples);
+            examples
+        );
     }
 
     /// <inheritdoc/>
@@ -43,7 +57,9 @@ public sealed class TrainingSet : IReadOnlyList<TokenizedExample>
     private static TokenizedExample Render(Glm4Template template, Conversation conversation)
     {
         var example = template.RenderTraining(conversation);
-        return example.SupervisedTokens > 0 ? example : throw new InvalidDataException(NothingLearnt(template, conversation, example));
+        return example.SupervisedTokens > 0
+            ? example
+            : throw new InvalidDataException(NothingLearnt(template, conversation, example));
     }
 
     /// <summary>Why an example has no supervised token, and what to do.</summary>
@@ -54,7 +70,9 @@ public sealed class TrainingSet : IReadOnlyList<TokenizedExample>
             return "nothing would be learnt: no assistant message with content that is not marked \"loss\": false.";
         }
 
-        return $"nothing would be learnt: the row has {example.FullLength} tokens, and the cut at {template.Options.MaxTrainingTokens} "
-            + "(max_input_length + max_output_length + 1) takes every learnt one. Raise the lengths or shorten the row.";
+        return $"nothing would be learnt: the row has {example.FullLength} tokens, and the cut at "
+            + $"{template.Options.MaxTrainingTokens} "
+            + "(max_input_length + max_output_length + 1) takes every learnt one. Raise the lengths or shorten the "
+            + "row.";
     }
 }

@@ -1,19 +1,26 @@
 namespace GlmTune.Data.Tokenization;
 
-/// <summary>The visible character that stands for each byte in <c>tokenizer.json</c> (the alphabet that GPT-2 brought in).</summary>
-/// <remarks>Bytes that are printable in Latin-1 stand for themselves; the others take the characters from U+0100 on, in order.</remarks>
+/// <summary>The visible character that stands for each byte in <c>tokenizer.json</c> (the alphabet that GPT-2 brought
+/// in).</summary>
+/// <remarks>Bytes that are printable in Latin-1 stand for themselves; the others take the characters from U+0100 on, in
+/// order.</remarks>
 internal static class ByteAlphabet
 {
     private static readonly char[] Characters = Build();
     private static readonly short[] Bytes = Invert();
 
-    public static string Write(byte[] token) => string.Create(token.Length, token, (text, bytes) =>
-    {
-        for (var i = 0; i < bytes.Length; i++)
-        {
-            text[i] = Characters[bytes[i]];
-        }
-    });
+    public static string Write(byte[] token) =>
+        string.Create(
+            token.Length,
+            token,
+            (text, bytes) =>
+            {
+                for (var i = 0; i < bytes.Length; i++)
+                {
+                    text[i] = Characters[bytes[i]];
+                }
+            }
+        );
 
     /// <summary>The bytes of a token, or null when it has a character of another alphabet.</summary>
     public static byte[]? Read(ReadOnlySpan<char> token)

@@ -4,7 +4,9 @@ using System.IO.Hashing;
 namespace GlmTune.Data.Tokenization;
 
 /// <summary>Compares tokens by their bytes.</summary>
-internal sealed class ByteArrayComparer : IEqualityComparer<byte[]>, IAlternateEqualityComparer<ReadOnlySpan<byte>, byte[]>
+internal sealed class ByteArrayComparer
+    : IEqualityComparer<byte[]>,
+        IAlternateEqualityComparer<ReadOnlySpan<byte>, byte[]>
 {
     public static ByteArrayComparer Instance { get; } = new();
 

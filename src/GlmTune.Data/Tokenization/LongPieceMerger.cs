@@ -2,24 +2,27 @@ using System.Text;
 
 namespace GlmTune.Data.Tokenization;
 
-/// <summary>Byte-pair merging of one long piece in O(n log n): the lowest rank first, of equal ones the leftmost.</summary>
+/// <summary>Byte-pair merging of one long piece in O(n log n): the lowest rank first, of equal ones the
+/// leftmost.</summary>
 /// <remarks>
-/// The library's merging looks at all of a piece for each merge. That is quicker for words, but takes half a minute for a piece
-/// of 160,000 letters: text without spaces, or an attack.
-/// </remarks>
+/// The library's merging looks at all of a piece for each merge. That is quicker for words, but takes half a minute for
+/// a piece of 160,000 letters: text without spaces, or an attack. </remarks>
 internal sealed class LongPieceMerger(Dictionary<byte[], int> ranks)
 {
     /// <summary>From how many UTF-16 units on a piece counts as long.</summary>
     public const int Length = 256;
 
-    private readonly Dictionary<byte[], int>.AlternateLookup<ReadOnlySpan<byte>> ranks = ranks.GetAlternateLookup<ReadOnlySpan<byte>>();
+    private readonly Dictionary<byte[], int>.AlternateLookup<ReadOnlySpan<byte>> ranks = ranks.GetAlternateLookup<
+        ReadOnlySpan<byte>
+    >();
 
     public List<int> Encode(ReadOnlySpan<char> piece)
     {
         var bytes = new byte[Encoding.UTF8.GetByteCount(piece)];
         Encoding.UTF8.GetBytes(piece, bytes);
 
-        // Part i is bytes[i..end[i]]; before[i] is where the part to its left starts. Parts that were merged away have end 0.
+        // Part i is bytes[i..end[i]]; before[i] is where the part to its left starts. Parts that were merged away have
+        // end 0.
         var end = new int[bytes.Length];
         var before = new int[bytes.Length + 1];
         for (var i = 0; i < bytes.Length; i++)

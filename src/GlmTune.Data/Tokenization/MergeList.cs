@@ -3,7 +3,8 @@ namespace GlmTune.Data.Tokenization;
 /// <summary>The merges that ranks stand for: every way to put a token together from two others.</summary>
 internal static class MergeList
 {
-    /// <summary>All merges in the order of their priority: by the rank of the joined token, then of its left and its right part.</summary>
+    /// <summary>All merges in the order of their priority: by the rank of the joined token, then of its left and its
+    /// right part.</summary>
     /// <returns>Ranks of the left and the right part of each merge.</returns>
     public static List<(int Left, int Right)> Of(IReadOnlyList<byte[]> tokens)
     {
@@ -14,7 +15,10 @@ internal static class MergeList
             var first = merges.Count;
             for (var cut = 1; cut < token.Length; cut++)
             {
-                if (find.TryGetValue(token.AsSpan(0, cut), out var left) && find.TryGetValue(token.AsSpan(cut), out var right))
+                if (
+                    find.TryGetValue(token.AsSpan(0, cut), out var left)
+                    && find.TryGetValue(token.AsSpan(cut), out var right)
+                )
                 {
                     merges.Add((left, right));
                 }

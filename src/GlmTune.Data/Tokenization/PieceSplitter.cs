@@ -3,11 +3,12 @@ using System.Text;
 
 namespace GlmTune.Data.Tokenization;
 
-/// <summary>Cuts text into the pieces that byte-pair merging must not cross, as GLM-4's regular expression does.</summary>
+/// <summary>Cuts text into the pieces that byte-pair merging must not cross, as GLM-4's regular expression
+/// does.</summary>
 /// <remarks>
-/// Written over Unicode scalars because .NET's regular expressions see UTF-16 units: letters and digits beyond U+FFFF would take the
-/// wrong branch. White space is Unicode's White_Space; contractions ignore case in every culture, and a long s counts as s.
-/// The branches below are the expression's alternatives (<see cref="Pattern"/>), in its order.
+/// Written over Unicode scalars because .NET's regular expressions see UTF-16 units: letters and digits beyond U+FFFF
+/// would take the wrong branch. White space is Unicode's White_Space; contractions ignore case in every culture, and a
+/// long s counts as s. The branches below are the expression's alternatives (<see cref="Pattern"/>), in its order.
 /// </remarks>
 public static class PieceSplitter
 {
@@ -121,7 +122,7 @@ public static class PieceSplitter
     {
         if (Rune.DecodeFromUtf16(text[at..], out var rune, out var length) != System.Buffers.OperationStatus.Done)
         {
-            rune = Rune.ReplacementChar;   // A lone surrogate is encoded as U+FFFD, so it is split as one.
+            rune = Rune.ReplacementChar; // A lone surrogate is encoded as U+FFFD, so it is split as one.
         }
 
         next = at + length;
@@ -132,9 +133,13 @@ public static class PieceSplitter
 
         return Rune.GetUnicodeCategory(rune) switch
         {
-            UnicodeCategory.UppercaseLetter or UnicodeCategory.LowercaseLetter or UnicodeCategory.TitlecaseLetter
-                or UnicodeCategory.ModifierLetter or UnicodeCategory.OtherLetter => Kind.Letter,
-            UnicodeCategory.DecimalDigitNumber or UnicodeCategory.LetterNumber or UnicodeCategory.OtherNumber => Kind.Number,
+            UnicodeCategory.UppercaseLetter
+            or UnicodeCategory.LowercaseLetter
+            or UnicodeCategory.TitlecaseLetter
+            or UnicodeCategory.ModifierLetter
+            or UnicodeCategory.OtherLetter => Kind.Letter,
+            UnicodeCategory.DecimalDigitNumber or UnicodeCategory.LetterNumber or UnicodeCategory.OtherNumber =>
+                Kind.Number,
             _ => Kind.Other,
         };
     }

@@ -3,14 +3,28 @@ using GlmTune.Data.Conversations;
 namespace GlmTune.Data.Tokenization;
 
 /// <summary>The special tokens of one tokenizer: text to id, and those that the chat format needs by name.</summary>
-/// <remarks>Immutable. Ids differ between models (a small model's follow its own last rank), so nothing else may assume them.</remarks>
+/// <remarks>Immutable. Ids differ between models (a small model's follow its own last rank), so nothing else may assume
+/// them.</remarks>
 public sealed class SpecialTokens
 {
-    /// <summary>GLM-4's special tokens in the order of their ids, which follow the last rank when a model's files don't list them.</summary>
+    /// <summary>GLM-4's special tokens in the order of their ids, which follow the last rank when a model's files don't
+    /// list them.</summary>
     public static IReadOnlyList<string> Glm4Order { get; } =
     [
-        "<|endoftext|>", "[MASK]", "[gMASK]", "[sMASK]", "<sop>", "<eop>", "<|system|>", "<|user|>", "<|assistant|>", "<|observation|>",
-        "<|begin_of_image|>", "<|end_of_image|>", "<|begin_of_video|>", "<|end_of_video|>",
+        "<|endoftext|>",
+        "[MASK]",
+        "[gMASK]",
+        "[sMASK]",
+        "<sop>",
+        "<eop>",
+        "<|system|>",
+        "<|user|>",
+        "<|assistant|>",
+        "<|observation|>",
+        "<|begin_of_image|>",
+        "<|end_of_image|>",
+        "<|begin_of_video|>",
+        "<|end_of_video|>",
     ];
 
     private readonly Dictionary<int, string> texts;
@@ -18,16 +32,29 @@ public sealed class SpecialTokens
     /// <summary>Takes every special token of a tokenizer.</summary>
     /// <param name="all">Text to id; must hold the seven that the chat format needs.</param>
     /// <param name="padding">Text of the token that fills the left of short rows.</param>
-    /// <exception cref="InvalidDataException">A needed token is missing (all are named), or two share an id.</exception>
+    /// <exception cref="InvalidDataException">A needed token is missing (all are named), or two share an
+    /// id.</exception>
     public SpecialTokens(IReadOnlyDictionary<string, int> all, string padding = "<|endoftext|>")
     {
         All = all.OrderBy(token => token.Value).ToDictionary(StringComparer.Ordinal);
-        string[] needed = ["<|endoftext|>", "[gMASK]", "<sop>", "<|system|>", "<|user|>", "<|assistant|>", "<|observation|>", padding];
+        string[] needed =
+        [
+            "<|endoftext|>",
+            "[gMASK]",
+            "<sop>",
+            "<|system|>",
+            "<|user|>",
+            "<|assistant|>",
+            "<|observation|>",
+            padding,
+        ];
         var missing = needed.Where(text => !All.ContainsKey(text)).Distinct().ToList();
         if (missing.Count > 0)
         {
             throw new InvalidDataException(
-                $"The tokenizer has no special token {string.Join(", ", missing.Select(text => $"'{text}'"))}, which GLM-4's chat format needs.");
+                $"The tokenizer has no special token {string.Join(", ", missing.Select(text => $"'{text}'"))}, which "
+                    + "GLM-4's chat format needs."
+            );
         }
 
         texts = [];
@@ -35,7 +62,9 @@ public sealed class SpecialTokens
         {
             if (!texts.TryAdd(id, text))
             {
-                throw new InvalidDataException($"The special tokens '{texts[id]}' and '{text}' have the same id, {id}.");
+                throw new InvalidDataException(
+                    $"The special tokens '{texts[id]}' and '{text}' have the same id, {id}."
+                );
             }
         }
 
@@ -84,14 +113,15 @@ public sealed class SpecialTokens
     public IReadOnlyList<int> Stops => [EndOfText, User, Observation];
 
     /// <summary>The token that opens a message of <paramref name="role"/>.</summary>
-    public int this[Role role] => role switch
-    {
-        Role.System => System,
-        Role.User => User,
-        Role.Assistant => Assistant,
-        Role.Observation => Observation,
-        _ => throw new ArgumentOutOfRangeException(nameof(role), role, "Not a role."),
-    };
+    public int this[Role role] =>
+        role switch
+        {
+            Role.System => System,
+            Role.User => User,
+            Role.Assistant => Assistant,
+            Role.Observation => Observation,
+            _ => throw new ArgumentOutOfRangeException(nameof(role), role, "Not a role."),
+        };
 
     /// <summary>The text of a special token, or null for any other id.</summary>
     public string? TextOf(int id) => texts.GetValueOrDefault(id);

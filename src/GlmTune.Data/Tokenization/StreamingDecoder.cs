@@ -3,7 +3,8 @@ using System.Text;
 namespace GlmTune.Data.Tokenization;
 
 /// <summary>Decodes token by token and holds back a character whose bytes have not all come.</summary>
-/// <remarks>The pieces put together are what <see cref="Tokenizer.Decode"/> gives for all ids. Not thread-safe: one for each answer.</remarks>
+/// <remarks>The pieces put together are what <see cref="Tokenizer.Decode"/> gives for all ids. Not thread-safe: one for
+/// each answer.</remarks>
 public sealed class StreamingDecoder(Tokenizer tokenizer, bool skipSpecial = true)
 {
     private readonly Decoder decoder = Encoding.UTF8.GetDecoder();

@@ -5,7 +5,8 @@ using System.Text;
 
 namespace GlmTune.Data.Tokenization;
 
-/// <summary>The format of <c>tokenizer.model</c>: a line a token, <c>base64(bytes) rank</c>, by rising rank from 0.</summary>
+/// <summary>The format of <c>tokenizer.model</c>: a line a token, <c>base64(bytes) rank</c>, by rising rank from
+/// 0.</summary>
 public static class TokenRanks
 {
     /// <summary>The tokens of a file's bytes, the place being the rank.</summary>
@@ -27,16 +28,25 @@ public static class TokenRanks
 
             var space = text.IndexOf((byte)' ');
             var token = new byte[Math.Max(space, 0)];
-            if (space <= 0
+            if (
+                space <= 0
                 || Base64.DecodeFromUtf8(text[..space], token, out _, out var length) != OperationStatus.Done
-                || !Utf8Parser.TryParse(text[(space + 1)..], out int rank, out var used) || used != text.Length - space - 1)
+                || !Utf8Parser.TryParse(text[(space + 1)..], out int rank, out var used)
+                || used != text.Length - space - 1
+            )
             {
-                throw new InvalidDataException($"{name}, line {line}: found '{Encoding.UTF8.GetString(text[..Math.Min(text.Length, 40)])}'; expected a token in base64, a space, its rank.");
+                throw new InvalidDataException(
+                    $"{name}, line {line}: found '{Encoding.UTF8.GetString(text[..Math.Min(text.Length, 40)])}'; "
+                        + "expected a token in base64, a space, its rank."
+                );
             }
 
             if (rank != tokens.Count)
             {
-                throw new InvalidDataException($"{name}, line {line}: the rank is {rank}; expected {tokens.Count}, since ranks count up from 0 without gaps.");
+                throw new InvalidDataException(
+                    $"{name}, line {line}: the rank is {rank}; expected {tokens.Count}, since ranks count up from 0 "
+                        + "without gaps."
+                );
             }
 
             tokens.Add(token.AsSpan(0, length).ToArray());
@@ -77,14 +87,20 @@ public static class TokenRanks
 
             if (!ranks.TryAdd(tokens[rank], rank))
             {
-                throw new InvalidDataException($"The ranks {ranks[tokens[rank]]} and {rank} are the same token, {Convert.ToHexString(tokens[rank])}.");
+                throw new InvalidDataException(
+                    $"The ranks {ranks[tokens[rank]]} and {rank} are the same token, "
+                        + $"{Convert.ToHexString(tokens[rank])}."
+                );
             }
         }
 
         var missing = Enumerable.Range(0, 256).Where(value => !single[value]).ToList();
         if (missing.Count > 0)
         {
-            throw new InvalidDataException($"Of the 256 single bytes, {missing.Count} have no token (the first is {missing[0]:X2}), so not every text can be encoded.");
+            throw new InvalidDataException(
+                $"Of the 256 single bytes, {missing.Count} have no token (the first is {missing[0]:X2}), so not every "
+                    + "text can be encoded."
+            );
         }
 
         return ranks;

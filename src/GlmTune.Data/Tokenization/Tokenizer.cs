@@ -5,7 +5,8 @@ using Microsoft.ML.Tokenizers;
 
 namespace GlmTune.Data.Tokenization;
 
-/// <summary>Text to token ids and back: byte-level byte-pair encoding by rank, as GLM-4's own tokenizer does it.</summary>
+/// <summary>Text to token ids and back: byte-level byte-pair encoding by rank, as GLM-4's own tokenizer does
+/// it.</summary>
 /// <remarks>Thread-safe. Decoding undoes encoding byte for byte. Read one with <see cref="TokenizerFile"/>.</remarks>
 public sealed class Tokenizer
 {
@@ -17,7 +18,8 @@ public sealed class Tokenizer
     /// <summary>Builds a tokenizer from its tokens.</summary>
     /// <param name="ranks">The bytes of each ordinary token; the place is its rank and id.</param>
     /// <param name="special">The special tokens, whose ids follow the ranks.</param>
-    /// <exception cref="InvalidDataException">A single byte has no token, a token is there twice, or a special token's id is a rank.</exception>
+    /// <exception cref="InvalidDataException">A single byte has no token, a token is there twice, or a special token's
+    /// id is a rank.</exception>
     public Tokenizer(IReadOnlyList<byte[]> ranks, SpecialTokens special)
     {
         bytes = [.. ranks];
@@ -25,10 +27,13 @@ public sealed class Tokenizer
         var (lowest, id) = special.All.MinBy(token => token.Value);
         if (id < bytes.Length)
         {
-            throw new InvalidDataException($"The special token '{lowest}' has the id {id}, but the ordinary tokens reach to {bytes.Length - 1}.");
+            throw new InvalidDataException(
+                $"The special token '{lowest}' has the id {id}, but the ordinary tokens reach to {bytes.Length - 1}."
+            );
         }
 
-        // Building the merger's tables takes most of the time of loading, so it goes on in the background until the first text.
+        // Building the merger's tables takes most of the time of loading, so it goes on in the background until the
+        // first text.
         longMerger = new LongPieceMerger(TokenRanks.Index(bytes));
         merger = Task.Run(() =>
         {
@@ -37,7 +42,8 @@ public sealed class Tokenizer
         });
         specialTexts = new Regex(
             string.Join('|', special.All.Keys.OrderByDescending(text => text.Length).Select(Regex.Escape)),
-            RegexOptions.CultureInvariant);
+            RegexOptions.CultureInvariant
+        );
     }
 
     /// <summary>The special tokens of this tokenizer.</summary>
@@ -49,7 +55,8 @@ public sealed class Tokenizer
     /// <summary>Number of ordinary tokens.</summary>
     public int RankCount => bytes.Length;
 
-    /// <summary>One past the highest id: ordinary and special tokens; a model's embedding may have more rows, as padding.</summary>
+    /// <summary>One past the highest id: ordinary and special tokens; a model's embedding may have more rows, as
+    /// padding.</summary>
     public int Count => Special.All.Values.Max() + 1;
 
     /// <summary>The chat template (Jinja) that came with the tokenizer's files, or null.</summary>
@@ -58,7 +65,8 @@ public sealed class Tokenizer
     /// <summary>The longest input that the files state, in tokens, or null.</summary>
     public int? MaxLength { get; init; }
 
-    /// <summary>Encodes text as plain text: what looks like a special token stays text. Adds nothing at either end.</summary>
+    /// <summary>Encodes text as plain text: what looks like a special token stays text. Adds nothing at either
+    /// end.</summary>
     public int[] Encode(string text)
     {
         ArgumentNullException.ThrowIfNull(text);
@@ -86,10 +94,12 @@ public sealed class Tokenizer
     }
 
     /// <summary>The first special token's text inside <paramref name="text"/>, or null.</summary>
-    public string? FindSpecialText(string text) => specialTexts.Match(text) is { Success: true } match ? match.Value : null;
+    public string? FindSpecialText(string text) =>
+        specialTexts.Match(text) is { Success: true } match ? match.Value : null;
 
     /// <summary>The text of token ids; bytes that are not UTF-8 become U+FFFD.</summary>
-    /// <param name="ids">Any integers; what is no token (a padded row of the vocabulary, a negative label) gives nothing.</param>
+    /// <param name="ids">Any integers; what is no token (a padded row of the vocabulary, a negative label) gives
+    /// nothing.</param>
     /// <param name="skipSpecial">Whether special tokens give nothing instead of their text.</param>
     public string Decode(ReadOnlySpan<int> ids, bool skipSpecial = true)
     {
@@ -119,16 +129,19 @@ public sealed class Tokenizer
     {
         if (text.ContainsAnyInRange('\uD800', '\uDFFF'))
         {
-            text = Encoding.UTF8.GetString(Encoding.UTF8.GetBytes(text.ToArray()));   // Half of a surrogate pair becomes U+FFFD.
+            // Half of a surrogate pair becomes U+FFFD.
+            text = Encoding.UTF8.GetString(Encoding.UTF8.GetBytes(text.ToArray()));
         }
 
         var tables = merger.GetAwaiter().GetResult();
         foreach (var (offset, length) in PieceSplitter.Split(text))
         {
             var piece = text.Slice(offset, length);
-            ids.AddRange(length < LongPieceMerger.Length
-                ? tables.EncodeToIds(piece, considerPreTokenization: false, considerNormalization: false)
-                : longMerger.Encode(piece));
+            ids.AddRange(
+                length < LongPieceMerger.Length
+                    ? tables.EncodeToIds(piece, considerPreTokenization: false, considerNormalization: false)
+                    : longMerger.Encode(piece)
+            );
         }
     }
 }

@@ -23,7 +23,8 @@ internal sealed record TokenizerConfig
 
     public int? MaxLength { get; init; }
 
-    /// <summary>Reads the folder's file, and <c>chat_template.jinja</c> where newer tools put the template; a missing file says nothing.</summary>
+    /// <summary>Reads the folder's file, and <c>chat_template.jinja</c> where newer tools put the template; a missing
+    /// file says nothing.</summary>
     /// <exception cref="InvalidDataException">The file is damaged.</exception>
     public static TokenizerConfig Read(string folder)
     {
@@ -41,17 +42,38 @@ internal sealed record TokenizerConfig
             var root = document.RootElement;
             return new TokenizerConfig
             {
-                SpecialTokens = root.TryGetProperty("added_tokens_decoder", out var added) && added.ValueKind == JsonValueKind.Object
-                    ? added.EnumerateObject().ToDictionary(token => token.Value.GetProperty("content").GetString()!, token => int.Parse(token.Name, CultureInfo.InvariantCulture))
-                    : null,
+                SpecialTokens =
+                    root.TryGetProperty("added_tokens_decoder", out var added)
+                    && added.ValueKind == JsonValueKind.Object
+                        ? added
+                            .EnumerateObject()
+                            .ToDictionary(
+                                token => token.Value.GetProperty("content").GetString()!,
+                                token => int.Parse(token.Name, CultureInfo.InvariantCulture)
+                            )
+                        : null,
                 Padding = Text(root, "pad_token") ?? Text(root, "eos_token") ?? "<|endoftext|>",
                 ChatTemplate = separate ?? Template(root),
-                MaxLength = root.TryGetProperty("model_max_length", out var length) && length.TryGetInt32(out var tokens) ? tokens : null,
+                MaxLength =
+                    root.TryGetProperty("model_max_length", out var length) && length.TryGetInt32(out var tokens)
+                        ? tokens
+                        : null,
             };
         }
-        catch (Exception e) when (e is JsonException or FormatException or OverflowException or KeyNotFoundException or InvalidOperationException or ArgumentException)
+        catch (Exception e)
+            when (e
+                    is JsonException
+                        or FormatException
+                        or OverflowException
+                        or KeyNotFoundException
+                        or InvalidOperationException
+                        or ArgumentException
+            )
         {
-            throw new InvalidDataException($"{path}: {e.Message} Expected the tokenizer_config.json that transformers writes.", e);
+            throw new InvalidDataException(
+                $"{path}: {e.Message} Expected the tokenizer_config.json that transformers writes.",
+                e
+            );
         }
     }
 
@@ -61,8 +83,14 @@ internal sealed record TokenizerConfig
         var special = tokenizer.Special;
         var config = new JsonObject
         {
-            ["added_tokens_decoder"] = new JsonObject(special.All.Select(token => KeyValuePair.Create<string, JsonNode?>(
-                token.Value.ToString(CultureInfo.InvariantCulture), Flags(token.Key)))),
+            ["added_tokens_decoder"] = new JsonObject(
+                special.All.Select(token =>
+                    KeyValuePair.Create<string, JsonNode?>(
+                        token.Value.ToString(CultureInfo.InvariantCulture),
+                        Flags(token.Key)
+                    )
+                )
+            ),
             ["additional_special_tokens"] = new JsonArray([.. special.All.Keys.Select(text => JsonValue.Create(text))]),
             ["clean_up_tokenization_spaces"] = false,
             ["do_lower_case"] = false,
@@ -82,19 +110,23 @@ internal sealed record TokenizerConfig
             config["chat_template"] = template;
         }
 
-        DurableFile.Write(Path.Combine(folder, "tokenizer_config.json"), file => JsonSerializer.Serialize(file, config, Writing));
+        DurableFile.Write(
+            Path.Combine(folder, "tokenizer_config.json"),
+            file => JsonSerializer.Serialize(file, config, Writing)
+        );
     }
 
     /// <summary>A special token as both layouts describe it.</summary>
-    public static JsonObject Flags(string content) => new()
-    {
-        ["content"] = content,
-        ["single_word"] = false,
-        ["lstrip"] = false,
-        ["rstrip"] = false,
-        ["normalized"] = false,
-        ["special"] = true,
-    };
+    public static JsonObject Flags(string content) =>
+        new()
+        {
+            ["content"] = content,
+            ["single_word"] = false,
+            ["lstrip"] = false,
+            ["rstrip"] = false,
+            ["normalized"] = false,
+            ["special"] = true,
+        };
 
     // A token is written as its text or as an object that holds it.
     private static string? Text(JsonElement root, string key)
@@ -116,7 +148,11 @@ internal sealed record TokenizerConfig
         }
 
         return value.ValueKind == JsonValueKind.Array
-            ? value.EnumerateArray().Where(named => Text(named, "name") == "default").Select(named => Text(named, "template")).FirstOrDefault()
+            ? value
+                .EnumerateArray()
+                .Where(named => Text(named, "name") == "default")
+                .Select(named => Text(named, "template"))
+                .FirstOrDefault()
             : value.GetString();
     }
 }

@@ -10,15 +10,25 @@ public static class TokenizerFile
     // Some hold code or settings for other programs: they travel along as they are and are never run.
     private static readonly string[] Names =
     [
-        "tokenizer.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "tokenization_chatglm.py",
+        "tokenizer.model",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "added_tokens.json",
+        "chat_template.jinja",
+        "tokenization_chatglm.py",
     ];
 
     /// <summary>Whether the folder has a tokenizer, in either layout.</summary>
-    public static bool IsIn(string folder) => File.Exists(Path.Combine(folder, "tokenizer.model")) || File.Exists(Path.Combine(folder, "tokenizer.json"));
+    public static bool IsIn(string folder) =>
+        File.Exists(Path.Combine(folder, "tokenizer.model")) || File.Exists(Path.Combine(folder, "tokenizer.json"));
 
-    /// <summary>Reads a model folder's tokenizer, from <c>tokenizer.model</c> if it is there, else from <c>tokenizer.json</c>.</summary>
-    /// <remarks>Special tokens are those that <c>tokenizer_config.json</c> or <c>tokenizer.json</c> list; without a list, GLM-4's fourteen after the last rank.</remarks>
-    /// <exception cref="InvalidDataException">There is no tokenizer in the folder, or a file is damaged or of another kind.</exception>
+    /// <summary>Reads a model folder's tokenizer, from <c>tokenizer.model</c> if it is there, else from
+    /// <c>tokenizer.json</c>.</summary>
+    /// <remarks>Special tokens are those that <c>tokenizer_config.json</c> or <c>tokenizer.json</c> list; without a
+    /// list, GLM-4's fourteen after the last rank.</remarks>
+    /// <exception cref="InvalidDataException">There is no tokenizer in the folder, or a file is damaged or of another
+    /// kind.</exception>
     public static Tokenizer Read(string folder)
     {
         var (model, json) = (Path.Combine(folder, "tokenizer.model"), Path.Combine(folder, "tokenizer.json"));
@@ -37,13 +47,20 @@ public static class TokenizerFile
         }
         else
         {
-            throw new InvalidDataException($"{folder}: no tokenizer.model and no tokenizer.json. Copy them here from the model that this one comes from.");
+            throw new InvalidDataException(
+                $"{folder}: no tokenizer.model and no tokenizer.json. Copy them here from the model that this one "
+                    + "comes from."
+            );
         }
 
         try
         {
             special = special is { Count: > 0 } ? special : SpecialTokens.After(ranks.Length).All;
-            return new Tokenizer(ranks, new SpecialTokens(special, config.Padding)) { ChatTemplate = config.ChatTemplate, MaxLength = config.MaxLength };
+            return new Tokenizer(ranks, new SpecialTokens(special, config.Padding))
+            {
+                ChatTemplate = config.ChatTemplate,
+                MaxLength = config.MaxLength,
+            };
         }
         catch (InvalidDataException e)
         {
@@ -54,10 +71,14 @@ public static class TokenizerFile
     /// <summary>Writes <c>tokenizer.model</c> and <c>tokenizer_config.json</c>.</summary>
     /// <param name="tokenizer">The tokenizer.</param>
     /// <param name="folder">Where to; made if it is not there.</param>
-    /// <param name="chatTemplate">The chat template to write instead of the tokenizer's own, such as that of the preset that a model was trained with.</param>
+    /// <param name="chatTemplate">The chat template to write instead of the tokenizer's own, such as that of the preset
+    /// that a model was trained with.</param>
     public static void WriteOriginal(Tokenizer tokenizer, string folder, string? chatTemplate = null)
     {
-        DurableFile.Write(Path.Combine(folder, "tokenizer.model"), file => file.Write(TokenRanks.Format(tokenizer.Ranks)));
+        DurableFile.Write(
+            Path.Combine(folder, "tokenizer.model"),
+            file => file.Write(TokenRanks.Format(tokenizer.Ranks))
+        );
         TokenizerConfig.Write(tokenizer, folder, "ChatGLM4Tokenizer", chatTemplate);
     }
 
@@ -65,14 +86,16 @@ public static class TokenizerFile
     /// <param name="tokenizer">The tokenizer.</param>
     /// <param name="folder">Where to; made if it is not there.</param>
     /// <param name="chatTemplate">The chat template to write instead of the tokenizer's own.</param>
-    /// <exception cref="InvalidDataException">The special tokens do not follow the ranks without a gap, which the format cannot say.</exception>
+    /// <exception cref="InvalidDataException">The special tokens do not follow the ranks without a gap, which the
+    /// format cannot say.</exception>
     public static void WriteLibrary(Tokenizer tokenizer, string folder, string? chatTemplate = null)
     {
         TokenizerJson.Write(tokenizer, Path.Combine(folder, "tokenizer.json"));
         TokenizerConfig.Write(tokenizer, folder, "PreTrainedTokenizerFast", chatTemplate);
     }
 
-    /// <summary>Copies the tokenizer's files of one model folder, as they are, to another, such as a checkpoint.</summary>
+    /// <summary>Copies the tokenizer's files of one model folder, as they are, to another, such as a
+    /// checkpoint.</summary>
     /// <exception cref="InvalidDataException"><paramref name="from"/> has no tokenizer.</exception>
     public static void Copy(string from, string to)
     {
@@ -83,21 +106,31 @@ public static class TokenizerFile
 
         foreach (var name in Names.Where(name => File.Exists(Path.Combine(from, name))))
         {
-            DurableFile.Write(Path.Combine(to, name), file =>
-            {
-                using var source = File.OpenRead(Path.Combine(from, name));
-                source.CopyTo(file);
-            });
+            DurableFile.Write(
+                Path.Combine(to, name),
+                file =>
+                {
+                    using var source = File.OpenRead(Path.Combine(from, name));
+                    source.CopyTo(file);
+                }
+            );
         }
     }
 
-    private static void CheckAgree(IReadOnlyDictionary<string, int>? config, IReadOnlyDictionary<string, int> json, string folder)
+    private static void CheckAgree(
+        IReadOnlyDictionary<string, int>? config,
+        IReadOnlyDictionary<string, int> json,
+        string folder
+    )
     {
         foreach (var (text, id) in config ?? json)
         {
             if (!json.TryGetValue(text, out var other) || other != id)
             {
-                throw new InvalidDataException($"{folder}: the special token '{text}' is {id} in tokenizer_config.json but {(other == 0 ? "missing" : other)} in tokenizer.json. Are both from the same model?");
+                throw new InvalidDataException(
+                    $"{folder}: the special token '{text}' is {id} in tokenizer_config.json but "
+                        + $"{(other == 0 ? "missing" : other)} in tokenizer.json. Are both from the same model?"
+                );
             }
         }
     }

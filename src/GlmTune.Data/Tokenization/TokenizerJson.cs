@@ -3,11 +3,13 @@ using System.Text.Json.Nodes;
 
 namespace GlmTune.Data.Tokenization;
 
-/// <summary>The format of <c>tokenizer.json</c>: byte-level byte-pair encoding as the tokenizers library keeps it.</summary>
+/// <summary>The format of <c>tokenizer.json</c>: byte-level byte-pair encoding as the tokenizers library keeps
+/// it.</summary>
 internal static class TokenizerJson
 {
     /// <summary>Reads ranks and special tokens.</summary>
-    /// <exception cref="InvalidDataException">The file is damaged, or another kind of tokenizer, whose ids we would get wrong.</exception>
+    /// <exception cref="InvalidDataException">The file is damaged, or another kind of tokenizer, whose ids we would get
+    /// wrong.</exception>
     public static (byte[][] Ranks, Dictionary<string, int> SpecialTokens) Read(string path)
     {
         try
@@ -20,84 +22,140 @@ internal static class TokenizerJson
             CheckSplit(path, root);
 
             var vocabulary = model.GetProperty("vocab");
-            var special = root.GetProperty("added_tokens").EnumerateArray()
-                .ToDictionary(token => token.GetProperty("content").GetString()!, token => token.GetProperty("id").GetInt32());
+            var special = root.GetProperty("added_tokens")
+                .EnumerateArray()
+                .ToDictionary(
+                    token => token.GetProperty("content").GetString()!,
+                    token => token.GetProperty("id").GetInt32()
+                );
             var ranks = ReadRanks(path, vocabulary, special);
             CheckMerges(path, model.GetProperty("merges"), ranks);
             return (ranks, special);
         }
-        catch (Exception e) when (e is JsonException or KeyNotFoundException or InvalidOperationException or FormatException or ArgumentException)
+        catch (Exception e)
+            when (e
+                    is JsonException
+                        or KeyNotFoundException
+                        or InvalidOperationException
+                        or FormatException
+                        or ArgumentException
+            )
         {
-            throw new InvalidDataException($"{path}: {e.Message} Expected the tokenizer.json that transformers writes for GLM-4.", e);
+            throw new InvalidDataException(
+                $"{path}: {e.Message} Expected the tokenizer.json that transformers writes for GLM-4.",
+                e
+            );
         }
     }
 
     /// <summary>Writes a tokenizer so that transformers and vLLM give the same ids.</summary>
-    /// <exception cref="InvalidDataException">The special tokens do not follow the ranks without a gap, which the format cannot say.</exception>
+    /// <exception cref="InvalidDataException">The special tokens do not follow the ranks without a gap, which the
+    /// format cannot say.</exception>
     public static void Write(Tokenizer tokenizer, string path)
     {
-        if (!tokenizer.Special.All.Values.Order().SequenceEqual(Enumerable.Range(tokenizer.RankCount, tokenizer.Special.All.Count)))
+        if (
+            !tokenizer
+                .Special.All.Values.Order()
+                .SequenceEqual(Enumerable.Range(tokenizer.RankCount, tokenizer.Special.All.Count))
+        )
         {
-            throw new InvalidDataException($"tokenizer.json needs special tokens numbered from {tokenizer.RankCount} on without gaps; these are {string.Join(", ", tokenizer.Special.All.Values.Order())}.");
+            throw new InvalidDataException(
+                $"tokenizer.json needs special tokens numbered from {tokenizer.RankCount} on without gaps; these are "
+                    + $"{string.Join(", ", tokenizer.Special.All.Values.Order())}."
+            );
         }
 
         var tokens = tokenizer.Ranks;
         var names = tokens.Select(ByteAlphabet.Write).ToArray();
-        DurableFile.Write(path, file =>
-        {
-            using var json = new Utf8JsonWriter(file, new JsonWriterOptions { Indented = true, Encoder = TokenizerConfig.Writing.Encoder });
-            json.WriteStartObject();
-            json.WriteString("version", "1.0");
-            json.WriteNull("truncation");
-            json.WriteNull("padding");
-            Property(json, "added_tokens", new JsonArray([.. tokenizer.Special.All.Select(AddedToken)]));
-            json.WriteNull("normalizer");
-            Property(json, "pre_tokenizer", Sequence("pretokenizers", Split(), ByteLevel(prefixSpace: false, trimOffsets: true, useRegex: false)));
-            Property(json, "post_processor", Sequence("processors", ByteLevel(prefixSpace: true, trimOffsets: false, useRegex: true), Prefix(tokenizer.Special)));
-            Property(json, "decoder", ByteLevel(prefixSpace: true, trimOffsets: true, useRegex: true));
-            json.WriteStartObject("model");
-            json.WriteString("type", "BPE");
-            foreach (var key in (string[])["dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix"])
+        DurableFile.Write(
+            path,
+            file =>
             {
-                json.WriteNull(key);
-            }
+                using var json = new Utf8JsonWriter(
+                    file,
+                    new JsonWriterOptions { Indented = true, Encoder = TokenizerConfig.Writing.Encoder }
+                );
+                json.WriteStartObject();
+                json.WriteString("version", "1.0");
+                json.WriteNull("truncation");
+                json.WriteNull("padding");
+                Property(json, "added_tokens", new JsonArray([.. tokenizer.Special.All.Select(AddedToken)]));
+                json.WriteNull("normalizer");
+                Property(
+                    json,
+                    "pre_tokenizer",
+                    Sequence(
+                        "pretokenizers",
+                        Split(),
+                        ByteLevel(prefixSpace: false, trimOffsets: true, useRegex: false)
+                    )
+                );
+                Property(
+                    json,
+                    "post_processor",
+                    Sequence(
+                        "processors",
+                        ByteLevel(prefixSpace: true, trimOffsets: false, useRegex: true),
+                        Prefix(tokenizer.Special)
+                    )
+                );
+                Property(json, "decoder", ByteLevel(prefixSpace: true, trimOffsets: true, useRegex: true));
+                json.WriteStartObject("model");
+                json.WriteString("type", "BPE");
+                foreach (
+                    var key in (string[])["dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix"]
+                )
+                {
+                    json.WriteNull(key);
+                }
 
-            json.WriteBoolean("fuse_unk", false);
-            json.WriteBoolean("byte_fallback", false);
-            json.WriteBoolean("ignore_merges", true);
-            json.WriteStartObject("vocab");
-            for (var rank = 0; rank < names.Length; rank++)
-            {
-                json.WriteNumber(names[rank], rank);
-            }
+                json.WriteBoolean("fuse_unk", false);
+                json.WriteBoolean("byte_fallback", false);
+                json.WriteBoolean("ignore_merges", true);
+                json.WriteStartObject("vocab");
+                for (var rank = 0; rank < names.Length; rank++)
+                {
+                    json.WriteNumber(names[rank], rank);
+                }
 
-            json.WriteEndObject();
-            json.WriteStartArray("merges");
-            foreach (var (left, right) in MergeList.Of(tokens))
-            {
-                // The alphabet has no space, so this older form is read by every version of the library.
-                json.WriteStringValue($"{names[left]} {names[right]}");
-            }
+                json.WriteEndObject();
+                json.WriteStartArray("merges");
+                foreach (var (left, right) in MergeList.Of(tokens))
+                {
+                    // The alphabet has no space, so this older form is read by every version of the library.
+                    json.WriteStringValue($"{names[left]} {names[right]}");
+                }
 
-            json.WriteEndArray();
-            json.WriteEndObject();
-            json.WriteEndObject();
-        });
+                json.WriteEndArray();
+                json.WriteEndObject();
+                json.WriteEndObject();
+            }
+        );
     }
 
     private static byte[][] ReadRanks(string path, JsonElement vocabulary, Dictionary<string, int> special)
     {
-        var tokens = vocabulary.EnumerateObject().Select(token => (token.Name, Id: token.Value.GetInt32())).Where(token => !special.ContainsKey(token.Name)).ToList();
+        var tokens = vocabulary
+            .EnumerateObject()
+            .Select(token => (token.Name, Id: token.Value.GetInt32()))
+            .Where(token => !special.ContainsKey(token.Name))
+            .ToList();
         var ranks = new byte[tokens.Count][];
         foreach (var (name, id) in tokens)
         {
             if ((uint)id >= (uint)ranks.Length || ranks[id] is not null)
             {
-                throw new InvalidDataException($"{path}: the token '{name}' has the id {id}; expected each id from 0 to {ranks.Length - 1} once.");
+                throw new InvalidDataException(
+                    $"{path}: the token '{name}' has the id {id}; expected each id from 0 to {ranks.Length - 1} once."
+                );
             }
 
-            ranks[id] = ByteAlphabet.Read(name)
-                ?? throw new InvalidDataException($"{path}: the token '{name}' has a character that stands for no byte; only byte-level tokenizers can be read.");
+            ranks[id] =
+                ByteAlphabet.Read(name)
+                ?? throw new InvalidDataException(
+                    $"{path}: the token '{name}' has a character that stands for no byte; only byte-level tokenizers "
+                        + "can be read."
+                );
         }
 
         return ranks;
@@ -106,12 +164,22 @@ internal static class TokenizerJson
     private static void CheckSplit(string path, JsonElement root)
     {
         var splitter = root.GetProperty("pre_tokenizer");
-        var parts = splitter.TryGetProperty("pretokenizers", out var list) ? list.EnumerateArray().ToArray() : [splitter];
+        var parts = splitter.TryGetProperty("pretokenizers", out var list)
+            ? list.EnumerateArray().ToArray()
+            : [splitter];
         var split = parts.FirstOrDefault(part => part.GetProperty("type").GetString() == "Split");
-        Expect(path, "pre_tokenizer's Split pattern", split.ValueKind == JsonValueKind.Undefined ? "missing" : split.GetProperty("pattern").GetProperty("Regex").GetString(), PieceSplitter.Pattern);
+        Expect(
+            path,
+            "pre_tokenizer's Split pattern",
+            split.ValueKind == JsonValueKind.Undefined
+                ? "missing"
+                : split.GetProperty("pattern").GetProperty("Regex").GetString(),
+            PieceSplitter.Pattern
+        );
     }
 
-    // Equal merges mean equal ids: the list must be the one that the ranks stand for. Merges to the same token may stand in any order.
+    // Equal merges mean equal ids: the list must be the one that the ranks stand for. Merges to the same token may
+    // stand in any order.
     private static void CheckMerges(string path, JsonElement merges, byte[][] ranks)
     {
         List<(int Left, int Right)> expected;
@@ -126,7 +194,10 @@ internal static class TokenizerJson
 
         if (merges.GetArrayLength() != expected.Count)
         {
-            throw new InvalidDataException($"{path}: {merges.GetArrayLength()} merges, but its ids stand for {expected.Count}. Only tokenizers whose merges follow from their ids can be read.");
+            throw new InvalidDataException(
+                $"{path}: {merges.GetArrayLength()} merges, but its ids stand for {expected.Count}. Only tokenizers "
+                    + "whose merges follow from their ids can be read."
+            );
         }
 
         var names = Array.ConvertAll(ranks, ByteAlphabet.Write);
@@ -134,11 +205,16 @@ internal static class TokenizerJson
         foreach (var merge in merges.EnumerateArray())
         {
             var (left, right) = expected[place++];
-            var found = merge.ValueKind == JsonValueKind.Array ? $"{merge[0].GetString()} {merge[1].GetString()}" : merge.GetString()!;
+            var found =
+                merge.ValueKind == JsonValueKind.Array
+                    ? $"{merge[0].GetString()} {merge[1].GetString()}"
+                    : merge.GetString()!;
             var joined = names[left] + names[right];
             if (found.Length != joined.Length + 1 || found.Replace(" ", "", StringComparison.Ordinal) != joined)
             {
-                throw new InvalidDataException($"{path}: merge {place} is '{found}'; expected one to '{joined}', as the ids say.");
+                throw new InvalidDataException(
+                    $"{path}: merge {place} is '{found}'; expected one to '{joined}', as the ids say."
+                );
             }
         }
     }
@@ -150,30 +226,47 @@ internal static class TokenizerJson
         return flags;
     }
 
-    private static JsonObject Split() => new()
-    {
-        ["type"] = "Split",
-        ["pattern"] = new JsonObject { ["Regex"] = PieceSplitter.Pattern },
-        ["behavior"] = "Isolated",
-        ["invert"] = false,
-    };
+    private static JsonObject Split() =>
+        new()
+        {
+            ["type"] = "Split",
+            ["pattern"] = new JsonObject { ["Regex"] = PieceSplitter.Pattern },
+            ["behavior"] = "Isolated",
+            ["invert"] = false,
+        };
 
-    private static JsonObject ByteLevel(bool prefixSpace, bool trimOffsets, bool useRegex) => new()
-    {
-        ["type"] = "ByteLevel",
-        ["add_prefix_space"] = prefixSpace,
-        ["trim_offsets"] = trimOffsets,
-        ["use_regex"] = useRegex,
-    };
+    private static JsonObject ByteLevel(bool prefixSpace, bool trimOffsets, bool useRegex) =>
+        new()
+        {
+            ["type"] = "ByteLevel",
+            ["add_prefix_space"] = prefixSpace,
+            ["trim_offsets"] = trimOffsets,
+            ["use_regex"] = useRegex,
+        };
 
-    private static JsonObject Sequence(string key, params JsonNode[] parts) => new() { ["type"] = "Sequence", [key] = new JsonArray(parts) };
+    private static JsonObject Sequence(string key, params JsonNode[] parts) =>
+        new() { ["type"] = "Sequence", [key] = new JsonArray(parts) };
 
     // Every sequence starts [gMASK]<sop>.
     private static JsonObject Prefix(SpecialTokens special)
     {
-        JsonNode Special(string text) => new JsonObject { ["SpecialToken"] = new JsonObject { ["id"] = text, ["type_id"] = 0 } };
-        JsonNode Text(string id, int type) => new JsonObject { ["Sequence"] = new JsonObject { ["id"] = id, ["type_id"] = type } };
-        JsonObject Token(string text) => new() { ["id"] = text, ["ids"] = new JsonArray(special.All[text]), ["tokens"] = new JsonArray(text) };
+        JsonNode Special(string text) =>
+            new JsonObject
+            {
+                ["SpecialToken"] = new JsonObject { ["id"] = text, ["type_id"] = 0 },
+            };
+        JsonNode Text(string id, int type) =>
+            new JsonObject
+            {
+                ["Sequence"] = new JsonObject { ["id"] = id, ["type_id"] = type },
+            };
+        JsonObject Token(string text) =>
+            new()
+            {
+                ["id"] = text,
+                ["ids"] = new JsonArray(special.All[text]),
+                ["tokens"] = new JsonArray(text),
+            };
         return new JsonObject
         {
             ["type"] = "TemplateProcessing",
@@ -189,13 +282,16 @@ internal static class TokenizerJson
         value.WriteTo(json, TokenizerConfig.Writing);
     }
 
-    private static string Raw(JsonElement root, string key) => root.TryGetProperty(key, out var value) ? value.GetRawText() : "null";
+    private static string Raw(JsonElement root, string key) =>
+        root.TryGetProperty(key, out var value) ? value.GetRawText() : "null";
 
     private static void Expect(string path, string what, string? found, string expected)
     {
         if (found != expected)
         {
-            throw new InvalidDataException($"{path}: {what} is {found}; expected {expected}, GLM-4's. Another tokenizer would give wrong ids here.");
+            throw new InvalidDataException(
+                $"{path}: {what} is {found}; expected {expected}, GLM-4's. Another tokenizer would give wrong ids here."
+            );
         }
     }
 }

@@ -3,7 +3,8 @@ using System.Runtime.InteropServices;
 
 namespace GlmTune.Evaluation.Metrics;
 
-/// <summary>BLEU-4 of one cut text against one label, smoothed as nltk 3.8's <c>sentence_bleu</c> with its method 3 (NIST's).</summary>
+/// <summary>BLEU-4 of one cut text against one label, smoothed as nltk 3.8's <c>sentence_bleu</c> with its method 3
+/// (NIST's).</summary>
 /// <remarks>Papineni et al., BLEU, ACL 2002; smoothing: Chen and Cherry, WMT 2014, method 3.</remarks>
 public static class Bleu
 {
@@ -35,7 +36,8 @@ public static class Bleu
             logarithms += Math.Log(precision) / Orders;
         }
 
-        var brevity = predicted.Length > expected.Length ? 1 : Math.Exp(1 - ((double)expected.Length / predicted.Length));
+        var brevity =
+            predicted.Length > expected.Length ? 1 : Math.Exp(1 - ((double)expected.Length / predicted.Length));
         return brevity * Math.Exp(logarithms);
     }
 

@@ -7,14 +7,16 @@ namespace GlmTune.Evaluation.Metrics;
 /// <param name="Rouge2">ROUGE-2 F, likewise.</param>
 /// <param name="RougeL">ROUGE-L F, likewise.</param>
 /// <param name="Bleu4">BLEU-4, 0 to 1, not rounded.</param>
-/// <remarks>Texts are cut by <see cref="JiebaSegmenter"/> as they are; take white space off the ends of decoded text first, as the demo does.</remarks>
+/// <remarks>Texts are cut by <see cref="JiebaSegmenter"/> as they are; take white space off the ends of decoded text
+/// first, as the demo does.</remarks>
 public sealed record GenerationScores(double Rouge1, double Rouge2, double RougeL, double Bleu4)
 {
     /// <summary>The names the scores are reported under, in order.</summary>
     public static readonly IReadOnlyList<string> Names = ["rouge-1", "rouge-2", "rouge-l", "bleu-4"];
 
     /// <summary>The scores under their <see cref="Names"/>, in that order.</summary>
-    public IEnumerable<KeyValuePair<string, double>> ByName => Names.Zip([Rouge1, Rouge2, RougeL, Bleu4], KeyValuePair.Create);
+    public IEnumerable<KeyValuePair<string, double>> ByName =>
+        Names.Zip([Rouge1, Rouge2, RougeL, Bleu4], KeyValuePair.Create);
 
     /// <summary>Scores one pair; an empty prediction or label scores 0.</summary>
     public static GenerationScores Of(string prediction, string label)
@@ -23,7 +25,11 @@ public sealed record GenerationScores(double Rouge1, double Rouge2, double Rouge
         var expected = JiebaSegmenter.Cut(label);
         var (rouge1, rouge2, rougeL) = Rouge.Score(predicted, expected);
         return new GenerationScores(
-            PythonText.Round4(rouge1.F * 100), PythonText.Round4(rouge2.F * 100), PythonText.Round4(rougeL.F * 100), Bleu.Score(predicted, expected));
+            PythonText.Round4(rouge1.F * 100),
+            PythonText.Round4(rouge2.F * 100),
+            PythonText.Round4(rougeL.F * 100),
+            Bleu.Score(predicted, expected)
+        );
     }
 
     /// <summary>Scores pairs in parallel; the result has their order.</summary>
@@ -36,7 +42,13 @@ public sealed record GenerationScores(double Rouge1, double Rouge2, double Rouge
 
     /// <summary>The plain mean of each score.</summary>
     /// <exception cref="ArgumentException">There are no scores.</exception>
-    public static GenerationScores Mean(IReadOnlyCollection<GenerationScores> scores) => scores.Count > 0
-        ? new GenerationScores(scores.Average(s => s.Rouge1), scores.Average(s => s.Rouge2), scores.Average(s => s.RougeL), scores.Average(s => s.Bleu4))
-        : throw new ArgumentException("There is no mean of no scores.", nameof(scores));
+    public static GenerationScores Mean(IReadOnlyCollection<GenerationScores> scores) =>
+        scores.Count > 0
+            ? new GenerationScores(
+                scores.Average(s => s.Rouge1),
+                scores.Average(s => s.Rouge2),
+                scores.Average(s => s.RougeL),
+                scores.Average(s => s.Bleu4)
+            )
+            : throw new ArgumentException("There is no mean of no scores.", nameof(scores));
 }

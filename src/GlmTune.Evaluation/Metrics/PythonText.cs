@@ -54,6 +54,8 @@ internal static class PythonText
         return pieces;
     }
 
-    /// <summary>Rounds by the number's exact decimal expansion; <see cref="Math.Round(double, int)"/> multiplies first, and errs near the middle.</summary>
-    public static double Round4(double value) => double.Parse(value.ToString("F4", CultureInfo.InvariantCulture), CultureInfo.InvariantCulture);
+    /// <summary>Rounds by the number's exact decimal expansion; <see cref="Math.Round(double, int)"/> multiplies first,
+    /// and errs near the middle.</summary>
+    public static double Round4(double value) =>
+        double.Parse(value.ToString("F4", CultureInfo.InvariantCulture), CultureInfo.InvariantCulture);
 }

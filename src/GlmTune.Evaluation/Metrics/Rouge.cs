@@ -13,13 +13,16 @@ public readonly record struct RougeScore(double Precision, double Recall)
 
 /// <summary>ROUGE-1, ROUGE-2 and ROUGE-L of two cut texts, as the package rouge_chinese 1.0.3 counts them.</summary>
 /// <remarks>
-/// The words are joined by spaces, broken into lines after Chinese sentence ends, and split at single spaces again, which removes
-/// white-space words and leaves an empty word for a blank line. N-grams are counted as sets. ROUGE-L is one longest common subsequence over all words.
-/// </remarks>
+/// The words are joined by spaces, broken into lines after Chinese sentence ends, and split at single spaces again,
+/// which removes white-space words and leaves an empty word for a blank line. N-grams are counted as sets. ROUGE-L is
+/// one longest common subsequence over all words. </remarks>
 public static partial class Rouge
 {
     /// <summary>Compares a prediction with its label, both cut into words; zeros where either is empty.</summary>
-    public static (RougeScore Rouge1, RougeScore Rouge2, RougeScore RougeL) Score(IReadOnlyList<string> prediction, IReadOnlyList<string> label)
+    public static (RougeScore Rouge1, RougeScore Rouge2, RougeScore RougeL) Score(
+        IReadOnlyList<string> prediction,
+        IReadOnlyList<string> label
+    )
     {
         var numbers = new Dictionary<string, int>(StringComparer.Ordinal);
         var predicted = Number(prediction, numbers);
@@ -33,10 +36,12 @@ public static partial class Rouge
         return (
             Overlap(predicted.ToHashSet(), expected.ToHashSet()),
             Overlap(Pairs(predicted), Pairs(expected)),
-            new RougeScore((double)common / predicted.Length, (double)common / expected.Length));
+            new RougeScore((double)common / predicted.Length, (double)common / expected.Length)
+        );
     }
 
-    /// <summary>The words after joining, breaking into sentences and splitting, each as a number that equal words share.</summary>
+    /// <summary>The words after joining, breaking into sentences and splitting, each as a number that equal words
+    /// share.</summary>
     private static int[] Number(IReadOnlyList<string> words, Dictionary<string, int> numbers)
     {
         if (words.Count == 0)
@@ -87,7 +92,10 @@ public static partial class Rouge
     private static RougeScore Overlap<T>(HashSet<T> predicted, HashSet<T> expected)
     {
         var common = predicted.Count(expected.Contains);
-        return new RougeScore(predicted.Count == 0 ? 0 : (double)common / predicted.Count, expected.Count == 0 ? 0 : (double)common / expected.Count);
+        return new RougeScore(
+            predicted.Count == 0 ? 0 : (double)common / predicted.Count,
+            expected.Count == 0 ? 0 : (double)common / expected.Count
+        );
     }
 
     private static int LongestCommonSubsequence(int[] one, int[] other)

@@ -5,10 +5,9 @@ namespace GlmTune.Inference;
 
 /// <summary>Turns what the model writes, as it comes, into text that may be shown, and tool calls.</summary>
 /// <remarks>
-/// Pieces put together are the stripped text. Held back are: what may still become a tool call, white space that may be the end, the beginning of
-/// what may become a stop text. In which pieces the text comes changes nothing but when it is shown; each is looked at a few times, however long the answer
-/// is. Not thread-safe: one for each answer.
-/// </remarks>
+/// Pieces put together are the stripped text. Held back are: what may still become a tool call, white space that may be
+/// the end, the beginning of what may become a stop text. In which pieces the text comes changes nothing but when it is
+/// shown; each is looked at a few times, however long the answer is. Not thread-safe: one for each answer. </remarks>
 internal sealed class AnswerStream
 {
     private enum Kind
@@ -21,24 +20,28 @@ internal sealed class AnswerStream
     private readonly IReadOnlyCollection<string> toolNames;
     private readonly IReadOnlyList<string> stopTexts;
     private readonly bool streamCalls;
-    private readonly StringBuilder raw = new();      // The message, while it is not known to be text.
-    private readonly StringBuilder message = new();  // Its text.
-    private readonly StringBuilder blanks = new();   // White space behind it, which is shown with what comes next.
+    private readonly StringBuilder raw = new(); // The message, while it is not known to be text.
+    private readonly StringBuilder message = new(); // Its text.
+    private readonly StringBuilder blanks = new(); // White space behind it, which is shown with what comes next.
     private readonly List<ParsedAnswer> messages = [];
     private readonly List<ToolCallPiece> calls = [];
     private StoppedText stopped;
-    private StreamedArguments? arguments;   // Of the call that is given piece by piece.
+    private StreamedArguments? arguments; // Of the call that is given piece by piece.
     private int callCount;
     private Kind kind;
-    private bool hasLine;    // Whether the message has a line's end, while it is not known to be text.
-    private bool begun;      // Whether the message has a visible character.
+    private bool hasLine; // Whether the message has a line's end, while it is not known to be text.
+    private bool begun; // Whether the message has a visible character.
     private bool anyShown;
-    private bool separate;   // Whether an earlier message's text stands before this one's.
+    private bool separate; // Whether an earlier message's text stands before this one's.
 
     /// <param name="toolNames">What may be called.</param>
     /// <param name="stopTexts">What ends the answer.</param>
     /// <param name="streamCalls">Whether calls in GLM-4's own style are given piece by piece.</param>
-    public AnswerStream(IReadOnlyCollection<string> toolNames, IReadOnlyList<string> stopTexts, bool streamCalls = false)
+    public AnswerStream(
+        IReadOnlyCollection<string> toolNames,
+        IReadOnlyList<string> stopTexts,
+        bool streamCalls = false
+    )
     {
         (this.toolNames, this.stopTexts, this.streamCalls) = (toolNames, stopTexts, streamCalls);
         stopped = new StoppedText(stopTexts);
@@ -103,7 +106,8 @@ internal sealed class AnswerStream
     public string EndMessage()
     {
         var text = "";
-        var parsed = kind == Kind.Text ? null : arguments?.ToAnswer() ?? ToolCallParser.Parse(raw.ToString(), toolNames);
+        var parsed =
+            kind == Kind.Text ? null : arguments?.ToAnswer() ?? ToolCallParser.Parse(raw.ToString(), toolNames);
         if (parsed?.Call is null)
         {
             text = Show(kind == Kind.Text ? "" : raw.ToString(), last: true);
@@ -112,7 +116,12 @@ internal sealed class AnswerStream
 
         if (parsed.Call is { } call && arguments is null)
         {
-            calls.Add(new ToolCallPiece(callCount++, call.Name, call.Arguments) { Form = WrittenCall.FormOf(call, parsed.Message) });
+            calls.Add(
+                new ToolCallPiece(callCount++, call.Name, call.Arguments)
+                {
+                    Form = WrittenCall.FormOf(call, parsed.Message),
+                }
+            );
         }
 
         if (parsed.Call is not null || parsed.Message.Content.Length > 0)
@@ -162,7 +171,12 @@ internal sealed class AnswerStream
         if (end < 0)
         {
             var beginning = text.Trim();
-            return (toolNames.Any(name => name.StartsWith(beginning, StringComparison.Ordinal)) ? Kind.Undecided : Kind.Text, null);
+            return (
+                toolNames.Any(name => name.StartsWith(beginning, StringComparison.Ordinal))
+                    ? Kind.Undecided
+                    : Kind.Text,
+                null
+            );
         }
 
         var header = text[..end].Trim();
@@ -179,7 +193,15 @@ internal sealed class AnswerStream
 
         if (content[0] == '{' && streamCalls)
         {
-            calls.Add(new ToolCallPiece(callCount++, header, "") { Form = WrittenCall.FormOf(new ToolCall(header, "{}", ToolCallStyle.Native), new Message(Role.Assistant, "{}") { Metadata = header }) });
+            calls.Add(
+                new ToolCallPiece(callCount++, header, "")
+                {
+                    Form = WrittenCall.FormOf(
+                        new ToolCall(header, "{}", ToolCallStyle.Native),
+                        new Message(Role.Assistant, "{}") { Metadata = header }
+                    ),
+                }
+            );
             return (Kind.Call, new StreamedArguments(header));
         }
 
@@ -200,10 +222,16 @@ internal sealed class AnswerStream
 
         var written = dense.ToString();
         return ((string[])["{\"name\"", "```{\"name\"", "```json{\"name\""])
-            .Select(beginning => written.StartsWith(beginning, StringComparison.Ordinal) ? Kind.Call
+            .Select(beginning =>
+                written.StartsWith(beginning, StringComparison.Ordinal) ? Kind.Call
                 : beginning.StartsWith(written, StringComparison.Ordinal) ? Kind.Undecided
-                : Kind.Text)
-            .OrderBy(kind => kind == Kind.Call ? 0 : kind == Kind.Undecided ? 1 : 2)
+                : Kind.Text
+            )
+            .OrderBy(kind =>
+                kind == Kind.Call ? 0
+                : kind == Kind.Undecided ? 1
+                : 2
+            )
             .First();
     }
 

@@ -23,12 +23,19 @@ public sealed record ToolCallPiece(int Index, string? Name, string Arguments)
 }
 
 /// <summary>The answer to a conversation.</summary>
-/// <param name="Messages">What a conversation keeps of it; more than one where the model opened another turn by itself.</param>
+/// <param name="Messages">What a conversation keeps of it; more than one where the model opened another turn by
+/// itself.</param>
 /// <param name="Calls">Tool calls, in order; most often none or one.</param>
 /// <param name="Finish">Why it ended.</param>
 /// <param name="PromptTokens">Tokens of the prompt.</param>
 /// <param name="AnswerTokens">Tokens that the model gave, the stop token included.</param>
-public sealed record ChatAnswer(IReadOnlyList<Message> Messages, IReadOnlyList<ToolCall> Calls, FinishReason Finish, int PromptTokens, int AnswerTokens)
+public sealed record ChatAnswer(
+    IReadOnlyList<Message> Messages,
+    IReadOnlyList<ToolCall> Calls,
+    FinishReason Finish,
+    int PromptTokens,
+    int AnswerTokens
+)
 {
     /// <summary>The text, stripped, without calls; it equals the pieces put together.</summary>
     public required string Text { get; init; }
@@ -36,6 +43,7 @@ public sealed record ChatAnswer(IReadOnlyList<Message> Messages, IReadOnlyList<T
     /// <summary>For each of the calls, the message that makes it.</summary>
     public IReadOnlyList<Message> CallMessages { get; init; } = [];
 
-    /// <summary>Tokens of the prompt that were not read again, since another answer had left them in the cache.</summary>
+    /// <summary>Tokens of the prompt that were not read again, since another answer had left them in the
+    /// cache.</summary>
     public int CachedTokens { get; init; }
 }

@@ -12,18 +12,26 @@ internal static class ChatMessages
     /// <summary>The additional property of a function call that holds its arguments as the model wrote them.</summary>
     public const string WrittenArguments = "written_arguments";
 
-    /// <exception cref="ArgumentException">A role, a content, a tool or a response's schema that this model has no form for; no message; or the last one is the assistant's.</exception>
+    /// <exception cref="ArgumentException">A role, a content, a tool or a response's schema that this model has no form
+    /// for; no message; or the last one is the assistant's.</exception>
     public static ChatRequest Read(IEnumerable<ChatMessage> messages, ChatOptions? options, IChatClient client)
     {
-        var builtIn = (options?.Tools ?? []).Where(tool => tool is HostedCodeInterpreterTool or HostedWebSearchTool).Select(tool => Read(tool).Name).ToHashSet(StringComparer.Ordinal);
+        var builtIn = (options?.Tools ?? [])
+            .Where(tool => tool is HostedCodeInterpreterTool or HostedWebSearchTool)
+            .Select(tool => Read(tool).Name)
+            .ToHashSet(StringComparer.Ordinal);
         var conversation = messages.SelectMany(message => Read(message, builtIn)).ToList();
         if (conversation.Count == 0 || conversation[^1].Role is Role.Assistant or Role.System)
         {
-            throw new ArgumentException("There is nothing to answer: the last message must be a user's or a tool's.", nameof(messages));
+            throw new ArgumentException(
+                "There is nothing to answer: the last message must be a user's or a tool's.",
+                nameof(messages)
+            );
         }
 
         var required = options?.ToolMode as RequiredChatToolMode;
-        IReadOnlyList<ToolDefinition> tools = options?.ToolMode is NoneChatToolMode ? [] : [.. (options?.Tools ?? []).Select(Read)];
+        IReadOnlyList<ToolDefinition> tools =
+            options?.ToolMode is NoneChatToolMode ? [] : [.. (options?.Tools ?? []).Select(Read)];
         if (required?.RequiredFunctionName is { } name)
         {
             tools = [.. tools.Where(tool => tool.Name == name)];
@@ -42,39 +50,57 @@ internal static class ChatMessages
 
         return new ChatRequest(new Conversation(conversation))
         {
-            Options = (options?.RawRepresentationFactory?.Invoke(client) as GenerationOptions ?? new()).Over(Read(options)),
+            Options = (options?.RawRepresentationFactory?.Invoke(client) as GenerationOptions ?? new()).Over(
+                Read(options)
+            ),
             StopTexts = [.. options?.StopSequences ?? []],
-            Grammar = required is null && options?.ResponseFormat is ChatResponseFormatJson json
-                ? AnswerGrammar.Of(new AnswerContent(json.Schema), [.. tools.Select(tool => new CallableTool(tool.Name, null))]) : null,
-            RequiredTool = required is null ? null : required.RequiredFunctionName ?? (tools.Count == 1 ? tools[0].Name : null),
+            Grammar =
+                required is null && options?.ResponseFormat is ChatResponseFormatJson json
+                    ? AnswerGrammar.Of(
+                        new AnswerContent(json.Schema),
+                        [.. tools.Select(tool => new CallableTool(tool.Name, null))]
+                    )
+                    : null,
+            RequiredTool = required is null
+                ? null
+                : required.RequiredFunctionName ?? (tools.Count == 1 ? tools[0].Name : null),
         };
     }
 
     /// <summary>A function's result as the observation's text.</summary>
-    public static string Text(object? result) => result switch
-    {
-        null => "null",
-        string text => text,
-        JsonElement { ValueKind: JsonValueKind.String } text => text.GetString()!,
-        JsonElement json => json.GetRawText(),
-        _ => Json(result),
-    };
+    public static string Text(object? result) =>
+        result switch
+        {
+            null => "null",
+            string text => text,
+            JsonElement { ValueKind: JsonValueKind.String } text => text.GetString()!,
+            JsonElement json => json.GetRawText(),
+            _ => Json(result),
+        };
 
     /// <summary>As the model has seen JSON: with a space after each comma and colon.</summary>
     public static string Json(object value) =>
-        PythonJson.Write(JsonSerializer.SerializeToElement(value, AIJsonUtilities.DefaultOptions.GetTypeInfo(value.GetType())), indent: null);
+        PythonJson.Write(
+            JsonSerializer.SerializeToElement(value, AIJsonUtilities.DefaultOptions.GetTypeInfo(value.GetType())),
+            indent: null
+        );
 
     private static IEnumerable<Message> Read(ChatMessage message, HashSet<string> builtIn)
     {
         if (message.Role == ChatRole.Tool)
         {
-            return message.Contents.Select(content => new Message(Role.Observation, ToolResult.Shown(content switch
-            {
-                FunctionResultContent { Exception: { } error, Result: null } => $"Error: {error.Message}",
-                FunctionResultContent result => Text(result.Result),
-                TextContent text => text.Text,
-                _ => throw Unknown(content),
-            })));
+            return message.Contents.Select(content => new Message(
+                Role.Observation,
+                ToolResult.Shown(
+                    content switch
+                    {
+                        FunctionResultContent { Exception: { } error, Result: null } => $"Error: {error.Message}",
+                        FunctionResultContent result => Text(result.Result),
+                        TextContent text => text.Text,
+                        _ => throw Unknown(content),
+                    }
+                )
+            ));
         }
 
         if (message.Role == ChatRole.Assistant)
@@ -82,10 +108,22 @@ internal static class ChatMessages
             return Assistant(message, builtIn);
         }
 
-        var role = message.Role == ChatRole.User ? Role.User
+        var role =
+            message.Role == ChatRole.User ? Role.User
             : message.Role == ChatRole.System || message.Role.Value == "developer" ? Role.System
-            : throw new ArgumentException($"A message has the role '{message.Role.Value}'; expected system, user, assistant or tool.", nameof(message));
-        return [new Message(role, string.Concat(message.Contents.Select(content => (content as TextContent ?? throw Unknown(content)).Text)))];
+            : throw new ArgumentException(
+                $"A message has the role '{message.Role.Value}'; expected system, user, assistant or tool.",
+                nameof(message)
+            );
+        return
+        [
+            new Message(
+                role,
+                string.Concat(
+                    message.Contents.Select(content => (content as TextContent ?? throw Unknown(content)).Text)
+                )
+            ),
+        ];
     }
 
     private static IEnumerable<Message> Assistant(ChatMessage message, HashSet<string> builtIn)
@@ -99,7 +137,7 @@ internal static class ChatMessages
         {
             if (content is FunctionCallContent { RawRepresentation: Message written })
             {
-                yield return written;   // The model's own words, in the style in which it wrote the call.
+                yield return written; // The model's own words, in the style in which it wrote the call.
             }
             else if (content is FunctionCallContent call)
             {
@@ -116,7 +154,9 @@ internal static class ChatMessages
     private static string Arguments(FunctionCallContent call)
     {
         var arguments = JsonSerializer.SerializeToElement(
-            new Dictionary<string, object?>(call.Arguments ?? new Dictionary<string, object?>()), AIJsonUtilities.DefaultOptions.GetTypeInfo(typeof(Dictionary<string, object?>)));
+            new Dictionary<string, object?>(call.Arguments ?? new Dictionary<string, object?>()),
+            AIJsonUtilities.DefaultOptions.GetTypeInfo(typeof(Dictionary<string, object?>))
+        );
         var written = call.AdditionalProperties?.GetValueOrDefault(WrittenArguments) switch
         {
             string text => text,
@@ -130,7 +170,8 @@ internal static class ChatMessages
             try
             {
                 using var document = JsonDocument.Parse(written);
-                return PythonJson.Write(document.RootElement, indent: null) == PythonJson.Write(arguments, indent: null);   // Numbers of any size, unlike DeepEquals.
+                return PythonJson.Write(document.RootElement, indent: null)
+                    == PythonJson.Write(arguments, indent: null); // Numbers of any size, unlike DeepEquals.
             }
             catch (Exception e) when (e is JsonException or InvalidOperationException)
             {
@@ -139,18 +180,27 @@ internal static class ChatMessages
         }
     }
 
-    private static ToolDefinition Read(AITool tool) => tool switch
-    {
-        AIFunctionDeclaration function => new ToolDefinition("function", function.Name, new JsonObject
+    private static ToolDefinition Read(AITool tool) =>
+        tool switch
         {
-            ["name"] = function.Name,
-            ["description"] = function.Description,
-            ["parameters"] = JsonNode.Parse(function.JsonSchema.GetRawText()),
-        }.ToJsonString()),
-        HostedCodeInterpreterTool => new ToolDefinition("python", "python", ""),
-        HostedWebSearchTool => new ToolDefinition("simple_browser", "simple_browser", ""),
-        _ => throw new ArgumentException($"The tool '{tool.Name}' is a {tool.GetType().Name}; expected a function, a code interpreter or a web search.", nameof(tool)),
-    };
+            AIFunctionDeclaration function => new ToolDefinition(
+                "function",
+                function.Name,
+                new JsonObject
+                {
+                    ["name"] = function.Name,
+                    ["description"] = function.Description,
+                    ["parameters"] = JsonNode.Parse(function.JsonSchema.GetRawText()),
+                }.ToJsonString()
+            ),
+            HostedCodeInterpreterTool => new ToolDefinition("python", "python", ""),
+            HostedWebSearchTool => new ToolDefinition("simple_browser", "simple_browser", ""),
+            _ => throw new ArgumentException(
+                $"The tool '{tool.Name}' is a {tool.GetType().Name}; expected a function, a code interpreter or a web "
+                    + "search.",
+                nameof(tool)
+            ),
+        };
 
     private static GenerationOptions Read(ChatOptions? options)
     {
@@ -163,16 +213,26 @@ internal static class ChatMessages
         return new GenerationOptions
         {
             MaxNewTokens = options.MaxOutputTokens,
-            DoSample = greedy ? false : options.Temperature is not null || options.TopP is not null || options.TopK is not null ? true : null,
+            DoSample =
+                greedy ? false
+                : options.Temperature is not null || options.TopP is not null || options.TopK is not null ? true
+                : null,
             Temperature = greedy ? 1 : options.Temperature,
             TopP = greedy ? 1 : options.TopP,
             TopK = options.TopK,
             Seed = options.Seed,
             FrequencyPenalty = options.FrequencyPenalty,
             PresencePenalty = options.PresencePenalty,
-            RepetitionPenalty = options.AdditionalProperties?.TryGetValue("repetition_penalty", out double penalty) == true ? penalty : null,
+            RepetitionPenalty =
+                options.AdditionalProperties?.TryGetValue("repetition_penalty", out double penalty) == true
+                    ? penalty
+                    : null,
         };
     }
 
-    private static ArgumentException Unknown(AIContent content) => new($"A message holds {content.GetType().Name}, which this model has no form for; expected text, a function call or its result.");
+    private static ArgumentException Unknown(AIContent content) =>
+        new(
+            $"A message holds {content.GetType().Name}, which this model has no form for; expected text, a function "
+                + "call or its result."
+        );
 }

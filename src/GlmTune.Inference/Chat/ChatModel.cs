@@ -6,7 +6,8 @@ using GlmTune.Model;
 
 namespace GlmTune.Inference;
 
-/// <summary>A model and its chat format: conversations in, answers out, for any number of callers at the same time.</summary>
+/// <summary>A model and its chat format: conversations in, answers out, for any number of callers at the same
+/// time.</summary>
 /// <remarks>Thread-safe. Disposing it ends its thread; the model stays the caller's.</remarks>
 public sealed class ChatModel : IDisposable
 {
@@ -16,7 +17,12 @@ public sealed class ChatModel : IDisposable
     /// <param name="defaults">What requests leave unsaid, such as the model's own generation_config.json.</param>
     /// <param name="limits">How much is done at once.</param>
     /// <exception cref="ArgumentException">Model and tokenizer don't belong together.</exception>
-    public ChatModel(ICausalLm model, Glm4Template template, GenerationOptions? defaults = null, GenerationLimits? limits = null)
+    public ChatModel(
+        ICausalLm model,
+        Glm4Template template,
+        GenerationOptions? defaults = null,
+        GenerationLimits? limits = null
+    )
     {
         Template = template;
         Scheduler = new GenerationScheduler(new Generator(model, template.Tokenizer.Count, defaults, limits));
@@ -44,9 +50,13 @@ public sealed class ChatModel : IDisposable
     /// <summary>Answers a conversation, piece by piece; the last piece holds the whole answer.</summary>
     /// <param name="request">The conversation, and how.</param>
     /// <param name="cancellation">Ends the answer between two tokens.</param>
-    /// <exception cref="ArgumentException">The conversation is too long, the required tool was not declared, or options are out of range.</exception>
+    /// <exception cref="ArgumentException">The conversation is too long, the required tool was not declared, or options
+    /// are out of range.</exception>
     /// <exception cref="InvalidDataException">A declared tool cannot be shown to this model.</exception>
-    public async IAsyncEnumerable<ChatPiece> StreamAsync(ChatRequest request, [EnumeratorCancellation] CancellationToken cancellation = default)
+    public async IAsyncEnumerable<ChatPiece> StreamAsync(
+        ChatRequest request,
+        [EnumeratorCancellation] CancellationToken cancellation = default
+    )
     {
         await foreach (var piece in StreamAll([request], cancellation)[0].WithCancellation(cancellation))
         {
@@ -54,18 +64,29 @@ public sealed class ChatModel : IDisposable
         }
     }
 
-    /// <summary>Answers conversations that come together, such as several answers to one, whose prompt is read once.</summary>
+    /// <summary>Answers conversations that come together, such as several answers to one, whose prompt is read
+    /// once.</summary>
     /// <param name="requests">The conversations, and how. They are taken in at once.</param>
     /// <param name="cancellation">Ends all answers between two tokens.</param>
-    /// <returns>For each request its pieces, as <see cref="StreamAsync"/> gives them, to be enumerated once. One that is never begun runs until
-    /// <paramref name="cancellation"/> or the end.</returns>
-    /// <exception cref="ArgumentException">A conversation is too long, a required tool was not declared, or options are out of range.</exception>
+    /// <returns>For each request its pieces, as <see cref="StreamAsync"/> gives them, to be enumerated once. One that
+    /// is never begun runs until <paramref name="cancellation"/> or the end.</returns>
+    /// <exception cref="ArgumentException">A conversation is too long, a required tool was not declared, or options are
+    /// out of range.</exception>
     /// <exception cref="InvalidDataException">A declared tool cannot be shown to this model.</exception>
-    public IReadOnlyList<IAsyncEnumerable<ChatPiece>> StreamAll(IReadOnlyList<ChatRequest> requests, CancellationToken cancellation = default)
+    public IReadOnlyList<IAsyncEnumerable<ChatPiece>> StreamAll(
+        IReadOnlyList<ChatRequest> requests,
+        CancellationToken cancellation = default
+    )
     {
         List<(int[] Prompt, AnswerStream Stream)> begun = [.. requests.Select(Begin)];
-        var tokens = Scheduler.StreamAll([.. requests.Zip(begun, (request, begin) => Generation(request, begin.Prompt))], cancellation);
-        return [.. begun.Zip(tokens, (begin, each) => PiecesAsync(begin.Prompt.Length, begin.Stream, each, cancellation))];
+        var tokens = Scheduler.StreamAll(
+            [.. requests.Zip(begun, (request, begin) => Generation(request, begin.Prompt))],
+            cancellation
+        );
+        return
+        [
+            .. begun.Zip(tokens, (begin, each) => PiecesAsync(begin.Prompt.Length, begin.Stream, each, cancellation)),
+        ];
     }
 
     /// <inheritdoc/>
@@ -73,14 +94,25 @@ public sealed class ChatModel : IDisposable
 
     private (int[] Prompt, AnswerStream Stream) Begin(ChatRequest request)
     {
-        var tools = request.Conversation.Messages.SelectMany(message => message.Tools).Select(tool => tool.Name).ToHashSet(StringComparer.Ordinal);
+        var tools = request
+            .Conversation.Messages.SelectMany(message => message.Tools)
+            .Select(tool => tool.Name)
+            .ToHashSet(StringComparer.Ordinal);
         var prompt = request.Prompt ?? Template.RenderPrompt(request.Conversation);
-        var stream = new AnswerStream(tools, [.. request.StopTexts.Where(text => text.Length > 0)], request.StreamCalls);
+        var stream = new AnswerStream(
+            tools,
+            [.. request.StopTexts.Where(text => text.Length > 0)],
+            request.StreamCalls
+        );
         if (request.RequiredTool is { } required)
         {
             if (!tools.Contains(required))
             {
-                throw new ArgumentException($"The tool '{required}' is required but was not declared; declared are {(tools.Count == 0 ? "none" : string.Join(", ", tools))}.", nameof(request));
+                throw new ArgumentException(
+                    $"The tool '{required}' is required but was not declared; declared are "
+                        + $"{(tools.Count == 0 ? "none" : string.Join(", ", tools))}.",
+                    nameof(request)
+                );
             }
 
             // The model goes on after the name, so that it can only write arguments.
@@ -92,7 +124,11 @@ public sealed class ChatModel : IDisposable
     }
 
     private async IAsyncEnumerable<ChatPiece> PiecesAsync(
-        int promptLength, AnswerStream stream, IAsyncEnumerable<GeneratedToken> tokens, [EnumeratorCancellation] CancellationToken cancellation)
+        int promptLength,
+        AnswerStream stream,
+        IAsyncEnumerable<GeneratedToken> tokens,
+        [EnumeratorCancellation] CancellationToken cancellation
+    )
     {
         var tokenizer = Template.Tokenizer;
         var text = new StringBuilder();
@@ -115,32 +151,44 @@ public sealed class ChatModel : IDisposable
 
         var rest = stream.Add(decoder.Finish()) + stream.EndMessage();
         text.Append(rest);
-        finish = stream.Stopped ? FinishReason.Stop : finish;   // One may stand in what was held back.
-        yield return new ChatPiece(rest, null, new ChatAnswer(
-            [.. stream.Messages.Select(parsed => parsed.Message)],
-            [.. stream.Messages.Select(parsed => parsed.Call).OfType<Data.Conversations.ToolCall>()],
-            finish,
-            promptLength,
-            count)
-        {
-            Text = text.ToString(),
-            CallMessages = [.. stream.Messages.Where(parsed => parsed.Call is not null).Select(parsed => parsed.Message)],
-            CachedTokens = cached,
-        })
+        finish = stream.Stopped ? FinishReason.Stop : finish; // One may stand in what was held back.
+        yield return new ChatPiece(
+            rest,
+            null,
+            new ChatAnswer(
+                [.. stream.Messages.Select(parsed => parsed.Message)],
+                [.. stream.Messages.Select(parsed => parsed.Call).OfType<Data.Conversations.ToolCall>()],
+                finish,
+                promptLength,
+                count
+            )
+            {
+                Text = text.ToString(),
+                CallMessages =
+                [
+                    .. stream.Messages.Where(parsed => parsed.Call is not null).Select(parsed => parsed.Message),
+                ],
+                CachedTokens = cached,
+            }
+        )
         {
             Calls = stream.TakeCalls(),
         };
 
         // The model may open another turn of its own, as the All Tools format has it: text, then a call.
-        string Take(int id) => id == tokenizer.Special.Assistant
-            ? stream.Add(decoder.Finish()) + stream.EndMessage()
-            : stream.Add(decoder.Add(id));
+        string Take(int id) =>
+            id == tokenizer.Special.Assistant
+                ? stream.Add(decoder.Finish()) + stream.EndMessage()
+                : stream.Add(decoder.Add(id));
     }
 
     // A turn's end always ends an answer, even where a model's files name fewer stop tokens.
     private GenerationRequest Generation(ChatRequest request, int[] prompt)
     {
-        var stops = request.Options.EosTokenIds ?? Scheduler.Generator.Defaults.EosTokenIds ?? Scheduler.Generator.Model.Config.EndTokenIds;
+        var stops =
+            request.Options.EosTokenIds
+            ?? Scheduler.Generator.Defaults.EosTokenIds
+            ?? Scheduler.Generator.Model.Config.EndTokenIds;
         int[] ends = [.. stops.Union(Template.Tokenizer.Special.Stops)];
         var options = request.Options with { EosTokenIds = ends };
         return new GenerationRequest(prompt)

@@ -9,10 +9,12 @@ public sealed record ChatRequest(Conversation Conversation)
     /// <summary>How; what is unsaid is the model's.</summary>
     public GenerationOptions Options { get; init; } = new();
 
-    /// <summary>The conversation's tokens as <c>Glm4Template.RenderPrompt</c> gives them, where they are known already; null renders it.</summary>
+    /// <summary>The conversation's tokens as <c>Glm4Template.RenderPrompt</c> gives them, where they are known already;
+    /// null renders it.</summary>
     public int[]? Prompt { get; init; }
 
-    /// <summary>Name of the served adapter that answers; null: the base, or the adapter that is attached to it.</summary>
+    /// <summary>Name of the served adapter that answers; null: the base, or the adapter that is attached to
+    /// it.</summary>
     public string? Adapter { get; init; }
 
     /// <summary>Texts that end the answer and are no part of it.</summary>
@@ -30,7 +32,8 @@ public sealed record ChatRequest(Conversation Conversation)
     /// <summary>What the answer may look like; null: anything.</summary>
     public AnswerGrammar? Grammar { get; init; }
 
-    /// <summary>Whether a call in GLM-4's own style is given piece by piece, as its arguments come; one that the length cuts off is a call then, not text.</summary>
+    /// <summary>Whether a call in GLM-4's own style is given piece by piece, as its arguments come; one that the length
+    /// cuts off is a call then, not text.</summary>
     public bool StreamCalls { get; init; }
 
     /// <summary>Forbids tokens, where there is no <see cref="Grammar"/>; null: none.</summary>

@@ -5,7 +5,12 @@ namespace GlmTune.Inference;
 
 /// <summary>A conversation with one person: keeps what was said.</summary>
 /// <remarks>An answer that was not waited for to its end leaves the history as it was. Not thread-safe.</remarks>
-public sealed class ChatSession(ChatModel model, string? system = null, IReadOnlyList<ToolDefinition>? tools = null, GenerationOptions? options = null)
+public sealed class ChatSession(
+    ChatModel model,
+    string? system = null,
+    IReadOnlyList<ToolDefinition>? tools = null,
+    GenerationOptions? options = null
+)
 {
     private readonly List<Message> history = [];
 
@@ -39,8 +44,10 @@ public sealed class ChatSession(ChatModel model, string? system = null, IReadOnl
     /// <summary>Says something.</summary>
     /// <param name="text">What the person says.</param>
     /// <param name="cancellation">Ends the answer.</param>
-    /// <returns>The answer's text, piece by piece, in whole characters; <see cref="LastAnswer"/> holds tool calls.</returns>
-    /// <exception cref="ArgumentException">The conversation has become too long, or options are out of range.</exception>
+    /// <returns>The answer's text, piece by piece, in whole characters; <see cref="LastAnswer"/> holds tool
+    /// calls.</returns>
+    /// <exception cref="ArgumentException">The conversation has become too long, or options are out of
+    /// range.</exception>
     public IAsyncEnumerable<string> AskAsync(string text, CancellationToken cancellation = default) =>
         ContinueAsync(new Message(Role.User, text), cancellation);
 
@@ -51,9 +58,15 @@ public sealed class ChatSession(ChatModel model, string? system = null, IReadOnl
     public IAsyncEnumerable<string> ObserveAsync(string result, CancellationToken cancellation = default) =>
         ContinueAsync(new Message(Role.Observation, ToolResult.Shown(result)), cancellation);
 
-    private async IAsyncEnumerable<string> ContinueAsync(Message message, [EnumeratorCancellation] CancellationToken cancellation)
+    private async IAsyncEnumerable<string> ContinueAsync(
+        Message message,
+        [EnumeratorCancellation] CancellationToken cancellation
+    )
     {
-        Message[] first = system is null && tools is not { Count: > 0 } ? [] : [new Message(Role.System, system ?? "") { Tools = tools ?? [] }];
+        Message[] first =
+            system is null && tools is not { Count: > 0 }
+                ? []
+                : [new Message(Role.System, system ?? "") { Tools = tools ?? [] }];
         var request = new ChatRequest(new Conversation([.. first, .. history, message])) { Options = Options };
         await foreach (var piece in model.StreamAsync(request, cancellation))
         {

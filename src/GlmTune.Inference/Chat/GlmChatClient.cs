@@ -6,13 +6,14 @@ using GlmToolCall = GlmTune.Data.Conversations.ToolCall;
 
 namespace GlmTune.Inference;
 
-/// <summary>A GLM-4 model as a chat client of Microsoft.Extensions.AI: whole and streamed answers, usage, function calls.</summary>
+/// <summary>A GLM-4 model as a chat client of Microsoft.Extensions.AI: whole and streamed answers, usage, function
+/// calls.</summary>
 /// <remarks>
-/// Thread-safe: requests of several callers are answered side by side. Of the options, temperature 0 takes the likeliest tokens, and
-/// <c>repetition_penalty</c> is read from the additional properties; <see cref="GenerationOptions"/> that the raw representation factory gives
-/// go before all of them. A required function is called for certain; "any function" only where one is declared.
-/// A response format of JSON, with a schema or without, is kept to as <see cref="AnswerGrammar"/> says.
-/// </remarks>
+/// Thread-safe: requests of several callers are answered side by side. Of the options, temperature 0 takes the
+/// likeliest tokens, and <c>repetition_penalty</c> is read from the additional properties;
+/// <see cref="GenerationOptions"/> that the raw representation factory gives go before all of them. A required function
+/// is called for certain; "any function" only where one is declared. A response format of JSON, with a schema or
+/// without, is kept to as <see cref="AnswerGrammar"/> says. </remarks>
 /// <param name="model">What answers.</param>
 /// <param name="modelId">What responses call it.</param>
 /// <param name="ownsModel">Whether disposing the client disposes <paramref name="model"/>.</param>
@@ -21,14 +22,22 @@ public sealed class GlmChatClient(ChatModel model, string modelId = "glm-4", boo
     private readonly ChatClientMetadata metadata = new("glmtune", defaultModelId: modelId);
 
     /// <inheritdoc/>
-    /// <exception cref="ArgumentException">There is nothing to answer, something this model has no form for, or options are out of range.</exception>
-    public Task<ChatResponse> GetResponseAsync(IEnumerable<ChatMessage> messages, ChatOptions? options = null, CancellationToken cancellationToken = default) =>
-        GetStreamingResponseAsync(messages, options, cancellationToken).ToChatResponseAsync(cancellationToken);
+    /// <exception cref="ArgumentException">There is nothing to answer, something this model has no form for, or options
+    /// are out of range.</exception>
+    public Task<ChatResponse> GetResponseAsync(
+        IEnumerable<ChatMessage> messages,
+        ChatOptions? options = null,
+        CancellationToken cancellationToken = default
+    ) => GetStreamingResponseAsync(messages, options, cancellationToken).ToChatResponseAsync(cancellationToken);
 
     /// <inheritdoc/>
-    /// <exception cref="ArgumentException">There is nothing to answer, something this model has no form for, or options are out of range.</exception>
+    /// <exception cref="ArgumentException">There is nothing to answer, something this model has no form for, or options
+    /// are out of range.</exception>
     public IAsyncEnumerable<ChatResponseUpdate> GetStreamingResponseAsync(
-        IEnumerable<ChatMessage> messages, ChatOptions? options = null, CancellationToken cancellationToken = default)
+        IEnumerable<ChatMessage> messages,
+        ChatOptions? options = null,
+        CancellationToken cancellationToken = default
+    )
     {
         ArgumentNullException.ThrowIfNull(messages);
         return StreamAsync(ChatMessages.Read(messages, options, this), options?.ModelId ?? modelId, cancellationToken);
@@ -54,7 +63,11 @@ public sealed class GlmChatClient(ChatModel model, string modelId = "glm-4", boo
         }
     }
 
-    private async IAsyncEnumerable<ChatResponseUpdate> StreamAsync(ChatRequest request, string answeringModel, [EnumeratorCancellation] CancellationToken cancellation)
+    private async IAsyncEnumerable<ChatResponseUpdate> StreamAsync(
+        ChatRequest request,
+        string answeringModel,
+        [EnumeratorCancellation] CancellationToken cancellation
+    )
     {
         var id = $"chatcmpl-{Guid.NewGuid():N}";
         var created = DateTimeOffset.UtcNow;
@@ -72,29 +85,41 @@ public sealed class GlmChatClient(ChatModel model, string modelId = "glm-4", boo
                     yield return Update([Call(call, message)], null);
                 }
 
-                var usage = new UsageContent(new UsageDetails
-                {
-                    InputTokenCount = answer.PromptTokens,
-                    OutputTokenCount = answer.AnswerTokens,
-                    TotalTokenCount = answer.PromptTokens + answer.AnswerTokens,
-                    CachedInputTokenCount = answer.CachedTokens,
-                });
-                yield return Update([usage], answer.Calls.Count > 0 ? ChatFinishReason.ToolCalls : answer.Finish == FinishReason.Length ? ChatFinishReason.Length : ChatFinishReason.Stop);
+                var usage = new UsageContent(
+                    new UsageDetails
+                    {
+                        InputTokenCount = answer.PromptTokens,
+                        OutputTokenCount = answer.AnswerTokens,
+                        TotalTokenCount = answer.PromptTokens + answer.AnswerTokens,
+                        CachedInputTokenCount = answer.CachedTokens,
+                    }
+                );
+                yield return Update(
+                    [usage],
+                    answer.Calls.Count > 0 ? ChatFinishReason.ToolCalls
+                        : answer.Finish == FinishReason.Length ? ChatFinishReason.Length
+                        : ChatFinishReason.Stop
+                );
             }
         }
 
-        ChatResponseUpdate Update(IList<AIContent> contents, ChatFinishReason? finish) => new(ChatRole.Assistant, contents)
-        {
-            ResponseId = id,
-            MessageId = id,
-            ModelId = answeringModel,
-            CreatedAt = created,
-            FinishReason = finish,
-        };
+        ChatResponseUpdate Update(IList<AIContent> contents, ChatFinishReason? finish) =>
+            new(ChatRole.Assistant, contents)
+            {
+                ResponseId = id,
+                MessageId = id,
+                ModelId = answeringModel,
+                CreatedAt = created,
+                FinishReason = finish,
+            };
     }
 
     private static FunctionCallContent Call(GlmToolCall call, Message message) =>
-        new(WrittenCall.NewId(WrittenCall.FormOf(call, message)), call.Name, JsonSerializer.Deserialize<Dictionary<string, object?>>(call.Arguments))
+        new(
+            WrittenCall.NewId(WrittenCall.FormOf(call, message)),
+            call.Name,
+            JsonSerializer.Deserialize<Dictionary<string, object?>>(call.Arguments)
+        )
         {
             RawRepresentation = message,
             AdditionalProperties = new() { [ChatMessages.WrittenArguments] = call.Arguments },

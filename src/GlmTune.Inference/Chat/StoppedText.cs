@@ -2,15 +2,15 @@ using System.Text;
 
 namespace GlmTune.Inference;
 
-/// <summary>Text as it comes, ended by the first of some stop texts; holds back what may be the beginning of one.</summary>
+/// <summary>Text as it comes, ended by the first of some stop texts; holds back what may be the beginning of
+/// one.</summary>
 /// <remarks>
-/// The first stop text is the one that is whole first; of those that end at the same place, the longest. So it does not matter in which pieces the text
-/// comes. Not thread-safe: one for each answer.
-/// </remarks>
+/// The first stop text is the one that is whole first; of those that end at the same place, the longest. So it does not
+/// matter in which pieces the text comes. Not thread-safe: one for each answer. </remarks>
 /// <param name="stops">The stop texts, none of them empty.</param>
 public sealed class StoppedText(IReadOnlyList<string> stops)
 {
-    private readonly StringBuilder held = new();   // Shorter than the longest stop text.
+    private readonly StringBuilder held = new(); // Shorter than the longest stop text.
 
     /// <summary>Whether a stop text came; nothing after it counts.</summary>
     public bool Stopped { get; private set; }

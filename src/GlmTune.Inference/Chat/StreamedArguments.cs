@@ -28,7 +28,10 @@ internal sealed class StreamedArguments(string name)
             else
             {
                 inString = c == '"';
-                depth += c is '{' or '[' ? 1 : c is '}' or ']' ? -1 : 0;
+                depth +=
+                    c is '{' or '[' ? 1
+                    : c is '}' or ']' ? -1
+                    : 0;
                 whole = depth == 0;
             }
         }
@@ -41,6 +44,9 @@ internal sealed class StreamedArguments(string name)
     public ParsedAnswer ToAnswer()
     {
         var text = arguments.ToString();
-        return new ParsedAnswer(new Message(Role.Assistant, text) { Metadata = name }, new ToolCall(name, text, ToolCallStyle.Native));
+        return new ParsedAnswer(
+            new Message(Role.Assistant, text) { Metadata = name },
+            new ToolCall(name, text, ToolCallStyle.Native)
+        );
     }
 }

@@ -7,14 +7,14 @@ namespace GlmTune.Inference;
 
 /// <summary>Finds the tool call in what the model wrote, in either of its two styles.</summary>
 /// <remarks>
-/// GLM-4's own: the tool's name on the first line, then the arguments as a JSON object (or, for the model's built-in tools, as their own text).
-/// The fine-tuning demo's data: content <c>{"name": …, "arguments": {…}}</c>.
-/// </remarks>
+/// GLM-4's own: the tool's name on the first line, then the arguments as a JSON object (or, for the model's built-in
+/// tools, as their own text). The fine-tuning demo's data: content <c>{"name": …, "arguments": {…}}</c>. </remarks>
 public static partial class ToolCallParser
 {
     /// <summary>Reads one message of the model.</summary>
     /// <param name="text">What it wrote after the assistant's token, the header's newline included.</param>
-    /// <param name="toolNames">The tools that it was offered: other names make no call. Null: any identifier does.</param>
+    /// <param name="toolNames">The tools that it was offered: other names make no call. Null: any identifier
+    /// does.</param>
     public static ParsedAnswer Parse(string text, IReadOnlyCollection<string>? toolNames)
     {
         if (Native(text, toolNames) is { } native)
@@ -24,11 +24,15 @@ public static partial class ToolCallParser
 
         var message = new Message(Role.Assistant, text.Trim());
         var call = ToolCall.Read(message with { Content = WithoutFence(message.Content) });
-        return new ParsedAnswer(message, call is { HasJsonArguments: true } && IsTool(call.Name, toolNames) ? call : null);
+        return new ParsedAnswer(
+            message,
+            call is { HasJsonArguments: true } && IsTool(call.Name, toolNames) ? call : null
+        );
     }
 
     /// <summary>Whether a name is that of a tool that was offered.</summary>
-    internal static bool IsTool(string name, IReadOnlyCollection<string>? toolNames) => toolNames?.Contains(name) ?? Identifier().IsMatch(name);
+    internal static bool IsTool(string name, IReadOnlyCollection<string>? toolNames) =>
+        toolNames?.Contains(name) ?? Identifier().IsMatch(name);
 
     private static ParsedAnswer? Native(string text, IReadOnlyCollection<string>? toolNames)
     {
@@ -44,14 +48,23 @@ public static partial class ToolCallParser
             return null;
         }
 
-        var arguments = ToolDefinition.BuiltIn.Contains(name) && !content.StartsWith('{') ? BuiltInArguments(name, content) : WithoutFence(content);
+        var arguments =
+            ToolDefinition.BuiltIn.Contains(name) && !content.StartsWith('{')
+                ? BuiltInArguments(name, content)
+                : WithoutFence(content);
         var call = new ToolCall(name, arguments, ToolCallStyle.Native);
-        return call.HasJsonArguments ? new ParsedAnswer(new Message(Role.Assistant, content) { Metadata = name }, call) : null;
+        return call.HasJsonArguments
+            ? new ParsedAnswer(new Message(Role.Assistant, content) { Metadata = name }, call)
+            : null;
     }
 
     private static string BuiltInArguments(string name, string content)
     {
-        if (name == "simple_browser" && Search().Match(content) is { Success: true } search && Unquote(search.Groups["query"].Value) is { } query)
+        if (
+            name == "simple_browser"
+            && Search().Match(content) is { Success: true } search
+            && Unquote(search.Groups["query"].Value) is { } query
+        )
         {
             var arguments = new JsonObject { ["query"] = query };
             if (search.Groups["days"] is { Success: true } days && int.TryParse(days.ValueSpan, out var number))
@@ -77,14 +90,21 @@ public static partial class ToolCallParser
         }
     }
 
-    private static string WithoutFence(string content) => Fence().Match(content) is { Success: true } match ? match.Groups[1].Value : content;
+    private static string WithoutFence(string content) =>
+        Fence().Match(content) is { Success: true } match ? match.Groups[1].Value : content;
 
-    private static readonly JsonSerializerOptions Relaxed = new() { Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+    private static readonly JsonSerializerOptions Relaxed = new()
+    {
+        Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+    };
 
     [GeneratedRegex(@"^[\p{L}_][\p{L}\p{N}_.-]*$", RegexOptions.CultureInvariant)]
     private static partial Regex Identifier();
 
-    [GeneratedRegex(@"^search\(\s*(?<query>""(?:[^""\\]|\\.)*"")\s*(?:,\s*recency_days\s*=\s*(?<days>-?\d{1,9})\s*)?\)$", RegexOptions.CultureInvariant)]
+    [GeneratedRegex(
+        @"^search\(\s*(?<query>""(?:[^""\\]|\\.)*"")\s*(?:,\s*recency_days\s*=\s*(?<days>-?\d{1,9})\s*)?\)$",
+        RegexOptions.CultureInvariant
+    )]
     private static partial Regex Search();
 
     [GeneratedRegex(@"^```(?:json)?\s*(\{.*\})\s*```$", RegexOptions.CultureInvariant | RegexOptions.Singleline)]

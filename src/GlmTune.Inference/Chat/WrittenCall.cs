@@ -4,12 +4,14 @@ using GlmTune.Data.Templates;
 
 namespace GlmTune.Inference;
 
-/// <summary>How the model wrote a call that goes through a protocol with nothing but a name, arguments and an id: kept in the id.</summary>
+/// <summary>How the model wrote a call that goes through a protocol with nothing but a name, arguments and an id: kept
+/// in the id.</summary>
 /// <remarks>
-/// <para>A conversation that goes on should hold a call in the tokens that the model gave: other words than its own are read as the habit of this conversation, and tokens that it
-/// gave are still in the cache. The protocol's arguments stay verbatim; what stood around them is one of a few forms, named in the id where it is not the usual one.</para>
-/// <para>Usual, and taken for ids of other programs, is GLM-4's own form: the name on the first line, then the arguments; for the model's own tools
-/// (<see cref="ToolDefinition.BuiltIn"/>) their text instead of JSON.</para>
+/// <para>A conversation that goes on should hold a call in the tokens that the model gave: other words than its own are
+/// read as the habit of this conversation, and tokens that it gave are still in the cache. The protocol's arguments
+/// stay verbatim; what stood around them is one of a few forms, named in the id where it is not the usual one.</para>
+/// <para>Usual, and taken for ids of other programs, is GLM-4's own form: the name on the first line, then the
+/// arguments; for the model's own tools (<see cref="ToolDefinition.BuiltIn"/>) their text instead of JSON.</para>
 /// </remarks>
 public static class WrittenCall
 {
@@ -20,7 +22,9 @@ public static class WrittenCall
     private const string Object = "o";
 
     // {"name": …, "arguments": …} as content, by the white space around its parts.
-    private static readonly Dictionary<string, (string Open, string Colon, string Comma, string Close)> Layouts = new(StringComparer.Ordinal)
+    private static readonly Dictionary<string, (string Open, string Colon, string Comma, string Close)> Layouts = new(
+        StringComparer.Ordinal
+    )
     {
         ["j"] = ("{", ": ", ", ", "}"),
         ["c"] = ("{", ":", ",", "}"),
@@ -31,22 +35,31 @@ public static class WrittenCall
     /// <summary>The form of a call.</summary>
     /// <param name="call">The call.</param>
     /// <param name="message">The message that makes it, as the model wrote it.</param>
-    /// <returns>A few letters, or none for the usual form; where the message has none of the known forms, the nearest.</returns>
+    /// <returns>A few letters, or none for the usual form; where the message has none of the known forms, the
+    /// nearest.</returns>
     public static string FormOf(ToolCall call, Message message)
     {
         var isBuiltIn = ToolDefinition.BuiltIn.Contains(call.Name);
-        string[] forms = call.Style == ToolCallStyle.Json ? [.. Layouts.Keys] : isBuiltIn ? [Text, Object] : [Usual];
-        return forms.Concat(forms.Select(form => $"{Fence}{form}")).FirstOrDefault(form => Message(form, call.Name, call.Arguments) == Plain(message)) ?? forms[0];
+        string[] forms =
+            call.Style == ToolCallStyle.Json ? [.. Layouts.Keys]
+            : isBuiltIn ? [Text, Object]
+            : [Usual];
+        return forms
+                .Concat(forms.Select(form => $"{Fence}{form}"))
+                .FirstOrDefault(form => Message(form, call.Name, call.Arguments) == Plain(message))
+            ?? forms[0];
     }
 
     /// <summary>A new id that holds a form: at most 40 characters, as OpenAI's own servers take.</summary>
-    public static string NewId(string form) => form.Length == 0 ? $"call_{Guid.NewGuid():N}" : $"call_{form}_{$"{Guid.NewGuid():N}"[..24]}";
+    public static string NewId(string form) =>
+        form.Length == 0 ? $"call_{Guid.NewGuid():N}" : $"call_{form}_{$"{Guid.NewGuid():N}"[..24]}";
 
     /// <summary>The message that makes a call.</summary>
     /// <param name="id">The call's id; may be of another program, or null.</param>
     /// <param name="name">The tool's name.</param>
     /// <param name="arguments">The arguments' text.</param>
-    /// <param name="isBuiltIn">Whether the name is that of one of the model's own tools in this conversation, rather than of a function.</param>
+    /// <param name="isBuiltIn">Whether the name is that of one of the model's own tools in this conversation, rather
+    /// than of a function.</param>
     public static Message Message(string? id, string name, string arguments, bool isBuiltIn)
     {
         var parts = id is { Length: <= MostLength } ? id.Split('_') : [];
@@ -58,18 +71,34 @@ public static class WrittenCall
     // null: there is no such form, or none with these arguments.
     private static Message? Message(string form, string name, string arguments)
     {
-        if (form.StartsWith(Fence, StringComparison.Ordinal) && form[Fence.Length..] is var fenced && !fenced.StartsWith(Fence, StringComparison.Ordinal))
+        if (
+            form.StartsWith(Fence, StringComparison.Ordinal)
+            && form[Fence.Length..] is var fenced
+            && !fenced.StartsWith(Fence, StringComparison.Ordinal)
+        )
         {
-            return Message(fenced, name, arguments) is { } inner ? inner with { Content = $"```json\n{inner.Content}\n```" } : null;
+            return Message(fenced, name, arguments) is { } inner
+                ? inner with
+                {
+                    Content = $"```json\n{inner.Content}\n```",
+                }
+                : null;
         }
 
         if (Layouts.TryGetValue(form, out var layout))
         {
             return new ToolCall(name, arguments, ToolCallStyle.Json).HasJsonArguments
-                ? new Message(Role.Assistant, $"{layout.Open}\"name\"{layout.Colon}{PythonJson.Quote(name)}{layout.Comma}\"arguments\"{layout.Colon}{arguments}{layout.Close}") : null;
+                ? new Message(
+                    Role.Assistant,
+                    $"{layout.Open}\"name\"{layout.Colon}{PythonJson.Quote(name)}{layout.Comma}\"arguments\"{layout.Colon}{arguments}{layout.Close}"
+                )
+                : null;
         }
 
-        var content = form is Usual or Object ? arguments : form == Text ? TextOf(name, arguments) : null;
+        var content =
+            form is Usual or Object ? arguments
+            : form == Text ? TextOf(name, arguments)
+            : null;
         return content is null ? null : new Message(Role.Assistant, content) { Metadata = name };
     }
 
@@ -81,14 +110,25 @@ public static class WrittenCall
         try
         {
             using var document = JsonDocument.Parse(arguments);
-            var members = document.RootElement.ValueKind == JsonValueKind.Object ? document.RootElement.EnumerateObject().ToList() : [];
+            var members =
+                document.RootElement.ValueKind == JsonValueKind.Object
+                    ? document.RootElement.EnumerateObject().ToList()
+                    : [];
             return (name, members) switch
             {
-                ("cogview", [{ Name: "prompt", Value.ValueKind: JsonValueKind.String } prompt]) => prompt.Value.GetString(),
-                ("simple_browser", [{ Name: "query", Value.ValueKind: JsonValueKind.String } query]) => $"search({PythonJson.Quote(query.Value.GetString()!)})",
-                ("simple_browser", [{ Name: "query", Value.ValueKind: JsonValueKind.String } query, { Name: "recency_days", Value.ValueKind: JsonValueKind.Number } days]) =>
-                    $"search({PythonJson.Quote(query.Value.GetString()!)}, recency_days={days.Value.GetRawText()})",
-                (not "cogview", [{ Name: "code", Value.ValueKind: JsonValueKind.String } code]) => code.Value.GetString(),
+                ("cogview", [{ Name: "prompt", Value.ValueKind: JsonValueKind.String } prompt]) =>
+                    prompt.Value.GetString(),
+                ("simple_browser", [{ Name: "query", Value.ValueKind: JsonValueKind.String } query]) =>
+                    $"search({PythonJson.Quote(query.Value.GetString()!)})",
+                (
+                    "simple_browser",
+                    [
+                    { Name: "query", Value.ValueKind: JsonValueKind.String } query,
+                    { Name: "recency_days", Value.ValueKind: JsonValueKind.Number } days,
+                    ]
+                ) => $"search({PythonJson.Quote(query.Value.GetString()!)}, recency_days={days.Value.GetRawText()})",
+                (not "cogview", [{ Name: "code", Value.ValueKind: JsonValueKind.String } code]) =>
+                    code.Value.GetString(),
                 _ => null,
             };
         }

@@ -5,22 +5,33 @@ using GlmTune.Data.Tokenization;
 
 namespace GlmTune.Inference;
 
-/// <summary>What an answer may look like, byte by byte: JSON of a schema, or a call of one of some tools. Tokens that would break it are not chosen.</summary>
-/// <remarks>Thread-safe; worth keeping for answers of the same form, because it remembers which tokens fit where.</remarks>
+/// <summary>What an answer may look like, byte by byte: JSON of a schema, or a call of one of some tools. Tokens that
+/// would break it are not chosen.</summary>
+/// <remarks>Thread-safe; worth keeping for answers of the same form, because it remembers which tokens fit
+/// where.</remarks>
 public sealed class AnswerGrammar
 {
     private readonly GrammarAutomaton automaton;
 
     private AnswerGrammar(ByteGrammar grammar) => automaton = new GrammarAutomaton(grammar);
 
-    /// <summary>A grammar of what the model writes after the assistant's token, the header's newline included.</summary>
+    /// <summary>A grammar of what the model writes after the assistant's token, the header's newline
+    /// included.</summary>
     /// <param name="content">What a plain answer is; null where it must be a call.</param>
     /// <param name="tools">The tools that may be called instead; none where it must be a plain answer.</param>
     /// <param name="budget">How much work making it may take; null for <see cref="GrammarBudget.OfOne"/>.</param>
-    /// <exception cref="ArgumentException">A schema has something that cannot be kept to; or there is nothing that may be answered; or a tool's name is not one line.</exception>
-    public static AnswerGrammar Of(AnswerContent? content, IReadOnlyList<CallableTool> tools, GrammarBudget? budget = null)
+    /// <exception cref="ArgumentException">A schema has something that cannot be kept to; or there is nothing that may
+    /// be answered; or a tool's name is not one line.</exception>
+    public static AnswerGrammar Of(
+        AnswerContent? content,
+        IReadOnlyList<CallableTool> tools,
+        GrammarBudget? budget = null
+    )
     {
-        if (tools.FirstOrDefault(tool => tool.Name.Length == 0 || tool.Name.AsSpan().IndexOfAny('\r', '\n') >= 0) is { } wrong)
+        if (
+            tools.FirstOrDefault(tool => tool.Name.Length == 0 || tool.Name.AsSpan().IndexOfAny('\r', '\n') >= 0) is
+            { } wrong
+        )
         {
             throw new ArgumentException($"The tool '{wrong.Name}' has a name that is not one line.", nameof(tools));
         }
@@ -30,14 +41,20 @@ public sealed class AnswerGrammar
         var ways = new List<int>();
         if (content is not null)
         {
-            ways.Add(grammar.Literal("\n"u8, content.Schema is { } schema ? new JsonSchemaGrammar(json, schema).Value(ByteGrammar.End)
-                : content.IsText ? json.Text(ByteGrammar.End)
-                : json.AnyObject(ByteGrammar.End)));
+            ways.Add(
+                grammar.Literal(
+                    "\n"u8,
+                    content.Schema is { } schema ? new JsonSchemaGrammar(json, schema).Value(ByteGrammar.End)
+                        : content.IsText ? json.Text(ByteGrammar.End)
+                        : json.AnyObject(ByteGrammar.End)
+                )
+            );
         }
 
         foreach (var tool in tools)
         {
-            var arguments = tool.Parameters is { } parameters ? new JsonSchemaGrammar(json, parameters).Value(ByteGrammar.End)
+            var arguments =
+                tool.Parameters is { } parameters ? new JsonSchemaGrammar(json, parameters).Value(ByteGrammar.End)
                 : ToolDefinition.BuiltIn.Contains(tool.Name) ? json.Text(ByteGrammar.End)
                 : json.AnyObject(ByteGrammar.End);
             ways.Add(grammar.Literal(Encoding.UTF8.GetBytes($"{tool.Name}\n"), arguments));
@@ -52,7 +69,8 @@ public sealed class AnswerGrammar
         return new AnswerGrammar(grammar);
     }
 
-    /// <summary>Sorts a vocabulary for masks, which takes about a second for GLM-4's; the first mask would do it else.</summary>
+    /// <summary>Sorts a vocabulary for masks, which takes about a second for GLM-4's; the first mask would do it
+    /// else.</summary>
     public static void Prepare(Tokenizer tokenizer) => TokenTrie.Of(tokenizer);
 
     /// <summary>The mask for one answer.</summary>
@@ -146,5 +164,6 @@ public sealed record AnswerContent(JsonElement? Schema, bool IsText = false);
 
 /// <summary>A tool that an answer may call.</summary>
 /// <param name="Name">Its name.</param>
-/// <param name="Parameters">The schema of its arguments; null for any JSON object, or any text where the name is that of one of the model's own tools.</param>
+/// <param name="Parameters">The schema of its arguments; null for any JSON object, or any text where the name is that
+/// of one of the model's own tools.</param>
 public sealed record CallableTool(string Name, JsonElement? Parameters);

@@ -1,6 +1,7 @@
 namespace GlmTune.Inference;
 
-/// <summary>A context-free grammar over bytes, built from its end: each part is given what follows it and returns where it begins.</summary>
+/// <summary>A context-free grammar over bytes, built from its end: each part is given what follows it and returns where
+/// it begins.</summary>
 /// <remarks>Not thread-safe while it is built; read-only once <see cref="GrammarAutomaton"/> has it.</remarks>
 internal sealed class ByteGrammar(GrammarBudget? limit = null)
 {
@@ -78,12 +79,14 @@ internal sealed class ByteGrammar(GrammarBudget? limit = null)
     }
 
     /// <summary>Any of several ways; of none, nothing can come.</summary>
-    public int Choice(params int[] starts) => starts.Length == 1 ? starts[0] : Add(new Node(NodeKind.Choice, default, 0, 0, null, starts));
+    public int Choice(params int[] starts) =>
+        starts.Length == 1 ? starts[0] : Add(new Node(NodeKind.Choice, default, 0, 0, null, starts));
 
     /// <summary>What a rule takes.</summary>
     public int Call(int rule, int next) => Add(new Node(NodeKind.Call, default, next, rule, null, []));
 
-    /// <summary>What a rule takes, at least <paramref name="least"/> and at most <paramref name="most"/> times.</summary>
+    /// <summary>What a rule takes, at least <paramref name="least"/> and at most <paramref name="most"/>
+    /// times.</summary>
     public int Repeat(int rule, int least, int most, int next) =>
         most == 0 ? next : Repeat(new CountedRounds(rule, least, most), next);
 
@@ -114,17 +117,20 @@ internal sealed class ByteGrammar(GrammarBudget? limit = null)
         return ending;
     }
 
-    private bool Ends(Node node, bool[] ending) => node.Kind switch
-    {
-        NodeKind.End => true,
-        NodeKind.Byte => ending[node.Next],
-        NodeKind.Choice => Array.Exists(node.Choices, choice => ending[choice]),
-        NodeKind.Call => ending[node.Next] && RuleEnds(node.Rule, ending),
-        _ => ending[node.Next] && (node.Rounds!.MayEnd(0) || FirstWays(node.Rounds).Exists(way => RuleEnds(way.Rule, ending))),
-    };
+    private bool Ends(Node node, bool[] ending) =>
+        node.Kind switch
+        {
+            NodeKind.End => true,
+            NodeKind.Byte => ending[node.Next],
+            NodeKind.Choice => Array.Exists(node.Choices, choice => ending[choice]),
+            NodeKind.Call => ending[node.Next] && RuleEnds(node.Rule, ending),
+            _ => ending[node.Next]
+                && (node.Rounds!.MayEnd(0) || FirstWays(node.Rounds).Exists(way => RuleEnds(way.Rule, ending))),
+        };
 
     /// <summary>Whether a rule has an end, as <see cref="FindEnding"/> found.</summary>
-    public bool RuleEnds(int rule, bool[] ending) => ruleStarts[rule] is >= 0 and var start && start < ending.Length && ending[start];
+    public bool RuleEnds(int rule, bool[] ending) =>
+        ruleStarts[rule] is >= 0 and var start && start < ending.Length && ending[start];
 
     private static List<(int Rule, long Next)> FirstWays(Rounds rounds)
     {

@@ -10,7 +10,7 @@ internal sealed class CharacterSet : IEquatable<CharacterSet>
     private const int Last = 0x10FFFF;
     private static readonly (int First, int Last)[] Surrogates = [(0xD800, 0xDFFF)];
     private static readonly ConcurrentDictionary<string, CharacterSet?> Categories = new(StringComparer.Ordinal);
-    private readonly (int First, int Last)[] ranges;   // Ascending, with gaps between them.
+    private readonly (int First, int Last)[] ranges; // Ascending, with gaps between them.
 
     private CharacterSet((int First, int Last)[] ranges) => this.ranges = ranges;
 
@@ -30,7 +30,8 @@ internal sealed class CharacterSet : IEquatable<CharacterSet>
         Of([(first, Math.Min(last, 0xD7FF)), (Math.Max(first, 0xE000), last)]);
 
     /// <summary>Each character of a text.</summary>
-    public static CharacterSet AnyOf(string characters) => Of([.. characters.EnumerateRunes().Select(rune => (rune.Value, rune.Value))]);
+    public static CharacterSet AnyOf(string characters) =>
+        Of([.. characters.EnumerateRunes().Select(rune => (rune.Value, rune.Value))]);
 
     /// <summary>A general category (L, Lu, Nd …); null where there is none of this name.</summary>
     public static CharacterSet? Category(string name) =>
@@ -127,7 +128,10 @@ internal sealed class CharacterSet : IEquatable<CharacterSet>
         var found = new List<(int First, int Last)>();
         for (var character = 0; character <= Last; character++)
         {
-            if (Rune.IsValid(character) && Short(CharUnicodeInfo.GetUnicodeCategory(character)).StartsWith(name, StringComparison.Ordinal))
+            if (
+                Rune.IsValid(character)
+                && Short(CharUnicodeInfo.GetUnicodeCategory(character)).StartsWith(name, StringComparison.Ordinal)
+            )
             {
                 if (found.Count > 0 && found[^1].Last == character - 1)
                 {
@@ -143,37 +147,38 @@ internal sealed class CharacterSet : IEquatable<CharacterSet>
         return found.Count == 0 ? null : new CharacterSet([.. found]);
     }
 
-    private static string Short(UnicodeCategory category) => category switch
-    {
-        UnicodeCategory.UppercaseLetter => "Lu",
-        UnicodeCategory.LowercaseLetter => "Ll",
-        UnicodeCategory.TitlecaseLetter => "Lt",
-        UnicodeCategory.ModifierLetter => "Lm",
-        UnicodeCategory.OtherLetter => "Lo",
-        UnicodeCategory.NonSpacingMark => "Mn",
-        UnicodeCategory.SpacingCombiningMark => "Mc",
-        UnicodeCategory.EnclosingMark => "Me",
-        UnicodeCategory.DecimalDigitNumber => "Nd",
-        UnicodeCategory.LetterNumber => "Nl",
-        UnicodeCategory.OtherNumber => "No",
-        UnicodeCategory.SpaceSeparator => "Zs",
-        UnicodeCategory.LineSeparator => "Zl",
-        UnicodeCategory.ParagraphSeparator => "Zp",
-        UnicodeCategory.ConnectorPunctuation => "Pc",
-        UnicodeCategory.DashPunctuation => "Pd",
-        UnicodeCategory.OpenPunctuation => "Ps",
-        UnicodeCategory.ClosePunctuation => "Pe",
-        UnicodeCategory.InitialQuotePunctuation => "Pi",
-        UnicodeCategory.FinalQuotePunctuation => "Pf",
-        UnicodeCategory.OtherPunctuation => "Po",
-        UnicodeCategory.MathSymbol => "Sm",
-        UnicodeCategory.CurrencySymbol => "Sc",
-        UnicodeCategory.ModifierSymbol => "Sk",
-        UnicodeCategory.OtherSymbol => "So",
-        UnicodeCategory.Control => "Cc",
-        UnicodeCategory.Format => "Cf",
-        UnicodeCategory.PrivateUse => "Co",
-        UnicodeCategory.OtherNotAssigned => "Cn",
-        _ => "Cs",
-    };
+    private static string Short(UnicodeCategory category) =>
+        category switch
+        {
+            UnicodeCategory.UppercaseLetter => "Lu",
+            UnicodeCategory.LowercaseLetter => "Ll",
+            UnicodeCategory.TitlecaseLetter => "Lt",
+            UnicodeCategory.ModifierLetter => "Lm",
+            UnicodeCategory.OtherLetter => "Lo",
+            UnicodeCategory.NonSpacingMark => "Mn",
+            UnicodeCategory.SpacingCombiningMark => "Mc",
+            UnicodeCategory.EnclosingMark => "Me",
+            UnicodeCategory.DecimalDigitNumber => "Nd",
+            UnicodeCategory.LetterNumber => "Nl",
+            UnicodeCategory.OtherNumber => "No",
+            UnicodeCategory.SpaceSeparator => "Zs",
+            UnicodeCategory.LineSeparator => "Zl",
+            UnicodeCategory.ParagraphSeparator => "Zp",
+            UnicodeCategory.ConnectorPunctuation => "Pc",
+            UnicodeCategory.DashPunctuation => "Pd",
+            UnicodeCategory.OpenPunctuation => "Ps",
+            UnicodeCategory.ClosePunctuation => "Pe",
+            UnicodeCategory.InitialQuotePunctuation => "Pi",
+            UnicodeCategory.FinalQuotePunctuation => "Pf",
+            UnicodeCategory.OtherPunctuation => "Po",
+            UnicodeCategory.MathSymbol => "Sm",
+            UnicodeCategory.CurrencySymbol => "Sc",
+            UnicodeCategory.ModifierSymbol => "Sk",
+            UnicodeCategory.OtherSymbol => "So",
+            UnicodeCategory.Control => "Cc",
+            UnicodeCategory.Format => "Cf",
+            UnicodeCategory.PrivateUse => "Co",
+            UnicodeCategory.OtherNotAssigned => "Cn",
+            _ => "Cs",
+        };
 }

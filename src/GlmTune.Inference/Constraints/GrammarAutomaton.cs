@@ -4,15 +4,15 @@ namespace GlmTune.Inference;
 
 /// <summary>Reads bytes by a grammar; made deterministic as far as it is walked.</summary>
 /// <remarks>
-/// A state is the set of places in the grammar, each with its stack of callers, where what was read may stand. Stacks are shared and states are
-/// found again, so that reading a byte is mostly one look into a table. Callers lock it.
+/// A state is the set of places in the grammar, each with its stack of callers, where what was read may stand. Stacks
+/// are shared and states are found again, so that reading a byte is mostly one look into a table. Callers lock it.
 /// </remarks>
 internal sealed class GrammarAutomaton
 {
     private const int MostPlaces = 2000;
     private const int MostStates = 8192;
     private const int MostMasks = 512;
-    private const int MostHeld = 1 << 20;   // Places of all known states together.
+    private const int MostHeld = 1 << 20; // Places of all known states together.
     private readonly ByteGrammar grammar;
     private readonly bool[] ending;
     private readonly Dictionary<(int Node, long Count, Frame? Caller), Frame> frames = [];
@@ -32,7 +32,8 @@ internal sealed class GrammarAutomaton
         Start = builder.ToState() ?? throw new ArgumentException("The grammar takes nothing.", nameof(grammar));
     }
 
-    /// <summary>Places looked at for one mask, at most. All answers wait for it: a million take about half a second.</summary>
+    /// <summary>Places looked at for one mask, at most. All answers wait for it: a million take about half a
+    /// second.</summary>
     public long MostWork { get; init; } = 1_000_000;
 
     /// <summary>Before the first byte.</summary>
@@ -136,7 +137,8 @@ internal sealed class GrammarAutomaton
     private static ConstraintException TooAmbiguous() =>
         new("The schema allows too many readings of one answer at once; alternatives that begin alike make it so.");
 
-    // States in use go on; what they knew of others is found anew. Old frames go on in them, so that no new one may have the id of an old one.
+    // States in use go on; what they knew of others is found anew. Old frames go on in them, so that no new one may
+    // have the id of an old one.
     private void Forget()
     {
         generation++;
@@ -215,7 +217,7 @@ internal sealed class GrammarAutomaton
             {
                 if (!automaton.ending[place.Node] || !seen.Add(place))
                 {
-                    continue;   // What cannot end must not begin.
+                    continue; // What cannot end must not begin.
                 }
 
                 if (seen.Count > MostPlaces)
@@ -248,7 +250,11 @@ internal sealed class GrammarAutomaton
 
                         ways.Clear();
                         node.Rounds.AddWays(count, ways);
-                        foreach (var (rule, next) in ways.Where(way => automaton.grammar.RuleEnds(way.Rule, automaton.ending)))
+                        foreach (
+                            var (rule, next) in ways.Where(way =>
+                                automaton.grammar.RuleEnds(way.Rule, automaton.ending)
+                            )
+                        )
                         {
                             open.Push((automaton.grammar.StartOf(rule), 0, automaton.Push(id, next, caller)));
                         }
@@ -276,7 +282,11 @@ internal sealed class GrammarAutomaton
                 return null;
             }
 
-            var ids = places.Select(place => ((long)place.Node << 32) | (uint)(place.Caller?.Id ?? 0)).Order().Prepend(accepts ? 1 : 0).ToArray();
+            var ids = places
+                .Select(place => ((long)place.Node << 32) | (uint)(place.Caller?.Id ?? 0))
+                .Order()
+                .Prepend(accepts ? 1 : 0)
+                .ToArray();
             var key = new string(MemoryMarshal.Cast<long, char>(ids));
             ref var state = ref CollectionsMarshal.GetValueRefOrAddDefault(automaton.states, key, out _);
             if (state is null)

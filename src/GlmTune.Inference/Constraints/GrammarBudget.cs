@@ -1,6 +1,7 @@
 namespace GlmTune.Inference;
 
-/// <summary>How much work making grammars may take: counted, not timed, so that the same schemas always fit or never.</summary>
+/// <summary>How much work making grammars may take: counted, not timed, so that the same schemas always fit or
+/// never.</summary>
 /// <remarks>May be shared by several grammars that are made one after the other. Not thread-safe.</remarks>
 /// <param name="most">Steps; a million take up to about half a second.</param>
 public sealed class GrammarBudget(int most = GrammarBudget.OfOne)

@@ -6,20 +6,24 @@ namespace GlmTune.Inference;
 
 /// <summary>A JSON schema as grammar: what it takes is valid JSON of that schema.</summary>
 /// <remarks>
-/// <para>Taken is what JSON Schema (2020-12, and as far as they differ drafts 4 to 7 and OpenAPI 3.0) says with type, enum, const, anyOf, oneOf, allOf, $ref within the
-/// schema; properties, required, additionalProperties, patternProperties, propertyNames, minProperties, maxProperties; items, prefixItems, minItems, maxItems,
-/// uniqueItems of known values; minLength, maxLength, pattern, format; minimum and maximum (also exclusive), multipleOf. Keywords beside $ref, anyOf and oneOf hold
-/// as well. Whatever else restricts a value is an error; what only describes it is passed over, formats that are not known included.</para>
-/// <para>Less than the schema allows is written where it leaves open what is hardly meant: members come in the order of <c>properties</c>, and without
-/// <c>additionalProperties</c> no others come, except where there are no properties at all; lists go on after <c>prefixItems</c> only if <c>items</c> is given.</para>
+/// <para>Taken is what JSON Schema (2020-12, and as far as they differ drafts 4 to 7 and OpenAPI 3.0) says with type,
+/// enum, const, anyOf, oneOf, allOf, $ref within the schema; properties, required, additionalProperties,
+/// patternProperties, propertyNames, minProperties, maxProperties; items, prefixItems, minItems, maxItems, uniqueItems
+/// of known values; minLength, maxLength, pattern, format; minimum and maximum (also exclusive), multipleOf. Keywords
+/// beside $ref, anyOf and oneOf hold as well. Whatever else restricts a value is an error; what only describes it is
+/// passed over, formats that are not known included.</para>
+/// <para>Less than the schema allows is written where it leaves open what is hardly meant: members come in the order of
+/// <c>properties</c>, and without <c>additionalProperties</c> no others come, except where there are no properties at
+/// all; lists go on after <c>prefixItems</c> only if <c>items</c> is given.</para>
 /// </remarks>
 internal sealed class JsonSchemaGrammar
 {
-    private const int MostDepth = 200;      // References add to the nesting of the text, so that its own limit is not enough.
-    private const int MostWays = 256;       // Of branches of several unions that hold at once.
+    // References add to the nesting of the text, so that its own limit is not enough.
+    private const int MostDepth = 200;
+    private const int MostWays = 256; // Of branches of several unions that hold at once.
     private const int MostCounted = 20_000; // Members that may come times the numbers of them that are told apart.
     private const int MostNamePatterns = 3;
-    private const int UsualPlaces = 15;     // Decimals of a double.
+    private const int UsualPlaces = 15; // Decimals of a double.
     private const int MostMultiple = int.MaxValue;
 
     private readonly JsonGrammar json;
@@ -34,19 +38,28 @@ internal sealed class JsonSchemaGrammar
 
     public JsonSchemaGrammar(JsonGrammar json, JsonElement root)
     {
-        (this.json, grammar, document, texts) = (json, json.Grammar, new SchemaDocument(root, json.Grammar.Spend), new TextGrammar(json));
+        (this.json, grammar, document, texts) = (
+            json,
+            json.Grammar,
+            new SchemaDocument(root, json.Grammar.Spend),
+            new TextGrammar(json)
+        );
         overlap = new SchemaOverlap(document, grammar.Spend);
     }
 
     /// <summary>A value of the whole schema.</summary>
-    /// <exception cref="ArgumentException">It has something that cannot be kept to, or allows no value; the message names the place.</exception>
+    /// <exception cref="ArgumentException">It has something that cannot be kept to, or allows no value; the message
+    /// names the place.</exception>
     public int Value(int next)
     {
         try
         {
             var start = Value([document.Root], next, []);
-            return grammar.FindEnding()[start] ? start
-                : throw new ArgumentException(nothing ?? "schema #: no value of it ever ends, because it requires itself");
+            return grammar.FindEnding()[start]
+                ? start
+                : throw new ArgumentException(
+                    nothing ?? "schema #: no value of it ever ends, because it requires itself"
+                );
         }
         catch (Exception e) when (e is InvalidOperationException or JsonException)
         {
@@ -54,7 +67,8 @@ internal sealed class JsonSchemaGrammar
         }
     }
 
-    // A value that several schemas allow. Heads are rules that were entered since the last byte; coming back to one would never end.
+    // A value that several schemas allow. Heads are rules that were entered since the last byte; coming back to one
+    // would never end.
     private int Value(IReadOnlyList<SchemaPart> parts, int next, string[] heads)
     {
         if (++depth > MostDepth)
@@ -62,7 +76,10 @@ internal sealed class JsonSchemaGrammar
             throw parts[0].Wrong($"nested deeper than {MostDepth} levels, references included");
         }
 
-        var start = parts is [var one] && document.Referred(one) is { } target ? Rule(target.Path, [target], one, next, heads) : Flat(parts, next, heads);
+        var start =
+            parts is [var one] && document.Referred(one) is { } target
+                ? Rule(target.Path, [target], one, next, heads)
+                : Flat(parts, next, heads);
         depth--;
         return start;
     }
@@ -70,7 +87,9 @@ internal sealed class JsonSchemaGrammar
     private int Flat(IReadOnlyList<SchemaPart> parts, int next, string[] heads)
     {
         var flat = document.Flatten(parts);
-        grammar.Spend(20 + flat.Sum(part => part.Schema.ValueKind == JsonValueKind.Object ? part.Schema.GetPropertyCount() : 0));
+        grammar.Spend(
+            20 + flat.Sum(part => part.Schema.ValueKind == JsonValueKind.Object ? part.Schema.GetPropertyCount() : 0)
+        );
         var key = string.Join(" & ", flat.Select(part => part.Id).Order(StringComparer.Ordinal));
         return flat.Count == 0 ? json.Any(next)
             : flat.Count == 1 || heads.LastOrDefault() == key ? Shaped(flat, next, heads)
@@ -118,7 +137,9 @@ internal sealed class JsonSchemaGrammar
         List<List<SchemaPart>> ways = [beside];
         foreach (var (branches, exclusive, part) in shape.Unions)
         {
-            var closed = exclusive ? overlap.Exclusive(branches, beside, part) : branches.Select(branch => (IReadOnlyList<SchemaPart>)[branch]);
+            var closed = exclusive
+                ? overlap.Exclusive(branches, beside, part)
+                : branches.Select(branch => (IReadOnlyList<SchemaPart>)[branch]);
             ways = [.. ways.SelectMany(_ => closed, (way, branch) => (List<SchemaPart>)[.. way, .. branch])];
             if (ways.Count > MostWays)
             {
@@ -144,18 +165,21 @@ internal sealed class JsonSchemaGrammar
             }
         }
 
-        return literals.Count > 0 ? grammar.Choice([.. literals.Distinct().Select(literal => json.Literal(literal, next))])
+        return literals.Count > 0
+            ? grammar.Choice([.. literals.Distinct().Select(literal => json.Literal(literal, next))])
             : Nothing(shape, "enum must be a list with a value of the type");
     }
 
     // Without white space, and characters as they are.
-    private static string Written(JsonElement value) => value.ValueKind switch
-    {
-        JsonValueKind.String => PythonJson.Quote(value.GetString()!),
-        JsonValueKind.Array => $"[{string.Join(',', value.EnumerateArray().Select(Written))}]",
-        JsonValueKind.Object => $"{{{string.Join(',', value.EnumerateObject().GroupBy(member => member.Name, (_, same) => same.Last()).Select(member => $"{PythonJson.Quote(member.Name)}:{Written(member.Value)}"))}}}",
-        _ => value.GetRawText(),
-    };
+    private static string Written(JsonElement value) =>
+        value.ValueKind switch
+        {
+            JsonValueKind.String => PythonJson.Quote(value.GetString()!),
+            JsonValueKind.Array => $"[{string.Join(',', value.EnumerateArray().Select(Written))}]",
+            JsonValueKind.Object =>
+                $"{{{string.Join(',', value.EnumerateObject().GroupBy(member => member.Name, (_, same) => same.Last()).Select(member => $"{PythonJson.Quote(member.Name)}:{Written(member.Value)}"))}}}",
+            _ => value.GetRawText(),
+        };
 
     // Whether a listed value is what the other keywords allow.
     private bool Fits(JsonElement value, SchemaShape shape)
@@ -170,33 +194,52 @@ internal sealed class JsonSchemaGrammar
             case JsonValueKind.String:
                 var text = value.GetString()!;
                 var length = text.EnumerateRunes().Count();
-                return length >= shape.LeastLength && length <= shape.MostLength && Machines(shape).All(machine => machine.Takes(text));
+                return length >= shape.LeastLength
+                    && length <= shape.MostLength
+                    && Machines(shape).All(machine => machine.Takes(text));
             case JsonValueKind.Number:
                 if (shape.Least.Count + shape.Most.Count + shape.Multiples.Count == 0)
                 {
                     return true;
                 }
 
-                return NumberRounds.Exactly(value.GetRawText()) is { } number && Limits(shape, false, number.Places) is var limits
-                    && Scaled(number, limits.Places) is { } scaled && scaled >= limits.Least && scaled <= limits.Most && scaled % limits.Multiple == 0;
+                return NumberRounds.Exactly(value.GetRawText()) is { } number
+                    && Limits(shape, false, number.Places) is var limits
+                    && Scaled(number, limits.Places) is { } scaled
+                    && scaled >= limits.Least
+                    && scaled <= limits.Most
+                    && scaled % limits.Multiple == 0;
             case JsonValueKind.Object when shape.Objects.Count + shape.Required.Count + shape.PropertyNames.Count > 0:
-            case JsonValueKind.Array when shape.Arrays.Count > 0 || shape.UniqueItems || shape.LeastItems > 0 || shape.MostItems < ByteGrammar.Unbounded:
-                throw new ArgumentException($"schema {shape.Path}: an object or list in const or enum is not supported beside keywords of its members");
+            case JsonValueKind.Array
+                when shape.Arrays.Count > 0
+                    || shape.UniqueItems
+                    || shape.LeastItems > 0
+                    || shape.MostItems < ByteGrammar.Unbounded:
+                throw new ArgumentException(
+                    $"schema {shape.Path}: an object or list in const or enum is not supported beside keywords of its "
+                        + "members"
+                );
             default:
                 return true;
         }
     }
 
-    private int Typed(SchemaShape shape, int next) => shape.Types is null && shape.Formats.Count == 0 ? json.Any(next)
-        : grammar.Choice([.. (shape.Types ?? ["object", "array", "string", "number", "boolean", "null"]).Select(type => type switch
-        {
-            "object" => Object(shape, next),
-            "array" => Array(shape, next),
-            "string" => String(shape, next),
-            "integer" or "number" => Number(shape, isInteger: type == "integer", next),
-            "boolean" => grammar.Choice(json.Literal("true", next), json.Literal("false", next)),
-            _ => json.Literal("null", next),
-        })]);
+    private int Typed(SchemaShape shape, int next) =>
+        shape.Types is null && shape.Formats.Count == 0
+            ? json.Any(next)
+            : grammar.Choice([
+                .. (shape.Types ?? ["object", "array", "string", "number", "boolean", "null"]).Select(type =>
+                    type switch
+                    {
+                        "object" => Object(shape, next),
+                        "array" => Array(shape, next),
+                        "string" => String(shape, next),
+                        "integer" or "number" => Number(shape, isInteger: type == "integer", next),
+                        "boolean" => grammar.Choice(json.Literal("true", next), json.Literal("false", next)),
+                        _ => json.Literal("null", next),
+                    }
+                ),
+            ]);
 
     private int Object(SchemaShape shape, int next)
     {
@@ -214,15 +257,25 @@ internal sealed class JsonSchemaGrammar
 
         // From the last member to the first: what may follow after so many, as far as their number makes a difference.
         var isCounted = least > 0 || most < ByteGrammar.Unbounded;
-        var open = openNames.Count == 0 ? null : (int?)grammar.Rule(grammar.Choice([.. openNames.Select(names => Open(names, shape))]));
-        var counts = isCounted ? Math.Max(1, Math.Min(members.Count, Math.Max(least, most == ByteGrammar.Unbounded ? 1 : most))) : 1;
+        var open =
+            openNames.Count == 0
+                ? null
+                : (int?)grammar.Rule(grammar.Choice([.. openNames.Select(names => Open(names, shape))]));
+        var counts = isCounted
+            ? Math.Max(1, Math.Min(members.Count, Math.Max(least, most == ByteGrammar.Unbounded ? 1 : most)))
+            : 1;
         if ((long)counts * members.Count > MostCounted)
         {
-            throw new ArgumentException($"schema {shape.Path}: minProperties or maxProperties is too large for so many properties");
+            throw new ArgumentException(
+                $"schema {shape.Path}: minProperties or maxProperties is too large for so many properties"
+            );
         }
 
         var close = json.Space(grammar.Literal("}"u8, next));
-        var after = Enumerable.Range(0, counts + 1).Select(count => AfterAll(open, count, least, most, close)).ToArray();
+        var after = Enumerable
+            .Range(0, counts + 1)
+            .Select(count => AfterAll(open, count, least, most, close))
+            .ToArray();
         foreach (var (name, parts, isRequired) in Enumerable.Reverse(members))
         {
             var key = PythonJson.Quote(name);
@@ -234,10 +287,16 @@ internal sealed class JsonSchemaGrammar
                 var rest = after[Math.Min(count + 1, counts)];
                 if (!built.TryGetValue(rest, out var member))
                 {
-                    built[rest] = member = json.Literal(key, json.Colon(rule is { } known ? grammar.Call(known, rest) : Value(parts, rest, [])));
+                    built[rest] = member = json.Literal(
+                        key,
+                        json.Colon(rule is { } known ? grammar.Call(known, rest) : Value(parts, rest, []))
+                    );
                 }
 
-                var written = count >= most ? grammar.Choice() : count == 0 ? json.Space(member) : json.Comma(member);
+                var written =
+                    count >= most ? grammar.Choice()
+                    : count == 0 ? json.Space(member)
+                    : json.Comma(member);
                 before[count] = isRequired ? written : grammar.Choice(written, after[count]);
             }
 
@@ -249,7 +308,10 @@ internal sealed class JsonSchemaGrammar
 
     private int AfterAll(int? open, int count, int least, int most, int close)
     {
-        var (stillLeast, stillMost) = (Math.Max(least - count, 0), most == ByteGrammar.Unbounded ? most : Math.Max(most - count, 0));
+        var (stillLeast, stillMost) = (
+            Math.Max(least - count, 0),
+            most == ByteGrammar.Unbounded ? most : Math.Max(most - count, 0)
+        );
         if (open is not { } member || stillMost == 0)
         {
             return stillLeast == 0 ? close : grammar.Choice();
@@ -257,11 +319,20 @@ internal sealed class JsonSchemaGrammar
 
         if (count > 0)
         {
-            return grammar.Repeat(grammar.Rule(json.Comma(grammar.Call(member, ByteGrammar.End))), stillLeast, stillMost, close);
+            return grammar.Repeat(
+                grammar.Rule(json.Comma(grammar.Call(member, ByteGrammar.End))),
+                stillLeast,
+                stillMost,
+                close
+            );
         }
 
         var following = grammar.Repeat(
-            grammar.Rule(json.Comma(grammar.Call(member, ByteGrammar.End))), Math.Max(stillLeast - 1, 0), stillMost == ByteGrammar.Unbounded ? stillMost : stillMost - 1, close);
+            grammar.Rule(json.Comma(grammar.Call(member, ByteGrammar.End))),
+            Math.Max(stillLeast - 1, 0),
+            stillMost == ByteGrammar.Unbounded ? stillMost : stillMost - 1,
+            close
+        );
         var first = json.Space(grammar.Call(member, following));
         return stillLeast > 0 ? first : grammar.Choice(close, first);
     }
@@ -280,42 +351,72 @@ internal sealed class JsonSchemaGrammar
         }
     }
 
-    // The members that have a name, in order, and the sets of names of others, each with what its values are; null where anything goes.
-    private List<(string Name, List<SchemaPart> Parts, bool IsRequired)>? Members(SchemaShape shape, out List<(TextMachine Names, List<SchemaPart> Parts)> open)
+    // The members that have a name, in order, and the sets of names of others, each with what its values are; null
+    // where anything goes.
+    private List<(string Name, List<SchemaPart> Parts, bool IsRequired)>? Members(
+        SchemaShape shape,
+        out List<(TextMachine Names, List<SchemaPart> Parts)> open
+    )
     {
         open = [];
         var objects = shape.Objects;
         var saysNothing = objects.Count == 0;
-        if (saysNothing && shape.Required.Count == 0 && shape.PropertyNames.Count == 0 && shape.LeastProperties == 0 && shape.MostProperties == ByteGrammar.Unbounded)
+        if (
+            saysNothing
+            && shape.Required.Count == 0
+            && shape.PropertyNames.Count == 0
+            && shape.LeastProperties == 0
+            && shape.MostProperties == ByteGrammar.Unbounded
+        )
         {
             return null;
         }
 
         if (objects.SelectMany(part => part.Patterns.Keys).Distinct(StringComparer.Ordinal).Count() > MostNamePatterns)
         {
-            throw new ArgumentException($"schema {shape.Path}: at most {MostNamePatterns} patternProperties are supported");
+            throw new ArgumentException(
+                $"schema {shape.Path}: at most {MostNamePatterns} patternProperties are supported"
+            );
         }
 
         var (allNames, listedNames) = Names(shape);
-        var names = objects.SelectMany(part => part.Properties.Keys).Concat(shape.Required).Concat(listedNames ?? []).Distinct(StringComparer.Ordinal).ToList();
+        var names = objects
+            .SelectMany(part => part.Properties.Keys)
+            .Concat(shape.Required)
+            .Concat(listedNames ?? [])
+            .Distinct(StringComparer.Ordinal)
+            .ToList();
         var members = new List<(string, List<SchemaPart>, bool)>();
         foreach (var name in names)
         {
             grammar.Spend(objects.Count * (10 + name.Length));
             var isNamed = objects.Any(part => part.Properties.ContainsKey(name));
-            var (parts, isAllowed) = Of(objects, part => part.Properties.TryGetValue(name, out var own) ? own : null, pattern => Machine(pattern, shape).Takes(name));
+            var (parts, isAllowed) = Of(
+                objects,
+                part => part.Properties.TryGetValue(name, out var own) ? own : null,
+                pattern => Machine(pattern, shape).Takes(name)
+            );
             var isRequired = shape.Required.Contains(name);
-            var isForbidden = objects.Any(part => part.Additional is { Schema.ValueKind: JsonValueKind.False } && !part.Properties.ContainsKey(name) && !part.Patterns.Keys.Any(pattern => Machine(pattern, shape).Takes(name)));
+            var isForbidden = objects.Any(part =>
+                part.Additional is { Schema.ValueKind: JsonValueKind.False }
+                && !part.Properties.ContainsKey(name)
+                && !part.Patterns.Keys.Any(pattern => Machine(pattern, shape).Takes(name))
+            );
             if (isForbidden && isRequired && !isNamed)
             {
-                throw new ArgumentException($"schema {shape.Path}: '{name}' is required, but neither named in properties nor allowed by additionalProperties");
+                throw new ArgumentException(
+                    $"schema {shape.Path}: '{name}' is required, but neither named in properties nor allowed by "
+                        + "additionalProperties"
+                );
             }
 
             if (isForbidden || allNames?.Takes(name) == false || !(isAllowed || isNamed || isRequired || saysNothing))
             {
                 if (isRequired)
                 {
-                    members.Add((name, [new SchemaPart(JsonElement.Parse("false"), $"{shape.Path}/properties/{name}")], true));
+                    members.Add(
+                        (name, [new SchemaPart(JsonElement.Parse("false"), $"{shape.Path}/properties/{name}")], true)
+                    );
                 }
 
                 continue;
@@ -333,7 +434,11 @@ internal sealed class JsonSchemaGrammar
     }
 
     // What schemas say of one name; whether any of them names it or says what others are.
-    private static (List<SchemaPart> Parts, bool IsAllowed) Of(IReadOnlyList<SchemaShape.ObjectPart> objects, Func<SchemaShape.ObjectPart, SchemaPart?> own, Func<string, bool> matches)
+    private static (List<SchemaPart> Parts, bool IsAllowed) Of(
+        IReadOnlyList<SchemaShape.ObjectPart> objects,
+        Func<SchemaShape.ObjectPart, SchemaPart?> own,
+        Func<string, bool> matches
+    )
     {
         var parts = new List<SchemaPart>();
         foreach (var part in objects)
@@ -354,7 +459,11 @@ internal sealed class JsonSchemaGrammar
         return (parts.Count == 0 ? [new SchemaPart(JsonElement.Parse("true"), "#/true")] : parts, parts.Count > 0);
     }
 
-    private List<(TextMachine Names, List<SchemaPart> Parts)> OpenNames(SchemaShape shape, List<string> names, TextMachine? allNames)
+    private List<(TextMachine Names, List<SchemaPart> Parts)> OpenNames(
+        SchemaShape shape,
+        List<string> names,
+        TextMachine? allNames
+    )
     {
         var patterns = shape.Objects.SelectMany(part => part.Patterns.Keys).Distinct(StringComparer.Ordinal).ToList();
         var open = new List<(TextMachine, List<SchemaPart>)>();
@@ -362,16 +471,35 @@ internal sealed class JsonSchemaGrammar
         {
             var isMatched = patterns.Select((_, i) => (matched >> i & 1) == 1).ToArray();
             var (parts, isAllowed) = Of(shape.Objects, _ => null, pattern => isMatched[patterns.IndexOf(pattern)]);
-            if ((!isAllowed && shape.Objects.Count > 0) || parts.Exists(part => part.Schema.ValueKind == JsonValueKind.False))
+            if (
+                (!isAllowed && shape.Objects.Count > 0)
+                || parts.Exists(part => part.Schema.ValueKind == JsonValueKind.False)
+            )
             {
                 continue;
             }
 
             try
             {
-                TextMachine[] all = [TextMachine.AllBut(names), .. patterns.Select(pattern => Machine(pattern, shape)), .. allNames is null ? (TextMachine[])[] : [allNames]];
+                TextMachine[] all =
+                [
+                    TextMachine.AllBut(names),
+                    .. patterns.Select(pattern => Machine(pattern, shape)),
+                    .. allNames is null ? (TextMachine[])[] : [allNames],
+                ];
                 bool[] wanted = [true, .. isMatched, true];
-                open.Add((all.Length == 1 ? all[0] : TextMachine.Product(all, takes => !takes.Where((taken, i) => taken != wanted[i]).Any(), grammar.Spend), parts));
+                open.Add(
+                    (
+                        all.Length == 1
+                            ? all[0]
+                            : TextMachine.Product(
+                                all,
+                                takes => !takes.Where((taken, i) => taken != wanted[i]).Any(),
+                                grammar.Spend
+                            ),
+                        parts
+                    )
+                );
             }
             catch (FormatException e)
             {
@@ -399,7 +527,14 @@ internal sealed class JsonSchemaGrammar
 
         if (names.Values is { } values)
         {
-            return (null, [.. values.Where(value => value.ValueKind == JsonValueKind.String && Fits(value, names)).Select(value => value.GetString()!)]);
+            return (
+                null,
+                [
+                    .. values
+                        .Where(value => value.ValueKind == JsonValueKind.String && Fits(value, names))
+                        .Select(value => value.GetString()!),
+                ]
+            );
         }
 
         if (names.Empty is not null || !names.Allows("string"))
@@ -410,7 +545,12 @@ internal sealed class JsonSchemaGrammar
         var all = Machines(names);
         if (names.LeastLength > 0 || names.MostLength < ByteGrammar.Unbounded)
         {
-            all.Add(Machine($"^[\\s\\S]{{{Math.Min(names.LeastLength, 10_000)},{(names.MostLength < ByteGrammar.Unbounded ? Math.Min(names.MostLength, 1000) : "")}}}$", names));
+            all.Add(
+                Machine(
+                    $"^[\\s\\S]{{{Math.Min(names.LeastLength, 10_000)},{(names.MostLength < ByteGrammar.Unbounded ? Math.Min(names.MostLength, 1000) : "")}}}$",
+                    names
+                )
+            );
         }
 
         return (all.Count == 0 ? null : Intersect(all, names), null);
@@ -421,9 +561,19 @@ internal sealed class JsonSchemaGrammar
         var prefix = shape.Arrays.Count == 0 ? 0 : shape.Arrays.Max(part => part.Prefix.Count);
         var restParts = shape.Arrays.Select(part => part.Rest).OfType<SchemaPart>().ToList();
         var most = shape.MostItems;
-        if (restParts.Exists(part => part.Schema.ValueKind == JsonValueKind.False) || (prefix > 0 && restParts.Count == 0 && shape.LeastItems <= prefix))
+        if (
+            restParts.Exists(part => part.Schema.ValueKind == JsonValueKind.False)
+            || (prefix > 0 && restParts.Count == 0 && shape.LeastItems <= prefix)
+        )
         {
-            most = Math.Min(most, shape.Arrays.Where(part => part.Rest is { Schema.ValueKind: JsonValueKind.False }).Select(part => part.Prefix.Count).DefaultIfEmpty(prefix).Min());
+            most = Math.Min(
+                most,
+                shape
+                    .Arrays.Where(part => part.Rest is { Schema.ValueKind: JsonValueKind.False })
+                    .Select(part => part.Prefix.Count)
+                    .DefaultIfEmpty(prefix)
+                    .Min()
+            );
         }
 
         var least = shape.HasLeastItems ? shape.LeastItems : Math.Min(prefix, most);
@@ -439,7 +589,9 @@ internal sealed class JsonSchemaGrammar
 
         if (shape.UniqueItems && most > 1)
         {
-            return prefix > 0 ? throw new ArgumentException($"schema {shape.Path}: uniqueItems is not supported beside prefixItems") : Distinct(shape, restParts, least, most, next);
+            return prefix > 0
+                ? throw new ArgumentException($"schema {shape.Path}: uniqueItems is not supported beside prefixItems")
+                : Distinct(shape, restParts, least, most, next);
         }
 
         List<SchemaPart> rest = restParts.Count > 0 ? restParts : [new SchemaPart(JsonElement.Parse("true"), "#/true")];
@@ -451,11 +603,21 @@ internal sealed class JsonSchemaGrammar
         }
 
         var close = json.Space(grammar.Literal("]"u8, next));
-        var start = most <= prefix ? close
-            : grammar.Repeat(grammar.Rule(json.Comma(Value(rest, ByteGrammar.End, []))), Math.Max(least - prefix, 0), most == ByteGrammar.Unbounded ? most : most - prefix, close);
+        var start =
+            most <= prefix
+                ? close
+                : grammar.Repeat(
+                    grammar.Rule(json.Comma(Value(rest, ByteGrammar.End, []))),
+                    Math.Max(least - prefix, 0),
+                    most == ByteGrammar.Unbounded ? most : most - prefix,
+                    close
+                );
         for (var i = Math.Min(prefix, most) - 1; i >= 0; i--)
         {
-            var parts = shape.Arrays.Select(part => i < part.Prefix.Count ? part.Prefix[i] : part.Rest).OfType<SchemaPart>().ToList();
+            var parts = shape
+                .Arrays.Select(part => i < part.Prefix.Count ? part.Prefix[i] : part.Rest)
+                .OfType<SchemaPart>()
+                .ToList();
             var value = Value(parts, start, []);
             var written = i == 0 ? json.Space(value) : json.Comma(value);
             start = i >= least ? grammar.Choice(close, written) : written;
@@ -470,7 +632,9 @@ internal sealed class JsonSchemaGrammar
         if (values is null || values.Count > DistinctRounds.MostValues)
         {
             throw new ArgumentException(
-                $"schema {shape.Path}: uniqueItems is supported where items are among at most {DistinctRounds.MostValues} known values: enum, const, boolean, null, integers between bounds");
+                $"schema {shape.Path}: uniqueItems is supported where items are among at most "
+                    + $"{DistinctRounds.MostValues} known values: enum, const, boolean, null, integers between bounds"
+            );
         }
 
         if (values.Count < least)
@@ -478,9 +642,13 @@ internal sealed class JsonSchemaGrammar
             return Nothing(shape, "there are fewer different items than minItems");
         }
 
-        int[] Rules(Func<int, int> place) => [.. values.Select(value => grammar.Rule(place(json.Literal(value, ByteGrammar.End))))];
+        int[] Rules(Func<int, int> place) =>
+            [.. values.Select(value => grammar.Rule(place(json.Literal(value, ByteGrammar.End))))];
         var close = json.Space(grammar.Literal("]"u8, next));
-        return grammar.Literal("["u8, grammar.Repeat(new DistinctRounds(Rules(json.Space), Rules(json.Comma), least, most), close));
+        return grammar.Literal(
+            "["u8,
+            grammar.Repeat(new DistinctRounds(Rules(json.Space), Rules(json.Comma), least, most), close)
+        );
     }
 
     // All values as JSON text; null where they are not listed or too many.
@@ -513,7 +681,11 @@ internal sealed class JsonSchemaGrammar
         var all = new List<string>();
         foreach (var type in shape.Types ?? ["object"])
         {
-            if (type == "integer" && Limits(shape, isInteger: true) is var limits && limits.Most - limits.Least < DistinctRounds.MostValues * limits.Multiple)
+            if (
+                type == "integer"
+                && Limits(shape, isInteger: true) is var limits
+                && limits.Most - limits.Least < DistinctRounds.MostValues * limits.Multiple
+            )
             {
                 for (var value = limits.Least; value <= limits.Most; value++)
                 {
@@ -579,7 +751,9 @@ internal sealed class JsonSchemaGrammar
             try
             {
                 var pattern = Pattern.Read(only);
-                return TryMachine(only, pattern) is { } machine ? texts.String(machine, least, most, next) : texts.String(pattern, next);
+                return TryMachine(only, pattern) is { } machine
+                    ? texts.String(machine, least, most, next)
+                    : texts.String(pattern, next);
             }
             catch (FormatException e)
             {
@@ -598,10 +772,12 @@ internal sealed class JsonSchemaGrammar
     }
 
     private List<TextMachine> Machines(SchemaShape shape) =>
-    [
-        .. shape.Patterns.Select(pattern => Machine(pattern, shape)),
-        .. shape.Formats.Where(StringFormats.Patterns.ContainsKey).Select(format => Machine(StringFormats.Patterns[format], shape)),
-    ];
+        [
+            .. shape.Patterns.Select(pattern => Machine(pattern, shape)),
+            .. shape
+                .Formats.Where(StringFormats.Patterns.ContainsKey)
+                .Select(format => Machine(StringFormats.Patterns[format], shape)),
+        ];
 
     private TextMachine Intersect(List<TextMachine> all, SchemaShape shape)
     {
@@ -619,7 +795,8 @@ internal sealed class JsonSchemaGrammar
     {
         try
         {
-            return TryMachine(pattern, Pattern.Read(pattern)) ?? throw new FormatException("takes too many states beside a length, a format or other names");
+            return TryMachine(pattern, Pattern.Read(pattern))
+                ?? throw new FormatException("takes too many states beside a length, a format or other names");
         }
         catch (FormatException e)
         {
@@ -670,26 +847,42 @@ internal sealed class JsonSchemaGrammar
             ways.Add(grammar.Literal("-"u8, grammar.Repeat(negative, next)));
         }
 
-        return ways.Count > 0 ? grammar.Choice([.. ways]) : Nothing(shape, "no number between minimum and maximum is a multiple of multipleOf");
+        return ways.Count > 0
+            ? grammar.Choice([.. ways])
+            : Nothing(shape, "no number between minimum and maximum is a multiple of multipleOf");
     }
 
     // Bounds and divisor in units of the last decimal that is written.
-    private static (BigInteger Least, BigInteger Most, int Places, BigInteger Multiple) Limits(SchemaShape shape, bool isInteger, int atLeast = 0)
+    private static (BigInteger Least, BigInteger Most, int Places, BigInteger Multiple) Limits(
+        SchemaShape shape,
+        bool isInteger,
+        int atLeast = 0
+    )
     {
-        var bounds = shape.Least.Concat(shape.Most).Select(bound => NumberRounds.Exactly(bound.Number)!.Value.Places).DefaultIfEmpty(0).Max();
+        var bounds = shape
+            .Least.Concat(shape.Most)
+            .Select(bound => NumberRounds.Exactly(bound.Number)!.Value.Places)
+            .DefaultIfEmpty(0)
+            .Max();
         var multiples = shape.Multiples.ConvertAll(text => NumberRounds.Exactly(text)!.Value);
         var fine = multiples.Select(multiple => multiple.Places).Append(atLeast).Max();
 
         // Whole numbers are multiples of 1.
         var multiple = multiples.Aggregate(
             isInteger ? BigInteger.Pow(10, fine) : BigInteger.One,
-            (all, one) => Common(all, one.Digits * BigInteger.Pow(10, fine - one.Places)));
+            (all, one) => Common(all, one.Digits * BigInteger.Pow(10, fine - one.Places))
+        );
         if (multiple > MostMultiple * (isInteger ? BigInteger.Pow(10, fine) : 1))
         {
-            throw new ArgumentException($"schema {shape.Path}: multipleOf is supported up to {MostMultiple} units of its last decimal");
+            throw new ArgumentException(
+                $"schema {shape.Path}: multipleOf is supported up to {MostMultiple} units of its last decimal"
+            );
         }
 
-        var places = isInteger ? 0 : shape.Multiples.Count > 0 || atLeast > 0 ? fine : Math.Min(Math.Max(UsualPlaces, bounds), NumberRounds.MostPlaces);
+        var places =
+            isInteger ? 0
+            : shape.Multiples.Count > 0 || atLeast > 0 ? fine
+            : Math.Min(Math.Max(UsualPlaces, bounds), NumberRounds.MostPlaces);
         multiple = isInteger ? multiple / BigInteger.Pow(10, fine) : multiple;
         var most = BigInteger.Pow(10, NumberRounds.MostDigits + places) - 1;
         var least = -most;

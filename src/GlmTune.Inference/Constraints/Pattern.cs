@@ -4,18 +4,21 @@ namespace GlmTune.Inference;
 
 /// <summary>A regular expression (ECMA-262 with its u flag, the part that describes regular languages), read.</summary>
 /// <remarks>
-/// Literals, ., classes, \d \w \s and their opposites, \p{…} of general categories, groups, alternatives, ? * + {n} {n,} {n,m}, ^ and $ anywhere, look-aheads at the
-/// beginning after ^. Without ^ or $ the match may stand anywhere, as the schema's rule is. Lazy and greedy repetitions match the same texts.
-/// </remarks>
+/// Literals, ., classes, \d \w \s and their opposites, \p{…} of general categories, groups, alternatives, ? * + {n}
+/// {n,} {n,m}, ^ and $ anywhere, look-aheads at the beginning after ^. Without ^ or $ the match may stand anywhere, as
+/// the schema's rule is. Lazy and greedy repetitions match the same texts. </remarks>
 /// <param name="Whole">What is matched.</param>
 /// <param name="Ahead">What the text must begin with besides, or must not.</param>
 internal sealed record Pattern(Pattern.Part Whole, IReadOnlyList<(Pattern.Part Inner, bool Negated)> Ahead)
 {
     private const int MostLength = 1000;
 
-    /// <exception cref="FormatException">The text is no pattern, or uses more than is supported; the message goes on after "pattern '…' ".</exception>
+    /// <exception cref="FormatException">The text is no pattern, or uses more than is supported; the message goes on
+    /// after "pattern '…' ".</exception>
     public static Pattern Read(string expression) =>
-        expression.Length <= MostLength ? new Reader(expression).Read() : throw new FormatException($"is longer than {MostLength} characters");
+        expression.Length <= MostLength
+            ? new Reader(expression).Read()
+            : throw new FormatException($"is longer than {MostLength} characters");
 
     /// <summary>A part of an expression.</summary>
     public abstract record Part
@@ -43,8 +46,10 @@ internal sealed record Pattern(Pattern.Part Whole, IReadOnlyList<(Pattern.Part I
     {
         private const int MostDepth = 50;
         private static readonly CharacterSet Digit = CharacterSet.Range('0', '9');
-        private static readonly CharacterSet Word = Digit | CharacterSet.Range('a', 'z') | CharacterSet.Range('A', 'Z') | CharacterSet.AnyOf("_");
-        private static readonly CharacterSet Space = CharacterSet.AnyOf("\t\n\v\f\r\uFEFF\u2028\u2029") | CharacterSet.Category("Zs")!;
+        private static readonly CharacterSet Word =
+            Digit | CharacterSet.Range('a', 'z') | CharacterSet.Range('A', 'Z') | CharacterSet.AnyOf("_");
+        private static readonly CharacterSet Space =
+            CharacterSet.AnyOf("\t\n\v\f\r\uFEFF\u2028\u2029") | CharacterSet.Category("Zs")!;
         private static readonly CharacterSet NoBreak = CharacterSet.All - CharacterSet.AnyOf("\n\r\u2028\u2029");
         private readonly List<(Part Inner, bool Negated)> ahead = [];
         private int place;
@@ -186,7 +191,8 @@ internal sealed record Pattern(Pattern.Part Whole, IReadOnlyList<(Pattern.Part I
 
             throw new FormatException($"has a wrong count at {place}; expected {{n}}, {{n,}} or {{n,m}}");
 
-            static bool Count(string text, out int count) => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out count) && count <= 10_000;
+            static bool Count(string text, out int count) =>
+                int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out count) && count <= 10_000;
         }
 
         private Part Atom()
@@ -220,9 +226,13 @@ internal sealed record Pattern(Pattern.Part Whole, IReadOnlyList<(Pattern.Part I
         private void SkipGroupKind()
         {
             var opening = pattern.AsSpan(place);
-            var name = opening.StartsWith("?P<") ? 3 : opening.StartsWith("?<") ? 2 : 0;
+            var name =
+                opening.StartsWith("?P<") ? 3
+                : opening.StartsWith("?<") ? 2
+                : 0;
             var end = name > 0 ? pattern.IndexOf('>', place) : -1;
-            place = opening.StartsWith("?:") ? place + 2
+            place =
+                opening.StartsWith("?:") ? place + 2
                 : end > place + name && char.IsLetter(pattern[place + name]) ? end + 1
                 : throw new FormatException($"has a look-around or another special group at {place - 1}");
         }
@@ -246,17 +256,26 @@ internal sealed record Pattern(Pattern.Part Whole, IReadOnlyList<(Pattern.Part I
                 }
 
                 var one = ClassAtom();
-                if (place + 1 < pattern.Length && pattern[place] == '-' && pattern[place + 1] != ']' && Single(one) is { } first)
+                if (
+                    place + 1 < pattern.Length
+                    && pattern[place] == '-'
+                    && pattern[place + 1] != ']'
+                    && Single(one) is { } first
+                )
                 {
                     place++;
-                    one = Single(ClassAtom()) is { } last && last >= first ? CharacterSet.Range(first, last) : throw new FormatException($"has a wrong range at {place - 1}");
+                    one =
+                        Single(ClassAtom()) is { } last && last >= first
+                            ? CharacterSet.Range(first, last)
+                            : throw new FormatException($"has a wrong range at {place - 1}");
                 }
 
                 set |= one;
             }
         }
 
-        private static int? Single(CharacterSet set) => set.Ranges is [var (first, last)] && first == last ? first : null;
+        private static int? Single(CharacterSet set) =>
+            set.Ranges is [var (first, last)] && first == last ? first : null;
 
         private CharacterSet ClassAtom()
         {
@@ -280,7 +299,8 @@ internal sealed record Pattern(Pattern.Part Whole, IReadOnlyList<(Pattern.Part I
         {
             var c = pattern[place++];
             return !char.IsSurrogate(c) ? c
-                : char.IsHighSurrogate(c) && place < pattern.Length && char.IsLowSurrogate(pattern[place]) ? char.ConvertToUtf32(c, pattern[place++])
+                : char.IsHighSurrogate(c) && place < pattern.Length && char.IsLowSurrogate(pattern[place])
+                    ? char.ConvertToUtf32(c, pattern[place++])
                 : throw new FormatException($"has half of a surrogate pair at {place - 1}");
         }
 
@@ -304,7 +324,9 @@ internal sealed record Pattern(Pattern.Part Whole, IReadOnlyList<(Pattern.Part I
                 'P' => Category().Complement(),
                 'x' => Coded(2),
                 'u' => Coded(4),
-                _ when char.IsAsciiLetterOrDigit(c) || c >= 0x80 => throw new FormatException($"has \\{c}, which is not supported"),
+                _ when char.IsAsciiLetterOrDigit(c) || c >= 0x80 => throw new FormatException(
+                    $"has \\{c}, which is not supported"
+                ),
                 _ => CharacterSet.Range(c, c),
             };
         }
@@ -312,15 +334,25 @@ internal sealed record Pattern(Pattern.Part Whole, IReadOnlyList<(Pattern.Part I
         private CharacterSet Category()
         {
             var end = place < pattern.Length && pattern[place] == '{' ? pattern.IndexOf('}', place) : -1;
-            var name = end < 0 ? "" : pattern[(place + 1)..end].Replace("General_Category=", "", StringComparison.Ordinal).Replace("gc=", "", StringComparison.Ordinal);
+            var name =
+                end < 0
+                    ? ""
+                    : pattern[(place + 1)..end]
+                        .Replace("General_Category=", "", StringComparison.Ordinal)
+                        .Replace("gc=", "", StringComparison.Ordinal);
             place = end + 1;
-            return CharacterSet.Category(name) ?? throw new FormatException("has a \\p that names no general category, such as L, Lu or Nd");
+            return CharacterSet.Category(name)
+                ?? throw new FormatException("has a \\p that names no general category, such as L, Lu or Nd");
         }
 
         private CharacterSet Coded(int digits)
         {
-            var braced = digits == 4 && place < pattern.Length && pattern[place] == '{' ? pattern.IndexOf('}', place) : -1;
-            var code = braced > 0 ? Hex(pattern.AsSpan((place + 1)..braced), 6) : Hex(pattern.AsSpan(place, Math.Min(digits, pattern.Length - place)), digits);
+            var braced =
+                digits == 4 && place < pattern.Length && pattern[place] == '{' ? pattern.IndexOf('}', place) : -1;
+            var code =
+                braced > 0
+                    ? Hex(pattern.AsSpan((place + 1)..braced), 6)
+                    : Hex(pattern.AsSpan(place, Math.Min(digits, pattern.Length - place)), digits);
             if (code is null || (braced < 0 && pattern.Length - place < digits))
             {
                 throw new FormatException($"has a wrong character code at {place}");
@@ -328,17 +360,25 @@ internal sealed record Pattern(Pattern.Part Whole, IReadOnlyList<(Pattern.Part I
 
             place = braced > 0 ? braced + 1 : place + digits;
             var character = code.Value;
-            if (char.IsHighSurrogate((char)Math.Min(character, 0xFFFF)) && pattern.AsSpan(place).StartsWith("\\u") && pattern.Length - place >= 6
-                && Hex(pattern.AsSpan(place + 2, 4), 4) is >= 0xDC00 and <= 0xDFFF and var low)
+            if (
+                char.IsHighSurrogate((char)Math.Min(character, 0xFFFF))
+                && pattern.AsSpan(place).StartsWith("\\u")
+                && pattern.Length - place >= 6
+                && Hex(pattern.AsSpan(place + 2, 4), 4) is >= 0xDC00 and <= 0xDFFF and var low
+            )
             {
                 (character, place) = (char.ConvertToUtf32((char)character, (char)low), place + 6);
             }
 
-            return character is <= 0x10FFFF and not (>= 0xD800 and <= 0xDFFF) ? CharacterSet.Range(character, character)
+            return character is <= 0x10FFFF and not (>= 0xD800 and <= 0xDFFF)
+                ? CharacterSet.Range(character, character)
                 : throw new FormatException($"has a code at {place} that is no character");
         }
 
         private static int? Hex(ReadOnlySpan<char> text, int most) =>
-            text.Length <= most && int.TryParse(text, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out var code) ? code : null;
+            text.Length <= most
+            && int.TryParse(text, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out var code)
+                ? code
+                : null;
     }
 }

@@ -1,10 +1,10 @@
 namespace GlmTune.Inference;
 
-/// <summary>How often a part of a grammar comes, and what each round may be: a machine whose state after some rounds is a number, 0 at first.</summary>
+/// <summary>How often a part of a grammar comes, and what each round may be: a machine whose state after some rounds is
+/// a number, 0 at first.</summary>
 /// <remarks>
-/// Only the states that a text leads to are ever looked at, so that a machine may have any number of them. Immutable, but for what it remembers;
-/// used under the automaton's lock.
-/// </remarks>
+/// Only the states that a text leads to are ever looked at, so that a machine may have any number of them. Immutable,
+/// but for what it remembers; used under the automaton's lock. </remarks>
 internal abstract class Rounds
 {
     /// <summary>Whether the part may end in a state.</summary>

@@ -12,8 +12,10 @@ internal sealed class SchemaDocument(JsonElement root, Action<int> spend)
     /// <summary>The whole.</summary>
     public SchemaPart Root { get; } = new(root, "#");
 
-    /// <summary>What <c>$ref</c> and <c>allOf</c> of some parts add up to: parts of which neither is heeded any more, without those that say nothing.</summary>
-    /// <exception cref="ArgumentException">A reference leads nowhere or to itself, or something is no schema.</exception>
+    /// <summary>What <c>$ref</c> and <c>allOf</c> of some parts add up to: parts of which neither is heeded any more,
+    /// without those that say nothing.</summary>
+    /// <exception cref="ArgumentException">A reference leads nowhere or to itself, or something is no
+    /// schema.</exception>
     public List<SchemaPart> Flatten(IEnumerable<SchemaPart> parts)
     {
         var (flat, seen) = (new List<SchemaPart>(), new HashSet<string>(StringComparer.Ordinal));
@@ -27,8 +29,12 @@ internal sealed class SchemaDocument(JsonElement root, Action<int> spend)
 
     /// <summary>Where a part is only a reference to another, that.</summary>
     public SchemaPart? Referred(SchemaPart part) =>
-        !part.Bare && part.Schema.ValueKind == JsonValueKind.Object && part.Schema.TryGetProperty("$ref", out var reference)
-        && part.Schema.EnumerateObject().All(keyword => keyword.Name == "$ref" || SchemaShape.Describes(keyword.Name)) ? Resolve(reference, part) : null;
+        !part.Bare
+        && part.Schema.ValueKind == JsonValueKind.Object
+        && part.Schema.TryGetProperty("$ref", out var reference)
+        && part.Schema.EnumerateObject().All(keyword => keyword.Name == "$ref" || SchemaShape.Describes(keyword.Name))
+            ? Resolve(reference, part)
+            : null;
 
     private void Flatten(SchemaPart part, List<SchemaPart> flat, HashSet<string> seen, string[] heads)
     {
@@ -77,7 +83,15 @@ internal sealed class SchemaDocument(JsonElement root, Action<int> spend)
             }
         }
 
-        if (part.Schema.EnumerateObject().Any(keyword => !SchemaShape.Describes(keyword.Name) && keyword.Name is not ("$ref" or "allOf") && !(part.Bare && keyword.Name is "anyOf" or "oneOf")))
+        if (
+            part
+                .Schema.EnumerateObject()
+                .Any(keyword =>
+                    !SchemaShape.Describes(keyword.Name)
+                    && keyword.Name is not ("$ref" or "allOf")
+                    && !(part.Bare && keyword.Name is "anyOf" or "oneOf")
+                )
+        )
         {
             flat.Add(part);
         }
@@ -94,9 +108,16 @@ internal sealed class SchemaDocument(JsonElement root, Action<int> spend)
         var found = root;
         foreach (var step in pointer.Split('/').Skip(1))
         {
-            var name = Uri.UnescapeDataString(step).Replace("~1", "/", StringComparison.Ordinal).Replace("~0", "~", StringComparison.Ordinal);
-            found = found.ValueKind == JsonValueKind.Object && found.TryGetProperty(name, out var member) ? member
-                : found.ValueKind == JsonValueKind.Array && int.TryParse(name, out var index) && index >= 0 && index < found.GetArrayLength() ? found[index]
+            var name = Uri.UnescapeDataString(step)
+                .Replace("~1", "/", StringComparison.Ordinal)
+                .Replace("~0", "~", StringComparison.Ordinal);
+            found =
+                found.ValueKind == JsonValueKind.Object && found.TryGetProperty(name, out var member) ? member
+                : found.ValueKind == JsonValueKind.Array
+                && int.TryParse(name, out var index)
+                && index >= 0
+                && index < found.GetArrayLength()
+                    ? found[index]
                 : throw from.Wrong($"$ref '{pointer}' leads nowhere");
         }
 

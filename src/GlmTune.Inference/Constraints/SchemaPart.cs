@@ -20,7 +20,8 @@ internal readonly record struct SchemaPart(JsonElement Schema, string Path, bool
         var path = Path;
         foreach (var step in steps)
         {
-            path = $"{path}/{step.Replace("~", "~0", StringComparison.Ordinal).Replace("/", "~1", StringComparison.Ordinal)}";
+            path =
+                $"{path}/{step.Replace("~", "~0", StringComparison.Ordinal).Replace("/", "~1", StringComparison.Ordinal)}";
         }
 
         return new SchemaPart(schema, path);

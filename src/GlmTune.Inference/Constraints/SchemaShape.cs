@@ -7,17 +7,72 @@ internal sealed class SchemaShape
 {
     private static readonly HashSet<string> Descriptions =
     [
-        "title", "description", "default", "examples", "example", "$schema", "$id", "$comment", "$anchor", "$defs", "definitions", "deprecated", "readOnly", "writeOnly",
-        "contentMediaType", "contentEncoding", "strict", "discriminator", "nullable",
+        "title",
+        "description",
+        "default",
+        "examples",
+        "example",
+        "$schema",
+        "$id",
+        "$comment",
+        "$anchor",
+        "$defs",
+        "definitions",
+        "deprecated",
+        "readOnly",
+        "writeOnly",
+        "contentMediaType",
+        "contentEncoding",
+        "strict",
+        "discriminator",
+        "nullable",
     ];
 
-    private static readonly string[] ObjectWords = ["properties", "required", "additionalProperties", "patternProperties", "propertyNames", "minProperties", "maxProperties", "unevaluatedProperties"];
-    private static readonly string[] ArrayWords = ["items", "prefixItems", "additionalItems", "minItems", "maxItems", "uniqueItems", "unevaluatedItems"];
+    private static readonly string[] ObjectWords =
+    [
+        "properties",
+        "required",
+        "additionalProperties",
+        "patternProperties",
+        "propertyNames",
+        "minProperties",
+        "maxProperties",
+        "unevaluatedProperties",
+    ];
+    private static readonly string[] ArrayWords =
+    [
+        "items",
+        "prefixItems",
+        "additionalItems",
+        "minItems",
+        "maxItems",
+        "uniqueItems",
+        "unevaluatedItems",
+    ];
     private static readonly string[] StringWords = ["pattern", "minLength", "maxLength"];
-    private static readonly string[] NumberWords = ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"];
+    private static readonly string[] NumberWords =
+    [
+        "minimum",
+        "maximum",
+        "exclusiveMinimum",
+        "exclusiveMaximum",
+        "multipleOf",
+    ];
     private static readonly HashSet<string> Known =
     [
-        .. ObjectWords, .. ArrayWords, .. StringWords, .. NumberWords, "type", "enum", "const", "format", "anyOf", "oneOf", "allOf", "$ref", "not",
+        .. ObjectWords,
+        .. ArrayWords,
+        .. StringWords,
+        .. NumberWords,
+        "type",
+        "enum",
+        "const",
+        "format",
+        "anyOf",
+        "oneOf",
+        "allOf",
+        "$ref",
+        "not",
     ];
 
     private static readonly string[] AllTypes = ["object", "array", "string", "integer", "number", "boolean", "null"];
@@ -52,7 +107,10 @@ internal sealed class SchemaShape
         if (types is null && Values is null && Unions.Count == 0)
         {
             HashSet<string> implied = [];
-            foreach (var (type, kind) in ((string, string[])[])[("object", ObjectWords), ("array", ArrayWords), ("string", StringWords), ("number", NumberWords)])
+            foreach (
+                var (type, kind) in ((string, string[])[])
+                    [("object", ObjectWords), ("array", ArrayWords), ("string", StringWords), ("number", NumberWords)]
+            )
             {
                 _ = kind.Any(words.Contains) && implied.Add(type);
             }
@@ -75,7 +133,8 @@ internal sealed class SchemaShape
     /// <summary>The types that are left, number standing for integer too; null for any.</summary>
     public IReadOnlyCollection<string>? Types => types;
 
-    /// <summary>The values that are left of enum and const, checked against nothing else; null where none are listed.</summary>
+    /// <summary>The values that are left of enum and const, checked against nothing else; null where none are
+    /// listed.</summary>
     public List<JsonElement>? Values { get; private set; }
 
     /// <summary>Branches of which one holds besides; of those that exclude each other, exactly one.</summary>
@@ -126,18 +185,20 @@ internal sealed class SchemaShape
     public static bool Describes(string keyword) => Descriptions.Contains(keyword);
 
     /// <summary>Whether values of a type are left.</summary>
-    public bool Allows(string type) => types is null || types.Contains(type) || (type == "integer" && types.Contains("number"));
+    public bool Allows(string type) =>
+        types is null || types.Contains(type) || (type == "integer" && types.Contains("number"));
 
     /// <summary>The type of a value.</summary>
-    public static string TypeOf(JsonElement value) => value.ValueKind switch
-    {
-        JsonValueKind.String => "string",
-        JsonValueKind.Number => NumberRounds.Exactly(value.GetRawText()) is { Places: 0 } ? "integer" : "number",
-        JsonValueKind.True or JsonValueKind.False => "boolean",
-        JsonValueKind.Null => "null",
-        JsonValueKind.Array => "array",
-        _ => "object",
-    };
+    public static string TypeOf(JsonElement value) =>
+        value.ValueKind switch
+        {
+            JsonValueKind.String => "string",
+            JsonValueKind.Number => NumberRounds.Exactly(value.GetRawText()) is { Places: 0 } ? "integer" : "number",
+            JsonValueKind.True or JsonValueKind.False => "boolean",
+            JsonValueKind.Null => "null",
+            JsonValueKind.Array => "array",
+            _ => "object",
+        };
 
     private void Read(SchemaPart part)
     {
@@ -156,8 +217,11 @@ internal sealed class SchemaShape
 
         if (Find("enum") is { } listed)
         {
-            Intersect(listed.ValueKind == JsonValueKind.Array && listed.GetArrayLength() > 0 ? [.. listed.EnumerateArray()]
-                : throw part.Wrong("enum must be a list with a value of the type"));
+            Intersect(
+                listed.ValueKind == JsonValueKind.Array && listed.GetArrayLength() > 0
+                    ? [.. listed.EnumerateArray()]
+                    : throw part.Wrong("enum must be a list with a value of the type")
+            );
         }
 
         if (Find("const") is { } constant)
@@ -167,8 +231,11 @@ internal sealed class SchemaShape
 
         if (Find("not") is { } not)
         {
-            Empty ??= not.ValueKind == JsonValueKind.True || (not.ValueKind == JsonValueKind.Object && !not.EnumerateObject().Any()) ? $"schema {part.Path}: not allows no value"
-                : throw part.Wrong("'not' is not supported here");
+            Empty ??=
+                not.ValueKind == JsonValueKind.True
+                || (not.ValueKind == JsonValueKind.Object && !not.EnumerateObject().Any())
+                    ? $"schema {part.Path}: not allows no value"
+                    : throw part.Wrong("'not' is not supported here");
         }
 
         ReadNumbers(part);
@@ -186,8 +253,12 @@ internal sealed class SchemaShape
 
     private static HashSet<string> ReadTypes(JsonElement type, SchemaPart part)
     {
-        List<string> names = type.ValueKind == JsonValueKind.String ? [type.GetString()!]
-            : type.ValueKind == JsonValueKind.Array && type.GetArrayLength() > 0 && type.EnumerateArray().All(item => item.ValueKind == JsonValueKind.String) ? [.. type.EnumerateArray().Select(item => item.GetString()!)]
+        List<string> names =
+            type.ValueKind == JsonValueKind.String ? [type.GetString()!]
+            : type.ValueKind == JsonValueKind.Array
+            && type.GetArrayLength() > 0
+            && type.EnumerateArray().All(item => item.ValueKind == JsonValueKind.String)
+                ? [.. type.EnumerateArray().Select(item => item.GetString()!)]
             : throw part.Wrong("type must be a name or a list of names");
         if (names.Find(name => !AllTypes.Contains(name)) is { } wrong)
         {
@@ -218,7 +289,9 @@ internal sealed class SchemaShape
     private void Intersect(List<JsonElement> values)
     {
         spend(values.Count + (int)Math.Min((long)(Values?.Count ?? 0) * values.Count / 4, int.MaxValue / 2));
-        Values = Values is null ? values : [.. Values.Where(value => values.Exists(other => JsonElement.DeepEquals(value, other)))];
+        Values = Values is null
+            ? values
+            : [.. Values.Where(value => values.Exists(other => JsonElement.DeepEquals(value, other)))];
     }
 
     private void ReadNumbers(SchemaPart part)
@@ -227,8 +300,14 @@ internal sealed class SchemaShape
         Bound(part, "maximum", "exclusiveMaximum", Most);
         if (part.Schema.TryGetProperty("multipleOf", out var multiple))
         {
-            Multiples.Add(multiple.ValueKind == JsonValueKind.Number && NumberRounds.Exactly(multiple.GetRawText()) is { Digits.Sign: > 0 } ? multiple.GetRawText()
-                : throw part.Wrong($"multipleOf must be a number above 0 with at most {NumberRounds.MostPlaces} decimals"));
+            Multiples.Add(
+                multiple.ValueKind == JsonValueKind.Number
+                && NumberRounds.Exactly(multiple.GetRawText()) is { Digits.Sign: > 0 }
+                    ? multiple.GetRawText()
+                    : throw part.Wrong(
+                        $"multipleOf must be a number above 0 with at most {NumberRounds.MostPlaces} decimals"
+                    )
+            );
         }
     }
 
@@ -246,8 +325,10 @@ internal sealed class SchemaShape
             bounds.Add((Number(other, exclusive), true));
         }
 
-        string Number(JsonElement value, string name) => value.ValueKind == JsonValueKind.Number && NumberRounds.Exactly(value.GetRawText()) is not null ? value.GetRawText()
-            : throw part.Wrong($"{name} must be a number with at most {NumberRounds.MostPlaces} decimals");
+        string Number(JsonElement value, string name) =>
+            value.ValueKind == JsonValueKind.Number && NumberRounds.Exactly(value.GetRawText()) is not null
+                ? value.GetRawText()
+                : throw part.Wrong($"{name} must be a number with at most {NumberRounds.MostPlaces} decimals");
     }
 
     private void ReadStrings(SchemaPart part)
@@ -258,7 +339,10 @@ internal sealed class SchemaShape
         {
             if (part.Schema.TryGetProperty(name, out var text))
             {
-                var given = text.ValueKind == JsonValueKind.String ? text.GetString()! : throw part.Wrong($"{name} must be a string");
+                var given =
+                    text.ValueKind == JsonValueKind.String
+                        ? text.GetString()!
+                        : throw part.Wrong($"{name} must be a string");
                 if (!found.Contains(given))
                 {
                     found.Add(given);
@@ -274,8 +358,11 @@ internal sealed class SchemaShape
         MostProperties = Math.Min(MostProperties, Count(part, "maxProperties") ?? ByteGrammar.Unbounded);
         if (schema.TryGetProperty("required", out var required))
         {
-            var names = required.ValueKind == JsonValueKind.Array && required.EnumerateArray().All(item => item.ValueKind == JsonValueKind.String) ? required.EnumerateArray().Select(item => item.GetString()!)
-                : throw part.Wrong("required must be a list of strings");
+            var names =
+                required.ValueKind == JsonValueKind.Array
+                && required.EnumerateArray().All(item => item.ValueKind == JsonValueKind.String)
+                    ? required.EnumerateArray().Select(item => item.GetString()!)
+                    : throw part.Wrong("required must be a list of strings");
             spend(required.GetArrayLength() + Required.Count);
             Required.AddRange(names.Except(Required).ToList());
         }
@@ -286,7 +373,12 @@ internal sealed class SchemaShape
         }
 
         Closing(part, "unevaluatedProperties");
-        if (!ObjectWords.Any(word => word is not ("minProperties" or "maxProperties" or "required" or "propertyNames") && schema.TryGetProperty(word, out _)))
+        if (
+            !ObjectWords.Any(word =>
+                word is not ("minProperties" or "maxProperties" or "required" or "propertyNames")
+                && schema.TryGetProperty(word, out _)
+            )
+        )
         {
             return;
         }
@@ -294,7 +386,10 @@ internal sealed class SchemaShape
         var read = new ObjectPart(
             Members(part, "properties"),
             Members(part, "patternProperties"),
-            schema.TryGetProperty("additionalProperties", out var additional) ? part.At(additional, "additionalProperties") : null);
+            schema.TryGetProperty("additionalProperties", out var additional)
+                ? part.At(additional, "additionalProperties")
+                : null
+        );
         objects.Add(read);
     }
 
@@ -306,7 +401,9 @@ internal sealed class SchemaShape
         MostItems = Math.Min(MostItems, Count(part, "maxItems") ?? ByteGrammar.Unbounded);
         if (schema.TryGetProperty("uniqueItems", out var unique))
         {
-            UniqueItems |= unique.ValueKind is JsonValueKind.True or JsonValueKind.False ? unique.ValueKind == JsonValueKind.True : throw part.Wrong("uniqueItems must be true or false");
+            UniqueItems |= unique.ValueKind is JsonValueKind.True or JsonValueKind.False
+                ? unique.ValueKind == JsonValueKind.True
+                : throw part.Wrong("uniqueItems must be true or false");
         }
 
         Closing(part, "unevaluatedItems");
@@ -320,16 +417,27 @@ internal sealed class SchemaShape
         }
 
         var prefix = new List<SchemaPart>();
-        if (schema.TryGetProperty(prefixWord, out var first) && (prefixWord == "prefixItems" || first.ValueKind == JsonValueKind.Array))
+        if (
+            schema.TryGetProperty(prefixWord, out var first)
+            && (prefixWord == "prefixItems" || first.ValueKind == JsonValueKind.Array)
+        )
         {
             spend(first.ValueKind == JsonValueKind.Array ? first.GetArrayLength() * (1 + part.PathWork) : 0);
-            prefix.AddRange(first.ValueKind == JsonValueKind.Array ? first.EnumerateArray().Index().Select(item => part.At(item.Item, prefixWord, $"{item.Index}"))
-                : throw part.Wrong("prefixItems must be a list of schemas"));
+            prefix.AddRange(
+                first.ValueKind == JsonValueKind.Array
+                    ? first.EnumerateArray().Index().Select(item => part.At(item.Item, prefixWord, $"{item.Index}"))
+                    : throw part.Wrong("prefixItems must be a list of schemas")
+            );
         }
 
         if (prefix.Count > 0 || hasItems)
         {
-            arrays.Add(new ArrayPart(prefix, hasItems ? part.At(items, prefixWord == "items" ? "additionalItems" : "items") : null));
+            arrays.Add(
+                new ArrayPart(
+                    prefix,
+                    hasItems ? part.At(items, prefixWord == "items" ? "additionalItems" : "items") : null
+                )
+            );
         }
     }
 
@@ -347,13 +455,18 @@ internal sealed class SchemaShape
 
         spend((branches.GetArrayLength() * (1 + part.PathWork)) + (branches.GetRawText().Length / 16));
         var ways = branches.EnumerateArray().Index().Select(way => part.At(way.Item, word, $"{way.Index}"));
-        Unions.Add(([.. word == "anyOf" ? ways.DistinctBy(way => way.Schema.GetRawText()) : ways], word == "oneOf", part));
+        Unions.Add(
+            ([.. word == "anyOf" ? ways.DistinctBy(way => way.Schema.GetRawText()) : ways], word == "oneOf", part)
+        );
     }
 
     // What is not named is not written anyway.
     private static void Closing(SchemaPart part, string word)
     {
-        if (part.Schema.TryGetProperty(word, out var value) && value.ValueKind is not (JsonValueKind.False or JsonValueKind.True))
+        if (
+            part.Schema.TryGetProperty(word, out var value)
+            && value.ValueKind is not (JsonValueKind.False or JsonValueKind.True)
+        )
         {
             throw part.Wrong($"'{word}' is supported as true or false only");
         }
@@ -364,7 +477,11 @@ internal sealed class SchemaShape
         var members = new OrderedDictionary<string, SchemaPart>(StringComparer.Ordinal);
         if (part.Schema.TryGetProperty(word, out var found))
         {
-            foreach (var property in found.ValueKind == JsonValueKind.Object ? found.EnumerateObject() : throw part.Wrong($"{word} must be an object"))
+            foreach (
+                var property in found.ValueKind == JsonValueKind.Object
+                    ? found.EnumerateObject()
+                    : throw part.Wrong($"{word} must be an object")
+            )
             {
                 var member = part.At(property.Value, word, property.Name);
                 spend(4 + member.PathWork);
@@ -375,15 +492,22 @@ internal sealed class SchemaShape
         return members;
     }
 
-    private static int? Count(SchemaPart part, string name) => !part.Schema.TryGetProperty(name, out var value) ? null
-        : value.ValueKind == JsonValueKind.Number && NumberRounds.Exactly(value.GetRawText()) is { Places: 0, Digits.Sign: >= 0 } count ? (int)System.Numerics.BigInteger.Min(count.Digits, ByteGrammar.Unbounded)
+    private static int? Count(SchemaPart part, string name) =>
+        !part.Schema.TryGetProperty(name, out var value) ? null
+        : value.ValueKind == JsonValueKind.Number
+        && NumberRounds.Exactly(value.GetRawText()) is { Places: 0, Digits.Sign: >= 0 } count
+            ? (int)System.Numerics.BigInteger.Min(count.Digits, ByteGrammar.Unbounded)
         : throw part.Wrong($"{name} must be a whole number, at least 0");
 
     /// <summary>What one schema says of an object's members.</summary>
     /// <param name="Properties">By name.</param>
     /// <param name="Patterns">By pattern of the name.</param>
     /// <param name="Additional">Of others; null where nothing is said.</param>
-    public sealed record ObjectPart(OrderedDictionary<string, SchemaPart> Properties, OrderedDictionary<string, SchemaPart> Patterns, SchemaPart? Additional);
+    public sealed record ObjectPart(
+        OrderedDictionary<string, SchemaPart> Properties,
+        OrderedDictionary<string, SchemaPart> Patterns,
+        SchemaPart? Additional
+    );
 
     /// <summary>What one schema says of a list's items.</summary>
     /// <param name="Prefix">Of the first ones.</param>

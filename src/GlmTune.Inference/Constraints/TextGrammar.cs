@@ -3,11 +3,22 @@ using System.Text;
 namespace GlmTune.Inference;
 
 /// <summary>Texts of patterns, formats and lengths as JSON strings.</summary>
-/// <remarks>Written plainly where JSON allows it; quotes, backslashes and control characters that have a short escape by that one, other control characters never.</remarks>
+/// <remarks>Written plainly where JSON allows it; quotes, backslashes and control characters that have a short escape
+/// by that one, other control characters never.</remarks>
 internal sealed class TextGrammar(JsonGrammar json)
 {
-    private static readonly CharacterSet Plain = CharacterSet.All - CharacterSet.Range(0, 0x1F) - CharacterSet.AnyOf("\"\\");
-    private static readonly (char Value, char Escape)[] Escapes = [('"', '"'), ('\\', '\\'), ('\b', 'b'), ('\t', 't'), ('\n', 'n'), ('\f', 'f'), ('\r', 'r')];
+    private static readonly CharacterSet Plain =
+        CharacterSet.All - CharacterSet.Range(0, 0x1F) - CharacterSet.AnyOf("\"\\");
+    private static readonly (char Value, char Escape)[] Escapes =
+    [
+        ('"', '"'),
+        ('\\', '\\'),
+        ('\b', 'b'),
+        ('\t', 't'),
+        ('\n', 'n'),
+        ('\f', 'f'),
+        ('\r', 'r'),
+    ];
     private readonly ByteGrammar grammar = json.Grammar;
     private readonly Dictionary<CharacterSet, int?> rules = [];
     private readonly int[] tails = Tails(json.Grammar);
@@ -15,13 +26,24 @@ internal sealed class TextGrammar(JsonGrammar json)
     /// <summary>A string of a set of texts and a length in characters.</summary>
     /// <exception cref="FormatException">No such text is left, or it takes too many states.</exception>
     public int String(TextMachine machine, int least, int most, int next) =>
-        grammar.Literal("\""u8, grammar.Repeat(new TextRounds(machine, Character, least, most, grammar.Spend), grammar.Literal("\""u8, next)));
+        grammar.Literal(
+            "\""u8,
+            grammar.Repeat(
+                new TextRounds(machine, Character, least, most, grammar.Spend),
+                grammar.Literal("\""u8, next)
+            )
+        );
 
-    /// <summary>A string in which an expression matches, of any number of states: with fewer readings where the expression has few.</summary>
-    /// <exception cref="FormatException">It cannot be written so: it has look-aheads, or ^ or $ elsewhere than at its ends.</exception>
+    /// <summary>A string in which an expression matches, of any number of states: with fewer readings where the
+    /// expression has few.</summary>
+    /// <exception cref="FormatException">It cannot be written so: it has look-aheads, or ^ or $ elsewhere than at its
+    /// ends.</exception>
     public int String(Pattern pattern, int next)
     {
-        var parts = pattern.Whole is Pattern.Part.Row { Parts: var row } && pattern.Ahead.Count == 0 ? row.ToList() : throw TooManyStates();
+        var parts =
+            pattern.Whole is Pattern.Part.Row { Parts: var row } && pattern.Ahead.Count == 0
+                ? row.ToList()
+                : throw TooManyStates();
         var (start, end) = (parts is [Pattern.Part.Start, ..], parts is [.., Pattern.Part.End]);
         var inner = new Pattern.Part.Row(parts[(start ? 1 : 0)..^(end ? 1 : 0)]);
         var close = grammar.Literal("\""u8, next);
@@ -32,14 +54,23 @@ internal sealed class TextGrammar(JsonGrammar json)
 
     private static FormatException TooManyStates() => new("takes too many states");
 
-    private int Build(Pattern.Part part, int next) => part switch
-    {
-        Pattern.Part.OneOf one => grammar.Call(Character(one.Set) ?? throw new FormatException("has a class that nothing matches"), next),
-        Pattern.Part.Row row => row.Parts.Reverse().Aggregate(next, (following, inner) => Build(inner, following)),
-        Pattern.Part.Any any => grammar.Choice([.. any.Ways.Select(way => Build(way, next))]),
-        Pattern.Part.Repeated repeated => grammar.Repeat(grammar.Rule(Build(repeated.Inner, ByteGrammar.End)), repeated.Least, repeated.Most, next),
-        _ => throw TooManyStates(),
-    };
+    private int Build(Pattern.Part part, int next) =>
+        part switch
+        {
+            Pattern.Part.OneOf one => grammar.Call(
+                Character(one.Set) ?? throw new FormatException("has a class that nothing matches"),
+                next
+            ),
+            Pattern.Part.Row row => row.Parts.Reverse().Aggregate(next, (following, inner) => Build(inner, following)),
+            Pattern.Part.Any any => grammar.Choice([.. any.Ways.Select(way => Build(way, next))]),
+            Pattern.Part.Repeated repeated => grammar.Repeat(
+                grammar.Rule(Build(repeated.Inner, ByteGrammar.End)),
+                repeated.Least,
+                repeated.Most,
+                next
+            ),
+            _ => throw TooManyStates(),
+        };
 
     private int? Character(CharacterSet set)
     {
@@ -77,7 +108,9 @@ internal sealed class TextGrammar(JsonGrammar json)
             ways.Add(grammar.Byte(ascii, ByteGrammar.End));
         }
 
-        var escaped = Escapes.Where(pair => set.Contains(pair.Value)).Aggregate(default(ByteSet), (all, pair) => all | ByteSet.Of((byte)pair.Escape));
+        var escaped = Escapes
+            .Where(pair => set.Contains(pair.Value))
+            .Aggregate(default(ByteSet), (all, pair) => all | ByteSet.Of((byte)pair.Escape));
         if (escaped != default)
         {
             ways.Add(grammar.Literal("\\"u8, grammar.Byte(escaped, ByteGrammar.End)));

@@ -2,15 +2,17 @@ using System.Runtime.InteropServices;
 
 namespace GlmTune.Inference;
 
-/// <summary>A set of texts as a deterministic automaton over characters, so that sets can be intersected and complemented.</summary>
+/// <summary>A set of texts as a deterministic automaton over characters, so that sets can be intersected and
+/// complemented.</summary>
 /// <remarks>In each state every character leads somewhere; 0 is the first state. Immutable.</remarks>
 internal sealed class TextMachine
 {
     private const int MostStates = 4000;
     private const int MostNodes = 10_000;
-    private const int MostWork = 2_000_000;   // Of one expression, or one product.
+    private const int MostWork = 2_000_000; // Of one expression, or one product.
 
-    private TextMachine(List<List<(CharacterSet Set, int Next)>> edges, List<bool> accepts) => (Edges, Accepts) = (edges, accepts);
+    private TextMachine(List<List<(CharacterSet Set, int Next)>> edges, List<bool> accepts) =>
+        (Edges, Accepts) = (edges, accepts);
 
     /// <summary>Where characters lead, by state.</summary>
     public IReadOnlyList<IReadOnlyList<(CharacterSet Set, int Next)>> Edges { get; }
@@ -43,10 +45,22 @@ internal sealed class TextMachine
             ends[state] = false;
         }
 
-        var edges = children.Select(known => new List<(CharacterSet, int)>(known.Select(child => (CharacterSet.Range(child.Key, child.Key), child.Value)))
-        {
-            (known.Keys.Aggregate(CharacterSet.Empty, (set, character) => set | CharacterSet.Range(character, character)).Complement(), 1),
-        }).ToList();
+        var edges = children
+            .Select(known => new List<(CharacterSet, int)>(
+                known.Select(child => (CharacterSet.Range(child.Key, child.Key), child.Value))
+            )
+            {
+                (
+                    known
+                        .Keys.Aggregate(
+                            CharacterSet.Empty,
+                            (set, character) => set | CharacterSet.Range(character, character)
+                        )
+                        .Complement(),
+                    1
+                ),
+            })
+            .ToList();
         return new TextMachine(edges, ends);
     }
 
@@ -65,18 +79,28 @@ internal sealed class TextMachine
     }
 
     /// <summary>The texts that are not in this set.</summary>
-    public TextMachine Not() => new([.. Edges.Select(edges => edges.ToList())], [.. Accepts.Select(accepts => !accepts)]);
+    public TextMachine Not() =>
+        new([.. Edges.Select(edges => edges.ToList())], [.. Accepts.Select(accepts => !accepts)]);
 
     /// <summary>The texts that are in both sets.</summary>
     /// <exception cref="FormatException">It takes too many states.</exception>
-    public TextMachine And(TextMachine other, Action<int> spend) => Product([this, other], ways => ways[0] && ways[1], spend);
+    public TextMachine And(TextMachine other, Action<int> spend) =>
+        Product([this, other], ways => ways[0] && ways[1], spend);
 
     /// <summary>The texts of which a rule says so, by the sets that they are in.</summary>
     /// <exception cref="FormatException">It takes too many states.</exception>
-    public static TextMachine Product(IReadOnlyList<TextMachine> machines, Func<bool[], bool> accepts, Action<int> spend)
+    public static TextMachine Product(
+        IReadOnlyList<TextMachine> machines,
+        Func<bool[], bool> accepts,
+        Action<int> spend
+    )
     {
         var work = new Work(spend);
-        return Reached(new int[machines.Count], Next, parts => accepts([.. parts.Select((part, i) => machines[i].Accepts[part])]));
+        return Reached(
+            new int[machines.Count],
+            Next,
+            parts => accepts([.. parts.Select((part, i) => machines[i].Accepts[part])])
+        );
 
         // Refined machine by machine: the sets of an earlier one cut by those of the next.
         List<(CharacterSet Set, int[] Next)> Next(int[] parts)
@@ -119,7 +143,11 @@ internal sealed class TextMachine
     private static int Grow(int states) => states < MostStates ? states : throw TooLarge();
 
     // The machine of all states that are reached from the first; numbers that are equal are one state.
-    private static TextMachine Reached(int[] first, Func<int[], IEnumerable<(CharacterSet Set, int[] Next)>> next, Func<int[], bool> accepts)
+    private static TextMachine Reached(
+        int[] first,
+        Func<int[], IEnumerable<(CharacterSet Set, int[] Next)>> next,
+        Func<int[], bool> accepts
+    )
     {
         var ids = new Dictionary<string, int>(StringComparer.Ordinal);
         var states = new List<int[]>();
@@ -148,7 +176,11 @@ internal sealed class TextMachine
     private static FormatException TooLarge() => new("takes too many states");
 
     private static List<(CharacterSet, int)> Joined(IEnumerable<(CharacterSet Set, int Next)> edges) =>
-        [.. edges.GroupBy(edge => edge.Next).Select(group => (group.Select(edge => edge.Set).Aggregate((a, b) => a | b), group.Key))];
+        [
+            .. edges
+                .GroupBy(edge => edge.Next)
+                .Select(group => (group.Select(edge => edge.Set).Aggregate((a, b) => a | b), group.Key)),
+        ];
 
     // Counts for this machine alone, and for the whole.
     private sealed class Work(Action<int> spend)
@@ -168,7 +200,7 @@ internal sealed class TextMachine
     // Thompson's construction, then the sets of places that each character leads to.
     private sealed class Builder(Action<int> spend)
     {
-        private readonly List<Node> nodes = [new Node(null, [], Where.Anywhere)];   // 0: matched.
+        private readonly List<Node> nodes = [new Node(null, [], Where.Anywhere)]; // 0: matched.
         private readonly Work work = new(spend);
 
         private enum Where
@@ -188,7 +220,8 @@ internal sealed class TextMachine
             return Reached(
                 Follow([start * 2], atStart: true),
                 places => classes.Select(each => (each.Set, After(places, each.Within, start))),
-                places => places is [-1] || places.Contains(1));
+                places => places is [-1] || places.Contains(1)
+            );
         }
 
         // Characters that are in the same sets lead to the same places.

@@ -1,6 +1,7 @@
 namespace GlmTune.Inference;
 
-/// <summary>The characters of a text that a machine takes, so and so many of them; a state is the machine's and how many came.</summary>
+/// <summary>The characters of a text that a machine takes, so and so many of them; a state is the machine's and how
+/// many came.</summary>
 /// <remarks>No state is entered from which no text of the right length is left.</remarks>
 internal sealed class TextRounds : Rounds
 {
@@ -9,7 +10,10 @@ internal sealed class TextRounds : Rounds
     private readonly Action<int> spend;
     private readonly int least;
     private readonly int most;
-    private readonly bool[][] left;   // By characters left, then by state: whether a text of exactly so many more characters ends there; without a most: of at least so many.
+
+    // By characters left, then by state: whether a text of exactly so many more characters ends there; without a most:
+    // of at least so many.
+    private readonly bool[][] left;
 
     /// <param name="machine">The texts.</param>
     /// <param name="ruleOf">The rule of one character of a set; null where no character of it can be written.</param>
@@ -20,7 +24,15 @@ internal sealed class TextRounds : Rounds
     public TextRounds(TextMachine machine, Func<CharacterSet, int?> ruleOf, int least, int most, Action<int> spend)
     {
         (this.machine, this.least, this.most, this.spend) = (machine, least, most, spend);
-        edges = [.. machine.Edges.Select(ways => ways.Select(way => (Rule: ruleOf(way.Set), way.Next)).Where(way => way.Rule is not null).Select(way => (way.Rule!.Value, way.Next)).ToArray())];
+        edges =
+        [
+            .. machine.Edges.Select(ways =>
+                ways.Select(way => (Rule: ruleOf(way.Set), way.Next))
+                    .Where(way => way.Rule is not null)
+                    .Select(way => (way.Rule!.Value, way.Next))
+                    .ToArray()
+            ),
+        ];
         left = most == ByteGrammar.Unbounded ? LeftAtLeast() : LeftExactly();
         if (!Reaches(0, 0))
         {
@@ -67,7 +79,7 @@ internal sealed class TextRounds : Rounds
 
             if (more >= left.Length)
             {
-                return false;   // Longer ones are no different.
+                return false; // Longer ones are no different.
             }
         }
 

@@ -4,14 +4,15 @@ using GlmTune.Data.Tokenization;
 namespace GlmTune.Inference;
 
 /// <summary>The vocabulary as a tree of bytes, so that tokens with a common beginning are looked at together.</summary>
-/// <remarks>Nodes lie depth first, so that a walk goes forward through arrays and skips what a wrong byte begins. Immutable.</remarks>
+/// <remarks>Nodes lie depth first, so that a walk goes forward through arrays and skips what a wrong byte begins.
+/// Immutable.</remarks>
 internal sealed class TokenTrie
 {
     private static readonly ConditionalWeakTable<Tokenizer, TokenTrie> OfTokenizers = [];
     private readonly List<byte> values = [];
     private readonly List<int> depths = [];
-    private readonly List<int> ends = [];      // Of each node, the first node that is not below it.
-    private readonly List<int> tokens = [];    // The token that ends there, or −1.
+    private readonly List<int> ends = []; // Of each node, the first node that is not below it.
+    private readonly List<int> tokens = []; // The token that ends there, or −1.
     private readonly int words;
     private readonly int deepest;
 

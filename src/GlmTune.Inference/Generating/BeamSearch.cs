@@ -13,10 +13,10 @@ internal sealed record Beam(int[] Tokens, double Score);
 
 /// <summary>Keeps the likeliest beginnings of an answer side by side instead of one.</summary>
 /// <remarks>
-/// Follows Hugging Face's library: of each step's candidates, those among the first <c>num_beams</c> that end with a stop token (or at the
-/// length limit) become answers; the search ends when no running beam can beat the worst of as many answers as beams
-/// (<c>early_stopping: false</c>), or at once when there are so many (<c>true</c>). Not thread-safe.
-/// </remarks>
+/// Follows Hugging Face's library: of each step's candidates, those among the first <c>num_beams</c> that end with a
+/// stop token (or at the length limit) become answers; the search ends when no running beam can beat the worst of as
+/// many answers as beams (<c>early_stopping: false</c>), or at once when there are so many (<c>true</c>). Not
+/// thread-safe. </remarks>
 internal sealed class BeamSearch : IDisposable
 {
     private const int FirstRoom = 64;
@@ -39,7 +39,13 @@ internal sealed class BeamSearch : IDisposable
     /// <param name="row">The prompt, and how; stays as it is.</param>
     public BeamSearch(ICausalLm model, int vocabularySize, GenerationRow row)
     {
-        (this.model, this.vocabularySize, this.row, settings, adapter) = (model, vocabularySize, row, row.Settings, row.Adapter);
+        (this.model, this.vocabularySize, this.row, settings, adapter) = (
+            model,
+            vocabularySize,
+            row,
+            row.Settings,
+            row.Adapter
+        );
         rules = new ScoreRules(settings, row.Request.Mask);
         (virtualTokens, promptLength) = (model.VirtualTokensOf(adapter), row.Request.Prompt.Count);
         running = [new([.. row.Request.Prompt], 0)];
@@ -75,7 +81,12 @@ internal sealed class BeamSearch : IDisposable
             }
             else if (rank < settings.Beams)
             {
-                done.Add(new Beam([.. running[candidate.Beam].Tokens[promptLength..], candidate.Id], candidate.Score / Math.Pow(length, settings.LengthPenalty)));
+                done.Add(
+                    new Beam(
+                        [.. running[candidate.Beam].Tokens[promptLength..], candidate.Id],
+                        candidate.Score / Math.Pow(length, settings.LengthPenalty)
+                    )
+                );
             }
         }
 
@@ -88,7 +99,13 @@ internal sealed class BeamSearch : IDisposable
 
         Reorder([.. next.Select(candidate => candidate.Beam)], running[0].Tokens.Length);
         MakeRoom(promptLength + length);
-        running = [.. next.Select(candidate => new Running([.. running[candidate.Beam].Tokens, candidate.Id], candidate.Score))];
+        running =
+        [
+            .. next.Select(candidate => new Running(
+                [.. running[candidate.Beam].Tokens, candidate.Id],
+                candidate.Score
+            )),
+        ];
         return null;
     }
 
@@ -142,7 +159,14 @@ internal sealed class BeamSearch : IDisposable
             }
         }
 
-        return [.. best.UnorderedItems.Select(item => item.Element).OrderByDescending(item => item.Score).ThenBy(item => item.Beam).ThenBy(item => item.Id)];
+        return
+        [
+            .. best
+                .UnorderedItems.Select(item => item.Element)
+                .OrderByDescending(item => item.Score)
+                .ThenBy(item => item.Beam)
+                .ThenBy(item => item.Id),
+        ];
     }
 
     private float[] LogProbabilities(bool first)
@@ -150,28 +174,52 @@ internal sealed class BeamSearch : IDisposable
         using var scope = NewDisposeScope();
         if (!first && decoder is { IsUsable: true })
         {
-            decoder.Begin([.. running.Select((beam, slot) => new DecodeRow(beam.Tokens[^1], slot, virtualTokens + beam.Tokens.Length - 1, adapter))]);
+            decoder.Begin([
+                .. running.Select(
+                    (beam, slot) =>
+                        new DecodeRow(beam.Tokens[^1], slot, virtualTokens + beam.Tokens.Length - 1, adapter)
+                ),
+            ]);
             return LogProbabilities(decoder.Logits);
         }
 
         var added = first ? running[0].Tokens.Length : 1;
         var before = virtualTokens + running[0].Tokens.Length - added;
         var step = new CacheStep(
-            cache!, [.. Enumerable.Range(0, running.Count)], [.. running.Select(_ => before)], [.. running.Select(_ => added)]);
+            cache!,
+            [.. Enumerable.Range(0, running.Count)],
+            [.. running.Select(_ => before)],
+            [.. running.Select(_ => added)]
+        );
         var ids = running.SelectMany(beam => beam.Tokens[^added..]).ToArray();
         var logits = model.Logits(
-            ids, SequenceLayout.OfRows(running.Count, added, model.Device), step, lastOnly: true, [.. running.Select(_ => adapter)]);
+            ids,
+            SequenceLayout.OfRows(running.Count, added, model.Device),
+            step,
+            lastOnly: true,
+            [.. running.Select(_ => adapter)]
+        );
         return LogProbabilities(logits);
     }
 
     private float[] LogProbabilities(Tensor logits) =>
-        logits.narrow(1, 0, vocabularySize).to_type(ScalarType.Float32).log_softmax(1).cpu().contiguous().data<float>().ToArray();
+        logits
+            .narrow(1, 0, vocabularySize)
+            .to_type(ScalarType.Float32)
+            .log_softmax(1)
+            .cpu()
+            .contiguous()
+            .data<float>()
+            .ToArray();
 
     private void MakeRoom(int tokens)
     {
         if (tokens + virtualTokens > cache!.Capacity)
         {
-            cache.Rearrange([.. Enumerable.Range(0, cache.Slots)], cache.Capacity + Math.Max(FirstRoom, cache.Capacity / 2));
+            cache.Rearrange(
+                [.. Enumerable.Range(0, cache.Slots)],
+                cache.Capacity + Math.Max(FirstRoom, cache.Capacity / 2)
+            );
         }
     }
 

@@ -6,28 +6,29 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Inference;
 
-/// <summary>Rows that are generated side by side: finished rows leave and waiting rows enter between any two passes.</summary>
+/// <summary>Rows that are generated side by side: finished rows leave and waiting rows enter between any two
+/// passes.</summary>
 /// <remarks>
-/// A pass takes in prompts, as many tokens as are allowed at once, or one token of every row. While every row wants nothing but the likeliest
-/// token, the next pass is queued before this one's tokens are looked at; a row that turns out to have ended leaves one token for nobody. The cache
-/// has room for whole answers where the limit allows, and grows with its longest row; where it would grow past its limit, the row that entered last goes
-/// back to wait, and takes its tokens in again later. Finished rows leave their keys and values as long as there is room: a row that begins with the
-/// same tokens takes them over. Of rows that wait to be read and have the same tokens, one is read: its logits are those of the others too, and its keys and
-/// values are copied. Not thread-safe.
-/// </remarks>
+/// A pass takes in prompts, as many tokens as are allowed at once, or one token of every row. While every row wants
+/// nothing but the likeliest token, the next pass is queued before this one's tokens are looked at; a row that turns
+/// out to have ended leaves one token for nobody. The cache has room for whole answers where the limit allows, and
+/// grows with its longest row; where it would grow past its limit, the row that entered last goes back to wait, and
+/// takes its tokens in again later. Finished rows leave their keys and values as long as there is room: a row that
+/// begins with the same tokens takes them over. Of rows that wait to be read and have the same tokens, one is read: its
+/// logits are those of the others too, and its keys and values are copied. Not thread-safe. </remarks>
 internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, GenerationLimits limits) : IDisposable
 {
     private const int CapacityStep = 64;
 
     // Tokens for which room is made ahead of a row; memory of a longer answer is taken when it is needed.
     private const int MostAhead = 2048;
-    private const int WorthCopying = 16;   // Tokens; fewer are read faster than copied layer by layer.
+    private const int WorthCopying = 16; // Tokens; fewer are read faster than copied layer by layer.
     private readonly LinkedList<GenerationRow> waiting = [];
-    private readonly List<GenerationRow> active = [];   // In the order in which they entered.
-    private readonly List<GenerationRow> kept = [];     // Finished, their slots untouched; the least recently used first.
+    private readonly List<GenerationRow> active = []; // In the order in which they entered.
+    private readonly List<GenerationRow> kept = []; // Finished, their slots untouched; the least recently used first.
     private KvCache? cache;
     private IDecoder? decoder;
-    private List<GenerationRow>? ahead;     // Rows of a pass that is queued and not looked at.
+    private List<GenerationRow>? ahead; // Rows of a pass that is queued and not looked at.
     private long bytesPerToken;
 
     private readonly record struct Choice(GenerationRow Row, GeneratedToken Token, Exception? Error);
@@ -71,7 +72,10 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         foreach (var row in Rows.Where(row => row.Adapter is { IsLoaded: false }).ToList())
         {
             Remove(row);
-            fail(row, new InvalidOperationException($"The adapter '{row.Adapter!.Name}' was unloaded while it answered."));
+            fail(
+                row,
+                new InvalidOperationException($"The adapter '{row.Adapter!.Name}' was unloaded while it answered.")
+            );
         }
 
         kept.RemoveAll(row => row.Adapter is { IsLoaded: false });
@@ -125,7 +129,14 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
             return Choose(logits, Ready(rows, sharing));
         }
 
-        decoder.Begin([.. rows.Select(row => new DecodeRow(row.Tokens[row.Cached], row.Slot, model.VirtualTokensOf(row.Adapter) + row.Cached, row.Adapter))]);
+        decoder.Begin([
+            .. rows.Select(row => new DecodeRow(
+                row.Tokens[row.Cached],
+                row.Slot,
+                model.VirtualTokensOf(row.Adapter) + row.Cached,
+                row.Adapter
+            )),
+        ]);
         if (sharing.Count == 0 && rows.TrueForAll(row => row.ArgmaxSuffices && row.Pending == 1))
         {
             return Likeliest(rows);
@@ -135,7 +146,8 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         return Choose(decoder.Logits, Ready(rows, sharing));
     }
 
-    // The likeliest tokens by a queued pass of one token a row; rows that have left since are passed over. First the next pass is queued.
+    // The likeliest tokens by a queued pass of one token a row; rows that have left since are passed over. First the
+    // next pass is queued.
     private Choice[] Likeliest(List<GenerationRow> rows)
     {
         if (CanGoOn(rows))
@@ -158,10 +170,13 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         return [.. choices];
     }
 
-    // Whether another pass over the same rows is worth it: all are still here and have room, most go on, and nobody waits for a place that one of them leaves.
+    // Whether another pass over the same rows is worth it: all are still here and have room, most go on, and nobody
+    // waits for a place that one of them leaves.
     private bool CanGoOn(List<GenerationRow> rows) =>
         (waiting.Count == 0 || active.Count == limits.Slots)
-        && rows.TrueForAll(row => active.Contains(row) && model.VirtualTokensOf(row.Adapter) + row.Tokens.Count + 1 <= cache!.Capacity)
+        && rows.TrueForAll(row =>
+            active.Contains(row) && model.VirtualTokensOf(row.Adapter) + row.Tokens.Count + 1 <= cache!.Capacity
+        )
         && rows.Count(row => row.Left > 1) * 2 > rows.Count;
 
     // Rows that are not read themselves, because another has the same tokens and is further: and that other one.
@@ -189,8 +204,12 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         return sharing;
     }
 
-    // Rows whose tokens are all in the cache after a pass over some, with the place of their logits; rows that share those of another have taken over its keys and values.
-    private (int Index, GenerationRow Row)[] Ready(List<GenerationRow> rows, Dictionary<GenerationRow, GenerationRow> sharing)
+    // Rows whose tokens are all in the cache after a pass over some, with the place of their logits; rows that share
+    // those of another have taken over its keys and values.
+    private (int Index, GenerationRow Row)[] Ready(
+        List<GenerationRow> rows,
+        Dictionary<GenerationRow, GenerationRow> sharing
+    )
     {
         var ready = rows.Index().Where(row => row.Item.Pending == 0).ToList();
         foreach (var (row, other) in sharing.Where(pair => pair.Value.Pending == 0))
@@ -237,9 +256,19 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
             starts.Add(ids.Count);
         }
 
-        var step = new CacheStep(cache!, [.. rows.Select(row => row.Slot)], [.. rows.Select(row => model.VirtualTokensOf(row.Adapter) + row.Cached)], added);
+        var step = new CacheStep(
+            cache!,
+            [.. rows.Select(row => row.Slot)],
+            [.. rows.Select(row => model.VirtualTokensOf(row.Adapter) + row.Cached)],
+            added
+        );
         return model.Logits(
-            [.. ids], new SequenceLayout(starts, model.Device), step, lastOnly: true, rows.Exists(row => row.Adapter is not null) ? [.. rows.Select(row => row.Adapter)] : null);
+            [.. ids],
+            new SequenceLayout(starts, model.Device),
+            step,
+            lastOnly: true,
+            rows.Exists(row => row.Adapter is not null) ? [.. rows.Select(row => row.Adapter)] : null
+        );
     }
 
     private static void Take(List<GenerationRow> rows, List<int> added)
@@ -265,30 +294,56 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         {
             var likeliest = producible.argmax(1, keepdim: true);
             var (ids, values) = (likeliest.cpu().data<long>().ToArray(), Values(producible.gather(1, likeliest)));
-            ChooseEach(row => row.ArgmaxSuffices, (row, index) => row.Accept(Sampler.Likeliest(ids[index], values[index])));
+            ChooseEach(
+                row => row.ArgmaxSuffices,
+                (row, index) => row.Accept(Sampler.Likeliest(ids[index], values[index]))
+            );
         }
 
         if (vocabularySize > Sampler.Enough && Array.Exists(ready, row => row.Row.LikeliestMaySuffice))
         {
             var (values, ids) = producible.topk(Sampler.Enough, 1);
             var (hostValues, hostIds) = (Values(values), ids.cpu().data<long>().ToArray());
-            ChooseEach(row => row.LikeliestMaySuffice, (row, index) => row.ChooseAmong(
-                hostIds.AsSpan(index * Sampler.Enough, Sampler.Enough), hostValues.AsSpan(index * Sampler.Enough, Sampler.Enough)));
+            ChooseEach(
+                row => row.LikeliestMaySuffice,
+                (row, index) =>
+                    row.ChooseAmong(
+                        hostIds.AsSpan(index * Sampler.Enough, Sampler.Enough),
+                        hostValues.AsSpan(index * Sampler.Enough, Sampler.Enough)
+                    )
+            );
         }
 
         var undecided = ready.Where((_, i) => choices[i].Row is null).ToArray();
         if (undecided.Length > 0)
         {
-            var wanted = undecided.Select(row => row.Index).SequenceEqual(Enumerable.Range(0, (int)producible.shape[0])) ? producible : producible.index_select(0, tensor(Array.ConvertAll(undecided, row => (long)row.Index)).to(logits.device));
+            var wanted = undecided.Select(row => row.Index).SequenceEqual(Enumerable.Range(0, (int)producible.shape[0]))
+                ? producible
+                : producible.index_select(
+                    0,
+                    tensor(Array.ConvertAll(undecided, row => (long)row.Index)).to(logits.device)
+                );
             var all = Values(wanted);
-            ChooseEach(_ => true, (row, _) => row.Choose(all.AsSpan(Array.FindIndex(undecided, other => other.Row == row) * vocabularySize, vocabularySize)));
+            ChooseEach(
+                _ => true,
+                (row, _) =>
+                    row.Choose(
+                        all.AsSpan(
+                            Array.FindIndex(undecided, other => other.Row == row) * vocabularySize,
+                            vocabularySize
+                        )
+                    )
+            );
         }
 
         return choices;
 
         void ChooseEach(Func<GenerationRow, bool> which, Func<GenerationRow, int, GeneratedToken?> choose)
         {
-            var places = Enumerable.Range(0, ready.Length).Where(i => choices[i].Row is null && which(ready[i].Row)).ToArray();
+            var places = Enumerable
+                .Range(0, ready.Length)
+                .Where(i => choices[i].Row is null && which(ready[i].Row))
+                .ToArray();
             if (places.Length == 1)
             {
                 ChooseOne(places[0]);
@@ -316,7 +371,8 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         }
     }
 
-    private static float[] Values(Tensor tensor) => tensor.to_type(ScalarType.Float32).cpu().contiguous().data<float>().ToArray();
+    private static float[] Values(Tensor tensor) =>
+        tensor.to_type(ScalarType.Float32).cpu().contiguous().data<float>().ToArray();
 
     private void Admit()
     {
@@ -371,12 +427,19 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
             Resize(needed, have);
         }
 
-        var free = new Queue<int>(Enumerable.Range(0, cache!.Slots).Except(active.Concat(kept).Select(row => row.Slot)));
+        var free = new Queue<int>(
+            Enumerable.Range(0, cache!.Slots).Except(active.Concat(kept).Select(row => row.Slot))
+        );
         foreach (var row in active.Where(row => row.Slot < 0))
         {
             var (slot, (source, count)) = (free.Dequeue(), reuse[row]);
-            var isRead = !active.TakeWhile(other => other != row).Any(row.IsAlike);   // Else it gets all of the other's.
-            if (isRead && source is not null && count >= WorthCopying && (kept.Contains(source) || active.Contains(source)))
+            var isRead = !active.TakeWhile(other => other != row).Any(row.IsAlike); // Else it gets all of the other's.
+            if (
+                isRead
+                && source is not null
+                && count >= WorthCopying
+                && (kept.Contains(source) || active.Contains(source))
+            )
             {
                 cache.CopyStart(source.Slot, slot, model.VirtualTokensOf(row.Adapter) + count);
                 row.Enter(slot, count);
@@ -389,10 +452,14 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         }
     }
 
-    // Room for whole answers and for more rows where the limit allows, so that little is copied and recorded passes hold for long.
+    // Room for whole answers and for more rows where the limit allows, so that little is copied and recorded passes
+    // hold for long.
     private void Resize(int needed, int have)
     {
-        var whole = Math.Max(needed, Rounded(active.Max(row => Math.Min(row.MostLength, row.Tokens.Count + MostAhead))));
+        var whole = Math.Max(
+            needed,
+            Rounded(active.Max(row => Math.Min(row.MostLength, row.Tokens.Count + MostAhead)))
+        );
         var roomy = needed > have ? Math.Max(needed, Math.Min(whole, Rounded(have + (have / 2)))) : have;
         var count = active.Count + kept.Count;
         var slots = 1;
@@ -402,8 +469,17 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         }
 
         slots = Math.Max(count, Math.Min(slots, limits.Slots));
-        (int Slots, int Capacity)[] choices = [(slots, Math.Max(whole, have)), (count, Math.Max(whole, have)), (count, roomy), (count, needed)];
-        var (newSlots, capacity) = choices.FirstOrDefault(choice => Bytes(choice.Slots, choice.Capacity) <= limits.CacheBytes, choices[^1]);
+        (int Slots, int Capacity)[] choices =
+        [
+            (slots, Math.Max(whole, have)),
+            (count, Math.Max(whole, have)),
+            (count, roomy),
+            (count, needed),
+        ];
+        var (newSlots, capacity) = choices.FirstOrDefault(
+            choice => Bytes(choice.Slots, choice.Capacity) <= limits.CacheBytes,
+            choices[^1]
+        );
         if (cache is null)
         {
             cache = model.NewCache(newSlots, capacity);
@@ -411,26 +487,34 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         }
 
         GenerationRow[] holding = [.. active.Where(row => row.Slot >= 0), .. kept];
-        cache.Rearrange([.. holding.Select(row => row.Slot), .. Enumerable.Repeat(0, newSlots - holding.Length)], capacity + model.MostVirtualTokens);
+        cache.Rearrange(
+            [.. holding.Select(row => row.Slot), .. Enumerable.Repeat(0, newSlots - holding.Length)],
+            capacity + model.MostVirtualTokens
+        );
         foreach (var (slot, row) in holding.Index())
         {
             row.Slot = slot;
         }
     }
 
-    // The row whose slot begins with the most of this row's tokens, and how many; at least one token is left to be read, which gives the logits.
+    // The row whose slot begins with the most of this row's tokens, and how many; at least one token is left to be
+    // read, which gives the logits.
     private (GenerationRow? Source, int Count) FindReuse(GenerationRow row)
     {
-        var source = kept.Concat(active.Where(other => other.Slot >= 0)).Where(other => other.Adapter == row.Adapter)
+        var source = kept.Concat(active.Where(other => other.Slot >= 0))
+            .Where(other => other.Adapter == row.Adapter)
             .MaxBy(Common);
         if (source is not null && kept.Remove(source))
         {
-            kept.Add(source);   // Used just now.
+            kept.Add(source); // Used just now.
         }
 
         return (source, source is null ? 0 : Common(source));
 
-        int Common(GenerationRow other) => CollectionsMarshal.AsSpan(row.Tokens)[..^1].CommonPrefixLength(CollectionsMarshal.AsSpan(other.Tokens)[..other.Cached]);
+        int Common(GenerationRow other) =>
+            CollectionsMarshal
+                .AsSpan(row.Tokens)[..^1]
+                .CommonPrefixLength(CollectionsMarshal.AsSpan(other.Tokens)[..other.Cached]);
     }
 
     private static int CapacityFor(IEnumerable<GenerationRow> rows) => Rounded(rows.Max(row => row.Tokens.Count));

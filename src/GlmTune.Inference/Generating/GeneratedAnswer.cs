@@ -12,5 +12,6 @@ public sealed record GeneratedAnswer(int Index, IReadOnlyList<GeneratedToken> Ge
     public int? StopToken => Finish == FinishReason.Stop ? Generated[^1].Id : null;
 
     /// <summary>The ids without the stop token.</summary>
-    public int[] Tokens => [.. Generated.Take(Generated.Count - (Finish == FinishReason.Stop ? 1 : 0)).Select(token => token.Id)];
+    public int[] Tokens =>
+        [.. Generated.Take(Generated.Count - (Finish == FinishReason.Stop ? 1 : 0)).Select(token => token.Id)];
 }

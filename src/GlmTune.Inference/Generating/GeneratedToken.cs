@@ -15,7 +15,8 @@ public enum FinishReason
 /// <param name="Finish">Null but for an answer's last token; a stop token itself is the last one.</param>
 public readonly record struct GeneratedToken(int Id, FinishReason? Finish)
 {
-    /// <summary>Tokens of the prompt that were not read for this answer, since another one had left them in the cache.</summary>
+    /// <summary>Tokens of the prompt that were not read for this answer, since another one had left them in the
+    /// cache.</summary>
     public int CachedTokens { get; init; }
 
     /// <summary>Natural logarithm of its probability; null where not asked for.</summary>

@@ -12,13 +12,16 @@ public sealed record GenerationLimits
     /// <summary>Tokens of prompts in one pass, at most; longer prompts go in several. Default 4096.</summary>
     public int PassTokens { get; init; } = 4096;
 
-    /// <summary>Finished answers whose keys and values stay in a scheduler's cache, at most, so that a conversation that goes on is not read again;
-    /// the least recently used goes first, sooner where <see cref="CacheBytes"/> are needed. 0 keeps none. Default 16.</summary>
+    /// <summary>Finished answers whose keys and values stay in a scheduler's cache, at most, so that a conversation
+    /// that goes on is not read again; the least recently used goes first, sooner where <see cref="CacheBytes"/> are
+    /// needed. 0 keeps none. Default 16.</summary>
     public int KeptAnswers { get; init; } = 16;
 
-    /// <summary>These, with a cache that fits into memory: at most four fifths of what is free, since passes need some too.</summary>
+    /// <summary>These, with a cache that fits into memory: at most four fifths of what is free, since passes need some
+    /// too.</summary>
     /// <param name="free">Bytes; null where it is not known, which changes nothing.</param>
-    public GenerationLimits Within(long? free) => free is { } bytes ? this with { CacheBytes = Math.Clamp(bytes / 5 * 4, 1, CacheBytes) } : this;
+    public GenerationLimits Within(long? free) =>
+        free is { } bytes ? this with { CacheBytes = Math.Clamp(bytes / 5 * 4, 1, CacheBytes) } : this;
 
     /// <exception cref="ArgumentException">One is out of range.</exception>
     internal void Check()

@@ -7,13 +7,15 @@ public sealed record GenerationRequest(IReadOnlyList<int> Prompt)
     /// <summary>How; what is unsaid is the generator's.</summary>
     public GenerationOptions Options { get; init; } = new();
 
-    /// <summary>Name of the served adapter that answers; null: the base, or the adapter that is attached to it.</summary>
+    /// <summary>Name of the served adapter that answers; null: the base, or the adapter that is attached to
+    /// it.</summary>
     public string? Adapter { get; init; }
 
     /// <summary>Whether each token comes with its log probability.</summary>
     public bool LogProbabilities { get; init; }
 
-    /// <summary>How many of the likeliest tokens at each place are reported too; needs <see cref="LogProbabilities"/>.</summary>
+    /// <summary>How many of the likeliest tokens at each place are reported too; needs
+    /// <see cref="LogProbabilities"/>.</summary>
     public int LikeliestTokens { get; init; }
 
     /// <summary>Forbids tokens; null: none.</summary>

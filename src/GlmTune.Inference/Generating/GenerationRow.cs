@@ -8,9 +8,16 @@ internal sealed class GenerationRow
 {
     private readonly List<GeneratedToken> generated = [];
 
-    /// <exception cref="ArgumentException">The prompt is empty, holds no tokens of this model, or is too long; options are out of range.</exception>
+    /// <exception cref="ArgumentException">The prompt is empty, holds no tokens of this model, or is too long; options
+    /// are out of range.</exception>
     public GenerationRow(
-        int index, GenerationRequest request, GenerationSettings settings, int vocabularySize, int maxPositions, ServedAdapter? adapter = null)
+        int index,
+        GenerationRequest request,
+        GenerationSettings settings,
+        int vocabularySize,
+        int maxPositions,
+        ServedAdapter? adapter = null
+    )
     {
         if (request.Prompt.Count == 0)
         {
@@ -19,14 +26,20 @@ internal sealed class GenerationRow
 
         if (request.Prompt.FirstOrDefault(id => (uint)id >= (uint)vocabularySize, -1) is var wrong and not -1)
         {
-            throw new ArgumentException($"Prompt {index} holds the id {wrong}; this model's tokens are 0 to {vocabularySize - 1}.", nameof(request));
+            throw new ArgumentException(
+                $"Prompt {index} holds the id {wrong}; this model's tokens are 0 to {vocabularySize - 1}.",
+                nameof(request)
+            );
         }
 
         var longest = Math.Min(maxPositions, settings.MaxLength ?? int.MaxValue);
         if (request.Prompt.Count >= longest)
         {
             throw new ArgumentException(
-                $"Prompt {index} has {request.Prompt.Count} tokens, which leaves no room for an answer; prompt and answer have at most {longest} together.", nameof(request));
+                $"Prompt {index} has {request.Prompt.Count} tokens, which leaves no room for an answer; prompt and "
+                    + $"answer have at most {longest} together.",
+                nameof(request)
+            );
         }
 
         (Index, Request, Settings, Adapter) = (index, request, settings, adapter);
@@ -63,7 +76,8 @@ internal sealed class GenerationRow
     /// <summary>How many of <see cref="Tokens"/> are in the cache.</summary>
     public int Cached { get; set; }
 
-    /// <summary>How many of the prompt's tokens it took over from another row when it first entered; null before.</summary>
+    /// <summary>How many of the prompt's tokens it took over from another row when it first entered; null
+    /// before.</summary>
     public int? Reused { get; private set; }
 
     /// <summary>Tokens that the next pass must take in before one can be chosen.</summary>
@@ -91,7 +105,9 @@ internal sealed class GenerationRow
 
     /// <summary>Whether another row has the same tokens before it and goes through the same adapter.</summary>
     public bool IsAlike(GenerationRow other) =>
-        Adapter == other.Adapter && Tokens.Count == other.Tokens.Count && CollectionsMarshal.AsSpan(Tokens).SequenceEqual(CollectionsMarshal.AsSpan(other.Tokens));
+        Adapter == other.Adapter
+        && Tokens.Count == other.Tokens.Count
+        && CollectionsMarshal.AsSpan(Tokens).SequenceEqual(CollectionsMarshal.AsSpan(other.Tokens));
 
     /// <summary>Says that its slot holds all its tokens, which a row that is alike has read.</summary>
     public void TakeOver() => (Cached, Reused) = (Tokens.Count, generated.Count == 0 ? Tokens.Count : Reused);
@@ -114,16 +130,30 @@ internal sealed class GenerationRow
         return Accept(id, chosen, likeliest);
     }
 
-    /// <summary>Chooses the next token from the likeliest alone; null where that cannot be done, and nothing has changed.</summary>
+    /// <summary>Chooses the next token from the likeliest alone; null where that cannot be done, and nothing has
+    /// changed.</summary>
     /// <param name="ids">The likeliest tokens that may be produced.</param>
     /// <param name="logits">Theirs, descending.</param>
-    public GeneratedToken? ChooseAmong(ReadOnlySpan<long> ids, ReadOnlySpan<float> logits) => Sampler.ChooseAmong(ids, logits) is { } id ? Accept(id) : null;
+    public GeneratedToken? ChooseAmong(ReadOnlySpan<long> ids, ReadOnlySpan<float> logits) =>
+        Sampler.ChooseAmong(ids, logits) is { } id ? Accept(id) : null;
 
     /// <summary>Adds a token to the answer.</summary>
-    public GeneratedToken Accept(int id, double? logProbability = null, IReadOnlyList<TokenProbability>? likeliest = null)
+    public GeneratedToken Accept(
+        int id,
+        double? logProbability = null,
+        IReadOnlyList<TokenProbability>? likeliest = null
+    )
     {
-        FinishReason? finish = Settings.Stops.Contains(id) ? FinishReason.Stop : generated.Count + 1 == MostTokens ? FinishReason.Length : null;
-        var token = new GeneratedToken(id, finish) { CachedTokens = Reused ?? 0, LogProbability = logProbability, Likeliest = likeliest };
+        FinishReason? finish =
+            Settings.Stops.Contains(id) ? FinishReason.Stop
+            : generated.Count + 1 == MostTokens ? FinishReason.Length
+            : null;
+        var token = new GeneratedToken(id, finish)
+        {
+            CachedTokens = Reused ?? 0,
+            LogProbability = logProbability,
+            Likeliest = likeliest,
+        };
         generated.Add(token);
         Sampler.Accept(id);
         return token;

@@ -4,15 +4,16 @@ using System.Threading.Channels;
 
 namespace GlmTune.Inference;
 
-/// <summary>Answers prompts of many callers at the same time on a thread of its own: each enters the running batch as soon as there is a place.</summary>
-/// <remarks>Beam searches go on beside the batch, one at a time, pass by pass. Thread-safe. The answer to a request is the same as <see cref="Generator.Generate"/>
-/// gives for it.</remarks>
+/// <summary>Answers prompts of many callers at the same time on a thread of its own: each enters the running batch as
+/// soon as there is a place.</summary>
+/// <remarks>Beam searches go on beside the batch, one at a time, pass by pass. Thread-safe. The answer to a request is
+/// the same as <see cref="Generator.Generate"/> gives for it.</remarks>
 public sealed class GenerationScheduler : IDisposable
 {
     private readonly Generator generator;
     private readonly BlockingCollection<Submission[]> incoming = [];
     private readonly Dictionary<GenerationRow, Submission> entered = [];
-    private readonly Queue<Submission> searches = new();   // The first one runs.
+    private readonly Queue<Submission> searches = new(); // The first one runs.
     private readonly CancellationTokenSource closing = new();
     private readonly Thread worker;
     private BeamSearch? search;
@@ -34,7 +35,10 @@ public sealed class GenerationScheduler : IDisposable
     /// <param name="cancellation">Ends the answer between two tokens.</param>
     /// <exception cref="ArgumentException">The prompt is empty or too long, or options are out of range.</exception>
     /// <exception cref="ObjectDisposedException">The scheduler was disposed before the answer was whole.</exception>
-    public async IAsyncEnumerable<GeneratedToken> StreamAsync(GenerationRequest request, [EnumeratorCancellation] CancellationToken cancellation = default)
+    public async IAsyncEnumerable<GeneratedToken> StreamAsync(
+        GenerationRequest request,
+        [EnumeratorCancellation] CancellationToken cancellation = default
+    )
     {
         await foreach (var token in StreamAll([request], cancellation)[0].WithCancellation(cancellation))
         {
@@ -42,22 +46,35 @@ public sealed class GenerationScheduler : IDisposable
         }
     }
 
-    /// <summary>Continues prompts that come together, so that one that stands there several times is read once.</summary>
+    /// <summary>Continues prompts that come together, so that one that stands there several times is read
+    /// once.</summary>
     /// <param name="requests">The prompts, and how. They are taken in at once.</param>
     /// <param name="cancellation">Ends all answers between two tokens.</param>
-    /// <returns>For each request its tokens, to be enumerated once; ending an enumeration early ends that answer. One that is never begun runs until
-    /// <paramref name="cancellation"/> or the end.</returns>
+    /// <returns>For each request its tokens, to be enumerated once; ending an enumeration early ends that answer. One
+    /// that is never begun runs until <paramref name="cancellation"/> or the end.</returns>
     /// <exception cref="ArgumentException">A prompt is empty or too long, or options are out of range.</exception>
-    /// <exception cref="ObjectDisposedException">The scheduler was disposed; from the enumerations, where it was before the answer was whole.</exception>
-    public IReadOnlyList<IAsyncEnumerable<GeneratedToken>> StreamAll(IReadOnlyList<GenerationRequest> requests, CancellationToken cancellation = default)
+    /// <exception cref="ObjectDisposedException">The scheduler was disposed; from the enumerations, where it was before
+    /// the answer was whole.</exception>
+    public IReadOnlyList<IAsyncEnumerable<GeneratedToken>> StreamAll(
+        IReadOnlyList<GenerationRequest> requests,
+        CancellationToken cancellation = default
+    )
     {
         ObjectDisposedException.ThrowIf(closing.IsCancellationRequested, this);
         GenerationRow[] rows = [.. requests.Select(request => generator.NewRow(0, request))];
-        Submission[] submissions = [.. rows.Select(row => new Submission(row, Channel.CreateUnbounded<GeneratedToken>(), CancellationTokenSource.CreateLinkedTokenSource(cancellation)))];
+        Submission[] submissions =
+        [
+            .. rows.Select(row => new Submission(
+                row,
+                Channel.CreateUnbounded<GeneratedToken>(),
+                CancellationTokenSource.CreateLinkedTokenSource(cancellation)
+            )),
+        ];
         incoming.Add(submissions, CancellationToken.None);
         if (closing.IsCancellationRequested)
         {
-            FailAll(submissions, new ObjectDisposedException(nameof(GenerationScheduler)));   // They may have come after the last look.
+            // They may have come after the last look.
+            FailAll(submissions, new ObjectDisposedException(nameof(GenerationScheduler)));
         }
 
         return [.. submissions.Select(submission => ReadAsync(submission, cancellation))];
@@ -75,12 +92,19 @@ public sealed class GenerationScheduler : IDisposable
         worker.Join();
     }
 
-    private sealed record Submission(GenerationRow Row, Channel<GeneratedToken> Tokens, CancellationTokenSource Abandoned)
+    private sealed record Submission(
+        GenerationRow Row,
+        Channel<GeneratedToken> Tokens,
+        CancellationTokenSource Abandoned
+    )
     {
         public bool IsAbandoned => Abandoned.IsCancellationRequested;
     }
 
-    private static async IAsyncEnumerable<GeneratedToken> ReadAsync(Submission submission, [EnumeratorCancellation] CancellationToken cancellation)
+    private static async IAsyncEnumerable<GeneratedToken> ReadAsync(
+        Submission submission,
+        [EnumeratorCancellation] CancellationToken cancellation
+    )
     {
         try
         {
@@ -207,7 +231,8 @@ public sealed class GenerationScheduler : IDisposable
                         Complete(row, null);
                     }
                 },
-                Complete);
+                Complete
+            );
             return true;
         }
         catch (Exception e)

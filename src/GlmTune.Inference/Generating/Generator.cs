@@ -5,28 +5,42 @@ namespace GlmTune.Inference;
 
 /// <summary>Continues prompts: any number of them, side by side, each as if it were alone.</summary>
 /// <remarks>
-/// Several threads may ask at the same time; passes of the model follow one another. Results don't depend on what is made
-/// beside them, but for the rounding of sums. A seed and a prompt's place decide what is drawn.
-/// </remarks>
+/// Several threads may ask at the same time; passes of the model follow one another. Results don't depend on what is
+/// made beside them, but for the rounding of sums. A seed and a prompt's place decide what is drawn. </remarks>
 public sealed class Generator
 {
     private readonly Lock passes = new();
 
     /// <summary>A generator over a model.</summary>
     /// <param name="model">Stays the caller's; nobody else may use it during a call.</param>
-    /// <param name="vocabularySize">One past the highest id that may be produced (a tokenizer's count); rows of the vocabulary from here on are padding.</param>
+    /// <param name="vocabularySize">One past the highest id that may be produced (a tokenizer's count); rows of the
+    /// vocabulary from here on are padding.</param>
     /// <param name="defaults">What requests leave unsaid, such as the model's own generation_config.json.</param>
     /// <param name="limits">How much is done at once.</param>
-    /// <exception cref="ArgumentException">A limit is not positive, or the vocabulary is larger than the model's.</exception>
-    public Generator(ICausalLm model, int vocabularySize, GenerationOptions? defaults = null, GenerationLimits? limits = null)
+    /// <exception cref="ArgumentException">A limit is not positive, or the vocabulary is larger than the
+    /// model's.</exception>
+    public Generator(
+        ICausalLm model,
+        int vocabularySize,
+        GenerationOptions? defaults = null,
+        GenerationLimits? limits = null
+    )
     {
         if (vocabularySize < 1 || vocabularySize > model.Config.VocabularySize)
         {
             throw new ArgumentException(
-                $"The tokenizer has {vocabularySize} tokens, the model {model.Config.VocabularySize}. Are both from the same model?", nameof(vocabularySize));
+                $"The tokenizer has {vocabularySize} tokens, the model {model.Config.VocabularySize}. Are both from "
+                    + "the same model?",
+                nameof(vocabularySize)
+            );
         }
 
-        (Model, VocabularySize, Defaults, Limits) = (model, vocabularySize, defaults ?? new GenerationOptions(), limits ?? new GenerationLimits());
+        (Model, VocabularySize, Defaults, Limits) = (
+            model,
+            vocabularySize,
+            defaults ?? new GenerationOptions(),
+            limits ?? new GenerationLimits()
+        );
         Limits.Check();
     }
 
@@ -47,8 +61,11 @@ public sealed class Generator
     /// <param name="onToken">Gets each token as it comes.</param>
     /// <param name="cancellation">Ends it between two tokens.</param>
     /// <exception cref="ArgumentException">The prompt is empty or too long, or options are out of range.</exception>
-    public GeneratedAnswer Generate(GenerationRequest request, Action<GeneratedToken>? onToken = null, CancellationToken cancellation = default) =>
-        GenerateAll([request], (_, token) => onToken?.Invoke(token), cancellation)[0];
+    public GeneratedAnswer Generate(
+        GenerationRequest request,
+        Action<GeneratedToken>? onToken = null,
+        CancellationToken cancellation = default
+    ) => GenerateAll([request], (_, token) => onToken?.Invoke(token), cancellation)[0];
 
     /// <summary>Answers prompts.</summary>
     /// <param name="requests">The prompts, and how.</param>
@@ -57,7 +74,10 @@ public sealed class Generator
     /// <returns>An answer for each prompt, in their order.</returns>
     /// <exception cref="ArgumentException">A prompt is empty or too long, or options are out of range.</exception>
     public IReadOnlyList<GeneratedAnswer> GenerateAll(
-        IReadOnlyList<GenerationRequest> requests, Action<int, GeneratedToken>? onToken = null, CancellationToken cancellation = default)
+        IReadOnlyList<GenerationRequest> requests,
+        Action<int, GeneratedToken>? onToken = null,
+        CancellationToken cancellation = default
+    )
     {
         var answers = new GeneratedAnswer[requests.Count];
         foreach (var answer in AsFinished(requests, onToken, cancellation))
@@ -74,9 +94,13 @@ public sealed class Generator
     /// <param name="cancellation">Ends it between two passes.</param>
     /// <exception cref="ArgumentException">A prompt is empty or too long, or options are out of range.</exception>
     public IEnumerable<GeneratedAnswer> AsFinished(
-        IEnumerable<GenerationRequest> requests, Action<int, GeneratedToken>? onToken = null, CancellationToken cancellation = default)
+        IEnumerable<GenerationRequest> requests,
+        Action<int, GeneratedToken>? onToken = null,
+        CancellationToken cancellation = default
+    )
     {
-        using var batch = new ContinuousBatch(Model, VocabularySize, Limits with { KeptAnswers = 0 });   // It ends with its last answer.
+        // It ends with its last answer.
+        using var batch = new ContinuousBatch(Model, VocabularySize, Limits with { KeptAnswers = 0 });
         using var source = requests.GetEnumerator();
         var (count, more) = (0, true);
         while (true)
@@ -101,7 +125,15 @@ public sealed class Generator
 
             var finished = new List<GeneratedAnswer>();
             cancellation.ThrowIfCancellationRequested();
-            Step(batch, Take, (row, error) => throw new InvalidOperationException($"Prompt {row.Index} cannot be answered: {error.Message}", error));
+            Step(
+                batch,
+                Take,
+                (row, error) =>
+                    throw new InvalidOperationException(
+                        $"Prompt {row.Index} cannot be answered: {error.Message}",
+                        error
+                    )
+            );
             foreach (var answer in finished)
             {
                 yield return answer;
@@ -118,7 +150,8 @@ public sealed class Generator
         }
     }
 
-    /// <summary>Changes the model while no pass runs, such as the adapters that it serves; rows of an unloaded one fail.</summary>
+    /// <summary>Changes the model while no pass runs, such as the adapters that it serves; rows of an unloaded one
+    /// fail.</summary>
     /// <param name="change">What is done; short, since all answers wait for it.</param>
     public void BetweenPasses(Action change)
     {
@@ -133,10 +166,21 @@ public sealed class Generator
     internal GenerationRow NewRow(int index, GenerationRequest request)
     {
         var settings = new GenerationSettings(request.Options.Over(Defaults), Model.Config.EndTokenIds);
-        return new GenerationRow(index, request, settings, Model.Config.VocabularySize, Model.Config.MaxPositions, FindAdapter(request.Adapter));
+        return new GenerationRow(
+            index,
+            request,
+            settings,
+            Model.Config.VocabularySize,
+            Model.Config.MaxPositions,
+            FindAdapter(request.Adapter)
+        );
     }
 
-    internal void Step(ContinuousBatch batch, Action<GenerationRow, GeneratedToken> emit, Action<GenerationRow, Exception> fail)
+    internal void Step(
+        ContinuousBatch batch,
+        Action<GenerationRow, GeneratedToken> emit,
+        Action<GenerationRow, Exception> fail
+    )
     {
         lock (passes)
         {
@@ -164,14 +208,17 @@ public sealed class Generator
         return beams is not null;
     }
 
-    private GeneratedAnswer SearchBeams(GenerationRow row, Action<int, GeneratedToken>? onToken, CancellationToken cancellation)
+    private GeneratedAnswer SearchBeams(
+        GenerationRow row,
+        Action<int, GeneratedToken>? onToken,
+        CancellationToken cancellation
+    )
     {
         using var search = NewSearch(row);
         do
         {
             cancellation.ThrowIfCancellationRequested();
-        }
-        while (!Advance(search, row, (_, token) => onToken?.Invoke(row.Index, token)));
+        } while (!Advance(search, row, (_, token) => onToken?.Invoke(row.Index, token)));
 
         return row.Answer;
     }
@@ -184,7 +231,11 @@ public sealed class Generator
         }
 
         var adapters = Model.Adapters;
-        return adapters.FirstOrDefault(adapter => adapter.Name == name) ?? throw new ArgumentException(
-            $"There is no adapter '{name}'; there are {(adapters.Count == 0 ? "none" : string.Join(", ", adapters.Select(adapter => $"'{adapter.Name}'")))}.", nameof(name));
+        return adapters.FirstOrDefault(adapter => adapter.Name == name)
+            ?? throw new ArgumentException(
+                $"There is no adapter '{name}'; there are "
+                    + $"{(adapters.Count == 0 ? "none" : string.Join(", ", adapters.Select(adapter => $"'{adapter.Name}'")))}.",
+                nameof(name)
+            );
     }
 }

@@ -10,11 +10,23 @@ internal sealed record GenerationSettings
         (MaxNewTokens, MinNewTokens, MaxLength) = (all.MaxNewTokens!.Value, all.MinNewTokens!.Value, all.MaxLength);
         (Temperature, TopP, TopK) = (all.Temperature!.Value, all.TopP!.Value, all.TopK!.Value);
         Greedy = !all.DoSample!.Value;
-        (RepetitionPenalty, PresencePenalty, FrequencyPenalty)
-            = ((float)all.RepetitionPenalty!.Value, (float)all.PresencePenalty!.Value, (float)all.FrequencyPenalty!.Value);
-        LogitBias = [.. (all.LogitBias ?? new Dictionary<int, double>()).Select(bias => KeyValuePair.Create(bias.Key, (float)bias.Value))];
+        (RepetitionPenalty, PresencePenalty, FrequencyPenalty) = (
+            (float)all.RepetitionPenalty!.Value,
+            (float)all.PresencePenalty!.Value,
+            (float)all.FrequencyPenalty!.Value
+        );
+        LogitBias =
+        [
+            .. (all.LogitBias ?? new Dictionary<int, double>()).Select(bias =>
+                KeyValuePair.Create(bias.Key, (float)bias.Value)
+            ),
+        ];
         NoRepeatNgramSize = all.NoRepeatNgramSize!.Value;
-        (Beams, LengthPenalty, EarlyStopping) = (all.NumBeams!.Value, all.LengthPenalty!.Value, all.EarlyStopping!.Value);
+        (Beams, LengthPenalty, EarlyStopping) = (
+            all.NumBeams!.Value,
+            all.LengthPenalty!.Value,
+            all.EarlyStopping!.Value
+        );
         Stops = [.. all.EosTokenIds ?? modelStops];
         Seed = all.Seed;
 
@@ -22,13 +34,22 @@ internal sealed record GenerationSettings
         Check(MaxNewTokens >= 1, $"max_new_tokens is {MaxNewTokens}; expected at least 1");
         Check(MinNewTokens >= 0, $"min_new_tokens is {MinNewTokens}; expected at least 0");
         Check(MaxLength is null or >= 1, $"max_length is {MaxLength}; expected at least 1");
-        Check(Temperature > 0 && double.IsFinite(Temperature), $"temperature is {Temperature}; expected a number above 0 (for the likeliest token, turn do_sample off)");
+        Check(
+            Temperature > 0 && double.IsFinite(Temperature),
+            $"temperature is {Temperature}; expected a number above 0 (for the likeliest token, turn do_sample off)"
+        );
         Check(TopP is > 0 and <= 1, $"top_p is {TopP}; expected a number above 0 and at most 1");
         Check(TopK >= 0, $"top_k is {TopK}; expected at least 0, which turns it off");
-        Check(RepetitionPenalty > 0 && float.IsFinite(RepetitionPenalty), $"repetition_penalty is {RepetitionPenalty}; expected a number above 0");
+        Check(
+            RepetitionPenalty > 0 && float.IsFinite(RepetitionPenalty),
+            $"repetition_penalty is {RepetitionPenalty}; expected a number above 0"
+        );
         Check(float.IsFinite(PresencePenalty), $"presence_penalty is {PresencePenalty}; expected a number");
         Check(float.IsFinite(FrequencyPenalty), $"frequency_penalty is {FrequencyPenalty}; expected a number");
-        Check(Array.TrueForAll(LogitBias, bias => bias.Key >= 0 && float.IsFinite(bias.Value)), "logit_bias has a token id below 0, or a bias that is not finite");
+        Check(
+            Array.TrueForAll(LogitBias, bias => bias.Key >= 0 && float.IsFinite(bias.Value)),
+            "logit_bias has a token id below 0, or a bias that is not finite"
+        );
         Check(NoRepeatNgramSize >= 0, $"no_repeat_ngram_size is {NoRepeatNgramSize}; expected at least 0");
         Check(Beams >= 1, $"num_beams is {Beams}; expected at least 1");
         Check(double.IsFinite(LengthPenalty), $"length_penalty is {LengthPenalty}; expected a number");

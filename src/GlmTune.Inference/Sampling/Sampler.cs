@@ -5,10 +5,10 @@ namespace GlmTune.Inference;
 
 /// <summary>Chooses the tokens of one answer, one after the other, from rows of logits.</summary>
 /// <remarks>
-/// In the order of Hugging Face's library: biases, repetition penalty over prompt and answer (and presence and frequency penalties over
-/// the answer), temperature, top-k, top-p, one draw. Without sampling, the likeliest token; of equals the lowest id. What is drawn depends
-/// on the seed and the logits alone, not on other answers made beside this one. Not thread-safe.
-/// </remarks>
+/// In the order of Hugging Face's library: biases, repetition penalty over prompt and answer (and presence and
+/// frequency penalties over the answer), temperature, top-k, top-p, one draw. Without sampling, the likeliest token; of
+/// equals the lowest id. What is drawn depends on the seed and the logits alone, not on other answers made beside this
+/// one. Not thread-safe. </remarks>
 public sealed class Sampler
 {
     private readonly GenerationSettings settings;
@@ -29,9 +29,7 @@ public sealed class Sampler
     /// <param name="stream">Tells answers of one seed apart: each draws other numbers.</param>
     /// <exception cref="ArgumentException">Options are out of range.</exception>
     public Sampler(IReadOnlyList<int> prompt, GenerationOptions options, LogitsMask? mask = null, long stream = 0)
-        : this(prompt, new GenerationSettings(options, []), mask, stream)
-    {
-    }
+        : this(prompt, new GenerationSettings(options, []), mask, stream) { }
 
     internal Sampler(IReadOnlyList<int> prompt, GenerationSettings settings, LogitsMask? mask, long stream)
     {
@@ -45,14 +43,17 @@ public sealed class Sampler
     /// <summary>Whether the likeliest token by the model's own logits is the one that will be chosen next.</summary>
     public bool ArgmaxSuffices => settings.Greedy && rules.LeaveUnchanged(tokens.Count - promptLength);
 
-    /// <summary>Whether <see cref="ChooseAmong"/> may be tried: the next token is drawn among a few of the likeliest by the model's own logits.</summary>
-    internal bool LikeliestMaySuffice => !settings.Greedy && settings.TopK is > 0 and <= Enough / 2 && rules.LeaveUnchanged(tokens.Count - promptLength);
+    /// <summary>Whether <see cref="ChooseAmong"/> may be tried: the next token is drawn among a few of the likeliest by
+    /// the model's own logits.</summary>
+    internal bool LikeliestMaySuffice =>
+        !settings.Greedy && settings.TopK is > 0 and <= Enough / 2 && rules.LeaveUnchanged(tokens.Count - promptLength);
 
     /// <summary>Prompt and answer so far.</summary>
     internal List<int> Tokens => tokens;
 
     /// <summary>Chooses the next token; it counts as answered only once <see cref="Accept"/> gets it.</summary>
-    /// <param name="logits">Of every token that may be produced, padded rows of the vocabulary left out; changed by the call.</param>
+    /// <param name="logits">Of every token that may be produced, padded rows of the vocabulary left out; changed by the
+    /// call.</param>
     /// <exception cref="InvalidOperationException">Logits are NaN, or every token is forbidden.</exception>
     public int Choose(Span<float> logits)
     {
@@ -64,7 +65,8 @@ public sealed class Sampler
     /// <summary>Chooses the token that <see cref="Choose"/> would, from the likeliest tokens alone.</summary>
     /// <param name="ids">The likeliest tokens, more than top-k.</param>
     /// <param name="logits">Theirs, descending.</param>
-    /// <returns>Null where others may be as likely as the last of top-k: then nothing was drawn, and all logits are needed.</returns>
+    /// <returns>Null where others may be as likely as the last of top-k: then nothing was drawn, and all logits are
+    /// needed.</returns>
     /// <exception cref="InvalidOperationException">Logits are NaN.</exception>
     internal int? ChooseAmong(ReadOnlySpan<long> ids, ReadOnlySpan<float> logits)
     {
@@ -89,9 +91,11 @@ public sealed class Sampler
         return Draw(candidates);
     }
 
-    /// <summary>The likeliest token, where its logit is one that a model can have: NaN counts as the largest, so that one is enough to look at.</summary>
+    /// <summary>The likeliest token, where its logit is one that a model can have: NaN counts as the largest, so that
+    /// one is enough to look at.</summary>
     /// <exception cref="InvalidOperationException">The logit is NaN, or no token has one above −∞.</exception>
-    internal static int Likeliest(long id, float logit) => logit > float.NegativeInfinity ? (int)id : throw NotFinite(id, logit);
+    internal static int Likeliest(long id, float logit) =>
+        logit > float.NegativeInfinity ? (int)id : throw NotFinite(id, logit);
 
     /// <summary>Adds a token to the answer.</summary>
     public void Accept(int id) => tokens.Add(id);
@@ -112,18 +116,33 @@ public sealed class Sampler
             }
         }
 
-        return best >= 0 ? best : throw new InvalidOperationException("Every token is forbidden: the constraints on the answer leave nothing to choose.");
+        return best >= 0
+            ? best
+            : throw new InvalidOperationException(
+                "Every token is forbidden: the constraints on the answer leave nothing to choose."
+            );
     }
 
-    private static InvalidOperationException NotFinite(long id, float logit) => new(string.Create(
-        CultureInfo.InvariantCulture, $"The logit of token {id} is {logit}. The weights hold numbers that are not finite, or their type has too small a range."));
+    private static InvalidOperationException NotFinite(long id, float logit) =>
+        new(
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"The logit of token {id} is {logit}. The weights hold numbers that are not finite, or their type has "
+                    + $"too small a range."
+            )
+        );
 
     private double Weight(float logit, float most) => Math.Exp(((double)logit - most) / settings.Temperature);
 
     private int Draw(ReadOnlySpan<float> logits, float most)
     {
-        var least = settings.TopK > 0 && settings.TopK < logits.Length ? Largest(logits, settings.TopK) : float.NegativeInfinity;
-        var candidates = new List<Candidate>(settings.TopK > 0 ? Math.Min(settings.TopK, logits.Length) : logits.Length);
+        var least =
+            settings.TopK > 0 && settings.TopK < logits.Length
+                ? Largest(logits, settings.TopK)
+                : float.NegativeInfinity;
+        var candidates = new List<Candidate>(
+            settings.TopK > 0 ? Math.Min(settings.TopK, logits.Length) : logits.Length
+        );
         for (var id = 0; id < logits.Length; id++)
         {
             // Equals of the last one kept are kept too, as in the library.
@@ -160,11 +179,11 @@ public sealed class Sampler
             }
         }
 
-        return candidates.Last(candidate => candidate.Weight > 0).Id;   // Rounding used up the last weight.
+        return candidates.Last(candidate => candidate.Weight > 0).Id; // Rounding used up the last weight.
     }
 
-    // The smallest set of likeliest tokens whose probabilities reach top-p. Tokens below (1 - p)/n have less than 1 - p together, so the
-    // others reach p without them and only those need sorting.
+    // The smallest set of likeliest tokens whose probabilities reach top-p. Tokens below (1 - p)/n have less than 1 - p
+    // together, so the others reach p without them and only those need sorting.
     private double KeepNucleus(List<Candidate> candidates, double total)
     {
         var negligible = (1 - settings.TopP) * total / candidates.Count;
@@ -198,7 +217,8 @@ public sealed class Sampler
         return kept.Peek();
     }
 
-    // SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014): 53 bits in [0, 1).
+    // SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014): 53 bits in [0,
+    // 1).
     private double NextUniform() => (Mix(randomState += 0x9E3779B97F4A7C15) >> 11) * (1.0 / (1UL << 53));
 
     private static ulong Mix(ulong z)

@@ -2,15 +2,22 @@ using System.Buffers;
 
 namespace GlmTune.Inference;
 
-/// <summary>What changes a row of logits (or, in a beam search, of log probabilities) before tokens are chosen from it.</summary>
-/// <remarks>In the order of Hugging Face's library: biases, repetition, n-grams, least length. Keeps nothing between calls.</remarks>
+/// <summary>What changes a row of logits (or, in a beam search, of log probabilities) before tokens are chosen from
+/// it.</summary>
+/// <remarks>In the order of Hugging Face's library: biases, repetition, n-grams, least length. Keeps nothing between
+/// calls.</remarks>
 internal sealed class ScoreRules(GenerationSettings settings, LogitsMask? mask)
 {
     /// <summary>Whether scores of the next token stay as they are.</summary>
     /// <param name="answered">Tokens of the answer so far.</param>
     public bool LeaveUnchanged(int answered) =>
-        mask is null && settings.LogitBias.Length == 0 && settings.RepetitionPenalty == 1 && settings.PresencePenalty == 0 && settings.FrequencyPenalty == 0
-        && settings.NoRepeatNgramSize == 0 && answered >= settings.MinNewTokens;
+        mask is null
+        && settings.LogitBias.Length == 0
+        && settings.RepetitionPenalty == 1
+        && settings.PresencePenalty == 0
+        && settings.FrequencyPenalty == 0
+        && settings.NoRepeatNgramSize == 0
+        && answered >= settings.MinNewTokens;
 
     /// <summary>Applies all rules.</summary>
     /// <param name="scores">Of every token that may be produced.</param>
@@ -30,7 +37,11 @@ internal sealed class ScoreRules(GenerationSettings settings, LogitsMask? mask)
         if (settings.RepetitionPenalty != 1)
         {
             var penalty = settings.RepetitionPenalty;
-            ForEachDistinct(scores, tokens, (scores, id) => scores[id] = scores[id] < 0 ? scores[id] * penalty : scores[id] / penalty);
+            ForEachDistinct(
+                scores,
+                tokens,
+                (scores, id) => scores[id] = scores[id] < 0 ? scores[id] * penalty : scores[id] / penalty
+            );
         }
 
         if (settings.PresencePenalty != 0)

@@ -2,14 +2,19 @@ namespace GlmTune.Inference;
 
 /// <summary>A token and how likely the model found it.</summary>
 /// <param name="Id">The token.</param>
-/// <param name="LogProbability">Natural logarithm of its probability among the tokens that may be produced, before any penalty or temperature.</param>
+/// <param name="LogProbability">Natural logarithm of its probability among the tokens that may be produced, before any
+/// penalty or temperature.</param>
 public readonly record struct TokenProbability(int Id, double LogProbability)
 {
     /// <summary>The log probability of one token, and of the likeliest.</summary>
     /// <param name="logits">As the model gave them, padded rows of the vocabulary left out.</param>
     /// <param name="chosen">The token that was chosen.</param>
     /// <param name="count">How many of the likeliest.</param>
-    internal static (double Chosen, IReadOnlyList<TokenProbability> Likeliest) Read(ReadOnlySpan<float> logits, int chosen, int count)
+    internal static (double Chosen, IReadOnlyList<TokenProbability> Likeliest) Read(
+        ReadOnlySpan<float> logits,
+        int chosen,
+        int count
+    )
     {
         var most = float.NegativeInfinity;
         foreach (var logit in logits)

@@ -3,7 +3,8 @@ using Microsoft.Extensions.AI;
 
 namespace GlmTune.Inference;
 
-/// <summary>Runs a function and makes an observation of whatever comes of it: the result, what went wrong, or that it took too long.</summary>
+/// <summary>Runs a function and makes an observation of whatever comes of it: the result, what went wrong, or that it
+/// took too long.</summary>
 /// <param name="Limit">How long is waited; null: until it is there.</param>
 /// <param name="MaxResultCharacters">Longer results are cut, with a note that says how much is missing.</param>
 public sealed record TimedCall(TimeSpan? Limit, int MaxResultCharacters)
@@ -14,7 +15,11 @@ public sealed record TimedCall(TimeSpan? Limit, int MaxResultCharacters)
     /// <param name="cancellation">Ends the waiting.</param>
     /// <returns>Text for the model to read; never empty.</returns>
     /// <exception cref="OperationCanceledException"><paramref name="cancellation"/> was asked for.</exception>
-    public async Task<string> RunAsync(AIFunction function, AIFunctionArguments arguments, CancellationToken cancellation)
+    public async Task<string> RunAsync(
+        AIFunction function,
+        AIFunctionArguments arguments,
+        CancellationToken cancellation
+    )
     {
         ArgumentNullException.ThrowIfNull(function);
         using var limited = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
@@ -25,15 +30,29 @@ public sealed record TimedCall(TimeSpan? Limit, int MaxResultCharacters)
 
         try
         {
-            // On a thread of its own: one that does not look at its token is left behind, and none waits until the pool has a thread to spare.
-            var result = await Task.Factory.StartNew(
-                () => function.InvokeAsync(arguments, limited.Token).AsTask(), limited.Token,
-                TaskCreationOptions.LongRunning | TaskCreationOptions.DenyChildAttach, TaskScheduler.Default).Unwrap().WaitAsync(limited.Token).ConfigureAwait(false);
+            // On a thread of its own: one that does not look at its token is left behind, and none waits until the pool
+            // has a thread to spare.
+            var result = await Task
+                .Factory.StartNew(
+                    () => function.InvokeAsync(arguments, limited.Token).AsTask(),
+                    limited.Token,
+                    TaskCreationOptions.LongRunning | TaskCreationOptions.DenyChildAttach,
+                    TaskScheduler.Default
+                )
+                .Unwrap()
+                .WaitAsync(limited.Token)
+                .ConfigureAwait(false);
             return ToolResult.Shown(Cut(ChatMessages.Text(result)));
         }
-        catch (OperationCanceledException) when (limited.IsCancellationRequested && !cancellation.IsCancellationRequested)
+        catch (OperationCanceledException)
+            when (limited.IsCancellationRequested && !cancellation.IsCancellationRequested)
         {
-            return Cut(string.Create(CultureInfo.InvariantCulture, $"Error: no result within {Limit!.Value.TotalSeconds:0.###} s."));
+            return Cut(
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"Error: no result within {Limit!.Value.TotalSeconds:0.###} s."
+                )
+            );
         }
 #pragma warning disable CA1031 // A model may try something else after any error.
         catch (Exception e) when (!cancellation.IsCancellationRequested)
@@ -51,6 +70,9 @@ public sealed record TimedCall(TimeSpan? Limit, int MaxResultCharacters)
         }
 
         var end = MaxResultCharacters - (char.IsHighSurrogate(text[MaxResultCharacters - 1]) ? 1 : 0);
-        return string.Create(CultureInfo.InvariantCulture, $"{text.AsSpan(0, end)}\n(cut: {text.Length - end} more characters)");
+        return string.Create(
+            CultureInfo.InvariantCulture,
+            $"{text.AsSpan(0, end)}\n(cut: {text.Length - end} more characters)"
+        );
     }
 }

@@ -3,11 +3,12 @@ using Microsoft.Extensions.AI;
 
 namespace GlmTune.Inference;
 
-/// <summary>A chat client that makes the calls that the model asks for and lets it go on, up to a number of times: nothing runs that was not allowed.</summary>
+/// <summary>A chat client that makes the calls that the model asks for and lets it go on, up to a number of times:
+/// nothing runs that was not allowed.</summary>
 /// <remarks>
-/// Functions come with each request's <see cref="ChatOptions.Tools"/>, one after the other. A call that fails, takes too long or is refused becomes an
-/// observation that says so, which the model may react to. Thread-safe as far as its options' delegates are.
-/// </remarks>
+/// Functions come with each request's <see cref="ChatOptions.Tools"/>, one after the other. A call that fails, takes
+/// too long or is refused becomes an observation that says so, which the model may react to. Thread-safe as far as its
+/// options' delegates are. </remarks>
 public sealed class ToolLoop : FunctionInvokingChatClient
 {
     private readonly ToolLoopOptions options;
@@ -27,20 +28,32 @@ public sealed class ToolLoop : FunctionInvokingChatClient
     }
 
     /// <inheritdoc/>
-    protected override async ValueTask<object?> InvokeFunctionAsync(FunctionInvocationContext context, CancellationToken cancellationToken)
+    protected override async ValueTask<object?> InvokeFunctionAsync(
+        FunctionInvocationContext context,
+        CancellationToken cancellationToken
+    )
     {
         ArgumentNullException.ThrowIfNull(context);
         var use = new ToolUse(context.Function, ChatMessages.Json(new Dictionary<string, object?>(context.Arguments)));
         var within = CallsOf(context.Messages) + context.FunctionCallIndex < options.MaxCalls;
-        var allowed = within && (options.Allowed.Contains(use.Name)
-            || (options.Confirm is { } confirm && await confirm(use, cancellationToken).ConfigureAwait(false)));
-        var observation = within ? "Error: the user did not allow this call."
+        var allowed =
+            within
+            && (
+                options.Allowed.Contains(use.Name)
+                || (options.Confirm is { } confirm && await confirm(use, cancellationToken).ConfigureAwait(false))
+            );
+        var observation = within
+            ? "Error: the user did not allow this call."
             : string.Create(CultureInfo.InvariantCulture, $"Error: a turn has at most {options.MaxCalls} calls.");
         if (allowed)
         {
             options.OnCall?.Invoke(use);
-            var call = new TimedCall(options.Untimed.Contains(use.Name) ? null : options.CallTimeout, options.MaxResultCharacters);
-            observation = await call.RunAsync(context.Function, context.Arguments, cancellationToken).ConfigureAwait(false);
+            var call = new TimedCall(
+                options.Untimed.Contains(use.Name) ? null : options.CallTimeout,
+                options.MaxResultCharacters
+            );
+            observation = await call.RunAsync(context.Function, context.Arguments, cancellationToken)
+                .ConfigureAwait(false);
         }
 
         options.OnResult?.Invoke(use, observation);
@@ -49,19 +62,29 @@ public sealed class ToolLoop : FunctionInvokingChatClient
 
     // Those of the turn: results since the user said something.
     private static int CallsOf(IEnumerable<ChatMessage> messages) =>
-        messages.Reverse().TakeWhile(message => message.Role != ChatRole.User).Sum(message => message.Contents.OfType<FunctionResultContent>().Count());
+        messages
+            .Reverse()
+            .TakeWhile(message => message.Role != ChatRole.User)
+            .Sum(message => message.Contents.OfType<FunctionResultContent>().Count());
 
     // Takes the tools away after the last call.
     private sealed class Limited(IChatClient inner, int mostCalls) : DelegatingChatClient(inner)
     {
-        public override Task<ChatResponse> GetResponseAsync(IEnumerable<ChatMessage> messages, ChatOptions? options = null, CancellationToken cancellationToken = default)
+        public override Task<ChatResponse> GetResponseAsync(
+            IEnumerable<ChatMessage> messages,
+            ChatOptions? options = null,
+            CancellationToken cancellationToken = default
+        )
         {
             var asked = messages.ToList();
             return base.GetResponseAsync(asked, Left(asked, options), cancellationToken);
         }
 
         public override IAsyncEnumerable<ChatResponseUpdate> GetStreamingResponseAsync(
-            IEnumerable<ChatMessage> messages, ChatOptions? options = null, CancellationToken cancellationToken = default)
+            IEnumerable<ChatMessage> messages,
+            ChatOptions? options = null,
+            CancellationToken cancellationToken = default
+        )
         {
             var asked = messages.ToList();
             return base.GetStreamingResponseAsync(asked, Left(asked, options), cancellationToken);

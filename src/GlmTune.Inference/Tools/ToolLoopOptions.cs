@@ -3,13 +3,15 @@ namespace GlmTune.Inference;
 /// <summary>What a model may do with tools, and who is asked.</summary>
 public sealed record ToolLoopOptions
 {
-    /// <summary>Calls in one turn of the conversation, at most; the model then has to answer without tools. Default 10.</summary>
+    /// <summary>Calls in one turn of the conversation, at most; the model then has to answer without tools. Default
+    /// 10.</summary>
     public int MaxCalls { get; init; } = 10;
 
     /// <summary>How long a call may take. Default one minute.</summary>
     public TimeSpan CallTimeout { get; init; } = TimeSpan.FromMinutes(1);
 
-    /// <summary>Names of functions whose calls may take any time, because a person answers them. Default none.</summary>
+    /// <summary>Names of functions whose calls may take any time, because a person answers them. Default
+    /// none.</summary>
     public IReadOnlyCollection<string> Untimed { get; init; } = [];
 
     /// <summary>Characters of a result that the model gets to see, at most. Default 16,384.</summary>

@@ -3,7 +3,8 @@ namespace GlmTune.Inference;
 /// <summary>What the model sees of a tool's result.</summary>
 public static class ToolResult
 {
-    /// <summary>Stands for a result without a character: the chat format leaves empty messages out, and the model would answer its own call.</summary>
+    /// <summary>Stands for a result without a character: the chat format leaves empty messages out, and the model would
+    /// answer its own call.</summary>
     public const string None = "(no output)";
 
     /// <summary>The result, or <see cref="None"/> for an empty one.</summary>

@@ -3,7 +3,8 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Cuda;
 
-/// <summary>The driver's context of a GPU, which calls to the driver need on every thread; libtorch uses the same one.</summary>
+/// <summary>The driver's context of a GPU, which calls to the driver need on every thread; libtorch uses the same
+/// one.</summary>
 internal static unsafe class CudaContext
 {
     private static readonly ConcurrentDictionary<int, nint> Contexts = new();

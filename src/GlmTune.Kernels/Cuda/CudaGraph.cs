@@ -3,11 +3,12 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Cuda;
 
-/// <summary>Work recorded once and replayed with one call: its hundreds of launches then cost the CPU nothing.</summary>
+/// <summary>Work recorded once and replayed with one call: its hundreds of launches then cost the CPU
+/// nothing.</summary>
 /// <remarks>
-/// The work must do the same launches on the same memory each time: inputs are tensors that live on, filled before a replay; outputs come
-/// from the arena; it must not wait for the GPU nor draw random numbers. Source: CUDA driver API, "Stream management" and "Graph management".
-/// </remarks>
+/// The work must do the same launches on the same memory each time: inputs are tensors that live on, filled before a
+/// replay; outputs come from the arena; it must not wait for the GPU nor draw random numbers. Source: CUDA driver API,
+/// "Stream management" and "Graph management". </remarks>
 public sealed unsafe class CudaGraph : IDisposable
 {
     private const uint NonBlocking = 1;
@@ -25,7 +26,8 @@ public sealed unsafe class CudaGraph : IDisposable
         this.executable = executable;
     }
 
-    /// <summary>Runs <paramref name="work"/> once as it is (kernels compile, libraries set up), then records it.</summary>
+    /// <summary>Runs <paramref name="work"/> once as it is (kernels compile, libraries set up), then records
+    /// it.</summary>
     /// <param name="device">The GPU.</param>
     /// <param name="arena">Where the work's kernels put their outputs; from its beginning, in both runs.</param>
     /// <param name="work">Called twice; dispose what it makes inside, or keep it: it lies in the arena.</param>
@@ -43,6 +45,7 @@ public sealed unsafe class CudaGraph : IDisposable
             {
                 work();
             }
+
             CudaDriver.Check(CudaDriver.StreamSynchronize(stream), "run the work that is to be recorded");
             CudaDriver.Check(CudaDriver.StreamBeginCapture(stream, Relaxed), "begin to record");
             try
@@ -57,13 +60,15 @@ public sealed unsafe class CudaGraph : IDisposable
                 CudaDriver.Check(CudaDriver.StreamEndCapture(stream, &graph), "record the work");
             }
         }
+
         nint executable;
         CudaDriver.Check(CudaDriver.GraphInstantiate(&executable, graph, 0), "prepare the recorded work");
         CudaDriver.Check(CudaDriver.GraphDestroy(graph), "free a graph");
         return new CudaGraph(device, executable);
     }
 
-    /// <summary>Records what <paramref name="work"/> queues on <paramref name="stream"/>, the current one, without running it.</summary>
+    /// <summary>Records what <paramref name="work"/> queues on <paramref name="stream"/>, the current one, without
+    /// running it.</summary>
     /// <exception cref="CudaException">Something in the work cannot be recorded.</exception>
     internal static CudaGraph Capture(Device device, nint stream, Action work)
     {
@@ -79,8 +84,10 @@ public sealed unsafe class CudaGraph : IDisposable
             {
                 _ = CudaDriver.GraphDestroy(graph);
             }
+
             throw;
         }
+
         CudaDriver.Check(CudaDriver.StreamEndCapture(stream, &graph), "record the work");
         nint executable;
         var code = CudaDriver.GraphInstantiate(&executable, graph, 0);
@@ -101,7 +108,10 @@ public sealed unsafe class CudaGraph : IDisposable
     {
         ObjectDisposedException.ThrowIf(executable == 0, this);
         CudaContext.Ensure(device);
-        CudaDriver.Check(CudaDriver.GraphLaunch(executable, CudaStream.Current(Math.Max(0, device.index))), "replay a graph");
+        CudaDriver.Check(
+            CudaDriver.GraphLaunch(executable, CudaStream.Current(Math.Max(0, device.index))),
+            "replay a graph"
+        );
     }
 
     /// <inheritdoc/>

@@ -12,8 +12,10 @@ public sealed partial class CudaKernels
     private const int Fp8Threads = 512;
 
     private static readonly AtenOperator ScaledProduct = new(
-        "aten::_scaled_mm(Tensor self, Tensor mat2, Tensor scale_a, Tensor scale_b, Tensor? bias=None, Tensor? scale_result=None, "
-        + "ScalarType? out_dtype=None, bool use_fast_accum=False) -> Tensor");
+        "aten::_scaled_mm(Tensor self, Tensor mat2, Tensor scale_a, Tensor scale_b, Tensor? bias=None, Tensor? "
+            + "scale_result=None, "
+            + "ScalarType? out_dtype=None, bool use_fast_accum=False) -> Tensor"
+    );
 
     /// <summary>Whether the GPU multiplies fp8 numbers: compute capability 8.9 and up.</summary>
     internal bool MultipliesFp8 { get; init; }
@@ -25,6 +27,7 @@ public sealed partial class CudaKernels
         {
             return base.RoundRows(x);
         }
+
         var (rows, width) = (Memory.Size(x, 0), Memory.Size(x, 1));
         var result = NewRows(x, rows, width);
         LaunchFp8("round_rows", x, rows, width, x, result.Values, result.Scales, width);
@@ -32,39 +35,72 @@ public sealed partial class CudaKernels
     }
 
     /// <inheritdoc/>
-    public override (Tensor? Output, Fp8Rows Rounded, Tensor InverseRms) RmsNormFp8(Tensor x, Tensor weight, double epsilon, bool keepOutput)
+    public override (Tensor? Output, Fp8Rows Rounded, Tensor InverseRms) RmsNormFp8(
+        Tensor x,
+        Tensor weight,
+        double epsilon,
+        bool keepOutput
+    )
     {
         if (!Fp8Fits(x, Memory.Size(x, 1)) || !NormFits(x, weight))
         {
             return base.RmsNormFp8(x, weight, epsilon, keepOutput);
         }
+
         var (output, rounded, inverse) = NormFp8(x, null, weight, null, epsilon, keepOutput);
         return (output, rounded, inverse);
     }
 
     /// <inheritdoc/>
     public override (Tensor Sum, Tensor? Output, Fp8Rows Rounded, Tensor InverseRms) AddRmsNormFp8(
-        Tensor x, Tensor delta, Tensor weight, double epsilon, bool keepOutput)
+        Tensor x,
+        Tensor delta,
+        Tensor weight,
+        double epsilon,
+        bool keepOutput
+    )
     {
         if (!Fp8Fits(x, Memory.Size(x, 1)) || !NormFits(x, delta, weight))
         {
             return base.AddRmsNormFp8(x, delta, weight, epsilon, keepOutput);
         }
+
         var sum = Memory.Like(x);
         var (output, rounded, inverse) = NormFp8(x, delta, weight, sum, epsilon, keepOutput);
         return (sum, output, rounded, inverse);
     }
 
     /// <inheritdoc/>
-    public override (Tensor Result, Fp8Rows Rounded) RmsNormBackwardFp8(Tensor gradient, Tensor x, Tensor weight, Tensor inverseRms, Tensor residualGradient)
+    public override (Tensor Result, Fp8Rows Rounded) RmsNormBackwardFp8(
+        Tensor gradient,
+        Tensor x,
+        Tensor weight,
+        Tensor inverseRms,
+        Tensor residualGradient
+    )
     {
         var (rows, width) = (Memory.Size(x, 0), Memory.Size(x, 1));
         if (!Fp8Fits(x, width) || !NormFits(gradient, x, weight, residualGradient))
         {
             return base.RmsNormBackwardFp8(gradient, x, weight, inverseRms, residualGradient);
         }
+
         var (result, rounded) = (Memory.Like(x), NewRows(x, rows, width));
-        LaunchFp8("rms_norm_backward_fp8", x, rows, width, gradient, x, weight, inverseRms, residualGradient, result, rounded.Values, rounded.Scales, width);
+        LaunchFp8(
+            "rms_norm_backward_fp8",
+            x,
+            rows,
+            width,
+            gradient,
+            x,
+            weight,
+            inverseRms,
+            residualGradient,
+            result,
+            rounded.Values,
+            rounded.Scales,
+            width
+        );
         return (result, rounded);
     }
 
@@ -76,6 +112,7 @@ public sealed partial class CudaKernels
         {
             return base.SwiGluFp8(gateUp);
         }
+
         var result = NewRows(gateUp, rows, width);
         LaunchFp8("swiglu_fp8", gateUp, rows, width, gateUp, result.Values, result.Scales, width);
         return result;
@@ -89,6 +126,7 @@ public sealed partial class CudaKernels
         {
             return base.SwiGluBackwardFp8(gradient, gateUp);
         }
+
         var result = NewRows(gateUp, rows, 2 * width);
         LaunchFp8("swiglu_backward_fp8", gateUp, rows, width, gradient, gateUp, result.Values, result.Scales, width);
         return result;
@@ -101,8 +139,11 @@ public sealed partial class CudaKernels
         {
             return base.Fp8Product(x, weight, bias, type);
         }
+
         using var scope = NewDisposeScope();
-        return ScaledProduct.Call(x.Values, weight.Values.t(), x.Scales, weight.OutputScales, bias, Argument.None, type, true).MoveToOuterDisposeScope();
+        return ScaledProduct
+            .Call(x.Values, weight.Values.t(), x.Scales, weight.OutputScales, bias, Argument.None, type, true)
+            .MoveToOuterDisposeScope();
     }
 
     /// <inheritdoc/>
@@ -112,34 +153,79 @@ public sealed partial class CudaKernels
         {
             return base.Fp8ProductBackward(gradient, weight, type);
         }
+
         using var scope = NewDisposeScope();
-        return ScaledProduct.Call(gradient.Values, weight.Transposed().t(), gradient.Scales, weight.InputScales, Argument.None, Argument.None, type, true)
+        return ScaledProduct
+            .Call(
+                gradient.Values,
+                weight.Transposed().t(),
+                gradient.Scales,
+                weight.InputScales,
+                Argument.None,
+                Argument.None,
+                type,
+                true
+            )
             .MoveToOuterDisposeScope();
     }
 
-    private bool Multiplies(Fp8Matrix weight, ScalarType type)
-        => MultipliesFp8 && weight.Values.device.type == DeviceType.CUDA && type == ScalarType.BFloat16 && Fp8.Fits(weight.Values.shape);
+    private bool Multiplies(Fp8Matrix weight, ScalarType type) =>
+        MultipliesFp8
+        && weight.Values.device.type == DeviceType.CUDA
+        && type == ScalarType.BFloat16
+        && Fp8.Fits(weight.Values.shape);
 
     private (Tensor? Output, Fp8Rows Rounded, Tensor InverseRms) NormFp8(
-        Tensor x, Tensor? delta, Tensor weight, Tensor? sum, double epsilon, bool keepOutput)
+        Tensor x,
+        Tensor? delta,
+        Tensor weight,
+        Tensor? sum,
+        double epsilon,
+        bool keepOutput
+    )
     {
         var (rows, width) = (Memory.Size(x, 0), Memory.Size(x, 1));
         var result = NewRows(x, rows, width);
         var output = keepOutput ? Memory.Like(x) : null;
         var inverse = Memory.Empty(ScalarType.Float32, x.device, rows, 1);
-        LaunchFp8("rms_norm_fp8", x, rows, width, x, delta, weight, sum, output, inverse, result.Values, result.Scales, width, (float)epsilon);
+        LaunchFp8(
+            "rms_norm_fp8",
+            x,
+            rows,
+            width,
+            x,
+            delta,
+            weight,
+            sum,
+            output,
+            inverse,
+            result.Values,
+            result.Scales,
+            width,
+            (float)epsilon
+        );
         return (output, result, inverse);
     }
 
     // Rounding needs an instruction of compute capability 8.9.
-    private bool Fp8Fits(Tensor x, int width)
-        => MultipliesFp8 && Memory.Fit(Memory.TypeOf(x), x) && width % 16 == 0 && width / Memory.PieceOf(Memory.TypeOf(x)) <= Fp8Pieces * Fp8Threads && Memory.Size(x, 0) > 0;
+    private bool Fp8Fits(Tensor x, int width) =>
+        MultipliesFp8
+        && Memory.Fit(Memory.TypeOf(x), x)
+        && width % 16 == 0
+        && width / Memory.PieceOf(Memory.TypeOf(x)) <= Fp8Pieces * Fp8Threads
+        && Memory.Size(x, 0) > 0;
 
-    private static Fp8Rows NewRows(Tensor like, int rows, int width)
-        => new(Memory.Empty(Fp8.E4M3, like.device, rows, width), Memory.Empty(ScalarType.Float32, like.device, rows, 1));
+    private static Fp8Rows NewRows(Tensor like, int rows, int width) =>
+        new(Memory.Empty(Fp8.E4M3, like.device, rows, width), Memory.Empty(ScalarType.Float32, like.device, rows, 1));
 
     // width is that of the pieces which a thread keeps.
-    private void LaunchFp8(string function, Tensor like, int rows, int width, params ReadOnlySpan<KernelArgument> arguments)
+    private void LaunchFp8(
+        string function,
+        Tensor like,
+        int rows,
+        int width,
+        params ReadOnlySpan<KernelArgument> arguments
+    )
     {
         var packs = width / Memory.PieceOf(Memory.TypeOf(like));
         var pieces = 2;
@@ -147,7 +233,12 @@ public sealed partial class CudaKernels
         {
             pieces *= 2;
         }
+
         launcher.Launch(
-            new("fp8", function, Memory.TypeOf(like), "PACKS", pieces), new(rows), BlockFor((packs + pieces - 1) / pieces, Fp8Threads), arguments);
+            new("fp8", function, Memory.TypeOf(like), "PACKS", pieces),
+            new(rows),
+            BlockFor((packs + pieces - 1) / pieces, Fp8Threads),
+            arguments
+        );
     }
 }

@@ -7,13 +7,13 @@ namespace GlmTune.Kernels.Cuda;
 
 /// <summary>Fused kernels for one NVIDIA GPU: each tensor is read and written once, with float32 inside.</summary>
 /// <remarks>
-/// Kernels are compiled from the embedded sources on first need (some 0.2 s each) and kept in the user's cache folder. Types bfloat16,
-/// float16 and float32; what a kernel is not made for (float64, rows that are no multiple of 16 bytes, strided inputs) goes to
-/// <see cref="PlainKernels"/>. Nothing waits for the GPU. Thread-safe.
-/// </remarks>
+/// Kernels are compiled from the embedded sources on first need (some 0.2 s each) and kept in the user's cache folder.
+/// Types bfloat16, float16 and float32; what a kernel is not made for (float64, rows that are no multiple of 16 bytes,
+/// strided inputs) goes to <see cref="PlainKernels"/>. Nothing waits for the GPU. Thread-safe. </remarks>
 public sealed partial class CudaKernels : LayerKernels
 {
     private const int Threads = 256;
+
     // rms_norm.cu keeps up to this many 16-byte pieces of a row in each of up to so many threads.
     private const int NormPieces = 4;
     private const int NormThreads = 512;
@@ -46,22 +46,40 @@ public sealed partial class CudaKernels : LayerKernels
         {
             return null;
         }
+
         var compiler = Nvrtc.TryLoad(out var looked);
         if (compiler is null)
         {
-            reason = $"NVIDIA's run-time compiler (libnvrtc) was not found in {looked}; set CUDA_HOME to a CUDA toolkit, or install PyTorch";
+            reason =
+                $"NVIDIA's run-time compiler (libnvrtc) was not found in {looked}; set CUDA_HOME to a CUDA toolkit, or "
+                + "install PyTorch";
             return null;
         }
-        var kernels = Instances.GetOrAdd(Math.Max(0, device.index), index => new(() =>
-        {
-            var launcher = new CudaLauncher(index, compiler);
-            return (launcher.Capability, new CudaKernels(
-                launcher, $"fused kernels on {launcher.DeviceName} (sm_{launcher.Capability}), compiled by NVRTC {compiler.Version} ({compiler.Path})")
-            {
-                MultipliesFp8 = launcher.Capability >= 89,
-            });
-        })).Value;
-        reason = $"the GPU has compute capability {kernels.Capability / 10}.{kernels.Capability % 10}; the kernels need 8.0 or higher";
+
+        var kernels = Instances
+            .GetOrAdd(
+                Math.Max(0, device.index),
+                index =>
+                    new(() =>
+                    {
+                        var launcher = new CudaLauncher(index, compiler);
+                        return (
+                            launcher.Capability,
+                            new CudaKernels(
+                                launcher,
+                                $"fused kernels on {launcher.DeviceName} (sm_{launcher.Capability}), compiled by NVRTC "
+                                    + $"{compiler.Version} ({compiler.Path})"
+                            )
+                            {
+                                MultipliesFp8 = launcher.Capability >= 89,
+                            }
+                        );
+                    })
+            )
+            .Value;
+        reason =
+            $"the GPU has compute capability {kernels.Capability / 10}.{kernels.Capability % 10}; the kernels need 8.0 "
+            + "or higher";
         return kernels.Capability < 80 ? null : kernels.Kernels;
     }
 
@@ -72,31 +90,52 @@ public sealed partial class CudaKernels : LayerKernels
         {
             return plain.RmsNorm(x, weight, epsilon);
         }
+
         var (output, inverse) = (Memory.Like(x), Memory.Empty(ScalarType.Float32, x.device, Memory.Size(x, 0), 1));
         LaunchNorm(x, null, weight, null, output, inverse, epsilon);
         return (output, inverse);
     }
 
     /// <inheritdoc/>
-    public override (Tensor Sum, Tensor Output, Tensor InverseRms) AddRmsNorm(Tensor x, Tensor delta, Tensor weight, double epsilon)
+    public override (Tensor Sum, Tensor Output, Tensor InverseRms) AddRmsNorm(
+        Tensor x,
+        Tensor delta,
+        Tensor weight,
+        double epsilon
+    )
     {
         if (!NormFits(x, delta, weight))
         {
             return plain.AddRmsNorm(x, delta, weight, epsilon);
         }
-        var (sum, output, inverse) = (Memory.Like(x), Memory.Like(x), Memory.Empty(ScalarType.Float32, x.device, Memory.Size(x, 0), 1));
+
+        var (sum, output, inverse) = (
+            Memory.Like(x),
+            Memory.Like(x),
+            Memory.Empty(ScalarType.Float32, x.device, Memory.Size(x, 0), 1)
+        );
         LaunchNorm(x, delta, weight, sum, output, inverse, epsilon);
         return (sum, output, inverse);
     }
 
     /// <inheritdoc/>
     public override Tensor RmsNormBackward(
-        Tensor gradient, Tensor x, Tensor weight, Tensor inverseRms, Tensor? residualGradient, Tensor? weightGradient)
+        Tensor gradient,
+        Tensor x,
+        Tensor weight,
+        Tensor inverseRms,
+        Tensor? residualGradient,
+        Tensor? weightGradient
+    )
     {
-        if (!NormFits(gradient, x, weight, residualGradient) || weightGradient?.dtype is not (null or ScalarType.Float32))
+        if (
+            !NormFits(gradient, x, weight, residualGradient)
+            || weightGradient?.dtype is not (null or ScalarType.Float32)
+        )
         {
             return plain.RmsNormBackward(gradient, x, weight, inverseRms, residualGradient, weightGradient);
         }
+
         var (rows, width) = (Memory.Size(x, 0), Memory.Size(x, 1));
         var result = Memory.Like(x);
         // With a weight gradient few blocks walk over many rows each, and leave one partial sum each.
@@ -104,13 +143,37 @@ public sealed partial class CudaKernels : LayerKernels
         var pieces = NormPiecesFor(x);
         if (weightGradient is null)
         {
-            launcher.Launch(NormKernel("rms_norm_backward", x, pieces), new(blocks), NormBlock(x, pieces), gradient, x, weight, inverseRms, residualGradient, result, rows, width);
+            launcher.Launch(
+                NormKernel("rms_norm_backward", x, pieces),
+                new(blocks),
+                NormBlock(x, pieces),
+                gradient,
+                x,
+                weight,
+                inverseRms,
+                residualGradient,
+                result,
+                rows,
+                width
+            );
             return result;
         }
+
         using var partial = Memory.Empty(ScalarType.Float32, x.device, blocks, width);
         launcher.Launch(
-            NormKernel("rms_norm_backward_weight", x, pieces), new(blocks), NormBlock(x, pieces),
-            gradient, x, weight, inverseRms, residualGradient, result, partial, rows, width);
+            NormKernel("rms_norm_backward_weight", x, pieces),
+            new(blocks),
+            NormBlock(x, pieces),
+            gradient,
+            x,
+            weight,
+            inverseRms,
+            residualGradient,
+            result,
+            partial,
+            rows,
+            width
+        );
         AddColumns(partial, weightGradient, blocks, width);
         return result;
     }
@@ -123,40 +186,99 @@ public sealed partial class CudaKernels : LayerKernels
             plain.Rotate(fused, cosine, sine, heads, inverse);
             return;
         }
+
         var (tokens, rotated) = (Memory.Size(fused, 0), heads.QueryHeads + heads.KeyValueHeads);
         var pieces = (long)tokens * rotated * (heads.RotaryDim / Memory.PieceOf(Memory.TypeOf(fused)));
         launcher.Launch(
-            new("rotary", "rotate", Memory.TypeOf(fused)), Grid.Covering(pieces, Threads), Threads,
-            fused, cosine, sine, tokens, heads.FusedWidth, rotated, heads.HeadDim, heads.RotaryDim, inverse ? -1f : 1f);
+            new("rotary", "rotate", Memory.TypeOf(fused)),
+            Grid.Covering(pieces, Threads),
+            Threads,
+            fused,
+            cosine,
+            sine,
+            tokens,
+            heads.FusedWidth,
+            rotated,
+            heads.HeadDim,
+            heads.RotaryDim,
+            inverse ? -1f : 1f
+        );
     }
 
     /// <inheritdoc/>
     public override void RotateAndCache(
-        Tensor fused, Tensor cosine, Tensor sine, HeadLayout heads, Tensor keys, Tensor values, Tensor slots, Tensor places)
+        Tensor fused,
+        Tensor cosine,
+        Tensor sine,
+        HeadLayout heads,
+        Tensor keys,
+        Tensor values,
+        Tensor slots,
+        Tensor places
+    )
     {
-        if (!RotaryFits(fused, cosine, sine, heads) || !Memory.Fit(Memory.TypeOf(fused), keys, values) || !Memory.Whole(slots, places))
+        if (
+            !RotaryFits(fused, cosine, sine, heads)
+            || !Memory.Fit(Memory.TypeOf(fused), keys, values)
+            || !Memory.Whole(slots, places)
+        )
         {
             plain.RotateAndCache(fused, cosine, sine, heads, keys, values, slots, places);
             return;
         }
+
         var tokens = Memory.Size(fused, 0);
         launcher.Launch(
-            new("rotary", "rotate_and_cache", Memory.TypeOf(fused)), Grid.Covering((long)tokens * heads.FusedWidth / Memory.PieceOf(Memory.TypeOf(fused)), Threads), Threads,
-            fused, cosine, sine, keys, values, slots, places, tokens, heads.FusedWidth, heads.QueryWidth, heads.KeyValueWidth, heads.HeadDim, heads.RotaryDim, Memory.Size(keys, 1));
+            new("rotary", "rotate_and_cache", Memory.TypeOf(fused)),
+            Grid.Covering((long)tokens * heads.FusedWidth / Memory.PieceOf(Memory.TypeOf(fused)), Threads),
+            Threads,
+            fused,
+            cosine,
+            sine,
+            keys,
+            values,
+            slots,
+            places,
+            tokens,
+            heads.FusedWidth,
+            heads.QueryWidth,
+            heads.KeyValueWidth,
+            heads.HeadDim,
+            heads.RotaryDim,
+            Memory.Size(keys, 1)
+        );
     }
 
     /// <inheritdoc/>
-    public override Tensor Attention(Tensor fused, HeadLayout heads, SequenceLayout sequences, Tensor? prefix, Tape? tape)
-        => attention.Forward(fused, heads, sequences, prefix, tape);
+    public override Tensor Attention(
+        Tensor fused,
+        HeadLayout heads,
+        SequenceLayout sequences,
+        Tensor? prefix,
+        Tape? tape
+    ) => attention.Forward(fused, heads, sequences, prefix, tape);
 
     /// <inheritdoc/>
-    public override Tensor AttentionBackward(Tensor gradient, HeadLayout heads, SequenceLayout sequences, Tensor? prefixGradient, Tape tape)
-        => attention.Backward(gradient, heads, sequences, prefixGradient, tape);
+    public override Tensor AttentionBackward(
+        Tensor gradient,
+        HeadLayout heads,
+        SequenceLayout sequences,
+        Tensor? prefixGradient,
+        Tape tape
+    ) => attention.Backward(gradient, heads, sequences, prefixGradient, tape);
 
     /// <inheritdoc/>
     public override Tensor CachedAttention(
-        Tensor fused, HeadLayout heads, SequenceLayout sequences, Tensor keys, Tensor values, Tensor slots, Tensor lengths, int longest)
-        => sequences.Longest == 1
+        Tensor fused,
+        HeadLayout heads,
+        SequenceLayout sequences,
+        Tensor keys,
+        Tensor values,
+        Tensor slots,
+        Tensor lengths,
+        int longest
+    ) =>
+        sequences.Longest == 1
             ? decode.Attention(fused, heads, sequences, keys, values, slots, lengths, longest)
             : attention.Prefill(fused, heads, sequences, keys, values, slots, lengths, longest);
 
@@ -168,8 +290,16 @@ public sealed partial class CudaKernels : LayerKernels
         {
             return plain.SwiGlu(gateUp);
         }
+
         var output = Memory.Empty(Memory.TypeOf(gateUp), gateUp.device, rows, width);
-        launcher.Launch(new("swiglu", "swiglu", Memory.TypeOf(gateUp)), RowGrid(rows, width, Memory.TypeOf(gateUp)), Threads, gateUp, output, width);
+        launcher.Launch(
+            new("swiglu", "swiglu", Memory.TypeOf(gateUp)),
+            RowGrid(rows, width, Memory.TypeOf(gateUp)),
+            Threads,
+            gateUp,
+            output,
+            width
+        );
         return output;
     }
 
@@ -181,8 +311,17 @@ public sealed partial class CudaKernels : LayerKernels
         {
             return plain.SwiGluBackward(gradient, gateUp);
         }
+
         var result = Memory.Like(gateUp);
-        launcher.Launch(new("swiglu", "swiglu_backward", Memory.TypeOf(gateUp)), RowGrid(rows, width, Memory.TypeOf(gateUp)), Threads, gradient, gateUp, result, width);
+        launcher.Launch(
+            new("swiglu", "swiglu_backward", Memory.TypeOf(gateUp)),
+            RowGrid(rows, width, Memory.TypeOf(gateUp)),
+            Threads,
+            gradient,
+            gateUp,
+            result,
+            width
+        );
         return result;
     }
 
@@ -193,10 +332,20 @@ public sealed partial class CudaKernels : LayerKernels
         {
             return plain.Dropout(x, probability, seed);
         }
+
         var output = Memory.Like(x);
         launcher.Launch(
-            new("dropout", "dropout", Memory.TypeOf(x)), Grid.Covering(x.numel(), Threads * Memory.PieceOf(Memory.TypeOf(x))), Threads,
-            x, output, x.numel(), seed.Stored, seed.Key, DropoutMask.Threshold(probability), (float)(1 / (1 - probability)));
+            new("dropout", "dropout", Memory.TypeOf(x)),
+            Grid.Covering(x.numel(), Threads * Memory.PieceOf(Memory.TypeOf(x))),
+            Threads,
+            x,
+            output,
+            x.numel(),
+            seed.Stored,
+            seed.Key,
+            DropoutMask.Threshold(probability),
+            (float)(1 / (1 - probability))
+        );
         return output;
     }
 
@@ -204,50 +353,109 @@ public sealed partial class CudaKernels : LayerKernels
     public override Tensor CrossEntropy(Tensor logits, Tensor targets, LossScale scale)
     {
         var (rows, width) = (Memory.Size(logits, 0), Memory.Size(logits, 1));
-        if (!Memory.Fit(Memory.TypeOf(logits), logits) || !Memory.Whole(targets) || width % Memory.PieceOf(Memory.TypeOf(logits)) != 0 || rows == 0
-            || (scale.Stored is not null && Memory.TypeOf(scale.Stored) != ScalarType.Float32))
+        if (
+            !Memory.Fit(Memory.TypeOf(logits), logits)
+            || !Memory.Whole(targets)
+            || width % Memory.PieceOf(Memory.TypeOf(logits)) != 0
+            || rows == 0
+            || (scale.Stored is not null && Memory.TypeOf(scale.Stored) != ScalarType.Float32)
+        )
         {
             return plain.CrossEntropy(logits, targets, scale);
         }
+
         using var losses = Memory.Empty(ScalarType.Float32, logits.device, rows);
         launcher.Launch(
-            new("cross_entropy", "cross_entropy", Memory.TypeOf(logits)), new(rows), BlockFor(width / Memory.PieceOf(Memory.TypeOf(logits)), 1024),
-            logits, targets, losses, width, scale.Stored, (float)scale.Value);
+            new("cross_entropy", "cross_entropy", Memory.TypeOf(logits)),
+            new(rows),
+            BlockFor(width / Memory.PieceOf(Memory.TypeOf(logits)), 1024),
+            logits,
+            targets,
+            losses,
+            width,
+            scale.Stored,
+            (float)scale.Value
+        );
         return losses.sum();
     }
 
     /// <inheritdoc/>
     public override void AdamW(
-        Tensor master, Tensor gradient, Tensor firstMoment, Tensor secondMoment, Tensor gradientScale, in AdamWStep settings, Tensor? compute = null)
+        Tensor master,
+        Tensor gradient,
+        Tensor firstMoment,
+        Tensor secondMoment,
+        Tensor gradientScale,
+        in AdamWStep settings,
+        Tensor? compute = null
+    )
     {
         var type = compute?.dtype ?? Memory.TypeOf(gradient);
-        if (!Memory.Whole(master, firstMoment, secondMoment, gradient, compute) || Memory.TypeOf(gradientScale) != ScalarType.Float32
+        if (
+            !Memory.Whole(master, firstMoment, secondMoment, gradient, compute)
+            || Memory.TypeOf(gradientScale) != ScalarType.Float32
             || (settings.Stored is not null && Memory.TypeOf(settings.Stored) != ScalarType.Float32)
-            || Memory.TypeOf(master) != ScalarType.Float32 || !Memory.Known(Memory.TypeOf(gradient)) || !Memory.Known(type))
+            || Memory.TypeOf(master) != ScalarType.Float32
+            || !Memory.Known(Memory.TypeOf(gradient))
+            || !Memory.Known(type)
+        )
         {
             plain.AdamW(master, gradient, firstMoment, secondMoment, gradientScale, settings, compute);
             return;
         }
-        var aligned = Memory.Aligned(master, firstMoment, secondMoment) && Memory.AlignedForFour(gradient) && Memory.AlignedForFour(compute);
+
+        var aligned =
+            Memory.Aligned(master, firstMoment, secondMoment)
+            && Memory.AlignedForFour(gradient)
+            && Memory.AlignedForFour(compute);
         launcher.Launch(
-            new("adamw", "adamw", Memory.TypeOf(gradient), "COMPUTE", (int)type), Grid.Covering(master.numel(), 4 * Threads), Threads,
-            master, gradient, firstMoment, secondMoment, gradientScale, compute, master.numel(), aligned ? 1 : 0,
-            (float)settings.Beta1, (float)settings.Beta2, (float)settings.Epsilon, settings.Stored,
-            (float)settings.Factors.Shrink, (float)settings.Factors.Rate, (float)settings.Factors.InverseCorrection2);
+            new("adamw", "adamw", Memory.TypeOf(gradient), "COMPUTE", (int)type),
+            Grid.Covering(master.numel(), 4 * Threads),
+            Threads,
+            master,
+            gradient,
+            firstMoment,
+            secondMoment,
+            gradientScale,
+            compute,
+            master.numel(),
+            aligned ? 1 : 0,
+            (float)settings.Beta1,
+            (float)settings.Beta2,
+            (float)settings.Epsilon,
+            settings.Stored,
+            (float)settings.Factors.Shrink,
+            (float)settings.Factors.Rate,
+            (float)settings.Factors.InverseCorrection2
+        );
     }
 
     /// <inheritdoc/>
     public override Tensor TokenRows(Tensor table, Tensor ids)
     {
         var type = Memory.TypeOf(table);
-        if (table.device_type == ids.device_type || !Memory.Fit(type, table) || !Memory.Whole(ids) || Memory.Size(table, 1) % Memory.PieceOf(type) != 0)
+        if (
+            table.device_type == ids.device_type
+            || !Memory.Fit(type, table)
+            || !Memory.Whole(ids)
+            || Memory.Size(table, 1) % Memory.PieceOf(type) != 0
+        )
         {
             return base.TokenRows(table, ids);
         }
-        // Page-locked memory has the same address on the GPU, which fetches the rows over the bus by itself: nothing waits.
+        // Page-locked memory has the same address on the GPU, which fetches the rows over the bus by itself: nothing
+        // waits.
         var (tokens, width) = (Memory.Size(ids, 0), Memory.Size(table, 1));
         var result = Memory.Empty(type, ids.device, tokens, width);
-        launcher.Launch(new("embedding", "token_rows", type, "COMPUTE", (int)type), new(tokens), Threads, table, ids, result, width);
+        launcher.Launch(
+            new("embedding", "token_rows", type, "COMPUTE", (int)type),
+            new(tokens),
+            Threads,
+            table,
+            ids,
+            result,
+            width
+        );
         return result;
     }
 
@@ -255,21 +463,35 @@ public sealed partial class CudaKernels : LayerKernels
     public override void AddEmbeddingGradient(Tensor gradient, Tensor ids, Tensor target)
     {
         var (tokens, width) = (Memory.Size(gradient, 0), Memory.Size(gradient, 1));
-        if (!Memory.Fit(Memory.TypeOf(gradient), gradient) || !Memory.Fit(Memory.TypeOf(target), target) || width % 4 != 0 || tokens == 0)
+        if (
+            !Memory.Fit(Memory.TypeOf(gradient), gradient)
+            || !Memory.Fit(Memory.TypeOf(target), target)
+            || width % 4 != 0
+            || tokens == 0
+        )
         {
             plain.AddEmbeddingGradient(gradient, ids, target);
             return;
         }
+
         using var scope = NewDisposeScope();
         var (sorted, order) = sort(ids, 0, descending: false, stable: true);
         launcher.Launch(
-            new("embedding", "embedding_backward", Memory.TypeOf(gradient), "COMPUTE", (int)Memory.TypeOf(target)), new(tokens), Threads,
-            gradient, sorted, order, target, tokens, width);
+            new("embedding", "embedding_backward", Memory.TypeOf(gradient), "COMPUTE", (int)Memory.TypeOf(target)),
+            new(tokens),
+            Threads,
+            gradient,
+            sorted,
+            order,
+            target,
+            tokens,
+            width
+        );
     }
 
     /// <inheritdoc/>
-    public override Tensor Project(Tensor x, Tensor weight, Tensor? bias = null, Tensor? residual = null)
-        => decode.Project(x, weight, bias, residual);
+    public override Tensor Project(Tensor x, Tensor weight, Tensor? bias = null, Tensor? residual = null) =>
+        decode.Project(x, weight, bias, residual);
 
     /// <inheritdoc/>
     public override Tensor ProjectSwiGlu(Tensor x, Tensor weight) => decode.ProjectSwiGlu(this, x, weight);
@@ -281,23 +503,61 @@ public sealed partial class CudaKernels : LayerKernels
         {
             return plain.ArgMax(logits, count);
         }
+
         var result = Memory.Empty(ScalarType.Int64, logits.device, Memory.Size(logits, 0));
-        launcher.Launch(new("argmax", "argmax", Memory.TypeOf(logits)), new(Memory.Size(logits, 0)), BlockFor(count, 1024), logits, result, Memory.Size(logits, 1), count);
+        launcher.Launch(
+            new("argmax", "argmax", Memory.TypeOf(logits)),
+            new(Memory.Size(logits, 0)),
+            BlockFor(count, 1024),
+            logits,
+            result,
+            Memory.Size(logits, 1),
+            count
+        );
         return result;
     }
 
     /// <inheritdoc/>
-    public override (Tensor Hidden, Tensor Cosine, Tensor Sine) Embed(Tensor ids, Tensor positions, Tensor table, Tensor cosines, Tensor sines)
+    public override (Tensor Hidden, Tensor Cosine, Tensor Sine) Embed(
+        Tensor ids,
+        Tensor positions,
+        Tensor table,
+        Tensor cosines,
+        Tensor sines
+    )
     {
         var type = Memory.TypeOf(table);
-        if (!Memory.Fit(type, table) || !Memory.Fit(ScalarType.Float32, cosines, sines) || !Memory.Whole(ids, positions) || Memory.Size(table, 1) % Memory.PieceOf(type) != 0)
+        if (
+            !Memory.Fit(type, table)
+            || !Memory.Fit(ScalarType.Float32, cosines, sines)
+            || !Memory.Whole(ids, positions)
+            || Memory.Size(table, 1) % Memory.PieceOf(type) != 0
+        )
         {
             return plain.Embed(ids, positions, table, cosines, sines);
         }
+
         var (tokens, width, half) = (Memory.Size(ids, 0), Memory.Size(table, 1), Memory.Size(cosines, 1));
         var hidden = Memory.Empty(type, ids.device, tokens, width);
-        var (cosine, sine) = (Memory.Empty(ScalarType.Float32, ids.device, tokens, half), Memory.Empty(ScalarType.Float32, ids.device, tokens, half));
-        launcher.Launch(new("embed", "embed", type), new(tokens), Threads, ids, positions, table, cosines, sines, hidden, cosine, sine, width, half);
+        var (cosine, sine) = (
+            Memory.Empty(ScalarType.Float32, ids.device, tokens, half),
+            Memory.Empty(ScalarType.Float32, ids.device, tokens, half)
+        );
+        launcher.Launch(
+            new("embed", "embed", type),
+            new(tokens),
+            Threads,
+            ids,
+            positions,
+            table,
+            cosines,
+            sines,
+            hidden,
+            cosine,
+            sine,
+            width,
+            half
+        );
         return (hidden, cosine, sine);
     }
 
@@ -308,9 +568,18 @@ public sealed partial class CudaKernels : LayerKernels
         {
             return plain.SelectRows(table, index);
         }
+
         var (rows, width) = (Memory.Size(index, 0), Memory.Size(table, 1));
         var result = Memory.Empty(ScalarType.Float32, table.device, rows, width);
-        launcher.Launch(new("embed", "select_rows", ScalarType.Float32), new(rows), Threads, table, index, result, width);
+        launcher.Launch(
+            new("embed", "select_rows", ScalarType.Float32),
+            new(rows),
+            Threads,
+            table,
+            index,
+            result,
+            width
+        );
         return result;
     }
 
@@ -321,25 +590,48 @@ public sealed partial class CudaKernels : LayerKernels
         {
             return base.LowRankDown(x, a, probability, seed);
         }
+
         var (tokens, width, rank) = (Memory.Size(x, 0), Memory.Size(x, 1), Memory.Size(a, 0));
         var low = Memory.Empty(Memory.TypeOf(x), x.device, tokens, rank);
         launcher.Launch(
-            LowRankKernel("low_rank_down", x, rank), Grid.Covering(tokens, 16), 128,
-            x, a, low, tokens, width, seed.Stored, seed.Key, DropoutMask.Threshold(probability), (float)(1 / (1 - probability)));
+            LowRankKernel("low_rank_down", x, rank),
+            Grid.Covering(tokens, 16),
+            128,
+            x,
+            a,
+            low,
+            tokens,
+            width,
+            seed.Stored,
+            seed.Key,
+            DropoutMask.Threshold(probability),
+            (float)(1 / (1 - probability))
+        );
         return low;
     }
 
     /// <inheritdoc/>
     public override void LowRankDownBackward(
-        Tensor gradient, Tensor x, Tensor a, double probability, MaskSeed seed, Tensor? inputGradient, Tensor? weightGradient)
+        Tensor gradient,
+        Tensor x,
+        Tensor a,
+        double probability,
+        MaskSeed seed,
+        Tensor? inputGradient,
+        Tensor? weightGradient
+    )
     {
         var type = Memory.TypeOf(x);
-        if (!LowRankFits(x, a) || !Memory.Fit(type, gradient, inputGradient)
-            || (weightGradient is not null && !Memory.Fit(ScalarType.Float32, weightGradient)))
+        if (
+            !LowRankFits(x, a)
+            || !Memory.Fit(type, gradient, inputGradient)
+            || (weightGradient is not null && !Memory.Fit(ScalarType.Float32, weightGradient))
+        )
         {
             base.LowRankDownBackward(gradient, x, a, probability, seed, inputGradient, weightGradient);
             return;
         }
+
         var (tokens, width, rank) = (Memory.Size(x, 0), Memory.Size(x, 1), Memory.Size(a, 0));
         var (key, threshold, scale) = (seed.Key, DropoutMask.Threshold(probability), (float)(1 / (1 - probability)));
         // Sixteen warps a multiprocessor, each with a like number of steps of 16 tokens.
@@ -347,8 +639,22 @@ public sealed partial class CudaKernels : LayerKernels
         var blocks = Math.Clamp(4 * launcher.Multiprocessors / columns, 1, steps);
         if (inputGradient is not null)
         {
-            launcher.Launch(LowRankKernel("low_rank_input_gradient", x, rank), new(columns, blocks), 128, gradient, a, inputGradient, tokens, width, seed.Stored, key, threshold, scale);
+            launcher.Launch(
+                LowRankKernel("low_rank_input_gradient", x, rank),
+                new(columns, blocks),
+                128,
+                gradient,
+                a,
+                inputGradient,
+                tokens,
+                width,
+                seed.Stored,
+                key,
+                threshold,
+                scale
+            );
         }
+
         if (weightGradient is not null)
         {
             using var scope = NewDisposeScope();
@@ -359,48 +665,99 @@ public sealed partial class CudaKernels : LayerKernels
             {
                 transposed.narrow(1, 0, tokens).copy_(gradient.t());
             }
+
             launcher.Launch(
-                LowRankKernel("low_rank_weight_gradient", x, rank), new(columns, blocks), 128,
-                transposed, x, partial, tokens, padded, width, seed.Stored, key, threshold, scale);
+                LowRankKernel("low_rank_weight_gradient", x, rank),
+                new(columns, blocks),
+                128,
+                transposed,
+                x,
+                partial,
+                tokens,
+                padded,
+                width,
+                seed.Stored,
+                key,
+                threshold,
+                scale
+            );
             AddColumns(partial, weightGradient, blocks, rank * width);
         }
     }
 
-    private void AddColumns(Tensor partial, Tensor target, int rows, int width)
-        => launcher.Launch(new("columns", "add_columns", ScalarType.Float32), Grid.Covering(width, 32), Threads, partial, target, rows, width);
+    private void AddColumns(Tensor partial, Tensor target, int rows, int width) =>
+        launcher.Launch(
+            new("columns", "add_columns", ScalarType.Float32),
+            Grid.Covering(width, 32),
+            Threads,
+            partial,
+            target,
+            rows,
+            width
+        );
 
-    private static KernelName LowRankKernel(string function, Tensor x, int rank) => new("low_rank", function, Memory.TypeOf(x), "RANK", rank);
+    private static KernelName LowRankKernel(string function, Tensor x, int rank) =>
+        new("low_rank", function, Memory.TypeOf(x), "RANK", rank);
 
-    private static bool LowRankFits(Tensor x, Tensor a)
-        => Memory.TypeOf(x) is ScalarType.BFloat16 or ScalarType.Float16 && Memory.Fit(Memory.TypeOf(x), x, a)
-            && Memory.Size(a, 0) % 8 == 0 && Memory.Size(a, 0) <= 40 && Memory.Size(x, 1) % 64 == 0 && x.numel() < 1L << 32;
+    private static bool LowRankFits(Tensor x, Tensor a) =>
+        Memory.TypeOf(x) is ScalarType.BFloat16 or ScalarType.Float16
+        && Memory.Fit(Memory.TypeOf(x), x, a)
+        && Memory.Size(a, 0) % 8 == 0
+        && Memory.Size(a, 0) <= 40
+        && Memory.Size(x, 1) % 64 == 0
+        && x.numel() < 1L << 32;
 
-    private static bool NormFits(Tensor x, params ReadOnlySpan<Tensor?> others)
-        => Memory.Fit(Memory.TypeOf(x), x) && Memory.Fit(Memory.TypeOf(x), others) && Memory.Size(x, 1) % Memory.PieceOf(Memory.TypeOf(x)) == 0
-            && Memory.Size(x, 1) / Memory.PieceOf(Memory.TypeOf(x)) <= NormPieces * NormThreads;
+    private static bool NormFits(Tensor x, params ReadOnlySpan<Tensor?> others) =>
+        Memory.Fit(Memory.TypeOf(x), x)
+        && Memory.Fit(Memory.TypeOf(x), others)
+        && Memory.Size(x, 1) % Memory.PieceOf(Memory.TypeOf(x)) == 0
+        && Memory.Size(x, 1) / Memory.PieceOf(Memory.TypeOf(x)) <= NormPieces * NormThreads;
 
-    private static bool RotaryFits(Tensor fused, Tensor cosine, Tensor sine, HeadLayout heads)
-        => Memory.Fit(Memory.TypeOf(fused), fused) && Memory.Fit(ScalarType.Float32, cosine, sine)
-            && heads.RotaryDim % Memory.PieceOf(Memory.TypeOf(fused)) == 0 && heads.HeadDim % Memory.PieceOf(Memory.TypeOf(fused)) == 0;
+    private static bool RotaryFits(Tensor fused, Tensor cosine, Tensor sine, HeadLayout heads) =>
+        Memory.Fit(Memory.TypeOf(fused), fused)
+        && Memory.Fit(ScalarType.Float32, cosine, sine)
+        && heads.RotaryDim % Memory.PieceOf(Memory.TypeOf(fused)) == 0
+        && heads.HeadDim % Memory.PieceOf(Memory.TypeOf(fused)) == 0;
 
-    private static KernelName NormKernel(string function, Tensor x, int pieces) => new("rms_norm", function, Memory.TypeOf(x), "PACKS", pieces);
+    private static KernelName NormKernel(string function, Tensor x, int pieces) =>
+        new("rms_norm", function, Memory.TypeOf(x), "PACKS", pieces);
 
     // Two pieces a thread are enough in flight; longer rows take four rather than more than 512 threads.
-    private static int NormPiecesFor(Tensor x) => Memory.Size(x, 1) / Memory.PieceOf(Memory.TypeOf(x)) <= 2 * NormThreads ? 2 : NormPieces;
+    private static int NormPiecesFor(Tensor x) =>
+        Memory.Size(x, 1) / Memory.PieceOf(Memory.TypeOf(x)) <= 2 * NormThreads ? 2 : NormPieces;
 
-    private static int NormBlock(Tensor x, int pieces)
-        => BlockFor(((Memory.Size(x, 1) / Memory.PieceOf(Memory.TypeOf(x))) + pieces - 1) / pieces, NormThreads);
+    private static int NormBlock(Tensor x, int pieces) =>
+        BlockFor(((Memory.Size(x, 1) / Memory.PieceOf(Memory.TypeOf(x))) + pieces - 1) / pieces, NormThreads);
 
     // Whole warps, for this many threads' work.
     private static int BlockFor(int threads, int most) => Math.Clamp((threads + 31) / 32 * 32, 32, most);
 
-    private static Grid RowGrid(int rows, int width, ScalarType type)
-        => new(rows, (int)Grid.Covering(width, Threads * Memory.PieceOf(type)).X);
+    private static Grid RowGrid(int rows, int width, ScalarType type) =>
+        new(rows, (int)Grid.Covering(width, Threads * Memory.PieceOf(type)).X);
 
-    private void LaunchNorm(Tensor x, Tensor? delta, Tensor weight, Tensor? sum, Tensor output, Tensor inverse, double epsilon)
+    private void LaunchNorm(
+        Tensor x,
+        Tensor? delta,
+        Tensor weight,
+        Tensor? sum,
+        Tensor output,
+        Tensor inverse,
+        double epsilon
+    )
     {
         var pieces = NormPiecesFor(x);
         launcher.Launch(
-            NormKernel("rms_norm", x, pieces), new(Memory.Size(x, 0)), NormBlock(x, pieces), x, delta, weight, sum, output, inverse, Memory.Size(x, 1), (float)epsilon);
+            NormKernel("rms_norm", x, pieces),
+            new(Memory.Size(x, 0)),
+            NormBlock(x, pieces),
+            x,
+            delta,
+            weight,
+            sum,
+            output,
+            inverse,
+            Memory.Size(x, 1),
+            (float)epsilon
+        );
     }
 }

@@ -5,7 +5,8 @@ using GlmTune.Kernels.Native;
 
 namespace GlmTune.Kernels.Cuda;
 
-/// <summary>Compiles kernels on first need, keeps the code on disk, and launches on libtorch's current stream of one GPU. Thread-safe.</summary>
+/// <summary>Compiles kernels on first need, keeps the code on disk, and launches on libtorch's current stream of one
+/// GPU. Thread-safe.</summary>
 internal sealed unsafe class CudaLauncher : IKernelLauncher
 {
     private readonly ConcurrentDictionary<KernelName, (nint Function, bool Overlaps)> functions = new();
@@ -28,7 +29,8 @@ internal sealed unsafe class CudaLauncher : IKernelLauncher
         CudaDriver.Check(CudaDriver.PrimaryContextRetain(&primary, device), $"open GPU {index}");
         context = primary;
         Multiprocessors = Attribute(device, CudaDriver.MultiprocessorCount);
-        Capability = (10 * Attribute(device, CudaDriver.CapabilityMajor)) + Attribute(device, CudaDriver.CapabilityMinor);
+        Capability =
+            (10 * Attribute(device, CudaDriver.CapabilityMajor)) + Attribute(device, CudaDriver.CapabilityMinor);
         var name = stackalloc byte[256];
         CudaDriver.Check(CudaDriver.DeviceGetName(name, 256, device), "read the GPU's name");
         DeviceName = Encoding.UTF8.GetString(name, new ReadOnlySpan<byte>(name, 256).IndexOf((byte)0));
@@ -53,6 +55,7 @@ internal sealed unsafe class CudaLauncher : IKernelLauncher
         {
             function = Load(kernel);
         }
+
         var values = stackalloc ulong[arguments.Length];
         var pointers = stackalloc void*[arguments.Length];
         for (var i = 0; i < arguments.Length; i++)
@@ -60,17 +63,28 @@ internal sealed unsafe class CudaLauncher : IKernelLauncher
             values[i] = arguments[i].Bits;
             pointers[i] = values + i;
         }
+
         MakeCurrent();
         var overlap = new LaunchAttribute { Kind = LaunchAttribute.Overlap, Value = 1 };
         var configuration = new LaunchConfiguration
         {
-            GridX = (uint)grid.X, GridY = (uint)grid.Y, GridZ = (uint)grid.Z, BlockX = (uint)threads, BlockY = 1, BlockZ = 1,
-            Stream = CudaStream.Current(index), Attributes = &overlap, AttributeCount = function.Overlaps && Overlap ? 1u : 0u,
+            GridX = (uint)grid.X,
+            GridY = (uint)grid.Y,
+            GridZ = (uint)grid.Z,
+            BlockX = (uint)threads,
+            BlockY = 1,
+            BlockZ = 1,
+            Stream = CudaStream.Current(index),
+            Attributes = &overlap,
+            AttributeCount = function.Overlaps && Overlap ? 1u : 0u,
         };
         var code = CudaDriver.LaunchKernel(&configuration, function.Function, pointers, null);
         if (code != 0)
         {
-            CudaDriver.Check(code, $"launch '{kernel.Function}' on {grid.X} × {grid.Y} × {grid.Z} blocks of {threads} threads");
+            CudaDriver.Check(
+                code,
+                $"launch '{kernel.Function}' on {grid.X} × {grid.Y} × {grid.Z} blocks of {threads} threads"
+            );
         }
     }
 
@@ -94,15 +108,24 @@ internal sealed unsafe class CudaLauncher : IKernelLauncher
             {
                 fixed (byte* code = Code(kernel))
                 {
-                    CudaDriver.Check(CudaDriver.ModuleLoadData(&module, code), $"load the kernels of '{kernel.Source}'");
+                    CudaDriver.Check(
+                        CudaDriver.ModuleLoadData(&module, code),
+                        $"load the kernels of '{kernel.Source}'"
+                    );
                 }
+
                 modules[whole] = module;
             }
+
             nint function;
             fixed (byte* name = Encoding.UTF8.GetBytes(kernel.Function + '\0'))
             {
-                CudaDriver.Check(CudaDriver.ModuleGetFunction(&function, module, name), $"find the kernel '{kernel.Function}'");
+                CudaDriver.Check(
+                    CudaDriver.ModuleGetFunction(&function, module, name),
+                    $"find the kernel '{kernel.Function}'"
+                );
             }
+
             return functions[kernel] = (function, kernel.Overlaps && Capability >= 90);
         }
     }
@@ -118,6 +141,7 @@ internal sealed unsafe class CudaLauncher : IKernelLauncher
         {
             return File.ReadAllBytes(file);
         }
+
         var code = compiler.Compile(text, kernel.Source, architecture, kernel.Macros);
         try
         {
@@ -127,6 +151,7 @@ internal sealed unsafe class CudaLauncher : IKernelLauncher
         {
             // A home that cannot be written costs a compilation in the next run, nothing more.
         }
+
         return code;
     }
 

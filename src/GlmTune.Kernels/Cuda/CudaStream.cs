@@ -6,12 +6,16 @@ namespace GlmTune.Kernels.Cuda;
 internal static unsafe class CudaStream
 {
     private static readonly nint Library = AtenShim.Open("torch_cuda");
-    private static readonly delegate* unmanaged<int, nint*, int> GetCurrent =
-        (delegate* unmanaged<int, nint*, int>)AtenShim.Export(Library, "aoti_torch_get_current_cuda_stream");
-    private static readonly delegate* unmanaged<nint, int, nint*, int> CreateGuard =
-        (delegate* unmanaged<nint, int, nint*, int>)AtenShim.Export(Library, "aoti_torch_create_cuda_stream_guard");
-    private static readonly delegate* unmanaged<nint, int> DeleteGuard =
-        (delegate* unmanaged<nint, int>)AtenShim.Export(Library, "aoti_torch_delete_cuda_stream_guard");
+    private static readonly delegate* unmanaged<int, nint*, int> GetCurrent = (delegate* unmanaged<int, nint*, int>)
+        AtenShim.Export(Library, "aoti_torch_get_current_cuda_stream");
+    private static readonly delegate* unmanaged<nint, int, nint*, int> CreateGuard = (delegate* unmanaged<
+        nint,
+        int,
+        nint*,
+        int>)
+        AtenShim.Export(Library, "aoti_torch_create_cuda_stream_guard");
+    private static readonly delegate* unmanaged<nint, int> DeleteGuard = (delegate* unmanaged<nint, int>)
+        AtenShim.Export(Library, "aoti_torch_delete_cuda_stream_guard");
 
     /// <summary>The stream that this thread's operators on GPU <paramref name="index"/> go to.</summary>
     public static nint Current(int index)

@@ -3,10 +3,12 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Cuda;
 
-/// <summary>cuDNN's causal attention over sequences of one length: on Hopper nearly twice as fast as flash attention's second version.</summary>
+/// <summary>cuDNN's causal attention over sequences of one length: on Hopper nearly twice as fast as flash attention's
+/// second version.</summary>
 internal static class CudnnAttention
 {
-    // The forward operator returns integers among tensors, which libtorch's C interface cannot convert; TorchScript can.
+    // The forward operator returns integers among tensors, which libtorch's C interface cannot convert; TorchScript
+    // can.
     private const string Script = """
         def attend(query, key, value, keep: bool):
             output, statistics, starts_q, starts_k, longest_q, longest_k, seed, offset, mask = torch._scaled_dot_product_cudnn_attention(
@@ -16,9 +18,12 @@ internal static class CudnnAttention
         """;
 
     private static readonly AtenOperator Backwards = new(
-        "aten::_scaled_dot_product_cudnn_attention_backward(Tensor grad_out, Tensor query, Tensor key, Tensor value, Tensor out, Tensor logsumexp, "
-        + "Tensor philox_seed, Tensor philox_offset, Tensor attn_bias, Tensor cum_seq_q, Tensor cum_seq_k, SymInt max_q, SymInt max_k, float dropout_p, "
-        + "bool is_causal, *, float? scale=None) -> (Tensor, Tensor, Tensor)");
+        "aten::_scaled_dot_product_cudnn_attention_backward(Tensor grad_out, Tensor query, Tensor key, Tensor value, "
+            + "Tensor out, Tensor logsumexp, "
+            + "Tensor philox_seed, Tensor philox_offset, Tensor attn_bias, Tensor cum_seq_q, Tensor cum_seq_k, SymInt "
+            + "max_q, SymInt max_k, float dropout_p, "
+            + "bool is_causal, *, float? scale=None) -> (Tensor, Tensor, Tensor)"
+    );
 
     private static readonly Lazy<jit.CompilationUnit> Compiled = new(() => jit.compile(Script));
     private static bool refused;
@@ -26,23 +31,29 @@ internal static class CudnnAttention
     /// <summary>Why cuDNN was given up, or null.</summary>
     public static string? Refusal { get; private set; }
 
-    /// <summary>Whether cuDNN takes such heads; a head size is tried once, on a small input, and remembered for the process.</summary>
+    /// <summary>Whether cuDNN takes such heads; a head size is tried once, on a small input, and remembered for the
+    /// process.</summary>
     public static bool Supports(Tensor fused, HeadLayout heads)
     {
         if (refused || heads.HeadDim is not (64 or 128))
         {
             return false;
         }
+
         return Probe.GetOrAdd((heads, fused.dtype, fused.device.index), _ => Try(fused, heads));
     }
 
-    private static readonly System.Collections.Concurrent.ConcurrentDictionary<(HeadLayout, ScalarType, int), bool> Probe = new();
+    private static readonly System.Collections.Concurrent.ConcurrentDictionary<
+        (HeadLayout, ScalarType, int),
+        bool
+    > Probe = new();
 
     /// <summary>Attended values [N, H·D]; what <see cref="Backward"/> needs goes on the tape.</summary>
     public static Tensor Forward(Tensor fused, HeadLayout heads, SequenceLayout sequences, Tape? tape)
     {
         var (query, key, value) = Views(fused, heads, sequences);
-        var (output, statistics, seed, offset) = ((Tensor, Tensor, Tensor, Tensor))Compiled.Value.invoke("attend", query, key, value, tape is not null);
+        var (output, statistics, seed, offset) = ((Tensor, Tensor, Tensor, Tensor))
+            Compiled.Value.invoke("attend", query, key, value, tape is not null);
         if (tape is not null)
         {
             tape.Save(fused);
@@ -50,6 +61,7 @@ internal static class CudnnAttention
             tape.Save(statistics);
             tape.Save(new State(Keep(seed), Keep(offset)));
         }
+
         return output.transpose(1, 2).reshape(sequences.Tokens, heads.QueryWidth);
     }
 
@@ -63,8 +75,22 @@ internal static class CudnnAttention
         var (query, key, value) = Views(fused, heads, sequences);
         var outer = gradient.view(sequences.Count, sequences.Longest, heads.QueryHeads, heads.HeadDim).transpose(1, 2);
         var gradients = Backwards.CallMany(
-            outer, query, key, value, output, statistics, state.Seed ?? Argument.Undefined, state.Offset ?? Argument.Undefined,
-            Argument.Undefined, Argument.Undefined, Argument.Undefined, sequences.Longest, sequences.Longest, 0.0, true);
+            outer,
+            query,
+            key,
+            value,
+            output,
+            statistics,
+            state.Seed ?? Argument.Undefined,
+            state.Offset ?? Argument.Undefined,
+            Argument.Undefined,
+            Argument.Undefined,
+            Argument.Undefined,
+            sequences.Longest,
+            sequences.Longest,
+            0.0,
+            true
+        );
         return Array.ConvertAll(gradients, part => part.transpose(1, 2).reshape(sequences.Tokens, -1));
     }
 
@@ -80,7 +106,8 @@ internal static class CudnnAttention
             _ = Backward(output, heads, sequences, tape);
             return true;
         }
-        catch (Exception error) when (error is AtenException or System.Runtime.InteropServices.ExternalException or InvalidCastException)
+        catch (Exception error)
+            when (error is AtenException or System.Runtime.InteropServices.ExternalException or InvalidCastException)
         {
             refused = true;
             Refusal = error.Message;
@@ -88,11 +115,22 @@ internal static class CudnnAttention
         }
     }
 
-    private static (Tensor Query, Tensor Key, Tensor Value) Views(Tensor fused, HeadLayout heads, SequenceLayout sequences)
+    private static (Tensor Query, Tensor Key, Tensor Value) Views(
+        Tensor fused,
+        HeadLayout heads,
+        SequenceLayout sequences
+    )
     {
-        Tensor View(int offset, int count)
-            => fused.narrow(1, offset, count * heads.HeadDim).view(sequences.Count, sequences.Longest, count, heads.HeadDim).transpose(1, 2);
-        return (View(0, heads.QueryHeads), View(heads.QueryWidth, heads.KeyValueHeads), View(heads.QueryWidth + heads.KeyValueWidth, heads.KeyValueHeads));
+        Tensor View(int offset, int count) =>
+            fused
+                .narrow(1, offset, count * heads.HeadDim)
+                .view(sequences.Count, sequences.Longest, count, heads.HeadDim)
+                .transpose(1, 2);
+        return (
+            View(0, heads.QueryHeads),
+            View(heads.QueryWidth, heads.KeyValueHeads),
+            View(heads.QueryWidth + heads.KeyValueWidth, heads.KeyValueHeads)
+        );
     }
 
     private static Tensor? Keep(Tensor tensor) => tensor.IsInvalid ? null : tensor.DetachFromDisposeScope();

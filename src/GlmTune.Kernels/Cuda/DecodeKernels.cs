@@ -3,13 +3,16 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Cuda;
 
-/// <summary>One new token a sequence: attention over the cache and products of a few rows, as fast as memory can be read.</summary>
+/// <summary>One new token a sequence: attention over the cache and products of a few rows, as fast as memory can be
+/// read.</summary>
 internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain)
 {
     /// <summary>Rows up to which the own matrix product beats the library's.</summary>
     internal const int MostRows = 8;
 
-    private static readonly AtenOperator Linear = new("aten::linear.out(Tensor input, Tensor weight, Tensor? bias=None, *, Tensor(a!) out) -> Tensor(a!)");
+    private static readonly AtenOperator Linear = new(
+        "aten::linear.out(Tensor input, Tensor weight, Tensor? bias=None, *, Tensor(a!) out) -> Tensor(a!)"
+    );
 
     // decode_attention.cu: query heads of a block, keys of a step of all its warps.
     private const int TileHeads = 16;
@@ -19,7 +22,8 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
     private const int FewUnits = 16;
     private const int JoinLanes = 4;
 
-    // Up to so many parts the block that ends last joins them; more are joined by a kernel of their own, on more multiprocessors.
+    // Up to so many parts the block that ends last joins them; more are joined by a kernel of their own, on more
+    // multiprocessors.
     private const int PartsJoinedByLast = 8;
     private const int Units = 4096;
 
@@ -31,33 +35,83 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
     private Tensor? counters;
 
     public Tensor Attention(
-        Tensor fused, HeadLayout heads, SequenceLayout sequences, Tensor keys, Tensor values, Tensor slots, Tensor lengths, int longest)
+        Tensor fused,
+        HeadLayout heads,
+        SequenceLayout sequences,
+        Tensor keys,
+        Tensor values,
+        Tensor slots,
+        Tensor lengths,
+        int longest
+    )
     {
-        if (!TwoBytes(fused) || !Memory.Fit(Memory.TypeOf(fused), fused, keys, values) || !Memory.Whole(slots, lengths) || heads.HeadDim is not (64 or 128))
+        if (
+            !TwoBytes(fused)
+            || !Memory.Fit(Memory.TypeOf(fused), fused, keys, values)
+            || !Memory.Whole(slots, lengths)
+            || heads.HeadDim is not (64 or 128)
+        )
         {
             return plain.CachedAttention(fused, heads, sequences, keys, values, slots, lengths, longest);
         }
+
         var tiles = (heads.GroupSize + TileHeads - 1) / TileHeads;
         var units = sequences.Count * heads.KeyValueHeads * tiles;
-        // Enough parts for three blocks a multiprocessor, none shorter than a block's step. Joining the parts of a few short sequences takes longer than
-        // it saves.
-        var parts = longest <= ShortKeys && units <= FewUnits ? 1
-            : Math.Clamp(3 * launcher.Multiprocessors / units, 1, Math.Min(MostParts, (longest + BlockKeys - 1) / BlockKeys));
+        // Enough parts for three blocks a multiprocessor, none shorter than a block's step. Joining the parts of a few
+        // short sequences takes longer than it saves.
+        var parts =
+            longest <= ShortKeys && units <= FewUnits
+                ? 1
+                : Math.Clamp(
+                    3 * launcher.Multiprocessors / units,
+                    1,
+                    Math.Min(MostParts, (longest + BlockKeys - 1) / BlockKeys)
+                );
         var type = Memory.TypeOf(fused);
         var output = Memory.Empty(type, fused.device, sequences.Count, heads.QueryWidth);
-        using var partial = parts == 1 ? null : Memory.Empty(ScalarType.Float32, fused.device, (long)units * parts * TileHeads * heads.HeadDim);
-        using var statistics = parts == 1 ? null : Memory.Empty(ScalarType.Float32, fused.device, (long)units * parts * TileHeads, 2);
+        using var partial =
+            parts == 1
+                ? null
+                : Memory.Empty(ScalarType.Float32, fused.device, (long)units * parts * TileHeads * heads.HeadDim);
+        using var statistics =
+            parts == 1 ? null : Memory.Empty(ScalarType.Float32, fused.device, (long)units * parts * TileHeads, 2);
         var joinedByLast = parts is > 1 and <= PartsJoinedByLast && units <= Units;
         launcher.Launch(
-            new("decode_attention", "decode_attention", type, "HEAD_DIM", heads.HeadDim), new(parts, heads.KeyValueHeads * tiles, sequences.Count), 128,
-            fused, keys, values, slots, lengths, output, partial, statistics, joinedByLast ? Counters(fused.device) : null,
-            heads.FusedWidth, heads.GroupSize, tiles, heads.KeyValueHeads, Memory.Size(keys, 1), (float)(1 / Math.Sqrt(heads.HeadDim)));
+            new("decode_attention", "decode_attention", type, "HEAD_DIM", heads.HeadDim),
+            new(parts, heads.KeyValueHeads * tiles, sequences.Count),
+            128,
+            fused,
+            keys,
+            values,
+            slots,
+            lengths,
+            output,
+            partial,
+            statistics,
+            joinedByLast ? Counters(fused.device) : null,
+            heads.FusedWidth,
+            heads.GroupSize,
+            tiles,
+            heads.KeyValueHeads,
+            Memory.Size(keys, 1),
+            (float)(1 / Math.Sqrt(heads.HeadDim))
+        );
         if (parts > 1 && !joinedByLast)
         {
             launcher.Launch(
-                new("decode_attention", "join_parts", type, "HEAD_DIM", heads.HeadDim), new(heads.QueryHeads, sequences.Count), JoinLanes * heads.HeadDim,
-                partial, statistics, output, parts, heads.GroupSize, tiles, heads.KeyValueHeads);
+                new("decode_attention", "join_parts", type, "HEAD_DIM", heads.HeadDim),
+                new(heads.QueryHeads, sequences.Count),
+                JoinLanes * heads.HeadDim,
+                partial,
+                statistics,
+                output,
+                parts,
+                heads.GroupSize,
+                tiles,
+                heads.KeyValueHeads
+            );
         }
+
         return output;
     }
 
@@ -74,9 +128,23 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
             {
                 y.add_(bias!);
             }
+
             return residual is null ? y : y.add_(residual);
         }
-        launcher.Launch(Kernel("project", x), TileGrid((outputs + TileRows - 1) / TileRows), 128, x, weight, bias, residual, y, rows, width, outputs);
+
+        launcher.Launch(
+            Kernel("project", x),
+            TileGrid((outputs + TileRows - 1) / TileRows),
+            128,
+            x,
+            weight,
+            bias,
+            residual,
+            y,
+            rows,
+            width,
+            outputs
+        );
         return y;
     }
 
@@ -88,8 +156,19 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
             using var gateUp = Project(x, weight, null, null);
             return kernels.SwiGlu(gateUp);
         }
+
         var y = Memory.Empty(Memory.TypeOf(x), x.device, rows, half);
-        launcher.Launch(Kernel("project_swiglu", x), TileGrid((half + (TileRows / 2) - 1) / (TileRows / 2)), 128, x, weight, y, rows, width, half);
+        launcher.Launch(
+            Kernel("project_swiglu", x),
+            TileGrid((half + (TileRows / 2) - 1) / (TileRows / 2)),
+            128,
+            x,
+            weight,
+            y,
+            rows,
+            width,
+            half
+        );
         return y;
     }
 
@@ -107,8 +186,11 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
 
     private static bool TwoBytes(Tensor x) => Memory.TypeOf(x) is ScalarType.BFloat16 or ScalarType.Float16;
 
-    private static bool FewRows(Tensor x, Tensor weight)
-        => TwoBytes(x) && Memory.Size(x, 0) is > 0 and <= MostRows && Memory.Size(x, 1) % 8 == 0 && Memory.Fit(Memory.TypeOf(x), x, weight);
+    private static bool FewRows(Tensor x, Tensor weight) =>
+        TwoBytes(x)
+        && Memory.Size(x, 0) is > 0 and <= MostRows
+        && Memory.Size(x, 1) % 8 == 0
+        && Memory.Fit(Memory.TypeOf(x), x, weight);
 
     private static KernelName Kernel(string function, Tensor x) => new("project", function, Memory.TypeOf(x));
 }

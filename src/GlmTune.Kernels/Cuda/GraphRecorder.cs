@@ -3,18 +3,20 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Cuda;
 
-/// <summary>Records whole passes as graphs, on a stream of its own, with the memory that libtorch's allocator keeps for that stream.</summary>
+/// <summary>Records whole passes as graphs, on a stream of its own, with the memory that libtorch's allocator keeps for
+/// that stream.</summary>
 /// <remarks>
-/// The allocator hands a freed block only to the stream it was made for. Nothing but recordings runs here, so what a recording took and gave
-/// back belongs to recordings alone: their replays, which follow each other on one stream, find it at the same addresses. Only an allocator
-/// that is out of memory would give the blocks back to the driver; a block of which a part is held is never given back, so the memory is
-/// reserved as one block at the start and its first part is held. What a replay leaves for later work is to be copied to tensors made outside.
-/// Not thread-safe. Source: CUDA driver API, "Graph management"; libtorch's c10/cuda/CUDACachingAllocator.cpp for the allocator's rules.
-/// </remarks>
+/// The allocator hands a freed block only to the stream it was made for. Nothing but recordings runs here, so what a
+/// recording took and gave back belongs to recordings alone: their replays, which follow each other on one stream, find
+/// it at the same addresses. Only an allocator that is out of memory would give the blocks back to the driver; a block
+/// of which a part is held is never given back, so the memory is reserved as one block at the start and its first part
+/// is held. What a replay leaves for later work is to be copied to tensors made outside. Not thread-safe. Source: CUDA
+/// driver API, "Graph management"; libtorch's c10/cuda/CUDACachingAllocator.cpp for the allocator's rules. </remarks>
 public sealed unsafe class GraphRecorder : IDisposable
 {
     private const uint NonBlocking = 1;
     private const int Mebibyte = 1 << 20;
+
     // The allocator's blocks for tensors below one mebibyte are cut from pieces of two.
     private const int SmallPieces = 48;
     private const int HeldBytes = 512;
@@ -33,6 +35,7 @@ public sealed unsafe class GraphRecorder : IDisposable
         {
             return null;
         }
+
         CudaContext.Ensure(device);
         nint stream;
         CudaDriver.Check(CudaDriver.StreamCreate(&stream, NonBlocking), "create a stream");
@@ -49,12 +52,14 @@ public sealed unsafe class GraphRecorder : IDisposable
             Refusal = $"{bytes >> 20} MiB for recordings are no small part of the memory that is free";
             return false;
         }
+
         Reserve(bytes);
         return true;
     }
 
     /// <summary>Runs <paramref name="work"/> as it is, then records it without running it.</summary>
-    /// <param name="work">Called twice, the second time for nothing but its launches: what else it changes on the host must bear that.</param>
+    /// <param name="work">Called twice, the second time for nothing but its launches: what else it changes on the host
+    /// must bear that.</param>
     /// <param name="recovery">Called where recording fails, with the work half done on the host.</param>
     /// <returns>The recording; null where something in the work cannot be recorded.</returns>
     public CudaGraph? RunAndRecord(Action work, Action recovery)
@@ -65,6 +70,7 @@ public sealed unsafe class GraphRecorder : IDisposable
         {
             work();
         }
+
         cuda.synchronize(device);
         try
         {
@@ -73,7 +79,8 @@ public sealed unsafe class GraphRecorder : IDisposable
                 return CudaGraph.Capture(device, stream, work);
             }
         }
-        catch (Exception error) when (error is CudaException or Dispatch.AtenException or System.Runtime.InteropServices.ExternalException)
+        catch (Exception error)
+            when (error is CudaException or Dispatch.AtenException or System.Runtime.InteropServices.ExternalException)
         {
             Refusal = error.Message;
             recovery();
@@ -91,6 +98,7 @@ public sealed unsafe class GraphRecorder : IDisposable
         {
             tensor.Dispose();
         }
+
         held.Clear();
         // The stream stays: libtorch keeps libraries' workspaces by stream.
     }
@@ -107,6 +115,7 @@ public sealed unsafe class GraphRecorder : IDisposable
             fillers.Add(Held(Mebibyte));
             fillers.Add(Held(Mebibyte - HeldBytes));
         }
+
         fillers.ForEach(filler => filler.Dispose());
     }
 

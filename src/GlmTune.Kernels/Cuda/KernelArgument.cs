@@ -2,7 +2,8 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Cuda;
 
-/// <summary>One parameter of a kernel launch: a tensor's memory, an integer or a float, in the low bytes of eight.</summary>
+/// <summary>One parameter of a kernel launch: a tensor's memory, an integer or a float, in the low bytes of
+/// eight.</summary>
 internal readonly struct KernelArgument
 {
     private KernelArgument(ulong bits) => Bits = bits;
@@ -11,7 +12,8 @@ internal readonly struct KernelArgument
     public ulong Bits { get; }
 
     /// <summary>The tensor's first element; null gives a null pointer.</summary>
-    public static implicit operator KernelArgument(Tensor? tensor) => tensor is null ? default : new(Memory.Address(tensor));
+    public static implicit operator KernelArgument(Tensor? tensor) =>
+        tensor is null ? default : new(Memory.Address(tensor));
 
     /// <summary>A 32-bit integer.</summary>
     public static implicit operator KernelArgument(int value) => new((uint)value);

@@ -6,7 +6,8 @@ internal interface IKernelLauncher
     /// <summary>How many blocks truly run side by side, at least.</summary>
     int Multiprocessors { get; }
 
-    /// <summary>Queues a kernel on the current stream; its arguments' tensors must live until it has run, as the allocator ensures.</summary>
+    /// <summary>Queues a kernel on the current stream; its arguments' tensors must live until it has run, as the
+    /// allocator ensures.</summary>
     void Launch(KernelName kernel, Grid grid, int threads, params ReadOnlySpan<KernelArgument> arguments);
 }
 

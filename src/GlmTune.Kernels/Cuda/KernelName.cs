@@ -8,20 +8,39 @@ namespace GlmTune.Kernels.Cuda;
 /// <param name="Scalar">What its <c>SCALAR</c> is.</param>
 /// <param name="Option">A second macro that the source needs, or null.</param>
 /// <param name="Value">Its value; of <c>COMPUTE</c>, an element type.</param>
-internal readonly record struct KernelName(string Source, string Function, torch.ScalarType Scalar, string? Option = null, int Value = 0)
+internal readonly record struct KernelName(
+    string Source,
+    string Function,
+    torch.ScalarType Scalar,
+    string? Option = null,
+    int Value = 0
+)
 {
     private static readonly string[] UseMatrixUnits = ["project", "decode_attention", "low_rank"];
     private static readonly string[] DrawMasks = ["dropout", "low_rank"];
 
     // Kernels that begin with let_next_start and wait_for_previous.
-    private static readonly string[] Overlap = ["rms_norm", "rotate_and_cache", "decode_attention", "join_parts", "swiglu", "project", "project_swiglu", "argmax"];
+    private static readonly string[] Overlap =
+    [
+        "rms_norm",
+        "rotate_and_cache",
+        "decode_attention",
+        "join_parts",
+        "swiglu",
+        "project",
+        "project_swiglu",
+        "argmax",
+    ];
 
     /// <summary>Whether it may be started while the kernel before it still runs.</summary>
     public bool Overlaps => Overlap.Contains(Function);
 
     /// <summary>Names of all embedded sources.</summary>
-    public static IEnumerable<string> Sources
-        => typeof(KernelName).Assembly.GetManifestResourceNames().Where(name => name.EndsWith(".cu", StringComparison.Ordinal)).Select(name => name[..^3]);
+    public static IEnumerable<string> Sources =>
+        typeof(KernelName)
+            .Assembly.GetManifestResourceNames()
+            .Where(name => name.EndsWith(".cu", StringComparison.Ordinal))
+            .Select(name => name[..^3]);
 
     /// <summary>The macros, as compiler options.</summary>
     public string[] Macros
@@ -29,28 +48,37 @@ internal readonly record struct KernelName(string Source, string Function, torch
         get
         {
             var scalar = $"-DSCALAR={TypeName(Scalar)}";
-            return Option is null ? [scalar] : [scalar, $"-D{Option}={(Option == "COMPUTE" ? TypeName((torch.ScalarType)Value) : Value)}"];
+            return Option is null
+                ? [scalar]
+                : [scalar, $"-D{Option}={(Option == "COMPUTE" ? TypeName((torch.ScalarType)Value) : Value)}"];
         }
     }
 
     /// <summary>The whole text to compile.</summary>
-    public string Text
-        => Read("common.cuh") + (UseMatrixUnits.Contains(Source) ? Read("matrix.cuh") : "") + (DrawMasks.Contains(Source) ? Read("mask.cuh") : "") + Read(Source + ".cu");
+    public string Text =>
+        Read("common.cuh")
+        + (UseMatrixUnits.Contains(Source) ? Read("matrix.cuh") : "")
+        + (DrawMasks.Contains(Source) ? Read("mask.cuh") : "")
+        + Read(Source + ".cu");
 
-    private static string TypeName(torch.ScalarType type) => type switch
-    {
-        torch.ScalarType.BFloat16 => "bf16",
-        torch.ScalarType.Float16 => "f16",
-        torch.ScalarType.Float32 => "float",
-        _ => throw new ArgumentException($"No kernel computes in {type}.", nameof(type)),
-    };
+    private static string TypeName(torch.ScalarType type) =>
+        type switch
+        {
+            torch.ScalarType.BFloat16 => "bf16",
+            torch.ScalarType.Float16 => "f16",
+            torch.ScalarType.Float32 => "float",
+            _ => throw new ArgumentException($"No kernel computes in {type}.", nameof(type)),
+        };
 
     private static string Read(string name)
     {
-        using var stream = typeof(KernelName).Assembly.GetManifestResourceStream(name) ?? throw new MissingManifestResourceException(name);
+        using var stream =
+            typeof(KernelName).Assembly.GetManifestResourceStream(name)
+            ?? throw new MissingManifestResourceException(name);
         using var reader = new StreamReader(stream);
         return reader.ReadToEnd();
     }
 
-    private sealed class MissingManifestResourceException(string name) : Exception($"The kernel source '{name}' is not in the assembly.");
+    private sealed class MissingManifestResourceException(string name)
+        : Exception($"The kernel source '{name}' is not in the assembly.");
 }

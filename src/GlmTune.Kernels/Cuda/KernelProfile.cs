@@ -11,11 +11,12 @@ namespace GlmTune.Kernels.Cuda;
 /// <param name="Microseconds">In all.</param>
 public sealed record KernelTime(string Name, long Count, double Microseconds);
 
-/// <summary>Times of every kernel that the GPU runs between start and stop, through CUPTI, NVIDIA's profiling library.</summary>
+/// <summary>Times of every kernel that the GPU runs between start and stop, through CUPTI, NVIDIA's profiling
+/// library.</summary>
 /// <remarks>
-/// The library comes with PyTorch's CUDA build and with the toolkit. One profile at a time in a process. Records are read by the layout of
-/// <c>CUpti_ActivityKernel</c>, whose leading fields have not moved since its third version (cupti_activity.h).
-/// </remarks>
+/// The library comes with PyTorch's CUDA build and with the toolkit. One profile at a time in a process. Records are
+/// read by the layout of <c>CUpti_ActivityKernel</c>, whose leading fields have not moved since its third version
+/// (cupti_activity.h). </remarks>
 public static unsafe class KernelProfile
 {
     private const uint Copies = 1;
@@ -29,8 +30,8 @@ public static unsafe class KernelProfile
     private static delegate* unmanaged<byte*, nuint, byte**, int> nextRecord;
 
     /// <summary>Runs <paramref name="work"/>, which waits for the GPU before it ends.</summary>
-    /// <returns>The time from first to last; when nothing ran, and before which kernels most of that was; then kernels, longest first. Null where
-    /// CUPTI is not there or refuses.</returns>
+    /// <returns>The time from first to last; when nothing ran, and before which kernels most of that was; then kernels,
+    /// longest first. Null where CUPTI is not there or refuses.</returns>
     /// <param name="work">What to profile.</param>
     /// <param name="problem">Why there is none.</param>
     public static IReadOnlyList<KernelTime>? Of(Action work, out string problem)
@@ -42,11 +43,14 @@ public static unsafe class KernelProfile
             {
                 return null;
             }
-            var register = (delegate* unmanaged<void*, void*, int>)NativeLibrary.GetExport(library, "cuptiActivityRegisterCallbacks");
+
+            var register = (delegate* unmanaged<void*, void*, int>)
+                NativeLibrary.GetExport(library, "cuptiActivityRegisterCallbacks");
             var enable = (delegate* unmanaged<uint, int>)NativeLibrary.GetExport(library, "cuptiActivityEnable");
             var disable = (delegate* unmanaged<uint, int>)NativeLibrary.GetExport(library, "cuptiActivityDisable");
             var flush = (delegate* unmanaged<uint, int>)NativeLibrary.GetExport(library, "cuptiActivityFlushAll");
-            nextRecord = (delegate* unmanaged<byte*, nuint, byte**, int>)NativeLibrary.GetExport(library, "cuptiActivityGetNextRecord");
+            nextRecord = (delegate* unmanaged<byte*, nuint, byte**, int>)
+                NativeLibrary.GetExport(library, "cuptiActivityGetNextRecord");
             Seen.Clear();
             delegate* unmanaged<byte**, nuint*, nuint*, void> request = &Request;
             delegate* unmanaged<void*, uint, byte*, nuint, nuint, void> complete = &Complete;
@@ -55,17 +59,20 @@ public static unsafe class KernelProfile
             {
                 code = code == 0 ? enable(kind) : code;
             }
+
             if (code != 0)
             {
                 problem = $"NVIDIA's profiling library refused with code {code}";
                 return null;
             }
+
             work();
             _ = flush(1);
             foreach (var kind in Kinds)
             {
                 _ = disable(kind);
             }
+
             problem = Seen.IsEmpty ? "NVIDIA's profiling library gave no records" : "";
             return Seen.IsEmpty ? null : Summarise([.. Seen.OrderBy(run => run.Start)]);
         }
@@ -83,17 +90,31 @@ public static unsafe class KernelProfile
                 var (count, sum) = idle.GetValueOrDefault(run.Name);
                 idle[run.Name] = (count + 1, sum + run.Start - busyUntil);
             }
+
             busyUntil = Math.Max(busyUntil, run.End);
         }
+
         var times = runs.GroupBy(run => run.Name)
-            .Select(group => new KernelTime(Readable(group.Key), group.Count(), group.Sum(run => (double)(run.End - run.Start)) / 1000))
+            .Select(group => new KernelTime(
+                Readable(group.Key),
+                group.Count(),
+                group.Sum(run => (double)(run.End - run.Start)) / 1000
+            ))
             .OrderByDescending(time => time.Microseconds);
-        var gaps = idle.OrderByDescending(pair => pair.Value.Nanoseconds).Take(IdleShown)
-            .Select(pair => new KernelTime($"idle before {Readable(pair.Key)}", pair.Value.Count, pair.Value.Nanoseconds / 1000.0));
-        return [
+        var gaps = idle.OrderByDescending(pair => pair.Value.Nanoseconds)
+            .Take(IdleShown)
+            .Select(pair => new KernelTime(
+                $"idle before {Readable(pair.Key)}",
+                pair.Value.Count,
+                pair.Value.Nanoseconds / 1000.0
+            ));
+        return
+        [
             new("all", runs.Count, (busyUntil - runs[0].Start) / 1000.0),
             new("idle", idle.Values.Sum(gap => gap.Count), idle.Values.Sum(gap => (double)gap.Nanoseconds) / 1000),
-            .. gaps, .. times];
+            .. gaps,
+            .. times,
+        ];
     }
 
     private static nint? Open()
@@ -110,6 +131,7 @@ public static unsafe class KernelProfile
                 }
             }
         }
+
         return null;
     }
 
@@ -117,7 +139,9 @@ public static unsafe class KernelProfile
     private static IEnumerable<string> Siblings(string folder)
     {
         var packages = Path.Combine(folder, "..", "..", "nvidia");
-        return Directory.Exists(packages) ? Directory.GetDirectories(packages).Select(package => Path.Combine(package, "lib")) : [];
+        return Directory.Exists(packages)
+            ? Directory.GetDirectories(packages).Select(package => Path.Combine(package, "lib"))
+            : [];
     }
 
     [UnmanagedCallersOnly]
@@ -136,6 +160,7 @@ public static unsafe class KernelProfile
         {
             Note(record);
         }
+
         NativeMemory.AlignedFree(buffer);
     }
 
@@ -146,6 +171,7 @@ public static unsafe class KernelProfile
         {
             return;
         }
+
         var (start, end) = (Unsafe.ReadUnaligned<ulong>(record + 16), Unsafe.ReadUnaligned<ulong>(record + 24));
         var name = kind switch
         {
@@ -162,11 +188,15 @@ public static unsafe class KernelProfile
     // The C++ library's own demangler; a name that it does not know stays as it is.
     private static string Readable(string name)
     {
-        if (!name.StartsWith("_Z", StringComparison.Ordinal) || !NativeLibrary.TryLoad("libstdc++.so.6", out var library)
-            || !NativeLibrary.TryGetExport(library, "__cxa_demangle", out var address))
+        if (
+            !name.StartsWith("_Z", StringComparison.Ordinal)
+            || !NativeLibrary.TryLoad("libstdc++.so.6", out var library)
+            || !NativeLibrary.TryGetExport(library, "__cxa_demangle", out var address)
+        )
         {
             return name;
         }
+
         var bytes = Marshal.StringToCoTaskMemUTF8(name);
         int status;
         var text = ((delegate* unmanaged<nint, byte*, nuint*, int*, byte*>)address)(bytes, null, null, &status);

@@ -10,7 +10,8 @@ internal static unsafe class Memory
     public static int PieceOf(ScalarType type) => type == ScalarType.Float32 ? 4 : 8;
 
     /// <summary>Whether kernels compute in this type.</summary>
-    public static bool Known(ScalarType type) => type is ScalarType.BFloat16 or ScalarType.Float16 or ScalarType.Float32;
+    public static bool Known(ScalarType type) =>
+        type is ScalarType.BFloat16 or ScalarType.Float16 or ScalarType.Float32;
 
     /// <summary>Whether all (nulls aside) are of this known type, contiguous and on a 16-byte boundary.</summary>
     public static bool Fit(ScalarType type, params ReadOnlySpan<Tensor?> tensors)
@@ -22,6 +23,7 @@ internal static unsafe class Memory
                 return false;
             }
         }
+
         return Known(type);
     }
 
@@ -35,6 +37,7 @@ internal static unsafe class Memory
                 return false;
             }
         }
+
         return true;
     }
 
@@ -48,12 +51,13 @@ internal static unsafe class Memory
                 return false;
             }
         }
+
         return true;
     }
 
     /// <summary>Whether four elements of it can be taken by one access; true of null.</summary>
-    public static bool AlignedForFour(Tensor? tensor)
-        => tensor is null || Address(tensor) % (TypeOf(tensor) == ScalarType.Float32 ? 16UL : 8UL) == 0;
+    public static bool AlignedForFour(Tensor? tensor) =>
+        tensor is null || Address(tensor) % (TypeOf(tensor) == ScalarType.Float32 ? 16UL : 8UL) == 0;
 
     /// <summary>The element type.</summary>
     public static ScalarType TypeOf(Tensor tensor)
@@ -97,6 +101,7 @@ internal static unsafe class Memory
             strides[i] = stride;
             stride *= shape[i];
         }
+
         nint handle;
         fixed (long* sizes = shape)
         {
@@ -104,8 +109,18 @@ internal static unsafe class Memory
             {
                 return Tensor.UnsafeCreateTensor(arena.Take(type, device, shape.Length, sizes, strides, stride));
             }
-            var code = AtenShim.EmptyStrided(shape.Length, sizes, strides, (int)type, (int)device.type, device.index, &handle);
-            return code == 0 ? Tensor.UnsafeCreateTensor(handle) : empty(shape.ToArray(), type, device);    // which says what is wrong
+
+            var code = AtenShim.EmptyStrided(
+                shape.Length,
+                sizes,
+                strides,
+                (int)type,
+                (int)device.type,
+                device.index,
+                &handle
+            );
+            // which says what is wrong
+            return code == 0 ? Tensor.UnsafeCreateTensor(handle) : empty(shape.ToArray(), type, device);
         }
     }
 

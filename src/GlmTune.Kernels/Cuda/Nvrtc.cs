@@ -4,7 +4,8 @@ using GlmTune.Kernels.Native;
 
 namespace GlmTune.Kernels.Cuda;
 
-/// <summary>NVIDIA's run-time compiler, from a PyTorch install, the CUDA toolkit or beside the app. Source: NVRTC's documentation.</summary>
+/// <summary>NVIDIA's run-time compiler, from a PyTorch install, the CUDA toolkit or beside the app. Source: NVRTC's
+/// documentation.</summary>
 internal sealed unsafe class Nvrtc
 {
     private static readonly Lock Gate = new();
@@ -21,14 +22,17 @@ internal sealed unsafe class Nvrtc
     private Nvrtc(nint library, string path)
     {
         Path = path;
-        createProgram = (delegate* unmanaged<nint*, byte*, byte*, int, byte**, byte**, int>)NativeLibrary.GetExport(library, "nvrtcCreateProgram");
-        compileProgram = (delegate* unmanaged<nint, int, byte**, int>)NativeLibrary.GetExport(library, "nvrtcCompileProgram");
+        createProgram = (delegate* unmanaged<nint*, byte*, byte*, int, byte**, byte**, int>)
+            NativeLibrary.GetExport(library, "nvrtcCreateProgram");
+        compileProgram = (delegate* unmanaged<nint, int, byte**, int>)
+            NativeLibrary.GetExport(library, "nvrtcCompileProgram");
         getLogSize = (delegate* unmanaged<nint, nuint*, int>)NativeLibrary.GetExport(library, "nvrtcGetProgramLogSize");
         getLog = (delegate* unmanaged<nint, byte*, int>)NativeLibrary.GetExport(library, "nvrtcGetProgramLog");
         getCodeSize = (delegate* unmanaged<nint, nuint*, int>)NativeLibrary.GetExport(library, "nvrtcGetCUBINSize");
         getCode = (delegate* unmanaged<nint, byte*, int>)NativeLibrary.GetExport(library, "nvrtcGetCUBIN");
         destroyProgram = (delegate* unmanaged<nint*, int>)NativeLibrary.GetExport(library, "nvrtcDestroyProgram");
-        int major, minor;
+        int major,
+            minor;
         _ = ((delegate* unmanaged<int*, int*, int>)NativeLibrary.GetExport(library, "nvrtcVersion"))(&major, &minor);
         Version = $"{major}.{minor}";
     }
@@ -46,8 +50,16 @@ internal sealed unsafe class Nvrtc
         {
             var folders = Folders().Distinct().ToArray();
             looked = string.Join(", ", folders);
-            return loaded ??= folders.SelectMany(LibrariesIn).Select(TryOpen).FirstOrDefault(found => found is not null)
-                ?? (NativeLibrary.TryLoad(OperatingSystem.IsWindows() ? "nvrtc64_120_0.dll" : "libnvrtc.so", out var library) ? new Nvrtc(library, "libnvrtc") : null);
+            return loaded ??=
+                folders.SelectMany(LibrariesIn).Select(TryOpen).FirstOrDefault(found => found is not null)
+                ?? (
+                    NativeLibrary.TryLoad(
+                        OperatingSystem.IsWindows() ? "nvrtc64_120_0.dll" : "libnvrtc.so",
+                        out var library
+                    )
+                        ? new Nvrtc(library, "libnvrtc")
+                        : null
+                );
         }
     }
 
@@ -56,10 +68,14 @@ internal sealed unsafe class Nvrtc
     public byte[] Compile(string source, string name, string architecture, ReadOnlySpan<string> macros)
     {
         nint program;
-        fixed (byte* text = Encoding.UTF8.GetBytes(source + '\0'), label = Encoding.UTF8.GetBytes(name + ".cu\0"))
+        fixed (
+            byte* text = Encoding.UTF8.GetBytes(source + '\0'),
+                label = Encoding.UTF8.GetBytes(name + ".cu\0")
+        )
         {
             Check(createProgram(&program, text, label, 0, null, null), "create a program");
         }
+
         try
         {
             string[] options = [$"--gpu-architecture={architecture}", "--std=c++17", .. macros];
@@ -69,11 +85,16 @@ internal sealed unsafe class Nvrtc
             {
                 code = compileProgram(program, options.Length, (byte**)first);
             }
+
             Array.ForEach(pointers, Marshal.FreeCoTaskMem);
             if (code != 0)
             {
-                throw new CudaException($"The kernels of '{name}' do not compile for {architecture} ({string.Join(' ', macros!)}): {Log(program)}");
+                throw new CudaException(
+                    $"The kernels of '{name}' do not compile for {architecture} ({string.Join(' ', macros!)}): "
+                        + $"{Log(program)}"
+                );
             }
+
             nuint size;
             Check(getCodeSize(program, &size), "read the code's size");
             var bytes = new byte[size];
@@ -81,6 +102,7 @@ internal sealed unsafe class Nvrtc
             {
                 Check(getCode(program, pointer), "read the code");
             }
+
             return bytes;
         }
         finally
@@ -96,11 +118,13 @@ internal sealed unsafe class Nvrtc
         {
             return "no log";
         }
+
         var bytes = new byte[size];
         fixed (byte* pointer = bytes)
         {
             _ = getLog(program, pointer);
         }
+
         return Encoding.UTF8.GetString(bytes).TrimEnd('\0', '\n');
     }
 
@@ -128,6 +152,7 @@ internal sealed unsafe class Nvrtc
                 yield return System.IO.Path.Combine(toolkit, OperatingSystem.IsWindows() ? "bin" : "lib64");
             }
         }
+
         if (Directory.Exists("/usr/local"))
         {
             foreach (var toolkit in Directory.EnumerateDirectories("/usr/local", "cuda*").Order(StringComparer.Ordinal))
@@ -143,19 +168,31 @@ internal sealed unsafe class Nvrtc
         {
             return [];
         }
-        return Directory.EnumerateFiles(folder, OperatingSystem.IsWindows() ? "nvrtc64_*.dll" : "libnvrtc*.so*")
-            .Where(file => !file.Contains("builtins", StringComparison.Ordinal) && !file.Contains(".alt.", StringComparison.Ordinal))
-            .OrderBy(file => file.Length).ThenBy(file => file, StringComparer.Ordinal);
+
+        return Directory
+            .EnumerateFiles(folder, OperatingSystem.IsWindows() ? "nvrtc64_*.dll" : "libnvrtc*.so*")
+            .Where(file =>
+                !file.Contains("builtins", StringComparison.Ordinal)
+                && !file.Contains(".alt.", StringComparison.Ordinal)
+            )
+            .OrderBy(file => file.Length)
+            .ThenBy(file => file, StringComparer.Ordinal);
     }
 
     private static Nvrtc? TryOpen(string path)
     {
         // The compiler opens its built-in functions by bare name, which is found when they are loaded already.
         var folder = System.IO.Path.GetDirectoryName(path)!;
-        foreach (var builtins in Directory.EnumerateFiles(folder, OperatingSystem.IsWindows() ? "nvrtc-builtins64_*.dll" : "libnvrtc-builtins*.so*"))
+        foreach (
+            var builtins in Directory.EnumerateFiles(
+                folder,
+                OperatingSystem.IsWindows() ? "nvrtc-builtins64_*.dll" : "libnvrtc-builtins*.so*"
+            )
+        )
         {
             _ = NativeLibrary.TryLoad(builtins, out _);
         }
+
         return NativeLibrary.TryLoad(path, out var library) ? new Nvrtc(library, path) : null;
     }
 }

@@ -3,11 +3,12 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Cuda;
 
-/// <summary>A block of memory from which kernels take their outputs, one behind the other: a repeated pass finds them at the same places.</summary>
+/// <summary>A block of memory from which kernels take their outputs, one behind the other: a repeated pass finds them
+/// at the same places.</summary>
 /// <remarks>
-/// A recorded graph writes to fixed addresses, so nothing in it may come from libtorch's allocator, which would hand the same memory to
-/// others. Tensors taken from the arena are valid until it is opened again or disposed. Not thread-safe.
-/// </remarks>
+/// A recorded graph writes to fixed addresses, so nothing in it may come from libtorch's allocator, which would hand
+/// the same memory to others. Tensors taken from the arena are valid until it is opened again or disposed. Not
+/// thread-safe. </remarks>
 public sealed unsafe class TensorArena : IDisposable
 {
     private const long Alignment = 256;
@@ -32,7 +33,8 @@ public sealed unsafe class TensorArena : IDisposable
     /// <summary>Where the next piece goes, in bytes from the beginning.</summary>
     public long Used { get; private set; }
 
-    /// <summary>Takes what follows from a section of its own. Gone back to, it is written again: nobody may need what lies there by then.</summary>
+    /// <summary>Takes what follows from a section of its own. Gone back to, it is written again: nobody may need what
+    /// lies there by then.</summary>
     /// <param name="from">Its first byte; a multiple of 256.</param>
     /// <param name="bytes">Its size; where that is not enough, <see cref="InvalidOperationException"/> says so.</param>
     /// <exception cref="ArgumentOutOfRangeException">It is not inside the arena.</exception>
@@ -65,22 +67,39 @@ public sealed unsafe class TensorArena : IDisposable
         var bytes = elements * SizeOf(type);
         if (Used + bytes > limit)
         {
-            throw new InvalidOperationException($"The arena has {limit - Used} bytes left here of {memory.numel()}, and {bytes} are asked for. Make it larger.");
+            throw new InvalidOperationException(
+                $"The arena has {limit - Used} bytes left here of {memory.numel()}, and {bytes} are asked for. Make it "
+                    + "larger."
+            );
         }
+
         nint handle;
         AtenShim.Check(
-            AtenShim.TensorFromBlob((void*)(start + (nint)Used), dimensions, shape, strides, 0, (int)type, (int)device.type, device.index, &handle), "make a tensor in an arena");
+            AtenShim.TensorFromBlob(
+                (void*)(start + (nint)Used),
+                dimensions,
+                shape,
+                strides,
+                0,
+                (int)type,
+                (int)device.type,
+                device.index,
+                &handle
+            ),
+            "make a tensor in an arena"
+        );
         Used += (bytes + Alignment - 1) / Alignment * Alignment;
         return handle;
     }
 
-    private static long SizeOf(ScalarType type) => type switch
-    {
-        ScalarType.BFloat16 or ScalarType.Float16 => 2,
-        ScalarType.Float32 or ScalarType.Int32 => 4,
-        ScalarType.Int64 or ScalarType.Float64 => 8,
-        _ => throw new ArgumentException($"No kernel gives {type}.", nameof(type)),
-    };
+    private static long SizeOf(ScalarType type) =>
+        type switch
+        {
+            ScalarType.BFloat16 or ScalarType.Float16 => 2,
+            ScalarType.Float32 or ScalarType.Int32 => 4,
+            ScalarType.Int64 or ScalarType.Float64 => 8,
+            _ => throw new ArgumentException($"No kernel gives {type}.", nameof(type)),
+        };
 
     private sealed class Closing(TensorArena? before) : IDisposable
     {

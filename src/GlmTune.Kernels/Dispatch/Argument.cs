@@ -2,8 +2,10 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Dispatch;
 
-/// <summary>One value handed to an <see cref="AtenOperator"/>; made from a tensor, number, text, type, device or list by conversion.</summary>
-/// <remarks>A list is one of tensors, or of integers, or of floats. Whether a value is optional is the schema's affair, not the caller's.</remarks>
+/// <summary>One value handed to an <see cref="AtenOperator"/>; made from a tensor, number, text, type, device or list
+/// by conversion.</summary>
+/// <remarks>A list is one of tensors, or of integers, or of floats. Whether a value is optional is the schema's affair,
+/// not the caller's.</remarks>
 public readonly struct Argument
 {
     private Argument(ArgumentKind kind, long bits = 0, object? reference = null)
@@ -26,13 +28,15 @@ public readonly struct Argument
     internal object? Reference { get; }
 
     /// <summary>A tensor; null is <see cref="None"/>.</summary>
-    public static implicit operator Argument(Tensor? value) => value is null ? None : new(ArgumentKind.Tensor, 0, value);
+    public static implicit operator Argument(Tensor? value) =>
+        value is null ? None : new(ArgumentKind.Tensor, 0, value);
 
     /// <summary>An integer.</summary>
     public static implicit operator Argument(long value) => new(ArgumentKind.Integer, value);
 
     /// <summary>A float.</summary>
-    public static implicit operator Argument(double value) => new(ArgumentKind.Float, BitConverter.DoubleToInt64Bits(value));
+    public static implicit operator Argument(double value) =>
+        new(ArgumentKind.Float, BitConverter.DoubleToInt64Bits(value));
 
     /// <summary>A truth value.</summary>
     public static implicit operator Argument(bool value) => new(ArgumentKind.Boolean, value ? 1 : 0);
@@ -44,29 +48,35 @@ public readonly struct Argument
     public static implicit operator Argument(ScalarType value) => new(ArgumentKind.ScalarType, (long)value);
 
     /// <summary>A device.</summary>
-    public static implicit operator Argument(Device value) => new(ArgumentKind.Device, ((long)value.type << 32) | (uint)value.index);
+    public static implicit operator Argument(Device value) =>
+        new(ArgumentKind.Device, ((long)value.type << 32) | (uint)value.index);
 
     /// <summary>A list of tensors.</summary>
-    public static implicit operator Argument(Tensor[] values) => new(ArgumentKind.List, (long)ArgumentKind.Tensor, values);
+    public static implicit operator Argument(Tensor[] values) =>
+        new(ArgumentKind.List, (long)ArgumentKind.Tensor, values);
 
     /// <summary>A list of integers.</summary>
-    public static implicit operator Argument(long[] values) => new(ArgumentKind.List, (long)ArgumentKind.Integer, values);
+    public static implicit operator Argument(long[] values) =>
+        new(ArgumentKind.List, (long)ArgumentKind.Integer, values);
 
     /// <summary>A list of floats.</summary>
-    public static implicit operator Argument(double[] values) => new(ArgumentKind.List, (long)ArgumentKind.Float, values);
+    public static implicit operator Argument(double[] values) =>
+        new(ArgumentKind.List, (long)ArgumentKind.Float, values);
 
-    internal string Describe() => Kind switch
-    {
-        ArgumentKind.Tensor when Reference is Tensor tensor => $"{tensor.dtype} [{string.Join(", ", tensor.shape)}] on {tensor.device}",
-        ArgumentKind.Tensor => "an undefined tensor",
-        ArgumentKind.Float => BitConverter.Int64BitsToDouble(Bits).ToString("R", null),
-        ArgumentKind.Text => $"\"{Reference}\"",
-        ArgumentKind.Boolean => Bits != 0 ? "true" : "false",
-        ArgumentKind.List => $"a list of {((Array)Reference!).Length}",
-        ArgumentKind.None => "None",
-        ArgumentKind.ScalarType => ((ScalarType)Bits).ToString(),
-        _ => Bits.ToString("D", null),
-    };
+    internal string Describe() =>
+        Kind switch
+        {
+            ArgumentKind.Tensor when Reference is Tensor tensor =>
+                $"{tensor.dtype} [{string.Join(", ", tensor.shape)}] on {tensor.device}",
+            ArgumentKind.Tensor => "an undefined tensor",
+            ArgumentKind.Float => BitConverter.Int64BitsToDouble(Bits).ToString("R", null),
+            ArgumentKind.Text => $"\"{Reference}\"",
+            ArgumentKind.Boolean => Bits != 0 ? "true" : "false",
+            ArgumentKind.List => $"a list of {((Array)Reference!).Length}",
+            ArgumentKind.None => "None",
+            ArgumentKind.ScalarType => ((ScalarType)Bits).ToString(),
+            _ => Bits.ToString("D", null),
+        };
 }
 
 /// <summary>What a parameter or argument is.</summary>

@@ -4,13 +4,14 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Dispatch;
 
-/// <summary>Any ATen operator, called by its schema through libtorch's dispatcher: those that TorchSharp does not wrap, too.</summary>
+/// <summary>Any ATen operator, called by its schema through libtorch's dispatcher: those that TorchSharp does not wrap,
+/// too.</summary>
 /// <remarks>
-/// Make one per operator and keep it: <c>static readonly AtenOperator Silu = new("aten::silu(Tensor self) -> Tensor");</c>. The schema is
-/// libtorch's own text (<c>native_functions.yaml</c>); arguments are checked against it, since libtorch itself would read stray memory.
-/// Autograd works as usual. Thread-safe. Types <c>Scalar</c>, <c>Generator</c> and <c>Layout</c> cannot be passed. Source: the C interface
-/// of PyTorch 2.10, torch/csrc/stable/c/shim.h.
-/// </remarks>
+/// Make one per operator and keep it: <c>static readonly AtenOperator Silu = new("aten::silu(Tensor self) ->
+/// Tensor");</c>. The schema is libtorch's own text (<c>native_functions.yaml</c>); arguments are checked against it,
+/// since libtorch itself would read stray memory. Autograd works as usual. Thread-safe. Types <c>Scalar</c>,
+/// <c>Generator</c> and <c>Layout</c> cannot be passed. Source: the C interface of PyTorch 2.10,
+/// torch/csrc/stable/c/shim.h. </remarks>
 public sealed unsafe class AtenOperator
 {
     // Newer releases may add parameters with None as the default: zeros behind ours stand for them.
@@ -21,8 +22,10 @@ public sealed unsafe class AtenOperator
     private readonly byte[] overload;
     private readonly ReturnShape returns;
 
-    /// <param name="schema">Such as <c>aten::name.overload(Tensor self, int dim=0, *, Tensor? out=None) -> (Tensor, Tensor)</c>.</param>
-    /// <exception cref="ArgumentException">The schema cannot be read, or has a type that cannot be passed or returned.</exception>
+    /// <param name="schema">Such as <c>aten::name.overload(Tensor self, int dim=0, *, Tensor? out=None) -> (Tensor,
+    /// Tensor)</c>.</param>
+    /// <exception cref="ArgumentException">The schema cannot be read, or has a type that cannot be passed or
+    /// returned.</exception>
     public AtenOperator(string schema)
     {
         this.schema = OperatorSchema.Parse(schema);
@@ -34,7 +37,10 @@ public sealed unsafe class AtenOperator
         {
             // libtorch 2.10 to 2.11 converts the last returned value by the first one's type, and so on inwards.
             throw new ArgumentException(
-                $"'{schema}': libtorch cannot return this list of types through its C interface; the list must read the same backwards.", nameof(schema));
+                $"'{schema}': libtorch cannot return this list of types through its C interface; the list must read "
+                    + "the same backwards.",
+                nameof(schema)
+            );
         }
     }
 
@@ -49,7 +55,8 @@ public sealed unsafe class AtenOperator
         return Tensor.UnsafeCreateTensor((nint)stack[0]);
     }
 
-    /// <summary>Calls an operator that returns several tensors, or a list of them; they belong to the caller's dispose scope.</summary>
+    /// <summary>Calls an operator that returns several tensors, or a list of them; they belong to the caller's dispose
+    /// scope.</summary>
     /// <inheritdoc cref="Call" path="/exception"/>
     public Tensor[] CallMany(params ReadOnlySpan<Argument> arguments)
     {
@@ -59,6 +66,7 @@ public sealed unsafe class AtenOperator
             Run(arguments, stack);
             return TakeList((nint)stack[0]);
         }
+
         Require(ReturnShape.Tensors);
         Run(arguments, stack);
         var results = new Tensor[schema.Returns.Length];
@@ -66,6 +74,7 @@ public sealed unsafe class AtenOperator
         {
             results[i] = Tensor.UnsafeCreateTensor((nint)stack[i]);
         }
+
         return results;
     }
 
@@ -99,14 +108,15 @@ public sealed unsafe class AtenOperator
 
     private int StackSize => Math.Max(schema.Parameters.Length, schema.Returns.Length) + Slack;
 
-    private static ReturnShape ShapeOf(Parameter[] returns) => returns switch
-    {
-        [] => ReturnShape.Nothing,
-        [{ Kind: ArgumentKind.Tensor }] => ReturnShape.Tensor,
-        [{ Kind: ArgumentKind.Integer }] => ReturnShape.Integer,
-        [{ Kind: ArgumentKind.List, Element: ArgumentKind.Tensor }] => ReturnShape.TensorList,
-        _ => returns.All(value => value.Kind == ArgumentKind.Tensor) ? ReturnShape.Tensors : ReturnShape.Other,
-    };
+    private static ReturnShape ShapeOf(Parameter[] returns) =>
+        returns switch
+        {
+            [] => ReturnShape.Nothing,
+            [{ Kind: ArgumentKind.Tensor }] => ReturnShape.Tensor,
+            [{ Kind: ArgumentKind.Integer }] => ReturnShape.Integer,
+            [{ Kind: ArgumentKind.List, Element: ArgumentKind.Tensor }] => ReturnShape.TensorList,
+            _ => returns.All(value => value.Kind == ArgumentKind.Tensor) ? ReturnShape.Tensors : ReturnShape.Other,
+        };
 
     private void Require(ReturnShape shape)
     {
@@ -130,6 +140,7 @@ public sealed unsafe class AtenOperator
             _ = TryRun(arguments, stack);
             reason = capture?.Text();
         }
+
         throw new AtenException($"{this} failed: {Reason(reason)} Arguments: {Describe(arguments)}.");
     }
 
@@ -141,7 +152,11 @@ public sealed unsafe class AtenOperator
             var parameter = schema.Parameters[i];
             stack[i] = Pack(parameter, i < arguments.Length ? arguments[i] : parameter.Default!.Value);
         }
-        fixed (byte* namePointer = name, overloadPointer = overload)
+
+        fixed (
+            byte* namePointer = name,
+                overloadPointer = overload
+        )
         {
             return AtenShim.CallDispatcher(namePointer, overloadPointer, stack, AtenShim.SchemaVersion);
         }
@@ -151,8 +166,12 @@ public sealed unsafe class AtenOperator
     {
         if (arguments.Length > schema.Parameters.Length)
         {
-            throw new ArgumentException($"{this} takes {schema.Parameters.Length} arguments, found {arguments.Length}.", nameof(arguments));
+            throw new ArgumentException(
+                $"{this} takes {schema.Parameters.Length} arguments, found {arguments.Length}.",
+                nameof(arguments)
+            );
         }
+
         for (var i = 0; i < schema.Parameters.Length; i++)
         {
             var parameter = schema.Parameters[i];
@@ -166,8 +185,10 @@ public sealed unsafe class AtenOperator
             else if (!parameter.Accepts(arguments[i]))
             {
                 throw new ArgumentException(
-                    $"{this}: argument '{parameter.Name}' is {arguments[i].Describe()}; expected {(parameter.Optional ? "None or " : "")}{parameter.Kind}.",
-                    nameof(arguments));
+                    $"{this}: argument '{parameter.Name}' is {arguments[i].Describe()}; expected "
+                        + $"{(parameter.Optional ? "None or " : "")}{parameter.Kind}.",
+                    nameof(arguments)
+                );
             }
         }
     }
@@ -179,6 +200,7 @@ public sealed unsafe class AtenOperator
         {
             return PackValue(parameter.Kind, argument);
         }
+
         if (argument.Kind == ArgumentKind.None)
         {
             return 0;
@@ -189,19 +211,25 @@ public sealed unsafe class AtenOperator
         return (ulong)box;
     }
 
-    private static ulong PackValue(ArgumentKind kind, in Argument argument) => kind switch
-    {
-        ArgumentKind.Tensor => PackTensor((Tensor?)argument.Reference),
-        ArgumentKind.Text => PackText((string)argument.Reference!),
-        ArgumentKind.List => PackList(argument.Reference!),
-        ArgumentKind.Float when argument.Kind == ArgumentKind.Integer => BitConverter.DoubleToUInt64Bits(argument.Bits),
-        _ => (ulong)argument.Bits,
-    };
+    private static ulong PackValue(ArgumentKind kind, in Argument argument) =>
+        kind switch
+        {
+            ArgumentKind.Tensor => PackTensor((Tensor?)argument.Reference),
+            ArgumentKind.Text => PackText((string)argument.Reference!),
+            ArgumentKind.List => PackList(argument.Reference!),
+            ArgumentKind.Float when argument.Kind == ArgumentKind.Integer => BitConverter.DoubleToUInt64Bits(
+                argument.Bits
+            ),
+            _ => (ulong)argument.Bits,
+        };
 
     private static ulong PackTensor(Tensor? tensor)
     {
         nint handle;
-        AtenShim.Check(tensor is null ? AtenShim.NewUndefinedTensor(&handle) : AtenShim.NewTensorHandle(tensor.Handle, &handle), "copy a tensor handle");
+        AtenShim.Check(
+            tensor is null ? AtenShim.NewUndefinedTensor(&handle) : AtenShim.NewTensorHandle(tensor.Handle, &handle),
+            "copy a tensor handle"
+        );
         return (ulong)handle;
     }
 
@@ -213,6 +241,7 @@ public sealed unsafe class AtenOperator
         {
             AtenShim.Check(AtenShim.NewString(pointer, (nuint)bytes.Length, &handle), "make a string");
         }
+
         return (ulong)handle;
     }
 
@@ -227,20 +256,24 @@ public sealed unsafe class AtenOperator
                 {
                     AtenShim.Check(AtenShim.ListPush(list, PackTensor(tensor)), "fill a list");
                 }
+
                 break;
             case long[] integers:
                 foreach (var integer in integers)
                 {
                     AtenShim.Check(AtenShim.ListPush(list, (ulong)integer), "fill a list");
                 }
+
                 break;
             case double[] floats:
                 foreach (var number in floats)
                 {
                     AtenShim.Check(AtenShim.ListPush(list, BitConverter.DoubleToUInt64Bits(number)), "fill a list");
                 }
+
                 break;
         }
+
         return (ulong)list;
     }
 
@@ -255,6 +288,7 @@ public sealed unsafe class AtenOperator
             AtenShim.Check(AtenShim.ListItem(list, i, &item), "read a list");
             tensors[i] = Tensor.UnsafeCreateTensor((nint)item);
         }
+
         AtenShim.Check(AtenShim.DeleteList(list), "free a list");
         return tensors;
     }
@@ -266,6 +300,7 @@ public sealed unsafe class AtenOperator
         {
             return "libtorch's message is on standard error.";
         }
+
         const string Marker = "Exception in aoti_torch: ";
         var start = text.IndexOf(Marker, StringComparison.Ordinal);
         text = start < 0 ? text : text[(start + Marker.Length)..];
@@ -280,6 +315,7 @@ public sealed unsafe class AtenOperator
         {
             parts.Add(argument.Describe());
         }
+
         return string.Join("; ", parts);
     }
 

@@ -10,7 +10,8 @@ namespace GlmTune.Kernels.Dispatch;
 internal sealed record OperatorSchema(string Name, string Overload, Parameter[] Parameters, Parameter[] Returns)
 {
     /// <summary>Reads <c>aten::name.overload(Type name=default, *, …) -> (Type, …)</c>.</summary>
-    /// <exception cref="ArgumentException">The text is not such a declaration, or has a type that cannot cross the C interface.</exception>
+    /// <exception cref="ArgumentException">The text is not such a declaration, or has a type that cannot cross the C
+    /// interface.</exception>
     public static OperatorSchema Parse(string text)
     {
         var open = text.IndexOf('(', StringComparison.Ordinal);
@@ -18,19 +19,25 @@ internal sealed record OperatorSchema(string Name, string Overload, Parameter[] 
         var close = arrow < 0 ? -1 : text.LastIndexOf(')', arrow);
         if (open <= 0 || close < open)
         {
-            throw new ArgumentException($"'{text}' is not an operator's schema: expected 'aten::name(Tensor self, …) -> Tensor'.", nameof(text));
+            throw new ArgumentException(
+                $"'{text}' is not an operator's schema: expected 'aten::name(Tensor self, …) -> Tensor'.",
+                nameof(text)
+            );
         }
+
         var name = text[..open].Trim().Split('.', 2);
         var returns = text[(arrow + 2)..].Trim();
         if (returns.StartsWith('('))
         {
             returns = returns[1..^1];
         }
+
         return new OperatorSchema(
             name[0],
             name.Length > 1 ? name[1] : "",
             [.. Split(text[(open + 1)..close]).Where(part => part != "*").Select(part => Parameter.Parse(part, text))],
-            [.. Split(returns).Select(part => Parameter.Parse(part, text))]);
+            [.. Split(returns).Select(part => Parameter.Parse(part, text))]
+        );
     }
 
     // Commas inside "Tensor(a!)[]" or a default "[0, 1]" do not separate.
@@ -46,11 +53,15 @@ internal sealed record OperatorSchema(string Name, string Overload, Parameter[] 
                 {
                     yield return part;
                 }
+
                 start = i + 1;
             }
             else
             {
-                depth += list[i] is '(' or '[' ? 1 : list[i] is ')' or ']' ? -1 : 0;
+                depth +=
+                    list[i] is '(' or '[' ? 1
+                    : list[i] is ')' or ']' ? -1
+                    : 0;
             }
         }
     }
@@ -75,17 +86,24 @@ internal sealed record Parameter(string Name, ArgumentKind Kind, ArgumentKind El
         var bracket = type.IndexOf('[', StringComparison.Ordinal);
         var element = KindOf((bracket < 0 ? type : type[..bracket]).TrimEnd('?'), schema);
         var kind = bracket < 0 ? element : ArgumentKind.List;
-        return new Parameter(name, kind, element, optional, parts.Length == 1 ? (Argument?)null : ParseDefault(parts[1].Trim(), kind, schema));
+        return new Parameter(
+            name,
+            kind,
+            element,
+            optional,
+            parts.Length == 1 ? (Argument?)null : ParseDefault(parts[1].Trim(), kind, schema)
+        );
     }
 
     /// <summary>Whether an argument of this kind may stand here.</summary>
-    public bool Accepts(in Argument argument) => argument.Kind switch
-    {
-        ArgumentKind.None => Optional,
-        ArgumentKind.List => Kind == ArgumentKind.List && (ArgumentKind)argument.Bits == Element,
-        ArgumentKind.Integer => Kind is ArgumentKind.Integer or ArgumentKind.Float,
-        _ => argument.Kind == Kind,
-    };
+    public bool Accepts(in Argument argument) =>
+        argument.Kind switch
+        {
+            ArgumentKind.None => Optional,
+            ArgumentKind.List => Kind == ArgumentKind.List && (ArgumentKind)argument.Bits == Element,
+            ArgumentKind.Integer => Kind is ArgumentKind.Integer or ArgumentKind.Float,
+            _ => argument.Kind == Kind,
+        };
 
     // "Tensor(a!)[]" -> "Tensor[]"
     private static string WithoutAlias(string type)
@@ -94,24 +112,32 @@ internal sealed record Parameter(string Name, ArgumentKind Kind, ArgumentKind El
         return open < 0 ? type : type[..open] + type[(type.IndexOf(')', StringComparison.Ordinal) + 1)..];
     }
 
-    private static ArgumentKind KindOf(string type, string schema) => type switch
-    {
-        "Tensor" => ArgumentKind.Tensor,
-        "int" or "SymInt" => ArgumentKind.Integer,
-        "float" => ArgumentKind.Float,
-        "bool" => ArgumentKind.Boolean,
-        "str" => ArgumentKind.Text,
-        "ScalarType" => ArgumentKind.ScalarType,
-        "Device" => ArgumentKind.Device,
-        _ => throw new ArgumentException($"'{schema}': values of type '{type}' cannot cross libtorch's C interface.", nameof(schema)),
-    };
+    private static ArgumentKind KindOf(string type, string schema) =>
+        type switch
+        {
+            "Tensor" => ArgumentKind.Tensor,
+            "int" or "SymInt" => ArgumentKind.Integer,
+            "float" => ArgumentKind.Float,
+            "bool" => ArgumentKind.Boolean,
+            "str" => ArgumentKind.Text,
+            "ScalarType" => ArgumentKind.ScalarType,
+            "Device" => ArgumentKind.Device,
+            _ => throw new ArgumentException(
+                $"'{schema}': values of type '{type}' cannot cross libtorch's C interface.",
+                nameof(schema)
+            ),
+        };
 
-    private static Argument ParseDefault(string text, ArgumentKind kind, string schema) => (text, kind) switch
-    {
-        ("None", _) => Argument.None,
-        ("True" or "False", ArgumentKind.Boolean) => text == "True",
-        (_, ArgumentKind.Float) => double.Parse(text, CultureInfo.InvariantCulture),
-        (_, ArgumentKind.Integer) => long.Parse(text, CultureInfo.InvariantCulture),
-        _ => throw new ArgumentException($"'{schema}': default '{text}' is not understood; leave it out and pass a value.", nameof(schema)),
-    };
+    private static Argument ParseDefault(string text, ArgumentKind kind, string schema) =>
+        (text, kind) switch
+        {
+            ("None", _) => Argument.None,
+            ("True" or "False", ArgumentKind.Boolean) => text == "True",
+            (_, ArgumentKind.Float) => double.Parse(text, CultureInfo.InvariantCulture),
+            (_, ArgumentKind.Integer) => long.Parse(text, CultureInfo.InvariantCulture),
+            _ => throw new ArgumentException(
+                $"'{schema}': default '{text}' is not understood; leave it out and pass a value.",
+                nameof(schema)
+            ),
+        };
 }

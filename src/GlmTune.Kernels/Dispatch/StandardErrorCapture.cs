@@ -3,7 +3,8 @@ using System.Text;
 
 namespace GlmTune.Kernels.Dispatch;
 
-/// <summary>Holds what native code writes to standard error, from <see cref="Start"/> until disposed. Linux only; one at a time.</summary>
+/// <summary>Holds what native code writes to standard error, from <see cref="Start"/> until disposed. Linux only; one
+/// at a time.</summary>
 internal sealed unsafe partial class StandardErrorCapture : IDisposable
 {
     private const int StandardError = 2;
@@ -25,6 +26,7 @@ internal sealed unsafe partial class StandardErrorCapture : IDisposable
         {
             return null;
         }
+
         Gate.Enter();
         var file = MemoryFile("standard-error", 0);
         var saved = file < 0 ? -1 : Duplicate(StandardError);
@@ -32,6 +34,7 @@ internal sealed unsafe partial class StandardErrorCapture : IDisposable
         {
             return new StandardErrorCapture(saved, file);
         }
+
         _ = file < 0 ? 0 : Close(file);
         _ = saved < 0 ? 0 : Close(saved);
         Gate.Exit();

@@ -6,10 +6,9 @@ namespace GlmTune.Kernels.Native;
 
 /// <summary>Finds and loads libtorch before any tensor exists, and says what it found.</summary>
 /// <remarks>
-/// Order: the folder named by <c>GLMTUNE_LIBTORCH</c>; CUDA libraries beside the app; where an NVIDIA driver is present, the
-/// libraries of a PyTorch install; the CPU libraries beside the app. Call <see cref="Load"/> before the first use of TorchSharp.
-/// Thread-safe; the first call decides for the process.
-/// </remarks>
+/// Order: the folder named by <c>GLMTUNE_LIBTORCH</c>; CUDA libraries beside the app; where an NVIDIA driver is
+/// present, the libraries of a PyTorch install; the CPU libraries beside the app. Call <see cref="Load"/> before the
+/// first use of TorchSharp. Thread-safe; the first call decides for the process. </remarks>
 public static class NativeRuntime
 {
     private const string Variable = "GLMTUNE_LIBTORCH";
@@ -17,7 +16,8 @@ public static class NativeRuntime
     private static LoadedRuntime? loaded;
 
     /// <summary>Loads the libraries once and returns what was loaded.</summary>
-    /// <exception cref="DllNotFoundException">No usable libtorch was found; the message lists the places looked at.</exception>
+    /// <exception cref="DllNotFoundException">No usable libtorch was found; the message lists the places looked
+    /// at.</exception>
     public static LoadedRuntime Load()
     {
         lock (Gate)
@@ -27,8 +27,8 @@ public static class NativeRuntime
     }
 
     /// <summary>The device to compute on: the first GPU when one works, else the CPU.</summary>
-    public static torch.Device DefaultDevice()
-        => Load().Cuda && torch.cuda.is_available() ? torch.device(DeviceType.CUDA, 0) : torch.CPU;
+    public static torch.Device DefaultDevice() =>
+        Load().Cuda && torch.cuda.is_available() ? torch.device(DeviceType.CUDA, 0) : torch.CPU;
 
     /// <summary>The address of a function that libtorch exports.</summary>
     /// <param name="name">Its C name.</param>
@@ -36,7 +36,10 @@ public static class NativeRuntime
     public static nint Export(string name)
     {
         var folder = Load().Folder;
-        var library = OperatingSystem.IsWindows() ? "torch_cpu.dll" : OperatingSystem.IsMacOS() ? "libtorch_cpu.dylib" : "libtorch_cpu.so";
+        var library =
+            OperatingSystem.IsWindows() ? "torch_cpu.dll"
+            : OperatingSystem.IsMacOS() ? "libtorch_cpu.dylib"
+            : "libtorch_cpu.so";
         return NativeLibrary.GetExport(NativeLibrary.Load(Path.Combine(folder, library)), name);
     }
 
@@ -47,13 +50,17 @@ public static class NativeRuntime
         {
             torch.InitializeDeviceType(DeviceType.CPU);
         }
+
         return new LoadedRuntime(AppContext.BaseDirectory, cuda, Patched: false);
     }
 
     private static LoadedRuntime LoadOnLinux()
     {
-        var bridge = BesideTheApp("libLibTorchSharp.so")
-            ?? throw new DllNotFoundException("libLibTorchSharp.so is not beside the app. Restore and build the TorchSharp package again.");
+        var bridge =
+            BesideTheApp("libLibTorchSharp.so")
+            ?? throw new DllNotFoundException(
+                "libLibTorchSharp.so is not beside the app. Restore and build the TorchSharp package again."
+            );
         var looked = new List<string>();
         foreach (var folder in Candidates())
         {
@@ -62,11 +69,15 @@ public static class NativeRuntime
             {
                 continue;
             }
-            var cuda = File.Exists(Path.Combine(folder, "libtorch_cuda.so")) && TryLoadAll(folder, "libc10_cuda.so", "libtorch_cuda.so");
+
+            var cuda =
+                File.Exists(Path.Combine(folder, "libtorch_cuda.so"))
+                && TryLoadAll(folder, "libc10_cuda.so", "libtorch_cuda.so");
             foreach (var name in (string[])["libc10.so", "libtorch_cpu.so", "libtorch.so"])
             {
                 NativeLibrary.Load(Path.Combine(folder, name));
             }
+
             var patched = LoadBridge(bridge);
             KeepFromLoadingASecondCopy();
             // CUDA's libraries can be there though no GPU is visible.
@@ -75,11 +86,15 @@ public static class NativeRuntime
             {
                 torch.InitializeDeviceType(DeviceType.CPU);
             }
+
             return new LoadedRuntime(folder, cuda, patched);
         }
+
         throw new DllNotFoundException(
-            $"No libtorch was found. Looked in: {string.Join(", ", looked)}. Set {Variable} to a folder that holds libtorch_cpu.so, "
-            + "for example .../site-packages/torch/lib of a PyTorch install.");
+            $"No libtorch was found. Looked in: {string.Join(", ", looked)}. Set {Variable} to a folder that holds "
+                + "libtorch_cpu.so, "
+                + "for example .../site-packages/torch/lib of a PyTorch install."
+        );
     }
 
     private static IEnumerable<string> Candidates()
@@ -88,16 +103,25 @@ public static class NativeRuntime
         {
             return [named];
         }
+
         IEnumerable<string> beside = BesideTheApp("libtorch_cpu.so") is { } file ? [Path.GetDirectoryName(file)!] : [];
         var besideHasCuda = BesideTheApp("libtorch_cuda.so") is not null;
         var driver = NativeLibrary.TryLoad("libcuda.so.1", out _);
-        return besideHasCuda || !driver ? [.. beside, .. PyTorchInstalls.Folders()] : [.. PyTorchInstalls.Folders(), .. beside];
+        return besideHasCuda || !driver
+            ? [.. beside, .. PyTorchInstalls.Folders()]
+            : [.. PyTorchInstalls.Folders(), .. beside];
     }
 
     private static string? BesideTheApp(string name)
     {
-        var folders = (AppContext.GetData("NATIVE_DLL_SEARCH_DIRECTORIES") as string ?? "").Split(':', StringSplitOptions.RemoveEmptyEntries);
-        return folders.Append(AppContext.BaseDirectory).Select(folder => Path.Combine(folder, name)).FirstOrDefault(File.Exists);
+        var folders = (AppContext.GetData("NATIVE_DLL_SEARCH_DIRECTORIES") as string ?? "").Split(
+            ':',
+            StringSplitOptions.RemoveEmptyEntries
+        );
+        return folders
+            .Append(AppContext.BaseDirectory)
+            .Select(folder => Path.Combine(folder, name))
+            .FirstOrDefault(File.Exists);
     }
 
     private static bool TryLoadAll(string folder, params ReadOnlySpan<string> names)
@@ -109,10 +133,12 @@ public static class NativeRuntime
                 return false;
             }
         }
+
         return true;
     }
 
-    // TorchSharp's bridge names a libstdc++ version newer than Debian 12's and Ubuntu 22.04's, for one symbol that is never called.
+    // TorchSharp's bridge names a libstdc++ version newer than Debian 12's and Ubuntu 22.04's, for one symbol that is
+    // never called.
     private static bool LoadBridge(string bridge)
     {
         try
@@ -120,18 +146,21 @@ public static class NativeRuntime
             NativeLibrary.Load(bridge);
             return false;
         }
-        catch (DllNotFoundException error) when (error.Message.Contains(WeakenedBridge.Version, StringComparison.Ordinal))
+        catch (DllNotFoundException error)
+            when (error.Message.Contains(WeakenedBridge.Version, StringComparison.Ordinal))
         {
             NativeLibrary.Load(WeakenedBridge.Of(bridge));
             return true;
         }
     }
 
-    // TorchSharp loads "torch_cpu" by name when it first touches the CPU; were CPU libraries beside the app while PyTorch's are
-    // loaded, a second libtorch would enter the process and abort it. What it wants is loaded already, so tell it so.
+    // TorchSharp loads "torch_cpu" by name when it first touches the CPU; were CPU libraries beside the app while
+    // PyTorch's are loaded, a second libtorch would enter the process and abort it. What it wants is loaded already, so
+    // tell it so.
     private static void KeepFromLoadingASecondCopy()
     {
-        var field = typeof(torch).GetField("nativeBackendLoaded", BindingFlags.NonPublic | BindingFlags.Static)
+        var field =
+            typeof(torch).GetField("nativeBackendLoaded", BindingFlags.NonPublic | BindingFlags.Static)
             ?? throw new MissingFieldException("TorchSharp.torch", "nativeBackendLoaded");
         field.SetValue(null, true);
     }

@@ -3,9 +3,14 @@ namespace GlmTune.Kernels.Native;
 /// <summary>Where PyTorch installs keep their libraries; nothing of Python is run to find them.</summary>
 internal static class PyTorchInstalls
 {
-    /// <summary>Existing <c>torch/lib</c> folders: the active environment's first, then those of the interpreters on the path, then the system's.</summary>
-    public static IEnumerable<string> Folders()
-        => Prefixes().SelectMany(SitePackages).Select(site => Path.Combine(site, "torch", "lib")).Where(Directory.Exists).Distinct();
+    /// <summary>Existing <c>torch/lib</c> folders: the active environment's first, then those of the interpreters on
+    /// the path, then the system's.</summary>
+    public static IEnumerable<string> Folders() =>
+        Prefixes()
+            .SelectMany(SitePackages)
+            .Select(site => Path.Combine(site, "torch", "lib"))
+            .Where(Directory.Exists)
+            .Distinct();
 
     private static IEnumerable<string> Prefixes()
     {
@@ -16,21 +21,28 @@ internal static class PyTorchInstalls
                 yield return prefix;
             }
         }
-        foreach (var folder in (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries))
+
+        foreach (
+            var folder in (Environment.GetEnvironmentVariable("PATH") ?? "").Split(
+                Path.PathSeparator,
+                StringSplitOptions.RemoveEmptyEntries
+            )
+        )
         {
             var python = Path.Combine(folder, "python3");
             if (!File.Exists(python))
             {
                 continue;
             }
-            // The folder as named: a virtual environment's python3 is a link, and its packages lie beside the link. Then where a
-            // wrapper or link leads.
+            // The folder as named: a virtual environment's python3 is a link, and its packages lie beside the link.
+            // Then where a wrapper or link leads.
             yield return Path.GetFullPath(Path.Combine(folder, ".."));
             if (File.ResolveLinkTarget(python, returnFinalTarget: false) is { } target)
             {
                 yield return Path.GetFullPath(Path.Combine(Path.GetDirectoryName(target.FullName)!, ".."));
             }
         }
+
         yield return Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".local");
         yield return "/usr/local";
         yield return "/usr";
@@ -43,6 +55,7 @@ internal static class PyTorchInstalls
         {
             yield break;
         }
+
         foreach (var python in Directory.EnumerateDirectories(lib, "python3*").OrderDescending(StringComparer.Ordinal))
         {
             yield return Path.Combine(python, "site-packages");

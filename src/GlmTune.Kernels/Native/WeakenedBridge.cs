@@ -6,10 +6,10 @@ namespace GlmTune.Kernels.Native;
 
 /// <summary>A copy of TorchSharp's bridge library whose need for a newer libstdc++ is marked weak.</summary>
 /// <remarks>
-/// The library lists <see cref="Version"/> among the versions that it needs, for one symbol which is named and never called. In the
-/// copy the entry of that version in <c>.gnu.version_r</c> gets the weak flag, so the loader goes on without it. The original
-/// file is not touched. Source: ELF symbol versioning, "Version Dependency" (Linux Standard Base, section 10.7).
-/// </remarks>
+/// The library lists <see cref="Version"/> among the versions that it needs, for one symbol which is named and never
+/// called. In the copy the entry of that version in <c>.gnu.version_r</c> gets the weak flag, so the loader goes on
+/// without it. The original file is not touched. Source: ELF symbol versioning, "Version Dependency" (Linux Standard
+/// Base, section 10.7). </remarks>
 internal static class WeakenedBridge
 {
     /// <summary>The version that is made weak.</summary>
@@ -18,7 +18,8 @@ internal static class WeakenedBridge
     private const uint SectionVersionNeeds = 0x6ffffffe;
     private const ushort WeakFlag = 2;
 
-    /// <summary>The path of the weakened copy of <paramref name="bridge"/>, made on first need in the user's cache folder.</summary>
+    /// <summary>The path of the weakened copy of <paramref name="bridge"/>, made on first need in the user's cache
+    /// folder.</summary>
     public static string Of(string bridge)
     {
         var bytes = File.ReadAllBytes(bridge);
@@ -29,6 +30,7 @@ internal static class WeakenedBridge
             Weaken(bytes);
             CacheFolder.Write(copy, bytes);
         }
+
         return copy;
     }
 
@@ -45,6 +47,7 @@ internal static class WeakenedBridge
             {
                 continue;
             }
+
             var needs = (int)BinaryPrimitives.ReadUInt64LittleEndian(header[0x18..]);
             var link = BinaryPrimitives.ReadInt32LittleEndian(header[0x28..]);
             var strings = (int)BinaryPrimitives.ReadUInt64LittleEndian(elf[(headers + (link * headerSize) + 0x18)..]);
@@ -53,7 +56,10 @@ internal static class WeakenedBridge
                 return;
             }
         }
-        throw new InvalidDataException($"TorchSharp's bridge library does not list {Version}; it cannot be adapted to this system's libstdc++.");
+
+        throw new InvalidDataException(
+            $"TorchSharp's bridge library does not list {Version}; it cannot be adapted to this system's libstdc++."
+        );
     }
 
     private static bool TryWeaken(Span<byte> elf, int needs, int strings)
@@ -62,7 +68,7 @@ internal static class WeakenedBridge
         for (var file = needs; ;)
         {
             var entry = file + BinaryPrimitives.ReadInt32LittleEndian(elf[(file + 8)..]);
-            for (; ;)
+            for (; ; )
             {
                 var name = strings + BinaryPrimitives.ReadInt32LittleEndian(elf[(entry + 8)..]);
                 if (elf[name..].StartsWith(wanted))
@@ -71,18 +77,22 @@ internal static class WeakenedBridge
                     BinaryPrimitives.WriteUInt16LittleEndian(elf[(entry + 4)..], (ushort)(flags | WeakFlag));
                     return true;
                 }
+
                 var nextEntry = BinaryPrimitives.ReadInt32LittleEndian(elf[(entry + 12)..]);
                 if (nextEntry == 0)
                 {
                     break;
                 }
+
                 entry += nextEntry;
             }
+
             var nextFile = BinaryPrimitives.ReadInt32LittleEndian(elf[(file + 12)..]);
             if (nextFile == 0)
             {
                 return false;
             }
+
             file += nextFile;
         }
     }

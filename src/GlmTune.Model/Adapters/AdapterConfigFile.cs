@@ -31,7 +31,8 @@ public sealed class AdapterConfigFile
     public static bool IsIn(string folder) => File.Exists(System.IO.Path.Combine(folder, FileName));
 
     /// <summary>Reads a folder's file.</summary>
-    /// <exception cref="InvalidDataException">It is missing, not JSON, or of a kind that this program does not have.</exception>
+    /// <exception cref="InvalidDataException">It is missing, not JSON, or of a kind that this program does not
+    /// have.</exception>
     public static AdapterConfigFile Read(string folder)
     {
         var path = System.IO.Path.Combine(folder, FileName);
@@ -39,12 +40,19 @@ public sealed class AdapterConfigFile
         {
             throw new InvalidDataException($"{folder}: there is no {FileName}; it is not an adapter folder.");
         }
+
         try
         {
-            var file = new AdapterConfigFile(path, JsonNode.Parse(File.ReadAllBytes(path)) as JsonObject
-                ?? throw new InvalidDataException($"{path}: is not a JSON object."));
-            return file.Kind is "LORA" or "PREFIX_TUNING" ? file : throw new InvalidDataException(
-                $"{path}: peft_type is '{file.Kind}'; expected LORA or PREFIX_TUNING.");
+            var file = new AdapterConfigFile(
+                path,
+                JsonNode.Parse(File.ReadAllBytes(path)) as JsonObject
+                    ?? throw new InvalidDataException($"{path}: is not a JSON object.")
+            );
+            return file.Kind is "LORA" or "PREFIX_TUNING"
+                ? file
+                : throw new InvalidDataException(
+                    $"{path}: peft_type is '{file.Kind}'; expected LORA or PREFIX_TUNING."
+                );
         }
         catch (JsonException error)
         {
@@ -53,16 +61,35 @@ public sealed class AdapterConfigFile
     }
 
     /// <summary>The options of a LoRA adapter.</summary>
-    /// <exception cref="InvalidDataException">Values are wrong, or ask for what this program does not do; all at once.</exception>
+    /// <exception cref="InvalidDataException">Values are wrong, or ask for what this program does not do; all at
+    /// once.</exception>
     public LoraOptions ReadLora()
     {
-        Refuse("fan_in_fan_out", "bias", "layers_to_transform", "layers_pattern", "layer_replication", "lora_bias", "trainable_token_indices",
-            "alora_invocation_tokens", "use_qalora", "use_bdlora", "target_parameters", "exclude_modules", "megatron_config",
-            "arrow_config", "kasa_config", "velora_config", "monteclora_config");
+        Refuse(
+            "fan_in_fan_out",
+            "bias",
+            "layers_to_transform",
+            "layers_pattern",
+            "layer_replication",
+            "lora_bias",
+            "trainable_token_indices",
+            "alora_invocation_tokens",
+            "use_qalora",
+            "use_bdlora",
+            "target_parameters",
+            "exclude_modules",
+            "megatron_config",
+            "arrow_config",
+            "kasa_config",
+            "velora_config",
+            "monteclora_config"
+        );
         var initialization = json["init_lora_weights"] switch
         {
             JsonValue value when value.GetValueKind() == JsonValueKind.False => LoraInitialization.Random,
-            JsonValue value when value.GetValueKind() == JsonValueKind.String => InitializationNamed(value.GetValue<string>()),
+            JsonValue value when value.GetValueKind() == JsonValueKind.String => InitializationNamed(
+                value.GetValue<string>()
+            ),
             _ => LoraInitialization.Default,
         };
         var options = new LoraOptions
@@ -75,19 +102,23 @@ public sealed class AdapterConfigFile
             AlphaPattern = [.. Pairs("alpha_pattern")],
             UseRsLora = Flag("use_rslora"),
             UseDora = Flag("use_dora"),
-            ModulesToSave = json["modules_to_save"] is JsonArray list ? [.. list.OfType<JsonValue>().Select(item => item.ToString())] : [],
+            ModulesToSave = json["modules_to_save"] is JsonArray list
+                ? [.. list.OfType<JsonValue>().Select(item => item.ToString())]
+                : [],
             InitWeights = initialization,
         };
         if (options.Rank < 1)
         {
             problems.Add($"'r' is {options.Rank}; expected at least 1.");
         }
+
         Complain();
         return options;
     }
 
     /// <summary>The options of a prefix adapter; its positions are not in this file.</summary>
-    /// <exception cref="InvalidDataException">Values are wrong, or ask for what this program does not do; all at once.</exception>
+    /// <exception cref="InvalidDataException">Values are wrong, or ask for what this program does not do; all at
+    /// once.</exception>
     public PrefixTuningOptions ReadPrefix()
     {
         Refuse("modules_to_save");
@@ -95,11 +126,16 @@ public sealed class AdapterConfigFile
         {
             problems.Add($"'num_transformer_submodules' is {submodules}; expected 1, since the model is one decoder.");
         }
+
         var tokens = Whole("num_virtual_tokens");
         if (tokens is null or < 1)
         {
-            problems.Add($"'num_virtual_tokens' is {tokens?.ToString(CultureInfo.InvariantCulture) ?? "missing"}; expected at least 1.");
+            problems.Add(
+                $"'num_virtual_tokens' is {tokens?.ToString(CultureInfo.InvariantCulture) ?? "missing"}; expected at "
+                    + "least 1."
+            );
         }
+
         var options = new PrefixTuningOptions
         {
             VirtualTokens = tokens ?? 1,
@@ -120,10 +156,12 @@ public sealed class AdapterConfigFile
         {
             return null;
         }
+
         if (value.GetValueKind() == JsonValueKind.Number)
         {
             return value.GetValue<double>();
         }
+
         problems.Add($"'{key}' is {value.ToJsonString()}; expected a number.");
         return null;
     }
@@ -132,7 +170,8 @@ public sealed class AdapterConfigFile
     public bool Flag(string key) => json[key] is JsonValue value && value.GetValueKind() == JsonValueKind.True;
 
     /// <summary>A text of the file, or null where it has none.</summary>
-    public string? Text(string key) => json[key] is JsonValue value && value.GetValueKind() == JsonValueKind.String ? value.GetValue<string>() : null;
+    public string? Text(string key) =>
+        json[key] is JsonValue value && value.GetValueKind() == JsonValueKind.String ? value.GetValue<string>() : null;
 
     /// <summary>Writes a LoRA adapter's file as PEFT writes it: keys sorted, two spaces.</summary>
     /// <param name="folder">An existing folder.</param>
@@ -143,40 +182,55 @@ public sealed class AdapterConfigFile
         var options = lora.Options;
         var targets = options.TargetModules ?? Lora.DefaultTargets(lora.Layout);
         // PEFT stores what "all-linear" came to, so that the file means the same on any version.
-        JsonNode targetNode = targets.Pattern is { } pattern ? pattern
-            : new JsonArray([.. (targets.Names ?? [.. lora.Deltas.Select(delta => delta.Module.Split('.')[^1]).Distinct()]).Select(name => (JsonNode)name)]);
-        Write(folder, new Dictionary<string, JsonNode?>
-        {
-            ["alpha_pattern"] = new JsonObject(options.AlphaPattern.Select(pair => KeyValuePair.Create(pair.Key, (JsonNode?)Whole(pair.Value)))),
-            ["auto_mapping"] = null,
-            ["base_model_name_or_path"] = baseModel,
-            ["bias"] = "none",
-            ["fan_in_fan_out"] = false,
-            ["inference_mode"] = true,
-            ["init_lora_weights"] = options.InitWeights switch
+        JsonNode targetNode = targets.Pattern is { } pattern
+            ? pattern
+            : new JsonArray([
+                .. (targets.Names ?? [.. lora.Deltas.Select(delta => delta.Module.Split('.')[^1]).Distinct()]).Select(
+                    name => (JsonNode)name
+                ),
+            ]);
+        Write(
+            folder,
+            new Dictionary<string, JsonNode?>
             {
-                LoraInitialization.Gaussian => "gaussian",
-                LoraInitialization.Random => false,
-                _ => true,
-            },
-            ["layer_replication"] = null,
-            ["layers_pattern"] = null,
-            ["layers_to_transform"] = null,
-            ["loftq_config"] = new JsonObject(),
-            ["lora_alpha"] = Whole(options.Alpha),
-            ["lora_dropout"] = options.Dropout,
-            ["megatron_config"] = null,
-            ["megatron_core"] = "megatron.core",
-            ["modules_to_save"] = options.ModulesToSave.Count == 0 ? null : new JsonArray([.. options.ModulesToSave.Select(name => (JsonNode)name)]),
-            ["peft_type"] = "LORA",
-            ["r"] = options.Rank,
-            ["rank_pattern"] = new JsonObject(options.RankPattern.Select(pair => KeyValuePair.Create(pair.Key, (JsonNode?)pair.Value))),
-            ["revision"] = null,
-            ["target_modules"] = targetNode,
-            ["task_type"] = "CAUSAL_LM",
-            ["use_dora"] = options.UseDora,
-            ["use_rslora"] = options.UseRsLora,
-        });
+                ["alpha_pattern"] = new JsonObject(
+                    options.AlphaPattern.Select(pair => KeyValuePair.Create(pair.Key, (JsonNode?)Whole(pair.Value)))
+                ),
+                ["auto_mapping"] = null,
+                ["base_model_name_or_path"] = baseModel,
+                ["bias"] = "none",
+                ["fan_in_fan_out"] = false,
+                ["inference_mode"] = true,
+                ["init_lora_weights"] = options.InitWeights switch
+                {
+                    LoraInitialization.Gaussian => "gaussian",
+                    LoraInitialization.Random => false,
+                    _ => true,
+                },
+                ["layer_replication"] = null,
+                ["layers_pattern"] = null,
+                ["layers_to_transform"] = null,
+                ["loftq_config"] = new JsonObject(),
+                ["lora_alpha"] = Whole(options.Alpha),
+                ["lora_dropout"] = options.Dropout,
+                ["megatron_config"] = null,
+                ["megatron_core"] = "megatron.core",
+                ["modules_to_save"] =
+                    options.ModulesToSave.Count == 0
+                        ? null
+                        : new JsonArray([.. options.ModulesToSave.Select(name => (JsonNode)name)]),
+                ["peft_type"] = "LORA",
+                ["r"] = options.Rank,
+                ["rank_pattern"] = new JsonObject(
+                    options.RankPattern.Select(pair => KeyValuePair.Create(pair.Key, (JsonNode?)pair.Value))
+                ),
+                ["revision"] = null,
+                ["target_modules"] = targetNode,
+                ["task_type"] = "CAUSAL_LM",
+                ["use_dora"] = options.UseDora,
+                ["use_rslora"] = options.UseRsLora,
+            }
+        );
     }
 
     /// <summary>Writes a prefix adapter's file as PEFT writes it.</summary>
@@ -186,22 +240,25 @@ public sealed class AdapterConfigFile
     public static void WritePrefix(string folder, PrefixTuning prefix, string? baseModel)
     {
         var options = prefix.Options;
-        Write(folder, new Dictionary<string, JsonNode?>
-        {
-            ["auto_mapping"] = null,
-            ["base_model_name_or_path"] = baseModel,
-            ["encoder_hidden_size"] = options.EncoderHiddenSize,
-            ["inference_mode"] = true,
-            ["num_attention_heads"] = options.AttentionHeads,
-            ["num_layers"] = options.Layers,
-            ["num_transformer_submodules"] = 1,
-            ["num_virtual_tokens"] = options.VirtualTokens,
-            ["peft_type"] = "PREFIX_TUNING",
-            ["prefix_projection"] = options.Projection,
-            ["revision"] = null,
-            ["task_type"] = "CAUSAL_LM",
-            ["token_dim"] = options.TokenDim,
-        });
+        Write(
+            folder,
+            new Dictionary<string, JsonNode?>
+            {
+                ["auto_mapping"] = null,
+                ["base_model_name_or_path"] = baseModel,
+                ["encoder_hidden_size"] = options.EncoderHiddenSize,
+                ["inference_mode"] = true,
+                ["num_attention_heads"] = options.AttentionHeads,
+                ["num_layers"] = options.Layers,
+                ["num_transformer_submodules"] = 1,
+                ["num_virtual_tokens"] = options.VirtualTokens,
+                ["peft_type"] = "PREFIX_TUNING",
+                ["prefix_projection"] = options.Projection,
+                ["revision"] = null,
+                ["task_type"] = "CAUSAL_LM",
+                ["token_dim"] = options.TokenDim,
+            }
+        );
     }
 
     /// <summary>Writes the file with keys sorted.</summary>
@@ -230,8 +287,12 @@ public sealed class AdapterConfigFile
         {
             return LoraInitialization.Gaussian;
         }
-        problems.Add($"'init_lora_weights' is '{name}', which changes the base model's weights too; expected true, false or 'gaussian'. "
-            + "Convert the adapter to a plain one where it was made.");
+
+        problems.Add(
+            $"'init_lora_weights' is '{name}', which changes the base model's weights too; expected true, false or "
+                + "'gaussian'. "
+                + "Convert the adapter to a plain one where it was made."
+        );
         return LoraInitialization.Default;
     }
 
@@ -248,8 +309,10 @@ public sealed class AdapterConfigFile
         }
     }
 
-    private IEnumerable<KeyValuePair<string, double>> Pairs(string key)
-        => json[key] is JsonObject pairs ? pairs.Select(pair => KeyValuePair.Create(pair.Key, pair.Value!.GetValue<double>())) : [];
+    private IEnumerable<KeyValuePair<string, double>> Pairs(string key) =>
+        json[key] is JsonObject pairs
+            ? pairs.Select(pair => KeyValuePair.Create(pair.Key, pair.Value!.GetValue<double>()))
+            : [];
 
     // Keys that change the result and that nothing here does: fine while they are null, false, empty or "none".
     private void Refuse(params ReadOnlySpan<string> keys)
@@ -262,12 +325,16 @@ public sealed class AdapterConfigFile
                 null => true,
                 JsonArray list => list.Count == 0,
                 JsonObject pairs => pairs.Count == 0,
-                JsonValue scalar => scalar.GetValueKind() == JsonValueKind.False || (scalar.TryGetValue<string>(out var text) && text is "" or "none"),
+                JsonValue scalar => scalar.GetValueKind() == JsonValueKind.False
+                    || (scalar.TryGetValue<string>(out var text) && text is "" or "none"),
                 _ => false,
             };
             if (!unset)
             {
-                problems.Add($"'{key}' is {value!.ToJsonString()}, which is not supported; this adapter would give other answers here than where it was trained.");
+                problems.Add(
+                    $"'{key}' is {value!.ToJsonString()}, which is not supported; this adapter would give other "
+                        + "answers here than where it was trained."
+                );
             }
         }
     }

@@ -18,7 +18,13 @@ public interface IAdapter : IDisposable
     /// <summary>Writes it as PEFT does: configuration and tensors.</summary>
     /// <param name="folder">An existing folder.</param>
     /// <param name="baseModel">Path or hub id of the base model.</param>
-    /// <param name="values">Where a parameter's values are, such as the optimizer's float32 copy; null: the adapter's own.</param>
+    /// <param name="values">Where a parameter's values are, such as the optimizer's float32 copy; null: the adapter's
+    /// own.</param>
     /// <param name="type">Type to store.</param>
-    void Save(string folder, string? baseModel, Func<Parameter, Tensor>? values = null, ScalarType type = ScalarType.Float32);
+    void Save(
+        string folder,
+        string? baseModel,
+        Func<Parameter, Tensor>? values = null,
+        ScalarType type = ScalarType.Float32
+    );
 }

@@ -25,23 +25,27 @@ public sealed class Lora : IAdapter
     /// <summary>All deltas, in the order of the forward pass.</summary>
     public IEnumerable<LowRankDelta> Deltas => adapters.SelectMany(adapter => adapter.Deltas);
 
-    /// <summary>The base model's own weights that are trained and saved with the adapter (<c>modules_to_save</c>), under the layout's names.</summary>
+    /// <summary>The base model's own weights that are trained and saved with the adapter (<c>modules_to_save</c>),
+    /// under the layout's names.</summary>
     public IReadOnlyList<WeightSlice> SavedWeights => savedWeights;
 
     /// <inheritdoc/>
-    public IEnumerable<Parameter> Parameters
-        => adapters.SelectMany(adapter => adapter.Parameters).Concat(savedWeights.Select(slice => slice.Parameter));
+    public IEnumerable<Parameter> Parameters =>
+        adapters.SelectMany(adapter => adapter.Parameters).Concat(savedWeights.Select(slice => slice.Parameter));
 
     /// <summary>Every parameter under the name that a file gives it, PEFT's prefix aside.</summary>
-    internal IEnumerable<(string Name, Parameter Parameter)> NamedParameters
-        => adapters.SelectMany(adapter => adapter.Parameters).Select(parameter => (parameter.Name, parameter))
+    internal IEnumerable<(string Name, Parameter Parameter)> NamedParameters =>
+        adapters
+            .SelectMany(adapter => adapter.Parameters)
+            .Select(parameter => (parameter.Name, parameter))
             .Concat(savedWeights.Select(slice => (slice.Name, slice.Parameter)));
 
     /// <summary>Puts deltas on the layers that the options name, and freezes everything else.</summary>
     /// <param name="model">Gets the adapter; the adapter must outlive its use.</param>
     /// <param name="options">Ranks, targets and so on.</param>
     /// <param name="layout">Layout in which targets are named; null: the model's.</param>
-    /// <exception cref="InvalidDataException">No layer is named by the targets, or by one of the modules to save.</exception>
+    /// <exception cref="InvalidDataException">No layer is named by the targets, or by one of the modules to
+    /// save.</exception>
     public static Lora Attach(Glm4Model model, LoraOptions options, CheckpointLayout? layout = null)
     {
         var names = layout ?? model.Config.Layout;
@@ -50,6 +54,7 @@ public sealed class Lora : IAdapter
         {
             parameter.Trainable = false;
         }
+
         var linears = Glm4WeightNames.Linears(model, names).ToList();
         var targets = options.TargetModules ?? DefaultTargets(names);
         var chosen = linears.Where(slice => IsTarget(slice, targets)).ToList();
@@ -57,33 +62,49 @@ public sealed class Lora : IAdapter
         {
             var modules = linears.Select(slice => slice.Name.Split('.')[^1]).Distinct();
             throw new InvalidDataException(
-                $"target_modules '{targets}' names no layer of this model. Its linear layers end in: {string.Join(", ", modules)}.");
+                $"target_modules '{targets}' names no layer of this model. Its linear layers end in: "
+                    + $"{string.Join(", ", modules)}."
+            );
         }
-        var saved = options.ModulesToSave.SelectMany(module => WeightsOf(module, model, names)).DistinctBy(slice => slice.Parameter).ToList();
+
+        var saved = options
+            .ModulesToSave.SelectMany(module => WeightsOf(module, model, names))
+            .DistinctBy(slice => slice.Parameter)
+            .ToList();
         if (chosen.Find(target => saved.Exists(slice => slice.Parameter == target.Linear.Weight)) is { } both)
         {
-            throw new InvalidDataException($"'{both.Name}' is named by target_modules and by modules_to_save; it can be one of them.");
+            throw new InvalidDataException(
+                $"'{both.Name}' is named by target_modules and by modules_to_save; it can be one of them."
+            );
         }
+
         foreach (var slice in saved)
         {
             slice.Parameter.Trainable = true;
         }
+
         lora.savedWeights.AddRange(saved);
         foreach (var group in chosen.GroupBy(slice => slice.Linear))
         {
-            var parts = group.Select(slice => (slice, RankOf(slice.Name, options), ScaleOf(slice.Name, options))).ToList();
+            var parts = group
+                .Select(slice => (slice, RankOf(slice.Name, options), ScaleOf(slice.Name, options)))
+                .ToList();
             var adapter = new LowRankAdapter(group.Key, parts, options.Dropout, options.UseDora);
             group.Key.Attach(adapter);
             lora.adapters.Add(adapter);
         }
+
         return lora;
     }
 
     /// <summary>The targets that PEFT takes for this architecture when none are named.</summary>
-    public static LoraTargets DefaultTargets(CheckpointLayout layout)
-        => layout == CheckpointLayout.Original ? LoraTargets.FromNames("query_key_value") : LoraTargets.FromNames("q_proj", "k_proj", "v_proj");
+    public static LoraTargets DefaultTargets(CheckpointLayout layout) =>
+        layout == CheckpointLayout.Original
+            ? LoraTargets.FromNames("query_key_value")
+            : LoraTargets.FromNames("q_proj", "k_proj", "v_proj");
 
-    /// <summary>Draws the starting values; with the default and Gaussian ways the adapter changes nothing yet.</summary>
+    /// <summary>Draws the starting values; with the default and Gaussian ways the adapter changes nothing
+    /// yet.</summary>
     /// <param name="seed">With a parameter's name, decides its numbers.</param>
     public void Initialize(long seed)
     {
@@ -91,9 +112,10 @@ public sealed class Lora : IAdapter
         foreach (var delta in Deltas)
         {
             var bound = 1 / Math.Sqrt(delta.A.Shape[1]);
-            var a = Options.InitWeights == LoraInitialization.Gaussian
-                ? SeededRandom.Normal(delta.A, seed, 1.0 / delta.LoraRank)
-                : SeededRandom.Uniform(delta.A, seed, bound);
+            var a =
+                Options.InitWeights == LoraInitialization.Gaussian
+                    ? SeededRandom.Normal(delta.A, seed, 1.0 / delta.LoraRank)
+                    : SeededRandom.Uniform(delta.A, seed, bound);
             delta.A.Value.copy_(a);
             if (Options.InitWeights == LoraInitialization.Random)
             {
@@ -104,10 +126,12 @@ public sealed class Lora : IAdapter
                 delta.B.Value.zero_();
             }
         }
+
         adapters.ForEach(adapter => adapter.ResetMagnitudes());
     }
 
-    /// <summary>Makes the adapter part of the model's weights, computed in float32 or wider, and takes it off.</summary>
+    /// <summary>Makes the adapter part of the model's weights, computed in float32 or wider, and takes it
+    /// off.</summary>
     /// <param name="model">The model that it sits on; its weights are in memory.</param>
     public void Merge(Glm4Model model)
     {
@@ -119,14 +143,20 @@ public sealed class Lora : IAdapter
                 linear.Weight.Value.copy_(adapter.MergedWeight());
             }
         }
+
         Detach(model);
     }
 
     /// <inheritdoc/>
-    public void Save(string folder, string? baseModel, Func<Parameter, Tensor>? values = null, ScalarType type = ScalarType.Float32)
-        => AdapterFolder.SaveLora(folder, this, baseModel, values, type);
+    public void Save(
+        string folder,
+        string? baseModel,
+        Func<Parameter, Tensor>? values = null,
+        ScalarType type = ScalarType.Float32
+    ) => AdapterFolder.SaveLora(folder, this, baseModel, values, type);
 
-    /// <summary>Takes this adapter off the layers of <paramref name="model"/>; modules that were saved with it keep their values.</summary>
+    /// <summary>Takes this adapter off the layers of <paramref name="model"/>; modules that were saved with it keep
+    /// their values.</summary>
     public void Detach(Glm4Model model)
     {
         foreach (var slice in Glm4WeightNames.Linears(model, Layout))
@@ -145,24 +175,34 @@ public sealed class Lora : IAdapter
     }
 
     /// <summary>Whether a linear layer is meant by the targets, by PEFT's rules.</summary>
-    public static bool IsTarget(LinearSlice slice, LoraTargets targets)
-        => targets.IsAllLinear ? !slice.IsHead
-            : targets.Pattern is { } pattern ? Regex.IsMatch(slice.Name, $"^(?:{pattern})$", RegexOptions.CultureInvariant)
-            : targets.Names!.Any(name => slice.Name == name || slice.Name.EndsWith("." + name, StringComparison.Ordinal));
+    public static bool IsTarget(LinearSlice slice, LoraTargets targets) =>
+        targets.IsAllLinear ? !slice.IsHead
+        : targets.Pattern is { } pattern ? Regex.IsMatch(slice.Name, $"^(?:{pattern})$", RegexOptions.CultureInvariant)
+        : targets.Names!.Any(name => slice.Name == name || slice.Name.EndsWith("." + name, StringComparison.Ordinal));
 
     // Modules are named as PEFT names them: by their whole name or its end. A module's weight and bias go together.
     private static List<WeightSlice> WeightsOf(string module, Glm4Model model, CheckpointLayout layout)
     {
         var weights = Glm4WeightNames.Weights(model, layout).ToList();
-        var named = weights.Where(slice => ModuleOf(slice) == module || ModuleOf(slice).EndsWith("." + module, StringComparison.Ordinal)).ToList();
+        var named = weights
+            .Where(slice =>
+                ModuleOf(slice) == module || ModuleOf(slice).EndsWith("." + module, StringComparison.Ordinal)
+            )
+            .ToList();
         if (named.Count == 0)
         {
             throw new InvalidDataException(
                 $"modules_to_save: '{module}' names no module of this model. Its modules end in: "
-                + $"{string.Join(", ", weights.Select(slice => ModuleOf(slice).Split('.')[^1]).Distinct())}.");
+                    + $"{string.Join(", ", weights.Select(slice => ModuleOf(slice).Split('.')[^1]).Distinct())}."
+            );
         }
-        return named.Find(slice => slice.Rows != slice.Parameter.Shape[0]) is not { } part ? named : throw new InvalidDataException(
-            $"modules_to_save: '{part.Name}' is trained with its neighbours as one fused weight; only whole weights can be saved. Adapt it by target_modules.");
+
+        return named.Find(slice => slice.Rows != slice.Parameter.Shape[0]) is not { } part
+            ? named
+            : throw new InvalidDataException(
+                $"modules_to_save: '{part.Name}' is trained with its neighbours as one fused weight; only whole "
+                    + "weights can be saved. Adapt it by target_modules."
+            );
     }
 
     private static string ModuleOf(WeightSlice slice) => slice.Name[..slice.Name.LastIndexOf('.')];
@@ -186,6 +226,7 @@ public sealed class Lora : IAdapter
                 return value;
             }
         }
+
         return otherwise;
     }
 }

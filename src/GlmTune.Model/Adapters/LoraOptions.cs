@@ -11,22 +11,24 @@ public sealed record LoraOptions
     /// <summary>Numerator of the scaling (<c>lora_alpha</c>); positive. Default 8.</summary>
     public double Alpha { get; init; } = 8;
 
-    /// <summary>Share of the inputs dropped before the A matrix (<c>lora_dropout</c>), from 0 to below 1. Default 0.</summary>
+    /// <summary>Share of the inputs dropped before the A matrix (<c>lora_dropout</c>), from 0 to below 1. Default
+    /// 0.</summary>
     public double Dropout { get; init; }
 
     /// <summary>Which layers are adapted (<c>target_modules</c>); null leaves the choice to the model's layout:
     /// <c>query_key_value</c>, or <c>q_proj</c>, <c>k_proj</c>, <c>v_proj</c>.</summary>
     public LoraTargets? TargetModules { get; init; }
 
-    /// <summary>Ranks that differ from <see cref="Rank"/>, by a regular expression for the end of a module's name, in the
-    /// order in which they are tried; the first that matches counts (<c>rank_pattern</c>). Default empty.</summary>
+    /// <summary>Ranks that differ from <see cref="Rank"/>, by a regular expression for the end of a module's name, in
+    /// the order in which they are tried; the first that matches counts (<c>rank_pattern</c>). Default empty.</summary>
     public IReadOnlyList<KeyValuePair<string, int>> RankPattern { get; init; } = [];
 
     /// <summary>Alphas that differ from <see cref="Alpha"/>, matched as <see cref="RankPattern"/> is
     /// (<c>alpha_pattern</c>). Default empty.</summary>
     public IReadOnlyList<KeyValuePair<string, double>> AlphaPattern { get; init; } = [];
 
-    /// <summary>Scale by alpha/√rank, not alpha/rank (<c>use_rslora</c>). Default false. Source: arXiv:2312.03732.</summary>
+    /// <summary>Scale by alpha/√rank, not alpha/rank (<c>use_rslora</c>). Default false. Source:
+    /// arXiv:2312.03732.</summary>
     public bool UseRsLora { get; init; }
 
     /// <summary>Learn the magnitude of each output row beside the delta (<c>use_dora</c>). Default false. Source:
@@ -37,7 +39,8 @@ public sealed record LoraOptions
     /// <see cref="TargetModules"/> is (<c>modules_to_save</c>). Default empty.</summary>
     public IReadOnlyList<string> ModulesToSave { get; init; } = [];
 
-    /// <summary>How A and B begin (<c>init_lora_weights</c>). Default <see cref="LoraInitialization.Default"/>.</summary>
+    /// <summary>How A and B begin (<c>init_lora_weights</c>). Default
+    /// <see cref="LoraInitialization.Default"/>.</summary>
     public LoraInitialization InitWeights { get; init; }
 }
 

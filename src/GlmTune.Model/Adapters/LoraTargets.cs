@@ -2,8 +2,10 @@ using System.Text.RegularExpressions;
 
 namespace GlmTune.Model.Adapters;
 
-/// <summary>Which modules a low-rank adapter touches: a list of names, a regular expression, or every linear layer.</summary>
-/// <remarks>Immutable. Exactly one of <see cref="Names"/>, <see cref="Pattern"/> and <see cref="IsAllLinear"/> is set.</remarks>
+/// <summary>Which modules a low-rank adapter touches: a list of names, a regular expression, or every linear
+/// layer.</summary>
+/// <remarks>Immutable. Exactly one of <see cref="Names"/>, <see cref="Pattern"/> and <see cref="IsAllLinear"/> is
+/// set.</remarks>
 public sealed class LoraTargets
 {
     private LoraTargets(IReadOnlyList<string>? names, string? pattern) => (Names, Pattern) = (names, pattern);
@@ -11,7 +13,8 @@ public sealed class LoraTargets
     /// <summary>Every linear layer but the output head (<c>all-linear</c>).</summary>
     public static LoraTargets AllLinear { get; } = new(null, null);
 
-    /// <summary>Names; a module is meant when its name equals one, or ends with a dot and one. Null: not a list.</summary>
+    /// <summary>Names; a module is meant when its name equals one, or ends with a dot and one. Null: not a
+    /// list.</summary>
     public IReadOnlyList<string>? Names { get; }
 
     /// <summary>A regular expression that must match a module's whole name. Null: not an expression.</summary>
@@ -45,6 +48,7 @@ public sealed class LoraTargets
     /// <exception cref="ArgumentException">It is empty or not a regular expression.</exception>
     public static LoraTargets FromText(string text) => text == "all-linear" ? AllLinear : FromPattern(text);
 
-    /// <summary>As it is written in a configuration: the names with commas, the expression, or <c>all-linear</c>.</summary>
+    /// <summary>As it is written in a configuration: the names with commas, the expression, or
+    /// <c>all-linear</c>.</summary>
     public override string ToString() => Names is null ? Pattern ?? "all-linear" : string.Join(", ", Names);
 }

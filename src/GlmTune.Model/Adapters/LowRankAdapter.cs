@@ -5,7 +5,8 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Adapters;
 
-/// <summary>One delta of a <see cref="LowRankAdapter"/>: some output rows of a linear layer, under the name a checkpoint gives them.</summary>
+/// <summary>One delta of a <see cref="LowRankAdapter"/>: some output rows of a linear layer, under the name a
+/// checkpoint gives them.</summary>
 /// <param name="Module">Name of the adapted module, without ".weight".</param>
 /// <param name="FirstRow">First output row.</param>
 /// <param name="Rows">Output rows.</param>
@@ -13,19 +14,28 @@ namespace GlmTune.Model.Adapters;
 /// <param name="A">[r, in].</param>
 /// <param name="B">[rows, r].</param>
 /// <param name="Magnitude">DoRA's length of each row [rows]; null without DoRA.</param>
-public sealed record LowRankDelta(string Module, long FirstRow, long Rows, double Scale, Parameter A, Parameter B, Parameter? Magnitude)
+public sealed record LowRankDelta(
+    string Module,
+    long FirstRow,
+    long Rows,
+    double Scale,
+    Parameter A,
+    Parameter B,
+    Parameter? Magnitude
+)
 {
     /// <summary>r.</summary>
     public int LoraRank => (int)A.Shape[0];
 }
 
-/// <summary>LoRA on one linear layer: y += s · B (A dropout(x)), for one or several ranges of its output rows; or DoRA.</summary>
+/// <summary>LoRA on one linear layer: y += s · B (A dropout(x)), for one or several ranges of its output rows; or
+/// DoRA.</summary>
 /// <remarks>
-/// Deltas of one layer (q, k and v of the fused projection) share two matrices: A of all stacked, and B of all with zeros off the
-/// blocks, so that they cost one pair of matrix products; their parameters are views into these. They share one dropout mask, as
-/// the fused layer's single delta does. With DoRA, g the rows' gains and x' = dropout(x), y = W x + (g − 1) W x' + g · s · B (A x').
-/// Source: Hu et al., LoRA, arXiv:2106.09685, section 4.1; for DoRA see <see cref="RowMagnitudes"/>.
-/// </remarks>
+/// Deltas of one layer (q, k and v of the fused projection) share two matrices: A of all stacked, and B of all with
+/// zeros off the blocks, so that they cost one pair of matrix products; their parameters are views into these. They
+/// share one dropout mask, as the fused layer's single delta does. With DoRA, g the rows' gains and x' = dropout(x), y
+/// = W x + (g − 1) W x' + g · s · B (A x'). Source: Hu et al., LoRA, arXiv:2106.09685, section 4.1; for DoRA see
+/// <see cref="RowMagnitudes"/>. </remarks>
 public sealed class LowRankAdapter : LinearAdapter, IDisposable
 {
     private readonly Tensor stackedA;
@@ -39,11 +49,21 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
     /// <param name="parts">Which rows get which rank and scale.</param>
     /// <param name="dropout">Probability of zeroing an input.</param>
     /// <param name="dora">Whether the rows' magnitudes are learned beside the delta.</param>
-    public LowRankAdapter(Linear linear, IReadOnlyList<(LinearSlice Slice, int Rank, double Scale)> parts, double dropout, bool dora = false)
+    public LowRankAdapter(
+        Linear linear,
+        IReadOnlyList<(LinearSlice Slice, int Rank, double Scale)> parts,
+        double dropout,
+        bool dora = false
+    )
     {
-        using var scope = NewDisposeScope();   // for views on the way: each would keep the memory that it shows
+        using var scope = NewDisposeScope(); // for views on the way: each would keep the memory that it shows
         this.linear = linear;
-        magnitudes = dora ? new RowMagnitudes(linear, [.. parts.Select(part => (part.Slice.Name, part.Slice.FirstRow, part.Slice.Rows))]) : null;
+        magnitudes = dora
+            ? new RowMagnitudes(
+                linear,
+                [.. parts.Select(part => (part.Slice.Name, part.Slice.FirstRow, part.Slice.Rows))]
+            )
+            : null;
         Dropout = dropout;
         var (type, device) = (linear.Weight.Type, linear.Weight.Device);
         var ranks = parts.Sum(part => part.Rank);
@@ -53,19 +73,38 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
         var column = 0;
         foreach (var (slice, rank, scale) in parts)
         {
-            var a = new Parameter($"{slice.Name}.lora_A.weight", [rank, linear.InputWidth], type, device, decays: true) { Trainable = true };
-            var b = new Parameter($"{slice.Name}.lora_B.weight", [slice.Rows, rank], type, device, decays: true) { Trainable = true };
+            var a = new Parameter($"{slice.Name}.lora_A.weight", [rank, linear.InputWidth], type, device, decays: true)
+            {
+                Trainable = true,
+            };
+            var b = new Parameter($"{slice.Name}.lora_B.weight", [slice.Rows, rank], type, device, decays: true)
+            {
+                Trainable = true,
+            };
             a.Value = stackedA.narrow(0, column, rank);
             b.Value = blockB.narrow(0, slice.FirstRow, slice.Rows).narrow(1, column, rank);
-            deltas.Add(new LowRankDelta(slice.Name, slice.FirstRow, slice.Rows, scale, a, b, magnitudes?.Parameters[deltas.Count]));
+            deltas.Add(
+                new LowRankDelta(
+                    slice.Name,
+                    slice.FirstRow,
+                    slice.Rows,
+                    scale,
+                    a,
+                    b,
+                    magnitudes?.Parameters[deltas.Count]
+                )
+            );
             column += rank;
         }
+
         Deltas = deltas;
         scale = parts[0].Scale;
         if (parts.Any(part => part.Scale != scale))
         {
             columnScales = tensor(parts.SelectMany(part => Enumerable.Repeat(part.Scale, part.Rank)).ToArray())
-                .to_type(type).to(device).DetachFromDisposeScope();
+                .to_type(type)
+                .to(device)
+                .DetachFromDisposeScope();
         }
     }
 
@@ -76,8 +115,8 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
     public double Dropout { get; }
 
     /// <inheritdoc/>
-    public override IEnumerable<Parameter> Parameters
-        => Deltas.SelectMany(delta => new[] { delta.A, delta.B, delta.Magnitude }).OfType<Parameter>();
+    public override IEnumerable<Parameter> Parameters =>
+        Deltas.SelectMany(delta => new[] { delta.A, delta.B, delta.Magnitude }).OfType<Parameter>();
 
     /// <inheritdoc/>
     public override bool ScalesOutput => magnitudes is not null;
@@ -94,18 +133,21 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
     /// <summary>s of each column of the low-rank product, [Σr].</summary>
     internal double[] ColumnScales() => [.. Deltas.SelectMany(delta => Enumerable.Repeat(delta.Scale, delta.LoraRank))];
 
-    /// <summary>What DoRA multiplies each output by, [out], float32 or wider, in the caller's dispose scope; null without DoRA.</summary>
+    /// <summary>What DoRA multiplies each output by, [out], float32 or wider, in the caller's dispose scope; null
+    /// without DoRA.</summary>
     internal Tensor? OutputGains()
     {
         if (magnitudes is null)
         {
             return null;
         }
+
         using var scope = NewDisposeScope();
         return magnitudes.Gains(Lengths(magnitudes)).MoveToOuterDisposeScope();
     }
 
-    /// <summary>s · B · A in float32 or wider, [out, in]: what LoRA adds to the weight. In the caller's dispose scope.</summary>
+    /// <summary>s · B · A in float32 or wider, [out, in]: what LoRA adds to the weight. In the caller's dispose
+    /// scope.</summary>
     public Tensor WeightDelta()
     {
         using var scope = NewDisposeScope();
@@ -113,7 +155,8 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
         return Scaled(blockB.to_type(wide)).matmul(stackedA.to_type(wide)).MoveToOuterDisposeScope();
     }
 
-    /// <summary>The weight that alone does what the layer and this adapter do, computed in float32 or wider, [out, in], in the caller's dispose scope.</summary>
+    /// <summary>The weight that alone does what the layer and this adapter do, computed in float32 or wider, [out, in],
+    /// in the caller's dispose scope.</summary>
     public Tensor MergedWeight()
     {
         using var scope = NewDisposeScope();
@@ -123,6 +166,7 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
         {
             merged.mul_(magnitudes.Gains(Lengths(magnitudes)).unsqueeze(1));
         }
+
         return merged.MoveToOuterDisposeScope();
     }
 
@@ -147,6 +191,7 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
             AddUp(y, low);
             return;
         }
+
         var gains = magnitudes.Gains(Lengths(magnitudes));
         if (ProbabilityIn(context) > 0)
         {
@@ -182,11 +227,19 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
             low.mul_(scale);
             factor = 1;
         }
+
         y.addmm_(low, blockB.t(), 1, factor);
     }
 
     /// <inheritdoc/>
-    public override void Backward(Linear linear, Tensor gradient, Tensor x, Tensor? inputGradient, LayerContext context, Tape tape)
+    public override void Backward(
+        Linear linear,
+        Tensor gradient,
+        Tensor x,
+        Tensor? inputGradient,
+        LayerContext context,
+        Tape tape
+    )
     {
         using var scope = NewDisposeScope();
         if (magnitudes is not null)
@@ -200,20 +253,40 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
                 // The gradient of the output's base part has reached the input once already, not scaled.
                 var basePart = (scaled - gradient).matmul(linear.Weight.Value);
                 var probability = ProbabilityIn(context);
-                inputGradient.add_(probability > 0 ? context.Kernels.Dropout(basePart, probability, context.SeedOf(linear.Place)) : basePart);
+                inputGradient.add_(
+                    probability > 0
+                        ? context.Kernels.Dropout(basePart, probability, context.SeedOf(linear.Place))
+                        : basePart
+                );
             }
+
             gradient = scaled;
         }
+
         using var low = tape.TakeTensor();
         var lowGradient = ScaleColumns(gradient.matmul(blockB));
         var trained = Deltas.Any(delta => delta.A.Trainable);
-        var gradientA = trained ? zeros(stackedA.shape, stackedA.dtype == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32, stackedA.device) : null;
+        var gradientA = trained
+            ? zeros(
+                stackedA.shape,
+                stackedA.dtype == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32,
+                stackedA.device
+            )
+            : null;
         context.Kernels.LowRankDownBackward(
-            lowGradient, x, stackedA, ProbabilityIn(context), context.SeedOf(linear.Place), inputGradient, gradientA);
+            lowGradient,
+            x,
+            stackedA,
+            ProbabilityIn(context),
+            context.SeedOf(linear.Place),
+            inputGradient,
+            gradientA
+        );
         if (gradientA is null)
         {
             return;
         }
+
         var gradientB = ScaleColumns(gradient.t().matmul(low));
         var column = 0;
         foreach (var delta in Deltas)
@@ -223,6 +296,7 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
                 delta.A.AddGradient(gradientA.narrow(0, column, delta.LoraRank));
                 delta.B.AddGradient(gradientB.narrow(0, delta.FirstRow, delta.Rows).narrow(1, column, delta.LoraRank));
             }
+
             column += delta.LoraRank;
         }
     }
@@ -244,8 +318,8 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
 
     private double ProbabilityIn(LayerContext context) => context.Drops ? Dropout : 0;
 
-    private Tensor Dropped(Linear linear, Tensor x, LayerContext context)
-        => context.Kernels.Dropout(x, ProbabilityIn(context), context.SeedOf(linear.Place));
+    private Tensor Dropped(Linear linear, Tensor x, LayerContext context) =>
+        context.Kernels.Dropout(x, ProbabilityIn(context), context.SeedOf(linear.Place));
 
     // y += s · low · Bᵀ. A scale that float32 has exactly rides along in the product.
     private void AddUp(Tensor y, Tensor low)
@@ -255,8 +329,10 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
     }
 
     // Scales the columns that belong to each delta.
-    private Tensor Scaled(Tensor columns) => columnScales is null ? columns * scale : columns * columnScales.to_type(columns.dtype);
+    private Tensor Scaled(Tensor columns) =>
+        columnScales is null ? columns * scale : columns * columnScales.to_type(columns.dtype);
 
     // The same in place, for a result that is the caller's alone.
-    private Tensor ScaleColumns(Tensor columns) => columnScales is null ? columns.mul_(scale) : columns.mul_(columnScales.to_type(columns.dtype));
+    private Tensor ScaleColumns(Tensor columns) =>
+        columnScales is null ? columns.mul_(scale) : columns.mul_(columnScales.to_type(columns.dtype));
 }

@@ -3,12 +3,12 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Adapters;
 
-/// <summary>Makes all layers' prefixes from a small embedding: embedding → linear → tanh → linear (<c>prefix_projection</c>).</summary>
+/// <summary>Makes all layers' prefixes from a small embedding: embedding → linear → tanh → linear
+/// (<c>prefix_projection</c>).</summary>
 /// <remarks>
 /// A unit of the model before the token embedding. <see cref="Project"/> writes the prefixes before they are used;
-/// <see cref="Backward"/> takes the gradients that the layers collected for them. In float32 or wider. Source: Li and Liang,
-/// Prefix-Tuning, arXiv:2101.00190, section 4.3.
-/// </remarks>
+/// <see cref="Backward"/> takes the gradients that the layers collected for them. In float32 or wider. Source: Li and
+/// Liang, Prefix-Tuning, arXiv:2101.00190, section 4.3. </remarks>
 public sealed class PrefixEncoder : Layer
 {
     private readonly IReadOnlyList<Parameter> prefixes;
@@ -23,7 +23,11 @@ public sealed class PrefixEncoder : Layer
     public PrefixEncoder(IReadOnlyList<Parameter> prefixes, PrefixTuningOptions options)
     {
         this.prefixes = prefixes;
-        var (token, hidden, made) = (options.TokenDim!.Value, options.EncoderHiddenSize!.Value, 2L * prefixes.Count * options.TokenDim.Value);
+        var (token, hidden, made) = (
+            options.TokenDim!.Value,
+            options.EncoderHiddenSize!.Value,
+            2L * prefixes.Count * options.TokenDim.Value
+        );
         embedding = Make("embedding.weight", options.VirtualTokens, token);
         innerWeight = Make("transform.0.weight", hidden, token);
         innerBias = Make("transform.0.bias", hidden);
@@ -52,6 +56,7 @@ public sealed class PrefixEncoder : Layer
                 bias.Value.copy_(SeededRandom.Uniform(bias, seed, bound));
             }
         }
+
         Project();
     }
 
@@ -72,7 +77,8 @@ public sealed class PrefixEncoder : Layer
         return addmm(Of(outerBias), hidden, Of(outerWeight).t(), 1, 1).MoveToOuterDisposeScope();
     }
 
-    /// <summary>Turns the gradients collected for the prefixes into gradients of its parameters, and clears them.</summary>
+    /// <summary>Turns the gradients collected for the prefixes into gradients of its parameters, and clears
+    /// them.</summary>
     public void Backward()
     {
         using var scope = NewDisposeScope();
@@ -80,15 +86,20 @@ public sealed class PrefixEncoder : Layer
         {
             return;
         }
+
         var gradient = zeros(embedding.Shape[0], outerWeight.Shape[0], embedding.Type, embedding.Device);
-        PrefixTuning.Split(gradient, prefixes, (prefix, part) =>
-        {
-            if (prefix.Gradient is { } collected)
+        PrefixTuning.Split(
+            gradient,
+            prefixes,
+            (prefix, part) =>
             {
-                part.copy_(collected);
-                prefix.ClearGradient();
+                if (prefix.Gradient is { } collected)
+                {
+                    part.copy_(collected);
+                    prefix.ClearGradient();
+                }
             }
-        });
+        );
         var hidden = addmm(innerBias.Value, embedding.Value, innerWeight.Value.t(), 1, 1).tanh();
         outerWeight.AddGradient(gradient.t().matmul(hidden));
         outerBias.AddGradient(gradient.sum(dim: 0));
@@ -100,7 +111,10 @@ public sealed class PrefixEncoder : Layer
 
     private Parameter Make(string name, params long[] shape)
     {
-        var (type, device) = (prefixes[0].Type == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32, prefixes[0].Device);
+        var (type, device) = (
+            prefixes[0].Type == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32,
+            prefixes[0].Device
+        );
         return new Parameter($"prompt_encoder.{name}", shape, type, device, decays: shape.Length > 1)
         {
             Trainable = true,

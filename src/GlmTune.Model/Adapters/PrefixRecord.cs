@@ -5,7 +5,8 @@ using GlmTune.Weights;
 namespace GlmTune.Model.Adapters;
 
 /// <summary>What PEFT's files do not say of a prefix: the position of the first real token.</summary>
-/// <remarks>A file of its own, since versions of PEFT differ in what they make of an unknown key in <c>adapter_config.json</c>.</remarks>
+/// <remarks>A file of its own, since versions of PEFT differ in what they make of an unknown key in
+/// <c>adapter_config.json</c>.</remarks>
 internal static class PrefixRecord
 {
     /// <summary>Holds the record.</summary>
@@ -25,13 +26,16 @@ internal static class PrefixRecord
         {
             return PrefixPositions.Auto;
         }
+
         try
         {
             return JsonNode.Parse(File.ReadAllBytes(path))?[Key]?.ToString() switch
             {
                 "original" => PrefixPositions.Original,
                 "library" => PrefixPositions.Library,
-                var other => throw new InvalidDataException($"{path}: '{Key}' is '{other}'; expected original or library."),
+                var other => throw new InvalidDataException(
+                    $"{path}: '{Key}' is '{other}'; expected original or library."
+                ),
             };
         }
         catch (Exception error) when (error is JsonException or InvalidOperationException)
@@ -41,8 +45,9 @@ internal static class PrefixRecord
     }
 
     /// <summary>Writes the rule.</summary>
-    public static void Write(string folder, PrefixPositions positions)
-        => AtomicFile.WriteJson(
+    public static void Write(string folder, PrefixPositions positions) =>
+        AtomicFile.WriteJson(
             Path.Combine(folder, FileName),
-            new Dictionary<string, string> { [Key] = positions == PrefixPositions.Library ? "library" : "original" });
+            new Dictionary<string, string> { [Key] = positions == PrefixPositions.Library ? "library" : "original" }
+        );
 }

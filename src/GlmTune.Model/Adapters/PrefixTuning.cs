@@ -7,14 +7,14 @@ namespace GlmTune.Model.Adapters;
 
 /// <summary>P-Tuning v2 on a whole model: learned keys and values of P virtual tokens in every decoder layer.</summary>
 /// <remarks>
-/// Either every layer's prefix [2, P, K, D] is trained itself, or a <see cref="PrefixEncoder"/> that makes all of them is. Prefix
-/// keys are not rotated. Source: Liu et al., P-Tuning v2, arXiv:2110.07602.
-/// </remarks>
+/// Either every layer's prefix [2, P, K, D] is trained itself, or a <see cref="PrefixEncoder"/> that makes all of them
+/// is. Prefix keys are not rotated. Source: Liu et al., P-Tuning v2, arXiv:2110.07602. </remarks>
 public sealed class PrefixTuning : IAdapter
 {
     private readonly List<Parameter> prefixes = [];
 
-    private PrefixTuning(PrefixTuningOptions options, PrefixPositions positions) => (Options, Positions) = (options, positions);
+    private PrefixTuning(PrefixTuningOptions options, PrefixPositions positions) =>
+        (Options, Positions) = (options, positions);
 
     /// <summary>What it was made from; sizes and positions as they came out, none null or automatic.</summary>
     public PrefixTuningOptions Options { get; }
@@ -48,10 +48,13 @@ public sealed class PrefixTuning : IAdapter
         {
             throw new InvalidOperationException("The model has a prefix already; detach it first.");
         }
+
         var heads = model.Config.Heads;
         CheckSizes(options, model.Config);
-        var positions = options.Positions != PrefixPositions.Auto ? options.Positions
-            : model.Config.Layout == CheckpointLayout.Original ? PrefixPositions.Original : PrefixPositions.Library;
+        var positions =
+            options.Positions != PrefixPositions.Auto ? options.Positions
+            : model.Config.Layout == CheckpointLayout.Original ? PrefixPositions.Original
+            : PrefixPositions.Library;
         var width = heads.KeyValueWidth;
         var adapter = new PrefixTuning(
             options with
@@ -62,22 +65,27 @@ public sealed class PrefixTuning : IAdapter
                 EncoderHiddenSize = options.EncoderHiddenSize ?? width,
                 Positions = positions,
             },
-            positions);
+            positions
+        );
         foreach (var parameter in model.BaseParameters)
         {
             parameter.Trainable = false;
         }
+
         long[] shape = [2, options.VirtualTokens, heads.KeyValueHeads, heads.HeadDim];
         foreach (var layer in model.Layers)
         {
             var device = model.Plan.DeviceOf(layer.Number);
-            adapter.prefixes.Add(new Parameter($"prompt_encoder.layers.{layer.Number}", shape, model.Type, device, decays: true)
-            {
-                Trainable = !options.Projection,
-                Computed = options.Projection,
-                Value = zeros(shape, model.Type, device),
-            });
+            adapter.prefixes.Add(
+                new Parameter($"prompt_encoder.layers.{layer.Number}", shape, model.Type, device, decays: true)
+                {
+                    Trainable = !options.Projection,
+                    Computed = options.Projection,
+                    Value = zeros(shape, model.Type, device),
+                }
+            );
         }
+
         adapter.Encoder = options.Projection ? new PrefixEncoder(adapter.prefixes, adapter.Options) : null;
         adapter.PutOn(model);
         return adapter;
@@ -85,7 +93,8 @@ public sealed class PrefixTuning : IAdapter
 
     /// <summary>Draws the starting values: zeros where the options say so, else standard normal ones.</summary>
     /// <param name="seed">With a parameter's name, decides its numbers.</param>
-    /// <remarks>A prefix from text is made by <see cref="InitializeFromText"/>; a projection cannot begin with one.</remarks>
+    /// <remarks>A prefix from text is made by <see cref="InitializeFromText"/>; a projection cannot begin with
+    /// one.</remarks>
     public void Initialize(long seed)
     {
         using var scope = NewDisposeScope();
@@ -97,10 +106,13 @@ public sealed class PrefixTuning : IAdapter
         }
     }
 
-    /// <summary>Starts with the keys and values that the base model computes for text, so that the prefix acts as that text would in front.</summary>
+    /// <summary>Starts with the keys and values that the base model computes for text, so that the prefix acts as that
+    /// text would in front.</summary>
     /// <param name="model">The model that it sits on; its weights are in memory.</param>
-    /// <param name="tokenIds">The text, such as the first training prompts; repeated or cut to P tokens. At least one.</param>
-    /// <exception cref="ArgumentException">There is no token, or the prefix comes from a projection, which cannot give chosen values.</exception>
+    /// <param name="tokenIds">The text, such as the first training prompts; repeated or cut to P tokens. At least
+    /// one.</param>
+    /// <exception cref="ArgumentException">There is no token, or the prefix comes from a projection, which cannot give
+    /// chosen values.</exception>
     /// <remarks>Keys are rotated to the P places before the first real token, whichever place that is.</remarks>
     public void InitializeFromText(Glm4Model model, IReadOnlyList<int> tokenIds)
     {
@@ -108,10 +120,15 @@ public sealed class PrefixTuning : IAdapter
         {
             throw new ArgumentException("A prefix from text needs at least one token.", nameof(tokenIds));
         }
+
         if (Encoder is not null)
         {
-            throw new ArgumentException("With prefix_projection a prefix cannot begin as text; take init_weights normal or zero.", nameof(tokenIds));
+            throw new ArgumentException(
+                "With prefix_projection a prefix cannot begin as text; take init_weights normal or zero.",
+                nameof(tokenIds)
+            );
         }
+
         using var scope = NewDisposeScope();
         int[] ids = [.. Enumerable.Range(0, VirtualTokens).Select(i => tokenIds[i % tokenIds.Count])];
         Detach(model);
@@ -119,7 +136,12 @@ public sealed class PrefixTuning : IAdapter
         {
             model.PositionOffset = FirstPosition - VirtualTokens;
             using var cache = model.NewCache(slots: 1, capacity: VirtualTokens);
-            model.Logits(ids, SequenceLayout.OfRows(1, VirtualTokens, model.Device), new CacheStep(cache, [0], [0], [VirtualTokens]), lastOnly: true);
+            model.Logits(
+                ids,
+                SequenceLayout.OfRows(1, VirtualTokens, model.Device),
+                new CacheStep(cache, [0], [0], [VirtualTokens]),
+                lastOnly: true
+            );
             for (var i = 0; i < prefixes.Count; i++)
             {
                 prefixes[i].Value.copy_(stack([cache.Keys(i)[0], cache.Values(i)[0]]));
@@ -131,13 +153,22 @@ public sealed class PrefixTuning : IAdapter
         }
     }
 
-    /// <summary>The tensor that PEFT stores, [P, L·2·K·D]: of each layer first the keys, then the values. In the caller's dispose scope.</summary>
+    /// <summary>The tensor that PEFT stores, [P, L·2·K·D]: of each layer first the keys, then the values. In the
+    /// caller's dispose scope.</summary>
     /// <param name="values">Where a parameter's values are; null: the adapter's own.</param>
     public Tensor PromptEmbeddings(Func<Parameter, Tensor>? values = null)
     {
         using var scope = NewDisposeScope();
-        var result = Encoder?.Encode(values)
-            ?? cat([.. prefixes.Select(prefix => (values?.Invoke(prefix) ?? prefix.Value).permute(1, 0, 2, 3).reshape(VirtualTokens, -1))], 1);
+        var result =
+            Encoder?.Encode(values)
+            ?? cat(
+                [
+                    .. prefixes.Select(prefix =>
+                        (values?.Invoke(prefix) ?? prefix.Value).permute(1, 0, 2, 3).reshape(VirtualTokens, -1)
+                    ),
+                ],
+                1
+            );
         return result.MoveToOuterDisposeScope();
     }
 
@@ -150,8 +181,12 @@ public sealed class PrefixTuning : IAdapter
     }
 
     /// <inheritdoc/>
-    public void Save(string folder, string? baseModel, Func<Parameter, Tensor>? values = null, ScalarType type = ScalarType.Float32)
-        => AdapterFolder.SavePrefix(folder, this, baseModel, values, type);
+    public void Save(
+        string folder,
+        string? baseModel,
+        Func<Parameter, Tensor>? values = null,
+        ScalarType type = ScalarType.Float32
+    ) => AdapterFolder.SavePrefix(folder, this, baseModel, values, type);
 
     /// <inheritdoc/>
     public void Detach(Glm4Model model)
@@ -160,6 +195,7 @@ public sealed class PrefixTuning : IAdapter
         {
             layer.Attention.Prefix = null;
         }
+
         model.PrefixEncoder = null;
         model.PositionOffset = 0;
     }
@@ -188,6 +224,7 @@ public sealed class PrefixTuning : IAdapter
         {
             layer.Attention.Prefix = prefix;
         }
+
         model.PrefixEncoder = Encoder;
         model.PositionOffset = FirstPosition;
     }
@@ -202,16 +239,26 @@ public sealed class PrefixTuning : IAdapter
                 problems.Add($"{key} is {value}; expected {expected}, {meaning}.");
             }
         }
+
         Check("num_attention_heads", options.AttentionHeads, heads.KeyValueHeads, "the model's key-value heads");
-        Check("token_dim", options.TokenDim, heads.KeyValueWidth, $"{heads.KeyValueHeads} key-value heads × head size {heads.HeadDim}");
+        Check(
+            "token_dim",
+            options.TokenDim,
+            heads.KeyValueWidth,
+            $"{heads.KeyValueHeads} key-value heads × head size {heads.HeadDim}"
+        );
         Check("num_layers", options.Layers, config.LayerCount, "the model's decoder layers");
         if (options.VirtualTokens < 1)
         {
             problems.Add($"num_virtual_tokens is {options.VirtualTokens}; expected at least 1.");
         }
+
         if (problems.Count > 0)
         {
-            throw new InvalidDataException($"The prefix does not fit the model: {string.Join(" ", problems)} Sizes that are left out are taken from the model.");
+            throw new InvalidDataException(
+                $"The prefix does not fit the model: {string.Join(" ", problems)} Sizes that are left out are taken "
+                    + "from the model."
+            );
         }
     }
 }

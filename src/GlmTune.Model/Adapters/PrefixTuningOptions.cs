@@ -5,8 +5,8 @@ namespace GlmTune.Model.Adapters;
 /// P-Tuning v2, arXiv:2110.07602.</remarks>
 public sealed record PrefixTuningOptions
 {
-    /// <summary>Virtual tokens before every layer's keys and values (<c>num_virtual_tokens</c>); at least 1. Default 512, as
-    /// the GLM-4 fine-tuning demo has it.</summary>
+    /// <summary>Virtual tokens before every layer's keys and values (<c>num_virtual_tokens</c>); at least 1. Default
+    /// 512, as the GLM-4 fine-tuning demo has it.</summary>
     public int VirtualTokens { get; init; } = 512;
 
     /// <summary>Key-value heads of the model (<c>num_attention_heads</c>); null takes the model's.</summary>
@@ -18,8 +18,8 @@ public sealed record PrefixTuningOptions
     /// <summary>Decoder layers (<c>num_layers</c>); null takes the model's.</summary>
     public int? Layers { get; init; }
 
-    /// <summary>Learn a small embedding and two linear layers that make the prefix (<c>prefix_projection</c>), not the prefix
-    /// itself. Default false.</summary>
+    /// <summary>Learn a small embedding and two linear layers that make the prefix (<c>prefix_projection</c>), not the
+    /// prefix itself. Default false.</summary>
     public bool Projection { get; init; }
 
     /// <summary>Width between the two linear layers of the projection (<c>encoder_hidden_size</c>); null is

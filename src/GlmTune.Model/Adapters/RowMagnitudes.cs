@@ -5,8 +5,8 @@ namespace GlmTune.Model.Adapters;
 
 /// <summary>DoRA: a learned length m for each output row of W + s·B·A, whose own length is divided out.</summary>
 /// <remarks>
-/// Held in float32 or wider, since a gain of one and a bit would be lost in 16 bits. The length that is divided by counts as a
-/// constant in the backward pass. Source: Liu et al., DoRA, arXiv:2402.09353, sections 4.1 and 4.3.
+/// Held in float32 or wider, since a gain of one and a bit would be lost in 16 bits. The length that is divided by
+/// counts as a constant in the backward pass. Source: Liu et al., DoRA, arXiv:2402.09353, sections 4.1 and 4.3.
 /// </remarks>
 internal sealed class RowMagnitudes : IDisposable
 {
@@ -26,12 +26,18 @@ internal sealed class RowMagnitudes : IDisposable
         values = ones(linear.OutputWidth, Type, device).DetachFromDisposeScope();
         foreach (var (module, first, count) in rows)
         {
-            parts.Add((new Parameter($"{module}.lora_magnitude_vector", [count], Type, device, decays: false)
-            {
-                Trainable = true,
-                Value = values.narrow(0, first, count),
-            }, first));
+            parts.Add(
+                (
+                    new Parameter($"{module}.lora_magnitude_vector", [count], Type, device, decays: false)
+                    {
+                        Trainable = true,
+                        Value = values.narrow(0, first, count),
+                    },
+                    first
+                )
+            );
         }
+
         if (rows.Sum(row => row.Count) < linear.OutputWidth)
         {
             using var scope = NewDisposeScope();
@@ -52,7 +58,8 @@ internal sealed class RowMagnitudes : IDisposable
     /// <summary>Lengths of the rows of W + delta [out], in the caller's dispose scope.</summary>
     /// <param name="b">s·B [out, R].</param>
     /// <param name="a">[R, in].</param>
-    /// <remarks>|w + b·A|² = |w|² + 2 (w·Aᵀ)·b + b·(A·Aᵀ)·b row by row, so that no second matrix of the weight's size is made.</remarks>
+    /// <remarks>|w + b·A|² = |w|² + 2 (w·Aᵀ)·b + b·(A·Aᵀ)·b row by row, so that no second matrix of the weight's size
+    /// is made.</remarks>
     public Tensor Lengths(Tensor b, Tensor a)
     {
         using var scope = NewDisposeScope();
@@ -65,7 +72,8 @@ internal sealed class RowMagnitudes : IDisposable
         return (squares + (cross * 2) + own).clamp_min(1e-30).sqrt().MoveToOuterDisposeScope();
     }
 
-    /// <summary>What each output row is multiplied by, [out]: m / length, or 1 where no delta sits. In the caller's dispose scope.</summary>
+    /// <summary>What each output row is multiplied by, [out]: m / length, or 1 where no delta sits. In the caller's
+    /// dispose scope.</summary>
     public Tensor Gains(Tensor lengths)
     {
         using var scope = NewDisposeScope();

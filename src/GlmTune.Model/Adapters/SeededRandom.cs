@@ -5,22 +5,26 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Adapters;
 
-/// <summary>Starting values that depend on a seed and the parameter's name alone: not on device, order or number of ranks.</summary>
+/// <summary>Starting values that depend on a seed and the parameter's name alone: not on device, order or number of
+/// ranks.</summary>
 public static class SeededRandom
 {
     /// <summary>Uniform in ±<paramref name="bound"/>, in the parameter's shape, type and place.</summary>
-    public static Tensor Uniform(Parameter parameter, long seed, double bound)
-        => Draw(parameter, seed, (values, generator) => values.uniform_(-bound, bound, generator));
+    public static Tensor Uniform(Parameter parameter, long seed, double bound) =>
+        Draw(parameter, seed, (values, generator) => values.uniform_(-bound, bound, generator));
 
     /// <summary>Normal with mean 0, in the parameter's shape, type and place.</summary>
-    public static Tensor Normal(Parameter parameter, long seed, double deviation)
-        => Draw(parameter, seed, (values, generator) => values.normal_(0, deviation, generator));
+    public static Tensor Normal(Parameter parameter, long seed, double deviation) =>
+        Draw(parameter, seed, (values, generator) => values.normal_(0, deviation, generator));
 
     private static Tensor Draw(Parameter parameter, long seed, Func<Tensor, Generator, Tensor> fill)
     {
         using var scope = NewDisposeScope();
         var hash = XxHash64.HashToUInt64(Encoding.UTF8.GetBytes(parameter.Name), seed);
         using var generator = new Generator(hash, CPU);
-        return fill(empty(parameter.Shape, ScalarType.Float32), generator).to_type(parameter.Type).to(parameter.Device).MoveToOuterDisposeScope();
+        return fill(empty(parameter.Shape, ScalarType.Float32), generator)
+            .to_type(parameter.Type)
+            .to(parameter.Device)
+            .MoveToOuterDisposeScope();
     }
 }

@@ -17,7 +17,8 @@ public sealed class ServedAdapter
     /// <summary>P: places at the start of a cache slot that its prefix takes; 0 for LoRA.</summary>
     public int VirtualTokens { get; internal init; }
 
-    /// <summary>Position of the first real token: P where a prefix was trained by the library layout's rule, else 0.</summary>
+    /// <summary>Position of the first real token: P where a prefix was trained by the library layout's rule, else
+    /// 0.</summary>
     public int FirstPosition { get; internal init; }
 
     /// <summary>Its row in the tables of the layers' scales; 0, the base's row, for a prefix.</summary>

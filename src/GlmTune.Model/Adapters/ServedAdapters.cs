@@ -4,15 +4,16 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Adapters;
 
-/// <summary>Adapters of any kind that one base model serves side by side: each row of a pass has its own, or none.</summary>
+/// <summary>Adapters of any kind that one base model serves side by side: each row of a pass has its own, or
+/// none.</summary>
 /// <remarks>
-/// LoRA and DoRA adapters of all ranks, targets and scales share one pair of products for each linear layer (<see cref="ServedLowRank"/>);
-/// a prefix stands at the start of its rows' cache slots. Loading and unloading must not happen during a pass; <see cref="All"/> may be read at any time.
-/// </remarks>
+/// LoRA and DoRA adapters of all ranks, targets and scales share one pair of products for each linear layer
+/// (<see cref="ServedLowRank"/>); a prefix stands at the start of its rows' cache slots. Loading and unloading must not
+/// happen during a pass; <see cref="All"/> may be read at any time. </remarks>
 public sealed class ServedAdapters : IDisposable
 {
     private readonly Glm4Model model;
-    private ServedAdapter[] adapters = [];   // A new one with each change: requests look names up at any time.
+    private ServedAdapter[] adapters = []; // A new one with each change: requests look names up at any time.
     private readonly Dictionary<Linear, ServedLowRank> layers = [];
     private readonly List<Tensor> tables = [];
 
@@ -21,10 +22,17 @@ public sealed class ServedAdapters : IDisposable
     /// <exception cref="InvalidOperationException">The model has a set, or an adapter attached.</exception>
     public ServedAdapters(Glm4Model model)
     {
-        if (model.Served is not null || model.VirtualTokens > 0 || Linears(model).Any(linear => linear.Adapters.Count > 0))
+        if (
+            model.Served is not null
+            || model.VirtualTokens > 0
+            || Linears(model).Any(linear => linear.Adapters.Count > 0)
+        )
         {
-            throw new InvalidOperationException("The model has an adapter attached already. Adapters are served side by side on a bare base model.");
+            throw new InvalidOperationException(
+                "The model has an adapter attached already. Adapters are served side by side on a bare base model."
+            );
         }
+
         this.model = model;
         model.Served = this;
     }
@@ -41,9 +49,11 @@ public sealed class ServedAdapters : IDisposable
     /// <summary>Loads an adapter's folder.</summary>
     /// <param name="name">What requests will call it.</param>
     /// <param name="folder">Adapter folder, as PEFT saves it.</param>
-    /// <param name="positions">For a prefix: at which position the first real token stands; automatic: as recorded, else by the model's layout.</param>
+    /// <param name="positions">For a prefix: at which position the first real token stands; automatic: as recorded,
+    /// else by the model's layout.</param>
     /// <exception cref="ArgumentException">The name is empty or taken.</exception>
-    /// <exception cref="InvalidDataException">Files are damaged or do not fit the model, or the adapter changes whole weights of the base.</exception>
+    /// <exception cref="InvalidDataException">Files are damaged or do not fit the model, or the adapter changes whole
+    /// weights of the base.</exception>
     public ServedAdapter Load(string name, string folder, PrefixPositions positions = PrefixPositions.Auto)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(name);
@@ -51,13 +61,17 @@ public sealed class ServedAdapters : IDisposable
         {
             throw new ArgumentException($"There is an adapter '{name}' already.", nameof(name));
         }
+
         var config = AdapterConfigFile.Read(folder);
         if (config.Kind == "LORA" && config.ReadLora().ModulesToSave is { Count: > 0 } modules)
         {
             throw new InvalidDataException(
-                $"{config.Path}: modules_to_save ({string.Join(", ", modules)}) replaces weights of the base, which its other adapters need. "
-                + "Serve this adapter by itself, or merge it into a model of its own (glmtune adapter merge).");
+                $"{config.Path}: modules_to_save ({string.Join(", ", modules)}) replaces weights of the base, which "
+                    + "its other adapters need. "
+                    + "Serve this adapter by itself, or merge it into a model of its own (glmtune adapter merge)."
+            );
         }
+
         using var scope = NewDisposeScope();
         using var loaded = AdapterFolder.Load(folder, model, positions: positions);
         loaded.Detach(model);
@@ -79,8 +93,10 @@ public sealed class ServedAdapters : IDisposable
                 layers[delta.Linear] = layer = new ServedLowRank(delta.Linear);
                 delta.Linear.Attach(layer);
             }
+
             layer.Add(adapter, delta);
         }
+
         adapters = [.. adapters, adapter];
         Renumber();
         return adapter;
@@ -91,7 +107,8 @@ public sealed class ServedAdapters : IDisposable
     /// <exception cref="ArgumentException">There is none of this name.</exception>
     public void Unload(string name)
     {
-        var adapter = Array.Find(adapters, other => other.Name == name)
+        var adapter =
+            Array.Find(adapters, other => other.Name == name)
             ?? throw new ArgumentException($"There is no adapter '{name}'; there are {Names()}.", nameof(name));
         adapters = [.. adapters.Where(other => other != adapter)];
         Drop(adapter);
@@ -105,10 +122,12 @@ public sealed class ServedAdapters : IDisposable
                 layers.Remove(linear);
             }
         }
+
         Renumber();
     }
 
-    /// <summary>The adapters that a pass's tokens have; null where no layer needs to know, since none of them has a low-rank one.</summary>
+    /// <summary>The adapters that a pass's tokens have; null where no layer needs to know, since none of them has a
+    /// low-rank one.</summary>
     /// <param name="bySequence">Adapter of each sequence, null for the base.</param>
     /// <param name="lengths">Tokens of each sequence in this pass.</param>
     /// <param name="device">Where the pass computes.</param>
@@ -119,8 +138,18 @@ public sealed class ServedAdapters : IDisposable
         {
             throw new InvalidOperationException($"The adapter '{gone.Name}' was unloaded.");
         }
-        return bySequence.All(adapter => adapter is null or { TableRow: 0 }) ? null : new AdapterRows(tensor(
-            bySequence.Zip(lengths).SelectMany(pair => Enumerable.Repeat((long)(pair.First?.TableRow ?? 0), pair.Second)).ToArray()).to(device));
+
+        return bySequence.All(adapter => adapter is null or { TableRow: 0 })
+            ? null
+            : new AdapterRows(
+                tensor(
+                        bySequence
+                            .Zip(lengths)
+                            .SelectMany(pair => Enumerable.Repeat((long)(pair.First?.TableRow ?? 0), pair.Second))
+                            .ToArray()
+                    )
+                    .to(device)
+            );
     }
 
     /// <summary>Takes all of them off the model.</summary>
@@ -133,12 +162,14 @@ public sealed class ServedAdapters : IDisposable
             linear.Detach([layer]);
             layer.Dispose();
         }
+
         layers.Clear();
         DropTables();
         model.Served = null;
     }
 
-    private static IEnumerable<Linear> Linears(Glm4Model model) => Glm4WeightNames.Linears(model, CheckpointLayout.Original).Select(slice => slice.Linear);
+    private static IEnumerable<Linear> Linears(Glm4Model model) =>
+        Glm4WeightNames.Linears(model, CheckpointLayout.Original).Select(slice => slice.Linear);
 
     private static void Drop(ServedAdapter adapter)
     {
@@ -149,9 +180,11 @@ public sealed class ServedAdapters : IDisposable
         }
     }
 
-    private string Names() => adapters.Length == 0 ? "none" : string.Join(", ", adapters.Select(adapter => $"'{adapter.Name}'"));
+    private string Names() =>
+        adapters.Length == 0 ? "none" : string.Join(", ", adapters.Select(adapter => $"'{adapter.Name}'"));
 
-    // Layers whose rows have the same scales share a table, so that a pass looks its rows up once and not in every layer.
+    // Layers whose rows have the same scales share a table, so that a pass looks its rows up once and not in every
+    // layer.
     private void Renumber()
     {
         var lowRank = adapters.Where(adapter => adapter.VirtualTokens == 0).ToList();
@@ -159,22 +192,27 @@ public sealed class ServedAdapters : IDisposable
         {
             adapter.TableRow = index + 1;
         }
+
         DropTables();
         var shared = new Dictionary<string, Tensor>();
         foreach (var (linear, layer) in layers)
         {
             using var scope = NewDisposeScope();
             var rows = layer.ScaleRows(lowRank.Count);
-            var key = $"{linear.Weight.Device} {rows.GetLength(1)} {string.Join(' ', rows.Cast<double>().Select(scale => BitConverter.DoubleToInt64Bits(scale)))}";
+            var key =
+                $"{linear.Weight.Device} {rows.GetLength(1)} "
+                + $"{string.Join(' ', rows.Cast<double>().Select(scale => BitConverter.DoubleToInt64Bits(scale)))}";
             if (!shared.TryGetValue(key, out var table))
             {
                 var type = model.Type == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32;
                 table = shared[key] = tensor(rows).to_type(type).to(linear.Weight.Device).DetachFromDisposeScope();
                 tables.Add(table);
             }
+
             layer.Scales = table;
             layer.MakeGains(lowRank.Count);
         }
+
         Version++;
     }
 

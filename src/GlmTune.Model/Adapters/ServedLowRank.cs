@@ -6,11 +6,11 @@ namespace GlmTune.Model.Adapters;
 
 /// <summary>The low-rank deltas of several adapters on one linear layer, each for its own rows of a pass.</summary>
 /// <remarks>
-/// All A stand on one another, [Σr, in], all B beside one another, [out, Σr]. y += (x Aᵀ ∘ S) Bᵀ, where a token's row of S [N, Σr] has its
-/// adapter's scale in that adapter's columns and zeros elsewhere: one pair of products for any mix of rows, and what other adapters add is exactly
-/// zero. With DoRA, a row's outputs are then multiplied by its adapter's gains. For inference: there is no backward pass.
-/// Sources: Hu et al., LoRA, arXiv:2106.09685, section 4.1; Chen et al., Punica, arXiv:2310.18547, section 2, for many adapters in one batch.
-/// </remarks>
+/// All A stand on one another, [Σr, in], all B beside one another, [out, Σr]. y += (x Aᵀ ∘ S) Bᵀ, where a token's row
+/// of S [N, Σr] has its adapter's scale in that adapter's columns and zeros elsewhere: one pair of products for any mix
+/// of rows, and what other adapters add is exactly zero. With DoRA, a row's outputs are then multiplied by its
+/// adapter's gains. For inference: there is no backward pass. Sources: Hu et al., LoRA, arXiv:2106.09685, section 4.1;
+/// Chen et al., Punica, arXiv:2310.18547, section 2, for many adapters in one batch. </remarks>
 internal sealed class ServedLowRank(Linear linear) : LinearAdapter, IDisposable
 {
     private sealed record Part(ServedAdapter Adapter, double[] Scales, Tensor? Gains);
@@ -26,7 +26,8 @@ internal sealed class ServedLowRank(Linear linear) : LinearAdapter, IDisposable
     /// <inheritdoc/>
     public override bool ScalesOutput => gains is not null;
 
-    /// <summary>The scales of all rows, [1 + adapters, Σr], float32 or wider; layers with the same scales share it. Not owned.</summary>
+    /// <summary>The scales of all rows, [1 + adapters, Σr], float32 or wider; layers with the same scales share it. Not
+    /// owned.</summary>
     public Tensor? Scales { get; set; }
 
     /// <summary>Whether no adapter has a delta here.</summary>
@@ -69,10 +70,12 @@ internal sealed class ServedLowRank(Linear linear) : LinearAdapter, IDisposable
                 rows[part.Adapter.TableRow, column++] = scale;
             }
         }
+
         return rows;
     }
 
-    /// <summary>Makes the table of DoRA's gains, [1 + adapters, out], ones where an adapter has none; or none.</summary>
+    /// <summary>Makes the table of DoRA's gains, [1 + adapters, out], ones where an adapter has none; or
+    /// none.</summary>
     /// <param name="adapters">Number of adapters with a row in the tables.</param>
     public void MakeGains(int adapters)
     {
@@ -83,6 +86,7 @@ internal sealed class ServedLowRank(Linear linear) : LinearAdapter, IDisposable
             Replace(ref gains, null);
             return;
         }
+
         var table = ones(1 + adapters, linear.OutputWidth, scaled[0].Gains!.dtype, linear.Weight.Device);
         scaled.ForEach(part => table.select(0, part.Adapter.TableRow).copy_(part.Gains!));
         Replace(ref gains, table);
@@ -95,6 +99,7 @@ internal sealed class ServedLowRank(Linear linear) : LinearAdapter, IDisposable
         {
             return;
         }
+
         using var scope = NewDisposeScope();
         var low = x.matmul(stackedA!.t());
         y.addmm_(low.mul_(rows.Of(Scales!)), besideB!.t(), 1, 1);
@@ -114,14 +119,21 @@ internal sealed class ServedLowRank(Linear linear) : LinearAdapter, IDisposable
         {
             return;
         }
+
         using var scope = NewDisposeScope();
         var low = context.Kernels.Project(x, stackedA!);
         y.addmm_(low.mul_(context.Kernels.SelectRows(Scales!, rows.Index)), besideB!.t(), 1, 1);
     }
 
     /// <inheritdoc/>
-    public override void Backward(Linear linear, Tensor gradient, Tensor x, Tensor? inputGradient, LayerContext context, Tape tape)
-        => throw new NotSupportedException("Served adapters are not trained; attach one with AdapterFolder.Load.");
+    public override void Backward(
+        Linear linear,
+        Tensor gradient,
+        Tensor x,
+        Tensor? inputGradient,
+        LayerContext context,
+        Tape tape
+    ) => throw new NotSupportedException("Served adapters are not trained; attach one with AdapterFolder.Load.");
 
     /// <inheritdoc/>
     public void Dispose()
@@ -135,7 +147,9 @@ internal sealed class ServedLowRank(Linear linear) : LinearAdapter, IDisposable
     private static Tensor? Without(Tensor all, int axis, long first, long count)
     {
         var rest = all.shape[axis] - first - count;
-        return first + rest == 0 ? null : cat([all.narrow(axis, 0, first), all.narrow(axis, first + count, rest)], axis);
+        return first + rest == 0
+            ? null
+            : cat([all.narrow(axis, 0, first), all.narrow(axis, first + count, rest)], axis);
     }
 
     private static void Replace(ref Tensor? field, Tensor? value)

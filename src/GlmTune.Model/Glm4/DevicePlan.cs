@@ -4,20 +4,26 @@ using static TorchSharp.torch;
 namespace GlmTune.Model.Glm4;
 
 /// <summary>On which device each part of a model lives: runs of decoder layers, one after another ("stages").</summary>
-/// <remarks>The token embedding goes with the first stage, the output head with the last. Hidden states are copied from stage to stage.</remarks>
+/// <remarks>The token embedding goes with the first stage, the output head with the last. Hidden states are copied from
+/// stage to stage.</remarks>
 public sealed class DevicePlan
 {
-    private const double MostOfMemory = 0.9;   // The rest is for activations and for what the allocator cannot use.
+    private const double MostOfMemory = 0.9; // The rest is for activations and for what the allocator cannot use.
     private readonly int[] stageOf;
 
-    /// <param name="stages">Devices, and decoder layers of each; at least one device, each with at least one layer.</param>
+    /// <param name="stages">Devices, and decoder layers of each; at least one device, each with at least one
+    /// layer.</param>
     /// <exception cref="ArgumentException">There is no stage, or one without layers.</exception>
     public DevicePlan(params IReadOnlyList<(Device Device, int Layers)> stages)
     {
         if (stages.Count == 0 || stages.Any(stage => stage.Layers < 1))
         {
-            throw new ArgumentException("A plan has at least one stage, and every stage at least one layer.", nameof(stages));
+            throw new ArgumentException(
+                "A plan has at least one stage, and every stage at least one layer.",
+                nameof(stages)
+            );
         }
+
         Devices = [.. stages.Select(stage => stage.Device)];
         stageOf = [.. stages.SelectMany((stage, i) => Enumerable.Repeat(i, stage.Layers))];
     }
@@ -36,28 +42,57 @@ public sealed class DevicePlan
     /// <param name="layer">From 0.</param>
     public Device DeviceOf(int layer) => Devices[stageOf[layer]];
 
-    /// <summary>The first device alone if the model fits it; else as few of the devices as hold it, each filled to the same share of its free memory.</summary>
+    /// <summary>The first device alone if the model fits it; else as few of the devices as hold it, each filled to the
+    /// same share of its free memory.</summary>
     /// <param name="config">The architecture.</param>
     /// <param name="type">Type of the weights.</param>
     /// <param name="devices">Devices and their free bytes, in the order of use.</param>
     /// <param name="cacheBytes">Bytes of cached keys and values to leave room for, over all layers.</param>
-    /// <exception cref="InvalidDataException">The devices together are too small; the message says by how much.</exception>
-    public static DevicePlan Fit(Glm4Config config, ScalarType type, IReadOnlyList<(Device Device, long FreeBytes)> devices, long cacheBytes = 0)
-        => Enumerable.Range(1, Math.Min(devices.Count, config.LayerCount)).Select(count => TryOver(config, type, [.. devices.Take(count)], cacheBytes)).FirstOrDefault(plan => plan is not null)
-            ?? throw TooSmall(config, type, devices, cacheBytes);
+    /// <exception cref="InvalidDataException">The devices together are too small; the message says by how
+    /// much.</exception>
+    public static DevicePlan Fit(
+        Glm4Config config,
+        ScalarType type,
+        IReadOnlyList<(Device Device, long FreeBytes)> devices,
+        long cacheBytes = 0
+    ) =>
+        Enumerable
+            .Range(1, Math.Min(devices.Count, config.LayerCount))
+            .Select(count => TryOver(config, type, [.. devices.Take(count)], cacheBytes))
+            .FirstOrDefault(plan => plan is not null)
+        ?? throw TooSmall(config, type, devices, cacheBytes);
 
     /// <summary>All of the devices, each filled to the same share of its free memory.</summary>
     /// <inheritdoc cref="Fit"/>
-    public static DevicePlan Over(Glm4Config config, ScalarType type, IReadOnlyList<(Device Device, long FreeBytes)> devices, long cacheBytes = 0)
-        => devices.Count > config.LayerCount
-            ? throw new InvalidDataException($"The model has {config.LayerCount} layers, too few for {devices.Count} devices; name fewer of them.")
+    public static DevicePlan Over(
+        Glm4Config config,
+        ScalarType type,
+        IReadOnlyList<(Device Device, long FreeBytes)> devices,
+        long cacheBytes = 0
+    ) =>
+        devices.Count > config.LayerCount
+            ? throw new InvalidDataException(
+                $"The model has {config.LayerCount} layers, too few for {devices.Count} devices; name fewer of them."
+            )
             : TryOver(config, type, devices, cacheBytes) ?? throw TooSmall(config, type, devices, cacheBytes);
 
     /// <inheritdoc/>
-    public override string ToString() => string.Join(", ", Devices.Select((device, stage) => $"{device}: layers {Array.IndexOf(stageOf, stage)} to {Array.LastIndexOf(stageOf, stage)}"));
+    public override string ToString() =>
+        string.Join(
+            ", ",
+            Devices.Select(
+                (device, stage) =>
+                    $"{device}: layers {Array.IndexOf(stageOf, stage)} to {Array.LastIndexOf(stageOf, stage)}"
+            )
+        );
 
     // The smallest share of the devices' memory that holds the model; null where all of it does not.
-    private static DevicePlan? TryOver(Glm4Config config, ScalarType type, IReadOnlyList<(Device Device, long FreeBytes)> devices, long cacheBytes)
+    private static DevicePlan? TryOver(
+        Glm4Config config,
+        ScalarType type,
+        IReadOnlyList<(Device Device, long FreeBytes)> devices,
+        long cacheBytes
+    )
     {
         var (layer, end) = Needs(config, type, cacheBytes);
         var best = Fill(devices, MostOfMemory, layer, end, config.LayerCount);
@@ -74,6 +109,7 @@ public sealed class DevicePlan
                 low = share;
             }
         }
+
         return best;
     }
 
@@ -81,11 +117,20 @@ public sealed class DevicePlan
     private static (long Layer, long End) Needs(Glm4Config config, ScalarType type, long cacheBytes)
     {
         var bytes = Parameter.BytesOf(type);
-        return ((config.ParametersPerLayer * bytes) + (cacheBytes / config.LayerCount), (long)config.VocabularySize * config.HiddenSize * bytes);
+        return (
+            (config.ParametersPerLayer * bytes) + (cacheBytes / config.LayerCount),
+            (long)config.VocabularySize * config.HiddenSize * bytes
+        );
     }
 
     // As many layers on each device as a share of its memory holds; null where some are left over.
-    private static DevicePlan? Fill(IReadOnlyList<(Device Device, long FreeBytes)> devices, double share, long layer, long end, int layers)
+    private static DevicePlan? Fill(
+        IReadOnlyList<(Device Device, long FreeBytes)> devices,
+        double share,
+        long layer,
+        long end,
+        int layers
+    )
     {
         var stages = new List<(Device, int)>();
         var left = layers;
@@ -97,18 +142,27 @@ public sealed class DevicePlan
             {
                 return null;
             }
+
             stages.Add((device, count));
             left -= count;
         }
+
         return left == 0 ? new DevicePlan([.. stages]) : null;
     }
 
-    private static InvalidDataException TooSmall(Glm4Config config, ScalarType type, IReadOnlyList<(Device Device, long FreeBytes)> devices, long cacheBytes)
+    private static InvalidDataException TooSmall(
+        Glm4Config config,
+        ScalarType type,
+        IReadOnlyList<(Device Device, long FreeBytes)> devices,
+        long cacheBytes
+    )
     {
         var (layer, end) = Needs(config, type, cacheBytes);
         return new InvalidDataException(
-            $"The model needs {Gib((layer * config.LayerCount) + (2 * end))} in {type}, its cache included, and some for the work itself; "
-            + $"free are {string.Join(", ", devices.Select(place => $"{Gib(place.FreeBytes)} on {place.Device}"))}. Use a smaller type, more devices, or the CPU.");
+            $"The model needs {Gib((layer * config.LayerCount) + (2 * end))} in {type}, its cache included, and some "
+                + "for the work itself; "
+                + $"free are {string.Join(", ", devices.Select(place => $"{Gib(place.FreeBytes)} on {place.Device}"))}. Use a smaller type, more devices, or the CPU."
+        );
     }
 
     private static string Gib(long bytes) => FormattableString.Invariant($"{bytes / (double)(1L << 30):0.0} GiB");

@@ -62,54 +62,65 @@ public sealed record Glm4Config
     public HeadLayout Heads => new(QueryHeads, KeyValueHeads, HeadDim, (int)(HeadDim * RotaryShare));
 
     /// <summary>Parameters of the whole model.</summary>
-    public long ParameterCount
-        => (2L * VocabularySize * HiddenSize) + HiddenSize + (LayerCount * ParametersPerLayer);
+    public long ParameterCount => (2L * VocabularySize * HiddenSize) + HiddenSize + (LayerCount * ParametersPerLayer);
 
     /// <summary>Parameters of one decoder layer.</summary>
-    public long ParametersPerLayer
-        => (2L * HiddenSize) + ((long)Heads.FusedWidth * (HiddenSize + (AttentionBias ? 1 : 0)))
-            + ((long)HiddenSize * Heads.QueryWidth) + (3L * HiddenSize * FeedForwardSize);
+    public long ParametersPerLayer =>
+        (2L * HiddenSize)
+        + ((long)Heads.FusedWidth * (HiddenSize + (AttentionBias ? 1 : 0)))
+        + ((long)HiddenSize * Heads.QueryWidth)
+        + (3L * HiddenSize * FeedForwardSize);
 
     /// <summary>The shape of GLM-4-9B-Chat.</summary>
-    public static Glm4Config Glm4_9B { get; } = new()
-    {
-        Layout = CheckpointLayout.Original,
-        LayerCount = 40,
-        HiddenSize = 4096,
-        FeedForwardSize = 13696,
-        QueryHeads = 32,
-        KeyValueHeads = 2,
-        HeadDim = 128,
-        VocabularySize = 151552,
-        NormEpsilon = 1.5625e-07,
-        RotaryBase = 5_000_000,
-        MaxPositions = 131072,
-        EndTokenIds = [151329, 151336, 151338],
-        PaddingTokenId = 151329,
-    };
+    public static Glm4Config Glm4_9B { get; } =
+        new()
+        {
+            Layout = CheckpointLayout.Original,
+            LayerCount = 40,
+            HiddenSize = 4096,
+            FeedForwardSize = 13696,
+            QueryHeads = 32,
+            KeyValueHeads = 2,
+            HeadDim = 128,
+            VocabularySize = 151552,
+            NormEpsilon = 1.5625e-07,
+            RotaryBase = 5_000_000,
+            MaxPositions = 131072,
+            EndTokenIds = [151329, 151336, 151338],
+            PaddingTokenId = 151329,
+        };
 
     /// <summary>Reads a model folder's <c>config.json</c>.</summary>
-    /// <exception cref="InvalidDataException">It is missing, not a GLM-4 model's, or inconsistent; all problems at once.</exception>
+    /// <exception cref="InvalidDataException">It is missing, not a GLM-4 model's, or inconsistent; all problems at
+    /// once.</exception>
     public static Glm4Config Read(string folder)
     {
         var path = Path.Combine(folder, FileName);
         if (!File.Exists(path))
         {
-            throw new InvalidDataException($"{folder}: there is no {FileName}. A model folder has {FileName}, *.safetensors and the tokenizer's files.");
+            throw new InvalidDataException(
+                $"{folder}: there is no {FileName}. A model folder has {FileName}, *.safetensors and the tokenizer's "
+                    + "files."
+            );
         }
+
         JsonObject json;
         try
         {
-            json = JsonNode.Parse(File.ReadAllBytes(path)) as JsonObject ?? throw new InvalidDataException($"{path}: is not a JSON object.");
+            json =
+                JsonNode.Parse(File.ReadAllBytes(path)) as JsonObject
+                ?? throw new InvalidDataException($"{path}: is not a JSON object.");
         }
         catch (JsonException error)
         {
             throw new InvalidDataException($"{path}, line {error.LineNumber + 1}: {error.Message}", error);
         }
+
         return new Glm4ConfigReader(path, json).Read();
     }
 
-    /// <summary>The configuration as <paramref name="layout"/> writes it; keys of the same layout's source are kept.</summary>
+    /// <summary>The configuration as <paramref name="layout"/> writes it; keys of the same layout's source are
+    /// kept.</summary>
     /// <param name="layout">Which layout.</param>
     /// <param name="type">Type of the weights, "bfloat16" or "float32".</param>
     public JsonObject ToJson(CheckpointLayout layout, string type)
@@ -169,16 +180,19 @@ public sealed record Glm4Config
                 Set("rope_theta", RotaryBase);
             }
         }
+
         Set("tie_word_embeddings", false);
         Set("use_cache", true);
         if (EndTokenIds.Count > 0)
         {
             Set("eos_token_id", new JsonArray([.. EndTokenIds.Select(id => (JsonNode)id)]));
         }
+
         if (PaddingTokenId is { } padding)
         {
             Set("pad_token_id", padding);
         }
+
         Set(json.ContainsKey("dtype") ? "dtype" : "torch_dtype", type);
         return json;
     }

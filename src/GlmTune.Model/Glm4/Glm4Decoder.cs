@@ -7,20 +7,21 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Glm4;
 
-/// <summary>Decoding on one device: on a GPU passes are recorded once and replayed, and the likeliest tokens go into the next pass without the host.</summary>
+/// <summary>Decoding on one device: on a GPU passes are recorded once and replayed, and the likeliest tokens go into
+/// the next pass without the host.</summary>
 /// <remarks>
-/// A pass reads six numbers a sequence from one small tensor (token, slot, adapter, place, cached tokens, position) and ends by writing there what
-/// the next pass needs if every sequence goes on with its likeliest token. So a recording holds for every pass of as many sequences, until the
-/// cache is rearranged or an adapter changes. To keep recordings few, passes are filled up to one of a few sizes by repeating the first
-/// sequence, which writes the same keys and values to the same place.
-/// </remarks>
+/// A pass reads six numbers a sequence from one small tensor (token, slot, adapter, place, cached tokens, position) and
+/// ends by writing there what the next pass needs if every sequence goes on with its likeliest token. So a recording
+/// holds for every pass of as many sequences, until the cache is rearranged or an adapter changes. To keep recordings
+/// few, passes are filled up to one of a few sizes by repeating the first sequence, which writes the same keys and
+/// values to the same place. </remarks>
 internal sealed class Glm4Decoder : IDecoder
 {
     // Rows of the small tensor.
     private const int Ids = 0;
     private const int Slots = 1;
     private const int Adapters = 2;
-    private const int Places = 3;       // From here on they grow by one with every pass.
+    private const int Places = 3; // From here on they grow by one with every pass.
     private const int Lengths = 4;
     private const int Positions = 5;
     private const int Numbers = 6;
@@ -73,10 +74,14 @@ internal sealed class Glm4Decoder : IDecoder
     public bool IsUsable => CanDecode(model);
 
     /// <inheritdoc/>
-    public Tensor Logits => current?.Results is { } results ? results.Logits.narrow(0, 0, count) : throw new InvalidOperationException("No pass was queued.");
+    public Tensor Logits =>
+        current?.Results is { } results
+            ? results.Logits.narrow(0, 0, count)
+            : throw new InvalidOperationException("No pass was queued.");
 
     /// <summary>Whether all layers can be decoded so: on one device, by adapters that can.</summary>
-    public static bool CanDecode(Glm4Model model) => model.Plan.Devices.Count == 1 && model.Head.Projection.CanDecode && model.Layers.All(layer => layer.CanDecode);
+    public static bool CanDecode(Glm4Model model) =>
+        model.Plan.Devices.Count == 1 && model.Head.Projection.CanDecode && model.Layers.All(layer => layer.CanDecode);
 
     /// <inheritdoc/>
     public void Begin(ReadOnlySpan<DecodeRow> rows)
@@ -85,11 +90,13 @@ internal sealed class Glm4Decoder : IDecoder
         {
             throw new ArgumentException("A pass has at least one sequence.", nameof(rows));
         }
+
         DropWhatIsStale();
         while (asked.TryDequeue(out var result))
         {
             free.Add(result.Ids);
         }
+
         var size = fillsUp ? SizeFor(rows.Length) : rows.Length;
         var adapted = false;
         (count, longest) = (rows.Length, 0);
@@ -98,6 +105,7 @@ internal sealed class Glm4Decoder : IDecoder
             staging?.Dispose();
             staging = new PinnedMemory(model.Device, BytesOf(Numbers * Math.Max(size, Sizes[^1])));
         }
+
         staging.Wait();
         var numbers = staging.At<long>(0, Numbers * size);
         for (var i = 0; i < size; i++)
@@ -107,6 +115,7 @@ internal sealed class Glm4Decoder : IDecoder
             {
                 throw new InvalidOperationException($"The adapter '{gone.Name}' was unloaded.");
             }
+
             longest = Math.Max(longest, row.Before + 1);
             adapted |= row.Adapter is { TableRow: > 0 };
             numbers[(Ids * size) + i] = row.Id;
@@ -114,13 +123,23 @@ internal sealed class Glm4Decoder : IDecoder
             numbers[(Adapters * size) + i] = row.Adapter?.TableRow ?? 0;
             numbers[(Places * size) + i] = row.Before;
             numbers[(Lengths * size) + i] = row.Before + 1;
-            numbers[(Positions * size) + i] = row.Before - (row.Adapter?.VirtualTokens ?? model.VirtualTokens) + (row.Adapter?.FirstPosition ?? model.PositionOffset);
+            numbers[(Positions * size) + i] =
+                row.Before
+                - (row.Adapter?.VirtualTokens ?? model.VirtualTokens)
+                + (row.Adapter?.FirstPosition ?? model.PositionOffset);
         }
+
         if (longest > cache.Capacity)
         {
-            throw new ArgumentException($"A sequence of {longest} tokens does not fit the cache of {cache.Capacity}.", nameof(rows));
+            throw new ArgumentException(
+                $"A sequence of {longest} tokens does not fit the cache of {cache.Capacity}.",
+                nameof(rows)
+            );
         }
-        current = passes.TryGetValue((size, adapted), out var known) ? known : passes[(size, adapted)] = new Pass(size, adapted, model.Device);
+
+        current = passes.TryGetValue((size, adapted), out var known)
+            ? known
+            : passes[(size, adapted)] = new Pass(size, adapted, model.Device);
         staging.CopyTo(current.Input, 0, BytesOf(Numbers * size));
         Run(current);
     }
@@ -132,6 +151,7 @@ internal sealed class Glm4Decoder : IDecoder
         {
             throw new InvalidOperationException("There is no pass to go on from, or no room for its next tokens.");
         }
+
         longest++;
         Run(current);
     }
@@ -143,6 +163,7 @@ internal sealed class Glm4Decoder : IDecoder
         {
             throw new InvalidOperationException("Every queued pass has been asked for its likeliest tokens.");
         }
+
         result.Ids.Wait();
         var ids = new int[result.Count];
         var found = result.Ids.At<long>(0, ids.Length);
@@ -150,6 +171,7 @@ internal sealed class Glm4Decoder : IDecoder
         {
             ids[i] = (int)found[i];
         }
+
         free.Add(result.Ids);
         return ids;
     }
@@ -162,6 +184,7 @@ internal sealed class Glm4Decoder : IDecoder
         {
             ids.Dispose();
         }
+
         asked.Clear();
         free.Clear();
         staging?.Dispose();
@@ -170,12 +193,16 @@ internal sealed class Glm4Decoder : IDecoder
 
     private static long BytesOf(int integers) => (long)integers * sizeof(long);
 
-    private static int SizeFor(int rows) => Array.Find(Sizes, size => size >= rows) is var size and > 0 ? size : (rows + 63) / 64 * 64;
+    private static int SizeFor(int rows) =>
+        Array.Find(Sizes, size => size >= rows) is var size and > 0 ? size : (rows + 63) / 64 * 64;
 
     // Own kernels throughout, which take their memory from an arena.
-    private static bool IsRecordable(Glm4Model model)
-        => model.Kernels is CudaKernels && model.Type is ScalarType.BFloat16 or ScalarType.Float16 && model.Config.HeadDim is 64 or 128
-            && model.Config.HiddenSize % 8 == 0 && model.Config.FeedForwardSize % 8 == 0;
+    private static bool IsRecordable(Glm4Model model) =>
+        model.Kernels is CudaKernels
+        && model.Type is ScalarType.BFloat16 or ScalarType.Float16
+        && model.Config.HeadDim is 64 or 128
+        && model.Config.HiddenSize % 8 == 0
+        && model.Config.FeedForwardSize % 8 == 0;
 
     private void Run(Pass pass)
     {
@@ -185,12 +212,14 @@ internal sealed class Glm4Decoder : IDecoder
         }
         else
         {
-            // How far attention may have to look decides into how many parts it is cut, no more: passes share recordings by it.
+            // How far attention may have to look decides into how many parts it is cut, no more: passes share
+            // recordings by it.
             var reach = FirstLongest;
             while (reach < longest)
             {
                 reach *= 4;
             }
+
             reach = Math.Min(reach, cache.Capacity);
             pass.Arena ??= new TensorArena(model.Device, Layout(pass.Size).Bytes);
             if (pass.Recordings.TryGetValue(reach, out var recording) || TryRecord(pass, reach, out recording))
@@ -206,10 +235,12 @@ internal sealed class Glm4Decoder : IDecoder
                 }
             }
         }
+
         if (asked.Count == ResultsAtOnce)
         {
             free.Add(asked.Dequeue().Ids);
         }
+
         var ids = free.Find(ids => ids.Bytes >= BytesOf(pass.Size));
         if (ids is null)
         {
@@ -219,6 +250,7 @@ internal sealed class Glm4Decoder : IDecoder
         {
             free.Remove(ids);
         }
+
         ids.CopyFrom(pass.Results!.Next, BytesOf(pass.Size));
         asked.Enqueue((ids, count));
     }
@@ -230,21 +262,27 @@ internal sealed class Glm4Decoder : IDecoder
         {
             return false;
         }
+
         Results? made = null;
         // Recording runs the work as well, which puts the next pass's numbers in the place of this one's.
         using var input = pass.Input.clone();
         try
         {
-            var graph = CudaGraph.Record(model.Device, pass.Arena!, () =>
-            {
-                made?.Dispose();
-                made = Work(pass, reach);
-            });
+            var graph = CudaGraph.Record(
+                model.Device,
+                pass.Arena!,
+                () =>
+                {
+                    made?.Dispose();
+                    made = Work(pass, reach);
+                }
+            );
             recording = pass.Recordings[reach] = new Recording(graph, made!);
             Recordings++;
             return true;
         }
-        catch (Exception error) when (error is CudaException or AtenException or System.Runtime.InteropServices.ExternalException)
+        catch (Exception error)
+            when (error is CudaException or AtenException or System.Runtime.InteropServices.ExternalException)
         {
             made?.Dispose();
             (Records, Refusal) = (false, error.Message);
@@ -263,7 +301,13 @@ internal sealed class Glm4Decoder : IDecoder
         var (kernels, arena, sections) = (model.Kernels, pass.Arena, Layout(pass.Size));
         arena?.TakeFrom(0, sections.Begin);
         var ids = pass.Input.select(0, Ids);
-        var (hidden, cosine, sine) = kernels.Embed(ids, pass.Input.select(0, Positions), model.Embedding.Weight.Value, cosines!, sines!);
+        var (hidden, cosine, sine) = kernels.Embed(
+            ids,
+            pass.Input.select(0, Positions),
+            model.Embedding.Weight.Value,
+            cosines!,
+            sines!
+        );
         // Not disposed as a whole: all but the adapters' rows are this scope's tensors.
         var context = new LayerContext
         {
@@ -272,7 +316,13 @@ internal sealed class Glm4Decoder : IDecoder
             Cosine = cosine,
             Sine = sine,
             Adapters = pass.Adapted ? new AdapterRows(pass.Input.select(0, Adapters)) : null,
-            Cache = new CacheStep(cache, pass.Input.select(0, Slots), pass.Input.select(0, Places), pass.Input.select(0, Lengths), reach),
+            Cache = new CacheStep(
+                cache,
+                pass.Input.select(0, Slots),
+                pass.Input.select(0, Places),
+                pass.Input.select(0, Lengths),
+                reach
+            ),
         };
         Tensor? delta = null;
         foreach (var layer in model.Layers)
@@ -284,6 +334,7 @@ internal sealed class Glm4Decoder : IDecoder
             delta?.Dispose();
             (hidden, delta) = (nextHidden, nextDelta);
         }
+
         arena?.TakeFrom(sections.Begin + (2 * sections.Layer), sections.End);
         var logits = model.Head.Decode(hidden, delta!, context);
         var next = kernels.ArgMax(logits, vocabularySize);
@@ -301,7 +352,19 @@ internal sealed class Glm4Decoder : IDecoder
         var (config, wide) = (model.Config, 4L * rows);
         long Rounded(long bytes) => (bytes + 255) / 256 * 256;
         var begin = Rounded((wide * (config.HiddenSize + config.HeadDim)) + Slack);
-        var layer = Rounded((wide * ((8L * config.HiddenSize) + config.Heads.FusedWidth + config.Heads.QueryWidth + (3L * config.FeedForwardSize))) + PartialSums + Slack);
+        var layer = Rounded(
+            (
+                wide
+                * (
+                    (8L * config.HiddenSize)
+                    + config.Heads.FusedWidth
+                    + config.Heads.QueryWidth
+                    + (3L * config.FeedForwardSize)
+                )
+            )
+                + PartialSums
+                + Slack
+        );
         var end = Rounded((wide * (config.VocabularySize + (4L * config.HiddenSize))) + Slack);
         return new Sections(begin, layer, end);
     }
@@ -313,6 +376,7 @@ internal sealed class Glm4Decoder : IDecoder
         {
             return;
         }
+
         Drop();
         recordedFor = now;
         var (cosine, sine) = model.AngleTable(cache.Capacity + model.PositionOffset);
@@ -338,6 +402,7 @@ internal sealed class Glm4Decoder : IDecoder
             Add(layer.FeedForward.GateUp);
             Add(layer.FeedForward.Down);
         }
+
         return (cache.Version, hash.ToHashCode());
 
         void Add(Linear linear)
@@ -356,6 +421,7 @@ internal sealed class Glm4Decoder : IDecoder
         {
             pass.Dispose();
         }
+
         passes.Clear();
         current = null;
         cosines?.Dispose();
@@ -422,6 +488,7 @@ internal sealed class Glm4Decoder : IDecoder
             {
                 recording.Dispose();
             }
+
             Input.Dispose();
             Sequences.Dispose();
             Arena?.Dispose();

@@ -16,9 +16,21 @@ public sealed class Glm4DecoderLayer : Layer
     /// <param name="feedForward">The feed-forward block.</param>
     /// <param name="epsilon">Of both norms.</param>
     public Glm4DecoderLayer(
-        int number, Parameter inputNorm, Attention attention, Parameter postAttentionNorm, FeedForward feedForward, double epsilon)
+        int number,
+        Parameter inputNorm,
+        Attention attention,
+        Parameter postAttentionNorm,
+        FeedForward feedForward,
+        double epsilon
+    )
     {
-        (Number, InputNorm, Attention, PostAttentionNorm, FeedForward) = (number, inputNorm, attention, postAttentionNorm, feedForward);
+        (Number, InputNorm, Attention, PostAttentionNorm, FeedForward) = (
+            number,
+            inputNorm,
+            attention,
+            postAttentionNorm,
+            feedForward
+        );
         this.epsilon = epsilon;
     }
 
@@ -41,11 +53,12 @@ public sealed class Glm4DecoderLayer : Layer
     public FeedForward FeedForward { get; }
 
     /// <inheritdoc/>
-    public override IEnumerable<Parameter> Parameters
-        => [InputNorm, .. Attention.Parameters, PostAttentionNorm, .. FeedForward.Parameters];
+    public override IEnumerable<Parameter> Parameters =>
+        [InputNorm, .. Attention.Parameters, PostAttentionNorm, .. FeedForward.Parameters];
 
     /// <summary>Its linear layers, in the order of the forward pass.</summary>
-    public IReadOnlyList<Linear> Linears => [Attention.QueryKeyValue, Attention.Output, FeedForward.GateUp, FeedForward.Down];
+    public IReadOnlyList<Linear> Linears =>
+        [Attention.QueryKeyValue, Attention.Output, FeedForward.GateUp, FeedForward.Down];
 
     /// <summary>Hidden states after this layer [N, C].</summary>
     /// <param name="x">Hidden states [N, C].</param>
@@ -58,7 +71,8 @@ public sealed class Glm4DecoderLayer : Layer
         return FeedForward.Forward(middle, residual, context, tape).MoveToOuterDisposeScope();
     }
 
-    /// <summary>Leaves on the tape what <see cref="Forward"/> does, without the result: what a recomputation needs.</summary>
+    /// <summary>Leaves on the tape what <see cref="Forward"/> does, without the result: what a recomputation
+    /// needs.</summary>
     /// <param name="x">Hidden states [N, C].</param>
     /// <param name="context">The pass.</param>
     /// <param name="tape">Gets what the backward pass needs.</param>
@@ -70,13 +84,19 @@ public sealed class Glm4DecoderLayer : Layer
     }
 
     /// <summary>Whether <see cref="Decode"/> can be used.</summary>
-    public bool CanDecode => Attention.QueryKeyValue.CanDecode && Attention.Output.CanDecode && FeedForward.GateUp.CanDecode && FeedForward.Down.CanDecode;
+    public bool CanDecode =>
+        Attention.QueryKeyValue.CanDecode
+        && Attention.Output.CanDecode
+        && FeedForward.GateUp.CanDecode
+        && FeedForward.Down.CanDecode;
 
     /// <summary>This layer in a pass over a cache, not differentiated.</summary>
     /// <param name="x">The residual stream [n, C].</param>
-    /// <param name="delta">What the layer before adds to it, [n, C]; null: nothing. Added here, where the sum and its norm are one kernel.</param>
+    /// <param name="delta">What the layer before adds to it, [n, C]; null: nothing. Added here, where the sum and its
+    /// norm are one kernel.</param>
     /// <param name="context">The pass, with its cache.</param>
-    /// <param name="rows">The tokens that go on from this layer's attention, int64 [m], as in <see cref="Attention.Decode"/>; null: all.</param>
+    /// <param name="rows">The tokens that go on from this layer's attention, int64 [m], as in
+    /// <see cref="Attention.Decode"/>; null: all.</param>
     /// <returns>The residual stream, and what this layer still adds to it, each [n or m, C].</returns>
     public (Tensor X, Tensor Delta) Decode(Tensor x, Tensor? delta, LayerContext context, Tensor? rows = null)
     {
@@ -91,10 +111,14 @@ public sealed class Glm4DecoderLayer : Layer
         {
             (x, normalised, _) = kernels.AddRmsNorm(x, delta, InputNorm.Value, epsilon);
         }
+
         var attended = Attention.Decode(normalised, context, rows);
         x = rows is null ? x : x.index_select(0, rows);
         var (middle, middleNormalised, _) = kernels.AddRmsNorm(x, attended, PostAttentionNorm.Value, epsilon);
-        return (middle.MoveToOuterDisposeScope(), FeedForward.Decode(middleNormalised, context).MoveToOuterDisposeScope());
+        return (
+            middle.MoveToOuterDisposeScope(),
+            FeedForward.Decode(middleNormalised, context).MoveToOuterDisposeScope()
+        );
     }
 
     /// <summary>Collects parameter gradients; returns that of the hidden states.</summary>
@@ -114,18 +138,34 @@ public sealed class Glm4DecoderLayer : Layer
         Fp8Rows? rounded = null;
         if (Attention.Output.Weight.Rounded is not null && !PostAttentionNorm.Trainable)
         {
-            (stream, rounded) = kernels.RmsNormBackwardFp8(inner, residual, PostAttentionNorm.Value, middleInverse, gradient);
+            (stream, rounded) = kernels.RmsNormBackwardFp8(
+                inner,
+                residual,
+                PostAttentionNorm.Value,
+                middleInverse,
+                gradient
+            );
         }
         else
         {
-            stream = kernels.RmsNormBackward(inner, residual, PostAttentionNorm.Value, middleInverse, gradient, GradientOf(PostAttentionNorm));
+            stream = kernels.RmsNormBackward(
+                inner,
+                residual,
+                PostAttentionNorm.Value,
+                middleInverse,
+                gradient,
+                GradientOf(PostAttentionNorm)
+            );
         }
+
         var needsNorm = inputGradient || InputNorm.Trainable;
         var normalised = Attention.Backward(new LinearInput(stream, rounded), context, tape, needsNorm);
         using var inverse = tape.TakeTensor();
         using var x = tape.TakeTensor();
         return needsNorm
-            ? kernels.RmsNormBackward(normalised!, x, InputNorm.Value, inverse, stream, GradientOf(InputNorm)).MoveToOuterDisposeScope()
+            ? kernels
+                .RmsNormBackward(normalised!, x, InputNorm.Value, inverse, stream, GradientOf(InputNorm))
+                .MoveToOuterDisposeScope()
             : null;
     }
 
@@ -151,11 +191,16 @@ public sealed class Glm4DecoderLayer : Layer
             var (output, inverse) = kernels.RmsNorm(x, InputNorm.Value, epsilon);
             return (new LinearInput(output, null, NormAgain(x, InputNorm, kernels)), inverse);
         }
+
         var (values, rounded, inverseRms) = kernels.RmsNormFp8(x, InputNorm.Value, epsilon, next.NeedsInput);
         return (new LinearInput(values, rounded, NormAgain(x, InputNorm, kernels)), inverseRms);
     }
 
-    private (Tensor Residual, LinearInput Output, Tensor InverseRms) AddAndNormalise(Tensor x, Tensor attended, LayerKernels kernels)
+    private (Tensor Residual, LinearInput Output, Tensor InverseRms) AddAndNormalise(
+        Tensor x,
+        Tensor attended,
+        LayerKernels kernels
+    )
     {
         var next = FeedForward.GateUp;
         if (next.Weight.Rounded is null)
@@ -163,16 +208,31 @@ public sealed class Glm4DecoderLayer : Layer
             var (sum, output, inverse) = kernels.AddRmsNorm(x, attended, PostAttentionNorm.Value, epsilon);
             return (sum, new LinearInput(output, null, NormAgain(sum, PostAttentionNorm, kernels)), inverse);
         }
-        var (residual, values, rounded, inverseRms) = kernels.AddRmsNormFp8(x, attended, PostAttentionNorm.Value, epsilon, next.NeedsInput);
-        return (residual, new LinearInput(values, rounded, NormAgain(residual, PostAttentionNorm, kernels)), inverseRms);
+
+        var (residual, values, rounded, inverseRms) = kernels.AddRmsNormFp8(
+            x,
+            attended,
+            PostAttentionNorm.Value,
+            epsilon,
+            next.NeedsInput
+        );
+        return (
+            residual,
+            new LinearInput(values, rounded, NormAgain(residual, PostAttentionNorm, kernels)),
+            inverseRms
+        );
     }
 
-    private Recomputation NormAgain(Tensor x, Parameter norm, LayerKernels kernels) => new([x], kept =>
-    {
-        var (output, inverse) = kernels.RmsNorm(kept[0], norm.Value, epsilon);
-        inverse.Dispose();
-        return output;
-    });
+    private Recomputation NormAgain(Tensor x, Parameter norm, LayerKernels kernels) =>
+        new(
+            [x],
+            kept =>
+            {
+                var (output, inverse) = kernels.RmsNorm(kept[0], norm.Value, epsilon);
+                inverse.Dispose();
+                return output;
+            }
+        );
 
     private static Tensor? GradientOf(Parameter norm) => norm.Trainable ? norm.WideGradient() : null;
 }

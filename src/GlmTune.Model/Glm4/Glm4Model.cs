@@ -5,11 +5,11 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Glm4;
 
-/// <summary>GLM-4: an embedding, decoder layers and an output head, for one device, or spread over several for inference; ranks and optimizers are not its business.</summary>
+/// <summary>GLM-4: an embedding, decoder layers and an output head, for one device, or spread over several for
+/// inference; ranks and optimizers are not its business.</summary>
 /// <remarks>
-/// A pass works on N tokens of any number of sequences laid back to back, without padding. Parameters carry the names of the
-/// original checkpoint layout whatever layout was loaded. Not thread-safe.
-/// </remarks>
+/// A pass works on N tokens of any number of sequences laid back to back, without padding. Parameters carry the names
+/// of the original checkpoint layout whatever layout was loaded. Not thread-safe. </remarks>
 public sealed class Glm4Model : ICausalLm, IDisposable
 {
     private readonly RotaryEmbedding rotary;
@@ -21,11 +21,10 @@ public sealed class Glm4Model : ICausalLm, IDisposable
     /// <param name="device">Where it lives.</param>
     /// <param name="plain">Plain operators only, no fused kernels.</param>
     public Glm4Model(Glm4Config config, ScalarType type, Device device, bool plain = false)
-        : this(config, type, new DevicePlan((device, config.LayerCount)), plain)
-    {
-    }
+        : this(config, type, new DevicePlan((device, config.LayerCount)), plain) { }
 
-    /// <summary>Lays out the layers, each on its device; weights are not in memory yet. Over several devices, for inference only.</summary>
+    /// <summary>Lays out the layers, each on its device; weights are not in memory yet. Over several devices, for
+    /// inference only.</summary>
     /// <param name="config">The architecture.</param>
     /// <param name="type">Type that layers compute in.</param>
     /// <param name="plan">Where each layer lives.</param>
@@ -35,18 +34,28 @@ public sealed class Glm4Model : ICausalLm, IDisposable
     {
         if (plan.LayerCount != config.LayerCount)
         {
-            throw new ArgumentException($"The plan places {plan.LayerCount} layers; the model has {config.LayerCount}.", nameof(plan));
+            throw new ArgumentException(
+                $"The plan places {plan.LayerCount} layers; the model has {config.LayerCount}.",
+                nameof(plan)
+            );
         }
+
         (Config, Type, Plan, Device) = (config, type, plan, plan.Devices[0]);
         kernels = [.. plan.Devices.Select(device => LayerKernels.For(device, plain))];
         rotary = new RotaryEmbedding(config.Heads.RotaryDim, config.RotaryBase);
-        Embedding = new TokenEmbedding(Matrix("transformer.embedding.word_embeddings.weight", config.VocabularySize, config.HiddenSize, Device));
+        Embedding = new TokenEmbedding(
+            Matrix("transformer.embedding.word_embeddings.weight", config.VocabularySize, config.HiddenSize, Device)
+        );
         Layers = [.. Enumerable.Range(0, config.LayerCount).Select(MakeLayer)];
         Head = new OutputHead(
             Vector("transformer.encoder.final_layernorm.weight", config.HiddenSize, plan.Devices[^1]),
             new Linear(
-                Matrix("transformer.output_layer.weight", config.VocabularySize, config.HiddenSize, plan.Devices[^1]), null, config.LayerCount * 4),
-            config.NormEpsilon);
+                Matrix("transformer.output_layer.weight", config.VocabularySize, config.HiddenSize, plan.Devices[^1]),
+                null,
+                config.LayerCount * 4
+            ),
+            config.NormEpsilon
+        );
         BaseParameters = [.. Units.SelectMany(unit => unit.Parameters)];
     }
 
@@ -77,8 +86,10 @@ public sealed class Glm4Model : ICausalLm, IDisposable
     /// <summary>Makes the prefixes of all layers; null: nothing does.</summary>
     public PrefixEncoder? PrefixEncoder { get; set; }
 
-    /// <summary>Prefix encoder if there is one, embedding, decoder layers, head: the units of sharding, in the order of the forward pass.</summary>
-    public IEnumerable<Layer> Units => PrefixEncoder is null ? [Embedding, .. Layers, Head] : [PrefixEncoder, Embedding, .. Layers, Head];
+    /// <summary>Prefix encoder if there is one, embedding, decoder layers, head: the units of sharding, in the order of
+    /// the forward pass.</summary>
+    public IEnumerable<Layer> Units =>
+        PrefixEncoder is null ? [Embedding, .. Layers, Head] : [PrefixEncoder, Embedding, .. Layers, Head];
 
     /// <summary>The model's own parameters, adapters aside, in the order of the forward pass.</summary>
     public IReadOnlyList<Parameter> BaseParameters { get; }
@@ -86,7 +97,8 @@ public sealed class Glm4Model : ICausalLm, IDisposable
     /// <summary>Base and adapter parameters.</summary>
     public IEnumerable<Parameter> Parameters => Units.SelectMany(unit => unit.Parameters);
 
-    /// <summary>Added to every position: the number of virtual tokens where a prefix was trained by the library layout's rule, else 0.</summary>
+    /// <summary>Added to every position: the number of virtual tokens where a prefix was trained by the library
+    /// layout's rule, else 0.</summary>
     public int PositionOffset { get; set; }
 
     /// <inheritdoc/>
@@ -102,9 +114,11 @@ public sealed class Glm4Model : ICausalLm, IDisposable
     public int MostVirtualTokens => Math.Max(VirtualTokens, Served?.MostVirtualTokens ?? 0);
 
     /// <summary>Weights that may be held in fp8: of the linear layers inside decoder layers.</summary>
-    public IEnumerable<Parameter> Fp8Weights => Layers.SelectMany(layer => layer.Linears).Select(linear => linear.Weight);
+    public IEnumerable<Parameter> Fp8Weights =>
+        Layers.SelectMany(layer => layer.Linears).Select(linear => linear.Weight);
 
-    /// <summary>Fills every base weight at random: matrices normal with deviation 0.02, norms one, biases zero.</summary>
+    /// <summary>Fills every base weight at random: matrices normal with deviation 0.02, norms one, biases
+    /// zero.</summary>
     /// <param name="seed">Decides the numbers, on one kind of device.</param>
     /// <param name="made">Called with each unit once its weights are in memory, which it may release.</param>
     /// <param name="fp8">Whether <see cref="Fp8Weights"/> are rounded to fp8 as they are made.</param>
@@ -117,6 +131,7 @@ public sealed class Glm4Model : ICausalLm, IDisposable
             // torch.manual_seed is the CPU's alone here.
             cuda.manual_seed_all(seed);
         }
+
         HashSet<Parameter> rounded = fp8 ? [.. Fp8Weights] : [];
         var own = BaseParameters.ToHashSet();
         foreach (var unit in Units)
@@ -125,7 +140,9 @@ public sealed class Glm4Model : ICausalLm, IDisposable
             {
                 using var scope = NewDisposeScope();
                 var value = empty(parameter.Shape, Type, parameter.Device);
-                parameter.Value = parameter.Shape.Length == 2 ? (generator is null ? value.normal_(0, 0.02) : value.normal_(0, 0.02, generator))
+                parameter.Value =
+                    parameter.Shape.Length == 2
+                        ? (generator is null ? value.normal_(0, 0.02) : value.normal_(0, 0.02, generator))
                     : parameter.Name.EndsWith(".bias", StringComparison.Ordinal) ? value.zero_()
                     : value.fill_(1);
                 if (rounded.Contains(parameter))
@@ -133,6 +150,7 @@ public sealed class Glm4Model : ICausalLm, IDisposable
                     parameter.Round(keepTransposed: true);
                 }
             }
+
             made?.Invoke(unit);
         }
     }
@@ -145,8 +163,13 @@ public sealed class Glm4Model : ICausalLm, IDisposable
     /// <param name="run">The tokens of <paramref name="sequences"/> that this pass holds; null: all.</param>
     /// <param name="exchange">Needed where it does not hold all.</param>
     public LayerContext Context(
-        SequenceLayout sequences, long? dropoutSeed = null, CacheStep? cache = null, IReadOnlyList<ServedAdapter?>? adapters = null,
-        Range? run = null, AttentionExchange? exchange = null)
+        SequenceLayout sequences,
+        long? dropoutSeed = null,
+        CacheStep? cache = null,
+        IReadOnlyList<ServedAdapter?>? adapters = null,
+        Range? run = null,
+        AttentionExchange? exchange = null
+    )
     {
         var positions = sequences.Positions();
         for (var i = 0; i < sequences.Count; i++)
@@ -154,15 +177,20 @@ public sealed class Glm4Model : ICausalLm, IDisposable
             var adapter = adapters?[i];
             if (adapter is { VirtualTokens: > 0 } && cache is null)
             {
-                throw new InvalidOperationException($"The adapter '{adapter.Name}' has a prefix, which stands in a cache; this pass has none.");
+                throw new InvalidOperationException(
+                    $"The adapter '{adapter.Name}' has a prefix, which stands in a cache; this pass has none."
+                );
             }
+
             var virtualTokens = adapter?.VirtualTokens ?? VirtualTokens;
-            var first = (adapter?.FirstPosition ?? PositionOffset) + (cache is null ? 0 : cache.Before[i] - virtualTokens);
+            var first =
+                (adapter?.FirstPosition ?? PositionOffset) + (cache is null ? 0 : cache.Before[i] - virtualTokens);
             for (var t = sequences.Starts[i]; t < sequences.Starts[i + 1]; t++)
             {
                 positions[t] += first;
             }
         }
+
         var (cosine, sine) = rotary.Angles(run is { } held ? positions[held] : positions, Type, Device);
         return new LayerContext
         {
@@ -173,16 +201,26 @@ public sealed class Glm4Model : ICausalLm, IDisposable
             DropoutSeed = dropoutSeed,
             Cache = cache,
             Exchange = exchange,
-            Adapters = adapters is null ? null : ServedAdapters.Rows(adapters, [.. Enumerable.Range(0, sequences.Count).Select(sequences.LengthOf)], Device),
+            Adapters = adapters is null
+                ? null
+                : ServedAdapters.Rows(
+                    adapters,
+                    [.. Enumerable.Range(0, sequences.Count).Select(sequences.LengthOf)],
+                    Device
+                ),
         };
     }
 
-    /// <summary>Cosines and sines of the first positions of a sequence, each [count, rotaryDim / 2]; the caller disposes them.</summary>
-    public (Tensor Cosine, Tensor Sine) Angles(int count) => rotary.Angles([.. Enumerable.Range(PositionOffset, count)], Type, Device);
+    /// <summary>Cosines and sines of the first positions of a sequence, each [count, rotaryDim / 2]; the caller
+    /// disposes them.</summary>
+    public (Tensor Cosine, Tensor Sine) Angles(int count) =>
+        rotary.Angles([.. Enumerable.Range(PositionOffset, count)], Type, Device);
 
-    /// <summary>Places at which dropout may be: see <see cref="LayerContext.SeedOf(int)"/>. The output head, which is the last, has one for each part of the targets.</summary>
+    /// <summary>Places at which dropout may be: see <see cref="LayerContext.SeedOf(int)"/>. The output head, which is
+    /// the last, has one for each part of the targets.</summary>
     /// <param name="targets">Targets of a pass.</param>
-    public int Places(int targets) => Head.Projection.Place + Math.Max(1, (targets + Head.ChunkRows - 1) / Head.ChunkRows);
+    public int Places(int targets) =>
+        Head.Projection.Place + Math.Max(1, (targets + Head.ChunkRows - 1) / Head.ChunkRows);
 
     /// <summary>Hidden states after the last decoder layer, before the final norm.</summary>
     /// <param name="tokenIds">int64 [N].</param>
@@ -202,27 +240,41 @@ public sealed class Glm4Model : ICausalLm, IDisposable
                 x.Dispose();
                 (x, at) = (there, stage);
             }
+
             var next = layer.Forward(x, OnStage(context, stage), tape: null);
             x.Dispose();
             x = next;
         }
+
         return x.MoveToOuterDisposeScope();
     }
 
     /// <summary>The stage of the plan that a unit is in.</summary>
     /// <param name="unit">One of <see cref="Units"/>.</param>
-    internal int StageOf(Layer unit) => unit is Glm4DecoderLayer layer ? Plan.StageOf(layer.Number) : unit == Head ? Plan.Devices.Count - 1 : 0;
+    internal int StageOf(Layer unit) =>
+        unit is Glm4DecoderLayer layer ? Plan.StageOf(layer.Number)
+        : unit == Head ? Plan.Devices.Count - 1
+        : 0;
 
     // What the layers of a stage share: tensors on its device.
-    private LayerContext OnStage(LayerContext context, int stage) => stage == 0 ? context : context.On(stage, Plan.Devices[stage], kernels[stage]);
+    private LayerContext OnStage(LayerContext context, int stage) =>
+        stage == 0 ? context : context.On(stage, Plan.Devices[stage], kernels[stage]);
 
     /// <inheritdoc/>
     public KvCache NewCache(int slots, int capacity)
     {
         var places = capacity + MostVirtualTokens;
-        var cache = Plan.Devices.Count == 1
-            ? new KvCache(Config.LayerCount, slots, places, Config.KeyValueHeads, Config.HeadDim, Type, Device)
-            : new KvCache([.. Layers.Select(layer => Plan.DeviceOf(layer.Number))], slots, places, Config.KeyValueHeads, Config.HeadDim, Type);
+        var cache =
+            Plan.Devices.Count == 1
+                ? new KvCache(Config.LayerCount, slots, places, Config.KeyValueHeads, Config.HeadDim, Type, Device)
+                : new KvCache(
+                    [.. Layers.Select(layer => Plan.DeviceOf(layer.Number))],
+                    slots,
+                    places,
+                    Config.KeyValueHeads,
+                    Config.HeadDim,
+                    Type
+                );
         foreach (var layer in Layers)
         {
             if (layer.Attention.Prefix is { } prefix)
@@ -233,6 +285,7 @@ public sealed class Glm4Model : ICausalLm, IDisposable
                 }
             }
         }
+
         return cache;
     }
 
@@ -249,23 +302,34 @@ public sealed class Glm4Model : ICausalLm, IDisposable
     public long CachedTokenBytes => 2L * Config.LayerCount * Config.Heads.KeyValueWidth * Parameter.BytesOf(Type);
 
     /// <inheritdoc/>
-    public IDecoder? NewDecoder(KvCache cache, int vocabularySize) => Glm4Decoder.CanDecode(this) ? new Glm4Decoder(this, cache, vocabularySize) : null;
+    public IDecoder? NewDecoder(KvCache cache, int vocabularySize) =>
+        Glm4Decoder.CanDecode(this) ? new Glm4Decoder(this, cache, vocabularySize) : null;
 
-    /// <summary>Cosines and sines of places 0 to <paramref name="count"/>, each [count, rotaryDim / 2]; in the caller's dispose scope.</summary>
-    public (Tensor Cosine, Tensor Sine) AngleTable(int count) => rotary.Angles([.. Enumerable.Range(0, count)], Type, Device);
+    /// <summary>Cosines and sines of places 0 to <paramref name="count"/>, each [count, rotaryDim / 2]; in the caller's
+    /// dispose scope.</summary>
+    public (Tensor Cosine, Tensor Sine) AngleTable(int count) =>
+        rotary.Angles([.. Enumerable.Range(0, count)], Type, Device);
 
     /// <inheritdoc/>
     public Tensor Logits(
-        int[] tokenIds, SequenceLayout sequences, CacheStep? cache = null, bool lastOnly = false, IReadOnlyList<ServedAdapter?>? adapters = null)
+        int[] tokenIds,
+        SequenceLayout sequences,
+        CacheStep? cache = null,
+        bool lastOnly = false,
+        IReadOnlyList<ServedAdapter?>? adapters = null
+    )
     {
         using var scope = NewDisposeScope();
         using var context = Context(sequences, cache: cache, adapters: adapters);
         var place = Plan.Devices[^1];
-        var last = lastOnly ? HostValues.ToDevice(sequences.Starts.Skip(1).Select(next => next - 1L).ToArray(), place) : null;
+        var last = lastOnly
+            ? HostValues.ToDevice(sequences.Starts.Skip(1).Select(next => next - 1L).ToArray(), place)
+            : null;
         if (cache is not null && Glm4Decoder.CanDecode(this))
         {
             return CachedLogits(Ids(tokenIds), last, context).MoveToOuterDisposeScope();
         }
+
         var hidden = Hidden(Ids(tokenIds), context);
         var end = OnStage(context, Plan.Devices.Count - 1);
         if (last is not null)
@@ -273,6 +337,7 @@ public sealed class Glm4Model : ICausalLm, IDisposable
             hidden = hidden.index_select(0, last);
             end.CutAdapters(last);
         }
+
         return Head.Logits(hidden, end).MoveToOuterDisposeScope();
     }
 
@@ -283,7 +348,9 @@ public sealed class Glm4Model : ICausalLm, IDisposable
         using var context = Context(sequences);
         var hidden = Hidden(Ids(tokenIds), context);
         using var there = Plan.Devices.Count == 1 ? null : targets.On(Plan.Devices[^1]);
-        return Head.Loss(hidden, there ?? targets, OnStage(context, Plan.Devices.Count - 1), gradientScale: null).Loss.to_type(ScalarType.Float64).item<double>();
+        return Head.Loss(hidden, there ?? targets, OnStage(context, Plan.Devices.Count - 1), gradientScale: null)
+            .Loss.to_type(ScalarType.Float64)
+            .item<double>();
     }
 
     /// <summary>Token ids as the layers take them: int64 [N] on the device.</summary>
@@ -298,7 +365,8 @@ public sealed class Glm4Model : ICausalLm, IDisposable
         }
     }
 
-    // As a decoding pass, of any number of tokens: sums and norms are one kernel, and in the last layer only what is asked for goes past attention.
+    // As a decoding pass, of any number of tokens: sums and norms are one kernel, and in the last layer only what is
+    // asked for goes past attention.
     private Tensor CachedLogits(Tensor tokenIds, Tensor? last, LayerContext context)
     {
         using var scope = NewDisposeScope();
@@ -306,11 +374,17 @@ public sealed class Glm4Model : ICausalLm, IDisposable
         Tensor? delta = null;
         foreach (var layer in Layers)
         {
-            var (nextHidden, nextDelta) = layer.Decode(hidden, delta, context, layer.Number == Layers.Count - 1 ? last : null);
+            var (nextHidden, nextDelta) = layer.Decode(
+                hidden,
+                delta,
+                context,
+                layer.Number == Layers.Count - 1 ? last : null
+            );
             hidden.Dispose();
             delta?.Dispose();
             (hidden, delta) = (nextHidden, nextDelta);
         }
+
         return Head.Decode(hidden, delta!, context).MoveToOuterDisposeScope();
     }
 
@@ -320,21 +394,38 @@ public sealed class Glm4Model : ICausalLm, IDisposable
         var device = Plan.DeviceOf(number);
         var queryKeyValue = new Linear(
             Matrix($"{prefix}self_attention.query_key_value.weight", heads.FusedWidth, config.HiddenSize, device),
-            config.AttentionBias ? Vector($"{prefix}self_attention.query_key_value.bias", heads.FusedWidth, device) : null,
-            number * 4);
-        var dense = new Linear(Matrix($"{prefix}self_attention.dense.weight", config.HiddenSize, heads.QueryWidth, device), null, (number * 4) + 1);
-        var gateUp = new Linear(Matrix($"{prefix}mlp.dense_h_to_4h.weight", 2L * config.FeedForwardSize, config.HiddenSize, device), null, (number * 4) + 2);
-        var down = new Linear(Matrix($"{prefix}mlp.dense_4h_to_h.weight", config.HiddenSize, config.FeedForwardSize, device), null, (number * 4) + 3);
+            config.AttentionBias
+                ? Vector($"{prefix}self_attention.query_key_value.bias", heads.FusedWidth, device)
+                : null,
+            number * 4
+        );
+        var dense = new Linear(
+            Matrix($"{prefix}self_attention.dense.weight", config.HiddenSize, heads.QueryWidth, device),
+            null,
+            (number * 4) + 1
+        );
+        var gateUp = new Linear(
+            Matrix($"{prefix}mlp.dense_h_to_4h.weight", 2L * config.FeedForwardSize, config.HiddenSize, device),
+            null,
+            (number * 4) + 2
+        );
+        var down = new Linear(
+            Matrix($"{prefix}mlp.dense_4h_to_h.weight", config.HiddenSize, config.FeedForwardSize, device),
+            null,
+            (number * 4) + 3
+        );
         return new Glm4DecoderLayer(
             number,
             Vector($"{prefix}input_layernorm.weight", config.HiddenSize, device),
             new Attention(queryKeyValue, dense, heads, number),
             Vector($"{prefix}post_attention_layernorm.weight", config.HiddenSize, device),
             new FeedForward(gateUp, down),
-            config.NormEpsilon);
+            config.NormEpsilon
+        );
     }
 
-    private Parameter Matrix(string name, long rows, long columns, Device device) => new(name, [rows, columns], Type, device, decays: true);
+    private Parameter Matrix(string name, long rows, long columns, Device device) =>
+        new(name, [rows, columns], Type, device, decays: true);
 
     private Parameter Vector(string name, long size, Device device) => new(name, [size], Type, device, decays: false);
 }

@@ -13,7 +13,8 @@ public sealed record WeightSlice(string Name, Parameter Parameter, long FirstRow
     public long[] Shape => [Rows, .. Parameter.Shape[1..]];
 }
 
-/// <summary>A linear layer under the name that a checkpoint layout gives it: all its output rows, or a range of them.</summary>
+/// <summary>A linear layer under the name that a checkpoint layout gives it: all its output rows, or a range of
+/// them.</summary>
 /// <param name="Name">In the checkpoint, without ".weight".</param>
 /// <param name="Linear">The layer.</param>
 /// <param name="FirstRow">First output row.</param>
@@ -27,9 +28,10 @@ public static class Glm4WeightNames
     private const string OriginalLayers = "transformer.encoder.layers.";
     private const string LibraryLayers = "model.layers.";
 
-    /// <summary>All weights of <paramref name="model"/> as <paramref name="layout"/> stores them, in the order of the forward pass.</summary>
-    public static IEnumerable<WeightSlice> Weights(Glm4Model model, CheckpointLayout layout)
-        => model.BaseParameters.SelectMany(parameter => Slices(parameter, model.Config, layout));
+    /// <summary>All weights of <paramref name="model"/> as <paramref name="layout"/> stores them, in the order of the
+    /// forward pass.</summary>
+    public static IEnumerable<WeightSlice> Weights(Glm4Model model, CheckpointLayout layout) =>
+        model.BaseParameters.SelectMany(parameter => Slices(parameter, model.Config, layout));
 
     /// <summary>How <paramref name="layout"/> stores one base parameter.</summary>
     public static IReadOnlyList<WeightSlice> Slices(Parameter parameter, Glm4Config config, CheckpointLayout layout)
@@ -38,21 +40,36 @@ public static class Glm4WeightNames
         {
             return [new WeightSlice(parameter.Name, parameter, 0, parameter.Shape[0])];
         }
+
         var name = LibraryName(parameter.Name);
         const string fused = ".self_attn.qkv_proj.";
         if (!name.Contains(fused, StringComparison.Ordinal))
         {
             return [new WeightSlice(name, parameter, 0, parameter.Shape[0])];
         }
-        return [.. QueryKeyValueRows(config).Select(part => new WeightSlice(
-            name.Replace(fused, $".self_attn.{part.Name}.", StringComparison.Ordinal), parameter, part.First, part.Rows))];
+
+        return
+        [
+            .. QueryKeyValueRows(config)
+                .Select(part => new WeightSlice(
+                    name.Replace(fused, $".self_attn.{part.Name}.", StringComparison.Ordinal),
+                    parameter,
+                    part.First,
+                    part.Rows
+                )),
+        ];
     }
 
-    /// <summary>Ways in which published files store one base parameter: both layouts', and the mixes that other tools write.</summary>
+    /// <summary>Ways in which published files store one base parameter: both layouts', and the mixes that other tools
+    /// write.</summary>
     public static IEnumerable<IReadOnlyList<WeightSlice>> KnownSlices(Parameter parameter, Glm4Config config)
     {
         yield return Slices(parameter, config, config.Layout);
-        yield return Slices(parameter, config, config.Layout == CheckpointLayout.Original ? CheckpointLayout.Library : CheckpointLayout.Original);
+        yield return Slices(
+            parameter,
+            config,
+            config.Layout == CheckpointLayout.Original ? CheckpointLayout.Library : CheckpointLayout.Original
+        );
         var name = LibraryName(parameter.Name);
         yield return [new WeightSlice(name, parameter, 0, parameter.Shape[0])];
         const string fused = ".mlp.gate_up_proj.";
@@ -67,7 +84,8 @@ public static class Glm4WeightNames
         }
     }
 
-    /// <summary>All linear layers under the names of <paramref name="layout"/>, layer by layer; the output projection last.</summary>
+    /// <summary>All linear layers under the names of <paramref name="layout"/>, layer by layer; the output projection
+    /// last.</summary>
     public static IEnumerable<LinearSlice> Linears(Glm4Model model, CheckpointLayout layout)
     {
         foreach (var layer in model.Layers)
@@ -86,19 +104,33 @@ public static class Glm4WeightNames
                 var prefix = $"{LibraryLayers}{layer.Number}.";
                 foreach (var (name, first, rows) in QueryKeyValueRows(model.Config))
                 {
-                    yield return new LinearSlice($"{prefix}self_attn.{name}", attention.QueryKeyValue, first, rows, IsHead: false);
+                    yield return new LinearSlice(
+                        $"{prefix}self_attn.{name}",
+                        attention.QueryKeyValue,
+                        first,
+                        rows,
+                        IsHead: false
+                    );
                 }
+
                 yield return Whole($"{prefix}self_attn.o_proj", attention.Output);
                 yield return Whole($"{prefix}mlp.gate_up_proj", feedForward.GateUp);
                 yield return Whole($"{prefix}mlp.down_proj", feedForward.Down);
             }
         }
+
         var head = model.Head.Projection;
         yield return new LinearSlice(
-            layout == CheckpointLayout.Original ? "transformer.output_layer" : "lm_head", head, 0, head.OutputWidth, IsHead: true);
+            layout == CheckpointLayout.Original ? "transformer.output_layer" : "lm_head",
+            head,
+            0,
+            head.OutputWidth,
+            IsHead: true
+        );
     }
 
-    private static LinearSlice Whole(string name, Linear linear) => new(name, linear, 0, linear.OutputWidth, IsHead: false);
+    private static LinearSlice Whole(string name, Linear linear) =>
+        new(name, linear, 0, linear.OutputWidth, IsHead: false);
 
     private static IEnumerable<(string Name, long First, long Rows)> QueryKeyValueRows(Glm4Config config)
     {
@@ -109,16 +141,17 @@ public static class Glm4WeightNames
     }
 
     // Fused query-key-value becomes "qkv_proj", which the library does not have but other tools do.
-    private static string LibraryName(string original) => original switch
-    {
-        "transformer.embedding.word_embeddings.weight" => "model.embed_tokens.weight",
-        "transformer.encoder.final_layernorm.weight" => "model.norm.weight",
-        "transformer.output_layer.weight" => "lm_head.weight",
-        _ => original
-            .Replace(OriginalLayers, LibraryLayers, StringComparison.Ordinal)
-            .Replace(".self_attention.query_key_value.", ".self_attn.qkv_proj.", StringComparison.Ordinal)
-            .Replace(".self_attention.dense.", ".self_attn.o_proj.", StringComparison.Ordinal)
-            .Replace(".mlp.dense_h_to_4h.", ".mlp.gate_up_proj.", StringComparison.Ordinal)
-            .Replace(".mlp.dense_4h_to_h.", ".mlp.down_proj.", StringComparison.Ordinal),
-    };
+    private static string LibraryName(string original) =>
+        original switch
+        {
+            "transformer.embedding.word_embeddings.weight" => "model.embed_tokens.weight",
+            "transformer.encoder.final_layernorm.weight" => "model.norm.weight",
+            "transformer.output_layer.weight" => "lm_head.weight",
+            _ => original
+                .Replace(OriginalLayers, LibraryLayers, StringComparison.Ordinal)
+                .Replace(".self_attention.query_key_value.", ".self_attn.qkv_proj.", StringComparison.Ordinal)
+                .Replace(".self_attention.dense.", ".self_attn.o_proj.", StringComparison.Ordinal)
+                .Replace(".mlp.dense_h_to_4h.", ".mlp.gate_up_proj.", StringComparison.Ordinal)
+                .Replace(".mlp.dense_4h_to_h.", ".mlp.down_proj.", StringComparison.Ordinal),
+        };
 }

@@ -4,10 +4,10 @@ namespace GlmTune.Model.Layers;
 
 /// <summary>Which of the adapters that are served side by side each token of a pass has.</summary>
 /// <remarks>
-/// Nothing here is read back by the host and all shapes follow from the number of tokens, so a pass can be recorded once and replayed with
-/// other numbers in <see cref="Index"/>. Owns its tensors. Not thread-safe.
-/// </remarks>
-/// <param name="index">A token's row in the adapters' tables, int64 [N]: 0 for the base alone. Passes to this object.</param>
+/// Nothing here is read back by the host and all shapes follow from the number of tokens, so a pass can be recorded
+/// once and replayed with other numbers in <see cref="Index"/>. Owns its tensors. Not thread-safe. </remarks>
+/// <param name="index">A token's row in the adapters' tables, int64 [N]: 0 for the base alone. Passes to this
+/// object.</param>
 public sealed class AdapterRows(Tensor index) : IDisposable
 {
     private readonly Dictionary<Tensor, Tensor> chosen = [];
@@ -15,7 +15,8 @@ public sealed class AdapterRows(Tensor index) : IDisposable
     /// <summary>A token's row in the adapters' tables, int64 [N]: 0 for the base alone.</summary>
     public Tensor Index { get; } = index.DetachFromDisposeScope();
 
-    /// <summary>The tokens' rows of a table, [N, width]; made once for all layers that share the table, and owned by this object.</summary>
+    /// <summary>The tokens' rows of a table, [N, width]; made once for all layers that share the table, and owned by
+    /// this object.</summary>
     /// <param name="table">[1 + adapters, width].</param>
     public Tensor Of(Tensor table)
     {
@@ -23,6 +24,7 @@ public sealed class AdapterRows(Tensor index) : IDisposable
         {
             rows = chosen[table] = table.index_select(0, Index).DetachFromDisposeScope();
         }
+
         return rows;
     }
 

@@ -3,8 +3,10 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Layers;
 
-/// <summary>Grouped-query self-attention with rotary positions, from normalised hidden states to what the residual stream gets.</summary>
-/// <remarks>Source: Ainslie et al., GQA, arXiv:2305.13245; Liu et al., P-Tuning v2, arXiv:2110.07602, for the prefix.</remarks>
+/// <summary>Grouped-query self-attention with rotary positions, from normalised hidden states to what the residual
+/// stream gets.</summary>
+/// <remarks>Source: Ainslie et al., GQA, arXiv:2305.13245; Liu et al., P-Tuning v2, arXiv:2110.07602, for the
+/// prefix.</remarks>
 public sealed class Attention
 {
     private readonly int layer;
@@ -13,8 +15,8 @@ public sealed class Attention
     /// <param name="output">[C, H·D], without.</param>
     /// <param name="heads">How the fused projection is cut.</param>
     /// <param name="layer">Number of the decoder layer: its place in the cache.</param>
-    public Attention(Linear queryKeyValue, Linear output, HeadLayout heads, int layer)
-        => (QueryKeyValue, Output, Heads, this.layer) = (queryKeyValue, output, heads, layer);
+    public Attention(Linear queryKeyValue, Linear output, HeadLayout heads, int layer) =>
+        (QueryKeyValue, Output, Heads, this.layer) = (queryKeyValue, output, heads, layer);
 
     /// <summary>Fused projection to queries, keys and values.</summary>
     public Linear QueryKeyValue { get; }
@@ -29,8 +31,10 @@ public sealed class Attention
     public Parameter? Prefix { get; set; }
 
     /// <summary>All parameters, a computed prefix aside.</summary>
-    public IEnumerable<Parameter> Parameters
-        => Prefix is null or { Computed: true } ? [.. QueryKeyValue.Parameters, .. Output.Parameters] : [.. QueryKeyValue.Parameters, .. Output.Parameters, Prefix];
+    public IEnumerable<Parameter> Parameters =>
+        Prefix is null or { Computed: true }
+            ? [.. QueryKeyValue.Parameters, .. Output.Parameters]
+            : [.. QueryKeyValue.Parameters, .. Output.Parameters, Prefix];
 
     /// <summary>What the residual stream gets, [N, C].</summary>
     /// <param name="x">Normalised hidden states [N, C].</param>
@@ -44,8 +48,10 @@ public sealed class Attention
         {
             return Output.Forward(AttendCached(fused, context, cache), context, tape).MoveToOuterDisposeScope();
         }
+
         context.Kernels.Rotate(fused, context.Cosine, context.Sine, Heads);
-        var attended = context.Exchange is { } exchange ? AttendShared(fused, context, exchange, tape)
+        var attended = context.Exchange is { } exchange
+            ? AttendShared(fused, context, exchange, tape)
             : context.Kernels.Attention(fused, Heads, context.Sequences, Prefix?.Value, tape);
         return Output.Forward(attended, context, tape).MoveToOuterDisposeScope();
     }
@@ -69,7 +75,8 @@ public sealed class Attention
 
     /// <summary><see cref="Forward"/> over a cache, not differentiated.</summary>
     /// <param name="x">Normalised hidden states [n, C].</param>
-    /// <param name="context">The pass, with its cache; with <paramref name="rows"/> given, its adapters are cut down to those rows.</param>
+    /// <param name="context">The pass, with its cache; with <paramref name="rows"/> given, its adapters are cut down to
+    /// those rows.</param>
     /// <param name="rows">The tokens that go on from here, int64 [m]; null: all.</param>
     /// <returns>What the residual stream gets, [n or m, C].</returns>
     public Tensor Decode(Tensor x, LayerContext context, Tensor? rows = null)
@@ -81,6 +88,7 @@ public sealed class Attention
             attended = attended.index_select(0, rows);
             context.CutAdapters(rows);
         }
+
         return Output.Decode(attended, context).MoveToOuterDisposeScope();
     }
 
@@ -88,27 +96,60 @@ public sealed class Attention
     private Tensor AttendCached(Tensor fused, LayerContext context, CacheStep cache)
     {
         var (keys, values) = (cache.Cache.Keys(layer), cache.Cache.Values(layer));
-        context.Kernels.RotateAndCache(fused, context.Cosine, context.Sine, Heads, keys, values, cache.TokenSlots, cache.Places);
+        context.Kernels.RotateAndCache(
+            fused,
+            context.Cosine,
+            context.Sine,
+            Heads,
+            keys,
+            values,
+            cache.TokenSlots,
+            cache.Places
+        );
         // Without a GPU's kernels the cached keys would be gathered first, which whole prompts need not.
         return cache.StartsEmpty && fused.device.type == TorchSharp.DeviceType.CPU
             ? context.Kernels.Attention(fused, Heads, context.Sequences, prefix: null, tape: null)
-            : context.Kernels.CachedAttention(fused, Heads, context.Sequences, keys, values, cache.Slots, cache.Lengths, cache.Longest);
+            : context.Kernels.CachedAttention(
+                fused,
+                Heads,
+                context.Sequences,
+                keys,
+                values,
+                cache.Slots,
+                cache.Lengths,
+                cache.Longest
+            );
     }
 
     private Tensor AttendShared(Tensor fused, LayerContext context, AttentionExchange exchange, Tape? tape)
     {
         var prefix = Prefix is null ? null : exchange.OfPrefix(Prefix.Value).contiguous();
-        return exchange.ToTokens(context.Kernels.Attention(exchange.ToHeads(fused), exchange.Heads, exchange.Sequences, prefix, tape));
+        return exchange.ToTokens(
+            context.Kernels.Attention(exchange.ToHeads(fused), exchange.Heads, exchange.Sequences, prefix, tape)
+        );
     }
 
-    private static Tensor SharedBackward(Tensor gradient, LayerContext context, AttentionExchange exchange, Tensor? prefixGradient, Tape tape)
+    private static Tensor SharedBackward(
+        Tensor gradient,
+        LayerContext context,
+        AttentionExchange exchange,
+        Tensor? prefixGradient,
+        Tape tape
+    )
     {
         var part = prefixGradient is null ? null : zeros_like(exchange.OfPrefix(prefixGradient)).contiguous();
-        var fused = context.Kernels.AttentionBackward(exchange.GradientToHeads(gradient), exchange.Heads, exchange.Sequences, part, tape);
+        var fused = context.Kernels.AttentionBackward(
+            exchange.GradientToHeads(gradient),
+            exchange.Heads,
+            exchange.Sequences,
+            part,
+            tape
+        );
         if (part is not null)
         {
             exchange.OfPrefix(prefixGradient!).add_(part);
         }
+
         return exchange.GradientToTokens(fused);
     }
 }

@@ -35,6 +35,7 @@ public sealed class FeedForward
         {
             gateUp.Dispose();
         }
+
         return Down.Forward(inner, context, tape, residual).MoveToOuterDisposeScope();
     }
 
@@ -60,9 +61,10 @@ public sealed class FeedForward
     public Tensor Decode(Tensor x, LayerContext context)
     {
         using var scope = NewDisposeScope();
-        var inner = GateUp.Adapters.Count == 0 && GateUp.Bias is null
-            ? context.Kernels.ProjectSwiGlu(x, GateUp.Weight.Value)
-            : context.Kernels.SwiGlu(GateUp.Decode(x, context));
+        var inner =
+            GateUp.Adapters.Count == 0 && GateUp.Bias is null
+                ? context.Kernels.ProjectSwiGlu(x, GateUp.Weight.Value)
+                : context.Kernels.SwiGlu(GateUp.Decode(x, context));
         return Down.Decode(inner, context).MoveToOuterDisposeScope();
     }
 
@@ -81,12 +83,17 @@ public sealed class FeedForward
                 ? new LinearInput(null, context.Kernels.SwiGluBackwardFp8(inner, gateUp))
                 : context.Kernels.SwiGluBackward(inner, gateUp);
         }
+
         inner.Dispose();
         return GateUp.Backward(outer, context, tape)!.MoveToOuterDisposeScope();
     }
 
-    private LinearInput Inner(Tensor gateUp, LayerContext context)
-        => Down is { Weight.Rounded: not null, NeedsInput: false }
+    private LinearInput Inner(Tensor gateUp, LayerContext context) =>
+        Down is { Weight.Rounded: not null, NeedsInput: false }
             ? new LinearInput(null, context.Kernels.SwiGluFp8(gateUp))
-            : new LinearInput(context.Kernels.SwiGlu(gateUp), null, new Recomputation([gateUp], kept => context.Kernels.SwiGlu(kept[0])));
+            : new LinearInput(
+                context.Kernels.SwiGlu(gateUp),
+                null,
+                new Recomputation([gateUp], kept => context.Kernels.SwiGlu(kept[0]))
+            );
 }

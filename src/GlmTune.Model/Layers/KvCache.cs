@@ -7,7 +7,8 @@ namespace GlmTune.Model.Layers;
 /// <remarks>Keys are stored rotated. Not thread-safe.</remarks>
 public sealed class KvCache : IDisposable
 {
-    // A small cache is made at once; of a large one, layers are rearranged one by one and their memory given back one by one.
+    // A small cache is made at once; of a large one, layers are rearranged one by one and their memory given back one
+    // by one.
     private const long OnePieceBytes = 256L << 20;
 
     private readonly Tensor[] keys;
@@ -28,9 +29,13 @@ public sealed class KvCache : IDisposable
         {
             using var all = zeros([2L * layers, .. shape], type, device);
             keys = [.. Enumerable.Range(0, layers).Select(layer => all.select(0, layer).DetachFromDisposeScope())];
-            values = [.. Enumerable.Range(layers, layers).Select(layer => all.select(0, layer).DetachFromDisposeScope())];
+            values =
+            [
+                .. Enumerable.Range(layers, layers).Select(layer => all.select(0, layer).DetachFromDisposeScope()),
+            ];
             return;
         }
+
         keys = [.. Enumerable.Range(0, layers).Select(_ => Make())];
         values = [.. Enumerable.Range(0, layers).Select(_ => Make())];
 
@@ -43,13 +48,21 @@ public sealed class KvCache : IDisposable
     /// <param name="keyValueHeads">K.</param>
     /// <param name="headDim">D.</param>
     /// <param name="type">Type of the model.</param>
-    public KvCache(IReadOnlyList<Device> layers, int slots, int capacity, int keyValueHeads, int headDim, ScalarType type)
+    public KvCache(
+        IReadOnlyList<Device> layers,
+        int slots,
+        int capacity,
+        int keyValueHeads,
+        int headDim,
+        ScalarType type
+    )
     {
         (Slots, Capacity, Device) = (slots, capacity, layers[0]);
         keys = [.. layers.Select(Make)];
         values = [.. layers.Select(Make)];
 
-        Tensor Make(Device device) => zeros([slots, capacity, keyValueHeads, headDim], type, device).DetachFromDisposeScope();
+        Tensor Make(Device device) =>
+            zeros([slots, capacity, keyValueHeads, headDim], type, device).DetachFromDisposeScope();
     }
 
     /// <summary>Sequences at a time.</summary>
@@ -95,7 +108,8 @@ public sealed class KvCache : IDisposable
         }
     }
 
-    /// <summary>Gives the cache other slots and another length, layer by layer, so that only one layer at a time is there twice.</summary>
+    /// <summary>Gives the cache other slots and another length, layer by layer, so that only one layer at a time is
+    /// there twice.</summary>
     /// <param name="from">For each new slot, the old one whose tokens it takes over; for an empty one any.</param>
     /// <param name="capacity">Tokens of a sequence, virtual ones included; what lies beyond is lost.</param>
     public void Rearrange(IReadOnlyList<int> from, int capacity)
@@ -115,6 +129,7 @@ public sealed class KvCache : IDisposable
                 old.Dispose();
             }
         }
+
         (Slots, Capacity) = (from.Count, capacity);
         Version++;
     }
@@ -129,7 +144,8 @@ public sealed class KvCache : IDisposable
     }
 }
 
-/// <summary>One pass's view of the cache: which slot each sequence has, and how many tokens it holds once the new ones are in.</summary>
+/// <summary>One pass's view of the cache: which slot each sequence has, and how many tokens it holds once the new ones
+/// are in.</summary>
 /// <remarks>Its device tensors are made on first need and disposed with it.</remarks>
 public sealed class CacheStep : IDisposable
 {
@@ -147,11 +163,15 @@ public sealed class CacheStep : IDisposable
     /// <param name="added">New tokens of each sequence, at least one.</param>
     /// <exception cref="ArgumentException">A slot would overflow.</exception>
     public CacheStep(KvCache cache, IReadOnlyList<int> slots, IReadOnlyList<int> before, IReadOnlyList<int> added)
-        : this(cache, slots, before, added, cache.Device)
-    {
-    }
+        : this(cache, slots, before, added, cache.Device) { }
 
-    private CacheStep(KvCache cache, IReadOnlyList<int> slots, IReadOnlyList<int> before, IReadOnlyList<int> added, Device device)
+    private CacheStep(
+        KvCache cache,
+        IReadOnlyList<int> slots,
+        IReadOnlyList<int> before,
+        IReadOnlyList<int> added,
+        Device device
+    )
     {
         (Cache, this.slots, Before, this.added, this.device) = (cache, [.. slots], [.. before], [.. added], device);
         for (var i = 0; i < slots.Count; i++)
@@ -159,14 +179,18 @@ public sealed class CacheStep : IDisposable
             if (before[i] + added[i] > cache.Capacity)
             {
                 throw new ArgumentException(
-                    $"A sequence of {before[i] + added[i]} tokens does not fit the cache of {cache.Capacity}.", nameof(added));
+                    $"A sequence of {before[i] + added[i]} tokens does not fit the cache of {cache.Capacity}.",
+                    nameof(added)
+                );
             }
         }
+
         Longest = Enumerable.Range(0, slots.Count).Max(i => before[i] + added[i]);
         StartsEmpty = before.All(count => count == 0);
     }
 
-    /// <summary>A pass of one new token a sequence whose numbers are on the device already; the tensors pass to the step.</summary>
+    /// <summary>A pass of one new token a sequence whose numbers are on the device already; the tensors pass to the
+    /// step.</summary>
     /// <param name="cache">The cache.</param>
     /// <param name="slots">Slot of each sequence, int64 [sequences].</param>
     /// <param name="places">Tokens in each slot before the pass, int64 [sequences].</param>
@@ -188,10 +212,14 @@ public sealed class CacheStep : IDisposable
     public Tensor Lengths => lengths ??= OnDevice(Before.Zip(added, (old, more) => (long)old + more));
 
     /// <summary>Slot of each new token, int64 [N].</summary>
-    public Tensor TokenSlots => tokenSlots ??= OnDevice(slots.SelectMany((slot, i) => Enumerable.Repeat((long)slot, added[i])));
+    public Tensor TokenSlots =>
+        tokenSlots ??= OnDevice(slots.SelectMany((slot, i) => Enumerable.Repeat((long)slot, added[i])));
 
     /// <summary>Place of each new token in its slot, int64 [N].</summary>
-    public Tensor Places => places ??= OnDevice(Before.SelectMany((count, i) => Enumerable.Range(count, added[i]).Select(place => (long)place)));
+    public Tensor Places =>
+        places ??= OnDevice(
+            Before.SelectMany((count, i) => Enumerable.Range(count, added[i]).Select(place => (long)place))
+        );
 
     /// <summary>The largest of <see cref="Lengths"/>, or what it may grow to.</summary>
     public int Longest { get; }
@@ -202,7 +230,8 @@ public sealed class CacheStep : IDisposable
     /// <summary>Tokens of each sequence cached before the pass, virtual ones included.</summary>
     public IReadOnlyList<int> Before { get; }
 
-    /// <summary>The same view with its tensors on another device, for the layers there; the caller disposes it.</summary>
+    /// <summary>The same view with its tensors on another device, for the layers there; the caller disposes
+    /// it.</summary>
     internal CacheStep On(Device other) => new(Cache, slots, Before, added, other);
 
     /// <summary>Stores the keys and values of the new tokens.</summary>
@@ -226,5 +255,6 @@ public sealed class CacheStep : IDisposable
         places?.Dispose();
     }
 
-    private Tensor OnDevice(IEnumerable<long> values) => HostValues.ToDevice(values.ToArray(), device).DetachFromDisposeScope();
+    private Tensor OnDevice(IEnumerable<long> values) =>
+        HostValues.ToDevice(values.ToArray(), device).DetachFromDisposeScope();
 }

@@ -1,6 +1,7 @@
 namespace GlmTune.Model.Layers;
 
-/// <summary>A piece of the model that is gathered, run, recomputed and reduced as one: the token embedding, a decoder layer, the output head.</summary>
+/// <summary>A piece of the model that is gathered, run, recomputed and reduced as one: the token embedding, a decoder
+/// layer, the output head.</summary>
 public abstract class Layer : IDisposable
 {
     /// <summary>Where the layer stands, for messages: "embedding", "layer 17", "output head".</summary>
@@ -19,6 +20,7 @@ public abstract class Layer : IDisposable
         {
             parameter.Dispose();
         }
+
         GC.SuppressFinalize(this);
     }
 }

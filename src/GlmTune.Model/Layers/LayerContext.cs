@@ -24,27 +24,32 @@ public sealed class LayerContext : IDisposable
     /// <summary>Decides every dropout mask of the pass; null: no dropout (evaluation, inference).</summary>
     public long? DropoutSeed { get; init; }
 
-    /// <summary>Where this pass reads and writes keys and values of earlier tokens; null: the pass stands alone.</summary>
+    /// <summary>Where this pass reads and writes keys and values of earlier tokens; null: the pass stands
+    /// alone.</summary>
     public CacheStep? Cache { get; init; }
 
-    /// <summary>Where the pass holds only some of the tokens of <see cref="Sequences"/>: how attention sees all of them. Null: it holds all.</summary>
+    /// <summary>Where the pass holds only some of the tokens of <see cref="Sequences"/>: how attention sees all of
+    /// them. Null: it holds all.</summary>
     public AttentionExchange? Exchange { get; init; }
 
-    /// <summary>Which served adapter each token has; null: all are the base's, or adapters are attached for all tokens alike.</summary>
+    /// <summary>Which served adapter each token has; null: all are the base's, or adapters are attached for all tokens
+    /// alike.</summary>
     public AdapterRows? Adapters { get; set; }
 
-    /// <summary>In work that is recorded: the mask keys of all places, int32 [places], filled anew at each replay. Stays the caller's; null: the seed counts.</summary>
+    /// <summary>In work that is recorded: the mask keys of all places, int32 [places], filled anew at each replay.
+    /// Stays the caller's; null: the seed counts.</summary>
     public Tensor? StoredMaskKeys { get; init; }
 
     /// <summary>Which part of its tokens the output head is at, from 0: its parts draw masks of their own.</summary>
     /// <remarks>
-    /// So masks of an adapter on the head, which only recipes that name it have, depend on <see cref="OutputHead.ChunkRows"/>, and with it on the memory
-    /// that was free; a run that goes on elsewhere may draw others there. Masks that follow from the row alone would need the kernels of dropout
-    /// to count elements from the part's first row instead of 0.
-    /// </remarks>
+    /// So masks of an adapter on the head, which only recipes that name it have, depend on
+    /// <see cref="OutputHead.ChunkRows"/>, and with it on the memory that was free; a run that goes on elsewhere may
+    /// draw others there. Masks that follow from the row alone would need the kernels of dropout to count elements from
+    /// the part's first row instead of 0. </remarks>
     internal int HeadPart { get; set; }
 
-    /// <summary>The same pass on another device, for the layers there; made once, and owned by this context. For inference.</summary>
+    /// <summary>The same pass on another device, for the layers there; made once, and owned by this context. For
+    /// inference.</summary>
     /// <param name="stage">Number of the run of layers.</param>
     /// <param name="device">Where they live.</param>
     /// <param name="kernels">Layer functions there.</param>
@@ -63,6 +68,7 @@ public sealed class LayerContext : IDisposable
                 Adapters = Adapters is null ? null : new AdapterRows(Adapters.Index.to(device).alias()),
             };
         }
+
         return there;
     }
 
@@ -80,11 +86,14 @@ public sealed class LayerContext : IDisposable
 
     /// <summary>The seed of one place's mask: the same whenever that place is computed again in this pass.</summary>
     /// <param name="place">Unique number of the place in the model.</param>
-    public MaskSeed SeedOf(int place)
-        => StoredMaskKeys is null ? SeedOf(DropoutSeed.GetValueOrDefault(), place + HeadPart) : new MaskSeed(0, StoredMaskKeys.narrow(0, place + HeadPart, 1));
+    public MaskSeed SeedOf(int place) =>
+        StoredMaskKeys is null
+            ? SeedOf(DropoutSeed.GetValueOrDefault(), place + HeadPart)
+            : new MaskSeed(0, StoredMaskKeys.narrow(0, place + HeadPart, 1));
 
     /// <summary>The seed of a place's mask in the pass of a seed.</summary>
-    public static long SeedOf(long dropoutSeed, int place) => unchecked((dropoutSeed * 0x5851F42D4C957F2D) + (place * 0x14057B7EF767814F) + 1);
+    public static long SeedOf(long dropoutSeed, int place) =>
+        unchecked((dropoutSeed * 0x5851F42D4C957F2D) + (place * 0x14057B7EF767814F) + 1);
 
     /// <inheritdoc/>
     public void Dispose()

@@ -33,8 +33,8 @@ public sealed class Linear
     public IReadOnlyList<LinearAdapter> Adapters => adapters;
 
     /// <summary>Weight, bias, and the adapters' parameters.</summary>
-    public IEnumerable<Parameter> Parameters
-        => new[] { Weight, Bias }.OfType<Parameter>().Concat(adapters.SelectMany(adapter => adapter.Parameters));
+    public IEnumerable<Parameter> Parameters =>
+        new[] { Weight, Bias }.OfType<Parameter>().Concat(adapters.SelectMany(adapter => adapter.Parameters));
 
     /// <summary>Whether the backward pass needs the input's values.</summary>
     public bool NeedsInput => Weight.Trainable || adapters.Count > 0;
@@ -64,14 +64,17 @@ public sealed class Linear
         {
             adapter.Forward(this, input.Values!, y, context, tape);
         }
+
         if (addLast)
         {
             y.add_(added!);
         }
+
         if (NeedsInput)
         {
             tape?.Save(input.Values!, input.Again);
         }
+
         return y.MoveToOuterDisposeScope();
     }
 
@@ -92,7 +95,8 @@ public sealed class Linear
     }
 
     /// <summary>Whether <see cref="Decode"/> can be used.</summary>
-    public bool CanDecode => Weight is { IsLoaded: true, Rounded: null } && adapters.TrueForAll(adapter => adapter.CanDecode);
+    public bool CanDecode =>
+        Weight is { IsLoaded: true, Rounded: null } && adapters.TrueForAll(adapter => adapter.CanDecode);
 
     /// <summary>The layer's output in a pass over few rows that is not differentiated.</summary>
     /// <param name="x">[n, in].</param>
@@ -105,6 +109,7 @@ public sealed class Linear
         {
             adapter.Decode(x, y, context);
         }
+
         return y;
     }
 
@@ -122,18 +127,23 @@ public sealed class Linear
         {
             Weight.AddGradient(gradient.Values!.t().matmul(x!));
         }
+
         if (Bias is { Trainable: true })
         {
             using var sum = gradient.Values!.sum(0, type: Wide(gradient.Values.dtype));
             Bias.WideGradient().add_(sum);
         }
-        var result = !inputGradient ? null
-            : Weight.Rounded is { } fp8 ? context.Kernels.Fp8ProductBackward(gradient.RoundedBy(context.Kernels), fp8, Weight.Type)
+
+        var result =
+            !inputGradient ? null
+            : Weight.Rounded is { } fp8
+                ? context.Kernels.Fp8ProductBackward(gradient.RoundedBy(context.Kernels), fp8, Weight.Type)
             : gradient.Values!.matmul(Weight.Value);
         for (var i = adapters.Count - 1; i >= 0; i--)
         {
             adapters[i].Backward(this, gradient.Values!, x!, result, context, tape);
         }
+
         return result?.MoveToOuterDisposeScope();
     }
 
@@ -146,6 +156,7 @@ public sealed class Linear
             var y = context.Kernels.Fp8Product(input.RoundedBy(context.Kernels), fp8, bias, Weight.Type);
             return added is null || bias is not null ? y : y.add_(added);
         }
+
         var transposed = Weight.Value.t();
         return added is null ? input.Values!.matmul(transposed) : addmm(added, input.Values!, transposed, 1, 1);
     }

@@ -3,10 +3,12 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Layers;
 
-/// <summary>What a linear layer multiplies, forward or backward: values, the same in fp8 where its weight is fp8, or both.</summary>
+/// <summary>What a linear layer multiplies, forward or backward: values, the same in fp8 where its weight is fp8, or
+/// both.</summary>
 /// <param name="Values">[N, width], in the model's type; null where only <paramref name="Rounded"/> was made.</param>
 /// <param name="Rounded">The values in fp8; null: rounded where they are needed.</param>
-/// <param name="Again">Makes the values again, to the bit, from what the backward pass keeps anyway; null: nothing does.</param>
+/// <param name="Again">Makes the values again, to the bit, from what the backward pass keeps anyway; null: nothing
+/// does.</param>
 public readonly record struct LinearInput(Tensor? Values, Fp8Rows? Rounded = null, Recomputation? Again = null)
 {
     /// <summary>Values alone.</summary>

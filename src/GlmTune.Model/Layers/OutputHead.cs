@@ -3,11 +3,12 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Layers;
 
-/// <summary>Final norm and the projection onto the vocabulary: logits, or the summed loss and its gradient, chunk by chunk.</summary>
+/// <summary>Final norm and the projection onto the vocabulary: logits, or the summed loss and its gradient, chunk by
+/// chunk.</summary>
 /// <remarks>
-/// The loss never needs logits of more than <see cref="ChunkRows"/> tokens at a time, nor of any token without a target. Source of
-/// the idea: Wijmans et al., Cut Your Losses, arXiv:2411.09009, section 3 (ours keeps plain matrix products).
-/// </remarks>
+/// The loss never needs logits of more than <see cref="ChunkRows"/> tokens at a time, nor of any token without a
+/// target. Source of the idea: Wijmans et al., Cut Your Losses, arXiv:2411.09009, section 3 (ours keeps plain matrix
+/// products). </remarks>
 public sealed class OutputHead : Layer
 {
     private readonly double epsilon;
@@ -15,12 +16,14 @@ public sealed class OutputHead : Layer
     /// <param name="norm">[C].</param>
     /// <param name="projection">Weight [V, C], no bias.</param>
     /// <param name="epsilon">Of the norm.</param>
-    public OutputHead(Parameter norm, Linear projection, double epsilon) => (Norm, Projection, this.epsilon) = (norm, projection, epsilon);
+    public OutputHead(Parameter norm, Linear projection, double epsilon) =>
+        (Norm, Projection, this.epsilon) = (norm, projection, epsilon);
 
     /// <summary>Tokens whose logits exist at a time.</summary>
     public int ChunkRows { get; set; } = 2048;
 
-    /// <summary>As many as still use the matrix units well where memory counts more: an eighth of the logits, a little slower.</summary>
+    /// <summary>As many as still use the matrix units well where memory counts more: an eighth of the logits, a little
+    /// slower.</summary>
     public const int FewChunkRows = 256;
 
     /// <summary>Weight of the final norm [C].</summary>
@@ -69,11 +72,18 @@ public sealed class OutputHead : Layer
     /// <param name="hidden">Output of the last decoder layer [N, C].</param>
     /// <param name="targets">What is predicted from where; at least one.</param>
     /// <param name="context">The pass.</param>
-    /// <param name="gradientScale">What the loss's gradient is multiplied by: one over the step's supervised tokens. Null: loss alone.</param>
+    /// <param name="gradientScale">What the loss's gradient is multiplied by: one over the step's supervised tokens.
+    /// Null: loss alone.</param>
     /// <param name="inputGradient">Whether the hidden states' gradient is wanted too.</param>
-    /// <returns>The sum of −log p over targets (float32 or wider scalar on the device, not scaled), and d(scaled loss)/d hidden [N, C] or null.</returns>
+    /// <returns>The sum of −log p over targets (float32 or wider scalar on the device, not scaled), and d(scaled
+    /// loss)/d hidden [N, C] or null.</returns>
     public (Tensor Loss, Tensor? Gradient) Loss(
-        Tensor hidden, SupervisedTargets targets, LayerContext context, LossScale? gradientScale, bool inputGradient = true)
+        Tensor hidden,
+        SupervisedTargets targets,
+        LayerContext context,
+        LossScale? gradientScale,
+        bool inputGradient = true
+    )
     {
         using var scope = NewDisposeScope();
         var everyRow = targets.Count == hidden.shape[0];
@@ -88,8 +98,16 @@ public sealed class OutputHead : Layer
             var rows = Math.Min(ChunkRows, targets.Count - start);
             using var tape = new Tape();
             context.HeadPart = (int)(start / ChunkRows);
-            var logits = Projection.Forward(normalised.narrow(0, start, rows), context, gradientScale is null ? null : tape);
-            var part = context.Kernels.CrossEntropy(logits, targets.Targets.narrow(0, start, rows), gradientScale ?? 1.0);
+            var logits = Projection.Forward(
+                normalised.narrow(0, start, rows),
+                context,
+                gradientScale is null ? null : tape
+            );
+            var part = context.Kernels.CrossEntropy(
+                logits,
+                targets.Targets.narrow(0, start, rows),
+                gradientScale ?? 1.0
+            );
             loss = loss is null ? part.MoveToOuterDisposeScope() : loss.add_(part);
             if (gradientScale is not null)
             {
@@ -97,14 +115,22 @@ public sealed class OutputHead : Layer
                 normGradient?.narrow(0, start, rows).copy_(gradient!);
             }
         }
+
         context.HeadPart = 0;
         Tensor? result = null;
         if (wanted)
         {
             result = context.Kernels.RmsNormBackward(
-                normGradient!, chosen, Norm.Value, inverse, null, Norm.Trainable ? Norm.WideGradient() : null);
+                normGradient!,
+                chosen,
+                Norm.Value,
+                inverse,
+                null,
+                Norm.Trainable ? Norm.WideGradient() : null
+            );
             result = everyRow ? result : zeros_like(hidden).index_copy_(0, targets.Rows, result);
         }
+
         return (loss!.MoveToOuterDisposeScope(), result?.MoveToOuterDisposeScope());
     }
 }

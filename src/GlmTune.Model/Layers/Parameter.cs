@@ -3,11 +3,11 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Layers;
 
-/// <summary>A named weight: its shape, where its values are while they are in memory, and the gradient collected for it.</summary>
+/// <summary>A named weight: its shape, where its values are while they are in memory, and the gradient collected for
+/// it.</summary>
 /// <remarks>
-/// Values are read by layers in the type they compute in. Where weights are sharded they are there only between gather and
-/// release. Not thread-safe.
-/// </remarks>
+/// Values are read by layers in the type they compute in. Where weights are sharded they are there only between gather
+/// and release. Not thread-safe. </remarks>
 public sealed class Parameter : IDisposable
 {
     private Tensor? value;
@@ -18,8 +18,8 @@ public sealed class Parameter : IDisposable
     /// <param name="type">Type that layers compute in.</param>
     /// <param name="device">Where values live.</param>
     /// <param name="decays">Whether weight decay applies: to matrices, not to biases and norm weights.</param>
-    public Parameter(string name, long[] shape, ScalarType type, Device device, bool decays)
-        => (Name, Shape, Type, Device, Decays) = (name, shape, type, device, decays);
+    public Parameter(string name, long[] shape, ScalarType type, Device device, bool decays) =>
+        (Name, Shape, Type, Device, Decays) = (name, shape, type, device, decays);
 
     /// <summary>Unique name.</summary>
     public string Name { get; }
@@ -42,7 +42,8 @@ public sealed class Parameter : IDisposable
     /// <summary>Whether training changes it.</summary>
     public bool Trainable { get; set; }
 
-    /// <summary>Whether its values are made from other parameters: its gradient is collected for them, and no optimizer sees it.</summary>
+    /// <summary>Whether its values are made from other parameters: its gradient is collected for them, and no optimizer
+    /// sees it.</summary>
     public bool Computed { get; init; }
 
     /// <summary>Whether values are in memory.</summary>
@@ -53,13 +54,22 @@ public sealed class Parameter : IDisposable
     /// <exception cref="ArgumentException">Shape or type differ.</exception>
     public Tensor Value
     {
-        get => value ?? throw new InvalidOperationException($"'{Name}' is {(rounded is null ? "not in memory" : "held in fp8")}.");
+        get =>
+            value
+            ?? throw new InvalidOperationException(
+                $"'{Name}' is {(rounded is null ? "not in memory" : "held in fp8")}."
+            );
         set
         {
             if (!value.shape.SequenceEqual(Shape) || value.dtype != Type)
             {
-                throw new ArgumentException($"'{Name}' is {Type} [{string.Join(", ", Shape)}], not {value.dtype} [{string.Join(", ", value.shape)}].", nameof(value));
+                throw new ArgumentException(
+                    $"'{Name}' is {Type} [{string.Join(", ", Shape)}], not {value.dtype} "
+                        + $"[{string.Join(", ", value.shape)}].",
+                    nameof(value)
+                );
             }
+
             var previous = this.value;
             this.value = value.DetachFromDisposeScope();
             if (!ReferenceEquals(previous, value))
@@ -81,16 +91,24 @@ public sealed class Parameter : IDisposable
         {
             throw new InvalidOperationException($"'{Name}' is trained, so it cannot be held in fp8.");
         }
+
         rounded = Fp8Matrix.Round(Value, keepTransposed);
         value!.Dispose();
         value = null;
     }
 
-    /// <summary>The gradient collected since the last <see cref="ClearGradient"/>, in the type of its first contribution; null: none.</summary>
+    /// <summary>The gradient collected since the last <see cref="ClearGradient"/>, in the type of its first
+    /// contribution; null: none.</summary>
     public Tensor? Gradient { get; private set; }
 
     /// <summary>Bytes of one element of a floating type.</summary>
-    public static int BytesOf(ScalarType type) => type switch { ScalarType.Float64 => 8, ScalarType.Float32 => 4, _ => 2 };
+    public static int BytesOf(ScalarType type) =>
+        type switch
+        {
+            ScalarType.Float64 => 8,
+            ScalarType.Float32 => 4,
+            _ => 2,
+        };
 
     /// <summary>Adds to the gradient; the tensor passes to the parameter.</summary>
     public void AddGradient(Tensor gradient)
@@ -107,8 +125,9 @@ public sealed class Parameter : IDisposable
     }
 
     /// <summary>A float32 (or wider) gradient to add to in place, made of zeros on first need.</summary>
-    public Tensor WideGradient()
-        => Gradient ??= zeros(Shape, Type == ScalarType.Float64 ? Type : ScalarType.Float32, Device).DetachFromDisposeScope();
+    public Tensor WideGradient() =>
+        Gradient ??= zeros(Shape, Type == ScalarType.Float64 ? Type : ScalarType.Float32, Device)
+            .DetachFromDisposeScope();
 
     /// <summary>Drops the gradient.</summary>
     public void ClearGradient()

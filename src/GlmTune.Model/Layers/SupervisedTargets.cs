@@ -22,7 +22,8 @@ public sealed class SupervisedTargets : IDisposable
         Count = rows.Length;
     }
 
-    /// <summary>Targets in memory that recorded work finds filled anew at each replay; some may be below 0, which count nothing.</summary>
+    /// <summary>Targets in memory that recorded work finds filled anew at each replay; some may be below 0, which count
+    /// nothing.</summary>
     /// <param name="rows">int64 [M], rising; stays the caller's.</param>
     /// <param name="targets">int64 [M]; stays the caller's.</param>
     public SupervisedTargets(Tensor rows, Tensor targets)
@@ -57,5 +58,6 @@ public sealed class SupervisedTargets : IDisposable
         targetTensor?.Dispose();
     }
 
-    private Tensor Sent(int[] values) => HostValues.ToDevice(Array.ConvertAll(values, value => (long)value), device).DetachFromDisposeScope();
+    private Tensor Sent(int[] values) =>
+        HostValues.ToDevice(Array.ConvertAll(values, value => (long)value), device).DetachFromDisposeScope();
 }

@@ -19,7 +19,9 @@ public sealed class TokenEmbedding : Layer
     public override IEnumerable<Parameter> Parameters => [Weight];
 
     /// <summary>Whether the table lies in the host's memory: its rows are few beside what it takes.</summary>
-    public bool OnHost => Weight is { IsLoaded: true, Device.type: TorchSharp.DeviceType.CUDA } && Weight.Value.device_type == TorchSharp.DeviceType.CPU;
+    public bool OnHost =>
+        Weight is { IsLoaded: true, Device.type: TorchSharp.DeviceType.CUDA }
+        && Weight.Value.device_type == TorchSharp.DeviceType.CPU;
 
     /// <summary>Hidden states [N, C] of token ids, int64 [N].</summary>
     /// <param name="tokenIds">int64 [N].</param>
@@ -34,6 +36,7 @@ public sealed class TokenEmbedding : Layer
         {
             throw new InvalidOperationException($"'{Weight.Name}' is trained, so it stays on the device.");
         }
+
         if (Weight.Device.type == TorchSharp.DeviceType.CUDA && !OnHost)
         {
             using var scope = NewDisposeScope();

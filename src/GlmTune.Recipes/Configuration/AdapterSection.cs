@@ -10,9 +10,27 @@ internal static class AdapterSection
 
     private static readonly string[] OtherLoraKeys =
     [
-        "fan_in_fan_out", "layers_to_transform", "layers_pattern", "layer_replication", "loftq_config", "exclude_modules", "lora_bias",
-        "trainable_token_indices", "eva_config", "corda_config", "lora_ga_config", "velora_config", "alora_invocation_tokens", "use_qalora",
-        "monteclora_config", "target_parameters", "use_bdlora", "arrow_config", "kasa_config", "megatron_config", "ensure_weight_tying",
+        "fan_in_fan_out",
+        "layers_to_transform",
+        "layers_pattern",
+        "layer_replication",
+        "loftq_config",
+        "exclude_modules",
+        "lora_bias",
+        "trainable_token_indices",
+        "eva_config",
+        "corda_config",
+        "lora_ga_config",
+        "velora_config",
+        "alora_invocation_tokens",
+        "use_qalora",
+        "monteclora_config",
+        "target_parameters",
+        "use_bdlora",
+        "arrow_config",
+        "kasa_config",
+        "megatron_config",
+        "ensure_weight_tying",
     ];
 
     public static (LoraOptions? Lora, PrefixTuningOptions? Prefix) Read(Section root)
@@ -24,7 +42,10 @@ internal static class AdapterSection
 
         var section = root.Reopen("peft_config");
         var type = section.Text("peft_type")?.ToUpperInvariant();
-        if (section.Text("task_type", "CAUSAL_LM") is { } task && !task.Equals("CAUSAL_LM", StringComparison.OrdinalIgnoreCase))
+        if (
+            section.Text("task_type", "CAUSAL_LM") is { } task
+            && !task.Equals("CAUSAL_LM", StringComparison.OrdinalIgnoreCase)
+        )
         {
             section.Problem("task_type", $"'peft_config.task_type' is '{task}'; expected CAUSAL_LM");
         }
@@ -39,8 +60,13 @@ internal static class AdapterSection
                 section.Problem("peft_type", $"'peft_config.peft_type' is missing; expected {Lora} or {Prefix}");
                 return (null, null);
             default:
-                var hint = type is "P_TUNING" or "PTUNING" or "P_TUNING_V2" ? $"; P-Tuning v2 is {Prefix}" : Suggestion.Text(type, [Lora, Prefix]);
-                section.Problem("peft_type", $"'peft_config.peft_type' is '{section.Text("peft_type")}'; expected {Lora} or {Prefix}{hint}");
+                var hint = type is "P_TUNING" or "PTUNING" or "P_TUNING_V2"
+                    ? $"; P-Tuning v2 is {Prefix}"
+                    : Suggestion.Text(type, [Lora, Prefix]);
+                section.Problem(
+                    "peft_type",
+                    $"'peft_config.peft_type' is '{section.Text("peft_type")}'; expected {Lora} or {Prefix}{hint}"
+                );
                 return (null, null);
         }
     }
@@ -54,12 +80,32 @@ internal static class AdapterSection
             Alpha = section.Number("lora_alpha", defaults.Alpha, Bounds.Positive),
             Dropout = section.Number("lora_dropout", defaults.Dropout, Bounds.ShareBelowOne),
             TargetModules = Targets(section),
-            RankPattern = Pattern(section, "rank_pattern", "a whole number of at least 1", number => number >= 1 && number <= 1 << 16 && number == Math.Floor(number), number => (int)number),
-            AlphaPattern = Pattern(section, "alpha_pattern", "a number above 0", number => number > 0, number => number),
+            RankPattern = Pattern(
+                section,
+                "rank_pattern",
+                "a whole number of at least 1",
+                number => number >= 1 && number <= 1 << 16 && number == Math.Floor(number),
+                number => (int)number
+            ),
+            AlphaPattern = Pattern(
+                section,
+                "alpha_pattern",
+                "a number above 0",
+                number => number > 0,
+                number => number
+            ),
             UseRsLora = section.Flag("use_rslora", defaults.UseRsLora),
             UseDora = section.Flag("use_dora", defaults.UseDora),
             ModulesToSave = section.Texts("modules_to_save") ?? [],
-            InitWeights = section.Choice("init_lora_weights", LoraInitialization.Default, ("true", LoraInitialization.Default), ("yes", LoraInitialization.Default), ("gaussian", LoraInitialization.Gaussian), ("false", LoraInitialization.Random), ("no", LoraInitialization.Random)),
+            InitWeights = section.Choice(
+                "init_lora_weights",
+                LoraInitialization.Default,
+                ("true", LoraInitialization.Default),
+                ("yes", LoraInitialization.Default),
+                ("gaussian", LoraInitialization.Gaussian),
+                ("false", LoraInitialization.Random),
+                ("no", LoraInitialization.Random)
+            ),
         };
         section.Unsupported("bias", "the base model's biases stay as they are; write none", neutral: "none");
         Array.ForEach(OtherLoraKeys, key => section.Unsupported(key, ""));
@@ -76,14 +122,30 @@ internal static class AdapterSection
         var options = new PrefixTuningOptions
         {
             VirtualTokens = section.Int("num_virtual_tokens", defaults.VirtualTokens, least: 1, most: 1 << 20),
-            AttentionHeads = section.IntOrNull("num_attention_heads", least: 1, fallback: "the model's key-value heads"),
+            AttentionHeads = section.IntOrNull(
+                "num_attention_heads",
+                least: 1,
+                fallback: "the model's key-value heads"
+            ),
             TokenDim = section.IntOrNull("token_dim", least: 1, fallback: "key-value heads × head size"),
             Layers = section.IntOrNull("num_layers", least: 1, fallback: "the model's"),
             Projection = section.Flag("prefix_projection", defaults.Projection),
             EncoderHiddenSize = section.IntOrNull("encoder_hidden_size", least: 1, fallback: "`token_dim`"),
-            Initialization = section.Choice("init_weights", defaults.Initialization, ("text", PrefixInitialization.Text), ("normal", PrefixInitialization.Normal), ("zero", PrefixInitialization.Zero)),
+            Initialization = section.Choice(
+                "init_weights",
+                defaults.Initialization,
+                ("text", PrefixInitialization.Text),
+                ("normal", PrefixInitialization.Normal),
+                ("zero", PrefixInitialization.Zero)
+            ),
             InitializationText = section.Text("init_text"),
-            Positions = section.Choice("positions", defaults.Positions, ("auto", PrefixPositions.Auto), ("original", PrefixPositions.Original), ("library", PrefixPositions.Library)),
+            Positions = section.Choice(
+                "positions",
+                defaults.Positions,
+                ("auto", PrefixPositions.Auto),
+                ("original", PrefixPositions.Original),
+                ("library", PrefixPositions.Library)
+            ),
         };
         if (options.InitializationText is not null && options.Initialization != PrefixInitialization.Text)
         {
@@ -92,7 +154,11 @@ internal static class AdapterSection
 
         if (options is { AttentionHeads: { } heads, TokenDim: { } width } && width % heads != 0)
         {
-            section.Problem("token_dim", $"'peft_config.token_dim' is {width}, which {heads} heads (num_attention_heads) do not divide; leave both out to take the model's");
+            section.Problem(
+                "token_dim",
+                $"'peft_config.token_dim' is {width}, which {heads} heads (num_attention_heads) do not divide; leave "
+                    + "both out to take the model's"
+            );
         }
 
         section.Unsupported("num_transformer_submodules", "the model is one decoder; write 1", neutral: "1");
@@ -122,15 +188,26 @@ internal static class AdapterSection
         try
         {
             return node is ConfigText text ? LoraTargets.FromText(text.Text)
-                : section.Texts(key) is { } names ? LoraTargets.FromNames(names) : null;
+                : section.Texts(key) is { } names ? LoraTargets.FromNames(names)
+                : null;
         }
         catch (ArgumentException e)
         {
-            return section.Wrong<LoraTargets>(key, node, $"module names, a regular expression or all-linear ({e.Message.Split('\n')[0]})");
+            return section.Wrong<LoraTargets>(
+                key,
+                node,
+                $"module names, a regular expression or all-linear ({e.Message.Split('\n')[0]})"
+            );
         }
     }
 
-    private static List<KeyValuePair<string, T>> Pattern<T>(Section section, string key, string expected, Func<double, bool> fits, Func<double, T> convert)
+    private static List<KeyValuePair<string, T>> Pattern<T>(
+        Section section,
+        string key,
+        string expected,
+        Func<double, bool> fits,
+        Func<double, T> convert
+    )
     {
         var pairs = new List<KeyValuePair<string, T>>();
         foreach (var entry in section.Mapping(key)?.Entries ?? [])
@@ -141,7 +218,10 @@ internal static class AdapterSection
             }
             else
             {
-                section.ProblemAt(entry.At, $"'{section.Full(key)}' has {entry.Value.Describe()} for '{entry.Key}'; expected {expected}");
+                section.ProblemAt(
+                    entry.At,
+                    $"'{section.Full(key)}' has {entry.Value.Describe()} for '{entry.Key}'; expected {expected}"
+                );
             }
         }
 

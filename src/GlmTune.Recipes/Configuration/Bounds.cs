@@ -13,13 +13,14 @@ internal sealed record Bounds(double Least, double Most, bool WithLeast = true, 
         (WithLeast ? value >= Least : value > Least) && (WithMost ? value <= Most : value < Most);
 
     /// <summary>The range in words that go on after "a number".</summary>
-    public override string ToString() => (WithLeast, WithMost) switch
-    {
-        (true, _) when double.IsPositiveInfinity(Most) => $"of at least {Scalars.Write(Least)}",
-        (false, _) when double.IsPositiveInfinity(Most) => $"above {Scalars.Write(Least)}",
-        (true, true) => $"from {Scalars.Write(Least)} to {Scalars.Write(Most)}",
-        (true, false) => $"from {Scalars.Write(Least)} to below {Scalars.Write(Most)}",
-        (false, true) => $"above {Scalars.Write(Least)} and at most {Scalars.Write(Most)}",
-        (false, false) => $"between {Scalars.Write(Least)} and {Scalars.Write(Most)}, both excluded",
-    };
+    public override string ToString() =>
+        (WithLeast, WithMost) switch
+        {
+            (true, _) when double.IsPositiveInfinity(Most) => $"of at least {Scalars.Write(Least)}",
+            (false, _) when double.IsPositiveInfinity(Most) => $"above {Scalars.Write(Least)}",
+            (true, true) => $"from {Scalars.Write(Least)} to {Scalars.Write(Most)}",
+            (true, false) => $"from {Scalars.Write(Least)} to below {Scalars.Write(Most)}",
+            (false, true) => $"above {Scalars.Write(Least)} and at most {Scalars.Write(Most)}",
+            (false, false) => $"between {Scalars.Write(Least)} and {Scalars.Write(Most)}, both excluded",
+        };
 }

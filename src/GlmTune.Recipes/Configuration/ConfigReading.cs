@@ -1,6 +1,7 @@
 namespace GlmTune.Recipes.Configuration;
 
-/// <summary>What reading one configuration file gathers besides the options: problems, notes, and the keys there are.</summary>
+/// <summary>What reading one configuration file gathers besides the options: problems, notes, and the keys there
+/// are.</summary>
 internal sealed class ConfigReading(Problems? problems = null)
 {
     private readonly List<(SourceLine At, string Path, Section Section)> unknown = [];
@@ -18,8 +19,8 @@ internal sealed class ConfigReading(Problems? problems = null)
 
     public void Unknown(SourceLine at, string path, Section section) => unknown.Add((at, path, section));
 
-    /// <summary>Reports the keys that nobody asked for; to be called when everything has been read, since a key may belong to
-    /// another section.</summary>
+    /// <summary>Reports the keys that nobody asked for; to be called when everything has been read, since a key may
+    /// belong to another section.</summary>
     /// <param name="otherKeys">Keys that exist but were not asked for, with a word on when they count.</param>
     public void ReportUnknownKeys(IEnumerable<(RecipeKey Key, string When)> otherKeys)
     {
@@ -27,9 +28,11 @@ internal sealed class ConfigReading(Problems? problems = null)
         foreach (var (at, path, section) in unknown)
         {
             var name = path[(path.LastIndexOf('.') + 1)..];
-            var elsewhere = Keys.Where(key => key.Effect == RecipeKeyEffect.Honoured && key.Name == name).Select(key => key.Path);
+            var elsewhere = Keys.Where(key => key.Effect == RecipeKeyEffect.Honoured && key.Name == name)
+                .Select(key => key.Path);
             var conditional = others.Find(other => other.Key.Path == path);
-            var hint = conditional.Key is not null ? $"; it is a key {conditional.When}"
+            var hint =
+                conditional.Key is not null ? $"; it is a key {conditional.When}"
                 : elsewhere.FirstOrDefault() is { } there ? $"; did you mean '{there}'?"
                 : Suggestion.Text(name, section.KnownNames);
             Problems.Add(at, $"unknown key '{path}'{hint}");

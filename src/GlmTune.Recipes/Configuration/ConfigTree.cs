@@ -1,6 +1,7 @@
 namespace GlmTune.Recipes.Configuration;
 
-/// <summary>Where something is written: a line of a file (from 1), or, with line 0, an option of the command line.</summary>
+/// <summary>Where something is written: a line of a file (from 1), or, with line 0, an option of the command
+/// line.</summary>
 internal sealed record SourceLine(string Source, int Line)
 {
     public override string ToString() => Line == 0 ? Source : $"{Source}, line {Line}";
@@ -15,7 +16,8 @@ internal abstract class ConfigNode(SourceLine at)
     public abstract string Describe();
 }
 
-/// <summary>A single value. What type it has is decided by who reads it; quotes only keep a text from meaning null.</summary>
+/// <summary>A single value. What type it has is decided by who reads it; quotes only keep a text from meaning
+/// null.</summary>
 internal sealed class ConfigText(string text, bool isQuoted, SourceLine at) : ConfigNode(at)
 {
     public string Text { get; } = text;

@@ -2,7 +2,8 @@ using GlmTune.Data.Templates;
 
 namespace GlmTune.Recipes.Configuration;
 
-/// <summary>Which conversations are read and how they become tokens (<c>data_config</c> and the lengths of a recipe).</summary>
+/// <summary>Which conversations are read and how they become tokens (<c>data_config</c> and the lengths of a
+/// recipe).</summary>
 /// <remarks>Immutable. File names are inside the data folder, which is not part of a recipe.</remarks>
 public sealed record DataOptions
 {

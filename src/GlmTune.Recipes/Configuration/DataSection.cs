@@ -15,7 +15,12 @@ internal static class DataSection
         var parallelism = files.Int("num_proc", 1, least: 1, most: 1024);
         var badRows = files.Choice("bad_rows", BadRows.Error, ("error", BadRows.Error), ("skip", BadRows.Skip));
         ExampleOptions Rows(string limit) =>
-            new() { Parallelism = parallelism, BadRows = badRows, MaxRows = files.IntOrNull(limit, least: 1) };
+            new()
+            {
+                Parallelism = parallelism,
+                BadRows = badRows,
+                MaxRows = files.IntOrNull(limit, least: 1),
+            };
 
         var template = new TemplateOptions();
         var options = new DataOptions
@@ -28,9 +33,28 @@ internal static class DataSection
             TestRows = Rows("max_predict_samples"),
             Template = new TemplateOptions
             {
-                Preset = files.Choice("template", template.Preset, [.. TemplatePreset.All.Select(preset => (preset.Name, preset))]),
-                EndToken = files.Choice("end_token", template.EndToken, (User, User), ("151336", User), ("user", User), (EndOfText, EndOfText), ("151329", EndOfText), ("endoftext", EndOfText)),
-                ToolCalls = files.Choice("tool_calls", template.ToolCalls, ("as_written", ToolCallStyle.AsWritten), ("native", ToolCallStyle.Native), ("json", ToolCallStyle.Json)),
+                Preset = files.Choice(
+                    "template",
+                    template.Preset,
+                    [.. TemplatePreset.All.Select(preset => (preset.Name, preset))]
+                ),
+                EndToken = files.Choice(
+                    "end_token",
+                    template.EndToken,
+                    (User, User),
+                    ("151336", User),
+                    ("user", User),
+                    (EndOfText, EndOfText),
+                    ("151329", EndOfText),
+                    ("endoftext", EndOfText)
+                ),
+                ToolCalls = files.Choice(
+                    "tool_calls",
+                    template.ToolCalls,
+                    ("as_written", ToolCallStyle.AsWritten),
+                    ("native", ToolCallStyle.Native),
+                    ("json", ToolCallStyle.Json)
+                ),
                 LearntAnswers = root.Flag("combine", false) ? LearntAnswers.Last : LearntAnswers.All,
                 MaxInputTokens = root.Int("max_input_length", template.MaxInputTokens, least: 1, most: 1 << 24),
                 MaxOutputTokens = root.Int("max_output_length", template.MaxOutputTokens, least: 1, most: 1 << 24),
@@ -38,7 +62,10 @@ internal static class DataSection
         };
         if (!files.IsWritten("train_file"))
         {
-            files.Problem("train_file", "'data_config.train_file' is missing; it names the training rows inside the data folder");
+            files.Problem(
+                "train_file",
+                "'data_config.train_file' is missing; it names the training rows inside the data folder"
+            );
         }
 
         root.NoEffect("freezeV", "it is about the vision model");
@@ -51,7 +78,11 @@ internal static class DataSection
         var name = files.Text(key);
         if (name is not null && !name.EndsWith(".jsonl", StringComparison.OrdinalIgnoreCase))
         {
-            files.Problem(key, $"'{files.Full(key)}' is '{name}'; expected a .jsonl file, one conversation a line (`glmtune data convert` makes one)");
+            files.Problem(
+                key,
+                $"'{files.Full(key)}' is '{name}'; expected a .jsonl file, one conversation a line (`glmtune data "
+                    + "convert` makes one)"
+            );
         }
 
         return name;

@@ -1,17 +1,31 @@
 namespace GlmTune.Recipes.Configuration;
 
-/// <summary>Keys of a DeepSpeed configuration that do nothing here, or that would change results and are not supported.</summary>
+/// <summary>Keys of a DeepSpeed configuration that do nothing here, or that would change results and are not
+/// supported.</summary>
 internal static class DeepSpeedForeignKeys
 {
     private static readonly (string Reason, string[] Keys)[] WithoutEffect =
     [
-        ("logging_steps says when it logs", ["steps_per_print", "wall_clock_breakdown", "memory_breakdown", "dump_state", "timers"]),
+        (
+            "logging_steps says when it logs",
+            ["steps_per_print", "wall_clock_breakdown", "memory_breakdown", "dump_state", "timers"]
+        ),
         ("the history is in trainer_state.json", ["tensorboard", "wandb", "csv_monitor", "comet", "monitor_config"]),
         ("step times and bytes sent are shown anyway", ["flops_profiler", "comms_logger", "autotuning"]),
-        ("every adapter and model is trained by the same AdamW", ["zero_allow_untested_optimizer", "zero_force_ds_cpu_optimizer"]),
+        (
+            "every adapter and model is trained by the same AdamW",
+            ["zero_allow_untested_optimizer", "zero_force_ds_cpu_optimizer"]
+        ),
         ("gradient_checkpointing says what is recomputed", ["activation_checkpointing"]),
-        ("gradients are divided once, by the supervised tokens of all ranks, and communication_data_type says in which type they are sent", ["prescale_gradients", "gradient_predivide_factor", "sparse_gradients", "data_types"]),
-        ("checkpoints have one format, whatever the number of ranks", ["checkpoint", "load_universal_checkpoint", "use_node_local_storage", "nebula"]),
+        (
+            "gradients are divided once, by the supervised tokens of all ranks, and communication_data_type says in "
+                + "which type they are sent",
+            ["prescale_gradients", "gradient_predivide_factor", "sparse_gradients", "data_types"]
+        ),
+        (
+            "checkpoints have one format, whatever the number of ranks",
+            ["checkpoint", "load_universal_checkpoint", "use_node_local_storage", "nebula"]
+        ),
         ("weights are gathered layer by layer", ["disable_allgather", "hybrid_engine"]),
         ("nothing is kept on disk while training", ["aio"]),
         ("the model knows its vocabulary", ["vocabulary_size"]),
@@ -22,8 +36,18 @@ internal static class DeepSpeedForeignKeys
 
     private static readonly string[] NotSupported =
     [
-        "amp", "elasticity", "compression_training", "data_efficiency", "curriculum_learning", "progressive_layer_drop", "sparse_attention",
-        "quantize_training", "weight_quantization", "tensor_parallel", "torch_autocast", "pipeline",
+        "amp",
+        "elasticity",
+        "compression_training",
+        "data_efficiency",
+        "curriculum_learning",
+        "progressive_layer_drop",
+        "sparse_attention",
+        "quantize_training",
+        "weight_quantization",
+        "tensor_parallel",
+        "torch_autocast",
+        "pipeline",
     ];
 
     public static void Read(Section root, DeepSpeedValues values)

@@ -3,10 +3,11 @@ using GlmTune.Training.Sharding;
 
 namespace GlmTune.Recipes.Configuration;
 
-/// <summary>Turns a DeepSpeed configuration into options: fixed values are compared with the recipe's, <c>auto</c> and absent ones
-/// are taken from it.</summary>
+/// <summary>Turns a DeepSpeed configuration into options: fixed values are compared with the recipe's, <c>auto</c> and
+/// absent ones are taken from it.</summary>
 /// <param name="recipe">The recipe that names the configuration.</param>
-/// <param name="hiddenSize">Width of the model; null when it is not known yet: what depends on it is not checked.</param>
+/// <param name="hiddenSize">Width of the model; null when it is not known yet: what depends on it is not
+/// checked.</param>
 /// <param name="worldSize">Number of ranks; null when it is not known yet.</param>
 internal sealed class DeepSpeedReader(Recipe recipe, int? hiddenSize, int? worldSize)
 {
@@ -37,12 +38,19 @@ internal sealed class DeepSpeedReader(Recipe recipe, int? hiddenSize, int? world
         var written = root.WholeOrAuto(key, least: 1);
         if (written is { } size && (worldSize is { } ranks ? size != ranks * perRank : size % perRank != 0))
         {
-            var found = worldSize is null ? $"which {perRank} rows a rank (per_device_train_batch_size × gradient_accumulation_steps) do not divide"
-                : $"but {worldSize} ranks × per_device_train_batch_size {training.MicroBatchSize} × gradient_accumulation_steps {training.AccumulationSteps} are {worldSize * perRank}";
+            var found = worldSize is null
+                ? $"which {perRank} rows a rank (per_device_train_batch_size × gradient_accumulation_steps) do not "
+                    + "divide"
+                : $"but {worldSize} ranks × per_device_train_batch_size {training.MicroBatchSize} × "
+                    + $"gradient_accumulation_steps {training.AccumulationSteps} are {worldSize * perRank}";
             root.Problem(key, $"'{root.Full(key)}' is {size}, {found}; write \"auto\"");
         }
 
-        values.Became(root, key, worldSize is null ? $"{perRank} × the number of ranks" : Scalars.Write(worldSize * perRank));
+        values.Became(
+            root,
+            key,
+            worldSize is null ? $"{perRank} × the number of ranks" : Scalars.Write(worldSize * perRank)
+        );
     }
 
     private Precision ReadPrecision(Section root)
@@ -50,11 +58,26 @@ internal sealed class DeepSpeedReader(Recipe recipe, int? hiddenSize, int? world
         var half = root.Child("fp16");
         if (half.FlagOrAuto("enabled") is true)
         {
-            half.Problem("enabled", $"'{half.Full("enabled")}' is true, and float16 is not supported: it needs loss scaling; use bf16");
+            half.Problem(
+                "enabled",
+                $"'{half.Full("enabled")}' is true, and float16 is not supported: it needs loss scaling; use bf16"
+            );
         }
 
         values.Became(half, "enabled", "false");
-        foreach (var key in new[] { "loss_scale", "initial_scale_power", "loss_scale_window", "hysteresis", "consecutive_hysteresis", "min_loss_scale", "auto_cast", "fp16_master_weights_and_grads" })
+        foreach (
+            var key in new[]
+            {
+                "loss_scale",
+                "initial_scale_power",
+                "loss_scale_window",
+                "hysteresis",
+                "consecutive_hysteresis",
+                "min_loss_scale",
+                "auto_cast",
+                "fp16_master_weights_and_grads",
+            }
+        )
         {
             values.Nothing(half, key, "there is no float16, hence no loss scaling");
         }
@@ -71,23 +94,36 @@ internal sealed class DeepSpeedReader(Recipe recipe, int? hiddenSize, int? world
         var contradiction = (enabled, precision) switch
         {
             (true, Precision.Float32) => "'training_args.dtype' is float32",
-            (true, Precision.Auto) when recipe.Written.Contains("training_args.bf16") => "'training_args.bf16' is false",
+            (true, Precision.Auto) when recipe.Written.Contains("training_args.bf16") =>
+                "'training_args.bf16' is false",
             (false, Precision.BFloat16) => "the recipe asks for bfloat16 (bf16 or dtype)",
             _ => null,
         };
         if (contradiction is not null)
         {
-            section.Problem(key, $"'{section.Full(key)}' is {Scalars.Write(enabled)}, but {contradiction}; make them equal or write \"auto\"");
+            section.Problem(
+                key,
+                $"'{section.Full(key)}' is {Scalars.Write(enabled)}, but {contradiction}; make them equal or write "
+                    + "\"auto\""
+            );
         }
 
         var chosen = enabled is true ? Precision.BFloat16 : precision;
-        values.Became(section, key, chosen switch
-        {
-            Precision.BFloat16 => "true: bfloat16 weights, float32 masters",
-            Precision.Float32 => "false: float32 weights",
-            _ => "false: weights keep their type (bfloat16 on a GPU, float32 on a CPU), float32 masters",
-        });
-        values.Nothing(section, "immediate_grad_update", "gradients are handed on layer by layer during the backward pass");
+        values.Became(
+            section,
+            key,
+            chosen switch
+            {
+                Precision.BFloat16 => "true: bfloat16 weights, float32 masters",
+                Precision.Float32 => "false: float32 weights",
+                _ => "false: weights keep their type (bfloat16 on a GPU, float32 on a CPU), float32 masters",
+            }
+        );
+        values.Nothing(
+            section,
+            "immediate_grad_update",
+            "gradients are handed on layer by layer during the backward pass"
+        );
         values.Nothing(section, "check_grad_overflow", "a gradient that is not finite always ends the run");
         values.NotSupported(section, "bf16_master_weights_and_grads", "masters are float32");
         values.NotSupported(section, "bf16_optimizer_states", "optimizer states are float32");
@@ -98,9 +134,19 @@ internal sealed class DeepSpeedReader(Recipe recipe, int? hiddenSize, int? world
     private CommunicationType Communication(Section root)
     {
         const string key = "communication_data_type";
-        var type = root.Choice(key, CommunicationType.Auto, ("auto", CommunicationType.Auto), ("fp32", CommunicationType.Float32), ("bf16", CommunicationType.BFloat16), ("bfp16", CommunicationType.BFloat16));
+        var type = root.Choice(
+            key,
+            CommunicationType.Auto,
+            ("auto", CommunicationType.Auto),
+            ("fp32", CommunicationType.Float32),
+            ("bf16", CommunicationType.BFloat16),
+            ("bfp16", CommunicationType.BFloat16)
+        );
         type = root.Flag("fp32_allreduce", false) ? CommunicationType.Float32 : type;
-        var became = type == CommunicationType.Auto ? "gradients are sent in the type they have" : $"gradients are sent as {Scalars.Write(type).ToLowerInvariant()}";
+        var became =
+            type == CommunicationType.Auto
+                ? "gradients are sent in the type they have"
+                : $"gradients are sent as {Scalars.Write(type).ToLowerInvariant()}";
         values.Became(root, key, became);
         values.Became(root, "fp32_allreduce", became);
         return type;

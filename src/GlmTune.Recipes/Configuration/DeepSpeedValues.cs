@@ -28,13 +28,18 @@ internal sealed class DeepSpeedValues(Recipe recipe)
         if (section.NumberOrAuto(key, $"`training_args.{argument}`") is { } value && value != expected)
         {
             var note = recipe.Written.Contains($"training_args.{argument}") ? "" : ", its default";
-            section.Problem(key, $"'{section.Full(key)}' is {Scalars.Write(value)}, but 'training_args.{argument}' is {Scalars.Write(expected)}{note}; make them equal or write \"auto\"");
+            section.Problem(
+                key,
+                $"'{section.Full(key)}' is {Scalars.Write(value)}, but 'training_args.{argument}' is "
+                    + $"{Scalars.Write(expected)}{note}; make them equal or write \"auto\""
+            );
         }
 
         Became(section, key, Scalars.Write(expected), saysAbsent);
     }
 
-    /// <summary>A truth value that holds as it is written; <paramref name="idle"/> says why it does nothing, if so.</summary>
+    /// <summary>A truth value that holds as it is written; <paramref name="idle"/> says why it does nothing, if
+    /// so.</summary>
     public bool Flag(Section section, string key, bool fallback, string? idle = null)
     {
         var value = section.FlagOrAuto(key, Scalars.Write(fallback)) ?? fallback;
@@ -46,7 +51,9 @@ internal sealed class DeepSpeedValues(Recipe recipe)
     public long Elements(Section section, string key, long fallback, long? auto, string? idle = null)
     {
         var written = Scalars.Write(fallback);
-        var value = section.IsAuto(key, written) ? auto ?? fallback : section.WholeOrNull(key, fallback: written) ?? fallback;
+        var value = section.IsAuto(key, written)
+            ? auto ?? fallback
+            : section.WholeOrNull(key, fallback: written) ?? fallback;
         var count = value.ToString("#,0", CultureInfo.InvariantCulture);
         Became(section, key, idle is null ? $"{count} elements" : $"no effect here: {idle}");
         return value;
@@ -66,10 +73,11 @@ internal sealed class DeepSpeedValues(Recipe recipe)
         Became(section, key, "off");
     }
 
-    private static string Written(ConfigNode node) => node switch
-    {
-        ConfigText text => text.Text,
-        ConfigList => "[…]",
-        _ => "{…}",
-    };
+    private static string Written(ConfigNode node) =>
+        node switch
+        {
+            ConfigText text => text.Text,
+            ConfigList => "[…]",
+            _ => "{…}",
+        };
 }

@@ -1,32 +1,98 @@
 namespace GlmTune.Recipes.Configuration;
 
-/// <summary>Hugging Face's training arguments that do nothing here, or that would change results and are not supported.</summary>
+/// <summary>Hugging Face's training arguments that do nothing here, or that would change results and are not
+/// supported.</summary>
 internal static class ForeignArguments
 {
     private static readonly (string Reason, string[] Keys)[] WithoutEffect =
     [
-        ("batches are prepared in this process while the device works",
-            ["dataloader_num_workers", "dataloader_prefetch_factor", "dataloader_persistent_workers", "dataloader_pin_memory", "dataloader_multiprocessing_context"]),
+        (
+            "batches are prepared in this process while the device works",
+            [
+                "dataloader_num_workers",
+                "dataloader_prefetch_factor",
+                "dataloader_persistent_workers",
+                "dataloader_pin_memory",
+                "dataloader_multiprocessing_context",
+            ]
+        ),
         ("rows hold only what the model reads", ["remove_unused_columns", "label_names", "length_column_name"]),
         ("messages are few and always shown", ["log_level", "log_level_replica", "log_on_each_node"]),
-        ("runs are told apart by their output folders", ["run_name", "project", "trackio_space_id", "trackio_bucket_id", "trackio_static_space_id"]),
+        (
+            "runs are told apart by their output folders",
+            ["run_name", "project", "trackio_space_id", "trackio_bucket_id", "trackio_static_space_id"]
+        ),
         ("a progress bar is shown on a terminal only", ["disable_tqdm"]),
         ("a loss that is not finite ends the run before any weight changes", ["logging_nan_inf_filter"]),
-        ("ranks find each other through their launcher", ["local_rank", "ddp_backend", "xpu_backend", "tpu_num_cores", "tpu_metrics_debug", "use_mps_device", "ray_scope", "mp_parameters"]),
-        ("gradients are reduced layer by layer", ["ddp_find_unused_parameters", "ddp_bucket_cap_mb", "ddp_broadcast_buffers", "ddp_static_graph"]),
+        (
+            "ranks find each other through their launcher",
+            [
+                "local_rank",
+                "ddp_backend",
+                "xpu_backend",
+                "tpu_num_cores",
+                "tpu_metrics_debug",
+                "use_mps_device",
+                "ray_scope",
+                "mp_parameters",
+            ]
+        ),
+        (
+            "gradients are reduced layer by layer",
+            ["ddp_find_unused_parameters", "ddp_bucket_cap_mb", "ddp_broadcast_buffers", "ddp_static_graph"]
+        ),
         ("every row is used once over all ranks", ["accelerator_config", "split_batches", "dispatch_batches"]),
         ("the sum is always over the supervised tokens of all ranks", ["average_tokens_across_devices"]),
         ("weights are always written as safetensors", ["save_safetensors"]),
         ("each rank writes its own part", ["save_on_each_node", "enable_jit_checkpoint"]),
         ("an existing checkpoint is replaced only by a complete one", ["overwrite_output_dir"]),
         ("there are no callbacks to restore", ["restore_callback_states_from_checkpoint"]),
-        ("nothing is uploaded", ["push_to_hub", "hub_model_id", "hub_strategy", "hub_token", "hub_private_repo", "hub_always_push", "hub_revision", "push_to_hub_model_id", "push_to_hub_organization", "push_to_hub_token"]),
-        ("`train` trains, evaluates where eval_strategy says so, and predicts the test file where there is one", ["do_train", "do_eval", "do_predict"]),
-        ("evaluation scores one micro-batch at a time and keeps only the answers", ["eval_accumulation_steps", "batch_eval_metrics", "include_inputs_for_metrics", "include_for_metrics", "eval_do_concat_batches", "eval_use_gather_object"]),
+        (
+            "nothing is uploaded",
+            [
+                "push_to_hub",
+                "hub_model_id",
+                "hub_strategy",
+                "hub_token",
+                "hub_private_repo",
+                "hub_always_push",
+                "hub_revision",
+                "push_to_hub_model_id",
+                "push_to_hub_organization",
+                "push_to_hub_token",
+            ]
+        ),
+        (
+            "`train` trains, evaluates where eval_strategy says so, and predicts the test file where there is one",
+            ["do_train", "do_eval", "do_predict"]
+        ),
+        (
+            "evaluation scores one micro-batch at a time and keeps only the answers",
+            [
+                "eval_accumulation_steps",
+                "batch_eval_metrics",
+                "include_inputs_for_metrics",
+                "include_for_metrics",
+                "eval_do_concat_batches",
+                "eval_use_gather_object",
+            ]
+        ),
         ("evaluation uses the type of the weights", ["bf16_full_eval", "fp16_full_eval"]),
         ("fp16 is not supported", ["fp16_opt_level", "fp16_backend", "half_precision_backend"]),
         ("matrix products keep the type of the weights", ["tf32"]),
-        ("there is one execution path, and it is not compiled", ["torch_compile", "torch_compile_backend", "torch_compile_mode", "torchdynamo", "jit_mode_eval", "use_ipex", "use_liger_kernel", "liger_kernel_config"]),
+        (
+            "there is one execution path, and it is not compiled",
+            [
+                "torch_compile",
+                "torch_compile_backend",
+                "torch_compile_mode",
+                "torchdynamo",
+                "jit_mode_eval",
+                "use_ipex",
+                "use_liger_kernel",
+                "liger_kernel_config",
+            ]
+        ),
         ("recomputation has no variants", ["gradient_checkpointing_kwargs"]),
         ("training keeps no cache", ["use_cache"]),
         ("memory is freed as soon as it is unused", ["torch_empty_cache_steps", "skip_memory_metrics"]),
@@ -44,11 +110,19 @@ internal static class ForeignArguments
         ("neftune_noise_alpha", "embeddings get no noise; remove it", ""),
         ("group_by_length", "to waste nothing on padding, write packing: true", ""),
         ("sortish_sampler", "to waste nothing on padding, write packing: true", ""),
-        ("train_sampling_strategy", "rows are shuffled by data_seed; to waste nothing on padding, write packing: true", "random"),
+        (
+            "train_sampling_strategy",
+            "rows are shuffled by data_seed; to waste nothing on padding, write packing: true",
+            "random"
+        ),
         ("dataloader_drop_last", "every row is used; write false", ""),
         ("ignore_data_skip", "a resumed run goes on with the row where it stopped; write false", ""),
         ("auto_find_batch_size", "set per_device_train_batch_size", ""),
-        ("prediction_loss_only", "evaluation always gives the loss; set predict_with_generate to false for nothing else", ""),
+        (
+            "prediction_loss_only",
+            "evaluation always gives the loss; set predict_with_generate to false for nothing else",
+            ""
+        ),
         ("generation_max_length", "set generation_config.max_new_tokens", ""),
         ("fsdp", "to shard the model, name a file in training_args.deepspeed", ""),
         ("parallelism_config", "to shard the model, name a file in training_args.deepspeed", ""),

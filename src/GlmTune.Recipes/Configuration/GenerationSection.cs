@@ -7,23 +7,51 @@ internal static class GenerationSection
 {
     private static readonly (string Key, string Neutral)[] NotSupported =
     [
-        ("min_length", "0"), ("num_return_sequences", "1"), ("num_beam_groups", "1"), ("diversity_penalty", "0"), ("penalty_alpha", ""),
-        ("min_p", ""), ("top_h", ""), ("typical_p", "1"), ("epsilon_cutoff", "0"), ("eta_cutoff", "0"), ("encoder_repetition_penalty", "1"),
-        ("bad_words_ids", ""), ("force_words_ids", ""), ("constraints", ""), ("forced_bos_token_id", ""), ("forced_eos_token_id", ""),
-        ("exponential_decay_length_penalty", ""), ("suppress_tokens", ""), ("begin_suppress_tokens", ""), ("sequence_bias", ""),
-        ("guidance_scale", "1"), ("watermarking_config", ""), ("token_healing", ""), ("stop_strings", ""), ("max_time", ""),
-        ("prompt_lookup_num_tokens", ""), ("dola_layers", ""), ("renormalize_logits", ""),
+        ("min_length", "0"),
+        ("num_return_sequences", "1"),
+        ("num_beam_groups", "1"),
+        ("diversity_penalty", "0"),
+        ("penalty_alpha", ""),
+        ("min_p", ""),
+        ("top_h", ""),
+        ("typical_p", "1"),
+        ("epsilon_cutoff", "0"),
+        ("eta_cutoff", "0"),
+        ("encoder_repetition_penalty", "1"),
+        ("bad_words_ids", ""),
+        ("force_words_ids", ""),
+        ("constraints", ""),
+        ("forced_bos_token_id", ""),
+        ("forced_eos_token_id", ""),
+        ("exponential_decay_length_penalty", ""),
+        ("suppress_tokens", ""),
+        ("begin_suppress_tokens", ""),
+        ("sequence_bias", ""),
+        ("guidance_scale", "1"),
+        ("watermarking_config", ""),
+        ("token_healing", ""),
+        ("stop_strings", ""),
+        ("max_time", ""),
+        ("prompt_lookup_num_tokens", ""),
+        ("dola_layers", ""),
+        ("renormalize_logits", ""),
     ];
 
     private static readonly (string Key, string Reason)[] WithoutEffect =
     [
         ("use_cache", "keys and values are always cached"),
-        ("cache_implementation", "there is one kind of cache"), ("cache_config", "there is one kind of cache"),
-        ("bos_token_id", "the template begins every prompt"), ("decoder_start_token_id", "the model has no encoder"),
+        ("cache_implementation", "there is one kind of cache"),
+        ("cache_config", "there is one kind of cache"),
+        ("bos_token_id", "the template begins every prompt"),
+        ("decoder_start_token_id", "the model has no encoder"),
         ("remove_invalid_values", "a value that is not finite ends the run"),
-        ("output_attentions", "nothing reads it"), ("output_hidden_states", "nothing reads it"), ("output_scores", "nothing reads it"),
-        ("output_logits", "nothing reads it"), ("return_dict_in_generate", "nothing reads it"),
-        ("transformers_version", "nothing reads it"), ("_from_model_config", "nothing reads it"),
+        ("output_attentions", "nothing reads it"),
+        ("output_hidden_states", "nothing reads it"),
+        ("output_scores", "nothing reads it"),
+        ("output_logits", "nothing reads it"),
+        ("return_dict_in_generate", "nothing reads it"),
+        ("transformers_version", "nothing reads it"),
+        ("_from_model_config", "nothing reads it"),
     ];
 
     public static GenerationOptions Read(Section arguments)
@@ -32,17 +60,32 @@ internal static class GenerationSection
         var defaults = GenerationOptions.Defaults;
         var options = new GenerationOptions
         {
-            MaxNewTokens = section.IntOrNull("max_new_tokens", least: 1, fallback: Scalars.Write(defaults.MaxNewTokens)),
+            MaxNewTokens = section.IntOrNull(
+                "max_new_tokens",
+                least: 1,
+                fallback: Scalars.Write(defaults.MaxNewTokens)
+            ),
             MinNewTokens = section.IntOrNull("min_new_tokens", fallback: Scalars.Write(defaults.MinNewTokens)),
             MaxLength = section.IntOrNull("max_length", least: 1),
             DoSample = section.FlagOrNull("do_sample", Scalars.Write(defaults.DoSample)),
             Temperature = section.NumberOrNull("temperature", Bounds.Positive, Scalars.Write(defaults.Temperature)),
             TopP = section.NumberOrNull("top_p", Bounds.ShareAboveZero, Scalars.Write(defaults.TopP)),
             TopK = section.IntOrNull("top_k", fallback: Scalars.Write(defaults.TopK)),
-            RepetitionPenalty = section.NumberOrNull("repetition_penalty", Bounds.Positive, Scalars.Write(defaults.RepetitionPenalty)),
-            NoRepeatNgramSize = section.IntOrNull("no_repeat_ngram_size", fallback: Scalars.Write(defaults.NoRepeatNgramSize)),
+            RepetitionPenalty = section.NumberOrNull(
+                "repetition_penalty",
+                Bounds.Positive,
+                Scalars.Write(defaults.RepetitionPenalty)
+            ),
+            NoRepeatNgramSize = section.IntOrNull(
+                "no_repeat_ngram_size",
+                fallback: Scalars.Write(defaults.NoRepeatNgramSize)
+            ),
             NumBeams = section.IntOrNull("num_beams", least: 1, most: 1024, fallback: Scalars.Write(defaults.NumBeams)),
-            LengthPenalty = section.NumberOrNull("length_penalty", new Bounds(-100, 100), Scalars.Write(defaults.LengthPenalty)),
+            LengthPenalty = section.NumberOrNull(
+                "length_penalty",
+                new Bounds(-100, 100),
+                Scalars.Write(defaults.LengthPenalty)
+            ),
             EarlyStopping = section.FlagOrNull("early_stopping", Scalars.Write(defaults.EarlyStopping)),
             EosTokenIds = TokenIds(section),
             PadTokenId = section.IntOrNull("pad_token_id", fallback: "the model's"),
@@ -55,7 +98,11 @@ internal static class GenerationSection
 
         if (options is { DoSample: true, NumBeams: > 1 })
         {
-            section.Problem("num_beams", $"'{section.Full("num_beams")}' is {options.NumBeams} and do_sample is true; beam search takes no samples, so remove one");
+            section.Problem(
+                "num_beams",
+                $"'{section.Full("num_beams")}' is {options.NumBeams} and do_sample is true; beam search takes no "
+                    + "samples, so remove one"
+            );
         }
 
         Array.ForEach(NotSupported, key => section.Unsupported(key.Key, "", key.Neutral));

@@ -5,8 +5,12 @@ namespace GlmTune.Recipes.Configuration;
 /// <summary>Reads one JSON document as a tree with places; comments and trailing commas are allowed.</summary>
 internal static class JsonTree
 {
-    private static readonly JsonReaderOptions Lenient =
-        new() { CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true, MaxDepth = 64 };
+    private static readonly JsonReaderOptions Lenient = new()
+    {
+        CommentHandling = JsonCommentHandling.Skip,
+        AllowTrailingCommas = true,
+        MaxDepth = 64,
+    };
 
     /// <summary>The document's root; null, with a problem, when it cannot be read.</summary>
     public static ConfigNode? Read(ReadOnlySpan<byte> utf8, string source, Problems problems)
@@ -17,7 +21,7 @@ internal static class JsonTree
             var reader = new Utf8JsonReader(utf8, Lenient);
             reader.Read();
             var root = Node(ref reader, utf8, source, problems);
-            reader.Read();   // whatever follows the value must be nothing
+            reader.Read(); // whatever follows the value must be nothing
             return root;
         }
         catch (JsonException e)

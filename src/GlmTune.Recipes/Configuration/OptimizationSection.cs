@@ -8,7 +8,14 @@ internal static class OptimizationSection
     public static OptimizerOptions ReadOptimizer(Section arguments)
     {
         var defaults = new OptimizerOptions();
-        arguments.Choice("optim", "adamw_torch", ("adamw_torch", "adamw_torch"), ("adamw_torch_fused", "adamw_torch"), ("adamw_hf", "adamw_torch"), ("adamw_apex_fused", "adamw_torch"));
+        arguments.Choice(
+            "optim",
+            "adamw_torch",
+            ("adamw_torch", "adamw_torch"),
+            ("adamw_torch_fused", "adamw_torch"),
+            ("adamw_hf", "adamw_torch"),
+            ("adamw_apex_fused", "adamw_torch")
+        );
         return new OptimizerOptions
         {
             LearningRate = arguments.Number("learning_rate", defaults.LearningRate, Bounds.NotNegative),
@@ -23,7 +30,16 @@ internal static class OptimizationSection
     public static ScheduleOptions ReadSchedule(Section arguments)
     {
         var defaults = new ScheduleOptions();
-        var kind = arguments.Choice("lr_scheduler_type", defaults.Kind, ("linear", ScheduleKind.Linear), ("cosine", ScheduleKind.Cosine), ("cosine_with_restarts", ScheduleKind.CosineWithRestarts), ("polynomial", ScheduleKind.Polynomial), ("constant", ScheduleKind.Constant), ("constant_with_warmup", ScheduleKind.ConstantWithWarmup));
+        var kind = arguments.Choice(
+            "lr_scheduler_type",
+            defaults.Kind,
+            ("linear", ScheduleKind.Linear),
+            ("cosine", ScheduleKind.Cosine),
+            ("cosine_with_restarts", ScheduleKind.CosineWithRestarts),
+            ("polynomial", ScheduleKind.Polynomial),
+            ("constant", ScheduleKind.Constant),
+            ("constant_with_warmup", ScheduleKind.ConstantWithWarmup)
+        );
         var (steps, ratio) = Warmup(arguments);
         var details = arguments.Child("lr_scheduler_kwargs");
         var options = new ScheduleOptions
@@ -35,12 +51,21 @@ internal static class OptimizationSection
             Power = details.Number("power", defaults.Power, Bounds.Positive),
             EndLearningRate = details.Number("lr_end", defaults.EndLearningRate, Bounds.NotNegative),
         };
-        OnlyFor(details, "num_cycles", kind is ScheduleKind.Cosine or ScheduleKind.CosineWithRestarts, "cosine and cosine_with_restarts");
+        OnlyFor(
+            details,
+            "num_cycles",
+            kind is ScheduleKind.Cosine or ScheduleKind.CosineWithRestarts,
+            "cosine and cosine_with_restarts"
+        );
         OnlyFor(details, "power", kind is ScheduleKind.Polynomial, "polynomial");
         OnlyFor(details, "lr_end", kind is ScheduleKind.Polynomial, "polynomial");
         if (kind == ScheduleKind.CosineWithRestarts && options.Cycles is { } cycles && cycles != Math.Floor(cycles))
         {
-            details.Problem("num_cycles", $"'{details.Full("num_cycles")}' is {Scalars.Write(cycles)}; expected a whole number for cosine_with_restarts");
+            details.Problem(
+                "num_cycles",
+                $"'{details.Full("num_cycles")}' is {Scalars.Write(cycles)}; expected a whole number for "
+                    + "cosine_with_restarts"
+            );
         }
 
         details.End();
@@ -51,12 +76,25 @@ internal static class OptimizationSection
     private static (int Steps, double Ratio) Warmup(Section arguments)
     {
         var ratio = arguments.Number("warmup_ratio", 0, Bounds.Share);
-        var steps = arguments.Read("warmup_steps", "0", "a whole number of steps, or a share of the run below 1", node =>
-            node is ConfigText text && Scalars.TryNumber(text.Text, out var number)
-            && number is >= 0 and <= int.MaxValue && (number < 1 || number == Math.Floor(number)) ? number : (double?)null) ?? 0;
+        var steps =
+            arguments.Read(
+                "warmup_steps",
+                "0",
+                "a whole number of steps, or a share of the run below 1",
+                node =>
+                    node is ConfigText text
+                    && Scalars.TryNumber(text.Text, out var number)
+                    && number is >= 0 and <= int.MaxValue
+                    && (number < 1 || number == Math.Floor(number))
+                        ? number
+                        : (double?)null
+            ) ?? 0;
         if (steps > 0 && ratio > 0)
         {
-            arguments.Note("warmup_ratio", "'training_args.warmup_ratio' has no effect here: warmup_steps is set and wins");
+            arguments.Note(
+                "warmup_ratio",
+                "'training_args.warmup_ratio' has no effect here: warmup_steps is set and wins"
+            );
         }
 
         return steps is > 0 and < 1 ? (0, steps) : ((int)steps, ratio);
@@ -66,7 +104,10 @@ internal static class OptimizationSection
     {
         if (!applies && details.IsWritten(key))
         {
-            details.Problem(key, $"'{details.Full(key)}' is only for lr_scheduler_type {kinds}; remove it or change the type");
+            details.Problem(
+                key,
+                $"'{details.Full(key)}' is only for lr_scheduler_type {kinds}; remove it or change the type"
+            );
         }
     }
 }

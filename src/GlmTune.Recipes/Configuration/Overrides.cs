@@ -1,6 +1,7 @@
 namespace GlmTune.Recipes.Configuration;
 
-/// <summary>Puts <c>section.key=value</c> options of the command line into a recipe's tree, before it is read.</summary>
+/// <summary>Puts <c>section.key=value</c> options of the command line into a recipe's tree, before it is
+/// read.</summary>
 internal static class Overrides
 {
     public static void Apply(ConfigMap root, IEnumerable<string> options, Problems problems)
@@ -36,7 +37,10 @@ internal static class Overrides
 
             if (entry.Value is not ConfigMap inner)
             {
-                problems.Add(at, $"'{string.Join('.', path[..(i + 1)])}' is {entry.Value.Describe()} ({entry.At}); it holds no keys");
+                problems.Add(
+                    at,
+                    $"'{string.Join('.', path[..(i + 1)])}' is {entry.Value.Describe()} ({entry.At}); it holds no keys"
+                );
                 return;
             }
 

@@ -9,7 +9,8 @@ internal sealed class Problems
 
     public void Add(SourceLine at, string text) => found.Add((at, text));
 
-    /// <summary>Ends here if anything was found: one line for each problem, file by file, in the order of lines.</summary>
+    /// <summary>Ends here if anything was found: one line for each problem, file by file, in the order of
+    /// lines.</summary>
     /// <exception cref="InvalidDataException">Something was found.</exception>
     public void Throw()
     {

@@ -18,12 +18,19 @@ internal static class RecipeChecks
 
         if (training.SaveStrategy == IntervalStrategy.Best && !evaluates)
         {
-            arguments.Problem("save_strategy", "'training_args.save_strategy' is best, but 'training_args.eval_strategy' is no; say when to evaluate");
+            arguments.Problem(
+                "save_strategy",
+                "'training_args.save_strategy' is best, but 'training_args.eval_strategy' is no; say when to evaluate"
+            );
         }
 
         if (training.EarlyStoppingPatience is not null && !evaluates)
         {
-            arguments.Problem("early_stopping_patience", "'training_args.early_stopping_patience' is set, but 'training_args.eval_strategy' is no; say when to evaluate");
+            arguments.Problem(
+                "early_stopping_patience",
+                "'training_args.early_stopping_patience' is set, but 'training_args.eval_strategy' is no; say when to "
+                    + "evaluate"
+            );
         }
 
         if (training.LoadBestModelAtEnd)
@@ -33,53 +40,93 @@ internal static class RecipeChecks
 
         if (training is { PredictWithGenerate: false, MetricForBestModel: not (null or "loss" or "perplexity") })
         {
-            arguments.Problem("metric_for_best_model", $"'training_args.metric_for_best_model' is '{training.MetricForBestModel}', which needs generated answers; set predict_with_generate: true, or use loss");
+            arguments.Problem(
+                "metric_for_best_model",
+                $"'training_args.metric_for_best_model' is '{training.MetricForBestModel}', which needs generated "
+                    + "answers; set predict_with_generate: true, or use loss"
+            );
         }
 
         if (training is { PackLength: not null, Packing: false })
         {
-            arguments.Problem("pack_length", "'training_args.pack_length' is set, but 'training_args.packing' is false; set packing: true, or remove it");
+            arguments.Problem(
+                "pack_length",
+                "'training_args.pack_length' is set, but 'training_args.packing' is false; set packing: true, or "
+                    + "remove it"
+            );
         }
 
         if (training.PackLength < recipe.Data.Template.MaxTrainingTokens)
         {
-            arguments.Problem("pack_length", $"'training_args.pack_length' is {training.PackLength}, but a row may have {recipe.Data.Template.MaxTrainingTokens} tokens (max_input_length + max_output_length + 1); make it at least that");
+            arguments.Problem(
+                "pack_length",
+                $"'training_args.pack_length' is {training.PackLength}, but a row may have "
+                    + $"{recipe.Data.Template.MaxTrainingTokens} tokens (max_input_length + max_output_length + 1); "
+                    + "make it at least that"
+            );
         }
 
         if (training.Fp8Base && recipe.Lora is null && recipe.Prefix is null)
         {
-            arguments.Problem("fp8_base", "'training_args.fp8_base' is true, but without an adapter all weights are trained, and those cannot be held in fp8; add peft_config, or remove it");
+            arguments.Problem(
+                "fp8_base",
+                "'training_args.fp8_base' is true, but without an adapter all weights are trained, and those cannot be "
+                    + "held in fp8; add peft_config, or remove it"
+            );
         }
 
         if (training.OffloadEmbedding && recipe.Lora is null && recipe.Prefix is null)
         {
-            arguments.Problem("offload_embedding", "'training_args.offload_embedding' is true, but without an adapter the embedding is trained; add peft_config, or remove it");
+            arguments.Problem(
+                "offload_embedding",
+                "'training_args.offload_embedding' is true, but without an adapter the embedding is trained; add "
+                    + "peft_config, or remove it"
+            );
         }
 
         if (training.Fp8Base && recipe.Lora is { UseDora: true })
         {
-            arguments.Problem("fp8_base", "'training_args.fp8_base' is true, but DoRA ('peft_config.use_dora') needs the weights' own values at every step; remove one of the two");
+            arguments.Problem(
+                "fp8_base",
+                "'training_args.fp8_base' is true, but DoRA ('peft_config.use_dora') needs the weights' own values at "
+                    + "every step; remove one of the two"
+            );
         }
 
         var schedule = recipe.Schedule;
         if (schedule.Kind == ScheduleKind.Polynomial && schedule.EndLearningRate >= recipe.Optimizer.LearningRate)
         {
-            arguments.Problem("learning_rate", $"'training_args.learning_rate' is {Scalars.Write(recipe.Optimizer.LearningRate)}, but a polynomial schedule ends at lr_end {Scalars.Write(schedule.EndLearningRate)}; it must end lower");
+            arguments.Problem(
+                "learning_rate",
+                $"'training_args.learning_rate' is {Scalars.Write(recipe.Optimizer.LearningRate)}, but a polynomial "
+                    + $"schedule ends at lr_end {Scalars.Write(schedule.EndLearningRate)}; it must end lower"
+            );
         }
 
         if (training.MaxSteps is { } steps && schedule.WarmupSteps >= steps)
         {
-            arguments.Note("warmup_steps", $"all {steps} steps are warm-up ('training_args.warmup_steps' is {schedule.WarmupSteps}); the learning rate never gets to its highest value");
+            arguments.Note(
+                "warmup_steps",
+                $"all {steps} steps are warm-up ('training_args.warmup_steps' is {schedule.WarmupSteps}); the learning "
+                    + "rate never gets to its highest value"
+            );
         }
 
-        return recipe.Data.ValidationFile is not null ? recipe
-            : recipe with { Training = training with { EvaluationStrategy = IntervalStrategy.No, EvaluationOnStart = false } };
+        return recipe.Data.ValidationFile is not null
+            ? recipe
+            : recipe with
+            {
+                Training = training with { EvaluationStrategy = IntervalStrategy.No, EvaluationOnStart = false },
+            };
     }
 
     private static void Unevaluated(Recipe recipe, Section arguments)
     {
         var key = recipe.Training.EvaluationStrategy != IntervalStrategy.No ? "eval_strategy" : "eval_on_start";
-        if (recipe.Training is { LoadBestModelAtEnd: false, EarlyStoppingPatience: null, SaveStrategy: not IntervalStrategy.Best })
+        if (
+            recipe.Training is
+            { LoadBestModelAtEnd: false, EarlyStoppingPatience: null, SaveStrategy: not IntervalStrategy.Best }
+        )
         {
             arguments.Note(key, $"'training_args.{key}' has no effect here: there is no data_config.val_file");
             return;
@@ -93,16 +140,31 @@ internal static class RecipeChecks
         const string key = "load_best_model_at_end";
         if (!evaluates)
         {
-            arguments.Problem(key, $"'training_args.{key}' is true, but 'training_args.eval_strategy' is no; say when to evaluate");
+            arguments.Problem(
+                key,
+                $"'training_args.{key}' is true, but 'training_args.eval_strategy' is no; say when to evaluate"
+            );
         }
         else if (training.SaveStrategy != IntervalStrategy.Best && training.SaveStrategy != training.EvaluationStrategy)
         {
-            arguments.Problem(key, $"'training_args.{key}' is true, but eval_strategy is {Word(training.EvaluationStrategy)} and save_strategy is {Word(training.SaveStrategy)}; what is best must have been saved, so make them equal or save best");
+            arguments.Problem(
+                key,
+                $"'training_args.{key}' is true, but eval_strategy is {Word(training.EvaluationStrategy)} and "
+                    + $"save_strategy is {Word(training.SaveStrategy)}; what is best must have been saved, so make "
+                    + "them equal or save best"
+            );
         }
-        else if (training.SaveStrategy == IntervalStrategy.Steps && !IsMultiple(training.SaveSteps, training.EvaluationSteps ?? training.LoggingSteps))
+        else if (
+            training.SaveStrategy == IntervalStrategy.Steps
+            && !IsMultiple(training.SaveSteps, training.EvaluationSteps ?? training.LoggingSteps)
+        )
         {
             var every = training.EvaluationSteps ?? training.LoggingSteps;
-            arguments.Problem(key, $"'training_args.{key}' is true, but save_steps ({Scalars.Write(training.SaveSteps.Value)}) is no multiple of eval_steps ({Scalars.Write(every.Value)}); what is saved must have been evaluated");
+            arguments.Problem(
+                key,
+                $"'training_args.{key}' is true, but save_steps ({Scalars.Write(training.SaveSteps.Value)}) is no "
+                    + $"multiple of eval_steps ({Scalars.Write(every.Value)}); what is saved must have been evaluated"
+            );
         }
     }
 

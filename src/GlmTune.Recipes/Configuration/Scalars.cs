@@ -11,7 +11,12 @@ internal static partial class Scalars
     {
         value = 0;
         return NumberPattern().IsMatch(text)
-            && double.TryParse(text.Replace("_", "", StringComparison.Ordinal), NumberStyles.Float, CultureInfo.InvariantCulture, out value)
+            && double.TryParse(
+                text.Replace("_", "", StringComparison.Ordinal),
+                NumberStyles.Float,
+                CultureInfo.InvariantCulture,
+                out value
+            )
             && double.IsFinite(value);
     }
 
@@ -37,14 +42,15 @@ internal static partial class Scalars
     }
 
     /// <summary>A value as a configuration file would have it.</summary>
-    public static string Write(object? value) => value switch
-    {
-        null => "null",
-        bool flag => flag ? "true" : "false",
-        double number => WriteNumber(number),
-        IFormattable other => other.ToString(null, CultureInfo.InvariantCulture),
-        _ => value.ToString()!,
-    };
+    public static string Write(object? value) =>
+        value switch
+        {
+            null => "null",
+            bool flag => flag ? "true" : "false",
+            double number => WriteNumber(number),
+            IFormattable other => other.ToString(null, CultureInfo.InvariantCulture),
+            _ => value.ToString()!,
+        };
 
     private static string WriteNumber(double number)
     {

@@ -1,7 +1,7 @@
 namespace GlmTune.Recipes.Configuration;
 
-/// <summary>One mapping of a configuration file while it is read. Asking for a key makes it known; whatever was not asked for is
-/// unknown at the end.</summary>
+/// <summary>One mapping of a configuration file while it is read. Asking for a key makes it known; whatever was not
+/// asked for is unknown at the end.</summary>
 internal sealed class Section
 {
     private readonly ConfigMap map;
@@ -17,7 +17,8 @@ internal sealed class Section
 
     public IEnumerable<string> KnownNames => known;
 
-    /// <summary>Takes <paramref name="oldName"/> as another spelling of <paramref name="key"/>, which is asked for later.</summary>
+    /// <summary>Takes <paramref name="oldName"/> as another spelling of <paramref name="key"/>, which is asked for
+    /// later.</summary>
     public void Rename(string oldName, string key)
     {
         known.Add(oldName);
@@ -30,12 +31,15 @@ internal sealed class Section
         var other = map.Find(key);
         if (other?.At.Line == 0 && old.At.Line != 0)
         {
-            return;   // an option of the command line wins over the file, whichever name they use
+            return; // an option of the command line wins over the file, whichever name they use
         }
 
         if (other is not null && (other.At.Line == 0 || old.At.Line != 0))
         {
-            reading.Problems.Add(old.At, $"'{Full(oldName)}' is another name of '{key}', which is set too ({other.At}); remove one");
+            reading.Problems.Add(
+                old.At,
+                $"'{Full(oldName)}' is another name of '{key}', which is set too ({other.At}); remove one"
+            );
             return;
         }
 
@@ -64,7 +68,8 @@ internal sealed class Section
         WholeOrNull(key, least, most, Scalars.Write(fallback)) ?? fallback;
 
     /// <summary>A whole number that fits 32 bits.</summary>
-    public int Int(string key, int fallback, int least = 0, int most = int.MaxValue) => (int)Whole(key, fallback, least, most);
+    public int Int(string key, int fallback, int least = 0, int most = int.MaxValue) =>
+        (int)Whole(key, fallback, least, most);
 
     /// <summary>A whole number that fits 32 bits, or null when nothing is written.</summary>
     public int? IntOrNull(string key, int least = 0, int most = int.MaxValue, string fallback = "null") =>
@@ -74,8 +79,15 @@ internal sealed class Section
     public long? WholeOrNull(string key, long least = 0, long most = long.MaxValue, string fallback = "null")
     {
         var range = most is long.MaxValue or int.MaxValue ? $"of at least {least}" : $"from {least} to {most}";
-        return Read(key, fallback, $"a whole number {range}", node =>
-            node is ConfigText text && Scalars.TryWhole(text.Text, out var value) && value >= least && value <= most ? value : (long?)null);
+        return Read(
+            key,
+            fallback,
+            $"a whole number {range}",
+            node =>
+                node is ConfigText text && Scalars.TryWhole(text.Text, out var value) && value >= least && value <= most
+                    ? value
+                    : (long?)null
+        );
     }
 
     /// <summary>A number.</summary>
@@ -84,16 +96,27 @@ internal sealed class Section
 
     /// <summary>A number, or null when nothing is written.</summary>
     public double? NumberOrNull(string key, Bounds bounds, string fallback = "null") =>
-        Read(key, fallback, $"a number {bounds}", node =>
-            node is ConfigText text && Scalars.TryNumber(text.Text, out var value) && bounds.Contains(value) ? value : (double?)null);
+        Read(
+            key,
+            fallback,
+            $"a number {bounds}",
+            node =>
+                node is ConfigText text && Scalars.TryNumber(text.Text, out var value) && bounds.Contains(value)
+                    ? value
+                    : (double?)null
+        );
 
     /// <summary>A truth value.</summary>
     public bool Flag(string key, bool fallback) => FlagOrNull(key, Scalars.Write(fallback)) ?? fallback;
 
     /// <summary>A truth value, or null when nothing is written.</summary>
     public bool? FlagOrNull(string key, string fallback = "null") =>
-        Read(key, fallback, "true or false", node =>
-            node is ConfigText text && Scalars.TryFlag(text.Text, out var value) ? value : (bool?)null);
+        Read(
+            key,
+            fallback,
+            "true or false",
+            node => node is ConfigText text && Scalars.TryFlag(text.Text, out var value) ? value : (bool?)null
+        );
 
     /// <summary>Whether the value is the word <c>auto</c>.</summary>
     public bool IsAuto(string key, string fallback = "auto") =>
@@ -147,7 +170,7 @@ internal sealed class Section
         Find(key, "null") is not { } node ? null
         : node is ConfigList list && list.Items.All(item => item is ConfigText { IsNull: false, Text.Length: > 0 })
             ? [.. list.Items.Select(item => ((ConfigText)item).Text)]
-            : Wrong<IReadOnlyList<string>>(key, node, "a list of words");
+        : Wrong<IReadOnlyList<string>>(key, node, "a list of words");
 
     /// <summary>The value as it stands, or null when nothing is written.</summary>
     public ConfigNode? Node(string key, string fallback = "null") => Find(key, fallback);
@@ -160,7 +183,9 @@ internal sealed class Section
 
     /// <summary>The mapping under a key, or null when nothing is written.</summary>
     public ConfigMap? Mapping(string key) =>
-        Find(key, "") is not { } node ? null : node as ConfigMap ?? Wrong<ConfigMap>(key, node, "a mapping of keys to values");
+        Find(key, "") is not { } node
+            ? null
+            : node as ConfigMap ?? Wrong<ConfigMap>(key, node, "a mapping of keys to values");
 
     /// <summary>A key that is known and does nothing here.</summary>
     public void NoEffect(string key, string reason)
@@ -199,17 +224,25 @@ internal sealed class Section
         return default;
     }
 
-    private static bool IsNeutral(ConfigNode value, string neutral) => value switch
-    {
-        ConfigText text => text.Text.Equals(neutral, StringComparison.OrdinalIgnoreCase)
-            || text.Text.Length == 0
-            || (Scalars.TryNumber(text.Text, out var number) && (number == 0 || (Scalars.TryNumber(neutral, out var same) && number == same)))
-            || (Scalars.TryFlag(text.Text, out var flag) && !flag),
-        ConfigList list => list.Items.Count == 0,
-        ConfigMap mapping => !mapping.Entries.Any()
-            || (mapping.Find("enabled")?.Value is ConfigText enabled && Scalars.TryFlag(enabled.Text, out var on) && !on),
-        _ => false,
-    };
+    private static bool IsNeutral(ConfigNode value, string neutral) =>
+        value switch
+        {
+            ConfigText text => text.Text.Equals(neutral, StringComparison.OrdinalIgnoreCase)
+                || text.Text.Length == 0
+                || (
+                    Scalars.TryNumber(text.Text, out var number)
+                    && (number == 0 || (Scalars.TryNumber(neutral, out var same) && number == same))
+                )
+                || (Scalars.TryFlag(text.Text, out var flag) && !flag),
+            ConfigList list => list.Items.Count == 0,
+            ConfigMap mapping => !mapping.Entries.Any()
+                || (
+                    mapping.Find("enabled")?.Value is ConfigText enabled
+                    && Scalars.TryFlag(enabled.Text, out var on)
+                    && !on
+                ),
+            _ => false,
+        };
 
     private void Register(string key, string fallback, RecipeKeyEffect effect)
     {
@@ -232,7 +265,8 @@ internal sealed class Section
         return map.Find(key)!.Value;
     }
 
-    /// <summary>A value of some other kind: what <paramref name="parse"/> makes of it, where null means that it does not fit.</summary>
+    /// <summary>A value of some other kind: what <paramref name="parse"/> makes of it, where null means that it does
+    /// not fit.</summary>
     public T? Read<T>(string key, string fallback, string expected, Func<ConfigNode, T?> parse)
         where T : struct
     {

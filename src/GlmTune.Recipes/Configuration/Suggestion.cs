@@ -3,14 +3,16 @@ namespace GlmTune.Recipes.Configuration;
 /// <summary>Finds the word that somebody probably meant.</summary>
 public static class Suggestion
 {
-    /// <summary>The candidate with the fewest edits from <paramref name="word"/>; null when none is near: more edits than a
-    /// third of its length (at least 2).</summary>
+    /// <summary>The candidate with the fewest edits from <paramref name="word"/>; null when none is near: more edits
+    /// than a third of its length (at least 2).</summary>
     public static string? For(string word, IEnumerable<string> candidates)
     {
         var limit = Math.Max(2, word.Length / 3);
         return candidates
             .Select(candidate => (Name: candidate, Edits: Edits(word.ToLowerInvariant(), candidate.ToLowerInvariant())))
-            .Where(candidate => candidate.Edits <= limit && candidate.Edits < Math.Max(word.Length, candidate.Name.Length))
+            .Where(candidate =>
+                candidate.Edits <= limit && candidate.Edits < Math.Max(word.Length, candidate.Name.Length)
+            )
             .OrderBy(candidate => candidate.Edits)
             .Select(candidate => candidate.Name)
             .FirstOrDefault();
@@ -20,7 +22,8 @@ public static class Suggestion
     public static string Text(string word, IEnumerable<string> candidates) =>
         For(word, candidates) is { } near ? $"; did you mean '{near}'?" : "";
 
-    /// <summary>Insertions, deletions, replacements and swaps of neighbours that turn one word into the other.</summary>
+    /// <summary>Insertions, deletions, replacements and swaps of neighbours that turn one word into the
+    /// other.</summary>
     public static int Edits(string from, string to)
     {
         var table = new int[from.Length + 1, to.Length + 1];

@@ -8,7 +8,12 @@ internal static class TrainingSection
     private static readonly string[] Metrics = ["loss", "perplexity", "rouge-1", "rouge-2", "rouge-l", "bleu-4"];
 
     private static readonly (string, IntervalStrategy)[] Strategies =
-        [("no", IntervalStrategy.No), ("false", IntervalStrategy.No), ("steps", IntervalStrategy.Steps), ("epoch", IntervalStrategy.Epoch)];
+    [
+        ("no", IntervalStrategy.No),
+        ("false", IntervalStrategy.No),
+        ("steps", IntervalStrategy.Steps),
+        ("epoch", IntervalStrategy.Epoch),
+    ];
 
     public static TrainingOptions Read(Section arguments)
     {
@@ -16,13 +21,33 @@ internal static class TrainingSection
         arguments.Rename("evaluation_strategy", "eval_strategy");
         arguments.Rename("per_gpu_train_batch_size", "per_device_train_batch_size");
         arguments.Rename("per_gpu_eval_batch_size", "per_device_eval_batch_size");
-        var packLength = arguments.IntOrNull("pack_length", least: 2, most: 1 << 24, fallback: "per_device_train_batch_size × longest row");
+        var packLength = arguments.IntOrNull(
+            "pack_length",
+            least: 2,
+            most: 1 << 24,
+            fallback: "per_device_train_batch_size × longest row"
+        );
         return new TrainingOptions
         {
             OutputFolder = arguments.Text("output_dir", defaults.OutputFolder)!,
-            MicroBatchSize = arguments.Int("per_device_train_batch_size", defaults.MicroBatchSize, least: 1, most: 1 << 20),
-            EvaluationBatchSize = arguments.Int("per_device_eval_batch_size", defaults.EvaluationBatchSize, least: 1, most: 1 << 20),
-            AccumulationSteps = arguments.Int("gradient_accumulation_steps", defaults.AccumulationSteps, least: 1, most: 1 << 20),
+            MicroBatchSize = arguments.Int(
+                "per_device_train_batch_size",
+                defaults.MicroBatchSize,
+                least: 1,
+                most: 1 << 20
+            ),
+            EvaluationBatchSize = arguments.Int(
+                "per_device_eval_batch_size",
+                defaults.EvaluationBatchSize,
+                least: 1,
+                most: 1 << 20
+            ),
+            AccumulationSteps = arguments.Int(
+                "gradient_accumulation_steps",
+                defaults.AccumulationSteps,
+                least: 1,
+                most: 1 << 20
+            ),
             MaxSteps = MaxSteps(arguments),
             Epochs = arguments.Number("num_train_epochs", defaults.Epochs, Bounds.Positive),
             Seed = arguments.Int("seed", defaults.Seed),
@@ -30,14 +55,34 @@ internal static class TrainingSection
             Precision = ReadPrecision(arguments),
             Fp8Base = arguments.Flag("fp8_base", defaults.Fp8Base),
             OffloadEmbedding = arguments.Flag("offload_embedding", defaults.OffloadEmbedding),
-            Recompute = arguments.Choice("gradient_checkpointing", defaults.Recompute, ("auto", RecomputeMode.Auto), ("true", RecomputeMode.All), ("false", RecomputeMode.None), ("all", RecomputeMode.All), ("none", RecomputeMode.None), ("cheap", RecomputeMode.CheapParts), ("yes", RecomputeMode.All), ("no", RecomputeMode.None), ("on", RecomputeMode.All), ("off", RecomputeMode.None)),
+            Recompute = arguments.Choice(
+                "gradient_checkpointing",
+                defaults.Recompute,
+                ("auto", RecomputeMode.Auto),
+                ("true", RecomputeMode.All),
+                ("false", RecomputeMode.None),
+                ("all", RecomputeMode.All),
+                ("none", RecomputeMode.None),
+                ("cheap", RecomputeMode.CheapParts),
+                ("yes", RecomputeMode.All),
+                ("no", RecomputeMode.None),
+                ("on", RecomputeMode.All),
+                ("off", RecomputeMode.None)
+            ),
             Packing = arguments.FlagOrAuto("packing") ?? (packLength is null ? null : true),
             PackLength = packLength,
             CudaGraphs = arguments.Flag("cuda_graphs", defaults.CudaGraphs),
-            SequenceParallelSize = arguments.Int("sequence_parallel_size", defaults.SequenceParallelSize, least: 1, most: 1 << 16),
+            SequenceParallelSize = arguments.Int(
+                "sequence_parallel_size",
+                defaults.SequenceParallelSize,
+                least: 1,
+                most: 1 << 16
+            ),
             UseCpu = arguments.Flag("use_cpu", defaults.UseCpu) | arguments.Flag("no_cuda", false),
             LoggingStrategy = arguments.Choice("logging_strategy", defaults.LoggingStrategy, Strategies),
-            LoggingSteps = Interval(arguments, "logging_steps", Scalars.Write(defaults.LoggingSteps.Value)) ?? defaults.LoggingSteps,
+            LoggingSteps =
+                Interval(arguments, "logging_steps", Scalars.Write(defaults.LoggingSteps.Value))
+                ?? defaults.LoggingSteps,
             LoggingFirstStep = arguments.Flag("logging_first_step", defaults.LoggingFirstStep),
             TensorBoard = ReportsToTensorBoard(arguments),
             TensorBoardFolder = arguments.Text("logging_dir"),
@@ -46,16 +91,27 @@ internal static class TrainingSection
             EvaluationDelay = arguments.Number("eval_delay", defaults.EvaluationDelay, Bounds.NotNegative),
             EvaluationOnStart = arguments.Flag("eval_on_start", defaults.EvaluationOnStart),
             PredictWithGenerate = arguments.Flag("predict_with_generate", defaults.PredictWithGenerate),
-            SaveStrategy = arguments.Choice("save_strategy", defaults.SaveStrategy, [.. Strategies, ("best", IntervalStrategy.Best)]),
-            SaveSteps = Interval(arguments, "save_steps", Scalars.Write(defaults.SaveSteps.Value)) ?? defaults.SaveSteps,
+            SaveStrategy = arguments.Choice(
+                "save_strategy",
+                defaults.SaveStrategy,
+                [.. Strategies, ("best", IntervalStrategy.Best)]
+            ),
+            SaveSteps =
+                Interval(arguments, "save_steps", Scalars.Write(defaults.SaveSteps.Value)) ?? defaults.SaveSteps,
             SaveTotalLimit = arguments.IntOrNull("save_total_limit", least: -1) is { } limit and > 0 ? limit : null,
             SaveOnlyModel = arguments.Flag("save_only_model", defaults.SaveOnlyModel),
             LoadBestModelAtEnd = arguments.Flag("load_best_model_at_end", defaults.LoadBestModelAtEnd),
             MetricForBestModel = Metric(arguments),
             GreaterIsBetter = arguments.FlagOrNull("greater_is_better"),
             EarlyStoppingPatience = arguments.IntOrNull("early_stopping_patience", least: 1),
-            EarlyStoppingThreshold = arguments.Number("early_stopping_threshold", defaults.EarlyStoppingThreshold, Bounds.NotNegative),
-            CollectiveTimeout = TimeSpan.FromSeconds(arguments.Int("ddp_timeout", (int)defaults.CollectiveTimeout.TotalSeconds, least: 1)),
+            EarlyStoppingThreshold = arguments.Number(
+                "early_stopping_threshold",
+                defaults.EarlyStoppingThreshold,
+                Bounds.NotNegative
+            ),
+            CollectiveTimeout = TimeSpan.FromSeconds(
+                arguments.Int("ddp_timeout", (int)defaults.CollectiveTimeout.TotalSeconds, least: 1)
+            ),
         };
     }
 
@@ -64,7 +120,10 @@ internal static class TrainingSection
         var steps = arguments.Int("max_steps", -1, least: -1);
         if (steps == 0)
         {
-            arguments.Problem("max_steps", "'training_args.max_steps' is 0; expected at least 1, or -1 to count epochs instead");
+            arguments.Problem(
+                "max_steps",
+                "'training_args.max_steps' is 0; expected at least 1, or -1 to count epochs instead"
+            );
         }
 
         return steps > 0 ? steps : null;
@@ -72,9 +131,20 @@ internal static class TrainingSection
 
     private static Precision ReadPrecision(Section arguments)
     {
-        arguments.Unsupported("fp16", "float16 needs loss scaling; use bf16: true, or dtype: float32 where the GPU has no bfloat16");
+        arguments.Unsupported(
+            "fp16",
+            "float16 needs loss scaling; use bf16: true, or dtype: float32 where the GPU has no bfloat16"
+        );
         var bf16 = arguments.Flag("bf16", false);
-        var precision = arguments.Choice("dtype", Precision.Auto, ("auto", Precision.Auto), ("float32", Precision.Float32), ("fp32", Precision.Float32), ("bfloat16", Precision.BFloat16), ("bf16", Precision.BFloat16));
+        var precision = arguments.Choice(
+            "dtype",
+            Precision.Auto,
+            ("auto", Precision.Auto),
+            ("float32", Precision.Float32),
+            ("fp32", Precision.Float32),
+            ("bfloat16", Precision.BFloat16),
+            ("bf16", Precision.BFloat16)
+        );
         if (bf16 && precision == Precision.Float32)
         {
             arguments.Problem("bf16", "'training_args.bf16' is true, but 'training_args.dtype' is float32; remove one");
@@ -95,12 +165,20 @@ internal static class TrainingSection
         var names = node switch
         {
             ConfigText text => [text.Text],
-            ConfigList list when list.Items.All(item => item is ConfigText) => list.Items.Select(item => ((ConfigText)item).Text).ToArray(),
+            ConfigList list when list.Items.All(item => item is ConfigText) => list
+                .Items.Select(item => ((ConfigText)item).Text)
+                .ToArray(),
             _ => arguments.Wrong<string[]>(Key, node, "tensorboard, none, or a list of names") ?? [],
         };
-        if (names.FirstOrDefault(name => name.ToUpperInvariant() is not ("TENSORBOARD" or "NONE" or "ALL")) is { } other)
+        if (
+            names.FirstOrDefault(name => name.ToUpperInvariant() is not ("TENSORBOARD" or "NONE" or "ALL")) is { } other
+        )
         {
-            arguments.Note(Key, $"'{arguments.Full(Key)}' names '{other}', to which nothing is reported here; TensorBoard files are written for tensorboard and all");
+            arguments.Note(
+                Key,
+                $"'{arguments.Full(Key)}' names '{other}', to which nothing is reported here; TensorBoard files are "
+                    + "written for tensorboard and all"
+            );
         }
 
         return names.Any(name => name.ToUpperInvariant() is "TENSORBOARD" or "ALL");
@@ -108,9 +186,17 @@ internal static class TrainingSection
 
     private static StepInterval? Interval(Section arguments, string key, string fallback)
     {
-        var value = arguments.Read(key, fallback, "a whole number of steps, or a share of the run between 0 and 1", node =>
-            node is ConfigText text && Scalars.TryNumber(text.Text, out var number)
-            && (number is > 0 and < 1 || (number is >= 1 and <= int.MaxValue && number == Math.Floor(number))) ? number : (double?)null);
+        var value = arguments.Read(
+            key,
+            fallback,
+            "a whole number of steps, or a share of the run between 0 and 1",
+            node =>
+                node is ConfigText text
+                && Scalars.TryNumber(text.Text, out var number)
+                && (number is > 0 and < 1 || (number is >= 1 and <= int.MaxValue && number == Math.Floor(number)))
+                    ? number
+                    : (double?)null
+        );
         return value is { } interval ? new StepInterval(interval) : null;
     }
 
@@ -125,7 +211,11 @@ internal static class TrainingSection
         if (!Metrics.Contains(name))
         {
             var hint = Suggestion.Text(name, Metrics);
-            arguments.Problem("metric_for_best_model", $"'training_args.metric_for_best_model' is '{written}'; expected one of {string.Join(", ", Metrics)}{hint}");
+            arguments.Problem(
+                "metric_for_best_model",
+                $"'training_args.metric_for_best_model' is '{written}'; expected one of "
+                    + $"{string.Join(", ", Metrics)}{hint}"
+            );
             return null;
         }
 

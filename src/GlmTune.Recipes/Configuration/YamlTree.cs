@@ -3,8 +3,8 @@ using YamlDotNet.Core.Events;
 
 namespace GlmTune.Recipes.Configuration;
 
-/// <summary>Reads one YAML document as a tree with places. Tags of other types than plain data are refused, so that nothing is
-/// made or run on a file's behalf.</summary>
+/// <summary>Reads one YAML document as a tree with places. Tags of other types than plain data are refused, so that
+/// nothing is made or run on a file's behalf.</summary>
 internal sealed class YamlTree
 {
     private const int MaxDepth = 64;
@@ -19,13 +19,18 @@ internal sealed class YamlTree
     private YamlTree(IParser parser, string source, int? fixedLine, Problems problems) =>
         (this.parser, this.source, this.fixedLine, this.problems) = (parser, source, fixedLine, problems);
 
-    /// <summary>The document's root; null, with a problem, when it cannot be read. <paramref name="fixedLine"/> replaces the
-    /// lines of the text.</summary>
+    /// <summary>The document's root; null, with a problem, when it cannot be read. <paramref name="fixedLine"/>
+    /// replaces the lines of the text.</summary>
     public static ConfigNode? Read(TextReader text, string source, Problems problems, int? fixedLine = null)
     {
         try
         {
-            return new YamlTree(new Parser(new Scanner(text, skipComments: true)), source, fixedLine, problems).Document();
+            return new YamlTree(
+                new Parser(new Scanner(text, skipComments: true)),
+                source,
+                fixedLine,
+                problems
+            ).Document();
         }
         catch (YamlException e)
         {
@@ -38,9 +43,10 @@ internal sealed class YamlTree
     private static string Shorten(string message)
     {
         // The parser puts its own "(Line: …, Col: …)" before the text.
-        var text = message.StartsWith('(') && message.Contains("): ", StringComparison.Ordinal)
-            ? message[(message.IndexOf("): ", StringComparison.Ordinal) + 3)..]
-            : message;
+        var text =
+            message.StartsWith('(') && message.Contains("): ", StringComparison.Ordinal)
+                ? message[(message.IndexOf("): ", StringComparison.Ordinal) + 3)..]
+                : message;
         return text.TrimEnd('.');
     }
 
@@ -81,12 +87,20 @@ internal sealed class YamlTree
 
         if (depth > MaxDepth)
         {
-            throw new YamlException(parser.Current!.Start, parser.Current.End, $"values are nested deeper than {MaxDepth}");
+            throw new YamlException(
+                parser.Current!.Start,
+                parser.Current.End,
+                $"values are nested deeper than {MaxDepth}"
+            );
         }
 
         var start = parser.Consume<NodeEvent>();
         var at = At(start);
-        if (!start.Tag.IsEmpty && !start.Tag.IsNonSpecific && !PlainTypes.Any(type => start.Tag.Value == StandardTags + type))
+        if (
+            !start.Tag.IsEmpty
+            && !start.Tag.IsNonSpecific
+            && !PlainTypes.Any(type => start.Tag.Value == StandardTags + type)
+        )
         {
             problems.Add(at, $"the tag '{start.Tag.Value}' is not allowed here; write the plain value");
         }

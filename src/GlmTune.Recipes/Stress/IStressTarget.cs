@@ -8,7 +8,8 @@ namespace GlmTune.Recipes;
 public sealed record StressAnswer(int PromptTokens, int AnswerTokens, TimeSpan FirstToken, TimeSpan Whole)
 {
     /// <summary>Tokens a second after the first; not a number for an answer of one token.</summary>
-    public double TokensPerSecond => AnswerTokens > 1 && Whole > FirstToken ? (AnswerTokens - 1) / (Whole - FirstToken).TotalSeconds : double.NaN;
+    public double TokensPerSecond =>
+        AnswerTokens > 1 && Whole > FirstToken ? (AnswerTokens - 1) / (Whole - FirstToken).TotalSeconds : double.NaN;
 }
 
 /// <summary>Something that answers.</summary>

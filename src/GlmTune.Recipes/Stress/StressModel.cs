@@ -3,7 +3,8 @@ using GlmTune.Inference;
 
 namespace GlmTune.Recipes;
 
-/// <summary>A model in this process under stress: greedy answers of full length, whatever the model would cancellation at.</summary>
+/// <summary>A model in this process under stress: greedy answers of full length, whatever the model would cancellation
+/// at.</summary>
 /// <param name="chat">The model; stays the caller's.</param>
 /// <param name="name">What the report calls it.</param>
 public sealed class StressModel(ChatModel chat, string name) : IStressTarget
@@ -12,11 +13,22 @@ public sealed class StressModel(ChatModel chat, string name) : IStressTarget
     public string Name => name;
 
     /// <inheritdoc/>
-    public async Task<StressAnswer> AskAsync(int promptTokens, int maxNewTokens, Random random, CancellationToken cancellation)
+    public async Task<StressAnswer> AskAsync(
+        int promptTokens,
+        int maxNewTokens,
+        Random random,
+        CancellationToken cancellation
+    )
     {
         var request = new GenerationRequest(StressPrompt.Ids(chat.Template.Tokenizer, promptTokens, random))
         {
-            Options = new() { DoSample = false, RepetitionPenalty = 1, MaxNewTokens = maxNewTokens, EosTokenIds = [] },
+            Options = new()
+            {
+                DoSample = false,
+                RepetitionPenalty = 1,
+                MaxNewTokens = maxNewTokens,
+                EosTokenIds = [],
+            },
         };
         var clock = Stopwatch.StartNew();
         var (count, first) = (0, TimeSpan.Zero);

@@ -7,13 +7,15 @@ using System.Text.Json;
 namespace GlmTune.Recipes;
 
 /// <summary>Any server with OpenAI's chat completions under stress, by streamed answers.</summary>
-/// <remarks>Prompts are random words, one about a token; what the server counts is reported. Where it counts nothing, pieces of the answer count as tokens.</remarks>
+/// <remarks>Prompts are random words, one about a token; what the server counts is reported. Where it counts nothing,
+/// pieces of the answer count as tokens.</remarks>
 public sealed class StressServer : IStressTarget, IDisposable
 {
     private readonly HttpClient client;
     private readonly string model;
 
-    /// <param name="baseUrl">With the version, such as <c>http://127.0.0.1:8000/v1</c>; without it <c>/v1</c> is added.</param>
+    /// <param name="baseUrl">With the version, such as <c>http://127.0.0.1:8000/v1</c>; without it <c>/v1</c> is
+    /// added.</param>
     /// <param name="model">The model that requests name.</param>
     /// <param name="apiKey">Sent as a bearer token; null: none.</param>
     public StressServer(Uri baseUrl, string model, string? apiKey = null)
@@ -25,7 +27,9 @@ public sealed class StressServer : IStressTarget, IDisposable
             BaseAddress = new Uri(root.EndsWith("/v1", StringComparison.Ordinal) ? $"{root}/" : $"{root}/v1/"),
             Timeout = Timeout.InfiniteTimeSpan,
         };
-        client.DefaultRequestHeaders.Authorization = apiKey is null ? null : new AuthenticationHeaderValue("Bearer", apiKey);
+        client.DefaultRequestHeaders.Authorization = apiKey is null
+            ? null
+            : new AuthenticationHeaderValue("Bearer", apiKey);
     }
 
     /// <inheritdoc/>
@@ -38,37 +42,60 @@ public sealed class StressServer : IStressTarget, IDisposable
         using var server = new StressServer(baseUrl, "", apiKey);
         try
         {
-            using var list = JsonDocument.Parse(await server.client.GetByteArrayAsync("models", cancellation).ConfigureAwait(false));
+            using var list = JsonDocument.Parse(
+                await server.client.GetByteArrayAsync("models", cancellation).ConfigureAwait(false)
+            );
             return list.RootElement.GetProperty("data")[0].GetProperty("id").GetString()!;
         }
-        catch (Exception e) when (e is HttpRequestException or JsonException or KeyNotFoundException or InvalidOperationException or IndexOutOfRangeException)
+        catch (Exception e)
+            when (e
+                    is HttpRequestException
+                        or JsonException
+                        or KeyNotFoundException
+                        or InvalidOperationException
+                        or IndexOutOfRangeException
+            )
         {
-            throw new InvalidDataException($"{server.client.BaseAddress}models: {e.Message} Give the model's name with --model.", e);
+            throw new InvalidDataException(
+                $"{server.client.BaseAddress}models: {e.Message} Give the model's name with --model.",
+                e
+            );
         }
     }
 
     /// <inheritdoc/>
     /// <exception cref="HttpRequestException">The server refuses or breaks off.</exception>
-    public async Task<StressAnswer> AskAsync(int promptTokens, int maxNewTokens, Random random, CancellationToken cancellation)
+    public async Task<StressAnswer> AskAsync(
+        int promptTokens,
+        int maxNewTokens,
+        Random random,
+        CancellationToken cancellation
+    )
     {
         using var request = new HttpRequestMessage(HttpMethod.Post, "chat/completions")
         {
-            Content = JsonContent.Create(new
-            {
-                model,
-                messages = new[] { new { role = "user", content = StressPrompt.Text(promptTokens, random) } },
-                max_tokens = maxNewTokens,
-                temperature = 0,
-                stream = true,
-                stream_options = new { include_usage = true },
-            }),
+            Content = JsonContent.Create(
+                new
+                {
+                    model,
+                    messages = new[] { new { role = "user", content = StressPrompt.Text(promptTokens, random) } },
+                    max_tokens = maxNewTokens,
+                    temperature = 0,
+                    stream = true,
+                    stream_options = new { include_usage = true },
+                }
+            ),
         };
         var clock = Stopwatch.StartNew();
-        using var response = await client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancellation).ConfigureAwait(false);
+        using var response = await client
+            .SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancellation)
+            .ConfigureAwait(false);
         if (!response.IsSuccessStatusCode)
         {
             var said = await response.Content.ReadAsStringAsync(cancellation).ConfigureAwait(false);
-            throw new HttpRequestException($"{(int)response.StatusCode} {response.StatusCode}: {(said.Length > 300 ? said[..300] : said)}");
+            throw new HttpRequestException(
+                $"{(int)response.StatusCode} {response.StatusCode}: {(said.Length > 300 ? said[..300] : said)}"
+            );
         }
 
         var (pieces, first, last) = (0, TimeSpan.Zero, TimeSpan.Zero);
@@ -93,7 +120,8 @@ public sealed class StressServer : IStressTarget, IDisposable
             }
         }
 
-        return pieces == 0 ? throw new HttpRequestException("The answer has no text.")
+        return pieces == 0
+            ? throw new HttpRequestException("The answer has no text.")
             : new StressAnswer(usage?.Prompt ?? promptTokens, usage?.Answer ?? pieces, first, last);
     }
 
@@ -107,9 +135,21 @@ public sealed class StressServer : IStressTarget, IDisposable
             throw new HttpRequestException($"The answer breaks off: {error.GetRawText()}");
         }
 
-        return chunk.TryGetProperty("choices", out var choices) && choices.ValueKind == JsonValueKind.Array && choices.EnumerateArray().Any(choice =>
-            choice.TryGetProperty("delta", out var delta) && delta.ValueKind == JsonValueKind.Object
-            && ((delta.TryGetProperty("content", out var text) && text.ValueKind == JsonValueKind.String && text.GetString()!.Length > 0) || delta.TryGetProperty("tool_calls", out _)));
+        return chunk.TryGetProperty("choices", out var choices)
+            && choices.ValueKind == JsonValueKind.Array
+            && choices
+                .EnumerateArray()
+                .Any(choice =>
+                    choice.TryGetProperty("delta", out var delta)
+                    && delta.ValueKind == JsonValueKind.Object
+                    && (
+                        (
+                            delta.TryGetProperty("content", out var text)
+                            && text.ValueKind == JsonValueKind.String
+                            && text.GetString()!.Length > 0
+                        ) || delta.TryGetProperty("tool_calls", out _)
+                    )
+                );
     }
 
     private static (int Prompt, int Answer)? Usage(JsonElement chunk) =>

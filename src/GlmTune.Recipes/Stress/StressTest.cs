@@ -9,17 +9,22 @@ namespace GlmTune.Recipes;
 /// <param name="P99">99 of 100.</param>
 public sealed record StressSpread(double Mean, double P50, double P90, double P99)
 {
-    /// <summary>The spread of some values; all not a number where there is none. Between two values it is interpolated.</summary>
+    /// <summary>The spread of some values; all not a number where there is none. Between two values it is
+    /// interpolated.</summary>
     public static StressSpread Of(IEnumerable<double> values)
     {
         var sorted = values.Where(double.IsFinite).Order().ToArray();
-        return sorted.Length == 0 ? new(double.NaN, double.NaN, double.NaN, double.NaN) : new(sorted.Average(), At(0.5), At(0.9), At(0.99));
+        return sorted.Length == 0
+            ? new(double.NaN, double.NaN, double.NaN, double.NaN)
+            : new(sorted.Average(), At(0.5), At(0.9), At(0.99));
 
         double At(double share)
         {
             var place = share * (sorted.Length - 1);
             var below = (int)place;
-            return below == sorted.Length - 1 ? sorted[below] : sorted[below] + ((place - below) * (sorted[below + 1] - sorted[below]));
+            return below == sorted.Length - 1
+                ? sorted[below]
+                : sorted[below] + ((place - below) * (sorted[below + 1] - sorted[below]));
         }
     }
 }
@@ -36,8 +41,17 @@ public sealed record StressSpread(double Mean, double P50, double P90, double P9
 /// <param name="TokensPerSecond">Of one answer, after its first token.</param>
 /// <param name="RequestSeconds">Time from asking to the last token.</param>
 public sealed record StressResult(
-    int PromptTokens, int Concurrency, int Requests, int Failed, double Seconds, double MeanPromptTokens, long AnswerTokens,
-    StressSpread FirstTokenSeconds, StressSpread TokensPerSecond, StressSpread RequestSeconds)
+    int PromptTokens,
+    int Concurrency,
+    int Requests,
+    int Failed,
+    double Seconds,
+    double MeanPromptTokens,
+    long AnswerTokens,
+    StressSpread FirstTokenSeconds,
+    StressSpread TokensPerSecond,
+    StressSpread RequestSeconds
+)
 {
     /// <summary>Tokens of all answers together, a second.</summary>
     public double TotalTokensPerSecond => AnswerTokens / Seconds;
@@ -49,7 +63,8 @@ public sealed record StressResult(
     public string? Error { get; init; }
 }
 
-/// <summary>Measures something that answers: each prompt length with each number of requests at the same time, after one request to warm up.</summary>
+/// <summary>Measures something that answers: each prompt length with each number of requests at the same time, after
+/// one request to warm up.</summary>
 public static class StressTest
 {
     /// <summary>Runs all settings, in the order given.</summary>
@@ -60,7 +75,11 @@ public static class StressTest
     /// <exception cref="ArgumentException">A number is out of range.</exception>
     /// <exception cref="InvalidDataException">The request to warm up fails: there is nothing to measure.</exception>
     public static async Task<IReadOnlyList<StressResult>> RunAsync(
-        IStressTarget target, StressOptions options, Action<StressResult>? onResult = null, CancellationToken stop = default)
+        IStressTarget target,
+        StressOptions options,
+        Action<StressResult>? onResult = null,
+        CancellationToken stop = default
+    )
     {
         options.Check();
         var results = new List<StressResult>();
@@ -68,11 +87,16 @@ public static class StressTest
         {
             try
             {
-                await target.AskAsync(length, Math.Min(options.MaxNewTokens, 16), new Random(options.Seed), stop).ConfigureAwait(false);
+                await target
+                    .AskAsync(length, Math.Min(options.MaxNewTokens, 16), new Random(options.Seed), stop)
+                    .ConfigureAwait(false);
             }
             catch (Exception e) when (e is not OperationCanceledException)
             {
-                throw new InvalidDataException($"{target.Name}: a prompt of {length} tokens is not answered. {e.Message}", e);
+                throw new InvalidDataException(
+                    $"{target.Name}: a prompt of {length} tokens is not answered. {e.Message}",
+                    e
+                );
             }
 
             foreach (var concurrency in options.Concurrency)
@@ -86,18 +110,35 @@ public static class StressTest
         return results;
     }
 
-    private static async Task<StressResult> MeasureAsync(IStressTarget target, StressOptions options, int length, int concurrency, CancellationToken stop)
+    private static async Task<StressResult> MeasureAsync(
+        IStressTarget target,
+        StressOptions options,
+        int length,
+        int concurrency,
+        CancellationToken stop
+    )
     {
         var clock = Stopwatch.StartNew();
-        var outcomes = (await Task.WhenAll(Enumerable.Range(0, concurrency).Select(asker => Task.Run(() => AskAll(asker), stop))).ConfigureAwait(false)).SelectMany(list => list).ToList();
+        var outcomes = (
+            await Task.WhenAll(Enumerable.Range(0, concurrency).Select(asker => Task.Run(() => AskAll(asker), stop)))
+                .ConfigureAwait(false)
+        )
+            .SelectMany(list => list)
+            .ToList();
         var seconds = clock.Elapsed.TotalSeconds;
         var answers = outcomes.Select(outcome => outcome.Answer).OfType<StressAnswer>().ToList();
         return new StressResult(
-            length, concurrency, answers.Count, outcomes.Count - answers.Count, seconds,
-            answers.Select(answer => (double)answer.PromptTokens).DefaultIfEmpty(double.NaN).Average(), answers.Sum(answer => (long)answer.AnswerTokens),
+            length,
+            concurrency,
+            answers.Count,
+            outcomes.Count - answers.Count,
+            seconds,
+            answers.Select(answer => (double)answer.PromptTokens).DefaultIfEmpty(double.NaN).Average(),
+            answers.Sum(answer => (long)answer.AnswerTokens),
             StressSpread.Of(answers.Select(answer => answer.FirstToken.TotalSeconds)),
             StressSpread.Of(answers.Select(answer => answer.TokensPerSecond)),
-            StressSpread.Of(answers.Select(answer => answer.Whole.TotalSeconds)))
+            StressSpread.Of(answers.Select(answer => answer.Whole.TotalSeconds))
+        )
         {
             Error = outcomes.Select(outcome => outcome.Error).FirstOrDefault(error => error is not null),
         };
@@ -111,7 +152,9 @@ public static class StressTest
                 var random = new Random(HashCodeOf(options.Seed, length, concurrency, asker, round));
                 try
                 {
-                    list.Add((await target.AskAsync(length, options.MaxNewTokens, random, stop).ConfigureAwait(false), null));
+                    list.Add(
+                        (await target.AskAsync(length, options.MaxNewTokens, random, stop).ConfigureAwait(false), null)
+                    );
                 }
                 catch (Exception e) when (!stop.IsCancellationRequested)
                 {

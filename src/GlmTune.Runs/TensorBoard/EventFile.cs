@@ -6,11 +6,11 @@ namespace GlmTune.Runs.TensorBoard;
 
 /// <summary>Writes scalars as TensorBoard reads them.</summary>
 /// <remarks>
-/// A file is a row of records: the length (8 bytes, little endian), the masked CRC-32C of those bytes, the data, its masked CRC-32C. The
-/// data is a protocol buffer <c>Event</c>: <c>wall_time</c> (1, double), <c>step</c> (2, varint), and <c>file_version</c> (3, string) or
-/// <c>summary</c> (5) with values (1) of <c>tag</c> (1, string) and <c>simple_value</c> (2, float). Source: tensorflow/core/util/event.proto,
-/// tensorflow/core/framework/summary.proto, and the TFRecord description. Not thread-safe.
-/// </remarks>
+/// A file is a row of records: the length (8 bytes, little endian), the masked CRC-32C of those bytes, the data, its
+/// masked CRC-32C. The data is a protocol buffer <c>Event</c>: <c>wall_time</c> (1, double), <c>step</c> (2, varint),
+/// and <c>file_version</c> (3, string) or <c>summary</c> (5) with values (1) of <c>tag</c> (1, string) and
+/// <c>simple_value</c> (2, float). Source: tensorflow/core/util/event.proto, tensorflow/core/framework/summary.proto,
+/// and the TFRecord description. Not thread-safe. </remarks>
 public sealed class EventFile : IDisposable
 {
     private readonly FileStream file;
@@ -31,13 +31,24 @@ public sealed class EventFile : IDisposable
         Directory.CreateDirectory(folder);
         for (var number = 0; ; number++)
         {
-            var name = $"events.out.tfevents.{clock.GetUtcNow().ToUnixTimeSeconds()}.{Environment.MachineName}.{Environment.ProcessId}.{number}";
+            var name =
+                $"events.out.tfevents.{clock.GetUtcNow().ToUnixTimeSeconds()}.{Environment.MachineName}.{Environment.ProcessId}.{number}";
             var path = System.IO.Path.Combine(folder, name);
             if (File.Exists(path))
             {
                 continue;
             }
-            var events = new EventFile(new FileStream(path, FileMode.CreateNew, FileAccess.Write, FileShare.Read | FileShare.Delete, bufferSize: 0), clock);
+
+            var events = new EventFile(
+                new FileStream(
+                    path,
+                    FileMode.CreateNew,
+                    FileAccess.Write,
+                    FileShare.Read | FileShare.Delete,
+                    bufferSize: 0
+                ),
+                clock
+            );
             try
             {
                 var version = events.Event(step: 0);
@@ -66,6 +77,7 @@ public sealed class EventFile : IDisposable
             scalar.Float(2, (float)value);
             summary.Message(1, scalar);
         }
+
         var entry = Event(step);
         entry.Message(5, summary);
         Append(entry);
@@ -74,7 +86,8 @@ public sealed class EventFile : IDisposable
     /// <inheritdoc/>
     public void Dispose() => file.Dispose();
 
-    /// <summary>The CRC-32C of some bytes, rotated and shifted so that a CRC of data that holds CRCs stays good.</summary>
+    /// <summary>The CRC-32C of some bytes, rotated and shifted so that a CRC of data that holds CRCs stays
+    /// good.</summary>
     public static uint MaskedChecksum(ReadOnlySpan<byte> bytes)
     {
         var crc = uint.MaxValue;
@@ -82,6 +95,7 @@ public sealed class EventFile : IDisposable
         {
             crc = BitOperations.Crc32C(crc, value);
         }
+
         return BitOperations.RotateRight(~crc, 15) + 0xa282ead8;
     }
 
@@ -109,7 +123,10 @@ public sealed class EventFile : IDisposable
     /// <summary>The few kinds of fields that events have, in protocol buffers' encoding.</summary>
     private sealed class ProtocolBuffer
     {
-        private const int Varint = 0, Fixed64 = 1, Delimited = 2, Fixed32 = 5;
+        private const int Varint = 0,
+            Fixed64 = 1,
+            Delimited = 2,
+            Fixed32 = 5;
         private readonly List<byte> bytes = [];
 
         public ReadOnlySpan<byte> Bytes => bytes.ToArray();
@@ -156,6 +173,7 @@ public sealed class EventFile : IDisposable
                 bytes.Add((byte)(value | 0x80));
                 value >>= 7;
             }
+
             bytes.Add((byte)value);
         }
     }

@@ -5,7 +5,8 @@ using GlmTune.Server.Pages;
 namespace GlmTune.Server.Board;
 
 /// <summary>The training page and what it asks for: the runs in some folders, and their logs as they grow.</summary>
-/// <remarks>Runs are named by ids that come from a search of the folders, so no part of a request is ever a path. Thread-safe.</remarks>
+/// <remarks>Runs are named by ids that come from a search of the folders, so no part of a request is ever a path.
+/// Thread-safe.</remarks>
 /// <param name="folders">Searched for runs, each time the list is asked for but at most once a second.</param>
 /// <param name="hasChat">Whether the server has the chat page too.</param>
 public sealed class RunBoard(IReadOnlyList<string> folders, bool hasChat)
@@ -19,72 +20,112 @@ public sealed class RunBoard(IReadOnlyList<string> folders, bool hasChat)
     /// <param name="folders">Output folders, or folders above them.</param>
     /// <param name="options">Where it listens, whom it lets in.</param>
     /// <exception cref="InvalidDataException">The host is no address.</exception>
-    public static WebApplication CreateServer(IReadOnlyList<string> folders, ServerOptions options) => ServerApp.Create(options, null, app =>
-    {
-        app.MapHealth();
-        app.MapPageFiles();
-        app.MapGet("/", () => Results.Redirect("/runs")).AllowWithoutKey().ExcludeFromDescription();
-        new RunBoard(folders, hasChat: false).Map(app);
-    });
+    public static WebApplication CreateServer(IReadOnlyList<string> folders, ServerOptions options) =>
+        ServerApp.Create(
+            options,
+            null,
+            app =>
+            {
+                app.MapHealth();
+                app.MapPageFiles();
+                app.MapGet("/", () => Results.Redirect("/runs")).AllowWithoutKey().ExcludeFromDescription();
+                new RunBoard(folders, hasChat: false).Map(app);
+            }
+        );
 
     /// <summary>Maps <c>/runs</c> and what is under <c>/api/runs</c>.</summary>
     internal void Map(IEndpointRouteBuilder app)
     {
         app.MapPage("/runs", "runs.html");
         app.MapGet("/api/runs", List).WithSummary("Lists the training runs, the last active one first.");
-        app.MapGet("/api/runs/{id}", Describe).WithSummary("Says what a run is: its recipe, versions, device and sizes.");
+        app.MapGet("/api/runs/{id}", Describe)
+            .WithSummary("Says what a run is: its recipe, versions, device and sizes.");
         app.MapGet("/api/runs/{id}/log", Log).WithSummary("Gives the lines of a run's log from a place on.");
     }
 
     private IResult List()
     {
-        var listed = Runs().Values.Select(run => (Run: run, Standing: Standing(run), Description: RunDescription.ReadOrNull(run.FullPath)))
+        var listed = Runs()
+            .Values.Select(run =>
+                (Run: run, Standing: Standing(run), Description: RunDescription.ReadOrNull(run.FullPath))
+            )
             .Where(each => each.Standing is not null)
             .OrderByDescending(each => each.Standing!.State == RunState.Running)
             .ThenByDescending(each => each.Standing!.LastTime)
             .ThenBy(each => each.Run.Name, StringComparer.Ordinal);
-        return Json(new JsonObject
-        {
-            ["chat"] = hasChat,
-            ["folders"] = folders.Count,
-            ["runs"] = new JsonArray([.. listed.Select(each => new JsonObject
+        return Json(
+            new JsonObject
             {
-                ["id"] = each.Run.Id,
-                ["name"] = each.Run.Name,
-                ["state"] = each.Standing!.State.Word(),
-                ["step"] = each.Standing.Step,
-                ["total_steps"] = each.Standing.TotalSteps,
-                ["started"] = each.Description?.Started,
-                ["last_time"] = each.Standing.LastTime,
-                ["loss"] = each.Standing.Loss,
-                ["eval_loss"] = each.Standing.EvaluationLoss,
-                ["error"] = each.Standing.Error,
-            })]),
-        });
+                ["chat"] = hasChat,
+                ["folders"] = folders.Count,
+                ["runs"] = new JsonArray([
+                    .. listed.Select(each => new JsonObject
+                    {
+                        ["id"] = each.Run.Id,
+                        ["name"] = each.Run.Name,
+                        ["state"] = each.Standing!.State.Word(),
+                        ["step"] = each.Standing.Step,
+                        ["total_steps"] = each.Standing.TotalSteps,
+                        ["started"] = each.Description?.Started,
+                        ["last_time"] = each.Standing.LastTime,
+                        ["loss"] = each.Standing.Loss,
+                        ["eval_loss"] = each.Standing.EvaluationLoss,
+                        ["error"] = each.Standing.Error,
+                    }),
+                ]),
+            }
+        );
     }
 
     private IResult Describe(string id)
     {
         var run = Named(id);
-        return Json(new JsonObject { ["id"] = run.Id, ["name"] = run.Name, ["description"] = run.Describe() });
+        return Json(
+            new JsonObject
+            {
+                ["id"] = run.Id,
+                ["name"] = run.Name,
+                ["description"] = run.Describe(),
+            }
+        );
     }
 
     private IResult Log(string id, HttpRequest request)
     {
         var run = Named(id);
-        var from = request.Query["from"] is [{ } text] ? long.TryParse(text, System.Globalization.NumberStyles.None, System.Globalization.CultureInfo.InvariantCulture, out var place) ? place
-            : throw new ApiException(StatusCodes.Status400BadRequest, "'from' is where the last part ended: a whole number, or nothing for the beginning.", "from") : 0;
+        var from = request.Query["from"] is [{ } text]
+            ? long.TryParse(
+                text,
+                System.Globalization.NumberStyles.None,
+                System.Globalization.CultureInfo.InvariantCulture,
+                out var place
+            )
+                ? place
+                : throw new ApiException(
+                    StatusCodes.Status400BadRequest,
+                    "'from' is where the last part ended: a whole number, or nothing for the beginning.",
+                    "from"
+                )
+            : 0;
         try
         {
             var part = run.ReadLog(from);
-            return Json(new JsonObject
-            {
-                ["from"] = part.From, ["next"] = part.Next, ["more"] = part.HasMore, ["lines"] = new JsonArray([.. part.Lines.Select(line => JsonObject.Create(line))]),
-            });
+            return Json(
+                new JsonObject
+                {
+                    ["from"] = part.From,
+                    ["next"] = part.Next,
+                    ["more"] = part.HasMore,
+                    ["lines"] = new JsonArray([.. part.Lines.Select(line => JsonObject.Create(line))]),
+                }
+            );
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            throw new ApiException(StatusCodes.Status404NotFound, "The run's log cannot be read; was its folder removed?");
+            throw new ApiException(
+                StatusCodes.Status404NotFound,
+                "The run's log cannot be read; was its folder removed?"
+            );
         }
     }
 
@@ -101,27 +142,35 @@ public sealed class RunBoard(IReadOnlyList<string> folders, bool hasChat)
         }
     }
 
-    private RunFolder Named(string id) => Runs(searchAgain: false).TryGetValue(id, out var run) || Runs().TryGetValue(id, out run) ? run
-        : throw new ApiException(StatusCodes.Status404NotFound, "There is no such run.");
+    private RunFolder Named(string id) =>
+        Runs(searchAgain: false).TryGetValue(id, out var run) || Runs().TryGetValue(id, out run)
+            ? run
+            : throw new ApiException(StatusCodes.Status404NotFound, "There is no such run.");
 
     // Known runs stay the objects that they were, with what they have read.
     private Dictionary<string, RunFolder> Runs(bool searchAgain = true)
     {
         lock (searching)
         {
-            if (searched == 0 || (searchAgain && System.Diagnostics.Stopwatch.GetElapsedTime(searched) > SearchInterval))
+            if (
+                searched == 0
+                || (searchAgain && System.Diagnostics.Stopwatch.GetElapsedTime(searched) > SearchInterval)
+            )
             {
                 var found = new Dictionary<string, RunFolder>();
                 foreach (var run in folders.SelectMany(RunFolder.Find))
                 {
                     found.TryAdd(run.Id, runs.GetValueOrDefault(run.Id) ?? run);
                 }
+
                 runs = found;
                 searched = System.Diagnostics.Stopwatch.GetTimestamp();
             }
+
             return runs;
         }
     }
 
-    private static IResult Json(JsonObject body) => Results.Text(body.ToJsonString(ApiJson.Options), "application/json");
+    private static IResult Json(JsonObject body) =>
+        Results.Text(body.ToJsonString(ApiJson.Options), "application/json");
 }

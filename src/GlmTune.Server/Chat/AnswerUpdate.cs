@@ -11,24 +11,54 @@ namespace GlmTune.Server;
 /// <param name="Calls">More of its calls; most often nothing.</param>
 /// <param name="Logprobs">The tokens that the text is of; null where not asked for.</param>
 /// <param name="Answer">The whole answer: with the last update.</param>
-internal sealed record AnswerUpdate(int Choice, string Text, IReadOnlyList<ToolCallPiece> Calls, IReadOnlyList<TokenLogprob>? Logprobs, ChatAnswer? Answer)
+internal sealed record AnswerUpdate(
+    int Choice,
+    string Text,
+    IReadOnlyList<ToolCallPiece> Calls,
+    IReadOnlyList<TokenLogprob>? Logprobs,
+    ChatAnswer? Answer
+)
 {
     /// <summary>Why it ended, in OpenAI's words; null before the end.</summary>
-    public string? FinishReason => Answer is null ? null
+    public string? FinishReason =>
+        Answer is null ? null
         : Answer.Finish == Inference.FinishReason.Length ? "length"
-        : Answer.Calls.Count > 0 ? "tool_calls" : "stop";
+        : Answer.Calls.Count > 0 ? "tool_calls"
+        : "stop";
 
     /// <summary>Makes the answers that a request wants; each is to be enumerated.</summary>
-    public static IReadOnlyList<IAsyncEnumerable<AnswerUpdate>> ReadAll(ChatPlan plan, ServerMetrics metrics, CancellationToken cancellation)
+    public static IReadOnlyList<IAsyncEnumerable<AnswerUpdate>> ReadAll(
+        ChatPlan plan,
+        ServerMetrics metrics,
+        CancellationToken cancellation
+    )
     {
         // Each choice draws numbers of its own; the first draws those of a request for one.
         var seed = plan.Chat.Options.Seed;
-        var choices = Enumerable.Range(0, plan.Choices).Select(choice => plan.Chat with { Options = plan.Chat.Options with { Seed = seed is null ? null : unchecked(seed + choice) } });
-        return [.. plan.Model.Chat.StreamAll([.. choices], cancellation).Index().Select(answer => ReadAsync(plan, answer.Index, answer.Item, metrics, cancellation))];
+        var choices = Enumerable
+            .Range(0, plan.Choices)
+            .Select(choice =>
+                plan.Chat with
+                {
+                    Options = plan.Chat.Options with { Seed = seed is null ? null : unchecked(seed + choice) },
+                }
+            );
+        return
+        [
+            .. plan
+                .Model.Chat.StreamAll([.. choices], cancellation)
+                .Index()
+                .Select(answer => ReadAsync(plan, answer.Index, answer.Item, metrics, cancellation)),
+        ];
     }
 
     private static async IAsyncEnumerable<AnswerUpdate> ReadAsync(
-        ChatPlan plan, int choice, IAsyncEnumerable<ChatPiece> pieces, ServerMetrics metrics, [EnumeratorCancellation] CancellationToken cancellation)
+        ChatPlan plan,
+        int choice,
+        IAsyncEnumerable<ChatPiece> pieces,
+        ServerMetrics metrics,
+        [EnumeratorCancellation] CancellationToken cancellation
+    )
     {
         var tokenizer = plan.Model.Chat.Template.Tokenizer;
         var pending = new List<TokenLogprob>();
@@ -42,7 +72,12 @@ internal sealed record AnswerUpdate(int Choice, string Text, IReadOnlyList<ToolC
             }
 
             // Tokens are told with the text that they are of; those of stripped white space and of stop texts are not.
-            if (plan.Chat.LogProbabilities && piece.Token is { } token && token.Finish != Inference.FinishReason.Stop && (shown || piece.Text.Length > 0 || !IsBlank(tokenizer, token.Id)))
+            if (
+                plan.Chat.LogProbabilities
+                && piece.Token is { } token
+                && token.Finish != Inference.FinishReason.Stop
+                && (shown || piece.Text.Length > 0 || !IsBlank(tokenizer, token.Id))
+            )
             {
                 pending.Add(Told(tokenizer, token));
             }
@@ -50,7 +85,10 @@ internal sealed record AnswerUpdate(int Choice, string Text, IReadOnlyList<ToolC
             shown |= piece.Text.Length > 0;
             if (piece.Text.Length > 0 || piece.Calls.Count > 0 || piece.Answer is not null)
             {
-                IReadOnlyList<TokenLogprob>? told = !plan.Chat.LogProbabilities ? null : piece.Text.Length > 0 ? [.. pending] : [];
+                IReadOnlyList<TokenLogprob>? told =
+                    !plan.Chat.LogProbabilities ? null
+                    : piece.Text.Length > 0 ? [.. pending]
+                    : [];
                 if (piece.Text.Length > 0)
                 {
                     pending.Clear();
@@ -58,7 +96,11 @@ internal sealed record AnswerUpdate(int Choice, string Text, IReadOnlyList<ToolC
 
                 if (piece.Answer is { } answer)
                 {
-                    metrics.Tokens(choice == 0 ? answer.PromptTokens : 0, choice == 0 ? answer.CachedTokens : 0, answer.AnswerTokens);
+                    metrics.Tokens(
+                        choice == 0 ? answer.PromptTokens : 0,
+                        choice == 0 ? answer.CachedTokens : 0,
+                        answer.AnswerTokens
+                    );
                 }
 
                 yield return new AnswerUpdate(choice, piece.Text, piece.Calls, told, piece.Answer);
@@ -71,9 +113,18 @@ internal sealed record AnswerUpdate(int Choice, string Text, IReadOnlyList<ToolC
     private static TokenLogprob Told(Tokenizer tokenizer, GeneratedToken token)
     {
         var chosen = Likely(tokenizer, token.Id, token.LogProbability ?? 0);
-        return new TokenLogprob(chosen.Token, chosen.Logprob, chosen.Bytes, [.. (token.Likeliest ?? []).Select(likely => Likely(tokenizer, likely.Id, likely.LogProbability))]);
+        return new TokenLogprob(
+            chosen.Token,
+            chosen.Logprob,
+            chosen.Bytes,
+            [.. (token.Likeliest ?? []).Select(likely => Likely(tokenizer, likely.Id, likely.LogProbability))]
+        );
     }
 
     private static LikelyToken Likely(Tokenizer tokenizer, int id, double logprob) =>
-        new(tokenizer.Decode([id], skipSpecial: false), Math.Max(logprob, -9999), [.. tokenizer.BytesOf(id, skipSpecial: false).ToArray()]);
+        new(
+            tokenizer.Decode([id], skipSpecial: false),
+            Math.Max(logprob, -9999),
+            [.. tokenizer.BytesOf(id, skipSpecial: false).ToArray()]
+        );
 }

@@ -41,4 +41,7 @@ internal sealed record ChunkCall(int Index, ChunkFunction Function)
 }
 
 /// <summary>The name, or more of the arguments.</summary>
-internal sealed record ChunkFunction([property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? Name, string Arguments);
+internal sealed record ChunkFunction(
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? Name,
+    string Arguments
+);

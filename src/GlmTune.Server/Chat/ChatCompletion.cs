@@ -3,7 +3,13 @@ using GlmTune.Inference;
 namespace GlmTune.Server;
 
 /// <summary>A whole answer of <c>/v1/chat/completions</c>.</summary>
-internal sealed record ChatCompletion(string Id, long Created, string Model, IReadOnlyList<ChatChoice> Choices, Usage Usage)
+internal sealed record ChatCompletion(
+    string Id,
+    long Created,
+    string Model,
+    IReadOnlyList<ChatChoice> Choices,
+    Usage Usage
+)
 {
     public string Object { get; } = "chat.completion";
 
@@ -20,7 +26,9 @@ internal sealed record ChatChoiceMessage(string? Content)
 
     public string? Refusal { get; }
 
-    [System.Text.Json.Serialization.JsonIgnore(Condition = System.Text.Json.Serialization.JsonIgnoreCondition.WhenWritingNull)]
+    [System.Text.Json.Serialization.JsonIgnore(
+        Condition = System.Text.Json.Serialization.JsonIgnoreCondition.WhenWritingNull
+    )]
     public IReadOnlyList<AnsweredCall>? ToolCalls { get; init; }
 }
 
@@ -39,11 +47,17 @@ internal sealed record ChatLogprobs(IReadOnlyList<TokenLogprob> Content)
     public string? Refusal { get; }
 }
 
-/// <summary>A token, its text (U+FFFD where it is part of a character), its bytes, and the natural logarithm of its probability.</summary>
+/// <summary>A token, its text (U+FFFD where it is part of a character), its bytes, and the natural logarithm of its
+/// probability.</summary>
 internal record LikelyToken(string Token, double Logprob, IReadOnlyList<int> Bytes);
 
 /// <summary>A token of the answer, and the likeliest at its place.</summary>
-internal sealed record TokenLogprob(string Token, double Logprob, IReadOnlyList<int> Bytes, IReadOnlyList<LikelyToken> TopLogprobs) : LikelyToken(Token, Logprob, Bytes);
+internal sealed record TokenLogprob(
+    string Token,
+    double Logprob,
+    IReadOnlyList<int> Bytes,
+    IReadOnlyList<LikelyToken> TopLogprobs
+) : LikelyToken(Token, Logprob, Bytes);
 
 /// <summary>Counts of tokens; those of the answers count stop tokens too.</summary>
 internal sealed record Usage(int PromptTokens, int CompletionTokens)
@@ -52,13 +66,17 @@ internal sealed record Usage(int PromptTokens, int CompletionTokens)
 
     public PromptTokensDetails PromptTokensDetails { get; init; } = new(0);
 
-    public static Usage Of(ChatAnswer answer) => new(answer.PromptTokens, answer.AnswerTokens) { PromptTokensDetails = new(answer.CachedTokens) };
+    public static Usage Of(ChatAnswer answer) =>
+        new(answer.PromptTokens, answer.AnswerTokens) { PromptTokensDetails = new(answer.CachedTokens) };
 
     /// <summary>Of all answers to one request, whose prompt counts once.</summary>
     public static Usage Of(IEnumerable<Usage> choices)
     {
         var all = choices.ToList();
-        return new Usage(all[0].PromptTokens, all.Sum(usage => usage.CompletionTokens)) { PromptTokensDetails = all[0].PromptTokensDetails };
+        return new Usage(all[0].PromptTokens, all.Sum(usage => usage.CompletionTokens))
+        {
+            PromptTokensDetails = all[0].PromptTokensDetails,
+        };
     }
 }
 

@@ -14,7 +14,8 @@ internal sealed record ChatCompletionRequest : SamplingFields
     /// <summary>What the model may call.</summary>
     public IReadOnlyList<JsonElement>? Tools { get; init; }
 
-    /// <summary>none, auto, required, <c>{"type": "function", "function": {"name": …}}</c>, or <c>{"type": "allowed_tools", "allowed_tools": {"mode", "tools"}}</c>.</summary>
+    /// <summary>none, auto, required, <c>{"type": "function", "function": {"name": …}}</c>, or <c>{"type":
+    /// "allowed_tools", "allowed_tools": {"mode", "tools"}}</c>.</summary>
     public JsonElement? ToolChoice { get; init; }
 
     /// <summary>Taken, and of no effect: this model makes one call a turn.</summary>
@@ -26,7 +27,8 @@ internal sealed record ChatCompletionRequest : SamplingFields
     /// <summary>How many of the likeliest tokens at each place are told; needs <c>logprobs</c>.</summary>
     public int? TopLogprobs { get; init; }
 
-    /// <summary><c>{"type": "text"}</c>, <c>{"type": "json_object"}</c>, or <c>{"type": "json_schema", "json_schema": {"name", "schema"}}</c>.</summary>
+    /// <summary><c>{"type": "text"}</c>, <c>{"type": "json_object"}</c>, or <c>{"type": "json_schema", "json_schema":
+    /// {"name", "schema"}}</c>.</summary>
     public JsonElement? ResponseFormat { get; init; }
 
     /// <summary>Taken, and of no effect: nothing is stored.</summary>
@@ -71,15 +73,26 @@ internal sealed record ChatCompletionRequest : SamplingFields
     /// <summary>Not supported: use <c>tool_choice</c>.</summary>
     public JsonElement? FunctionCall { get; init; }
 
-    /// <summary>Tells of fields that ask for what there is not, so that no answer comes that is not what was meant.</summary>
+    /// <summary>Tells of fields that ask for what there is not, so that no answer comes that is not what was
+    /// meant.</summary>
     public void CheckUnsupported(FieldProblems problems)
     {
         problems.Check(
-            IsNull(Modalities) || (Modalities is { ValueKind: JsonValueKind.Array } list && list.EnumerateArray().All(item => item.ValueKind == JsonValueKind.String && item.ValueEquals("text"))),
+            IsNull(Modalities)
+                || (
+                    Modalities is { ValueKind: JsonValueKind.Array } list
+                    && list.EnumerateArray()
+                        .All(item => item.ValueKind == JsonValueKind.String && item.ValueEquals("text"))
+                ),
             "modalities",
-            "may only be [\"text\"]: this model answers in text");
+            "may only be [\"text\"]: this model answers in text"
+        );
         problems.Check(IsNull(Audio), "audio", "is not supported: this model answers in text");
-        problems.Check(IsNull(WebSearchOptions), "web_search_options", "is not supported: declare a tool that searches, and run it");
+        problems.Check(
+            IsNull(WebSearchOptions),
+            "web_search_options",
+            "is not supported: declare a tool that searches, and run it"
+        );
         problems.Check(IsNull(Functions), "functions", "is not supported: declare them as tools");
         problems.Check(IsNull(FunctionCall), "function_call", "is not supported: use tool_choice");
     }

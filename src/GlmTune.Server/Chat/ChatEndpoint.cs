@@ -5,31 +5,61 @@ using GlmTune.Inference;
 namespace GlmTune.Server;
 
 /// <summary><c>POST /v1/chat/completions</c>: answers a conversation, whole or as events.</summary>
-internal sealed class ChatEndpoint(ServedModels models, ServerOptions options, Admission admission, GrammarCache grammars, ServerMetrics metrics)
+internal sealed class ChatEndpoint(
+    ServedModels models,
+    ServerOptions options,
+    Admission admission,
+    GrammarCache grammars,
+    ServerMetrics metrics
+)
 {
     public static void Map(IEndpointRouteBuilder app) =>
-        app.MapPost("/v1/chat/completions", (HttpContext context, ChatEndpoint endpoint) => endpoint.AnswerAsync(context))
-            .Accepts<ChatCompletionRequest>("application/json").Produces<ChatCompletion>().WithErrors()
+        app.MapPost(
+                "/v1/chat/completions",
+                (HttpContext context, ChatEndpoint endpoint) => endpoint.AnswerAsync(context)
+            )
+            .Accepts<ChatCompletionRequest>("application/json")
+            .Produces<ChatCompletion>()
+            .WithErrors()
             .WithSummary("Answers a conversation, whole or as server-sent events.");
 
     private async Task<IResult> AnswerAsync(HttpContext context)
     {
         var request = await RequestBody.ReadAsync<ChatCompletionRequest>(context, options.Limits);
         var read = ChatPlan.Read(request, models, options.Limits);
-        var (plan, deadline) = await admission.EnterAsync(context, read.Choices, () => read.Prepared(grammars, options.Limits));
+        var (plan, deadline) = await admission.EnterAsync(
+            context,
+            read.Choices,
+            () => read.Prepared(grammars, options.Limits)
+        );
         if (plan.Stream)
         {
             return EventStream.Of(context, deadline, (events, cancellation) => StreamAsync(plan, events, cancellation));
         }
 
-        var choices = await deadline.WithinAsync(Task.WhenAll(AnswerUpdate.ReadAll(plan, metrics, deadline.Token).Select(updates => WholeAsync(plan, updates))));
-        return ApiJson.Result(new ChatCompletion(NewId(), DateTimeOffset.UtcNow.ToUnixTimeSeconds(), plan.Model.Id, [.. choices.Select(choice => choice.Choice)], Usage.Of(choices.Select(choice => choice.Usage)))
-        {
-            SystemFingerprint = models.Fingerprint,
-        });
+        var choices = await deadline.WithinAsync(
+            Task.WhenAll(
+                AnswerUpdate.ReadAll(plan, metrics, deadline.Token).Select(updates => WholeAsync(plan, updates))
+            )
+        );
+        return ApiJson.Result(
+            new ChatCompletion(
+                NewId(),
+                DateTimeOffset.UtcNow.ToUnixTimeSeconds(),
+                plan.Model.Id,
+                [.. choices.Select(choice => choice.Choice)],
+                Usage.Of(choices.Select(choice => choice.Usage))
+            )
+            {
+                SystemFingerprint = models.Fingerprint,
+            }
+        );
     }
 
-    private static async Task<(ChatChoice Choice, Usage Usage)> WholeAsync(ChatPlan plan, IAsyncEnumerable<AnswerUpdate> updates)
+    private static async Task<(ChatChoice Choice, Usage Usage)> WholeAsync(
+        ChatPlan plan,
+        IAsyncEnumerable<AnswerUpdate> updates
+    )
     {
         var text = new StringBuilder();
         var logprobs = new List<TokenLogprob>();
@@ -39,9 +69,29 @@ internal sealed class ChatEndpoint(ServedModels models, ServerOptions options, A
             logprobs.AddRange(update.Logprobs ?? []);
             if (update.Answer is { } answer)
             {
-                var calls = answer.Calls.Zip(answer.CallMessages, (call, written) => new AnsweredCall(WrittenCall.NewId(WrittenCall.FormOf(call, written)), new AnsweredFunction(call.Name, call.Arguments))).ToList();
-                var message = new ChatChoiceMessage(calls.Count > 0 && text.Length == 0 ? null : text.ToString()) { ToolCalls = calls.Count > 0 ? calls : null };
-                return (new ChatChoice(update.Choice, message, update.FinishReason!, plan.Chat.LogProbabilities ? new ChatLogprobs(logprobs) : null), Usage.Of(answer));
+                var calls = answer
+                    .Calls.Zip(
+                        answer.CallMessages,
+                        (call, written) =>
+                            new AnsweredCall(
+                                WrittenCall.NewId(WrittenCall.FormOf(call, written)),
+                                new AnsweredFunction(call.Name, call.Arguments)
+                            )
+                    )
+                    .ToList();
+                var message = new ChatChoiceMessage(calls.Count > 0 && text.Length == 0 ? null : text.ToString())
+                {
+                    ToolCalls = calls.Count > 0 ? calls : null,
+                };
+                return (
+                    new ChatChoice(
+                        update.Choice,
+                        message,
+                        update.FinishReason!,
+                        plan.Chat.LogProbabilities ? new ChatLogprobs(logprobs) : null
+                    ),
+                    Usage.Of(answer)
+                );
             }
         }
 
@@ -70,10 +120,20 @@ internal sealed class ChatEndpoint(ServedModels models, ServerOptions options, A
 
                 foreach (var call in update.Calls)
                 {
-                    Write(choice, new ChunkDelta
-                    {
-                        ToolCalls = [new ChunkCall(call.Index, new ChunkFunction(call.Name, call.Arguments)) { Id = call.Name is null ? null : WrittenCall.NewId(call.Form), Type = call.Name is null ? null : "function" }],
-                    });
+                    Write(
+                        choice,
+                        new ChunkDelta
+                        {
+                            ToolCalls =
+                            [
+                                new ChunkCall(call.Index, new ChunkFunction(call.Name, call.Arguments))
+                                {
+                                    Id = call.Name is null ? null : WrittenCall.NewId(call.Form),
+                                    Type = call.Name is null ? null : "function",
+                                },
+                            ],
+                        }
+                    );
                 }
 
                 if (update.Answer is { } answer)
@@ -87,9 +147,21 @@ internal sealed class ChatEndpoint(ServedModels models, ServerOptions options, A
         }
 
         void Write(int choice, ChunkDelta delta, string? finish = null, IReadOnlyList<TokenLogprob>? logprobs = null) =>
-            events.TryWrite(ApiJson.Text(Chunk([new ChunkChoice(choice, delta, finish, logprobs is { Count: > 0 } ? new ChatLogprobs(logprobs) : null)])));
+            events.TryWrite(
+                ApiJson.Text(
+                    Chunk([
+                        new ChunkChoice(
+                            choice,
+                            delta,
+                            finish,
+                            logprobs is { Count: > 0 } ? new ChatLogprobs(logprobs) : null
+                        ),
+                    ])
+                )
+            );
 
-        ChatChunk Chunk(IReadOnlyList<ChunkChoice> choices) => new(id, created, plan.Model.Id, choices) { SystemFingerprint = models.Fingerprint };
+        ChatChunk Chunk(IReadOnlyList<ChunkChoice> choices) =>
+            new(id, created, plan.Model.Id, choices) { SystemFingerprint = models.Fingerprint };
     }
 
     private static string NewId() => $"chatcmpl-{Guid.NewGuid():N}";

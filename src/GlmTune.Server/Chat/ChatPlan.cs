@@ -5,12 +5,20 @@ namespace GlmTune.Server;
 
 /// <summary>A checked request: what is answered, how often, and how it is told.</summary>
 /// <param name="Model">What answers.</param>
-/// <param name="Chat">The conversation, and how; the prompt's tokens and the grammar are there only once it is prepared.</param>
+/// <param name="Chat">The conversation, and how; the prompt's tokens and the grammar are there only once it is
+/// prepared.</param>
 /// <param name="Form">What the answer may be.</param>
 /// <param name="Choices">How many answers.</param>
 /// <param name="Stream">Whether it comes as events.</param>
 /// <param name="IncludeUsage">Whether a last event tells the counts.</param>
-internal sealed record ChatPlan(ServedModel Model, ChatRequest Chat, AnswerForm Form, int Choices, bool Stream, bool IncludeUsage)
+internal sealed record ChatPlan(
+    ServedModel Model,
+    ChatRequest Chat,
+    AnswerForm Form,
+    int Choices,
+    bool Stream,
+    bool IncludeUsage
+)
 {
     /// <summary>Checks all that can be checked while looking at each part of the request once.</summary>
     /// <exception cref="ApiException">Something in it is wrong or too much; the error names it.</exception>
@@ -21,10 +29,23 @@ internal sealed record ChatPlan(ServedModel Model, ChatRequest Chat, AnswerForm 
         var generation = request.Options(model.Chat.Template.Tokenizer.Count, limits, problems);
         problems.Range("max_completion_tokens", request.MaxCompletionTokens, 1, int.MaxValue);
         problems.Check(
-            request.MaxCompletionTokens is null || request.MaxTokens is null || request.MaxTokens == request.MaxCompletionTokens, "max_completion_tokens", "and 'max_tokens' differ; give one of them");
+            request.MaxCompletionTokens is null
+                || request.MaxTokens is null
+                || request.MaxTokens == request.MaxCompletionTokens,
+            "max_completion_tokens",
+            "and 'max_tokens' differ; give one of them"
+        );
         problems.Range("top_logprobs", request.TopLogprobs, 0, limits.TopLogprobs);
-        problems.Check(request.TopLogprobs is null or 0 || request.Logprobs == true, "top_logprobs", "needs logprobs: true");
-        problems.Check((request.Tools?.Count ?? 0) <= limits.Tools, "tools", $"has {request.Tools?.Count} tools; expected at most {limits.Tools}");
+        problems.Check(
+            request.TopLogprobs is null or 0 || request.Logprobs == true,
+            "top_logprobs",
+            "needs logprobs: true"
+        );
+        problems.Check(
+            (request.Tools?.Count ?? 0) <= limits.Tools,
+            "tools",
+            $"has {request.Tools?.Count} tools; expected at most {limits.Tools}"
+        );
         request.CheckUnsupported(problems);
         problems.ThrowIfAny();
 
@@ -33,7 +54,14 @@ internal sealed record ChatPlan(ServedModel Model, ChatRequest Chat, AnswerForm 
         var tools = choice.Select(declared);
         return new ChatPlan(
             model,
-            new ChatRequest(RequestConversation.Read(request.Messages, [.. tools.Select(tool => tool.Definition)], declared.Select(tool => tool.Definition), limits))
+            new ChatRequest(
+                RequestConversation.Read(
+                    request.Messages,
+                    [.. tools.Select(tool => tool.Definition)],
+                    declared.Select(tool => tool.Definition),
+                    limits
+                )
+            )
             {
                 Options = generation with { MaxNewTokens = request.MaxCompletionTokens ?? request.MaxTokens },
                 Adapter = model.Adapter,
@@ -45,11 +73,13 @@ internal sealed record ChatPlan(ServedModel Model, ChatRequest Chat, AnswerForm 
             new AnswerForm(ResponseFormat.Read(request.ResponseFormat, limits), choice.MustCall, tools),
             request.N ?? 1,
             request.Stream == true,
-            request.StreamOptions?.IncludeUsage == true);
+            request.StreamOptions?.IncludeUsage == true
+        );
     }
 
     /// <summary>The same with the prompt's tokens and the grammar, which take long.</summary>
-    /// <exception cref="ApiException">400: the prompt is too long, a tool cannot be shown to this model, or a schema cannot be kept to.</exception>
+    /// <exception cref="ApiException">400: the prompt is too long, a tool cannot be shown to this model, or a schema
+    /// cannot be kept to.</exception>
     public ChatPlan Prepared(GrammarCache grammars, ServerLimits limits)
     {
         var prompt = Render(Model, Chat.Conversation);

@@ -4,7 +4,8 @@ using Microsoft.Extensions.Caching.Memory;
 
 namespace GlmTune.Server;
 
-/// <summary>Keeps the grammars of the last few forms of answers, because they remember which tokens fit where.</summary>
+/// <summary>Keeps the grammars of the last few forms of answers, because they remember which tokens fit
+/// where.</summary>
 internal sealed class GrammarCache(ServerOptions options) : IDisposable
 {
     private readonly MemoryCache grammars = new(new MemoryCacheOptions { SizeLimit = 16 });
@@ -19,19 +20,33 @@ internal sealed class GrammarCache(ServerOptions options) : IDisposable
             return null;
         }
 
-        var key = string.Join('\u0001', [
-            mustCall ? "call" : content is null ? "text" : content.Schema is { } schema ? schema.GetRawText() : "object",
-            .. tools.Select(tool => $"{tool.Definition.Name}\u0002{tool.Strict}\u0002{tool.Parameters?.GetRawText()}")]);
+        var key = string.Join(
+            '\u0001',
+            [
+                mustCall ? "call"
+                : content is null ? "text"
+                : content.Schema is { } schema ? schema.GetRawText()
+                : "object",
+                .. tools.Select(tool =>
+                    $"{tool.Definition.Name}\u0002{tool.Strict}\u0002{tool.Parameters?.GetRawText()}"
+                ),
+            ]
+        );
         if (grammars.TryGetValue(key, out AnswerGrammar? known))
         {
             return known;
         }
 
         var plain = mustCall ? null : content ?? new AnswerContent(null, IsText: true);
-        // Schemas of tools are looked at one by one, so that errors name them, and then together; many tools take no more than one grammar may.
+        // Schemas of tools are looked at one by one, so that errors name them, and then together; many tools take no
+        // more than one grammar may.
         var budget = new GrammarBudget();
         var callable = tools.Select(tool => new CallableTool(tool.Definition.Name, Kept(tool, budget))).ToList();
-        return grammars.Set(key, Compiled(plain, callable), new MemoryCacheEntryOptions { Size = 1, SlidingExpiration = TimeSpan.FromMinutes(10) });
+        return grammars.Set(
+            key,
+            Compiled(plain, callable),
+            new MemoryCacheEntryOptions { Size = 1, SlidingExpiration = TimeSpan.FromMinutes(10) }
+        );
     }
 
     public void Dispose() => grammars.Dispose();
@@ -46,12 +61,18 @@ internal sealed class GrammarCache(ServerOptions options) : IDisposable
         {
             if (plain?.Schema is not null && tools.Count > 0)
             {
-                _ = Compiled(plain, []);   // Names the answer's schema where that alone is too much.
+                _ = Compiled(plain, []); // Names the answer's schema where that alone is too much.
             }
 
             throw plain?.Schema is not null && tools.Count == 0
-                ? ApiException.Wrong("response_format.json_schema.schema", $"The schema cannot be kept to: {Shown.Of(e.Message)}.")
-                : ApiException.Wrong("tools", $"The schemas of all tools together cannot be kept to: {Shown.Of(e.Message)}.");
+                ? ApiException.Wrong(
+                    "response_format.json_schema.schema",
+                    $"The schema cannot be kept to: {Shown.Of(e.Message)}."
+                )
+                : ApiException.Wrong(
+                    "tools",
+                    $"The schemas of all tools together cannot be kept to: {Shown.Of(e.Message)}."
+                );
         }
     }
 
@@ -70,8 +91,12 @@ internal sealed class GrammarCache(ServerOptions options) : IDisposable
         }
         catch (Exception e) when (e is ArgumentException or ConstraintException)
         {
-            return !tool.Strict ? null
-                : throw ApiException.Wrong($"{tool.Place}.parameters", $"'{tool.Place}' is strict, but its schema cannot be kept to: {Shown.Of(e.Message)}.");
+            return !tool.Strict
+                ? null
+                : throw ApiException.Wrong(
+                    $"{tool.Place}.parameters",
+                    $"'{tool.Place}' is strict, but its schema cannot be kept to: {Shown.Of(e.Message)}."
+                );
         }
     }
 }

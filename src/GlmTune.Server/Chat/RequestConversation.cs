@@ -6,17 +6,23 @@ namespace GlmTune.Server;
 
 /// <summary>From the messages and tools of a request to a conversation of GLM-4.</summary>
 /// <remarks>
-/// Tools stand in a system message of their own, before the caller's, as the model has seen them; the caller's is kept. A message of several
-/// lines stays one message. Calls become the words in which the model made them, as far as their ids and arguments tell (<see cref="WrittenCall"/>).
-/// </remarks>
+/// Tools stand in a system message of their own, before the caller's, as the model has seen them; the caller's is kept.
+/// A message of several lines stays one message. Calls become the words in which the model made them, as far as their
+/// ids and arguments tell (<see cref="WrittenCall"/>). </remarks>
 internal static class RequestConversation
 {
     /// <param name="messages">The messages.</param>
     /// <param name="tools">The tools that are shown.</param>
     /// <param name="declared">All tools that the request has, shown or not: they say whose earlier calls are.</param>
     /// <param name="limits">What one request may have.</param>
-    /// <exception cref="ApiException">400: a message is of no kind that this model knows, or there is nothing to answer.</exception>
-    public static Conversation Read(IReadOnlyList<RequestMessage?>? messages, IReadOnlyList<ToolDefinition> tools, IEnumerable<ToolDefinition> declared, ServerLimits limits)
+    /// <exception cref="ApiException">400: a message is of no kind that this model knows, or there is nothing to
+    /// answer.</exception>
+    public static Conversation Read(
+        IReadOnlyList<RequestMessage?>? messages,
+        IReadOnlyList<ToolDefinition> tools,
+        IEnumerable<ToolDefinition> declared,
+        ServerLimits limits
+    )
     {
         if (messages is not { Count: > 0 })
         {
@@ -25,36 +31,67 @@ internal static class RequestConversation
 
         if (messages.Count > limits.Messages)
         {
-            throw ApiException.Wrong("messages", $"'messages' has {messages.Count} messages; expected at most {limits.Messages}.");
+            throw ApiException.Wrong(
+                "messages",
+                $"'messages' has {messages.Count} messages; expected at most {limits.Messages}."
+            );
         }
 
-        var builtIn = declared.Where(tool => tool.Type != "function").Select(tool => tool.Name).ToHashSet(StringComparer.Ordinal);
-        var read = messages.Index().SelectMany(message => Read(message.Item, $"messages[{message.Index}]", builtIn)).ToList();
+        var builtIn = declared
+            .Where(tool => tool.Type != "function")
+            .Select(tool => tool.Name)
+            .ToHashSet(StringComparer.Ordinal);
+        var read = messages
+            .Index()
+            .SelectMany(message => Read(message.Item, $"messages[{message.Index}]", builtIn))
+            .ToList();
         if (messages[^1]!.Role is not ("user" or "tool"))
         {
-            throw ApiException.Wrong($"messages[{messages.Count - 1}].role", "There is nothing to answer: the last message must be a user's or a tool's.");
+            throw ApiException.Wrong(
+                $"messages[{messages.Count - 1}].role",
+                "There is nothing to answer: the last message must be a user's or a tool's."
+            );
         }
 
         return new Conversation(tools.Count == 0 ? read : [new Message(Role.System, "") { Tools = tools }, .. read]);
     }
 
-    private static List<Message> Read(RequestMessage? message, string param, HashSet<string> builtIn) => message?.Role switch
-    {
-        "system" or "developer" => [new Message(Role.System, Text(message.Content, $"{param}.content"))],
-        "user" => [new Message(Role.User, Text(message.Content, $"{param}.content") is { Length: > 0 } said ? said
-            : throw ApiException.Wrong($"{param}.content", $"'{param}.content' is empty; a user says something."))],
-        "tool" => [new Message(Role.Observation, ToolResult.Shown(Text(message.Content, $"{param}.content")))],
-        "assistant" => Assistant(message, param, builtIn),
-        null => throw ApiException.Wrong(message is null ? param : $"{param}.role", $"'{param}' has no role; expected system, developer, user, assistant or tool."),
-        var role => throw ApiException.Wrong($"{param}.role", $"'{param}.role' is '{Shown.Of(role)}'; expected system, developer, user, assistant or tool."),
-    };
+    private static List<Message> Read(RequestMessage? message, string param, HashSet<string> builtIn) =>
+        message?.Role switch
+        {
+            "system" or "developer" => [new Message(Role.System, Text(message.Content, $"{param}.content"))],
+            "user" =>
+            [
+                new Message(
+                    Role.User,
+                    Text(message.Content, $"{param}.content") is { Length: > 0 } said
+                        ? said
+                        : throw ApiException.Wrong(
+                            $"{param}.content",
+                            $"'{param}.content' is empty; a user says something."
+                        )
+                ),
+            ],
+            "tool" => [new Message(Role.Observation, ToolResult.Shown(Text(message.Content, $"{param}.content")))],
+            "assistant" => Assistant(message, param, builtIn),
+            null => throw ApiException.Wrong(
+                message is null ? param : $"{param}.role",
+                $"'{param}' has no role; expected system, developer, user, assistant or tool."
+            ),
+            var role => throw ApiException.Wrong(
+                $"{param}.role",
+                $"'{param}.role' is '{Shown.Of(role)}'; expected system, developer, user, assistant or tool."
+            ),
+        };
 
     private static List<Message> Assistant(RequestMessage message, string param, HashSet<string> builtIn)
     {
         Refuse(message.FunctionCall, $"{param}.function_call", "give it as tool_calls");
         Refuse(message.Audio, $"{param}.audio", "give what was said as content");
         var read = new List<Message>();
-        var text = message.Content is { ValueKind: not JsonValueKind.Null } content ? Text(content, $"{param}.content") : message.Refusal;
+        var text = message.Content is { ValueKind: not JsonValueKind.Null } content
+            ? Text(content, $"{param}.content")
+            : message.Refusal;
         if (text is { Length: > 0 })
         {
             read.Add(new Message(Role.Assistant, text));
@@ -65,37 +102,65 @@ internal static class RequestConversation
             var place = $"{param}.tool_calls[{index}]";
             if (call?.Type is not (null or "function"))
             {
-                throw ApiException.Wrong($"{place}.type", $"'{place}.type' is '{Shown.Of(call.Type)}'; expected function.");
+                throw ApiException.Wrong(
+                    $"{place}.type",
+                    $"'{place}.type' is '{Shown.Of(call.Type)}'; expected function."
+                );
             }
 
             if (call?.Function is not { } function)
             {
-                throw ApiException.Wrong(call is null ? place : $"{place}.function", $"'{place}' needs a 'function' with a name and arguments.");
+                throw ApiException.Wrong(
+                    call is null ? place : $"{place}.function",
+                    $"'{place}' needs a 'function' with a name and arguments."
+                );
             }
 
             if (function.Name is not { Length: > 0 } || function.Name.AsSpan().IndexOfAny('\r', '\n') >= 0)
             {
-                throw ApiException.Wrong($"{place}.function.name", $"'{place}.function.name' must be a name of one line.");
+                throw ApiException.Wrong(
+                    $"{place}.function.name",
+                    $"'{place}.function.name' must be a name of one line."
+                );
             }
 
             if (function.Arguments is null)
             {
-                throw ApiException.Wrong($"{place}.function.arguments", $"'{place}.function.arguments' is missing; expected JSON as a string.");
+                throw ApiException.Wrong(
+                    $"{place}.function.arguments",
+                    $"'{place}.function.arguments' is missing; expected JSON as a string."
+                );
             }
 
-            read.Add(WrittenCall.Message(call.Id, function.Name, function.Arguments.Length == 0 ? "{}" : function.Arguments, builtIn.Contains(function.Name)));
+            read.Add(
+                WrittenCall.Message(
+                    call.Id,
+                    function.Name,
+                    function.Arguments.Length == 0 ? "{}" : function.Arguments,
+                    builtIn.Contains(function.Name)
+                )
+            );
         }
 
         return read;
     }
 
-    private static string Text(JsonElement? content, string param) => content switch
-    {
-        { ValueKind: JsonValueKind.String } text => Words.Of(text, param),
-        { ValueKind: JsonValueKind.Array } parts => string.Concat(parts.EnumerateArray().Index().Select(part => Part(part.Item, $"{param}[{part.Index}]"))),
-        null or { ValueKind: JsonValueKind.Null or JsonValueKind.Undefined } => throw ApiException.Wrong(param, $"'{param}' is missing; expected a string or a list of text parts."),
-        { } other => throw ApiException.Wrong(param, $"'{param}' is {RequestBody.Kind(other)}; expected a string or a list of text parts."),
-    };
+    private static string Text(JsonElement? content, string param) =>
+        content switch
+        {
+            { ValueKind: JsonValueKind.String } text => Words.Of(text, param),
+            { ValueKind: JsonValueKind.Array } parts => string.Concat(
+                parts.EnumerateArray().Index().Select(part => Part(part.Item, $"{param}[{part.Index}]"))
+            ),
+            null or { ValueKind: JsonValueKind.Null or JsonValueKind.Undefined } => throw ApiException.Wrong(
+                param,
+                $"'{param}' is missing; expected a string or a list of text parts."
+            ),
+            { } other => throw ApiException.Wrong(
+                param,
+                $"'{param}' is {RequestBody.Kind(other)}; expected a string or a list of text parts."
+            ),
+        };
 
     private static string Part(JsonElement part, string param)
     {
@@ -113,11 +178,20 @@ internal static class RequestConversation
         var kind = Words.Of(type, $"{param}.type");
         if (kind is not ("text" or "refusal"))
         {
-            throw ApiException.Wrong($"{param}.type", $"'{param}' is of type '{Shown.Of(kind)}'; this model reads text only: {Expected}.");
+            throw ApiException.Wrong(
+                $"{param}.type",
+                $"'{param}' is of type '{Shown.Of(kind)}'; this model reads text only: {Expected}."
+            );
         }
 
-        return part.TryGetProperty(kind, out var text) && text.ValueKind == JsonValueKind.String ? Words.Of(text, $"{param}.{kind}")
-            : throw ApiException.Wrong($"{param}.{kind}", $"'{param}.{kind}' is {(text.ValueKind == JsonValueKind.Undefined ? "missing" : RequestBody.Kind(text))}; expected a string.");
+        return part.TryGetProperty(kind, out var text) && text.ValueKind == JsonValueKind.String
+            ? Words.Of(text, $"{param}.{kind}")
+            : throw ApiException.Wrong(
+                $"{param}.{kind}",
+                $"'{param}.{kind}' is "
+                    + $"{(text.ValueKind == JsonValueKind.Undefined ? "missing" : RequestBody.Kind(text))}; expected a "
+                    + "string."
+            );
     }
 
     private static void Refuse(JsonElement? field, string param, string instead)

@@ -10,10 +10,17 @@ namespace GlmTune.Server;
 /// <param name="Parameters">The schema of its arguments; null for one of the model's own tools.</param>
 /// <param name="Strict">Whether its arguments keep to the schema for certain.</param>
 /// <param name="Place">Where the request has its function, such as <c>tools[2].function</c>.</param>
-internal sealed partial record RequestTool(ToolDefinition Definition, JsonElement? Parameters, bool Strict, string Place)
+internal sealed partial record RequestTool(
+    ToolDefinition Definition,
+    JsonElement? Parameters,
+    bool Strict,
+    string Place
+)
 {
     // A function without parameters takes none.
-    private static readonly JsonElement NoParameters = JsonDocument.Parse("""{"type":"object","additionalProperties":false}""").RootElement;
+    private static readonly JsonElement NoParameters = JsonDocument
+        .Parse("""{"type":"object","additionalProperties":false}""")
+        .RootElement;
 
     /// <summary>The tools of a request.</summary>
     /// <exception cref="ApiException">400: one is of no form that this model knows, or two have one name.</exception>
@@ -24,7 +31,14 @@ internal sealed partial record RequestTool(ToolDefinition Definition, JsonElemen
         foreach (var (index, tool) in given.Index())
         {
             var read = Read(tool, $"tools[{index}]");
-            tools.Add(names.Add(read.Definition.Name) ? read : throw ApiException.Wrong($"{read.Place}.name", $"Two tools are called '{Shown.Of(read.Definition.Name)}'."));
+            tools.Add(
+                names.Add(read.Definition.Name)
+                    ? read
+                    : throw ApiException.Wrong(
+                        $"{read.Place}.name",
+                        $"Two tools are called '{Shown.Of(read.Definition.Name)}'."
+                    )
+            );
         }
 
         return tools;
@@ -33,7 +47,10 @@ internal sealed partial record RequestTool(ToolDefinition Definition, JsonElemen
     private static RequestTool Read(JsonElement tool, string place)
     {
         // A function's object may stand alone.
-        var wrapped = tool.ValueKind != JsonValueKind.Object || tool.TryGetProperty("function", out _) || !tool.TryGetProperty("name", out _);
+        var wrapped =
+            tool.ValueKind != JsonValueKind.Object
+            || tool.TryGetProperty("function", out _)
+            || !tool.TryGetProperty("name", out _);
         ToolDefinition definition;
         try
         {
@@ -56,18 +73,33 @@ internal sealed partial record RequestTool(ToolDefinition Definition, JsonElemen
         var (at, function) = wrapped ? ($"{place}.function", tool.GetProperty("function")) : (place, tool);
         if (!ToolName().IsMatch(definition.Name))
         {
-            throw ApiException.Wrong($"{at}.name", $"'{Shown.Of(definition.Name)}' is no name of a tool; expected 1 to 64 letters, digits, '_', '-' or '.'.");
+            throw ApiException.Wrong(
+                $"{at}.name",
+                $"'{Shown.Of(definition.Name)}' is no name of a tool; expected 1 to 64 letters, digits, '_', '-' or "
+                    + "'.'."
+            );
         }
 
-        if (tool.TryGetProperty("type", out var type) && type.ValueKind is not (JsonValueKind.Null or JsonValueKind.String))
+        if (
+            tool.TryGetProperty("type", out var type)
+            && type.ValueKind is not (JsonValueKind.Null or JsonValueKind.String)
+        )
         {
-            throw ApiException.Wrong($"{place}.type", $"'{place}.type' is {RequestBody.Kind(type)}; expected function.");
+            throw ApiException.Wrong(
+                $"{place}.type",
+                $"'{place}.type' is {RequestBody.Kind(type)}; expected function."
+            );
         }
 
         var parameters = Member(function, "parameters", at, "an object", JsonValueKind.Object);
         var strict = Member(function, "strict", at, "true or false", JsonValueKind.True, JsonValueKind.False);
         _ = Member(function, "description", at, "a string", JsonValueKind.String);
-        return new RequestTool(strict is null ? definition : WithoutStrict(definition, at), parameters ?? NoParameters, strict?.ValueKind == JsonValueKind.True, at);
+        return new RequestTool(
+            strict is null ? definition : WithoutStrict(definition, at),
+            parameters ?? NoParameters,
+            strict?.ValueKind == JsonValueKind.True,
+            at
+        );
     }
 
     private static string WrongPart(JsonElement tool, string place, bool wrapped)
@@ -77,20 +109,34 @@ internal sealed partial record RequestTool(ToolDefinition Definition, JsonElemen
             return place;
         }
 
-        if (tool.TryGetProperty("type", out var type) && !(type.ValueKind == JsonValueKind.String && type.ValueEquals("function")) && type.ValueKind != JsonValueKind.Null)
+        if (
+            tool.TryGetProperty("type", out var type)
+            && !(type.ValueKind == JsonValueKind.String && type.ValueEquals("function"))
+            && type.ValueKind != JsonValueKind.Null
+        )
         {
             return $"{place}.type";
         }
 
         return !wrapped ? $"{place}.name"
-            : tool.TryGetProperty("function", out var function) && function.ValueKind == JsonValueKind.Object ? $"{place}.function.name"
+            : tool.TryGetProperty("function", out var function) && function.ValueKind == JsonValueKind.Object
+                ? $"{place}.function.name"
             : $"{place}.function";
     }
 
-    private static JsonElement? Member(JsonElement function, string name, string place, string expected, params ReadOnlySpan<JsonValueKind> kinds) =>
+    private static JsonElement? Member(
+        JsonElement function,
+        string name,
+        string place,
+        string expected,
+        params ReadOnlySpan<JsonValueKind> kinds
+    ) =>
         !function.TryGetProperty(name, out var value) || value.ValueKind == JsonValueKind.Null ? null
         : kinds.Contains(value.ValueKind) ? value
-        : throw ApiException.Wrong($"{place}.{name}", $"'{place}.{name}' is {RequestBody.Kind(value)}; expected {expected}.");
+        : throw ApiException.Wrong(
+            $"{place}.{name}",
+            $"'{place}.{name}' is {RequestBody.Kind(value)}; expected {expected}."
+        );
 
     private static ToolDefinition WithoutStrict(ToolDefinition definition, string place)
     {

@@ -19,10 +19,18 @@ internal static class ResponseFormat
 
         if (given.ValueKind != JsonValueKind.Object)
         {
-            throw ApiException.Wrong("response_format", $"'response_format' is {RequestBody.Kind(given)}; expected an object such as {{\"type\": \"json_object\"}}.");
+            throw ApiException.Wrong(
+                "response_format",
+                $"'response_format' is {RequestBody.Kind(given)}; expected an object such as {{\"type\": "
+                    + $"\"json_object\"}}."
+            );
         }
 
-        switch (given.TryGetProperty("type", out var named) && named.ValueKind == JsonValueKind.String ? Words.Of(named, "response_format.type") : null)
+        switch (
+            given.TryGetProperty("type", out var named) && named.ValueKind == JsonValueKind.String
+                ? Words.Of(named, "response_format.type")
+                : null
+        )
         {
             case "text":
                 return null;
@@ -31,7 +39,10 @@ internal static class ResponseFormat
             case "json_schema":
                 return new AnswerContent(SchemaOf(given, limits));
             default:
-                throw ApiException.Wrong("response_format.type", "'response_format' needs the type text, json_object or json_schema.");
+                throw ApiException.Wrong(
+                    "response_format.type",
+                    "'response_format' needs the type text, json_object or json_schema."
+                );
         }
     }
 
@@ -39,15 +50,25 @@ internal static class ResponseFormat
     {
         if (!format.TryGetProperty("json_schema", out var wrapper) || wrapper.ValueKind != JsonValueKind.Object)
         {
-            throw ApiException.Wrong("response_format.json_schema", "'response_format.json_schema' must be an object with a 'schema'.");
+            throw ApiException.Wrong(
+                "response_format.json_schema",
+                "'response_format.json_schema' must be an object with a 'schema'."
+            );
         }
 
-        if (!wrapper.TryGetProperty("schema", out var schema) || schema.ValueKind is not (JsonValueKind.Object or JsonValueKind.True))
+        if (
+            !wrapper.TryGetProperty("schema", out var schema)
+            || schema.ValueKind is not (JsonValueKind.Object or JsonValueKind.True)
+        )
         {
-            throw ApiException.Wrong(Schema, $"'{Schema}' is {(schema.ValueKind == JsonValueKind.Undefined ? "missing" : RequestBody.Kind(schema))}; expected an object.");
+            throw ApiException.Wrong(
+                Schema,
+                $"'{Schema}' is {(schema.ValueKind == JsonValueKind.Undefined ? "missing" : RequestBody.Kind(schema))}; expected an object."
+            );
         }
 
-        return schema.GetRawText().Length <= limits.SchemaBytes ? schema
+        return schema.GetRawText().Length <= limits.SchemaBytes
+            ? schema
             : throw ApiException.Wrong(Schema, $"The schema is longer than {limits.SchemaBytes} characters.");
     }
 }

@@ -21,25 +21,39 @@ internal sealed record ToolChoice(bool MayCall, bool MustCall, IReadOnlyList<(st
                     "none" => new ToolChoice(false, false, null),
                     "auto" => new ToolChoice(true, false, null),
                     "required" => new ToolChoice(true, true, null),
-                    var other => throw ApiException.Wrong("tool_choice", $"'tool_choice' is '{Shown.Of(other)}'; expected none, auto, required or a function."),
+                    var other => throw ApiException.Wrong(
+                        "tool_choice",
+                        $"'tool_choice' is '{Shown.Of(other)}'; expected none, auto, required or a function."
+                    ),
                 };
             case { ValueKind: JsonValueKind.Object } named:
                 return TypeOf(named, "tool_choice") switch
                 {
                     "allowed_tools" => AllowedTools(named),
                     null or "function" => new ToolChoice(true, true, [NameOf(named, "tool_choice")]),
-                    var other => throw ApiException.Wrong("tool_choice.type", $"'tool_choice.type' is '{Shown.Of(other)}'; expected function or allowed_tools."),
+                    var other => throw ApiException.Wrong(
+                        "tool_choice.type",
+                        $"'tool_choice.type' is '{Shown.Of(other)}'; expected function or allowed_tools."
+                    ),
                 };
             case { } other:
-                throw ApiException.Wrong("tool_choice", $"'tool_choice' is {RequestBody.Kind(other)}; expected none, auto, required, or {{\"type\": \"function\", \"function\": {{\"name\": …}}}}.");
+                throw ApiException.Wrong(
+                    "tool_choice",
+                    $"'tool_choice' is {RequestBody.Kind(other)}; expected none, auto, required, or {{\"type\": "
+                        + $"\"function\", \"function\": {{\"name\": …}}}}."
+                );
         }
     }
 
     /// <summary>The tools that are shown.</summary>
-    /// <exception cref="ApiException">400: there is no such tool, or a call is required, but there is nothing to call.</exception>
+    /// <exception cref="ApiException">400: there is no such tool, or a call is required, but there is nothing to
+    /// call.</exception>
     public IReadOnlyList<RequestTool> Select(IReadOnlyList<RequestTool> tools)
     {
-        var (declared, allowed) = (tools.Select(tool => tool.Definition.Name).ToHashSet(StringComparer.Ordinal), new HashSet<string>(StringComparer.Ordinal));
+        var (declared, allowed) = (
+            tools.Select(tool => tool.Definition.Name).ToHashSet(StringComparer.Ordinal),
+            new HashSet<string>(StringComparer.Ordinal)
+        );
         foreach (var (name, param) in Allowed ?? [])
         {
             if (allowed.Add(name) && !declared.Contains(name))
@@ -48,8 +62,13 @@ internal sealed record ToolChoice(bool MayCall, bool MustCall, IReadOnlyList<(st
             }
         }
 
-        IReadOnlyList<RequestTool> shown = !MayCall ? [] : Allowed is null ? tools : [.. tools.Where(tool => allowed.Contains(tool.Definition.Name))];
-        return !MustCall || shown.Count > 0 ? shown : throw ApiException.Wrong("tool_choice", "'tool_choice' requires a call, but 'tools' is empty.");
+        IReadOnlyList<RequestTool> shown =
+            !MayCall ? []
+            : Allowed is null ? tools
+            : [.. tools.Where(tool => allowed.Contains(tool.Definition.Name))];
+        return !MustCall || shown.Count > 0
+            ? shown
+            : throw ApiException.Wrong("tool_choice", "'tool_choice' requires a call, but 'tools' is empty.");
     }
 
     private static ToolChoice AllowedTools(JsonElement choice)
@@ -60,31 +79,49 @@ internal sealed record ToolChoice(bool MayCall, bool MustCall, IReadOnlyList<(st
             throw ApiException.Wrong(Place, $"'{Place}' must be an object with a 'mode' and 'tools'.");
         }
 
-        var mode = allowed.TryGetProperty("mode", out var given) && given.ValueKind == JsonValueKind.String ? Words.Of(given, $"{Place}.mode") : null;
+        var mode =
+            allowed.TryGetProperty("mode", out var given) && given.ValueKind == JsonValueKind.String
+                ? Words.Of(given, $"{Place}.mode")
+                : null;
         if (mode is not ("auto" or "required"))
         {
             throw ApiException.Wrong($"{Place}.mode", $"'{Place}.mode' must be auto or required.");
         }
 
-        return allowed.TryGetProperty("tools", out var tools) && tools.ValueKind == JsonValueKind.Array && tools.GetArrayLength() > 0
-            ? new ToolChoice(true, mode == "required", [.. tools.EnumerateArray().Index().Select(tool => NameOf(tool.Item, $"{Place}.tools[{tool.Index}]"))])
+        return
+            allowed.TryGetProperty("tools", out var tools)
+            && tools.ValueKind == JsonValueKind.Array
+            && tools.GetArrayLength() > 0
+            ? new ToolChoice(
+                true,
+                mode == "required",
+                [.. tools.EnumerateArray().Index().Select(tool => NameOf(tool.Item, $"{Place}.tools[{tool.Index}]"))]
+            )
             : throw ApiException.Wrong($"{Place}.tools", $"'{Place}.tools' must be a list of functions, not empty.");
     }
 
     private static string? TypeOf(JsonElement named, string place) =>
         !named.TryGetProperty("type", out var type) || type.ValueKind == JsonValueKind.Null ? null
         : type.ValueKind == JsonValueKind.String ? Words.Of(type, $"{place}.type")
-        : throw ApiException.Wrong($"{place}.type", $"'{place}.type' is {RequestBody.Kind(type)}; expected function or allowed_tools.");
+        : throw ApiException.Wrong(
+            $"{place}.type",
+            $"'{place}.type' is {RequestBody.Kind(type)}; expected function or allowed_tools."
+        );
 
     private static (string Name, string Param) NameOf(JsonElement named, string place)
     {
-        if (named.ValueKind != JsonValueKind.Object || !named.TryGetProperty("function", out var function) || function.ValueKind != JsonValueKind.Object)
+        if (
+            named.ValueKind != JsonValueKind.Object
+            || !named.TryGetProperty("function", out var function)
+            || function.ValueKind != JsonValueKind.Object
+        )
         {
             throw ApiException.Wrong($"{place}.function", $"'{place}.function' must be an object with a 'name'.");
         }
 
         var param = $"{place}.function.name";
-        return function.TryGetProperty("name", out var name) && name.ValueKind == JsonValueKind.String ? (Words.Of(name, param), param)
+        return function.TryGetProperty("name", out var name) && name.ValueKind == JsonValueKind.String
+            ? (Words.Of(name, param), param)
             : throw ApiException.Wrong(param, $"'{param}' must be the name of a tool.");
     }
 }

@@ -18,4 +18,8 @@ internal sealed record CompletionChoice(int Index, string Text, string? FinishRe
 
 /// <summary>Log probabilities of a continuation's tokens; offsets are in UTF-16 units of the text.</summary>
 internal sealed record CompletionLogprobs(
-    IReadOnlyList<string> Tokens, IReadOnlyList<double> TokenLogprobs, IReadOnlyList<IReadOnlyDictionary<string, double>> TopLogprobs, IReadOnlyList<int> TextOffset);
+    IReadOnlyList<string> Tokens,
+    IReadOnlyList<double> TokenLogprobs,
+    IReadOnlyList<IReadOnlyDictionary<string, double>> TopLogprobs,
+    IReadOnlyList<int> TextOffset
+);

@@ -7,18 +7,35 @@ using GlmTune.Inference;
 namespace GlmTune.Server;
 
 /// <summary><c>POST /v1/completions</c>: continues plain text.</summary>
-internal sealed class CompletionEndpoint(ServedModels models, ServerOptions options, Admission admission, ServerMetrics metrics)
+internal sealed class CompletionEndpoint(
+    ServedModels models,
+    ServerOptions options,
+    Admission admission,
+    ServerMetrics metrics
+)
 {
-    private const int DefaultMaxTokens = 16;   // As OpenAI's service has it.
+    private const int DefaultMaxTokens = 16; // As OpenAI's service has it.
 
-    // Choices are those made of each prompt, Told those of them that are told. Without Prompts until they are tokenized.
-    private sealed record Plan(ServedModel Model, IReadOnlyList<GivenPrompt> Given, int Choices, int Told, CompletionRequest Request, GenerationOptions Options)
+    // Choices are those made of each prompt, Told those of them that are told. Without Prompts until they are
+    // tokenized.
+    private sealed record Plan(
+        ServedModel Model,
+        IReadOnlyList<GivenPrompt> Given,
+        int Choices,
+        int Told,
+        CompletionRequest Request,
+        GenerationOptions Options
+    )
     {
         public IReadOnlyList<CompletionPrompt> Prompts { get; private init; } = [];
 
         public int Answers => Given.Count * Choices;
 
-        public Plan Tokenized(ServerLimits limits) => this with { Prompts = [.. Given.Select(prompt => prompt.Tokenized(Model, limits))] };
+        public Plan Tokenized(ServerLimits limits) =>
+            this with
+            {
+                Prompts = [.. Given.Select(prompt => prompt.Tokenized(Model, limits))],
+            };
     }
 
     private sealed record Update(string Text, CompletionLogprobs? Logprobs, string? Finish, Usage Usage)
@@ -28,8 +45,13 @@ internal sealed class CompletionEndpoint(ServedModels models, ServerOptions opti
     }
 
     public static void Map(IEndpointRouteBuilder app) =>
-        app.MapPost("/v1/completions", (HttpContext context, CompletionEndpoint endpoint) => endpoint.AnswerAsync(context))
-            .Accepts<CompletionRequest>("application/json").Produces<Completion>().WithErrors()
+        app.MapPost(
+                "/v1/completions",
+                (HttpContext context, CompletionEndpoint endpoint) => endpoint.AnswerAsync(context)
+            )
+            .Accepts<CompletionRequest>("application/json")
+            .Produces<Completion>()
+            .WithErrors()
             .WithSummary("Continues text, whole or as server-sent events.");
 
     private async Task<IResult> AnswerAsync(HttpContext context)
@@ -46,9 +68,13 @@ internal sealed class CompletionEndpoint(ServedModels models, ServerOptions opti
         var told = plan.Choices == plan.Told ? answers.Select(answer => answer.Choice) : Best(plan, answers);
         return ApiJson.Result(Told([.. told]) with { Usage = Sum(plan, [.. answers.Select(answer => answer.Usage)]) });
 
-        Completion Told(IReadOnlyList<CompletionChoice> choices) => new(id, created, plan.Model.Id, choices) { SystemFingerprint = models.Fingerprint };
+        Completion Told(IReadOnlyList<CompletionChoice> choices) =>
+            new(id, created, plan.Model.Id, choices) { SystemFingerprint = models.Fingerprint };
 
-        async Task<(CompletionChoice Choice, Usage Usage, double Score)> WholeAsync(IAsyncEnumerable<Update> updates, int index)
+        async Task<(CompletionChoice Choice, Usage Usage, double Score)> WholeAsync(
+            IAsyncEnumerable<Update> updates,
+            int index
+        )
         {
             var (text, logprobs) = (new StringBuilder(), new List<CompletionLogprobs>());
             Update last = new("", null, null, new Usage(0, 0));
@@ -59,22 +85,40 @@ internal sealed class CompletionEndpoint(ServedModels models, ServerOptions opti
                 last = update;
             }
 
-            return (new CompletionChoice(index, text.ToString(), last.Finish, plan.Request.Logprobs is null ? null : Joined(logprobs)), last.Usage, last.LogProbability / Math.Max(1, last.Usage.CompletionTokens));
+            return (
+                new CompletionChoice(
+                    index,
+                    text.ToString(),
+                    last.Finish,
+                    plan.Request.Logprobs is null ? null : Joined(logprobs)
+                ),
+                last.Usage,
+                last.LogProbability / Math.Max(1, last.Usage.CompletionTokens)
+            );
         }
 
         async Task StreamAsync(ChannelWriter<string> events, CancellationToken cancellation)
         {
-            var usages = await Task.WhenAll(UpdatesOf(plan, cancellation).Select(async (updates, index) =>
-            {
-                var usage = new Usage(0, 0);
-                await foreach (var update in updates)
-                {
-                    usage = update.Usage;
-                    events.TryWrite(ApiJson.Text(Told([new CompletionChoice(index, update.Text, update.Finish, update.Logprobs)])));
-                }
+            var usages = await Task.WhenAll(
+                UpdatesOf(plan, cancellation)
+                    .Select(
+                        async (updates, index) =>
+                        {
+                            var usage = new Usage(0, 0);
+                            await foreach (var update in updates)
+                            {
+                                usage = update.Usage;
+                                events.TryWrite(
+                                    ApiJson.Text(
+                                        Told([new CompletionChoice(index, update.Text, update.Finish, update.Logprobs)])
+                                    )
+                                );
+                            }
 
-                return usage;
-            }));
+                            return usage;
+                        }
+                    )
+            );
             if (plan.Request.StreamOptions?.IncludeUsage == true)
             {
                 events.TryWrite(ApiJson.Text(Told([]) with { Usage = Sum(plan, usages) }));
@@ -91,35 +135,76 @@ internal sealed class CompletionEndpoint(ServedModels models, ServerOptions opti
         var (told, made) = (request.N ?? 1, request.BestOf ?? request.N ?? 1);
         problems.Range("best_of", request.BestOf, 1, options.Limits.Choices);
         problems.Check(made >= told, "best_of", $"is {made}, fewer than n, which is {told}");
-        problems.Check(made == told || request.Stream != true, "best_of", "is more than n, which can only be told when all answers are whole: leave 'stream' out");
+        problems.Check(
+            made == told || request.Stream != true,
+            "best_of",
+            "is more than n, which can only be told when all answers are whole: leave 'stream' out"
+        );
         problems.Check(string.IsNullOrEmpty(request.Suffix), "suffix", "is not supported");
-        problems.Check(request.Echo != true || request.Logprobs is null, "echo", "with 'logprobs' would need those of the prompt, which are not told; leave one of them out");
+        problems.Check(
+            request.Echo != true || request.Logprobs is null,
+            "echo",
+            "with 'logprobs' would need those of the prompt, which are not told; leave one of them out"
+        );
         problems.ThrowIfAny();
         var prompts = GivenPrompt.ReadAll(request.Prompt, model, options.Limits);
         var most = made > told ? "best_of" : "n";
         return prompts.Count * made <= options.Limits.Choices
-            ? new Plan(model, prompts, made, told, request, generation with { MaxNewTokens = request.MaxTokens ?? DefaultMaxTokens })
-            : throw ApiException.Wrong(most, $"'{most}' asks for {prompts.Count * made} answers over all prompts; expected at most {options.Limits.Choices}.");
+            ? new Plan(
+                model,
+                prompts,
+                made,
+                told,
+                request,
+                generation with
+                {
+                    MaxNewTokens = request.MaxTokens ?? DefaultMaxTokens,
+                }
+            )
+            : throw ApiException.Wrong(
+                most,
+                $"'{most}' asks for {prompts.Count * made} answers over all prompts; expected at most "
+                    + $"{options.Limits.Choices}."
+            );
     }
 
     // Of each prompt's answers those whose tokens the model found likeliest in the mean.
-    private static IEnumerable<CompletionChoice> Best(Plan plan, (CompletionChoice Choice, Usage Usage, double Score)[] answers) =>
-        answers.Chunk(plan.Choices).SelectMany(ofOne => ofOne.OrderByDescending(answer => answer.Score).Take(plan.Told)).Select((answer, index) => answer.Choice with { Index = index });
+    private static IEnumerable<CompletionChoice> Best(
+        Plan plan,
+        (CompletionChoice Choice, Usage Usage, double Score)[] answers
+    ) =>
+        answers
+            .Chunk(plan.Choices)
+            .SelectMany(ofOne => ofOne.OrderByDescending(answer => answer.Score).Take(plan.Told))
+            .Select((answer, index) => answer.Choice with { Index = index });
 
     private IEnumerable<IAsyncEnumerable<Update>> UpdatesOf(Plan plan, CancellationToken cancellation)
     {
-        var requests = plan.Prompts.SelectMany(prompt => Enumerable.Range(0, plan.Choices).Select(choice => new GenerationRequest(prompt.Ids)
-        {
-            Options = plan.Options with { Seed = plan.Options.Seed is { } seed ? unchecked(seed + choice) : null },
-            Adapter = plan.Model.Adapter,
-            LogProbabilities = plan.Request.Logprobs is not null || plan.Choices > plan.Told,
-            LikeliestTokens = plan.Request.Logprobs ?? 0,
-        }));
-        return plan.Model.Chat.Scheduler.StreamAll([.. requests], cancellation).Select((tokens, index) => UpdatesAsync(plan, index, tokens, cancellation));
+        var requests = plan.Prompts.SelectMany(prompt =>
+            Enumerable
+                .Range(0, plan.Choices)
+                .Select(choice => new GenerationRequest(prompt.Ids)
+                {
+                    Options = plan.Options with
+                    {
+                        Seed = plan.Options.Seed is { } seed ? unchecked(seed + choice) : null,
+                    },
+                    Adapter = plan.Model.Adapter,
+                    LogProbabilities = plan.Request.Logprobs is not null || plan.Choices > plan.Told,
+                    LikeliestTokens = plan.Request.Logprobs ?? 0,
+                })
+        );
+        return plan
+            .Model.Chat.Scheduler.StreamAll([.. requests], cancellation)
+            .Select((tokens, index) => UpdatesAsync(plan, index, tokens, cancellation));
     }
 
     private async IAsyncEnumerable<Update> UpdatesAsync(
-        Plan plan, int index, IAsyncEnumerable<GeneratedToken> tokens, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellation)
+        Plan plan,
+        int index,
+        IAsyncEnumerable<GeneratedToken> tokens,
+        [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellation
+    )
     {
         var (prompt, choice) = (plan.Prompts[index / plan.Choices], index % plan.Choices);
         var tokenizer = plan.Model.Chat.Template.Tokenizer;
@@ -164,12 +249,25 @@ internal sealed class CompletionEndpoint(ServedModels models, ServerOptions opti
         var rest = stopped.Stopped ? "" : stopped.Add(decoder.Finish(), last: true);
         finish = stopped.Stopped ? "stop" : finish;
         metrics.Tokens(choice == 0 ? prompt.Ids.Length : 0, choice == 0 ? cached : 0, count);
-        yield return new Update(rest, rest.Length > 0 ? Logprobs(plan, tokenizer, pending, ref offset) : null, finish, Counts()) { LogProbability = likelihood };
+        yield return new Update(
+            rest,
+            rest.Length > 0 ? Logprobs(plan, tokenizer, pending, ref offset) : null,
+            finish,
+            Counts()
+        )
+        {
+            LogProbability = likelihood,
+        };
 
         Usage Counts() => new(prompt.Ids.Length, count) { PromptTokensDetails = new(cached) };
     }
 
-    private static CompletionLogprobs? Logprobs(Plan plan, Tokenizer tokenizer, List<GeneratedToken> pending, ref int offset)
+    private static CompletionLogprobs? Logprobs(
+        Plan plan,
+        Tokenizer tokenizer,
+        List<GeneratedToken> pending,
+        ref int offset
+    )
     {
         if (plan.Request.Logprobs is null)
         {
@@ -188,21 +286,39 @@ internal sealed class CompletionEndpoint(ServedModels models, ServerOptions opti
         var told = new CompletionLogprobs(
             tokens,
             [.. pending.Select(token => Math.Max(token.LogProbability ?? 0, -9999))],
-            [.. pending.Select(token => (IReadOnlyDictionary<string, double>)(token.Likeliest ?? []).DistinctBy(likely => tokenizer.Decode([likely.Id], skipSpecial: false))
-                .ToDictionary(likely => tokenizer.Decode([likely.Id], skipSpecial: false), likely => Math.Max(likely.LogProbability, -9999)))],
-            offsets);
+            [
+                .. pending.Select(token =>
+                    (IReadOnlyDictionary<string, double>)
+                        (token.Likeliest ?? [])
+                            .DistinctBy(likely => tokenizer.Decode([likely.Id], skipSpecial: false))
+                            .ToDictionary(
+                                likely => tokenizer.Decode([likely.Id], skipSpecial: false),
+                                likely => Math.Max(likely.LogProbability, -9999)
+                            )
+                ),
+            ],
+            offsets
+        );
         pending.Clear();
         return told;
     }
 
-    private static CompletionLogprobs Joined(List<CompletionLogprobs> parts) => new(
-        [.. parts.SelectMany(part => part.Tokens)],
-        [.. parts.SelectMany(part => part.TokenLogprobs)],
-        [.. parts.SelectMany(part => part.TopLogprobs)],
-        [.. parts.SelectMany(part => part.TextOffset)]);
+    private static CompletionLogprobs Joined(List<CompletionLogprobs> parts) =>
+        new(
+            [.. parts.SelectMany(part => part.Tokens)],
+            [.. parts.SelectMany(part => part.TokenLogprobs)],
+            [.. parts.SelectMany(part => part.TopLogprobs)],
+            [.. parts.SelectMany(part => part.TextOffset)]
+        );
 
-    private static Usage Sum(Plan plan, Usage[] answers) => new(plan.Prompts.Sum(prompt => prompt.Ids.Length), answers.Sum(answer => answer.CompletionTokens))
-    {
-        PromptTokensDetails = new(answers.Index().Where(answer => answer.Index % plan.Choices == 0).Sum(answer => answer.Item.PromptTokensDetails.CachedTokens)),
-    };
+    private static Usage Sum(Plan plan, Usage[] answers) =>
+        new(plan.Prompts.Sum(prompt => prompt.Ids.Length), answers.Sum(answer => answer.CompletionTokens))
+        {
+            PromptTokensDetails = new(
+                answers
+                    .Index()
+                    .Where(answer => answer.Index % plan.Choices == 0)
+                    .Sum(answer => answer.Item.PromptTokensDetails.CachedTokens)
+            ),
+        };
 }

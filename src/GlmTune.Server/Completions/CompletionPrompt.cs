@@ -21,11 +21,24 @@ internal sealed record GivenPrompt(string? Text, int[]? Ids, string Param)
         return prompt switch
         {
             { ValueKind: JsonValueKind.String } text => [new GivenPrompt(Words.Of(text, "prompt"), null, "prompt")],
-            { ValueKind: JsonValueKind.Array } list when list.GetArrayLength() > 0 && list[0].ValueKind == JsonValueKind.Number => [OfIds(list, "prompt", tokenizer)],
+            { ValueKind: JsonValueKind.Array } list
+                when list.GetArrayLength() > 0 && list[0].ValueKind == JsonValueKind.Number =>
+            [
+                OfIds(list, "prompt", tokenizer),
+            ],
             { ValueKind: JsonValueKind.Array } list when list.GetArrayLength() > limits.Choices =>
-                throw ApiException.Wrong("prompt", $"'prompt' has {list.GetArrayLength()} prompts; expected at most {limits.Choices}."),
-            { ValueKind: JsonValueKind.Array } list when list.GetArrayLength() > 0 => [.. list.EnumerateArray().Index().Select(item => Of(item.Item, $"prompt[{item.Index}]", tokenizer))],
-            _ => throw ApiException.Wrong("prompt", "'prompt' must be a text, a list of texts, a list of token ids, or a list of such lists; not empty."),
+                throw ApiException.Wrong(
+                    "prompt",
+                    $"'prompt' has {list.GetArrayLength()} prompts; expected at most {limits.Choices}."
+                ),
+            { ValueKind: JsonValueKind.Array } list when list.GetArrayLength() > 0 =>
+            [
+                .. list.EnumerateArray().Index().Select(item => Of(item.Item, $"prompt[{item.Index}]", tokenizer)),
+            ],
+            _ => throw ApiException.Wrong(
+                "prompt",
+                "'prompt' must be a text, a list of texts, a list of token ids, or a list of such lists; not empty."
+            ),
         };
     }
 
@@ -40,20 +53,34 @@ internal sealed record GivenPrompt(string? Text, int[]? Ids, string Param)
     }
 
     private static GivenPrompt Of(JsonElement prompt, string param, Tokenizer tokenizer) =>
-        prompt.ValueKind == JsonValueKind.String ? new GivenPrompt(Words.Of(prompt, param), null, param) : OfIds(prompt, param, tokenizer);
+        prompt.ValueKind == JsonValueKind.String
+            ? new GivenPrompt(Words.Of(prompt, param), null, param)
+            : OfIds(prompt, param, tokenizer);
 
     private static GivenPrompt OfIds(JsonElement list, string param, Tokenizer tokenizer)
     {
         if (list.ValueKind != JsonValueKind.Array || list.GetArrayLength() == 0)
         {
-            throw ApiException.Wrong(param, $"'{param}' is {RequestBody.Kind(list)}; expected a text or a list of token ids, not empty.");
+            throw ApiException.Wrong(
+                param,
+                $"'{param}' is {RequestBody.Kind(list)}; expected a text or a list of token ids, not empty."
+            );
         }
 
         var ids = new List<int>(list.GetArrayLength());
         foreach (var item in list.EnumerateArray())
         {
-            ids.Add(item.ValueKind == JsonValueKind.Number && item.TryGetInt32(out var id) && id >= 0 && id < tokenizer.Count ? id
-                : throw ApiException.Wrong($"{param}[{ids.Count}]", $"'{param}' holds {RequestBody.Kind(item)}; expected token ids from 0 to {tokenizer.Count - 1}."));
+            ids.Add(
+                item.ValueKind == JsonValueKind.Number
+                && item.TryGetInt32(out var id)
+                && id >= 0
+                && id < tokenizer.Count
+                    ? id
+                    : throw ApiException.Wrong(
+                        $"{param}[{ids.Count}]",
+                        $"'{param}' holds {RequestBody.Kind(item)}; expected token ids from 0 to {tokenizer.Count - 1}."
+                    )
+            );
         }
 
         return new GivenPrompt(null, [.. ids], param);

@@ -6,33 +6,40 @@ namespace GlmTune.Server;
 /// <summary>Makes every failure a JSON error of OpenAI's shape.</summary>
 internal static class ErrorResponses
 {
-    /// <summary>Errors that endpoints throw, and statuses that the framework answers without a body (404, 405, …).</summary>
-    public static void UseErrorResponses(this WebApplication app) => app.Use(async (context, next) =>
-    {
-        try
-        {
-            await next(context);
-            if (context.Response is { HasStarted: false, StatusCode: >= 400, ContentLength: null, ContentType: null } response)
+    /// <summary>Errors that endpoints throw, and statuses that the framework answers without a body (404, 405,
+    /// …).</summary>
+    public static void UseErrorResponses(this WebApplication app) =>
+        app.Use(
+            async (context, next) =>
             {
-                await WriteAsync(context, ErrorBody.Of(response.StatusCode, Phrase(context)));
-            }
-        }
-        catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
-        {
-            // Nobody reads it; it is for the log and the counters.
-            if (!context.Response.HasStarted)
-            {
-                context.Response.StatusCode = StatusCodes.Status499ClientClosedRequest;
-            }
-        }
+                try
+                {
+                    await next(context);
+                    if (
+                        context.Response is
+                        { HasStarted: false, StatusCode: >= 400, ContentLength: null, ContentType: null } response
+                    )
+                    {
+                        await WriteAsync(context, ErrorBody.Of(response.StatusCode, Phrase(context)));
+                    }
+                }
+                catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
+                {
+                    // Nobody reads it; it is for the log and the counters.
+                    if (!context.Response.HasStarted)
+                    {
+                        context.Response.StatusCode = StatusCodes.Status499ClientClosedRequest;
+                    }
+                }
 #pragma warning disable CA1031 // Every error ends here, so that it is logged and answered.
-        catch (Exception e)
+                catch (Exception e)
 #pragma warning restore CA1031
-        {
-            var (status, body) = Of(context, e);
-            await WriteAsync(context, status, body, (e as ApiException)?.RetryAfterSeconds);
-        }
-    });
+                {
+                    var (status, body) = Of(context, e);
+                    await WriteAsync(context, status, body, (e as ApiException)?.RetryAfterSeconds);
+                }
+            }
+        );
 
     /// <summary>The status and the body that tell of an exception; logs what is a defect.</summary>
     public static (int Status, ErrorBody Body) Of(HttpContext context, Exception exception)
@@ -40,8 +47,11 @@ internal static class ErrorResponses
         var (status, message) = exception switch
         {
             ApiException api => (api.Status, api.Message),
-            BadHttpRequestException { StatusCode: StatusCodes.Status413PayloadTooLarge } =>
-                (StatusCodes.Status413PayloadTooLarge, $"The body is larger than {context.RequestServices.GetRequiredService<ServerOptions>().Limits.BodyBytes} bytes."),
+            BadHttpRequestException { StatusCode: StatusCodes.Status413PayloadTooLarge } => (
+                StatusCodes.Status413PayloadTooLarge,
+                "The body is larger than "
+                    + $"{context.RequestServices.GetRequiredService<ServerOptions>().Limits.BodyBytes} bytes."
+            ),
             BadHttpRequestException bad => (bad.StatusCode, bad.Message),
             ConstraintException or ArgumentException => (StatusCodes.Status400BadRequest, exception.Message),
             ObjectDisposedException => (StatusCodes.Status503ServiceUnavailable, "The server stops."),
@@ -49,26 +59,35 @@ internal static class ErrorResponses
         };
         if (status == StatusCodes.Status500InternalServerError)
         {
-            context.RequestServices.GetRequiredService<ILoggerFactory>().CreateLogger("glmtune").RequestFailed(exception, context.Request.Path);
+            context
+                .RequestServices.GetRequiredService<ILoggerFactory>()
+                .CreateLogger("glmtune")
+                .RequestFailed(exception, context.Request.Path);
         }
 
-        return (status, ErrorBody.Of(status, message, (exception as ApiException)?.Param, (exception as ApiException)?.Code));
+        return (
+            status,
+            ErrorBody.Of(status, message, (exception as ApiException)?.Param, (exception as ApiException)?.Code)
+        );
     }
 
-    private static string Phrase(HttpContext context) => context.Response.StatusCode switch
-    {
-        StatusCodes.Status404NotFound => $"There is nothing at {Shown.Of(context.Request.Path)}.",
-        StatusCodes.Status405MethodNotAllowed => $"{Shown.Of(context.Request.Path)} does not take {Shown.Of(context.Request.Method)}.",
-        var status => $"{ReasonPhrases.GetReasonPhrase(status)}.",
-    };
+    private static string Phrase(HttpContext context) =>
+        context.Response.StatusCode switch
+        {
+            StatusCodes.Status404NotFound => $"There is nothing at {Shown.Of(context.Request.Path)}.",
+            StatusCodes.Status405MethodNotAllowed =>
+                $"{Shown.Of(context.Request.Path)} does not take {Shown.Of(context.Request.Method)}.",
+            var status => $"{ReasonPhrases.GetReasonPhrase(status)}.",
+        };
 
-    private static Task WriteAsync(HttpContext context, ErrorBody body) => WriteAsync(context, context.Response.StatusCode, body, null);
+    private static Task WriteAsync(HttpContext context, ErrorBody body) =>
+        WriteAsync(context, context.Response.StatusCode, body, null);
 
     private static async Task WriteAsync(HttpContext context, int status, ErrorBody body, int? retryAfter = null)
     {
         if (context.Response.HasStarted)
         {
-            context.Abort();   // Half an answer must not look like a whole one.
+            context.Abort(); // Half an answer must not look like a whole one.
             return;
         }
 

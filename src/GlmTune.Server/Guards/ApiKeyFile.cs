@@ -3,7 +3,8 @@ namespace GlmTune.Server;
 /// <summary>A file of API keys: one a line; empty lines and lines that begin with # are passed over.</summary>
 public static class ApiKeyFile
 {
-    /// <exception cref="InvalidDataException">It holds no key, or one with white space or of fewer than 8 characters.</exception>
+    /// <exception cref="InvalidDataException">It holds no key, or one with white space or of fewer than 8
+    /// characters.</exception>
     /// <exception cref="IOException">It cannot be read.</exception>
     public static IReadOnlyList<string> Read(string path)
     {

@@ -6,7 +6,8 @@ namespace GlmTune.Server;
 /// <summary>Asks for a key.</summary>
 public static class ApiKeyGuard
 {
-    /// <summary>Lets everybody use an endpoint, for what tells nothing: a page's own files, whether the server lives.</summary>
+    /// <summary>Lets everybody use an endpoint, for what tells nothing: a page's own files, whether the server
+    /// lives.</summary>
     public static TBuilder AllowWithoutKey<TBuilder>(this TBuilder endpoint)
         where TBuilder : IEndpointConventionBuilder => endpoint.WithMetadata(new WithoutKey());
 
@@ -20,30 +21,43 @@ public static class ApiKeyGuard
             return;
         }
 
-        app.Use((context, next) =>
-        {
-            if (context.GetEndpoint()?.Metadata.GetMetadata<WithoutKey>() is not null)
+        app.Use(
+            (context, next) =>
             {
-                return next(context);
-            }
+                if (context.GetEndpoint()?.Metadata.GetMetadata<WithoutKey>() is not null)
+                {
+                    return next(context);
+                }
 
-            var given = context.Request.Headers.Authorization.ToString();
-            var hash = Hash(given.StartsWith("Bearer ", StringComparison.OrdinalIgnoreCase) ? given["Bearer ".Length..].Trim() : "");
-            var match = -1;
-            for (var i = 0; i < keys.Length; i++)
-            {
-                match = CryptographicOperations.FixedTimeEquals(hash, keys[i]) ? i : match;
-            }
+                var given = context.Request.Headers.Authorization.ToString();
+                var hash = Hash(
+                    given.StartsWith("Bearer ", StringComparison.OrdinalIgnoreCase)
+                        ? given["Bearer ".Length..].Trim()
+                        : ""
+                );
+                var match = -1;
+                for (var i = 0; i < keys.Length; i++)
+                {
+                    match = CryptographicOperations.FixedTimeEquals(hash, keys[i]) ? i : match;
+                }
 
-            context.Items[typeof(WithoutKey)] = match;
-            return match >= 0 ? next(context) : throw new ApiException(
-                StatusCodes.Status401Unauthorized, "The API key is missing or wrong; send it as the header 'Authorization: Bearer KEY'.", code: "invalid_api_key");
-        });
+                context.Items[typeof(WithoutKey)] = match;
+                return match >= 0
+                    ? next(context)
+                    : throw new ApiException(
+                        StatusCodes.Status401Unauthorized,
+                        "The API key is missing or wrong; send it as the header 'Authorization: Bearer KEY'.",
+                        code: "invalid_api_key"
+                    );
+            }
+        );
     }
 
     /// <summary>Who asks, for taking turns: the place of the key, else the address.</summary>
     internal static string ClientOf(HttpContext context) =>
-        context.Items[typeof(WithoutKey)] is int key ? $"key {key}" : context.Connection.RemoteIpAddress?.ToString() ?? "";
+        context.Items[typeof(WithoutKey)] is int key
+            ? $"key {key}"
+            : context.Connection.RemoteIpAddress?.ToString() ?? "";
 
     private static byte[] Hash(string key) => SHA256.HashData(Encoding.UTF8.GetBytes(key));
 

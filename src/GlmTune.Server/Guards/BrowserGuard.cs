@@ -2,10 +2,10 @@ namespace GlmTune.Server;
 
 /// <summary>Keeps web pages of other sites from using the server through their visitors' browsers.</summary>
 /// <remarks>
-/// On loopback, the Host header must be a name of this machine: else a site could let its own name point to 127.0.0.1 (DNS rebinding) and
-/// read answers as if they were its own. Everywhere, a request with an Origin header must come from the server's own pages or from an
-/// origin that was allowed. Bodies must be JSON by their content type (<see cref="RequestBody"/>), which forms of other sites cannot send.
-/// </remarks>
+/// On loopback, the Host header must be a name of this machine: else a site could let its own name point to 127.0.0.1
+/// (DNS rebinding) and read answers as if they were its own. Everywhere, a request with an Origin header must come from
+/// the server's own pages or from an origin that was allowed. Bodies must be JSON by their content type
+/// (<see cref="RequestBody"/>), which forms of other sites cannot send. </remarks>
 internal static class BrowserGuard
 {
     private static readonly string[] LoopbackNames = ["localhost", "127.0.0.1", "[::1]"];
@@ -13,32 +13,50 @@ internal static class BrowserGuard
     public static void UseBrowserGuard(this WebApplication app, ServerOptions options)
     {
         var isLoopback = ServerApp.IsLoopback(options.Host);
-        var hosts = LoopbackNames.Append(options.Host).Concat(options.AllowedHosts).ToHashSet(StringComparer.OrdinalIgnoreCase);
+        var hosts = LoopbackNames
+            .Append(options.Host)
+            .Concat(options.AllowedHosts)
+            .ToHashSet(StringComparer.OrdinalIgnoreCase);
         var origins = options.CorsOrigins.ToHashSet(StringComparer.OrdinalIgnoreCase);
-        app.Use(async (context, next) =>
-        {
-            var request = context.Request;
-            if (isLoopback && !hosts.Contains(request.Host.Host))
+        app.Use(
+            async (context, next) =>
             {
-                throw new ApiException(StatusCodes.Status403Forbidden, $"The Host header '{Shown.Of(request.Host.Value ?? "")}' is no name of this machine.", code: "host_not_allowed");
-            }
+                var request = context.Request;
+                if (isLoopback && !hosts.Contains(request.Host.Host))
+                {
+                    throw new ApiException(
+                        StatusCodes.Status403Forbidden,
+                        $"The Host header '{Shown.Of(request.Host.Value ?? "")}' is no name of this machine.",
+                        code: "host_not_allowed"
+                    );
+                }
 
-            if (request.Headers.Origin is [{ } origin, ..] && !origins.Contains("*") && !origins.Contains(origin)
-                && !IsOwn(origin, request.Host))
-            {
-                throw new ApiException(StatusCodes.Status403Forbidden, $"Pages of '{Shown.Of(origin)}' may not call this server.", code: "origin_not_allowed");
-            }
+                if (
+                    request.Headers.Origin is [{ } origin, ..]
+                    && !origins.Contains("*")
+                    && !origins.Contains(origin)
+                    && !IsOwn(origin, request.Host)
+                )
+                {
+                    throw new ApiException(
+                        StatusCodes.Status403Forbidden,
+                        $"Pages of '{Shown.Of(origin)}' may not call this server.",
+                        code: "origin_not_allowed"
+                    );
+                }
 
-            context.Response.OnStarting(() =>
-            {
-                context.Response.Headers.XContentTypeOptions = "nosniff";
-                return Task.CompletedTask;
-            });
-            await next(context);
-        });
+                context.Response.OnStarting(() =>
+                {
+                    context.Response.Headers.XContentTypeOptions = "nosniff";
+                    return Task.CompletedTask;
+                });
+                await next(context);
+            }
+        );
     }
 
     // The scheme is left out: a proxy in front of the server may speak HTTPS.
     private static bool IsOwn(string origin, HostString host) =>
-        Uri.TryCreate(origin, UriKind.Absolute, out var uri) && string.Equals(uri.Authority, host.Value, StringComparison.OrdinalIgnoreCase);
+        Uri.TryCreate(origin, UriKind.Absolute, out var uri)
+        && string.Equals(uri.Authority, host.Value, StringComparison.OrdinalIgnoreCase);
 }

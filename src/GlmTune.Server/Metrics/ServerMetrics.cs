@@ -2,13 +2,31 @@ using System.Diagnostics.Metrics;
 
 namespace GlmTune.Server;
 
-/// <summary>What <c>/metrics</c> tells of answers: counts of tokens and requests, times, and how full the batch is.</summary>
+/// <summary>What <c>/metrics</c> tells of answers: counts of tokens and requests, times, and how full the batch
+/// is.</summary>
 internal sealed class ServerMetrics
 {
     /// <summary>Name of the meter.</summary>
     public const string MeterName = "GlmTune.Server";
 
-    private static readonly double[] Seconds = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
+    private static readonly double[] Seconds =
+    [
+        0.01,
+        0.025,
+        0.05,
+        0.1,
+        0.25,
+        0.5,
+        1,
+        2.5,
+        5,
+        10,
+        30,
+        60,
+        120,
+        300,
+        600,
+    ];
     private readonly Counter<long> requests;
     private readonly Counter<long> tokens;
     private readonly Histogram<double> waited;
@@ -19,14 +37,48 @@ internal sealed class ServerMetrics
     {
         var meter = meters.Create(MeterName);
         requests = meter.CreateCounter<long>("glmtune.requests", "{request}", "Requests, by endpoint and status.");
-        tokens = meter.CreateCounter<long>("glmtune.tokens", "{token}", "Tokens, by kind: prompt, cached (of prompts, not read again), completion.");
+        tokens = meter.CreateCounter<long>(
+            "glmtune.tokens",
+            "{token}",
+            "Tokens, by kind: prompt, cached (of prompts, not read again), completion."
+        );
         var buckets = new InstrumentAdvice<double> { HistogramBucketBoundaries = Seconds };
-        waited = meter.CreateHistogram("glmtune.queue.time", "s", "How long requests waited for a place, the work on their prompts left out.", advice: buckets);
-        firstToken = meter.CreateHistogram("glmtune.first_token.time", "s", "From a request's entry into the batch to its first token.", advice: buckets);
-        duration = meter.CreateHistogram("glmtune.request.time", "s", "From a request's arrival to the end of its answer.", advice: buckets);
-        meter.CreateObservableGauge("glmtune.answers.running", () => queue.Running, "{answer}", "Answers that are being made.");
-        meter.CreateObservableGauge("glmtune.requests.waiting", () => queue.Waiting, "{request}", "Requests that have come and have no place yet.");
-        meter.CreateObservableGauge("glmtune.requests.preparing", () => queue.Preparing, "{request}", "Of these, those whose prompts are being tokenized or whose schemas are being compiled.");
+        waited = meter.CreateHistogram(
+            "glmtune.queue.time",
+            "s",
+            "How long requests waited for a place, the work on their prompts left out.",
+            advice: buckets
+        );
+        firstToken = meter.CreateHistogram(
+            "glmtune.first_token.time",
+            "s",
+            "From a request's entry into the batch to its first token.",
+            advice: buckets
+        );
+        duration = meter.CreateHistogram(
+            "glmtune.request.time",
+            "s",
+            "From a request's arrival to the end of its answer.",
+            advice: buckets
+        );
+        meter.CreateObservableGauge(
+            "glmtune.answers.running",
+            () => queue.Running,
+            "{answer}",
+            "Answers that are being made."
+        );
+        meter.CreateObservableGauge(
+            "glmtune.requests.waiting",
+            () => queue.Waiting,
+            "{request}",
+            "Requests that have come and have no place yet."
+        );
+        meter.CreateObservableGauge(
+            "glmtune.requests.preparing",
+            () => queue.Preparing,
+            "{request}",
+            "Of these, those whose prompts are being tokenized or whose schemas are being compiled."
+        );
     }
 
     public void Waited(TimeSpan time) => waited.Record(time.TotalSeconds);

@@ -5,15 +5,30 @@ internal static class ModelEndpoints
 {
     public static void MapModels(this IEndpointRouteBuilder app)
     {
-        app.MapGet("/v1/models", (ServedModels models) => ApiJson.Result(new ModelList([.. models.All.Select(model => Listed(models, model))])))
-            .Produces<ModelList>().WithSummary("Lists the base model and each adapter.");
+        app.MapGet(
+                "/v1/models",
+                (ServedModels models) =>
+                    ApiJson.Result(new ModelList([.. models.All.Select(model => Listed(models, model))]))
+            )
+            .Produces<ModelList>()
+            .WithSummary("Lists the base model and each adapter.");
         // Ids like org/name have a slash, which some clients escape: it is left escaped in the path.
-        app.MapGet("/v1/models/{**id}", (string id, ServedModels models) => ApiJson.Result(Listed(models, models.Named(id.Replace("%2F", "/", StringComparison.OrdinalIgnoreCase)))))
-            .Produces<ListedModel>().WithSummary("Says whether there is a model of this id.");
+        app.MapGet(
+                "/v1/models/{**id}",
+                (string id, ServedModels models) =>
+                    ApiJson.Result(
+                        Listed(models, models.Named(id.Replace("%2F", "/", StringComparison.OrdinalIgnoreCase)))
+                    )
+            )
+            .Produces<ListedModel>()
+            .WithSummary("Says whether there is a model of this id.");
     }
 
     private static ListedModel Listed(ServedModels models, ServedModel model) =>
-        new(model.Id, models.Created.ToUnixTimeSeconds(), model.Parent ?? model.Id, model.Parent) { MaxModelLen = model.Chat.Scheduler.Generator.Model.Config.MaxPositions };
+        new(model.Id, models.Created.ToUnixTimeSeconds(), model.Parent ?? model.Id, model.Parent)
+        {
+            MaxModelLen = model.Chat.Scheduler.Generator.Model.Config.MaxPositions,
+        };
 
     private sealed record ModelList(IReadOnlyList<ListedModel> Data)
     {

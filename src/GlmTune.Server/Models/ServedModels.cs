@@ -13,9 +13,15 @@ public sealed class ServedModels
             throw new ArgumentException("A server needs a model.", nameof(models));
         }
 
-        if (models.GroupBy(model => model.Id, StringComparer.Ordinal).FirstOrDefault(group => group.Count() > 1) is { } twice)
+        if (
+            models.GroupBy(model => model.Id, StringComparer.Ordinal).FirstOrDefault(group => group.Count() > 1) is
+            { } twice
+        )
         {
-            throw new ArgumentException($"Two models are called '{twice.Key}'; a request could not tell them apart.", nameof(models));
+            throw new ArgumentException(
+                $"Two models are called '{twice.Key}'; a request could not tell them apart.",
+                nameof(models)
+            );
         }
 
         All = models;
@@ -33,13 +39,22 @@ public sealed class ServedModels
     internal string Fingerprint { get; } = $"fp_{Guid.NewGuid():N}"[..13];
 
     /// <summary>Answers made side by side, at most.</summary>
-    internal int Places => All.Select(model => model.Chat).Distinct().Sum(chat => chat.Scheduler.Generator.Limits.Slots);
+    internal int Places =>
+        All.Select(model => model.Chat).Distinct().Sum(chat => chat.Scheduler.Generator.Limits.Slots);
 
-    /// <summary>The model of that id; the first where <paramref name="id"/> is null; null where there is none.</summary>
+    /// <summary>The model of that id; the first where <paramref name="id"/> is null; null where there is
+    /// none.</summary>
     public ServedModel? Find(string? id) => id is null ? All[0] : byId.GetValueOrDefault(id);
 
     /// <summary>The model of that id, or the first.</summary>
     /// <exception cref="ApiException">404: there is none of that id.</exception>
-    internal ServedModel Named(string? id) => Find(id) ?? throw new ApiException(
-        StatusCodes.Status404NotFound, $"The model '{Shown.Of(id!)}' does not exist; there are {string.Join(", ", All.Select(model => model.Id))}.", "model", "model_not_found");
+    internal ServedModel Named(string? id) =>
+        Find(id)
+        ?? throw new ApiException(
+            StatusCodes.Status404NotFound,
+            $"The model '{Shown.Of(id!)}' does not exist; there are "
+                + $"{string.Join(", ", All.Select(model => model.Id))}.",
+            "model",
+            "model_not_found"
+        );
 }

@@ -4,40 +4,50 @@ using System.Security.Cryptography;
 
 namespace GlmTune.Server.Pages;
 
-/// <summary>The pages' own files, which are part of this assembly: nothing is read from disk, and nothing is loaded from elsewhere.</summary>
+/// <summary>The pages' own files, which are part of this assembly: nothing is read from disk, and nothing is loaded
+/// from elsewhere.</summary>
 /// <remarks>
-/// The content security policy lets a page load what this server serves and nothing else, has no inline scripts or styles, and makes
-/// browsers that know trusted types refuse to parse HTML from a string at all: so text of a model can never become active content.
-/// </remarks>
+/// The content security policy lets a page load what this server serves and nothing else, has no inline scripts or
+/// styles, and makes browsers that know trusted types refuse to parse HTML from a string at all: so text of a model can
+/// never become active content. </remarks>
 internal static class PageFiles
 {
     private const string Prefix = "page/";
 
     private const string Policy =
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+        + "base-uri 'none'; form-action 'none'; "
         + "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 
     private static readonly Assembly Assembly = typeof(PageFiles).Assembly;
-    private static readonly FrozenDictionary<string, PageFile> All = Assembly.GetManifestResourceNames()
+    private static readonly FrozenDictionary<string, PageFile> All = Assembly
+        .GetManifestResourceNames()
         .Where(name => name.StartsWith(Prefix, StringComparison.Ordinal))
         .ToFrozenDictionary(name => name[Prefix.Length..], Read, StringComparer.Ordinal);
 
     /// <summary>Maps <c>/assets/NAME</c>: scripts, styles and the icon of all pages.</summary>
     public static void MapPageFiles(this IEndpointRouteBuilder app)
     {
-        app.MapGet("/assets/{name}", (string name, HttpContext context) => All.TryGetValue(name, out var file) && !name.EndsWith(".html", StringComparison.Ordinal)
-                ? Send(context, file)
-                : throw new ApiException(StatusCodes.Status404NotFound, "There is no such file."))
-            .AllowWithoutKey().ExcludeFromDescription();
-        app.MapGet("/favicon.ico", (HttpContext context) => Send(context, All["favicon.svg"])).AllowWithoutKey().ExcludeFromDescription();
+        app.MapGet(
+                "/assets/{name}",
+                (string name, HttpContext context) =>
+                    All.TryGetValue(name, out var file) && !name.EndsWith(".html", StringComparison.Ordinal)
+                        ? Send(context, file)
+                        : throw new ApiException(StatusCodes.Status404NotFound, "There is no such file.")
+            )
+            .AllowWithoutKey()
+            .ExcludeFromDescription();
+        app.MapGet("/favicon.ico", (HttpContext context) => Send(context, All["favicon.svg"]))
+            .AllowWithoutKey()
+            .ExcludeFromDescription();
     }
 
     /// <summary>Maps one page.</summary>
     /// <param name="app">Gets it.</param>
     /// <param name="path">Its address.</param>
     /// <param name="name">Its file.</param>
-    public static void MapPage(this IEndpointRouteBuilder app, string path, string name)
-        => app.MapGet(path, (HttpContext context) => Send(context, All[name])).AllowWithoutKey().ExcludeFromDescription();
+    public static void MapPage(this IEndpointRouteBuilder app, string path, string name) =>
+        app.MapGet(path, (HttpContext context) => Send(context, All[name])).AllowWithoutKey().ExcludeFromDescription();
 
     private static IResult Send(HttpContext context, PageFile file)
     {
@@ -48,7 +58,11 @@ internal static class PageFiles
         headers["Cross-Origin-Opener-Policy"] = "same-origin";
         // Asked for each time, and sent again only when the program is another.
         headers.CacheControl = "no-cache";
-        return Results.Bytes(file.Content, file.Type, entityTag: new Microsoft.Net.Http.Headers.EntityTagHeaderValue(file.Tag));
+        return Results.Bytes(
+            file.Content,
+            file.Type,
+            entityTag: new Microsoft.Net.Http.Headers.EntityTagHeaderValue(file.Tag)
+        );
     }
 
     private static PageFile Read(string resource)

@@ -2,15 +2,18 @@ using System.Diagnostics;
 
 namespace GlmTune.Server;
 
-/// <summary>A request's way from its arrival to its end: it is counted, its prompt is prepared, it waits for a place, has so long, and gives the place back.</summary>
+/// <summary>A request's way from its arrival to its end: it is counted, its prompt is prepared, it waits for a place,
+/// has so long, and gives the place back.</summary>
 internal sealed class Admission(RequestQueue queue, ServerOptions options, ServerMetrics metrics)
 {
     /// <summary>Prepares a request, and waits for places, which the end of the request gives back.</summary>
     /// <param name="context">The request.</param>
     /// <param name="answers">How many answers it wants.</param>
-    /// <param name="prepare">The work before the answer that takes long: done after the request was counted, a few requests at a time.</param>
+    /// <param name="prepare">The work before the answer that takes long: done after the request was counted, a few
+    /// requests at a time.</param>
     /// <returns>What was prepared, and what cancels the answers: the client has gone, or the time is over.</returns>
-    /// <exception cref="ApiException">429, 503, or 504 where the time was over before there was a place; what <paramref name="prepare"/> throws.</exception>
+    /// <exception cref="ApiException">429, 503, or 504 where the time was over before there was a place; what
+    /// <paramref name="prepare"/> throws.</exception>
     public async Task<(T Prepared, Deadline Deadline)> EnterAsync<T>(HttpContext context, int answers, Func<T> prepare)
     {
         var deadline = Deadline.Of(context, options.Limits);
@@ -26,7 +29,8 @@ internal sealed class Admission(RequestQueue queue, ServerOptions options, Serve
                     work = Stopwatch.GetElapsedTime(begun);
                     return done;
                 },
-                deadline.Token);
+                deadline.Token
+            );
             context.Response.RegisterForDispose(await visit.EnterAsync(deadline.Token));
             metrics.Waited(Stopwatch.GetElapsedTime(start) - work);
             return (prepared, deadline);
@@ -73,8 +77,12 @@ internal sealed class Deadline : IDisposable
     public bool IsOver => timer.IsCancellationRequested;
 
     /// <summary>The error that says so.</summary>
-    public ApiException TooLate() => new(
-        StatusCodes.Status504GatewayTimeout, $"The request took longer than {time.TotalSeconds:0} s, waiting included.", code: "timeout");
+    public ApiException TooLate() =>
+        new(
+            StatusCodes.Status504GatewayTimeout,
+            $"The request took longer than {time.TotalSeconds:0} s, waiting included.",
+            code: "timeout"
+        );
 
     /// <summary>What a task gives.</summary>
     /// <exception cref="ApiException">504: the time was over first.</exception>

@@ -1,13 +1,15 @@
 namespace GlmTune.Server;
 
-/// <summary>So many places, which who comes takes, or waits for; clients that wait take turns, whoever came first.</summary>
-/// <remarks>Who needs several places enters when all of them are free, and is not overtaken by its neighbours meanwhile. Thread-safe.</remarks>
+/// <summary>So many places, which who comes takes, or waits for; clients that wait take turns, whoever came
+/// first.</summary>
+/// <remarks>Who needs several places enters when all of them are free, and is not overtaken by its neighbours
+/// meanwhile. Thread-safe.</remarks>
 internal sealed class FairPlaces
 {
     private readonly Lock gate;
     private readonly int places;
     private readonly Dictionary<string, LinkedList<Waiter>> waiting = [];
-    private readonly LinkedList<string> turns = [];   // Clients that wait, whose turn it is first.
+    private readonly LinkedList<string> turns = []; // Clients that wait, whose turn it is first.
     private Func<Exception>? closed;
 
     /// <param name="places">How many.</param>
@@ -86,7 +88,7 @@ internal sealed class FairPlaces
         {
             if (!waiting.TryGetValue(waiter.Client, out var line) || !line.Remove(waiter))
             {
-                return;   // It has entered.
+                return; // It has entered.
             }
 
             DropIfEmpty(waiter.Client, line);
@@ -107,7 +109,12 @@ internal sealed class FairPlaces
 
     private void LetIn()
     {
-        while (turns.First is { Value: var client } && waiting[client] is var line && line.First!.Value is var next && next.Count <= Free)
+        while (
+            turns.First is { Value: var client }
+            && waiting[client] is var line
+            && line.First!.Value is var next
+            && next.Count <= Free
+        )
         {
             line.RemoveFirst();
             turns.RemoveFirst();
@@ -134,7 +141,8 @@ internal sealed class FairPlaces
 
         public Action? OnEntered => entered;
 
-        public TaskCompletionSource<IDisposable> Entered { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        public TaskCompletionSource<IDisposable> Entered { get; } =
+            new(TaskCreationOptions.RunContinuationsAsynchronously);
     }
 
     private sealed class Place(FairPlaces places, int count) : IDisposable

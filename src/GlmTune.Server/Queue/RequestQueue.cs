@@ -1,21 +1,24 @@
 namespace GlmTune.Server;
 
-/// <summary>Lets as many answers run as the batch has places; other requests wait, so many and no more, and clients take turns.</summary>
+/// <summary>Lets as many answers run as the batch has places; other requests wait, so many and no more, and clients
+/// take turns.</summary>
 /// <remarks>
-/// A request counts from its arrival, before anything is made of its prompt, which only a few do at a time. It takes its places when that is done, so
-/// that a long prompt holds none: who is ready sooner enters sooner. A client is a key, or an address where there are no keys, so that one with many
-/// requests doesn't hold up the others. A request with several answers enters when all of them have a place. Thread-safe.
-/// </remarks>
+/// A request counts from its arrival, before anything is made of its prompt, which only a few do at a time. It takes
+/// its places when that is done, so that a long prompt holds none: who is ready sooner enters sooner. A client is a
+/// key, or an address where there are no keys, so that one with many requests doesn't hold up the others. A request
+/// with several answers enters when all of them have a place. Thread-safe. </remarks>
 internal sealed class RequestQueue
 {
     private readonly Lock gate = new();
-    private readonly Dictionary<string, int> queued = [];   // By client: requests that came when no place was free for them.
+
+    // By client: requests that came when no place was free for them.
+    private readonly Dictionary<string, int> queued = [];
     private readonly FairPlaces preparing;
     private readonly FairPlaces answering;
     private readonly ServerLimits limits;
     private readonly int places;
     private int queuedCount;
-    private int expected;    // Places that were free for the other requests when they came, and are still to be taken.
+    private int expected; // Places that were free for the other requests when they came, and are still to be taken.
     private int pending;
     private bool closed;
 
@@ -59,8 +62,11 @@ internal sealed class RequestQueue
                 {
                     throw new ApiException(
                         StatusCodes.Status429TooManyRequests,
-                        queuedCount >= limits.Waiting ? $"{queuedCount} requests wait already; try again later." : $"{own} requests of yours wait already; try again later.",
-                        code: "rate_limit_exceeded")
+                        queuedCount >= limits.Waiting
+                            ? $"{queuedCount} requests wait already; try again later."
+                            : $"{own} requests of yours wait already; try again later.",
+                        code: "rate_limit_exceeded"
+                    )
                     {
                         RetryAfterSeconds = Math.Clamp(queuedCount / places, 1, 60),
                     };
@@ -92,7 +98,10 @@ internal sealed class RequestQueue
     }
 
     private static ApiException Stopping() =>
-        new(StatusCodes.Status503ServiceUnavailable, "The server stops; try again later.", code: "server_stopping") { RetryAfterSeconds = 10 };
+        new(StatusCodes.Status503ServiceUnavailable, "The server stops; try again later.", code: "server_stopping")
+        {
+            RetryAfterSeconds = 10,
+        };
 
     private void Forget(string client, int answers, bool hasPlace)
     {
@@ -131,7 +140,8 @@ internal sealed class RequestQueue
         /// <summary>Waits for its places; disposing what it returns gives them back.</summary>
         /// <param name="cancellation">Ends the wait.</param>
         /// <exception cref="ApiException">503: the server stops.</exception>
-        public Task<IDisposable> EnterAsync(CancellationToken cancellation) => queue.answering.EnterAsync(client, answers, Dispose, cancellation);
+        public Task<IDisposable> EnterAsync(CancellationToken cancellation) =>
+            queue.answering.EnterAsync(client, answers, Dispose, cancellation);
 
         /// <inheritdoc/>
         public void Dispose()

@@ -18,18 +18,29 @@ internal sealed class FieldProblems
         }
     }
 
-    public void Range(string param, double? value, double least, double most) => Check(
-        value is null || (value >= least && value <= most),
-        param,
-        string.Create(CultureInfo.InvariantCulture, $"is {value}; expected {(most >= int.MaxValue ? $"at least {least}" : $"{least} to {most}")}"));
+    public void Range(string param, double? value, double least, double most) =>
+        Check(
+            value is null || (value >= least && value <= most),
+            param,
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"is {value}; expected {(most >= int.MaxValue ? $"at least {least}" : $"{least} to {most}")}"
+            )
+        );
 
     /// <exception cref="ApiException">400 that names the first field, if anything is wrong.</exception>
     public void ThrowIfAny()
     {
         if (problems.Count > 0)
         {
-            var told = string.Join("; ", problems.Take(MostTold).Select(problem => $"'{problem.Param}' {problem.Problem}"));
-            throw ApiException.Wrong(problems[0].Param, $"{told}{(problems.Count > MostTold ? $"; and {problems.Count - MostTold} more" : "")}.");
+            var told = string.Join(
+                "; ",
+                problems.Take(MostTold).Select(problem => $"'{problem.Param}' {problem.Problem}")
+            );
+            throw ApiException.Wrong(
+                problems[0].Param,
+                $"{told}{(problems.Count > MostTold ? $"; and {problems.Count - MostTold} more" : "")}."
+            );
         }
     }
 }

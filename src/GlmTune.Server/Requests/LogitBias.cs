@@ -13,14 +13,23 @@ internal static class LogitBias
     /// <param name="vocabularySize">One past the highest token id.</param>
     /// <param name="limits">How many tokens it may name.</param>
     /// <param name="problems">Gets what is wrong.</param>
-    public static IReadOnlyDictionary<int, double>? Read(JsonElement? given, int vocabularySize, ServerLimits limits, FieldProblems problems)
+    public static IReadOnlyDictionary<int, double>? Read(
+        JsonElement? given,
+        int vocabularySize,
+        ServerLimits limits,
+        FieldProblems problems
+    )
     {
         if (given is not { ValueKind: not JsonValueKind.Null } field)
         {
             return null;
         }
 
-        problems.Check(field.ValueKind == JsonValueKind.Object, Param, $"is {RequestBody.Kind(field)}; expected an object of token ids and numbers");
+        problems.Check(
+            field.ValueKind == JsonValueKind.Object,
+            Param,
+            $"is {RequestBody.Kind(field)}; expected an object of token ids and numbers"
+        );
         var biases = new Dictionary<int, double>();
         if (field.ValueKind != JsonValueKind.Object)
         {
@@ -36,17 +45,32 @@ internal static class LogitBias
 
         foreach (var member in field.EnumerateObject())
         {
-            if (!int.TryParse(NameOf(member), NumberStyles.None, CultureInfo.InvariantCulture, out var id) || id >= vocabularySize)
+            if (
+                !int.TryParse(NameOf(member), NumberStyles.None, CultureInfo.InvariantCulture, out var id)
+                || id >= vocabularySize
+            )
             {
-                problems.Check(false, Param, $"has the key '{Shown.Of(NameOf(member))}'; expected token ids from 0 to {vocabularySize - 1}");
+                problems.Check(
+                    false,
+                    Param,
+                    $"has the key '{Shown.Of(NameOf(member))}'; expected token ids from 0 to {vocabularySize - 1}"
+                );
             }
-            else if (member.Value.ValueKind == JsonValueKind.Number && member.Value.TryGetDouble(out var bias) && bias is >= -100 and <= 100)
+            else if (
+                member.Value.ValueKind == JsonValueKind.Number
+                && member.Value.TryGetDouble(out var bias)
+                && bias is >= -100 and <= 100
+            )
             {
                 biases[id] = bias;
             }
             else
             {
-                problems.Check(false, Param, $"has {RequestBody.Kind(member.Value)} for token {id}; expected a number from -100 to 100");
+                problems.Check(
+                    false,
+                    Param,
+                    $"has {RequestBody.Kind(member.Value)} for token {id}; expected a number from -100 to 100"
+                );
             }
         }
 
@@ -61,7 +85,7 @@ internal static class LogitBias
         }
         catch (InvalidOperationException)
         {
-            return "?";   // Half of a surrogate pair.
+            return "?"; // Half of a surrogate pair.
         }
     }
 }

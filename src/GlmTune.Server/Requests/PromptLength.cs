@@ -11,7 +11,11 @@ internal static class PromptLength
         most = Math.Min(most, limits.PromptTokens ?? int.MaxValue);
         if (tokens > most)
         {
-            throw ApiException.Wrong(param, $"The prompt has {tokens} tokens; at most {most} are taken.", "context_length_exceeded");
+            throw ApiException.Wrong(
+                param,
+                $"The prompt has {tokens} tokens; at most {most} are taken.",
+                "context_length_exceeded"
+            );
         }
     }
 }

@@ -24,7 +24,8 @@ internal abstract record SamplingFields
     /// <summary>−2 to 2: taken from the logit of each token that stands in the answer.</summary>
     public double? PresencePenalty { get; init; }
 
-    /// <summary>Above 0: makes tokens that stand in prompt or answer less likely where above 1. (Not in OpenAI's service.)</summary>
+    /// <summary>Above 0: makes tokens that stand in prompt or answer less likely where above 1. (Not in OpenAI's
+    /// service.)</summary>
     public double? RepetitionPenalty { get; init; }
 
     /// <summary>The same seed draws the same answer.</summary>
@@ -45,7 +46,8 @@ internal abstract record SamplingFields
     /// <summary>Most tokens of an answer.</summary>
     public int? MaxTokens { get; init; }
 
-    /// <summary>An object of token ids and numbers from −100 to 100, each added to the logit of its token before it is chosen; −100 all but forbids it.</summary>
+    /// <summary>An object of token ids and numbers from −100 to 100, each added to the logit of its token before it is
+    /// chosen; −100 all but forbids it.</summary>
     public JsonElement? LogitBias { get; init; }
 
     /// <summary>Taken, and of no effect.</summary>
@@ -65,13 +67,20 @@ internal abstract record SamplingFields
         problems.Range("repetition_penalty", RepetitionPenalty, 0.01, 100);
         problems.Range("n", N, 1, limits.Choices);
         problems.Range("max_tokens", MaxTokens, 1, int.MaxValue);
-        problems.Check(StreamOptions is null || Stream == true, "stream_options", "is only for requests with stream: true");
+        problems.Check(
+            StreamOptions is null || Stream == true,
+            "stream_options",
+            "is only for requests with stream: true"
+        );
         Stop?.Check(limits, problems);
         var greedy = Temperature == 0 || TopP == 0;
         return new GenerationOptions
         {
             MaxNewTokens = MaxTokens,
-            DoSample = greedy ? false : Temperature is not null || TopP is not null || TopK is not null ? true : null,
+            DoSample =
+                greedy ? false
+                : Temperature is not null || TopP is not null || TopK is not null ? true
+                : null,
             Temperature = greedy ? 1 : Temperature,
             TopP = greedy ? 1 : TopP,
             TopK = TopK,

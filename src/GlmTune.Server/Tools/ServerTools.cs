@@ -5,8 +5,10 @@ using Microsoft.Extensions.AI;
 
 namespace GlmTune.Server;
 
-/// <summary>Functions that the chat page may run on this machine, one call at a time: what a model asks for is shown there, and runs when the user says so.</summary>
-/// <remarks>Nothing runs by itself: requests of <c>/v1</c> only ever answer with calls. Thread-safe as far as the functions are.</remarks>
+/// <summary>Functions that the chat page may run on this machine, one call at a time: what a model asks for is shown
+/// there, and runs when the user says so.</summary>
+/// <remarks>Nothing runs by itself: requests of <c>/v1</c> only ever answer with calls. Thread-safe as far as the
+/// functions are.</remarks>
 public sealed class ServerTools
 {
     private static readonly TimedCall Call = new(TimeSpan.FromMinutes(1), MaxResultCharacters: 32_768);
@@ -16,7 +18,8 @@ public sealed class ServerTools
 
     /// <param name="functions">What may be run.</param>
     /// <param name="allowed">Names of those that the page runs without a question.</param>
-    /// <exception cref="InvalidDataException">Two functions have one name, or a name to be allowed is not among them.</exception>
+    /// <exception cref="InvalidDataException">Two functions have one name, or a name to be allowed is not among
+    /// them.</exception>
     public ServerTools(IReadOnlyList<AIFunction> functions, IReadOnlyCollection<string> allowed)
     {
         (this.functions, this.allowed) = (functions, allowed);
@@ -28,7 +31,10 @@ public sealed class ServerTools
 
         if (allowed.Except(names).ToList() is { Count: > 0 } unknown)
         {
-            throw new InvalidDataException($"--allow {string.Join(", ", unknown)}: there is no such tool; there are {(names.Count == 0 ? "none" : string.Join(", ", names))}.");
+            throw new InvalidDataException(
+                $"--allow {string.Join(", ", unknown)}: there is no such tool; there are "
+                    + $"{(names.Count == 0 ? "none" : string.Join(", ", names))}."
+            );
         }
     }
 
@@ -39,35 +45,54 @@ public sealed class ServerTools
     internal void Map(IEndpointRouteBuilder app)
     {
         app.MapGet("/api/tools", List).WithSummary("Lists the functions that the chat page may run here.");
-        app.MapPost("/api/tools/call", CallAsync).Accepts<ToolCallRequest>("application/json").WithSummary("Runs one function, after its user agreed.");
+        app.MapPost("/api/tools/call", CallAsync)
+            .Accepts<ToolCallRequest>("application/json")
+            .WithSummary("Runs one function, after its user agreed.");
     }
 
-    private IResult List() => Json(new JsonObject
-    {
-        ["tools"] = new JsonArray([.. functions.Select(function => new JsonObject
-        {
-            ["name"] = function.Name,
-            ["description"] = function.Description,
-            ["parameters"] = JsonNode.Parse(function.JsonSchema.GetRawText()),
-            ["allowed"] = allowed.Contains(function.Name),
-        })]),
-    });
+    private IResult List() =>
+        Json(
+            new JsonObject
+            {
+                ["tools"] = new JsonArray([
+                    .. functions.Select(function => new JsonObject
+                    {
+                        ["name"] = function.Name,
+                        ["description"] = function.Description,
+                        ["parameters"] = JsonNode.Parse(function.JsonSchema.GetRawText()),
+                        ["allowed"] = allowed.Contains(function.Name),
+                    }),
+                ]),
+            }
+        );
 
     private async Task<IResult> CallAsync(HttpContext context, ServerOptions options)
     {
         var request = await RequestBody.ReadAsync<ToolCallRequest>(context, options.Limits);
-        var function = functions.FirstOrDefault(each => each.Name == request.Name) ?? throw new ApiException(
-            StatusCodes.Status404NotFound, $"There is no tool '{Shown.Of(request.Name ?? "")}'; there are {(functions.Count == 0 ? "none" : string.Join(", ", functions.Select(each => each.Name)))}.", "name");
+        var function =
+            functions.FirstOrDefault(each => each.Name == request.Name)
+            ?? throw new ApiException(
+                StatusCodes.Status404NotFound,
+                $"There is no tool '{Shown.Of(request.Name ?? "")}'; there are "
+                    + $"{(functions.Count == 0 ? "none" : string.Join(", ", functions.Select(each => each.Name)))}.",
+                "name"
+            );
         if (request.Arguments is not { ValueKind: JsonValueKind.Object } arguments)
         {
             throw new ApiException(StatusCodes.Status400BadRequest, "'arguments' must be an object.", "arguments");
         }
 
-        var given = new AIFunctionArguments(arguments.EnumerateObject().DistinctBy(each => each.Name).ToDictionary(each => each.Name, each => (object?)each.Value));
+        var given = new AIFunctionArguments(
+            arguments
+                .EnumerateObject()
+                .DistinctBy(each => each.Name)
+                .ToDictionary(each => each.Name, each => (object?)each.Value)
+        );
         return Json(new JsonObject { ["result"] = await Call.RunAsync(function, given, context.RequestAborted) });
     }
 
-    private static IResult Json(JsonObject body) => Results.Text(body.ToJsonString(ApiJson.Options), "application/json");
+    private static IResult Json(JsonObject body) =>
+        Results.Text(body.ToJsonString(ApiJson.Options), "application/json");
 }
 
 /// <summary>The body of <c>POST /api/tools/call</c>.</summary>

@@ -7,8 +7,10 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Training.Checkpoints;
 
-/// <summary>Master values and AdamW's moments, each rank's slices in a file of its own; any other number of ranks can read them.</summary>
-/// <remarks>A tensor's name is <c>parameter@first element:kind</c>, so a reader needs to know nothing of who wrote it.</remarks>
+/// <summary>Master values and AdamW's moments, each rank's slices in a file of its own; any other number of ranks can
+/// read them.</summary>
+/// <remarks>A tensor's name is <c>parameter@first element:kind</c>, so a reader needs to know nothing of who wrote
+/// it.</remarks>
 public static class OptimizerFile
 {
     private static readonly string[] Kinds = ["master", "exp_avg", "exp_avg_sq"];
@@ -21,21 +23,47 @@ public static class OptimizerFile
     /// <returns>Name of the file; null where this rank has nothing of its own.</returns>
     public static string? Write(string folder, IReadOnlyList<FlatShard> shards, int rank = 0, int worldSize = 1)
     {
-        var pieces = shards.Where(shard => shard.WorldSize > 1 || rank == 0).SelectMany(shard => shard.Overlaps().SelectMany(part => Kinds.Select((kind, k) => (
-            Name: string.Create(CultureInfo.InvariantCulture, $"{part.Parameter.Name}@{part.InParameter}:{kind}"),
-            Shard: shard, Kind: k, part.InShard, part.Count)))).ToList();
+        var pieces = shards
+            .Where(shard => shard.WorldSize > 1 || rank == 0)
+            .SelectMany(shard =>
+                shard
+                    .Overlaps()
+                    .SelectMany(part =>
+                        Kinds.Select(
+                            (kind, k) =>
+                                (
+                                    Name: string.Create(
+                                        CultureInfo.InvariantCulture,
+                                        $"{part.Parameter.Name}@{part.InParameter}:{kind}"
+                                    ),
+                                    Shard: shard,
+                                    Kind: k,
+                                    part.InShard,
+                                    part.Count
+                                )
+                        )
+                    )
+            )
+            .ToList();
         if (pieces.Count == 0 && rank > 0)
         {
             return null;
         }
+
         using var writer = new SafetensorsWriter(
             Path.Combine(folder, NameOf(rank, worldSize)),
-            [.. pieces.Select(piece => StoredTensors.Spec(piece.Name, piece.Shard.Type, piece.Count))]);
+            [.. pieces.Select(piece => StoredTensors.Spec(piece.Name, piece.Shard.Type, piece.Count))]
+        );
         foreach (var piece in pieces)
         {
             using var values = TensorOf(piece.Shard, piece.Kind).narrow(0, piece.InShard, piece.Count);
-            StoredTensors.WithBytes(values, piece.Shard.Type, (address, bytes) => writer.Write(piece.Name, address, bytes));
+            StoredTensors.WithBytes(
+                values,
+                piece.Shard.Type,
+                (address, bytes) => writer.Write(piece.Name, address, bytes)
+            );
         }
+
         writer.Complete();
         return NameOf(rank, worldSize);
     }
@@ -44,10 +72,13 @@ public static class OptimizerFile
     public static bool IsIn(string folder) => Directory.EnumerateFiles(folder, "optimizer-*.safetensors").Any();
 
     /// <summary>Whether a file of this name holds such state.</summary>
-    public static bool IsName(string file) => file.StartsWith("optimizer-", StringComparison.Ordinal) && file.EndsWith(".safetensors", StringComparison.Ordinal);
+    public static bool IsName(string file) =>
+        file.StartsWith("optimizer-", StringComparison.Ordinal)
+        && file.EndsWith(".safetensors", StringComparison.Ordinal);
 
     /// <summary>Reads the state that belongs to the given slices from the files of all ranks that wrote.</summary>
-    /// <exception cref="InvalidDataException">Some of it is missing, or of other parameters; all problems at once.</exception>
+    /// <exception cref="InvalidDataException">Some of it is missing, or of other parameters; all problems at
+    /// once.</exception>
     public static void Read(string folder, IReadOnlyList<FlatShard> shards)
     {
         WithFiles(folder, stored => Fill(stored, shards));
@@ -60,27 +91,37 @@ public static class OptimizerFile
     /// <summary>Hands out the whole master values of parameters, one after the other.</summary>
     /// <param name="folder">A checkpoint.</param>
     /// <param name="parameters">Which; their own values need not be in memory.</param>
-    /// <param name="use">Gets a parameter and its values in its shape, float32 or wider, on the CPU; valid during the call.</param>
+    /// <param name="use">Gets a parameter and its values in its shape, float32 or wider, on the CPU; valid during the
+    /// call.</param>
     /// <exception cref="InvalidDataException">Some of it is missing; all problems at once.</exception>
-    public static void ReadMasters(string folder, IEnumerable<Parameter> parameters, Action<Parameter, Tensor> use) => WithFiles(folder, stored =>
-    {
-        var problems = new List<string>();
-        foreach (var parameter in parameters)
-        {
-            using var scope = NewDisposeScope();
-            var flat = empty(parameter.Count, parameter.Type == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32, CPU);
-            var found = ReadPart(stored, parameter, kind: 0, 0, flat);
-            if (found == parameter.Count)
+    public static void ReadMasters(string folder, IEnumerable<Parameter> parameters, Action<Parameter, Tensor> use) =>
+        WithFiles(
+            folder,
+            stored =>
             {
-                use(parameter, flat.view(parameter.Shape));
+                var problems = new List<string>();
+                foreach (var parameter in parameters)
+                {
+                    using var scope = NewDisposeScope();
+                    var flat = empty(
+                        parameter.Count,
+                        parameter.Type == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32,
+                        CPU
+                    );
+                    var found = ReadPart(stored, parameter, kind: 0, 0, flat);
+                    if (found == parameter.Count)
+                    {
+                        use(parameter, flat.view(parameter.Shape));
+                    }
+                    else
+                    {
+                        problems.Add($"'{parameter.Name}': {found} of {parameter.Count} numbers are there.");
+                    }
+                }
+
+                return problems;
             }
-            else
-            {
-                problems.Add($"'{parameter.Name}': {found} of {parameter.Count} numbers are there.");
-            }
-        }
-        return problems;
-    });
+        );
 
     private static List<string> Fill(Dictionary<string, List<StoredTensor>> stored, IReadOnlyList<FlatShard> shards)
     {
@@ -89,17 +130,22 @@ public static class OptimizerFile
         {
             foreach (var part in shard.Overlaps())
             {
-                var found = Kinds.Select((_, kind) =>
-                {
-                    using var target = TensorOf(shard, kind).narrow(0, part.InShard, part.Count);
-                    return ReadPart(stored, part.Parameter, kind, part.InParameter, target);
-                }).Sum();
+                var found = Kinds
+                    .Select(
+                        (_, kind) =>
+                        {
+                            using var target = TensorOf(shard, kind).narrow(0, part.InShard, part.Count);
+                            return ReadPart(stored, part.Parameter, kind, part.InParameter, target);
+                        }
+                    )
+                    .Sum();
                 if (found != part.Count * Kinds.Length)
                 {
                     problems.Add($"'{part.Parameter.Name}': {found} of {part.Count * Kinds.Length} numbers are there.");
                 }
             }
         }
+
         return problems;
     }
 
@@ -108,15 +154,24 @@ public static class OptimizerFile
         List<SafetensorsFile> files = [];
         try
         {
-            foreach (var path in Directory.EnumerateFiles(folder, "optimizer-*.safetensors").Order(StringComparer.Ordinal))
+            foreach (
+                var path in Directory.EnumerateFiles(folder, "optimizer-*.safetensors").Order(StringComparer.Ordinal)
+            )
             {
                 files.Add(SafetensorsFile.Open(path));
             }
-            var stored = files.SelectMany(file => file.Tensors).GroupBy(tensor => PartsOf(tensor.Name).Parameter).ToDictionary(group => group.Key, group => group.ToList());
+
+            var stored = files
+                .SelectMany(file => file.Tensors)
+                .GroupBy(tensor => PartsOf(tensor.Name).Parameter)
+                .ToDictionary(group => group.Key, group => group.ToList());
             var problems = read(stored);
             if (problems.Count > 0)
             {
-                throw new InvalidDataException($"{folder}: the optimizer's state does not fit what is trained now ({problems.Count} problems):\n  {string.Join("\n  ", problems)}");
+                throw new InvalidDataException(
+                    $"{folder}: the optimizer's state does not fit what is trained now ({problems.Count} problems):\n  "
+                        + $"{string.Join("\n  ", problems)}"
+                );
             }
         }
         finally
@@ -126,7 +181,13 @@ public static class OptimizerFile
     }
 
     // How many of the elements [first, first + n) of a parameter's state were there.
-    private static long ReadPart(Dictionary<string, List<StoredTensor>> stored, Parameter parameter, int kind, long first, Tensor target)
+    private static long ReadPart(
+        Dictionary<string, List<StoredTensor>> stored,
+        Parameter parameter,
+        int kind,
+        long first,
+        Tensor target
+    )
     {
         var found = 0L;
         foreach (var tensor in stored.GetValueOrDefault(parameter.Name) ?? [])
@@ -141,6 +202,7 @@ public static class OptimizerFile
                 found += to - from;
             }
         }
+
         return found;
     }
 
@@ -148,12 +210,23 @@ public static class OptimizerFile
     {
         var (at, colon) = (name.LastIndexOf('@'), name.LastIndexOf(':'));
         var kind = colon < 0 ? -1 : Array.IndexOf(Kinds, name[(colon + 1)..]);
-        return at > 0 && colon > at && kind >= 0 && long.TryParse(name.AsSpan(at + 1, colon - at - 1), CultureInfo.InvariantCulture, out var start)
+        return
+            at > 0
+            && colon > at
+            && kind >= 0
+            && long.TryParse(name.AsSpan(at + 1, colon - at - 1), CultureInfo.InvariantCulture, out var start)
             ? (name[..at], start, kind)
             : throw new InvalidDataException($"'{name}' is not a name that an optimizer's state has.");
     }
 
-    private static Tensor TensorOf(FlatShard shard, int kind) => kind switch { 0 => shard.Master, 1 => shard.FirstMoment, _ => shard.SecondMoment };
+    private static Tensor TensorOf(FlatShard shard, int kind) =>
+        kind switch
+        {
+            0 => shard.Master,
+            1 => shard.FirstMoment,
+            _ => shard.SecondMoment,
+        };
 
-    private static string NameOf(int rank, int worldSize) => string.Create(CultureInfo.InvariantCulture, $"optimizer-{rank:00000}-of-{worldSize:00000}.safetensors");
+    private static string NameOf(int rank, int worldSize) =>
+        string.Create(CultureInfo.InvariantCulture, $"optimizer-{rank:00000}-of-{worldSize:00000}.safetensors");
 }

@@ -5,7 +5,8 @@ using GlmTune.Weights;
 
 namespace GlmTune.Training.Checkpoints;
 
-/// <summary><c>trainer_state.json</c> with the fields of Hugging Face's trainer: what plotting tools and users read.</summary>
+/// <summary><c>trainer_state.json</c> with the fields of Hugging Face's trainer: what plotting tools and users
+/// read.</summary>
 public sealed partial class TrainerStateFile
 {
     /// <summary>The file's name in a checkpoint.</summary>
@@ -46,6 +47,7 @@ public sealed partial class TrainerStateFile
         {
             return new TrainerStateFile();
         }
+
         try
         {
             var json = Parse(File.ReadAllText(path))!.AsObject();
@@ -61,13 +63,15 @@ public sealed partial class TrainerStateFile
                 TokensSeen = (long)(json["num_input_tokens_seen"]?.GetValue<double>() ?? 0),
             };
         }
-        catch (Exception error) when (error is JsonException or InvalidOperationException or NullReferenceException or FormatException)
+        catch (Exception error)
+            when (error is JsonException or InvalidOperationException or NullReferenceException or FormatException)
         {
             throw new InvalidDataException($"{path}: is not a trainer's state: {error.Message}", error);
         }
     }
 
-    /// <summary>JSON as Python writes it: numbers that are not finite are bare words (<c>NaN</c>), which JSON does not have; they become null.</summary>
+    /// <summary>JSON as Python writes it: numbers that are not finite are bare words (<c>NaN</c>), which JSON does not
+    /// have; they become null.</summary>
     /// <exception cref="JsonException">It is no JSON otherwise.</exception>
     public static JsonNode? Parse(string text) => JsonNode.Parse(BareWord().Replace(text, "null"));
 
@@ -82,6 +86,7 @@ public sealed partial class TrainerStateFile
         {
             line[name] = double.IsFinite(value) ? value : null;
         }
+
         line["step"] = step;
         History.Add(line);
     }

@@ -4,8 +4,10 @@ using GlmTune.Weights;
 
 namespace GlmTune.Training.Checkpoints;
 
-/// <summary>Where a run stands beside its weights: step, place in the data, schedule and seeds. Small, and human-readable.</summary>
-/// <remarks>Dropout masks and the order of the data follow from the seeds and the step, so no generator's state is kept.</remarks>
+/// <summary>Where a run stands beside its weights: step, place in the data, schedule and seeds. Small, and
+/// human-readable.</summary>
+/// <remarks>Dropout masks and the order of the data follow from the seeds and the step, so no generator's state is
+/// kept.</remarks>
 public sealed record TrainingState
 {
     /// <summary>The file's name in a checkpoint.</summary>
@@ -46,7 +48,8 @@ public sealed record TrainingState
     /// <summary>The special token that ended the rows; null where it was not recorded.</summary>
     public string? EndToken { get; init; }
 
-    /// <summary>Stands for the training rows, so that a run that goes on with others can say so; null where it was not recorded.</summary>
+    /// <summary>Stands for the training rows, so that a run that goes on with others can say so; null where it was not
+    /// recorded.</summary>
     public string? Rows { get; init; }
 
     /// <summary>Reads a checkpoint's file; null where it has none, as those of other programs.</summary>
@@ -58,11 +61,17 @@ public sealed record TrainingState
         {
             return null;
         }
+
         try
         {
-            var state = JsonSerializer.Deserialize<TrainingState>(File.ReadAllBytes(path), Format)
+            var state =
+                JsonSerializer.Deserialize<TrainingState>(File.ReadAllBytes(path), Format)
                 ?? throw new InvalidDataException($"{path}: is empty.");
-            return state.Version == 1 ? state : throw new InvalidDataException($"{path}: version {state.Version} is newer than this program knows (1).");
+            return state.Version == 1
+                ? state
+                : throw new InvalidDataException(
+                    $"{path}: version {state.Version} is newer than this program knows (1)."
+                );
         }
         catch (JsonException error)
         {
@@ -71,5 +80,6 @@ public sealed record TrainingState
     }
 
     /// <summary>Writes the file.</summary>
-    public void Write(string folder) => AtomicFile.WriteText(Path.Combine(folder, FileName), JsonSerializer.Serialize(this, Format) + "\n");
+    public void Write(string folder) =>
+        AtomicFile.WriteText(Path.Combine(folder, FileName), JsonSerializer.Serialize(this, Format) + "\n");
 }

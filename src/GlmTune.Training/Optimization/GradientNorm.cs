@@ -6,7 +6,8 @@ namespace GlmTune.Training.Optimization;
 /// <summary>The norm of all gradients together, and the factor that clips it.</summary>
 public static class GradientNorm
 {
-    /// <summary>Euclidean norm over all shards of all ranks, each element once, a scalar on the device; in the caller's dispose scope.</summary>
+    /// <summary>Euclidean norm over all shards of all ranks, each element once, a scalar on the device; in the caller's
+    /// dispose scope.</summary>
     public static Tensor Of(ISharding sharding)
     {
         using var scope = NewDisposeScope();
@@ -17,7 +18,10 @@ public static class GradientNorm
         }
         // What every rank has whole is counted once.
         var ofWholes = SumOfSquares(sharding.Trainable.Where(shard => shard.WorldSize == 1));
-        var squares = ofSlices is null ? ofWholes! : ofWholes is null ? ofSlices : ofSlices.add_(ofWholes);
+        var squares =
+            ofSlices is null ? ofWholes!
+            : ofWholes is null ? ofSlices
+            : ofSlices.add_(ofWholes);
         return squares.sqrt_().squeeze().MoveToOuterDisposeScope();
     }
 
@@ -29,19 +33,23 @@ public static class GradientNorm
             var square = shard.Gradient.dot(shard.Gradient);
             sum = sum is null ? square : sum.add_(square);
         }
+
         return sum?.reshape(1);
     }
 
-    /// <summary>What gradients are multiplied by so that their norm is at most <paramref name="maximum"/>; in the caller's dispose scope.</summary>
+    /// <summary>What gradients are multiplied by so that their norm is at most <paramref name="maximum"/>; in the
+    /// caller's dispose scope.</summary>
     /// <param name="norm">From <see cref="Of"/>.</param>
     /// <param name="maximum">Largest norm; 0: no clipping.</param>
-    /// <remarks>min(1, maximum / (norm + 1e-6)), as PyTorch has it. Source: Pascanu et al., arXiv:1211.5063, section 3.2.</remarks>
+    /// <remarks>min(1, maximum / (norm + 1e-6)), as PyTorch has it. Source: Pascanu et al., arXiv:1211.5063, section
+    /// 3.2.</remarks>
     public static Tensor ClipFactor(Tensor norm, double maximum)
     {
         if (maximum <= 0)
         {
             return ones_like(norm);
         }
+
         using var scope = NewDisposeScope();
         return (norm + 1e-6).reciprocal_().mul_(maximum).clamp_(max: 1.0).MoveToOuterDisposeScope();
     }

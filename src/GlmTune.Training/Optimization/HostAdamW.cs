@@ -9,11 +9,12 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Training.Optimization;
 
-/// <summary>AdamW on the host, for state that rests there: gradients come down piece by piece, updated values go up, and both overlap with the arithmetic.</summary>
+/// <summary>AdamW on the host, for state that rests there: gradients come down piece by piece, updated values go up,
+/// and both overlap with the arithmetic.</summary>
 /// <remarks>
-/// State is touched by the host alone and needs no locked pages; what is copied passes through a few page-locked buffers. The work is bound by
-/// memory: 28 bytes a parameter are read and written. Source: Ren et al., ZeRO-Offload, arXiv:2101.06840, section 5.
-/// </remarks>
+/// State is touched by the host alone and needs no locked pages; what is copied passes through a few page-locked
+/// buffers. The work is bound by memory: 28 bytes a parameter are read and written. Source: Ren et al., ZeRO-Offload,
+/// arXiv:2101.06840, section 5. </remarks>
 /// <param name="device">Where gradients are and values go.</param>
 /// <param name="pinned">Whether the buffers are page-locked, so that copies overlap.</param>
 /// <param name="pieceElements">Elements updated at a time.</param>
@@ -32,7 +33,8 @@ public sealed class HostAdamW(Device device, bool pinned = true, long pieceEleme
     /// <summary>Elements of a piece.</summary>
     public long PieceElements { get; } = Math.Clamp(pieceElements, 1024, 1 << 24);
 
-    /// <summary>Starts the update of a shard whose state is on the host; its gradient is cleared once it is here.</summary>
+    /// <summary>Starts the update of a shard whose state is on the host; its gradient is cleared once it is
+    /// here.</summary>
     /// <param name="shard">Its gradient is on the device.</param>
     /// <param name="gradientScale">What gradients are multiplied by.</param>
     /// <param name="settings">The step's numbers.</param>
@@ -44,18 +46,30 @@ public sealed class HostAdamW(Device device, bool pinned = true, long pieceEleme
             UpdatePlainly(shard, gradientScale, settings);
             return;
         }
+
         for (long from = 0; from < shard.Length; from += PieceElements)
         {
             while (coming.Count >= Slots - 1)
             {
                 ComputeOldest();
             }
+
             var count = Math.Min(PieceElements, shard.Length - from);
             var slot = slots[turn] ??= new Slot(device, pinned, PieceElements);
             turn = (turn + 1) % Slots;
             slot.Settle();
             using var gradient = shard.Gradient.narrow(0, from, count);
-            coming.Enqueue(new Piece(shard, from, count, (float)gradientScale, settings, slot, copies.ToHost(gradient, slot.Gradient)));
+            coming.Enqueue(
+                new Piece(
+                    shard,
+                    from,
+                    count,
+                    (float)gradientScale,
+                    settings,
+                    slot,
+                    copies.ToHost(gradient, slot.Gradient)
+                )
+            );
         }
     }
 
@@ -66,6 +80,7 @@ public sealed class HostAdamW(Device device, bool pinned = true, long pieceEleme
         {
             ComputeOldest();
         }
+
         foreach (var slot in slots)
         {
             slot?.Settle();
@@ -90,30 +105,48 @@ public sealed class HostAdamW(Device device, bool pinned = true, long pieceEleme
         {
             gone.zero_();
         }
+
         var started = Stopwatch.GetTimestamp();
         var half = shard.Compute!.dtype == ScalarType.BFloat16;
         var master = Place(shard.Master, from);
         var first = Place(shard.FirstMoment, from);
         var second = Place(shard.SecondMoment, from);
         var gradients = (float*)slot.Gradient;
-        var values = shard.ComputeRestsOnHost ? TensorAddress.Of(shard.Compute) + (nint)(from * (half ? 2 : 4)) : slot.Values;
+        var values = shard.ComputeRestsOnHost
+            ? TensorAddress.Of(shard.Compute) + (nint)(from * (half ? 2 : 4))
+            : slot.Values;
         var threads = Math.Max(1, (int)Math.Min(Environment.ProcessorCount, count / 65536));
         // A multiple of 16 keeps each thread on whole vectors but the last.
         var share = ((count + threads - 1) / threads + 15) / 16 * 16;
-        Parallel.For(0, threads, thread =>
-        {
-            var begin = thread * share;
-            var length = Math.Min(share, count - begin);
-            if (length > 0)
+        Parallel.For(
+            0,
+            threads,
+            thread =>
             {
-                Run(master + begin, first + begin, second + begin, gradients + begin, values + (nint)(begin * (half ? 2 : 4)), half, length, scale, settings);
+                var begin = thread * share;
+                var length = Math.Min(share, count - begin);
+                if (length > 0)
+                {
+                    Run(
+                        master + begin,
+                        first + begin,
+                        second + begin,
+                        gradients + begin,
+                        values + (nint)(begin * (half ? 2 : 4)),
+                        half,
+                        length,
+                        scale,
+                        settings
+                    );
+                }
             }
-        });
+        );
         Busy += Stopwatch.GetElapsedTime(started);
         if (shard.ComputeRestsOnHost)
         {
             return;
         }
+
         using var target = shard.Compute.narrow(0, from, count);
         slot.Going = copies.ToDevice(slot.Values, target);
     }
@@ -121,11 +154,24 @@ public sealed class HostAdamW(Device device, bool pinned = true, long pieceEleme
     private static unsafe float* Place(Tensor tensor, long from) => (float*)TensorAddress.Of(tensor) + from;
 
     private static unsafe void Run(
-        float* master, float* first, float* second, float* gradient, nint values, bool half, long count, float scale, in AdamWStep settings)
+        float* master,
+        float* first,
+        float* second,
+        float* gradient,
+        nint values,
+        bool half,
+        long count,
+        float scale,
+        in AdamWStep settings
+    )
     {
         var (beta1, beta2, epsilon) = ((float)settings.Beta1, (float)settings.Beta2, (float)settings.Epsilon);
         var (rest1, rest2) = ((float)(1 - settings.Beta1), (float)(1 - settings.Beta2));
-        var (shrink, rate, inverse) = ((float)settings.Factors.Shrink, (float)settings.Factors.Rate, (float)settings.Factors.InverseCorrection2);
+        var (shrink, rate, inverse) = (
+            (float)settings.Factors.Shrink,
+            (float)settings.Factors.Rate,
+            (float)settings.Factors.InverseCorrection2
+        );
         long i = 0;
         for (; i + 16 <= count; i += 16)
         {
@@ -141,6 +187,7 @@ public sealed class HostAdamW(Device device, bool pinned = true, long pieceEleme
                 Vector256.Store(high, (float*)values + i + 8);
             }
         }
+
         for (; i < count; i++)
         {
             var g = gradient[i] * scale;
@@ -162,7 +209,9 @@ public sealed class HostAdamW(Device device, bool pinned = true, long pieceEleme
             var g = Vector256.Load(gradient + at) * scale;
             var m = (Vector256.Load(first + at) * beta1) + (g * rest1);
             var v = (Vector256.Load(second + at) * beta2) + (g * rest2 * g);
-            var w = (Vector256.Load(master + at) * shrink) - (m * rate / (Vector256.Sqrt(v * inverse) + Vector256.Create(epsilon)));
+            var w =
+                (Vector256.Load(master + at) * shrink)
+                - (m * rate / (Vector256.Sqrt(v * inverse) + Vector256.Create(epsilon)));
             Vector256.Store(m, first + at);
             Vector256.Store(v, second + at);
             Vector256.Store(w, master + at);
@@ -170,7 +219,8 @@ public sealed class HostAdamW(Device device, bool pinned = true, long pieceEleme
         }
     }
 
-    // The upper 16 bits, to the nearest, ties to even; a NaN stays one, as its mantissa's top bit is set already where arithmetic made it.
+    // The upper 16 bits, to the nearest, ties to even; a NaN stays one, as its mantissa's top bit is set already where
+    // arithmetic made it.
     private static Vector256<uint> Rounded(Vector256<float> values)
     {
         var bits = values.AsUInt32();
@@ -181,13 +231,27 @@ public sealed class HostAdamW(Device device, bool pinned = true, long pieceEleme
     {
         using var scope = NewDisposeScope();
         plain.AdamW(
-            shard.Master, shard.Gradient.cpu(), shard.FirstMoment, shard.SecondMoment, tensor(gradientScale, shard.Type), settings);
+            shard.Master,
+            shard.Gradient.cpu(),
+            shard.FirstMoment,
+            shard.SecondMoment,
+            tensor(gradientScale, shard.Type),
+            settings
+        );
         shard.Compute!.copy_(shard.Master);
         shard.Gradient.zero_();
     }
 
     // A part of a shard whose gradient is on its way.
-    private sealed record Piece(FlatShard Shard, long From, long Count, float Scale, AdamWStep Settings, Slot Slot, HostCopies.Copy Copy);
+    private sealed record Piece(
+        FlatShard Shard,
+        long From,
+        long Count,
+        float Scale,
+        AdamWStep Settings,
+        Slot Slot,
+        HostCopies.Copy Copy
+    );
 
     // A gradient on its way down and values on their way up.
     private sealed class Slot : IDisposable
@@ -210,7 +274,8 @@ public sealed class HostAdamW(Device device, bool pinned = true, long pieceEleme
 
         public HostCopies.Copy? Going { get; set; }
 
-        // What went up is on the device before the buffer is written again, and before what follows on the computing stream.
+        // What went up is on the device before the buffer is written again, and before what follows on the computing
+        // stream.
         public void Settle()
         {
             Going?.Wait();

@@ -15,14 +15,18 @@ public sealed class LearningRateSchedule(double peak, ScheduleOptions options, i
         {
             return peak * done / Math.Max(1, warmup);
         }
+
         var progress = (double)(done - warmup) / Math.Max(1, totalSteps - warmup);
         return options.Kind switch
         {
             ScheduleKind.Linear => peak * Math.Max(0, 1 - progress),
-            ScheduleKind.Cosine => peak * Math.Max(0, 0.5 * (1 + Math.Cos(Math.PI * 2 * (options.Cycles ?? 0.5) * progress))),
-            ScheduleKind.CosineWithRestarts => progress >= 1 ? 0
+            ScheduleKind.Cosine => peak
+                * Math.Max(0, 0.5 * (1 + Math.Cos(Math.PI * 2 * (options.Cycles ?? 0.5) * progress))),
+            ScheduleKind.CosineWithRestarts => progress >= 1
+                ? 0
                 : peak * Math.Max(0, 0.5 * (1 + Math.Cos(Math.PI * ((options.Cycles ?? 1) * progress % 1)))),
-            ScheduleKind.Polynomial => progress >= 1 ? options.EndLearningRate
+            ScheduleKind.Polynomial => progress >= 1
+                ? options.EndLearningRate
                 : ((peak - options.EndLearningRate) * Math.Pow(1 - progress, options.Power)) + options.EndLearningRate,
             ScheduleKind.Constant or ScheduleKind.ConstantWithWarmup => peak,
             _ => throw new ArgumentException($"There is no schedule {options.Kind}."),

@@ -1,6 +1,7 @@
 namespace GlmTune.Training.Optimization;
 
-/// <summary>Settings of AdamW and of gradient clipping, with the defaults of Hugging Face's training arguments.</summary>
+/// <summary>Settings of AdamW and of gradient clipping, with the defaults of Hugging Face's training
+/// arguments.</summary>
 /// <remarks>Immutable. Source: Loshchilov and Hutter, arXiv:1711.05101.</remarks>
 public sealed record OptimizerOptions
 {
@@ -19,7 +20,7 @@ public sealed record OptimizerOptions
     /// <summary>Decoupled weight decay, applied to all but biases and norm weights; not negative. Default 0.</summary>
     public double WeightDecay { get; init; }
 
-    /// <summary>Largest norm of the whole gradient; larger ones are scaled down. 0 turns clipping off (the norm is still
-    /// reported). Default 1.</summary>
+    /// <summary>Largest norm of the whole gradient; larger ones are scaled down. 0 turns clipping off (the norm is
+    /// still reported). Default 1.</summary>
     public double MaxGradientNorm { get; init; } = 1;
 }

@@ -1,6 +1,7 @@
 namespace GlmTune.Training.Optimization;
 
-/// <summary>How the learning rate changes over the steps, with the defaults of Hugging Face's training arguments.</summary>
+/// <summary>How the learning rate changes over the steps, with the defaults of Hugging Face's training
+/// arguments.</summary>
 /// <remarks>Immutable.</remarks>
 public sealed record ScheduleOptions
 {
@@ -14,14 +15,15 @@ public sealed record ScheduleOptions
     /// Default 0.</summary>
     public double WarmupRatio { get; init; }
 
-    /// <summary>Waves of the cosine (<c>num_cycles</c>); null is 0.5 for <see cref="ScheduleKind.Cosine"/>, which ends at 0,
-    /// and 1 for <see cref="ScheduleKind.CosineWithRestarts"/>.</summary>
+    /// <summary>Waves of the cosine (<c>num_cycles</c>); null is 0.5 for <see cref="ScheduleKind.Cosine"/>, which ends
+    /// at 0, and 1 for <see cref="ScheduleKind.CosineWithRestarts"/>.</summary>
     public double? Cycles { get; init; }
 
     /// <summary>Power of the polynomial (<c>power</c>). Default 1.</summary>
     public double Power { get; init; } = 1;
 
-    /// <summary>Learning rate at the end of the polynomial (<c>lr_end</c>); below the highest one. Default 1e-7.</summary>
+    /// <summary>Learning rate at the end of the polynomial (<c>lr_end</c>); below the highest one. Default
+    /// 1e-7.</summary>
     public double EndLearningRate { get; init; } = 1e-7;
 
     /// <summary>Steps of warm-up in a run of <paramref name="totalSteps"/> steps; a share is rounded up.</summary>

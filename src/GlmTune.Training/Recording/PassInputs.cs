@@ -8,7 +8,14 @@ namespace GlmTune.Training.Recording;
 /// <summary>All that changes from one pass of a shape to the next, at fixed places in the device's memory.</summary>
 internal sealed class PassInputs : IDisposable
 {
-    private const int Ids = 0, Rows = 1, Targets = 2, Positions = 3, Starts = 4, KeyStarts = 5, Keys = 6, Scale = 7;
+    private const int Ids = 0,
+        Rows = 1,
+        Targets = 2,
+        Positions = 3,
+        Starts = 4,
+        KeyStarts = 5,
+        Keys = 6,
+        Scale = 7;
 
     private readonly Glm4Model model;
     private readonly PassShape shape;
@@ -22,12 +29,24 @@ internal sealed class PassInputs : IDisposable
         (this.model, this.shape, virtualTokens) = (model, shape, model.VirtualTokens);
         staged = new StagedTensors(
             model.Device,
-            (ScalarType.Int64, shape.Tokens), (ScalarType.Int64, shape.Targets), (ScalarType.Int64, shape.Targets), (ScalarType.Int64, shape.Tokens),
-            (ScalarType.Int32, shape.Sequences + 1), (ScalarType.Int32, shape.Sequences + 1), (ScalarType.Int32, model.Places(shape.Targets)),
-            (model.Type == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32, 1));
+            (ScalarType.Int64, shape.Tokens),
+            (ScalarType.Int64, shape.Targets),
+            (ScalarType.Int64, shape.Targets),
+            (ScalarType.Int64, shape.Tokens),
+            (ScalarType.Int32, shape.Sequences + 1),
+            (ScalarType.Int32, shape.Sequences + 1),
+            (ScalarType.Int32, model.Places(shape.Targets)),
+            (model.Type == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32, 1)
+        );
         var (cosine, sine) = model.Angles(shape.Tokens);
         (cosines, sines) = (cosine.DetachFromDisposeScope(), sine.DetachFromDisposeScope());
-        var layout = SequenceLayout.OfStored(shape.Tokens, shape.Sequences, staged[Starts], staged[KeyStarts], virtualTokens);
+        var layout = SequenceLayout.OfStored(
+            shape.Tokens,
+            shape.Sequences,
+            staged[Starts],
+            staged[KeyStarts],
+            virtualTokens
+        );
         Pass = new TrainingPass(new int[shape.Tokens], layout, new SupervisedTargets(staged[Rows], staged[Targets]));
     }
 
@@ -40,15 +59,17 @@ internal sealed class PassInputs : IDisposable
     /// <summary>What the gradient of the loss is multiplied by.</summary>
     public LossScale GradientScale => new(0, staged[Scale]);
 
-    /// <summary>What the layers of the pass share; queues the look-up of the angles. The caller disposes its cosines and sines.</summary>
-    public LayerContext Context() => new()
-    {
-        Kernels = model.Kernels,
-        Sequences = Pass.Sequences,
-        Cosine = cosines.index_select(0, staged[Positions]).DetachFromDisposeScope(),
-        Sine = sines.index_select(0, staged[Positions]).DetachFromDisposeScope(),
-        StoredMaskKeys = shape.Drops ? staged[Keys] : null,
-    };
+    /// <summary>What the layers of the pass share; queues the look-up of the angles. The caller disposes its cosines
+    /// and sines.</summary>
+    public LayerContext Context() =>
+        new()
+        {
+            Kernels = model.Kernels,
+            Sequences = Pass.Sequences,
+            Cosine = cosines.index_select(0, staged[Positions]).DetachFromDisposeScope(),
+            Sine = sines.index_select(0, staged[Positions]).DetachFromDisposeScope(),
+            StoredMaskKeys = shape.Drops ? staged[Keys] : null,
+        };
 
     /// <summary>Queues the numbers of a pass that fits the shape.</summary>
     public void Fill(TrainingPass pass, double gradientScale, long? dropoutSeed)
@@ -60,13 +81,17 @@ internal sealed class PassInputs : IDisposable
         {
             ids[i] = pass.TokenIds[i];
         }
+
         FillSequences(pass.Sequences);
         FillTargets(pass.Targets);
         var keys = staged.Host<int>(Keys);
         for (var place = 0; place < keys.Length; place++)
         {
-            keys[place] = dropoutSeed is { } seed ? unchecked((int)DropoutMask.Key(LayerContext.SeedOf(seed, place))) : 0;
+            keys[place] = dropoutSeed is { } seed
+                ? unchecked((int)DropoutMask.Key(LayerContext.SeedOf(seed, place)))
+                : 0;
         }
+
         if (staged[Scale].dtype == ScalarType.Float64)
         {
             staged.Host<double>(Scale)[0] = gradientScale;
@@ -75,6 +100,7 @@ internal sealed class PassInputs : IDisposable
         {
             staged.Host<float>(Scale)[0] = (float)gradientScale;
         }
+
         staged.Send();
     }
 
@@ -98,6 +124,7 @@ internal sealed class PassInputs : IDisposable
             starts[i] = i <= sequences.Count ? sequences.Starts[i] : shape.Tokens;
             keyStarts[i] = starts[i] + (i * virtualTokens);
         }
+
         for (var i = 0; i + 1 < starts.Length; i++)
         {
             for (var t = starts[i]; t < starts[i + 1]; t++)
@@ -105,6 +132,7 @@ internal sealed class PassInputs : IDisposable
                 positions[t] = t - starts[i];
             }
         }
+
         Pass.Sequences.Restart(starts);
     }
 
@@ -117,6 +145,7 @@ internal sealed class PassInputs : IDisposable
         {
             next[given.HostRows[i]] = given.HostTargets[i];
         }
+
         var rows = staged.Host<long>(Rows);
         var targets = staged.Host<long>(Targets);
         var (at, idle) = (shape.Targets - 1, shape.Targets - given.Count);
@@ -126,6 +155,7 @@ internal sealed class PassInputs : IDisposable
             {
                 continue;
             }
+
             (rows[at], targets[at]) = (row, next[row]);
             at--;
         }

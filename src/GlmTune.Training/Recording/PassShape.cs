@@ -7,7 +7,14 @@ namespace GlmTune.Training.Recording;
 /// <param name="Drops">Whether there is dropout.</param>
 /// <param name="Recomputed">Layers that are recomputed.</param>
 /// <param name="CheaplyRecomputed">Layers of which the cheap parts are.</param>
-internal readonly record struct PassShape(int Tokens, int Sequences, int Targets, bool Drops, int Recomputed, int CheaplyRecomputed)
+internal readonly record struct PassShape(
+    int Tokens,
+    int Sequences,
+    int Targets,
+    bool Drops,
+    int Recomputed,
+    int CheaplyRecomputed
+)
 {
     private const int TokenStep = 64;
 
@@ -20,6 +27,14 @@ internal readonly record struct PassShape(int Tokens, int Sequences, int Targets
         {
             sequences *= 2;
         }
-        return new PassShape(tokens, sequences, pass.Targets.Count <= tokens / 2 ? tokens / 2 : tokens, drops, recomputed, cheaplyRecomputed);
+
+        return new PassShape(
+            tokens,
+            sequences,
+            pass.Targets.Count <= tokens / 2 ? tokens / 2 : tokens,
+            drops,
+            recomputed,
+            cheaplyRecomputed
+        );
     }
 }

@@ -8,10 +8,11 @@ namespace GlmTune.Training.Recording;
 /// <param name="tokens">Tokens of the pass that it is; 0: none.</param>
 internal delegate Action? RunAndRecord(Action work, Action recovery, int tokens);
 
-/// <summary>Forward and backward of small passes, recorded once for each shape: one launch instead of thousands.</summary>
+/// <summary>Forward and backward of small passes, recorded once for each shape: one launch instead of
+/// thousands.</summary>
 /// <remarks>
-/// A small pass takes the GPU less time than its launches take the host. A shape is recorded when it comes for the second time. Not thread-safe.
-/// </remarks>
+/// A small pass takes the GPU less time than its launches take the host. A shape is recorded when it comes for the
+/// second time. Not thread-safe. </remarks>
 /// <param name="runner">Runs the model.</param>
 /// <param name="record">Records.</param>
 /// <param name="mostTokens">Tokens of the largest pass that is recorded.</param>
@@ -31,11 +32,13 @@ internal sealed class RecordedPasses(LayerRunner runner, RunAndRecord record, in
         {
             return null;
         }
+
         var shape = PassShape.Of(pass, dropoutSeed is not null, runner.Recomputed, runner.CheaplyRecomputed);
         if (shape.Tokens > mostTokens || recordings.TryAdd(shape, null))
         {
             return null;
         }
+
         var recording = recordings[shape] ??= new Recording(new PassInputs(runner.Model, shape), NewLoss());
         recording.Inputs.Fill(pass, gradientScale, dropoutSeed);
         if (recording.Replay is { } replay)
@@ -47,6 +50,7 @@ internal sealed class RecordedPasses(LayerRunner runner, RunAndRecord record, in
             recording.Replay = record(() => Work(recording), ForgetGradients, shape.Tokens);
             refused = recording.Replay is null;
         }
+
         return recording.Loss.clone();
     }
 
@@ -58,6 +62,7 @@ internal sealed class RecordedPasses(LayerRunner runner, RunAndRecord record, in
             recording?.Inputs.Dispose();
             recording?.Loss.Dispose();
         }
+
         recordings.Clear();
     }
 
@@ -67,7 +72,9 @@ internal sealed class RecordedPasses(LayerRunner runner, RunAndRecord record, in
         var context = recording.Inputs.Context();
         try
         {
-            recording.Loss.copy_(runner.Run(recording.Inputs.TokenIds, recording.Inputs.Pass, context, recording.Inputs.GradientScale));
+            recording.Loss.copy_(
+                runner.Run(recording.Inputs.TokenIds, recording.Inputs.Pass, context, recording.Inputs.GradientScale)
+            );
         }
         finally
         {

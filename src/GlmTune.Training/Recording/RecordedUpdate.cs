@@ -5,7 +5,8 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Training.Recording;
 
-/// <summary>What follows a step's passes, recorded: the gradients' norm, and the update of every shard. Not thread-safe.</summary>
+/// <summary>What follows a step's passes, recorded: the gradients' norm, and the update of every shard. Not
+/// thread-safe.</summary>
 internal sealed class RecordedUpdate : IDisposable
 {
     private readonly ISharding sharding;
@@ -38,13 +39,16 @@ internal sealed class RecordedUpdate : IDisposable
     public (double Loss, double Norm) Measure(Tensor loss)
     {
         sum.copy_(loss);
-        Do(ref measure, () =>
-        {
-            using var scope = NewDisposeScope();
-            var norm = GradientNorm.Of(sharding);
-            clip.copy_(GradientNorm.ClipFactor(norm, optimizer.MaxGradientNorm));
-            numbers.copy_(stack([sum.to_type(ScalarType.Float64), norm.to_type(ScalarType.Float64)]));
-        });
+        Do(
+            ref measure,
+            () =>
+            {
+                using var scope = NewDisposeScope();
+                var norm = GradientNorm.Of(sharding);
+                clip.copy_(GradientNorm.ClipFactor(norm, optimizer.MaxGradientNorm));
+                numbers.copy_(stack([sum.to_type(ScalarType.Float64), norm.to_type(ScalarType.Float64)]));
+            }
+        );
         using var host = numbers.cpu();
         var values = host.data<double>();
         return (values[0], values[1]);
@@ -60,16 +64,20 @@ internal sealed class RecordedUpdate : IDisposable
         Fill(0, settings);
         Fill(1, settings with { WeightDecay = optimizer.WeightDecay });
         factors.Send();
-        Do(ref apply, () =>
-        {
-            foreach (var shard in sharding.Trainable)
+        Do(
+            ref apply,
+            () =>
             {
-                var stored = settings with { Stored = factors[shard.Decays ? 1 : 0] };
-                kernels.AdamW(shard.Master, shard.Gradient, shard.FirstMoment, shard.SecondMoment, clip, stored);
-                shard.Gradient.zero_();
+                foreach (var shard in sharding.Trainable)
+                {
+                    var stored = settings with { Stored = factors[shard.Decays ? 1 : 0] };
+                    kernels.AdamW(shard.Master, shard.Gradient, shard.FirstMoment, shard.SecondMoment, clip, stored);
+                    shard.Gradient.zero_();
+                }
+
+                sharding.ShareUpdates();
             }
-            sharding.ShareUpdates();
-        });
+        );
     }
 
     /// <inheritdoc/>
@@ -106,6 +114,7 @@ internal sealed class RecordedUpdate : IDisposable
             ((ReadOnlySpan<double>)[shrink, rate, inverse]).CopyTo(factors.Host<double>(part));
             return;
         }
+
         ((ReadOnlySpan<float>)[(float)shrink, (float)rate, (float)inverse]).CopyTo(factors.Host<float>(part));
     }
 }

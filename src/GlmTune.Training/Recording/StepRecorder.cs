@@ -6,8 +6,10 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Training.Recording;
 
-/// <summary>Recordings of small passes, and of every step's update, whose hundreds of kernels take the GPU less time than the host: where there is a GPU to itself, with memory to spare. Not thread-safe.</summary>
-/// <remarks>What it may not do changes nothing but time: such passes, and all after one that could not be recorded, run in the ordinary way.</remarks>
+/// <summary>Recordings of small passes, and of every step's update, whose hundreds of kernels take the GPU less time
+/// than the host: where there is a GPU to itself, with memory to spare. Not thread-safe.</summary>
+/// <remarks>What it may not do changes nothing but time: such passes, and all after one that could not be recorded, run
+/// in the ordinary way.</remarks>
 public sealed class StepRecorder : IDisposable
 {
     /// <summary>Tokens of the largest pass that is recorded: above, the GPU has more to do than the host.</summary>
@@ -24,7 +26,13 @@ public sealed class StepRecorder : IDisposable
     private int reservedFor;
     private bool reservedForUpdates;
 
-    private StepRecorder(LayerRunner runner, ISharding sharding, OptimizerOptions optimizer, GraphRecorder? recorder, int mostTokens)
+    private StepRecorder(
+        LayerRunner runner,
+        ISharding sharding,
+        OptimizerOptions optimizer,
+        GraphRecorder? recorder,
+        int mostTokens
+    )
     {
         (this.runner, this.recorder) = (runner, recorder);
         RunAndRecord record = recorder is null ? RunEachTime : Record;
@@ -51,18 +59,32 @@ public sealed class StepRecorder : IDisposable
     public static StepRecorder? TryCreate(LayerRunner runner, ISharding sharding, OptimizerOptions optimizer)
     {
         var model = runner.Model;
-        // Attention by plain operators fills every sequence up to the whole pass, which is neither quick nor in the memory that is reserved.
-        var byKernels = model.Type is ScalarType.BFloat16 or ScalarType.Float16 && model.Config.HeadDim % 8 == 0 && model.Config.HeadDim <= 256;
-        if (model.Kernels is not CudaKernels || !byKernels || !sharding.Alone || model.PrefixEncoder is not null || sharding.Trainable.Count == 0)
+        // Attention by plain operators fills every sequence up to the whole pass, which is neither quick nor in the
+        // memory that is reserved.
+        var byKernels =
+            model.Type is ScalarType.BFloat16 or ScalarType.Float16
+            && model.Config.HeadDim % 8 == 0
+            && model.Config.HeadDim <= 256;
+        if (
+            model.Kernels is not CudaKernels
+            || !byKernels
+            || !sharding.Alone
+            || model.PrefixEncoder is not null
+            || sharding.Trainable.Count == 0
+        )
         {
             return null;
         }
-        return GraphRecorder.TryCreate(model.Device) is { } recorder ? new StepRecorder(runner, sharding, optimizer, recorder, MostTokens) : null;
+
+        return GraphRecorder.TryCreate(model.Device) is { } recorder
+            ? new StepRecorder(runner, sharding, optimizer, recorder, MostTokens)
+            : null;
     }
 
-    /// <summary>The same on any device with nothing recorded: the work runs each time, on inputs that were filled up. For tests.</summary>
-    internal static StepRecorder WithoutGraphs(LayerRunner runner, ISharding sharding, OptimizerOptions optimizer)
-        => new(runner, sharding, optimizer, null, int.MaxValue);
+    /// <summary>The same on any device with nothing recorded: the work runs each time, on inputs that were filled up.
+    /// For tests.</summary>
+    internal static StepRecorder WithoutGraphs(LayerRunner runner, ISharding sharding, OptimizerOptions optimizer) =>
+        new(runner, sharding, optimizer, null, int.MaxValue);
 
     /// <inheritdoc/>
     public void Dispose()
@@ -71,20 +93,25 @@ public sealed class StepRecorder : IDisposable
         {
             cuda.synchronize();
         }
+
         graphs.ForEach(graph => graph.Dispose());
         Passes.Dispose();
         Update.Dispose();
         recorder?.Dispose();
     }
 
-    /// <summary>Bytes that recordings of so many tokens need: kept layers, one layer's forward and backward at a time with the gradients of what is trained
-    /// in it, the output head, and the libraries' workspaces.</summary>
+    /// <summary>Bytes that recordings of so many tokens need: kept layers, one layer's forward and backward at a time
+    /// with the gradients of what is trained in it, the output head, and the libraries' workspaces.</summary>
     internal static long BytesFor(LayerRunner runner, int tokens)
     {
         var (model, config) = (runner.Model, runner.Model.Config);
         var size = Parameter.BytesOf(model.Type);
-        // What is not reserved may be taken back by the allocator while recordings still write to it. An embedding's gradient is float32.
-        var gradients = model.Units.Max(unit => unit.Parameters.Where(parameter => parameter.Trainable).Sum(parameter => parameter.Count)) * 4;
+        // What is not reserved may be taken back by the allocator while recordings still write to it. An embedding's
+        // gradient is float32.
+        var gradients =
+            model.Units.Max(unit =>
+                unit.Parameters.Where(parameter => parameter.Trainable).Sum(parameter => parameter.Count)
+            ) * 4;
         return (tokens * RecomputePlan.KeptPerToken(model) * config.LayerCount)
             + (2 * gradients)
             + (tokens * size * ((8L * config.FeedForwardSize) + (16L * config.HiddenSize)))
@@ -109,17 +136,21 @@ public sealed class StepRecorder : IDisposable
                 reservedForUpdates = true;
                 return recorder!.TryReserve(UpdateBytes);
             }
+
             return true;
         }
+
         var wanted = Math.Max(FirstReserve, reservedFor);
         while (wanted < tokens)
         {
             wanted *= 2;
         }
+
         if (wanted == reservedFor)
         {
             return true;
         }
+
         reservedFor = wanted;
         return recorder!.TryReserve(BytesFor(runner, wanted));
     }
@@ -131,10 +162,12 @@ public sealed class StepRecorder : IDisposable
             work();
             return null;
         }
+
         if (recorder!.RunAndRecord(work, recovery) is not { } graph)
         {
             return null;
         }
+
         graphs.Add(graph);
         return graph.Replay;
     }

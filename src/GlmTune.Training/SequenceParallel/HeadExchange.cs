@@ -7,10 +7,10 @@ namespace GlmTune.Training.SequenceParallel;
 
 /// <summary>Trades tokens for heads between ranks by one all-to-all, and back by another.</summary>
 /// <remarks>
-/// Rank r of N ranks keeps query heads [r·H/N, (r+1)·H/N). Where there are fewer key-value heads than ranks, several ranks get the same one:
-/// GLM-4 has two of 256 features in all, so that copying them costs little beside the queries. A call sends (H + 2·k·N)·D of each token's
-/// features forward. Gradients of a shared key-value head are summed in float32 or wider, in the order of the ranks. Does not own the layout.
-/// </remarks>
+/// Rank r of N ranks keeps query heads [r·H/N, (r+1)·H/N). Where there are fewer key-value heads than ranks, several
+/// ranks get the same one: GLM-4 has two of 256 features in all, so that copying them costs little beside the queries.
+/// A call sends (H + 2·k·N)·D of each token's features forward. Gradients of a shared key-value head are summed in
+/// float32 or wider, in the order of the ranks. Does not own the layout. </remarks>
 public sealed class HeadExchange : AttentionExchange
 {
     private readonly ICollectives ranks;
@@ -27,10 +27,15 @@ public sealed class HeadExchange : AttentionExchange
         {
             throw new ArgumentException(problem, nameof(ranks));
         }
+
         if (sequences.Tokens % ranks.WorldSize != 0)
         {
-            throw new ArgumentException($"{sequences.Tokens} tokens cannot be cut into {ranks.WorldSize} equal runs.", nameof(sequences));
+            throw new ArgumentException(
+                $"{sequences.Tokens} tokens cannot be cut into {ranks.WorldSize} equal runs.",
+                nameof(sequences)
+            );
         }
+
         var queries = heads.QueryHeads / ranks.WorldSize;
         Heads = heads with { QueryHeads = queries, KeyValueHeads = Math.Max(1, queries / heads.GroupSize) };
     }
@@ -48,12 +53,15 @@ public sealed class HeadExchange : AttentionExchange
     {
         if (heads.QueryHeads % worldSize != 0)
         {
-            return $"{heads.QueryHeads} query heads cannot be shared by {worldSize} ranks; the number of ranks must divide them.";
+            return $"{heads.QueryHeads} query heads cannot be shared by {worldSize} ranks; the number of ranks must "
+                + "divide them.";
         }
+
         var queries = heads.QueryHeads / worldSize;
         return queries % heads.GroupSize == 0 || heads.GroupSize % queries == 0
             ? null
-            : $"{queries} query heads a rank do not fit groups of {heads.GroupSize} that read one key-value head; one must divide the other.";
+            : $"{queries} query heads a rank do not fit groups of {heads.GroupSize} that read one key-value head; one "
+                + "must divide the other.";
     }
 
     /// <inheritdoc/>
@@ -64,13 +72,18 @@ public sealed class HeadExchange : AttentionExchange
         for (var rank = 0; rank < ranks.WorldSize; rank++)
         {
             var first = FirstKeyValueHead(rank) * all.HeadDim;
-            slices.Add(cat(
-            [
-                fused.narrow(1, rank * Heads.QueryWidth, Heads.QueryWidth),
-                fused.narrow(1, all.QueryWidth + first, Heads.KeyValueWidth),
-                fused.narrow(1, all.QueryWidth + all.KeyValueWidth + first, Heads.KeyValueWidth),
-            ], 1));
+            slices.Add(
+                cat(
+                    [
+                        fused.narrow(1, rank * Heads.QueryWidth, Heads.QueryWidth),
+                        fused.narrow(1, all.QueryWidth + first, Heads.KeyValueWidth),
+                        fused.narrow(1, all.QueryWidth + all.KeyValueWidth + first, Heads.KeyValueWidth),
+                    ],
+                    1
+                )
+            );
         }
+
         return Exchanged(stack(slices, 0)).view(Sequences.Tokens, Heads.FusedWidth).MoveToOuterDisposeScope();
     }
 
@@ -96,20 +109,26 @@ public sealed class HeadExchange : AttentionExchange
         using var scope = NewDisposeScope();
         var received = Exchanged(gradient.contiguous()).view(ranks.WorldSize, Run, Heads.FusedWidth);
         var result = empty([Run, all.FusedWidth], gradient.dtype, gradient.device);
-        result.narrow(1, 0, all.QueryWidth).copy_(received.narrow(2, 0, Heads.QueryWidth).transpose(0, 1).reshape(Run, all.QueryWidth));
+        result
+            .narrow(1, 0, all.QueryWidth)
+            .copy_(received.narrow(2, 0, Heads.QueryWidth).transpose(0, 1).reshape(Run, all.QueryWidth));
         var wide = gradient.dtype == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32;
         var sums = zeros([Run, 2, all.KeyValueWidth], wide, gradient.device);
         for (var rank = 0; rank < ranks.WorldSize; rank++)
         {
-            var part = received[rank].narrow(1, Heads.QueryWidth, 2 * Heads.KeyValueWidth).view(Run, 2, Heads.KeyValueWidth);
+            var part = received[rank]
+                .narrow(1, Heads.QueryWidth, 2 * Heads.KeyValueWidth)
+                .view(Run, 2, Heads.KeyValueWidth);
             sums.narrow(2, FirstKeyValueHead(rank) * all.HeadDim, Heads.KeyValueWidth).add_(part);
         }
+
         result.narrow(1, all.QueryWidth, 2 * all.KeyValueWidth).copy_(sums.view(Run, 2 * all.KeyValueWidth));
         return result.MoveToOuterDisposeScope();
     }
 
     /// <inheritdoc/>
-    public override Tensor OfPrefix(Tensor prefix) => prefix.narrow(2, FirstKeyValueHead(ranks.Rank), Heads.KeyValueHeads);
+    public override Tensor OfPrefix(Tensor prefix) =>
+        prefix.narrow(2, FirstKeyValueHead(ranks.Rank), Heads.KeyValueHeads);
 
     private int FirstKeyValueHead(int rank) => rank * Heads.QueryHeads / all.GroupSize;
 

@@ -5,10 +5,11 @@ using GlmTune.Model.Layers;
 
 namespace GlmTune.Training.SequenceParallel;
 
-/// <summary>Cuts a micro-batch that all ranks have into equal runs of tokens, one a rank, wherever its sequences begin and end.</summary>
+/// <summary>Cuts a micro-batch that all ranks have into equal runs of tokens, one a rank, wherever its sequences begin
+/// and end.</summary>
 /// <remarks>
-/// Memory for activations falls to one share of it, so that a sequence may be as many times longer as there are ranks. Losses and gradients
-/// are sums over tokens, so those of the ranks are added as those of other micro-batches are.
+/// Memory for activations falls to one share of it, so that a sequence may be as many times longer as there are ranks.
+/// Losses and gradients are sums over tokens, so those of the ranks are added as those of other micro-batches are.
 /// </remarks>
 public static class SharedPass
 {
@@ -27,12 +28,20 @@ public static class SharedPass
             // A sequence of its own, which nobody sees and which teaches nothing.
             (ids, starts) = ([.. ids, .. new int[padding]], [.. starts, ids.Length + padding]);
         }
+
         var (from, to) = (run * ranks.Rank, run * (ranks.Rank + 1));
         var mine = Enumerable.Range(0, rows.Length).Where(i => rows[i] >= from && rows[i] < to).ToArray();
         var sequences = new SequenceLayout(starts, ranks.Device);
         return new TrainingPass(
-            ids[from..to], sequences,
-            new SupervisedTargets([.. mine.Select(i => rows[i] - from)], [.. mine.Select(i => targets[i])], ranks.Device),
-            from..to, new HeadExchange(ranks, heads, sequences));
+            ids[from..to],
+            sequences,
+            new SupervisedTargets(
+                [.. mine.Select(i => rows[i] - from)],
+                [.. mine.Select(i => targets[i])],
+                ranks.Device
+            ),
+            from..to,
+            new HeadExchange(ranks, heads, sequences)
+        );
     }
 }

@@ -12,14 +12,15 @@ public readonly record struct FlatSegment(Parameter Parameter, long Start)
     public long End => Start + Parameter.Count;
 }
 
-/// <summary>Some parameters of a layer laid end to end and cut into equal slices, one a rank: which slice is mine, whatever is sharded.</summary>
+/// <summary>Some parameters of a layer laid end to end and cut into equal slices, one a rank: which slice is mine,
+/// whatever is sharded.</summary>
 /// <remarks>
-/// Parameters begin at multiples of <see cref="Alignment"/>, as does every slice; the gaps and the end are padding. Rank r owns
-/// elements [r·n, (r+1)·n), n being <see cref="Length"/>. Immutable.
-/// </remarks>
+/// Parameters begin at multiples of <see cref="Alignment"/>, as does every slice; the gaps and the end are padding.
+/// Rank r owns elements [r·n, (r+1)·n), n being <see cref="Length"/>. Immutable. </remarks>
 public sealed class FlatLayout
 {
-    /// <summary>Elements to a multiple of which parameters and slices begin: 16 bytes of a 16-bit type, which vector loads need.</summary>
+    /// <summary>Elements to a multiple of which parameters and slices begin: 16 bytes of a 16-bit type, which vector
+    /// loads need.</summary>
     public const int Alignment = 8;
 
     /// <param name="layer">Whose parameters.</param>
@@ -34,6 +35,7 @@ public sealed class FlatLayout
         {
             segments.Add(new FlatSegment(parameter, segments.Count == 0 ? 0 : RoundUp(segments[^1].End, Alignment)));
         }
+
         Segments = segments;
         Length = worldSize == 1 ? segments[^1].End : RoundUp((segments[^1].End + worldSize - 1) / worldSize, Alignment);
     }
@@ -65,11 +67,17 @@ public sealed class FlatLayout
     /// <summary>Where layers compute.</summary>
     public Device Device => Segments[0].Parameter.Device;
 
-    /// <summary>The parts of this rank's slice that belong to parameters: where in the slice, where in the parameter, how many.</summary>
-    public IEnumerable<(Parameter Parameter, long InSlice, long InParameter, long Count)> Overlaps() => Overlaps(Start, Length);
+    /// <summary>The parts of this rank's slice that belong to parameters: where in the slice, where in the parameter,
+    /// how many.</summary>
+    public IEnumerable<(Parameter Parameter, long InSlice, long InParameter, long Count)> Overlaps() =>
+        Overlaps(Start, Length);
 
-    /// <summary>The parts of elements [start, start + length) that belong to parameters: where in that range, where in the parameter, how many.</summary>
-    public IEnumerable<(Parameter Parameter, long InSlice, long InParameter, long Count)> Overlaps(long start, long length)
+    /// <summary>The parts of elements [start, start + length) that belong to parameters: where in that range, where in
+    /// the parameter, how many.</summary>
+    public IEnumerable<(Parameter Parameter, long InSlice, long InParameter, long Count)> Overlaps(
+        long start,
+        long length
+    )
     {
         foreach (var segment in Segments)
         {
@@ -85,8 +93,8 @@ public sealed class FlatLayout
     /// <summary>A parameter's values in a flat run, in its shape: a view, in the caller's dispose scope.</summary>
     /// <param name="flat">The whole run [PaddedCount], of any type.</param>
     /// <param name="segment">Which parameter.</param>
-    public static Tensor View(Tensor flat, FlatSegment segment)
-        => flat.narrow(0, segment.Start, segment.Parameter.Count).view(segment.Parameter.Shape);
+    public static Tensor View(Tensor flat, FlatSegment segment) =>
+        flat.narrow(0, segment.Start, segment.Parameter.Count).view(segment.Parameter.Shape);
 
     private static long RoundUp(long count, long multiple) => (count + multiple - 1) / multiple * multiple;
 }

@@ -3,19 +3,30 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Training.Sharding;
 
-/// <summary>One rank's slice of some trained parameters laid end to end: float32 master values, gradient sum, and the two moments of AdamW.</summary>
+/// <summary>One rank's slice of some trained parameters laid end to end: float32 master values, gradient sum, and the
+/// two moments of AdamW.</summary>
 public sealed class FlatShard : IDisposable
 {
-    /// <param name="layout">Which parameters, and which slice of them; their values must be in memory unless <paramref name="values"/> are given.</param>
+    /// <param name="layout">Which parameters, and which slice of them; their values must be in memory unless
+    /// <paramref name="values"/> are given.</param>
     /// <param name="decays">Whether weight decay applies to all of them.</param>
-    /// <param name="values">This rank's slice of the values [n], of any type; null: they are read from the parameters.</param>
+    /// <param name="values">This rank's slice of the values [n], of any type; null: they are read from the
+    /// parameters.</param>
     /// <param name="gradientType">Type in which layers collect their gradients; null: <see cref="Type"/>.</param>
-    /// <param name="onHost">Whether masters and moments rest in host memory, where <see cref="Optimization.HostAdamW"/> updates them.</param>
-    /// <param name="compute">With <paramref name="onHost"/>: host memory [n] in the layers' type where values rest too, which stays the caller's; null: they are on the device.</param>
+    /// <param name="onHost">Whether masters and moments rest in host memory, where <see cref="Optimization.HostAdamW"/>
+    /// updates them.</param>
+    /// <param name="compute">With <paramref name="onHost"/>: host memory [n] in the layers' type where values rest too,
+    /// which stays the caller's; null: they are on the device.</param>
     public FlatShard(
-        FlatLayout layout, bool decays, Tensor? values = null, ScalarType? gradientType = null, bool onHost = false, Tensor? compute = null)
+        FlatLayout layout,
+        bool decays,
+        Tensor? values = null,
+        ScalarType? gradientType = null,
+        bool onHost = false,
+        Tensor? compute = null
+    )
     {
-        using var scope = NewDisposeScope();   // lets go of what there is, should memory not do for the rest
+        using var scope = NewDisposeScope(); // lets go of what there is, should memory not do for the rest
         (Layout, Decays, ComputeRestsOnHost) = (layout, decays, compute is not null);
         Type = layout.Type == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32;
         GradientType = gradientType ?? Type;
@@ -34,6 +45,7 @@ public sealed class FlatShard : IDisposable
             Master.copy_(values);
             CopyMasterToCompute();
         }
+
         foreach (var own in (Tensor?[])[Master, FirstMoment, SecondMoment, Gradient, compute is null ? Compute : null])
         {
             own?.DetachFromDisposeScope();
@@ -73,7 +85,8 @@ public sealed class FlatShard : IDisposable
     /// <summary>Values in full precision [n].</summary>
     public Tensor Master { get; }
 
-    /// <summary>Values in the layers' type [n], where the master is on the host; null: the master is on the device.</summary>
+    /// <summary>Values in the layers' type [n], where the master is on the host; null: the master is on the
+    /// device.</summary>
     public Tensor? Compute { get; }
 
     /// <summary>Whether <see cref="Compute"/> is in host memory, not on the layers' device.</summary>
@@ -91,8 +104,10 @@ public sealed class FlatShard : IDisposable
     /// <summary>AdamW's second moment [n].</summary>
     public Tensor SecondMoment { get; }
 
-    /// <summary>The parts of this rank's slice that belong to parameters: where in the slice, where in the parameter, how many.</summary>
-    public IEnumerable<(Parameter Parameter, long InShard, long InParameter, long Count)> Overlaps() => Layout.Overlaps();
+    /// <summary>The parts of this rank's slice that belong to parameters: where in the slice, where in the parameter,
+    /// how many.</summary>
+    public IEnumerable<(Parameter Parameter, long InShard, long InParameter, long Count)> Overlaps() =>
+        Layout.Overlaps();
 
     /// <summary>Takes the master values from the parameters, as when an adapter was loaded.</summary>
     public void ReadMaster()
@@ -102,6 +117,7 @@ public sealed class FlatShard : IDisposable
         {
             Master.narrow(0, inShard, count).copy_(parameter.Value.reshape(-1).narrow(0, inParameter, count));
         }
+
         CopyMasterToCompute();
     }
 
@@ -116,6 +132,7 @@ public sealed class FlatShard : IDisposable
         {
             Compute?.Dispose();
         }
+
         Gradient.Dispose();
         FirstMoment.Dispose();
         SecondMoment.Dispose();

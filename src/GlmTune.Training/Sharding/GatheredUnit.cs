@@ -29,6 +29,7 @@ internal sealed class GatheredUnit(Layer layer, IReadOnlyList<WeightSlice> slice
         {
             return;
         }
+
         foreach (var slice in slices)
         {
             using var scope = NewDisposeScope();
@@ -37,10 +38,12 @@ internal sealed class GatheredUnit(Layer layer, IReadOnlyList<WeightSlice> slice
             var mine = buffer.narrow(0, layout.Start, layout.Length);
             var copy = slice.ReadTo(mine);
             // What comes from the host cannot be sent on before it is here: it is gathered when it is wanted.
-            flats.Add(new Flat(layout, buffer.DetachFromDisposeScope(), mine.DetachFromDisposeScope(), copy)
-            {
-                Call = copy is null ? ranks.AllGather(mine, buffer, label) : null,
-            });
+            flats.Add(
+                new Flat(layout, buffer.DetachFromDisposeScope(), mine.DetachFromDisposeScope(), copy)
+                {
+                    Call = copy is null ? ranks.AllGather(mine, buffer, label) : null,
+                }
+            );
         }
     }
 
@@ -51,6 +54,7 @@ internal sealed class GatheredUnit(Layer layer, IReadOnlyList<WeightSlice> slice
         {
             return;
         }
+
         foreach (var flat in flats)
         {
             flat.Arrive(ranks, label);
@@ -60,6 +64,7 @@ internal sealed class GatheredUnit(Layer layer, IReadOnlyList<WeightSlice> slice
                 segment.Parameter.Value = FlatLayout.View(flat.Buffer, segment);
             }
         }
+
         viewed = true;
     }
 
@@ -73,9 +78,11 @@ internal sealed class GatheredUnit(Layer layer, IReadOnlyList<WeightSlice> slice
             {
                 segment.Parameter.Release();
             }
+
             flat.Buffer.Dispose();
             flat.Mine.Dispose();
         }
+
         flats.Clear();
         viewed = false;
     }
@@ -88,6 +95,7 @@ internal sealed class GatheredUnit(Layer layer, IReadOnlyList<WeightSlice> slice
             flat.Buffer.Dispose();
             flat.Mine.Dispose();
         }
+
         flats.Clear();
     }
 
@@ -111,6 +119,7 @@ internal sealed class GatheredUnit(Layer layer, IReadOnlyList<WeightSlice> slice
                 coming = null;
                 Call = ranks.AllGather(mine, buffer, label);
             }
+
             Call?.Wait();
             Call = null;
         }

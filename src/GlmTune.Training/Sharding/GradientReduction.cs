@@ -3,12 +3,13 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Training.Sharding;
 
-/// <summary>Brings the gradients that parameters collected into the slices of their owners, summed over all ranks.</summary>
+/// <summary>Brings the gradients that parameters collected into the slices of their owners, summed over all
+/// ranks.</summary>
 /// <remarks>
-/// Stage 0 sums whole gradients (all-reduce) and stage 1 leaves each rank its slice (reduce-scatter), both in the last micro-batch of a step;
-/// stages 2 and 3 reduce-scatter in every micro-batch, so that no rank keeps more than its slice. Calls run beside the backward pass,
-/// two at a time at most. Source: Rajbhandari et al., ZeRO, arXiv:1910.02054, section 5.
-/// </remarks>
+/// Stage 0 sums whole gradients (all-reduce) and stage 1 leaves each rank its slice (reduce-scatter), both in the last
+/// micro-batch of a step; stages 2 and 3 reduce-scatter in every micro-batch, so that no rank keeps more than its
+/// slice. Calls run beside the backward pass, two at a time at most. Source: Rajbhandari et al., ZeRO,
+/// arXiv:1910.02054, section 5. </remarks>
 internal sealed class GradientReduction(ShardingOptions options, ICollectives? ranks) : IDisposable
 {
     private const int MostUnderWay = 2;
@@ -31,8 +32,12 @@ internal sealed class GradientReduction(ShardingOptions options, ICollectives? r
         {
             if (!whole.TryGetValue(shard, out var sum))
             {
-                whole.Add(shard, sum = zeros(shard.PaddedCount, shard.Type, shard.Layout.Device).DetachFromDisposeScope());
+                whole.Add(
+                    shard,
+                    sum = zeros(shard.PaddedCount, shard.Type, shard.Layout.Device).DetachFromDisposeScope()
+                );
             }
+
             AddTo(sum, shard.Layout);
             if (lastOfStep)
             {
@@ -45,6 +50,7 @@ internal sealed class GradientReduction(ShardingOptions options, ICollectives? r
         {
             ReduceScatter(shard, (piece, start) => CopyGradients(shard.Layout, piece, start), label);
         }
+
         foreach (var segment in shard.Segments)
         {
             segment.Parameter.ClearGradient();
@@ -67,6 +73,7 @@ internal sealed class GradientReduction(ShardingOptions options, ICollectives? r
         {
             sum.Dispose();
         }
+
         foreach (var call in underWay)
         {
             call.Sum.Dispose();
@@ -109,6 +116,7 @@ internal sealed class GradientReduction(ShardingOptions options, ICollectives? r
                 Start(ranks!.AllReduceSum(target, label), target, null);
                 continue;
             }
+
             var bucket = target.to_type(wire);
             Start(ranks!.AllReduceSum(bucket, label), bucket, target.zero_());
         }
@@ -127,6 +135,7 @@ internal sealed class GradientReduction(ShardingOptions options, ICollectives? r
             {
                 fill(bucket.narrow(0, rank * count, count), (rank * shard.Length) + from);
             }
+
             var mine = bucket.narrow(0, ranks!.Rank * count, count);
             Start(ranks.ReduceScatterSum(bucket, mine, label), mine, shard.Gradient.narrow(0, from, count));
         }
@@ -150,10 +159,13 @@ internal sealed class GradientReduction(ShardingOptions options, ICollectives? r
         sum.Dispose();
     }
 
-    private ScalarType WireType(FlatShard shard) => shard.Type == ScalarType.Float64 ? ScalarType.Float64 : options.Communication switch
-    {
-        CommunicationType.Float32 => ScalarType.Float32,
-        CommunicationType.BFloat16 => ScalarType.BFloat16,
-        _ => options.Stage == 0 ? shard.Type : shard.GradientType,
-    };
+    private ScalarType WireType(FlatShard shard) =>
+        shard.Type == ScalarType.Float64
+            ? ScalarType.Float64
+            : options.Communication switch
+            {
+                CommunicationType.Float32 => ScalarType.Float32,
+                CommunicationType.BFloat16 => ScalarType.BFloat16,
+                _ => options.Stage == 0 ? shard.Type : shard.GradientType,
+            };
 }

@@ -4,8 +4,10 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Training.Sharding;
 
-/// <summary>Who holds which weights, gradients and optimizer state: all that training knows of ranks, beside its sums and checkpoints.</summary>
-/// <remarks>Every rank makes the same calls for the same layers in the same order, whether it has data or not. Made by <see cref="DataParallel"/>.</remarks>
+/// <summary>Who holds which weights, gradients and optimizer state: all that training knows of ranks, beside its sums
+/// and checkpoints.</summary>
+/// <remarks>Every rank makes the same calls for the same layers in the same order, whether it has data or not. Made by
+/// <see cref="DataParallel"/>.</remarks>
 public interface ISharding : IDisposable
 {
     /// <summary>ZeRO's stage: 0 nothing is sharded, 1 optimizer state, 2 gradients too, 3 weights too.</summary>
@@ -20,15 +22,18 @@ public interface ISharding : IDisposable
     /// <summary>Whether there is no other rank, and every weight stays where it is on the device.</summary>
     bool Alone => false;
 
-    /// <summary>Bytes on the device that gathered weights, and gradients on their way to their owners, take at most beside the state that stays.</summary>
+    /// <summary>Bytes on the device that gathered weights, and gradients on their way to their owners, take at most
+    /// beside the state that stays.</summary>
     long PassingBytes => 0;
 
     /// <summary>What updates shards whose state rests on the host; null: it is on the device.</summary>
     HostAdamW? HostOptimizer { get; }
 
-    /// <summary>Says which layers will be unsharded in which order until the next call, so that they can be gathered ahead.</summary>
+    /// <summary>Says which layers will be unsharded in which order until the next call, so that they can be gathered
+    /// ahead.</summary>
     /// <param name="uses">Every coming <see cref="Unshard"/>, in order.</param>
-    /// <param name="lastOfStep">Whether gradients that are summed once a step are summed as this pass goes: true for a step's last micro-batch.</param>
+    /// <param name="lastOfStep">Whether gradients that are summed once a step are summed as this pass goes: true for a
+    /// step's last micro-batch.</param>
     void BeginPass(IReadOnlyList<Layer> uses, bool lastOfStep);
 
     /// <summary>Brings a layer's weights into memory, until <see cref="Reshard"/>.</summary>
@@ -37,7 +42,8 @@ public interface ISharding : IDisposable
     /// <summary>Lets a layer's weights go, if they are sharded.</summary>
     void Reshard(Layer layer);
 
-    /// <summary>Adds the gradients that a layer's parameters collected to the slices of their owners, over all ranks, and clears them.</summary>
+    /// <summary>Adds the gradients that a layer's parameters collected to the slices of their owners, over all ranks,
+    /// and clears them.</summary>
     /// <remarks>The sums may be under way until <see cref="FinishGradients"/>.</remarks>
     void ReduceGradients(Layer layer);
 
@@ -47,11 +53,14 @@ public interface ISharding : IDisposable
     /// <summary>Brings updated values from the slices back to the parameters.</summary>
     void ShareUpdates();
 
-    /// <summary>Brings a layer's whole values together, and hands them out parameter by parameter, in the layer's order, as for saving.</summary>
+    /// <summary>Brings a layer's whole values together, and hands them out parameter by parameter, in the layer's
+    /// order, as for saving.</summary>
     /// <param name="layer">Whose.</param>
-    /// <param name="use">Gets a parameter and its values in its shape: in full precision (float32 or wider) where it is trained, else as layers
-    /// compute with it. They are valid during the call. Weights that are held in fp8 are left out.</param>
-    /// <param name="trainedOnly">Whether only trained parameters are handed out, so that frozen ones need not be gathered; the same on all ranks.</param>
+    /// <param name="use">Gets a parameter and its values in its shape: in full precision (float32 or wider) where it is
+    /// trained, else as layers compute with it. They are valid during the call. Weights that are held in fp8 are left
+    /// out.</param>
+    /// <param name="trainedOnly">Whether only trained parameters are handed out, so that frozen ones need not be
+    /// gathered; the same on all ranks.</param>
     void GatherValues(Layer layer, Action<Parameter, Tensor> use, bool trainedOnly = false);
 
     /// <summary>Sum over all ranks of a host number.</summary>

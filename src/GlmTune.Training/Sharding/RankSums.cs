@@ -13,6 +13,7 @@ internal sealed class RankSums(ICollectives? ranks)
         {
             return value;
         }
+
         using var scope = NewDisposeScope();
         var buffer = tensor([value], ScalarType.Float64).to(ranks.Device);
         ranks.AllReduceSum(buffer, new CallLabel(step, "loss")).Wait();

@@ -5,7 +5,8 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Training.Sharding;
 
-/// <summary>Whole weights on every rank. Stage 0: gradients and optimizer state whole too; 1: state in slices; 2: gradients too. Alone, it is plain training.</summary>
+/// <summary>Whole weights on every rank. Stage 0: gradients and optimizer state whole too; 1: state in slices; 2:
+/// gradients too. Alone, it is plain training.</summary>
 /// <remarks>
 /// When gradients are summed, <see cref="GradientReduction"/> says; updated slices are gathered after the optimizer.
 /// Source: Rajbhandari et al., ZeRO, arXiv:1910.02054, sections 5.1 and 5.2.
@@ -21,14 +22,22 @@ public sealed class ReplicatedWeights : ISharding
     /// <param name="weights">The model's own parameters; null: none of the layers'.</param>
     /// <exception cref="ArgumentException">The stage is 3, which <see cref="ShardedParameters"/> is for.</exception>
     public ReplicatedWeights(
-        IEnumerable<Layer> layers, ICollectives? ranks = null, ShardingOptions? options = null, IReadOnlySet<Parameter>? weights = null)
+        IEnumerable<Layer> layers,
+        ICollectives? ranks = null,
+        ShardingOptions? options = null,
+        IReadOnlySet<Parameter>? weights = null
+    )
     {
         options ??= new ShardingOptions { Stage = 2 };
         if (options.Stage is < 0 or > 2)
         {
-            throw new ArgumentException($"Stage {options.Stage} does not keep whole weights on every rank; stages 0, 1 and 2 do.", nameof(options));
+            throw new ArgumentException(
+                $"Stage {options.Stage} does not keep whole weights on every rank; stages 0, 1 and 2 do.",
+                nameof(options)
+            );
         }
-        // A lone process sends nothing, and need not lay its gradients out to be sent. NCCL with a world of one takes the ranks' way.
+        // A lone process sends nothing, and need not lay its gradients out to be sent. NCCL with a world of one takes
+        // the ranks' way.
         ranks = ranks is SingleRank ? null : ranks;
         (Stage, Alone) = (options.Stage, ranks is null && !options.OffloadOptimizer);
         sums = new RankSums(ranks);
@@ -39,6 +48,7 @@ public sealed class ReplicatedWeights : ISharding
             {
                 trained.Add(layer, layer.Parameters);
             }
+
             HostOptimizer = trained.MakeHostOptimizer();
         }
         catch
@@ -72,14 +82,10 @@ public sealed class ReplicatedWeights : ISharding
     public bool Alone { get; }
 
     /// <inheritdoc/>
-    public void Unshard(Layer layer)
-    {
-    }
+    public void Unshard(Layer layer) { }
 
     /// <inheritdoc/>
-    public void Reshard(Layer layer)
-    {
-    }
+    public void Reshard(Layer layer) { }
 
     /// <inheritdoc/>
     public void ReduceGradients(Layer layer) => trained.ReduceGradients(layer, LastOfStep, CurrentStep);
@@ -95,7 +101,11 @@ public sealed class ReplicatedWeights : ISharding
     {
         using var scope = NewDisposeScope();
         var masters = trained.GatherMasters(layer);
-        foreach (var parameter in layer.Parameters.Where(parameter => parameter.Rounded is null && (parameter.Trainable || !trainedOnly)))
+        foreach (
+            var parameter in layer.Parameters.Where(parameter =>
+                parameter.Rounded is null && (parameter.Trainable || !trainedOnly)
+            )
+        )
         {
             use(parameter, masters.GetValueOrDefault(parameter) ?? parameter.Value);
         }

@@ -6,14 +6,15 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Training.Sharding;
 
-/// <summary>ZeRO-3: the model's own weights in slices too, gathered unit by unit (embedding, decoder layer, head) while they are used.</summary>
+/// <summary>ZeRO-3: the model's own weights in slices too, gathered unit by unit (embedding, decoder layer, head) while
+/// they are used.</summary>
 /// <remarks>
-/// A unit's weights are gathered into flat buffers whose views become the parameters' values. The next units of the announced pass are
-/// gathered ahead, at least one where any may be, while live elements stay within their limit. A used unit stays where its next use is near
-/// enough. Tapes hold activations and never weights, so a kept layer costs no gathered weights. Adapters, prefixes and small vectors are whole
-/// on every rank; their optimizer state is sharded too. What is trained rests as float32 masters alone and is cast when it is gathered.
-/// Source: Rajbhandari et al., ZeRO, arXiv:1910.02054, section 5.3; ZeRO-Infinity, arXiv:2104.07857, section 5.
-/// </remarks>
+/// A unit's weights are gathered into flat buffers whose views become the parameters' values. The next units of the
+/// announced pass are gathered ahead, at least one where any may be, while live elements stay within their limit. A
+/// used unit stays where its next use is near enough. Tapes hold activations and never weights, so a kept layer costs
+/// no gathered weights. Adapters, prefixes and small vectors are whole on every rank; their optimizer state is sharded
+/// too. What is trained rests as float32 masters alone and is cast when it is gathered. Source: Rajbhandari et al.,
+/// ZeRO, arXiv:1910.02054, section 5.3; ZeRO-Infinity, arXiv:2104.07857, section 5. </remarks>
 public sealed class ShardedParameters : ISharding
 {
     private readonly ShardingOptions options;
@@ -28,9 +29,11 @@ public sealed class ShardedParameters : ISharding
     private bool lastOfStep = true;
 
     /// <param name="options">Stage 3; limits, offloading and so on.</param>
-    /// <param name="model">Adapters attached, and what is trained marked so; the same on each rank. Units that <paramref name="slices"/> do not have are in memory.</param>
+    /// <param name="model">Adapters attached, and what is trained marked so; the same on each rank. Units that
+    /// <paramref name="slices"/> do not have are in memory.</param>
     /// <param name="ranks">The ranks; a world of one takes the same path.</param>
-    /// <param name="slices">What was taken while the model was loaded; passes to this object, which disposes it even where it cannot be made. Null: it is taken now.</param>
+    /// <param name="slices">What was taken while the model was loaded; passes to this object, which disposes it even
+    /// where it cannot be made. Null: it is taken now.</param>
     /// <exception cref="ArgumentException">Only some of a unit's weights are trained.</exception>
     public ShardedParameters(ShardingOptions options, Glm4Model model, ICollectives ranks, WeightSlices? slices = null)
     {
@@ -46,6 +49,7 @@ public sealed class ShardedParameters : ISharding
                 this.slices.Take(unit, [.. unit.Parameters.Where(weights.Contains)]);
                 Add(unit);
             }
+
             HostOptimizer = trained.MakeHostOptimizer();
         }
         catch
@@ -53,6 +57,7 @@ public sealed class ShardedParameters : ISharding
             Dispose();
             throw;
         }
+
         bytesOfElement = Parameter.BytesOf(model.Type);
 
         void Add(Layer unit)
@@ -67,15 +72,22 @@ public sealed class ShardedParameters : ISharding
                     var parameters = slice.Layout.Segments.Select(segment => segment.Parameter).ToList();
                     if (parameters.TrueForAll(parameter => parameter.Trainable))
                     {
-                        var shard = slice.Train(options.OffloadOptimizer, trained.GradientType(slice.Layout, slice.Decays));
+                        var shard = slice.Train(
+                            options.OffloadOptimizer,
+                            trained.GradientType(slice.Layout, slice.Decays)
+                        );
                         shards.Add(shard);
                         sliced.Add(shard);
                     }
                     else if (parameters.Exists(parameter => parameter.Trainable))
                     {
-                        throw new ArgumentException($"{unit.Name}: either all or none of its weights of a kind are trained under ZeRO-3.", nameof(model));
+                        throw new ArgumentException(
+                            $"{unit.Name}: either all or none of its weights of a kind are trained under ZeRO-3.",
+                            nameof(model)
+                        );
                     }
                 }
+
                 shards.AddRange(trained.Make(unit, unit.Parameters.Where(parameter => !taken.Contains(parameter))));
             }
             catch
@@ -83,7 +95,8 @@ public sealed class ShardedParameters : ISharding
                 shards.ForEach(shard => shard.Dispose());
                 throw;
             }
-            // In the order that they have where weights are whole, so that norms are summed alike and have the same bits.
+            // In the order that they have where weights are whole, so that norms are summed alike and have the same
+            // bits.
             var order = unit.Parameters.ToList();
             shards.OrderBy(shard => order.IndexOf(shard.Segments[0].Parameter)).ToList().ForEach(trained.Add);
             if (own.Count > 0)
@@ -136,11 +149,13 @@ public sealed class ShardedParameters : ISharding
         {
             next++;
         }
+
         if (units.TryGetValue(layer, out var unit))
         {
             Start(unit);
             unit.Finish(Label(layer));
         }
+
         Prefetch();
     }
 
@@ -177,10 +192,16 @@ public sealed class ShardedParameters : ISharding
         {
             Unshard(layer);
         }
-        foreach (var parameter in layer.Parameters.Where(parameter => parameter.Rounded is null && (parameter.Trainable || !trainedOnly)))
+
+        foreach (
+            var parameter in layer.Parameters.Where(parameter =>
+                parameter.Rounded is null && (parameter.Trainable || !trainedOnly)
+            )
+        )
         {
             use(parameter, masters.GetValueOrDefault(parameter) ?? parameter.Value);
         }
+
         if (frozen)
         {
             Reshard(layer);
@@ -200,6 +221,7 @@ public sealed class ShardedParameters : ISharding
         {
             unit.Dispose();
         }
+
         HostOptimizer?.Dispose();
         trained.Dispose();
         slices.Dispose();
@@ -213,6 +235,7 @@ public sealed class ShardedParameters : ISharding
         {
             return;
         }
+
         unit.Start(Label(unit.Layer));
         LiveElements += unit.Elements;
         MostLiveElements = Math.Max(MostLiveElements, LiveElements);
@@ -242,6 +265,7 @@ public sealed class ShardedParameters : ISharding
         {
             return;
         }
+
         var ahead = 0L;
         for (var i = next; i < uses.Count; i++)
         {
@@ -249,11 +273,13 @@ public sealed class ShardedParameters : ISharding
             {
                 continue;
             }
+
             ahead += unit.Elements;
             if (!unit.IsLive && LiveElements + unit.Elements > options.MaxLiveElements)
             {
                 return;
             }
+
             Start(unit);
             if (ahead >= options.PrefetchElements)
             {
@@ -272,8 +298,10 @@ public sealed class ShardedParameters : ISharding
             {
                 return LiveElements <= options.MaxLiveElements;
             }
+
             distance += units.TryGetValue(uses[i], out var unit) ? unit.Elements : 0;
         }
+
         return false;
     }
 }

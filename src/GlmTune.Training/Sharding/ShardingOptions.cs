@@ -1,6 +1,7 @@
 namespace GlmTune.Training.Sharding;
 
-/// <summary>What is spread over the ranks, and how it is sent: a DeepSpeed configuration with every <c>auto</c> resolved.</summary>
+/// <summary>What is spread over the ranks, and how it is sent: a DeepSpeed configuration with every <c>auto</c>
+/// resolved.</summary>
 /// <remarks>Immutable. Sizes count elements, not bytes. Source: Rajbhandari et al., ZeRO, arXiv:1910.02054.</remarks>
 public sealed record ShardingOptions
 {
@@ -28,7 +29,8 @@ public sealed record ShardingOptions
     /// <summary>Most gathered elements kept at once (stage 3). Default 1e9.</summary>
     public long MaxLiveElements { get; init; } = 1_000_000_000;
 
-    /// <summary>Gathered weights stay when they are needed again within so many elements (stage 3). Default 1e9.</summary>
+    /// <summary>Gathered weights stay when they are needed again within so many elements (stage 3). Default
+    /// 1e9.</summary>
     public long MaxReuseDistance { get; init; } = 1_000_000_000;
 
     /// <summary>Whether a save also writes one whole 16-bit model (stage 3). Default false.</summary>

@@ -5,11 +5,17 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Training.Sharding;
 
-/// <summary>The shards of parameters whose values are whole on every rank: what of them is trained, and how updates get back.</summary>
+/// <summary>The shards of parameters whose values are whole on every rank: what of them is trained, and how updates get
+/// back.</summary>
 /// <param name="options">Stage, buckets, and where optimizer state rests.</param>
 /// <param name="ranks">The ranks; null: alone.</param>
-/// <param name="weights">The model's own parameters, whose matrices' gradients come in the layers' type; others' come in float32. Null: none.</param>
-internal sealed class TrainedShards(ShardingOptions options, ICollectives? ranks, IReadOnlySet<Parameter>? weights = null) : IDisposable
+/// <param name="weights">The model's own parameters, whose matrices' gradients come in the layers' type; others' come
+/// in float32. Null: none.</param>
+internal sealed class TrainedShards(
+    ShardingOptions options,
+    ICollectives? ranks,
+    IReadOnlySet<Parameter>? weights = null
+) : IDisposable
 {
     private readonly Dictionary<Layer, List<FlatShard>> byLayer = [];
     private readonly List<FlatShard> shards = [];
@@ -32,16 +38,27 @@ internal sealed class TrainedShards(ShardingOptions options, ICollectives? ranks
     /// <summary>The same, not added yet.</summary>
     public IEnumerable<FlatShard> Make(Layer layer, IEnumerable<Parameter> parameters)
     {
-        foreach (var group in parameters.Where(parameter => parameter.Trainable).GroupBy(parameter => (parameter.Decays, parameter.Type)))
+        foreach (
+            var group in parameters
+                .Where(parameter => parameter.Trainable)
+                .GroupBy(parameter => (parameter.Decays, parameter.Type))
+        )
         {
             var layout = new FlatLayout(layer, [.. group], Owners.Rank, Owners.Size);
-            yield return new FlatShard(layout, group.Key.Decays, gradientType: GradientType(layout, group.Key.Decays), onHost: options.OffloadOptimizer);
+            yield return new FlatShard(
+                layout,
+                group.Key.Decays,
+                gradientType: GradientType(layout, group.Key.Decays),
+                onHost: options.OffloadOptimizer
+            );
         }
     }
 
     /// <summary>Type in which layers collect the gradients of such parameters; null: float32 or wider.</summary>
-    public ScalarType? GradientType(FlatLayout layout, bool decays)
-        => decays && weights is not null && layout.Segments.All(segment => weights.Contains(segment.Parameter)) ? layout.Type : null;
+    public ScalarType? GradientType(FlatLayout layout, bool decays) =>
+        decays && weights is not null && layout.Segments.All(segment => weights.Contains(segment.Parameter))
+            ? layout.Type
+            : null;
 
     /// <summary>A shard made elsewhere; disposed with the others.</summary>
     public void Add(FlatShard shard)
@@ -51,22 +68,36 @@ internal sealed class TrainedShards(ShardingOptions options, ICollectives? ranks
         {
             byLayer.Add(shard.Layer, list = []);
         }
+
         list.Add(shard);
     }
 
-    /// <summary>Bytes of the largest layer's gradients before they reach their owners, and of the bucket that takes them there.</summary>
+    /// <summary>Bytes of the largest layer's gradients before they reach their owners, and of the bucket that takes
+    /// them there.</summary>
     /// <remarks>The embedding does not count: its gradients come when no layer keeps anything any more.</remarks>
-    public long PassingBytes => byLayer.Where(entry => entry.Key is not TokenEmbedding).Select(entry => entry.Value.Sum(shard =>
-    {
-        var size = Parameter.BytesOf(shard.GradientType);
-        var bucket = ranks is null || options.Stage == 0 ? 0 : Math.Min(shard.PaddedCount, options.ReduceBucketElements) * size;
-        // A gradient, the product that is added to it, and the bucket.
-        return (2 * shard.PaddedCount * size) + bucket;
-    })).DefaultIfEmpty().Max();
+    public long PassingBytes =>
+        byLayer
+            .Where(entry => entry.Key is not TokenEmbedding)
+            .Select(entry =>
+                entry.Value.Sum(shard =>
+                {
+                    var size = Parameter.BytesOf(shard.GradientType);
+                    var bucket =
+                        ranks is null || options.Stage == 0
+                            ? 0
+                            : Math.Min(shard.PaddedCount, options.ReduceBucketElements) * size;
+                    // A gradient, the product that is added to it, and the bucket.
+                    return (2 * shard.PaddedCount * size) + bucket;
+                })
+            )
+            .DefaultIfEmpty()
+            .Max();
 
     /// <summary>What updates shards whose state is on the host; null: theirs is not.</summary>
-    public HostAdamW? MakeHostOptimizer()
-        => options.OffloadOptimizer && shards.Count > 0 ? new HostAdamW(shards[0].Layout.Device, options.PinMemory, options.SubGroupElements) : null;
+    public HostAdamW? MakeHostOptimizer() =>
+        options.OffloadOptimizer && shards.Count > 0
+            ? new HostAdamW(shards[0].Layout.Device, options.PinMemory, options.SubGroupElements)
+            : null;
 
     /// <summary>As <see cref="ISharding.ReduceGradients"/>.</summary>
     public void ReduceGradients(Layer layer, bool lastOfStep, long? step)
@@ -80,7 +111,8 @@ internal sealed class TrainedShards(ShardingOptions options, ICollectives? ranks
     /// <summary>As <see cref="ISharding.FinishGradients"/>.</summary>
     public void FinishGradients() => reduction.Finish();
 
-    /// <summary>Copies the masters back into the parameters, those of other ranks gathered in the parameters' type.</summary>
+    /// <summary>Copies the masters back into the parameters, those of other ranks gathered in the parameters'
+    /// type.</summary>
     /// <param name="step">For labels.</param>
     /// <param name="chosen">Which shards; null: all.</param>
     public void ShareUpdates(long? step, Func<FlatShard, bool>? chosen = null)
@@ -94,27 +126,40 @@ internal sealed class TrainedShards(ShardingOptions options, ICollectives? ranks
                 CopyBack(shard);
                 continue;
             }
+
             var most = Math.Max(FlatLayout.Alignment, options.AllGatherBucketElements / shard.WorldSize);
             for (long from = 0; from < shard.Length; from += most)
             {
                 using var scope = NewDisposeScope();
                 var count = Math.Min(most, shard.Length - from);
                 var bucket = empty(count * shard.WorldSize, shard.Layout.Type, shard.Layout.Device);
-                var mine = bucket.narrow(0, shard.Layout.Rank * count, count).copy_(shard.Current.narrow(0, from, count));
-                underWay.Enqueue((shard, ranks!.AllGather(mine, bucket, new CallLabel(step, shard.Layer.Name)), bucket.DetachFromDisposeScope(), from, count));
+                var mine = bucket
+                    .narrow(0, shard.Layout.Rank * count, count)
+                    .copy_(shard.Current.narrow(0, from, count));
+                underWay.Enqueue(
+                    (
+                        shard,
+                        ranks!.AllGather(mine, bucket, new CallLabel(step, shard.Layer.Name)),
+                        bucket.DetachFromDisposeScope(),
+                        from,
+                        count
+                    )
+                );
                 if (underWay.Count > (options.OverlapCommunication ? 1 : 0))
                 {
                     Scatter(underWay.Dequeue());
                 }
             }
         }
+
         while (underWay.TryDequeue(out var last))
         {
             Scatter(last);
         }
     }
 
-    /// <summary>Whole values of a layer's shards in full precision, by parameter; in the caller's dispose scope.</summary>
+    /// <summary>Whole values of a layer's shards in full precision, by parameter; in the caller's dispose
+    /// scope.</summary>
     public Dictionary<Parameter, Tensor> GatherMasters(Layer layer)
     {
         var values = new Dictionary<Parameter, Tensor>();
@@ -126,11 +171,13 @@ internal sealed class TrainedShards(ShardingOptions options, ICollectives? ranks
                 flat = empty(shard.PaddedCount, shard.Type, shard.Layout.Device);
                 ranks!.AllGather(shard.Master.to(shard.Layout.Device), flat, new CallLabel(null, layer.Name)).Wait();
             }
+
             foreach (var segment in shard.Segments)
             {
                 values.Add(segment.Parameter, FlatLayout.View(flat, segment));
             }
         }
+
         return values;
     }
 
@@ -159,7 +206,12 @@ internal sealed class TrainedShards(ShardingOptions options, ICollectives? ranks
         call.Wait();
         for (var rank = 0; rank < shard.WorldSize; rank++)
         {
-            foreach (var (parameter, inPiece, inParameter, length) in shard.Layout.Overlaps((rank * shard.Length) + from, count))
+            foreach (
+                var (parameter, inPiece, inParameter, length) in shard.Layout.Overlaps(
+                    (rank * shard.Length) + from,
+                    count
+                )
+            )
             {
                 var piece = bucket.narrow(0, (rank * count) + inPiece, length);
                 if (length == parameter.Count)
@@ -172,6 +224,7 @@ internal sealed class TrainedShards(ShardingOptions options, ICollectives? ranks
                 }
             }
         }
+
         bucket.Dispose();
     }
 
@@ -183,6 +236,7 @@ internal sealed class TrainedShards(ShardingOptions options, ICollectives? ranks
             parameter.Value.view(-1).narrow(0, start, piece.shape[0]).copy_(piece);
             return;
         }
+
         var flat = parameter.Value.reshape(-1);
         flat.narrow(0, start, piece.shape[0]).copy_(piece);
         parameter.Value.copy_(flat.view(parameter.Shape));

@@ -6,10 +6,11 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Training.Sharding;
 
-/// <summary>One rank's slices of a model's weights at rest, taken unit by unit as the model is loaded, so that no rank ever holds all of it.</summary>
+/// <summary>One rank's slices of a model's weights at rest, taken unit by unit as the model is loaded, so that no rank
+/// ever holds all of it.</summary>
 /// <remarks>
-/// Parameters with fewer elements than the threshold stay whole, as do those that are held in fp8. What is taken is in memory only between a gather and its release.
-/// Source: Rajbhandari et al., ZeRO, arXiv:1910.02054, section 5.3.
+/// Parameters with fewer elements than the threshold stay whole, as do those that are held in fp8. What is taken is in
+/// memory only between a gather and its release. Source: Rajbhandari et al., ZeRO, arXiv:1910.02054, section 5.3.
 /// </remarks>
 /// <param name="options">The threshold, and where slices rest.</param>
 /// <param name="ranks">The ranks.</param>
@@ -29,6 +30,7 @@ public sealed class WeightSlices(ShardingOptions options, ICollectives ranks) : 
         {
             slice.Dispose();
         }
+
         copies?.Dispose();
     }
 
@@ -41,17 +43,28 @@ public sealed class WeightSlices(ShardingOptions options, ICollectives ranks) : 
         // Added one by one, so that each is disposed with the others should one not be made.
         List<WeightSlice> taken = [];
         byLayer.Add(unit, taken);
-        foreach (var group in weights.Where(weight => weight.Count >= options.PersistenceThreshold && weight.Rounded is null)
-            .GroupBy(weight => (weight.Decays, weight.Type, weight.Trainable)))
+        foreach (
+            var group in weights
+                .Where(weight => weight.Count >= options.PersistenceThreshold && weight.Rounded is null)
+                .GroupBy(weight => (weight.Decays, weight.Type, weight.Trainable))
+        )
         {
-            taken.Add(new WeightSlice(new FlatLayout(unit, [.. group], ranks.Rank, ranks.WorldSize), group.Key.Decays, copies, options.PinMemory));
+            taken.Add(
+                new WeightSlice(
+                    new FlatLayout(unit, [.. group], ranks.Rank, ranks.WorldSize),
+                    group.Key.Decays,
+                    copies,
+                    options.PinMemory
+                )
+            );
         }
     }
 
     internal IReadOnlyList<WeightSlice> Of(Layer unit) => byLayer.GetValueOrDefault(unit) ?? [];
 }
 
-/// <summary>One rank's slice of some weights of a unit: at rest in the layers' type, or, where they are trained, as the shard's masters.</summary>
+/// <summary>One rank's slice of some weights of a unit: at rest in the layers' type, or, where they are trained, as the
+/// shard's masters.</summary>
 internal sealed class WeightSlice : IDisposable
 {
     private readonly HostCopies? copies;
@@ -65,16 +78,22 @@ internal sealed class WeightSlice : IDisposable
     public WeightSlice(FlatLayout layout, bool decays, HostCopies? copies, bool pinned)
     {
         (Layout, Decays, this.copies) = (layout, decays, copies);
-        locked = copies is not null && pinned ? new PinnedMemory(layout.Device, layout.Length * Parameter.BytesOf(layout.Type)) : null;
+        locked =
+            copies is not null && pinned
+                ? new PinnedMemory(layout.Device, layout.Length * Parameter.BytesOf(layout.Type))
+                : null;
         try
         {
             using var scope = NewDisposeScope();
-            rest = locked?.View(layout.Type, layout.Length) ?? empty(layout.Length, layout.Type, copies is null ? layout.Device : CPU);
+            rest =
+                locked?.View(layout.Type, layout.Length)
+                ?? empty(layout.Length, layout.Type, copies is null ? layout.Device : CPU);
             rest.zero_();
             foreach (var (parameter, inSlice, inParameter, count) in layout.Overlaps())
             {
                 rest.narrow(0, inSlice, count).copy_(parameter.Value.reshape(-1).narrow(0, inParameter, count));
             }
+
             rest.DetachFromDisposeScope();
         }
         catch
@@ -82,6 +101,7 @@ internal sealed class WeightSlice : IDisposable
             locked?.Dispose();
             throw;
         }
+
         foreach (var segment in layout.Segments)
         {
             segment.Parameter.Release();
@@ -97,9 +117,8 @@ internal sealed class WeightSlice : IDisposable
 
     /// <summary>Makes the slice a trained one.</summary>
     /// <remarks>
-    /// With the optimizer on the device, the masters there are the weights at rest, cast when they are gathered; with it on the host, the values in
-    /// the layers' type are beside them, or on the device.
-    /// </remarks>
+    /// With the optimizer on the device, the masters there are the weights at rest, cast when they are gathered; with
+    /// it on the host, the values in the layers' type are beside them, or on the device. </remarks>
     public FlatShard Train(bool stateOnHost, ScalarType? gradientType)
     {
         var stays = copies is not null && stateOnHost;
@@ -110,6 +129,7 @@ internal sealed class WeightSlice : IDisposable
             locked?.Dispose();
             (rest, locked) = (null, null);
         }
+
         return Shard;
     }
 
@@ -121,6 +141,7 @@ internal sealed class WeightSlice : IDisposable
         {
             return copies.ToDevice(TensorAddress.Of(rest), target);
         }
+
         target.copy_(Shard?.Current ?? rest!);
         return null;
     }

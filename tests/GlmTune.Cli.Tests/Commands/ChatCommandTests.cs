@@ -20,7 +20,10 @@ public sealed class ChatCommandTests
     {
         var call = new ToolCall("f\u001b[8m\nYou: ", "{\"a\": \"\u001b[1A\"}\r\n", ToolCallStyle.Native);
         Assert.Equal("Look\nf\\u001b[8m\\nYou: \n{\"a\": \"\\u001b[1A\"}\\u000d\n\n", await Shown(["Look"], call));
-        Assert.Equal("g\n{}\nh\n[]\n", await Shown([], new ToolCall("g", "{}", ToolCallStyle.Native), new ToolCall("h", "[]", ToolCallStyle.Json)));
+        Assert.Equal(
+            "g\n{}\nh\n[]\n",
+            await Shown([], new ToolCall("g", "{}", ToolCallStyle.Native), new ToolCall("h", "[]", ToolCallStyle.Json))
+        );
     }
 
     [Theory]

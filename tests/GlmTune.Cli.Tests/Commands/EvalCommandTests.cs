@@ -10,7 +10,15 @@ namespace GlmTune.Cli.Commands;
 public sealed class EvalCommandTests
 {
     private static readonly string Data = Run.InRepository("data/ads");
-    private static readonly string[] Short = ["--device", "cpu", "--limit", "3", "--set", "training_args.generation_config.max_new_tokens=6"];
+    private static readonly string[] Short =
+    [
+        "--device",
+        "cpu",
+        "--limit",
+        "3",
+        "--set",
+        "training_args.generation_config.max_new_tokens=6",
+    ];
     private static readonly string Config = Run.InRepository("configs/lora-nano.yaml");
 
     [Fact]
@@ -22,21 +30,49 @@ public sealed class EvalCommandTests
         Assert.Equal((0, ""), (run.Code, run.Error));
         var metrics = JsonSerializer.Deserialize<Dictionary<string, double>>(run.Lines.Single())!;
         Assert.Equal(
-            ["eval_loss", "eval_perplexity", "eval_rouge-1", "eval_rouge-2", "eval_rouge-l", "eval_bleu-4", "eval_runtime", "eval_samples_per_second"], metrics.Keys);
-        Assert.Equal(metrics, JsonSerializer.Deserialize<Dictionary<string, double>>(File.ReadAllBytes(Path.Combine(model, "metrics_test.json"))));
+            [
+                "eval_loss",
+                "eval_perplexity",
+                "eval_rouge-1",
+                "eval_rouge-2",
+                "eval_rouge-l",
+                "eval_bleu-4",
+                "eval_runtime",
+                "eval_samples_per_second",
+            ],
+            metrics.Keys
+        );
+        Assert.Equal(
+            metrics,
+            JsonSerializer.Deserialize<Dictionary<string, double>>(
+                File.ReadAllBytes(Path.Combine(model, "metrics_test.json"))
+            )
+        );
         Assert.Equal(Math.Exp(metrics["eval_loss"]), metrics["eval_perplexity"], 1e-9);
 
         var predictions = PredictionFile.Read(Path.Combine(model, "predictions_test.jsonl"));
-        var answers = File.ReadLines(Path.Combine(Data, "test.jsonl")).Take(3)
-            .Select(line => JsonDocument.Parse(line).RootElement.GetProperty("messages")[1].GetProperty("content").GetString()!.Trim());
+        var answers = File.ReadLines(Path.Combine(Data, "test.jsonl"))
+            .Take(3)
+            .Select(line =>
+                JsonDocument
+                    .Parse(line)
+                    .RootElement.GetProperty("messages")[1]
+                    .GetProperty("content")
+                    .GetString()!
+                    .Trim()
+            );
         Assert.Equal(answers, predictions.Select(row => row.Label));
         Assert.Equal([1, 2, 3], predictions.Select(row => row.Extra["line"].GetInt32()));
-        var scores = GenerationScores.Mean(GenerationScores.OfEach([.. predictions.Select(row => (row.Prediction, row.Label))]));
+        var scores = GenerationScores.Mean(
+            GenerationScores.OfEach([.. predictions.Select(row => (row.Prediction, row.Label))])
+        );
         Assert.All(scores.ByName, score => Assert.Equal(score.Value, metrics[$"eval_{score.Key}"], 1e-9));
 
         var text = await Run.Of(["eval", Data, model, Config, "--output", folder.At("out"), .. Short]);
         Assert.Equal(0, text.Code);
-        Assert.True(File.Exists(folder.At("out/predictions_val.jsonl")) && File.Exists(folder.At("out/metrics_val.json")));
+        Assert.True(
+            File.Exists(folder.At("out/predictions_val.jsonl")) && File.Exists(folder.At("out/metrics_val.json"))
+        );
         Assert.Contains(text.Lines, line => line.StartsWith("eval_rouge-l ", StringComparison.Ordinal));
         Assert.Equal(3, text.Lines.Count(line => line.StartsWith("prediction: ", StringComparison.Ordinal)));
     }
@@ -48,11 +84,23 @@ public sealed class EvalCommandTests
     {
         using var folder = new TemporaryFolder();
         var model = await Model(folder);
-        var recipe = RecipeFile.Read(Run.InRepository($"configs/{kind}-nano.yaml"), [
-            $"training_args.output_dir={folder.At("out")}", "training_args.max_steps=2", "training_args.save_steps=2", "training_args.eval_strategy=no", "training_args.use_cpu=true",
-            "training_args.per_device_train_batch_size=1", "training_args.warmup_steps=0", "data_config.max_train_samples=2", "data_config.test_file=null",
-        ]);
-        var trained = FineTune.Run(recipe, Data, model, null, new Silent(), TestContext.Current.CancellationToken).Checkpoint!;
+        var recipe = RecipeFile.Read(
+            Run.InRepository($"configs/{kind}-nano.yaml"),
+            [
+                $"training_args.output_dir={folder.At("out")}",
+                "training_args.max_steps=2",
+                "training_args.save_steps=2",
+                "training_args.eval_strategy=no",
+                "training_args.use_cpu=true",
+                "training_args.per_device_train_batch_size=1",
+                "training_args.warmup_steps=0",
+                "data_config.max_train_samples=2",
+                "data_config.test_file=null",
+            ]
+        );
+        var trained = FineTune
+            .Run(recipe, Data, model, null, new Silent(), TestContext.Current.CancellationToken)
+            .Checkpoint!;
         var before = await Loss(model);
         Assert.InRange(await Loss(trained), 0, before - 1e-3);
         FolderManifest.Verify(trained);
@@ -70,7 +118,16 @@ public sealed class EvalCommandTests
     public async Task What_is_missing_is_named()
     {
         var model = Run.InRepository("models/glm-nano");
-        var unnamed = await Run.Of("eval", Data, model, Config, "--split", "test", "--set", "data_config.test_file=null");
+        var unnamed = await Run.Of(
+            "eval",
+            Data,
+            model,
+            Config,
+            "--split",
+            "test",
+            "--set",
+            "data_config.test_file=null"
+        );
         Assert.Equal(2, unnamed.Code);
         Assert.Contains("names no test file", unnamed.Error, StringComparison.Ordinal);
         var gone = await Run.Of("eval", Data, model, Config, "--set", "data_config.val_file=gone.jsonl");
@@ -82,35 +139,33 @@ public sealed class EvalCommandTests
     private static async Task<string> Model(TemporaryFolder folder)
     {
         var model = folder.At("model");
-        var made = await Run.Of("model", "init", model, "--like", Run.InRepository("models/glm-nano"), "--dtype", "float32", "--device", "cpu");
+        var made = await Run.Of(
+            "model",
+            "init",
+            model,
+            "--like",
+            Run.InRepository("models/glm-nano"),
+            "--dtype",
+            "float32",
+            "--device",
+            "cpu"
+        );
         Assert.Equal(0, made.Code);
         return model;
     }
 
     private sealed class Silent : IFineTuneReporter
     {
-        public void Note(string text)
-        {
-        }
+        public void Note(string text) { }
 
-        public void Started(FineTuneStart start)
-        {
-        }
+        public void Started(FineTuneStart start) { }
 
-        public void Stepped(StepReport report)
-        {
-        }
+        public void Stepped(StepReport report) { }
 
-        public void Logged(long atStep, IReadOnlyDictionary<string, double> values)
-        {
-        }
+        public void Logged(long atStep, IReadOnlyDictionary<string, double> values) { }
 
-        public void Evaluated(long atStep, IReadOnlyDictionary<string, double> values)
-        {
-        }
+        public void Evaluated(long atStep, IReadOnlyDictionary<string, double> values) { }
 
-        public void Saved(string folder)
-        {
-        }
+        public void Saved(string folder) { }
     }
 }

@@ -8,7 +8,10 @@ public sealed class MergeCommandTests
     [InlineData("adapter-lora_all", "original")]
     [InlineData("adapter-dora", "hf")]
     [InlineData("adapter-lora_fused-chatglm", null)]
-    public async Task A_merged_model_gives_the_loss_that_the_reference_has_with_the_adapter(string adapter, string? layout)
+    public async Task A_merged_model_gives_the_loss_that_the_reference_has_with_the_adapter(
+        string adapter,
+        string? layout
+    )
     {
         using var temporary = new TemporaryFolder();
         var merged = temporary.At("merged");
@@ -22,7 +25,18 @@ public sealed class MergeCommandTests
         }
 
         var file = temporary.At("out.safetensors");
-        await Run.Of("forward", merged, "--input", GoldenData.Path("glm-tiny/batch.json"), "--output", file, "--dtype", "float32", "--device", "cpu");
+        await Run.Of(
+            "forward",
+            merged,
+            "--input",
+            GoldenData.Path("glm-tiny/batch.json"),
+            "--output",
+            file,
+            "--dtype",
+            "float32",
+            "--device",
+            "cpu"
+        );
         using var actual = SafetensorsFile.Open(file);
         using var expected = SafetensorsFile.Open(GoldenData.Path("glm-tiny/expected.safetensors"));
         var tag = adapter["adapter-".Length..].Replace("-chatglm", "", StringComparison.Ordinal);
@@ -33,11 +47,18 @@ public sealed class MergeCommandTests
     public async Task A_prefix_is_refused_with_the_reason()
     {
         using var temporary = new TemporaryFolder();
-        var run = await Run.Of("merge", GoldenData.Path("glm-tiny/adapter-prefix"), temporary.At("merged"), "--device", "cpu");
+        var run = await Run.Of(
+            "merge",
+            GoldenData.Path("glm-tiny/adapter-prefix"),
+            temporary.At("merged"),
+            "--device",
+            "cpu"
+        );
         Assert.Equal(2, run.Code);
         Assert.Contains("a prefix cannot be merged", run.Error, StringComparison.Ordinal);
         Assert.False(Directory.Exists(temporary.At("merged")));
     }
 
-    private static float Number(StoredTensor stored) => System.Runtime.InteropServices.MemoryMarshal.Cast<byte, float>(stored.Bytes)[0];
+    private static float Number(StoredTensor stored) =>
+        System.Runtime.InteropServices.MemoryMarshal.Cast<byte, float>(stored.Bytes)[0];
 }

@@ -12,8 +12,14 @@ public sealed class ModelCommandTests
         var info = await Info(GoldenData.Path($"glm-tiny/{folder}"));
         Assert.Equal(layout, info.GetProperty("layout").GetString());
         Assert.Equal(3, info.GetProperty("layer_count").GetInt32());
-        Assert.Equal(info.GetProperty("parameters").GetInt64(), info.GetProperty("weights").GetProperty("parameters").GetInt64());
-        Assert.Equal(4 * info.GetProperty("parameters").GetInt64(), info.GetProperty("weights").GetProperty("bytes").GetInt64());
+        Assert.Equal(
+            info.GetProperty("parameters").GetInt64(),
+            info.GetProperty("weights").GetProperty("parameters").GetInt64()
+        );
+        Assert.Equal(
+            4 * info.GetProperty("parameters").GetInt64(),
+            info.GetProperty("weights").GetProperty("bytes").GetInt64()
+        );
         Assert.Equal(JsonValueKind.Null, info.GetProperty("adapter").ValueKind);
     }
 
@@ -38,7 +44,26 @@ public sealed class ModelCommandTests
         var like = Run.InRepository("models/glm-nano");
         foreach (var (name, seed) in ((string, string)[])[("a", "7"), ("b", "7"), ("c", "8")])
         {
-            Assert.Equal(0, (await Run.Of("model", "init", folder.At(name), "--like", like, "--seed", seed, "--dtype", "float32", "--layout", "hf", "--device", "cpu")).Code);
+            Assert.Equal(
+                0,
+                (
+                    await Run.Of(
+                        "model",
+                        "init",
+                        folder.At(name),
+                        "--like",
+                        like,
+                        "--seed",
+                        seed,
+                        "--dtype",
+                        "float32",
+                        "--layout",
+                        "hf",
+                        "--device",
+                        "cpu"
+                    )
+                ).Code
+            );
         }
 
         byte[] Weights(string name) => File.ReadAllBytes(Path.Combine(folder.At(name), "model.safetensors"));
@@ -47,7 +72,10 @@ public sealed class ModelCommandTests
         var info = await Info(folder.At("a"));
         Assert.Equal("hf", info.GetProperty("layout").GetString());
         Assert.True(info.GetProperty("has_tokenizer").GetBoolean());
-        Assert.Equal((await Info(like)).GetProperty("parameters").GetInt64(), info.GetProperty("weights").GetProperty("parameters").GetInt64());
+        Assert.Equal(
+            (await Info(like)).GetProperty("parameters").GetInt64(),
+            info.GetProperty("weights").GetProperty("parameters").GetInt64()
+        );
         Assert.Equal(2, (await Run.Of("model", "init", folder.At("a"), "--like", like)).Code);
     }
 

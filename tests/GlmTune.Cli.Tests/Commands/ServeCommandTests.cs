@@ -11,13 +11,29 @@ public sealed partial class ServeCommandTests
     public async Task It_answers_until_it_is_stopped_and_ends_well()
     {
         var keys = Path.GetTempFileName();
-        await File.WriteAllTextAsync(keys, "# The clients' keys.\na-key-of-the-test\nanother-key\n", TestContext.Current.CancellationToken);
+        await File.WriteAllTextAsync(
+            keys,
+            "# The clients' keys.\na-key-of-the-test\nanother-key\n",
+            TestContext.Current.CancellationToken
+        );
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
         var error = new StringWriter();
         var serving = CommandLine.RunAsync(
-            ["serve", Run.InRepository("models/glm-nano"), "--port", "0", "--api-key-file", keys, "--name", "small", "--device", "cpu"],
+            [
+                "serve",
+                Run.InRepository("models/glm-nano"),
+                "--port",
+                "0",
+                "--api-key-file",
+                keys,
+                "--name",
+                "small",
+                "--device",
+                "cpu",
+            ],
             new Screen(TextReader.Null, TextWriter.Null, TextWriter.Synchronized(error)),
-            stop: stop.Token);
+            stop: stop.Token
+        );
         while (!Address().IsMatch(error.ToString()))
         {
             Assert.False(serving.IsCompleted, error.ToString());
@@ -27,11 +43,34 @@ public sealed partial class ServeCommandTests
         using var http = new HttpClient { BaseAddress = new Uri(Address().Match(error.ToString()).Value) };
         Assert.Equal(HttpStatusCode.Unauthorized, (await http.GetAsync("/v1/models", stop.Token)).StatusCode);
         http.DefaultRequestHeaders.Authorization = new("Bearer", "a-key-of-the-test");
-        Assert.Equal("small", JsonNode.Parse(await http.GetStringAsync("/v1/models", stop.Token))!["data"]![0]!["id"]!.GetValue<string>());
-        using var answer = await http.PostAsync("/v1/chat/completions", new StringContent("""{"max_tokens":3,"messages":[{"role":"user","content":"Hi"}]}""", Encoding.UTF8, "application/json"), stop.Token);
+        Assert.Equal(
+            "small",
+            JsonNode.Parse(await http.GetStringAsync("/v1/models", stop.Token))!["data"]![0]!["id"]!.GetValue<string>()
+        );
+        using var answer = await http.PostAsync(
+            "/v1/chat/completions",
+            new StringContent(
+                """{"max_tokens":3,"messages":[{"role":"user","content":"Hi"}]}""",
+                Encoding.UTF8,
+                "application/json"
+            ),
+            stop.Token
+        );
         Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
         // The other side reads the same file.
-        var stress = await Run.Of("stress", "--url", http.BaseAddress.ToString(), "--api-key-file", keys, "--token-len", "8", "--n", "1", "--max-new-tokens", "2");
+        var stress = await Run.Of(
+            "stress",
+            "--url",
+            http.BaseAddress.ToString(),
+            "--api-key-file",
+            keys,
+            "--token-len",
+            "8",
+            "--n",
+            "1",
+            "--max-new-tokens",
+            "2"
+        );
         Assert.Equal((ExitCode.Done, ""), (stress.Code, stress.Error));
         await stop.CancelAsync();
         Assert.Equal(ExitCode.Done, await serving);
@@ -41,10 +80,33 @@ public sealed partial class ServeCommandTests
     [Theory]
     [InlineData("glm-4-late-2024", true)]
     [InlineData("glm-4", false)]
-    public async Task A_chat_format_that_reads_special_tokens_out_of_messages_is_warned_about(string template, bool warned)
+    public async Task A_chat_format_that_reads_special_tokens_out_of_messages_is_warned_about(
+        string template,
+        bool warned
+    )
     {
-        var run = await Run.Of(["serve", Run.InRepository("models/glm-nano"), "--device", "cpu", "--template", template, "--host", "nowhere.example", "--port", "0"]);
-        Assert.Equal((ExitCode.Users, warned), (run.Code, run.Error.Contains($"The chat format {template} reads special tokens out of messages", StringComparison.Ordinal)));
+        var run = await Run.Of([
+            "serve",
+            Run.InRepository("models/glm-nano"),
+            "--device",
+            "cpu",
+            "--template",
+            template,
+            "--host",
+            "nowhere.example",
+            "--port",
+            "0",
+        ]);
+        Assert.Equal(
+            (ExitCode.Users, warned),
+            (
+                run.Code,
+                run.Error.Contains(
+                    $"The chat format {template} reads special tokens out of messages",
+                    StringComparison.Ordinal
+                )
+            )
+        );
     }
 
     [Theory]
@@ -60,7 +122,13 @@ public sealed partial class ServeCommandTests
     [InlineData("--adapter glm-nano=x", "'glm-nano' would be the name of two models")]
     public async Task Wrong_options_are_told(string options, string message)
     {
-        var run = await Run.Of(["serve", Run.InRepository("models/glm-nano"), "--device", "cpu", .. options.Split(' ')]);
+        var run = await Run.Of([
+            "serve",
+            Run.InRepository("models/glm-nano"),
+            "--device",
+            "cpu",
+            .. options.Split(' '),
+        ]);
         Assert.Equal(ExitCode.Users, run.Code);
         Assert.Contains(message, run.Error);
     }

@@ -45,7 +45,10 @@ public sealed class TokenizeCommandTests
     public async Task A_jsonl_file_gives_a_line_of_ids_for_each_of_its_lines()
     {
         using var folder = new TemporaryFolder();
-        var file = folder.Write("texts.jsonl", "\"你好\"\n{\"text\": \"two\\nlines\"}\n\"\"\n\"\\ud83d\\ude00 \\ud800 \\\\ud800\"\n");
+        var file = folder.Write(
+            "texts.jsonl",
+            "\"你好\"\n{\"text\": \"two\\nlines\"}\n\"\"\n\"\\ud83d\\ude00 \\ud800 \\\\ud800\"\n"
+        );
         var run = await Run.Of("tokenize", Nano, "--jsonl", file, "--json");
         Assert.Equal(0, run.Code);
         string[] texts = ["你好", "two\nlines", "", "😀 \uFFFD \\ud800"];
@@ -88,7 +91,13 @@ public sealed class TokenizeCommandTests
         using var golden = JsonDocument.Parse(File.ReadAllBytes(GoldenData.Path("tokenizer/unicode.json")));
         var cases = golden.RootElement.EnumerateArray().ToArray();
         Assert.Equal(200, cases.Length);
-        var file = folder.Write("texts.jsonl", string.Join('\n', cases.Select(one => JsonSerializer.Serialize(new { text = one.GetProperty("text").GetString() }))));
+        var file = folder.Write(
+            "texts.jsonl",
+            string.Join(
+                '\n',
+                cases.Select(one => JsonSerializer.Serialize(new { text = one.GetProperty("text").GetString() }))
+            )
+        );
         var run = await Run.Of("tokenize", GoldenData.Shared("glm4"), "--jsonl", file, "--json");
         Assert.Equal(cases.Select(one => JsonSerializer.Serialize(one.GetProperty("ids"))), run.Lines);
     }

@@ -20,24 +20,30 @@ public class CollatorTests
     }
 
     [Fact]
-    public void Every_row_is_its_example_behind_padding() => Some.Lengths.Sample(
-        lengths =>
-        {
-            var examples = Some.Examples(lengths);
-            var batch = Collator.Pad(examples, [.. Enumerable.Range(0, lengths.Length)], paddingId: 7);
-            for (var row = 0; row < batch.Rows; row++)
+    public void Every_row_is_its_example_behind_padding() =>
+        Some.Lengths.Sample(
+            lengths =>
             {
-                var (start, end) = ((row * batch.Length) + batch.Padding[row], (row + 1) * batch.Length);
-                Assert.Equal(examples[row].TokenIds, batch.TokenIds[start..end]);
-                Assert.Equal(examples[row].Labels(), batch.Labels[start..end]);
-                Assert.Equal(Enumerable.Range(0, lengths[row]), batch.Positions[start..end]);
-                Assert.All(batch.TokenIds[(row * batch.Length)..start], id => Assert.Equal(7, id));
-                Assert.All(batch.Labels[(row * batch.Length)..start], label => Assert.Equal(MicroBatch.Ignored, label));
-            }
+                var examples = Some.Examples(lengths);
+                var batch = Collator.Pad(examples, [.. Enumerable.Range(0, lengths.Length)], paddingId: 7);
+                for (var row = 0; row < batch.Rows; row++)
+                {
+                    var (start, end) = ((row * batch.Length) + batch.Padding[row], (row + 1) * batch.Length);
+                    Assert.Equal(examples[row].TokenIds, batch.TokenIds[start..end]);
+                    Assert.Equal(examples[row].Labels(), batch.Labels[start..end]);
+                    Assert.Equal(Enumerable.Range(0, lengths[row]), batch.Positions[start..end]);
+                    Assert.All(batch.TokenIds[(row * batch.Length)..start], id => Assert.Equal(7, id));
+                    Assert.All(
+                        batch.Labels[(row * batch.Length)..start],
+                        label => Assert.Equal(MicroBatch.Ignored, label)
+                    );
+                }
 
-            Assert.Equal(batch.Labels.Count(label => label != MicroBatch.Ignored), batch.SupervisedTokens);
-        },
-        iter: 200, seed: "0000KOIPe5I3");
+                Assert.Equal(batch.Labels.Count(label => label != MicroBatch.Ignored), batch.SupervisedTokens);
+            },
+            iter: 200,
+            seed: "0000KOIPe5I3"
+        );
 
     [Fact]
     public void A_filler_teaches_nothing()

@@ -20,35 +20,49 @@ public class PackerTests
     }
 
     [Fact]
-    public void The_first_label_of_every_sequence_is_ignored() => Some.Lengths.Sample(
-        lengths =>
-        {
-            var batch = Packer.Pack(Some.Examples(lengths), [.. Enumerable.Range(0, lengths.Length)]);
-            Assert.All(batch.SequenceStarts![..^1], start => Assert.Equal(MicroBatch.Ignored, batch.Labels[start]));
-            Assert.Equal(batch.Labels.Count(label => label != MicroBatch.Ignored), batch.SupervisedTokens);
-        },
-        iter: 200, seed: "0000KOIPe5I3");
+    public void The_first_label_of_every_sequence_is_ignored() =>
+        Some.Lengths.Sample(
+            lengths =>
+            {
+                var batch = Packer.Pack(Some.Examples(lengths), [.. Enumerable.Range(0, lengths.Length)]);
+                Assert.All(batch.SequenceStarts![..^1], start => Assert.Equal(MicroBatch.Ignored, batch.Labels[start]));
+                Assert.Equal(batch.Labels.Count(label => label != MicroBatch.Ignored), batch.SupervisedTokens);
+            },
+            iter: 200,
+            seed: "0000KOIPe5I3"
+        );
 
     [Fact]
     public void Grouping_keeps_every_example_once_and_every_row_within_its_capacity() =>
-        Gen.Select(Gen.Int[1, 50].Array[0, 300], Gen.Int[50, 200]).Sample(
-            (tokens, capacity) =>
-            {
-                var rows = Packer.Group(tokens.Select((count, index) => (index, count)), capacity);
-                Assert.Equal(Enumerable.Range(0, tokens.Length), rows.SelectMany(row => row).Order());
-                Assert.All(rows, row => Assert.InRange(row.Sum(index => tokens[index]), 1, capacity));
-            },
-            iter: 300, seed: "0000KOIPe5I3");
+        Gen.Select(Gen.Int[1, 50].Array[0, 300], Gen.Int[50, 200])
+            .Sample(
+                (tokens, capacity) =>
+                {
+                    var rows = Packer.Group(tokens.Select((count, index) => (index, count)), capacity);
+                    Assert.Equal(Enumerable.Range(0, tokens.Length), rows.SelectMany(row => row).Order());
+                    Assert.All(rows, row => Assert.InRange(row.Sum(index => tokens[index]), 1, capacity));
+                },
+                iter: 300,
+                seed: "0000KOIPe5I3"
+            );
 
     [Fact]
-    public void Grouping_is_first_fit_decreasing() => Gen.Select(Gen.Int[1, 50].Array[0, 120], Gen.Int[50, 120]).Sample(
-        (tokens, capacity) => Assert.Equal(ByDefinition(tokens, capacity), Packer.Group(tokens.Select((count, index) => (index, count)), capacity)),
-        iter: 300, seed: "0000KOIPe5I3");
+    public void Grouping_is_first_fit_decreasing() =>
+        Gen.Select(Gen.Int[1, 50].Array[0, 120], Gen.Int[50, 120])
+            .Sample(
+                (tokens, capacity) =>
+                    Assert.Equal(
+                        ByDefinition(tokens, capacity),
+                        Packer.Group(tokens.Select((count, index) => (index, count)), capacity)
+                    ),
+                iter: 300,
+                seed: "0000KOIPe5I3"
+            );
 
     [Fact]
     public void Short_examples_leave_almost_no_room_unused()
     {
-        var tokens = Enumerable.Range(0, 4096).Select(i => 57 + (i * 7919 % 166)).ToArray();   // AdvertiseGen's lengths
+        var tokens = Enumerable.Range(0, 4096).Select(i => 57 + (i * 7919 % 166)).ToArray(); // AdvertiseGen's lengths
         var rows = Packer.Group(tokens.Select((count, index) => (index, count)), 4096);
         Assert.True(tokens.Sum() >= 0.99 * rows.Count * 4096);
     }

@@ -16,79 +16,150 @@ public class TrainingBatchesTests
         from shuffle in Gen.Bool
         select new BatchOptions
         {
-            Seed = seed, Shuffle = shuffle, RowsPerMicroBatch = rows, AccumulationSteps = accumulation, PackedTokens = packed ? 60 : null, PackingWindow = window,
+            Seed = seed,
+            Shuffle = shuffle,
+            RowsPerMicroBatch = rows,
+            AccumulationSteps = accumulation,
+            PackedTokens = packed ? 60 : null,
+            PackingWindow = window,
         };
 
     [Fact]
-    public void Each_example_is_used_once_an_epoch_over_all_ranks() => Gen.Select(Some.Lengths, Options, Gen.Int[1, 4], Gen.Int[0, 2]).Sample(
-        (lengths, options, worldSize, epoch) =>
-        {
-            var examples = Some.Examples(lengths);
-            var used = Ranks(examples, options, worldSize, epoch).SelectMany(steps => steps).SelectMany(step => step.MicroBatches).SelectMany(batch => batch.Examples);
-            Assert.Equal(Enumerable.Range(0, lengths.Length), used.Order());
-        },
-        iter: 300, seed: "0000KOIPe5I3");
+    public void Each_example_is_used_once_an_epoch_over_all_ranks() =>
+        Gen.Select(Some.Lengths, Options, Gen.Int[1, 4], Gen.Int[0, 2])
+            .Sample(
+                (lengths, options, worldSize, epoch) =>
+                {
+                    var examples = Some.Examples(lengths);
+                    var used = Ranks(examples, options, worldSize, epoch)
+                        .SelectMany(steps => steps)
+                        .SelectMany(step => step.MicroBatches)
+                        .SelectMany(batch => batch.Examples);
+                    Assert.Equal(Enumerable.Range(0, lengths.Length), used.Order());
+                },
+                iter: 300,
+                seed: "0000KOIPe5I3"
+            );
 
     [Fact]
-    public void Every_token_is_there_once_an_epoch() => Gen.Select(Some.Lengths, Options).Sample(
-        (lengths, options) =>
-        {
-            var batches = Some.Epoch(Some.Examples(lengths), options, 0, 1).SelectMany(step => step.MicroBatches);
-            Assert.Equal(Enumerable.Range(1000, lengths.Sum()), batches.SelectMany(batch => batch.TokenIds).Where(id => id != 7).Order());
-        },
-        iter: 100, seed: "0000KOIPe5I3");
+    public void Every_token_is_there_once_an_epoch() =>
+        Gen.Select(Some.Lengths, Options)
+            .Sample(
+                (lengths, options) =>
+                {
+                    var batches = Some.Epoch(Some.Examples(lengths), options, 0, 1)
+                        .SelectMany(step => step.MicroBatches);
+                    Assert.Equal(
+                        Enumerable.Range(1000, lengths.Sum()),
+                        batches.SelectMany(batch => batch.TokenIds).Where(id => id != 7).Order()
+                    );
+                },
+                iter: 100,
+                seed: "0000KOIPe5I3"
+            );
 
     [Fact]
-    public void Ranks_take_as_many_micro_batches_in_every_step_and_agree_on_its_totals() => Gen.Select(Some.Lengths, Options, Gen.Int[1, 4]).Sample(
-        (lengths, options, worldSize) =>
-        {
-            var ranks = Ranks(Some.Examples(lengths), options, worldSize, epoch: 0);
-            foreach (var step in Enumerable.Range(0, ranks[0].Count).Select(step => ranks.Select(rank => rank[step]).ToList()))
-            {
-                Assert.All(step, mine => Assert.Equal(step[0].MicroBatches.Count, mine.MicroBatches.Count));
-                Assert.All(step, mine => Assert.Equal((step[0].SupervisedTokens, step[0].Examples, step[0].After, step[0].Epoch), (mine.SupervisedTokens, mine.Examples, mine.After, mine.Epoch)));
-                Assert.InRange(step[0].MicroBatches.Count, 1, options.AccumulationSteps);
-                Assert.Equal(step[0].SupervisedTokens, step.SelectMany(mine => mine.MicroBatches).Sum(batch => batch.SupervisedTokens));
-                Assert.Equal(step[0].Examples, step.SelectMany(mine => mine.MicroBatches).Sum(batch => batch.Examples.Length));
-            }
-        },
-        iter: 200, seed: "0000KOIPe5I3");
+    public void Ranks_take_as_many_micro_batches_in_every_step_and_agree_on_its_totals() =>
+        Gen.Select(Some.Lengths, Options, Gen.Int[1, 4])
+            .Sample(
+                (lengths, options, worldSize) =>
+                {
+                    var ranks = Ranks(Some.Examples(lengths), options, worldSize, epoch: 0);
+                    foreach (
+                        var step in Enumerable
+                            .Range(0, ranks[0].Count)
+                            .Select(step => ranks.Select(rank => rank[step]).ToList())
+                    )
+                    {
+                        Assert.All(step, mine => Assert.Equal(step[0].MicroBatches.Count, mine.MicroBatches.Count));
+                        Assert.All(
+                            step,
+                            mine =>
+                                Assert.Equal(
+                                    (step[0].SupervisedTokens, step[0].Examples, step[0].After, step[0].Epoch),
+                                    (mine.SupervisedTokens, mine.Examples, mine.After, mine.Epoch)
+                                )
+                        );
+                        Assert.InRange(step[0].MicroBatches.Count, 1, options.AccumulationSteps);
+                        Assert.Equal(
+                            step[0].SupervisedTokens,
+                            step.SelectMany(mine => mine.MicroBatches).Sum(batch => batch.SupervisedTokens)
+                        );
+                        Assert.Equal(
+                            step[0].Examples,
+                            step.SelectMany(mine => mine.MicroBatches).Sum(batch => batch.Examples.Length)
+                        );
+                    }
+                },
+                iter: 200,
+                seed: "0000KOIPe5I3"
+            );
 
     [Fact]
-    public void A_steps_examples_do_not_depend_on_how_many_ranks_share_it() => Gen.Select(Some.Lengths, Options).Sample(
-        (lengths, options) =>
-        {
-            var examples = Some.Examples(lengths);
-            List<List<int>> Steps(int worldSize, int accumulation)
-            {
-                var ranks = Ranks(examples, options with { AccumulationSteps = accumulation }, worldSize, epoch: 1);
-                return [.. Enumerable.Range(0, ranks[0].Count).Select(step => ranks.SelectMany(rank => rank[step].MicroBatches).SelectMany(batch => batch.Examples).Order().ToList())];
-            }
+    public void A_steps_examples_do_not_depend_on_how_many_ranks_share_it() =>
+        Gen.Select(Some.Lengths, Options)
+            .Sample(
+                (lengths, options) =>
+                {
+                    var examples = Some.Examples(lengths);
+                    List<List<int>> Steps(int worldSize, int accumulation)
+                    {
+                        var ranks = Ranks(
+                            examples,
+                            options with
+                            {
+                                AccumulationSteps = accumulation,
+                            },
+                            worldSize,
+                            epoch: 1
+                        );
+                        return
+                        [
+                            .. Enumerable
+                                .Range(0, ranks[0].Count)
+                                .Select(step =>
+                                    ranks
+                                        .SelectMany(rank => rank[step].MicroBatches)
+                                        .SelectMany(batch => batch.Examples)
+                                        .Order()
+                                        .ToList()
+                                ),
+                        ];
+                    }
 
-            Assert.Equal(Steps(1, 8), Steps(8, 1));
-            Assert.Equal(Steps(1, 8), Steps(2, 4));
-        },
-        iter: 100, seed: "0000KOIPe5I3");
+                    Assert.Equal(Steps(1, 8), Steps(8, 1));
+                    Assert.Equal(Steps(1, 8), Steps(2, 4));
+                },
+                iter: 100,
+                seed: "0000KOIPe5I3"
+            );
 
     [Fact]
-    public void A_resumed_run_goes_on_with_the_next_step() => Gen.Select(Some.Lengths, Options, Gen.Int[0, 12]).Sample(
-        (lengths, options, stopped) =>
-        {
-            var examples = Some.Examples(lengths);
-            var whole = new TrainingBatches(examples, options, paddingId: 7);
-            for (var step = 0; step < stopped; step++)
-            {
-                whole.Next();
-            }
+    public void A_resumed_run_goes_on_with_the_next_step() =>
+        Gen.Select(Some.Lengths, Options, Gen.Int[0, 12])
+            .Sample(
+                (lengths, options, stopped) =>
+                {
+                    var examples = Some.Examples(lengths);
+                    var whole = new TrainingBatches(examples, options, paddingId: 7);
+                    for (var step = 0; step < stopped; step++)
+                    {
+                        whole.Next();
+                    }
 
-            var saved = JsonSerializer.Serialize(whole.Cursor);
-            var resumed = new TrainingBatches(examples, options, paddingId: 7) { Cursor = JsonSerializer.Deserialize<DataCursor>(saved) };
-            for (var step = 0; step < 6; step++)
-            {
-                Assert.Equivalent(whole.Next(), resumed.Next(), strict: true);
-            }
-        },
-        iter: 60, seed: "0000KOIPe5I3");
+                    var saved = JsonSerializer.Serialize(whole.Cursor);
+                    var resumed = new TrainingBatches(examples, options, paddingId: 7)
+                    {
+                        Cursor = JsonSerializer.Deserialize<DataCursor>(saved),
+                    };
+                    for (var step = 0; step < 6; step++)
+                    {
+                        Assert.Equivalent(whole.Next(), resumed.Next(), strict: true);
+                    }
+                },
+                iter: 60,
+                seed: "0000KOIPe5I3"
+            );
 
     [Fact]
     public void A_run_may_go_on_with_another_number_of_ranks()
@@ -97,8 +168,19 @@ public class TrainingBatchesTests
         var options = new BatchOptions { RowsPerMicroBatch = 2, AccumulationSteps = 2 };
         var two = new TrainingBatches(examples, options, 7, rank: 0, worldSize: 2);
         two.Next();
-        var four = Enumerable.Range(0, 4).SelectMany(rank => new TrainingBatches(examples, options with { AccumulationSteps = 1 }, 7, rank, 4) { Cursor = two.Cursor }.Next().MicroBatches);
-        var one = new TrainingBatches(examples, options with { AccumulationSteps = 4 }, 7) { Cursor = two.Cursor }.Next().MicroBatches;
+        var four = Enumerable
+            .Range(0, 4)
+            .SelectMany(rank =>
+                new TrainingBatches(examples, options with { AccumulationSteps = 1 }, 7, rank, 4)
+                {
+                    Cursor = two.Cursor,
+                }
+                    .Next()
+                    .MicroBatches
+            );
+        var one = new TrainingBatches(examples, options with { AccumulationSteps = 4 }, 7) { Cursor = two.Cursor }
+            .Next()
+            .MicroBatches;
         Assert.Equal(one.SelectMany(batch => batch.Examples), four.SelectMany(batch => batch.Examples));
     }
 
@@ -107,16 +189,23 @@ public class TrainingBatchesTests
     {
         var examples = Some.Examples([.. Enumerable.Repeat(5, 100)]);
         IEnumerable<int> Order(long seed, int epoch) =>
-            Some.Epoch(examples, new BatchOptions { Seed = seed }, 0, 1, epoch).SelectMany(step => step.MicroBatches).SelectMany(batch => batch.Examples);
+            Some.Epoch(examples, new BatchOptions { Seed = seed }, 0, 1, epoch)
+                .SelectMany(step => step.MicroBatches)
+                .SelectMany(batch => batch.Examples);
 
         Assert.Equal(Order(1, 0), Order(1, 0));
         Assert.NotEqual(Order(1, 0), Order(1, 1));
         Assert.NotEqual(Order(1, 0), Order(2, 0));
         Assert.NotEqual(Order(1, 2), Order(2, 1));
-        Assert.Equal(Enumerable.Range(0, 100), Some.Epoch(examples, new BatchOptions { Shuffle = false }, 0, 1, 3).SelectMany(step => step.MicroBatches).SelectMany(batch => batch.Examples));
+        Assert.Equal(
+            Enumerable.Range(0, 100),
+            Some.Epoch(examples, new BatchOptions { Shuffle = false }, 0, 1, 3)
+                .SelectMany(step => step.MicroBatches)
+                .SelectMany(batch => batch.Examples)
+        );
     }
 
-    [Theory]   // Values of a second implementation, in Python's integers.
+    [Theory] // Values of a second implementation, in Python's integers.
     [InlineData(42, 0, new[] { 6, 0, 9, 1, 8, 3, 5, 7, 2, 4 })]
     [InlineData(-1, 3, new[] { 8, 6, 5, 0, 3, 9, 2, 4, 7, 1 })]
     public void The_order_never_changes_between_versions(long seed, long stream, int[] order) =>
@@ -133,13 +222,17 @@ public class TrainingBatchesTests
         }
 
         Assert.Equal(24, counts.Count);
-        Assert.All(counts.Values, count => Assert.InRange(count, 850, 1150));   // 1000, standard deviation 31
+        Assert.All(counts.Values, count => Assert.InRange(count, 850, 1150)); // 1000, standard deviation 31
     }
 
     [Fact]
     public void The_last_step_of_an_epoch_is_smaller_and_nothing_is_dropped()
     {
-        var batches = new TrainingBatches(Some.Examples(3, 3, 3, 3, 3), new BatchOptions { RowsPerMicroBatch = 2, AccumulationSteps = 2 }, paddingId: 7);
+        var batches = new TrainingBatches(
+            Some.Examples(3, 3, 3, 3, 3),
+            new BatchOptions { RowsPerMicroBatch = 2, AccumulationSteps = 2 },
+            paddingId: 7
+        );
         Assert.Equal(2, batches.StepsIn(0));
         var (first, last, next) = (batches.Next(), batches.Next(), batches.Next());
         Assert.Equal((4, new DataCursor(0, 4), 0.8), (first.Examples, first.After, first.Epoch));
@@ -153,7 +246,10 @@ public class TrainingBatchesTests
     [InlineData(2.5, 10)]
     [InlineData(0.01, 1)]
     public void Epochs_may_be_broken(double epochs, int steps) =>
-        Assert.Equal(steps, new TrainingBatches(Some.Examples(3, 3, 3, 3), new BatchOptions(), paddingId: 7).StepsFor(epochs));
+        Assert.Equal(
+            steps,
+            new TrainingBatches(Some.Examples(3, 3, 3, 3), new BatchOptions(), paddingId: 7).StepsFor(epochs)
+        );
 
     [Theory]
     [InlineData(1.0)]
@@ -162,7 +258,8 @@ public class TrainingBatchesTests
     public void Steps_left_are_those_that_are_still_to_be_taken_on_any_number_of_ranks(double epochs)
     {
         var examples = Some.Examples([.. Enumerable.Repeat(3, 11)]);
-        TrainingBatches On(int ranks) => new(examples, new BatchOptions { RowsPerMicroBatch = 2 }, paddingId: 7, worldSize: ranks);
+        TrainingBatches On(int ranks) =>
+            new(examples, new BatchOptions { RowsPerMicroBatch = 2 }, paddingId: 7, worldSize: ranks);
         Assert.All((int[])[1, 2, 3], ranks => Assert.Equal(On(ranks).StepsFor(epochs), On(ranks).StepsLeft(epochs)));
 
         var batches = On(1);
@@ -175,7 +272,13 @@ public class TrainingBatchesTests
             {
                 others.Next();
             }
-            Assert.Equal(epochs == 2.5 ? (2, 8) : ((int)epochs, 0), epochs == 2.5 ? (others.Cursor.Epoch, Math.Min(8, others.Cursor.Examples)) : (others.Cursor.Epoch, others.Cursor.Examples));
+
+            Assert.Equal(
+                epochs == 2.5 ? (2, 8) : ((int)epochs, 0),
+                epochs == 2.5
+                    ? (others.Cursor.Epoch, Math.Min(8, others.Cursor.Examples))
+                    : (others.Cursor.Epoch, others.Cursor.Examples)
+            );
             batches.Next();
         }
 
@@ -186,7 +289,15 @@ public class TrainingBatchesTests
     public void The_tokens_of_a_step_are_those_of_all_ranks()
     {
         var examples = Some.Examples(3, 5, 7);
-        Assert.All((int[])[0, 1], rank => Assert.Equal([15], Some.Epoch(examples, new BatchOptions { AccumulationSteps = 2 }, rank, 2).Select(step => step.Tokens)));
+        Assert.All(
+            (int[])[0, 1],
+            rank =>
+                Assert.Equal(
+                    [15],
+                    Some.Epoch(examples, new BatchOptions { AccumulationSteps = 2 }, rank, 2)
+                        .Select(step => step.Tokens)
+                )
+        );
     }
 
     [Theory]
@@ -194,7 +305,9 @@ public class TrainingBatchesTests
     [InlineData(2, 2)]
     [InlineData(2, 5)]
     public void An_example_cannot_learn_its_first_token_or_one_that_is_not_there(int start, int end) =>
-        Assert.Throws<ArgumentException>(() => new TokenizedExample([1, 2, 3, 4], [(start, end)]) { FullLength = 4, LostItsEnd = false });
+        Assert.Throws<ArgumentException>(() =>
+            new TokenizedExample([1, 2, 3, 4], [(start, end)]) { FullLength = 4, LostItsEnd = false }
+        );
 
     [Fact]
     public void A_rank_without_an_example_in_the_last_step_gets_a_filler()
@@ -208,10 +321,18 @@ public class TrainingBatchesTests
     [Fact]
     public void A_cursor_of_other_data_or_another_packing_is_refused()
     {
-        var batches = new TrainingBatches(Some.Examples(3, 3, 3), new BatchOptions { RowsPerMicroBatch = 2 }, paddingId: 7);
+        var batches = new TrainingBatches(
+            Some.Examples(3, 3, 3),
+            new BatchOptions { RowsPerMicroBatch = 2 },
+            paddingId: 7
+        );
         Assert.Throws<ArgumentException>(() => batches.Cursor = new DataCursor(0, 3));
         batches.Cursor = new DataCursor(0, 1);
-        Assert.Contains("No micro-batch begins after 1 examples", Assert.Throws<ArgumentException>(() => batches.Next()).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "No micro-batch begins after 1 examples",
+            Assert.Throws<ArgumentException>(() => batches.Next()).Message,
+            StringComparison.Ordinal
+        );
     }
 
     [Fact]
@@ -219,11 +340,19 @@ public class TrainingBatchesTests
     {
         var examples = Some.Examples(3);
         Assert.Throws<ArgumentException>(() => new TrainingBatches([], new BatchOptions(), 7));
-        Assert.Throws<ArgumentOutOfRangeException>(() => new TrainingBatches(examples, new BatchOptions { RowsPerMicroBatch = 0 }, 7));
-        Assert.Throws<ArgumentOutOfRangeException>(() => new TrainingBatches(examples, new BatchOptions(), 7, rank: 2, worldSize: 2));
+        Assert.Throws<ArgumentOutOfRangeException>(() =>
+            new TrainingBatches(examples, new BatchOptions { RowsPerMicroBatch = 0 }, 7)
+        );
+        Assert.Throws<ArgumentOutOfRangeException>(() =>
+            new TrainingBatches(examples, new BatchOptions(), 7, rank: 2, worldSize: 2)
+        );
         Assert.Throws<ArgumentException>(() => new TrainingBatches(examples, new BatchOptions { PackedTokens = 2 }, 7));
     }
 
-    private static List<IReadOnlyList<StepBatches>> Ranks(IReadOnlyList<TokenizedExample> examples, BatchOptions options, int worldSize, int epoch) =>
-        [.. Enumerable.Range(0, worldSize).Select(rank => Some.Epoch(examples, options, rank, worldSize, epoch))];
+    private static List<IReadOnlyList<StepBatches>> Ranks(
+        IReadOnlyList<TokenizedExample> examples,
+        BatchOptions options,
+        int worldSize,
+        int epoch
+    ) => [.. Enumerable.Range(0, worldSize).Select(rank => Some.Epoch(examples, options, rank, worldSize, epoch))];
 }

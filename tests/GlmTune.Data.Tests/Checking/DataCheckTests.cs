@@ -13,15 +13,23 @@ public class DataCheckTests
     public void A_file_is_counted_and_every_row_that_training_would_refuse_or_cut_is_found()
     {
         using var folder = new TemporaryFolder();
-        var path = folder.Write("train.jsonl", string.Join('\n',
-            Row(User("q"), Assistant("abc")),
-            Row(User("q"), Assistant(new string('a', 60))),
-            Row(User("q")),
-            "{}",
-            "not json",
-            Row(User("q"), Assistant("a"), User(new string('q', 60))),
-            Row(User("q"), Assistant(""), Assistant("a<|user|>"))));
-        var template = new Glm4Template(TinyTokenizer.Create(), new TemplateOptions { MaxInputTokens = 20, MaxOutputTokens = 9 });
+        var path = folder.Write(
+            "train.jsonl",
+            string.Join(
+                '\n',
+                Row(User("q"), Assistant("abc")),
+                Row(User("q"), Assistant(new string('a', 60))),
+                Row(User("q")),
+                "{}",
+                "not json",
+                Row(User("q"), Assistant("a"), User(new string('q', 60))),
+                Row(User("q"), Assistant(""), Assistant("a<|user|>"))
+            )
+        );
+        var template = new Glm4Template(
+            TinyTokenizer.Create(),
+            new TemplateOptions { MaxInputTokens = 20, MaxOutputTokens = 9 }
+        );
 
         var report = new DataCheck(template).Check(path, parallelism: 2);
 
@@ -29,10 +37,16 @@ public class DataCheckTests
         Assert.Equal((11, 4, 0), (report.Messages, report.Answers, report.PromptsTooLong));
         Assert.Equal(
             [
-                (FindingKind.LostEnd, 2, (int?)null), (FindingKind.NothingLearnt, 3, null), (FindingKind.BadRow, 4, null), (FindingKind.BadRow, 5, null),
-                (FindingKind.Cut, 6, null), (FindingKind.EmptyMessage, 7, 1), (FindingKind.SpecialText, 7, 2),
+                (FindingKind.LostEnd, 2, (int?)null),
+                (FindingKind.NothingLearnt, 3, null),
+                (FindingKind.BadRow, 4, null),
+                (FindingKind.BadRow, 5, null),
+                (FindingKind.Cut, 6, null),
+                (FindingKind.EmptyMessage, 7, 1),
+                (FindingKind.SpecialText, 7, 2),
             ],
-            report.Findings.Select(finding => (finding.Kind, finding.Problem.Line, finding.Problem.Message)));
+            report.Findings.Select(finding => (finding.Kind, finding.Problem.Line, finding.Problem.Message))
+        );
         Assert.Equal((2, 3), (report.CutRows, report.Findings.Count(finding => finding.IsError)));
 
         var usable = TrainingSet.Read(path, template, new ExampleOptions { BadRows = Data.Conversations.BadRows.Skip });
@@ -49,7 +63,13 @@ public class DataCheckTests
     [InlineData("""n = 1""", FindingKind.WrongArguments, "the arguments are no JSON object")]
     public void Arguments_are_checked_against_the_declared_schema(string arguments, FindingKind? kind, string? text)
     {
-        var report = Check(Row(System(Tools), User("q"), $$"""{"role": "assistant", "metadata": "f", "content": {{Quote(arguments)}}}"""));
+        var report = Check(
+            Row(
+                System(Tools),
+                User("q"),
+                $$"""{"role": "assistant", "metadata": "f", "content": {{Quote(arguments)}}}"""
+            )
+        );
         Assert.Equal(1, report.ToolCalls);
         if (kind is null)
         {
@@ -66,9 +86,23 @@ public class DataCheckTests
     [Fact]
     public void Calls_in_the_demos_style_are_checked_too()
     {
-        var report = Check(Row(System(Tools), User("q"), Assistant("""{"name": "f", "arguments": {"n": 1.5}}"""), Assistant("""{"name": "g", "arguments": {}}""")));
-        Assert.Equal([(FindingKind.WrongArguments, (int?)2), (FindingKind.UndeclaredTool, 3)], report.Findings.Select(finding => (finding.Kind, finding.Problem.Message)));
-        Assert.Contains("a call of 'g', but declared are f.", report.Findings[1].Problem.Text, StringComparison.Ordinal);
+        var report = Check(
+            Row(
+                System(Tools),
+                User("q"),
+                Assistant("""{"name": "f", "arguments": {"n": 1.5}}"""),
+                Assistant("""{"name": "g", "arguments": {}}""")
+            )
+        );
+        Assert.Equal(
+            [(FindingKind.WrongArguments, (int?)2), (FindingKind.UndeclaredTool, 3)],
+            report.Findings.Select(finding => (finding.Kind, finding.Problem.Message))
+        );
+        Assert.Contains(
+            "a call of 'g', but declared are f.",
+            report.Findings[1].Problem.Text,
+            StringComparison.Ordinal
+        );
     }
 
     [Theory]
@@ -76,7 +110,10 @@ public class DataCheckTests
     [InlineData("""{"properties": {"a": [{"$ref": "other.json#/a"}]}}""", "refers to 'other.json#/a'")]
     [InlineData("""[]""", "'parameters' is no object")]
     [InlineData("""{"oneOf": [{"$ref": "#"}, {"type": "string"}]}""", "in a circle")]
-    [InlineData("""{"not": {"$ref": "#/definitions/a"}, "definitions": {"a": {"anyOf": [{"allOf": [{"$ref": "#/definitions/a"}]}]}}}""", "in a circle")]
+    [InlineData(
+        """{"not": {"$ref": "#/definitions/a"}, "definitions": {"a": {"anyOf": [{"allOf": [{"$ref": "#/definitions/a"}]}]}}}""",
+        "in a circle"
+    )]
     [InlineData("""{"properties": {"a": {"$ref": "#/definitions/missing"}}}""", "cannot be read")]
     public void A_schema_that_cannot_be_used_is_found_and_nothing_is_fetched(string schema, string text)
     {
@@ -89,8 +126,10 @@ public class DataCheckTests
     [Fact]
     public void A_schema_may_refer_to_itself_further_down()
     {
-        const string tree = """{"name": "f", "parameters": {"type": "object", "properties": {"child": {"$ref": "#"}, "n": {"$ref": "#/definitions/n"}}, "definitions": {"n": {"type": "integer"}}}}""";
-        const string call = """{"role": "assistant", "metadata": "f", "content": "{\"child\": {\"child\": {\"n\": true}}}"}""";
+        const string tree =
+            """{"name": "f", "parameters": {"type": "object", "properties": {"child": {"$ref": "#"}, "n": {"$ref": "#/definitions/n"}}, "definitions": {"n": {"type": "integer"}}}}""";
+        const string call =
+            """{"role": "assistant", "metadata": "f", "content": "{\"child\": {\"child\": {\"n\": true}}}"}""";
         var finding = Assert.Single(Check(Row(System(tree), User("q"), call)).Findings);
         Assert.Contains("'child.child.n' is no whole number", finding.Problem.Text, StringComparison.Ordinal);
     }
@@ -98,9 +137,14 @@ public class DataCheckTests
     [Fact]
     public void A_pattern_that_is_none_does_not_end_the_check()
     {
-        const string tool = """{"name": "f", "parameters": {"properties": {"a": {"type": "string", "pattern": "("}}}}""";
+        const string tool =
+            """{"name": "f", "parameters": {"properties": {"a": {"type": "string", "pattern": "("}}}}""";
         const string call = """{"role": "assistant", "metadata": "f", "content": "{\"a\": \"x\"}"}""";
-        Assert.Contains("it cannot be checked: Invalid pattern", Assert.Single(Check(Row(System(tool), User("q"), call)).Findings).Problem.Text, StringComparison.Ordinal);
+        Assert.Contains(
+            "it cannot be checked: Invalid pattern",
+            Assert.Single(Check(Row(System(tool), User("q"), call)).Findings).Problem.Text,
+            StringComparison.Ordinal
+        );
     }
 
     [Fact]
@@ -109,15 +153,23 @@ public class DataCheckTests
         const string observation = """{"role": "observation", "content": "r"}""";
         const string call = """{"role": "assistant", "metadata": "f", "content": "{\"n\": 1}"}""";
         var report = Check(Row(System(Tools), User("q"), observation, call, observation, observation, Assistant("a")));
-        Assert.Equal([(FindingKind.ObservationWithoutCall, (int?)2)], report.Findings.Select(finding => (finding.Kind, finding.Problem.Message)));
+        Assert.Equal(
+            [(FindingKind.ObservationWithoutCall, (int?)2)],
+            report.Findings.Select(finding => (finding.Kind, finding.Problem.Message))
+        );
     }
 
     [Fact]
     public void Prompts_that_are_too_long_to_evaluate_are_counted()
     {
         using var folder = new TemporaryFolder();
-        var template = new Glm4Template(TinyTokenizer.Create(), new TemplateOptions { MaxInputTokens = 8, MaxOutputTokens = 90 });
-        var report = new DataCheck(template).Check(folder.Write("a.jsonl", Row(User("q"), Assistant("a"), User("q"), Assistant("a"))));
+        var template = new Glm4Template(
+            TinyTokenizer.Create(),
+            new TemplateOptions { MaxInputTokens = 8, MaxOutputTokens = 90 }
+        );
+        var report = new DataCheck(template).Check(
+            folder.Write("a.jsonl", Row(User("q"), Assistant("a"), User("q"), Assistant("a")))
+        );
         Assert.Equal((2, 1), (report.Answers, report.PromptsTooLong));
     }
 
@@ -128,7 +180,10 @@ public class DataCheckTests
         Assert.Equal((20, 32, 1000, 1000), (lengths.Shortest, lengths.Median, lengths.Percentile95, lengths.Longest));
         Assert.Equal(139.6, lengths.Mean, 9);
         Assert.Equal([(32, 5), (64, 2), (128, 2), (256, 0), (512, 0), (1024, 1)], lengths.Histogram);
-        Assert.Equal((0, 0, 0), (LengthSummary.Of([]).Longest, LengthSummary.Of([]).Median, LengthSummary.Of([]).Histogram.Count));
+        Assert.Equal(
+            (0, 0, 0),
+            (LengthSummary.Of([]).Longest, LengthSummary.Of([]).Median, LengthSummary.Of([]).Histogram.Count)
+        );
     }
 
     [Theory]
@@ -147,10 +202,13 @@ public class DataCheckTests
     private static SplitReport Check(string row)
     {
         using var folder = new TemporaryFolder();
-        return new DataCheck(new Glm4Template(TinyTokenizer.Create(), new TemplateOptions { MaxInputTokens = 4096 })).Check(folder.Write("a.jsonl", row));
+        return new DataCheck(
+            new Glm4Template(TinyTokenizer.Create(), new TemplateOptions { MaxInputTokens = 4096 })
+        ).Check(folder.Write("a.jsonl", row));
     }
 
-    private static string Row(params string[] messages) => $"{{\"messages\": [{string.Join(", ", messages)}]}}".ReplaceLineEndings("");
+    private static string Row(params string[] messages) =>
+        $"{{\"messages\": [{string.Join(", ", messages)}]}}".ReplaceLineEndings("");
 
     private static string System(string tools) => $$"""{"role": "system", "content": "", "tools": [{{tools}}]}""";
 

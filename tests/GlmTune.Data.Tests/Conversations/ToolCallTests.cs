@@ -7,8 +7,14 @@ public class ToolCallTests
     [Fact]
     public void Both_styles_are_read()
     {
-        Assert.Equal(new ToolCall("f", "{\"a\": 1}", ToolCallStyle.Native), ToolCall.Read(new Message(Role.Assistant, "{\"a\": 1}") { Metadata = "f" }));
-        Assert.Equal(new ToolCall("f", "{\"a\":  1}", ToolCallStyle.Json), ToolCall.Read(new Message(Role.Assistant, " {\"name\": \"f\", \"arguments\": {\"a\":  1}}\n")));
+        Assert.Equal(
+            new ToolCall("f", "{\"a\": 1}", ToolCallStyle.Native),
+            ToolCall.Read(new Message(Role.Assistant, "{\"a\": 1}") { Metadata = "f" })
+        );
+        Assert.Equal(
+            new ToolCall("f", "{\"a\":  1}", ToolCallStyle.Json),
+            ToolCall.Read(new Message(Role.Assistant, " {\"name\": \"f\", \"arguments\": {\"a\":  1}}\n"))
+        );
     }
 
     [Theory]
@@ -19,7 +25,8 @@ public class ToolCallTests
     [InlineData(Role.Assistant, "{\"name\": \"\", \"arguments\": {}}")]
     [InlineData(Role.Assistant, "{\"name\": \"f\\nx\", \"arguments\": {}}")]
     [InlineData(Role.Observation, "{\"name\": \"f\", \"arguments\": {}}")]
-    public void Anything_else_is_no_call(Role role, string content) => Assert.Null(ToolCall.Read(new Message(role, content)));
+    public void Anything_else_is_no_call(Role role, string content) =>
+        Assert.Null(ToolCall.Read(new Message(role, content)));
 
     [Fact]
     public void A_call_keeps_its_arguments_from_style_to_style()

@@ -10,16 +10,64 @@ public class DataConversionTests
 {
     [Theory]
     [InlineData("advertisegen", "advertisegen/dev.json", "advertisegen/dev.messages.jsonl", ToolCallStyle.Native, 0)]
-    [InlineData("sharegpt", "toolalpaca/glaive_toolcall_en_demo.json", "toolalpaca/glaive_en.native.jsonl", ToolCallStyle.Native, 0)]
-    [InlineData("sharegpt", "toolalpaca/glaive_toolcall_zh_demo.json", "toolalpaca/glaive_zh.native.jsonl", ToolCallStyle.Native, 0)]
-    [InlineData("sharegpt", "toolalpaca/glaive_toolcall_en_demo.json", "toolalpaca/glaive_en.messages.jsonl", ToolCallStyle.Json, 0)]
-    [InlineData("sharegpt", "toolalpaca/glaive_toolcall_zh_demo.json", "toolalpaca/glaive_zh.messages.jsonl", ToolCallStyle.Json, 0)]
-    [InlineData("toolalpaca", "toolalpaca/toolalpaca_eval_real.json", "toolalpaca/toolalpaca_eval_real.native.jsonl", ToolCallStyle.Native, 4)]
-    [InlineData("toolalpaca", "toolalpaca/toolalpaca_eval_simulated.json", "toolalpaca/toolalpaca_eval_simulated.native.jsonl", ToolCallStyle.Native, 7)]
-    public void The_reference_files_are_converted_as_others_did(string shape, string source, string reference, ToolCallStyle calls, int damaged)
+    [InlineData(
+        "sharegpt",
+        "toolalpaca/glaive_toolcall_en_demo.json",
+        "toolalpaca/glaive_en.native.jsonl",
+        ToolCallStyle.Native,
+        0
+    )]
+    [InlineData(
+        "sharegpt",
+        "toolalpaca/glaive_toolcall_zh_demo.json",
+        "toolalpaca/glaive_zh.native.jsonl",
+        ToolCallStyle.Native,
+        0
+    )]
+    [InlineData(
+        "sharegpt",
+        "toolalpaca/glaive_toolcall_en_demo.json",
+        "toolalpaca/glaive_en.messages.jsonl",
+        ToolCallStyle.Json,
+        0
+    )]
+    [InlineData(
+        "sharegpt",
+        "toolalpaca/glaive_toolcall_zh_demo.json",
+        "toolalpaca/glaive_zh.messages.jsonl",
+        ToolCallStyle.Json,
+        0
+    )]
+    [InlineData(
+        "toolalpaca",
+        "toolalpaca/toolalpaca_eval_real.json",
+        "toolalpaca/toolalpaca_eval_real.native.jsonl",
+        ToolCallStyle.Native,
+        4
+    )]
+    [InlineData(
+        "toolalpaca",
+        "toolalpaca/toolalpaca_eval_simulated.json",
+        "toolalpaca/toolalpaca_eval_simulated.native.jsonl",
+        ToolCallStyle.Native,
+        7
+    )]
+    public void The_reference_files_are_converted_as_others_did(
+        string shape,
+        string source,
+        string reference,
+        ToolCallStyle calls,
+        int damaged
+    )
     {
         using var folder = new TemporaryFolder();
-        var report = DataConversion.Convert(RowShape.Named(shape), GoldenData.Shared(source), folder.File("out.jsonl"), calls, BadRows.Skip);
+        var report = DataConversion.Convert(
+            RowShape.Named(shape),
+            GoldenData.Shared(source),
+            folder.File("out.jsonl"),
+            calls,
+            BadRows.Skip
+        );
         var expected = ConversationFile.Read(GoldenData.Shared(reference));
         var actual = ConversationFile.Read(folder.File("out.jsonl"));
         Assert.Equal((expected.Count, damaged), (report.Conversations, report.Problems.Count));
@@ -29,70 +77,126 @@ public class DataConversionTests
     [Fact]
     public void OpenAI_rows_become_conversations()
     {
-        var conversation = Assert.Single(Convert("openai", """
-            {"messages": [
-              {"role": "system", "content": "S"},
-              {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
-              {"role": "assistant", "content": "Wait.", "weight": 0, "tool_calls": [
-                {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{\"x\": 1}"}},
-                {"id": "2", "type": "function", "function": {"name": "g", "arguments": {"y": [1, 2]}}}]},
-              {"role": "tool", "tool_call_id": "1", "content": "r"},
-              {"role": "assistant", "content": null, "function_call": {"name": "h", "arguments": "{}"}},
-              {"role": "function", "name": "h", "content": "q"},
-              {"role": "assistant", "content": "done", "weight": 1}],
-             "tools": [{"type": "function", "function": {"name": "f"}}], "functions": [{"name": "h"}]}
-            """));
+        var conversation = Assert.Single(
+            Convert(
+                "openai",
+                """
+                {"messages": [
+                  {"role": "system", "content": "S"},
+                  {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
+                  {"role": "assistant", "content": "Wait.", "weight": 0, "tool_calls": [
+                    {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{\"x\": 1}"}},
+                    {"id": "2", "type": "function", "function": {"name": "g", "arguments": {"y": [1, 2]}}}]},
+                  {"role": "tool", "tool_call_id": "1", "content": "r"},
+                  {"role": "assistant", "content": null, "function_call": {"name": "h", "arguments": "{}"}},
+                  {"role": "function", "name": "h", "content": "q"},
+                  {"role": "assistant", "content": "done", "weight": 1}],
+                 "tools": [{"type": "function", "function": {"name": "f"}}], "functions": [{"name": "h"}]}
+                """
+            )
+        );
         Assert.Equal(
             [
-                (Role.System, "", "S", null), (Role.User, "", "ab", null), (Role.Assistant, "", "Wait.", false), (Role.Assistant, "f", "{\"x\": 1}", false),
-                (Role.Assistant, "g", "{\"y\": [1, 2]}", false), (Role.Observation, "", "r", null), (Role.Assistant, "h", "{}", null), (Role.Observation, "", "q", null),
+                (Role.System, "", "S", null),
+                (Role.User, "", "ab", null),
+                (Role.Assistant, "", "Wait.", false),
+                (Role.Assistant, "f", "{\"x\": 1}", false),
+                (Role.Assistant, "g", "{\"y\": [1, 2]}", false),
+                (Role.Observation, "", "r", null),
+                (Role.Assistant, "h", "{}", null),
+                (Role.Observation, "", "q", null),
                 (Role.Assistant, "", "done", (bool?)true),
             ],
-            conversation.Messages.Select(message => (message.Role, message.Metadata, message.Content, message.Loss)));
+            conversation.Messages.Select(message => (message.Role, message.Metadata, message.Content, message.Loss))
+        );
         Assert.Equal(["f", "h"], conversation.Messages[0].Tools.Select(tool => tool.Name));
     }
 
     [Fact]
     public void Alpaca_rows_become_conversations()
     {
-        var conversations = Convert("alpaca", """
-            [{"instruction": "i", "input": "", "output": "o"},
-             {"instruction": "i", "input": "x", "output": "o", "system": "s", "history": [["q", "a"]]}]
-            """).Select(conversation => string.Join('|', conversation.Messages.Select(message => $"{message.Role}:{message.Content}")));
+        var conversations = Convert(
+                "alpaca",
+                """
+                [{"instruction": "i", "input": "", "output": "o"},
+                 {"instruction": "i", "input": "x", "output": "o", "system": "s", "history": [["q", "a"]]}]
+                """
+            )
+            .Select(conversation =>
+                string.Join('|', conversation.Messages.Select(message => $"{message.Role}:{message.Content}"))
+            );
         Assert.Equal(["User:i|Assistant:o", "System:s|User:q|Assistant:a|User:i\nx|Assistant:o"], conversations);
     }
 
     [Fact]
     public void ToolAlpacas_training_entries_become_a_conversation_for_each_instance()
     {
-        var conversation = Assert.Single(Convert("toolalpaca", """
-            [{"Name": "A", "Function_Description": {"f": "Does.\nParameters: {\"x\": \"Required. integer. How many.\", \"y\": \"Array[string].\"}\nOutput: ok.", "components": ""},
-              "Instances": [{"input": "q", "output": "o", "intermediate_steps": [[["f", "{\"x\": 1}", "thought"], "Status Code: 200"]]}]}]
-            """));
-        Assert.Equal(["System::", "User::q", "Assistant:f:{\"x\": 1}", "Observation::Status Code: 200", "Assistant::o"], conversation.Messages.Select(message => $"{message.Role}:{message.Metadata}:{message.Content}"));
+        var conversation = Assert.Single(
+            Convert(
+                "toolalpaca",
+                """
+                [{"Name": "A", "Function_Description": {"f": "Does.\nParameters: {\"x\": \"Required. integer. How many.\", \"y\": \"Array[string].\"}\nOutput: ok.", "components": ""},
+                  "Instances": [{"input": "q", "output": "o", "intermediate_steps": [[["f", "{\"x\": 1}", "thought"], "Status Code: 200"]]}]}]
+                """
+            )
+        );
+        Assert.Equal(
+            ["System::", "User::q", "Assistant:f:{\"x\": 1}", "Observation::Status Code: 200", "Assistant::o"],
+            conversation.Messages.Select(message => $"{message.Role}:{message.Metadata}:{message.Content}")
+        );
         var function = JsonDocument.Parse(Assert.Single(conversation.Messages[0].Tools).Json).RootElement;
         Assert.Equal("Does.", function.Text("description"));
-        Assert.Equal("integer", function.GetProperty("parameters").GetProperty("properties").GetProperty("x").Text("type"));
-        Assert.Equal("array", function.GetProperty("parameters").GetProperty("properties").GetProperty("y").Text("type"));
-        Assert.Equal(["x"], function.GetProperty("parameters").GetProperty("required").EnumerateArray().Select(name => name.GetString()!));
+        Assert.Equal(
+            "integer",
+            function.GetProperty("parameters").GetProperty("properties").GetProperty("x").Text("type")
+        );
+        Assert.Equal(
+            "array",
+            function.GetProperty("parameters").GetProperty("properties").GetProperty("y").Text("type")
+        );
+        Assert.Equal(
+            ["x"],
+            function
+                .GetProperty("parameters")
+                .GetProperty("required")
+                .EnumerateArray()
+                .Select(name => name.GetString()!)
+        );
     }
 
     [Theory]
     [InlineData("advertisegen", """{"content": "a"}""", "no 'summary'; found 'content'")]
     [InlineData("alpaca", """{"instruction": 1, "output": "a"}""", "'instruction' is number; expected a string")]
-    [InlineData("openai", """{"messages": [{"role": "user", "content": "a"}, {"role": "system", "content": "a"}]}""", "messages[1]: role 'system' is not first")]
-    [InlineData("openai", """{"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}""", "type 'image_url'; only text")]
-    [InlineData("sharegpt", """{"conversations": [{"from": "function_call", "value": "f(x)"}]}""", "conversations[0]: the call is not valid JSON")]
+    [InlineData(
+        "openai",
+        """{"messages": [{"role": "user", "content": "a"}, {"role": "system", "content": "a"}]}""",
+        "messages[1]: role 'system' is not first"
+    )]
+    [InlineData(
+        "openai",
+        """{"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}""",
+        "type 'image_url'; only text"
+    )]
+    [InlineData(
+        "sharegpt",
+        """{"conversations": [{"from": "function_call", "value": "f(x)"}]}""",
+        "conversations[0]: the call is not valid JSON"
+    )]
     [InlineData("sharegpt", """{"conversations": [{"from": "judge", "value": ""}]}""", "from 'judge'; expected human")]
     [InlineData("toolalpaca", """{"Name": "A"}""", "no 'Function_Description'")]
     public void An_entry_of_another_shape_is_reported_with_its_line(string shape, string entry, string message)
     {
         using var folder = new TemporaryFolder();
         var source = folder.Write("in.json", $"[\n\n{entry}\n]");
-        var error = Assert.Throws<InvalidDataException>(() => DataConversion.Convert(RowShape.Named(shape), source, folder.File("out.jsonl"))).Message;
+        var error = Assert
+            .Throws<InvalidDataException>(() =>
+                DataConversion.Convert(RowShape.Named(shape), source, folder.File("out.jsonl"))
+            )
+            .Message;
         Assert.StartsWith("in.json, line 3: ", error, StringComparison.Ordinal);
         Assert.Contains(message, error, StringComparison.Ordinal);
-        Assert.Equal(["in.json"], Directory.GetFiles(folder.Path).Select(file => Path.GetFileName(file)!));   // Nothing half written is left.
+        // Nothing half written is left.
+        Assert.Equal(["in.json"], Directory.GetFiles(folder.Path).Select(file => Path.GetFileName(file)!));
     }
 
     [Fact]
@@ -100,23 +204,42 @@ public class DataConversionTests
     {
         using var folder = new TemporaryFolder();
         var source = folder.Write("in.jsonl", "{\"content\": \"a\", \"summary\": \"b\"}\n{}\n[1]\nnot json\n");
-        var report = DataConversion.Convert(RowShape.Named("AdvertiseGen"), source, folder.File("out.jsonl"), badRows: BadRows.Skip);
+        var report = DataConversion.Convert(
+            RowShape.Named("AdvertiseGen"),
+            source,
+            folder.File("out.jsonl"),
+            badRows: BadRows.Skip
+        );
         Assert.Equal((4, 1), (report.Entries, report.Conversations));
         Assert.Equal([2, 3, 4], report.Problems.Select(problem => problem.Line));
     }
 
     [Fact]
     public void Unknown_shapes_are_refused_with_those_there_are() =>
-        Assert.Contains("advertisegen, openai, sharegpt, alpaca, toolalpaca", Assert.Throws<ArgumentException>(() => RowShape.Named("x")).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "advertisegen, openai, sharegpt, alpaca, toolalpaca",
+            Assert.Throws<ArgumentException>(() => RowShape.Named("x")).Message,
+            StringComparison.Ordinal
+        );
 
     private static List<Conversation> Convert(string shape, string content)
     {
         using var folder = new TemporaryFolder();
-        DataConversion.Convert(RowShape.Named(shape), folder.Write("in.json", content.StartsWith('{') ? content.ReplaceLineEndings("") : content), folder.File("out.jsonl"));
+        DataConversion.Convert(
+            RowShape.Named(shape),
+            folder.Write("in.json", content.StartsWith('{') ? content.ReplaceLineEndings("") : content),
+            folder.File("out.jsonl")
+        );
         return ConversationFile.Read(folder.File("out.jsonl"));
     }
 
-    // The reference left spaces at the end of descriptions, and the parameters in a description that has no words of its own.
-    private static string Comparable(Conversation conversation) => string.Join('\n', conversation.Messages.Select(message =>
-        $"{message.Role}|{message.Metadata}|{message.Content}|{string.Join(',', message.Tools.Select(tool => Regex.Replace(JsonNode.Parse(tool.Json)!.ToJsonString(), @"\s+(?="")|(?<="")Parameters: .*?(?="",""parameters"")", "")))}"));
+    // The reference left spaces at the end of descriptions, and the parameters in a description that has no words of
+    // its own.
+    private static string Comparable(Conversation conversation) =>
+        string.Join(
+            '\n',
+            conversation.Messages.Select(message =>
+                $"{message.Role}|{message.Metadata}|{message.Content}|{string.Join(',', message.Tools.Select(tool => Regex.Replace(JsonNode.Parse(tool.Json)!.ToJsonString(), @"\s+(?="")|(?<="")Parameters: .*?(?="",""parameters"")", "")))}"
+            )
+        );
 }

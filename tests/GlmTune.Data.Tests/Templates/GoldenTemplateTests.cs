@@ -11,7 +11,8 @@ public class GoldenTemplateTests
     public void Prompts_agree_segment_by_segment() => PromptsAgree(TemplatePreset.Default, "ids_segmented");
 
     [Fact]
-    public void Prompts_agree_when_the_rendered_text_is_parsed() => PromptsAgree(TemplatePreset.Late2024, "ids_from_rendered_text");
+    public void Prompts_agree_when_the_rendered_text_is_parsed() =>
+        PromptsAgree(TemplatePreset.Late2024, "ids_from_rendered_text");
 
     [Fact]
     public void Training_and_evaluation_features_agree()
@@ -20,12 +21,15 @@ public class GoldenTemplateTests
         Assert.Equal(22, cases.Count);
         foreach (var golden in cases)
         {
-            var template = new Glm4Template(SharedData.Glm4, new TemplateOptions
-            {
-                EndToken = SharedData.Glm4.Special.TextOf(golden.GetProperty("eos_id").GetInt32())!,
-                MaxInputTokens = golden.GetProperty("max_input_length").GetInt32(),
-                MaxOutputTokens = golden.GetProperty("max_output_length").GetInt32(),
-            });
+            var template = new Glm4Template(
+                SharedData.Glm4,
+                new TemplateOptions
+                {
+                    EndToken = SharedData.Glm4.Special.TextOf(golden.GetProperty("eos_id").GetInt32())!,
+                    MaxInputTokens = golden.GetProperty("max_input_length").GetInt32(),
+                    MaxOutputTokens = golden.GetProperty("max_output_length").GetInt32(),
+                }
+            );
             var conversation = Conversation(golden);
 
             var example = template.RenderTraining(conversation);
@@ -34,8 +38,14 @@ public class GoldenTemplateTests
             Assert.Equal(example.Labels().Count(label => label != -100), example.SupervisedTokens);
 
             var rows = template.RenderEvaluation(conversation);
-            Assert.Equal(golden.GetProperty("eval").EnumerateArray().Select(row => row.Ids("input_ids")), rows.Select(row => row.PromptIds));
-            Assert.Equal(golden.GetProperty("eval").EnumerateArray().Select(row => row.Ids("output_ids")), rows.Select(row => row.TargetIds));
+            Assert.Equal(
+                golden.GetProperty("eval").EnumerateArray().Select(row => row.Ids("input_ids")),
+                rows.Select(row => row.PromptIds)
+            );
+            Assert.Equal(
+                golden.GetProperty("eval").EnumerateArray().Select(row => row.Ids("output_ids")),
+                rows.Select(row => row.TargetIds)
+            );
         }
     }
 
@@ -46,7 +56,10 @@ public class GoldenTemplateTests
         Assert.Equal(11, cases.Count);
         foreach (var golden in cases)
         {
-            Assert.Equal(golden.Ids(key), template.RenderPrompt(Conversation(golden), golden.GetProperty("add_generation_prompt").GetBoolean()));
+            Assert.Equal(
+                golden.Ids(key),
+                template.RenderPrompt(Conversation(golden), golden.GetProperty("add_generation_prompt").GetBoolean())
+            );
         }
     }
 

@@ -17,9 +17,10 @@ public class PythonJsonTests
 
     [Theory]
     [MemberData(nameof(Golden))]
-    public void Text_is_that_of_json_dumps(string json, string expected) => Assert.Equal(expected, PythonJson.Rewrite(json, indent: 4));
+    public void Text_is_that_of_json_dumps(string json, string expected) =>
+        Assert.Equal(expected, PythonJson.Rewrite(json, indent: 4));
 
-    [Theory]   // Values of repr() in CPython.
+    [Theory] // Values of repr() in CPython.
     [InlineData("0.0001", "0.0001")]
     [InlineData("0.00001234", "1.234e-05")]
     [InlineData("123456789.25e3", "123456789250.0")]
@@ -35,7 +36,8 @@ public class PythonJsonTests
     [InlineData("1E400", "Infinity")]
     [InlineData("100.0", "100.0")]
     [InlineData("1200.5", "1200.5")]
-    public void Numbers_are_written_as_Python_does(string json, string expected) => Assert.Equal(expected, PythonJson.Rewrite(json, indent: null));
+    public void Numbers_are_written_as_Python_does(string json, string expected) =>
+        Assert.Equal(expected, PythonJson.Rewrite(json, indent: null));
 
     [Fact]
     public void A_repeated_key_keeps_its_first_place_and_takes_its_last_value() =>

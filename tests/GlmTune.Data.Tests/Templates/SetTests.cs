@@ -6,15 +6,18 @@ namespace GlmTune.Data.Tests.Templates;
 
 public class SetTests
 {
-    private static readonly Glm4Template Short = new(TinyTokenizer.Create(), new TemplateOptions { MaxInputTokens = 12, MaxOutputTokens = 8 });
+    private static readonly Glm4Template Short = new(
+        TinyTokenizer.Create(),
+        new TemplateOptions { MaxInputTokens = 12, MaxOutputTokens = 8 }
+    );
 
     private static readonly string[] Rows =
     [
         Row("q", "a"),
-        Row("q", new string('a', 50)),                              // cut, its end lost
-        """{"messages": [{"role": "user", "content": "q"}]}""",     // nothing to learn
+        Row("q", new string('a', 50)), // cut, its end lost
+        """{"messages": [{"role": "user", "content": "q"}]}""", // nothing to learn
         "",
-        Row(new string('q', 50), "a"),                              // the cut takes the answer
+        Row(new string('q', 50), "a"), // the cut takes the answer
         """{"messages": [{"role": "judge", "content": "q"}]}""",
         Row("p", "b"),
     ];
@@ -23,10 +26,20 @@ public class SetTests
     public void Bad_rows_and_rows_that_teach_nothing_stop_the_reading_together()
     {
         using var folder = new TemporaryFolder();
-        var message = Assert.Throws<InvalidDataException>(() => TrainingSet.Read(Write(folder), Short)).Message.Split(Environment.NewLine);
+        var message = Assert
+            .Throws<InvalidDataException>(() => TrainingSet.Read(Write(folder), Short))
+            .Message.Split(Environment.NewLine);
         Assert.Equal(3, message.Length);
-        Assert.StartsWith("train.jsonl, line 3: nothing would be learnt: no assistant message", message[0], StringComparison.Ordinal);
-        Assert.StartsWith("train.jsonl, line 5: nothing would be learnt: the row has 58 tokens, and the cut at 21", message[1], StringComparison.Ordinal);
+        Assert.StartsWith(
+            "train.jsonl, line 3: nothing would be learnt: no assistant message",
+            message[0],
+            StringComparison.Ordinal
+        );
+        Assert.StartsWith(
+            "train.jsonl, line 5: nothing would be learnt: the row has 58 tokens, and the cut at 21",
+            message[1],
+            StringComparison.Ordinal
+        );
         Assert.StartsWith("train.jsonl, line 6, messages[0]: role 'judge'", message[2], StringComparison.Ordinal);
     }
 
@@ -36,7 +49,11 @@ public class SetTests
     public void Skipped_rows_are_counted_and_the_others_know_their_line(int parallelism)
     {
         using var folder = new TemporaryFolder();
-        var set = TrainingSet.Read(Write(folder), Short, new ExampleOptions { BadRows = BadRows.Skip, Parallelism = parallelism });
+        var set = TrainingSet.Read(
+            Write(folder),
+            Short,
+            new ExampleOptions { BadRows = BadRows.Skip, Parallelism = parallelism }
+        );
         Assert.Equal([1, 2, 7], set.Select(example => example.Line));
         Assert.Equal((6, 3, 1, 1), (set.Report.Rows, set.Report.Skipped, set.Report.Cut, set.Report.LostTheirEnd));
         Assert.Equal([3, 5, 6], set.Report.Problems.Select(problem => problem.Line));
@@ -62,8 +79,16 @@ public class SetTests
     public void A_file_without_a_usable_row_stops_even_when_skipping()
     {
         using var folder = new TemporaryFolder();
-        Assert.Contains("has no row", Assert.Throws<InvalidDataException>(() => TrainingSet.Read(folder.Write("a.jsonl", "\n \n"), Short)).Message, StringComparison.Ordinal);
-        Assert.Throws<InvalidDataException>(() => TrainingSet.Read(folder.Write("b.jsonl", "{}\n"), Short, new ExampleOptions { BadRows = BadRows.Skip }));
+        Assert.Contains(
+            "has no row",
+            Assert
+                .Throws<InvalidDataException>(() => TrainingSet.Read(folder.Write("a.jsonl", "\n \n"), Short))
+                .Message,
+            StringComparison.Ordinal
+        );
+        Assert.Throws<InvalidDataException>(() =>
+            TrainingSet.Read(folder.Write("b.jsonl", "{}\n"), Short, new ExampleOptions { BadRows = BadRows.Skip })
+        );
     }
 
     [Theory]
@@ -72,8 +97,14 @@ public class SetTests
     public void Reading_can_be_stopped(int parallelism)
     {
         using var folder = new TemporaryFolder();
-        Assert.ThrowsAny<OperationCanceledException>(() => TrainingSet.Read(
-            Write(folder), Short, new ExampleOptions { Parallelism = parallelism }, new CancellationToken(canceled: true)));
+        Assert.ThrowsAny<OperationCanceledException>(() =>
+            TrainingSet.Read(
+                Write(folder),
+                Short,
+                new ExampleOptions { Parallelism = parallelism },
+                new CancellationToken(canceled: true)
+            )
+        );
     }
 
     [Theory]
@@ -83,13 +114,19 @@ public class SetTests
     public void Ranks_share_an_evaluation_without_overlap_or_loss(int worldSize)
     {
         using var folder = new TemporaryFolder();
-        var set = EvaluationSet.Read(folder.Write("a.jsonl", string.Join('\n', Enumerable.Range(0, 13).Select(i => Row($"{i}", "a")))), Short);
+        var set = EvaluationSet.Read(
+            folder.Write("a.jsonl", string.Join('\n', Enumerable.Range(0, 13).Select(i => Row($"{i}", "a")))),
+            Short
+        );
         var shares = Enumerable.Range(0, worldSize).Select(rank => set.Share(rank, worldSize).ToList()).ToList();
-        Assert.Equal(Enumerable.Range(1, 13), shares.SelectMany(share => share).Select(example => example.Line).Order());
+        Assert.Equal(
+            Enumerable.Range(1, 13),
+            shares.SelectMany(share => share).Select(example => example.Line).Order()
+        );
         Assert.True(shares.Max(share => share.Count) - shares.Min(share => share.Count) <= 1);
     }
 
-    [Theory]   // README of the reference data: 1,070 rows, 57 to 222 tokens; tool files as counted there.
+    [Theory] // README of the reference data: 1,070 rows, 57 to 222 tokens; tool files as counted there.
     [InlineData("advertisegen/dev.messages.jsonl", 1070, 0)]
     [InlineData("toolalpaca/glaive_en.messages.jsonl", 300, null)]
     [InlineData("toolalpaca/glaive_en.native.jsonl", 300, null)]
@@ -97,9 +134,16 @@ public class SetTests
     [InlineData("toolalpaca/glaive_zh.native.jsonl", 300, null)]
     [InlineData("toolalpaca/toolalpaca_eval_real.native.jsonl", 110, null)]
     [InlineData("toolalpaca/toolalpaca_eval_simulated.native.jsonl", 93, null)]
-    public void Every_row_of_the_reference_files_becomes_examples_with_the_real_tokenizer(string file, int rows, int? cut)
+    public void Every_row_of_the_reference_files_becomes_examples_with_the_real_tokenizer(
+        string file,
+        int rows,
+        int? cut
+    )
     {
-        var template = new Glm4Template(SharedData.Glm4, new TemplateOptions { MaxInputTokens = cut is null ? 8192 : 512 });
+        var template = new Glm4Template(
+            SharedData.Glm4,
+            new TemplateOptions { MaxInputTokens = cut is null ? 8192 : 512 }
+        );
         var options = new ExampleOptions { Parallelism = 2 };
         var training = TrainingSet.Read(GoldenData.Shared(file), template, options);
         var evaluation = EvaluationSet.Read(GoldenData.Shared(file), template, options);
@@ -109,8 +153,20 @@ public class SetTests
         {
             var lengths = training.Select(example => example.TokenIds.Length).Order().ToList();
             Assert.Equal((57, 114, 222), (lengths[0], (lengths[534] + lengths[535]) / 2, lengths[^1]));
-            Assert.Equal((41, 104), ((int)Math.Round(evaluation.Average(example => example.PromptIds.Length)), evaluation.Max(example => example.PromptIds.Length)));
-            Assert.Equal((75, 156), ((int)Math.Round(evaluation.Average(example => example.TargetIds.Length)), evaluation.Max(example => example.TargetIds.Length)));
+            Assert.Equal(
+                (41, 104),
+                (
+                    (int)Math.Round(evaluation.Average(example => example.PromptIds.Length)),
+                    evaluation.Max(example => example.PromptIds.Length)
+                )
+            );
+            Assert.Equal(
+                (75, 156),
+                (
+                    (int)Math.Round(evaluation.Average(example => example.TargetIds.Length)),
+                    evaluation.Max(example => example.TargetIds.Length)
+                )
+            );
         }
     }
 
@@ -128,7 +184,8 @@ public class SetTests
     }
 
     private static string Row(string question, string answer) =>
-        $"{{\"messages\": [{{\"role\": \"user\", \"content\": \"{question}\"}}, {{\"role\": \"assistant\", \"content\": \"{answer}\"}}]}}";
+        $"{{\"messages\": [{{\"role\": \"user\", \"content\": \"{question}\"}}, {{\"role\": \"assistant\", "
+        + $"\"content\": \"{answer}\"}}]}}";
 
     private static string Write(TemporaryFolder folder) => folder.Write("train.jsonl", string.Join('\n', Rows));
 }

@@ -9,7 +9,9 @@ namespace GlmTune.Data.Tests.Templates;
 /// <summary>Runs every example of <c>Templates/Specs/glm4.md</c>.</summary>
 public partial class SpecTests
 {
-    private static readonly string Spec = File.ReadAllText(GoldenData.Path("../../src/GlmTune.Data/Templates/Specs/glm4.md"));
+    private static readonly string Spec = File.ReadAllText(
+        GoldenData.Path("../../src/GlmTune.Data/Templates/Specs/glm4.md")
+    );
 
     // Tokens are single bytes here, so that a limit can be counted by eye.
     private static readonly Tokenizer Bytes = new(TinyTokenizer.Ranks[..256], SpecialTokens.After(256));

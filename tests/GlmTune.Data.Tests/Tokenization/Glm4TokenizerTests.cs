@@ -46,7 +46,10 @@ public class Glm4TokenizerTests
         Assert.Equal(rows, lines.Length);
         foreach (var line in lines)
         {
-            var texts = JsonDocument.Parse(line).RootElement.EnumerateObject().Select(property => property.Value.ToString());
+            var texts = JsonDocument
+                .Parse(line)
+                .RootElement.EnumerateObject()
+                .Select(property => property.Value.ToString());
             foreach (var text in texts.Append(line))
             {
                 Assert.Equal(text, tokenizer.Decode(tokenizer.Encode(text)));
@@ -59,7 +62,10 @@ public class Glm4TokenizerTests
     {
         var special = SharedData.Glm4.Special;
         Assert.Equal((151329, 151331, 151333), (special.EndOfText, special.GMask, special.Sop));
-        Assert.Equal((151335, 151336, 151337, 151338), (special.System, special.User, special.Assistant, special.Observation));
+        Assert.Equal(
+            (151335, 151336, 151337, 151338),
+            (special.System, special.User, special.Assistant, special.Observation)
+        );
         Assert.Equal(151329, special.Padding);
         Assert.Equal([151329, 151336, 151338], special.Stops);
         Assert.Equal((151329, 151343), (SharedData.Glm4.RankCount, SharedData.Glm4.Count));
@@ -88,7 +94,10 @@ public class Glm4TokenizerTests
     {
         using var folder = new TemporaryFolder();
         TokenizerFile.WriteOriginal(SharedData.Glm4, folder.Path);
-        Assert.Equal(File.ReadAllBytes(GoldenData.Shared("glm4/tokenizer.model")), File.ReadAllBytes(folder.File("tokenizer.model")));
+        Assert.Equal(
+            File.ReadAllBytes(GoldenData.Shared("glm4/tokenizer.model")),
+            File.ReadAllBytes(folder.File("tokenizer.model"))
+        );
         Assert.Equal(SharedData.Glm4.Special.All, TokenizerFile.Read(folder.Path).Special.All);
     }
 

@@ -26,13 +26,18 @@ public class PieceSplitterTests
     {
         var pattern = new Regex(PieceSplitter.Pattern, RegexOptions.CultureInvariant);
         const string alphabet = "aZ'sStTreEvVlLmMdD09٢½ \t\r\n\u000B\u0085\u00A0\u2028\u3000.,-!_é你\u0301ǅʰⅠ€";
-        Gen.String[Gen.Char[alphabet], 0, 40].Sample(
-            text => Assert.Equal(pattern.Matches(text).Select(match => match.Value), Pieces(text)), iter: 20_000, seed: "0000KOIPe5I3");
+        Gen.String[Gen.Char[alphabet], 0, 40]
+            .Sample(
+                text => Assert.Equal(pattern.Matches(text).Select(match => match.Value), Pieces(text)),
+                iter: 20_000,
+                seed: "0000KOIPe5I3"
+            );
     }
 
     [Fact]
     public void Pieces_put_together_are_the_text() =>
         Gen.String.Sample(text => Assert.Equal(text, string.Concat(Pieces(text))), iter: 2_000, seed: "0000KOIPe5I3");
 
-    private static IEnumerable<string> Pieces(string text) => PieceSplitter.Split(text).Select(piece => text.Substring(piece.Offset, piece.Length));
+    private static IEnumerable<string> Pieces(string text) =>
+        PieceSplitter.Split(text).Select(piece => text.Substring(piece.Offset, piece.Length));
 }

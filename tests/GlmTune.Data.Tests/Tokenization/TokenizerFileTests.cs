@@ -21,15 +21,50 @@ public class TokenizerFileTests
     public void Special_tokens_are_those_that_the_configuration_lists()
     {
         using var folder = WithRanks(TinyTokenizer.Ranks[..256]);
-        string[] order = ["<|user|>", "<pad>", "<|assistant|>", "<sop>", "[gMASK]", "<|system|>", "<|observation|>", "<|endoftext|>"];
-        var added = new JsonObject(order.Index().Select(token => KeyValuePair.Create<string, JsonNode?>($"{300 + token.Index}", new JsonObject { ["content"] = token.Item })));
-        folder.Write("tokenizer_config.json", new JsonObject { ["added_tokens_decoder"] = added, ["pad_token"] = new JsonObject { ["content"] = "<pad>" } }.ToJsonString());
+        string[] order =
+        [
+            "<|user|>",
+            "<pad>",
+            "<|assistant|>",
+            "<sop>",
+            "[gMASK]",
+            "<|system|>",
+            "<|observation|>",
+            "<|endoftext|>",
+        ];
+        var added = new JsonObject(
+            order
+                .Index()
+                .Select(token =>
+                    KeyValuePair.Create<string, JsonNode?>(
+                        $"{300 + token.Index}",
+                        new JsonObject { ["content"] = token.Item }
+                    )
+                )
+        );
+        folder.Write(
+            "tokenizer_config.json",
+            new JsonObject
+            {
+                ["added_tokens_decoder"] = added,
+                ["pad_token"] = new JsonObject { ["content"] = "<pad>" },
+            }.ToJsonString()
+        );
 
         var tokenizer = TokenizerFile.Read(folder.Path);
 
-        Assert.Equal((300, 301, 302, 307), (tokenizer.Special.User, tokenizer.Special.Padding, tokenizer.Special.Assistant, tokenizer.Special.EndOfText));
+        Assert.Equal(
+            (300, 301, 302, 307),
+            (
+                tokenizer.Special.User,
+                tokenizer.Special.Padding,
+                tokenizer.Special.Assistant,
+                tokenizer.Special.EndOfText
+            )
+        );
         Assert.Equal(308, tokenizer.Count);
-        Assert.Equal("", tokenizer.Decode([256, 299], skipSpecial: false));   // Between the ranks and the special tokens is nothing.
+        // Between the ranks and the special tokens is nothing.
+        Assert.Equal("", tokenizer.Decode([256, 299], skipSpecial: false));
     }
 
     [Fact]
@@ -71,7 +106,10 @@ public class TokenizerFileTests
         Assert.Equal("h e", (string?)json["model"]!["merges"]![0]);
         Assert.Equal(PieceSplitter.Pattern, (string?)json["pre_tokenizer"]!["pretokenizers"]![0]!["pattern"]!["Regex"]);
         Assert.False((bool?)json["pre_tokenizer"]!["pretokenizers"]![1]!["use_regex"]);
-        Assert.Equal(Tiny.Special.GMask, (int?)json["post_processor"]!["processors"]![1]!["special_tokens"]!["[gMASK]"]!["ids"]![0]);
+        Assert.Equal(
+            Tiny.Special.GMask,
+            (int?)json["post_processor"]!["processors"]![1]!["special_tokens"]!["[gMASK]"]!["ids"]![0]
+        );
         Assert.Equal(14, json["added_tokens"]!.AsArray().Count);
         Assert.All(json["added_tokens"]!.AsArray(), token => Assert.True((bool?)token!["special"]));
 
@@ -88,31 +126,53 @@ public class TokenizerFileTests
     public void Merges_are_every_way_to_join_two_tokens_by_rank_of_the_result() =>
         Assert.Equal(
             ["a b>ab", "a ba>aba", "ab a>aba"],
-            MergeList.Of(TinyTokenizer.Ranks).Select(merge => (Left: Text(merge.Left), Right: Text(merge.Right)))
-                .Select(merge => $"{merge.Left} {merge.Right}>{merge.Left + merge.Right}").Where(merge => merge.EndsWith(">ab") || merge.EndsWith(">aba")));
+            MergeList
+                .Of(TinyTokenizer.Ranks)
+                .Select(merge => (Left: Text(merge.Left), Right: Text(merge.Right)))
+                .Select(merge => $"{merge.Left} {merge.Right}>{merge.Left + merge.Right}")
+                .Where(merge => merge.EndsWith(">ab") || merge.EndsWith(">aba"))
+        );
 
     [Fact]
     public void Merges_are_read_as_pairs_too()
     {
         using var folder = new TemporaryFolder();
         TokenizerFile.WriteLibrary(Tiny, folder.Path);
-        Edit(folder, json => json["model"]!["merges"] = new JsonArray([.. json["model"]!["merges"]!.AsArray()
-            .Select(merge => new JsonArray([.. ((string)merge!).Split(' ').Select(part => JsonValue.Create(part))]))]));
+        Edit(
+            folder,
+            json =>
+                json["model"]!["merges"] = new JsonArray([
+                    .. json["model"]!["merges"]!
+                        .AsArray()
+                        .Select(merge => new JsonArray([
+                            .. ((string)merge!).Split(' ').Select(part => JsonValue.Create(part)),
+                        ])),
+                ])
+        );
         Assert.Equal(Tiny.Ranks, TokenizerFile.Read(folder.Path).Ranks);
     }
 
-    public static TheoryData<string, Action<JsonNode>, string> OtherKinds() => new()
-    {
-        { "normalizer", json => json["normalizer"] = new JsonObject { ["type"] = "NFC" }, "normalizer" },
-        { "pattern", json => json["pre_tokenizer"]!["pretokenizers"]![0]!["pattern"]!["Regex"] = @"\w+", "Split pattern" },
-        { "model", json => json["model"]!["type"] = "Unigram", "model.type is Unigram" },
-        { "merge missing", json => json["model"]!["merges"]!.AsArray().RemoveAt(3), "merges" },
-        { "merge order", json => json["model"]!["merges"]![0] = "l l", "merge 1 is 'l l'" },
-        { "id", json => json["model"]!["vocab"]!["!"] = 5, "each id from 0" },
-        { "alphabet", json => Rename(json["model"]!["vocab"]!.AsObject(), "Ġ", "▁"), "'▁' has a character that stands for no byte" },
-        { "no vocab", json => json["model"]!.AsObject().Remove("vocab"), "tokenizer.json" },
-        { "special", json => json["added_tokens"]![7]!["id"] = 9999, "'<|user|>' is" },
-    };
+    public static TheoryData<string, Action<JsonNode>, string> OtherKinds() =>
+        new()
+        {
+            { "normalizer", json => json["normalizer"] = new JsonObject { ["type"] = "NFC" }, "normalizer" },
+            {
+                "pattern",
+                json => json["pre_tokenizer"]!["pretokenizers"]![0]!["pattern"]!["Regex"] = @"\w+",
+                "Split pattern"
+            },
+            { "model", json => json["model"]!["type"] = "Unigram", "model.type is Unigram" },
+            { "merge missing", json => json["model"]!["merges"]!.AsArray().RemoveAt(3), "merges" },
+            { "merge order", json => json["model"]!["merges"]![0] = "l l", "merge 1 is 'l l'" },
+            { "id", json => json["model"]!["vocab"]!["!"] = 5, "each id from 0" },
+            {
+                "alphabet",
+                json => Rename(json["model"]!["vocab"]!.AsObject(), "Ġ", "▁"),
+                "'▁' has a character that stands for no byte"
+            },
+            { "no vocab", json => json["model"]!.AsObject().Remove("vocab"), "tokenizer.json" },
+            { "special", json => json["added_tokens"]![7]!["id"] = 9999, "'<|user|>' is" },
+        };
 
     [Theory]
     [MemberData(nameof(OtherKinds))]
@@ -146,20 +206,33 @@ public class TokenizerFileTests
     public void Every_missing_special_token_is_named()
     {
         using var folder = WithRanks(TinyTokenizer.Ranks);
-        folder.Write("tokenizer_config.json", """{"added_tokens_decoder": {"900": {"content": "<sop>"}, "901": {"content": "[gMASK]"}, "902": {"content": "<|user|>"}}}""");
+        folder.Write(
+            "tokenizer_config.json",
+            """{"added_tokens_decoder": {"900": {"content": "<sop>"}, "901": {"content": "[gMASK]"}, "902": {"content": "<|user|>"}}}"""
+        );
         var error = Assert.Throws<InvalidDataException>(() => TokenizerFile.Read(folder.Path));
-        Assert.Contains("'<|endoftext|>', '<|system|>', '<|assistant|>', '<|observation|>'", error.Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "'<|endoftext|>', '<|system|>', '<|assistant|>', '<|observation|>'",
+            error.Message,
+            StringComparison.Ordinal
+        );
     }
 
     [Fact]
     public void A_special_token_on_a_rank_is_refused() =>
-        Assert.Throws<InvalidDataException>(() => new Tokenizer(TinyTokenizer.Ranks, SpecialTokens.After(TinyTokenizer.Ranks.Length - 1)));
+        Assert.Throws<InvalidDataException>(() =>
+            new Tokenizer(TinyTokenizer.Ranks, SpecialTokens.After(TinyTokenizer.Ranks.Length - 1))
+        );
 
     [Fact]
     public void A_folder_without_a_tokenizer_says_so()
     {
         using var folder = new TemporaryFolder();
-        Assert.Contains("no tokenizer.model", Assert.Throws<InvalidDataException>(() => TokenizerFile.Read(folder.Path)).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "no tokenizer.model",
+            Assert.Throws<InvalidDataException>(() => TokenizerFile.Read(folder.Path)).Message,
+            StringComparison.Ordinal
+        );
         Assert.Throws<InvalidDataException>(() => TokenizerFile.Copy(folder.Path, folder.Path));
     }
 
@@ -167,7 +240,10 @@ public class TokenizerFileTests
     public void A_separate_or_named_chat_template_is_found()
     {
         using var folder = WithRanks(TinyTokenizer.Ranks);
-        folder.Write("tokenizer_config.json", """{"chat_template": [{"name": "rag", "template": "r"}, {"name": "default", "template": "d"}], "model_max_length": 1e30}""");
+        folder.Write(
+            "tokenizer_config.json",
+            """{"chat_template": [{"name": "rag", "template": "r"}, {"name": "default", "template": "d"}], "model_max_length": 1e30}"""
+        );
         Assert.Equal("d", TokenizerFile.Read(folder.Path).ChatTemplate);
         folder.Write("chat_template.jinja", "j");
         Assert.Equal("j", TokenizerFile.Read(folder.Path).ChatTemplate);
@@ -184,8 +260,15 @@ public class TokenizerFileTests
         TokenizerFile.Copy(from.Path, to.File("checkpoint-1"));
         Assert.Equal(
             ["tokenization_chatglm.py", "tokenizer.model", "tokenizer_config.json"],
-            Directory.GetFiles(to.File("checkpoint-1")).Select(file => Path.GetFileName(file)!).Order(StringComparer.Ordinal));
-        Assert.Equal(File.ReadAllBytes(from.File("tokenizer.model")), File.ReadAllBytes(to.File("checkpoint-1/tokenizer.model")));
+            Directory
+                .GetFiles(to.File("checkpoint-1"))
+                .Select(file => Path.GetFileName(file)!)
+                .Order(StringComparer.Ordinal)
+        );
+        Assert.Equal(
+            File.ReadAllBytes(from.File("tokenizer.model")),
+            File.ReadAllBytes(to.File("checkpoint-1/tokenizer.model"))
+        );
     }
 
     private static TemporaryFolder WithRanks(byte[][] ranks)

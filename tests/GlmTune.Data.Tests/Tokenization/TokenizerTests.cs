@@ -9,7 +9,10 @@ public class TokenizerTests
     private static readonly Tokenizer Tiny = TinyTokenizer.Create();
 
     private static readonly Gen<string> Text = Gen.String[
-        Gen.OneOf(Gen.Char["abehlowrd 你好\n"], Gen.Char['\u0020', '\uD7FF'], Gen.Char['\uE000', '\uFFFF']), 0, 60];
+        Gen.OneOf(Gen.Char["abehlowrd 你好\n"], Gen.Char['\u0020', '\uD7FF'], Gen.Char['\uE000', '\uFFFF']),
+        0,
+        60
+    ];
 
     [Fact]
     public void Decoding_undoes_encoding() =>
@@ -25,19 +28,20 @@ public class TokenizerTests
 
     [Fact]
     public void Long_pieces_have_the_ids_of_an_independent_merging() =>
-        Gen.String[Gen.Char["abehlo你好"], LongPieceMerger.Length, 600].Sample(
-            text => Assert.Equal(MergeByDefinition(text), Tiny.Encode(text)), iter: 20, seed: "0000KOIPe5I3");
+        Gen.String[Gen.Char["abehlo你好"], LongPieceMerger.Length, 600]
+            .Sample(text => Assert.Equal(MergeByDefinition(text), Tiny.Encode(text)), iter: 20, seed: "0000KOIPe5I3");
 
     [Fact]
     public void Short_pieces_have_the_ids_of_an_independent_merging() =>
-        Gen.String[Gen.Char["abehlo你好"], 1, 40].Sample(
-            text => Assert.Equal(MergeByDefinition(text), Tiny.Encode(text)), iter: 500, seed: "0000KOIPe5I3");
+        Gen.String[Gen.Char["abehlo你好"], 1, 40]
+            .Sample(text => Assert.Equal(MergeByDefinition(text), Tiny.Encode(text)), iter: 500, seed: "0000KOIPe5I3");
 
     [Fact]
     public void A_megabyte_of_letters_is_encoded_in_a_moment()
     {
         var text = new string('h', 1_000_000);
-        Assert.Equal(1_000_000, Tiny.Encode(text).Length);   // Looking at the whole piece for each merge would take minutes.
+        // Looking at the whole piece for each merge would take minutes.
+        Assert.Equal(1_000_000, Tiny.Encode(text).Length);
     }
 
     [Fact]
@@ -70,15 +74,22 @@ public class TokenizerTests
     }
 
     [Fact]
-    public void Streaming_gives_the_whole_text_and_never_half_a_character() => Text.Sample(
-        text =>
-        {
-            var decoder = new StreamingDecoder(Tiny);
-            var pieces = Encoding.UTF8.GetBytes(text).Select(value => decoder.Add(value)).Append(decoder.Finish()).ToList();
-            Assert.Equal(text, string.Concat(pieces));
-            Assert.All(pieces, piece => Assert.False(piece.Contains('\uFFFD') && !text.Contains('\uFFFD')));
-        },
-        iter: 1_000, seed: "0000KOIPe5I3");
+    public void Streaming_gives_the_whole_text_and_never_half_a_character() =>
+        Text.Sample(
+            text =>
+            {
+                var decoder = new StreamingDecoder(Tiny);
+                var pieces = Encoding
+                    .UTF8.GetBytes(text)
+                    .Select(value => decoder.Add(value))
+                    .Append(decoder.Finish())
+                    .ToList();
+                Assert.Equal(text, string.Concat(pieces));
+                Assert.All(pieces, piece => Assert.False(piece.Contains('\uFFFD') && !text.Contains('\uFFFD')));
+            },
+            iter: 1_000,
+            seed: "0000KOIPe5I3"
+        );
 
     [Fact]
     public void Streaming_ends_an_incomplete_character_with_the_replacement_character()
@@ -93,11 +104,17 @@ public class TokenizerTests
     // The definition: join the adjacent pair of lowest rank, again and again.
     private static List<int> MergeByDefinition(string text)
     {
-        var ranks = TinyTokenizer.Ranks.Index().ToDictionary(pair => Convert.ToHexString(pair.Item), pair => pair.Index);
+        var ranks = TinyTokenizer
+            .Ranks.Index()
+            .ToDictionary(pair => Convert.ToHexString(pair.Item), pair => pair.Index);
         var parts = Encoding.UTF8.GetBytes(text).Select(value => value.ToString("X2")).ToList();
         while (true)
         {
-            var best = Enumerable.Range(0, parts.Count - 1).Select(i => (Rank: ranks.GetValueOrDefault(parts[i] + parts[i + 1], int.MaxValue), i)).DefaultIfEmpty((int.MaxValue, 0)).Min();
+            var best = Enumerable
+                .Range(0, parts.Count - 1)
+                .Select(i => (Rank: ranks.GetValueOrDefault(parts[i] + parts[i + 1], int.MaxValue), i))
+                .DefaultIfEmpty((int.MaxValue, 0))
+                .Min();
             if (best.Item1 == int.MaxValue)
             {
                 return [.. parts.Select(part => ranks[part])];

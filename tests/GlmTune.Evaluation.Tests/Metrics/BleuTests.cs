@@ -9,7 +9,11 @@ public sealed class BleuTests
     {
         // 1-grams 2 of 7; no longer match: 1/(2·6), 1/(4·5), 1/(8·4). The prediction is longer, so no brevity penalty.
         var expected = Math.Pow(2.0 / 7 / 12 / 20 / 32, 0.25);
-        Assert.Equal(expected, Bleu.Score("the the the the the the the".Split(), "the cat is on the mat".Split()), 1e-15);
+        Assert.Equal(
+            expected,
+            Bleu.Score("the the the the the the the".Split(), "the cat is on the mat".Split()),
+            1e-15
+        );
     }
 
     [Fact]

@@ -19,7 +19,10 @@ public sealed class GenerationScoresTests
         using var json = JsonDocument.Parse(File.ReadAllText(GoldenData.Shared("advertisegen/golden_metrics.json")));
         foreach (var row in json.RootElement.GetProperty("cases").EnumerateArray())
         {
-            var scores = GenerationScores.Of(row.GetProperty("prediction").GetString()!.Trim(), row.GetProperty("reference").GetString()!.Trim());
+            var scores = GenerationScores.Of(
+                row.GetProperty("prediction").GetString()!.Trim(),
+                row.GetProperty("reference").GetString()!.Trim()
+            );
             var expected = row.GetProperty("rouge");
             Assert.Equal(expected.GetProperty("rouge-1").GetProperty("reported").GetDouble(), scores.Rouge1);
             Assert.Equal(expected.GetProperty("rouge-2").GetProperty("reported").GetDouble(), scores.Rouge2);
@@ -27,7 +30,14 @@ public sealed class GenerationScoresTests
             Assert.Equal(row.GetProperty("bleu4").GetDouble(), scores.Bleu4, 1e-12);
 
             var parts = Rouge.Score(Words(row, "prediction_tokens"), Words(row, "reference_tokens"));
-            foreach (var (name, part) in new[] { ("rouge-1", parts.Rouge1), ("rouge-2", parts.Rouge2), ("rouge-l", parts.RougeL) })
+            foreach (
+                var (name, part) in new[]
+                {
+                    ("rouge-1", parts.Rouge1),
+                    ("rouge-2", parts.Rouge2),
+                    ("rouge-l", parts.RougeL),
+                }
+            )
             {
                 Assert.Equal(expected.GetProperty(name).GetProperty("p").GetDouble(), part.Precision, 1e-12);
                 Assert.Equal(expected.GetProperty(name).GetProperty("r").GetDouble(), part.Recall, 1e-12);
@@ -47,7 +57,12 @@ public sealed class GenerationScoresTests
     [Fact]
     public void The_mean_is_plain_and_the_order_is_kept()
     {
-        var scores = GenerationScores.OfEach([("你好", "你好"), ("", "你好"), ("你好", "你好！很高兴见到你。"), ("完全不同", "今天")]);
+        var scores = GenerationScores.OfEach([
+            ("你好", "你好"),
+            ("", "你好"),
+            ("你好", "你好！很高兴见到你。"),
+            ("完全不同", "今天"),
+        ]);
         var mean = GenerationScores.Mean(scores);
 
         Assert.Equal([100.0, 0, 25, 0], scores.Select(score => score.Rouge1));
@@ -61,7 +76,9 @@ public sealed class GenerationScoresTests
     {
         using var json = JsonDocument.Parse(File.ReadAllText(path));
         var rows = json.RootElement.EnumerateArray().ToList();
-        var scores = GenerationScores.OfEach([.. rows.Select(row => (row.GetProperty("prediction").GetString()!, row.GetProperty("label").GetString()!))]);
+        var scores = GenerationScores.OfEach([
+            .. rows.Select(row => (row.GetProperty("prediction").GetString()!, row.GetProperty("label").GetString()!)),
+        ]);
 
         Assert.True(rows.Count >= atLeast, $"Only {rows.Count} pairs.");
         for (var i = 0; i < rows.Count; i++)
@@ -73,5 +90,6 @@ public sealed class GenerationScoresTests
         }
     }
 
-    private static List<string> Words(JsonElement row, string name) => [.. row.GetProperty(name).EnumerateArray().Select(word => word.GetString()!)];
+    private static List<string> Words(JsonElement row, string name) =>
+        [.. row.GetProperty(name).EnumerateArray().Select(word => word.GetString()!)];
 }

@@ -9,14 +9,17 @@ public sealed class RougeTests
     {
         var (one, two, longest) = Rouge.Score(["a", "b", "a", "b"], ["b", "a", "c"]);
 
-        Assert.Equal(new RougeScore(1, 2.0 / 3), one);             // {a, b} of {b, a, c}
-        Assert.Equal(new RougeScore(1.0 / 2, 1.0 / 2), two);       // {ab, ba} and {ba, ac} share ba
-        Assert.Equal(new RougeScore(2.0 / 4, 2.0 / 3), longest);   // b a
+        Assert.Equal(new RougeScore(1, 2.0 / 3), one); // {a, b} of {b, a, c}
+        Assert.Equal(new RougeScore(1.0 / 2, 1.0 / 2), two); // {ab, ba} and {ba, ac} share ba
+        Assert.Equal(new RougeScore(2.0 / 4, 2.0 / 3), longest); // b a
     }
 
     [Fact]
     public void White_space_words_do_not_count() =>
-        Assert.Equal(Rouge.Score(["a", "b"], ["a", "c"]), Rouge.Score(["a", " ", "\u3000", "b", "\t"], [" ", "a", "c", "\x1f"]));
+        Assert.Equal(
+            Rouge.Score(["a", "b"], ["a", "c"]),
+            Rouge.Score(["a", " ", "\u3000", "b", "\t"], [" ", "a", "c", "\x1f"])
+        );
 
     [Fact]
     public void A_blank_line_inside_a_text_is_an_empty_word()

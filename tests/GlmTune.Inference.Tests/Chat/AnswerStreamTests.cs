@@ -66,7 +66,13 @@ public class AnswerStreamTests
     public void A_turn_that_the_model_opens_is_a_message_of_its_own()
     {
         var stream = new AnswerStream(Tools, []);
-        var shown = stream.Add("\nI look.\n") + stream.EndMessage() + stream.Add("get_weather\n{}") + stream.EndMessage() + stream.Add("\nDone.") + stream.EndMessage();
+        var shown =
+            stream.Add("\nI look.\n")
+            + stream.EndMessage()
+            + stream.Add("get_weather\n{}")
+            + stream.EndMessage()
+            + stream.Add("\nDone.")
+            + stream.EndMessage();
         Assert.Equal("I look.\nDone.", shown);
         Assert.Equal([null, "get_weather", null], stream.Messages.Select(parsed => parsed.Call?.Name));
     }
@@ -93,55 +99,115 @@ public class AnswerStreamTests
         Assert.Equal(arguments, Assert.Single(stream.Messages).Call!.Arguments);
     }
 
-    private static readonly Gen<string> Answers = Gen.OneOf((string[])[
-        "get_weather", "python", "\n", "\n\n", " ", "  \t", "{", "}", "{}", "{\"city\": \"Par\\\"is\"}", "{\"name\": \"get_weather\", \"arguments\": {\"a\": [1]}}", "{\"na", "```", "```json\n", "print(1)",
-        "x", "é", "你好", "😀", "\u3000", "#", "##", "###", "E", "EN", "END", "D.", "ab", "abcd"]).Array[0, 10].Select(parts => string.Concat(parts));
+    private static readonly Gen<string> Answers = Gen.OneOf(
+            (string[])
+                [
+                    "get_weather",
+                    "python",
+                    "\n",
+                    "\n\n",
+                    " ",
+                    "  \t",
+                    "{",
+                    "}",
+                    "{}",
+                    "{\"city\": \"Par\\\"is\"}",
+                    "{\"name\": \"get_weather\", \"arguments\": {\"a\": [1]}}",
+                    "{\"na",
+                    "```",
+                    "```json\n",
+                    "print(1)",
+                    "x",
+                    "é",
+                    "你好",
+                    "😀",
+                    "\u3000",
+                    "#",
+                    "##",
+                    "###",
+                    "E",
+                    "EN",
+                    "END",
+                    "D.",
+                    "ab",
+                    "abcd",
+                ]
+        )
+        .Array[0, 10]
+        .Select(parts => string.Concat(parts));
 
-    private static readonly Gen<string[]> Stops = Gen.OneOf((string[])["###", "##b", "END", "ND.", "\n\n", "😀é", "bc", "abcd", " "]).Array[0, 3];
+    private static readonly Gen<string[]> Stops = Gen.OneOf(
+        (string[])["###", "##b", "END", "ND.", "\n\n", "😀é", "bc", "abcd", " "]
+    ).Array[0, 3];
 
     [Fact]
-    public void In_which_pieces_an_answer_comes_changes_nothing() => Gen.Select(Answers, Stops, Gen.Bool, Gen.Bool, Gen.Int[1, 7].Array[1, 40]).Sample(
-        (text, stops, streamCalls, hasTools, sizes) =>
-        {
-            var whole = Told([text]);
-
-            // Of bytes, so many at a time as tokens would bring; what is no whole character waits.
-            var (decoder, pieces, place) = (new StreamingDecoder(ScriptedChat.Bytes), new List<string>(), 0);
-            var bytes = Encoding.UTF8.GetBytes(text);
-            for (var i = 0; place < bytes.Length; i++)
-            {
-                var size = Math.Min(sizes[i % sizes.Length], bytes.Length - place);
-                pieces.Add(string.Concat(bytes.AsSpan(place, size).ToArray().Select(value => decoder.Add(value))));
-                place += size;
-            }
-
-            Assert.Equal(whole, Told(pieces));
-            Assert.Equal(whole, Told(text.Select(c => c.ToString())));
-
-            (string, bool, string, string) Told(IEnumerable<string> given)
-            {
-                var stream = new AnswerStream(hasTools ? Tools : [], stops, streamCalls);
-                var (shown, calls) = (new StringBuilder(), new List<ToolCallPiece>());
-                foreach (var piece in given)
+    public void In_which_pieces_an_answer_comes_changes_nothing() =>
+        Gen.Select(Answers, Stops, Gen.Bool, Gen.Bool, Gen.Int[1, 7].Array[1, 40])
+            .Sample(
+                (text, stops, streamCalls, hasTools, sizes) =>
                 {
-                    shown.Append(stream.Add(piece));
-                    calls.AddRange(stream.TakeCalls());
-                }
+                    var whole = Told([text]);
 
-                shown.Append(stream.EndMessage());
-                calls.AddRange(stream.TakeCalls());
-                var said = shown.ToString();
-                Assert.Equal(said.Trim(), said);
-                Assert.Equal(said, string.Concat(stream.Messages.Where(parsed => parsed.Call is null).Select(parsed => parsed.Message.Content)));
-                return (
-                    said,
-                    stream.Stopped,
-                    string.Join('|', stream.Messages.Select(parsed => $"{parsed.Message.Metadata}/{parsed.Message.Content}/{parsed.Call}")),
-                    string.Join('|', calls.GroupBy(call => call.Index).Select(call => $"{call.First().Name}({string.Concat(call.Select(piece => piece.Arguments))})")));
-            }
-        },
-        iter: 20_000,
-        seed: "0000KOIPe033");
+                    // Of bytes, so many at a time as tokens would bring; what is no whole character waits.
+                    var (decoder, pieces, place) = (new StreamingDecoder(ScriptedChat.Bytes), new List<string>(), 0);
+                    var bytes = Encoding.UTF8.GetBytes(text);
+                    for (var i = 0; place < bytes.Length; i++)
+                    {
+                        var size = Math.Min(sizes[i % sizes.Length], bytes.Length - place);
+                        pieces.Add(
+                            string.Concat(bytes.AsSpan(place, size).ToArray().Select(value => decoder.Add(value)))
+                        );
+                        place += size;
+                    }
+
+                    Assert.Equal(whole, Told(pieces));
+                    Assert.Equal(whole, Told(text.Select(c => c.ToString())));
+
+                    (string, bool, string, string) Told(IEnumerable<string> given)
+                    {
+                        var stream = new AnswerStream(hasTools ? Tools : [], stops, streamCalls);
+                        var (shown, calls) = (new StringBuilder(), new List<ToolCallPiece>());
+                        foreach (var piece in given)
+                        {
+                            shown.Append(stream.Add(piece));
+                            calls.AddRange(stream.TakeCalls());
+                        }
+
+                        shown.Append(stream.EndMessage());
+                        calls.AddRange(stream.TakeCalls());
+                        var said = shown.ToString();
+                        Assert.Equal(said.Trim(), said);
+                        Assert.Equal(
+                            said,
+                            string.Concat(
+                                stream
+                                    .Messages.Where(parsed => parsed.Call is null)
+                                    .Select(parsed => parsed.Message.Content)
+                            )
+                        );
+                        return (
+                            said,
+                            stream.Stopped,
+                            string.Join(
+                                '|',
+                                stream.Messages.Select(parsed =>
+                                    $"{parsed.Message.Metadata}/{parsed.Message.Content}/{parsed.Call}"
+                                )
+                            ),
+                            string.Join(
+                                '|',
+                                calls
+                                    .GroupBy(call => call.Index)
+                                    .Select(call =>
+                                        $"{call.First().Name}({string.Concat(call.Select(piece => piece.Arguments))})"
+                                    )
+                            )
+                        );
+                    }
+                },
+                iter: 20_000,
+                seed: "0000KOIPe033"
+            );
 
     [Theory]
     [InlineData("word ", "")]

@@ -16,8 +16,14 @@ public class ChatSessionTests
         var session = new ChatSession(model, "Be kind.");
         Assert.Equal("Hello.", await session.AskAsync("Hi").Joined());
         Assert.Equal("再见😀!", await session.AskAsync("again").Joined());
-        Assert.Equal("[gMASK]<sop><|system|>\nBe kind.<|user|>\nHi<|assistant|>\nHello.<|user|>\nagain<|assistant|>", prompts[^1]);
-        Assert.Equal([Role.User, Role.Assistant, Role.User, Role.Assistant], session.History.Select(message => message.Role));
+        Assert.Equal(
+            "[gMASK]<sop><|system|>\nBe kind.<|user|>\nHi<|assistant|>\nHello.<|user|>\nagain<|assistant|>",
+            prompts[^1]
+        );
+        Assert.Equal(
+            [Role.User, Role.Assistant, Role.User, Role.Assistant],
+            session.History.Select(message => message.Role)
+        );
         session.Clear();
         await session.AskAsync("Hi").Joined();
         Assert.Equal("[gMASK]<sop><|system|>\nBe kind.<|user|>\nHi<|assistant|>", prompts[^1]);
@@ -43,20 +49,32 @@ public class ChatSessionTests
         using var model = ScriptedChat.Answering(prompt =>
         {
             prompts.Add(prompt);
-            return prompt.Contains("<|observation|>", StringComparison.Ordinal) ? "\nWarm." : "get_weather\n{\"city\": \"x\"}<|observation|>";
+            return prompt.Contains("<|observation|>", StringComparison.Ordinal)
+                ? "\nWarm."
+                : "get_weather\n{\"city\": \"x\"}<|observation|>";
         });
-        var session = new ChatSession(model, tools: [new ToolDefinition("function", "get_weather", """{"name": "get_weather"}""")]);
+        var session = new ChatSession(
+            model,
+            tools: [new ToolDefinition("function", "get_weather", """{"name": "get_weather"}""")]
+        );
         Assert.Equal("", await session.AskAsync("Weather?").Joined());
         Assert.Equal("get_weather", Assert.Single(session.LastAnswer!.Calls).Name);
         Assert.Equal("Warm.", await session.ObserveAsync("""{"t": 30}""").Joined());
-        Assert.EndsWith("<|user|>\nWeather?<|assistant|>get_weather\n{\"city\": \"x\"}<|observation|>\n{\"t\": 30}<|assistant|>", prompts[^1], StringComparison.Ordinal);
+        Assert.EndsWith(
+            "<|user|>\nWeather?<|assistant|>get_weather\n{\"city\": \"x\"}<|observation|>\n{\"t\": 30}<|assistant|>",
+            prompts[^1],
+            StringComparison.Ordinal
+        );
     }
 
     [Fact]
     public async Task Text_and_a_call_in_a_turn_of_its_own_are_two_messages()
     {
         using var model = ScriptedChat.Answering(_ => "\nI look.<|assistant|>get_weather\n{}<|observation|>");
-        var session = new ChatSession(model, tools: [new ToolDefinition("function", "get_weather", """{"name": "get_weather"}""")]);
+        var session = new ChatSession(
+            model,
+            tools: [new ToolDefinition("function", "get_weather", """{"name": "get_weather"}""")]
+        );
         Assert.Equal("I look.", await session.AskAsync("Weather?").Joined());
         Assert.Equal(["", "", "get_weather"], session.History.Select(message => message.Metadata));
     }

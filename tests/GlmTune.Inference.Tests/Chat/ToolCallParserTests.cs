@@ -8,14 +8,44 @@ public class ToolCallParserTests
 
     [Theory]
     [InlineData("get_weather\n{\"city\": \"北京\"}", "get_weather", "{\"city\": \"北京\"}", ToolCallStyle.Native)]
-    [InlineData("get_weather\n{\n  \"city\": \"x\"\n}\n", "get_weather", "{\n  \"city\": \"x\"\n}", ToolCallStyle.Native)]
-    [InlineData("get_weather\n```json\n{\"city\": \"x\"}\n```", "get_weather", "{\"city\": \"x\"}", ToolCallStyle.Native)]
-    [InlineData("\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"x\"}}", "get_weather", "{\"city\": \"x\"}", ToolCallStyle.Json)]
+    [InlineData(
+        "get_weather\n{\n  \"city\": \"x\"\n}\n",
+        "get_weather",
+        "{\n  \"city\": \"x\"\n}",
+        ToolCallStyle.Native
+    )]
+    [InlineData(
+        "get_weather\n```json\n{\"city\": \"x\"}\n```",
+        "get_weather",
+        "{\"city\": \"x\"}",
+        ToolCallStyle.Native
+    )]
+    [InlineData(
+        "\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"x\"}}",
+        "get_weather",
+        "{\"city\": \"x\"}",
+        ToolCallStyle.Json
+    )]
     [InlineData("{\"name\": \"get_weather\", \"arguments\": {}}", "get_weather", "{}", ToolCallStyle.Json)]
-    [InlineData("\n```json\n{\"name\": \"get_weather\", \"arguments\": {}}\n```", "get_weather", "{}", ToolCallStyle.Json)]
-    [InlineData("simple_browser\nsearch(\"news \\\"today\\\"\", recency_days=3)", "simple_browser", "{\"query\":\"news \\\"today\\\"\",\"recency_days\":3}", ToolCallStyle.Native)]
+    [InlineData(
+        "\n```json\n{\"name\": \"get_weather\", \"arguments\": {}}\n```",
+        "get_weather",
+        "{}",
+        ToolCallStyle.Json
+    )]
+    [InlineData(
+        "simple_browser\nsearch(\"news \\\"today\\\"\", recency_days=3)",
+        "simple_browser",
+        "{\"query\":\"news \\\"today\\\"\",\"recency_days\":3}",
+        ToolCallStyle.Native
+    )]
     [InlineData("simple_browser\nsearch(\"天气\")", "simple_browser", "{\"query\":\"天气\"}", ToolCallStyle.Native)]
-    [InlineData("simple_browser\nmclick([0, 1])", "simple_browser", "{\"code\":\"mclick([0, 1])\"}", ToolCallStyle.Native)]
+    [InlineData(
+        "simple_browser\nmclick([0, 1])",
+        "simple_browser",
+        "{\"code\":\"mclick([0, 1])\"}",
+        ToolCallStyle.Native
+    )]
     [InlineData("python\nprint(1)\nprint(2)", "python", "{\"code\":\"print(1)\\nprint(2)\"}", ToolCallStyle.Native)]
     [InlineData("cogview\na red cat", "cogview", "{\"prompt\":\"a red cat\"}", ToolCallStyle.Native)]
     public void Calls_of_both_styles_are_read(string text, string name, string arguments, ToolCallStyle style)
@@ -32,7 +62,10 @@ public class ToolCallParserTests
     [InlineData("get_weather\n[1]", "get_weather\n[1]")]
     [InlineData("get_weather\n{\"city\": \"\\ud800\"}", "get_weather\n{\"city\": \"\\ud800\"}")]
     [InlineData("get_weather\n{\"\\udc00\": 1}", "get_weather\n{\"\\udc00\": 1}")]
-    [InlineData("\n{\"name\": \"get_weather\", \"arguments\": {\"\\ud800\": 1}}", "{\"name\": \"get_weather\", \"arguments\": {\"\\ud800\": 1}}")]
+    [InlineData(
+        "\n{\"name\": \"get_weather\", \"arguments\": {\"\\ud800\": 1}}",
+        "{\"name\": \"get_weather\", \"arguments\": {\"\\ud800\": 1}}"
+    )]
     [InlineData("other\n{\"a\": 1}", "other\n{\"a\": 1}")]
     [InlineData("\n{\"name\": \"other\", \"arguments\": {}}", "{\"name\": \"other\", \"arguments\": {}}")]
     [InlineData("\n{\"name\": \"get_weather\"}", "{\"name\": \"get_weather\"}")]

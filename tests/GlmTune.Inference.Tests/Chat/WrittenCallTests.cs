@@ -37,7 +37,10 @@ public class WrittenCallTests
         Assert.Equal(answer, Text(message));
         var id = WrittenCall.NewId(WrittenCall.FormOf(call, message));
         Assert.InRange(id.Length, 20, 40);
-        Assert.Equal(answer, Text(WrittenCall.Message(id, call.Name, call.Arguments, isBuiltIn: call.Name != "get_weather")));
+        Assert.Equal(
+            answer,
+            Text(WrittenCall.Message(id, call.Name, call.Arguments, isBuiltIn: call.Name != "get_weather"))
+        );
         Assert.Equal(answer, Text(WrittenCall.Message(id, call.Name, call.Arguments, isBuiltIn: false)));
         Assert.NotEqual(id, WrittenCall.NewId(WrittenCall.FormOf(call, message)));
     }
@@ -51,19 +54,41 @@ public class WrittenCallTests
             ScriptedChat.Answering(prompt =>
             {
                 prompts.Add(prompt);
-                return prompt.EndsWith("<|observation|>\n5<|assistant|>", StringComparison.Ordinal) ? "\nDone." : answer;
+                return prompt.EndsWith("<|observation|>\n5<|assistant|>", StringComparison.Ordinal)
+                    ? "\nDone."
+                    : answer;
             }),
-            ownsModel: true);
+            ownsModel: true
+        );
         var options = new ChatOptions { Tools = [.. Names.Select(name => AIFunctionFactory.Create(() => 5, name))] };
-        var response = await client.GetResponseAsync([new(ChatRole.User, "Hi")], options, TestContext.Current.CancellationToken);
+        var response = await client.GetResponseAsync(
+            [new(ChatRole.User, "Hi")],
+            options,
+            TestContext.Current.CancellationToken
+        );
         var call = Assert.IsType<FunctionCallContent>(Assert.Single(response.Messages[0].Contents));
-        List<ChatMessage> history = [new(ChatRole.User, "Hi"), response.Messages[0], new(ChatRole.Tool, [new FunctionResultContent(call.CallId, "5")])];
-        var kept = JsonSerializer.Deserialize<List<ChatMessage>>(JsonSerializer.Serialize(history, AIJsonUtilities.DefaultOptions), AIJsonUtilities.DefaultOptions)!;
+        List<ChatMessage> history =
+        [
+            new(ChatRole.User, "Hi"),
+            response.Messages[0],
+            new(ChatRole.Tool, [new FunctionResultContent(call.CallId, "5")]),
+        ];
+        var kept = JsonSerializer.Deserialize<List<ChatMessage>>(
+            JsonSerializer.Serialize(history, AIJsonUtilities.DefaultOptions),
+            AIJsonUtilities.DefaultOptions
+        )!;
         Assert.Null(kept[1].Contents.OfType<FunctionCallContent>().Single().RawRepresentation);
         foreach (var messages in (List<ChatMessage>[])[history, kept])
         {
-            Assert.Equal("Done.", (await client.GetResponseAsync(messages, options, TestContext.Current.CancellationToken)).Text);
-            Assert.EndsWith($"<|user|>\nHi<|assistant|>{answer}<|observation|>\n5<|assistant|>", prompts[^1], StringComparison.Ordinal);
+            Assert.Equal(
+                "Done.",
+                (await client.GetResponseAsync(messages, options, TestContext.Current.CancellationToken)).Text
+            );
+            Assert.EndsWith(
+                $"<|user|>\nHi<|assistant|>{answer}<|observation|>\n5<|assistant|>",
+                prompts[^1],
+                StringComparison.Ordinal
+            );
         }
 
         // Arguments that were changed since are those that count.
@@ -83,10 +108,17 @@ public class WrittenCallTests
             prompts.Add(prompt);
             return prompt.EndsWith("<|observation|>\n5<|assistant|>", StringComparison.Ordinal) ? "\nDone." : answer;
         });
-        var session = new ChatSession(chat, tools: [.. Names.Select(name => new ToolDefinition("function", name, $$"""{"name":"{{name}}"}"""))]);
+        var session = new ChatSession(
+            chat,
+            tools: [.. Names.Select(name => new ToolDefinition("function", name, $$"""{"name":"{{name}}"}"""))]
+        );
         Assert.Equal("", await session.AskAsync("Hi", TestContext.Current.CancellationToken).Joined());
         Assert.Equal("Done.", await session.ObserveAsync("5", TestContext.Current.CancellationToken).Joined());
-        Assert.EndsWith($"<|user|>\nHi<|assistant|>{answer}<|observation|>\n5<|assistant|>", prompts[^1], StringComparison.Ordinal);
+        Assert.EndsWith(
+            $"<|user|>\nHi<|assistant|>{answer}<|observation|>\n5<|assistant|>",
+            prompts[^1],
+            StringComparison.Ordinal
+        );
     }
 
     // Ids of other programs tell nothing: GLM-4's own form is taken, and code for its own tools.
@@ -98,11 +130,28 @@ public class WrittenCallTests
     [InlineData("call_j_1", "get_weather", "no object", false, "get_weather\nno object")]
     [InlineData("call_abc", "python", "{\"code\":\"print(1)\"}", true, "python\nprint(1)")]
     [InlineData("call_abc", "python", "{\"code\":\"print(1)\"}", false, "python\n{\"code\":\"print(1)\"}")]
-    [InlineData("call_abc", "python", "{\"code\":\"print(1)\",\"more\":1}", true, "python\n{\"code\":\"print(1)\",\"more\":1}")]
+    [InlineData(
+        "call_abc",
+        "python",
+        "{\"code\":\"print(1)\",\"more\":1}",
+        true,
+        "python\n{\"code\":\"print(1)\",\"more\":1}"
+    )]
     [InlineData("call_abc", "python", "{\"code\":\"\\ud800\"}", true, "python\n{\"code\":\"\\ud800\"}")]
-    [InlineData("call_abc", "simple_browser", "{\"query\":\"x\",\"recency_days\":7}", true, "simple_browser\nsearch(\"x\", recency_days=7)")]
-    public void Calls_of_other_programs_take_the_usual_form(string? id, string name, string arguments, bool isBuiltIn, string expected) =>
-        Assert.Equal(expected, Text(WrittenCall.Message(id, name, arguments, isBuiltIn)));
+    [InlineData(
+        "call_abc",
+        "simple_browser",
+        "{\"query\":\"x\",\"recency_days\":7}",
+        true,
+        "simple_browser\nsearch(\"x\", recency_days=7)"
+    )]
+    public void Calls_of_other_programs_take_the_usual_form(
+        string? id,
+        string name,
+        string arguments,
+        bool isBuiltIn,
+        string expected
+    ) => Assert.Equal(expected, Text(WrittenCall.Message(id, name, arguments, isBuiltIn)));
 
     private static (Message Message, ToolCall Call) Parse(string answer)
     {

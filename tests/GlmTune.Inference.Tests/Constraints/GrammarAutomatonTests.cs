@@ -14,14 +14,22 @@ public class GrammarAutomatonTests
     [InlineData(3)]
     public void Answers_under_way_stay_apart_from_later_ones_when_states_are_forgotten(int between)
     {
-        using var schema = JsonDocument.Parse("""{"anyOf":[{"type":"boolean"},{"type":"array","items":{"$ref":"#"}},{"type":"string","maxLength":20000}]}""");
+        using var schema = JsonDocument.Parse(
+            """{"anyOf":[{"type":"boolean"},{"type":"array","items":{"$ref":"#"}},{"type":"string","maxLength":20000}]}"""
+        );
         var grammar = new ByteGrammar();
         grammar.Start = new JsonSchemaGrammar(new JsonGrammar(grammar), schema.RootElement).Value(ByteGrammar.End);
         var automaton = new GrammarAutomaton(grammar);
-        var open = Enumerable.Range(0, 40).Select(depth => Read(automaton, automaton.Start, $"{new string('[', depth)}t")!).ToList();
+        var open = Enumerable
+            .Range(0, 40)
+            .Select(depth => Read(automaton, automaton.Start, $"{new string('[', depth)}t")!)
+            .ToList();
 
         // A state for each character, until the first ones are forgotten.
-        var (bracket, characters) = (automaton.Step(automaton.Start, (byte)'['), Read(automaton, automaton.Start, "\"")!);
+        var (bracket, characters) = (
+            automaton.Step(automaton.Start, (byte)'['),
+            Read(automaton, automaton.Start, "\"")!
+        );
         while (ReferenceEquals(automaton.Step(automaton.Start, (byte)'['), bracket))
         {
             characters = Read(automaton, characters, "x")!;
@@ -38,7 +46,8 @@ public class GrammarAutomatonTests
         }
     }
 
-    // The pattern has a reading for each letter of the first half of the alphabet, and a state for each row of such letters.
+    // The pattern has a reading for each letter of the first half of the alphabet, and a state for each row of such
+    // letters.
     [Theory]
     [InlineData(20_000, false)]
     [InlineData(1_000_000, true)]
@@ -48,7 +57,11 @@ public class GrammarAutomatonTests
         var grammar = new ByteGrammar();
         grammar.Start = new JsonSchemaGrammar(new JsonGrammar(grammar), schema.RootElement).Value(ByteGrammar.End);
         var automaton = new GrammarAutomaton(grammar) { MostWork = mostWork };
-        var state = Read(automaton, automaton.Start, $"\"{string.Concat(Enumerable.Repeat("a quick brown fox ", 10))}")!;
+        var state = Read(
+            automaton,
+            automaton.Start,
+            $"\"{string.Concat(Enumerable.Repeat("a quick brown fox ", 10))}"
+        )!;
         var words = TokenTrie.Of(TokenizerFile.Read(GoldenData.Path("../../models/glm-nano")));
         var error = Record.Exception(() => automaton.MaskOf(state, words));
         Assert.Equal(isMade, error is null);

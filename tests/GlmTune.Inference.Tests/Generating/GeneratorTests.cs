@@ -16,10 +16,16 @@ public class GeneratorTests
     public void Rows_leave_and_enter_and_answers_come_in_order(int slots, int virtualTokens)
     {
         var model = Counting(virtualTokens);
-        var prompts = Enumerable.Range(0, 40).Select(i => Enumerable.Repeat(99, i % 7).Append((i * 37 % 150) + 1).ToArray()).ToList();
+        var prompts = Enumerable
+            .Range(0, 40)
+            .Select(i => Enumerable.Repeat(99, i % 7).Append((i * 37 % 150) + 1).ToArray())
+            .ToList();
         var generator = new Generator(model, 200, limits: new GenerationLimits { Slots = slots });
         var streamed = prompts.ConvertAll(_ => new List<int>());
-        var answers = generator.GenerateAll([.. prompts.Select(prompt => new GenerationRequest(prompt))], (row, token) => streamed[row].Add(token.Id));
+        var answers = generator.GenerateAll(
+            [.. prompts.Select(prompt => new GenerationRequest(prompt))],
+            (row, token) => streamed[row].Add(token.Id)
+        );
         Assert.Equal(Enumerable.Range(0, 40), answers.Select(answer => answer.Index));
         Assert.Equal(prompts.Select(prompt => Expected(prompt)), answers.Select(answer => answer.Tokens));
         Assert.Equal(answers.Select(answer => answer.Tokens.Append(0)), streamed);
@@ -41,7 +47,7 @@ public class GeneratorTests
             Assert.True(read <= order.Count + 4, $"{read} prompts read when {order.Count} answers were there");
         }
 
-        Assert.Equal(1, order[0]);   // Nine tokens before the other.
+        Assert.Equal(1, order[0]); // Nine tokens before the other.
         Assert.Equal(Enumerable.Range(0, 30), order.Order());
 
         IEnumerable<GenerationRequest> Prompts()
@@ -61,7 +67,17 @@ public class GeneratorTests
         var answer = generator.Generate(new([1, 2]) { Options = new() { MaxNewTokens = 5 } });
         Assert.Equal([7, 7, 7, 7, 7], answer.Tokens);
         Assert.Equal((FinishReason.Length, null), (answer.Finish, answer.StopToken));
-        Assert.Equal(3, generator.Generate(new([1, 2]) { Options = new() { MaxNewTokens = 50, MaxLength = 5 } }).Tokens.Length);
+        Assert.Equal(
+            3,
+            generator
+                .Generate(
+                    new([1, 2])
+                    {
+                        Options = new() { MaxNewTokens = 50, MaxLength = 5 },
+                    }
+                )
+                .Tokens.Length
+        );
     }
 
     [Theory]
@@ -70,8 +86,18 @@ public class GeneratorTests
     [InlineData(float.NegativeInfinity, false, "is -Infinity")]
     public void Logits_that_are_no_numbers_are_told(float logit, bool sample, string message)
     {
-        var generator = new Generator(new FakeLm(3, _ => [float.IsNaN(logit) ? 5 : logit, logit, float.NegativeInfinity]), 3);
-        var error = Assert.Throws<InvalidOperationException>(() => generator.Generate(new([1]) { Options = new() { DoSample = sample, MaxNewTokens = 2 } }));
+        var generator = new Generator(
+            new FakeLm(3, _ => [float.IsNaN(logit) ? 5 : logit, logit, float.NegativeInfinity]),
+            3
+        );
+        var error = Assert.Throws<InvalidOperationException>(() =>
+            generator.Generate(
+                new([1])
+                {
+                    Options = new() { DoSample = sample, MaxNewTokens = 2 },
+                }
+            )
+        );
         Assert.Contains(message, error.Message, StringComparison.Ordinal);
         Assert.Contains("The weights hold numbers that are not finite", error.Message, StringComparison.Ordinal);
     }
@@ -90,20 +116,47 @@ public class GeneratorTests
         var model = new FakeLm(20, _ => [.. Enumerable.Range(0, 20).Select(id => id < 10 ? 0f : 50f)]);
         var generator = new Generator(model, 10, new GenerationOptions { MaxNewTokens = 200, EosTokenIds = [] });
         Assert.All(generator.Generate(new([1])).Tokens, id => Assert.InRange(id, 0, 9));
-        var sampled = generator.Generate(new([1]) { Options = new() { DoSample = true, TopK = 0, Seed = 1 }, LogProbabilities = true });
+        var sampled = generator.Generate(
+            new([1])
+            {
+                Options = new()
+                {
+                    DoSample = true,
+                    TopK = 0,
+                    Seed = 1,
+                },
+                LogProbabilities = true,
+            }
+        );
         Assert.Equal(Enumerable.Range(0, 10), sampled.Tokens.Distinct().Order());
         Assert.All(sampled.Generated, token => Assert.Equal(Math.Log(0.1), token.LogProbability!.Value, 6));
-        Assert.All(generator.Generate(new([1]) { Options = new() { NumBeams = 3, MaxNewTokens = 10 } }).Tokens, id => Assert.InRange(id, 0, 9));
+        Assert.All(
+            generator
+                .Generate(
+                    new([1])
+                    {
+                        Options = new() { NumBeams = 3, MaxNewTokens = 10 },
+                    }
+                )
+                .Tokens,
+            id => Assert.InRange(id, 0, 9)
+        );
     }
 
     [Fact]
     public void The_cache_has_room_for_whole_answers_that_are_not_too_long()
     {
         var model = FakeLm.Sure(50, history => history.Length < 400 ? 7 : 0);
-        Assert.Equal(399, new Generator(model, 50, new GenerationOptions { MaxNewTokens = 500 }).Generate(new([1])).Tokens.Length);
+        Assert.Equal(
+            399,
+            new Generator(model, 50, new GenerationOptions { MaxNewTokens = 500 }).Generate(new([1])).Tokens.Length
+        );
         Assert.Equal(512, model.LargestCache);
         var brief = FakeLm.Sure(50, history => history.Length < 10 ? 7 : 0);
-        Assert.Equal(9, new Generator(brief, 50, new GenerationOptions { MaxNewTokens = 4000 }).Generate(new([1])).Tokens.Length);
+        Assert.Equal(
+            9,
+            new Generator(brief, 50, new GenerationOptions { MaxNewTokens = 4000 }).Generate(new([1])).Tokens.Length
+        );
         Assert.Equal(2112, brief.LargestCache);
     }
 
@@ -112,11 +165,26 @@ public class GeneratorTests
     {
         var model = FakeLm.Sure(50, history => history.Length < 1000 ? 7 : 0);
         // Room for 1,800 tokens; a token is two float32.
-        var generator = new Generator(model, 50, new GenerationOptions { MaxNewTokens = 4000 }, new GenerationLimits { CacheBytes = 1800 * 8 });
+        var generator = new Generator(
+            model,
+            50,
+            new GenerationOptions { MaxNewTokens = 4000 },
+            new GenerationLimits { CacheBytes = 1800 * 8 }
+        );
         Assert.Equal(999, generator.Generate(new([1])).Tokens.Length);
         Assert.InRange(model.LargestCache, 1000, 1600);
         var small = FakeLm.Sure(50, history => history.Length < 10 ? 7 : 0);
-        Assert.Equal(9, new Generator(small, 50, new GenerationOptions { MaxNewTokens = 4000 }, new GenerationLimits { CacheBytes = 1800 * 8 }).Generate(new([1])).Tokens.Length);
+        Assert.Equal(
+            9,
+            new Generator(
+                small,
+                50,
+                new GenerationOptions { MaxNewTokens = 4000 },
+                new GenerationLimits { CacheBytes = 1800 * 8 }
+            )
+                .Generate(new([1]))
+                .Tokens.Length
+        );
         Assert.Equal(64, small.LargestCache);
     }
 
@@ -125,20 +193,32 @@ public class GeneratorTests
     [InlineData(5000L, 1000)]
     [InlineData(1000L, 800)]
     [InlineData(0L, 1)]
-    public void The_cache_is_held_within_free_memory(long? free, long bytes)
-        => Assert.Equal(bytes, new GenerationLimits { CacheBytes = 1000 }.Within(free).CacheBytes);
+    public void The_cache_is_held_within_free_memory(long? free, long bytes) =>
+        Assert.Equal(
+            bytes,
+            new GenerationLimits { CacheBytes = 1000 }
+                .Within(free)
+                .CacheBytes
+        );
 
     [Theory]
     [InlineData(0)]
     [InlineData(6)]
     public void Rows_wait_where_the_cache_would_grow_past_its_limit_and_nothing_is_lost(int virtualTokens)
     {
-        var model = FakeLm.Sure(300, history => history.Length < history[0] ? (history.Length % 50) + 1 : 0, virtualTokens);
+        var model = FakeLm.Sure(
+            300,
+            history => history.Length < history[0] ? (history.Length % 50) + 1 : 0,
+            virtualTokens
+        );
         // Room for 600 tokens; a token is two float32.
         var generator = new Generator(model, 300, limits: new GenerationLimits { Slots = 8, CacheBytes = 600 * 8 });
         var lengths = new[] { 250, 40, 290, 10, 120, 200, 30, 260, 60, 299 };
         var answers = generator.GenerateAll([.. lengths.Select(length => new GenerationRequest([length]))]);
-        Assert.Equal(lengths.Select(length => Enumerable.Range(1, length - 1).Select(i => (i % 50) + 1)), answers.Select(answer => answer.Tokens));
+        Assert.Equal(
+            lengths.Select(length => Enumerable.Range(1, length - 1).Select(i => (i % 50) + 1)),
+            answers.Select(answer => answer.Tokens)
+        );
         Assert.True(model.LargestCache <= 600, $"the cache had {model.LargestCache} places");
         Assert.True(model.PassSizes.Max() > 3);
     }
@@ -158,29 +238,54 @@ public class GeneratorTests
         using var cancellation = new CancellationTokenSource();
         var generator = new Generator(FakeLm.Sure(50, _ => 7), 50);
         var count = 0;
-        Assert.Throws<OperationCanceledException>(() => generator.Generate(
-            new([1]),
-            _ =>
-            {
-                if (++count == 3)
+        Assert.Throws<OperationCanceledException>(() =>
+            generator.Generate(
+                new([1]),
+                _ =>
                 {
-                    cancellation.Cancel();
-                }
-            },
-            cancellation.Token));
+                    if (++count == 3)
+                    {
+                        cancellation.Cancel();
+                    }
+                },
+                cancellation.Token
+            )
+        );
         Assert.Equal(3, count);
     }
 
     [Fact]
     public void What_is_drawn_depends_on_the_seed_and_not_on_neighbours()
     {
-        var model = new FakeLm(100, history => [.. Enumerable.Range(0, 100).Select(id => id == 0 ? -9f : MathF.Sin(id * history[^1]))]);
-        var requests = Enumerable.Range(0, 6).Select(_ => new GenerationRequest([5]) { Options = new() { DoSample = true, Seed = 3, MaxNewTokens = 20 } }).ToList();
+        var model = new FakeLm(
+            100,
+            history => [.. Enumerable.Range(0, 100).Select(id => id == 0 ? -9f : MathF.Sin(id * history[^1]))]
+        );
+        var requests = Enumerable
+            .Range(0, 6)
+            .Select(_ => new GenerationRequest([5])
+            {
+                Options = new()
+                {
+                    DoSample = true,
+                    Seed = 3,
+                    MaxNewTokens = 20,
+                },
+            })
+            .ToList();
         var side = new Generator(model, 100).GenerateAll(requests).Select(answer => answer.Tokens).ToList();
-        var single = new Generator(model, 100, limits: new GenerationLimits { Slots = 1 }).GenerateAll(requests).Select(answer => answer.Tokens).ToList();
+        var single = new Generator(model, 100, limits: new GenerationLimits { Slots = 1 })
+            .GenerateAll(requests)
+            .Select(answer => answer.Tokens)
+            .ToList();
         Assert.Equal(side, single);
         Assert.Equal(6, side.Select(tokens => string.Join(' ', tokens)).Distinct().Count());
-        var other = new Generator(model, 100).Generate(requests[0] with { Options = requests[0].Options with { Seed = 4 } });
+        var other = new Generator(model, 100).Generate(
+            requests[0] with
+            {
+                Options = requests[0].Options with { Seed = 4 },
+            }
+        );
         Assert.NotEqual(side[0], other.Tokens);
     }
 
@@ -188,7 +293,21 @@ public class GeneratorTests
     public void Log_probabilities_are_the_models_own()
     {
         var generator = new Generator(new FakeLm(4, _ => [0, MathF.Log(2), MathF.Log(5), 0]), 4);
-        var token = generator.Generate(new([1]) { Options = new() { MaxNewTokens = 1, RepetitionPenalty = 1.5, Temperature = 0.3 }, LogProbabilities = true, LikeliestTokens = 2 }).Generated[0];
+        var token = generator
+            .Generate(
+                new([1])
+                {
+                    Options = new()
+                    {
+                        MaxNewTokens = 1,
+                        RepetitionPenalty = 1.5,
+                        Temperature = 0.3,
+                    },
+                    LogProbabilities = true,
+                    LikeliestTokens = 2,
+                }
+            )
+            .Generated[0];
         Assert.Equal(2, token.Id);
         Assert.Equal(Math.Log(5.0 / 9), token.LogProbability!.Value, 6);
         Assert.Equal([2, 1], token.Likeliest!.Select(likely => likely.Id));
@@ -200,30 +319,54 @@ public class GeneratorTests
     {
         var seen = new List<int[]>();
         var generator = new Generator(FakeLm.Sure(10, _ => 3), 10);
-        var answer = generator.Generate(new([1])
-        {
-            Options = new() { MaxNewTokens = 3 },
-            Mask = (answer, logits) =>
+        var answer = generator.Generate(
+            new([1])
             {
-                seen.Add(answer.ToArray());
-                logits.Fill(float.NegativeInfinity);
-                logits[5 + answer.Length] = 0;
-            },
-        });
+                Options = new() { MaxNewTokens = 3 },
+                Mask = (answer, logits) =>
+                {
+                    seen.Add(answer.ToArray());
+                    logits.Fill(float.NegativeInfinity);
+                    logits[5 + answer.Length] = 0;
+                },
+            }
+        );
         Assert.Equal([5, 6, 7], answer.Tokens);
-        Assert.Equal([[], [5], [5, 6]], seen);
+        Assert.Equal(
+            [
+                [],
+                [5],
+                [5, 6],
+            ],
+            seen
+        );
     }
 
     [Fact]
     public void A_beam_search_finds_what_greedy_choice_misses()
     {
         // After 1: 2 (0.6) or 3 (0.4); after 2 nothing is likely, after 3 the stop is certain.
-        var model = new FakeLm(12, history => [.. Enumerable.Range(0, 12).Select(id => (float)Math.Log(history[^1] switch
-        {
-            1 => id == 2 ? 0.6 : id == 3 ? 0.4 : 1e-9,
-            3 => id == 0 ? 1 : 1e-9,
-            _ => 1.0 / 12,
-        }))]);
+        var model = new FakeLm(
+            12,
+            history =>
+                [
+                    .. Enumerable
+                        .Range(0, 12)
+                        .Select(id =>
+                            (float)
+                                Math.Log(
+                                    history[^1] switch
+                                    {
+                                        1 => id == 2 ? 0.6
+                                        : id == 3 ? 0.4
+                                        : 1e-9,
+                                        3 => id == 0 ? 1 : 1e-9,
+                                        _ => 1.0 / 12,
+                                    }
+                                )
+                        ),
+                ]
+        );
         var generator = new Generator(model, 12, new GenerationOptions { MaxNewTokens = 3 });
         Assert.Equal(2, generator.Generate(new([1])).Tokens[0]);
         var beams = generator.Generate(new([1]) { Options = new() { NumBeams = 2 } });
@@ -234,7 +377,22 @@ public class GeneratorTests
     [Fact]
     public void A_long_beam_search_keeps_its_histories_while_the_cache_grows()
     {
-        var model = new FakeLm(40, history => [.. Enumerable.Range(0, 40).Select(id => id == 0 ? -20f : MathF.Sin((id * 7) + (history.Length * history[^1]) + history[history.Length / 2]))]) { VirtualTokens = 2 };
+        var model = new FakeLm(
+            40,
+            history =>
+                [
+                    .. Enumerable
+                        .Range(0, 40)
+                        .Select(id =>
+                            id == 0
+                                ? -20f
+                                : MathF.Sin((id * 7) + (history.Length * history[^1]) + history[history.Length / 2])
+                        ),
+                ]
+        )
+        {
+            VirtualTokens = 2,
+        };
         var generator = new Generator(model, 40, new GenerationOptions { MaxNewTokens = 200, NumBeams = 4 });
         var tokens = generator.Generate(new([1, 5])).Tokens;
         Assert.Equal(200, tokens.Length);
@@ -254,9 +412,19 @@ public class GeneratorTests
             "empty" => (new GenerationRequest([]), "Prompt 0 is empty"),
             "no token" => (new GenerationRequest([1, 50]), "holds the id 50; this model's tokens are 0 to 49"),
             "too long" => (new GenerationRequest(new int[4096]), "at most 4096 together"),
-            _ => (new GenerationRequest([1]) { Options = new() { Temperature = 0, TopP = 2 } }, "temperature is 0"),
+            _ => (
+                new GenerationRequest([1])
+                {
+                    Options = new() { Temperature = 0, TopP = 2 },
+                },
+                "temperature is 0"
+            ),
         };
-        Assert.Contains(message, Assert.Throws<ArgumentException>(() => generator.Generate(request)).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            message,
+            Assert.Throws<ArgumentException>(() => generator.Generate(request)).Message,
+            StringComparison.Ordinal
+        );
     }
 
     // The same search over whole histories, without a cache or stop tokens.
@@ -265,8 +433,17 @@ public class GeneratorTests
         var running = new List<(int[] Tokens, float Score)> { (prompt, 0) };
         for (var step = 0; step < steps; step++)
         {
-            running = [.. running.SelectMany(beam => model.LogProbabilities(beam.Tokens).Select((score, id) => (Tokens: (int[])[.. beam.Tokens, id], Score: beam.Score + score)))
-                .OrderByDescending(beam => beam.Score).Take(beams)];
+            running =
+            [
+                .. running
+                    .SelectMany(beam =>
+                        model
+                            .LogProbabilities(beam.Tokens)
+                            .Select((score, id) => (Tokens: (int[])[.. beam.Tokens, id], Score: beam.Score + score))
+                    )
+                    .OrderByDescending(beam => beam.Score)
+                    .Take(beams),
+            ];
         }
 
         return running[0].Tokens[prompt.Length..];

@@ -25,7 +25,8 @@ public class GoldenGenerationTests
     [Theory]
     [InlineData("model-hf")]
     [InlineData("model-chatglm")]
-    public void A_search_with_three_beams_agrees(string folder) => Agrees(folder, "beam3", new GenerationOptions { NumBeams = 3 });
+    public void A_search_with_three_beams_agrees(string folder) =>
+        Agrees(folder, "beam3", new GenerationOptions { NumBeams = 3 });
 
     [Theory]
     [InlineData("model-hf", 16, 4096)]
@@ -36,9 +37,18 @@ public class GoldenGenerationTests
     {
         using var model = Load(folder);
         var prompts = BatchPrompts();
-        var generator = new Generator(model, 640, limits: new GenerationLimits { Slots = slots, PassTokens = passTokens });
+        var generator = new Generator(
+            model,
+            640,
+            limits: new GenerationLimits { Slots = slots, PassTokens = passTokens }
+        );
         var expected = Golden("left_padded_batch").GetProperty("output").EnumerateArray().Select(Ids).ToList();
-        var answers = generator.GenerateAll([.. prompts.Select(prompt => new GenerationRequest(prompt) { Options = new() { MaxNewTokens = expected[0].Length } })]);
+        var answers = generator.GenerateAll([
+            .. prompts.Select(prompt => new GenerationRequest(prompt)
+            {
+                Options = new() { MaxNewTokens = expected[0].Length },
+            }),
+        ]);
         Assert.Equal(expected, answers.Select(answer => answer.Tokens));
         Assert.All(answers, answer => Assert.Equal(FinishReason.Length, answer.Finish));
     }
@@ -48,13 +58,25 @@ public class GoldenGenerationTests
     {
         using var model = Load("model-hf");
         var random = new Random(5);
-        var requests = Enumerable.Range(0, 20).Select(i => new GenerationRequest([.. Enumerable.Range(0, random.Next(1, 90)).Select(_ => random.Next(3, 640))])
-        {
-            Options = new() { MaxNewTokens = random.Next(1, 40), EosTokenIds = [.. Enumerable.Range(0, 12)] },
-        }).ToList();
-        var together = new Generator(model, 640, limits: new GenerationLimits { Slots = 4, PassTokens = 50 }).GenerateAll(requests);
+        var requests = Enumerable
+            .Range(0, 20)
+            .Select(i => new GenerationRequest([
+                .. Enumerable.Range(0, random.Next(1, 90)).Select(_ => random.Next(3, 640)),
+            ])
+            {
+                Options = new() { MaxNewTokens = random.Next(1, 40), EosTokenIds = [.. Enumerable.Range(0, 12)] },
+            })
+            .ToList();
+        var together = new Generator(
+            model,
+            640,
+            limits: new GenerationLimits { Slots = 4, PassTokens = 50 }
+        ).GenerateAll(requests);
         var alone = new Generator(model, 640);
-        Assert.Equal(requests.Select(request => alone.Generate(request).Tokens), together.Select(answer => answer.Tokens));
+        Assert.Equal(
+            requests.Select(request => alone.Generate(request).Tokens),
+            together.Select(answer => answer.Tokens)
+        );
         Assert.Contains(together, answer => answer.Finish == FinishReason.Stop);
         Assert.Contains(together, answer => answer.Finish == FinishReason.Length);
     }
@@ -63,8 +85,21 @@ public class GoldenGenerationTests
     public void No_tensor_outlives_its_answer()
     {
         using var model = Load("model-hf");
-        var generator = new Generator(model, 640, new GenerationOptions { MaxNewTokens = 80 }, new GenerationLimits { Slots = 2 });
-        GenerationRequest[] requests = [new([3, 4]), new([5]) { Options = new() { DoSample = true, Seed = 1 } }, new([6]) { Options = new() { NumBeams = 2 } }];
+        var generator = new Generator(
+            model,
+            640,
+            new GenerationOptions { MaxNewTokens = 80 },
+            new GenerationLimits { Slots = 2 }
+        );
+        GenerationRequest[] requests =
+        [
+            new([3, 4]),
+            new([5])
+            {
+                Options = new() { DoSample = true, Seed = 1 },
+            },
+            new([6]) { Options = new() { NumBeams = 2 } },
+        ];
         generator.GenerateAll(requests);
         var before = DisposeScopeManager.Statistics.ThreadTotalLiveCount;
         generator.GenerateAll(requests);
@@ -76,22 +111,35 @@ public class GoldenGenerationTests
         using var model = Load(folder);
         var (prompt, output) = (Ids(Golden(name).GetProperty("prompt")), Ids(Golden(name).GetProperty("output")));
         var generator = new Generator(model, 640, options with { EosTokenIds = [1, 2] });
-        var answer = generator.Generate(new GenerationRequest(prompt) { Options = new() { MaxNewTokens = output.Length - prompt.Length } });
+        var answer = generator.Generate(
+            new GenerationRequest(prompt) { Options = new() { MaxNewTokens = output.Length - prompt.Length } }
+        );
         Assert.Equal(output[prompt.Length..], answer.Tokens);
     }
 
-    private static Glm4Model Load(string folder) => ModelFolder.Load(GoldenData.Path($"glm-tiny/{folder}"), ScalarType.Float32, CPU);
+    private static Glm4Model Load(string folder) =>
+        ModelFolder.Load(GoldenData.Path($"glm-tiny/{folder}"), ScalarType.Float32, CPU);
 
     private static List<int[]> BatchPrompts()
     {
         var batch = Read("batch.json");
-        return [.. batch.GetProperty("input_ids").EnumerateArray().Zip(batch.GetProperty("attention_mask").EnumerateArray(),
-            (ids, mask) => Ids(ids).Zip(Ids(mask)).Where(pair => pair.Second == 1).Select(pair => pair.First).ToArray())];
+        return
+        [
+            .. batch
+                .GetProperty("input_ids")
+                .EnumerateArray()
+                .Zip(
+                    batch.GetProperty("attention_mask").EnumerateArray(),
+                    (ids, mask) =>
+                        Ids(ids).Zip(Ids(mask)).Where(pair => pair.Second == 1).Select(pair => pair.First).ToArray()
+                ),
+        ];
     }
 
     private static JsonElement Golden(string name) => Read("generate.json").GetProperty(name);
 
-    private static JsonElement Read(string file) => JsonDocument.Parse(File.ReadAllBytes(GoldenData.Path($"glm-tiny/{file}"))).RootElement;
+    private static JsonElement Read(string file) =>
+        JsonDocument.Parse(File.ReadAllBytes(GoldenData.Path($"glm-tiny/{file}"))).RootElement;
 
     private static int[] Ids(JsonElement list) => [.. list.EnumerateArray().Select(id => id.GetInt32())];
 }

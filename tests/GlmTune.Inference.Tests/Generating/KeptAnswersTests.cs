@@ -8,7 +8,8 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Inference.Tests.Generating;
 
-/// <summary>What finished answers leave in the cache; the fake model would answer wrongly where a row took over what is not its own.</summary>
+/// <summary>What finished answers leave in the cache; the fake model would answer wrongly where a row took over what is
+/// not its own.</summary>
 public class KeptAnswersTests
 {
     // The next token follows from all tokens so far, so that a wrong one anywhere in the cache is seen.
@@ -56,17 +57,28 @@ public class KeptAnswersTests
     public void Rows_that_are_alike_are_read_once_whoever_leaves(int virtualTokens, int passTokens)
     {
         var model = Summing(virtualTokens);
-        var generator = new Generator(model, 97, new GenerationOptions { EosTokenIds = [], MaxNewTokens = 5 }, new GenerationLimits { PassTokens = passTokens });
+        var generator = new Generator(
+            model,
+            97,
+            new GenerationOptions { EosTokenIds = [], MaxNewTokens = 5 },
+            new GenerationLimits { PassTokens = passTokens }
+        );
         using var batch = generator.NewBatch();
         int[] prompt = [.. Enumerable.Range(1, 40)];
         int[] other = [.. prompt[..39], 90];
         var answers = new Dictionary<int, List<int>>();
-        List<GenerationRow> rows = [.. ((int[][])[prompt, prompt, other, prompt, other]).Select((tokens, index) => generator.NewRow(index, new GenerationRequest(tokens)))];
+        List<GenerationRow> rows =
+        [
+            .. ((int[][])[prompt, prompt, other, prompt, other]).Select(
+                (tokens, index) => generator.NewRow(index, new GenerationRequest(tokens))
+            ),
+        ];
         rows.ForEach(batch.Add);
         Step();
         if (passTokens < 40)
         {
-            batch.Remove(rows[0]);   // It was read for the others, and is not whole yet: another goes on from the beginning.
+            // It was read for the others, and is not whole yet: another goes on from the beginning.
+            batch.Remove(rows[0]);
             rows.RemoveAt(0);
         }
 
@@ -75,22 +87,27 @@ public class KeptAnswersTests
             Step();
         }
 
-        Assert.Equal(rows.Select(row => (row.Index, string.Join(' ', Expected([.. row.Request.Prompt], 5)))), answers.OrderBy(answer => answer.Key).Select(answer => (answer.Key, string.Join(' ', answer.Value))));
+        Assert.Equal(
+            rows.Select(row => (row.Index, string.Join(' ', Expected([.. row.Request.Prompt], 5)))),
+            answers.OrderBy(answer => answer.Key).Select(answer => (answer.Key, string.Join(' ', answer.Value)))
+        );
         var read = passTokens < 40 ? 15 + 40 + 40 : 80;
         Assert.Equal(read + (rows.Count * 4), model.PassTokens.Sum());
 
-        void Step() => generator.Step(
-            batch,
-            (row, token) =>
-            {
-                if (!answers.TryGetValue(row.Index, out var answer))
+        void Step() =>
+            generator.Step(
+                batch,
+                (row, token) =>
                 {
-                    answers.Add(row.Index, answer = []);
-                }
+                    if (!answers.TryGetValue(row.Index, out var answer))
+                    {
+                        answers.Add(row.Index, answer = []);
+                    }
 
-                answer.Add(token.Id);
-            },
-            (_, e) => throw e);
+                    answer.Add(token.Id);
+                },
+                (_, e) => throw e
+            );
     }
 
     [Fact]
@@ -107,12 +124,20 @@ public class KeptAnswersTests
         foreach (var tokens in (int[][])[prompt, longer])
         {
             // Of what is alike, but for the adapter, two by two.
-            var requests = ((string?[])["prefix", null, "prefix", null]).Select((adapter, i) => new GenerationRequest(tokens)
-            {
-                Adapter = adapter,
-                Options = new() { DoSample = i > 1, Seed = 4 },
-            }).ToArray();
-            Assert.Equal(requests.Select(request => string.Join(' ', generator.Generate(request).Tokens)), Answer(requests).Select(answer => string.Join(' ', answer)));
+            var requests = ((string?[])["prefix", null, "prefix", null])
+                .Select(
+                    (adapter, i) =>
+                        new GenerationRequest(tokens)
+                        {
+                            Adapter = adapter,
+                            Options = new() { DoSample = i > 1, Seed = 4 },
+                        }
+                )
+                .ToArray();
+            Assert.Equal(
+                requests.Select(request => string.Join(' ', generator.Generate(request).Tokens)),
+                Answer(requests).Select(answer => string.Join(' ', answer))
+            );
         }
 
         List<int>[] Answer(params GenerationRequest[] requests)
@@ -122,7 +147,11 @@ public class KeptAnswersTests
             Array.ForEach(rows, batch.Add);
             while (batch.HasWork)
             {
-                generator.Step(batch, (row, token) => answers[Array.IndexOf(rows, row)].Add(token.Id), (_, e) => throw e);
+                generator.Step(
+                    batch,
+                    (row, token) => answers[Array.IndexOf(rows, row)].Add(token.Id),
+                    (_, e) => throw e
+                );
             }
 
             return answers;
@@ -150,7 +179,11 @@ public class KeptAnswersTests
     [InlineData(0, 1 << 20, false)]
     [InlineData(8, 2 * 64 * 8, true)]
     [InlineData(8, 64 * 8, false)]
-    public void The_least_recently_used_goes_first_where_answers_or_bytes_are_limited(int kept, long bytes, bool remains)
+    public void The_least_recently_used_goes_first_where_answers_or_bytes_are_limited(
+        int kept,
+        long bytes,
+        bool remains
+    )
     {
         var model = Summing();
         using var talk = new Talk(model, new GenerationLimits { KeptAnswers = kept, CacheBytes = bytes });
@@ -167,29 +200,56 @@ public class KeptAnswersTests
     public async Task Many_conversations_at_a_time_are_answered_as_each_alone()
     {
         var model = Summing();
-        using var scheduler = new GenerationScheduler(new Generator(model, 97, limits: new GenerationLimits { Slots = 4, KeptAnswers = 3, CacheBytes = 6 * 128 * 8, PassTokens = 50 }));
-        var cached = await Task.WhenAll(Enumerable.Range(0, 12).Select(async conversation =>
-        {
-            var random = new Random(conversation);
-            int[] tokens = [.. Enumerable.Range(1, 20), conversation];
-            var reused = 0;
-            for (var turn = 0; turn < 6; turn++)
-            {
-                tokens = [.. tokens, .. Enumerable.Range(0, random.Next(1, 30)).Select(_ => random.Next(1, 96))];
-                var count = random.Next(1, 20);
-                var answer = new List<int>();
-                await foreach (var token in scheduler.StreamAsync(new(tokens) { Options = new() { MaxNewTokens = count, EosTokenIds = [] } }))
+        using var scheduler = new GenerationScheduler(
+            new Generator(
+                model,
+                97,
+                limits: new GenerationLimits
                 {
-                    answer.Add(token.Id);
-                    reused += answer.Count == 1 ? token.CachedTokens : 0;
+                    Slots = 4,
+                    KeptAnswers = 3,
+                    CacheBytes = 6 * 128 * 8,
+                    PassTokens = 50,
                 }
+            )
+        );
+        var cached = await Task.WhenAll(
+            Enumerable
+                .Range(0, 12)
+                .Select(async conversation =>
+                {
+                    var random = new Random(conversation);
+                    int[] tokens = [.. Enumerable.Range(1, 20), conversation];
+                    var reused = 0;
+                    for (var turn = 0; turn < 6; turn++)
+                    {
+                        tokens =
+                        [
+                            .. tokens,
+                            .. Enumerable.Range(0, random.Next(1, 30)).Select(_ => random.Next(1, 96)),
+                        ];
+                        var count = random.Next(1, 20);
+                        var answer = new List<int>();
+                        await foreach (
+                            var token in scheduler.StreamAsync(
+                                new(tokens)
+                                {
+                                    Options = new() { MaxNewTokens = count, EosTokenIds = [] },
+                                }
+                            )
+                        )
+                        {
+                            answer.Add(token.Id);
+                            reused += answer.Count == 1 ? token.CachedTokens : 0;
+                        }
 
-                Assert.Equal(Expected(tokens, count), answer);
-                tokens = [.. tokens, .. answer];
-            }
+                        Assert.Equal(Expected(tokens, count), answer);
+                        tokens = [.. tokens, .. answer];
+                    }
 
-            return reused;
-        }));
+                    return reused;
+                })
+        );
         Assert.True(cached.Sum() > 200);
     }
 
@@ -229,9 +289,19 @@ public class KeptAnswersTests
         using var model = ModelFolder.Load(GoldenData.Path("glm-tiny/model-hf"), ScalarType.Float64, CPU);
         using var cache = model.NewCache(2, 32);
         int[] ids = [.. Enumerable.Range(30, 20)];
-        model.Logits(ids[..12], SequenceLayout.OfRows(1, 12, CPU), new CacheStep(cache, [0], [0], [12]), lastOnly: true);
+        model.Logits(
+            ids[..12],
+            SequenceLayout.OfRows(1, 12, CPU),
+            new CacheStep(cache, [0], [0], [12]),
+            lastOnly: true
+        );
         cache.CopyStart(0, 1, 9);
-        var reused = model.Logits(ids[9..], SequenceLayout.OfRows(1, 11, CPU), new CacheStep(cache, [1], [9], [11]), lastOnly: true);
+        var reused = model.Logits(
+            ids[9..],
+            SequenceLayout.OfRows(1, 11, CPU),
+            new CacheStep(cache, [1], [9], [11]),
+            lastOnly: true
+        );
         var fresh = model.Logits(ids, SequenceLayout.OfRows(1, 20, CPU), lastOnly: true);
         Assert.Equal(0, (reused - fresh).abs().max().item<double>(), 1e-12);
     }
@@ -255,9 +325,7 @@ public class KeptAnswersTests
         private readonly ContinuousBatch batch = generator.NewBatch();
 
         public Talk(FakeLm model, GenerationLimits limits)
-            : this(new Generator(model, 97, new GenerationOptions { EosTokenIds = [] }, limits))
-        {
-        }
+            : this(new Generator(model, 97, new GenerationOptions { EosTokenIds = [] }, limits)) { }
 
         public int CachedTokens { get; private set; }
 
@@ -281,7 +349,8 @@ public class KeptAnswersTests
                         answer.Add(token.Id);
                         CachedTokens = token.CachedTokens;
                     },
-                    (_, e) => throw e);
+                    (_, e) => throw e
+                );
             }
 
             return [.. answer];

@@ -22,9 +22,14 @@ public class ServedAdaptersTests
         using var model = Load(folder, ScalarType.Float64);
         string?[] rows = [null, "lora", "prefix", "dora", "lora_all", null, "rslora", "lora"];
         var prompts = Prompts(rows.Length);
-        var alone = rows.Zip(prompts).Select(row => Attached(model, row.First, () => Logits(model, [row.Second], null))).ToList();
+        var alone = rows.Zip(prompts)
+            .Select(row => Attached(model, row.First, () => Logits(model, [row.Second], null)))
+            .ToList();
         using var served = Serve(model);
-        ServedAdapter?[] adapters = [.. rows.Select(name => served.All.FirstOrDefault(adapter => adapter.Name == name))];
+        ServedAdapter?[] adapters =
+        [
+            .. rows.Select(name => served.All.FirstOrDefault(adapter => adapter.Name == name)),
+        ];
         var together = Logits(model, prompts, adapters);
         foreach (var (row, expected) in alone.Index())
         {
@@ -33,7 +38,10 @@ public class ServedAdaptersTests
 
         // They must differ from the base's, or the comparison could not fail.
         var bare = Logits(model, prompts, null);
-        Assert.All(rows.Index().Where(row => row.Item is not null), row => Assert.True((bare[row.Index] - together[row.Index]).abs().max().item<double>() > 1e-4));
+        Assert.All(
+            rows.Index().Where(row => row.Item is not null),
+            row => Assert.True((bare[row.Index] - together[row.Index]).abs().max().item<double>() > 1e-4)
+        );
     }
 
     [Theory]
@@ -45,14 +53,23 @@ public class ServedAdaptersTests
         using var model = Load("model-hf", ScalarType.Float32);
         var rows = Enumerable.Range(0, 14).Select(i => i % 6 == 0 ? null : Kinds[(i % 6) - 1]).ToList();
         var prompts = Prompts(rows.Count);
-        GenerationRequest Request(int row, string? adapter) => new(prompts[row])
-        {
-            Adapter = adapter,
-            Options = new() { MaxNewTokens = 6 + (row * 5 % 11), EosTokenIds = [.. Enumerable.Range(0, 9)] },
-        };
-        var expected = rows.Index().Select(row => Attached(model, row.Item, () => new Generator(model, 640).Generate(Request(row.Index, null)).Tokens)).ToList();
+        GenerationRequest Request(int row, string? adapter) =>
+            new(prompts[row])
+            {
+                Adapter = adapter,
+                Options = new() { MaxNewTokens = 6 + (row * 5 % 11), EosTokenIds = [.. Enumerable.Range(0, 9)] },
+            };
+        var expected = rows.Index()
+            .Select(row =>
+                Attached(model, row.Item, () => new Generator(model, 640).Generate(Request(row.Index, null)).Tokens)
+            )
+            .ToList();
         using var served = Serve(model);
-        var generator = new Generator(model, 640, limits: new GenerationLimits { Slots = slots, PassTokens = passTokens });
+        var generator = new Generator(
+            model,
+            640,
+            limits: new GenerationLimits { Slots = slots, PassTokens = passTokens }
+        );
         var answers = generator.GenerateAll([.. rows.Select((adapter, row) => Request(row, adapter))]);
         Assert.Equal(expected, answers.Select(answer => answer.Tokens));
     }
@@ -63,7 +80,10 @@ public class ServedAdaptersTests
     public void A_beam_search_finds_what_it_finds_with_the_adapter_attached(string adapter)
     {
         using var model = Load("model-hf", ScalarType.Float32);
-        var request = new GenerationRequest([7, 90, 200]) { Options = new() { NumBeams = 3, MaxNewTokens = 9 } };
+        var request = new GenerationRequest([7, 90, 200])
+        {
+            Options = new() { NumBeams = 3, MaxNewTokens = 9 },
+        };
         var expected = Attached(model, adapter, () => new Generator(model, 640).Generate(request).Tokens);
         using var served = Serve(model);
         Assert.Equal(expected, new Generator(model, 640).Generate(request with { Adapter = adapter }).Tokens);
@@ -86,7 +106,11 @@ public class ServedAdaptersTests
             served.Unload("prefix");
             using (NewDisposeScope())
             {
-                Assert.Equal(0, (Logits(model, prompts, [served.All[0]])[0] - expected).abs().max().item<double>(), 1e-12);
+                Assert.Equal(
+                    0,
+                    (Logits(model, prompts, [served.All[0]])[0] - expected).abs().max().item<double>(),
+                    1e-12
+                );
             }
 
             served.Unload("rslora");
@@ -109,7 +133,10 @@ public class ServedAdaptersTests
         using var served = Serve(model);
         var generator = new Generator(model, 640, new GenerationOptions { MaxNewTokens = 5, EosTokenIds = [] });
         using var batch = generator.NewBatch();
-        var (leaves, stays) = (generator.NewRow(0, new([5, 6]) { Adapter = "prefix" }), generator.NewRow(1, new([5, 6]) { Adapter = "lora" }));
+        var (leaves, stays) = (
+            generator.NewRow(0, new([5, 6]) { Adapter = "prefix" }),
+            generator.NewRow(1, new([5, 6]) { Adapter = "lora" })
+        );
         batch.Add(leaves);
         batch.Add(stays);
         var (tokens, errors) = (0, new List<string>());
@@ -129,10 +156,22 @@ public class ServedAdaptersTests
     {
         using var model = Load("model-hf", ScalarType.Float32);
         var generator = new Generator(model, 640);
-        Assert.Contains("there are none", Assert.Throws<ArgumentException>(() => generator.Generate(new([3]) { Adapter = "x" })).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "there are none",
+            Assert.Throws<ArgumentException>(() => generator.Generate(new([3]) { Adapter = "x" })).Message,
+            StringComparison.Ordinal
+        );
         using var served = Serve(model);
-        Assert.Contains("'lora', 'lora_all'", Assert.Throws<ArgumentException>(() => generator.Generate(new([3]) { Adapter = "x" })).Message, StringComparison.Ordinal);
-        Assert.Contains("'lora' already", Assert.Throws<ArgumentException>(() => served.Load("lora", Adapter("lora"))).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "'lora', 'lora_all'",
+            Assert.Throws<ArgumentException>(() => generator.Generate(new([3]) { Adapter = "x" })).Message,
+            StringComparison.Ordinal
+        );
+        Assert.Contains(
+            "'lora' already",
+            Assert.Throws<ArgumentException>(() => served.Load("lora", Adapter("lora"))).Message,
+            StringComparison.Ordinal
+        );
         Assert.Throws<ArgumentException>(() => served.Unload("x"));
     }
 
@@ -141,7 +180,12 @@ public class ServedAdaptersTests
     {
         using var model = Load("model-hf", ScalarType.Float32);
         using var served = Serve(model);
-        var generator = new Generator(model, 640, new GenerationOptions { MaxNewTokens = 70 }, new GenerationLimits { Slots = 3 });
+        var generator = new Generator(
+            model,
+            640,
+            new GenerationOptions { MaxNewTokens = 70 },
+            new GenerationLimits { Slots = 3 }
+        );
         GenerationRequest[] requests = [.. Kinds.Select(kind => new GenerationRequest([3, 4, 5]) { Adapter = kind })];
         generator.GenerateAll(requests);
         var before = DisposeScopeManager.Statistics.ThreadTotalLiveCount;
@@ -184,7 +228,12 @@ public class ServedAdaptersTests
         using var scope = NewDisposeScope();
         using var cache = model.NewCache(prompts.Count, 32);
         int[] slots = [.. Enumerable.Range(0, prompts.Count).Reverse()];
-        int[] virtualTokens = [.. prompts.Select((_, row) => adapters is null ? model.VirtualTokens : ((ICausalLm)model).VirtualTokensOf(adapters[row]))];
+        int[] virtualTokens =
+        [
+            .. prompts.Select(
+                (_, row) => adapters is null ? model.VirtualTokens : ((ICausalLm)model).VirtualTokensOf(adapters[row])
+            ),
+        ];
         int[] lengths = [.. prompts.Select(prompt => prompt.Length)];
         foreach (var (row, adapter) in (adapters ?? []).Index())
         {
@@ -193,20 +242,45 @@ public class ServedAdaptersTests
 
         var starts = lengths.Aggregate(new List<int> { 0 }, (sums, length) => [.. sums, sums[^1] + length]);
         var first = model.Logits(
-            [.. prompts.SelectMany(prompt => prompt)], new SequenceLayout(starts, CPU), new CacheStep(cache, slots, virtualTokens, lengths), lastOnly: true, adapters);
+            [.. prompts.SelectMany(prompt => prompt)],
+            new SequenceLayout(starts, CPU),
+            new CacheStep(cache, slots, virtualTokens, lengths),
+            lastOnly: true,
+            adapters
+        );
         var second = model.Logits(
-            [.. prompts.Select(prompt => prompt[0])], SequenceLayout.OfRows(prompts.Count, 1, CPU),
-            new CacheStep(cache, slots, [.. virtualTokens.Zip(lengths, (before, length) => before + length)], [.. lengths.Select(_ => 1)]), lastOnly: true, adapters);
-        return [.. Enumerable.Range(0, prompts.Count).Select(row => stack([first[row], second[row]]).MoveToOuterDisposeScope())];
+            [.. prompts.Select(prompt => prompt[0])],
+            SequenceLayout.OfRows(prompts.Count, 1, CPU),
+            new CacheStep(
+                cache,
+                slots,
+                [.. virtualTokens.Zip(lengths, (before, length) => before + length)],
+                [.. lengths.Select(_ => 1)]
+            ),
+            lastOnly: true,
+            adapters
+        );
+        return
+        [
+            .. Enumerable
+                .Range(0, prompts.Count)
+                .Select(row => stack([first[row], second[row]]).MoveToOuterDisposeScope()),
+        ];
     }
 
     private static List<int[]> Prompts(int count)
     {
         var random = new Random(17);
-        return [.. Enumerable.Range(0, count).Select(_ => Enumerable.Range(0, random.Next(1, 12)).Select(_ => random.Next(3, 640)).ToArray())];
+        return
+        [
+            .. Enumerable
+                .Range(0, count)
+                .Select(_ => Enumerable.Range(0, random.Next(1, 12)).Select(_ => random.Next(3, 640)).ToArray()),
+        ];
     }
 
     private static string Adapter(string kind) => GoldenData.Path($"glm-tiny/adapter-{kind}");
 
-    private static Glm4Model Load(string folder, ScalarType type) => ModelFolder.Load(GoldenData.Path($"glm-tiny/{folder}"), type, CPU);
+    private static Glm4Model Load(string folder, ScalarType type) =>
+        ModelFolder.Load(GoldenData.Path($"glm-tiny/{folder}"), type, CPU);
 }

@@ -26,14 +26,33 @@ public class SamplerTests
     [Fact]
     public void Biases_come_before_every_other_rule_and_every_token_has_to_be_looked_at()
     {
-        var options = new GenerationOptions { LogitBias = new Dictionary<int, double> { [1] = 5, [2] = -100, [99] = 1 } };
+        var options = new GenerationOptions
+        {
+            LogitBias = new Dictionary<int, double>
+            {
+                [1] = 5,
+                [2] = -100,
+                [99] = 1,
+            },
+        };
         var sampler = new Sampler([1], options with { RepetitionPenalty = 2 });
         float[] logits = [3, 2, 9, -2];
         Assert.Equal(1, sampler.Choose(logits));
         Assert.Equal([3, 3.5f, -91, -2], logits);
         Assert.False(new Sampler([1], options).ArgmaxSuffices);
         Assert.False(new Sampler([1], options with { DoSample = true, TopK = 2 }).LikeliestMaySuffice);
-        Assert.Contains("logit_bias", Assert.Throws<ArgumentException>(() => new Sampler([1], new GenerationOptions { LogitBias = new Dictionary<int, double> { [0] = double.NaN } })).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "logit_bias",
+            Assert
+                .Throws<ArgumentException>(() =>
+                    new Sampler(
+                        [1],
+                        new GenerationOptions { LogitBias = new Dictionary<int, double> { [0] = double.NaN } }
+                    )
+                )
+                .Message,
+            StringComparison.Ordinal
+        );
     }
 
     [Fact]
@@ -74,7 +93,10 @@ public class SamplerTests
 
     [Fact]
     public void Top_k_leaves_the_likeliest_and_their_equals() =>
-        AssertFrequencies([0, Math.E, 0, Math.E * Math.E, Math.E], Draw([0, 1, -3, 2, 1], new GenerationOptions { TopK = 2 }));
+        AssertFrequencies(
+            [0, Math.E, 0, Math.E * Math.E, Math.E],
+            Draw([0, 1, -3, 2, 1], new GenerationOptions { TopK = 2 })
+        );
 
     [Fact]
     public void Top_p_leaves_the_smallest_set_that_reaches_it()
@@ -89,29 +111,45 @@ public class SamplerTests
     [Fact]
     public void The_nucleus_is_that_of_a_full_sort()
     {
-        Gen.Select(Gen.Float[-6, 6].Array[2, 200], Gen.Double[0.01, 0.999], Gen.Int[0, 50]).Sample((logits, p, k) =>
-        {
-            var ranked = logits.Index().OrderByDescending(score => score.Item).ToList();
-            if (k > 0)
-            {
-                ranked = [.. ranked.TakeWhile(score => score.Item >= ranked[Math.Min(k, ranked.Count) - 1].Item)];
-            }
+        Gen.Select(Gen.Float[-6, 6].Array[2, 200], Gen.Double[0.01, 0.999], Gen.Int[0, 50])
+            .Sample(
+                (logits, p, k) =>
+                {
+                    var ranked = logits.Index().OrderByDescending(score => score.Item).ToList();
+                    if (k > 0)
+                    {
+                        ranked =
+                        [
+                            .. ranked.TakeWhile(score => score.Item >= ranked[Math.Min(k, ranked.Count) - 1].Item),
+                        ];
+                    }
 
-            var total = ranked.Sum(score => Math.Exp(score.Item));
-            var allowed = new HashSet<int>();
-            var sum = 0.0;
-            foreach (var (id, score) in ranked.TakeWhile(_ => sum < p * total * (1 + 1e-9)))
-            {
-                allowed.Add(id);
-                sum += Math.Exp(score);
-            }
+                    var total = ranked.Sum(score => Math.Exp(score.Item));
+                    var allowed = new HashSet<int>();
+                    var sum = 0.0;
+                    foreach (var (id, score) in ranked.TakeWhile(_ => sum < p * total * (1 + 1e-9)))
+                    {
+                        allowed.Add(id);
+                        sum += Math.Exp(score);
+                    }
 
-            var sampler = new Sampler([0], new GenerationOptions { DoSample = true, TopP = p, TopK = k, Seed = 1 });
-            for (var i = 0; i < 50; i++)
-            {
-                Assert.Contains(sampler.Choose((float[])logits.Clone()), allowed);
-            }
-        }, iter: 200);
+                    var sampler = new Sampler(
+                        [0],
+                        new GenerationOptions
+                        {
+                            DoSample = true,
+                            TopP = p,
+                            TopK = k,
+                            Seed = 1,
+                        }
+                    );
+                    for (var i = 0; i < 50; i++)
+                    {
+                        Assert.Contains(sampler.Choose((float[])logits.Clone()), allowed);
+                    }
+                },
+                iter: 200
+            );
     }
 
     [Theory]
@@ -122,14 +160,39 @@ public class SamplerTests
     public void The_likeliest_few_give_the_draws_that_all_logits_give(double topP, int topK)
     {
         var random = new Random(3);
-        var (options, undecided) = (new GenerationOptions { DoSample = true, TopP = topP, TopK = topK, Temperature = 0.7, Seed = 5 }, 0);
+        var (options, undecided) = (
+            new GenerationOptions
+            {
+                DoSample = true,
+                TopP = topP,
+                TopK = topK,
+                Temperature = 0.7,
+                Seed = 5,
+            },
+            0
+        );
         var (whole, few) = (new Sampler([1], options), new Sampler([1], options));
         for (var draw = 0; draw < 200; draw++)
         {
             // Few different values, as bfloat16 leaves them: top-k ends among equals.
-            float[] logits = [.. Enumerable.Range(0, 2000).Select(_ => MathF.Round((float)(6 * random.NextDouble() * random.NextDouble()), draw % 2 == 0 ? 1 : 3))];
-            var likeliest = logits.Select((logit, id) => (Logit: logit, Id: (long)id)).OrderByDescending(pair => pair.Logit).ThenBy(pair => random.Next()).Take(Sampler.Enough).ToArray();
-            var chosen = few.ChooseAmong(Array.ConvertAll(likeliest, pair => pair.Id), Array.ConvertAll(likeliest, pair => pair.Logit));
+            float[] logits =
+            [
+                .. Enumerable
+                    .Range(0, 2000)
+                    .Select(_ =>
+                        MathF.Round((float)(6 * random.NextDouble() * random.NextDouble()), draw % 2 == 0 ? 1 : 3)
+                    ),
+            ];
+            var likeliest = logits
+                .Select((logit, id) => (Logit: logit, Id: (long)id))
+                .OrderByDescending(pair => pair.Logit)
+                .ThenBy(pair => random.Next())
+                .Take(Sampler.Enough)
+                .ToArray();
+            var chosen = few.ChooseAmong(
+                Array.ConvertAll(likeliest, pair => pair.Id),
+                Array.ConvertAll(likeliest, pair => pair.Logit)
+            );
             if (chosen is null)
             {
                 undecided++;
@@ -149,16 +212,34 @@ public class SamplerTests
         Assert.True(sampler.LikeliestMaySuffice);
         Assert.Null(sampler.ChooseAmong([7, 3, 5], [2, 1, 1]));
         Assert.NotNull(sampler.ChooseAmong([7, 3, 5], [2, 1, 0]));
-        Assert.Contains("token 9 is NaN", Assert.Throws<InvalidOperationException>(() => sampler.ChooseAmong([9, 3, 5], [float.NaN, 1, 0])).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "token 9 is NaN",
+            Assert.Throws<InvalidOperationException>(() => sampler.ChooseAmong([9, 3, 5], [float.NaN, 1, 0])).Message,
+            StringComparison.Ordinal
+        );
         Assert.False(new Sampler([1], new GenerationOptions { DoSample = true, TopK = 0 }).LikeliestMaySuffice);
-        Assert.False(new Sampler([1], new GenerationOptions { DoSample = true, TopK = 2, RepetitionPenalty = 1.1 }).LikeliestMaySuffice);
+        Assert.False(
+            new Sampler(
+                [1],
+                new GenerationOptions
+                {
+                    DoSample = true,
+                    TopK = 2,
+                    RepetitionPenalty = 1.1,
+                }
+            ).LikeliestMaySuffice
+        );
         Assert.False(new Sampler([1], new GenerationOptions()).LikeliestMaySuffice);
     }
 
     [Fact]
     public void Forbidden_tokens_are_not_drawn()
     {
-        var sampler = new Sampler([0], new GenerationOptions { DoSample = true, Seed = 2 }, (_, logits) => logits[1] = float.NegativeInfinity);
+        var sampler = new Sampler(
+            [0],
+            new GenerationOptions { DoSample = true, Seed = 2 },
+            (_, logits) => logits[1] = float.NegativeInfinity
+        );
         Assert.False(sampler.ArgmaxSuffices);
         Assert.All(Enumerable.Range(0, 100), _ => Assert.NotEqual(1, sampler.Choose([0, 9, 0])));
     }
@@ -167,8 +248,16 @@ public class SamplerTests
     public void Logits_that_leave_no_choice_are_explained()
     {
         var sampler = new Sampler([0], new GenerationOptions());
-        Assert.Contains("token 1 is NaN", Assert.Throws<InvalidOperationException>(() => sampler.Choose([0, float.NaN])).Message, StringComparison.Ordinal);
-        Assert.Contains("forbidden", Assert.Throws<InvalidOperationException>(() => sampler.Choose([float.NegativeInfinity])).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "token 1 is NaN",
+            Assert.Throws<InvalidOperationException>(() => sampler.Choose([0, float.NaN])).Message,
+            StringComparison.Ordinal
+        );
+        Assert.Contains(
+            "forbidden",
+            Assert.Throws<InvalidOperationException>(() => sampler.Choose([float.NegativeInfinity])).Message,
+            StringComparison.Ordinal
+        );
     }
 
     private static int[] Draw(float[] logits, GenerationOptions options)
@@ -189,7 +278,11 @@ public class SamplerTests
         foreach (var (weight, count) in weights.Zip(counts))
         {
             var p = weight / weights.Sum();
-            Assert.InRange(count, 20000 * p - 5 * Math.Sqrt(20000 * p * (1 - p)), 20000 * p + 5 * Math.Sqrt(20000 * p * (1 - p)));
+            Assert.InRange(
+                count,
+                20000 * p - 5 * Math.Sqrt(20000 * p * (1 - p)),
+                20000 * p + 5 * Math.Sqrt(20000 * p * (1 - p))
+            );
         }
     }
 }

@@ -29,6 +29,7 @@ public class AtenOperatorTests
         {
             result = Silu.Call(ones(2));
         }
+
         Assert.True(result.IsInvalid);
     }
 
@@ -44,6 +45,7 @@ public class AtenOperatorTests
             var x = ones(8 << 20);
             _ = multiply.CallMany(new Tensor[] { Silu.Call(x) }, new Tensor[] { x });
         }
+
         Assert.InRange(Environment.WorkingSet - before, long.MinValue, 512L << 20);
     }
 
@@ -62,7 +64,9 @@ public class AtenOperatorTests
     public void Integers_booleans_and_lists_of_integers_arrive()
     {
         using var scope = NewDisposeScope();
-        var sum = new AtenOperator("aten::sum.dim_IntList(Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor");
+        var sum = new AtenOperator(
+            "aten::sum.dim_IntList(Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor"
+        );
         var x = arange(24, dtype: ScalarType.Float32).view(2, 3, 4);
         Assert.True(sum.Call(x, new long[] { 0, 2 }, true).Equals(x.sum([0L, 2L], keepdim: true)));
         Assert.True(sum.Call(x, new long[] { 1 }).Equals(x.sum(1)));
@@ -76,8 +80,10 @@ public class AtenOperatorTests
     {
         using var scope = NewDisposeScope();
         var attention = new AtenOperator(
-            "aten::scaled_dot_product_attention(Tensor query, Tensor key, Tensor value, Tensor? attn_mask=None, float dropout_p=0.0, "
-            + "bool is_causal=False, *, float? scale=None, bool enable_gqa=False) -> Tensor");
+            "aten::scaled_dot_product_attention(Tensor query, Tensor key, Tensor value, Tensor? attn_mask=None, float "
+                + "dropout_p=0.0, "
+                + "bool is_causal=False, *, float? scale=None, bool enable_gqa=False) -> Tensor"
+        );
         var (query, key, value) = (randn(1, 4, 3, 8), randn(1, 2, 5, 8), randn(1, 2, 5, 8));
         var actual = attention.Call(query, key, value, Argument.None, 0, false, 1, true);
         var (keys, values) = (key.repeat_interleave(2, 1), value.repeat_interleave(2, 1));
@@ -98,7 +104,9 @@ public class AtenOperatorTests
     public void Several_tensors_come_back_in_order()
     {
         using var scope = NewDisposeScope();
-        var minMax = new AtenOperator("aten::aminmax(Tensor self, *, int? dim=None, bool keepdim=False) -> (Tensor min, Tensor max)");
+        var minMax = new AtenOperator(
+            "aten::aminmax(Tensor self, *, int? dim=None, bool keepdim=False) -> (Tensor min, Tensor max)"
+        );
         var results = minMax.CallMany(tensor(new[] { 3f, -1f, 2f }));
         Assert.Equal([-1f, 3f], results.Select(result => result.item<float>()));
     }
@@ -157,9 +165,21 @@ public class AtenOperatorTests
     {
         using var scope = NewDisposeScope();
         var x = ones(2);
-        Assert.Contains("missing", Assert.Throws<ArgumentException>(() => Silu.Call()).Message, StringComparison.Ordinal);
-        Assert.Contains("takes 1", Assert.Throws<ArgumentException>(() => Silu.Call(x, x)).Message, StringComparison.Ordinal);
-        Assert.Contains("'self' is 3", Assert.Throws<ArgumentException>(() => Silu.Call(3)).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "missing",
+            Assert.Throws<ArgumentException>(() => Silu.Call()).Message,
+            StringComparison.Ordinal
+        );
+        Assert.Contains(
+            "takes 1",
+            Assert.Throws<ArgumentException>(() => Silu.Call(x, x)).Message,
+            StringComparison.Ordinal
+        );
+        Assert.Contains(
+            "'self' is 3",
+            Assert.Throws<ArgumentException>(() => Silu.Call(3)).Message,
+            StringComparison.Ordinal
+        );
         Assert.Throws<ArgumentException>(() => Silu.Call(Argument.None));
         Assert.Throws<ArgumentException>(() => Silu.CallInteger(x));
     }
@@ -167,7 +187,10 @@ public class AtenOperatorTests
     [Theory]
     [InlineData("aten::silu")]
     [InlineData("aten::add.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor")]
-    [InlineData("aten::_scaled_dot_product_flash_attention(Tensor query) -> (Tensor output, int max_q, Tensor seed, Tensor mask)")]
-    public void Schemas_that_cannot_be_called_are_refused(string schema)
-        => Assert.Throws<ArgumentException>(() => new AtenOperator(schema));
+    [InlineData(
+        "aten::_scaled_dot_product_flash_attention(Tensor query) -> (Tensor output, int max_q, Tensor seed, Tensor "
+            + "mask)"
+    )]
+    public void Schemas_that_cannot_be_called_are_refused(string schema) =>
+        Assert.Throws<ArgumentException>(() => new AtenOperator(schema));
 }

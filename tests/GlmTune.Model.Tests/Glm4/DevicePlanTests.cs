@@ -5,13 +5,15 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Tests.Glm4;
 
-/// <summary>GLM-4-9B in bfloat16: 40 layers of 0.38 GiB, embedding and head of 1.16 GiB each, 17.5 GiB in all.</summary>
+/// <summary>GLM-4-9B in bfloat16: 40 layers of 0.38 GiB, embedding and head of 1.16 GiB each, 17.5 GiB in
+/// all.</summary>
 public class DevicePlanTests
 {
     static DevicePlanTests() => NativeRuntime.Load();
 
     [Fact]
-    public void A_model_that_fits_one_device_is_not_spread() => Assert.Equal([40], Layers(DevicePlan.Fit(Glm4Config.Glm4_9B, ScalarType.BFloat16, Gpus(20, 80))));
+    public void A_model_that_fits_one_device_is_not_spread() =>
+        Assert.Equal([40], Layers(DevicePlan.Fit(Glm4Config.Glm4_9B, ScalarType.BFloat16, Gpus(20, 80))));
 
     [Theory]
     [InlineData(new[] { 12.0, 12.0 }, new[] { 20, 20 })]
@@ -32,20 +34,28 @@ public class DevicePlanTests
         Assert.All(Layers(plan), count => Assert.InRange(count, 7, 13));
         Assert.Equal("cuda:3", plan.DeviceOf(39).ToString());
         Assert.StartsWith("cuda:0: layers 0 to ", plan.ToString(), StringComparison.Ordinal);
-        Assert.Throws<InvalidDataException>(() => DevicePlan.Over(Glm4Config.Glm4_9B with { LayerCount = 3 }, ScalarType.BFloat16, Gpus(80, 80, 80, 80)));
+        Assert.Throws<InvalidDataException>(() =>
+            DevicePlan.Over(Glm4Config.Glm4_9B with { LayerCount = 3 }, ScalarType.BFloat16, Gpus(80, 80, 80, 80))
+        );
     }
 
     [Fact]
     public void Devices_that_are_too_small_are_named_with_what_is_needed()
     {
-        var error = Assert.Throws<InvalidDataException>(() => DevicePlan.Fit(Glm4Config.Glm4_9B, ScalarType.Float32, Gpus(16, 16), cacheBytes: 1L << 30));
+        var error = Assert.Throws<InvalidDataException>(() =>
+            DevicePlan.Fit(Glm4Config.Glm4_9B, ScalarType.Float32, Gpus(16, 16), cacheBytes: 1L << 30)
+        );
         Assert.Contains("needs 36.0 GiB in Float32", error.Message, StringComparison.Ordinal);
         Assert.Contains("16.0 GiB on cuda:1", error.Message, StringComparison.Ordinal);
         Assert.Throws<ArgumentException>(() => new DevicePlan());
-        Assert.Throws<ArgumentException>(() => new Glm4Model(Glm4Config.Glm4_9B, ScalarType.BFloat16, new DevicePlan((CPU, 39))));
+        Assert.Throws<ArgumentException>(() =>
+            new Glm4Model(Glm4Config.Glm4_9B, ScalarType.BFloat16, new DevicePlan((CPU, 39)))
+        );
     }
 
-    private static int[] Layers(DevicePlan plan) => [.. Enumerable.Range(0, plan.LayerCount).CountBy(plan.StageOf).Select(pair => pair.Value)];
+    private static int[] Layers(DevicePlan plan) =>
+        [.. Enumerable.Range(0, plan.LayerCount).CountBy(plan.StageOf).Select(pair => pair.Value)];
 
-    private static (Device, long)[] Gpus(params double[] free) => [.. free.Select((gib, index) => (new Device(DeviceType.CUDA, index), (long)(gib * (1L << 30))))];
+    private static (Device, long)[] Gpus(params double[] free) =>
+        [.. free.Select((gib, index) => (new Device(DeviceType.CUDA, index), (long)(gib * (1L << 30))))];
 }

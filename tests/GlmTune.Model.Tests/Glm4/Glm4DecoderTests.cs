@@ -9,17 +9,26 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Tests.Glm4;
 
-/// <summary>Decoding by its own way against passes of the ordinary kind, on any device; and recorded passes against unrecorded ones on a GPU.</summary>
+/// <summary>Decoding by its own way against passes of the ordinary kind, on any device; and recorded passes against
+/// unrecorded ones on a GPU.</summary>
 public class Glm4DecoderTests
 {
     private const int Vocabulary = 1000;
     private const int Producible = 970;
-    private static readonly string[] Kinds = ["base", "lora", "lora of unequal scales", "lora on all layers", "prefix", "prefix, library positions"];
+    private static readonly string[] Kinds =
+    [
+        "base",
+        "lora",
+        "lora of unequal scales",
+        "lora on all layers",
+        "prefix",
+        "prefix, library positions",
+    ];
 
     static Glm4DecoderTests()
     {
         NativeRuntime.Load();
-        set_num_threads(1);     // Nothing here is large enough to be shared out.
+        set_num_threads(1); // Nothing here is large enough to be shared out.
     }
 
     public static TheoryData<string, bool> Cases
@@ -32,6 +41,7 @@ public class Glm4DecoderTests
                 cases.Add(kind, false);
                 cases.Add(kind, true);
             }
+
             return cases;
         }
     }
@@ -40,7 +50,10 @@ public class Glm4DecoderTests
 
     [Theory]
     [MemberData(nameof(Cases))]
-    public void Logits_are_those_of_ordinary_passes_while_rows_come_and_go_and_the_cache_grows(string kind, bool fillsUp)
+    public void Logits_are_those_of_ordinary_passes_while_rows_come_and_go_and_the_cache_grows(
+        string kind,
+        bool fillsUp
+    )
     {
         using var scope = NewDisposeScope();
         using var model = Make(CPU, ScalarType.Float64);
@@ -56,16 +69,32 @@ public class Glm4DecoderTests
             Prefill(model, cache, slots[sequence], sequences[sequence], length);
             Prefill(model, other, slots[sequence], sequences[sequence], length);
         }
+
         for (var step = 0; step < 40; step++)
         {
             // Three of four at first, then others, then all; room for more when it is needed.
-            int[] rows = step < 5 ? [0, 1, 2] : step < 12 ? [3, 2] : step < 15 ? [1] : [3, 0, 1, 2];
+            int[] rows =
+                step < 5 ? [0, 1, 2]
+                : step < 12 ? [3, 2]
+                : step < 15 ? [1]
+                : [3, 0, 1, 2];
             if (rows.Max(row => lengths[row]) + model.VirtualTokens == cache.Capacity)
             {
                 cache.Rearrange([.. Enumerable.Range(0, 6)], cache.Capacity + 16);
             }
-            decoder.Begin([.. rows.Select(row => new DecodeRow(sequences[row][lengths[row]], slots[row], model.VirtualTokens + lengths[row]))]);
-            var expected = Ordinary(model, other, [.. rows.Select(row => (sequences[row][lengths[row]], slots[row], lengths[row]))]);
+
+            decoder.Begin([
+                .. rows.Select(row => new DecodeRow(
+                    sequences[row][lengths[row]],
+                    slots[row],
+                    model.VirtualTokens + lengths[row]
+                )),
+            ]);
+            var expected = Ordinary(
+                model,
+                other,
+                [.. rows.Select(row => (sequences[row][lengths[row]], slots[row], lengths[row]))]
+            );
             TensorAssert.Close(expected, decoder.Logits, 1e-12, $"step {step}");
             Assert.Equal(Likeliest(expected), decoder.Likeliest());
             foreach (var row in rows)
@@ -93,12 +122,15 @@ public class Glm4DecoderTests
             Prefill(model, other, slot, sequence, 10 + slot);
             last[slot] = sequence[10 + slot];
         }
+
         decoder.Begin([.. last.Select((id, slot) => new DecodeRow(id, slot, 10 + slot))]);
         for (var step = 0; step < 20; step++)
         {
             // The next pass is under way before this one's tokens are asked for.
             decoder.GoOn();
-            var expected = Likeliest(Ordinary(model, other, [.. last.Select((id, slot) => (id, slot, 10 + slot + step))]));
+            var expected = Likeliest(
+                Ordinary(model, other, [.. last.Select((id, slot) => (id, slot, 10 + slot + step))])
+            );
             last = decoder.Likeliest();
             Assert.Equal(expected, last);
         }
@@ -116,6 +148,7 @@ public class Glm4DecoderTests
             decoder.Begin([new DecodeRow(7, 0, 0)]);
             return decoder.Logits.clone();
         }
+
         var bare = Decoded();
         using (var lora = (Lora)Attach("lora", model)!)
         {
@@ -124,6 +157,7 @@ public class Glm4DecoderTests
             Assert.True((adapted - bare).abs().max().item<double>() > 1e-3);
             lora.Detach(model);
         }
+
         TensorAssert.Close(bare, Decoded(), 1e-12, "without");
         using var dora = Lora.Attach(model, new LoraOptions { UseDora = true });
         dora.Initialize(1);
@@ -142,7 +176,11 @@ public class Glm4DecoderTests
         Assert.Throws<InvalidOperationException>(() => decoder.Likeliest());
         Assert.Throws<InvalidOperationException>(() => decoder.Logits);
         Assert.Throws<ArgumentException>(() => decoder.Begin([]));
-        Assert.Contains("5 tokens does not fit the cache of 4", Assert.Throws<ArgumentException>(() => decoder.Begin([new DecodeRow(1, 0, 4)])).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "5 tokens does not fit the cache of 4",
+            Assert.Throws<ArgumentException>(() => decoder.Begin([new DecodeRow(1, 0, 4)])).Message,
+            StringComparison.Ordinal
+        );
         decoder.Begin([new DecodeRow(1, 0, 3)]);
         Assert.Throws<InvalidOperationException>(decoder.GoOn);
         Assert.Single(decoder.Likeliest());
@@ -166,6 +204,7 @@ public class Glm4DecoderTests
                 held.Add(DisposeScopeManager.Statistics.ThreadTotalLiveCount);
             }
         }
+
         Assert.Equal(held[3], held[11]);
         Assert.Equal(before, DisposeScopeManager.Statistics.ThreadTotalLiveCount);
     }
@@ -192,18 +231,30 @@ public class Glm4DecoderTests
                 Prefill(model, other, slot, sequence, 1 + (slot % 5));
                 first[slot] = sequence[7];
             }
-            DecodeRow[] rows = [.. first.Select((id, slot) => new DecodeRow(id, slot, model.VirtualTokens + 1 + (slot % 5)))];
+
+            DecodeRow[] rows =
+            [
+                .. first.Select((id, slot) => new DecodeRow(id, slot, model.VirtualTokens + 1 + (slot % 5))),
+            ];
             recorded.Begin(rows);
             plain.Begin(rows);
             for (var step = 0; step < 60; step++)
             {
-                Assert.True(recorded.Logits.Equals(plain.Logits), $"{count} rows, step {step}: logits differ by up to {(recorded.Logits - plain.Logits).abs().max().to_type(ScalarType.Float32).item<float>()}");
+                Assert.True(
+                    recorded.Logits.Equals(plain.Logits),
+                    $"{count} rows, step {step}: logits differ by up to "
+                        + $"{(recorded.Logits - plain.Logits).abs().max().to_type(ScalarType.Float32).item<float>()}"
+                );
                 recorded.GoOn();
                 plain.GoOn();
                 Assert.Equal(plain.Likeliest(), recorded.Likeliest());
             }
+
             Assert.Null(recorded.Refusal);
-            Assert.True(recorded.Records && recorded.Recordings == 1 && plain.Recordings == 0, $"{recorded.Recordings} recordings");
+            Assert.True(
+                recorded.Records && recorded.Recordings == 1 && plain.Recordings == 0,
+                $"{recorded.Recordings} recordings"
+            );
         }
     }
 
@@ -226,12 +277,22 @@ public class Glm4DecoderTests
                 Prefill(model, cache, slot, sequences[slot], 5);
                 Prefill(model, other, slot, sequences[slot], 5);
             }
+
             for (var place = 5; place < 40; place++)
             {
-                decoder.Begin([.. sequences.Select((sequence, slot) => new DecodeRow(sequence[place], slot, model.VirtualTokens + place))]);
-                var expected = Ordinary(model, other, [.. sequences.Select((sequence, slot) => (sequence[place], slot, place))]);
+                decoder.Begin([
+                    .. sequences.Select(
+                        (sequence, slot) => new DecodeRow(sequence[place], slot, model.VirtualTokens + place)
+                    ),
+                ]);
+                var expected = Ordinary(
+                    model,
+                    other,
+                    [.. sequences.Select((sequence, slot) => (sequence[place], slot, place))]
+                );
                 TensorAssert.Close(expected, decoder.Logits, 0.04, $"{count} rows, place {place}");
             }
+
             Assert.Null(decoder.Refusal);
         }
     }
@@ -252,12 +313,13 @@ public class Glm4DecoderTests
                 decoder.Likeliest();
             }
         }
+
         Run(0, 20);
         Assert.Equal(1, decoder.Recordings);
         cache.Rearrange([0, 1, 2, 3, 0], 1500);
         Run(20, 20);
         Assert.Equal(2, decoder.Recordings);
-        Run(500, 30);      // Beyond 512 attention is cut into other parts.
+        Run(500, 30); // Beyond 512 attention is cut into other parts.
         Assert.Equal(3, decoder.Recordings);
         using var lora = Attach("lora", model);
         Run(600, 10);
@@ -281,10 +343,15 @@ public class Glm4DecoderTests
                 decoder.Begin([.. Enumerable.Range(0, 16).Select(slot => new DecodeRow(slot, slot, place))]);
                 decoder.Likeliest();
             }
+
             Assert.Equal(1, decoder.Recordings);
             free.Add(DeviceMemory.Of(device)!.Value.Free);
         }
-        Assert.True(free[2] - free[^1] < 4L << 20, $"{(free[2] - free[^1]) >> 10} KiB fewer are free after nine more decoders");
+
+        Assert.True(
+            free[2] - free[^1] < 4L << 20,
+            $"{(free[2] - free[^1]) >> 10} KiB fewer are free after nine more decoders"
+        );
     }
 
     private static Device Gpu()
@@ -298,14 +365,22 @@ public class Glm4DecoderTests
     {
         var config = Glm4Config.Glm4_9B with
         {
-            LayerCount = 3, HiddenSize = 256, FeedForwardSize = 320, QueryHeads = 4, KeyValueHeads = 2, HeadDim = 64, VocabularySize = Vocabulary, RotaryBase = 10_000,
+            LayerCount = 3,
+            HiddenSize = 256,
+            FeedForwardSize = 320,
+            QueryHeads = 4,
+            KeyValueHeads = 2,
+            HeadDim = 64,
+            VocabularySize = Vocabulary,
+            RotaryBase = 10_000,
         };
         var model = new Glm4Model(config, type, device);
         model.InitializeRandomly(3);
         foreach (var parameter in model.BaseParameters.Where(parameter => parameter.Shape.Length == 2))
         {
-            parameter.Value.mul_(4);        // So that layers matter beside the residual stream.
+            parameter.Value.mul_(4); // So that layers matter beside the residual stream.
         }
+
         return model;
     }
 
@@ -315,21 +390,28 @@ public class Glm4DecoderTests
         {
             return null;
         }
+
         if (kind.StartsWith("prefix", StringComparison.Ordinal))
         {
-            var prefix = PrefixTuning.Attach(model, new PrefixTuningOptions
-            {
-                VirtualTokens = 6,
-                Positions = kind == "prefix" ? PrefixPositions.Original : PrefixPositions.Library,
-                Initialization = PrefixInitialization.Normal,
-            });
+            var prefix = PrefixTuning.Attach(
+                model,
+                new PrefixTuningOptions
+                {
+                    VirtualTokens = 6,
+                    Positions = kind == "prefix" ? PrefixPositions.Original : PrefixPositions.Library,
+                    Initialization = PrefixInitialization.Normal,
+                }
+            );
             prefix.Initialize(4);
             return prefix;
         }
+
         var unequal = kind == "lora of unequal scales";
         var options = new LoraOptions
         {
-            Rank = 8, Alpha = kind == "lora" ? 16 : 7, InitWeights = LoraInitialization.Random,
+            Rank = 8,
+            Alpha = kind == "lora" ? 16 : 7,
+            InitWeights = LoraInitialization.Random,
             TargetModules = kind == "lora on all layers" ? LoraTargets.AllLinear : null,
             RankPattern = unequal ? [new("v_proj", 16)] : [],
         };
@@ -341,16 +423,35 @@ public class Glm4DecoderTests
     private static int[][] Sequences(int count, int length)
     {
         var random = new Random(count);
-        return [.. Enumerable.Range(0, count).Select(_ => Enumerable.Range(0, length).Select(_ => random.Next(Vocabulary)).ToArray())];
+        return
+        [
+            .. Enumerable
+                .Range(0, count)
+                .Select(_ => Enumerable.Range(0, length).Select(_ => random.Next(Vocabulary)).ToArray()),
+        ];
     }
 
-    private static void Prefill(Glm4Model model, KvCache cache, int slot, int[] sequence, int length)
-        => model.Logits(sequence[..length], SequenceLayout.OfRows(1, length, model.Device), new CacheStep(cache, [slot], [model.VirtualTokens], [length]), lastOnly: true).Dispose();
+    private static void Prefill(Glm4Model model, KvCache cache, int slot, int[] sequence, int length) =>
+        model
+            .Logits(
+                sequence[..length],
+                SequenceLayout.OfRows(1, length, model.Device),
+                new CacheStep(cache, [slot], [model.VirtualTokens], [length]),
+                lastOnly: true
+            )
+            .Dispose();
 
-    private static Tensor Ordinary(Glm4Model model, KvCache cache, (int Id, int Slot, int Before)[] rows)
-        => model.Logits(
-            [.. rows.Select(row => row.Id)], SequenceLayout.OfRows(rows.Length, 1, model.Device),
-            new CacheStep(cache, [.. rows.Select(row => row.Slot)], [.. rows.Select(row => model.VirtualTokens + row.Before)], [.. rows.Select(_ => 1)]));
+    private static Tensor Ordinary(Glm4Model model, KvCache cache, (int Id, int Slot, int Before)[] rows) =>
+        model.Logits(
+            [.. rows.Select(row => row.Id)],
+            SequenceLayout.OfRows(rows.Length, 1, model.Device),
+            new CacheStep(
+                cache,
+                [.. rows.Select(row => row.Slot)],
+                [.. rows.Select(row => model.VirtualTokens + row.Before)],
+                [.. rows.Select(_ => 1)]
+            )
+        );
 
     private static int[] Likeliest(Tensor logits)
     {

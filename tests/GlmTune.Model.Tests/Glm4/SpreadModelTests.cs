@@ -13,10 +13,20 @@ public class SpreadModelTests
     [Fact]
     public void Two_gpus_give_the_logits_of_one()
     {
-        Assert.SkipUnless(NativeRuntime.Load().Cuda && cuda.is_available() && cuda.device_count() > 1, "There are no two GPUs.");
+        Assert.SkipUnless(
+            NativeRuntime.Load().Cuda && cuda.is_available() && cuda.device_count() > 1,
+            "There are no two GPUs."
+        );
         using var scope = NewDisposeScope();
         var (first, second) = (device(DeviceType.CUDA, 0), device(DeviceType.CUDA, 1));
-        var config = Glm4Config.Glm4_9B with { LayerCount = 3, VocabularySize = 1000, HiddenSize = 512, FeedForwardSize = 1024, QueryHeads = 4 };
+        var config = Glm4Config.Glm4_9B with
+        {
+            LayerCount = 3,
+            VocabularySize = 1000,
+            HiddenSize = 512,
+            FeedForwardSize = 1024,
+            QueryHeads = 4,
+        };
         using var one = new Glm4Model(config, ScalarType.BFloat16, first);
         one.InitializeRandomly(5);
         using var spread = new Glm4Model(config, ScalarType.BFloat16, new DevicePlan((first, 2), (second, 1)));
@@ -34,10 +44,21 @@ public class SpreadModelTests
         {
             int[] added = pass == 0 ? [20, 9] : [1, 1];
             var ids = Enumerable.Range(pass * 40, added.Sum()).ToArray();
-            Tensor Logits(Glm4Model model, KvCache held) => model.Logits(
-                ids, new SequenceLayout([0, added[0], added.Sum()], first), new CacheStep(held, [2, 0], before, added), lastOnly: true).to_type(ScalarType.Float32).cpu();
+            Tensor Logits(Glm4Model model, KvCache held) =>
+                model
+                    .Logits(
+                        ids,
+                        new SequenceLayout([0, added[0], added.Sum()], first),
+                        new CacheStep(held, [2, 0], before, added),
+                        lastOnly: true
+                    )
+                    .to_type(ScalarType.Float32)
+                    .cpu();
             var (expected, actual) = (Logits(one, cache), Logits(spread, spreadCache));
-            Assert.True((expected - actual).abs().max().item<float>() <= 0.02f * expected.abs().max().item<float>(), $"pass {pass}");
+            Assert.True(
+                (expected - actual).abs().max().item<float>() <= 0.02f * expected.abs().max().item<float>(),
+                $"pass {pass}"
+            );
             before = [.. before.Zip(added, (a, b) => a + b)];
             if (pass == 1)
             {

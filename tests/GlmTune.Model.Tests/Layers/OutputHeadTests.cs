@@ -16,13 +16,29 @@ public class OutputHeadTests
     public void Parts_of_the_targets_draw_dropout_masks_of_their_own_which_stored_keys_give_too()
     {
         using var scope = NewDisposeScope();
-        var config = Glm4Config.Glm4_9B with { LayerCount = 1, HiddenSize = 32, FeedForwardSize = 48, QueryHeads = 4, KeyValueHeads = 2, HeadDim = 8, VocabularySize = 50 };
+        var config = Glm4Config.Glm4_9B with
+        {
+            LayerCount = 1,
+            HiddenSize = 32,
+            FeedForwardSize = 48,
+            QueryHeads = 4,
+            KeyValueHeads = 2,
+            HeadDim = 8,
+            VocabularySize = 50,
+        };
         using var model = new Glm4Model(config, ScalarType.Float64, CPU);
         model.InitializeRandomly(1);
-        using var adapter = Lora.Attach(model, new LoraOptions
-        {
-            Rank = 8, Alpha = 64, Dropout = 0.5, TargetModules = LoraTargets.FromNames("output_layer"), InitWeights = LoraInitialization.Random,
-        });
+        using var adapter = Lora.Attach(
+            model,
+            new LoraOptions
+            {
+                Rank = 8,
+                Alpha = 64,
+                Dropout = 0.5,
+                TargetModules = LoraTargets.FromNames("output_layer"),
+                InitWeights = LoraInitialization.Random,
+            }
+        );
         adapter.Initialize(5);
         model.Head.ChunkRows = 4;
         var hidden = linspace(-1, 1, 32, dtype: ScalarType.Float64).expand(8, 32).contiguous();
@@ -32,12 +48,30 @@ public class OutputHeadTests
         Assert.False(gradient[0].equal(gradient[1]).all().item<bool>());
         Assert.False(gradient.narrow(0, 0, 4).equal(gradient.narrow(0, 4, 4)).all().item<bool>());
 
-        int[] keys = [.. Enumerable.Range(0, model.Places(8)).Select(place => unchecked((int)DropoutMask.Key(LayerContext.SeedOf(3, place))))];
+        int[] keys =
+        [
+            .. Enumerable
+                .Range(0, model.Places(8))
+                .Select(place => unchecked((int)DropoutMask.Key(LayerContext.SeedOf(3, place)))),
+        ];
         var (cosine, sine) = model.Angles(8);
-        Assert.True(gradient.equal(Gradient(new LayerContext
-        {
-            Kernels = model.Kernels, Sequences = SequenceLayout.OfRows(1, 8, CPU), Cosine = cosine, Sine = sine, StoredMaskKeys = tensor(keys),
-        })).all().item<bool>());
+        Assert.True(
+            gradient
+                .equal(
+                    Gradient(
+                        new LayerContext
+                        {
+                            Kernels = model.Kernels,
+                            Sequences = SequenceLayout.OfRows(1, 8, CPU),
+                            Cosine = cosine,
+                            Sine = sine,
+                            StoredMaskKeys = tensor(keys),
+                        }
+                    )
+                )
+                .all()
+                .item<bool>()
+        );
 
         Tensor Gradient(LayerContext context)
         {

@@ -8,7 +8,9 @@ public partial class ConfigurationPageTests
     private const string DeepSpeed = "DeepSpeed files";
 
     /// <summary>Text of the page by heading; the heading is the path of the keys under it.</summary>
-    private static readonly Dictionary<string, string> Sections = File.ReadAllText(RepositoryFolder.Of("docs", "configuration.md"))
+    private static readonly Dictionary<string, string> Sections = File.ReadAllText(
+            RepositoryFolder.Of("docs", "configuration.md")
+        )
         .Split("\n##")
         .Skip(1)
         .ToDictionary(section => section.Split('\n')[0].Trim('#', ' ', '`'), section => section);
@@ -52,7 +54,9 @@ public partial class ConfigurationPageTests
     public void Every_documented_row_is_a_key()
     {
         var keys = Places().Select(place => (place.Section, place.Name)).ToHashSet();
-        var unknown = Sections.Keys.SelectMany(section => Rows(section).Select(row => (section, row.Name))).Where(row => !keys.Contains(row));
+        var unknown = Sections
+            .Keys.SelectMany(section => Rows(section).Select(row => (section, row.Name)))
+            .Where(row => !keys.Contains(row));
         Assert.Empty(unknown);
     }
 
@@ -60,7 +64,9 @@ public partial class ConfigurationPageTests
     {
         foreach (var key in RecipeFile.Keys)
         {
-            var parent = key.Path.Contains('.', StringComparison.Ordinal) ? key.Path[..key.Path.LastIndexOf('.')] : "Whole file";
+            var parent = key.Path.Contains('.', StringComparison.Ordinal)
+                ? key.Path[..key.Path.LastIndexOf('.')]
+                : "Whole file";
             yield return (key, parent, key.Name);
         }
 
@@ -71,9 +77,12 @@ public partial class ConfigurationPageTests
     }
 
     private static IEnumerable<(string Name, string Default)> Rows(string section) =>
-        RowPattern().Matches(Sections.GetValueOrDefault(section, "")).Select(match => (match.Groups[1].Value, Plain(match.Groups[2].Value)));
+        RowPattern()
+            .Matches(Sections.GetValueOrDefault(section, ""))
+            .Select(match => (match.Groups[1].Value, Plain(match.Groups[2].Value)));
 
-    private static string Plain(string cell) => cell.Replace("`", "", StringComparison.Ordinal).Replace(@"\|", "|", StringComparison.Ordinal).Trim();
+    private static string Plain(string cell) =>
+        cell.Replace("`", "", StringComparison.Ordinal).Replace(@"\|", "|", StringComparison.Ordinal).Trim();
 
     [GeneratedRegex(@"^\| `([^`]+)` \|((?:[^|\\]|\\.)*)\|", RegexOptions.Multiline)]
     private static partial Regex RowPattern();

@@ -44,12 +44,14 @@ public class DeepSpeedFileTests
                 MaxReuseDistance = 1_000_000_000,
                 GatherWeightsOnSave = true,
             },
-            plan.Sharding);
+            plan.Sharding
+        );
         Assert.Equal(1, plan.Recipe.Optimizer.MaxGradientNorm);
         Assert.Equal(
             [
                 "train_micro_batch_size_per_gpu: auto -> 1",
-                "bf16.enabled: auto -> false: weights keep their type (bfloat16 on a GPU, float32 on a CPU), float32 masters",
+                "bf16.enabled: auto -> false: weights keep their type (bfloat16 on a GPU, float32 on a CPU), float32 "
+                    + "masters",
                 "gradient_clipping: (absent) -> 1",
                 "optimizer.type: AdamW -> AdamW",
                 "optimizer.params.lr: auto -> 5e-5",
@@ -65,20 +67,32 @@ public class DeepSpeedFileTests
                 "zero_optimization.stage3_max_live_parameters: 1e9 -> 1,000,000,000 elements",
                 "zero_optimization.stage3_max_reuse_distance: 1e9 -> 1,000,000,000 elements",
                 "zero_optimization.stage3_gather_16bit_weights_on_model_save: true -> true",
-                "zero_allow_untested_optimizer: true -> no effect here: every adapter and model is trained by the same AdamW",
+                "zero_allow_untested_optimizer: true -> no effect here: every adapter and model is trained by the same "
+                    + "AdamW",
             ],
-            plan.Settings.Select(setting => setting.ToString()));
+            plan.Settings.Select(setting => setting.ToString())
+        );
     }
 
     [Fact]
     public void The_shipped_stage_2_file_takes_batch_sizes_from_the_recipe_and_the_ranks()
     {
-        var recipe = Recipe("per_device_train_batch_size: 2\ngradient_accumulation_steps: 3\nmax_grad_norm: 0.5\nbf16: true");
+        var recipe = Recipe(
+            "per_device_train_batch_size: 2\ngradient_accumulation_steps: 3\nmax_grad_norm: 0.5\nbf16: true"
+        );
         var plan = DeepSpeedFile.Read(RepositoryFolder.Of("configs", "ds_zero_2.json")).Resolve(recipe, 4096, 4);
         Assert.Equal(2, plan.Sharding.Stage);
         Assert.Equal(500_000_000, plan.Sharding.ReduceBucketElements);
         var became = plan.Settings.ToDictionary(setting => setting.Key, setting => setting.Became);
-        Assert.Equal(("24", "2", "3", "0.5"), (became["train_batch_size"], became["train_micro_batch_size_per_gpu"], became["gradient_accumulation_steps"], became["gradient_clipping"]));
+        Assert.Equal(
+            ("24", "2", "3", "0.5"),
+            (
+                became["train_batch_size"],
+                became["train_micro_batch_size_per_gpu"],
+                became["gradient_accumulation_steps"],
+                became["gradient_clipping"]
+            )
+        );
         Assert.Equal("true: bfloat16 weights, float32 masters", became["bf16.enabled"]);
         Assert.Equal("false", became["fp16.enabled"]);
         Assert.StartsWith("no effect here", became["steps_per_print"], StringComparison.Ordinal);
@@ -90,21 +104,79 @@ public class DeepSpeedFileTests
     [InlineData(100, 10_000, 9_000, 1_000)]
     public void Auto_sizes_follow_the_width(int hidden, long bucket, long prefetch, long persistence)
     {
-        var sharding = DeepSpeedFile.Read(RepositoryFolder.Of("configs", "ds_zero_3.json")).Resolve(Recipe(), hidden, 2).Sharding;
-        Assert.Equal((bucket, prefetch, persistence), (sharding.ReduceBucketElements, sharding.PrefetchElements, sharding.PersistenceThreshold));
+        var sharding = DeepSpeedFile
+            .Read(RepositoryFolder.Of("configs", "ds_zero_3.json"))
+            .Resolve(Recipe(), hidden, 2)
+            .Sharding;
+        Assert.Equal(
+            (bucket, prefetch, persistence),
+            (sharding.ReduceBucketElements, sharding.PrefetchElements, sharding.PersistenceThreshold)
+        );
     }
 
     [Theory]
-    [InlineData("fp16.enabled", "fp16.loss_scale", "fp16.initial_scale_power", "fp16.loss_scale_window", "fp16.hysteresis", "fp16.min_loss_scale", "bf16.enabled")]
-    [InlineData("train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps", "gradient_clipping", "steps_per_print", "wall_clock_breakdown", "communication_data_type")]
-    [InlineData("optimizer.type", "optimizer.params.lr", "optimizer.params.betas", "optimizer.params.eps", "optimizer.params.weight_decay", "scheduler.type", "zero_allow_untested_optimizer")]
-    [InlineData("zero_optimization.stage", "zero_optimization.allgather_partitions", "zero_optimization.allgather_bucket_size", "zero_optimization.overlap_comm", "zero_optimization.reduce_scatter", "zero_optimization.reduce_bucket_size", "zero_optimization.contiguous_gradients", "zero_optimization.sub_group_size")]
-    [InlineData("zero_optimization.stage3_prefetch_bucket_size", "zero_optimization.stage3_param_persistence_threshold", "zero_optimization.stage3_max_live_parameters", "zero_optimization.stage3_max_reuse_distance", "zero_optimization.stage3_gather_16bit_weights_on_model_save")]
-    [InlineData("zero_optimization.offload_optimizer.device", "zero_optimization.offload_optimizer.pin_memory", "zero_optimization.offload_param.device", "zero_optimization.offload_param.pin_memory", "activation_checkpointing")]
+    [InlineData(
+        "fp16.enabled",
+        "fp16.loss_scale",
+        "fp16.initial_scale_power",
+        "fp16.loss_scale_window",
+        "fp16.hysteresis",
+        "fp16.min_loss_scale",
+        "bf16.enabled"
+    )]
+    [InlineData(
+        "train_batch_size",
+        "train_micro_batch_size_per_gpu",
+        "gradient_accumulation_steps",
+        "gradient_clipping",
+        "steps_per_print",
+        "wall_clock_breakdown",
+        "communication_data_type"
+    )]
+    [InlineData(
+        "optimizer.type",
+        "optimizer.params.lr",
+        "optimizer.params.betas",
+        "optimizer.params.eps",
+        "optimizer.params.weight_decay",
+        "scheduler.type",
+        "zero_allow_untested_optimizer"
+    )]
+    [InlineData(
+        "zero_optimization.stage",
+        "zero_optimization.allgather_partitions",
+        "zero_optimization.allgather_bucket_size",
+        "zero_optimization.overlap_comm",
+        "zero_optimization.reduce_scatter",
+        "zero_optimization.reduce_bucket_size",
+        "zero_optimization.contiguous_gradients",
+        "zero_optimization.sub_group_size"
+    )]
+    [InlineData(
+        "zero_optimization.stage3_prefetch_bucket_size",
+        "zero_optimization.stage3_param_persistence_threshold",
+        "zero_optimization.stage3_max_live_parameters",
+        "zero_optimization.stage3_max_reuse_distance",
+        "zero_optimization.stage3_gather_16bit_weights_on_model_save"
+    )]
+    [InlineData(
+        "zero_optimization.offload_optimizer.device",
+        "zero_optimization.offload_optimizer.pin_memory",
+        "zero_optimization.offload_param.device",
+        "zero_optimization.offload_param.pin_memory",
+        "activation_checkpointing"
+    )]
     public void Every_key_of_the_demos_files_and_of_those_that_users_have_is_known(params string[] keys)
     {
         var known = DeepSpeedFile.Keys.Select(key => key.Path).ToHashSet();
-        Assert.All(keys, key => Assert.True(known.Contains(key) || known.Any(name => name.StartsWith($"{key}.", StringComparison.Ordinal)), key));
+        Assert.All(
+            keys,
+            key =>
+                Assert.True(
+                    known.Contains(key) || known.Any(name => name.StartsWith($"{key}.", StringComparison.Ordinal)),
+                    key
+                )
+        );
     }
 
     [Fact]
@@ -124,10 +196,14 @@ public class DeepSpeedFileTests
     [Fact]
     public void Offloading_is_translated()
     {
-        var json = """{"zero_optimization": {"stage": 3, "offload_optimizer": {"device": "cpu", "pin_memory": false}, "offload_param": {"device": "cpu", "buffer_count": 5}}}""";
+        var json =
+            """{"zero_optimization": {"stage": 3, "offload_optimizer": {"device": "cpu", "pin_memory": false}, "offload_param": {"device": "cpu", "buffer_count": 5}}}""";
         var sharding = Resolve(json, Recipe()).Sharding;
         Assert.True(sharding is { OffloadOptimizer: true, OffloadParameters: true, PinMemory: false });
-        Assert.True(Resolve("""{"zero_optimization": {"stage": 2, "cpu_offload": true}}""", Recipe()).Sharding is { OffloadOptimizer: true, PinMemory: true });
+        Assert.True(
+            Resolve("""{"zero_optimization": {"stage": 2, "cpu_offload": true}}""", Recipe()).Sharding
+                is { OffloadOptimizer: true, PinMemory: true }
+        );
     }
 
     [Theory]
@@ -135,9 +211,16 @@ public class DeepSpeedFileTests
     [InlineData("WarmupDecayLR", "100", "", ScheduleKind.Linear, 100)]
     [InlineData("WarmupCosineLR", "\"auto\"", "warmup_steps: 7", ScheduleKind.Cosine, 7)]
     [InlineData("WarmupDecayLR", "100", "lr_scheduler_type: linear\nwarmup_steps: 100", ScheduleKind.Linear, 100)]
-    public void A_scheduler_becomes_the_recipes_schedule(string type, string warmup, string arguments, ScheduleKind kind, int steps)
+    public void A_scheduler_becomes_the_recipes_schedule(
+        string type,
+        string warmup,
+        string arguments,
+        ScheduleKind kind,
+        int steps
+    )
     {
-        var json = $$$$"""{"scheduler": {"type": "{{{{type}}}}", "params": {"warmup_min_lr": 0, "warmup_max_lr": "auto", "warmup_num_steps": {{{{warmup}}}}, "total_num_steps": "auto"}}}""";
+        var json =
+            $$$$"""{"scheduler": {"type": "{{{{type}}}}", "params": {"warmup_min_lr": 0, "warmup_max_lr": "auto", "warmup_num_steps": {{{{warmup}}}}, "total_num_steps": "auto"}}}""";
         var schedule = Resolve(json, Recipe($"max_steps: 1000\n{arguments}")).Recipe.Schedule;
         Assert.Equal((kind, steps), (schedule.Kind, schedule.WarmupSteps));
     }
@@ -145,32 +228,94 @@ public class DeepSpeedFileTests
     [Fact]
     public void Bfloat16_of_the_configuration_reaches_the_recipe()
     {
-        Assert.Equal(Precision.BFloat16, Resolve("""{"bf16": {"enabled": true}}""", Recipe()).Recipe.Training.Precision);
-        Assert.Equal(CommunicationType.BFloat16, Resolve("""{"communication_data_type": "bf16"}""", Recipe()).Sharding.Communication);
+        Assert.Equal(
+            Precision.BFloat16,
+            Resolve("""{"bf16": {"enabled": true}}""", Recipe()).Recipe.Training.Precision
+        );
+        Assert.Equal(
+            CommunicationType.BFloat16,
+            Resolve("""{"communication_data_type": "bf16"}""", Recipe()).Sharding.Communication
+        );
     }
 
     [Theory]
     [InlineData("\"zero_optimisation\": {}", "unknown key 'zero_optimisation'; did you mean 'zero_optimization'?")]
     [InlineData("\"zero_optimization\": {\"stge\": 2}", "unknown key 'zero_optimization.stge'; did you mean 'stage'?")]
     [InlineData("\"stage\": 2", "unknown key 'stage'; did you mean 'zero_optimization.stage'?")]
-    [InlineData("\"zero_optimization\": {\"stage\": 4}", "'zero_optimization.stage' is '4'; expected a whole number from 0 to 3")]
-    [InlineData("\"zero_optimization\": {\"reduce_bucket_size\": \"big\"}", "'zero_optimization.reduce_bucket_size' is 'big'; expected a whole number of at least 0")]
+    [InlineData(
+        "\"zero_optimization\": {\"stage\": 4}",
+        "'zero_optimization.stage' is '4'; expected a whole number from 0 to 3"
+    )]
+    [InlineData(
+        "\"zero_optimization\": {\"reduce_bucket_size\": \"big\"}",
+        "'zero_optimization.reduce_bucket_size' is 'big'; expected a whole number of at least 0"
+    )]
     [InlineData("\"zero_optimization\": true", "'zero_optimization' is 'true'; expected a mapping of keys to values")]
-    [InlineData("\"train_micro_batch_size_per_gpu\": 4", "'train_micro_batch_size_per_gpu' is 4, but 'training_args.per_device_train_batch_size' is 1; make them equal or write \"auto\"")]
-    [InlineData("\"gradient_accumulation_steps\": 2", "'gradient_accumulation_steps' is 2, but 'training_args.gradient_accumulation_steps' is 1, its default; make them equal or write \"auto\"")]
-    [InlineData("\"train_batch_size\": 16", "'train_batch_size' is 16, but 8 ranks × per_device_train_batch_size 1 × gradient_accumulation_steps 1 are 8; write \"auto\"")]
-    [InlineData("\"gradient_clipping\": 0.5", "'gradient_clipping' is 0.5, but 'training_args.max_grad_norm' is 1, its default; make them equal or write \"auto\"")]
-    [InlineData("\"fp16\": {\"enabled\": true}", "'fp16.enabled' is true, and float16 is not supported: it needs loss scaling; use bf16")]
+    [InlineData(
+        "\"train_micro_batch_size_per_gpu\": 4",
+        "'train_micro_batch_size_per_gpu' is 4, but 'training_args.per_device_train_batch_size' is 1; make them equal "
+            + "or write \"auto\""
+    )]
+    [InlineData(
+        "\"gradient_accumulation_steps\": 2",
+        "'gradient_accumulation_steps' is 2, but 'training_args.gradient_accumulation_steps' is 1, its default; make "
+            + "them equal or write \"auto\""
+    )]
+    [InlineData(
+        "\"train_batch_size\": 16",
+        "'train_batch_size' is 16, but 8 ranks × per_device_train_batch_size 1 × gradient_accumulation_steps 1 are 8; "
+            + "write \"auto\""
+    )]
+    [InlineData(
+        "\"gradient_clipping\": 0.5",
+        "'gradient_clipping' is 0.5, but 'training_args.max_grad_norm' is 1, its default; make them equal or write "
+            + "\"auto\""
+    )]
+    [InlineData(
+        "\"fp16\": {\"enabled\": true}",
+        "'fp16.enabled' is true, and float16 is not supported: it needs loss scaling; use bf16"
+    )]
     [InlineData("\"optimizer\": {\"type\": \"Lamb\"}", "'optimizer.type' is 'Lamb'; expected one of AdamW, Adam")]
-    [InlineData("\"optimizer\": {\"params\": {\"lr\": 1e-3}}", "'optimizer.params.lr' is 0.001, but 'training_args.learning_rate' is 5e-5, its default; make them equal or write \"auto\"")]
-    [InlineData("\"optimizer\": {\"params\": {\"betas\": [0.8, 0.999]}}", "'optimizer.params.betas' is [0.8, 0.999], but 'training_args.adam_beta1' is 0.9 and 'adam_beta2' is 0.999; make them equal or write \"auto\"")]
-    [InlineData("\"optimizer\": {\"params\": {\"betas\": 0.9}}", "'optimizer.params.betas' is '0.9'; expected two numbers from 0 to below 1, or \"auto\"")]
-    [InlineData("\"scheduler\": {\"type\": \"OneCycle\"}", "'scheduler.type' is 'OneCycle'; expected one of WarmupLR, WarmupDecayLR, WarmupCosineLR, or no scheduler at all")]
-    [InlineData("\"scheduler\": {\"params\": {\"total_num_steps\": 10}}", "'scheduler.params.total_num_steps' is 10, but the run is counted in epochs; make them equal or write \"auto\"")]
-    [InlineData("\"scheduler\": {\"params\": {\"warmup_num_steps\": 10, \"warmup_type\": \"log\"}}", "'scheduler.params.warmup_type' is 'log', which is not supported; write linear")]
-    [InlineData("\"zero_optimization\": {\"stage\": 3, \"offload_param\": {\"device\": \"nvme\"}}", "'zero_optimization.offload_param.device' is 'nvme', which is not supported; write cpu")]
-    [InlineData("\"zero_optimization\": {\"stage\": 2, \"offload_param\": {\"device\": \"cpu\"}}", "'zero_optimization.offload_param.device' is 'cpu', which needs stage 3")]
-    [InlineData("\"zero_optimization\": {\"stage\": 3, \"zero_quantized_weights\": true}", "'zero_optimization.zero_quantized_weights' is not supported: weights and gradients are sent whole over all ranks; remove it")]
+    [InlineData(
+        "\"optimizer\": {\"params\": {\"lr\": 1e-3}}",
+        "'optimizer.params.lr' is 0.001, but 'training_args.learning_rate' is 5e-5, its default; make them equal or "
+            + "write \"auto\""
+    )]
+    [InlineData(
+        "\"optimizer\": {\"params\": {\"betas\": [0.8, 0.999]}}",
+        "'optimizer.params.betas' is [0.8, 0.999], but 'training_args.adam_beta1' is 0.9 and 'adam_beta2' is 0.999; "
+            + "make them equal or write \"auto\""
+    )]
+    [InlineData(
+        "\"optimizer\": {\"params\": {\"betas\": 0.9}}",
+        "'optimizer.params.betas' is '0.9'; expected two numbers from 0 to below 1, or \"auto\""
+    )]
+    [InlineData(
+        "\"scheduler\": {\"type\": \"OneCycle\"}",
+        "'scheduler.type' is 'OneCycle'; expected one of WarmupLR, WarmupDecayLR, WarmupCosineLR, or no scheduler at "
+            + "all"
+    )]
+    [InlineData(
+        "\"scheduler\": {\"params\": {\"total_num_steps\": 10}}",
+        "'scheduler.params.total_num_steps' is 10, but the run is counted in epochs; make them equal or write \"auto\""
+    )]
+    [InlineData(
+        "\"scheduler\": {\"params\": {\"warmup_num_steps\": 10, \"warmup_type\": \"log\"}}",
+        "'scheduler.params.warmup_type' is 'log', which is not supported; write linear"
+    )]
+    [InlineData(
+        "\"zero_optimization\": {\"stage\": 3, \"offload_param\": {\"device\": \"nvme\"}}",
+        "'zero_optimization.offload_param.device' is 'nvme', which is not supported; write cpu"
+    )]
+    [InlineData(
+        "\"zero_optimization\": {\"stage\": 2, \"offload_param\": {\"device\": \"cpu\"}}",
+        "'zero_optimization.offload_param.device' is 'cpu', which needs stage 3"
+    )]
+    [InlineData(
+        "\"zero_optimization\": {\"stage\": 3, \"zero_quantized_weights\": true}",
+        "'zero_optimization.zero_quantized_weights' is not supported: weights and gradients are sent whole over all "
+            + "ranks; remove it"
+    )]
     [InlineData("\"amp\": {\"enabled\": true}", "'amp' is not supported: remove it")]
     public void A_key_that_cannot_hold_is_named_with_its_line(string line, string problem) =>
         Assert.Equal([$"ds.json, line 2: {problem}"], Problems($"{{\n{line}\n}}", Recipe()));
@@ -182,15 +327,39 @@ public class DeepSpeedFileTests
     public void Precision_may_not_contradict_the_recipe(string arguments, string enabled, string reason) =>
         Assert.Equal(
             [$"ds.json, line 1: 'bf16.enabled' is {enabled}, but {reason}; make them equal or write \"auto\""],
-            Problems($"{{\"bf16\": {{\"enabled\": {enabled}}}}}", Recipe(arguments)));
+            Problems($"{{\"bf16\": {{\"enabled\": {enabled}}}}}", Recipe(arguments))
+        );
 
     [Theory]
-    [InlineData("lr_scheduler_type: cosine", "\"type\": \"WarmupDecayLR\"", "'scheduler.type' is 'WarmupDecayLR', but 'training_args.lr_scheduler_type' is cosine; make them agree or remove one")]
-    [InlineData("warmup_steps: 5", "\"params\": {\"warmup_num_steps\": 10}", "'scheduler.params.warmup_num_steps' is 10, but 'training_args.warmup_steps' is 5; make them equal or write \"auto\"")]
-    [InlineData("warmup_ratio: 0.1", "\"params\": {\"warmup_num_steps\": 10}", "'scheduler.params.warmup_num_steps' is 10, but 'training_args.warmup_ratio' is 0.1; make them equal or write \"auto\"")]
-    [InlineData("max_steps: 50", "\"params\": {\"total_num_steps\": 10}", "'scheduler.params.total_num_steps' is 10, but 'training_args.max_steps' is 50; make them equal or write \"auto\"")]
+    [InlineData(
+        "lr_scheduler_type: cosine",
+        "\"type\": \"WarmupDecayLR\"",
+        "'scheduler.type' is 'WarmupDecayLR', but 'training_args.lr_scheduler_type' is cosine; make them agree or "
+            + "remove one"
+    )]
+    [InlineData(
+        "warmup_steps: 5",
+        "\"params\": {\"warmup_num_steps\": 10}",
+        "'scheduler.params.warmup_num_steps' is 10, but 'training_args.warmup_steps' is 5; make them equal or write "
+            + "\"auto\""
+    )]
+    [InlineData(
+        "warmup_ratio: 0.1",
+        "\"params\": {\"warmup_num_steps\": 10}",
+        "'scheduler.params.warmup_num_steps' is 10, but 'training_args.warmup_ratio' is 0.1; make them equal or write "
+            + "\"auto\""
+    )]
+    [InlineData(
+        "max_steps: 50",
+        "\"params\": {\"total_num_steps\": 10}",
+        "'scheduler.params.total_num_steps' is 10, but 'training_args.max_steps' is 50; make them equal or write "
+            + "\"auto\""
+    )]
     public void The_schedule_may_not_contradict_the_recipe(string arguments, string scheduler, string problem) =>
-        Assert.Equal([$"ds.json, line 1: {problem}"], Problems($"{{\"scheduler\": {{{scheduler}}}}}", Recipe(arguments)));
+        Assert.Equal(
+            [$"ds.json, line 1: {problem}"],
+            Problems($"{{\"scheduler\": {{{scheduler}}}}}", Recipe(arguments))
+        );
 
     [Theory]
     [InlineData("{\n\"a\": \n}", "ds.json, line 3: this is not JSON: ")]
@@ -203,18 +372,30 @@ public class DeepSpeedFileTests
 
     [Fact]
     public void Comments_trailing_commas_and_a_byte_order_mark_are_allowed() =>
-        Assert.Equal(2, Resolve("\uFEFF{\t// two\n\t\"zero_optimization\": {\"stage\": 2,},\n}", Recipe()).Sharding.Stage);
+        Assert.Equal(
+            2,
+            Resolve("\uFEFF{\t// two\n\t\"zero_optimization\": {\"stage\": 2,},\n}", Recipe()).Sharding.Stage
+        );
 
     [Fact]
     public void A_recipe_may_hold_the_configuration_itself()
     {
-        var recipe = Recipe("deepspeed:\n  zero_optimization: {stage: 2, reduce_bucket_size: auto}\n  gradient_clipping: auto");
+        var recipe = Recipe(
+            "deepspeed:\n  zero_optimization: {stage: 2, reduce_bucket_size: auto}\n  gradient_clipping: auto"
+        );
         var plan = recipe.Plan(64, 2);
         Assert.Equal((2, 4096L), (plan.Sharding.Stage, plan.Sharding.ReduceBucketElements));
-        Assert.Equal("training_args.deepspeed.zero_optimization.stage", plan.Settings.Single(setting => setting.Key.EndsWith("stage", StringComparison.Ordinal)).Key);
         Assert.Equal(
-            ["r.yaml, line 5: unknown key 'training_args.deepspeed.zero_optimisation'; did you mean 'zero_optimization'?"],
-            RecipeText.Problems(RecipeText.WithArguments("deepspeed:\n  zero_optimisation: {stage: 2}")));
+            "training_args.deepspeed.zero_optimization.stage",
+            plan.Settings.Single(setting => setting.Key.EndsWith("stage", StringComparison.Ordinal)).Key
+        );
+        Assert.Equal(
+            [
+                "r.yaml, line 5: unknown key 'training_args.deepspeed.zero_optimisation'; did you mean "
+                    + "'zero_optimization'?",
+            ],
+            RecipeText.Problems(RecipeText.WithArguments("deepspeed:\n  zero_optimisation: {stage: 2}"))
+        );
     }
 
     [Fact]
@@ -224,19 +405,28 @@ public class DeepSpeedFileTests
         try
         {
             Directory.CreateDirectory(Path.Combine(folder.FullName, "configs"));
-            File.WriteAllText(Path.Combine(folder.FullName, "configs", "ds.json"), "{\"train_batch_size\": 7,\n \"gradient_clipping\": 2}");
+            File.WriteAllText(
+                Path.Combine(folder.FullName, "configs", "ds.json"),
+                "{\"train_batch_size\": 7,\n \"gradient_clipping\": 2}"
+            );
             var path = Path.Combine(folder.FullName, "configs", "r.yaml");
             foreach (var name in new[] { "ds.json", "configs/ds.json" })
             {
-                File.WriteAllText(path, RecipeText.WithArguments($"deepspeed: {name}\nper_device_train_batch_size: 2\nmax_steps: x"));
+                File.WriteAllText(
+                    path,
+                    RecipeText.WithArguments($"deepspeed: {name}\nper_device_train_batch_size: 2\nmax_steps: x")
+                );
                 var error = Assert.Throws<InvalidDataException>(() => RecipeFile.Read(path));
                 Assert.Equal(
                     [
                         "r.yaml, line 6: 'training_args.max_steps' is 'x'; expected a whole number of at least -1",
-                        "ds.json, line 1: 'train_batch_size' is 7, which 2 rows a rank (per_device_train_batch_size × gradient_accumulation_steps) do not divide; write \"auto\"",
-                        "ds.json, line 2: 'gradient_clipping' is 2, but 'training_args.max_grad_norm' is 1, its default; make them equal or write \"auto\"",
+                        "ds.json, line 1: 'train_batch_size' is 7, which 2 rows a rank (per_device_train_batch_size × "
+                            + "gradient_accumulation_steps) do not divide; write \"auto\"",
+                        "ds.json, line 2: 'gradient_clipping' is 2, but 'training_args.max_grad_norm' is 1, its "
+                            + "default; make them equal or write \"auto\"",
                     ],
-                    error.Message.Split('\n'));
+                    error.Message.Split('\n')
+                );
             }
         }
         finally

@@ -8,8 +8,14 @@ public class RecipeErrorTests
     [InlineData("max_step: 3", "unknown key 'training_args.max_step'; did you mean 'max_steps'?")]
     [InlineData("lerning_rate: 3", "unknown key 'training_args.lerning_rate'; did you mean 'learning_rate'?")]
     [InlineData("lora_alpha: 3", "unknown key 'training_args.lora_alpha'")]
-    [InlineData("max_input_length: 3", "unknown key 'training_args.max_input_length'; did you mean 'max_input_length'?")]
-    [InlineData("train_file: a.jsonl", "unknown key 'training_args.train_file'; did you mean 'data_config.train_file'?")]
+    [InlineData(
+        "max_input_length: 3",
+        "unknown key 'training_args.max_input_length'; did you mean 'max_input_length'?"
+    )]
+    [InlineData(
+        "train_file: a.jsonl",
+        "unknown key 'training_args.train_file'; did you mean 'data_config.train_file'?"
+    )]
     [InlineData("quite_something_else_entirely: 3", "unknown key 'training_args.quite_something_else_entirely'")]
     [InlineData("max_steps: many", "'training_args.max_steps' is 'many'; expected a whole number of at least -1")]
     [InlineData("max_steps: 1.5", "'training_args.max_steps' is '1.5'; expected a whole number of at least -1")]
@@ -23,34 +29,119 @@ public class RecipeErrorTests
     [InlineData("adam_beta2: 1.0", "'training_args.adam_beta2' is '1.0'; expected a number from 0 to below 1")]
     [InlineData("adam_epsilon: 0", "'training_args.adam_epsilon' is '0'; expected a number above 0")]
     [InlineData("warmup_ratio: 1.1", "'training_args.warmup_ratio' is '1.1'; expected a number from 0 to 1")]
-    [InlineData("warmup_steps: 2.5", "'training_args.warmup_steps' is '2.5'; expected a whole number of steps, or a share of the run below 1")]
-    [InlineData("save_steps: 0", "'training_args.save_steps' is '0'; expected a whole number of steps, or a share of the run between 0 and 1")]
+    [InlineData(
+        "warmup_steps: 2.5",
+        "'training_args.warmup_steps' is '2.5'; expected a whole number of steps, or a share of the run below 1"
+    )]
+    [InlineData(
+        "save_steps: 0",
+        "'training_args.save_steps' is '0'; expected a whole number of steps, or a share of the run between 0 and 1"
+    )]
     [InlineData("bf16: perhaps", "'training_args.bf16' is 'perhaps'; expected true or false")]
-    [InlineData("fp16: true", "'training_args.fp16' is not supported: float16 needs loss scaling; use bf16: true, or dtype: float32 where the GPU has no bfloat16")]
-    [InlineData("save_strategy: step", "'training_args.save_strategy' is 'step'; expected one of no, false, steps, epoch, best; did you mean 'steps'?")]
-    [InlineData("lr_scheduler_type: cosin", "'training_args.lr_scheduler_type' is 'cosin'; expected one of linear, cosine, cosine_with_restarts, polynomial, constant, constant_with_warmup; did you mean 'cosine'?")]
-    [InlineData("lr_scheduler_kwargs: {num_cycles: 2}", "'training_args.lr_scheduler_kwargs.num_cycles' is only for lr_scheduler_type cosine and cosine_with_restarts; remove it or change the type")]
-    [InlineData("learning_rate: 1e-8\nlr_scheduler_type: polynomial", "'training_args.learning_rate' is 1e-8, but a polynomial schedule ends at lr_end 1e-7; it must end lower")]
-    [InlineData("optim: adafactor", "'training_args.optim' is 'adafactor'; expected one of adamw_torch, adamw_torch_fused, adamw_hf, adamw_apex_fused")]
-    [InlineData("label_smoothing_factor: 0.1", "'training_args.label_smoothing_factor' is not supported: the loss is plain cross-entropy; write 0")]
-    [InlineData("group_by_length: true", "'training_args.group_by_length' is not supported: to waste nothing on padding, write packing: true")]
-    [InlineData("fsdp: full_shard", "'training_args.fsdp' is not supported: to shard the model, name a file in training_args.deepspeed")]
+    [InlineData(
+        "fp16: true",
+        "'training_args.fp16' is not supported: float16 needs loss scaling; use bf16: true, or dtype: float32 where "
+            + "the GPU has no bfloat16"
+    )]
+    [InlineData(
+        "save_strategy: step",
+        "'training_args.save_strategy' is 'step'; expected one of no, false, steps, epoch, best; did you mean 'steps'?"
+    )]
+    [InlineData(
+        "lr_scheduler_type: cosin",
+        "'training_args.lr_scheduler_type' is 'cosin'; expected one of linear, cosine, cosine_with_restarts, "
+            + "polynomial, constant, constant_with_warmup; did you mean 'cosine'?"
+    )]
+    [InlineData(
+        "lr_scheduler_kwargs: {num_cycles: 2}",
+        "'training_args.lr_scheduler_kwargs.num_cycles' is only for lr_scheduler_type cosine and cosine_with_restarts; "
+            + "remove it or change the type"
+    )]
+    [InlineData(
+        "learning_rate: 1e-8\nlr_scheduler_type: polynomial",
+        "'training_args.learning_rate' is 1e-8, but a polynomial schedule ends at lr_end 1e-7; it must end lower"
+    )]
+    [InlineData(
+        "optim: adafactor",
+        "'training_args.optim' is 'adafactor'; expected one of adamw_torch, adamw_torch_fused, adamw_hf, "
+            + "adamw_apex_fused"
+    )]
+    [InlineData(
+        "label_smoothing_factor: 0.1",
+        "'training_args.label_smoothing_factor' is not supported: the loss is plain cross-entropy; write 0"
+    )]
+    [InlineData(
+        "group_by_length: true",
+        "'training_args.group_by_length' is not supported: to waste nothing on padding, write packing: true"
+    )]
+    [InlineData(
+        "fsdp: full_shard",
+        "'training_args.fsdp' is not supported: to shard the model, name a file in training_args.deepspeed"
+    )]
     [InlineData("output_dir: []", "'training_args.output_dir' is a list; expected a text")]
-    [InlineData("generation_config: 512", "'training_args.generation_config' is '512'; expected a mapping of keys to values")]
-    [InlineData("generation_config: {top_p: 0}", "'training_args.generation_config.top_p' is '0'; expected a number above 0 and at most 1")]
-    [InlineData("generation_config: {eos_token_id: [a]}", "'training_args.generation_config.eos_token_id' is a list; expected a token id or a list of token ids")]
+    [InlineData(
+        "generation_config: 512",
+        "'training_args.generation_config' is '512'; expected a mapping of keys to values"
+    )]
+    [InlineData(
+        "generation_config: {top_p: 0}",
+        "'training_args.generation_config.top_p' is '0'; expected a number above 0 and at most 1"
+    )]
+    [InlineData(
+        "generation_config: {eos_token_id: [a]}",
+        "'training_args.generation_config.eos_token_id' is a list; expected a token id or a list of token ids"
+    )]
     [InlineData("generation_config: {min_p: 0.1}", "'training_args.generation_config.min_p' is not supported")]
-    [InlineData("generation_config: {num_beams: 3, do_sample: true}", "'training_args.generation_config.num_beams' is 3 and do_sample is true; beam search takes no samples, so remove one")]
-    [InlineData("metric_for_best_model: rouge-3", "'training_args.metric_for_best_model' is 'rouge-3'; expected one of loss, perplexity, rouge-1, rouge-2, rouge-l, bleu-4; did you mean 'rouge-1'?")]
-    [InlineData("metric_for_best_model: bleu-4", "'training_args.metric_for_best_model' is 'bleu-4', which needs generated answers; set predict_with_generate: true, or use loss")]
-    [InlineData("load_best_model_at_end: true", "'training_args.load_best_model_at_end' is true, but 'training_args.eval_strategy' is no; say when to evaluate")]
-    [InlineData("save_strategy: best", "'training_args.save_strategy' is best, but 'training_args.eval_strategy' is no; say when to evaluate")]
-    [InlineData("early_stopping_patience: 3", "'training_args.early_stopping_patience' is set, but 'training_args.eval_strategy' is no; say when to evaluate")]
-    [InlineData("pack_length: 4096\npacking: false", "'training_args.pack_length' is set, but 'training_args.packing' is false; set packing: true, or remove it")]
-    [InlineData("fp8_base: true", "'training_args.fp8_base' is true, but without an adapter all weights are trained, and those cannot be held in fp8; add peft_config, or remove it")]
-    [InlineData("offload_embedding: true", "'training_args.offload_embedding' is true, but without an adapter the embedding is trained; add peft_config, or remove it")]
-    [InlineData("deepspeed: nowhere.json", "'training_args.deepspeed' is 'nowhere.json', and there is no such file in the working folder, beside the recipe or above it")]
-    [InlineData("deepspeed: [1]", "'training_args.deepspeed' is a list; expected the path of a DeepSpeed file, or its keys")]
+    [InlineData(
+        "generation_config: {num_beams: 3, do_sample: true}",
+        "'training_args.generation_config.num_beams' is 3 and do_sample is true; beam search takes no samples, so "
+            + "remove one"
+    )]
+    [InlineData(
+        "metric_for_best_model: rouge-3",
+        "'training_args.metric_for_best_model' is 'rouge-3'; expected one of loss, perplexity, rouge-1, rouge-2, "
+            + "rouge-l, bleu-4; did you mean 'rouge-1'?"
+    )]
+    [InlineData(
+        "metric_for_best_model: bleu-4",
+        "'training_args.metric_for_best_model' is 'bleu-4', which needs generated answers; set predict_with_generate: "
+            + "true, or use loss"
+    )]
+    [InlineData(
+        "load_best_model_at_end: true",
+        "'training_args.load_best_model_at_end' is true, but 'training_args.eval_strategy' is no; say when to evaluate"
+    )]
+    [InlineData(
+        "save_strategy: best",
+        "'training_args.save_strategy' is best, but 'training_args.eval_strategy' is no; say when to evaluate"
+    )]
+    [InlineData(
+        "early_stopping_patience: 3",
+        "'training_args.early_stopping_patience' is set, but 'training_args.eval_strategy' is no; say when to evaluate"
+    )]
+    [InlineData(
+        "pack_length: 4096\npacking: false",
+        "'training_args.pack_length' is set, but 'training_args.packing' is false; set packing: true, or remove it"
+    )]
+    [InlineData(
+        "fp8_base: true",
+        "'training_args.fp8_base' is true, but without an adapter all weights are trained, and those cannot be held in "
+            + "fp8; add peft_config, or remove it"
+    )]
+    [InlineData(
+        "offload_embedding: true",
+        "'training_args.offload_embedding' is true, but without an adapter the embedding is trained; add peft_config, "
+            + "or remove it"
+    )]
+    [InlineData(
+        "deepspeed: nowhere.json",
+        "'training_args.deepspeed' is 'nowhere.json', and there is no such file in the working folder, beside the "
+            + "recipe or above it"
+    )]
+    [InlineData(
+        "deepspeed: [1]",
+        "'training_args.deepspeed' is a list; expected the path of a DeepSpeed file, or its keys"
+    )]
     public void A_training_argument_that_cannot_be_used_is_named_with_its_line(string line, string problem)
     {
         var found = RecipeText.Problems(RecipeText.WithArguments($"# a comment\n{line}"));
@@ -59,38 +150,108 @@ public class RecipeErrorTests
 
     [Theory]
     [InlineData("peft_type: LORA\nlora_alfa: 3", "5: unknown key 'peft_config.lora_alfa'; did you mean 'lora_alpha'?")]
-    [InlineData("peft_type: LORA\nnum_virtual_tokens: 3", "5: unknown key 'peft_config.num_virtual_tokens'; it is a key of peft_type PREFIX_TUNING")]
-    [InlineData("peft_type: PREFIX_TUNING\nlora_alpha: 3", "5: unknown key 'peft_config.lora_alpha'; it is a key of peft_type LORA")]
-    [InlineData("peft_type: LOR", "4: 'peft_config.peft_type' is 'LOR'; expected LORA or PREFIX_TUNING; did you mean 'LORA'?")]
-    [InlineData("peft_type: P_TUNING", "4: 'peft_config.peft_type' is 'P_TUNING'; expected LORA or PREFIX_TUNING; P-Tuning v2 is PREFIX_TUNING")]
+    [InlineData(
+        "peft_type: LORA\nnum_virtual_tokens: 3",
+        "5: unknown key 'peft_config.num_virtual_tokens'; it is a key of peft_type PREFIX_TUNING"
+    )]
+    [InlineData(
+        "peft_type: PREFIX_TUNING\nlora_alpha: 3",
+        "5: unknown key 'peft_config.lora_alpha'; it is a key of peft_type LORA"
+    )]
+    [InlineData(
+        "peft_type: LOR",
+        "4: 'peft_config.peft_type' is 'LOR'; expected LORA or PREFIX_TUNING; did you mean 'LORA'?"
+    )]
+    [InlineData(
+        "peft_type: P_TUNING",
+        "4: 'peft_config.peft_type' is 'P_TUNING'; expected LORA or PREFIX_TUNING; P-Tuning v2 is PREFIX_TUNING"
+    )]
     [InlineData("r: 8", "3: 'peft_config.peft_type' is missing; expected LORA or PREFIX_TUNING")]
     [InlineData("peft_type: LORA\ntask_type: SEQ_CLS", "5: 'peft_config.task_type' is 'SEQ_CLS'; expected CAUSAL_LM")]
     [InlineData("peft_type: LORA\nr: 0", "5: 'peft_config.r' is '0'; expected a whole number from 1 to 65536")]
-    [InlineData("peft_type: LORA\nlora_dropout: 1", "5: 'peft_config.lora_dropout' is '1'; expected a number from 0 to below 1")]
-    [InlineData("peft_type: LORA\nbias: all", "5: 'peft_config.bias' is not supported: the base model's biases stay as they are; write none")]
-    [InlineData("peft_type: LORA\ninit_lora_weights: pissa", "5: 'peft_config.init_lora_weights' is 'pissa'; expected one of true, yes, gaussian, false, no")]
-    [InlineData("peft_type: LORA\ntarget_modules: []", "5: 'peft_config.target_modules' is a list; expected module names, a regular expression or all-linear (target modules need at least one name, and no empty one (Parameter 'names'))")]
-    [InlineData("peft_type: LORA\nrank_pattern: {q_proj: 1.5}", "5: 'peft_config.rank_pattern' has '1.5' for 'q_proj'; expected a whole number of at least 1")]
+    [InlineData(
+        "peft_type: LORA\nlora_dropout: 1",
+        "5: 'peft_config.lora_dropout' is '1'; expected a number from 0 to below 1"
+    )]
+    [InlineData(
+        "peft_type: LORA\nbias: all",
+        "5: 'peft_config.bias' is not supported: the base model's biases stay as they are; write none"
+    )]
+    [InlineData(
+        "peft_type: LORA\ninit_lora_weights: pissa",
+        "5: 'peft_config.init_lora_weights' is 'pissa'; expected one of true, yes, gaussian, false, no"
+    )]
+    [InlineData(
+        "peft_type: LORA\ntarget_modules: []",
+        "5: 'peft_config.target_modules' is a list; expected module names, a regular expression or all-linear (target "
+            + "modules need at least one name, and no empty one (Parameter 'names'))"
+    )]
+    [InlineData(
+        "peft_type: LORA\nrank_pattern: {q_proj: 1.5}",
+        "5: 'peft_config.rank_pattern' has '1.5' for 'q_proj'; expected a whole number of at least 1"
+    )]
     [InlineData("peft_type: LORA\nuse_qalora: true", "5: 'peft_config.use_qalora' is not supported")]
-    [InlineData("peft_type: PREFIX_TUNING\nnum_attention_heads: 3\ntoken_dim: 256", "6: 'peft_config.token_dim' is 256, which 3 heads (num_attention_heads) do not divide; leave both out to take the model's")]
-    [InlineData("peft_type: PREFIX_TUNING\ninit_weights: zero\ninit_text: hello", "6: 'peft_config.init_text' is only for init_weights: text; remove one")]
+    [InlineData(
+        "peft_type: PREFIX_TUNING\nnum_attention_heads: 3\ntoken_dim: 256",
+        "6: 'peft_config.token_dim' is 256, which 3 heads (num_attention_heads) do not divide; leave both out to take "
+            + "the model's"
+    )]
+    [InlineData(
+        "peft_type: PREFIX_TUNING\ninit_weights: zero\ninit_text: hello",
+        "6: 'peft_config.init_text' is only for init_weights: text; remove one"
+    )]
     public void An_adapter_that_cannot_be_made_is_named_with_its_line(string lines, string problem) =>
         Assert.Equal([$"r.yaml, line {problem}"], RecipeText.Problems(RecipeText.WithAdapter(lines)));
 
     [Theory]
-    [InlineData("training_args: {}", "r.yaml, line 1: 'data_config.train_file' is missing; it names the training rows inside the data folder")]
-    [InlineData("data_config: {train_file: a.json}", "r.yaml, line 1: 'data_config.train_file' is 'a.json'; expected a .jsonl file, one conversation a line (`glmtune data convert` makes one)")]
-    [InlineData("data_config: {train_file: a.jsonl, bad_rows: drop}", "r.yaml, line 1: 'data_config.bad_rows' is 'drop'; expected one of error, skip")]
-    [InlineData("data_config: {train_file: a.jsonl, template: glm4}", "r.yaml, line 1: 'data_config.template' is 'glm4'; expected one of glm-4, glm-4-june-2024, glm-4-mid-2024, glm-4-late-2024, glm-4v; did you mean 'glm-4'?")]
-    [InlineData("data_config: {train_file: a.jsonl}\nmax_input_length: 0", "r.yaml, line 2: 'max_input_length' is '0'; expected a whole number from 1 to 16777216")]
-    [InlineData("data_config: {train_file: a.jsonl}\nmax_steps: 20", "r.yaml, line 2: unknown key 'max_steps'; did you mean 'training_args.max_steps'?")]
-    [InlineData("data_config: {train_file: a.jsonl}\ntrainig_args: {}", "r.yaml, line 2: unknown key 'trainig_args'; did you mean 'training_args'?")]
-    [InlineData("data_config: {train_file: a.jsonl}\ndata_config: {}", "r.yaml, line 2: the key 'data_config' stands twice; first in line 1")]
-    [InlineData("data_config: {train_file: a.jsonl}\ntraining_args:\n  max_steps: 1\n bad: 2", "r.yaml, line 4: this is not YAML: ")]
+    [InlineData(
+        "training_args: {}",
+        "r.yaml, line 1: 'data_config.train_file' is missing; it names the training rows inside the data folder"
+    )]
+    [InlineData(
+        "data_config: {train_file: a.json}",
+        "r.yaml, line 1: 'data_config.train_file' is 'a.json'; expected a .jsonl file, one conversation a line "
+            + "(`glmtune data convert` makes one)"
+    )]
+    [InlineData(
+        "data_config: {train_file: a.jsonl, bad_rows: drop}",
+        "r.yaml, line 1: 'data_config.bad_rows' is 'drop'; expected one of error, skip"
+    )]
+    [InlineData(
+        "data_config: {train_file: a.jsonl, template: glm4}",
+        "r.yaml, line 1: 'data_config.template' is 'glm4'; expected one of glm-4, glm-4-june-2024, glm-4-mid-2024, "
+            + "glm-4-late-2024, glm-4v; did you mean 'glm-4'?"
+    )]
+    [InlineData(
+        "data_config: {train_file: a.jsonl}\nmax_input_length: 0",
+        "r.yaml, line 2: 'max_input_length' is '0'; expected a whole number from 1 to 16777216"
+    )]
+    [InlineData(
+        "data_config: {train_file: a.jsonl}\nmax_steps: 20",
+        "r.yaml, line 2: unknown key 'max_steps'; did you mean 'training_args.max_steps'?"
+    )]
+    [InlineData(
+        "data_config: {train_file: a.jsonl}\ntrainig_args: {}",
+        "r.yaml, line 2: unknown key 'trainig_args'; did you mean 'training_args'?"
+    )]
+    [InlineData(
+        "data_config: {train_file: a.jsonl}\ndata_config: {}",
+        "r.yaml, line 2: the key 'data_config' stands twice; first in line 1"
+    )]
+    [InlineData(
+        "data_config: {train_file: a.jsonl}\ntraining_args:\n  max_steps: 1\n bad: 2",
+        "r.yaml, line 4: this is not YAML: "
+    )]
     [InlineData("data_config: {train_file: a.jsonl", "r.yaml, line 2: this is not YAML: ")]
-    [InlineData("data_config: !!python/object:os.system {train_file: a.jsonl}", "r.yaml, line 1: the tag 'tag:yaml.org,2002:python/object:os.system' is not allowed here; write the plain value")]
+    [InlineData(
+        "data_config: !!python/object:os.system {train_file: a.jsonl}",
+        "r.yaml, line 1: the tag 'tag:yaml.org,2002:python/object:os.system' is not allowed here; write the plain value"
+    )]
     [InlineData("data_config: *nothing", "r.yaml, line 1: '*nothing' names no anchor that ends before it")]
-    [InlineData("data_config: {train_file: a.jsonl}\n---\na: 1", "r.yaml, line 2: a second document begins here; a recipe is one document")]
+    [InlineData(
+        "data_config: {train_file: a.jsonl}\n---\na: 1",
+        "r.yaml, line 2: a second document begins here; a recipe is one document"
+    )]
     [InlineData("[a]: 1", "r.yaml, line 1: a key must be a word, not a list")]
     [InlineData("", "r.yaml, line 1: the file is null; expected keys such as data_config and training_args")]
     [InlineData("- a", "r.yaml, line 1: the file is a list; expected keys such as data_config and training_args")]
@@ -114,10 +275,12 @@ public class RecipeErrorTests
             peft_config:
               peft_type: LORA
               r: eight
-            """);
+            """
+        );
         Assert.Equal(
             [
-                "r.yaml, line 1: 'data_config.train_file' is missing; it names the training rows inside the data folder",
+                "r.yaml, line 1: 'data_config.train_file' is missing; it names the training rows inside the data "
+                    + "folder",
                 "r.yaml, line 2: unknown key 'data_config.train_fil'; did you mean 'train_file'?",
                 "r.yaml, line 3: 'max_output_length' is '-1'; expected a whole number from 1 to 16777216",
                 "r.yaml, line 5: 'training_args.max_steps' is 'soon'; expected a whole number of at least -1",
@@ -125,15 +288,30 @@ public class RecipeErrorTests
                 "r.yaml, line 8: 'training_args.bf16' is true, but 'training_args.dtype' is float32; remove one",
                 "r.yaml, line 12: 'peft_config.r' is 'eight'; expected a whole number from 1 to 65536",
             ],
-            found);
+            found
+        );
     }
 
     [Theory]
-    [InlineData("eval_strategy: epoch\nload_best_model_at_end: true", "5: 'training_args.load_best_model_at_end' is true, but eval_strategy is epoch and save_strategy is steps; what is best must have been saved, so make them equal or save best")]
-    [InlineData("eval_strategy: steps\nload_best_model_at_end: true\nsave_steps: 500\neval_steps: 200", "5: 'training_args.load_best_model_at_end' is true, but save_steps (500) is no multiple of eval_steps (200); what is saved must have been evaluated")]
+    [InlineData(
+        "eval_strategy: epoch\nload_best_model_at_end: true",
+        "5: 'training_args.load_best_model_at_end' is true, but eval_strategy is epoch and save_strategy is steps; "
+            + "what is best must have been saved, so make them equal or save best"
+    )]
+    [InlineData(
+        "eval_strategy: steps\nload_best_model_at_end: true\nsave_steps: 500\neval_steps: 200",
+        "5: 'training_args.load_best_model_at_end' is true, but save_steps (500) is no multiple of eval_steps (200); "
+            + "what is saved must have been evaluated"
+    )]
     public void What_is_best_must_have_been_evaluated_and_saved(string lines, string problem)
     {
-        var yaml = RecipeText.WithArguments(lines).Replace("  train_file: train.jsonl", "  {train_file: train.jsonl, val_file: dev.jsonl}", StringComparison.Ordinal);
+        var yaml = RecipeText
+            .WithArguments(lines)
+            .Replace(
+                "  train_file: train.jsonl",
+                "  {train_file: train.jsonl, val_file: dev.jsonl}",
+                StringComparison.Ordinal
+            );
         Assert.Equal([$"r.yaml, line {problem}"], RecipeText.Problems(yaml));
         Assert.NotNull(RecipeText.Read(yaml, "training_args.save_strategy=best"));
     }
@@ -142,45 +320,72 @@ public class RecipeErrorTests
     public void Evaluation_without_a_validation_file_is_off_with_a_note_unless_something_needs_it()
     {
         var yaml = RecipeText.WithArguments("eval_strategy: steps");
-        Assert.Equal(["r.yaml, line 4: 'training_args.eval_strategy' has no effect here: there is no data_config.val_file"], RecipeText.Read(yaml).Notes);
+        Assert.Equal(
+            ["r.yaml, line 4: 'training_args.eval_strategy' has no effect here: there is no data_config.val_file"],
+            RecipeText.Read(yaml).Notes
+        );
         Assert.Equal(IntervalStrategy.No, RecipeText.Read(yaml).Training.EvaluationStrategy);
         Assert.Equal(
             ["r.yaml, line 4: the best checkpoint is wanted, but there is no data_config.val_file; name one"],
-            RecipeText.Problems(yaml, "training_args.early_stopping_patience=2"));
+            RecipeText.Problems(yaml, "training_args.early_stopping_patience=2")
+        );
     }
 
     [Fact]
     public void Both_names_of_one_key_may_not_stand_side_by_side() =>
         Assert.Equal(
-            ["r.yaml, line 4: 'training_args.evaluation_strategy' is another name of 'eval_strategy', which is set too (r.yaml, line 5); remove one"],
-            RecipeText.Problems(RecipeText.WithArguments("evaluation_strategy: steps\neval_strategy: steps")));
+            [
+                "r.yaml, line 4: 'training_args.evaluation_strategy' is another name of 'eval_strategy', which is set "
+                    + "too (r.yaml, line 5); remove one",
+            ],
+            RecipeText.Problems(RecipeText.WithArguments("evaluation_strategy: steps\neval_strategy: steps"))
+        );
 
     [Fact]
     public void A_pack_holds_at_least_the_longest_row() =>
         Assert.Equal(
-            ["r.yaml, line 5: 'training_args.pack_length' is 100, but a row may have 1025 tokens (max_input_length + max_output_length + 1); make it at least that"],
-            RecipeText.Problems(RecipeText.WithArguments("packing: true\npack_length: 100")));
+            [
+                "r.yaml, line 5: 'training_args.pack_length' is 100, but a row may have 1025 tokens (max_input_length "
+                    + "+ max_output_length + 1); make it at least that",
+            ],
+            RecipeText.Problems(RecipeText.WithArguments("packing: true\npack_length: 100"))
+        );
 
     [Fact]
     public void A_run_that_is_all_warm_up_is_noted()
     {
         Assert.Equal(
-            ["r.yaml, line 5: all 20 steps are warm-up ('training_args.warmup_steps' is 100); the learning rate never gets to its highest value"],
-            RecipeText.Read(RecipeText.WithArguments("max_steps: 20\nwarmup_steps: 100")).Notes);
+            [
+                "r.yaml, line 5: all 20 steps are warm-up ('training_args.warmup_steps' is 100); the learning rate "
+                    + "never gets to its highest value",
+            ],
+            RecipeText.Read(RecipeText.WithArguments("max_steps: 20\nwarmup_steps: 100")).Notes
+        );
         Assert.Empty(RecipeText.Read(RecipeText.WithArguments("max_steps: 20\nwarmup_steps: 19")).Notes);
     }
 
     [Fact]
     public void A_tab_that_indents_is_found_in_its_line() =>
-        Assert.Equal("r.yaml, line 3", RecipeText.Problems("data_config:\n  train_file: a.jsonl\n\tval_file: b.jsonl")[0].Split(':')[0]);
+        Assert.Equal(
+            "r.yaml, line 3",
+            RecipeText.Problems("data_config:\n  train_file: a.jsonl\n\tval_file: b.jsonl")[0].Split(':')[0]
+        );
 
     [Fact]
     public void Lines_may_end_as_Windows_ends_them() =>
-        Assert.StartsWith("r.yaml, line 4:", RecipeText.Problems(RecipeText.WithArguments("max_step: 1").ReplaceLineEndings("\r\n"))[0], StringComparison.Ordinal);
+        Assert.StartsWith(
+            "r.yaml, line 4:",
+            RecipeText.Problems(RecipeText.WithArguments("max_step: 1").ReplaceLineEndings("\r\n"))[0],
+            StringComparison.Ordinal
+        );
 
     [Fact]
     public void Deep_nesting_is_refused_not_followed() =>
-        Assert.Contains("nested deeper than 64", RecipeText.Problems("a: " + new string('[', 5000))[0], StringComparison.Ordinal);
+        Assert.Contains(
+            "nested deeper than 64",
+            RecipeText.Problems("a: " + new string('[', 5000))[0],
+            StringComparison.Ordinal
+        );
 
     [Fact]
     public void A_missing_file_is_named()

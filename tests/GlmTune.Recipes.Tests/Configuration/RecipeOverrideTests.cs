@@ -4,7 +4,8 @@ namespace GlmTune.Recipes.Tests.Configuration;
 
 public class RecipeOverrideTests
 {
-    private const string Yaml = "data_config:\n  train_file: train.jsonl\ntraining_args:\n  max_steps: 3000\n  evaluation_strategy: steps\n";
+    private const string Yaml =
+        "data_config:\n  train_file: train.jsonl\ntraining_args:\n  max_steps: 3000\n  evaluation_strategy: steps\n";
 
     [Fact]
     public void An_override_replaces_adds_and_removes_keys()
@@ -16,7 +17,8 @@ public class RecipeOverrideTests
             "data_config.val_file=dev.jsonl",
             "peft_config={peft_type: LORA, r: 2}",
             "peft_config.target_modules=[a, b]",
-            "training_args.generation_config.max_new_tokens=5");
+            "training_args.generation_config.max_new_tokens=5"
+        );
         Assert.Equal(20, recipe.Training.MaxSteps);
         Assert.Equal(1e-2, recipe.Optimizer.LearningRate);
         Assert.Equal("dev.jsonl", recipe.Data.ValidationFile);
@@ -33,21 +35,37 @@ public class RecipeOverrideTests
 
     [Fact]
     public void An_override_under_a_keys_newer_name_replaces_its_older_one() =>
-        Assert.Equal(IntervalStrategy.No, RecipeText.Read(Yaml, "training_args.eval_strategy=no").Training.EvaluationStrategy);
+        Assert.Equal(
+            IntervalStrategy.No,
+            RecipeText.Read(Yaml, "training_args.eval_strategy=no").Training.EvaluationStrategy
+        );
 
     [Fact]
     public void A_special_token_needs_no_quotes() =>
-        Assert.Equal("<|endoftext|>", RecipeText.Read(Yaml, "data_config.end_token=<|endoftext|>").Data.Template.EndToken);
+        Assert.Equal(
+            "<|endoftext|>",
+            RecipeText.Read(Yaml, "data_config.end_token=<|endoftext|>").Data.Template.EndToken
+        );
 
     [Theory]
     [InlineData("training_args.max_step=20", "unknown key 'training_args.max_step'; did you mean 'max_steps'?")]
     [InlineData("max_steps=20", "unknown key 'max_steps'; did you mean 'training_args.max_steps'?")]
     [InlineData("trainig_args.max_steps=20", "unknown key 'trainig_args'; did you mean 'training_args'?")]
-    [InlineData("training_args.max_steps=soon", "'training_args.max_steps' is 'soon'; expected a whole number of at least -1")]
-    [InlineData("training_args.max_steps.more=1", "'training_args.max_steps' is '3000' (r.yaml, line 4); it holds no keys")]
+    [InlineData(
+        "training_args.max_steps=soon",
+        "'training_args.max_steps' is 'soon'; expected a whole number of at least -1"
+    )]
+    [InlineData(
+        "training_args.max_steps.more=1",
+        "'training_args.max_steps' is '3000' (r.yaml, line 4); it holds no keys"
+    )]
     [InlineData("training_args.max_steps", "expected KEY=VALUE, such as training_args.max_steps=20")]
     [InlineData("=3", "expected KEY=VALUE, such as training_args.max_steps=20")]
     [InlineData("peft_config={peft_type: LORA", "this is not YAML: ")]
     public void A_wrong_override_is_named_as_it_was_given(string option, string problem) =>
-        Assert.StartsWith($"--set {option}: {problem}", Assert.Single(RecipeText.Problems(Yaml, option)), StringComparison.Ordinal);
+        Assert.StartsWith(
+            $"--set {option}: {problem}",
+            Assert.Single(RecipeText.Problems(Yaml, option)),
+            StringComparison.Ordinal
+        );
 }

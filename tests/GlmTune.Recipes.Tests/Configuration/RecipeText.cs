@@ -8,9 +8,11 @@ internal static class RecipeText
         $"data_config:\n  train_file: train.jsonl\ntraining_args:\n{Indent(lines)}{more}";
 
     /// <summary><c>peft_config</c>'s keys begin in line 4.</summary>
-    public static string WithAdapter(string lines) => $"data_config:\n  train_file: train.jsonl\npeft_config:\n{Indent(lines)}";
+    public static string WithAdapter(string lines) =>
+        $"data_config:\n  train_file: train.jsonl\npeft_config:\n{Indent(lines)}";
 
-    public static Recipe Read(string yaml, params string[] overrides) => RecipeFile.Read(new StringReader(yaml), "r.yaml", overrides);
+    public static Recipe Read(string yaml, params string[] overrides) =>
+        RecipeFile.Read(new StringReader(yaml), "r.yaml", overrides);
 
     /// <summary>The problems that reading reports, a line each.</summary>
     public static string[] Problems(string yaml, params string[] overrides) =>

@@ -36,7 +36,10 @@ public class RecipeValueTests
     [InlineData("!!float 1e-2", 1e-2)]
     [InlineData("0", 0.0)]
     public void Numbers_are_read_however_they_are_written(string written, double expected) =>
-        Assert.Equal(expected, RecipeText.Read(RecipeText.WithArguments($"learning_rate: {written}")).Optimizer.LearningRate);
+        Assert.Equal(
+            expected,
+            RecipeText.Read(RecipeText.WithArguments($"learning_rate: {written}")).Optimizer.LearningRate
+        );
 
     [Theory]
     [InlineData("1e3", 1000)]
@@ -59,7 +62,10 @@ public class RecipeValueTests
     [InlineData("No", false)]
     [InlineData("OFF", false)]
     public void Truth_values_are_read_as_both_versions_of_YAML_write_them(string written, bool expected) =>
-        Assert.Equal(expected, RecipeText.Read(RecipeText.WithArguments($"save_only_model: {written}")).Training.SaveOnlyModel);
+        Assert.Equal(
+            expected,
+            RecipeText.Read(RecipeText.WithArguments($"save_only_model: {written}")).Training.SaveOnlyModel
+        );
 
     [Theory]
     [InlineData("no", IntervalStrategy.No)]
@@ -68,7 +74,10 @@ public class RecipeValueTests
     [InlineData("steps", IntervalStrategy.Steps)]
     [InlineData("EPOCH", IntervalStrategy.Epoch)]
     public void Strategies_are_words_of_any_case(string written, IntervalStrategy expected) =>
-        Assert.Equal(expected, RecipeText.Read(RecipeText.WithArguments($"save_strategy: {written}")).Training.SaveStrategy);
+        Assert.Equal(
+            expected,
+            RecipeText.Read(RecipeText.WithArguments($"save_strategy: {written}")).Training.SaveStrategy
+        );
 
     [Theory]
     [InlineData("bf16: true", Precision.BFloat16)]
@@ -86,7 +95,10 @@ public class RecipeValueTests
     [InlineData("auto", RecomputeMode.Auto)]
     [InlineData("cheap", RecomputeMode.CheapParts)]
     public void Gradient_checkpointing_is_a_truth_value_or_auto(string written, RecomputeMode expected) =>
-        Assert.Equal(expected, RecipeText.Read(RecipeText.WithArguments($"gradient_checkpointing: {written}")).Training.Recompute);
+        Assert.Equal(
+            expected,
+            RecipeText.Read(RecipeText.WithArguments($"gradient_checkpointing: {written}")).Training.Recompute
+        );
 
     [Theory]
     [InlineData("warmup_steps: 100", 100, 0.0)]
@@ -112,57 +124,86 @@ public class RecipeValueTests
     [InlineData("0.1", 3000, 300)]
     [InlineData("0.001", 30, 1)]
     public void An_interval_is_steps_or_a_share_of_the_run(string written, int total, int expected) =>
-        Assert.Equal(expected, RecipeText.Read(RecipeText.WithArguments($"save_steps: {written}")).Training.SaveSteps.Of(total));
+        Assert.Equal(
+            expected,
+            RecipeText.Read(RecipeText.WithArguments($"save_steps: {written}")).Training.SaveSteps.Of(total)
+        );
 
     [Fact]
     public void Schedules_take_their_details_from_lr_scheduler_kwargs()
     {
-        var schedule = RecipeText.Read(RecipeText.WithArguments("lr_scheduler_type: polynomial\nlr_scheduler_kwargs: {power: 2, lr_end: 1e-6}")).Schedule;
-        Assert.Equal(new ScheduleOptions { Kind = ScheduleKind.Polynomial, Power = 2, EndLearningRate = 1e-6 }, schedule);
-        Assert.Equal(3, RecipeText.Read(RecipeText.WithArguments("lr_scheduler_type: cosine_with_restarts\nlr_scheduler_kwargs: {num_cycles: 3}")).Schedule.Cycles);
+        var schedule = RecipeText
+            .Read(
+                RecipeText.WithArguments("lr_scheduler_type: polynomial\nlr_scheduler_kwargs: {power: 2, lr_end: 1e-6}")
+            )
+            .Schedule;
+        Assert.Equal(
+            new ScheduleOptions
+            {
+                Kind = ScheduleKind.Polynomial,
+                Power = 2,
+                EndLearningRate = 1e-6,
+            },
+            schedule
+        );
+        Assert.Equal(
+            3,
+            RecipeText
+                .Read(
+                    RecipeText.WithArguments(
+                        "lr_scheduler_type: cosine_with_restarts\nlr_scheduler_kwargs: {num_cycles: 3}"
+                    )
+                )
+                .Schedule.Cycles
+        );
     }
 
     [Fact]
     public void Every_training_argument_reaches_its_option()
     {
-        var recipe = RecipeText.Read(RecipeText.WithArguments(
-            """
-            output_dir: out
-            per_device_train_batch_size: 2
-            per_device_eval_batch_size: 3
-            gradient_accumulation_steps: 4
-            num_train_epochs: 1.5
-            seed: 7
-            data_seed: 8
-            packing: true
-            pack_length: 2048
-            use_cpu: true
-            logging_strategy: epoch
-            logging_steps: 5
-            logging_first_step: true
-            eval_strategy: steps
-            eval_steps: 50
-            eval_delay: 10
-            eval_on_start: true
-            predict_with_generate: true
-            save_strategy: steps
-            save_steps: 100
-            save_total_limit: 3
-            save_only_model: true
-            load_best_model_at_end: true
-            metric_for_best_model: eval_rouge-l
-            greater_is_better: true
-            early_stopping_patience: 2
-            early_stopping_threshold: 0.01
-            ddp_timeout: 60
-            learning_rate: 1e-4
-            adam_beta1: 0.8
-            adam_beta2: 0.95
-            adam_epsilon: 1e-6
-            weight_decay: 0.1
-            max_grad_norm: 0.5
-            resume_from_checkpoint: yes
-            """).Replace("train.jsonl", "train.jsonl\n  val_file: dev.jsonl", StringComparison.Ordinal));
+        var recipe = RecipeText.Read(
+            RecipeText
+                .WithArguments(
+                    """
+                    output_dir: out
+                    per_device_train_batch_size: 2
+                    per_device_eval_batch_size: 3
+                    gradient_accumulation_steps: 4
+                    num_train_epochs: 1.5
+                    seed: 7
+                    data_seed: 8
+                    packing: true
+                    pack_length: 2048
+                    use_cpu: true
+                    logging_strategy: epoch
+                    logging_steps: 5
+                    logging_first_step: true
+                    eval_strategy: steps
+                    eval_steps: 50
+                    eval_delay: 10
+                    eval_on_start: true
+                    predict_with_generate: true
+                    save_strategy: steps
+                    save_steps: 100
+                    save_total_limit: 3
+                    save_only_model: true
+                    load_best_model_at_end: true
+                    metric_for_best_model: eval_rouge-l
+                    greater_is_better: true
+                    early_stopping_patience: 2
+                    early_stopping_threshold: 0.01
+                    ddp_timeout: 60
+                    learning_rate: 1e-4
+                    adam_beta1: 0.8
+                    adam_beta2: 0.95
+                    adam_epsilon: 1e-6
+                    weight_decay: 0.1
+                    max_grad_norm: 0.5
+                    resume_from_checkpoint: yes
+                    """
+                )
+                .Replace("train.jsonl", "train.jsonl\n  val_file: dev.jsonl", StringComparison.Ordinal)
+        );
         Assert.Equal(
             new TrainingOptions
             {
@@ -194,23 +235,52 @@ public class RecipeValueTests
                 EarlyStoppingThreshold = 0.01,
                 CollectiveTimeout = TimeSpan.FromMinutes(1),
             },
-            recipe.Training);
+            recipe.Training
+        );
         Assert.Equal(
-            new OptimizerOptions { LearningRate = 1e-4, Beta1 = 0.8, Beta2 = 0.95, Epsilon = 1e-6, WeightDecay = 0.1, MaxGradientNorm = 0.5 },
-            recipe.Optimizer);
+            new OptimizerOptions
+            {
+                LearningRate = 1e-4,
+                Beta1 = 0.8,
+                Beta2 = 0.95,
+                Epsilon = 1e-6,
+                WeightDecay = 0.1,
+                MaxGradientNorm = 0.5,
+            },
+            recipe.Optimizer
+        );
         Assert.Equal("yes", recipe.ResumeFrom);
-        Assert.Equal((8L, 2, 4, 2048), (recipe.Batches.Seed, recipe.Batches.RowsPerMicroBatch, recipe.Batches.AccumulationSteps, recipe.Batches.PackedTokens));
+        Assert.Equal(
+            (8L, 2, 4, 2048),
+            (
+                recipe.Batches.Seed,
+                recipe.Batches.RowsPerMicroBatch,
+                recipe.Batches.AccumulationSteps,
+                recipe.Batches.PackedTokens
+            )
+        );
     }
 
     [Theory]
-    [InlineData("seed: 1", null), InlineData("packing: auto", null), InlineData("packing: false", false), InlineData("packing: true", true), InlineData("pack_length: 4096", true)]
-    public void Packing_is_left_to_the_device_unless_something_is_said(string line, bool? expected)
-        => Assert.Equal(expected, RecipeText.Read(RecipeText.WithArguments(line)).Training.Packing);
+    [
+        InlineData("seed: 1", null),
+        InlineData("packing: auto", null),
+        InlineData("packing: false", false),
+        InlineData("packing: true", true),
+        InlineData("pack_length: 4096", true)
+    ]
+    public void Packing_is_left_to_the_device_unless_something_is_said(string line, bool? expected) =>
+        Assert.Equal(expected, RecipeText.Read(RecipeText.WithArguments(line)).Training.Packing);
 
     [Fact]
     public void A_packed_sequence_is_as_long_as_a_micro_batch_of_longest_rows()
     {
-        var recipe = RecipeText.Read(RecipeText.WithArguments("packing: true\nper_device_train_batch_size: 2", "max_input_length: 100\nmax_output_length: 27\n"));
+        var recipe = RecipeText.Read(
+            RecipeText.WithArguments(
+                "packing: true\nper_device_train_batch_size: 2",
+                "max_input_length: 100\nmax_output_length: 27\n"
+            )
+        );
         Assert.Equal(2 * 128, recipe.Batches.PackedTokens);
         Assert.Null(RecipeText.Read("data_config: {train_file: a.jsonl}").Batches.PackedTokens);
     }
@@ -221,29 +291,51 @@ public class RecipeValueTests
     [InlineData("<|endoftext|>", "<|endoftext|>")]
     [InlineData("endoftext", "<|endoftext|>")]
     public void The_end_token_is_named_or_numbered(string written, string expected) =>
-        Assert.Equal(expected, RecipeText.Read($"data_config: {{train_file: a.jsonl, end_token: {written}}}").Data.Template.EndToken);
+        Assert.Equal(
+            expected,
+            RecipeText.Read($"data_config: {{train_file: a.jsonl, end_token: {written}}}").Data.Template.EndToken
+        );
 
     [Theory]
     [InlineData("as_written", ToolCallStyle.AsWritten)]
     [InlineData("native", ToolCallStyle.Native)]
     [InlineData("json", ToolCallStyle.Json)]
     public void Tool_calls_can_be_written_in_either_style(string written, ToolCallStyle expected) =>
-        Assert.Equal(expected, RecipeText.Read($"data_config: {{train_file: a.jsonl, tool_calls: {written}}}").Data.Template.ToolCalls);
+        Assert.Equal(
+            expected,
+            RecipeText.Read($"data_config: {{train_file: a.jsonl, tool_calls: {written}}}").Data.Template.ToolCalls
+        );
 
     [Fact]
     public void Every_template_preset_can_be_chosen()
     {
         foreach (var preset in TemplatePreset.All)
         {
-            Assert.Same(preset, RecipeText.Read($"data_config: {{train_file: a.jsonl, template: {preset.Name}}}").Data.Template.Preset);
+            Assert.Same(
+                preset,
+                RecipeText.Read($"data_config: {{train_file: a.jsonl, template: {preset.Name}}}").Data.Template.Preset
+            );
         }
     }
 
     [Fact]
     public void Rows_can_be_limited_and_bad_ones_skipped()
     {
-        var data = RecipeText.Read("data_config: {train_file: a.jsonl, num_proc: 4, bad_rows: skip, max_train_samples: 10, max_eval_samples: 5}").Data;
-        Assert.Equal(new ExampleOptions { Parallelism = 4, BadRows = BadRows.Skip, MaxRows = 10 }, data.TrainRows);
+        var data = RecipeText
+            .Read(
+                "data_config: {train_file: a.jsonl, num_proc: 4, bad_rows: skip, max_train_samples: 10, "
+                    + "max_eval_samples: 5}"
+            )
+            .Data;
+        Assert.Equal(
+            new ExampleOptions
+            {
+                Parallelism = 4,
+                BadRows = BadRows.Skip,
+                MaxRows = 10,
+            },
+            data.TrainRows
+        );
         Assert.Equal(5, data.ValidationRows.MaxRows);
         Assert.Null(data.TestRows.MaxRows);
     }
@@ -251,21 +343,26 @@ public class RecipeValueTests
     [Fact]
     public void Every_lora_key_reaches_its_option()
     {
-        var lora = RecipeText.Read(RecipeText.WithAdapter(
-            """
-            peft_type: lora
-            r: 4
-            lora_alpha: 16
-            lora_dropout: 0.05
-            target_modules: [q_proj, v_proj]
-            rank_pattern: {"layers.0.*q_proj": 8, v_proj: 2}
-            alpha_pattern: {v_proj: 0.5}
-            use_rslora: true
-            use_dora: yes
-            modules_to_save: [output_layer]
-            init_lora_weights: gaussian
-            bias: none
-            """)).Lora!;
+        var lora = RecipeText
+            .Read(
+                RecipeText.WithAdapter(
+                    """
+                    peft_type: lora
+                    r: 4
+                    lora_alpha: 16
+                    lora_dropout: 0.05
+                    target_modules: [q_proj, v_proj]
+                    rank_pattern: {"layers.0.*q_proj": 8, v_proj: 2}
+                    alpha_pattern: {v_proj: 0.5}
+                    use_rslora: true
+                    use_dora: yes
+                    modules_to_save: [output_layer]
+                    init_lora_weights: gaussian
+                    bias: none
+                    """
+                )
+            )
+            .Lora!;
         Assert.Equal((4, 16.0, 0.05), (lora.Rank, lora.Alpha, lora.Dropout));
         Assert.Equal(["q_proj", "v_proj"], lora.TargetModules!.Names);
         Assert.Equal([new("layers.0.*q_proj", 8), new("v_proj", 2)], lora.RankPattern);
@@ -277,7 +374,8 @@ public class RecipeValueTests
     [Fact]
     public void Target_modules_are_names_an_expression_or_all_linear_layers()
     {
-        static LoraTargets Targets(string written) => RecipeText.Read(RecipeText.WithAdapter($"peft_type: LORA\ntarget_modules: {written}")).Lora!.TargetModules!;
+        static LoraTargets Targets(string written) =>
+            RecipeText.Read(RecipeText.WithAdapter($"peft_type: LORA\ntarget_modules: {written}")).Lora!.TargetModules!;
         Assert.True(Targets("all-linear").IsAllLinear);
         Assert.Equal(@".*\.(q|v)_proj", Targets(@".*\.(q|v)_proj").Pattern);
         Assert.Equal("a, b", Targets("[a, b]").ToString());
@@ -297,28 +395,61 @@ public class RecipeValueTests
                 Initialization = PrefixInitialization.Normal,
                 Positions = PrefixPositions.Library,
             },
-            RecipeText.Read(RecipeText.WithAdapter(
-                """
-                peft_type: PREFIX_TUNING
-                num_virtual_tokens: 16
-                num_attention_heads: 4
-                token_dim: 512
-                num_layers: 40
-                prefix_projection: true
-                encoder_hidden_size: 64
-                init_weights: normal
-                positions: library
-                num_transformer_submodules: 1
-                """)).Prefix);
+            RecipeText
+                .Read(
+                    RecipeText.WithAdapter(
+                        """
+                        peft_type: PREFIX_TUNING
+                        num_virtual_tokens: 16
+                        num_attention_heads: 4
+                        token_dim: 512
+                        num_layers: 40
+                        prefix_projection: true
+                        encoder_hidden_size: 64
+                        init_weights: normal
+                        positions: library
+                        num_transformer_submodules: 1
+                        """
+                    )
+                )
+                .Prefix
+        );
 
     [Fact]
     public void Generation_options_are_read_and_lie_over_the_models()
     {
-        var generation = RecipeText.Read(RecipeText.WithArguments(
-            "generation_config: {max_new_tokens: 64, do_sample: true, top_p: 0.9, temperature: 0.7, top_k: 5, repetition_penalty: 1.1, min_new_tokens: 2, eos_token_id: 3, seed: 9}")).Generation;
+        var generation = RecipeText
+            .Read(
+                RecipeText.WithArguments(
+                    "generation_config: {max_new_tokens: 64, do_sample: true, top_p: 0.9, temperature: 0.7, top_k: 5, "
+                        + "repetition_penalty: 1.1, min_new_tokens: 2, eos_token_id: 3, seed: 9}"
+                )
+            )
+            .Generation;
         Assert.Equal([3], generation.EosTokenIds);
-        Assert.Equal((64, true, 0.9, 0.7, 5, 1.1, 2, 9L), (generation.MaxNewTokens, generation.DoSample, generation.TopP, generation.Temperature, generation.TopK, generation.RepetitionPenalty, generation.MinNewTokens, generation.Seed));
-        var whole = generation.Over(new GenerationOptions { PadTokenId = 1, TopK = 50, EosTokenIds = [8] }).Over(GenerationOptions.Defaults);
+        Assert.Equal(
+            (64, true, 0.9, 0.7, 5, 1.1, 2, 9L),
+            (
+                generation.MaxNewTokens,
+                generation.DoSample,
+                generation.TopP,
+                generation.Temperature,
+                generation.TopK,
+                generation.RepetitionPenalty,
+                generation.MinNewTokens,
+                generation.Seed
+            )
+        );
+        var whole = generation
+            .Over(
+                new GenerationOptions
+                {
+                    PadTokenId = 1,
+                    TopK = 50,
+                    EosTokenIds = [8],
+                }
+            )
+            .Over(GenerationOptions.Defaults);
         Assert.Equal((1, 5, 1), (whole.PadTokenId, whole.TopK, whole.NumBeams));
         Assert.Equal([3], whole.EosTokenIds);
     }
@@ -326,14 +457,24 @@ public class RecipeValueTests
     [Fact]
     public void Anchors_and_merged_mappings_are_followed()
     {
-        var data = RecipeText.Read("data_config:\n  <<: {train_file: a.jsonl, val_file: no.jsonl}\n  val_file: &dev b.jsonl\n  test_file: *dev\n").Data;
+        var data = RecipeText
+            .Read(
+                "data_config:\n  <<: {train_file: a.jsonl, val_file: no.jsonl}\n  val_file: &dev b.jsonl\n  test_file: "
+                    + "*dev\n"
+            )
+            .Data;
         Assert.Equal(("a.jsonl", "b.jsonl", "b.jsonl"), (data.TrainFile, data.ValidationFile, data.TestFile));
     }
 
     [Fact]
     public void Values_that_leave_results_as_they_are_pass_where_others_would_not()
     {
-        var recipe = RecipeText.Read(RecipeText.WithArguments("label_smoothing_factor: 0.0\nneftune_noise_alpha: null\nfsdp: ''\ngroup_by_length: false\nadafactor: no\ntrain_sampling_strategy: random"));
+        var recipe = RecipeText.Read(
+            RecipeText.WithArguments(
+                "label_smoothing_factor: 0.0\nneftune_noise_alpha: null\nfsdp: ''\ngroup_by_length: false\nadafactor: "
+                    + "no\ntrain_sampling_strategy: random"
+            )
+        );
         Assert.Empty(recipe.Notes);
     }
 }

@@ -8,7 +8,9 @@ internal static class RepositoryFolder
         var folder = AppContext.BaseDirectory;
         while (!File.Exists(Path.Combine(folder, "GlmTune.slnx")))
         {
-            folder = Path.GetDirectoryName(folder) ?? throw new InvalidOperationException("the tests run outside the repository");
+            folder =
+                Path.GetDirectoryName(folder)
+                ?? throw new InvalidOperationException("the tests run outside the repository");
         }
 
         return Path.Combine([folder, .. parts]);

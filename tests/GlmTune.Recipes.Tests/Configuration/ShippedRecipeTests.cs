@@ -26,7 +26,10 @@ public class ShippedRecipeTests
     public void The_lora_recipe_has_the_demos_values()
     {
         var recipe = Shipped("lora.yaml");
-        Assert.Equal(("train.jsonl", "dev.jsonl", "dev.jsonl"), (recipe.Data.TrainFile, recipe.Data.ValidationFile, recipe.Data.TestFile));
+        Assert.Equal(
+            ("train.jsonl", "dev.jsonl", "dev.jsonl"),
+            (recipe.Data.TrainFile, recipe.Data.ValidationFile, recipe.Data.TestFile)
+        );
         Assert.Equal(new TemplateOptions { MaxInputTokens = 512, MaxOutputTokens = 512 }, recipe.Data.Template);
         Assert.Equal("<|user|>", recipe.Data.Template.EndToken);
         Assert.Equal(LearntAnswers.All, recipe.Data.Template.LearntAnswers);
@@ -43,7 +46,8 @@ public class ShippedRecipeTests
                 EvaluationSteps = 500,
                 PredictWithGenerate = true,
             },
-            recipe.Training);
+            recipe.Training
+        );
         Assert.Equal(new OptimizerOptions { LearningRate = 5e-4 }, recipe.Optimizer);
         Assert.Equal(new ScheduleOptions(), recipe.Schedule);
         Assert.Equal(new GenerationOptions { MaxNewTokens = 512 }, recipe.Generation);
@@ -58,7 +62,15 @@ public class ShippedRecipeTests
     public void The_prefix_recipe_has_the_demos_values()
     {
         var recipe = Shipped("ptuning_v2.yaml");
-        Assert.Equal(new PrefixTuningOptions { VirtualTokens = 512, AttentionHeads = 2, TokenDim = 256 }, recipe.Prefix);
+        Assert.Equal(
+            new PrefixTuningOptions
+            {
+                VirtualTokens = 512,
+                AttentionHeads = 2,
+                TokenDim = 256,
+            },
+            recipe.Prefix
+        );
         Assert.Equal((128, 128), (recipe.Data.Template.MaxInputTokens, recipe.Data.Template.MaxOutputTokens));
         Assert.Equal((4, 16), (recipe.Training.MicroBatchSize, recipe.Training.EvaluationBatchSize));
         Assert.Equal(5e-4, recipe.Optimizer.LearningRate);
@@ -140,10 +152,13 @@ public class ShippedRecipeTests
         Assert.Equal(
             [
                 "lora.yaml, line 7: 'freezeV' has no effect here: it is about the vision model",
-                "lora.yaml, line 16: 'training_args.dataloader_num_workers' has no effect here: batches are prepared in this process while the device works",
-                "lora.yaml, line 17: 'training_args.remove_unused_columns' has no effect here: rows hold only what the model reads",
+                "lora.yaml, line 16: 'training_args.dataloader_num_workers' has no effect here: batches are prepared "
+                    + "in this process while the device works",
+                "lora.yaml, line 17: 'training_args.remove_unused_columns' has no effect here: rows hold only what the "
+                    + "model reads",
                 "lora.yaml, line 20: 'training_args.log_level' has no effect here: messages are few and always shown",
             ],
-            recipe.Notes);
+            recipe.Notes
+        );
     }
 }

@@ -9,7 +9,9 @@ public sealed partial class AdConversationsTests
 
     private static readonly string[] Files = ["ads/train", "ads/dev", "ads/test"];
     private static readonly List<(string Tags, string Ad)> Rows =
-        [.. Files.SelectMany(Committed.Rows).Select(row => (row[0].Text("content"), row[1].Text("content")))];
+    [
+        .. Files.SelectMany(Committed.Rows).Select(row => (row[0].Text("content"), row[1].Text("content"))),
+    ];
 
     [Fact]
     public void A_prompt_is_a_tag_string()
@@ -25,8 +27,9 @@ public sealed partial class AdConversationsTests
     public void An_advertisement_speaks_of_every_tag()
     {
         // A few values go by a longer name in the text; the type alone may be left unsaid when a shape is named.
-        var spoken = TraitCatalogue.All.SelectMany(kind => kind.Traits.Select(trait => (kind.Key, trait))).ToDictionary(
-            pair => (pair.Key, pair.trait.Value), pair => pair.trait.Spoken ?? pair.trait.Value);
+        var spoken = TraitCatalogue
+            .All.SelectMany(kind => kind.Traits.Select(trait => (kind.Key, trait)))
+            .ToDictionary(pair => (pair.Key, pair.trait.Value), pair => pair.trait.Spoken ?? pair.trait.Value);
         foreach (var (tags, ad) in Rows)
         {
             foreach (var tag in tags.Split('*').Skip(1).Select(tag => tag.Split('#')))
@@ -52,7 +55,11 @@ public sealed partial class AdConversationsTests
 
         Assert.All(counts, count => Assert.InRange(count, 40, 90));
         Assert.InRange(Rows.Sum(row => row.Ad.Length) / (double)counts.Sum(), FewestCharactersAToken, 12);
-        Assert.InRange(Rows.Sum(row => row.Tags.Length) / (double)Rows.Sum(row => tokenizer.Encode(row.Tags).Length), FewestCharactersAToken, 12);
+        Assert.InRange(
+            Rows.Sum(row => row.Tags.Length) / (double)Rows.Sum(row => tokenizer.Encode(row.Tags).Length),
+            FewestCharactersAToken,
+            12
+        );
     }
 
     [GeneratedRegex(@"^类型#(上衣|裤|裙|鞋|包|帽)(\*[^#*\s]+#[^#*\s]+){2,}$")]

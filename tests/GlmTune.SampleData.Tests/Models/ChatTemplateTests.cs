@@ -7,9 +7,12 @@ namespace GlmTune.SampleData.Models;
 public sealed class ChatTemplateTests
 {
     private static readonly Tokenizer Tokenizer = TokenizerFile.Read(Committed.Path("models/glm-nano"));
-    private static readonly List<Data.Conversations.Conversation> ToolRows = ConversationFile.Read(Committed.Path("data/tools/dev.jsonl"));
+    private static readonly List<Data.Conversations.Conversation> ToolRows = ConversationFile.Read(
+        Committed.Path("data/tools/dev.jsonl")
+    );
 
-    // Jinja itself was compared with the reference encodings when the template was written; this keeps its texts from drifting.
+    // Jinja itself was compared with the reference encodings when the template was written; this keeps its texts from
+    // drifting.
     [Fact]
     public void Its_texts_are_those_that_training_puts_around_the_tools()
     {
@@ -18,7 +21,11 @@ public sealed class ChatTemplateTests
         {
             var text = Tokenizer.Decode(template.RenderPrompt(row), skipSpecial: false);
 
-            Assert.StartsWith($"[gMASK]<sop><|system|>\n{ChatTemplate.ToolPreamble}\n\n## ", text, StringComparison.Ordinal);
+            Assert.StartsWith(
+                $"[gMASK]<sop><|system|>\n{ChatTemplate.ToolPreamble}\n\n## ",
+                text,
+                StringComparison.Ordinal
+            );
             Assert.Contains($"}}\n{ChatTemplate.AfterTool}<|user|>\n", text, StringComparison.Ordinal);
             Assert.EndsWith("<|assistant|>", text, StringComparison.Ordinal);
         }
@@ -28,7 +35,11 @@ public sealed class ChatTemplateTests
     public void The_committed_template_is_read_with_the_tokenizer()
     {
         Assert.Equal(ChatTemplate.Jinja, Tokenizer.ChatTemplate);
-        Assert.Contains(ChatTemplate.ToolPreamble.Replace("\n", "\\n", StringComparison.Ordinal), ChatTemplate.Jinja, StringComparison.Ordinal);
+        Assert.Contains(
+            ChatTemplate.ToolPreamble.Replace("\n", "\\n", StringComparison.Ordinal),
+            ChatTemplate.Jinja,
+            StringComparison.Ordinal
+        );
         Assert.Contains(ChatTemplate.AfterTool, ChatTemplate.Jinja, StringComparison.Ordinal);
     }
 }

@@ -26,29 +26,42 @@ public sealed class BytePairTrainerTests
 
     [Fact]
     public void Tokens_are_the_same_as_those_of_a_trainer_that_counts_everything_anew() =>
-        Gen.Char["ab衣裤"].Array[0, 30].Select(chars => new string(chars)).Array[1, 6].Sample(
-            texts =>
-            {
-                var expected = TrainAnew(texts, size: 270, longest: 7);
-                var actual = BytePairTrainer.Train(texts, expected.Count, longest: 7);
-                Assert.Equal(expected.Select(Convert.ToHexString), actual.Select(Convert.ToHexString));
-            },
-            iter: 300,
-            seed: "0000KOIPe6d3");
+        Gen.Char["ab衣裤"]
+            .Array[0, 30]
+            .Select(chars => new string(chars))
+            .Array[1, 6]
+            .Sample(
+                texts =>
+                {
+                    var expected = TrainAnew(texts, size: 270, longest: 7);
+                    var actual = BytePairTrainer.Train(texts, expected.Count, longest: 7);
+                    Assert.Equal(expected.Select(Convert.ToHexString), actual.Select(Convert.ToHexString));
+                },
+                iter: 300,
+                seed: "0000KOIPe6d3"
+            );
 
     [Fact]
     public void Encoding_by_rank_gives_each_token_for_its_own_bytes()
     {
-        var tokens = TokenRanks.Parse(File.ReadAllBytes(Committed.Path("models/glm-nano/tokenizer.model")), "tokenizer.model");
+        var tokens = TokenRanks.Parse(
+            File.ReadAllBytes(Committed.Path("models/glm-nano/tokenizer.model")),
+            "tokenizer.model"
+        );
         var ranks = Ranks(tokens);
 
-        Assert.All(Enumerable.Range(0, tokens.Length), rank => Assert.Equal([rank], Encode(tokens[rank], tokens, ranks)));
+        Assert.All(
+            Enumerable.Range(0, tokens.Length),
+            rank => Assert.Equal([rank], Encode(tokens[rank], tokens, ranks))
+        );
     }
 
     [Fact]
-    public void A_token_never_joins_a_part_of_a_character_to_another() => Assert.All(
-        TokenRanks.Parse(File.ReadAllBytes(Committed.Path("models/glm-nano/tokenizer.model")), "tokenizer.model"),
-        token => Assert.True(Utf8.IsValid(token) || token.Skip(1).All(value => value is >= 0x80 and < 0xC0)));
+    public void A_token_never_joins_a_part_of_a_character_to_another() =>
+        Assert.All(
+            TokenRanks.Parse(File.ReadAllBytes(Committed.Path("models/glm-nano/tokenizer.model")), "tokenizer.model"),
+            token => Assert.True(Utf8.IsValid(token) || token.Skip(1).All(value => value is >= 0x80 and < 0xC0))
+        );
 
     [Fact]
     public void Too_little_text_is_refused()
@@ -62,16 +75,33 @@ public sealed class BytePairTrainerTests
     private static List<byte[]> TrainAnew(string[] texts, int size, int longest)
     {
         List<byte[]> tokens = [.. Enumerable.Range(0, 256).Select(value => new[] { (byte)value })];
-        var pieces = texts.SelectMany(text => PieceSplitter.Split(text).Select(piece => Encoding.UTF8.GetBytes(text.Substring(piece.Offset, piece.Length)))).ToList();
+        var pieces = texts
+            .SelectMany(text =>
+                PieceSplitter
+                    .Split(text)
+                    .Select(piece => Encoding.UTF8.GetBytes(text.Substring(piece.Offset, piece.Length)))
+            )
+            .ToList();
         while (tokens.Count < size)
         {
             var ranks = Ranks(tokens);
-            var best = pieces.Select(piece => Encode(piece, tokens, ranks))
+            var best = pieces
+                .Select(piece => Encode(piece, tokens, ranks))
                 .SelectMany(piece => piece.Zip(piece.Skip(1)))
                 .GroupBy(pair => pair)
-                .Select(pairs => (Joined: (byte[])[.. tokens[pairs.Key.First], .. tokens[pairs.Key.Second]], pairs.Key, Count: pairs.Count()))
-                .Where(pair => pair.Joined.Length <= longest && (Utf8.IsValid(pair.Joined) || pair.Joined.Skip(1).All(value => value is >= 0x80 and < 0xC0)))
-                .OrderByDescending(pair => pair.Count).ThenBy(pair => pair.Key)
+                .Select(pairs =>
+                    (
+                        Joined: (byte[])[.. tokens[pairs.Key.First], .. tokens[pairs.Key.Second]],
+                        pairs.Key,
+                        Count: pairs.Count()
+                    )
+                )
+                .Where(pair =>
+                    pair.Joined.Length <= longest
+                    && (Utf8.IsValid(pair.Joined) || pair.Joined.Skip(1).All(value => value is >= 0x80 and < 0xC0))
+                )
+                .OrderByDescending(pair => pair.Count)
+                .ThenBy(pair => pair.Key)
                 .FirstOrDefault();
             if (best.Joined is null)
             {
@@ -85,15 +115,27 @@ public sealed class BytePairTrainerTests
     }
 
     private static Dictionary<string, int> Ranks(IReadOnlyList<byte[]> tokens) =>
-        tokens.Select((token, rank) => (Convert.ToHexString(token), rank)).ToDictionary(pair => pair.Item1, pair => pair.rank);
+        tokens
+            .Select((token, rank) => (Convert.ToHexString(token), rank))
+            .ToDictionary(pair => pair.Item1, pair => pair.rank);
 
     private static List<int> Encode(byte[] piece, IReadOnlyList<byte[]> tokens, Dictionary<string, int> ranks)
     {
         var encoded = piece.Select(value => ranks[Convert.ToHexString([value])]).ToList();
         while (true)
         {
-            var merges = encoded.Zip(encoded.Skip(1))
-                .Select((pair, at) => (Rank: ranks.GetValueOrDefault(Convert.ToHexString([.. tokens[pair.First], .. tokens[pair.Second]]), -1), At: at))
+            var merges = encoded
+                .Zip(encoded.Skip(1))
+                .Select(
+                    (pair, at) =>
+                        (
+                            Rank: ranks.GetValueOrDefault(
+                                Convert.ToHexString([.. tokens[pair.First], .. tokens[pair.Second]]),
+                                -1
+                            ),
+                            At: at
+                        )
+                )
                 .Where(merge => merge.Rank >= 0)
                 .ToList();
             if (merges.Count == 0)

@@ -16,12 +16,21 @@ public sealed class RunBoardTests : IDisposable
     public async Task Runs_are_listed_described_and_read_as_they_grow()
     {
         using var log = RunLog.Open(Path.Combine(folder, "lora"), 0, 3);
-        new RunDescription { Started = DateTimeOffset.UnixEpoch, Model = "m", Data = "d", Recipe = new JsonObject { ["seed"] = 1 } }.Write(Path.Combine(folder, "lora"));
+        new RunDescription
+        {
+            Started = DateTimeOffset.UnixEpoch,
+            Model = "m",
+            Data = "d",
+            Recipe = new JsonObject { ["seed"] = 1 },
+        }.Write(Path.Combine(folder, "lora"));
         log.Step(1, [KeyValuePair.Create("loss", 2.0)]);
         await using var app = await StartAsync();
         using var http = new HttpClient { BaseAddress = new Uri(app.Urls.Single()) };
         var run = Assert.Single((await JsonAsync(http, "/api/runs"))["runs"]!.AsArray())!;
-        Assert.Equal(("lora", "running", 1, 3), ((string?)run["name"], (string?)run["state"], (int)run["step"]!, (int)run["total_steps"]!));
+        Assert.Equal(
+            ("lora", "running", 1, 3),
+            ((string?)run["name"], (string?)run["state"], (int)run["step"]!, (int)run["total_steps"]!)
+        );
         var id = (string)run["id"]!;
         Assert.Equal(1, (int)(await JsonAsync(http, $"/api/runs/{id}"))["description"]!["recipe"]!["seed"]!);
         var part = await JsonAsync(http, $"/api/runs/{id}/log");
@@ -32,17 +41,29 @@ public sealed class RunBoardTests : IDisposable
     }
 
     [Theory]
-    [InlineData("/api/runs/000000000000", HttpStatusCode.NotFound), InlineData("/api/runs/..%2f..%2fetc%2fpasswd", HttpStatusCode.NotFound)]
-    [InlineData("/api/runs/{id}/log?from=-1", HttpStatusCode.BadRequest), InlineData("/api/runs/{id}/log?from=x", HttpStatusCode.BadRequest), InlineData("/v1/models", HttpStatusCode.NotFound)]
+    [
+        InlineData("/api/runs/000000000000", HttpStatusCode.NotFound),
+        InlineData("/api/runs/..%2f..%2fetc%2fpasswd", HttpStatusCode.NotFound)
+    ]
+    [
+        InlineData("/api/runs/{id}/log?from=-1", HttpStatusCode.BadRequest),
+        InlineData("/api/runs/{id}/log?from=x", HttpStatusCode.BadRequest),
+        InlineData("/v1/models", HttpStatusCode.NotFound)
+    ]
     public async Task What_is_not_there_or_not_a_place_is_said_so(string path, HttpStatusCode status)
     {
         RunLog.Open(Path.Combine(folder, "run"), 0, 3).Dispose();
         await using var app = await StartAsync();
         using var http = new HttpClient { BaseAddress = new Uri(app.Urls.Single()) };
         var id = (string)(await JsonAsync(http, "/api/runs"))["runs"]![0]!["id"]!;
-        using var response = await http.GetAsync(path.Replace("{id}", id, StringComparison.Ordinal), TestContext.Current.CancellationToken);
+        using var response = await http.GetAsync(
+            path.Replace("{id}", id, StringComparison.Ordinal),
+            TestContext.Current.CancellationToken
+        );
         Assert.Equal(status, response.StatusCode);
-        Assert.NotNull(JsonNode.Parse(await response.Content.ReadAsStringAsync(TestContext.Current.CancellationToken))!["error"]);
+        Assert.NotNull(
+            JsonNode.Parse(await response.Content.ReadAsStringAsync(TestContext.Current.CancellationToken))!["error"]
+        );
     }
 
     [Fact]
@@ -50,9 +71,15 @@ public sealed class RunBoardTests : IDisposable
     {
         await using var app = await StartAsync("sesame-open");
         using var http = new HttpClient { BaseAddress = new Uri(app.Urls.Single()) };
-        Assert.Equal(HttpStatusCode.Unauthorized, (await http.GetAsync("/api/runs", TestContext.Current.CancellationToken)).StatusCode);
+        Assert.Equal(
+            HttpStatusCode.Unauthorized,
+            (await http.GetAsync("/api/runs", TestContext.Current.CancellationToken)).StatusCode
+        );
         Assert.Equal(HttpStatusCode.OK, (await http.GetAsync("/", TestContext.Current.CancellationToken)).StatusCode);
-        Assert.Equal(HttpStatusCode.OK, (await http.GetAsync("/assets/runs.js", TestContext.Current.CancellationToken)).StatusCode);
+        Assert.Equal(
+            HttpStatusCode.OK,
+            (await http.GetAsync("/assets/runs.js", TestContext.Current.CancellationToken)).StatusCode
+        );
     }
 
     public void Dispose() => Directory.Delete(folder, recursive: true);
@@ -64,5 +91,6 @@ public sealed class RunBoardTests : IDisposable
         return app;
     }
 
-    private static async Task<JsonNode> JsonAsync(HttpClient http, string path) => JsonNode.Parse(await http.GetStringAsync(path, TestContext.Current.CancellationToken))!;
+    private static async Task<JsonNode> JsonAsync(HttpClient http, string path) =>
+        JsonNode.Parse(await http.GetStringAsync(path, TestContext.Current.CancellationToken))!;
 }

@@ -25,8 +25,15 @@ public class GoldenDoraTests
         Assert.Equal(27, adapter.Parameters.Count());
         foreach (var parameter in adapter.Parameters)
         {
-            var name = parameter.Name.EndsWith(".weight", StringComparison.Ordinal) ? parameter.Name[..^".weight".Length] : parameter.Name;
-            TensorAssert.Close(expected.Get($"dora.grad.base_model.model.{name}.default.weight"), gradients(parameter), 1e-4, name);
+            var name = parameter.Name.EndsWith(".weight", StringComparison.Ordinal)
+                ? parameter.Name[..^".weight".Length]
+                : parameter.Name;
+            TensorAssert.Close(
+                expected.Get($"dora.grad.base_model.model.{name}.default.weight"),
+                gradients(parameter),
+                1e-4,
+                name
+            );
         }
     }
 
@@ -54,6 +61,7 @@ public class GoldenDoraTests
             adapter.Save(folder.Path, "model-hf");
             adapter.Detach(model);
         }
+
         using var again = AdapterFolder.LoadLora(folder.Path, model);
         Assert.True(again.Options.UseDora);
         GoldenModelTests.CheckLogits(model, "dora");

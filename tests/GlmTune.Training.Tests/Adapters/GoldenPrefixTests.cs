@@ -23,10 +23,19 @@ public class GoldenPrefixTests
     {
         using var scope = NewDisposeScope();
         using var model = ModelFolder.Load(Path.Combine(GoldenModelTests.Folder, folder), ScalarType.Float32, CPU);
-        using var prefix = AdapterFolder.Load(Path.Combine(GoldenModelTests.Folder, "adapter-prefix"), model, positions: PrefixPositions.Library);
+        using var prefix = AdapterFolder.Load(
+            Path.Combine(GoldenModelTests.Folder, "adapter-prefix"),
+            model,
+            positions: PrefixPositions.Library
+        );
         using var expected = GoldenModelTests.Expected();
         using var pass = TrainingPass.Of(Golden().ToMicroBatch(0), CPU);
-        TensorAssert.Close(expected.Get("prefix.logits")[0], model.Logits(pass.TokenIds, pass.Sequences), 2e-5, "logits");
+        TensorAssert.Close(
+            expected.Get("prefix.logits")[0],
+            model.Logits(pass.TokenIds, pass.Sequences),
+            2e-5,
+            "logits"
+        );
     }
 
     [Theory, InlineData(0), InlineData(3)]
@@ -40,7 +49,12 @@ public class GoldenPrefixTests
         using var expected = GoldenModelTests.Expected();
         GoldenModelTests.Near(expected.Get("prefix.loss").item<float>(), loss, 1e-5);
         var gradient = prefix.PromptEmbeddings(parameter => GradientOf(parameter, sharding));
-        TensorAssert.Close(expected.Get("prefix.grad.prompt_encoder.default.embedding.weight"), gradient, 1e-4, "gradient");
+        TensorAssert.Close(
+            expected.Get("prefix.grad.prompt_encoder.default.embedding.weight"),
+            gradient,
+            1e-4,
+            "gradient"
+        );
     }
 
     [Fact]
@@ -49,13 +63,26 @@ public class GoldenPrefixTests
         using var scope = NewDisposeScope();
         using var model = ModelFolder.Load(Path.Combine(GoldenModelTests.Folder, "model-hf"), ScalarType.Float32, CPU);
         using var prefix = AdapterFolder.LoadPrefix(Path.Combine(GoldenModelTests.Folder, "adapter-prefix"), model);
-        using var json = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(GoldenModelTests.Folder, "trajectories.json")));
+        using var json = JsonDocument.Parse(
+            File.ReadAllBytes(Path.Combine(GoldenModelTests.Folder, "trajectories.json"))
+        );
         var steps = json.RootElement.GetProperty("prefix").EnumerateArray().ToList();
         using var sharding = new ReplicatedWeights(model.Units);
-        var options = new OptimizerOptions { LearningRate = steps[0].GetProperty("lr").GetDouble(), MaxGradientNorm = 1 };
+        var options = new OptimizerOptions
+        {
+            LearningRate = steps[0].GetProperty("lr").GetDouble(),
+            MaxGradientNorm = 1,
+        };
         var schedule = new LearningRateSchedule(options.LearningRate, new ScheduleOptions(), steps.Count);
-        var trainer = new Trainer(new LayerRunner(model, sharding, recomputed: 1), sharding, options, schedule, seed: 1);
-        // The reference took the golden gradients of batch.json with the same adapter and did not clear them before its first step.
+        var trainer = new Trainer(
+            new LayerRunner(model, sharding, recomputed: 1),
+            sharding,
+            options,
+            schedule,
+            seed: 1
+        );
+        // The reference took the golden gradients of batch.json with the same adapter and did not clear them before its
+        // first step.
         AddGoldenGradients(trainer.Runner);
         foreach (var step in steps)
         {
@@ -70,19 +97,26 @@ public class GoldenPrefixTests
     {
         using var reader = new BinaryReader(File.OpenRead(GoldenData.Shared($"glm4/{file}")));
         using var scope = NewDisposeScope();
-        using var stored = withPrefix ? tensor(Enumerable.Range(0, 80).Select(_ => (float)reader.ReadHalf()).ToArray()).view(2, 2, 5, 4) : null;
+        using var stored = withPrefix
+            ? tensor(Enumerable.Range(0, 80).Select(_ => (float)reader.ReadHalf()).ToArray()).view(2, 2, 5, 4)
+            : null;
         using var model = new Glm4Model(Tiny(withPrefix ? 1e-5 : 1.5625e-07), ScalarType.Float32, CPU);
         foreach (var parameter in model.BaseParameters)
         {
             // The files have no output projection.
-            parameter.Value = parameter == model.Head.Projection.Weight ? zeros(parameter.Shape) : Floats(reader, parameter.Shape);
+            parameter.Value =
+                parameter == model.Head.Projection.Weight ? zeros(parameter.Shape) : Floats(reader, parameter.Shape);
         }
-        using var prefix = withPrefix ? PrefixTuning.Attach(model, new PrefixTuningOptions { VirtualTokens = 5 }) : null;
+
+        using var prefix = withPrefix
+            ? PrefixTuning.Attach(model, new PrefixTuningOptions { VirtualTokens = 5 })
+            : null;
         if (stored is not null)
         {
             // [key and value, heads, tokens, features] to PEFT's [tokens, key and value × heads × features].
             prefix!.SetPromptEmbeddings(stored.permute(2, 0, 1, 3).reshape(5, -1));
         }
+
         using var cache = model.NewCache(slots: 1, capacity: 5);
         for (var (step, before) = (0, model.VirtualTokens); step < 3; step++)
         {
@@ -94,6 +128,7 @@ public class GoldenPrefixTests
             TensorAssert.Close(Floats(reader, [ids.Length, 32]), hidden, withPrefix ? 5e-4 : 1e-5, $"step {step + 1}");
             before += ids.Length;
         }
+
         Assert.Equal(reader.BaseStream.Length, reader.BaseStream.Position);
     }
 
@@ -110,6 +145,7 @@ public class GoldenPrefixTests
             using var part = runner.ForwardBackward(pass, 1.0 / all.SupervisedTokens, dropoutSeed: null);
             loss += part.item<float>() / all.SupervisedTokens;
         }
+
         runner.Model.PositionOffset = offset;
         return loss;
     }
@@ -117,17 +153,33 @@ public class GoldenPrefixTests
     private static Tensor GradientOf(Parameter parameter, ReplicatedWeights sharding)
     {
         var shard = sharding.Trainable.Single(shard => shard.Segments.Any(segment => segment.Parameter == parameter));
-        return shard.Gradient.narrow(0, shard.Segments.Single(segment => segment.Parameter == parameter).Start, parameter.Count).view(parameter.Shape);
+        return shard
+            .Gradient.narrow(0, shard.Segments.Single(segment => segment.Parameter == parameter).Start, parameter.Count)
+            .view(parameter.Shape);
     }
 
-    private static Glm4Config Tiny(double epsilon) => Glm4Config.Glm4_9B with
-    {
-        LayerCount = 1, HiddenSize = 32, FeedForwardSize = 48, QueryHeads = 8, KeyValueHeads = 2, HeadDim = 4,
-        VocabularySize = 5, NormEpsilon = epsilon, RotaryBase = 10_000,
-    };
+    private static Glm4Config Tiny(double epsilon) =>
+        Glm4Config.Glm4_9B with
+        {
+            LayerCount = 1,
+            HiddenSize = 32,
+            FeedForwardSize = 48,
+            QueryHeads = 8,
+            KeyValueHeads = 2,
+            HeadDim = 4,
+            VocabularySize = 5,
+            NormEpsilon = epsilon,
+            RotaryBase = 10_000,
+        };
 
-    private static Tensor Floats(BinaryReader reader, long[] shape)
-        => tensor(Enumerable.Range(0, (int)shape.Aggregate(1L, (product, size) => product * size)).Select(_ => reader.ReadSingle()).ToArray()).reshape(shape);
+    private static Tensor Floats(BinaryReader reader, long[] shape) =>
+        tensor(
+                Enumerable
+                    .Range(0, (int)shape.Aggregate(1L, (product, size) => product * size))
+                    .Select(_ => reader.ReadSingle())
+                    .ToArray()
+            )
+            .reshape(shape);
 
     private static GoldenBatch Golden() => GoldenBatch.Read(Path.Combine(GoldenModelTests.Folder, "batch.json"));
 }

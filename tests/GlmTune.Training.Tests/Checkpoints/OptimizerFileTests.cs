@@ -26,6 +26,7 @@ public sealed class OptimizerFileTests : IDisposable
             var error = Assert.Throws<InvalidDataException>(() => OptimizerFile.Read(folder, sharding.Trainable));
             Assert.Contains("optimizer-00001-of-00002.safetensors", error.Message, StringComparison.Ordinal);
         }
+
         if (OperatingSystem.IsLinux())
         {
             Assert.DoesNotContain(folder, File.ReadAllText("/proc/self/maps"), StringComparison.Ordinal);

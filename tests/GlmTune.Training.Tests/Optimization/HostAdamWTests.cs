@@ -19,7 +19,11 @@ public class HostAdamWTests
     public void Three_updates_equal_the_definition(int count, ScalarType type)
     {
         using var scope = NewDisposeScope();
-        var weight = new Parameter("weight", [count], type, CPU, decays: true) { Trainable = true, Value = randn(count, type) };
+        var weight = new Parameter("weight", [count], type, CPU, decays: true)
+        {
+            Trainable = true,
+            Value = randn(count, type),
+        };
         using var unit = new OneWeight(weight);
         using var shard = new FlatShard(new FlatLayout(unit, [weight], 0, 1), decays: true, onHost: true);
         using var host = new HostAdamW(CPU, pieceElements: 1024);
@@ -34,11 +38,15 @@ public class HostAdamWTests
             host.Finish();
             Assert.Equal(0, shard.Gradient.abs().max().item<float>());
         }
+
         TensorAssert.Close(master, shard.Master, 1e-6, "master");
         TensorAssert.Close(first, shard.FirstMoment, 1e-6, "first moment");
         TensorAssert.Close(second, shard.SecondMoment, 1e-6, "second moment");
         // What layers compute with is the master rounded as libtorch rounds it, to the bit.
-        Assert.Equal(0, (shard.Master.to_type(type) - shard.Compute!).abs().max().to_type(ScalarType.Float32).item<float>());
+        Assert.Equal(
+            0,
+            (shard.Master.to_type(type) - shard.Compute!).abs().max().to_type(ScalarType.Float32).item<float>()
+        );
     }
 
     private sealed class OneWeight(Parameter weight) : Layer

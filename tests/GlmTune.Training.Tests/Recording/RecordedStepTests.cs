@@ -13,10 +13,16 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Training.Tests.Recording;
 
-/// <summary>Passes that are filled up to a shape, read their numbers from memory and are replayed give what ordinary passes give.</summary>
+/// <summary>Passes that are filled up to a shape, read their numbers from memory and are replayed give what ordinary
+/// passes give.</summary>
 public class RecordedStepTests
 {
-    private static readonly OptimizerOptions Optimizer = new() { LearningRate = 2e-3, WeightDecay = 0.1, MaxGradientNorm = 0.5 };
+    private static readonly OptimizerOptions Optimizer = new()
+    {
+        LearningRate = 2e-3,
+        WeightDecay = 0.1,
+        MaxGradientNorm = 0.5,
+    };
 
     static RecordedStepTests() => NativeRuntime.Load();
 
@@ -47,6 +53,7 @@ public class RecordedStepTests
             Assert.InRange(pass.Sequences.Count, 1, shape.Sequences - 1);
             shapes.Add(shape);
         }
+
         Assert.InRange(shapes.Count, 1, 16);
     }
 
@@ -58,7 +65,11 @@ public class RecordedStepTests
         var runner = new LayerRunner(model, sharding, 0);
         var frozen = StepRecorder.BytesFor(runner, 128);
         model.Embedding.Weight.Trainable = true;
-        Assert.InRange(StepRecorder.BytesFor(runner, 128) - frozen, model.Embedding.Weight.Count * 4, model.Embedding.Weight.Count * 8);
+        Assert.InRange(
+            StepRecorder.BytesFor(runner, 128) - frozen,
+            model.Embedding.Weight.Count * 4,
+            model.Embedding.Weight.Count * 8
+        );
     }
 
     [Fact]
@@ -72,6 +83,7 @@ public class RecordedStepTests
         {
             trainer.Step(Step(1, 600, 20));
         }
+
         using var before = Weights(sharding);
         var norm = model.Head.Norm.Value;
         norm.mul_(double.NaN);
@@ -98,7 +110,10 @@ public class RecordedStepTests
         var noise = (ordinary.Weights - again.Weights).square().mean().sqrt().item<double>();
         var difference = (ordinary.Weights - recorded.Weights).square().mean().sqrt().item<double>();
         var moved = ordinary.Weights.square().mean().sqrt().item<double>();
-        Assert.True(difference < Math.Max(4 * noise, 0.2 * moved), $"difference {difference}, noise {noise}, weights {moved}");
+        Assert.True(
+            difference < Math.Max(4 * noise, 0.2 * moved),
+            $"difference {difference}, noise {noise}, weights {moved}"
+        );
     }
 
     [Theory, InlineData("lora"), InlineData("prefix")]
@@ -125,13 +140,21 @@ public class RecordedStepTests
             var recorded = recorder.Passes.TryRun(pass, scale, dropoutSeed: 77 + round);
             if (recorded is null)
             {
-                Assert.Equal(0, round);     // a shape is recorded when it comes for the second time
+                Assert.Equal(0, round); // a shape is recorded when it comes for the second time
                 continue;
             }
+
             var difference = Relative(TakeGradients(sharding), expected);
-            found.Add($"round {round}: loss {loss}, again {again}, recorded {recorded.item<float>()}; gradients {difference:F4}, noise {noise:F4}");
-            Assert.True(Math.Abs(recorded.item<float>() / loss - 1) < 2e-3 && difference < 0.1, string.Join('\n', found));
+            found.Add(
+                $"round {round}: loss {loss}, again {again}, recorded {recorded.item<float>()}; gradients "
+                    + $"{difference:F4}, noise {noise:F4}"
+            );
+            Assert.True(
+                Math.Abs(recorded.item<float>() / loss - 1) < 2e-3 && difference < 0.1,
+                string.Join('\n', found)
+            );
         }
+
         Assert.True(recorder.Count == 1, recorder.Refusal);
         TestContext.Current.TestOutputHelper?.WriteLine(string.Join('\n', found));
     }
@@ -146,8 +169,14 @@ public class RecordedStepTests
         Tensor Drawn(long seed)
         {
             model.InitializeRandomly(seed);
-            return cat([.. model.BaseParameters.Where(parameter => parameter.Decays).Select(parameter => parameter.Value[0][..64])]).cpu();
+            return cat([
+                    .. model
+                        .BaseParameters.Where(parameter => parameter.Decays)
+                        .Select(parameter => parameter.Value[0][..64]),
+                ])
+                .cpu();
         }
+
         var (first, other, again) = (Drawn(1), Drawn(2), Drawn(1));
         Assert.True(first.equal(again).all().item<bool>());
         Assert.False(first.equal(other).all().item<bool>());
@@ -173,24 +202,51 @@ public class RecordedStepTests
             {
                 shard.Gradient.normal_(0, 1e-3 * step);
             }
+
             var norm = GradientNorm.Of(sharding);
             var clip = GradientNorm.ClipFactor(norm, Optimizer.MaxGradientNorm);
             foreach (var shard in sharding.Trainable)
             {
-                var (master, first, second) = (shard.Master.clone(), shard.FirstMoment.clone(), shard.SecondMoment.clone());
-                var settings = new AdamWStep(rate, Optimizer.Beta1, Optimizer.Beta2, Optimizer.Epsilon, shard.Decays ? Optimizer.WeightDecay : 0, step);
+                var (master, first, second) = (
+                    shard.Master.clone(),
+                    shard.FirstMoment.clone(),
+                    shard.SecondMoment.clone()
+                );
+                var settings = new AdamWStep(
+                    rate,
+                    Optimizer.Beta1,
+                    Optimizer.Beta2,
+                    Optimizer.Epsilon,
+                    shard.Decays ? Optimizer.WeightDecay : 0,
+                    step
+                );
                 model.Kernels.AdamW(master, shard.Gradient, first, second, clip, settings);
                 expected.AddRange([master, first, second]);
             }
+
             var (loss, measured) = recorder.Update.Measure(tensor(2.5f * step).to(device));
             recorder.Update.Apply(rate, step);
             Assert.Equal((2.5 * step, norm.item<float>()), (loss, (float)measured));
-            var actual = sharding.Trainable.SelectMany(shard => new[] { shard.Master, shard.FirstMoment, shard.SecondMoment }).ToList();
+            var actual = sharding
+                .Trainable.SelectMany(shard => new[] { shard.Master, shard.FirstMoment, shard.SecondMoment })
+                .ToList();
             Assert.All(expected.Zip(actual), pair => Assert.True(pair.First.equal(pair.Second).all().item<bool>()));
             Assert.All(sharding.Trainable, shard => Assert.Equal(0f, shard.Gradient.abs().max().item<float>()));
             var delta = sharding.Trainable[0].Segments[0];
-            Assert.True(delta.Parameter.Value.flatten().equal(sharding.Trainable[0].Master.narrow(0, delta.Start, delta.Parameter.Count).to_type(ScalarType.BFloat16)).all().item<bool>());
+            Assert.True(
+                delta
+                    .Parameter.Value.flatten()
+                    .equal(
+                        sharding
+                            .Trainable[0]
+                            .Master.narrow(0, delta.Start, delta.Parameter.Count)
+                            .to_type(ScalarType.BFloat16)
+                    )
+                    .all()
+                    .item<bool>()
+            );
         }
+
         Assert.True(recorder.Count == 2, recorder.Refusal);
     }
 
@@ -201,13 +257,19 @@ public class RecordedStepTests
         {
             shard.Gradient.zero_();
         }
+
         return all;
     }
 
-    private static double Relative(Tensor actual, Tensor expected)
-        => ((actual - expected).square().sum().sqrt() / expected.square().sum().sqrt()).item<float>();
+    private static double Relative(Tensor actual, Tensor expected) =>
+        ((actual - expected).square().sum().sqrt() / expected.square().sum().sqrt()).item<float>();
 
-    private static (List<double> Losses, Tensor Weights, int Graphs, string? Refusal) Train(Glm4Model model, string kind, int recomputed, bool filledUp)
+    private static (List<double> Losses, Tensor Weights, int Graphs, string? Refusal) Train(
+        Glm4Model model,
+        string kind,
+        int recomputed,
+        bool filledUp
+    )
     {
         using var start = kind == "all" ? new Saved(model) : null;
         using var adapter = Attach(model, kind);
@@ -215,10 +277,60 @@ public class RecordedStepTests
         using var trainer = NewTrainer(model, sharding, recomputed, filledUp);
         var losses = new List<double>();
         // The same shapes come twice and more; one and two rows; one and two micro-batches a step.
-        foreach (var (seed, lengths) in ((int, int[][])[])[(1, [[20]]), (2, [[33], [9]]), (3, [[50]]), (4, [[12, 30], [64]]), (5, [[7, 70], [5]]), (6, [[41, 41]]), (7, [[64]])])
+        foreach (
+            var (seed, lengths) in ((int, int[][])[])
+                [
+                    (
+                        1,
+                        [
+                            [20],
+                        ]
+                    ),
+                    (
+                        2,
+                        [
+                            [33],
+                            [9],
+                        ]
+                    ),
+                    (
+                        3,
+                        [
+                            [50],
+                        ]
+                    ),
+                    (
+                        4,
+                        [
+                            [12, 30],
+                            [64],
+                        ]
+                    ),
+                    (
+                        5,
+                        [
+                            [7, 70],
+                            [5],
+                        ]
+                    ),
+                    (
+                        6,
+                        [
+                            [41, 41],
+                        ]
+                    ),
+                    (
+                        7,
+                        [
+                            [64],
+                        ]
+                    ),
+                ]
+        )
         {
             losses.Add(trainer.Step(Step(seed, (int)model.Config.VocabularySize, lengths)).Loss);
         }
+
         var result = (losses, Weights(sharding), trainer.Recorder?.Count ?? 0, trainer.Recorder?.Refusal);
         (adapter as Lora)?.Detach(model);
         if (kind == "prefix")
@@ -228,6 +340,7 @@ public class RecordedStepTests
                 layer.Attention.Prefix = null;
             }
         }
+
         return result;
     }
 
@@ -236,7 +349,10 @@ public class RecordedStepTests
         var runner = new LayerRunner(model, sharding, recomputed);
         var schedule = new LearningRateSchedule(Optimizer.LearningRate, new ScheduleOptions(), 100);
         return filledUp && model.Device.type == DeviceType.CPU
-            ? new Trainer(runner, sharding, Optimizer, schedule, seed: 3) { Recorder = StepRecorder.WithoutGraphs(runner, sharding, Optimizer) }
+            ? new Trainer(runner, sharding, Optimizer, schedule, seed: 3)
+            {
+                Recorder = StepRecorder.WithoutGraphs(runner, sharding, Optimizer),
+            }
             : new Trainer(runner, sharding, Optimizer, schedule, seed: 3) { RecordsSmallSteps = filledUp };
     }
 
@@ -245,11 +361,23 @@ public class RecordedStepTests
         switch (kind)
         {
             case "lora":
-                var lora = Lora.Attach(model, new LoraOptions { Rank = 8, Alpha = 16, Dropout = 0.1, InitWeights = LoraInitialization.Random });
+                var lora = Lora.Attach(
+                    model,
+                    new LoraOptions
+                    {
+                        Rank = 8,
+                        Alpha = 16,
+                        Dropout = 0.1,
+                        InitWeights = LoraInitialization.Random,
+                    }
+                );
                 lora.Initialize(5);
                 return lora;
             case "prefix":
-                var prefix = PrefixTuning.Attach(model, new PrefixTuningOptions { VirtualTokens = 3, Initialization = PrefixInitialization.Normal });
+                var prefix = PrefixTuning.Attach(
+                    model,
+                    new PrefixTuningOptions { VirtualTokens = 3, Initialization = PrefixInitialization.Normal }
+                );
                 prefix.Initialize(5);
                 return prefix;
             default:
@@ -257,12 +385,13 @@ public class RecordedStepTests
                 {
                     parameter.Trainable = true;
                 }
+
                 return null;
         }
     }
 
-    private static Tensor Weights(ReplicatedWeights sharding)
-        => cat([.. sharding.Trainable.Select(shard => shard.Master)]).to_type(ScalarType.Float64).cpu();
+    private static Tensor Weights(ReplicatedWeights sharding) =>
+        cat([.. sharding.Trainable.Select(shard => shard.Master)]).to_type(ScalarType.Float64).cpu();
 
     private static StepBatches Step(int seed, int vocabulary, params int[][] lengths)
     {
@@ -271,7 +400,14 @@ public class RecordedStepTests
         return new StepBatches(batches, batches.Sum(batch => batch.SupervisedTokens), batches.Length, default, 0);
     }
 
-    private static StepBatches Step(int seed, int vocabulary, int length) => Step(seed, vocabulary, [[length]]);
+    private static StepBatches Step(int seed, int vocabulary, int length) =>
+        Step(
+            seed,
+            vocabulary,
+            [
+                [length],
+            ]
+        );
 
     private static MicroBatch Rows(Random random, int vocabulary, params int[] lengths)
     {
@@ -280,6 +416,7 @@ public class RecordedStepTests
         {
             starts.Add(starts[^1] + length);
         }
+
         int[] ids = [.. Enumerable.Range(0, starts[^1]).Select(_ => random.Next(vocabulary))];
         int[] labels = [.. ids.Select((id, i) => starts.Contains(i) || random.Next(3) == 0 ? MicroBatch.Ignored : id)];
         labels[1] = ids[1];
@@ -302,13 +439,18 @@ public class RecordedStepTests
     {
         private readonly List<(GlmTune.Model.Layers.Parameter Parameter, Tensor Value)> values;
 
-        public Saved(Glm4Model model)
-            => values = [.. model.BaseParameters.Select(parameter => (parameter, parameter.Value.clone().DetachFromDisposeScope()))];
+        public Saved(Glm4Model model) =>
+            values = [
+                .. model.BaseParameters.Select(parameter =>
+                    (parameter, parameter.Value.clone().DetachFromDisposeScope())
+                ),
+            ];
 
-        public void Dispose() => values.ForEach(pair =>
-        {
-            pair.Parameter.Value = pair.Value;
-            pair.Parameter.Trainable = false;
-        });
+        public void Dispose() =>
+            values.ForEach(pair =>
+            {
+                pair.Parameter.Value = pair.Value;
+                pair.Parameter.Trainable = false;
+            });
     }
 }

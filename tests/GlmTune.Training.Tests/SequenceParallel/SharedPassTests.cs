@@ -34,7 +34,10 @@ public class SharedPassTests
             Assert.All(expected.Losses.Zip(actual.Losses), pair => Assert.Equal(pair.First, pair.Second, 1e-11));
             Assert.All(expected.Norms.Zip(actual.Norms), pair => Assert.Equal(pair.First, pair.Second, 1e-8));
             Assert.Equal(expected.Weights.Count, actual.Weights.Count);
-            Assert.All(expected.Weights.Zip(actual.Weights), pair => Assert.All(pair.First.Zip(pair.Second), value => Assert.Equal(value.First, value.Second, 1e-9)));
+            Assert.All(
+                expected.Weights.Zip(actual.Weights),
+                pair => Assert.All(pair.First.Zip(pair.Second), value => Assert.Equal(value.First, value.Second, 1e-9))
+            );
         }
     }
 
@@ -43,13 +46,24 @@ public class SharedPassTests
     {
         var whole = Batch();
         using var alone = TrainingPass.Of(whole, CPU);
-        var parts = InProcess.Run(4, ranks =>
-        {
-            using var pass = SharedPass.Of(whole, new HeadLayout(8, 2, 8, 4), ranks);
-            return (pass.TokenIds, Rows: pass.Targets.Rows.data<long>().ToArray(), Targets: pass.Targets.Targets.data<long>().ToArray(), First: pass.Run!.Value.Start.Value);
-        });
+        var parts = InProcess.Run(
+            4,
+            ranks =>
+            {
+                using var pass = SharedPass.Of(whole, new HeadLayout(8, 2, 8, 4), ranks);
+                return (
+                    pass.TokenIds,
+                    Rows: pass.Targets.Rows.data<long>().ToArray(),
+                    Targets: pass.Targets.Targets.data<long>().ToArray(),
+                    First: pass.Run!.Value.Start.Value
+                );
+            }
+        );
         Assert.Equal(alone.TokenIds, parts.SelectMany(part => part.TokenIds).Take(alone.TokenIds.Length));
-        Assert.Equal(alone.Targets.Rows.data<long>().ToArray(), parts.SelectMany(part => part.Rows.Select(row => row + part.First)));
+        Assert.Equal(
+            alone.Targets.Rows.data<long>().ToArray(),
+            parts.SelectMany(part => part.Rows.Select(row => row + part.First))
+        );
         Assert.Equal(alone.Targets.Targets.data<long>().ToArray(), parts.SelectMany(part => part.Targets));
         Assert.Single(parts.Select(part => part.TokenIds.Length).Distinct());
     }
@@ -73,25 +87,30 @@ public class SharedPassTests
     [Fact]
     public void Live_tensors_stay_as_many()
     {
-        var counts = InProcess.Run(2, ranks =>
-        {
-            using var model = Load();
-            using var adapter = Attach("prefix", model);
-            using var sharding = new ReplicatedWeights(model.Units, ranks);
-            var trainer = Trainer(model, sharding, ranks);
-            var after = new long[6];
-            for (var step = 0; step < after.Length; step++)
+        var counts = InProcess.Run(
+            2,
+            ranks =>
             {
-                trainer.Step(Step());
-                after[step] = DisposeScopeManager.Statistics.ThreadTotalLiveCount;
+                using var model = Load();
+                using var adapter = Attach("prefix", model);
+                using var sharding = new ReplicatedWeights(model.Units, ranks);
+                var trainer = Trainer(model, sharding, ranks);
+                var after = new long[6];
+                for (var step = 0; step < after.Length; step++)
+                {
+                    trainer.Step(Step());
+                    after[step] = DisposeScopeManager.Statistics.ThreadTotalLiveCount;
+                }
+
+                return after;
             }
-            return after;
-        });
+        );
         Assert.All(counts, after => Assert.Equal(after[2], after[^1]));
     }
 
     // The golden rows, of 16 to 24 tokens: runs end inside sequences, and the last rank gets tokens that fill up.
-    private static MicroBatch Batch() => GoldenBatch.Read(Path.Combine(GoldenModelTests.Folder, "batch.json")).ToMicroBatch();
+    private static MicroBatch Batch() =>
+        GoldenBatch.Read(Path.Combine(GoldenModelTests.Folder, "batch.json")).ToMicroBatch();
 
     private static StepBatches Step()
     {
@@ -99,12 +118,17 @@ public class SharedPassTests
         return new StepBatches([batch, batch], 2 * batch.SupervisedTokens, 6, default, 0);
     }
 
-    private static Trainer Trainer(Glm4Model model, ReplicatedWeights sharding, ICollectives? ranks) => new(
-        new LayerRunner(model, sharding, recomputed: 1), sharding, new OptimizerOptions { LearningRate = 1e-3, MaxGradientNorm = 0.5 },
-        new LearningRateSchedule(1e-3, new ScheduleOptions(), Steps), seed: 1)
-    {
-        MakePass = ranks is null ? null : batch => SharedPass.Of(batch, model.Config.Heads, ranks),
-    };
+    private static Trainer Trainer(Glm4Model model, ReplicatedWeights sharding, ICollectives? ranks) =>
+        new(
+            new LayerRunner(model, sharding, recomputed: 1),
+            sharding,
+            new OptimizerOptions { LearningRate = 1e-3, MaxGradientNorm = 0.5 },
+            new LearningRateSchedule(1e-3, new ScheduleOptions(), Steps),
+            seed: 1
+        )
+        {
+            MakePass = ranks is null ? null : batch => SharedPass.Of(batch, model.Config.Heads, ranks),
+        };
 
     private static Result Train(string kind, ICollectives? ranks)
     {
@@ -115,30 +139,52 @@ public class SharedPassTests
         var trainer = Trainer(model, sharding, ranks);
         var reports = Enumerable.Range(0, Steps).Select(_ => trainer.Step(Step())).ToList();
         return new Result(
-            [.. reports.Select(report => report.Loss)], [.. reports.Select(report => report.GradientNorm)],
-            [.. model.Parameters.Where(parameter => parameter.Trainable).Select(parameter => parameter.Value.contiguous().data<double>().ToArray())]);
+            [.. reports.Select(report => report.Loss)],
+            [.. reports.Select(report => report.GradientNorm)],
+            [
+                .. model
+                    .Parameters.Where(parameter => parameter.Trainable)
+                    .Select(parameter => parameter.Value.contiguous().data<double>().ToArray()),
+            ]
+        );
     }
 
     private static IAdapter? Attach(string kind, Glm4Model model)
     {
         if (kind == "prefix")
         {
-            var prefix = PrefixTuning.Attach(model, new PrefixTuningOptions { VirtualTokens = 5, Initialization = PrefixInitialization.Normal });
+            var prefix = PrefixTuning.Attach(
+                model,
+                new PrefixTuningOptions { VirtualTokens = 5, Initialization = PrefixInitialization.Normal }
+            );
             prefix.Initialize(2);
             return prefix;
         }
+
         if (kind == "lora")
         {
-            var lora = Lora.Attach(model, new LoraOptions { Rank = 3, Dropout = 0, TargetModules = LoraTargets.AllLinear, InitWeights = LoraInitialization.Random });
+            var lora = Lora.Attach(
+                model,
+                new LoraOptions
+                {
+                    Rank = 3,
+                    Dropout = 0,
+                    TargetModules = LoraTargets.AllLinear,
+                    InitWeights = LoraInitialization.Random,
+                }
+            );
             lora.Initialize(2);
             return lora;
         }
+
         foreach (var parameter in model.BaseParameters)
         {
             parameter.Trainable = true;
         }
+
         return null;
     }
 
-    private static Glm4Model Load() => ModelFolder.Load(Path.Combine(GoldenModelTests.Folder, "model-hf"), ScalarType.Float64, CPU);
+    private static Glm4Model Load() =>
+        ModelFolder.Load(Path.Combine(GoldenModelTests.Folder, "model-hf"), ScalarType.Float64, CPU);
 }

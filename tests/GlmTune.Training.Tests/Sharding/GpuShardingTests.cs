@@ -7,7 +7,8 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Training.Tests.Sharding;
 
-/// <summary>The ranks' way on a GPU, NCCL's world of one: what tests on threads cannot see of streams and host memory.</summary>
+/// <summary>The ranks' way on a GPU, NCCL's world of one: what tests on threads cannot see of streams and host
+/// memory.</summary>
 public class GpuShardingTests
 {
     static GpuShardingTests() => NativeRuntime.Load();
@@ -25,7 +26,12 @@ public class GpuShardingTests
             var alone = Train(kind, null);
             var options = new ShardingOptions
             {
-                Stage = stage, OffloadOptimizer = optimizer, OffloadParameters = parameters, PersistenceThreshold = 0, MaxReuseDistance = 0, SubGroupElements = 1024,
+                Stage = stage,
+                OffloadOptimizer = optimizer,
+                OffloadParameters = parameters,
+                PersistenceThreshold = 0,
+                MaxReuseDistance = 0,
+                SubGroupElements = 1024,
             };
             Train(kind, options).ShouldBe(alone, 2e-3);
         }
@@ -34,7 +40,9 @@ public class GpuShardingTests
         {
             using var model = RankedRun.Model(kind, ScalarType.Float32, out var adapter, device);
             using var owned = adapter;
-            using var sharding = options is null ? new ReplicatedWeights(model.Units) : DataParallel.For(options, model, ranks);
+            using var sharding = options is null
+                ? new ReplicatedWeights(model.Units)
+                : DataParallel.For(options, model, ranks);
             return RankedRun.Train(model, sharding, ranks, 2);
         }
     }
@@ -45,7 +53,10 @@ public class GpuShardingTests
         Assert.SkipUnless(NativeRuntime.DefaultDevice().type == DeviceType.CUDA, "There is no GPU.");
         using var first = RankedRun.Model("full", ScalarType.Float32, out _, NativeRuntime.DefaultDevice());
         using var second = RankedRun.Model("full", ScalarType.Float32, out _, NativeRuntime.DefaultDevice());
-        Assert.All(first.BaseParameters.Zip(second.BaseParameters), pair => Assert.True(pair.First.Value.equal(pair.Second.Value).all().item<bool>()));
+        Assert.All(
+            first.BaseParameters.Zip(second.BaseParameters),
+            pair => Assert.True(pair.First.Value.equal(pair.Second.Value).all().item<bool>())
+        );
     }
 
     [Fact]

@@ -30,31 +30,55 @@ internal sealed record RankedRun(double[] Losses, double[] Norms, Dictionary<str
         HeadDim = 8,
     };
 
-    private static readonly ConcurrentDictionary<(string Kind, int MicroBatches, ScalarType Type, int Empty), RankedRun> OfOne = new();
+    private static readonly ConcurrentDictionary<
+        (string Kind, int MicroBatches, ScalarType Type, int Empty),
+        RankedRun
+    > OfOne = new();
 
     static RankedRun() => NativeRuntime.Load();
 
     /// <summary>What one rank alone makes of the same micro-batches.</summary>
-    public static RankedRun Alone(string kind, int microBatches, ScalarType type = ScalarType.Float64, int emptyBatches = 0)
-        => OfOne.GetOrAdd((kind, microBatches, type, emptyBatches), _ => Of(kind, 1, null, microBatches, type, emptyBatches));
+    public static RankedRun Alone(
+        string kind,
+        int microBatches,
+        ScalarType type = ScalarType.Float64,
+        int emptyBatches = 0
+    ) =>
+        OfOne.GetOrAdd(
+            (kind, microBatches, type, emptyBatches),
+            _ => Of(kind, 1, null, microBatches, type, emptyBatches)
+        );
 
-    /// <summary>Trains on <paramref name="microBatches"/> micro-batches a step, spread over the ranks; what rank 0 saw.</summary>
+    /// <summary>Trains on <paramref name="microBatches"/> micro-batches a step, spread over the ranks; what rank 0
+    /// saw.</summary>
     public static RankedRun Of(
-        string kind, int worldSize, ShardingOptions? options, int microBatches, ScalarType type = ScalarType.Float64, int emptyBatches = 0)
+        string kind,
+        int worldSize,
+        ShardingOptions? options,
+        int microBatches,
+        ScalarType type = ScalarType.Float64,
+        int emptyBatches = 0
+    )
     {
-        var runs = InProcess.Run(worldSize, ranks =>
-        {
-            set_num_threads(1);
-            using var model = Model(kind, type, out var adapter);
-            using var owned = adapter;
-            using var sharding = options is null ? new ReplicatedWeights(model.Units) : DataParallel.For(options, model, ranks);
-            return Train(model, sharding, ranks, microBatches, emptyBatches);
-        });
+        var runs = InProcess.Run(
+            worldSize,
+            ranks =>
+            {
+                set_num_threads(1);
+                using var model = Model(kind, type, out var adapter);
+                using var owned = adapter;
+                using var sharding = options is null
+                    ? new ReplicatedWeights(model.Units)
+                    : DataParallel.For(options, model, ranks);
+                return Train(model, sharding, ranks, microBatches, emptyBatches);
+            }
+        );
         foreach (var run in runs)
         {
             Xunit.Assert.Equal(runs[0].Losses, run.Losses);
             Xunit.Assert.Equal(runs[0].Norms, run.Norms);
         }
+
         return runs[0];
     }
 
@@ -65,8 +89,19 @@ internal sealed record RankedRun(double[] Losses, double[] Norms, Dictionary<str
         adapter = kind switch
         {
             "lora" => Lora.Attach(model, new LoraOptions { Rank = 3, Dropout = 0 }),
-            "prefix" => PrefixTuning.Attach(model, new PrefixTuningOptions { VirtualTokens = 4, Initialization = PrefixInitialization.Normal }),
-            "encoder" => PrefixTuning.Attach(model, new PrefixTuningOptions { VirtualTokens = 4, Projection = true, Initialization = PrefixInitialization.Normal }),
+            "prefix" => PrefixTuning.Attach(
+                model,
+                new PrefixTuningOptions { VirtualTokens = 4, Initialization = PrefixInitialization.Normal }
+            ),
+            "encoder" => PrefixTuning.Attach(
+                model,
+                new PrefixTuningOptions
+                {
+                    VirtualTokens = 4,
+                    Projection = true,
+                    Initialization = PrefixInitialization.Normal,
+                }
+            ),
             _ => null,
         };
         (adapter as Lora)?.Initialize(2);
@@ -78,23 +113,48 @@ internal sealed record RankedRun(double[] Losses, double[] Norms, Dictionary<str
                 parameter.Trainable = true;
             }
         }
+
         return model;
     }
 
-    public static RankedRun Train(Glm4Model model, ISharding sharding, ICollectives ranks, int microBatches, int emptyBatches = 0, int steps = Steps, Action<int>? after = null)
+    public static RankedRun Train(
+        Glm4Model model,
+        ISharding sharding,
+        ICollectives ranks,
+        int microBatches,
+        int emptyBatches = 0,
+        int steps = Steps,
+        Action<int>? after = null
+    )
     {
-        var optimizer = new OptimizerOptions { LearningRate = 1e-2, WeightDecay = 0.1, MaxGradientNorm = 0.5 };
+        var optimizer = new OptimizerOptions
+        {
+            LearningRate = 1e-2,
+            WeightDecay = 0.1,
+            MaxGradientNorm = 0.5,
+        };
         using var trainer = new Trainer(
-            new LayerRunner(model, sharding, recomputed: 1), sharding, optimizer, new LearningRateSchedule(1e-2, new ScheduleOptions(), 10), seed: 1);
+            new LayerRunner(model, sharding, recomputed: 1),
+            sharding,
+            optimizer,
+            new LearningRateSchedule(1e-2, new ScheduleOptions(), 10),
+            seed: 1
+        );
         var (losses, norms) = (new double[steps], new double[steps]);
         for (var step = 0; step < steps; step++)
         {
-            var all = Enumerable.Range(0, microBatches).Select(i => i >= microBatches - emptyBatches ? Collator.Filler(0) : Batch((step * 100) + i)).ToList();
+            var all = Enumerable
+                .Range(0, microBatches)
+                .Select(i => i >= microBatches - emptyBatches ? Collator.Filler(0) : Batch((step * 100) + i))
+                .ToList();
             var mine = all.Where((_, i) => i % ranks.WorldSize == ranks.Rank).ToList();
-            var report = trainer.Step(new StepBatches(mine, all.Sum(batch => batch.SupervisedTokens), all.Count, default, 0));
+            var report = trainer.Step(
+                new StepBatches(mine, all.Sum(batch => batch.SupervisedTokens), all.Count, default, 0)
+            );
             (losses[step], norms[step]) = (report.Loss, report.GradientNorm);
             after?.Invoke(step);
         }
+
         return new RankedRun(losses, norms, Values(model, sharding));
     }
 
@@ -103,8 +163,16 @@ internal sealed record RankedRun(double[] Losses, double[] Norms, Dictionary<str
         var values = new Dictionary<string, double[]>();
         foreach (var unit in model.Units)
         {
-            sharding.GatherValues(unit, (parameter, value) => values.Add(parameter.Name, value.to_type(ScalarType.Float64).cpu().contiguous().data<double>().ToArray()));
+            sharding.GatherValues(
+                unit,
+                (parameter, value) =>
+                    values.Add(
+                        parameter.Name,
+                        value.to_type(ScalarType.Float64).cpu().contiguous().data<double>().ToArray()
+                    )
+            );
         }
+
         return values;
     }
 
@@ -136,6 +204,7 @@ internal sealed record RankedRun(double[] Losses, double[] Norms, Dictionary<str
             GoldenModelTests.Near(expected.Losses[step], Losses[step], relative);
             GoldenModelTests.Near(expected.Norms[step], Norms[step], relative);
         }
+
         Xunit.Assert.Equal(expected.Weights.Keys, Weights.Keys);
         foreach (var (name, values) in expected.Weights)
         {

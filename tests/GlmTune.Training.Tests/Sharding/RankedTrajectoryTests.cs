@@ -20,35 +20,69 @@ public class RankedTrajectoryTests
     [Theory, InlineData("full", 2, 3), InlineData("full", 4, 2), InlineData("prefix", 2, 3), InlineData("prefix", 4, 0)]
     public void Ranks_follow_the_reference_trajectory(string kind, int worldSize, int stage)
     {
-        InProcess.Run(worldSize, ranks =>
-        {
-            using var scope = NewDisposeScope();
-            using var model = ModelFolder.Load(Path.Combine(GoldenModelTests.Folder, "model-hf"), ScalarType.Float32, CPU);
-            using var prefix = kind == "prefix" ? AdapterFolder.LoadPrefix(Path.Combine(GoldenModelTests.Folder, "adapter-prefix"), model) : null;
-            foreach (var parameter in prefix is null ? model.BaseParameters : [])
+        InProcess.Run(
+            worldSize,
+            ranks =>
             {
-                parameter.Trainable = true;
+                using var scope = NewDisposeScope();
+                using var model = ModelFolder.Load(
+                    Path.Combine(GoldenModelTests.Folder, "model-hf"),
+                    ScalarType.Float32,
+                    CPU
+                );
+                using var prefix =
+                    kind == "prefix"
+                        ? AdapterFolder.LoadPrefix(Path.Combine(GoldenModelTests.Folder, "adapter-prefix"), model)
+                        : null;
+                foreach (var parameter in prefix is null ? model.BaseParameters : [])
+                {
+                    parameter.Trainable = true;
+                }
+
+                using var json = JsonDocument.Parse(
+                    File.ReadAllBytes(Path.Combine(GoldenModelTests.Folder, "trajectories.json"))
+                );
+                var steps = json.RootElement.GetProperty(kind).EnumerateArray().ToList();
+                using var sharding = DataParallel.For(
+                    new ShardingOptions { Stage = stage, PersistenceThreshold = 1000 },
+                    model,
+                    ranks
+                );
+                var options = new OptimizerOptions
+                {
+                    LearningRate = steps[0].GetProperty("lr").GetDouble(),
+                    MaxGradientNorm = 1,
+                };
+                var schedule = new LearningRateSchedule(options.LearningRate, new ScheduleOptions(), steps.Count);
+                using var trainer = new Trainer(
+                    new LayerRunner(model, sharding, recomputed: 1),
+                    sharding,
+                    options,
+                    schedule,
+                    seed: 1,
+                    ranks.Rank
+                );
+                if (prefix is not null)
+                {
+                    AddGoldenGradients(trainer.Runner, ranks);
+                }
+
+                foreach (var step in steps)
+                {
+                    var report = trainer.Step(Share(GoldenModelTests.Batch(step), ranks));
+                    GoldenModelTests.Near(step.GetProperty("loss").GetDouble(), report.Loss, 1e-3);
+                    GoldenModelTests.Near(
+                        step.GetProperty("grad_norm").GetDouble(),
+                        report.GradientNorm,
+                        prefix is null ? 1e-3 : 1e-2
+                    );
+                }
             }
-            using var json = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(GoldenModelTests.Folder, "trajectories.json")));
-            var steps = json.RootElement.GetProperty(kind).EnumerateArray().ToList();
-            using var sharding = DataParallel.For(new ShardingOptions { Stage = stage, PersistenceThreshold = 1000 }, model, ranks);
-            var options = new OptimizerOptions { LearningRate = steps[0].GetProperty("lr").GetDouble(), MaxGradientNorm = 1 };
-            var schedule = new LearningRateSchedule(options.LearningRate, new ScheduleOptions(), steps.Count);
-            using var trainer = new Trainer(new LayerRunner(model, sharding, recomputed: 1), sharding, options, schedule, seed: 1, ranks.Rank);
-            if (prefix is not null)
-            {
-                AddGoldenGradients(trainer.Runner, ranks);
-            }
-            foreach (var step in steps)
-            {
-                var report = trainer.Step(Share(GoldenModelTests.Batch(step), ranks));
-                GoldenModelTests.Near(step.GetProperty("loss").GetDouble(), report.Loss, 1e-3);
-                GoldenModelTests.Near(step.GetProperty("grad_norm").GetDouble(), report.GradientNorm, prefix is null ? 1e-3 : 1e-2);
-            }
-        });
+        );
     }
 
-    // The reference took these gradients before its first step and did not clear them; it counts padding in positions, so each row is by itself.
+    // The reference took these gradients before its first step and did not clear them; it counts padding in positions,
+    // so each row is by itself.
     private static void AddGoldenGradients(LayerRunner runner, ICollectives ranks)
     {
         var batch = GoldenBatch.Read(Path.Combine(GoldenModelTests.Folder, "batch.json"));
@@ -57,9 +91,18 @@ public class RankedTrajectoryTests
         for (var row = 0; row < all.Rows; row++)
         {
             runner.Model.PositionOffset = offset + all.Padding[row];
-            using var pass = TrainingPass.Of(row % ranks.WorldSize == ranks.Rank ? batch.ToMicroBatch(row) : Collator.Filler(0), CPU);
-            using var loss = runner.ForwardBackward(pass, 1.0 / all.SupervisedTokens, dropoutSeed: null, lastOfStep: false);
+            using var pass = TrainingPass.Of(
+                row % ranks.WorldSize == ranks.Rank ? batch.ToMicroBatch(row) : Collator.Filler(0),
+                CPU
+            );
+            using var loss = runner.ForwardBackward(
+                pass,
+                1.0 / all.SupervisedTokens,
+                dropoutSeed: null,
+                lastOfStep: false
+            );
         }
+
         runner.Model.PositionOffset = offset;
     }
 
@@ -71,6 +114,7 @@ public class RankedTrajectoryTests
         {
             return step with { MicroBatches = [Collator.Filler(0)] };
         }
+
         int[] rows = [.. Enumerable.Range(0, all.Rows).Where(row => row % ranks.WorldSize == ranks.Rank)];
         T[] Of<T>(T[] values) => [.. rows.SelectMany(row => values[(row * all.Length)..((row + 1) * all.Length)])];
         var labels = Of(all.Labels);
@@ -80,8 +124,14 @@ public class RankedTrajectoryTests
             [
                 new MicroBatch
                 {
-                    Rows = rows.Length, Length = all.Length, TokenIds = Of(all.TokenIds), Labels = labels, Positions = Of(all.Positions),
-                    Padding = [.. rows.Select(row => all.Padding[row])], SupervisedTokens = labels.Count(label => label != MicroBatch.Ignored), Examples = rows,
+                    Rows = rows.Length,
+                    Length = all.Length,
+                    TokenIds = Of(all.TokenIds),
+                    Labels = labels,
+                    Positions = Of(all.Positions),
+                    Padding = [.. rows.Select(row => all.Padding[row])],
+                    SupervisedTokens = labels.Count(label => label != MicroBatch.Ignored),
+                    Examples = rows,
                 },
             ],
         };

@@ -1,11 +1,16 @@
 namespace GlmTune.SampleData.Ads;
 
-/// <summary>The rows of data/ads: a tag string and an advertisement made from it. No tag string occurs twice, in all three files.</summary>
-internal sealed record AdConversations(IReadOnlyList<Conversation> Train, IReadOnlyList<Conversation> Dev, IReadOnlyList<Conversation> Test)
+/// <summary>The rows of data/ads: a tag string and an advertisement made from it. No tag string occurs twice, in all
+/// three files.</summary>
+internal sealed record AdConversations(
+    IReadOnlyList<Conversation> Train,
+    IReadOnlyList<Conversation> Dev,
+    IReadOnlyList<Conversation> Test
+)
 {
     private const int TrainRows = 1200;
     private const int HeldOutRows = 100;
-    private const int ShortestAd = 84;      // characters: 40 to 90 of the nano tokenizer's tokens
+    private const int ShortestAd = 84; // characters: 40 to 90 of the nano tokenizer's tokens
     private const int LongestAd = 124;
 
     /// <summary>Writes all rows.</summary>

@@ -7,22 +7,41 @@ internal static class AdWriter
 {
     private static readonly string[] PlainOpenings =
     [
-        "这{m}{n}一{v}上就让人喜欢", "挑一{m}好看的{n}并不难", "总要有一{m}这样的{n}", "遇见这{m}{n}，出门不再犯愁", "这{m}{n}看似平常，细节却很用心", "新到的{n}，越看越喜欢",
+        "这{m}{n}一{v}上就让人喜欢",
+        "挑一{m}好看的{n}并不难",
+        "总要有一{m}这样的{n}",
+        "遇见这{m}{n}，出门不再犯愁",
+        "这{m}{n}看似平常，细节却很用心",
+        "新到的{n}，越看越喜欢",
     ];
 
     private static readonly string[] StyleOpenings =
     [
-        "{s}风的{n}，{o}", "喜欢{s}风格的你，别错过这{m}{n}", "这{m}{n}走{s}路线，{o}", "一{m}{s}风的{n}，{o}", "{s}感十足的{n}，{o}", "把{s}{v}在身上，这{m}{n}{o}",
+        "{s}风的{n}，{o}",
+        "喜欢{s}风格的你，别错过这{m}{n}",
+        "这{m}{n}走{s}路线，{o}",
+        "一{m}{s}风的{n}，{o}",
+        "{s}感十足的{n}，{o}",
+        "把{s}{v}在身上，这{m}{n}{o}",
     ];
 
     private static readonly string[] StyleClosings =
     [
-        "无论{o}还是{u}，都能轻松应对", "{o}的时候{v}上它，自信满满", "搭配{w}，{o}也好看", "{o}或者{u}，都少不了它", "配上{w}去{o}，回头率很高",
+        "无论{o}还是{u}，都能轻松应对",
+        "{o}的时候{v}上它，自信满满",
+        "搭配{w}，{o}也好看",
+        "{o}或者{u}，都少不了它",
+        "配上{w}去{o}，回头率很高",
     ];
 
     private static readonly string[] PlainClosings =
     [
-        "搭配{w}，轻松搭出好气质", "配上{w}就很好看", "和{w}一起{v}，时髦又舒服", "日常出门，有它就够了", "送给自己或者朋友都合适", "每天都想带它出门",
+        "搭配{w}，轻松搭出好气质",
+        "配上{w}就很好看",
+        "和{w}一起{v}，时髦又舒服",
+        "日常出门，有它就够了",
+        "送给自己或者朋友都合适",
+        "每天都想带它出门",
     ];
 
     private static readonly string[] Links = ["，", "，", "。", "。", "；", "，同时", "，而且"];
@@ -85,7 +104,8 @@ internal static class AdWriter
 
     private static string Fill(string pattern, Product product, params ReadOnlySpan<(string Hole, string Text)> words)
     {
-        var text = pattern.Replace("{m}", product.Kind.Measure, StringComparison.Ordinal)
+        var text = pattern
+            .Replace("{m}", product.Kind.Measure, StringComparison.Ordinal)
             .Replace("{v}", product.Kind.Verb, StringComparison.Ordinal)
             .Replace("{n}", product.Noun, StringComparison.Ordinal)
             .Replace("{p}", product.Kind.Surface, StringComparison.Ordinal);

@@ -1,6 +1,7 @@
 namespace GlmTune.SampleData.Ads;
 
-/// <summary>Says what the tags say and nothing more: how the base model answers, so that fine-tuning on advertisements shows.</summary>
+/// <summary>Says what the tags say and nothing more: how the base model answers, so that fine-tuning on advertisements
+/// shows.</summary>
 internal static class PlainDescription
 {
     /// <summary>One plain sentence: 这是一条阔腿裤，材质是棉，颜色是黑色。</summary>
@@ -11,5 +12,6 @@ internal static class PlainDescription
     }
 
     /// <summary>The tags one by one: 类型：裤；材质：棉。</summary>
-    public static string List(Product product) => $"{string.Join('；', product.Tags.Select(tag => $"{tag.Key}：{tag.Value}"))}。";
+    public static string List(Product product) =>
+        $"{string.Join('；', product.Tags.Select(tag => $"{tag.Key}：{tag.Value}"))}。";
 }

@@ -1,7 +1,13 @@
 namespace GlmTune.SampleData.Ads;
 
-/// <summary>One piece of goods: its kind, its shape if the tags name one, its styles and its traits in tag order.</summary>
-internal sealed record Product(ProductKind Kind, string? Shape, IReadOnlyList<Style> Styles, IReadOnlyList<(TraitKind Kind, Trait Trait)> Traits)
+/// <summary>One piece of goods: its kind, its shape if the tags name one, its styles and its traits in tag
+/// order.</summary>
+internal sealed record Product(
+    ProductKind Kind,
+    string? Shape,
+    IReadOnlyList<Style> Styles,
+    IReadOnlyList<(TraitKind Kind, Trait Trait)> Traits
+)
 {
     /// <summary>What to call it: its shape, or its kind's noun.</summary>
     public string Noun => Shape ?? Kind.Noun;
@@ -32,7 +38,11 @@ internal sealed record Product(ProductKind Kind, string? Shape, IReadOnlyList<St
                 yield return (Kind.ShapeKey, Shape);
             }
 
-            foreach (var (kind, trait) in Traits.Where(pair => Kind.Details.Contains(pair.Kind.Key) && !IsBeforeStyle(pair.Kind)))
+            foreach (
+                var (kind, trait) in Traits.Where(pair =>
+                    Kind.Details.Contains(pair.Kind.Key) && !IsBeforeStyle(pair.Kind)
+                )
+            )
             {
                 yield return (kind.Key, trait.Value);
             }
@@ -51,9 +61,12 @@ internal sealed record Product(ProductKind Kind, string? Shape, IReadOnlyList<St
         var kind = random.Pick(ProductCatalogue.Kinds);
         var shape = random.Percent(75) ? random.Pick(kind.Shapes) : null;
         var styles = random.Percent(75) ? random.Sample(ProductCatalogue.Styles, random.Percent(12) ? 2 : 1) : [];
-        var traitKinds = TraitCatalogue.All.Where(traitKind => IsShared(traitKind) || kind.Details.Contains(traitKind.Key)).ToList();
+        var traitKinds = TraitCatalogue
+            .All.Where(traitKind => IsShared(traitKind) || kind.Details.Contains(traitKind.Key))
+            .ToList();
         var chosen = random.Sample(traitKinds, random.Between(fewest, most));
-        var traits = traitKinds.Where(chosen.Contains)
+        var traits = traitKinds
+            .Where(chosen.Contains)
             .Select(traitKind => (traitKind, random.Pick(Fitting(kind, traitKind))))
             .ToList();
         return new Product(kind, shape, styles, traits);
@@ -62,8 +75,11 @@ internal sealed record Product(ProductKind Kind, string? Shape, IReadOnlyList<St
     private static bool IsShared(TraitKind kind) =>
         kind == TraitCatalogue.Material || kind == TraitCatalogue.Colour || kind == TraitCatalogue.Pattern;
 
-    private static bool IsBeforeStyle(TraitKind kind) => kind.Key == "版型" || kind == TraitCatalogue.Material || kind == TraitCatalogue.Colour;
+    private static bool IsBeforeStyle(TraitKind kind) =>
+        kind.Key == "版型" || kind == TraitCatalogue.Material || kind == TraitCatalogue.Colour;
 
     private static Trait[] Fitting(ProductKind kind, TraitKind traitKind) =>
-        traitKind == TraitCatalogue.Material ? [.. traitKind.Traits.Where(trait => kind.Materials.Contains(trait.Value))] : traitKind.Traits;
+        traitKind == TraitCatalogue.Material
+            ? [.. traitKind.Traits.Where(trait => kind.Materials.Contains(trait.Value))]
+            : traitKind.Traits;
 }

@@ -8,11 +8,13 @@ internal sealed record Trait(string Value, string[] Merits, string? Spoken = nul
 
 /// <summary>A tag's key, the sentences that can speak of it, and its values.</summary>
 /// <param name="Key">The key in the tag string, such as 材质.</param>
-/// <param name="Patterns">Clauses with holes: {s} the value, {a} and {b} two of its merits, {p} the product's surface, {n} its noun.</param>
+/// <param name="Patterns">Clauses with holes: {s} the value, {a} and {b} two of its merits, {p} the product's surface,
+/// {n} its noun.</param>
 /// <param name="Traits">The values.</param>
 internal sealed record TraitKind(string Key, string[] Patterns, Trait[] Traits);
 
-/// <summary>A style: it colours an advertisement's first and last sentence instead of having a clause of its own.</summary>
+/// <summary>A style: it colours an advertisement's first and last sentence instead of having a clause of its
+/// own.</summary>
 /// <param name="Value">The value of the 风格 tag.</param>
 /// <param name="Moods">Predicates for the opening.</param>
 /// <param name="Occasions">Where one goes in it; verb phrases, at least two.</param>
@@ -30,5 +32,14 @@ internal sealed record Style(string Value, string[] Moods, string[] Occasions);
 /// <param name="Details">Keys of the trait kinds that only some goods have.</param>
 /// <param name="Partners">What it is worn with.</param>
 internal sealed record ProductKind(
-    string Type, string Measure, string Verb, string Noun, string Surface,
-    string ShapeKey, string[] Shapes, string[] Materials, string[] Details, string[] Partners);
+    string Type,
+    string Measure,
+    string Verb,
+    string Noun,
+    string Surface,
+    string ShapeKey,
+    string[] Shapes,
+    string[] Materials,
+    string[] Details,
+    string[] Partners
+);

@@ -7,13 +7,14 @@ using GlmTune.Data.Tokenization;
 
 namespace GlmTune.SampleData.Models;
 
-/// <summary>The files of models/glm-nano but its weights: sizes in the original checkpoint layout, tokenizer, generation defaults.</summary>
+/// <summary>The files of models/glm-nano but its weights: sizes in the original checkpoint layout, tokenizer,
+/// generation defaults.</summary>
 internal static class NanoModelFolder
 {
     private const int RankCount = 2032;
-    private const int PaddedVocabulary = 2048;   // ranks and special tokens, up to a multiple of 64
-    private const int LongestToken = 9;          // bytes: three Chinese characters
-    private const int OneInTools = 10;           // rows with tools whose definitions the tokenizer is trained on
+    private const int PaddedVocabulary = 2048; // ranks and special tokens, up to a multiple of 64
+    private const int LongestToken = 9; // bytes: three Chinese characters
+    private const int OneInTools = 10; // rows with tools whose definitions the tokenizer is trained on
     private const int SequenceLength = 2048;
 
     private static readonly JsonSerializerOptions Indented = new()
@@ -60,51 +61,53 @@ internal static class NanoModelFolder
         }
     }
 
-    private static JsonObject Config() => new()
-    {
-        ["model_type"] = "chatglm",
-        ["architectures"] = new JsonArray("ChatGLMModel"),
-        ["num_layers"] = 6,
-        ["num_hidden_layers"] = 6,
-        ["hidden_size"] = 192,
-        ["num_attention_heads"] = 6,
-        ["kv_channels"] = 32,
-        ["multi_query_attention"] = true,
-        ["multi_query_group_num"] = 2,
-        ["ffn_hidden_size"] = 512,
-        ["padded_vocab_size"] = PaddedVocabulary,
-        ["vocab_size"] = PaddedVocabulary,
-        ["seq_length"] = SequenceLength,
-        ["rope_ratio"] = 1,
-        ["original_rope"] = true,
-        ["layernorm_epsilon"] = 1.5625e-07,
-        ["rmsnorm"] = true,
-        ["post_layer_norm"] = true,
-        ["add_qkv_bias"] = true,
-        ["add_bias_linear"] = false,
-        ["apply_query_key_layer_scaling"] = true,
-        ["apply_residual_connection_post_layernorm"] = false,
-        ["attention_softmax_in_fp32"] = true,
-        ["fp32_residual_connection"] = false,
-        ["attention_dropout"] = 0.0,
-        ["hidden_dropout"] = 0.0,
-        ["bias_dropout_fusion"] = true,
-        ["tie_word_embeddings"] = false,
-        ["use_cache"] = true,
-        ["torch_dtype"] = "bfloat16",
-        ["eos_token_id"] = Stops,
-        ["pad_token_id"] = IdOf("<|endoftext|>"),
-    };
+    private static JsonObject Config() =>
+        new()
+        {
+            ["model_type"] = "chatglm",
+            ["architectures"] = new JsonArray("ChatGLMModel"),
+            ["num_layers"] = 6,
+            ["num_hidden_layers"] = 6,
+            ["hidden_size"] = 192,
+            ["num_attention_heads"] = 6,
+            ["kv_channels"] = 32,
+            ["multi_query_attention"] = true,
+            ["multi_query_group_num"] = 2,
+            ["ffn_hidden_size"] = 512,
+            ["padded_vocab_size"] = PaddedVocabulary,
+            ["vocab_size"] = PaddedVocabulary,
+            ["seq_length"] = SequenceLength,
+            ["rope_ratio"] = 1,
+            ["original_rope"] = true,
+            ["layernorm_epsilon"] = 1.5625e-07,
+            ["rmsnorm"] = true,
+            ["post_layer_norm"] = true,
+            ["add_qkv_bias"] = true,
+            ["add_bias_linear"] = false,
+            ["apply_query_key_layer_scaling"] = true,
+            ["apply_residual_connection_post_layernorm"] = false,
+            ["attention_softmax_in_fp32"] = true,
+            ["fp32_residual_connection"] = false,
+            ["attention_dropout"] = 0.0,
+            ["hidden_dropout"] = 0.0,
+            ["bias_dropout_fusion"] = true,
+            ["tie_word_embeddings"] = false,
+            ["use_cache"] = true,
+            ["torch_dtype"] = "bfloat16",
+            ["eos_token_id"] = Stops,
+            ["pad_token_id"] = IdOf("<|endoftext|>"),
+        };
 
-    private static JsonObject GenerationConfig() => new()
-    {
-        ["eos_token_id"] = Stops,
-        ["pad_token_id"] = IdOf("<|endoftext|>"),
-        ["do_sample"] = true,
-        ["temperature"] = 0.8,
-        ["top_p"] = 0.8,
-        ["max_length"] = SequenceLength,
-    };
+    private static JsonObject GenerationConfig() =>
+        new()
+        {
+            ["eos_token_id"] = Stops,
+            ["pad_token_id"] = IdOf("<|endoftext|>"),
+            ["do_sample"] = true,
+            ["temperature"] = 0.8,
+            ["top_p"] = 0.8,
+            ["max_length"] = SequenceLength,
+        };
 
     private static JsonObject TokenizerConfig()
     {
@@ -125,7 +128,9 @@ internal static class NanoModelFolder
         return new()
         {
             ["added_tokens_decoder"] = added,
-            ["additional_special_tokens"] = new JsonArray([.. SpecialTokens.Glm4Order.Select(token => JsonValue.Create(token))]),
+            ["additional_special_tokens"] = new JsonArray([
+                .. SpecialTokens.Glm4Order.Select(token => JsonValue.Create(token)),
+            ]),
             ["chat_template"] = ChatTemplate.Jinja,
             ["clean_up_tokenization_spaces"] = false,
             ["do_lower_case"] = false,

@@ -2,11 +2,12 @@ using GlmTune.SampleData.Ads;
 
 namespace GlmTune.SampleData.Pretrain;
 
-/// <summary>Tag strings answered plainly, and, only when asked for, advertisements or single sentences of one.</summary>
+/// <summary>Tag strings answered plainly, and, only when asked for, advertisements or single sentences of
+/// one.</summary>
 /// <remarks>
-/// A bare tag string never gets an advertisement here: that is left to fine-tuning on data/ads. The requested ones let the base
-/// model meet the advertisements' words, as a low-rank adapter alone could hardly teach an output head new ones.
-/// </remarks>
+/// A bare tag string never gets an advertisement here: that is left to fine-tuning on data/ads. The requested ones let
+/// the base model meet the advertisements' words, as a low-rank adapter alone could hardly teach an output head new
+/// ones. </remarks>
 internal static class Goods
 {
     /// <summary>A bare tag string, described in one plain sentence.</summary>
@@ -15,7 +16,8 @@ internal static class Goods
 
     /// <summary>A tag string whose tags are asked for as a list.</summary>
     public static IEnumerable<Conversation> Listed(SeededRandom random, int count) =>
-        Draw(random, count).Select(product => Conversation.Of($"列出属性：{product.TagString}", PlainDescription.List(product)));
+        Draw(random, count)
+            .Select(product => Conversation.Of($"列出属性：{product.TagString}", PlainDescription.List(product)));
 
     /// <summary>A question for one of the tags.</summary>
     public static IEnumerable<Conversation> Questioned(SeededRandom random, int count)
@@ -26,12 +28,16 @@ internal static class Goods
             yield return random.Percent(50)
                 ? Conversation.Of($"{product.TagString}\n{key}是什么？", $"{key}是{value}。")
                 : new([
-                    new("user", product.TagString), new("assistant", PlainDescription.Write(product)),
-                    new("user", $"{key}呢？"), new("assistant", $"{key}是{value}。")]);
+                    new("user", product.TagString),
+                    new("assistant", PlainDescription.Write(product)),
+                    new("user", $"{key}呢？"),
+                    new("assistant", $"{key}是{value}。"),
+                ]);
         }
     }
 
-    /// <summary>One sentence of an advertisement, asked for by name: an opening, a selling point or a closing.</summary>
+    /// <summary>One sentence of an advertisement, asked for by name: an opening, a selling point or a
+    /// closing.</summary>
     public static IEnumerable<Conversation> Praised(SeededRandom random, int count)
     {
         foreach (var product in Draw(random, count))
@@ -39,13 +45,17 @@ internal static class Goods
             var part = random.Next(4);
             var place = random.Next(product.Traits.Count);
             var (kind, trait) = product.Traits[place];
-            var about = $"类型#{product.Kind.Type}{(product.Shape is null ? "" : $"*{product.Kind.ShapeKey}#{product.Shape}")}";
+            var about =
+                $"类型#{product.Kind.Type}{(product.Shape is null ? "" : $"*{product.Kind.ShapeKey}#{product.Shape}")}";
             var styled = $"{about}{string.Concat(product.Styles.Select(style => $"*风格#{style.Value}"))}";
             yield return part switch
             {
                 0 => Conversation.Of($"写开头：{styled}", $"{AdWriter.Opening(product, random)}。"),
                 1 => Conversation.Of($"写结尾：{styled}", $"{AdWriter.Closing(product, random)}。"),
-                _ => Conversation.Of($"写卖点：{about}*{kind.Key}#{trait.Value}", $"{AdWriter.Clause(product, place, random, [])}。"),
+                _ => Conversation.Of(
+                    $"写卖点：{about}*{kind.Key}#{trait.Value}",
+                    $"{AdWriter.Clause(product, place, random, [])}。"
+                ),
             };
         }
     }

@@ -2,7 +2,8 @@ using GlmTune.SampleData.Tools;
 
 namespace GlmTune.SampleData.Pretrain;
 
-/// <summary>Short tasks answered with JSON, so that the base model knows the marks that tool calls are made of.</summary>
+/// <summary>Short tasks answered with JSON, so that the base model knows the marks that tool calls are made
+/// of.</summary>
 internal static class JsonTasks
 {
     /// <summary>A request to be written as a call, and a tool's result to be told in words.</summary>

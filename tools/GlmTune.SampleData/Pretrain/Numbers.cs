@@ -51,7 +51,10 @@ internal static class Numbers
         {
             for (var length = 3; length <= 8; length++)
             {
-                yield return Conversation.Of($"从{first}数到{first + length - 1}", $"{string.Join('、', Enumerable.Range(first, length))}。");
+                yield return Conversation.Of(
+                    $"从{first}数到{first + length - 1}",
+                    $"{string.Join('、', Enumerable.Range(first, length))}。"
+                );
             }
         }
 
@@ -68,7 +71,13 @@ internal static class Numbers
 
         for (var month = 1; month <= 12; month++)
         {
-            var season = month switch { >= 3 and <= 5 => "春天", >= 6 and <= 8 => "夏天", >= 9 and <= 11 => "秋天", _ => "冬天" };
+            var season = month switch
+            {
+                >= 3 and <= 5 => "春天",
+                >= 6 and <= 8 => "夏天",
+                >= 9 and <= 11 => "秋天",
+                _ => "冬天",
+            };
             yield return Conversation.Of($"{month}月是什么季节？", $"在北半球，{month}月是{season}。");
             yield return Conversation.Of($"{month}月之后是几月？", $"{month}月之后是{(month % 12) + 1}月。");
         }

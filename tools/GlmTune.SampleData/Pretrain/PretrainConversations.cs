@@ -42,7 +42,9 @@ internal sealed record PretrainConversations(IReadOnlyList<Conversation> Train, 
         var mixed = random.Shuffle(rows.DistinctBy(row => row.ToJson()));
         if (mixed.Count < TrainRows + DevRows)
         {
-            throw new InvalidOperationException($"The topics give {mixed.Count} rows; {TrainRows + DevRows} are wanted. Raise their counts.");
+            throw new InvalidOperationException(
+                $"The topics give {mixed.Count} rows; {TrainRows + DevRows} are wanted. Raise their counts."
+            );
         }
 
         return new(mixed[DevRows..(DevRows + TrainRows)], mixed[..DevRows]);

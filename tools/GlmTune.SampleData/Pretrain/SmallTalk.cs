@@ -6,11 +6,30 @@ internal static class SmallTalk
     // Many names, so that the name is copied from the conversation and not guessed.
     private static readonly List<string> Names =
     [
-        .. from first in new[] { "小", "阿", "大", "老" } from second in "明红李王张林雨天强美伟雪文东华春海山" select $"{first}{second}",
-        "Anna", "Tom", "Lucy", "Jack", "Mary", "Peter",
+        .. from first in new[] { "小", "阿", "大", "老" }
+        from second in "明红李王张林雨天强美伟雪文东华春海山"
+        select $"{first}{second}",
+        "Anna",
+        "Tom",
+        "Lucy",
+        "Jack",
+        "Mary",
+        "Peter",
     ];
 
-    private static readonly string[] Likes = ["唱歌", "跑步", "看书", "画画", "旅行", "做饭", "游泳", "下棋", "拍照", "种花"];
+    private static readonly string[] Likes =
+    [
+        "唱歌",
+        "跑步",
+        "看书",
+        "画画",
+        "旅行",
+        "做饭",
+        "游泳",
+        "下棋",
+        "拍照",
+        "种花",
+    ];
 
     private static readonly (string[] Asked, string[] Said)[] Exchanges =
     [
@@ -22,8 +41,14 @@ internal static class SmallTalk
         (["再见", "拜拜", "我走了", "下次再聊"], ["再见！欢迎下次再来。"]),
         (["谢谢", "谢谢你", "多谢", "非常感谢", "太感谢了"], ["不客气！", "不客气，很高兴能帮到你。"]),
         (["对不起", "抱歉", "不好意思"], ["没关系。"]),
-        (["你是谁", "你是谁？", "你叫什么名字", "你叫什么？", "请介绍一下你自己", "介绍一下自己"], ["我是 GLM-Nano，一个很小的语言模型。"]),
-        (["你会做什么", "你能做什么？", "你有什么本领", "你可以帮我什么"], ["我可以聊天、做简单的算术、回答常识问题，还会介绍商品。"]),
+        (
+            ["你是谁", "你是谁？", "你叫什么名字", "你叫什么？", "请介绍一下你自己", "介绍一下自己"],
+            ["我是 GLM-Nano，一个很小的语言模型。"]
+        ),
+        (
+            ["你会做什么", "你能做什么？", "你有什么本领", "你可以帮我什么"],
+            ["我可以聊天、做简单的算术、回答常识问题，还会介绍商品。"]
+        ),
         (["你是人吗", "你是真人吗？", "你是机器人吗"], ["我不是人，我是一个语言模型。"]),
         (["你多大了", "你几岁了？", "你的年龄是多少"], ["我没有年龄，我是一个语言模型。"]),
         (["你住在哪里", "你在哪儿？", "你家在哪里"], ["我住在电脑里。"]),
@@ -56,10 +81,42 @@ internal static class SmallTalk
 
     private static readonly string[] Unknown =
     [
-        "今天天气怎么样", "明天会下雨吗？", "现在几点了？", "今天有什么新闻", "谁发明了电灯？", "世界上最高的人是谁", "这件衣服多少钱？", "我的快递到哪了", "附近有什么餐厅？", "北京到上海多远",
-        "谁赢了比赛？", "你昨天做了什么", "宇宙有多大？", "股票会涨吗", "我明年能发财吗？", "这首歌是谁唱的", "怎么修电脑？", "怎么做蛋糕", "地球有多重？", "世界上有多少人",
-        "他为什么生气？", "我的钥匙在哪里", "这本书讲了什么？", "谁写了这首诗", "火星上有人吗？", "我该买哪个手机", "电影好看吗？", "什么时候放假", "这道题怎么做？", "鱼会做梦吗",
-        "What is the weather like today?", "What time is it now?", "Who won the game?", "How much is it?", "Where are my keys?", "What is in the news?",
+        "今天天气怎么样",
+        "明天会下雨吗？",
+        "现在几点了？",
+        "今天有什么新闻",
+        "谁发明了电灯？",
+        "世界上最高的人是谁",
+        "这件衣服多少钱？",
+        "我的快递到哪了",
+        "附近有什么餐厅？",
+        "北京到上海多远",
+        "谁赢了比赛？",
+        "你昨天做了什么",
+        "宇宙有多大？",
+        "股票会涨吗",
+        "我明年能发财吗？",
+        "这首歌是谁唱的",
+        "怎么修电脑？",
+        "怎么做蛋糕",
+        "地球有多重？",
+        "世界上有多少人",
+        "他为什么生气？",
+        "我的钥匙在哪里",
+        "这本书讲了什么？",
+        "谁写了这首诗",
+        "火星上有人吗？",
+        "我该买哪个手机",
+        "电影好看吗？",
+        "什么时候放假",
+        "这道题怎么做？",
+        "鱼会做梦吗",
+        "What is the weather like today?",
+        "What time is it now?",
+        "Who won the game?",
+        "How much is it?",
+        "Where are my keys?",
+        "What is in the news?",
     ];
 
     /// <summary>Single exchanges: every question with every answer that suits it.</summary>
@@ -76,7 +133,10 @@ internal static class SmallTalk
         {
             var english = char.IsAscii(question[0]);
             yield return Conversation.Of(question, english ? "Sorry, I do not know." : "抱歉，这个我不知道。");
-            yield return Conversation.Of(english ? $"Tell me: {question}" : $"请问，{question}", english ? "Sorry, I do not know." : "抱歉，这个我不知道。");
+            yield return Conversation.Of(
+                english ? $"Tell me: {question}" : $"请问，{question}",
+                english ? "Sorry, I do not know." : "抱歉，这个我不知道。"
+            );
         }
     }
 
@@ -87,17 +147,27 @@ internal static class SmallTalk
         {
             yield return Conversation.Of($"我叫{name}", $"你好，{name}！");
             yield return new([
-                new("user", $"我叫{name}"), new("assistant", $"你好，{name}！"),
-                new("user", "我叫什么名字？"), new("assistant", $"你叫{name}。")]);
+                new("user", $"我叫{name}"),
+                new("assistant", $"你好，{name}！"),
+                new("user", "我叫什么名字？"),
+                new("assistant", $"你叫{name}。"),
+            ]);
             yield return new([
-                new("user", $"你好，我是{name}"), new("assistant", $"你好，{name}！"),
-                new("user", "你是谁？"), new("assistant", "我是 GLM-Nano，一个很小的语言模型。"),
-                new("user", "我是谁？"), new("assistant", $"你是{name}。")]);
+                new("user", $"你好，我是{name}"),
+                new("assistant", $"你好，{name}！"),
+                new("user", "你是谁？"),
+                new("assistant", "我是 GLM-Nano，一个很小的语言模型。"),
+                new("user", "我是谁？"),
+                new("assistant", $"你是{name}。"),
+            ]);
             foreach (var like in Likes)
             {
                 yield return new([
-                    new("user", $"我叫{name}，我喜欢{like}"), new("assistant", $"你好，{name}！{like}很有意思。"),
-                    new("user", "我喜欢什么？"), new("assistant", $"你喜欢{like}。")]);
+                    new("user", $"我叫{name}，我喜欢{like}"),
+                    new("assistant", $"你好，{name}！{like}很有意思。"),
+                    new("user", "我喜欢什么？"),
+                    new("assistant", $"你喜欢{like}。"),
+                ]);
             }
         }
     }
@@ -107,13 +177,25 @@ internal static class SmallTalk
     {
         foreach (var name in Names)
         {
-            yield return new([new("system", $"你的名字叫{name}。"), new("user", "你是谁？"), new("assistant", $"我是{name}。")]);
-            yield return new([new("system", $"你的名字叫{name}。"), new("user", "你叫什么名字"), new("assistant", $"我叫{name}。")]);
+            yield return new([
+                new("system", $"你的名字叫{name}。"),
+                new("user", "你是谁？"),
+                new("assistant", $"我是{name}。"),
+            ]);
+            yield return new([
+                new("system", $"你的名字叫{name}。"),
+                new("user", "你叫什么名字"),
+                new("assistant", $"我叫{name}。"),
+            ]);
         }
 
         foreach (var (chinese, english) in Vocabulary.Words)
         {
-            yield return new([new("system", "把用户的话翻译成英文。"), new("user", chinese), new("assistant", english)]);
+            yield return new([
+                new("system", "把用户的话翻译成英文。"),
+                new("user", chinese),
+                new("assistant", english),
+            ]);
         }
     }
 }

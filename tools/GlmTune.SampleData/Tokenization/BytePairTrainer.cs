@@ -4,20 +4,23 @@ using GlmTune.Data.Tokenization;
 
 namespace GlmTune.SampleData.Tokenization;
 
-/// <summary>Learns a byte-level byte-pair vocabulary: the single bytes, then one merge after another, always the most frequent pair.</summary>
+/// <summary>Learns a byte-level byte-pair vocabulary: the single bytes, then one merge after another, always the most
+/// frequent pair.</summary>
 /// <remarks>
-/// While it learns, every piece stands as the encoder would cut it with the ranks so far: after each merge the lowest rank is
-/// merged until none is left. So encoding by rank gives back exactly the learnt segmentation, also where two pairs make the same bytes.
-/// A token is one or more whole characters, or a part of one: never the end of one character with the beginning of the next.
-/// Source: Sennrich, Haddow and Birch, Neural Machine Translation of Rare Words with Subword Units, 2016.
-/// </remarks>
+/// While it learns, every piece stands as the encoder would cut it with the ranks so far: after each merge the lowest
+/// rank is merged until none is left. So encoding by rank gives back exactly the learnt segmentation, also where two
+/// pairs make the same bytes. A token is one or more whole characters, or a part of one: never the end of one character
+/// with the beginning of the next. Source: Sennrich, Haddow and Birch, Neural Machine Translation of Rare Words with
+/// Subword Units, 2016. </remarks>
 internal sealed class BytePairTrainer
 {
     private readonly List<byte[]> tokens = [.. Enumerable.Range(0, 256).Select(value => new[] { (byte)value })];
-    private readonly Dictionary<string, int> ranks = [];                      // bytes, a char each, to rank
+    private readonly Dictionary<string, int> ranks = []; // bytes, a char each, to rank
     private readonly List<(List<int> Tokens, long Count)> pieces = [];
     private readonly Dictionary<(int Left, int Right), long> counts = [];
-    private readonly Dictionary<(int Left, int Right), HashSet<int>> places = [];   // pieces that hold, or once held, the pair
+
+    // pieces that hold, or once held, the pair
+    private readonly Dictionary<(int Left, int Right), HashSet<int>> places = [];
 
     private BytePairTrainer(IEnumerable<string> texts)
     {
@@ -34,7 +37,8 @@ internal sealed class BytePairTrainer
     }
 
     /// <summary>Learns tokens.</summary>
-    /// <param name="texts">What is learnt from; cut into pieces as GLM-4's tokenizer does, and no merge crosses a piece.</param>
+    /// <param name="texts">What is learnt from; cut into pieces as GLM-4's tokenizer does, and no merge crosses a
+    /// piece.</param>
     /// <param name="size">Number of tokens wanted, at least 256.</param>
     /// <param name="longest">Bytes that a token has at most.</param>
     /// <returns>The tokens' bytes by rank: first the 256 single bytes by value.</returns>
@@ -47,7 +51,10 @@ internal sealed class BytePairTrainer
         {
             if (trainer.MostFrequentPair(longest) is not { } pair)
             {
-                throw new ArgumentException($"The texts give {trainer.tokens.Count} tokens of at most {longest} bytes; {size} are wanted.", nameof(texts));
+                throw new ArgumentException(
+                    $"The texts give {trainer.tokens.Count} tokens of at most {longest} bytes; {size} are wanted.",
+                    nameof(texts)
+                );
             }
 
             trainer.Merge(pair);
@@ -71,15 +78,21 @@ internal sealed class BytePairTrainer
         return [.. counts];
     }
 
-    // Of equally frequent pairs the one with the lowest ranks, so that the result does not depend on a dictionary's order.
+    // Of equally frequent pairs the one with the lowest ranks, so that the result does not depend on a dictionary's
+    // order.
     private (int Left, int Right)? MostFrequentPair(int longest)
     {
         (int Left, int Right)? best = null;
         var most = 0L;
         foreach (var (pair, count) in counts)
         {
-            if (count >= most && count > 0 && (count > most || pair.CompareTo(best!.Value) < 0)
-                && tokens[pair.Left].Length + tokens[pair.Right].Length <= longest && IsCharactersOrPart(pair))
+            if (
+                count >= most
+                && count > 0
+                && (count > most || pair.CompareTo(best!.Value) < 0)
+                && tokens[pair.Left].Length + tokens[pair.Right].Length <= longest
+                && IsCharactersOrPart(pair)
+            )
             {
                 (best, most) = (pair, count);
             }
@@ -88,7 +101,8 @@ internal sealed class BytePairTrainer
         return best;
     }
 
-    // A token that holds one character and the beginning of another would make the next token depend on this one's bytes.
+    // A token that holds one character and the beginning of another would make the next token depend on this one's
+    // bytes.
     private bool IsCharactersOrPart((int Left, int Right) pair)
     {
         byte[] joined = [.. tokens[pair.Left], .. tokens[pair.Right]];
@@ -105,7 +119,11 @@ internal sealed class BytePairTrainer
         var touched = new SortedSet<int>();
         for (var cut = 1; cut < joined.Length; cut++)
         {
-            if (ranks.TryGetValue(key[..cut], out var left) && ranks.TryGetValue(key[cut..], out var right) && places.Remove((left, right), out var holders))
+            if (
+                ranks.TryGetValue(key[..cut], out var left)
+                && ranks.TryGetValue(key[cut..], out var right)
+                && places.Remove((left, right), out var holders)
+            )
             {
                 touched.UnionWith(holders);
             }

@@ -7,9 +7,18 @@ internal sealed record ToolConversations(IReadOnlyList<Conversation> Train, IRea
     private const int DevRows = 30;
 
     private static readonly (string Asked, string Said)[] WithoutTool =
-        [("你好", "你好！有什么可以帮你的吗？"), ("你是谁？", "我是 GLM-Nano，一个很小的语言模型。"), ("今天真高兴", "太好了！愿你每天都开心。")];
+    [
+        ("你好", "你好！有什么可以帮你的吗？"),
+        ("你是谁？", "我是 GLM-Nano，一个很小的语言模型。"),
+        ("今天真高兴", "太好了！愿你每天都开心。"),
+    ];
 
-    private static readonly (string Asked, string Said)[] Thanks = [("谢谢", "不客气！"), ("好的，谢谢你", "不客气，很高兴能帮到你。"), ("再见", "再见！欢迎下次再来。")];
+    private static readonly (string Asked, string Said)[] Thanks =
+    [
+        ("谢谢", "不客气！"),
+        ("好的，谢谢你", "不客气，很高兴能帮到你。"),
+        ("再见", "再见！欢迎下次再来。"),
+    ];
 
     /// <summary>Writes all rows; no row occurs twice, in both files.</summary>
     public static ToolConversations Write(ulong seed)
@@ -44,9 +53,9 @@ internal sealed record ToolConversations(IReadOnlyList<Conversation> Train, IRea
             var tool = random.Pick(tools);
             var use = tool.Draw(random);
             turns.Add(new("user", use.Question));
-            turns.Add(named
-                ? new("assistant", use.ArgumentsText, tool.Name)
-                : new("assistant", use.CallText(tool.Name)));
+            turns.Add(
+                named ? new("assistant", use.ArgumentsText, tool.Name) : new("assistant", use.CallText(tool.Name))
+            );
             turns.Add(new("observation", use.ResultText));
             turns.Add(new("assistant", use.Answer));
         }

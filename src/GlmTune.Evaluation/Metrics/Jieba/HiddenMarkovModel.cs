@@ -1,6 +1,7 @@
 namespace GlmTune.Evaluation.Metrics.Jieba;
 
-/// <summary>Finds words the dictionary lacks: a hidden Markov model says whether each character begins, continues, ends or is a word.</summary>
+/// <summary>Finds words the dictionary lacks: a hidden Markov model says whether each character begins, continues, ends
+/// or is a word.</summary>
 internal sealed class HiddenMarkovModel
 {
     private const int States = 4; // in the order of the tables

@@ -1,11 +1,11 @@
 namespace GlmTune.Evaluation.Metrics.Jieba;
 
-/// <summary>Cuts Chinese text into words as jieba 0.42.1 does in its accurate mode, with its dictionary and its model for unknown words.</summary>
+/// <summary>Cuts Chinese text into words as jieba 0.42.1 does in its accurate mode, with its dictionary and its model
+/// for unknown words.</summary>
 /// <remarks>
-/// A stretch of Han characters, letters and digits is a lattice of dictionary words, cut along the path of the greatest product of word
-/// frequencies; single characters left over side by side go through a hidden Markov model. Every character of the text is in exactly one
-/// word, in order. Thread-safe. The tables are loaded on first use.
-/// </remarks>
+/// A stretch of Han characters, letters and digits is a lattice of dictionary words, cut along the path of the greatest
+/// product of word frequencies; single characters left over side by side go through a hidden Markov model. Every
+/// character of the text is in exactly one word, in order. Thread-safe. The tables are loaded on first use. </remarks>
 public static class JiebaSegmenter
 {
     internal const char FirstHan = '\u4E00';
@@ -31,8 +31,13 @@ public static class JiebaSegmenter
             else
             {
                 // Outside stretches every character stands alone, but for line ends and characters beyond 16 bits.
-                var isPair = begin + 1 < text.Length
-                    && (text[begin] == '\r' ? text[begin + 1] == '\n' : char.IsSurrogatePair(text[begin], text[begin + 1]));
+                var isPair =
+                    begin + 1 < text.Length
+                    && (
+                        text[begin] == '\r'
+                            ? text[begin + 1] == '\n'
+                            : char.IsSurrogatePair(text[begin], text[begin + 1])
+                    );
                 end = begin + (isPair ? 2 : 1);
                 words.Add(text[begin..end]);
             }
@@ -43,7 +48,8 @@ public static class JiebaSegmenter
         return words;
     }
 
-    private static bool IsWordCharacter(char c) => IsHan(c) || char.IsAsciiLetterOrDigit(c) || c is '+' or '#' or '&' or '.' or '_' or '%' or '-';
+    private static bool IsWordCharacter(char c) =>
+        IsHan(c) || char.IsAsciiLetterOrDigit(c) || c is '+' or '#' or '&' or '.' or '_' or '%' or '-';
 
     private static bool IsHan(char c) => c is >= FirstHan and <= LastHan;
 
@@ -64,7 +70,8 @@ public static class JiebaSegmenter
         CutSingles(stretch[begin..], tables, words);
     }
 
-    /// <summary>By place: the end of the word that begins there on the path of the greatest weight. Of equal paths, the longer word wins.</summary>
+    /// <summary>By place: the end of the word that begins there on the path of the greatest weight. Of equal paths, the
+    /// longer word wins.</summary>
     private static int[] BestPath(ReadOnlySpan<char> stretch, WordTrie dictionary)
     {
         var ends = new int[stretch.Length];
@@ -132,7 +139,8 @@ public static class JiebaSegmenter
         }
     }
 
-    /// <summary>The end of a piece without Han characters: letters and digits with at most one fraction and a percent sign, or what lies between such.</summary>
+    /// <summary>The end of a piece without Han characters: letters and digits with at most one fraction and a percent
+    /// sign, or what lies between such.</summary>
     private static int EndOfNumberOrSigns(ReadOnlySpan<char> run, int begin)
     {
         var end = begin;

@@ -2,7 +2,8 @@ using System.IO.Compression;
 
 namespace GlmTune.Evaluation.Metrics.Jieba;
 
-/// <summary>jieba 0.42.1's dictionary and hidden Markov model, read from the resource that <c>tools/pack-jieba.cs</c> makes; its form is described there.</summary>
+/// <summary>jieba 0.42.1's dictionary and hidden Markov model, read from the resource that <c>tools/pack-jieba.cs</c>
+/// makes; its form is described there.</summary>
 internal sealed class JiebaTables
 {
     private const string Resource = "jieba-0.42.1.br";
@@ -12,7 +13,12 @@ internal sealed class JiebaTables
     private JiebaTables()
     {
         using var plain = new MemoryStream();
-        using (var stream = new BrotliStream(typeof(JiebaTables).Assembly.GetManifestResourceStream(Resource)!, CompressionMode.Decompress))
+        using (
+            var stream = new BrotliStream(
+                typeof(JiebaTables).Assembly.GetManifestResourceStream(Resource)!,
+                CompressionMode.Decompress
+            )
+        )
         {
             stream.CopyTo(plain);
         }

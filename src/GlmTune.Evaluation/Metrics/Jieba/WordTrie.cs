@@ -1,14 +1,15 @@
 namespace GlmTune.Evaluation.Metrics.Jieba;
 
-/// <summary>The dictionary as a trie in level order: the children of a node lie side by side, by rising character.</summary>
+/// <summary>The dictionary as a trie in level order: the children of a node lie side by side, by rising
+/// character.</summary>
 internal sealed class WordTrie
 {
     /// <summary>What a walk that has left the dictionary stands on.</summary>
     public const int None = 0;
 
-    private readonly int[] firstChild;      // by node, and one more: where the last node's children end
-    private readonly char[] characters;     // by node
-    private readonly double[] weights;      // by node: ln(frequency) - ln(total), or NaN where the node is only a prefix
+    private readonly int[] firstChild; // by node, and one more: where the last node's children end
+    private readonly char[] characters; // by node
+    private readonly double[] weights; // by node: ln(frequency) - ln(total), or NaN where the node is only a prefix
     private readonly int[] firstLetters = new int[char.MaxValue + 1];
 
     public WordTrie(ref ColumnReader reader)
