@@ -2,7 +2,7 @@ using System.Text.RegularExpressions;
 
 namespace GlmTune.Repository.Tests;
 
-/// <summary>What the pages say of the repository is so.</summary>
+/// <summary>Checks links, paths and commands in the Markdown files.</summary>
 public sealed partial class MarkdownTests
 {
     public static TheoryData<string> Pages =>
@@ -41,25 +41,22 @@ public sealed partial class MarkdownTests
     }
 
     [Fact]
-    public void Readme_begins_with_training_and_testing()
+    public void The_readme_shows_how_to_train_and_test()
     {
-        var commands = new MarkdownPage("README.md").CodeBlocks;
-        Assert.StartsWith(
-            "dotnet run -c Release --project src/GlmTune.Cli -- train data/ads models/glm-nano "
-                + "configs/lora-nano.yaml\n",
-            commands[0],
-            StringComparison.Ordinal
-        );
-        Assert.Equal("dotnet test -c Release", commands[1].Trim());
-    }
-
-    [Fact]
-    public void The_automatic_run_uses_the_test_command_of_the_readme() =>
+        var lines = new MarkdownPage("README.md").CodeBlocks.SelectMany(block => block.Split('\n')).ToArray();
         Assert.Contains(
-            $"\n{new MarkdownPage("README.md").CodeBlocks[1].Trim()} ",
-            Checkout.Text(".ci/run"),
-            StringComparison.Ordinal
+            lines,
+            line =>
+                line.StartsWith("dotnet run -c Release --project src/GlmTune.Cli -- train ", StringComparison.Ordinal)
         );
+        var ciRun = Checkout.Text(".ci/run");
+        Assert.Contains(
+            lines,
+            line =>
+                line.StartsWith("dotnet test", StringComparison.Ordinal)
+                && ciRun.Contains($"\n{line} ", StringComparison.Ordinal)
+        );
+    }
 
     [Fact]
     public void Both_readmes_show_the_same_commands() =>
