@@ -44,6 +44,9 @@ public sealed record Recipe
     /// line.</summary>
     public IReadOnlyList<string> Notes { get; init; } = [];
 
+    /// <summary>Whether the recipe asks for float16 only where it can be bfloat16 (<c>fp16: auto</c>).</summary>
+    internal bool TakesBFloat16ForHalf { get; init; }
+
     /// <summary>Full names of the keys to which the file or an override gives a value.</summary>
     internal IReadOnlySet<string> Written { get; init; } = new HashSet<string>();
 
@@ -54,6 +57,7 @@ public sealed record Recipe
             Seed = Training.DataSeed ?? Training.Seed,
             RowsPerMicroBatch = Training.MicroBatchSize,
             AccumulationSteps = Training.AccumulationSteps,
+            DropLast = Training.DropLast && Training.Packing != true,
             PackedTokens =
                 Training.Packing == true
                     ? Training.PackLength ?? Training.MicroBatchSize * Data.Template.MaxTrainingTokens

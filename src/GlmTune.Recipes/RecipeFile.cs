@@ -75,11 +75,13 @@ public static class RecipeFile
             ResumeFrom = arguments.Text("resume_from_checkpoint"),
             DeepSpeed = DeepSpeedFile.Find(arguments, folder, reading.Problems),
             Written = reading.Written,
+            TakesBFloat16ForHalf = TrainingSection.AsksForHalf(arguments),
         };
         ForeignArguments.Read(arguments);
         var (lora, prefix) = AdapterSection.Read(root);
         recipe = RecipeChecks.Run(recipe with { Lora = lora, Prefix = prefix }, arguments);
         arguments.End();
+        ForeignArguments.ReadTrackers(root);
         root.End();
         return recipe;
     }

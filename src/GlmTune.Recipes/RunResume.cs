@@ -1,3 +1,4 @@
+using System.Globalization;
 using GlmTune.Data.Batching;
 using GlmTune.Training.Checkpoints;
 using GlmTune.Training.Sharding;
@@ -59,7 +60,7 @@ internal sealed class RunResume(
             return history.GlobalStep;
         }
 
-        ranks.Together(() => GoTo(checkpoint, state));
+        ranks.Together(() => GoTo(checkpoint, state, history.Epoch));
         evaluation.WithoutImprovement = state.EvaluationsWithoutImprovement;
         return state.Step;
     }
@@ -80,7 +81,7 @@ internal sealed class RunResume(
         }
     }
 
-    private void GoTo(string checkpoint, TrainingState state)
+    private void GoTo(string checkpoint, TrainingState state, double epoch)
     {
         var template = recipe.Data.Template;
         if (state.Template is { } name && (name != template.Preset.Name || state.EndToken != template.EndToken))
@@ -92,15 +93,7 @@ internal sealed class RunResume(
             );
         }
 
-        try
-        {
-            batches.GoTo(state.Data);
-        }
-        catch (ArgumentException error)
-        {
-            throw new InvalidDataException($"{checkpoint}: {error.Message}", error);
-        }
-
+        MoveTo(checkpoint, state, epoch);
         var steps = recipe.Training.MaxSteps ?? state.Step + batches.StepsLeft(recipe.Training.Epochs);
         if (state.WorldSize != ranks.Count)
         {
@@ -131,12 +124,11 @@ internal sealed class RunResume(
             );
         }
 
-        if (state.Rows is { } rows && rows != data.Fingerprint)
+        if (state.Rows is { } rows && rows != data.Fingerprint && CountOf(state) == data.Examples.Count)
         {
             note(
-                $"{checkpoint}: its training rows ({rows.Split(':')[0]}) are not those of this run "
-                    + $"({data.Examples.Count}), or are in another order: "
-                    + "of the epoch that it goes on with, some rows may come twice and others not at all."
+                $"{checkpoint}: its {data.Examples.Count} training rows are not those of this run, or are in another "
+                    + "order: in the current epoch, some rows may be used twice and others not at all."
             );
         }
 
@@ -148,4 +140,34 @@ internal sealed class RunResume(
             );
         }
     }
+
+    // With as many rows as before, what is used stays used. With another number their order is another one, and only
+    // how far the epoch has come means anything.
+    private void MoveTo(string checkpoint, TrainingState state, double epoch)
+    {
+        var count = CountOf(state);
+        if ((count is null || count == data.Examples.Count) && batches.TryGoTo(state.Data))
+        {
+            return;
+        }
+
+        var fraction = count is > 0 ? (double)state.Data.Examples / count.Value : epoch - state.Data.Epoch;
+        batches.GoTo(state.Data.Epoch, Math.Clamp(fraction, 0, 1));
+        note(
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"{checkpoint}: {state.Data.Examples} {(count is null ? "" : $"of {count} ")}rows of epoch "
+                    + $"{state.Data.Epoch + 1} were used"
+                    + $"{(count == data.Examples.Count ? ", in micro-batches of another size or packed in another way" : "")}"
+                    + $"; this run has {data.Examples.Count} rows and resumes at the same fraction of the epoch, after "
+                    + $"row {batches.Cursor.Examples} of epoch {batches.Cursor.Epoch + 1}: some rows of this epoch may "
+                    + $"be used twice and others not at all."
+            )
+        );
+    }
+
+    private static int? CountOf(TrainingState state) =>
+        int.TryParse(state.Rows?.Split(':')[0], NumberStyles.None, CultureInfo.InvariantCulture, out var count)
+            ? count
+            : null;
 }

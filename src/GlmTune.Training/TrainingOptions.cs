@@ -8,6 +8,10 @@ public sealed record TrainingOptions
     /// <summary>Folder of the checkpoints. Default <c>./output</c>.</summary>
     public string OutputFolder { get; init; } = "./output";
 
+    /// <summary>Whether a run that starts from scratch removes what an earlier run left in the output folder; otherwise
+    /// it refuses to start.</summary>
+    public bool OverwriteOutputFolder { get; init; }
+
     /// <summary>Rows a rank feeds forward at once in training; at least 1. Default 8.</summary>
     public int MicroBatchSize { get; init; } = 8;
 
@@ -16,6 +20,10 @@ public sealed record TrainingOptions
 
     /// <summary>Micro-batches in a step; at least 1. Default 1.</summary>
     public int AccumulationSteps { get; init; } = 1;
+
+    /// <summary>Whether the rows of an epoch that do not fill a micro-batch are left out. Packed micro-batches are
+    /// always kept.</summary>
+    public bool DropLast { get; init; }
 
     /// <summary>Steps of the whole run; null leaves the length to <see cref="Epochs"/>. Default null.</summary>
     public int? MaxSteps { get; init; }

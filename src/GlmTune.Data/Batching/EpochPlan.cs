@@ -17,7 +17,8 @@ public sealed class EpochPlan
         }
     }
 
-    /// <summary>The examples of each micro-batch; every example of the split is in exactly one.</summary>
+    /// <summary>The examples of each micro-batch; every example of the split is in exactly one, but for those that
+    /// <see cref="BatchOptions.DropLast"/> leaves out.</summary>
     public IReadOnlyList<int[]> MicroBatches { get; }
 
     /// <summary>Plans an epoch.</summary>
@@ -31,14 +32,27 @@ public sealed class EpochPlan
             ? SeededOrder.Permutation(tokens.Count, options.Seed, epoch)
             : [.. Enumerable.Range(0, tokens.Count)];
         return new EpochPlan(
-            options.PackedTokens is { } limit
-                ? Pack(order, tokens, limit, options, epoch)
-                : [.. order.Chunk(options.RowsPerMicroBatch)]
+            options.PackedTokens is { } limit ? Pack(order, tokens, limit, options, epoch) : Chunks(order, options)
         );
     }
 
+    /// <summary>How many examples the epoch uses.</summary>
+    public int Examples => starts[^1];
+
     /// <summary>How many examples the micro-batches before <paramref name="microBatch"/> hold.</summary>
     public int ExamplesBefore(int microBatch) => starts[microBatch];
+
+    /// <summary>Whether a micro-batch begins after <paramref name="examples"/> used ones.</summary>
+    public bool BeginsAt(int examples) => examples < Examples && Array.BinarySearch(starts, examples) >= 0;
+
+    /// <summary>How many examples are used where the last micro-batch begins that does not begin after
+    /// <paramref name="examples"/>.</summary>
+    public int LastStartUpTo(double examples)
+    {
+        // A fraction times a count may fall just short of the whole number that it stands for.
+        var at = Array.BinarySearch(starts, (int)Math.Floor(examples + 1e-6));
+        return starts[Math.Min(at >= 0 ? at : ~at - 1, MicroBatches.Count - 1)];
+    }
 
     /// <summary>The micro-batch that begins after <paramref name="examples"/> used ones.</summary>
     /// <exception cref="ArgumentException">None begins there: the plan has changed since that number was
@@ -53,6 +67,17 @@ public sealed class EpochPlan
                     + "micro-batch or the packing differ from those of the run that is resumed.",
                 nameof(examples)
             );
+    }
+
+    private static List<int[]> Chunks(int[] order, BatchOptions options)
+    {
+        var chunks = order.Chunk(options.RowsPerMicroBatch).ToList();
+        if (options.DropLast && chunks[^1].Length < options.RowsPerMicroBatch)
+        {
+            chunks.RemoveAt(chunks.Count - 1);
+        }
+
+        return chunks;
     }
 
     private static List<int[]> Pack(int[] order, IReadOnlyList<int> tokens, int limit, BatchOptions options, int epoch)

@@ -57,6 +57,14 @@ public sealed class TrainingBatches
         );
         tokens = [.. examples.Select(example => example.TokenIds.Length)];
         plan = EpochPlan.Create(tokens, options, epoch: 0);
+        if (plan.Examples == 0)
+        {
+            throw new ArgumentException(
+                $"{examples.Count} examples do not fill a micro-batch of {options.RowsPerMicroBatch}, and smaller ones "
+                    + "are left out.",
+                nameof(examples)
+            );
+        }
     }
 
     /// <summary>Where the data stands: the next step begins here.</summary>
@@ -79,13 +87,33 @@ public sealed class TrainingBatches
         }
     }
 
-    /// <summary>Moves <see cref="Cursor"/>, and finds out at once whether a step can begin there.</summary>
-    /// <exception cref="ArgumentException">The cursor is from a run whose data was put together in another
-    /// way.</exception>
-    public void GoTo(DataCursor cursor)
+    /// <summary>Moves <see cref="Cursor"/> where a step can begin there.</summary>
+    /// <returns>False where none can, and nothing was moved: the cursor is from a run whose data was put together in
+    /// another way.</returns>
+    public bool TryGoTo(DataCursor cursor)
     {
+        if (cursor.Epoch < 0 || cursor.Examples < 0 || !PlanOf(cursor.Epoch).BeginsAt(cursor.Examples))
+        {
+            return false;
+        }
+
         Cursor = cursor;
-        _ = PlanOf(cursor.Epoch).MicroBatchAt(cursor.Examples);
+        return true;
+    }
+
+    /// <summary>Moves <see cref="Cursor"/> to the last micro-batch that begins at or before a fraction of an
+    /// epoch.</summary>
+    /// <param name="epoch">Which pass, from 0.</param>
+    /// <param name="fraction">How much of its examples is used, from 0 to 1; 1 is the beginning of the next
+    /// pass.</param>
+    public void GoTo(int epoch, double fraction)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(epoch);
+        ArgumentOutOfRangeException.ThrowIfNegative(fraction);
+        Cursor =
+            fraction >= 1
+                ? new DataCursor(epoch + 1, 0)
+                : new DataCursor(epoch, PlanOf(epoch).LastStartUpTo(fraction * PlanOf(epoch).Examples));
     }
 
     /// <summary>How well packed micro-batches of the current epoch are filled.</summary>
@@ -185,8 +213,8 @@ public sealed class TrainingBatches
             mine,
             supervised,
             used - cursor.Examples,
-            used == examples.Count ? new DataCursor(cursor.Epoch + 1, 0) : cursor with { Examples = used },
-            cursor.Epoch + ((double)used / examples.Count)
+            used == epochPlan.Examples ? new DataCursor(cursor.Epoch + 1, 0) : cursor with { Examples = used },
+            cursor.Epoch + ((double)used / epochPlan.Examples)
         )
         {
             Tokens = all,

@@ -1,9 +1,10 @@
+using System.Text.RegularExpressions;
 using GlmTune.Model.Adapters;
 
 namespace GlmTune.Recipes.Configuration;
 
 /// <summary>Reads <c>peft_config</c>: a low-rank adapter, a prefix, or nothing.</summary>
-internal static class AdapterSection
+internal static partial class AdapterSection
 {
     public const string Lora = "LORA";
     public const string Prefix = "PREFIX_TUNING";
@@ -177,6 +178,10 @@ internal static class AdapterSection
         section.End();
     }
 
+    // One name is a list of one: as a regular expression for full names it would match no module.
+    [GeneratedRegex(@"^\w+(\.\w+)*$", RegexOptions.CultureInvariant)]
+    private static partial Regex ModuleName();
+
     private static LoraTargets? Targets(Section section)
     {
         const string key = "target_modules";
@@ -187,7 +192,7 @@ internal static class AdapterSection
 
         try
         {
-            return node is ConfigText text ? LoraTargets.FromText(text.Text)
+            return node is ConfigText text && !ModuleName().IsMatch(text.Text) ? LoraTargets.FromText(text.Text)
                 : section.Texts(key) is { } names ? LoraTargets.FromNames(names)
                 : null;
         }

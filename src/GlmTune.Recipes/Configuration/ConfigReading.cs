@@ -27,15 +27,18 @@ internal sealed class ConfigReading(Problems? problems = null)
         var others = otherKeys.ToList();
         foreach (var (at, path, section) in unknown)
         {
-            var name = path[(path.LastIndexOf('.') + 1)..];
-            var elsewhere = Keys.Where(key => key.Effect == RecipeKeyEffect.Honoured && key.Name == name)
-                .Select(key => key.Path);
             var conditional = others.Find(other => other.Key.Path == path);
-            var hint =
-                conditional.Key is not null ? $"; it is a key {conditional.When}"
-                : elsewhere.FirstOrDefault() is { } there ? $"; did you mean '{there}'?"
-                : Suggestion.Text(name, section.KnownNames);
+            var hint = conditional.Key is not null ? $"; it is a key {conditional.When}" : Hint(path, section);
             Problems.Add(at, $"unknown key '{path}'{hint}");
         }
+    }
+
+    /// <summary>Which known key somebody may have meant by an unknown one, as the end of a message; empty when none is
+    /// near.</summary>
+    public string Hint(string path, Section section)
+    {
+        var name = path[(path.LastIndexOf('.') + 1)..];
+        var elsewhere = Keys.Find(key => key.Effect == RecipeKeyEffect.Honoured && key.Name == name);
+        return elsewhere is null ? Suggestion.Text(name, section.KnownNames) : $"; did you mean '{elsewhere.Path}'?";
     }
 }

@@ -48,4 +48,8 @@ internal sealed class ConfigMap(SourceLine at) : ConfigNode(at)
 }
 
 /// <summary>One key of a mapping, where the key stands, and its value.</summary>
-internal sealed record ConfigEntry(string Key, SourceLine At, ConfigNode Value);
+/// <param name="Key">The name.</param>
+/// <param name="At">Where the key stands.</param>
+/// <param name="Value">What is written for it.</param>
+/// <param name="IsRemoved">Whether an option of the command line took it out of the file.</param>
+internal sealed record ConfigEntry(string Key, SourceLine At, ConfigNode Value, bool IsRemoved = false);

@@ -39,9 +39,9 @@ internal sealed class DeepSpeedOptimization(Recipe recipe, DeepSpeedValues value
         values.NotSupported(parameters, "amsgrad", "the optimizer is AdamW; remove it");
         values.Nothing(parameters, "torch_adam", "there is one implementation of AdamW");
         values.Nothing(parameters, "fused", "there is one implementation of AdamW");
-        parameters.End();
+        values.End(parameters);
         values.Nothing(section, "legacy_fusion", "there is one implementation of AdamW");
-        section.End();
+        values.End(section);
     }
 
     /// <summary>The recipe's schedule, or the configuration's where the recipe says nothing of its own.</summary>
@@ -68,8 +68,8 @@ internal sealed class DeepSpeedOptimization(Recipe recipe, DeepSpeedValues value
 
         TotalSteps(parameters);
         values.Nothing(parameters, "last_batch_iteration", "a resumed run knows its step");
-        parameters.End();
-        section.End();
+        values.End(parameters);
+        values.End(section);
         return schedule;
     }
 

@@ -23,7 +23,7 @@ internal sealed class DeepSpeedReader(Recipe recipe, int? hiddenSize, int? world
         var sharding = new DeepSpeedZero(values, hiddenSize).Read(root);
         sharding = sharding with { Communication = Communication(root) };
         DeepSpeedForeignKeys.Read(root, values);
-        root.End();
+        values.EndFile(root);
         return new DeepSpeedPlan(planned, sharding, values.Settings);
     }
 
@@ -56,15 +56,17 @@ internal sealed class DeepSpeedReader(Recipe recipe, int? hiddenSize, int? world
     private Precision ReadPrecision(Section root)
     {
         var half = root.Child("fp16");
-        if (half.FlagOrAuto("enabled") is true)
+        var isHalf = half.FlagOrAuto("enabled") is true;
+        if (isHalf && !recipe.TakesBFloat16ForHalf)
         {
             half.Problem(
                 "enabled",
-                $"'{half.Full("enabled")}' is true, and float16 is not supported: it needs loss scaling; use bf16"
+                $"'{half.Full("enabled")}' is true, and float16 is not supported: it needs loss scaling; use bf16, or "
+                    + "set training_args.fp16 to auto, which trains in bfloat16 instead (in float32 on a CPU)"
             );
         }
 
-        values.Became(half, "enabled", "false");
+        values.Became(half, "enabled", isHalf ? "bfloat16 on a GPU, float32 on a CPU" : "false");
         foreach (
             var key in new[]
             {
@@ -82,7 +84,8 @@ internal sealed class DeepSpeedReader(Recipe recipe, int? hiddenSize, int? world
             values.Nothing(half, key, "there is no float16, hence no loss scaling");
         }
 
-        half.End();
+        values.End(half);
+        root.Rename("bfloat16", "bf16");
         return BFloat16(root.Child("bf16"));
     }
 
@@ -127,7 +130,7 @@ internal sealed class DeepSpeedReader(Recipe recipe, int? hiddenSize, int? world
         values.Nothing(section, "check_grad_overflow", "a gradient that is not finite always ends the run");
         values.NotSupported(section, "bf16_master_weights_and_grads", "masters are float32");
         values.NotSupported(section, "bf16_optimizer_states", "optimizer states are float32");
-        section.End();
+        values.End(section);
         return chosen;
     }
 

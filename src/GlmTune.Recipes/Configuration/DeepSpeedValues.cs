@@ -66,11 +66,43 @@ internal sealed class DeepSpeedValues(Recipe recipe)
         Became(section, key, $"no effect here: {reason}");
     }
 
-    /// <summary>A key that would change results and is not supported.</summary>
+    /// <summary>A key that would change results and is not supported; <c>auto</c> leaves it off.</summary>
     public void NotSupported(Section section, string key, string advice, string neutral = "")
     {
-        section.Unsupported(key, advice, neutral);
+        section.Unsupported(key, advice, neutral, autoIsOff: true);
         Became(section, key, "off");
+    }
+
+    /// <summary>Ends a section: comments have no effect, and other unknown keys are reported.</summary>
+    public void End(Section section)
+    {
+        Ignore(section, key => key.StartsWith('_') ? "a name that begins with _ is a comment" : null);
+        section.End();
+    }
+
+    /// <summary>Ends the whole file, of which DeepSpeed ignores the keys that it does not know. One that looks like a
+    /// misspelt key is still reported.</summary>
+    public void EndFile(Section root)
+    {
+        Ignore(
+            root,
+            key =>
+                !key.StartsWith('_') && root.Hint(key).Length == 0
+                    ? "it is not a key of a DeepSpeed file, and DeepSpeed ignores it too"
+                    : null
+        );
+        End(root);
+    }
+
+    private void Ignore(Section section, Func<string, string?> reasonOf)
+    {
+        foreach (var key in section.UnknownKeys().ToList())
+        {
+            if (reasonOf(key) is { } reason)
+            {
+                Nothing(section, key, reason);
+            }
+        }
     }
 
     private static string Written(ConfigNode node) =>

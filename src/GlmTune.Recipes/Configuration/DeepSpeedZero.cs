@@ -79,44 +79,65 @@ internal sealed class DeepSpeedZero(DeepSpeedValues values, int? hiddenSize)
                 idle
             ),
         };
-        sharding = Offload(section, sharding);
+        sharding = Offload(section, sharding, idle);
         Others(section);
-        section.End();
+        values.End(section);
         return sharding;
     }
 
-    private ShardingOptions Offload(Section section, ShardingOptions sharding)
+    private ShardingOptions Offload(Section section, ShardingOptions sharding, string? idle)
     {
-        var optimizer = Device(section, "offload_optimizer", sharding.Stage >= 1, "needs stage 1, 2 or 3");
-        var parameters = Device(section, "offload_param", sharding.Stage == 3, "needs stage 3");
-        var oldOptimizer = values.Flag(section, "cpu_offload", false);
-        var oldParameters = values.Flag(section, "cpu_offload_param", false);
+        var optimizer = Device(section, "offload_optimizer", idle: null);
+        var parameters = Device(section, "offload_param", idle);
+        var old = values.Flag(section, "cpu_offload", false);
+        var oldParameters = values.Flag(section, "cpu_offload_param", false, idle);
+        foreach (var (key, isSet) in new[] { ("offload_optimizer", optimizer.Offload), ("cpu_offload", old) })
+        {
+            if (isSet && sharding.Stage == 0)
+            {
+                section.Problem(
+                    key,
+                    $"'{section.Full(key)}' needs stage 1, 2 or 3, and '{section.Full("stage")}' is 0; set a stage, or "
+                        + "remove it"
+                );
+            }
+        }
+
         var pinned = section.FlagOrNull("cpu_offload_use_pin_memory", "true");
         values.Became(section, "cpu_offload_use_pin_memory", Scalars.Write(pinned));
         return sharding with
         {
-            OffloadOptimizer = optimizer.Offload || oldOptimizer,
-            OffloadParameters = parameters.Offload || oldParameters,
+            OffloadOptimizer = optimizer.Offload || old,
+            OffloadParameters = idle is null && (parameters.Offload || oldParameters),
             PinMemory = optimizer.Pin ?? parameters.Pin ?? pinned ?? sharding.PinMemory,
         };
     }
 
-    private (bool Offload, bool? Pin) Device(Section zero, string key, bool allowed, string needs)
+    private (bool Offload, bool? Pin) Device(Section zero, string key, string? idle)
     {
         var section = zero.Child(key);
-        var device = section.Choice("device", "none", ("none", "none"), ("cpu", "cpu"), ("nvme", "nvme"));
-        if (device == "nvme")
+        var device = section.Choice(
+            "device",
+            "none",
+            ("none", "none"),
+            ("cpu", "cpu"),
+            ("nvme", "nvme"),
+            ("auto", "none")
+        );
+        if (device == "nvme" && idle is null)
         {
             section.Problem("device", $"'{section.Full("device")}' is 'nvme', which is not supported; write cpu");
         }
-        else if (device == "cpu" && !allowed)
-        {
-            section.Problem("device", $"'{section.Full("device")}' is 'cpu', which {needs}");
-        }
 
-        values.Became(section, "device", device == "cpu" ? "in host memory" : "on the device");
-        var pin = section.FlagOrNull("pin_memory", "true");
-        values.Became(section, "pin_memory", Scalars.Write(pin));
+        values.Became(
+            section,
+            "device",
+            idle is not null ? $"no effect here: {idle}"
+                : device == "cpu" ? "in host memory"
+                : "on the device"
+        );
+        var pin = section.FlagOrAuto("pin_memory", "true");
+        values.Became(section, "pin_memory", idle is null ? Scalars.Write(pin ?? true) : $"no effect here: {idle}");
         foreach (
             var other in new[]
             {
@@ -137,8 +158,8 @@ internal sealed class DeepSpeedZero(DeepSpeedValues values, int? hiddenSize)
             values.Nothing(section, other, "host memory is used as a whole, copied in the background");
         }
 
-        section.End();
-        return (device == "cpu", pin);
+        values.End(section);
+        return (device == "cpu", idle is null ? pin : null);
     }
 
     private void Others(Section section)

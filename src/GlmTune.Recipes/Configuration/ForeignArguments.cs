@@ -45,7 +45,6 @@ internal static class ForeignArguments
         ("the sum is always over the supervised tokens of all ranks", ["average_tokens_across_devices"]),
         ("weights are always written as safetensors", ["save_safetensors"]),
         ("each rank writes its own part", ["save_on_each_node", "enable_jit_checkpoint"]),
-        ("an existing checkpoint is replaced only by a complete one", ["overwrite_output_dir"]),
         ("there are no callbacks to restore", ["restore_callback_states_from_checkpoint"]),
         (
             "nothing is uploaded",
@@ -115,7 +114,6 @@ internal static class ForeignArguments
             "rows are shuffled by data_seed; to waste nothing on padding, write packing: true",
             "random"
         ),
-        ("dataloader_drop_last", "every row is used; write false", ""),
         ("ignore_data_skip", "a resumed run goes on with the row where it stopped; write false", ""),
         ("auto_find_batch_size", "set per_device_train_batch_size", ""),
         (
@@ -125,12 +123,43 @@ internal static class ForeignArguments
         ),
         ("generation_max_length", "set generation_config.max_new_tokens", ""),
         ("fsdp", "to shard the model, name a file in training_args.deepspeed", ""),
+        ("sharded_ddp", "to shard the model, name a file in training_args.deepspeed", ""),
         ("parallelism_config", "to shard the model, name a file in training_args.deepspeed", ""),
         ("tp_size", "to shard the model, name a file in training_args.deepspeed", "1"),
     ];
 
+    private static readonly string[] Trackers =
+    [
+        "aim",
+        "clearml",
+        "codecarbon",
+        "comet",
+        "dagshub",
+        "dvclive",
+        "flyte",
+        "mlflow",
+        "neptune",
+        "swanlab",
+        "trackio",
+        "visualdl",
+        "wandb",
+    ];
+
+    /// <summary>Passes over the settings of experiment trackers, whatever each of them is called.</summary>
+    public static void ReadTrackers(Section section) =>
+        section.NoEffect(key =>
+        {
+            var words = key.ToLowerInvariant().Split('_');
+            var name = words[0] == "use" && words.Length > 1 ? words[1] : words[0];
+            return Trackers.Contains(name)
+                ? $"nothing is reported to {name}; a run keeps its own log, and TensorBoard files where report_to asks "
+                    + "for them"
+                : null;
+        });
+
     public static void Read(Section arguments)
     {
+        ReadTrackers(arguments);
         foreach (var (reason, keys) in WithoutEffect)
         {
             Array.ForEach(keys, key => arguments.NoEffect(key, reason));

@@ -8,14 +8,7 @@ internal static class OptimizationSection
     public static OptimizerOptions ReadOptimizer(Section arguments)
     {
         var defaults = new OptimizerOptions();
-        arguments.Choice(
-            "optim",
-            "adamw_torch",
-            ("adamw_torch", "adamw_torch"),
-            ("adamw_torch_fused", "adamw_torch"),
-            ("adamw_hf", "adamw_torch"),
-            ("adamw_apex_fused", "adamw_torch")
-        );
+        ReadKind(arguments);
         return new OptimizerOptions
         {
             LearningRate = arguments.Number("learning_rate", defaults.LearningRate, Bounds.NotNegative),
@@ -25,6 +18,36 @@ internal static class OptimizationSection
             WeightDecay = arguments.Number("weight_decay", defaults.WeightDecay, Bounds.NotNegative),
             MaxGradientNorm = arguments.Number("max_grad_norm", defaults.MaxGradientNorm, Bounds.NotNegative),
         };
+    }
+
+    /// <summary>Takes AdamW under any of its names, and says what those that save memory do not do here.</summary>
+    private static void ReadKind(Section arguments)
+    {
+        const string key = "optim";
+        const string plain = "";
+        const string quantized = "its moments are kept in float32, which takes more memory and rounds less";
+        const string paged =
+            "its state is not paged; to keep it in host memory, use a DeepSpeed file with " + "offload_optimizer";
+        var note = arguments.Choice(
+            key,
+            plain,
+            ("adamw_torch", plain),
+            ("adamw_torch_fused", plain),
+            ("adamw_hf", plain),
+            ("adamw_apex_fused", plain),
+            ("adamw_torch_8bit", quantized),
+            ("adamw_torch_4bit", quantized),
+            ("adamw_8bit", quantized),
+            ("adamw_bnb_8bit", quantized),
+            ("adamw_anyprecision", quantized),
+            ("paged_adamw", paged),
+            ("paged_adamw_32bit", paged),
+            ("paged_adamw_8bit", $"{quantized}; {paged}")
+        );
+        if (note.Length > 0)
+        {
+            arguments.Note(key, $"'{arguments.Full(key)}' is {arguments.Peek(key)!.Describe()}, read as AdamW: {note}");
+        }
     }
 
     public static ScheduleOptions ReadSchedule(Section arguments)

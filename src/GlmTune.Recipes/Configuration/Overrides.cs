@@ -47,7 +47,8 @@ internal static class Overrides
             map = inner;
         }
 
-        map.Set(new ConfigEntry(path[^1], at, value));
+        var removes = value is ConfigText { IsNull: true } && map.Find(path[^1]) is not null;
+        map.Set(new ConfigEntry(path[^1], at, value, removes));
     }
 
     /// <summary>Quoted texts, lists and mappings as YAML has them; anything else is taken as it stands.</summary>

@@ -8,6 +8,7 @@ internal sealed class Section
     private readonly SourceLine at;
     private readonly ConfigReading reading;
     private readonly List<string> known = [];
+    private readonly Dictionary<string, string> olderNames = [];
 
     public Section(ConfigMap map, string path, ConfigReading reading, SourceLine? at = null) =>
         (this.map, Path, this.reading, this.at) = (map, path, reading, at ?? map.At);
@@ -23,18 +24,18 @@ internal sealed class Section
     {
         known.Add(oldName);
         reading.Keys.Add(new RecipeKey(Full(oldName), $"`{key}`", RecipeKeyEffect.Honoured));
-        if (map.Find(oldName) is not { } old)
+        if (!IsWritten(oldName))
         {
             return;
         }
 
-        var other = map.Find(key);
+        var (old, other) = (map.Find(oldName)!, map.Find(key));
         if (other?.At.Line == 0 && old.At.Line != 0)
         {
             return; // an option of the command line wins over the file, whichever name they use
         }
 
-        if (other is not null && (other.At.Line == 0 || old.At.Line != 0))
+        if (IsWritten(key) && (other!.At.Line == 0 || old.At.Line != 0))
         {
             reading.Problems.Add(
                 old.At,
@@ -43,17 +44,18 @@ internal sealed class Section
             return;
         }
 
-        map.Set(old with { Key = key });
+        // The file stays as it is: it is read more than once.
+        olderNames[key] = oldName;
     }
 
     /// <summary>Whether the key is there with a value other than null.</summary>
-    public bool IsWritten(string key) => map.Find(key) is { } entry && entry.Value is not ConfigText { IsNull: true };
+    public bool IsWritten(string key) => Entry(key) is { Value: not ConfigText { IsNull: true } };
 
     /// <summary>The value under a key, without making the key known.</summary>
-    public ConfigNode? Peek(string key) => map.Find(key)?.Value;
+    public ConfigNode? Peek(string key) => Entry(key)?.Value;
 
     /// <summary>Where the key stands; where the section begins when it is absent.</summary>
-    public SourceLine At(string key) => map.Find(key)?.At ?? at;
+    public SourceLine At(string key) => Entry(key)?.At ?? at;
 
     public string Full(string key) => Path.Length == 0 ? key : $"{Path}.{key}";
 
@@ -165,9 +167,10 @@ internal sealed class Section
         return fallback;
     }
 
-    /// <summary>A list of texts, or null when nothing is written.</summary>
+    /// <summary>A list of texts, or null when nothing is written. A single word is a list of one.</summary>
     public IReadOnlyList<string>? Texts(string key) =>
         Find(key, "null") is not { } node ? null
+        : node is ConfigText { Text: var word } && word.Trim().Length > 0 ? [word.Trim()]
         : node is ConfigList list && list.Items.All(item => item is ConfigText { IsNull: false, Text.Length: > 0 })
             ? [.. list.Items.Select(item => ((ConfigText)item).Text)]
         : Wrong<IReadOnlyList<string>>(key, node, "a list of words");
@@ -179,7 +182,7 @@ internal sealed class Section
     public Section Child(string key) => new(Mapping(key) ?? new ConfigMap(At(key)), Full(key), reading, At(key));
 
     /// <summary>The mapping under a key that was asked for before.</summary>
-    public Section Reopen(string key) => new((ConfigMap)map.Find(key)!.Value, Full(key), reading, At(key));
+    public Section Reopen(string key) => new((ConfigMap)Entry(key)!.Value, Full(key), reading, At(key));
 
     /// <summary>The mapping under a key, or null when nothing is written.</summary>
     public ConfigMap? Mapping(string key) =>
@@ -199,21 +202,49 @@ internal sealed class Section
 
     /// <summary>A key that would change results and is not supported: an error unless its value is off, empty, zero or
     /// <paramref name="neutral"/>.</summary>
-    public void Unsupported(string key, string advice, string neutral = "")
+    /// <param name="key">The key.</param>
+    /// <param name="advice">What to do instead; may be empty.</param>
+    /// <param name="neutral">A value that leaves the results as they are.</param>
+    /// <param name="autoIsOff">Whether <c>auto</c> is such a value too.</param>
+    public void Unsupported(string key, string advice, string neutral = "", bool autoIsOff = false)
     {
         Register(key, "", RecipeKeyEffect.Unsupported);
-        if (IsWritten(key) && !IsNeutral(map.Find(key)!.Value, neutral))
+        if (IsWritten(key) && !IsNeutral(Entry(key)!.Value, neutral, autoIsOff))
         {
             Problem(key, $"'{Full(key)}' is not supported{(advice.Length == 0 ? "" : ": " + advice)}");
+        }
+    }
+
+    /// <summary>The keys of this section that nobody asked for.</summary>
+    public IEnumerable<string> UnknownKeys() =>
+        map.Entries.Where(entry => !known.Contains(entry.Key) && !entry.IsRemoved).Select(entry => entry.Key);
+
+    /// <summary>Which known key somebody may have meant by an unknown one, as the end of a message; empty when none is
+    /// near.</summary>
+    public string Hint(string key) => reading.Hint(Full(key), this);
+
+    /// <summary>Names the keys that are comments or belong to another program, and have no effect for that
+    /// reason.</summary>
+    /// <param name="ignored">Why an unknown key has no effect; null where it is not of such a kind.</param>
+    public void NoEffect(Func<string, string?> ignored)
+    {
+        foreach (var key in UnknownKeys().ToList())
+        {
+            if (ignored(key) is { } reason)
+            {
+                known.Add(key);
+                Note(key, $"'{Full(key)}' has no effect here: {reason}");
+            }
         }
     }
 
     /// <summary>Reports every key that nobody asked for.</summary>
     public void End()
     {
-        foreach (var entry in map.Entries.Where(entry => !known.Contains(entry.Key)))
+        NoEffect(key => key.StartsWith('_') ? "a name that begins with _ is a comment" : null);
+        foreach (var key in UnknownKeys())
         {
-            reading.Unknown(entry.At, Full(entry.Key), this);
+            reading.Unknown(At(key), Full(key), this);
         }
     }
 
@@ -224,11 +255,12 @@ internal sealed class Section
         return default;
     }
 
-    private static bool IsNeutral(ConfigNode value, string neutral) =>
+    private static bool IsNeutral(ConfigNode value, string neutral, bool autoIsOff) =>
         value switch
         {
             ConfigText text => text.Text.Equals(neutral, StringComparison.OrdinalIgnoreCase)
                 || text.Text.Length == 0
+                || (autoIsOff && text.Text.Equals("auto", StringComparison.OrdinalIgnoreCase))
                 || (
                     Scalars.TryNumber(text.Text, out var number)
                     && (number == 0 || (Scalars.TryNumber(neutral, out var same) && number == same))
@@ -238,8 +270,10 @@ internal sealed class Section
             ConfigMap mapping => !mapping.Entries.Any()
                 || (
                     mapping.Find("enabled")?.Value is ConfigText enabled
-                    && Scalars.TryFlag(enabled.Text, out var on)
-                    && !on
+                    && (
+                        (Scalars.TryFlag(enabled.Text, out var on) && !on)
+                        || (autoIsOff && enabled.Text.Equals("auto", StringComparison.OrdinalIgnoreCase))
+                    )
                 ),
             _ => false,
         };
@@ -262,8 +296,10 @@ internal sealed class Section
         }
 
         reading.Written.Add(Full(key));
-        return map.Find(key)!.Value;
+        return Entry(key)!.Value;
     }
+
+    private ConfigEntry? Entry(string key) => map.Find(olderNames.GetValueOrDefault(key, key));
 
     /// <summary>A value of some other kind: what <paramref name="parse"/> makes of it, where null means that it does
     /// not fit.</summary>

@@ -30,6 +30,7 @@ internal static class TrainingSection
         return new TrainingOptions
         {
             OutputFolder = arguments.Text("output_dir", defaults.OutputFolder)!,
+            OverwriteOutputFolder = arguments.Flag("overwrite_output_dir", defaults.OverwriteOutputFolder),
             MicroBatchSize = arguments.Int(
                 "per_device_train_batch_size",
                 defaults.MicroBatchSize,
@@ -48,6 +49,7 @@ internal static class TrainingSection
                 least: 1,
                 most: 1 << 20
             ),
+            DropLast = arguments.Flag("dataloader_drop_last", defaults.DropLast),
             MaxSteps = MaxSteps(arguments),
             Epochs = arguments.Number("num_train_epochs", defaults.Epochs, Bounds.Positive),
             Seed = arguments.Int("seed", defaults.Seed),
@@ -79,19 +81,20 @@ internal static class TrainingSection
                 most: 1 << 16
             ),
             UseCpu = arguments.Flag("use_cpu", defaults.UseCpu) | arguments.Flag("no_cuda", false),
-            LoggingStrategy = arguments.Choice("logging_strategy", defaults.LoggingStrategy, Strategies),
+            LoggingStrategy = Strategy(arguments, "logging_strategy", defaults.LoggingStrategy, Strategies),
             LoggingSteps =
                 Interval(arguments, "logging_steps", Scalars.Write(defaults.LoggingSteps.Value))
                 ?? defaults.LoggingSteps,
             LoggingFirstStep = arguments.Flag("logging_first_step", defaults.LoggingFirstStep),
             TensorBoard = ReportsToTensorBoard(arguments),
             TensorBoardFolder = arguments.Text("logging_dir"),
-            EvaluationStrategy = arguments.Choice("eval_strategy", defaults.EvaluationStrategy, Strategies),
+            EvaluationStrategy = Strategy(arguments, "eval_strategy", defaults.EvaluationStrategy, Strategies),
             EvaluationSteps = Interval(arguments, "eval_steps", "`logging_steps`"),
             EvaluationDelay = arguments.Number("eval_delay", defaults.EvaluationDelay, Bounds.NotNegative),
             EvaluationOnStart = arguments.Flag("eval_on_start", defaults.EvaluationOnStart),
             PredictWithGenerate = arguments.Flag("predict_with_generate", defaults.PredictWithGenerate),
-            SaveStrategy = arguments.Choice(
+            SaveStrategy = Strategy(
+                arguments,
                 "save_strategy",
                 defaults.SaveStrategy,
                 [.. Strategies, ("best", IntervalStrategy.Best)]
@@ -115,6 +118,31 @@ internal static class TrainingSection
         };
     }
 
+    /// <summary>Whether <c>fp16</c> is <c>auto</c>: bfloat16 is taken instead.</summary>
+    public static bool AsksForHalf(Section arguments) => arguments.IsAuto("fp16", "false");
+
+    // A plain yes means the intervals that the other keys give.
+    private static IntervalStrategy Strategy(
+        Section arguments,
+        string key,
+        IntervalStrategy fallback,
+        params IReadOnlyList<(string, IntervalStrategy)> choices
+    )
+    {
+        if (arguments.Peek(key) is ConfigText text && Scalars.TryFlag(text.Text, out var flag) && flag)
+        {
+            var words = string.Join(", ", choices.Select(choice => choice.Item1));
+            arguments.Node(key, Scalars.Write(fallback).ToLowerInvariant());
+            arguments.Problem(
+                key,
+                $"'{arguments.Full(key)}' is '{text.Text}'; expected one of {words}; did you mean 'steps'?"
+            );
+            return fallback;
+        }
+
+        return arguments.Choice(key, fallback, choices);
+    }
+
     private static int? MaxSteps(Section arguments)
     {
         var steps = arguments.Int("max_steps", -1, least: -1);
@@ -131,10 +159,22 @@ internal static class TrainingSection
 
     private static Precision ReadPrecision(Section arguments)
     {
-        arguments.Unsupported(
-            "fp16",
-            "float16 needs loss scaling; use bf16: true, or dtype: float32 where the GPU has no bfloat16"
-        );
+        if (arguments.FlagOrAuto("fp16", "false") is true)
+        {
+            arguments.Problem(
+                "fp16",
+                "'training_args.fp16' is not supported: float16 needs loss scaling; use bf16: true, fp16: auto "
+                    + "(bfloat16 on a GPU, float32 on a CPU), or dtype: float32 where the GPU has no bfloat16"
+            );
+        }
+        else if (AsksForHalf(arguments))
+        {
+            arguments.Note(
+                "fp16",
+                "'training_args.fp16' is auto: the run computes in bfloat16 on a GPU and in float32 on a CPU"
+            );
+        }
+
         var bf16 = arguments.Flag("bf16", false);
         var precision = arguments.Choice(
             "dtype",

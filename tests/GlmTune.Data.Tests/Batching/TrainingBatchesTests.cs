@@ -355,4 +355,70 @@ public class TrainingBatchesTests
         int worldSize,
         int epoch
     ) => [.. Enumerable.Range(0, worldSize).Select(rank => Some.Epoch(examples, options, rank, worldSize, epoch))];
+
+    [Theory]
+    [InlineData(10, 4, 8)]
+    [InlineData(8, 4, 8)]
+    [InlineData(5, 5, 5)]
+    public void Rows_that_do_not_fill_a_micro_batch_are_left_out_on_request(int count, int rows, int used)
+    {
+        var options = new BatchOptions { RowsPerMicroBatch = rows, DropLast = true };
+        var batches = new TrainingBatches(Some.Examples([.. Enumerable.Repeat(3, count)]), options, 7);
+        var seen = new List<int>();
+        while (batches.Cursor.Epoch == 0)
+        {
+            var step = batches.Next();
+            seen.AddRange(step.MicroBatches.SelectMany(batch => batch.Examples));
+            Assert.Equal((double)seen.Count / used, step.Epoch);
+        }
+
+        Assert.Equal((used, used), (seen.Count, seen.Distinct().Count()));
+        Assert.Equal(2 * used / rows, batches.StepsFor(2));
+    }
+
+    [Fact]
+    public void Fewer_rows_than_a_micro_batch_leave_nothing_to_drop_from() =>
+        Assert.Throws<ArgumentException>(() =>
+            new TrainingBatches(Some.Examples([3, 3]), new BatchOptions { RowsPerMicroBatch = 3, DropLast = true }, 7)
+        );
+
+    [Theory]
+    [InlineData(0, 0.0, 0, 0)]
+    [InlineData(0, 0.5, 0, 4)]
+    [InlineData(0, 0.79, 0, 4)]
+    [InlineData(0, 0.8, 0, 8)]
+    [InlineData(2, 0.99, 2, 8)]
+    [InlineData(0, 1.0, 1, 0)]
+    public void A_fraction_of_an_epoch_is_the_last_micro_batch_before_it(
+        int epoch,
+        double fraction,
+        int foundEpoch,
+        int examples
+    )
+    {
+        var batches = new TrainingBatches(
+            Some.Examples([.. Enumerable.Repeat(3, 10)]),
+            new BatchOptions { RowsPerMicroBatch = 4 },
+            7
+        );
+        batches.GoTo(epoch, fraction);
+        Assert.Equal(new DataCursor(foundEpoch, examples), batches.Cursor);
+    }
+
+    [Theory]
+    [InlineData(4, true)]
+    [InlineData(8, true)]
+    [InlineData(3, false)]
+    [InlineData(10, false)]
+    [InlineData(-1, false)]
+    public void A_cursor_is_taken_where_a_step_can_begin(int examples, bool fits)
+    {
+        var batches = new TrainingBatches(
+            Some.Examples([.. Enumerable.Repeat(3, 10)]),
+            new BatchOptions { RowsPerMicroBatch = 4 },
+            7
+        );
+        Assert.Equal(fits, batches.TryGoTo(new DataCursor(1, examples)));
+        Assert.Equal(fits ? new DataCursor(1, examples) : default, batches.Cursor);
+    }
 }

@@ -207,6 +207,94 @@ public class DeepSpeedFileTests
     }
 
     [Theory]
+    [InlineData("{}")]
+    [InlineData("{training_args.deepspeed}")]
+    public void An_older_name_is_read_as_often_as_the_file_is(string place)
+    {
+        const string json = """{"zero_optimization": {"stage": 3, "stage3_gather_fp16_weights_on_model_save": true}}""";
+        var recipe = place == "{}" ? Recipe() : Recipe($"deepspeed: {json}");
+        for (var time = 0; time < 3; time++)
+        {
+            var plan = place == "{}" ? Resolve(json, recipe) : recipe.Plan(64, time + 1);
+            Assert.True(plan.Sharding.GatherWeightsOnSave);
+        }
+
+        Assert.Equal(
+            Precision.BFloat16,
+            Resolve("""{"bfloat16": {"enabled": true}}""", recipe).Recipe.Training.Precision
+        );
+    }
+
+    [Fact]
+    public void Two_names_for_one_key_are_a_contradiction() =>
+        Assert.Contains(
+            "'zero_optimization.stage3_gather_fp16_weights_on_model_save' is another name of "
+                + "'stage3_gather_16bit_weights_on_model_save', which is set too",
+            Problems(
+                """
+                {"zero_optimization": {"stage3_gather_fp16_weights_on_model_save": true,
+                 "stage3_gather_16bit_weights_on_model_save": false}}
+                """,
+                Recipe()
+            )[0],
+            StringComparison.Ordinal
+        );
+
+    [Theory]
+    [InlineData("\"round_robin_gradients\": true", "round_robin_gradients")]
+    [InlineData("\"comms_config\": {\"verbose\": false}", "comms_config")]
+    [InlineData("\"cuda_visible_devices\": \"0,1\"", "cuda_visible_devices")]
+    [InlineData("\"_comment\": \"mine\"", "_comment")]
+    [InlineData("\"zero_optimization\": {\"_stage\": 3}", "zero_optimization._stage")]
+    [InlineData("\"fp16\": {\"_why\": 3}", "fp16._why")]
+    [InlineData(
+        "\"zero_optimization\": {\"stage\": 2, \"offload_param\": {\"device\": \"cpu\"}}",
+        "zero_optimization.offload_param.device"
+    )]
+    [InlineData(
+        "\"zero_optimization\": {\"stage\": 1, \"offload_param\": {\"device\": \"nvme\"}}",
+        "zero_optimization.offload_param.device"
+    )]
+    [InlineData(
+        "\"zero_optimization\": {\"stage\": 2, \"cpu_offload_param\": true}",
+        "zero_optimization.cpu_offload_param"
+    )]
+    public void A_key_that_changes_nothing_is_accepted_and_says_so(string line, string key)
+    {
+        var plan = Resolve($"{{{line}}}", Recipe());
+        Assert.StartsWith(
+            "no effect here: ",
+            plan.Settings.Single(setting => setting.Key == key).Became,
+            StringComparison.Ordinal
+        );
+        Assert.False(plan.Sharding.OffloadParameters);
+    }
+
+    [Theory]
+    [InlineData("\"zero_optimization\": {\"stage\": 3, \"offload_param\": {\"device\": \"auto\"}}")]
+    [InlineData("\"zero_optimization\": {\"stage\": 2, \"offload_optimizer\": {\"device\": \"auto\"}}")]
+    [InlineData("\"amp\": {\"enabled\": \"auto\", \"opt_level\": \"auto\"}")]
+    [InlineData("\"elasticity\": {\"enabled\": \"auto\"}")]
+    public void Auto_leaves_what_is_not_asked_for_off(string line)
+    {
+        var sharding = Resolve($"{{{line}}}", Recipe()).Sharding;
+        Assert.False(sharding.OffloadOptimizer || sharding.OffloadParameters);
+    }
+
+    [Fact]
+    public void Float16_becomes_bfloat16_only_where_the_recipe_allows_it()
+    {
+        const string json = """{"fp16": {"enabled": true, "loss_scale": 0}}""";
+        var plan = Resolve(json, Recipe("fp16: auto"));
+        Assert.Equal(Precision.Auto, plan.Recipe.Training.Precision);
+        Assert.Equal(
+            "fp16.enabled: true -> bfloat16 on a GPU, float32 on a CPU",
+            plan.Settings.First(setting => setting.Key == "fp16.enabled").ToString()
+        );
+        Assert.Single(Problems(json, Recipe("fp16: false")));
+    }
+
+    [Theory]
     [InlineData("WarmupLR", "\"auto\"", "", ScheduleKind.ConstantWithWarmup, 0)]
     [InlineData("WarmupDecayLR", "100", "", ScheduleKind.Linear, 100)]
     [InlineData("WarmupCosineLR", "\"auto\"", "warmup_steps: 7", ScheduleKind.Cosine, 7)]
@@ -273,7 +361,8 @@ public class DeepSpeedFileTests
     )]
     [InlineData(
         "\"fp16\": {\"enabled\": true}",
-        "'fp16.enabled' is true, and float16 is not supported: it needs loss scaling; use bf16"
+        "'fp16.enabled' is true, and float16 is not supported: it needs loss scaling; use bf16, or set "
+            + "training_args.fp16 to auto, which trains in bfloat16 instead (in float32 on a CPU)"
     )]
     [InlineData("\"optimizer\": {\"type\": \"Lamb\"}", "'optimizer.type' is 'Lamb'; expected one of AdamW, Adam")]
     [InlineData(
@@ -308,8 +397,14 @@ public class DeepSpeedFileTests
         "'zero_optimization.offload_param.device' is 'nvme', which is not supported; write cpu"
     )]
     [InlineData(
-        "\"zero_optimization\": {\"stage\": 2, \"offload_param\": {\"device\": \"cpu\"}}",
-        "'zero_optimization.offload_param.device' is 'cpu', which needs stage 3"
+        "\"zero_optimization\": {\"offload_optimizer\": {\"device\": \"cpu\"}}",
+        "'zero_optimization.offload_optimizer' needs stage 1, 2 or 3, and 'zero_optimization.stage' is 0; set a stage, "
+            + "or remove it"
+    )]
+    [InlineData(
+        "\"zero_optimization\": {\"cpu_offload\": true}",
+        "'zero_optimization.cpu_offload' needs stage 1, 2 or 3, and 'zero_optimization.stage' is 0; set a stage, or "
+            + "remove it"
     )]
     [InlineData(
         "\"zero_optimization\": {\"stage\": 3, \"zero_quantized_weights\": true}",

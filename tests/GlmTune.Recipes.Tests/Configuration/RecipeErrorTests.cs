@@ -40,8 +40,16 @@ public class RecipeErrorTests
     [InlineData("bf16: perhaps", "'training_args.bf16' is 'perhaps'; expected true or false")]
     [InlineData(
         "fp16: true",
-        "'training_args.fp16' is not supported: float16 needs loss scaling; use bf16: true, or dtype: float32 where "
-            + "the GPU has no bfloat16"
+        "'training_args.fp16' is not supported: float16 needs loss scaling; use bf16: true, fp16: auto (bfloat16 on a "
+            + "GPU, float32 on a CPU), or dtype: float32 where the GPU has no bfloat16"
+    )]
+    [InlineData(
+        "save_strategy: yes",
+        "'training_args.save_strategy' is 'yes'; expected one of no, false, steps, epoch, best; did you mean 'steps'?"
+    )]
+    [InlineData(
+        "eval_strategy: true",
+        "'training_args.eval_strategy' is 'true'; expected one of no, false, steps, epoch; did you mean 'steps'?"
     )]
     [InlineData(
         "save_strategy: step",
@@ -64,7 +72,8 @@ public class RecipeErrorTests
     [InlineData(
         "optim: adafactor",
         "'training_args.optim' is 'adafactor'; expected one of adamw_torch, adamw_torch_fused, adamw_hf, "
-            + "adamw_apex_fused"
+            + "adamw_apex_fused, adamw_torch_8bit, adamw_torch_4bit, adamw_8bit, adamw_bnb_8bit, adamw_anyprecision, "
+            + "paged_adamw, paged_adamw_32bit, paged_adamw_8bit"
     )]
     [InlineData(
         "label_smoothing_factor: 0.1",

@@ -30,6 +30,30 @@ public class RecipeOverrideTests
     }
 
     [Fact]
+    public void An_override_removes_a_key_that_nobody_knows_and_no_other()
+    {
+        const string yaml =
+            "data_config:\n  train_file: train.jsonl\nown_loader: {path: x, more: [1]}\ntraining_args:\n  shuffle_all: 1\n";
+        var recipe = RecipeText.Read(yaml, "own_loader=null", "training_args.shuffle_all=~");
+        Assert.Empty(recipe.Notes);
+        Assert.Equal(
+            ["r.yaml, line 3: unknown key 'own_loader'"],
+            RecipeText.Problems(yaml, "training_args.shuffle_all=null")
+        );
+        Assert.Equal(
+            ["--set training_args.max_step=null: unknown key 'training_args.max_step'; did you mean 'max_steps'?"],
+            RecipeText.Problems(Yaml, "training_args.max_step=null")
+        );
+    }
+
+    [Fact]
+    public void An_override_removes_an_older_name() =>
+        Assert.Equal(
+            IntervalStrategy.No,
+            RecipeText.Read(Yaml, "training_args.evaluation_strategy=null").Training.EvaluationStrategy
+        );
+
+    [Fact]
     public void Of_two_overrides_the_later_counts() =>
         Assert.Equal(2, RecipeText.Read(Yaml, "training_args.seed=1", "training_args.seed=2").Training.Seed);
 

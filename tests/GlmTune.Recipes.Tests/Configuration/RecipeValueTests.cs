@@ -477,4 +477,81 @@ public class RecipeValueTests
         );
         Assert.Empty(recipe.Notes);
     }
+
+    [Theory]
+    [InlineData("swanlab: local")]
+    [InlineData("use_swanlab: true")]
+    [InlineData("wandb_project: mine")]
+    [InlineData("mlflow_tracking_uri: http://here")]
+    public void The_settings_of_experiment_trackers_are_noted_wherever_they_stand(string line)
+    {
+        var inside = Assert.Single(RecipeText.Read(RecipeText.WithArguments(line)).Notes);
+        Assert.Contains("has no effect here: nothing is reported to ", inside, StringComparison.Ordinal);
+        var above = Assert.Single(RecipeText.Read($"data_config:\n  train_file: train.jsonl\n{line}\n").Notes);
+        Assert.StartsWith("r.yaml, line 3: ", above, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_name_that_begins_with_an_underscore_is_a_comment() =>
+        Assert.Equal(
+            "r.yaml, line 4: 'training_args._max_steps' has no effect here: a name that begins with _ is a comment",
+            Assert.Single(RecipeText.Read(RecipeText.WithArguments("_max_steps: 4")).Notes)
+        );
+
+    [Theory]
+    [InlineData("target_modules: query_key_value", "query_key_value")]
+    [InlineData("target_modules: mlp.dense_h_to_4h", "mlp.dense_h_to_4h")]
+    [InlineData("target_modules: [query_key_value]", "query_key_value")]
+    public void A_single_module_is_a_list_of_one(string line, string name) =>
+        Assert.Equal(
+            [name],
+            RecipeText.Read(RecipeText.WithAdapter($"peft_type: LORA\n{line}")).Lora!.TargetModules!.Names
+        );
+
+    [Fact]
+    public void A_single_word_is_a_list_of_one_and_an_expression_is_not()
+    {
+        var lora = RecipeText
+            .Read(RecipeText.WithAdapter("peft_type: LORA\nmodules_to_save: output_layer\ntarget_modules: .*dense.*"))
+            .Lora!;
+        Assert.Equal(["output_layer"], lora.ModulesToSave);
+        Assert.Equal(".*dense.*", lora.TargetModules!.Pattern);
+        Assert.Null(
+            RecipeText
+                .Read(RecipeText.WithAdapter("peft_type: LORA\ntarget_modules: all-linear"))
+                .Lora!.TargetModules!.Names
+        );
+    }
+
+    [Theory]
+    [InlineData("adamw_torch_8bit", "its moments are kept in float32")]
+    [InlineData("adamw_bnb_8bit", "its moments are kept in float32")]
+    [InlineData("paged_adamw_32bit", "its state is not paged")]
+    public void An_AdamW_that_saves_memory_elsewhere_is_plain_AdamW_with_a_note(string name, string note) =>
+        Assert.Contains(
+            note,
+            Assert.Single(RecipeText.Read(RecipeText.WithArguments($"optim: {name}")).Notes),
+            StringComparison.Ordinal
+        );
+
+    [Fact]
+    public void Float16_on_request_only_says_what_is_used()
+    {
+        var recipe = RecipeText.Read(RecipeText.WithArguments("fp16: auto"));
+        Assert.Equal(Precision.Auto, recipe.Training.Precision);
+        Assert.Contains(
+            "bfloat16 on a GPU and in float32 on a CPU",
+            Assert.Single(recipe.Notes),
+            StringComparison.Ordinal
+        );
+    }
+
+    [Theory]
+    [InlineData("dataloader_drop_last: true", true)]
+    [InlineData("dataloader_drop_last: true\npacking: true", false)]
+    [InlineData("packing: false", false)]
+    public void The_last_partial_micro_batch_is_dropped_on_request_where_rows_are_not_packed(
+        string lines,
+        bool drops
+    ) => Assert.Equal(drops, RecipeText.Read(RecipeText.WithArguments(lines)).Batches.DropLast);
 }
