@@ -1,5 +1,6 @@
 using System.Globalization;
 using GlmTune.Recipes;
+using GlmTune.Recipes.Reporting;
 using GlmTune.Training;
 
 namespace GlmTune.Cli;

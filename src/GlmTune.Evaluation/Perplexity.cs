@@ -1,5 +1,6 @@
 using GlmTune.Data.Templates;
 using GlmTune.Kernels;
+using GlmTune.Kernels.Definitions;
 using GlmTune.Model;
 using GlmTune.Model.Layers;
 

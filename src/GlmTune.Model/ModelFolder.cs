@@ -1,4 +1,5 @@
 using System.Text.Json;
+using GlmTune.Files;
 using GlmTune.Model.Glm4;
 using GlmTune.Model.Layers;
 using GlmTune.Weights;

@@ -1,5 +1,6 @@
 using System.Globalization;
 using GlmTune.Kernels;
+using GlmTune.Kernels.Memory;
 using GlmTune.Kernels.Native;
 using GlmTune.Model.Glm4;
 using GlmTune.Model.Layers;

@@ -1,4 +1,5 @@
 using GlmTune.Recipes.Configuration;
+using GlmTune.Recipes.Training;
 
 namespace GlmTune.Recipes;
 

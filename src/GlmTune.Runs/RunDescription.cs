@@ -1,6 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using GlmTune.Weights;
+using GlmTune.Files;
 
 namespace GlmTune.Runs;
 

@@ -3,7 +3,7 @@ using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using GlmTune.Training.Checkpoints;
+using GlmTune.Checkpoints;
 
 namespace GlmTune.Runs;
 

@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using GlmTune.Training.Checkpoints;
+using GlmTune.Checkpoints;
 
 namespace GlmTune.Runs;
 

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using GlmTune.Data.Batching;
 using GlmTune.Kernels;
+using GlmTune.Kernels.Definitions;
 using GlmTune.Training.Optimization;
 using GlmTune.Training.Recording;
 using GlmTune.Training.Sharding;

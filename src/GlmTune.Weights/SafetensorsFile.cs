@@ -1,4 +1,5 @@
 using System.IO.MemoryMappedFiles;
+using GlmTune.Files;
 using Microsoft.Win32.SafeHandles;
 
 namespace GlmTune.Weights;

@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Text;
 using System.Text.Json;
+using GlmTune.Files;
 using Microsoft.Win32.SafeHandles;
 
 namespace GlmTune.Weights;

@@ -1,3 +1,4 @@
+using GlmTune.Files;
 using Microsoft.Win32.SafeHandles;
 
 namespace GlmTune.Weights;

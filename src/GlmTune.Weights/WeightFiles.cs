@@ -1,3 +1,5 @@
+using GlmTune.Files;
+
 namespace GlmTune.Weights;
 
 /// <summary>The weights of a model or adapter folder, whether in one file or in parts: every tensor by its

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using GlmTune.Files;
 
 namespace GlmTune.Weights;
 

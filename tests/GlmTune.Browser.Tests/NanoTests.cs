@@ -1,4 +1,7 @@
 using GlmTune.Recipes;
+using GlmTune.Recipes.Chat;
+using GlmTune.Recipes.Reporting;
+using GlmTune.Recipes.Training;
 using GlmTune.Server;
 using GlmTune.Training;
 using Microsoft.Playwright;

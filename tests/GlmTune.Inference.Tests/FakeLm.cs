@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using GlmTune.Kernels;
+using GlmTune.Kernels.Definitions;
 using GlmTune.Kernels.Native;
 using GlmTune.Model;
 using GlmTune.Model.Adapters;

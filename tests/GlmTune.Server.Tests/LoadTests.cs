@@ -7,6 +7,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using GlmTune.Inference;
 using GlmTune.Recipes;
+using GlmTune.Recipes.Chat;
 
 namespace GlmTune.Server.Tests;
 

@@ -1,5 +1,6 @@
 using GlmTune.Inference;
 using GlmTune.Recipes;
+using GlmTune.Recipes.Chat;
 using GlmTune.Server;
 using Microsoft.AspNetCore.Builder;
 

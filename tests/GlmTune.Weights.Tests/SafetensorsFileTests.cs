@@ -57,7 +57,7 @@ public sealed class SafetensorsFileTests
         using var original = SafetensorsFile.Open(GoldenData.Path(name));
         using (
             var writer = new SafetensorsWriter(
-                folder.File("copy"),
+                folder.At("copy"),
                 original.Tensors.Select(tensor => tensor.Spec),
                 original.Metadata
             )
@@ -71,7 +71,7 @@ public sealed class SafetensorsFileTests
             writer.Complete();
         }
 
-        Assert.Equal(File.ReadAllBytes(original.Path), File.ReadAllBytes(folder.File("copy")));
+        Assert.Equal(File.ReadAllBytes(original.Path), File.ReadAllBytes(folder.At("copy")));
         Assert.Single(Directory.GetFiles(folder.Path));
     }
 
@@ -114,9 +114,9 @@ public sealed class SafetensorsFileTests
     public void A_file_cut_short_while_open_gives_an_error_when_read()
     {
         using var folder = new TemporaryFolder();
-        File.Copy(GoldenData.Path("glm-tiny/model-hf/model.safetensors"), folder.File("m"));
-        using var file = SafetensorsFile.Open(folder.File("m"));
-        using (var cut = new FileStream(folder.File("m"), FileMode.Open, FileAccess.Write, FileShare.ReadWrite))
+        File.Copy(GoldenData.Path("glm-tiny/model-hf/model.safetensors"), folder.At("m"));
+        using var file = SafetensorsFile.Open(folder.At("m"));
+        using (var cut = new FileStream(folder.At("m"), FileMode.Open, FileAccess.Write, FileShare.ReadWrite))
         {
             cut.SetLength(file.Tensors[^1].Offset);
         }
@@ -135,7 +135,7 @@ public sealed class SafetensorsFileTests
         const long bytes = (5L << 30) + 8;
         var json =
             $$"""{"big":{"dtype":"U8","shape":[{{bytes}}],"data_offsets":[0,{{bytes}}]},"next":{"dtype":"F32","shape":[],"data_offsets":[{{bytes}},{{bytes + 4}}] } }""";
-        using (var stream = File.Create(folder.File("big")))
+        using (var stream = File.Create(folder.At("big")))
         {
             stream.Write(BitConverter.GetBytes((long)json.Length));
             stream.Write(System.Text.Encoding.ASCII.GetBytes(json));
@@ -144,7 +144,7 @@ public sealed class SafetensorsFileTests
             stream.Write([1, 2, 3, 4, 0, 0, 192, 63]);
         }
 
-        using var file = SafetensorsFile.Open(folder.File("big"));
+        using var file = SafetensorsFile.Open(folder.At("big"));
         var big = file["big"];
         var end = new byte[4];
         big.CopyTo(end, from: bytes - 4);

@@ -185,10 +185,10 @@ public sealed class SafetensorsHeaderTests
     {
         using var folder = new TemporaryFolder();
         File.WriteAllBytes(
-            folder.File("f"),
+            folder.At("f"),
             [.. BitConverter.GetBytes((long)json.Length), .. Encoding.ASCII.GetBytes(json), .. new byte[dataBytes]]
         );
-        using var file = SafetensorsFile.Open(folder.File("f"));
+        using var file = SafetensorsFile.Open(folder.At("f"));
 
         Assert.Equal(tensors, file.Tensors.Count);
     }
@@ -198,7 +198,7 @@ public sealed class SafetensorsHeaderTests
     {
         var sound = File.ReadAllBytes(GoldenData.Path("glm-tiny/adapter-prefix/adapter_model.safetensors"));
         using var folder = new TemporaryFolder();
-        var path = folder.File("damaged");
+        var path = folder.At("damaged");
         var damage = Gen.Select(
             Gen.Int[0, 160],
             Gen.Byte,
@@ -256,7 +256,7 @@ public sealed class SafetensorsHeaderTests
                                     .ToArray()
                         )
                         .ToArray();
-                    using (var writer = new SafetensorsWriter(folder.File("f"), specs))
+                    using (var writer = new SafetensorsWriter(folder.At("f"), specs))
                     {
                         for (var i = specs.Length - 1; i >= 0; i--)
                         {
@@ -268,7 +268,7 @@ public sealed class SafetensorsHeaderTests
                         writer.Complete();
                     }
 
-                    using var file = SafetensorsFile.Open(folder.File("f"));
+                    using var file = SafetensorsFile.Open(folder.At("f"));
                     Assert.Equal(specs.Length, file.Tensors.Count);
                     Assert.Equal("pt", file.Metadata["format"]);
                     for (var i = 0; i < specs.Length; i++)
@@ -288,7 +288,7 @@ public sealed class SafetensorsHeaderTests
     private static InvalidDataException Refused(byte[] bytes)
     {
         using var folder = new TemporaryFolder();
-        File.WriteAllBytes(folder.File("weights.safetensors"), bytes);
-        return Assert.Throws<InvalidDataException>(() => SafetensorsFile.Open(folder.File("weights.safetensors")));
+        File.WriteAllBytes(folder.At("weights.safetensors"), bytes);
+        return Assert.Throws<InvalidDataException>(() => SafetensorsFile.Open(folder.At("weights.safetensors")));
     }
 }

@@ -9,13 +9,13 @@ public sealed class SafetensorsWriterTests
     public void A_file_that_is_not_completed_leaves_nothing()
     {
         using var folder = new TemporaryFolder();
-        File.WriteAllText(folder.File("f"), "old");
-        using (var writer = new SafetensorsWriter(folder.File("f"), [A]))
+        File.WriteAllText(folder.At("f"), "old");
+        using (var writer = new SafetensorsWriter(folder.At("f"), [A]))
         {
             writer.Write("a", new byte[8]);
         }
 
-        Assert.Equal("old", File.ReadAllText(folder.File("f")));
+        Assert.Equal("old", File.ReadAllText(folder.At("f")));
         Assert.Single(Directory.GetFiles(folder.Path));
     }
 
@@ -23,7 +23,7 @@ public sealed class SafetensorsWriterTests
     public void A_file_is_completed_only_with_all_bytes_of_all_tensors()
     {
         using var folder = new TemporaryFolder();
-        using var writer = new SafetensorsWriter(folder.File("f"), [A, B]);
+        using var writer = new SafetensorsWriter(folder.At("f"), [A, B]);
         writer.Write("a", new byte[4]);
 
         Assert.Contains("a, b", Assert.Throws<InvalidOperationException>(writer.Complete).Message);
@@ -37,7 +37,7 @@ public sealed class SafetensorsWriterTests
     public void A_tensor_takes_no_more_bytes_than_it_has()
     {
         using var folder = new TemporaryFolder();
-        using var writer = new SafetensorsWriter(folder.File("f"), [A]);
+        using var writer = new SafetensorsWriter(folder.At("f"), [A]);
         writer.Write("a", new byte[4]);
 
         Assert.Contains(
@@ -56,7 +56,7 @@ public sealed class SafetensorsWriterTests
         using var folder = new TemporaryFolder();
         Assert.Contains(
             "'a' is declared twice",
-            Assert.Throws<ArgumentException>(() => new SafetensorsWriter(folder.File("f"), [A, A])).Message
+            Assert.Throws<ArgumentException>(() => new SafetensorsWriter(folder.At("f"), [A, A])).Message
         );
         Assert.Empty(Directory.GetFiles(folder.Path));
     }
@@ -72,13 +72,13 @@ public sealed class SafetensorsWriterTests
                 to = target
         )
         {
-            using (var writer = new SafetensorsWriter(folder.File("f"), [A]))
+            using (var writer = new SafetensorsWriter(folder.At("f"), [A]))
             {
                 writer.Write("a", (nint)from, 8);
                 writer.Complete();
             }
 
-            using var file = SafetensorsFile.Open(folder.File("f"));
+            using var file = SafetensorsFile.Open(folder.At("f"));
             file["a"].CopyTo((nint)to, 8);
             Assert.Throws<ArgumentException>(() => file["a"].CopyTo(0, 7));
         }
@@ -101,9 +101,9 @@ public sealed class SafetensorsWriterTests
     {
         Assert.SkipUnless(OperatingSystem.IsLinux(), "Writes to Linux's /dev/full.");
         using var folder = new TemporaryFolder();
-        File.CreateSymbolicLink(folder.File("w.safetensors.tmp"), "/dev/full");
+        File.CreateSymbolicLink(folder.At("w.safetensors.tmp"), "/dev/full");
         Assert.Throws<IOException>(() =>
-            new SafetensorsWriter(folder.File("w.safetensors"), [new TensorSpec("a", ElementType.F32, [2])])
+            new SafetensorsWriter(folder.At("w.safetensors"), [new TensorSpec("a", ElementType.F32, [2])])
         );
         Assert.Empty(Directory.GetFileSystemEntries(folder.Path));
     }

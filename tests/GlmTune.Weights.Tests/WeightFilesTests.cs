@@ -28,7 +28,7 @@ public sealed class WeightFilesTests
             ],
             Directory.GetFiles(folder.Path).Select(Path.GetFileName).Order(StringComparer.Ordinal)
         );
-        using var index = JsonDocument.Parse(File.ReadAllText(folder.File("model.safetensors.index.json")));
+        using var index = JsonDocument.Parse(File.ReadAllText(folder.At("model.safetensors.index.json")));
         Assert.Equal(55, index.RootElement.GetProperty("metadata").GetProperty("total_size").GetInt64());
         Assert.Equal(
             "a 1, b 1, c 2, d 3, empty 1",
@@ -74,10 +74,10 @@ public sealed class WeightFilesTests
     {
         using var folder = new TemporaryFolder();
         Write(folder.Path, maxPartBytes: 24);
-        File.Delete(folder.File("model-00002-of-00003.safetensors"));
+        File.Delete(folder.At("model-00002-of-00003.safetensors"));
         File.Copy(
-            folder.File("model-00003-of-00003.safetensors"),
-            folder.File("model-00001-of-00003.safetensors"),
+            folder.At("model-00003-of-00003.safetensors"),
+            folder.At("model-00001-of-00003.safetensors"),
             overwrite: true
         );
         var message = Assert.Throws<InvalidDataException>(() => WeightFiles.Open(folder.Path)).Message;
@@ -93,8 +93,8 @@ public sealed class WeightFilesTests
     {
         using var folder = new TemporaryFolder();
         Write(folder.Path, maxPartBytes: 24);
-        File.WriteAllText(folder.File("model-00001-of-00003.safetensors"), "cut");
-        File.WriteAllText(folder.File("model-00003-of-00003.safetensors"), "");
+        File.WriteAllText(folder.At("model-00001-of-00003.safetensors"), "cut");
+        File.WriteAllText(folder.At("model-00003-of-00003.safetensors"), "");
         var message = Assert.Throws<InvalidDataException>(() => WeightFiles.Open(folder.Path)).Message;
 
         Assert.Contains("model-00001-of-00003.safetensors: has 3 bytes", message);
@@ -123,7 +123,7 @@ public sealed class WeightFilesTests
     public void An_unsound_index_is_refused(string json, string reason)
     {
         using var folder = new TemporaryFolder();
-        File.WriteAllText(folder.File("model.safetensors.index.json"), json);
+        File.WriteAllText(folder.At("model.safetensors.index.json"), json);
 
         Assert.Contains(reason, Assert.Throws<InvalidDataException>(() => WeightFiles.Open(folder.Path)).Message);
     }
@@ -135,9 +135,9 @@ public sealed class WeightFilesTests
     public void A_pickle_is_refused_and_never_opened(string name)
     {
         using var folder = new TemporaryFolder();
-        File.WriteAllText(folder.File(name), "");
+        File.WriteAllText(folder.At(name), "");
 
-        foreach (var path in new[] { folder.Path, folder.File(name) })
+        foreach (var path in new[] { folder.Path, folder.At(name) })
         {
             Assert.Contains(
                 $"{name}: is a Python pickle",
@@ -154,14 +154,14 @@ public sealed class WeightFilesTests
             "holds no weights; expected model.safetensors",
             Assert.Throws<InvalidDataException>(() => WeightFiles.Open(folder.Path)).Message
         );
-        Assert.Throws<DirectoryNotFoundException>(() => WeightFiles.Open(folder.File("nowhere")));
+        Assert.Throws<DirectoryNotFoundException>(() => WeightFiles.Open(folder.At("nowhere")));
     }
 
     [Fact]
     public void A_checkpoint_whose_weights_are_in_the_ranks_files_says_how_to_make_a_model()
     {
         using var folder = new TemporaryFolder();
-        File.WriteAllText(folder.File("optimizer-00000-of-00002.safetensors"), "");
+        File.WriteAllText(folder.At("optimizer-00000-of-00002.safetensors"), "");
         Assert.Contains(
             "glmtune checkpoint consolidate",
             Assert.Throws<InvalidDataException>(() => WeightFiles.Open(folder.Path)).Message,

@@ -1,5 +1,6 @@
 using GlmTune.Kernels;
 using GlmTune.Kernels.Cuda;
+using GlmTune.Kernels.Definitions;
 using TorchSharp;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.Json;
 using GlmTune.Kernels;
 using GlmTune.Kernels.Cuda;
+using GlmTune.Kernels.Definitions;
 using GlmTune.Kernels.Native;
 using GlmTune.Kernels.Tests;
 using static TorchSharp.torch;

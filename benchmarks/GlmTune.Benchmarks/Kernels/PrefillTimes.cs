@@ -1,5 +1,6 @@
 using GlmTune.Kernels;
 using GlmTune.Kernels.Cuda;
+using GlmTune.Kernels.Definitions;
 using static TorchSharp.torch;
 
 namespace GlmTune.Benchmarks.Kernels;

@@ -2,6 +2,8 @@ using System.CommandLine;
 using GlmTune.Data.Conversations;
 using GlmTune.Inference;
 using GlmTune.Recipes;
+using GlmTune.Recipes.Chat;
+using GlmTune.Recipes.Chat.Tools;
 using Microsoft.Extensions.AI;
 
 namespace GlmTune.Cli.Commands;

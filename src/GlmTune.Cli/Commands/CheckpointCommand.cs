@@ -1,6 +1,7 @@
 using System.CommandLine;
 using GlmTune.Kernels.Native;
 using GlmTune.Recipes;
+using GlmTune.Recipes.Models;
 using static TorchSharp.torch;
 
 namespace GlmTune.Cli.Commands;

@@ -3,6 +3,7 @@ using System.Globalization;
 using GlmTune.Data.Checking;
 using GlmTune.Data.Conversations;
 using GlmTune.Recipes;
+using GlmTune.Recipes.Models;
 
 namespace GlmTune.Cli.Commands;
 

@@ -2,6 +2,7 @@ using System.CommandLine;
 using GlmTune.Data.Templates;
 using GlmTune.Data.Tokenization;
 using GlmTune.Recipes;
+using GlmTune.Recipes.Models;
 using Spectre.Console;
 
 namespace GlmTune.Cli.Commands;

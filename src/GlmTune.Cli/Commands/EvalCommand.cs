@@ -3,6 +3,8 @@ using System.Diagnostics;
 using System.Globalization;
 using GlmTune.Evaluation;
 using GlmTune.Recipes;
+using GlmTune.Recipes.Chat;
+using GlmTune.Recipes.Evaluating;
 
 namespace GlmTune.Cli.Commands;
 

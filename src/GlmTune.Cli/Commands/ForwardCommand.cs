@@ -2,6 +2,8 @@ using System.CommandLine;
 using System.Globalization;
 using GlmTune.Model.Glm4;
 using GlmTune.Recipes;
+using GlmTune.Recipes.Chat;
+using GlmTune.Recipes.Models;
 
 namespace GlmTune.Cli.Commands;
 

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
 using GlmTune.Recipes;
+using GlmTune.Recipes.Models;
 
 namespace GlmTune.Cli.Commands;
 

@@ -2,6 +2,8 @@ using System.CommandLine;
 using System.Globalization;
 using GlmTune.Collectives;
 using GlmTune.Recipes;
+using GlmTune.Recipes.Reporting;
+using GlmTune.Recipes.Training;
 
 namespace GlmTune.Cli.Commands;
 

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using GlmTune.Data.Conversations;
+using GlmTune.Files;
 
 namespace GlmTune.Data.Converting;
 
@@ -33,7 +34,7 @@ public static class DataConversion
     {
         var problems = new List<DataProblem>();
         var (entries, written) = (0, 0);
-        DurableFile.Write(
+        AtomicFile.Write(
             target,
             file =>
             {

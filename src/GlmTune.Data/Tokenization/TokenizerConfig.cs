@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using GlmTune.Files;
 
 namespace GlmTune.Data.Tokenization;
 
@@ -110,7 +111,7 @@ internal sealed record TokenizerConfig
             config["chat_template"] = template;
         }
 
-        DurableFile.Write(
+        AtomicFile.Write(
             Path.Combine(folder, "tokenizer_config.json"),
             file => JsonSerializer.Serialize(file, config, Writing)
         );

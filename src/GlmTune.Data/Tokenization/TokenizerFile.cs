@@ -1,3 +1,5 @@
+using GlmTune.Files;
+
 namespace GlmTune.Data.Tokenization;
 
 /// <summary>A tokenizer's files in a model folder: GLM-4's own layout, and the library layout.</summary>
@@ -75,7 +77,7 @@ public static class TokenizerFile
     /// that a model was trained with.</param>
     public static void WriteOriginal(Tokenizer tokenizer, string folder, string? chatTemplate = null)
     {
-        DurableFile.Write(
+        AtomicFile.Write(
             Path.Combine(folder, "tokenizer.model"),
             file => file.Write(TokenRanks.Format(tokenizer.Ranks))
         );
@@ -106,7 +108,7 @@ public static class TokenizerFile
 
         foreach (var name in Names.Where(name => File.Exists(Path.Combine(from, name))))
         {
-            DurableFile.Write(
+            AtomicFile.Write(
                 Path.Combine(to, name),
                 file =>
                 {

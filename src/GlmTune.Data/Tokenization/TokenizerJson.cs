@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using GlmTune.Files;
 
 namespace GlmTune.Data.Tokenization;
 
@@ -67,7 +68,7 @@ internal static class TokenizerJson
 
         var tokens = tokenizer.Ranks;
         var names = tokens.Select(ByteAlphabet.Write).ToArray();
-        DurableFile.Write(
+        AtomicFile.Write(
             path,
             file =>
             {

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using GlmTune.Constraints;
 using GlmTune.Data.Conversations;
 using GlmTune.Data.Templates;
 using Microsoft.Extensions.AI;

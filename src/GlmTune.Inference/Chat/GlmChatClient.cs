@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Text.Json;
+using GlmTune.Constraints;
 using GlmTune.Data.Conversations;
 using Microsoft.Extensions.AI;
 using GlmToolCall = GlmTune.Data.Conversations.ToolCall;

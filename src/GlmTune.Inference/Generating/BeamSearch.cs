@@ -1,4 +1,5 @@
 using GlmTune.Kernels;
+using GlmTune.Kernels.Definitions;
 using GlmTune.Model;
 using GlmTune.Model.Adapters;
 using GlmTune.Model.Layers;

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using GlmTune.Kernels;
+using GlmTune.Kernels.Definitions;
 using GlmTune.Model;
 using GlmTune.Model.Layers;
 using static TorchSharp.torch;

@@ -1,3 +1,5 @@
+using GlmTune.Constraints;
+
 namespace GlmTune.Inference;
 
 /// <summary>One prompt to be continued.</summary>

@@ -1,4 +1,5 @@
 using System.Buffers;
+using GlmTune.Constraints;
 
 namespace GlmTune.Inference;
 

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using GlmTune.Kernels.Definitions;
 using GlmTune.Kernels.Native;
 using TorchSharp;
 using static TorchSharp.torch;

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Security.Cryptography;
 using System.Text;
+using GlmTune.Files;
 using GlmTune.Kernels.Native;
 
 namespace GlmTune.Kernels.Cuda;
@@ -145,7 +146,7 @@ internal sealed unsafe class CudaLauncher : IKernelLauncher
         var code = compiler.Compile(text, kernel.Source, architecture, kernel.Macros);
         try
         {
-            CacheFolder.Write(file, code);
+            AtomicFile.WriteBytes(file, code);
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {

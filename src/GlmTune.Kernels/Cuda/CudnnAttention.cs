@@ -1,3 +1,4 @@
+using GlmTune.Kernels.Definitions;
 using GlmTune.Kernels.Dispatch;
 using static TorchSharp.torch;
 

@@ -1,3 +1,4 @@
+using GlmTune.Kernels.Memory;
 using TorchSharp;
 using static TorchSharp.torch;
 

@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Security.Cryptography;
 using System.Text;
+using GlmTune.Files;
 
 namespace GlmTune.Kernels.Native;
 
@@ -28,7 +29,7 @@ internal static class WeakenedBridge
         if (!File.Exists(copy))
         {
             Weaken(bytes);
-            CacheFolder.Write(copy, bytes);
+            AtomicFile.WriteBytes(copy, bytes);
         }
 
         return copy;

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using GlmTune.Kernels;
+using GlmTune.Kernels.Definitions;
 
 namespace GlmTune.Model.Glm4;
 

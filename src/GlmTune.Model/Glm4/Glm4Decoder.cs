@@ -1,7 +1,9 @@
 using System.Runtime.CompilerServices;
 using GlmTune.Kernels;
 using GlmTune.Kernels.Cuda;
+using GlmTune.Kernels.Definitions;
 using GlmTune.Kernels.Dispatch;
+using GlmTune.Kernels.Memory;
 using GlmTune.Model.Layers;
 using static TorchSharp.torch;
 

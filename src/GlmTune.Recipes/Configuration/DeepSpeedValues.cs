@@ -1,4 +1,5 @@
 using System.Globalization;
+using GlmTune.Recipes.Training;
 
 namespace GlmTune.Recipes.Configuration;
 

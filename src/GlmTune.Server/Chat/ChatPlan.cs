@@ -1,3 +1,4 @@
+using GlmTune.Constraints;
 using GlmTune.Data.Conversations;
 using GlmTune.Inference;
 

@@ -2,6 +2,8 @@ using System.Diagnostics;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using GlmTune.Kernels;
+using GlmTune.Kernels.Definitions;
+using GlmTune.Kernels.Memory;
 using GlmTune.Kernels.Native;
 using GlmTune.Training.Sharding;
 using TorchSharp;

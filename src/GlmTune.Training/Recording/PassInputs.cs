@@ -1,4 +1,6 @@
 using GlmTune.Kernels;
+using GlmTune.Kernels.Definitions;
+using GlmTune.Kernels.Memory;
 using GlmTune.Model.Glm4;
 using GlmTune.Model.Layers;
 using static TorchSharp.torch;

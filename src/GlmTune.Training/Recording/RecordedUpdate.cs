@@ -1,4 +1,6 @@
 using GlmTune.Kernels;
+using GlmTune.Kernels.Definitions;
+using GlmTune.Kernels.Memory;
 using GlmTune.Training.Optimization;
 using GlmTune.Training.Sharding;
 using static TorchSharp.torch;

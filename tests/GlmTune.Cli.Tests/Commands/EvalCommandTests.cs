@@ -1,7 +1,10 @@
 using System.Text.Json;
 using GlmTune.Evaluation;
 using GlmTune.Evaluation.Metrics;
+using GlmTune.Files;
 using GlmTune.Recipes;
+using GlmTune.Recipes.Reporting;
+using GlmTune.Recipes.Training;
 using GlmTune.Training;
 using GlmTune.Weights;
 

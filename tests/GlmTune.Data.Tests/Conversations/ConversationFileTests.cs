@@ -164,13 +164,13 @@ public class ConversationFileTests
         using var folder = new TemporaryFolder();
         var texts = new[] { "a", new string('长', 100_000), "b\u2028c", new string('x', 65_535), "end" };
         File.WriteAllText(
-            folder.File("a.jsonl"),
+            folder.At("a.jsonl"),
             string.Join("\r\n", texts.Select(Row)),
             new UTF8Encoding(encoderShouldEmitUTF8Identifier: true)
         );
         Assert.Equal(
             texts,
-            ConversationFile.Read(folder.File("a.jsonl")).Select(conversation => conversation.Messages[0].Content)
+            ConversationFile.Read(folder.At("a.jsonl")).Select(conversation => conversation.Messages[0].Content)
         );
     }
 
@@ -192,10 +192,10 @@ public class ConversationFileTests
     public void A_line_that_is_not_UTF_8_is_reported()
     {
         using var folder = new TemporaryFolder();
-        File.WriteAllBytes(folder.File("a.jsonl"), Encoding.Latin1.GetBytes(Row("é")));
+        File.WriteAllBytes(folder.At("a.jsonl"), Encoding.Latin1.GetBytes(Row("é")));
         Assert.Contains(
             "not UTF-8",
-            Assert.Throws<InvalidDataException>(() => ConversationFile.Read(folder.File("a.jsonl"))).Message,
+            Assert.Throws<InvalidDataException>(() => ConversationFile.Read(folder.At("a.jsonl"))).Message,
             StringComparison.Ordinal
         );
     }

@@ -64,12 +64,12 @@ public class DataConversionTests
         var report = DataConversion.Convert(
             RowShape.Named(shape),
             GoldenData.Shared(source),
-            folder.File("out.jsonl"),
+            folder.At("out.jsonl"),
             calls,
             BadRows.Skip
         );
         var expected = ConversationFile.Read(GoldenData.Shared(reference));
-        var actual = ConversationFile.Read(folder.File("out.jsonl"));
+        var actual = ConversationFile.Read(folder.At("out.jsonl"));
         Assert.Equal((expected.Count, damaged), (report.Conversations, report.Problems.Count));
         Assert.Equal(expected.Select(Comparable), actual.Select(Comparable));
     }
@@ -190,7 +190,7 @@ public class DataConversionTests
         var source = folder.Write("in.json", $"[\n\n{entry}\n]");
         var error = Assert
             .Throws<InvalidDataException>(() =>
-                DataConversion.Convert(RowShape.Named(shape), source, folder.File("out.jsonl"))
+                DataConversion.Convert(RowShape.Named(shape), source, folder.At("out.jsonl"))
             )
             .Message;
         Assert.StartsWith("in.json, line 3: ", error, StringComparison.Ordinal);
@@ -207,7 +207,7 @@ public class DataConversionTests
         var report = DataConversion.Convert(
             RowShape.Named("AdvertiseGen"),
             source,
-            folder.File("out.jsonl"),
+            folder.At("out.jsonl"),
             badRows: BadRows.Skip
         );
         Assert.Equal((4, 1), (report.Entries, report.Conversations));
@@ -228,9 +228,9 @@ public class DataConversionTests
         DataConversion.Convert(
             RowShape.Named(shape),
             folder.Write("in.json", content.StartsWith('{') ? content.ReplaceLineEndings("") : content),
-            folder.File("out.jsonl")
+            folder.At("out.jsonl")
         );
-        return ConversationFile.Read(folder.File("out.jsonl"));
+        return ConversationFile.Read(folder.At("out.jsonl"));
     }
 
     // The reference left spaces at the end of descriptions, and the parameters in a description that has no words of

@@ -96,7 +96,7 @@ public class Glm4TokenizerTests
         TokenizerFile.WriteOriginal(SharedData.Glm4, folder.Path);
         Assert.Equal(
             File.ReadAllBytes(GoldenData.Shared("glm4/tokenizer.model")),
-            File.ReadAllBytes(folder.File("tokenizer.model"))
+            File.ReadAllBytes(folder.At("tokenizer.model"))
         );
         Assert.Equal(SharedData.Glm4.Special.All, TokenizerFile.Read(folder.Path).Special.All);
     }

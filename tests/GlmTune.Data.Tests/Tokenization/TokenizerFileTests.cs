@@ -88,7 +88,7 @@ public class TokenizerFileTests
     {
         using var folder = new TemporaryFolder();
         TokenizerFile.WriteLibrary(Tiny, folder.Path);
-        File.Delete(folder.File("tokenizer_config.json"));
+        File.Delete(folder.At("tokenizer_config.json"));
         Assert.Equal(Tiny.Special.All, TokenizerFile.Read(folder.Path).Special.All);
     }
 
@@ -97,7 +97,7 @@ public class TokenizerFileTests
     {
         using var folder = new TemporaryFolder();
         TokenizerFile.WriteLibrary(Tiny, folder.Path);
-        var json = JsonNode.Parse(File.ReadAllText(folder.File("tokenizer.json")))!;
+        var json = JsonNode.Parse(File.ReadAllText(folder.At("tokenizer.json")))!;
 
         Assert.Equal("BPE", (string?)json["model"]!["type"]);
         Assert.True((bool?)json["model"]!["ignore_merges"]);
@@ -113,7 +113,7 @@ public class TokenizerFileTests
         Assert.Equal(14, json["added_tokens"]!.AsArray().Count);
         Assert.All(json["added_tokens"]!.AsArray(), token => Assert.True((bool?)token!["special"]));
 
-        var config = JsonNode.Parse(File.ReadAllText(folder.File("tokenizer_config.json")))!;
+        var config = JsonNode.Parse(File.ReadAllText(folder.At("tokenizer_config.json")))!;
         Assert.Equal("PreTrainedTokenizerFast", (string?)config["tokenizer_class"]);
         Assert.Equal("<|endoftext|>", (string?)config["eos_token"]);
         Assert.Equal("<|endoftext|>", (string?)config["pad_token"]);
@@ -257,30 +257,30 @@ public class TokenizerFileTests
         from.Write("tokenizer_config.json", "{}");
         from.Write("tokenization_chatglm.py", "# never run");
         from.Write("config.json", "{}");
-        TokenizerFile.Copy(from.Path, to.File("checkpoint-1"));
+        TokenizerFile.Copy(from.Path, to.At("checkpoint-1"));
         Assert.Equal(
             ["tokenization_chatglm.py", "tokenizer.model", "tokenizer_config.json"],
             Directory
-                .GetFiles(to.File("checkpoint-1"))
+                .GetFiles(to.At("checkpoint-1"))
                 .Select(file => Path.GetFileName(file)!)
                 .Order(StringComparer.Ordinal)
         );
         Assert.Equal(
-            File.ReadAllBytes(from.File("tokenizer.model")),
-            File.ReadAllBytes(to.File("checkpoint-1/tokenizer.model"))
+            File.ReadAllBytes(from.At("tokenizer.model")),
+            File.ReadAllBytes(to.At("checkpoint-1/tokenizer.model"))
         );
     }
 
     private static TemporaryFolder WithRanks(byte[][] ranks)
     {
         var folder = new TemporaryFolder();
-        File.WriteAllBytes(folder.File("tokenizer.model"), TokenRanks.Format(ranks));
+        File.WriteAllBytes(folder.At("tokenizer.model"), TokenRanks.Format(ranks));
         return folder;
     }
 
     private static void Edit(TemporaryFolder folder, Action<JsonNode> edit)
     {
-        var json = JsonNode.Parse(File.ReadAllText(folder.File("tokenizer.json")))!;
+        var json = JsonNode.Parse(File.ReadAllText(folder.At("tokenizer.json")))!;
         edit(json);
         folder.Write("tokenizer.json", json.ToJsonString());
     }

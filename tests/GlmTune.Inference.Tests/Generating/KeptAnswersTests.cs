@@ -1,5 +1,6 @@
 using GlmTune.Data.Conversations;
 using GlmTune.Kernels;
+using GlmTune.Kernels.Definitions;
 using GlmTune.Model;
 using GlmTune.Model.Adapters;
 using GlmTune.Model.Layers;

@@ -1,4 +1,6 @@
 using GlmTune.Kernels;
+using GlmTune.Kernels.Definitions;
+using GlmTune.Kernels.Memory;
 using GlmTune.Kernels.Native;
 using GlmTune.Model.Adapters;
 using GlmTune.Model.Glm4;

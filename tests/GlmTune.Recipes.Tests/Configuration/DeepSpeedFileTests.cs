@@ -1,3 +1,4 @@
+using GlmTune.Recipes.Training;
 using GlmTune.Training;
 using GlmTune.Training.Optimization;
 using GlmTune.Training.Sharding;

@@ -1,4 +1,5 @@
 using GlmTune.Kernels;
+using GlmTune.Kernels.Definitions;
 using GlmTune.Kernels.Native;
 using GlmTune.Model;
 using GlmTune.Model.Adapters;

@@ -1,6 +1,7 @@
 using GlmTune.Collectives;
 using GlmTune.Data.Batching;
 using GlmTune.Kernels;
+using GlmTune.Kernels.Definitions;
 using GlmTune.Kernels.Native;
 using GlmTune.Model;
 using GlmTune.Model.Adapters;

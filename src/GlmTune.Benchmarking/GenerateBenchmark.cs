@@ -1,0 +1,262 @@
+using System.Diagnostics;
+using System.Text.Json.Serialization;
+using GlmTune.Inference;
+using GlmTune.Kernels;
+using GlmTune.Kernels.Memory;
+using GlmTune.Kernels.Native;
+using GlmTune.Model;
+using GlmTune.Model.Adapters;
+using GlmTune.Model.Glm4;
+using GlmTune.Recipes;
+using GlmTune.Recipes.Models;
+using static TorchSharp.torch;
+using Generator = GlmTune.Inference.Generator;
+
+namespace GlmTune.Benchmarking;
+
+/// <summary>What a generation benchmark runs; the defaults are the project's figures.</summary>
+public sealed record GenerateBenchmarkOptions
+{
+    /// <summary>A model's folder; null: random weights of the 9B shape.</summary>
+    public string? Model { get; init; }
+
+    /// <summary>Answers side by side, one measurement for each.</summary>
+    public IReadOnlyList<int> Batches { get; init; } = [1, 16, 64];
+
+    /// <summary>Tokens of a prompt.</summary>
+    public int PromptTokens { get; init; } = 128;
+
+    /// <summary>Tokens of an answer.</summary>
+    public int NewTokens { get; init; } = 256;
+
+    /// <summary>Tokens of the prompt whose first token is timed; 0: that is not measured.</summary>
+    public int FirstTokenPrompt { get; init; } = 1000;
+
+    /// <summary>Prompts whose first token is timed.</summary>
+    public int FirstTokenRuns { get; init; } = 10;
+
+    /// <summary>Rank of an adapter on query, key and value with random values; 0: none.</summary>
+    public int LoraRank { get; init; }
+
+    /// <summary>Decoder layers of random weights; null: as many as the model has.</summary>
+    public int? Layers { get; init; }
+
+    /// <summary>Draw tokens as a chat does (temperature 0.8, top-p 0.8, top-k 50) instead of taking the
+    /// likeliest.</summary>
+    public bool Sample { get; init; }
+
+    /// <summary>Plain operators only, no fused kernels and nothing recorded.</summary>
+    public bool Plain { get; init; }
+}
+
+/// <summary>What was found for one number of answers side by side.</summary>
+/// <param name="Batch">How many.</param>
+/// <param name="PromptTokens">Tokens of each prompt.</param>
+/// <param name="NewTokens">Tokens of each answer.</param>
+/// <param name="FirstTokenSeconds">Until every answer had its first token.</param>
+/// <param name="TokensPerSecond">Tokens of all answers after the first, by the time from then on; what was prepared on
+/// the way is in it.</param>
+/// <param name="StepSeconds">Median time between two tokens of an answer.</param>
+/// <param name="ReadGigabytesPerSecond">Bytes of weights and of cached keys and values that a step reads, by its median
+/// time.</param>
+/// <param name="MemoryMiB">Device memory in use while answering, of the whole device; 0 on the CPU.</param>
+public sealed record GenerateBenchmarkCase(
+    int Batch,
+    int PromptTokens,
+    int NewTokens,
+    double FirstTokenSeconds,
+    double TokensPerSecond,
+    double StepSeconds,
+    double ReadGigabytesPerSecond,
+    [property: JsonPropertyName("memory_mib")] double MemoryMiB
+);
+
+/// <summary>What a generation benchmark found.</summary>
+/// <param name="Kernels">Which layer functions ran.</param>
+/// <param name="Type">Type of the weights.</param>
+/// <param name="Cases">One for each number of answers side by side.</param>
+/// <param name="FirstTokenPrompt">Tokens of the prompt of the next value.</param>
+/// <param name="FirstTokenSeconds">Median time to the first token of one answer; null: not measured.</param>
+public sealed record GenerateBenchmarkResult(
+    string Kernels,
+    string Type,
+    IReadOnlyList<GenerateBenchmarkCase> Cases,
+    int FirstTokenPrompt,
+    double? FirstTokenSeconds
+);
+
+/// <summary>Times generation through the generator that everything else uses.</summary>
+public static class GenerateBenchmark
+{
+    /// <summary>Runs it.</summary>
+    /// <exception cref="InvalidDataException">The model's folder is damaged.</exception>
+    public static GenerateBenchmarkResult Run(GenerateBenchmarkOptions options)
+    {
+        NativeRuntime.Load();
+        var device = NativeRuntime.DefaultDevice();
+        using var model = Load(options, device);
+        using var lora =
+            options.LoraRank == 0
+                ? null
+                : Lora.Attach(
+                    model,
+                    new LoraOptions
+                    {
+                        Rank = options.LoraRank,
+                        Alpha = 32,
+                        InitWeights = LoraInitialization.Random,
+                    }
+                );
+        lora?.Initialize(1);
+        var random = new Random(7);
+        var first = options.FirstTokenPrompt == 0 ? (double?)null : FirstToken(model, options, random);
+        var cases = options.Batches.Select(batch => Measure(model, options, batch, random)).ToList();
+        return new GenerateBenchmarkResult(
+            model.Kernels.GetType().Name,
+            model.Type.ToString(),
+            cases,
+            options.FirstTokenPrompt,
+            first
+        );
+    }
+
+    private static Glm4Model Load(GenerateBenchmarkOptions options, Device device)
+    {
+        var type = ComputeDevice.TypeNamed(null, device);
+        if (options.Model is { } folder)
+        {
+            return ModelFolder.Load(ModelReference.Resolve(folder), type, device, options.Plain);
+        }
+
+        var model = new Glm4Model(
+            Glm4Config.Glm4_9B with
+            {
+                LayerCount = options.Layers ?? Glm4Config.Glm4_9B.LayerCount,
+            },
+            type,
+            device,
+            options.Plain
+        );
+        model.InitializeRandomly(1);
+        return model;
+    }
+
+    private static double FirstToken(Glm4Model model, GenerateBenchmarkOptions options, Random random)
+    {
+        var generator = NewGenerator(model, options, 1, options.FirstTokenPrompt, 1);
+        var times = new List<double>();
+        for (var run = 0; run < 3 + options.FirstTokenRuns; run++)
+        {
+            var request = new GenerationRequest(Prompt(model, options.FirstTokenPrompt, random));
+            var watch = Stopwatch.StartNew();
+            generator.Generate(request);
+            if (run >= 3)
+            {
+                times.Add(watch.Elapsed.TotalSeconds);
+            }
+        }
+
+        return Median(times);
+    }
+
+    private static GenerateBenchmarkCase Measure(
+        Glm4Model model,
+        GenerateBenchmarkOptions options,
+        int batch,
+        Random random
+    )
+    {
+        var generator = NewGenerator(model, options, batch, options.PromptTokens, options.NewTokens);
+        GenerationRequest[] Requests() =>
+            [
+                .. Enumerable
+                    .Range(0, batch)
+                    .Select(_ => new GenerationRequest(Prompt(model, options.PromptTokens, random))),
+            ];
+        // Kernels compile and libraries set themselves up once.
+        generator.GenerateAll([
+            .. Requests()
+                .Select(request => request with { Options = new() { MaxNewTokens = Math.Min(12, options.NewTokens) } }),
+        ]);
+        var requests = Requests();
+        var arrivals = new List<double>[batch];
+        for (var i = 0; i < batch; i++)
+        {
+            arrivals[i] = new List<double>(options.NewTokens);
+        }
+
+        var memory = 0.0;
+        var tokens = 0;
+        var watch = Stopwatch.StartNew();
+        generator.GenerateAll(
+            requests,
+            (row, _) =>
+            {
+                arrivals[row].Add(watch.Elapsed.TotalSeconds);
+                if (++tokens == batch * options.NewTokens)
+                {
+                    memory = DeviceMemory.Of(model.Device) is { } found ? (found.Total - found.Free) / 1048576.0 : 0;
+                }
+            }
+        );
+        var first = arrivals.Max(times => times[0]);
+        var end = arrivals.Max(times => times[^1]);
+        var step =
+            options.NewTokens == 1
+                ? 0
+                : Median([.. arrivals[0].Zip(arrivals[0].Skip(1), (earlier, later) => later - earlier)]);
+        return new GenerateBenchmarkCase(
+            batch,
+            options.PromptTokens,
+            options.NewTokens,
+            first,
+            options.NewTokens == 1 ? 0 : batch * (options.NewTokens - 1) / (end - first),
+            step,
+            step == 0 ? 0 : BytesRead(model, batch, options) / step / 1e9,
+            memory
+        );
+    }
+
+    private static Generator NewGenerator(
+        Glm4Model model,
+        GenerateBenchmarkOptions options,
+        int batch,
+        int promptTokens,
+        int newTokens
+    )
+    {
+        const int Tokens = 151_343;
+        var limits = new GenerationLimits { Slots = batch };
+        var needed = ((ICausalLm)model).CachedTokenBytes * batch * (promptTokens + newTokens + 128L);
+        var defaults = new GenerationOptions { MaxNewTokens = newTokens, EosTokenIds = [] };
+        return new Generator(
+            model,
+            Math.Min(Tokens, model.Config.VocabularySize),
+            options.Sample ? defaults with { DoSample = true, Temperature = 0.8, TopP = 0.8, Seed = 1 } : defaults,
+            limits with
+            {
+                CacheBytes = Math.Max(limits.CacheBytes, needed),
+            }
+        );
+    }
+
+    // A step reads every weight but the embedding, of which it takes a few rows, and the keys and values of all tokens
+    // so far.
+    private static double BytesRead(Glm4Model model, int batch, GenerateBenchmarkOptions options)
+    {
+        var weights =
+            model.Parameters.Sum(parameter => parameter.Count * GlmTune.Model.Layers.Parameter.BytesOf(parameter.Type))
+            - (
+                (long)model.Config.VocabularySize
+                * model.Config.HiddenSize
+                * GlmTune.Model.Layers.Parameter.BytesOf(model.Type)
+            );
+        return weights
+            + (((ICausalLm)model).CachedTokenBytes * batch * (options.PromptTokens + (options.NewTokens / 2.0)));
+    }
+
+    private static int[] Prompt(Glm4Model model, int tokens, Random random) =>
+        [.. Enumerable.Range(0, tokens).Select(_ => random.Next(Math.Min(100_000, model.Config.VocabularySize)))];
+
+    private static double Median(List<double> values) => values.Order().ElementAt(values.Count / 2);
+}

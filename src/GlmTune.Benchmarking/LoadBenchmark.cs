@@ -1,0 +1,108 @@
+using System.Diagnostics;
+using GlmTune.Kernels.Native;
+using GlmTune.Model;
+using GlmTune.Model.Glm4;
+using GlmTune.Recipes;
+using GlmTune.Weights;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace GlmTune.Benchmarking;
+
+/// <summary>What loading a model took.</summary>
+/// <param name="Gigabytes">Of weights, 10⁹ bytes.</param>
+/// <param name="ReadSeconds">Reading the files' bytes into memory, with as many threads, and doing nothing with
+/// them.</param>
+/// <param name="ConstructSeconds">Laying out the model without weights.</param>
+/// <param name="LoadSeconds">From the folder to weights on the device, all of it.</param>
+/// <param name="Device">Which device.</param>
+/// <param name="Readers">Threads.</param>
+/// <remarks>The files are read before the clock starts, so they come from the operating system's cache as far as memory
+/// holds them.</remarks>
+public sealed record LoadBenchmarkResult(
+    double Gigabytes,
+    double ReadSeconds,
+    double ConstructSeconds,
+    double LoadSeconds,
+    string Device,
+    int Readers
+)
+{
+    /// <summary>10⁹ bytes a second while loading.</summary>
+    public double LoadSpeed => Gigabytes / LoadSeconds;
+
+    /// <summary>10⁹ bytes a second of plain reading.</summary>
+    public double ReadSpeed => Gigabytes / ReadSeconds;
+}
+
+/// <summary>Times loading a model folder.</summary>
+public static class LoadBenchmark
+{
+    /// <summary>Runs it.</summary>
+    /// <param name="folder">A model folder.</param>
+    /// <exception cref="InvalidDataException">The folder holds no sound model.</exception>
+    public static LoadBenchmarkResult Run(string folder)
+    {
+        NativeRuntime.Load();
+        var device = NativeRuntime.DefaultDevice();
+        var type = device.type == DeviceType.CUDA ? ScalarType.BFloat16 : ScalarType.Float32;
+        using var warm = zeros(1, type, device);
+        long bytes;
+        using (var files = WeightFiles.Open(folder))
+        {
+            bytes = files.Tensors.Sum(tensor => tensor.ByteCount);
+            Read(files);
+        }
+
+        var watch = Stopwatch.StartNew();
+        using (var files = WeightFiles.Open(folder))
+        {
+            Read(files);
+        }
+
+        var read = watch.Elapsed;
+        watch.Restart();
+        using (new Glm4Model(Glm4Config.Read(folder), type, device)) { }
+
+        var construct = watch.Elapsed;
+        watch.Restart();
+        using var model = ModelFolder.Load(folder, type, device);
+        if (device.type == DeviceType.CUDA)
+        {
+            cuda.synchronize(device);
+        }
+
+        return new LoadBenchmarkResult(
+            bytes / 1e9,
+            read.TotalSeconds,
+            construct.TotalSeconds,
+            watch.Elapsed.TotalSeconds,
+            device.ToString(),
+            WeightTransfer.Readers
+        );
+    }
+
+    private static void Read(WeightFiles files)
+    {
+        const int Piece = 16 << 20;
+        var pieces = files.Tensors.SelectMany(tensor =>
+            Enumerable
+                .Range(0, (int)((tensor.ByteCount + Piece - 1) / Piece))
+                .Select(i => (tensor, From: (long)i * Piece))
+        );
+        Parallel.ForEach(
+            pieces,
+            new ParallelOptions { MaxDegreeOfParallelism = WeightTransfer.Readers },
+            () => new byte[Piece],
+            (piece, _, buffer) =>
+            {
+                piece.tensor.CopyTo(
+                    buffer.AsSpan(0, (int)Math.Min(Piece, piece.tensor.ByteCount - piece.From)),
+                    piece.From
+                );
+                return buffer;
+            },
+            _ => { }
+        );
+    }
+}

@@ -1,0 +1,180 @@
+using System.Diagnostics;
+using GlmTune.Recipes;
+
+namespace GlmTune.Benchmarking.Stress;
+
+/// <summary>How values are spread.</summary>
+/// <param name="Mean">Their mean.</param>
+/// <param name="P50">Half of them are at most this.</param>
+/// <param name="P90">Nine of ten.</param>
+/// <param name="P99">99 of 100.</param>
+public sealed record StressSpread(double Mean, double P50, double P90, double P99)
+{
+    /// <summary>The spread of some values; all not a number where there is none. Between two values it is
+    /// interpolated.</summary>
+    public static StressSpread Of(IEnumerable<double> values)
+    {
+        var sorted = values.Where(double.IsFinite).Order().ToArray();
+        return sorted.Length == 0
+            ? new(double.NaN, double.NaN, double.NaN, double.NaN)
+            : new(sorted.Average(), At(0.5), At(0.9), At(0.99));
+
+        double At(double share)
+        {
+            var place = share * (sorted.Length - 1);
+            var below = (int)place;
+            return below == sorted.Length - 1
+                ? sorted[below]
+                : sorted[below] + ((place - below) * (sorted[below + 1] - sorted[below]));
+        }
+    }
+}
+
+/// <summary>What was measured at one setting.</summary>
+/// <param name="PromptTokens">Tokens of a prompt that were asked for.</param>
+/// <param name="Concurrency">Requests at the same time.</param>
+/// <param name="Requests">Requests that were answered.</param>
+/// <param name="Failed">Requests that were not.</param>
+/// <param name="Seconds">From the first request to the last answer.</param>
+/// <param name="MeanPromptTokens">Tokens of a prompt as the target counts them.</param>
+/// <param name="AnswerTokens">Tokens of all answers.</param>
+/// <param name="FirstTokenSeconds">Time from asking to the first token.</param>
+/// <param name="TokensPerSecond">Of one answer, after its first token.</param>
+/// <param name="RequestSeconds">Time from asking to the last token.</param>
+public sealed record StressResult(
+    int PromptTokens,
+    int Concurrency,
+    int Requests,
+    int Failed,
+    double Seconds,
+    double MeanPromptTokens,
+    long AnswerTokens,
+    StressSpread FirstTokenSeconds,
+    StressSpread TokensPerSecond,
+    StressSpread RequestSeconds
+)
+{
+    /// <summary>Tokens of all answers together, a second.</summary>
+    public double TotalTokensPerSecond => AnswerTokens / Seconds;
+
+    /// <summary>Answers a second.</summary>
+    public double RequestsPerSecond => Requests / Seconds;
+
+    /// <summary>The first failure's message; null without one.</summary>
+    public string? Error { get; init; }
+}
+
+/// <summary>Measures something that answers: each prompt length with each number of requests at the same time, after
+/// one request to warm up.</summary>
+public static class StressTest
+{
+    /// <summary>Runs all settings, in the order given.</summary>
+    /// <param name="target">What answers.</param>
+    /// <param name="options">How hard it is pressed.</param>
+    /// <param name="onResult">Gets each setting's result as soon as it is there.</param>
+    /// <param name="stop">Ends it.</param>
+    /// <exception cref="ArgumentException">A number is out of range.</exception>
+    /// <exception cref="InvalidDataException">The request to warm up fails: there is nothing to measure.</exception>
+    public static async Task<IReadOnlyList<StressResult>> RunAsync(
+        IStressTarget target,
+        StressOptions options,
+        Action<StressResult>? onResult = null,
+        CancellationToken stop = default
+    )
+    {
+        options.Check();
+        var results = new List<StressResult>();
+        foreach (var length in options.PromptTokens)
+        {
+            try
+            {
+                await target
+                    .AskAsync(length, Math.Min(options.MaxNewTokens, 16), new Random(options.Seed), stop)
+                    .ConfigureAwait(false);
+            }
+            catch (Exception e) when (e is not OperationCanceledException)
+            {
+                throw new InvalidDataException(
+                    $"{target.Name}: a prompt of {length} tokens is not answered. {e.Message}",
+                    e
+                );
+            }
+
+            foreach (var concurrency in options.Concurrency)
+            {
+                var result = await MeasureAsync(target, options, length, concurrency, stop).ConfigureAwait(false);
+                results.Add(result);
+                onResult?.Invoke(result);
+            }
+        }
+
+        return results;
+    }
+
+    private static async Task<StressResult> MeasureAsync(
+        IStressTarget target,
+        StressOptions options,
+        int length,
+        int concurrency,
+        CancellationToken stop
+    )
+    {
+        var clock = Stopwatch.StartNew();
+        var outcomes = (
+            await Task.WhenAll(Enumerable.Range(0, concurrency).Select(asker => Task.Run(() => AskAll(asker), stop)))
+                .ConfigureAwait(false)
+        )
+            .SelectMany(list => list)
+            .ToList();
+        var seconds = clock.Elapsed.TotalSeconds;
+        var answers = outcomes.Select(outcome => outcome.Answer).OfType<StressAnswer>().ToList();
+        return new StressResult(
+            length,
+            concurrency,
+            answers.Count,
+            outcomes.Count - answers.Count,
+            seconds,
+            answers.Select(answer => (double)answer.PromptTokens).DefaultIfEmpty(double.NaN).Average(),
+            answers.Sum(answer => (long)answer.AnswerTokens),
+            StressSpread.Of(answers.Select(answer => answer.FirstToken.TotalSeconds)),
+            StressSpread.Of(answers.Select(answer => answer.TokensPerSecond)),
+            StressSpread.Of(answers.Select(answer => answer.Whole.TotalSeconds))
+        )
+        {
+            Error = outcomes.Select(outcome => outcome.Error).FirstOrDefault(error => error is not null),
+        };
+
+        async Task<List<(StressAnswer? Answer, string? Error)>> AskAll(int asker)
+        {
+            var list = new List<(StressAnswer?, string?)>();
+            for (var round = 0; round < options.Rounds; round++)
+            {
+                // Every request's prompt is another one, and the same in every run.
+                var random = new Random(HashCodeOf(options.Seed, length, concurrency, asker, round));
+                try
+                {
+                    list.Add(
+                        (await target.AskAsync(length, options.MaxNewTokens, random, stop).ConfigureAwait(false), null)
+                    );
+                }
+                catch (Exception e) when (!stop.IsCancellationRequested)
+                {
+                    list.Add((null, e.Message));
+                }
+            }
+
+            return list;
+        }
+    }
+
+    private static int HashCodeOf(params ReadOnlySpan<int> parts)
+    {
+        var hash = 17;
+        foreach (var part in parts)
+        {
+            hash = unchecked((hash * 1000003) + part);
+        }
+
+        return hash;
+    }
+}

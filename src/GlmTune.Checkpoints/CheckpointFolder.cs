@@ -1,0 +1,126 @@
+using System.Globalization;
+using GlmTune.Files;
+
+namespace GlmTune.Checkpoints;
+
+/// <summary>The <c>checkpoint-N</c> folders of a run's output: which there are, which one a user means, which may
+/// go.</summary>
+public static class CheckpointFolder
+{
+    private const string Prefix = "checkpoint-";
+
+    /// <summary>Path of the checkpoint after a number of steps.</summary>
+    public static string PathOf(string output, long step) =>
+        Path.Combine(output, string.Create(CultureInfo.InvariantCulture, $"{Prefix}{step}"));
+
+    /// <summary>The steps that have a checkpoint, in rising order; half-written ones have other names.</summary>
+    public static IReadOnlyList<long> Steps(string output) =>
+        Directory.Exists(output)
+            ?
+            [
+                .. Directory
+                    .EnumerateDirectories(output, Prefix + "*")
+                    .Select(path => StepOf(Path.GetFileName(path)))
+                    .OfType<long>()
+                    .Order(),
+            ]
+            : [];
+
+    /// <summary>The checkpoints that the command line's RESUME may mean.</summary>
+    /// <param name="output">The run's output folder.</param>
+    /// <param name="resume">Nothing, "no", "yes", "600", "checkpoint-600" or a path.</param>
+    /// <returns>Folders: none for "no"; all for "yes", the newest first, of which the first whole one is meant; else
+    /// the one.</returns>
+    /// <exception cref="InvalidDataException">It means no checkpoint that there is; the message lists those there
+    /// are.</exception>
+    public static IReadOnlyList<string> Candidates(string output, string? resume)
+    {
+        var wanted = resume?.Trim() ?? "";
+        if (wanted.Length == 0 || wanted.Equals("no", StringComparison.OrdinalIgnoreCase))
+        {
+            return [];
+        }
+
+        var steps = Steps(output);
+        if (IsNewest(wanted))
+        {
+            return [.. steps.Reverse().Select(each => PathOf(output, each))];
+        }
+
+        var name = wanted.StartsWith(Prefix, StringComparison.Ordinal) ? wanted[Prefix.Length..] : wanted;
+        if (
+            long.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out var step)
+            && step > 0
+            && steps.Contains(step)
+        )
+        {
+            return [PathOf(output, step)];
+        }
+
+        if (
+            Directory.Exists(wanted)
+            && StepOf(Path.GetFileName(Path.GetFullPath(wanted).TrimEnd(Path.DirectorySeparatorChar))) is not null
+        )
+        {
+            return [Path.GetFullPath(wanted)];
+        }
+
+        var available =
+            steps.Count == 0 ? "there are none" : $"there are {string.Join(", ", steps.Select(s => Prefix + s))}";
+        throw new InvalidDataException(
+            $"'{resume}' is no checkpoint of {output}: {available}. Expected yes (the newest), no (from the start), a "
+                + "number such as 600, checkpoint-600, or a path."
+        );
+    }
+
+    /// <summary>Whether RESUME asks for the newest whole checkpoint.</summary>
+    public static bool IsNewest(string? resume) =>
+        resume?.Trim().Equals("yes", StringComparison.OrdinalIgnoreCase) == true;
+
+    /// <summary>Compares a checkpoint with its manifest. Other programs' checkpoints have none, and are whole where
+    /// their state, which is written last, is there.</summary>
+    /// <param name="folder">The checkpoint.</param>
+    /// <param name="share">Which share of the files is read, from 0, where several processes check it together.</param>
+    /// <param name="shares">Number of shares.</param>
+    /// <returns>All that is wrong; empty: nothing.</returns>
+    public static IReadOnlyList<string> FindProblems(string folder, int share = 0, int shares = 1) =>
+        !Directory.Exists(folder)
+            ? ["is not there; with several machines, output_dir must be on a file system that all of them share"]
+        : File.Exists(Path.Combine(folder, FolderManifest.FileName))
+            ? FolderManifest.FindProblems(folder, share: share, shares: shares)
+        : File.Exists(Path.Combine(folder, TrainerStateFile.FileName)) ? []
+        : [$"has neither {FolderManifest.FileName} nor {TrainerStateFile.FileName}, so it was never finished"];
+
+    /// <summary>The step in a checkpoint's name; null for other names.</summary>
+    public static long? StepOf(string name) =>
+        name.StartsWith(Prefix, StringComparison.Ordinal)
+        && long.TryParse(name.AsSpan(Prefix.Length), NumberStyles.None, CultureInfo.InvariantCulture, out var step)
+            ? step
+            : null;
+
+    /// <summary>Removes the oldest checkpoints beyond a limit.</summary>
+    /// <param name="output">The run's output folder.</param>
+    /// <param name="limit">How many stay; null: all.</param>
+    /// <param name="keep">Steps that stay whatever their age: the best one.</param>
+    /// <returns>What could not be removed, and why: no reason to end a run.</returns>
+    public static IReadOnlyList<string> Prune(string output, int? limit, params IReadOnlyCollection<long> keep)
+    {
+        if (limit is not { } most || most < 1)
+        {
+            return [];
+        }
+
+        List<string> problems = [];
+        var steps = Steps(output);
+        var surplus = steps.Count - most;
+        foreach (var step in steps.SkipLast(1).Where(step => !keep.Contains(step)).Take(Math.Max(0, surplus)))
+        {
+            if (AtomicFolder.Discard(PathOf(output, step)) is { } problem)
+            {
+                problems.Add($"{PathOf(output, step)}: this old checkpoint could not be removed altogether: {problem}");
+            }
+        }
+
+        return problems;
+    }
+}

@@ -1,0 +1,122 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
+using GlmTune.Files;
+
+namespace GlmTune.Checkpoints;
+
+/// <summary><c>trainer_state.json</c> with the fields of Hugging Face's trainer: what plotting tools and users
+/// read.</summary>
+public sealed partial class TrainerStateFile
+{
+    /// <summary>The file's name in a checkpoint.</summary>
+    public const string FileName = "trainer_state.json";
+
+    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
+
+    /// <summary>Log lines so far, oldest first; each with its step.</summary>
+    public JsonArray History { get; private init; } = [];
+
+    /// <summary>Finished steps.</summary>
+    public long GlobalStep { get; set; }
+
+    /// <summary>Steps of the whole run, as the file has it; 0 when it does not say.</summary>
+    public long TotalSteps { get; private init; }
+
+    /// <summary>Passes over the data.</summary>
+    public double Epoch { get; set; }
+
+    /// <summary>Best value of the watched metric.</summary>
+    public double? BestMetric { get; set; }
+
+    /// <summary>Checkpoint that had it.</summary>
+    public string? BestCheckpoint { get; set; }
+
+    /// <summary>Step that had it.</summary>
+    public long? BestStep { get; set; }
+
+    /// <summary>Tokens fed so far.</summary>
+    public long TokensSeen { get; set; }
+
+    /// <summary>Reads a checkpoint's file; a new one where there is none.</summary>
+    /// <exception cref="InvalidDataException">The file is damaged.</exception>
+    public static TrainerStateFile Read(string folder)
+    {
+        var path = Path.Combine(folder, FileName);
+        if (!File.Exists(path))
+        {
+            return new TrainerStateFile();
+        }
+
+        try
+        {
+            var json = Parse(File.ReadAllText(path))!.AsObject();
+            return new TrainerStateFile
+            {
+                History = (json["log_history"] as JsonArray)?.DeepClone().AsArray() ?? [],
+                GlobalStep = json["global_step"]!.GetValue<long>(),
+                TotalSteps = (long)(json["max_steps"]?.GetValue<double>() ?? 0),
+                Epoch = json["epoch"]?.GetValue<double>() ?? 0,
+                BestMetric = json["best_metric"]?.GetValue<double>(),
+                BestCheckpoint = json["best_model_checkpoint"]?.GetValue<string>(),
+                BestStep = json["best_global_step"]?.GetValue<long>(),
+                TokensSeen = (long)(json["num_input_tokens_seen"]?.GetValue<double>() ?? 0),
+            };
+        }
+        catch (Exception error)
+            when (error is JsonException or InvalidOperationException or NullReferenceException or FormatException)
+        {
+            throw new InvalidDataException($"{path}: is not a trainer's state: {error.Message}", error);
+        }
+    }
+
+    /// <summary>JSON as Python writes it: numbers that are not finite are bare words (<c>NaN</c>), which JSON does not
+    /// have; they become null.</summary>
+    /// <exception cref="JsonException">It is no JSON otherwise.</exception>
+    public static JsonNode? Parse(string text) => JsonNode.Parse(BareWord().Replace(text, "null"));
+
+    [GeneratedRegex(@"(?<=[:\[,]\s*)-?(NaN|Infinity)(?=\s*[,\]}])", RegexOptions.CultureInvariant)]
+    private static partial Regex BareWord();
+
+    /// <summary>Adds a log line.</summary>
+    public void Log(long step, double epoch, IEnumerable<KeyValuePair<string, double>> values)
+    {
+        var line = new JsonObject { ["epoch"] = Math.Round(epoch, 4) };
+        foreach (var (name, value) in values)
+        {
+            line[name] = double.IsFinite(value) ? value : null;
+        }
+
+        line["step"] = step;
+        History.Add(line);
+    }
+
+    /// <summary>Writes the file.</summary>
+    public void Write(string folder, TrainerStateSettings settings)
+    {
+        var json = new JsonObject
+        {
+            ["best_global_step"] = BestStep,
+            ["best_metric"] = BestMetric,
+            ["best_model_checkpoint"] = BestCheckpoint,
+            ["epoch"] = Epoch,
+            ["eval_steps"] = settings.EvaluationSteps,
+            ["global_step"] = GlobalStep,
+            ["is_hyper_param_search"] = false,
+            ["is_local_process_zero"] = true,
+            ["is_world_process_zero"] = true,
+            ["log_history"] = History.DeepClone(),
+            ["logging_steps"] = settings.LoggingSteps,
+            ["max_steps"] = settings.MaxSteps,
+            ["num_input_tokens_seen"] = TokensSeen,
+            ["num_train_epochs"] = settings.Epochs,
+            ["save_steps"] = settings.SaveSteps,
+            ["stateful_callbacks"] = new JsonObject(),
+            ["total_flos"] = 0.0,
+            ["train_batch_size"] = settings.MicroBatchSize,
+            ["trial_name"] = null,
+            ["trial_params"] = null,
+        };
+        AtomicFile.WriteText(Path.Combine(folder, FileName), json.ToJsonString(Indented) + "\n");
+    }
+}

@@ -1,0 +1,169 @@
+using System.Text;
+using System.Text.Json;
+using GlmTune.Data.Conversations;
+using GlmTune.Data.Tokenization;
+
+namespace GlmTune.Constraints;
+
+/// <summary>What an answer may look like, byte by byte: JSON of a schema, or a call of one of some tools. Tokens that
+/// would break it are not chosen.</summary>
+/// <remarks>Thread-safe; worth keeping for answers of the same form, because it remembers which tokens fit
+/// where.</remarks>
+public sealed class AnswerGrammar
+{
+    private readonly GrammarAutomaton automaton;
+
+    private AnswerGrammar(ByteGrammar grammar) => automaton = new GrammarAutomaton(grammar);
+
+    /// <summary>A grammar of what the model writes after the assistant's token, the header's newline
+    /// included.</summary>
+    /// <param name="content">What a plain answer is; null where it must be a call.</param>
+    /// <param name="tools">The tools that may be called instead; none where it must be a plain answer.</param>
+    /// <param name="budget">How much work making it may take; null for <see cref="GrammarBudget.OfOne"/>.</param>
+    /// <exception cref="ArgumentException">A schema has something that cannot be kept to; or there is nothing that may
+    /// be answered; or a tool's name is not one line.</exception>
+    public static AnswerGrammar Of(
+        AnswerContent? content,
+        IReadOnlyList<CallableTool> tools,
+        GrammarBudget? budget = null
+    )
+    {
+        if (
+            tools.FirstOrDefault(tool => tool.Name.Length == 0 || tool.Name.AsSpan().IndexOfAny('\r', '\n') >= 0) is
+            { } wrong
+        )
+        {
+            throw new ArgumentException($"The tool '{wrong.Name}' has a name that is not one line.", nameof(tools));
+        }
+
+        var grammar = new ByteGrammar(budget);
+        var json = new JsonGrammar(grammar);
+        var ways = new List<int>();
+        if (content is not null)
+        {
+            ways.Add(
+                grammar.Literal(
+                    "\n"u8,
+                    content.Schema is { } schema ? new JsonSchemaGrammar(json, schema).Value(ByteGrammar.End)
+                        : content.IsText ? json.Text(ByteGrammar.End)
+                        : json.AnyObject(ByteGrammar.End)
+                )
+            );
+        }
+
+        foreach (var tool in tools)
+        {
+            var arguments =
+                tool.Parameters is { } parameters ? new JsonSchemaGrammar(json, parameters).Value(ByteGrammar.End)
+                : ToolDefinition.BuiltIn.Contains(tool.Name) ? json.Text(ByteGrammar.End)
+                : json.AnyObject(ByteGrammar.End);
+            ways.Add(grammar.Literal(Encoding.UTF8.GetBytes($"{tool.Name}\n"), arguments));
+        }
+
+        if (ways.Count == 0)
+        {
+            throw new ArgumentException("Neither a plain answer nor a call may be given.", nameof(tools));
+        }
+
+        grammar.Start = grammar.Choice([.. ways]);
+        return new AnswerGrammar(grammar);
+    }
+
+    /// <summary>Sorts a vocabulary for masks, which takes about a second for GLM-4's; the first mask would do it
+    /// else.</summary>
+    public static void Prepare(Tokenizer tokenizer) => TokenTrie.Of(tokenizer);
+
+    /// <summary>The mask for one answer.</summary>
+    /// <param name="tokenizer">The model's.</param>
+    /// <param name="stops">Tokens that end an answer: allowed where it is whole, and only there.</param>
+    public LogitsMask NewMask(Tokenizer tokenizer, IReadOnlyCollection<int> stops)
+    {
+        var trie = TokenTrie.Of(tokenizer);
+        GrammarAutomaton.State? state = automaton.Start;
+        var read = 0;
+        return (answer, logits) =>
+        {
+            ulong[]? mask;
+            lock (automaton)
+            {
+                for (; read < answer.Length; read++)
+                {
+                    foreach (var value in tokenizer.BytesOf(answer[read]))
+                    {
+                        state = state is null ? null : automaton.Step(state, value);
+                    }
+                }
+
+                mask = state is null ? null : automaton.MaskOf(state, trie);
+            }
+
+            Span<float> ends = stackalloc float[Math.Min(stops.Count, 64)];
+            var (kept, accepts) = (0, state?.Accepts != false);
+            foreach (var stop in stops.Take(ends.Length))
+            {
+                ends[kept++] = accepts && (uint)stop < (uint)logits.Length ? logits[stop] : float.NegativeInfinity;
+            }
+
+            Forbid(logits, mask);
+            kept = 0;
+            foreach (var stop in stops.Take(ends.Length))
+            {
+                if ((uint)stop < (uint)logits.Length)
+                {
+                    logits[stop] = ends[kept];
+                }
+
+                kept++;
+            }
+        };
+    }
+
+    /// <summary>Whether a text is one that the grammar takes.</summary>
+    internal bool Takes(string text)
+    {
+        lock (automaton)
+        {
+            GrammarAutomaton.State? state = automaton.Start;
+            foreach (var value in Encoding.UTF8.GetBytes(text))
+            {
+                state = state is null ? null : automaton.Step(state, value);
+            }
+
+            return state is { Accepts: true };
+        }
+    }
+
+    private static void Forbid(Span<float> logits, ulong[]? mask)
+    {
+        for (var start = 0; start < logits.Length; start += 64)
+        {
+            var block = logits.Slice(start, Math.Min(64, logits.Length - start));
+            var bits = mask is null ? 0 : mask[start >> 6];
+            if (bits == 0)
+            {
+                block.Fill(float.NegativeInfinity);
+            }
+            else if (bits != ulong.MaxValue)
+            {
+                for (var i = 0; i < block.Length; i++)
+                {
+                    if (((bits >> i) & 1) == 0)
+                    {
+                        block[i] = float.NegativeInfinity;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// <summary>What a plain answer is.</summary>
+/// <param name="Schema">JSON of this schema; null for another kind.</param>
+/// <param name="IsText">Without a schema: any text, instead of any JSON object.</param>
+public sealed record AnswerContent(JsonElement? Schema, bool IsText = false);
+
+/// <summary>A tool that an answer may call.</summary>
+/// <param name="Name">Its name.</param>
+/// <param name="Parameters">The schema of its arguments; null for any JSON object, or any text where the name is that
+/// of one of the model's own tools.</param>
+public sealed record CallableTool(string Name, JsonElement? Parameters);

@@ -1,0 +1,4 @@
+namespace GlmTune.Constraints;
+
+/// <summary>A constraint that cannot be kept up with, because a schema is too ambiguous.</summary>
+public sealed class ConstraintException(string message) : Exception(message);

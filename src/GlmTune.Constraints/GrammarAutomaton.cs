@@ -1,0 +1,301 @@
+using System.Runtime.InteropServices;
+
+namespace GlmTune.Constraints;
+
+/// <summary>Reads bytes by a grammar; made deterministic as far as it is walked.</summary>
+/// <remarks>
+/// A state is the set of places in the grammar, each with its stack of callers, where what was read may stand. Stacks
+/// are shared and states are found again, so that reading a byte is mostly one look into a table. Callers lock it.
+/// </remarks>
+internal sealed class GrammarAutomaton
+{
+    private const int MostPlaces = 2000;
+    private const int MostStates = 8192;
+    private const int MostMasks = 512;
+    private const int MostHeld = 1 << 20; // Places of all known states together.
+    private readonly ByteGrammar grammar;
+    private readonly bool[] ending;
+    private readonly Dictionary<(int Node, long Count, Frame? Caller), Frame> frames = [];
+    private readonly Dictionary<string, State> states = [];
+    private int masks;
+    private int held;
+    private int frameIds;
+    private int generation;
+    private long workLeft = long.MaxValue;
+
+    public GrammarAutomaton(ByteGrammar grammar)
+    {
+        this.grammar = grammar;
+        ending = grammar.FindEnding();
+        var builder = new StateBuilder(this);
+        builder.Enter(grammar.Start, 0, null);
+        Start = builder.ToState() ?? throw new ArgumentException("The grammar takes nothing.", nameof(grammar));
+    }
+
+    /// <summary>Places looked at for one mask, at most. All answers wait for it: a million take about half a
+    /// second.</summary>
+    public long MostWork { get; init; } = 1_000_000;
+
+    /// <summary>Before the first byte.</summary>
+    public State Start { get; }
+
+    /// <summary>After one more byte; null where the grammar has no such byte here.</summary>
+    public State? Step(State state, byte value)
+    {
+        Refresh(state);
+        if (state.Known is { } known && known[value])
+        {
+            return state.Next![value];
+        }
+
+        if (states.Count >= MostStates || held >= MostHeld)
+        {
+            Forget();
+            Refresh(state);
+        }
+
+        var next = Find(state, value);
+        state.Known ??= new bool[256];
+        state.Next ??= new State?[256];
+        (state.Known[value], state.Next[value]) = (true, next);
+        return next;
+    }
+
+    /// <summary>The tokens that may come next, a bit each.</summary>
+    /// <exception cref="ConstraintException">It would take more than <see cref="MostWork"/>.</exception>
+    public ulong[] MaskOf(State state, TokenTrie trie)
+    {
+        Refresh(state);
+        if (state.Mask is { } known)
+        {
+            return known;
+        }
+
+        workLeft = MostWork;
+        try
+        {
+            var mask = trie.Allowed(this, state);
+            if (++masks > MostMasks)
+            {
+                Forget();
+                masks = 1;
+            }
+
+            Refresh(state);
+            return state.Mask = mask;
+        }
+        finally
+        {
+            workLeft = long.MaxValue;
+        }
+    }
+
+    // Bytes that fit the same places lead to the same state; most of those inside a string do.
+    private State? Find(State state, byte value)
+    {
+        var fitting = 0UL;
+        var places = state.Places;
+        for (var i = 0; i < places.Length; i++)
+        {
+            fitting |= grammar[places[i].Node].Set.Contains(value) ? 1UL << (i & 63) : 0;
+        }
+
+        if (fitting == 0)
+        {
+            return null;
+        }
+
+        if (places.Length <= 64 && state.Leading.TryGetValue(fitting, out var known))
+        {
+            return known;
+        }
+
+        var builder = new StateBuilder(this);
+        foreach (var (node, caller) in places)
+        {
+            if (grammar[node].Set.Contains(value))
+            {
+                builder.Enter(grammar[node].Next, 0, caller);
+            }
+        }
+
+        var next = builder.ToState();
+        workLeft -= places.Length + builder.Looked;
+        if (workLeft < 0)
+        {
+            throw TooAmbiguous();
+        }
+
+        if (places.Length <= 64)
+        {
+            state.Leading[fitting] = next;
+        }
+
+        return next;
+    }
+
+    private static ConstraintException TooAmbiguous() =>
+        new("The schema allows too many readings of one answer at once; alternatives that begin alike make it so.");
+
+    // States in use go on; what they knew of others is found anew. Old frames go on in them, so that no new one may
+    // have the id of an old one.
+    private void Forget()
+    {
+        generation++;
+        states.Clear();
+        frames.Clear();
+        (masks, held) = (0, 0);
+    }
+
+    // Drops what a state knew before the last forgetting.
+    private void Refresh(State state)
+    {
+        if (state.Generation != generation)
+        {
+            (state.Known, state.Next, state.Mask, state.Generation) = (null, null, null, generation);
+            state.Leading.Clear();
+        }
+    }
+
+    private Frame Push(int node, long count, Frame? caller)
+    {
+        ref var frame = ref CollectionsMarshal.GetValueRefOrAddDefault(frames, (node, count, caller), out _);
+        return frame ??= new Frame(node, count, caller, ++frameIds);
+    }
+
+    /// <summary>Where a rule goes on when it ends.</summary>
+    public sealed class Frame(int node, long count, Frame? caller, int id)
+    {
+        /// <summary>What follows the call, or the repetition.</summary>
+        public int Node => node;
+
+        /// <summary>State of the repetition after the round; −1 for a call.</summary>
+        public long Count => count;
+
+        public Frame? Caller => caller;
+
+        public int Id => id;
+    }
+
+    /// <summary>What may come next.</summary>
+    public sealed class State((int Node, Frame? Caller)[] places, bool accepts, int generation)
+    {
+        public (int Node, Frame? Caller)[] Places => places;
+
+        /// <summary>Whether what was read is whole.</summary>
+        public bool Accepts => accepts;
+
+        public bool[]? Known { get; set; }
+
+        public State?[]? Next { get; set; }
+
+        /// <summary>Where bytes lead, by the places (a bit each, if there are at most 64) that they fit.</summary>
+        public Dictionary<ulong, State?> Leading { get; } = [];
+
+        public ulong[]? Mask { get; set; }
+
+        /// <summary>How often the automaton had forgotten when what is known here was found.</summary>
+        public int Generation { get; set; } = generation;
+    }
+
+    private sealed class StateBuilder(GrammarAutomaton automaton)
+    {
+        private readonly HashSet<(int Node, long Count, Frame? Caller)> seen = [];
+        private readonly List<(int Node, Frame? Caller)> places = [];
+        private readonly Stack<(int Node, long Count, Frame? Caller)> open = [];
+        private readonly List<(int Rule, long Next)> ways = [];
+        private bool accepts;
+
+        /// <summary>How many places and their callers were looked at.</summary>
+        public int Looked => seen.Count;
+
+        // Follows everything that takes no byte. Count is the state of a repetition, if the node is one.
+        public void Enter(int start, long rounds, Frame? from)
+        {
+            open.Push((start, rounds, from));
+            while (open.TryPop(out var place))
+            {
+                if (!automaton.ending[place.Node] || !seen.Add(place))
+                {
+                    continue; // What cannot end must not begin.
+                }
+
+                if (seen.Count > MostPlaces)
+                {
+                    throw TooAmbiguous();
+                }
+
+                var (id, count, caller) = place;
+                var node = automaton.grammar[id];
+                switch (node.Kind)
+                {
+                    case ByteGrammar.NodeKind.Byte:
+                        places.Add((id, caller));
+                        break;
+                    case ByteGrammar.NodeKind.Choice:
+                        foreach (var choice in node.Choices)
+                        {
+                            open.Push((choice, 0, caller));
+                        }
+
+                        break;
+                    case ByteGrammar.NodeKind.Call:
+                        open.Push((automaton.grammar.StartOf(node.Rule), 0, automaton.Push(node.Next, -1, caller)));
+                        break;
+                    case ByteGrammar.NodeKind.Repeat:
+                        if (node.Rounds!.MayEnd(count))
+                        {
+                            open.Push((node.Next, 0, caller));
+                        }
+
+                        ways.Clear();
+                        node.Rounds.AddWays(count, ways);
+                        foreach (
+                            var (rule, next) in ways.Where(way =>
+                                automaton.grammar.RuleEnds(way.Rule, automaton.ending)
+                            )
+                        )
+                        {
+                            open.Push((automaton.grammar.StartOf(rule), 0, automaton.Push(id, next, caller)));
+                        }
+
+                        break;
+                    default:
+                        if (caller is null)
+                        {
+                            accepts = true;
+                        }
+                        else
+                        {
+                            open.Push((caller.Node, Math.Max(caller.Count, 0), caller.Caller));
+                        }
+
+                        break;
+                }
+            }
+        }
+
+        public State? ToState()
+        {
+            if (places.Count == 0 && !accepts)
+            {
+                return null;
+            }
+
+            var ids = places
+                .Select(place => ((long)place.Node << 32) | (uint)(place.Caller?.Id ?? 0))
+                .Order()
+                .Prepend(accepts ? 1 : 0)
+                .ToArray();
+            var key = new string(MemoryMarshal.Cast<long, char>(ids));
+            ref var state = ref CollectionsMarshal.GetValueRefOrAddDefault(automaton.states, key, out _);
+            if (state is null)
+            {
+                state = new State([.. places], accepts, automaton.generation);
+                automaton.held += places.Count;
+            }
+
+            return state;
+        }
+    }
+}

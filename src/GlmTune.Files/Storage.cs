@@ -1,0 +1,108 @@
+using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
+
+namespace GlmTune.Files;
+
+/// <summary>What the operating system promises about files, beyond .NET's own methods: flushing folders and exchanging
+/// them.</summary>
+internal static partial class Storage
+{
+    private const int CurrentFolder = -100; // AT_FDCWD
+    private const uint Exchange = 2; // RENAME_EXCHANGE
+
+    /// <summary>Fills the span from a place in the file; false where the file ends before.</summary>
+    public static bool TryReadExactly(SafeFileHandle handle, Span<byte> destination, long offset)
+    {
+        while (destination.Length > 0)
+        {
+            var read = RandomAccess.Read(handle, destination, offset);
+            if (read == 0)
+            {
+                return false;
+            }
+
+            destination = destination[read..];
+            offset += read;
+        }
+
+        return true;
+    }
+
+    /// <summary>Waits until a file's content is on the disk.</summary>
+    public static void FlushFile(string path)
+    {
+        using var handle = File.OpenHandle(
+            path,
+            FileMode.Open,
+            OperatingSystem.IsWindows() ? FileAccess.ReadWrite : FileAccess.Read,
+            FileShare.ReadWrite
+        );
+        RandomAccess.FlushToDisk(handle);
+    }
+
+    /// <summary>Waits until a folder's list of names is on the disk, so that a renamed file stays renamed after a power
+    /// cut.</summary>
+    public static void FlushFolder(string path)
+    {
+        if (OperatingSystem.IsWindows())
+        {
+            return; // NTFS keeps its journal of names by itself, and has no call for this.
+        }
+
+        var descriptor = Open(path, 0);
+        if (descriptor < 0)
+        {
+            throw new IOException($"{path}: cannot be opened to flush it (error {Marshal.GetLastPInvokeError()}).");
+        }
+
+        try
+        {
+            // Some file systems (networks', those of user space) cannot flush a folder and say so; there is nothing
+            // more to do there.
+            const int invalid = 22,
+                notImplemented = 38,
+                notSupported = 95;
+            if (
+                Flush(descriptor) != 0
+                && Marshal.GetLastPInvokeError() is var error and not (invalid or notImplemented or notSupported)
+            )
+            {
+                throw new IOException($"{path}: cannot be flushed (error {error}).");
+            }
+        }
+        finally
+        {
+            _ = Close(descriptor);
+        }
+    }
+
+    /// <summary>Swaps two folders in one step; false where the system cannot.</summary>
+    public static bool TryExchange(string first, string second)
+    {
+        try
+        {
+            return OperatingSystem.IsLinux() && RenameAt(CurrentFolder, first, CurrentFolder, second, Exchange) == 0;
+        }
+        catch (EntryPointNotFoundException)
+        {
+            return false; // a C library from before 2018
+        }
+    }
+
+    /// <summary>The folder a path lies in.</summary>
+    public static string ParentOf(string path) =>
+        Path.GetDirectoryName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(path)))
+        ?? Path.GetPathRoot(Path.GetFullPath(path))!;
+
+    [LibraryImport("libc", EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int Open(string path, int flags);
+
+    [LibraryImport("libc", EntryPoint = "fsync", SetLastError = true)]
+    private static partial int Flush(int descriptor);
+
+    [LibraryImport("libc", EntryPoint = "close", SetLastError = true)]
+    private static partial int Close(int descriptor);
+
+    [LibraryImport("libc", EntryPoint = "renameat2", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int RenameAt(int firstFolder, string first, int secondFolder, string second, uint flags);
+}

@@ -1,4 +1,0 @@
-namespace GlmTune.Inference;
-
-/// <summary>A constraint that cannot be kept up with, because a schema is too ambiguous.</summary>
-public sealed class ConstraintException(string message) : Exception(message);

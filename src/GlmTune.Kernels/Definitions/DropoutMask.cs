@@ -1,0 +1,76 @@
+using static TorchSharp.torch;
+
+namespace GlmTune.Kernels.Definitions;
+
+/// <summary>Which elements dropout keeps: a hash of seed and index, so that any device, and a recomputation, draws the
+/// same mask.</summary>
+/// <remarks>
+/// h = finalizer(low 32 bits of index · 0x9E3779B9 + key) on 32-bit words, where key mixes both halves of the seed;
+/// kept where h ≥ probability · 2³². So elements 2³² apart are kept or dropped together. The finalizer is MurmurHash3's
+/// (Appleby, public domain, "fmix32"). </remarks>
+public static class DropoutMask
+{
+    private const long Word = 0xFFFFFFFF;
+
+    // Elements whose hashes are in memory at a time, 8 bytes each and as much again on the way.
+    private const long Piece = 1 << 26;
+
+    /// <summary>True where an element is kept, [count].</summary>
+    public static Tensor Kept(long count, double probability, MaskSeed seed, Device device) =>
+        Kept(0, count, probability, seed, device, Piece);
+
+    /// <summary>The mask of a run of elements, made a piece at a time.</summary>
+    internal static Tensor Kept(long first, long count, double probability, MaskSeed seed, Device device, long piece)
+    {
+        if (count <= piece)
+        {
+            return OfPiece(first, count, probability, seed, device);
+        }
+
+        using var scope = NewDisposeScope();
+        var all = empty(count, ScalarType.Bool, device);
+        for (long from = 0; from < count; from += piece)
+        {
+            using var part = NewDisposeScope();
+            var length = Math.Min(piece, count - from);
+            all.narrow(0, from, length).copy_(OfPiece(first + from, length, probability, seed, device));
+        }
+
+        return all.MoveToOuterDisposeScope();
+    }
+
+    private static Tensor OfPiece(long first, long count, double probability, MaskSeed seed, Device device)
+    {
+        using var scope = NewDisposeScope();
+        // What a product loses beyond 64 bits is beyond the 32 that count.
+        var hash = arange(first, first + count, dtype: ScalarType.Int64, device: device).mul_(0x9E3779B9L);
+        hash = seed.Stored is null ? hash.add_(Key(seed.Value)) : hash.add_(seed.Stored.to_type(ScalarType.Int64));
+        hash = Mix(hash.bitwise_and_(Word));
+        return hash.ge(Threshold(probability)).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>The 32-bit key that stands for a seed.</summary>
+    public static uint Key(long seed) => Mix((uint)seed ^ Mix((uint)((ulong)seed >> 32) + 0x85EBCA6B));
+
+    /// <summary>Elements whose hash is below this are dropped.</summary>
+    public static uint Threshold(double probability) => (uint)(probability * 4294967296.0);
+
+    private static uint Mix(uint h)
+    {
+        h ^= h >> 16;
+        h *= 0x85EBCA6B;
+        h ^= h >> 13;
+        h *= 0xC2B2AE35;
+        return h ^ (h >> 16);
+    }
+
+    // In 64-bit integers: products of 32-bit words overflow the sign, which the mask removes again.
+    private static Tensor Mix(Tensor h)
+    {
+        h = h.bitwise_xor(h.bitwise_right_shift(16));
+        h = h.mul(0x85EBCA6BL).bitwise_and_(Word);
+        h = h.bitwise_xor(h.bitwise_right_shift(13));
+        h = h.mul(0xC2B2AE35L).bitwise_and_(Word);
+        return h.bitwise_xor(h.bitwise_right_shift(16));
+    }
+}

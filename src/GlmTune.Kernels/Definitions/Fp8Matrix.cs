@@ -1,0 +1,98 @@
+using GlmTune.Kernels.Dispatch;
+using static TorchSharp.torch;
+
+namespace GlmTune.Kernels.Definitions;
+
+/// <summary>A frozen weight W [out, in] in fp8: <c>Values · scale</c>, and the same values transposed for the backward
+/// pass.</summary>
+/// <remarks>
+/// One scale serves the whole matrix. The type's own exponent spans 2¹⁵, so rows of unlike size lose nothing by it, and
+/// the transposed copy is the same matrix: the gradient is that of the function which was computed. Both copies take
+/// one byte an element, together as much as bfloat16 alone; without the second one it is made anew in every backward
+/// pass. </remarks>
+public sealed class Fp8Matrix : IDisposable
+{
+    private const long ElementsAtATime = 1 << 24;
+
+    private static readonly AtenOperator View = new("aten::view.dtype(Tensor(a) self, ScalarType dtype) -> Tensor(a)");
+
+    private readonly Tensor? transposed;
+
+    private Fp8Matrix(Tensor values, Tensor? transposed, Tensor outputScales, Tensor inputScales) =>
+        (Values, this.transposed, OutputScales, InputScales) = (values, transposed, outputScales, inputScales);
+
+    /// <summary>e4m3 [out, in].</summary>
+    public Tensor Values { get; }
+
+    /// <summary>The scale, once for each output, float32 [1, out]: what products by rows want.</summary>
+    public Tensor OutputScales { get; }
+
+    /// <summary>The scale, once for each input, float32 [1, in].</summary>
+    public Tensor InputScales { get; }
+
+    /// <summary>Whether the transposed copy is kept.</summary>
+    public bool KeepsTransposed => transposed is not null;
+
+    /// <summary>Rounds a weight, a few rows at a time, so that little more than the result is needed.</summary>
+    /// <param name="weight">[out, in], any floating type; stays the caller's.</param>
+    /// <param name="keepTransposed">Whether to keep the values transposed as well.</param>
+    public static Fp8Matrix Round(Tensor weight, bool keepTransposed = true)
+    {
+        using var scope = NewDisposeScope();
+        var (rows, columns) = (weight.shape[0], weight.shape[1]);
+        var largest = maximum(weight.max(), -weight.min()).to_type(ScalarType.Float32).clamp_min(Fp8.Smallest);
+        var whole = full_like(largest, Fp8.Largest);
+        var inverse = whole / largest;
+        var values = empty([rows, columns], Fp8.E4M3, weight.device);
+        var step = Math.Max(1, ElementsAtATime / columns);
+        for (long row = 0; row < rows; row += step)
+        {
+            using var part = NewDisposeScope();
+            var count = Math.Min(step, rows - row);
+            values
+                .narrow(0, row, count)
+                .copy_(
+                    (weight.narrow(0, row, count).to_type(ScalarType.Float32) * inverse).clamp_(
+                        -Fp8.Largest,
+                        Fp8.Largest
+                    )
+                );
+        }
+
+        var scale = largest / whole;
+        return new Fp8Matrix(
+            values.DetachFromDisposeScope(),
+            keepTransposed ? Transpose(values).DetachFromDisposeScope() : null,
+            scale.view(1, 1).expand(1, rows).contiguous().DetachFromDisposeScope(),
+            scale.view(1, 1).expand(1, columns).contiguous().DetachFromDisposeScope()
+        );
+    }
+
+    /// <summary>The values transposed, e4m3 [in, out]: the kept copy, or one made now in the caller's dispose
+    /// scope.</summary>
+    public Tensor Transposed() => transposed ?? Transpose(Values);
+
+    /// <summary>The weight that the values stand for, [out, in], in the caller's dispose scope.</summary>
+    public Tensor Widened(ScalarType type)
+    {
+        using var scope = NewDisposeScope();
+        var wide = type == ScalarType.Float64 ? type : ScalarType.Float32;
+        return Values.to_type(wide).mul_(OutputScales.view(-1, 1)).to_type(type).MoveToOuterDisposeScope();
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Values.Dispose();
+        transposed?.Dispose();
+        OutputScales.Dispose();
+        InputScales.Dispose();
+    }
+
+    // As bytes, which every copying kernel knows.
+    private static Tensor Transpose(Tensor values)
+    {
+        using var scope = NewDisposeScope();
+        return View.Call(View.Call(values, ScalarType.Byte).t().contiguous(), Fp8.E4M3).MoveToOuterDisposeScope();
+    }
+}

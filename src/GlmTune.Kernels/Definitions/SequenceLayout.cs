@@ -1,0 +1,197 @@
+using GlmTune.Kernels.Memory;
+using static TorchSharp.torch;
+
+namespace GlmTune.Kernels.Definitions;
+
+/// <summary>Where sequences begin and end in a run of N tokens laid back to back, with no padding between
+/// them.</summary>
+/// <remarks>
+/// The whole model works on such runs: a padded batch, a packed row and a single prompt differ only in this object. Its
+/// device tensors are made on first need and disposed with it. Not thread-safe. </remarks>
+public sealed class SequenceLayout : IDisposable
+{
+    private int[] starts;
+    private Tensor? cumulative;
+    private Tensor? cumulativeKeys;
+    private int cumulativeKeysFor;
+    private Tensor? padIndex;
+    private Tensor? unpadIndex;
+
+    /// <param name="starts">Start of each sequence, then N; [sequences + 1], from 0, strictly increasing.</param>
+    /// <param name="device">Where the device tensors go.</param>
+    /// <exception cref="ArgumentException">The starts do not increase from 0.</exception>
+    public SequenceLayout(IReadOnlyList<int> starts, Device device)
+    {
+        if (starts.Count < 2 || starts[0] != 0 || starts.Zip(starts.Skip(1)).Any(pair => pair.First >= pair.Second))
+        {
+            throw new ArgumentException(
+                $"Sequence starts must increase from 0; found {string.Join(", ", starts.Take(16))}.",
+                nameof(starts)
+            );
+        }
+
+        this.starts = [.. starts];
+        Device = device;
+        Longest = Enumerable.Range(0, Count).Max(LengthOf);
+        Uniform = Enumerable.Range(0, Count).All(i => LengthOf(i) == Longest);
+    }
+
+    private SequenceLayout(int tokens, int sequences, Tensor cumulative, Tensor? cumulativeKeys, int virtualTokens)
+    {
+        starts = new int[sequences + 1];
+        Array.Fill(starts, tokens, 1, sequences);
+        (Device, Longest) = (cumulative.device, tokens);
+        this.cumulative = cumulative.alias().DetachFromDisposeScope();
+        this.cumulativeKeys = cumulativeKeys?.alias().DetachFromDisposeScope();
+        cumulativeKeysFor = virtualTokens;
+    }
+
+    /// <summary>A run of so many tokens whose sequences change from replay to replay of recorded work, which finds
+    /// where they begin in memory.</summary>
+    /// <param name="tokens">N.</param>
+    /// <param name="sequences">Their number; some may be empty.</param>
+    /// <param name="cumulative">int32 [sequences + 1]; stays the caller's, who fills it.</param>
+    /// <param name="cumulativeKeys">The same with <paramref name="virtualTokens"/> before each sequence; stays the
+    /// caller's. Null without virtual tokens.</param>
+    /// <param name="virtualTokens">Tokens of the prefix.</param>
+    public static SequenceLayout OfStored(
+        int tokens,
+        int sequences,
+        Tensor cumulative,
+        Tensor? cumulativeKeys = null,
+        int virtualTokens = 0
+    ) => new(tokens, sequences, cumulative, cumulativeKeys, virtualTokens);
+
+    /// <summary>Of a layout from <see cref="OfStored"/>: what the memory says now, for operators that ask the
+    /// host.</summary>
+    /// <param name="given">Start of each sequence, then N, not falling; as many as before.</param>
+    /// <remarks>Indices that were made before get their new values in their place, where recorded work reads
+    /// them.</remarks>
+    public void Restart(ReadOnlySpan<int> given)
+    {
+        starts = given.ToArray();
+        Refill(padIndex, MakePadIndex);
+        Refill(unpadIndex, MakeUnpadIndex);
+    }
+
+    /// <summary>Rows of equal length T each.</summary>
+    public static SequenceLayout OfRows(int rows, int length, Device device) =>
+        new([.. Enumerable.Range(0, rows + 1).Select(row => row * length)], device);
+
+    /// <summary>Where the device tensors lie.</summary>
+    public Device Device { get; }
+
+    /// <summary>N: tokens of all sequences.</summary>
+    public int Tokens => starts[^1];
+
+    /// <summary>Number of sequences.</summary>
+    public int Count => starts.Length - 1;
+
+    /// <summary>Tokens of the longest sequence; of a layout from <see cref="OfStored"/>, of the longest that there can
+    /// be.</summary>
+    public int Longest { get; }
+
+    /// <summary>Whether all sequences have the same length, so that the run is a dense [Count, Longest]
+    /// block.</summary>
+    public bool Uniform { get; }
+
+    /// <summary>Start of each sequence, then N.</summary>
+    public IReadOnlyList<int> Starts => starts;
+
+    /// <summary>Tokens of sequence <paramref name="index"/>.</summary>
+    public int LengthOf(int index) => starts[index + 1] - starts[index];
+
+    /// <summary>The starts as int32 [Count + 1] on the device, as variable-length attention takes them. Owned by the
+    /// layout.</summary>
+    public Tensor Cumulative => cumulative ??= HostValues.ToDevice(starts, Device).DetachFromDisposeScope();
+
+    /// <summary>The starts of the sequences' keys where <paramref name="virtualTokens"/> more stand before each; as
+    /// <see cref="Cumulative"/>.</summary>
+    public Tensor CumulativeKeys(int virtualTokens)
+    {
+        if (virtualTokens == 0)
+        {
+            return Cumulative;
+        }
+
+        if (cumulativeKeys is null || cumulativeKeysFor != virtualTokens)
+        {
+            cumulativeKeys?.Dispose();
+            cumulativeKeys = HostValues
+                .ToDevice(starts.Select((start, i) => start + (i * virtualTokens)).ToArray(), Device)
+                .DetachFromDisposeScope();
+            cumulativeKeysFor = virtualTokens;
+        }
+
+        return cumulativeKeys;
+    }
+
+    /// <summary>For each place of a right-padded [Count, Longest] block, the token there (padding: token 0), int64.
+    /// Owned by the layout.</summary>
+    public Tensor PadIndex => padIndex ??= MakePadIndex();
+
+    /// <summary>For each token, its place in the right-padded [Count, Longest] block, int64 [N]. Owned by the
+    /// layout.</summary>
+    public Tensor UnpadIndex => unpadIndex ??= MakeUnpadIndex();
+
+    /// <summary>Place of each token in its own sequence, from 0; [N].</summary>
+    public int[] Positions()
+    {
+        var positions = new int[Tokens];
+        for (var i = 0; i < Count; i++)
+        {
+            for (var t = 0; t < LengthOf(i); t++)
+            {
+                positions[starts[i] + t] = t;
+            }
+        }
+
+        return positions;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        cumulative?.Dispose();
+        cumulativeKeys?.Dispose();
+        padIndex?.Dispose();
+        unpadIndex?.Dispose();
+    }
+
+    private static void Refill(Tensor? index, Func<Tensor> make)
+    {
+        if (index is not null)
+        {
+            using var now = make();
+            index.copy_(now);
+        }
+    }
+
+    private Tensor MakePadIndex()
+    {
+        var index = new long[Count * Longest];
+        for (var i = 0; i < Count; i++)
+        {
+            for (var t = 0; t < LengthOf(i); t++)
+            {
+                index[(i * Longest) + t] = starts[i] + t;
+            }
+        }
+
+        return HostValues.ToDevice(index, Device).DetachFromDisposeScope();
+    }
+
+    private Tensor MakeUnpadIndex()
+    {
+        var index = new long[Tokens];
+        for (var i = 0; i < Count; i++)
+        {
+            for (var t = 0; t < LengthOf(i); t++)
+            {
+                index[starts[i] + t] = (i * Longest) + t;
+            }
+        }
+
+        return HostValues.ToDevice(index, Device).DetachFromDisposeScope();
+    }
+}

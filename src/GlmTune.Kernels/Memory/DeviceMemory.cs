@@ -1,0 +1,24 @@
+using GlmTune.Kernels.Cuda;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace GlmTune.Kernels.Memory;
+
+/// <summary>Memory of a GPU as its driver counts it: of all programs together.</summary>
+public static unsafe class DeviceMemory
+{
+    /// <summary>Bytes free and in all on a GPU; null on the CPU.</summary>
+    public static (long Free, long Total)? Of(Device device)
+    {
+        if (device.type != DeviceType.CUDA)
+        {
+            return null;
+        }
+
+        CudaContext.Ensure(device);
+        nuint free;
+        nuint total;
+        CudaDriver.Check(CudaDriver.MemoryGetInfo(&free, &total), "asking for the free memory");
+        return ((long)free, (long)total);
+    }
+}

@@ -1,0 +1,141 @@
+using System.Runtime.InteropServices;
+using GlmTune.Kernels.Cuda;
+using GlmTune.Kernels.Dispatch;
+using GlmTune.Kernels.Native;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace GlmTune.Kernels.Memory;
+
+/// <summary>Host memory that a GPU copies from and to while the program goes on; on a machine without one, plain
+/// memory.</summary>
+/// <remarks>
+/// A block is refilled after <see cref="Wait"/>, which ends when the copies that were queued from it are done. Not
+/// thread-safe. Source: CUDA driver API, "Memory Management", page-locked memory. </remarks>
+public sealed unsafe class PinnedMemory : IDisposable
+{
+    private readonly Device device;
+    private nint address;
+    private nint copied;
+
+    /// <param name="device">Which GPU copies from it; the CPU: plain memory.</param>
+    /// <param name="bytes">Size.</param>
+    /// <exception cref="CudaException">The system does not lock so much memory.</exception>
+    public PinnedMemory(Device device, long bytes)
+    {
+        (this.device, Bytes) = (device, bytes);
+        if (device.type != DeviceType.CUDA)
+        {
+            address = (nint)NativeMemory.AlignedAlloc((nuint)bytes, 64);
+            return;
+        }
+
+        nint block;
+        CudaContext.Ensure(device);
+        CudaDriver.Check(CudaDriver.MemoryHostAllocate(&block, (nuint)bytes, 0), $"lock {bytes} bytes of host memory");
+        address = block;
+        nint made;
+        const uint NoTiming = 2;
+        CudaDriver.Check(CudaDriver.EventCreate(&made, NoTiming), "create an event");
+        copied = made;
+    }
+
+    /// <summary>Size.</summary>
+    public long Bytes { get; }
+
+    /// <summary>The first byte.</summary>
+    public nint Address => address;
+
+    /// <summary>Elements from a byte on.</summary>
+    public Span<T> At<T>(long offset, int count)
+        where T : unmanaged => new((byte*)address + offset, count);
+
+    /// <summary>A tensor of the host over this memory, [count]; valid while the memory is.</summary>
+    public Tensor View(ScalarType type, long count)
+    {
+        long stride = 1;
+        nint handle;
+        AtenShim.Check(
+            AtenShim.TensorFromBlob((void*)address, 1, &count, &stride, 0, (int)type, (int)DeviceType.CPU, 0, &handle),
+            "make a tensor of given memory"
+        );
+        return Tensor.UnsafeCreateTensor(handle);
+    }
+
+    /// <summary>Queues a copy on the current stream.</summary>
+    /// <param name="target">Contiguous memory of the device, [bytes], of any type.</param>
+    /// <param name="from">First byte here.</param>
+    /// <param name="bytes">How many; no more than the target has.</param>
+    /// <param name="at">First byte of the target that is written.</param>
+    public void CopyTo(Tensor target, long from, long bytes, long at = 0)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(from + bytes, Bytes);
+        var place = TensorAddress.Of(target) + (nint)at;
+        if (copied == 0)
+        {
+            Buffer.MemoryCopy((byte*)address + from, (void*)place, bytes, bytes);
+            return;
+        }
+
+        CudaContext.Ensure(device);
+        var stream = CudaStream.Current(Math.Max(0, device.index));
+        CudaDriver.Check(
+            CudaDriver.MemoryCopyToDevice(place, address + (nint)from, (nuint)bytes, stream),
+            "copy to the GPU"
+        );
+        CudaDriver.Check(CudaDriver.EventRecord(copied, stream), "record an event");
+    }
+
+    /// <summary>Queues a copy from the device on the current stream; what it brings may be read after
+    /// <see cref="Wait"/>.</summary>
+    /// <param name="source">Contiguous memory of the device, of any type.</param>
+    /// <param name="bytes">How many, from the first of both; no more than either has.</param>
+    public void CopyFrom(Tensor source, long bytes)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(bytes, Bytes);
+        var place = TensorAddress.Of(source);
+        if (copied == 0)
+        {
+            Buffer.MemoryCopy((void*)place, (void*)address, bytes, bytes);
+            return;
+        }
+
+        CudaContext.Ensure(device);
+        var stream = CudaStream.Current(Math.Max(0, device.index));
+        CudaDriver.Check(CudaDriver.MemoryCopyToHost(address, place, (nuint)bytes, stream), "copy from the GPU");
+        CudaDriver.Check(CudaDriver.EventRecord(copied, stream), "record an event");
+    }
+
+    /// <summary>Waits until the copies that were queued are done, so that the memory may be read or filled
+    /// anew.</summary>
+    public void Wait()
+    {
+        if (copied != 0)
+        {
+            CudaContext.Ensure(device);
+            CudaDriver.Check(CudaDriver.EventSynchronize(copied), "wait for a copy");
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        if (address == 0)
+        {
+            return;
+        }
+
+        if (copied == 0)
+        {
+            NativeMemory.AlignedFree((void*)address);
+        }
+        else
+        {
+            Wait();
+            _ = CudaDriver.EventDestroy(copied);
+            _ = CudaDriver.MemoryHostFree(address);
+        }
+
+        (address, copied) = (0, 0);
+    }
+}

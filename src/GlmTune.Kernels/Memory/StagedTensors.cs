@@ -1,0 +1,100 @@
+using GlmTune.Kernels.Dispatch;
+using GlmTune.Kernels.Native;
+using static TorchSharp.torch;
+
+namespace GlmTune.Kernels.Memory;
+
+/// <summary>Small inputs at fixed places of a device, filled on the host and sent by one copy that nothing waits
+/// for.</summary>
+/// <remarks>Two host blocks take turns, so one is filled while the other may still be copied. Not
+/// thread-safe.</remarks>
+public sealed unsafe class StagedTensors : IDisposable
+{
+    private const long Alignment = 256;
+
+    private readonly PinnedMemory[] host;
+    private readonly Tensor memory;
+    private readonly Tensor[] tensors;
+    private readonly long[] offsets;
+    private int turn;
+
+    /// <param name="device">Where the tensors are.</param>
+    /// <param name="parts">Type and number of elements of each.</param>
+    public StagedTensors(Device device, params (ScalarType Type, int Count)[] parts)
+    {
+        offsets = new long[parts.Length];
+        var bytes = 0L;
+        for (var i = 0; i < parts.Length; i++)
+        {
+            offsets[i] = bytes;
+            bytes += ((Math.Max(1, parts[i].Count) * SizeOf(parts[i].Type)) + Alignment - 1) / Alignment * Alignment;
+        }
+
+        memory = zeros(bytes, ScalarType.Byte, device).DetachFromDisposeScope();
+        host = [new PinnedMemory(device, bytes), new PinnedMemory(device, bytes)];
+        tensors = new Tensor[parts.Length];
+        var start = TensorAddress.Of(memory);
+        for (var i = 0; i < parts.Length; i++)
+        {
+            long size = parts[i].Count,
+                stride = 1;
+            nint handle;
+            AtenShim.Check(
+                AtenShim.TensorFromBlob(
+                    (void*)(start + (nint)offsets[i]),
+                    1,
+                    &size,
+                    &stride,
+                    0,
+                    (int)parts[i].Type,
+                    (int)device.type,
+                    device.index,
+                    &handle
+                ),
+                "make a tensor of given memory"
+            );
+            tensors[i] = Tensor.UnsafeCreateTensor(handle).DetachFromDisposeScope();
+        }
+    }
+
+    /// <summary>The tensor of a part, [count], on the device. Owned here.</summary>
+    public Tensor this[int part] => tensors[part];
+
+    /// <summary>Begins to fill: waits until the host block whose turn it is has been copied.</summary>
+    public void Begin()
+    {
+        turn = 1 - turn;
+        host[turn].Wait();
+    }
+
+    /// <summary>A part's values on the host, to be written between <see cref="Begin"/> and <see cref="Send"/>: all of
+    /// them, since they are of an earlier turn.</summary>
+    public Span<T> Host<T>(int part)
+        where T : unmanaged => host[turn].At<T>(offsets[part], (int)tensors[part].numel());
+
+    /// <summary>Queues the copy of all parts on the current stream.</summary>
+    public void Send() => host[turn].CopyTo(memory, 0, host[turn].Bytes);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (var tensor in tensors)
+        {
+            tensor.Dispose();
+        }
+
+        memory.Dispose();
+        foreach (var block in host)
+        {
+            block.Dispose();
+        }
+    }
+
+    private static long SizeOf(ScalarType type) =>
+        type switch
+        {
+            ScalarType.Float32 or ScalarType.Int32 => 4,
+            ScalarType.Int64 or ScalarType.Float64 => 8,
+            _ => throw new ArgumentException($"{type} is not staged.", nameof(type)),
+        };
+}

@@ -1,0 +1,62 @@
+using System.Text.Json;
+using GlmTune.Data.Conversations;
+
+namespace GlmTune.Recipes.Chat;
+
+/// <summary>A file of tools that a model may call.</summary>
+public static class ToolFile
+{
+    /// <summary>Reads a JSON array of tools, or an object with such an array as <c>tools</c>.</summary>
+    /// <exception cref="InvalidDataException">It is something else; every tool that cannot be read is in the
+    /// message.</exception>
+    public static IReadOnlyList<ToolDefinition> Read(string path)
+    {
+        try
+        {
+            using var json = JsonDocument.Parse(File.ReadAllBytes(path));
+            var list = json.RootElement;
+            if (list.ValueKind == JsonValueKind.Object && list.TryGetProperty("tools", out var inner))
+            {
+                list = inner;
+            }
+
+            if (list.ValueKind != JsonValueKind.Array)
+            {
+                throw new InvalidDataException(
+                    $"{path}: found {list.ValueKind.ToString().ToLowerInvariant()}; expected an array of tools."
+                );
+            }
+
+            var (tools, problems) = (new List<ToolDefinition>(), new List<string>());
+            foreach (var (place, tool) in list.EnumerateArray().Index())
+            {
+                try
+                {
+                    tools.Add(ToolDefinition.Read(tool));
+                }
+                catch (InvalidDataException e)
+                {
+                    problems.Add($"{path}, tools[{place}]: {e.Message}");
+                }
+            }
+
+            return problems.Count == 0
+                ? tools
+                : throw new InvalidDataException(string.Join(Environment.NewLine, problems));
+        }
+        catch (JsonException e)
+        {
+            throw new InvalidDataException(
+                $"{path}, line {e.LineNumber + 1}: not valid JSON; expected an array of tools.",
+                e
+            );
+        }
+        catch (InvalidOperationException e)
+        {
+            throw new InvalidDataException(
+                $"{path}: a string holds half of a surrogate pair, which is no character.",
+                e
+            );
+        }
+    }
+}

@@ -1,0 +1,179 @@
+using System.Text.Json;
+
+namespace GlmTune.Recipes.Chat.Tools;
+
+/// <summary>How one server of the Model Context Protocol is reached: a program that is started, or an
+/// address.</summary>
+/// <param name="Name">Its name in the file.</param>
+public sealed record McpServerConfig(string Name)
+{
+    /// <summary>The program to start, which speaks on its standard input and output; null: it is at
+    /// <see cref="Url"/>.</summary>
+    public string? Command { get; init; }
+
+    /// <summary>The program's arguments.</summary>
+    public IReadOnlyList<string> Arguments { get; init; } = [];
+
+    /// <summary>Variables of the program's environment, beside the few that every program needs.</summary>
+    public IReadOnlyDictionary<string, string> Environment { get; init; } = new Dictionary<string, string>();
+
+    /// <summary>The program's working folder; null: this one.</summary>
+    public string? WorkingFolder { get; init; }
+
+    /// <summary>The address of a running server.</summary>
+    public Uri? Url { get; init; }
+
+    /// <summary>Headers of each request to it, such as a key.</summary>
+    public IReadOnlyDictionary<string, string> Headers { get; init; } = new Dictionary<string, string>();
+}
+
+/// <summary>A file of servers as other programs have it: <c>{"mcpServers": {NAME: {"command": …, "args": […], "env":
+/// {…}} or {"url": …}}}</c>.</summary>
+/// <remarks>Keys that are not listed here are left alone: what other programs allow without a question is not allowed
+/// here.</remarks>
+public static class McpConfig
+{
+    /// <summary>Reads a file; servers that it marks as disabled are left out.</summary>
+    /// <exception cref="InvalidDataException">It is something else; all problems at once.</exception>
+    public static IReadOnlyList<McpServerConfig> Read(string path)
+    {
+        try
+        {
+            using var json = JsonDocument.Parse(
+                File.ReadAllBytes(path),
+                new JsonDocumentOptions { CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true }
+            );
+            var root = json.RootElement;
+            if (
+                root.ValueKind != JsonValueKind.Object
+                || !(root.TryGetProperty("mcpServers", out var servers) || root.TryGetProperty("servers", out servers))
+                || servers.ValueKind != JsonValueKind.Object
+            )
+            {
+                throw new InvalidDataException(
+                    $"{path}: expected an object with the servers by their names as 'mcpServers'."
+                );
+            }
+
+            var problems = new List<string>();
+            var read = servers
+                .EnumerateObject()
+                .Where(server =>
+                    !(
+                        server.Value.ValueKind == JsonValueKind.Object
+                        && server.Value.TryGetProperty("disabled", out var disabled)
+                        && disabled.ValueKind == JsonValueKind.True
+                    )
+                )
+                .Select(server =>
+                    Read(server.Name, server.Value, problem => problems.Add($"{path}, '{server.Name}': {problem}"))
+                )
+                .ToList();
+            return problems.Count == 0
+                ? read
+                : throw new InvalidDataException(string.Join(Environment.NewLine, problems));
+        }
+        catch (JsonException e)
+        {
+            throw new InvalidDataException(
+                $"{path}, line {e.LineNumber + 1}: not valid JSON; expected servers by their names as 'mcpServers'.",
+                e
+            );
+        }
+    }
+
+    private static McpServerConfig Read(string name, JsonElement server, Action<string> report)
+    {
+        if (server.ValueKind != JsonValueKind.Object)
+        {
+            report("expected an object with 'command' or 'url'.");
+            return new McpServerConfig(name);
+        }
+
+        var (command, url) = (Text("command"), Text("url"));
+        if (command is null == url is null)
+        {
+            report(
+                command is null
+                    ? "neither 'command' nor 'url' says how it is reached."
+                    : "has both 'command' and 'url'; expected one of them."
+            );
+        }
+
+        Uri? address = null;
+        if (
+            url is not null
+            && !(Uri.TryCreate(url, UriKind.Absolute, out address) && address.Scheme is "http" or "https")
+        )
+        {
+            report($"'url' is '{url}'; expected an address that begins with http:// or https://.");
+        }
+
+        return new McpServerConfig(name)
+        {
+            Command = command,
+            Arguments = Texts("args"),
+            Environment = Named("env"),
+            WorkingFolder = Text("cwd"),
+            Url = address,
+            Headers = Named("headers"),
+        };
+
+        string? Text(string key)
+        {
+            if (!server.TryGetProperty(key, out var value))
+            {
+                return null;
+            }
+
+            if (value.ValueKind == JsonValueKind.String && value.GetString() is { Length: > 0 } text)
+            {
+                return text;
+            }
+
+            report($"'{key}' is not a text.");
+            return null;
+        }
+
+        string[] Texts(string key)
+        {
+            if (!server.TryGetProperty(key, out var list))
+            {
+                return [];
+            }
+
+            if (
+                list.ValueKind == JsonValueKind.Array
+                && list.EnumerateArray().All(item => item.ValueKind == JsonValueKind.String)
+            )
+            {
+                return [.. list.EnumerateArray().Select(item => item.GetString()!)];
+            }
+
+            report($"'{key}' is not an array of texts.");
+            return [];
+        }
+
+        Dictionary<string, string> Named(string key)
+        {
+            if (!server.TryGetProperty(key, out var values))
+            {
+                return [];
+            }
+
+            if (
+                values.ValueKind == JsonValueKind.Object
+                && values.EnumerateObject().All(item => item.Value.ValueKind == JsonValueKind.String)
+            )
+            {
+                return values
+                    .EnumerateObject()
+                    .DistinctBy(item => item.Name)
+                    .ToDictionary(item => item.Name, item => item.Value.GetString()!);
+            }
+
+            report($"'{key}' is not an object of texts.");
+            return [];
+        }
+    }
+}

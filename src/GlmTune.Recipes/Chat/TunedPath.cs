@@ -1,0 +1,86 @@
+using GlmTune.Model.Adapters;
+using GlmTune.Model.Glm4;
+using GlmTune.Recipes.Models;
+
+namespace GlmTune.Recipes.Chat;
+
+/// <summary>A path that can be chatted with: a model's folder, or an adapter's folder and the folder of the model that
+/// it belongs to.</summary>
+/// <param name="ModelFolder">The model, or the adapter's base.</param>
+/// <param name="AdapterFolder">The adapter; null for a model by itself.</param>
+public sealed record TunedPath(string ModelFolder, string? AdapterFolder)
+{
+    /// <summary>Finds what a path needs.</summary>
+    /// <param name="path">A model's folder, an adapter's folder, or a hub id.</param>
+    /// <param name="baseModel">The base model instead of the one that the adapter names: a folder or a hub id.</param>
+    /// <param name="cache">Where downloaded models lie; null for this machine's places.</param>
+    /// <remarks>
+    /// The name in <c>base_model_name_or_path</c> is looked up beside the adapter, beside its parent, from the working
+    /// folder, and last in the cache. </remarks>
+    /// <exception cref="InvalidDataException">A folder is missing or is of another kind; the message says what to
+    /// do.</exception>
+    public static TunedPath Resolve(string path, string? baseModel = null, HubCache? cache = null)
+    {
+        var folder = ModelReference.Resolve(path, cache);
+        if (AdapterConfigFile.IsIn(folder))
+        {
+            return new TunedPath(
+                baseModel is null ? FindBase(folder, cache) : ModelReference.Resolve(baseModel, cache),
+                folder
+            );
+        }
+
+        if (!File.Exists(Path.Combine(folder, Glm4Config.FileName)))
+        {
+            throw new InvalidDataException(
+                $"{path}: neither a model ({Glm4Config.FileName}) nor an adapter "
+                    + $"({AdapterConfigFile.FileName}).{Checkpoints(folder)}"
+            );
+        }
+
+        return baseModel is null
+            ? new TunedPath(folder, null)
+            : throw new InvalidDataException(
+                $"{path}: a base was given ({baseModel}), but this is a model, not an adapter."
+            );
+    }
+
+    private static string FindBase(string adapter, HubCache? cache)
+    {
+        var config = AdapterConfigFile.Read(adapter);
+        var file = config.Path;
+        var name = config.BaseModel is { Length: > 0 } named
+            ? named
+            : throw new InvalidDataException(
+                $"{file}: no base_model_name_or_path. Give the base model's folder with --base."
+            );
+        var full = Path.GetFullPath(adapter).TrimEnd(Path.DirectorySeparatorChar);
+        var parent = Path.GetDirectoryName(full);
+        string?[] beside = Path.IsPathRooted(name)
+            ? []
+            : [parent, parent is null ? null : Path.GetDirectoryName(parent)];
+        string[] places = [.. beside.OfType<string>().Select(place => Path.GetFullPath(name, place)), name];
+        if (places.FirstOrDefault(Directory.Exists) is { } found)
+        {
+            return found;
+        }
+
+        cache ??= HubCache.FromEnvironment();
+        return (HubCache.IsId(name) ? cache.Find(name) : null)
+            ?? throw new InvalidDataException(
+                $"{file}: the base model '{name}' is not found. Give its folder with --base. "
+                    + $"Looked for {string.Join(", ", places)}{(HubCache.IsId(name) ? ", and in the Hugging Face cache" : "")}."
+            );
+    }
+
+    // A folder that training wrote to holds checkpoints; its last one is what was meant.
+    private static string Checkpoints(string folder)
+    {
+        var last = Directory
+            .EnumerateDirectories(folder, "checkpoint-*")
+            .MaxBy(checkpoint =>
+                int.TryParse(Path.GetFileName(checkpoint)["checkpoint-".Length..], out var step) ? step : -1
+            );
+        return last is null ? "" : $" Did you mean {last}?";
+    }
+}

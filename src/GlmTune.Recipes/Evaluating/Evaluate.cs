@@ -1,0 +1,142 @@
+using GlmTune.Data.Templates;
+using GlmTune.Data.Tokenization;
+using GlmTune.Evaluation;
+using GlmTune.Inference;
+using GlmTune.Recipes.Chat;
+using GlmTune.Training;
+
+namespace GlmTune.Recipes.Evaluating;
+
+/// <summary>What is evaluated, besides what the recipe says.</summary>
+public sealed record EvaluateOptions
+{
+    /// <summary>Which split. Default <c>val</c>.</summary>
+    public string Split { get; init; } = "val";
+
+    /// <summary>Rows that are used, from the first; null leaves it to the recipe.</summary>
+    public int? Limit { get; init; }
+
+    /// <summary>Device by name, as <see cref="ComputeDevice.Named"/> has it; null for the recipe's.</summary>
+    public string? Device { get; init; }
+
+    /// <summary>Type by name, as <see cref="ComputeDevice.TypeNames"/> has it; null for the recipe's.</summary>
+    public string? Type { get; init; }
+}
+
+/// <summary>Evaluates a tuned model on a split of its data: loss, perplexity, and scored answers.</summary>
+public static class Evaluate
+{
+    /// <summary>Reads, loads, evaluates and writes.</summary>
+    /// <param name="recipe">How rows are read and answered.</param>
+    /// <param name="dataFolder">Holds the files that the recipe names.</param>
+    /// <param name="path">The model, or the adapter and its base.</param>
+    /// <param name="files">What to write.</param>
+    /// <param name="options">Which split, and where.</param>
+    /// <param name="note">Gets what somebody should know.</param>
+    /// <param name="progress">Gets how far it is.</param>
+    /// <param name="stop">Ends it between two passes; then nothing is written.</param>
+    /// <exception cref="InvalidDataException">A file is missing, damaged, or does not fit the others.</exception>
+    public static EvaluationReport Run(
+        Recipe recipe,
+        string dataFolder,
+        TunedPath path,
+        EvaluationFiles files,
+        EvaluateOptions options,
+        Action<string>? note = null,
+        Action<EvaluationProgress>? progress = null,
+        CancellationToken stop = default
+    )
+    {
+        var (file, rows) = FindSplit(recipe, dataFolder, options.Split);
+        var tokenizer = TokenizerFile.Read(
+            path.AdapterFolder is { } adapter && TokenizerFile.IsIn(adapter) ? adapter : path.ModelFolder
+        );
+        var template = new Glm4Template(tokenizer, recipe.Data.Template);
+        var data = EvaluationData.Read(
+            file,
+            template,
+            rows with
+            {
+                MaxRows = options.Limit ?? rows.MaxRows,
+            },
+            answers: true,
+            stop
+        );
+        foreach (var text in data.Notes)
+        {
+            note?.Invoke(text);
+        }
+
+        var run = Prepare(recipe, tokenizer, data, GenerationConfigFile.ReadFolder(path.ModelFolder));
+        var device = ComputeDevice.Named(options.Device ?? (recipe.Training.UseCpu ? "cpu" : null));
+        var type =
+            options.Type
+            ?? recipe.Training.Precision switch
+            {
+                Precision.Float32 => "float32",
+                Precision.BFloat16 => "bfloat16",
+                _ => null,
+            };
+        using var model = TunedModel.Load(path, ComputeDevice.TypeNamed(type, device), device);
+        var report = run.Run(model.Model, progress, stop);
+        files.Write(report);
+        return report;
+    }
+
+    /// <summary>The evaluation of data that was read: the recipe's way of generating, with the model's token ids where
+    /// it names none.</summary>
+    /// <remarks>Without a seed of its own, sampling takes the run's, so that an evaluation can be repeated.</remarks>
+    internal static EvaluationRun Prepare(
+        Recipe recipe,
+        Tokenizer tokenizer,
+        EvaluationData data,
+        GenerationOptions? modelGeneration
+    ) => Prepare(recipe, tokenizer, data.Rows, data.Answers ?? (IReadOnlyList<EvaluationExample>)[], modelGeneration);
+
+    /// <summary>The evaluation of some rows and answers; other ranks draw other numbers.</summary>
+    internal static EvaluationRun Prepare(
+        Recipe recipe,
+        Tokenizer tokenizer,
+        IReadOnlyList<TokenizedExample> rows,
+        IReadOnlyList<EvaluationExample> answers,
+        GenerationOptions? modelGeneration,
+        int rank = 0
+    )
+    {
+        var generation = recipe
+            .Generation.Over(modelGeneration?.TokensOnly() ?? new())
+            .Over(GenerationOptions.Defaults);
+        return new EvaluationRun(tokenizer, rows, answers)
+        {
+            Generation = generation with { Seed = (generation.Seed ?? recipe.Training.Seed) + (rank * 1_000_003L) },
+            BatchSize = recipe.Training.EvaluationBatchSize,
+        };
+    }
+
+    private static (string File, ExampleOptions Rows) FindSplit(Recipe recipe, string folder, string split)
+    {
+        var (name, rows) = split switch
+        {
+            "train" => (recipe.Data.TrainFile, recipe.Data.TrainRows),
+            "val" => (recipe.Data.ValidationFile, recipe.Data.ValidationRows),
+            "test" => (recipe.Data.TestFile, recipe.Data.TestRows),
+            _ => throw new ArgumentException(
+                $"'{split}' is no split; there are {string.Join(", ", DataFolder.SplitNames)}.",
+                nameof(split)
+            ),
+        };
+        if (name is null)
+        {
+            throw new InvalidDataException(
+                $"The recipe names no {split} file; add data_config.{split}_file, or choose another split."
+            );
+        }
+
+        var file = Path.Combine(folder, name);
+        return File.Exists(file)
+            ? (file, rows)
+            : throw new InvalidDataException(
+                $"{file}: there is no such file; the recipe's data_config names it for '{split}'."
+            );
+    }
+}

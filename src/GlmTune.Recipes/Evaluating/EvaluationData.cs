@@ -1,0 +1,71 @@
+using GlmTune.Data.Templates;
+
+namespace GlmTune.Recipes.Evaluating;
+
+/// <summary>A data file as it is evaluated.</summary>
+/// <param name="File">The jsonl file.</param>
+/// <param name="Rows">Its rows, whose loss is computed.</param>
+/// <param name="Answers">Its answers, which are generated; null where only the loss is asked for.</param>
+public sealed record EvaluationData(string File, TrainingSet Rows, EvaluationSet? Answers)
+{
+    /// <summary>What somebody should know: rows that were skipped, answers that are left out or whose reference is
+    /// cut.</summary>
+    public IEnumerable<string> Notes
+    {
+        get
+        {
+            if (Rows.Report.Skipped > 0)
+            {
+                yield return $"{File}: {Rows.Report.Skipped} of {Rows.Report.Rows} rows were skipped: "
+                    + $"{Rows.Report.Problems[0]}{(Rows.Report.Problems.Count > 1 ? ", …" : "")}";
+            }
+
+            if (Rows.Report.Cut > 0)
+            {
+                yield return $"{File}: {Rows.Report.Cut} of {Rows.Report.Rows} rows were cut; their loss is that of "
+                    + "their beginning. Raise max_input_length or max_output_length.";
+            }
+
+            if (Answers?.Report is { PromptTooLong: > 0 and var tooLong })
+            {
+                yield return $"{File}: {tooLong} answers are not generated, because their prompts are too long. Raise "
+                    + "max_input_length.";
+            }
+
+            if (Answers?.Report is { Cut: > 0 and var cut })
+            {
+                yield return $"{File}: {cut} of {Answers.Count} references were cut, so their answers are compared "
+                    + "with their beginnings. Raise max_output_length.";
+            }
+        }
+    }
+
+    /// <summary>Reads a file.</summary>
+    /// <param name="file">The jsonl file.</param>
+    /// <param name="template">The chat format.</param>
+    /// <param name="rows">Which of its rows, and what is done with bad ones.</param>
+    /// <param name="answers">Whether answers are generated, besides the loss.</param>
+    /// <param name="stop">Ends the reading.</param>
+    /// <exception cref="InvalidDataException">Rows have problems, or answers are asked for and every prompt is too
+    /// long.</exception>
+    public static EvaluationData Read(
+        string file,
+        Glm4Template template,
+        ExampleOptions rows,
+        bool answers,
+        CancellationToken stop = default
+    )
+    {
+        var data = new EvaluationData(
+            file,
+            TrainingSet.Read(file, template, rows, stop),
+            answers ? EvaluationSet.Read(file, template, rows, stop) : null
+        );
+        return data.Answers is not { Count: 0 }
+            ? data
+            : throw new InvalidDataException(
+                $"{file}: no answer to generate; every prompt has {template.Options.MaxInputTokens} tokens or more. "
+                    + "Raise max_input_length."
+            );
+    }
+}

@@ -1,0 +1,50 @@
+using System.Text.Json.Nodes;
+using GlmTune.Evaluation;
+using GlmTune.Files;
+using GlmTune.Weights;
+
+namespace GlmTune.Recipes.Evaluating;
+
+/// <summary>Where the result of an evaluation is kept: its predictions, and its metrics beside them.</summary>
+/// <param name="Predictions">A jsonl file that <c>glmtune metrics</c> reads; not written where nothing was
+/// generated.</param>
+/// <param name="Metrics">A JSON file with <see cref="EvaluationReport.Metrics"/>; what is not finite is null.</param>
+public sealed record EvaluationFiles(string Predictions, string Metrics)
+{
+    /// <summary>The files of a split's evaluation: <c>predictions_test.jsonl</c> and
+    /// <c>metrics_test.json</c>.</summary>
+    public static EvaluationFiles OfSplit(string folder, string split) =>
+        new(Path.Combine(folder, $"predictions_{split}.jsonl"), Path.Combine(folder, $"metrics_{split}.json"));
+
+    /// <summary>The files of an evaluation during training: <c>eval/step-N.predictions.jsonl</c> and
+    /// <c>eval/step-N.metrics.json</c>.</summary>
+    public static EvaluationFiles OfStep(string folder, long step) =>
+        new(
+            Path.Combine(folder, "eval", $"step-{step}.predictions.jsonl"),
+            Path.Combine(folder, "eval", $"step-{step}.metrics.json")
+        );
+
+    /// <summary>Writes them, and makes their folder if need be.</summary>
+    /// <param name="report">What was found.</param>
+    /// <param name="more">What else the metrics' file says; null: nothing.</param>
+    public void Write(EvaluationReport report, JsonObject? more = null)
+    {
+        Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(Metrics))!);
+        if (report.Answers.Count > 0)
+        {
+            PredictionFile.Write(Predictions, report.Answers.Select(answer => answer.ToRow()));
+        }
+
+        var metrics = new JsonObject(
+            report.Metrics.Select(metric =>
+                KeyValuePair.Create(metric.Key, (JsonNode?)(double.IsFinite(metric.Value) ? metric.Value : null))
+            )
+        );
+        foreach (var (key, value) in more ?? [])
+        {
+            metrics[key] = value?.DeepClone();
+        }
+
+        AtomicFile.WriteJson(Metrics, metrics);
+    }
+}

@@ -1,0 +1,173 @@
+using System.Diagnostics;
+using System.Text.Json;
+using GlmTune.Collectives;
+using GlmTune.Data.Templates;
+using GlmTune.Data.Tokenization;
+using GlmTune.Evaluation;
+using GlmTune.Evaluation.Metrics;
+using GlmTune.Inference;
+using GlmTune.Model;
+using GlmTune.Recipes.Training;
+
+namespace GlmTune.Recipes.Evaluating;
+
+/// <summary>An evaluation split over the ranks: each row and each answer is one rank's, and all ranks get the whole
+/// result, gathered once.</summary>
+/// <remarks>Greedy answers are those of one rank but for rounding; drawn ones depend on the number of ranks.</remarks>
+internal sealed class RankedEvaluation
+{
+    private readonly RunRanks ranks;
+    private readonly EvaluationRun mine;
+    private readonly EvaluationExample[] answers;
+
+    /// <summary>Takes this rank's share of what was read.</summary>
+    /// <param name="recipe">How it is answered.</param>
+    /// <param name="tokenizer">The model's.</param>
+    /// <param name="data">All of it; the same on each rank.</param>
+    /// <param name="modelGeneration">The base model's generation_config.json, of which only the token ids count; null
+    /// for none.</param>
+    /// <param name="ranks">The ranks.</param>
+    public RankedEvaluation(
+        Recipe recipe,
+        Tokenizer tokenizer,
+        EvaluationData data,
+        GenerationOptions? modelGeneration,
+        RunRanks ranks
+    )
+    {
+        this.ranks = ranks;
+        answers = [.. data.Answers ?? (IEnumerable<EvaluationExample>)[]];
+        mine = Evaluate.Prepare(
+            recipe,
+            tokenizer,
+            ranks.ShareOf(data.Rows),
+            ranks.ShareOf(answers),
+            modelGeneration,
+            ranks.Rank
+        );
+    }
+
+    /// <inheritdoc cref="EvaluationRun.CheckRoom"/>
+    public void CheckRoom(int maxPositions) => mine.CheckRoom(maxPositions);
+
+    /// <summary>Evaluates.</summary>
+    /// <param name="model">As it is; not changed.</param>
+    /// <param name="gathers">Whether each pass of it gathers weights over all ranks, so that all must run as
+    /// many.</param>
+    /// <param name="progress">Gets how far this rank is.</param>
+    /// <param name="stop">Where it is set on any rank, all end.</param>
+    /// <exception cref="OperationCanceledException">A rank was asked to stop; thrown on all of them.</exception>
+    public EvaluationReport Run(
+        ICausalLm model,
+        bool gathers,
+        Action<EvaluationProgress>? progress,
+        CancellationToken stop
+    )
+    {
+        if (ranks.IsAlone)
+        {
+            return mine.Run(model, progress, stop);
+        }
+
+        var clock = Stopwatch.StartNew();
+        var part = gathers ? RunInTurns(model, progress, stop) : RunApart(model, progress, stop);
+        var answered = GatherAnswers(part.Answers);
+        // What is decided by it (metric_for_best_model) must be decided alike: no rank's own clock counts.
+        var all = ranks.Collectives.GatherDoubles([
+            part.Rows,
+            part.Loss.Sum,
+            part.Loss.Tokens,
+            clock.Elapsed.TotalSeconds,
+        ]);
+        return new EvaluationReport
+        {
+            Rows = (int)all.Sum(of => of[0]),
+            Loss = all.Aggregate(new LossTotal(), (total, of) => total + new LossTotal(of[1], (long)of[2])),
+            Answers = answered,
+            Elapsed = TimeSpan.FromSeconds(all.Max(of => of[3])),
+        };
+    }
+
+    private EvaluationReport RunInTurns(ICausalLm model, Action<EvaluationProgress>? progress, CancellationToken stop)
+    {
+        var turns = new TurnTakingModel(model, ranks, stop);
+        EvaluationReport? report = null;
+        InvalidDataException? failure = null;
+        try
+        {
+            report = mine.Run(turns, progress, CancellationToken.None);
+        }
+        catch (InvalidDataException error)
+        {
+            // The others still need this rank in their passes; then all fail.
+            failure = error;
+        }
+
+        turns.Finish();
+        return ranks.Together(() => failure is null ? report! : throw failure);
+    }
+
+    private EvaluationReport RunApart(ICausalLm model, Action<EvaluationProgress>? progress, CancellationToken stop)
+    {
+        var agreement = new StopAgreement(ranks, stop);
+        EvaluationReport? report = null;
+        InvalidDataException? failure = null;
+        try
+        {
+            report = mine.Run(new StoppableModel(model, agreement), progress, CancellationToken.None);
+        }
+        catch (InvalidDataException error)
+        {
+            failure = error;
+        }
+        catch (OperationCanceledException)
+        {
+            // All end, and find out below why.
+        }
+
+        var ended = agreement.Finish(failed: failure is not null);
+        ranks.Together(() => failure is null ? true : throw failure);
+        return ended ? throw new OperationCanceledException(stop) : report!;
+    }
+
+    private EvaluatedAnswer[] GatherAnswers(IReadOnlyList<EvaluatedAnswer> part)
+    {
+        if (answers.Length == 0)
+        {
+            return [];
+        }
+
+        var texts = ranks.Collectives.GatherStrings([
+            .. part.Select(answer =>
+                JsonSerializer.Serialize(
+                    new Wire(answer.Prompt, answer.Prediction, answer.Label, answer.Finish, answer.Scores)
+                )
+            ),
+        ]);
+        return
+        [
+            .. answers.Select(
+                (example, i) =>
+                {
+                    var wire = JsonSerializer.Deserialize<Wire>(texts[i % ranks.Count][i / ranks.Count])!;
+                    return new EvaluatedAnswer(
+                        example,
+                        wire.Prompt,
+                        wire.Prediction,
+                        wire.Label,
+                        wire.Finish,
+                        wire.Scores
+                    );
+                }
+            ),
+        ];
+    }
+
+    private sealed record Wire(
+        string Prompt,
+        string Prediction,
+        string Label,
+        FinishReason Finish,
+        GenerationScores Scores
+    );
+}

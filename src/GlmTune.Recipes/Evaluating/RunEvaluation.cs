@@ -1,0 +1,163 @@
+using GlmTune.Checkpoints;
+using GlmTune.Model;
+using GlmTune.Recipes.Reporting;
+using GlmTune.Recipes.Training;
+using GlmTune.Training;
+using GlmTune.Training.Checkpoints;
+
+namespace GlmTune.Recipes.Evaluating;
+
+/// <summary>When a run evaluates and what follows: the best step, an early end, the scores of the test file.</summary>
+internal sealed class RunEvaluation
+{
+    private readonly Recipe recipe;
+    private readonly RunRanks ranks;
+    private readonly IFineTuneReporter reporter;
+    private readonly TrainingEvaluation? validation;
+    private readonly RankedEvaluation? test;
+
+    /// <summary>Reads validation and test rows, where the recipe has them.</summary>
+    /// <param name="recipe">Names them.</param>
+    /// <param name="data">The training rows, read in the same way.</param>
+    /// <param name="dataFolder">Holds the files.</param>
+    /// <param name="modelFolder">Holds the model's generation_config.json, if it has one.</param>
+    /// <param name="ranks">The ranks that share the rows.</param>
+    /// <param name="reporter">Hears what is found.</param>
+    /// <param name="stop">Ends the reading.</param>
+    /// <exception cref="InvalidDataException">Rows have problems.</exception>
+    public RunEvaluation(
+        Recipe recipe,
+        RunData data,
+        string dataFolder,
+        string modelFolder,
+        RunRanks ranks,
+        IFineTuneReporter reporter,
+        CancellationToken stop
+    )
+    {
+        (this.recipe, this.ranks, this.reporter) = (recipe, ranks, reporter);
+        var generation = Inference.GenerationConfigFile.ReadFolder(modelFolder);
+        validation =
+            recipe.Data.ValidationFile is { } file && recipe.Training.EvaluationStrategy != IntervalStrategy.No
+                ? new TrainingEvaluation(
+                    recipe,
+                    data.Template,
+                    Path.Combine(dataFolder, file),
+                    recipe.Training.OutputFolder,
+                    generation,
+                    ranks.Collectives,
+                    reporter.Note,
+                    stop
+                )
+                : null;
+        var testData = recipe.Data.TestFile is { } last
+            ? EvaluationData.Read(
+                Path.Combine(dataFolder, last),
+                data.Template,
+                recipe.Data.TestRows,
+                recipe.Training.PredictWithGenerate,
+                stop
+            )
+            : null;
+        test = testData is null ? null : new RankedEvaluation(recipe, data.Tokenizer, testData, generation, ranks);
+        Notes = [.. validation?.Data.Notes ?? [], .. testData?.Notes ?? []];
+    }
+
+    /// <summary>What somebody should know of the rows.</summary>
+    public IReadOnlyList<string> Notes { get; }
+
+    /// <summary>Evaluations in a row without improvement.</summary>
+    public int WithoutImprovement { get; set; }
+
+    /// <summary>Whether there are validation rows to evaluate before the first step.</summary>
+    public bool IsDueOnStart => validation is not null && recipe.Training.EvaluationOnStart;
+
+    /// <summary>Whether validation rows are evaluated after a step, if its interval has come round.</summary>
+    /// <remarks>A delay counts steps, or epochs where the strategy does.</remarks>
+    public bool MayFollow(StepReport report) =>
+        validation is not null
+        && recipe.Training.EvaluationDelay
+            <= (recipe.Training.EvaluationStrategy == IntervalStrategy.Epoch ? report.Epoch : report.Step);
+
+    /// <summary>Finds now what would end the run at its first evaluation: prompts that leave no room for an
+    /// answer.</summary>
+    /// <param name="maxPositions">The model's.</param>
+    /// <exception cref="InvalidDataException">There are some.</exception>
+    public void CheckRoom(int maxPositions)
+    {
+        validation?.CheckRoom(maxPositions);
+        test?.CheckRoom(maxPositions);
+    }
+
+    /// <summary>Evaluates the validation rows.</summary>
+    /// <param name="model">As it is after the step.</param>
+    /// <param name="gathers">Whether each of its passes gathers weights over all ranks.</param>
+    /// <param name="step">Finished steps; at 0 nothing can become the best.</param>
+    /// <param name="history">Gets the values.</param>
+    /// <param name="stop">Where it is set, the evaluation is lost, and training ends.</param>
+    /// <returns>Whether training should end early.</returns>
+    public bool Run(ICausalLm model, bool gathers, long step, TrainerStateFile history, CancellationToken stop)
+    {
+        try
+        {
+            var found = validation!.Run(model, step, reporter.Evaluating, gathers, stop);
+            history.Log(step, history.Epoch, found.Metrics);
+            reporter.Evaluated(step, found.Metrics);
+            reporter.Answered(step, found.Samples());
+            return step > 0 && StopsEarly(step, found.Metrics, history);
+        }
+        catch (OperationCanceledException)
+        {
+            return true;
+        }
+    }
+
+    /// <summary>Whether there is a test file.</summary>
+    public bool Tests => test is not null;
+
+    /// <summary>Scores the test file, if there is one; the scores stay beside the checkpoints.</summary>
+    /// <param name="model">With the weights to test.</param>
+    /// <param name="gathers">Whether each of its passes gathers weights over all ranks.</param>
+    /// <param name="weights">Where the weights are from, for the file of scores.</param>
+    /// <param name="stop">Where it is set, the test is lost.</param>
+    /// <exception cref="OperationCanceledException">A rank was asked to stop; nothing was written.</exception>
+    public void Test(ICausalLm model, bool gathers, TestedWeights weights, CancellationToken stop)
+    {
+        if (test is null)
+        {
+            return;
+        }
+
+        var found = test.Run(model, gathers, reporter.Evaluating, stop);
+        ranks.Together(() =>
+        {
+            if (ranks.IsFirst)
+            {
+                EvaluationFiles.OfSplit(recipe.Training.OutputFolder, "test").Write(found, weights.Describe());
+            }
+        });
+        reporter.Tested(found.Metrics);
+    }
+
+    private bool StopsEarly(long step, IReadOnlyDictionary<string, double> values, TrainerStateFile history)
+    {
+        var metric = WatchedMetric.Of(recipe.Training);
+        if (!values.TryGetValue(metric.Key, out var value))
+        {
+            return false;
+        }
+        // A value that is not finite is better than nothing and cannot be beaten, so it must not become the best.
+        var gain =
+            !double.IsFinite(value) ? double.NegativeInfinity
+            : history.BestMetric is { } best ? metric.Gain(value, best)
+            : double.PositiveInfinity;
+        WithoutImprovement = gain > recipe.Training.EarlyStoppingThreshold ? 0 : WithoutImprovement + 1;
+        if (gain > 0)
+        {
+            (history.BestMetric, history.BestStep) = (value, step);
+            history.BestCheckpoint = CheckpointFolder.PathOf(recipe.Training.OutputFolder, step);
+        }
+
+        return recipe.Training.EarlyStoppingPatience is { } patience && WithoutImprovement >= patience;
+    }
+}

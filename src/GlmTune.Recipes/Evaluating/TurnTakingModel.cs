@@ -1,0 +1,96 @@
+using GlmTune.Collectives;
+using GlmTune.Kernels;
+using GlmTune.Kernels.Definitions;
+using GlmTune.Model;
+using GlmTune.Model.Adapters;
+using GlmTune.Model.Glm4;
+using GlmTune.Model.Layers;
+using GlmTune.Recipes.Training;
+using static TorchSharp.torch;
+
+namespace GlmTune.Recipes.Evaluating;
+
+/// <summary>A model whose weights are spread over the ranks, so that each pass needs all of them: ranks without work of
+/// their own run empty passes.</summary>
+/// <remarks>
+/// Before each pass every rank says what it wants to run. As long as one still computes losses, all do so; then answers
+/// are generated until no rank has any left. So ranks may have any number of rows, and answers of any length.
+/// </remarks>
+/// <param name="inner">Gathers weights in each pass, over all ranks.</param>
+/// <param name="ranks">The ranks.</param>
+/// <param name="stop">Asked on each rank before each pass; where any was asked to stop, all do.</param>
+internal sealed class TurnTakingModel(ICausalLm inner, RunRanks ranks, CancellationToken stop) : ICausalLm
+{
+    private enum Turn
+    {
+        Loss,
+        Answers,
+        Nothing,
+    }
+
+    /// <inheritdoc/>
+    public Glm4Config Config => inner.Config;
+
+    /// <inheritdoc/>
+    public Device Device => inner.Device;
+
+    /// <inheritdoc/>
+    public int VirtualTokens => inner.VirtualTokens;
+
+    /// <inheritdoc/>
+    public KvCache NewCache(int slots, int capacity) => inner.NewCache(slots, capacity);
+
+    /// <inheritdoc/>
+    /// <exception cref="OperationCanceledException">A rank was asked to stop; thrown on all of them.</exception>
+    public Tensor Logits(
+        int[] tokenIds,
+        SequenceLayout sequences,
+        CacheStep? cache = null,
+        bool lastOnly = false,
+        IReadOnlyList<ServedAdapter?>? adapters = null
+    )
+    {
+        WaitFor(Turn.Answers);
+        return inner.Logits(tokenIds, sequences, cache, lastOnly, adapters);
+    }
+
+    /// <inheritdoc/>
+    /// <exception cref="OperationCanceledException">A rank was asked to stop; thrown on all of them.</exception>
+    public double Loss(int[] tokenIds, SequenceLayout sequences, SupervisedTargets targets)
+    {
+        WaitFor(Turn.Loss);
+        return inner.Loss(tokenIds, sequences, targets);
+    }
+
+    /// <summary>Runs empty passes until no rank has work left.</summary>
+    /// <exception cref="OperationCanceledException">A rank was asked to stop; thrown on all of them.</exception>
+    public void Finish() => WaitFor(Turn.Nothing);
+
+    private void WaitFor(Turn mine)
+    {
+        while (Next(mine) is var turn && turn < mine)
+        {
+            PassEmpty(turn);
+        }
+    }
+
+    private Turn Next(Turn mine)
+    {
+        var wanted = ranks.Collectives.GatherDoubles([(double)mine, stop.IsCancellationRequested ? 1 : 0]);
+        return wanted.Any(of => of[1] > 0) ? throw new OperationCanceledException(stop) : (Turn)wanted.Min(of => of[0]);
+    }
+
+    private void PassEmpty(Turn turn)
+    {
+        using var scope = NewDisposeScope();
+        const int token = 0;
+        if (turn == Turn.Loss)
+        {
+            using var targets = new SupervisedTargets([0], [token], Device);
+            inner.Loss([token, token], SequenceLayout.OfRows(1, 2, Device), targets);
+            return;
+        }
+
+        inner.Logits([token], SequenceLayout.OfRows(1, 1, Device), lastOnly: true);
+    }
+}

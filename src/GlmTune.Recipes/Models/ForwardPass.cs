@@ -1,0 +1,141 @@
+using GlmTune.Data.Batching;
+using GlmTune.Kernels;
+using GlmTune.Kernels.Definitions;
+using GlmTune.Model;
+using GlmTune.Weights;
+using static TorchSharp.torch;
+
+namespace GlmTune.Recipes.Models;
+
+/// <summary>What a forward pass came to.</summary>
+/// <param name="Rows">B.</param>
+/// <param name="Length">T.</param>
+/// <param name="SupervisedTokens">Targets of the loss.</param>
+/// <param name="Loss">Mean −log p of the targets; NaN without targets; null without labels.</param>
+public sealed record ForwardReport(int Rows, int Length, int SupervisedTokens, double? Loss);
+
+/// <summary>One pass of a model over a padded batch, written to a file, to compare with other frameworks.</summary>
+/// <remarks>
+/// The file has <c>logits</c> float32 [B, T, V], zero where a token is padding, and, where the batch has labels,
+/// <c>loss</c> float32 []: the mean over supervised next-token targets. A real token's position is the number of real
+/// tokens before it. </remarks>
+public static class ForwardPass
+{
+    // Logits in memory at a time: 1 GiB in float32, or one row if that has more.
+    private const long MostLogits = 1L << 28;
+
+    /// <summary>Runs it, as many rows at a time as their logits allow.</summary>
+    /// <param name="model">The model.</param>
+    /// <param name="grid">The batch.</param>
+    /// <param name="output">The safetensors file to write.</param>
+    /// <param name="stop">Ends it between two passes.</param>
+    public static ForwardReport Run(ICausalLm model, TokenGrid grid, string output, CancellationToken stop = default)
+    {
+        var vocabulary = model.Config.VocabularySize;
+        List<TensorSpec> specs = [StoredTensors.Spec("logits", ScalarType.Float32, grid.Rows, grid.Length, vocabulary)];
+        if (grid.Labels is not null)
+        {
+            specs.Add(StoredTensors.Spec("loss", ScalarType.Float32));
+        }
+
+        var (sum, targets) = (0.0, 0);
+        using var file = new SafetensorsWriter(output, specs);
+        foreach (
+            var rows in Enumerable
+                .Range(0, grid.Rows)
+                .Chunk((int)Math.Clamp(MostLogits / ((long)grid.Length * vocabulary), 1, grid.Rows))
+        )
+        {
+            stop.ThrowIfCancellationRequested();
+            using var scope = NewDisposeScope();
+            var logits = Logits(model, grid, rows);
+            StoredTensors.WithBytes(
+                logits,
+                ScalarType.Float32,
+                (address, bytes) => file.Write("logits", address, bytes)
+            );
+            var (rowsSum, rowsTargets) = Loss(logits, grid, rows);
+            (sum, targets) = (sum + rowsSum, targets + rowsTargets);
+        }
+
+        double? loss = grid.Labels is null ? null : sum / targets;
+        if (loss is { } mean)
+        {
+            file.Write("loss", BitConverter.GetBytes((float)mean));
+        }
+
+        file.Complete();
+        return new ForwardReport(grid.Rows, grid.Length, targets, loss);
+    }
+
+    // [rows · T, V], float32, on the model's device; padding is taken out for the pass and stays zero.
+    private static Tensor Logits(ICausalLm model, TokenGrid grid, int[] rows)
+    {
+        using var scope = NewDisposeScope();
+        var places = rows.Index()
+            .Select(row =>
+                Array.ConvertAll(
+                    grid.RealPlaces(row.Item),
+                    place => (Row: row.Item, Place: place, Flat: ((long)row.Index * grid.Length) + place)
+                )
+            )
+            .Where(row => row.Length > 0)
+            .ToList();
+        var logits = zeros(
+            (long)rows.Length * grid.Length,
+            model.Config.VocabularySize,
+            ScalarType.Float32,
+            model.Device
+        );
+        if (places.Count > 0)
+        {
+            int[] starts =
+            [
+                .. places.Select((_, row) => places.Take(row).Sum(before => before.Length)),
+                places.Sum(row => row.Length),
+            ];
+            int[] ids = [.. places.SelectMany(row => row.Select(at => grid.InputIds[at.Row][at.Place]))];
+            long[] flat = [.. places.SelectMany(row => row.Select(at => at.Flat))];
+            logits.index_copy_(
+                0,
+                tensor(flat).to(model.Device),
+                model.Logits(ids, new SequenceLayout(starts, model.Device)).to_type(ScalarType.Float32)
+            );
+        }
+
+        return logits.MoveToOuterDisposeScope();
+    }
+
+    // A label counts where the place before it is real: that is where it is predicted from.
+    private static (double Sum, int Targets) Loss(Tensor logits, TokenGrid grid, int[] rows)
+    {
+        var supervised = grid.Labels is null
+            ? []
+            : rows.Index()
+                .SelectMany(row =>
+                    Enumerable
+                        .Range(1, grid.Length - 1)
+                        .Where(place =>
+                            grid.Labels[row.Item][place] != MicroBatch.Ignored
+                            && grid.AttentionMask[row.Item][place - 1] == 1
+                        )
+                        .Select(place =>
+                            (
+                                From: ((long)row.Index * grid.Length) + place - 1,
+                                Target: (long)grid.Labels[row.Item][place]
+                            )
+                        )
+                )
+                .ToList();
+        if (supervised.Count == 0)
+        {
+            return (0, 0);
+        }
+
+        using var scope = NewDisposeScope();
+        var chosen = logits.index_select(0, tensor(supervised.Select(at => at.From).ToArray()).to(logits.device));
+        var labels = tensor(supervised.Select(at => at.Target).ToArray()).to(logits.device);
+        var sum = nn.functional.cross_entropy(chosen.to_type(ScalarType.Float64), labels, reduction: nn.Reduction.Sum);
+        return (sum.item<double>(), supervised.Count);
+    }
+}

@@ -1,0 +1,91 @@
+using GlmTune.Data.Tokenization;
+using GlmTune.Model.Adapters;
+using GlmTune.Model.Glm4;
+using GlmTune.Recipes.Chat;
+using GlmTune.Weights;
+
+namespace GlmTune.Recipes.Models;
+
+/// <summary>What a folder's weight files hold.</summary>
+/// <param name="Files">Number of files.</param>
+/// <param name="Tensors">Number of tensors.</param>
+/// <param name="Parameters">Elements of all tensors.</param>
+/// <param name="Bytes">Bytes of all tensors.</param>
+/// <param name="Types">The types that occur, as safetensors names them.</param>
+public sealed record WeightSummary(int Files, int Tensors, long Parameters, long Bytes, IReadOnlyList<string> Types)
+{
+    /// <summary>Reads headers only; null where the folder has no weights.</summary>
+    /// <exception cref="InvalidDataException">Files are damaged or incomplete.</exception>
+    public static WeightSummary? Read(string folder)
+    {
+        if (!Directory.EnumerateFiles(folder, "*.safetensors*").Any())
+        {
+            return null;
+        }
+
+        using var files = WeightFiles.Open(folder);
+        return new WeightSummary(
+            files.Files.Count,
+            files.Count,
+            files.Tensors.Sum(tensor => tensor.Spec.ElementCount),
+            files.Tensors.Sum(tensor => tensor.ByteCount),
+            [.. files.Tensors.Select(tensor => tensor.Type.ToString()).Distinct().Order()]
+        );
+    }
+}
+
+/// <summary>An adapter's own facts.</summary>
+/// <param name="Folder">Where it is.</param>
+/// <param name="Kind"><c>LORA</c> or <c>PREFIX_TUNING</c>.</param>
+/// <param name="NamedBase">The base as its configuration names it.</param>
+/// <param name="Lora">Its options, if it is LoRA.</param>
+/// <param name="Weights">Its weights, which are what was trained; null where there are none.</param>
+public sealed record AdapterInfo(
+    string Folder,
+    string Kind,
+    string? NamedBase,
+    LoraOptions? Lora,
+    WeightSummary? Weights
+);
+
+/// <summary>What is in a model's or an adapter's folder, from its configuration and the headers of its files; loads no
+/// weights.</summary>
+/// <param name="Folder">The model's folder.</param>
+/// <param name="Config">Its architecture.</param>
+/// <param name="Weights">Its weights; null where there are none.</param>
+/// <param name="HasTokenizer">Whether a tokenizer is there.</param>
+/// <param name="Adapter">The adapter, if the path is one.</param>
+public sealed record ModelInfo(
+    string Folder,
+    Glm4Config Config,
+    WeightSummary? Weights,
+    bool HasTokenizer,
+    AdapterInfo? Adapter
+)
+{
+    /// <summary>Reads it.</summary>
+    /// <exception cref="InvalidDataException">Files are missing or damaged.</exception>
+    public static ModelInfo Read(TunedPath path)
+    {
+        var folder = path.ModelFolder;
+        return new ModelInfo(
+            folder,
+            Glm4Config.Read(folder),
+            WeightSummary.Read(folder),
+            TokenizerFile.IsIn(folder),
+            path.AdapterFolder is { } adapter ? ReadAdapter(adapter) : null
+        );
+    }
+
+    private static AdapterInfo ReadAdapter(string folder)
+    {
+        var config = AdapterConfigFile.Read(folder);
+        return new AdapterInfo(
+            folder,
+            config.Kind,
+            config.BaseModel,
+            config.Kind == "LORA" ? config.ReadLora() : null,
+            WeightSummary.Read(folder)
+        );
+    }
+}

@@ -1,0 +1,43 @@
+namespace GlmTune.Recipes.Models;
+
+/// <summary>What people call a model: a folder, or a hub id such as <c>THUDM/glm-4-9b-chat</c>.</summary>
+public static class ModelReference
+{
+    /// <summary>The model's folder.</summary>
+    /// <param name="model">A folder, or a hub id of a model in the local cache. A folder of that name comes
+    /// first.</param>
+    /// <param name="cache">Where downloaded models lie; null for this machine's places.</param>
+    /// <exception cref="InvalidDataException">There is no such folder and no such model; the message says where to put
+    /// it.</exception>
+    public static string Resolve(string model, HubCache? cache = null)
+    {
+        if (Directory.Exists(model))
+        {
+            return model;
+        }
+
+        if (File.Exists(model))
+        {
+            throw new InvalidDataException(
+                $"{model}: this is a file; expected a model's folder, with config.json, *.safetensors and the "
+                    + "tokenizer's files."
+            );
+        }
+
+        if (!HubCache.IsId(model))
+        {
+            throw new InvalidDataException(
+                $"{model}: there is no such folder; expected a model's folder, or a hub id such as THUDM/glm-4-9b-chat."
+            );
+        }
+
+        cache ??= HubCache.FromEnvironment();
+        return cache.Find(model)
+            ?? throw new InvalidDataException(
+                $"{model}: there is no such folder, and no such model in the Hugging Face cache. Download it there "
+                    + $"(`hf download {model}`), "
+                    + "or put its files into a folder and name that. Looked for "
+                    + $"{string.Join(", ", cache.Folders.Select(folder => Path.Combine(folder, HubCache.FolderName(model))))}."
+            );
+    }
+}

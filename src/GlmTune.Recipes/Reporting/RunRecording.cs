@@ -1,0 +1,363 @@
+using System.Globalization;
+using System.Runtime.InteropServices;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using System.Text.Json.Serialization;
+using System.Text.Json.Serialization.Metadata;
+using GlmTune.Evaluation;
+using GlmTune.Kernels;
+using GlmTune.Kernels.Memory;
+using GlmTune.Model.Adapters;
+using GlmTune.Runs;
+using GlmTune.Runs.TensorBoard;
+using GlmTune.Training;
+using static TorchSharp.torch;
+
+namespace GlmTune.Recipes.Reporting;
+
+/// <summary>Keeps what a run does in its output folder, for the training page and others to read: <c>run.json</c>,
+/// <c>log.jsonl</c>, TensorBoard event files, and plots at the end.</summary>
+/// <remarks>A run is worth more than its log: where the log cannot be written, the run goes on without it.</remarks>
+public sealed class RunRecording : IFineTuneReporter, IDisposable
+{
+    private static readonly TimeSpan ProgressInterval = TimeSpan.FromSeconds(5);
+    private static readonly JsonSerializerOptions RecipeFormat = new()
+    {
+        PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
+        NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals,
+        TypeInfoResolver = new DefaultJsonTypeInfoResolver(),
+        Converters = { new JsonStringEnumConverter(JsonNamingPolicy.SnakeCaseLower), new TargetsAsText() },
+    };
+
+    private readonly Recipe recipe;
+    private readonly string model;
+    private readonly string data;
+    private readonly IFineTuneReporter inner;
+    private readonly List<string> earlyNotes = [];
+    private string? folder;
+    private Device device = CPU;
+    private RunLog? log;
+    private EventFile? events;
+    private long step;
+    private long lastProgress;
+    private (double Seconds, long Tokens) sinceLogged;
+
+    private RunRecording(Recipe recipe, string model, string data, IFineTuneReporter inner) =>
+        (this.recipe, this.model, this.data, this.inner) = (recipe, model, data, inner);
+
+    /// <summary>Runs a fine-tuning and records it. In a run of several ranks, only the first one is recorded.</summary>
+    /// <param name="recipe">What it does.</param>
+    /// <param name="model">The base model, as it was named.</param>
+    /// <param name="data">The data folder, as it was named.</param>
+    /// <param name="inner">Hears everything too.</param>
+    /// <param name="run">The run, which reports to what it is given.</param>
+    public static FineTuneResult Of(
+        Recipe recipe,
+        string model,
+        string data,
+        IFineTuneReporter inner,
+        Func<IFineTuneReporter, FineTuneResult> run
+    )
+    {
+        using var recording = new RunRecording(recipe, model, data, inner);
+        try
+        {
+            var result = run(recording);
+            recording.End(result.Stopped ? RunState.Stopped : RunState.Finished, null);
+            return result;
+        }
+        catch (Exception error)
+        {
+            recording.End(RunState.Failed, error.Message);
+            throw;
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Note(string text)
+    {
+        inner.Note(text);
+        if (log is null)
+        {
+            earlyNotes.Add(text);
+        }
+
+        Record(() => log?.Note(text));
+    }
+
+    /// <inheritdoc/>
+    public void Started(FineTuneStart start)
+    {
+        inner.Started(start);
+        var options = (start.Recipe ?? recipe).Training;
+        folder = Path.GetFullPath(options.OutputFolder);
+        step = start.DoneSteps;
+        device = start.Device == "cpu" ? CPU : new Device(start.Device);
+        Record(() =>
+        {
+            log = RunLog.Open(folder, start.DoneSteps, start.TotalSteps);
+            Description(start).Write(folder);
+            earlyNotes.ForEach(log.Note);
+            if (options.TensorBoard)
+            {
+                events = EventFile.Create(
+                    options.TensorBoardFolder
+                        ?? Path.Combine(
+                            folder,
+                            "runs",
+                            $"{DateTime.Now.ToString("MMMdd_HH-mm-ss", CultureInfo.InvariantCulture)}_{Environment.MachineName}"
+                        )
+                );
+            }
+        });
+    }
+
+    /// <inheritdoc/>
+    public void Stepped(StepReport report)
+    {
+        inner.Stepped(report);
+        step = report.Step;
+        var seconds = report.Elapsed.TotalSeconds;
+        sinceLogged = (sinceLogged.Seconds + seconds, sinceLogged.Tokens + report.Tokens);
+        Record(() =>
+            log?.Step(
+                report.Step,
+                new Dictionary<string, double>
+                {
+                    ["loss"] = report.Loss,
+                    ["grad_norm"] = report.GradientNorm,
+                    ["learning_rate"] = report.LearningRate,
+                    ["epoch"] = report.Epoch,
+                    ["tokens"] = report.Tokens,
+                    ["supervised_tokens"] = report.SupervisedTokens,
+                    ["seconds"] = seconds,
+                    ["tokens_per_second"] = report.Tokens / seconds,
+                    ["memory_gib"] = MemoryGiB(),
+                }
+            )
+        );
+    }
+
+    /// <inheritdoc/>
+    public void Logged(long atStep, IReadOnlyDictionary<string, double> values)
+    {
+        inner.Logged(atStep, values);
+        Scalars(
+            atStep,
+            [
+                .. values,
+                KeyValuePair.Create("tokens_per_second", sinceLogged.Tokens / sinceLogged.Seconds),
+                KeyValuePair.Create("memory_gib", MemoryGiB()),
+            ]
+        );
+        sinceLogged = default;
+    }
+
+    /// <inheritdoc/>
+    public void Evaluated(long atStep, IReadOnlyDictionary<string, double> values)
+    {
+        inner.Evaluated(atStep, values);
+        Record(() => log?.Evaluation(atStep, values));
+        Scalars(atStep, values);
+    }
+
+    /// <inheritdoc/>
+    public void Evaluating(EvaluationProgress progress)
+    {
+        inner.Evaluating(progress);
+        if (System.Diagnostics.Stopwatch.GetElapsedTime(lastProgress) > ProgressInterval)
+        {
+            lastProgress = System.Diagnostics.Stopwatch.GetTimestamp();
+            Record(() => log?.Progress(progress.Done, progress.Total));
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Answered(long atStep, IReadOnlyList<EvaluatedAnswer> samples)
+    {
+        inner.Answered(atStep, samples);
+        if (samples.Count > 0)
+        {
+            Record(() =>
+                log?.Answers(
+                    atStep,
+                    samples.Select(sample => new RunAnswer(
+                        sample.Example.Line,
+                        sample.Prompt,
+                        sample.Prediction,
+                        sample.Label
+                    ))
+                )
+            );
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Tested(IReadOnlyDictionary<string, double> values)
+    {
+        inner.Tested(values);
+        Record(() => log?.Test(step, values));
+        Scalars(
+            step,
+            [
+                .. values.Select(value =>
+                    KeyValuePair.Create(
+                        "test_"
+                            + (
+                                value.Key.StartsWith("eval_", StringComparison.Ordinal)
+                                    ? value.Key["eval_".Length..]
+                                    : value.Key
+                            ),
+                        value.Value
+                    )
+                ),
+            ]
+        );
+    }
+
+    /// <inheritdoc/>
+    public void Saved(string folder)
+    {
+        inner.Saved(folder);
+        Record(() => log?.Saved(folder));
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        log?.Dispose();
+        events?.Dispose();
+    }
+
+    private void End(RunState state, string? error)
+    {
+        if (log is null || folder is null)
+        {
+            return; // it never began, or its disk is full
+        }
+
+        Record(() =>
+        {
+            log.End(state, error);
+            var history = new RunHistory();
+            for (RunLogPart? part = null; part is null || part.HasMore;)
+            {
+                part = RunLogReader.Read(Path.Combine(folder, RunLog.FileName), part?.Next ?? 0);
+                foreach (var line in part.Lines)
+                {
+                    history.Add(line);
+                }
+            }
+
+            RunPlots.Write(folder, history);
+        });
+    }
+
+    // Hugging Face's trainer puts its values under these tags.
+    private void Scalars(long atStep, IReadOnlyCollection<KeyValuePair<string, double>> values) =>
+        Record(() =>
+            events?.Scalars(
+                atStep,
+                values
+                    .Where(value => double.IsFinite(value.Value))
+                    .Select(value =>
+                        KeyValuePair.Create(
+                            value.Key.StartsWith("eval_", StringComparison.Ordinal) ? "eval/" + value.Key[5..]
+                                : value.Key.StartsWith("test_", StringComparison.Ordinal) ? "test/" + value.Key[5..]
+                                : "train/" + value.Key,
+                            value.Value
+                        )
+                    )
+            )
+        );
+
+    // Pictures need a native library, which may be missing where training works.
+    private void Record(Action write)
+    {
+        try
+        {
+            write();
+        }
+        catch (Exception error)
+            when (error
+                    is IOException
+                        or UnauthorizedAccessException
+                        or DllNotFoundException
+                        or TypeInitializationException
+            )
+        {
+            Dispose();
+            (log, events) = (null, null);
+            inner.Note($"{folder}: the run goes on, but is no longer recorded: {error.Message}");
+        }
+    }
+
+    // Of the whole device; on a CPU, of this process.
+    private double MemoryGiB() =>
+        (DeviceMemory.Of(device) is { } memory ? memory.Total - memory.Free : Environment.WorkingSet)
+        / (double)(1 << 30);
+
+    private RunDescription Description(FineTuneStart start) =>
+        new()
+        {
+            Started =
+                (start.DoneSteps > 0 ? RunDescription.ReadOrNull(folder!)?.Started : null) ?? DateTimeOffset.UtcNow,
+            Model = model,
+            Data = data,
+            Recipe = Options(start.Recipe ?? recipe),
+            Versions = new Dictionary<string, string>
+            {
+                ["glmtune"] = typeof(RunRecording).Assembly.GetName().Version?.ToString(3) ?? "",
+                ["dotnet"] = Environment.Version.ToString(),
+                ["torch"] = __version__,
+                ["system"] = RuntimeInformation.OSDescription,
+            },
+            Device = start.Device,
+            Type = start.Type.ToLowerInvariant(),
+            WorldSize = start.WorldSize,
+            Rows = start.Examples,
+            TotalSteps = start.TotalSteps,
+            TrainedParameters = start.TrainedParameters,
+            AllParameters = start.AllParameters,
+        };
+
+    private static JsonObject Options(Recipe recipe)
+    {
+        var options = new JsonObject
+        {
+            ["data"] = JsonSerializer.SerializeToNode(recipe.Data, RecipeFormat),
+            ["training"] = JsonSerializer.SerializeToNode(recipe.Training, RecipeFormat),
+            ["optimizer"] = JsonSerializer.SerializeToNode(recipe.Optimizer, RecipeFormat),
+            ["schedule"] = JsonSerializer.SerializeToNode(recipe.Schedule, RecipeFormat),
+            ["generation"] = JsonSerializer.SerializeToNode(recipe.Generation, RecipeFormat),
+        };
+        if (recipe.Lora is { } lora)
+        {
+            options["lora"] = JsonSerializer.SerializeToNode(lora, RecipeFormat);
+        }
+
+        if (recipe.Prefix is { } prefix)
+        {
+            options["prefix"] = JsonSerializer.SerializeToNode(prefix, RecipeFormat);
+        }
+
+        if (recipe.DeepSpeed is { } file)
+        {
+            options["deepspeed"] = file.Source;
+        }
+
+        return options;
+    }
+
+    private sealed class TargetsAsText : JsonConverter<LoraTargets>
+    {
+        public override LoraTargets Read(
+            ref Utf8JsonReader reader,
+            Type typeToConvert,
+            JsonSerializerOptions options
+        ) => LoraTargets.FromText(reader.GetString()!);
+
+        public override void Write(Utf8JsonWriter writer, LoraTargets value, JsonSerializerOptions options) =>
+            writer.WriteStringValue(value.ToString());
+    }
+}

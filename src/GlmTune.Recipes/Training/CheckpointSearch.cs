@@ -1,0 +1,72 @@
+using GlmTune.Checkpoints;
+using GlmTune.Files;
+using GlmTune.Training.Checkpoints;
+using GlmTune.Weights;
+
+namespace GlmTune.Recipes.Training;
+
+/// <summary>Finds the checkpoint that a run goes on from: rank 0 looks, every rank reads and hashes a share of the
+/// files, and all come to one answer.</summary>
+/// <param name="ranks">The ranks.</param>
+/// <param name="note">Gets what is wrong with checkpoints that are passed over; the same on each rank.</param>
+internal sealed class CheckpointSearch(RunRanks ranks, Action<string> note)
+{
+    /// <summary>Removes what interrupted runs left half-written, and finds what RESUME means.</summary>
+    /// <param name="output">The run's output folder.</param>
+    /// <param name="resume">As <see cref="CheckpointFolder.Candidates"/> takes it.</param>
+    /// <returns>A whole checkpoint; null: the run begins anew.</returns>
+    /// <exception cref="InvalidDataException">RESUME means none that there is, or only damaged ones.</exception>
+    public string? Find(string output, string? resume)
+    {
+        // Rank 0's list counts: others may see what changed on a network's file system a little later.
+        var candidates = ranks.FromFirst(() =>
+        {
+            AtomicFolder.RemoveStale(output, note);
+            var meant = CheckpointFolder.Candidates(output, resume);
+            if (meant.Count == 0 && CheckpointFolder.Steps(output) is { Count: > 0 } earlier)
+            {
+                note(
+                    $"{output}: has checkpoints of an earlier run, up to step {earlier[^1]}, and this one begins anew. "
+                        + "Later, yes would mean the highest number of both: "
+                        + "move them away, or choose another output_dir."
+                );
+            }
+
+            return meant;
+        });
+        List<string> damaged = [];
+        foreach (var folder in candidates)
+        {
+            if (FindProblems(folder, named: !CheckpointFolder.IsNewest(resume)) is not { } problem)
+            {
+                damaged.ForEach(passed => note($"{passed}; {folder} is used instead"));
+                return folder;
+            }
+
+            damaged.Add($"{folder} is damaged: {problem}");
+        }
+
+        return damaged.Count == 0
+            ? null
+            : ranks.Together<string?>(() =>
+                throw new InvalidDataException(
+                    $"{string.Join('\n', damaged)}\nThere is no whole checkpoint to go on from. Name another one, or "
+                        + "give no to start anew."
+                )
+            );
+    }
+
+    /// <summary>What is wrong with a checkpoint, on any rank; null: it is whole.</summary>
+    /// <param name="folder">The checkpoint; the same on each rank.</param>
+    /// <param name="named">Whether somebody asked for this very one: then it may lack what only says whether it is
+    /// whole.</param>
+    public string? FindProblems(string folder, bool named = false)
+    {
+        IReadOnlyList<string> own =
+            named && !File.Exists(Path.Combine(folder, FolderManifest.FileName))
+                ? []
+                : CheckpointFolder.FindProblems(folder, ranks.Rank, ranks.Count);
+        List<string> all = [.. ranks.FromAll([.. own]).SelectMany(said => said).Distinct()];
+        return all.Count == 0 ? null : $"{string.Join("; ", all.Take(3))}{(all.Count > 3 ? "; …" : "")}";
+    }
+}

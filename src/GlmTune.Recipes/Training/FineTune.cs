@@ -1,0 +1,212 @@
+using System.Diagnostics;
+using System.Runtime.ExceptionServices;
+using GlmTune.Checkpoints;
+using GlmTune.Collectives;
+using GlmTune.Data.Batching;
+using GlmTune.Kernels.Native;
+using GlmTune.Model;
+using GlmTune.Recipes.Evaluating;
+using GlmTune.Recipes.Reporting;
+using GlmTune.Training;
+using GlmTune.Training.Checkpoints;
+using static TorchSharp.torch;
+
+namespace GlmTune.Recipes.Training;
+
+/// <summary>Fine-tuning from files to checkpoints, on one rank or many: one straight program, the same on
+/// each.</summary>
+public sealed class FineTune
+{
+    private readonly RunSetup setup;
+    private readonly Recipe recipe;
+    private readonly RunRanks ranks;
+    private readonly RankReporter reporter;
+    private readonly Trainer trainer;
+    private readonly TrainingBatches batches;
+    private readonly RunEvaluation evaluation;
+    private readonly RunProgress progress;
+    private readonly int totalSteps;
+
+    private FineTune(RunSetup setup)
+    {
+        this.setup = setup;
+        (recipe, ranks, reporter, trainer, batches) = (
+            setup.Recipe,
+            setup.Ranks,
+            setup.Reporter,
+            setup.Trainer,
+            setup.Batches
+        );
+        (evaluation, progress, totalSteps) = (setup.Evaluation, setup.Progress, setup.TotalSteps);
+    }
+
+    /// <summary>Trains until the recipe's last step, or until asked to stop; saves at the end either way.</summary>
+    /// <param name="recipe">What to do.</param>
+    /// <param name="dataFolder">Holds the files that the recipe names.</param>
+    /// <param name="model">Model folder, or hub id of a downloaded model.</param>
+    /// <param name="resume">Which checkpoint to go on from, as the command line has it; null: the recipe's own
+    /// word.</param>
+    /// <param name="reporter">Hears what happens, on rank 0.</param>
+    /// <param name="stop">Ends the run after the current step, with a checkpoint; on all ranks where it is set on
+    /// any.</param>
+    /// <param name="ranks">The ranks, each of which makes this call with the same arguments; null: alone, on the first
+    /// GPU that works or the CPU.</param>
+    /// <exception cref="InvalidDataException">A file is missing, damaged or does not fit; nothing was
+    /// changed.</exception>
+    /// <exception cref="NonFiniteStepException">A step's loss or gradient norm is not finite; the step before is
+    /// saved.</exception>
+    /// <exception cref="SharedFailureException">With several ranks, either of these on any of them.</exception>
+    /// <exception cref="LostRankException">A rank has stopped or hangs (thread ranks; processes end).</exception>
+    public static FineTuneResult Run(
+        Recipe recipe,
+        string dataFolder,
+        string model,
+        string? resume,
+        IFineTuneReporter reporter,
+        CancellationToken stop,
+        ICollectives? ranks = null
+    )
+    {
+        NativeRuntime.Load();
+        using var alone = ranks is null
+            ? new SingleRank(recipe.Training.UseCpu ? CPU : NativeRuntime.DefaultDevice())
+            : null;
+        using var setup = new RunSetup(recipe, dataFolder, model, resume, reporter, ranks ?? alone!, stop);
+        return new FineTune(setup).Train(stop);
+    }
+
+    private bool Gathers => setup.Sharding.Stage == 3;
+
+    private ICausalLm Evaluated => Gathers ? new GatheringModel(setup.Model, setup.Sharding) : setup.Model;
+
+    private FineTuneResult Train(CancellationToken stop)
+    {
+        var watch = Stopwatch.StartNew();
+        var (losses, steps) = (0.0, 0);
+        string? saved = null;
+        var savedStep = trainer.Done;
+        var halted = trainer.Done == 0 && evaluation.IsDueOnStart && Evaluate(stop);
+        var before = batches.Cursor;
+        try
+        {
+            while (trainer.Done < totalSteps && !halted && !ranks.AnyStops(stop))
+            {
+                before = batches.Cursor;
+                ranks.Step = trainer.Done + 1;
+                var report = trainer.Step(batches.Next(), index => setup.Data.Examples[index].Line);
+                (losses, steps) = (losses + report.Loss, steps + 1);
+                progress.Add(report);
+                reporter.Stepped(report);
+                if (
+                    IsDue(recipe.Training.LoggingStrategy, recipe.Training.LoggingSteps, report)
+                    || (recipe.Training.LoggingFirstStep && report.Step == 1)
+                )
+                {
+                    reporter.Logged(report.Step, progress.Line(report));
+                }
+
+                if (
+                    evaluation.MayFollow(report)
+                    && IsDue(
+                        recipe.Training.EvaluationStrategy,
+                        recipe.Training.EvaluationSteps ?? recipe.Training.LoggingSteps,
+                        report
+                    )
+                )
+                {
+                    halted = Evaluate(stop);
+                }
+
+                if (IsDue(recipe.Training.SaveStrategy, recipe.Training.SaveSteps, report))
+                {
+                    (saved, savedStep) = (Save(), report.Step);
+                }
+            }
+        }
+        catch (NonFiniteStepException error)
+        {
+            // The step that failed is not done, so its rows come again. All ranks are here: loss and norm are those of
+            // all.
+            batches.Cursor = before;
+            if (trainer.Done > savedStep)
+            {
+                Save();
+            }
+
+            ranks.Together(() => ExceptionDispatchInfo.Throw(error));
+        }
+
+        if (trainer.Done > savedStep && recipe.Training.SaveStrategy != IntervalStrategy.No)
+        {
+            saved = Save();
+        }
+
+        var stopped = ranks.AnyStops(stop) || !Test(stop);
+        return new FineTuneResult(trainer.Done, losses / steps, watch.Elapsed, saved, stopped);
+    }
+
+    private string Save()
+    {
+        var state = new TrainingState
+        {
+            Step = trainer.Done,
+            TotalSteps = totalSteps,
+            Data = batches.Cursor,
+            Seed = recipe.Training.Seed,
+            UnloggedLoss = progress.UnloggedLoss,
+            UnloggedSteps = progress.UnloggedSteps,
+            EvaluationsWithoutImprovement = evaluation.WithoutImprovement,
+            WorldSize = ranks.Count,
+            Template = recipe.Data.Template.Preset.Name,
+            EndToken = recipe.Data.Template.EndToken,
+            Rows = setup.Data.Fingerprint,
+        };
+        var folder = setup.Checkpoints.Write(
+            state,
+            progress.History,
+            (int)Math.Ceiling(Math.Max(recipe.Training.Epochs, progress.History.Epoch))
+        );
+        reporter.Saved(folder);
+        return folder;
+    }
+
+    // Whether training should end early.
+    private bool Evaluate(CancellationToken stop) =>
+        evaluation.Run(Evaluated, Gathers, trainer.Done, progress.History, stop);
+
+    // Whether it came to its end.
+    private bool Test(CancellationToken stop)
+    {
+        if (!evaluation.Tests)
+        {
+            return true;
+        }
+
+        var weights = TestedWeights.Load(
+            recipe.Training,
+            progress.History,
+            trainer,
+            ranks,
+            setup.Search,
+            reporter.Note
+        );
+        try
+        {
+            evaluation.Test(Evaluated, Gathers, weights, stop);
+            return true;
+        }
+        catch (OperationCanceledException)
+        {
+            return false;
+        }
+    }
+
+    private bool IsDue(IntervalStrategy strategy, StepInterval interval, StepReport report) =>
+        strategy switch
+        {
+            IntervalStrategy.Steps => report.Step % interval.Of(totalSteps) == 0,
+            IntervalStrategy.Epoch => batches.Cursor.Examples == 0,
+            IntervalStrategy.Best => progress.History.BestStep == report.Step,
+            _ => false,
+        };
+}

@@ -1,0 +1,85 @@
+using System.Runtime.InteropServices;
+using System.Security.Cryptography;
+using GlmTune.Data.Templates;
+using GlmTune.Data.Tokenization;
+
+namespace GlmTune.Recipes.Training;
+
+/// <summary>The rows that a run trains on, and what made them tokens.</summary>
+/// <param name="Template">The chat format, with the model's tokenizer.</param>
+/// <param name="Examples">The training rows.</param>
+/// <param name="Notes">What somebody should know of them.</param>
+internal sealed record RunData(Glm4Template Template, TrainingSet Examples, IReadOnlyList<string> Notes)
+{
+    private string? fingerprint;
+
+    /// <summary>The model's tokenizer.</summary>
+    public Tokenizer Tokenizer => Template.Tokenizer;
+
+    /// <summary>Tokens of the longest row.</summary>
+    public int Longest => Examples.Max(example => example.TokenIds.Length);
+
+    /// <summary>Stands for the rows as they are trained on: their number, and a hash of their tokens and of what is
+    /// learnt of them, in their order.</summary>
+    public string Fingerprint => fingerprint ??= MakeFingerprint();
+
+    /// <summary>Reads the training rows.</summary>
+    /// <exception cref="InvalidDataException">The tokenizer or rows are missing or damaged.</exception>
+    public static RunData Read(Recipe recipe, string dataFolder, string modelFolder, CancellationToken stop)
+    {
+        var template = new Glm4Template(TokenizerFile.Read(modelFolder), recipe.Data.Template);
+        var path = Path.Combine(dataFolder, recipe.Data.TrainFile);
+        var set = TrainingSet.Read(path, template, recipe.Data.TrainRows, stop);
+        return new RunData(template, set, [.. NotesOf(path, set, template)]);
+    }
+
+    /// <summary>Tokens that a new prefix begins with: the recipe's text, or the first training prompts, which are what
+    /// comes before the first answer of each row.</summary>
+    public int[] PrefixText(Recipe recipe) =>
+        recipe.Prefix?.InitializationText is { Length: > 0 } text
+            ? Tokenizer.Encode(text)
+            :
+            [
+                .. Examples
+                    .SelectMany(example => example.TokenIds.Take(example.Supervised[0].Start))
+                    .Take(recipe.Prefix?.VirtualTokens ?? 0),
+            ];
+
+    private string MakeFingerprint()
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        foreach (var example in Examples)
+        {
+            ReadOnlySpan<int> ids = example.TokenIds;
+            hash.AppendData(MemoryMarshal.AsBytes([ids.Length, example.Supervised.Count]));
+            hash.AppendData(MemoryMarshal.AsBytes(ids));
+            foreach (var (start, end) in example.Supervised)
+            {
+                hash.AppendData(MemoryMarshal.AsBytes([start, end]));
+            }
+        }
+
+        return $"{Examples.Count}:{Convert.ToHexStringLower(hash.GetHashAndReset().AsSpan(0, 16))}";
+    }
+
+    private static IEnumerable<string> NotesOf(string path, TrainingSet set, Glm4Template template)
+    {
+        if (set.Report.Skipped > 0)
+        {
+            yield return $"{path}: {set.Report.Skipped} of {set.Report.Rows} rows were skipped: "
+                + $"{set.Report.Problems[0]}{(set.Report.Problems.Count > 1 ? ", …" : "")}";
+        }
+
+        if (set.Report.Cut > 0)
+        {
+            yield return $"{path}: {set.Report.Cut} of {set.Report.Rows} rows were cut to "
+                + $"{template.Options.MaxTrainingTokens} tokens"
+                + (
+                    set.Report.LostTheirEnd > 0
+                        ? $", and {set.Report.LostTheirEnd} lost the token that teaches stopping: raise "
+                            + "max_input_length or max_output_length."
+                        : "."
+                );
+        }
+    }
+}

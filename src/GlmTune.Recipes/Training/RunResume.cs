@@ -1,0 +1,175 @@
+using System.Globalization;
+using GlmTune.Checkpoints;
+using GlmTune.Data.Batching;
+using GlmTune.Recipes.Evaluating;
+using GlmTune.Training.Checkpoints;
+using GlmTune.Training.Sharding;
+
+namespace GlmTune.Recipes.Training;
+
+/// <summary>Puts a run where a checkpoint left it, and says what is not as it was then.</summary>
+/// <param name="recipe">What holds now.</param>
+/// <param name="data">The training rows.</param>
+/// <param name="batches">They as steps; moved to where the next one begins, whatever the number of ranks was.</param>
+/// <param name="dataRanks">Ranks with rows of their own.</param>
+/// <param name="ranks">The ranks, which all do the same.</param>
+/// <param name="note">Gets what somebody should know.</param>
+internal sealed class RunResume(
+    Recipe recipe,
+    RunData data,
+    TrainingBatches batches,
+    int dataRanks,
+    RunRanks ranks,
+    Action<string> note
+)
+{
+    /// <summary>Reads the state that belongs to a checkpoint's weights, which the model has already.</summary>
+    /// <param name="checkpoint">The folder.</param>
+    /// <param name="sharding">Gets master values and moments.</param>
+    /// <param name="progress">Gets the log so far.</param>
+    /// <param name="evaluation">Gets how long nothing has improved.</param>
+    /// <returns>Finished steps.</returns>
+    /// <exception cref="InvalidDataException">A file is damaged, or is of a run that put its data together in another
+    /// way.</exception>
+    public long GoOn(string checkpoint, ISharding sharding, RunProgress progress, RunEvaluation evaluation)
+    {
+        var (history, state) = ranks.Together(() =>
+            (TrainerStateFile.Read(checkpoint), TrainingState.Read(checkpoint))
+        );
+        FindBest(checkpoint, history);
+        progress.Resume(history, state);
+        if (ranks.Together(() => OptimizerFile.IsIn(checkpoint)))
+        {
+            ranks.Together(() => OptimizerFile.Read(checkpoint, sharding.Trainable));
+            sharding.ShareUpdates();
+        }
+        else
+        {
+            note(
+                $"{checkpoint}: has weights and step {history.GlobalStep}, but no optimizer state that can be read "
+                    + "(pickled files never are): AdamW's moments start at zero."
+            );
+        }
+
+        if (state is null)
+        {
+            // Another program's checkpoint: pass over as many batches as its steps used.
+            for (var step = 0L; step < history.GlobalStep; step++)
+            {
+                batches.Next();
+            }
+
+            return history.GlobalStep;
+        }
+
+        ranks.Together(() => GoTo(checkpoint, state, history.Epoch));
+        evaluation.WithoutImprovement = state.EvaluationsWithoutImprovement;
+        return state.Step;
+    }
+
+    // A run's folder may have been moved or copied: its best checkpoint is then beside the one that it goes on from,
+    // not where it was.
+    private static void FindBest(string checkpoint, TrainerStateFile history)
+    {
+        if (
+            history is { BestStep: { } step, BestCheckpoint: { } recorded }
+            && Path.GetDirectoryName(Path.GetFullPath(checkpoint)) is { } folder
+            && CheckpointFolder.PathOf(folder, step) is var beside
+            && beside != Path.GetFullPath(recorded)
+            && Directory.Exists(beside)
+        )
+        {
+            history.BestCheckpoint = beside;
+        }
+    }
+
+    private void GoTo(string checkpoint, TrainingState state, double epoch)
+    {
+        var template = recipe.Data.Template;
+        if (state.Template is { } name && (name != template.Preset.Name || state.EndToken != template.EndToken))
+        {
+            throw new InvalidDataException(
+                $"{checkpoint}: its rows had the template {name} and ended with {state.EndToken}; the recipe has "
+                    + $"{template.Preset.Name} and {template.EndToken}. "
+                    + "Give the recipe the checkpoint's data_config.template and data_config.end_token, or start anew."
+            );
+        }
+
+        MoveTo(checkpoint, state, epoch);
+        var steps = recipe.Training.MaxSteps ?? state.Step + batches.StepsLeft(recipe.Training.Epochs);
+        if (state.WorldSize != ranks.Count)
+        {
+            note(
+                $"{checkpoint}: was written by {state.WorldSize} ranks, this run has {ranks.Count}; the rows go on "
+                    + "where they stood"
+                    + (
+                        recipe.Training.Packing == true
+                            ? "."
+                            : $", {recipe.Training.MicroBatchSize * recipe.Training.AccumulationSteps * dataRanks} of "
+                                + "them a step."
+                    )
+            );
+        }
+
+        if (state.Step >= steps)
+        {
+            note(
+                $"{checkpoint}: has {state.Step} steps, and this run ends at {steps}: nothing is left to train. Raise "
+                    + "max_steps or num_train_epochs to train on."
+            );
+        }
+        else if (state.TotalSteps != steps)
+        {
+            note(
+                $"{checkpoint}: was planned for {state.TotalSteps} steps, this run for {steps}; the learning rate "
+                    + "follows the new plan."
+            );
+        }
+
+        if (state.Rows is { } rows && rows != data.Fingerprint && CountOf(state) == data.Examples.Count)
+        {
+            note(
+                $"{checkpoint}: its {data.Examples.Count} training rows are not those of this run, or are in another "
+                    + "order: in the current epoch, some rows may be used twice and others not at all."
+            );
+        }
+
+        if (state.Seed != recipe.Training.Seed)
+        {
+            note(
+                $"{checkpoint}: had seed {state.Seed}, this run has {recipe.Training.Seed}; the order of the rows "
+                    + "changes from here on."
+            );
+        }
+    }
+
+    // With as many rows as before, what is used stays used. With another number their order is another one, and only
+    // how far the epoch has come means anything.
+    private void MoveTo(string checkpoint, TrainingState state, double epoch)
+    {
+        var count = CountOf(state);
+        if ((count is null || count == data.Examples.Count) && batches.TryGoTo(state.Data))
+        {
+            return;
+        }
+
+        var fraction = count is > 0 ? (double)state.Data.Examples / count.Value : epoch - state.Data.Epoch;
+        batches.GoTo(state.Data.Epoch, Math.Clamp(fraction, 0, 1));
+        note(
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"{checkpoint}: {state.Data.Examples} {(count is null ? "" : $"of {count} ")}rows of epoch "
+                    + $"{state.Data.Epoch + 1} were used"
+                    + $"{(count == data.Examples.Count ? ", in micro-batches of another size or packed in another way" : "")}"
+                    + $"; this run has {data.Examples.Count} rows and resumes at the same fraction of the epoch, after "
+                    + $"row {batches.Cursor.Examples} of epoch {batches.Cursor.Epoch + 1}: some rows of this epoch may "
+                    + $"be used twice and others not at all."
+            )
+        );
+    }
+
+    private static int? CountOf(TrainingState state) =>
+        int.TryParse(state.Rows?.Split(':')[0], NumberStyles.None, CultureInfo.InvariantCulture, out var count)
+            ? count
+            : null;
+}

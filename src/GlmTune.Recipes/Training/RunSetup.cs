@@ -1,0 +1,307 @@
+using GlmTune.Collectives;
+using GlmTune.Data.Batching;
+using GlmTune.Model;
+using GlmTune.Model.Glm4;
+using GlmTune.Model.Layers;
+using GlmTune.Recipes.Evaluating;
+using GlmTune.Recipes.Models;
+using GlmTune.Recipes.Reporting;
+using GlmTune.Training;
+using GlmTune.Training.Checkpoints;
+using GlmTune.Training.Optimization;
+using GlmTune.Training.SequenceParallel;
+using GlmTune.Training.Sharding;
+using GlmTune.Weights;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace GlmTune.Recipes.Training;
+
+/// <summary>What a fine-tuning run is made of, read, loaded and put together in the order in which problems are
+/// cheapest to find; on every rank alike.</summary>
+internal sealed class RunSetup : IDisposable
+{
+    private readonly Stack<IDisposable> owned = new();
+
+    /// <summary>Gets a run ready for its next step, the first one or that after a checkpoint.</summary>
+    /// <param name="given">What to do.</param>
+    /// <param name="dataFolder">Holds the files that the recipe names.</param>
+    /// <param name="model">Model folder, or hub id of a downloaded model.</param>
+    /// <param name="resume">Which checkpoint to go on from; null: the recipe's own word.</param>
+    /// <param name="listener">Hears what is found, on rank 0.</param>
+    /// <param name="collectives">The ranks.</param>
+    /// <param name="stop">Ends the reading of rows.</param>
+    /// <exception cref="InvalidDataException">A file is missing, damaged or does not fit; nothing was changed, and
+    /// nothing is left in memory.</exception>
+    /// <exception cref="OperationCanceledException">A rank was asked to stop before anything was trained; thrown on all
+    /// of them.</exception>
+    public RunSetup(
+        Recipe given,
+        string dataFolder,
+        string model,
+        string? resume,
+        IFineTuneReporter listener,
+        ICollectives collectives,
+        CancellationToken stop
+    )
+    {
+        try
+        {
+            Ranks = new RunRanks(collectives);
+            Reporter = new RankReporter(Ranks, listener);
+            Search = new CheckpointSearch(Ranks, Reporter.Note);
+            var (modelFolder, plan, maxPositions) = Ranks.Together(() =>
+            {
+                var folder = ModelReference.Resolve(model);
+                var config = Glm4Config.Read(folder);
+                SharedSequences.Check(given, config, Ranks.Count);
+                return (
+                    folder,
+                    given.Plan(config.HiddenSize, Ranks.Count / given.Training.SequenceParallelSize),
+                    config.MaxPositions
+                );
+            });
+            Recipe = plan.Recipe;
+            Note(Recipe.Notes);
+            Note(
+                plan.Settings.Count == 0 ? [] : [$"{Recipe.DeepSpeed!.Source}:\n  {string.Join("\n  ", plan.Settings)}"]
+            );
+            var checkpoint = Search.Find(Recipe.Training.OutputFolder, resume ?? Recipe.ResumeFrom);
+
+            Data = Ranks.Together(() => RunData.Read(Recipe, dataFolder, modelFolder, stop), stop);
+            Evaluation = Ranks.Together(
+                () => new RunEvaluation(Recipe, Data, dataFolder, modelFolder, Ranks, Reporter, stop),
+                stop
+            );
+            Ranks.Together(() => Evaluation.CheckRoom(maxPositions));
+            Note([.. Data.Notes, .. Evaluation.Notes]);
+
+            Ranks.Together(() => FrozenBase.Check(Recipe.Training, plan.Sharding.Stage));
+            var slices =
+                plan.Sharding.Stage == 3 && !TrainedWeights.BeginFromWeights(Recipe)
+                    ? Own(new WeightSlices(plan.Sharding, collectives))
+                    : null;
+            Model = Ranks.Together(() =>
+                Own(
+                    ModelFolder.Load(
+                        WeightsOf(checkpoint) ?? modelFolder,
+                        ComputingType(collectives.Device),
+                        collectives.Device,
+                        loaded: slices is null ? unit => FrozenBase.Place(unit, Recipe.Training) : slices.Take,
+                        fp8: Recipe.Training.Fp8Base
+                    )
+                )
+            );
+            Trained = Ranks.Together(() =>
+                Own(TrainedWeights.Prepare(Model, Recipe, checkpoint, () => Data.PrefixText(Recipe)))
+            );
+            Ranks.Together(() => FrozenBase.Check(Model, Recipe.Training));
+            Sharding = Own(DataParallel.For(plan.Sharding, Model, collectives, slices));
+            Recipe = Recipe with
+            {
+                Training = Recipe.Training with
+                {
+                    Packing = Recipe.Training.Packing ?? collectives.Device.type == DeviceType.CUDA,
+                },
+            };
+            // Ranks that share a micro-batch all have the same rows, as one rank would.
+            var shared = Recipe.Training.SequenceParallelSize > 1;
+            var dataRanks = Ranks.Count / Recipe.Training.SequenceParallelSize;
+            Batches = new TrainingBatches(
+                Data.Examples,
+                Recipe.Batches,
+                Data.Tokenizer.Special.Padding,
+                shared ? 0 : Ranks.Rank,
+                dataRanks
+            );
+            Note(Recipe.Training.Packing == true ? [Describe(Batches.Packing)] : []);
+            var done = checkpoint is null
+                ? 0
+                : new RunResume(Recipe, Data, Batches, dataRanks, Ranks, Reporter.Note).GoOn(
+                    checkpoint,
+                    Sharding,
+                    Progress,
+                    Evaluation
+                );
+            TotalSteps = Recipe.Training.MaxSteps ?? (int)done + Batches.StepsLeft(Recipe.Training.Epochs);
+            var recomputed = Recomputed();
+            Trainer = Own(
+                new Trainer(
+                    new LayerRunner(Model, Sharding, recomputed.Whole) { CheaplyRecomputed = recomputed.CheapParts },
+                    Sharding,
+                    Recipe.Optimizer,
+                    new LearningRateSchedule(Recipe.Optimizer.LearningRate, Recipe.Schedule, TotalSteps),
+                    Recipe.Training.Seed,
+                    Ranks.Rank
+                )
+                {
+                    Done = done,
+                    RecordsSmallSteps = Recipe.Training.CudaGraphs,
+                    MakePass = shared ? batch => SharedPass.Of(batch, Model.Config.Heads, collectives) : null,
+                }
+            );
+            Checkpoints = new RunCheckpoints(
+                Recipe,
+                plan.Sharding,
+                modelFolder,
+                model,
+                Model,
+                Trained,
+                Trainer,
+                Ranks,
+                Reporter.Note
+            );
+            if (!Checkpoints.HasWholeWeights)
+            {
+                Note([
+                    "checkpoints hold the weights in the ranks' optimizer files; glmtune checkpoint consolidate makes "
+                        + "a model of them "
+                        + "(stage3_gather_16bit_weights_on_model_save: true writes one with each checkpoint)",
+                ]);
+            }
+
+            Reporter.Started(
+                new FineTuneStart(
+                    Data.Examples.Count,
+                    TotalSteps,
+                    Trainer.Done,
+                    Recipe.Training.MicroBatchSize,
+                    Recipe.Training.AccumulationSteps,
+                    Ranks.Count,
+                    Trained.Count,
+                    Model.Parameters.Sum(parameter => parameter.Count),
+                    collectives.Device.ToString(),
+                    Model.Type.ToString()
+                )
+                {
+                    Recipe = Recipe,
+                }
+            );
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>What holds, a DeepSpeed file's and the device's own choices included.</summary>
+    public Recipe Recipe { get; }
+
+    /// <summary>The ranks.</summary>
+    public RunRanks Ranks { get; }
+
+    /// <summary>Hears what happens.</summary>
+    public RankReporter Reporter { get; }
+
+    /// <summary>Tells whole checkpoints from damaged ones.</summary>
+    public CheckpointSearch Search { get; }
+
+    /// <summary>The training rows.</summary>
+    public RunData Data { get; }
+
+    /// <summary>Validation and test rows.</summary>
+    public RunEvaluation Evaluation { get; }
+
+    /// <summary>The model, what is trained on it.</summary>
+    public Glm4Model Model { get; }
+
+    /// <summary>What is trained.</summary>
+    public TrainedWeights Trained { get; }
+
+    /// <summary>Who holds what.</summary>
+    public ISharding Sharding { get; }
+
+    /// <summary>The training rows as steps; stands where the next one begins.</summary>
+    public TrainingBatches Batches { get; }
+
+    /// <summary>What was done before.</summary>
+    public RunProgress Progress { get; } = new();
+
+    /// <summary>Steps of the whole run.</summary>
+    public int TotalSteps { get; }
+
+    /// <summary>Makes the steps.</summary>
+    public Trainer Trainer { get; }
+
+    /// <summary>Writes the checkpoints.</summary>
+    public RunCheckpoints Checkpoints { get; }
+
+    /// <summary>Lets go of the model and all that was made for it, the last first.</summary>
+    public void Dispose()
+    {
+        while (owned.TryPop(out var part))
+        {
+            part.Dispose();
+        }
+    }
+
+    private T Own<T>(T part)
+        where T : IDisposable
+    {
+        owned.Push(part);
+        return part;
+    }
+
+    // A checkpoint without a whole model has the weights among its optimizer's files.
+    private string? WeightsOf(string? checkpoint) =>
+        checkpoint is not null
+        && Recipe.Lora is null
+        && Recipe.Prefix is null
+        && (WeightFiles.AreIn(checkpoint) || !OptimizerFile.IsIn(checkpoint))
+            ? checkpoint
+            : null;
+
+    private ScalarType ComputingType(Device device) =>
+        Recipe.Training.Precision switch
+        {
+            Precision.Float32 => ScalarType.Float32,
+            Precision.BFloat16 => ScalarType.BFloat16,
+            _ => device.type == DeviceType.CUDA ? ScalarType.BFloat16 : ScalarType.Float32,
+        };
+
+    private static string Describe(PackingReport packing) =>
+        string.Create(
+            System.Globalization.CultureInfo.InvariantCulture,
+            $"rows are packed (packing: false keeps them apart): {packing.Rows} rows in {packing.MicroBatches} "
+                + $"micro-batches of up to {packing.Limit} tokens, "
+                + $"{100 * packing.Efficiency:F1} % filled"
+        );
+
+    // As much on each rank, though one may have less memory free.
+    private RecomputePlan Recomputed()
+    {
+        var tokens =
+            (Recipe.Batches.PackedTokens ?? ((long)Data.Longest * Recipe.Training.MicroBatchSize))
+            / Recipe.Training.SequenceParallelSize;
+        var layers = Model.Config.LayerCount;
+        var own = Recipe.Training.Recompute switch
+        {
+            RecomputeMode.All => new RecomputePlan(layers, 0),
+            RecomputeMode.CheapParts => new RecomputePlan(0, layers),
+            RecomputeMode.None => new RecomputePlan(0, 0),
+            _ => RecomputePlan.For(Model, tokens, Sharding.PassingBytes),
+        };
+        var plan = new RecomputePlan(Ranks.Most(own.Whole), Ranks.Most(own.CheapParts));
+        if (plan != new RecomputePlan(0, 0))
+        {
+            Reporter.Note($"{plan.Describe()} (of {layers}) for passes of up to {tokens} tokens");
+        }
+
+        if (plan.Whole == layers)
+        {
+            // Then memory counts, and logits would be the largest part of what is left.
+            Model.Head.ChunkRows = OutputHead.FewChunkRows;
+        }
+
+        return plan;
+    }
+
+    private void Note(IEnumerable<string> texts)
+    {
+        foreach (var text in texts)
+        {
+            Reporter.Note(text);
+        }
+    }
+}

@@ -1,0 +1,182 @@
+using GlmTune.Model.Adapters;
+using GlmTune.Model.Glm4;
+using GlmTune.Model.Layers;
+using static TorchSharp.torch;
+
+namespace GlmTune.Recipes.Training;
+
+/// <summary>What a run trains: an adapter on a frozen model, or all of the model.</summary>
+public sealed class TrainedWeights : IDisposable
+{
+    private readonly Glm4Model model;
+    private readonly IAdapter? adapter;
+
+    private TrainedWeights(Glm4Model model, IAdapter? adapter) => (this.model, this.adapter) = (model, adapter);
+
+    /// <summary>Whether an adapter is trained, not the model itself.</summary>
+    public bool IsAdapter => adapter is not null;
+
+    /// <summary>Number of trained parameters.</summary>
+    public long Count => model.Parameters.Where(parameter => parameter.Trainable).Sum(parameter => parameter.Count);
+
+    /// <summary>Whether what a recipe trains begins as something computed from the model's weights, or is some of them,
+    /// so that they must be in memory.</summary>
+    public static bool BeginFromWeights(Recipe recipe) =>
+        recipe.Lora is { UseDora: true } or { ModulesToSave.Count: > 0 }
+        || recipe.Prefix is { Initialization: PrefixInitialization.Text };
+
+    /// <summary>Puts what the recipe asks for on the model, or wakes all of the model's weights.</summary>
+    /// <param name="model">The model, its own or a checkpoint's weights loaded.</param>
+    /// <param name="recipe">Names the adapter, if any.</param>
+    /// <param name="checkpoint">Where an adapter goes on from; null: it starts anew.</param>
+    /// <param name="text">Tokens that a new prefix begins with, where it begins as text.</param>
+    /// <exception cref="InvalidDataException">The checkpoint's adapter does not fit, or is not the
+    /// recipe's.</exception>
+    public static TrainedWeights Prepare(
+        Glm4Model model,
+        Recipe recipe,
+        string? checkpoint,
+        Func<IReadOnlyList<int>> text
+    )
+    {
+        if (recipe.Lora is null && recipe.Prefix is null)
+        {
+            foreach (var parameter in model.BaseParameters)
+            {
+                parameter.Trainable = true;
+            }
+
+            return new TrainedWeights(model, null);
+        }
+
+        return new TrainedWeights(
+            model,
+            checkpoint is not null ? Continue(model, recipe, checkpoint)
+                : recipe.Lora is { } lora ? Begin(model, lora, recipe.Training.Seed)
+                : Begin(model, recipe.Prefix!, recipe.Training.Seed, text)
+        );
+    }
+
+    /// <summary>Writes the adapter, without the tokenizer's files.</summary>
+    /// <param name="folder">An existing folder.</param>
+    /// <param name="baseModel">How the base model was named.</param>
+    /// <param name="values">Where a parameter's values are in full precision.</param>
+    /// <exception cref="InvalidOperationException">The model itself is trained.</exception>
+    public void SaveAdapter(string folder, string baseModel, Func<Parameter, Tensor> values) =>
+        (adapter ?? throw new InvalidOperationException("There is no adapter.")).Save(folder, baseModel, values);
+
+    /// <inheritdoc/>
+    public void Dispose() => adapter?.Dispose();
+
+    private static IAdapter Continue(Glm4Model model, Recipe recipe, string checkpoint)
+    {
+        var (kind, wanted) = (AdapterConfigFile.Read(checkpoint).Kind, recipe.Lora is null ? "PREFIX_TUNING" : "LORA");
+        if (kind == wanted && recipe.Lora is { } lora)
+        {
+            CheckSame(checkpoint, model, lora, AdapterConfigFile.Read(checkpoint).ReadLora());
+        }
+
+        return kind == wanted
+            ? AdapterFolder.Load(
+                checkpoint,
+                model,
+                recipe.Lora?.Dropout,
+                recipe.Prefix?.Positions ?? PrefixPositions.Auto
+            )
+            : throw new InvalidDataException(
+                $"{checkpoint}: holds a {kind} adapter, but the recipe trains {wanted}. Start anew, or name the "
+                    + "checkpoint's own recipe."
+            );
+    }
+
+    // An adapter goes on as it is; a recipe that asks for another must not be passed over in silence.
+    private static void CheckSame(string checkpoint, Glm4Model model, LoraOptions recipe, LoraOptions stored)
+    {
+        List<string> problems = [];
+        void Compare<T>(string key, T wanted, T found)
+        {
+            if (!EqualityComparer<T>.Default.Equals(wanted, found))
+            {
+                problems.Add($"'{key}' is {found} in the checkpoint but {wanted} in the recipe");
+            }
+        }
+
+        Compare("r", recipe.Rank, stored.Rank);
+        Compare("lora_alpha", recipe.Alpha, stored.Alpha);
+        Compare("use_rslora", recipe.UseRsLora, stored.UseRsLora);
+        Compare("use_dora", recipe.UseDora, stored.UseDora);
+        Compare("target_modules", ModulesOf(model, recipe), ModulesOf(model, stored));
+        Compare("modules_to_save", Joined(recipe.ModulesToSave), Joined(stored.ModulesToSave));
+        if (problems.Count > 0)
+        {
+            throw new InvalidDataException(
+                $"{checkpoint}: {string.Join("; ", problems)}. Start anew, or give the recipe the checkpoint's values."
+            );
+        }
+    }
+
+    // Names, an expression and all-linear may mean the same layers; an adapter may have the other layout's names.
+    private static string ModulesOf(Glm4Model model, LoraOptions options)
+    {
+        var chosen =
+            ((CheckpointLayout[])[model.Config.Layout, .. Enum.GetValues<CheckpointLayout>()])
+                .Select(layout =>
+                    Glm4WeightNames
+                        .Linears(model, layout)
+                        .Where(slice => Lora.IsTarget(slice, options.TargetModules ?? Lora.DefaultTargets(layout)))
+                        .ToList()
+                )
+                .FirstOrDefault(slices => slices.Count > 0)
+            ?? [];
+        return Joined(
+            chosen
+                .GroupBy(slice => slice.Name.Split('.')[^1])
+                .Select(group =>
+                    group.Count() == model.Layers.Count || group.First().IsHead
+                        ? group.Key
+                        : string.Join(", ", group.Select(slice => slice.Name))
+                )
+        );
+    }
+
+    private static string Joined(IEnumerable<string> names) => string.Join(", ", names.Order(StringComparer.Ordinal));
+
+    private static Lora Begin(Glm4Model model, LoraOptions options, long seed) =>
+        Filled(Lora.Attach(model, options), lora => lora.Initialize(seed));
+
+    private static PrefixTuning Begin(
+        Glm4Model model,
+        PrefixTuningOptions options,
+        long seed,
+        Func<IReadOnlyList<int>> text
+    ) =>
+        Filled(
+            PrefixTuning.Attach(model, options),
+            prefix =>
+            {
+                if (options is { Initialization: PrefixInitialization.Text, Projection: false })
+                {
+                    prefix.InitializeFromText(model, text());
+                }
+                else
+                {
+                    prefix.Initialize(seed);
+                }
+            }
+        );
+
+    private static T Filled<T>(T adapter, Action<T> fill)
+        where T : IAdapter
+    {
+        try
+        {
+            fill(adapter);
+            return adapter;
+        }
+        catch
+        {
+            adapter.Dispose();
+            throw;
+        }
+    }
+}

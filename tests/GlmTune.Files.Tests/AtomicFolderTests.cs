@@ -1,0 +1,448 @@
+namespace GlmTune.Files.Tests;
+
+public sealed class AtomicFolderTests
+{
+    [Fact]
+    public void A_published_folder_is_whole_and_its_manifest_says_so()
+    {
+        using var parent = new TemporaryFolder();
+        Publish(parent.At("checkpoint-5"), "five");
+
+        Assert.Empty(FolderManifest.FindProblems(parent.At("checkpoint-5")));
+        FolderManifest.Verify(parent.At("checkpoint-5"));
+        Assert.Equal(["checkpoint-5"], Names(parent.Path));
+        Assert.Contains("\"name\": \"inner/state.json\"", File.ReadAllText(parent.At("checkpoint-5/manifest.json")));
+    }
+
+    [Fact]
+    public void A_file_that_somebody_wrote_and_that_is_not_there_keeps_the_folder_from_its_name()
+    {
+        using var parent = new TemporaryFolder();
+        using (var folder = AtomicFolder.Create(parent.At("checkpoint-5")))
+        {
+            Fill(folder.Path, "five");
+            Assert.Throws<FileNotFoundException>(() =>
+                folder.Publish(
+                    hashes: new Dictionary<string, string> { ["optimizer-00001-of-00002.safetensors"] = "00" }
+                )
+            );
+        }
+
+        Assert.Empty(Names(parent.Path));
+    }
+
+    [Fact]
+    public void Until_it_is_published_the_target_is_not_there()
+    {
+        using var parent = new TemporaryFolder();
+        using (var folder = AtomicFolder.Create(parent.At("checkpoint-5")))
+        {
+            Fill(folder.Path, "five");
+            Assert.Equal(AtomicFolder.TemporaryPath(parent.At("checkpoint-5") + "/"), folder.Path);
+            Assert.Equal(["tmp-glmtune-checkpoint-5"], Names(parent.Path));
+        }
+
+        Assert.Empty(Names(parent.Path));
+    }
+
+    [Fact]
+    public void What_a_killed_process_left_is_found_and_removed()
+    {
+        using var parent = new TemporaryFolder();
+        Publish(parent.At("checkpoint-5"), "five");
+        Directory.CreateDirectory(parent.At("tmp-mine"));
+        Fill(AtomicFolder.Create(parent.At("checkpoint-10")).Path, "ten"); // never disposed, as after a kill
+
+        Assert.Equal([parent.At("tmp-glmtune-checkpoint-10")], AtomicFolder.FindStale(parent.Path));
+        Assert.Equal([parent.At("tmp-glmtune-checkpoint-10")], AtomicFolder.RemoveStale(parent.Path));
+        Assert.Equal(["checkpoint-5", "tmp-mine"], Names(parent.Path));
+        Assert.Empty(AtomicFolder.FindStale(parent.At("nowhere")));
+    }
+
+    [Fact]
+    public async Task A_folder_that_another_process_makes_is_waited_for()
+    {
+        using var parent = new TemporaryFolder();
+        Assert.False(AtomicFolder.WaitFor(parent.At("c"), TimeSpan.Zero));
+        var waiting = Task.Run(() => AtomicFolder.WaitFor(parent.At("c"), TimeSpan.FromMinutes(10)));
+        Directory.CreateDirectory(parent.At("c"));
+        Assert.True(await waiting);
+    }
+
+    [Fact]
+    public void A_new_attempt_starts_empty()
+    {
+        using var parent = new TemporaryFolder();
+        File.WriteAllText(Path.Combine(AtomicFolder.Create(parent.At("c")).Path, "half"), "");
+        using var folder = AtomicFolder.Create(parent.At("c"));
+
+        Assert.Empty(Directory.GetFiles(folder.Path));
+    }
+
+    [Fact]
+    public void A_folder_is_replaced_only_when_asked()
+    {
+        using var parent = new TemporaryFolder();
+        Publish(parent.At("c"), "old");
+        using var folder = AtomicFolder.Create(parent.At("c"));
+        Fill(folder.Path, "new");
+
+        Assert.Contains("is there already", Assert.Throws<IOException>(() => folder.Publish()).Message);
+        Assert.Equal("old", File.ReadAllText(parent.At("c/a.txt")));
+        folder.Publish(replace: true);
+        Assert.Equal("new", File.ReadAllText(parent.At("c/a.txt")));
+        Assert.Equal(["c"], Names(parent.Path));
+        Assert.Empty(FolderManifest.FindProblems(parent.At("c")));
+    }
+
+    [Fact]
+    public void A_folder_is_discarded_whole_or_stays_with_the_reason()
+    {
+        using var parent = new TemporaryFolder();
+        Publish(parent.At("a"), "text");
+        Publish(parent.At("b"), "text");
+        Directory.CreateDirectory(parent.At("tmp-glmtune-a")); // of an interrupted attempt
+        File.WriteAllText(parent.At("tmp-glmtune-b"), "in the way");
+
+        Assert.Null(AtomicFolder.Discard(parent.At("a")));
+        Assert.NotNull(AtomicFolder.Discard(parent.At("b")));
+        Assert.Equal(["b", "tmp-glmtune-b"], Names(parent.Path).Order());
+        Assert.Empty(FolderManifest.FindProblems(parent.At("b")));
+    }
+
+    [Fact]
+    public void A_folder_moved_aside_for_one_that_never_came_is_put_back()
+    {
+        using var parent = new TemporaryFolder();
+        Publish(parent.At("c"), "old");
+        Directory.Move(parent.At("c"), parent.At("tmp-glmtune.old-c"));
+        Directory.CreateDirectory(parent.At("tmp-glmtune-c"));
+        AtomicFolder.RemoveStale(parent.Path);
+
+        Assert.Equal(["c"], Names(parent.Path));
+        Assert.Equal("old", File.ReadAllText(parent.At("c/a.txt")));
+    }
+
+    [Theory]
+    [InlineData(false, false), InlineData(true, true), InlineData(true, false)]
+    public void A_process_that_is_killed_at_any_step_leaves_a_whole_folder_old_or_new(bool replaces, bool exchanges)
+    {
+        for (var steps = 0; ; steps++)
+        {
+            using var parent = new TemporaryFolder();
+            if (replaces)
+            {
+                Publish(parent.At("c"), "old");
+            }
+
+            var moves = new Failing { Exchanges = exchanges, KilledAfter = steps };
+            var killed = false;
+            try
+            {
+                Publish(parent.At("c"), "new", moves);
+            }
+            catch (KilledException)
+            {
+                killed = true;
+            }
+
+            AtomicFolder.RemoveStale(parent.Path, Assert.Fail);
+            Assert.Equal(replaces || !killed || Directory.Exists(parent.At("c")) ? ["c"] : [], Names(parent.Path));
+            if (Directory.Exists(parent.At("c")))
+            {
+                Assert.Empty(FolderManifest.FindProblems(parent.At("c")));
+                Assert.Contains(File.ReadAllText(parent.At("c/a.txt")), killed ? ["old", "new"] : (string[])["new"]);
+            }
+
+            Publish(parent.At("c"), "newer");
+            Assert.Equal(("newer", "c"), (File.ReadAllText(parent.At("c/a.txt")), Assert.Single(Names(parent.Path))));
+            if (!killed)
+            {
+                // Clear, place in one step or (also where the file system cannot swap folders) four, remove what is
+                // replaced.
+                Assert.InRange(steps, exchanges || !replaces ? 4 : 7, replaces ? 7 : 4);
+                return;
+            }
+        }
+    }
+
+    [Fact]
+    public void A_process_that_is_killed_while_it_discards_a_folder_leaves_it_whole_or_not_at_all()
+    {
+        for (var steps = 0; steps < 3; steps++)
+        {
+            using var parent = new TemporaryFolder();
+            Publish(parent.At("c"), "text");
+            Assert.Throws<KilledException>(() =>
+                AtomicFolder.Discard(parent.At("c"), new Failing { KilledAfter = steps })
+            );
+            AtomicFolder.RemoveStale(parent.Path, Assert.Fail);
+            Assert.Equal(steps < 2 ? ["c"] : [], Names(parent.Path));
+            Assert.Equal(steps < 2, FolderManifest.FindProblems(parent.At("c")).Count == 0);
+        }
+    }
+
+    [Theory]
+    [InlineData(true), InlineData(false)]
+    public void What_cannot_be_removed_is_put_out_of_the_way_of_the_new_and_noted(bool exchanges)
+    {
+        using var parent = new TemporaryFolder();
+        Publish(parent.At("c"), "old");
+        Directory.CreateDirectory(parent.At("tmp-glmtune-c"));
+        Directory.CreateDirectory(parent.At("tmp-glmtune.old-c"));
+        var moves = new Failing { Exchanges = exchanges, Removes = false };
+        using (var folder = AtomicFolder.Create(parent.At("c"), moves))
+        {
+            Fill(folder.Path, "new");
+            folder.Publish(replace: true);
+            Assert.Equal(3, folder.Leftovers.Count);
+            Assert.All(folder.Leftovers, left => Assert.Contains("cannot be removed: is busy", left));
+        }
+
+        Assert.Equal("new", File.ReadAllText(parent.At("c/a.txt")));
+        Assert.Empty(FolderManifest.FindProblems(parent.At("c")));
+        List<string> notes = [];
+        Assert.Empty(AtomicFolder.RemoveStale(parent.Path, notes.Add, moves));
+        Assert.Equal(3, notes.Count);
+        Assert.Equal(3, AtomicFolder.RemoveStale(parent.Path, Assert.Fail).Count);
+        Assert.Equal(["c"], Names(parent.Path));
+    }
+
+    [Fact]
+    public void A_folder_that_cannot_be_put_back_is_kept_and_the_rest_is_removed()
+    {
+        using var parent = new TemporaryFolder();
+        Publish(parent.At("tmp-glmtune.old-c"), "old");
+        Directory.CreateDirectory(parent.At("tmp-glmtune-d"));
+        List<string> notes = [];
+        Assert.Equal(
+            [parent.At("tmp-glmtune-d")],
+            AtomicFolder.RemoveStale(parent.Path, notes.Add, new Failing { Moves = false })
+        );
+
+        Assert.Contains("cannot be put back: is read-only", Assert.Single(notes));
+        Assert.Equal(["tmp-glmtune.old-c"], Names(parent.Path));
+    }
+
+    [Fact]
+    public void An_old_folder_comes_back_at_once_where_the_new_one_cannot_get_its_name()
+    {
+        using var parent = new TemporaryFolder();
+        Publish(parent.At("c"), "old");
+        using (
+            var folder = AtomicFolder.Create(
+                parent.At("c"),
+                new Failing { Exchanges = false, Refused = "tmp-glmtune-c" }
+            )
+        )
+        {
+            Fill(folder.Path, "new");
+            Assert.Throws<IOException>(() => folder.Publish(replace: true));
+        }
+
+        Assert.Equal(["c"], Names(parent.Path));
+        Assert.Equal("old", File.ReadAllText(parent.At("c/a.txt")));
+    }
+
+    [Fact]
+    public void A_file_that_cannot_be_read_is_a_problem_like_others()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "Reads a file of Linux that cannot be read.");
+        using var parent = new TemporaryFolder();
+        Publish(parent.At("c"), "text");
+        File.Delete(parent.At("c/a.txt"));
+        File.CreateSymbolicLink(parent.At("c/a.txt"), "/proc/self/mem");
+        File.WriteAllText(parent.At("c/manifest.json"), """{"files":[{"name":"a.txt","bytes":14,"xxh128":"00"}]}""");
+
+        Assert.StartsWith("'a.txt' cannot be read: ", Assert.Single(FolderManifest.FindProblems(parent.At("c"))));
+    }
+
+    [Theory]
+    [InlineData(1), InlineData(2), InlineData(3), InlineData(8)]
+    public void Shares_of_a_check_are_of_like_size_and_miss_nothing(int shares)
+    {
+        using var parent = new TemporaryFolder();
+        using (var folder = AtomicFolder.Create(parent.At("c")))
+        {
+            for (var i = 0; i < 6; i++)
+            {
+                File.WriteAllBytes(Path.Combine(folder.Path, $"{i}"), new byte[i < 2 ? 300 : 100]);
+            }
+
+            folder.Publish();
+        }
+
+        for (var i = 0; i < 6; i++)
+        {
+            File.Delete(parent.At($"c/{i}"));
+        }
+
+        var found = Enumerable
+            .Range(0, shares)
+            .Select(share => FolderManifest.FindProblems(parent.At("c"), share: share, shares: shares))
+            .ToList();
+
+        Assert.Equal(6, found.SelectMany(problems => problems).Distinct().Count());
+        Assert.Equal(6, found.Sum(problems => problems.Count));
+        // 1000 bytes in all, 300 in one piece.
+        int Bytes(IReadOnlyList<string> problems) => problems.Sum(problem => problem[1] < '2' ? 300 : 100);
+        Assert.Equal(
+            shares switch
+            {
+                1 => 1000,
+                2 => 500,
+                3 => 400,
+                _ => 300,
+            },
+            found.Max(Bytes)
+        );
+    }
+
+    [Fact]
+    public void Every_change_of_a_published_folder_is_found()
+    {
+        using var parent = new TemporaryFolder();
+        Publish(parent.At("c"), "text");
+        File.WriteAllText(parent.At("c/a.txt"), "tExt");
+        File.AppendAllText(parent.At("c/inner/state.json"), " ");
+        File.Delete(parent.At("c/b.bin"));
+        File.WriteAllText(parent.At("c/notes.md"), "mine");
+
+        Assert.Equal(
+            [
+                "'a.txt' has other bytes than were written (its hash differs)",
+                "'b.bin' is missing",
+                "'inner/state.json' has 3 bytes; it was written with 2",
+            ],
+            FolderManifest.FindProblems(parent.At("c"))
+        );
+        Assert.Equal(2, FolderManifest.FindProblems(parent.At("c"), hashes: false).Count);
+        Assert.Contains(
+            "c: 3 problems",
+            Assert.Throws<InvalidDataException>(() => FolderManifest.Verify(parent.At("c"))).Message
+        );
+    }
+
+    [Theory]
+    [InlineData(null, "has no manifest.json")]
+    [InlineData("{", "is not the JSON it should be")]
+    [InlineData("{}", "has no list 'files'")]
+    [InlineData("null", "has no list 'files'")]
+    [InlineData("{\"files\":[{\"bytes\":1}]}", "has no list 'files' of name")]
+    [InlineData("{\"files\":[null]}", "has no list 'files' of name")]
+    [InlineData(
+        "{\"files\":[{\"name\":\"../x\",\"bytes\":1,\"xxh128\":\"\"}]}",
+        "names '../x', which is not inside the folder"
+    )]
+    [InlineData(
+        "{\"files\":[{\"name\":\"/etc/passwd\",\"bytes\":1,\"xxh128\":\"\"}]}",
+        "which is not inside the folder"
+    )]
+    public void A_folder_with_an_unsound_manifest_is_not_whole(string? manifest, string reason)
+    {
+        using var folder = new TemporaryFolder();
+        if (manifest is not null)
+        {
+            File.WriteAllText(folder.At("manifest.json"), manifest);
+        }
+
+        Assert.Contains(reason, Assert.Single(FolderManifest.FindProblems(folder.Path)));
+    }
+
+    [Fact]
+    public void A_small_file_is_replaced_whole()
+    {
+        using var folder = new TemporaryFolder();
+        AtomicFile.WriteText(folder.At("t"), "a long first text");
+        AtomicFile.WriteText(folder.At("t"), "短");
+        AtomicFile.WriteJson(folder.At("j"), new { text = "短<", list = new[] { 1 } });
+
+        Assert.Equal("短"u8.ToArray(), File.ReadAllBytes(folder.At("t")));
+        Assert.Equal("{\n  \"text\": \"短<\",\n  \"list\": [\n    1\n  ]\n}\n", File.ReadAllText(folder.At("j")));
+        Assert.Equal(["j", "t"], Names(folder.Path));
+    }
+
+    private static void Publish(string target, string text)
+    {
+        using var folder = AtomicFolder.Create(target);
+        Fill(folder.Path, text);
+        folder.Publish(replace: true);
+    }
+
+    // Where it is killed, nobody disposes what was begun.
+    private static void Publish(string target, string text, DirectoryOperations moves)
+    {
+        var folder = AtomicFolder.Create(target, moves);
+        Fill(folder.Path, text);
+        folder.Publish(replace: true);
+    }
+
+    private static void Fill(string folder, string text)
+    {
+        File.WriteAllText(Path.Combine(folder, "a.txt"), text);
+        File.WriteAllBytes(Path.Combine(folder, "b.bin"), [1, 2]);
+        Directory.CreateDirectory(Path.Combine(folder, "inner"));
+        File.WriteAllText(Path.Combine(folder, "inner", "state.json"), "{}");
+    }
+
+    private static IEnumerable<string?> Names(string folder) =>
+        Directory.GetFileSystemEntries(folder).Select(Path.GetFileName).Order(StringComparer.Ordinal);
+
+    private sealed class KilledException : Exception;
+
+    private sealed class Failing : DirectoryOperations
+    {
+        private int done;
+
+        public bool Exchanges { get; init; } = true;
+
+        public bool Removes { get; init; } = true;
+
+        public bool Moves { get; init; } = true;
+
+        public string? Refused { get; init; }
+
+        public int KilledAfter { get; init; } = int.MaxValue;
+
+        public override void Move(string from, string to)
+        {
+            Begin();
+            if (!Moves || Path.GetFileName(from) == Refused)
+            {
+                throw new IOException("is read-only");
+            }
+
+            base.Move(from, to);
+        }
+
+        public override bool TryExchange(string first, string second)
+        {
+            Begin();
+            return Exchanges && base.TryExchange(first, second);
+        }
+
+        public override void Delete(string folder)
+        {
+            if (done == KilledAfter)
+            {
+                File.Delete(Path.Combine(folder, "a.txt")); // killed in the middle of it
+            }
+
+            Begin();
+            if (!Removes && Directory.Exists(folder))
+            {
+                throw new IOException("is busy");
+            }
+
+            base.Delete(folder);
+        }
+
+        private void Begin()
+        {
+            if (done++ == KilledAfter)
+            {
+                throw new KilledException();
+            }
+        }
+    }
+}

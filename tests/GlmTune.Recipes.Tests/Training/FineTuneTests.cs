@@ -1,0 +1,447 @@
+using System.Text.Json.Nodes;
+using GlmTune.Checkpoints;
+using GlmTune.Data.Tokenization;
+using GlmTune.Files;
+using GlmTune.Kernels.Native;
+using GlmTune.Model;
+using GlmTune.Model.Adapters;
+using GlmTune.Model.Glm4;
+using GlmTune.Recipes.Reporting;
+using GlmTune.Recipes.Training;
+using GlmTune.Training;
+using GlmTune.Training.Checkpoints;
+using GlmTune.Weights;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace GlmTune.Recipes.Tests;
+
+/// <summary>Whole runs on a very small model with the shipped tokenizer and data.</summary>
+public sealed class FineTuneTests : IDisposable
+{
+    private readonly string root = Directory.CreateTempSubdirectory("glmtune-finetune").FullName;
+
+    public FineTuneTests()
+    {
+        NativeRuntime.Load();
+        var nano = Path.Combine(RepositoryRoot(), "models", "glm-nano");
+        Directory.CreateDirectory(Model);
+        TokenizerFile.Copy(nano, Model);
+        var config = Glm4Config.Read(nano) with
+        {
+            LayerCount = 2,
+            HiddenSize = 32,
+            FeedForwardSize = 48,
+            QueryHeads = 4,
+            KeyValueHeads = 2,
+            HeadDim = 8,
+        };
+        using var model = new Glm4Model(config, ScalarType.Float32, CPU);
+        model.InitializeRandomly(5);
+        ModelFolder.Save(model, Model, CheckpointLayout.Original, ScalarType.Float32);
+    }
+
+    private readonly List<string> notes = [];
+
+    private string Model => Path.Combine(root, "model");
+
+    public void Dispose() => Directory.Delete(root, recursive: true);
+
+    [Theory, InlineData(true, 1), InlineData(false, 1), InlineData(true, 2)]
+    public void A_run_stopped_and_resumed_equals_the_uninterrupted_one_bit_for_bit(bool lora, int accumulation)
+    {
+        var whole = Train("whole", lora, accumulation, steps: 6, stopAfter: null);
+        Train("parts", lora, accumulation, steps: 6, stopAfter: 4);
+        var parts = Train("parts", lora, accumulation, steps: 6, stopAfter: null, resume: "yes");
+        Assert.Equal(whole[4..], parts);
+        foreach (
+            var file in (string[])
+                [
+                    lora ? "adapter_model.safetensors" : "model.safetensors",
+                    "optimizer-00000-of-00001.safetensors",
+                    "trainer_state.json",
+                    "training_state.json",
+                ]
+        )
+        {
+            Assert.Equal(
+                File.ReadAllBytes(Checkpoint("whole", 6, file)),
+                File.ReadAllBytes(Checkpoint("parts", 6, file))
+            );
+        }
+    }
+
+    [Theory]
+    [
+        InlineData("PREFIX_TUNING", "num_virtual_tokens=8"),
+        InlineData("PREFIX_TUNING", "num_virtual_tokens=8", "prefix_projection=true")
+    ]
+    [InlineData("LORA", "use_dora=true", "lora_dropout=0.1"), InlineData("LORA", "modules_to_save=[word_embeddings]")]
+    public void Adapters_of_every_kind_go_on_from_a_checkpoint_as_if_never_stopped(string kind, params string[] keys)
+    {
+        string[] settings = [$"peft_config.peft_type={kind}", .. keys.Select(key => "peft_config." + key)];
+        var whole = Train("whole", lora: false, accumulation: 1, steps: 4, stopAfter: null, settings: settings);
+        Train("parts", lora: false, accumulation: 1, steps: 4, stopAfter: 2, settings: settings);
+        var parts = Train(
+            "parts",
+            lora: false,
+            accumulation: 1,
+            steps: 4,
+            stopAfter: null,
+            resume: "yes",
+            settings: settings
+        );
+        Assert.Equal(whole[2..], parts);
+        Assert.Equal(
+            File.ReadAllBytes(Checkpoint("whole", 4, "adapter_model.safetensors")),
+            File.ReadAllBytes(Checkpoint("parts", 4, "adapter_model.safetensors"))
+        );
+    }
+
+    [Fact]
+    public void One_micro_batch_of_four_gives_the_losses_of_four_micro_batches_of_one()
+    {
+        var together = Train(
+            "together",
+            lora: true,
+            accumulation: 1,
+            steps: 4,
+            stopAfter: null,
+            settings: ["training_args.per_device_train_batch_size=4", "peft_config.lora_dropout=0"]
+        );
+        var apart = Train(
+            "apart",
+            lora: true,
+            accumulation: 4,
+            steps: 4,
+            stopAfter: null,
+            settings: ["training_args.per_device_train_batch_size=1", "peft_config.lora_dropout=0"]
+        );
+        Assert.All(together.Zip(apart), pair => Assert.Equal(pair.First, pair.Second, 1e-4));
+    }
+
+    [Fact]
+    public void Packing_gives_the_loss_of_the_same_rows_padded()
+    {
+        var padded = Train(
+            "padded",
+            lora: true,
+            accumulation: 1,
+            steps: 1,
+            stopAfter: null,
+            settings:
+            [
+                "peft_config.lora_dropout=0",
+                "data_config.max_train_samples=4",
+                "training_args.per_device_train_batch_size=4",
+            ]
+        );
+        var packed = Train(
+            "packed",
+            lora: true,
+            accumulation: 1,
+            steps: 1,
+            stopAfter: null,
+            settings:
+            [
+                "peft_config.lora_dropout=0",
+                "data_config.max_train_samples=4",
+                "training_args.packing=true",
+                "training_args.pack_length=1024",
+            ]
+        );
+        Assert.Equal(padded[0], packed[0], 1e-4);
+    }
+
+    [Theory, InlineData("cheap"), InlineData("true")]
+    public void Recomputation_changes_no_loss(string written)
+    {
+        var kept = Train(
+            "kept",
+            lora: true,
+            accumulation: 1,
+            steps: 3,
+            stopAfter: null,
+            settings: ["training_args.gradient_checkpointing=false"]
+        );
+        Assert.Equal(
+            kept,
+            Train(
+                "again",
+                lora: true,
+                accumulation: 1,
+                steps: 3,
+                stopAfter: null,
+                settings: [$"training_args.gradient_checkpointing={written}"]
+            )
+        );
+    }
+
+    [Fact]
+    public void A_base_in_fp8_gives_nearly_the_losses_and_an_adapter_as_any_other()
+    {
+        var plain = Train("plain", lora: true, accumulation: 1, steps: 4, stopAfter: null);
+        var rounded = Train(
+            "rounded",
+            lora: true,
+            accumulation: 1,
+            steps: 4,
+            stopAfter: null,
+            settings: ["training_args.fp8_base=true"]
+        );
+        Assert.NotEqual(plain, rounded);
+        Assert.All(plain.Zip(rounded), pair => Assert.Equal(pair.First, pair.Second, 0.03 * pair.First));
+        using var model = ModelFolder.Load(Model, ScalarType.Float32, CPU);
+        using var lora = AdapterFolder.LoadLora(Checkpoint("rounded", 4, ""), model);
+        Assert.All(lora.Deltas, delta => Assert.NotEqual(0f, delta.B.Value.abs().max().item<float>()));
+    }
+
+    [Theory, InlineData("fp8_base", "dense_4h_to_h"), InlineData("offload_embedding", "word_embeddings")]
+    public void Weights_that_are_trained_beside_an_adapter_stay_as_they_are(string key, string module)
+    {
+        var error = Assert.Throws<InvalidDataException>(() =>
+            Train(
+                "both",
+                lora: true,
+                accumulation: 1,
+                steps: 1,
+                stopAfter: null,
+                settings: [$"training_args.{key}=true", $"peft_config.modules_to_save=[{module}]"]
+            )
+        );
+        Assert.Contains($"{module}.weight' is named by modules_to_save", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_checkpoint_holds_what_peft_and_the_demos_users_look_for()
+    {
+        Train("files", lora: true, accumulation: 1, steps: 2, stopAfter: null);
+        var folder = Checkpoint("files", 2, "");
+        foreach (
+            var file in (string[])
+                [
+                    "adapter_config.json",
+                    "adapter_model.safetensors",
+                    "tokenizer.model",
+                    "tokenizer_config.json",
+                    "trainer_state.json",
+                    FolderManifest.FileName,
+                ]
+        )
+        {
+            Assert.True(File.Exists(Path.Combine(folder, file)), file);
+        }
+
+        FolderManifest.Verify(folder);
+        using var weights = WeightFiles.Open(Path.Combine(folder, "adapter_model.safetensors"));
+        Assert.Equal(
+            [
+                "base_model.model.transformer.encoder.layers.0.self_attention.query_key_value.lora_A.weight",
+                "base_model.model.transformer.encoder.layers.0.self_attention.query_key_value.lora_B.weight",
+            ],
+            weights.Tensors.Select(tensor => tensor.Name).Order(StringComparer.Ordinal).Take(2)
+        );
+        var config = JsonNode.Parse(File.ReadAllText(Path.Combine(folder, "adapter_config.json")))!.AsObject();
+        Assert.Equal("LORA", (string?)config["peft_type"]);
+        Assert.Equal(["query_key_value"], config["target_modules"]!.AsArray().Select(name => (string)name!));
+        Assert.Equal(config.Select(pair => pair.Key), config.Select(pair => pair.Key).Order(StringComparer.Ordinal));
+        var state = JsonNode.Parse(File.ReadAllText(Path.Combine(folder, "trainer_state.json")))!;
+        Assert.Equal(2, (int)state["global_step"]!);
+        Assert.Equal(2, state["log_history"]!.AsArray().Count(line => line!["loss"] is not null));
+
+        using var model = ModelFolder.Load(Model, ScalarType.Float32, CPU);
+        using var lora = AdapterFolder.LoadLora(folder, model);
+        Assert.All(lora.Deltas, delta => Assert.NotEqual(0f, delta.B.Value.abs().max().item<float>()));
+    }
+
+    [Fact]
+    public void The_reference_trainers_checkpoint_goes_on_from_its_step_with_a_note()
+    {
+        var adapter = Path.Combine(GoldenData.Path("glm-tiny"), "trainer", "checkpoint-4");
+        Assert.Equal(4, TrainerStateFile.Read(adapter).GlobalStep);
+        Assert.False(OptimizerFile.IsIn(adapter));
+        Assert.Null(TrainingState.Read(adapter));
+        using var model = ModelFolder.Load(GoldenData.Path("glm-tiny/model-hf"), ScalarType.Float32, CPU);
+        using var lora = AdapterFolder.LoadLora(adapter, model);
+        Assert.NotEmpty(lora.Deltas);
+    }
+
+    [Theory, InlineData("0"), InlineData("-3"), InlineData("maybe"), InlineData("7"), InlineData("checkpoint-7")]
+    public void A_resume_that_means_nothing_lists_the_checkpoints(string resume)
+    {
+        var output = Path.Combine(root, "list");
+        Directory.CreateDirectory(Path.Combine(output, "checkpoint-600"));
+        Directory.CreateDirectory(Path.Combine(output, "tmp-glmtune-checkpoint-700"));
+        var error = Assert.Throws<InvalidDataException>(() => CheckpointFolder.Candidates(output, resume));
+        Assert.Contains("checkpoint-600", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void What_was_just_saved_stays_though_an_older_run_left_higher_numbers()
+    {
+        Directory.CreateDirectory(Path.Combine(root, "limit", "checkpoint-40"));
+        Train(
+            "limit",
+            lora: true,
+            accumulation: 1,
+            steps: 2,
+            stopAfter: null,
+            settings: ["training_args.save_total_limit=1"]
+        );
+        Assert.True(File.Exists(Checkpoint("limit", 2, "adapter_model.safetensors")));
+        Assert.Single(
+            notes,
+            note => note.Contains("has checkpoints of an earlier run, up to step 40", StringComparison.Ordinal)
+        );
+    }
+
+    [Fact]
+    public void An_old_checkpoint_that_cannot_be_removed_is_noted_and_the_others_go()
+    {
+        var output = Path.Combine(root, "prune");
+        foreach (var step in new[] { 1, 2, 3 })
+        {
+            File.WriteAllText(
+                Path.Combine(Directory.CreateDirectory(Path.Combine(output, $"checkpoint-{step}")).FullName, "file"),
+                ""
+            );
+        }
+
+        File.WriteAllText(Path.Combine(output, "tmp-glmtune-checkpoint-1"), "in the way");
+        Assert.Contains(
+            "checkpoint-1: this old checkpoint could not be removed",
+            Assert.Single(CheckpointFolder.Prune(output, 1)),
+            StringComparison.Ordinal
+        );
+        Assert.Equal([1, 3], CheckpointFolder.Steps(output));
+        File.Delete(Path.Combine(output, "tmp-glmtune-checkpoint-1"));
+        Assert.Empty(CheckpointFolder.Prune(output, 1));
+        Assert.Equal([3], CheckpointFolder.Steps(output));
+    }
+
+    [Theory, InlineData("training_args.per_device_train_batch_size=7"), InlineData("peft_config.r=8")]
+    public void A_resume_whose_recipe_does_not_fit_the_checkpoint_is_refused(string change)
+    {
+        Train("change", lora: true, accumulation: 1, steps: 2, stopAfter: null);
+        Assert.Throws<InvalidDataException>(() =>
+            Train("change", lora: true, accumulation: 1, steps: 4, stopAfter: null, resume: "yes", settings: [change])
+        );
+    }
+
+    [Fact]
+    public void A_state_with_pythons_words_for_numbers_that_are_not_finite_is_read()
+    {
+        File.WriteAllText(
+            Path.Combine(root, "trainer_state.json"),
+            """{"global_step": 3, "log_history": [{"loss": NaN, "grad_norm": -Infinity, "step": 3}]}"""
+        );
+        Assert.Equal(3, TrainerStateFile.Read(root).GlobalStep);
+    }
+
+    [Fact]
+    public void A_resume_by_number_name_and_path_means_the_same()
+    {
+        var output = Path.Combine(root, "same");
+        var expected = Path.Combine(output, "checkpoint-600");
+        Directory.CreateDirectory(expected);
+        Assert.All(
+            (string[])["600", "checkpoint-600", expected, "YES"],
+            resume => Assert.Equal([expected], CheckpointFolder.Candidates(output, resume))
+        );
+        Assert.Empty(CheckpointFolder.Candidates(output, "no"));
+        Assert.Empty(CheckpointFolder.Candidates(output, ""));
+        Assert.Empty(CheckpointFolder.Candidates(Path.Combine(root, "nothing"), "yes"));
+    }
+
+    [Fact]
+    public void A_loss_that_is_not_finite_stops_before_the_update_and_names_the_rows()
+    {
+        using var model = ModelFolder.Load(Model, ScalarType.Float32, CPU);
+        model.Head.Norm.Value.fill_(double.NaN);
+        ModelFolder.Save(model, Model, CheckpointLayout.Original, ScalarType.Float32);
+        var error = Assert.Throws<NonFiniteStepException>(() =>
+            Train("nan", lora: true, accumulation: 1, steps: 2, stopAfter: null)
+        );
+        Assert.Contains("Step 1: the loss is NaN", error.Message, StringComparison.Ordinal);
+        Assert.Contains("lines ", error.Message, StringComparison.Ordinal);
+    }
+
+    private static string RepositoryRoot() =>
+        Path.GetFullPath(Path.Combine(GoldenData.Path("glm-tiny"), "..", "..", ".."));
+
+    private string Checkpoint(string name, int step, string file) =>
+        Path.Combine(root, name, $"checkpoint-{step}", file);
+
+    private List<double> Train(
+        string name,
+        bool lora,
+        int accumulation,
+        int steps,
+        int? stopAfter,
+        string? resume = null,
+        string[]? settings = null
+    )
+    {
+        var yaml = Path.Combine(root, $"{name}.yaml");
+        File.WriteAllText(
+            yaml,
+            $"""
+            data_config: {"{"} train_file: train.jsonl {"}"}
+            max_input_length: 48
+            max_output_length: 48
+            training_args:
+              output_dir: {Path.Combine(root, name)}
+              max_steps: {steps}
+              learning_rate: 5e-3
+              per_device_train_batch_size: 2
+              gradient_accumulation_steps: {accumulation}
+              logging_steps: 1
+              save_steps: 100
+              use_cpu: true
+            {(lora ? "peft_config: { peft_type: LORA, r: 4, lora_alpha: 16, lora_dropout: 0.1 }" : "")}
+            """
+        );
+        using var stop = new CancellationTokenSource();
+        notes.Clear();
+        var losses = new Losses(
+            report =>
+            {
+                if (report.Step == stopAfter)
+                {
+                    stop.Cancel();
+                }
+            },
+            notes
+        );
+        FineTune.Run(
+            RecipeFile.Read(yaml, settings ?? []),
+            Path.Combine(RepositoryRoot(), "data", "ads"),
+            Model,
+            resume,
+            losses,
+            stop.Token
+        );
+        return losses.Seen;
+    }
+
+    private sealed class Losses(Action<StepReport> stepped, List<string> notes) : IFineTuneReporter
+    {
+        public List<double> Seen { get; } = [];
+
+        public void Stepped(StepReport report)
+        {
+            Seen.Add(report.Loss);
+            stepped(report);
+        }
+
+        public void Note(string text) => notes.Add(text);
+
+        public void Started(FineTuneStart start) { }
+
+        public void Logged(long atStep, IReadOnlyDictionary<string, double> values) { }
+
+        public void Evaluated(long atStep, IReadOnlyDictionary<string, double> values) { }
+
+        public void Saved(string folder) { }
+    }
+}
