@@ -11,6 +11,11 @@ namespace GlmTune.Model;
 /// it.</param>
 public readonly record struct DecodeRow(int Id, int Slot, int Before, ServedAdapter? Adapter = null);
 
+/// <summary>A token that a pass found the likeliest.</summary>
+/// <param name="Id">The token.</param>
+/// <param name="Logit">Its logit; NaN where any logit of the sequence is.</param>
+public readonly record struct LikeliestToken(int Id, float Logit);
+
 /// <summary>Passes of one new token a sequence over one cache. They are queued; the host waits only where it asks for
 /// results.</summary>
 /// <remarks>
@@ -27,15 +32,19 @@ public interface IDecoder : IDisposable
     /// <exception cref="ArgumentException">There is no row, or a slot is full.</exception>
     void Begin(ReadOnlySpan<DecodeRow> rows);
 
+    /// <summary>Whether <see cref="GoOn"/> may be called: a pass came before, every slot has room, and neither the
+    /// cache's memory nor a weight or adapter has changed since. Otherwise <see cref="Begin"/> is the way.</summary>
+    bool CanGoOn { get; }
+
     /// <summary>Queues another pass over the same sequences; each one's new token is the likeliest by the pass before,
     /// which the host need not know yet.</summary>
-    /// <exception cref="InvalidOperationException">No pass came before, or a slot is full.</exception>
+    /// <exception cref="InvalidOperationException"><see cref="CanGoOn"/> is false.</exception>
     void GoOn();
 
     /// <summary>The likeliest next token of each sequence, of those that may be produced, by the oldest pass not asked
-    /// yet; waits for it.</summary>
+    /// yet; waits for it. Whether the logit is a number is the caller's to check.</summary>
     /// <exception cref="InvalidOperationException">Every queued pass has been asked.</exception>
-    int[] Likeliest();
+    LikeliestToken[] Likeliest();
 
     /// <summary>Logits of the pass queued last, [rows, V] on the device; the decoder's own, and overwritten by the next
     /// pass.</summary>

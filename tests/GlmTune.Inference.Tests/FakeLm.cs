@@ -35,6 +35,16 @@ internal sealed class FakeLm(int vocabularySize, Func<int[], float[]> logits) : 
 
     public int VirtualTokens { get; init; }
 
+    /// <summary>Whether passes of one token a row go through a decoder, of which the next may be queued before the last
+    /// one's tokens are known.</summary>
+    public bool Decodes { get; init; }
+
+    /// <summary>Passes that were queued so.</summary>
+    public int QueuedAhead { get; private set; }
+
+    /// <summary>Slots for which there is memory.</summary>
+    public int MostSlots { get; set; } = int.MaxValue;
+
     /// <summary>Sequences of each pass.</summary>
     public List<int> PassSizes { get; } = [];
 
@@ -45,7 +55,7 @@ internal sealed class FakeLm(int vocabularySize, Func<int[], float[]> logits) : 
     public int LargestCache { get; private set; }
 
     /// <summary>Answers the token that <paramref name="next"/> gives, without doubt.</summary>
-    public static FakeLm Sure(int vocabularySize, Func<int[], int> next, int virtualTokens = 0) =>
+    public static FakeLm Sure(int vocabularySize, Func<int[], int> next, int virtualTokens = 0, bool decodes = false) =>
         new(
             vocabularySize,
             history =>
@@ -57,6 +67,7 @@ internal sealed class FakeLm(int vocabularySize, Func<int[], float[]> logits) : 
         )
         {
             VirtualTokens = virtualTokens,
+            Decodes = decodes,
         };
 
     public KvCache NewCache(int slots, int capacity)
@@ -64,6 +75,14 @@ internal sealed class FakeLm(int vocabularySize, Func<int[], float[]> logits) : 
         var cache = new KvCache(1, slots, capacity + VirtualTokens, 1, 1, ScalarType.Float32, CPU);
         cache.Keys(0).narrow(1, 0, VirtualTokens).fill_(-1);
         return cache;
+    }
+
+    public void StartSlot(KvCache cache, int slot, ServedAdapter? adapter)
+    {
+        if (slot >= MostSlots)
+        {
+            throw new InsufficientMemoryException($"no memory for slot {slot}");
+        }
     }
 
     public Tensor Logits(
@@ -100,6 +119,9 @@ internal sealed class FakeLm(int vocabularySize, Func<int[], float[]> logits) : 
         return stack(rows).MoveToOuterDisposeScope();
     }
 
+    public IDecoder? NewDecoder(KvCache cache, int vocabularySize) =>
+        Decodes ? new Decoder(this, cache, vocabularySize) : null;
+
     /// <summary>Log probabilities of the next token.</summary>
     public float[] LogProbabilities(int[] history)
     {
@@ -123,6 +145,58 @@ internal sealed class FakeLm(int vocabularySize, Func<int[], float[]> logits) : 
             .Sum();
         sequences.Dispose();
         return sum;
+    }
+
+    private sealed class Decoder(FakeLm model, KvCache cache, int vocabularySize) : IDecoder
+    {
+        private readonly PlainKernels kernels = new();
+        private readonly Queue<LikeliestToken[]> asked = new();
+        private DecodeRow[] rows = [];
+        private Tensor? logits;
+
+        public bool IsUsable => true;
+
+        public bool CanGoOn => logits is not null && rows.All(row => row.Before + 1 < cache.Capacity);
+
+        public Tensor Logits => logits!;
+
+        public void Begin(ReadOnlySpan<DecodeRow> rows)
+        {
+            this.rows = rows.ToArray();
+            asked.Clear();
+            Run();
+        }
+
+        public void GoOn()
+        {
+            Assert.True(CanGoOn);
+            model.QueuedAhead++;
+            rows = [.. rows.Zip(asked.Last(), (row, token) => row with { Id = token.Id, Before = row.Before + 1 })];
+            Run();
+        }
+
+        public LikeliestToken[] Likeliest() => asked.Dequeue();
+
+        public void Dispose() => logits?.Dispose();
+
+        private void Run()
+        {
+            using var scope = NewDisposeScope();
+            var step = new CacheStep(
+                cache,
+                [.. rows.Select(row => row.Slot)],
+                [.. rows.Select(row => row.Before)],
+                [.. rows.Select(_ => 1)]
+            );
+            var ids = Array.ConvertAll(rows, row => row.Id);
+            var made = model.Logits(ids, SequenceLayout.OfRows(rows.Length, 1, CPU), step, lastOnly: true);
+            var (count, found) = (rows.Length, kernels.ArgMax(made, vocabularySize).data<double>().ToArray());
+            asked.Enqueue([
+                .. Enumerable.Range(0, count).Select(i => new LikeliestToken((int)found[i], (float)found[count + i])),
+            ]);
+            logits?.Dispose();
+            logits = made.DetachFromDisposeScope();
+        }
     }
 
     [ModuleInitializer]

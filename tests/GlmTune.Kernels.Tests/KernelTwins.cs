@@ -619,10 +619,50 @@ internal static class KernelTwins
             var expected = check.Reference.ArgMax(TwinCheck.Wide(logits), count);
             var chosen = check.Kernels.ArgMax(logits, count);
             // Of equals the lowest: the reference picks the value, the index must be the first to have it.
-            var value = logits.gather(1, expected.unsqueeze(1));
+            var value = logits.gather(1, expected[0].to(ScalarType.Int64).unsqueeze(1));
             var first = logits.narrow(1, 0, count).eq(value).to(ScalarType.Int32).argmax(1);
-            check.Compare($"first {count}", TwinCheck.Wide(first), chosen.to(ScalarType.Float32));
+            check.Compare($"first {count}, index", TwinCheck.Wide(first), chosen[0]);
+            check.Compare($"first {count}, logit", expected[1], chosen[1]);
         }
+
+        // NaN is the largest wherever it stands: seen by the first thread of a block or the last, before or after a
+        // larger number, alone or twice, and in a row of nothing else; one past the count is not looked at. Infinities
+        // are numbers.
+        var last = sizes.Vocabulary - 210;
+        (int Row, int From, int To, double Value, int Index)[] planted =
+        [
+            (0, 0, 0, double.NaN, 0),
+            (1, last, last, double.NaN, last),
+            (2, last / 2, last / 2, double.NaN, last / 2),
+            (3, 0, last, double.NaN, 0),
+            (4, last - 3, last - 1, double.NaN, last - 3),
+            (5, last, last, double.PositiveInfinity, last),
+            (6, 0, last, double.NegativeInfinity, 0),
+        ];
+        foreach (var (row, from, to, value, _) in planted)
+        {
+            logits[row].narrow(0, from, to - from + 1).fill_(value);
+            logits[row].narrow(0, last + 1, 1).fill_(double.NaN);
+        }
+
+        var found = check.Kernels.ArgMax(logits, last + 1);
+        check.Compare(
+            "not finite, index",
+            tensor(Array.ConvertAll(planted, each => (double)each.Index)).to(check.Device),
+            found[0]
+        );
+        // Compared as 0, 1 and 2, since infinities and NaN have no difference.
+        check.Compare(
+            "not finite, logit",
+            tensor(Array.ConvertAll(planted, each => Kind(each.Value))).to(check.Device),
+            tensor([.. found[1].cpu().data<double>().Select(Kind)]).to(check.Device)
+        );
+
+        static double Kind(double value) =>
+            double.IsNaN(value) ? 0
+            : double.IsPositiveInfinity(value) ? 1
+            : double.IsNegativeInfinity(value) ? 2
+            : 3;
     }
 
     private static void Embed(TwinCheck check, Sizes sizes)

@@ -58,7 +58,8 @@ internal sealed class BeamSearch : IDisposable
 
     /// <summary>Searches a token further: one pass of the model.</summary>
     /// <returns>The answers, the best first, as many as beams, where the search is over; else null.</returns>
-    /// <exception cref="InvalidOperationException">Its adapter was unloaded.</exception>
+    /// <exception cref="InvalidOperationException">Its adapter was unloaded, logits are NaN, or every token is
+    /// forbidden.</exception>
     public IReadOnlyList<Beam>? Advance()
     {
         if (adapter is { IsLoaded: false })
@@ -95,7 +96,7 @@ internal sealed class BeamSearch : IDisposable
         next = [.. next.Take(settings.Beams)];
         if (next.Count == 0 || IsOver(next[0]))
         {
-            return done;
+            return done.Count > 0 ? done : throw Sampler.NothingToChoose();
         }
 
         Reorder([.. next.Select(candidate => candidate.Beam)], running[0].Tokens.Length);
@@ -147,6 +148,11 @@ internal sealed class BeamSearch : IDisposable
                 if (float.IsNegativeInfinity(score))
                 {
                     continue;
+                }
+
+                if (float.IsNaN(score))
+                {
+                    throw Sampler.NotFinite(id, score);
                 }
 
                 if (best.Count < count)

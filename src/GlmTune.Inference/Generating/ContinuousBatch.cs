@@ -30,6 +30,7 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
     private KvCache? cache;
     private IDecoder? decoder;
     private List<GenerationRow>? ahead; // Rows of a pass that is queued and not looked at.
+    private List<GenerationRow>? inPass; // Rows of the pass that is made now; null while room is made for it.
     private long bytesPerToken;
 
     private readonly record struct Choice(GenerationRow Row, GeneratedToken Token, Exception? Error);
@@ -68,6 +69,8 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
     /// <summary>One pass of the model. Rows that are finished or failed have left when it returns.</summary>
     /// <param name="emit">Gets each row that has a new token, and the token.</param>
     /// <param name="fail">Gets each row for which no token could be chosen, and why; the others go on.</param>
+    /// <exception cref="PassFailedException">The pass itself failed. Its rows have left; the others go on with the next
+    /// step.</exception>
     public void Step(Action<GenerationRow, GeneratedToken> emit, Action<GenerationRow, Exception> fail)
     {
         foreach (var row in Rows.Where(row => row.Adapter is { IsLoaded: false }).ToList())
@@ -86,7 +89,17 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         }
 
         using var scope = NewDisposeScope();
-        foreach (var (row, token, error) in NextTokens())
+        Choice[] choices;
+        try
+        {
+            choices = NextTokens();
+        }
+        catch (Exception e) when (e is not OperationCanceledException)
+        {
+            throw new PassFailedException(Abandon(), e);
+        }
+
+        foreach (var (row, token, error) in choices)
         {
             if (error is not null || token.Finish is not null)
             {
@@ -112,16 +125,19 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         if (ahead is { } queued)
         {
             ahead = null;
+            inPass = queued;
             if (queued.Exists(active.Contains))
             {
                 return Likeliest(queued);
             }
         }
 
+        inPass = null;
         Admit();
         MakeRoom();
         var sharing = FindSharing();
         var (rows, added) = Plan(sharing);
+        inPass = rows;
         decoder ??= model.NewDecoder(cache!, vocabularySize);
         if (decoder is not { IsUsable: true } || added.Exists(count => count > 1))
         {
@@ -157,28 +173,75 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
             ahead = rows;
         }
 
-        var ids = decoder!.Likeliest();
+        var tokens = decoder!.Likeliest();
         var choices = new List<Choice>();
         foreach (var (i, row) in rows.Index())
         {
             if (active.Contains(row))
             {
                 row.Cached++;
-                choices.Add(new Choice(row, row.Accept(ids[i]), null));
+                choices.Add(Chosen(row, () => row.Accept(Sampler.Likeliest(tokens[i].Id, tokens[i].Logit)))!.Value);
             }
         }
 
         return [.. choices];
     }
 
-    // Whether another pass over the same rows is worth it: all are still here and have room, most go on, and nobody
-    // waits for a place that one of them leaves.
+    // A row's next token, or why there is none; null where the choice could not be made in this way.
+    private static Choice? Chosen(GenerationRow row, Func<GeneratedToken?> choose)
+    {
+        try
+        {
+            return choose() is { } token ? new Choice(row, token, null) : null;
+        }
+        catch (Exception e)
+        {
+            return new Choice(row, default, e);
+        }
+    }
+
+    // After a failed pass: gives the rows that cannot go on, and takes them out. What the pass has written lies past
+    // the tokens that its rows count as cached, so that the slots of the others are whole. Where room could not be
+    // made, the cache may be half rearranged: only the rows that came last are given up, and the others read their
+    // tokens again.
+    private GenerationRow[] Abandon()
+    {
+        GenerationRow[] failed;
+        if (inPass is null)
+        {
+            failed = [.. active.Where(row => row.Slot < 0)];
+            failed = failed.Length > 0 ? failed : [.. active.TakeLast(1)];
+            active.RemoveAll(failed.Contains);
+            foreach (var row in active.AsEnumerable().Reverse())
+            {
+                row.Leave();
+                waiting.AddFirst(row);
+            }
+
+            active.Clear();
+            DropCache();
+        }
+        else
+        {
+            failed = [.. inPass.Where(active.Contains)];
+            active.RemoveAll(failed.Contains);
+            ahead = null;
+            decoder?.Dispose();
+            decoder = null;
+        }
+
+        return failed;
+    }
+
+    // Whether another pass over the same rows is worth it and possible: all are still here and have room, most go on,
+    // nobody waits for a place that one of them leaves, and nothing has changed under the decoder.
     private bool CanGoOn(List<GenerationRow> rows) =>
         (waiting.Count == 0 || active.Count == limits.Slots)
         && rows.TrueForAll(row =>
             active.Contains(row) && model.VirtualTokensOf(row.Adapter) + row.Tokens.Count + 1 <= cache!.Capacity
         )
-        && rows.Count(row => row.Left > 1) * 2 > rows.Count;
+        && rows.Count(row => row.Left > 1) * 2 > rows.Count
+        && decoder!.CanGoOn;
 
     // Rows that are not read themselves, because another has the same tokens and is further: and that other one.
     private Dictionary<GenerationRow, GenerationRow> FindSharing()
@@ -357,17 +420,7 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
             void ChooseOne(int i)
             {
                 var (index, row) = ready[i];
-                try
-                {
-                    if (choose(row, index) is { } token)
-                    {
-                        choices[i] = new Choice(row, token, null);
-                    }
-                }
-                catch (Exception e)
-                {
-                    choices[i] = new Choice(row, default, e);
-                }
+                choices[i] = Chosen(row, () => choose(row, index)) ?? default;
             }
         }
     }

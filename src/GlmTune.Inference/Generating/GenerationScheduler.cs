@@ -13,16 +13,15 @@ public sealed class GenerationScheduler : IDisposable
     private readonly Generator generator;
     private readonly BlockingCollection<Submission[]> incoming = [];
     private readonly Dictionary<GenerationRow, Submission> entered = [];
-    private readonly Queue<Submission> searches = new(); // The first one runs.
     private readonly CancellationTokenSource closing = new();
     private readonly Thread worker;
-    private BeamSearch? search;
+    private GenerationQueue queue;
 
     /// <summary>Starts the thread.</summary>
     /// <param name="generator">What answers are made with.</param>
     public GenerationScheduler(Generator generator)
     {
-        this.generator = generator;
+        (this.generator, queue) = (generator, generator.NewQueue());
         worker = new Thread(Work) { IsBackground = true, Name = "generation" };
         worker.Start();
     }
@@ -122,45 +121,34 @@ public sealed class GenerationScheduler : IDisposable
 
     private void Work()
     {
-        var batch = generator.NewBatch();
         try
         {
             while (true)
             {
-                if (!batch.HasWork && searches.Count == 0)
+                if (!queue.HasWork)
                 {
-                    Enter(batch, incoming.Take(closing.Token));
+                    Enter(incoming.Take(closing.Token));
                 }
 
                 while (incoming.TryTake(out var next))
                 {
-                    Enter(batch, next);
+                    Enter(next);
                 }
 
                 closing.Token.ThrowIfCancellationRequested();
-                foreach (var (row, submission) in entered.Where(pair => pair.Value.IsAbandoned).ToList())
+                foreach (var row in entered.Where(pair => pair.Value.IsAbandoned).Select(pair => pair.Key).ToList())
                 {
-                    batch.Remove(row);
-                    entered.Remove(row);
-                    submission.Tokens.Writer.TryComplete(new OperationCanceledException());
+                    queue.Remove(row);
+                    Complete(row, new OperationCanceledException());
                 }
 
-                if (batch.HasWork && !TryStep(batch))
-                {
-                    batch.Dispose();
-                    batch = generator.NewBatch();
-                }
-
-                if (searches.Count > 0)
-                {
-                    Search();
-                }
+                Step();
             }
         }
         catch (OperationCanceledException) when (closing.IsCancellationRequested)
         {
             var error = new ObjectDisposedException(nameof(GenerationScheduler));
-            FailAll(entered.Values.Concat(searches), error);
+            FailAll(entered.Values, error);
             while (incoming.TryTake(out var left))
             {
                 FailAll(left, error);
@@ -168,61 +156,30 @@ public sealed class GenerationScheduler : IDisposable
         }
         finally
         {
-            search?.Dispose();
-            batch.Dispose();
+            queue.Dispose();
         }
     }
 
-    private void Enter(ContinuousBatch batch, Submission[] submissions)
+    private void Enter(Submission[] submissions)
     {
         foreach (var submission in submissions)
         {
-            if (submission.Row.Beams == 1)
-            {
-                entered.Add(submission.Row, submission);
-                batch.Add(submission.Row);
-            }
-            else
-            {
-                searches.Enqueue(submission);
-            }
+            entered.Add(submission.Row, submission);
+            queue.Add(submission.Row);
         }
     }
 
-    // One pass of the first search.
-    private void Search()
+    // A failed pass (out of memory, say) ends the answers that took part in it; the others go on.
+    private void Step()
     {
-        var submission = searches.Peek();
-        Exception? error = submission.IsAbandoned ? new OperationCanceledException() : null;
-        try
+        if (!queue.HasWork)
         {
-            if (error is null)
-            {
-                search ??= generator.NewSearch(submission.Row);
-                if (!generator.Advance(search, submission.Row, (_, token) => submission.Tokens.Writer.TryWrite(token)))
-                {
-                    return;
-                }
-            }
-        }
-        catch (Exception e)
-        {
-            error = e;
+            return;
         }
 
-        search?.Dispose();
-        search = null;
-        searches.Dequeue();
-        submission.Tokens.Writer.TryComplete(error);
-    }
-
-    // A failed pass (out of memory, say) fails the answers that took part in it; later ones start afresh.
-    private bool TryStep(ContinuousBatch batch)
-    {
         try
         {
-            generator.Step(
-                batch,
+            queue.Step(
                 (row, token) =>
                 {
                     entered[row].Tokens.Writer.TryWrite(token);
@@ -233,13 +190,20 @@ public sealed class GenerationScheduler : IDisposable
                 },
                 Complete
             );
-            return true;
+        }
+        catch (PassFailedException e)
+        {
+            foreach (var row in e.Rows)
+            {
+                Complete(row, e.Cause);
+            }
         }
         catch (Exception e)
         {
+            // Nothing is known of the rows any more: later ones start afresh.
             FailAll(entered.Values, e);
             entered.Clear();
-            return false;
+            queue = generator.NewQueue();
         }
     }
 

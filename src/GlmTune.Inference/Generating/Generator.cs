@@ -1,3 +1,4 @@
+using System.Runtime.ExceptionServices;
 using GlmTune.Model;
 using GlmTune.Model.Adapters;
 
@@ -100,40 +101,39 @@ public sealed class Generator
     )
     {
         // It ends with its last answer.
-        using var batch = new ContinuousBatch(Model, VocabularySize, Limits with { KeptAnswers = 0 });
+        using var queue = NewQueue(Limits with { KeptAnswers = 0 });
         using var source = requests.GetEnumerator();
         var (count, more) = (0, true);
         while (true)
         {
-            while (more && batch.WaitingCount < Limits.Slots && (more = source.MoveNext()))
+            while (more && queue.WaitingCount < Limits.Slots && (more = source.MoveNext()))
             {
-                var row = NewRow(count++, source.Current);
-                if (row.Beams > 1)
-                {
-                    yield return SearchBeams(row, onToken, cancellation);
-                }
-                else
-                {
-                    batch.Add(row);
-                }
+                queue.Add(NewRow(count++, source.Current));
             }
 
-            if (!batch.HasWork)
+            if (!queue.HasWork)
             {
                 yield break;
             }
 
             var finished = new List<GeneratedAnswer>();
             cancellation.ThrowIfCancellationRequested();
-            Step(
-                batch,
-                Take,
-                (row, error) =>
-                    throw new InvalidOperationException(
-                        $"Prompt {row.Index} cannot be answered: {error.Message}",
-                        error
-                    )
-            );
+            try
+            {
+                queue.Step(
+                    Take,
+                    (row, error) =>
+                        throw new InvalidOperationException(
+                            $"Prompt {row.Index} cannot be answered: {error.Message}",
+                            error
+                        )
+                );
+            }
+            catch (PassFailedException e)
+            {
+                ExceptionDispatchInfo.Throw(e.Cause);
+            }
+
             foreach (var answer in finished)
             {
                 yield return answer;
@@ -161,7 +161,8 @@ public sealed class Generator
         }
     }
 
-    internal ContinuousBatch NewBatch() => new(Model, VocabularySize, Limits);
+    internal GenerationQueue NewQueue(GenerationLimits? limits = null) =>
+        new(Model, VocabularySize, limits ?? Limits, passes);
 
     internal GenerationRow NewRow(int index, GenerationRequest request)
     {
@@ -174,53 +175,6 @@ public sealed class Generator
             Model.Config.MaxPositions,
             FindAdapter(request.Adapter)
         );
-    }
-
-    internal void Step(
-        ContinuousBatch batch,
-        Action<GenerationRow, GeneratedToken> emit,
-        Action<GenerationRow, Exception> fail
-    )
-    {
-        lock (passes)
-        {
-            batch.Step(emit, fail);
-        }
-    }
-
-    internal BeamSearch NewSearch(GenerationRow row) => new(Model, VocabularySize, row);
-
-    /// <summary>One pass of a beam search.</summary>
-    /// <returns>Whether the search is over: then the row has its answer.</returns>
-    internal bool Advance(BeamSearch search, GenerationRow row, Action<GenerationRow, GeneratedToken> emit)
-    {
-        IReadOnlyList<Beam>? beams;
-        lock (passes)
-        {
-            beams = search.Advance();
-        }
-
-        foreach (var id in beams?[0].Tokens ?? [])
-        {
-            emit(row, row.Accept(id));
-        }
-
-        return beams is not null;
-    }
-
-    private GeneratedAnswer SearchBeams(
-        GenerationRow row,
-        Action<int, GeneratedToken>? onToken,
-        CancellationToken cancellation
-    )
-    {
-        using var search = NewSearch(row);
-        do
-        {
-            cancellation.ThrowIfCancellationRequested();
-        } while (!Advance(search, row, (_, token) => onToken?.Invoke(row.Index, token)));
-
-        return row.Answer;
     }
 
     private ServedAdapter? FindAdapter(string? name)

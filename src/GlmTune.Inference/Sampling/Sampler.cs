@@ -55,7 +55,7 @@ public sealed class Sampler
     /// <summary>Chooses the next token; it counts as answered only once <see cref="Accept"/> gets it.</summary>
     /// <param name="logits">Of every token that may be produced, padded rows of the vocabulary left out; changed by the
     /// call.</param>
-    /// <exception cref="InvalidOperationException">Logits are NaN, or every token is forbidden.</exception>
+    /// <exception cref="InvalidOperationException">Logits are NaN or infinite, or every token is forbidden.</exception>
     public int Choose(Span<float> logits)
     {
         rules.Apply(logits, CollectionsMarshal.AsSpan(tokens), promptLength);
@@ -68,14 +68,10 @@ public sealed class Sampler
     /// <param name="logits">Theirs, descending.</param>
     /// <returns>Null where others may be as likely as the last of top-k: then nothing was drawn, and all logits are
     /// needed.</returns>
-    /// <exception cref="InvalidOperationException">Logits are NaN.</exception>
+    /// <exception cref="InvalidOperationException">Logits are NaN or infinite.</exception>
     internal int? ChooseAmong(ReadOnlySpan<long> ids, ReadOnlySpan<float> logits)
     {
-        if (float.IsNaN(logits[0]))
-        {
-            throw NotFinite(ids[0], logits[0]);
-        }
-
+        _ = Likeliest(ids[0], logits[0]);
         var least = logits[settings.TopK - 1];
         if (logits[^1] == least)
         {
@@ -94,9 +90,9 @@ public sealed class Sampler
 
     /// <summary>The likeliest token, where its logit is one that a model can have: NaN counts as the largest, so that
     /// one is enough to look at.</summary>
-    /// <exception cref="InvalidOperationException">The logit is NaN, or no token has one above −∞.</exception>
-    internal static int Likeliest(long id, float logit) =>
-        logit > float.NegativeInfinity ? (int)id : throw NotFinite(id, logit);
+    /// <exception cref="InvalidOperationException">The logit is NaN or infinite; −∞ is the largest where no token has
+    /// another.</exception>
+    internal static int Likeliest(long id, float logit) => float.IsFinite(logit) ? (int)id : throw NotFinite(id, logit);
 
     /// <summary>Adds a token to the answer.</summary>
     public void Accept(int id) => tokens.Add(id);
@@ -117,14 +113,13 @@ public sealed class Sampler
             }
         }
 
-        return best >= 0
-            ? best
-            : throw new InvalidOperationException(
-                "Every token is forbidden: the constraints on the answer leave nothing to choose."
-            );
+        return best >= 0 ? Likeliest(best, most) : throw NothingToChoose();
     }
 
-    private static InvalidOperationException NotFinite(long id, float logit) =>
+    internal static InvalidOperationException NothingToChoose() =>
+        new("Every token is forbidden: the constraints on the answer leave nothing to choose.");
+
+    internal static InvalidOperationException NotFinite(long id, float logit) =>
         new(
             string.Create(
                 CultureInfo.InvariantCulture,

@@ -505,7 +505,7 @@ public sealed partial class CudaKernels : LayerKernels
             return plain.ArgMax(logits, count);
         }
 
-        var result = Memory.Empty(ScalarType.Int64, logits.device, Memory.Size(logits, 0));
+        var result = Memory.Empty(ScalarType.Float64, logits.device, 2, Memory.Size(logits, 0));
         launcher.Launch(
             new("argmax", "argmax", Memory.TypeOf(logits)),
             new(Memory.Size(logits, 0)),

@@ -252,11 +252,11 @@ public abstract partial class LayerKernels
     /// <returns>[n, F].</returns>
     public abstract Tensor ProjectSwiGlu(Tensor x, Tensor weight);
 
-    /// <summary>Index of the largest of each row's first <paramref name="count"/> logits; of equals the
-    /// lowest.</summary>
+    /// <summary>The largest of each row's first <paramref name="count"/> logits and its index; of equals the lowest
+    /// index. NaN counts as the largest.</summary>
     /// <param name="logits">[n, V].</param>
-    /// <param name="count">At most V: rows past the tokenizer's last token are never chosen.</param>
-    /// <returns>int64 [n].</returns>
+    /// <param name="count">1 to V: rows past the tokenizer's last token are never chosen.</param>
+    /// <returns>float64 [2, n]: the indices, then the logits, so that one copy brings both to the host.</returns>
     public abstract Tensor ArgMax(Tensor logits, int count);
 
     /// <summary>What decoding begins with: each new token's row of the embedding, and its place's rows of the tables of

@@ -308,7 +308,12 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
     public override Tensor ArgMax(Tensor logits, int count)
     {
         using var scope = NewDisposeScope();
-        return logits.narrow(1, 0, count).argmax(1).MoveToOuterDisposeScope();
+        var candidates = logits.narrow(1, 0, count);
+        var indices = candidates.argmax(1, keepdim: true);
+        return cat([indices.to_type(ScalarType.Float64), candidates.gather(1, indices).to_type(ScalarType.Float64)], 1)
+            .transpose(0, 1)
+            .contiguous()
+            .MoveToOuterDisposeScope();
     }
 
     // Rows with a target below 0 add nothing to the loss and get no gradient.

@@ -39,7 +39,7 @@ internal sealed class Glm4Decoder : IDecoder
     private readonly int vocabularySize;
     private readonly bool fillsUp;
     private readonly Dictionary<(int Size, bool Adapted), Pass> passes = [];
-    private readonly Queue<(PinnedMemory Ids, int Count)> asked = new();
+    private readonly Queue<(PinnedMemory Tokens, int Size, int Count)> asked = new();
     private readonly List<PinnedMemory> free = [];
     private PinnedMemory? staging;
     private Tensor? cosines;
@@ -96,7 +96,7 @@ internal sealed class Glm4Decoder : IDecoder
         DropWhatIsStale();
         while (asked.TryDequeue(out var result))
         {
-            free.Add(result.Ids);
+            free.Add(result.Tokens);
         }
 
         var size = fillsUp ? SizeFor(rows.Length) : rows.Length;
@@ -147,44 +147,49 @@ internal sealed class Glm4Decoder : IDecoder
     }
 
     /// <inheritdoc/>
+    public bool CanGoOn => current is not null && longest < cache.Capacity && recordedFor == Now();
+
+    /// <inheritdoc/>
     public void GoOn()
     {
-        if (current is null || recordedFor != Now() || longest == cache.Capacity)
+        if (!CanGoOn)
         {
-            throw new InvalidOperationException("There is no pass to go on from, or no room for its next tokens.");
+            throw new InvalidOperationException(
+                "There is no pass to go on from, no room for its next tokens, or the model or the cache has changed."
+            );
         }
 
         longest++;
-        Run(current);
+        Run(current!);
     }
 
     /// <inheritdoc/>
-    public int[] Likeliest()
+    public LikeliestToken[] Likeliest()
     {
         if (!asked.TryDequeue(out var result))
         {
             throw new InvalidOperationException("Every queued pass has been asked for its likeliest tokens.");
         }
 
-        result.Ids.Wait();
-        var ids = new int[result.Count];
-        var found = result.Ids.At<long>(0, ids.Length);
-        for (var i = 0; i < ids.Length; i++)
+        result.Tokens.Wait();
+        var tokens = new LikeliestToken[result.Count];
+        var found = result.Tokens.At<double>(0, 2 * result.Size);
+        for (var i = 0; i < tokens.Length; i++)
         {
-            ids[i] = (int)found[i];
+            tokens[i] = new LikeliestToken((int)found[i], (float)found[result.Size + i]);
         }
 
-        free.Add(result.Ids);
-        return ids;
+        free.Add(result.Tokens);
+        return tokens;
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
         Drop();
-        foreach (var ids in asked.Select(result => result.Ids).Concat(free))
+        foreach (var memory in asked.Select(result => result.Tokens).Concat(free))
         {
-            ids.Dispose();
+            memory.Dispose();
         }
 
         asked.Clear();
@@ -240,21 +245,23 @@ internal sealed class Glm4Decoder : IDecoder
 
         if (asked.Count == ResultsAtOnce)
         {
-            free.Add(asked.Dequeue().Ids);
+            free.Add(asked.Dequeue().Tokens);
         }
 
-        var ids = free.Find(ids => ids.Bytes >= BytesOf(pass.Size));
-        if (ids is null)
+        // Ids and logits, 8 bytes each.
+        var bytes = BytesOf(2 * pass.Size);
+        var tokens = free.Find(memory => memory.Bytes >= bytes);
+        if (tokens is null)
         {
-            ids = new PinnedMemory(model.Device, BytesOf(Math.Max(pass.Size, Sizes[^1])));
+            tokens = new PinnedMemory(model.Device, Math.Max(bytes, BytesOf(2 * Sizes[^1])));
         }
         else
         {
-            free.Remove(ids);
+            free.Remove(tokens);
         }
 
-        ids.CopyFrom(pass.Results!.Next, BytesOf(pass.Size));
-        asked.Enqueue((ids, count));
+        tokens.CopyFrom(pass.Results!.Next, bytes);
+        asked.Enqueue((tokens, pass.Size, count));
     }
 
     private bool TryRecord(Pass pass, int reach, out Recording recording)
@@ -341,7 +348,7 @@ internal sealed class Glm4Decoder : IDecoder
         var logits = model.Head.Decode(hidden, delta!, context);
         var next = kernels.ArgMax(logits, vocabularySize);
         context.Adapters?.Dispose();
-        ids.copy_(next);
+        ids.copy_(next.select(0, 0));
         pass.Input.narrow(0, Places, Numbers - Places).add_(1);
         return new Results(logits.DetachFromDisposeScope(), next.DetachFromDisposeScope());
     }

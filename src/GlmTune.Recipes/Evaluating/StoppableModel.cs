@@ -70,6 +70,8 @@ internal sealed class StoppableModel(ICausalLm inner, StopAgreement agreement) :
     {
         public bool IsUsable => inner.IsUsable;
 
+        public bool CanGoOn => inner.CanGoOn;
+
         public Tensor Logits => inner.Logits;
 
         public void Begin(ReadOnlySpan<DecodeRow> rows)
@@ -84,7 +86,7 @@ internal sealed class StoppableModel(ICausalLm inner, StopAgreement agreement) :
             inner.GoOn();
         }
 
-        public int[] Likeliest() => inner.Likeliest();
+        public LikeliestToken[] Likeliest() => inner.Likeliest();
 
         public void Dispose() => inner.Dispose();
     }

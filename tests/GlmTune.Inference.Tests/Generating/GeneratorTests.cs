@@ -84,12 +84,11 @@ public class GeneratorTests
     [InlineData(float.NaN, false, "token 1 is NaN")]
     [InlineData(float.NaN, true, "token 1 is NaN")]
     [InlineData(float.NegativeInfinity, false, "is -Infinity")]
+    [InlineData(float.PositiveInfinity, false, "token 1 is Infinity")]
+    [InlineData(float.PositiveInfinity, true, "token 1 is Infinity")]
     public void Logits_that_are_no_numbers_are_told(float logit, bool sample, string message)
     {
-        var generator = new Generator(
-            new FakeLm(3, _ => [float.IsNaN(logit) ? 5 : logit, logit, float.NegativeInfinity]),
-            3
-        );
+        var generator = new Generator(new FakeLm(3, _ => [logit < 0 ? logit : 5, logit, float.NegativeInfinity]), 3);
         var error = Assert.Throws<InvalidOperationException>(() =>
             generator.Generate(
                 new([1])
@@ -100,6 +99,153 @@ public class GeneratorTests
         );
         Assert.Contains(message, error.Message, StringComparison.Ordinal);
         Assert.Contains("The weights hold numbers that are not finite", error.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(true, false)]
+    [InlineData(true, true)]
+    [InlineData(false, false)]
+    [InlineData(false, true)]
+    public void Logits_that_cease_to_be_numbers_end_their_own_answer_with_the_error(bool decodes, bool all)
+    {
+        // After two tokens the second prompt's logits overflow: all of them, or the last one alone.
+        var model = new FakeLm(
+            6,
+            history =>
+                history is [2, _, _, ..]
+                    ? [.. Enumerable.Range(0, 6).Select(id => all || id == 5 ? float.NaN : 1)]
+                    : [0, 1, 2, 3, 9, 5]
+        )
+        {
+            Decodes = decodes,
+        };
+        var generator = new Generator(model, 6, new GenerationOptions { MaxNewTokens = 9, EosTokenIds = [] });
+        using var queue = generator.NewQueue();
+        queue.Add(generator.NewRow(0, new([1])));
+        queue.Add(generator.NewRow(1, new([2])));
+        var (tokens, errors) = (new List<(int Row, int Id)>(), new List<(int Row, string Message)>());
+        while (queue.HasWork)
+        {
+            queue.Step(
+                (row, token) => tokens.Add((row.Index, token.Id)),
+                (row, e) => errors.Add((row.Index, e.Message))
+            );
+        }
+
+        Assert.Equal(9, tokens.Count(token => token == (0, 4)));
+        Assert.Equal(2, tokens.Count(token => token == (1, 4)));
+        Assert.Equal(11, tokens.Count);
+        var (failed, message) = Assert.Single(errors);
+        Assert.Equal(1, failed);
+        Assert.Contains("is NaN. The weights hold numbers that are not finite", message, StringComparison.Ordinal);
+        Assert.Equal(decodes, model.QueuedAhead > 2);
+    }
+
+    [Fact]
+    public void A_beam_search_over_logits_that_are_no_numbers_ends_with_the_error()
+    {
+        var model = new FakeLm(6, history => [0, 1, 2, 3, history.Length > 2 ? float.NaN : 4, 5]);
+        var error = Assert.Throws<InvalidOperationException>(() =>
+            new Generator(model, 6).Generate(
+                new([1])
+                {
+                    Options = new()
+                    {
+                        NumBeams = 2,
+                        MaxNewTokens = 5,
+                        EosTokenIds = [],
+                    },
+                }
+            )
+        );
+        Assert.Contains(
+            "is NaN. The weights hold numbers that are not finite",
+            error.Message,
+            StringComparison.Ordinal
+        );
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_failed_pass_ends_its_own_answers_and_no_others(bool decodes)
+    {
+        // Two places, five prompts; whatever pass the third one is in has no memory.
+        var model = FakeLm.Sure(
+            9,
+            history => history is [3, _, ..] ? throw new InsufficientMemoryException("no memory") : 7,
+            decodes: decodes
+        );
+        var generator = new Generator(
+            model,
+            9,
+            new GenerationOptions { EosTokenIds = [] },
+            new GenerationLimits { Slots = 2 }
+        );
+        using var queue = generator.NewQueue();
+        // The first is over before the third enters, the second is not.
+        int[] lengths = [2, 8, 8, 3, 3];
+        foreach (var (index, length) in lengths.Index())
+        {
+            queue.Add(generator.NewRow(index, new([index + 1]) { Options = new() { MaxNewTokens = length } }));
+        }
+
+        var (counts, lost) = (new int[5], new List<int>());
+        while (queue.HasWork)
+        {
+            try
+            {
+                queue.Step((row, _) => counts[row.Index]++, (_, e) => throw e);
+            }
+            catch (PassFailedException e)
+            {
+                Assert.IsType<InsufficientMemoryException>(e.Cause);
+                lost.AddRange(e.Rows.Select(row => row.Index));
+            }
+        }
+
+        // The second one's token came from the same pass as the third one's.
+        Assert.Equal([1, 2], lost);
+        Assert.Equal((2, 3, 3), (counts[0], counts[3], counts[4]));
+        Assert.InRange(counts[1], 1, 7);
+    }
+
+    [Fact]
+    public void Where_no_room_can_be_made_the_last_to_come_is_given_up_and_the_others_answer_as_alone()
+    {
+        var model = new FakeLm(97, history => [.. Enumerable.Range(0, 97).Select(id => id * history.Sum() % 97f)]);
+        model.MostSlots = 2;
+        var generator = new Generator(model, 97, new GenerationOptions { EosTokenIds = [], MaxNewTokens = 9 });
+        var expected = Enumerable.Range(1, 2).Select(i => generator.Generate(new([i])).Tokens).ToList();
+        using var queue = generator.NewQueue();
+        var answers = new List<int>[4];
+        var lost = new List<int>();
+        for (var i = 0; i < 4; i++)
+        {
+            queue.Add(generator.NewRow(i, new([1 + (i % 2)])));
+            answers[i] = [];
+            Step();
+        }
+
+        while (queue.HasWork)
+        {
+            Step();
+        }
+
+        Assert.Equal([2, 3], lost);
+        Assert.Equal([expected[0], expected[1], [], []], answers.Select(answer => answer.ToArray()));
+
+        void Step()
+        {
+            try
+            {
+                queue.Step((row, token) => answers[row.Index].Add(token.Id), (_, e) => throw e);
+            }
+            catch (PassFailedException e)
+            {
+                lost.AddRange(e.Rows.Select(row => row.Index));
+            }
+        }
     }
 
     [Fact]

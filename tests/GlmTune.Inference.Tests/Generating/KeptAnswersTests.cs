@@ -64,7 +64,7 @@ public class KeptAnswersTests
             new GenerationOptions { EosTokenIds = [], MaxNewTokens = 5 },
             new GenerationLimits { PassTokens = passTokens }
         );
-        using var batch = generator.NewBatch();
+        using var queue = generator.NewQueue();
         int[] prompt = [.. Enumerable.Range(1, 40)];
         int[] other = [.. prompt[..39], 90];
         var answers = new Dictionary<int, List<int>>();
@@ -74,16 +74,16 @@ public class KeptAnswersTests
                 (tokens, index) => generator.NewRow(index, new GenerationRequest(tokens))
             ),
         ];
-        rows.ForEach(batch.Add);
+        rows.ForEach(queue.Add);
         Step();
         if (passTokens < 40)
         {
             // It was read for the others, and is not whole yet: another goes on from the beginning.
-            batch.Remove(rows[0]);
+            queue.Remove(rows[0]);
             rows.RemoveAt(0);
         }
 
-        while (batch.HasWork)
+        while (queue.HasWork)
         {
             Step();
         }
@@ -96,8 +96,7 @@ public class KeptAnswersTests
         Assert.Equal(read + (rows.Count * 4), model.PassTokens.Sum());
 
         void Step() =>
-            generator.Step(
-                batch,
+            queue.Step(
                 (row, token) =>
                 {
                     if (!answers.TryGetValue(row.Index, out var answer))
@@ -118,7 +117,7 @@ public class KeptAnswersTests
         using var served = new ServedAdapters(model);
         served.Load("prefix", GoldenData.Path("glm-tiny/adapter-prefix"));
         var generator = new Generator(model, 640, new GenerationOptions { MaxNewTokens = 6, EosTokenIds = [] });
-        using var batch = generator.NewBatch();
+        using var queue = generator.NewQueue();
         int[] prompt = [.. Enumerable.Range(30, 25)];
         var kept = Answer(new GenerationRequest(prompt) { Adapter = "prefix" })[0];
         int[] longer = [.. prompt, .. kept, 77];
@@ -145,14 +144,10 @@ public class KeptAnswersTests
         {
             var rows = Array.ConvertAll(requests, request => generator.NewRow(0, request));
             var answers = Array.ConvertAll(rows, _ => new List<int>());
-            Array.ForEach(rows, batch.Add);
-            while (batch.HasWork)
+            Array.ForEach(rows, queue.Add);
+            while (queue.HasWork)
             {
-                generator.Step(
-                    batch,
-                    (row, token) => answers[Array.IndexOf(rows, row)].Add(token.Id),
-                    (_, e) => throw e
-                );
+                queue.Step((row, token) => answers[Array.IndexOf(rows, row)].Add(token.Id), (_, e) => throw e);
             }
 
             return answers;
@@ -323,7 +318,7 @@ public class KeptAnswersTests
     // One request after another through one batch, as a scheduler does it.
     private sealed class Talk(Generator generator) : IDisposable
     {
-        private readonly ContinuousBatch batch = generator.NewBatch();
+        private readonly GenerationQueue queue = generator.NewQueue();
 
         public Talk(FakeLm model, GenerationLimits limits)
             : this(new Generator(model, 97, new GenerationOptions { EosTokenIds = [] }, limits)) { }
@@ -340,11 +335,10 @@ public class KeptAnswersTests
         public int[] Ask(GenerationRequest request)
         {
             var answer = new List<int>();
-            batch.Add(generator.NewRow(0, request));
-            while (batch.HasWork)
+            queue.Add(generator.NewRow(0, request));
+            while (queue.HasWork)
             {
-                generator.Step(
-                    batch,
+                queue.Step(
                     (_, token) =>
                     {
                         answer.Add(token.Id);
@@ -357,6 +351,6 @@ public class KeptAnswersTests
             return [.. answer];
         }
 
-        public void Dispose() => batch.Dispose();
+        public void Dispose() => queue.Dispose();
     }
 }

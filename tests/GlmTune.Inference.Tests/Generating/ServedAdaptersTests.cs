@@ -133,23 +133,73 @@ public class ServedAdaptersTests
         using var model = Load("model-hf", ScalarType.Float32);
         using var served = Serve(model);
         var generator = new Generator(model, 640, new GenerationOptions { MaxNewTokens = 5, EosTokenIds = [] });
-        using var batch = generator.NewBatch();
+        using var queue = generator.NewQueue();
         var (leaves, stays) = (
             generator.NewRow(0, new([5, 6]) { Adapter = "prefix" }),
             generator.NewRow(1, new([5, 6]) { Adapter = "lora" })
         );
-        batch.Add(leaves);
-        batch.Add(stays);
+        queue.Add(leaves);
+        queue.Add(stays);
         var (tokens, errors) = (0, new List<string>());
-        generator.Step(batch, (_, _) => tokens++, (_, e) => errors.Add(e.Message));
+        queue.Step((_, _) => tokens++, (_, e) => errors.Add(e.Message));
         generator.BetweenPasses(() => served.Unload("prefix"));
-        while (batch.HasWork)
+        while (queue.HasWork)
         {
-            generator.Step(batch, (_, _) => tokens++, (_, e) => errors.Add(e.Message));
+            queue.Step((_, _) => tokens++, (_, e) => errors.Add(e.Message));
         }
 
         Assert.Equal((6, "The adapter 'prefix' was unloaded while it answered."), (tokens, Assert.Single(errors)));
         Assert.True(stays.Finished);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Adapters_may_come_and_go_while_others_answer(bool servedFirst)
+    {
+        using var model = Load("model-hf", ScalarType.Float32);
+        using var served = new ServedAdapters(model);
+        if (servedFirst)
+        {
+            served.Load("lora", Adapter("lora"));
+        }
+
+        var generator = new Generator(model, 640, new GenerationOptions { MaxNewTokens = 24, EosTokenIds = [] });
+        List<GenerationRequest> requests = [new([5, 6]) { Adapter = servedFirst ? "lora" : null }, new([30, 31, 32])];
+        var expected = requests.Select(request => generator.Generate(request).Tokens).ToList();
+        using var queue = generator.NewQueue();
+        foreach (var (index, request) in requests.Index())
+        {
+            queue.Add(generator.NewRow(index, request));
+        }
+
+        List<int>[] answers =
+        [
+            [],
+            [],
+        ];
+        for (var step = 0; queue.HasWork; step++)
+        {
+            queue.Step((row, token) => answers[row.Index].Add(token.Id), (_, e) => throw e);
+            // By now the next pass is queued before this one's tokens are known. An adapter that can be decoded, one
+            // that cannot, and one with a prefix, which takes room in every slot.
+            Action? change = step switch
+            {
+                4 => () => served.Load("other", Adapter("lora_all")),
+                8 => () => served.Load("dora", Adapter("dora")),
+                10 => () => served.Load("prefix", Adapter("prefix")),
+                12 => () => served.Unload("other"),
+                14 => () => served.Unload("prefix"),
+                16 => () => served.Unload("dora"),
+                _ => null,
+            };
+            if (change is not null)
+            {
+                generator.BetweenPasses(change);
+            }
+        }
+
+        Assert.Equal(expected, answers.Select(answer => answer.ToArray()));
     }
 
     [Fact]

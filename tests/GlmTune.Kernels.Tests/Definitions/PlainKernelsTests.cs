@@ -359,8 +359,8 @@ public sealed class PlainKernelsTests : IDisposable
                 { 4f, 2f, 7f },
             }
         );
-        Assert.Equal([1L, 0L], kernels.ArgMax(logits, 2).data<long>().ToArray());
-        Assert.Equal([2L, 2L], kernels.ArgMax(logits, 3).data<long>().ToArray());
+        Assert.Equal([1, 0, 5, 4], kernels.ArgMax(logits, 2).data<double>().ToArray());
+        Assert.Equal([2, 2, 9, 7], kernels.ArgMax(logits, 3).data<double>().ToArray());
     }
 
     private static Tensor AttentionByTokens(Tensor fused, SequenceLayout sequences, Tensor? prefix)

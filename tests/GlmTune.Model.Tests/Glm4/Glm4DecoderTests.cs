@@ -98,7 +98,7 @@ public class Glm4DecoderTests
                 [.. rows.Select(row => (sequences[row][lengths[row]], slots[row], lengths[row]))]
             );
             TensorAssert.Close(expected, decoder.Logits, 1e-12, $"step {step}");
-            Assert.Equal(Likeliest(expected), decoder.Likeliest());
+            Assert.Equal(Likeliest(expected), Ids(decoder.Likeliest()));
             foreach (var row in rows)
             {
                 lengths[row]++;
@@ -133,7 +133,7 @@ public class Glm4DecoderTests
             var expected = Likeliest(
                 Ordinary(model, other, [.. last.Select((id, slot) => (id, slot, 10 + slot + step))])
             );
-            last = decoder.Likeliest();
+            last = Ids(decoder.Likeliest());
             Assert.Equal(expected, last);
         }
     }
@@ -160,7 +160,12 @@ public class Glm4DecoderTests
             lora.Detach(model);
         }
 
+        Assert.False(decoder.CanGoOn);
+        Assert.Throws<InvalidOperationException>(decoder.GoOn);
         TensorAssert.Close(bare, Decoded(), 1e-12, "without");
+        Assert.True(decoder.CanGoOn);
+        cache.Rearrange([0], 32);
+        Assert.False(decoder.CanGoOn);
         using var dora = Lora.Attach(model, new LoraOptions { UseDora = true });
         dora.Initialize(1);
         Assert.False(decoder.IsUsable);
@@ -174,6 +179,7 @@ public class Glm4DecoderTests
         using var model = Make(CPU, ScalarType.Float32);
         using var cache = model.NewCache(2, 4);
         using var decoder = new Glm4Decoder(model, cache, Producible);
+        Assert.False(decoder.CanGoOn);
         Assert.Throws<InvalidOperationException>(decoder.GoOn);
         Assert.Throws<InvalidOperationException>(() => decoder.Likeliest());
         Assert.Throws<InvalidOperationException>(() => decoder.Logits);
@@ -184,6 +190,7 @@ public class Glm4DecoderTests
             StringComparison.Ordinal
         );
         decoder.Begin([new DecodeRow(1, 0, 3)]);
+        Assert.False(decoder.CanGoOn);
         Assert.Throws<InvalidOperationException>(decoder.GoOn);
         Assert.Single(decoder.Likeliest());
         Assert.Throws<InvalidOperationException>(() => decoder.Likeliest());
@@ -454,6 +461,8 @@ public class Glm4DecoderTests
                 [.. rows.Select(_ => 1)]
             )
         );
+
+    private static int[] Ids(LikeliestToken[] tokens) => Array.ConvertAll(tokens, token => token.Id);
 
     private static int[] Likeliest(Tensor logits)
     {

@@ -1,10 +1,16 @@
-// Index of the largest of the first count numbers of each row; the lowest of equals. One block a row.
+// The largest of the first count numbers of each row: its index (the lowest of equals), and after all indices the
+// numbers themselves. NaN counts as the largest, so that a row that holds one cannot pass for a sound one.
+// One block a row; gridDim.x rows.
 __device__ __forceinline__ void take_larger(float& value, int& index, float other, int other_index)
 {
-    if (other > value || (other == value && other_index < index)) { value = other; index = other_index; }
+    bool nan = value != value;
+    bool other_nan = other != other;
+    bool larger = other_nan ? !nan : other > value;
+    bool equal = other_nan ? nan : other == value;
+    if (larger || (equal && other_index < index)) { value = other; index = other_index; }
 }
 
-extern "C" __global__ void __launch_bounds__(1024) argmax(const T* logits, long long* result, int stride, int count)
+extern "C" __global__ void __launch_bounds__(1024) argmax(const T* logits, double* result, int stride, int count)
 {
     wait_for_previous();
     let_next_start();
@@ -30,6 +36,7 @@ extern "C" __global__ void __launch_bounds__(1024) argmax(const T* logits, long 
     __syncthreads();
     if (threadIdx.x == 0) {
         for (int i = 1; i < (int)(blockDim.x >> 5); i++) { take_larger(value, index, values[i], indices[i]); }
-        result[blockIdx.x] = index == 0x7fffffff ? 0 : index;
+        result[blockIdx.x] = index;
+        result[gridDim.x + blockIdx.x] = value;
     }
 }
