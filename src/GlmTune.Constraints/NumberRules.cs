@@ -1,0 +1,123 @@
+using System.Numerics;
+
+namespace GlmTune.Constraints;
+
+/// <summary>Numbers of a schema: minimum, maximum, multipleOf.</summary>
+internal sealed class NumberRules(JsonSchemaGrammar schema, JsonGrammar json)
+{
+    private const int UsualPlaces = 15; // Decimals of a double.
+    private const int MostMultiple = int.MaxValue;
+
+    private readonly ByteGrammar grammar = json.Grammar;
+
+    /// <summary>Whether a listed number is what the other keywords allow.</summary>
+    public static bool Fits(string text, SchemaShape shape) =>
+        shape.Least.Count + shape.Most.Count + shape.Multiples.Count == 0
+        || (
+            NumberRounds.Exactly(text) is { } number
+            && Limits(shape, false, number.Places) is var limits
+            && Scaled(number, limits.Places) is { } scaled
+            && scaled >= limits.Least
+            && scaled <= limits.Most
+            && scaled % limits.Multiple == 0
+        );
+
+    /// <summary>A number, or a whole one.</summary>
+    public int Build(SchemaShape shape, bool isInteger, int next)
+    {
+        if (shape.Least.Count + shape.Most.Count + shape.Multiples.Count == 0)
+        {
+            return isInteger ? json.Integer(next) : json.Number(next);
+        }
+
+        var (least, most, places, multiple) = Limits(shape, isInteger);
+        if (least > most)
+        {
+            return schema.Nothing(shape, "minimum is above maximum, or beyond 18 digits");
+        }
+
+        var ways = new List<int>();
+        var positive = new NumberRounds(grammar, BigInteger.Max(least, 0), most, places, multiple);
+        if (positive.HasAny)
+        {
+            ways.Add(grammar.Repeat(positive, next));
+        }
+
+        var negative = new NumberRounds(grammar, BigInteger.Max(-most, 1), -least, places, multiple);
+        if (negative.HasAny)
+        {
+            ways.Add(grammar.Literal("-"u8, grammar.Repeat(negative, next)));
+        }
+
+        return ways.Count > 0
+            ? grammar.Choice([.. ways])
+            : schema.Nothing(shape, "no number between minimum and maximum is a multiple of multipleOf");
+    }
+
+    // Bounds and divisor in units of the last decimal that is written.
+    public static (BigInteger Least, BigInteger Most, int Places, BigInteger Multiple) Limits(
+        SchemaShape shape,
+        bool isInteger,
+        int atLeast = 0
+    )
+    {
+        var bounds = shape
+            .Least.Concat(shape.Most)
+            .Select(bound => NumberRounds.Exactly(bound.Number)!.Value.Places)
+            .DefaultIfEmpty(0)
+            .Max();
+        var multiples = shape.Multiples.ConvertAll(text => NumberRounds.Exactly(text)!.Value);
+        var fine = multiples.Select(multiple => multiple.Places).Append(atLeast).Max();
+
+        // Whole numbers are multiples of 1.
+        var multiple = multiples.Aggregate(
+            isInteger ? BigInteger.Pow(10, fine) : BigInteger.One,
+            (all, one) => Common(all, one.Digits * BigInteger.Pow(10, fine - one.Places))
+        );
+        if (multiple > MostMultiple * (isInteger ? BigInteger.Pow(10, fine) : 1))
+        {
+            throw new ArgumentException(
+                $"schema {shape.Path}: multipleOf is supported up to {MostMultiple} units of its last decimal"
+            );
+        }
+
+        var places =
+            isInteger ? 0
+            : shape.Multiples.Count > 0 || atLeast > 0 ? fine
+            : Math.Min(Math.Max(UsualPlaces, bounds), NumberRounds.MostPlaces);
+        multiple = isInteger ? multiple / BigInteger.Pow(10, fine) : multiple;
+        var most = BigInteger.Pow(10, NumberRounds.MostDigits + places) - 1;
+        var least = -most;
+        foreach (var (text, exclusive) in shape.Least)
+        {
+            least = BigInteger.Max(least, -Floor(text, places, exclusive, sign: -1));
+        }
+
+        foreach (var (text, exclusive) in shape.Most)
+        {
+            most = BigInteger.Min(most, Floor(text, places, exclusive, sign: 1));
+        }
+
+        return (least, most, places, multiple);
+    }
+
+    private static BigInteger Common(BigInteger a, BigInteger b) => a / BigInteger.GreatestCommonDivisor(a, b) * b;
+
+    // The greatest number of units that is not above a bound, or the same with the signs turned round.
+    private static BigInteger Floor(string text, int places, bool exclusive, int sign)
+    {
+        var (digits, decimals) = NumberRounds.Exactly(text)!.Value;
+        digits *= sign;
+        if (decimals <= places)
+        {
+            return (digits * BigInteger.Pow(10, places - decimals)) - (exclusive ? 1 : 0);
+        }
+
+        var unit = BigInteger.Pow(10, decimals - places);
+        var quotient = BigInteger.DivRem(digits, unit, out var remainder);
+        return remainder.Sign < 0 ? quotient - 1 : quotient - (exclusive && remainder.IsZero ? 1 : 0);
+    }
+
+    private static BigInteger? Scaled((BigInteger Digits, int Places) number, int places) =>
+        number.Places <= places ? number.Digits * BigInteger.Pow(10, places - number.Places) : null;
+}

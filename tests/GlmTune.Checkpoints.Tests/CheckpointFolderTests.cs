@@ -1,0 +1,43 @@
+namespace GlmTune.Checkpoints.Tests;
+
+public sealed class CheckpointFolderTests
+{
+    [Fact]
+    public void Steps_are_those_of_folders_named_checkpoint_and_a_number_in_ascending_order()
+    {
+        using var output = new TemporaryFolder();
+        foreach (var name in (string[])["checkpoint-20", "checkpoint-3", "checkpoint-best", "tmp-checkpoint-4", "runs"])
+        {
+            Directory.CreateDirectory(output.At(name));
+        }
+
+        output.Write("checkpoint-99", "a file");
+        Assert.Equal([3, 20], CheckpointFolder.Steps(output.Path));
+    }
+
+    [Theory]
+    [InlineData(null, "")]
+    [InlineData("no", "")]
+    [InlineData("yes", "checkpoint-20,checkpoint-3")]
+    [InlineData("3", "checkpoint-3")]
+    [InlineData("checkpoint-20", "checkpoint-20")]
+    public void Resume_names_checkpoints(string? resume, string expected)
+    {
+        using var output = new TemporaryFolder();
+        Directory.CreateDirectory(output.At("checkpoint-3"));
+        Directory.CreateDirectory(output.At("checkpoint-20"));
+        Assert.Equal(
+            expected,
+            string.Join(',', CheckpointFolder.Candidates(output.Path, resume).Select(Path.GetFileName))
+        );
+    }
+
+    [Fact]
+    public void A_missing_checkpoint_is_refused_with_those_that_exist()
+    {
+        using var output = new TemporaryFolder();
+        Directory.CreateDirectory(output.At("checkpoint-3"));
+        var error = Assert.Throws<InvalidDataException>(() => CheckpointFolder.Candidates(output.Path, "4"));
+        Assert.Contains("checkpoint-3", error.Message, StringComparison.Ordinal);
+    }
+}
