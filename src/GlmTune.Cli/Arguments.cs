@@ -3,40 +3,36 @@ using GlmTune.Recipes;
 
 namespace GlmTune.Cli;
 
-/// <summary>Arguments and options that several commands take; a new one each time, because a command owns its
-/// own.</summary>
+/// <summary>Arguments and options shared by several commands. Each command needs its own instance.</summary>
 internal static class Arguments
 {
     public static Argument<string> Model() =>
         new("MODEL")
         {
-            Description = "a model's folder, or a hub id (THUDM/glm-4-9b-chat) in the local Hugging Face cache",
+            Description = "model folder, or a Hub id (THUDM/glm-4-9b-chat) in the local Hugging Face cache",
         };
 
     public static Argument<string> Tuned() =>
-        new("PATH")
-        {
-            Description = "a model's folder, an adapter's folder, or a hub id in the local Hugging Face cache",
-        };
+        new("PATH") { Description = "model folder, adapter folder, or a Hub id in the local Hugging Face cache" };
 
     public static Argument<string> DataFolder() =>
-        new("DATA_DIR") { Description = "the folder with the data files that CONFIG names" };
+        new("DATA_DIR") { Description = "folder with the data files named in CONFIG" };
 
     public static Argument<string> Config() =>
-        new("CONFIG") { Description = "the recipe, a YAML file such as configs/lora.yaml" };
+        new("CONFIG") { Description = "recipe: a YAML file such as configs/lora.yaml" };
 
     public static Option<string?> Base() =>
         new("--base")
         {
             HelpName = "MODEL",
-            Description = "the base model of an adapter, instead of the one that its adapter_config.json names",
+            Description = "base model of an adapter; default: the one named in its adapter_config.json",
         };
 
     public static Option<string?> Device() =>
         new("--device")
         {
             HelpName = "DEVICE",
-            Description = "cpu, cuda or cuda:N; the first GPU when one works, else the CPU",
+            Description = "cpu, cuda or cuda:N; default: the first available GPU, else the CPU",
         };
 
     public static Option<string?> Devices() =>
@@ -44,11 +40,13 @@ internal static class Arguments
         {
             HelpName = "DEVICE",
             Description =
-                "cpu, cuda, cuda:N, or several as cuda:0,cuda:1, over which the layers are spread; as few GPUs as hold "
-                + "the model when one works, else the CPU",
+                "cpu, cuda, cuda:N, or several GPUs to spread the layers over, such as cuda:0,cuda:1; "
+                + "default: as few GPUs as can hold the model, else the CPU",
         };
 
-    public static Option<string?> Type(string description = "type to compute in; bfloat16 on a GPU, float32 on the CPU")
+    public static Option<string?> Type(
+        string description = "compute type; default: bfloat16 on a GPU, float32 on the CPU"
+    )
     {
         var type = new Option<string?>("--dtype") { Description = description };
         type.AcceptOnlyFromAmong([.. ComputeDevice.TypeNames]);
@@ -61,7 +59,7 @@ internal static class Arguments
         new("--set")
         {
             HelpName = "KEY=VALUE",
-            Description = "replace a key of CONFIG, such as training_args.max_steps=20; may be repeated",
+            Description = "override a key of CONFIG, such as training_args.max_steps=20; repeatable",
             DefaultValueFactory = _ => [],
         };
 }

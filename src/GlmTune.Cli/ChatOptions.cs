@@ -6,7 +6,7 @@ using GlmTune.Recipes.Chat;
 
 namespace GlmTune.Cli;
 
-/// <summary>The arguments and options of commands that load a model to answer.</summary>
+/// <summary>Arguments and options of the commands that load a model for inference.</summary>
 internal sealed class ChatOptions
 {
     private readonly Option<string?> baseModel = Arguments.Base();
@@ -14,15 +14,16 @@ internal sealed class ChatOptions
     private readonly Option<string?> type = Arguments.Type();
     private readonly Option<string?> template = new("--template")
     {
-        Description = "the chat format that the model was tuned with; the one that its checkpoint names, else glm-4",
+        Description =
+            "chat format that the model was trained with; default: the one recorded in its checkpoint, else " + "glm-4",
     };
 
     public ChatOptions() => template.AcceptOnlyFromAmong([.. TemplatePreset.All.Select(preset => preset.Name)]);
 
-    /// <summary>The path.</summary>
+    /// <summary>The path of the model or adapter.</summary>
     public Argument<string> Path { get; } = Arguments.Tuned();
 
-    /// <summary>Adds them to a command.</summary>
+    /// <summary>Adds the arguments and options to a command.</summary>
     public void AddTo(Command command)
     {
         command.Add(Path);
@@ -32,10 +33,10 @@ internal sealed class ChatOptions
         }
     }
 
-    /// <summary>Loads what was given.</summary>
+    /// <summary>Loads the model from the command line.</summary>
     /// <param name="given">The command line.</param>
-    /// <param name="adapters">Adapters to serve beside it, by name.</param>
-    /// <param name="limits">How much is done at once; null for the defaults.</param>
+    /// <param name="adapters">Adapters to serve beside the model, by name.</param>
+    /// <param name="limits">Limits of the generator; null for the defaults.</param>
     public TunedChat Load(
         ParseResult given,
         IReadOnlyList<KeyValuePair<string, string>>? adapters = null,

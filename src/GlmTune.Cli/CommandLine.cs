@@ -4,22 +4,22 @@ using GlmTune.Cli.Commands;
 
 namespace GlmTune.Cli;
 
-/// <summary>The command <c>glmtune</c>: its commands, and what becomes of their errors.</summary>
+/// <summary>The command <c>glmtune</c>: its subcommands and error handling.</summary>
 internal static class CommandLine
 {
-    // "@name" and "-ab" are texts here, not files of arguments or bundles of options.
+    // Treat "@name" and "-ab" as plain text, not as response files or bundled options.
     private static readonly ParserConfiguration Parsing = new()
     {
         ResponseFileTokenReplacer = null,
         EnablePosixBundling = false,
     };
 
-    /// <summary>Runs one command line and gives the exit code.</summary>
-    /// <param name="arguments">The words after the program's name.</param>
-    /// <param name="screen">Where it reads and writes.</param>
-    /// <param name="heeds">Called before a command begins that stops when it is asked; others go on to their
+    /// <summary>Runs a command line and returns the exit code.</summary>
+    /// <param name="arguments">The arguments after the program's name.</param>
+    /// <param name="screen">Input and output.</param>
+    /// <param name="heeds">Called before a command that supports cancellation starts; other commands run to their
     /// end.</param>
-    /// <param name="stop">Asks it to stop.</param>
+    /// <param name="stop">Cancels the command.</param>
     public static async Task<int> RunAsync(
         IReadOnlyList<string> arguments,
         Screen screen,
@@ -40,7 +40,7 @@ internal static class CommandLine
                 return ExitCode.Users;
             }
 
-            // A command without the one that should follow it shows what may.
+            // A command without its required subcommand prints help.
             if (parsed.Action is ParseErrorAction incomplete)
             {
                 incomplete.ShowHelp = true;
@@ -65,7 +65,7 @@ internal static class CommandLine
                 .ConfigureAwait(false);
             return isWrong ? ExitCode.Users : code;
         }
-#pragma warning disable CA1031 // Every error ends here, so that it is told as the user or we need it.
+#pragma warning disable CA1031 // All errors end here and are reported as user errors or internal errors.
         catch (Exception exception)
 #pragma warning restore CA1031
         {
@@ -75,7 +75,7 @@ internal static class CommandLine
 
     /// <summary>The command tree.</summary>
     public static RootCommand Root(Screen screen) =>
-        new("Fine-tunes GLM-4 chat models: trains, evaluates, chats.")
+        new("Fine-tunes GLM-4 chat models: training, evaluation, chat.")
         {
             TrainCommand.Create(screen),
             ChatCommand.Create(screen),

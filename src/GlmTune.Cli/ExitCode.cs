@@ -3,23 +3,22 @@ using GlmTune.Training;
 
 namespace GlmTune.Cli;
 
-/// <summary>What the process returns, and what it says of an error.</summary>
+/// <summary>Exit codes of the process, and how errors are reported.</summary>
 internal static class ExitCode
 {
-    /// <summary>The command did what was asked.</summary>
+    /// <summary>Success.</summary>
     public const int Done = 0;
 
-    /// <summary>A defect of this program.</summary>
+    /// <summary>Internal error.</summary>
     public const int Ours = 1;
 
-    /// <summary>Something that the user can put right: arguments, files, data.</summary>
+    /// <summary>Invalid input that the user can correct: arguments, files, data.</summary>
     public const int Users = 2;
 
-    /// <summary>Stopped by Ctrl-C, as shells number it.</summary>
+    /// <summary>Stopped by Ctrl-C or SIGTERM; the number that shells use.</summary>
     public const int Stopped = 130;
 
-    /// <summary>Says what went wrong: the message alone where the user can act on it, with the stack where we
-    /// must.</summary>
+    /// <summary>Reports an error: only the message if the user can act on it, otherwise with the stack trace.</summary>
     public static int Report(Exception exception, TextWriter error)
     {
         switch (exception)
@@ -29,16 +28,17 @@ internal static class ExitCode
             case OperationCanceledException:
                 error.WriteLine("Stopped.");
                 return Stopped;
-            // Where the message begins with the name, it is one of ours and says more.
+            // If the message starts with the file name, it is our own and more specific.
             case FileNotFoundException { FileName: { } file }
                 when !exception.Message.StartsWith(file, StringComparison.Ordinal):
                 if (!Path.IsPathRooted(file))
                 {
-                    goto default; // A library of ours.
+                    goto default; // One of our assemblies.
                 }
 
                 error.WriteLine(
-                    $"{(Path.GetRelativePath(".", file) is var near && near.StartsWith("..", StringComparison.Ordinal) ? file : near)}: there is no such file."
+                    $"{(Path.GetRelativePath(".", file) is var near && near.StartsWith("..", StringComparison.Ordinal) ? file : near)}: "
+                        + "file not found."
                 );
                 return Users;
             case InvalidDataException
@@ -51,7 +51,7 @@ internal static class ExitCode
                 error.WriteLine(exception.Message);
                 return Users;
             default:
-                error.WriteLine("This is a defect of glmtune. Please report it with the command and what follows.");
+                error.WriteLine("Internal error. Please report it with the command line and the trace below.");
                 error.WriteLine(exception);
                 return Ours;
         }

@@ -3,7 +3,7 @@ using System.Text.Json;
 
 namespace GlmTune.Cli;
 
-/// <summary>JSON as commands print it: one line, names as the field writes them, text readable.</summary>
+/// <summary>JSON output of commands: one line, snake_case names, readable text.</summary>
 internal static class JsonText
 {
     private static readonly JsonSerializerOptions Options = new()
@@ -12,6 +12,6 @@ internal static class JsonText
         PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
     };
 
-    /// <summary>A value as one line.</summary>
+    /// <summary>Serializes a value as one line.</summary>
     public static string Of<T>(T value) => JsonSerializer.Serialize(value, Options);
 }

@@ -3,14 +3,14 @@ using GlmTune.Model.Glm4;
 
 namespace GlmTune.Cli;
 
-/// <summary>The layouts of a checkpoint, as the command line names them: <c>original</c> and <c>hf</c>.</summary>
+/// <summary>Checkpoint layouts as named on the command line: <c>original</c> and <c>hf</c>.</summary>
 internal static class LayoutOption
 {
-    /// <summary>A layout's name.</summary>
+    /// <summary>The name of a layout.</summary>
     public static string NameOf(CheckpointLayout layout) => layout == CheckpointLayout.Original ? "original" : "hf";
 
-    /// <summary>The option that chooses one.</summary>
-    /// <param name="standard">Which is taken without it.</param>
+    /// <summary>Creates the option that selects a layout.</summary>
+    /// <param name="standard">Description of the default.</param>
     public static Option<CheckpointLayout?> Create(string standard) =>
         new("--layout")
         {
@@ -25,7 +25,7 @@ internal static class LayoutOption
                     case "hf":
                         return CheckpointLayout.Library;
                     default:
-                        result.AddError($"--layout: '{result.Tokens[0].Value}' is neither original nor hf.");
+                        result.AddError($"--layout: expected original or hf, found '{result.Tokens[0].Value}'.");
                         return null;
                 }
             },

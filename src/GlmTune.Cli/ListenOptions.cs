@@ -3,19 +3,19 @@ using GlmTune.Server;
 
 namespace GlmTune.Cli;
 
-/// <summary>The options of commands that listen: where, and to whom.</summary>
-/// <param name="defaults">What holds where nothing is given.</param>
+/// <summary>Options of the commands that listen on a port.</summary>
+/// <param name="defaults">The default values.</param>
 internal sealed class ListenOptions(ServerOptions defaults)
 {
     private readonly Option<string> host = new("--host")
     {
         HelpName = "ADDRESS",
-        Description = "address to listen on; other machines cannot reach the default",
+        Description = "address to listen on; the default is not reachable from other machines",
         DefaultValueFactory = _ => defaults.Host,
     };
     private readonly Option<int> port = NumberOption.Of(
         "--port",
-        "port to listen on; 0 takes a free one",
+        "port to listen on; 0 picks a free one",
         defaults.Port,
         0,
         65535
@@ -23,10 +23,10 @@ internal sealed class ListenOptions(ServerOptions defaults)
     private readonly Option<string?> keys = new("--api-key-file")
     {
         HelpName = "FILE",
-        Description = "keys, one a line, of which each request must bring one",
+        Description = "API keys, one per line; each request must send one of them",
     };
 
-    /// <summary>Adds them to a command.</summary>
+    /// <summary>Adds the options to a command.</summary>
     public void AddTo(Command command)
     {
         foreach (var option in new Option[] { host, port, keys })
@@ -35,8 +35,8 @@ internal sealed class ListenOptions(ServerOptions defaults)
         }
     }
 
-    /// <summary>What was given.</summary>
-    /// <exception cref="InvalidDataException">The file of keys has none.</exception>
+    /// <summary>Reads the options.</summary>
+    /// <exception cref="InvalidDataException">The key file contains no keys.</exception>
     public ServerOptions Read(ParseResult given) =>
         defaults with
         {

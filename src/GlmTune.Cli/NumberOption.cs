@@ -9,11 +9,11 @@ namespace GlmTune.Cli;
 internal static class NumberOption
 {
     /// <summary>An option with a default.</summary>
-    /// <param name="name">Its name, with dashes.</param>
-    /// <param name="description">What it means.</param>
+    /// <param name="name">Its name, including the dashes.</param>
+    /// <param name="description">Its description.</param>
     /// <param name="standard">The default.</param>
-    /// <param name="least">The smallest number that it takes; null: any.</param>
-    /// <param name="most">The largest; null: any.</param>
+    /// <param name="least">The minimum; null for none.</param>
+    /// <param name="most">The maximum; null for none.</param>
     public static Option<T> Of<T>(string name, string description, T standard, T? least = null, T? most = null)
         where T : struct, INumber<T> =>
         new(name)
@@ -24,12 +24,12 @@ internal static class NumberOption
             CustomParser = result => Read(result, name, new Limits<T>(least, most)) ?? standard,
         };
 
-    /// <summary>An option that may be left out.</summary>
-    /// <param name="name">Its name, with dashes.</param>
-    /// <param name="description">What it means.</param>
-    /// <param name="least">The smallest number that it takes; null: any.</param>
-    /// <param name="most">The largest; null: any.</param>
-    /// <param name="above">Whether <paramref name="least"/> itself is too small.</param>
+    /// <summary>An option without a default.</summary>
+    /// <param name="name">Its name, including the dashes.</param>
+    /// <param name="description">Its description.</param>
+    /// <param name="least">The minimum; null for none.</param>
+    /// <param name="most">The maximum; null for none.</param>
+    /// <param name="above">Whether <paramref name="least"/> itself is excluded.</param>
     public static Option<T?> Optional<T>(
         string name,
         string description,
@@ -45,12 +45,12 @@ internal static class NumberOption
             CustomParser = result => Read(result, name, new Limits<T>(least, most, above)),
         };
 
-    /// <summary>An option that takes several numbers, in one word with commas or by being repeated.</summary>
-    /// <param name="name">Its name, with dashes.</param>
-    /// <param name="description">What it means.</param>
+    /// <summary>An option that takes several numbers, separated by commas or given repeatedly.</summary>
+    /// <param name="name">Its name, including the dashes.</param>
+    /// <param name="description">Its description.</param>
     /// <param name="standard">The default.</param>
-    /// <param name="least">The smallest number that it takes.</param>
-    /// <param name="words">Whether all words that follow are numbers too; then no argument can follow them.</param>
+    /// <param name="least">The minimum.</param>
+    /// <param name="words">Whether the option takes all following numbers; then no argument can follow them.</param>
     public static Option<T[]> Several<T>(
         string name,
         string description,

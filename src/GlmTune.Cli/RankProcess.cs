@@ -8,21 +8,21 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Cli;
 
-/// <summary>A process as one rank of a run, and the processes of a run on this machine.</summary>
+/// <summary>A process that is one rank of a run, and the processes of a run on this machine.</summary>
 internal static class RankProcess
 {
-    /// <summary>The option that starts the ranks of this machine.</summary>
+    /// <summary>The option that starts the ranks on this machine.</summary>
     public static Option<int?> Count() =>
         NumberOption.Optional<int>(
             "--nproc-per-node",
-            "start N ranks on this machine: on N GPUs, or by mpirun on the CPU; not needed under torchrun, mpirun or "
-                + "srun",
+            "start N ranks on this machine: on N GPUs, or with mpirun on the CPU; not needed under "
+                + "torchrun, mpirun or srun",
             1
         );
 
-    /// <summary>Reads what every rank reads before they meet; what is wrong with it is said by the first rank of each
-    /// machine.</summary>
-    /// <returns>Null where it is wrong, and said by another rank.</returns>
+    /// <summary>Reads what every rank needs before the rendezvous; the first rank of each machine reports
+    /// errors.</summary>
+    /// <returns>Null if it is invalid and another rank reports the error.</returns>
     public static Recipe? Read(Func<Recipe> read)
     {
         try
@@ -36,19 +36,19 @@ internal static class RankProcess
         }
     }
 
-    /// <summary>Where a recipe says that it computes.</summary>
+    /// <summary>The device that a recipe asks for.</summary>
     public static Device DeviceFor(Recipe recipe)
     {
         NativeRuntime.Load();
         return recipe.Training.UseCpu ? CPU : NativeRuntime.DefaultDevice();
     }
 
-    /// <summary>Starts this same command line again as that many processes, and waits for their end.</summary>
-    /// <param name="count">How many.</param>
+    /// <summary>Runs the same command line as several processes and waits for them.</summary>
+    /// <param name="count">Number of processes.</param>
     /// <param name="given">The command line.</param>
-    /// <param name="option">Its option that says how many, which the processes do not get.</param>
-    /// <param name="device">Where a rank computes.</param>
-    /// <param name="screen">Gets what they say.</param>
+    /// <param name="option">The option that sets their number; it is removed from their command lines.</param>
+    /// <param name="device">The device of a rank.</param>
+    /// <param name="screen">Receives their output.</param>
     /// <returns>The exit code of the run.</returns>
     public static int StartAll(int count, ParseResult given, Option<int?> option, Device device, Screen screen)
     {
@@ -56,20 +56,20 @@ internal static class RankProcess
         if (type == DeviceType.CUDA && count > cuda.device_count())
         {
             throw new InvalidDataException(
-                $"--nproc-per-node {count}: this machine shows {cuda.device_count()} GPUs. Start as many ranks as it "
-                    + "has, or train on the CPU with use_cpu: true."
+                $"--nproc-per-node {count}: this machine has {cuda.device_count()} visible GPUs. Start at "
+                    + "most that many ranks, or train on the CPU with use_cpu: true."
             );
         }
 
         return new LocalLauncher(count, screen.Error).Run(LocalLauncher.ThisProgram(Without(option, given)), type);
     }
 
-    /// <summary>Meets the other ranks, if a launcher started any, and runs what each of them does.</summary>
-    /// <param name="device">Says where it computes; asked once this process sees the GPU of its rank alone.</param>
-    /// <param name="screen">Gets what goes wrong.</param>
-    /// <param name="run">What this rank does; gives its exit code.</param>
-    /// <param name="options">How ranks wait for each other; null for the defaults.</param>
-    /// <param name="sendsAlone">Whether one rank on a GPU sends its messages all the same, to itself.</param>
+    /// <summary>Joins the other ranks, if a launcher started any, and runs the body of each rank.</summary>
+    /// <param name="device">Returns the device; called once this process sees only its own rank's GPU.</param>
+    /// <param name="screen">Receives errors.</param>
+    /// <param name="run">The body of this rank; returns its exit code.</param>
+    /// <param name="options">Options of the rendezvous and collectives; null for the defaults.</param>
+    /// <param name="sendsAlone">Whether a single rank on a GPU communicates with itself.</param>
     public static int Run(
         Func<Device> device,
         Screen screen,

@@ -3,40 +3,43 @@ using GlmTune.Inference;
 
 namespace GlmTune.Cli;
 
-/// <summary>The options that say how answers are generated; what is not given is the model's own generation
-/// configuration.</summary>
+/// <summary>Sampling options; anything not given comes from the model's own generation configuration.</summary>
 internal sealed class SamplingOptions
 {
     private readonly Option<int?> maxNewTokens = NumberOption.Optional<int>(
         "--max-new-tokens",
-        "most tokens of an answer",
+        "max tokens per answer",
         1
     );
     private readonly Option<double?> temperature = NumberOption.Optional<double>(
         "--temperature",
-        "above 0 draws at random, the more so the higher; 0 takes the likeliest tokens",
+        "sampling temperature; 0 = greedy",
         0.0
     );
     private readonly Option<double?> topP = NumberOption.Optional<double>(
         "--top-p",
-        "draw among the likeliest tokens that reach this probability together",
+        "sample from the most likely tokens whose probabilities add up to this value",
         0.0,
         1,
         above: true
     );
     private readonly Option<int?> topK = NumberOption.Optional<int>(
         "--top-k",
-        "draw among so many likeliest tokens; 0 turns it off",
+        "sample from the K most likely tokens; 0 disables it",
         0
     );
     private readonly Option<double?> repetitionPenalty = NumberOption.Optional<double>(
         "--repetition-penalty",
-        "above 1 makes tokens that occurred less likely",
+        "above 1, tokens that already occurred become less likely",
         0.0,
         above: true
     );
-    private readonly Option<int?> beams = NumberOption.Optional<int>("--num-beams", "beams of a beam search", 1);
-    private readonly Option<long?> seed = NumberOption.Optional<long>("--seed", "draw the same every time");
+    private readonly Option<int?> beams = NumberOption.Optional<int>(
+        "--num-beams",
+        "number of beams in beam search",
+        1
+    );
+    private readonly Option<long?> seed = NumberOption.Optional<long>("--seed", "random seed for reproducible output");
 
     /// <summary>Adds the options to a command.</summary>
     public void AddTo(Command command)
@@ -47,7 +50,7 @@ internal sealed class SamplingOptions
         }
     }
 
-    /// <summary>What was given.</summary>
+    /// <summary>Reads the options.</summary>
     public GenerationOptions Read(ParseResult given)
     {
         var heat = given.GetValue(temperature);

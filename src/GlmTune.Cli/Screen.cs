@@ -4,9 +4,9 @@ using Spectre.Console;
 
 namespace GlmTune.Cli;
 
-/// <summary>Where a command reads and writes: data on one stream, remarks on the other, and whether people look at
-/// it.</summary>
-/// <param name="Input">What is typed, or piped in.</param>
+/// <summary>Input and output of a command: data on one stream, remarks on the other, and whether they are
+/// terminals.</summary>
+/// <param name="Input">Typed or piped input.</param>
 /// <param name="Output">Data and answers.</param>
 /// <param name="Error">Remarks and errors.</param>
 internal sealed record Screen(TextReader Input, TextWriter Output, TextWriter Error)
@@ -14,7 +14,7 @@ internal sealed record Screen(TextReader Input, TextWriter Output, TextWriter Er
     private static readonly UTF8Encoding Utf8 = new(encoderShouldEmitUTF8Identifier: false);
     private IAnsiConsole? console;
 
-    /// <summary>Whether output goes to a terminal, where lines can be drawn again.</summary>
+    /// <summary>Whether output goes to a terminal, where lines can be redrawn.</summary>
     public bool IsTerminal { get; init; }
 
     /// <summary>Whether output may be coloured: on a terminal, unless <c>NO_COLOR</c> is set.</summary>
@@ -23,7 +23,7 @@ internal sealed record Screen(TextReader Input, TextWriter Output, TextWriter Er
     /// <summary>Whether input is typed at a terminal.</summary>
     public bool InputIsTyped { get; init; }
 
-    /// <summary>Tables, colours and progress, on <see cref="Output"/>; for terminals only, because it breaks lines at
+    /// <summary>Tables, colours and progress bars on <see cref="Output"/>; for terminals only, since it wraps lines at
     /// the width.</summary>
     public IAnsiConsole Console =>
         console ??= AnsiConsole.Create(
@@ -36,7 +36,7 @@ internal sealed record Screen(TextReader Input, TextWriter Output, TextWriter Er
             }
         );
 
-    /// <summary>The process's own streams; what is no terminal is UTF-8 whatever the locale says.</summary>
+    /// <summary>The process's own streams; any that is not a terminal uses UTF-8, whatever the locale.</summary>
     public static Screen OfProcess()
     {
         var isTerminal = !System.Console.IsOutputRedirected && Environment.GetEnvironmentVariable("TERM") != "dumb";
@@ -60,9 +60,9 @@ internal sealed record Screen(TextReader Input, TextWriter Output, TextWriter Er
         };
     }
 
-    // The runtime's console sends codes for the keypad to the output before it writes anything, to whichever stream:
-    // not to a terminal at which nobody types, such as the one that mpirun gives a rank. Files are left to it, since
-    // they have one place for all who write to them.
+    // Before its first output, the runtime's console sends keypad codes to whichever stream it uses. This avoids it on
+    // a terminal at which nobody types, such as the one that mpirun gives a rank. Files are left to the console, since
+    // all writers must share one position.
     private static TextWriter? Direct(int handle)
     {
         if (!System.Console.IsInputRedirected || System.Console.IsOutputRedirected || OperatingSystem.IsWindows())

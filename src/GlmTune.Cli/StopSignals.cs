@@ -2,11 +2,11 @@ using System.Runtime.InteropServices;
 
 namespace GlmTune.Cli;
 
-/// <summary>SIGTERM and SIGINT (Ctrl-C), as a wish that a command stops; commands that cannot are ended by
-/// them.</summary>
-/// <remarks>
-/// A launcher may ask twice: srun asks again once another rank has ended. Between the end of a command and that of the
-/// process the second one would take the exit code away, so what listens stays until there is nothing left. </remarks>
+/// <summary>Turns SIGTERM and SIGINT (Ctrl-C) into cancellation for commands that support it; other commands end at
+/// once.</summary>
+/// <remarks>A launcher may signal twice: srun signals again once another rank has ended. Between the end of a command
+/// and that of the process, a second signal would replace the exit code, so the handlers stay registered until the
+/// process ends.</remarks>
 internal sealed class StopSignals : IDisposable
 {
     // Writing a checkpoint of a large model takes minutes.
@@ -23,10 +23,10 @@ internal sealed class StopSignals : IDisposable
             ),
         ];
 
-    /// <summary>Cancelled when somebody asks.</summary>
+    /// <summary>Cancelled on the first signal.</summary>
     public CancellationToken Token => stop.Token;
 
-    /// <summary>From now on a signal only asks: what runs stops by itself.</summary>
+    /// <summary>From now on, signals only request cancellation, and the command stops by itself.</summary>
     public void Heed() => heeded = true;
 
     public void Dispose()

@@ -3,11 +3,11 @@ using System.Text;
 
 namespace GlmTune.Cli;
 
-/// <summary>What a model or a tool wrote, as a terminal may get it: it must not move the cursor, hide text, or look
-/// like the question.</summary>
+/// <summary>Escapes text of a model or a tool for a terminal, so that it cannot move the cursor, hide text, or imitate
+/// the confirmation prompt.</summary>
 internal static class TerminalText
 {
-    /// <summary>In one line: control and format characters are spelled out.</summary>
+    /// <summary>As one line: control and format characters are escaped.</summary>
     public static string Visible(string text) =>
         SpellOut(
             text,
@@ -19,8 +19,8 @@ internal static class TerminalText
                         or UnicodeCategory.ParagraphSeparator
         );
 
-    /// <summary>An answer, or a piece of one: control characters are spelled out but newlines and tabs. Emoji need
-    /// their format characters.</summary>
+    /// <summary>An answer or a part of one: control characters are escaped, except newlines and tabs. Format characters
+    /// stay, since emoji need them.</summary>
     public static string Lines(string text) => SpellOut(text, c => char.IsControl(c) && c is not ('\n' or '\t'));
 
     private static string SpellOut(string text, Func<char, bool> which)

@@ -6,8 +6,8 @@ using AskedOptions = Microsoft.Extensions.AI.ChatOptions;
 
 namespace GlmTune.Cli;
 
-/// <summary>A conversation at the terminal in which the model may call functions: each call is shown, and made when the
-/// person says so.</summary>
+/// <summary>A chat at the terminal in which the model may call functions; each call is shown and runs after
+/// confirmation.</summary>
 internal sealed class ToolChat : IDisposable
 {
     private const int ShownCharacters = 600;
@@ -21,15 +21,15 @@ internal sealed class ToolChat : IDisposable
     private readonly List<(string Name, string Arguments, string Result)> calls = [];
     private bool shown;
 
-    /// <param name="screen">Where the person is.</param>
-    /// <param name="client">What answers; disposed with this.</param>
-    /// <param name="functions">What it may call.</param>
-    /// <param name="allowed">Names of those that run without a question.</param>
-    /// <param name="talks">Whether the person types one message after another; else calls are shown among the remarks,
-    /// and asked about at a terminal only.</param>
-    /// <param name="callTimeout">How long a call may take that no person answers; null for the usual.</param>
-    /// <exception cref="InvalidDataException">Two functions have one name, or a name to be allowed is not among
-    /// them.</exception>
+    /// <param name="screen">The user's terminal.</param>
+    /// <param name="client">The chat client; disposed with this.</param>
+    /// <param name="functions">Functions that the model may call.</param>
+    /// <param name="allowed">Names of those that run without confirmation.</param>
+    /// <param name="talks">Whether the user types one message after another. Otherwise calls are shown among the
+    /// remarks, and confirmation is asked for only on a terminal.</param>
+    /// <param name="callTimeout">Time limit of a call that needs no typed result; null for the default.</param>
+    /// <exception cref="InvalidDataException">Two functions have the same name, or an allowed name does not
+    /// exist.</exception>
     public ToolChat(
         Screen screen,
         IChatClient client,
@@ -48,13 +48,13 @@ internal sealed class ToolChat : IDisposable
         var names = functions.Select(function => function.Name).ToList();
         if (names.GroupBy(name => name).FirstOrDefault(group => group.Count() > 1) is { } twice)
         {
-            throw new InvalidDataException($"There are two tools named '{twice.Key}'; leave one of them out.");
+            throw new InvalidDataException($"Two tools are named '{twice.Key}'; remove one of them.");
         }
 
         if (allowed.Except(names).ToList() is { Count: > 0 } unknown)
         {
             throw new InvalidDataException(
-                $"--allow {string.Join(", ", unknown)}: there is no such tool; there are {string.Join(", ", names)}."
+                $"--allow {string.Join(", ", unknown)}: unknown tool; available: {string.Join(", ", names)}."
             );
         }
 
@@ -80,25 +80,26 @@ internal sealed class ToolChat : IDisposable
         init => options.Instructions = value;
     }
 
-    /// <summary>How answers are generated.</summary>
+    /// <summary>Sampling options.</summary>
     public GenerationOptions Generation
     {
         init => options.RawRepresentationFactory = _ => value;
     }
 
-    /// <summary>A declared tool that nothing runs: its results are typed.</summary>
-    /// <exception cref="InvalidDataException">It is one of the model's built-in tools.</exception>
+    /// <summary>Declares a tool without an implementation: the user types its results.</summary>
+    /// <exception cref="InvalidDataException">It is a built-in tool of the model.</exception>
     public static AIFunction Typed(Screen screen, ToolDefinition tool) =>
         tool.Type == "function"
             ? new TypedFunction(screen, tool)
             : throw new InvalidDataException(
-                $"The built-in tool '{tool.Name}' cannot be declared beside MCP servers, which have functions only."
+                $"The built-in tool '{tool.Name}' cannot be declared together with MCP servers, which offer "
+                    + "only functions."
             );
 
-    /// <summary>Asks once.</summary>
-    /// <param name="question">What is asked.</param>
-    /// <param name="json">Whether to print the answer with its calls and counts as JSON.</param>
-    /// <param name="stop">Ends it.</param>
+    /// <summary>Asks one question.</summary>
+    /// <param name="question">The question.</param>
+    /// <param name="json">Whether to print the answer with its calls and token counts as JSON.</param>
+    /// <param name="stop">Cancels it.</param>
     public async Task AskOnceAsync(string question, bool json, CancellationToken stop)
     {
         var response = await AskAsync(question, json ? TextWriter.Null : screen.Output, stop).ConfigureAwait(false);
@@ -124,7 +125,7 @@ internal sealed class ToolChat : IDisposable
         }
     }
 
-    /// <summary>Answers line after line, until there are no more or one says to end.</summary>
+    /// <summary>Answers one line after another, until the input ends or the user types exit or quit.</summary>
     public async Task TalkAsync(CancellationToken stop)
     {
         while (true)
@@ -152,7 +153,7 @@ internal sealed class ToolChat : IDisposable
 
     public void Dispose() => loop.Dispose();
 
-    // An answer that was not waited for to its end leaves the history as it was.
+    // An interrupted answer leaves the history unchanged.
     private async Task<ChatResponse> AskAsync(string text, TextWriter output, CancellationToken stop)
     {
         var said = new ChatMessage(ChatRole.User, text);
@@ -211,7 +212,7 @@ internal sealed class ToolChat : IDisposable
     {
         if (what == "running" && !allowed.Contains(use.Name))
         {
-            return; // It was shown with the question.
+            return; // Already shown with the question.
         }
 
         remarks.WriteLine(
@@ -228,7 +229,7 @@ internal sealed class ToolChat : IDisposable
         );
     }
 
-    // Reading cannot be ended, but it can be left: its thread does not keep the process alive.
+    // A read cannot be cancelled, but it can be abandoned: its thread does not keep the process alive.
     private static async Task<string?> ReadLineAsync(Screen screen, string prompt, CancellationToken stop)
     {
         screen.Output.Write(prompt);

@@ -6,8 +6,8 @@ using Spectre.Console;
 
 namespace GlmTune.Cli;
 
-/// <summary>A training run on a terminal: a progress bar with the last step's values, and the plain lines above
-/// it.</summary>
+/// <summary>Shows a training run on a terminal: a progress bar with the values of the last step, below the log
+/// lines.</summary>
 internal sealed class TrainingBar : TrainingLines
 {
     private readonly ProgressTask task;
@@ -18,7 +18,7 @@ internal sealed class TrainingBar : TrainingLines
             text => screen.Console.WriteLine(text, new Style(Color.Yellow))
         ) => this.task = task;
 
-    /// <summary>Shows a run for as long as it takes.</summary>
+    /// <summary>Shows a run until it ends.</summary>
     public static FineTuneResult Show(Screen screen, Func<IFineTuneReporter, FineTuneResult> run) =>
         screen
             .Console.Progress()
@@ -32,7 +32,7 @@ internal sealed class TrainingBar : TrainingLines
         task.Value = start.DoneSteps;
     }
 
-    // Short enough for 80 columns, where a longer text would break into lines.
+    // Short enough for 80 columns; longer text would wrap.
     public override void Stepped(StepReport report)
     {
         base.Stepped(report);

@@ -5,22 +5,22 @@ using GlmTune.Training;
 
 namespace GlmTune.Cli;
 
-/// <summary>What a training run does, as plain lines.</summary>
-/// <param name="line">Prints what happened.</param>
-/// <param name="remark">Prints what somebody should know.</param>
+/// <summary>Reports a training run as plain lines.</summary>
+/// <param name="line">Prints an event.</param>
+/// <param name="remark">Prints a note.</param>
 internal class TrainingLines(Action<string> line, Action<string> remark) : IFineTuneReporter
 {
     private TimeSpan elapsed;
     private long tokens;
     private long steps;
 
-    /// <summary>What is about to be done; null before it is known.</summary>
+    /// <summary>Description of the run; null before it is known.</summary>
     protected FineTuneStart? Start { get; private set; }
 
     /// <summary>The last step; null before the first.</summary>
     protected StepReport? Last { get; private set; }
 
-    /// <summary>Tokens per second, and the time left if it goes on like this.</summary>
+    /// <summary>Tokens per second, and the estimated time left.</summary>
     protected string Pace =>
         steps == 0
             ? ""
@@ -41,9 +41,9 @@ internal class TrainingLines(Action<string> line, Action<string> remark) : IFine
             string.Create(
                 CultureInfo.InvariantCulture,
                 $"{start.Examples} rows; {start.TotalSteps} steps of {rows} ({start.MicroBatchSize} × "
-                    + $"{start.AccumulationSteps} accumulated{ranks})"
-                    + $"{(start.DoneSteps > 0 ? $", going on after step {start.DoneSteps}" : "")}; "
-                    + $"{start.TrainedParameters:N0} of {start.AllParameters:N0} parameters are trained; on "
+                    + $"{start.AccumulationSteps} "
+                    + $"accumulated{ranks}){(start.DoneSteps > 0 ? $", resuming from step {start.DoneSteps}" : "")}; "
+                    + $"trainable parameters: {start.TrainedParameters:N0} of {start.AllParameters:N0}; on "
                     + $"{start.Device}, {start.Type.ToLowerInvariant()}"
             )
         );
@@ -51,7 +51,7 @@ internal class TrainingLines(Action<string> line, Action<string> remark) : IFine
 
     public virtual void Stepped(StepReport report)
     {
-        // The first step of a run warms up, and would make the time left look too long.
+        // The first step of a run includes warm-up and would distort the estimate.
         if (Last is not null)
         {
             (elapsed, tokens, steps) = (elapsed + report.Elapsed, tokens + report.Tokens, steps + 1);

@@ -4,22 +4,22 @@ using GlmTune.Recipes.Configuration;
 
 namespace GlmTune.Cli;
 
-/// <summary>What is wrong with a command line, a line for each problem.</summary>
+/// <summary>Reports the problems of a command line, one line each.</summary>
 internal static class WrongCommandLine
 {
-    /// <summary>Whether an argument looks like an option, so that it would be taken for a path.</summary>
+    /// <summary>Whether an argument looks like an option and would be mistaken for a path.</summary>
     public static bool HasStrayOption(ParseResult given) => StrayOptions(given).Any();
 
-    /// <summary>Says all of it.</summary>
+    /// <summary>Prints all problems.</summary>
     public static void Tell(ParseResult given, TextWriter error)
     {
-        // The first word decides; where it is wrong, what else looks like a command is not one.
+        // The first word decides. If it is wrong, other words that look like commands are not commands.
         var command =
             given.Tokens.Count > 0 && given.UnmatchedTokens.Contains(given.Tokens[0].Value)
                 ? given.RootCommandResult.Command
                 : given.CommandResult.Command;
         var name = string.Join(' ', Names(command));
-        // What follows a command that there is not cannot be judged.
+        // After an unknown command, nothing else can be judged.
         List<string> unknown =
             command.Subcommands.Count > 0
                 ? [.. given.UnmatchedTokens.Take(1)]
@@ -52,13 +52,15 @@ internal static class WrongCommandLine
         if (command.Subcommands.Count > 0)
         {
             var commands = command.Subcommands.Select(inner => inner.Name).ToList();
-            return $"'{word}' is no command of {name}{Meant(word, commands)} There are {string.Join(", ", commands)}.";
+            return $"'{word}' is not a {name} command{Meant(word, commands)} Available: "
+                + $"{string.Join(", ", commands)}.";
         }
 
         return word.StartsWith('-')
-            ? $"'{word}' is no option of {name}{Meant(word, command.Options.Select(option => option.Name))} `{name} "
-                + "--help` lists them."
-            : $"'{word}' is one argument too many for {name}; `{name} --help` lists them.";
+            ? $"'{word}' is not an option of "
+                + $"{name}{Meant(word, command.Options.Select(option => option.Name))} Run `{name} --help` for "
+                + "the list."
+            : $"unexpected argument '{word}' for {name}; run `{name} --help` for its usage.";
     }
 
     private static string Meant(string word, IEnumerable<string> candidates) =>

@@ -18,19 +18,22 @@ public sealed class CommandLineTests
     }
 
     [Theory]
-    [InlineData("trian data", "'trian' is no command of glmtune; did you mean 'train'? There are train, chat, ")]
+    [InlineData("trian data", "'trian' is not a glmtune command; did you mean 'train'? Available: train, chat, ")]
     [InlineData(
         "data chek",
-        "'chek' is no command of glmtune data; did you mean 'check'? There are show, check, convert."
+        "'chek' is not a glmtune data command; did you mean 'check'? Available: show, check, convert."
     )]
     [InlineData("train a b", "Required argument 'CONFIG' missing for command: 'train'.")]
-    [InlineData("train a b c --bogus", "'--bogus' is no option of glmtune train. `glmtune train --help` lists them.")]
-    [InlineData("train a b c yes --sett=x", "'--sett=x' is no option of glmtune train")]
-    [InlineData("train a b c yes more", "'more' is one argument too many for glmtune train")]
+    [InlineData(
+        "train a b c --bogus",
+        "'--bogus' is not an option of glmtune train. Run `glmtune train --help` for the list."
+    )]
+    [InlineData("train a b c yes --sett=x", "'--sett=x' is not an option of glmtune train")]
+    [InlineData("train a b c yes more", "unexpected argument 'more' for glmtune train")]
     [InlineData("train a b c --nproc-per-node x", "--nproc-per-node: 'x' is not a whole number of at least 1.")]
     [InlineData("eval a b c --limit 0", "--limit: '0' is not a whole number of at least 1.")]
     [InlineData("chat a --dtype int8", "--dtype: Argument 'int8' not recognized. Must be one of: 'float32' 'bfloat16'")]
-    [InlineData("merge a b --layout new", "--layout: 'new' is neither original nor hf.")]
+    [InlineData("merge a b --layout new", "--layout: expected original or hf, found 'new'.")]
     [InlineData("data show a b c --row 1.5", "--row: '1.5' is not a whole number.")]
     [InlineData("bench train --rows 0", "--rows: '0' is not a whole number of at least 1.")]
     [InlineData("bench train --zero 4", "--zero: '4' is not a whole number from 0 to 3.")]
@@ -38,9 +41,9 @@ public sealed class CommandLineTests
     [InlineData("bench collectives --nproc-per-node 0", "--nproc-per-node: '0' is not a whole number of at least 1.")]
     [InlineData("bench generate --batch 1,0", "--batch: '0' is not a whole number of at least 1.")]
     [InlineData("stress a --token-len 8,x", "--token-len: 'x' is not a whole number of at least 1.")]
-    [InlineData("stress --url nowhere", "--url: 'nowhere' is no address that begins with http:// or https://.")]
+    [InlineData("stress --url nowhere", "--url: 'nowhere' is not an http:// or https:// address.")]
     [InlineData("board . --port x", "--port: 'x' is not a whole number from 0 to 65535.")]
-    [InlineData("metrics nothing.jsonl", "nothing.jsonl: there is no such file.")]
+    [InlineData("metrics nothing.jsonl", "nothing.jsonl: file not found.")]
     [InlineData(
         "train a b nothing.yaml",
         "nothing.yaml: there is no such file; expected a recipe such as configs/lora.yaml"
@@ -148,7 +151,7 @@ public sealed class CommandLineTests
             )
         );
         Assert.EndsWith(
-            $"{Path.Combine("data", "a.jsonl")}: there is no such file.\n",
+            $"{Path.Combine("data", "a.jsonl")}: file not found.\n",
             error.ToString(),
             StringComparison.Ordinal
         );

@@ -84,7 +84,7 @@ public sealed class ToolChatTests : IDisposable
     public void Unknown_and_doubled_names_are_refused()
     {
         Assert.Contains(
-            "there are erase",
+            "available: erase",
             Assert.Throws<InvalidDataException>(() => Chat("", true, "arase")).Message,
             StringComparison.Ordinal
         );

@@ -337,7 +337,7 @@ public sealed class ErrorTests(NanoServer nano)
     [InlineData("""{"prompt":"x","n":3,"best_of":2}""", "best_of", "fewer than n")]
     [InlineData("""{"prompt":"x","best_of":2,"stream":true}""", "best_of", "leave 'stream' out")]
     [InlineData("""{"prompt":"x","logprobs":6}""", "logprobs", "expected 0 to 5")]
-    [InlineData("""{"prompt":"x","logprobs":1,"echo":true}""", "echo", "leave one of them out")]
+    [InlineData("""{"prompt":"x","logprobs":1,"echo":true}""", "echo", "remove one of them")]
     [InlineData("""{"prompt":"x","suffix":"y"}""", "suffix", "is not supported")]
     [InlineData("""{"prompt":"x","logit_bias":{"-1":1}}""", "logit_bias", "has the key '-1'")]
     [InlineData("""{"prompt":"x","stop":[""]}""", "stop", "empty")]

@@ -72,7 +72,7 @@ public sealed class ServerToolsTests
             StringComparison.Ordinal
         );
         var unknown = Assert.Throws<InvalidDataException>(() => new ServerTools([add], ["add", "ad"]));
-        Assert.Equal("--allow ad: there is no such tool; there are add.", unknown.Message);
+        Assert.Equal("--allow ad: unknown tool; available: add.", unknown.Message);
     }
 
     private static async Task<WebApplication> StartAsync()

@@ -8,8 +8,8 @@ using GlmTune.Training.Sharding;
 
 namespace GlmTune.Cli.Commands;
 
-/// <summary><c>glmtune bench</c>: how fast this machine trains and generates, on random weights of the 9B shape, how
-/// fast it loads, and how fast its ranks talk.</summary>
+/// <summary><c>glmtune bench</c>: measures training, generation, loading and collectives, on random weights with the
+/// shapes of the 9B model.</summary>
 internal static class BenchCommand
 {
     public static Command Create(Screen screen) =>
@@ -24,80 +24,84 @@ internal static class BenchCommand
     private static Command Train(Screen screen)
     {
         var standard = new TrainBenchmarkOptions();
-        var rows = NumberOption.Of("--rows", "sequences of a micro-batch", standard.Rows, 1);
-        var tokens = NumberOption.Of("--tokens", "tokens of a sequence", standard.Tokens, 2);
+        var rows = NumberOption.Of("--rows", "sequences per micro-batch", standard.Rows, 1);
+        var tokens = NumberOption.Of("--tokens", "tokens per sequence", standard.Tokens, 2);
         var rank = NumberOption.Of(
             "--lora-rank",
-            "rank on query, key and value; 0 trains all weights",
+            "LoRA rank on query, key and value; 0 trains all weights",
             standard.LoraRank,
             0
         );
-        var prefix = NumberOption.Of("--virtual-tokens", "a prefix of so many virtual tokens instead of LoRA", 0, 0);
-        var layers = NumberOption.Optional<int>("--layers", "decoder layers; all 40 unless given", 1);
-        var recompute = NumberOption.Optional<int>("--recompute", "layers to recompute; as few as fit unless given", 0);
-        var cheap = NumberOption.Optional<int>(
-            "--recompute-cheap",
-            "further layers of which norms and SwiGLU alone are recomputed",
+        var prefix = NumberOption.Of("--virtual-tokens", "train a prefix of N virtual tokens instead of LoRA", 0, 0);
+        var layers = NumberOption.Optional<int>("--layers", "decoder layers; default: all 40", 1);
+        var recompute = NumberOption.Optional<int>(
+            "--recompute",
+            "layers to recompute; default: as few as necessary",
             0
         );
-        var fp8 = new Option<bool>("--fp8")
-        {
-            Description = "hold and multiply the frozen weights of the layers in fp8",
-        };
+        var cheap = NumberOption.Optional<int>(
+            "--recompute-cheap",
+            "additional layers that recompute only norms and SwiGLU",
+            0
+        );
+        var fp8 = new Option<bool>("--fp8") { Description = "quantize the frozen weights of the layers to fp8" };
         var hostEmbedding = new Option<bool>("--offload-embedding")
         {
-            Description = "keep the embedding's table in the host's memory",
+            Description = "keep the embedding table in host memory",
         };
-        var headRows = NumberOption.Optional<int>("--head-rows", "tokens whose logits exist at a time", 1);
-        var profile = new Option<bool>("--profile") { Description = "list the GPU's kernels of one further step" };
+        var headRows = NumberOption.Optional<int>("--head-rows", "tokens whose logits are computed at a time", 1);
+        var profile = new Option<bool>("--profile") { Description = "list the GPU kernels of one additional step" };
         var steps = NumberOption.Of("--steps", "timed steps", standard.Steps, 1);
-        var plain = new Option<bool>("--plain") { Description = "plain operators only, no fused kernels" };
+        var plain = new Option<bool>("--plain") { Description = "use plain operators only, no fused kernels" };
         var lengths = new Option<string>("--lengths")
         {
-            Description = "how long rows are: equal, or as those of a data set, packed into rows × tokens",
+            Description = "row lengths: equal, or those of a dataset, packed into rows × tokens",
             DefaultValueFactory = _ => "equal",
         };
         lengths.AcceptOnlyFromAmong("equal", "advertisegen");
         var unpacked = new Option<bool>("--no-packing")
         {
-            Description = "with --lengths: so many rows to a micro-batch, padded",
+            Description = "with --lengths: N rows per micro-batch, padded",
         };
-        var noGraphs = new Option<bool>("--no-graphs") { Description = "launch small steps kernel by kernel" };
+        var noGraphs = new Option<bool>("--no-graphs")
+        {
+            Description = "launch small steps kernel by kernel, without CUDA graphs",
+        };
         var distinct = NumberOption.Of(
             "--distinct",
-            "different steps, which come again and again; 0: all are new",
+            "number of different steps, which then repeat; 0: all steps differ",
             0,
             0
         );
         var against = new Option<bool>("--against-plain")
         {
-            Description = "run the same steps with plain operators too, and compare the losses",
+            Description = "also run the same steps with plain operators and compare the losses",
         };
         var againstFp8 = new Option<bool>("--against-fp8")
         {
-            Description = "run the same steps with frozen weights in fp8 too, and compare the losses",
+            Description = "also run the same steps with frozen weights in fp8 and compare the losses",
         };
         var losses = new Option<bool>("--losses") { Description = "print the loss of each step" };
         var accumulate = NumberOption.Of(
             "--accumulate",
-            "micro-batches of a step on each rank",
+            "micro-batches per step on each rank",
             standard.AccumulationSteps,
             1
         );
-        var warmup = NumberOption.Of("--warmup", "steps before the clock starts", standard.Warmup, 0);
+        var warmup = NumberOption.Of("--warmup", "warm-up steps before timing", standard.Warmup, 0);
         var zero = NumberOption.Optional<int>(
             "--zero",
-            "ZeRO stage, 0 to 3, by messages even with one rank; without it one rank sends nothing",
+            "ZeRO stage, 0 to 3, with communication even on one rank; without it, one rank does not communicate",
             0,
             3
         );
         var optimizer = new Option<bool>("--offload-optimizer")
         {
-            Description = "optimizer state and its update in host memory",
+            Description = "keep the optimizer state in host memory and update it there",
         };
         var parameters = new Option<bool>("--offload-param")
         {
-            Description = "weights at rest in host memory (stage 3)",
+            Description = "keep the sharded weights in host memory (stage 3)",
         };
         var processes = RankProcess.Count();
         var json = Arguments.Json();
@@ -188,7 +192,8 @@ internal static class BenchCommand
                 screen.Output.WriteLine(
                     string.Create(
                         CultureInfo.InvariantCulture,
-                        $"{first.Losses.Count} steps from {first.Losses[0]:F4} to {first.Losses[^1]:F4}; the losses of a step differ by {difference:F4} at most"
+                        $"{first.Losses.Count} steps from {first.Losses[0]:F4} to {first.Losses[^1]:F4}; "
+                            + $"max difference between the losses of a step: {difference:F4}"
                     )
                 );
                 return ExitCode.Done;
@@ -222,14 +227,14 @@ internal static class BenchCommand
 
     private static Command Collectives(Screen screen)
     {
-        var smallest = NumberOption.Of(
-            "--from",
-            "bytes of the smallest message, at least 2 for each rank",
-            1L << 20,
+        var smallest = NumberOption.Of("--from", "smallest message in bytes, at least 2 per rank", 1L << 20, 2);
+        var largest = NumberOption.Of(
+            "--to",
+            "largest message in bytes; each message is 4 times the previous one",
+            1L << 30,
             2
         );
-        var largest = NumberOption.Of("--to", "bytes of the largest; each is 4 times the one before", 1L << 30, 2);
-        var rounds = NumberOption.Of("--rounds", "timed calls of each", 20, 1);
+        var rounds = NumberOption.Of("--rounds", "timed calls per size", 20, 1);
         var processes = RankProcess.Count();
         var json = Arguments.Json();
         var command = new Command(
@@ -283,7 +288,7 @@ internal static class BenchCommand
         return command;
     }
 
-    // The ranks that a launcher started, or that this process starts; one alone where there is no launcher.
+    // The ranks started by a launcher or by this process; a single rank without a launcher.
     private static int OnRanks(
         ParseResult given,
         Option<int?> processes,
@@ -316,7 +321,7 @@ internal static class BenchCommand
         Line("kernels", $"{result.Kernels}, {result.Recomputed.Describe()}, {result.Graphs} graphs");
         if (result.GraphRefusal is { } reason)
         {
-            Line("not recorded", $"{reason}");
+            Line("not captured", $"{reason}");
         }
 
         Line("step", $"{result.StepSeconds:F4} s");
@@ -327,10 +332,10 @@ internal static class BenchCommand
         var share =
             result.MatmulTeraflops > 0
                 ? $", {100 * result.Teraflops / result.MatmulTeraflops:F1} % of a matmul's {result.MatmulTeraflops:F0}"
-                : ""; // Measured on GPUs alone.
+                : ""; // Measured on GPUs only.
         Line("TFLOP/s", $"{(result.Teraflops < 10 ? $"{result.Teraflops:G2}" : $"{result.Teraflops:F0}")}{share}");
         Line(
-            "memory in use, at most",
+            "peak memory in use",
             $"{result.MemoryMiB:F0} MiB; {result.ContextMiB:F0} before the model, {result.WeightsMiB:F0} with its weights"
         );
         foreach (var time in result.Profile ?? [])
@@ -342,9 +347,11 @@ internal static class BenchCommand
         {
             Line("ranks", $"{result.Ranks}, ZeRO-{sharing.Stage}, {sharing.Parameters} parameters");
             Line("model FLOP utilisation", $"{100 * sharing.ModelFlopsUtilisation:F1} % of 989 TFLOP/s");
+            var (sent, seconds) = (sharing.BytesSentPerStep / 1e9, sharing.CommunicationSeconds);
+            var overlap = 100 * sharing.Overlap;
             Line(
-                "sent a step and rank",
-                $"{sharing.BytesSentPerStep / 1e9:F3} GB in {sharing.CommunicationSeconds:F4} s, {100 * sharing.Overlap:F0} % beside computation"
+                "sent per step and rank",
+                $"{sent:F3} GB in {seconds:F4} s, {overlap:F0} % overlapped with computation"
             );
             Line("update on the host", $"{sharing.HostUpdateSeconds:F3} s");
             Line("last gradient norm", $"{sharing.GradientNorm:F4}");

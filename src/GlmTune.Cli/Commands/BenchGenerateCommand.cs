@@ -5,8 +5,8 @@ using GlmTune.Recipes;
 
 namespace GlmTune.Cli.Commands;
 
-/// <summary><c>glmtune bench generate</c>: how fast this machine generates, by default with random weights of the 9B
-/// shape.</summary>
+/// <summary><c>glmtune bench generate</c>: measures generation, by default on random weights with the shapes of the 9B
+/// model.</summary>
 internal static class BenchGenerateCommand
 {
     public static Command Create(Screen screen)
@@ -14,33 +14,33 @@ internal static class BenchGenerateCommand
         var standard = new GenerateBenchmarkOptions();
         var path = new Argument<string?>("PATH")
         {
-            Description = "a model's folder or hub id; random weights of the 9B shape unless given",
+            Description = "model folder or Hub id; default: random weights with the shapes of the 9B model",
             Arity = ArgumentArity.ZeroOrOne,
         };
         var batches = NumberOption.Several(
             "--batch",
-            "answers side by side; several are measured one after another",
+            "batch sizes to measure, one after another",
             standard.Batches,
             1,
             words: true
         );
-        var prompt = NumberOption.Of("--prompt-tokens", "tokens of each prompt", standard.PromptTokens, 1);
-        var answer = NumberOption.Of("--new-tokens", "tokens of each answer", standard.NewTokens, 1);
+        var prompt = NumberOption.Of("--prompt-tokens", "tokens per prompt", standard.PromptTokens, 1);
+        var answer = NumberOption.Of("--new-tokens", "tokens per answer", standard.NewTokens, 1);
         var first = NumberOption.Of(
             "--first-token-prompt",
-            "tokens of the prompt whose first token is timed; 0 leaves that out",
+            "length of the prompt whose first token is timed; 0 skips this",
             standard.FirstTokenPrompt,
             0
         );
-        var rank = NumberOption.Of("--lora-rank", "rank of an adapter on query, key and value; 0: none", 0, 0);
-        var layers = NumberOption.Optional<int>("--layers", "decoder layers of random weights; all 40 unless given", 1);
+        var rank = NumberOption.Of("--lora-rank", "LoRA rank on query, key and value; 0: no adapter", 0, 0);
+        var layers = NumberOption.Optional<int>("--layers", "decoder layers of random weights; default: all 40", 1);
         var sample = new Option<bool>("--sample")
         {
-            Description = "draw tokens (temperature 0.8, top-p 0.8) instead of taking the likeliest",
+            Description = "sample (temperature 0.8, top-p 0.8) instead of greedy decoding",
         };
         var plain = new Option<bool>("--plain")
         {
-            Description = "plain operators only, no fused kernels, nothing recorded",
+            Description = "use plain operators only, no fused kernels and no CUDA graphs",
         };
         var json = Arguments.Json();
         var command = new Command("generate", "Time generation: first token, tokens per second.")

@@ -6,17 +6,20 @@ using GlmTune.Recipes.Models;
 
 namespace GlmTune.Cli.Commands;
 
-/// <summary><c>glmtune bench load</c>: how fast a model's weights reach the device.</summary>
+/// <summary><c>glmtune bench load</c>: measures how fast a model's weights reach the device.</summary>
 internal static class BenchLoadCommand
 {
     public static Command Create(Screen screen)
     {
         var folder = new Argument<string>("MODEL")
         {
-            Description = "a model's folder, or a hub id in the local Hugging Face cache",
+            Description = "model folder, or a Hub id in the local Hugging Face cache",
         };
         var json = Arguments.Json();
-        var command = new Command("load", "Time loading a model's weights, beside plain reading of its files.")
+        var command = new Command(
+            "load",
+            "Time loading a model's weights, and plain reads of its files for comparison."
+        )
         {
             folder,
             json,
@@ -30,10 +33,9 @@ internal static class BenchLoadCommand
                     : string.Create(
                         CultureInfo.InvariantCulture,
                         $"{result.Gigabytes:F2} GB to {result.Device}: {result.LoadSeconds:F2} s, "
-                            + $"{result.LoadSpeed:F2} GB/s ({result.ConstructSeconds:F3} s of it to lay out the "
-                            + $"model); "
-                            + $"plain reading with {result.Readers} threads {result.ReadSeconds:F2} s, "
-                            + $"{result.ReadSpeed:F2} GB/s, files in the system's cache"
+                            + $"{result.LoadSpeed:F2} GB/s ({result.ConstructSeconds:F3} s of it to build the "
+                            + $"model); plain reads with {result.Readers} threads {result.ReadSeconds:F2} s, "
+                            + $"{result.ReadSpeed:F2} GB/s, files in the page cache"
                     )
             );
         });

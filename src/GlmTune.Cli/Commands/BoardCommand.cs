@@ -4,7 +4,7 @@ using GlmTune.Server.Board;
 
 namespace GlmTune.Cli.Commands;
 
-/// <summary><c>glmtune board</c>: the training page alone.</summary>
+/// <summary><c>glmtune board</c>: serves only the training page.</summary>
 internal static class BoardCommand
 {
     public static Command Create(Screen screen)
@@ -13,11 +13,11 @@ internal static class BoardCommand
         var folders = new Argument<string[]>("DIR")
         {
             Arity = ArgumentArity.OneOrMore,
-            Description = "output folders of training runs, or folders above them",
+            Description = "output folders of training runs, or their parent folders",
         };
         var command = new Command(
             "board",
-            "Show training runs in the browser: curves, scores, answers, what differs; until Ctrl-C."
+            "Show training runs in the browser: curves, scores, answers, differing settings. Ctrl-C stops."
         )
         {
             folders,
@@ -30,8 +30,8 @@ internal static class BoardCommand
                 var missing = shown
                     .Where(folder => !Directory.Exists(folder))
                     .Select(folder =>
-                        $"{folder}: there is no such folder; expected an output folder of training runs, or one above "
-                        + "them."
+                        $"{folder}: folder not found; expected an output folder of training runs, or a "
+                        + "parent folder."
                     )
                     .ToList();
                 if (missing.Count > 0)

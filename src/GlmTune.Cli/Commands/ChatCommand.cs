@@ -8,7 +8,7 @@ using Microsoft.Extensions.AI;
 
 namespace GlmTune.Cli.Commands;
 
-/// <summary><c>glmtune chat</c>: talk with a model, or ask it once.</summary>
+/// <summary><c>glmtune chat</c>: chats with a model, or asks it once.</summary>
 internal static class ChatCommand
 {
     public static Command Create(Screen screen)
@@ -17,28 +17,27 @@ internal static class ChatCommand
         var prompt = new Option<string?>("--prompt")
         {
             HelpName = "TEXT",
-            Description = "ask this, print the answer alone, and end",
+            Description = "ask this, print only the answer, and exit",
         };
-        var system = new Option<string?>("--system") { HelpName = "TEXT", Description = "the system prompt" };
+        var system = new Option<string?>("--system") { HelpName = "TEXT", Description = "system prompt" };
         var tools = new Option<string?>("--tools")
         {
             HelpName = "FILE",
-            Description = "a JSON array of the tools that the model may call",
+            Description = "JSON array of tools that the model may call",
         };
         var mcp = new Option<string?>("--mcp")
         {
             HelpName = "FILE",
-            Description =
-                "servers of the Model Context Protocol (an 'mcpServers' file) whose tools the model may ask to run",
+            Description = "MCP servers (an 'mcpServers' file) whose tools the model may ask to run",
         };
         var allow = new Option<string[]>("--allow")
         {
             HelpName = "NAME",
-            Description = "run this tool of --mcp without a question; may be repeated",
+            Description = "run this tool of --mcp without confirmation; repeatable",
             DefaultValueFactory = _ => [],
         };
-        json.Description = "with --prompt: print the answer, its tool calls and its counts as JSON";
-        var command = new Command("chat", "Chat with a model or an adapter; exit or quit ends it.")
+        json.Description = "with --prompt: print the answer, its tool calls and token counts as JSON";
+        var command = new Command("chat", "Chat with a model or an adapter; type exit or quit to end.")
         {
             prompt,
             system,
@@ -53,17 +52,17 @@ internal static class ChatCommand
         {
             if (given.GetResult(prompt) is { Tokens: [{ Value: var asked }] } && string.IsNullOrWhiteSpace(asked))
             {
-                given.AddError("--prompt: expected a text.");
+                given.AddError("--prompt: the prompt is empty.");
             }
 
             if (given.GetValue(json) && given.GetValue(prompt) is null)
             {
-                given.AddError("--json needs --prompt.");
+                given.AddError("--json requires --prompt.");
             }
 
             if (given.GetResult(allow) is { Implicit: false } && given.GetValue(mcp) is null)
             {
-                given.AddError("--allow needs --mcp.");
+                given.AddError("--allow requires --mcp.");
             }
         });
         command.SetAction(
@@ -157,7 +156,7 @@ internal static class ChatCommand
         }
     }
 
-    /// <summary>Answers line after line, until there are no more or one says to end.</summary>
+    /// <summary>Answers one line after another, until the input ends or the user types exit or quit.</summary>
     internal static async Task TalkAsync(Screen screen, ChatSession session, CancellationToken stop)
     {
         var pending = new Queue<ToolCall>();
@@ -169,7 +168,7 @@ internal static class ChatCommand
                 screen.Output.Write(call is null ? "You: " : $"Result of {TerminalText.Visible(call.Name)}: ");
             }
 
-            // Reading cannot be ended, but it can be left: its thread does not keep the process alive.
+            // A read cannot be cancelled, but it can be abandoned: its thread does not keep the process alive.
             var line = await Task.Run(screen.Input.ReadLine, CancellationToken.None)
                 .WaitAsync(stop)
                 .ConfigureAwait(false);
@@ -205,8 +204,8 @@ internal static class ChatCommand
         }
     }
 
-    /// <summary>Writes an answer's text as it comes, then its calls as the model writes them; nothing of it can steer a
-    /// terminal.</summary>
+    /// <summary>Writes an answer's text as it is generated, then its calls in the model's own format; neither can
+    /// control the terminal.</summary>
     internal static async Task ShowAsync(
         TextWriter output,
         IAsyncEnumerable<string> pieces,

@@ -6,24 +6,24 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Cli.Commands;
 
-/// <summary><c>glmtune checkpoint</c>: what training saved, made into something else.</summary>
+/// <summary><c>glmtune checkpoint</c>: converts checkpoints.</summary>
 internal static class CheckpointCommand
 {
     public static Command Create(Screen screen) =>
-        new("checkpoint", "Make something of what training saved.") { Consolidate(screen) };
+        new("checkpoint", "Convert training checkpoints.") { Consolidate(screen) };
 
     private static Command Consolidate(Screen screen)
     {
         var checkpoint = new Argument<string>("CHECKPOINT")
         {
-            Description = "a checkpoint's folder, such as output/checkpoint-500, of a run that trained all weights",
+            Description = "folder of a checkpoint of a full fine-tuning run, such as output/checkpoint-500",
         };
-        var output = new Argument<string>("OUT") { Description = "the folder to make" };
-        var layout = LayoutOption.Create("those of the checkpoint");
-        var type = Arguments.Type("type of the weights; the one that the checkpoint's config.json names");
+        var output = new Argument<string>("OUT") { Description = "output folder" };
+        var layout = LayoutOption.Create("default: those of the checkpoint");
+        var type = Arguments.Type("type of the weights; default: the one in the checkpoint's config.json");
         var command = new Command(
             "consolidate",
-            "Make one whole model of a checkpoint whose weights are spread over the files of its ranks."
+            "Assemble a complete model from a checkpoint whose weights are sharded over ranks."
         )
         {
             checkpoint,

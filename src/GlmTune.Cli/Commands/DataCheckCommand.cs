@@ -7,7 +7,7 @@ using GlmTune.Recipes.Models;
 
 namespace GlmTune.Cli.Commands;
 
-/// <summary><c>glmtune data check</c>: what is in the data of a recipe, and what is wrong with it.</summary>
+/// <summary><c>glmtune data check</c>: statistics and problems of a recipe's data.</summary>
 internal static class DataCheckCommand
 {
     public static Command Create(Screen screen)
@@ -106,17 +106,35 @@ internal static class DataCheckCommand
     {
         void Line(FormattableString line) => output.WriteLine(line.ToString(CultureInfo.InvariantCulture));
         Line($"{split.Name}: {report.File}");
-        Line(
-            $"  {report.Rows} rows, {report.UsableRows} usable; {report.Messages} messages, {report.Answers} answers, {report.ToolCalls} calls of tools"
+        output.WriteLine(
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"  {report.Rows} rows, {report.UsableRows} usable; {report.Messages} messages, "
+                    + $"{report.Answers} answers, {report.ToolCalls} tool calls"
+            )
         );
-        Line(
-            $"  {report.Tokens} tokens, {report.SupervisedTokens} learnt; {report.CutRows} rows cut, {report.Count(FindingKind.LostEnd)} of them lost their end token; {report.PromptsTooLong} prompts too long to evaluate"
+        output.WriteLine(
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"  {report.Tokens} tokens, {report.SupervisedTokens} supervised; {report.CutRows} rows "
+                    + $"truncated, {report.Count(FindingKind.LostEnd)} of them without their end token; "
+                    + $"{report.PromptsTooLong} prompts too long to evaluate"
+            )
         );
-        Line(
-            $"  {report.Count(FindingKind.NothingLearnt)} rows with nothing to learn; {report.Count(FindingKind.WrongArguments) + report.Count(FindingKind.UndeclaredTool)} calls against their tools' schemas"
+        output.WriteLine(
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"  {report.Count(FindingKind.NothingLearnt)} rows without supervised tokens; "
+                    + $"{report.Count(FindingKind.WrongArguments) + report.Count(FindingKind.UndeclaredTool)} calls "
+                    + $"that violate their tools' schemas"
+            )
         );
-        Line(
-            $"  tokens of a row: shortest {report.Lengths.Shortest}, median {report.Lengths.Median}, mean {report.Lengths.Mean:F1}, 95 % at most {report.Lengths.Percentile95}, longest {report.Lengths.Longest}"
+        output.WriteLine(
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"  tokens per row: min {report.Lengths.Shortest}, median {report.Lengths.Median}, mean "
+                    + $"{report.Lengths.Mean:F1}, p95 {report.Lengths.Percentile95}, max {report.Lengths.Longest}"
+            )
         );
         var most = report.Lengths.Histogram.Select(bar => bar.Rows).DefaultIfEmpty().Max();
         foreach (var (atMost, rows) in report.Lengths.Histogram)

@@ -2,11 +2,11 @@ using System.CommandLine;
 
 namespace GlmTune.Cli.Commands;
 
-/// <summary><c>glmtune data</c>: looks at data, and brings it into shape.</summary>
+/// <summary><c>glmtune data</c>: inspects and converts data.</summary>
 internal static class DataCommand
 {
     public static Command Create(Screen screen) =>
-        new("data", "Look at the data of a recipe, check it, or convert data of another shape.")
+        new("data", "Inspect, check or convert data.")
         {
             DataShowCommand.Create(screen),
             DataCheckCommand.Create(screen),

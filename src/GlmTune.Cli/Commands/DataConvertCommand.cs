@@ -4,29 +4,29 @@ using GlmTune.Data.Converting;
 
 namespace GlmTune.Cli.Commands;
 
-/// <summary><c>glmtune data convert</c>: data of another shape to conversations.</summary>
+/// <summary><c>glmtune data convert</c>: converts other data formats to conversations.</summary>
 internal static class DataConvertCommand
 {
     public static Command Create(Screen screen)
     {
-        var shape = new Option<string>("--from") { Required = true, Description = "what the source holds" };
+        var shape = new Option<string>("--from") { Required = true, Description = "format of the source" };
         shape.AcceptOnlyFromAmong(StringComparer.OrdinalIgnoreCase, [.. RowShape.All.Select(one => one.Name)]);
-        var source = new Argument<string>("SOURCE") { Description = "a JSON array, or one object a line" };
-        var target = new Argument<string>("TARGET") { Description = "the jsonl file to write" };
+        var source = new Argument<string>("SOURCE") { Description = "a JSON array, or one object per line" };
+        var target = new Argument<string>("TARGET") { Description = "the .jsonl file to write" };
         var calls = new Option<string>("--tool-calls")
         {
-            Description = "how calls of tools are written",
+            Description = "how tool calls are written",
             DefaultValueFactory = _ => "native",
         };
         calls.AcceptOnlyFromAmong("native", "json");
         var badRows = new Option<string>("--bad-rows")
         {
-            Description = "what is done with rows that cannot be converted",
+            Description = "what to do with rows that cannot be converted",
             DefaultValueFactory = _ => "error",
         };
         badRows.AcceptOnlyFromAmong("error", "skip");
         var json = Arguments.Json();
-        var command = new Command("convert", "Convert a data set of another shape into conversations, one a line.")
+        var command = new Command("convert", "Convert a dataset to conversations in JSON Lines.")
         {
             source,
             target,
@@ -46,7 +46,7 @@ internal static class DataConvertCommand
             );
             foreach (var problem in report.Problems)
             {
-                screen.Error.WriteLine($"left out: {problem}");
+                screen.Error.WriteLine($"skipped: {problem}");
             }
 
             screen.Output.WriteLine(

@@ -7,13 +7,13 @@ using Spectre.Console;
 
 namespace GlmTune.Cli.Commands;
 
-/// <summary><c>glmtune data show</c>: a row as training sees it.</summary>
+/// <summary><c>glmtune data show</c>: shows a row as training sees it.</summary>
 internal static class DataShowCommand
 {
     public static Command Create(Screen screen)
     {
         var (folder, model, config) = (Arguments.DataFolder(), Arguments.Model(), Arguments.Config());
-        var row = NumberOption.Of("--row", "which row, from 1", 1);
+        var row = NumberOption.Of("--row", "row number, from 1", 1);
         var split = new Option<string>("--split")
         {
             Description = "which file of the recipe",
@@ -23,7 +23,8 @@ internal static class DataShowCommand
         var (json, set) = (Arguments.Json(), Arguments.Set());
         var command = new Command(
             "show",
-            "Show a row as token ids and text, what is learnt marked: in colour on a terminal, by «» otherwise."
+            "Show a row as token ids and text. Supervised tokens are coloured on a terminal, and between « "
+                + "and » elsewhere."
         )
         {
             folder,
@@ -73,10 +74,10 @@ internal static class DataShowCommand
 
     private static void Show(Screen screen, DataSplit split, TokenizedExample example, Tokenizer tokenizer)
     {
-        var cut = example.IsCut ? $", cut from {example.FullLength}" : "";
+        var cut = example.IsCut ? $", truncated from {example.FullLength}" : "";
         screen.Output.WriteLine(
-            $"{split.File}, line {example.Line}: {example.TokenIds.Length} tokens{cut}, {example.SupervisedTokens} "
-                + "learnt"
+            $"{split.File}, line {example.Line}: {example.TokenIds.Length} tokens{cut}, "
+                + $"{example.SupervisedTokens} supervised"
         );
         screen.Output.WriteLine();
         Write(screen, Ids(example));

@@ -8,7 +8,7 @@ using GlmTune.Recipes.Evaluating;
 
 namespace GlmTune.Cli.Commands;
 
-/// <summary><c>glmtune eval</c>: loss, perplexity and scored answers of a tuned model.</summary>
+/// <summary><c>glmtune eval</c>: computes loss, perplexity and answer scores of a fine-tuned model.</summary>
 internal static class EvalCommand
 {
     public static Command Create(Screen screen)
@@ -24,14 +24,14 @@ internal static class EvalCommand
         {
             HelpName = "FOLDER",
             Description =
-                "where predictions_SPLIT.jsonl and metrics_SPLIT.json go; PATH unless it is a hub id, else the working "
-                + "folder",
+                "folder for predictions_SPLIT.jsonl and metrics_SPLIT.json; default: PATH, or the working "
+                + "folder for a Hub id",
         };
-        var limit = NumberOption.Optional<int>("--limit", "only the first N rows", 1);
+        var limit = NumberOption.Optional<int>("--limit", "evaluate only the first N rows", 1);
         var (baseModel, device, type) = (
             Arguments.Base(),
             Arguments.Device(),
-            Arguments.Type("type to compute in; CONFIG's, or bfloat16 on a GPU and float32 on the CPU")
+            Arguments.Type("compute type; default: CONFIG's, or bfloat16 on a GPU and float32 on the CPU")
         );
         var (json, set) = (Arguments.Json(), Arguments.Set());
         var command = new Command(
@@ -118,7 +118,7 @@ internal static class EvalCommand
 
     private static string OneLine(string text) => text.ReplaceLineEndings("⏎");
 
-    /// <summary>How far it is and the time left, on a terminal's line that is written again and again.</summary>
+    /// <summary>Progress and time left, on a terminal line that is rewritten in place.</summary>
     private sealed class ProgressLine(Screen screen)
     {
         private readonly Stopwatch clock = new();

@@ -7,7 +7,7 @@ using GlmTune.Recipes.Models;
 
 namespace GlmTune.Cli.Commands;
 
-/// <summary><c>glmtune forward</c>: logits and loss of a batch, to compare with other frameworks.</summary>
+/// <summary><c>glmtune forward</c>: computes logits and loss of a batch, to compare with other frameworks.</summary>
 internal static class ForwardCommand
 {
     public static Command Create(Screen screen)
@@ -17,14 +17,13 @@ internal static class ForwardCommand
         {
             HelpName = "FILE",
             Required = true,
-            Description =
-                "JSON with input_ids, and if there are any attention_mask and labels, each rows of one length",
+            Description = "JSON with input_ids and optionally attention_mask and labels, all rows of equal length",
         };
         var output = new Option<string>("--output")
         {
             HelpName = "FILE",
             Required = true,
-            Description = "safetensors with logits [B, T, V] (zero on padding) and, with labels, their mean loss",
+            Description = "safetensors file with logits [B, T, V] (zero at padding) and, given labels, their mean loss",
         };
         var (baseModel, device, type, json) = (
             Arguments.Base(),
@@ -32,7 +31,7 @@ internal static class ForwardCommand
             Arguments.Type(),
             Arguments.Json()
         );
-        var command = new Command("forward", "Write the logits and the loss of a batch to a file; needs no tokenizer.")
+        var command = new Command("forward", "Write the logits and the loss of a batch to a file. Needs no tokenizer.")
         {
             path,
             input,
@@ -56,7 +55,8 @@ internal static class ForwardCommand
                 if (report is { Loss: not null, SupervisedTokens: 0 })
                 {
                     screen.Error.WriteLine(
-                        "No label counts: every one is -100 or has no real token before it. The loss is NaN."
+                        "No tokens are supervised: every label is -100 or has no real token before it. The "
+                            + "loss is NaN."
                     );
                 }
 

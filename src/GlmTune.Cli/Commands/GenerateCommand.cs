@@ -4,7 +4,7 @@ using GlmTune.Recipes.Chat;
 
 namespace GlmTune.Cli.Commands;
 
-/// <summary><c>glmtune generate</c>: answers to all conversations of a file.</summary>
+/// <summary><c>glmtune generate</c>: answers all conversations of a file.</summary>
 internal static class GenerateCommand
 {
     public static Command Create(Screen screen)
@@ -14,17 +14,18 @@ internal static class GenerateCommand
         {
             HelpName = "FILE",
             Required = true,
-            Description = "jsonl of conversations; an answer at the end of one is the label, not part of the prompt",
+            Description =
+                "JSON Lines file of conversations; a final answer is used as the label, not as part of the " + "prompt",
         };
         var output = new Option<string>("--output")
         {
             HelpName = "FILE",
             Required = true,
-            Description = "jsonl with a prediction for each; if it is there, it is gone on with",
+            Description = "JSON Lines file with one prediction per conversation; resumed if it exists",
         };
         var command = new Command(
             "generate",
-            "Answer every conversation of a file, in order; started again, it goes on where it stopped."
+            "Answer every conversation of a file, in order. Run it again to resume after an interruption."
         )
         {
             input,

@@ -6,23 +6,23 @@ using GlmTune.Recipes.Models;
 
 namespace GlmTune.Cli.Commands;
 
-/// <summary><c>glmtune merge</c>: an adapter and its base as one model.</summary>
+/// <summary><c>glmtune merge</c>: merges an adapter into its base model.</summary>
 internal static class MergeCommand
 {
     public static Command Create(Screen screen)
     {
         var path = Arguments.Tuned();
-        var output = new Argument<string>("OUT") { Description = "the folder to make" };
-        var layout = LayoutOption.Create("those of the base model");
+        var output = new Argument<string>("OUT") { Description = "output folder" };
+        var layout = LayoutOption.Create("default: those of the base model");
         var (baseModel, device, type) = (
             Arguments.Base(),
             Arguments.Device(),
-            Arguments.Type("type of the weights; that of the base model")
+            Arguments.Type("type of the weights; default: that of the base model")
         );
         var command = new Command(
             "merge",
-            "Make a LoRA or DoRA adapter part of its base model, check that both answer alike, and write the model; a "
-                + "model without adapter is converted."
+            "Merge a LoRA or DoRA adapter into its base model, check that the logits agree, and write the "
+                + "model. A model without an adapter is converted."
         )
         {
             path,

@@ -5,16 +5,19 @@ using GlmTune.Evaluation.Metrics;
 
 namespace GlmTune.Cli.Commands;
 
-/// <summary><c>glmtune metrics</c>: scores of predictions against labels.</summary>
+/// <summary><c>glmtune metrics</c>: scores predictions against labels.</summary>
 internal static class MetricsCommand
 {
     public static Command Create(Screen screen)
     {
         var file = new Argument<string>("PREDICTIONS")
         {
-            Description = "a jsonl file with the texts 'prediction' and 'label' on each line",
+            Description = "JSON Lines file with the strings 'prediction' and 'label' on each line",
         };
-        var perRow = new Option<bool>("--per-row") { Description = "first a line with the scores of each pair" };
+        var perRow = new Option<bool>("--per-row")
+        {
+            Description = "first print the scores of each pair, one per line",
+        };
         var json = Arguments.Json();
         var command = new Command(
             "metrics",

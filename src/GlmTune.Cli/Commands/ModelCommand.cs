@@ -2,11 +2,11 @@ using System.CommandLine;
 
 namespace GlmTune.Cli.Commands;
 
-/// <summary><c>glmtune model</c>: what a model is, and models from nothing.</summary>
+/// <summary><c>glmtune model</c>: describes models, and creates them with random weights.</summary>
 internal static class ModelCommand
 {
     public static Command Create(Screen screen) =>
-        new("model", "Tell what a model or adapter is, or make a model with random weights.")
+        new("model", "Describe a model or adapter, or create a model with random weights.")
         {
             ModelInfoCommand.Create(screen),
             ModelInitCommand.Create(screen),

@@ -6,13 +6,13 @@ using GlmTune.Recipes.Models;
 
 namespace GlmTune.Cli.Commands;
 
-/// <summary><c>glmtune model info</c>: configuration, sizes, and what an adapter trains.</summary>
+/// <summary><c>glmtune model info</c>: prints configuration, sizes, and what an adapter trains.</summary>
 internal static class ModelInfoCommand
 {
     public static Command Create(Screen screen)
     {
         var (path, baseModel, json) = (Arguments.Tuned(), Arguments.Base(), Arguments.Json());
-        var command = new Command("info", "Tell what is in a model's or an adapter's folder; loads no weights.")
+        var command = new Command("info", "Describe a model folder or an adapter folder without loading its weights.")
         {
             path,
             baseModel,
@@ -81,10 +81,10 @@ internal static class ModelInfoCommand
         Line(
             $"  vocabulary {config.VocabularySize}, up to {config.MaxPositions} positions, rotary base {config.RotaryBase}, end tokens {string.Join(", ", config.EndTokenIds)}"
         );
-        Line($"  weights: {Describe(info.Weights)}; tokenizer: {(info.HasTokenizer ? "there" : "missing")}");
+        Line($"  weights: {Describe(info.Weights)}; tokenizer: {(info.HasTokenizer ? "present" : "missing")}");
         if (info.Adapter is { } adapter)
         {
-            Line($"{adapter.Folder}: adapter {adapter.Kind} of {adapter.NamedBase ?? "a base that it does not name"}");
+            Line($"{adapter.Folder}: adapter {adapter.Kind} of {adapter.NamedBase ?? "an unnamed base model"}");
             if (adapter.Lora is { } lora)
             {
                 Line(

@@ -5,29 +5,29 @@ using GlmTune.Recipes.Models;
 
 namespace GlmTune.Cli.Commands;
 
-/// <summary><c>glmtune model init</c>: a model with random weights.</summary>
+/// <summary><c>glmtune model init</c>: creates a model with random weights.</summary>
 internal static class ModelInitCommand
 {
     public static Command Create(Screen screen)
     {
-        var folder = new Argument<string>("FOLDER") { Description = "the folder to make" };
+        var folder = new Argument<string>("FOLDER") { Description = "output folder" };
         var like = new Option<string>("--like")
         {
             HelpName = "MODEL",
             Required = true,
             Description =
-                $"whose shape: {InitializeModel.PublishedShape}, or a model's folder, of which config.json is enough; "
-                + "its tokenizer is copied",
+                $"model to take the shapes from: {InitializeModel.PublishedShape}, or a model folder "
+                + "(config.json is enough); its tokenizer is copied",
         };
-        var layout = LayoutOption.Create("those of the model that it is like");
-        var seed = NumberOption.Of<long>("--seed", "decides the numbers", 42);
+        var layout = LayoutOption.Create("default: those of the --like model");
+        var seed = NumberOption.Of<long>("--seed", "random seed", 42);
         var (type, device) = (
-            Arguments.Type("type of the weights; bfloat16 on a GPU, float32 on the CPU"),
+            Arguments.Type("type of the weights; default: bfloat16 on a GPU, float32 on the CPU"),
             Arguments.Device()
         );
         var command = new Command(
             "init",
-            "Make a model with random weights: normal with deviation 0.02, norms one, biases zero."
+            "Create a model with random weights: normal with standard deviation 0.02, norms one, biases zero."
         )
         {
             folder,

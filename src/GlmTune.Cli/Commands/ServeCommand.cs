@@ -8,7 +8,7 @@ using Microsoft.AspNetCore.Builder;
 
 namespace GlmTune.Cli.Commands;
 
-/// <summary><c>glmtune serve</c>: answer over HTTP, as OpenAI's service does.</summary>
+/// <summary><c>glmtune serve</c>: an OpenAI-compatible HTTP server.</summary>
 internal static class ServeCommand
 {
     private const int Most = 1_000_000;
@@ -21,41 +21,46 @@ internal static class ServeCommand
         var cors = new Option<string[]>("--cors")
         {
             HelpName = "ORIGIN",
-            Description = "let pages of this origin call the server from a browser; may be repeated",
+            Description = "allow browser pages of this origin to call the server; repeatable",
             DefaultValueFactory = _ => [],
         };
         var name = new Option<string?>("--name")
         {
             HelpName = "NAME",
-            Description = "what requests call the model; the name of PATH's folder",
+            Description = "model name in requests; default: the name of PATH's folder",
         };
         var adapters = Adapters();
         var allowed = new Option<string[]>("--allow-host")
         {
             HelpName = "NAME",
             Description =
-                "answer to this Host header too while listening on loopback, behind a proxy for example; may be "
-                + "repeated",
+                "also accept this Host header while listening on loopback, for example behind a proxy; " + "repeatable",
             DefaultValueFactory = _ => [],
         };
-        var slots = NumberOption.Of("--slots", "answers made side by side", new GenerationLimits().Slots, 1, Most);
+        var slots = NumberOption.Of(
+            "--slots",
+            "max answers generated concurrently",
+            new GenerationLimits().Slots,
+            1,
+            Most
+        );
         var waiting = NumberOption.Of(
             "--waiting",
-            "requests that may wait for a place; more are turned away with 429",
+            "max queued requests; further requests get 429",
             defaults.Limits.Waiting,
             0,
             Most
         );
         var timeout = NumberOption.Of(
             "--timeout",
-            "seconds that a request may take, waiting included",
+            "seconds per request, including time in the queue",
             (int)defaults.Limits.RequestTime.TotalSeconds,
             1,
             Most
         );
         var stopTime = NumberOption.Of(
             "--stop-time",
-            "seconds that running answers may go on after Ctrl-C",
+            "seconds for running answers to finish after Ctrl-C",
             (int)defaults.StopTime.TotalSeconds,
             0,
             Most
@@ -63,30 +68,28 @@ internal static class ServeCommand
         var runs = new Option<string[]>("--runs")
         {
             HelpName = "DIR",
-            Description = "show the training runs of this folder at /runs; may be repeated",
+            Description = "show the training runs of this folder at /runs; repeatable",
             DefaultValueFactory = _ => [],
         };
         var mcp = new Option<string?>("--mcp")
         {
             HelpName = "FILE",
-            Description =
-                "servers of the Model Context Protocol (an 'mcpServers' file) whose tools the chat page may run, each "
-                + "call confirmed there",
+            Description = "MCP servers (an 'mcpServers' file) whose tools the chat page may run after confirmation",
         };
         var unasked = new Option<string[]>("--allow")
         {
             HelpName = "NAME",
-            Description = "let the page run this tool of --mcp without a question; may be repeated",
+            Description = "let the page run this tool of --mcp without confirmation; repeatable",
             DefaultValueFactory = _ => [],
         };
         unasked.Validators.Add(result =>
         {
             if (!result.Implicit && result.GetResult(mcp) is null or { Implicit: true })
             {
-                result.AddError("--allow needs --mcp.");
+                result.AddError("--allow requires --mcp.");
             }
         });
-        var command = new Command("serve", "Answer over HTTP under OpenAI's protocol, until Ctrl-C.")
+        var command = new Command("serve", "Serve a model over HTTP with an OpenAI-compatible API. Ctrl-C stops.")
         {
             adapters,
             cors,
@@ -124,8 +127,8 @@ internal static class ServeCommand
                 )
                 {
                     throw new InvalidDataException(
-                        "With --mcp, whoever reaches the server can run its tools on this machine; --host beyond it "
-                            + "and --cors need --api-key-file then."
+                        "With --mcp, anyone who can reach the server can run its tools on this machine. So "
+                            + "--cors, and any --host other than this machine, require --api-key-file."
                     );
                 }
 
@@ -141,8 +144,8 @@ internal static class ServeCommand
                 )
                 {
                     throw new InvalidDataException(
-                        $"'{twice.Key}' would be the name of two models; give other names with --adapter NAME=PATH or "
-                            + "--name."
+                        $"Two models would have the name '{twice.Key}'; choose other names with --adapter "
+                            + "NAME=PATH or --name."
                     );
                 }
 
@@ -158,8 +161,9 @@ internal static class ServeCommand
                 if (loaded.Chat.Template.Options.Preset is { ParsesSpecialText: true } preset)
                 {
                     screen.Error.WriteLine(
-                        $"The chat format {preset.Name} reads special tokens out of messages: a text such as "
-                            + "<|assistant|> in one can pass for a turn of its own. Serve it to people you trust."
+                        $"The chat format {preset.Name} turns special-token text in messages into special "
+                            + "tokens: text such as <|assistant|> can imitate another turn. Serve this model "
+                            + "only to people you trust."
                     );
                 }
 
@@ -177,7 +181,7 @@ internal static class ServeCommand
         return command;
     }
 
-    /// <summary>Starts a server, says where it listens, and stops it when asked to.</summary>
+    /// <summary>Starts a server, prints its address, and stops it on request.</summary>
     internal static async Task RunAsync(
         Screen screen,
         WebApplication app,
@@ -199,18 +203,18 @@ internal static class ServeCommand
                 );
             }
 
-            screen.Error.WriteLine($"Listening on {string.Join(", ", app.Urls)}; Ctrl-C stops.");
+            screen.Error.WriteLine($"Listening on {string.Join(", ", app.Urls)}; press Ctrl-C to stop.");
             if (!ServerApp.IsLoopback(options.Host) && options.ApiKeys.Count == 0)
             {
                 screen.Error.WriteLine(
-                    "Everybody who reaches this address can use what it shows; --api-key-file asks for keys."
+                    "Anyone who can reach this address can use the server; set --api-key-file to require keys."
                 );
             }
 
             await Task.Delay(Timeout.Infinite, stop)
                 .ContinueWith(_ => { }, TaskScheduler.Default)
                 .ConfigureAwait(false);
-            screen.Error.WriteLine("Stopping: running answers are finished.");
+            screen.Error.WriteLine("Shutting down: waiting for running answers to finish.");
             await app.StopAsync(CancellationToken.None).ConfigureAwait(false);
         }
     }
@@ -219,7 +223,7 @@ internal static class ServeCommand
         new("--adapter")
         {
             HelpName = "NAME=PATH",
-            Description = "an adapter's folder, served beside PATH under a name of its own; may be repeated",
+            Description = "adapter folder to serve beside PATH under its own name; repeatable",
             DefaultValueFactory = _ => [],
             CustomParser = result =>
                 [
@@ -228,7 +232,7 @@ internal static class ServeCommand
                         var split = token.Value.IndexOf('=', StringComparison.Ordinal);
                         if (split < 1 || split == token.Value.Length - 1)
                         {
-                            result.AddError($"--adapter: '{token.Value}' is not NAME=PATH.");
+                            result.AddError($"--adapter: '{token.Value}' does not have the form NAME=PATH.");
                             return default;
                         }
 

@@ -12,7 +12,7 @@ using GlmTune.Server;
 
 namespace GlmTune.Cli.Commands;
 
-/// <summary><c>glmtune stress</c>: how fast a model, or a server, answers under load.</summary>
+/// <summary><c>glmtune stress</c>: load-tests a model or a server.</summary>
 internal static class StressCommand
 {
     public static Command Create(Screen screen)
@@ -22,39 +22,29 @@ internal static class StressCommand
         var url = new Option<Uri?>("--url")
         {
             HelpName = "URL",
-            Description = "press a server with OpenAI's chat completions instead, such as http://127.0.0.1:8000",
+            Description = "load-test an OpenAI-compatible server instead, such as http://127.0.0.1:8000",
             CustomParser = ReadUrl,
         };
         var model = new Option<string?>("--model")
         {
             HelpName = "NAME",
-            Description = "with --url: the model that requests name; the server's first without it",
+            Description = "with --url: model name in requests; default: the server's first model",
         };
         var key = new Option<string?>("--api-key-file")
         {
             HelpName = "FILE",
-            Description = "with --url: a file as serve takes it, whose first key is sent",
+            Description = "with --url: file of API keys as in serve; the first key is sent",
         };
-        var lengths = NumberOption.Several(
-            "--token-len",
-            "tokens of a prompt; several numbers give a row each",
-            [1000],
-            1
-        );
+        var lengths = NumberOption.Several("--token-len", "prompt tokens; several values give one row each", [1000], 1);
         var concurrency = NumberOption.Several(
             "--concurrency",
-            "requests at the same time; several numbers give a row each",
+            "concurrent requests; several values give one row each",
             [1],
             1
         );
-        var rounds = NumberOption.Of(
-            "--n",
-            "requests, one after another, of each of those that ask at the same time",
-            3,
-            1
-        );
-        var tokens = NumberOption.Of("--max-new-tokens", "tokens of an answer", 512, 1);
-        var command = new Command("stress", "Measure time to the first token and tokens a second under load.")
+        var rounds = NumberOption.Of("--n", "consecutive requests per concurrent client", 3, 1);
+        var tokens = NumberOption.Of("--max-new-tokens", "max tokens per answer", 512, 1);
+        var command = new Command("stress", "Load-test a model or a server: time to first token and tokens per second.")
         {
             url,
             model,
@@ -70,7 +60,7 @@ internal static class StressCommand
         {
             if (given.GetResult(chat.Path) is { Tokens.Count: > 0 } == given.GetResult(url) is not null)
             {
-                given.AddError("Give PATH, a model to load, or --url, a server to ask; one of them.");
+                given.AddError("Give either PATH, a model to load, or --url, a server to load-test.");
             }
         });
         command.SetAction(
@@ -104,7 +94,7 @@ internal static class StressCommand
                     return;
                 }
 
-                // Slots for all that ask at the same time; nothing is kept, since no two prompts begin alike.
+                // One slot per concurrent client. Nothing is kept in the cache, since no two prompts share a prefix.
                 using var loaded = chat.Load(
                     given,
                     limits: new GenerationLimits { Slots = options.Concurrency.Max(), KeptAnswers = 0 }
@@ -136,8 +126,8 @@ internal static class StressCommand
         {
             screen.Output.WriteLine($"{target.Name}, answers of {options.MaxNewTokens} tokens");
             screen.Output.WriteLine(
-                "prompt  at once  answers  first token s: p50    p90    p99  tokens/s each: p50    p90  tokens/s all  "
-                    + "failed"
+                "prompt  concurrency  answers  first token s: p50    p90    p99  tokens/s each: p50    p90 "
+                    + " tokens/s all  failed"
             );
         }
 
@@ -190,7 +180,7 @@ internal static class StressCommand
         );
         if (result.Error is { } error)
         {
-            screen.Error.WriteLine($"{result.Failed} requests failed; the first: {error}");
+            screen.Error.WriteLine($"{result.Failed} requests failed; first error: {error}");
         }
     }
 
@@ -204,7 +194,7 @@ internal static class StressCommand
             return address;
         }
 
-        result.AddError($"--url: '{result.Tokens[0].Value}' is no address that begins with http:// or https://.");
+        result.AddError($"--url: '{result.Tokens[0].Value}' is not an http:// or https:// address.");
         return null;
     }
 }

@@ -4,32 +4,31 @@ using GlmTune.Recipes.Models;
 
 namespace GlmTune.Cli.Commands;
 
-/// <summary><c>glmtune tokenize</c>: texts to token ids.</summary>
+/// <summary><c>glmtune tokenize</c>: converts texts to token ids.</summary>
 internal static class TokenizeCommand
 {
     public static Command Create(Screen screen)
     {
         var model = Arguments.Model();
-        var text = new Option<string?>("--text") { HelpName = "TEXT", Description = "the text itself" };
-        var file = new Option<string?>("--file") { HelpName = "FILE", Description = "a file that is one text" };
+        var text = new Option<string?>("--text") { HelpName = "TEXT", Description = "the text" };
+        var file = new Option<string?>("--file") { HelpName = "FILE", Description = "a file to read as one text" };
         var lines = new Option<string?>("--jsonl")
         {
             HelpName = "FILE",
-            Description = "a file with a text on each line: a JSON string, or {\"text\": …}",
+            Description = "a file with one text per line: a JSON string, or {\"text\": …}",
         };
         var chat = new Option<bool>("--chat")
         {
-            Description =
-                "each text is a user's message: with [gMASK]<sop>, roles, and the token that asks for an answer",
+            Description = "treat each text as a user message: add [gMASK]<sop>, roles, and the assistant token",
         };
         var special = new Option<bool>("--special")
         {
-            Description = "the text of a special token is that token; otherwise it stays plain text",
+            Description = "parse special-token text as special tokens; otherwise it stays plain text",
         };
         var json = Arguments.Json();
         var command = new Command(
             "tokenize",
-            "Print the token ids of texts, a line for each; needs only the tokenizer's files."
+            "Print the token ids of texts, one line each. Needs only the tokenizer files."
         )
         {
             model,
@@ -44,12 +43,12 @@ internal static class TokenizeCommand
         {
             if (new Option[] { text, file, lines }.Count(option => given.GetResult(option) is not null) != 1)
             {
-                given.AddError("Give one of --text, --file and --jsonl.");
+                given.AddError("Give exactly one of --text, --file and --jsonl.");
             }
 
             if (given.GetValue(chat) && given.GetValue(special))
             {
-                given.AddError("Give --chat or --special, not both.");
+                given.AddError("Give either --chat or --special, not both.");
             }
         });
         command.SetAction(given =>

@@ -7,7 +7,7 @@ using GlmTune.Recipes.Training;
 
 namespace GlmTune.Cli.Commands;
 
-/// <summary><c>glmtune train</c>: fine-tuning, with the arguments of the GLM-4 demo in their order.</summary>
+/// <summary><c>glmtune train</c>: fine-tuning, with the arguments of the GLM-4 demo in the same order.</summary>
 internal static class TrainCommand
 {
     public static Command Create(Screen screen)
@@ -17,13 +17,13 @@ internal static class TrainCommand
         {
             Arity = ArgumentArity.ZeroOrOne,
             Description =
-                "where to go on: yes (the last checkpoint of the output folder), 600, checkpoint-600, or a "
-                + "checkpoint's folder",
+                "checkpoint to resume from: yes (the newest in the output folder), no (start from "
+                + "scratch), 600, checkpoint-600, or a checkpoint folder",
         };
         var (set, processes) = (Arguments.Set(), RankProcess.Count());
         var command = new Command(
             "train",
-            "Fine-tune a model as a recipe says; Ctrl-C saves a checkpoint and ends the run."
+            "Fine-tune a model with a recipe. Ctrl-C saves a checkpoint and ends the run."
         )
         {
             data,
@@ -63,7 +63,7 @@ internal static class TrainCommand
                                     ranks
                                 )
                         );
-                    // Open MPI gives every rank a terminal of its own, which is not the user's.
+                    // Open MPI gives every rank its own terminal, which is not the user's.
                     var isFirst = ranks.Rank == 0;
                     var result =
                         screen.IsTerminal && ranks.WorldSize == 1
@@ -72,7 +72,7 @@ internal static class TrainCommand
                     return Finish(isFirst ? screen.Output : TextWriter.Null, result);
                 }
 
-                // Training blocks, so that it has a thread of its own and the one that hears signals stays free.
+                // Training blocks, so it gets its own thread, and the one that receives signals stays free.
                 return Task.Run(() =>
                     given.GetValue(processes) is > 1 and var count
                         ? RankProcess.StartAll(count, given, processes, RankProcess.DeviceFor(recipe), screen)
@@ -94,7 +94,7 @@ internal static class TrainCommand
             string.Create(
                 CultureInfo.InvariantCulture,
                 $"{(result.Stopped ? "stopped after" : "done:")} {result.Steps} steps, "
-                    + $"{(double.IsNaN(result.Loss) ? "none in this run" : $"mean loss {result.Loss:F4}")}, "
+                    + $"{(double.IsNaN(result.Loss) ? "no steps in this run" : $"mean loss {result.Loss:F4}")}, "
                     + $"{result.Runtime:h\\:mm\\:ss}; "
                     + $"{(result.Checkpoint is null ? "nothing was saved" : $"last checkpoint {result.Checkpoint}")}"
             )

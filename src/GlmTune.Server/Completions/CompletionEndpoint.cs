@@ -144,7 +144,7 @@ internal sealed class CompletionEndpoint(
         problems.Check(
             request.Echo != true || request.Logprobs is null,
             "echo",
-            "with 'logprobs' would need those of the prompt, which are not told; leave one of them out"
+            "with 'logprobs' would need log probabilities of the prompt, which are not available; remove one of them"
         );
         problems.ThrowIfAny();
         var prompts = GivenPrompt.ReadAll(request.Prompt, model, options.Limits);

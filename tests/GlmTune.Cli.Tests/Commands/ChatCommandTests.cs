@@ -27,9 +27,9 @@ public sealed class ChatCommandTests
     }
 
     [Theory]
-    [InlineData("--json", "--json needs --prompt.")]
-    [InlineData("--prompt ", "--prompt: expected a text.")]
-    [InlineData("--allow read_file", "--allow needs --mcp.")]
+    [InlineData("--json", "--json requires --prompt.")]
+    [InlineData("--prompt ", "--prompt: the prompt is empty.")]
+    [InlineData("--allow read_file", "--allow requires --mcp.")]
     [InlineData("--temperature hot", "--temperature: 'hot' is not a number of at least 0.")]
     [InlineData("--temperature NaN", "--temperature: 'NaN' is not a number of at least 0.")]
     [InlineData("--top-p 0", "--top-p: '0' is not a number above 0 and at most 1.")]

@@ -102,7 +102,7 @@ public sealed partial class ServeCommandTests
             (
                 run.Code,
                 run.Error.Contains(
-                    $"The chat format {template} reads special tokens out of messages",
+                    $"The chat format {template} turns special-token text in messages into special tokens",
                     StringComparison.Ordinal
                 )
             )
@@ -112,14 +112,14 @@ public sealed partial class ServeCommandTests
     [Theory]
     [InlineData("--port 70000", "--port: '70000' is not a whole number from 0 to 65535.")]
     [InlineData("--slots 0", "--slots: '0' is not a whole number from 1 to 1000000.")]
-    [InlineData("--adapter nothing", "--adapter: 'nothing' is not NAME=PATH.")]
+    [InlineData("--adapter nothing", "--adapter: 'nothing' does not have the form NAME=PATH.")]
     [InlineData("--host nowhere.example --port 0", "'nowhere.example' is no address to listen on")]
     [InlineData("--host 192.0.2.1 --port 8000", "Cannot listen on 192.0.2.1, port 8000")]
     [InlineData("--api-key-file /dev/null", "no key in it")]
-    [InlineData("--mcp tools.json --host 0.0.0.0", "need --api-key-file")]
-    [InlineData("--mcp tools.json --cors *", "need --api-key-file")]
-    [InlineData("--allow read_file", "--allow needs --mcp.")]
-    [InlineData("--adapter glm-nano=x", "'glm-nano' would be the name of two models")]
+    [InlineData("--mcp tools.json --host 0.0.0.0", "require --api-key-file")]
+    [InlineData("--mcp tools.json --cors *", "require --api-key-file")]
+    [InlineData("--allow read_file", "--allow requires --mcp.")]
+    [InlineData("--adapter glm-nano=x", "Two models would have the name 'glm-nano'")]
     public async Task Wrong_options_are_told(string options, string message)
     {
         var run = await Run.Of([
