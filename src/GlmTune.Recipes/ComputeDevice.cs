@@ -43,13 +43,14 @@ public static class ComputeDevice
             )
         )
         {
-            throw new InvalidDataException($"'{name}' is no device; expected cpu, cuda or cuda:0.");
+            throw new InvalidDataException($"'{name}' is not a device; expected cpu, cuda or cuda:0.");
         }
 
         return index < gpus
             ? device(DeviceType.CUDA, index)
             : throw new InvalidDataException(
-                $"'{name}': {(gpus == 0 ? "no GPU works here (no driver, or libtorch without CUDA)" : $"there are {gpus} GPUs, numbered from 0")}."
+                $"'{name}': "
+                    + $"{(gpus == 0 ? "no usable GPU (no driver, or libtorch without CUDA)" : $"there are {gpus} GPUs, numbered from 0")}."
             );
     }
 
@@ -107,7 +108,7 @@ public static class ComputeDevice
             "float16" => ScalarType.Float16,
             "float64" => ScalarType.Float64,
             _ => throw new ArgumentException(
-                $"'{name}' is no type to compute in; there are {string.Join(", ", TypeNames)}.",
+                $"'{name}' is not a compute type; expected one of {string.Join(", ", TypeNames)}.",
                 nameof(name)
             ),
         };

@@ -25,7 +25,7 @@ public static class DataFolder
         if (!Directory.Exists(folder))
         {
             throw new InvalidDataException(
-                $"{folder}: there is no such folder; expected the one with the data files that the recipe names."
+                $"{folder}: folder not found; expected the folder with the data files that the recipe names."
             );
         }
 
@@ -39,9 +39,7 @@ public static class DataFolder
         ];
         var missing = splits
             .Where(split => !File.Exists(split.File))
-            .Select(split =>
-                $"{split.File}: there is no such file; the recipe's data_config names it for '{split.Name}'."
-            )
+            .Select(split => $"{split.File}: file not found; the recipe's data_config names it for '{split.Name}'.")
             .ToList();
         return missing.Count == 0 ? splits : throw new InvalidDataException(string.Join(Environment.NewLine, missing));
     }
@@ -81,8 +79,6 @@ public static class DataFolder
             }
         }
 
-        throw new InvalidDataException(
-            $"{split.File}: there is no row {row}; rows are numbered from 1 and there are {count}."
-        );
+        throw new InvalidDataException($"{split.File}: no row {row}; it has {count} rows, numbered from 1.");
     }
 }

@@ -28,7 +28,7 @@ public sealed class DeepSpeedFile
         if (!File.Exists(path))
         {
             throw new FileNotFoundException(
-                $"{path}: there is no such file; expected a DeepSpeed configuration such as configs/ds_zero_2.json",
+                $"{path}: file not found; expected a DeepSpeed configuration such as configs/ds_zero_2.json",
                 path
             );
         }
@@ -80,8 +80,8 @@ public sealed class DeepSpeedFile
 
         arguments.Problem(
             key,
-            $"'{arguments.Full(key)}' is '{name.Text}', and there is no such file in the working folder, beside the "
-                + "recipe or above it"
+            $"'{arguments.Full(key)}' is '{name.Text}', which was not found in the working folder, next to "
+                + "the recipe or in the folder above"
         );
         return null;
     }

@@ -22,7 +22,7 @@ public static class RecipeFile
         if (!File.Exists(path))
         {
             throw new FileNotFoundException(
-                $"{path}: there is no such file; expected a recipe such as configs/lora.yaml",
+                $"{path}: file not found; expected a recipe such as configs/lora.yaml",
                 path
             );
         }

@@ -44,14 +44,8 @@ public sealed class CommandLineTests
     [InlineData("stress --url nowhere", "--url: 'nowhere' is not an http:// or https:// address.")]
     [InlineData("board . --port x", "--port: 'x' is not a whole number from 0 to 65535.")]
     [InlineData("metrics nothing.jsonl", "nothing.jsonl: file not found.")]
-    [InlineData(
-        "train a b nothing.yaml",
-        "nothing.yaml: there is no such file; expected a recipe such as configs/lora.yaml"
-    )]
-    [InlineData(
-        "train a b /nothing.yaml",
-        "/nothing.yaml: there is no such file; expected a recipe such as configs/lora.yaml"
-    )]
+    [InlineData("train a b nothing.yaml", "nothing.yaml: file not found; expected a recipe such as configs/lora.yaml")]
+    [InlineData("train a b /nothing.yaml", "/nothing.yaml: file not found; expected a recipe such as configs/lora.yaml")]
     public async Task What_is_wrong_is_said_in_one_line(string arguments, string beginning)
     {
         var run = await Run.Of(arguments.Split(' '));

@@ -134,7 +134,7 @@ public sealed partial class RankTests : IDisposable
             "--set",
             $"training_args.max_steps={newest + 1}",
         ]);
-        Assert.Contains("was written by 2 ranks, this run has 1", further.Error, StringComparison.Ordinal);
+        Assert.Contains("was written by 2 ranks, and this run has 1", further.Error, StringComparison.Ordinal);
         Assert.Single(Losses(further));
     }
 

@@ -81,7 +81,7 @@ public sealed class GenerationConfigFileTests : IDisposable
     }
 
     [Theory]
-    [InlineData("{\n\"a\": }", "generation_config.json, line 2: this is not JSON")]
+    [InlineData("{\n\"a\": }", "generation_config.json, line 2: invalid JSON")]
     [InlineData("[]", "generation_config.json: the file holds a list; expected an object")]
     public void A_file_that_is_no_object_is_explained(string json, string problem) =>
         Assert.Equal(problem, Assert.Throws<InvalidDataException>(() => Read(json)).Message);

@@ -26,17 +26,17 @@ public sealed record StressOptions
         var problems = new List<string>();
         if (PromptTokens.Count == 0 || PromptTokens.Any(count => count < StressPrompt.Fewest))
         {
-            problems.Add($"prompts have at least {StressPrompt.Fewest} tokens");
+            problems.Add($"prompts must have at least {StressPrompt.Fewest} tokens");
         }
 
         if (Concurrency.Count == 0 || Concurrency.Any(count => count < 1) || Rounds < 1 || MaxNewTokens < 1)
         {
-            problems.Add("requests at a time, rounds and new tokens are at least 1");
+            problems.Add("concurrency, repetitions and new tokens must be at least 1");
         }
 
         if (problems.Count > 0)
         {
-            throw new ArgumentException($"The stress test cannot start: {string.Join("; ", problems)}.");
+            throw new ArgumentException($"Cannot start the load test: {string.Join("; ", problems)}.");
         }
     }
 }

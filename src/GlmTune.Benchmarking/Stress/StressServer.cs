@@ -58,7 +58,7 @@ public sealed class StressServer : IStressTarget, IDisposable
             )
         {
             throw new InvalidDataException(
-                $"{server.client.BaseAddress}models: {e.Message} Give the model's name with --model.",
+                $"{server.client.BaseAddress}models: {e.Message} Name the model with --model.",
                 e
             );
         }
@@ -133,7 +133,7 @@ public sealed class StressServer : IStressTarget, IDisposable
     {
         if (chunk.TryGetProperty("error", out var error))
         {
-            throw new HttpRequestException($"The answer breaks off: {error.GetRawText()}");
+            throw new HttpRequestException($"The answer was cut short: {error.GetRawText()}");
         }
 
         return chunk.TryGetProperty("choices", out var choices)

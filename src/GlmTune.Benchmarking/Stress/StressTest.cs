@@ -95,7 +95,7 @@ public static class StressTest
             catch (Exception e) when (e is not OperationCanceledException)
             {
                 throw new InvalidDataException(
-                    $"{target.Name}: a prompt of {length} tokens is not answered. {e.Message}",
+                    $"{target.Name}: no answer to a prompt of {length} tokens. {e.Message}",
                     e
                 );
             }

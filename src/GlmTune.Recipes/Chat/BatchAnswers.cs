@@ -141,8 +141,8 @@ public static class BatchAnswers
             if (done == rows.Count || Line(text.Slice(end, length)) != rows[done].Line)
             {
                 throw new InvalidDataException(
-                    $"{path}, line {done + 1}: is not an answer to the input's row {done + 1}. Remove the file, or "
-                        + "name another one."
+                    $"{path}, line {done + 1}: does not answer row {done + 1} of the input. Remove the "
+                        + "file, or choose another output file."
                 );
             }
 

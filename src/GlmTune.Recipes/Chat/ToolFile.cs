@@ -54,7 +54,7 @@ public static class ToolFile
         catch (InvalidOperationException e)
         {
             throw new InvalidDataException(
-                $"{path}: a string holds half of a surrogate pair, which is no character.",
+                $"{path}: a string contains an unpaired surrogate, which is not a character.",
                 e
             );
         }

@@ -67,8 +67,8 @@ public sealed class TunedModel : IDisposable
         if (Adapter is not null)
         {
             throw new InvalidDataException(
-                $"{Path.AdapterFolder}: is an adapter, so no others can be served beside it. Give its base model's "
-                    + $"folder ({Path.ModelFolder}), and this adapter among the others."
+                $"{Path.AdapterFolder}: is an adapter, so no other adapters can be served beside it. Pass "
+                    + $"the folder of its base model ({Path.ModelFolder}), and add this adapter to the others."
             );
         }
 

@@ -41,7 +41,7 @@ public sealed record TunedPath(string ModelFolder, string? AdapterFolder)
         return baseModel is null
             ? new TunedPath(folder, null)
             : throw new InvalidDataException(
-                $"{path}: a base was given ({baseModel}), but this is a model, not an adapter."
+                $"{path}: is a model, not an adapter, so the base model {baseModel} does not apply."
             );
     }
 
@@ -52,7 +52,7 @@ public sealed record TunedPath(string ModelFolder, string? AdapterFolder)
         var name = config.BaseModel is { Length: > 0 } named
             ? named
             : throw new InvalidDataException(
-                $"{file}: no base_model_name_or_path. Give the base model's folder with --base."
+                $"{file}: no base_model_name_or_path. Pass the base model's folder with --base."
             );
         var full = Path.GetFullPath(adapter).TrimEnd(Path.DirectorySeparatorChar);
         var parent = Path.GetDirectoryName(full);
@@ -68,8 +68,8 @@ public sealed record TunedPath(string ModelFolder, string? AdapterFolder)
         cache ??= HubCache.FromEnvironment();
         return (HubCache.IsId(name) ? cache.Find(name) : null)
             ?? throw new InvalidDataException(
-                $"{file}: the base model '{name}' is not found. Give its folder with --base. "
-                    + $"Looked for {string.Join(", ", places)}{(HubCache.IsId(name) ? ", and in the Hugging Face cache" : "")}."
+                $"{file}: base model '{name}' not found. Pass its folder with --base. Searched "
+                    + $"{string.Join(", ", places)}{(HubCache.IsId(name) ? " and the Hugging Face cache" : "")}."
             );
     }
 

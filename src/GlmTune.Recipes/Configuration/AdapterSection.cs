@@ -108,11 +108,11 @@ internal static partial class AdapterSection
                 ("no", LoraInitialization.Random)
             ),
         };
-        section.Unsupported("bias", "the base model's biases stay as they are; write none", neutral: "none");
+        section.Unsupported("bias", "the base model's biases are not trained; write none", neutral: "none");
         Array.ForEach(OtherLoraKeys, key => section.Unsupported(key, ""));
-        section.NoEffect("megatron_core", "there is one kind of linear layer");
+        section.NoEffect("megatron_core", "there is only one kind of linear layer");
         section.NoEffect("qalora_group_size", "use_qalora is not supported");
-        section.NoEffect("runtime_config", "nothing in it changes an adapter");
+        section.NoEffect("runtime_config", "it does not affect any adapter");
         End(section);
         return options;
     }
@@ -150,31 +150,31 @@ internal static partial class AdapterSection
         };
         if (options.InitializationText is not null && options.Initialization != PrefixInitialization.Text)
         {
-            section.Problem("init_text", "'peft_config.init_text' is only for init_weights: text; remove one");
+            section.Problem("init_text", "'peft_config.init_text' requires init_weights: text; remove one of them");
         }
 
         if (options is { AttentionHeads: { } heads, TokenDim: { } width } && width % heads != 0)
         {
             section.Problem(
                 "token_dim",
-                $"'peft_config.token_dim' is {width}, which {heads} heads (num_attention_heads) do not divide; leave "
-                    + "both out to take the model's"
+                $"'peft_config.token_dim' is {width}, which is not divisible by {heads} heads "
+                    + "(num_attention_heads); leave both out to use the model's values"
             );
         }
 
-        section.Unsupported("num_transformer_submodules", "the model is one decoder; write 1", neutral: "1");
-        section.Unsupported("modules_to_save", "it is for LORA");
+        section.Unsupported("num_transformer_submodules", "the model is a single decoder; write 1", neutral: "1");
+        section.Unsupported("modules_to_save", "it applies to LORA only");
         End(section);
         return options;
     }
 
     private static void End(Section section)
     {
-        section.NoEffect("base_model_name_or_path", "the model is an argument of the command");
-        section.NoEffect("auto_mapping", "nothing is loaded by class name");
-        section.NoEffect("revision", "the model is a folder");
-        section.NoEffect("inference_mode", "training always trains");
-        section.NoEffect("peft_version", "nothing reads it");
+        section.NoEffect("base_model_name_or_path", "the model is given on the command line");
+        section.NoEffect("auto_mapping", "classes are not loaded by name");
+        section.NoEffect("revision", "the model is given as a folder");
+        section.NoEffect("inference_mode", "training always sets this");
+        section.NoEffect("peft_version", "it is not used");
         section.End();
     }
 

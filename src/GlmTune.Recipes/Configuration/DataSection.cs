@@ -64,11 +64,11 @@ internal static class DataSection
         {
             files.Problem(
                 "train_file",
-                "'data_config.train_file' is missing; it names the training rows inside the data folder"
+                "'data_config.train_file' is missing; it names the file of training rows in the data folder"
             );
         }
 
-        root.NoEffect("freezeV", "it is about the vision model");
+        root.NoEffect("freezeV", "it applies to the vision model");
         files.End();
         return options;
     }
@@ -80,8 +80,8 @@ internal static class DataSection
         {
             files.Problem(
                 key,
-                $"'{files.Full(key)}' is '{name}'; expected a .jsonl file, one conversation a line (`glmtune data "
-                    + "convert` makes one)"
+                $"'{files.Full(key)}' is '{name}'; expected a .jsonl file with one conversation per line "
+                    + "(`glmtune data convert` creates one)"
             );
         }
 

@@ -7,31 +7,31 @@ internal static class DeepSpeedForeignKeys
     private static readonly (string Reason, string[] Keys)[] WithoutEffect =
     [
         (
-            "logging_steps says when it logs",
+            "logging_steps controls logging",
             ["steps_per_print", "wall_clock_breakdown", "memory_breakdown", "dump_state", "timers"]
         ),
         ("the history is in trainer_state.json", ["tensorboard", "wandb", "csv_monitor", "comet", "monitor_config"]),
-        ("step times and bytes sent are shown anyway", ["flops_profiler", "comms_logger", "autotuning"]),
+        ("step times and bytes sent are always shown", ["flops_profiler", "comms_logger", "autotuning"]),
         (
-            "every adapter and model is trained by the same AdamW",
+            "all adapters and models are trained with the same AdamW",
             ["zero_allow_untested_optimizer", "zero_force_ds_cpu_optimizer"]
         ),
-        ("gradient_checkpointing says what is recomputed", ["activation_checkpointing"]),
+        ("gradient_checkpointing controls recomputation", ["activation_checkpointing"]),
         (
-            "gradients are divided once, by the supervised tokens of all ranks, and communication_data_type says in "
-                + "which type they are sent",
+            "gradients are divided once, by the supervised tokens of all ranks; communication_data_type "
+                + "sets the type in which they are sent",
             ["prescale_gradients", "gradient_predivide_factor", "sparse_gradients", "data_types"]
         ),
         (
-            "checkpoints have one format, whatever the number of ranks",
+            "all checkpoints have the same format, for any number of ranks",
             ["checkpoint", "load_universal_checkpoint", "use_node_local_storage", "nebula"]
         ),
         ("weights are gathered layer by layer", ["disable_allgather", "hybrid_engine"]),
-        ("nothing is kept on disk while training", ["aio"]),
-        ("the model knows its vocabulary", ["vocabulary_size"]),
-        ("there is one execution path, and it is not compiled", ["compile"]),
-        ("activations are sent in the type they have", ["seq_parallel_communication_data_type"]),
-        ("nothing reads it", ["eigenvalue", "graph_harvesting", "dataloader_drop_last"]),
+        ("nothing is stored on disk during training", ["aio"]),
+        ("the vocabulary size is known from the model", ["vocabulary_size"]),
+        ("there is a single, uncompiled execution path", ["compile"]),
+        ("activations are sent in their own type", ["seq_parallel_communication_data_type"]),
+        ("it is not used", ["eigenvalue", "graph_harvesting", "dataloader_drop_last"]),
     ];
 
     private static readonly string[] NotSupported =

@@ -37,10 +37,10 @@ internal sealed class DeepSpeedOptimization(Recipe recipe, DeepSpeedValues value
         }
 
         values.NotSupported(parameters, "amsgrad", "the optimizer is AdamW; remove it");
-        values.Nothing(parameters, "torch_adam", "there is one implementation of AdamW");
-        values.Nothing(parameters, "fused", "there is one implementation of AdamW");
+        values.Nothing(parameters, "torch_adam", "there is only one AdamW implementation");
+        values.Nothing(parameters, "fused", "there is only one AdamW implementation");
         values.End(parameters);
-        values.Nothing(section, "legacy_fusion", "there is one implementation of AdamW");
+        values.Nothing(section, "legacy_fusion", "there is only one AdamW implementation");
         values.End(section);
     }
 
@@ -58,8 +58,8 @@ internal sealed class DeepSpeedOptimization(Recipe recipe, DeepSpeedValues value
             {
                 parameters.Problem(
                     key,
-                    $"'{parameters.Full(key)}' is {Scalars.Write(least)}, which is not supported: the learning rate "
-                        + "begins and ends at 0; write 0"
+                    $"'{parameters.Full(key)}' is {Scalars.Write(least)}, which is not supported: the "
+                        + "learning rate starts and ends at 0; write 0"
                 );
             }
 
@@ -87,16 +87,16 @@ internal sealed class DeepSpeedOptimization(Recipe recipe, DeepSpeedValues value
             var hint = Suggestion.Text(type, Kinds.Keys);
             section.Problem(
                 key,
-                $"'{section.Full(key)}' is '{type}'; expected one of {string.Join(", ", Kinds.Keys)}, or no scheduler "
-                    + $"at all{hint}"
+                $"'{section.Full(key)}' is '{type}'; expected one of {string.Join(", ", Kinds.Keys)}, or no "
+                    + $"scheduler{hint}"
             );
         }
         else if (kind != said && recipe.Written.Contains("training_args.lr_scheduler_type"))
         {
             section.Problem(
                 key,
-                $"'{section.Full(key)}' is '{type}', but 'training_args.lr_scheduler_type' is {Word(said)}; make them "
-                    + "agree or remove one"
+                $"'{section.Full(key)}' is '{type}', but 'training_args.lr_scheduler_type' is {Word(said)}; "
+                    + "make them match or remove one"
             );
         }
 
@@ -161,7 +161,7 @@ internal sealed class DeepSpeedOptimization(Recipe recipe, DeepSpeedValues value
         var steps = recipe.Training.MaxSteps;
         if (parameters.WholeOrAuto(key, "`training_args.max_steps`") is { } total && total != steps)
         {
-            var said = steps is null ? "the run is counted in epochs" : $"'training_args.max_steps' is {steps}";
+            var said = steps is null ? "the run is measured in epochs" : $"'training_args.max_steps' is {steps}";
             parameters.Problem(
                 key,
                 $"'{parameters.Full(key)}' is {total}, but {said}; make them equal or write \"auto\""

@@ -40,10 +40,10 @@ internal sealed class DeepSpeedReader(Recipe recipe, int? hiddenSize, int? world
         if (written is { } size && (worldSize is { } ranks ? size != ranks * perRank : size % perRank != 0))
         {
             var found = worldSize is null
-                ? $"which {perRank} rows a rank (per_device_train_batch_size × gradient_accumulation_steps) do not "
-                    + "divide"
+                ? $"which is not divisible by {perRank} rows per rank (per_device_train_batch_size × "
+                    + "gradient_accumulation_steps)"
                 : $"but {worldSize} ranks × per_device_train_batch_size {training.MicroBatchSize} × "
-                    + $"gradient_accumulation_steps {training.AccumulationSteps} are {worldSize * perRank}";
+                    + $"gradient_accumulation_steps {training.AccumulationSteps} = {worldSize * perRank}";
             root.Problem(key, $"'{root.Full(key)}' is {size}, {found}; write \"auto\"");
         }
 
@@ -62,7 +62,7 @@ internal sealed class DeepSpeedReader(Recipe recipe, int? hiddenSize, int? world
         {
             half.Problem(
                 "enabled",
-                $"'{half.Full("enabled")}' is true, and float16 is not supported: it needs loss scaling; use bf16, or "
+                $"'{half.Full("enabled")}' is true, but float16 is not supported: it needs loss scaling; use bf16, or "
                     + "set training_args.fp16 to auto, which trains in bfloat16 instead (in float32 on a CPU)"
             );
         }
@@ -82,7 +82,7 @@ internal sealed class DeepSpeedReader(Recipe recipe, int? hiddenSize, int? world
             }
         )
         {
-            values.Nothing(half, key, "there is no float16, hence no loss scaling");
+            values.Nothing(half, key, "float16 is not supported, so there is no loss scaling");
         }
 
         values.End(half);
@@ -118,18 +118,19 @@ internal sealed class DeepSpeedReader(Recipe recipe, int? hiddenSize, int? world
             key,
             chosen switch
             {
-                Precision.BFloat16 => "true: bfloat16 weights, float32 masters",
+                Precision.BFloat16 => "true: bfloat16 weights with float32 master weights",
                 Precision.Float32 => "false: float32 weights",
-                _ => "false: weights keep their type (bfloat16 on a GPU, float32 on a CPU), float32 masters",
+                _ => "false: weights keep their type (bfloat16 on a GPU, float32 on a CPU) with float32 master "
+                    + "weights",
             }
         );
         values.Nothing(
             section,
             "immediate_grad_update",
-            "gradients are handed on layer by layer during the backward pass"
+            "gradients are reduced layer by layer during the backward pass"
         );
         values.Nothing(section, "check_grad_overflow", "a gradient that is not finite always ends the run");
-        values.NotSupported(section, "bf16_master_weights_and_grads", "masters are float32");
+        values.NotSupported(section, "bf16_master_weights_and_grads", "master weights are float32");
         values.NotSupported(section, "bf16_optimizer_states", "optimizer states are float32");
         values.End(section);
         return chosen;
@@ -149,7 +150,7 @@ internal sealed class DeepSpeedReader(Recipe recipe, int? hiddenSize, int? world
         type = root.Flag("fp32_allreduce", false) ? CommunicationType.Float32 : type;
         var became =
             type == CommunicationType.Auto
-                ? "gradients are sent in the type they have"
+                ? "gradients are sent in their own type"
                 : $"gradients are sent as {Scalars.Write(type).ToLowerInvariant()}";
         values.Became(root, key, became);
         values.Became(root, "fp32_allreduce", became);

@@ -41,7 +41,7 @@ internal sealed class DeepSpeedZero(DeepSpeedValues values, int? hiddenSize)
             OverlapCommunication = values.Flag(section, "overlap_comm", defaults.OverlapCommunication),
             SubGroupElements = values.Elements(section, "sub_group_size", defaults.SubGroupElements, null),
         };
-        var idle = stage == 3 ? null : $"it is for stage 3, and this is stage {stage}";
+        var idle = stage == 3 ? null : $"it applies to stage 3, and this is stage {stage}";
         sharding = sharding with
         {
             PrefetchElements = values.Elements(
@@ -97,7 +97,7 @@ internal sealed class DeepSpeedZero(DeepSpeedValues values, int? hiddenSize)
             {
                 section.Problem(
                     key,
-                    $"'{section.Full(key)}' needs stage 1, 2 or 3, and '{section.Full("stage")}' is 0; set a stage, or "
+                    $"'{section.Full(key)}' requires stage 1, 2 or 3, but '{section.Full("stage")}' is 0; set a stage, or "
                         + "remove it"
                 );
             }
@@ -155,7 +155,7 @@ internal sealed class DeepSpeedZero(DeepSpeedValues values, int? hiddenSize)
             }
         )
         {
-            values.Nothing(section, other, "host memory is used as a whole, copied in the background");
+            values.Nothing(section, other, "host memory is allocated as a whole and copied in the background");
         }
 
         values.End(section);
@@ -165,8 +165,8 @@ internal sealed class DeepSpeedZero(DeepSpeedValues values, int? hiddenSize)
     private void Others(Section section)
     {
         values.Nothing(section, "allgather_partitions", "updated weights are always gathered");
-        values.Nothing(section, "reduce_scatter", "gradients always go to their owner only");
-        values.Nothing(section, "contiguous_gradients", "gradients always lie in one buffer");
+        values.Nothing(section, "reduce_scatter", "gradients are always sent to their owner only");
+        values.Nothing(section, "contiguous_gradients", "gradients are always stored in one buffer");
         foreach (
             var key in new[]
             {
@@ -193,7 +193,11 @@ internal sealed class DeepSpeedZero(DeepSpeedValues values, int? hiddenSize)
 
         foreach (var key in new[] { "load_from_fp32_weights", "elastic_checkpoint", "pipeline_loading_checkpoint" })
         {
-            values.Nothing(section, key, "a checkpoint holds float32 masters and is read by any number of ranks");
+            values.Nothing(
+                section,
+                key,
+                "checkpoints contain float32 master weights and can be read by any number of ranks"
+            );
         }
 
         foreach (
@@ -213,7 +217,7 @@ internal sealed class DeepSpeedZero(DeepSpeedValues values, int? hiddenSize)
             values.NotSupported(
                 section,
                 key,
-                "weights and gradients are sent whole over all ranks; remove it",
+                "weights and gradients are sent in full to all ranks; remove it",
                 neutral
             );
         }

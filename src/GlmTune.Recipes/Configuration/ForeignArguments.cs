@@ -7,7 +7,7 @@ internal static class ForeignArguments
     private static readonly (string Reason, string[] Keys)[] WithoutEffect =
     [
         (
-            "batches are prepared in this process while the device works",
+            "batches are prepared in this process while the device computes",
             [
                 "dataloader_num_workers",
                 "dataloader_prefetch_factor",
@@ -16,13 +16,13 @@ internal static class ForeignArguments
                 "dataloader_multiprocessing_context",
             ]
         ),
-        ("rows hold only what the model reads", ["remove_unused_columns", "label_names", "length_column_name"]),
+        ("rows contain only what the model reads", ["remove_unused_columns", "label_names", "length_column_name"]),
         ("messages are few and always shown", ["log_level", "log_level_replica", "log_on_each_node"]),
         (
-            "runs are told apart by their output folders",
+            "runs are identified by their output folders",
             ["run_name", "project", "trackio_space_id", "trackio_bucket_id", "trackio_static_space_id"]
         ),
-        ("a progress bar is shown on a terminal only", ["disable_tqdm"]),
+        ("progress bars appear only on a terminal", ["disable_tqdm"]),
         ("a loss that is not finite ends the run before any weight changes", ["logging_nan_inf_filter"]),
         (
             "ranks find each other through their launcher",
@@ -42,7 +42,7 @@ internal static class ForeignArguments
             ["ddp_find_unused_parameters", "ddp_bucket_cap_mb", "ddp_broadcast_buffers", "ddp_static_graph"]
         ),
         ("every row is used once over all ranks", ["accelerator_config", "split_batches", "dispatch_batches"]),
-        ("the sum is always over the supervised tokens of all ranks", ["average_tokens_across_devices"]),
+        ("the loss is always divided by the supervised tokens of all ranks", ["average_tokens_across_devices"]),
         ("weights are always written as safetensors", ["save_safetensors"]),
         ("each rank writes its own part", ["save_on_each_node", "enable_jit_checkpoint"]),
         ("there are no callbacks to restore", ["restore_callback_states_from_checkpoint"]),
@@ -62,11 +62,11 @@ internal static class ForeignArguments
             ]
         ),
         (
-            "`train` trains, evaluates where eval_strategy says so, and predicts the test file where there is one",
+            "`train` trains, evaluates according to eval_strategy, and predicts the test file if there is one",
             ["do_train", "do_eval", "do_predict"]
         ),
         (
-            "evaluation scores one micro-batch at a time and keeps only the answers",
+            "evaluation scores one batch at a time and keeps only the answers",
             [
                 "eval_accumulation_steps",
                 "batch_eval_metrics",
@@ -80,7 +80,7 @@ internal static class ForeignArguments
         ("fp16 is not supported", ["fp16_opt_level", "fp16_backend", "half_precision_backend"]),
         ("matrix products keep the type of the weights", ["tf32"]),
         (
-            "there is one execution path, and it is not compiled",
+            "there is a single, uncompiled execution path",
             [
                 "torch_compile",
                 "torch_compile_backend",
@@ -92,12 +92,12 @@ internal static class ForeignArguments
                 "liger_kernel_config",
             ]
         ),
-        ("recomputation has no variants", ["gradient_checkpointing_kwargs"]),
-        ("training keeps no cache", ["use_cache"]),
+        ("there is only one kind of recomputation", ["gradient_checkpointing_kwargs"]),
+        ("training uses no cache", ["use_cache"]),
         ("memory is freed as soon as it is unused", ["torch_empty_cache_steps", "skip_memory_metrics"]),
-        ("the same seed gives the same run", ["full_determinism"]),
+        ("runs with the same seed are identical", ["full_determinism"]),
         ("tokens per second are always shown", ["include_tokens_per_second", "include_num_input_tokens_seen"]),
-        ("nothing reads it", ["debug", "past_index", "use_legacy_prediction_loop", "optim_args"]),
+        ("it is not used", ["debug", "past_index", "use_legacy_prediction_loop", "optim_args"]),
         ("fsdp is not supported", ["fsdp_config", "fsdp_min_num_params", "fsdp_transformer_layer_cls_to_wrap"]),
     ];
 
@@ -107,25 +107,25 @@ internal static class ForeignArguments
         ("optim_target_modules", "the optimizer is AdamW; remove it", ""),
         ("label_smoothing_factor", "the loss is plain cross-entropy; write 0", ""),
         ("neftune_noise_alpha", "embeddings get no noise; remove it", ""),
-        ("group_by_length", "to waste nothing on padding, write packing: true", ""),
-        ("sortish_sampler", "to waste nothing on padding, write packing: true", ""),
+        ("group_by_length", "to avoid padding, set packing: true", ""),
+        ("sortish_sampler", "to avoid padding, set packing: true", ""),
         (
             "train_sampling_strategy",
-            "rows are shuffled by data_seed; to waste nothing on padding, write packing: true",
+            "rows are shuffled with data_seed; to avoid padding, set packing: true",
             "random"
         ),
-        ("ignore_data_skip", "a resumed run goes on with the row where it stopped; write false", ""),
+        ("ignore_data_skip", "a resumed run continues with the row where it stopped; write false", ""),
         ("auto_find_batch_size", "set per_device_train_batch_size", ""),
         (
             "prediction_loss_only",
-            "evaluation always gives the loss; set predict_with_generate to false for nothing else",
+            "evaluation always computes the loss; to compute nothing else, set predict_with_generate: false",
             ""
         ),
         ("generation_max_length", "set generation_config.max_new_tokens", ""),
-        ("fsdp", "to shard the model, name a file in training_args.deepspeed", ""),
-        ("sharded_ddp", "to shard the model, name a file in training_args.deepspeed", ""),
-        ("parallelism_config", "to shard the model, name a file in training_args.deepspeed", ""),
-        ("tp_size", "to shard the model, name a file in training_args.deepspeed", "1"),
+        ("fsdp", "to shard the model, set training_args.deepspeed to a DeepSpeed file", ""),
+        ("sharded_ddp", "to shard the model, set training_args.deepspeed to a DeepSpeed file", ""),
+        ("parallelism_config", "to shard the model, set training_args.deepspeed to a DeepSpeed file", ""),
+        ("tp_size", "to shard the model, set training_args.deepspeed to a DeepSpeed file", "1"),
     ];
 
     private static readonly string[] Trackers =
@@ -152,7 +152,7 @@ internal static class ForeignArguments
             var words = key.ToLowerInvariant().Split('_');
             var name = words[0] == "use" && words.Length > 1 ? words[1] : words[0];
             return Trackers.Contains(name)
-                ? $"nothing is reported to {name}; a run keeps its own log, and TensorBoard files where report_to asks "
+                ? $"{name} is not supported; a run writes its own log, and TensorBoard files if report_to asks "
                     + "for them"
                 : null;
         });

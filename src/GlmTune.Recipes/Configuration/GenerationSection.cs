@@ -40,18 +40,18 @@ internal static class GenerationSection
     private static readonly (string Key, string Reason)[] WithoutEffect =
     [
         ("use_cache", "keys and values are always cached"),
-        ("cache_implementation", "there is one kind of cache"),
-        ("cache_config", "there is one kind of cache"),
-        ("bos_token_id", "the template begins every prompt"),
+        ("cache_implementation", "there is only one kind of cache"),
+        ("cache_config", "there is only one kind of cache"),
+        ("bos_token_id", "the template starts every prompt"),
         ("decoder_start_token_id", "the model has no encoder"),
         ("remove_invalid_values", "a value that is not finite ends the run"),
-        ("output_attentions", "nothing reads it"),
-        ("output_hidden_states", "nothing reads it"),
-        ("output_scores", "nothing reads it"),
-        ("output_logits", "nothing reads it"),
-        ("return_dict_in_generate", "nothing reads it"),
-        ("transformers_version", "nothing reads it"),
-        ("_from_model_config", "nothing reads it"),
+        ("output_attentions", "it is not used"),
+        ("output_hidden_states", "it is not used"),
+        ("output_scores", "it is not used"),
+        ("output_logits", "it is not used"),
+        ("return_dict_in_generate", "it is not used"),
+        ("transformers_version", "it is not used"),
+        ("_from_model_config", "it is not used"),
     ];
 
     public static GenerationOptions Read(Section arguments)
@@ -100,8 +100,8 @@ internal static class GenerationSection
         {
             section.Problem(
                 "num_beams",
-                $"'{section.Full("num_beams")}' is {options.NumBeams} and do_sample is true; beam search takes no "
-                    + "samples, so remove one"
+                $"'{section.Full("num_beams")}' is {options.NumBeams} and do_sample is true; beam search "
+                    + "does not sample, so remove one of them"
             );
         }
 

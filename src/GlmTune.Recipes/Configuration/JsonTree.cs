@@ -27,12 +27,12 @@ internal static class JsonTree
         catch (JsonException e)
         {
             var text = e.Message.Split(" LineNumber:")[0].Split(" Path:")[0].TrimEnd('.');
-            problems.Add(new SourceLine(source, (int)(e.LineNumber ?? 0) + 1), $"this is not JSON: {text}");
+            problems.Add(new SourceLine(source, (int)(e.LineNumber ?? 0) + 1), $"invalid JSON: {text}");
             return null;
         }
         catch (InvalidOperationException)
         {
-            problems.Add(new SourceLine(source, 1), "this is not JSON: a text is not valid Unicode");
+            problems.Add(new SourceLine(source, 1), "invalid JSON: a string is not valid Unicode");
             return null;
         }
     }
@@ -54,7 +54,7 @@ internal static class JsonTree
                     var value = Node(ref reader, utf8, source, problems);
                     if (map.Find(key) is { } first)
                     {
-                        problems.Add(keyAt, $"the key '{key}' stands twice; first in line {first.At.Line}");
+                        problems.Add(keyAt, $"duplicate key '{key}'; first on line {first.At.Line}");
                     }
                     else
                     {

@@ -103,7 +103,7 @@ internal static class OptimizationSection
             arguments.Read(
                 "warmup_steps",
                 "0",
-                "a whole number of steps, or a share of the run below 1",
+                "a whole number of steps, or a fraction of the run below 1",
                 node =>
                     node is ConfigText text
                     && Scalars.TryNumber(text.Text, out var number)
@@ -116,7 +116,7 @@ internal static class OptimizationSection
         {
             arguments.Note(
                 "warmup_ratio",
-                "'training_args.warmup_ratio' has no effect here: warmup_steps is set and wins"
+                "'training_args.warmup_ratio' has no effect here: warmup_steps is set and takes precedence"
             );
         }
 
@@ -129,7 +129,7 @@ internal static class OptimizationSection
         {
             details.Problem(
                 key,
-                $"'{details.Full(key)}' is only for lr_scheduler_type {kinds}; remove it or change the type"
+                $"'{details.Full(key)}' requires lr_scheduler_type {kinds}; remove it or change the type"
             );
         }
     }

@@ -39,7 +39,8 @@ internal static class Overrides
             {
                 problems.Add(
                     at,
-                    $"'{string.Join('.', path[..(i + 1)])}' is {entry.Value.Describe()} ({entry.At}); it holds no keys"
+                    $"'{string.Join('.', path[..(i + 1)])}' is {entry.Value.Describe()} ({entry.At}) and "
+                        + "has no keys"
                 );
                 return;
             }

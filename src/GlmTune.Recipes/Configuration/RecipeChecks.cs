@@ -20,7 +20,7 @@ internal static class RecipeChecks
         {
             arguments.Problem(
                 "save_strategy",
-                "'training_args.save_strategy' is best, but 'training_args.eval_strategy' is no; say when to evaluate"
+                "'training_args.save_strategy' is best, but 'training_args.eval_strategy' is no; set " + "eval_strategy"
             );
         }
 
@@ -28,8 +28,8 @@ internal static class RecipeChecks
         {
             arguments.Problem(
                 "early_stopping_patience",
-                "'training_args.early_stopping_patience' is set, but 'training_args.eval_strategy' is no; say when to "
-                    + "evaluate"
+                "'training_args.early_stopping_patience' is set, but 'training_args.eval_strategy' is no; "
+                    + "set eval_strategy"
             );
         }
 
@@ -60,9 +60,9 @@ internal static class RecipeChecks
         {
             arguments.Problem(
                 "pack_length",
-                $"'training_args.pack_length' is {training.PackLength}, but a row may have "
-                    + $"{recipe.Data.Template.MaxTrainingTokens} tokens (max_input_length + max_output_length + 1); "
-                    + "make it at least that"
+                $"'training_args.pack_length' is {training.PackLength}, but a row can have "
+                    + $"{recipe.Data.Template.MaxTrainingTokens} tokens (max_input_length + max_output_length + "
+                    + "1); make it at least that"
             );
         }
 
@@ -70,8 +70,8 @@ internal static class RecipeChecks
         {
             arguments.Problem(
                 "fp8_base",
-                "'training_args.fp8_base' is true, but without an adapter all weights are trained, and those cannot be "
-                    + "held in fp8; add peft_config, or remove it"
+                "'training_args.fp8_base' is true, but without an adapter all weights are trained, and "
+                    + "trained weights cannot be stored in fp8; add peft_config, or remove fp8_base"
             );
         }
 
@@ -79,8 +79,8 @@ internal static class RecipeChecks
         {
             arguments.Problem(
                 "offload_embedding",
-                "'training_args.offload_embedding' is true, but without an adapter the embedding is trained; add "
-                    + "peft_config, or remove it"
+                "'training_args.offload_embedding' is true, but without an adapter the embedding is "
+                    + "trained; add peft_config, or remove offload_embedding"
             );
         }
 
@@ -88,8 +88,8 @@ internal static class RecipeChecks
         {
             arguments.Problem(
                 "fp8_base",
-                "'training_args.fp8_base' is true, but DoRA ('peft_config.use_dora') needs the weights' own values at "
-                    + "every step; remove one of the two"
+                "'training_args.fp8_base' is true, but DoRA ('peft_config.use_dora') needs the exact "
+                    + "weights at every step; remove one of the two"
             );
         }
 
@@ -98,8 +98,9 @@ internal static class RecipeChecks
         {
             arguments.Problem(
                 "learning_rate",
-                $"'training_args.learning_rate' is {Scalars.Write(recipe.Optimizer.LearningRate)}, but a polynomial "
-                    + $"schedule ends at lr_end {Scalars.Write(schedule.EndLearningRate)}; it must end lower"
+                $"'training_args.learning_rate' is {Scalars.Write(recipe.Optimizer.LearningRate)}, but a "
+                    + $"polynomial schedule ends at lr_end {Scalars.Write(schedule.EndLearningRate)}; choose a "
+                    + "lower lr_end"
             );
         }
 
@@ -107,8 +108,8 @@ internal static class RecipeChecks
         {
             arguments.Note(
                 "warmup_steps",
-                $"all {steps} steps are warm-up ('training_args.warmup_steps' is {schedule.WarmupSteps}); the learning "
-                    + "rate never gets to its highest value"
+                $"all {steps} steps are warm-up ('training_args.warmup_steps' is {schedule.WarmupSteps}); "
+                    + "the learning rate never reaches its peak"
             );
         }
 
@@ -132,7 +133,7 @@ internal static class RecipeChecks
             return;
         }
 
-        arguments.Problem(key, "the best checkpoint is wanted, but there is no data_config.val_file; name one");
+        arguments.Problem(key, "the best checkpoint is requested, but there is no data_config.val_file; add one");
     }
 
     private static void CheckBestModel(TrainingOptions training, Section arguments, bool evaluates)
@@ -142,16 +143,16 @@ internal static class RecipeChecks
         {
             arguments.Problem(
                 key,
-                $"'training_args.{key}' is true, but 'training_args.eval_strategy' is no; say when to evaluate"
+                $"'training_args.{key}' is true, but 'training_args.eval_strategy' is no; set eval_strategy"
             );
         }
         else if (training.SaveStrategy != IntervalStrategy.Best && training.SaveStrategy != training.EvaluationStrategy)
         {
             arguments.Problem(
                 key,
-                $"'training_args.{key}' is true, but eval_strategy is {Word(training.EvaluationStrategy)} and "
-                    + $"save_strategy is {Word(training.SaveStrategy)}; what is best must have been saved, so make "
-                    + "them equal or save best"
+                $"'training_args.{key}' is true, but eval_strategy is {Word(training.EvaluationStrategy)} "
+                    + $"and save_strategy is {Word(training.SaveStrategy)}; the best checkpoint must have been "
+                    + "saved, so make them equal or use save_strategy: best"
             );
         }
         else if (
@@ -162,8 +163,9 @@ internal static class RecipeChecks
             var every = training.EvaluationSteps ?? training.LoggingSteps;
             arguments.Problem(
                 key,
-                $"'training_args.{key}' is true, but save_steps ({Scalars.Write(training.SaveSteps.Value)}) is no "
-                    + $"multiple of eval_steps ({Scalars.Write(every.Value)}); what is saved must have been evaluated"
+                $"'training_args.{key}' is true, but save_steps ({Scalars.Write(training.SaveSteps.Value)}) "
+                    + $"is not a multiple of eval_steps ({Scalars.Write(every.Value)}); saved checkpoints must "
+                    + "have been evaluated"
             );
         }
     }

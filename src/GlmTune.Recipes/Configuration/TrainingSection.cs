@@ -164,7 +164,7 @@ internal static class TrainingSection
             arguments.Problem(
                 "fp16",
                 "'training_args.fp16' is not supported: float16 needs loss scaling; use bf16: true, fp16: auto "
-                    + "(bfloat16 on a GPU, float32 on a CPU), or dtype: float32 where the GPU has no bfloat16"
+                    + "(bfloat16 on a GPU, float32 on a CPU), or dtype: float32 if the GPU does not support bfloat16"
             );
         }
         else if (AsksForHalf(arguments))
@@ -216,7 +216,7 @@ internal static class TrainingSection
         {
             arguments.Note(
                 Key,
-                $"'{arguments.Full(Key)}' names '{other}', to which nothing is reported here; TensorBoard files are "
+                $"'{arguments.Full(Key)}' names '{other}', which is not supported; TensorBoard files are "
                     + "written for tensorboard and all"
             );
         }
@@ -229,7 +229,7 @@ internal static class TrainingSection
         var value = arguments.Read(
             key,
             fallback,
-            "a whole number of steps, or a share of the run between 0 and 1",
+            "a whole number of steps, or a fraction of the run between 0 and 1",
             node =>
                 node is ConfigText text
                 && Scalars.TryNumber(text.Text, out var number)

@@ -35,7 +35,7 @@ internal sealed class YamlTree
         catch (YamlException e)
         {
             var at = new SourceLine(source, fixedLine ?? (int)e.End.Line);
-            problems.Add(at, $"this is not YAML: {Shorten(e.Message)}");
+            problems.Add(at, $"invalid YAML: {Shorten(e.Message)}");
             return null;
         }
     }
@@ -65,7 +65,7 @@ internal sealed class YamlTree
         parser.Consume<DocumentEnd>();
         if (!parser.TryConsume<StreamEnd>(out _))
         {
-            problems.Add(At(parser.Current!), "a second document begins here; a recipe is one document");
+            problems.Add(At(parser.Current!), "a second document starts here; a recipe is a single document");
             return null;
         }
 
@@ -81,7 +81,7 @@ internal sealed class YamlTree
                 return target;
             }
 
-            problems.Add(At(alias), $"'*{alias.Value}' names no anchor that ends before it");
+            problems.Add(At(alias), $"'*{alias.Value}' refers to an anchor that is not defined before it");
             return new ConfigText("", false, At(alias));
         }
 
@@ -90,7 +90,7 @@ internal sealed class YamlTree
             throw new YamlException(
                 parser.Current!.Start,
                 parser.Current.End,
-                $"values are nested deeper than {MaxDepth}"
+                $"values are nested more than {MaxDepth} levels deep"
             );
         }
 
@@ -144,7 +144,7 @@ internal sealed class YamlTree
                     merged.Add(other);
                     break;
                 case (ConfigText text, _) when map.Find(text.Text) is { } first:
-                    problems.Add(key.At, $"the key '{text.Text}' stands twice; first in line {first.At.Line}");
+                    problems.Add(key.At, $"duplicate key '{text.Text}'; first on line {first.At.Line}");
                     break;
                 case (ConfigText text, _):
                     map.Set(new ConfigEntry(text.Text, key.At, value));

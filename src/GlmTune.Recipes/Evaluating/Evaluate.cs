@@ -121,7 +121,7 @@ public static class Evaluate
             "val" => (recipe.Data.ValidationFile, recipe.Data.ValidationRows),
             "test" => (recipe.Data.TestFile, recipe.Data.TestRows),
             _ => throw new ArgumentException(
-                $"'{split}' is no split; there are {string.Join(", ", DataFolder.SplitNames)}.",
+                $"'{split}' is not a split; expected one of {string.Join(", ", DataFolder.SplitNames)}.",
                 nameof(split)
             ),
         };
@@ -136,7 +136,7 @@ public static class Evaluate
         return File.Exists(file)
             ? (file, rows)
             : throw new InvalidDataException(
-                $"{file}: there is no such file; the recipe's data_config names it for '{split}'."
+                $"{file}: file not found; the recipe's data_config names it for '{split}'."
             );
     }
 }

@@ -22,8 +22,8 @@ public sealed record EvaluationData(string File, TrainingSet Rows, EvaluationSet
 
             if (Rows.Report.Cut > 0)
             {
-                yield return $"{File}: {Rows.Report.Cut} of {Rows.Report.Rows} rows were cut; their loss is that of "
-                    + "their beginning. Raise max_input_length or max_output_length.";
+                yield return $"{File}: {Rows.Report.Cut} of {Rows.Report.Rows} rows were truncated; their loss covers "
+                    + "only the beginning. Raise max_input_length or max_output_length.";
             }
 
             if (Answers?.Report is { PromptTooLong: > 0 and var tooLong })
@@ -34,8 +34,8 @@ public sealed record EvaluationData(string File, TrainingSet Rows, EvaluationSet
 
             if (Answers?.Report is { Cut: > 0 and var cut })
             {
-                yield return $"{File}: {cut} of {Answers.Count} references were cut, so their answers are compared "
-                    + "with their beginnings. Raise max_output_length.";
+                yield return $"{File}: {cut} of {Answers.Count} reference answers were truncated, so answers are "
+                    + "compared with their beginnings. Raise max_output_length.";
             }
         }
     }
@@ -64,8 +64,8 @@ public sealed record EvaluationData(string File, TrainingSet Rows, EvaluationSet
         return data.Answers is not { Count: 0 }
             ? data
             : throw new InvalidDataException(
-                $"{file}: no answer to generate; every prompt has {template.Options.MaxInputTokens} tokens or more. "
-                    + "Raise max_input_length."
+                $"{file}: no answers to generate; every prompt has {template.Options.MaxInputTokens} tokens "
+                    + "or more. Raise max_input_length."
             );
     }
 }

@@ -49,7 +49,8 @@ internal sealed record TestedWeights(long Step, string? Instead)
             if (found is not null)
             {
                 problem ??=
-                    $"the best evaluation was at step {step}, of which no whole checkpoint is there: {folder} {found}";
+                    $"the best evaluation was at step {step}, but its checkpoint cannot be used: {folder} "
+                    + $"{found}";
                 continue;
             }
 
@@ -64,7 +65,7 @@ internal sealed record TestedWeights(long Step, string? Instead)
             {
                 if (step != trainer.Done)
                 {
-                    note($"the best checkpoint, {folder}, is loaded for the test file");
+                    note($"loading the best checkpoint, {folder}, for the test file");
                 }
 
                 return new TestedWeights(step, null);
@@ -72,12 +73,11 @@ internal sealed record TestedWeights(long Step, string? Instead)
 
             return Instead(
                 step,
-                $"{problem}. The weights of step {step}, whose evaluation was the best of the others, are tested "
-                    + "instead"
+                $"{problem}. Testing the weights of step {step} instead, which have the best remaining " + "evaluation"
             );
         }
 
-        return Instead(trainer.Done, $"{problem}. The last weights, of step {trainer.Done}, are tested instead");
+        return Instead(trainer.Done, $"{problem}. Testing the last weights, of step {trainer.Done}, instead");
 
         TestedWeights Instead(long step, string text)
         {
@@ -87,7 +87,7 @@ internal sealed record TestedWeights(long Step, string? Instead)
     }
 
     private static string? FindProblem(string folder, RunRanks ranks, CheckpointSearch search) =>
-        ranks.Any(!Directory.Exists(folder)) ? "is not there (save_strategy, save_total_limit)"
+        ranks.Any(!Directory.Exists(folder)) ? "does not exist (save_strategy, save_total_limit)"
         : search.FindProblems(folder) is { } damage ? $"is damaged: {damage}"
         : ranks.Any(!OptimizerFile.IsIn(folder)) ? "has no optimizer state (save_only_model)"
         : null;

@@ -95,7 +95,7 @@ public sealed class TrainingEvaluation
         }
         catch (Exception error) when (note is not null && (error is IOException or UnauthorizedAccessException))
         {
-            note($"{folder}: training goes on, but the evaluation of step {step} is not kept: {error.Message}");
+            note($"{folder}: training continues, but the evaluation of step {step} is not saved: {error.Message}");
         }
     }
 }

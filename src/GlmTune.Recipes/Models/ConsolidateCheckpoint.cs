@@ -32,7 +32,7 @@ public static class ConsolidateCheckpoint
     {
         if (Directory.Exists(folder) || File.Exists(folder))
         {
-            throw new InvalidDataException($"{folder}: is there already; a model is only written to a new folder.");
+            throw new InvalidDataException($"{folder}: already exists; a model is only written to a new folder.");
         }
 
         Check(checkpoint);
@@ -57,23 +57,23 @@ public static class ConsolidateCheckpoint
         if (!Directory.Exists(checkpoint))
         {
             throw new InvalidDataException(
-                $"{checkpoint}: there is no such folder; expected a checkpoint such as output/checkpoint-500."
+                $"{checkpoint}: folder not found; expected a checkpoint such as output/checkpoint-500."
             );
         }
 
         if (AdapterConfigFile.IsIn(checkpoint))
         {
             throw new InvalidDataException(
-                $"{checkpoint}: holds an adapter, which every checkpoint has whole; glmtune merge makes a model of it "
-                    + "and its base."
+                $"{checkpoint}: contains an adapter, which is always complete; use glmtune merge to combine "
+                    + "it with its base model."
             );
         }
 
         if (!OptimizerFile.IsIn(checkpoint))
         {
             throw new InvalidDataException(
-                $"{checkpoint}: has no optimizer files (optimizer-…-of-….safetensors) to make weights of."
-                    + (WeightFiles.AreIn(checkpoint) ? " Its model.safetensors is whole already." : "")
+                $"{checkpoint}: has no optimizer files (optimizer-…-of-….safetensors) to build the weights from."
+                    + (WeightFiles.AreIn(checkpoint) ? "Its model.safetensors is already complete." : "")
             );
         }
     }

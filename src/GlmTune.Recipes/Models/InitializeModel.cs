@@ -43,7 +43,7 @@ public static class InitializeModel
     {
         if (Directory.Exists(folder) || File.Exists(folder))
         {
-            throw new InvalidDataException($"{folder}: is there already; a model is only written to a new folder.");
+            throw new InvalidDataException($"{folder}: already exists; a model is only written to a new folder.");
         }
 
         var config = Shape(like);

@@ -46,14 +46,14 @@ public static class MergeAdapter
     {
         if (Directory.Exists(folder) || File.Exists(folder))
         {
-            throw new InvalidDataException($"{folder}: is there already; a model is only written to a new folder.");
+            throw new InvalidDataException($"{folder}: already exists; a model is only written to a new folder.");
         }
 
         if (path.AdapterFolder is { } adapter && AdapterConfigFile.Read(adapter) is { Kind: not "LORA" } config)
         {
             throw new InvalidDataException(
-                $"{config.Path}: a prefix cannot be merged. It is keys and values of extra tokens, which no weight of "
-                    + "the model could hold; use it as an adapter. LoRA and DoRA can be merged."
+                $"{config.Path}: a prefix cannot be merged, since it consists of keys and values that no "
+                    + "weight of the model can represent; use it as an adapter. LoRA and DoRA can be merged."
             );
         }
 
@@ -81,8 +81,8 @@ public static class MergeAdapter
         return difference <= most
             ? difference
             : throw new InvalidOperationException(
-                $"The merged model's logits are off by {difference:G3} of their norm from those with the adapter "
-                    + $"attached; at most {most} was expected. Nothing was written."
+                "The logits of the merged model differ from those with the adapter attached by "
+                    + $"{difference:G3} of their norm; at most {most} was expected. Nothing was written."
             );
     }
 

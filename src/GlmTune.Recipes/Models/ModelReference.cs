@@ -19,24 +19,23 @@ public static class ModelReference
         if (File.Exists(model))
         {
             throw new InvalidDataException(
-                $"{model}: this is a file; expected a model's folder, with config.json, *.safetensors and the "
-                    + "tokenizer's files."
+                $"{model}: is a file; expected a model folder with config.json, *.safetensors and the "
+                    + "tokenizer files."
             );
         }
 
         if (!HubCache.IsId(model))
         {
             throw new InvalidDataException(
-                $"{model}: there is no such folder; expected a model's folder, or a hub id such as THUDM/glm-4-9b-chat."
+                $"{model}: folder not found; expected a model folder, or a Hub id such as THUDM/glm-4-9b-chat."
             );
         }
 
         cache ??= HubCache.FromEnvironment();
         return cache.Find(model)
             ?? throw new InvalidDataException(
-                $"{model}: there is no such folder, and no such model in the Hugging Face cache. Download it there "
-                    + $"(`hf download {model}`), "
-                    + "or put its files into a folder and name that. Looked for "
+                $"{model}: no such folder, and no such model in the Hugging Face cache. Download it (`hf "
+                    + $"download {model}`), or put its files into a folder and pass that. Searched "
                     + $"{string.Join(", ", cache.Folders.Select(folder => Path.Combine(folder, HubCache.FolderName(model))))}."
             );
     }

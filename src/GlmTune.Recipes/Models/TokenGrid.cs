@@ -35,7 +35,7 @@ public sealed record TokenGrid
         var ids = Grid(json.RootElement, "input_ids", problems);
         if (ids is null || ids.Length == 0 || ids[0].Length == 0)
         {
-            problems.Add("'input_ids' is missing or empty; expected rows of token ids, all of one length");
+            problems.Add("'input_ids' is missing or empty; expected rows of token ids, all of equal length");
         }
         else
         {
@@ -115,15 +115,15 @@ public sealed record TokenGrid
         {
             if (grid.Length != ids.Length)
             {
-                problems.Add($"'{name}' has {grid.Length} rows, input_ids {ids.Length}");
+                problems.Add($"'{name}' has {grid.Length} rows, but input_ids has {ids.Length}");
             }
 
             problems.AddRange(
                 grid.Index()
                     .Where(row => row.Item.Length != ids[0].Length)
                     .Select(row =>
-                        $"row {row.Index} of '{name}' has {row.Item.Length} places, the first row of input_ids "
-                        + $"{ids[0].Length}; pad rows to one length"
+                        $"row {row.Index} of '{name}' has length {row.Item.Length}, but the first row of "
+                        + $"input_ids has length {ids[0].Length}; pad all rows to the same length"
                     )
             );
         }

@@ -64,7 +64,7 @@ public static partial class TokenizeText
         }
         catch (DecoderFallbackException e)
         {
-            throw new InvalidDataException($"{path}: byte {e.Index} is not UTF-8; expected a text file.", e);
+            throw new InvalidDataException($"{path}: byte {e.Index} is not valid UTF-8; expected a text file.", e);
         }
     }
 

@@ -240,7 +240,7 @@ public sealed class RunRecording : IFineTuneReporter, IDisposable
         {
             log.End(state, error);
             var history = new RunHistory();
-            for (RunLogPart? part = null; part is null || part.HasMore;)
+            for (RunLogPart? part = null; part is null || part.HasMore; )
             {
                 part = RunLogReader.Read(Path.Combine(folder, RunLog.FileName), part?.Next ?? 0);
                 foreach (var line in part.Lines)
@@ -288,7 +288,7 @@ public sealed class RunRecording : IFineTuneReporter, IDisposable
         {
             Dispose();
             (log, events) = (null, null);
-            inner.Note($"{folder}: the run goes on, but is no longer recorded: {error.Message}");
+            inner.Note($"{folder}: the run continues, but is no longer logged: {error.Message}");
         }
     }
 

@@ -26,9 +26,9 @@ internal sealed class CheckpointSearch(RunRanks ranks, Action<string> note)
             if (meant.Count == 0 && CheckpointFolder.Steps(output) is { Count: > 0 } earlier)
             {
                 note(
-                    $"{output}: has checkpoints of an earlier run, up to step {earlier[^1]}, and this one begins anew. "
-                        + "Later, yes would mean the highest number of both: "
-                        + "move them away, or choose another output_dir."
+                    $"{output}: contains checkpoints of an earlier run, up to step {earlier[^1]}, but this "
+                        + "run starts from scratch. Resuming with yes would pick the highest step of both runs: "
+                        + "move the old checkpoints away, or choose another output_dir."
                 );
             }
 
@@ -39,7 +39,7 @@ internal sealed class CheckpointSearch(RunRanks ranks, Action<string> note)
         {
             if (FindProblems(folder, named: !CheckpointFolder.IsNewest(resume)) is not { } problem)
             {
-                damaged.ForEach(passed => note($"{passed}; {folder} is used instead"));
+                damaged.ForEach(passed => note($"{passed}; resuming from {folder} instead"));
                 return folder;
             }
 
@@ -50,8 +50,8 @@ internal sealed class CheckpointSearch(RunRanks ranks, Action<string> note)
             ? null
             : ranks.Together<string?>(() =>
                 throw new InvalidDataException(
-                    $"{string.Join('\n', damaged)}\nThere is no whole checkpoint to go on from. Name another one, or "
-                        + "give no to start anew."
+                    $"{string.Join('\n', damaged)}\nNo intact checkpoint to resume from. Name another one, "
+                        + "or pass no to start from scratch."
                 )
             );
     }

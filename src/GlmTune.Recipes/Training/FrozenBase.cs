@@ -22,8 +22,8 @@ internal static class FrozenBase
             if (asked && stage == 3)
             {
                 throw new InvalidDataException(
-                    $"{key}: ZeRO stage 3 cuts weights into slices, and these must stay whole. Use stage 0, 1 or 2, or "
-                        + $"leave {key} out."
+                    $"{key}: ZeRO stage 3 splits weights into slices, but these must stay whole. Use stage "
+                        + $"0, 1 or 2, or remove {key}."
                 );
             }
         }
@@ -61,8 +61,8 @@ internal static class FrozenBase
         if (frozen.FirstOrDefault(parameter => parameter.Trainable) is { } both)
         {
             throw new InvalidDataException(
-                $"{key}: '{both.Name}' is named by modules_to_save, so it is trained and must stay as it is. Leave one "
-                    + "of the two out."
+                $"{key}: '{both.Name}' is trained because modules_to_save names it, so it cannot be "
+                    + "quantized or moved. Remove one of the two."
             );
         }
     }

@@ -102,8 +102,8 @@ internal sealed class RunCheckpoints(
         if (!AtomicFolder.WaitFor(path, patience: TimeSpan.FromSeconds(ranks.IsFirst ? 0 : 60)))
         {
             throw new IOException(
-                $"{path}: rank 0 made this folder, and this rank does not see it, nor within a minute. With several "
-                    + "machines, output_dir must be on a file system that all of them share."
+                $"{path}: rank 0 created this folder, but this rank did not see it within a minute. With "
+                    + "several machines, output_dir must be on a shared file system."
             );
         }
 

@@ -72,12 +72,12 @@ internal sealed record RunData(Glm4Template Template, TrainingSet Examples, IRea
 
         if (set.Report.Cut > 0)
         {
-            yield return $"{path}: {set.Report.Cut} of {set.Report.Rows} rows were cut to "
+            yield return $"{path}: {set.Report.Cut} of {set.Report.Rows} rows were truncated to "
                 + $"{template.Options.MaxTrainingTokens} tokens"
                 + (
                     set.Report.LostTheirEnd > 0
-                        ? $", and {set.Report.LostTheirEnd} lost the token that teaches stopping: raise "
-                            + "max_input_length or max_output_length."
+                        ? $", and {set.Report.LostTheirEnd} lost the end token, which teaches the model when "
+                            + "to stop: raise max_input_length or max_output_length."
                         : "."
                 );
         }

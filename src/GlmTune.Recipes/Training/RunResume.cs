@@ -46,8 +46,8 @@ internal sealed class RunResume(
         else
         {
             note(
-                $"{checkpoint}: has weights and step {history.GlobalStep}, but no optimizer state that can be read "
-                    + "(pickled files never are): AdamW's moments start at zero."
+                $"{checkpoint}: has weights and step {history.GlobalStep}, but no readable optimizer state "
+                    + "(pickled files are never read): AdamW's moments start at zero."
             );
         }
 
@@ -89,9 +89,9 @@ internal sealed class RunResume(
         if (state.Template is { } name && (name != template.Preset.Name || state.EndToken != template.EndToken))
         {
             throw new InvalidDataException(
-                $"{checkpoint}: its rows had the template {name} and ended with {state.EndToken}; the recipe has "
-                    + $"{template.Preset.Name} and {template.EndToken}. "
-                    + "Give the recipe the checkpoint's data_config.template and data_config.end_token, or start anew."
+                $"{checkpoint}: was trained with template {name} and end token {state.EndToken}, but the "
+                    + $"recipe has {template.Preset.Name} and {template.EndToken}. Set data_config.template and "
+                    + "data_config.end_token to the checkpoint's values, or start from scratch."
             );
         }
 
@@ -100,13 +100,14 @@ internal sealed class RunResume(
         if (state.WorldSize != ranks.Count)
         {
             note(
-                $"{checkpoint}: was written by {state.WorldSize} ranks, this run has {ranks.Count}; the rows go on "
-                    + "where they stood"
+                $"{checkpoint}: was written by {state.WorldSize} ranks, and this run has {ranks.Count}; the "
+                    + "rows continue where they stopped"
                     + (
                         recipe.Training.Packing == true
                             ? "."
-                            : $", {recipe.Training.MicroBatchSize * recipe.Training.AccumulationSteps * dataRanks} of "
-                                + "them a step."
+                            : ", "
+                                + $"{recipe.Training.MicroBatchSize * recipe.Training.AccumulationSteps * dataRanks} "
+                                + "rows per step."
                     )
             );
         }
@@ -114,31 +115,31 @@ internal sealed class RunResume(
         if (state.Step >= steps)
         {
             note(
-                $"{checkpoint}: has {state.Step} steps, and this run ends at {steps}: nothing is left to train. Raise "
-                    + "max_steps or num_train_epochs to train on."
+                $"{checkpoint}: is at step {state.Step}, and this run ends at step {steps}, so nothing is "
+                    + "left to train. Raise max_steps or num_train_epochs to continue training."
             );
         }
         else if (state.TotalSteps != steps)
         {
             note(
-                $"{checkpoint}: was planned for {state.TotalSteps} steps, this run for {steps}; the learning rate "
-                    + "follows the new plan."
+                $"{checkpoint}: was planned for {state.TotalSteps} steps, and this run for {steps}; the "
+                    + "learning rate follows the new plan."
             );
         }
 
         if (state.Rows is { } rows && rows != data.Fingerprint && CountOf(state) == data.Examples.Count)
         {
             note(
-                $"{checkpoint}: its {data.Examples.Count} training rows are not those of this run, or are in another "
-                    + "order: in the current epoch, some rows may be used twice and others not at all."
+                $"{checkpoint}: its {data.Examples.Count} training rows differ from those of this run, or are in another "
+                    + "order: in the current epoch, some rows may be repeated and others skipped."
             );
         }
 
         if (state.Seed != recipe.Training.Seed)
         {
             note(
-                $"{checkpoint}: had seed {state.Seed}, this run has {recipe.Training.Seed}; the order of the rows "
-                    + "changes from here on."
+                $"{checkpoint}: used seed {state.Seed}, and this run uses {recipe.Training.Seed}; the order "
+                    + "of the rows changes from here on."
             );
         }
     }

@@ -154,9 +154,9 @@ internal sealed class RunSetup : IDisposable
             if (!Checkpoints.HasWholeWeights)
             {
                 Note([
-                    "checkpoints hold the weights in the ranks' optimizer files; glmtune checkpoint consolidate makes "
-                        + "a model of them "
-                        + "(stage3_gather_16bit_weights_on_model_save: true writes one with each checkpoint)",
+                    "checkpoints keep the weights in the ranks' optimizer files; use glmtune checkpoint "
+                        + "consolidate to build a model (stage3_gather_16bit_weights_on_model_save: true writes "
+                        + "one with each checkpoint)",
                 ]);
             }
 
@@ -263,9 +263,8 @@ internal sealed class RunSetup : IDisposable
     private static string Describe(PackingReport packing) =>
         string.Create(
             System.Globalization.CultureInfo.InvariantCulture,
-            $"rows are packed (packing: false keeps them apart): {packing.Rows} rows in {packing.MicroBatches} "
-                + $"micro-batches of up to {packing.Limit} tokens, "
-                + $"{100 * packing.Efficiency:F1} % filled"
+            $"rows are packed (packing: false disables this): {packing.Rows} rows in {packing.MicroBatches} "
+                + $"micro-batches of up to {packing.Limit} tokens, {100 * packing.Efficiency:F1} % full"
         );
 
     // As much on each rank, though one may have less memory free.

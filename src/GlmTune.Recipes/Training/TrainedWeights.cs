@@ -84,8 +84,8 @@ public sealed class TrainedWeights : IDisposable
                 recipe.Prefix?.Positions ?? PrefixPositions.Auto
             )
             : throw new InvalidDataException(
-                $"{checkpoint}: holds a {kind} adapter, but the recipe trains {wanted}. Start anew, or name the "
-                    + "checkpoint's own recipe."
+                $"{checkpoint}: contains a {kind} adapter, but the recipe trains {wanted}. Start from "
+                    + "scratch, or use the checkpoint's own recipe."
             );
     }
 
@@ -110,7 +110,8 @@ public sealed class TrainedWeights : IDisposable
         if (problems.Count > 0)
         {
             throw new InvalidDataException(
-                $"{checkpoint}: {string.Join("; ", problems)}. Start anew, or give the recipe the checkpoint's values."
+                $"{checkpoint}: {string.Join("; ", problems)}. Start from scratch, or set the checkpoint's "
+                    + "values in the recipe."
             );
         }
     }

@@ -135,7 +135,7 @@ public sealed class EvalCommandTests
         Assert.Contains("names no test file", unnamed.Error, StringComparison.Ordinal);
         var gone = await Run.Of("eval", Data, model, Config, "--set", "data_config.val_file=gone.jsonl");
         Assert.Equal(2, gone.Code);
-        Assert.Contains("gone.jsonl: there is no such file", gone.Error, StringComparison.Ordinal);
+        Assert.Contains("gone.jsonl: file not found", gone.Error, StringComparison.Ordinal);
         Assert.Equal(2, (await Run.Of("eval", Data, model, Config, "--limit", "0")).Code);
     }
 

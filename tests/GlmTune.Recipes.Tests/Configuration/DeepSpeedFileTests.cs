@@ -51,8 +51,8 @@ public class DeepSpeedFileTests
         Assert.Equal(
             [
                 "train_micro_batch_size_per_gpu: auto -> 1",
-                "bf16.enabled: auto -> false: weights keep their type (bfloat16 on a GPU, float32 on a CPU), float32 "
-                    + "masters",
+                "bf16.enabled: auto -> false: weights keep their type (bfloat16 on a GPU, float32 on a "
+                    + "CPU) with float32 master weights",
                 "gradient_clipping: (absent) -> 1",
                 "optimizer.type: AdamW -> AdamW",
                 "optimizer.params.lr: auto -> 5e-5",
@@ -68,8 +68,8 @@ public class DeepSpeedFileTests
                 "zero_optimization.stage3_max_live_parameters: 1e9 -> 1,000,000,000 elements",
                 "zero_optimization.stage3_max_reuse_distance: 1e9 -> 1,000,000,000 elements",
                 "zero_optimization.stage3_gather_16bit_weights_on_model_save: true -> true",
-                "zero_allow_untested_optimizer: true -> no effect here: every adapter and model is trained by the same "
-                    + "AdamW",
+                "zero_allow_untested_optimizer: true -> no effect here: all adapters and models are "
+                    + "trained with the same AdamW",
             ],
             plan.Settings.Select(setting => setting.ToString())
         );
@@ -94,7 +94,7 @@ public class DeepSpeedFileTests
                 became["gradient_clipping"]
             )
         );
-        Assert.Equal("true: bfloat16 weights, float32 masters", became["bf16.enabled"]);
+        Assert.Equal("true: bfloat16 weights with float32 master weights", became["bf16.enabled"]);
         Assert.Equal("false", became["fp16.enabled"]);
         Assert.StartsWith("no effect here", became["steps_per_print"], StringComparison.Ordinal);
         Assert.StartsWith("no effect here", became["zero_optimization.contiguous_gradients"], StringComparison.Ordinal);
@@ -362,7 +362,7 @@ public class DeepSpeedFileTests
     )]
     [InlineData(
         "\"fp16\": {\"enabled\": true}",
-        "'fp16.enabled' is true, and float16 is not supported: it needs loss scaling; use bf16, or set "
+        "'fp16.enabled' is true, but float16 is not supported: it needs loss scaling; use bf16, or set "
             + "training_args.fp16 to auto, which trains in bfloat16 instead (in float32 on a CPU)"
     )]
     [InlineData("\"optimizer\": {\"type\": \"Lamb\"}", "'optimizer.type' is 'Lamb'; expected one of AdamW, Adam")]
@@ -382,12 +382,12 @@ public class DeepSpeedFileTests
     )]
     [InlineData(
         "\"scheduler\": {\"type\": \"OneCycle\"}",
-        "'scheduler.type' is 'OneCycle'; expected one of WarmupLR, WarmupDecayLR, WarmupCosineLR, or no scheduler at "
-            + "all"
+        "'scheduler.type' is 'OneCycle'; expected one of WarmupLR, WarmupDecayLR, WarmupCosineLR, or no " + "scheduler"
     )]
     [InlineData(
         "\"scheduler\": {\"params\": {\"total_num_steps\": 10}}",
-        "'scheduler.params.total_num_steps' is 10, but the run is counted in epochs; make them equal or write \"auto\""
+        "'scheduler.params.total_num_steps' is 10, but the run is measured in epochs; make them equal or "
+            + "write \"auto\""
     )]
     [InlineData(
         "\"scheduler\": {\"params\": {\"warmup_num_steps\": 10, \"warmup_type\": \"log\"}}",
@@ -399,18 +399,18 @@ public class DeepSpeedFileTests
     )]
     [InlineData(
         "\"zero_optimization\": {\"offload_optimizer\": {\"device\": \"cpu\"}}",
-        "'zero_optimization.offload_optimizer' needs stage 1, 2 or 3, and 'zero_optimization.stage' is 0; set a stage, "
+        "'zero_optimization.offload_optimizer' requires stage 1, 2 or 3, but 'zero_optimization.stage' is 0; set a stage, "
             + "or remove it"
     )]
     [InlineData(
         "\"zero_optimization\": {\"cpu_offload\": true}",
-        "'zero_optimization.cpu_offload' needs stage 1, 2 or 3, and 'zero_optimization.stage' is 0; set a stage, or "
+        "'zero_optimization.cpu_offload' requires stage 1, 2 or 3, but 'zero_optimization.stage' is 0; set a stage, or "
             + "remove it"
     )]
     [InlineData(
         "\"zero_optimization\": {\"stage\": 3, \"zero_quantized_weights\": true}",
-        "'zero_optimization.zero_quantized_weights' is not supported: weights and gradients are sent whole over all "
-            + "ranks; remove it"
+        "'zero_optimization.zero_quantized_weights' is not supported: weights and gradients are sent in "
+            + "full to all ranks; remove it"
     )]
     [InlineData("\"amp\": {\"enabled\": true}", "'amp' is not supported: remove it")]
     public void A_key_that_cannot_hold_is_named_with_its_line(string line, string problem) =>
@@ -430,8 +430,8 @@ public class DeepSpeedFileTests
     [InlineData(
         "lr_scheduler_type: cosine",
         "\"type\": \"WarmupDecayLR\"",
-        "'scheduler.type' is 'WarmupDecayLR', but 'training_args.lr_scheduler_type' is cosine; make them agree or "
-            + "remove one"
+        "'scheduler.type' is 'WarmupDecayLR', but 'training_args.lr_scheduler_type' is cosine; make them "
+            + "match or remove one"
     )]
     [InlineData(
         "warmup_steps: 5",
@@ -458,11 +458,11 @@ public class DeepSpeedFileTests
         );
 
     [Theory]
-    [InlineData("{\n\"a\": \n}", "ds.json, line 3: this is not JSON: ")]
-    [InlineData("{} {}", "ds.json, line 1: this is not JSON: ")]
-    [InlineData("", "ds.json, line 1: this is not JSON: ")]
+    [InlineData("{\n\"a\": \n}", "ds.json, line 3: invalid JSON: ")]
+    [InlineData("{} {}", "ds.json, line 1: invalid JSON: ")]
+    [InlineData("", "ds.json, line 1: invalid JSON: ")]
     [InlineData("[]", "ds.json, line 1: the file is a list; expected an object with keys such as zero_optimization")]
-    [InlineData("{\"stage\": 1,\n\"stage\": 2}", "ds.json, line 2: the key 'stage' stands twice; first in line 1")]
+    [InlineData("{\"stage\": 1,\n\"stage\": 2}", "ds.json, line 2: duplicate key 'stage'; first on line 1")]
     public void A_file_that_is_no_configuration_is_explained(string json, string problem) =>
         Assert.StartsWith(problem, Problems(json, Recipe())[0], StringComparison.Ordinal);
 
@@ -516,8 +516,8 @@ public class DeepSpeedFileTests
                 Assert.Equal(
                     [
                         "r.yaml, line 6: 'training_args.max_steps' is 'x'; expected a whole number of at least -1",
-                        "ds.json, line 1: 'train_batch_size' is 7, which 2 rows a rank (per_device_train_batch_size × "
-                            + "gradient_accumulation_steps) do not divide; write \"auto\"",
+                        "ds.json, line 1: 'train_batch_size' is 7, which is not divisible by 2 rows per rank "
+                            + "(per_device_train_batch_size × gradient_accumulation_steps); write \"auto\"",
                         "ds.json, line 2: 'gradient_clipping' is 2, but 'training_args.max_grad_norm' is 1, its "
                             + "default; make them equal or write \"auto\"",
                     ],

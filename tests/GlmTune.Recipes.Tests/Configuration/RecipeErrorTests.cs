@@ -31,17 +31,18 @@ public class RecipeErrorTests
     [InlineData("warmup_ratio: 1.1", "'training_args.warmup_ratio' is '1.1'; expected a number from 0 to 1")]
     [InlineData(
         "warmup_steps: 2.5",
-        "'training_args.warmup_steps' is '2.5'; expected a whole number of steps, or a share of the run below 1"
+        "'training_args.warmup_steps' is '2.5'; expected a whole number of steps, or a fraction of the run " + "below 1"
     )]
     [InlineData(
         "save_steps: 0",
-        "'training_args.save_steps' is '0'; expected a whole number of steps, or a share of the run between 0 and 1"
+        "'training_args.save_steps' is '0'; expected a whole number of steps, or a fraction of the run "
+            + "between 0 and 1"
     )]
     [InlineData("bf16: perhaps", "'training_args.bf16' is 'perhaps'; expected true or false")]
     [InlineData(
         "fp16: true",
         "'training_args.fp16' is not supported: float16 needs loss scaling; use bf16: true, fp16: auto (bfloat16 on a "
-            + "GPU, float32 on a CPU), or dtype: float32 where the GPU has no bfloat16"
+            + "GPU, float32 on a CPU), or dtype: float32 if the GPU does not support bfloat16"
     )]
     [InlineData(
         "save_strategy: yes",
@@ -62,12 +63,13 @@ public class RecipeErrorTests
     )]
     [InlineData(
         "lr_scheduler_kwargs: {num_cycles: 2}",
-        "'training_args.lr_scheduler_kwargs.num_cycles' is only for lr_scheduler_type cosine and cosine_with_restarts; "
-            + "remove it or change the type"
+        "'training_args.lr_scheduler_kwargs.num_cycles' requires lr_scheduler_type cosine and "
+            + "cosine_with_restarts; remove it or change the type"
     )]
     [InlineData(
         "learning_rate: 1e-8\nlr_scheduler_type: polynomial",
-        "'training_args.learning_rate' is 1e-8, but a polynomial schedule ends at lr_end 1e-7; it must end lower"
+        "'training_args.learning_rate' is 1e-8, but a polynomial schedule ends at lr_end 1e-7; choose a "
+            + "lower lr_end"
     )]
     [InlineData(
         "optim: adafactor",
@@ -81,11 +83,12 @@ public class RecipeErrorTests
     )]
     [InlineData(
         "group_by_length: true",
-        "'training_args.group_by_length' is not supported: to waste nothing on padding, write packing: true"
+        "'training_args.group_by_length' is not supported: to avoid padding, set packing: true"
     )]
     [InlineData(
         "fsdp: full_shard",
-        "'training_args.fsdp' is not supported: to shard the model, name a file in training_args.deepspeed"
+        "'training_args.fsdp' is not supported: to shard the model, set training_args.deepspeed to a "
+            + "DeepSpeed file"
     )]
     [InlineData("output_dir: []", "'training_args.output_dir' is a list; expected a text")]
     [InlineData(
@@ -103,8 +106,8 @@ public class RecipeErrorTests
     [InlineData("generation_config: {min_p: 0.1}", "'training_args.generation_config.min_p' is not supported")]
     [InlineData(
         "generation_config: {num_beams: 3, do_sample: true}",
-        "'training_args.generation_config.num_beams' is 3 and do_sample is true; beam search takes no samples, so "
-            + "remove one"
+        "'training_args.generation_config.num_beams' is 3 and do_sample is true; beam search does not "
+            + "sample, so remove one of them"
     )]
     [InlineData(
         "metric_for_best_model: rouge-3",
@@ -118,15 +121,17 @@ public class RecipeErrorTests
     )]
     [InlineData(
         "load_best_model_at_end: true",
-        "'training_args.load_best_model_at_end' is true, but 'training_args.eval_strategy' is no; say when to evaluate"
+        "'training_args.load_best_model_at_end' is true, but 'training_args.eval_strategy' is no; set "
+            + "eval_strategy"
     )]
     [InlineData(
         "save_strategy: best",
-        "'training_args.save_strategy' is best, but 'training_args.eval_strategy' is no; say when to evaluate"
+        "'training_args.save_strategy' is best, but 'training_args.eval_strategy' is no; set eval_strategy"
     )]
     [InlineData(
         "early_stopping_patience: 3",
-        "'training_args.early_stopping_patience' is set, but 'training_args.eval_strategy' is no; say when to evaluate"
+        "'training_args.early_stopping_patience' is set, but 'training_args.eval_strategy' is no; set "
+            + "eval_strategy"
     )]
     [InlineData(
         "pack_length: 4096\npacking: false",
@@ -134,18 +139,18 @@ public class RecipeErrorTests
     )]
     [InlineData(
         "fp8_base: true",
-        "'training_args.fp8_base' is true, but without an adapter all weights are trained, and those cannot be held in "
-            + "fp8; add peft_config, or remove it"
+        "'training_args.fp8_base' is true, but without an adapter all weights are trained, and trained "
+            + "weights cannot be stored in fp8; add peft_config, or remove fp8_base"
     )]
     [InlineData(
         "offload_embedding: true",
-        "'training_args.offload_embedding' is true, but without an adapter the embedding is trained; add peft_config, "
-            + "or remove it"
+        "'training_args.offload_embedding' is true, but without an adapter the embedding is trained; add "
+            + "peft_config, or remove offload_embedding"
     )]
     [InlineData(
         "deepspeed: nowhere.json",
-        "'training_args.deepspeed' is 'nowhere.json', and there is no such file in the working folder, beside the "
-            + "recipe or above it"
+        "'training_args.deepspeed' is 'nowhere.json', which was not found in the working folder, next to "
+            + "the recipe or in the folder above"
     )]
     [InlineData(
         "deepspeed: [1]",
@@ -184,7 +189,7 @@ public class RecipeErrorTests
     )]
     [InlineData(
         "peft_type: LORA\nbias: all",
-        "5: 'peft_config.bias' is not supported: the base model's biases stay as they are; write none"
+        "5: 'peft_config.bias' is not supported: the base model's biases are not trained; write none"
     )]
     [InlineData(
         "peft_type: LORA\ninit_lora_weights: pissa",
@@ -202,12 +207,12 @@ public class RecipeErrorTests
     [InlineData("peft_type: LORA\nuse_qalora: true", "5: 'peft_config.use_qalora' is not supported")]
     [InlineData(
         "peft_type: PREFIX_TUNING\nnum_attention_heads: 3\ntoken_dim: 256",
-        "6: 'peft_config.token_dim' is 256, which 3 heads (num_attention_heads) do not divide; leave both out to take "
-            + "the model's"
+        "6: 'peft_config.token_dim' is 256, which is not divisible by 3 heads (num_attention_heads); leave both out to use the "
+            + "model's values"
     )]
     [InlineData(
         "peft_type: PREFIX_TUNING\ninit_weights: zero\ninit_text: hello",
-        "6: 'peft_config.init_text' is only for init_weights: text; remove one"
+        "6: 'peft_config.init_text' requires init_weights: text; remove one of them"
     )]
     public void An_adapter_that_cannot_be_made_is_named_with_its_line(string lines, string problem) =>
         Assert.Equal([$"r.yaml, line {problem}"], RecipeText.Problems(RecipeText.WithAdapter(lines)));
@@ -215,12 +220,13 @@ public class RecipeErrorTests
     [Theory]
     [InlineData(
         "training_args: {}",
-        "r.yaml, line 1: 'data_config.train_file' is missing; it names the training rows inside the data folder"
+        "r.yaml, line 1: 'data_config.train_file' is missing; it names the file of training rows in the "
+            + "data folder"
     )]
     [InlineData(
         "data_config: {train_file: a.json}",
-        "r.yaml, line 1: 'data_config.train_file' is 'a.json'; expected a .jsonl file, one conversation a line "
-            + "(`glmtune data convert` makes one)"
+        "r.yaml, line 1: 'data_config.train_file' is 'a.json'; expected a .jsonl file with one "
+            + "conversation per line (`glmtune data convert` creates one)"
     )]
     [InlineData(
         "data_config: {train_file: a.jsonl, bad_rows: drop}",
@@ -245,21 +251,24 @@ public class RecipeErrorTests
     )]
     [InlineData(
         "data_config: {train_file: a.jsonl}\ndata_config: {}",
-        "r.yaml, line 2: the key 'data_config' stands twice; first in line 1"
+        "r.yaml, line 2: duplicate key 'data_config'; first on line 1"
     )]
     [InlineData(
         "data_config: {train_file: a.jsonl}\ntraining_args:\n  max_steps: 1\n bad: 2",
-        "r.yaml, line 4: this is not YAML: "
+        "r.yaml, line 4: invalid YAML: "
     )]
-    [InlineData("data_config: {train_file: a.jsonl", "r.yaml, line 2: this is not YAML: ")]
+    [InlineData("data_config: {train_file: a.jsonl", "r.yaml, line 2: invalid YAML: ")]
     [InlineData(
         "data_config: !!python/object:os.system {train_file: a.jsonl}",
         "r.yaml, line 1: the tag 'tag:yaml.org,2002:python/object:os.system' is not allowed here; write the plain value"
     )]
-    [InlineData("data_config: *nothing", "r.yaml, line 1: '*nothing' names no anchor that ends before it")]
+    [InlineData(
+        "data_config: *nothing",
+        "r.yaml, line 1: '*nothing' refers to an anchor that is not defined before it"
+    )]
     [InlineData(
         "data_config: {train_file: a.jsonl}\n---\na: 1",
-        "r.yaml, line 2: a second document begins here; a recipe is one document"
+        "r.yaml, line 2: a second document starts here; a recipe is a single document"
     )]
     [InlineData("[a]: 1", "r.yaml, line 1: a key must be a word, not a list")]
     [InlineData("", "r.yaml, line 1: the file is null; expected keys such as data_config and training_args")]
@@ -288,8 +297,8 @@ public class RecipeErrorTests
         );
         Assert.Equal(
             [
-                "r.yaml, line 1: 'data_config.train_file' is missing; it names the training rows inside the data "
-                    + "folder",
+                "r.yaml, line 1: 'data_config.train_file' is missing; it names the file of training rows "
+                    + "in the data folder",
                 "r.yaml, line 2: unknown key 'data_config.train_fil'; did you mean 'train_file'?",
                 "r.yaml, line 3: 'max_output_length' is '-1'; expected a whole number from 1 to 16777216",
                 "r.yaml, line 5: 'training_args.max_steps' is 'soon'; expected a whole number of at least -1",
@@ -304,13 +313,13 @@ public class RecipeErrorTests
     [Theory]
     [InlineData(
         "eval_strategy: epoch\nload_best_model_at_end: true",
-        "5: 'training_args.load_best_model_at_end' is true, but eval_strategy is epoch and save_strategy is steps; "
-            + "what is best must have been saved, so make them equal or save best"
+        "5: 'training_args.load_best_model_at_end' is true, but eval_strategy is epoch and save_strategy "
+            + "is steps; the best checkpoint must have been saved, so make them equal or use save_strategy: best"
     )]
     [InlineData(
         "eval_strategy: steps\nload_best_model_at_end: true\nsave_steps: 500\neval_steps: 200",
-        "5: 'training_args.load_best_model_at_end' is true, but save_steps (500) is no multiple of eval_steps (200); "
-            + "what is saved must have been evaluated"
+        "5: 'training_args.load_best_model_at_end' is true, but save_steps (500) is not a multiple of "
+            + "eval_steps (200); saved checkpoints must have been evaluated"
     )]
     public void What_is_best_must_have_been_evaluated_and_saved(string lines, string problem)
     {
@@ -335,7 +344,7 @@ public class RecipeErrorTests
         );
         Assert.Equal(IntervalStrategy.No, RecipeText.Read(yaml).Training.EvaluationStrategy);
         Assert.Equal(
-            ["r.yaml, line 4: the best checkpoint is wanted, but there is no data_config.val_file; name one"],
+            ["r.yaml, line 4: the best checkpoint is requested, but there is no data_config.val_file; add one"],
             RecipeText.Problems(yaml, "training_args.early_stopping_patience=2")
         );
     }
@@ -354,8 +363,8 @@ public class RecipeErrorTests
     public void A_pack_holds_at_least_the_longest_row() =>
         Assert.Equal(
             [
-                "r.yaml, line 5: 'training_args.pack_length' is 100, but a row may have 1025 tokens (max_input_length "
-                    + "+ max_output_length + 1); make it at least that",
+                "r.yaml, line 5: 'training_args.pack_length' is 100, but a row can have 1025 tokens "
+                    + "(max_input_length + max_output_length + 1); make it at least that",
             ],
             RecipeText.Problems(RecipeText.WithArguments("packing: true\npack_length: 100"))
         );
@@ -365,8 +374,8 @@ public class RecipeErrorTests
     {
         Assert.Equal(
             [
-                "r.yaml, line 5: all 20 steps are warm-up ('training_args.warmup_steps' is 100); the learning rate "
-                    + "never gets to its highest value",
+                "r.yaml, line 5: all 20 steps are warm-up ('training_args.warmup_steps' is 100); the "
+                    + "learning rate never reaches its peak",
             ],
             RecipeText.Read(RecipeText.WithArguments("max_steps: 20\nwarmup_steps: 100")).Notes
         );
@@ -391,7 +400,7 @@ public class RecipeErrorTests
     [Fact]
     public void Deep_nesting_is_refused_not_followed() =>
         Assert.Contains(
-            "nested deeper than 64",
+            "nested more than 64 levels deep",
             RecipeText.Problems("a: " + new string('[', 5000))[0],
             StringComparison.Ordinal
         );
@@ -400,6 +409,6 @@ public class RecipeErrorTests
     public void A_missing_file_is_named()
     {
         var error = Assert.Throws<FileNotFoundException>(() => RecipeFile.Read("nowhere/lora.yml"));
-        Assert.StartsWith("nowhere/lora.yml: there is no such file", error.Message, StringComparison.Ordinal);
+        Assert.StartsWith("nowhere/lora.yml: file not found", error.Message, StringComparison.Ordinal);
     }
 }

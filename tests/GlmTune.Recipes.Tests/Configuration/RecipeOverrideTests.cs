@@ -81,11 +81,11 @@ public class RecipeOverrideTests
     )]
     [InlineData(
         "training_args.max_steps.more=1",
-        "'training_args.max_steps' is '3000' (r.yaml, line 4); it holds no keys"
+        "'training_args.max_steps' is '3000' (r.yaml, line 4) and has no keys"
     )]
     [InlineData("training_args.max_steps", "expected KEY=VALUE, such as training_args.max_steps=20")]
     [InlineData("=3", "expected KEY=VALUE, such as training_args.max_steps=20")]
-    [InlineData("peft_config={peft_type: LORA", "this is not YAML: ")]
+    [InlineData("peft_config={peft_type: LORA", "invalid YAML: ")]
     public void A_wrong_override_is_named_as_it_was_given(string option, string problem) =>
         Assert.StartsWith(
             $"--set {option}: {problem}",

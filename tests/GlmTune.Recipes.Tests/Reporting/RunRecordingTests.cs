@@ -97,7 +97,7 @@ public sealed class RunRecordingTests : IDisposable
     {
         Directory.CreateDirectory(Path.Combine(root, RunLog.FileName));
         Assert.Equal(Done, RunRecording.Of(Recipe(), "m", "d", heard, Three));
-        Assert.Contains(heard.Texts, text => text.Contains("no longer recorded", StringComparison.Ordinal));
+        Assert.Contains(heard.Texts, text => text.Contains("no longer logged", StringComparison.Ordinal));
         Assert.Equal(3, heard.Steps);
     }
 

@@ -150,7 +150,7 @@ public sealed class RankedFineTuneTests : IDisposable
         Assert.Equal(new DataCursor(1, 0), TrainingState.Read(tiny.Checkpoint("run", 7))!.Data);
         Assert.Contains(
             second.Notes,
-            note => note.Contains("was planned for 11 steps, this run for 7", StringComparison.Ordinal)
+            note => note.Contains("was planned for 11 steps, and this run for 7", StringComparison.Ordinal)
         );
     }
 
@@ -233,7 +233,7 @@ public sealed class RankedFineTuneTests : IDisposable
             StringComparison.Ordinal
         );
         Assert.Contains(
-            "is there already",
+            "already exists",
             Assert
                 .Throws<InvalidDataException>(() => ConsolidateCheckpoint.Run(tiny.Model, tiny.At("lora"), null, null))
                 .Message,
@@ -405,13 +405,13 @@ public sealed class RankedFineTuneTests : IDisposable
         if (falls)
         {
             Assert.Contains(
-                "the best evaluation was at step 2, of which no whole checkpoint is there",
+                "the best evaluation was at step 2, but its checkpoint cannot be used",
                 note,
                 StringComparison.Ordinal
             );
             Assert.Contains("has other bytes than were written", note, StringComparison.Ordinal);
             Assert.Contains(
-                "The weights of step 4, whose evaluation was the best of the others, are tested instead",
+                "Testing the weights of step 4 instead, which have the best remaining evaluation",
                 note,
                 StringComparison.Ordinal
             );
@@ -452,7 +452,7 @@ public sealed class RankedFineTuneTests : IDisposable
         );
         Assert.Single(
             run.Notes,
-            note => note.EndsWith("The last weights, of step 5, are tested instead", StringComparison.Ordinal)
+            note => note.EndsWith("Testing the last weights, of step 5, instead", StringComparison.Ordinal)
         );
         Assert.NotNull(run.Test);
     }
@@ -478,7 +478,7 @@ public sealed class RankedFineTuneTests : IDisposable
         var run = tiny.Train(tiny.Recipe("moved", null, [.. settings, "training_args.max_steps=6"]), resume: "yes");
         Assert.Contains(
             run.Notes,
-            note => note == $"the best checkpoint, {tiny.At("moved", "checkpoint-2")}, is loaded for the test file"
+            note => note == $"loading the best checkpoint, {tiny.At("moved", "checkpoint-2")}, for the test file"
         );
     }
 
@@ -500,12 +500,15 @@ public sealed class RankedFineTuneTests : IDisposable
         );
         Assert.Single(
             run.Notes,
-            note => note.Contains("its training rows (20) are not those of this run (30)", StringComparison.Ordinal)
+            note => note.Contains("its training rows (20) differ from those of this run (30)", StringComparison.Ordinal)
         );
         Assert.Single(
             run.Notes,
             note =>
-                note.Contains("has 5 steps, and this run ends at 3: nothing is left to train", StringComparison.Ordinal)
+                note.Contains(
+                    "is at step 5, and this run ends at step 3, so nothing is left to train",
+                    StringComparison.Ordinal
+                )
         );
         Assert.All(
             run.Results.Values,
@@ -531,7 +534,7 @@ public sealed class RankedFineTuneTests : IDisposable
         Assert.Equal(
             2,
             run.Notes.Count(note =>
-                note.Contains("training goes on, but the evaluation of step", StringComparison.Ordinal)
+                note.Contains("training continues, but the evaluation of step", StringComparison.Ordinal)
             )
         );
         Assert.All(run.Results.Values, result => Assert.Equal(4, result.Steps));
@@ -591,7 +594,7 @@ public sealed class RankedFineTuneTests : IDisposable
         var note = tiny.Train(tiny.Recipe("run", stage: null, Settings(2)), ranks: 2, resume: "yes")
             .Notes.Single(text => text.Contains("was written by 1 ranks", StringComparison.Ordinal));
         Assert.Equal(
-            packed ? "where they stood." : "where they stood, 4 of them a step.",
+            packed ? "where they stopped." : "where they stopped, 4 rows per step.",
             note[note.IndexOf("where", StringComparison.Ordinal)..]
         );
     }
@@ -710,13 +713,13 @@ public sealed class RankedFineTuneTests : IDisposable
             run.Notes,
             note =>
                 note.Contains("checkpoint-2 is damaged: 'training_state.json'", StringComparison.Ordinal)
-                && note.Contains("checkpoint-1 is used instead", StringComparison.Ordinal)
+                && note.Contains("checkpoint-1 instead", StringComparison.Ordinal)
         );
         File.Delete(tiny.Checkpoint("run", 1, "adapter_model.safetensors"));
         var error = Assert.ThrowsAny<Exception>(() => tiny.Train(tiny.Recipe("run", null, Lora), ranks, resume: "yes"));
         Assert.IsType(ranks == 1 ? typeof(InvalidDataException) : typeof(SharedFailureException), error);
         Assert.DoesNotContain("Rank", error.Message, StringComparison.Ordinal);
-        Assert.Contains("There is no whole checkpoint to go on from", error.Message, StringComparison.Ordinal);
+        Assert.Contains("No intact checkpoint to resume from", error.Message, StringComparison.Ordinal);
         Assert.Contains("'adapter_model.safetensors' is missing", error.Message, StringComparison.Ordinal);
     }
 
@@ -732,7 +735,7 @@ public sealed class RankedFineTuneTests : IDisposable
     )]
     [InlineData(
         "data_config.template=glm-4-june-2024",
-        "its rows had the template glm-4 and ended with <|user|>; the recipe has glm-4-june-2024"
+        "was trained with template glm-4 and end token <|user|>, but the recipe has glm-4-june-2024"
     )]
     [InlineData("data_config.end_token=<|endoftext|>", "the recipe has glm-4 and <|endoftext|>")]
     public void A_recipe_that_would_train_something_else_than_the_checkpoint_is_refused(string setting, string problem)

@@ -51,7 +51,7 @@ public static class McpConfig
             )
             {
                 throw new InvalidDataException(
-                    $"{path}: expected an object with the servers by their names as 'mcpServers'."
+                    $"{path}: expected an object with 'mcpServers', which maps names to servers."
                 );
             }
 
@@ -76,7 +76,8 @@ public static class McpConfig
         catch (JsonException e)
         {
             throw new InvalidDataException(
-                $"{path}, line {e.LineNumber + 1}: not valid JSON; expected servers by their names as 'mcpServers'.",
+                $"{path}, line {e.LineNumber + 1}: not valid JSON; expected 'mcpServers', which maps names "
+                    + "to servers.",
                 e
             );
         }
@@ -95,7 +96,7 @@ public static class McpConfig
         {
             report(
                 command is null
-                    ? "neither 'command' nor 'url' says how it is reached."
+                    ? "has neither 'command' nor 'url'; expected one of them."
                     : "has both 'command' and 'url'; expected one of them."
             );
         }
@@ -106,7 +107,7 @@ public static class McpConfig
             && !(Uri.TryCreate(url, UriKind.Absolute, out address) && address.Scheme is "http" or "https")
         )
         {
-            report($"'url' is '{url}'; expected an address that begins with http:// or https://.");
+            report($"'url' is '{url}'; expected an http:// or https:// address.");
         }
 
         return new McpServerConfig(name)
@@ -131,7 +132,7 @@ public static class McpConfig
                 return text;
             }
 
-            report($"'{key}' is not a text.");
+            report($"'{key}' is not a string.");
             return null;
         }
 
@@ -150,7 +151,7 @@ public static class McpConfig
                 return [.. list.EnumerateArray().Select(item => item.GetString()!)];
             }
 
-            report($"'{key}' is not an array of texts.");
+            report($"'{key}' is not an array of strings.");
             return [];
         }
 
@@ -172,7 +173,7 @@ public static class McpConfig
                     .ToDictionary(item => item.Name, item => item.Value.GetString()!);
             }
 
-            report($"'{key}' is not an object of texts.");
+            report($"'{key}' is not an object of strings.");
             return [];
         }
     }

@@ -62,7 +62,8 @@ public sealed class McpServers : IAsyncDisposable
                 .GroupBy(pair => pair.Name)
                 .Where(group => group.Count() > 1)
                 .Select(group =>
-                    $"{string.Join(" and ", group.Select(pair => $"'{pair.Tool.Name}' of the server '{pair.Server}'"))} would both be called '{group.Key}'; rename a server."
+                    $"{string.Join(" and ", group.Select(pair => $"'{pair.Tool.Name}' of the server '{pair.Server}'"))} "
+                    + $"would have the same name, '{group.Key}'; rename a server."
                 )
                 .ToList();
             if (twice.Count > 0)
@@ -128,7 +129,7 @@ public sealed class McpServers : IAsyncDisposable
                 client,
                 [],
                 $"The server '{server.Name}' ({server.Command ?? server.Url?.ToString()}) cannot be used: "
-                    + $"{e.Message}{(last.Length == 0 ? "" : $" It said: {last}")}"
+                    + $"{e.Message}{(last.Length == 0 ? "" : $" Its output: {last}")}"
             );
         }
         catch (OperationCanceledException)

@@ -47,7 +47,7 @@ public sealed class McpConfigTests : IDisposable
         Assert.All(
             (string[])
                 [
-                    "'a': neither",
+                    "'a': has neither",
                     "'b': has both",
                     "'c': 'url' is 'file:///etc'",
                     "'d': 'args'",

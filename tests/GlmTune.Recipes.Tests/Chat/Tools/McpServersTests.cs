@@ -75,7 +75,8 @@ public class McpServersTests
             McpServers.ConnectAsync([Server("a"), Server("b"), Server("c", "a_add")])
         );
         Assert.Equal(
-            "'add' of the server 'a' and 'a_add' of the server 'c' would both be called 'a_add'; rename a server.",
+            "'add' of the server 'a' and 'a_add' of the server 'c' would have the same name, 'a_add'; "
+                + "rename a server.",
             error.Message
         );
     }
