@@ -164,7 +164,7 @@ internal sealed class RunResume(
                     + $"{(count == data.Examples.Count ? ", in micro-batches of another size or packed in another way" : "")}"
                     + $"; this run has {data.Examples.Count} rows and resumes at the same fraction of the epoch, after "
                     + $"row {batches.Cursor.Examples} of epoch {batches.Cursor.Epoch + 1}: some rows of this epoch may "
-                    + $"be used twice and others not at all."
+                    + $"be repeated and others skipped."
             )
         );
     }

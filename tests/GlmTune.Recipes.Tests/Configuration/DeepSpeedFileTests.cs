@@ -352,7 +352,7 @@ public class DeepSpeedFileTests
     )]
     [InlineData(
         "\"train_batch_size\": 16",
-        "'train_batch_size' is 16, but 8 ranks × per_device_train_batch_size 1 × gradient_accumulation_steps 1 are 8; "
+        "'train_batch_size' is 16, but 8 ranks × per_device_train_batch_size 1 × gradient_accumulation_steps 1 = 8; "
             + "write \"auto\""
     )]
     [InlineData(

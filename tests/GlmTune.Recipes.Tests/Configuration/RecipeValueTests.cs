@@ -487,7 +487,7 @@ public class RecipeValueTests
     public void The_settings_of_experiment_trackers_are_noted_wherever_they_stand(string line)
     {
         var inside = Assert.Single(RecipeText.Read(RecipeText.WithArguments(line)).Notes);
-        Assert.Contains("has no effect here: nothing is reported to ", inside, StringComparison.Ordinal);
+        Assert.Contains(" is not supported; a run writes its own log", inside, StringComparison.Ordinal);
         var above = Assert.Single(RecipeText.Read($"data_config:\n  train_file: train.jsonl\n{line}\n").Notes);
         Assert.StartsWith("r.yaml, line 3: ", above, StringComparison.Ordinal);
     }

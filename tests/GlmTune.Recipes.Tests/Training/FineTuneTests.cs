@@ -209,7 +209,11 @@ public sealed class FineTuneTests : IDisposable
                 settings: [$"training_args.{key}=true", $"peft_config.modules_to_save=[{module}]"]
             )
         );
-        Assert.Contains($"{module}.weight' is named by modules_to_save", error.Message, StringComparison.Ordinal);
+        Assert.Contains(
+            $"{module}.weight' is trained because modules_to_save names it",
+            error.Message,
+            StringComparison.Ordinal
+        );
     }
 
     [Fact]
@@ -291,7 +295,7 @@ public sealed class FineTuneTests : IDisposable
         Assert.True(File.Exists(Checkpoint("limit", 2, "adapter_model.safetensors")));
         Assert.Single(
             notes,
-            note => note.Contains("has checkpoints of an earlier run, up to step 40", StringComparison.Ordinal)
+            note => note.Contains("contains checkpoints of an earlier run, up to step 40", StringComparison.Ordinal)
         );
     }
 

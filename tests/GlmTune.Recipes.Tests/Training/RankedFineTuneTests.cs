@@ -500,7 +500,7 @@ public sealed class RankedFineTuneTests : IDisposable
         );
         Assert.Single(
             run.Notes,
-            note => note.Contains("its training rows (20) differ from those of this run (30)", StringComparison.Ordinal)
+            note => note.Contains("this run has 30 rows and resumes at the same fraction", StringComparison.Ordinal)
         );
         Assert.Single(
             run.Notes,
