@@ -26,7 +26,7 @@ public static class ChatServer
         Action<WebApplication>? map = null
     )
     {
-        var queue = new RequestQueue(models.Places, options.Limits);
+        var queue = new RequestQueue(models.Places, options.Limits, options.Time);
         var app = ServerApp.Create(
             options,
             services =>
@@ -35,6 +35,7 @@ public static class ChatServer
                     .AddSingleton(models)
                     .AddSingleton(queue)
                     .AddSingleton<ServerMetrics>()
+                    .AddSingleton<StopTime>()
                     .AddSingleton<Admission>()
                     .AddSingleton<GrammarCache>();
                 services.AddSingleton<ChatEndpoint>().AddSingleton<CompletionEndpoint>();
@@ -64,6 +65,7 @@ public static class ChatServer
             }
         );
         app.Lifetime.ApplicationStopping.Register(queue.Close);
+        _ = app.Services.GetRequiredService<StopTime>(); // It waits for the word from now on.
         app.Lifetime.ApplicationStarted.Register(() =>
             _ = Task.Run(() => AnswerGrammar.Prepare(models.All[0].Chat.Template.Tokenizer))
         );

@@ -10,6 +10,8 @@ namespace GlmTune.Server;
 /// a key (where keys are set) unless they are mapped with <see cref="ApiKeyGuard.AllowWithoutKey"/>. </remarks>
 public static class ServerApp
 {
+    private static readonly TimeSpan TimeToSayWhy = TimeSpan.FromSeconds(2);
+
     /// <summary>Builds the application; the caller starts, stops and disposes it.</summary>
     /// <param name="options">Where it listens, whom it lets in.</param>
     /// <param name="addServices">Adds what endpoints take.</param>
@@ -49,14 +51,15 @@ public static class ServerApp
         builder.Services.Configure<Microsoft.Extensions.Logging.Console.ConsoleLoggerOptions>(console =>
             console.LogToStandardErrorThreshold = LogLevel.Trace
         );
-        builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = options.StopTime);
+        // Answers that are cut off when the time is over are given a moment to say so.
+        builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = options.StopTime + TimeToSayWhy);
         builder.Services.ConfigureHttpJsonOptions(json =>
         {
             json.SerializerOptions.PropertyNamingPolicy = ApiJson.Options.PropertyNamingPolicy;
             json.SerializerOptions.Encoder = ApiJson.Options.Encoder;
             json.SerializerOptions.NumberHandling = ApiJson.Options.NumberHandling;
         });
-        builder.Services.AddRoutingCore().AddCors().AddSingleton(options);
+        builder.Services.AddRoutingCore().AddCors().AddSingleton(options).AddSingleton(options.Time);
         builder.Services.Replace(ServiceDescriptor.Singleton<IHostLifetime, CallersLifetime>());
         addServices?.Invoke(builder.Services);
 

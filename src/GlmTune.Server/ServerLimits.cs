@@ -47,9 +47,17 @@ public sealed record ServerLimits
     /// wait. Default half of the processors, so that answers go on beside it; at least one.</summary>
     public int Preparing { get; init; } = Math.Max(1, Environment.ProcessorCount / 2);
 
-    /// <summary>How long a request may take, waiting included; then it is answered with 504. Default 10
-    /// minutes.</summary>
+    /// <summary>How long a request may take, waiting included; then it is answered with 504, and cut off where that is
+    /// not read. Default 10 minutes.</summary>
     public TimeSpan RequestTime { get; init; } = TimeSpan.FromMinutes(10);
+
+    /// <summary>How long a request for several answers lets others pass while too few places are free for all of its
+    /// answers; then they begin one by one. Default 5 seconds.</summary>
+    public TimeSpan PassingTime { get; init; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>Characters of a stream's events that may wait to be sent, because they are read more slowly than they
+    /// are made; then the answer ends with an error. Default 1 Mi.</summary>
+    public long UnsentCharacters { get; init; } = 1L << 20;
 
     /// <summary>Connections at one time. Default 1024.</summary>
     public int Connections { get; init; } = 1024;

@@ -31,4 +31,7 @@ public sealed record ServerOptions
 
     /// <summary>How long running answers may go on once the server is told to stop. Default 30 seconds.</summary>
     public TimeSpan StopTime { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>The clock of all limits of time.</summary>
+    internal TimeProvider Time { get; init; } = TimeProvider.System;
 }

@@ -1,4 +1,5 @@
 using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.Time.Testing;
 
 namespace GlmTune.Server.Tests;
 
@@ -138,21 +139,128 @@ public sealed class RequestQueueTests
     }
 
     [Fact]
-    public async Task A_request_for_several_answers_waits_for_as_many_places_and_is_not_overtaken()
+    public async Task Others_pass_a_request_for_several_answers_for_a_while_and_then_its_answers_enter_one_by_one()
     {
-        var queue = new RequestQueue(3, new ServerLimits());
-        var one = await queue.EnterAsync("a", 1, Never);
-        var two = await queue.EnterAsync("a", 1, Never);
-        var large = queue.EnterAsync("b", 3, Never);
-        var small = queue.EnterAsync("c", 1, Never);
-        one.Dispose();
-        one.Dispose(); // Once only.
-        Assert.False(large.IsCompleted || small.IsCompleted);
-        two.Dispose();
-        (await large).Dispose();
-        (await small).Dispose();
+        var time = new FakeTimeProvider();
+        var queue = new RequestQueue(4, new ServerLimits { PassingTime = TimeSpan.FromSeconds(5) }, time);
+        var running = new List<IDisposable>();
+        for (var i = 0; i < 3; i++)
+        {
+            running.Add(await queue.EnterAsync("a", 1, Never));
+        }
+
+        // One place is free, which is not enough for three; others get it, the same client's and another's.
+        var large = queue.EnterAsync("a", 3, Never);
+        (await queue.EnterAsync("b", 1, Never)).Dispose();
+        (await queue.EnterAsync("a", 1, Never)).Dispose();
+        time.Advance(TimeSpan.FromSeconds(4.9));
+        var other = await queue.EnterAsync("b", 1, Never);
+        Assert.False(large.IsCompleted);
+        other.Dispose();
+        time.Advance(TimeSpan.FromSeconds(0.2));
+
+        // Now the first of its answers begins, and no place is empty.
+        var places = await large;
+        Assert.Equal(4, queue.Running);
+        var (begun, ends) = (new List<(int First, int Count)>(), new List<TaskCompletionSource<int>>());
+        var answers = places.MakeAsync(
+            (first, count, _) =>
+            {
+                begun.Add((first, count));
+                return Enumerable
+                    .Range(first, count)
+                    .Select(_ =>
+                    {
+                        ends.Add(new TaskCompletionSource<int>());
+                        return ends[^1].Task;
+                    });
+            },
+            Never
+        );
+        Assert.Equal([(0, 1)], begun);
+        var waiting = queue.EnterAsync("b", 1, Never);
+        running[0].Dispose();
+        (await waiting).Dispose(); // A client with fewer places comes first.
+        running[1].Dispose();
+        running[2].Dispose();
+        ends[0].SetResult(10); // Given back at once, though the others are under way.
+        while (ends.Count < 3)
+        {
+            await Task.Yield();
+        }
+
+        Assert.Equal(2, queue.Running);
+        ends[2].SetResult(12);
+        ends[1].SetResult(11);
+        var made = await answers;
+        Assert.Equal([10, 11, 12], made);
+        Assert.Equal((0, 0), (queue.Running, queue.Waiting));
+    }
+
+    [Fact]
+    public async Task Answers_that_have_places_together_begin_together_and_more_than_there_are_places_take_turns()
+    {
+        var queue = new RequestQueue(4, new ServerLimits());
+        var begun = new List<(int First, int Count)>();
+        var places = await queue.EnterAsync("a", 6, Never);
+        var answers = await places.MakeAsync(
+            (first, count, _) =>
+            {
+                begun.Add((first, count));
+                Assert.InRange(queue.Running, 1, 4);
+                return Enumerable.Range(first, count).Select(Task.FromResult);
+            },
+            Never
+        );
+        Assert.Equal([0, 1, 2, 3, 4, 5], answers);
+        Assert.Equal((0, 4), begun[0]);
         Assert.Equal(0, queue.Running);
-        (await queue.EnterAsync("a", 100, Never)).Dispose(); // More than there are places takes all.
+    }
+
+    [Fact]
+    public async Task An_answer_that_fails_ends_the_others_and_gives_all_places_back()
+    {
+        var queue = new RequestQueue(2, new ServerLimits());
+        var places = await queue.EnterAsync("a", 5, Never);
+        var ended = 0;
+        var error = await Assert.ThrowsAsync<InvalidDataException>(() =>
+            places.MakeAsync<int>(
+                (first, count, stop) =>
+                    Enumerable
+                        .Range(first, count)
+                        .Select(async answer =>
+                        {
+                            if (answer == 1)
+                            {
+                                await Task.Yield();
+                                throw new InvalidDataException("the second");
+                            }
+
+                            try
+                            {
+                                await Task.Delay(Timeout.Infinite, stop);
+                            }
+                            finally
+                            {
+                                ended++;
+                            }
+
+                            return answer;
+                        }),
+                Never
+            )
+        );
+        Assert.Equal(("the second", 1, 0), (error.Message, ended, queue.Running));
+        using var stop = new CancellationTokenSource();
+        places = await queue.EnterAsync("a", 2, Never);
+        var answers = places.MakeAsync(
+            (_, count, token) =>
+                Enumerable.Range(0, count).Select(_ => Task.Delay(-1, token).ContinueWith(_ => 1, token)),
+            stop.Token
+        );
+        await stop.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => answers);
+        Assert.Equal((0, 0), (queue.Running, queue.Waiting));
     }
 
     [Fact]
@@ -187,16 +295,16 @@ public sealed class RequestQueueTests
     [Fact]
     public async Task Who_leaves_the_line_makes_room_for_the_next()
     {
-        var queue = new RequestQueue(2, new ServerLimits());
+        var queue = new RequestQueue(1, new ServerLimits());
         var place = await queue.EnterAsync("a", 1, Never);
         using var gone = new CancellationTokenSource();
-        var large = queue.EnterAsync("b", 2, gone.Token);
-        var small = queue.EnterAsync("c", 1, Never);
-        Assert.False(small.IsCompleted);
+        var first = queue.EnterAsync("b", 1, gone.Token);
+        var second = queue.EnterAsync("b", 1, Never);
         await gone.CancelAsync();
-        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => large);
-        (await small).Dispose();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => first);
+        Assert.Equal(1, queue.Waiting);
         place.Dispose();
+        (await second).Dispose();
         Assert.Equal((0, 0), (queue.Running, queue.Waiting));
     }
 }
@@ -204,7 +312,7 @@ public sealed class RequestQueueTests
 /// <summary>A request whose prompt takes no time.</summary>
 internal static class Entering
 {
-    public static async Task<IDisposable> EnterAsync(
+    public static async Task<AnswerPlaces> EnterAsync(
         this RequestQueue queue,
         string client,
         int answers,

@@ -309,21 +309,23 @@ public sealed class ServiceTests(NanoServer nano)
     }
 
     [Fact]
-    public async Task Answers_that_outlast_the_time_to_stop_are_cut_off_and_stopping_succeeds()
+    public async Task Answers_that_outlast_the_time_to_stop_end_with_an_error_and_stopping_succeeds()
     {
         await using var server = await RunningServer.StartAsync(
             Endless(),
             new ServerOptions { StopTime = TimeSpan.FromMilliseconds(200) }
         );
-        var running = server.Http.PostAsync(
+        const string Body = """{"stream":true,"max_tokens":4000,"messages":[{"role":"user","content":"x"}]}""";
+        var streamed = server.Http.EventsAsync("/v1/chat/completions", Body);
+        var whole = server.Http.PostAsync(
             "/v1/chat/completions",
-            Wire.Json("""{"stream":true,"max_tokens":4000,"messages":[{"role":"user","content":"x"}]}"""),
-            Stop
+            Body.Replace("\"stream\":true,", "", StringComparison.Ordinal)
         );
-        await Until(() => server.Queue.Running == 1);
+        await Until(() => server.Queue.Running == 2);
         await server.App.StopAsync(Stop);
-        await Assert.ThrowsAnyAsync<HttpRequestException>(() => running);
-        await Until(() => server.Queue.Running == 0);
+        Assert.Contains("The server is shutting down", (await streamed)[^1], StringComparison.Ordinal);
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, (await whole).Status);
+        Assert.Equal(0, server.Queue.Running);
     }
 
     [Fact]

@@ -58,10 +58,28 @@ public sealed class ChatModel : IDisposable
         [EnumeratorCancellation] CancellationToken cancellation = default
     )
     {
-        await foreach (var piece in StreamAll([request], cancellation)[0].WithCancellation(cancellation))
+        await foreach (var piece in StreamAll([Prepare(request)], cancellation)[0].WithCancellation(cancellation))
         {
             yield return piece;
         }
+    }
+
+    /// <summary>Makes the tokens of a conversation's prompt, which takes long for a long one.</summary>
+    /// <exception cref="ArgumentException">The required tool was not declared.</exception>
+    /// <exception cref="InvalidDataException">A declared tool cannot be shown to this model.</exception>
+    public PreparedChat Prepare(ChatRequest request)
+    {
+        var tools = request
+            .Conversation.Messages.SelectMany(message => message.Tools)
+            .Select(tool => tool.Name)
+            .ToHashSet(StringComparer.Ordinal);
+        return request.RequiredTool is null || tools.Contains(request.RequiredTool)
+            ? new PreparedChat(request, Template.RenderPrompt(request.Conversation), tools)
+            : throw new ArgumentException(
+                $"The tool '{request.RequiredTool}' is required but was not declared; declared are "
+                    + $"{(tools.Count == 0 ? "none" : string.Join(", ", tools))}.",
+                nameof(request)
+            );
     }
 
     /// <summary>Answers conversations that come together, such as several answers to one, whose prompt is read
@@ -70,11 +88,9 @@ public sealed class ChatModel : IDisposable
     /// <param name="cancellation">Ends all answers between two tokens.</param>
     /// <returns>For each request its pieces, as <see cref="StreamAsync"/> gives them, to be enumerated once. One that
     /// is never begun runs until <paramref name="cancellation"/> or the end.</returns>
-    /// <exception cref="ArgumentException">A conversation is too long, a required tool was not declared, or options are
-    /// out of range.</exception>
-    /// <exception cref="InvalidDataException">A declared tool cannot be shown to this model.</exception>
+    /// <exception cref="ArgumentException">A conversation is too long, or options are out of range.</exception>
     public IReadOnlyList<IAsyncEnumerable<ChatPiece>> StreamAll(
-        IReadOnlyList<ChatRequest> requests,
+        IReadOnlyList<PreparedChat> requests,
         CancellationToken cancellation = default
     )
     {
@@ -92,35 +108,21 @@ public sealed class ChatModel : IDisposable
     /// <inheritdoc/>
     public void Dispose() => Scheduler.Dispose();
 
-    private (int[] Prompt, AnswerStream Stream) Begin(ChatRequest request)
+    private (int[] Prompt, AnswerStream Stream) Begin(PreparedChat request)
     {
-        var tools = request
-            .Conversation.Messages.SelectMany(message => message.Tools)
-            .Select(tool => tool.Name)
-            .ToHashSet(StringComparer.Ordinal);
-        var prompt = request.Prompt ?? Template.RenderPrompt(request.Conversation);
         var stream = new AnswerStream(
-            tools,
+            request.Tools,
             [.. request.StopTexts.Where(text => text.Length > 0)],
             request.StreamCalls
         );
-        if (request.RequiredTool is { } required)
+        if (request.RequiredTool is not { } required)
         {
-            if (!tools.Contains(required))
-            {
-                throw new ArgumentException(
-                    $"The tool '{required}' is required but was not declared; declared are "
-                        + $"{(tools.Count == 0 ? "none" : string.Join(", ", tools))}.",
-                    nameof(request)
-                );
-            }
-
-            // The model goes on after the name, so that it can only write arguments.
-            prompt = [.. prompt, .. Template.Tokenizer.Encode($"{required}\n")];
-            stream.Add($"{required}\n");
+            return (request.Prompt, stream);
         }
 
-        return (prompt, stream);
+        // The model goes on after the name, so that it can only write arguments.
+        stream.Add($"{required}\n");
+        return ([.. request.Prompt, .. Template.Tokenizer.Encode($"{required}\n")], stream);
     }
 
     private async IAsyncEnumerable<ChatPiece> PiecesAsync(
@@ -183,7 +185,7 @@ public sealed class ChatModel : IDisposable
     }
 
     // A turn's end always ends an answer, even where a model's files name fewer stop tokens.
-    private GenerationRequest Generation(ChatRequest request, int[] prompt)
+    private GenerationRequest Generation(PreparedChat request, int[] prompt)
     {
         var stops =
             request.Options.EosTokenIds

@@ -5,14 +5,27 @@ namespace GlmTune.Inference;
 
 /// <summary>A conversation to be answered.</summary>
 /// <param name="Conversation">It ends with a message of the user or of a tool.</param>
-public sealed record ChatRequest(Conversation Conversation)
+public sealed record ChatRequest(Conversation Conversation) : ChatSettings;
+
+/// <summary>A conversation that is ready to be answered: its prompt's tokens instead of its messages, which need not be
+/// kept. <see cref="ChatModel.Prepare"/> makes it.</summary>
+public sealed record PreparedChat : ChatSettings
+{
+    internal PreparedChat(ChatSettings settings, int[] prompt, IReadOnlySet<string> tools)
+        : base(settings) => (Prompt, Tools) = (prompt, tools);
+
+    /// <summary>The prompt's tokens, without the name of a required tool.</summary>
+    public int[] Prompt { get; }
+
+    /// <summary>Names of the declared tools.</summary>
+    public IReadOnlySet<string> Tools { get; }
+}
+
+/// <summary>How a conversation is answered.</summary>
+public abstract record ChatSettings
 {
     /// <summary>How; what is unsaid is the model's.</summary>
     public GenerationOptions Options { get; init; } = new();
-
-    /// <summary>The conversation's tokens as <c>Glm4Template.RenderPrompt</c> gives them, where they are known already;
-    /// null renders it.</summary>
-    public int[]? Prompt { get; init; }
 
     /// <summary>Name of the served adapter that answers; null: the base, or the adapter that is attached to
     /// it.</summary>

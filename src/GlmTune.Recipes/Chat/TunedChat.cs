@@ -23,7 +23,7 @@ public sealed record TunedChatOptions
     public string? Type { get; init; }
 
     /// <summary>Adapters that are served side by side on the model, each by the name that requests give it
-    /// (<see cref="ChatRequest.Adapter"/>).</summary>
+    /// (<see cref="ChatSettings.Adapter"/>).</summary>
     public IReadOnlyList<KeyValuePair<string, string>> Adapters { get; init; } = [];
 
     /// <summary>How much is done at once; null for <see cref="GenerationLimits"/>'s defaults. A GPU's free memory

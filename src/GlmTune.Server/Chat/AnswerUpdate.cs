@@ -26,9 +26,16 @@ internal sealed record AnswerUpdate(
         : Answer.Calls.Count > 0 ? "tool_calls"
         : "stop";
 
-    /// <summary>Makes the answers that a request wants; each is to be enumerated.</summary>
-    public static IReadOnlyList<IAsyncEnumerable<AnswerUpdate>> ReadAll(
-        ChatPlan plan,
+    /// <summary>Makes some of the answers that a request wants; each is to be enumerated.</summary>
+    /// <param name="plan">The request.</param>
+    /// <param name="first">Number of the first of them.</param>
+    /// <param name="count">How many.</param>
+    /// <param name="metrics">Gets counts and times.</param>
+    /// <param name="cancellation">Ends them.</param>
+    public static IEnumerable<IAsyncEnumerable<AnswerUpdate>> ReadSome(
+        PreparedPlan plan,
+        int first,
+        int count,
         ServerMetrics metrics,
         CancellationToken cancellation
     )
@@ -36,24 +43,20 @@ internal sealed record AnswerUpdate(
         // Each choice draws numbers of its own; the first draws those of a request for one.
         var seed = plan.Chat.Options.Seed;
         var choices = Enumerable
-            .Range(0, plan.Choices)
+            .Range(first, count)
             .Select(choice =>
                 plan.Chat with
                 {
                     Options = plan.Chat.Options with { Seed = seed is null ? null : unchecked(seed + choice) },
                 }
             );
-        return
-        [
-            .. plan
-                .Model.Chat.StreamAll([.. choices], cancellation)
-                .Index()
-                .Select(answer => ReadAsync(plan, answer.Index, answer.Item, metrics, cancellation)),
-        ];
+        return plan
+            .Model.Chat.StreamAll([.. choices], cancellation)
+            .Select((pieces, index) => ReadAsync(plan, first + index, pieces, metrics, cancellation));
     }
 
     private static async IAsyncEnumerable<AnswerUpdate> ReadAsync(
-        ChatPlan plan,
+        PreparedPlan plan,
         int choice,
         IAsyncEnumerable<ChatPiece> pieces,
         ServerMetrics metrics,

@@ -1,5 +1,5 @@
 using System.Text;
-using System.Threading.Channels;
+using GlmTune.Constraints;
 using GlmTune.Inference;
 
 namespace GlmTune.Server;
@@ -27,21 +27,18 @@ internal sealed class ChatEndpoint(
     {
         var request = await RequestBody.ReadAsync<ChatCompletionRequest>(context, options.Limits);
         var read = ChatPlan.Read(request, models, options.Limits);
-        var (plan, deadline) = await admission.EnterAsync(
-            context,
-            read.Choices,
-            () => read.Prepared(grammars, options.Limits)
-        );
+        var admitted = await admission.EnterAsync(context, read.Choices, () => read.Prepare(grammars, options.Limits));
+        var plan = admitted.Prepared;
         if (plan.Stream)
         {
-            return EventStream.Of(context, deadline, (events, cancellation) => StreamAsync(plan, events, cancellation));
+            return EventStream.Of(
+                context,
+                admitted.Deadline,
+                (events, cancellation) => StreamAsync(admitted, events, cancellation)
+            );
         }
 
-        var choices = await deadline.WithinAsync(
-            Task.WhenAll(
-                AnswerUpdate.ReadAll(plan, metrics, deadline.Token).Select(updates => WholeAsync(plan, updates))
-            )
-        );
+        var choices = await AnswersAsync(admitted, (_, updates) => WholeAsync(plan, updates), admitted.Deadline.Token);
         return ApiJson.Result(
             new ChatCompletion(
                 NewId(),
@@ -56,8 +53,31 @@ internal sealed class ChatEndpoint(
         );
     }
 
+    private async Task<T[]> AnswersAsync<T>(
+        Admitted<PreparedPlan> admitted,
+        Func<int, IAsyncEnumerable<AnswerUpdate>, Task<T>> read,
+        CancellationToken cancellation
+    )
+    {
+        try
+        {
+            return await admitted.MakeAsync(
+                (first, count, stop) =>
+                    AnswerUpdate
+                        .ReadSome(admitted.Prepared, first, count, metrics, stop)
+                        .Select((updates, index) => read(first + index, updates)),
+                cancellation
+            );
+        }
+        catch (ConstraintException e)
+        {
+            // Some schemas are found too large only while the answer is made.
+            throw ApiException.Wrong(admitted.Prepared.SchemaParam, e.Message);
+        }
+    }
+
     private static async Task<(ChatChoice Choice, Usage Usage)> WholeAsync(
-        ChatPlan plan,
+        PreparedPlan plan,
         IAsyncEnumerable<AnswerUpdate> updates
     )
     {
@@ -98,16 +118,17 @@ internal sealed class ChatEndpoint(
         throw new InvalidOperationException("An answer had no end.");
     }
 
-    private async Task StreamAsync(ChatPlan plan, ChannelWriter<string> events, CancellationToken cancellation)
+    private async Task StreamAsync(Admitted<PreparedPlan> admitted, EventStream events, CancellationToken cancellation)
     {
+        var plan = admitted.Prepared;
         var (id, created) = (NewId(), DateTimeOffset.UtcNow.ToUnixTimeSeconds());
-        var usages = await Task.WhenAll(AnswerUpdate.ReadAll(plan, metrics, cancellation).Select(OneAsync));
+        var usages = await AnswersAsync(admitted, OneAsync, cancellation);
         if (plan.IncludeUsage)
         {
-            events.TryWrite(ApiJson.Text(Chunk([]) with { Usage = Usage.Of(usages) }));
+            events.Write(ApiJson.Text(Chunk([]) with { Usage = Usage.Of(usages) }));
         }
 
-        async Task<Usage> OneAsync(IAsyncEnumerable<AnswerUpdate> updates, int choice)
+        async Task<Usage> OneAsync(int choice, IAsyncEnumerable<AnswerUpdate> updates)
         {
             Write(choice, new ChunkDelta { Role = "assistant", Content = "" });
             var usage = new Usage(0, 0);
@@ -147,7 +168,7 @@ internal sealed class ChatEndpoint(
         }
 
         void Write(int choice, ChunkDelta delta, string? finish = null, IReadOnlyList<TokenLogprob>? logprobs = null) =>
-            events.TryWrite(
+            events.Write(
                 ApiJson.Text(
                     Chunk([
                         new ChunkChoice(

@@ -4,14 +4,13 @@ using GlmTune.Inference;
 
 namespace GlmTune.Server;
 
-/// <summary>A checked request: what is answered, how often, and how it is told.</summary>
+/// <summary>A checked request: what is answered, how often, and in what form it is sent.</summary>
 /// <param name="Model">What answers.</param>
-/// <param name="Chat">The conversation, and how; the prompt's tokens and the grammar are there only once it is
-/// prepared.</param>
+/// <param name="Chat">The conversation, and how, without the grammar.</param>
 /// <param name="Form">What the answer may be.</param>
 /// <param name="Choices">How many answers.</param>
 /// <param name="Stream">Whether it comes as events.</param>
-/// <param name="IncludeUsage">Whether a last event tells the counts.</param>
+/// <param name="IncludeUsage">Whether a last event has the counts.</param>
 internal sealed record ChatPlan(
     ServedModel Model,
     ChatRequest Chat,
@@ -78,21 +77,31 @@ internal sealed record ChatPlan(
         );
     }
 
-    /// <summary>The same with the prompt's tokens and the grammar, which take long.</summary>
+    /// <summary>Makes the prompt's tokens and the grammar, which takes long.</summary>
     /// <exception cref="ApiException">400: the prompt is too long, a tool cannot be shown to this model, or a schema
     /// cannot be kept to.</exception>
-    public ChatPlan Prepared(GrammarCache grammars, ServerLimits limits)
+    public PreparedPlan Prepare(GrammarCache grammars, ServerLimits limits)
     {
-        var prompt = Render(Model, Chat.Conversation);
-        PromptLength.Check(prompt.Length, Model, limits, "messages");
-        return this with { Chat = Chat with { Prompt = prompt, Grammar = grammars.For(Form) } };
+        var prepared = Prepare(Chat);
+        PromptLength.Check(prepared.Prompt.Length, Model, limits, "messages");
+        return new PreparedPlan(
+            Model,
+            prepared with
+            {
+                Grammar = grammars.For(Form),
+            },
+            Form.SchemaParam,
+            Choices,
+            Stream,
+            IncludeUsage
+        );
     }
 
-    private static int[] Render(ServedModel model, Conversation conversation)
+    private PreparedChat Prepare(ChatRequest request)
     {
         try
         {
-            return model.Chat.Template.RenderPrompt(conversation);
+            return Model.Chat.Prepare(request);
         }
         catch (InvalidDataException e)
         {
@@ -101,8 +110,28 @@ internal sealed record ChatPlan(
     }
 }
 
+/// <summary>A request that waits only for a place. It keeps nothing of the body but the prompt's tokens.</summary>
+/// <param name="Model">What answers.</param>
+/// <param name="Chat">The prompt, and how.</param>
+/// <param name="SchemaParam">The part of the request whose schema binds the answer.</param>
+/// <param name="Choices">How many answers.</param>
+/// <param name="Stream">Whether it comes as events.</param>
+/// <param name="IncludeUsage">Whether a last event has the counts.</param>
+internal sealed record PreparedPlan(
+    ServedModel Model,
+    PreparedChat Chat,
+    string SchemaParam,
+    int Choices,
+    bool Stream,
+    bool IncludeUsage
+);
+
 /// <summary>What an answer may be.</summary>
 /// <param name="Content">What a plain answer is; null for text.</param>
 /// <param name="MustCall">Whether it must be a call instead.</param>
 /// <param name="Tools">What may be called.</param>
-internal sealed record AnswerForm(AnswerContent? Content, bool MustCall, IReadOnlyList<RequestTool> Tools);
+internal sealed record AnswerForm(AnswerContent? Content, bool MustCall, IReadOnlyList<RequestTool> Tools)
+{
+    /// <summary>The part of the request whose schema binds the answer.</summary>
+    public string SchemaParam => Content?.Schema is null ? "tools" : ResponseFormat.Schema;
+}

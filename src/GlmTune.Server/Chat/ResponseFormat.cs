@@ -7,7 +7,8 @@ namespace GlmTune.Server;
 /// <summary>The field <c>response_format</c>: what a plain answer is.</summary>
 internal static class ResponseFormat
 {
-    private const string Schema = "response_format.json_schema.schema";
+    /// <summary>Where a request has the schema.</summary>
+    public const string Schema = "response_format.json_schema.schema";
 
     /// <returns>Null for text.</returns>
     /// <exception cref="ApiException">400: it is none of the known forms, or its schema is too long.</exception>

@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Text;
-using System.Threading.Channels;
 using GlmTune.Data.Tokenization;
 using GlmTune.Inference;
 
@@ -57,14 +56,19 @@ internal sealed class CompletionEndpoint(
     private async Task<IResult> AnswerAsync(HttpContext context)
     {
         var read = Read(await RequestBody.ReadAsync<CompletionRequest>(context, options.Limits));
-        var (plan, deadline) = await admission.EnterAsync(context, read.Answers, () => read.Tokenized(options.Limits));
+        var admitted = await admission.EnterAsync(context, read.Answers, () => read.Tokenized(options.Limits));
+        var plan = admitted.Prepared;
         var (id, created) = ($"cmpl-{Guid.NewGuid():N}", DateTimeOffset.UtcNow.ToUnixTimeSeconds());
         if (plan.Request.Stream == true)
         {
-            return EventStream.Of(context, deadline, StreamAsync);
+            return EventStream.Of(context, admitted.Deadline, StreamAsync);
         }
 
-        var answers = await deadline.WithinAsync(Task.WhenAll(UpdatesOf(plan, deadline.Token).Select(WholeAsync)));
+        var answers = await admitted.MakeAsync(
+            (first, count, stop) =>
+                UpdatesOf(plan, first, count, stop).Select((updates, index) => WholeAsync(updates, first + index)),
+            admitted.Deadline.Token
+        );
         var told = plan.Choices == plan.Told ? answers.Select(answer => answer.Choice) : Best(plan, answers);
         return ApiJson.Result(Told([.. told]) with { Usage = Sum(plan, [.. answers.Select(answer => answer.Usage)]) });
 
@@ -97,32 +101,32 @@ internal sealed class CompletionEndpoint(
             );
         }
 
-        async Task StreamAsync(ChannelWriter<string> events, CancellationToken cancellation)
+        async Task StreamAsync(EventStream events, CancellationToken cancellation)
         {
-            var usages = await Task.WhenAll(
-                UpdatesOf(plan, cancellation)
-                    .Select(
-                        async (updates, index) =>
-                        {
-                            var usage = new Usage(0, 0);
-                            await foreach (var update in updates)
-                            {
-                                usage = update.Usage;
-                                events.TryWrite(
-                                    ApiJson.Text(
-                                        Told([new CompletionChoice(index, update.Text, update.Finish, update.Logprobs)])
-                                    )
-                                );
-                            }
-
-                            return usage;
-                        }
-                    )
+            var usages = await admitted.MakeAsync(
+                (first, count, stop) =>
+                    UpdatesOf(plan, first, count, stop)
+                        .Select((updates, index) => SendAsync(events, updates, first + index)),
+                cancellation
             );
             if (plan.Request.StreamOptions?.IncludeUsage == true)
             {
-                events.TryWrite(ApiJson.Text(Told([]) with { Usage = Sum(plan, usages) }));
+                events.Write(ApiJson.Text(Told([]) with { Usage = Sum(plan, usages) }));
             }
+        }
+
+        async Task<Usage> SendAsync(EventStream events, IAsyncEnumerable<Update> updates, int index)
+        {
+            var usage = new Usage(0, 0);
+            await foreach (var update in updates)
+            {
+                usage = update.Usage;
+                events.Write(
+                    ApiJson.Text(Told([new CompletionChoice(index, update.Text, update.Finish, update.Logprobs)]))
+                );
+            }
+
+            return usage;
         }
     }
 
@@ -178,25 +182,28 @@ internal sealed class CompletionEndpoint(
             .SelectMany(ofOne => ofOne.OrderByDescending(answer => answer.Score).Take(plan.Told))
             .Select((answer, index) => answer.Choice with { Index = index });
 
-    private IEnumerable<IAsyncEnumerable<Update>> UpdatesOf(Plan plan, CancellationToken cancellation)
+    private IEnumerable<IAsyncEnumerable<Update>> UpdatesOf(
+        Plan plan,
+        int first,
+        int count,
+        CancellationToken cancellation
+    )
     {
-        var requests = plan.Prompts.SelectMany(prompt =>
-            Enumerable
-                .Range(0, plan.Choices)
-                .Select(choice => new GenerationRequest(prompt.Ids)
+        var requests = Enumerable
+            .Range(first, count)
+            .Select(answer => new GenerationRequest(plan.Prompts[answer / plan.Choices].Ids)
+            {
+                Options = plan.Options with
                 {
-                    Options = plan.Options with
-                    {
-                        Seed = plan.Options.Seed is { } seed ? unchecked(seed + choice) : null,
-                    },
-                    Adapter = plan.Model.Adapter,
-                    LogProbabilities = plan.Request.Logprobs is not null || plan.Choices > plan.Told,
-                    LikeliestTokens = plan.Request.Logprobs ?? 0,
-                })
-        );
+                    Seed = plan.Options.Seed is { } seed ? unchecked(seed + (answer % plan.Choices)) : null,
+                },
+                Adapter = plan.Model.Adapter,
+                LogProbabilities = plan.Request.Logprobs is not null || plan.Choices > plan.Told,
+                LikeliestTokens = plan.Request.Logprobs ?? 0,
+            });
         return plan
             .Model.Chat.Scheduler.StreamAll([.. requests], cancellation)
-            .Select((tokens, index) => UpdatesAsync(plan, index, tokens, cancellation));
+            .Select((tokens, index) => UpdatesAsync(plan, first + index, tokens, cancellation));
     }
 
     private async IAsyncEnumerable<Update> UpdatesAsync(

@@ -54,8 +54,12 @@ internal static class ErrorResponses
                     + $"{context.RequestServices.GetRequiredService<ServerOptions>().Limits.BodyBytes} bytes."
             ),
             BadHttpRequestException bad => (bad.StatusCode, bad.Message),
-            ConstraintException or ArgumentException => (StatusCodes.Status400BadRequest, exception.Message),
-            ObjectDisposedException => (StatusCodes.Status503ServiceUnavailable, "The server stops."),
+            ConstraintException => (StatusCodes.Status400BadRequest, exception.Message),
+            // What answers was disposed with the server; at any other time that is a failure as any other.
+            ObjectDisposedException when IsStopping(context) => (
+                StatusCodes.Status503ServiceUnavailable,
+                "The server is shutting down."
+            ),
             _ => (StatusCodes.Status500InternalServerError, "The server failed; its log says why."),
         };
         if (status == StatusCodes.Status500InternalServerError)
@@ -71,6 +75,11 @@ internal static class ErrorResponses
             ErrorBody.Of(status, message, (exception as ApiException)?.Param, (exception as ApiException)?.Code)
         );
     }
+
+    private static bool IsStopping(HttpContext context) =>
+        context
+            .RequestServices.GetRequiredService<IHostApplicationLifetime>()
+            .ApplicationStopping.IsCancellationRequested;
 
     private static string Phrase(HttpContext context) =>
         context.Response.StatusCode switch

@@ -9,7 +9,8 @@ internal static class RequestCounting
         app.Use(
             async (context, next) =>
             {
-                var start = Stopwatch.GetTimestamp();
+                // Taken now: a request may outlive the server's services.
+                var (start, metrics) = (Stopwatch.GetTimestamp(), context.RequestServices.GetService<ServerMetrics>());
                 try
                 {
                     await next(context);
@@ -18,7 +19,7 @@ internal static class RequestCounting
                 {
                     var (time, status) = (Stopwatch.GetElapsedTime(start), EventStream.StatusOf(context));
                     var endpoint = (context.GetEndpoint() as RouteEndpoint)?.RoutePattern.RawText ?? "none";
-                    context.RequestServices.GetService<ServerMetrics>()?.Answered(endpoint, status, time);
+                    metrics?.Answered(endpoint, status, time);
                     app.Logger.Answered(
                         Shown.Of(context.Request.Method),
                         Shown.Of(context.Request.Path),

@@ -1,20 +1,28 @@
 namespace GlmTune.Server;
 
-/// <summary>So many places, which who comes takes, or waits for; clients that wait take turns, whoever came
+/// <summary>A counting semaphore: clients that wait take turns, and those that have the fewest places come
 /// first.</summary>
-/// <remarks>Who needs several places enters when all of them are free, and is not overtaken by its neighbours
-/// meanwhile. Thread-safe.</remarks>
+/// <remarks>
+/// A request for several places enters when all of them are free. While it waits, others that fit pass it, so that no
+/// place stands empty because of it; once it has waited for a set time, it takes the places one by one as they come
+/// free, and uses each at once. Thread-safe. </remarks>
 internal sealed class FairPlaces
 {
     private readonly Lock gate;
     private readonly int places;
-    private readonly Dictionary<string, LinkedList<Waiter>> waiting = [];
-    private readonly LinkedList<string> turns = []; // Clients that wait, whose turn it is first.
+    private readonly TimeProvider time;
+    private readonly TimeSpan patience;
+    private readonly LinkedList<Waiter> waiting = []; // In the order in which they came.
+    private readonly Dictionary<string, int> taken = []; // By client.
+    private readonly List<string> turns = []; // Clients that wait or have places; who entered last is last.
     private Func<Exception>? closed;
 
     /// <param name="places">How many.</param>
     /// <param name="gate">Held while anything changes.</param>
-    public FairPlaces(int places, Lock gate) => (this.places, this.gate, Free) = (places, gate, places);
+    /// <param name="patience">How long a request for several places lets others pass.</param>
+    /// <param name="time">Measures that.</param>
+    public FairPlaces(int places, Lock gate, TimeSpan patience, TimeProvider time) =>
+        (this.places, this.gate, this.patience, this.time, Free) = (places, gate, patience, time, places);
 
     /// <summary>Places that nobody has.</summary>
     public int Free { get; private set; }
@@ -22,12 +30,21 @@ internal sealed class FairPlaces
     /// <summary>Places that somebody has.</summary>
     public int Taken => places - Free;
 
-    /// <summary>Waits for places; disposing what it returns gives them back.</summary>
+    /// <summary>Waits for places.</summary>
     /// <param name="client">Who asks.</param>
-    /// <param name="count">How many places; at most as many as there are.</param>
+    /// <param name="count">How many places, at least one; more than there are stand for all of them.</param>
     /// <param name="entered">Called, under the gate, in the moment in which the places are taken.</param>
     /// <param name="cancellation">Ends the wait.</param>
-    public async Task<IDisposable> EnterAsync(string client, int count, Action? entered, CancellationToken cancellation)
+    /// <param name="inPart">Whether any number of places will do from the start.</param>
+    /// <returns>The places, each of which is given back when it is disposed: all of them, or fewer where they did not
+    /// come free together in time.</returns>
+    public async Task<IReadOnlyList<IDisposable>> EnterAsync(
+        string client,
+        int count,
+        Action? entered,
+        CancellationToken cancellation,
+        bool inPart = false
+    )
     {
         Waiter waiter;
         lock (gate)
@@ -37,21 +54,17 @@ internal sealed class FairPlaces
                 throw closed();
             }
 
-            if (turns.Count == 0 && Free >= count)
+            waiter = new Waiter(client, Math.Min(count, places), entered) { InPart = inPart || count == 1 };
+            waiting.AddLast(waiter);
+            if (!turns.Contains(client))
             {
-                return Take(count, entered);
+                turns.Add(client);
             }
 
-            if (!waiting.TryGetValue(client, out var line))
-            {
-                waiting.Add(client, line = []);
-                turns.AddLast(client);
-            }
-
-            waiter = new Waiter(client, count, entered);
-            line.AddLast(waiter);
+            LetIn();
         }
 
+        await using var patient = time.CreateTimer(_ => TakeInPart(waiter), null, patience, Timeout.InfiniteTimeSpan);
         await using (cancellation.Register(() => Leave(waiter, new OperationCanceledException(cancellation))))
         {
             return await waiter.Entered.Task;
@@ -66,7 +79,7 @@ internal sealed class FairPlaces
         lock (gate)
         {
             closed = reason;
-            left = [.. waiting.Values.SelectMany(line => line)];
+            left = [.. waiting];
         }
 
         foreach (var waiter in left)
@@ -75,60 +88,68 @@ internal sealed class FairPlaces
         }
     }
 
-    private Place Take(int count, Action? entered)
+    private void TakeInPart(Waiter waiter)
     {
-        Free -= count;
-        entered?.Invoke();
-        return new Place(this, count);
+        lock (gate)
+        {
+            waiter.InPart = true;
+            LetIn();
+        }
     }
 
     private void Leave(Waiter waiter, Exception reason)
     {
         lock (gate)
         {
-            if (!waiting.TryGetValue(waiter.Client, out var line) || !line.Remove(waiter))
+            if (!waiting.Remove(waiter))
             {
                 return; // It has entered.
             }
 
-            DropIfEmpty(waiter.Client, line);
+            ForgetIfGone(waiter.Client);
             LetIn();
         }
 
         waiter.Entered.TrySetException(reason);
     }
 
-    private void GiveBack(int count)
+    private void GiveBack(string client)
     {
         lock (gate)
         {
-            Free += count;
+            Free++;
+            taken[client]--;
+            ForgetIfGone(client);
             LetIn();
         }
     }
 
     private void LetIn()
     {
-        while (
-            turns.First is { Value: var client }
-            && waiting[client] is var line
-            && line.First!.Value is var next
-            && next.Count <= Free
-        )
+        while (Free > 0 && Next() is { } next)
         {
-            line.RemoveFirst();
-            turns.RemoveFirst();
-            turns.AddLast(client);
-            DropIfEmpty(client, line);
-            next.Entered.SetResult(Take(next.Count, next.OnEntered));
+            var count = Math.Min(next.Count, Free);
+            waiting.Remove(next);
+            Free -= count;
+            taken[next.Client] = taken.GetValueOrDefault(next.Client) + count;
+            turns.Remove(next.Client);
+            turns.Add(next.Client);
+            next.OnEntered?.Invoke();
+            next.Entered.SetResult([.. Enumerable.Range(0, count).Select(_ => new Place(this, next.Client))]);
         }
     }
 
-    private void DropIfEmpty(string client, LinkedList<Waiter> line)
+    // The first that may enter now: of the client with the fewest places, and of these of the one whose turn it is.
+    private Waiter? Next() =>
+        waiting
+            .Where(waiter => waiter.InPart || waiter.Count <= Free)
+            .MinBy(waiter => (taken.GetValueOrDefault(waiter.Client), turns.IndexOf(waiter.Client)));
+
+    private void ForgetIfGone(string client)
     {
-        if (line.Count == 0)
+        if (taken.GetValueOrDefault(client) == 0 && !waiting.Any(waiter => waiter.Client == client))
         {
-            waiting.Remove(client);
+            taken.Remove(client);
             turns.Remove(client);
         }
     }
@@ -141,11 +162,14 @@ internal sealed class FairPlaces
 
         public Action? OnEntered => entered;
 
-        public TaskCompletionSource<IDisposable> Entered { get; } =
+        /// <summary>Whether fewer places will do.</summary>
+        public bool InPart { get; set; }
+
+        public TaskCompletionSource<IReadOnlyList<IDisposable>> Entered { get; } =
             new(TaskCreationOptions.RunContinuationsAsynchronously);
     }
 
-    private sealed class Place(FairPlaces places, int count) : IDisposable
+    private sealed class Place(FairPlaces places, string client) : IDisposable
     {
         private int left;
 
@@ -153,7 +177,7 @@ internal sealed class FairPlaces
         {
             if (Interlocked.Exchange(ref left, 1) == 0)
             {
-                places.GiveBack(count);
+                places.GiveBack(client);
             }
         }
     }

@@ -1,12 +1,12 @@
 namespace GlmTune.Server;
 
-/// <summary>Lets as many answers run as the batch has places; other requests wait, so many and no more, and clients
-/// take turns.</summary>
+/// <summary>Lets as many answers run as the batch has places; other requests wait in a queue of limited length, and
+/// clients take turns.</summary>
 /// <remarks>
-/// A request counts from its arrival, before anything is made of its prompt, which only a few do at a time. It takes
-/// its places when that is done, so that a long prompt holds none: who is ready sooner enters sooner. A client is a
-/// key, or an address where there are no keys, so that one with many requests doesn't hold up the others. A request
-/// with several answers enters when all of them have a place. Thread-safe. </remarks>
+/// A request counts from its arrival, before its prompt is prepared, which only a few do at a time. It takes its places
+/// when that is done, so that a long prompt holds none: who is ready sooner enters sooner. A client is a key, or an
+/// address where there are no keys, so that one with many requests doesn't hold up the others. A place belongs to the
+/// making of one answer, and is given back when that answer is made or cancelled. Thread-safe. </remarks>
 internal sealed class RequestQueue
 {
     private readonly Lock gate = new();
@@ -24,10 +24,13 @@ internal sealed class RequestQueue
 
     /// <param name="places">Answers that run at the same time, at most.</param>
     /// <param name="limits">How many requests may wait, and how many prompts are prepared at a time.</param>
-    public RequestQueue(int places, ServerLimits limits)
+    /// <param name="time">Measures how long a request with several answers lets others pass; null for the
+    /// system's.</param>
+    public RequestQueue(int places, ServerLimits limits, TimeProvider? time = null)
     {
-        (this.places, this.limits) = (places, limits);
-        (preparing, answering) = (new FairPlaces(limits.Preparing, gate), new FairPlaces(places, gate));
+        (this.places, this.limits, time) = (places, limits, time ?? TimeProvider.System);
+        preparing = new FairPlaces(limits.Preparing, gate, limits.PassingTime, time);
+        answering = new FairPlaces(places, gate, limits.PassingTime, time);
     }
 
     /// <summary>Answers that run.</summary>
@@ -46,7 +49,6 @@ internal sealed class RequestQueue
     /// <exception cref="ApiException">429: too many wait. 503: the server stops.</exception>
     public Visit Arrive(string client, int answers)
     {
-        answers = Math.Min(answers, places);
         lock (gate)
         {
             if (closed)
@@ -54,7 +56,8 @@ internal sealed class RequestQueue
                 throw Stopping();
             }
 
-            var hasPlace = queuedCount == 0 && expected + answers <= answering.Free;
+            var wanted = Math.Min(answers, places);
+            var hasPlace = queuedCount == 0 && expected + wanted <= answering.Free;
             if (!hasPlace)
             {
                 var own = queued.GetValueOrDefault(client);
@@ -63,8 +66,8 @@ internal sealed class RequestQueue
                     throw new ApiException(
                         StatusCodes.Status429TooManyRequests,
                         queuedCount >= limits.Waiting
-                            ? $"{queuedCount} requests wait already; try again later."
-                            : $"{own} requests of yours wait already; try again later.",
+                            ? $"{queuedCount} requests are waiting already; try again later."
+                            : $"You already have {own} requests waiting; try again later.",
                         code: "rate_limit_exceeded"
                     )
                     {
@@ -77,7 +80,7 @@ internal sealed class RequestQueue
             }
             else
             {
-                expected += answers;
+                expected += wanted;
             }
 
             pending++;
@@ -98,7 +101,11 @@ internal sealed class RequestQueue
     }
 
     private static ApiException Stopping() =>
-        new(StatusCodes.Status503ServiceUnavailable, "The server stops; try again later.", code: "server_stopping")
+        new(
+            StatusCodes.Status503ServiceUnavailable,
+            "The server is shutting down; try again later.",
+            code: "server_stopping"
+        )
         {
             RetryAfterSeconds = 10,
         };
@@ -108,7 +115,7 @@ internal sealed class RequestQueue
         pending--;
         if (hasPlace)
         {
-            expected -= answers;
+            expected -= Math.Min(answers, places);
         }
         else
         {
@@ -131,17 +138,23 @@ internal sealed class RequestQueue
         /// <exception cref="ApiException">503: the server stops.</exception>
         public async Task<T> PrepareAsync<T>(Func<T> work, CancellationToken cancellation)
         {
-            using (await queue.preparing.EnterAsync(client, 1, null, cancellation))
+            var places = await queue.preparing.EnterAsync(client, 1, null, cancellation);
+            using (places[0])
             {
                 return work();
             }
         }
 
-        /// <summary>Waits for its places; disposing what it returns gives them back.</summary>
+        /// <summary>Waits for its first places.</summary>
         /// <param name="cancellation">Ends the wait.</param>
         /// <exception cref="ApiException">503: the server stops.</exception>
-        public Task<IDisposable> EnterAsync(CancellationToken cancellation) =>
-            queue.answering.EnterAsync(client, answers, Dispose, cancellation);
+        public async Task<AnswerPlaces> EnterAsync(CancellationToken cancellation) =>
+            new(
+                await queue.answering.EnterAsync(client, answers, Dispose, cancellation),
+                answers,
+                // Some of its answers run already: nothing is won by waiting until the others have places together.
+                (count, stop) => queue.answering.EnterAsync(client, count, null, stop, inPart: true)
+            );
 
         /// <inheritdoc/>
         public void Dispose()

@@ -21,7 +21,7 @@ internal static class RequestBody
             );
         }
 
-        var deadline = Deadline.Of(context, limits);
+        var deadline = Deadline.Of(context);
         try
         {
             using var document = await JsonDocument.ParseAsync(

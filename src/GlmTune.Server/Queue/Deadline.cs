@@ -1,0 +1,93 @@
+namespace GlmTune.Server;
+
+/// <summary>How long a request may take, its response included.</summary>
+/// <remarks>When the time is over, answers that are being made are cancelled, and the client is told. Whoever has not
+/// read that a few seconds later is cut off, so that no connection lasts longer because it is read slowly.</remarks>
+internal sealed class Deadline : IDisposable
+{
+    /// <summary>Time to read what was told at the end.</summary>
+    public static readonly TimeSpan Grace = TimeSpan.FromSeconds(5);
+
+    private readonly CancellationTokenSource timer;
+    private readonly CancellationTokenSource linked;
+    private readonly CancellationToken stopping;
+    private readonly ConnectionAbort abort;
+    private readonly ITimer cut;
+    private readonly TimeSpan allowed;
+
+    private Deadline(HttpContext context, ServerOptions options, CancellationToken stopping)
+    {
+        (allowed, this.stopping) = (options.Limits.RequestTime, stopping);
+        timer = new CancellationTokenSource(allowed, options.Time);
+        linked = CancellationTokenSource.CreateLinkedTokenSource(timer.Token, context.RequestAborted, stopping);
+        abort = new ConnectionAbort(context);
+        cut = options.Time.CreateTimer(_ => abort.Now(), null, allowed + Grace, Timeout.InfiniteTimeSpan);
+    }
+
+    /// <summary>A request's deadline, which begins when it is first asked for: when its body is read.</summary>
+    public static Deadline Of(HttpContext context)
+    {
+        if (context.Items.TryGetValue(typeof(Deadline), out var known))
+        {
+            return (Deadline)known!;
+        }
+
+        var services = context.RequestServices;
+        var deadline = new Deadline(
+            context,
+            services.GetRequiredService<ServerOptions>(),
+            services.GetService<StopTime>()?.IsOver ?? CancellationToken.None
+        );
+        context.Response.RegisterForDispose(deadline);
+        context.Items.Add(typeof(Deadline), deadline);
+        return deadline;
+    }
+
+    /// <summary>Cancelled when the time is over, the client has gone, or the server must end.</summary>
+    public CancellationToken Token => linked.Token;
+
+    /// <summary>Whether the time is over.</summary>
+    public bool IsOver => timer.IsCancellationRequested;
+
+    /// <summary>Why <see cref="Token"/> was cancelled, for the client; null where it was not, or the client has
+    /// gone.</summary>
+    public ApiException? Reason =>
+        IsOver
+            ? new(
+                StatusCodes.Status504GatewayTimeout,
+                $"The request took longer than {allowed.TotalSeconds:0} s, waiting included.",
+                code: "timeout"
+            )
+        : stopping.IsCancellationRequested
+            ? new(
+                StatusCodes.Status503ServiceUnavailable,
+                "The server is shutting down; the answer is not whole.",
+                code: "server_stopping"
+            )
+        : null;
+
+    public void Dispose()
+    {
+        abort.Forget();
+        cut.Dispose();
+        linked.Dispose();
+        timer.Dispose();
+    }
+}
+
+/// <summary>When answers that still run end because the server was told to stop.</summary>
+internal sealed class StopTime : IDisposable
+{
+    private readonly CancellationTokenSource over;
+
+    public StopTime(IHostApplicationLifetime lifetime, ServerOptions options)
+    {
+        over = new CancellationTokenSource();
+        lifetime.ApplicationStopping.Register(() => over.CancelAfter(options.StopTime));
+    }
+
+    /// <summary>Cancelled when the time for running answers is over.</summary>
+    public CancellationToken IsOver => over.Token;
+
+    public void Dispose() => over.Dispose();
+}
