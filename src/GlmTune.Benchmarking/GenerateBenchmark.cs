@@ -6,7 +6,6 @@ using GlmTune.Kernels.Memory;
 using GlmTune.Kernels.Native;
 using GlmTune.Model;
 using GlmTune.Model.Adapters;
-using GlmTune.Model.Glm4;
 using GlmTune.Recipes;
 using GlmTune.Recipes.Models;
 using static TorchSharp.torch;
@@ -120,7 +119,7 @@ public static class GenerateBenchmark
         );
     }
 
-    private static Glm4Model Load(GenerateBenchmarkOptions options, Device device)
+    private static DecoderModel Load(GenerateBenchmarkOptions options, Device device)
     {
         var type = ComputeDevice.TypeNamed(null, device);
         if (options.Model is { } folder)
@@ -128,11 +127,8 @@ public static class GenerateBenchmark
             return ModelFolder.Load(ModelReference.Resolve(folder), type, device, options.Plain);
         }
 
-        var model = new Glm4Model(
-            Glm4Config.Glm4_9B with
-            {
-                LayerCount = options.Layers ?? Glm4Config.Glm4_9B.LayerCount,
-            },
+        var shape = ModelFamilies.Shape(InitializeModel.PublishedShape);
+        var model = (shape with { LayerCount = options.Layers ?? shape.LayerCount }).NewModel(
             type,
             device,
             options.Plain
@@ -141,7 +137,7 @@ public static class GenerateBenchmark
         return model;
     }
 
-    private static double FirstToken(Glm4Model model, GenerateBenchmarkOptions options, Random random)
+    private static double FirstToken(DecoderModel model, GenerateBenchmarkOptions options, Random random)
     {
         var generator = NewGenerator(model, options, 1, options.FirstTokenPrompt, 1);
         var times = new List<double>();
@@ -160,7 +156,7 @@ public static class GenerateBenchmark
     }
 
     private static GenerateBenchmarkCase Measure(
-        Glm4Model model,
+        DecoderModel model,
         GenerateBenchmarkOptions options,
         int batch,
         Random random
@@ -218,7 +214,7 @@ public static class GenerateBenchmark
     }
 
     private static Generator NewGenerator(
-        Glm4Model model,
+        DecoderModel model,
         GenerateBenchmarkOptions options,
         int batch,
         int promptTokens,
@@ -242,7 +238,7 @@ public static class GenerateBenchmark
 
     // A step reads every weight but the embedding, of which it takes a few rows, and the keys and values of all tokens
     // so far.
-    private static double BytesRead(Glm4Model model, int batch, GenerateBenchmarkOptions options)
+    private static double BytesRead(DecoderModel model, int batch, GenerateBenchmarkOptions options)
     {
         var weights =
             model.Parameters.Sum(parameter => parameter.Count * GlmTune.Model.Layers.Parameter.BytesOf(parameter.Type))
@@ -255,7 +251,7 @@ public static class GenerateBenchmark
             + (((ICausalLm)model).CachedTokenBytes * batch * (options.PromptTokens + (options.NewTokens / 2.0)));
     }
 
-    private static int[] Prompt(Glm4Model model, int tokens, Random random) =>
+    private static int[] Prompt(DecoderModel model, int tokens, Random random) =>
         [.. Enumerable.Range(0, tokens).Select(_ => random.Next(Math.Min(100_000, model.Config.VocabularySize)))];
 
     private static double Median(List<double> values) => values.Order().ElementAt(values.Count / 2);

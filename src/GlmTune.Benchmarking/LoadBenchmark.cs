@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using GlmTune.Kernels.Native;
 using GlmTune.Model;
-using GlmTune.Model.Glm4;
 using GlmTune.Recipes;
 using GlmTune.Weights;
 using TorchSharp;
@@ -62,7 +61,7 @@ public static class LoadBenchmark
 
         var read = watch.Elapsed;
         watch.Restart();
-        using (new Glm4Model(Glm4Config.Read(folder), type, device)) { }
+        using (ModelConfig.Read(folder).NewModel(type, device)) { }
 
         var construct = watch.Elapsed;
         watch.Restart();

@@ -6,10 +6,11 @@ using GlmTune.Kernels.Cuda;
 using GlmTune.Kernels.Definitions;
 using GlmTune.Kernels.Memory;
 using GlmTune.Kernels.Native;
+using GlmTune.Model;
 using GlmTune.Model.Adapters;
-using GlmTune.Model.Glm4;
 using GlmTune.Model.Layers;
 using GlmTune.Recipes;
+using GlmTune.Recipes.Models;
 using GlmTune.Recipes.Training;
 using GlmTune.Training;
 using GlmTune.Training.Optimization;
@@ -89,7 +90,7 @@ public sealed record TrainBenchmarkOptions
     public ShardingOptions Sharding { get; init; } = new();
 
     /// <summary>The architecture, of which <see cref="Layers"/> are taken. The 9B model's unless set.</summary>
-    public Glm4Config Config { get; init; } = Glm4Config.Glm4_9B;
+    public ModelConfig Config { get; init; } = ModelFamilies.Shape(InitializeModel.PublishedShape);
 }
 
 /// <summary>How long the rows of a benchmark are.</summary>
@@ -187,7 +188,7 @@ public static class TrainBenchmark
         var config = options.Config with { LayerCount = options.Layers ?? options.Config.LayerCount };
         var rate = options.LoraRank > 0 || options.VirtualTokens > 0 ? 5e-4 : 1e-5;
         using var peak = new PeakMemory(device);
-        using var model = new Glm4Model(config, type, device, options.Plain);
+        using var model = config.NewModel(type, device, options.Plain);
         var context = UsedMiB(device);
         var slices =
             options.Sharding.Stage == 3 ? new WeightSlices(options.Sharding, ranks ?? new SingleRank(device)) : null;
@@ -336,7 +337,7 @@ public static class TrainBenchmark
         return DeviceMemory.Of(device) is { } found ? (found.Total - found.Free) / 1048576.0 : 0;
     }
 
-    private static IAdapter? Attach(Glm4Model model, TrainBenchmarkOptions options)
+    private static IAdapter? Attach(DecoderModel model, TrainBenchmarkOptions options)
     {
         if (options.VirtualTokens > 0)
         {
@@ -470,7 +471,7 @@ public static class TrainBenchmark
         return ranks.Traffic.Total;
     }
 
-    private static double Flops(Glm4Config config, TrainBenchmarkOptions options, MicroBatch batch)
+    private static double Flops(ModelConfig config, TrainBenchmarkOptions options, MicroBatch batch)
     {
         var starts =
             batch.SequenceStarts

@@ -1,5 +1,5 @@
 using System.CommandLine;
-using GlmTune.Model.Glm4;
+using GlmTune.Model;
 
 namespace GlmTune.Cli;
 

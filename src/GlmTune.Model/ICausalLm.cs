@@ -1,7 +1,6 @@
 using GlmTune.Kernels;
 using GlmTune.Kernels.Definitions;
 using GlmTune.Model.Adapters;
-using GlmTune.Model.Glm4;
 using GlmTune.Model.Layers;
 using static TorchSharp.torch;
 
@@ -11,7 +10,7 @@ namespace GlmTune.Model;
 public interface ICausalLm
 {
     /// <summary>The architecture.</summary>
-    Glm4Config Config { get; }
+    ModelConfig Config { get; }
 
     /// <summary>Where it computes.</summary>
     Device Device { get; }

@@ -1,6 +1,5 @@
 using System.Text.Json;
 using GlmTune.Files;
-using GlmTune.Model.Glm4;
 using GlmTune.Model.Layers;
 using GlmTune.Weights;
 using static TorchSharp.torch;
@@ -23,7 +22,7 @@ public static class ModelFolder
     /// read.</param>
     /// <exception cref="InvalidDataException">Configuration or weights are missing, left over or misshapen; all
     /// problems at once.</exception>
-    public static Glm4Model Load(
+    public static DecoderModel Load(
         string folder,
         ScalarType type,
         Device device,
@@ -40,25 +39,25 @@ public static class ModelFolder
     /// <param name="plain">Plain operators only, no fused kernels.</param>
     /// <exception cref="InvalidDataException">Configuration or weights are missing, left over or misshapen; all
     /// problems at once.</exception>
-    public static Glm4Model Load(
+    public static DecoderModel Load(
         string folder,
         ScalarType type,
-        Func<Glm4Config, DevicePlan> plan,
+        Func<ModelConfig, DevicePlan> plan,
         bool plain = false
     ) => Load(folder, type, plan, plain, loaded: null, fp8: false);
 
-    private static Glm4Model Load(
+    private static DecoderModel Load(
         string folder,
         ScalarType type,
-        Func<Glm4Config, DevicePlan> plan,
+        Func<ModelConfig, DevicePlan> plan,
         bool plain,
         Action<Layer>? loaded,
         bool fp8
     )
     {
-        var config = Glm4Config.Read(folder);
+        var config = ModelConfig.Read(folder);
         using var files = WeightFiles.Open(folder);
-        var model = new Glm4Model(config, type, plan(config), plain);
+        var model = config.NewModel(type, plan(config), plain);
         (WeightTransfer Transfer, List<(StoredTensor Stored, Tensor Target)> Moves)[] stages =
         [
             .. model.Plan.Devices.Select(place => (new WeightTransfer(place), new List<(StoredTensor, Tensor)>())),
@@ -131,7 +130,7 @@ public static class ModelFolder
     /// own.</param>
     /// <param name="maxPartBytes">Most bytes of tensors in one file.</param>
     public static void Save(
-        Glm4Model model,
+        DecoderModel model,
         string folder,
         CheckpointLayout layout,
         ScalarType type,
@@ -149,9 +148,9 @@ public static class ModelFolder
     }
 
     /// <summary>Writes <c>config.json</c> alone.</summary>
-    public static void WriteConfig(Glm4Config config, string folder, CheckpointLayout layout, ScalarType type) =>
+    public static void WriteConfig(ModelConfig config, string folder, CheckpointLayout layout, ScalarType type) =>
         AtomicFile.WriteText(
-            Path.Combine(folder, Glm4Config.FileName),
+            Path.Combine(folder, ModelConfig.FileName),
             config
                 .ToJson(
                     layout,
@@ -166,14 +165,14 @@ public static class ModelFolder
         );
 
     // For every parameter the first known way of storing it that the files use; complains about all that does not fit.
-    private static List<(WeightSlice Slice, StoredTensor Stored)> MatchWeights(Glm4Model model, WeightFiles files)
+    private static List<(WeightSlice Slice, StoredTensor Stored)> MatchWeights(DecoderModel model, WeightFiles files)
     {
         var matched = new List<(WeightSlice, StoredTensor)>();
         var used = new HashSet<string>();
         var problems = new List<string>();
         foreach (var parameter in model.BaseParameters)
         {
-            var ways = Glm4WeightNames.KnownSlices(parameter, model.Config).ToList();
+            var ways = model.Names.KnownSlices(parameter).ToList();
             var way = ways.Find(slices => slices.Any(slice => files.Find(slice.Name) is not null)) ?? ways[0];
             foreach (var slice in way)
             {
@@ -189,7 +188,7 @@ public static class ModelFolder
                     problems.Add(
                         $"{Path.GetFileName(stored.File.Path)}: '{slice.Name}' is [{string.Join(", ", stored.Shape)}] "
                             + "in the file but "
-                            + $"[{string.Join(", ", slice.Shape)}] in the model as {Glm4Config.FileName} describes it."
+                            + $"[{string.Join(", ", slice.Shape)}] in the model as {ModelConfig.FileName} describes it."
                     );
                     continue;
                 }
@@ -211,7 +210,7 @@ public static class ModelFolder
         if (problems.Count > 0)
         {
             throw new InvalidDataException(
-                $"{files.Path}: the weights do not fit {Glm4Config.FileName} ({problems.Count} problems). Are both "
+                $"{files.Path}: the weights do not fit {ModelConfig.FileName} ({problems.Count} problems). Are both "
                     + "from the same model?\n  "
                     + string.Join("\n  ", problems)
             );

@@ -1,4 +1,3 @@
-using GlmTune.Model.Glm4;
 using GlmTune.Model.Layers;
 using GlmTune.Weights;
 using static TorchSharp.torch;
@@ -9,7 +8,8 @@ namespace GlmTune.Model;
 /// and safetensors, in parts if large.</summary>
 public sealed class ModelWriter : IDisposable
 {
-    private readonly Glm4Config config;
+    private readonly ModelConfig config;
+    private readonly WeightNames names;
     private readonly string folder;
     private readonly CheckpointLayout layout;
     private readonly ScalarType type;
@@ -22,21 +22,18 @@ public sealed class ModelWriter : IDisposable
     /// <param name="type">Type to store.</param>
     /// <param name="maxPartBytes">Most bytes of tensors in one file.</param>
     public ModelWriter(
-        Glm4Model model,
+        DecoderModel model,
         string folder,
         CheckpointLayout layout,
         ScalarType type,
         long maxPartBytes = ShardedWriter.DefaultPartBytes
     )
     {
-        (config, this.folder, this.layout, this.type) = (model.Config, folder, layout, type);
+        (config, names) = (model.Config, model.Names);
+        (this.folder, this.layout, this.type) = (folder, layout, type);
         writer = new ShardedWriter(
             folder,
-            [
-                .. Glm4WeightNames
-                    .Weights(model, layout)
-                    .Select(slice => StoredTensors.Spec(slice.Name, type, slice.Shape)),
-            ],
+            [.. model.Names.Weights(model, layout).Select(slice => StoredTensors.Spec(slice.Name, type, slice.Shape))],
             maxPartBytes
         );
     }
@@ -46,7 +43,7 @@ public sealed class ModelWriter : IDisposable
     /// <param name="value">Its values, in its shape; any device and type.</param>
     public void Write(Parameter parameter, Tensor value)
     {
-        foreach (var slice in Glm4WeightNames.Slices(parameter, config, layout))
+        foreach (var slice in names.Slices(parameter, layout))
         {
             using var rows = value.narrow(0, slice.FirstRow, slice.Rows);
             StoredTensors.WithBytes(rows, type, (address, bytes) => writer.Write(slice.Name, address, bytes));

@@ -2,7 +2,7 @@ using System.Globalization;
 using GlmTune.Kernels;
 using GlmTune.Kernels.Memory;
 using GlmTune.Kernels.Native;
-using GlmTune.Model.Glm4;
+using GlmTune.Model;
 using GlmTune.Model.Layers;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -61,7 +61,7 @@ public static class ComputeDevice
     /// <returns>How to place a model's layers, given its architecture and the type of its weights; and the devices'
     /// first.</returns>
     /// <exception cref="InvalidDataException">There is no such device on this machine.</exception>
-    public static (Device First, Func<Glm4Config, ScalarType, DevicePlan> Plan) Places(string? name)
+    public static (Device First, Func<ModelConfig, ScalarType, DevicePlan> Plan) Places(string? name)
     {
         var automatic = name is null or "auto";
         var devices = automatic ? All() : [.. name!.Split(',').Select(part => Named(part.Trim()))];
@@ -82,7 +82,7 @@ public static class ComputeDevice
     }
 
     // Room for one long conversation.
-    private static long CacheRoom(Glm4Config config, ScalarType type) =>
+    private static long CacheRoom(ModelConfig config, ScalarType type) =>
         2L
         * config.LayerCount
         * config.Heads.KeyValueWidth

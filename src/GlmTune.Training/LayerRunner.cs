@@ -1,6 +1,6 @@
 using GlmTune.Kernels;
 using GlmTune.Kernels.Definitions;
-using GlmTune.Model.Glm4;
+using GlmTune.Model;
 using GlmTune.Model.Layers;
 using GlmTune.Training.Sharding;
 using static TorchSharp.torch;
@@ -16,10 +16,10 @@ namespace GlmTune.Training;
 /// <param name="model">The model; adapters attached.</param>
 /// <param name="sharding">Who holds what.</param>
 /// <param name="recomputed">How many decoder layers are recomputed, counted from the first.</param>
-public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recomputed)
+public sealed class LayerRunner(DecoderModel model, ISharding sharding, int recomputed)
 {
     /// <summary>The model.</summary>
-    public Glm4Model Model => model;
+    public DecoderModel Model => model;
 
     /// <summary>Decoder layers that are recomputed, counted from the first.</summary>
     public int Recomputed { get; set; } = recomputed;
@@ -45,16 +45,8 @@ public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recompu
         }
 
         RefreshPrefix();
-        var context = model.Context(pass.Sequences, dropoutSeed, run: pass.Run, exchange: pass.Exchange);
-        try
-        {
-            return Run(model.Ids(pass.TokenIds), pass, context, gradientScale).MoveToOuterDisposeScope();
-        }
-        finally
-        {
-            context.Cosine.Dispose();
-            context.Sine.Dispose();
-        }
+        using var context = model.Context(pass.Sequences, dropoutSeed, run: pass.Run, exchange: pass.Exchange);
+        return Run(model.Ids(pass.TokenIds), pass, context, gradientScale).MoveToOuterDisposeScope();
     }
 
     /// <summary>The same of a pass with targets, its inputs on the device: nothing in it asks the host for
@@ -67,19 +59,9 @@ public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recompu
     {
         using var scope = NewDisposeScope();
         var lowest = LowestTrained();
-        var saved = new IDisposable[model.Layers.Count];
-        try
-        {
-            var x = Forward(ids, context, lowest, saved);
-            return Backward(ids, x, pass, context, lowest, saved, gradientScale).MoveToOuterDisposeScope();
-        }
-        finally
-        {
-            foreach (var entry in saved)
-            {
-                entry?.Dispose();
-            }
-        }
+        using var kept = new KeptActivations(model.Layers.Count, lowest, Recomputed, CheaplyRecomputed);
+        var x = model.Hidden(ids, context, sharding, kept);
+        return Backward(ids, x, pass, context, lowest, kept, gradientScale).MoveToOuterDisposeScope();
     }
 
     /// <summary>Makes the prefix anew from what it is computed from, if it is: after every change of that.</summary>
@@ -93,42 +75,13 @@ public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recompu
         }
     }
 
-    private Tensor Forward(Tensor ids, LayerContext context, int lowest, IDisposable[]? saved)
-    {
-        using var scope = NewDisposeScope();
-        sharding.Unshard(model.Embedding);
-        var x = model.Embedding.Forward(ids, context.Kernels);
-        sharding.Reshard(model.Embedding);
-        for (var i = 0; i < model.Layers.Count; i++)
-        {
-            var layer = model.Layers[i];
-            sharding.Unshard(layer);
-            var keep = i >= lowest && i >= Recomputed;
-            var tape =
-                keep && saved is not null
-                    ? new Tape { RecomputesCheapParts = i < Recomputed + CheaplyRecomputed }
-                    : null;
-            var next = layer.Forward(x, context, tape);
-            if (saved is not null && i >= lowest)
-            {
-                saved[i] = (IDisposable?)tape ?? x.alias().DetachFromDisposeScope();
-            }
-
-            sharding.Reshard(layer);
-            x.Dispose();
-            x = next;
-        }
-
-        return x.MoveToOuterDisposeScope();
-    }
-
     private Tensor Backward(
         Tensor ids,
         Tensor hidden,
         TrainingPass pass,
         LayerContext context,
         int lowest,
-        IDisposable[] saved,
+        KeptActivations kept,
         LossScale gradientScale
     )
     {
@@ -146,7 +99,7 @@ public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recompu
         hidden.Dispose();
         for (var i = model.Layers.Count - 1; i >= Math.Max(lowest, 0); i--)
         {
-            var below = BackwardLayer(model.Layers[i], gradient!, context, saved[i], inputGradient: i > lowest);
+            var below = BackwardLayer(model.Layers[i], gradient!, context, kept, inputGradient: i > lowest);
             gradient!.Dispose();
             gradient = below;
         }
@@ -169,30 +122,20 @@ public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recompu
     }
 
     private Tensor? BackwardLayer(
-        Glm4DecoderLayer layer,
+        DecoderLayer layer,
         Tensor gradient,
         LayerContext context,
-        IDisposable saved,
+        KeptActivations kept,
         bool inputGradient
     )
     {
         using var scope = NewDisposeScope();
         sharding.Unshard(layer);
-        var tape = saved as Tape;
-        if (saved is Tensor input)
-        {
-            tape = new Tape();
-            layer.Record(input, context, tape);
-        }
-
-        using (tape!)
-        {
-            var below = layer.Backward(gradient, context, tape!, inputGradient);
-            sharding.ReduceGradients(layer);
-            sharding.Reshard(layer);
-            saved.Dispose();
-            return below?.MoveToOuterDisposeScope();
-        }
+        using var tape = kept.Take(layer, context);
+        var below = layer.Backward(gradient, context, tape, inputGradient);
+        sharding.ReduceGradients(layer);
+        sharding.Reshard(layer);
+        return below?.MoveToOuterDisposeScope();
     }
 
     // The number of the lowest unit with something to train: -1 for the embedding, the number of layers for the head
@@ -220,47 +163,50 @@ public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recompu
         return model.Layers.Count;
     }
 
-    // In the order in which Forward, Backward and the prefix's own passes unshard them; the head serves both ways at
+    // The units with a backward pass, in its order; the embedding's needs no weights, and the head serves both ways at
     // once.
+    private IEnumerable<Layer> Down => [model.Head, .. model.Layers.Skip(Math.Max(LowestTrained(), 0)).Reverse()];
+
+    // Every unit in the order in which a pass unshards it.
     private List<Layer> UsesOfTraining()
     {
-        var down = model.Layers.Skip(Math.Max(LowestTrained(), 0)).Reverse();
-        return model.PrefixEncoder is { } encoder
-            ? [encoder, model.Embedding, .. model.Layers, model.Head, .. down, encoder]
-            : [model.Embedding, .. model.Layers, model.Head, .. down];
+        Layer[] encoder = model.PrefixEncoder is { } there ? [there] : [];
+        return [.. encoder, model.Embedding, .. model.Layers, .. Down, .. encoder];
     }
 
     // A rank without a row still takes part in every gather and reduction, in the others' order.
     private Tensor Nothing()
     {
         RefreshPrefix();
-        foreach (var layer in model.Layers.Prepend<Layer>(model.Embedding))
+        foreach (var unit in model.Layers.Prepend<Layer>(model.Embedding))
         {
-            sharding.Unshard(layer);
-            sharding.Reshard(layer);
+            sharding.Unshard(unit);
+            sharding.Reshard(unit);
         }
 
-        var lowest = LowestTrained();
-        foreach (var layer in model.Layers.Skip(Math.Max(lowest, 0)).Append<Layer>(model.Head).Reverse())
+        foreach (var unit in Down)
         {
-            sharding.Unshard(layer);
-            sharding.ReduceGradients(layer);
-            sharding.Reshard(layer);
+            TakePart(unit);
         }
 
-        if (lowest < 0)
+        if (model.Embedding.HasTrainable)
         {
             sharding.ReduceGradients(model.Embedding);
         }
 
         if (model.PrefixEncoder is { } encoder)
         {
-            sharding.Unshard(encoder);
-            sharding.ReduceGradients(encoder);
-            sharding.Reshard(encoder);
+            TakePart(encoder);
         }
 
         return ZeroLoss();
+
+        void TakePart(Layer unit)
+        {
+            sharding.Unshard(unit);
+            sharding.ReduceGradients(unit);
+            sharding.Reshard(unit);
+        }
     }
 
     // Where ranks share a pass, one that holds no target still takes part in the attention of the others.
@@ -268,7 +214,7 @@ public sealed class LayerRunner(Glm4Model model, ISharding sharding, int recompu
         Tensor hidden,
         TrainingPass pass,
         LayerContext context,
-        LossScale? gradientScale,
+        LossScale gradientScale,
         bool inputGradient
     ) =>
         pass.Targets.Count > 0

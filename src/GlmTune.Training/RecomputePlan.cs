@@ -1,6 +1,6 @@
 using GlmTune.Kernels;
 using GlmTune.Kernels.Memory;
-using GlmTune.Model.Glm4;
+using GlmTune.Model;
 using GlmTune.Model.Layers;
 
 namespace GlmTune.Training;
@@ -20,7 +20,7 @@ public sealed record RecomputePlan(int Whole, int CheapParts)
     /// <param name="tokens">Tokens of the largest pass.</param>
     /// <param name="passing">Bytes that sharding needs in a pass:
     /// <see cref="Sharding.ISharding.PassingBytes"/>.</param>
-    public static RecomputePlan For(Glm4Model model, long tokens, long passing = 0)
+    public static RecomputePlan For(DecoderModel model, long tokens, long passing = 0)
     {
         if (DeviceMemory.Of(model.Device) is not { } memory)
         {
@@ -69,25 +69,8 @@ public sealed record RecomputePlan(int Whole, int CheapParts)
     /// <summary>Bytes that a decoder layer holds for each token.</summary>
     /// <param name="model">Adapters attached.</param>
     /// <param name="withoutCheapParts">Whether norms and SwiGLU are computed again.</param>
-    public static long KeptPerToken(Glm4Model model, bool withoutCheapParts = false)
-    {
-        var (config, layer) = (model.Config, model.Layers[^1]);
-        var elements =
-            (2L * config.HiddenSize)
-            + config.Heads.FusedWidth
-            + config.Heads.QueryWidth
-            + (2L * config.FeedForwardSize);
-        foreach (
-            var linear in withoutCheapParts
-                ? []
-                : (Linear[])[layer.Attention.QueryKeyValue, layer.FeedForward.GateUp, layer.FeedForward.Down]
-        )
-        {
-            elements += linear.NeedsInput ? linear.InputWidth : 0;
-        }
-
-        return elements * Parameter.BytesOf(model.Type);
-    }
+    public static long KeptPerToken(DecoderModel model, bool withoutCheapParts = false) =>
+        model.Layers[^1].KeptPerToken(withoutCheapParts) * Parameter.BytesOf(model.Type);
 
     /// <summary>In words, for a log.</summary>
     public string Describe() =>

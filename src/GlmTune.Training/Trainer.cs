@@ -29,8 +29,8 @@ public sealed class Trainer(
     int rank = 0
 ) : IDisposable
 {
-    private readonly LayerKernels kernels = runner.Model.Kernels;
     private StepRecorder? recorder;
+    private OptimizerStep? plainUpdate;
     private bool recorderTried;
     private StepReport? last;
 
@@ -80,7 +80,7 @@ public sealed class Trainer(
         }
 
         sharding.FinishGradients();
-        var (total, norm, factor) = Measure(sum!);
+        var (total, norm) = Update.Measure(sum!);
         var meanLoss = sharding.Sum(total) / batches.SupervisedTokens;
         var report = new StepReport(
             Done + 1,
@@ -94,7 +94,8 @@ public sealed class Trainer(
             watch.Elapsed
         );
         CheckFinite(report, batches, lineOf);
-        Update(factor);
+        Update.Apply(schedule.After(Done), Done + 1);
+        runner.RefreshPrefix();
         Done++;
         return last = report with { Elapsed = watch.Elapsed };
     }
@@ -103,7 +104,8 @@ public sealed class Trainer(
     public void Dispose()
     {
         recorder?.Dispose();
-        recorder = null;
+        plainUpdate?.Dispose();
+        (recorder, plainUpdate) = (null, null);
     }
 
     // Made with the first pass.
@@ -118,56 +120,8 @@ public sealed class Trainer(
         recorder = StepRecorder.TryCreate(runner, sharding, optimizer);
     }
 
-    // Summed loss, norm, and the factor that clips; null where the recorded update has it.
-    private (double Loss, double Norm, Tensor? Factor) Measure(Tensor sum)
-    {
-        if (recorder is { Update.Refused: false })
-        {
-            var (loss, found) = recorder.Update.Measure(sum);
-            return (loss, found, null);
-        }
-
-        var norm = Optimization.GradientNorm.Of(sharding);
-        var factor = Optimization.GradientNorm.ClipFactor(norm, optimizer.MaxGradientNorm);
-        var numbers = stack([sum.to_type(ScalarType.Float64), norm.to_type(ScalarType.Float64)]).cpu().data<double>();
-        return (numbers[0], numbers[1], factor);
-    }
-
-    private void Update(Tensor? factor)
-    {
-        var rate = schedule.After(Done);
-        if (factor is null)
-        {
-            recorder!.Update.Apply(rate, Done + 1);
-            runner.RefreshPrefix();
-            return;
-        }
-
-        var hostFactor = sharding.HostOptimizer is null ? 1 : factor.to_type(ScalarType.Float64).cpu().item<double>();
-        foreach (var shard in sharding.Trainable)
-        {
-            var settings = new AdamWStep(
-                rate,
-                optimizer.Beta1,
-                optimizer.Beta2,
-                optimizer.Epsilon,
-                shard.Decays ? optimizer.WeightDecay : 0,
-                Done + 1
-            );
-            if (sharding.HostOptimizer is { } host)
-            {
-                host.Update(shard, hostFactor, settings);
-                continue;
-            }
-
-            kernels.AdamW(shard.Master, shard.Gradient, shard.FirstMoment, shard.SecondMoment, factor, settings);
-            shard.Gradient.zero_();
-        }
-
-        sharding.HostOptimizer?.Finish();
-        sharding.ShareUpdates();
-        runner.RefreshPrefix();
-    }
+    private OptimizerStep Update =>
+        recorder?.Update ?? (plainUpdate ??= new OptimizerStep(sharding, runner.Model.Kernels, optimizer));
 
     private void CheckFinite(StepReport report, StepBatches batches, Func<int, int>? lineOf)
     {

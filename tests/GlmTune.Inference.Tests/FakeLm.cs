@@ -14,8 +14,8 @@ namespace GlmTune.Inference.Tests;
 /// where a row that was put into a wrong slot or place would be seen.</summary>
 internal sealed class FakeLm(int vocabularySize, Func<int[], float[]> logits) : ICausalLm
 {
-    public Glm4Config Config { get; } =
-        new()
+    public ModelConfig Config { get; } =
+        new Glm4Config
         {
             Layout = CheckpointLayout.Library,
             LayerCount = 1,

@@ -1,7 +1,6 @@
 using System.Text.Json;
 using GlmTune.Kernels;
 using GlmTune.Model;
-using GlmTune.Model.Glm4;
 using GlmTune.Weights;
 using TorchSharp;
 using static TorchSharp.torch;

@@ -2,7 +2,6 @@ using GlmTune.Kernels;
 using GlmTune.Kernels.Native;
 using GlmTune.Model;
 using GlmTune.Model.Adapters;
-using GlmTune.Model.Glm4;
 using GlmTune.Testing;
 using GlmTune.Training.Optimization;
 using GlmTune.Training.Sharding;
@@ -134,10 +133,10 @@ public class Fp8BaseTests
         Assert.True(weight.IsLoaded);
     }
 
-    private static Glm4Model Load(ScalarType type, bool fp8) =>
+    private static DecoderModel Load(ScalarType type, bool fp8) =>
         ModelFolder.Load(Path.Combine(GoldenModelTests.Folder, "model-hf"), type, CPU, fp8: fp8);
 
-    private static IAdapter Attach(Glm4Model model, string kind)
+    private static IAdapter Attach(DecoderModel model, string kind)
     {
         if (kind == "prefix")
         {
@@ -162,7 +161,7 @@ public class Fp8BaseTests
         return lora;
     }
 
-    private static (double Loss, Dictionary<string, Tensor> Gradients) Gradients(Glm4Model model, string kind)
+    private static (double Loss, Dictionary<string, Tensor> Gradients) Gradients(DecoderModel model, string kind)
     {
         using var adapter = Attach(model, kind);
         using var sharding = new ReplicatedWeights(model.Units);

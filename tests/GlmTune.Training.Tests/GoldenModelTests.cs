@@ -3,7 +3,6 @@ using GlmTune.Data.Batching;
 using GlmTune.Kernels.Native;
 using GlmTune.Model;
 using GlmTune.Model.Adapters;
-using GlmTune.Model.Glm4;
 using GlmTune.Testing;
 using GlmTune.Training.Optimization;
 using GlmTune.Training.Sharding;
@@ -61,7 +60,7 @@ public class GoldenModelTests
 
         var gradients = Gradients(model, recomputed);
         using var expected = Expected();
-        foreach (var slice in Glm4WeightNames.Weights(model, CheckpointLayout.Library))
+        foreach (var slice in model.Names.Weights(model, CheckpointLayout.Library))
         {
             var actual = gradients(slice.Parameter).narrow(0, slice.FirstRow, slice.Rows);
             TensorAssert.Close(expected.Get($"base.grad.{slice.Name}"), actual, 1e-4, slice.Name);
@@ -164,9 +163,7 @@ public class GoldenModelTests
             };
             foreach (var (key, name) in finals)
             {
-                var slice = Glm4WeightNames
-                    .Weights(model, CheckpointLayout.Library)
-                    .Single(slice => slice.Name == name);
+                var slice = model.Names.Weights(model, CheckpointLayout.Library).Single(slice => slice.Name == name);
                 TensorAssert.Close(
                     expected.Get($"full.final.{key}"),
                     slice.Parameter.Value.narrow(0, slice.FirstRow, slice.Rows),
@@ -202,7 +199,7 @@ public class GoldenModelTests
         Assert.Equal(after3, DisposeScopeManager.Statistics.ThreadTotalLiveCount);
     }
 
-    internal static void CheckLogits(Glm4Model model, string tag)
+    internal static void CheckLogits(DecoderModel model, string tag)
     {
         var batch = GoldenBatch.Read(Path.Combine(Folder, "batch.json"));
         using var expected = Expected();
@@ -217,7 +214,7 @@ public class GoldenModelTests
         Near(expected.Get($"{tag}.loss").item<float>(), loss, 1e-5);
     }
 
-    internal static Func<Model.Layers.Parameter, Tensor> Gradients(Glm4Model model, int recomputed)
+    internal static Func<Model.Layers.Parameter, Tensor> Gradients(DecoderModel model, int recomputed)
     {
         var sharding = new ReplicatedWeights(model.Units);
         var runner = new LayerRunner(model, sharding, recomputed);

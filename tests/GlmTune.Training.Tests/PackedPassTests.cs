@@ -51,7 +51,7 @@ public class PackedPassTests
         Assert.Equal(0, (padded.Gradient - packed.Gradient).abs().max().item<double>(), 1e-10);
     }
 
-    private static (double Loss, Tensor Gradient) Run(GlmTune.Model.Glm4.Glm4Model model, MicroBatch batch)
+    private static (double Loss, Tensor Gradient) Run(GlmTune.Model.DecoderModel model, MicroBatch batch)
     {
         using var sharding = new ReplicatedWeights(model.Units);
         using var pass = TrainingPass.Of(batch, CPU);

@@ -1,7 +1,6 @@
 using GlmTune.Kernels.Native;
 using GlmTune.Model;
 using GlmTune.Model.Adapters;
-using GlmTune.Model.Glm4;
 using GlmTune.Testing;
 using GlmTune.Training.Sharding;
 using static TorchSharp.torch;
@@ -89,7 +88,7 @@ public class RecomputationTests
         bool fp8,
         int whole,
         int cheap,
-        Action<Glm4Model>? prepare = null
+        Action<DecoderModel>? prepare = null
     )
     {
         using var model = ModelFolder.Load(Path.Combine(GoldenModelTests.Folder, "model-hf"), type, CPU, fp8: fp8);
@@ -109,7 +108,7 @@ public class RecomputationTests
         return found;
     }
 
-    private static IAdapter? Attach(Glm4Model model, string trained)
+    private static IAdapter? Attach(DecoderModel model, string trained)
     {
         if (trained == "full")
         {

@@ -1,6 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
-using GlmTune.Model.Glm4;
+using GlmTune.Model;
 using GlmTune.Recipes;
 using GlmTune.Recipes.Chat;
 using GlmTune.Recipes.Models;
@@ -47,7 +47,7 @@ internal static class ForwardCommand
                 var tuned = TunedPath.Resolve(given.GetRequiredValue(path), given.GetValue(baseModel));
                 var grid = TokenGrid.Read(
                     given.GetRequiredValue(input),
-                    Glm4Config.Read(tuned.ModelFolder).VocabularySize
+                    ModelConfig.Read(tuned.ModelFolder).VocabularySize
                 );
                 var place = ComputeDevice.Named(given.GetValue(device));
                 using var model = TunedModel.Load(tuned, ComputeDevice.TypeNamed(given.GetValue(type), place), place);

@@ -2,7 +2,6 @@ using System.Collections.Concurrent;
 using System.Security.Cryptography;
 using System.Text;
 using GlmTune.Files;
-using GlmTune.Kernels.Native;
 
 namespace GlmTune.Kernels.Cuda;
 

@@ -1,4 +1,3 @@
-using GlmTune.Model.Glm4;
 using GlmTune.Model.Layers;
 using GlmTune.Weights;
 using static TorchSharp.torch;
@@ -23,7 +22,7 @@ public static class AdapterFolder
     /// once.</exception>
     public static IAdapter Load(
         string folder,
-        Glm4Model model,
+        DecoderModel model,
         double? dropout = null,
         PrefixPositions positions = PrefixPositions.Auto
     ) =>
@@ -38,7 +37,7 @@ public static class AdapterFolder
     /// <returns>The adapter, trainable; it must outlive its use.</returns>
     /// <exception cref="InvalidDataException">Tensors are missing, left over or misshapen; all problems at
     /// once.</exception>
-    public static Lora LoadLora(string folder, Glm4Model model, double? dropout = null)
+    public static Lora LoadLora(string folder, DecoderModel model, double? dropout = null)
     {
         var options = AdapterConfigFile.Read(folder).ReadLora();
         using var files = WeightFiles.Open(Path.Combine(folder, WeightFiles.AdapterFile));
@@ -89,7 +88,7 @@ public static class AdapterFolder
     /// <exception cref="InvalidDataException">Its files are damaged or do not fit the model.</exception>
     public static PrefixTuning LoadPrefix(
         string folder,
-        Glm4Model model,
+        DecoderModel model,
         PrefixPositions positions = PrefixPositions.Auto
     )
     {

@@ -1,4 +1,3 @@
-using GlmTune.Model.Glm4;
 using GlmTune.Model.Layers;
 using static TorchSharp.torch;
 
@@ -13,7 +12,7 @@ public interface IAdapter : IDisposable
 
     /// <summary>Takes it off the model that it sits on.</summary>
     /// <param name="model">That model.</param>
-    void Detach(Glm4Model model);
+    void Detach(DecoderModel model);
 
     /// <summary>Writes it as PEFT does: configuration and tensors.</summary>
     /// <param name="folder">An existing folder.</param>

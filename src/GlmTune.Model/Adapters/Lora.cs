@@ -1,5 +1,4 @@
 using System.Text.RegularExpressions;
-using GlmTune.Model.Glm4;
 using GlmTune.Model.Layers;
 using static TorchSharp.torch;
 
@@ -46,7 +45,7 @@ public sealed class Lora : IAdapter
     /// <param name="layout">Layout in which targets are named; null: the model's.</param>
     /// <exception cref="InvalidDataException">No layer is named by the targets, or by one of the modules to
     /// save.</exception>
-    public static Lora Attach(Glm4Model model, LoraOptions options, CheckpointLayout? layout = null)
+    public static Lora Attach(DecoderModel model, LoraOptions options, CheckpointLayout? layout = null)
     {
         var names = layout ?? model.Config.Layout;
         var lora = new Lora(options, names);
@@ -55,7 +54,7 @@ public sealed class Lora : IAdapter
             parameter.Trainable = false;
         }
 
-        var linears = Glm4WeightNames.Linears(model, names).ToList();
+        var linears = model.Names.Linears(model, names).ToList();
         var targets = options.TargetModules ?? DefaultTargets(names);
         var chosen = linears.Where(slice => IsTarget(slice, targets)).ToList();
         if (chosen.Count == 0)
@@ -133,9 +132,9 @@ public sealed class Lora : IAdapter
     /// <summary>Makes the adapter part of the model's weights, computed in float32 or wider, and takes it
     /// off.</summary>
     /// <param name="model">The model that it sits on; its weights are in memory.</param>
-    public void Merge(Glm4Model model)
+    public void Merge(DecoderModel model)
     {
-        foreach (var linear in Glm4WeightNames.Linears(model, Layout).Select(slice => slice.Linear).Distinct())
+        foreach (var linear in model.Names.Linears(model, Layout).Select(slice => slice.Linear).Distinct())
         {
             foreach (var adapter in linear.Adapters.OfType<LowRankAdapter>().Where(adapters.Contains))
             {
@@ -157,9 +156,9 @@ public sealed class Lora : IAdapter
 
     /// <summary>Takes this adapter off the layers of <paramref name="model"/>; modules that were saved with it keep
     /// their values.</summary>
-    public void Detach(Glm4Model model)
+    public void Detach(DecoderModel model)
     {
-        foreach (var slice in Glm4WeightNames.Linears(model, Layout))
+        foreach (var slice in model.Names.Linears(model, Layout))
         {
             slice.Linear.Detach(adapters);
         }
@@ -181,9 +180,9 @@ public sealed class Lora : IAdapter
         : targets.Names!.Any(name => slice.Name == name || slice.Name.EndsWith("." + name, StringComparison.Ordinal));
 
     // Modules are named as PEFT names them: by their whole name or its end. A module's weight and bias go together.
-    private static List<WeightSlice> WeightsOf(string module, Glm4Model model, CheckpointLayout layout)
+    private static List<WeightSlice> WeightsOf(string module, DecoderModel model, CheckpointLayout layout)
     {
-        var weights = Glm4WeightNames.Weights(model, layout).ToList();
+        var weights = model.Names.Weights(model, layout).ToList();
         var named = weights
             .Where(slice =>
                 ModuleOf(slice) == module || ModuleOf(slice).EndsWith("." + module, StringComparison.Ordinal)

@@ -1,6 +1,5 @@
 using GlmTune.Kernels;
 using GlmTune.Kernels.Definitions;
-using GlmTune.Model.Glm4;
 using GlmTune.Model.Layers;
 using static TorchSharp.torch;
 

@@ -1,6 +1,5 @@
 using GlmTune.Kernels;
 using GlmTune.Kernels.Definitions;
-using GlmTune.Model.Glm4;
 using GlmTune.Model.Layers;
 using static TorchSharp.torch;
 
@@ -43,7 +42,7 @@ public sealed class PrefixTuning : IAdapter
     /// <param name="options">Sizes and so on.</param>
     /// <exception cref="InvalidDataException">Sizes are not the model's; all at once, with the right ones.</exception>
     /// <exception cref="InvalidOperationException">The model has a prefix already.</exception>
-    public static PrefixTuning Attach(Glm4Model model, PrefixTuningOptions options)
+    public static PrefixTuning Attach(DecoderModel model, PrefixTuningOptions options)
     {
         if (model.VirtualTokens > 0)
         {
@@ -115,7 +114,7 @@ public sealed class PrefixTuning : IAdapter
     /// <exception cref="ArgumentException">There is no token, or the prefix comes from a projection, which cannot give
     /// chosen values.</exception>
     /// <remarks>Keys are rotated to the P places before the first real token, whichever place that is.</remarks>
-    public void InitializeFromText(Glm4Model model, IReadOnlyList<int> tokenIds)
+    public void InitializeFromText(DecoderModel model, IReadOnlyList<int> tokenIds)
     {
         if (tokenIds.Count == 0)
         {
@@ -190,7 +189,7 @@ public sealed class PrefixTuning : IAdapter
     ) => AdapterFolder.SavePrefix(folder, this, baseModel, values, type);
 
     /// <inheritdoc/>
-    public void Detach(Glm4Model model)
+    public void Detach(DecoderModel model)
     {
         foreach (var layer in model.Layers)
         {
@@ -219,7 +218,7 @@ public sealed class PrefixTuning : IAdapter
         }
     }
 
-    private void PutOn(Glm4Model model)
+    private void PutOn(DecoderModel model)
     {
         foreach (var (layer, prefix) in model.Layers.Zip(prefixes))
         {
@@ -230,7 +229,7 @@ public sealed class PrefixTuning : IAdapter
         model.PositionOffset = FirstPosition;
     }
 
-    private static void CheckSizes(PrefixTuningOptions options, Glm4Config config)
+    private static void CheckSizes(PrefixTuningOptions options, ModelConfig config)
     {
         var (heads, problems) = (config.Heads, new List<string>());
         void Check(string key, int? found, int expected, string meaning)

@@ -1,4 +1,5 @@
-using GlmTune.Model.Glm4;
+using GlmTune.Kernels;
+using GlmTune.Kernels.Definitions;
 using GlmTune.Model.Layers;
 using static TorchSharp.torch;
 
@@ -12,7 +13,7 @@ namespace GlmTune.Model.Adapters;
 /// happen during a pass; <see cref="All"/> may be read at any time. </remarks>
 public sealed class ServedAdapters : IDisposable
 {
-    private readonly Glm4Model model;
+    private readonly DecoderModel model;
     private ServedAdapter[] adapters = []; // A new one with each change: requests look names up at any time.
     private readonly Dictionary<Linear, ServedLowRank> layers = [];
     private readonly List<Tensor> tables = [];
@@ -20,7 +21,7 @@ public sealed class ServedAdapters : IDisposable
     /// <summary>An empty set.</summary>
     /// <param name="model">The base; it must outlive the set.</param>
     /// <exception cref="InvalidOperationException">The model has a set, or an adapter attached.</exception>
-    public ServedAdapters(Glm4Model model)
+    public ServedAdapters(DecoderModel model)
     {
         if (
             model.Served is not null
@@ -39,9 +40,6 @@ public sealed class ServedAdapters : IDisposable
 
     /// <summary>The adapters, in the order of loading.</summary>
     public IReadOnlyList<ServedAdapter> All => adapters;
-
-    /// <summary>Grows with every change: what was recorded of a pass before no longer holds.</summary>
-    public int Version { get; private set; }
 
     /// <summary>The most virtual tokens of any adapter; 0 without prefixes.</summary>
     public int MostVirtualTokens => adapters.Select(adapter => adapter.VirtualTokens).DefaultIfEmpty(0).Max();
@@ -129,10 +127,10 @@ public sealed class ServedAdapters : IDisposable
     /// <summary>The adapters that a pass's tokens have; null where no layer needs to know, since none of them has a
     /// low-rank one.</summary>
     /// <param name="bySequence">Adapter of each sequence, null for the base.</param>
-    /// <param name="lengths">Tokens of each sequence in this pass.</param>
+    /// <param name="sequences">Their tokens in this pass.</param>
     /// <param name="device">Where the pass computes.</param>
     /// <exception cref="InvalidOperationException">An adapter was unloaded.</exception>
-    public static AdapterRows? Rows(IReadOnlyList<ServedAdapter?> bySequence, IReadOnlyList<int> lengths, Device device)
+    public static AdapterRows? Rows(IReadOnlyList<ServedAdapter?> bySequence, SequenceLayout sequences, Device device)
     {
         if (bySequence.FirstOrDefault(adapter => adapter is { IsLoaded: false }) is { } gone)
         {
@@ -144,8 +142,9 @@ public sealed class ServedAdapters : IDisposable
             : new AdapterRows(
                 tensor(
                         bySequence
-                            .Zip(lengths)
-                            .SelectMany(pair => Enumerable.Repeat((long)(pair.First?.TableRow ?? 0), pair.Second))
+                            .SelectMany(
+                                (adapter, i) => Enumerable.Repeat((long)(adapter?.TableRow ?? 0), sequences.LengthOf(i))
+                            )
                             .ToArray()
                     )
                     .to(device)
@@ -168,8 +167,8 @@ public sealed class ServedAdapters : IDisposable
         model.Served = null;
     }
 
-    private static IEnumerable<Linear> Linears(Glm4Model model) =>
-        Glm4WeightNames.Linears(model, CheckpointLayout.Original).Select(slice => slice.Linear);
+    private static IEnumerable<Linear> Linears(DecoderModel model) =>
+        model.Names.Linears(model, CheckpointLayout.Original).Select(slice => slice.Linear);
 
     private static void Drop(ServedAdapter adapter)
     {
@@ -213,7 +212,7 @@ public sealed class ServedAdapters : IDisposable
             layer.MakeGains(lowRank.Count);
         }
 
-        Version++;
+        model.NoteChange();
     }
 
     private void DropTables()

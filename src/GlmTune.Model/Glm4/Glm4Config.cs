@@ -1,72 +1,22 @@
-using System.Text.Json;
 using System.Text.Json.Nodes;
 using GlmTune.Kernels;
 using GlmTune.Kernels.Definitions;
+using static TorchSharp.torch;
 
 namespace GlmTune.Model.Glm4;
 
 /// <summary>The architecture of a GLM-4 model, from either layout's <c>config.json</c>.</summary>
-public sealed record Glm4Config
+public sealed record Glm4Config : ModelConfig
 {
-    /// <summary>The file's name in a model folder.</summary>
-    public const string FileName = "config.json";
-
-    /// <summary>Layout of the file it came from.</summary>
-    public required CheckpointLayout Layout { get; init; }
-
-    /// <summary>L.</summary>
-    public required int LayerCount { get; init; }
-
-    /// <summary>C.</summary>
-    public required int HiddenSize { get; init; }
-
-    /// <summary>F.</summary>
-    public required int FeedForwardSize { get; init; }
-
-    /// <summary>H.</summary>
-    public required int QueryHeads { get; init; }
-
-    /// <summary>K.</summary>
-    public required int KeyValueHeads { get; init; }
-
-    /// <summary>D.</summary>
-    public required int HeadDim { get; init; }
-
-    /// <summary>V: rows of the embedding, padding rows included.</summary>
-    public required int VocabularySize { get; init; }
-
-    /// <summary>Of every RMS norm.</summary>
-    public required double NormEpsilon { get; init; }
-
-    /// <summary>Base of the rotary angles: 10000 · rope_ratio.</summary>
-    public required double RotaryBase { get; init; }
-
-    /// <summary>Share of a head's features that rotate.</summary>
-    public double RotaryShare { get; init; } = 0.5;
-
     /// <summary>Whether query, key and value have biases.</summary>
     public bool AttentionBias { get; init; } = true;
 
-    /// <summary>Longest sequence the model was made for, in tokens.</summary>
-    public int MaxPositions { get; init; } = 131072;
+    /// <inheritdoc/>
+    public override long ParameterCount =>
+        (2L * VocabularySize * HiddenSize) + HiddenSize + (LayerCount * ParametersPerLayer);
 
-    /// <summary>Ids that end an answer.</summary>
-    public IReadOnlyList<int> EndTokenIds { get; init; } = [];
-
-    /// <summary>Padding id; null where the file has none.</summary>
-    public int? PaddingTokenId { get; init; }
-
-    /// <summary>Everything the file holds, for writing it again.</summary>
-    public JsonObject Source { get; init; } = [];
-
-    /// <summary>How a fused query-key-value row is cut.</summary>
-    public HeadLayout Heads => new(QueryHeads, KeyValueHeads, HeadDim, (int)(HeadDim * RotaryShare));
-
-    /// <summary>Parameters of the whole model.</summary>
-    public long ParameterCount => (2L * VocabularySize * HiddenSize) + HiddenSize + (LayerCount * ParametersPerLayer);
-
-    /// <summary>Parameters of one decoder layer.</summary>
-    public long ParametersPerLayer =>
+    /// <inheritdoc/>
+    public override long ParametersPerLayer =>
         (2L * HiddenSize)
         + ((long)Heads.FusedWidth * (HiddenSize + (AttentionBias ? 1 : 0)))
         + ((long)HiddenSize * Heads.QueryWidth)
@@ -91,40 +41,12 @@ public sealed record Glm4Config
             PaddingTokenId = 151329,
         };
 
-    /// <summary>Reads a model folder's <c>config.json</c>.</summary>
-    /// <exception cref="InvalidDataException">It is missing, not a GLM-4 model's, or inconsistent; all problems at
-    /// once.</exception>
-    public static Glm4Config Read(string folder)
-    {
-        var path = Path.Combine(folder, FileName);
-        if (!File.Exists(path))
-        {
-            throw new InvalidDataException(
-                $"{folder}: there is no {FileName}. A model folder has {FileName}, *.safetensors and the tokenizer's "
-                    + "files."
-            );
-        }
+    /// <inheritdoc/>
+    public override DecoderModel NewModel(ScalarType type, DevicePlan plan, bool plain = false) =>
+        new Glm4Model(this, type, plan, plain);
 
-        JsonObject json;
-        try
-        {
-            json =
-                JsonNode.Parse(File.ReadAllBytes(path)) as JsonObject
-                ?? throw new InvalidDataException($"{path}: is not a JSON object.");
-        }
-        catch (JsonException error)
-        {
-            throw new InvalidDataException($"{path}, line {error.LineNumber + 1}: {error.Message}", error);
-        }
-
-        return new Glm4ConfigReader(path, json).Read();
-    }
-
-    /// <summary>The configuration as <paramref name="layout"/> writes it; keys of the same layout's source are
-    /// kept.</summary>
-    /// <param name="layout">Which layout.</param>
-    /// <param name="type">Type of the weights, "bfloat16" or "float32".</param>
-    public JsonObject ToJson(CheckpointLayout layout, string type)
+    /// <inheritdoc/>
+    public override JsonObject ToJson(CheckpointLayout layout, string type)
     {
         var json = layout == Layout ? (JsonObject)Source.DeepClone() : [];
         void Set(string key, JsonNode? value) => json[key] = value;

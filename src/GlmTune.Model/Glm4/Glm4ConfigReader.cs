@@ -1,40 +1,18 @@
-using System.Text.Json;
 using System.Text.Json.Nodes;
 
 namespace GlmTune.Model.Glm4;
 
-/// <summary>Reads one <c>config.json</c>, gathering every problem before it complains.</summary>
-internal sealed class Glm4ConfigReader(string path, JsonObject json)
+/// <summary>Reads one <c>config.json</c> of GLM-4-9B, in either layout.</summary>
+internal sealed class Glm4ConfigReader(string path, JsonObject json) : ConfigReader(path, json)
 {
-    private readonly List<string> problems = [];
-
+    /// <summary>Reads it.</summary>
+    /// <exception cref="InvalidDataException">It is inconsistent, or of another architecture; all problems at
+    /// once.</exception>
     public Glm4Config Read()
     {
-        var modelType =
-            (json["model_type"] as JsonValue)?.GetValueKind() == JsonValueKind.String
-                ? json["model_type"]!.GetValue<string>()
-                : null;
-        var config = modelType switch
-        {
-            "chatglm" => ReadOriginal(),
-            "glm" => ReadLibrary(),
-            "glm4" => throw new InvalidDataException(
-                $"{path}: model_type 'glm4' (the GLM-4-0414 models) is another architecture, with two more norms in "
-                    + "every layer. "
-                    + "This program runs GLM-4-9B ('chatglm', or 'glm' as the transformers library converts it)."
-            ),
-            null => throw new InvalidDataException($"{path}: has no 'model_type'; expected 'chatglm' or 'glm'."),
-            _ => throw new InvalidDataException(
-                $"{path}: model_type '{modelType}' is not GLM-4. Expected 'chatglm', or 'glm' as the transformers "
-                    + "library converts it."
-            ),
-        };
-        Check(config);
-        if (problems.Count > 0)
-        {
-            throw new InvalidDataException($"{path}: {string.Join("\n  ", problems)}");
-        }
-
+        var config = Text("model_type") == "chatglm" ? ReadOriginal() : ReadLibrary();
+        CheckHeads(config);
+        ThrowIfAny();
         return config;
     }
 
@@ -63,7 +41,7 @@ internal sealed class Glm4ConfigReader(string path, JsonObject json)
             MaxPositions = (int)Number("seq_length", 2048),
             EndTokenIds = EndTokens(),
             PaddingTokenId = Optional("pad_token_id"),
-            Source = json,
+            Source = Json,
         };
     }
 
@@ -72,13 +50,13 @@ internal sealed class Glm4ConfigReader(string path, JsonObject json)
         Expect("tie_word_embeddings", false);
         if (Text("hidden_act") is { } activation && activation is not ("silu" or "swish"))
         {
-            problems.Add($"'hidden_act' is '{activation}'; expected 'silu'.");
+            Problems.Add($"'hidden_act' is '{activation}'; expected 'silu'.");
         }
 
-        var rotary = json["rope_parameters"] as JsonObject ?? json["rope_scaling"] as JsonObject;
+        var rotary = Json["rope_parameters"] as JsonObject ?? Json["rope_scaling"] as JsonObject;
         if (rotary?["rope_type"]?.ToString() is { } kind && kind != "default")
         {
-            problems.Add($"rope_type is '{kind}'; only 'default' is supported.");
+            Problems.Add($"rope_type is '{kind}'; only 'default' is supported.");
         }
 
         var heads = Integer("num_attention_heads");
@@ -99,105 +77,7 @@ internal sealed class Glm4ConfigReader(string path, JsonObject json)
             MaxPositions = (int)Number("max_position_embeddings", 131072),
             EndTokenIds = EndTokens(),
             PaddingTokenId = Optional("pad_token_id"),
-            Source = json,
+            Source = Json,
         };
     }
-
-    private void Check(Glm4Config config)
-    {
-        if (problems.Count > 0)
-        {
-            return;
-        }
-
-        if (config.QueryHeads % config.KeyValueHeads != 0)
-        {
-            problems.Add(
-                $"{config.QueryHeads} query heads cannot share {config.KeyValueHeads} key-value heads evenly."
-            );
-        }
-
-        if (config.Heads.RotaryDim % 2 != 0 || config.Heads.RotaryDim <= 0)
-        {
-            problems.Add(
-                $"{config.HeadDim} features a head, {config.RotaryShare} of them rotating, is "
-                    + $"{config.Heads.RotaryDim}: expected an even number above 0."
-            );
-        }
-    }
-
-    private int Integer(params string[] names)
-    {
-        foreach (var name in names)
-        {
-            if (json[name] is JsonValue value)
-            {
-                if (
-                    value.GetValueKind() == JsonValueKind.Number
-                    && value.TryGetValue<int>(out var number)
-                    && number > 0
-                )
-                {
-                    return number;
-                }
-
-                problems.Add($"'{name}' is {value.ToJsonString()}; expected a whole number above 0.");
-                return 1;
-            }
-        }
-
-        problems.Add($"'{names[0]}' is missing.");
-        return 1;
-    }
-
-    private int? Optional(string name) =>
-        json[name] is JsonValue value && value.TryGetValue<int>(out var number) ? number : null;
-
-    private double Number(string name, double? otherwise)
-    {
-        if (json[name] is JsonValue value)
-        {
-            if (value.GetValueKind() == JsonValueKind.Number)
-            {
-                return value.GetValue<double>();
-            }
-
-            problems.Add($"'{name}' is {value.ToJsonString()}; expected a number.");
-        }
-        else if (otherwise is null)
-        {
-            problems.Add($"'{name}' is missing.");
-        }
-
-        return otherwise ?? 1;
-    }
-
-    private static double? NumberIn(JsonObject? section, string name) =>
-        section?[name] is JsonValue value && value.GetValueKind() == JsonValueKind.Number
-            ? value.GetValue<double>()
-            : null;
-
-    private bool Flag(string name, bool otherwise) =>
-        json[name] is JsonValue value && value.TryGetValue<bool>(out var flag) ? flag : otherwise;
-
-    private string? Text(string name) =>
-        json[name] is JsonValue value && value.TryGetValue<string>(out var text) ? text : null;
-
-    private void Expect(string name, bool expected)
-    {
-        if (json[name] is JsonValue && Flag(name, expected) != expected)
-        {
-            problems.Add(
-                $"'{name}' is {json[name]!.ToJsonString()}; this architecture has {(expected ? "true" : "false")}."
-            );
-        }
-    }
-
-    private List<int> EndTokens() =>
-        json["eos_token_id"] switch
-        {
-            JsonArray list => [.. list.OfType<JsonValue>().Select(value => value.GetValue<int>())],
-            JsonValue value when value.TryGetValue<int>(out var id) => [id],
-            _ => [],
-        };
 }

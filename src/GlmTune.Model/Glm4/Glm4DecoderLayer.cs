@@ -6,7 +6,7 @@ using static TorchSharp.torch;
 namespace GlmTune.Model.Glm4;
 
 /// <summary>One decoder layer: h = x + attention(norm(x)); y = h + feedForward(norm(h)).</summary>
-public sealed class Glm4DecoderLayer : Layer
+public sealed class Glm4DecoderLayer : DecoderLayer
 {
     private readonly double epsilon;
 
@@ -24,82 +24,42 @@ public sealed class Glm4DecoderLayer : Layer
         FeedForward feedForward,
         double epsilon
     )
-    {
-        (Number, InputNorm, Attention, PostAttentionNorm, FeedForward) = (
-            number,
-            inputNorm,
-            attention,
-            postAttentionNorm,
-            feedForward
-        );
-        this.epsilon = epsilon;
-    }
-
-    /// <summary>From 0.</summary>
-    public int Number { get; }
-
-    /// <inheritdoc/>
-    public override string Name => $"layer {Number}";
+        : base(number, attention, feedForward) =>
+        (InputNorm, PostAttentionNorm, this.epsilon) = (inputNorm, postAttentionNorm, epsilon);
 
     /// <summary>Weight of the norm before attention [C].</summary>
     public Parameter InputNorm { get; }
 
-    /// <summary>The attention block.</summary>
-    public Attention Attention { get; }
-
     /// <summary>Weight of the norm before the feed-forward block [C].</summary>
     public Parameter PostAttentionNorm { get; }
-
-    /// <summary>The feed-forward block.</summary>
-    public FeedForward FeedForward { get; }
 
     /// <inheritdoc/>
     public override IEnumerable<Parameter> Parameters =>
         [InputNorm, .. Attention.Parameters, PostAttentionNorm, .. FeedForward.Parameters];
 
-    /// <summary>Its linear layers, in the order of the forward pass.</summary>
-    public IReadOnlyList<Linear> Linears =>
-        [Attention.QueryKeyValue, Attention.Output, FeedForward.GateUp, FeedForward.Down];
-
-    /// <summary>Hidden states after this layer [N, C].</summary>
-    /// <param name="x">Hidden states [N, C].</param>
-    /// <param name="context">The pass.</param>
-    /// <param name="tape">Gets what the backward pass needs; null: nothing is kept.</param>
-    public Tensor Forward(Tensor x, LayerContext context, Tape? tape)
+    /// <inheritdoc/>
+    public override Tensor Forward(Tensor x, LayerContext context, Tape? tape)
     {
         using var scope = NewDisposeScope();
         var (residual, middle) = Attend(x, context, tape);
         return FeedForward.Forward(middle, residual, context, tape).MoveToOuterDisposeScope();
     }
 
-    /// <summary>Leaves on the tape what <see cref="Forward"/> does, without the result: what a recomputation
-    /// needs.</summary>
-    /// <param name="x">Hidden states [N, C].</param>
-    /// <param name="context">The pass.</param>
-    /// <param name="tape">Gets what the backward pass needs.</param>
-    public void Record(Tensor x, LayerContext context, Tape tape)
+    /// <inheritdoc/>
+    public override void Record(Tensor x, LayerContext context, Tape tape)
     {
         using var scope = NewDisposeScope();
         var (_, middle) = Attend(x, context, tape);
         FeedForward.Record(middle, context, tape);
     }
 
-    /// <summary>Whether <see cref="Decode"/> can be used.</summary>
-    public bool CanDecode =>
-        Attention.QueryKeyValue.CanDecode
-        && Attention.Output.CanDecode
-        && FeedForward.GateUp.CanDecode
-        && FeedForward.Down.CanDecode;
-
-    /// <summary>This layer in a pass over a cache, not differentiated.</summary>
-    /// <param name="x">The residual stream [n, C].</param>
-    /// <param name="delta">What the layer before adds to it, [n, C]; null: nothing. Added here, where the sum and its
-    /// norm are one kernel.</param>
-    /// <param name="context">The pass, with its cache.</param>
-    /// <param name="rows">The tokens that go on from this layer's attention, int64 [m], as in
-    /// <see cref="Attention.Decode"/>; null: all.</param>
-    /// <returns>The residual stream, and what this layer still adds to it, each [n or m, C].</returns>
-    public (Tensor X, Tensor Delta) Decode(Tensor x, Tensor? delta, LayerContext context, Tensor? rows = null)
+    /// <inheritdoc/>
+    public override (Tensor X, Tensor Delta) Decode(
+        Tensor x,
+        Tensor? delta,
+        LayerContext context,
+        LastRows? rows = null
+    )
     {
         using var scope = NewDisposeScope();
         var kernels = context.Kernels;
@@ -114,7 +74,7 @@ public sealed class Glm4DecoderLayer : Layer
         }
 
         var attended = Attention.Decode(normalised, context, rows);
-        x = rows is null ? x : x.index_select(0, rows);
+        x = rows is null ? x : x.index_select(0, rows.Index);
         var (middle, middleNormalised, _) = kernels.AddRmsNorm(x, attended, PostAttentionNorm.Value, epsilon);
         return (
             middle.MoveToOuterDisposeScope(),
@@ -122,13 +82,8 @@ public sealed class Glm4DecoderLayer : Layer
         );
     }
 
-    /// <summary>Collects parameter gradients; returns that of the hidden states.</summary>
-    /// <param name="gradient">Of the result, [N, C].</param>
-    /// <param name="context">The pass.</param>
-    /// <param name="tape">What the forward pass left.</param>
-    /// <param name="inputGradient">Whether the input's gradient is wanted: not below the lowest trained layer.</param>
-    /// <returns>[N, C]; null when not wanted.</returns>
-    public Tensor? Backward(Tensor gradient, LayerContext context, Tape tape, bool inputGradient = true)
+    /// <inheritdoc/>
+    public override Tensor? Backward(Tensor gradient, LayerContext context, Tape tape, bool inputGradient = true)
     {
         using var scope = NewDisposeScope();
         var kernels = context.Kernels;
@@ -168,6 +123,19 @@ public sealed class Glm4DecoderLayer : Layer
                 .RmsNormBackward(normalised!, x, InputNorm.Value, inverse, stream, GradientOf(InputNorm))
                 .MoveToOuterDisposeScope()
             : null;
+    }
+
+    /// <inheritdoc/>
+    public override long KeptPerToken(bool withoutCheapParts)
+    {
+        Linear[] recomputable = [Attention.QueryKeyValue, FeedForward.GateUp, FeedForward.Down];
+        return (2 * InputNorm.Count)
+            + Attention.QueryKeyValue.OutputWidth
+            + Attention.Output.InputWidth
+            + FeedForward.GateUp.OutputWidth
+            + (
+                withoutCheapParts ? 0 : recomputable.Where(linear => linear.NeedsInput).Sum(linear => linear.InputWidth)
+            );
     }
 
     // The residual stream after attention, and what the feed-forward block takes in.

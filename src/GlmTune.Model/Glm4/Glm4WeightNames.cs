@@ -2,39 +2,15 @@ using GlmTune.Model.Layers;
 
 namespace GlmTune.Model.Glm4;
 
-/// <summary>A range of rows of a parameter under the name that a checkpoint layout gives it.</summary>
-/// <param name="Name">In the checkpoint.</param>
-/// <param name="Parameter">Which parameter.</param>
-/// <param name="FirstRow">First row of the range.</param>
-/// <param name="Rows">Number of rows.</param>
-public sealed record WeightSlice(string Name, Parameter Parameter, long FirstRow, long Rows)
-{
-    /// <summary>Sizes of the slice.</summary>
-    public long[] Shape => [Rows, .. Parameter.Shape[1..]];
-}
-
-/// <summary>A linear layer under the name that a checkpoint layout gives it: all its output rows, or a range of
-/// them.</summary>
-/// <param name="Name">In the checkpoint, without ".weight".</param>
-/// <param name="Linear">The layer.</param>
-/// <param name="FirstRow">First output row.</param>
-/// <param name="Rows">Number of output rows.</param>
-/// <param name="IsHead">Whether it is the output head's projection, which "all-linear" leaves out.</param>
-public sealed record LinearSlice(string Name, Linear Linear, long FirstRow, long Rows, bool IsHead);
-
 /// <summary>What both checkpoint layouts call the weights of a model.</summary>
-public static class Glm4WeightNames
+/// <param name="config">The architecture.</param>
+public sealed class Glm4WeightNames(Glm4Config config) : WeightNames
 {
     private const string OriginalLayers = "transformer.encoder.layers.";
     private const string LibraryLayers = "model.layers.";
 
-    /// <summary>All weights of <paramref name="model"/> as <paramref name="layout"/> stores them, in the order of the
-    /// forward pass.</summary>
-    public static IEnumerable<WeightSlice> Weights(Glm4Model model, CheckpointLayout layout) =>
-        model.BaseParameters.SelectMany(parameter => Slices(parameter, model.Config, layout));
-
-    /// <summary>How <paramref name="layout"/> stores one base parameter.</summary>
-    public static IReadOnlyList<WeightSlice> Slices(Parameter parameter, Glm4Config config, CheckpointLayout layout)
+    /// <inheritdoc/>
+    public override IReadOnlyList<WeightSlice> Slices(Parameter parameter, CheckpointLayout layout)
     {
         if (layout == CheckpointLayout.Original)
         {
@@ -50,7 +26,7 @@ public static class Glm4WeightNames
 
         return
         [
-            .. QueryKeyValueRows(config)
+            .. QueryKeyValueRows()
                 .Select(part => new WeightSlice(
                     name.Replace(fused, $".self_attn.{part.Name}.", StringComparison.Ordinal),
                     parameter,
@@ -60,14 +36,12 @@ public static class Glm4WeightNames
         ];
     }
 
-    /// <summary>Ways in which published files store one base parameter: both layouts', and the mixes that other tools
-    /// write.</summary>
-    public static IEnumerable<IReadOnlyList<WeightSlice>> KnownSlices(Parameter parameter, Glm4Config config)
+    /// <inheritdoc/>
+    public override IEnumerable<IReadOnlyList<WeightSlice>> KnownSlices(Parameter parameter)
     {
-        yield return Slices(parameter, config, config.Layout);
+        yield return Slices(parameter, config.Layout);
         yield return Slices(
             parameter,
-            config,
             config.Layout == CheckpointLayout.Original ? CheckpointLayout.Library : CheckpointLayout.Original
         );
         var name = LibraryName(parameter.Name);
@@ -84,9 +58,8 @@ public static class Glm4WeightNames
         }
     }
 
-    /// <summary>All linear layers under the names of <paramref name="layout"/>, layer by layer; the output projection
-    /// last.</summary>
-    public static IEnumerable<LinearSlice> Linears(Glm4Model model, CheckpointLayout layout)
+    /// <inheritdoc/>
+    public override IEnumerable<LinearSlice> Linears(DecoderModel model, CheckpointLayout layout)
     {
         foreach (var layer in model.Layers)
         {
@@ -102,7 +75,7 @@ public static class Glm4WeightNames
             else
             {
                 var prefix = $"{LibraryLayers}{layer.Number}.";
-                foreach (var (name, first, rows) in QueryKeyValueRows(model.Config))
+                foreach (var (name, first, rows) in QueryKeyValueRows())
                 {
                     yield return new LinearSlice(
                         $"{prefix}self_attn.{name}",
@@ -132,7 +105,7 @@ public static class Glm4WeightNames
     private static LinearSlice Whole(string name, Linear linear) =>
         new(name, linear, 0, linear.OutputWidth, IsHead: false);
 
-    private static IEnumerable<(string Name, long First, long Rows)> QueryKeyValueRows(Glm4Config config)
+    private IEnumerable<(string Name, long First, long Rows)> QueryKeyValueRows()
     {
         var heads = config.Heads;
         yield return ("q_proj", 0, heads.QueryWidth);

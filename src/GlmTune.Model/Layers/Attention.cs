@@ -11,6 +11,7 @@ namespace GlmTune.Model.Layers;
 public sealed class Attention
 {
     private readonly int layer;
+    private Parameter? prefix;
 
     /// <param name="queryKeyValue">Fused projection [(H + 2K)·D, C], with bias.</param>
     /// <param name="output">[C, H·D], without.</param>
@@ -29,7 +30,15 @@ public sealed class Attention
     public HeadLayout Heads { get; }
 
     /// <summary>Keys and values of virtual tokens before every sequence, [2, P, K, D]; null: none.</summary>
-    public Parameter? Prefix { get; set; }
+    public Parameter? Prefix
+    {
+        get => prefix;
+        set
+        {
+            prefix = value;
+            QueryKeyValue.Weight.NoteChange();
+        }
+    }
 
     /// <summary>All parameters, a computed prefix aside.</summary>
     public IEnumerable<Parameter> Parameters =>
@@ -76,18 +85,18 @@ public sealed class Attention
 
     /// <summary><see cref="Forward"/> over a cache, not differentiated.</summary>
     /// <param name="x">Normalised hidden states [n, C].</param>
-    /// <param name="context">The pass, with its cache; with <paramref name="rows"/> given, its adapters are cut down to
-    /// those rows.</param>
-    /// <param name="rows">The tokens that go on from here, int64 [m]; null: all.</param>
+    /// <param name="context">The pass, with its cache; with <paramref name="rows"/> given, its adapters become
+    /// theirs.</param>
+    /// <param name="rows">The tokens that go on from here; null: all.</param>
     /// <returns>What the residual stream gets, [n or m, C].</returns>
-    public Tensor Decode(Tensor x, LayerContext context, Tensor? rows = null)
+    public Tensor Decode(Tensor x, LayerContext context, LastRows? rows = null)
     {
         using var scope = NewDisposeScope();
         var attended = AttendCached(QueryKeyValue.Decode(x, context), context, context.Cache!);
         if (rows is not null)
         {
-            attended = attended.index_select(0, rows);
-            context.CutAdapters(rows);
+            attended = attended.index_select(0, rows.Index);
+            context.Adapters = rows.Adapters;
         }
 
         return Output.Decode(attended, context).MoveToOuterDisposeScope();
@@ -124,9 +133,9 @@ public sealed class Attention
 
     private Tensor AttendShared(Tensor fused, LayerContext context, AttentionExchange exchange, Tape? tape)
     {
-        var prefix = Prefix is null ? null : exchange.OfPrefix(Prefix.Value).contiguous();
+        var own = Prefix is null ? null : exchange.OfPrefix(Prefix.Value).contiguous();
         return exchange.ToTokens(
-            context.Kernels.Attention(exchange.ToHeads(fused), exchange.Heads, exchange.Sequences, prefix, tape)
+            context.Kernels.Attention(exchange.ToHeads(fused), exchange.Heads, exchange.Sequences, own, tape)
         );
     }
 

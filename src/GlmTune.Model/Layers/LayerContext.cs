@@ -5,11 +5,11 @@ using static TorchSharp.torch;
 namespace GlmTune.Model.Layers;
 
 /// <summary>What every layer of one pass shares.</summary>
-/// <remarks>Owns its tensors. Not thread-safe.</remarks>
-public sealed class LayerContext : IDisposable
+/// <remarks>Owns its angles; all else stays the caller's. Not thread-safe.</remarks>
+/// <param name="cosine">Cosines of the tokens' angles, float32 [N, rotaryDim / 2]; passes to the context.</param>
+/// <param name="sine">Sines, likewise.</param>
+public sealed class LayerContext(Tensor cosine, Tensor sine) : IDisposable
 {
-    private readonly Dictionary<int, LayerContext> stages = [];
-
     /// <summary>Layer functions of the device.</summary>
     public required LayerKernels Kernels { get; init; }
 
@@ -17,10 +17,10 @@ public sealed class LayerContext : IDisposable
     public required SequenceLayout Sequences { get; init; }
 
     /// <summary>Cosines of the tokens' angles, float32 [N, rotaryDim / 2].</summary>
-    public required Tensor Cosine { get; init; }
+    public Tensor Cosine { get; } = cosine.DetachFromDisposeScope();
 
     /// <summary>Sines, likewise.</summary>
-    public required Tensor Sine { get; init; }
+    public Tensor Sine { get; } = sine.DetachFromDisposeScope();
 
     /// <summary>Decides every dropout mask of the pass; null: no dropout (evaluation, inference).</summary>
     public long? DropoutSeed { get; init; }
@@ -49,41 +49,8 @@ public sealed class LayerContext : IDisposable
     /// the part's first row instead of 0. </remarks>
     internal int HeadPart { get; set; }
 
-    /// <summary>The same pass on another device, for the layers there; made once, and owned by this context. For
-    /// inference.</summary>
-    /// <param name="stage">Number of the run of layers.</param>
-    /// <param name="device">Where they live.</param>
-    /// <param name="kernels">Layer functions there.</param>
-    internal LayerContext On(int stage, Device device, LayerKernels kernels)
-    {
-        if (!stages.TryGetValue(stage, out var there))
-        {
-            using var scope = NewDisposeScope();
-            there = stages[stage] = new LayerContext
-            {
-                Kernels = kernels,
-                Sequences = new SequenceLayout(Sequences.Starts, device),
-                Cosine = Cosine.to(device).alias().DetachFromDisposeScope(),
-                Sine = Sine.to(device).alias().DetachFromDisposeScope(),
-                Cache = Cache?.On(device),
-                Adapters = Adapters is null ? null : new AdapterRows(Adapters.Index.to(device).alias()),
-            };
-        }
-
-        return there;
-    }
-
     /// <summary>Whether there is dropout.</summary>
     public bool Drops => DropoutSeed is not null || StoredMaskKeys is not null;
-
-    /// <summary>From here on only some of the tokens take part.</summary>
-    /// <param name="rows">Which, int64 [m].</param>
-    public void CutAdapters(Tensor rows)
-    {
-        var all = Adapters;
-        Adapters = all?.Select(rows);
-        all?.Dispose();
-    }
 
     /// <summary>The seed of one place's mask: the same whenever that place is computed again in this pass.</summary>
     /// <param name="place">Unique number of the place in the model.</param>
@@ -101,12 +68,5 @@ public sealed class LayerContext : IDisposable
     {
         Cosine.Dispose();
         Sine.Dispose();
-        Sequences.Dispose();
-        Cache?.Dispose();
-        Adapters?.Dispose();
-        foreach (var there in stages.Values)
-        {
-            there.Dispose();
-        }
     }
 }

@@ -44,10 +44,25 @@ public sealed class Linear
     public bool NeedsGradient => Weight.Trainable || Bias is { Trainable: true } || adapters.Count > 0;
 
     /// <summary>Puts an adapter on top.</summary>
-    public void Attach(LinearAdapter adapter) => adapters.Add(adapter);
+    public void Attach(LinearAdapter adapter)
+    {
+        adapters.Add(adapter);
+        foreach (var parameter in adapter.Parameters)
+        {
+            parameter.Version = Weight.Version;
+        }
+
+        Weight.NoteChange();
+    }
 
     /// <summary>Takes those of the given adapters off that sit here; their parameters stay with the caller.</summary>
-    public void Detach(IReadOnlyCollection<LinearAdapter> gone) => adapters.RemoveAll(gone.Contains);
+    public void Detach(IReadOnlyCollection<LinearAdapter> gone)
+    {
+        if (adapters.RemoveAll(gone.Contains) > 0)
+        {
+            Weight.NoteChange();
+        }
+    }
 
     /// <summary>The layer's output.</summary>
     /// <param name="input">[N, in]; with its values where <see cref="NeedsInput"/>.</param>

@@ -22,6 +22,23 @@ public sealed class Parameter : IDisposable
     public Parameter(string name, long[] shape, ScalarType type, Device device, bool decays) =>
         (Name, Shape, Type, Device, Decays) = (name, shape, type, device, decays);
 
+    /// <summary>A weight matrix.</summary>
+    /// <param name="name">Unique in the model.</param>
+    /// <param name="rows">Output features.</param>
+    /// <param name="columns">Input features.</param>
+    /// <param name="type">Type that layers compute in.</param>
+    /// <param name="device">Where values live.</param>
+    public static Parameter Matrix(string name, long rows, long columns, ScalarType type, Device device) =>
+        new(name, [rows, columns], type, device, decays: true);
+
+    /// <summary>A bias, or the weight of a norm.</summary>
+    /// <param name="name">Unique in the model.</param>
+    /// <param name="size">Features.</param>
+    /// <param name="type">Type that layers compute in.</param>
+    /// <param name="device">Where values live.</param>
+    public static Parameter Vector(string name, long size, ScalarType type, Device device) =>
+        new(name, [size], type, device, decays: false);
+
     /// <summary>Unique name.</summary>
     public string Name { get; }
 
@@ -46,6 +63,12 @@ public sealed class Parameter : IDisposable
     /// <summary>Whether its values are made from other parameters: its gradient is collected for them, and no optimizer
     /// sees it.</summary>
     public bool Computed { get; init; }
+
+    /// <summary>Of the model that it belongs to, which changes of its memory count for; null: of none.</summary>
+    internal ModelVersion? Version { get; set; }
+
+    /// <summary>Says that what a captured pass reads here is elsewhere, or no longer all that there is.</summary>
+    internal void NoteChange() => Version?.Bump();
 
     /// <summary>Whether values are in memory.</summary>
     public bool IsLoaded => value is not null || rounded is not null;
@@ -76,6 +99,7 @@ public sealed class Parameter : IDisposable
             if (!ReferenceEquals(previous, value))
             {
                 previous?.Dispose();
+                NoteChange();
             }
         }
     }
@@ -96,6 +120,7 @@ public sealed class Parameter : IDisposable
         rounded = Fp8Matrix.Round(Value, keepTransposed);
         value!.Dispose();
         value = null;
+        NoteChange();
     }
 
     /// <summary>The gradient collected since the last <see cref="ClearGradient"/>, in the type of its first
@@ -144,6 +169,7 @@ public sealed class Parameter : IDisposable
         value = null;
         rounded?.Dispose();
         rounded = null;
+        NoteChange();
     }
 
     /// <inheritdoc/>

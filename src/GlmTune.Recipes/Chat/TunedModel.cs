@@ -1,6 +1,5 @@
 using GlmTune.Model;
 using GlmTune.Model.Adapters;
-using GlmTune.Model.Glm4;
 using GlmTune.Recipes.Models;
 using static TorchSharp.torch;
 
@@ -9,14 +8,14 @@ namespace GlmTune.Recipes.Chat;
 /// <summary>A model in memory with the adapter that it was tuned with, if any.</summary>
 public sealed class TunedModel : IDisposable
 {
-    private TunedModel(TunedPath path, Glm4Model model, IAdapter? adapter) =>
+    private TunedModel(TunedPath path, DecoderModel model, IAdapter? adapter) =>
         (Path, Model, Adapter) = (path, model, adapter);
 
     /// <summary>Where it is from.</summary>
     public TunedPath Path { get; }
 
     /// <summary>The model, its adapter attached.</summary>
-    public Glm4Model Model { get; }
+    public DecoderModel Model { get; }
 
     /// <summary>The adapter; null for a model by itself.</summary>
     public IAdapter? Adapter { get; }
@@ -39,7 +38,7 @@ public sealed class TunedModel : IDisposable
     /// <param name="plan">Says where each layer goes.</param>
     /// <exception cref="InvalidDataException">Files are missing or damaged, the adapter is not one of this model, or
     /// the devices are too small.</exception>
-    public static TunedModel Load(TunedPath path, ScalarType type, Func<Glm4Config, DevicePlan> plan)
+    public static TunedModel Load(TunedPath path, ScalarType type, Func<ModelConfig, DevicePlan> plan)
     {
         var model = ModelFolder.Load(path.ModelFolder, type, plan);
         try

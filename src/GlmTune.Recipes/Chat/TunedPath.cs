@@ -1,5 +1,5 @@
+using GlmTune.Model;
 using GlmTune.Model.Adapters;
-using GlmTune.Model.Glm4;
 using GlmTune.Recipes.Models;
 
 namespace GlmTune.Recipes.Chat;
@@ -30,10 +30,10 @@ public sealed record TunedPath(string ModelFolder, string? AdapterFolder)
             );
         }
 
-        if (!File.Exists(Path.Combine(folder, Glm4Config.FileName)))
+        if (!File.Exists(Path.Combine(folder, ModelConfig.FileName)))
         {
             throw new InvalidDataException(
-                $"{path}: neither a model ({Glm4Config.FileName}) nor an adapter "
+                $"{path}: neither a model ({ModelConfig.FileName}) nor an adapter "
                     + $"({AdapterConfigFile.FileName}).{Checkpoints(folder)}"
             );
         }

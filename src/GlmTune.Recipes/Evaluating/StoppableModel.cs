@@ -2,7 +2,6 @@ using GlmTune.Kernels;
 using GlmTune.Kernels.Definitions;
 using GlmTune.Model;
 using GlmTune.Model.Adapters;
-using GlmTune.Model.Glm4;
 using GlmTune.Model.Layers;
 using static TorchSharp.torch;
 
@@ -11,38 +10,11 @@ namespace GlmTune.Recipes.Evaluating;
 /// <summary>A model that asks before each pass whether the ranks go on; all else is the model's own.</summary>
 /// <param name="inner">Whole on this rank.</param>
 /// <param name="agreement">Asked.</param>
-internal sealed class StoppableModel(ICausalLm inner, StopAgreement agreement) : ICausalLm
+internal sealed class StoppableModel(ICausalLm inner, StopAgreement agreement) : DelegatingCausalLm(inner)
 {
     /// <inheritdoc/>
-    public Glm4Config Config => inner.Config;
-
-    /// <inheritdoc/>
-    public Device Device => inner.Device;
-
-    /// <inheritdoc/>
-    public int VirtualTokens => inner.VirtualTokens;
-
-    /// <inheritdoc/>
-    public IReadOnlyList<ServedAdapter> Adapters => inner.Adapters;
-
-    /// <inheritdoc/>
-    public int MostVirtualTokens => inner.MostVirtualTokens;
-
-    /// <inheritdoc/>
-    public long CachedTokenBytes => inner.CachedTokenBytes;
-
-    /// <inheritdoc/>
-    public int VirtualTokensOf(ServedAdapter? adapter) => inner.VirtualTokensOf(adapter);
-
-    /// <inheritdoc/>
-    public KvCache NewCache(int slots, int capacity) => inner.NewCache(slots, capacity);
-
-    /// <inheritdoc/>
-    public void StartSlot(KvCache cache, int slot, ServedAdapter? adapter) => inner.StartSlot(cache, slot, adapter);
-
-    /// <inheritdoc/>
     /// <exception cref="OperationCanceledException">A rank was asked to stop.</exception>
-    public Tensor Logits(
+    public override Tensor Logits(
         int[] tokenIds,
         SequenceLayout sequences,
         CacheStep? cache = null,
@@ -51,20 +23,20 @@ internal sealed class StoppableModel(ICausalLm inner, StopAgreement agreement) :
     )
     {
         agreement.BeforePass();
-        return inner.Logits(tokenIds, sequences, cache, lastOnly, adapters);
+        return base.Logits(tokenIds, sequences, cache, lastOnly, adapters);
     }
 
     /// <inheritdoc/>
     /// <exception cref="OperationCanceledException">A rank was asked to stop.</exception>
-    public double Loss(int[] tokenIds, SequenceLayout sequences, SupervisedTargets targets)
+    public override double Loss(int[] tokenIds, SequenceLayout sequences, SupervisedTargets targets)
     {
         agreement.BeforePass();
-        return inner.Loss(tokenIds, sequences, targets);
+        return base.Loss(tokenIds, sequences, targets);
     }
 
     /// <inheritdoc/>
-    public IDecoder? NewDecoder(KvCache cache, int vocabularySize) =>
-        inner.NewDecoder(cache, vocabularySize) is { } decoder ? new Decoder(decoder, agreement) : null;
+    public override IDecoder? NewDecoder(KvCache cache, int vocabularySize) =>
+        base.NewDecoder(cache, vocabularySize) is { } decoder ? new Decoder(decoder, agreement) : null;
 
     private sealed class Decoder(IDecoder inner, StopAgreement agreement) : IDecoder
     {

@@ -3,7 +3,6 @@ using GlmTune.Kernels;
 using GlmTune.Kernels.Definitions;
 using GlmTune.Model;
 using GlmTune.Model.Adapters;
-using GlmTune.Model.Glm4;
 using GlmTune.Model.Layers;
 using GlmTune.Recipes.Training;
 using static TorchSharp.torch;
@@ -19,7 +18,8 @@ namespace GlmTune.Recipes.Evaluating;
 /// <param name="inner">Gathers weights in each pass, over all ranks.</param>
 /// <param name="ranks">The ranks.</param>
 /// <param name="stop">Asked on each rank before each pass; where any was asked to stop, all do.</param>
-internal sealed class TurnTakingModel(ICausalLm inner, RunRanks ranks, CancellationToken stop) : ICausalLm
+internal sealed class TurnTakingModel(ICausalLm inner, RunRanks ranks, CancellationToken stop)
+    : DelegatingCausalLm(inner)
 {
     private enum Turn
     {
@@ -29,20 +29,8 @@ internal sealed class TurnTakingModel(ICausalLm inner, RunRanks ranks, Cancellat
     }
 
     /// <inheritdoc/>
-    public Glm4Config Config => inner.Config;
-
-    /// <inheritdoc/>
-    public Device Device => inner.Device;
-
-    /// <inheritdoc/>
-    public int VirtualTokens => inner.VirtualTokens;
-
-    /// <inheritdoc/>
-    public KvCache NewCache(int slots, int capacity) => inner.NewCache(slots, capacity);
-
-    /// <inheritdoc/>
     /// <exception cref="OperationCanceledException">A rank was asked to stop; thrown on all of them.</exception>
-    public Tensor Logits(
+    public override Tensor Logits(
         int[] tokenIds,
         SequenceLayout sequences,
         CacheStep? cache = null,
@@ -51,16 +39,20 @@ internal sealed class TurnTakingModel(ICausalLm inner, RunRanks ranks, Cancellat
     )
     {
         WaitFor(Turn.Answers);
-        return inner.Logits(tokenIds, sequences, cache, lastOnly, adapters);
+        return base.Logits(tokenIds, sequences, cache, lastOnly, adapters);
     }
 
     /// <inheritdoc/>
     /// <exception cref="OperationCanceledException">A rank was asked to stop; thrown on all of them.</exception>
-    public double Loss(int[] tokenIds, SequenceLayout sequences, SupervisedTargets targets)
+    public override double Loss(int[] tokenIds, SequenceLayout sequences, SupervisedTargets targets)
     {
         WaitFor(Turn.Loss);
-        return inner.Loss(tokenIds, sequences, targets);
+        return base.Loss(tokenIds, sequences, targets);
     }
+
+    /// <summary>None: a decoder's passes would not be asked for.</summary>
+    /// <inheritdoc/>
+    public override IDecoder? NewDecoder(KvCache cache, int vocabularySize) => null;
 
     /// <summary>Runs empty passes until no rank has work left.</summary>
     /// <exception cref="OperationCanceledException">A rank was asked to stop; thrown on all of them.</exception>
@@ -87,10 +79,10 @@ internal sealed class TurnTakingModel(ICausalLm inner, RunRanks ranks, Cancellat
         if (turn == Turn.Loss)
         {
             using var targets = new SupervisedTargets([0], [token], Device);
-            inner.Loss([token, token], SequenceLayout.OfRows(1, 2, Device), targets);
+            Inner.Loss([token, token], SequenceLayout.OfRows(1, 2, Device), targets);
             return;
         }
 
-        inner.Logits([token], SequenceLayout.OfRows(1, 1, Device), lastOnly: true);
+        Inner.Logits([token], SequenceLayout.OfRows(1, 1, Device), lastOnly: true);
     }
 }

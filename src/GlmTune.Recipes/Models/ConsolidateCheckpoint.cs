@@ -2,7 +2,6 @@ using System.Text.Json.Nodes;
 using GlmTune.Files;
 using GlmTune.Model;
 using GlmTune.Model.Adapters;
-using GlmTune.Model.Glm4;
 using GlmTune.Training.Checkpoints;
 using GlmTune.Weights;
 using static TorchSharp.torch;
@@ -37,9 +36,9 @@ public static class ConsolidateCheckpoint
 
         Check(checkpoint);
         FolderManifest.Verify(checkpoint);
-        var config = Glm4Config.Read(checkpoint);
+        var config = ModelConfig.Read(checkpoint);
         var (names, stored) = (layout ?? config.Layout, type ?? NamedType(checkpoint));
-        using var model = new Glm4Model(config, ScalarType.Float32, CPU);
+        using var model = config.NewModel(ScalarType.Float32, CPU);
         using var target = AtomicFolder.Create(folder);
         using (var writer = new ModelWriter(model, target.Path, names, stored))
         {
@@ -80,7 +79,7 @@ public static class ConsolidateCheckpoint
 
     private static ScalarType NamedType(string folder)
     {
-        var json = JsonNode.Parse(File.ReadAllText(Path.Combine(folder, Glm4Config.FileName)))!;
+        var json = JsonNode.Parse(File.ReadAllText(Path.Combine(folder, ModelConfig.FileName)))!;
         return (string?)(json["dtype"] ?? json["torch_dtype"]) switch
         {
             "float32" => ScalarType.Float32,

@@ -2,7 +2,6 @@ using GlmTune.Data.Tokenization;
 using GlmTune.Files;
 using GlmTune.Inference;
 using GlmTune.Model;
-using GlmTune.Model.Glm4;
 using GlmTune.Weights;
 using static TorchSharp.torch;
 
@@ -18,8 +17,8 @@ public static class InitializeModel
     /// <param name="like"><see cref="PublishedShape"/>, or a model's folder or hub id, of which the configuration is
     /// enough.</param>
     /// <exception cref="InvalidDataException">There is no such model.</exception>
-    public static Glm4Config Shape(string like) =>
-        like == PublishedShape ? Glm4Config.Glm4_9B : Glm4Config.Read(ModelReference.Resolve(like));
+    public static ModelConfig Shape(string like) =>
+        like == PublishedShape ? ModelFamilies.Shape(PublishedShape) : ModelConfig.Read(ModelReference.Resolve(like));
 
     /// <summary>Writes the model, and the tokenizer and generation configuration of the folder that it is
     /// like.</summary>
@@ -32,7 +31,7 @@ public static class InitializeModel
     /// <returns>The architecture.</returns>
     /// <exception cref="InvalidDataException">There is no such model, or something is at
     /// <paramref name="folder"/>.</exception>
-    public static Glm4Config Run(
+    public static ModelConfig Run(
         string folder,
         string like,
         CheckpointLayout? layout,
@@ -48,7 +47,7 @@ public static class InitializeModel
 
         var config = Shape(like);
         using var target = AtomicFolder.Create(folder);
-        using (var model = new Glm4Model(config, type, device))
+        using (var model = config.NewModel(type, device))
         {
             model.InitializeRandomly(seed);
             ModelFolder.Save(model, target.Path, layout ?? config.Layout, type);

@@ -3,7 +3,6 @@ using GlmTune.Kernels;
 using GlmTune.Kernels.Definitions;
 using GlmTune.Model;
 using GlmTune.Model.Adapters;
-using GlmTune.Model.Glm4;
 using GlmTune.Recipes.Chat;
 using GlmTune.Weights;
 using static TorchSharp.torch;
@@ -68,7 +67,7 @@ public static class MergeAdapter
         return new MergeReport(names, stored, difference);
     }
 
-    private static double Merge(Glm4Model model, Lora lora)
+    private static double Merge(DecoderModel model, Lora lora)
     {
         using var scope = NewDisposeScope();
         var attached = Probe(model);
@@ -87,7 +86,7 @@ public static class MergeAdapter
     }
 
     // The same tokens every time, from all over the vocabulary.
-    private static Tensor Probe(Glm4Model model)
+    private static Tensor Probe(DecoderModel model)
     {
         int[] ids = [.. Enumerable.Range(1, ProbeTokens).Select(i => (int)(i * 7919L % model.Config.VocabularySize))];
         return model.Logits(ids, SequenceLayout.OfRows(1, ids.Length, model.Device)).to_type(ScalarType.Float64);

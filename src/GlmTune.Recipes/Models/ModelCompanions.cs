@@ -1,6 +1,6 @@
 using GlmTune.Data.Tokenization;
 using GlmTune.Inference;
-using GlmTune.Model.Glm4;
+using GlmTune.Model;
 
 namespace GlmTune.Recipes.Models;
 

@@ -1,6 +1,6 @@
 using GlmTune.Data.Tokenization;
+using GlmTune.Model;
 using GlmTune.Model.Adapters;
-using GlmTune.Model.Glm4;
 using GlmTune.Recipes.Chat;
 using GlmTune.Weights;
 
@@ -57,7 +57,7 @@ public sealed record AdapterInfo(
 /// <param name="Adapter">The adapter, if the path is one.</param>
 public sealed record ModelInfo(
     string Folder,
-    Glm4Config Config,
+    ModelConfig Config,
     WeightSummary? Weights,
     bool HasTokenizer,
     AdapterInfo? Adapter
@@ -70,7 +70,7 @@ public sealed record ModelInfo(
         var folder = path.ModelFolder;
         return new ModelInfo(
             folder,
-            Glm4Config.Read(folder),
+            ModelConfig.Read(folder),
             WeightSummary.Read(folder),
             TokenizerFile.IsIn(folder),
             path.AdapterFolder is { } adapter ? ReadAdapter(adapter) : null

@@ -1,4 +1,4 @@
-using GlmTune.Model.Glm4;
+using GlmTune.Model;
 using GlmTune.Model.Layers;
 using GlmTune.Training;
 
@@ -43,7 +43,7 @@ internal static class FrozenBase
     /// <param name="training">What the recipe asks for.</param>
     /// <exception cref="InvalidDataException">A weight that must stay as it is is to be trained
     /// (<c>modules_to_save</c>).</exception>
-    public static void Check(Glm4Model model, TrainingOptions training)
+    public static void Check(DecoderModel model, TrainingOptions training)
     {
         if (training.Fp8Base)
         {

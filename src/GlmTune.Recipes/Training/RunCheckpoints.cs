@@ -2,7 +2,6 @@ using GlmTune.Checkpoints;
 using GlmTune.Data.Tokenization;
 using GlmTune.Files;
 using GlmTune.Model;
-using GlmTune.Model.Glm4;
 using GlmTune.Model.Layers;
 using GlmTune.Training;
 using GlmTune.Training.Checkpoints;
@@ -32,7 +31,7 @@ internal sealed class RunCheckpoints(
     ShardingOptions options,
     string modelFolder,
     string baseModel,
-    Glm4Model model,
+    DecoderModel model,
     TrainedWeights trained,
     Trainer trainer,
     RunRanks ranks,

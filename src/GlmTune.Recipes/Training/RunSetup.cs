@@ -1,7 +1,6 @@
 using GlmTune.Collectives;
 using GlmTune.Data.Batching;
 using GlmTune.Model;
-using GlmTune.Model.Glm4;
 using GlmTune.Model.Layers;
 using GlmTune.Recipes.Evaluating;
 using GlmTune.Recipes.Models;
@@ -53,7 +52,7 @@ internal sealed class RunSetup : IDisposable
             var (modelFolder, plan, maxPositions) = Ranks.Together(() =>
             {
                 var folder = ModelReference.Resolve(model);
-                var config = Glm4Config.Read(folder);
+                var config = ModelConfig.Read(folder);
                 SharedSequences.Check(given, config, Ranks.Count);
                 return (
                     folder,
@@ -204,7 +203,7 @@ internal sealed class RunSetup : IDisposable
     public RunEvaluation Evaluation { get; }
 
     /// <summary>The model, what is trained on it.</summary>
-    public Glm4Model Model { get; }
+    public DecoderModel Model { get; }
 
     /// <summary>What is trained.</summary>
     public TrainedWeights Trained { get; }

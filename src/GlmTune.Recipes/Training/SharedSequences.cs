@@ -1,4 +1,4 @@
-using GlmTune.Model.Glm4;
+using GlmTune.Model;
 using GlmTune.Training.SequenceParallel;
 
 namespace GlmTune.Recipes.Training;
@@ -10,7 +10,7 @@ internal static class SharedSequences
     /// <summary>Refuses what cannot be done, before anything is loaded.</summary>
     /// <exception cref="InvalidDataException">The size is neither 1 nor the number of ranks, or the model's heads
     /// cannot be shared by so many.</exception>
-    public static void Check(Recipe recipe, Glm4Config config, int worldSize)
+    public static void Check(Recipe recipe, ModelConfig config, int worldSize)
     {
         var size = recipe.Training.SequenceParallelSize;
         if (size == 1)

@@ -1,5 +1,5 @@
+using GlmTune.Model;
 using GlmTune.Model.Adapters;
-using GlmTune.Model.Glm4;
 using GlmTune.Model.Layers;
 using static TorchSharp.torch;
 
@@ -8,10 +8,10 @@ namespace GlmTune.Recipes.Training;
 /// <summary>What a run trains: an adapter on a frozen model, or all of the model.</summary>
 public sealed class TrainedWeights : IDisposable
 {
-    private readonly Glm4Model model;
+    private readonly DecoderModel model;
     private readonly IAdapter? adapter;
 
-    private TrainedWeights(Glm4Model model, IAdapter? adapter) => (this.model, this.adapter) = (model, adapter);
+    private TrainedWeights(DecoderModel model, IAdapter? adapter) => (this.model, this.adapter) = (model, adapter);
 
     /// <summary>Whether an adapter is trained, not the model itself.</summary>
     public bool IsAdapter => adapter is not null;
@@ -33,7 +33,7 @@ public sealed class TrainedWeights : IDisposable
     /// <exception cref="InvalidDataException">The checkpoint's adapter does not fit, or is not the
     /// recipe's.</exception>
     public static TrainedWeights Prepare(
-        Glm4Model model,
+        DecoderModel model,
         Recipe recipe,
         string? checkpoint,
         Func<IReadOnlyList<int>> text
@@ -68,7 +68,7 @@ public sealed class TrainedWeights : IDisposable
     /// <inheritdoc/>
     public void Dispose() => adapter?.Dispose();
 
-    private static IAdapter Continue(Glm4Model model, Recipe recipe, string checkpoint)
+    private static IAdapter Continue(DecoderModel model, Recipe recipe, string checkpoint)
     {
         var (kind, wanted) = (AdapterConfigFile.Read(checkpoint).Kind, recipe.Lora is null ? "PREFIX_TUNING" : "LORA");
         if (kind == wanted && recipe.Lora is { } lora)
@@ -90,7 +90,7 @@ public sealed class TrainedWeights : IDisposable
     }
 
     // An adapter goes on as it is; a recipe that asks for another must not be passed over in silence.
-    private static void CheckSame(string checkpoint, Glm4Model model, LoraOptions recipe, LoraOptions stored)
+    private static void CheckSame(string checkpoint, DecoderModel model, LoraOptions recipe, LoraOptions stored)
     {
         List<string> problems = [];
         void Compare<T>(string key, T wanted, T found)
@@ -117,13 +117,13 @@ public sealed class TrainedWeights : IDisposable
     }
 
     // Names, an expression and all-linear may mean the same layers; an adapter may have the other layout's names.
-    private static string ModulesOf(Glm4Model model, LoraOptions options)
+    private static string ModulesOf(DecoderModel model, LoraOptions options)
     {
         var chosen =
             ((CheckpointLayout[])[model.Config.Layout, .. Enum.GetValues<CheckpointLayout>()])
                 .Select(layout =>
-                    Glm4WeightNames
-                        .Linears(model, layout)
+                    model
+                        .Names.Linears(model, layout)
                         .Where(slice => Lora.IsTarget(slice, options.TargetModules ?? Lora.DefaultTargets(layout)))
                         .ToList()
                 )
@@ -142,11 +142,11 @@ public sealed class TrainedWeights : IDisposable
 
     private static string Joined(IEnumerable<string> names) => string.Join(", ", names.Order(StringComparer.Ordinal));
 
-    private static Lora Begin(Glm4Model model, LoraOptions options, long seed) =>
+    private static Lora Begin(DecoderModel model, LoraOptions options, long seed) =>
         Filled(Lora.Attach(model, options), lora => lora.Initialize(seed));
 
     private static PrefixTuning Begin(
-        Glm4Model model,
+        DecoderModel model,
         PrefixTuningOptions options,
         long seed,
         Func<IReadOnlyList<int>> text

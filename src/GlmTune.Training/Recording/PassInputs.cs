@@ -1,7 +1,7 @@
 using GlmTune.Kernels;
 using GlmTune.Kernels.Definitions;
 using GlmTune.Kernels.Memory;
-using GlmTune.Model.Glm4;
+using GlmTune.Model;
 using GlmTune.Model.Layers;
 using static TorchSharp.torch;
 
@@ -19,14 +19,14 @@ internal sealed class PassInputs : IDisposable
         Keys = 6,
         Scale = 7;
 
-    private readonly Glm4Model model;
+    private readonly DecoderModel model;
     private readonly PassShape shape;
     private readonly int virtualTokens;
     private readonly StagedTensors staged;
     private readonly Tensor cosines;
     private readonly Tensor sines;
 
-    public PassInputs(Glm4Model model, PassShape shape)
+    public PassInputs(DecoderModel model, PassShape shape)
     {
         (this.model, this.shape, virtualTokens) = (model, shape, model.VirtualTokens);
         staged = new StagedTensors(
@@ -61,15 +61,12 @@ internal sealed class PassInputs : IDisposable
     /// <summary>What the gradient of the loss is multiplied by.</summary>
     public LossScale GradientScale => new(0, staged[Scale]);
 
-    /// <summary>What the layers of the pass share; queues the look-up of the angles. The caller disposes its cosines
-    /// and sines.</summary>
+    /// <summary>What the layers of the pass share; queues the look-up of the angles. The caller disposes it.</summary>
     public LayerContext Context() =>
-        new()
+        new(cosines.index_select(0, staged[Positions]), sines.index_select(0, staged[Positions]))
         {
             Kernels = model.Kernels,
             Sequences = Pass.Sequences,
-            Cosine = cosines.index_select(0, staged[Positions]).DetachFromDisposeScope(),
-            Sine = sines.index_select(0, staged[Positions]).DetachFromDisposeScope(),
             StoredMaskKeys = shape.Drops ? staged[Keys] : null,
         };
 

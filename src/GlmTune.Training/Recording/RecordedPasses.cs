@@ -69,18 +69,10 @@ internal sealed class RecordedPasses(LayerRunner runner, RunAndRecord record, in
     private void Work(Recording recording)
     {
         using var scope = NewDisposeScope();
-        var context = recording.Inputs.Context();
-        try
-        {
-            recording.Loss.copy_(
-                runner.Run(recording.Inputs.TokenIds, recording.Inputs.Pass, context, recording.Inputs.GradientScale)
-            );
-        }
-        finally
-        {
-            context.Cosine.Dispose();
-            context.Sine.Dispose();
-        }
+        using var context = recording.Inputs.Context();
+        recording.Loss.copy_(
+            runner.Run(recording.Inputs.TokenIds, recording.Inputs.Pass, context, recording.Inputs.GradientScale)
+        );
     }
 
     // What a broken recording collected was never computed.

@@ -37,14 +37,14 @@ public sealed class StepRecorder : IDisposable
         (this.runner, this.recorder) = (runner, recorder);
         RunAndRecord record = recorder is null ? RunEachTime : Record;
         Passes = new RecordedPasses(runner, record, mostTokens);
-        Update = new RecordedUpdate(sharding, runner.Model.Kernels, optimizer, record);
+        Update = new OptimizerStep(sharding, runner.Model.Kernels, optimizer, record);
     }
 
     /// <summary>Recorded passes.</summary>
     internal RecordedPasses Passes { get; }
 
-    /// <summary>Recorded update.</summary>
-    internal RecordedUpdate Update { get; }
+    /// <summary>The recorded update.</summary>
+    internal OptimizerStep Update { get; }
 
     /// <summary>Why recording was given up; null: it was not.</summary>
     public string? Refusal => recorder?.Refusal;

@@ -1,5 +1,5 @@
 using GlmTune.Collectives;
-using GlmTune.Model.Glm4;
+using GlmTune.Model;
 
 namespace GlmTune.Training.Sharding;
 
@@ -17,7 +17,7 @@ public static class DataParallel
     /// <returns>The caller disposes it, before the model.</returns>
     public static ISharding For(
         ShardingOptions options,
-        Glm4Model model,
+        DecoderModel model,
         ICollectives? ranks = null,
         WeightSlices? slices = null
     ) =>

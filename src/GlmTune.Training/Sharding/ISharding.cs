@@ -8,7 +8,7 @@ namespace GlmTune.Training.Sharding;
 /// and checkpoints.</summary>
 /// <remarks>Every rank makes the same calls for the same layers in the same order, whether it has data or not. Made by
 /// <see cref="DataParallel"/>.</remarks>
-public interface ISharding : IDisposable
+public interface ISharding : IUnitWeights, IDisposable
 {
     /// <summary>ZeRO's stage: 0 nothing is sharded, 1 optimizer state, 2 gradients too, 3 weights too.</summary>
     int Stage { get; }
@@ -31,16 +31,10 @@ public interface ISharding : IDisposable
 
     /// <summary>Says which layers will be unsharded in which order until the next call, so that they can be gathered
     /// ahead.</summary>
-    /// <param name="uses">Every coming <see cref="Unshard"/>, in order.</param>
+    /// <param name="uses">Every coming <see cref="IUnitWeights.Unshard"/>, in order.</param>
     /// <param name="lastOfStep">Whether gradients that are summed once a step are summed as this pass goes: true for a
     /// step's last micro-batch.</param>
     void BeginPass(IReadOnlyList<Layer> uses, bool lastOfStep);
-
-    /// <summary>Brings a layer's weights into memory, until <see cref="Reshard"/>.</summary>
-    void Unshard(Layer layer);
-
-    /// <summary>Lets a layer's weights go, if they are sharded.</summary>
-    void Reshard(Layer layer);
 
     /// <summary>Adds the gradients that a layer's parameters collected to the slices of their owners, over all ranks,
     /// and clears them.</summary>

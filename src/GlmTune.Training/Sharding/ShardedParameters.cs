@@ -1,5 +1,5 @@
 using GlmTune.Collectives;
-using GlmTune.Model.Glm4;
+using GlmTune.Model;
 using GlmTune.Model.Layers;
 using GlmTune.Training.Optimization;
 using static TorchSharp.torch;
@@ -35,7 +35,12 @@ public sealed class ShardedParameters : ISharding
     /// <param name="slices">What was taken while the model was loaded; passes to this object, which disposes it even
     /// where it cannot be made. Null: it is taken now.</param>
     /// <exception cref="ArgumentException">Only some of a unit's weights are trained.</exception>
-    public ShardedParameters(ShardingOptions options, Glm4Model model, ICollectives ranks, WeightSlices? slices = null)
+    public ShardedParameters(
+        ShardingOptions options,
+        DecoderModel model,
+        ICollectives ranks,
+        WeightSlices? slices = null
+    )
     {
         this.options = options;
         this.slices = slices ?? new WeightSlices(options, ranks);

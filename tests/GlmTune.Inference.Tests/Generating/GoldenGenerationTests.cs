@@ -1,6 +1,5 @@
 using System.Text.Json;
 using GlmTune.Model;
-using GlmTune.Model.Glm4;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -117,7 +116,7 @@ public class GoldenGenerationTests
         Assert.Equal(output[prompt.Length..], answer.Tokens);
     }
 
-    private static Glm4Model Load(string folder) =>
+    private static DecoderModel Load(string folder) =>
         ModelFolder.Load(GoldenData.Path($"glm-tiny/{folder}"), ScalarType.Float32, CPU);
 
     private static List<int[]> BatchPrompts()

@@ -3,7 +3,6 @@ using GlmTune.Kernels.Definitions;
 using GlmTune.Kernels.Native;
 using GlmTune.Model;
 using GlmTune.Model.Adapters;
-using GlmTune.Model.Glm4;
 using GlmTune.Model.Layers;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -82,10 +81,10 @@ public class SpreadModelTests
             exact ? 0 : 1e-3
         );
 
-    private static Glm4Model Load(DevicePlan plan, ScalarType type) =>
+    private static DecoderModel Load(DevicePlan plan, ScalarType type) =>
         ModelFolder.Load(GoldenData.Path("glm-tiny/model-hf"), type, _ => plan);
 
-    private static ServedAdapters Serve(Glm4Model model)
+    private static ServedAdapters Serve(DecoderModel model)
     {
         var served = new ServedAdapters(model);
         foreach (var name in (string[])["lora", "prefix", "dora"])

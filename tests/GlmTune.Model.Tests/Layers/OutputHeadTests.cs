@@ -45,7 +45,8 @@ public class OutputHeadTests
         var hidden = linspace(-1, 1, 32, dtype: ScalarType.Float64).expand(8, 32).contiguous();
         using var targets = new SupervisedTargets([.. Enumerable.Range(0, 8)], [.. Enumerable.Repeat(7, 8)], CPU);
 
-        var gradient = Gradient(model.Context(SequenceLayout.OfRows(1, 8, CPU), dropoutSeed: 3));
+        using var sequences = SequenceLayout.OfRows(1, 8, CPU);
+        var gradient = Gradient(model.Context(sequences, dropoutSeed: 3));
         Assert.False(gradient[0].equal(gradient[1]).all().item<bool>());
         Assert.False(gradient.narrow(0, 0, 4).equal(gradient.narrow(0, 4, 4)).all().item<bool>());
 
@@ -60,12 +61,10 @@ public class OutputHeadTests
             gradient
                 .equal(
                     Gradient(
-                        new LayerContext
+                        new LayerContext(cosine, sine)
                         {
                             Kernels = model.Kernels,
-                            Sequences = SequenceLayout.OfRows(1, 8, CPU),
-                            Cosine = cosine,
-                            Sine = sine,
+                            Sequences = sequences,
                             StoredMaskKeys = tensor(keys),
                         }
                     )

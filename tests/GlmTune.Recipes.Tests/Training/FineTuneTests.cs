@@ -5,7 +5,6 @@ using GlmTune.Files;
 using GlmTune.Kernels.Native;
 using GlmTune.Model;
 using GlmTune.Model.Adapters;
-using GlmTune.Model.Glm4;
 using GlmTune.Recipes.Reporting;
 using GlmTune.Recipes.Training;
 using GlmTune.Training;
@@ -27,7 +26,7 @@ public sealed class FineTuneTests : IDisposable
         var nano = Path.Combine(RepositoryRoot(), "models", "glm-nano");
         Directory.CreateDirectory(Model);
         TokenizerFile.Copy(nano, Model);
-        var config = Glm4Config.Read(nano) with
+        var config = ModelConfig.Read(nano) with
         {
             LayerCount = 2,
             HiddenSize = 32,
@@ -36,7 +35,7 @@ public sealed class FineTuneTests : IDisposable
             KeyValueHeads = 2,
             HeadDim = 8,
         };
-        using var model = new Glm4Model(config, ScalarType.Float32, CPU);
+        using var model = config.NewModel(ScalarType.Float32, CPU);
         model.InitializeRandomly(5);
         ModelFolder.Save(model, Model, CheckpointLayout.Original, ScalarType.Float32);
     }

@@ -4,7 +4,6 @@ using GlmTune.Collectives;
 using GlmTune.Data.Batching;
 using GlmTune.Files;
 using GlmTune.Model;
-using GlmTune.Model.Glm4;
 using GlmTune.Recipes.Chat;
 using GlmTune.Recipes.Models;
 using GlmTune.Training;

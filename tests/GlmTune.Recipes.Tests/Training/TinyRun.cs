@@ -3,7 +3,6 @@ using GlmTune.Collectives;
 using GlmTune.Data.Tokenization;
 using GlmTune.Kernels.Native;
 using GlmTune.Model;
-using GlmTune.Model.Glm4;
 using GlmTune.Recipes.Reporting;
 using GlmTune.Recipes.Training;
 using GlmTune.Training;
@@ -23,7 +22,7 @@ internal sealed class TinyRun : IDisposable
         var nano = Path.Combine(Repository, "models", "glm-nano");
         Directory.CreateDirectory(Model);
         TokenizerFile.Copy(nano, Model);
-        var config = Glm4Config.Read(nano) with
+        var config = ModelConfig.Read(nano) with
         {
             LayerCount = 2,
             HiddenSize = 32,
@@ -32,7 +31,7 @@ internal sealed class TinyRun : IDisposable
             KeyValueHeads = 2,
             HeadDim = 8,
         };
-        using var model = new Glm4Model(config, ScalarType.Float32, CPU);
+        using var model = config.NewModel(ScalarType.Float32, CPU);
         model.InitializeRandomly(5);
         ModelFolder.Save(model, Model, CheckpointLayout.Original, ScalarType.Float32);
     }

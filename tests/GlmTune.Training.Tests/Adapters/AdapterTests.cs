@@ -248,7 +248,7 @@ public class AdapterTests
         var expected = Logits(model);
         using var cache = model.NewCache(2, Text.Length);
         var parts = new List<Tensor>();
-        for (var done = 0; done < Text.Length;)
+        for (var done = 0; done < Text.Length; )
         {
             var count = done == 0 ? 4 : 1;
             parts.Add(
@@ -381,7 +381,7 @@ public class AdapterTests
     }
 
     // Every parameter gets a value that shows in the logits.
-    private static IAdapter Attach(string kind, Glm4Model model, double dropout = 0)
+    private static IAdapter Attach(string kind, DecoderModel model, double dropout = 0)
     {
         if (kind is "prefix" or "projection")
         {
@@ -427,8 +427,8 @@ public class AdapterTests
         return lora;
     }
 
-    private static Tensor Logits(Glm4Model model) => model.Logits(Text, SequenceLayout.OfRows(1, Text.Length, CPU));
+    private static Tensor Logits(DecoderModel model) => model.Logits(Text, SequenceLayout.OfRows(1, Text.Length, CPU));
 
-    private static Glm4Model Load(ScalarType type = ScalarType.Float32) =>
+    private static DecoderModel Load(ScalarType type = ScalarType.Float32) =>
         ModelFolder.Load(Path.Combine(GoldenModelTests.Folder, "model-hf"), type, CPU);
 }

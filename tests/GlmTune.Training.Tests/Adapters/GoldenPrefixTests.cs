@@ -124,7 +124,8 @@ public class GoldenPrefixTests
             int[] ids = step == 0 ? [0, 1, 2] : [step + 2];
             Assert.Equal(ids, ids.Select(_ => reader.ReadInt32()));
             using var cached = new CacheStep(cache, [0], [before], [ids.Length]);
-            using var context = model.Context(SequenceLayout.OfRows(1, ids.Length, CPU), cache: cached);
+            using var sequences = SequenceLayout.OfRows(1, ids.Length, CPU);
+            using var context = model.Context(sequences, cache: cached);
             var hidden = model.Head.Normalise(model.Hidden(model.Ids(ids), context), model.Kernels);
             TensorAssert.Close(Floats(reader, [ids.Length, 32]), hidden, withPrefix ? 5e-4 : 1e-5, $"step {step + 1}");
             before += ids.Length;

@@ -266,7 +266,7 @@ public class RecordedStepTests
         ((actual - expected).square().sum().sqrt() / expected.square().sum().sqrt()).item<float>();
 
     private static (List<double> Losses, Tensor Weights, int Graphs, string? Refusal) Train(
-        Glm4Model model,
+        DecoderModel model,
         string kind,
         int recomputed,
         bool filledUp
@@ -345,7 +345,7 @@ public class RecordedStepTests
         return result;
     }
 
-    private static Trainer NewTrainer(Glm4Model model, ReplicatedWeights sharding, int recomputed, bool filledUp)
+    private static Trainer NewTrainer(DecoderModel model, ReplicatedWeights sharding, int recomputed, bool filledUp)
     {
         var runner = new LayerRunner(model, sharding, recomputed);
         var schedule = new LearningRateSchedule(Optimizer.LearningRate, new ScheduleOptions(), 100);
@@ -357,7 +357,7 @@ public class RecordedStepTests
             : new Trainer(runner, sharding, Optimizer, schedule, seed: 3) { RecordsSmallSteps = filledUp };
     }
 
-    private static IAdapter? Attach(Glm4Model model, string kind)
+    private static IAdapter? Attach(DecoderModel model, string kind)
     {
         switch (kind)
         {
@@ -440,7 +440,7 @@ public class RecordedStepTests
     {
         private readonly List<(GlmTune.Model.Layers.Parameter Parameter, Tensor Value)> values;
 
-        public Saved(Glm4Model model) =>
+        public Saved(DecoderModel model) =>
             values = [
                 .. model.BaseParameters.Select(parameter =>
                     (parameter, parameter.Value.clone().DetachFromDisposeScope())

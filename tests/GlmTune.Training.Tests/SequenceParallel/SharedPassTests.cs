@@ -5,7 +5,6 @@ using GlmTune.Kernels.Definitions;
 using GlmTune.Kernels.Native;
 using GlmTune.Model;
 using GlmTune.Model.Adapters;
-using GlmTune.Model.Glm4;
 using GlmTune.Testing;
 using GlmTune.Training.Optimization;
 using GlmTune.Training.SequenceParallel;
@@ -119,7 +118,7 @@ public class SharedPassTests
         return new StepBatches([batch, batch], 2 * batch.SupervisedTokens, 6, default, 0);
     }
 
-    private static Trainer Trainer(Glm4Model model, ReplicatedWeights sharding, ICollectives? ranks) =>
+    private static Trainer Trainer(DecoderModel model, ReplicatedWeights sharding, ICollectives? ranks) =>
         new(
             new LayerRunner(model, sharding, recomputed: 1),
             sharding,
@@ -150,7 +149,7 @@ public class SharedPassTests
         );
     }
 
-    private static IAdapter? Attach(string kind, Glm4Model model)
+    private static IAdapter? Attach(string kind, DecoderModel model)
     {
         if (kind == "prefix")
         {
@@ -186,6 +185,6 @@ public class SharedPassTests
         return null;
     }
 
-    private static Glm4Model Load() =>
+    private static DecoderModel Load() =>
         ModelFolder.Load(Path.Combine(GoldenModelTests.Folder, "model-hf"), ScalarType.Float64, CPU);
 }

@@ -290,14 +290,14 @@ public class DataParallelTests
                     lastOfStep: true
                 );
                 sharding.Unshard(model.Embedding);
-                Assert.False(model.Layers[0].InputNorm.IsLoaded);
+                Assert.False(model.Layers[0].Attention.Output.Weight.IsLoaded);
                 var (embedding, layer) = (Elements(model.Embedding), Elements(model.Layers[0]));
                 Assert.InRange(sharding.LiveElements, embedding + layer, embedding + layer + 100);
                 sharding.Reshard(model.Embedding);
                 Assert.False(model.Embedding.Weight.IsLoaded);
                 sharding.Unshard(model.Layers[0]);
                 sharding.Reshard(model.Layers[0]);
-                Assert.True(model.Layers[0].InputNorm.IsLoaded);
+                Assert.True(model.Layers[0].Attention.Output.Weight.IsLoaded);
                 sharding.BeginPass([], lastOfStep: true);
                 Assert.Equal(0, sharding.LiveElements);
             }

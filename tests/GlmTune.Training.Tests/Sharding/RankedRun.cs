@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using GlmTune.Collectives;
 using GlmTune.Data.Batching;
 using GlmTune.Kernels.Native;
+using GlmTune.Model;
 using GlmTune.Model.Adapters;
 using GlmTune.Model.Glm4;
 using GlmTune.Training.Optimization;
@@ -82,7 +83,7 @@ internal sealed record RankedRun(double[] Losses, double[] Norms, Dictionary<str
         return runs[0];
     }
 
-    public static Glm4Model Model(string kind, ScalarType type, out IAdapter? adapter, Device? device = null)
+    public static DecoderModel Model(string kind, ScalarType type, out IAdapter? adapter, Device? device = null)
     {
         var model = new Glm4Model(Tiny, type, device ?? CPU, plain: true);
         model.InitializeRandomly(3);
@@ -118,7 +119,7 @@ internal sealed record RankedRun(double[] Losses, double[] Norms, Dictionary<str
     }
 
     public static RankedRun Train(
-        Glm4Model model,
+        DecoderModel model,
         ISharding sharding,
         ICollectives ranks,
         int microBatches,
@@ -158,7 +159,7 @@ internal sealed record RankedRun(double[] Losses, double[] Norms, Dictionary<str
         return new RankedRun(losses, norms, Values(model, sharding));
     }
 
-    public static Dictionary<string, double[]> Values(Glm4Model model, ISharding sharding)
+    public static Dictionary<string, double[]> Values(DecoderModel model, ISharding sharding)
     {
         var values = new Dictionary<string, double[]>();
         foreach (var unit in model.Units)

@@ -6,7 +6,7 @@ using GlmTune.Model.Layers;
 using TorchSharp;
 using static TorchSharp.torch;
 
-namespace GlmTune.Model.Tests.Glm4;
+namespace GlmTune.Model.Tests;
 
 /// <summary>Passes over a cache by layers on two GPUs, against one GPU.</summary>
 public class SpreadModelTests
@@ -45,7 +45,7 @@ public class SpreadModelTests
         {
             int[] added = pass == 0 ? [20, 9] : [1, 1];
             var ids = Enumerable.Range(pass * 40, added.Sum()).ToArray();
-            Tensor Logits(Glm4Model model, KvCache held) =>
+            Tensor Logits(DecoderModel model, KvCache held) =>
                 model
                     .Logits(
                         ids,

@@ -9,11 +9,11 @@ using GlmTune.Testing;
 using TorchSharp;
 using static TorchSharp.torch;
 
-namespace GlmTune.Model.Tests.Glm4;
+namespace GlmTune.Model.Tests;
 
 /// <summary>Decoding by its own way against passes of the ordinary kind, on any device; and recorded passes against
 /// unrecorded ones on a GPU.</summary>
-public class Glm4DecoderTests
+public class CachedDecoderTests
 {
     private const int Vocabulary = 1000;
     private const int Producible = 970;
@@ -27,7 +27,7 @@ public class Glm4DecoderTests
         "prefix, library positions",
     ];
 
-    static Glm4DecoderTests()
+    static CachedDecoderTests()
     {
         NativeRuntime.Load();
         set_num_threads(1); // Nothing here is large enough to be shared out.
@@ -63,7 +63,7 @@ public class Glm4DecoderTests
         var sequences = Sequences(4, 70);
         using var cache = model.NewCache(6, 24);
         using var other = model.NewCache(6, 80);
-        using var decoder = new Glm4Decoder(model, cache, Producible, fillsUp);
+        using var decoder = new CachedDecoder(model, cache, Producible, fillsUp);
         int[] lengths = [3, 17, 1, 9];
         int[] slots = [5, 0, 3, 1];
         foreach (var (sequence, length) in lengths.Index())
@@ -116,7 +116,7 @@ public class Glm4DecoderTests
         var sequences = Sequences(3, 20);
         using var cache = model.NewCache(3, 64);
         using var other = model.NewCache(3, 64);
-        using var decoder = new Glm4Decoder(model, cache, Producible, fillsUp);
+        using var decoder = new CachedDecoder(model, cache, Producible, fillsUp);
         var last = new int[3];
         foreach (var (slot, sequence) in sequences.Index())
         {
@@ -144,7 +144,7 @@ public class Glm4DecoderTests
         using var scope = NewDisposeScope();
         using var model = Make(CPU, ScalarType.Float64);
         using var cache = model.NewCache(1, 16);
-        using var decoder = new Glm4Decoder(model, cache, Producible);
+        using var decoder = new CachedDecoder(model, cache, Producible);
         Tensor Decoded()
         {
             decoder.Begin([new DecodeRow(7, 0, 0)]);
@@ -178,7 +178,7 @@ public class Glm4DecoderTests
         using var scope = NewDisposeScope();
         using var model = Make(CPU, ScalarType.Float32);
         using var cache = model.NewCache(2, 4);
-        using var decoder = new Glm4Decoder(model, cache, Producible);
+        using var decoder = new CachedDecoder(model, cache, Producible);
         Assert.False(decoder.CanGoOn);
         Assert.Throws<InvalidOperationException>(decoder.GoOn);
         Assert.Throws<InvalidOperationException>(() => decoder.Likeliest());
@@ -203,7 +203,7 @@ public class Glm4DecoderTests
         using var cache = model.NewCache(4, 64);
         var before = DisposeScopeManager.Statistics.ThreadTotalLiveCount;
         var held = new List<long>();
-        using (var decoder = new Glm4Decoder(model, cache, Producible, fillsUp: true))
+        using (var decoder = new CachedDecoder(model, cache, Producible, fillsUp: true))
         {
             for (var step = 0; step < 12; step++)
             {
@@ -231,8 +231,8 @@ public class Glm4DecoderTests
             var sequences = Sequences(count, 8);
             using var cache = model.NewCache(count, 600);
             using var other = model.NewCache(count, 600);
-            using var recorded = new Glm4Decoder(model, cache, Producible);
-            using var plain = new Glm4Decoder(model, other, Producible) { MayRecord = false };
+            using var recorded = new CachedDecoder(model, cache, Producible);
+            using var plain = new CachedDecoder(model, other, Producible) { MayRecord = false };
             var first = new int[count];
             foreach (var (slot, sequence) in sequences.Index())
             {
@@ -280,7 +280,7 @@ public class Glm4DecoderTests
             var sequences = Sequences(count, 40);
             using var cache = model.NewCache(count, 700);
             using var other = model.NewCache(count, 700);
-            using var decoder = new Glm4Decoder(model, cache, Producible);
+            using var decoder = new CachedDecoder(model, cache, Producible);
             for (var slot = 0; slot < count; slot++)
             {
                 Prefill(model, cache, slot, sequences[slot], 5);
@@ -313,7 +313,7 @@ public class Glm4DecoderTests
         using var scope = NewDisposeScope();
         using var model = Make(device, ScalarType.BFloat16);
         using var cache = model.NewCache(4, 100);
-        using var decoder = new Glm4Decoder(model, cache, Producible);
+        using var decoder = new CachedDecoder(model, cache, Producible);
         void Run(int from, int count)
         {
             for (var place = from; place < from + count; place++)
@@ -346,7 +346,7 @@ public class Glm4DecoderTests
         for (var round = 0; round < 12; round++)
         {
             using var cache = model.NewCache(16, 600);
-            using var decoder = new Glm4Decoder(model, cache, Producible);
+            using var decoder = new CachedDecoder(model, cache, Producible);
             for (var place = 0; place < 10; place++)
             {
                 decoder.Begin([.. Enumerable.Range(0, 16).Select(slot => new DecodeRow(slot, slot, place))]);
@@ -370,7 +370,7 @@ public class Glm4DecoderTests
         return device;
     }
 
-    private static Glm4Model Make(Device device, ScalarType type)
+    private static DecoderModel Make(Device device, ScalarType type)
     {
         var config = Glm4Config.Glm4_9B with
         {
@@ -393,7 +393,7 @@ public class Glm4DecoderTests
         return model;
     }
 
-    private static IAdapter? Attach(string kind, Glm4Model model)
+    private static IAdapter? Attach(string kind, DecoderModel model)
     {
         if (kind == "base")
         {
@@ -440,7 +440,7 @@ public class Glm4DecoderTests
         ];
     }
 
-    private static void Prefill(Glm4Model model, KvCache cache, int slot, int[] sequence, int length) =>
+    private static void Prefill(DecoderModel model, KvCache cache, int slot, int[] sequence, int length) =>
         model
             .Logits(
                 sequence[..length],
@@ -450,7 +450,7 @@ public class Glm4DecoderTests
             )
             .Dispose();
 
-    private static Tensor Ordinary(Glm4Model model, KvCache cache, (int Id, int Slot, int Before)[] rows) =>
+    private static Tensor Ordinary(DecoderModel model, KvCache cache, (int Id, int Slot, int Before)[] rows) =>
         model.Logits(
             [.. rows.Select(row => row.Id)],
             SequenceLayout.OfRows(rows.Length, 1, model.Device),

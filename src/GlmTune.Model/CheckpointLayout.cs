@@ -1,4 +1,4 @@
-namespace GlmTune.Model.Glm4;
+namespace GlmTune.Model;
 
 /// <summary>How a checkpoint names its tensors and writes its configuration.</summary>
 public enum CheckpointLayout

@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using GlmTune.Kernels;
 using GlmTune.Kernels.Cuda;
 using GlmTune.Kernels.Definitions;
@@ -7,7 +6,7 @@ using GlmTune.Kernels.Memory;
 using GlmTune.Model.Layers;
 using static TorchSharp.torch;
 
-namespace GlmTune.Model.Glm4;
+namespace GlmTune.Model;
 
 /// <summary>Decoding on one device: on a GPU passes are recorded once and replayed, and the likeliest tokens go into
 /// the next pass without the host.</summary>
@@ -17,7 +16,7 @@ namespace GlmTune.Model.Glm4;
 /// holds for every pass of as many sequences, until the cache is rearranged or an adapter changes. To keep recordings
 /// few, passes are filled up to one of a few sizes by repeating the first sequence, which writes the same keys and
 /// values to the same place. </remarks>
-internal sealed class Glm4Decoder : IDecoder
+internal sealed class CachedDecoder : IDecoder
 {
     // Rows of the small tensor.
     private const int Ids = 0;
@@ -34,7 +33,7 @@ internal sealed class Glm4Decoder : IDecoder
     private const int FirstLongest = 512;
     private static readonly int[] Sizes = [1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128];
 
-    private readonly Glm4Model model;
+    private readonly DecoderModel model;
     private readonly KvCache cache;
     private readonly int vocabularySize;
     private readonly bool fillsUp;
@@ -47,13 +46,13 @@ internal sealed class Glm4Decoder : IDecoder
     private Pass? current;
     private int count;
     private int longest;
-    private (int CacheVersion, int Weights) recordedFor;
+    private (int Cache, long Model) recordedFor = (-1, -1);
 
     /// <param name="model">Whose layers.</param>
     /// <param name="cache">The cache.</param>
     /// <param name="vocabularySize">One past the highest id that may be produced.</param>
     /// <param name="fillsUp">Whether passes are filled up to few sizes; null: where they are recorded.</param>
-    public Glm4Decoder(Glm4Model model, KvCache cache, int vocabularySize, bool? fillsUp = null)
+    public CachedDecoder(DecoderModel model, KvCache cache, int vocabularySize, bool? fillsUp = null)
     {
         (this.model, this.cache, this.vocabularySize) = (model, cache, vocabularySize);
         Records = IsRecordable(model);
@@ -82,7 +81,7 @@ internal sealed class Glm4Decoder : IDecoder
             : throw new InvalidOperationException("No pass was queued.");
 
     /// <summary>Whether all layers can be decoded so: on one device, by adapters that can.</summary>
-    public static bool CanDecode(Glm4Model model) =>
+    public static bool CanDecode(DecoderModel model) =>
         model.Plan.Devices.Count == 1 && model.Head.Projection.CanDecode && model.Layers.All(layer => layer.CanDecode);
 
     /// <inheritdoc/>
@@ -204,7 +203,7 @@ internal sealed class Glm4Decoder : IDecoder
         Array.Find(Sizes, size => size >= rows) is var size and > 0 ? size : (rows + 63) / 64 * 64;
 
     // Own kernels throughout, which take their memory from an arena.
-    private static bool IsRecordable(Glm4Model model) =>
+    private static bool IsRecordable(DecoderModel model) =>
         model.Kernels is CudaKernels
         && model.Type is ScalarType.BFloat16 or ScalarType.Float16
         && model.Config.HeadDim is 64 or 128
@@ -317,14 +316,12 @@ internal sealed class Glm4Decoder : IDecoder
             cosines!,
             sines!
         );
-        // Not disposed as a whole: all but the adapters' rows are this scope's tensors.
-        var context = new LayerContext
+        using var rows = pass.Adapted ? new AdapterRows(pass.Input.select(0, Adapters)) : null;
+        using var context = new LayerContext(cosine, sine)
         {
             Kernels = kernels,
             Sequences = pass.Sequences,
-            Cosine = cosine,
-            Sine = sine,
-            Adapters = pass.Adapted ? new AdapterRows(pass.Input.select(0, Adapters)) : null,
+            Adapters = rows,
             Cache = new CacheStep(
                 cache,
                 pass.Input.select(0, Slots),
@@ -333,21 +330,15 @@ internal sealed class Glm4Decoder : IDecoder
                 reach
             ),
         };
-        Tensor? delta = null;
-        foreach (var layer in model.Layers)
-        {
-            // A layer reads what the one before it left, and nothing older: two sections serve in turn.
-            arena?.TakeFrom(sections.Begin + (layer.Number % 2 * sections.Layer), sections.Layer);
-            var (nextHidden, nextDelta) = layer.Decode(hidden, delta, context);
-            hidden.Dispose();
-            delta?.Dispose();
-            (hidden, delta) = (nextHidden, nextDelta);
-        }
-
+        // A layer reads what the one before it left, and nothing older: two sections serve in turn.
+        var (stream, delta) = model.Decode(
+            hidden,
+            context,
+            before: layer => arena?.TakeFrom(sections.Begin + (layer % 2 * sections.Layer), sections.Layer)
+        );
         arena?.TakeFrom(sections.Begin + (2 * sections.Layer), sections.End);
-        var logits = model.Head.Decode(hidden, delta!, context);
+        var logits = model.Head.Decode(stream, delta, context);
         var next = kernels.ArgMax(logits, vocabularySize);
-        context.Adapters?.Dispose();
         ids.copy_(next.select(0, 0));
         pass.Input.narrow(0, Places, Numbers - Places).add_(1);
         return new Results(logits.DetachFromDisposeScope(), next.DetachFromDisposeScope());
@@ -393,36 +384,7 @@ internal sealed class Glm4Decoder : IDecoder
     }
 
     // What recordings and tables rest on: the cache's memory, and that of all weights and adapters.
-    private (int CacheVersion, int Weights) Now()
-    {
-        var hash = new HashCode();
-        hash.Add(model.PositionOffset);
-        hash.Add(model.VirtualTokens);
-        hash.Add(model.Served?.Version);
-        hash.Add(model.Embedding.Weight.Value.Handle);
-        hash.Add(model.Head.Norm.Value.Handle);
-        Add(model.Head.Projection);
-        foreach (var layer in model.Layers)
-        {
-            hash.Add(layer.InputNorm.Value.Handle);
-            hash.Add(layer.PostAttentionNorm.Value.Handle);
-            Add(layer.Attention.QueryKeyValue);
-            Add(layer.Attention.Output);
-            Add(layer.FeedForward.GateUp);
-            Add(layer.FeedForward.Down);
-        }
-
-        return (cache.Version, hash.ToHashCode());
-
-        void Add(Linear linear)
-        {
-            hash.Add(linear.Weight.Value.Handle);
-            for (var i = 0; i < linear.Adapters.Count; i++)
-            {
-                hash.Add(RuntimeHelpers.GetHashCode(linear.Adapters[i]));
-            }
-        }
-    }
+    private (int Cache, long Model) Now() => (cache.Version, model.Version);
 
     private void Drop()
     {

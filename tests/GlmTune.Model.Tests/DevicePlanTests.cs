@@ -3,7 +3,7 @@ using GlmTune.Model.Glm4;
 using TorchSharp;
 using static TorchSharp.torch;
 
-namespace GlmTune.Model.Tests.Glm4;
+namespace GlmTune.Model.Tests;
 
 /// <summary>GLM-4-9B in bfloat16: 40 layers of 0.38 GiB, embedding and head of 1.16 GiB each, 17.5 GiB in
 /// all.</summary>

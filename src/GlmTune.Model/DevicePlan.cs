@@ -1,7 +1,7 @@
 using GlmTune.Model.Layers;
 using static TorchSharp.torch;
 
-namespace GlmTune.Model.Glm4;
+namespace GlmTune.Model;
 
 /// <summary>On which device each part of a model lives: runs of decoder layers, one after another ("stages").</summary>
 /// <remarks>The token embedding goes with the first stage, the output head with the last. Hidden states are copied from
@@ -51,7 +51,7 @@ public sealed class DevicePlan
     /// <exception cref="InvalidDataException">The devices together are too small; the message says by how
     /// much.</exception>
     public static DevicePlan Fit(
-        Glm4Config config,
+        ModelConfig config,
         ScalarType type,
         IReadOnlyList<(Device Device, long FreeBytes)> devices,
         long cacheBytes = 0
@@ -65,7 +65,7 @@ public sealed class DevicePlan
     /// <summary>All of the devices, each filled to the same share of its free memory.</summary>
     /// <inheritdoc cref="Fit"/>
     public static DevicePlan Over(
-        Glm4Config config,
+        ModelConfig config,
         ScalarType type,
         IReadOnlyList<(Device Device, long FreeBytes)> devices,
         long cacheBytes = 0
@@ -88,7 +88,7 @@ public sealed class DevicePlan
 
     // The smallest share of the devices' memory that holds the model; null where all of it does not.
     private static DevicePlan? TryOver(
-        Glm4Config config,
+        ModelConfig config,
         ScalarType type,
         IReadOnlyList<(Device Device, long FreeBytes)> devices,
         long cacheBytes
@@ -114,7 +114,7 @@ public sealed class DevicePlan
     }
 
     // Bytes of a decoder layer with its cache, and of the embedding or the head.
-    private static (long Layer, long End) Needs(Glm4Config config, ScalarType type, long cacheBytes)
+    private static (long Layer, long End) Needs(ModelConfig config, ScalarType type, long cacheBytes)
     {
         var bytes = Parameter.BytesOf(type);
         return (
@@ -151,7 +151,7 @@ public sealed class DevicePlan
     }
 
     private static InvalidDataException TooSmall(
-        Glm4Config config,
+        ModelConfig config,
         ScalarType type,
         IReadOnlyList<(Device Device, long FreeBytes)> devices,
         long cacheBytes

@@ -1,0 +1,482 @@
+using GlmTune.Kernels;
+using GlmTune.Kernels.Definitions;
+using GlmTune.Kernels.Memory;
+using GlmTune.Model.Adapters;
+using GlmTune.Model.Layers;
+using static TorchSharp.torch;
+
+namespace GlmTune.Model;
+
+/// <summary>The units of a model, as its family makes them.</summary>
+/// <param name="Embedding">Token embedding, on the first device.</param>
+/// <param name="Layers">Decoder layers, first to last.</param>
+/// <param name="Head">Final norm and output projection, on the last device.</param>
+public sealed record DecoderParts(TokenEmbedding Embedding, IReadOnlyList<DecoderLayer> Layers, OutputHead Head);
+
+/// <summary>An embedding, decoder layers and an output head, for one device, or spread over several for inference;
+/// ranks and optimizers are not its business.</summary>
+/// <remarks>
+/// A pass works on N tokens of any number of sequences laid back to back, without padding. Parameters carry the names
+/// of the original checkpoint layout whatever layout was loaded. Not thread-safe. </remarks>
+public abstract class DecoderModel : ICausalLm, IDisposable
+{
+    private readonly RotaryEmbedding rotary;
+    private readonly LayerKernels[] kernels;
+    private readonly ModelVersion version = new();
+    private int positionOffset;
+    private ServedAdapters? served;
+
+    /// <summary>Takes the units of a family; weights are not in memory yet.</summary>
+    /// <param name="config">The architecture.</param>
+    /// <param name="type">Type that layers compute in.</param>
+    /// <param name="plan">Where each layer lives; over several devices, for inference only.</param>
+    /// <param name="plain">Plain operators only, no fused kernels.</param>
+    /// <param name="names">What checkpoints call its weights.</param>
+    /// <param name="make">Makes the units, each on its device of the plan.</param>
+    /// <exception cref="ArgumentException">The plan is for another number of layers.</exception>
+    protected DecoderModel(
+        ModelConfig config,
+        ScalarType type,
+        DevicePlan plan,
+        bool plain,
+        WeightNames names,
+        Func<DecoderParts> make
+    )
+    {
+        if (plan.LayerCount != config.LayerCount)
+        {
+            throw new ArgumentException(
+                $"The plan places {plan.LayerCount} layers; the model has {config.LayerCount}.",
+                nameof(plan)
+            );
+        }
+
+        (Config, Type, Plan, Device, Names) = (config, type, plan, plan.Devices[0], names);
+        kernels = [.. plan.Devices.Select(device => LayerKernels.For(device, plain))];
+        rotary = new RotaryEmbedding(config.Heads.RotaryDim, config.RotaryBase);
+        (Embedding, Layers, Head) = make();
+        BaseParameters = [.. Units.SelectMany(unit => unit.Parameters).Distinct()];
+        foreach (var parameter in BaseParameters)
+        {
+            parameter.Version = version;
+        }
+    }
+
+    /// <inheritdoc/>
+    public ModelConfig Config { get; }
+
+    /// <summary>Type that layers compute in.</summary>
+    public ScalarType Type { get; }
+
+    /// <inheritdoc/>
+    public Device Device { get; }
+
+    /// <summary>Where each layer lives.</summary>
+    public DevicePlan Plan { get; }
+
+    /// <summary>Layer functions of the device; of several, the first one's.</summary>
+    public LayerKernels Kernels => kernels[0];
+
+    /// <summary>Token embedding.</summary>
+    public TokenEmbedding Embedding { get; }
+
+    /// <summary>Decoder layers, first to last.</summary>
+    public IReadOnlyList<DecoderLayer> Layers { get; }
+
+    /// <summary>Final norm and output projection.</summary>
+    public OutputHead Head { get; }
+
+    /// <summary>What checkpoints call its weights.</summary>
+    public WeightNames Names { get; }
+
+    /// <summary>Grows with every change of what a captured pass rests on: where weights lie in memory, which adapters
+    /// sit on them, and at which positions tokens stand. Values that change in place do not count.</summary>
+    public long Version => version.Value;
+
+    /// <summary>Makes the prefixes of all layers; null: nothing does.</summary>
+    public PrefixEncoder? PrefixEncoder { get; set; }
+
+    /// <summary>Prefix encoder if there is one, embedding, decoder layers, head: the units of sharding, in the order of
+    /// the forward pass.</summary>
+    public IEnumerable<Layer> Units =>
+        PrefixEncoder is null ? [Embedding, .. Layers, Head] : [PrefixEncoder, Embedding, .. Layers, Head];
+
+    /// <summary>The model's own parameters, adapters aside, in the order of the forward pass.</summary>
+    public IReadOnlyList<Parameter> BaseParameters { get; }
+
+    /// <summary>Base and adapter parameters.</summary>
+    public IEnumerable<Parameter> Parameters => Units.SelectMany(unit => unit.Parameters);
+
+    /// <summary>Says that served adapters have changed.</summary>
+    internal void NoteChange() => version.Bump();
+
+    /// <summary>Added to every position: the number of virtual tokens where a prefix was trained by the library
+    /// layout's rule, else 0.</summary>
+    public int PositionOffset
+    {
+        get => positionOffset;
+        set
+        {
+            positionOffset = value;
+            version.Bump();
+        }
+    }
+
+    /// <inheritdoc/>
+    public int VirtualTokens => (int)(Layers[0].Attention.Prefix?.Shape[1] ?? 0);
+
+    /// <summary>The adapters that rows of a pass may have, each its own; null: nobody serves any.</summary>
+    public ServedAdapters? Served
+    {
+        get => served;
+        internal set
+        {
+            served = value;
+            version.Bump();
+        }
+    }
+
+    /// <inheritdoc/>
+    public IReadOnlyList<ServedAdapter> Adapters => Served?.All ?? [];
+
+    /// <inheritdoc/>
+    public int MostVirtualTokens => Math.Max(VirtualTokens, Served?.MostVirtualTokens ?? 0);
+
+    /// <summary>Weights that may be held in fp8: of the linear layers inside decoder layers.</summary>
+    public IEnumerable<Parameter> Fp8Weights =>
+        Layers.SelectMany(layer => layer.Linears).Select(linear => linear.Weight);
+
+    /// <summary>Fills every base weight at random: matrices normal with deviation 0.02, norms one, biases
+    /// zero.</summary>
+    /// <param name="seed">Decides the numbers, on one kind of device.</param>
+    /// <param name="made">Called with each unit once its weights are in memory, which it may release.</param>
+    /// <param name="fp8">Whether <see cref="Fp8Weights"/> are rounded to fp8 as they are made.</param>
+    public void InitializeRandomly(long seed, Action<Layer>? made = null, bool fp8 = false)
+    {
+        // The tensor library makes generators for the CPU alone; a GPU has one of its own, which a seed sets.
+        using var generator = Device.type == TorchSharp.DeviceType.CPU ? new Generator((ulong)seed, Device) : null;
+        if (generator is null)
+        {
+            // torch.manual_seed is the CPU's alone here.
+            cuda.manual_seed_all(seed);
+        }
+
+        HashSet<Parameter> rounded = fp8 ? [.. Fp8Weights] : [];
+        var own = BaseParameters.ToHashSet();
+        foreach (var unit in Units)
+        {
+            foreach (var parameter in unit.Parameters.Where(own.Contains))
+            {
+                using var scope = NewDisposeScope();
+                var value = empty(parameter.Shape, Type, parameter.Device);
+                parameter.Value =
+                    parameter.Shape.Length == 2
+                        ? (generator is null ? value.normal_(0, 0.02) : value.normal_(0, 0.02, generator))
+                    : parameter.Name.EndsWith(".bias", StringComparison.Ordinal) ? value.zero_()
+                    : value.fill_(1);
+                if (rounded.Contains(parameter))
+                {
+                    parameter.Round(keepTransposed: true);
+                }
+            }
+
+            made?.Invoke(unit);
+        }
+    }
+
+    /// <summary>What the layers of one pass share; the caller disposes it.</summary>
+    /// <param name="sequences">Which tokens belong to which sequence; stays the caller's.</param>
+    /// <param name="dropoutSeed">Decides dropout masks; null: no dropout.</param>
+    /// <param name="cache">For a pass over a cache; stays the caller's.</param>
+    /// <param name="adapters">The adapter of each sequence; null: the base for all.</param>
+    /// <param name="rows">The adapter of each token, where they have low-rank ones; stays the caller's.</param>
+    /// <param name="run">The tokens of <paramref name="sequences"/> that this pass holds; null: all.</param>
+    /// <param name="exchange">Needed where it does not hold all.</param>
+    public LayerContext Context(
+        SequenceLayout sequences,
+        long? dropoutSeed = null,
+        CacheStep? cache = null,
+        IReadOnlyList<ServedAdapter?>? adapters = null,
+        AdapterRows? rows = null,
+        Range? run = null,
+        AttentionExchange? exchange = null
+    )
+    {
+        var positions = sequences.Positions();
+        for (var i = 0; i < sequences.Count; i++)
+        {
+            var adapter = adapters?[i];
+            if (adapter is { VirtualTokens: > 0 } && cache is null)
+            {
+                throw new InvalidOperationException(
+                    $"The adapter '{adapter.Name}' has a prefix, which stands in a cache; this pass has none."
+                );
+            }
+
+            var virtualTokens = adapter?.VirtualTokens ?? VirtualTokens;
+            var first =
+                (adapter?.FirstPosition ?? PositionOffset) + (cache is null ? 0 : cache.Before[i] - virtualTokens);
+            for (var t = sequences.Starts[i]; t < sequences.Starts[i + 1]; t++)
+            {
+                positions[t] += first;
+            }
+        }
+
+        var (cosine, sine) = rotary.Angles(run is { } held ? positions[held] : positions, Type, Device);
+        return new LayerContext(cosine, sine)
+        {
+            Kernels = Kernels,
+            Sequences = sequences,
+            DropoutSeed = dropoutSeed,
+            Cache = cache,
+            Exchange = exchange,
+            Adapters = rows,
+        };
+    }
+
+    /// <summary>Cosines and sines of the first positions of a sequence, each [count, rotaryDim / 2]; the caller
+    /// disposes them.</summary>
+    public (Tensor Cosine, Tensor Sine) Angles(int count) =>
+        rotary.Angles([.. Enumerable.Range(PositionOffset, count)], Type, Device);
+
+    /// <summary>Places at which dropout may be: see <see cref="LayerContext.SeedOf(int)"/>. The output head, which is
+    /// the last, has one for each part of the targets.</summary>
+    /// <param name="targets">Targets of a pass.</param>
+    public int Places(int targets) =>
+        Head.Projection.Place + Math.Max(1, (targets + Head.ChunkRows - 1) / Head.ChunkRows);
+
+    /// <summary>Hidden states after the last decoder layer, before the final norm: the one loop over the layers, for
+    /// training, evaluation and answers.</summary>
+    /// <param name="tokenIds">int64 [N].</param>
+    /// <param name="context">The pass, on the first device.</param>
+    /// <param name="weights">Has each unit's weights in memory while it runs; null: they are there.</param>
+    /// <param name="kept">Gets what the backward pass needs; null: there is none.</param>
+    /// <returns>[N, C] on the last device, in the caller's dispose scope.</returns>
+    public Tensor Hidden(
+        Tensor tokenIds,
+        LayerContext context,
+        IUnitWeights? weights = null,
+        KeptActivations? kept = null
+    )
+    {
+        using var stages = Stages(context);
+        return Hidden(tokenIds, stages, weights, kept);
+    }
+
+    private Tensor Hidden(Tensor tokenIds, StageContexts stages, IUnitWeights? weights, KeptActivations? kept)
+    {
+        using var scope = NewDisposeScope();
+        weights?.Unshard(Embedding);
+        var x = Embedding.Forward(tokenIds, Kernels);
+        weights?.Reshard(Embedding);
+        var at = 0;
+        foreach (var layer in Layers)
+        {
+            var stage = Plan.StageOf(layer.Number);
+            if (stage != at)
+            {
+                var there = x.to(Plan.Devices[stage]).alias();
+                x.Dispose();
+                (x, at) = (there, stage);
+            }
+
+            weights?.Unshard(layer);
+            var next = layer.Forward(x, stages.On(stage), kept?.Begin(layer.Number, x));
+            weights?.Reshard(layer);
+            x.Dispose();
+            x = next;
+        }
+
+        return x.MoveToOuterDisposeScope();
+    }
+
+    /// <summary>The residual stream and what the last decoder layer adds to it, in a pass over a cache on one device:
+    /// sums and norms are one kernel.</summary>
+    /// <param name="hidden">Hidden states of the tokens, [n, C]; disposed by the call.</param>
+    /// <param name="context">The pass, with its cache.</param>
+    /// <param name="last">The tokens that go past the last layer's attention; null: all.</param>
+    /// <param name="before">Called with each layer's number before it runs.</param>
+    /// <returns>Each [n or m, C], in the caller's dispose scope.</returns>
+    internal (Tensor Hidden, Tensor Delta) Decode(
+        Tensor hidden,
+        LayerContext context,
+        LastRows? last = null,
+        Action<int>? before = null
+    )
+    {
+        Tensor? delta = null;
+        foreach (var layer in Layers)
+        {
+            before?.Invoke(layer.Number);
+            var (nextHidden, nextDelta) = layer.Decode(
+                hidden,
+                delta,
+                context,
+                layer.Number == Layers.Count - 1 ? last : null
+            );
+            hidden.Dispose();
+            delta?.Dispose();
+            (hidden, delta) = (nextHidden, nextDelta);
+        }
+
+        return (hidden, delta!);
+    }
+
+    /// <summary>The stage of the plan that a unit is in.</summary>
+    /// <param name="unit">One of <see cref="Units"/>.</param>
+    internal int StageOf(Layer unit) =>
+        unit is DecoderLayer layer ? Plan.StageOf(layer.Number)
+        : unit == Head ? Plan.Devices.Count - 1
+        : 0;
+
+    private StageContexts Stages(LayerContext context) => new(context, Plan.Devices, kernels);
+
+    /// <inheritdoc/>
+    public KvCache NewCache(int slots, int capacity)
+    {
+        var places = capacity + MostVirtualTokens;
+        var cache =
+            Plan.Devices.Count == 1
+                ? new KvCache(Config.LayerCount, slots, places, Config.KeyValueHeads, Config.HeadDim, Type, Device)
+                : new KvCache(
+                    [.. Layers.Select(layer => Plan.DeviceOf(layer.Number))],
+                    slots,
+                    places,
+                    Config.KeyValueHeads,
+                    Config.HeadDim,
+                    Type
+                );
+        foreach (var layer in Layers)
+        {
+            if (layer.Attention.Prefix is { } prefix)
+            {
+                for (var slot = 0; slot < slots; slot++)
+                {
+                    cache.WriteStart(layer.Number, slot, prefix.Value);
+                }
+            }
+        }
+
+        return cache;
+    }
+
+    /// <inheritdoc/>
+    public void StartSlot(KvCache cache, int slot, ServedAdapter? adapter)
+    {
+        foreach (var (layer, prefix) in (adapter?.Prefixes ?? []).Index())
+        {
+            cache.WriteStart(layer, slot, prefix);
+        }
+    }
+
+    /// <inheritdoc/>
+    public long CachedTokenBytes => 2L * Config.LayerCount * Config.Heads.KeyValueWidth * Parameter.BytesOf(Type);
+
+    /// <inheritdoc/>
+    public IDecoder? NewDecoder(KvCache cache, int vocabularySize) =>
+        CachedDecoder.CanDecode(this) ? new CachedDecoder(this, cache, vocabularySize) : null;
+
+    /// <summary>Cosines and sines of places 0 to <paramref name="count"/>, each [count, rotaryDim / 2]; in the caller's
+    /// dispose scope.</summary>
+    public (Tensor Cosine, Tensor Sine) AngleTable(int count) =>
+        rotary.Angles([.. Enumerable.Range(0, count)], Type, Device);
+
+    /// <inheritdoc/>
+    public Tensor Logits(
+        int[] tokenIds,
+        SequenceLayout sequences,
+        CacheStep? cache = null,
+        bool lastOnly = false,
+        IReadOnlyList<ServedAdapter?>? adapters = null
+    ) => Logits(tokenIds, sequences, weights: null, cache, lastOnly, adapters);
+
+    /// <summary>As <see cref="ICausalLm.Logits"/>, of a model whose weights are brought into memory unit by
+    /// unit.</summary>
+    /// <param name="tokenIds">New tokens of all sequences, back to back, [N].</param>
+    /// <param name="sequences">Which tokens belong to which sequence; disposed by the call.</param>
+    /// <param name="weights">Has each unit's weights in memory while it runs; null: they are there.</param>
+    /// <param name="cache">Where earlier tokens are; disposed by the call.</param>
+    /// <param name="lastOnly">Only of each sequence's last token.</param>
+    /// <param name="adapters">The adapter of each sequence.</param>
+    public Tensor Logits(
+        int[] tokenIds,
+        SequenceLayout sequences,
+        IUnitWeights? weights,
+        CacheStep? cache = null,
+        bool lastOnly = false,
+        IReadOnlyList<ServedAdapter?>? adapters = null
+    )
+    {
+        using var scope = NewDisposeScope();
+        using var disposed = sequences;
+        using var finished = cache;
+        using var rows = adapters is null ? null : ServedAdapters.Rows(adapters, sequences, Device);
+        using var context = Context(sequences, cache: cache, adapters: adapters, rows: rows);
+        var last = lastOnly
+            ? HostValues.ToDevice(sequences.Starts.Skip(1).Select(next => next - 1L).ToArray(), Plan.Devices[^1])
+            : null;
+        if (cache is not null && weights is null && CachedDecoder.CanDecode(this))
+        {
+            using var left = last is null ? null : rows?.Select(last);
+            var (stream, delta) = Decode(
+                Embedding.Forward(Ids(tokenIds), Kernels),
+                context,
+                last is null ? null : new LastRows(last, left)
+            );
+            return Head.Decode(stream, delta, context).MoveToOuterDisposeScope();
+        }
+
+        using var stages = Stages(context);
+        var hidden = Hidden(Ids(tokenIds), stages, weights, kept: null);
+        var end = stages.On(Plan.Devices.Count - 1);
+        using var ends = last is null ? null : end.Adapters?.Select(last);
+        if (last is not null)
+        {
+            hidden = hidden.index_select(0, last);
+            end.Adapters = ends;
+        }
+
+        weights?.Unshard(Head);
+        var logits = Head.Logits(hidden, end);
+        weights?.Reshard(Head);
+        return logits.MoveToOuterDisposeScope();
+    }
+
+    /// <inheritdoc/>
+    public double Loss(int[] tokenIds, SequenceLayout sequences, SupervisedTargets targets) =>
+        Loss(tokenIds, sequences, targets, weights: null);
+
+    /// <summary>As <see cref="ICausalLm.Loss"/>, of a model whose weights are brought into memory unit by
+    /// unit.</summary>
+    /// <param name="tokenIds">[N].</param>
+    /// <param name="sequences">Which tokens belong to which sequence; disposed by the call.</param>
+    /// <param name="targets">What is predicted from where; stays the caller's.</param>
+    /// <param name="weights">Has each unit's weights in memory while it runs; null: they are there.</param>
+    public double Loss(int[] tokenIds, SequenceLayout sequences, SupervisedTargets targets, IUnitWeights? weights)
+    {
+        using var scope = NewDisposeScope();
+        using var disposed = sequences;
+        using var context = Context(sequences);
+        using var stages = Stages(context);
+        var hidden = Hidden(Ids(tokenIds), stages, weights, kept: null);
+        using var there = Plan.Devices.Count == 1 ? null : targets.On(Plan.Devices[^1]);
+        weights?.Unshard(Head);
+        var (loss, _) = Head.Loss(hidden, there ?? targets, stages.On(Plan.Devices.Count - 1), gradientScale: null);
+        weights?.Reshard(Head);
+        return loss.to_type(ScalarType.Float64).item<double>();
+    }
+
+    /// <summary>Token ids as the layers take them: int64 [N] on the device.</summary>
+    public Tensor Ids(int[] tokenIds) => HostValues.ToDevice(Array.ConvertAll(tokenIds, id => (long)id), Device);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (var unit in Units)
+        {
+            unit.Dispose();
+        }
+
+        GC.SuppressFinalize(this);
+    }
+}

@@ -1,0 +1,59 @@
+using GlmTune.Kernels;
+using GlmTune.Kernels.Definitions;
+using GlmTune.Model.Adapters;
+using GlmTune.Model.Layers;
+using static TorchSharp.torch;
+
+namespace GlmTune.Model;
+
+/// <summary>A model that passes every call on to another: what derives from it changes a few of them.</summary>
+/// <param name="inner">Gets the calls; stays the caller's.</param>
+public abstract class DelegatingCausalLm(ICausalLm inner) : ICausalLm
+{
+    /// <summary>Gets the calls.</summary>
+    protected ICausalLm Inner => inner;
+
+    /// <inheritdoc/>
+    public virtual ModelConfig Config => inner.Config;
+
+    /// <inheritdoc/>
+    public virtual Device Device => inner.Device;
+
+    /// <inheritdoc/>
+    public virtual int VirtualTokens => inner.VirtualTokens;
+
+    /// <inheritdoc/>
+    public virtual IReadOnlyList<ServedAdapter> Adapters => inner.Adapters;
+
+    /// <inheritdoc/>
+    public virtual int MostVirtualTokens => inner.MostVirtualTokens;
+
+    /// <inheritdoc/>
+    public virtual long CachedTokenBytes => inner.CachedTokenBytes;
+
+    /// <inheritdoc/>
+    public virtual int VirtualTokensOf(ServedAdapter? adapter) => inner.VirtualTokensOf(adapter);
+
+    /// <inheritdoc/>
+    public virtual KvCache NewCache(int slots, int capacity) => inner.NewCache(slots, capacity);
+
+    /// <inheritdoc/>
+    public virtual void StartSlot(KvCache cache, int slot, ServedAdapter? adapter) =>
+        inner.StartSlot(cache, slot, adapter);
+
+    /// <inheritdoc/>
+    public virtual Tensor Logits(
+        int[] tokenIds,
+        SequenceLayout sequences,
+        CacheStep? cache = null,
+        bool lastOnly = false,
+        IReadOnlyList<ServedAdapter?>? adapters = null
+    ) => inner.Logits(tokenIds, sequences, cache, lastOnly, adapters);
+
+    /// <inheritdoc/>
+    public virtual double Loss(int[] tokenIds, SequenceLayout sequences, SupervisedTargets targets) =>
+        inner.Loss(tokenIds, sequences, targets);
+
+    /// <inheritdoc/>
+    public virtual IDecoder? NewDecoder(KvCache cache, int vocabularySize) => inner.NewDecoder(cache, vocabularySize);
+}

@@ -1,0 +1,64 @@
+using GlmTune.Kernels;
+using GlmTune.Kernels.Definitions;
+using static TorchSharp.torch;
+
+namespace GlmTune.Model.Layers;
+
+/// <summary>One pass on each device of a model: its own context on the first, copies on the others, made on first
+/// need.</summary>
+/// <remarks>Owns the copies; the first context stays the caller's. For inference.</remarks>
+/// <param name="first">The pass on the first device.</param>
+/// <param name="devices">The device of each run of layers.</param>
+/// <param name="kernels">Layer functions of each.</param>
+internal sealed class StageContexts(
+    LayerContext first,
+    IReadOnlyList<Device> devices,
+    IReadOnlyList<LayerKernels> kernels
+) : IDisposable
+{
+    private readonly Dictionary<int, LayerContext> others = [];
+    private readonly Stack<IDisposable> owned = new();
+
+    /// <summary>The pass for the layers of a stage.</summary>
+    /// <param name="stage">Number of the run of layers.</param>
+    public LayerContext On(int stage)
+    {
+        if (stage == 0)
+        {
+            return first;
+        }
+
+        if (!others.TryGetValue(stage, out var there))
+        {
+            using var scope = NewDisposeScope();
+            var device = devices[stage];
+            there = others[stage] = Own(
+                new LayerContext(first.Cosine.to(device).alias(), first.Sine.to(device).alias())
+                {
+                    Kernels = kernels[stage],
+                    Sequences = Own(new SequenceLayout(first.Sequences.Starts, device)),
+                    Cache = first.Cache is { } cache ? Own(cache.On(device)) : null,
+                    Adapters = first.Adapters is { } rows ? Own(new AdapterRows(rows.Index.to(device).alias())) : null,
+                }
+            );
+        }
+
+        return there;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        while (owned.TryPop(out var part))
+        {
+            part.Dispose();
+        }
+    }
+
+    private T Own<T>(T part)
+        where T : IDisposable
+    {
+        owned.Push(part);
+        return part;
+    }
+}
