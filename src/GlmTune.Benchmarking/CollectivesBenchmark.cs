@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using GlmTune.Collectives;
-using GlmTune.Recipes;
 using TorchSharp;
 using static TorchSharp.torch;
 

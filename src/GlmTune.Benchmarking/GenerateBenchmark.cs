@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using System.Text.Json.Serialization;
 using GlmTune.Inference;
-using GlmTune.Kernels;
 using GlmTune.Kernels.Memory;
 using GlmTune.Kernels.Native;
 using GlmTune.Model;

@@ -1,9 +1,7 @@
 using System.Diagnostics;
 using GlmTune.Collectives;
 using GlmTune.Data.Batching;
-using GlmTune.Kernels;
 using GlmTune.Kernels.Cuda;
-using GlmTune.Kernels.Definitions;
 using GlmTune.Kernels.Memory;
 using GlmTune.Kernels.Native;
 using GlmTune.Model;

@@ -1,7 +1,6 @@
 using System.CommandLine;
 using GlmTune.Data.Templates;
 using GlmTune.Inference;
-using GlmTune.Recipes;
 using GlmTune.Recipes.Chat;
 
 namespace GlmTune.Cli;

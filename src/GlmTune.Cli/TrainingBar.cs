@@ -1,5 +1,4 @@
 using System.Globalization;
-using GlmTune.Recipes;
 using GlmTune.Recipes.Reporting;
 using GlmTune.Training;
 using Spectre.Console;

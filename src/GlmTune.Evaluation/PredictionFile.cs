@@ -2,7 +2,6 @@ using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using GlmTune.Files;
-using GlmTune.Weights;
 
 namespace GlmTune.Evaluation;
 

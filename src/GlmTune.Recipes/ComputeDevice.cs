@@ -1,5 +1,4 @@
 using System.Globalization;
-using GlmTune.Kernels;
 using GlmTune.Kernels.Memory;
 using GlmTune.Kernels.Native;
 using GlmTune.Model;

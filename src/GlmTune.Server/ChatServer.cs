@@ -1,5 +1,4 @@
 using GlmTune.Constraints;
-using GlmTune.Inference;
 using GlmTune.Server.Board;
 using GlmTune.Server.Pages;
 using OpenTelemetry.Metrics;

@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using GlmTune.Data.Batching;
-using GlmTune.Kernels;
 using GlmTune.Kernels.Definitions;
 using GlmTune.Training.Optimization;
 using GlmTune.Training.Recording;

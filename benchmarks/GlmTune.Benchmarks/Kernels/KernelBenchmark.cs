@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Text.Json;
-using GlmTune.Kernels;
 using GlmTune.Kernels.Cuda;
 using GlmTune.Kernels.Definitions;
 using GlmTune.Kernels.Native;

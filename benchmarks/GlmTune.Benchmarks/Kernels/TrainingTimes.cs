@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using GlmTune.Kernels;
 using GlmTune.Kernels.Cuda;
 using GlmTune.Kernels.Definitions;
 using static TorchSharp.torch;

@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using GlmTune.Inference;
-using GlmTune.Recipes;
 
 namespace GlmTune.Benchmarking.Stress;
 

@@ -1,4 +1,3 @@
-using GlmTune.Recipes;
 
 namespace GlmTune.Benchmarking.Stress;
 

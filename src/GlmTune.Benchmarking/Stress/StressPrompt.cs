@@ -1,5 +1,4 @@
 using GlmTune.Data.Tokenization;
-using GlmTune.Recipes;
 
 namespace GlmTune.Benchmarking.Stress;
 

@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using GlmTune.Recipes;
 
 namespace GlmTune.Benchmarking.Stress;
 

@@ -3,7 +3,6 @@ using System.Globalization;
 using GlmTune.Benchmarking;
 using GlmTune.Collectives;
 using GlmTune.Kernels.Native;
-using GlmTune.Recipes;
 using GlmTune.Training.Sharding;
 
 namespace GlmTune.Cli.Commands;

@@ -1,7 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
 using GlmTune.Benchmarking;
-using GlmTune.Recipes;
 
 namespace GlmTune.Cli.Commands;
 

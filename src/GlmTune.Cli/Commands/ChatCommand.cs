@@ -1,7 +1,6 @@
 using System.CommandLine;
 using GlmTune.Data.Conversations;
 using GlmTune.Inference;
-using GlmTune.Recipes;
 using GlmTune.Recipes.Chat;
 using GlmTune.Recipes.Chat.Tools;
 using Microsoft.Extensions.AI;

@@ -1,5 +1,4 @@
 using System.CommandLine;
-using GlmTune.Recipes;
 using GlmTune.Recipes.Chat;
 
 namespace GlmTune.Cli.Commands;

@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Globalization;
-using GlmTune.Recipes;
 using GlmTune.Recipes.Chat;
 using GlmTune.Recipes.Models;
 

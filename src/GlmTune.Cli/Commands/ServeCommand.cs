@@ -1,7 +1,6 @@
 using System.CommandLine;
 using System.Net.Sockets;
 using GlmTune.Inference;
-using GlmTune.Recipes;
 using GlmTune.Recipes.Chat.Tools;
 using GlmTune.Server;
 using Microsoft.AspNetCore.Builder;

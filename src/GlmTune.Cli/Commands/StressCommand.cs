@@ -3,11 +3,8 @@ using System.CommandLine.Parsing;
 using System.Globalization;
 using System.Text.Json;
 using GlmTune.Benchmarking.Stress;
-using GlmTune.Constraints;
 using GlmTune.Inference;
-using GlmTune.Kernels;
 using GlmTune.Kernels.Memory;
-using GlmTune.Recipes;
 using GlmTune.Server;
 
 namespace GlmTune.Cli.Commands;

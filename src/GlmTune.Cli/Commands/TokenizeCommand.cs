@@ -1,5 +1,4 @@
 using System.CommandLine;
-using GlmTune.Recipes;
 using GlmTune.Recipes.Models;
 
 namespace GlmTune.Cli.Commands;

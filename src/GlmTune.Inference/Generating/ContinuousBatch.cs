@@ -1,5 +1,4 @@
 using System.Runtime.InteropServices;
-using GlmTune.Kernels;
 using GlmTune.Kernels.Definitions;
 using GlmTune.Model;
 using GlmTune.Model.Layers;

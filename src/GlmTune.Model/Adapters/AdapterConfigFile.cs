@@ -2,7 +2,6 @@ using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using GlmTune.Files;
-using GlmTune.Weights;
 
 namespace GlmTune.Model.Adapters;
 

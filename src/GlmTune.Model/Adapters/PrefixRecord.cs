@@ -1,7 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using GlmTune.Files;
-using GlmTune.Weights;
 
 namespace GlmTune.Model.Adapters;
 

@@ -1,4 +1,3 @@
-using GlmTune.Kernels;
 using GlmTune.Kernels.Memory;
 using static TorchSharp.torch;
 

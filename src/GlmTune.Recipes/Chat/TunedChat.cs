@@ -2,9 +2,7 @@ using GlmTune.Checkpoints;
 using GlmTune.Data.Templates;
 using GlmTune.Data.Tokenization;
 using GlmTune.Inference;
-using GlmTune.Kernels;
 using GlmTune.Kernels.Memory;
-using GlmTune.Training.Checkpoints;
 
 namespace GlmTune.Recipes.Chat;
 

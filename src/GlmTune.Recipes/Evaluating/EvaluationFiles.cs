@@ -1,7 +1,6 @@
 using System.Text.Json.Nodes;
 using GlmTune.Evaluation;
 using GlmTune.Files;
-using GlmTune.Weights;
 
 namespace GlmTune.Recipes.Evaluating;
 

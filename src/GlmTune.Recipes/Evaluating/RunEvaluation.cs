@@ -3,7 +3,6 @@ using GlmTune.Model;
 using GlmTune.Recipes.Reporting;
 using GlmTune.Recipes.Training;
 using GlmTune.Training;
-using GlmTune.Training.Checkpoints;
 
 namespace GlmTune.Recipes.Evaluating;
 

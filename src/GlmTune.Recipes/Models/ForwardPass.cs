@@ -1,5 +1,4 @@
 using GlmTune.Data.Batching;
-using GlmTune.Kernels;
 using GlmTune.Kernels.Definitions;
 using GlmTune.Model;
 using GlmTune.Weights;

@@ -1,5 +1,4 @@
 using GlmTune.Files;
-using GlmTune.Kernels;
 using GlmTune.Kernels.Definitions;
 using GlmTune.Model;
 using GlmTune.Model.Adapters;

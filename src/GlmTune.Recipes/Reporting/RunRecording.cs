@@ -5,7 +5,6 @@ using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
 using GlmTune.Evaluation;
-using GlmTune.Kernels;
 using GlmTune.Kernels.Memory;
 using GlmTune.Model.Adapters;
 using GlmTune.Runs;

@@ -1,7 +1,5 @@
 using GlmTune.Checkpoints;
 using GlmTune.Files;
-using GlmTune.Training.Checkpoints;
-using GlmTune.Weights;
 
 namespace GlmTune.Recipes.Training;
 

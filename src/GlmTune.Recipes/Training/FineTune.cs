@@ -8,7 +8,6 @@ using GlmTune.Model;
 using GlmTune.Recipes.Evaluating;
 using GlmTune.Recipes.Reporting;
 using GlmTune.Training;
-using GlmTune.Training.Checkpoints;
 using static TorchSharp.torch;
 
 namespace GlmTune.Recipes.Training;

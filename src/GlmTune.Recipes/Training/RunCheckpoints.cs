@@ -6,7 +6,6 @@ using GlmTune.Model.Layers;
 using GlmTune.Training;
 using GlmTune.Training.Checkpoints;
 using GlmTune.Training.Sharding;
-using GlmTune.Weights;
 using static TorchSharp.torch;
 
 namespace GlmTune.Recipes.Training;

@@ -1,6 +1,5 @@
 using GlmTune.Checkpoints;
 using GlmTune.Training;
-using GlmTune.Training.Checkpoints;
 
 namespace GlmTune.Recipes.Training;
 

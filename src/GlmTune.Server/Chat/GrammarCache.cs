@@ -1,6 +1,5 @@
 using System.Text.Json;
 using GlmTune.Constraints;
-using GlmTune.Inference;
 using Microsoft.Extensions.Caching.Memory;
 
 namespace GlmTune.Server;

@@ -1,6 +1,5 @@
 using System.Text.Json;
 using GlmTune.Constraints;
-using GlmTune.Inference;
 
 namespace GlmTune.Server;
 

@@ -1,5 +1,4 @@
 using GlmTune.Constraints;
-using GlmTune.Inference;
 using Microsoft.AspNetCore.WebUtilities;
 
 namespace GlmTune.Server;

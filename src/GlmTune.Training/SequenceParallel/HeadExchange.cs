@@ -1,5 +1,4 @@
 using GlmTune.Collectives;
-using GlmTune.Kernels;
 using GlmTune.Kernels.Definitions;
 using GlmTune.Model.Layers;
 using static TorchSharp.torch;

@@ -1,6 +1,5 @@
 using GlmTune.Collectives;
 using GlmTune.Data.Batching;
-using GlmTune.Kernels;
 using GlmTune.Kernels.Definitions;
 using GlmTune.Model.Layers;
 

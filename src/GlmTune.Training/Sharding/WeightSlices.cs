@@ -1,5 +1,4 @@
 using GlmTune.Collectives;
-using GlmTune.Kernels;
 using GlmTune.Kernels.Memory;
 using GlmTune.Kernels.Native;
 using GlmTune.Model.Layers;
