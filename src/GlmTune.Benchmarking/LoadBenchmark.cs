@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using GlmTune.Kernels.Native;
 using GlmTune.Model;
-using GlmTune.Recipes;
 using GlmTune.Weights;
 using TorchSharp;
 using static TorchSharp.torch;

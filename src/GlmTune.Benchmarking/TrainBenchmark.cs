@@ -7,7 +7,6 @@ using GlmTune.Kernels.Native;
 using GlmTune.Model;
 using GlmTune.Model.Adapters;
 using GlmTune.Model.Layers;
-using GlmTune.Recipes;
 using GlmTune.Recipes.Models;
 using GlmTune.Recipes.Training;
 using GlmTune.Training;

@@ -1,4 +1,3 @@
-using GlmTune.Kernels;
 using GlmTune.Kernels.Cuda;
 using GlmTune.Kernels.Definitions;
 using GlmTune.Kernels.Dispatch;

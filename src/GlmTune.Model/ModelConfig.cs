@@ -1,6 +1,5 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using GlmTune.Kernels;
 using GlmTune.Kernels.Definitions;
 using static TorchSharp.torch;
 

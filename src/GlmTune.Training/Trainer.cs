@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using GlmTune.Data.Batching;
-using GlmTune.Kernels.Definitions;
 using GlmTune.Training.Optimization;
 using GlmTune.Training.Recording;
 using GlmTune.Training.Sharding;

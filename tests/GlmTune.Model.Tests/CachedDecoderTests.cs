@@ -370,7 +370,7 @@ public class CachedDecoderTests
         return device;
     }
 
-    private static DecoderModel Make(Device device, ScalarType type)
+    private static Glm4Model Make(Device device, ScalarType type)
     {
         var config = Glm4Config.Glm4_9B with
         {

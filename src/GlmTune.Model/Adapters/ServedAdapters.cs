@@ -1,4 +1,3 @@
-using GlmTune.Kernels;
 using GlmTune.Kernels.Definitions;
 using GlmTune.Model.Layers;
 using static TorchSharp.torch;

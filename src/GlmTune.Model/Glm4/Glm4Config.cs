@@ -1,5 +1,4 @@
 using System.Text.Json.Nodes;
-using GlmTune.Kernels.Definitions;
 using static TorchSharp.torch;
 
 namespace GlmTune.Model.Glm4;

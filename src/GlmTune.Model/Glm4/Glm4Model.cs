@@ -1,6 +1,3 @@
-using GlmTune.Kernels.Definitions;
-using GlmTune.Kernels.Memory;
-using GlmTune.Model.Adapters;
 using GlmTune.Model.Layers;
 using static TorchSharp.torch;
 

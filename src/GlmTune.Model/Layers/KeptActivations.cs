@@ -1,4 +1,3 @@
-using GlmTune.Kernels;
 using GlmTune.Kernels.Definitions;
 using static TorchSharp.torch;
 

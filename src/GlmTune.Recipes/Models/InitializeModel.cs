@@ -2,7 +2,6 @@ using GlmTune.Data.Tokenization;
 using GlmTune.Files;
 using GlmTune.Inference;
 using GlmTune.Model;
-using GlmTune.Weights;
 using static TorchSharp.torch;
 
 namespace GlmTune.Recipes.Models;

@@ -1,5 +1,4 @@
 using GlmTune.Constraints;
-using GlmTune.Data.Conversations;
 using GlmTune.Inference;
 
 namespace GlmTune.Server;
