@@ -4,8 +4,9 @@ namespace GlmTune.Server;
 internal static class HealthEndpoint
 {
     public static void MapHealth(this IEndpointRouteBuilder app) =>
-        app.MapGet(
+        app.MapMethods(
                 "/health",
+                ["GET", "HEAD"],
                 (IHostApplicationLifetime lifetime) =>
                     lifetime.ApplicationStopping.IsCancellationRequested
                         ? ApiJson.Result(new Health("stopping"), StatusCodes.Status503ServiceUnavailable)

@@ -1,4 +1,5 @@
 using System.Net;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 
 namespace GlmTune.Server;
@@ -10,6 +11,12 @@ namespace GlmTune.Server;
 /// a key (where keys are set) unless they are mapped with <see cref="ApiKeyGuard.AllowWithoutKey"/>. </remarks>
 public static class ServerApp
 {
+    // Bytes of a connection that are read before the application asks for them.
+    private const long RequestBufferBytes = 256 << 10;
+
+    // Who reads a response more slowly than this is cut off.
+    private const double BytesReadASecond = 1024;
+
     private static readonly TimeSpan TimeToSayWhy = TimeSpan.FromSeconds(2);
 
     /// <summary>Builds the application; the caller starts, stops and disposes it.</summary>
@@ -31,6 +38,8 @@ public static class ServerApp
             .ConfigureKestrel(kestrel =>
             {
                 kestrel.AddServerHeader = false;
+                kestrel.Limits.MaxRequestBufferSize = RequestBufferBytes;
+                kestrel.Limits.MinResponseDataRate = new MinDataRate(BytesReadASecond, TimeSpan.FromSeconds(10));
                 kestrel.Limits.MaxRequestBodySize = options.Limits.BodyBytes;
                 kestrel.Limits.MaxConcurrentConnections = options.Limits.Connections;
                 if (options.Host == "localhost" && options.Port != 0)
@@ -60,6 +69,7 @@ public static class ServerApp
             json.SerializerOptions.NumberHandling = ApiJson.Options.NumberHandling;
         });
         builder.Services.AddRoutingCore().AddCors().AddSingleton(options).AddSingleton(options.Time);
+        builder.Services.AddSingleton<BodyMemory>();
         builder.Services.Replace(ServiceDescriptor.Singleton<IHostLifetime, CallersLifetime>());
         addServices?.Invoke(builder.Services);
 

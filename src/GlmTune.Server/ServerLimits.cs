@@ -6,11 +6,29 @@ public sealed record ServerLimits
     /// <summary>Bytes of a request's body, at most; more is answered with 413. Default 4 MiB.</summary>
     public long BodyBytes { get; init; } = 4L << 20;
 
+    /// <summary>Bytes of bodies above 128 KiB that are held at one time, of all clients together; one client may hold
+    /// half of them. More are answered with 429. Default an eighth of the memory that the program may use, from 64 MiB
+    /// to 1 GiB.</summary>
+    public long HeldBodyBytes { get; init; } =
+        Math.Clamp(GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 8, 64L << 20, 1L << 30);
+
+    /// <summary>Bodies above 128 KiB that are parsed and tokenized at one time; the others wait. Default 4.</summary>
+    public int LargeBodies { get; init; } = 4;
+
+    /// <summary>Values and names in a body. Default 1 Mi.</summary>
+    public int JsonValues { get; init; } = 1 << 20;
+
     /// <summary>Levels of nesting in a body. Default 64.</summary>
     public int JsonDepth { get; init; } = 64;
 
     /// <summary>Messages of a conversation. Default 2048.</summary>
     public int Messages { get; init; } = 2048;
+
+    /// <summary>Tool calls of all messages together. Default 4096.</summary>
+    public int ToolCalls { get; init; } = 4096;
+
+    /// <summary>Content parts of all messages together. Default 16384.</summary>
+    public int ContentParts { get; init; } = 16_384;
 
     /// <summary>Declared tools. Default 128.</summary>
     public int Tools { get; init; } = 128;

@@ -40,11 +40,6 @@ internal sealed record ChatPlan(
             "top_logprobs",
             "needs logprobs: true"
         );
-        problems.Check(
-            (request.Tools?.Count ?? 0) <= limits.Tools,
-            "tools",
-            $"has {request.Tools?.Count} tools; expected at most {limits.Tools}"
-        );
         request.CheckUnsupported(problems);
         problems.ThrowIfAny();
 
@@ -57,8 +52,7 @@ internal sealed record ChatPlan(
                 RequestConversation.Read(
                     request.Messages,
                     [.. tools.Select(tool => tool.Definition)],
-                    declared.Select(tool => tool.Definition),
-                    limits
+                    declared.Select(tool => tool.Definition)
                 )
             )
             {

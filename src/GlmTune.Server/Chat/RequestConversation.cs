@@ -14,27 +14,17 @@ internal static class RequestConversation
     /// <param name="messages">The messages.</param>
     /// <param name="tools">The tools that are shown.</param>
     /// <param name="declared">All tools that the request has, shown or not: they say whose earlier calls are.</param>
-    /// <param name="limits">What one request may have.</param>
     /// <exception cref="ApiException">400: a message is of no kind that this model knows, or there is nothing to
     /// answer.</exception>
     public static Conversation Read(
         IReadOnlyList<RequestMessage?>? messages,
         IReadOnlyList<ToolDefinition> tools,
-        IEnumerable<ToolDefinition> declared,
-        ServerLimits limits
+        IEnumerable<ToolDefinition> declared
     )
     {
         if (messages is not { Count: > 0 })
         {
             throw ApiException.Wrong("messages", "'messages' is missing or empty; expected at least one message.");
-        }
-
-        if (messages.Count > limits.Messages)
-        {
-            throw ApiException.Wrong(
-                "messages",
-                $"'messages' has {messages.Count} messages; expected at most {limits.Messages}."
-            );
         }
 
         var builtIn = declared
@@ -148,7 +138,7 @@ internal static class RequestConversation
     private static string Text(JsonElement? content, string param) =>
         content switch
         {
-            { ValueKind: JsonValueKind.String } text => Words.Of(text, param),
+            { ValueKind: JsonValueKind.String } text => text.GetString()!,
             { ValueKind: JsonValueKind.Array } parts => string.Concat(
                 parts.EnumerateArray().Index().Select(part => Part(part.Item, $"{param}[{part.Index}]"))
             ),
@@ -175,7 +165,7 @@ internal static class RequestConversation
             throw ApiException.Wrong($"{param}.type", $"'{param}' has no type; {Expected}.");
         }
 
-        var kind = Words.Of(type, $"{param}.type");
+        var kind = type.GetString()!;
         if (kind is not ("text" or "refusal"))
         {
             throw ApiException.Wrong(
@@ -185,7 +175,7 @@ internal static class RequestConversation
         }
 
         return part.TryGetProperty(kind, out var text) && text.ValueKind == JsonValueKind.String
-            ? Words.Of(text, $"{param}.{kind}")
+            ? text.GetString()!
             : throw ApiException.Wrong(
                 $"{param}.{kind}",
                 $"'{param}.{kind}' is "

@@ -60,10 +60,6 @@ internal sealed partial record RequestTool(
         {
             throw ApiException.Wrong(WrongPart(tool, place, wrapped), $"'{place}': {e.Message}");
         }
-        catch (InvalidOperationException)
-        {
-            throw ApiException.Wrong(place, $"'{place}' holds half of a surrogate pair, which is no character.");
-        }
 
         if (definition.Json.Length == 0)
         {

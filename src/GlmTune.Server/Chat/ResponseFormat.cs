@@ -29,7 +29,7 @@ internal static class ResponseFormat
 
         switch (
             given.TryGetProperty("type", out var named) && named.ValueKind == JsonValueKind.String
-                ? Words.Of(named, "response_format.type")
+                ? named.GetString()!
                 : null
         )
         {

@@ -16,7 +16,7 @@ internal sealed record ToolChoice(bool MayCall, bool MustCall, IReadOnlyList<(st
             case null or { ValueKind: JsonValueKind.Null }:
                 return new ToolChoice(true, false, null);
             case { ValueKind: JsonValueKind.String } word:
-                return Words.Of(word, "tool_choice") switch
+                return word.GetString()! switch
                 {
                     "none" => new ToolChoice(false, false, null),
                     "auto" => new ToolChoice(true, false, null),
@@ -81,7 +81,7 @@ internal sealed record ToolChoice(bool MayCall, bool MustCall, IReadOnlyList<(st
 
         var mode =
             allowed.TryGetProperty("mode", out var given) && given.ValueKind == JsonValueKind.String
-                ? Words.Of(given, $"{Place}.mode")
+                ? given.GetString()!
                 : null;
         if (mode is not ("auto" or "required"))
         {
@@ -102,7 +102,7 @@ internal sealed record ToolChoice(bool MayCall, bool MustCall, IReadOnlyList<(st
 
     private static string? TypeOf(JsonElement named, string place) =>
         !named.TryGetProperty("type", out var type) || type.ValueKind == JsonValueKind.Null ? null
-        : type.ValueKind == JsonValueKind.String ? Words.Of(type, $"{place}.type")
+        : type.ValueKind == JsonValueKind.String ? type.GetString()!
         : throw ApiException.Wrong(
             $"{place}.type",
             $"'{place}.type' is {RequestBody.Kind(type)}; expected function or allowed_tools."
@@ -121,7 +121,7 @@ internal sealed record ToolChoice(bool MayCall, bool MustCall, IReadOnlyList<(st
 
         var param = $"{place}.function.name";
         return function.TryGetProperty("name", out var name) && name.ValueKind == JsonValueKind.String
-            ? (Words.Of(name, param), param)
+            ? (name.GetString()!, param)
             : throw ApiException.Wrong(param, $"'{param}' must be the name of a tool.");
     }
 }

@@ -20,7 +20,7 @@ internal sealed record GivenPrompt(string? Text, int[]? Ids, string Param)
         var tokenizer = model.Chat.Template.Tokenizer;
         return prompt switch
         {
-            { ValueKind: JsonValueKind.String } text => [new GivenPrompt(Words.Of(text, "prompt"), null, "prompt")],
+            { ValueKind: JsonValueKind.String } text => [new GivenPrompt(text.GetString()!, null, "prompt")],
             { ValueKind: JsonValueKind.Array } list
                 when list.GetArrayLength() > 0 && list[0].ValueKind == JsonValueKind.Number =>
             [
@@ -54,7 +54,7 @@ internal sealed record GivenPrompt(string? Text, int[]? Ids, string Param)
 
     private static GivenPrompt Of(JsonElement prompt, string param, Tokenizer tokenizer) =>
         prompt.ValueKind == JsonValueKind.String
-            ? new GivenPrompt(Words.Of(prompt, param), null, param)
+            ? new GivenPrompt(prompt.GetString()!, null, param)
             : OfIds(prompt, param, tokenizer);
 
     private static GivenPrompt OfIds(JsonElement list, string param, Tokenizer tokenizer)

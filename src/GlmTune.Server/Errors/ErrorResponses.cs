@@ -83,9 +83,11 @@ internal static class ErrorResponses
     private static string Phrase(HttpContext context) =>
         context.Response.StatusCode switch
         {
-            StatusCodes.Status404NotFound => $"There is nothing at {Shown.Of(context.Request.Path)}.",
-            StatusCodes.Status405MethodNotAllowed =>
-                $"{Shown.Of(context.Request.Path)} does not take {Shown.Of(context.Request.Method)}.",
+            StatusCodes.Status404NotFound =>
+                $"There is nothing at {Shown.Of(context.Request.Path)}.{WrongAddress.HintFor(context)}",
+            StatusCodes.Status405MethodNotAllowed => $"{Shown.Of(context.Request.Path)} does not take "
+                + $"{Shown.Of(context.Request.Method)}; it takes {context.Response.Headers.Allow}.",
+            StatusCodes.Status415UnsupportedMediaType => RequestBody.NotDeclaredAsJson,
             var status => $"{ReasonPhrases.GetReasonPhrase(status)}.",
         };
 
@@ -102,6 +104,11 @@ internal static class ErrorResponses
 
         context.Response.Clear();
         context.Response.StatusCode = status;
+        if (status == StatusCodes.Status401Unauthorized)
+        {
+            context.Response.Headers.WWWAuthenticate = "Bearer";
+        }
+
         if (retryAfter is { } seconds)
         {
             context.Response.Headers.RetryAfter = seconds.ToString(System.Globalization.CultureInfo.InvariantCulture);

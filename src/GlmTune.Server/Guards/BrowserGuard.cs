@@ -21,6 +21,11 @@ internal static class BrowserGuard
         app.Use(
             async (context, next) =>
             {
+                context.Response.OnStarting(() =>
+                {
+                    context.Response.Headers.XContentTypeOptions = "nosniff";
+                    return Task.CompletedTask;
+                });
                 var request = context.Request;
                 if (isLoopback && !hosts.Contains(request.Host.Host))
                 {
@@ -45,11 +50,6 @@ internal static class BrowserGuard
                     );
                 }
 
-                context.Response.OnStarting(() =>
-                {
-                    context.Response.Headers.XContentTypeOptions = "nosniff";
-                    return Task.CompletedTask;
-                });
                 await next(context);
             }
         );

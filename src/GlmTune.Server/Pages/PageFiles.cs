@@ -47,7 +47,9 @@ internal static class PageFiles
     /// <param name="path">Its address.</param>
     /// <param name="name">Its file.</param>
     public static void MapPage(this IEndpointRouteBuilder app, string path, string name) =>
-        app.MapGet(path, (HttpContext context) => Send(context, All[name])).AllowWithoutKey().ExcludeFromDescription();
+        app.MapMethods(path, ["GET", "HEAD"], (HttpContext context) => Send(context, All[name]))
+            .AllowWithoutKey()
+            .ExcludeFromDescription();
 
     private static IResult Send(HttpContext context, PageFile file)
     {

@@ -49,6 +49,7 @@ internal sealed class Admission(RequestQueue queue, ServerMetrics metrics, TimeP
                 {
                     var begun = time.GetTimestamp();
                     var done = prepare();
+                    RequestBody.Forget(context);
                     work = time.GetElapsedTime(begun);
                     return done;
                 },

@@ -46,14 +46,14 @@ internal static class LogitBias
         foreach (var member in field.EnumerateObject())
         {
             if (
-                !int.TryParse(NameOf(member), NumberStyles.None, CultureInfo.InvariantCulture, out var id)
+                !int.TryParse(member.Name, NumberStyles.None, CultureInfo.InvariantCulture, out var id)
                 || id >= vocabularySize
             )
             {
                 problems.Check(
                     false,
                     Param,
-                    $"has the key '{Shown.Of(NameOf(member))}'; expected token ids from 0 to {vocabularySize - 1}"
+                    $"has the key '{Shown.Of(member.Name)}'; expected token ids from 0 to {vocabularySize - 1}"
                 );
             }
             else if (
@@ -75,17 +75,5 @@ internal static class LogitBias
         }
 
         return biases.Count == 0 ? null : biases;
-    }
-
-    private static string NameOf(JsonProperty member)
-    {
-        try
-        {
-            return member.Name;
-        }
-        catch (InvalidOperationException)
-        {
-            return "?"; // Half of a surrogate pair.
-        }
     }
 }

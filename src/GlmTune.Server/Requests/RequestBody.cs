@@ -6,29 +6,33 @@ namespace GlmTune.Server;
 /// <summary>Reads the JSON object that a request brings.</summary>
 internal static class RequestBody
 {
+    /// <summary>What a body that is not declared as JSON is answered with.</summary>
+    public const string NotDeclaredAsJson =
+        "The body must be JSON and say so: send the header 'Content-Type: application/json'.";
+
     /// <summary>The body as a record; fields that the record doesn't have are passed over.</summary>
     /// <exception cref="ApiException">415: it is not declared as JSON. 408: it does not come within the request's time.
-    /// 400: it is no JSON object, or a field is of a wrong kind; names the field.</exception>
-    /// <exception cref="BadHttpRequestException">413: it is too large.</exception>
+    /// 413: it is too large. 429: too many large ones come at once. 400: it is no JSON object, or a field is of a wrong
+    /// kind; names the field.</exception>
+    /// <exception cref="BadHttpRequestException">413: it is too large; or it is framed wrongly.</exception>
     public static async Task<T> ReadAsync<T>(HttpContext context, ServerLimits limits)
         where T : class
     {
         if (!context.Request.HasJsonContentType())
         {
-            throw new ApiException(
-                StatusCodes.Status415UnsupportedMediaType,
-                "The body must be JSON and say so: send the header 'Content-Type: application/json'."
-            );
+            throw new ApiException(StatusCodes.Status415UnsupportedMediaType, NotDeclaredAsJson);
         }
 
         var deadline = Deadline.Of(context);
+        var lease = context.RequestServices.GetRequiredService<BodyMemory>().Open(ApiKeyGuard.ClientOf(context));
+        context.Response.RegisterForDispose(lease);
+        context.Items[typeof(BodyMemory)] = lease;
         try
         {
-            using var document = await JsonDocument.ParseAsync(
-                context.Request.Body,
-                new JsonDocumentOptions { MaxDepth = limits.JsonDepth },
-                deadline.Token
-            );
+            var body = await ReceiveAsync(context, lease, limits, deadline.Token);
+            await lease.EnterParsingAsync(deadline.Token);
+            BodyWalk.Check(body.Span, limits);
+            using var document = JsonDocument.Parse(body, new JsonDocumentOptions { MaxDepth = limits.JsonDepth });
             return document.RootElement.ValueKind == JsonValueKind.Object
                 ? Read<T>(document.RootElement)
                 : throw new ApiException(
@@ -44,12 +48,57 @@ internal static class RequestBody
                 code: "timeout"
             );
         }
-        catch (JsonException e)
+        catch
+        {
+            lease.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Gives back the memory of a request's body: nothing of it is needed any more.</summary>
+    public static void Forget(HttpContext context) => (context.Items[typeof(BodyMemory)] as IDisposable)?.Dispose();
+
+    // The bytes, without a byte order mark. Memory is taken as they come, so that a promised length costs nothing.
+    private static async Task<ReadOnlyMemory<byte>> ReceiveAsync(
+        HttpContext context,
+        BodyMemory.Lease lease,
+        ServerLimits limits,
+        CancellationToken cancellation
+    )
+    {
+        var expected = Math.Min(context.Request.ContentLength ?? limits.BodyBytes, limits.BodyBytes);
+        var buffer = new byte[Math.Min(expected + 1, 16 << 10)];
+        var length = 0;
+        try
+        {
+            while (true)
+            {
+                if (length == buffer.Length)
+                {
+                    var larger = Math.Min(2L * length, expected + 1);
+                    lease.Grow(larger);
+                    Array.Resize(ref buffer, (int)larger);
+                }
+
+                var read = await context.Request.Body.ReadAsync(buffer.AsMemory(length), cancellation);
+                length += read;
+                if (read == 0)
+                {
+                    var mark = buffer.AsSpan(0, length).StartsWith("\uFEFF"u8) ? 3 : 0;
+                    return buffer.AsMemory(mark, length - mark);
+                }
+
+                if (length > limits.BodyBytes)
+                {
+                    throw new BadHttpRequestException("", StatusCodes.Status413PayloadTooLarge);
+                }
+            }
+        }
+        catch (IOException e) when (e is not BadHttpRequestException && !context.RequestAborted.IsCancellationRequested)
         {
             throw new ApiException(
                 StatusCodes.Status400BadRequest,
-                $"The body is not JSON, or nested deeper than {limits.JsonDepth} levels (line {e.LineNumber + 1}, byte "
-                    + $"{e.BytePositionInLine + 1})."
+                "The body's chunks are not what HTTP says they must be."
             );
         }
     }
@@ -78,17 +127,8 @@ internal static class RequestBody
                 e.Path is { Length: > 2 } path && path.StartsWith("$.", StringComparison.Ordinal) ? path[2..] : null;
             throw new ApiException(
                 StatusCodes.Status400BadRequest,
-                param is null
-                    ? "A field is of a wrong kind, or holds half of a surrogate pair."
-                    : Describe(typeof(T), root, param),
+                param is null ? "A field is of a wrong kind." : Describe(typeof(T), root, param),
                 param
-            );
-        }
-        catch (InvalidOperationException)
-        {
-            throw new ApiException(
-                StatusCodes.Status400BadRequest,
-                "A text holds half of a surrogate pair, which is no character."
             );
         }
     }
@@ -142,7 +182,7 @@ internal static class RequestBody
         return type == typeof(double) ? "a number"
             : type == typeof(int) || type == typeof(long) ? "a whole number in range"
             : type == typeof(bool) ? "true or false"
-            : type == typeof(string) ? "a string of whole characters"
+            : type == typeof(string) ? "a string"
             : info?.Kind == JsonTypeInfoKind.Enumerable ? "a list"
             : info?.Kind == JsonTypeInfoKind.Object ? "an object"
             : "another kind of value";

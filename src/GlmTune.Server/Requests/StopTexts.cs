@@ -10,11 +10,6 @@ internal sealed record StopTexts(IReadOnlyList<string> Texts)
     public void Check(ServerLimits limits, FieldProblems problems)
     {
         problems.Check(
-            Texts.Count <= limits.StopTexts,
-            "stop",
-            $"has {Texts.Count} texts; expected at most {limits.StopTexts}"
-        );
-        problems.Check(
             Texts.All(text => text.Length > 0 && text.Length <= limits.StopTextLength),
             "stop",
             $"has a text that is empty or longer than {limits.StopTextLength} characters"
