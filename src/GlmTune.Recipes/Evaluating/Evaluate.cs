@@ -1,8 +1,10 @@
+using GlmTune.Collectives;
 using GlmTune.Data.Templates;
 using GlmTune.Data.Tokenization;
 using GlmTune.Evaluation;
 using GlmTune.Inference;
 using GlmTune.Recipes.Chat;
+using GlmTune.Recipes.Training;
 using GlmTune.Training;
 
 namespace GlmTune.Recipes.Evaluating;
@@ -67,7 +69,14 @@ public static class Evaluate
             note?.Invoke(text);
         }
 
-        var run = Prepare(recipe, tokenizer, data, GenerationConfigFile.ReadFolder(path.ModelFolder));
+        using var alone = new SingleRank();
+        var run = new RankedEvaluation(
+            recipe,
+            tokenizer,
+            data,
+            GenerationConfigFile.ReadFolder(path.ModelFolder),
+            new RunRanks(alone)
+        );
         var device = ComputeDevice.Named(options.Device ?? (recipe.Training.UseCpu ? "cpu" : null));
         var type =
             options.Type
@@ -78,39 +87,7 @@ public static class Evaluate
                 _ => null,
             };
         using var model = TunedModel.Load(path, ComputeDevice.TypeNamed(type, device), device);
-        var report = run.Run(model.Model, progress, stop);
-        files.Write(report);
-        return report;
-    }
-
-    /// <summary>The evaluation of data that was read: the recipe's way of generating, with the model's token ids where
-    /// it names none.</summary>
-    /// <remarks>Without a seed of its own, sampling takes the run's, so that an evaluation can be repeated.</remarks>
-    internal static EvaluationRun Prepare(
-        Recipe recipe,
-        Tokenizer tokenizer,
-        EvaluationData data,
-        GenerationOptions? modelGeneration
-    ) => Prepare(recipe, tokenizer, data.Rows, data.Answers ?? (IReadOnlyList<EvaluationExample>)[], modelGeneration);
-
-    /// <summary>The evaluation of some rows and answers; other ranks draw other numbers.</summary>
-    internal static EvaluationRun Prepare(
-        Recipe recipe,
-        Tokenizer tokenizer,
-        IReadOnlyList<TokenizedExample> rows,
-        IReadOnlyList<EvaluationExample> answers,
-        GenerationOptions? modelGeneration,
-        int rank = 0
-    )
-    {
-        var generation = recipe
-            .Generation.Over(modelGeneration?.TokensOnly() ?? new())
-            .Over(GenerationOptions.Defaults);
-        return new EvaluationRun(tokenizer, rows, answers)
-        {
-            Generation = generation with { Seed = (generation.Seed ?? recipe.Training.Seed) + (rank * 1_000_003L) },
-            BatchSize = recipe.Training.EvaluationBatchSize,
-        };
+        return run.Run(model.Model, gathers: false, progress, report => files.Write(report), stop);
     }
 
     private static (string File, ExampleOptions Rows) FindSplit(Recipe recipe, string folder, string split)

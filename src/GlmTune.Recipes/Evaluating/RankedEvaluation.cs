@@ -35,17 +35,23 @@ internal sealed class RankedEvaluation
         RunRanks ranks
     )
     {
-        this.ranks = ranks;
+        (this.ranks, Data) = (ranks, data);
         answers = [.. data.Answers ?? (IEnumerable<EvaluationExample>)[]];
-        mine = Evaluate.Prepare(
-            recipe,
-            tokenizer,
-            ranks.ShareOf(data.Rows),
-            ranks.ShareOf(answers),
-            modelGeneration,
-            ranks.Rank
-        );
+        var generation = recipe
+            .Generation.Over(modelGeneration?.TokensOnly() ?? new())
+            .Over(GenerationOptions.Defaults);
+        // Without a seed of its own, sampling takes the run's, so that an evaluation can be repeated; each rank draws
+        // other numbers.
+        var seed = (generation.Seed ?? recipe.Training.Seed) + (ranks.Rank * 1_000_003L);
+        mine = new EvaluationRun(tokenizer, ranks.ShareOf(data.Rows), ranks.ShareOf(answers))
+        {
+            Generation = generation with { Seed = seed },
+            BatchSize = recipe.Training.EvaluationBatchSize,
+        };
     }
+
+    /// <summary>All rows and answers, and notes about them.</summary>
+    public EvaluationData Data { get; }
 
     /// <inheritdoc cref="EvaluationRun.CheckRoom"/>
     public void CheckRoom(int maxPositions) => mine.CheckRoom(maxPositions);
@@ -55,20 +61,38 @@ internal sealed class RankedEvaluation
     /// <param name="gathers">Whether each pass of it gathers weights over all ranks, so that all must run as
     /// many.</param>
     /// <param name="progress">Gets how far this rank is.</param>
+    /// <param name="write">Gets the result on rank 0, before any rank returns; where it fails, all do.</param>
     /// <param name="stop">Where it is set on any rank, all end.</param>
-    /// <exception cref="OperationCanceledException">A rank was asked to stop; thrown on all of them.</exception>
+    /// <exception cref="InvalidDataException">Tokenizer and model don't belong together, or prompts leave no room for
+    /// an answer.</exception>
+    /// <exception cref="OperationCanceledException">A rank was asked to stop; thrown on all of them, and nothing was
+    /// written.</exception>
     public EvaluationReport Run(
+        ICausalLm model,
+        bool gathers = false,
+        Action<EvaluationProgress>? progress = null,
+        Action<EvaluationReport>? write = null,
+        CancellationToken stop = default
+    )
+    {
+        var report = ranks.IsAlone ? mine.Run(model, progress, stop) : RunShared(model, gathers, progress, stop);
+        ranks.Together(() =>
+        {
+            if (ranks.IsFirst)
+            {
+                write?.Invoke(report);
+            }
+        });
+        return report;
+    }
+
+    private EvaluationReport RunShared(
         ICausalLm model,
         bool gathers,
         Action<EvaluationProgress>? progress,
         CancellationToken stop
     )
     {
-        if (ranks.IsAlone)
-        {
-            return mine.Run(model, progress, stop);
-        }
-
         var clock = Stopwatch.StartNew();
         var part = gathers ? RunInTurns(model, progress, stop) : RunApart(model, progress, stop);
         var answered = GatherAnswers(part.Answers);

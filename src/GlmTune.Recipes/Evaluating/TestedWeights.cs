@@ -42,8 +42,10 @@ internal sealed record TestedWeights(long Step, string? Instead)
         foreach (var step in Order(WatchedMetric.Of(training), history, best))
         {
             var folder =
-                step == best && Directory.Exists(history.BestCheckpoint)
-                    ? history.BestCheckpoint
+                step == best
+                && history.BestCheckpoint is { } recorded
+                && ranks.FirstFinds(() => Directory.Exists(recorded))
+                    ? recorded
                     : CheckpointFolder.PathOf(training.OutputFolder, step);
             var found = step == trainer.Done ? null : FindProblem(folder, ranks, search);
             if (found is not null)
@@ -87,9 +89,9 @@ internal sealed record TestedWeights(long Step, string? Instead)
     }
 
     private static string? FindProblem(string folder, RunRanks ranks, CheckpointSearch search) =>
-        ranks.Any(!Directory.Exists(folder)) ? "does not exist (save_strategy, save_total_limit)"
+        !ranks.FirstFinds(() => Directory.Exists(folder)) ? "does not exist (save_strategy, save_total_limit)"
         : search.FindProblems(folder) is { } damage ? $"is damaged: {damage}"
-        : ranks.Any(!OptimizerFile.IsIn(folder)) ? "has no optimizer state (save_only_model)"
+        : !ranks.FirstFinds(() => OptimizerFile.IsIn(folder)) ? "has no optimizer state (save_only_model)"
         : null;
 
     // The best first. What the run took for the best counts, should the log have lost it.

@@ -60,10 +60,8 @@ internal sealed class CheckpointSearch(RunRanks ranks, Action<string> note)
     /// whole.</param>
     public string? FindProblems(string folder, bool named = false)
     {
-        IReadOnlyList<string> own =
-            named && !File.Exists(Path.Combine(folder, FolderManifest.FileName))
-                ? []
-                : CheckpointFolder.FindProblems(folder, ranks.Rank, ranks.Count);
+        var unmarked = named && !ranks.FirstFinds(() => File.Exists(Path.Combine(folder, FolderManifest.FileName)));
+        IReadOnlyList<string> own = unmarked ? [] : CheckpointFolder.FindProblems(folder, ranks.Rank, ranks.Count);
         List<string> all = [.. ranks.FromAll([.. own]).SelectMany(said => said).Distinct()];
         return all.Count == 0 ? null : $"{string.Join("; ", all.Take(3))}{(all.Count > 3 ? "; …" : "")}";
     }

@@ -22,7 +22,7 @@ public sealed class FineTune
     private readonly RankReporter reporter;
     private readonly Trainer trainer;
     private readonly TrainingBatches batches;
-    private readonly RunEvaluation evaluation;
+    private readonly EvaluationSchedule evaluation;
     private readonly RunProgress progress;
     private readonly int totalSteps;
 
@@ -53,7 +53,7 @@ public sealed class FineTune
     /// <exception cref="InvalidDataException">A file is missing, damaged or does not fit; nothing was
     /// changed.</exception>
     /// <exception cref="NonFiniteStepException">A step's loss or gradient norm is not finite; the step before is
-    /// saved.</exception>
+    /// saved, unless the recipe saves nothing.</exception>
     /// <exception cref="SharedFailureException">With several ranks, either of these on any of them.</exception>
     /// <exception cref="LostRankException">A rank has stopped or hangs (thread ranks; processes end).</exception>
     public static FineTuneResult Run(
@@ -70,8 +70,18 @@ public sealed class FineTune
         using var alone = ranks is null
             ? new SingleRank(recipe.Training.UseCpu ? CPU : NativeRuntime.DefaultDevice())
             : null;
-        using var setup = new RunSetup(recipe, dataFolder, model, resume, reporter, ranks ?? alone!, stop);
-        return new FineTune(setup).Train(stop);
+        var setup = new RunSetup(recipe, dataFolder, model, resume, reporter, ranks ?? alone!, stop);
+        try
+        {
+            var result = new FineTune(setup).Train(stop);
+            setup.Dispose();
+            return result;
+        }
+        catch (Exception error)
+        {
+            setup.DisposeAfter(error);
+            throw;
+        }
     }
 
     private bool Gathers => setup.Sharding.Stage == 3;
@@ -127,7 +137,7 @@ public sealed class FineTune
             // The step that failed is not done, so its rows come again. All ranks are here: loss and norm are those of
             // all.
             batches.Cursor = before;
-            if (trainer.Done > savedStep)
+            if (trainer.Done > savedStep && recipe.Training.SaveStrategy != IntervalStrategy.No)
             {
                 Save();
             }

@@ -74,6 +74,10 @@ internal sealed class RunRanks(ICollectives collectives)
         return IsAlone ? found : collectives.GatherStrings(found, new CallLabel(Step))[0];
     }
 
+    /// <summary>Whether rank 0 finds it so, on every rank: what is on a disk, which others may see a little later.</summary>
+    /// <exception cref="SharedFailureException">Rank 0 failed.</exception>
+    public bool FirstFinds(Func<bool> find) => FromFirst(() => find() ? ["yes"] : []).Count > 0;
+
     /// <summary>What each rank has, where it has anything, on every rank.</summary>
     public IEnumerable<string[]> FromAll(string[] mine) =>
         (IsAlone ? [mine] : collectives.GatherStrings(mine, new CallLabel(Step))).Where(texts => texts.Length > 0);

@@ -31,14 +31,15 @@ internal sealed class RunResume(
     /// <returns>Finished steps.</returns>
     /// <exception cref="InvalidDataException">A file is damaged, or is of a run that put its data together in another
     /// way.</exception>
-    public long GoOn(string checkpoint, ISharding sharding, RunProgress progress, RunEvaluation evaluation)
+    public long GoOn(string checkpoint, ISharding sharding, RunProgress progress, EvaluationSchedule evaluation)
     {
         var (history, state) = ranks.Together(() =>
             (TrainerStateFile.Read(checkpoint), TrainingState.Read(checkpoint))
         );
+        CheckSeenByAll(checkpoint, state);
         FindBest(checkpoint, history);
         progress.Resume(history, state);
-        if (ranks.Together(() => OptimizerFile.IsIn(checkpoint)))
+        if (ranks.FirstFinds(() => OptimizerFile.IsIn(checkpoint)))
         {
             ranks.Together(() => OptimizerFile.Read(checkpoint, sharding.Trainable));
             sharding.ShareUpdates();
@@ -67,16 +68,33 @@ internal sealed class RunResume(
         return state.Step;
     }
 
+    // Ranks that took a checkpoint for another program's, and others that did not, would part ways.
+    private void CheckSeenByAll(string checkpoint, TrainingState? state)
+    {
+        if (ranks.Any(state is null) && ranks.Any(state is not null))
+        {
+            ranks.Together(() =>
+                _ =
+                    state
+                    ?? throw new InvalidDataException(
+                        $"{Path.Combine(checkpoint, TrainingState.FileName)}: this rank does not see the file, and "
+                            + "others do. With several machines, output_dir must be on a file system that all of them "
+                            + "share."
+                    )
+            );
+        }
+    }
+
     // A run's folder may have been moved or copied: its best checkpoint is then beside the one that it goes on from,
     // not where it was.
-    private static void FindBest(string checkpoint, TrainerStateFile history)
+    private void FindBest(string checkpoint, TrainerStateFile history)
     {
         if (
             history is { BestStep: { } step, BestCheckpoint: { } recorded }
             && Path.GetDirectoryName(Path.GetFullPath(checkpoint)) is { } folder
             && CheckpointFolder.PathOf(folder, step) is var beside
             && beside != Path.GetFullPath(recorded)
-            && Directory.Exists(beside)
+            && ranks.FirstFinds(() => Directory.Exists(beside))
         )
         {
             history.BestCheckpoint = beside;

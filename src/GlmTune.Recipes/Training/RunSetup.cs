@@ -69,7 +69,7 @@ internal sealed class RunSetup : IDisposable
 
             Data = Ranks.Together(() => RunData.Read(Recipe, dataFolder, modelFolder, stop), stop);
             Evaluation = Ranks.Together(
-                () => new RunEvaluation(Recipe, Data, dataFolder, modelFolder, Ranks, Reporter, stop),
+                () => new EvaluationSchedule(Recipe, Data, dataFolder, modelFolder, Ranks, Reporter, stop),
                 stop
             );
             Ranks.Together(() => Evaluation.CheckRoom(maxPositions));
@@ -80,10 +80,11 @@ internal sealed class RunSetup : IDisposable
                 plan.Sharding.Stage == 3 && !TrainedWeights.BeginFromWeights(Recipe)
                     ? Own(new WeightSlices(plan.Sharding, collectives))
                     : null;
+            var weights = WeightsOf(checkpoint) ?? modelFolder;
             Model = Ranks.Together(() =>
                 Own(
                     ModelFolder.Load(
-                        WeightsOf(checkpoint) ?? modelFolder,
+                        weights,
                         ComputingType(collectives.Device),
                         collectives.Device,
                         loaded: slices is null ? unit => FrozenBase.Place(unit, Recipe.Training) : slices.Take,
@@ -177,9 +178,9 @@ internal sealed class RunSetup : IDisposable
                 }
             );
         }
-        catch
+        catch (Exception error)
         {
-            Dispose();
+            DisposeAfter(error);
             throw;
         }
     }
@@ -200,7 +201,7 @@ internal sealed class RunSetup : IDisposable
     public RunData Data { get; }
 
     /// <summary>Validation and test rows.</summary>
-    public RunEvaluation Evaluation { get; }
+    public EvaluationSchedule Evaluation { get; }
 
     /// <summary>The model, what is trained on it.</summary>
     public DecoderModel Model { get; }
@@ -235,6 +236,25 @@ internal sealed class RunSetup : IDisposable
         }
     }
 
+    /// <summary>Lets go of everything after a failure, unless the process ends with it: where this rank alone fails,
+    /// freeing what a GPU works on would wait for calls that the other ranks never answer, and keep them from hearing of
+    /// the failure.</summary>
+    /// <param name="error">What went wrong.</param>
+    public void DisposeAfter(Exception error)
+    {
+        if (Ranks is null || MayFree(error, Ranks.Count, Ranks.Collectives.Device.type))
+        {
+            Dispose();
+        }
+    }
+
+    /// <summary>Whether nothing that is freed after an error waits for another rank.</summary>
+    /// <param name="error">What went wrong.</param>
+    /// <param name="ranks">How many ranks there are.</param>
+    /// <param name="device">Where they compute.</param>
+    internal static bool MayFree(Exception error, int ranks, DeviceType device) =>
+        ranks == 1 || device == DeviceType.CPU || error is SharedFailureException or OperationCanceledException;
+
     private T Own<T>(T part)
         where T : IDisposable
     {
@@ -247,7 +267,7 @@ internal sealed class RunSetup : IDisposable
         checkpoint is not null
         && Recipe.Lora is null
         && Recipe.Prefix is null
-        && (WeightFiles.AreIn(checkpoint) || !OptimizerFile.IsIn(checkpoint))
+        && Ranks.FirstFinds(() => WeightFiles.AreIn(checkpoint) || !OptimizerFile.IsIn(checkpoint))
             ? checkpoint
             : null;
 

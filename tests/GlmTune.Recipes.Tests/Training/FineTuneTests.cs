@@ -322,7 +322,7 @@ public sealed class FineTuneTests : IDisposable
         Assert.Equal([3], CheckpointFolder.Steps(output));
     }
 
-    [Theory, InlineData("training_args.per_device_train_batch_size=7"), InlineData("peft_config.r=8")]
+    [Theory, InlineData("data_config.end_token=endoftext"), InlineData("peft_config.r=8")]
     public void A_resume_whose_recipe_does_not_fit_the_checkpoint_is_refused(string change)
     {
         Train("change", lora: true, accumulation: 1, steps: 2, stopAfter: null);
@@ -367,6 +367,23 @@ public sealed class FineTuneTests : IDisposable
         );
         Assert.Contains("Step 1: the loss is NaN", error.Message, StringComparison.Ordinal);
         Assert.Contains("lines ", error.Message, StringComparison.Ordinal);
+    }
+
+    [Theory, InlineData("steps", new[] { 1 }), InlineData("no", new int[0])]
+    public void The_step_before_one_that_is_not_finite_is_saved_unless_nothing_is(string strategy, int[] saved)
+    {
+        // The first update is far too large for the second step's numbers.
+        Assert.Throws<NonFiniteStepException>(() =>
+            Train(
+                "far",
+                lora: false,
+                accumulation: 1,
+                steps: 3,
+                stopAfter: null,
+                settings: ["training_args.learning_rate=1e30", $"training_args.save_strategy={strategy}"]
+            )
+        );
+        Assert.Equal(saved, CheckpointFolder.Steps(Path.Combine(root, "far")).Select(step => (int)step));
     }
 
     private static string RepositoryRoot() =>

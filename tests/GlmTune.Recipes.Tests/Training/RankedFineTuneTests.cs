@@ -551,7 +551,7 @@ public sealed class RankedFineTuneTests : IDisposable
 
     [Theory]
     [
-        InlineData("training_args.per_device_train_batch_size=7", null),
+        InlineData("data_config.end_token=endoftext", null),
         InlineData("training_args.max_steps=6", "optimizer-00000-of-00001.safetensors")
     ]
     public void A_run_that_cannot_begin_leaves_nothing_in_memory(string setting, string? damaged)

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using GlmTune.Collectives;
 using GlmTune.Data.Templates;
 using GlmTune.Data.Tokenization;
 using GlmTune.Evaluation;
@@ -6,10 +7,11 @@ using GlmTune.Inference;
 using GlmTune.Inference.Tests;
 using GlmTune.Recipes.Evaluating;
 using GlmTune.Recipes.Tests.Configuration;
+using GlmTune.Recipes.Training;
 
 namespace GlmTune.Recipes.Tests;
 
-public sealed class TrainingEvaluationTests : IDisposable
+public sealed class RankedEvaluationTests : IDisposable
 {
     private const string Generating =
         "predict_with_generate: true\nper_device_eval_batch_size: 3\ngeneration_config: {max_new_tokens: 9}";
@@ -25,7 +27,7 @@ public sealed class TrainingEvaluationTests : IDisposable
         var evaluation = Create(RecipeText.WithArguments(Generating));
         foreach (var (step, letter) in new[] { (20L, 'x'), (40L, 'y') })
         {
-            var report = evaluation.Run(Saying(letter), step);
+            var report = Run(evaluation, Saying(letter), step);
             var rows = PredictionFile.Read(InEval($"step-{step}.predictions.jsonl"));
             Assert.Equal(Enumerable.Range(1, 7), rows.Select(row => row.Extra["line"].GetInt32()));
             Assert.All(rows, row => Assert.Equal(new string(letter, 9), row.Prediction));
@@ -44,7 +46,7 @@ public sealed class TrainingEvaluationTests : IDisposable
     public void Without_predict_with_generate_there_is_the_loss_alone()
     {
         var model = Saying('x');
-        var report = Create(RecipeText.WithArguments("per_device_eval_batch_size: 3")).Run(model, 5);
+        var report = Run(Create(RecipeText.WithArguments("per_device_eval_batch_size: 3")), model, 5);
         Assert.Empty(report.Answers);
         Assert.Equal([3, 3, 1], model.PassSizes);
         Assert.Equal(["step-5.metrics.json"], Directory.GetFiles(InEval("")).Select(Path.GetFileName));
@@ -54,14 +56,14 @@ public sealed class TrainingEvaluationTests : IDisposable
     public void Answers_are_made_as_many_at_once_as_the_recipe_says()
     {
         var model = Saying('x');
-        Create(RecipeText.WithArguments(Generating)).Run(model, 1);
+        Create(RecipeText.WithArguments(Generating)).Run(model);
         Assert.Equal(3, model.PassSizes.Max());
     }
 
     [Fact]
     public void Max_eval_samples_takes_the_first_rows()
     {
-        var report = Create(RecipeText.WithArguments(Generating), "data_config.max_eval_samples=2").Run(Saying('x'), 1);
+        var report = Create(RecipeText.WithArguments(Generating), "data_config.max_eval_samples=2").Run(Saying('x'));
         Assert.Equal((2, 2), (report.Rows, report.Answers.Count));
     }
 
@@ -87,9 +89,9 @@ public sealed class TrainingEvaluationTests : IDisposable
             )
         );
 
-        static string First(TrainingEvaluation evaluation) =>
+        static string First(RankedEvaluation evaluation) =>
             evaluation
-                .Run(FakeLm.Sure(300, history => history[^1] is >= 'a' and < 'z' ? history[^1] + 1 : 'a'), 1)
+                .Run(FakeLm.Sure(300, history => history[^1] is >= 'a' and < 'z' ? history[^1] + 1 : 'a'))
                 .Answers[0]
                 .Prediction;
     }
@@ -103,7 +105,7 @@ public sealed class TrainingEvaluationTests : IDisposable
             )
         );
         string[] Sample() =>
-            [.. evaluation.Run(new FakeLm(300, _ => new float[300]), 1).Answers.Select(answer => answer.Prediction)];
+            [.. evaluation.Run(new FakeLm(300, _ => new float[300])).Answers.Select(answer => answer.Prediction)];
         var first = Sample();
         Assert.Equal(first, Sample());
         Assert.Equal(7, first.Distinct().Count());
@@ -148,18 +150,12 @@ public sealed class TrainingEvaluationTests : IDisposable
         using var stop = new CancellationTokenSource();
         var passes = new int[2];
         var file = WriteRows(40);
-        GlmTune.Collectives.InProcess.Run(
+        InProcess.Run(
             2,
             ranks =>
             {
                 var recipe = RecipeText.Read(RecipeText.WithArguments(arguments));
-                var evaluation = new TrainingEvaluation(
-                    recipe,
-                    new Glm4Template(Bytes, recipe.Data.Template),
-                    file,
-                    folder,
-                    ranks: ranks
-                );
+                var evaluation = Of(recipe, file, ranks);
                 var model = FakeLm.Sure(
                     300,
                     _ =>
@@ -173,7 +169,7 @@ public sealed class TrainingEvaluationTests : IDisposable
                     }
                 );
                 Assert.ThrowsAny<OperationCanceledException>(() =>
-                    evaluation.Run(model, 1, stop: ranks.Rank == 1 ? stop.Token : default)
+                    Run(evaluation, model, 1, ranks.Rank == 1 ? stop.Token : default)
                 );
                 passes[ranks.Rank] = model.PassSizes.Count;
             }
@@ -188,7 +184,7 @@ public sealed class TrainingEvaluationTests : IDisposable
     public void Ranks_with_more_or_fewer_passes_than_others_all_come_to_the_end()
     {
         var file = WriteRows(3);
-        var reports = GlmTune.Collectives.InProcess.Run(
+        var reports = InProcess.Run(
             4,
             ranks =>
             {
@@ -198,13 +194,7 @@ public sealed class TrainingEvaluationTests : IDisposable
                             + "{max_new_tokens: 9}"
                     )
                 );
-                return new TrainingEvaluation(
-                    recipe,
-                    new Glm4Template(Bytes, recipe.Data.Template),
-                    file,
-                    folder,
-                    ranks: ranks
-                ).Run(Saying('x'), 1);
+                return Run(Of(recipe, file, ranks), Saying('x'), 1);
             }
         );
         Assert.All(reports, report => Assert.Equal((3, 3), (report.Rows, report.Answers.Count)));
@@ -214,14 +204,36 @@ public sealed class TrainingEvaluationTests : IDisposable
 
     public void Dispose() => Directory.Delete(folder, recursive: true);
 
-    private TrainingEvaluation Create(string yaml, params string[] overrides) => Create(yaml, null, overrides);
+    private RankedEvaluation Create(string yaml, params string[] overrides) => Create(yaml, null, overrides);
 
-    private TrainingEvaluation Create(string yaml, GenerationOptions? model, string[]? overrides = null)
-    {
-        var file = WriteRows(7);
-        var recipe = RecipeText.Read(yaml, overrides ?? []);
-        return new TrainingEvaluation(recipe, new Glm4Template(Bytes, recipe.Data.Template), file, folder, model);
-    }
+    private RankedEvaluation Create(string yaml, GenerationOptions? model, string[]? overrides = null) =>
+        Of(RecipeText.Read(yaml, overrides ?? []), WriteRows(7), new SingleRank(), model);
+
+    private static RankedEvaluation Of(
+        Recipe recipe,
+        string file,
+        ICollectives ranks,
+        GenerationOptions? model = null
+    ) =>
+        new(
+            recipe,
+            Bytes,
+            EvaluationData.Read(
+                file,
+                new Glm4Template(Bytes, recipe.Data.Template),
+                recipe.Data.ValidationRows,
+                recipe.Training.PredictWithGenerate
+            ),
+            model,
+            new RunRanks(ranks)
+        );
+
+    private EvaluationReport Run(
+        RankedEvaluation evaluation,
+        FakeLm model,
+        long step,
+        CancellationToken stop = default
+    ) => evaluation.Run(model, stop: stop, write: report => EvaluationFiles.OfStep(folder, step).Write(report));
 
     private string WriteRows(int count)
     {

@@ -1,4 +1,6 @@
 using GlmTune.Checkpoints;
+using GlmTune.Data.Templates;
+using GlmTune.Evaluation;
 using GlmTune.Model;
 using GlmTune.Recipes.Reporting;
 using GlmTune.Recipes.Training;
@@ -7,12 +9,11 @@ using GlmTune.Training;
 namespace GlmTune.Recipes.Evaluating;
 
 /// <summary>When a run evaluates and what follows: the best step, an early end, the scores of the test file.</summary>
-internal sealed class RunEvaluation
+internal sealed class EvaluationSchedule
 {
     private readonly Recipe recipe;
-    private readonly RunRanks ranks;
     private readonly IFineTuneReporter reporter;
-    private readonly TrainingEvaluation? validation;
+    private readonly RankedEvaluation? validation;
     private readonly RankedEvaluation? test;
 
     /// <summary>Reads validation and test rows, where the recipe has them.</summary>
@@ -24,7 +25,7 @@ internal sealed class RunEvaluation
     /// <param name="reporter">Hears what is found.</param>
     /// <param name="stop">Ends the reading.</param>
     /// <exception cref="InvalidDataException">Rows have problems.</exception>
-    public RunEvaluation(
+    public EvaluationSchedule(
         Recipe recipe,
         RunData data,
         string dataFolder,
@@ -34,32 +35,29 @@ internal sealed class RunEvaluation
         CancellationToken stop
     )
     {
-        (this.recipe, this.ranks, this.reporter) = (recipe, ranks, reporter);
+        (this.recipe, this.reporter) = (recipe, reporter);
         var generation = Inference.GenerationConfigFile.ReadFolder(modelFolder);
         validation =
             recipe.Data.ValidationFile is { } file && recipe.Training.EvaluationStrategy != IntervalStrategy.No
-                ? new TrainingEvaluation(
-                    recipe,
-                    data.Template,
-                    Path.Combine(dataFolder, file),
-                    recipe.Training.OutputFolder,
-                    generation,
-                    ranks.Collectives,
-                    reporter.Note,
-                    stop
-                )
+                ? Read(file, recipe.Data.ValidationRows)
                 : null;
-        var testData = recipe.Data.TestFile is { } last
-            ? EvaluationData.Read(
-                Path.Combine(dataFolder, last),
-                data.Template,
-                recipe.Data.TestRows,
-                recipe.Training.PredictWithGenerate,
-                stop
-            )
-            : null;
-        test = testData is null ? null : new RankedEvaluation(recipe, data.Tokenizer, testData, generation, ranks);
-        Notes = [.. validation?.Data.Notes ?? [], .. testData?.Notes ?? []];
+        test = recipe.Data.TestFile is { } last ? Read(last, recipe.Data.TestRows) : null;
+        Notes = [.. validation?.Data.Notes ?? [], .. test?.Data.Notes ?? []];
+
+        RankedEvaluation Read(string name, ExampleOptions rows) =>
+            new(
+                recipe,
+                data.Tokenizer,
+                EvaluationData.Read(
+                    Path.Combine(dataFolder, name),
+                    data.Template,
+                    rows,
+                    recipe.Training.PredictWithGenerate,
+                    stop
+                ),
+                generation,
+                ranks
+            );
     }
 
     /// <summary>What somebody should know of the rows.</summary>
@@ -88,7 +86,8 @@ internal sealed class RunEvaluation
         test?.CheckRoom(maxPositions);
     }
 
-    /// <summary>Evaluates the validation rows.</summary>
+    /// <summary>Evaluates the validation rows; rank 0 writes <c>eval/step-N.metrics.json</c> and, where answers are
+    /// generated, <c>eval/step-N.predictions.jsonl</c>.</summary>
     /// <param name="model">As it is after the step.</param>
     /// <param name="gathers">Whether each of its passes gathers weights over all ranks.</param>
     /// <param name="step">Finished steps; at 0 nothing can become the best.</param>
@@ -99,7 +98,7 @@ internal sealed class RunEvaluation
     {
         try
         {
-            var found = validation!.Run(model, step, reporter.Evaluating, gathers, stop);
+            var found = validation!.Run(model, gathers, reporter.Evaluating, report => Write(report, step), stop);
             history.Log(step, history.Epoch, found.Metrics);
             reporter.Evaluated(step, found.Metrics);
             reporter.Answered(step, found.Samples());
@@ -127,15 +126,31 @@ internal sealed class RunEvaluation
             return;
         }
 
-        var found = test.Run(model, gathers, reporter.Evaluating, stop);
-        ranks.Together(() =>
-        {
-            if (ranks.IsFirst)
-            {
-                EvaluationFiles.OfSplit(recipe.Training.OutputFolder, "test").Write(found, weights.Describe());
-            }
-        });
+        var files = EvaluationFiles.OfSplit(recipe.Training.OutputFolder, "test");
+        var found = test.Run(
+            model,
+            gathers,
+            reporter.Evaluating,
+            report => files.Write(report, weights.Describe()),
+            stop
+        );
         reporter.Tested(found.Metrics);
+    }
+
+    // Training is worth more than the file of an evaluation.
+    private void Write(EvaluationReport report, long step)
+    {
+        var folder = recipe.Training.OutputFolder;
+        try
+        {
+            EvaluationFiles.OfStep(folder, step).Write(report);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            reporter.Note(
+                $"{folder}: training continues, but the evaluation of step {step} is not saved: {error.Message}"
+            );
+        }
     }
 
     private bool StopsEarly(long step, IReadOnlyDictionary<string, double> values, TrainerStateFile history)
