@@ -253,14 +253,8 @@ public static class TrainBenchmark
         var seconds = times.Sum();
         var traffic = Settled(ranks) - sent;
         var micro = steps.SelectMany(step => step.MicroBatches).ToList();
-        var room = micro.Sum(batch =>
-            (double)(
-                options.Packing || batch.SequenceStarts is null
-                    ? Math.Max(batch.Rows * batch.Length, options.Rows * options.Tokens)
-                    : batch.Length
-            )
-        );
-        var tokens = micro.Sum(batch => (double)batch.RealTokens);
+        var room = micro.Sum(batch => (double)Room(options, batch));
+        var tokens = micro.Sum(batch => (double)batch.TokenIds.Length);
         var memory = peak.Bytes / 1048576.0;
         var supervised = micro.Sum(batch => (double)batch.SupervisedTokens);
         var teraflops = micro.Sum(batch => Flops(config, options, batch)) / seconds / 1e12;
@@ -429,12 +423,8 @@ public static class TrainBenchmark
         int[] ids = [.. Enumerable.Range(0, count).Select(_ => random.Next(vocabulary))];
         return new MicroBatch
         {
-            Rows = 1,
-            Length = count,
             TokenIds = ids,
             Labels = [.. ids.Select((id, i) => i % options.Tokens == 0 ? MicroBatch.Ignored : id)],
-            Positions = [.. Enumerable.Range(0, count).Select(i => i % options.Tokens)],
-            Padding = [0],
             SequenceStarts = [.. Enumerable.Range(0, options.Rows + 1).Select(row => row * options.Tokens)],
             SupervisedTokens = count - options.Rows,
             Examples = [.. Enumerable.Range(0, options.Rows)],
@@ -468,19 +458,20 @@ public static class TrainBenchmark
         return ranks.Traffic.Total;
     }
 
+    // Tokens that the micro-batch has room for, were it padded to its longest row or packed up to the limit.
+    private static int Room(TrainBenchmarkOptions options, MicroBatch batch)
+    {
+        var (starts, limit) = (batch.SequenceStarts, options.Rows * options.Tokens);
+        var longest = starts.Zip(starts.Skip(1), (from, to) => to - from).Max();
+        return Math.Max(options.Packing ? batch.TokenIds.Length : (starts.Length - 1) * longest, limit);
+    }
+
     private static double Flops(ModelConfig config, TrainBenchmarkOptions options, MicroBatch batch)
     {
-        var starts =
-            batch.SequenceStarts
-            ??
-            [
-                .. batch
-                    .Padding.Select((padding, row) => (row * batch.Length) - padding)
-                    .Append(batch.Rows * batch.Length),
-            ];
+        var starts = batch.SequenceStarts;
         var squares = starts.Zip(starts.Skip(1), (from, to) => (double)(to - from) * (to - from)).Sum();
         var passes = options.LoraRank > 0 || options.VirtualTokens > 0 ? 2 : 3;
-        var layers = batch.RealTokens * config.LayerCount * (double)config.ParametersPerLayer;
+        var layers = batch.TokenIds.Length * config.LayerCount * (double)config.ParametersPerLayer;
         var head = batch.SupervisedTokens * (double)config.VocabularySize * config.HiddenSize;
         return (2 * passes * (layers + head)) + (3.5 * squares * config.LayerCount * 2.0 * config.Heads.QueryWidth);
     }

@@ -7,8 +7,6 @@ namespace GlmTune.Training;
 
 /// <summary>A micro-batch as the model takes it: real tokens back to back, and what each supervised place
 /// predicts.</summary>
-/// <remarks>Padding is left out here, so a padded row, the same row alone and the same row packed are one
-/// computation.</remarks>
 public sealed class TrainingPass : IDisposable
 {
     internal TrainingPass(
@@ -35,39 +33,35 @@ public sealed class TrainingPass : IDisposable
     /// <summary>How attention sees all tokens where ranks share a pass; null: this rank holds all.</summary>
     public AttentionExchange? Exchange { get; }
 
-    /// <summary>The pass of a micro-batch, padded or packed.</summary>
-    /// <exception cref="ArgumentException">The micro-batch holds no real token, or a packed row is not a single
-    /// one.</exception>
+    /// <summary>The pass of a micro-batch.</summary>
     public static TrainingPass Of(MicroBatch batch, Device device)
     {
-        var (ids, starts, rows, targets) = Parts(batch);
-        return new TrainingPass(ids, new SequenceLayout(starts, device), new SupervisedTargets(rows, targets, device));
+        var (rows, targets) = TargetsOf(batch);
+        return new TrainingPass(
+            batch.TokenIds,
+            new SequenceLayout(batch.SequenceStarts, device),
+            new SupervisedTargets(rows, targets, device)
+        );
     }
 
-    /// <summary>Ids without padding, starts of the sequences and N, rows to predict from, and what each should
-    /// predict.</summary>
-    internal static (int[] Ids, int[] Starts, int[] Rows, int[] Targets) Parts(MicroBatch batch)
+    /// <summary>Rows to predict from, and what each should predict: labels shifted by one, none across a sequence's
+    /// start.</summary>
+    internal static (int[] Rows, int[] Targets) TargetsOf(MicroBatch batch)
     {
-        var ids = new List<int>();
-        var starts = new List<int> { 0 };
         var (rows, targets) = (new List<int>(), new List<int>());
-        foreach (var (from, to) in SequencesOf(batch))
+        for (var i = 0; i + 1 < batch.SequenceStarts.Length; i++)
         {
-            for (var place = from; place < to; place++)
+            for (var t = batch.SequenceStarts[i] + 1; t < batch.SequenceStarts[i + 1]; t++)
             {
-                if (place > from && batch.Labels[place] != MicroBatch.Ignored)
+                if (batch.Labels[t] != MicroBatch.Ignored)
                 {
-                    rows.Add(ids.Count - 1);
-                    targets.Add(batch.Labels[place]);
+                    rows.Add(t - 1);
+                    targets.Add(batch.Labels[t]);
                 }
-
-                ids.Add(batch.TokenIds[place]);
             }
-
-            starts.Add(ids.Count);
         }
 
-        return ([.. ids], [.. starts], [.. rows], [.. targets]);
+        return ([.. rows], [.. targets]);
     }
 
     /// <inheritdoc/>
@@ -75,32 +69,5 @@ public sealed class TrainingPass : IDisposable
     {
         Sequences.Dispose();
         Targets.Dispose();
-    }
-
-    // Where each sequence begins and ends in the flattened [B, T] arrays, padding left out.
-    private static IEnumerable<(int From, int To)> SequencesOf(MicroBatch batch)
-    {
-        if (batch.SequenceStarts is { } packed)
-        {
-            if (batch.Rows != 1)
-            {
-                throw new ArgumentException(
-                    $"A packed micro-batch has one row; this one has {batch.Rows}.",
-                    nameof(batch)
-                );
-            }
-
-            for (var i = 0; i + 1 < packed.Length; i++)
-            {
-                yield return (packed[i], packed[i + 1]);
-            }
-
-            yield break;
-        }
-
-        for (var row = 0; row < batch.Rows; row++)
-        {
-            yield return ((row * batch.Length) + batch.Padding[row], (row + 1) * batch.Length);
-        }
     }
 }

@@ -72,10 +72,41 @@ public sealed partial class ProjectTests
         );
     }
 
+    [Fact]
+    public void A_model_family_is_named_in_its_folder_and_in_the_list_of_families_alone()
+    {
+        string[] sources =
+        [
+            .. Checkout.Files.Where(file =>
+                file.StartsWith("src/", StringComparison.Ordinal) && file.EndsWith(".cs", StringComparison.Ordinal)
+            ),
+        ];
+        var folders = sources
+            .Where(file => FamilyFile().IsMatch(file))
+            .Select(file => file[..(file.LastIndexOf('/') + 1)])
+            .ToArray();
+        Assert.NotEmpty(folders);
+        bool IsOfFamily(string file) => folders.Any(folder => file.StartsWith(folder, StringComparison.Ordinal));
+        var types = sources
+            .Where(IsOfFamily)
+            .SelectMany(file => DeclaredType().Matches(Checkout.Text(file)).Select(found => found.Groups[1].Value))
+            .ToHashSet();
+        Assert.All(
+            sources.Where(file => !IsOfFamily(file) && file != "src/GlmTune.Model/ModelFamilies.cs"),
+            file => Assert.DoesNotContain(Word().Matches(Checkout.Text(file)), word => types.Contains(word.Value))
+        );
+    }
+
     private static IEnumerable<string> Included(string file, string element, string attribute) =>
         XDocument.Parse(Checkout.Text(file)).Descendants(element).Select(found => found.Attribute(attribute)!.Value);
 
     private static string Short(string file) => Path.GetFileNameWithoutExtension(file)["GlmTune.".Length..];
+
+    [GeneratedRegex(@"^src/GlmTune\.Model/\w+/\w+Family\.cs$")]
+    private static partial Regex FamilyFile();
+
+    [GeneratedRegex(@"^(?:public|internal) (?:[a-z]+ )*(?:class|record|struct|enum) (\w+)", RegexOptions.Multiline)]
+    private static partial Regex DeclaredType();
 
     [GeneratedRegex(@"\w+")]
     private static partial Regex Word();

@@ -39,22 +39,23 @@ public sealed class GoldenBatch
                 .Select(place => ((long)place.r * Ids[0].Length) + place.c),
         ];
 
+    /// <summary>Padding tokens at the start of a row.</summary>
+    public int PaddingOf(int row) => Array.IndexOf(Mask[row], 1);
+
     public Data.Batching.MicroBatch ToMicroBatch(params int[] rows)
     {
         rows = rows.Length == 0 ? [.. Enumerable.Range(0, Ids.Length)] : rows;
-        var length = Ids[0].Length;
-        var padding = rows.Select(row => Array.IndexOf(Mask[row], 1)).ToArray();
+        var starts = new List<int> { 0 };
+        foreach (var row in rows)
+        {
+            starts.Add(starts[^1] + Ids[row].Length - PaddingOf(row));
+        }
+
         return new Data.Batching.MicroBatch
         {
-            Rows = rows.Length,
-            Length = length,
-            TokenIds = [.. rows.SelectMany(row => Ids[row])],
-            Labels = [.. rows.SelectMany(row => Labels[row])],
-            Positions =
-            [
-                .. rows.SelectMany((row, i) => Enumerable.Range(0, length).Select(t => Math.Max(0, t - padding[i]))),
-            ],
-            Padding = padding,
+            TokenIds = [.. rows.SelectMany(row => Ids[row].Skip(PaddingOf(row)))],
+            Labels = [.. rows.SelectMany(row => Labels[row].Skip(PaddingOf(row)))],
+            SequenceStarts = [.. starts],
             SupervisedTokens = rows.Sum(row => Labels[row].Skip(1).Count(label => label != -100)),
             Examples = rows,
         };

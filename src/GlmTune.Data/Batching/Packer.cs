@@ -1,54 +1,8 @@
-using GlmTune.Data.Templates;
-
 namespace GlmTune.Data.Batching;
 
-/// <summary>Puts several examples back to back into one row, so that no place is spent on padding.</summary>
+/// <summary>Groups examples into packed rows: micro-batches of one limit of tokens.</summary>
 public static class Packer
 {
-    /// <summary>Lays examples into one row; positions restart at each, and none may see its neighbour.</summary>
-    /// <param name="examples">At least one, in this order.</param>
-    /// <param name="indices">What <see cref="MicroBatch.Examples"/> says of each.</param>
-    /// <exception cref="ArgumentException">There is no example, or not as many indices as examples.</exception>
-    public static MicroBatch Pack(IReadOnlyList<TokenizedExample> examples, IReadOnlyList<int> indices)
-    {
-        if (examples.Count == 0 || indices.Count != examples.Count)
-        {
-            throw new ArgumentException(
-                $"{examples.Count} examples and {indices.Count} indices; expected as many of both, and at least one.",
-                nameof(examples)
-            );
-        }
-
-        var starts = new int[examples.Count + 1];
-        for (var i = 0; i < examples.Count; i++)
-        {
-            starts[i + 1] = starts[i] + examples[i].TokenIds.Length;
-        }
-
-        var length = starts[^1];
-        var ids = new int[length];
-        var labels = new int[length];
-        var positions = new int[length];
-        labels.AsSpan().Fill(MicroBatch.Ignored);
-        for (var i = 0; i < examples.Count; i++)
-        {
-            Place.Example(examples[i], ids, labels, positions, starts[i]);
-        }
-
-        return new MicroBatch
-        {
-            Rows = 1,
-            Length = length,
-            TokenIds = ids,
-            Labels = labels,
-            Positions = positions,
-            Padding = [0],
-            SequenceStarts = starts,
-            SupervisedTokens = examples.Sum(example => example.SupervisedTokens),
-            Examples = [.. indices],
-        };
-    }
-
     /// <summary>Groups examples into rows of at most <paramref name="maxTokens"/>: first-fit decreasing.</summary>
     /// <param name="examples">The examples to group, as (index, tokens).</param>
     /// <param name="maxTokens">Capacity of a row.</param>

@@ -17,5 +17,5 @@ public sealed record StepBatches(
 )
 {
     /// <summary>Real tokens fed in the whole step, over all ranks.</summary>
-    public int Tokens { get; init; } = MicroBatches.Sum(batch => batch.RealTokens);
+    public int Tokens { get; init; } = MicroBatches.Sum(batch => batch.TokenIds.Length);
 }

@@ -24,7 +24,7 @@ public sealed class TrainingBatches
     /// <summary>Starts at the first example of epoch 0.</summary>
     /// <param name="examples">The split; at least one example.</param>
     /// <param name="options">How examples are put together.</param>
-    /// <param name="paddingId">The id that fills the left of short rows.</param>
+    /// <param name="paddingId">The id that a micro-batch without examples is made of.</param>
     /// <param name="rank">This process, from 0.</param>
     /// <param name="worldSize">Number of processes.</param>
     /// <exception cref="ArgumentException">There is no example, a number is not positive, the rank is not in the world,
@@ -198,7 +198,7 @@ public sealed class TrainingBatches
         var everyRank = (end - first + worldSize - 1) / worldSize;
         while (mine.Count < everyRank)
         {
-            mine.Add(Collator.Filler(paddingId));
+            mine.Add(MicroBatch.Filler(paddingId));
         }
 
         var used = epochPlan.ExamplesBefore(end);
@@ -221,11 +221,8 @@ public sealed class TrainingBatches
         };
     }
 
-    private MicroBatch Build(int[] indices)
-    {
-        var rows = Array.ConvertAll(indices, index => examples[index]);
-        return options.PackedTokens is null ? Collator.Pad(rows, indices, paddingId) : Packer.Pack(rows, indices);
-    }
+    private MicroBatch Build(int[] indices) =>
+        MicroBatch.Of(Array.ConvertAll(indices, index => examples[index]), indices);
 
     private EpochPlan PlanOf(int epoch)
     {

@@ -20,7 +20,8 @@ public static class SharedPass
     /// <exception cref="ArgumentException">The heads cannot be cut into equal shares.</exception>
     public static TrainingPass Of(MicroBatch batch, HeadLayout heads, ICollectives ranks)
     {
-        var (ids, starts, rows, targets) = TrainingPass.Parts(batch);
+        var (ids, starts) = (batch.TokenIds, batch.SequenceStarts);
+        var (rows, targets) = TrainingPass.TargetsOf(batch);
         var run = (ids.Length + ranks.WorldSize - 1) / ranks.WorldSize;
         var padding = (run * ranks.WorldSize) - ids.Length;
         if (padding > 0)

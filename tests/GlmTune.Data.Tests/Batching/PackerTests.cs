@@ -6,33 +6,6 @@ namespace GlmTune.Data.Tests.Batching;
 public class PackerTests
 {
     [Fact]
-    public void Sequences_stand_back_to_back_and_positions_restart()
-    {
-        var batch = Packer.Pack(Some.Examples(3, 4), [5, 1]);
-        Assert.Equal((1, 7), (batch.Rows, batch.Length));
-        Assert.Equal([1000, 1001, 1002, 1003, 1004, 1005, 1006], batch.TokenIds);
-        Assert.Equal([-100, -100, 1002, -100, -100, -100, 1006], batch.Labels);
-        Assert.Equal([0, 1, 2, 0, 1, 2, 3], batch.Positions);
-        Assert.Equal([0, 3, 7], batch.SequenceStarts!);
-        Assert.Equal([0], batch.Padding);
-        Assert.Equal([5, 1], batch.Examples);
-        Assert.Equal((2, 7), (batch.SupervisedTokens, batch.RealTokens));
-    }
-
-    [Fact]
-    public void The_first_label_of_every_sequence_is_ignored() =>
-        Some.Lengths.Sample(
-            lengths =>
-            {
-                var batch = Packer.Pack(Some.Examples(lengths), [.. Enumerable.Range(0, lengths.Length)]);
-                Assert.All(batch.SequenceStarts![..^1], start => Assert.Equal(MicroBatch.Ignored, batch.Labels[start]));
-                Assert.Equal(batch.Labels.Count(label => label != MicroBatch.Ignored), batch.SupervisedTokens);
-            },
-            iter: 200,
-            seed: "0000KOIPe5I3"
-        );
-
-    [Fact]
     public void Grouping_keeps_every_example_once_and_every_row_within_its_capacity() =>
         Gen.Select(Gen.Int[1, 50].Array[0, 300], Gen.Int[50, 200])
             .Sample(

@@ -140,9 +140,9 @@ public class GoldenPrefixTests
         var batch = Golden();
         var all = batch.ToMicroBatch();
         var (offset, loss) = (runner.Model.PositionOffset, 0.0);
-        for (var row = 0; row < all.Rows; row++)
+        for (var row = 0; row < batch.Ids.Length; row++)
         {
-            runner.Model.PositionOffset = offset + all.Padding[row];
+            runner.Model.PositionOffset = offset + batch.PaddingOf(row);
             using var pass = TrainingPass.Of(batch.ToMicroBatch(row), CPU);
             using var part = runner.ForwardBackward(pass, 1.0 / all.SupervisedTokens, dropoutSeed: null);
             loss += part.item<float>() / all.SupervisedTokens;

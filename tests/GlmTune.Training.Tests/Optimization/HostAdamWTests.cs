@@ -20,10 +20,11 @@ public class HostAdamWTests
     public void Three_updates_equal_the_definition(int count, ScalarType type)
     {
         using var scope = NewDisposeScope();
+        using var generator = new Generator(3, CPU);
         var weight = new Parameter("weight", [count], type, CPU, decays: true)
         {
             Trainable = true,
-            Value = randn(count, type),
+            Value = randn([count], generator: generator).to_type(type).alias(),
         };
         using var unit = new OneWeight(weight);
         using var shard = new FlatShard(new FlatLayout(unit, [weight], 0, 1), decays: true, onHost: true);
@@ -33,7 +34,7 @@ public class HostAdamWTests
         for (var step = 1; step <= 3; step++)
         {
             var settings = new AdamWStep(1e-2, 0.9, 0.98, 1e-8, 0.1, step);
-            shard.Gradient.copy_(randn(count));
+            shard.Gradient.copy_(randn([count], generator: generator));
             new PlainKernels().AdamW(master, shard.Gradient, first, second, tensor(0.3f), settings, compute);
             host.Update(shard, 0.3f, settings);
             host.Finish();

@@ -423,12 +423,8 @@ public class RecordedStepTests
         labels[1] = ids[1];
         return new MicroBatch
         {
-            Rows = 1,
-            Length = ids.Length,
             TokenIds = ids,
             Labels = labels,
-            Positions = new int[ids.Length],
-            Padding = [0],
             SequenceStarts = [.. starts],
             SupervisedTokens = labels.Count(label => label != MicroBatch.Ignored),
             Examples = [.. lengths],

@@ -146,7 +146,7 @@ internal sealed record RankedRun(double[] Losses, double[] Norms, Dictionary<str
         {
             var all = Enumerable
                 .Range(0, microBatches)
-                .Select(i => i >= microBatches - emptyBatches ? Collator.Filler(0) : Batch((step * 100) + i))
+                .Select(i => i >= microBatches - emptyBatches ? MicroBatch.Filler(0) : Batch((step * 100) + i))
                 .ToList();
             var mine = all.Where((_, i) => i % ranks.WorldSize == ranks.Rank).ToList();
             var report = trainer.Step(
@@ -186,12 +186,8 @@ internal sealed record RankedRun(double[] Losses, double[] Norms, Dictionary<str
         int[] labels = [.. ids.Select((id, i) => i % 3 == 0 || i == lengths[0] ? MicroBatch.Ignored : id)];
         return new MicroBatch
         {
-            Rows = 1,
-            Length = ids.Length,
             TokenIds = ids,
             Labels = labels,
-            Positions = [.. ids.Select((_, i) => i < lengths[0] ? i : i - lengths[0])],
-            Padding = [0],
             SequenceStarts = starts,
             SupervisedTokens = labels.Count(label => label != MicroBatch.Ignored),
             Examples = [0, 1],

@@ -88,11 +88,11 @@ public class RankedTrajectoryTests
         var batch = GoldenBatch.Read(Path.Combine(GoldenModelTests.Folder, "batch.json"));
         var all = batch.ToMicroBatch();
         var offset = runner.Model.PositionOffset;
-        for (var row = 0; row < all.Rows; row++)
+        for (var row = 0; row < batch.Ids.Length; row++)
         {
-            runner.Model.PositionOffset = offset + all.Padding[row];
+            runner.Model.PositionOffset = offset + batch.PaddingOf(row);
             using var pass = TrainingPass.Of(
-                row % ranks.WorldSize == ranks.Rank ? batch.ToMicroBatch(row) : Collator.Filler(0),
+                row % ranks.WorldSize == ranks.Rank ? batch.ToMicroBatch(row) : MicroBatch.Filler(0),
                 CPU
             );
             using var loss = runner.ForwardBackward(
@@ -110,26 +110,30 @@ public class RankedTrajectoryTests
     private static StepBatches Share(StepBatches step, ICollectives ranks)
     {
         var all = step.MicroBatches[0];
-        if (ranks.Rank >= all.Rows)
+        var starts = all.SequenceStarts;
+        if (ranks.Rank >= starts.Length - 1)
         {
-            return step with { MicroBatches = [Collator.Filler(0)] };
+            return step with { MicroBatches = [MicroBatch.Filler(0)] };
         }
 
-        int[] rows = [.. Enumerable.Range(0, all.Rows).Where(row => row % ranks.WorldSize == ranks.Rank)];
-        T[] Of<T>(T[] values) => [.. rows.SelectMany(row => values[(row * all.Length)..((row + 1) * all.Length)])];
+        int[] rows = [.. Enumerable.Range(0, starts.Length - 1).Where(row => row % ranks.WorldSize == ranks.Rank)];
+        T[] Of<T>(T[] values) => [.. rows.SelectMany(row => values[starts[row]..starts[row + 1]])];
         var labels = Of(all.Labels);
+        var ends = new List<int> { 0 };
+        foreach (var row in rows)
+        {
+            ends.Add(ends[^1] + starts[row + 1] - starts[row]);
+        }
+
         return step with
         {
             MicroBatches =
             [
                 new MicroBatch
                 {
-                    Rows = rows.Length,
-                    Length = all.Length,
                     TokenIds = Of(all.TokenIds),
                     Labels = labels,
-                    Positions = Of(all.Positions),
-                    Padding = [.. rows.Select(row => all.Padding[row])],
+                    SequenceStarts = [.. ends],
                     SupervisedTokens = labels.Count(label => label != MicroBatch.Ignored),
                     Examples = rows,
                 },
