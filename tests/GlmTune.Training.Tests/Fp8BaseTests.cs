@@ -15,47 +15,6 @@ public class Fp8BaseTests
 {
     static Fp8BaseTests() => NativeRuntime.Load();
 
-    [Fact]
-    public void Only_the_layers_matrices_are_rounded_and_their_values_are_gone()
-    {
-        using var scope = NewDisposeScope();
-        using var model = Load(ScalarType.Float32, fp8: true);
-        foreach (var parameter in model.BaseParameters)
-        {
-            var layered = parameter.Name.Contains(".layers.", StringComparison.Ordinal) && parameter.Shape.Length == 2;
-            Assert.Equal(layered, parameter.Rounded is not null);
-            Assert.True(parameter.IsLoaded);
-            if (layered)
-            {
-                Assert.Contains(
-                    "held in fp8",
-                    Assert.Throws<InvalidOperationException>(() => parameter.Value).Message,
-                    StringComparison.Ordinal
-                );
-            }
-        }
-    }
-
-    [Fact]
-    public void A_rounded_weight_is_within_half_a_step_of_the_weight()
-    {
-        using var scope = NewDisposeScope();
-        using var model = Load(ScalarType.Float32, fp8: false);
-        using var rounded = Load(ScalarType.Float32, fp8: true);
-        foreach (var (exact, held) in model.Fp8Weights.Zip(rounded.Fp8Weights))
-        {
-            var fp8 = held.Rounded!;
-            var error = (fp8.Widened(ScalarType.Float64) - exact.Value.to(ScalarType.Float64)).abs();
-            // Half of the last of three bits; or of the smallest step, 2⁻⁹, in units of the scale.
-            var allowed =
-                maximum(
-                    exact.Value.to(ScalarType.Float64).abs() * Math.Pow(2, -4),
-                    fp8.OutputScales.max().to(ScalarType.Float64) * Math.Pow(2, -10)
-                ) * 1.0001;
-            Assert.True(error.le(allowed).all().item<bool>(), exact.Name);
-        }
-    }
-
     [Theory, InlineData("lora"), InlineData("prefix")]
     public void Gradients_are_those_of_the_rounded_weights_but_for_the_rounding_of_activations(string kind)
     {
@@ -116,21 +75,6 @@ public class Fp8BaseTests
         {
             Assert.Equal(plain, rounded, 0.1 * plain);
         }
-    }
-
-    [Fact]
-    public void A_trained_weight_is_not_rounded()
-    {
-        using var model = Load(ScalarType.Float32, fp8: false);
-        var weight = model.Layers[0].FeedForward.Down.Weight;
-        weight.Trainable = true;
-        Assert.Contains(
-            weight.Name,
-            Assert.Throws<InvalidOperationException>(() => weight.Round(keepTransposed: true)).Message,
-            StringComparison.Ordinal
-        );
-        Assert.Null(weight.Rounded);
-        Assert.True(weight.IsLoaded);
     }
 
     private static DecoderModel Load(ScalarType type, bool fp8) =>

@@ -19,34 +19,6 @@ public class GoldenModelTests
 
     static GoldenModelTests() => NativeRuntime.Load();
 
-    [Theory, InlineData("model-hf"), InlineData("model-chatglm")]
-    public void Logits_and_loss_equal_the_reference(string folder)
-    {
-        using var scope = NewDisposeScope();
-        using var model = ModelFolder.Load(Path.Combine(Folder, folder), ScalarType.Float32, CPU);
-        CheckLogits(model, "base");
-    }
-
-    [Theory, InlineData("model-hf"), InlineData("model-chatglm")]
-    public void Hidden_states_equal_the_reference_after_every_layer(string folder)
-    {
-        using var scope = NewDisposeScope();
-        using var model = ModelFolder.Load(Path.Combine(Folder, folder), ScalarType.Float32, CPU);
-        using var expected = Expected();
-        var batch = GoldenBatch.Read(Path.Combine(Folder, "batch.json"));
-        using var pass = TrainingPass.Of(batch.ToMicroBatch(0), CPU);
-        using var context = model.Context(pass.Sequences);
-        var x = model.Embedding.Forward(model.Ids(pass.TokenIds), model.Kernels);
-        for (var i = 0; i <= model.Layers.Count; i++)
-        {
-            // The library's last hidden state is the one after the final norm.
-            var shown = i == model.Layers.Count ? model.Head.Normalise(x, model.Kernels) : x;
-            var wanted = expected.Get($"base.hidden.{i}");
-            TensorAssert.Close(wanted.reshape(-1, wanted.shape[^1]), shown, 1e-5, $"hidden state {i}");
-            x = i < model.Layers.Count ? model.Layers[i].Forward(x, context, tape: null) : x;
-        }
-    }
-
     [Theory]
     [InlineData("model-hf", 0), InlineData("model-chatglm", 0), InlineData("model-hf", 3), InlineData("model-hf", 2)]
     public void Every_gradient_of_the_base_equals_the_reference_kept_or_recomputed(string folder, int recomputed)
@@ -80,7 +52,7 @@ public class GoldenModelTests
         using var model = ModelFolder.Load(Path.Combine(Folder, folder), ScalarType.Float32, CPU);
         using var lora = AdapterFolder.LoadLora(Path.Combine(Folder, $"adapter-{tag}"), model);
         var name = tag == "lora_fused-chatglm" ? "lora_fused" : tag;
-        CheckLogits(model, name);
+        GoldenModel.CheckLogits(model, Folder, name);
         var gradients = Gradients(model, recomputed: 1);
         using var expected = Expected();
         if (tag == name)
@@ -194,21 +166,6 @@ public class GoldenModelTests
         }
 
         Assert.Equal(after3, DisposeScopeManager.Statistics.ThreadTotalLiveCount);
-    }
-
-    internal static void CheckLogits(DecoderModel model, string tag)
-    {
-        var batch = GoldenBatch.Read(Path.Combine(Folder, "batch.json"));
-        using var expected = Expected();
-        using var pass = TrainingPass.Of(batch.ToMicroBatch(), CPU);
-        var wanted = expected.Get($"{tag}.logits");
-        var real = wanted.reshape(-1, wanted.shape[^1]).index_select(0, tensor(batch.RealPlaces));
-        var logits = model.Logits(pass.TokenIds, pass.Sequences);
-        Assert.InRange(((logits - real).norm() / real.norm()).item<float>(), 0, 1e-5);
-        TensorAssert.Close(real, logits, 2e-5, "logits");
-        using var again = TrainingPass.Of(batch.ToMicroBatch(), CPU);
-        var loss = model.Loss(again.TokenIds, again.Sequences, again.Targets) / again.Targets.Count;
-        Near(expected.Get($"{tag}.loss").item<float>(), loss, 1e-5);
     }
 
     internal static Func<Model.Layers.Parameter, Tensor> Gradients(DecoderModel model, int recomputed)

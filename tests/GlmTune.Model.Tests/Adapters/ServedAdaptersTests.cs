@@ -1,0 +1,151 @@
+using GlmTune.Kernels.Definitions;
+using GlmTune.Kernels.Native;
+using GlmTune.Model.Adapters;
+using GlmTune.Model.Layers;
+using GlmTune.Testing;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace GlmTune.Model.Tests.Adapters;
+
+/// <summary>Adapters of all kinds in one pass, against each attached by itself, which golden values cover.</summary>
+public class ServedAdaptersTests
+{
+    private static readonly GoldenAdapters Golden = new(GoldenData.Path("glm-tiny"));
+
+    static ServedAdaptersTests() => NativeRuntime.Load();
+
+    [Theory]
+    [InlineData("model-hf")]
+    [InlineData("model-chatglm")]
+    public void A_row_of_a_mixed_batch_has_the_logits_that_its_adapter_gives_alone(string folder)
+    {
+        using var scope = NewDisposeScope();
+        using var model = Load(folder, ScalarType.Float64);
+        string?[] rows = [null, "lora", "prefix", "dora", "lora_all", null, "rslora", "lora"];
+        var prompts = Prompts(rows.Length);
+        var alone = rows.Zip(prompts)
+            .Select(row => Golden.Attached(model, row.First, () => Logits(model, [row.Second], null)))
+            .ToList();
+        using var served = Golden.Serve(model);
+        ServedAdapter?[] adapters =
+        [
+            .. rows.Select(name => served.All.FirstOrDefault(adapter => adapter.Name == name)),
+        ];
+        var together = Logits(model, prompts, adapters);
+        foreach (var (row, expected) in alone.Index())
+        {
+            Assert.Equal(0, (together[row] - expected[0]).abs().max().item<double>(), 1e-12);
+        }
+
+        // They must differ from the base's, or the comparison could not fail.
+        var bare = Logits(model, prompts, null);
+        Assert.All(
+            rows.Index().Where(row => row.Item is not null),
+            row => Assert.True((bare[row.Index] - together[row.Index]).abs().max().item<double>() > 1e-4)
+        );
+    }
+
+    [Fact]
+    public void Unloading_leaves_the_others_as_they_were_and_no_tensor_behind()
+    {
+        using var scope = NewDisposeScope();
+        using var model = Load("model-hf", ScalarType.Float64);
+        var prompts = Prompts(1);
+        var bare = Logits(model, prompts, null)[0];
+        var expected = Golden.Attached(model, "lora", () => Logits(model, prompts, null))[0];
+        var before = DisposeScopeManager.Statistics.ThreadTotalLiveCount;
+        for (var round = 0; round < 3; round++)
+        {
+            var versions = new List<long> { model.Version };
+            using var served = Golden.Serve(model);
+            versions.Add(model.Version);
+            foreach (var name in (string[])["dora", "lora_all", "prefix"])
+            {
+                served.Unload(name);
+                versions.Add(model.Version);
+            }
+
+            using (NewDisposeScope())
+            {
+                Assert.Equal(
+                    0,
+                    (Logits(model, prompts, [served.All[0]])[0] - expected).abs().max().item<double>(),
+                    1e-12
+                );
+            }
+
+            served.Unload("rslora");
+            served.Unload("lora");
+            Assert.Empty(served.All);
+            versions.Add(model.Version);
+            Assert.Equal(versions.Distinct().Order(), versions);
+        }
+
+        Assert.Equal(before, DisposeScopeManager.Statistics.ThreadTotalLiveCount);
+        Assert.Equal(0, (Logits(model, prompts, null)[0] - bare).abs().max().item<double>());
+        using var attached = AdapterFolder.Load(Golden.PathOf("lora"), model);
+        Assert.Throws<InvalidOperationException>(() => new ServedAdapters(model));
+        attached.Detach(model);
+    }
+
+    // First the whole prompts, then one more token for each: logits of both, [2, V] for each row.
+    private static List<Tensor> Logits(DecoderModel model, List<int[]> prompts, ServedAdapter?[]? adapters)
+    {
+        using var scope = NewDisposeScope();
+        using var cache = model.NewCache(prompts.Count, 32);
+        int[] slots = [.. Enumerable.Range(0, prompts.Count).Reverse()];
+        int[] virtualTokens =
+        [
+            .. prompts.Select(
+                (_, row) => adapters is null ? model.VirtualTokens : ((ICausalLm)model).VirtualTokensOf(adapters[row])
+            ),
+        ];
+        int[] lengths = [.. prompts.Select(prompt => prompt.Length)];
+        foreach (var (row, adapter) in (adapters ?? []).Index())
+        {
+            model.StartSlot(cache, slots[row], adapter);
+        }
+
+        var starts = lengths.Aggregate(new List<int> { 0 }, (sums, length) => [.. sums, sums[^1] + length]);
+        var first = model.Logits(
+            [.. prompts.SelectMany(prompt => prompt)],
+            new SequenceLayout(starts, CPU),
+            new CacheStep(cache, slots, virtualTokens, lengths),
+            lastOnly: true,
+            adapters
+        );
+        var second = model.Logits(
+            [.. prompts.Select(prompt => prompt[0])],
+            SequenceLayout.OfRows(prompts.Count, 1, CPU),
+            new CacheStep(
+                cache,
+                slots,
+                [.. virtualTokens.Zip(lengths, (before, length) => before + length)],
+                [.. lengths.Select(_ => 1)]
+            ),
+            lastOnly: true,
+            adapters
+        );
+        return
+        [
+            .. Enumerable
+                .Range(0, prompts.Count)
+                .Select(row => stack([first[row], second[row]]).MoveToOuterDisposeScope()),
+        ];
+    }
+
+    private static List<int[]> Prompts(int count)
+    {
+        var random = new Random(17);
+        return
+        [
+            .. Enumerable
+                .Range(0, count)
+                .Select(_ => Enumerable.Range(0, random.Next(1, 12)).Select(_ => random.Next(3, 640)).ToArray()),
+        ];
+    }
+
+    private static DecoderModel Load(string folder, ScalarType type) =>
+        ModelFolder.Load(GoldenData.Path($"glm-tiny/{folder}"), type, CPU);
+}
