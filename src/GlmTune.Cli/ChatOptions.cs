@@ -34,14 +34,17 @@ internal sealed class ChatOptions
 
     /// <summary>Loads the model from the command line.</summary>
     /// <param name="given">The command line.</param>
+    /// <param name="screen">Receives notes.</param>
     /// <param name="adapters">Adapters to serve beside the model, by name.</param>
     /// <param name="limits">Limits of the generator; null for the defaults.</param>
     public TunedChat Load(
         ParseResult given,
+        Screen screen,
         IReadOnlyList<KeyValuePair<string, string>>? adapters = null,
         GenerationLimits? limits = null
-    ) =>
-        TunedChat.Load(
+    )
+    {
+        var loaded = TunedChat.Load(
             given.GetRequiredValue(Path),
             new TunedChatOptions
             {
@@ -53,4 +56,11 @@ internal sealed class ChatOptions
                 Template = given.GetValue(template) is { } name ? TemplatePreset.Named(name) : null,
             }
         );
+        foreach (var note in loaded.Notes)
+        {
+            screen.Error.WriteLine($"note: {note}");
+        }
+
+        return loaded;
+    }
 }

@@ -27,6 +27,7 @@ internal static class CommandLine
         CancellationToken stop = default
     )
     {
+        screen = screen.Guarded();
         try
         {
             var parsed = Root(screen).Parse(arguments, Parsing);

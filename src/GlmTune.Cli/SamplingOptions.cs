@@ -28,6 +28,12 @@ internal sealed class SamplingOptions
         "sample from the K most likely tokens; 0 disables it",
         0
     );
+    private readonly Option<double?> minP = NumberOption.Optional<double>(
+        "--min-p",
+        "draw among the tokens with at least this share of the likeliest one's probability; 0 turns it off",
+        0.0,
+        1
+    );
     private readonly Option<double?> repetitionPenalty = NumberOption.Optional<double>(
         "--repetition-penalty",
         "above 1, tokens that already occurred become less likely",
@@ -44,7 +50,7 @@ internal sealed class SamplingOptions
     /// <summary>Adds the options to a command.</summary>
     public void AddTo(Command command)
     {
-        foreach (var option in new Option[] { maxNewTokens, temperature, topP, topK, repetitionPenalty, beams, seed })
+        foreach (var option in new Option[] { maxNewTokens, temperature, topP, topK, minP, repetitionPenalty, beams, seed })
         {
             command.Add(option);
         }
@@ -59,11 +65,13 @@ internal sealed class SamplingOptions
             MaxNewTokens = given.GetValue(maxNewTokens),
             DoSample =
                 heat == 0 || given.GetValue(beams) > 1 ? false
-                : heat > 0 || given.GetValue(topP) is not null || given.GetValue(topK) > 0 ? true
+                : heat > 0 || given.GetValue(topP) is not null || given.GetValue(topK) > 0 || given.GetValue(minP) > 0
+                    ? true
                 : null,
             Temperature = heat == 0 ? 1 : heat,
             TopP = given.GetValue(topP),
             TopK = given.GetValue(topK),
+            MinP = given.GetValue(minP),
             RepetitionPenalty = given.GetValue(repetitionPenalty),
             NumBeams = given.GetValue(beams),
             Seed = given.GetValue(seed),

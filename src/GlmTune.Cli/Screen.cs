@@ -29,12 +29,15 @@ internal sealed record Screen(TextReader Input, TextWriter Output, TextWriter Er
         console ??= AnsiConsole.Create(
             new AnsiConsoleSettings
             {
-                Out = new AnsiConsoleOutput(Output),
+                Out = new AnsiConsoleOutput(Output is TerminalWriter guarded ? guarded.Inner : Output),
                 Ansi = IsTerminal ? AnsiSupport.Yes : AnsiSupport.No,
                 ColorSystem = HasColor ? ColorSystemSupport.Detect : ColorSystemSupport.NoColors,
                 Interactive = IsTerminal ? InteractionSupport.Yes : InteractionSupport.No,
             }
         );
+
+    /// <summary>The same streams, guarded against terminal control codes in quoted text.</summary>
+    public Screen Guarded() => this with { Output = new TerminalWriter(Output), Error = new TerminalWriter(Error) };
 
     /// <summary>The process's own streams; any that is not a terminal uses UTF-8, whatever the locale.</summary>
     public static Screen OfProcess()

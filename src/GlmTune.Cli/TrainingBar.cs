@@ -13,8 +13,8 @@ internal sealed class TrainingBar : TrainingLines
 
     private TrainingBar(Screen screen, ProgressTask task)
         : base(
-            text => screen.Console.WriteLine(text),
-            text => screen.Console.WriteLine(text, new Style(Color.Yellow))
+            text => screen.Console.WriteLine(TerminalText.Lines(text)),
+            text => screen.Console.WriteLine(TerminalText.Lines(text), new Style(Color.Yellow))
         ) => this.task = task;
 
     /// <summary>Shows a run until it ends.</summary>

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 
 namespace GlmTune.Inference;
@@ -8,29 +9,70 @@ public static class GenerationConfigFile
     /// <summary>The file's name in a model's folder.</summary>
     public const string Name = "generation_config.json";
 
+    /// <summary>Keys of the library's <c>GenerationConfig</c> that change answers and that nothing here does, each with
+    /// the value at which it changes nothing beside null.</summary>
+    public static IReadOnlyList<(string Key, string Neutral)> NotSupported { get; } =
+    [
+        ("min_length", "0"),
+        ("num_return_sequences", "1"),
+        ("num_beam_groups", "1"),
+        ("diversity_penalty", "0"),
+        ("penalty_alpha", ""),
+        ("top_h", ""),
+        ("typical_p", "1"),
+        ("epsilon_cutoff", "0"),
+        ("eta_cutoff", "0"),
+        ("encoder_repetition_penalty", "1"),
+        ("bad_words_ids", ""),
+        ("force_words_ids", ""),
+        ("constraints", ""),
+        ("forced_bos_token_id", ""),
+        ("forced_eos_token_id", ""),
+        ("exponential_decay_length_penalty", ""),
+        ("suppress_tokens", ""),
+        ("begin_suppress_tokens", ""),
+        ("sequence_bias", ""),
+        ("guidance_scale", "1"),
+        ("watermarking_config", ""),
+        ("token_healing", ""),
+        ("stop_strings", ""),
+        ("max_time", ""),
+        ("prompt_lookup_num_tokens", ""),
+        ("dola_layers", ""),
+        ("renormalize_logits", ""),
+    ];
+
     /// <summary>What the file says; keys that are absent or null stay unsaid, and keys that mean nothing here are
     /// passed over.</summary>
     /// <exception cref="InvalidDataException">It is no JSON object, or values are of a wrong type or out of range: all
     /// of them, a line each.</exception>
     public static GenerationOptions Read(string path)
     {
+        using var document = Parse(path);
+        var values = new Values(document.RootElement);
+        var options = Read(values);
+        return values.Problems.Count == 0
+            ? options
+            : throw new InvalidDataException(
+                string.Join('\n', values.Problems.Select(problem => $"{Path.GetFileName(path)}: {problem}"))
+            );
+    }
+
+    private static JsonDocument Parse(string path)
+    {
         var name = Path.GetFileName(path);
-        JsonDocument document;
         try
         {
-            document = JsonDocument.Parse(
+            var document = JsonDocument.Parse(
                 File.ReadAllBytes(path),
                 new() { CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true }
             );
-        }
-        catch (JsonException e)
-        {
-            throw new InvalidDataException($"{name}, line {e.LineNumber + 1}: invalid JSON", e);
-        }
+            if (document.RootElement.ValueKind == JsonValueKind.Object)
+            {
+                return document;
+            }
 
-        using (document)
-        {
-            if (document.RootElement.ValueKind != JsonValueKind.Object)
+            using (document)
             {
                 throw new InvalidDataException(
                     $"{name}: the file holds "
@@ -38,16 +80,46 @@ public static class GenerationConfigFile
                         + "expected an object"
                 );
             }
-
-            var values = new Values(document.RootElement);
-            var options = Read(values);
-            return values.Problems.Count == 0
-                ? options
-                : throw new InvalidDataException(
-                    string.Join('\n', values.Problems.Select(problem => $"{name}: {problem}"))
-                );
+        }
+        catch (JsonException e)
+        {
+            throw new InvalidDataException($"{name}, line {e.LineNumber + 1}: this is not JSON", e);
         }
     }
+
+    /// <summary>The keys of a folder's file that would change answers elsewhere and do nothing here, a sentence
+    /// each.</summary>
+    /// <exception cref="InvalidDataException">As for <see cref="Read(string)"/>.</exception>
+    public static IReadOnlyList<string> FindNotes(string folder)
+    {
+        var path = Path.Combine(folder, Name);
+        if (!File.Exists(path))
+        {
+            return [];
+        }
+
+        using var document = Parse(path);
+        var values = new Values(document.RootElement);
+        return
+        [
+            .. NotSupported
+                .Select(key => (key.Key, Value: values.Written(key.Key), key.Neutral))
+                .Where(key => key.Value is not null && key.Value != "[]" && !IsNeutral(key.Value, key.Neutral))
+                .Select(key =>
+                    $"{path}: '{key.Key}' is {key.Value}, which is not supported and has no effect; other programs "
+                        + "would give other answers."
+                ),
+        ];
+    }
+
+    private static bool IsNeutral(string value, string neutral) =>
+        value is "false"
+        || value == neutral
+        || (
+            double.TryParse(value, NumberStyles.Float, CultureInfo.InvariantCulture, out var number)
+            && double.TryParse(neutral, NumberStyles.Float, CultureInfo.InvariantCulture, out var same)
+            && number == same
+        );
 
     /// <summary>The options of a model's folder; nothing said when it has no such file.</summary>
     /// <exception cref="InvalidDataException">As for <see cref="Read(string)"/>.</exception>
@@ -67,6 +139,7 @@ public static class GenerationConfigFile
             Temperature = values.Number("temperature", "a number above 0", value => value > 0),
             TopP = values.Number("top_p", "a number above 0 and at most 1", value => value is > 0 and <= 1),
             TopK = values.Whole("top_k"),
+            MinP = values.Number("min_p", "a number from 0 to 1", value => value is >= 0 and <= 1),
             RepetitionPenalty = values.Number("repetition_penalty", "a number above 0", value => value > 0),
             NoRepeatNgramSize = values.Whole("no_repeat_ngram_size"),
             NumBeams = values.Whole("num_beams", least: 1),
@@ -79,6 +152,8 @@ public static class GenerationConfigFile
     private sealed class Values(JsonElement root)
     {
         public List<string> Problems { get; } = [];
+
+        public string? Written(string key) => Find(key)?.GetRawText();
 
         public int? Whole(string key, int least = 0) =>
             Find(key) is not { } value ? null

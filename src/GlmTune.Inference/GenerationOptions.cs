@@ -15,6 +15,7 @@ public sealed record GenerationOptions
             Temperature = 1,
             TopP = 1,
             TopK = 50,
+            MinP = 0,
             RepetitionPenalty = 1,
             PresencePenalty = 0,
             FrequencyPenalty = 0,
@@ -45,6 +46,10 @@ public sealed record GenerationOptions
 
     /// <summary>Sample among so many likeliest tokens; 0 turns it off. Default 50.</summary>
     public int? TopK { get; init; }
+
+    /// <summary>Sample among the tokens whose probability is at least this share of the likeliest one's; from 0, which
+    /// turns it off, to 1. Default 0.</summary>
+    public double? MinP { get; init; }
 
     /// <summary>Above 1, tokens that have occurred in prompt or answer become less likely; positive. Default
     /// 1.</summary>
@@ -92,6 +97,7 @@ public sealed record GenerationOptions
             Temperature = Temperature ?? lower.Temperature,
             TopP = TopP ?? lower.TopP,
             TopK = TopK ?? lower.TopK,
+            MinP = MinP ?? lower.MinP,
             RepetitionPenalty = RepetitionPenalty ?? lower.RepetitionPenalty,
             PresencePenalty = PresencePenalty ?? lower.PresencePenalty,
             FrequencyPenalty = FrequencyPenalty ?? lower.FrequencyPenalty,

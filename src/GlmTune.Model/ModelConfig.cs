@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using GlmTune.Files;
 using GlmTune.Kernels.Definitions;
 using static TorchSharp.torch;
 
@@ -80,6 +81,7 @@ public abstract record ModelConfig
             );
         }
 
+        FileContent.Check(path);
         JsonObject json;
         try
         {
@@ -92,7 +94,7 @@ public abstract record ModelConfig
             throw new InvalidDataException($"{path}, line {error.LineNumber + 1}: {error.Message}", error);
         }
 
-        return ModelFamilies.Of(path, json).ReadConfig(path, json);
+        return ConfigLimits.Check(path, ModelFamilies.Of(path, json).ReadConfig(path, json));
     }
 
     /// <summary>Lays out a model of this architecture on the devices of a plan; weights are not in memory yet.</summary>

@@ -24,14 +24,6 @@ public sealed record ModelFamily(
 /// <summary>The families that there are: the one list of them.</summary>
 public static class ModelFamilies
 {
-    // What is known and not supported: a clearer message than that of an unknown type.
-    private static readonly Dictionary<string, string> Others = new()
-    {
-        ["glm4"] =
-            "model_type 'glm4' (the GLM-4-0414 models) is another architecture, with two more norms in every layer. "
-            + "This program runs GLM-4-9B ('chatglm', or 'glm' as the transformers library converts it).",
-    };
-
     /// <summary>All of them.</summary>
     public static IReadOnlyList<ModelFamily> All { get; } = [Glm4Family.Instance];
 
@@ -45,20 +37,22 @@ public static class ModelFamilies
     /// <summary>The family of a <c>config.json</c>, by its <c>model_type</c>.</summary>
     /// <param name="path">Of the file, for messages.</param>
     /// <param name="json">Its contents.</param>
-    /// <exception cref="InvalidDataException">It names no type, or one of no family here.</exception>
+    /// <exception cref="InvalidDataException">It names no type, or one of no family here, or a form that is not read,
+    /// such as a quantised one; all causes at once.</exception>
     public static ModelFamily Of(string path, JsonObject json)
     {
         var type =
             json["model_type"] is JsonValue value && value.GetValueKind() == JsonValueKind.String
                 ? value.GetValue<string>()
-                : throw new InvalidDataException($"{path}: has no 'model_type'; expected {Expected}.");
-        return All.FirstOrDefault(family => family.ModelTypes.Contains(type) && family.Fits?.Invoke(json) != false)
-            ?? throw new InvalidDataException(
-                Others.TryGetValue(type, out var reason)
-                    ? $"{path}: {reason}"
-                    : $"{path}: model_type '{type}' is not {string.Join(" or ", All.Select(family => family.Name))}. "
-                        + $"Expected {Expected}."
-            );
+                : null;
+        var family = All.FirstOrDefault(family =>
+            type is not null && family.ModelTypes.Contains(type) && family.Fits?.Invoke(json) != false
+        );
+        List<string> causes = family is null ? [UnsupportedModel.Describe(json, Expected)] : [];
+        causes.AddRange(UnsupportedModel.FindForms(json));
+        return causes.Count == 0
+            ? family!
+            : throw new InvalidDataException($"{path}: {string.Join("\n  ", causes)}");
     }
 
     private static string Expected =>

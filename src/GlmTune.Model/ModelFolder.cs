@@ -9,6 +9,8 @@ namespace GlmTune.Model;
 /// <summary>A model on disk: <c>config.json</c> and safetensors in either layout.</summary>
 public static class ModelFolder
 {
+    private const int ProblemsShown = 20;
+
     private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
 
     /// <summary>Reads configuration and weights, each tensor straight into its place.</summary>
@@ -57,6 +59,7 @@ public static class ModelFolder
     {
         var config = ModelConfig.Read(folder);
         using var files = WeightFiles.Open(folder);
+        HeaderCheck.Check(config, files);
         var model = config.NewModel(type, plan(config), plain);
         (WeightTransfer Transfer, List<(StoredTensor Stored, Tensor Target)> Moves)[] stages =
         [
@@ -118,6 +121,29 @@ public static class ModelFolder
         finally
         {
             Array.ForEach(stages, stage => stage.Transfer.Dispose());
+        }
+    }
+
+    /// <summary>Lays a folder's model out without its weights, after the same checks that loading makes.</summary>
+    /// <param name="folder">Model folder.</param>
+    /// <returns>A model on the CPU whose weights are not in memory; the caller's to dispose.</returns>
+    /// <exception cref="InvalidDataException">What <see cref="Load(string, ScalarType, Device, bool, Action{Layer}?, bool)"/>
+    /// would complain of.</exception>
+    public static DecoderModel LayOut(string folder)
+    {
+        var config = ModelConfig.Read(folder);
+        using var files = WeightFiles.Open(folder);
+        HeaderCheck.Check(config, files);
+        var model = config.NewModel(ScalarType.Float32, CPU);
+        try
+        {
+            MatchWeights(model, files);
+            return model;
+        }
+        catch
+        {
+            model.Dispose();
+            throw;
         }
     }
 
@@ -212,7 +238,8 @@ public static class ModelFolder
             throw new InvalidDataException(
                 $"{files.Path}: the weights do not fit {ModelConfig.FileName} ({problems.Count} problems). Are both "
                     + "from the same model?\n  "
-                    + string.Join("\n  ", problems)
+                    + string.Join("\n  ", problems.Take(ProblemsShown))
+                    + (problems.Count > ProblemsShown ? $"\n  And {problems.Count - ProblemsShown} more." : "")
             );
         }
 

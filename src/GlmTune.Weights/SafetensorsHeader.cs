@@ -67,6 +67,14 @@ internal sealed class SafetensorsHeader
         var length = BinaryPrimitives.ReadUInt64LittleEndian(prefix);
         if (length > LongestBytes)
         {
+            Span<byte> start = stackalloc byte[(int)Math.Min(fileBytes, 80)];
+            if (Storage.TryReadExactly(handle, start, 0) && FileContent.TextAtStart(start) is { } text)
+            {
+                throw new InvalidDataException(
+                    $"{path}: is text (\"{text}\"); expected a safetensors file. Was a message saved in its place?"
+                );
+            }
+
             throw new InvalidDataException(
                 $"{path}: claims a header of {length} bytes, above the {LongestBytes} that safetensors allows. Is it a "
                     + "safetensors file?"

@@ -15,7 +15,16 @@ public sealed class WeightFiles : IDisposable
     /// <summary>An adapter.</summary>
     public const string AdapterFile = "adapter_model.safetensors";
 
-    private static readonly string[] PickleEndings = [".bin", ".pt", ".pth", ".ckpt", ".pkl"];
+    private static readonly string[] UnfinishedEndings =
+    [
+        ".incomplete",
+        ".part",
+        ".partial",
+        ".aria2",
+        ".crdownload",
+        ".download",
+        ".tmp",
+    ];
 
     private readonly Dictionary<string, StoredTensor> byName = new(StringComparer.Ordinal);
 
@@ -53,7 +62,7 @@ public sealed class WeightFiles : IDisposable
     {
         if (File.Exists(path))
         {
-            return IsPickle(path) ? throw Pickled(path) : OpenOne(path, path);
+            return FileContent.IsPickleName(path) ? throw Pickled(path) : OpenOne(path, path);
         }
 
         if (!Directory.Exists(path))
@@ -65,16 +74,15 @@ public sealed class WeightFiles : IDisposable
         return File.Exists(Inside(ModelFile)) ? OpenOne(path, Inside(ModelFile))
             : File.Exists(Inside(IndexFile)) ? OpenParts(path)
             : File.Exists(Inside(AdapterFile)) ? OpenOne(path, Inside(AdapterFile))
-            : Directory.EnumerateFiles(path).Order(StringComparer.Ordinal).FirstOrDefault(IsPickle) is { } pickle
-                ? throw Pickled(pickle)
-            : Directory.EnumerateFiles(path, "optimizer-*.safetensors").Any()
-                ? throw new InvalidDataException(
-                    $"{path}: holds its weights in the files of the ranks that trained it; 'glmtune checkpoint "
-                        + $"consolidate {path} OUT' makes a model of them."
-                )
-            : throw new InvalidDataException(
-                $"{path}: holds no weights; expected {ModelFile}, {IndexFile} with its parts, or {AdapterFile}."
-            );
+            : throw Missing(path, $"{ModelFile}, or {IndexFile} with its parts");
+    }
+
+    /// <summary>Opens an adapter folder's <see cref="AdapterFile"/>.</summary>
+    /// <exception cref="InvalidDataException">It is missing, damaged, or there only as a pickle.</exception>
+    public static WeightFiles OpenAdapter(string folder)
+    {
+        var path = System.IO.Path.Combine(folder, AdapterFile);
+        return File.Exists(path) ? OpenOne(path, path) : throw Missing(folder, AdapterFile);
     }
 
     /// <summary>Whether a folder has a model's safetensors, in one file or with an index.</summary>
@@ -108,6 +116,7 @@ public sealed class WeightFiles : IDisposable
     private static WeightFiles OpenParts(string folder)
     {
         var indexPath = System.IO.Path.Combine(folder, IndexFile);
+        FileContent.Check(indexPath);
         var index = WeightIndex.Read(indexPath);
         var problems = new ProblemList(indexPath);
         var parts = new SortedDictionary<string, SafetensorsFile>(StringComparer.Ordinal);
@@ -118,7 +127,7 @@ public sealed class WeightFiles : IDisposable
                 var path = System.IO.Path.Combine(folder, part);
                 if (!File.Exists(path))
                 {
-                    problems.Add($"the part '{part}' is missing. Is the download complete?");
+                    problems.Add($"the part '{part}' is missing{PartialDownload(folder, part)}");
                     continue;
                 }
 
@@ -164,12 +173,59 @@ public sealed class WeightFiles : IDisposable
         }
     }
 
-    private static bool IsPickle(string path) =>
-        PickleEndings.Contains(System.IO.Path.GetExtension(path), StringComparer.OrdinalIgnoreCase);
-
-    private static InvalidDataException Pickled(string path) =>
-        new(
-            $"{path}: is a Python pickle, which can run code when it is opened, so it is not read. Convert it to "
-                + "safetensors with the software that made it."
+    // Why there are no such weights in a folder, from what is there.
+    private static InvalidDataException Missing(string folder, string expected)
+    {
+        string[] names =
+        [
+            .. Directory
+                .EnumerateFileSystemEntries(folder)
+                .Select(entry => System.IO.Path.GetFileName(entry))
+                .Order(StringComparer.Ordinal),
+        ];
+        var parts = names.Count(name =>
+            name.StartsWith("model-", StringComparison.Ordinal) && name.EndsWith(".safetensors", StringComparison.Ordinal)
         );
+        return
+            Array.Find(names, FileContent.IsPickleName) is { } pickle ? Pickled(System.IO.Path.Combine(folder, pickle))
+            : parts > 0
+                ? new InvalidDataException(
+                    $"{folder}: has {parts} {(parts == 1 ? "part" : "parts")} of a model but no {IndexFile}, which says "
+                        + "what is where. Is the download complete?"
+                )
+            : names.Any(name => name.StartsWith("optimizer-", StringComparison.Ordinal))
+                ? new InvalidDataException(
+                    $"{folder}: holds its weights in the files of the ranks that trained it; 'glmtune checkpoint "
+                        + $"consolidate {folder} OUT' makes a model of them."
+                )
+            : Array.Find(names, name => name.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase)) is { } gguf
+                ? new InvalidDataException(
+                    $"{System.IO.Path.Combine(folder, gguf)}: is a GGUF file; only safetensors are read."
+                )
+            : new InvalidDataException(
+                $"{folder}: holds no weights; expected {expected}{PartialDownload(folder, name: null)}"
+            );
+    }
+
+    // What download programs leave while they work: files beside the real ones, and links to nothing in the hub's cache.
+    private static string PartialDownload(string folder, string? name)
+    {
+        var link = name is null ? null : new FileInfo(System.IO.Path.Combine(folder, name)).LinkTarget;
+        if (link is not null)
+        {
+            return $": it is a link to {link}, which is not there. Download the model again";
+        }
+
+        var unfinished = Directory
+            .EnumerateFiles(folder)
+            .Select(path => System.IO.Path.GetFileName(path))
+            .Where(file => UnfinishedEndings.Any(ending => file.EndsWith(ending, StringComparison.OrdinalIgnoreCase)))
+            .Order(StringComparer.Ordinal)
+            .FirstOrDefault();
+        return unfinished is null
+            ? ". Is the download complete?"
+            : $". The download is not complete: '{unfinished}' is there";
+    }
+
+    private static InvalidDataException Pickled(string path) => new($"{path}: {FileContent.Pickle}");
 }

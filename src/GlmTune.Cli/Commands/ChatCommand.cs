@@ -74,7 +74,7 @@ internal static class ChatCommand
                     return;
                 }
 
-                using var loaded = chat.Load(given);
+                using var loaded = chat.Load(given, screen);
                 var session = new ChatSession(loaded.Chat, given.GetValue(system), declared, sampling.Read(given));
                 if (given.GetValue(prompt) is { } question)
                 {
@@ -89,7 +89,7 @@ internal static class ChatCommand
                 {
                     AIFunction[] typedFunctions = [.. typed.Select(tool => ToolChat.Typed(screen, tool))];
                     await using var connected = await McpServers.ConnectAsync(configured, stop).ConfigureAwait(false);
-                    using var answering = chat.Load(given);
+                    using var answering = chat.Load(given, screen);
                     var question = given.GetValue(prompt);
                     using var talk = new ToolChat(
                         screen,

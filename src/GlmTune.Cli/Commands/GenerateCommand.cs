@@ -22,6 +22,10 @@ internal static class GenerateCommand
             Required = true,
             Description = "JSON Lines file with one prediction per conversation; resumed if it exists",
         };
+        var overwrite = new Option<bool>("--overwrite")
+        {
+            Description = "start over and replace an output file that exists",
+        };
         var command = new Command(
             "generate",
             "Answer every conversation of a file, in order. Run it again to resume after an interruption."
@@ -29,6 +33,7 @@ internal static class GenerateCommand
         {
             input,
             output,
+            overwrite,
             json,
         };
         chat.AddTo(command);
@@ -36,13 +41,15 @@ internal static class GenerateCommand
         command.SetAction(
             async (given, stop) =>
             {
-                using var loaded = chat.Load(given);
+                using var loaded = chat.Load(given, screen);
                 var (answered, rows) = await BatchAnswers
                     .RunAsync(
                         loaded.Chat,
+                        loaded.Identity,
                         given.GetRequiredValue(input),
                         given.GetRequiredValue(output),
                         sampling.Read(given),
+                        given.GetValue(overwrite),
                         (done, all) => Progress(screen, done, all),
                         stop
                     )

@@ -42,8 +42,11 @@ internal static class MergeCommand
                 given.GetValue(type) is { } name ? ComputeDevice.TypeNamed(name, place) : null,
                 place
             );
-            var agreement = report.Difference is { } difference
-                ? $"; logits differ from those with the adapter attached by {difference:G2} of their norm"
+            var agreement = report.Agreement is { } found
+                ? string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"; logits agree with those of the adapter attached within {report.Type.ToString().ToLowerInvariant()} rounding ({100 * found.Difference:G2} % of their norm; computing them in another order moves them by {100 * found.Noise:G2} %)"
+                )
                 : "";
             screen.Output.WriteLine(
                 string.Create(

@@ -28,6 +28,18 @@ internal static class ModelInfoCommand
             {
                 Write(screen.Output, info);
             }
+
+            foreach (var note in info.Notes)
+            {
+                screen.Error.WriteLine($"note: {note}");
+            }
+
+            foreach (var problem in info.Problems)
+            {
+                screen.Error.WriteLine(problem);
+            }
+
+            return info.Problems.Count == 0 ? ExitCode.Done : ExitCode.Users;
         });
         return command;
     }
@@ -52,6 +64,8 @@ internal static class ModelInfoCommand
             info.Config.PaddingTokenId,
             info.HasTokenizer,
             info.Weights,
+            info.Problems,
+            info.Notes,
             Adapter = info.Adapter is not { } adapter
                 ? null
                 : new

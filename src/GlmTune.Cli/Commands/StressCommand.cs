@@ -94,6 +94,7 @@ internal static class StressCommand
                 // One slot per concurrent client. Nothing is kept in the cache, since no two prompts share a prefix.
                 using var loaded = chat.Load(
                     given,
+                    screen,
                     limits: new GenerationLimits { Slots = options.Concurrency.Max(), KeptAnswers = 0 }
                 );
                 await RunAsync(

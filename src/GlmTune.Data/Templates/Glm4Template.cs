@@ -40,6 +40,10 @@ public sealed class Glm4Template
     /// <summary>This format as a Jinja chat template, for a model that is exported to other programs.</summary>
     public string ChatTemplate => JinjaTemplate.Write(Options.Preset, toolBlock.BuiltIn);
 
+    /// <summary>What somebody should know of the model's own chat template, where it is another than
+    /// <see cref="TemplateOptions.Preset"/>; null: nothing.</summary>
+    public string? Note => ModelTemplate.Compare(Tokenizer.ChatTemplate, Options.Preset, toolBlock.BuiltIn.Values);
+
     /// <summary>A training sequence: the whole conversation and the end token, cut to
     /// <see cref="TemplateOptions.MaxTrainingTokens"/>.</summary>
     /// <remarks>

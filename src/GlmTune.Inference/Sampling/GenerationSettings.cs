@@ -9,6 +9,7 @@ internal sealed record GenerationSettings
         var all = options.Over(GenerationOptions.Defaults);
         (MaxNewTokens, MinNewTokens, MaxLength) = (all.MaxNewTokens!.Value, all.MinNewTokens!.Value, all.MaxLength);
         (Temperature, TopP, TopK) = (all.Temperature!.Value, all.TopP!.Value, all.TopK!.Value);
+        MinP = all.MinP!.Value;
         Greedy = !all.DoSample!.Value;
         (RepetitionPenalty, PresencePenalty, FrequencyPenalty) = (
             (float)all.RepetitionPenalty!.Value,
@@ -40,6 +41,7 @@ internal sealed record GenerationSettings
         );
         Check(TopP is > 0 and <= 1, $"top_p is {TopP}; expected a number above 0 and at most 1");
         Check(TopK >= 0, $"top_k is {TopK}; expected at least 0, which turns it off");
+        Check(MinP is >= 0 and <= 1, $"min_p is {MinP}; expected a number from 0, which turns it off, to 1");
         Check(
             RepetitionPenalty > 0 && float.IsFinite(RepetitionPenalty),
             $"repetition_penalty is {RepetitionPenalty}; expected a number above 0"
@@ -81,6 +83,8 @@ internal sealed record GenerationSettings
     public double TopP { get; }
 
     public int TopK { get; }
+
+    public double MinP { get; }
 
     public float RepetitionPenalty { get; }
 

@@ -7,7 +7,7 @@ namespace GlmTune.Inference;
 /// <summary>Chooses the tokens of one answer, one after the other, from rows of logits.</summary>
 /// <remarks>
 /// In the order of Hugging Face's library: biases, repetition penalty over prompt and answer (and presence and
-/// frequency penalties over the answer), temperature, top-k, top-p, one draw. Without sampling, the likeliest token; of
+/// frequency penalties over the answer), temperature, top-k, top-p, min-p, one draw. Without sampling, the likeliest token; of
 /// equals the lowest id. What is drawn depends on the seed and the logits alone, not on other answers made beside this
 /// one. Not thread-safe. </remarks>
 public sealed class Sampler
@@ -163,6 +163,13 @@ public sealed class Sampler
         if (settings.TopP < 1)
         {
             total = KeepNucleus(candidates, total);
+        }
+
+        if (settings.MinP > 0)
+        {
+            // The likeliest token has the weight 1.
+            candidates.RemoveAll(candidate => candidate.Weight < settings.MinP);
+            total = candidates.Sum(candidate => candidate.Weight);
         }
 
         var left = NextUniform() * total;

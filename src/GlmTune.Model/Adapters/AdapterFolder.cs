@@ -8,8 +8,11 @@ namespace GlmTune.Model.Adapters;
 /// <c>adapter_model.safetensors</c>.</summary>
 public static class AdapterFolder
 {
-    private const string Prefix = "base_model.model.";
+    private const int ProblemsShown = 20;
     private const string PromptEmbeddings = "prompt_embeddings";
+
+    // A rank of the configuration may belong to no layer, where patterns name others.
+    private const int MostUnusedRank = 4096;
 
     /// <summary>Puts a folder's adapter on a model, whichever kind it is.</summary>
     /// <param name="folder">Adapter folder.</param>
@@ -17,6 +20,7 @@ public static class AdapterFolder
     /// <param name="dropout">For LoRA: probability of zeroing an input while training; null: the folder's.</param>
     /// <param name="positions">For a prefix: at which position the first real token stands; automatic: as recorded with
     /// the adapter, else by the model's layout.</param>
+    /// <param name="note">Gets what somebody should know though it is no error.</param>
     /// <returns>The adapter, trainable; it must outlive its use.</returns>
     /// <exception cref="InvalidDataException">Its files are damaged or do not fit the model; all problems of a file at
     /// once.</exception>
@@ -24,27 +28,61 @@ public static class AdapterFolder
         string folder,
         DecoderModel model,
         double? dropout = null,
-        PrefixPositions positions = PrefixPositions.Auto
+        PrefixPositions positions = PrefixPositions.Auto,
+        Action<string>? note = null
     ) =>
         AdapterConfigFile.Read(folder).Kind == "LORA"
-            ? LoadLora(folder, model, dropout)
-            : LoadPrefix(folder, model, positions);
+            ? LoadLora(folder, model, dropout, note)
+            : LoadPrefix(folder, model, positions, note);
+
+    /// <summary>Makes the checks of <see cref="Load"/> on a model whose weights need not be in memory.</summary>
+    /// <param name="folder">Adapter folder.</param>
+    /// <param name="model">Its base model; is as it was afterwards, but for what is marked trainable.</param>
+    /// <param name="note">Gets what somebody should know though it is no error.</param>
+    /// <exception cref="InvalidDataException">As for <see cref="Load"/>.</exception>
+    public static void Check(string folder, DecoderModel model, Action<string>? note = null)
+    {
+        using var adapter =
+            AdapterConfigFile.Read(folder).Kind == "LORA"
+                ? (IAdapter)LoadLora(folder, model, dropout: null, note, values: false)
+                : LoadPrefix(folder, model, note: note);
+        adapter.Detach(model);
+    }
 
     /// <summary>Puts a folder's LoRA adapter on a model.</summary>
     /// <param name="folder">Adapter folder.</param>
     /// <param name="model">Its base model; adapters of either layout's names fit either layout.</param>
     /// <param name="dropout">Probability of zeroing an input while training; null: the folder's.</param>
+    /// <param name="note">Gets what somebody should know though it is no error.</param>
     /// <returns>The adapter, trainable; it must outlive its use.</returns>
     /// <exception cref="InvalidDataException">Tensors are missing, left over or misshapen; all problems at
     /// once.</exception>
-    public static Lora LoadLora(string folder, DecoderModel model, double? dropout = null)
+    public static Lora LoadLora(
+        string folder,
+        DecoderModel model,
+        double? dropout = null,
+        Action<string>? note = null
+    ) => LoadLora(folder, model, dropout, note, values: true);
+
+    private static Lora LoadLora(string folder, DecoderModel model, double? dropout, Action<string>? note, bool values)
     {
         var options = AdapterConfigFile.Read(folder).ReadLora();
-        using var files = WeightFiles.Open(Path.Combine(folder, WeightFiles.AdapterFile));
-        var lora = Lora.Attach(model, options with { Dropout = dropout ?? options.Dropout }, LayoutOf(files));
+        using var files = AdapterTensors.Open(folder, note);
+        files.CheckLayers();
+        CheckRanks(files, options);
+        var lora = Lora.Attach(model, options with { Dropout = dropout ?? options.Dropout }, files.Layout);
         try
         {
-            LoadInto(files, lora.NamedParameters.ToDictionary(pair => Prefix + pair.Name, pair => pair.Parameter));
+            var parameters = lora.NamedParameters.ToDictionary(
+                pair => AdapterTensors.Prefix + pair.Name,
+                pair => pair.Parameter
+            );
+            Match(files.Path, files.ByName, parameters);
+            if (values)
+            {
+                Copy(files.ByName, parameters);
+            }
+
             return lora;
         }
         catch
@@ -72,7 +110,7 @@ public static class AdapterFolder
     {
         Save(
             Path.Combine(folder, WeightFiles.AdapterFile),
-            lora.NamedParameters.ToDictionary(pair => Prefix + pair.Name, pair => pair.Parameter),
+            lora.NamedParameters.ToDictionary(pair => AdapterTensors.Prefix + pair.Name, pair => pair.Parameter),
             values,
             type
         );
@@ -84,18 +122,31 @@ public static class AdapterFolder
     /// <param name="model">Its base model.</param>
     /// <param name="positions">At which position the first real token stands; automatic: as recorded with the adapter,
     /// else by the model's layout.</param>
+    /// <param name="note">Gets what somebody should know though it is no error.</param>
     /// <returns>The adapter, trainable: its projection if it was saved with one, else the prefix itself.</returns>
     /// <exception cref="InvalidDataException">Its files are damaged or do not fit the model.</exception>
     public static PrefixTuning LoadPrefix(
         string folder,
         DecoderModel model,
-        PrefixPositions positions = PrefixPositions.Auto
+        PrefixPositions positions = PrefixPositions.Auto,
+        Action<string>? note = null
     )
     {
         var config = AdapterConfigFile.Read(folder);
         var options = config.ReadPrefix();
         var unprojected = Path.Combine(folder, PrefixRecord.ProjectionFile);
-        using var files = WeightFiles.Open(Path.Combine(folder, WeightFiles.AdapterFile));
+        using var files = AdapterTensors.Open(folder, note);
+        if (
+            files.ByName.GetValueOrDefault(PromptEmbeddings) is { Shape: [var rows, ..] }
+            && rows != options.VirtualTokens
+        )
+        {
+            throw new InvalidDataException(
+                $"{files.Path}: '{PromptEmbeddings}' has {rows} rows, but {AdapterConfigFile.FileName} says that "
+                    + $"num_virtual_tokens is {options.VirtualTokens}. Are both of the same adapter?"
+            );
+        }
+
         var prefix = PrefixTuning.Attach(
             model,
             options with
@@ -109,12 +160,12 @@ public static class AdapterFolder
         try
         {
             long[] shape = [options.VirtualTokens, 2L * prefix.Options.Layers!.Value * prefix.Options.TokenDim!.Value];
-            if (files.Find(PromptEmbeddings) is not { } stored || !stored.Shape.SequenceEqual(shape))
+            if (files.ByName.GetValueOrDefault(PromptEmbeddings) is not { } stored || !stored.Shape.SequenceEqual(shape))
             {
                 throw new InvalidDataException(
                     $"{files.Path}: expected '{PromptEmbeddings}' [{string.Join(", ", shape)}] (virtual tokens, layers "
                         + "× 2 × token_dim); found "
-                        + $"{string.Join(", ", files.Tensors.Select(found => $"'{found.Name}' [{string.Join(", ", found.Shape)}]"))}. Is this its base model?"
+                        + $"{string.Join(", ", files.ByName.Values.Select(found => $"'{found.Name}' [{string.Join(", ", found.Shape)}]"))}. Is this its base model?"
                 );
             }
 
@@ -123,7 +174,12 @@ public static class AdapterFolder
             if (prefix.Encoder is { } encoder)
             {
                 using var own = WeightFiles.Open(unprojected);
-                LoadInto(own, encoder.Parameters.ToDictionary(parameter => parameter.Name));
+                var (stores, parameters) = (
+                    own.Tensors.ToDictionary(tensor => tensor.Name),
+                    encoder.Parameters.ToDictionary(parameter => parameter.Name)
+                );
+                Match(own.Path, stores, parameters);
+                Copy(stores, parameters);
                 encoder.Project();
             }
 
@@ -185,14 +241,18 @@ public static class AdapterFolder
         AdapterConfigFile.WritePrefix(folder, prefix, baseModel);
     }
 
-    /// <summary>Copies every tensor of an adapter's file into the parameter of its name.</summary>
+    /// <summary>Compares the tensors of an adapter's file with the parameters that they are for.</summary>
     /// <exception cref="InvalidDataException">The two sets differ in names or shapes; all problems at once.</exception>
-    internal static void LoadInto(WeightFiles files, IReadOnlyDictionary<string, Parameter> parameters)
+    private static void Match(
+        string path,
+        IReadOnlyDictionary<string, StoredTensor> tensors,
+        IReadOnlyDictionary<string, Parameter> parameters
+    )
     {
         var problems = new List<string>();
-        foreach (var stored in files.Tensors)
+        foreach (var (name, stored) in tensors)
         {
-            if (!parameters.TryGetValue(stored.Name, out var parameter))
+            if (!parameters.TryGetValue(name, out var parameter))
             {
                 problems.Add($"'{stored.Name}' [{string.Join(", ", stored.Shape)}] belongs to no adapted layer.");
             }
@@ -206,19 +266,26 @@ public static class AdapterFolder
         }
 
         problems.AddRange(
-            parameters.Keys.Where(name => files.Find(name) is null).Select(name => $"'{name}' is missing.")
+            parameters.Keys.Where(name => !tensors.ContainsKey(name)).Select(name => $"'{name}' is missing.")
         );
         if (problems.Count > 0)
         {
             throw new InvalidDataException(
-                $"{files.Path}: the adapter does not fit ({problems.Count} problems). Is this its base model?\n  "
-                    + string.Join("\n  ", problems)
+                $"{path}: the adapter does not fit ({problems.Count} problems). Is this its base model?\n  "
+                    + string.Join("\n  ", problems.Take(ProblemsShown))
+                    + (problems.Count > ProblemsShown ? $"\n  And {problems.Count - ProblemsShown} more." : "")
             );
         }
+    }
 
+    private static void Copy(
+        IReadOnlyDictionary<string, StoredTensor> tensors,
+        IReadOnlyDictionary<string, Parameter> parameters
+    )
+    {
         foreach (var (name, parameter) in parameters)
         {
-            StoredTensors.CopyTo(files[name], parameter.Value);
+            StoredTensors.CopyTo(tensors[name], parameter.Value);
         }
     }
 
@@ -247,8 +314,21 @@ public static class AdapterFolder
         writer.Complete();
     }
 
-    private static CheckpointLayout LayoutOf(WeightFiles files) =>
-        files.Tensors.Any(stored => stored.Name.StartsWith($"{Prefix}transformer.", StringComparison.Ordinal))
-            ? CheckpointLayout.Original
-            : CheckpointLayout.Library;
+    // Memory is asked for by the ranks that the configuration names, so they are compared with the file first.
+    private static void CheckRanks(AdapterTensors files, LoraOptions options)
+    {
+        var ranks = files
+            .ByName.Where(pair => pair.Key.EndsWith(".lora_A.weight", StringComparison.Ordinal))
+            .Select(pair => pair.Value.Shape.Length > 0 ? pair.Value.Shape[0] : 0)
+            .DefaultIfEmpty(0)
+            .ToList();
+        var named = options.RankPattern.Select(pair => pair.Value).Append(options.Rank).Max();
+        if (named > Math.Max(ranks.Max(), MostUnusedRank))
+        {
+            throw new InvalidDataException(
+                $"{files.Path}: the largest rank of its matrices is {ranks.Max()}, but {AdapterConfigFile.FileName} names "
+                    + $"{named}. Are both of the same adapter?"
+            );
+        }
+    }
 }

@@ -132,6 +132,8 @@ public sealed class Lora : IAdapter
     /// <summary>Makes the adapter part of the model's weights, computed in float32 or wider, and takes it
     /// off.</summary>
     /// <param name="model">The model that it sits on; its weights are in memory.</param>
+    /// <exception cref="InvalidDataException">A merged weight is not finite in the model's type, or not the sum that it
+    /// should be; some layers are merged already, so the model is of no more use.</exception>
     public void Merge(DecoderModel model)
     {
         foreach (var linear in model.Names.Linears(model, Layout).Select(slice => slice.Linear).Distinct())
@@ -139,7 +141,16 @@ public sealed class Lora : IAdapter
             foreach (var adapter in linear.Adapters.OfType<LowRankAdapter>().Where(adapters.Contains))
             {
                 using var scope = NewDisposeScope();
-                linear.Weight.Value.copy_(adapter.MergedWeight());
+                var merged = adapter.MergedWeight().to_type(linear.Weight.Value.dtype);
+                if (MergedWeightCheck.FindProblem(adapter, merged) is { } problem)
+                {
+                    throw new InvalidDataException(
+                        $"'{linear.Weight.Name}' cannot be merged in {merged.dtype}: {problem}. Nothing was written. "
+                            + "Try --dtype float32; where that fails too, base or adapter are damaged."
+                    );
+                }
+
+                linear.Weight.Value.copy_(merged);
             }
         }
 

@@ -65,7 +65,7 @@ public sealed class ServedAdapters : IDisposable
             throw new InvalidDataException(
                 $"{config.Path}: modules_to_save ({string.Join(", ", modules)}) replaces weights of the base, which "
                     + "its other adapters need. "
-                    + "Serve this adapter by itself, or merge it into a model of its own (glmtune adapter merge)."
+                    + "Serve this adapter by itself, or merge it into a model of its own (glmtune merge)."
             );
         }
 

@@ -9,6 +9,7 @@ public static class Glm4Family
             "GLM-4",
             ["chatglm", "glm"],
             (path, json) => new Glm4ConfigReader(path, json).Read(),
-            new Dictionary<string, ModelConfig> { ["glm-4-9b"] = Glm4Config.Glm4_9B }
+            new Dictionary<string, ModelConfig> { ["glm-4-9b"] = Glm4Config.Glm4_9B },
+            json => UnsupportedModel.OtherGlm4Form(json) is null
         );
 }

@@ -20,24 +20,28 @@ public static class BatchAnswers
 
     /// <summary>Runs it.</summary>
     /// <param name="model">What answers.</param>
+    /// <param name="identity">Tells the model and its adapter from others: <see cref="TunedChat.Identity"/>.</param>
     /// <param name="input">Jsonl of <c>messages</c>; an answer at the end of a row is what is expected, not part of the
     /// prompt.</param>
     /// <param name="output">
     /// Jsonl: for each row its <c>line</c>, the <c>prediction</c>, the <c>label</c> if the row has one,
-    /// <c>tool_calls</c> if there are any, and the <c>finish_reason</c>. Rows that it already has are not answered
-    /// again. </param>
+    /// <c>tool_calls</c> if there are any, the <c>finish_reason</c>, and a <c>digest</c> of what it was made from. Rows
+    /// that it already has are not answered again. </param>
     /// <param name="options">How; with a seed, a row's line decides with it what is drawn, in one run or in
     /// several.</param>
+    /// <param name="overwrite">Whether an output that is there is replaced, not continued.</param>
     /// <param name="progress">Gets the number of answered rows and of all.</param>
     /// <param name="stop">Ends it; what is answered by then is in the output.</param>
     /// <returns>Rows answered by this run, and rows in all.</returns>
-    /// <exception cref="InvalidDataException">Rows have problems or are too long, or the output is of another
-    /// input.</exception>
+    /// <exception cref="InvalidDataException">Rows have problems or are too long, or the output holds answers to other
+    /// questions, of another model, or generated with other settings; it stays as it is.</exception>
     public static async Task<(int Answered, int Rows)> RunAsync(
         ChatModel model,
+        string identity,
         string input,
         string output,
         GenerationOptions options,
+        bool overwrite = false,
         Action<int, int>? progress = null,
         CancellationToken stop = default
     )
@@ -48,8 +52,19 @@ public static class BatchAnswers
             throw DataProblem.Exception(problems);
         }
 
+        var template = model.Template.Options.Preset.Name;
+        var settings = options.Over(model.Scheduler.Generator.Defaults).Over(GenerationOptions.Defaults);
+        AnswerDigest[] digests =
+        [
+            .. rows.Select(row => AnswerDigest.Of(identity, template, settings, Question(row))),
+        ];
         using var file = new FileStream(output, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.Read);
-        var done = Done(file, output, rows);
+        if (overwrite)
+        {
+            file.SetLength(0);
+        }
+
+        var done = Done(file, output, rows, digests);
         using var abandoned = CancellationTokenSource.CreateLinkedTokenSource(stop);
         var (next, pending) = (done, new Queue<Task<ChatAnswer>>());
         try
@@ -62,7 +77,7 @@ public static class BatchAnswers
                 }
 
                 var answer = await pending.Dequeue().ConfigureAwait(false);
-                await file.WriteAsync(Encoding.UTF8.GetBytes(ToLine(rows[row], answer) + "\n"), CancellationToken.None)
+                await file.WriteAsync(Encoding.UTF8.GetBytes(ToLine(rows[row], answer, digests[row]) + "\n"), CancellationToken.None)
                     .ConfigureAwait(false);
                 await file.FlushAsync(CancellationToken.None).ConfigureAwait(false);
                 progress?.Invoke(row + 1, rows.Count);
@@ -86,11 +101,7 @@ public static class BatchAnswers
         CancellationToken stop
     )
     {
-        var conversation = row.Conversation!;
-        var prompt = conversation with
-        {
-            Messages = [.. conversation.Messages.Take(conversation.Messages.Count - (Label(row) is null ? 0 : 1))],
-        };
+        var prompt = Question(row);
         try
         {
             return await model
@@ -106,10 +117,19 @@ public static class BatchAnswers
         }
     }
 
+    private static Conversation Question(ConversationRow row) =>
+        row.Conversation! with
+        {
+            Messages =
+            [
+                .. row.Conversation.Messages.Take(row.Conversation.Messages.Count - (Label(row) is null ? 0 : 1)),
+            ],
+        };
+
     private static string? Label(ConversationRow row) =>
         row.Conversation!.Messages[^1] is { Role: Role.Assistant } answer ? answer.Content : null;
 
-    private static string ToLine(ConversationRow row, ChatAnswer answer)
+    private static string ToLine(ConversationRow row, ChatAnswer answer, AnswerDigest digest)
     {
         var line = new Dictionary<string, object> { ["line"] = row.Line, ["prediction"] = answer.Text };
         if (Label(row) is { } label)
@@ -126,11 +146,17 @@ public static class BatchAnswers
             answer.Calls.Count > 0 ? "tool_calls"
             : answer.Finish == FinishReason.Length ? "length"
             : "stop";
+        line[AnswerDigest.Key] = digest.ToString();
         return JsonSerializer.Serialize(line, Writing);
     }
 
     // Counts the whole lines and cuts off what follows the last of them, which an interrupted run left.
-    private static int Done(FileStream file, string path, List<ConversationRow> rows)
+    private static int Done(
+        FileStream file,
+        string path,
+        List<ConversationRow> rows,
+        IReadOnlyList<AnswerDigest> digests
+    )
     {
         using var bytes = new MemoryStream();
         file.CopyTo(bytes);
@@ -138,11 +164,11 @@ public static class BatchAnswers
         var (done, end) = (0, 0);
         while (text[end..].IndexOf((byte)'\n') is >= 0 and var length)
         {
-            if (done == rows.Count || Line(text.Slice(end, length)) != rows[done].Line)
+            if (Problem(text.Slice(end, length), done < rows.Count ? (rows[done].Line, digests[done]) : null) is { } why)
             {
                 throw new InvalidDataException(
-                    $"{path}, line {done + 1}: does not answer row {done + 1} of the input. Remove the "
-                        + "file, or choose another output file."
+                    $"{path}, line {done + 1}: {why}. Nothing was changed. Name another output, or start over with "
+                        + "--overwrite."
                 );
             }
 
@@ -154,22 +180,42 @@ public static class BatchAnswers
         return done;
     }
 
-    private static int? Line(ReadOnlySpan<byte> line)
+    // Why a row of the output is not this run's; null: it is.
+    private static string? Problem(ReadOnlySpan<byte> text, (int Line, AnswerDigest Digest)? expected)
     {
+        if (expected is not { } row)
+        {
+            return "is an answer beyond the input's last row";
+        }
+
         try
         {
-            var reader = new Utf8JsonReader(line);
+            var reader = new Utf8JsonReader(text);
             using var json = JsonDocument.ParseValue(ref reader);
-            return
-                json.RootElement.ValueKind == JsonValueKind.Object
-                && json.RootElement.TryGetProperty("line", out var number)
-                && number.TryGetInt32(out var value)
-                ? value
-                : null;
+            var root = json.RootElement;
+            if (
+                root.ValueKind != JsonValueKind.Object
+                || !root.TryGetProperty("line", out var number)
+                || !number.TryGetInt32(out var line)
+            )
+            {
+                return "is not a row that generate writes";
+            }
+
+            if (
+                !root.TryGetProperty(AnswerDigest.Key, out var digest)
+                || AnswerDigest.Parse(digest.GetString()) is not { } found
+            )
+            {
+                return "does not say which model, settings and question it belongs to (an earlier version wrote it)";
+            }
+
+            return found.DifferenceTo(row.Digest)
+                ?? (line == row.Line ? null : $"answers line {line} of an input; expected line {row.Line}");
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
-            return null;
+            return "is not a row that generate writes";
         }
     }
 }

@@ -39,7 +39,14 @@ public sealed class TunedChat : IDisposable
 {
     private readonly TunedModel model;
 
-    private TunedChat(TunedModel model, ChatModel chat) => (this.model, Chat) = (model, chat);
+    private TunedChat(TunedModel model, ChatModel chat, IReadOnlyList<string> notes) =>
+        (this.model, Chat, Notes) = (model, chat, notes);
+
+    /// <summary>What somebody should know though it is no error, a sentence each.</summary>
+    public IReadOnlyList<string> Notes { get; }
+
+    /// <summary>Tells this model and its adapter from others, by the contents of their files.</summary>
+    public string Identity => model.Path.Fingerprint();
 
     /// <summary>The model, and the adapters that it serves.</summary>
     public TunedModel Model => model;
@@ -64,12 +71,17 @@ public sealed class TunedChat : IDisposable
             TokenizerFile.Read(Folder(TokenizerFile.IsIn)),
             new TemplateOptions { Preset = options.Template ?? Recorded(tuned.AdapterFolder ?? tuned.ModelFolder) }
         );
-        var defaults = GenerationConfigFile.ReadFolder(
-            Folder(folder => File.Exists(Path.Combine(folder, GenerationConfigFile.Name)))
-        );
+        var generation = Folder(folder => File.Exists(Path.Combine(folder, GenerationConfigFile.Name)));
+        var defaults = GenerationConfigFile.ReadFolder(generation);
+        List<string> notes = [.. GenerationConfigFile.FindNotes(generation)];
+        if (template.Note is { } note)
+        {
+            notes.Add($"{Folder(TokenizerFile.IsIn)}: {note}");
+        }
+
         var (device, plan) = ComputeDevice.Places(options.Device);
         var type = ComputeDevice.TypeNamed(options.Type, device);
-        var model = TunedModel.Load(tuned, type, config => plan(config, type));
+        var model = TunedModel.Load(tuned, type, config => plan(config, type), notes.Add);
         try
         {
             if (options.Adapters.Count > 0)
@@ -87,7 +99,8 @@ public sealed class TunedChat : IDisposable
                     template,
                     defaults,
                     (options.Limits ?? new GenerationLimits()).Within(free * devices.Count)
-                )
+                ),
+                notes
             );
         }
         catch (ArgumentException e)

@@ -36,9 +36,15 @@ public sealed class TunedModel : IDisposable
     /// <param name="path">What to load.</param>
     /// <param name="type">Type to compute in.</param>
     /// <param name="plan">Says where each layer goes.</param>
+    /// <param name="note">Gets what somebody should know of the adapter though it is no error.</param>
     /// <exception cref="InvalidDataException">Files are missing or damaged, the adapter is not one of this model, or
     /// the devices are too small.</exception>
-    public static TunedModel Load(TunedPath path, ScalarType type, Func<ModelConfig, DevicePlan> plan)
+    public static TunedModel Load(
+        TunedPath path,
+        ScalarType type,
+        Func<ModelConfig, DevicePlan> plan,
+        Action<string>? note = null
+    )
     {
         var model = ModelFolder.Load(path.ModelFolder, type, plan);
         try
@@ -46,7 +52,7 @@ public sealed class TunedModel : IDisposable
             return new TunedModel(
                 path,
                 model,
-                path.AdapterFolder is null ? null : AdapterFolder.Load(path.AdapterFolder, model)
+                path.AdapterFolder is null ? null : AdapterFolder.Load(path.AdapterFolder, model, note: note)
             );
         }
         catch

@@ -1,3 +1,4 @@
+using GlmTune.Files;
 using GlmTune.Model;
 using GlmTune.Model.Adapters;
 using GlmTune.Recipes.Models;
@@ -10,6 +11,11 @@ namespace GlmTune.Recipes.Chat;
 /// <param name="AdapterFolder">The adapter; null for a model by itself.</param>
 public sealed record TunedPath(string ModelFolder, string? AdapterFolder)
 {
+    /// <summary>Tells the contents of the two folders from others': configuration, weights and tokenizer.</summary>
+    /// <exception cref="IOException">A file cannot be read.</exception>
+    public string Fingerprint() =>
+        string.Join('+', new[] { ModelFolder, AdapterFolder }.OfType<string>().Select(OfFolder));
+
     /// <summary>Finds what a path needs.</summary>
     /// <param name="path">A model's folder, an adapter's folder, or a hub id.</param>
     /// <param name="baseModel">The base model instead of the one that the adapter names: a folder or a hub id.</param>
@@ -72,6 +78,24 @@ public sealed record TunedPath(string ModelFolder, string? AdapterFolder)
                     + $"{string.Join(", ", places)}{(HubCache.IsId(name) ? " and the Hugging Face cache" : "")}."
             );
     }
+
+    private static string OfFolder(string folder) =>
+        ContentFingerprint.Of(
+            Directory
+                .EnumerateFiles(folder)
+                .Where(path =>
+                    Path.GetFileName(path)
+                        is ModelConfig.FileName
+                            or AdapterConfigFile.FileName
+                            or "tokenizer.model"
+                            or "tokenizer.json"
+                            or "tokenizer_config.json"
+                    || (
+                        Path.GetExtension(path) == ".safetensors"
+                        && !Path.GetFileName(path).StartsWith("optimizer-", StringComparison.Ordinal)
+                    )
+                )
+        );
 
     // A folder that training wrote to holds checkpoints; its last one is what was meant.
     private static string Checkpoints(string folder)

@@ -5,38 +5,6 @@ namespace GlmTune.Recipes.Configuration;
 /// <summary>Reads <c>training_args.generation_config</c>: how evaluation generates.</summary>
 internal static class GenerationSection
 {
-    private static readonly (string Key, string Neutral)[] NotSupported =
-    [
-        ("min_length", "0"),
-        ("num_return_sequences", "1"),
-        ("num_beam_groups", "1"),
-        ("diversity_penalty", "0"),
-        ("penalty_alpha", ""),
-        ("min_p", ""),
-        ("top_h", ""),
-        ("typical_p", "1"),
-        ("epsilon_cutoff", "0"),
-        ("eta_cutoff", "0"),
-        ("encoder_repetition_penalty", "1"),
-        ("bad_words_ids", ""),
-        ("force_words_ids", ""),
-        ("constraints", ""),
-        ("forced_bos_token_id", ""),
-        ("forced_eos_token_id", ""),
-        ("exponential_decay_length_penalty", ""),
-        ("suppress_tokens", ""),
-        ("begin_suppress_tokens", ""),
-        ("sequence_bias", ""),
-        ("guidance_scale", "1"),
-        ("watermarking_config", ""),
-        ("token_healing", ""),
-        ("stop_strings", ""),
-        ("max_time", ""),
-        ("prompt_lookup_num_tokens", ""),
-        ("dola_layers", ""),
-        ("renormalize_logits", ""),
-    ];
-
     private static readonly (string Key, string Reason)[] WithoutEffect =
     [
         ("use_cache", "keys and values are always cached"),
@@ -71,6 +39,7 @@ internal static class GenerationSection
             Temperature = section.NumberOrNull("temperature", Bounds.Positive, Scalars.Write(defaults.Temperature)),
             TopP = section.NumberOrNull("top_p", Bounds.ShareAboveZero, Scalars.Write(defaults.TopP)),
             TopK = section.IntOrNull("top_k", fallback: Scalars.Write(defaults.TopK)),
+            MinP = section.NumberOrNull("min_p", Bounds.Share, Scalars.Write(defaults.MinP)),
             RepetitionPenalty = section.NumberOrNull(
                 "repetition_penalty",
                 Bounds.Positive,
@@ -105,7 +74,11 @@ internal static class GenerationSection
             );
         }
 
-        Array.ForEach(NotSupported, key => section.Unsupported(key.Key, "", key.Neutral));
+        foreach (var (key, neutral) in GenerationConfigFile.NotSupported)
+        {
+            section.Unsupported(key, "", neutral);
+        }
+
         Array.ForEach(WithoutEffect, key => section.NoEffect(key.Key, key.Reason));
         section.End();
         return options;

@@ -1,4 +1,7 @@
+using GlmTune.Data.Templates;
 using GlmTune.Data.Tokenization;
+using GlmTune.Inference;
+using GlmTune.Kernels.Native;
 using GlmTune.Model;
 using GlmTune.Model.Adapters;
 using GlmTune.Recipes.Chat;
@@ -14,6 +17,19 @@ namespace GlmTune.Recipes.Models;
 /// <param name="Types">The types that occur, as safetensors names them.</param>
 public sealed record WeightSummary(int Files, int Tensors, long Parameters, long Bytes, IReadOnlyList<string> Types)
 {
+    /// <summary>Reads headers only; null where the folder has no weights that can be read.</summary>
+    public static WeightSummary? TryRead(string folder)
+    {
+        try
+        {
+            return Read(folder);
+        }
+        catch (Exception error) when (error is InvalidDataException or IOException or UnauthorizedAccessException)
+        {
+            return null;
+        }
+    }
+
     /// <summary>Reads headers only; null where the folder has no weights.</summary>
     /// <exception cref="InvalidDataException">Files are damaged or incomplete.</exception>
     public static WeightSummary? Read(string folder)
@@ -55,26 +71,66 @@ public sealed record AdapterInfo(
 /// <param name="Weights">Its weights; null where there are none.</param>
 /// <param name="HasTokenizer">Whether a tokenizer is there.</param>
 /// <param name="Adapter">The adapter, if the path is one.</param>
+/// <param name="Problems">Why it cannot be loaded, in the words that loading would use; empty: it can.</param>
+/// <param name="Notes">What somebody should know though it is no error.</param>
 public sealed record ModelInfo(
     string Folder,
     ModelConfig Config,
     WeightSummary? Weights,
     bool HasTokenizer,
-    AdapterInfo? Adapter
+    AdapterInfo? Adapter,
+    IReadOnlyList<string> Problems,
+    IReadOnlyList<string> Notes
 )
 {
-    /// <summary>Reads it.</summary>
-    /// <exception cref="InvalidDataException">Files are missing or damaged.</exception>
+    /// <summary>Reads it, and makes the checks of loading; loads libtorch.</summary>
+    /// <exception cref="InvalidDataException">A configuration is missing, damaged or not supported.</exception>
     public static ModelInfo Read(TunedPath path)
     {
         var folder = path.ModelFolder;
+        var config = ModelConfig.Read(folder);
+        var adapter = path.AdapterFolder is { } own ? ReadAdapter(own) : null;
+        List<string> problems = [];
+        List<string> notes = [];
+        NativeRuntime.Load();
+        Try(() =>
+        {
+            using var model = ModelFolder.LayOut(folder);
+            if (path.AdapterFolder is { } adapterFolder)
+            {
+                Try(() => AdapterFolder.Check(adapterFolder, model, notes.Add));
+            }
+        });
+        Try(() =>
+        {
+            var tokens = path.AdapterFolder is { } beside && TokenizerFile.IsIn(beside) ? beside : folder;
+            if (new Glm4Template(TokenizerFile.Read(tokens)).Note is { } note)
+            {
+                notes.Add($"{tokens}: {note}");
+            }
+        });
+        Try(() => notes.AddRange(GenerationConfigFile.FindNotes(folder)));
         return new ModelInfo(
             folder,
-            ModelConfig.Read(folder),
-            WeightSummary.Read(folder),
+            config,
+            problems.Count == 0 ? WeightSummary.Read(folder) : WeightSummary.TryRead(folder),
             TokenizerFile.IsIn(folder),
-            path.AdapterFolder is { } adapter ? ReadAdapter(adapter) : null
+            adapter,
+            problems,
+            notes
         );
+
+        void Try(Action check)
+        {
+            try
+            {
+                check();
+            }
+            catch (Exception error) when (error is InvalidDataException or IOException or UnauthorizedAccessException)
+            {
+                problems.Add(error.Message);
+            }
+        }
     }
 
     private static AdapterInfo ReadAdapter(string folder)
@@ -85,7 +141,7 @@ public sealed record ModelInfo(
             config.Kind,
             config.BaseModel,
             config.Kind == "LORA" ? config.ReadLora() : null,
-            WeightSummary.Read(folder)
+            WeightSummary.TryRead(folder)
         );
     }
 }

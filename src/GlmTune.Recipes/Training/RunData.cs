@@ -30,7 +30,11 @@ internal sealed record RunData(Glm4Template Template, TrainingSet Examples, IRea
         var template = new Glm4Template(TokenizerFile.Read(modelFolder), recipe.Data.Template);
         var path = Path.Combine(dataFolder, recipe.Data.TrainFile);
         var set = TrainingSet.Read(path, template, recipe.Data.TrainRows, stop);
-        return new RunData(template, set, [.. NotesOf(path, set, template)]);
+        return new RunData(
+            template,
+            set,
+            [.. template.Note is { } note ? [$"{modelFolder}: {note}"] : Array.Empty<string>(), .. NotesOf(path, set, template)]
+        );
     }
 
     /// <summary>Tokens that a new prefix begins with: the recipe's text, or the first training prompts, which are what

@@ -109,6 +109,58 @@ public class SamplerTests
     }
 
     [Fact]
+    public void Min_p_leaves_the_tokens_with_a_share_of_the_likeliest_ones_probability()
+    {
+        float[] logits = [MathF.Log(0.1f), MathF.Log(0.4f), MathF.Log(0.2f), MathF.Log(0.3f)];
+        AssertFrequencies([0, 0.4, 0, 0.3], Draw(logits, new GenerationOptions { MinP = 0.6 }));
+        AssertFrequencies([0.1, 0.4, 0.2, 0.3], Draw(logits, new GenerationOptions { MinP = 0.2 }));
+        AssertFrequencies([0, 1, 0, 0], Draw(logits, new GenerationOptions { MinP = 1 }));
+        // After the temperature: 0.5 squares the probabilities, so that 0.3 against 0.4 becomes 9 against 16.
+        AssertFrequencies([0, 16, 0, 9], Draw(logits, new GenerationOptions { MinP = 0.5, Temperature = 0.5 }));
+        // After top-p, whose set is counted with the unlikely tokens there.
+        AssertFrequencies([0, 0.4, 0, 0.3], Draw(logits, new GenerationOptions { MinP = 0.3, TopP = 0.65 }));
+        Assert.Contains(
+            "min_p is 1.5",
+            Assert
+                .Throws<ArgumentException>(() => new Sampler([0], new GenerationOptions { MinP = 1.5 }))
+                .Message,
+            StringComparison.Ordinal
+        );
+    }
+
+    [Fact]
+    public void Min_p_agrees_with_float64_probabilities()
+    {
+        Gen.Select(Gen.Float[-6, 6].Array[2, 100], Gen.Double[0.01, 1], Gen.Double[0.3, 2])
+            .Sample(
+                (logits, share, temperature) =>
+                {
+                    double[] weights = Array.ConvertAll(logits, logit => Math.Exp(logit / temperature));
+                    var total = weights.Sum();
+                    double[] probabilities = Array.ConvertAll(weights, weight => weight / total);
+                    // Draws at the limit itself may fall either way by rounding.
+                    var least = probabilities.Max() * share * (1 - 1e-6);
+                    var sampler = new Sampler(
+                        [0],
+                        new GenerationOptions
+                        {
+                            DoSample = true,
+                            TopK = 0,
+                            MinP = share,
+                            Temperature = temperature,
+                            Seed = 1,
+                        }
+                    );
+                    for (var i = 0; i < 50; i++)
+                    {
+                        Assert.True(probabilities[sampler.Choose((float[])logits.Clone())] >= least);
+                    }
+                },
+                iter: 200
+            );
+    }
+
+    [Fact]
     public void The_nucleus_is_that_of_a_full_sort()
     {
         Gen.Select(Gen.Float[-6, 6].Array[2, 200], Gen.Double[0.01, 0.999], Gen.Int[0, 50])
@@ -153,11 +205,12 @@ public class SamplerTests
     }
 
     [Theory]
-    [InlineData(1.0, 1)]
-    [InlineData(1.0, 50)]
-    [InlineData(0.8, 50)]
-    [InlineData(0.8, 128)]
-    public void The_likeliest_few_give_the_draws_that_all_logits_give(double topP, int topK)
+    [InlineData(1.0, 1, 0.0)]
+    [InlineData(1.0, 50, 0.0)]
+    [InlineData(0.8, 50, 0.0)]
+    [InlineData(0.8, 128, 0.0)]
+    [InlineData(1.0, 50, 0.9)]
+    public void The_likeliest_few_give_the_draws_that_all_logits_give(double topP, int topK, double minP)
     {
         var random = new Random(3);
         var (options, undecided) = (
@@ -166,6 +219,7 @@ public class SamplerTests
                 DoSample = true,
                 TopP = topP,
                 TopK = topK,
+                MinP = minP,
                 Temperature = 0.7,
                 Seed = 5,
             },

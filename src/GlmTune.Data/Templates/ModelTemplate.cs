@@ -1,0 +1,103 @@
+using System.Text.RegularExpressions;
+using GlmTune.Data.Tokenization;
+
+namespace GlmTune.Data.Templates;
+
+/// <summary>Compares the chat template of a model's own files with the presets.</summary>
+/// <remarks>Templates are programs, which are not run here. Their texts are compared: what a template would write of
+/// its own must be text that a preset writes, or that belongs to a built-in tool.</remarks>
+internal static partial class ModelTemplate
+{
+    private const char Gap = '\u0001';
+
+    /// <summary>What somebody should know of a model's template; null: it is the preset's, or there is none.</summary>
+    /// <param name="template">Jinja, as in <c>tokenizer_config.json</c> or <c>chat_template.jinja</c>; or null.</param>
+    /// <param name="used">The preset that is used instead.</param>
+    /// <param name="builtIn">The sections of built-in tools, which are taken from the template.</param>
+    public static string? Compare(string? template, TemplatePreset used, IEnumerable<string> builtIn)
+    {
+        if (string.IsNullOrWhiteSpace(template))
+        {
+            return null;
+        }
+
+        var text = TextOf(template);
+        if (FindForeign(text, builtIn) is { } foreign)
+        {
+            return $"the model's own chat template is none of GLM-4's known ones (it writes \"{foreign}\"). The preset "
+                + $"'{used.Name}' is used, so prompts differ from those that other programs make of that template.";
+        }
+
+        var names = TemplatePreset.All.Where(preset => text.Contains(NameIn(preset), StringComparison.Ordinal)).ToList();
+        return names.Count == 0 || names.Exists(preset => preset.AssistantName == used.AssistantName)
+            ? null
+            : $"the model's own chat template is that of the preset '{names[0].Name}', but '{used.Name}' is used: with "
+                + "tools, prompts differ.";
+    }
+
+    private static string NameIn(TemplatePreset preset) => $"名为 {preset.AssistantName} 的";
+
+    // The first text that no preset writes; null: none.
+    private static string? FindForeign(string text, IEnumerable<string> builtIn)
+    {
+        IEnumerable<string> known =
+        [
+            .. builtIn.Select(Trimmed),
+            .. TemplatePreset.All.Select(preset => ToolBlock.Preamble(preset with { HasToolHeading = false })),
+            ToolBlock.Heading,
+            ToolBlock.AfterFunction,
+            .. SpecialTokens.Glm4Order,
+        ];
+        foreach (var piece in known.Where(piece => piece.Length > 0).OrderByDescending(piece => piece.Length))
+        {
+            text = text.Replace(piece, $"{Gap}", StringComparison.Ordinal);
+        }
+
+        return text.Split(Gap).Select(Trimmed).FirstOrDefault(IsForeign) is { } found
+            ? found.Length > 40
+                ? found[..40] + "…"
+                : found
+            : null;
+    }
+
+    // Names of roles, keys and types are words alone; headings and personas are not.
+    private static bool IsForeign(string piece) =>
+        OtherToken().IsMatch(piece) || piece.Any(c => char.IsLetter(c) && c > 0x7f) || Words().Count(piece) > 1;
+
+    // What stands outside of Jinja's tags, and the quoted texts inside of them, with gaps between.
+    private static string TextOf(string template)
+    {
+        var text = new System.Text.StringBuilder();
+        var end = 0;
+        foreach (Match tag in Tag().Matches(template))
+        {
+            text.Append(template, end, tag.Index - end).Append(Gap);
+            end = tag.Index + tag.Length;
+            if (tag.Value.StartsWith("{#", StringComparison.Ordinal) || tag.Value.Contains("raise_exception", StringComparison.Ordinal))
+            {
+                continue;
+            }
+
+            foreach (Match quoted in Quoted().Matches(tag.Value))
+            {
+                text.Append(JinjaTemplate.Unquote(quoted.Groups["text"].Value)).Append(Gap);
+            }
+        }
+
+        return text.Append(template, end, template.Length - end).ToString();
+    }
+
+    private static string Trimmed(string text) => text.Trim();
+
+    [GeneratedRegex(@"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", RegexOptions.Singleline)]
+    private static partial Regex Tag();
+
+    [GeneratedRegex(@"'(?<text>([^'\\]|\\.)*)'|""(?<text>([^""\\]|\\.)*)""", RegexOptions.Singleline)]
+    private static partial Regex Quoted();
+
+    [GeneratedRegex(@"<\|\w+\|>")]
+    private static partial Regex OtherToken();
+
+    [GeneratedRegex(@"[A-Za-z]{2,}")]
+    private static partial Regex Words();
+}

@@ -1,0 +1,60 @@
+using System.Buffers.Binary;
+using System.IO.Hashing;
+using System.Text;
+
+namespace GlmTune.Files;
+
+/// <summary>Tells sets of files apart by their names, sizes and contents, wherever they lie and whenever they were
+/// written.</summary>
+/// <remarks>Files up to 1 MiB are read whole. Of larger ones the start, the end and 256 pieces between are read, which
+/// training changes wherever it changes weights; an edit of single bytes of a large file may go unseen.</remarks>
+public static class ContentFingerprint
+{
+    private const int WholeBytes = 1 << 20;
+    private const int Pieces = 256;
+    private const int PieceBytes = 4096;
+
+    /// <summary>The fingerprint of some files: 32 hexadecimal digits.</summary>
+    /// <param name="paths">Existing files; their order does not matter.</param>
+    /// <exception cref="IOException">A file cannot be read.</exception>
+    public static string Of(IEnumerable<string> paths)
+    {
+        var hash = new XxHash128();
+        foreach (var path in paths.OrderBy(Path.GetFileName, StringComparer.Ordinal))
+        {
+            Append(hash, path);
+        }
+
+        return Convert.ToHexStringLower(hash.GetHashAndReset());
+    }
+
+    private static void Append(XxHash128 hash, string path)
+    {
+        using var handle = File.OpenHandle(
+            path,
+            FileMode.Open,
+            FileAccess.Read,
+            FileShare.ReadWrite | FileShare.Delete
+        );
+        var length = RandomAccess.GetLength(handle);
+        Span<byte> number = stackalloc byte[8];
+        BinaryPrimitives.WriteInt64LittleEndian(number, length);
+        hash.Append(Encoding.UTF8.GetBytes(Path.GetFileName(path)));
+        hash.Append(number);
+        var buffer = new byte[length <= WholeBytes ? (int)length : PieceBytes];
+        if (length <= WholeBytes)
+        {
+            Storage.TryReadExactly(handle, buffer, 0);
+            hash.Append(buffer);
+            return;
+        }
+
+        for (var piece = 0; piece < Pieces; piece++)
+        {
+            // The last piece ends where the file does.
+            var offset = (long)((length - PieceBytes) * (piece / (double)(Pieces - 1)));
+            Storage.TryReadExactly(handle, buffer, offset);
+            hash.Append(buffer);
+        }
+    }
+}

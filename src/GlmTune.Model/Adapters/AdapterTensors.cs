@@ -1,0 +1,113 @@
+using GlmTune.Weights;
+
+namespace GlmTune.Model.Adapters;
+
+/// <summary>The tensors of an adapter's file under the names that PEFT gives them, whatever stood before the names when
+/// they were saved.</summary>
+/// <remarks>What wraps a model adds to every name: <c>module.</c> (data parallel training) and <c>_orig_mod.</c>
+/// (torch.compile). Names saved without PEFT lack <see cref="Prefix"/>. Where nothing else differs, the meaning is
+/// clear.</remarks>
+internal sealed class AdapterTensors : IDisposable
+{
+    /// <summary>What PEFT puts before a module's name.</summary>
+    public const string Prefix = "base_model.model.";
+
+    private static readonly string[] Wrappers = ["module", "_orig_mod"];
+    private static readonly string[] Roots = ["transformer.", "model.", "lm_head."];
+
+    private readonly WeightFiles files;
+    private readonly Dictionary<string, StoredTensor> byName = new(StringComparer.Ordinal);
+
+    private AdapterTensors(WeightFiles files) => this.files = files;
+
+    /// <summary>The file.</summary>
+    public string Path => files.Path;
+
+    /// <summary>The tensors by PEFT's names.</summary>
+    public IReadOnlyDictionary<string, StoredTensor> ByName => byName;
+
+    /// <summary>The layout whose names they are.</summary>
+    public CheckpointLayout Layout =>
+        byName.Keys.Any(name => name.StartsWith($"{Prefix}transformer.", StringComparison.Ordinal))
+            ? CheckpointLayout.Original
+            : CheckpointLayout.Library;
+
+    /// <summary>Opens an adapter folder's file.</summary>
+    /// <param name="folder">Adapter folder.</param>
+    /// <param name="note">Told where names were understood that PEFT would not write.</param>
+    /// <exception cref="InvalidDataException">It is missing, damaged, empty, or there only as a pickle.</exception>
+    public static AdapterTensors Open(string folder, Action<string>? note = null)
+    {
+        var files = WeightFiles.OpenAdapter(folder);
+        try
+        {
+            var tensors = new AdapterTensors(files);
+            tensors.ReadNames(note);
+            return tensors;
+        }
+        catch
+        {
+            files.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Complains where no tensor can be one of a LoRA adapter.</summary>
+    /// <exception cref="InvalidDataException">None begins as a layer's name does.</exception>
+    public void CheckLayers()
+    {
+        if (!byName.Keys.Any(name => Roots.Any(root => name.StartsWith(Prefix + root, StringComparison.Ordinal))))
+        {
+            throw new InvalidDataException(
+                $"{Path}: holds no tensor of a LoRA adapter: found '{files.Tensors.First().Name}'"
+                    + $"{(byName.Count > 1 ? $" and {byName.Count - 1} more" : "")}; expected names such as "
+                    + $"'{Prefix}transformer.encoder.layers.0.self_attention.query_key_value.lora_A.weight' or "
+                    + $"'{Prefix}model.layers.0.self_attn.q_proj.lora_A.weight'."
+            );
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => files.Dispose();
+
+    private void ReadNames(Action<string>? note)
+    {
+        string? renamed = null;
+        foreach (var tensor in files.Tensors)
+        {
+            var name = Canonical(tensor.Name);
+            if (name != tensor.Name)
+            {
+                renamed ??= tensor.Name;
+            }
+
+            if (!byName.TryAdd(name, tensor))
+            {
+                throw new InvalidDataException(
+                    $"{Path}: '{tensor.Name}' and '{byName[name].Name}' are the same tensor under two names."
+                );
+            }
+        }
+
+        if (byName.Count == 0)
+        {
+            throw new InvalidDataException(
+                $"{Path}: holds no tensors: the adapter was saved empty, as some versions of training scripts do that "
+                    + "save it after its weights were taken off the model or while they are sharded. Save it again."
+            );
+        }
+
+        if (renamed is not null)
+        {
+            note?.Invoke(
+                $"{Path}: tensors are named as '{renamed}', and are read as '{Canonical(renamed)}', as PEFT writes it."
+            );
+        }
+    }
+
+    private static string Canonical(string name)
+    {
+        var bare = string.Join('.', name.Split('.').Where(part => !Wrappers.Contains(part)));
+        return Array.Exists(Roots, root => bare.StartsWith(root, StringComparison.Ordinal)) ? Prefix + bare : bare;
+    }
+}

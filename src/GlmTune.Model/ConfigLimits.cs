@@ -1,0 +1,70 @@
+using System.Text.Json.Nodes;
+
+
+namespace GlmTune.Model;
+
+/// <summary>Refuses numbers of a <c>config.json</c> that no model can have, before anything of their size is
+/// made.</summary>
+internal static class ConfigLimits
+{
+    private const int MostLayers = 1000;
+    private const int MostFeatures = 1 << 18;
+    private const int MostHeads = 1 << 12;
+    private const int MostTokens = 1 << 24;
+
+    /// <summary>Gives the configuration back where all of its numbers are possible.</summary>
+    /// <param name="path">Of the file, for messages.</param>
+    /// <param name="config">What was read.</param>
+    /// <exception cref="InvalidDataException">Numbers are not; all of them.</exception>
+    public static ModelConfig Check(string path, ModelConfig config)
+    {
+        List<string> problems = [];
+        void Most(int value, int most, params string[] keys)
+        {
+            if (value > most)
+            {
+                problems.Add($"{Written(config, keys)}; expected at most {most}.");
+            }
+        }
+
+        void Expect(bool holds, string expected, params string[] keys)
+        {
+            if (!holds)
+            {
+                problems.Add($"{Written(config, keys)}; expected {expected}.");
+            }
+        }
+
+        Most(config.LayerCount, MostLayers, "num_layers", "num_hidden_layers");
+        Most(config.HiddenSize, MostFeatures, "hidden_size");
+        Most(config.FeedForwardSize, MostFeatures, "ffn_hidden_size", "intermediate_size");
+        Most(config.QueryHeads, MostHeads, "num_attention_heads");
+        Most(config.KeyValueHeads, MostHeads, "multi_query_group_num", "num_key_value_heads");
+        Most(config.HeadDim, MostHeads, "kv_channels", "head_dim");
+        Most(config.VocabularySize, MostTokens, "padded_vocab_size", "vocab_size");
+        Expect(
+            config.NormEpsilon >= 0 && double.IsFinite(config.NormEpsilon),
+            "a number of at least 0",
+            "layernorm_epsilon",
+            "rms_norm_eps"
+        );
+        Expect(
+            config.RotaryBase > 0 && double.IsFinite(config.RotaryBase),
+            "a number above 0",
+            "rope_ratio",
+            "rope_theta"
+        );
+        Expect(config.RotaryShare is > 0 and <= 1, "a number above 0 and at most 1", "partial_rotary_factor");
+        Expect(config.MaxPositions > 0, "a whole number above 0", "seq_length", "max_position_embeddings");
+        return problems.Count == 0
+            ? config
+            : throw new InvalidDataException($"{path}: {string.Join("\n  ", problems)}");
+    }
+
+    private static string Written(ModelConfig config, string[] keys)
+    {
+        var rotary = config.Source["rope_parameters"] as JsonObject ?? config.Source["rope_scaling"] as JsonObject;
+        var key = Array.Find(keys, key => config.Source[key] is not null || rotary?[key] is not null) ?? keys[0];
+        return $"'{key}' is {(config.Source[key] ?? rotary?[key])?.ToJsonString() ?? "missing"}";
+    }
+}

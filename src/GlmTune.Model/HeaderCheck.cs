@@ -1,0 +1,60 @@
+using System.Globalization;
+using System.Text.RegularExpressions;
+
+using GlmTune.Weights;
+
+namespace GlmTune.Model;
+
+/// <summary>Compares a configuration with what the headers of the weight files say at a glance, before a model of its
+/// size is laid out.</summary>
+internal static partial class HeaderCheck
+{
+    /// <summary>Complains where weights and configuration cannot belong together, with the cause rather than a list of
+    /// tensors.</summary>
+    /// <param name="config">The configuration.</param>
+    /// <param name="files">The weights.</param>
+    /// <exception cref="InvalidDataException">The weights are quantised, or there are more or fewer layers than the
+    /// configuration says.</exception>
+    public static void Check(ModelConfig config, WeightFiles files)
+    {
+        if (files.Tensors.FirstOrDefault(tensor => UnsupportedModel.QuantisationOf(tensor.Name) is not null) is { } scale)
+        {
+            throw Quantised(files, $"{UnsupportedModel.QuantisationOf(scale.Name)}: it holds '{scale.Name}'");
+        }
+
+        if (
+            files.Tensors.FirstOrDefault(tensor =>
+                Layer().IsMatch(tensor.Name)
+                && tensor.Type is not (ElementType.F64 or ElementType.F32 or ElementType.F16 or ElementType.BF16)
+            ) is
+            { } packed
+        )
+        {
+            throw Quantised(files, $"'{packed.Name}' is {packed.Type}");
+        }
+
+        var layers = files
+            .Tensors.Select(tensor => Layer().Match(tensor.Name))
+            .Where(match => match.Success)
+            .Select(match => int.Parse(match.Groups["number"].Value, CultureInfo.InvariantCulture))
+            .DefaultIfEmpty(-1)
+            .Max() + 1;
+        if (layers != config.LayerCount && layers > 0)
+        {
+            throw new InvalidDataException(
+                $"{files.Path}: {ModelConfig.FileName} says that there are {config.LayerCount} layers, but the weights are "
+                    + $"of {layers}. Are both from the same model{(layers < config.LayerCount ? ", and is the download complete" : "")}?"
+            );
+        }
+    }
+
+    private static InvalidDataException Quantised(WeightFiles files, string how) =>
+        new(
+            $"{files.Path}: the weights are quantised ({how}). Only float32, bfloat16 and float16 weights are read: use "
+                + "the model that this one was made from."
+        );
+
+    // Long numbers are no layers.
+    [GeneratedRegex(@"^(transformer\.encoder\.layers|model\.layers)\.(?<number>\d{1,6})\.")]
+    private static partial Regex Layer();
+}

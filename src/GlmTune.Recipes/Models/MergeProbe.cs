@@ -1,0 +1,105 @@
+using GlmTune.Kernels.Definitions;
+using GlmTune.Model.Adapters;
+using GlmTune.Model;
+using GlmTune.Model.Layers;
+using static TorchSharp.torch;
+
+namespace GlmTune.Recipes.Models;
+
+/// <summary>How far a merged model's logits are from those of the adapter attached.</summary>
+/// <param name="Difference">‖merged − attached‖ / ‖attached‖ of a probe's logits.</param>
+/// <param name="Noise">How far the attached model's own logits move when they are computed in another way, in the same
+/// measure: what rounding alone does to this model in this type.</param>
+public sealed record MergeAgreement(double Difference, double Noise)
+{
+    /// <summary>What rounding explains.</summary>
+    internal double Most { get; init; }
+
+    /// <summary>Whether rounding explains the difference.</summary>
+    public bool IsRounding => Difference <= Most;
+}
+
+/// <summary>Compares a model before and after its adapter is merged.</summary>
+internal sealed class MergeProbe
+{
+    private const int Tokens = 64;
+
+    // Merging rounds the weights of every adapted layer once, which the ways of computing do not.
+    private const double NoiseFactor = 8;
+    private const double LeastUnits = 16;
+
+    private readonly DecoderModel model;
+    private readonly int[] ids;
+    private readonly Tensor attached;
+    private readonly double noise;
+
+    /// <summary>Computes with the adapter attached.</summary>
+    /// <param name="model">The model; its tensors are left in the caller's dispose scope.</param>
+    public MergeProbe(DecoderModel model)
+    {
+        this.model = model;
+        // The same tokens every time, from all over the vocabulary.
+        ids = [.. Enumerable.Range(1, Tokens).Select(i => (int)(i * 7919L % model.Config.VocabularySize))];
+        attached = Whole();
+        noise = Math.Max(Distance(InTwoPasses()), Distance(FromNeighbours()) * Math.Sqrt(model.Config.LayerCount));
+    }
+
+    /// <summary>Compares with the model as it is now.</summary>
+    public MergeAgreement Compare() =>
+        new(Distance(Whole()), noise) { Most = Math.Max(NoiseFactor * noise, LeastUnits * Unit(model.Type)) };
+
+    /// <summary>What a number of this type is rounded by, at most, relative to it.</summary>
+    internal static double Unit(ScalarType type) =>
+        type switch
+        {
+            ScalarType.BFloat16 => Math.Pow(2, -8),
+            ScalarType.Float16 => Math.Pow(2, -11),
+            ScalarType.Float64 => Math.Pow(2, -53),
+            _ => Math.Pow(2, -24),
+        };
+
+    private double Distance(Tensor logits)
+    {
+        using var scope = NewDisposeScope();
+        return ((logits - attached).norm() / attached.norm()).item<double>();
+    }
+
+    private Tensor Whole() => model.Logits(ids, SequenceLayout.OfRows(1, Tokens, model.Device)).to_type(ScalarType.Float64);
+
+    // Through the cache, half of the tokens at a time: other shapes, so other orders of summation.
+    private Tensor InTwoPasses()
+    {
+        using var cache = model.NewCache(slots: 1, capacity: Tokens);
+        Tensor Half(int from) =>
+            model
+                .Logits(
+                    ids[from..(from + (Tokens / 2))],
+                    SequenceLayout.OfRows(1, Tokens / 2, model.Device),
+                    new CacheStep(cache, [0], [from], [Tokens / 2])
+                )
+                .to_type(ScalarType.Float64);
+        var first = Half(0);
+        return cat([first, Half(Tokens / 2)]);
+    }
+
+    // With each number of the tokens' embeddings moved by one unit of its last place, up and down in turn: how much the
+    // layers make of one rounding.
+    private Tensor FromNeighbours()
+    {
+        using var scope = NewDisposeScope();
+        var table = model.Embedding.Weight.Value;
+        var index = tensor(Array.ConvertAll(ids, id => (long)id).Distinct().ToArray(), ScalarType.Int64, table.device);
+        var rows = table.index_select(0, index);
+        var signs = (arange(rows.numel(), ScalarType.Float32, table.device) % 2 * 2 - 1).view(rows.shape);
+        try
+        {
+            var moved = rows.to_type(ScalarType.Float64) * (1 + signs.to_type(ScalarType.Float64) * 2 * Unit(model.Type));
+            table.index_copy_(0, index, moved.to_type(table.dtype));
+            return Whole().MoveToOuterDisposeScope();
+        }
+        finally
+        {
+            table.index_copy_(0, index, rows);
+        }
+    }
+}
