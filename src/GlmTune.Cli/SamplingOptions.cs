@@ -50,7 +50,9 @@ internal sealed class SamplingOptions
     /// <summary>Adds the options to a command.</summary>
     public void AddTo(Command command)
     {
-        foreach (var option in new Option[] { maxNewTokens, temperature, topP, topK, minP, repetitionPenalty, beams, seed })
+        foreach (
+            var option in new Option[] { maxNewTokens, temperature, topP, topK, minP, repetitionPenalty, beams, seed }
+        )
         {
             command.Add(option);
         }

@@ -18,7 +18,8 @@ internal sealed class TerminalWriter(TextWriter inner) : TextWriter(inner.Format
     public override void Write(char value) => inner.Write(Safe($"{value}"));
 
     /// <inheritdoc/>
-    public override void Write(char[] buffer, int index, int count) => inner.Write(Safe(new string(buffer, index, count)));
+    public override void Write(char[] buffer, int index, int count) =>
+        inner.Write(Safe(new string(buffer, index, count)));
 
     /// <inheritdoc/>
     public override void Write(ReadOnlySpan<char> buffer) => inner.Write(Safe(buffer.ToString()));
@@ -48,7 +49,8 @@ internal sealed class TerminalWriter(TextWriter inner) : TextWriter(inner.Format
     public override Task FlushAsync() => inner.FlushAsync();
 
     private static string? Safe(string? text) =>
-        text is null || !text.AsSpan().ContainsAnyInRange('\0', '\u001f') && !text.AsSpan().ContainsAnyInRange('\u007f', '\u009f')
+        text is null
+        || !text.AsSpan().ContainsAnyInRange('\0', '\u001f') && !text.AsSpan().ContainsAnyInRange('\u007f', '\u009f')
             ? text
         : text.StartsWith('\r') ? '\r' + TerminalText.Lines(text[1..])
         : TerminalText.Lines(text);

@@ -83,7 +83,7 @@ public static class GenerationConfigFile
         }
         catch (JsonException e)
         {
-            throw new InvalidDataException($"{name}, line {e.LineNumber + 1}: this is not JSON", e);
+            throw new InvalidDataException($"{name}, line {e.LineNumber + 1}: invalid JSON", e);
         }
     }
 

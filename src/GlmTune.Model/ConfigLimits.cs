@@ -1,6 +1,5 @@
 using System.Text.Json.Nodes;
 
-
 namespace GlmTune.Model;
 
 /// <summary>Refuses numbers of a <c>config.json</c> that no model can have, before anything of their size is

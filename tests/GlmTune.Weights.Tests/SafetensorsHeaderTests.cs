@@ -130,7 +130,7 @@ public sealed class SafetensorsHeaderTests
     }
 
     [Theory]
-    [InlineData(new byte[0], "has 0 bytes, too few")]
+    [InlineData(new byte[0], "is empty")]
     [InlineData(new byte[] { 1, 2, 3 }, "has 3 bytes, too few")]
     [InlineData(
         new byte[] { 3, 0, 0, 0, 0, 0, 0, 0, (byte)'{', (byte)'}' },

@@ -98,7 +98,7 @@ public sealed class WeightFilesTests
         var message = Assert.Throws<InvalidDataException>(() => WeightFiles.Open(folder.Path)).Message;
 
         Assert.Contains("model-00001-of-00003.safetensors: has 3 bytes", message);
-        Assert.Contains("model-00003-of-00003.safetensors: has 0 bytes", message);
+        Assert.Contains("model-00003-of-00003.safetensors: is empty", message);
     }
 
     [Theory]

@@ -106,7 +106,10 @@ internal static class DataShowCommand
             if (screen.HasColor)
             {
                 screen.Console.Write(
-                    new Text(TerminalText.Lines(text), isLearnt ? new Style(Color.Green, decoration: Decoration.Bold) : Style.Plain)
+                    new Text(
+                        TerminalText.Lines(text),
+                        isLearnt ? new Style(Color.Green, decoration: Decoration.Bold) : Style.Plain
+                    )
                 );
             }
             else

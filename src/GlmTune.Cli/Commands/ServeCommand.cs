@@ -152,7 +152,9 @@ internal static class ServeCommand
                     ? await McpServers.ConnectAsync(McpConfig.Read(servers), stop).ConfigureAwait(false)
                     : null;
                 var tools = new ServerTools(connected?.Functions ?? [], given.GetRequiredValue(unasked));
-                using var loaded = chat.Load(given, screen,
+                using var loaded = chat.Load(
+                    given,
+                    screen,
                     served,
                     new GenerationLimits { Slots = given.GetRequiredValue(slots) }
                 );

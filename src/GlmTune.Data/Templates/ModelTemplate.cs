@@ -28,7 +28,9 @@ internal static partial class ModelTemplate
                 + $"'{used.Name}' is used, so prompts differ from those that other programs make of that template.";
         }
 
-        var names = TemplatePreset.All.Where(preset => text.Contains(NameIn(preset), StringComparison.Ordinal)).ToList();
+        var names = TemplatePreset
+            .All.Where(preset => text.Contains(NameIn(preset), StringComparison.Ordinal))
+            .ToList();
         return names.Count == 0 || names.Exists(preset => preset.AssistantName == used.AssistantName)
             ? null
             : $"the model's own chat template is that of the preset '{names[0].Name}', but '{used.Name}' is used: with "
@@ -73,7 +75,10 @@ internal static partial class ModelTemplate
         {
             text.Append(template, end, tag.Index - end).Append(Gap);
             end = tag.Index + tag.Length;
-            if (tag.Value.StartsWith("{#", StringComparison.Ordinal) || tag.Value.Contains("raise_exception", StringComparison.Ordinal))
+            if (
+                tag.Value.StartsWith("{#", StringComparison.Ordinal)
+                || tag.Value.Contains("raise_exception", StringComparison.Ordinal)
+            )
             {
                 continue;
             }

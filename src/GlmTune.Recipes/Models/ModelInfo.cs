@@ -104,7 +104,7 @@ public sealed record ModelInfo(
         Try(() =>
         {
             var tokens = path.AdapterFolder is { } beside && TokenizerFile.IsIn(beside) ? beside : folder;
-            if (new Glm4Template(TokenizerFile.Read(tokens)).Note is { } note)
+            if (TokenizerFile.IsIn(tokens) && new Glm4Template(TokenizerFile.Read(tokens)).Note is { } note)
             {
                 notes.Add($"{tokens}: {note}");
             }
