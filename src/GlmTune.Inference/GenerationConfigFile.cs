@@ -107,7 +107,7 @@ public static class GenerationConfigFile
                 .Where(key => key.Value is not null && key.Value != "[]" && !IsNeutral(key.Value, key.Neutral))
                 .Select(key =>
                     $"{path}: '{key.Key}' is {key.Value}, which is not supported and has no effect; other programs "
-                        + "would give other answers."
+                    + "would give other answers."
                 ),
         ];
     }

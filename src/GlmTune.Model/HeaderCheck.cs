@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Text.RegularExpressions;
-
 using GlmTune.Weights;
 
 namespace GlmTune.Model;
@@ -17,7 +16,10 @@ internal static partial class HeaderCheck
     /// configuration says.</exception>
     public static void Check(ModelConfig config, WeightFiles files)
     {
-        if (files.Tensors.FirstOrDefault(tensor => UnsupportedModel.QuantisationOf(tensor.Name) is not null) is { } scale)
+        if (
+            files.Tensors.FirstOrDefault(tensor => UnsupportedModel.QuantisationOf(tensor.Name) is not null) is
+            { } scale
+        )
         {
             throw Quantised(files, $"{UnsupportedModel.QuantisationOf(scale.Name)}: it holds '{scale.Name}'");
         }
@@ -33,12 +35,13 @@ internal static partial class HeaderCheck
             throw Quantised(files, $"'{packed.Name}' is {packed.Type}");
         }
 
-        var layers = files
-            .Tensors.Select(tensor => Layer().Match(tensor.Name))
-            .Where(match => match.Success)
-            .Select(match => int.Parse(match.Groups["number"].Value, CultureInfo.InvariantCulture))
-            .DefaultIfEmpty(-1)
-            .Max() + 1;
+        var layers =
+            files
+                .Tensors.Select(tensor => Layer().Match(tensor.Name))
+                .Where(match => match.Success)
+                .Select(match => int.Parse(match.Groups["number"].Value, CultureInfo.InvariantCulture))
+                .DefaultIfEmpty(-1)
+                .Max() + 1;
         if (layers != config.LayerCount && layers > 0)
         {
             throw new InvalidDataException(

@@ -50,9 +50,7 @@ public static class ModelFamilies
         );
         List<string> causes = family is null ? [UnsupportedModel.Describe(json, Expected)] : [];
         causes.AddRange(UnsupportedModel.FindForms(json));
-        return causes.Count == 0
-            ? family!
-            : throw new InvalidDataException($"{path}: {string.Join("\n  ", causes)}");
+        return causes.Count == 0 ? family! : throw new InvalidDataException($"{path}: {string.Join("\n  ", causes)}");
     }
 
     private static string Expected =>

@@ -171,8 +171,7 @@ internal static class UnsupportedModel
     private static bool Names(string name, string part) => name.Contains(part, StringComparison.OrdinalIgnoreCase);
 
     private static bool Is(JsonObject json, string key, bool value) =>
-        json[key] is JsonValue flag
-        && flag.GetValueKind() == (value ? JsonValueKind.True : JsonValueKind.False);
+        json[key] is JsonValue flag && flag.GetValueKind() == (value ? JsonValueKind.True : JsonValueKind.False);
 
     private static string? Text(JsonObject json, string key) => json[key] is JsonValue value ? Text(value) : null;
 

@@ -184,10 +184,11 @@ public sealed class WeightFiles : IDisposable
                 .Order(StringComparer.Ordinal),
         ];
         var parts = names.Count(name =>
-            name.StartsWith("model-", StringComparison.Ordinal) && name.EndsWith(".safetensors", StringComparison.Ordinal)
+            name.StartsWith("model-", StringComparison.Ordinal)
+            && name.EndsWith(".safetensors", StringComparison.Ordinal)
         );
-        return
-            Array.Find(names, FileContent.IsPickleName) is { } pickle ? Pickled(System.IO.Path.Combine(folder, pickle))
+        return Array.Find(names, FileContent.IsPickleName) is { } pickle
+                ? Pickled(System.IO.Path.Combine(folder, pickle))
             : parts > 0
                 ? new InvalidDataException(
                     $"{folder}: has {parts} {(parts == 1 ? "part" : "parts")} of a model but no {IndexFile}, which says "

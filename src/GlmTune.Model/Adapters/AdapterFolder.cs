@@ -160,7 +160,10 @@ public static class AdapterFolder
         try
         {
             long[] shape = [options.VirtualTokens, 2L * prefix.Options.Layers!.Value * prefix.Options.TokenDim!.Value];
-            if (files.ByName.GetValueOrDefault(PromptEmbeddings) is not { } stored || !stored.Shape.SequenceEqual(shape))
+            if (
+                files.ByName.GetValueOrDefault(PromptEmbeddings) is not { } stored
+                || !stored.Shape.SequenceEqual(shape)
+            )
             {
                 throw new InvalidDataException(
                     $"{files.Path}: expected '{PromptEmbeddings}' [{string.Join(", ", shape)}] (virtual tokens, layers "

@@ -54,10 +54,7 @@ public static class BatchAnswers
 
         var template = model.Template.Options.Preset.Name;
         var settings = options.Over(model.Scheduler.Generator.Defaults).Over(GenerationOptions.Defaults);
-        AnswerDigest[] digests =
-        [
-            .. rows.Select(row => AnswerDigest.Of(identity, template, settings, Question(row))),
-        ];
+        AnswerDigest[] digests = [.. rows.Select(row => AnswerDigest.Of(identity, template, settings, Question(row)))];
         using var file = new FileStream(output, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.Read);
         if (overwrite)
         {
@@ -77,7 +74,10 @@ public static class BatchAnswers
                 }
 
                 var answer = await pending.Dequeue().ConfigureAwait(false);
-                await file.WriteAsync(Encoding.UTF8.GetBytes(ToLine(rows[row], answer, digests[row]) + "\n"), CancellationToken.None)
+                await file.WriteAsync(
+                        Encoding.UTF8.GetBytes(ToLine(rows[row], answer, digests[row]) + "\n"),
+                        CancellationToken.None
+                    )
                     .ConfigureAwait(false);
                 await file.FlushAsync(CancellationToken.None).ConfigureAwait(false);
                 progress?.Invoke(row + 1, rows.Count);
@@ -155,7 +155,7 @@ public static class BatchAnswers
         FileStream file,
         string path,
         List<ConversationRow> rows,
-        IReadOnlyList<AnswerDigest> digests
+        AnswerDigest[] digests
     )
     {
         using var bytes = new MemoryStream();
@@ -164,7 +164,9 @@ public static class BatchAnswers
         var (done, end) = (0, 0);
         while (text[end..].IndexOf((byte)'\n') is >= 0 and var length)
         {
-            if (Problem(text.Slice(end, length), done < rows.Count ? (rows[done].Line, digests[done]) : null) is { } why)
+            if (
+                Problem(text.Slice(end, length), done < rows.Count ? (rows[done].Line, digests[done]) : null) is { } why
+            )
             {
                 throw new InvalidDataException(
                     $"{path}, line {done + 1}: {why}. Nothing was changed. Name another output, or start over with "

@@ -1,5 +1,4 @@
 using GlmTune.Kernels.Definitions;
-using GlmTune.Model.Adapters;
 using GlmTune.Model;
 using GlmTune.Model.Layers;
 using static TorchSharp.torch;
@@ -64,7 +63,8 @@ internal sealed class MergeProbe
         return ((logits - attached).norm() / attached.norm()).item<double>();
     }
 
-    private Tensor Whole() => model.Logits(ids, SequenceLayout.OfRows(1, Tokens, model.Device)).to_type(ScalarType.Float64);
+    private Tensor Whole() =>
+        model.Logits(ids, SequenceLayout.OfRows(1, Tokens, model.Device)).to_type(ScalarType.Float64);
 
     // Through the cache, half of the tokens at a time: other shapes, so other orders of summation.
     private Tensor InTwoPasses()
@@ -93,7 +93,8 @@ internal sealed class MergeProbe
         var signs = (arange(rows.numel(), ScalarType.Float32, table.device) % 2 * 2 - 1).view(rows.shape);
         try
         {
-            var moved = rows.to_type(ScalarType.Float64) * (1 + signs.to_type(ScalarType.Float64) * 2 * Unit(model.Type));
+            var moved =
+                rows.to_type(ScalarType.Float64) * (1 + signs.to_type(ScalarType.Float64) * 2 * Unit(model.Type));
             table.index_copy_(0, index, moved.to_type(table.dtype));
             return Whole().MoveToOuterDisposeScope();
         }

@@ -33,7 +33,10 @@ internal sealed record RunData(Glm4Template Template, TrainingSet Examples, IRea
         return new RunData(
             template,
             set,
-            [.. template.Note is { } note ? [$"{modelFolder}: {note}"] : Array.Empty<string>(), .. NotesOf(path, set, template)]
+            [
+                .. template.Note is { } note ? [$"{modelFolder}: {note}"] : Array.Empty<string>(),
+                .. NotesOf(path, set, template),
+            ]
         );
     }
 

@@ -13,11 +13,15 @@ public sealed class UnreadableModelTests
         {
             {
                 "model.safetensors: is a Git LFS pointer of 71 bytes, not the file itself, which has 12 bytes",
-                copy => copy.Write(Weights, "version https://git-lfs.github.com/spec/v1\noid sha256:abcdefgh\nsize 12\n")
+                copy =>
+                    copy.Write(Weights, "version https://git-lfs.github.com/spec/v1\noid sha256:abcdefgh\nsize 12\n")
             },
             { "model.safetensors: is a web page", copy => copy.Write(Weights, "<!doctype html><title>Log in</title>") },
             { "model.safetensors: is empty, or is not a regular file", copy => copy.Write(Weights, "") },
-            { "model.safetensors: is text (\"Please accept the terms", copy => copy.Write(Weights, "Please accept the terms first.") },
+            {
+                "model.safetensors: is text (\"Please accept the terms",
+                copy => copy.Write(Weights, "Please accept the terms first.")
+            },
             { "config.json: is a web page", copy => copy.Write("config.json", "<html></html>") },
             { "config.json: is empty", copy => copy.Write("config.json", "") },
             { "config.json: is a server's answer", copy => copy.Write("config.json", "{\"error\": \"gated\"}") },
@@ -48,68 +52,125 @@ public sealed class UnreadableModelTests
             },
             {
                 "this model is quantised (bitsandbytes, 4 bits)",
-                copy => copy.Edit("config.json", json => json["quantization_config"] = Parse("""{"quant_method": "bitsandbytes", "load_in_4bit": true}"""))
+                copy =>
+                    copy.Edit(
+                        "config.json",
+                        json =>
+                            json["quantization_config"] = Parse(
+                                """{"quant_method": "bitsandbytes", "load_in_4bit": true}"""
+                            )
+                    )
             },
             {
                 "this model is quantised (gptq, 8 bits)",
-                copy => copy.Edit("config.json", json => json["quantization_config"] = Parse("""{"quant_method": "gptq", "bits": 8}"""))
+                copy =>
+                    copy.Edit(
+                        "config.json",
+                        json => json["quantization_config"] = Parse("""{"quant_method": "gptq", "bits": 8}""")
+                    )
             },
             {
                 "this model is quantised (MLX, 4 bits)",
-                copy => copy.Edit("config.json", json => json["quantization"] = Parse("""{"group_size": 64, "bits": 4}"""))
+                copy =>
+                    copy.Edit("config.json", json => json["quantization"] = Parse("""{"group_size": 64, "bits": 4}"""))
             },
-            { "this model is quantised ('quantization_bit' is 4)", copy => copy.Edit("config.json", json => json["quantization_bit"] = 4) },
+            {
+                "this model is quantised ('quantization_bit' is 4)",
+                copy => copy.Edit("config.json", json => json["quantization_bit"] = 4)
+            },
             {
                 "the weights are quantised (GPTQ or AWQ: it holds 'transformer.encoder.layers.0.mlp.dense_4h_to_h.qweight')",
-                copy => copy.Rename(Weights, name => name.Replace("layers.0.mlp.dense_4h_to_h.weight", "layers.0.mlp.dense_4h_to_h.qweight", StringComparison.Ordinal))
+                copy =>
+                    copy.Rename(
+                        Weights,
+                        name =>
+                            name.Replace(
+                                "layers.0.mlp.dense_4h_to_h.weight",
+                                "layers.0.mlp.dense_4h_to_h.qweight",
+                                StringComparison.Ordinal
+                            )
+                    )
             },
             {
                 "dense_4h_to_h.weight' is I8",
-                copy => copy.EditHeader(
-                    Weights,
-                    json =>
-                    {
-                        var tensor = json["transformer.encoder.layers.0.mlp.dense_4h_to_h.weight"]!;
-                        tensor["dtype"] = "I8";
-                        tensor["shape"] = new JsonArray(256, 176);
-                    }
-                )
+                copy =>
+                    copy.EditHeader(
+                        Weights,
+                        json =>
+                        {
+                            var tensor = json["transformer.encoder.layers.0.mlp.dense_4h_to_h.weight"]!;
+                            tensor["dtype"] = "I8";
+                            tensor["shape"] = new JsonArray(256, 176);
+                        }
+                    )
             },
-            { "'vision_config': this is a vision model", copy => copy.Edit("config.json", json => json["vision_config"] = new JsonObject { ["depth"] = 1 }) },
-            { "this is ChatGLM3-6B", copy => copy.Edit("config.json", json => json["_name_or_path"] = "THUDM/chatglm3-6b-32k") },
-            { "this is ChatGLM2-6B or ChatGLM3-6B", copy => copy.Edit("config.json", json => json["padded_vocab_size"] = 65024) },
+            {
+                "'vision_config': this is a vision model",
+                copy => copy.Edit("config.json", json => json["vision_config"] = new JsonObject { ["depth"] = 1 })
+            },
+            {
+                "this is ChatGLM3-6B",
+                copy => copy.Edit("config.json", json => json["_name_or_path"] = "THUDM/chatglm3-6b-32k")
+            },
+            {
+                "this is ChatGLM2-6B or ChatGLM3-6B",
+                copy => copy.Edit("config.json", json => json["padded_vocab_size"] = 65024)
+            },
             { "this is ChatGLM-6B, ", copy => copy.Edit("config.json", json => json["inner_hidden_size"] = 16384) },
             {
                 "this is glm-edge, or a model of its form ('tie_word_embeddings' is true, 'attention_bias' is false, 'partial_rotary_factor' is 1)",
-                copy => copy.Edit(
-                    "config.json",
-                    json =>
-                    {
-                        json["model_type"] = "glm";
-                        json["tie_word_embeddings"] = true;
-                        json["attention_bias"] = false;
-                        json["partial_rotary_factor"] = 1.0;
-                    }
-                )
+                copy =>
+                    copy.Edit(
+                        "config.json",
+                        json =>
+                        {
+                            json["model_type"] = "glm";
+                            json["tie_word_embeddings"] = true;
+                            json["attention_bias"] = false;
+                            json["partial_rotary_factor"] = 1.0;
+                        }
+                    )
             },
-            { "model_type 'glm4' is GLM-4-0414, GLM-Z1", copy => copy.Edit("config.json", json => json["model_type"] = "glm4") },
+            {
+                "model_type 'glm4' is GLM-4-0414, GLM-Z1",
+                copy => copy.Edit("config.json", json => json["model_type"] = "glm4")
+            },
             {
                 "model_type 'qwen2' (Qwen2ForCausalLM) is not GLM-4",
-                copy => copy.Edit(
-                    "config.json",
-                    json =>
-                    {
-                        json["model_type"] = "qwen2";
-                        json["architectures"] = new JsonArray("Qwen2ForCausalLM");
-                    }
-                )
+                copy =>
+                    copy.Edit(
+                        "config.json",
+                        json =>
+                        {
+                            json["model_type"] = "qwen2";
+                            json["architectures"] = new JsonArray("Qwen2ForCausalLM");
+                        }
+                    )
             },
-            { "'rope_ratio' is 0; expected a number above 0", copy => copy.Edit("config.json", json => json["rope_ratio"] = 0) },
-            { "'layernorm_epsilon' is -1; expected a number of at least 0", copy => copy.Edit("config.json", json => json["layernorm_epsilon"] = -1) },
-            { "'seq_length' is -1; expected a whole number above 0", copy => copy.Edit("config.json", json => json["seq_length"] = -1) },
-            { "'num_layers' is 1000000; expected at most 1000", copy => copy.Edit("config.json", json => json["num_layers"] = 1_000_000) },
-            { "'padded_vocab_size' is 2000000000; expected at most", copy => copy.Edit("config.json", json => json["padded_vocab_size"] = 2_000_000_000) },
-            { "config.json says that there are 900 layers, but the weights are of 3", copy => copy.Edit("config.json", json => json["num_layers"] = 900) },
+            {
+                "'rope_ratio' is 0; expected a number above 0",
+                copy => copy.Edit("config.json", json => json["rope_ratio"] = 0)
+            },
+            {
+                "'layernorm_epsilon' is -1; expected a number of at least 0",
+                copy => copy.Edit("config.json", json => json["layernorm_epsilon"] = -1)
+            },
+            {
+                "'seq_length' is -1; expected a whole number above 0",
+                copy => copy.Edit("config.json", json => json["seq_length"] = -1)
+            },
+            {
+                "'num_layers' is 1000000; expected at most 1000",
+                copy => copy.Edit("config.json", json => json["num_layers"] = 1_000_000)
+            },
+            {
+                "'padded_vocab_size' is 2000000000; expected at most",
+                copy => copy.Edit("config.json", json => json["padded_vocab_size"] = 2_000_000_000)
+            },
+            {
+                "config.json says that there are 900 layers, but the weights are of 3",
+                copy => copy.Edit("config.json", json => json["num_layers"] = 900)
+            },
         };
 
     [Theory]
@@ -190,7 +251,11 @@ public sealed class UnreadableModelTests
         {
             {
                 "holds no tensor of a LoRA adapter: found 'encoder.",
-                copy => copy.Rename("adapter_model.safetensors", name => name.Replace("base_model.model.model.", "encoder.", StringComparison.Ordinal))
+                copy =>
+                    copy.Rename(
+                        "adapter_model.safetensors",
+                        name => name.Replace("base_model.model.model.", "encoder.", StringComparison.Ordinal)
+                    )
             },
             {
                 "holds no tensors: the adapter was saved empty",
@@ -200,10 +265,19 @@ public sealed class UnreadableModelTests
                 "adapter_model.bin: is a Python pickle",
                 copy => File.Move(copy.At("adapter_model.safetensors"), copy.At("adapter_model.bin"))
             },
-            { "holds no weights; expected adapter_model.safetensors. Is the download complete?", copy => File.Delete(copy.At("adapter_model.safetensors")) },
-            { "adapter_model.safetensors: is a Git LFS pointer", copy => copy.Write("adapter_model.safetensors", "version https://git-lfs.github.com/spec/v1\nsize 9") },
+            {
+                "holds no weights; expected adapter_model.safetensors. Is the download complete?",
+                copy => File.Delete(copy.At("adapter_model.safetensors"))
+            },
+            {
+                "adapter_model.safetensors: is a Git LFS pointer",
+                copy => copy.Write("adapter_model.safetensors", "version https://git-lfs.github.com/spec/v1\nsize 9")
+            },
             { "peft_type is 'LOHA'", copy => copy.Edit("adapter_config.json", json => json["peft_type"] = "LOHA") },
-            { "the largest rank of its matrices is 4, but adapter_config.json names 1000000000", copy => copy.Edit("adapter_config.json", json => json["r"] = 1_000_000_000) },
+            {
+                "the largest rank of its matrices is 4, but adapter_config.json names 1000000000",
+                copy => copy.Edit("adapter_config.json", json => json["r"] = 1_000_000_000)
+            },
         };
 
     [Theory]
@@ -231,7 +305,12 @@ public sealed class UnreadableModelTests
         using var copy = new ModelCopy("glm-tiny/model-chatglm");
         copy.Rename(
             Weights,
-            name => name.Replace("transformer.output_layer", "\u001b]0;owned\u0007\u001b[31m\u009b1m", StringComparison.Ordinal)
+            name =>
+                name.Replace(
+                    "transformer.output_layer",
+                    "\u001b]0;owned\u0007\u001b[31m\u009b1m",
+                    StringComparison.Ordinal
+                )
         );
         var error = (await Run.Of("model", "info", copy.Path)).Error;
         Assert.Contains("\\u001b]0;owned\\u0007\\u001b[31m\\u009b1m", error, StringComparison.Ordinal);

@@ -121,9 +121,7 @@ public class SamplerTests
         AssertFrequencies([0, 0.4, 0, 0.3], Draw(logits, new GenerationOptions { MinP = 0.3, TopP = 0.65 }));
         Assert.Contains(
             "min_p is 1.5",
-            Assert
-                .Throws<ArgumentException>(() => new Sampler([0], new GenerationOptions { MinP = 1.5 }))
-                .Message,
+            Assert.Throws<ArgumentException>(() => new Sampler([0], new GenerationOptions { MinP = 1.5 })).Message,
             StringComparison.Ordinal
         );
     }
