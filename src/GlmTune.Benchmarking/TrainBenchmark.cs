@@ -177,7 +177,10 @@ public static class TrainBenchmark
     /// <summary>Runs it; every rank calls it.</summary>
     /// <param name="options">What.</param>
     /// <param name="ranks">The ranks; null: alone.</param>
-    public static TrainBenchmarkResult Run(TrainBenchmarkOptions options, ICollectives? ranks = null)
+    public static TrainBenchmarkResult Run(TrainBenchmarkOptions options, ICollectives? ranks = null) =>
+        RankResources.Use(ranks, owned => Run(options, ranks, owned));
+
+    private static TrainBenchmarkResult Run(TrainBenchmarkOptions options, ICollectives? ranks, RankResources owned)
     {
         NativeRuntime.Load();
         var device = ranks?.Device ?? NativeRuntime.DefaultDevice();
@@ -185,7 +188,7 @@ public static class TrainBenchmark
         var config = options.Config with { LayerCount = options.Layers ?? options.Config.LayerCount };
         var rate = options.LoraRank > 0 || options.VirtualTokens > 0 ? 5e-4 : 1e-5;
         using var peak = new PeakMemory(device);
-        using var model = config.NewModel(type, device, options.Plain);
+        var model = owned.Own(config.NewModel(type, device, options.Plain));
         var context = UsedMiB(device);
         var slices =
             options.Sharding.Stage == 3 ? new WeightSlices(options.Sharding, ranks ?? new SingleRank(device)) : null;
@@ -206,8 +209,13 @@ public static class TrainBenchmark
             options.Fp8
         );
         var weights = UsedMiB(device);
-        using var adapter = Attach(model, options);
-        using var sharding = DataParallel.For(options.Sharding, model, ranks, slices);
+        var adapter = Attach(model, options);
+        if (adapter is not null)
+        {
+            owned.Own(adapter);
+        }
+
+        var sharding = owned.Own(DataParallel.For(options.Sharding, model, ranks, slices));
         var recomputed =
             options.Recompute is null && options.RecomputeCheaply is null
                 ? RecomputePlan.For(model, options.Rows * options.Tokens, sharding.PassingBytes)
@@ -215,17 +223,19 @@ public static class TrainBenchmark
         model.Head.ChunkRows =
             options.HeadRows
             ?? (recomputed.Whole == model.Layers.Count ? OutputHead.FewChunkRows : model.Head.ChunkRows);
-        using var trainer = new Trainer(
-            new LayerRunner(model, sharding, recomputed.Whole) { CheaplyRecomputed = recomputed.CheapParts },
-            sharding,
-            new OptimizerOptions { LearningRate = rate },
-            new LearningRateSchedule(rate, new ScheduleOptions(), 1000),
-            seed: 1,
-            ranks?.Rank ?? 0
-        )
-        {
-            RecordsSmallSteps = options.Graphs,
-        };
+        var trainer = owned.Own(
+            new Trainer(
+                new LayerRunner(model, sharding, recomputed.Whole) { CheaplyRecomputed = recomputed.CheapParts },
+                sharding,
+                new OptimizerOptions { LearningRate = rate },
+                new LearningRateSchedule(rate, new ScheduleOptions(), 1000),
+                seed: 1,
+                ranks?.Rank ?? 0
+            )
+            {
+                RecordsSmallSteps = options.Graphs,
+            }
+        );
         var batches = Batches(options, config.VocabularySize, ranks?.Rank ?? 0, ranks?.WorldSize ?? 1);
         var (sent, updating, norm) = (default(TrafficCount), TimeSpan.Zero, 0.0);
         var (times, losses, steps) = (new List<double>(), new List<double>(), new List<StepBatches>());

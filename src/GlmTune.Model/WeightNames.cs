@@ -1,3 +1,4 @@
+using GlmTune.Model.Adapters;
 using GlmTune.Model.Layers;
 
 namespace GlmTune.Model;
@@ -35,6 +36,9 @@ public abstract class WeightNames
     /// <summary>All linear layers of a model under the names of <paramref name="layout"/>, layer by layer; the output
     /// projection last.</summary>
     public abstract IEnumerable<LinearSlice> Linears(DecoderModel model, CheckpointLayout layout);
+
+    /// <summary>The linear layers that PEFT puts LoRA on when none are named.</summary>
+    public abstract LoraTargets DefaultTargets(CheckpointLayout layout);
 
     /// <summary>All weights of a model as <paramref name="layout"/> stores them, in the order of the forward
     /// pass.</summary>

@@ -180,7 +180,7 @@ public sealed class AdapterConfigFile
     public static void WriteLora(string folder, Lora lora, string? baseModel)
     {
         var options = lora.Options;
-        var targets = options.TargetModules ?? Lora.DefaultTargets(lora.Layout);
+        var targets = lora.Targets;
         // PEFT stores what "all-linear" came to, so that the file means the same on any version.
         JsonNode targetNode = targets.Pattern is { } pattern
             ? pattern

@@ -10,13 +10,17 @@ public sealed class Lora : IAdapter
     private readonly List<LowRankAdapter> adapters = [];
     private readonly List<WeightSlice> savedWeights = [];
 
-    private Lora(LoraOptions options, CheckpointLayout layout) => (Options, Layout) = (options, layout);
+    private Lora(LoraOptions options, LoraTargets targets, CheckpointLayout layout) =>
+        (Options, Targets, Layout) = (options, targets, layout);
 
     /// <summary>What it was made from.</summary>
     public LoraOptions Options { get; }
 
     /// <summary>Layout whose names its tensors carry.</summary>
     public CheckpointLayout Layout { get; }
+
+    /// <summary>The linear layers that the options name, or the family's where they name none.</summary>
+    internal LoraTargets Targets { get; }
 
     /// <summary>What sits on each adapted linear layer, in the order of the forward pass.</summary>
     internal IReadOnlyList<LowRankAdapter> Layers => adapters;
@@ -48,14 +52,14 @@ public sealed class Lora : IAdapter
     public static Lora Attach(DecoderModel model, LoraOptions options, CheckpointLayout? layout = null)
     {
         var names = layout ?? model.Config.Layout;
-        var lora = new Lora(options, names);
+        var targets = options.TargetModules ?? model.Names.DefaultTargets(names);
+        var lora = new Lora(options, targets, names);
         foreach (var parameter in model.BaseParameters)
         {
             parameter.Trainable = false;
         }
 
         var linears = model.Names.Linears(model, names).ToList();
-        var targets = options.TargetModules ?? DefaultTargets(names);
         var chosen = linears.Where(slice => IsTarget(slice, targets)).ToList();
         if (chosen.Count == 0)
         {
@@ -95,12 +99,6 @@ public sealed class Lora : IAdapter
 
         return lora;
     }
-
-    /// <summary>The targets that PEFT takes for this architecture when none are named.</summary>
-    public static LoraTargets DefaultTargets(CheckpointLayout layout) =>
-        layout == CheckpointLayout.Original
-            ? LoraTargets.FromNames("query_key_value")
-            : LoraTargets.FromNames("q_proj", "k_proj", "v_proj");
 
     /// <summary>Draws the starting values; with the default and Gaussian ways the adapter changes nothing
     /// yet.</summary>

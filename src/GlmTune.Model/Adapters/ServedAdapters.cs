@@ -167,7 +167,7 @@ public sealed class ServedAdapters : IDisposable
     }
 
     private static IEnumerable<Linear> Linears(DecoderModel model) =>
-        model.Names.Linears(model, CheckpointLayout.Original).Select(slice => slice.Linear);
+        model.Layers.SelectMany(layer => layer.Linears).Append(model.Head.Projection);
 
     private static void Drop(ServedAdapter adapter)
     {

@@ -1,3 +1,4 @@
+using GlmTune.Model.Adapters;
 using GlmTune.Model.Layers;
 
 namespace GlmTune.Model.Glm4;
@@ -101,6 +102,12 @@ public sealed class Glm4WeightNames(Glm4Config config) : WeightNames
             IsHead: true
         );
     }
+
+    /// <inheritdoc/>
+    public override LoraTargets DefaultTargets(CheckpointLayout layout) =>
+        layout == CheckpointLayout.Original
+            ? LoraTargets.FromNames("query_key_value")
+            : LoraTargets.FromNames("q_proj", "k_proj", "v_proj");
 
     private static LinearSlice Whole(string name, Linear linear) =>
         new(name, linear, 0, linear.OutputWidth, IsHead: false);

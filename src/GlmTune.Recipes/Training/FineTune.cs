@@ -70,18 +70,12 @@ public sealed class FineTune
         using var alone = ranks is null
             ? new SingleRank(recipe.Training.UseCpu ? CPU : NativeRuntime.DefaultDevice())
             : null;
-        var setup = new RunSetup(recipe, dataFolder, model, resume, reporter, ranks ?? alone!, stop);
-        try
-        {
-            var result = new FineTune(setup).Train(stop);
-            setup.Dispose();
-            return result;
-        }
-        catch (Exception error)
-        {
-            setup.DisposeAfter(error);
-            throw;
-        }
+        var all = ranks ?? alone!;
+        return RankResources.Use(
+            all,
+            owned =>
+                new FineTune(new RunSetup(recipe, dataFolder, model, resume, reporter, all, owned, stop)).Train(stop)
+        );
     }
 
     private bool Gathers => setup.Sharding.Stage == 3;

@@ -18,10 +18,8 @@ namespace GlmTune.Recipes.Training;
 
 /// <summary>What a fine-tuning run is made of, read, loaded and put together in the order in which problems are
 /// cheapest to find; on every rank alike.</summary>
-internal sealed class RunSetup : IDisposable
+internal sealed class RunSetup
 {
-    private readonly Stack<IDisposable> owned = new();
-
     /// <summary>Gets a run ready for its next step, the first one or that after a checkpoint.</summary>
     /// <param name="given">What to do.</param>
     /// <param name="dataFolder">Holds the files that the recipe names.</param>
@@ -29,9 +27,10 @@ internal sealed class RunSetup : IDisposable
     /// <param name="resume">Which checkpoint to go on from; null: the recipe's own word.</param>
     /// <param name="listener">Hears what is found, on rank 0.</param>
     /// <param name="collectives">The ranks.</param>
+    /// <param name="owned">Gets the model and all that is made for it.</param>
     /// <param name="stop">Ends the reading of rows.</param>
-    /// <exception cref="InvalidDataException">A file is missing, damaged or does not fit; nothing was changed, and
-    /// nothing is left in memory.</exception>
+    /// <exception cref="InvalidDataException">A file is missing, damaged or does not fit; nothing was
+    /// changed.</exception>
     /// <exception cref="OperationCanceledException">A rank was asked to stop before anything was trained; thrown on all
     /// of them.</exception>
     public RunSetup(
@@ -41,148 +40,139 @@ internal sealed class RunSetup : IDisposable
         string? resume,
         IFineTuneReporter listener,
         ICollectives collectives,
+        RankResources owned,
         CancellationToken stop
     )
     {
-        try
+        Ranks = new RunRanks(collectives);
+        Reporter = new RankReporter(Ranks, listener);
+        Search = new CheckpointSearch(Ranks, Reporter.Note);
+        var (modelFolder, plan, maxPositions) = Ranks.Together(() =>
         {
-            Ranks = new RunRanks(collectives);
-            Reporter = new RankReporter(Ranks, listener);
-            Search = new CheckpointSearch(Ranks, Reporter.Note);
-            var (modelFolder, plan, maxPositions) = Ranks.Together(() =>
-            {
-                var folder = ModelReference.Resolve(model);
-                var config = ModelConfig.Read(folder);
-                SharedSequences.Check(given, config, Ranks.Count);
-                return (
-                    folder,
-                    given.Plan(config.HiddenSize, Ranks.Count / given.Training.SequenceParallelSize),
-                    config.MaxPositions
-                );
-            });
-            Recipe = plan.Recipe;
-            Note(Recipe.Notes);
-            Note(
-                plan.Settings.Count == 0 ? [] : [$"{Recipe.DeepSpeed!.Source}:\n  {string.Join("\n  ", plan.Settings)}"]
+            var folder = ModelReference.Resolve(model);
+            var config = ModelConfig.Read(folder);
+            SharedSequences.Check(given, config, Ranks.Count);
+            return (
+                folder,
+                given.Plan(config.HiddenSize, Ranks.Count / given.Training.SequenceParallelSize),
+                config.MaxPositions
             );
-            var checkpoint = Search.Find(Recipe.Training.OutputFolder, resume ?? Recipe.ResumeFrom);
+        });
+        Recipe = plan.Recipe;
+        Note(Recipe.Notes);
+        Note(plan.Settings.Count == 0 ? [] : [$"{Recipe.DeepSpeed!.Source}:\n  {string.Join("\n  ", plan.Settings)}"]);
+        var checkpoint = Search.Find(Recipe.Training.OutputFolder, resume ?? Recipe.ResumeFrom);
 
-            Data = Ranks.Together(() => RunData.Read(Recipe, dataFolder, modelFolder, stop), stop);
-            Evaluation = Ranks.Together(
-                () => new EvaluationSchedule(Recipe, Data, dataFolder, modelFolder, Ranks, Reporter, stop),
-                stop
-            );
-            Ranks.Together(() => Evaluation.CheckRoom(maxPositions));
-            Note([.. Data.Notes, .. Evaluation.Notes]);
+        Data = Ranks.Together(() => RunData.Read(Recipe, dataFolder, modelFolder, stop), stop);
+        Evaluation = Ranks.Together(
+            () => new EvaluationSchedule(Recipe, Data, dataFolder, modelFolder, Ranks, Reporter, stop),
+            stop
+        );
+        Ranks.Together(() => Evaluation.CheckRoom(maxPositions));
+        Note([.. Data.Notes, .. Evaluation.Notes]);
 
-            Ranks.Together(() => FrozenBase.Check(Recipe.Training, plan.Sharding.Stage));
-            var slices =
-                plan.Sharding.Stage == 3 && !TrainedWeights.BeginFromWeights(Recipe)
-                    ? Own(new WeightSlices(plan.Sharding, collectives))
-                    : null;
-            var weights = WeightsOf(checkpoint) ?? modelFolder;
-            Model = Ranks.Together(() =>
-                Own(
-                    ModelFolder.Load(
-                        weights,
-                        ComputingType(collectives.Device),
-                        collectives.Device,
-                        loaded: slices is null ? unit => FrozenBase.Place(unit, Recipe.Training) : slices.Take,
-                        fp8: Recipe.Training.Fp8Base
-                    )
+        Ranks.Together(() => FrozenBase.Check(Recipe.Training, plan.Sharding.Stage));
+        var slices =
+            plan.Sharding.Stage == 3 && !TrainedWeights.BeginFromWeights(Recipe)
+                ? owned.Own(new WeightSlices(plan.Sharding, collectives))
+                : null;
+        var weights = WeightsOf(checkpoint) ?? modelFolder;
+        Model = Ranks.Together(() =>
+            owned.Own(
+                ModelFolder.Load(
+                    weights,
+                    ComputingType(collectives.Device),
+                    collectives.Device,
+                    loaded: slices is null ? unit => FrozenBase.Place(unit, Recipe.Training) : slices.Take,
+                    fp8: Recipe.Training.Fp8Base
                 )
-            );
-            Trained = Ranks.Together(() =>
-                Own(TrainedWeights.Prepare(Model, Recipe, checkpoint, () => Data.PrefixText(Recipe)))
-            );
-            Ranks.Together(() => FrozenBase.Check(Model, Recipe.Training));
-            Sharding = Own(DataParallel.For(plan.Sharding, Model, collectives, slices));
-            Recipe = Recipe with
+            )
+        );
+        Trained = Ranks.Together(() =>
+            owned.Own(TrainedWeights.Prepare(Model, Recipe, checkpoint, () => Data.PrefixText(Recipe)))
+        );
+        Ranks.Together(() => FrozenBase.Check(Model, Recipe.Training));
+        Sharding = owned.Own(DataParallel.For(plan.Sharding, Model, collectives, slices));
+        Recipe = Recipe with
+        {
+            Training = Recipe.Training with
             {
-                Training = Recipe.Training with
-                {
-                    Packing = Recipe.Training.Packing ?? collectives.Device.type == DeviceType.CUDA,
-                },
-            };
-            // Ranks that share a micro-batch all have the same rows, as one rank would.
-            var shared = Recipe.Training.SequenceParallelSize > 1;
-            var dataRanks = Ranks.Count / Recipe.Training.SequenceParallelSize;
-            Batches = new TrainingBatches(
-                Data.Examples,
-                Recipe.Batches,
-                Data.Tokenizer.Special.Padding,
-                shared ? 0 : Ranks.Rank,
-                dataRanks
+                Packing = Recipe.Training.Packing ?? collectives.Device.type == DeviceType.CUDA,
+            },
+        };
+        // Ranks that share a micro-batch all have the same rows, as one rank would.
+        var shared = Recipe.Training.SequenceParallelSize > 1;
+        var dataRanks = Ranks.Count / Recipe.Training.SequenceParallelSize;
+        Batches = new TrainingBatches(
+            Data.Examples,
+            Recipe.Batches,
+            Data.Tokenizer.Special.Padding,
+            shared ? 0 : Ranks.Rank,
+            dataRanks
+        );
+        Note(Recipe.Training.Packing == true ? [Describe(Batches.Packing)] : []);
+        var done = checkpoint is null
+            ? 0
+            : new RunResume(Recipe, Data, Batches, dataRanks, Ranks, Reporter.Note).GoOn(
+                checkpoint,
+                Sharding,
+                Progress,
+                Evaluation
             );
-            Note(Recipe.Training.Packing == true ? [Describe(Batches.Packing)] : []);
-            var done = checkpoint is null
-                ? 0
-                : new RunResume(Recipe, Data, Batches, dataRanks, Ranks, Reporter.Note).GoOn(
-                    checkpoint,
-                    Sharding,
-                    Progress,
-                    Evaluation
-                );
-            TotalSteps = Recipe.Training.MaxSteps ?? (int)done + Batches.StepsLeft(Recipe.Training.Epochs);
-            var recomputed = Recomputed();
-            Trainer = Own(
-                new Trainer(
-                    new LayerRunner(Model, Sharding, recomputed.Whole) { CheaplyRecomputed = recomputed.CheapParts },
-                    Sharding,
-                    Recipe.Optimizer,
-                    new LearningRateSchedule(Recipe.Optimizer.LearningRate, Recipe.Schedule, TotalSteps),
-                    Recipe.Training.Seed,
-                    Ranks.Rank
-                )
-                {
-                    Done = done,
-                    RecordsSmallSteps = Recipe.Training.CudaGraphs,
-                    MakePass = shared ? batch => SharedPass.Of(batch, Model.Config.Heads, collectives) : null,
-                }
-            );
-            Checkpoints = new RunCheckpoints(
-                Recipe,
-                plan.Sharding,
-                modelFolder,
-                model,
-                Model,
-                Trained,
-                Trainer,
-                Ranks,
-                Reporter.Note
-            );
-            if (!Checkpoints.HasWholeWeights)
+        TotalSteps = Recipe.Training.MaxSteps ?? (int)done + Batches.StepsLeft(Recipe.Training.Epochs);
+        var recomputed = Recomputed();
+        Trainer = owned.Own(
+            new Trainer(
+                new LayerRunner(Model, Sharding, recomputed.Whole) { CheaplyRecomputed = recomputed.CheapParts },
+                Sharding,
+                Recipe.Optimizer,
+                new LearningRateSchedule(Recipe.Optimizer.LearningRate, Recipe.Schedule, TotalSteps),
+                Recipe.Training.Seed,
+                Ranks.Rank
+            )
             {
-                Note([
-                    "checkpoints keep the weights in the ranks' optimizer files; use glmtune checkpoint "
-                        + "consolidate to build a model (stage3_gather_16bit_weights_on_model_save: true writes "
-                        + "one with each checkpoint)",
-                ]);
+                Done = done,
+                RecordsSmallSteps = Recipe.Training.CudaGraphs,
+                MakePass = shared ? batch => SharedPass.Of(batch, Model.Config.Heads, collectives) : null,
             }
-
-            Reporter.Started(
-                new FineTuneStart(
-                    Data.Examples.Count,
-                    TotalSteps,
-                    Trainer.Done,
-                    Recipe.Training.MicroBatchSize,
-                    Recipe.Training.AccumulationSteps,
-                    Ranks.Count,
-                    Trained.Count,
-                    Model.Parameters.Sum(parameter => parameter.Count),
-                    collectives.Device.ToString(),
-                    Model.Type.ToString()
-                )
-                {
-                    Recipe = Recipe,
-                }
-            );
-        }
-        catch (Exception error)
+        );
+        Checkpoints = new RunCheckpoints(
+            Recipe,
+            plan.Sharding,
+            modelFolder,
+            model,
+            Model,
+            Trained,
+            Trainer,
+            Ranks,
+            Reporter.Note
+        );
+        if (!Checkpoints.HasWholeWeights)
         {
-            DisposeAfter(error);
-            throw;
+            Note([
+                "checkpoints keep the weights in the ranks' optimizer files; use glmtune checkpoint "
+                    + "consolidate to build a model (stage3_gather_16bit_weights_on_model_save: true writes "
+                    + "one with each checkpoint)",
+            ]);
         }
+
+        Reporter.Started(
+            new FineTuneStart(
+                Data.Examples.Count,
+                TotalSteps,
+                Trainer.Done,
+                Recipe.Training.MicroBatchSize,
+                Recipe.Training.AccumulationSteps,
+                Ranks.Count,
+                Trained.Count,
+                Model.Parameters.Sum(parameter => parameter.Count),
+                collectives.Device.ToString(),
+                Model.Type.ToString()
+            )
+            {
+                Recipe = Recipe,
+            }
+        );
     }
 
     /// <summary>What holds, a DeepSpeed file's and the device's own choices included.</summary>
@@ -226,41 +216,6 @@ internal sealed class RunSetup : IDisposable
 
     /// <summary>Writes the checkpoints.</summary>
     public RunCheckpoints Checkpoints { get; }
-
-    /// <summary>Lets go of the model and all that was made for it, the last first.</summary>
-    public void Dispose()
-    {
-        while (owned.TryPop(out var part))
-        {
-            part.Dispose();
-        }
-    }
-
-    /// <summary>Lets go of everything after a failure, unless the process ends with it: where this rank alone fails,
-    /// freeing what a GPU works on would wait for calls that the other ranks never answer, and keep them from hearing of
-    /// the failure.</summary>
-    /// <param name="error">What went wrong.</param>
-    public void DisposeAfter(Exception error)
-    {
-        if (Ranks is null || MayFree(error, Ranks.Count, Ranks.Collectives.Device.type))
-        {
-            Dispose();
-        }
-    }
-
-    /// <summary>Whether nothing that is freed after an error waits for another rank.</summary>
-    /// <param name="error">What went wrong.</param>
-    /// <param name="ranks">How many ranks there are.</param>
-    /// <param name="device">Where they compute.</param>
-    internal static bool MayFree(Exception error, int ranks, DeviceType device) =>
-        ranks == 1 || device == DeviceType.CPU || error is SharedFailureException or OperationCanceledException;
-
-    private T Own<T>(T part)
-        where T : IDisposable
-    {
-        owned.Push(part);
-        return part;
-    }
 
     // A checkpoint without a whole model has the weights among its optimizer's files.
     private string? WeightsOf(string? checkpoint) =>

@@ -124,7 +124,9 @@ public sealed class TrainedWeights : IDisposable
                 .Select(layout =>
                     model
                         .Names.Linears(model, layout)
-                        .Where(slice => Lora.IsTarget(slice, options.TargetModules ?? Lora.DefaultTargets(layout)))
+                        .Where(slice =>
+                            Lora.IsTarget(slice, options.TargetModules ?? model.Names.DefaultTargets(layout))
+                        )
                         .ToList()
                 )
                 .FirstOrDefault(slices => slices.Count > 0)

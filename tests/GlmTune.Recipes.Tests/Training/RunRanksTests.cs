@@ -1,6 +1,5 @@
 using GlmTune.Collectives;
 using GlmTune.Recipes.Training;
-using TorchSharp;
 
 namespace GlmTune.Recipes.Tests;
 
@@ -18,16 +17,5 @@ public class RunRanksTests
             }
         );
         Assert.All(found, answers => Assert.Equal((true, false), answers));
-    }
-
-    [Fact]
-    public void A_rank_that_fails_alone_on_a_GPU_frees_nothing_that_waits_for_the_others()
-    {
-        var own = new InvalidOperationException("out of memory");
-        Assert.True(RunSetup.MayFree(own, ranks: 1, DeviceType.CUDA));
-        Assert.True(RunSetup.MayFree(own, ranks: 2, DeviceType.CPU));
-        Assert.False(RunSetup.MayFree(own, ranks: 2, DeviceType.CUDA));
-        Assert.True(RunSetup.MayFree(new SharedFailureException("all"), ranks: 2, DeviceType.CUDA));
-        Assert.True(RunSetup.MayFree(new OperationCanceledException(), ranks: 2, DeviceType.CUDA));
     }
 }
