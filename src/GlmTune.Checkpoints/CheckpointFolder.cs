@@ -35,7 +35,7 @@ public static class CheckpointFolder
     /// are.</exception>
     public static IReadOnlyList<string> Candidates(string output, string? resume)
     {
-        var wanted = resume?.Trim() ?? "";
+        var wanted = HomePath.Expand(resume?.Trim() ?? "");
         if (wanted.Length == 0 || wanted.Equals("no", StringComparison.OrdinalIgnoreCase))
         {
             return [];

@@ -1,6 +1,8 @@
 using System.CommandLine;
 using System.CommandLine.Invocation;
 using GlmTune.Cli.Commands;
+using GlmTune.Collectives;
+using GlmTune.Files;
 
 namespace GlmTune.Cli;
 
@@ -28,9 +30,20 @@ internal static class CommandLine
     )
     {
         screen = screen.Guarded();
+        void Note(string text)
+        {
+            if (Rendezvous.FromEnvironment().LocalRank == 0)
+            {
+                screen.Error.WriteLine($"note: {text}");
+            }
+        }
+
+        CacheFolder.Current.Unwritable += Note;
         try
         {
-            var parsed = Root(screen).Parse(arguments, Parsing);
+            var root = Root(screen);
+            PathArguments.ExpandHome(root);
+            var parsed = root.Parse(arguments, Parsing);
             var isWrong = parsed.Action is ParseErrorAction;
             if (
                 WrongCommandLine.HasStrayOption(parsed)
@@ -71,6 +84,10 @@ internal static class CommandLine
 #pragma warning restore CA1031
         {
             return ExitCode.Report(exception, screen.Error);
+        }
+        finally
+        {
+            CacheFolder.Current.Unwritable -= Note;
         }
     }
 

@@ -2,6 +2,7 @@ using GlmTune.Data.Checking;
 using GlmTune.Data.Conversations;
 using GlmTune.Data.Templates;
 using GlmTune.Data.Tokenization;
+using GlmTune.Files;
 using GlmTune.Recipes.Configuration;
 
 namespace GlmTune.Recipes;
@@ -22,41 +23,86 @@ public static class DataFolder
     /// message.</exception>
     public static IReadOnlyList<DataSplit> Splits(DataOptions options, string folder)
     {
-        if (!Directory.Exists(folder))
-        {
-            throw new InvalidDataException(
-                $"{folder}: folder not found; expected the folder with the data files that the recipe names."
-            );
-        }
-
-        string?[] files = [options.TrainFile, options.ValidationFile, options.TestFile];
-        DataSplit[] splits =
-        [
-            .. SplitNames
-                .Zip(files)
-                .Where(split => split.Second is not null)
-                .Select(split => new DataSplit(split.First, Path.Combine(folder, split.Second!))),
-        ];
-        var missing = splits
-            .Where(split => !File.Exists(split.File))
-            .Select(split => $"{split.File}: file not found; the recipe's data_config names it for '{split.Name}'.")
-            .ToList();
-        return missing.Count == 0 ? splits : throw new InvalidDataException(string.Join(Environment.NewLine, missing));
+        var splits = Named(options, folder);
+        return FindMissing(splits, folder) is { Count: > 0 } missing
+            ? throw new InvalidDataException(string.Join(Environment.NewLine, missing))
+            : splits;
     }
 
-    /// <summary>Checks every split as training would read it.</summary>
-    /// <exception cref="InvalidDataException">Files are missing. What is wrong with rows is in the reports.</exception>
-    public static IEnumerable<(DataSplit Split, SplitReport Report)> Check(
+    /// <summary>What is missing of the folder and of the files that the recipe names; a line each.</summary>
+    public static IReadOnlyList<string> FindMissing(DataOptions options, string folder) =>
+        FindMissing(Named(options, folder), folder);
+
+    /// <summary>Checks every split as training would read it. Where a file is missing, the others are checked all the
+    /// same.</summary>
+    /// <returns>What was found in the files that are there, in order, and what is missing.</returns>
+    /// <exception cref="InvalidDataException">The folder is missing, or every file is. What is wrong with rows is in the
+    /// reports.</exception>
+    public static (IEnumerable<(DataSplit Split, SplitReport Report)> Reports, IReadOnlyList<string> Missing) Check(
         DataOptions options,
         string folder,
         Tokenizer tokenizer,
         CancellationToken stop = default
     )
     {
+        var splits = Named(options, folder);
+        var missing = FindMissing(splits, folder);
+        List<DataSplit> present = [.. splits.Where(split => File.Exists(split.File))];
+        if (present.Count == 0)
+        {
+            throw new InvalidDataException(string.Join(Environment.NewLine, missing));
+        }
+
         var check = new DataCheck(new Glm4Template(tokenizer, options.Template));
-        return Splits(options, folder)
-            .Select(split => (split, check.Check(split.File, options.TrainRows.Parallelism, stop)));
+        return (
+            present.Select(split => (split, check.Check(split.File, options.TrainRows.Parallelism, stop))),
+            missing
+        );
     }
+
+    /// <summary>What is wrong with the folder and its files as far as it shows without a tokenizer and without
+    /// lengths.</summary>
+    public static IEnumerable<string> FindProblems(DataOptions options, string folder)
+    {
+        var splits = Named(options, folder);
+        return FindMissing(splits, folder)
+            .Concat(splits.Where(split => File.Exists(split.File)).Select(FindProblem).OfType<string>());
+    }
+
+    private static string? FindProblem(DataSplit split)
+    {
+        List<DataProblem> problems = [.. ConversationFile.Rows(split.File).SelectMany(row => row.Problems)];
+        return problems.Count == 0 ? null : DataProblem.Exception(problems).Message;
+    }
+
+    private static List<DataSplit> Named(DataOptions options, string folder)
+    {
+        folder = HomePath.Expand(folder);
+        string?[] files = [options.TrainFile, options.ValidationFile, options.TestFile];
+        return
+        [
+            .. SplitNames
+                .Zip(files)
+                .Where(split => split.Second is not null)
+                .Select(split => new DataSplit(split.First, Path.Combine(folder, split.Second!))),
+        ];
+    }
+
+    private static List<string> FindMissing(List<DataSplit> splits, string folder) =>
+        !Directory.Exists(folder)
+            ? [NearbyNames.MissingFolder(folder, "the folder with the data files that the recipe names")]
+            :
+            [
+                .. splits
+                    .Where(split => !File.Exists(split.File))
+                    .Select(split =>
+                        NearbyNames.MissingFile(
+                            split.File,
+                            $"the recipe's data_config.{split.Name}_file names it",
+                            "*.json*"
+                        )
+                    ),
+            ];
 
     /// <summary>One row as training sees it; blank lines are no rows.</summary>
     /// <param name="split">The split.</param>

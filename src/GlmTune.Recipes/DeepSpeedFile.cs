@@ -72,7 +72,8 @@ public sealed class DeepSpeedFile
                 : arguments.Wrong<DeepSpeedFile>(key, node, "the path of a DeepSpeed file, or its keys");
         }
 
-        string[] places = [name.Text, Path.Combine(folder, name.Text), Path.Combine(folder, "..", name.Text)];
+        var written = arguments.FilePath(key)!;
+        string[] places = [written, Path.Combine(folder, written), Path.Combine(folder, "..", written)];
         if (Array.Find(places, File.Exists) is { } path)
         {
             return Read(path, problems);

@@ -1,3 +1,4 @@
+using GlmTune.Files;
 using GlmTune.Recipes.Configuration;
 
 namespace GlmTune.Recipes;
@@ -19,16 +20,9 @@ public static class RecipeFile
     /// of it, a line each.</exception>
     public static Recipe Read(string path, IReadOnlyList<string>? overrides = null)
     {
-        if (!File.Exists(path))
-        {
-            throw new FileNotFoundException(
-                $"{path}: file not found; expected a recipe such as configs/lora.yaml",
-                path
-            );
-        }
-
-        using var text = File.OpenText(path);
-        return Read(text, path, overrides);
+        var (recipe, problems) = TryRead(path, overrides);
+        problems.Throw();
+        return recipe!;
     }
 
     /// <summary>Reads a recipe from a text.</summary>
@@ -38,26 +32,56 @@ public static class RecipeFile
     /// <exception cref="InvalidDataException">As for <see cref="Read(string, IReadOnlyList{string}?)"/>.</exception>
     public static Recipe Read(TextReader text, string path, IReadOnlyList<string>? overrides = null)
     {
+        var (recipe, problems) = TryRead(text, path, overrides);
+        problems.Throw();
+        return recipe!;
+    }
+
+    /// <summary>Reads a recipe and gathers what is wrong with it. Where something is, the recipe has the defaults in its
+    /// place; null where the file is not YAML with keys.</summary>
+    /// <exception cref="FileNotFoundException">There is no such file.</exception>
+    internal static (Recipe? Recipe, Problems Problems) TryRead(string path, IReadOnlyList<string>? overrides)
+    {
+        path = HomePath.Expand(path);
+        if (!File.Exists(path))
+        {
+            throw new FileNotFoundException(
+                NearbyNames.MissingFile(path, "expected a recipe such as configs/lora.yaml", "*.y*ml"),
+                path
+            );
+        }
+
+        using var text = File.OpenText(path);
+        return TryRead(text, path, overrides);
+    }
+
+    private static (Recipe? Recipe, Problems Problems) TryRead(
+        TextReader text,
+        string path,
+        IReadOnlyList<string>? overrides
+    )
+    {
         var reading = new ConfigReading();
-        var source = Path.GetFileName(path);
-        var tree = YamlTree.Read(text, source, reading.Problems);
-        reading.Problems.Throw();
+        var tree = YamlTree.Read(text, Path.GetFileName(path), reading.Problems);
+        if (!reading.Problems.IsEmpty)
+        {
+            return (null, reading.Problems);
+        }
+
         if (tree is not ConfigMap map)
         {
             reading.Problems.Add(
                 tree!.At,
                 $"the file is {tree.Describe()}; expected keys such as data_config and training_args"
             );
-            reading.Problems.Throw();
-            return null!;
+            return (null, reading.Problems);
         }
 
         Overrides.Apply(map, overrides ?? [], reading.Problems);
         var recipe = Read(map, reading, Path.GetDirectoryName(Path.GetFullPath(path))!);
         reading.ReportUnknownKeys(KeysOfOtherAdapters(recipe));
         recipe.DeepSpeed?.FindContradictions(recipe, reading.Problems);
-        reading.Problems.Throw();
-        return recipe with { Notes = reading.Notes, Written = reading.Written };
+        return (recipe with { Notes = reading.Notes, Written = reading.Written }, reading.Problems);
     }
 
     private static Recipe Read(ConfigMap map, ConfigReading reading, string folder)
@@ -72,7 +96,7 @@ public static class RecipeFile
             Optimizer = OptimizationSection.ReadOptimizer(arguments),
             Schedule = OptimizationSection.ReadSchedule(arguments),
             Generation = GenerationSection.Read(arguments),
-            ResumeFrom = arguments.Text("resume_from_checkpoint"),
+            ResumeFrom = arguments.FilePath("resume_from_checkpoint"),
             DeepSpeed = DeepSpeedFile.Find(arguments, folder, reading.Problems),
             Written = reading.Written,
             TakesBFloat16ForHalf = TrainingSection.AsksForHalf(arguments),

@@ -18,6 +18,20 @@ public sealed class CommandLineTests
     }
 
     [Theory]
+    [InlineData("tokenize", "~/glmtune-none", "--text", "~/x")]
+    [InlineData("metrics", "~/glmtune-none")]
+    [InlineData("data", "convert", "~/glmtune-none", "b", "--from", "openai")]
+    [InlineData("chat", "a", "--prompt", "b", "--tools=~/glmtune-none")]
+    [InlineData("board", "~/glmtune-none")]
+    public async Task A_tilde_in_a_path_is_the_home_folder_though_no_shell_replaced_it(params string[] arguments)
+    {
+        var run = await Run.Of(arguments);
+        Assert.Equal(2, run.Code);
+        Assert.DoesNotContain("~", run.Error, StringComparison.Ordinal);
+        Assert.Contains("glmtune-none", run.Error, StringComparison.Ordinal);
+    }
+
+    [Theory]
     [InlineData("trian data", "'trian' is not a glmtune command; did you mean 'train'? Available: train, chat, ")]
     [InlineData(
         "data chek",
@@ -44,14 +58,32 @@ public sealed class CommandLineTests
     [InlineData("stress --url nowhere", "--url: 'nowhere' is not an http:// or https:// address.")]
     [InlineData("board . --port x", "--port: 'x' is not a whole number from 0 to 65535.")]
     [InlineData("metrics nothing.jsonl", "nothing.jsonl: file not found.")]
-    [InlineData("train a b nothing.yaml", "nothing.yaml: file not found; expected a recipe such as configs/lora.yaml")]
-    [InlineData("train a b /nothing.yaml", "/nothing.yaml: file not found; expected a recipe such as configs/lora.yaml")]
     public async Task What_is_wrong_is_said_in_one_line(string arguments, string beginning)
     {
         var run = await Run.Of(arguments.Split(' '));
         Assert.Equal((2, ""), (run.Code, run.Output));
         Assert.StartsWith(beginning, run.Error, StringComparison.Ordinal);
         Assert.Single(run.Error.Split('\n', StringSplitOptions.RemoveEmptyEntries));
+    }
+
+    [Theory]
+    [InlineData("nothing.yaml")]
+    [InlineData("/nothing.yaml")]
+    public async Task Everything_that_a_run_lacks_is_said_at_once(string recipe)
+    {
+        var run = await Run.Of("train", "no-data", "no-model", recipe);
+        Assert.Equal((2, ""), (run.Code, run.Output));
+        Assert.Collection(
+            run.Error.Split('\n', StringSplitOptions.RemoveEmptyEntries),
+            line =>
+                Assert.StartsWith(
+                    $"{recipe}: file not found; expected a recipe such as configs/lora.yaml",
+                    line,
+                    StringComparison.Ordinal
+                ),
+            line => Assert.StartsWith("no-model: folder not found", line, StringComparison.Ordinal),
+            line => Assert.StartsWith("no-data: folder not found", line, StringComparison.Ordinal)
+        );
     }
 
     [Fact]

@@ -32,14 +32,8 @@ internal static class DataCheckCommand
                 var tokenizer = TokenizeText.ReadTokenizer(given.GetRequiredValue(model));
                 var refused = false;
                 var reports = new Dictionary<string, object>();
-                foreach (
-                    var (split, report) in DataFolder.Check(
-                        recipe.Data,
-                        given.GetRequiredValue(folder),
-                        tokenizer,
-                        stop
-                    )
-                )
+                var (found, missing) = DataFolder.Check(recipe.Data, given.GetRequiredValue(folder), tokenizer, stop);
+                foreach (var (split, report) in found)
                 {
                     refused |=
                         report.UsableRows == 0
@@ -62,7 +56,12 @@ internal static class DataCheckCommand
                     screen.Output.WriteLine(JsonText.Of(reports));
                 }
 
-                return Task.FromResult(refused ? ExitCode.Users : ExitCode.Done);
+                foreach (var text in missing)
+                {
+                    screen.Error.WriteLine(text);
+                }
+
+                return Task.FromResult(refused || missing.Count > 0 ? ExitCode.Users : ExitCode.Done);
             }
         );
         return command;
@@ -139,7 +138,7 @@ internal static class DataCheckCommand
         var most = report.Lengths.Histogram.Select(bar => bar.Rows).DefaultIfEmpty().Max();
         foreach (var (atMost, rows) in report.Lengths.Histogram)
         {
-            Line($"  {atMost,8} {rows,8} {new string('█', (int)Math.Ceiling(40.0 * rows / Math.Max(most, 1)))}");
+            Line($"  {atMost, 8} {rows, 8} {new string('█', (int)Math.Ceiling(40.0 * rows / Math.Max(most, 1)))}");
         }
 
         foreach (var finding in report.Findings)

@@ -37,7 +37,14 @@ internal static class TrainCommand
             (given, stop) =>
             {
                 if (
-                    RankProcess.Read(() => RecipeFile.Read(given.GetRequiredValue(config), given.GetRequiredValue(set)))
+                    RankProcess.Read(() =>
+                        RunFiles.ReadRecipe(
+                            given.GetRequiredValue(config),
+                            given.GetRequiredValue(set),
+                            given.GetRequiredValue(data),
+                            given.GetRequiredValue(model)
+                        )
+                    )
                     is not { } recipe
                 )
                 {

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using GlmTune.Files;
 
 namespace GlmTune.Collectives.Native;
 
@@ -52,7 +53,7 @@ internal sealed class MpiLibrary
     {
         if (variable(Variable) is { Length: > 0 } named)
         {
-            return [named];
+            return [HomePath.Expand(named)];
         }
 
         string[] openMpi = OperatingSystem.IsMacOS() ? ["libmpi.40.dylib"] : ["libmpi.so.40"];

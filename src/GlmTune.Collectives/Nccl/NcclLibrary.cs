@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using GlmTune.Files;
 using GlmTune.Kernels.Native;
 
 namespace GlmTune.Collectives.Native;
@@ -28,7 +29,7 @@ internal sealed class NcclLibrary
     {
         if (variable(Variable) is { Length: > 0 } named)
         {
-            return [named];
+            return [HomePath.Expand(named)];
         }
         // site-packages of .../site-packages/torch/lib
         var packages = Path.GetFullPath(Path.Combine(torchFolder, "..", ".."));

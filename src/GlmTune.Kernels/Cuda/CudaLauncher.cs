@@ -136,23 +136,12 @@ internal sealed unsafe class CudaLauncher : IKernelLauncher
         var architecture = $"sm_{Capability}";
         var key = string.Join('\n', [compiler.Version, architecture, .. kernel.Macros, text]);
         var hash = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(key)))[..24];
-        var file = Path.Combine(CacheFolder.Root, "kernels", $"{kernel.Source}-{hash}.cubin");
-        if (File.Exists(file))
-        {
-            return File.ReadAllBytes(file);
-        }
-
-        var code = compiler.Compile(text, kernel.Source, architecture, kernel.Macros);
-        try
-        {
-            AtomicFile.WriteBytes(file, code);
-        }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
-        {
-            // A home that cannot be written costs a compilation in the next run, nothing more.
-        }
-
-        return code;
+        return File.ReadAllBytes(
+            CacheFolder.Current.FileOf(
+                Path.Combine("kernels", $"{kernel.Source}-{hash}.cubin"),
+                () => compiler.Compile(text, kernel.Source, architecture, kernel.Macros)
+            )
+        );
     }
 
     private static int Attribute(int device, int which)

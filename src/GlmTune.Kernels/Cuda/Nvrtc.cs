@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using System.Text;
+using GlmTune.Files;
 using GlmTune.Kernels.Native;
 
 namespace GlmTune.Kernels.Cuda;
@@ -147,7 +148,7 @@ internal sealed unsafe class Nvrtc
         yield return AppContext.BaseDirectory;
         foreach (var variable in (string[])["CUDA_HOME", "CUDA_PATH"])
         {
-            if (Environment.GetEnvironmentVariable(variable) is { Length: > 0 } toolkit)
+            if (HomePath.OfVariable(variable) is { } toolkit)
             {
                 yield return System.IO.Path.Combine(toolkit, OperatingSystem.IsWindows() ? "bin" : "lib64");
             }

@@ -1,5 +1,6 @@
 using System.Reflection;
 using System.Runtime.InteropServices;
+using GlmTune.Files;
 using TorchSharp;
 
 namespace GlmTune.Kernels.Native;
@@ -99,7 +100,7 @@ public static class NativeRuntime
 
     private static IEnumerable<string> Candidates()
     {
-        if (Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } named)
+        if (HomePath.OfVariable(Variable) is { } named)
         {
             return [named];
         }

@@ -1,3 +1,5 @@
+using GlmTune.Files;
+
 namespace GlmTune.Kernels.Native;
 
 /// <summary>Where PyTorch installs keep their libraries; nothing of Python is run to find them.</summary>
@@ -16,7 +18,7 @@ internal static class PyTorchInstalls
     {
         foreach (var variable in (string[])["VIRTUAL_ENV", "CONDA_PREFIX"])
         {
-            if (Environment.GetEnvironmentVariable(variable) is { Length: > 0 } prefix)
+            if (HomePath.OfVariable(variable) is { } prefix)
             {
                 yield return prefix;
             }
@@ -43,7 +45,11 @@ internal static class PyTorchInstalls
             }
         }
 
-        yield return Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".local");
+        if (HomePath.Home is { } home)
+        {
+            yield return Path.Combine(home, ".local");
+        }
+
         yield return "/usr/local";
         yield return "/usr";
     }

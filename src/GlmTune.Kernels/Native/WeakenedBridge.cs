@@ -25,14 +25,14 @@ internal static class WeakenedBridge
     {
         var bytes = File.ReadAllBytes(bridge);
         var hash = Convert.ToHexStringLower(SHA256.HashData(bytes))[..16];
-        var copy = Path.Combine(CacheFolder.Root, "native", hash, Path.GetFileName(bridge));
-        if (!File.Exists(copy))
-        {
-            Weaken(bytes);
-            AtomicFile.WriteBytes(copy, bytes);
-        }
-
-        return copy;
+        return CacheFolder.Current.FileOf(
+            Path.Combine("native", hash, Path.GetFileName(bridge)),
+            () =>
+            {
+                Weaken(bytes);
+                return bytes;
+            }
+        );
     }
 
     /// <summary>Sets the weak flag in the version-needs entry of <see cref="Version"/>, in place.</summary>
@@ -66,7 +66,7 @@ internal static class WeakenedBridge
     private static bool TryWeaken(Span<byte> elf, int needs, int strings)
     {
         var wanted = Encoding.ASCII.GetBytes(Version + '\0');
-        for (var file = needs; ;)
+        for (var file = needs; ; )
         {
             var entry = file + BinaryPrimitives.ReadInt32LittleEndian(elf[(file + 8)..]);
             for (; ; )

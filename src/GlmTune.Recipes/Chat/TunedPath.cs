@@ -60,6 +60,7 @@ public sealed record TunedPath(string ModelFolder, string? AdapterFolder)
             : throw new InvalidDataException(
                 $"{file}: no base_model_name_or_path. Pass the base model's folder with --base."
             );
+        name = HomePath.Expand(name);
         var full = Path.GetFullPath(adapter).TrimEnd(Path.DirectorySeparatorChar);
         var parent = Path.GetDirectoryName(full);
         string?[] beside = Path.IsPathRooted(name)

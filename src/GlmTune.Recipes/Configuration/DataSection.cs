@@ -75,7 +75,7 @@ internal static class DataSection
 
     private static string? File(Section files, string key)
     {
-        var name = files.Text(key);
+        var name = files.FilePath(key);
         if (name is not null && !name.EndsWith(".jsonl", StringComparison.OrdinalIgnoreCase))
         {
             files.Problem(

@@ -1,3 +1,5 @@
+using GlmTune.Files;
+
 namespace GlmTune.Recipes.Configuration;
 
 /// <summary>One mapping of a configuration file while it is read. Asking for a key makes it known; whatever was not
@@ -141,6 +143,21 @@ internal sealed class Section
         Find(key, Scalars.Write(fallback)) is not { } node ? fallback
         : node is ConfigText text && text.Text.Trim().Length > 0 ? text.Text
         : Wrong<string>(key, node, "a text");
+
+    /// <summary>The path of a file or folder, or <paramref name="fallback"/>; <c>~</c> at its beginning is the home
+    /// folder.</summary>
+    public string? FilePath(string key, string? fallback = null)
+    {
+        try
+        {
+            return Text(key, fallback) is { } path ? HomePath.Expand(path) : null;
+        }
+        catch (InvalidDataException e)
+        {
+            Problem(key, $"'{Full(key)}' is {e.Message}");
+            return fallback;
+        }
+    }
 
     /// <summary>One of several words; case does not matter.</summary>
     public T Choice<T>(string key, T fallback, params IReadOnlyList<(string Word, T Value)> choices)

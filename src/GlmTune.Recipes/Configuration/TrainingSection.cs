@@ -29,7 +29,7 @@ internal static class TrainingSection
         );
         return new TrainingOptions
         {
-            OutputFolder = arguments.Text("output_dir", defaults.OutputFolder)!,
+            OutputFolder = arguments.FilePath("output_dir", defaults.OutputFolder)!,
             OverwriteOutputFolder = arguments.Flag("overwrite_output_dir", defaults.OverwriteOutputFolder),
             MicroBatchSize = arguments.Int(
                 "per_device_train_batch_size",
@@ -87,7 +87,7 @@ internal static class TrainingSection
                 ?? defaults.LoggingSteps,
             LoggingFirstStep = arguments.Flag("logging_first_step", defaults.LoggingFirstStep),
             TensorBoard = ReportsToTensorBoard(arguments),
-            TensorBoardFolder = arguments.Text("logging_dir"),
+            TensorBoardFolder = arguments.FilePath("logging_dir"),
             EvaluationStrategy = Strategy(arguments, "eval_strategy", defaults.EvaluationStrategy, Strategies),
             EvaluationSteps = Interval(arguments, "eval_steps", "`logging_steps`"),
             EvaluationDelay = arguments.Number("eval_delay", defaults.EvaluationDelay, Bounds.NotNegative),

@@ -1,3 +1,5 @@
+using GlmTune.Files;
+
 namespace GlmTune.Recipes.Models;
 
 /// <summary>Models that Hugging Face's tools have downloaded to this machine; nothing is downloaded here.</summary>
@@ -11,10 +13,10 @@ public sealed record HubCache(IReadOnlyList<string> Folders)
     public static HubCache FromEnvironment(Func<string, string?>? variable = null)
     {
         variable ??= Environment.GetEnvironmentVariable;
-        var home = variable("HOME") ?? Environment.GetFolderPath(Environment.SpecialFolder.UserProfile);
+        var home = HomePath.HomeOf(variable);
         string? Under(string name, params string[] inside) =>
             variable(name) is { Length: > 0 } folder
-                ? Path.Combine([folder.StartsWith('~') ? home + folder[1..] : folder, .. inside])
+                ? Path.Combine([home is null ? folder : HomePath.Expand(folder, home), .. inside])
                 : null;
 
         string?[] folders =
@@ -23,7 +25,7 @@ public sealed record HubCache(IReadOnlyList<string> Folders)
             Under("HUGGINGFACE_HUB_CACHE"),
             Under("HF_HOME", "hub"),
             Under("XDG_CACHE_HOME", "huggingface", "hub"),
-            Path.Combine(home, ".cache", "huggingface", "hub"),
+            home is null ? null : Path.Combine(home, ".cache", "huggingface", "hub"),
         ];
         return new HubCache([.. folders.OfType<string>().Distinct()]);
     }

@@ -1,3 +1,5 @@
+using GlmTune.Files;
+
 namespace GlmTune.Recipes.Models;
 
 /// <summary>What people call a model: a folder, or a hub id such as <c>THUDM/glm-4-9b-chat</c>.</summary>
@@ -11,6 +13,7 @@ public static class ModelReference
     /// it.</exception>
     public static string Resolve(string model, HubCache? cache = null)
     {
+        model = HomePath.Expand(model);
         if (Directory.Exists(model))
         {
             return model;
@@ -24,19 +27,24 @@ public static class ModelReference
             );
         }
 
-        if (!HubCache.IsId(model))
+        cache ??= HubCache.FromEnvironment();
+        var isId = HubCache.IsId(model);
+        if (isId && cache.Find(model) is { } found)
+        {
+            return found;
+        }
+
+        if (!isId || Directory.Exists(Path.GetDirectoryName(model)!))
         {
             throw new InvalidDataException(
-                $"{model}: folder not found; expected a model folder, or a Hub id such as THUDM/glm-4-9b-chat."
+                NearbyNames.MissingFolder(model, "a model folder, or a Hub id such as THUDM/glm-4-9b-chat")
             );
         }
 
-        cache ??= HubCache.FromEnvironment();
-        return cache.Find(model)
-            ?? throw new InvalidDataException(
-                $"{model}: no such folder, and no such model in the Hugging Face cache. Download it (`hf "
-                    + $"download {model}`), or put its files into a folder and pass that. Searched "
-                    + $"{string.Join(", ", cache.Folders.Select(folder => Path.Combine(folder, HubCache.FolderName(model))))}."
-            );
+        throw new InvalidDataException(
+            $"{model}: no such folder, and no such model in the Hugging Face cache. Download it (`hf download {model}`), "
+                + "or put its files into a folder and pass that. Searched "
+                + $"{string.Join(", ", cache.Folders.Select(folder => Path.Combine(folder, HubCache.FolderName(model))))}."
+        );
     }
 }

@@ -555,4 +555,23 @@ public class RecipeValueTests
         string lines,
         bool drops
     ) => Assert.Equal(drops, RecipeText.Read(RecipeText.WithArguments(lines)).Batches.DropLast);
+
+    [Fact]
+    public void A_tilde_is_the_home_folder_in_every_path()
+    {
+        var home = GlmTune.Files.HomePath.Home!;
+        var recipe = RecipeText.Read(
+            "data_config: {train_file: ~/t.jsonl, val_file: ~/v.jsonl}\ntraining_args:\n  logging_dir: ~/logs\n"
+                + "  resume_from_checkpoint: ~/run/checkpoint-3\n",
+            "training_args.output_dir=~/run"
+        );
+        Assert.Equal(
+            (Path.Combine(home, "run"), Path.Combine(home, "logs"), Path.Combine(home, "run", "checkpoint-3")),
+            (recipe.Training.OutputFolder, recipe.Training.TensorBoardFolder, recipe.ResumeFrom)
+        );
+        Assert.Equal(
+            (Path.Combine(home, "t.jsonl"), Path.Combine(home, "v.jsonl")),
+            (recipe.Data.TrainFile, recipe.Data.ValidationFile)
+        );
+    }
 }

@@ -331,6 +331,46 @@ public sealed class FineTuneTests : IDisposable
         );
     }
 
+    [Theory]
+    [InlineData(
+        "training_args.per_device_train_batch_size=3",
+        ": 4 of 100 rows of epoch 1 were used, in micro-batches of another size or packed in another way; this run has "
+            + "100 rows and resumes at the same fraction of the epoch, after row 3 of epoch 1"
+    )]
+    [InlineData(
+        "data_config.max_train_samples=50",
+        ": 4 of 100 rows of epoch 1 were used; this run has 50 rows and resumes at the same fraction of the epoch, "
+            + "after row 2 of epoch 1"
+    )]
+    [InlineData("training_args.per_device_train_batch_size=1", null)]
+    public void A_resume_with_other_micro_batches_or_rows_continues_at_the_same_fraction_of_the_epoch(
+        string change,
+        string? note
+    )
+    {
+        const string rows = "data_config.max_train_samples=100";
+        Train("fraction", lora: true, accumulation: 1, steps: 2, stopAfter: null, settings: [rows]);
+        var losses = Train(
+            "fraction",
+            lora: true,
+            accumulation: 1,
+            steps: 4,
+            stopAfter: null,
+            resume: "yes",
+            settings: [rows, change]
+        );
+        Assert.Equal(2, losses.Count);
+        Assert.Equal(
+            note is null ? 0 : 1,
+            notes.Count(text => text.Contains("fraction of the epoch", StringComparison.Ordinal))
+        );
+        Assert.All(notes, text => Assert.DoesNotContain("(Parameter", text, StringComparison.Ordinal));
+        if (note is not null)
+        {
+            Assert.Contains(notes, text => text.Contains(note, StringComparison.Ordinal));
+        }
+    }
+
     [Fact]
     public void A_state_with_pythons_words_for_numbers_that_are_not_finite_is_read()
     {

@@ -499,7 +499,12 @@ public sealed class RankedFineTuneTests : IDisposable
         );
         Assert.Single(
             run.Notes,
-            note => note.Contains("this run has 30 rows and resumes at the same fraction", StringComparison.Ordinal)
+            note =>
+                note.Contains(
+                    "10 of 20 rows of epoch 1 were used; this run has 30 rows and resumes at the same fraction of the "
+                        + "epoch, after row 14 of epoch 1",
+                    StringComparison.Ordinal
+                )
         );
         Assert.Single(
             run.Notes,

@@ -1,0 +1,125 @@
+using GlmTune.Recipes.Models;
+using GlmTune.Recipes.Training;
+
+namespace GlmTune.Recipes.Tests;
+
+/// <summary>Paths that do not exist, and reports that name all of them.</summary>
+public sealed class RunFilesTests : IDisposable
+{
+    private const string Row =
+        """{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}""";
+    private readonly TemporaryFolder folder = new();
+
+    public void Dispose() => folder.Dispose();
+
+    [Fact]
+    public void One_report_has_the_problems_of_the_recipe_the_data_and_the_model()
+    {
+        var recipe = folder.Write(
+            "r.yaml",
+            """
+            data_config: { train_file: train.jsonl, val_file: dev.jsonl, test_file: tset.jsonl }
+            training_args: { max_stepz: 3, seed: x }
+            """
+        );
+        folder.Write("data/train.jsonl", Row + "\n{\"messages\": 3}\n");
+        folder.Write("data/dev.jsonl", "not JSON\n");
+        folder.Write("data/test.jsonl", Row);
+        Directory.CreateDirectory(folder.At("models", "glm-small"));
+        var error = Assert.Throws<InvalidDataException>(() =>
+            RunFiles.ReadRecipe(
+                recipe,
+                ["training_args.output_dir=3"],
+                folder.At("data"),
+                folder.At("models", "glm-smal")
+            )
+        );
+        foreach (
+            var part in new[]
+            {
+                "r.yaml, line 2: unknown key 'training_args.max_stepz'; did you mean 'max_steps'?",
+                "r.yaml, line 2: 'training_args.seed' is 'x'",
+                $"Did you mean {folder.At("models", "glm-small")}?",
+                "train.jsonl, line 2",
+                "dev.jsonl, line 1",
+                $"tset.jsonl: file not found; the recipe's data_config.test_file names it. Did you mean "
+                    + $"{folder.At("data", "test.jsonl")}?",
+            }
+        )
+        {
+            Assert.Contains(part, error.Message, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
+    public void A_recipe_without_problems_is_read_though_the_rest_is_missing() =>
+        Assert.Equal(
+            "t.jsonl",
+            RunFiles
+                .ReadRecipe(folder.Write("r.yaml", "data_config: {train_file: t.jsonl}"), [], "none", "none")
+                .Data.TrainFile
+        );
+
+    [Fact]
+    public void A_missing_recipe_is_reported_with_the_missing_folders()
+    {
+        folder.Write("configs/lora.yaml", "");
+        var error = Assert.Throws<InvalidDataException>(() =>
+            RunFiles.ReadRecipe(folder.At("configs", "lorra.yaml"), [], folder.At("data"), folder.At("model"))
+        );
+        Assert.Contains($"Did you mean {folder.At("configs", "lora.yaml")}?", error.Message, StringComparison.Ordinal);
+        Assert.Contains($"{folder.At("data")}: folder not found", error.Message, StringComparison.Ordinal);
+        Assert.Contains($"{folder.At("model")}: folder not found", error.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("models/glm-nona", "Did you mean {0}/models/glm-nano?")]
+    [InlineData("models/something-else", "{0}/models has glm-nano.")]
+    [InlineData("modles/glm-nano", "Did you mean {0}/models/glm-nano?")]
+    [InlineData("elsewhere/deep/model", "{0} has no folder elsewhere. {0} has models.")]
+    public void A_mistyped_path_is_compared_with_what_is_there(string path, string hint)
+    {
+        Directory.CreateDirectory(folder.At("models", "glm-nano"));
+        Assert.EndsWith(
+            hint.Replace("{0}", folder.Path, StringComparison.Ordinal),
+            NearbyNames.MissingFolder(folder.At(path), "a model's folder"),
+            StringComparison.Ordinal
+        );
+    }
+
+    // The tests' working folder has a folder "runtimes", or whatever comes first in it.
+    [Fact]
+    public void Nothing_is_to_be_downloaded_for_a_folder_here()
+    {
+        var here = Path.GetFileName(Directory.EnumerateDirectories(AppContext.BaseDirectory).Order().First());
+        var parent = Path.GetRelativePath(".", Path.Combine(AppContext.BaseDirectory, here));
+        var error = Assert.Throws<InvalidDataException>(() =>
+            ModelReference.Resolve($"{parent}/nothing", new HubCache([]))
+        );
+        Assert.DoesNotContain("hf download", error.Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "hf download nobody/nothing",
+            Assert
+                .Throws<InvalidDataException>(() => ModelReference.Resolve("nobody/nothing", new HubCache([])))
+                .Message,
+            StringComparison.Ordinal
+        );
+    }
+
+    [Fact]
+    public void A_missing_data_folder_is_named_and_so_are_the_files_of_one_that_is_there()
+    {
+        var options = new GlmTune.Recipes.Configuration.DataOptions { TrainFile = "a.jsonl", TestFile = "train.json" };
+        folder.Write("ads/train.jsonl", Row);
+        Assert.EndsWith(
+            $"Did you mean {folder.At("ads")}?",
+            Assert.Single(DataFolder.FindMissing(options, folder.At("adz"))),
+            StringComparison.Ordinal
+        );
+        Assert.Collection(
+            DataFolder.FindMissing(options, folder.At("ads")),
+            text => Assert.EndsWith($"{folder.At("ads")} has train.jsonl.", text, StringComparison.Ordinal),
+            text => Assert.EndsWith($"Did you mean {folder.At("ads", "train.jsonl")}?", text, StringComparison.Ordinal)
+        );
+    }
+}
