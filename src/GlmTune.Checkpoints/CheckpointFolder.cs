@@ -9,6 +9,19 @@ public static class CheckpointFolder
 {
     private const string Prefix = "checkpoint-";
 
+    // What says how a checkpoint is used, not what it learned.
+    private static readonly HashSet<string> Editable = new(StringComparer.Ordinal)
+    {
+        "adapter_config.json",
+        "config.json",
+        "generation_config.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "added_tokens.json",
+        "chat_template.jinja",
+        "README.md",
+    };
+
     /// <summary>Path of the checkpoint after a number of steps.</summary>
     public static string PathOf(string output, long step) =>
         Path.Combine(output, string.Create(CultureInfo.InvariantCulture, $"{Prefix}{step}"));
@@ -82,14 +95,21 @@ public static class CheckpointFolder
     /// <param name="folder">The checkpoint.</param>
     /// <param name="share">Which share of the files is read, from 0, where several processes check it together.</param>
     /// <param name="shares">Number of shares.</param>
-    /// <returns>All that is wrong; empty: nothing.</returns>
-    public static IReadOnlyList<string> FindProblems(string folder, int share = 0, int shares = 1) =>
-        !Directory.Exists(folder)
-            ? ["is not there; with several machines, output_dir must be on a file system that all of them share"]
-        : File.Exists(Path.Combine(folder, FolderManifest.FileName))
-            ? FolderManifest.FindProblems(folder, share: share, shares: shares)
-        : File.Exists(Path.Combine(folder, TrainerStateFile.FileName)) ? []
-        : [$"has neither {FolderManifest.FileName} nor {TrainerStateFile.FileName}, so it was never finished"];
+    /// <returns>What is wrong, and which of the small files that people edit were changed: those are read as they are.
+    /// Weights, optimizer and training state must be as they were written.</returns>
+    public static FolderFindings Compare(string folder, int share = 0, int shares = 1)
+    {
+        IReadOnlyList<string> problems =
+            !Directory.Exists(folder)
+                ? ["is not there; with several machines, output_dir must be on a file system that all of them share"]
+            : File.Exists(Path.Combine(folder, FolderManifest.FileName))
+            || File.Exists(Path.Combine(folder, TrainerStateFile.FileName))
+                ? []
+            : [$"has neither {FolderManifest.FileName} nor {TrainerStateFile.FileName}, so it was never finished"];
+        return problems.Count == 0 && File.Exists(Path.Combine(folder, FolderManifest.FileName))
+            ? FolderManifest.Compare(folder, Editable.Contains, share: share, shares: shares)
+            : new FolderFindings(problems, []);
+    }
 
     /// <summary>The step in a checkpoint's name; null for other names.</summary>
     public static long? StepOf(string name) =>

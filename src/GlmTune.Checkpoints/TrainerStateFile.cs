@@ -2,6 +2,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
 using GlmTune.Files;
+using GlmTune.Files.Json;
 
 namespace GlmTune.Checkpoints;
 
@@ -50,7 +51,9 @@ public sealed partial class TrainerStateFile
 
         try
         {
-            var json = Parse(File.ReadAllText(path))!.AsObject();
+            var json = JsonObject.Create(
+                JsonFile.Parse(BareWord().Replace(File.ReadAllText(path), "null"), path, JsonValueKind.Object)
+            )!;
             return new TrainerStateFile
             {
                 History = (json["log_history"] as JsonArray)?.DeepClone().AsArray() ?? [],
@@ -63,10 +66,13 @@ public sealed partial class TrainerStateFile
                 TokensSeen = (long)(json["num_input_tokens_seen"]?.GetValue<double>() ?? 0),
             };
         }
-        catch (Exception error)
-            when (error is JsonException or InvalidOperationException or NullReferenceException or FormatException)
+        catch (Exception error) when (error is InvalidOperationException or NullReferenceException or FormatException)
         {
-            throw new InvalidDataException($"{path}: is not a trainer's state: {error.Message}", error);
+            throw new InvalidDataException(
+                $"{path}: is not a trainer's state; expected an object with the number 'global_step', as training "
+                    + "writes it.",
+                error
+            );
         }
     }
 

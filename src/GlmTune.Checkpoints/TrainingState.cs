@@ -1,6 +1,7 @@
 using System.Text.Json;
 using GlmTune.Data.Batching;
 using GlmTune.Files;
+using GlmTune.Files.Json;
 
 namespace GlmTune.Checkpoints;
 
@@ -65,7 +66,7 @@ public sealed record TrainingState
         try
         {
             var state =
-                JsonSerializer.Deserialize<TrainingState>(File.ReadAllBytes(path), Format)
+                JsonFile.ReadObject(path).Deserialize<TrainingState>(Format)
                 ?? throw new InvalidDataException($"{path}: is empty.");
             return state.Version == 1
                 ? state
@@ -75,7 +76,11 @@ public sealed record TrainingState
         }
         catch (JsonException error)
         {
-            throw new InvalidDataException($"{path}: {error.Message}", error);
+            throw new InvalidDataException(
+                $"{path}: '{error.Path?.TrimStart('$', '.')}' is missing or has a value of another kind than this file "
+                    + "is written with.",
+                error
+            );
         }
     }
 

@@ -4,6 +4,11 @@ using System.Text.Json;
 
 namespace GlmTune.Files;
 
+/// <summary>How a folder differs from its manifest.</summary>
+/// <param name="Problems">All that is wrong, a sentence each without its end.</param>
+/// <param name="Edited">Names of files with other bytes than were written, which is no problem.</param>
+public sealed record FolderFindings(IReadOnlyList<string> Problems, IReadOnlyList<string> Edited);
+
 /// <summary>Names, sizes and XXH128 hashes of a folder's files, in <see cref="FileName"/> inside it; written last, it
 /// says that the folder is whole.</summary>
 public static class FolderManifest
@@ -72,12 +77,31 @@ public static class FolderManifest
     /// <param name="shares">Number of shares.</param>
     /// <returns>All that is wrong; empty where the folder is whole. Files that the manifest does not name are nobody's
     /// concern.</returns>
-    public static IReadOnlyList<string> FindProblems(string folder, bool hashes = true, int share = 0, int shares = 1)
+    public static IReadOnlyList<string> FindProblems(
+        string folder,
+        bool hashes = true,
+        int share = 0,
+        int shares = 1
+    ) => Compare(folder, _ => false, hashes, share, shares).Problems;
+
+    /// <summary>As <see cref="FindProblems"/>, with files that people may edit told apart.</summary>
+    /// <param name="folder">The folder to check.</param>
+    /// <param name="editable">Whether the file of a name may differ from what was written.</param>
+    /// <param name="hashes">Whether files are read and hashed.</param>
+    /// <param name="share">Which share of the files is checked, from 0.</param>
+    /// <param name="shares">Number of shares.</param>
+    public static FolderFindings Compare(
+        string folder,
+        Predicate<string> editable,
+        bool hashes = true,
+        int share = 0,
+        int shares = 1
+    )
     {
         var manifest = Path.Combine(folder, FileName);
         if (!File.Exists(manifest))
         {
-            return [$"has no {FileName}, so it was never finished, or not by this software"];
+            return new FolderFindings([$"has no {FileName}, so it was never finished, or not by this software"], []);
         }
 
         Content? content;
@@ -87,24 +111,33 @@ public static class FolderManifest
         }
         catch (JsonException exception)
         {
-            return [$"{FileName} is not the JSON it should be ({exception.Message})"];
+            return new FolderFindings([$"{FileName} is not the JSON it should be{At(exception)}"], []);
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
-            return [$"{FileName} cannot be read: {exception.Message}"];
+            return new FolderFindings([$"{FileName} cannot be read: {exception.Message}"], []);
         }
 
-        return content?.Files is { } files && files.All(file => file is { Name.Length: > 0, Xxh128: not null })
-            ?
-            [
-                .. ShareOf(files, share, shares)
-                    .AsParallel()
-                    .AsOrdered()
-                    .Select(file => FindProblem(folder, file, hashes))
-                    .OfType<string>(),
-            ]
-            : [$"{FileName} has no list 'files' of name, bytes and xxh128"];
+        if (content?.Files is not { } files || !files.All(file => file is { Name.Length: > 0, Xxh128: not null }))
+        {
+            return new FolderFindings([$"{FileName} has no list 'files' of name, bytes and xxh128"], []);
+        }
+
+        var found = ShareOf(files, share, shares)
+            .AsParallel()
+            .AsOrdered()
+            .Select(file => (file.Name, Problem: FindProblem(folder, file, hashes)))
+            .Where(file => file.Problem is not null)
+            .ToList();
+        // What is gone, or leads out of the folder, was not edited.
+        bool Edited(string name) => editable(name) && File.Exists(Path.Combine(folder, name));
+        return new FolderFindings(
+            [.. found.Where(file => !Edited(file.Name)).Select(file => file.Problem!)],
+            [.. found.Where(file => Edited(file.Name)).Select(file => file.Name)]
+        );
     }
+
+    private static string At(JsonException exception) => exception.LineNumber is { } line ? $" (line {line + 1})" : "";
 
     /// <summary>Like <see cref="FindProblems"/>, but throws them all as one.</summary>
     /// <exception cref="InvalidDataException">The folder is not whole.</exception>

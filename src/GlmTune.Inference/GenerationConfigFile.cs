@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
+using GlmTune.Files.Json;
 
 namespace GlmTune.Inference;
 
@@ -48,43 +49,13 @@ public static class GenerationConfigFile
     /// of them, a line each.</exception>
     public static GenerationOptions Read(string path)
     {
-        using var document = Parse(path);
-        var values = new Values(document.RootElement);
+        var values = new Values(JsonFile.ReadObject(path));
         var options = Read(values);
         return values.Problems.Count == 0
             ? options
             : throw new InvalidDataException(
-                string.Join('\n', values.Problems.Select(problem => $"{Path.GetFileName(path)}: {problem}"))
+                string.Join('\n', values.Problems.Select(problem => $"{path}: {problem}"))
             );
-    }
-
-    private static JsonDocument Parse(string path)
-    {
-        var name = Path.GetFileName(path);
-        try
-        {
-            var document = JsonDocument.Parse(
-                File.ReadAllBytes(path),
-                new() { CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true }
-            );
-            if (document.RootElement.ValueKind == JsonValueKind.Object)
-            {
-                return document;
-            }
-
-            using (document)
-            {
-                throw new InvalidDataException(
-                    $"{name}: the file holds "
-                        + $"{(document.RootElement.ValueKind == JsonValueKind.Array ? "a list" : "a single value")}; "
-                        + "expected an object"
-                );
-            }
-        }
-        catch (JsonException e)
-        {
-            throw new InvalidDataException($"{name}, line {e.LineNumber + 1}: invalid JSON", e);
-        }
     }
 
     /// <summary>The keys of a folder's file that would change answers elsewhere and do nothing here, a sentence
@@ -98,8 +69,7 @@ public static class GenerationConfigFile
             return [];
         }
 
-        using var document = Parse(path);
-        var values = new Values(document.RootElement);
+        var values = new Values(JsonFile.ReadObject(path));
         return
         [
             .. NotSupported

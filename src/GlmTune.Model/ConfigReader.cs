@@ -124,11 +124,25 @@ internal abstract class ConfigReader(string path, JsonObject json)
     }
 
     /// <summary>Ids that end an answer: one or a list.</summary>
-    protected List<int> EndTokens() =>
-        json["eos_token_id"] switch
+    protected List<int> EndTokens()
+    {
+        List<int> ids = [];
+        foreach (var node in json["eos_token_id"] is JsonArray list ? [.. list] : (JsonNode?[])[json["eos_token_id"]])
         {
-            JsonArray list => [.. list.OfType<JsonValue>().Select(value => value.GetValue<int>())],
-            JsonValue value when value.TryGetValue<int>(out var id) => [id],
-            _ => [],
-        };
+            if (node is JsonValue value && value.TryGetValue<int>(out var id) && id >= 0)
+            {
+                ids.Add(id);
+            }
+            else if (node is not null)
+            {
+                Problems.Add(
+                    $"'eos_token_id' is {json["eos_token_id"]!.ToJsonString()}; expected a token id or a list of token "
+                        + "ids."
+                );
+                break;
+            }
+        }
+
+        return ids;
+    }
 }

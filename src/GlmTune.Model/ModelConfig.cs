@@ -1,6 +1,5 @@
-using System.Text.Json;
 using System.Text.Json.Nodes;
-using GlmTune.Files;
+using GlmTune.Files.Json;
 using GlmTune.Kernels.Definitions;
 using static TorchSharp.torch;
 
@@ -81,19 +80,7 @@ public abstract record ModelConfig
             );
         }
 
-        FileContent.Check(path);
-        JsonObject json;
-        try
-        {
-            json =
-                JsonNode.Parse(File.ReadAllBytes(path)) as JsonObject
-                ?? throw new InvalidDataException($"{path}: is not a JSON object.");
-        }
-        catch (JsonException error)
-        {
-            throw new InvalidDataException($"{path}, line {error.LineNumber + 1}: {error.Message}", error);
-        }
-
+        var json = JsonObject.Create(JsonFile.ReadObject(path))!;
         return ConfigLimits.Check(path, ModelFamilies.Of(path, json).ReadConfig(path, json));
     }
 

@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.Text;
 using System.Text.Json;
 using GlmTune.Files;
+using GlmTune.Files.Json;
 using Microsoft.Win32.SafeHandles;
 
 namespace GlmTune.Weights;
@@ -37,7 +38,9 @@ internal sealed class SafetensorsHeader
         catch (Exception exception) when (exception is JsonException or InvalidOperationException or FormatException)
         {
             // GetString and GetInt64 report text that is not UTF-8, and values of another kind, with the latter two.
-            problems.Add($"the header is not the JSON it should be ({exception.Message})");
+            problems.Add(
+                $"the header is not the JSON it should be: {(JsonFile.Find(json)?.Text ?? exception.Message).TrimEnd('.')}"
+            );
         }
 
         problems.Throw();

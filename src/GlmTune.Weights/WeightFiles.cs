@@ -116,7 +116,6 @@ public sealed class WeightFiles : IDisposable
     private static WeightFiles OpenParts(string folder)
     {
         var indexPath = System.IO.Path.Combine(folder, IndexFile);
-        FileContent.Check(indexPath);
         var index = WeightIndex.Read(indexPath);
         var problems = new ProblemList(indexPath);
         var parts = new SortedDictionary<string, SafetensorsFile>(StringComparer.Ordinal);

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using GlmTune.Files;
+using GlmTune.Files.Json;
 
 namespace GlmTune.Weights;
 
@@ -12,58 +13,41 @@ internal static class WeightIndex
     /// folder.</exception>
     public static Dictionary<string, string> Read(string path)
     {
-        try
-        {
-            using var json = JsonDocument.Parse(
-                File.ReadAllBytes(path),
-                new JsonDocumentOptions { AllowDuplicateProperties = false }
+        var problems = new ProblemList(path);
+        var map = new Dictionary<string, string>(StringComparer.Ordinal);
+        var weightMap = JsonPlace.ReadObject(path).Find("weight_map") is { Value.ValueKind: JsonValueKind.Object } found
+            ? found
+            : throw new InvalidDataException(
+                $"{path}: has no object 'weight_map', which says which part holds which tensor."
             );
-            var problems = new ProblemList(path);
-            var map = new Dictionary<string, string>(StringComparer.Ordinal);
+        foreach (var (name, value) in weightMap.Properties())
+        {
+            var part = value.Value.ValueKind == JsonValueKind.String ? value.Text() : "";
             if (
-                json.RootElement.ValueKind != JsonValueKind.Object
-                || !json.RootElement.TryGetProperty("weight_map", out var weightMap)
-                || weightMap.ValueKind != JsonValueKind.Object
+                part.Length == 0
+                || part.Contains('/')
+                || part.Contains('\\')
+                || !part.EndsWith(".safetensors", StringComparison.Ordinal)
             )
             {
-                throw new InvalidDataException(
-                    $"{path}: has no object 'weight_map', which says which part holds which tensor."
+                problems.Add(
+                    $"'{name}' is said to be in {value.Value.GetRawText()}; expected the name of a .safetensors file in "
+                        + "the same folder"
                 );
             }
-
-            foreach (var property in weightMap.EnumerateObject())
+            else
             {
-                var part = property.Value.ValueKind == JsonValueKind.String ? property.Value.GetString()! : "";
-                if (
-                    part.Length == 0
-                    || part.Contains('/')
-                    || part.Contains('\\')
-                    || !part.EndsWith(".safetensors", StringComparison.Ordinal)
-                )
-                {
-                    problems.Add(
-                        $"'{property.Name}' is said to be in {property.Value.GetRawText()}; expected the name of a "
-                            + ".safetensors file in the same folder"
-                    );
-                }
-                else
-                {
-                    map.Add(property.Name, part);
-                }
+                map.Add(name, part);
             }
-
-            if (map.Count == 0)
-            {
-                problems.Add("'weight_map' is empty");
-            }
-
-            problems.Throw();
-            return map;
         }
-        catch (Exception exception) when (exception is JsonException or InvalidOperationException)
+
+        if (map.Count == 0)
         {
-            throw new InvalidDataException($"{path}: is not the JSON it should be ({exception.Message}).", exception);
+            problems.Add("'weight_map' is empty");
         }
+
+        problems.Throw();
+        return map;
     }
 
     /// <summary>Writes an index, tensors in the order of their names.</summary>

@@ -1,3 +1,5 @@
+using GlmTune.Files;
+
 namespace GlmTune.Checkpoints.Tests;
 
 public sealed class CheckpointFolderTests
@@ -30,6 +32,42 @@ public sealed class CheckpointFolderTests
             expected,
             string.Join(',', CheckpointFolder.Candidates(output.Path, resume).Select(Path.GetFileName))
         );
+    }
+
+    [Fact]
+    public void Edited_settings_leave_a_checkpoint_whole_and_edited_weights_do_not()
+    {
+        using var output = new TemporaryFolder();
+        var folder = output.At("checkpoint-4");
+        foreach (
+            var name in (string[])
+                ["adapter_config.json", "adapter_model.safetensors", "trainer_state.json", "tokenizer.model"]
+        )
+        {
+            output.Write($"checkpoint-4/{name}", "{}");
+        }
+
+        FolderManifest.Write(folder);
+        output.Write("checkpoint-4/adapter_config.json", "{\"base_model_name_or_path\": \"elsewhere\"}");
+        var found = CheckpointFolder.Compare(folder);
+        Assert.Empty(found.Problems);
+        Assert.Equal(["adapter_config.json"], found.Edited);
+
+        foreach (var name in (string[])["adapter_model.safetensors", "trainer_state.json", "tokenizer.model"])
+        {
+            output.Write($"checkpoint-4/{name}", "{ }");
+            Assert.StartsWith(
+                $"'{name}' has ",
+                Assert.Single(CheckpointFolder.Compare(folder).Problems),
+                StringComparison.Ordinal
+            );
+            output.Write($"checkpoint-4/{name}", "{}");
+        }
+
+        File.Delete(Path.Combine(folder, "adapter_config.json"));
+        found = CheckpointFolder.Compare(folder);
+        Assert.Equal(["'adapter_config.json' is missing"], found.Problems);
+        Assert.Empty(found.Edited);
     }
 
     [Fact]

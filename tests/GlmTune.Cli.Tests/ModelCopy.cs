@@ -10,12 +10,18 @@ public sealed class ModelCopy : IDisposable
 
     /// <summary>Copies a folder of the golden data.</summary>
     public ModelCopy(string golden)
+        : this(new DirectoryInfo(GoldenData.Path(golden))) { }
+
+    private ModelCopy(DirectoryInfo source)
     {
-        foreach (var file in Directory.EnumerateFiles(GoldenData.Path(golden)))
+        foreach (var file in Directory.EnumerateFiles(source.FullName))
         {
             File.Copy(file, At(System.IO.Path.GetFileName(file)));
         }
     }
+
+    /// <summary>Copies the shipped model, which has a tokenizer.</summary>
+    public static ModelCopy OfNano() => new(new DirectoryInfo(Run.InRepository("models/glm-nano")));
 
     /// <summary>The copy.</summary>
     public string Path => folder.Path;

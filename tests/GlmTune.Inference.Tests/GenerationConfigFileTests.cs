@@ -76,15 +76,43 @@ public sealed class GenerationConfigFileTests : IDisposable
                 "generation_config.json: 'top_k' is 2.5; expected a whole number of at least 0",
                 "generation_config.json: 'eos_token_id' is [1, \"a\"]; expected a token id or a list of token ids",
             ],
-            error.Message.Split('\n')
+            [
+                .. error
+                    .Message.Split('\n')
+                    .Select(line => line.Replace($"{folder.FullName}/", "", StringComparison.Ordinal)),
+            ]
         );
     }
 
     [Theory]
-    [InlineData("{\n\"a\": }", "generation_config.json, line 2: invalid JSON")]
-    [InlineData("[]", "generation_config.json: the file holds a list; expected an object")]
+    [InlineData("{\n\"a\": }", "generation_config.json, line 2, character 6: not valid JSON: ")]
+    [InlineData("[]", "generation_config.json: found an empty array; expected an object")]
+    [InlineData("{\"a\": 1, \"a\": 2}", "generation_config.json, line 1, character 10: not valid JSON: ")]
     public void A_file_that_is_no_object_is_explained(string json, string problem) =>
-        Assert.Equal(problem, Assert.Throws<InvalidDataException>(() => Read(json)).Message);
+        Assert.Contains(
+            problem,
+            Assert.Throws<InvalidDataException>(() => Read(json)).Message,
+            StringComparison.Ordinal
+        );
+
+    [Fact]
+    public void A_byte_order_mark_is_passed_over() => Assert.Equal(3, Read("\ufeff{\"top_k\": 3}").TopK);
+
+    [Fact]
+    public void Keys_that_would_change_answers_elsewhere_are_named()
+    {
+        Read(
+            """
+            {"min_p": 0.1, "typical_p": 0.9, "guidance_scale": 1.0, "stop_strings": ["x"], "bad_words_ids": null,
+             "suppress_tokens": [], "renormalize_logits": false}
+            """
+        );
+        var notes = GenerationConfigFile.FindNotes(folder.FullName);
+        Assert.Equal(2, notes.Count);
+        Assert.Contains("'typical_p' is 0.9, which is not supported", notes[0], StringComparison.Ordinal);
+        Assert.Contains("'stop_strings' is [\"x\"]", notes[1], StringComparison.Ordinal);
+        Assert.Empty(GenerationConfigFile.FindNotes(folder.CreateSubdirectory("none").FullName));
+    }
 
     [Fact]
     public void What_is_said_lies_over_what_is_not()

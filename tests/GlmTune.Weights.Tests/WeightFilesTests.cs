@@ -117,9 +117,9 @@ public sealed class WeightFilesTests
     [InlineData("{\"weight_map\":{\"a\":3}}", "'a' is said to be in 3")]
     [InlineData("{\"weight_map\":{}}", "'weight_map' is empty")]
     [InlineData("{\"weight_map\":[]}", "has no object 'weight_map'")]
-    [InlineData("[]", "has no object 'weight_map'")]
-    [InlineData("{", "is not the JSON it should be")]
-    [InlineData("{\"weight_map\":{\"a\":\"x.safetensors\",\"a\":\"y.safetensors\"}}", "is not the JSON it should be")]
+    [InlineData("[]", "found an empty array; expected an object")]
+    [InlineData("{", "line 1, character 2: not valid JSON")]
+    [InlineData("{\"weight_map\":{\"a\":\"x.safetensors\",\"a\":\"y.safetensors\"}}", "not valid JSON")]
     public void An_unsound_index_is_refused(string json, string reason)
     {
         using var folder = new TemporaryFolder();

@@ -15,6 +15,14 @@ public static class TokenRanks
     /// <exception cref="InvalidDataException">A line has another form, or a rank is out of order.</exception>
     public static byte[][] Parse(ReadOnlySpan<byte> content, string name)
     {
+        if (content.StartsWith((byte)'\n') && content[..Math.Min(content.Length, 64)].IndexOf("<unk>"u8) >= 0)
+        {
+            throw new InvalidDataException(
+                $"{name}: is a SentencePiece tokenizer, as ChatGLM-6B, ChatGLM2-6B and ChatGLM3-6B have; it is not "
+                    + "supported. Expected GLM-4's, a line for each token."
+            );
+        }
+
         var tokens = new List<byte[]>(content.Count((byte)'\n') + 1);
         var line = 0;
         foreach (var range in content.Split((byte)'\n'))

@@ -3,6 +3,7 @@ using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using GlmTune.Files;
+using GlmTune.Files.Json;
 
 namespace GlmTune.Data.Tokenization;
 
@@ -37,45 +38,20 @@ internal sealed record TokenizerConfig
             return new TokenizerConfig { ChatTemplate = separate };
         }
 
-        try
+        var root = JsonPlace.ReadObject(path);
+        return new TokenizerConfig
         {
-            using var document = JsonDocument.Parse(File.ReadAllBytes(path));
-            var root = document.RootElement;
-            return new TokenizerConfig
-            {
-                SpecialTokens =
-                    root.TryGetProperty("added_tokens_decoder", out var added)
-                    && added.ValueKind == JsonValueKind.Object
-                        ? added
-                            .EnumerateObject()
-                            .ToDictionary(
-                                token => token.Value.GetProperty("content").GetString()!,
-                                token => int.Parse(token.Name, CultureInfo.InvariantCulture)
-                            )
-                        : null,
-                Padding = Text(root, "pad_token") ?? Text(root, "eos_token") ?? "<|endoftext|>",
-                ChatTemplate = separate ?? Template(root),
-                MaxLength =
-                    root.TryGetProperty("model_max_length", out var length) && length.TryGetInt32(out var tokens)
-                        ? tokens
-                        : null,
-            };
-        }
-        catch (Exception e)
-            when (e
-                    is JsonException
-                        or FormatException
-                        or OverflowException
-                        or KeyNotFoundException
-                        or InvalidOperationException
-                        or ArgumentException
-            )
-        {
-            throw new InvalidDataException(
-                $"{path}: {e.Message} Expected the tokenizer_config.json that transformers writes.",
-                e
-            );
-        }
+            SpecialTokens = root.Find("added_tokens_decoder") is { Value.ValueKind: JsonValueKind.Object } added
+                ? SpecialTokensIn(added)
+                : null,
+            Padding = Text(root, "pad_token") ?? Text(root, "eos_token") ?? "<|endoftext|>",
+            ChatTemplate = separate ?? Template(root),
+            MaxLength =
+                root.Find("model_max_length") is { Value.ValueKind: JsonValueKind.Number } length
+                && length.Value.TryGetInt32(out var tokens)
+                    ? tokens
+                    : null,
+        };
     }
 
     /// <summary>Writes the file for one of the two layouts.</summary>
@@ -129,31 +105,43 @@ internal sealed record TokenizerConfig
             ["special"] = true,
         };
 
-    // A token is written as its text or as an object that holds it.
-    private static string? Text(JsonElement root, string key)
+    private static Dictionary<string, int> SpecialTokensIn(JsonPlace added)
     {
-        if (!root.TryGetProperty(key, out var value) || value.ValueKind == JsonValueKind.Null)
+        var tokens = new Dictionary<string, int>(StringComparer.Ordinal);
+        foreach (var (id, token) in added.Properties())
         {
-            return null;
+            if (!int.TryParse(id, NumberStyles.None, CultureInfo.InvariantCulture, out var number))
+            {
+                throw new InvalidDataException(
+                    $"{added.Path}: '{added.Name}' has the key '{id}'; expected token ids as keys."
+                );
+            }
+
+            if (!tokens.TryAdd(token["content"].Text(), number))
+            {
+                throw new InvalidDataException(
+                    $"{added.Path}: '{added.Name}' has the token '{token["content"].Text()}' twice."
+                );
+            }
         }
 
-        return value.ValueKind == JsonValueKind.Object ? value.GetProperty("content").GetString() : value.GetString();
+        return tokens;
     }
 
-    // One template, or a list of named ones, of which the one for chat is called default.
-    private static string? Template(JsonElement root)
-    {
-        if (!root.TryGetProperty("chat_template", out var value) || value.ValueKind == JsonValueKind.Null)
-        {
-            return null;
-        }
+    // A token is written as its text or as an object that holds it.
+    private static string? Text(JsonPlace root, string key) =>
+        root.Find(key) is not { } value ? null
+        : value.Value.ValueKind == JsonValueKind.Object ? value["content"].Text()
+        : value.Text();
 
-        return value.ValueKind == JsonValueKind.Array
+    // One template, or a list of named ones, of which the one for chat is called default.
+    private static string? Template(JsonPlace root) =>
+        root.Find("chat_template") is not { } value ? null
+        : value.Value.ValueKind == JsonValueKind.Array
             ? value
-                .EnumerateArray()
+                .Items()
                 .Where(named => Text(named, "name") == "default")
                 .Select(named => Text(named, "template"))
                 .FirstOrDefault()
-            : value.GetString();
-    }
+        : value.Text();
 }

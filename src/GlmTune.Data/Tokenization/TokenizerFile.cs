@@ -39,6 +39,7 @@ public static class TokenizerFile
         IReadOnlyDictionary<string, int>? special;
         if (File.Exists(model))
         {
+            FileContent.Check(model);
             ranks = TokenRanks.Parse(File.ReadAllBytes(model), model);
             special = config.SpecialTokens;
         }

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using GlmTune.Files;
+using GlmTune.Files.Json;
 
 namespace GlmTune.Data.Tokenization;
 
@@ -13,40 +14,26 @@ internal static class TokenizerJson
     /// wrong.</exception>
     public static (byte[][] Ranks, Dictionary<string, int> SpecialTokens) Read(string path)
     {
-        try
-        {
-            using var document = JsonDocument.Parse(File.ReadAllBytes(path));
-            var root = document.RootElement;
-            var model = root.GetProperty("model");
-            Expect(path, "model.type", model.GetProperty("type").GetString(), "BPE");
-            Expect(path, "normalizer", Raw(root, "normalizer"), "null");
-            CheckSplit(path, root);
+        var root = JsonPlace.ReadObject(path);
+        var model = root["model"];
+        Expect(path, "model.type", model["type"].Text(), "BPE");
+        Expect(path, "normalizer", root.Find("normalizer")?.Value.GetRawText() ?? "null", "null");
+        CheckSplit(path, root);
 
-            var vocabulary = model.GetProperty("vocab");
-            var special = root.GetProperty("added_tokens")
-                .EnumerateArray()
-                .ToDictionary(
-                    token => token.GetProperty("content").GetString()!,
-                    token => token.GetProperty("id").GetInt32()
-                );
-            var ranks = ReadRanks(path, vocabulary, special);
-            CheckMerges(path, model.GetProperty("merges"), ranks);
-            return (ranks, special);
-        }
-        catch (Exception e)
-            when (e
-                    is JsonException
-                        or KeyNotFoundException
-                        or InvalidOperationException
-                        or FormatException
-                        or ArgumentException
-            )
+        var special = new Dictionary<string, int>(StringComparer.Ordinal);
+        foreach (var token in root["added_tokens"].Items())
         {
-            throw new InvalidDataException(
-                $"{path}: {e.Message} Expected the tokenizer.json that transformers writes for GLM-4.",
-                e
-            );
+            if (!special.TryAdd(token["content"].Text(), token["id"].Whole()))
+            {
+                throw new InvalidDataException(
+                    $"{path}: '{token.Name}' is the token '{token["content"].Text()}', which is there twice."
+                );
+            }
         }
+
+        var ranks = ReadRanks(path, model["vocab"], special);
+        CheckMerges(path, model["merges"], ranks);
+        return (ranks, special);
     }
 
     /// <summary>Writes a tokenizer so that transformers and vLLM give the same ids.</summary>
@@ -134,11 +121,11 @@ internal static class TokenizerJson
         );
     }
 
-    private static byte[][] ReadRanks(string path, JsonElement vocabulary, Dictionary<string, int> special)
+    private static byte[][] ReadRanks(string path, JsonPlace vocabulary, Dictionary<string, int> special)
     {
         var tokens = vocabulary
-            .EnumerateObject()
-            .Select(token => (token.Name, Id: token.Value.GetInt32()))
+            .Properties()
+            .Select(token => (Name: token.Key, Id: token.Value.Whole()))
             .Where(token => !special.ContainsKey(token.Name))
             .ToList();
         var ranks = new byte[tokens.Count][];
@@ -162,26 +149,22 @@ internal static class TokenizerJson
         return ranks;
     }
 
-    private static void CheckSplit(string path, JsonElement root)
+    private static void CheckSplit(string path, JsonPlace root)
     {
-        var splitter = root.GetProperty("pre_tokenizer");
-        var parts = splitter.TryGetProperty("pretokenizers", out var list)
-            ? list.EnumerateArray().ToArray()
-            : [splitter];
-        var split = parts.FirstOrDefault(part => part.GetProperty("type").GetString() == "Split");
+        var splitter = root["pre_tokenizer"];
+        JsonPlace[] parts = splitter.Find("pretokenizers") is { } list ? [.. list.Items()] : [splitter];
+        var split = parts.Where(part => part["type"].Text() == "Split").Take(1).ToList();
         Expect(
             path,
             "pre_tokenizer's Split pattern",
-            split.ValueKind == JsonValueKind.Undefined
-                ? "missing"
-                : split.GetProperty("pattern").GetProperty("Regex").GetString(),
+            split.Count == 0 ? "missing" : split[0]["pattern"]["Regex"].Text(),
             PieceSplitter.Pattern
         );
     }
 
     // Equal merges mean equal ids: the list must be the one that the ranks stand for. Merges to the same token may
     // stand in any order.
-    private static void CheckMerges(string path, JsonElement merges, byte[][] ranks)
+    private static void CheckMerges(string path, JsonPlace merges, byte[][] ranks)
     {
         List<(int Left, int Right)> expected;
         try
@@ -193,23 +176,23 @@ internal static class TokenizerJson
             throw new InvalidDataException($"{path}: {e.Message}", e);
         }
 
-        if (merges.GetArrayLength() != expected.Count)
+        if (merges.Items().Count() is var count && count != expected.Count)
         {
             throw new InvalidDataException(
-                $"{path}: {merges.GetArrayLength()} merges, but its ids stand for {expected.Count}. Only tokenizers "
+                $"{path}: {count} merges, but its ids stand for {expected.Count}. Only tokenizers "
                     + "whose merges follow from their ids can be read."
             );
         }
 
         var names = Array.ConvertAll(ranks, ByteAlphabet.Write);
         var place = 0;
-        foreach (var merge in merges.EnumerateArray())
+        foreach (var merge in merges.Items())
         {
             var (left, right) = expected[place++];
             var found =
-                merge.ValueKind == JsonValueKind.Array
-                    ? $"{merge[0].GetString()} {merge[1].GetString()}"
-                    : merge.GetString()!;
+                merge.Value.ValueKind == JsonValueKind.Array
+                    ? string.Join(' ', merge.Items().Select(part => part.Text()))
+                    : merge.Text();
             var joined = names[left] + names[right];
             if (found.Length != joined.Length + 1 || found.Replace(" ", "", StringComparison.Ordinal) != joined)
             {
@@ -282,9 +265,6 @@ internal static class TokenizerJson
         json.WritePropertyName(name);
         value.WriteTo(json, TokenizerConfig.Writing);
     }
-
-    private static string Raw(JsonElement root, string key) =>
-        root.TryGetProperty(key, out var value) ? value.GetRawText() : "null";
 
     private static void Expect(string path, string what, string? found, string expected)
     {

@@ -1,7 +1,9 @@
 using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
 using GlmTune.Files;
+using GlmTune.Files.Json;
 
 namespace GlmTune.Model.Adapters;
 
@@ -41,23 +43,13 @@ public sealed class AdapterConfigFile
             throw new InvalidDataException($"{folder}: there is no {FileName}; it is not an adapter folder.");
         }
 
-        try
-        {
-            var file = new AdapterConfigFile(
-                path,
-                JsonNode.Parse(File.ReadAllBytes(path)) as JsonObject
-                    ?? throw new InvalidDataException($"{path}: is not a JSON object.")
+        var file = new AdapterConfigFile(path, JsonObject.Create(JsonFile.ReadObject(path))!);
+        return file.Kind is "LORA" or "PREFIX_TUNING" ? file
+            : file.Kind.Length == 0
+                ? throw new InvalidDataException($"{path}: has no 'peft_type'; expected LORA or PREFIX_TUNING.")
+            : throw new InvalidDataException(
+                $"{path}: peft_type is '{file.Kind}', which is not supported; expected LORA or PREFIX_TUNING."
             );
-            return file.Kind is "LORA" or "PREFIX_TUNING"
-                ? file
-                : throw new InvalidDataException(
-                    $"{path}: peft_type is '{file.Kind}'; expected LORA or PREFIX_TUNING."
-                );
-        }
-        catch (JsonException error)
-        {
-            throw new InvalidDataException($"{path}, line {error.LineNumber + 1}: {error.Message}", error);
-        }
     }
 
     /// <summary>The options of a LoRA adapter.</summary>
@@ -94,11 +86,15 @@ public sealed class AdapterConfigFile
         };
         var options = new LoraOptions
         {
-            Rank = (int)(Number("r") ?? 8),
+            Rank = Whole("r") ?? 8,
             Alpha = Number("lora_alpha") ?? 8,
             Dropout = Number("lora_dropout") ?? 0,
             TargetModules = Targets(),
-            RankPattern = [.. Pairs("rank_pattern").Select(pair => KeyValuePair.Create(pair.Key, (int)pair.Value))],
+            RankPattern =
+            [
+                .. Pairs("rank_pattern")
+                    .Select(pair => KeyValuePair.Create(pair.Key, Whole($"rank_pattern.{pair.Key}", pair.Value))),
+            ],
             AlphaPattern = [.. Pairs("alpha_pattern")],
             UseRsLora = Flag("use_rslora"),
             UseDora = Flag("use_dora"),
@@ -107,9 +103,19 @@ public sealed class AdapterConfigFile
                 : [],
             InitWeights = initialization,
         };
-        if (options.Rank < 1)
+        if (options.Rank < 1 || options.RankPattern.Any(pair => pair.Value < 1))
         {
-            problems.Add($"'r' is {options.Rank}; expected at least 1.");
+            problems.Add($"'r' is {options.Rank}; expected at least 1, and so for the ranks of 'rank_pattern'.");
+        }
+
+        if (options.Dropout is < 0 or >= 1)
+        {
+            problems.Add(
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"'lora_dropout' is {options.Dropout}; expected a number from 0 to below 1."
+                )
+            );
         }
 
         Complain();
@@ -157,9 +163,9 @@ public sealed class AdapterConfigFile
             return null;
         }
 
-        if (value.GetValueKind() == JsonValueKind.Number)
+        if (value.TryGetValue<double>(out var number) && double.IsFinite(number))
         {
-            return value.GetValue<double>();
+            return number;
         }
 
         problems.Add($"'{key}' is {value.ToJsonString()}; expected a number.");
@@ -194,7 +200,7 @@ public sealed class AdapterConfigFile
             new Dictionary<string, JsonNode?>
             {
                 ["alpha_pattern"] = new JsonObject(
-                    options.AlphaPattern.Select(pair => KeyValuePair.Create(pair.Key, (JsonNode?)Whole(pair.Value)))
+                    options.AlphaPattern.Select(pair => KeyValuePair.Create(pair.Key, (JsonNode?)Written(pair.Value)))
                 ),
                 ["auto_mapping"] = null,
                 ["base_model_name_or_path"] = baseModel,
@@ -211,7 +217,7 @@ public sealed class AdapterConfigFile
                 ["layers_pattern"] = null,
                 ["layers_to_transform"] = null,
                 ["loftq_config"] = new JsonObject(),
-                ["lora_alpha"] = Whole(options.Alpha),
+                ["lora_alpha"] = Written(options.Alpha),
                 ["lora_dropout"] = options.Dropout,
                 ["megatron_config"] = null,
                 ["megatron_core"] = "megatron.core",
@@ -277,9 +283,20 @@ public sealed class AdapterConfigFile
         }
     }
 
-    private int? Whole(string key) => Number(key) is { } value ? (int)value : null;
+    private int? Whole(string key) => Number(key) is { } value ? Whole(key, value) : null;
 
-    private static JsonNode Whole(double value) => value == Math.Floor(value) ? (long)value : value;
+    private int Whole(string key, double value)
+    {
+        if (value == Math.Floor(value) && Math.Abs(value) <= int.MaxValue)
+        {
+            return (int)value;
+        }
+
+        problems.Add(string.Create(CultureInfo.InvariantCulture, $"'{key}' is {value}; expected a whole number."));
+        return 1;
+    }
+
+    private static JsonNode Written(double value) => value == Math.Floor(value) ? (long)value : value;
 
     private LoraInitialization InitializationNamed(string name)
     {
@@ -298,21 +315,53 @@ public sealed class AdapterConfigFile
 
     private LoraTargets? Targets()
     {
-        switch (json["target_modules"])
+        try
         {
-            case JsonArray { Count: > 0 } list:
-                return LoraTargets.FromNames([.. list.OfType<JsonValue>().Select(item => item.ToString())]);
-            case JsonValue value when value.GetValueKind() == JsonValueKind.String:
-                return LoraTargets.FromText(value.GetValue<string>());
-            default:
-                return null;
+            switch (json["target_modules"])
+            {
+                case JsonArray { Count: > 0 } list:
+                    return LoraTargets.FromNames([.. list.Select(item => item?.ToString() ?? "")]);
+                case JsonValue value when value.GetValueKind() == JsonValueKind.String:
+                    return LoraTargets.FromText(value.GetValue<string>());
+                default:
+                    return null;
+            }
+        }
+        catch (ArgumentException)
+        {
+            problems.Add(
+                $"'target_modules' is {json["target_modules"]!.ToJsonString()}; expected names of modules, a regular "
+                    + "expression or 'all-linear'."
+            );
+            return null;
         }
     }
 
-    private IEnumerable<KeyValuePair<string, double>> Pairs(string key) =>
-        json[key] is JsonObject pairs
-            ? pairs.Select(pair => KeyValuePair.Create(pair.Key, pair.Value!.GetValue<double>()))
-            : [];
+    // Keys are regular expressions, which must be sound.
+    private List<KeyValuePair<string, double>> Pairs(string key)
+    {
+        List<KeyValuePair<string, double>> pairs = [];
+        foreach (var (name, node) in json[key] as JsonObject ?? [])
+        {
+            if (node is not JsonValue value || !value.TryGetValue<double>(out var number) || !double.IsFinite(number))
+            {
+                problems.Add($"'{key}.{name}' is {node?.ToJsonString() ?? "null"}; expected a number.");
+                continue;
+            }
+
+            try
+            {
+                _ = new Regex(name, RegexOptions.CultureInvariant);
+                pairs.Add(KeyValuePair.Create(name, number));
+            }
+            catch (ArgumentException)
+            {
+                problems.Add($"'{key}' has the key '{name}'; expected a module's name or a regular expression.");
+            }
+        }
+
+        return pairs;
+    }
 
     // Keys that change the result and that nothing here does: fine while they are null, false, empty or "none".
     private void Refuse(params ReadOnlySpan<string> keys)

@@ -1,6 +1,5 @@
-using System.Text.Json;
-using System.Text.Json.Nodes;
 using GlmTune.Files;
+using GlmTune.Files.Json;
 
 namespace GlmTune.Model.Adapters;
 
@@ -27,21 +26,13 @@ internal static class PrefixRecord
             return PrefixPositions.Auto;
         }
 
-        try
+        var positions = JsonPlace.ReadObject(path)[Key];
+        return positions.Text() switch
         {
-            return JsonNode.Parse(File.ReadAllBytes(path))?[Key]?.ToString() switch
-            {
-                "original" => PrefixPositions.Original,
-                "library" => PrefixPositions.Library,
-                var other => throw new InvalidDataException(
-                    $"{path}: '{Key}' is '{other}'; expected original or library."
-                ),
-            };
-        }
-        catch (Exception error) when (error is JsonException or InvalidOperationException)
-        {
-            throw new InvalidDataException($"{path}: is not a JSON object. {error.Message}", error);
-        }
+            "original" => PrefixPositions.Original,
+            "library" => PrefixPositions.Library,
+            _ => throw positions.Wrong("original or library"),
+        };
     }
 
     /// <summary>Writes the rule.</summary>

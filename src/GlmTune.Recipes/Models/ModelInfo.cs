@@ -109,7 +109,11 @@ public sealed record ModelInfo(
                 notes.Add($"{tokens}: {note}");
             }
         });
-        Try(() => notes.AddRange(GenerationConfigFile.FindNotes(folder)));
+        Try(() =>
+        {
+            _ = GenerationConfigFile.ReadFolder(folder);
+            notes.AddRange(GenerationConfigFile.FindNotes(folder));
+        });
         return new ModelInfo(
             folder,
             config,

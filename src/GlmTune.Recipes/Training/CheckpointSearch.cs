@@ -49,7 +49,8 @@ internal sealed class CheckpointSearch(RunRanks ranks, Action<string> note)
             : ranks.Together<string?>(() =>
                 throw new InvalidDataException(
                     $"{string.Join('\n', damaged)}\nNo intact checkpoint to resume from. Name another one, "
-                        + "or pass no to start from scratch."
+                        + "or pass no to start from scratch. If a file was changed on purpose, delete the checkpoint's "
+                        + $"{FolderManifest.FileName} and name the checkpoint."
                 )
             );
     }
@@ -61,8 +62,17 @@ internal sealed class CheckpointSearch(RunRanks ranks, Action<string> note)
     public string? FindProblems(string folder, bool named = false)
     {
         var unmarked = named && !ranks.FirstFinds(() => File.Exists(Path.Combine(folder, FolderManifest.FileName)));
-        IReadOnlyList<string> own = unmarked ? [] : CheckpointFolder.FindProblems(folder, ranks.Rank, ranks.Count);
-        List<string> all = [.. ranks.FromAll([.. own]).SelectMany(said => said).Distinct()];
+        var own = unmarked ? new FolderFindings([], []) : CheckpointFolder.Compare(folder, ranks.Rank, ranks.Count);
+        List<string> all = [.. ranks.FromAll([.. own.Problems]).SelectMany(said => said).Distinct()];
+        List<string> edited = [.. ranks.FromAll([.. own.Edited]).SelectMany(said => said).Distinct()];
+        if (all.Count == 0 && edited.Count > 0)
+        {
+            note(
+                $"{folder}: changed since it was written, and read as it is now: "
+                    + $"{string.Join(", ", edited.Select(name => $"'{name}'"))}"
+            );
+        }
+
         return all.Count == 0 ? null : $"{string.Join("; ", all.Take(3))}{(all.Count > 3 ? "; …" : "")}";
     }
 }

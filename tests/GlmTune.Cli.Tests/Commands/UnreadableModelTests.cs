@@ -195,6 +195,84 @@ public sealed class UnreadableModelTests
         Assert.Equal((2, info.Error), (loading.Code, loading.Error));
     }
 
+    [Theory]
+    [InlineData("config.json")]
+    [InlineData("generation_config.json")]
+    [InlineData("tokenizer_config.json")]
+    public async Task A_byte_order_mark_is_passed_over_and_errors_are_in_plain_words(string name)
+    {
+        using var copy = ModelCopy.OfNano();
+        var text = File.ReadAllText(copy.At(name));
+        copy.Write(name, "\ufeff" + text);
+        Assert.Equal((0, ""), await CodeAndError("model", "info", copy.Path));
+        foreach (
+            var (broken, expected) in ((string, string)[])
+                [
+                    (
+                        text.Insert(text.IndexOf('{', StringComparison.Ordinal) + 1, "\"a\": 1, \"a\": 2, "),
+                        "line 1, character "
+                    ),
+                    (text[..^4], "not valid JSON"),
+                    ("[]", "found an empty array; expected an object"),
+                    (
+                        "{\"eos_token_id\": \"x\", \"added_tokens_decoder\": {\"y\": 1}, \"model_type\": \"chatglm\"}",
+                        "'"
+                    ),
+                ]
+        )
+        {
+            copy.Write(name, broken);
+            var run = await Run.Of("model", "info", copy.Path);
+            Assert.Equal(2, run.Code);
+            Assert.Contains($"{copy.At(name)}", run.Error, StringComparison.Ordinal);
+            Assert.Contains(expected, run.Error, StringComparison.Ordinal);
+            Assert.DoesNotContain("BytePositionInLine", run.Error, StringComparison.Ordinal);
+            Assert.DoesNotContain("(Parameter", run.Error, StringComparison.Ordinal);
+        }
+    }
+
+    [Theory]
+    [InlineData("{\"peft_type\": \"LORA\", \"r\": 8, \"r\": 4}", "not valid JSON")]
+    [InlineData(
+        "{\"peft_type\": \"LORA\", \"r\": 1.5, \"target_modules\": [\"q_proj\"]}",
+        "'r' is 1.5; expected a whole number"
+    )]
+    [InlineData(
+        "{\"peft_type\": \"LORA\", \"r\": 1e300, \"target_modules\": [\"q_proj\"]}",
+        "'r' is 1E+300; expected a whole number"
+    )]
+    [InlineData("{\"peft_type\": \"LORA\", \"r\": \"8\", \"lora_alpha\": []}", "'r' is \"8\"; expected a number")]
+    [InlineData("{\"peft_type\": \"LORA\", \"target_modules\": \"(\"}", "'target_modules' is \"(\"; expected names")]
+    [InlineData("{\"peft_type\": \"LORA\", \"rank_pattern\": {\"(\": 1}}", "'rank_pattern' has the key '('")]
+    [InlineData(
+        "{\"peft_type\": \"LORA\", \"alpha_pattern\": {\"q\": null}}",
+        "'alpha_pattern.q' is null; expected a number"
+    )]
+    [InlineData("{\"peft_type\": 3}", "has no 'peft_type'")]
+    [InlineData("[1]", "found an array; expected an object")]
+    public async Task A_wrong_adapter_configuration_is_the_users_problem(string json, string expected)
+    {
+        using var copy = new ModelCopy("glm-tiny/adapter-lora");
+        copy.Write("adapter_config.json", json);
+        var run = await Run.Of("model", "info", copy.Path, "--base", GoldenData.Path("glm-tiny/model-hf"));
+        Assert.Equal(2, run.Code);
+        Assert.Contains(expected, run.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_SentencePiece_tokenizer_is_named()
+    {
+        using var copy = ModelCopy.OfNano();
+        copy.Write("tokenizer.model", "\n\u000e\n\u0005<unk>\u0015\0\0\0\0\u0018\u0002\n");
+        var run = await Run.Of("model", "info", copy.Path);
+        Assert.Equal(2, run.Code);
+        Assert.Contains(
+            "tokenizer.model: is a SentencePiece tokenizer, as ChatGLM-6B",
+            run.Error,
+            StringComparison.Ordinal
+        );
+    }
+
     [Fact]
     public async Task Several_causes_are_named_at_once()
     {

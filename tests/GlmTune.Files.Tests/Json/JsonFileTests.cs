@@ -84,7 +84,7 @@ public sealed class JsonFileTests : IDisposable
     }
 
     [Theory]
-    [InlineData("", "is empty; expected an object")]
+    [InlineData("", "is empty, or is not a regular file")]
     [InlineData(" \n", "is empty; expected an object")]
     [InlineData("[1]", "found an array; expected an object")]
     public void Another_kind_of_value_is_named(string content, string words)
