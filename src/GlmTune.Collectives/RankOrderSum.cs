@@ -1,3 +1,4 @@
+using GlmTune.Kernels;
 using static TorchSharp.torch;
 
 namespace GlmTune.Collectives;
@@ -34,7 +35,7 @@ internal static class RankOrderSum
             var total = parts[0].narrow(0, start, length).to(inType, copy: true);
             for (var rank = 1; rank < parts.Count; rank++)
             {
-                total.add_(parts[rank].narrow(0, start, length).to(total.device));
+                total.AddInPlace(parts[rank].narrow(0, start, length).to(total.device));
             }
 
             sum.narrow(0, start, length).copy_(total);

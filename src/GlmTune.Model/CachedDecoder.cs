@@ -339,7 +339,7 @@ internal sealed class CachedDecoder : IDecoder
         var logits = model.Head.Decode(stream, delta, context);
         var next = kernels.ArgMax(logits, vocabularySize);
         ids.copy_(next.select(0, 0));
-        pass.Input.narrow(0, Places, Numbers - Places).add_(1);
+        pass.Input.narrow(0, Places, Numbers - Places).AddInPlace(1);
         return new Results(logits.DetachFromDisposeScope(), next.DetachFromDisposeScope());
     }
 

@@ -1,5 +1,6 @@
 using GlmTune.Kernels.Definitions;
 using GlmTune.Kernels.Memory;
+using GlmTune.Kernels;
 using GlmTune.Model.Adapters;
 using GlmTune.Model.Layers;
 using static TorchSharp.torch;
@@ -172,7 +173,7 @@ public abstract class DecoderModel : ICausalLm, IDisposable
                     parameter.Shape.Length == 2
                         ? (generator is null ? value.normal_(0, 0.02) : value.normal_(0, 0.02, generator))
                     : parameter.Name.EndsWith(".bias", StringComparison.Ordinal) ? value.zero_()
-                    : value.fill_(1);
+                    : value.FillInPlace(1);
                 if (rounded.Contains(parameter))
                 {
                     parameter.Round(keepTransposed: true);

@@ -74,7 +74,7 @@ public sealed class Trainer(
             var loss =
                 recorder?.Passes.TryRun(pass, scale, DropoutSeed(i))
                 ?? runner.ForwardBackward(pass, scale, DropoutSeed(i), i == batches.MicroBatches.Count - 1);
-            sum = sum is null ? loss : sum.add_(loss);
+            sum = sum is null ? loss : sum.AddInPlace(loss);
         }
 
         sharding.FinishGradients();

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using GlmTune.Collectives;
 using GlmTune.Collectives.Tests;
+using GlmTune.Kernels;
 using GlmTune.Kernels.Native;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -143,7 +144,7 @@ static int CatchNullReference()
 static int BeyondTwoGigabytes(ICollectives ranks)
 {
     const long Count = (1L << 31) + 12_345;
-    using var shard = full(Count, ranks.Rank + 1, ScalarType.Byte);
+    using var shard = TensorCreation.Full([Count], ranks.Rank + 1, ScalarType.Byte);
     using var whole = zeros(ranks.WorldSize * Count, ScalarType.Byte);
     ranks.AllGather(shard, whole).Wait();
     for (var rank = 0; rank < ranks.WorldSize; rank++)

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using GlmTune.Kernels;
 using static TorchSharp.torch;
 
 namespace GlmTune.Collectives.Tests;
@@ -15,7 +16,7 @@ public static class SeededValues
         var exact = tensor(Known.GetOrAdd((rank, count, seed), Draw), ScalarType.Float64);
         return type switch
         {
-            ScalarType.Bool => exact > 0,
+            ScalarType.Bool => exact.GreaterThan(0),
             ScalarType.Byte or ScalarType.Int32 or ScalarType.Int64 => exact.abs().to(type),
             _ => exact.to(type),
         };

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using GlmTune.Kernels;
 using GlmTune.Kernels.Native;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -38,7 +39,7 @@ public class InProcessTests
     public void A_single_rank_moves_nothing_where_input_and_output_are_the_same_memory()
     {
         using var ranks = new SingleRank();
-        using var parameter = arange(5);
+        using var parameter = TensorCreation.Range(5);
         ranks.AllGather(parameter, parameter).Wait();
         ranks.ReduceScatterSum(parameter, parameter).Wait();
         Assert.Equal([0L, 1, 2, 3, 4], parameter.data<long>().ToArray());

@@ -73,7 +73,7 @@ internal sealed class FakeLm(int vocabularySize, Func<int[], float[]> logits) : 
     public KvCache NewCache(int slots, int capacity)
     {
         var cache = new KvCache(1, slots, capacity + VirtualTokens, 1, 1, ScalarType.Float32, CPU);
-        cache.Keys(0).narrow(1, 0, VirtualTokens).fill_(-1);
+        cache.Keys(0).narrow(1, 0, VirtualTokens).FillInPlace(-1);
         return cache;
     }
 

@@ -145,7 +145,7 @@ internal static class KernelTwins
         var (fused, cosine, sine) = Rows(check, sizes.Tokens, heads);
         var capacity = (2 * sizes.Tokens) + 3;
         var slots = check.RandomIndex(4, sizes.Tokens);
-        var places = arange(sizes.Tokens, dtype: ScalarType.Int64, device: check.Device) * 2;
+        var places = TensorCreation.Range(sizes.Tokens, device: check.Device).Multiply(2);
         Tensor Cache(ScalarType type) => zeros([4, capacity, heads.KeyValueHeads, heads.HeadDim], type, check.Device);
         var (rows, keys, values) = (fused.clone(), Cache(check.Type), Cache(check.Type));
         var (wideRows, wideKeys, wideValues) = (
@@ -281,8 +281,8 @@ internal static class KernelTwins
             check.Compare($"p {probability}", expected, actual, 2);
             check.Compare(
                 $"p {probability}: mask",
-                TwinCheck.Wide(expected.ne(0)),
-                actual.ne(0).to(ScalarType.Float32)
+                TwinCheck.Wide(expected.to_type(ScalarType.Bool)),
+                actual.to_type(ScalarType.Bool).to(ScalarType.Float32)
             );
             check.Compare(
                 $"p {probability}: stored key",
@@ -349,7 +349,7 @@ internal static class KernelTwins
         var x = check.RandomSingle(6, sizes.Hidden);
         x[0].zero_();
         x[1, 3] = 20000.0f;
-        x[2].mul_(1e-6f);
+        x[2].MultiplyInPlace(1e-6f);
         x[3]
             .mul_(
                 tensor(Enumerable.Range(0, sizes.Hidden).Select(i => (float)Math.Pow(2, -(i % 18))).ToArray())
@@ -430,7 +430,7 @@ internal static class KernelTwins
             var (x, gradient, bias) = (check.Random(rows, inputs), check.Random(rows, outputs), check.Random(outputs));
             foreach (var keeps in (bool[])[true, false])
             {
-                using var weight = Fp8Matrix.Round(check.Random(outputs, inputs) * 0.02, keeps);
+                using var weight = Fp8Matrix.Round(check.Random(outputs, inputs).Multiply(0.02), keeps);
                 var (roundedX, roundedGradient) = (check.Kernels.RoundRows(x), check.Kernels.RoundRows(gradient));
                 check.Compare(
                     $"{rows} rows",
@@ -475,7 +475,7 @@ internal static class KernelTwins
     private static void CrossEntropy(TwinCheck check, Sizes sizes)
     {
         var rows = Math.Min(16, sizes.Tokens);
-        var logits = (check.RandomSingle(rows, sizes.Vocabulary) * 4).to(check.Type);
+        var logits = check.RandomSingle(rows, sizes.Vocabulary).Multiply(4).to(check.Type);
         var targets = check.RandomIndex(sizes.Vocabulary, rows);
         var (wide, copy) = (TwinCheck.Wide(logits), logits.clone());
         var expected = check.Reference.CrossEntropy(wide, targets, 0.25);
@@ -491,7 +491,7 @@ internal static class KernelTwins
         var some = targets.clone();
         some[2] = -1;
         some[some.shape[0] - 1] = -1;
-        var chosen = arange(some.shape[0], ScalarType.Int64, check.Device).masked_select(some.ge(0));
+        var chosen = TensorCreation.Range(some.shape[0], device: check.Device).masked_select(some.GreaterOrEqual(0));
         var counted = TwinCheck.Wide(logits.index_select(0, chosen));
         var loss = check.Reference.CrossEntropy(counted, targets.index_select(0, chosen), 0.25);
         var expected = zeros_like(TwinCheck.Wide(logits)).index_copy_(0, chosen, counted);
@@ -520,8 +520,8 @@ internal static class KernelTwins
             Tensor Run(Tensor whole) => whole.narrow(0, offset, count);
             var (master, gradient) = (Run(check.RandomSingle(count + 8)), Run(check.Random(count + 8)));
             var (first, second) = (
-                Run(check.RandomSingle(count + 8) * 0.1),
-                Run(check.RandomSingle(count + 8).square())
+                Run(check.RandomSingle(count + 8).Multiply(0.1)),
+                Run(check.RandomSingle(count + 8).Square())
             );
             var compute = Run(check.Poison(check.Type, count + 8));
             var scale = tensor(0.5f).to(check.Device);
@@ -567,7 +567,10 @@ internal static class KernelTwins
 
     private static void EmbeddingGradient(TwinCheck check, Sizes sizes)
     {
-        var (gradient, ids) = (check.Random(sizes.Tokens, sizes.Hidden), check.RandomIndex(3, sizes.Tokens) * 7);
+        var (gradient, ids) = (
+            check.Random(sizes.Tokens, sizes.Hidden),
+            check.RandomIndex(3, sizes.Tokens).Multiply(7)
+        );
         var target = check.RandomSingle(20, sizes.Hidden);
         var expected = TwinCheck.Wide(target);
         check.Reference.AddEmbeddingGradient(TwinCheck.Wide(gradient), ids, expected);
@@ -577,12 +580,12 @@ internal static class KernelTwins
 
     private static void Project(TwinCheck check, Sizes sizes)
     {
-        var gateUp = check.Random(2 * sizes.FeedForward, sizes.Hidden) * (1 / Math.Sqrt(sizes.Hidden));
+        var gateUp = check.Random(2 * sizes.FeedForward, sizes.Hidden).Multiply(1 / Math.Sqrt(sizes.Hidden));
         foreach (var rows in (int[])[1, 3, 8, 13, 20])
         {
             var (x, weight) = (
                 check.Random(rows, sizes.Hidden),
-                check.Random(sizes.Heads.FusedWidth - 3, sizes.Hidden) * 0.1
+                check.Random(sizes.Heads.FusedWidth - 3, sizes.Hidden).Multiply(0.1)
             );
             var (bias, residual) = (
                 check.Random(sizes.Heads.FusedWidth - 3),
@@ -641,8 +644,8 @@ internal static class KernelTwins
         ];
         foreach (var (row, from, to, value, _) in planted)
         {
-            logits[row].narrow(0, from, to - from + 1).fill_(value);
-            logits[row].narrow(0, last + 1, 1).fill_(double.NaN);
+            logits[row].narrow(0, from, to - from + 1).FillInPlace(value);
+            logits[row].narrow(0, last + 1, 1).FillInPlace(double.NaN);
         }
 
         var found = check.Kernels.ArgMax(logits, last + 1);
@@ -694,7 +697,7 @@ internal static class KernelTwins
 
     private static (Tensor Fused, Tensor Cosine, Tensor Sine) Rows(TwinCheck check, int tokens, HeadLayout heads)
     {
-        var angles = check.RandomSingle(tokens, heads.RotaryDim / 2) * 3;
+        var angles = check.RandomSingle(tokens, heads.RotaryDim / 2).Multiply(3);
         return (
             check.Random(tokens, heads.FusedWidth),
             angles.cos().to(check.Type).to(ScalarType.Float32),

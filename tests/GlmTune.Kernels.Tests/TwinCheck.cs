@@ -36,7 +36,7 @@ internal sealed class TwinCheck : IDisposable
         randint(0, limit, shape, dtype: ScalarType.Int64, generator: generator).to(Device);
 
     /// <summary>Memory that holds no zeros, so that an element nobody writes shows.</summary>
-    public Tensor Poison(ScalarType type, params long[] shape) => full(shape, 12345.0, type, Device);
+    public Tensor Poison(ScalarType type, params long[] shape) => TensorCreation.Full(shape, 12345.0, type, Device);
 
     public static Tensor Wide(Tensor x) => x.to(ScalarType.Float64);
 
@@ -63,9 +63,9 @@ internal sealed class TwinCheck : IDisposable
         }
 
         var difference = (Wide(actual) - expected).abs();
-        var size = expected.square().mean().sqrt().item<double>() + 1e-300;
-        var norm = difference.square().mean().sqrt().item<double>() / size;
-        var worst = (difference / (expected.abs() + size)).max().item<double>();
+        var size = expected.Square().mean().sqrt().item<double>() + 1e-300;
+        var norm = difference.Square().mean().sqrt().item<double>() / size;
+        var worst = (difference / expected.abs().Add(size)).max().item<double>();
         Results.Add(new(what, norm, worst, allowance * rounding));
     }
 

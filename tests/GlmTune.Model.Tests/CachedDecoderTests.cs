@@ -387,7 +387,7 @@ public class CachedDecoderTests
         model.InitializeRandomly(3);
         foreach (var parameter in model.BaseParameters.Where(parameter => parameter.Shape.Length == 2))
         {
-            parameter.Value.mul_(4); // So that layers matter beside the residual stream.
+            parameter.Value.MultiplyInPlace(4); // So that layers matter beside the residual stream.
         }
 
         return model;

@@ -1,4 +1,5 @@
 using GlmTune.Kernels.Native;
+using GlmTune.Kernels;
 using GlmTune.Model.Adapters;
 using static TorchSharp.torch;
 
@@ -17,7 +18,7 @@ public class ModelVersionTests
         model.InitializeRandomly(1);
         var weight = model.Layers[0].Attention.Output.Weight;
         var before = model.Version;
-        weight.Value.mul_(2);
+        weight.Value.MultiplyInPlace(2);
         model.Layers[0].Attention.Output.Weight.WideGradient();
         Assert.Equal(before, model.Version);
 

@@ -1,3 +1,4 @@
+using GlmTune.Kernels;
 using GlmTune.Model;
 using GlmTune.Model.Adapters;
 using TorchSharp;
@@ -52,7 +53,7 @@ public static class SampleAdapters
             )
         )
         {
-            parameter.Value.mul_(SeededRandom.Uniform(parameter, 9, 0.3) + 1);
+            parameter.Value.mul_(SeededRandom.Uniform(parameter, 9, 0.3).Add(1));
         }
 
         return lora;

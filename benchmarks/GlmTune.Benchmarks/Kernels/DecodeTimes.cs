@@ -50,8 +50,8 @@ internal static class DecodeTimes
         var fused = randn(64, Heads.FusedWidth, ScalarType.BFloat16, device);
         using var sequences = SequenceLayout.OfRows(64, 1, device);
         var (slots, lengths) = (
-            arange(64, dtype: ScalarType.Int64, device: device),
-            full(64, 2048, ScalarType.Int64, device)
+            TensorCreation.Range(64, device: device),
+            TensorCreation.Full([64], 2048, ScalarType.Int64, device)
         );
         for (var i = 0; i < 3; i++)
         {
@@ -157,8 +157,8 @@ internal static class DecodeTimes
         var fused = randn(batch, Heads.FusedWidth, ScalarType.BFloat16, device);
         using var sequences = SequenceLayout.OfRows(batch, 1, device);
         var (slots, lengths) = (
-            arange(batch, dtype: ScalarType.Int64, device: device),
-            full(batch, length, ScalarType.Int64, device)
+            TensorCreation.Range(batch, device: device),
+            TensorCreation.Full([batch], length, ScalarType.Int64, device)
         );
         report.Time(
             $"decode attention, batch {batch}, {length} cached",
@@ -196,9 +196,9 @@ internal static class DecodeTimes
             .ToArray();
         using var sequences = SequenceLayout.OfRows(batch, 1, device);
         var (slots, lengths, places) = (
-            arange(batch, dtype: ScalarType.Int64, device: device),
-            full(batch, Cached, ScalarType.Int64, device),
-            full(batch, Cached - 1, ScalarType.Int64, device)
+            TensorCreation.Range(batch, device: device),
+            TensorCreation.Full([batch], Cached, ScalarType.Int64, device),
+            TensorCreation.Full([batch], Cached - 1, ScalarType.Int64, device)
         );
         var (cosine, sine) = (ones(batch, 32, device: device), zeros(batch, 32, device: device));
         var embedded = randn(batch, Hidden, ScalarType.BFloat16, device);
@@ -309,7 +309,7 @@ internal static class DecodeTimes
         public Weights(Device device)
         {
             Tensor Random(long outputs, long inputs) =>
-                randn(outputs, inputs, ScalarType.BFloat16, device).mul_(1 / Math.Sqrt(inputs));
+                randn(outputs, inputs, ScalarType.BFloat16, device).MultiplyInPlace(1 / Math.Sqrt(inputs));
             Tensor[] PerLayer(long outputs, long inputs) =>
                 [.. Enumerable.Range(0, Layers).Select(_ => Random(outputs, inputs))];
             (QueryKeyValue, Dense, GateUp, Down) = (

@@ -20,7 +20,7 @@ internal static class PrefillTimes
             using var scope = NewDisposeScope();
             Tensor Random(params long[] shape) => randn(shape, ScalarType.BFloat16, device);
             Tensor[] Weights(long outputs, long inputs) =>
-                [.. Enumerable.Range(0, Copies).Select(_ => Random(outputs, inputs).mul_(0.02))];
+                [.. Enumerable.Range(0, Copies).Select(_ => Random(outputs, inputs).MultiplyInPlace(0.02))];
             var (x, delta, wide, gateUp) = (
                 Random(tokens, Hidden),
                 Random(tokens, Hidden),
@@ -38,9 +38,9 @@ internal static class PrefillTimes
             );
             var (slots, places, slot, lengths) = (
                 zeros(tokens, ScalarType.Int64, device),
-                arange(tokens, dtype: ScalarType.Int64, device: device),
+                TensorCreation.Range(tokens, device: device),
                 zeros(1, ScalarType.Int64, device),
-                full(1, tokens, ScalarType.Int64, device)
+                TensorCreation.Full([1], tokens, ScalarType.Int64, device)
             );
             var (cosine, sine) = (ones(tokens, 32, device: device), zeros(tokens, 32, device: device));
             using var sequences = SequenceLayout.OfRows(1, tokens, device);

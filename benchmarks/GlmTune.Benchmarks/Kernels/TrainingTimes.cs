@@ -108,7 +108,7 @@ internal static class TrainingTimes
             );
             report.Time(
                 "  by product, dropout and sum",
-                timer.Microseconds(10, _ => inputGradient.add_(kernels.Dropout(low.matmul(a), 0.1, 5))),
+                timer.Microseconds(10, _ => inputGradient.AddInPlace(kernels.Dropout(low.matmul(a), 0.1, 5))),
                 2 * row
             );
             report.Time(
@@ -118,7 +118,7 @@ internal static class TrainingTimes
             );
             report.Time(
                 "  by dropout and product",
-                timer.Microseconds(10, _ => lowWeightGradient.add_(low.t().matmul(kernels.Dropout(x, 0.1, 5)))),
+                timer.Microseconds(10, _ => lowWeightGradient.AddInPlace(low.t().matmul(kernels.Dropout(x, 0.1, 5)))),
                 row
             );
         }
@@ -183,7 +183,7 @@ internal static class TrainingTimes
             )
         );
         report.Time("CPU: swiglu queued (192 rows)", QueueMicroseconds(device, () => kernels.SwiGlu(fewFused)));
-        report.Time("CPU: one addition queued by TorchSharp", QueueMicroseconds(device, () => few.add(few)));
+        report.Time("CPU: one addition queued by TorchSharp", QueueMicroseconds(device, () => few.Add(few)));
     }
 
     private static double QueueMicroseconds(Device device, Action work)

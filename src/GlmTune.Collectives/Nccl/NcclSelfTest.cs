@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using GlmTune.Kernels;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -67,8 +68,9 @@ public static class NcclSelfTest
         using var scope = NewDisposeScope();
         using var noGradient = no_grad();
         var (n, me) = (ranks.WorldSize, ranks.Rank);
-        Tensor Of(int rank, int count) => ((arange(count, device: ranks.Device) % 7) + rank).to(type);
-        Tensor Sum(int count) => Enumerable.Range(0, n).Select(rank => Of(rank, count)).Aggregate((a, b) => a + b);
+        Tensor Of(int rank, int count) =>
+            TensorCreation.Range(count, device: ranks.Device).Remainder(7).Add(rank).to(type);
+        Tensor Sum(int count) => Enumerable.Range(0, n).Select(rank => Of(rank, count)).Aggregate((a, b) => a.Add(b));
         Tensor Part(Tensor whole, int rank) => whole.narrow(0, rank * Count, Count);
 
         var full = zeros(n * Count, type, ranks.Device);

@@ -127,10 +127,10 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
             Linear.CallInPlace(x, weight, biasAfter ? null : bias, y);
             if (biasAfter)
             {
-                y.add_(bias!);
+                y.AddInPlace(bias!);
             }
 
-            return residual is null ? y : y.add_(residual);
+            return residual is null ? y : y.AddInPlace(residual);
         }
 
         launcher.Launch(

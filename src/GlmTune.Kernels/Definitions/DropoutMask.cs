@@ -43,10 +43,12 @@ public static class DropoutMask
     {
         using var scope = NewDisposeScope();
         // What a product loses beyond 64 bits is beyond the 32 that count.
-        var hash = arange(first, first + count, dtype: ScalarType.Int64, device: device).mul_(0x9E3779B9L);
-        hash = seed.Stored is null ? hash.add_(Key(seed.Value)) : hash.add_(seed.Stored.to_type(ScalarType.Int64));
+        var hash = TensorCreation.Range(first, first + count, device: device).MultiplyInPlace(0x9E3779B9L);
+        hash = seed.Stored is null
+            ? hash.AddInPlace(Key(seed.Value))
+            : hash.AddInPlace(seed.Stored.to_type(ScalarType.Int64));
         hash = Mix(hash.bitwise_and_(Word));
-        return hash.ge(Threshold(probability)).MoveToOuterDisposeScope();
+        return hash.GreaterOrEqual(Threshold(probability)).MoveToOuterDisposeScope();
     }
 
     /// <summary>The 32-bit key that stands for a seed.</summary>
@@ -68,9 +70,9 @@ public static class DropoutMask
     private static Tensor Mix(Tensor h)
     {
         h = h.bitwise_xor(h.bitwise_right_shift(16));
-        h = h.mul(0x85EBCA6BL).bitwise_and_(Word);
+        h = h.Multiply(0x85EBCA6BL).bitwise_and_(Word);
         h = h.bitwise_xor(h.bitwise_right_shift(13));
-        h = h.mul(0xC2B2AE35L).bitwise_and_(Word);
+        h = h.Multiply(0xC2B2AE35L).bitwise_and_(Word);
         return h.bitwise_xor(h.bitwise_right_shift(16));
     }
 }

@@ -40,8 +40,8 @@ public sealed class Fp8Matrix : IDisposable
     {
         using var scope = NewDisposeScope();
         var (rows, columns) = (weight.shape[0], weight.shape[1]);
-        var largest = maximum(weight.max(), -weight.min()).to_type(ScalarType.Float32).clamp_min(Fp8.Smallest);
-        var whole = full_like(largest, Fp8.Largest);
+        var largest = maximum(weight.max(), -weight.min()).to_type(ScalarType.Float32).ClampMin(Fp8.Smallest);
+        var whole = largest.FullLike(Fp8.Largest);
         var inverse = whole / largest;
         var values = empty([rows, columns], Fp8.E4M3, weight.device);
         var step = Math.Max(1, ElementsAtATime / columns);
@@ -52,7 +52,7 @@ public sealed class Fp8Matrix : IDisposable
             values
                 .narrow(0, row, count)
                 .copy_(
-                    (weight.narrow(0, row, count).to_type(ScalarType.Float32) * inverse).clamp_(
+                    (weight.narrow(0, row, count).to_type(ScalarType.Float32) * inverse).ClampInPlace(
                         -Fp8.Largest,
                         Fp8.Largest
                     )

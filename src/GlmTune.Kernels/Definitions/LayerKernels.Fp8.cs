@@ -15,10 +15,10 @@ public abstract partial class LayerKernels
     {
         using var scope = NewDisposeScope();
         var wide = x.to_type(ScalarType.Float32);
-        var largest = wide.abs().amax([1], keepdim: true).clamp_min(Fp8.Smallest);
+        var largest = wide.abs().amax([1], keepdim: true).ClampMin(Fp8.Smallest);
         // A true division of tensors: by a number, libtorch multiplies with its reciprocal on some devices.
-        var whole = full_like(largest, Fp8.Largest);
-        var values = (wide * (whole / largest)).clamp_(-Fp8.Largest, Fp8.Largest).to_type(Fp8.E4M3);
+        var whole = largest.FullLike(Fp8.Largest);
+        var values = (wide * (whole / largest)).ClampInPlace(-Fp8.Largest, Fp8.Largest).to_type(Fp8.E4M3);
         return new Fp8Rows(values.MoveToOuterDisposeScope(), (largest / whole).MoveToOuterDisposeScope());
     }
 
@@ -100,7 +100,7 @@ public abstract partial class LayerKernels
             .matmul(weight.Values.to_type(wide).t())
             .mul_(x.Scales)
             .mul_(weight.OutputScales);
-        return (bias is null ? sum : sum.add_(bias.to_type(wide))).to_type(type).MoveToOuterDisposeScope();
+        return (bias is null ? sum : sum.AddInPlace(bias.to_type(wide))).to_type(type).MoveToOuterDisposeScope();
     }
 
     /// <summary>Gradient of the product's input: g · W, summed as <see cref="Fp8Product"/> does.</summary>

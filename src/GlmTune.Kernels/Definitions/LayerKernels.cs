@@ -184,8 +184,8 @@ public abstract partial class LayerKernels
     )
     {
         using var scope = NewDisposeScope();
-        inputGradient?.add_(Dropped(gradient.matmul(a), probability, seed));
-        weightGradient?.add_(gradient.t().matmul(Dropped(x, probability, seed)));
+        inputGradient?.AddInPlace(Dropped(gradient.matmul(a), probability, seed));
+        weightGradient?.AddInPlace(gradient.t().matmul(Dropped(x, probability, seed)));
     }
 
     /// <summary>Summed cross-entropy of a chunk of logits, which are overwritten with their gradient.</summary>

@@ -16,7 +16,7 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
     {
         using var scope = NewDisposeScope();
         var wide = Widen(x);
-        var inverse = wide.square().mean([-1], keepdim: true).add_(epsilon).rsqrt_();
+        var inverse = wide.Square().mean([-1], keepdim: true).AddInPlace(epsilon).rsqrt_();
         var output = (wide * inverse * Widen(weight)).to_type(x.dtype);
         return (output.MoveToOuterDisposeScope(), inverse.MoveToOuterDisposeScope());
     }
@@ -29,7 +29,7 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
         double epsilon
     )
     {
-        var sum = x + delta;
+        var sum = x.Add(delta);
         var (output, inverse) = RmsNorm(sum, weight, epsilon);
         return (sum, output, inverse);
     }
@@ -47,13 +47,13 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
         using var scope = NewDisposeScope();
         var normalised = Widen(x) * inverseRms;
         var wide = Widen(gradient);
-        weightGradient?.add_((wide * normalised).sum([0L]));
+        weightGradient?.AddInPlace((wide * normalised).sum([0L]));
         var weighted = wide * Widen(weight);
         var along = (weighted * normalised).mean([-1], keepdim: true);
         var result = (weighted - (normalised * along)) * inverseRms;
         if (residualGradient is not null)
         {
-            result = result + residualGradient;
+            result = result.Add(residualGradient);
         }
 
         return result.to_type(x.dtype).MoveToOuterDisposeScope();
@@ -78,7 +78,7 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
             sin = -sin;
         }
 
-        part.copy_(stack([(even * cos) - (odd * sin), (odd * cos) + (even * sin)], -1));
+        part.copy_(stack([(even * cos) - (odd * sin), (odd * cos).Add(even * sin)], -1));
     }
 
     /// <inheritdoc/>
@@ -95,7 +95,7 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
     {
         using var scope = NewDisposeScope();
         Rotate(fused, cosine, sine, heads);
-        var rows = (slots * keys.shape[1]) + places;
+        var rows = slots.Multiply(keys.shape[1]).Add(places);
         var (key, value) = (
             fused.narrow(1, heads.QueryWidth, heads.KeyValueWidth),
             fused.narrow(1, heads.QueryWidth + heads.KeyValueWidth, heads.KeyValueWidth)
@@ -154,14 +154,14 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
         var valueGradient = matmul(probabilities.transpose(-1, -2), outer);
         var wide = Widen(probabilities);
         var scoreGradient = Widen(matmul(outer, value.transpose(-1, -2)));
-        scoreGradient = (scoreGradient - (scoreGradient * wide).sum(-1, keepdim: true)) * wide * Scale(heads);
+        scoreGradient = ((scoreGradient - (scoreGradient * wide).sum(-1, keepdim: true)) * wide).Multiply(Scale(heads));
         scoreGradient = scoreGradient.to_type(query.dtype);
         var queryGradient = matmul(scoreGradient, key);
         var keyGradient = matmul(scoreGradient.transpose(-1, -2), query);
         var virtualTokens = key.shape[2] - sequences.Longest;
         if (virtualTokens > 0)
         {
-            prefixGradient?.add_(
+            prefixGradient?.AddInPlace(
                 stack([
                     Widen(keyGradient.narrow(2, 0, virtualTokens)).sum([0L]).transpose(0, 1),
                     Widen(valueGradient.narrow(2, 0, virtualTokens)).sum([0L]).transpose(0, 1),
@@ -197,9 +197,8 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
         // New token t of a sequence with n new tokens sees length − n + t + 1 cached ones.
         var added = tensor(Enumerable.Range(0, sequences.Count).Select(i => (long)sequences.LengthOf(i)).ToArray())
             .to(fused.device);
-        var last =
-            (lengths - added).unsqueeze(1) + arange(sequences.Longest, dtype: ScalarType.Int64, device: fused.device);
-        var hidden = arange(longest, dtype: ScalarType.Int64, device: fused.device) > last.unsqueeze(2);
+        var last = (lengths - added).unsqueeze(1).Add(TensorCreation.Range(sequences.Longest, device: fused.device));
+        var hidden = TensorCreation.Range(longest, device: fused.device) > last.unsqueeze(2);
         hidden = hidden.unsqueeze(1).unsqueeze(2).expand(-1, 1, heads.GroupSize, -1, -1).flatten(2, 3);
         var probabilities = Softmax(query, key, hidden, heads);
         return FromBlock(MergeHeads(matmul(probabilities, value), heads), sequences).MoveToOuterDisposeScope();
@@ -221,7 +220,7 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
         var (gate, up, wide) = (Widen(halves[0]), Widen(halves[1]), Widen(gradient));
         var sigmoid = gate.sigmoid();
         var silu = gate * sigmoid;
-        var slope = sigmoid + (silu * (1 - sigmoid));
+        var slope = sigmoid.Add(silu * sigmoid.neg().Add(1));
         return cat([wide * up * slope, wide * silu], -1).to_type(gateUp.dtype).MoveToOuterDisposeScope();
     }
 
@@ -230,7 +229,7 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
     {
         using var scope = NewDisposeScope();
         var kept = DropoutMask.Kept(x.numel(), probability, seed, x.device).view(x.shape);
-        return (x * kept.to_type(x.dtype) / (1 - probability)).MoveToOuterDisposeScope();
+        return (x * kept.to_type(x.dtype)).Divide(1 - probability).MoveToOuterDisposeScope();
     }
 
     /// <inheritdoc/>
@@ -246,8 +245,8 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
         var column = targets.unsqueeze(1);
         var loss = -logProbabilities.gather(1, column).sum();
         var gradient = logProbabilities.exp();
-        gradient.scatter_add_(1, column, full_like(column, -1.0, dtype: gradient.dtype));
-        logits.copy_(gradient.mul_(scale.Value));
+        gradient.scatter_add_(1, column, column.FullLike(-1.0, gradient.dtype));
+        logits.copy_(gradient.MultiplyInPlace(scale.Value));
         return loss.MoveToOuterDisposeScope();
     }
 
@@ -264,11 +263,11 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
     {
         using var scope = NewDisposeScope();
         var scaled = gradient.to_type(master.dtype) * gradientScale;
-        firstMoment.mul_(settings.Beta1).add_(scaled, alpha: 1 - settings.Beta1);
-        secondMoment.mul_(settings.Beta2).addcmul_(scaled, scaled, 1 - settings.Beta2);
+        firstMoment.MultiplyInPlace(settings.Beta1).AddInPlace(scaled, 1 - settings.Beta1);
+        secondMoment.MultiplyInPlace(settings.Beta2).AddProductInPlace(scaled, scaled, 1 - settings.Beta2);
         if (settings.Stored is { } stored)
         {
-            var corrected = (secondMoment * stored[2]).sqrt_().add_(settings.Epsilon);
+            var corrected = (secondMoment * stored[2]).sqrt_().AddInPlace(settings.Epsilon);
             master.mul_(stored[0]).sub_(firstMoment / corrected * stored[1]);
             compute?.copy_(master);
             return;
@@ -276,9 +275,9 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
 
         var correction1 = 1 - Math.Pow(settings.Beta1, settings.Step);
         var correction2 = 1 - Math.Pow(settings.Beta2, settings.Step);
-        var denominator = (secondMoment / correction2).sqrt_().add_(settings.Epsilon);
-        master.mul_(1 - (settings.LearningRate * settings.WeightDecay));
-        master.addcdiv_(firstMoment, denominator, -settings.LearningRate / correction1);
+        var denominator = secondMoment.Divide(correction2).sqrt_().AddInPlace(settings.Epsilon);
+        master.MultiplyInPlace(1 - (settings.LearningRate * settings.WeightDecay));
+        master.AddQuotientInPlace(firstMoment, denominator, -settings.LearningRate / correction1);
         compute?.copy_(master);
     }
 
@@ -286,7 +285,7 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
     public override void AddEmbeddingGradient(Tensor gradient, Tensor ids, Tensor target)
     {
         using var scope = NewDisposeScope();
-        target.index_add_(0, ids, gradient.to_type(target.dtype), 1);
+        target.IndexAddInPlace(0, ids, gradient.to_type(target.dtype));
     }
 
     /// <inheritdoc/>
@@ -294,7 +293,7 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
     {
         using var scope = NewDisposeScope();
         var product = functional.linear(x, weight, bias);
-        return (residual is null ? product : product + residual).MoveToOuterDisposeScope();
+        return (residual is null ? product : product.Add(residual)).MoveToOuterDisposeScope();
     }
 
     /// <inheritdoc/>
@@ -320,11 +319,11 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
     private static Tensor PartlyCounted(Tensor logits, Tensor targets, Tensor scale)
     {
         var logProbabilities = functional.log_softmax(Widen(logits), 1);
-        var column = targets.clamp_min(0).unsqueeze(1);
-        var counts = targets.unsqueeze(1).ge(0).to_type(logProbabilities.dtype);
+        var column = targets.ClampMin(0).unsqueeze(1);
+        var counts = targets.unsqueeze(1).GreaterOrEqual(0).to_type(logProbabilities.dtype);
         var loss = -(logProbabilities.gather(1, column) * counts).sum();
         var gradient = logProbabilities.exp();
-        gradient.scatter_add_(1, column, full_like(column, -1.0, dtype: gradient.dtype));
+        gradient.scatter_add_(1, column, column.FullLike(-1.0, gradient.dtype));
         logits.copy_(gradient.mul_(scale * counts));
         return loss;
     }
@@ -401,8 +400,8 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
     private static Tensor Softmax(Tensor query, Tensor key, Tensor hidden, HeadLayout heads)
     {
         using var scope = NewDisposeScope();
-        var scores = Widen(matmul(query, key.transpose(-1, -2))) * Scale(heads);
-        scores = scores.masked_fill_(hidden, double.NegativeInfinity);
+        var scores = Widen(matmul(query, key.transpose(-1, -2))).Multiply(Scale(heads));
+        scores = scores.MaskedFillInPlace(hidden, double.NegativeInfinity);
         return functional.softmax(scores, -1).to_type(query.dtype).MoveToOuterDisposeScope();
     }
 }

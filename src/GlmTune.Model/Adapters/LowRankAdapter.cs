@@ -160,7 +160,7 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
     {
         using var scope = NewDisposeScope();
         var merged = WeightDelta();
-        merged.add_(linear.Weight.Value);
+        merged.AddInPlace(linear.Weight.Value);
         if (magnitudes is not null)
         {
             merged.mul_(magnitudes.Gains(Lengths(magnitudes)).unsqueeze(1));
@@ -198,7 +198,7 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
             var unscaled = plain.clone();
             AddUp(unscaled, low);
             tape?.Save(unscaled);
-            y.add_((unscaled * gains).sub_(plain));
+            y.AddInPlace((unscaled * gains).sub_(plain));
         }
         else
         {
@@ -223,7 +223,7 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
         }
         else if (factor != scale)
         {
-            low.mul_(scale);
+            low.MultiplyInPlace(scale);
             factor = 1;
         }
 
@@ -252,7 +252,7 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
                 // The gradient of the output's base part has reached the input once already, not scaled.
                 var basePart = (scaled - gradient).matmul(linear.Weight.Value);
                 var probability = ProbabilityIn(context);
-                inputGradient.add_(
+                inputGradient.AddInPlace(
                     probability > 0
                         ? context.Kernels.Dropout(basePart, probability, context.SeedOf(linear.Place))
                         : basePart
@@ -329,9 +329,9 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
 
     // Scales the columns that belong to each delta.
     private Tensor Scaled(Tensor columns) =>
-        columnScales is null ? columns * scale : columns * columnScales.to_type(columns.dtype);
+        columnScales is null ? columns.Multiply(scale) : columns * columnScales.to_type(columns.dtype);
 
     // The same in place, for a result that is the caller's alone.
     private Tensor ScaleColumns(Tensor columns) =>
-        columnScales is null ? columns.mul_(scale) : columns.mul_(columnScales.to_type(columns.dtype));
+        columnScales is null ? columns.MultiplyInPlace(scale) : columns.mul_(columnScales.to_type(columns.dtype));
 }

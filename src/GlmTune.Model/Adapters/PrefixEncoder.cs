@@ -1,3 +1,4 @@
+using GlmTune.Kernels;
 using GlmTune.Model.Layers;
 using static TorchSharp.torch;
 
@@ -103,7 +104,7 @@ public sealed class PrefixEncoder : Layer
         var hidden = addmm(innerBias.Value, embedding.Value, innerWeight.Value.t(), 1, 1).tanh();
         outerWeight.AddGradient(gradient.t().matmul(hidden));
         outerBias.AddGradient(gradient.sum(dim: 0));
-        var inner = gradient.matmul(outerWeight.Value) * (1 - hidden.square());
+        var inner = gradient.matmul(outerWeight.Value) * hidden.Square().neg().Add(1);
         innerWeight.AddGradient(inner.t().matmul(embedding.Value));
         innerBias.AddGradient(inner.sum(dim: 0));
         embedding.AddGradient(inner.matmul(innerWeight.Value));

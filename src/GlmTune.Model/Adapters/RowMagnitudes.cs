@@ -1,3 +1,4 @@
+using GlmTune.Kernels;
 using GlmTune.Model.Layers;
 using static TorchSharp.torch;
 
@@ -44,7 +45,7 @@ internal sealed class RowMagnitudes : IDisposable
             adapted = zeros(linear.OutputWidth, ScalarType.Bool, device).DetachFromDisposeScope();
             foreach (var (_, first, count) in rows)
             {
-                adapted.narrow(0, first, count).fill_(true);
+                adapted.narrow(0, first, count).FillInPlace(true);
             }
         }
     }
@@ -65,11 +66,11 @@ internal sealed class RowMagnitudes : IDisposable
         using var scope = NewDisposeScope();
         var weight = linear.Weight.Value;
         // The weight is frozen, so its own part is computed once.
-        squares ??= weight.to_type(Type).square().sum(1).DetachFromDisposeScope();
+        squares ??= weight.to_type(Type).Square().sum(1).DetachFromDisposeScope();
         var (wideA, wideB) = (a.to_type(Type), b.to_type(Type));
         var cross = (weight.matmul(a.t()).to_type(Type) * wideB).sum(1);
         var own = (wideB.matmul(wideA.matmul(wideA.t())) * wideB).sum(1);
-        return (squares + (cross * 2) + own).clamp_min(1e-30).sqrt().MoveToOuterDisposeScope();
+        return squares.Add(cross.Multiply(2)).Add(own).ClampMin(1e-30).sqrt().MoveToOuterDisposeScope();
     }
 
     /// <summary>What each output row is multiplied by, [out]: m / length, or 1 where no delta sits. In the caller's
@@ -78,7 +79,7 @@ internal sealed class RowMagnitudes : IDisposable
     {
         using var scope = NewDisposeScope();
         var gains = values / lengths;
-        return (adapted is null ? gains : gains.masked_fill(adapted.logical_not(), 1)).MoveToOuterDisposeScope();
+        return (adapted is null ? gains : gains.MaskedFill(adapted.logical_not(), 1)).MoveToOuterDisposeScope();
     }
 
     /// <summary>Sets the magnitudes to the rows' lengths, so that nothing changes yet.</summary>
@@ -104,7 +105,7 @@ internal sealed class RowMagnitudes : IDisposable
         {
             if (parameter.Trainable)
             {
-                parameter.WideGradient().add_(sums.narrow(0, first, parameter.Count));
+                parameter.WideGradient().AddInPlace(sums.narrow(0, first, parameter.Count));
             }
         }
     }

@@ -156,7 +156,7 @@ public sealed class Attention
         );
         if (part is not null)
         {
-            exchange.OfPrefix(prefixGradient!).add_(part);
+            exchange.OfPrefix(prefixGradient!).AddInPlace(part);
         }
 
         return exchange.GradientToTokens(fused);

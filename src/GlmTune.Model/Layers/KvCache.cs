@@ -241,7 +241,7 @@ public sealed class CacheStep : IDisposable
     public void Store(int layer, Tensor keys, Tensor values)
     {
         using var scope = NewDisposeScope();
-        var rows = (TokenSlots * Cache.Capacity) + Places;
+        var rows = TokenSlots.Multiply(Cache.Capacity).Add(Places);
         Cache.Keys(layer).view(-1, keys.shape[1]).index_copy_(0, rows, keys);
         Cache.Values(layer).view(-1, values.shape[1]).index_copy_(0, rows, values);
     }

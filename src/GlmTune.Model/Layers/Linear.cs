@@ -82,7 +82,7 @@ public sealed class Linear
 
         if (addLast)
         {
-            y.add_(added!);
+            y.AddInPlace(added!);
         }
 
         if (NeedsInput)
@@ -146,7 +146,7 @@ public sealed class Linear
         if (Bias is { Trainable: true })
         {
             using var sum = gradient.Values!.sum(0, type: Wide(gradient.Values.dtype));
-            Bias.WideGradient().add_(sum);
+            Bias.WideGradient().AddInPlace(sum);
         }
 
         var result =
@@ -169,7 +169,7 @@ public sealed class Linear
             // The fp8 units add a bias on their way, but no residual.
             var bias = ReferenceEquals(added, Bias?.Value) ? added : null;
             var y = context.Kernels.Fp8Product(input.RoundedBy(context.Kernels), fp8, bias, Weight.Type);
-            return added is null || bias is not null ? y : y.add_(added);
+            return added is null || bias is not null ? y : y.AddInPlace(added);
         }
 
         var transposed = Weight.Value.t();

@@ -108,7 +108,7 @@ public sealed class OutputHead : Layer
                 targets.Targets.narrow(0, start, rows),
                 gradientScale ?? 1.0
             );
-            loss = loss is null ? part.MoveToOuterDisposeScope() : loss.add_(part);
+            loss = loss is null ? part.MoveToOuterDisposeScope() : loss.AddInPlace(part);
             if (gradientScale is not null)
             {
                 var gradient = Projection.Backward(logits, context, tape, wanted);

@@ -144,7 +144,7 @@ public sealed class Parameter : IDisposable
         }
         else
         {
-            Gradient.add_(gradient);
+            Gradient.AddInPlace(gradient);
             gradient.Dispose();
         }
     }

@@ -53,7 +53,7 @@ public sealed class TokenEmbedding : Layer
         {
             using var scope = NewDisposeScope();
             var wide = Weight.WideGradient();
-            wide.index_add_(0, tokenIds, gradient.to_type(wide.dtype), 1);
+            wide.IndexAddInPlace(0, tokenIds, gradient.to_type(wide.dtype));
         }
     }
 }

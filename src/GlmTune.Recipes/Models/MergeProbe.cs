@@ -1,4 +1,5 @@
 using GlmTune.Kernels.Definitions;
+using GlmTune.Kernels;
 using GlmTune.Model;
 using GlmTune.Model.Layers;
 using static TorchSharp.torch;
@@ -90,7 +91,12 @@ internal sealed class MergeProbe
         var table = model.Embedding.Weight.Value;
         var index = tensor(Array.ConvertAll(ids, id => (long)id).Distinct().ToArray(), ScalarType.Int64, table.device);
         var rows = table.index_select(0, index);
-        var signs = (arange(rows.numel(), ScalarType.Float32, table.device) % 2 * 2 - 1).view(rows.shape);
+        var signs = TensorCreation
+            .Range(rows.numel(), ScalarType.Float32, table.device)
+            .Remainder(2)
+            .Multiply(2)
+            .Add(-1)
+            .view(rows.shape);
         try
         {
             var moved =

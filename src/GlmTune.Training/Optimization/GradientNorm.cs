@@ -1,3 +1,4 @@
+using GlmTune.Kernels;
 using GlmTune.Training.Sharding;
 using static TorchSharp.torch;
 
@@ -21,7 +22,7 @@ public static class GradientNorm
         var squares =
             ofSlices is null ? ofWholes!
             : ofWholes is null ? ofSlices
-            : ofSlices.add_(ofWholes);
+            : ofSlices.AddInPlace(ofWholes);
         return squares.sqrt_().squeeze().MoveToOuterDisposeScope();
     }
 
@@ -31,7 +32,7 @@ public static class GradientNorm
         foreach (var shard in shards)
         {
             var square = shard.Gradient.dot(shard.Gradient);
-            sum = sum is null ? square : sum.add_(square);
+            sum = sum is null ? square : sum.AddInPlace(square);
         }
 
         return sum?.reshape(1);
@@ -51,6 +52,6 @@ public static class GradientNorm
         }
 
         using var scope = NewDisposeScope();
-        return (norm + 1e-6).reciprocal_().mul_(maximum).clamp_(max: 1.0).MoveToOuterDisposeScope();
+        return norm.Add(1e-6).reciprocal_().MultiplyInPlace(maximum).ClampMaxInPlace(1.0).MoveToOuterDisposeScope();
     }
 }

@@ -119,7 +119,7 @@ public sealed class HeadExchange : AttentionExchange
             var part = received[rank]
                 .narrow(1, Heads.QueryWidth, 2 * Heads.KeyValueWidth)
                 .view(Run, 2, Heads.KeyValueWidth);
-            sums.narrow(2, FirstKeyValueHead(rank) * all.HeadDim, Heads.KeyValueWidth).add_(part);
+            sums.narrow(2, FirstKeyValueHead(rank) * all.HeadDim, Heads.KeyValueWidth).AddInPlace(part);
         }
 
         result.narrow(1, all.QueryWidth, 2 * all.KeyValueWidth).copy_(sums.view(Run, 2 * all.KeyValueWidth));

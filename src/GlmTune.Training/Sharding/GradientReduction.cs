@@ -1,4 +1,5 @@
 using GlmTune.Collectives;
+using GlmTune.Kernels;
 using static TorchSharp.torch;
 
 namespace GlmTune.Training.Sharding;
@@ -87,7 +88,7 @@ internal sealed class GradientReduction(ShardingOptions options, ICollectives? r
         {
             if (segment.Parameter.Gradient is { } gradient)
             {
-                FlatLayout.View(sum, segment).add_(gradient);
+                FlatLayout.View(sum, segment).AddInPlace(gradient);
             }
         }
     }
@@ -154,7 +155,7 @@ internal sealed class GradientReduction(ShardingOptions options, ICollectives? r
     {
         var (call, sum, target) = underWay.Dequeue();
         call.Wait();
-        target?.add_(sum);
+        target?.AddInPlace(sum);
         target?.Dispose();
         sum.Dispose();
     }

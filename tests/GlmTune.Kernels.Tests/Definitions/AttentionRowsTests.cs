@@ -125,7 +125,7 @@ public class AttentionRowsTests
                             .sum([0L])
                     ),
             ]);
-            Assert.True(prefixGradient.allclose(expected.view(2, virtualTokens, 2, 8) + 1, 1e-6, 1e-6));
+            Assert.True(prefixGradient.allclose(expected.view(2, virtualTokens, 2, 8).Add(1), 1e-6, 1e-6));
         }
     }
 

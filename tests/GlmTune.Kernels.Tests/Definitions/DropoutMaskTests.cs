@@ -49,7 +49,7 @@ public class DropoutMaskTests
     public void Neighbouring_elements_and_steps_are_independent()
     {
         using var scope = NewDisposeScope();
-        var kept = DropoutMask.Kept(1 << 18, 0.5, 7, CPU).to(ScalarType.Float64) - 0.5;
+        var kept = DropoutMask.Kept(1 << 18, 0.5, 7, CPU).to(ScalarType.Float64).Add(-0.5);
         foreach (var distance in (int[])[1, 2, 4096, 4608])
         {
             var length = (1 << 18) - distance;

@@ -43,7 +43,7 @@ public sealed class Fp8Tests : IDisposable
     public void A_row_is_rounded_to_the_nearest_numbers_of_the_type_after_scaling_its_largest_to_448()
     {
         var x = randn([5, 64], generator: generator);
-        x[1].mul_(1e-4f);
+        x[1].MultiplyInPlace(1e-4f);
         x[2].mul_(tensor(Enumerable.Range(0, 64).Select(i => (float)Math.Pow(2, -(i % 20))).ToArray()));
         x[3].zero_();
         var rounded = kernels.RoundRows(x);

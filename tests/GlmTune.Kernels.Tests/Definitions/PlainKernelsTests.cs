@@ -53,8 +53,8 @@ public sealed class PlainKernelsTests : IDisposable
     {
         var (x, delta, weight) = (Random(3, 6), Random(3, 6), Random(6));
         var (sum, output, inverse) = kernels.AddRmsNorm(x, delta, weight, Epsilon);
-        var (expected, expectedInverse) = kernels.RmsNorm(x + delta, weight, Epsilon);
-        AssertClose(x + delta, sum);
+        var (expected, expectedInverse) = kernels.RmsNorm(x.Add(delta), weight, Epsilon);
+        AssertClose(x.Add(delta), sum);
         AssertClose(expected, output);
         AssertClose(expectedInverse, inverse);
     }
@@ -63,10 +63,10 @@ public sealed class PlainKernelsTests : IDisposable
     public void The_norm_computes_in_float32_whatever_its_input_is()
     {
         var (x, weight) = (Random(2, 512).to(ScalarType.BFloat16), ones(512, ScalarType.BFloat16));
-        var (output, inverse) = kernels.RmsNorm(x * 16, weight, Epsilon);
+        var (output, inverse) = kernels.RmsNorm(x.Multiply(16), weight, Epsilon);
         Assert.Equal((ScalarType.BFloat16, ScalarType.Float32), (output.dtype, inverse.dtype));
         AssertClose(
-            kernels.RmsNorm(x.to(ScalarType.Float64) * 16, weight.to(ScalarType.Float64), Epsilon).InverseRms,
+            kernels.RmsNorm(x.to(ScalarType.Float64).Multiply(16), weight.to(ScalarType.Float64), Epsilon).InverseRms,
             inverse,
             1e-6
         );
@@ -83,7 +83,7 @@ public sealed class PlainKernelsTests : IDisposable
             Random(6).requires_grad_(),
             Random(4, 6)
         );
-        (weight * x / (x.pow(2).mean([1L], keepdim: true) + Epsilon).sqrt()).backward([gradient]);
+        (weight * x / x.Square().mean([1L], keepdim: true).Add(Epsilon).sqrt()).backward([gradient]);
         var (_, inverse) = kernels.RmsNorm(x.detach(), weight.detach(), Epsilon);
         var weightGradient = ones(6, ScalarType.Float64);
         var actual = kernels.RmsNormBackward(
@@ -94,8 +94,8 @@ public sealed class PlainKernelsTests : IDisposable
             residual ? past : null,
             weightGradient
         );
-        AssertClose(residual ? x.grad! + past : x.grad!, actual);
-        AssertClose(weight.grad! + 1, weightGradient);
+        AssertClose(residual ? x.grad!.Add(past) : x.grad!, actual);
+        AssertClose(weight.grad!.Add(1), weightGradient);
     }
 
     [Fact]
@@ -149,7 +149,7 @@ public sealed class PlainKernelsTests : IDisposable
         );
         AssertClose(fused.narrow(1, 32, 16).view(2, 2, 8), stack([keys[2, 4], keys[0, 1]]));
         AssertClose(fused.narrow(1, 48, 16).view(2, 2, 8), stack([values[2, 4], values[0, 1]]));
-        Assert.Equal(2 * 16, keys.ne(0).sum().item<long>());
+        Assert.Equal(2 * 16, keys.count_nonzero().item<long>());
     }
 
     [Theory]
@@ -174,7 +174,7 @@ public sealed class PlainKernelsTests : IDisposable
         AssertClose(fused.grad!, actualGradient);
         if (prefix is not null)
         {
-            AssertClose(prefix.grad! + 1, prefixGradient!);
+            AssertClose(prefix.grad!.Add(1), prefixGradient!);
         }
 
         Assert.Equal(0, tape.Count);
@@ -247,7 +247,7 @@ public sealed class PlainKernelsTests : IDisposable
     {
         var x = ones(400, 500, ScalarType.Float64);
         var dropped = kernels.Dropout(x, 0.3, 99);
-        Assert.Equal(0.3, dropped.eq(0).to(ScalarType.Float64).mean().item<double>(), 0.005);
+        Assert.Equal(0.3, dropped.logical_not().to(ScalarType.Float64).mean().item<double>(), 0.005);
         Assert.Equal(1 / 0.7, dropped.max().item<double>(), 12);
         AssertClose(dropped, kernels.Dropout(x, 0.3, 99));
         var other = kernels.Dropout(x, 0.3, 100);
@@ -262,14 +262,14 @@ public sealed class PlainKernelsTests : IDisposable
     public void A_low_rank_products_gradients_are_autograds(double probability)
     {
         var (x, a, gradient) = (Random(5, 6).requires_grad_(), Random(2, 6).requires_grad_(), Random(5, 2));
-        var kept = DropoutMask.Kept(30, probability, 8, CPU).view(5, 6).to(ScalarType.Float64) / (1 - probability);
+        var kept = DropoutMask.Kept(30, probability, 8, CPU).view(5, 6).to(ScalarType.Float64).Divide(1 - probability);
         var expected = (x * kept).matmul(a.t());
         expected.backward([gradient]);
         AssertClose(expected.detach(), kernels.LowRankDown(x.detach(), a.detach(), probability, 8));
         var (inputGradient, weightGradient) = (ones(5, 6, ScalarType.Float64), ones(2, 6, ScalarType.Float64));
         kernels.LowRankDownBackward(gradient, x.detach(), a.detach(), probability, 8, inputGradient, weightGradient);
-        AssertClose(x.grad! + 1, inputGradient);
-        AssertClose(a.grad! + 1, weightGradient);
+        AssertClose(x.grad!.Add(1), inputGradient);
+        AssertClose(a.grad!.Add(1), weightGradient);
     }
 
     [Fact]
@@ -281,7 +281,7 @@ public sealed class PlainKernelsTests : IDisposable
         var overwritten = logits.detach().clone();
         var loss = kernels.CrossEntropy(overwritten, targets, 0.5);
         AssertClose(expected.detach(), loss);
-        AssertClose(logits.grad! * 0.5, overwritten);
+        AssertClose(logits.grad!.Multiply(0.5), overwritten);
     }
 
     [Fact]
@@ -331,11 +331,11 @@ public sealed class PlainKernelsTests : IDisposable
         kernels.AddEmbeddingGradient(gradient, tensor(new[] { 2L, 0L, 2L, 4L }), target);
         AssertClose(
             stack([
-                gradient[1] + 1,
+                gradient[1].Add(1),
                 ones(3, ScalarType.Float64),
-                gradient[0] + gradient[2] + 1,
+                gradient[0].Add(gradient[2]).Add(1),
                 ones(3, ScalarType.Float64),
-                gradient[3] + 1,
+                gradient[3].Add(1),
             ]),
             target
         );
@@ -345,7 +345,10 @@ public sealed class PlainKernelsTests : IDisposable
     public void Projection_adds_bias_and_residual()
     {
         var (x, weight, bias, residual) = (Random(2, 3), Random(4, 3), Random(4), Random(2, 4));
-        AssertClose(x.matmul(weight.transpose(0, 1)) + bias + residual, kernels.Project(x, weight, bias, residual));
+        AssertClose(
+            x.matmul(weight.transpose(0, 1)).Add(bias).Add(residual),
+            kernels.Project(x, weight, bias, residual)
+        );
         AssertClose(kernels.SwiGlu(x.matmul(weight.transpose(0, 1))), kernels.ProjectSwiGlu(x, weight));
     }
 
@@ -382,7 +385,7 @@ public sealed class PlainKernelsTests : IDisposable
                     var query = fused[sequences.Starts[i] + t].narrow(0, h * Heads.HeadDim, Heads.HeadDim);
                     var keys = Part(Heads.QueryWidth + (group * Heads.HeadDim), 0);
                     var values = Part(Heads.QueryWidth + Heads.KeyValueWidth + (group * Heads.HeadDim), 1);
-                    var weights = (keys * query).sum([1L]) / Math.Sqrt(Heads.HeadDim);
+                    var weights = (keys * query).sum([1L]).Divide(Math.Sqrt(Heads.HeadDim));
                     weights = weights.exp() / weights.exp().sum();
                     outputs.Add((weights.unsqueeze(1) * values).sum([0L]));
                 }

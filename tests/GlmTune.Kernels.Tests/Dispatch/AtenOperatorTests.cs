@@ -67,7 +67,7 @@ public class AtenOperatorTests
         var sum = new AtenOperator(
             "aten::sum.dim_IntList(Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor"
         );
-        var x = arange(24, dtype: ScalarType.Float32).view(2, 3, 4);
+        var x = TensorCreation.Range(24, ScalarType.Float32).view(2, 3, 4);
         Assert.True(sum.Call(x, new long[] { 0, 2 }, true).Equals(x.sum([0L, 2L], keepdim: true)));
         Assert.True(sum.Call(x, new long[] { 1 }).Equals(x.sum(1)));
         var wide = sum.Call(x, Argument.None, false, ScalarType.Float64);
@@ -116,8 +116,8 @@ public class AtenOperatorTests
     {
         using var scope = NewDisposeScope();
         var add = new AtenOperator("aten::_foreach_mul.List(Tensor[] self, Tensor[] other) -> Tensor[]");
-        Tensor[] left = [ones(2), full(3, 2f)];
-        Tensor[] right = [full(2, 5f), full(3, 7f)];
+        Tensor[] left = [ones(2), TensorCreation.Full([3], 2f)];
+        Tensor[] right = [TensorCreation.Full([2], 5f), TensorCreation.Full([3], 7f)];
         var results = add.CallMany(left, right);
         Assert.Equal([10f, 42f], results.Select(result => result.sum().item<float>()));
     }
@@ -127,7 +127,7 @@ public class AtenOperatorTests
     {
         using var scope = NewDisposeScope();
         var multiply = new AtenOperator("aten::_foreach_mul_.Tensor(Tensor(a!)[] self, Tensor other) -> ()");
-        Tensor[] tensors = [ones(2), full(3, 2f)];
+        Tensor[] tensors = [ones(2), TensorCreation.Full([3], 2f)];
         multiply.CallInPlace(tensors, tensor(4f));
         Assert.Equal([8f, 24f], tensors.Select(result => result.sum().item<float>()));
     }

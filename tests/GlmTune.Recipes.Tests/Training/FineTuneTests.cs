@@ -2,6 +2,7 @@ using System.Text.Json.Nodes;
 using GlmTune.Checkpoints;
 using GlmTune.Data.Tokenization;
 using GlmTune.Files;
+using GlmTune.Kernels;
 using GlmTune.Kernels.Native;
 using GlmTune.Model;
 using GlmTune.Model.Adapters;
@@ -400,7 +401,7 @@ public sealed class FineTuneTests : IDisposable
     public void A_loss_that_is_not_finite_stops_before_the_update_and_names_the_rows()
     {
         using var model = ModelFolder.Load(Model, ScalarType.Float32, CPU);
-        model.Head.Norm.Value.fill_(double.NaN);
+        model.Head.Norm.Value.FillInPlace(double.NaN);
         ModelFolder.Save(model, Model, CheckpointLayout.Original, ScalarType.Float32);
         var error = Assert.Throws<NonFiniteStepException>(() =>
             Train("nan", lora: true, accumulation: 1, steps: 2, stopAfter: null)

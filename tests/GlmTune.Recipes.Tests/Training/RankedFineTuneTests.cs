@@ -3,6 +3,7 @@ using GlmTune.Checkpoints;
 using GlmTune.Collectives;
 using GlmTune.Data.Batching;
 using GlmTune.Files;
+using GlmTune.Kernels;
 using GlmTune.Model;
 using GlmTune.Recipes.Chat;
 using GlmTune.Recipes.Models;
@@ -245,7 +246,7 @@ public sealed class RankedFineTuneTests : IDisposable
     {
         using (var model = ModelFolder.Load(tiny.Model, ScalarType.Float32, CPU))
         {
-            model.Head.Norm.Value.fill_(double.NaN);
+            model.Head.Norm.Value.FillInPlace(double.NaN);
             ModelFolder.Save(model, tiny.Model, CheckpointLayout.Original, ScalarType.Float32);
         }
 
@@ -634,7 +635,7 @@ public sealed class RankedFineTuneTests : IDisposable
             {
                 if (!seen.Contains(id))
                 {
-                    model.Embedding.Weight.Value[id].fill_(double.NaN);
+                    model.Embedding.Weight.Value[id].FillInPlace(double.NaN);
                 }
             }
 

@@ -1,4 +1,5 @@
 using GlmTune.Kernels.Native;
+using GlmTune.Kernels;
 using GlmTune.Model;
 using GlmTune.Model.Adapters;
 using GlmTune.Testing;
@@ -48,11 +49,11 @@ public class AdapterTrainingTests
                 );
                 var direction = SeededRandom.Normal(parameter, seed: 3, deviation: 1);
                 const double step = 1e-5;
-                parameter.Value.add_(direction * step);
+                parameter.Value.AddInPlace(direction.Multiply(step));
                 var above = Loss();
-                parameter.Value.add_(direction * (-2 * step));
+                parameter.Value.AddInPlace(direction.Multiply(-2 * step));
                 var below = Loss();
-                parameter.Value.add_(direction * step);
+                parameter.Value.AddInPlace(direction.Multiply(step));
                 var expected = (above - below) / (2 * step);
                 Assert.True(Math.Abs(expected) > 1e-6, $"{parameter.Name}: the loss does not depend on it.");
                 var ratio = (slope * direction).sum().item<double>() / expected;

@@ -87,11 +87,11 @@ public class RecordedStepTests
 
         using var before = Weights(sharding);
         var norm = model.Head.Norm.Value;
-        norm.mul_(double.NaN);
+        norm.MultiplyInPlace(double.NaN);
         Assert.Throws<NonFiniteStepException>(() => trainer.Step(Step(1, 600, 20)));
         using var after = Weights(sharding);
         Assert.True(before.equal(after).all().item<bool>());
-        norm.fill_(1);
+        norm.FillInPlace(1);
         Assert.True(double.IsFinite(trainer.Step(Step(1, 600, 20)).GradientNorm));
     }
 
@@ -108,9 +108,9 @@ public class RecordedStepTests
         Assert.True(recorded.Graphs >= 3, $"{recorded.Graphs} graphs; refused: {recorded.Refusal}");
         Assert.All(ordinary.Losses.Zip(recorded.Losses), pair => Assert.Equal(pair.First, pair.Second, 5e-2));
         // AdamW's first steps have the gradients' signs, so weights tell little more than that nothing is far off.
-        var noise = (ordinary.Weights - again.Weights).square().mean().sqrt().item<double>();
-        var difference = (ordinary.Weights - recorded.Weights).square().mean().sqrt().item<double>();
-        var moved = ordinary.Weights.square().mean().sqrt().item<double>();
+        var noise = (ordinary.Weights - again.Weights).Square().mean().sqrt().item<double>();
+        var difference = (ordinary.Weights - recorded.Weights).Square().mean().sqrt().item<double>();
+        var moved = ordinary.Weights.Square().mean().sqrt().item<double>();
         Assert.True(
             difference < Math.Max(4 * noise, 0.2 * moved),
             $"difference {difference}, noise {noise}, weights {moved}"
@@ -263,7 +263,7 @@ public class RecordedStepTests
     }
 
     private static double Relative(Tensor actual, Tensor expected) =>
-        ((actual - expected).square().sum().sqrt() / expected.square().sum().sqrt()).item<float>();
+        ((actual - expected).Square().sum().sqrt() / expected.Square().sum().sqrt()).item<float>();
 
     private static (List<double> Losses, Tensor Weights, int Graphs, string? Refusal) Train(
         DecoderModel model,

@@ -72,7 +72,7 @@ public class GpuShardingTests
         var back = zeros_like(values);
         for (var round = 0; round < 3; round++)
         {
-            values.add_(1);
+            values.AddInPlace(1);
             copies.ToHost(values, memory.Address).Wait();
             Assert.True(memory.View(ScalarType.Float32, 1 << 20).equal(values.cpu()).all().item<bool>());
             copies.ToDevice(memory.Address, back).Await();
