@@ -2,6 +2,7 @@ using GlmTune.Kernels.Cuda;
 using GlmTune.Kernels.Definitions;
 using GlmTune.Kernels.Dispatch;
 using GlmTune.Kernels.Memory;
+using GlmTune.Kernels;
 using GlmTune.Model.Layers;
 using static TorchSharp.torch;
 

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using GlmTune.Data.Batching;
+using GlmTune.Kernels;
 using GlmTune.Training.Optimization;
 using GlmTune.Training.Recording;
 using GlmTune.Training.Sharding;

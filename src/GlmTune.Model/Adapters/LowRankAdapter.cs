@@ -1,4 +1,5 @@
 using GlmTune.Kernels.Definitions;
+using GlmTune.Kernels;
 using GlmTune.Model.Layers;
 using static TorchSharp.torch;
 

@@ -1,3 +1,4 @@
+using GlmTune.Kernels;
 using static TorchSharp.torch;
 
 namespace GlmTune.Model.Adapters;
@@ -37,8 +38,8 @@ internal static class MergedWeightCheck
 
             var b = adapter.BlockB.narrow(0, first, count).to_type(ScalarType.Float64) * scales;
             var wide = weight.narrow(0, first, count).to_type(ScalarType.Float64);
-            var sum = wide + b.matmul(a);
-            var spread = (wide.abs() + b.abs().matmul(a.abs())) * unit;
+            var sum = wide.Add(b.matmul(a));
+            var spread = wide.abs().Add(b.abs().matmul(a.abs())).Multiply(unit);
             if (gains is not null)
             {
                 var gain = gains.narrow(0, first, count).unsqueeze(1);
@@ -46,7 +47,7 @@ internal static class MergedWeightCheck
             }
 
             var outside = (found < (sum - spread).to_type(merged.dtype)).logical_or(
-                found > (sum + spread).to_type(merged.dtype)
+                found > sum.Add(spread).to_type(merged.dtype)
             );
             var wrong = outside.sum().item<long>();
             if (wrong > 0)

@@ -1,4 +1,5 @@
 using GlmTune.Kernels.Memory;
+using GlmTune.Kernels;
 using static TorchSharp.torch;
 
 namespace GlmTune.Model.Layers;

@@ -1,4 +1,5 @@
 using GlmTune.Kernels.Definitions;
+using GlmTune.Kernels;
 using static TorchSharp.torch;
 
 namespace GlmTune.Model.Layers;

@@ -100,7 +100,7 @@ internal sealed class MergeProbe
         try
         {
             var moved =
-                rows.to_type(ScalarType.Float64) * (1 + signs.to_type(ScalarType.Float64) * 2 * Unit(model.Type));
+                rows.to_type(ScalarType.Float64) * signs.to_type(ScalarType.Float64).Multiply(2 * Unit(model.Type)).Add(1);
             table.index_copy_(0, index, moved.to_type(table.dtype));
             return Whole().MoveToOuterDisposeScope();
         }
