@@ -1,6 +1,6 @@
+using GlmTune.Kernels;
 using GlmTune.Kernels.Definitions;
 using GlmTune.Kernels.Memory;
-using GlmTune.Kernels;
 using GlmTune.Model.Adapters;
 using GlmTune.Model.Layers;
 using static TorchSharp.torch;

@@ -1,3 +1,4 @@
+using GlmTune.Kernels;
 using GlmTune.Kernels.Native;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -43,11 +44,11 @@ public class Fp8WeightsTests
             var fp8 = held.Rounded!;
             var error = (fp8.Widened(ScalarType.Float64) - exact.Value.to(ScalarType.Float64)).abs();
             // Half of the last of three bits; or of the smallest step, 2⁻⁹, in units of the scale.
-            var allowed =
-                maximum(
-                    exact.Value.to(ScalarType.Float64).abs() * Math.Pow(2, -4),
-                    fp8.OutputScales.max().to(ScalarType.Float64) * Math.Pow(2, -10)
-                ) * 1.0001;
+            var allowed = maximum(
+                    exact.Value.to(ScalarType.Float64).abs().Multiply(Math.Pow(2, -4)),
+                    fp8.OutputScales.max().to(ScalarType.Float64).Multiply(Math.Pow(2, -10))
+                )
+                .Multiply(1.0001);
             Assert.True(error.le(allowed).all().item<bool>(), exact.Name);
         }
     }

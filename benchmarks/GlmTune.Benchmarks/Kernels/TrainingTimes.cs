@@ -1,7 +1,7 @@
 using System.Diagnostics;
+using GlmTune.Kernels;
 using GlmTune.Kernels.Cuda;
 using GlmTune.Kernels.Definitions;
-using GlmTune.Kernels;
 using static TorchSharp.torch;
 
 namespace GlmTune.Benchmarks.Kernels;

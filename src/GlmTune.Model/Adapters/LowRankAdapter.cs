@@ -1,5 +1,5 @@
-using GlmTune.Kernels.Definitions;
 using GlmTune.Kernels;
+using GlmTune.Kernels.Definitions;
 using GlmTune.Model.Layers;
 using static TorchSharp.torch;
 

@@ -1,5 +1,5 @@
-using GlmTune.Kernels.Definitions;
 using GlmTune.Kernels;
+using GlmTune.Kernels.Definitions;
 using static TorchSharp.torch;
 
 namespace GlmTune.Model.Layers;

@@ -1,5 +1,5 @@
-using GlmTune.Kernels.Memory;
 using GlmTune.Kernels;
+using GlmTune.Kernels.Memory;
 using static TorchSharp.torch;
 
 namespace GlmTune.Model.Layers;

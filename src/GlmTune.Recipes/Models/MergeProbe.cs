@@ -1,5 +1,5 @@
-using GlmTune.Kernels.Definitions;
 using GlmTune.Kernels;
+using GlmTune.Kernels.Definitions;
 using GlmTune.Model;
 using GlmTune.Model.Layers;
 using static TorchSharp.torch;
@@ -100,7 +100,8 @@ internal sealed class MergeProbe
         try
         {
             var moved =
-                rows.to_type(ScalarType.Float64) * signs.to_type(ScalarType.Float64).Multiply(2 * Unit(model.Type)).Add(1);
+                rows.to_type(ScalarType.Float64)
+                * signs.to_type(ScalarType.Float64).Multiply(2 * Unit(model.Type)).Add(1);
             table.index_copy_(0, index, moved.to_type(table.dtype));
             return Whole().MoveToOuterDisposeScope();
         }

@@ -1,6 +1,6 @@
 using GlmTune.Collectives;
-using GlmTune.Kernels.Definitions;
 using GlmTune.Kernels;
+using GlmTune.Kernels.Definitions;
 using GlmTune.Model.Layers;
 using static TorchSharp.torch;
 

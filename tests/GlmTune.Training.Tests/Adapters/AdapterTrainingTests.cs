@@ -1,5 +1,5 @@
-using GlmTune.Kernels.Native;
 using GlmTune.Kernels;
+using GlmTune.Kernels.Native;
 using GlmTune.Model;
 using GlmTune.Model.Adapters;
 using GlmTune.Testing;
