@@ -81,8 +81,8 @@ public static class CheckpointFolder
         var available =
             steps.Count == 0 ? "there are none" : $"there are {string.Join(", ", steps.Select(s => Prefix + s))}";
         throw new InvalidDataException(
-            $"'{resume}' is no checkpoint of {output}: {available}. Expected yes (the newest), no (from the start), a "
-                + "number such as 600, checkpoint-600, or a path."
+            $"'{resume}' is not a checkpoint in {output}: {available}. Expected yes (the newest), no (start "
+                + "from scratch), a number such as 600, checkpoint-600, or a path."
         );
     }
 
@@ -137,7 +137,7 @@ public static class CheckpointFolder
         {
             if (AtomicFolder.Discard(PathOf(output, step)) is { } problem)
             {
-                problems.Add($"{PathOf(output, step)}: this old checkpoint could not be removed altogether: {problem}");
+                problems.Add($"{PathOf(output, step)}: this old checkpoint could not be removed completely: {problem}");
             }
         }
 

@@ -71,7 +71,7 @@ public sealed record TrainingState
             return state.Version == 1
                 ? state
                 : throw new InvalidDataException(
-                    $"{path}: version {state.Version} is newer than this program knows (1)."
+                    $"{path}: version {state.Version} is newer than this program supports (1)."
                 );
         }
         catch (JsonException error)

@@ -70,7 +70,11 @@ public abstract class Backend : ICollectives
         var call = Describe(Collective.Broadcast, buffer, label) with { Root = root };
         if (root < 0 || root >= WorldSize)
         {
-            throw new ArgumentOutOfRangeException(nameof(root), root, $"{call}: there are ranks 0 to {WorldSize - 1}.");
+            throw new ArgumentOutOfRangeException(
+                nameof(root),
+                root,
+                $"{call}: rank out of range; expected 0 to {WorldSize - 1}."
+            );
         }
 
         RequireUsable(call, buffer, nameof(buffer));
@@ -85,7 +89,7 @@ public abstract class Backend : ICollectives
         if (send.numel() % WorldSize != 0)
         {
             throw new ArgumentException(
-                $"{call}: {send.numel()} elements cannot be cut into {WorldSize} equal slices.",
+                $"{call}: {send.numel()} elements cannot be split into {WorldSize} equal slices.",
                 nameof(send)
             );
         }
@@ -151,7 +155,7 @@ public abstract class Backend : ICollectives
         )
         {
             throw new ArgumentException(
-                $"{call}: the tensor is on {tensor.device}, these ranks exchange tensors on {Device}.",
+                $"{call}: the tensor is on {tensor.device}, but these ranks communicate on {Device}.",
                 name
             );
         }
@@ -159,7 +163,8 @@ public abstract class Backend : ICollectives
         if (tensor.dtype != call.Type)
         {
             throw new ArgumentException(
-                $"{call}: the tensor is of type {tensor.dtype}, the other of {call.Type}; both must be of one type.",
+                $"{call}: one tensor has type {tensor.dtype}, the other {call.Type}; both must have the same "
+                    + "type.",
                 name
             );
         }
@@ -170,8 +175,8 @@ public abstract class Backend : ICollectives
         if (full.numel() != WorldSize * shard.numel())
         {
             throw new ArgumentException(
-                $"{call}: the whole has {full.numel()} elements and the shard {shard.numel()}; "
-                    + $"with {WorldSize} ranks the whole must have {WorldSize * shard.numel()}.",
+                $"{call}: the full tensor has {full.numel()} elements and the shard {shard.numel()}; with "
+                    + $"{WorldSize} ranks the full tensor must have {WorldSize * shard.numel()}.",
                 nameof(full)
             );
         }
@@ -183,7 +188,8 @@ public abstract class Backend : ICollectives
         if (TensorMemory.Overlap(shard, full) && TensorMemory.Address(shard) != place)
         {
             throw new ArgumentException(
-                $"{call}: the shard lies within the whole, but not at slice {Rank}, which is this rank's.",
+                $"{call}: the shard lies within the full tensor, but not at slice {Rank}, which belongs to "
+                    + "this rank.",
                 nameof(shard)
             );
         }
@@ -193,7 +199,7 @@ public abstract class Backend : ICollectives
     {
         if (!RankOrderSum.Supports(call.Type))
         {
-            throw new ArgumentException($"{call}: sums are over float16, bfloat16, float32, float64, int32 or int64.");
+            throw new ArgumentException($"{call}: sums support float16, bfloat16, float32, float64, int32 and int64.");
         }
     }
 
@@ -204,14 +210,14 @@ public abstract class Backend : ICollectives
         if (send.numel() != receive.numel())
         {
             throw new ArgumentException(
-                $"{call}: {send.numel()} elements are sent and {receive.numel()} received; both must be the same.",
+                $"{call}: {send.numel()} elements are sent and {receive.numel()} received; both must be equal.",
                 nameof(receive)
             );
         }
 
         if (TensorMemory.Overlap(send, receive))
         {
-            throw new ArgumentException($"{call}: what is sent and what is received share memory.", nameof(receive));
+            throw new ArgumentException($"{call}: the send and receive buffers share memory.", nameof(receive));
         }
     }
 }

@@ -30,8 +30,9 @@ internal static class CallComparison
 
     /// <summary>What the run ends with when ranks met with different calls.</summary>
     public static string Message(int rank, int worldSize, CollectiveCall mine, int otherRank, string other) =>
-        $"{LostRankException.Where(rank, worldSize, mine)}: {mine.Operation} met {other} of rank {otherRank}. "
-        + "All ranks must make the same calls in the same order; compare what led there.";
+        $"{LostRankException.Where(rank, worldSize, mine)}: {mine.Operation} does not match {other} of rank "
+        + $"{otherRank}. All ranks must make the same calls in the same order; compare the code paths that led "
+        + "here.";
 
     private static long Count(CollectiveCall call) =>
         call.Shape.Aggregate(1L, static (product, length) => product * length);

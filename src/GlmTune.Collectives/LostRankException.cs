@@ -27,7 +27,7 @@ public sealed class LostRankException : Exception
         string? known = null
     ) =>
         $"{Where(rank, worldSize, call)}: {call.Operation} not finished after {timeout.TotalSeconds:0.###} s. "
-        + (known ?? "A rank has stopped or taken another path; compare their logs.");
+        + (known ?? "A rank has stopped or diverged; compare their logs.");
 
     internal static string Where(int rank, int worldSize, CollectiveCall? call) =>
         $"Rank {rank} of {worldSize}{(call is null || call.Label == default ? "" : $", {call.Label}")}";

@@ -41,8 +41,8 @@ public sealed class EvaluationRun(
         if (tokenizer.Count > model.Config.VocabularySize)
         {
             throw new InvalidDataException(
-                $"The tokenizer has {tokenizer.Count} tokens, the model {model.Config.VocabularySize}. Are both from "
-                    + "the same model?"
+                $"The tokenizer has {tokenizer.Count} tokens, but the model's vocabulary has "
+                    + $"{model.Config.VocabularySize}. Are both from the same model?"
             );
         }
 
@@ -88,8 +88,9 @@ public sealed class EvaluationRun(
         {
             throw new InvalidDataException(
                 string.Join('\n', problems)
-                    + $"\nPrompt and answer have at most {longest} tokens together (the model's limit, or "
-                    + "generation_config's max_length), which leaves no room for an answer. Lower max_input_length."
+                    + $"\nPrompt and answer together are limited to {longest} tokens (by the model, or by "
+                    + "generation_config's max_length), which leaves no room for an answer. Lower "
+                    + "max_input_length."
             );
         }
     }

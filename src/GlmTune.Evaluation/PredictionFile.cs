@@ -51,14 +51,14 @@ public static class PredictionFile
 
         if (problems.Count > 0)
         {
-            var more = problems.Count > ProblemsShown ? $"\nAnd {problems.Count - ProblemsShown} more lines." : "";
+            var more = problems.Count > ProblemsShown ? $"\n… and {problems.Count - ProblemsShown} more lines." : "";
             throw new InvalidDataException(string.Join('\n', problems.Take(ProblemsShown)) + more);
         }
 
         return rows.Count > 0
             ? rows
             : throw new InvalidDataException(
-                $"{path}: has no rows; expected JSON lines with 'prediction' and 'label'."
+                $"{path}: has no rows; expected JSON Lines with 'prediction' and 'label'."
             );
     }
 
@@ -118,7 +118,7 @@ public static class PredictionFile
         !row.TryGetProperty(name, out var value)
             ? throw new InvalidDataException($"has no '{name}'; expected an object with 'prediction' and 'label'.")
         : value.ValueKind != JsonValueKind.String
-            ? throw new InvalidDataException($"'{name}' is {Describe(value)}; expected text.")
+            ? throw new InvalidDataException($"'{name}' is {Describe(value)}; expected a string.")
         : value.GetString()!;
 
     private static string Describe(JsonElement value) =>

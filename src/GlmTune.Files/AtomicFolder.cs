@@ -103,7 +103,7 @@ public sealed class AtomicFolder : IDisposable
         // Where a folder's only copy cannot be put back, it must not be removed either.
         List<string> stale =
         [
-            .. Inside(parent, OldPrefix).Where(old => Try(old, "cannot be put back", () => RestoreOld(old, moves))),
+            .. Inside(parent, OldPrefix).Where(old => Try(old, "cannot be restored", () => RestoreOld(old, moves))),
             .. Inside(parent, Prefix),
         ];
         return
@@ -163,7 +163,7 @@ public sealed class AtomicFolder : IDisposable
         if (!replace && (Directory.Exists(Target) || File.Exists(Target)))
         {
             throw new IOException(
-                $"{Target}: is there already and is not replaced. Remove it, or choose another place."
+                $"{Target}: already exists and is not replaced. Remove it, or choose another folder."
             );
         }
 

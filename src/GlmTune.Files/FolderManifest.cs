@@ -192,9 +192,9 @@ public static class FolderManifest
         var path = Path.Combine(folder, file.Name);
         return !File.Exists(path) ? $"'{file.Name}' is missing"
             : new FileInfo(path).Length is var bytes && bytes != file.Bytes
-                ? $"'{file.Name}' has {bytes} bytes; it was written with {file.Bytes}"
+                ? $"'{file.Name}' has {bytes} bytes; expected {file.Bytes}"
             : hashes && HashOf(path) != file.Xxh128
-                ? $"'{file.Name}' has other bytes than were written (its hash differs)"
+                ? $"'{file.Name}' has changed since it was written (its hash differs)"
             : null;
     }
 

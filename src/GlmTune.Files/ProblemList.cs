@@ -36,7 +36,7 @@ public sealed class ProblemList(string where)
 
         if (problems.Count > Shown)
         {
-            message.Append($"\n  And {problems.Count - Shown} more.");
+            message.Append($"\n  … and {problems.Count - Shown} more.");
         }
 
         throw new InvalidDataException(message.ToString());

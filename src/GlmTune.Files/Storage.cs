@@ -52,7 +52,7 @@ internal static partial class Storage
         var descriptor = Open(path, 0);
         if (descriptor < 0)
         {
-            throw new IOException($"{path}: cannot be opened to flush it (error {Marshal.GetLastPInvokeError()}).");
+            throw new IOException($"{path}: cannot be opened for flushing (error {Marshal.GetLastPInvokeError()}).");
         }
 
         try

@@ -89,7 +89,7 @@ internal sealed class CachedDecoder : IDecoder
     {
         if (rows.Length == 0)
         {
-            throw new ArgumentException("A pass has at least one sequence.", nameof(rows));
+            throw new ArgumentException("A pass needs at least one sequence.", nameof(rows));
         }
 
         DropWhatIsStale();
@@ -167,7 +167,7 @@ internal sealed class CachedDecoder : IDecoder
     {
         if (!asked.TryDequeue(out var result))
         {
-            throw new InvalidOperationException("Every queued pass has been asked for its likeliest tokens.");
+            throw new InvalidOperationException("The tokens of all queued passes have already been read.");
         }
 
         result.Tokens.Wait();

@@ -19,7 +19,7 @@ public sealed class DevicePlan
         if (stages.Count == 0 || stages.Any(stage => stage.Layers < 1))
         {
             throw new ArgumentException(
-                "A plan has at least one stage, and every stage at least one layer.",
+                "A plan needs at least one stage, and every stage at least one layer.",
                 nameof(stages)
             );
         }
@@ -72,7 +72,8 @@ public sealed class DevicePlan
     ) =>
         devices.Count > config.LayerCount
             ? throw new InvalidDataException(
-                $"The model has {config.LayerCount} layers, too few for {devices.Count} devices; name fewer of them."
+                $"The model has {config.LayerCount} layers, too few for {devices.Count} devices; use fewer "
+                    + "devices."
             )
             : TryOver(config, type, devices, cacheBytes) ?? throw TooSmall(config, type, devices, cacheBytes);
 
@@ -159,9 +160,10 @@ public sealed class DevicePlan
     {
         var (layer, end) = Needs(config, type, cacheBytes);
         return new InvalidDataException(
-            $"The model needs {Gib((layer * config.LayerCount) + (2 * end))} in {type}, its cache included, and some "
-                + "for the work itself; "
-                + $"free are {string.Join(", ", devices.Select(place => $"{Gib(place.FreeBytes)} on {place.Device}"))}. Use a smaller type, more devices, or the CPU."
+            $"The model needs {Gib((layer * config.LayerCount) + (2 * end))} in {type}, including its cache, "
+                + "plus working memory; free: "
+                + $"{string.Join(", ", devices.Select(place => $"{Gib(place.FreeBytes)} on {place.Device}"))}. Use "
+                + "a smaller type, more devices, or the CPU."
         );
     }
 

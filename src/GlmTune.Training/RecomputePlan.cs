@@ -78,6 +78,6 @@ public sealed record RecomputePlan(int Whole, int CheapParts)
             (0, 0) => "nothing recomputed",
             (0, _) => $"norms and SwiGLU of {CheapParts} layers recomputed",
             (_, 0) => $"{Whole} layers recomputed",
-            _ => $"{Whole} layers recomputed, and norms and SwiGLU of {CheapParts} further ones",
+            _ => $"{Whole} layers recomputed, and norms and SwiGLU of {CheapParts} more",
         };
 }

@@ -120,7 +120,7 @@ public sealed class SafetensorsFile : IDisposable
         if (!Storage.TryReadExactly(handle, destination, offset))
         {
             throw new InvalidDataException(
-                $"{Path}: '{tensor.Name}' ends early; the file has become shorter since it was opened."
+                $"{Path}: '{tensor.Name}' ends early; the file was truncated after it was opened."
             );
         }
     }

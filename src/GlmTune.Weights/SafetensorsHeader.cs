@@ -79,15 +79,15 @@ internal sealed class SafetensorsHeader
             }
 
             throw new InvalidDataException(
-                $"{path}: claims a header of {length} bytes, above the {LongestBytes} that safetensors allows. Is it a "
-                    + "safetensors file?"
+                $"{path}: declares a header of {length} bytes, above the {LongestBytes} that safetensors "
+                    + "allows. Is it a safetensors file?"
             );
         }
 
         if ((long)length > fileBytes - 8)
         {
             throw new InvalidDataException(
-                $"{path}: claims a header of {length} bytes but has only {fileBytes - 8} after the length. Is the "
+                $"{path}: declares a header of {length} bytes, but only {fileBytes - 8} bytes follow. Is the "
                     + "download complete?"
             );
         }
@@ -163,7 +163,7 @@ internal sealed class SafetensorsHeader
         {
             if (!names.Add(name))
             {
-                problems.Add($"'{name}' is there twice");
+                problems.Add($"'{name}' occurs twice");
             }
 
             if (name == MetadataName)
@@ -178,7 +178,7 @@ internal sealed class SafetensorsHeader
 
         if (json.Read())
         {
-            throw new JsonException("something follows the closing brace");
+            throw new JsonException("unexpected data after the closing brace");
         }
     }
 
@@ -187,7 +187,7 @@ internal sealed class SafetensorsHeader
         Expect(ref json, JsonTokenType.StartObject, $"an object under {MetadataName}");
         while (NextProperty(ref json) is { } key)
         {
-            Expect(ref json, JsonTokenType.String, $"text under {MetadataName}.{key}");
+            Expect(ref json, JsonTokenType.String, $"a string under {MetadataName}.{key}");
             metadata[key] = json.GetString()!;
         }
     }
@@ -231,7 +231,7 @@ internal sealed class SafetensorsHeader
         }
         else if (!TypesByName.TryGetValue(typeName, out var type))
         {
-            problems.Add($"'{name}' has the type '{typeName}'; known are {string.Join(", ", TypesByName.Keys)}");
+            problems.Add($"'{name}' has type '{typeName}'; expected one of {string.Join(", ", TypesByName.Keys)}");
         }
         else
         {
@@ -256,13 +256,13 @@ internal sealed class SafetensorsHeader
         }
         else if (TensorSpec.CountBytes(type, shape) is not { } bytes)
         {
-            problems.Add($"{described} has a size that no tensor can have");
+            problems.Add($"{described} has an impossible size");
         }
         else if (offsets is not [>= 0, var end] || end < offsets[0] || end > dataBytes)
         {
             problems.Add(
-                $"{described} lies at [{string.Join(", ", offsets)}], which is no range within the {dataBytes} bytes "
-                    + "of data. Is the download complete?"
+                $"{described} has offsets [{string.Join(", ", offsets)}], which are not a valid range within "
+                    + $"the {dataBytes} bytes of data. Is the download complete?"
             );
         }
         else if (end - offsets[0] != bytes)
@@ -286,7 +286,7 @@ internal sealed class SafetensorsHeader
             {
                 problems.Add(
                     begin < end
-                        ? $"'{spec.Name}' begins at {begin} inside {previous}, which ends at {end}"
+                        ? $"'{spec.Name}' starts at {begin}, inside {previous}, which ends at {end}"
                         : $"bytes {end} to {begin}, between {previous} and '{spec.Name}', belong to no tensor"
                 );
             }

@@ -50,8 +50,8 @@ public sealed class SafetensorsWriter : IDisposable
         if (header.Length - 8 > SafetensorsHeader.LongestBytes)
         {
             throw new ArgumentException(
-                $"{path}: a header of {header.Length - 8} bytes is longer than the {SafetensorsHeader.LongestBytes} "
-                    + "that safetensors allows.",
+                $"{path}: the header has {header.Length - 8} bytes, more than the "
+                    + $"{SafetensorsHeader.LongestBytes} that safetensors allows.",
                 nameof(tensors)
             );
         }
@@ -99,8 +99,8 @@ public sealed class SafetensorsWriter : IDisposable
         if (bytes.Length > place.Spec.ByteCount - place.Written)
         {
             throw new ArgumentException(
-                $"{path}: '{name}' ({place.Spec}) has {place.Spec.ByteCount} bytes; it got {place.Written} and now "
-                    + $"{bytes.Length} more.",
+                $"{path}: '{name}' ({place.Spec}) has {place.Spec.ByteCount} bytes; {place.Written} were "
+                    + $"written, and {bytes.Length} more do not fit.",
                 nameof(bytes)
             );
         }
@@ -136,7 +136,7 @@ public sealed class SafetensorsWriter : IDisposable
             .ToList();
         if (lacking.Count > 0)
         {
-            throw new InvalidOperationException($"{path}: not (wholly) written: {string.Join(", ", lacking)}.");
+            throw new InvalidOperationException($"{path}: incomplete: {string.Join(", ", lacking)}.");
         }
 
         RandomAccess.FlushToDisk(handle);

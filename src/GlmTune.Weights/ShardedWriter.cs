@@ -135,10 +135,7 @@ public sealed class ShardedWriter : IDisposable
     {
         if (complete.Contains(part))
         {
-            throw new ArgumentException(
-                $"{Path.Combine(folder, part)}: '{name}' has all its bytes already.",
-                nameof(name)
-            );
+            throw new ArgumentException($"{Path.Combine(folder, part)}: '{name}' is already complete.", nameof(name));
         }
 
         if (!open.TryGetValue(part, out var writer))

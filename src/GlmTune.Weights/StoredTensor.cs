@@ -43,7 +43,7 @@ public sealed class StoredTensor
         if (from < 0 || destination.Length > ByteCount - from)
         {
             throw new ArgumentException(
-                $"'{Name}' has {ByteCount} bytes; {destination.Length} from byte {from} on were asked for."
+                $"'{Name}' has {ByteCount} bytes; {destination.Length} bytes from offset {from} were requested."
             );
         }
 
@@ -87,7 +87,7 @@ public sealed class StoredTensor
         ByteCount <= int.MaxValue
             ? new ReadOnlySpan<byte>((byte*)Address, (int)ByteCount)
             : throw new InvalidOperationException(
-                $"'{Name}' has {ByteCount} bytes, more than a span can hold; read it through its address."
+                $"'{Name}' has {ByteCount} bytes, too many for a span; read it through its address."
             );
 
     /// <summary>Address of the first mapped byte, read-only; valid until the file is disposed.</summary>

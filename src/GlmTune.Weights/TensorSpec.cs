@@ -12,7 +12,7 @@ public sealed class TensorSpec
     {
         if (string.IsNullOrEmpty(name) || name == SafetensorsHeader.MetadataName)
         {
-            throw new ArgumentException($"'{name}' cannot name a tensor.", nameof(name));
+            throw new ArgumentException($"'{name}' is not a valid tensor name.", nameof(name));
         }
 
         Name = name;
@@ -21,7 +21,7 @@ public sealed class TensorSpec
         ByteCount =
             CountBytes(type, shape)
             ?? throw new ArgumentException(
-                $"'{name}' cannot have the shape {this}: a size is negative, or it has too many elements.",
+                $"'{name}' cannot have shape {this}: a size is negative, or it has too many elements.",
                 nameof(shape)
             );
     }

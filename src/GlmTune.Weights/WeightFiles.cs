@@ -67,7 +67,7 @@ public sealed class WeightFiles : IDisposable
 
         if (!Directory.Exists(path))
         {
-            throw new DirectoryNotFoundException($"{path}: there is no such folder.");
+            throw new DirectoryNotFoundException($"{path}: folder not found.");
         }
 
         string Inside(string name) => System.IO.Path.Combine(path, name);

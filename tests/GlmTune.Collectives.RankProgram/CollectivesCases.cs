@@ -236,7 +236,8 @@ public static class CollectivesCases
             )
             .Message;
         Assert.Contains(
-            $"AllGather of float32 [3] at step 5, layer 2: the whole has {(3 * n) + 1} elements and the shard 3",
+            $"AllGather of float32 [3] at step 5, layer 2: the full tensor has {(3 * n) + 1} elements and the "
+                + "shard 3",
             message
         );
         Assert.Throws<ArgumentException>(() =>

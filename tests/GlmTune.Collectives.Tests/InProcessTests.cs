@@ -78,8 +78,8 @@ public class InProcessTests
         foreach (var rank in (int[])[0, 1, 3])
         {
             Assert.Equal(
-                $"Rank {rank} of 4, step 1204, layer 17: AllReduceSum of float32 [2, 3] was ended, as rank 2 failed: "
-                    + "sft.yaml, line 3: no such thing",
+                $"Rank {rank} of 4, step 1204, layer 17: AllReduceSum of float32 [2, 3] was aborted, because "
+                    + "rank 2 failed: sft.yaml, line 3: no such thing",
                 messages[rank]
             );
         }
@@ -151,9 +151,9 @@ public class InProcessTests
             )
         );
         Assert.Equal(
-            "Rank 1 of 2, step 3, layer 6: Broadcast of float32 [8] from rank 0 met AllReduceSum of float32 [8] at "
-                + "step 3, layer 5 of rank 0. "
-                + "All ranks must make the same calls in the same order; compare what led there.",
+            "Rank 1 of 2, step 3, layer 6: Broadcast of float32 [8] from rank 0 does not match AllReduceSum of float32 "
+                + "[8] at step 3, layer 5 of rank 0. All ranks must make the same calls in the same order; compare "
+                + "the code paths that led here.",
             error.Message
         );
     }
@@ -186,7 +186,7 @@ public class InProcessTests
                 }
             )
         );
-        Assert.Matches("^Rank [12] of 3, step 9: Barrier cannot finish, as rank 0 has ended.$", error.Message);
+        Assert.Matches("^Rank [12] of 3, step 9: Barrier cannot finish, because rank 0 has ended.$", error.Message);
     }
 
     [Fact]

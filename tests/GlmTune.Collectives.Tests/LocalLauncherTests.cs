@@ -33,7 +33,7 @@ public class LocalLauncherTests
     [InlineData(
         "kill -9 $$",
         137,
-        "was killed (signal 9; the system does so when memory runs out); ending the other ranks."
+        "was killed (signal 9; the system sends it when memory runs out); ending the other ranks."
     )]
     [InlineData("kill -15 $$", 143, "was ended by signal 15; ending the other ranks.")]
     public async Task The_first_rank_that_fails_is_named_and_gives_the_code(string failing, int expected, string said)
@@ -230,7 +230,7 @@ public class LocalLauncherTests
             60
         );
         Assert.Equal(2, code);
-        Assert.Contains("This process is rank 1 of 4 already", output);
+        Assert.Contains("This process is already rank 1 of 4", output);
     }
 
     private static async Task<(int Code, string Output, TimeSpan Time)> Launch(

@@ -26,8 +26,8 @@ public class MpiTests
         var (code, output, time) = await RankProgram.Mpirun(2, "hang 1");
         Assert.Equal(LostRankException.ExitCode, code);
         Assert.Contains(
-            "Rank 0 of 2, step 1204, layer 17: AllGather of bfloat16 [2, 3] not finished after 1 s. "
-                + "A rank has stopped or taken another path; compare their logs.",
+            "Rank 0 of 2, step 1204, layer 17: AllGather of bfloat16 [2, 3] not finished after 1 s. A rank "
+                + "has stopped or diverged; compare their logs.",
             output
         );
         Assert.True(time < TimeSpan.FromSeconds(45), $"{time}");

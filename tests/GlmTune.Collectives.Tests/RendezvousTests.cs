@@ -107,10 +107,10 @@ public class RendezvousTests
     [InlineData("RANK=1", "WORLD_SIZE is not set, but RANK is")]
     [InlineData("WORLD_SIZE=4", "RANK is not set, but WORLD_SIZE is")]
     [InlineData("RANK=1 WORLD_SIZE=4", "LOCAL_RANK is not set, but WORLD_SIZE is above 1")]
-    [InlineData("RANK=4 WORLD_SIZE=4 LOCAL_RANK=0", "RANK is 4 and WORLD_SIZE is 4; ranks go from 0 to 3")]
+    [InlineData("RANK=4 WORLD_SIZE=4 LOCAL_RANK=0", "RANK is 4 and WORLD_SIZE is 4; ranks range from 0 to 3")]
     [InlineData(
         "RANK=3 WORLD_SIZE=4 LOCAL_RANK=2 LOCAL_WORLD_SIZE=2",
-        "LOCAL_RANK is 2 and LOCAL_WORLD_SIZE is 2; ranks go from 0 to 1"
+        "LOCAL_RANK is 2 and LOCAL_WORLD_SIZE is 2; ranks range from 0 to 1"
     )]
     [InlineData("RANK=-1 WORLD_SIZE=4 LOCAL_RANK=0", "RANK is '-1'; expected a whole number from 0")]
     [InlineData("RANK=0 WORLD_SIZE=0 LOCAL_RANK=0", "WORLD_SIZE is '0'; expected a whole number from 1")]
@@ -122,14 +122,14 @@ public class RendezvousTests
         "RANK=0 WORLD_SIZE=2 LOCAL_RANK=0 MASTER_ADDR=a MASTER_PORT=70000",
         "MASTER_PORT is '70000'; expected a whole number from 1 to 65535"
     )]
-    [InlineData(OpenMpi + " RANK=4", "RANK is 4 and OMPI_COMM_WORLD_RANK is 5; unset RANK, or set both alike")]
+    [InlineData(OpenMpi + " RANK=4", "RANK is 4 and OMPI_COMM_WORLD_RANK is 5; unset RANK, or make them equal")]
     [InlineData(
         OpenMpi + " WORLD_SIZE=2",
-        "WORLD_SIZE is 2 and OMPI_COMM_WORLD_SIZE is 8; unset WORLD_SIZE, or set both alike"
+        "WORLD_SIZE is 2 and OMPI_COMM_WORLD_SIZE is 8; unset WORLD_SIZE, or make them equal"
     )]
     [InlineData(
         Hydra + " RANK=4 WORLD_SIZE=2",
-        "RANK is 4 and PMI_RANK is 5; unset RANK, or set both alike. WORLD_SIZE is 2 and PMI_SIZE is 8"
+        "RANK is 4 and PMI_RANK is 5; unset RANK, or make them equal. WORLD_SIZE is 2 and PMI_SIZE is 8"
     )]
     [InlineData("OMPI_COMM_WORLD_RANK=1", "OMPI_COMM_WORLD_SIZE is not set, but OMPI_COMM_WORLD_RANK is")]
     [InlineData(
@@ -140,7 +140,7 @@ public class RendezvousTests
     public void Contradictions_are_named(string variables, string expected)
     {
         var message = Assert.Throws<InvalidDataException>(() => Read(variables)).Message;
-        Assert.StartsWith("The environment does not say which rank this is: ", message);
+        Assert.StartsWith("The environment does not define the rank of this process: ", message);
         Assert.Contains(expected, message);
     }
 

@@ -87,7 +87,7 @@ public sealed class AtomicFolderTests
         using var folder = AtomicFolder.Create(parent.At("c"));
         Fill(folder.Path, "new");
 
-        Assert.Contains("is there already", Assert.Throws<IOException>(() => folder.Publish()).Message);
+        Assert.Contains("already exists", Assert.Throws<IOException>(() => folder.Publish()).Message);
         Assert.Equal("old", File.ReadAllText(parent.At("c/a.txt")));
         folder.Publish(replace: true);
         Assert.Equal("new", File.ReadAllText(parent.At("c/a.txt")));
@@ -220,7 +220,7 @@ public sealed class AtomicFolderTests
             AtomicFolder.RemoveStale(parent.Path, notes.Add, new Failing { Moves = false })
         );
 
-        Assert.Contains("cannot be put back: is read-only", Assert.Single(notes));
+        Assert.Contains("cannot be restored: is read-only", Assert.Single(notes));
         Assert.Equal(["tmp-glmtune.old-c"], Names(parent.Path));
     }
 
@@ -310,9 +310,9 @@ public sealed class AtomicFolderTests
 
         Assert.Equal(
             [
-                "'a.txt' has other bytes than were written (its hash differs)",
+                "'a.txt' has changed since it was written (its hash differs)",
                 "'b.bin' is missing",
-                "'inner/state.json' has 3 bytes; it was written with 2",
+                "'inner/state.json' has 3 bytes; expected 2",
             ],
             FolderManifest.FindProblems(parent.At("c"))
         );
@@ -325,11 +325,11 @@ public sealed class AtomicFolderTests
 
     [Theory]
     [InlineData(null, "has no manifest.json")]
-    [InlineData("{", "is not the JSON it should be")]
-    [InlineData("{}", "has no list 'files'")]
-    [InlineData("null", "has no list 'files'")]
-    [InlineData("{\"files\":[{\"bytes\":1}]}", "has no list 'files' of name")]
-    [InlineData("{\"files\":[null]}", "has no list 'files' of name")]
+    [InlineData("{", "is invalid")]
+    [InlineData("{}", "lacks the list 'files'")]
+    [InlineData("null", "lacks the list 'files'")]
+    [InlineData("{\"files\":[{\"bytes\":1}]}", "lacks the list 'files' with name")]
+    [InlineData("{\"files\":[null]}", "lacks the list 'files' with name")]
     [InlineData(
         "{\"files\":[{\"name\":\"../x\",\"bytes\":1,\"xxh128\":\"\"}]}",
         "names '../x', which is not inside the folder"

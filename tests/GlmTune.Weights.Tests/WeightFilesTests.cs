@@ -104,7 +104,7 @@ public sealed class WeightFilesTests
     [Theory]
     [InlineData(
         "{\"weight_map\":{\"a\":\"../other/model.safetensors\"}}",
-        "'a' is said to be in \"../other/model.safetensors\""
+        "'a' maps to \"../other/model.safetensors\""
     )]
     [InlineData(
         "{\"weight_map\":{\"a\":\"/etc/x.safetensors\"}}",
@@ -114,7 +114,7 @@ public sealed class WeightFilesTests
         "{\"weight_map\":{\"a\":\"pytorch_model.bin\"}}",
         "expected the name of a .safetensors file in the same folder"
     )]
-    [InlineData("{\"weight_map\":{\"a\":3}}", "'a' is said to be in 3")]
+    [InlineData("{\"weight_map\":{\"a\":3}}", "'a' maps to 3")]
     [InlineData("{\"weight_map\":{}}", "'weight_map' is empty")]
     [InlineData("{\"weight_map\":[]}", "has no object 'weight_map'")]
     [InlineData("[]", "found an empty array; expected an object")]

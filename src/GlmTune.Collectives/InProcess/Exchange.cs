@@ -70,8 +70,8 @@ internal sealed class Exchange(int worldSize, TimeSpan timeout)
                     throw Failed(
                         rank,
                         new LostRankException(
-                            $"{LostRankException.Where(rank, worldSize, transfer.Call)}: {transfer.Call.Operation} "
-                                + $"cannot finish, as rank {gone} has ended."
+                            $"{LostRankException.Where(rank, worldSize, transfer.Call)}: "
+                                + $"{transfer.Call.Operation} cannot finish, because rank {gone} has ended."
                         )
                     );
                 }
@@ -165,8 +165,8 @@ internal sealed class Exchange(int worldSize, TimeSpan timeout)
         if (failure is { } first)
         {
             throw new LostRankException(
-                $"{LostRankException.Where(rank, worldSize, transfer.Call)}: {transfer.Call.Operation} was ended, as "
-                    + $"rank {first.Rank} failed: {first.Cause.Message}",
+                $"{LostRankException.Where(rank, worldSize, transfer.Call)}: {transfer.Call.Operation} was "
+                    + $"aborted, because rank {first.Rank} failed: {first.Cause.Message}",
                 first.Cause
             );
         }

@@ -56,7 +56,7 @@ public sealed class InProcess : Backend
         if (devices is not null && devices.Count != worldSize)
         {
             throw new ArgumentException(
-                $"{devices.Count} devices for {worldSize} ranks; one for each is needed.",
+                $"{devices.Count} devices for {worldSize} ranks; each rank needs one.",
                 nameof(devices)
             );
         }

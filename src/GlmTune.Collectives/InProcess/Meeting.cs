@@ -57,7 +57,7 @@ internal sealed class Meeting(int worldSize)
                 Array.ForEach(Ranks(), rank => Copy(all[(rank + worldSize - 1) % worldSize].Input, all[rank].Output));
                 break;
             default:
-                throw new NotSupportedException($"{all[0].Call.Collective} is not known to thread ranks.");
+                throw new NotSupportedException($"{all[0].Call.Collective} is not supported by thread ranks.");
         }
     }
 

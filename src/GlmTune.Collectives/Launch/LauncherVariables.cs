@@ -53,7 +53,7 @@ internal sealed class LauncherVariables(Func<string, string?> variable)
     {
         if (problems.Count == 0 && rank >= size)
         {
-            problems.Add($"{rankName} is {rank} and {sizeName} is {size}; ranks go from 0 to {size - 1}");
+            problems.Add($"{rankName} is {rank} and {sizeName} is {size}; ranks range from 0 to {size - 1}");
         }
     }
 
@@ -62,7 +62,7 @@ internal sealed class LauncherVariables(Func<string, string?> variable)
     {
         if (Number(name) is { } number && number != expected)
         {
-            problems.Add($"{name} is {number} and {otherName} is {expected}; unset {name}, or set both alike");
+            problems.Add($"{name} is {number} but {otherName} is {expected}; unset {name}, or make them equal");
         }
     }
 
@@ -72,7 +72,7 @@ internal sealed class LauncherVariables(Func<string, string?> variable)
         if (problems.Count > 0)
         {
             throw new InvalidDataException(
-                $"The environment does not say which rank this is: {string.Join(". ", problems)}."
+                $"The environment does not define the rank of this process: {string.Join(". ", problems)}."
             );
         }
     }

@@ -38,7 +38,7 @@ public sealed class LocalLauncher
     public static string[] ThisProgram(IEnumerable<string> arguments)
     {
         var program =
-            Environment.ProcessPath ?? throw new InvalidOperationException("The path of this program is not known.");
+            Environment.ProcessPath ?? throw new InvalidOperationException("The path of this program is unknown.");
         string[] host =
             Path.GetFileNameWithoutExtension(program) == "dotnet"
                 ? [program, "exec", Environment.GetCommandLineArgs()[0]]
@@ -79,9 +79,9 @@ public sealed class LocalLauncher
         if (around.WorldSize > 1)
         {
             throw new InvalidDataException(
-                $"This process is rank {around.Rank} of {around.WorldSize} already, as its launcher "
-                    + $"({around.Launcher}) says. Either let the launcher start all ranks, "
-                    + "or have one process a machine start them."
+                $"This process is already rank {around.Rank} of {around.WorldSize}, started by "
+                    + $"{around.Launcher}. Either let the launcher start all ranks, or start one process per "
+                    + "machine that starts them."
             );
         }
     }
@@ -117,7 +117,7 @@ public sealed class LocalLauncher
         var mpirun =
             SearchPath.Find("mpirun")
             ?? throw new FileNotFoundException(
-                $"{ranks} ranks on CPUs are started by mpirun, which is not on the path. Install Open MPI (Debian: "
+                $"{ranks} ranks on CPUs need mpirun, which is not on the PATH. Install Open MPI (Debian: "
                     + "openmpi-bin) or MPICH."
             );
         string[] root = HostProcess.IsRoot() ? ["--allow-run-as-root"] : [];

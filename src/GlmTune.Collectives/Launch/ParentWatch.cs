@@ -33,7 +33,7 @@ internal static class ParentWatch
             Thread.Sleep(Period);
         }
 
-        Console.Error.WriteLine($"The launcher (process {launcher}) has ended; this rank ends too.");
+        Console.Error.WriteLine($"The launcher (process {launcher}) has ended; ending this rank too.");
         HostProcess.Signal(Environment.ProcessId, SignalTerminate);
         Thread.Sleep(Grace);
         HostProcess.ExitNow(128 + SignalTerminate);

@@ -116,7 +116,7 @@ internal sealed class ProcessFamily(TextWriter log, TimeSpan grace) : IDisposabl
     private static string Describe(int code) =>
         code switch
         {
-            128 + 9 => "was killed (signal 9; the system does so when memory runs out)",
+            128 + 9 => "was killed (signal 9; the system sends it when memory runs out)",
             128 + 11 => "crashed (signal 11)",
             > 128 and < 128 + 65 => $"was ended by signal {code - 128}",
             _ => $"ended with exit code {code}",

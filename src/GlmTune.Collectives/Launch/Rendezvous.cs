@@ -17,8 +17,8 @@ namespace GlmTune.Collectives;
 public sealed record Rendezvous(Launcher Launcher, int Rank, int WorldSize, int LocalRank)
 {
     private const string MpiOfSlurm =
-        "Start with: srun --mpi=pmix (Open MPI) or srun --mpi=pmi2 (MPICH); srun --mpi=list shows what there is. Or "
-        + "start with mpirun.";
+        "Start with srun --mpi=pmix (Open MPI) or srun --mpi=pmi2 (MPICH); srun --mpi=list shows what is "
+        + "available. Or start with mpirun.";
 
     /// <summary>Ranks on this host, where the launcher says it.</summary>
     public int? LocalWorldSize { get; init; }
@@ -100,8 +100,8 @@ public sealed record Rendezvous(Launcher Launcher, int Rank, int WorldSize, int 
         return LocalRank < visible ? new Device(type, LocalRank)
             : visible == 1 ? new Device(type, 0)
             : throw new InvalidDataException(
-                $"Rank {Rank} of {WorldSize} is number {LocalRank} on its host, which shows it {visible} GPUs. Start "
-                    + "as many ranks a host as it has GPUs."
+                $"Rank {Rank} of {WorldSize} is number {LocalRank} on its host, which has {visible} visible "
+                    + "GPUs. Start one rank per GPU on each host."
             );
     }
 
@@ -129,7 +129,7 @@ public sealed record Rendezvous(Launcher Launcher, int Rank, int WorldSize, int 
         {
             BackendKind.Single when WorldSize == 1 => new SingleRank(device),
             BackendKind.Single => throw new ArgumentException(
-                $"A single rank was asked for, but {Launcher} started {WorldSize}.",
+                $"A single rank was requested, but {Launcher} started {WorldSize}.",
                 nameof(backend)
             ),
             BackendKind.Mpi => ConnectMpi(options),
@@ -144,10 +144,9 @@ public sealed record Rendezvous(Launcher Launcher, int Rank, int WorldSize, int 
         if (Launcher is Launcher.Torchrun or Launcher.Variables && WorldSize > 1)
         {
             throw new InvalidDataException(
-                $"{WorldSize} ranks on CPUs meet by MPI, which "
+                $"{WorldSize} ranks on CPUs need MPI, which "
                     + $"{(Launcher == Launcher.Torchrun ? "torchrun" : "what set RANK and WORLD_SIZE")} does not "
-                    + "start. "
-                    + $"Start with: mpirun -n {WorldSize} glmtune ..., or on one machine with: glmtune train "
+                    + $"start. Use: mpirun -n {WorldSize} glmtune ..., or on one machine: glmtune train "
                     + $"--nproc-per-node {WorldSize} ..."
             );
         }
@@ -155,7 +154,7 @@ public sealed record Rendezvous(Launcher Launcher, int Rank, int WorldSize, int 
         if (Launcher == Launcher.Slurm && !HasMpiOfSlurm && WorldSize > 1 && MpiLibrary.Current.IsOpenMpi)
         {
             throw new InvalidDataException(
-                $"{WorldSize} ranks on CPUs meet by MPI, which srun starts only where it is told which. {MpiOfSlurm}"
+                $"{WorldSize} ranks on CPUs need MPI, which srun starts only if told which one. {MpiOfSlurm}"
             );
         }
 
@@ -168,8 +167,8 @@ public sealed record Rendezvous(Launcher Launcher, int Rank, int WorldSize, int 
                     + (
                         Launcher == Launcher.Slurm
                             ? MpiOfSlurm
-                            : "The launcher belongs to another MPI than the library; load the matching module, or set "
-                                + "GLMTUNE_MPI to the library's file."
+                            : "The launcher belongs to a different MPI than the library; load the matching "
+                                + "module, or set GLMTUNE_MPI to the library file."
                     )
             );
         }
@@ -187,8 +186,8 @@ public sealed record Rendezvous(Launcher Launcher, int Rank, int WorldSize, int 
         if (WorldSize > 1 && MeetingPoint is null)
         {
             throw new InvalidDataException(
-                $"{WorldSize} ranks on GPUs need a place to meet: set MASTER_ADDR to rank 0's host and MASTER_PORT to "
-                    + "a free port there, on all ranks."
+                $"{WorldSize} ranks on GPUs need a rendezvous address: set MASTER_ADDR to rank 0's host and "
+                    + "MASTER_PORT to a free port there, on all ranks."
             );
         }
 
@@ -269,8 +268,8 @@ public sealed record Rendezvous(Launcher Launcher, int Rank, int WorldSize, int 
                 ? alone with
                 {
                     Warning =
-                        $"Slurm allotted {tasks} tasks, but this process was not started by srun and runs alone. For "
-                        + $"{tasks} ranks, put srun before the command.",
+                        $"Slurm allocated {tasks} tasks, but this process was not started by srun and runs "
+                        + $"alone. For {tasks} ranks, put srun before the command.",
                 }
                 : alone;
         }

@@ -110,7 +110,7 @@ public sealed class Mpi : Backend
                 );
                 break;
             default:
-                throw new NotSupportedException($"{transfer.Call.Collective} is not known to MPI ranks.");
+                throw new NotSupportedException($"{transfer.Call.Collective} is not supported by MPI ranks.");
         }
     }
 

@@ -72,9 +72,9 @@ internal sealed class MpiLibrary
         return TryFind(candidates, out var found)
             ? found!
             : throw new DllNotFoundException(
-                $"No MPI library was found; tried {string.Join(", ", candidates)}. Install Open MPI (Debian: "
-                    + "openmpi-bin) or MPICH, load your cluster's "
-                    + $"MPI module, or set {Variable} to the file."
+                $"MPI library not found; tried {string.Join(", ", candidates)}. Install Open MPI (Debian: "
+                    + $"openmpi-bin) or MPICH, load your cluster's MPI module, or set {Variable} to the library "
+                    + "file."
             );
     }
 

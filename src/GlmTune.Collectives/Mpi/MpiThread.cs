@@ -30,7 +30,7 @@ internal sealed class MpiThread
     {
         if (Interlocked.Exchange(ref started, 1) == 1)
         {
-            throw new InvalidOperationException("MPI can be initialized once in a process, and has been.");
+            throw new InvalidOperationException("MPI can be initialized only once per process, and already has been.");
         }
 
         this.options = options;
@@ -152,8 +152,7 @@ internal sealed class MpiThread
         if (provided < MpiNative.ThreadFunneled)
         {
             throw new NotSupportedException(
-                $"{library.Name} was built for programs of one thread; one that allows several (MPI_THREAD_FUNNELED) "
-                    + "is needed."
+                $"{library.Name} was built without thread support; MPI_THREAD_FUNNELED or higher is required."
             );
         }
 

@@ -14,7 +14,7 @@ internal static partial class TensorMemory
     public static nint Address(Tensor tensor) =>
         DataPointer(tensor.Handle, out var address) == 0
             ? address
-            : throw new InvalidOperationException("libtorch could not give the address of a tensor.");
+            : throw new InvalidOperationException("libtorch could not return the address of a tensor.");
 
     /// <summary>Whether two contiguous tensors share bytes.</summary>
     public static bool Overlap(Tensor a, Tensor b)

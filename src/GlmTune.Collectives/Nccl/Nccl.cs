@@ -77,7 +77,7 @@ public sealed class Nccl : Backend
         CollectivesOptions? options = null
     ) =>
         meetingPoint is null && worldSize > 1
-            ? throw new ArgumentException($"{worldSize} ranks need a place to meet.", nameof(meetingPoint))
+            ? throw new ArgumentException($"{worldSize} ranks need a rendezvous.", nameof(meetingPoint))
             : new Nccl(
                 rank,
                 worldSize,
@@ -214,7 +214,7 @@ public sealed class Nccl : Backend
                     Send(input, bytes, (Rank + 1) % WorldSize);
                     Receive(output, bytes, (Rank + WorldSize - 1) % WorldSize);
                 }),
-                _ => throw new NotSupportedException($"{call.Collective} is not known to NCCL ranks."),
+                _ => throw new NotSupportedException($"{call.Collective} is not supported by NCCL ranks."),
             },
             call.Operation,
             communicator

@@ -53,9 +53,9 @@ internal sealed class NcclLibrary
         }
 
         throw new DllNotFoundException(
-            $"NCCL was not found; tried {string.Join(", ", candidates)}. Install it (Debian and Ubuntu with NVIDIA's "
-                + "packages: libnccl2; it also comes with every "
-                + $"CUDA install of PyTorch), or set {Variable} to the file."
+            $"NCCL not found; tried {string.Join(", ", candidates)}. Install it (Debian and Ubuntu with "
+                + $"NVIDIA's packages: libnccl2; CUDA builds of PyTorch include it), or set {Variable} to the "
+                + "library file."
         );
     }
 }

@@ -15,7 +15,7 @@ internal static unsafe partial class NcclNative
     {
         if (Failed(result))
         {
-            throw new IOException($"{call} failed: {Describe(result, communicator)}. NCCL_DEBUG=INFO shows more.");
+            throw new IOException($"{call} failed: {Describe(result, communicator)}. Set NCCL_DEBUG=INFO for details.");
         }
     }
 
@@ -37,7 +37,7 @@ internal static unsafe partial class NcclNative
             ScalarType.Float32 => 7,
             ScalarType.Float64 => 8,
             ScalarType.BFloat16 => 9,
-            _ => throw new ArgumentException($"NCCL does not sum {type}."),
+            _ => throw new ArgumentException($"NCCL cannot sum {type}."),
         };
 
     /// <summary>NCCL's number for bytes, which is how calls that do not compute move every type.</summary>

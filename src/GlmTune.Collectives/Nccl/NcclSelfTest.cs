@@ -166,8 +166,9 @@ public static class NcclSelfTest
         Write(
             ranks,
             log,
-            $"matrix product {alone:0.000} ms alone, {together:0.000} ms beside an AllGather of {count * 2 >> 20} MiB "
-                + $"a rank; overlap {sent.Overlap:P0} of {sent.Busy.TotalMilliseconds:0.0} ms"
+            $"matrix product {alone:0.000} ms alone, {together:0.000} ms during an AllGather of "
+                + $"{count * 2 >> 20} MiB per rank; overlap {sent.Overlap:P0} of {sent.Busy.TotalMilliseconds:0.0} "
+                + "ms"
         );
     }
 

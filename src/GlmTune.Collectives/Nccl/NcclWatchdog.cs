@@ -70,9 +70,9 @@ internal sealed class NcclWatchdog : IDisposable
             if (connecting.Elapsed > timeout)
             {
                 owner.End(
-                    $"Rank {owner.Rank} of {owner.WorldSize}: the ranks have not met after "
-                        + $"{timeout.TotalSeconds:0.###} s{owner.MeetingNote}. "
-                        + "A rank has not started, or its network does not reach rank 0; NCCL_DEBUG=INFO shows more."
+                    $"Rank {owner.Rank} of {owner.WorldSize}: the rendezvous did not finish after "
+                        + $"{timeout.TotalSeconds:0.###} s{owner.MeetingNote}. A rank has not started, or its "
+                        + "network cannot reach rank 0; set NCCL_DEBUG=INFO for details."
                 );
             }
 

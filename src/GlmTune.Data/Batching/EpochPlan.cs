@@ -63,8 +63,8 @@ public sealed class EpochPlan
         return at >= 0
             ? at
             : throw new ArgumentException(
-                $"No micro-batch begins after {examples} examples of this epoch. The data, the seed, the rows of a "
-                    + "micro-batch or the packing differ from those of the run that is resumed.",
+                $"No micro-batch starts after {examples} examples of this epoch. The data, the seed, the "
+                    + "micro-batch size or packing differ from those of the resumed run.",
                 nameof(examples)
             );
     }

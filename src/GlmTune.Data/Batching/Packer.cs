@@ -18,8 +18,8 @@ public static class Packer
             if (tokens > maxTokens)
             {
                 throw new ArgumentException(
-                    $"Example {index} has {tokens} tokens, more than the {maxTokens} of a packed row; make packed rows "
-                        + "longer or cut examples shorter.",
+                    $"Example {index} has {tokens} tokens, more than the {maxTokens} of a packed row; "
+                        + "increase the packed length or truncate examples earlier.",
                     nameof(maxTokens)
                 );
             }

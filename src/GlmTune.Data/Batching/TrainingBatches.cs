@@ -39,7 +39,7 @@ public sealed class TrainingBatches
     {
         if (examples.Count == 0)
         {
-            throw new ArgumentException("There is no example to train on.", nameof(examples));
+            throw new ArgumentException("There are no examples to train on.", nameof(examples));
         }
 
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(options.RowsPerMicroBatch);
@@ -77,8 +77,8 @@ public sealed class TrainingBatches
             if (value.Epoch < 0 || value.Examples < 0 || value.Examples >= examples.Count)
             {
                 throw new ArgumentException(
-                    $"Epoch {value.Epoch}, example {value.Examples} is no place in {examples.Count} examples. Is it "
-                        + "from a run with other data?",
+                    $"Epoch {value.Epoch}, example {value.Examples} is not a valid position among "
+                        + $"{examples.Count} examples. Does it come from a run with other data?",
                     nameof(value)
                 );
             }

@@ -75,7 +75,7 @@ public sealed class DataCheck(Glm4Template template)
 
     private void Lengths(Conversation conversation, TokenizedExample example, Action<FindingKind, int?, string> found)
     {
-        var cut = $"{example.FullLength} tokens are cut to {template.Options.MaxTrainingTokens}";
+        var cut = $"{example.FullLength} tokens are truncated to {template.Options.MaxTrainingTokens}";
         if (example.SupervisedTokens == 0)
         {
             found(FindingKind.NothingLearnt, null, TrainingSet.NothingLearnt(template, conversation, example));
@@ -86,8 +86,8 @@ public sealed class DataCheck(Glm4Template template)
                 example.LostItsEnd ? FindingKind.LostEnd : FindingKind.Cut,
                 null,
                 example.LostItsEnd
-                    ? $"{cut}; the end token is lost, so the row does not teach where to stop."
-                    : $"{cut}; no learnt token at the end is lost."
+                    ? $"{cut}; the end token is lost, so the row does not teach the model when to stop."
+                    : $"{cut}; no supervised token is lost at the end."
             );
         }
     }
@@ -102,13 +102,13 @@ public sealed class DataCheck(Glm4Template template)
                 found(
                     FindingKind.EmptyMessage,
                     index,
-                    $"an empty message of the role '{message.Role.ToString().ToLowerInvariant()}' adds nothing."
+                    $"an empty message with role '{message.Role.ToString().ToLowerInvariant()}' has no effect."
                 );
             }
 
             if (message.Role == Role.Observation && !called)
             {
-                found(FindingKind.ObservationWithoutCall, index, "an observation, but no tool is called before it.");
+                found(FindingKind.ObservationWithoutCall, index, "an observation without a tool call before it.");
             }
 
             // Several calls in a row are answered by several observations in a row.
@@ -116,9 +116,9 @@ public sealed class DataCheck(Glm4Template template)
             if (template.Tokenizer.FindSpecialText($"{message.Metadata}\n{message.Content}") is { } text)
             {
                 var effect = template.Options.Preset.ParsesSpecialText
-                    ? "becomes that token with this template"
-                    : "is learnt as plain text";
-                found(FindingKind.SpecialText, index, $"the text of the special token '{text}', which {effect}.");
+                    ? "becomes a special token with this template"
+                    : "is treated as plain text";
+                found(FindingKind.SpecialText, index, $"the text of the special token '{text}' {effect}.");
             }
         }
     }

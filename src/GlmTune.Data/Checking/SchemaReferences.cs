@@ -21,12 +21,12 @@ internal static class SchemaReferences
                 && !reference.StartsWith("#/", StringComparison.Ordinal)
             )
             {
-                return $"its schema refers to '{reference}'; only references inside it (#/…) are followed.";
+                return $"its schema refers to '{reference}'; only references within it (#/…) are supported.";
             }
 
             if (IsEndless(node, schema, finished, []))
             {
-                return "its schema refers to itself in a circle.";
+                return "its schema refers to itself in a cycle.";
             }
         }
 

@@ -36,13 +36,13 @@ internal sealed class ToolSchemas
                 {
                     var declared =
                         tools.Count == 0
-                            ? "no tool is declared"
-                            : $"declared are {string.Join(", ", tools.Keys.Take(8))}";
-                    yield return (index, FindingKind.UndeclaredTool, $"a call of '{call.Name}', but {declared}.");
+                            ? "no tools are declared"
+                            : $"declared tools: {string.Join(", ", tools.Keys.Take(8))}";
+                    yield return (index, FindingKind.UndeclaredTool, $"a call to '{call.Name}', but {declared}.");
                 }
                 else if (tool.Type == "function" && Mismatch(tool, call) is { } mismatch)
                 {
-                    yield return (index, FindingKind.WrongArguments, $"the call of '{call.Name}': {mismatch}");
+                    yield return (index, FindingKind.WrongArguments, $"the call to '{call.Name}': {mismatch}");
                 }
             }
         }
@@ -52,7 +52,7 @@ internal sealed class ToolSchemas
     {
         if (!call.HasJsonArguments)
         {
-            return "the arguments are no JSON object.";
+            return "the arguments are not a JSON object.";
         }
 
         try
@@ -82,7 +82,7 @@ internal sealed class ToolSchemas
         {
             if (JsonNode.Parse(schema) is not JsonObject node)
             {
-                return (null, "'parameters' is no object; expected a JSON schema.");
+                return (null, "'parameters' is not an object; expected a JSON schema.");
             }
 
             return SchemaReferences.Problem(node) is { } problem
@@ -91,7 +91,7 @@ internal sealed class ToolSchemas
         }
         catch (Exception e) when (IsBadSchema(e))
         {
-            return (null, $"its schema cannot be read: {FirstLine(e)}");
+            return (null, $"its schema is invalid: {FirstLine(e)}");
         }
     }
 
@@ -117,14 +117,14 @@ internal sealed class ToolSchemas
             {
                 ValidationErrorKind.PropertyRequired => "is missing",
                 ValidationErrorKind.NoAdditionalPropertiesAllowed => "is not declared",
-                ValidationErrorKind.NotInEnumeration => "is none of the allowed values",
-                ValidationErrorKind.StringExpected => "is no string",
-                ValidationErrorKind.NumberExpected => "is no number",
-                ValidationErrorKind.IntegerExpected => "is no whole number",
+                ValidationErrorKind.NotInEnumeration => "is not one of the allowed values",
+                ValidationErrorKind.StringExpected => "is not a string",
+                ValidationErrorKind.NumberExpected => "is not a number",
+                ValidationErrorKind.IntegerExpected => "is not a whole number",
                 ValidationErrorKind.BooleanExpected => "is neither true nor false",
-                ValidationErrorKind.ArrayExpected => "is no array",
-                ValidationErrorKind.ObjectExpected => "is no object",
-                var kind => $"does not fit the schema ({kind})",
+                ValidationErrorKind.ArrayExpected => "is not an array",
+                ValidationErrorKind.ObjectExpected => "is not an object",
+                var kind => $"does not match the schema ({kind})",
             };
     }
 }

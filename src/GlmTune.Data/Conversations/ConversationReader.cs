@@ -33,7 +33,7 @@ internal sealed class ConversationReader
     {
         if (!Utf8.IsValid(text))
         {
-            Problem(null, "the line is not UTF-8. Save the file as UTF-8.");
+            Problem(null, "the line is not valid UTF-8. Save the file as UTF-8.");
             return null;
         }
 
@@ -51,7 +51,7 @@ internal sealed class ConversationReader
         catch (InvalidOperationException)
         {
             // The only thing that valid JSON in UTF-8 can hold and a string cannot.
-            Problem(null, "a string holds half of a surrogate pair (\\ud800 to \\udfff alone), which is no character.");
+            Problem(null, "a string contains an unpaired surrogate (\\ud800 to \\udfff), which is not a character.");
             return null;
         }
     }
@@ -72,7 +72,7 @@ internal sealed class ConversationReader
 
         if (messages.ValueKind != JsonValueKind.Array || messages.GetArrayLength() == 0)
         {
-            Problem(null, $"'messages' is {Kind(messages)}; expected an array of at least one message.");
+            Problem(null, $"'messages' is {Kind(messages)}; expected an array with at least one message.");
             return null;
         }
 
@@ -83,8 +83,8 @@ internal sealed class ConversationReader
         {
             Problem(
                 null,
-                "'tools' stands beside 'messages'; here tools belong to the system message. 'glmtune data convert "
-                    + "--from openai' moves them."
+                "'tools' is next to 'messages', but tools belong to the system message. 'glmtune data "
+                    + "convert --from openai' moves them."
             );
         }
 
@@ -97,8 +97,8 @@ internal sealed class ConversationReader
                 {
                     Problem(
                         index,
-                        $"role 'system' after '{Name(result.LastOrDefault()?.Role)}'. A conversation has at most one "
-                            + "system message, and it is first."
+                        $"role 'system' after '{Name(result.LastOrDefault()?.Role)}'. A conversation has at "
+                            + "most one system message, which must come first."
                     );
                 }
 
@@ -145,8 +145,8 @@ internal sealed class ConversationReader
             {
                 Problem(
                     index,
-                    $"'{key}' is not read here; write the call as 'metadata' (the tool's name) and 'content' (its "
-                        + "arguments), or use 'glmtune data convert --from openai'."
+                    $"'{key}' is not supported; write the call as 'metadata' (the tool's name) and 'content' "
+                        + "(its arguments), or use 'glmtune data convert --from openai'."
                 );
             }
         }
@@ -188,8 +188,9 @@ internal sealed class ConversationReader
             var hint = name switch
             {
                 "tool" or "function" =>
-                    " A tool's result has the role 'observation'; 'glmtune data convert --from openai' renames it.",
-                "human" or "gpt" => " This looks like ShareGPT's shape; use 'glmtune data convert --from sharegpt'.",
+                    "The result of a tool has role 'observation'; 'glmtune data convert --from openai' "
+                        + "renames it.",
+                "human" or "gpt" => "This looks like the ShareGPT format; use 'glmtune data convert --from sharegpt'.",
                 _ => "",
             };
             Problem(index, $"role '{name}'; expected system, user, assistant or observation.{hint}");
@@ -214,7 +215,7 @@ internal sealed class ConversationReader
 
         if (role is not null and not Role.System && list.GetArrayLength() > 0)
         {
-            Problem(index, $"'tools' on the role '{Name(role)}'; only a system message declares tools.");
+            Problem(index, $"'tools' on a message with role '{Name(role)}'; only a system message can declare tools.");
         }
 
         foreach (var (place, tool) in list.EnumerateArray().Index())
@@ -247,14 +248,14 @@ internal sealed class ConversationReader
         Problem(
             index,
             $"'{key}' is {Kind(value)}; expected a "
-                + $"string{(value.ValueKind == JsonValueKind.Object ? " (JSON inside it is written as text)" : "")}."
+                + $"string{(value.ValueKind == JsonValueKind.Object ? " (write nested JSON as text)" : "")}."
         );
         return "";
     }
 
     private void Problem(int? message, string text) => problems.Add(new DataProblem(file, line, message, text));
 
-    private static string Name(Role? role) => role?.ToString().ToLowerInvariant() ?? "a bad message";
+    private static string Name(Role? role) => role?.ToString().ToLowerInvariant() ?? "an invalid message";
 
     private static string Kind(JsonElement value) =>
         value.ValueKind switch
@@ -286,7 +287,7 @@ internal sealed class ConversationReader
             : null;
         return shape is null
             ? "A row is {\"messages\": […]}."
-            : $"This looks like another shape; use 'glmtune data convert --from {shape}'.";
+            : $"This looks like another format; use 'glmtune data convert --from {shape}'.";
     }
 
     private static string Reason(JsonException e)

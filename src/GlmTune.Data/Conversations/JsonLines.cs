@@ -15,7 +15,7 @@ public static class JsonLines
     {
         if (!File.Exists(path))
         {
-            throw new InvalidDataException($"{path}: there is no such file.");
+            throw new InvalidDataException($"{path}: file not found.");
         }
 
         return Stream(path);
@@ -28,7 +28,7 @@ public static class JsonLines
         int start = 0,
             filled = 0,
             number = 0;
-        for (var ended = false; !ended;)
+        for (var ended = false; !ended; )
         {
             if (start > 0)
             {

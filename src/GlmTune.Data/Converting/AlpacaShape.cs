@@ -20,7 +20,7 @@ internal sealed class AlpacaShape : RowShape
                 || turn.EnumerateArray().Any(text => text.ValueKind != JsonValueKind.String)
             )
             {
-                throw new InvalidDataException("an entry of 'history' is not a pair of strings, question and answer.");
+                throw new InvalidDataException("an entry of 'history' is not a pair of strings (question, answer).");
             }
 
             messages.Add(new Message(Role.User, turn[0].GetString()!));

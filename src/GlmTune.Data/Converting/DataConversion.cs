@@ -46,7 +46,7 @@ public static class DataConversion
                         using var json = JsonDocument.Parse(entry.Text, Options);
                         if (json.RootElement.ValueKind != JsonValueKind.Object)
                         {
-                            throw new InvalidDataException("the entry is no JSON object.");
+                            throw new InvalidDataException("the entry is not a JSON object.");
                         }
 
                         foreach (var conversation in shape.Convert(json.RootElement).ToList())
@@ -58,7 +58,7 @@ public static class DataConversion
                                         source,
                                         entry.Number,
                                         null,
-                                        $"the arguments of a call of '{call.Name}' are no JSON object: "
+                                        $"the arguments of a call to '{call.Name}' are not a JSON object: "
                                             + $"{Shorten(call.Arguments)}"
                                     )
                                 );
@@ -91,7 +91,7 @@ public static class DataConversion
                                 source,
                                 entry.Number,
                                 null,
-                                $"not valid JSON, or not the shape '{shape.Name}': {e.Message}"
+                                $"not valid JSON, or not in the format '{shape.Name}': {e.Message}"
                             )
                         );
                     }
@@ -104,7 +104,7 @@ public static class DataConversion
 
                 if (written == 0)
                 {
-                    throw new InvalidDataException($"{source}: the file has no entry.");
+                    throw new InvalidDataException($"{source}: the file has no entries.");
                 }
             }
         );

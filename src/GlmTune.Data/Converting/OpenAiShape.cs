@@ -31,8 +31,8 @@ internal sealed class OpenAiShape : RowShape
                     index == 0
                         ? Content(message)
                         : throw new InvalidDataException(
-                            $"messages[{index}]: role '{role}' is not first; the format has one system message, at the "
-                                + "start."
+                            $"messages[{index}]: role '{role}' must come first; a conversation has one system "
+                                + "message, at the start."
                         );
             }
             else
@@ -101,7 +101,7 @@ internal sealed class OpenAiShape : RowShape
                     OptionalText(part, "type") is "text"
                         ? Text(part, "text")
                         : throw new InvalidDataException(
-                            $"a part of the type '{OptionalText(part, "type")}'; only text can be learnt."
+                            $"a content part of type '{OptionalText(part, "type")}'; only text is supported."
                         )
                 )
         );

@@ -19,7 +19,7 @@ public abstract class RowShape
     public static RowShape Named(string name) =>
         All.FirstOrDefault(shape => string.Equals(shape.Name, name, StringComparison.OrdinalIgnoreCase))
         ?? throw new ArgumentException(
-            $"No shape '{name}'; there are {string.Join(", ", All.Select(shape => shape.Name))}.",
+            $"Unknown format '{name}'; expected one of {string.Join(", ", All.Select(shape => shape.Name))}.",
             nameof(name)
         );
 

@@ -42,7 +42,8 @@ internal static class SourceFile
         catch (JsonException e)
         {
             throw new InvalidDataException(
-                $"{path}, line {e.LineNumber + 1}: not valid JSON. Expected an array of objects, or one object a line.",
+                $"{path}, line {e.LineNumber + 1}: not valid JSON. Expected an array of objects, or one "
+                    + "object per line.",
                 e
             );
         }

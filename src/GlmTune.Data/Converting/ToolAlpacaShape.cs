@@ -28,8 +28,8 @@ internal sealed partial class ToolAlpacaShape : RowShape
         return instructions.Count == golden.Count && golden.Count > 0
             ? instructions.Zip(golden, (question, calls) => WithTools(tools, "", Golden(question, calls)))
             : throw new InvalidDataException(
-                $"no 'Instances', and {instructions.Count} 'Instructions' with {golden.Count} 'Golden_Answers'; "
-                    + "expected as many of both."
+                $"no 'Instances', and {instructions.Count} 'Instructions' but {golden.Count} "
+                    + "'Golden_Answers'; expected equal numbers."
             );
     }
 
@@ -66,7 +66,7 @@ internal sealed partial class ToolAlpacaShape : RowShape
         )
         {
             throw new InvalidDataException(
-                "no 'Function_Description'; expected an object of a text for each function."
+                "no 'Function_Description'; expected an object that describes each function."
             );
         }
 

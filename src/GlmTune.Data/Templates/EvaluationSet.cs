@@ -42,7 +42,7 @@ public sealed class EvaluationSet : IReadOnlyList<EvaluationExample>
                 return answers > 0
                     ? (Answers: answers, Examples: examples)
                     : throw new InvalidDataException(
-                        "nothing to evaluate: no assistant message with content that is not marked \"loss\": false."
+                        "nothing to evaluate: no assistant message has content, or all are marked \"loss\": " + "false."
                     );
             },
             stop

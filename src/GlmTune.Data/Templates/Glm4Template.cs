@@ -25,7 +25,8 @@ public sealed class Glm4Template
         endToken = tokenizer.Special.All.TryGetValue(Options.EndToken, out var id)
             ? id
             : throw new ArgumentException(
-                $"'{Options.EndToken}' is no special token of this tokenizer; expected <|user|> or <|endoftext|>.",
+                $"'{Options.EndToken}' is not a special token of this tokenizer; expected <|user|> or "
+                    + "<|endoftext|>.",
                 nameof(options)
             );
         toolBlock = new ToolBlock(Options.Preset, tokenizer.ChatTemplate);

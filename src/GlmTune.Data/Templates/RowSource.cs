@@ -60,7 +60,7 @@ internal static class RowSource
                 },
                 results
             )
-            : throw new InvalidDataException($"{path}: the file has no row.");
+            : throw new InvalidDataException($"{path}: the file has no rows.");
     }
 
     private static (int Line, T? Value, IReadOnlyList<DataProblem> Problems) Render<T>(

@@ -39,7 +39,8 @@ public sealed record TemplatePreset(
     public static TemplatePreset Named(string name) =>
         All.FirstOrDefault(preset => string.Equals(preset.Name, name, StringComparison.OrdinalIgnoreCase))
         ?? throw new ArgumentException(
-            $"No template preset '{name}'; there are {string.Join(", ", All.Select(preset => preset.Name))}.",
+            $"Unknown template preset '{name}'; expected one of "
+                + $"{string.Join(", ", All.Select(preset => preset.Name))}.",
             nameof(name)
         );
 }

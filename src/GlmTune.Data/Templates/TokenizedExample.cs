@@ -16,7 +16,8 @@ public sealed record TokenizedExample
             if (start < before || end <= start || end > tokenIds.Length)
             {
                 throw new ArgumentException(
-                    $"[{start}, {end}) of {tokenIds.Length} tokens; expected stretches in order, from 1 on.",
+                    $"[{start}, {end}) of {tokenIds.Length} tokens; expected ordered, non-empty ranges that "
+                        + "start at 1 or later.",
                     nameof(supervised)
                 );
             }

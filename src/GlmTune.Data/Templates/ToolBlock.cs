@@ -58,8 +58,8 @@ internal sealed partial class ToolBlock
         return builtIn.TryGetValue(tool.Type, out var text)
             ? text
             : throw new InvalidDataException(
-                $"the built-in tool '{tool.Type}' has no text here: the model's tokenizer_config.json has no "
-                    + "chat_template with a section for it. Take that file from glm-4-9b-chat."
+                $"no text for the built-in tool '{tool.Type}': the model's tokenizer_config.json has no "
+                    + "chat_template with a section for it. Use that file from glm-4-9b-chat."
             );
     }
 

@@ -67,12 +67,11 @@ public sealed class TrainingSet : IReadOnlyList<TokenizedExample>
     {
         if (template.CountAnswers(conversation) == 0 && !conversation.Messages.Any(message => message.Loss == true))
         {
-            return "nothing would be learnt: no assistant message with content that is not marked \"loss\": false.";
+            return "no supervised tokens: no assistant message has content, or all are marked \"loss\": false.";
         }
 
-        return $"nothing would be learnt: the row has {example.FullLength} tokens, and the cut at "
-            + $"{template.Options.MaxTrainingTokens} "
-            + "(max_input_length + max_output_length + 1) takes every learnt one. Raise the lengths or shorten the "
-            + "row.";
+        return $"no supervised tokens: the row has {example.FullLength} tokens, and truncation at "
+            + $"{template.Options.MaxTrainingTokens} (max_input_length + max_output_length + 1) removes all "
+            + "supervised ones. Raise the lengths or shorten the row.";
     }
 }

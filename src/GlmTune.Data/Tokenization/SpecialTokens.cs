@@ -52,8 +52,9 @@ public sealed class SpecialTokens
         if (missing.Count > 0)
         {
             throw new InvalidDataException(
-                $"The tokenizer has no special token {string.Join(", ", missing.Select(text => $"'{text}'"))}, which "
-                    + "GLM-4's chat format needs."
+                "The tokenizer lacks the special tokens "
+                    + $"{string.Join(", ", missing.Select(text => $"'{text}'"))}, which GLM-4's chat format "
+                    + "requires."
             );
         }
 

@@ -44,8 +44,9 @@ public static class TokenRanks
             )
             {
                 throw new InvalidDataException(
-                    $"{name}, line {line}: found '{Encoding.UTF8.GetString(text[..Math.Min(text.Length, 40)])}'; "
-                        + "expected a token in base64, a space, its rank."
+                    $"{name}, line {line}: found "
+                        + $"'{Encoding.UTF8.GetString(text[..Math.Min(text.Length, 40)])}'; expected a token in "
+                        + "base64, a space, and its rank."
                 );
             }
 
@@ -106,8 +107,8 @@ public static class TokenRanks
         if (missing.Count > 0)
         {
             throw new InvalidDataException(
-                $"Of the 256 single bytes, {missing.Count} have no token (the first is {missing[0]:X2}), so not every "
-                    + "text can be encoded."
+                $"{missing.Count} of the 256 single bytes have no token (first: {missing[0]:X2}), so some "
+                    + "text cannot be encoded."
             );
         }
 

@@ -28,7 +28,8 @@ public sealed class Tokenizer
         if (id < bytes.Length)
         {
             throw new InvalidDataException(
-                $"The special token '{lowest}' has the id {id}, but the ordinary tokens reach to {bytes.Length - 1}."
+                $"The special token '{lowest}' has id {id}, which collides with ordinary tokens up to "
+                    + $"{bytes.Length - 1}."
             );
         }
 

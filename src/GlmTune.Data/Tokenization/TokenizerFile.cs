@@ -51,8 +51,7 @@ public static class TokenizerFile
         else
         {
             throw new InvalidDataException(
-                $"{folder}: no tokenizer.model and no tokenizer.json. Copy them here from the model that this one "
-                    + "comes from."
+                $"{folder}: no tokenizer.model and no tokenizer.json. Copy them from the original model."
             );
         }
 

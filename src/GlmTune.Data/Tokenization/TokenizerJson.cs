@@ -48,8 +48,8 @@ internal static class TokenizerJson
         )
         {
             throw new InvalidDataException(
-                $"tokenizer.json needs special tokens numbered from {tokenizer.RankCount} on without gaps; these are "
-                    + $"{string.Join(", ", tokenizer.Special.All.Values.Order())}."
+                $"tokenizer.json requires special tokens numbered from {tokenizer.RankCount} without gaps; "
+                    + $"these are {string.Join(", ", tokenizer.Special.All.Values.Order())}."
             );
         }
 
@@ -134,15 +134,16 @@ internal static class TokenizerJson
             if ((uint)id >= (uint)ranks.Length || ranks[id] is not null)
             {
                 throw new InvalidDataException(
-                    $"{path}: the token '{name}' has the id {id}; expected each id from 0 to {ranks.Length - 1} once."
+                    $"{path}: the token '{name}' has id {id}; expected each id from 0 to {ranks.Length - 1} "
+                        + "exactly once."
                 );
             }
 
             ranks[id] =
                 ByteAlphabet.Read(name)
                 ?? throw new InvalidDataException(
-                    $"{path}: the token '{name}' has a character that stands for no byte; only byte-level tokenizers "
-                        + "can be read."
+                    $"{path}: the token '{name}' has a character that represents no byte; only byte-level "
+                        + "tokenizers are supported."
                 );
         }
 
@@ -197,7 +198,8 @@ internal static class TokenizerJson
             if (found.Length != joined.Length + 1 || found.Replace(" ", "", StringComparison.Ordinal) != joined)
             {
                 throw new InvalidDataException(
-                    $"{path}: merge {place} is '{found}'; expected one to '{joined}', as the ids say."
+                    $"{path}: merge {place} is '{found}'; expected one that yields '{joined}', according to "
+                        + "the ids."
                 );
             }
         }
@@ -271,7 +273,8 @@ internal static class TokenizerJson
         if (found != expected)
         {
             throw new InvalidDataException(
-                $"{path}: {what} is {found}; expected {expected}, GLM-4's. Another tokenizer would give wrong ids here."
+                $"{path}: {what} is {found}; expected {expected}, as in GLM-4. Another tokenizer would "
+                    + "produce wrong ids."
             );
         }
     }

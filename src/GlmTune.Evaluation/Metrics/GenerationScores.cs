@@ -50,5 +50,5 @@ public sealed record GenerationScores(double Rouge1, double Rouge2, double Rouge
                 scores.Average(s => s.RougeL),
                 scores.Average(s => s.Bleu4)
             )
-            : throw new ArgumentException("There is no mean of no scores.", nameof(scores));
+            : throw new ArgumentException("Cannot average zero scores.", nameof(scores));
 }

@@ -46,8 +46,8 @@ public sealed unsafe class CudaGraph : IDisposable
                 work();
             }
 
-            CudaDriver.Check(CudaDriver.StreamSynchronize(stream), "run the work that is to be recorded");
-            CudaDriver.Check(CudaDriver.StreamBeginCapture(stream, Relaxed), "begin to record");
+            CudaDriver.Check(CudaDriver.StreamSynchronize(stream), "run the work to be captured");
+            CudaDriver.Check(CudaDriver.StreamBeginCapture(stream, Relaxed), "begin capture");
             try
             {
                 using (arena.Use())
@@ -57,12 +57,12 @@ public sealed unsafe class CudaGraph : IDisposable
             }
             finally
             {
-                CudaDriver.Check(CudaDriver.StreamEndCapture(stream, &graph), "record the work");
+                CudaDriver.Check(CudaDriver.StreamEndCapture(stream, &graph), "capture the work");
             }
         }
 
         nint executable;
-        CudaDriver.Check(CudaDriver.GraphInstantiate(&executable, graph, 0), "prepare the recorded work");
+        CudaDriver.Check(CudaDriver.GraphInstantiate(&executable, graph, 0), "instantiate the captured graph");
         CudaDriver.Check(CudaDriver.GraphDestroy(graph), "free a graph");
         return new CudaGraph(device, executable);
     }
@@ -73,7 +73,7 @@ public sealed unsafe class CudaGraph : IDisposable
     internal static CudaGraph Capture(Device device, nint stream, Action work)
     {
         nint graph;
-        CudaDriver.Check(CudaDriver.StreamBeginCapture(stream, Relaxed), "begin to record");
+        CudaDriver.Check(CudaDriver.StreamBeginCapture(stream, Relaxed), "begin capture");
         try
         {
             work();
@@ -88,11 +88,11 @@ public sealed unsafe class CudaGraph : IDisposable
             throw;
         }
 
-        CudaDriver.Check(CudaDriver.StreamEndCapture(stream, &graph), "record the work");
+        CudaDriver.Check(CudaDriver.StreamEndCapture(stream, &graph), "capture the work");
         nint executable;
         var code = CudaDriver.GraphInstantiate(&executable, graph, 0);
         _ = CudaDriver.GraphDestroy(graph);
-        CudaDriver.Check(code, "prepare the recorded work");
+        CudaDriver.Check(code, "instantiate the captured graph");
         return new CudaGraph(device, executable);
     }
 

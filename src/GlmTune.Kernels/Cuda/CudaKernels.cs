@@ -42,7 +42,7 @@ public sealed partial class CudaKernels : LayerKernels
     public static CudaKernels? TryCreate(Device device, out string reason)
     {
         var runtime = NativeRuntime.Load();
-        reason = $"the libtorch in {runtime.Folder} has no CUDA";
+        reason = $"the libtorch in {runtime.Folder} has no CUDA support";
         if (device.type != DeviceType.CUDA || !runtime.Cuda)
         {
             return null;

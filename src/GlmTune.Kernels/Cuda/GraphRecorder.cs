@@ -50,7 +50,7 @@ public sealed unsafe class GraphRecorder : IDisposable
     {
         if (DeviceMemory.Of(device) is not { } memory || bytes > memory.Free / 4)
         {
-            Refusal = $"{bytes >> 20} MiB for recordings are no small part of the memory that is free";
+            Refusal = $"not enough free memory to reserve {bytes >> 20} MiB for CUDA graphs";
             return false;
         }
 

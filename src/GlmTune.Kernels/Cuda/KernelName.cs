@@ -67,7 +67,7 @@ internal readonly record struct KernelName(
             torch.ScalarType.BFloat16 => "bf16",
             torch.ScalarType.Float16 => "f16",
             torch.ScalarType.Float32 => "float",
-            _ => throw new ArgumentException($"No kernel computes in {type}.", nameof(type)),
+            _ => throw new ArgumentException($"The kernels do not support {type}.", nameof(type)),
         };
 
     private static string Read(string name)

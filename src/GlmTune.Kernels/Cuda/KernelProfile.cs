@@ -62,7 +62,7 @@ public static unsafe class KernelProfile
 
             if (code != 0)
             {
-                problem = $"NVIDIA's profiling library refused with code {code}";
+                problem = $"NVIDIA's profiling library returned error {code}";
                 return null;
             }
 
@@ -73,7 +73,7 @@ public static unsafe class KernelProfile
                 _ = disable(kind);
             }
 
-            problem = Seen.IsEmpty ? "NVIDIA's profiling library gave no records" : "";
+            problem = Seen.IsEmpty ? "NVIDIA's profiling library returned no records" : "";
             return Seen.IsEmpty ? null : Summarise([.. Seen.OrderBy(run => run.Start)]);
         }
     }

@@ -68,8 +68,8 @@ public sealed unsafe class TensorArena : IDisposable
         if (Used + bytes > limit)
         {
             throw new InvalidOperationException(
-                $"The arena has {limit - Used} bytes left here of {memory.numel()}, and {bytes} are asked for. Make it "
-                    + "larger."
+                $"The arena has {limit - Used} of {memory.numel()} bytes left, but {bytes} are requested. "
+                    + "Make it larger."
             );
         }
 
@@ -98,7 +98,7 @@ public sealed unsafe class TensorArena : IDisposable
             ScalarType.BFloat16 or ScalarType.Float16 => 2,
             ScalarType.Float32 or ScalarType.Int32 => 4,
             ScalarType.Int64 or ScalarType.Float64 => 8,
-            _ => throw new ArgumentException($"No kernel gives {type}.", nameof(type)),
+            _ => throw new ArgumentException($"The kernels do not produce {type}.", nameof(type)),
         };
 
     private sealed class Closing(TensorArena? before) : IDisposable

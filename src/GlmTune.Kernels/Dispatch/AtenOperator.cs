@@ -122,7 +122,7 @@ public sealed unsafe class AtenOperator
     {
         if (returns != shape)
         {
-            throw new ArgumentException($"{this} returns {returns}, not {shape}; call it by the method for that.");
+            throw new ArgumentException($"{this} returns {returns}, not {shape}; use the matching method.");
         }
     }
 
@@ -298,7 +298,7 @@ public sealed unsafe class AtenOperator
     {
         if (string.IsNullOrWhiteSpace(text))
         {
-            return "libtorch's message is on standard error.";
+            return "See standard error for libtorch's message.";
         }
 
         const string Marker = "Exception in aoti_torch: ";

@@ -20,7 +20,7 @@ internal sealed record OperatorSchema(string Name, string Overload, Parameter[] 
         if (open <= 0 || close < open)
         {
             throw new ArgumentException(
-                $"'{text}' is not an operator's schema: expected 'aten::name(Tensor self, …) -> Tensor'.",
+                $"'{text}' is not an operator schema: expected 'aten::name(Tensor self, …) -> Tensor'.",
                 nameof(text)
             );
         }
@@ -136,7 +136,7 @@ internal sealed record Parameter(string Name, ArgumentKind Kind, ArgumentKind El
             (_, ArgumentKind.Float) => double.Parse(text, CultureInfo.InvariantCulture),
             (_, ArgumentKind.Integer) => long.Parse(text, CultureInfo.InvariantCulture),
             _ => throw new ArgumentException(
-                $"'{schema}': default '{text}' is not understood; leave it out and pass a value.",
+                $"'{schema}': unsupported default '{text}'; omit it and pass a value.",
                 nameof(schema)
             ),
         };

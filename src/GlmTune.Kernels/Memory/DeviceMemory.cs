@@ -18,7 +18,7 @@ public static unsafe class DeviceMemory
         CudaContext.Ensure(device);
         nuint free;
         nuint total;
-        CudaDriver.Check(CudaDriver.MemoryGetInfo(&free, &total), "asking for the free memory");
+        CudaDriver.Check(CudaDriver.MemoryGetInfo(&free, &total), "query the free memory");
         return ((long)free, (long)total);
     }
 }

@@ -33,7 +33,7 @@ public static class HostValues
             int[] => ScalarType.Int32,
             double[] => ScalarType.Float64,
             float[] => ScalarType.Float32,
-            _ => throw new ArgumentException($"{typeof(T)} is no number that is sent.", nameof(values)),
+            _ => throw new ArgumentException($"{typeof(T)} is not a supported number type.", nameof(values)),
         };
         var bytes = (long)values.Length * Unsafe.SizeOf<T>();
         if (device.type != DeviceType.CUDA || bytes > BlockBytes || values.Length == 0)

@@ -95,6 +95,6 @@ public sealed unsafe class StagedTensors : IDisposable
         {
             ScalarType.Float32 or ScalarType.Int32 => 4,
             ScalarType.Int64 or ScalarType.Float64 => 8,
-            _ => throw new ArgumentException($"{type} is not staged.", nameof(type)),
+            _ => throw new ArgumentException($"{type} cannot be staged.", nameof(type)),
         };
 }

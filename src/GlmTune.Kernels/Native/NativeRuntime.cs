@@ -60,7 +60,8 @@ public static class NativeRuntime
         var bridge =
             BesideTheApp("libLibTorchSharp.so")
             ?? throw new DllNotFoundException(
-                "libLibTorchSharp.so is not beside the app. Restore and build the TorchSharp package again."
+                "libLibTorchSharp.so is missing next to the application. Restore and rebuild the TorchSharp "
+                    + "package."
             );
         var looked = new List<string>();
         foreach (var folder in Candidates())
@@ -92,9 +93,8 @@ public static class NativeRuntime
         }
 
         throw new DllNotFoundException(
-            $"No libtorch was found. Looked in: {string.Join(", ", looked)}. Set {Variable} to a folder that holds "
-                + "libtorch_cpu.so, "
-                + "for example .../site-packages/torch/lib of a PyTorch install."
+            $"libtorch not found. Searched {string.Join(", ", looked)}. Set {Variable} to a folder with "
+                + "libtorch_cpu.so, for example .../site-packages/torch/lib of a PyTorch installation."
         );
     }
 

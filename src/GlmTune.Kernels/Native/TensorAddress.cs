@@ -19,6 +19,6 @@ public static unsafe class TensorAddress
         nint address;
         var error = GetDataPointer(tensor.Handle, &address);
         GC.KeepAlive(tensor);
-        return error == 0 ? address : throw new InvalidOperationException("libtorch gave no address for a tensor.");
+        return error == 0 ? address : throw new InvalidOperationException("libtorch returned no address for a tensor.");
     }
 }

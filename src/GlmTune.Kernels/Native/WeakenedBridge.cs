@@ -59,7 +59,8 @@ internal static class WeakenedBridge
         }
 
         throw new InvalidDataException(
-            $"TorchSharp's bridge library does not list {Version}; it cannot be adapted to this system's libstdc++."
+            $"TorchSharp's bridge library does not list {Version}, so it cannot be adapted to this system's "
+                + "libstdc++."
         );
     }
 

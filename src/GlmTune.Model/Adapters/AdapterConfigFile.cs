@@ -40,7 +40,7 @@ public sealed class AdapterConfigFile
         var path = System.IO.Path.Combine(folder, FileName);
         if (!File.Exists(path))
         {
-            throw new InvalidDataException($"{folder}: there is no {FileName}; it is not an adapter folder.");
+            throw new InvalidDataException($"{folder}: has no {FileName}; it is not an adapter folder.");
         }
 
         var file = new AdapterConfigFile(path, JsonObject.Create(JsonFile.ReadObject(path))!);
@@ -130,7 +130,9 @@ public sealed class AdapterConfigFile
         Refuse("modules_to_save");
         if (Whole("num_transformer_submodules") is { } submodules and not 1)
         {
-            problems.Add($"'num_transformer_submodules' is {submodules}; expected 1, since the model is one decoder.");
+            problems.Add(
+                $"'num_transformer_submodules' is {submodules}; expected 1, since the model is a single decoder."
+            );
         }
 
         var tokens = Whole("num_virtual_tokens");
@@ -306,9 +308,8 @@ public sealed class AdapterConfigFile
         }
 
         problems.Add(
-            $"'init_lora_weights' is '{name}', which changes the base model's weights too; expected true, false or "
-                + "'gaussian'. "
-                + "Convert the adapter to a plain one where it was made."
+            $"'init_lora_weights' is '{name}', which also changes the base model's weights; expected true, "
+                + "false or 'gaussian'. Convert the adapter to a plain one with the software that trained it."
         );
         return LoraInitialization.Default;
     }
@@ -381,8 +382,8 @@ public sealed class AdapterConfigFile
             if (!unset)
             {
                 problems.Add(
-                    $"'{key}' is {value!.ToJsonString()}, which is not supported; this adapter would give other "
-                        + "answers here than where it was trained."
+                    $"'{key}' is {value!.ToJsonString()}, which is not supported; the adapter would give "
+                        + "different results here than where it was trained."
                 );
             }
         }

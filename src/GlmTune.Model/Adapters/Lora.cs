@@ -65,7 +65,7 @@ public sealed class Lora : IAdapter
         {
             var modules = linears.Select(slice => slice.Name.Split('.')[^1]).Distinct();
             throw new InvalidDataException(
-                $"target_modules '{targets}' names no layer of this model. Its linear layers end in: "
+                $"target_modules '{targets}' matches no layer of this model. Its linear layers end in: "
                     + $"{string.Join(", ", modules)}."
             );
         }
@@ -77,7 +77,7 @@ public sealed class Lora : IAdapter
         if (chosen.Find(target => saved.Exists(slice => slice.Parameter == target.Linear.Weight)) is { } both)
         {
             throw new InvalidDataException(
-                $"'{both.Name}' is named by target_modules and by modules_to_save; it can be one of them."
+                $"'{both.Name}' is in both target_modules and modules_to_save; remove it from one of them."
             );
         }
 
@@ -200,7 +200,7 @@ public sealed class Lora : IAdapter
         if (named.Count == 0)
         {
             throw new InvalidDataException(
-                $"modules_to_save: '{module}' names no module of this model. Its modules end in: "
+                $"modules_to_save: '{module}' matches no module of this model. Its modules end in: "
                     + $"{string.Join(", ", weights.Select(slice => ModuleOf(slice).Split('.')[^1]).Distinct())}."
             );
         }
@@ -208,8 +208,8 @@ public sealed class Lora : IAdapter
         return named.Find(slice => slice.Rows != slice.Parameter.Shape[0]) is not { } part
             ? named
             : throw new InvalidDataException(
-                $"modules_to_save: '{part.Name}' is trained with its neighbours as one fused weight; only whole "
-                    + "weights can be saved. Adapt it by target_modules."
+                $"modules_to_save: '{part.Name}' is part of a fused weight; only whole weights can be saved. "
+                    + "Use target_modules for it instead."
             );
     }
 

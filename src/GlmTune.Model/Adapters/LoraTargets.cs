@@ -29,7 +29,7 @@ public sealed class LoraTargets
     {
         if (names.Count == 0 || names.Any(string.IsNullOrWhiteSpace))
         {
-            throw new ArgumentException("target modules need at least one name, and no empty one", nameof(names));
+            throw new ArgumentException("target modules need at least one name, and no empty names", nameof(names));
         }
 
         return new LoraTargets([.. names], null);

@@ -45,7 +45,7 @@ public sealed class PrefixTuning : IAdapter
     {
         if (model.VirtualTokens > 0)
         {
-            throw new InvalidOperationException("The model has a prefix already; detach it first.");
+            throw new InvalidOperationException("The model already has a prefix; detach it first.");
         }
 
         var heads = model.Config.Heads;
@@ -123,7 +123,8 @@ public sealed class PrefixTuning : IAdapter
         if (Encoder is not null)
         {
             throw new ArgumentException(
-                "With prefix_projection a prefix cannot begin as text; take init_weights normal or zero.",
+                "With prefix_projection, a prefix cannot be initialized from text; set init_weights to "
+                    + "normal or zero.",
                 nameof(tokenIds)
             );
         }
@@ -255,8 +256,8 @@ public sealed class PrefixTuning : IAdapter
         if (problems.Count > 0)
         {
             throw new InvalidDataException(
-                $"The prefix does not fit the model: {string.Join(" ", problems)} Sizes that are left out are taken "
-                    + "from the model."
+                $"The prefix does not match the model: {string.Join(" ", problems)} Sizes that are not given "
+                    + "are taken from the model."
             );
         }
     }

@@ -29,7 +29,8 @@ public sealed class ServedAdapters : IDisposable
         )
         {
             throw new InvalidOperationException(
-                "The model has an adapter attached already. Adapters are served side by side on a bare base model."
+                "The model already has an adapter attached. Several adapters can be served only on a plain "
+                    + "base model."
             );
         }
 
@@ -56,7 +57,7 @@ public sealed class ServedAdapters : IDisposable
         ArgumentException.ThrowIfNullOrWhiteSpace(name);
         if (Array.Exists(adapters, other => other.Name == name))
         {
-            throw new ArgumentException($"There is an adapter '{name}' already.", nameof(name));
+            throw new ArgumentException($"An adapter named '{name}' already exists.", nameof(name));
         }
 
         var config = AdapterConfigFile.Read(folder);
@@ -81,7 +82,7 @@ public sealed class ServedAdapters : IDisposable
                 FirstPosition = prefix.FirstPosition,
                 Prefixes = [.. prefix.Prefixes.Select(parameter => parameter.Value.clone().DetachFromDisposeScope())],
             },
-            _ => throw new InvalidDataException($"{folder}: an adapter of the kind {config.Kind} cannot be served."),
+            _ => throw new InvalidDataException($"{folder}: adapters of kind {config.Kind} cannot be served."),
         };
         foreach (var delta in (loaded as Lora)?.Layers ?? [])
         {
@@ -106,7 +107,7 @@ public sealed class ServedAdapters : IDisposable
     {
         var adapter =
             Array.Find(adapters, other => other.Name == name)
-            ?? throw new ArgumentException($"There is no adapter '{name}'; there are {Names()}.", nameof(name));
+            ?? throw new ArgumentException($"Unknown adapter '{name}'; available: {Names()}.", nameof(name));
         adapters = [.. adapters.Where(other => other != adapter)];
         Drop(adapter);
         foreach (var (linear, layer) in layers)

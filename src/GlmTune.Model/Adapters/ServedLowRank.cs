@@ -133,7 +133,7 @@ internal sealed class ServedLowRank(Linear linear) : LinearAdapter, IDisposable
         Tensor? inputGradient,
         LayerContext context,
         Tape tape
-    ) => throw new NotSupportedException("Served adapters are not trained; attach one with AdapterFolder.Load.");
+    ) => throw new NotSupportedException("Served adapters cannot be trained; attach one with AdapterFolder.Load.");
 
     /// <inheritdoc/>
     public void Dispose()

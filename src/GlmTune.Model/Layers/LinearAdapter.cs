@@ -31,7 +31,7 @@ public abstract class LinearAdapter
     /// <param name="y">The layer's output [n, out], bias included.</param>
     /// <param name="context">The pass.</param>
     public virtual void Decode(Tensor x, Tensor y, LayerContext context) =>
-        throw new NotSupportedException($"{GetType().Name} has no way of its own to decode.");
+        throw new NotSupportedException($"{GetType().Name} does not support the decoding path.");
 
     /// <summary>Collects the gradients of its parameters and adds to that of the input.</summary>
     /// <param name="linear">The layer it sits on.</param>

@@ -114,7 +114,7 @@ public sealed class Parameter : IDisposable
     {
         if (Trainable)
         {
-            throw new InvalidOperationException($"'{Name}' is trained, so it cannot be held in fp8.");
+            throw new InvalidOperationException($"'{Name}' is trained, so it cannot be stored in fp8.");
         }
 
         rounded = Fp8Matrix.Round(Value, keepTransposed);

@@ -115,7 +115,7 @@ public static class OptimizerFile
                     }
                     else
                     {
-                        problems.Add($"'{parameter.Name}': {found} of {parameter.Count} numbers are there.");
+                        problems.Add($"'{parameter.Name}': found {found} of {parameter.Count} values.");
                     }
                 }
 
@@ -141,7 +141,7 @@ public static class OptimizerFile
                     .Sum();
                 if (found != part.Count * Kinds.Length)
                 {
-                    problems.Add($"'{part.Parameter.Name}': {found} of {part.Count * Kinds.Length} numbers are there.");
+                    problems.Add($"'{part.Parameter.Name}': found {found} of {part.Count * Kinds.Length} values.");
                 }
             }
         }
@@ -169,8 +169,8 @@ public static class OptimizerFile
             if (problems.Count > 0)
             {
                 throw new InvalidDataException(
-                    $"{folder}: the optimizer's state does not fit what is trained now ({problems.Count} problems):\n  "
-                        + $"{string.Join("\n  ", problems)}"
+                    $"{folder}: the optimizer state does not match the trainable parameters ({problems.Count} "
+                        + $"problems):\n  {string.Join("\n  ", problems)}"
                 );
             }
         }
@@ -216,7 +216,7 @@ public static class OptimizerFile
             && kind >= 0
             && long.TryParse(name.AsSpan(at + 1, colon - at - 1), CultureInfo.InvariantCulture, out var start)
             ? (name[..at], start, kind)
-            : throw new InvalidDataException($"'{name}' is not a name that an optimizer's state has.");
+            : throw new InvalidDataException($"'{name}' is not a valid name in an optimizer state.");
     }
 
     private static Tensor TensorOf(FlatShard shard, int kind) =>

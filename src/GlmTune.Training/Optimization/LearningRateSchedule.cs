@@ -29,7 +29,7 @@ public sealed class LearningRateSchedule(double peak, ScheduleOptions options, i
                 ? options.EndLearningRate
                 : ((peak - options.EndLearningRate) * Math.Pow(1 - progress, options.Power)) + options.EndLearningRate,
             ScheduleKind.Constant or ScheduleKind.ConstantWithWarmup => peak,
-            _ => throw new ArgumentException($"There is no schedule {options.Kind}."),
+            _ => throw new ArgumentException($"Unknown schedule {options.Kind}."),
         };
     }
 }

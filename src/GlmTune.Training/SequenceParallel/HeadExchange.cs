@@ -32,7 +32,7 @@ public sealed class HeadExchange : AttentionExchange
         if (sequences.Tokens % ranks.WorldSize != 0)
         {
             throw new ArgumentException(
-                $"{sequences.Tokens} tokens cannot be cut into {ranks.WorldSize} equal runs.",
+                $"{sequences.Tokens} tokens cannot be split into {ranks.WorldSize} equal parts.",
                 nameof(sequences)
             );
         }
@@ -54,15 +54,15 @@ public sealed class HeadExchange : AttentionExchange
     {
         if (heads.QueryHeads % worldSize != 0)
         {
-            return $"{heads.QueryHeads} query heads cannot be shared by {worldSize} ranks; the number of ranks must "
-                + "divide them.";
+            return $"{heads.QueryHeads} query heads cannot be divided among {worldSize} ranks; the number of query "
+                + "heads must be a multiple of the number of ranks.";
         }
 
         var queries = heads.QueryHeads / worldSize;
         return queries % heads.GroupSize == 0 || heads.GroupSize % queries == 0
             ? null
-            : $"{queries} query heads a rank do not fit groups of {heads.GroupSize} that read one key-value head; one "
-                + "must divide the other.";
+            : $"{queries} query heads per rank do not match groups of {heads.GroupSize} that share a key-value "
+                + "head; one must be a multiple of the other.";
     }
 
     /// <inheritdoc/>

@@ -32,7 +32,7 @@ public sealed class ReplicatedWeights : ISharding
         if (options.Stage is < 0 or > 2)
         {
             throw new ArgumentException(
-                $"Stage {options.Stage} does not keep whole weights on every rank; stages 0, 1 and 2 do.",
+                $"Stage {options.Stage} does not keep full weights on every rank; stages 0, 1 and 2 do.",
                 nameof(options)
             );
         }

@@ -87,7 +87,8 @@ public sealed class ShardedParameters : ISharding
                     else if (parameters.Exists(parameter => parameter.Trainable))
                     {
                         throw new ArgumentException(
-                            $"{unit.Name}: either all or none of its weights of a kind are trained under ZeRO-3.",
+                            $"{unit.Name}: under ZeRO-3, either all or none of its weights of a kind must be "
+                                + "trained.",
                             nameof(model)
                         );
                     }

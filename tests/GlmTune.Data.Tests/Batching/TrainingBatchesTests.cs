@@ -329,7 +329,7 @@ public class TrainingBatchesTests
         Assert.Throws<ArgumentException>(() => batches.Cursor = new DataCursor(0, 3));
         batches.Cursor = new DataCursor(0, 1);
         Assert.Contains(
-            "No micro-batch begins after 1 examples",
+            "No micro-batch starts after 1 examples",
             Assert.Throws<ArgumentException>(() => batches.Next()).Message,
             StringComparison.Ordinal
         );

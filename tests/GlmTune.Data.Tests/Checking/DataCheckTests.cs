@@ -57,8 +57,8 @@ public class DataCheckTests
     [Theory]
     [InlineData("""{"n": 1, "unit": "C"}""", null, null)]
     [InlineData("""{"unit": "C"}""", FindingKind.WrongArguments, "'n' is missing")]
-    [InlineData("""{"n": "1"}""", FindingKind.WrongArguments, "'n' is no whole number")]
-    [InlineData("""{"n": 1, "unit": "K"}""", FindingKind.WrongArguments, "'unit' is none of the allowed values")]
+    [InlineData("""{"n": "1"}""", FindingKind.WrongArguments, "'n' is not a whole number")]
+    [InlineData("""{"n": 1, "unit": "K"}""", FindingKind.WrongArguments, "'unit' is not one of the allowed values")]
     [InlineData("""[1]""", FindingKind.WrongArguments, "the arguments are no JSON object")]
     [InlineData("""n = 1""", FindingKind.WrongArguments, "the arguments are no JSON object")]
     public void Arguments_are_checked_against_the_declared_schema(string arguments, FindingKind? kind, string? text)
@@ -106,7 +106,7 @@ public class DataCheckTests
     }
 
     [Theory]
-    [InlineData("""{"$ref": "https://example.com/schema.json"}""", "only references inside it")]
+    [InlineData("""{"$ref": "https://example.com/schema.json"}""", "only references within it")]
     [InlineData("""{"properties": {"a": [{"$ref": "other.json#/a"}]}}""", "refers to 'other.json#/a'")]
     [InlineData("""[]""", "'parameters' is no object")]
     [InlineData("""{"oneOf": [{"$ref": "#"}, {"type": "string"}]}""", "in a circle")]
@@ -114,7 +114,7 @@ public class DataCheckTests
         """{"not": {"$ref": "#/definitions/a"}, "definitions": {"a": {"anyOf": [{"allOf": [{"$ref": "#/definitions/a"}]}]}}}""",
         "in a circle"
     )]
-    [InlineData("""{"properties": {"a": {"$ref": "#/definitions/missing"}}}""", "cannot be read")]
+    [InlineData("""{"properties": {"a": {"$ref": "#/definitions/missing"}}}""", "is invalid")]
     public void A_schema_that_cannot_be_used_is_found_and_nothing_is_fetched(string schema, string text)
     {
         var report = Check(Row(System($$"""{"name": "f", "parameters": {{schema}}}"""), User("q"), Assistant("a")));
@@ -131,7 +131,7 @@ public class DataCheckTests
         const string call =
             """{"role": "assistant", "metadata": "f", "content": "{\"child\": {\"child\": {\"n\": true}}}"}""";
         var finding = Assert.Single(Check(Row(System(tree), User("q"), call)).Findings);
-        Assert.Contains("'child.child.n' is no whole number", finding.Problem.Text, StringComparison.Ordinal);
+        Assert.Contains("'child.child.n' is not a whole number", finding.Problem.Text, StringComparison.Ordinal);
     }
 
     [Fact]

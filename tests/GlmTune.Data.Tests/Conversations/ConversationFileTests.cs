@@ -70,7 +70,7 @@ public class ConversationFileTests
     [InlineData(
         """{"messages": [{"role": "user", "content": "a"}, {"role": "system", "content": "a"}]}""",
         1,
-        "role 'system' after 'user'. A conversation has at most one system message, and it is first."
+        "role 'system' after 'user'. A conversation has at most one system message, which must come first."
     )]
     [InlineData(
         """{"messages": [{"role": "system", "content": "a"}, {"role": "system", "content": "a"}]}""",
@@ -80,7 +80,7 @@ public class ConversationFileTests
     [InlineData(
         """{"messages": [{"role": "user", "content": "a", "tools": [{"type": "python"}]}]}""",
         0,
-        "'tools' on the role 'user'"
+        "'tools' on a message with role 'user'"
     )]
     [InlineData("""{"messages": [{"role": "system", "tools": "[]"}]}""", 0, "'tools' is a string; expected an array")]
     [InlineData(
@@ -103,11 +103,11 @@ public class ConversationFileTests
         0,
         "'tool_calls' is not read here"
     )]
-    [InlineData("""{"messages": [{"role": "user", "content": "\ud800"}]}""", null, "half of a surrogate pair")]
+    [InlineData("""{"messages": [{"role": "user", "content": "\ud800"}]}""", null, "unpaired surrogate")]
     [InlineData(
         """{"messages": [{"role": "system", "tools": [{"name": "f", "x": "\udc00"}]}]}""",
         null,
-        "half of a surrogate pair"
+        "unpaired surrogate"
     )]
     [InlineData("""{"messages": [{"role": "user", "content": "a"}]""", null, "not valid JSON at byte")]
     public void A_bad_row_is_reported_with_line_message_and_remedy(string row, int? message, string text)

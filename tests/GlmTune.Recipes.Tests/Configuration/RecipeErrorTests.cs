@@ -197,8 +197,8 @@ public class RecipeErrorTests
     )]
     [InlineData(
         "peft_type: LORA\ntarget_modules: []",
-        "5: 'peft_config.target_modules' is a list; expected module names, a regular expression or all-linear (target "
-            + "modules need at least one name, and no empty one (Parameter 'names'))"
+        "5: 'peft_config.target_modules' is a list; expected module names, a regular expression or "
+            + "all-linear (target modules need at least one name, and no empty names (Parameter 'names'))"
     )]
     [InlineData(
         "peft_type: LORA\nrank_pattern: {q_proj: 1.5}",

@@ -409,7 +409,7 @@ public sealed class RankedFineTuneTests : IDisposable
                 note,
                 StringComparison.Ordinal
             );
-            Assert.Contains("has other bytes than were written", note, StringComparison.Ordinal);
+            Assert.Contains("has changed since it was written", note, StringComparison.Ordinal);
             Assert.Contains(
                 "Testing the weights of step 4 instead, which have the best remaining evaluation",
                 note,

@@ -31,7 +31,7 @@ public sealed class SharedSequencesTests : IDisposable
 
     [Theory]
     [InlineData(2, 4, "'training_args.sequence_parallel_size' is 4, but the run has 2 ranks; expected 1 or 2")]
-    [InlineData(3, 3, "4 query heads cannot be shared by 3 ranks")]
+    [InlineData(3, 3, "4 query heads cannot be divided among 3 ranks")]
     public void A_size_that_cannot_be_is_refused_before_anything_is_loaded(int ranks, int size, string message)
     {
         var recipe = tiny.Recipe("run", stage: null, $"training_args.sequence_parallel_size={size}");

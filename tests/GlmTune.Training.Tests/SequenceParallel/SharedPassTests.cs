@@ -70,7 +70,10 @@ public class SharedPassTests
 
     [Theory]
     [InlineData(32, 2, 8, null), InlineData(32, 2, 32, null), InlineData(32, 4, 2, null)]
-    [InlineData(32, 2, 3, "32 query heads cannot be shared by 3 ranks"), InlineData(12, 4, 6, "do not fit groups of 3")]
+    [
+        InlineData(32, 2, 3, "32 query heads cannot be divided among 3 ranks"),
+        InlineData(12, 4, 6, "do not match groups of 3")
+    ]
     public void Heads_that_cannot_be_shared_are_named(int queries, int keys, int ranks, string? problem)
     {
         var found = HeadExchange.Problem(new HeadLayout(queries, keys, 128, 64), ranks);
