@@ -214,7 +214,7 @@ public static class ModelFolder
                     problems.Add(
                         $"{Path.GetFileName(stored.File.Path)}: '{slice.Name}' is [{string.Join(", ", stored.Shape)}] "
                             + "in the file but "
-                            + $"[{string.Join(", ", slice.Shape)}] in the model as {ModelConfig.FileName} describes it."
+                            + $"[{string.Join(", ", slice.Shape)}] in the model described by {ModelConfig.FileName}."
                     );
                     continue;
                 }
@@ -236,7 +236,7 @@ public static class ModelFolder
         if (problems.Count > 0)
         {
             throw new InvalidDataException(
-                $"{files.Path}: the weights do not fit {ModelConfig.FileName} ({problems.Count} problems). Are both "
+                $"{files.Path}: the weights do not match {ModelConfig.FileName} ({problems.Count} problems). Are both "
                     + "from the same model?\n  "
                     + string.Join("\n  ", problems.Take(ProblemsShown))
                     + (problems.Count > ProblemsShown ? $"\n  And {problems.Count - ProblemsShown} more." : "")

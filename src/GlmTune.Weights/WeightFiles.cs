@@ -190,20 +190,20 @@ public sealed class WeightFiles : IDisposable
                 ? Pickled(System.IO.Path.Combine(folder, pickle))
             : parts > 0
                 ? new InvalidDataException(
-                    $"{folder}: has {parts} {(parts == 1 ? "part" : "parts")} of a model but no {IndexFile}, which says "
-                        + "what is where. Is the download complete?"
+                    $"{folder}: has {parts} {(parts == 1 ? "part" : "parts")} of a model but no {IndexFile}, which maps "
+                        + "tensors to files. Is the download complete?"
                 )
             : names.Any(name => name.StartsWith("optimizer-", StringComparison.Ordinal))
                 ? new InvalidDataException(
-                    $"{folder}: holds its weights in the files of the ranks that trained it; 'glmtune checkpoint "
-                        + $"consolidate {folder} OUT' makes a model of them."
+                    $"{folder}: its weights are in the files of the ranks that trained it; 'glmtune checkpoint "
+                        + $"consolidate {folder} OUT' builds a model from them."
                 )
             : Array.Find(names, name => name.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase)) is { } gguf
                 ? new InvalidDataException(
                     $"{System.IO.Path.Combine(folder, gguf)}: is a GGUF file; only safetensors are read."
                 )
             : new InvalidDataException(
-                $"{folder}: holds no weights; expected {expected}{PartialDownload(folder, name: null)}"
+                $"{folder}: contains no weights; expected {expected}{PartialDownload(folder, name: null)}"
             );
     }
 

@@ -274,7 +274,7 @@ public static class AdapterFolder
         if (problems.Count > 0)
         {
             throw new InvalidDataException(
-                $"{path}: the adapter does not fit ({problems.Count} problems). Is this its base model?\n  "
+                $"{path}: the adapter does not match the model ({problems.Count} problems). Is this its base model?\n  "
                     + string.Join("\n  ", problems.Take(ProblemsShown))
                     + (problems.Count > ProblemsShown ? $"\n  And {problems.Count - ProblemsShown} more." : "")
             );

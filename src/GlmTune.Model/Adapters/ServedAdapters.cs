@@ -64,9 +64,9 @@ public sealed class ServedAdapters : IDisposable
         if (config.Kind == "LORA" && config.ReadLora().ModulesToSave is { Count: > 0 } modules)
         {
             throw new InvalidDataException(
-                $"{config.Path}: modules_to_save ({string.Join(", ", modules)}) replaces weights of the base, which "
-                    + "its other adapters need. "
-                    + "Serve this adapter by itself, or merge it into a model of its own (glmtune merge)."
+                $"{config.Path}: modules_to_save ({string.Join(", ", modules)}) replaces weights of the base model, which "
+                    + "other adapters need. "
+                    + "Serve this adapter alone, or merge it (glmtune merge)."
             );
         }
 
