@@ -33,7 +33,7 @@ public sealed class AnswerGrammar
             { } wrong
         )
         {
-            throw new ArgumentException($"The tool '{wrong.Name}' has a name that is not one line.", nameof(tools));
+            throw new ArgumentException($"The name of the tool '{wrong.Name}' is not a single line.", nameof(tools));
         }
 
         var grammar = new ByteGrammar(budget);
@@ -62,7 +62,7 @@ public sealed class AnswerGrammar
 
         if (ways.Count == 0)
         {
-            throw new ArgumentException("Neither a plain answer nor a call may be given.", nameof(tools));
+            throw new ArgumentException("Neither a plain answer nor a call is allowed.", nameof(tools));
         }
 
         grammar.Start = grammar.Choice([.. ways]);

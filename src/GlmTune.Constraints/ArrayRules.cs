@@ -42,7 +42,9 @@ internal sealed class ArrayRules(JsonSchemaGrammar schema, JsonGrammar json, Sch
         if (shape.UniqueItems && most > 1)
         {
             return prefix > 0
-                ? throw new ArgumentException($"schema {shape.Path}: uniqueItems is not supported beside prefixItems")
+                ? throw new ArgumentException(
+                    $"schema {shape.Path}: uniqueItems is not supported together with prefixItems"
+                )
                 : Distinct(shape, restParts, least, most, next);
         }
 
@@ -84,14 +86,15 @@ internal sealed class ArrayRules(JsonSchemaGrammar schema, JsonGrammar json, Sch
         if (values is null || values.Count > DistinctRounds.MostValues)
         {
             throw new ArgumentException(
-                $"schema {shape.Path}: uniqueItems is supported where items are among at most "
-                    + $"{DistinctRounds.MostValues} known values: enum, const, boolean, null, integers between bounds"
+                $"schema {shape.Path}: uniqueItems is supported only for items with at most "
+                    + $"{DistinctRounds.MostValues} possible values: enum, const, boolean, null, integers between "
+                    + "bounds"
             );
         }
 
         if (values.Count < least)
         {
-            return schema.Nothing(shape, "there are fewer different items than minItems");
+            return schema.Nothing(shape, "there are fewer distinct items than minItems");
         }
 
         int[] Rules(Func<int, int> place) =>

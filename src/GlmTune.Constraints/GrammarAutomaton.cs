@@ -29,7 +29,7 @@ internal sealed class GrammarAutomaton
         ending = grammar.FindEnding();
         var builder = new StateBuilder(this);
         builder.Enter(grammar.Start, 0, null);
-        Start = builder.ToState() ?? throw new ArgumentException("The grammar takes nothing.", nameof(grammar));
+        Start = builder.ToState() ?? throw new ArgumentException("The grammar accepts nothing.", nameof(grammar));
     }
 
     /// <summary>Places looked at for one mask, at most. All answers wait for it: a million take about half a
@@ -135,7 +135,7 @@ internal sealed class GrammarAutomaton
     }
 
     private static ConstraintException TooAmbiguous() =>
-        new("The schema allows too many readings of one answer at once; alternatives that begin alike make it so.");
+        new("The schema allows too many parses of one answer at once, because alternatives begin alike.");
 
     // States in use go on; what they knew of others is found anew. Old frames go on in them, so that no new one may
     // have the id of an old one.

@@ -55,12 +55,12 @@ internal sealed class JsonSchemaGrammar
             return grammar.FindEnding()[start]
                 ? start
                 : throw new ArgumentException(
-                    nothing ?? "schema #: no value of it ever ends, because it requires itself"
+                    nothing ?? "schema #: no value is finite, because the schema requires itself"
                 );
         }
         catch (Exception e) when (e is InvalidOperationException or JsonException)
         {
-            throw document.Root.Wrong("a text in it holds half of a surrogate pair, which is no character");
+            throw document.Root.Wrong("a string in it contains an unpaired surrogate, which is not a character");
         }
     }
 
@@ -144,7 +144,7 @@ internal sealed class JsonSchemaGrammar
             ways = [.. ways.SelectMany(_ => closed, (way, branch) => (List<SchemaPart>)[.. way, .. branch])];
             if (ways.Count > MostWays)
             {
-                throw part.Wrong($"unions that hold at once have more than {MostWays} combinations");
+                throw part.Wrong($"unions that apply together have more than {MostWays} combinations");
             }
         }
 
@@ -203,8 +203,8 @@ internal sealed class JsonSchemaGrammar
                     || shape.LeastItems > 0
                     || shape.MostItems < ByteGrammar.Unbounded:
                 throw new ArgumentException(
-                    $"schema {shape.Path}: an object or list in const or enum is not supported beside keywords of its "
-                        + "members"
+                    $"schema {shape.Path}: an object or list in const or enum is not supported together with "
+                        + "keywords for its members"
                 );
             default:
                 return true;

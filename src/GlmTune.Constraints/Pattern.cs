@@ -65,7 +65,7 @@ internal sealed record Pattern(Pattern.Part Whole, IReadOnlyList<(Pattern.Part I
 
             if (ahead.Count > 0 && whole is not Part.Row)
             {
-                throw new FormatException("has a look-around beside alternatives; put those into a group");
+                throw new FormatException("has a look-around next to alternatives; put those into a group");
             }
 
             return new Pattern(whole, ahead);
@@ -118,7 +118,7 @@ internal sealed record Pattern(Pattern.Part Whole, IReadOnlyList<(Pattern.Part I
 
             if (depth != 1 || before is not [Part.Start])
             {
-                throw new FormatException($"has a look-around at {place}; it is supported right after ^ only");
+                throw new FormatException($"has a look-around at {place}; it is supported only right after ^");
             }
 
             place += 3;
@@ -189,7 +189,7 @@ internal sealed record Pattern(Pattern.Part Whole, IReadOnlyList<(Pattern.Part I
                 }
             }
 
-            throw new FormatException($"has a wrong count at {place}; expected {{n}}, {{n,}} or {{n,m}}");
+            throw new FormatException($"has an invalid count at {place}; expected {{n}}, {{n,}} or {{n,m}}");
 
             static bool Count(string text, out int count) =>
                 int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out count) && count <= 10_000;
@@ -267,7 +267,7 @@ internal sealed record Pattern(Pattern.Part Whole, IReadOnlyList<(Pattern.Part I
                     one =
                         Single(ClassAtom()) is { } last && last >= first
                             ? CharacterSet.Range(first, last)
-                            : throw new FormatException($"has a wrong range at {place - 1}");
+                            : throw new FormatException($"has an invalid range at {place - 1}");
                 }
 
                 set |= one;
@@ -301,7 +301,7 @@ internal sealed record Pattern(Pattern.Part Whole, IReadOnlyList<(Pattern.Part I
             return !char.IsSurrogate(c) ? c
                 : char.IsHighSurrogate(c) && place < pattern.Length && char.IsLowSurrogate(pattern[place])
                     ? char.ConvertToUtf32(c, pattern[place++])
-                : throw new FormatException($"has half of a surrogate pair at {place - 1}");
+                : throw new FormatException($"has an unpaired surrogate at {place - 1}");
         }
 
         private CharacterSet Escaped()
@@ -342,7 +342,7 @@ internal sealed record Pattern(Pattern.Part Whole, IReadOnlyList<(Pattern.Part I
                         .Replace("gc=", "", StringComparison.Ordinal);
             place = end + 1;
             return CharacterSet.Category(name)
-                ?? throw new FormatException("has a \\p that names no general category, such as L, Lu or Nd");
+                ?? throw new FormatException("has a \\p without a general category, such as L, Lu or Nd");
         }
 
         private CharacterSet Coded(int digits)
@@ -355,7 +355,7 @@ internal sealed record Pattern(Pattern.Part Whole, IReadOnlyList<(Pattern.Part I
                     : Hex(pattern.AsSpan(place, Math.Min(digits, pattern.Length - place)), digits);
             if (code is null || (braced < 0 && pattern.Length - place < digits))
             {
-                throw new FormatException($"has a wrong character code at {place}");
+                throw new FormatException($"has an invalid character code at {place}");
             }
 
             place = braced > 0 ? braced + 1 : place + digits;
@@ -372,7 +372,7 @@ internal sealed record Pattern(Pattern.Part Whole, IReadOnlyList<(Pattern.Part I
 
             return character is <= 0x10FFFF and not (>= 0xD800 and <= 0xDFFF)
                 ? CharacterSet.Range(character, character)
-                : throw new FormatException($"has a code at {place} that is no character");
+                : throw new FormatException($"has a code at {place} that is not a character");
         }
 
         private static int? Hex(ReadOnlySpan<char> text, int most) =>

@@ -118,7 +118,7 @@ internal sealed class SchemaDocument(JsonElement root, Action<int> spend)
                 && index >= 0
                 && index < found.GetArrayLength()
                     ? found[index]
-                : throw from.Wrong($"$ref '{pointer}' leads nowhere");
+                : throw from.Wrong($"$ref '{pointer}' does not exist");
         }
 
         return new SchemaPart(found, pointer);

@@ -120,7 +120,7 @@ internal sealed class SchemaShape
 
         if (types is { Count: 0 })
         {
-            Empty ??= $"schema {Path}: no type is left that all of its parts allow";
+            Empty ??= $"schema {Path}: its parts have no type in common";
         }
     }
 
@@ -262,7 +262,7 @@ internal sealed class SchemaShape
             : throw part.Wrong("type must be a name or a list of names");
         if (names.Find(name => !AllTypes.Contains(name)) is { } wrong)
         {
-            throw part.Wrong($"type '{wrong}' is none of {string.Join(", ", AllTypes)}");
+            throw part.Wrong($"type '{wrong}' is not one of {string.Join(", ", AllTypes)}");
         }
 
         return names.ToHashSet(StringComparer.Ordinal);

@@ -52,7 +52,7 @@ internal sealed class StringRules(JsonSchemaGrammar schema, JsonGrammar json, Te
         }
         catch (FormatException e)
         {
-            throw new ArgumentException($"schema {shape.Path}: what pattern and format say together {e.Message}");
+            throw new ArgumentException($"schema {shape.Path}: pattern and format together {e.Message}");
         }
     }
 
@@ -72,7 +72,7 @@ internal sealed class StringRules(JsonSchemaGrammar schema, JsonGrammar json, Te
         }
         catch (FormatException e)
         {
-            throw new ArgumentException($"schema {shape.Path}: what pattern and format say together {e.Message}");
+            throw new ArgumentException($"schema {shape.Path}: pattern and format together {e.Message}");
         }
     }
 
@@ -81,7 +81,7 @@ internal sealed class StringRules(JsonSchemaGrammar schema, JsonGrammar json, Te
         try
         {
             return TryMachine(pattern, Pattern.Read(pattern))
-                ?? throw new FormatException("takes too many states beside a length, a format or other names");
+                ?? throw new FormatException("needs too many states together with a length, a format or other names");
         }
         catch (FormatException e)
         {

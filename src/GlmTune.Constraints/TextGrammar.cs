@@ -52,7 +52,7 @@ internal sealed class TextGrammar(JsonGrammar json)
         return grammar.Literal("\""u8, start ? matched : grammar.Repeat(anything, 0, ByteGrammar.Unbounded, matched));
     }
 
-    private static FormatException TooManyStates() => new("takes too many states");
+    private static FormatException TooManyStates() => new("needs too many states");
 
     private int Build(Pattern.Part part, int next) =>
         part switch

@@ -173,7 +173,7 @@ internal sealed class TextMachine
         }
     }
 
-    private static FormatException TooLarge() => new("takes too many states");
+    private static FormatException TooLarge() => new("needs too many states");
 
     private static List<(CharacterSet, int)> Joined(IEnumerable<(CharacterSet Set, int Next)> edges) =>
         [

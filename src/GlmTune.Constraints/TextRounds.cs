@@ -36,7 +36,7 @@ internal sealed class TextRounds : Rounds
         left = most == ByteGrammar.Unbounded ? LeftAtLeast() : LeftExactly();
         if (!Reaches(0, 0))
         {
-            throw new FormatException("leaves no text of the length that is asked for, or none at all");
+            throw new FormatException("allows no text of the required length, or none at all");
         }
     }
 

@@ -76,8 +76,8 @@ public static class GenerationConfigFile
                 .Select(key => (key.Key, Value: values.Written(key.Key), key.Neutral))
                 .Where(key => key.Value is not null && key.Value != "[]" && !IsNeutral(key.Value, key.Neutral))
                 .Select(key =>
-                    $"{path}: '{key.Key}' is {key.Value}, which is not supported and has no effect; other programs "
-                    + "would give other answers."
+                    $"{path}: '{key.Key}' is {key.Value}, which is not supported and has no effect; other "
+                    + "programs may give different answers."
                 ),
         ];
     }

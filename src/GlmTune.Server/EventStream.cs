@@ -42,7 +42,7 @@ internal sealed class EventStream
         {
             throw new ApiException(
                 StatusCodes.Status408RequestTimeout,
-                $"The events are read too slowly: more than {most} characters wait to be sent.",
+                $"The client reads events too slowly: more than {most} characters are waiting to be sent.",
                 code: "timeout"
             );
         }

@@ -14,7 +14,7 @@ internal static class HealthEndpoint
             )
             .AllowWithoutKey()
             .Produces<Health>()
-            .WithSummary("200 while requests are taken, 503 while the server stops.");
+            .WithSummary("200 while requests are accepted, 503 while the server shuts down.");
 
     private sealed record Health(string Status);
 }

@@ -96,7 +96,8 @@ public static class ServerApp
         host == "localhost" ? IPAddress.Loopback
         : IPAddress.TryParse(host, out var address) ? address
         : throw new InvalidDataException(
-            $"'{host}' is no address to listen on; expected an IP address such as 127.0.0.1 or 0.0.0.0, or localhost."
+            $"'{host}' is not an address to listen on; expected an IP address such as 127.0.0.1 or 0.0.0.0, "
+                + "or localhost."
         );
 
     // Whoever started the application stops it; the host must not catch signals of its own.

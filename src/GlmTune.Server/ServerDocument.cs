@@ -28,7 +28,7 @@ internal sealed class ServerDocument(ServerOptions options) : IOpenApiDocumentTr
         {
             Title = "GlmTune",
             Version = "v1",
-            Description = "GLM-4 models and their adapters under OpenAI's protocol.",
+            Description = "GLM-4 models and their adapters, with an OpenAI-compatible API.",
         };
         if (options.ApiKeys.Count > 0)
         {

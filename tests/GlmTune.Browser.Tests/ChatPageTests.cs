@@ -92,7 +92,7 @@ public sealed class ChatPageTests(Chromium chromium) : BrowserTests(chromium)
         await tab.AskAsync("two");
         Assert.Equal(["user: one", "assistant: base says: one", "user: two"], Messages(server.Requests.Last()));
 
-        await tab.Button("Answer again").ClickAsync();
+        await tab.Button("Regenerate").ClickAsync();
         await tab.AnsweredAsync();
         Assert.Equal(["user: one", "assistant: base says: one", "user: two"], Messages(server.Requests.Last()));
         await Assertions.Expect(tab.Page.Locator(".turn")).ToHaveCountAsync(2);
@@ -169,7 +169,7 @@ public sealed class ChatPageTests(Chromium chromium) : BrowserTests(chromium)
         await tab.Button("Settings").ClickAsync();
         await tab.Page.GetByLabel("System prompt").FillAsync("Be brief.");
         await tab.Page.GetByLabel("Temperature", new() { Exact = true }).FillAsync("0.3");
-        await tab.Page.GetByLabel("Most tokens", new() { Exact = true }).FillAsync("512");
+        await tab.Page.GetByLabel("Max tokens", new() { Exact = true }).FillAsync("512");
         await tab.Page.GetByLabel("Repetition penalty", new() { Exact = true }).FillAsync("1.2");
         await tab.Page.GetByLabel("Top p", new() { Exact = true }).FillAsync("0.5");
         await tab.Page.GetByRole(AriaRole.Textbox, new() { Name = "Tools" }).FillAsync("[{");
@@ -257,7 +257,7 @@ public sealed class ChatPageTests(Chromium chromium) : BrowserTests(chromium)
                 .Select(tool => tool.GetProperty("function").GetProperty("name").GetString())
         );
         Assert.Empty(calls);
-        await tab.Button("Run it on the server").ClickAsync();
+        await tab.Button("Run on the server").ClickAsync();
         await Assertions.Expect(tab.Page.GetByText("heard: clear in 北京")).ToBeVisibleAsync();
         await tab.SendAsync("time?");
         await Assertions.Expect(tab.Page.GetByText("heard: noon")).ToBeVisibleAsync();
@@ -324,7 +324,7 @@ public sealed class ChatPageTests(Chromium chromium) : BrowserTests(chromium)
 
         // It is the user's to answer.
         await Assertions.Expect(tab.Page.Locator(".tool pre")).ToBeVisibleAsync();
-        await Assertions.Expect(tab.Button("Run it on the server")).ToHaveCountAsync(0);
+        await Assertions.Expect(tab.Button("Run on the server")).ToHaveCountAsync(0);
         await tab.Page.GetByLabel("Result of get_time").FillAsync("noon");
         await tab.Button("Send the result").ClickAsync();
         await Assertions.Expect(tab.Page.GetByText("heard: noon")).ToBeVisibleAsync();
@@ -466,7 +466,7 @@ public sealed class ChatPageTests(Chromium chromium) : BrowserTests(chromium)
                           - 'group "Assistant: base"':
                             - heading "base" [level=2]
                             - heading "A short plan" [level=3]
-                            - button "Answer again"
+                            - button "Regenerate"
                       - textbox "Message"
                       - button "Send" [disabled]
                     """

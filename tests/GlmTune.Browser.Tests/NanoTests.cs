@@ -85,7 +85,7 @@ public sealed class NanoTests(Chromium chromium) : BrowserTests(chromium)
         await pair.Button("Compare two models").ClickAsync();
         await pair.Button("Settings").ClickAsync();
         await pair.Page.GetByLabel("Temperature", new() { Exact = true }).FillAsync("0");
-        await pair.Page.GetByLabel("Most tokens", new() { Exact = true }).FillAsync("32");
+        await pair.Page.GetByLabel("Max tokens", new() { Exact = true }).FillAsync("32");
         await pair.AskAsync("类型#裙*材质#棉*颜色#白色");
         await Assertions
             .Expect(pair.Page.Locator(".reply .figures"))

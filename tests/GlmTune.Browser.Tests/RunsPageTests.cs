@@ -98,7 +98,7 @@ public sealed class RunsPageTests(Chromium chromium) : BrowserTests(chromium)
         await tab.Page.GetByLabel("Show lora-r32").CheckAsync();
         await Assertions.Expect(tab.Page.Locator("tr.differs")).ToHaveCountAsync(1);
         await Assertions.Expect(tab.Page.Locator("tr.differs")).ToContainTextAsync("lora.rank");
-        await tab.Page.GetByLabel("Only what differs").UncheckAsync();
+        await tab.Page.GetByLabel("Only differences").UncheckAsync();
         await Assertions.Expect(tab.Page.GetByText("optimizer.learning_rate")).ToBeVisibleAsync();
         await Assertions.Expect(tab.Page.Locator(".chart").First.Locator(".legend li")).ToHaveCountAsync(4);
         await tab.ShootAsync("runs-compare");
@@ -184,7 +184,7 @@ public sealed class RunsPageTests(Chromium chromium) : BrowserTests(chromium)
                       - region "Curves":
                         - heading "Curves" [level=2]
                         - slider "Smoothing"
-                        - checkbox "Logarithmic loss"
+                        - checkbox "Log scale"
                         - figure:
                           - heading "Loss" [level=3]
                           - 'button "Save as PNG: Loss"'

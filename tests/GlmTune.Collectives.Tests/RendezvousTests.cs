@@ -122,14 +122,14 @@ public class RendezvousTests
         "RANK=0 WORLD_SIZE=2 LOCAL_RANK=0 MASTER_ADDR=a MASTER_PORT=70000",
         "MASTER_PORT is '70000'; expected a whole number from 1 to 65535"
     )]
-    [InlineData(OpenMpi + " RANK=4", "RANK is 4 and OMPI_COMM_WORLD_RANK is 5; unset RANK, or make them equal")]
+    [InlineData(OpenMpi + " RANK=4", "RANK is 4 but OMPI_COMM_WORLD_RANK is 5; unset RANK, or make them equal")]
     [InlineData(
         OpenMpi + " WORLD_SIZE=2",
-        "WORLD_SIZE is 2 and OMPI_COMM_WORLD_SIZE is 8; unset WORLD_SIZE, or make them equal"
+        "WORLD_SIZE is 2 but OMPI_COMM_WORLD_SIZE is 8; unset WORLD_SIZE, or make them equal"
     )]
     [InlineData(
         Hydra + " RANK=4 WORLD_SIZE=2",
-        "RANK is 4 and PMI_RANK is 5; unset RANK, or make them equal. WORLD_SIZE is 2 and PMI_SIZE is 8"
+        "RANK is 4 but PMI_RANK is 5; unset RANK, or make them equal. WORLD_SIZE is 2 but PMI_SIZE is 8"
     )]
     [InlineData("OMPI_COMM_WORLD_RANK=1", "OMPI_COMM_WORLD_SIZE is not set, but OMPI_COMM_WORLD_RANK is")]
     [InlineData(

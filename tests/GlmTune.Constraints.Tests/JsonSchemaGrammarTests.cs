@@ -321,7 +321,7 @@ public class JsonSchemaGrammarTests
     [Theory]
     [InlineData(
         """{"type":"object","properties":{"a":{"type":"array","uniqueItems":true}}}""",
-        "schema #/properties/a: uniqueItems is supported where items are among at most 62 known values"
+        "schema #/properties/a: uniqueItems is supported only for items with at most 62 possible values"
     )]
     [InlineData(
         """{"type":"object","properties":{"a":{"contains":{"type":"null"}}}}""",
@@ -342,7 +342,7 @@ public class JsonSchemaGrammarTests
         "oneOf/0 and oneOf/1 may allow the same value"
     )]
     [InlineData("""{"oneOf":[]}""", "oneOf must be a list of at least one schema")]
-    [InlineData("""{"allOf":[{"type":"string"},{"type":"integer"}]}""", "no type is left that all of its parts allow")]
+    [InlineData("""{"allOf":[{"type":"string"},{"type":"integer"}]}""", "its parts have no type in common")]
     [InlineData("""{"allOf":[{"$ref":"#"}]}""", "refers to itself")]
     [InlineData("""{"type":"object","properties":{"a":{"$ref":"#"}},"required":["a"]}""", "no value of it ever ends")]
     [InlineData("""{"type":"number","minimum":1e300}""", "beyond 18 digits")]
@@ -355,14 +355,14 @@ public class JsonSchemaGrammarTests
     [InlineData("""{"type":"array","prefixItems":{"type":"null"}}""", "prefixItems must be a list of schemas")]
     [InlineData(
         """{"type":"array","items":{"enum":[1,1.0]},"uniqueItems":true,"minItems":2}""",
-        "fewer different items than minItems"
+        "fewer distinct items than minItems"
     )]
     [InlineData("""{"type":"string","pattern":"^a+$","maxLength":3,"minLength":4}""", "minLength is above maxLength")]
     [InlineData(
         """{"type":"string","pattern":"^(ab)+$","minLength":3,"maxLength":3}""",
-        "leaves no text of the length"
+        "allows no text of the length"
     )]
-    [InlineData("""{"type":"string","pattern":"^a$","format":"date"}""", "leaves no text")]
+    [InlineData("""{"type":"string","pattern":"^a$","format":"date"}""", "allows no text")]
     [InlineData("""{"type":"object","maxProperties":1,"minProperties":2}""", "minProperties is above maxProperties")]
     [InlineData("""{"const":"a","minLength":2}""", "enum must be a list with a value of the type")]
     [InlineData("""{"type":"object","properties":5}""", "properties must be an object")]
@@ -372,7 +372,7 @@ public class JsonSchemaGrammarTests
         """{"anyOf":[{"$ref":"#/$defs/a"}],"$defs":{"a":{"$ref":"#/$defs/b"},"b":{"anyOf":[{"type":"null"},{"$ref":"#/$defs/a"}]}}}""",
         "refers to itself"
     )]
-    [InlineData("""{"$ref":"#/$defs/none"}""", "leads nowhere")]
+    [InlineData("""{"$ref":"#/$defs/none"}""", "does not exist")]
     [InlineData("""{"$ref":"https://example.org/x"}""", "not within the schema")]
     [InlineData("""{"type":"string","minLength":3,"maxLength":2}""", "minLength is above maxLength")]
     [InlineData("""{"type":"string","pattern":"(?=x)"}""", "look-around")]
@@ -381,8 +381,8 @@ public class JsonSchemaGrammarTests
     [InlineData("""{"properties":{"a":false},"required":["a"]}""", "schema #/properties/a: false allows no value")]
     [InlineData("""{"additionalProperties":false,"required":["a"]}""", "'a' is required")]
     [InlineData("""{"enum":[]}""", "enum must be a list")]
-    [InlineData("""{"const":"\ud800"}""", "half of a surrogate pair")]
-    [InlineData("""{"properties":{"\udc00":true}}""", "half of a surrogate pair")]
+    [InlineData("""{"const":"\ud800"}""", "unpaired surrogate")]
+    [InlineData("""{"properties":{"\udc00":true}}""", "unpaired surrogate")]
     public void What_cannot_be_kept_to_is_named(string schema, string message) =>
         Assert.Contains(message, Assert.Throws<ArgumentException>(() => Grammar(schema)).Message);
 
@@ -417,7 +417,7 @@ public class JsonSchemaGrammarTests
         Assert.All(["ab", "\\t\\n"], text => Assert.True(grammar.Takes($"\n\"{text}\""), text));
         Assert.All(["\u0001a", "a\u001f", "\ta"], text => Assert.False(grammar.Takes($"\n\"{text}\""), text));
         Assert.Contains(
-            "leaves no text",
+            "allows no text",
             Assert.Throws<ArgumentException>(() => Grammar("""{"type":"string","pattern":"\u0001"}""")).Message
         );
     }
@@ -437,7 +437,7 @@ public class JsonSchemaGrammarTests
                 .Message
         );
         Assert.Contains(
-            "takes too many states",
+            "needs too many states",
             Assert
                 .Throws<ArgumentException>(() =>
                     Grammar($$"""{"properties":{"{{new string('x', 60_000)}}":{} },"additionalProperties":true}""")

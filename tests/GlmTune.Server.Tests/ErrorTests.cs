@@ -74,7 +74,7 @@ public sealed class ErrorTests(NanoServer nano)
     [InlineData(
         """{"messages":[{"role":"assistant","tool_calls":[{"function":{"name":"a\nb","arguments":"{}"}}]},{"role":"user","content":"x"}]}""",
         "messages[0].tool_calls[0].function.name",
-        "a name of one line"
+        "must be a single line"
     )]
     [InlineData(
         """{"messages":[{"role":"assistant","tool_calls":[{"function":{"name":"f"}}]},{"role":"user","content":"x"}]}""",
@@ -188,7 +188,7 @@ public sealed class ErrorTests(NanoServer nano)
     [InlineData(
         """{"messages":[{"role":"user","content":"x"}],"tools":[{"function":{"name":"f"}}],"tool_choice":{"type":"allowed_tools","allowed_tools":{"mode":"auto","tools":[{"function":{"name":"f"}},{"function":{"name":"g"}}]}}}""",
         "tool_choice.allowed_tools.tools[1].function.name",
-        "doesn't have"
+        "is not in 'tools'"
     )]
     [InlineData(
         """{"messages":[{"role":"user","content":"x"}],"response_format":"json"}""",
@@ -311,7 +311,7 @@ public sealed class ErrorTests(NanoServer nano)
     [InlineData(
         """{"messages":[{"role":"user","content":"x"}],"response_format":{"type":"json_schema","json_schema":{"name":"a","schema":{"type":"array","uniqueItems":true}}}}""",
         "response_format.json_schema.schema",
-        "uniqueItems is supported where items are among"
+        "uniqueItems is supported only for items"
     )]
     [InlineData("""{"messages":[{"role":"user","content":"\ud800"}]}""", "messages[0].content", "surrogate")]
     [InlineData("""{"model":"gpt-4","messages":[{"role":"user","content":"x"}]}""", "model", "does not exist", 404)]
@@ -335,7 +335,7 @@ public sealed class ErrorTests(NanoServer nano)
     [InlineData("""{"prompt":["a","b","c"],"best_of":3}""", "best_of", "asks for 9 answers")]
     [InlineData("""{"prompt":"x","best_of":9}""", "best_of", "is 9; expected 1 to 8")]
     [InlineData("""{"prompt":"x","n":3,"best_of":2}""", "best_of", "fewer than n")]
-    [InlineData("""{"prompt":"x","best_of":2,"stream":true}""", "best_of", "leave 'stream' out")]
+    [InlineData("""{"prompt":"x","best_of":2,"stream":true}""", "best_of", "remove 'stream'")]
     [InlineData("""{"prompt":"x","logprobs":6}""", "logprobs", "expected 0 to 5")]
     [InlineData("""{"prompt":"x","logprobs":1,"echo":true}""", "echo", "remove one of them")]
     [InlineData("""{"prompt":"x","suffix":"y"}""", "suffix", "is not supported")]

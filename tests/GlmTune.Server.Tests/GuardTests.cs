@@ -104,8 +104,8 @@ public sealed class GuardTests
         var error = Assert.Throws<InvalidDataException>(() => ApiKeyFile.Read(path));
         Assert.Equal(
             [
-                $"{path}, line 3: a key has at least 8 characters, ASCII without white space.",
-                $"{path}, line 5: a key has at least 8 characters, ASCII without white space.",
+                $"{path}, line 3: a key needs at least 8 ASCII characters without white space.",
+                $"{path}, line 5: a key needs at least 8 ASCII characters without white space.",
             ],
             error.Message.Split('\n')
         );

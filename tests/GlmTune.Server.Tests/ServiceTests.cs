@@ -72,7 +72,7 @@ public sealed class ServiceTests(NanoServer nano)
             answer += line;
         }
 
-        Assert.Contains("\"error\":{\"message\":\"The body did not come within", answer, StringComparison.Ordinal);
+        Assert.Contains("\"error\":{\"message\":\"The body did not arrive within", answer, StringComparison.Ordinal);
         Assert.Contains("\"code\":\"timeout\"", answer, StringComparison.Ordinal);
     }
 

@@ -22,14 +22,14 @@ public sealed class SafetensorsHeaderTests
     [InlineData(
         "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[-8,0]}}",
         8,
-        "'a' (F32 [2]) lies at [-8, 0]"
+        "'a' (F32 [2]) has offsets [-8, 0]"
     )]
     [InlineData(
         "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8,16]}}",
         16,
-        "'a' (F32 [2]) lies at [0, 8, 16]"
+        "'a' (F32 [2]) has offsets [0, 8, 16]"
     )]
-    [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0]}}", 8, "'a' (F32 [2]) lies at [0]")]
+    [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0]}}", 8, "'a' (F32 [2]) has offsets [0]")]
     [InlineData("{" + A + "}", 7, "within the 7 bytes of data. Is the download complete?")]
     [InlineData("{" + A + "}", 9, "1 bytes after 'a' belong to no tensor")]
     [InlineData("{}", 3, "3 bytes after the start of the data belong to no tensor")]
@@ -112,7 +112,7 @@ public sealed class SafetensorsHeaderTests
         "expected a type name for 'a', found 7"
     )]
     [InlineData("{\"a\":[1]}", 8, "expected an object for 'a'")]
-    [InlineData("{\"__metadata__\":{\"format\":1}}", 0, "expected text under __metadata__.format")]
+    [InlineData("{\"__metadata__\":{\"format\":1}}", 0, "expected a string under __metadata__.format")]
     [InlineData("[]", 0, "expected an object of tensors")]
     [InlineData("{} {}", 0, "header is not valid JSON of the expected form")]
     [InlineData("{\"a\":", 0, "header is not valid JSON of the expected form")]
@@ -140,7 +140,7 @@ public sealed class SafetensorsHeaderTests
         new byte[] { 255, 255, 255, 255, 255, 255, 255, 255, (byte)'{' },
         "declares a header of 18446744073709551615 bytes"
     )]
-    [InlineData(new byte[] { 0, 225, 245, 6, 0, 0, 0, 0 }, "but has only 0 after the length")]
+    [InlineData(new byte[] { 0, 225, 245, 6, 0, 0, 0, 0 }, "but only 0 bytes follow")]
     [InlineData(new byte[] { 1, 225, 245, 5, 0, 0, 0, 0 }, "declares a header of 100000001 bytes, above")]
     [InlineData(
         new byte[] { 3, 0, 0, 0, 0, 0, 0, 0, (byte)'"', 255, (byte)'"' },
@@ -168,7 +168,7 @@ public sealed class SafetensorsHeaderTests
         ]).Message;
 
         Assert.Contains("3 problems", message);
-        Assert.Contains("'a' has the type", message);
+        Assert.Contains("'a' has type", message);
         Assert.Contains("'b' (F32 [2]) needs 8", message);
         Assert.Contains("'c' lacks dtype and shape and data_offsets", message);
     }

@@ -151,7 +151,7 @@ public sealed class WeightFilesTests
     {
         using var folder = new TemporaryFolder();
         Assert.Contains(
-            "holds no weights; expected model.safetensors",
+            "contains no weights; expected model.safetensors",
             Assert.Throws<InvalidDataException>(() => WeightFiles.Open(folder.Path)).Message
         );
         Assert.Throws<DirectoryNotFoundException>(() => WeightFiles.Open(folder.At("nowhere")));

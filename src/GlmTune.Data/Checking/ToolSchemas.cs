@@ -37,7 +37,7 @@ internal sealed class ToolSchemas
                     var declared =
                         tools.Count == 0
                             ? "no tools are declared"
-                            : $"declared tools: {string.Join(", ", tools.Keys.Take(8))}";
+                            : $"the declared tools are {string.Join(", ", tools.Keys.Take(8))}";
                     yield return (index, FindingKind.UndeclaredTool, $"a call to '{call.Name}', but {declared}.");
                 }
                 else if (tool.Type == "function" && Mismatch(tool, call) is { } mismatch)

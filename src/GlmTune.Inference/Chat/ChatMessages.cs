@@ -25,7 +25,7 @@ internal static class ChatMessages
         if (conversation.Count == 0 || conversation[^1].Role is Role.Assistant or Role.System)
         {
             throw new ArgumentException(
-                "There is nothing to answer: the last message must be a user's or a tool's.",
+                "Nothing to answer: the last message must be from a user or a tool.",
                 nameof(messages)
             );
         }
@@ -113,7 +113,7 @@ internal static class ChatMessages
             message.Role == ChatRole.User ? Role.User
             : message.Role == ChatRole.System || message.Role.Value == "developer" ? Role.System
             : throw new ArgumentException(
-                $"A message has the role '{message.Role.Value}'; expected system, user, assistant or tool.",
+                $"A message has role '{message.Role.Value}'; expected system, user, assistant or tool.",
                 nameof(message)
             );
         return
@@ -233,7 +233,7 @@ internal static class ChatMessages
 
     private static ArgumentException Unknown(AIContent content) =>
         new(
-            $"A message holds {content.GetType().Name}, which this model has no form for; expected text, a function "
-                + "call or its result."
+            $"A message contains {content.GetType().Name}, which this model does not support; expected text, "
+                + "a function call or its result."
         );
 }

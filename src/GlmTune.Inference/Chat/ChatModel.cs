@@ -76,7 +76,7 @@ public sealed class ChatModel : IDisposable
         return request.RequiredTool is null || tools.Contains(request.RequiredTool)
             ? new PreparedChat(request, Template.RenderPrompt(request.Conversation), tools)
             : throw new ArgumentException(
-                $"The tool '{request.RequiredTool}' is required but was not declared; declared are "
+                $"The tool '{request.RequiredTool}' is required but was not declared; declared tools: "
                     + $"{(tools.Count == 0 ? "none" : string.Join(", ", tools))}.",
                 nameof(request)
             );

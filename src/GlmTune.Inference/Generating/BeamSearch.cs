@@ -63,7 +63,7 @@ internal sealed class BeamSearch : IDisposable
     {
         if (adapter is { IsLoaded: false })
         {
-            throw new InvalidOperationException($"The adapter '{adapter.Name}' was unloaded while it answered.");
+            throw new InvalidOperationException($"The adapter '{adapter.Name}' was unloaded during generation.");
         }
 
         if (cache is null)

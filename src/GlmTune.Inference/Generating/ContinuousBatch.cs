@@ -77,7 +77,7 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
             Remove(row);
             fail(
                 row,
-                new InvalidOperationException($"The adapter '{row.Adapter!.Name}' was unloaded while it answered.")
+                new InvalidOperationException($"The adapter '{row.Adapter!.Name}' was unloaded during generation.")
             );
         }
 

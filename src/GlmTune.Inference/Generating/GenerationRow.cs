@@ -21,13 +21,16 @@ internal sealed class GenerationRow
     {
         if (request.Prompt.Count == 0)
         {
-            throw new ArgumentException($"Prompt {index} is empty; a prompt has at least one token.", nameof(request));
+            throw new ArgumentException(
+                $"Prompt {index} is empty; a prompt needs at least one token.",
+                nameof(request)
+            );
         }
 
         if (request.Prompt.FirstOrDefault(id => (uint)id >= (uint)vocabularySize, -1) is var wrong and not -1)
         {
             throw new ArgumentException(
-                $"Prompt {index} holds the id {wrong}; this model's tokens are 0 to {vocabularySize - 1}.",
+                $"Prompt {index} contains id {wrong}; this model's token ids are 0 to {vocabularySize - 1}.",
                 nameof(request)
             );
         }
@@ -36,8 +39,8 @@ internal sealed class GenerationRow
         if (request.Prompt.Count >= longest)
         {
             throw new ArgumentException(
-                $"Prompt {index} has {request.Prompt.Count} tokens, which leaves no room for an answer; prompt and "
-                    + $"answer have at most {longest} together.",
+                $"Prompt {index} has {request.Prompt.Count} tokens, which leaves no room for an answer; "
+                    + $"prompt and answer are limited to {longest} tokens together.",
                 nameof(request)
             );
         }

@@ -30,8 +30,8 @@ public sealed class Generator
         if (vocabularySize < 1 || vocabularySize > model.Config.VocabularySize)
         {
             throw new ArgumentException(
-                $"The tokenizer has {vocabularySize} tokens, the model {model.Config.VocabularySize}. Are both from "
-                    + "the same model?",
+                $"The tokenizer has {vocabularySize} tokens, but the model's vocabulary has "
+                    + $"{model.Config.VocabularySize}. Are both from the same model?",
                 nameof(vocabularySize)
             );
         }
@@ -187,7 +187,7 @@ public sealed class Generator
         var adapters = Model.Adapters;
         return adapters.FirstOrDefault(adapter => adapter.Name == name)
             ?? throw new ArgumentException(
-                $"There is no adapter '{name}'; there are "
+                $"Unknown adapter '{name}'; available: "
                     + $"{(adapters.Count == 0 ? "none" : string.Join(", ", adapters.Select(adapter => $"'{adapter.Name}'")))}.",
                 nameof(name)
             );

@@ -37,11 +37,11 @@ internal sealed record GenerationSettings
         Check(MaxLength is null or >= 1, $"max_length is {MaxLength}; expected at least 1");
         Check(
             Temperature > 0 && double.IsFinite(Temperature),
-            $"temperature is {Temperature}; expected a number above 0 (for the likeliest token, turn do_sample off)"
+            $"temperature is {Temperature}; expected a number above 0 (for greedy decoding, turn do_sample off)"
         );
         Check(TopP is > 0 and <= 1, $"top_p is {TopP}; expected a number above 0 and at most 1");
-        Check(TopK >= 0, $"top_k is {TopK}; expected at least 0, which turns it off");
-        Check(MinP is >= 0 and <= 1, $"min_p is {MinP}; expected a number from 0, which turns it off, to 1");
+        Check(TopK >= 0, $"top_k is {TopK}; expected at least 1, or 0 to disable it");
+        Check(MinP is >= 0 and <= 1, $"min_p is {MinP}; expected a number from 0 (which disables it) to 1");
         Check(
             RepetitionPenalty > 0 && float.IsFinite(RepetitionPenalty),
             $"repetition_penalty is {RepetitionPenalty}; expected a number above 0"
@@ -55,10 +55,10 @@ internal sealed record GenerationSettings
         Check(NoRepeatNgramSize >= 0, $"no_repeat_ngram_size is {NoRepeatNgramSize}; expected at least 0");
         Check(Beams >= 1, $"num_beams is {Beams}; expected at least 1");
         Check(double.IsFinite(LengthPenalty), $"length_penalty is {LengthPenalty}; expected a number");
-        Check(Beams <= 1 || Greedy, "num_beams above 1 and do_sample exclude each other; turn one of them off");
+        Check(Beams <= 1 || Greedy, "num_beams above 1 and do_sample cannot be combined; turn one of them off");
         if (problems.Count > 0)
         {
-            throw new ArgumentException($"Generation cannot start: {string.Join("; ", problems)}.", nameof(options));
+            throw new ArgumentException($"Cannot start generation: {string.Join("; ", problems)}.", nameof(options));
         }
 
         void Check(bool holds, string problem)

@@ -117,14 +117,14 @@ public sealed class Sampler
     }
 
     internal static InvalidOperationException NothingToChoose() =>
-        new("Every token is forbidden: the constraints on the answer leave nothing to choose.");
+        new("Every token is forbidden: the constraints on the answer allow no next token.");
 
     internal static InvalidOperationException NotFinite(long id, float logit) =>
         new(
             string.Create(
                 CultureInfo.InvariantCulture,
-                $"The logit of token {id} is {logit}. The weights hold numbers that are not finite, or their type has "
-                    + $"too small a range."
+                $"The logit of token {id} is {logit}. The weights contain values that are not finite, or the "
+                    + $"range of their type is too small."
             )
         );
 

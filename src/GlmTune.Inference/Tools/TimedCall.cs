@@ -72,7 +72,7 @@ public sealed record TimedCall(TimeSpan? Limit, int MaxResultCharacters)
         var end = MaxResultCharacters - (char.IsHighSurrogate(text[MaxResultCharacters - 1]) ? 1 : 0);
         return string.Create(
             CultureInfo.InvariantCulture,
-            $"{text.AsSpan(0, end)}\n(cut: {text.Length - end} more characters)"
+            $"{text.AsSpan(0, end)}\n(truncated: {text.Length - end} more characters)"
         );
     }
 }

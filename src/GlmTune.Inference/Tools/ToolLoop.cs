@@ -44,7 +44,7 @@ public sealed class ToolLoop : FunctionInvokingChatClient
             );
         var observation = within
             ? "Error: the user did not allow this call."
-            : string.Create(CultureInfo.InvariantCulture, $"Error: a turn has at most {options.MaxCalls} calls.");
+            : string.Create(CultureInfo.InvariantCulture, $"Error: a turn may have at most {options.MaxCalls} calls.");
         if (allowed)
         {
             options.OnCall?.Invoke(use);

@@ -37,10 +37,9 @@ public sealed class RunBoard(IReadOnlyList<string> folders, bool hasChat)
     internal void Map(IEndpointRouteBuilder app)
     {
         app.MapPage("/runs", "runs.html");
-        app.MapGet("/api/runs", List).WithSummary("Lists the training runs, the last active one first.");
-        app.MapGet("/api/runs/{id}", Describe)
-            .WithSummary("Says what a run is: its recipe, versions, device and sizes.");
-        app.MapGet("/api/runs/{id}/log", Log).WithSummary("Gives the lines of a run's log from a place on.");
+        app.MapGet("/api/runs", List).WithSummary("Lists the training runs, most recently active first.");
+        app.MapGet("/api/runs/{id}", Describe).WithSummary("Describes a run: its recipe, versions, device and sizes.");
+        app.MapGet("/api/runs/{id}/log", Log).WithSummary("Returns the lines of a run's log from a position.");
     }
 
     private IResult List()
@@ -103,7 +102,8 @@ public sealed class RunBoard(IReadOnlyList<string> folders, bool hasChat)
                 ? place
                 : throw new ApiException(
                     StatusCodes.Status400BadRequest,
-                    "'from' is where the last part ended: a whole number, or nothing for the beginning.",
+                    "'from' must be the position where the last part ended: a whole number, or nothing for "
+                        + "the beginning.",
                     "from"
                 )
             : 0;
@@ -145,7 +145,7 @@ public sealed class RunBoard(IReadOnlyList<string> folders, bool hasChat)
     private RunFolder Named(string id) =>
         Runs(searchAgain: false).TryGetValue(id, out var run) || Runs().TryGetValue(id, out run)
             ? run
-            : throw new ApiException(StatusCodes.Status404NotFound, "There is no such run.");
+            : throw new ApiException(StatusCodes.Status404NotFound, "No such run.");
 
     // Known runs stay the objects that they were, with what they have read.
     private Dictionary<string, RunFolder> Runs(bool searchAgain = true)

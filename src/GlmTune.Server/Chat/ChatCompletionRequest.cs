@@ -85,13 +85,13 @@ internal sealed record ChatCompletionRequest : SamplingFields
                         .All(item => item.ValueKind == JsonValueKind.String && item.ValueEquals("text"))
                 ),
             "modalities",
-            "may only be [\"text\"]: this model answers in text"
+            "must be [\"text\"]: this model answers in text"
         );
         problems.Check(IsNull(Audio), "audio", "is not supported: this model answers in text");
         problems.Check(
             IsNull(WebSearchOptions),
             "web_search_options",
-            "is not supported: declare a tool that searches, and run it"
+            "is not supported: declare a search tool and run it yourself"
         );
         problems.Check(IsNull(Functions), "functions", "is not supported: declare them as tools");
         problems.Check(IsNull(FunctionCall), "function_call", "is not supported: use tool_choice");

@@ -21,7 +21,7 @@ internal sealed class ChatEndpoint(
             .Accepts<ChatCompletionRequest>("application/json")
             .Produces<ChatCompletion>()
             .WithErrors()
-            .WithSummary("Answers a conversation, whole or as server-sent events.");
+            .WithSummary("Answers a conversation, complete or as server-sent events.");
 
     private async Task<IResult> AnswerAsync(HttpContext context)
     {
@@ -115,7 +115,7 @@ internal sealed class ChatEndpoint(
             }
         }
 
-        throw new InvalidOperationException("An answer had no end.");
+        throw new InvalidOperationException("An answer did not end.");
     }
 
     private async Task StreamAsync(Admitted<PreparedPlan> admitted, EventStream events, CancellationToken cancellation)

@@ -32,13 +32,13 @@ internal sealed record ChatPlan(
                 || request.MaxTokens is null
                 || request.MaxTokens == request.MaxCompletionTokens,
             "max_completion_tokens",
-            "and 'max_tokens' differ; give one of them"
+            "and 'max_tokens' differ; set only one of them"
         );
         problems.Range("top_logprobs", request.TopLogprobs, 0, limits.TopLogprobs);
         problems.Check(
             request.TopLogprobs is null or 0 || request.Logprobs == true,
             "top_logprobs",
-            "needs logprobs: true"
+            "requires logprobs: true"
         );
         request.CheckUnsupported(problems);
         problems.ThrowIfAny();

@@ -67,11 +67,11 @@ internal sealed class GrammarCache(ServerOptions options) : IDisposable
             throw plain?.Schema is not null && tools.Count == 0
                 ? ApiException.Wrong(
                     "response_format.json_schema.schema",
-                    $"The schema cannot be kept to: {Shown.Of(e.Message.TrimEnd('.'))}."
+                    $"The schema cannot be enforced: {Shown.Of(e.Message.TrimEnd('.'))}."
                 )
                 : ApiException.Wrong(
                     "tools",
-                    $"The schemas of all tools together cannot be kept to: {Shown.Of(e.Message.TrimEnd('.'))}."
+                    $"The schemas of all tools together cannot be enforced: {Shown.Of(e.Message.TrimEnd('.'))}."
                 );
         }
     }
@@ -95,7 +95,8 @@ internal sealed class GrammarCache(ServerOptions options) : IDisposable
                 ? null
                 : throw ApiException.Wrong(
                     $"{tool.Place}.parameters",
-                    $"'{tool.Place}' is strict, but its schema cannot be kept to: {Shown.Of(e.Message.TrimEnd('.'))}."
+                    $"'{tool.Place}' is strict, but its schema cannot be enforced: "
+                        + $"{Shown.Of(e.Message.TrimEnd('.'))}."
                 );
         }
     }

@@ -39,7 +39,7 @@ internal static class RequestConversation
         {
             throw ApiException.Wrong(
                 $"messages[{messages.Count - 1}].role",
-                "There is nothing to answer: the last message must be a user's or a tool's."
+                "Nothing to answer: the last message must be from a user or a tool."
             );
         }
 
@@ -58,7 +58,7 @@ internal static class RequestConversation
                         ? said
                         : throw ApiException.Wrong(
                             $"{param}.content",
-                            $"'{param}.content' is empty; a user says something."
+                            $"'{param}.content' is empty; a user message needs content."
                         )
                 ),
             ],
@@ -76,8 +76,8 @@ internal static class RequestConversation
 
     private static List<Message> Assistant(RequestMessage message, string param, HashSet<string> builtIn)
     {
-        Refuse(message.FunctionCall, $"{param}.function_call", "give it as tool_calls");
-        Refuse(message.Audio, $"{param}.audio", "give what was said as content");
+        Refuse(message.FunctionCall, $"{param}.function_call", "use tool_calls");
+        Refuse(message.Audio, $"{param}.audio", "use content");
         var read = new List<Message>();
         var text = message.Content is { ValueKind: not JsonValueKind.Null } content
             ? Text(content, $"{param}.content")
@@ -108,10 +108,7 @@ internal static class RequestConversation
 
             if (function.Name is not { Length: > 0 } || function.Name.AsSpan().IndexOfAny('\r', '\n') >= 0)
             {
-                throw ApiException.Wrong(
-                    $"{place}.function.name",
-                    $"'{place}.function.name' must be a name of one line."
-                );
+                throw ApiException.Wrong($"{place}.function.name", $"'{place}.function.name' must be a single line.");
             }
 
             if (function.Arguments is null)
@@ -170,7 +167,7 @@ internal static class RequestConversation
         {
             throw ApiException.Wrong(
                 $"{param}.type",
-                $"'{param}' is of type '{Shown.Of(kind)}'; this model reads text only: {Expected}."
+                $"'{param}' has type '{Shown.Of(kind)}'; this model reads only text: {Expected}."
             );
         }
 

@@ -36,7 +36,7 @@ internal sealed partial record RequestTool(
                     ? read
                     : throw ApiException.Wrong(
                         $"{read.Place}.name",
-                        $"Two tools are called '{Shown.Of(read.Definition.Name)}'."
+                        $"Two tools are named '{Shown.Of(read.Definition.Name)}'."
                     )
             );
         }
@@ -71,8 +71,8 @@ internal sealed partial record RequestTool(
         {
             throw ApiException.Wrong(
                 $"{at}.name",
-                $"'{Shown.Of(definition.Name)}' is no name of a tool; expected 1 to 64 letters, digits, '_', '-' or "
-                    + "'.'."
+                $"'{Shown.Of(definition.Name)}' is not a valid tool name; expected 1 to 64 letters, digits, "
+                    + "'_', '-' or '.'."
             );
         }
 
@@ -144,7 +144,7 @@ internal sealed partial record RequestTool(
         }
         catch (ArgumentException)
         {
-            throw ApiException.Wrong(place, $"'{place}' has a member twice.");
+            throw ApiException.Wrong(place, $"'{place}' has a duplicate member.");
         }
     }
 

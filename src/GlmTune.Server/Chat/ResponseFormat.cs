@@ -42,7 +42,7 @@ internal static class ResponseFormat
             default:
                 throw ApiException.Wrong(
                     "response_format.type",
-                    "'response_format' needs the type text, json_object or json_schema."
+                    "'response_format' needs type text, json_object or json_schema."
                 );
         }
     }

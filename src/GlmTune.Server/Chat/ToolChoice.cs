@@ -58,7 +58,7 @@ internal sealed record ToolChoice(bool MayCall, bool MustCall, IReadOnlyList<(st
         {
             if (allowed.Add(name) && !declared.Contains(name))
             {
-                throw ApiException.Wrong(param, $"'tool_choice' names '{Shown.Of(name)}', which 'tools' doesn't have.");
+                throw ApiException.Wrong(param, $"'tool_choice' names '{Shown.Of(name)}', which is not in 'tools'.");
             }
         }
 
@@ -97,7 +97,7 @@ internal sealed record ToolChoice(bool MayCall, bool MustCall, IReadOnlyList<(st
                 mode == "required",
                 [.. tools.EnumerateArray().Index().Select(tool => NameOf(tool.Item, $"{Place}.tools[{tool.Index}]"))]
             )
-            : throw ApiException.Wrong($"{Place}.tools", $"'{Place}.tools' must be a list of functions, not empty.");
+            : throw ApiException.Wrong($"{Place}.tools", $"'{Place}.tools' must be a non-empty list of functions.");
     }
 
     private static string? TypeOf(JsonElement named, string place) =>

@@ -51,7 +51,7 @@ internal sealed class CompletionEndpoint(
             .Accepts<CompletionRequest>("application/json")
             .Produces<Completion>()
             .WithErrors()
-            .WithSummary("Continues text, whole or as server-sent events.");
+            .WithSummary("Continues text, complete or as server-sent events.");
 
     private async Task<IResult> AnswerAsync(HttpContext context)
     {
@@ -142,7 +142,7 @@ internal sealed class CompletionEndpoint(
         problems.Check(
             made == told || request.Stream != true,
             "best_of",
-            "is more than n, which can only be told when all answers are whole: leave 'stream' out"
+            "is more than n, which requires complete answers: remove 'stream'"
         );
         problems.Check(string.IsNullOrEmpty(request.Suffix), "suffix", "is not supported");
         problems.Check(
@@ -167,7 +167,7 @@ internal sealed class CompletionEndpoint(
             )
             : throw ApiException.Wrong(
                 most,
-                $"'{most}' asks for {prompts.Count * made} answers over all prompts; expected at most "
+                $"'{most}' requests {prompts.Count * made} answers for all prompts; expected at most "
                     + $"{options.Limits.Choices}."
             );
     }

@@ -37,7 +37,7 @@ internal sealed record GivenPrompt(string? Text, int[]? Ids, string Param)
             ],
             _ => throw ApiException.Wrong(
                 "prompt",
-                "'prompt' must be a text, a list of texts, a list of token ids, or a list of such lists; not empty."
+                "'prompt' must be a non-empty string, list of strings, list of token ids, or list of such " + "lists."
             ),
         };
     }
@@ -63,7 +63,7 @@ internal sealed record GivenPrompt(string? Text, int[]? Ids, string Param)
         {
             throw ApiException.Wrong(
                 param,
-                $"'{param}' is {RequestBody.Kind(list)}; expected a text or a list of token ids, not empty."
+                $"'{param}' is {RequestBody.Kind(list)}; expected a string or a non-empty list of token ids."
             );
         }
 
@@ -78,7 +78,8 @@ internal sealed record GivenPrompt(string? Text, int[]? Ids, string Param)
                     ? id
                     : throw ApiException.Wrong(
                         $"{param}[{ids.Count}]",
-                        $"'{param}' holds {RequestBody.Kind(item)}; expected token ids from 0 to {tokenizer.Count - 1}."
+                        $"'{param}' contains {RequestBody.Kind(item)}; expected token ids from 0 to "
+                            + $"{tokenizer.Count - 1}."
                     )
             );
         }

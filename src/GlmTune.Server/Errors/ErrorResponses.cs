@@ -59,7 +59,7 @@ internal static class ErrorResponses
                 StatusCodes.Status503ServiceUnavailable,
                 "The server is shutting down."
             ),
-            _ => (StatusCodes.Status500InternalServerError, "The server failed; its log says why."),
+            _ => (StatusCodes.Status500InternalServerError, "Internal server error; see the server's log."),
         };
         if (status == StatusCodes.Status500InternalServerError)
         {
@@ -84,9 +84,10 @@ internal static class ErrorResponses
         context.Response.StatusCode switch
         {
             StatusCodes.Status404NotFound =>
-                $"There is nothing at {Shown.Of(context.Request.Path)}.{WrongAddress.HintFor(context)}",
-            StatusCodes.Status405MethodNotAllowed => $"{Shown.Of(context.Request.Path)} does not take "
-                + $"{Shown.Of(context.Request.Method)}; it takes {context.Response.Headers.Allow}.",
+                $"Nothing found at {Shown.Of(context.Request.Path)}.{WrongAddress.HintFor(context)}",
+            StatusCodes.Status405MethodNotAllowed =>
+                $"{Shown.Of(context.Request.Path)} does not support {Shown.Of(context.Request.Method)}; use "
+                    + $"{context.Response.Headers.Allow}.",
             StatusCodes.Status415UnsupportedMediaType => RequestBody.NotDeclaredAsJson,
             var status => $"{ReasonPhrases.GetReasonPhrase(status)}.",
         };

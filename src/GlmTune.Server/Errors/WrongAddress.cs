@@ -18,9 +18,8 @@ internal static class WrongAddress
         var below = parts is ["v1", ..] ? parts[1..] : parts;
         return meant is not null ? $" Did you mean {meant}? The base URL for clients is {address}."
             : below.Length == 0
-                ? $" This is the base URL for clients; chat is at {address}/chat/completions."
-            : parts is ["v1", ..]
-                ? $" Of OpenAI's protocol there are {string.Join(", ", Endpoints(context))}."
+                ? $"This is the base URL for clients; chat completions are at {address}/chat/completions."
+            : parts is ["v1", ..] ? $"Supported OpenAI endpoints: {string.Join(", ", Endpoints(context))}."
             : "";
     }
 
@@ -29,7 +28,9 @@ internal static class WrongAddress
             .RequestServices.GetRequiredService<EndpointDataSource>()
             .Endpoints.OfType<RouteEndpoint>()
             .Select(endpoint => $"/{endpoint.RoutePattern.RawText?.TrimStart('/')}")
-            .Where(path => path.StartsWith("/v1/", StringComparison.Ordinal) && !path.Contains('{', StringComparison.Ordinal))
+            .Where(path =>
+                path.StartsWith("/v1/", StringComparison.Ordinal) && !path.Contains('{', StringComparison.Ordinal)
+            )
             // The longest first: /v1/chat/completions ends as /v1/completions does.
             .OrderByDescending(path => path.Length);
 
@@ -38,7 +39,6 @@ internal static class WrongAddress
     private static bool EndsLike(string[] parts, string endpoint)
     {
         var own = endpoint.Split('/', StringSplitOptions.RemoveEmptyEntries)[1..];
-        return parts.Length >= own.Length
-            && parts[^own.Length..].SequenceEqual(own, StringComparer.OrdinalIgnoreCase);
+        return parts.Length >= own.Length && parts[^own.Length..].SequenceEqual(own, StringComparer.OrdinalIgnoreCase);
     }
 }

@@ -21,13 +21,13 @@ public static class ApiKeyFile
             keys.Add(key);
             if (key.Length < 8 || key.Any(c => c is <= ' ' or > '~'))
             {
-                problems.Add($"{path}, line {index + 1}: a key has at least 8 characters, ASCII without white space.");
+                problems.Add($"{path}, line {index + 1}: a key needs at least 8 ASCII characters without white space.");
             }
         }
 
         if (keys.Count == 0)
         {
-            problems.Add($"{path}: no key in it; expected one a line.");
+            problems.Add($"{path}: contains no key; expected one per line.");
         }
 
         return problems.Count == 0 ? keys : throw new InvalidDataException(string.Join('\n', problems));

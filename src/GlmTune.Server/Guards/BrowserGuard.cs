@@ -31,7 +31,7 @@ internal static class BrowserGuard
                 {
                     throw new ApiException(
                         StatusCodes.Status403Forbidden,
-                        $"The Host header '{Shown.Of(request.Host.Value ?? "")}' is no name of this machine.",
+                        $"The Host header '{Shown.Of(request.Host.Value ?? "")}' is not a name of this machine.",
                         code: "host_not_allowed"
                     );
                 }

@@ -40,44 +40,44 @@ internal sealed class ServerMetrics
         tokens = meter.CreateCounter<long>(
             "glmtune.tokens",
             "{token}",
-            "Tokens, by kind: prompt, cached (of prompts, not read again), completion."
+            "Tokens, by kind: prompt, cached (prompt tokens found in the cache), completion."
         );
         var buckets = new InstrumentAdvice<double> { HistogramBucketBoundaries = Seconds };
         waited = meter.CreateHistogram(
             "glmtune.queue.time",
             "s",
-            "How long requests waited for a place, the work on their prompts left out.",
+            "Time that requests waited for a slot, without the preparation of their prompts.",
             advice: buckets
         );
         firstToken = meter.CreateHistogram(
             "glmtune.first_token.time",
             "s",
-            "From a request's entry into the batch to its first token.",
+            "Time from a request's entry into the batch to its first token.",
             advice: buckets
         );
         duration = meter.CreateHistogram(
             "glmtune.request.time",
             "s",
-            "From a request's arrival to the end of its answer.",
+            "Time from a request's arrival to the end of its answer.",
             advice: buckets
         );
         meter.CreateObservableGauge(
             "glmtune.answers.running",
             () => queue.Running,
             "{answer}",
-            "Answers that are being made."
+            "Answers being generated."
         );
         meter.CreateObservableGauge(
             "glmtune.requests.waiting",
             () => queue.Waiting,
             "{request}",
-            "Requests that have come and have no place yet."
+            "Requests waiting for a slot."
         );
         meter.CreateObservableGauge(
             "glmtune.requests.preparing",
             () => queue.Preparing,
             "{request}",
-            "Of these, those whose prompts are being tokenized or whose schemas are being compiled."
+            "Waiting requests whose prompts are being tokenized or whose schemas are being compiled."
         );
     }
 

@@ -21,7 +21,7 @@ internal static class ModelEndpoints
                     )
             )
             .Produces<ListedModel>()
-            .WithSummary("Says whether there is a model of this id.");
+            .WithSummary("Returns the model with this id.");
     }
 
     private static ListedModel Listed(ServedModels models, ServedModel model) =>

@@ -19,7 +19,7 @@ public sealed class ServedModels
         )
         {
             throw new ArgumentException(
-                $"Two models are called '{twice.Key}'; a request could not tell them apart.",
+                $"Two models are named '{twice.Key}', so requests could not tell them apart.",
                 nameof(models)
             );
         }
@@ -52,7 +52,7 @@ public sealed class ServedModels
         Find(id)
         ?? throw new ApiException(
             StatusCodes.Status404NotFound,
-            $"The model '{Shown.Of(id!)}' does not exist; there are "
+            $"The model '{Shown.Of(id!)}' does not exist; available: "
                 + $"{string.Join(", ", All.Select(model => model.Id))}.",
             "model",
             "model_not_found"

@@ -33,7 +33,7 @@ internal static class PageFiles
                 (string name, HttpContext context) =>
                     All.TryGetValue(name, out var file) && !name.EndsWith(".html", StringComparison.Ordinal)
                         ? Send(context, file)
-                        : throw new ApiException(StatusCodes.Status404NotFound, "There is no such file.")
+                        : throw new ApiException(StatusCodes.Status404NotFound, "File not found.")
             )
             .AllowWithoutKey()
             .ExcludeFromDescription();
@@ -78,7 +78,7 @@ internal static class PageFiles
             ".css" => "text/css; charset=utf-8",
             ".js" => "text/javascript; charset=utf-8",
             ".svg" => "image/svg+xml",
-            var other => throw new InvalidOperationException($"Pages have no files of the kind '{other}'."),
+            var other => throw new InvalidOperationException($"Pages cannot have files of type '{other}'."),
         };
         return new PageFile(content, type, $"\"{Convert.ToHexStringLower(SHA256.HashData(content))[..16]}\"");
     }

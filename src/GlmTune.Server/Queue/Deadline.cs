@@ -55,13 +55,13 @@ internal sealed class Deadline : IDisposable
         IsOver
             ? new(
                 StatusCodes.Status504GatewayTimeout,
-                $"The request took longer than {allowed.TotalSeconds:0} s, waiting included.",
+                $"The request took longer than {allowed.TotalSeconds:0} s, including time in the queue.",
                 code: "timeout"
             )
         : stopping.IsCancellationRequested
             ? new(
                 StatusCodes.Status503ServiceUnavailable,
-                "The server is shutting down; the answer is not whole.",
+                "The server is shutting down; the answer is incomplete.",
                 code: "server_stopping"
             )
         : null;

@@ -66,8 +66,8 @@ internal sealed class RequestQueue
                     throw new ApiException(
                         StatusCodes.Status429TooManyRequests,
                         queuedCount >= limits.Waiting
-                            ? $"{queuedCount} requests are waiting already; try again later."
-                            : $"You already have {own} requests waiting; try again later.",
+                            ? $"{queuedCount} requests are already queued; try again later."
+                            : $"You already have {own} requests queued; try again later.",
                         code: "rate_limit_exceeded"
                     )
                     {

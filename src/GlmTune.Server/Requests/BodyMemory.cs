@@ -42,8 +42,9 @@ internal sealed class BodyMemory
             {
                 throw new ApiException(
                     StatusCodes.Status429TooManyRequests,
-                    $"Large bodies of {(own + bytes > limits.HeldBodyBytes / 2 ? "yours" : "others")} are being read "
-                        + "already; try again later.",
+                    "Too many large request bodies of "
+                        + $"{(own + bytes > limits.HeldBodyBytes / 2 ? "yours" : "others")} are being read; try "
+                        + "again later.",
                     code: "rate_limit_exceeded"
                 )
                 {

@@ -61,7 +61,7 @@ internal ref struct BodyWalk
                 StatusCodes.Status400BadRequest,
                 $"The body is not JSON, or nested deeper than {limits.JsonDepth} levels (line {e.LineNumber + 1}, byte "
                     + $"{e.BytePositionInLine + 1})."
-                    + (quoted ? " It begins with an apostrophe: the Windows console wants \"…\" around it." : "")
+                    + (quoted ? "It begins with an apostrophe: the Windows console needs \"…\" around it." : "")
             );
         }
     }
@@ -82,7 +82,7 @@ internal ref struct BodyWalk
             {
                 throw new ApiException(
                     StatusCodes.Status400BadRequest,
-                    $"The body holds more than {limits.JsonValues} JSON values."
+                    $"The body contains more than {limits.JsonValues} JSON values."
                 );
             }
 
@@ -93,7 +93,8 @@ internal ref struct BodyWalk
                     var (place, param) = Place(depth - 1);
                     throw new ApiException(
                         StatusCodes.Status400BadRequest,
-                        $"{place} has a member whose name holds half of a surrogate pair, which is no character.",
+                        $"{place} has a member whose name contains an unpaired surrogate, which is not a "
+                            + "character.",
                         param
                     );
                 }
@@ -116,7 +117,7 @@ internal ref struct BodyWalk
                 var (place, param) = Place(depth);
                 throw new ApiException(
                     StatusCodes.Status400BadRequest,
-                    $"{place} holds half of a surrogate pair, which is no character.",
+                    $"{place} contains an unpaired surrogate, which is not a character.",
                     param
                 );
             }
@@ -234,8 +235,8 @@ internal ref struct BodyWalk
 
         return new ApiException(
             StatusCodes.Status400BadRequest,
-            $"The body is not UTF-8 (byte {at + 1} is 0x{body[at]:X2}). Save or send it as UTF-8; a Windows console may "
-                + "use another encoding, such as GBK, until it is told 'chcp 65001'."
+            $"The body is not UTF-8 (byte {at + 1} is 0x{body[at]:X2}). Save or send it as UTF-8; a Windows "
+                + "console may use another encoding, such as GBK, until you run 'chcp 65001'."
         );
     }
 

@@ -13,7 +13,7 @@ internal static class PromptLength
         {
             throw ApiException.Wrong(
                 param,
-                $"The prompt has {tokens} tokens; at most {most} are taken.",
+                $"The prompt has {tokens} tokens; at most {most} are allowed.",
                 "context_length_exceeded"
             );
         }

@@ -8,7 +8,7 @@ internal static class RequestBody
 {
     /// <summary>What a body that is not declared as JSON is answered with.</summary>
     public const string NotDeclaredAsJson =
-        "The body must be JSON and say so: send the header 'Content-Type: application/json'.";
+        "The body must be declared as JSON: send the header 'Content-Type: application/json'.";
 
     /// <summary>The body as a record; fields that the record doesn't have are passed over.</summary>
     /// <exception cref="ApiException">415: it is not declared as JSON. 408: it does not come within the request's time.
@@ -44,7 +44,7 @@ internal static class RequestBody
         {
             throw new ApiException(
                 StatusCodes.Status408RequestTimeout,
-                $"The body did not come within {limits.RequestTime.TotalSeconds:0} s.",
+                $"The body did not arrive within {limits.RequestTime.TotalSeconds:0} s.",
                 code: "timeout"
             );
         }
@@ -96,10 +96,7 @@ internal static class RequestBody
         }
         catch (IOException e) when (e is not BadHttpRequestException && !context.RequestAborted.IsCancellationRequested)
         {
-            throw new ApiException(
-                StatusCodes.Status400BadRequest,
-                "The body's chunks are not what HTTP says they must be."
-            );
+            throw new ApiException(StatusCodes.Status400BadRequest, "The body's chunked encoding is invalid.");
         }
     }
 
@@ -127,7 +124,7 @@ internal static class RequestBody
                 e.Path is { Length: > 2 } path && path.StartsWith("$.", StringComparison.Ordinal) ? path[2..] : null;
             throw new ApiException(
                 StatusCodes.Status400BadRequest,
-                param is null ? "A field is of a wrong kind." : Describe(typeof(T), root, param),
+                param is null ? "A field has the wrong type." : Describe(typeof(T), root, param),
                 param
             );
         }
@@ -172,7 +169,7 @@ internal static class RequestBody
         }
 
         return $"'{Shown.Of(path)}' is "
-            + $"{Kind(value)}{(value.ValueKind == JsonValueKind.String ? " that does not fit" : "")}; expected "
+            + $"{Kind(value)}{(value.ValueKind == JsonValueKind.String ? " with an invalid value" : "")}; expected "
             + $"{Expected(info)}.";
     }
 
@@ -185,6 +182,6 @@ internal static class RequestBody
             : type == typeof(string) ? "a string"
             : info?.Kind == JsonTypeInfoKind.Enumerable ? "a list"
             : info?.Kind == JsonTypeInfoKind.Object ? "an object"
-            : "another kind of value";
+            : "another type of value";
     }
 }

@@ -67,11 +67,7 @@ internal abstract record SamplingFields
         problems.Range("repetition_penalty", RepetitionPenalty, 0.01, 100);
         problems.Range("n", N, 1, limits.Choices);
         problems.Range("max_tokens", MaxTokens, 1, int.MaxValue);
-        problems.Check(
-            StreamOptions is null || Stream == true,
-            "stream_options",
-            "is only for requests with stream: true"
-        );
+        problems.Check(StreamOptions is null || Stream == true, "stream_options", "requires stream: true");
         Stop?.Check(limits, problems);
         var greedy = Temperature == 0 || TopP == 0;
         return new GenerationOptions

@@ -12,7 +12,7 @@ internal sealed record StopTexts(IReadOnlyList<string> Texts)
         problems.Check(
             Texts.All(text => text.Length > 0 && text.Length <= limits.StopTextLength),
             "stop",
-            $"has a text that is empty or longer than {limits.StopTextLength} characters"
+            $"has a stop sequence that is empty or longer than {limits.StopTextLength} characters"
         );
     }
 

@@ -26,13 +26,13 @@ public sealed class ServerTools
         var names = functions.Select(function => function.Name).ToList();
         if (names.GroupBy(name => name).FirstOrDefault(group => group.Count() > 1) is { } twice)
         {
-            throw new InvalidDataException($"Two tools are called '{twice.Key}'.");
+            throw new InvalidDataException($"Two tools are named '{twice.Key}'.");
         }
 
         if (allowed.Except(names).ToList() is { Count: > 0 } unknown)
         {
             throw new InvalidDataException(
-                $"--allow {string.Join(", ", unknown)}: there is no such tool; there are "
+                $"--allow {string.Join(", ", unknown)}: unknown tool; available: "
                     + $"{(names.Count == 0 ? "none" : string.Join(", ", names))}."
             );
         }
@@ -44,10 +44,10 @@ public sealed class ServerTools
     /// <summary>Maps <c>/api/tools</c>, the list, and <c>/api/tools/call</c>.</summary>
     internal void Map(IEndpointRouteBuilder app)
     {
-        app.MapGet("/api/tools", List).WithSummary("Lists the functions that the chat page may run here.");
+        app.MapGet("/api/tools", List).WithSummary("Lists the functions that the chat page may run on the server.");
         app.MapPost("/api/tools/call", CallAsync)
             .Accepts<ToolCallRequest>("application/json")
-            .WithSummary("Runs one function, after its user agreed.");
+            .WithSummary("Runs a function after the user has confirmed it.");
     }
 
     private IResult List() =>
@@ -73,7 +73,7 @@ public sealed class ServerTools
             functions.FirstOrDefault(each => each.Name == request.Name)
             ?? throw new ApiException(
                 StatusCodes.Status404NotFound,
-                $"There is no tool '{Shown.Of(request.Name ?? "")}'; there are "
+                $"Unknown tool '{Shown.Of(request.Name ?? "")}'; available: "
                     + $"{(functions.Count == 0 ? "none" : string.Join(", ", functions.Select(each => each.Name)))}.",
                 "name"
             );

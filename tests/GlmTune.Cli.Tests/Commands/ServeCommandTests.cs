@@ -115,7 +115,7 @@ public sealed partial class ServeCommandTests
     [InlineData("--adapter nothing", "--adapter: 'nothing' does not have the form NAME=PATH.")]
     [InlineData("--host nowhere.example --port 0", "'nowhere.example' is no address to listen on")]
     [InlineData("--host 192.0.2.1 --port 8000", "Cannot listen on 192.0.2.1, port 8000")]
-    [InlineData("--api-key-file /dev/null", "no key in it")]
+    [InlineData("--api-key-file /dev/null", "contains no key")]
     [InlineData("--mcp tools.json --host 0.0.0.0", "require --api-key-file")]
     [InlineData("--mcp tools.json --cors *", "require --api-key-file")]
     [InlineData("--allow read_file", "--allow requires --mcp.")]

@@ -59,8 +59,8 @@ public class DataCheckTests
     [InlineData("""{"unit": "C"}""", FindingKind.WrongArguments, "'n' is missing")]
     [InlineData("""{"n": "1"}""", FindingKind.WrongArguments, "'n' is not a whole number")]
     [InlineData("""{"n": 1, "unit": "K"}""", FindingKind.WrongArguments, "'unit' is not one of the allowed values")]
-    [InlineData("""[1]""", FindingKind.WrongArguments, "the arguments are no JSON object")]
-    [InlineData("""n = 1""", FindingKind.WrongArguments, "the arguments are no JSON object")]
+    [InlineData("""[1]""", FindingKind.WrongArguments, "the arguments are not a JSON object")]
+    [InlineData("""n = 1""", FindingKind.WrongArguments, "the arguments are not a JSON object")]
     public void Arguments_are_checked_against_the_declared_schema(string arguments, FindingKind? kind, string? text)
     {
         var report = Check(
@@ -99,7 +99,7 @@ public class DataCheckTests
             report.Findings.Select(finding => (finding.Kind, finding.Problem.Message))
         );
         Assert.Contains(
-            "a call of 'g', but declared are f.",
+            "a call to 'g', but the declared tools are f.",
             report.Findings[1].Problem.Text,
             StringComparison.Ordinal
         );
@@ -108,11 +108,11 @@ public class DataCheckTests
     [Theory]
     [InlineData("""{"$ref": "https://example.com/schema.json"}""", "only references within it")]
     [InlineData("""{"properties": {"a": [{"$ref": "other.json#/a"}]}}""", "refers to 'other.json#/a'")]
-    [InlineData("""[]""", "'parameters' is no object")]
-    [InlineData("""{"oneOf": [{"$ref": "#"}, {"type": "string"}]}""", "in a circle")]
+    [InlineData("""[]""", "'parameters' is not an object")]
+    [InlineData("""{"oneOf": [{"$ref": "#"}, {"type": "string"}]}""", "in a cycle")]
     [InlineData(
         """{"not": {"$ref": "#/definitions/a"}, "definitions": {"a": {"anyOf": [{"allOf": [{"$ref": "#/definitions/a"}]}]}}}""",
-        "in a circle"
+        "in a cycle"
     )]
     [InlineData("""{"properties": {"a": {"$ref": "#/definitions/missing"}}}""", "is invalid")]
     public void A_schema_that_cannot_be_used_is_found_and_nothing_is_fetched(string schema, string text)

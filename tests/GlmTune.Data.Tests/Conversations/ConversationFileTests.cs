@@ -101,7 +101,7 @@ public class ConversationFileTests
     [InlineData(
         """{"messages": [{"role": "assistant", "content": null, "tool_calls": [{"id": "1"}]}]}""",
         0,
-        "'tool_calls' is not read here"
+        "'tool_calls' is not supported"
     )]
     [InlineData("""{"messages": [{"role": "user", "content": "\ud800"}]}""", null, "unpaired surrogate")]
     [InlineData(
@@ -194,7 +194,7 @@ public class ConversationFileTests
         using var folder = new TemporaryFolder();
         File.WriteAllBytes(folder.At("a.jsonl"), Encoding.Latin1.GetBytes(Row("é")));
         Assert.Contains(
-            "not UTF-8",
+            "not valid UTF-8",
             Assert.Throws<InvalidDataException>(() => ConversationFile.Read(folder.At("a.jsonl"))).Message,
             StringComparison.Ordinal
         );

@@ -170,7 +170,7 @@ public class DataConversionTests
     [InlineData(
         "openai",
         """{"messages": [{"role": "user", "content": "a"}, {"role": "system", "content": "a"}]}""",
-        "messages[1]: role 'system' is not first"
+        "messages[1]: role 'system' must come first"
     )]
     [InlineData(
         "openai",

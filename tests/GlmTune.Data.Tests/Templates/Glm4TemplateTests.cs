@@ -143,7 +143,7 @@ public class Glm4TemplateTests
         var error = Assert.Throws<InvalidDataException>(() =>
             new Glm4Template(TinyTokenizer.Create()).RenderPrompt(new Conversation([system]))
         );
-        Assert.Contains("'python' has no text", error.Message, StringComparison.Ordinal);
+        Assert.Contains("no text for the built-in tool 'python'", error.Message, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -192,7 +192,7 @@ public class TokenizerFileTests
     [InlineData("IQ== 0\n?? 1\n", "line 2: found '?? 1'")]
     [InlineData("IQ==\n", "line 1: found 'IQ=='")]
     [InlineData("IQ== 0\nIQ== 1\n", "ranks 0 and 1 are the same token")]
-    [InlineData("IQ== 0\n", "255 have no token")]
+    [InlineData("IQ== 0\n", "255 of the 256 single bytes have no token")]
     public void A_damaged_file_of_ranks_is_reported_with_its_place(string content, string message)
     {
         using var folder = new TemporaryFolder();

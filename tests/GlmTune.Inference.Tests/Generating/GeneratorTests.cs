@@ -98,7 +98,7 @@ public class GeneratorTests
             )
         );
         Assert.Contains(message, error.Message, StringComparison.Ordinal);
-        Assert.Contains("The weights hold numbers that are not finite", error.Message, StringComparison.Ordinal);
+        Assert.Contains("The weights contain values that are not finite", error.Message, StringComparison.Ordinal);
     }
 
     [Theory]
@@ -137,7 +137,7 @@ public class GeneratorTests
         Assert.Equal(11, tokens.Count);
         var (failed, message) = Assert.Single(errors);
         Assert.Equal(1, failed);
-        Assert.Contains("is NaN. The weights hold numbers that are not finite", message, StringComparison.Ordinal);
+        Assert.Contains("is NaN. The weights contain values that are not finite", message, StringComparison.Ordinal);
         Assert.Equal(decodes, model.QueuedAhead > 2);
     }
 
@@ -159,7 +159,7 @@ public class GeneratorTests
             )
         );
         Assert.Contains(
-            "is NaN. The weights hold numbers that are not finite",
+            "is NaN. The weights contain values that are not finite",
             error.Message,
             StringComparison.Ordinal
         );
@@ -556,7 +556,7 @@ public class GeneratorTests
         var (request, message) = what switch
         {
             "empty" => (new GenerationRequest([]), "Prompt 0 is empty"),
-            "no token" => (new GenerationRequest([1, 50]), "holds the id 50; this model's tokens are 0 to 49"),
+            "no token" => (new GenerationRequest([1, 50]), "contains id 50; this model's token ids are 0 to 49"),
             "too long" => (new GenerationRequest(new int[4096]), "at most 4096 together"),
             _ => (
                 new GenerationRequest([1])

@@ -84,7 +84,7 @@ public class ServedAdaptersTests
             queue.Step((_, _) => tokens++, (_, e) => errors.Add(e.Message));
         }
 
-        Assert.Equal((6, "The adapter 'prefix' was unloaded while it answered."), (tokens, Assert.Single(errors)));
+        Assert.Equal((6, "The adapter 'prefix' was unloaded during generation."), (tokens, Assert.Single(errors)));
         Assert.True(stays.Finished);
     }
 

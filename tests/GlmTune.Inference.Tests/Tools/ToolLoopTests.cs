@@ -182,7 +182,11 @@ public class ToolLoopTests
                 : await loop.GetResponseAsync(said, options);
             Assert.Equal((10 * turn, 4 * turn, "Enough."), (runs, round, response.Messages[^1].Text));
             Assert.Equal(
-                [$"{10 * turn}", "Error: a turn has at most 10 calls.", "Error: a turn has at most 10 calls."],
+                [
+                    $"{10 * turn}",
+                    "Error: a turn may have at most 10 calls.",
+                    "Error: a turn may have at most 10 calls.",
+                ],
                 results.TakeLast(3)
             );
             said = [.. said, .. response.Messages, new(ChatRole.User, "Again")];
