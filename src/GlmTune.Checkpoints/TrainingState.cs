@@ -49,7 +49,7 @@ public sealed record TrainingState
     /// <summary>The special token that ended the rows; null where it was not recorded.</summary>
     public string? EndToken { get; init; }
 
-    /// <summary>Stands for the training rows, so that a run that goes on with others can say so; null where it was not
+    /// <summary>Identifies the training rows, so that a run that resumes with others can say so; null where it was not
     /// recorded.</summary>
     public string? Rows { get; init; }
 

@@ -17,7 +17,7 @@ internal static class CallComparison
 
     /// <summary>The call as UTF-8, cut or filled with zeros to <see cref="Size"/> bytes; equal for calls that are the
     /// same.</summary>
-    /// <remarks>The count stands for the shape: views of other shapes may meet.</remarks>
+    /// <remarks>The count represents the shape: views of other shapes may meet.</remarks>
     public static byte[] ToBytes(CollectiveCall call)
     {
         var text = (call with { Shape = [Count(call)] }).ToString();

@@ -55,7 +55,7 @@ public interface ICollectives : IDisposable
     /// <param name="buffer">Read on the root, written on the others, [n], any type.</param>
     /// <param name="root">The rank that gives.</param>
     /// <param name="label">Where in the run.</param>
-    /// <exception cref="ArgumentException">The tensor is not contiguous or not on the device, or there is no such
+    /// <exception cref="ArgumentException">The tensor is not contiguous or not on the device, or no such
     /// rank.</exception>
     Pending Broadcast(Tensor buffer, int root, CallLabel label = default);
 

@@ -14,7 +14,7 @@ internal abstract class Rounds
     public abstract void AddWays(long state, List<(int Rule, long Next)> ways);
 }
 
-/// <summary>The same rule so and so many times.</summary>
+/// <summary>The same rule repeated a number of times.</summary>
 internal sealed class CountedRounds(int rule, int least, int most) : Rounds
 {
     public override bool MayEnd(long state) => state >= least;

@@ -150,7 +150,7 @@ public sealed class AtomicFolder : IDisposable
     }
 
     /// <summary>Flushes all files, writes the manifest, and renames the folder to its target.</summary>
-    /// <param name="replace">Whether a folder that is there already is replaced; it is removed after the new one is in
+    /// <param name="replace">Whether an existing folder is replaced; it is removed after the new one is in
     /// place.</param>
     /// <param name="hashes">As <see cref="FolderManifest.Write"/> takes them.</param>
     /// <exception cref="IOException">The target is there and not to be replaced, or the disk fails; a folder that was

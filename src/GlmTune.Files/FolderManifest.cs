@@ -140,7 +140,7 @@ public static class FolderManifest
     private static string At(JsonException exception) => exception.LineNumber is { } line ? $" (line {line + 1})" : "";
 
     /// <summary>Like <see cref="FindProblems"/>, but throws them all as one.</summary>
-    /// <exception cref="InvalidDataException">The folder is not whole.</exception>
+    /// <exception cref="InvalidDataException">The folder is incomplete.</exception>
     public static void Verify(string folder, bool hashes = true, int share = 0, int shares = 1)
     {
         var list = new ProblemList(folder);

@@ -29,7 +29,7 @@ public static class HomePath
         home ??=
             Home
             ?? throw new InvalidDataException(
-                $"{path}: ~ stands for the home folder, and none is known. Set HOME, or write the path in full."
+                $"{path}: ~ means the home folder, but none is known. Set HOME, or write the path in full."
             );
         return path.Length <= 2 ? home : Path.Combine(home, path[2..].TrimStart('/'));
     }

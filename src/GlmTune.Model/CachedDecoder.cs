@@ -154,7 +154,7 @@ internal sealed class CachedDecoder : IDecoder
         if (!CanGoOn)
         {
             throw new InvalidOperationException(
-                "There is no pass to go on from, no room for its next tokens, or the model or the cache has changed."
+                "There is no pass to continue from, no room for its next tokens, or the model or the cache has changed."
             );
         }
 

@@ -58,6 +58,6 @@ public sealed class ModelWriter : IDisposable
         ModelFolder.WriteConfig(config, folder, layout, type);
     }
 
-    /// <summary>Closes the files; removes what is not whole.</summary>
+    /// <summary>Closes the files; removes incomplete ones.</summary>
     public void Dispose() => writer.Dispose();
 }

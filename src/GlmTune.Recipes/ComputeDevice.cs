@@ -17,7 +17,7 @@ public static class ComputeDevice
     /// <summary>The device of a name; loads libtorch.</summary>
     /// <param name="name"><c>cpu</c>, <c>cuda</c> or <c>cuda:1</c>; null for the first GPU when one works, else the
     /// CPU.</param>
-    /// <exception cref="InvalidDataException">There is no such device on this machine.</exception>
+    /// <exception cref="InvalidDataException">The device does not exist on this machine.</exception>
     public static Device Named(string? name)
     {
         var runtime = NativeRuntime.Load();
@@ -59,7 +59,7 @@ public static class ComputeDevice
     /// <c>auto</c>: as few of the GPUs as the model needs. Null is <c>auto</c>.</param>
     /// <returns>How to place a model's layers, given its architecture and the type of its weights; and the devices'
     /// first.</returns>
-    /// <exception cref="InvalidDataException">There is no such device on this machine.</exception>
+    /// <exception cref="InvalidDataException">The device does not exist on this machine.</exception>
     public static (Device First, Func<ModelConfig, ScalarType, DevicePlan> Plan) Places(string? name)
     {
         var automatic = name is null or "auto";

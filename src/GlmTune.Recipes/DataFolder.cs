@@ -108,7 +108,7 @@ public static class DataFolder
     /// <param name="split">The split.</param>
     /// <param name="row">Which row, from 1.</param>
     /// <param name="template">How it becomes tokens.</param>
-    /// <exception cref="InvalidDataException">There is no such row, or it has problems.</exception>
+    /// <exception cref="InvalidDataException">The row does not exist, or it has problems.</exception>
     public static TokenizedExample ReadRow(DataSplit split, int row, Glm4Template template)
     {
         var count = 0;

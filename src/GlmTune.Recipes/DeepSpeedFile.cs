@@ -21,8 +21,8 @@ public sealed class DeepSpeedFile
     public string Source => map.At.Source;
 
     /// <summary>Reads a JSON file.</summary>
-    /// <exception cref="FileNotFoundException">There is no such file.</exception>
-    /// <exception cref="InvalidDataException">It is not JSON, has a key twice, or is no object.</exception>
+    /// <exception cref="FileNotFoundException">The file does not exist.</exception>
+    /// <exception cref="InvalidDataException">It is not JSON, has a duplicate key, or is not an object.</exception>
     public static DeepSpeedFile Read(string path)
     {
         if (!File.Exists(path))

@@ -15,7 +15,7 @@ public static class RecipeFile
     /// <param name="path">The YAML file.</param>
     /// <param name="overrides">Settings that replace the file's, each <c>section.key=value</c>; of two for one key the
     /// later counts.</param>
-    /// <exception cref="FileNotFoundException">There is no such file.</exception>
+    /// <exception cref="FileNotFoundException">The file does not exist.</exception>
     /// <exception cref="InvalidDataException">Something is wrong with the file, an override or the DeepSpeed file: all
     /// of it, a line each.</exception>
     public static Recipe Read(string path, IReadOnlyList<string>? overrides = null)
@@ -39,7 +39,7 @@ public static class RecipeFile
 
     /// <summary>Reads a recipe and gathers what is wrong with it. Where something is, the recipe has the defaults in its
     /// place; null where the file is not YAML with keys.</summary>
-    /// <exception cref="FileNotFoundException">There is no such file.</exception>
+    /// <exception cref="FileNotFoundException">The file does not exist.</exception>
     internal static (Recipe? Recipe, Problems Problems) TryRead(string path, IReadOnlyList<string>? overrides)
     {
         path = HomePath.Expand(path);

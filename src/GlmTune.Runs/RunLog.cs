@@ -9,7 +9,7 @@ namespace GlmTune.Runs;
 /// <summary>Writes <c>log.jsonl</c>: what happens in a run, a line each, as it happens. It is only ever appended
 /// to.</summary>
 /// <remarks>
-/// Every line has <c>event</c> and <c>time</c>. A line <c>start</c> with <c>step</c> N says that the run goes on from
+/// Every line has <c>event</c> and <c>time</c>. A line <c>start</c> with <c>step</c> N says that the run resumes from
 /// step N: what earlier lines say of later steps was lost with them. Not thread-safe. </remarks>
 public sealed class RunLog : IDisposable
 {

@@ -17,7 +17,7 @@ public static class ChatServer
     /// <param name="options">Where it listens, whom it lets in, how much it takes.</param>
     /// <param name="tools">What the chat page may run here, call by call; null for nothing.</param>
     /// <param name="map">Maps more, such as pages; null for nothing.</param>
-    /// <exception cref="InvalidDataException">The host is no address.</exception>
+    /// <exception cref="InvalidDataException">The host is not an address.</exception>
     public static WebApplication Create(
         ServedModels models,
         ServerOptions options,

@@ -23,7 +23,7 @@ public static class ServerApp
     /// <param name="options">Where it listens, whom it lets in.</param>
     /// <param name="addServices">Adds what endpoints take.</param>
     /// <param name="map">Maps endpoints.</param>
-    /// <exception cref="InvalidDataException">The host is no address.</exception>
+    /// <exception cref="InvalidDataException">The host is not an address.</exception>
     public static WebApplication Create(
         ServerOptions options,
         Action<IServiceCollection>? addServices,

@@ -29,7 +29,7 @@ public sealed record ServerOptions
     /// <summary>How much a request may ask for.</summary>
     public ServerLimits Limits { get; init; } = new();
 
-    /// <summary>How long running answers may go on once the server is told to stop. Default 30 seconds.</summary>
+    /// <summary>How long running answers may go on once the server is asked to stop. Default 30 seconds.</summary>
     public TimeSpan StopTime { get; init; } = TimeSpan.FromSeconds(30);
 
     /// <summary>The clock of all limits of time.</summary>

@@ -28,7 +28,7 @@ public sealed record TrainingOptions
     /// <summary>Steps of the whole run; null leaves the length to <see cref="Epochs"/>. Default null.</summary>
     public int? MaxSteps { get; init; }
 
-    /// <summary>Passes over the training rows when <see cref="MaxSteps"/> is null; positive, may be broken. Default
+    /// <summary>Passes over the training rows when <see cref="MaxSteps"/> is null; positive, may be fractional. Default
     /// 3.</summary>
     public double Epochs { get; init; } = 3;
 

@@ -72,7 +72,7 @@ public sealed class SafetensorsFile : IDisposable
     /// <summary>Opens a file and checks its whole header; data is not read.</summary>
     /// <exception cref="InvalidDataException">The file is not a sound safetensors file; the message has all that is
     /// wrong with it.</exception>
-    /// <exception cref="FileNotFoundException">There is no such file.</exception>
+    /// <exception cref="FileNotFoundException">The file does not exist.</exception>
     public static SafetensorsFile Open(string path)
     {
         FileContent.Check(path);

@@ -117,7 +117,7 @@ public sealed class ShardedWriter : IDisposable
         }
     }
 
-    /// <summary>Closes the parts; removes those that are not whole. Whole ones stay, without an index unless
+    /// <summary>Closes the parts; removes incomplete ones. Complete ones stay, without an index unless
     /// <see cref="Complete"/> was called.</summary>
     public void Dispose()
     {

@@ -57,7 +57,7 @@ public sealed class WeightFiles : IDisposable
     /// <see cref="AdapterFile"/>; or one safetensors file given by path. </summary>
     /// <exception cref="InvalidDataException">The weights are missing, incomplete or damaged, or are there only as a
     /// pickle; all problems of the index at once.</exception>
-    /// <exception cref="DirectoryNotFoundException">There is no such folder or file.</exception>
+    /// <exception cref="DirectoryNotFoundException">The folder does not exist or file.</exception>
     public static WeightFiles Open(string path)
     {
         if (File.Exists(path))

@@ -173,7 +173,7 @@ public sealed class ChatPageTests(Chromium chromium) : BrowserTests(chromium)
         await tab.Page.GetByLabel("Repetition penalty", new() { Exact = true }).FillAsync("1.2");
         await tab.Page.GetByLabel("Top p", new() { Exact = true }).FillAsync("0.5");
         await tab.Page.GetByRole(AriaRole.Textbox, new() { Name = "Tools" }).FillAsync("[{");
-        await Assertions.Expect(tab.Page.Locator("#tools-note")).ToContainTextAsync("This is no list of tools");
+        await Assertions.Expect(tab.Page.Locator("#tools-note")).ToContainTextAsync("Invalid list of tools");
         await tab
             .Page.GetByRole(AriaRole.Textbox, new() { Name = "Tools" })
             .FillAsync("""[{"name": "get_weather", "parameters": {"type": "object"}}]""");
@@ -427,7 +427,7 @@ public sealed class ChatPageTests(Chromium chromium) : BrowserTests(chromium)
         await Assertions.Expect(tab.Page.GetByRole(AriaRole.Alert)).ToContainTextAsync("at most 8192 fit");
         await tab.Button("Try again").ClickAsync();
         await Assertions.Expect(tab.Page.GetByText("fine now")).ToBeVisibleAsync();
-        await Assertions.Expect(tab.Page.GetByText("Cut at the most tokens")).ToBeVisibleAsync();
+        await Assertions.Expect(tab.Page.GetByText("Stopped at the token limit")).ToBeVisibleAsync();
     }
 
     [Fact]

@@ -121,7 +121,7 @@ public sealed class ErrorTests(NanoServer nano)
     [InlineData(
         """{"messages":[{"role":"user","content":"x"}],"tools":[{"name":"a b"}]}""",
         "tools[0].name",
-        "is no name of a tool"
+        "is not a valid tool name"
     )]
     [InlineData(
         """{"messages":[{"role":"user","content":"x"}],"tools":[{"function":{"name":"f"}},{"function":{"name":"f"}}]}""",
@@ -296,7 +296,7 @@ public sealed class ErrorTests(NanoServer nano)
     [InlineData(
         """{"messages":[{"role":"user","content":"x"}],"tools":[{"type":"function","function":{"name":"a\nb"}}]}""",
         "tools[0].function.name",
-        "is no name of a tool"
+        "is not a valid tool name"
     )]
     [InlineData(
         """{"messages":[{"role":"user","content":"x"}],"tool_choice":"required"}""",

@@ -85,7 +85,7 @@ internal static class DataShowCommand
         Write(screen, MarkedText.Stretches(example, tokenizer));
     }
 
-    private static IEnumerable<(string Text, bool IsLearnt)> Ids(TokenizedExample example)
+    private static IEnumerable<(string Text, bool IsSupervised)> Ids(TokenizedExample example)
     {
         var from = 0;
         foreach (var (start, end) in example.Supervised)
@@ -99,7 +99,7 @@ internal static class DataShowCommand
         yield return (string.Join(' ', example.TokenIds[from..]), false);
     }
 
-    private static void Write(Screen screen, IEnumerable<(string Text, bool IsLearnt)> stretches)
+    private static void Write(Screen screen, IEnumerable<(string Text, bool IsSupervised)> stretches)
     {
         foreach (var (text, isLearnt) in stretches)
         {

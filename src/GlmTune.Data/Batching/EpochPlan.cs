@@ -49,7 +49,7 @@ public sealed class EpochPlan
     /// <paramref name="examples"/>.</summary>
     public int LastStartUpTo(double examples)
     {
-        // A fraction times a count may fall just short of the whole number that it stands for.
+        // A fraction times a count may fall just short of the whole number that it represents.
         var at = Array.BinarySearch(starts, (int)Math.Floor(examples + 1e-6));
         return starts[Math.Min(at >= 0 ? at : ~at - 1, MicroBatches.Count - 1)];
     }

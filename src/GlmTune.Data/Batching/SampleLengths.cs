@@ -9,7 +9,7 @@ public static class SampleLengths
     private const int FirstAnswer = 2;
 
     // How many of AdvertiseGen's 1,070 development rows have a prompt (row) and an answer (column) of so many times 16
-    // tokens, the tokens of the chat format included; answers from 32 on. Mean 116 tokens, 75 of them learnt.
+    // tokens, the tokens of the chat format included; answers from 32 on. Mean 116 tokens, 75 of them supervised.
     private static readonly int[][] AdvertiseGenCounts =
     [
         [6, 12, 2, 2, 1, 0, 0, 0],

@@ -138,7 +138,7 @@ public sealed class TrainingBatches
     /// <summary>Steps of a pass, the last perhaps a smaller one.</summary>
     public int StepsIn(int epoch) => (PlanOf(epoch).MicroBatches.Count + MicroBatchesPerStep - 1) / MicroBatchesPerStep;
 
-    /// <summary>Steps of a number of passes, of which the last may be broken off; at least 1.</summary>
+    /// <summary>Steps of a number of passes, of which the last may be incomplete; at least 1.</summary>
     public int StepsFor(double epochs)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(epochs);
@@ -148,7 +148,7 @@ public sealed class TrainingBatches
     }
 
     /// <summary>Steps from <see cref="Cursor"/> to the end of a number of passes; 0 where it is beyond that.</summary>
-    /// <remarks>From the first example on it is <see cref="StepsFor"/>. A run that goes on with another number of ranks
+    /// <remarks>From the first example on it is <see cref="StepsFor"/>. A run that resumes with another number of ranks
     /// has other steps left, but the same examples.</remarks>
     /// <exception cref="ArgumentException">The cursor is from a run whose data was put together in another
     /// way.</exception>

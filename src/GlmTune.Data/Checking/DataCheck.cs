@@ -14,7 +14,7 @@ public sealed class DataCheck(Glm4Template template)
     /// <param name="path">The jsonl file.</param>
     /// <param name="parallelism">Rows that are checked at the same time; the result does not depend on it.</param>
     /// <param name="stop">Ends the check.</param>
-    /// <exception cref="InvalidDataException">There is no such file.</exception>
+    /// <exception cref="InvalidDataException">The file does not exist.</exception>
     public SplitReport Check(string path, int parallelism = 1, CancellationToken stop = default)
     {
         var rows = ConversationFile.Map(path, parallelism, row => Check(row, path), stop: stop).ToList();

@@ -8,13 +8,13 @@ public enum FindingKind
     /// <summary>The row cannot be read; training stops at it or leaves it out.</summary>
     BadRow,
 
-    /// <summary>Nothing would be learnt from the row; training stops at it or leaves it out.</summary>
+    /// <summary>The row has no supervised tokens; training stops at it or leaves it out.</summary>
     NothingLearnt,
 
-    /// <summary>The cut takes a learnt end token, so the row does not teach where to stop.</summary>
+    /// <summary>Truncation removes a supervised end token, so the row does not teach the model when to stop.</summary>
     LostEnd,
 
-    /// <summary>The cut takes tokens, but no learnt end.</summary>
+    /// <summary>Truncation removes tokens, but no supervised end token.</summary>
     Cut,
 
     /// <summary>A message has no content and adds nothing.</summary>

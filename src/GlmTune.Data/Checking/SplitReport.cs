@@ -15,7 +15,7 @@ public sealed record SplitReport
     /// <summary>Messages of the rows that can be read.</summary>
     public required int Messages { get; init; }
 
-    /// <summary>Answers that are learnt, one evaluation row each unless the prompt is too long.</summary>
+    /// <summary>Supervised answers, one evaluation row each unless the prompt is too long.</summary>
     public required int Answers { get; init; }
 
     /// <summary>Answers whose prompt is too long to be evaluated.</summary>
@@ -27,7 +27,7 @@ public sealed record SplitReport
     /// <summary>Tokens that training sees, after the cut.</summary>
     public required long Tokens { get; init; }
 
-    /// <summary>Tokens that are learnt.</summary>
+    /// <summary>Supervised tokens.</summary>
     public required long SupervisedTokens { get; init; }
 
     /// <summary>Lengths of the rows that can be read, before the cut.</summary>

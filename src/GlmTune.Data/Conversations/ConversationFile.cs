@@ -6,7 +6,7 @@ public static class ConversationFile
     /// <summary>Streams every row, good or bad, in the file's order; blank lines are no rows.</summary>
     /// <param name="path">The file.</param>
     /// <param name="parallelism">Rows that are parsed at the same time; the result does not depend on it.</param>
-    /// <exception cref="InvalidDataException">There is no such file. What is wrong with a row is in the
+    /// <exception cref="InvalidDataException">The file does not exist. What is wrong with a row is in the
     /// row.</exception>
     public static IEnumerable<ConversationRow> Rows(string path, int parallelism = 1) =>
         Map(path, parallelism, row => row);
@@ -14,7 +14,7 @@ public static class ConversationFile
     /// <summary>The conversations of a file.</summary>
     /// <param name="path">The file.</param>
     /// <param name="badRows">What is done with rows that have a problem.</param>
-    /// <exception cref="InvalidDataException">There is no such file, or rows have problems and the policy is
+    /// <exception cref="InvalidDataException">The file does not exist, or rows have problems and the policy is
     /// <see cref="BadRows.Error"/>: all are in the message.</exception>
     public static List<Conversation> Read(string path, BadRows badRows = BadRows.Error)
     {

@@ -10,7 +10,7 @@ public static class JsonLines
 {
     /// <summary>The lines that are not blank, in order; a byte order mark is left out. Only one line is in memory at a
     /// time.</summary>
-    /// <exception cref="InvalidDataException">There is no such file.</exception>
+    /// <exception cref="InvalidDataException">The file does not exist.</exception>
     public static IEnumerable<JsonLine> Read(string path)
     {
         if (!File.Exists(path))

@@ -12,10 +12,10 @@ public sealed record Message(Role Role, string Content)
     /// <summary>The tools that a system message declares, in order; empty elsewhere.</summary>
     public IReadOnlyList<ToolDefinition> Tools { get; init; } = [];
 
-    /// <summary>Whether the message is learnt: the row's own <c>loss</c>; null means that assistant messages
+    /// <summary>Whether the loss covers the message: the row's own <c>loss</c>; null means that assistant messages
     /// are.</summary>
     public bool? Loss { get; init; }
 
     /// <summary><see cref="Loss"/>, or its default for the role.</summary>
-    public bool IsLearnt => Loss ?? Role == Role.Assistant;
+    public bool IsSupervised => Loss ?? Role == Role.Assistant;
 }

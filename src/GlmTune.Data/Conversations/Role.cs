@@ -9,7 +9,7 @@ public enum Role
     /// <summary>The person.</summary>
     User,
 
-    /// <summary>The model: what is learnt unless a message says otherwise.</summary>
+    /// <summary>The model; supervised unless a message says otherwise.</summary>
     Assistant,
 
     /// <summary>The result of a tool call.</summary>

@@ -35,7 +35,7 @@ public sealed record ToolCall(string Name, string Arguments, ToolCallStyle Style
                     && Arguments.Contains("\\u", StringComparison.Ordinal)
                 )
                 {
-                    // Throws on half of a surrogate pair, which is no character.
+                    // Throws on an unpaired surrogate, which is not a character.
                     _ = Templates.PythonJson.Write(document.RootElement, indent: null);
                 }
 
@@ -107,8 +107,8 @@ public sealed record ToolCall(string Name, string Arguments, ToolCallStyle Style
             return
                 members
                     is [
-                    { Name: "name", Value.ValueKind: JsonValueKind.String } name,
-                    { Name: "arguments", Value.ValueKind: JsonValueKind.Object } arguments,
+                        { Name: "name", Value.ValueKind: JsonValueKind.String } name,
+                        { Name: "arguments", Value.ValueKind: JsonValueKind.Object } arguments,
                     ]
                 && name.Value.GetString() is { Length: > 0 } named
                 && named.AsSpan().IndexOfAny('\r', '\n') < 0

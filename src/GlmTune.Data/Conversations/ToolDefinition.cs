@@ -18,7 +18,7 @@ public sealed record ToolDefinition(string Type, string Name, string Json)
     /// <param name="tool"><c>{"type": "function", "function": {"name", …}}</c>, a function's object alone (<c>{"name",
     /// "args" | "parameters", …}</c>), or <c>{"type": "python"}</c> and the like.</param>
     /// <exception cref="InvalidDataException">It has another shape; the message says which was found.</exception>
-    /// <exception cref="InvalidOperationException">A string in it holds half of a surrogate pair.</exception>
+    /// <exception cref="InvalidOperationException">A string in it holds an unpaired surrogate.</exception>
     public static ToolDefinition Read(JsonElement tool)
     {
         if (tool.ValueKind != JsonValueKind.Object)
@@ -58,7 +58,7 @@ public sealed record ToolDefinition(string Type, string Name, string Json)
             throw new InvalidDataException($"'{key}' is missing or not a string; a function needs a name.");
         }
 
-        // Throws on what the prompt could not show: half of a surrogate pair.
+        // Throws on what the prompt could not show: an unpaired surrogate.
         _ = PythonJson.Write(function, indent: null);
         return new ToolDefinition("function", name, function.GetRawText());
     }

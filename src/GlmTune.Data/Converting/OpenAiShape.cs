@@ -86,7 +86,7 @@ internal sealed class OpenAiShape : RowShape
         }
     }
 
-    // Text, or an array of parts of which only text can be learnt.
+    // Text, or an array of parts of which only text is supported.
     private static string Content(JsonElement message)
     {
         if (!message.TryGetProperty("content", out var content) || content.ValueKind != JsonValueKind.Array)

@@ -8,7 +8,7 @@ namespace GlmTune.Data.Converting;
 internal static class SourceFile
 {
     /// <summary>Each entry's JSON and the line it begins on.</summary>
-    /// <exception cref="InvalidDataException">There is no such file, or an array's JSON is damaged.</exception>
+    /// <exception cref="InvalidDataException">The file does not exist, or an array's JSON is damaged.</exception>
     public static IEnumerable<JsonLine> Read(string path)
     {
         using var lines = JsonLines.Read(path).GetEnumerator();

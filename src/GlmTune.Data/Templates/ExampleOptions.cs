@@ -5,7 +5,7 @@ namespace GlmTune.Data.Templates;
 /// <summary>How a data file becomes examples.</summary>
 public sealed record ExampleOptions
 {
-    /// <summary>What is done with rows that have a problem, among them rows in which nothing is learnt.</summary>
+    /// <summary>What is done with rows that have a problem, including rows without supervised tokens.</summary>
     public BadRows BadRows { get; init; } = BadRows.Error;
 
     /// <summary>Rows that are processed at the same time (<c>num_proc</c>); the result does not depend on it.</summary>

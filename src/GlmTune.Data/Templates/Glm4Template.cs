@@ -3,10 +3,10 @@ using GlmTune.Data.Tokenization;
 
 namespace GlmTune.Data.Templates;
 
-/// <summary>GLM-4's chat format: conversations to token ids, with what is learnt of them.</summary>
+/// <summary>GLM-4's chat format: conversations to token ids and the supervised ranges.</summary>
 /// <remarks>
 /// A sequence is [gMASK], &lt;sop&gt;, then for each message its role's token, metadata and a newline, content. There
-/// is no end token between turns: the next role's token ends an answer, so that is learnt with it. Immutable and
+/// is no end token between turns: the next role's token ends an answer, so it is supervised too. Immutable and
 /// thread-safe. </remarks>
 public sealed class Glm4Template
 {
@@ -48,8 +48,8 @@ public sealed class Glm4Template
     /// <summary>A training sequence: the whole conversation and the end token, cut to
     /// <see cref="TemplateOptions.MaxTrainingTokens"/>.</summary>
     /// <remarks>
-    /// Of a learnt message everything after its role's token is learnt, and the token that follows the message. With
-    /// <see cref="LearntAnswers.Last"/> the first token after the role's token (the newline of a plain answer) is not,
+    /// In a supervised message, everything after its role token is supervised, and the token that follows the message. With
+    /// <see cref="SupervisedAnswers.Last"/> the first token after the role's token (the newline of a plain answer) is not,
     /// as in the demo. </remarks>
     /// <exception cref="InvalidDataException">A declared tool cannot be shown to this model.</exception>
     public TokenizedExample RenderTraining(Conversation conversation)
@@ -62,13 +62,13 @@ public sealed class Glm4Template
             var start = ids.Count;
             Append(ids, message);
             if (
-                Options.LearntAnswers == LearntAnswers.Last
-                    ? index == last && message.IsLearnt
-                    : message.IsLearnt && ids.Count > start
+                Options.SupervisedAnswers == SupervisedAnswers.Last
+                    ? index == last && message.IsSupervised
+                    : message.IsSupervised && ids.Count > start
             )
             {
                 // What is predicted from here counts, so labels lie one place further on.
-                var skipped = Options.LearntAnswers == LearntAnswers.Last ? 2 : 1;
+                var skipped = Options.SupervisedAnswers == SupervisedAnswers.Last ? 2 : 1;
                 supervised.Add((start + skipped, ids.Count + 1));
             }
         }
@@ -82,9 +82,9 @@ public sealed class Glm4Template
         };
     }
 
-    /// <summary>A row for each answer that is learnt and whose prompt is shorter than
+    /// <summary>A row for each supervised answer that whose prompt is shorter than
     /// <see cref="TemplateOptions.MaxInputTokens"/>.</summary>
-    /// <remarks>Earlier answers are part of a later one's prompt. With <see cref="LearntAnswers.Last"/> there is one
+    /// <remarks>Earlier answers are part of a later one's prompt. With <see cref="SupervisedAnswers.Last"/> there is one
     /// row, the last answer's.</remarks>
     /// <exception cref="InvalidDataException">A declared tool cannot be shown to this model.</exception>
     public IReadOnlyList<EvaluationExample> RenderEvaluation(Conversation conversation)
@@ -101,8 +101,8 @@ public sealed class Glm4Template
             }
 
             Append(ids, message);
-            var wanted = Options.LearntAnswers == LearntAnswers.All || index == last;
-            if (wanted && message.Role == Role.Assistant && message.IsLearnt && ids.Count > start)
+            var wanted = Options.SupervisedAnswers == SupervisedAnswers.All || index == last;
+            if (wanted && message.Role == Role.Assistant && message.IsSupervised && ids.Count > start)
             {
                 int[] prompt = [.. ids[..(start + 1)]];
                 int[] target = [.. ids[(start + 1)..], endToken];
@@ -123,10 +123,10 @@ public sealed class Glm4Template
     public int CountAnswers(Conversation conversation)
     {
         var answers = conversation.Messages.Count(message =>
-            message is { Role: Role.Assistant, IsLearnt: true, Content.Length: > 0 }
+            message is { Role: Role.Assistant, IsSupervised: true, Content.Length: > 0 }
         );
-        return Options.LearntAnswers == LearntAnswers.All ? answers
-            : LastAnswer(conversation) is >= 0 and var last && conversation.Messages[last].IsLearnt ? 1
+        return Options.SupervisedAnswers == SupervisedAnswers.All ? answers
+            : LastAnswer(conversation) is >= 0 and var last && conversation.Messages[last].IsSupervised ? 1
             : 0;
     }
 

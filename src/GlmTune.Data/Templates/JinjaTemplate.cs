@@ -53,7 +53,7 @@ internal static partial class JinjaTemplate
         return text.ToString();
     }
 
-    /// <summary>The text that a quoted one of ours stands for.</summary>
+    /// <summary>The text that a quoted one of ours represents.</summary>
     public static string Unquote(string quoted) =>
         Escape().Replace(quoted, escape => escape.Value == "\\n" ? "\n" : escape.Value[1..]);
 

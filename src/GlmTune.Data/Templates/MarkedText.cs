@@ -3,11 +3,11 @@ using GlmTune.Data.Tokenization;
 
 namespace GlmTune.Data.Templates;
 
-/// <summary>A training sequence as people read it: its text in stretches that are learnt or are not.</summary>
+/// <summary>A training sequence as people read it: its text in supervised and other ranges.</summary>
 public static class MarkedText
 {
     /// <summary>The stretches in order; special tokens are shown as their text.</summary>
-    public static IEnumerable<(string Text, bool IsLearnt)> Stretches(TokenizedExample example, Tokenizer tokenizer)
+    public static IEnumerable<(string Text, bool IsSupervised)> Stretches(TokenizedExample example, Tokenizer tokenizer)
     {
         var from = 0;
         foreach (var (start, end) in example.Supervised)
@@ -27,7 +27,7 @@ public static class MarkedText
         }
     }
 
-    /// <summary>One text in which what is learnt stands between « and ».</summary>
+    /// <summary>One text in which supervised tokens are between « and ».</summary>
     public static string Of(TokenizedExample example, Tokenizer tokenizer)
     {
         var text = new StringBuilder();

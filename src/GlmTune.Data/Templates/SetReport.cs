@@ -8,7 +8,7 @@ public sealed record SetReport
     /// <summary>Rows read, good and bad.</summary>
     public int Rows { get; init; }
 
-    /// <summary>Rows left out because they have a problem, among them rows in which nothing is learnt.</summary>
+    /// <summary>Rows left out because they have a problem, including rows without supervised tokens.</summary>
     public int Skipped { get; init; }
 
     /// <summary>Rows that are used but cut to the limit; in an evaluation, answers whose reference is.</summary>

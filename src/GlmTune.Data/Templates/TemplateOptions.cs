@@ -2,8 +2,8 @@ using GlmTune.Data.Conversations;
 
 namespace GlmTune.Data.Templates;
 
-/// <summary>Which answers are learnt.</summary>
-public enum LearntAnswers
+/// <summary>Which answers are supervised.</summary>
+public enum SupervisedAnswers
 {
     /// <summary>Every answer of the conversation.</summary>
     All,
@@ -23,8 +23,8 @@ public sealed record TemplateOptions
     /// each of its answers, or <c>&lt;|endoftext|&gt;</c>, as the first revision of the demo had it.</summary>
     public string EndToken { get; init; } = "<|user|>";
 
-    /// <summary>Which answers are learnt, and are evaluated.</summary>
-    public LearntAnswers LearntAnswers { get; init; } = LearntAnswers.All;
+    /// <summary>Which answers are supervised and evaluated.</summary>
+    public SupervisedAnswers SupervisedAnswers { get; init; } = SupervisedAnswers.All;
 
     /// <summary>How calls of tools are written, whatever style the rows have.</summary>
     public ToolCallStyle ToolCalls { get; init; } = ToolCallStyle.AsWritten;

@@ -2,10 +2,10 @@ using GlmTune.Data.Batching;
 
 namespace GlmTune.Data.Templates;
 
-/// <summary>A conversation as the model is trained on it: token ids and which of them are learnt.</summary>
+/// <summary>A conversation as the model is trained on it: token ids and which of them are supervised.</summary>
 public sealed record TokenizedExample
 {
-    /// <summary>Takes ids and what is learnt of them.</summary>
+    /// <summary>Takes token ids and their supervised ranges.</summary>
     /// <exception cref="ArgumentException">A stretch is empty, out of order, outside the ids, or has the first token,
     /// which nothing predicts.</exception>
     public TokenizedExample(int[] tokenIds, IReadOnlyList<(int Start, int End)> supervised)
@@ -31,7 +31,7 @@ public sealed record TokenizedExample
     /// <summary>The ids, at most as many as the template's limit.</summary>
     public int[] TokenIds { get; }
 
-    /// <summary>The stretches that are learnt, in order: [start, end) each; place 0 is never in one.</summary>
+    /// <summary>The supervised ranges, in order: [start, end) each; position 0 is never in one.</summary>
     public IReadOnlyList<(int Start, int End)> Supervised { get; }
 
     /// <summary>Number of tokens before the cut.</summary>
@@ -40,17 +40,17 @@ public sealed record TokenizedExample
     /// <summary>Whether the conversation was longer than the limit.</summary>
     public bool IsCut => FullLength > TokenIds.Length;
 
-    /// <summary>Whether the cut took an end token that would have been learnt, so that nothing in this row teaches
+    /// <summary>Whether the cut took an end token that would have been supervised, so that nothing in this row teaches
     /// where to stop.</summary>
     public required bool LostItsEnd { get; init; }
 
     /// <summary>Line of the file, from 1; 0 if it is from none.</summary>
     public int Line { get; init; }
 
-    /// <summary>How many tokens are learnt.</summary>
+    /// <summary>Number of supervised tokens.</summary>
     public int SupervisedTokens => Supervised.Sum(stretch => stretch.End - stretch.Start);
 
-    /// <summary>The labels, unshifted: the id where it is learnt, else <see cref="MicroBatch.Ignored"/>. A new
+    /// <summary>The labels, unshifted: the id where it is supervised, else <see cref="MicroBatch.Ignored"/>. A new
     /// array.</summary>
     public int[] Labels()
     {

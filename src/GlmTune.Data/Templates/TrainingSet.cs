@@ -21,7 +21,7 @@ public sealed class TrainingSet : IReadOnlyList<TokenizedExample>
     public TokenizedExample this[int index] => examples[index];
 
     /// <summary>Reads and tokenizes a jsonl file.</summary>
-    /// <remarks>A row in which nothing is learnt, because it has no answer or the cut took it, is a row with a
+    /// <remarks>A row without supervised tokens, because it has no answer or the cut took it, is a row with a
     /// problem.</remarks>
     /// <exception cref="InvalidDataException">Rows have problems and the policy is <see cref="BadRows.Error"/>, or no
     /// row is left.</exception>

@@ -1,6 +1,6 @@
 namespace GlmTune.Data.Tokenization;
 
-/// <summary>The visible character that stands for each byte in <c>tokenizer.json</c> (the alphabet that GPT-2 brought
+/// <summary>The visible character that represents each byte in <c>tokenizer.json</c> (the alphabet that GPT-2 brought
 /// in).</summary>
 /// <remarks>Bytes that are printable in Latin-1 stand for themselves; the others take the characters from U+0100 on, in
 /// order.</remarks>

@@ -113,7 +113,7 @@ public sealed class Tokenizer
         return Encoding.UTF8.GetString(text.WrittenSpan);
     }
 
-    /// <summary>The bytes that a token stands for; none for what is no token.</summary>
+    /// <summary>The bytes that a token represents; none for what is no token.</summary>
     /// <param name="id">Any integer.</param>
     /// <param name="skipSpecial">Whether a special token gives nothing instead of its text.</param>
     public ReadOnlySpan<byte> BytesOf(int id, bool skipSpecial = true)

@@ -31,7 +31,7 @@ public static class JsonFile
 
         if (!File.Exists(path))
         {
-            throw new InvalidDataException($"{path}: there is no such file.");
+            throw new InvalidDataException($"{path}: file not found.");
         }
 
         FileContent.Check(path);
@@ -88,7 +88,7 @@ public static class JsonFile
         return fault;
     }
 
-    /// <summary>As for bytes; half of a surrogate pair in the text is a fault too.</summary>
+    /// <summary>As for bytes; an unpaired surrogate in the text is a fault too.</summary>
     public static JsonFault? TryParse(string text, out JsonElement value)
     {
         // A lone half would become U+FFFD in UTF-8 and pass.
@@ -99,7 +99,7 @@ public static class JsonFile
                 value = default;
                 return new JsonFault(
                     Encoding.UTF8.GetByteCount(text.AsSpan(0, i)),
-                    "found half of a surrogate pair; alone it is no character. Remove it."
+                    "found an unpaired surrogate, which is not a character. Remove it."
                 );
             }
 

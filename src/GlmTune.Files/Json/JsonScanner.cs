@@ -329,9 +329,7 @@ internal ref struct JsonScanner
 
         if (isHigh || char.IsLowSurrogate(unit))
         {
-            return Fail(
-                $"found \\u{(int)unit:x4}, half of a surrogate pair, in a string; alone it is no character. Remove it."
-            );
+            return Fail($"found \\u{(int)unit:x4}, an unpaired surrogate, in a string. Remove it.");
         }
 
         at += 6;

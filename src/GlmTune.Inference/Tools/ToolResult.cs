@@ -3,7 +3,7 @@ namespace GlmTune.Inference;
 /// <summary>What the model sees of a tool's result.</summary>
 public static class ToolResult
 {
-    /// <summary>Stands for a result without a character: the chat format leaves empty messages out, and the model would
+    /// <summary>Represents a result without a character: the chat format leaves empty messages out, and the model would
     /// answer its own call.</summary>
     public const string None = "(no output)";
 

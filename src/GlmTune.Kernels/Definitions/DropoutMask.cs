@@ -51,7 +51,7 @@ public static class DropoutMask
         return hash.GreaterOrEqual(Threshold(probability)).MoveToOuterDisposeScope();
     }
 
-    /// <summary>The 32-bit key that stands for a seed.</summary>
+    /// <summary>The 32-bit key that represents a seed.</summary>
     public static uint Key(long seed) => Mix((uint)seed ^ Mix((uint)((ulong)seed >> 32) + 0x85EBCA6B));
 
     /// <summary>Elements whose hash is below this are dropped.</summary>

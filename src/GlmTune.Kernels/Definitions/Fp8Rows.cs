@@ -2,7 +2,7 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Definitions;
 
-/// <summary>Activations or gradients in fp8: row r stands for <c>Values[r] · Scales[r]</c>.</summary>
+/// <summary>Activations or gradients in fp8: row r represents <c>Values[r] · Scales[r]</c>.</summary>
 /// <param name="Values">e4m3, [N, width].</param>
 /// <param name="Scales">float32, [N, 1]: the row's largest size over <see cref="Fp8.Largest"/>.</param>
 /// <remarks>Tensors belong to the dispose scope in which they were made.</remarks>
@@ -18,7 +18,7 @@ public static class Fp8
     /// <summary>The largest number of the type.</summary>
     public const double Largest = 448;
 
-    /// <summary>Stands for the largest size of a row of zeros.</summary>
+    /// <summary>Represents the largest size of a row of zeros.</summary>
     internal const double Smallest = 1e-30;
 
     /// <summary>Whether matrices of this shape can be multiplied by the GPU's fp8 units: both sides are multiples of

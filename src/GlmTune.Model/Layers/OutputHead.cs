@@ -69,7 +69,7 @@ public sealed class OutputHead : Layer
         return Projection.Decode(normalised, context).MoveToOuterDisposeScope();
     }
 
-    /// <summary>The summed cross-entropy, and on wish the gradients it causes.</summary>
+    /// <summary>The summed cross-entropy, and optionally the gradients it causes.</summary>
     /// <param name="hidden">Output of the last decoder layer [N, C].</param>
     /// <param name="targets">What is predicted from where; at least one.</param>
     /// <param name="context">The pass.</param>

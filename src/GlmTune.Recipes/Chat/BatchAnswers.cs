@@ -6,7 +6,7 @@ using GlmTune.Inference;
 
 namespace GlmTune.Recipes.Chat;
 
-/// <summary>Answers every conversation of a file into another file, in order; goes on where an earlier run
+/// <summary>Answers every conversation of a file into another file, in order; resumes where an earlier run
 /// stopped.</summary>
 public static class BatchAnswers
 {
@@ -151,12 +151,7 @@ public static class BatchAnswers
     }
 
     // Counts the whole lines and cuts off what follows the last of them, which an interrupted run left.
-    private static int Done(
-        FileStream file,
-        string path,
-        List<ConversationRow> rows,
-        AnswerDigest[] digests
-    )
+    private static int Done(FileStream file, string path, List<ConversationRow> rows, AnswerDigest[] digests)
     {
         using var bytes = new MemoryStream();
         file.CopyTo(bytes);

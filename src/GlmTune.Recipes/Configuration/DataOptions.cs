@@ -25,6 +25,6 @@ public sealed record DataOptions
     /// <summary>How the test file becomes examples.</summary>
     public ExampleOptions TestRows { get; init; } = new();
 
-    /// <summary>The chat format, its limits and what is learnt.</summary>
+    /// <summary>The chat format, its limits and what is supervised.</summary>
     public TemplateOptions Template { get; init; } = new();
 }

@@ -55,7 +55,7 @@ internal static class DataSection
                     ("native", ToolCallStyle.Native),
                     ("json", ToolCallStyle.Json)
                 ),
-                LearntAnswers = root.Flag("combine", false) ? LearntAnswers.Last : LearntAnswers.All,
+                SupervisedAnswers = root.Flag("combine", false) ? SupervisedAnswers.Last : SupervisedAnswers.All,
                 MaxInputTokens = root.Int("max_input_length", template.MaxInputTokens, least: 1, most: 1 << 24),
                 MaxOutputTokens = root.Int("max_output_length", template.MaxOutputTokens, least: 1, most: 1 << 24),
             },

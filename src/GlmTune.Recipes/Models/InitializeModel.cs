@@ -12,10 +12,10 @@ public static class InitializeModel
     /// <summary>The name of the published shape that needs no files.</summary>
     public const string PublishedShape = "glm-4-9b";
 
-    /// <summary>The architecture that a name stands for.</summary>
+    /// <summary>The architecture that a name represents.</summary>
     /// <param name="like"><see cref="PublishedShape"/>, or a model's folder or hub id, of which the configuration is
     /// enough.</param>
-    /// <exception cref="InvalidDataException">There is no such model.</exception>
+    /// <exception cref="InvalidDataException">The model does not exist.</exception>
     public static ModelConfig Shape(string like) =>
         like == PublishedShape ? ModelFamilies.Shape(PublishedShape) : ModelConfig.Read(ModelReference.Resolve(like));
 
@@ -28,7 +28,7 @@ public static class InitializeModel
     /// <param name="type">Type to store.</param>
     /// <param name="device">Where the numbers are drawn.</param>
     /// <returns>The architecture.</returns>
-    /// <exception cref="InvalidDataException">There is no such model, or something is at
+    /// <exception cref="InvalidDataException">The model does not exist, or something is at
     /// <paramref name="folder"/>.</exception>
     public static ModelConfig Run(
         string folder,

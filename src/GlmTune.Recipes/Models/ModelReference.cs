@@ -9,7 +9,7 @@ public static class ModelReference
     /// <param name="model">A folder, or a hub id of a model in the local cache. A folder of that name comes
     /// first.</param>
     /// <param name="cache">Where downloaded models lie; null for this machine's places.</param>
-    /// <exception cref="InvalidDataException">There is no such folder and no such model; the message says where to put
+    /// <exception cref="InvalidDataException">The folder does not exist and no such model; the message says where to put
     /// it.</exception>
     public static string Resolve(string model, HubCache? cache = null)
     {

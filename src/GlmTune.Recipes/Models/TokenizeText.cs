@@ -31,7 +31,7 @@ public static partial class TokenizeText
     );
 
     /// <summary>The tokenizer of a model, or of an adapter's base when the adapter's folder has none.</summary>
-    /// <exception cref="InvalidDataException">There is no such model, or its tokenizer cannot be read.</exception>
+    /// <exception cref="InvalidDataException">The model does not exist, or its tokenizer cannot be read.</exception>
     public static Tokenizer ReadTokenizer(string model)
     {
         var folder = ModelReference.Resolve(model);
@@ -69,7 +69,7 @@ public static partial class TokenizeText
     }
 
     /// <summary>The texts of a jsonl file, one a line: a JSON string, or an object with a string <c>text</c>.</summary>
-    /// <exception cref="InvalidDataException">There is no such file, or a line is something else; the message has its
+    /// <exception cref="InvalidDataException">The file does not exist, or a line is something else; the message has its
     /// number.</exception>
     public static IEnumerable<string> ReadLines(string path) =>
         JsonLines.Read(path).Select(line => ReadLine(path, line));
@@ -101,7 +101,7 @@ public static partial class TokenizeText
         }
     }
 
-    // JSON can write half of a surrogate pair, which no text can hold; it reads as U+FFFD, as the tokenizer reads it.
+    // JSON can write an unpaired surrogate, which no text can hold; it reads as U+FFFD, as the tokenizer reads it.
     private static string Mend(string json) =>
         !json.Contains("\\u", StringComparison.Ordinal)
             ? json

@@ -3,7 +3,7 @@ using GlmTune.Files;
 
 namespace GlmTune.Recipes.Training;
 
-/// <summary>Finds the checkpoint that a run goes on from: rank 0 looks, every rank reads and hashes a share of the
+/// <summary>Finds the checkpoint that a run resumes from: rank 0 looks, every rank reads and hashes a share of the
 /// files, and all come to one answer.</summary>
 /// <param name="ranks">The ranks.</param>
 /// <param name="note">Gets what is wrong with checkpoints that are passed over; the same on each rank.</param>
@@ -12,7 +12,7 @@ internal sealed class CheckpointSearch(RunRanks ranks, Action<string> note)
     /// <summary>Removes what interrupted runs left half-written, and finds what RESUME means.</summary>
     /// <param name="output">The run's output folder.</param>
     /// <param name="resume">As <see cref="CheckpointFolder.Candidates"/> takes it.</param>
-    /// <returns>A whole checkpoint; null: the run begins anew.</returns>
+    /// <returns>A whole checkpoint; null: the run starts from scratch.</returns>
     /// <exception cref="InvalidDataException">RESUME means none that there is, or only damaged ones.</exception>
     public string? Find(string output, string? resume)
     {

@@ -43,7 +43,7 @@ public sealed class FineTune
     /// <param name="recipe">What to do.</param>
     /// <param name="dataFolder">Holds the files that the recipe names.</param>
     /// <param name="model">Model folder, or hub id of a downloaded model.</param>
-    /// <param name="resume">Which checkpoint to go on from, as the command line has it; null: the recipe's own
+    /// <param name="resume">Which checkpoint to resume from, as the command line has it; null: the recipe's own
     /// word.</param>
     /// <param name="reporter">Hears what happens, on rank 0.</param>
     /// <param name="stop">Ends the run after the current step, with a checkpoint; on all ranks where it is set on

@@ -45,7 +45,7 @@ internal sealed class RunCheckpoints(
     public bool HasWholeWeights =>
         trained.IsAdapter || options.Stage < 3 || options.GatherWeightsOnSave || recipe.Training.SaveOnlyModel;
 
-    /// <summary>Writes the checkpoint of the step that was just done; one that is there already is replaced.</summary>
+    /// <summary>Writes the checkpoint of the step that was just done; an existing one is replaced.</summary>
     /// <returns>Its folder.</returns>
     public string Write(TrainingState state, TrainerStateFile history, int epochs)
     {

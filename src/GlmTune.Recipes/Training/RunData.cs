@@ -19,7 +19,7 @@ internal sealed record RunData(Glm4Template Template, TrainingSet Examples, IRea
     /// <summary>Tokens of the longest row.</summary>
     public int Longest => Examples.Max(example => example.TokenIds.Length);
 
-    /// <summary>Stands for the rows as they are trained on: their number, and a hash of their tokens and of what is
+    /// <summary>Identifies the rows as they are trained on: their number, and a hash of their tokens and of what is
     /// learnt of them, in their order.</summary>
     public string Fingerprint => fingerprint ??= MakeFingerprint();
 

@@ -13,7 +13,7 @@ public static class RunFiles
     /// <param name="overrides">Settings that replace the recipe's, each <c>section.key=value</c>.</param>
     /// <param name="dataFolder">Holds the files that the recipe names.</param>
     /// <param name="model">Model folder, or hub id of a downloaded model.</param>
-    /// <exception cref="FileNotFoundException">There is no such recipe, and nothing else is wrong.</exception>
+    /// <exception cref="FileNotFoundException">The recipe does not exist, and nothing else is wrong.</exception>
     /// <exception cref="InvalidDataException">There are problems: all of them.</exception>
     public static Recipe ReadRecipe(string path, IReadOnlyList<string> overrides, string dataFolder, string model)
     {

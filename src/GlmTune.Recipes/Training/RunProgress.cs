@@ -15,7 +15,7 @@ internal sealed class RunProgress
     /// <summary>Steps since the last log line.</summary>
     public int UnloggedSteps { get; private set; }
 
-    /// <summary>Goes on from a checkpoint.</summary>
+    /// <summary>Resumes from a checkpoint.</summary>
     public void Resume(TrainerStateFile history, TrainingState? state) =>
         (History, UnloggedLoss, UnloggedSteps) = (history, state?.UnloggedLoss ?? 0, state?.UnloggedSteps ?? 0);
 

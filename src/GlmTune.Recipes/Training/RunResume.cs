@@ -85,7 +85,7 @@ internal sealed class RunResume(
         }
     }
 
-    // A run's folder may have been moved or copied: its best checkpoint is then beside the one that it goes on from,
+    // A run's folder may have been moved or copied: its best checkpoint is then beside the one that it resumes from,
     // not where it was.
     private void FindBest(string checkpoint, TrainerStateFile history)
     {

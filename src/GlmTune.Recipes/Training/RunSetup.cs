@@ -24,7 +24,7 @@ internal sealed class RunSetup
     /// <param name="given">What to do.</param>
     /// <param name="dataFolder">Holds the files that the recipe names.</param>
     /// <param name="model">Model folder, or hub id of a downloaded model.</param>
-    /// <param name="resume">Which checkpoint to go on from; null: the recipe's own word.</param>
+    /// <param name="resume">Which checkpoint to resume from; null: the recipe's own word.</param>
     /// <param name="listener">Hears what is found, on rank 0.</param>
     /// <param name="collectives">The ranks.</param>
     /// <param name="owned">Gets the model and all that is made for it.</param>

@@ -28,7 +28,7 @@ public sealed class TrainedWeights : IDisposable
     /// <summary>Puts what the recipe asks for on the model, or wakes all of the model's weights.</summary>
     /// <param name="model">The model, its own or a checkpoint's weights loaded.</param>
     /// <param name="recipe">Names the adapter, if any.</param>
-    /// <param name="checkpoint">Where an adapter goes on from; null: it starts anew.</param>
+    /// <param name="checkpoint">Where an adapter resumes from; null: it starts from scratch.</param>
     /// <param name="text">Tokens that a new prefix begins with, where it begins as text.</param>
     /// <exception cref="InvalidDataException">The checkpoint's adapter does not fit, or is not the
     /// recipe's.</exception>

@@ -19,7 +19,7 @@ public sealed class RunBoard(IReadOnlyList<string> folders, bool hasChat)
     /// <summary>Builds a server with nothing but the training page; the caller starts, stops and disposes it.</summary>
     /// <param name="folders">Output folders, or folders above them.</param>
     /// <param name="options">Where it listens, whom it lets in.</param>
-    /// <exception cref="InvalidDataException">The host is no address.</exception>
+    /// <exception cref="InvalidDataException">The host is not an address.</exception>
     public static WebApplication CreateServer(IReadOnlyList<string> folders, ServerOptions options) =>
         ServerApp.Create(
             options,

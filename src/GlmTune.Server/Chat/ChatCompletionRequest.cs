@@ -73,7 +73,7 @@ internal sealed record ChatCompletionRequest : SamplingFields
     /// <summary>Not supported: use <c>tool_choice</c>.</summary>
     public JsonElement? FunctionCall { get; init; }
 
-    /// <summary>Tells of fields that ask for what there is not, so that no answer comes that is not what was
+    /// <summary>Reports fields that ask for unsupported features, so that no answer differs from what was
     /// meant.</summary>
     public void CheckUnsupported(FieldProblems problems)
     {

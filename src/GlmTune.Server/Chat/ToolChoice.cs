@@ -46,7 +46,7 @@ internal sealed record ToolChoice(bool MayCall, bool MustCall, IReadOnlyList<(st
     }
 
     /// <summary>The tools that are shown.</summary>
-    /// <exception cref="ApiException">400: there is no such tool, or a call is required, but there is nothing to
+    /// <exception cref="ApiException">400: the tool does not exist, or a call is required, but there is nothing to
     /// call.</exception>
     public IReadOnlyList<RequestTool> Select(IReadOnlyList<RequestTool> tools)
     {

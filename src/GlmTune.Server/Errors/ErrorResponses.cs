@@ -41,7 +41,7 @@ internal static class ErrorResponses
             }
         );
 
-    /// <summary>The status and the body that tell of an exception; logs what is a defect.</summary>
+    /// <summary>The status and the body that report an exception; logs what is a defect.</summary>
     public static (int Status, ErrorBody Body) Of(HttpContext context, Exception exception)
     {
         var (status, message) = exception switch

@@ -2,7 +2,7 @@ using System.Diagnostics.Metrics;
 
 namespace GlmTune.Server;
 
-/// <summary>What <c>/metrics</c> tells of answers: counts of tokens and requests, times, and how full the batch
+/// <summary>What <c>/metrics</c> reports about answers: counts of tokens and requests, times, and how full the batch
 /// is.</summary>
 internal sealed class ServerMetrics
 {

@@ -71,7 +71,7 @@ internal sealed class FairPlaces
         }
     }
 
-    /// <summary>Turns away who waits and who comes; who has a place keeps it.</summary>
+    /// <summary>Rejects waiting and new clients; those that hold a slot keep it.</summary>
     /// <param name="reason">What they are told.</param>
     public void Close(Func<Exception> reason)
     {

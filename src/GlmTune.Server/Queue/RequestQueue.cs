@@ -88,7 +88,7 @@ internal sealed class RequestQueue
         }
     }
 
-    /// <summary>Turns away who waits and who comes; answers that run go on.</summary>
+    /// <summary>Rejects queued and new requests; running answers continue.</summary>
     public void Close()
     {
         lock (gate)

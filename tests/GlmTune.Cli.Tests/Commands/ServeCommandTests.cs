@@ -113,7 +113,7 @@ public sealed partial class ServeCommandTests
     [InlineData("--port 70000", "--port: '70000' is not a whole number from 0 to 65535.")]
     [InlineData("--slots 0", "--slots: '0' is not a whole number from 1 to 1000000.")]
     [InlineData("--adapter nothing", "--adapter: 'nothing' does not have the form NAME=PATH.")]
-    [InlineData("--host nowhere.example --port 0", "'nowhere.example' is no address to listen on")]
+    [InlineData("--host nowhere.example --port 0", "'nowhere.example' is not an address to listen on")]
     [InlineData("--host 192.0.2.1 --port 8000", "Cannot listen on 192.0.2.1, port 8000")]
     [InlineData("--api-key-file /dev/null", "contains no key")]
     [InlineData("--mcp tools.json --host 0.0.0.0", "require --api-key-file")]

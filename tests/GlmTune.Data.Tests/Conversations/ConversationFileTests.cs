@@ -26,7 +26,7 @@ public class ConversationFileTests
         Assert.Equal(["", "u", "{}", "o", ""], conversation.Messages.Select(message => message.Content));
         Assert.Equal("f", conversation.Messages[2].Metadata);
         Assert.Equal([null, null, false, null, true], conversation.Messages.Select(message => message.Loss));
-        Assert.Equal([false, false, false, false, true], conversation.Messages.Select(message => message.IsLearnt));
+        Assert.Equal([false, false, false, false, true], conversation.Messages.Select(message => message.IsSupervised));
         Assert.Equal(
             [
                 new ToolDefinition("function", "f", """{"name": "f", "z": 1, "a": 1.0}"""),

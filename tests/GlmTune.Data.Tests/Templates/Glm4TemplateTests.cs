@@ -76,7 +76,7 @@ public class Glm4TemplateTests
         var last = Assert.Single(
             new Glm4Template(
                 TinyTokenizer.Create(),
-                new TemplateOptions { LearntAnswers = LearntAnswers.Last }
+                new TemplateOptions { SupervisedAnswers = SupervisedAnswers.Last }
             ).RenderEvaluation(conversation)
         );
         Assert.Equal(all[1].PromptIds, last.PromptIds);

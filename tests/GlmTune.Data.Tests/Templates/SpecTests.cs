@@ -55,7 +55,10 @@ public partial class SpecTests
             {
                 "preset" => options with { Preset = TemplatePreset.Named(value) },
                 "end" => options with { EndToken = value },
-                "supervise" => options with { LearntAnswers = Enum.Parse<LearntAnswers>(value, ignoreCase: true) },
+                "supervise" => options with
+                {
+                    SupervisedAnswers = Enum.Parse<SupervisedAnswers>(value, ignoreCase: true),
+                },
                 "calls" => options with { ToolCalls = Enum.Parse<ToolCallStyle>(value, ignoreCase: true) },
                 "limit" => options with { MaxInputTokens = int.Parse(value) - 2, MaxOutputTokens = 1 },
                 _ => throw new InvalidDataException($"Unknown option '{option}'."),

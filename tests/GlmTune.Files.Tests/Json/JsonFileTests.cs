@@ -36,8 +36,8 @@ public sealed class JsonFileTests : IDisposable
     [InlineData("[\"a\tb\"]", 3, "tab inside a string")]
     [InlineData("[\"C:\\data\"]", 4, "found \\d in a string")]
     [InlineData("[\"\\u12\"]", 2, "without four hexadecimal digits")]
-    [InlineData("[\"\\ud83d\"]", 2, "half of a surrogate pair")]
-    [InlineData("[\"\\ude00\"]", 2, "half of a surrogate pair")]
+    [InlineData("[\"\\ud83d\"]", 2, "an unpaired surrogate")]
+    [InlineData("[\"\\ude00\"]", 2, "an unpaired surrogate")]
     [InlineData("", 0, "there is nothing")]
     public void A_fault_is_described_in_plain_words_where_it_is(string text, int offset, string words)
     {
@@ -137,7 +137,7 @@ public sealed class JsonFileTests : IDisposable
     {
         var missing = path + ".missing";
         Assert.Equal(
-            $"{missing}: there is no such file.",
+            $"{missing}: file not found.",
             Assert.Throws<InvalidDataException>(() => JsonFile.Read(missing)).Message
         );
         Assert.Contains(

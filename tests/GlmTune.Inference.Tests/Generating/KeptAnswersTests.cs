@@ -78,7 +78,7 @@ public class KeptAnswersTests
         Step();
         if (passTokens < 40)
         {
-            // It was read for the others, and is not whole yet: another goes on from the beginning.
+            // It was read for the others, and is not complete yet: another starts from the beginning.
             queue.Remove(rows[0]);
             rows.RemoveAt(0);
         }

@@ -32,7 +32,7 @@ public class ShippedRecipeTests
         );
         Assert.Equal(new TemplateOptions { MaxInputTokens = 512, MaxOutputTokens = 512 }, recipe.Data.Template);
         Assert.Equal("<|user|>", recipe.Data.Template.EndToken);
-        Assert.Equal(LearntAnswers.All, recipe.Data.Template.LearntAnswers);
+        Assert.Equal(SupervisedAnswers.All, recipe.Data.Template.SupervisedAnswers);
         Assert.Equal(
             new TrainingOptions
             {
@@ -147,7 +147,7 @@ public class ShippedRecipeTests
             """;
         var recipe = RecipeFile.Read(new StringReader(yaml), "lora.yaml");
         Assert.Equal(IntervalStrategy.Steps, recipe.Training.EvaluationStrategy);
-        Assert.Equal(LearntAnswers.Last, recipe.Data.Template.LearntAnswers);
+        Assert.Equal(SupervisedAnswers.Last, recipe.Data.Template.SupervisedAnswers);
         Assert.Equal(["query_key_value"], recipe.Lora!.TargetModules!.Names);
         Assert.Equal(
             [

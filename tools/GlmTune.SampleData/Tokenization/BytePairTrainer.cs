@@ -8,7 +8,7 @@ namespace GlmTune.SampleData.Tokenization;
 /// frequent pair.</summary>
 /// <remarks>
 /// While it learns, every piece stands as the encoder would cut it with the ranks so far: after each merge the lowest
-/// rank is merged until none is left. So encoding by rank gives back exactly the learnt segmentation, also where two
+/// rank is merged until none is left. So encoding by rank gives back exactly the trained segmentation, also where two
 /// pairs make the same bytes. A token is one or more whole characters, or a part of one: never the end of one character
 /// with the beginning of the next. Source: Sennrich, Haddow and Birch, Neural Machine Translation of Rare Words with
 /// Subword Units, 2016. </remarks>
@@ -37,7 +37,7 @@ internal sealed class BytePairTrainer
     }
 
     /// <summary>Learns tokens.</summary>
-    /// <param name="texts">What is learnt from; cut into pieces as GLM-4's tokenizer does, and no merge crosses a
+    /// <param name="texts">Training text; cut into pieces as GLM-4's tokenizer does, and no merge crosses a
     /// piece.</param>
     /// <param name="size">Number of tokens wanted, at least 256.</param>
     /// <param name="longest">Bytes that a token has at most.</param>

@@ -55,7 +55,7 @@ export class RunLog {
     }
   }
 
-  // A run that goes on from a checkpoint has lost the steps after it.
+  // A run that resumes from a checkpoint has lost the steps after it.
   goBackTo(step) {
     for (const curve of this.curves.values()) {
       const count = curve.steps.findIndex((each) => each > step);
