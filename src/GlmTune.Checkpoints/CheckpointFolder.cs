@@ -101,11 +101,11 @@ public static class CheckpointFolder
     {
         IReadOnlyList<string> problems =
             !Directory.Exists(folder)
-                ? ["is not there; with several machines, output_dir must be on a file system that all of them share"]
+                ? ["does not exist; with several machines, output_dir must be on a shared file system"]
             : File.Exists(Path.Combine(folder, FolderManifest.FileName))
             || File.Exists(Path.Combine(folder, TrainerStateFile.FileName))
                 ? []
-            : [$"has neither {FolderManifest.FileName} nor {TrainerStateFile.FileName}, so it was never finished"];
+            : [$"has neither {FolderManifest.FileName} nor {TrainerStateFile.FileName}, so it is incomplete"];
         return problems.Count == 0 && File.Exists(Path.Combine(folder, FolderManifest.FileName))
             ? FolderManifest.Compare(folder, Editable.Contains, share: share, shares: shares)
             : new FolderFindings(problems, []);

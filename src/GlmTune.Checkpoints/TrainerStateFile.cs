@@ -69,7 +69,7 @@ public sealed partial class TrainerStateFile
         catch (Exception error) when (error is InvalidOperationException or NullReferenceException or FormatException)
         {
             throw new InvalidDataException(
-                $"{path}: is not a trainer's state; expected an object with the number 'global_step', as training "
+                $"{path}: is not a trainer state; expected an object with the number 'global_step', as training "
                     + "writes it.",
                 error
             );

@@ -52,7 +52,7 @@ internal sealed class StringRules(JsonSchemaGrammar schema, JsonGrammar json, Te
         }
         catch (FormatException e)
         {
-            throw new ArgumentException($"schema {shape.Path}: pattern and format together {e.Message}");
+            throw new ArgumentException($"schema {shape.Path}: the combination of pattern and format {e.Message}");
         }
     }
 
@@ -72,7 +72,7 @@ internal sealed class StringRules(JsonSchemaGrammar schema, JsonGrammar json, Te
         }
         catch (FormatException e)
         {
-            throw new ArgumentException($"schema {shape.Path}: pattern and format together {e.Message}");
+            throw new ArgumentException($"schema {shape.Path}: the combination of pattern and format {e.Message}");
         }
     }
 

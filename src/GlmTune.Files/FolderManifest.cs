@@ -101,7 +101,7 @@ public static class FolderManifest
         var manifest = Path.Combine(folder, FileName);
         if (!File.Exists(manifest))
         {
-            return new FolderFindings([$"has no {FileName}, so it was never finished, or not by this software"], []);
+            return new FolderFindings([$"has no {FileName}, so it is incomplete or was written by other software"], []);
         }
 
         Content? content;
@@ -120,7 +120,7 @@ public static class FolderManifest
 
         if (content?.Files is not { } files || !files.All(file => file is { Name.Length: > 0, Xxh128: not null }))
         {
-            return new FolderFindings([$"{FileName} has no list 'files' of name, bytes and xxh128"], []);
+            return new FolderFindings([$"{FileName} lacks the list 'files' with name, bytes and xxh128"], []);
         }
 
         var found = ShareOf(files, share, shares)

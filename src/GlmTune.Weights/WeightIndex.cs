@@ -17,9 +17,7 @@ internal static class WeightIndex
         var map = new Dictionary<string, string>(StringComparer.Ordinal);
         var weightMap = JsonPlace.ReadObject(path).Find("weight_map") is { Value.ValueKind: JsonValueKind.Object } found
             ? found
-            : throw new InvalidDataException(
-                $"{path}: has no object 'weight_map', which says which part holds which tensor."
-            );
+            : throw new InvalidDataException($"{path}: has no object 'weight_map', which maps tensors to files.");
         foreach (var (name, value) in weightMap.Properties())
         {
             var part = value.Value.ValueKind == JsonValueKind.String ? value.Text() : "";

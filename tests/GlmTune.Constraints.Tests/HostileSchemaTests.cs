@@ -206,7 +206,7 @@ public class HostileSchemaTests
         Assert.Throws<ArgumentException>(() => AnswerGrammar.Of(null, [tool], budget));
         AnswerGrammar.Of(null, [tool]);
         Assert.Contains(
-            "not one line",
+            "not a single line",
             Assert.Throws<ArgumentException>(() => AnswerGrammar.Of(null, [tool with { Name = "a\nb" }])).Message,
             StringComparison.Ordinal
         );

@@ -344,7 +344,7 @@ public class JsonSchemaGrammarTests
     [InlineData("""{"oneOf":[]}""", "oneOf must be a list of at least one schema")]
     [InlineData("""{"allOf":[{"type":"string"},{"type":"integer"}]}""", "its parts have no type in common")]
     [InlineData("""{"allOf":[{"$ref":"#"}]}""", "refers to itself")]
-    [InlineData("""{"type":"object","properties":{"a":{"$ref":"#"}},"required":["a"]}""", "no value of it ever ends")]
+    [InlineData("""{"type":"object","properties":{"a":{"$ref":"#"}},"required":["a"]}""", "no value is finite")]
     [InlineData("""{"type":"number","minimum":1e300}""", "beyond 18 digits")]
     [InlineData("""{"type":"number","minimum":1e-300}""", "minimum must be a number with at most 20 decimals")]
     [InlineData("""{"type":"number","multipleOf":0}""", "multipleOf must be a number above 0")]
@@ -366,7 +366,7 @@ public class JsonSchemaGrammarTests
     [InlineData("""{"type":"object","maxProperties":1,"minProperties":2}""", "minProperties is above maxProperties")]
     [InlineData("""{"const":"a","minLength":2}""", "enum must be a list with a value of the type")]
     [InlineData("""{"type":"object","properties":5}""", "properties must be an object")]
-    [InlineData("""{"type":"strin"}""", "schema #: type 'strin' is none of")]
+    [InlineData("""{"type":"strin"}""", "schema #: type 'strin' is not one of")]
     [InlineData("""{"$ref":"#"}""", "refers to itself")]
     [InlineData(
         """{"anyOf":[{"$ref":"#/$defs/a"}],"$defs":{"a":{"$ref":"#/$defs/b"},"b":{"anyOf":[{"type":"null"},{"$ref":"#/$defs/a"}]}}}""",

@@ -19,7 +19,7 @@ public static class JsonFile
     /// <param name="path">The file.</param>
     /// <param name="expected">What the file must hold at the top; null for any value.</param>
     /// <param name="maxBytes">The largest file that is read.</param>
-    /// <exception cref="InvalidDataException">There is no such file, it is no regular file, it is too large, it is what
+    /// <exception cref="InvalidDataException">The file does not exist, it is no regular file, it is too large, it is what
     /// a failed download leaves (<see cref="FileContent"/>), it is not JSON, or it holds
     /// another kind of value: the message begins with the path and says where, what was found and expected.</exception>
     public static JsonElement Read(string path, JsonValueKind? expected = null, int maxBytes = MaxBytes)
