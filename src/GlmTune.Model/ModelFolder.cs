@@ -124,6 +124,18 @@ public static class ModelFolder
         }
     }
 
+    /// <summary>Checks a folder's configuration and the headers of its weights; no weight is read.</summary>
+    /// <returns>The configuration.</returns>
+    /// <exception cref="InvalidDataException">They are missing, damaged, of an unsupported kind, or do not belong
+    /// together.</exception>
+    public static ModelConfig Check(string folder)
+    {
+        var config = ModelConfig.Read(folder);
+        using var files = WeightFiles.Open(folder);
+        HeaderCheck.Check(config, files);
+        return config;
+    }
+
     /// <summary>Lays a folder's model out without its weights, after the same checks that loading makes.</summary>
     /// <param name="folder">Model folder.</param>
     /// <returns>A model on the CPU whose weights are not in memory; the caller's to dispose.</returns>

@@ -2,7 +2,6 @@ using GlmTune.Data.Batching;
 using GlmTune.Inference;
 using GlmTune.Model.Adapters;
 using GlmTune.Recipes.Configuration;
-using GlmTune.Recipes.Training;
 using GlmTune.Training;
 using GlmTune.Training.Optimization;
 

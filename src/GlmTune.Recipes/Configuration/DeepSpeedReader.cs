@@ -1,4 +1,3 @@
-using GlmTune.Recipes.Training;
 using GlmTune.Training;
 using GlmTune.Training.Sharding;
 

@@ -1,5 +1,4 @@
 using System.Globalization;
-using GlmTune.Recipes.Training;
 
 namespace GlmTune.Recipes.Configuration;
 

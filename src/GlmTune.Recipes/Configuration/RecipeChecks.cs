@@ -1,5 +1,7 @@
+using GlmTune.Model;
 using GlmTune.Training;
 using GlmTune.Training.Optimization;
+using GlmTune.Training.SequenceParallel;
 
 namespace GlmTune.Recipes.Configuration;
 
@@ -119,6 +121,46 @@ internal static class RecipeChecks
             {
                 Training = training with { EvaluationStrategy = IntervalStrategy.No, EvaluationOnStart = false },
             };
+    }
+
+    /// <summary>Refuses what the number of ranks or the model's heads rule out: <c>sequence_parallel_size</c> is 1 or
+    /// the number of ranks, and divides the heads.</summary>
+    /// <exception cref="InvalidDataException">It is not.</exception>
+    public static void CheckRanks(Recipe recipe, ModelConfig config, int worldSize)
+    {
+        var size = recipe.Training.SequenceParallelSize;
+        if (size == 1)
+        {
+            return;
+        }
+
+        if (size != worldSize)
+        {
+            throw new InvalidDataException(
+                $"'training_args.sequence_parallel_size' is {size}, but the run has {worldSize} "
+                    + $"{(worldSize == 1 ? "rank" : "ranks")}; expected 1 or {worldSize}. "
+                    + $"Start {size} ranks (--nproc-per-node {size}), or change the key."
+            );
+        }
+
+        if (HeadExchange.Problem(config.Heads, size) is { } problem)
+        {
+            throw new InvalidDataException($"'training_args.sequence_parallel_size' is {size}: {problem}");
+        }
+    }
+
+    /// <summary>Refuses a <c>dataloader_drop_last</c> that leaves out every row.</summary>
+    /// <exception cref="InvalidDataException">The rows do not fill a micro-batch.</exception>
+    public static void CheckRows(Recipe recipe, int rows)
+    {
+        if (recipe.Batches.DropLast && rows < recipe.Training.MicroBatchSize)
+        {
+            throw new InvalidDataException(
+                $"'training_args.dataloader_drop_last' is true, but the {rows} training rows do not fill a micro-batch of "
+                    + $"{recipe.Training.MicroBatchSize} (per_device_train_batch_size): none would be used. Remove it, or "
+                    + "make micro-batches smaller."
+            );
+        }
     }
 
     private static void Unevaluated(Recipe recipe, Section arguments)

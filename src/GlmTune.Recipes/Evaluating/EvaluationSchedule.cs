@@ -18,25 +18,26 @@ internal sealed class EvaluationSchedule
 
     /// <summary>Reads validation and test rows, where the recipe has them.</summary>
     /// <param name="recipe">Names them.</param>
-    /// <param name="data">The training rows, read in the same way.</param>
+    /// <param name="template">The chat format, with the model's tokenizer.</param>
     /// <param name="dataFolder">Holds the files.</param>
     /// <param name="modelFolder">Holds the model's generation_config.json, if it has one.</param>
     /// <param name="ranks">The ranks that share the rows.</param>
     /// <param name="reporter">Hears what is found.</param>
+    /// <param name="report">Gets the problems of each file. A file that is missing is passed over.</param>
     /// <param name="stop">Ends the reading.</param>
-    /// <exception cref="InvalidDataException">Rows have problems.</exception>
     public EvaluationSchedule(
         Recipe recipe,
-        RunData data,
+        Glm4Template template,
         string dataFolder,
         string modelFolder,
         RunRanks ranks,
         IFineTuneReporter reporter,
+        ProblemReport report,
         CancellationToken stop
     )
     {
         (this.recipe, this.reporter) = (recipe, reporter);
-        var generation = Inference.GenerationConfigFile.ReadFolder(modelFolder);
+        var generation = report.Try(() => Inference.GenerationConfigFile.ReadFolder(modelFolder));
         validation =
             recipe.Data.ValidationFile is { } file && recipe.Training.EvaluationStrategy != IntervalStrategy.No
                 ? Read(file, recipe.Data.ValidationRows)
@@ -44,20 +45,21 @@ internal sealed class EvaluationSchedule
         test = recipe.Data.TestFile is { } last ? Read(last, recipe.Data.TestRows) : null;
         Notes = [.. validation?.Data.Notes ?? [], .. test?.Data.Notes ?? []];
 
-        RankedEvaluation Read(string name, ExampleOptions rows) =>
-            new(
-                recipe,
-                data.Tokenizer,
-                EvaluationData.Read(
-                    Path.Combine(dataFolder, name),
-                    data.Template,
-                    rows,
-                    recipe.Training.PredictWithGenerate,
-                    stop
-                ),
-                generation,
-                ranks
-            );
+        RankedEvaluation? Read(string name, ExampleOptions rows)
+        {
+            var path = Path.Combine(dataFolder, name);
+            return File.Exists(path)
+                ? report.Try(() =>
+                    new RankedEvaluation(
+                        recipe,
+                        template.Tokenizer,
+                        EvaluationData.Read(path, template, rows, recipe.Training.PredictWithGenerate, stop),
+                        generation,
+                        ranks
+                    )
+                )
+                : null;
+        }
     }
 
     /// <summary>What somebody should know of the rows.</summary>

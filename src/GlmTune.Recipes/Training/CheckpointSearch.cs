@@ -20,17 +20,7 @@ internal sealed class CheckpointSearch(RunRanks ranks, Action<string> note)
         var candidates = ranks.FromFirst(() =>
         {
             AtomicFolder.RemoveStale(output, note);
-            var meant = CheckpointFolder.Candidates(output, resume);
-            if (meant.Count == 0 && CheckpointFolder.Steps(output) is { Count: > 0 } earlier)
-            {
-                note(
-                    $"{output}: contains checkpoints of an earlier run, up to step {earlier[^1]}, but this "
-                        + "run starts from scratch. Resuming with yes would pick the highest step of both runs: "
-                        + "move the old checkpoints away, or choose another output_dir."
-                );
-            }
-
-            return meant;
+            return CheckpointFolder.Candidates(output, resume);
         });
         List<string> damaged = [];
         foreach (var folder in candidates)

@@ -5,7 +5,6 @@ using GlmTune.Model;
 using GlmTune.Model.Layers;
 using GlmTune.Training;
 using GlmTune.Training.Checkpoints;
-using GlmTune.Training.Sharding;
 using static TorchSharp.torch;
 
 namespace GlmTune.Recipes.Training;
@@ -17,9 +16,7 @@ namespace GlmTune.Recipes.Training;
 /// The folder gets its name after every rank's files are on the disk; where one rank fails, all do, and the folder is
 /// removed. </remarks>
 /// <param name="recipe">Names the output folder and how many stay.</param>
-/// <param name="options">Whether weights that are sharded are gathered.</param>
-/// <param name="modelFolder">Where the tokenizer's files are.</param>
-/// <param name="baseModel">How the base model was named.</param>
+/// <param name="inputs">Where the tokenizer's files are, how the base model was named, and what is sharded.</param>
 /// <param name="model">The model.</param>
 /// <param name="trained">What is trained.</param>
 /// <param name="trainer">The training.</param>
@@ -27,9 +24,7 @@ namespace GlmTune.Recipes.Training;
 /// <param name="note">Gets, on rank 0, what older ones or interrupted attempts left that could not be removed.</param>
 internal sealed class RunCheckpoints(
     Recipe recipe,
-    ShardingOptions options,
-    string modelFolder,
-    string baseModel,
+    RunInputs inputs,
     DecoderModel model,
     TrainedWeights trained,
     Trainer trainer,
@@ -43,7 +38,9 @@ internal sealed class RunCheckpoints(
     /// model. Adapters are always gathered, since they are small, and so is what would otherwise not be in the
     /// checkpoint at all. </remarks>
     public bool HasWholeWeights =>
-        trained.IsAdapter || options.Stage < 3 || options.GatherWeightsOnSave || recipe.Training.SaveOnlyModel;
+        trained.IsAdapter
+        || inputs.Plan.Sharding is { Stage: < 3 } or { GatherWeightsOnSave: true }
+        || recipe.Training.SaveOnlyModel;
 
     /// <summary>Writes the checkpoint of the step that was just done; an existing one is replaced.</summary>
     /// <returns>Its folder.</returns>
@@ -150,7 +147,7 @@ internal sealed class RunCheckpoints(
                 {
                     trained.SaveAdapter(
                         path,
-                        baseModel,
+                        inputs.ModelName,
                         parameter => values.GetValueOrDefault(parameter) ?? parameter.Value
                     );
                 }
@@ -217,16 +214,16 @@ internal sealed class RunCheckpoints(
 
     private void CopyCompanions(string path)
     {
-        if (TokenizerFile.IsIn(modelFolder))
+        if (TokenizerFile.IsIn(inputs.ModelFolder))
         {
-            TokenizerFile.Copy(modelFolder, path);
+            TokenizerFile.Copy(inputs.ModelFolder, path);
         }
 
         CopyIfThere("generation_config.json", path);
         if (!trained.IsAdapter)
         {
             // Other programs need the original layout's modeling code beside the weights; it is copied, never run.
-            foreach (var code in Directory.EnumerateFiles(modelFolder, "*.py"))
+            foreach (var code in Directory.EnumerateFiles(inputs.ModelFolder, "*.py"))
             {
                 CopyIfThere(Path.GetFileName(code), path);
             }
@@ -235,7 +232,7 @@ internal sealed class RunCheckpoints(
 
     private void CopyIfThere(string name, string folder)
     {
-        var source = Path.Combine(modelFolder, name);
+        var source = Path.Combine(inputs.ModelFolder, name);
         if (File.Exists(source))
         {
             File.Copy(source, Path.Combine(folder, name));

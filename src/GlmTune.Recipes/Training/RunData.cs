@@ -24,10 +24,15 @@ internal sealed record RunData(Glm4Template Template, TrainingSet Examples, IRea
     public string Fingerprint => fingerprint ??= MakeFingerprint();
 
     /// <summary>Reads the training rows.</summary>
-    /// <exception cref="InvalidDataException">The tokenizer or rows are missing or damaged.</exception>
-    public static RunData Read(Recipe recipe, string dataFolder, string modelFolder, CancellationToken stop)
+    /// <exception cref="InvalidDataException">The rows are missing or damaged.</exception>
+    public static RunData Read(
+        Recipe recipe,
+        Glm4Template template,
+        string dataFolder,
+        string modelFolder,
+        CancellationToken stop
+    )
     {
-        var template = new Glm4Template(TokenizerFile.Read(modelFolder), recipe.Data.Template);
         var path = Path.Combine(dataFolder, recipe.Data.TrainFile);
         var set = TrainingSet.Read(path, template, recipe.Data.TrainRows, stop);
         return new RunData(

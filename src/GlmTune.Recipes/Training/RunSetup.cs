@@ -2,8 +2,8 @@ using GlmTune.Collectives;
 using GlmTune.Data.Batching;
 using GlmTune.Model;
 using GlmTune.Model.Layers;
+using GlmTune.Recipes.Configuration;
 using GlmTune.Recipes.Evaluating;
-using GlmTune.Recipes.Models;
 using GlmTune.Recipes.Reporting;
 using GlmTune.Training;
 using GlmTune.Training.Checkpoints;
@@ -47,36 +47,20 @@ internal sealed class RunSetup
         Ranks = new RunRanks(collectives);
         Reporter = new RankReporter(Ranks, listener);
         Search = new CheckpointSearch(Ranks, Reporter.Note);
-        var (modelFolder, plan, maxPositions) = Ranks.Together(() =>
-        {
-            var folder = ModelReference.Resolve(model);
-            var config = ModelConfig.Read(folder);
-            SharedSequences.Check(given, config, Ranks.Count);
-            return (
-                folder,
-                given.Plan(config.HiddenSize, Ranks.Count / given.Training.SequenceParallelSize),
-                config.MaxPositions
-            );
-        });
+        resume ??= given.ResumeFrom;
+        var inputs = RunInputs.Read(given, dataFolder, model, resume, Ranks, Reporter, stop);
+        (var plan, Data, Evaluation) = (inputs.Plan, inputs.Data, inputs.Evaluation);
         Recipe = plan.Recipe;
         Note(Recipe.Notes);
         Note(plan.Settings.Count == 0 ? [] : [$"{Recipe.DeepSpeed!.Source}:\n  {string.Join("\n  ", plan.Settings)}"]);
-        var checkpoint = Search.Find(Recipe.Training.OutputFolder, resume ?? Recipe.ResumeFrom);
-
-        Data = Ranks.Together(() => RunData.Read(Recipe, dataFolder, modelFolder, stop), stop);
-        Evaluation = Ranks.Together(
-            () => new EvaluationSchedule(Recipe, Data, dataFolder, modelFolder, Ranks, Reporter, stop),
-            stop
-        );
-        Ranks.Together(() => Evaluation.CheckRoom(maxPositions));
         Note([.. Data.Notes, .. Evaluation.Notes]);
+        var checkpoint = Search.Find(Recipe.Training.OutputFolder, resume);
 
-        Ranks.Together(() => FrozenBase.Check(Recipe.Training, plan.Sharding.Stage));
         var slices =
             plan.Sharding.Stage == 3 && !TrainedWeights.BeginFromWeights(Recipe)
                 ? owned.Own(new WeightSlices(plan.Sharding, collectives))
                 : null;
-        var weights = WeightsOf(checkpoint) ?? modelFolder;
+        var weights = WeightsOf(checkpoint) ?? inputs.ModelFolder;
         Model = Ranks.Together(() =>
             owned.Own(
                 ModelFolder.Load(
@@ -103,6 +87,7 @@ internal sealed class RunSetup
         // Ranks that share a micro-batch all have the same rows, as one rank would.
         var shared = Recipe.Training.SequenceParallelSize > 1;
         var dataRanks = Ranks.Count / Recipe.Training.SequenceParallelSize;
+        Ranks.Together(() => RecipeChecks.CheckRows(Recipe, Data.Examples.Count));
         Batches = new TrainingBatches(
             Data.Examples,
             Recipe.Batches,
@@ -136,17 +121,7 @@ internal sealed class RunSetup
                 MakePass = shared ? batch => SharedPass.Of(batch, Model.Config.Heads, collectives) : null,
             }
         );
-        Checkpoints = new RunCheckpoints(
-            Recipe,
-            plan.Sharding,
-            modelFolder,
-            model,
-            Model,
-            Trained,
-            Trainer,
-            Ranks,
-            Reporter.Note
-        );
+        Checkpoints = new RunCheckpoints(Recipe, inputs, Model, Trained, Trainer, Ranks, Reporter.Note);
         if (!Checkpoints.HasWholeWeights)
         {
             Note([
@@ -156,6 +131,13 @@ internal sealed class RunSetup
             ]);
         }
 
+        Ranks.Together(() =>
+        {
+            if (Ranks.IsFirst)
+            {
+                inputs.Output.Prepare(checkpoint, Reporter.Note);
+            }
+        });
         Reporter.Started(
             new FineTuneStart(
                 Data.Examples.Count,

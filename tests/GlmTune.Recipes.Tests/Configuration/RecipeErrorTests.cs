@@ -103,7 +103,7 @@ public class RecipeErrorTests
         "generation_config: {eos_token_id: [a]}",
         "'training_args.generation_config.eos_token_id' is a list; expected a token id or a list of token ids"
     )]
-    [InlineData("generation_config: {min_p: 0.1}", "'training_args.generation_config.min_p' is not supported")]
+    [InlineData("generation_config: {typical_p: 0.1}", "'training_args.generation_config.typical_p' is not supported")]
     [InlineData(
         "generation_config: {num_beams: 3, do_sample: true}",
         "'training_args.generation_config.num_beams' is 3 and do_sample is true; beam search does not "

@@ -281,7 +281,7 @@ public sealed class FineTuneTests : IDisposable
     }
 
     [Fact]
-    public void What_was_just_saved_stays_though_an_older_run_left_higher_numbers()
+    public void Checkpoints_of_an_older_run_go_before_the_first_is_saved()
     {
         Directory.CreateDirectory(Path.Combine(root, "limit", "checkpoint-40"));
         Train(
@@ -290,13 +290,10 @@ public sealed class FineTuneTests : IDisposable
             accumulation: 1,
             steps: 2,
             stopAfter: null,
-            settings: ["training_args.save_total_limit=1"]
+            settings: ["training_args.save_total_limit=1", "training_args.overwrite_output_dir=true"]
         );
-        Assert.True(File.Exists(Checkpoint("limit", 2, "adapter_model.safetensors")));
-        Assert.Single(
-            notes,
-            note => note.Contains("contains checkpoints of an earlier run, up to step 40", StringComparison.Ordinal)
-        );
+        Assert.Equal([2], CheckpointFolder.Steps(Path.Combine(root, "limit")));
+        Assert.Single(notes, note => note.Contains("of an earlier run were deleted", StringComparison.Ordinal));
     }
 
     [Fact]

@@ -87,14 +87,16 @@ internal sealed class TinyRun : IDisposable
         int ranks = 1,
         string? resume = null,
         Action<int, StepReport>? stepped = null,
-        Func<int, CancellationToken>? stop = null
+        Func<int, CancellationToken>? stop = null,
+        string? data = null
     )
     {
+        data ??= Data;
         var report = new RunReport();
         CancellationToken Stop(int rank) => stop?.Invoke(rank) ?? default;
         if (ranks == 1)
         {
-            report.Results[0] = FineTune.Run(recipe, Data, Model, resume, report.Of(0, stepped), Stop(0));
+            report.Results[0] = FineTune.Run(recipe, data, Model, resume, report.Of(0, stepped), Stop(0));
             return report;
         }
 
@@ -103,7 +105,7 @@ internal sealed class TinyRun : IDisposable
             each =>
                 report.Results[each.Rank] = FineTune.Run(
                     recipe,
-                    Data,
+                    data,
                     Model,
                     resume,
                     report.Of(each.Rank, stepped),

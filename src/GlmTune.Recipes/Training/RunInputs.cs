@@ -1,0 +1,125 @@
+using GlmTune.Data.Templates;
+using GlmTune.Data.Tokenization;
+using GlmTune.Model;
+using GlmTune.Recipes.Configuration;
+using GlmTune.Recipes.Evaluating;
+using GlmTune.Recipes.Models;
+using GlmTune.Recipes.Reporting;
+using GlmTune.Training;
+
+namespace GlmTune.Recipes.Training;
+
+/// <summary>What a run reads before the weights of its model, with every problem of it in one report.</summary>
+/// <param name="ModelName">How the model was named.</param>
+/// <param name="ModelFolder">Where it is.</param>
+/// <param name="Config">Its configuration.</param>
+/// <param name="Plan">The recipe with what its DeepSpeed file says.</param>
+/// <param name="Output">Where the run writes.</param>
+/// <param name="Data">The training rows.</param>
+/// <param name="Evaluation">Validation and test rows.</param>
+internal sealed record RunInputs(
+    string ModelName,
+    string ModelFolder,
+    ModelConfig Config,
+    DeepSpeedPlan Plan,
+    OutputFolder Output,
+    RunData Data,
+    EvaluationSchedule Evaluation
+)
+{
+    /// <summary>Reads them on every rank; rank 0 also finds out whether the output folder can be used.</summary>
+    /// <param name="given">The recipe.</param>
+    /// <param name="dataFolder">Holds the files that it names.</param>
+    /// <param name="model">Model folder, or hub id of a downloaded model.</param>
+    /// <param name="resume">What the run resumes from; null or no: nothing.</param>
+    /// <param name="ranks">The ranks.</param>
+    /// <param name="reporter">Hears of evaluations later.</param>
+    /// <param name="stop">Ends the reading of rows.</param>
+    /// <exception cref="InvalidDataException">There are problems: all of them.</exception>
+    /// <exception cref="OperationCanceledException">A rank was asked to stop.</exception>
+    public static RunInputs Read(
+        Recipe given,
+        string dataFolder,
+        string model,
+        string? resume,
+        RunRanks ranks,
+        RankReporter reporter,
+        CancellationToken stop
+    )
+    {
+        var report = new ProblemReport();
+        var folder = report.Try(() => ModelReference.Resolve(model));
+        var readsWeights =
+            given.Lora is not null
+            || given.Prefix is not null
+            || string.IsNullOrWhiteSpace(resume)
+            || resume.Trim().Equals("no", StringComparison.OrdinalIgnoreCase);
+        var config = folder is null ? null : report.Try(() => ModelConfig.Read(folder));
+        if (config is not null && readsWeights)
+        {
+            report.Try(() => GlmTune.Model.ModelFolder.Check(folder!));
+        }
+
+        var plan = config is null ? null : report.Try(() => PlanFor(given, config, ranks.Count));
+        var recipe = plan?.Recipe ?? given;
+        var output = new OutputFolder(recipe.Training, resume);
+        report.Add(
+            ranks.FromFirst(() =>
+                output.FindProblems(plan is null ? 0 : OutputFolder.CheckpointBytes(recipe, config!, plan.Sharding))
+            )
+        );
+        RunData? data = null;
+        EvaluationSchedule? evaluation = null;
+        ranks.Together(
+            () =>
+            {
+                ReadRows();
+                report.Throw();
+                return true;
+            },
+            stop
+        );
+        return new RunInputs(model, folder!, config!, plan!, output, data!, evaluation!);
+
+        void ReadRows()
+        {
+            var files =
+                recipe.Training.EvaluationStrategy == IntervalStrategy.No
+                    ? recipe.Data with
+                    {
+                        ValidationFile = null,
+                    }
+                    : recipe.Data;
+            var template = folder is null
+                ? null
+                : report.Try(() => new Glm4Template(TokenizerFile.Read(folder), recipe.Data.Template));
+            if (template is null)
+            {
+                report.Try(() => report.Add(DataFolder.FindProblems(files, dataFolder)));
+                return;
+            }
+
+            report.Add(DataFolder.FindMissing(files, dataFolder));
+            if (File.Exists(Path.Combine(dataFolder, recipe.Data.TrainFile)))
+            {
+                data = report.Try(() => RunData.Read(recipe, template, dataFolder, folder!, stop));
+            }
+
+            evaluation = report.Try(() =>
+                new EvaluationSchedule(recipe, template, dataFolder, folder!, ranks, reporter, report, stop)
+            );
+            if (config is not null)
+            {
+                report.Try(() => evaluation?.CheckRoom(config.MaxPositions));
+            }
+        }
+    }
+
+    private static DeepSpeedPlan PlanFor(Recipe recipe, ModelConfig config, int ranks)
+    {
+        RecipeChecks.CheckRanks(recipe, config, ranks);
+        var plan = recipe.Plan(config.HiddenSize, ranks / recipe.Training.SequenceParallelSize);
+        FrozenBase.Check(plan.Recipe.Training, plan.Sharding.Stage);
+        return plan;
+    }
+}
