@@ -12,11 +12,11 @@ public sealed class ModelFamiliesTests : IDisposable
 
     [Theory]
     [
-        InlineData("""{ "hidden_size": 8 }""", "has no 'model_type'; expected 'chatglm' or 'glm'."),
-        InlineData("""{ "model_type": 4 }""", "has no 'model_type'; expected 'chatglm' or 'glm'."),
-        InlineData("""{ "model_type": "llama" }""", "model_type 'llama' is not GLM-4. Expected 'chatglm' or 'glm'."),
-        InlineData("""{ "model_type": "glm4" }""", "is another architecture, with two more norms in every layer."),
-        InlineData("""[1]""", "is not a JSON object.")
+        InlineData("""{ "hidden_size": 8 }""", "'chatglm' or 'glm'"),
+        InlineData("""{ "model_type": 4 }""", "'chatglm' or 'glm'"),
+        InlineData("""{ "model_type": "llama" }""", "'llama'"),
+        InlineData("""{ "model_type": "glm4" }""", "'glm4'"),
+        InlineData("""[1]""", "found an array")
     ]
     public void A_configuration_of_no_family_is_refused_by_its_type(string json, string message)
     {
@@ -31,11 +31,11 @@ public sealed class ModelFamiliesTests : IDisposable
     {
         File.WriteAllText(
             Path.Combine(folder, ModelConfig.FileName),
-            """{ "model_type": "glm", "hidden_size": 0, "tie_word_embeddings": true }"""
+            """{ "model_type": "glm", "hidden_size": 0, "hidden_act": "gelu" }"""
         );
         var error = Assert.Throws<InvalidDataException>(() => ModelConfig.Read(folder));
         Assert.All(
-            (string[])["'tie_word_embeddings' is true", "'hidden_size' is 0", "'num_hidden_layers' is missing"],
+            (string[])["'hidden_act' is 'gelu'", "'hidden_size' is 0", "'num_hidden_layers' is missing"],
             problem => Assert.Contains(problem, error.Message, StringComparison.Ordinal)
         );
     }

@@ -1,0 +1,175 @@
+using GlmTune.Kernels.Definitions;
+using GlmTune.Kernels.Memory;
+using GlmTune.Model.Adapters;
+using GlmTune.Model.Layers;
+using static TorchSharp.torch;
+
+namespace GlmTune.Model;
+
+// Passes: the loops over the layers, and what is asked of a whole pass.
+public abstract partial class DecoderModel
+{
+    /// <summary>Hidden states after the last decoder layer, before the final norm: the one loop over the layers, for
+    /// training, evaluation and answers.</summary>
+    /// <param name="tokenIds">int64 [N].</param>
+    /// <param name="context">The pass, on the first device.</param>
+    /// <param name="weights">Has each unit's weights in memory while it runs; null: they are there.</param>
+    /// <param name="kept">Gets what the backward pass needs; null: there is none.</param>
+    /// <returns>[N, C] on the last device, in the caller's dispose scope.</returns>
+    public Tensor Hidden(
+        Tensor tokenIds,
+        LayerContext context,
+        IUnitWeights? weights = null,
+        KeptActivations? kept = null
+    )
+    {
+        using var stages = Stages(context);
+        return Hidden(tokenIds, stages, weights, kept);
+    }
+
+    private Tensor Hidden(Tensor tokenIds, StageContexts stages, IUnitWeights? weights, KeptActivations? kept)
+    {
+        using var scope = NewDisposeScope();
+        weights?.Unshard(Embedding);
+        var x = Embedding.Forward(tokenIds, Kernels);
+        weights?.Reshard(Embedding);
+        var at = 0;
+        foreach (var layer in Layers)
+        {
+            var stage = Plan.StageOf(layer.Number);
+            if (stage != at)
+            {
+                var there = x.to(Plan.Devices[stage]).alias();
+                x.Dispose();
+                (x, at) = (there, stage);
+            }
+
+            weights?.Unshard(layer);
+            var next = layer.Forward(x, stages.On(stage), kept?.Begin(layer.Number, x));
+            weights?.Reshard(layer);
+            x.Dispose();
+            x = next;
+        }
+
+        return x.MoveToOuterDisposeScope();
+    }
+
+    /// <summary>The residual stream and what the last decoder layer adds to it, in a pass over a cache on one device:
+    /// sums and norms are one kernel.</summary>
+    /// <param name="hidden">Hidden states of the tokens, [n, C]; disposed by the call.</param>
+    /// <param name="context">The pass, with its cache.</param>
+    /// <param name="last">The tokens that go past the last layer's attention; null: all.</param>
+    /// <param name="before">Called with each layer's number before it runs.</param>
+    /// <returns>Each [n or m, C], in the caller's dispose scope.</returns>
+    internal (Tensor Hidden, Tensor Delta) Decode(
+        Tensor hidden,
+        LayerContext context,
+        LastRows? last = null,
+        Action<int>? before = null
+    )
+    {
+        Tensor? delta = null;
+        foreach (var layer in Layers)
+        {
+            before?.Invoke(layer.Number);
+            var (nextHidden, nextDelta) = layer.Decode(
+                hidden,
+                delta,
+                context,
+                layer.Number == Layers.Count - 1 ? last : null
+            );
+            hidden.Dispose();
+            delta?.Dispose();
+            (hidden, delta) = (nextHidden, nextDelta);
+        }
+
+        return (hidden, delta!);
+    }
+
+    /// <inheritdoc/>
+    public Tensor Logits(
+        int[] tokenIds,
+        SequenceLayout sequences,
+        CacheStep? cache = null,
+        bool lastOnly = false,
+        IReadOnlyList<ServedAdapter?>? adapters = null
+    ) => Logits(tokenIds, sequences, weights: null, cache, lastOnly, adapters);
+
+    /// <summary>As <see cref="ICausalLm.Logits"/>, of a model whose weights are brought into memory unit by
+    /// unit.</summary>
+    /// <param name="tokenIds">New tokens of all sequences, back to back, [N].</param>
+    /// <param name="sequences">Which tokens belong to which sequence; disposed by the call.</param>
+    /// <param name="weights">Has each unit's weights in memory while it runs; null: they are there.</param>
+    /// <param name="cache">Where earlier tokens are; disposed by the call.</param>
+    /// <param name="lastOnly">Only of each sequence's last token.</param>
+    /// <param name="adapters">The adapter of each sequence.</param>
+    public Tensor Logits(
+        int[] tokenIds,
+        SequenceLayout sequences,
+        IUnitWeights? weights,
+        CacheStep? cache = null,
+        bool lastOnly = false,
+        IReadOnlyList<ServedAdapter?>? adapters = null
+    )
+    {
+        using var scope = NewDisposeScope();
+        using var disposed = sequences;
+        using var finished = cache;
+        using var rows = adapters is null ? null : ServedAdapters.Rows(adapters, sequences, Device);
+        using var context = Context(sequences, cache: cache, adapters: adapters, rows: rows);
+        var last = lastOnly
+            ? HostValues.ToDevice(sequences.Starts.Skip(1).Select(next => next - 1L).ToArray(), Plan.Devices[^1])
+            : null;
+        if (cache is not null && weights is null && CachedDecoder.CanDecode(this))
+        {
+            using var left = last is null ? null : rows?.Select(last);
+            var (stream, delta) = Decode(
+                Embedding.Forward(Ids(tokenIds), Kernels),
+                context,
+                last is null ? null : new LastRows(last, left)
+            );
+            return Head.Decode(stream, delta, context).MoveToOuterDisposeScope();
+        }
+
+        using var stages = Stages(context);
+        var hidden = Hidden(Ids(tokenIds), stages, weights, kept: null);
+        var end = stages.On(Plan.Devices.Count - 1);
+        using var ends = last is null ? null : end.Adapters?.Select(last);
+        if (last is not null)
+        {
+            hidden = hidden.index_select(0, last);
+            end.Adapters = ends;
+        }
+
+        weights?.Unshard(Head);
+        var logits = Head.Logits(hidden, end);
+        weights?.Reshard(Head);
+        return logits.MoveToOuterDisposeScope();
+    }
+
+    /// <inheritdoc/>
+    public double Loss(int[] tokenIds, SequenceLayout sequences, SupervisedTargets targets) =>
+        Loss(tokenIds, sequences, targets, weights: null);
+
+    /// <summary>As <see cref="ICausalLm.Loss"/>, of a model whose weights are brought into memory unit by
+    /// unit.</summary>
+    /// <param name="tokenIds">[N].</param>
+    /// <param name="sequences">Which tokens belong to which sequence; disposed by the call.</param>
+    /// <param name="targets">What is predicted from where; stays the caller's.</param>
+    /// <param name="weights">Has each unit's weights in memory while it runs; null: they are there.</param>
+    public double Loss(int[] tokenIds, SequenceLayout sequences, SupervisedTargets targets, IUnitWeights? weights)
+    {
+        using var scope = NewDisposeScope();
+        using var disposed = sequences;
+        using var context = Context(sequences);
+        using var stages = Stages(context);
+        var hidden = Hidden(Ids(tokenIds), stages, weights, kept: null);
+        using var there = Plan.Devices.Count == 1 ? null : targets.On(Plan.Devices[^1]);
+        weights?.Unshard(Head);
+        var (loss, _) = Head.Loss(hidden, there ?? targets, stages.On(Plan.Devices.Count - 1), gradientScale: null);
+        weights?.Reshard(Head);
+        return loss.to_type(ScalarType.Float64).item<double>();
+    }
+
+    private StageContexts Stages(LayerContext context) => new(context, Plan.Devices, kernels);
+}
