@@ -2,8 +2,8 @@ using System.Text;
 
 namespace GlmTune.Cli;
 
-/// <summary>A stream for people, at which every message ends: what messages quote of files (names of tensors, keys, roles)
-/// cannot bring codes to the terminal.</summary>
+/// <summary>A stream for people, at which every message ends: what messages quote of files (names of tensors, keys,
+/// roles) cannot bring codes to the terminal.</summary>
 /// <param name="inner">Where the text goes.</param>
 /// <remarks>A carriage return passes at the start of a text, where a line of progress is written anew.</remarks>
 internal sealed class TerminalWriter(TextWriter inner) : TextWriter(inner.FormatProvider)

@@ -3,7 +3,8 @@ using GlmTune.Data.Templates;
 
 namespace GlmTune.Constraints;
 
-/// <summary>Objects of a schema: properties, required, additionalProperties, patternProperties, propertyNames, minProperties, maxProperties.</summary>
+/// <summary>Objects of a schema: properties, required, additionalProperties, patternProperties, propertyNames,
+/// minProperties, maxProperties.</summary>
 internal sealed class ObjectRules(
     JsonSchemaGrammar schema,
     JsonGrammar json,

@@ -14,7 +14,7 @@ internal sealed class SchemaDocument(JsonElement root, Action<int> spend)
 
     /// <summary>What <c>$ref</c> and <c>allOf</c> of some parts add up to: parts of which neither is heeded any more,
     /// without those that say nothing.</summary>
-    /// <exception cref="ArgumentException">A reference does not exist or to itself, or something is no
+    /// <exception cref="ArgumentException">A reference points to nothing or to itself, or something is no
     /// schema.</exception>
     public List<SchemaPart> Flatten(IEnumerable<SchemaPart> parts)
     {

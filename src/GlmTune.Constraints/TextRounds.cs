@@ -1,7 +1,7 @@
 namespace GlmTune.Constraints;
 
-/// <summary>The characters of a text that a machine takes, so and so many of them; a state is the machine's and how
-/// many came.</summary>
+/// <summary>The characters of a text that an automaton accepts, between min and max of them; a state is the
+/// automaton's state and the count so far.</summary>
 /// <remarks>No state is entered from which no text of the right length is left.</remarks>
 internal sealed class TextRounds : Rounds
 {

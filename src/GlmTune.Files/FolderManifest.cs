@@ -111,7 +111,7 @@ public static class FolderManifest
         }
         catch (JsonException exception)
         {
-            return new FolderFindings([$"{FileName} is not the JSON it should be{At(exception)}"], []);
+            return new FolderFindings([$"{FileName} is invalid{At(exception)}"], []);
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {

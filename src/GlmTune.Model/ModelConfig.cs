@@ -84,7 +84,8 @@ public abstract record ModelConfig
         return ConfigLimits.Check(path, ModelFamilies.Of(path, json).ReadConfig(path, json));
     }
 
-    /// <summary>Lays out a model of this architecture on the devices of a plan; weights are not in memory yet.</summary>
+    /// <summary>Lays out a model of this architecture on the devices of a plan; weights are not in memory
+    /// yet.</summary>
     /// <param name="type">Type that layers compute in.</param>
     /// <param name="plan">Where each layer lives; over several devices, for inference only.</param>
     /// <param name="plain">Plain operators only, no fused kernels.</param>

@@ -139,7 +139,8 @@ public static class ModelFolder
     /// <summary>Lays a folder's model out without its weights, after the same checks that loading makes.</summary>
     /// <param name="folder">Model folder.</param>
     /// <returns>A model on the CPU whose weights are not in memory; the caller's to dispose.</returns>
-    /// <exception cref="InvalidDataException">What <see cref="Load(string, ScalarType, Device, bool, Action{Layer}?, bool)"/>
+    /// <exception cref="InvalidDataException">What
+    /// <see cref="Load(string, ScalarType, Device, bool, Action{Layer}?, bool)"/>
     /// would complain of.</exception>
     public static DecoderModel LayOut(string folder)
     {

@@ -36,8 +36,8 @@ public static class DataFolder
     /// <summary>Checks every split as training would read it. Where a file is missing, the others are checked all the
     /// same.</summary>
     /// <returns>What was found in the files that are there, in order, and what is missing.</returns>
-    /// <exception cref="InvalidDataException">The folder is missing, or every file is. What is wrong with rows is in the
-    /// reports.</exception>
+    /// <exception cref="InvalidDataException">The folder is missing, or every file is. What is wrong with rows is in
+    /// the reports.</exception>
     public static (IEnumerable<(DataSplit Split, SplitReport Report)> Reports, IReadOnlyList<string> Missing) Check(
         DataOptions options,
         string folder,

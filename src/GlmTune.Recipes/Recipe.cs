@@ -37,7 +37,8 @@ public sealed record Recipe
     /// <summary>What says how training is sharded, if anything does.</summary>
     public DeepSpeedFile? DeepSpeed { get; init; }
 
-    /// <summary>The checkpoint to resume from, as the command line's argument has it; null starts from scratch.</summary>
+    /// <summary>The checkpoint to resume from, as the command line's argument has it; null starts from
+    /// scratch.</summary>
     public string? ResumeFrom { get; init; }
 
     /// <summary>What somebody should know though it is no error: keys without effect and the like, with file and

@@ -37,8 +37,8 @@ public static class RecipeFile
         return recipe!;
     }
 
-    /// <summary>Reads a recipe and gathers what is wrong with it. Where something is, the recipe has the defaults in its
-    /// place; null where the file is not YAML with keys.</summary>
+    /// <summary>Reads a recipe and gathers what is wrong with it. Where something is, the recipe has the defaults in
+    /// its place; null where the file is not YAML with keys.</summary>
     /// <exception cref="FileNotFoundException">The file does not exist.</exception>
     internal static (Recipe? Recipe, Problems Problems) TryRead(string path, IReadOnlyList<string>? overrides)
     {

@@ -39,7 +39,8 @@ internal sealed class SafetensorsHeader
         {
             // GetString and GetInt64 report text that is not UTF-8, and values of another kind, with the latter two.
             problems.Add(
-                $"the header is not the JSON it should be: {(JsonFile.Find(json)?.Text ?? exception.Message).TrimEnd('.')}"
+                "the header is not valid JSON of the expected form: "
+                    + (JsonFile.Find(json)?.Text ?? exception.Message).TrimEnd('.')
             );
         }
 

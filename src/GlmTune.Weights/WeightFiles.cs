@@ -207,7 +207,8 @@ public sealed class WeightFiles : IDisposable
             );
     }
 
-    // What download programs leave while they work: files beside the real ones, and links to nothing in the hub's cache.
+    // What download programs leave while they work: files beside the real ones, and links to nothing in the hub's
+    // cache.
     private static string PartialDownload(string folder, string? name)
     {
         var link = name is null ? null : new FileInfo(System.IO.Path.Combine(folder, name)).LinkTarget;

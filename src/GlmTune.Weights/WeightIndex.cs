@@ -29,7 +29,7 @@ internal static class WeightIndex
             )
             {
                 problems.Add(
-                    $"'{name}' is said to be in {value.Value.GetRawText()}; expected the name of a .safetensors file in "
+                    $"'{name}' maps to {value.Value.GetRawText()}; expected the name of a .safetensors file in "
                         + "the same folder"
                 );
             }

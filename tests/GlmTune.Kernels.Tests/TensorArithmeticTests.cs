@@ -3,7 +3,8 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Tests;
 
-/// <summary>Operators that take a number, by themselves and while another thread collects garbage all the time.</summary>
+/// <summary>Operators that take a number, by themselves and while another thread collects garbage all the
+/// time.</summary>
 /// <remarks>
 /// <see cref="TorchSharps_own_operators_fail_while_another_thread_collects"/> shows that the collections do find an
 /// operator that lets go of its number. It reads freed memory, which may end the process, so it runs only when asked

@@ -15,8 +15,8 @@ public sealed record BatchOptions
     /// <summary>Micro-batches of one rank that make a step.</summary>
     public int AccumulationSteps { get; init; } = 1;
 
-    /// <summary>Whether an epoch leaves out its last rows where they do not fill a padded micro-batch. The order changes
-    /// with each epoch, so those are not always the same.</summary>
+    /// <summary>Whether an epoch leaves out its last rows where they do not fill a padded micro-batch. The order
+    /// changes with each epoch, so those are not always the same.</summary>
     public bool DropLast { get; init; }
 
     /// <summary>Tokens of a packed row, at most; null: examples are padded, not packed.</summary>

@@ -47,10 +47,9 @@ public sealed class Glm4Template
 
     /// <summary>A training sequence: the whole conversation and the end token, cut to
     /// <see cref="TemplateOptions.MaxTrainingTokens"/>.</summary>
-    /// <remarks>
-    /// In a supervised message, everything after its role token is supervised, and the token that follows the message. With
-    /// <see cref="SupervisedAnswers.Last"/> the first token after the role's token (the newline of a plain answer) is not,
-    /// as in the demo. </remarks>
+    /// <remarks> In a supervised message, everything after its role token is supervised, and the token that follows the
+    /// message. With <see cref="SupervisedAnswers.Last"/> the first token after the role's token (the newline of a
+    /// plain answer) is not, as in the demo. </remarks>
     /// <exception cref="InvalidDataException">A declared tool cannot be shown to this model.</exception>
     public TokenizedExample RenderTraining(Conversation conversation)
     {
@@ -84,8 +83,8 @@ public sealed class Glm4Template
 
     /// <summary>A row for each supervised answer that whose prompt is shorter than
     /// <see cref="TemplateOptions.MaxInputTokens"/>.</summary>
-    /// <remarks>Earlier answers are part of a later one's prompt. With <see cref="SupervisedAnswers.Last"/> there is one
-    /// row, the last answer's.</remarks>
+    /// <remarks>Earlier answers are part of a later one's prompt. With <see cref="SupervisedAnswers.Last"/> there is
+    /// one row, the last answer's.</remarks>
     /// <exception cref="InvalidDataException">A declared tool cannot be shown to this model.</exception>
     public IReadOnlyList<EvaluationExample> RenderEvaluation(Conversation conversation)
     {

@@ -130,7 +130,7 @@ public sealed class Tokenizer
     {
         if (text.ContainsAnyInRange('\uD800', '\uDFFF'))
         {
-            // Half of a surrogate pair becomes U+FFFD.
+            // An unpaired surrogate becomes U+FFFD.
             text = Encoding.UTF8.GetString(Encoding.UTF8.GetBytes(text.ToArray()));
         }
 

@@ -5,8 +5,8 @@ namespace GlmTune.Files.Json;
 
 /// <summary>Reads JSON that people may have edited: one reader for every such file and text, with errors in plain
 /// words.</summary>
-/// <remarks>A byte order mark is passed over. A key that is there twice, text that is not UTF-8 and half of a surrogate
-/// pair are errors.</remarks>
+/// <remarks>A byte order mark is passed over. Duplicate keys, text that is not UTF-8 and unpaired
+/// surrogates are errors.</remarks>
 public static class JsonFile
 {
     /// <summary>The deepest nesting that is read.</summary>
@@ -19,9 +19,9 @@ public static class JsonFile
     /// <param name="path">The file.</param>
     /// <param name="expected">What the file must hold at the top; null for any value.</param>
     /// <param name="maxBytes">The largest file that is read.</param>
-    /// <exception cref="InvalidDataException">The file does not exist, it is no regular file, it is too large, it is what
-    /// a failed download leaves (<see cref="FileContent"/>), it is not JSON, or it holds
-    /// another kind of value: the message begins with the path and says where, what was found and expected.</exception>
+    /// <exception cref="InvalidDataException">The file does not exist, it is no regular file, it is too large, it is
+    /// what a failed download leaves (<see cref="FileContent"/>), it is not JSON, or it holds another kind of value:
+    /// the message begins with the path and says where, what was found and expected.</exception>
     public static JsonElement Read(string path, JsonValueKind? expected = null, int maxBytes = MaxBytes)
     {
         if (Directory.Exists(path))
@@ -113,7 +113,8 @@ public static class JsonFile
     /// value.</summary>
     public static JsonFault? Find(ReadOnlySpan<byte> utf8) => JsonScanner.Find(utf8, MaxDepth);
 
-    /// <summary>A value's kind with its article, for errors: <c>an object</c>, <c>an empty array</c>, <c>true</c>.</summary>
+    /// <summary>A value's kind with its article, for errors: <c>an object</c>, <c>an empty array</c>,
+    /// <c>true</c>.</summary>
     public static string Describe(JsonElement value) =>
         value.ValueKind == JsonValueKind.Array && value.GetArrayLength() == 0
             ? "an empty array"

@@ -2,7 +2,8 @@ using System.Text.Json;
 
 namespace GlmTune.Files.Json;
 
-/// <summary>A value inside a JSON file, and where it is: what reads it says in plain words what is wrong with it.</summary>
+/// <summary>A value inside a JSON file, and where it is: what reads it says in plain words what is wrong with
+/// it.</summary>
 /// <param name="Path">The file.</param>
 /// <param name="Name">The value's keys with dots; empty for the whole file.</param>
 /// <param name="Value">The value.</param>

@@ -7,10 +7,9 @@ namespace GlmTune.Files.Json;
 
 /// <summary>Walks once through a JSON text (RFC 8259) and finds the first fault, described in this program's own
 /// words.</summary>
-/// <remarks>
-/// Beyond the grammar, it refuses what readers disagree on: a key that is there twice, text that is not UTF-8, half of a
-/// surrogate pair. Text that passes is accepted by <see cref="JsonDocument"/>, and every string in it can be read.
-/// </remarks>
+/// <remarks> Beyond the grammar, it refuses what readers disagree on: a key that is there twice, text that is not
+/// UTF-8, unpaired surrogates. Text that passes is accepted by <see cref="JsonDocument"/>, and every string in it
+/// can be read. </remarks>
 internal ref struct JsonScanner
 {
     private const int FewKeys = 16;

@@ -68,8 +68,8 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
     /// <summary>One pass of the model. Rows that are finished or failed have left when it returns.</summary>
     /// <param name="emit">Gets each row that has a new token, and the token.</param>
     /// <param name="fail">Gets each row for which no token could be chosen, and why; the others go on.</param>
-    /// <exception cref="PassFailedException">The pass itself failed. Its rows have left; the others continue with the next
-    /// step.</exception>
+    /// <exception cref="PassFailedException">The pass itself failed. Its rows have left; the others continue with the
+    /// next step.</exception>
     public void Step(Action<GenerationRow, GeneratedToken> emit, Action<GenerationRow, Exception> fail)
     {
         foreach (var row in Rows.Where(row => row.Adapter is { IsLoaded: false }).ToList())

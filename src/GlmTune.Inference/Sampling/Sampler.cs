@@ -5,11 +5,10 @@ using GlmTune.Constraints;
 namespace GlmTune.Inference;
 
 /// <summary>Chooses the tokens of one answer, one after the other, from rows of logits.</summary>
-/// <remarks>
-/// In the order of Hugging Face's library: biases, repetition penalty over prompt and answer (and presence and
-/// frequency penalties over the answer), temperature, top-k, top-p, min-p, one draw. Without sampling, the likeliest token; of
-/// equals the lowest id. What is drawn depends on the seed and the logits alone, not on other answers made beside this
-/// one. Not thread-safe. </remarks>
+/// <remarks> In the order of Hugging Face's library: biases, repetition penalty over prompt and answer (and presence
+/// and frequency penalties over the answer), temperature, top-k, top-p, min-p, one draw. Without sampling, the
+/// likeliest token; of equals the lowest id. What is drawn depends on the seed and the logits alone, not on other
+/// answers made beside this one. Not thread-safe. </remarks>
 public sealed class Sampler
 {
     private readonly GenerationSettings settings;

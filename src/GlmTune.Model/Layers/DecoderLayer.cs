@@ -58,8 +58,8 @@ public abstract class DecoderLayer : Layer
     /// <param name="delta">What the layer before adds to it, [n, C]; null: nothing. Added here, where the sum and its
     /// norm are one kernel.</param>
     /// <param name="context">The pass, with its cache.</param>
-    /// <param name="rows">The tokens that go on from this layer's attention, as in <see cref="Attention.Decode"/>; null:
-    /// all.</param>
+    /// <param name="rows">The tokens that go on from this layer's attention, as in <see cref="Attention.Decode"/>;
+    /// null: all.</param>
     /// <returns>The residual stream, and what this layer still adds to it, each [n or m, C].</returns>
     public abstract (Tensor X, Tensor Delta) Decode(
         Tensor x,

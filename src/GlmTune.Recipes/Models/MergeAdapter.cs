@@ -11,8 +11,8 @@ namespace GlmTune.Recipes.Models;
 /// <summary>What a merge came to.</summary>
 /// <param name="Layout">Layout of the new folder.</param>
 /// <param name="Type">Type of its weights.</param>
-/// <param name="Agreement">How far the merged model's logits are from those of the adapter attached; null where there was
-/// no adapter to merge.</param>
+/// <param name="Agreement">How far the merged model's logits are from those of the adapter attached; null where there
+/// was no adapter to merge.</param>
 public sealed record MergeReport(CheckpointLayout Layout, ScalarType Type, MergeAgreement? Agreement);
 
 /// <summary>Makes an adapter part of its base model and writes that as a model of its own; without an adapter, converts

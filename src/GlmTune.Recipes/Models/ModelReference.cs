@@ -9,8 +9,8 @@ public static class ModelReference
     /// <param name="model">A folder, or a hub id of a model in the local cache. A folder of that name comes
     /// first.</param>
     /// <param name="cache">Where downloaded models lie; null for this machine's places.</param>
-    /// <exception cref="InvalidDataException">The folder does not exist and no such model; the message says where to put
-    /// it.</exception>
+    /// <exception cref="InvalidDataException">The folder does not exist and no such model; the message says where to
+    /// put it.</exception>
     public static string Resolve(string model, HubCache? cache = null)
     {
         model = HomePath.Expand(model);

@@ -19,8 +19,8 @@ internal sealed record RunData(Glm4Template Template, TrainingSet Examples, IRea
     /// <summary>Tokens of the longest row.</summary>
     public int Longest => Examples.Max(example => example.TokenIds.Length);
 
-    /// <summary>Identifies the rows as they are trained on: their number, and a hash of their tokens and of what is
-    /// learnt of them, in their order.</summary>
+    /// <summary>Identifies the rows as they are trained on: their number, and a hash of their tokens and supervised
+    /// ranges, in their order.</summary>
     public string Fingerprint => fingerprint ??= MakeFingerprint();
 
     /// <summary>Reads the training rows.</summary>

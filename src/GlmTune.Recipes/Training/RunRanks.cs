@@ -74,7 +74,8 @@ internal sealed class RunRanks(ICollectives collectives)
         return IsAlone ? found : collectives.GatherStrings(found, new CallLabel(Step))[0];
     }
 
-    /// <summary>Whether rank 0 finds it so, on every rank: what is on a disk, which others may see a little later.</summary>
+    /// <summary>Whether rank 0 finds it so, on every rank: what is on a disk, which others may see a little
+    /// later.</summary>
     /// <exception cref="SharedFailureException">Rank 0 failed.</exception>
     public bool FirstFinds(Func<bool> find) => FromFirst(() => find() ? ["yes"] : []).Count > 0;
 

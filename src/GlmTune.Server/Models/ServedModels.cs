@@ -35,7 +35,7 @@ public sealed class ServedModels
     /// <summary>When they were loaded.</summary>
     public DateTimeOffset Created { get; }
 
-    /// <summary>Changes when the server starts anew, with other models perhaps.</summary>
+    /// <summary>Changes whenever the server restarts, possibly with other models.</summary>
     internal string Fingerprint { get; } = $"fp_{Guid.NewGuid():N}"[..13];
 
     /// <summary>Answers made side by side, at most.</summary>

@@ -1,6 +1,7 @@
 namespace GlmTune.Server;
 
-/// <summary>The places of a request's answers: each belongs to one answer from its beginning until it is made.</summary>
+/// <summary>The places of a request's answers: each belongs to one answer from its beginning until it is
+/// made.</summary>
 /// <param name="first">Places that it has already.</param>
 /// <param name="answers">How many answers it wants.</param>
 /// <param name="enterMore">Waits for at least one of so many more.</param>

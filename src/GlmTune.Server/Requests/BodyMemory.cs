@@ -1,10 +1,10 @@
 namespace GlmTune.Server;
 
 /// <summary>Bounds the memory that bodies of requests take before the requests are counted as waiting.</summary>
-/// <remarks>
-/// Bytes that have come are counted: all together, and of one client no more than half of that, so that others are
-/// still heard. Large bodies become objects a few at a time, clients taking turns, until their prompts are tokens. Small
-/// bodies are not held up by any of this: there are no more of them than connections. Thread-safe. </remarks>
+/// <remarks> Bytes that have come are counted: all together, and of one client no more than half of that, so that
+/// others are still heard. Large bodies become objects a few at a time, clients taking turns, until their prompts are
+/// tokens. Small bodies are not held up by any of this: there are no more of them than connections. Thread-safe.
+/// </remarks>
 internal sealed class BodyMemory
 {
     /// <summary>Up to here a body is small.</summary>
