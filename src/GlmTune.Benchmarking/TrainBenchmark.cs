@@ -225,7 +225,7 @@ public static class TrainBenchmark
             ?? (recomputed.Whole == model.Layers.Count ? OutputHead.FewChunkRows : model.Head.ChunkRows);
         var trainer = owned.Own(
             new Trainer(
-                new LayerRunner(model, sharding, recomputed.Whole) { CheaplyRecomputed = recomputed.CheapParts },
+                new LayerRunner(model, sharding, recomputed.Whole) { SelectivelyRecomputed = recomputed.CheapParts },
                 sharding,
                 new OptimizerOptions { LearningRate = rate },
                 new LearningRateSchedule(rate, new ScheduleOptions(), 1000),

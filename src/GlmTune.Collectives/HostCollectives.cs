@@ -106,7 +106,7 @@ public static class HostCollectives
     /// <exception cref="SharedFailureException">It failed on some rank; thrown on all of them, with what those ranks
     /// said.</exception>
     /// <remarks>A single rank throws what it threw.</remarks>
-    public static T Together<T>(
+    public static T RunOnAllOrFail<T>(
         this ICollectives ranks,
         Func<T> act,
         Func<Exception, bool> isExpected,

@@ -12,10 +12,10 @@ internal sealed class ArrayRules(JsonSchemaGrammar schema, JsonGrammar json, Sch
     {
         var prefix = shape.Arrays.Count == 0 ? 0 : shape.Arrays.Max(part => part.Prefix.Count);
         var restParts = shape.Arrays.Select(part => part.Rest).OfType<SchemaPart>().ToList();
-        var most = shape.MostItems;
+        var most = shape.MaxItems;
         if (
             restParts.Exists(part => part.Schema.ValueKind == JsonValueKind.False)
-            || (prefix > 0 && restParts.Count == 0 && shape.LeastItems <= prefix)
+            || (prefix > 0 && restParts.Count == 0 && shape.MinItems <= prefix)
         )
         {
             most = Math.Min(
@@ -28,7 +28,7 @@ internal sealed class ArrayRules(JsonSchemaGrammar schema, JsonGrammar json, Sch
             );
         }
 
-        var least = shape.HasLeastItems ? shape.LeastItems : Math.Min(prefix, most);
+        var least = shape.HasLeastItems ? shape.MinItems : Math.Min(prefix, most);
         if (least > most)
         {
             return schema.Nothing(shape, "minItems is above maxItems");
@@ -83,11 +83,11 @@ internal sealed class ArrayRules(JsonSchemaGrammar schema, JsonGrammar json, Sch
     private int Distinct(SchemaShape shape, List<SchemaPart> items, int least, int most, int next)
     {
         var values = items.Count == 0 ? null : Finite(items, 0);
-        if (values is null || values.Count > DistinctRounds.MostValues)
+        if (values is null || values.Count > DistinctRounds.MaxValues)
         {
             throw new ArgumentException(
                 $"schema {shape.Path}: uniqueItems is supported only for items with at most "
-                    + $"{DistinctRounds.MostValues} possible values: enum, const, boolean, null, integers between "
+                    + $"{DistinctRounds.MaxValues} possible values: enum, const, boolean, null, integers between "
                     + "bounds"
             );
         }
@@ -141,7 +141,7 @@ internal sealed class ArrayRules(JsonSchemaGrammar schema, JsonGrammar json, Sch
             if (
                 type == "integer"
                 && NumberRules.Limits(shape, isInteger: true) is var limits
-                && limits.Most - limits.Least < DistinctRounds.MostValues * limits.Multiple
+                && limits.Most - limits.Least < DistinctRounds.MaxValues * limits.Multiple
             )
             {
                 for (var value = limits.Least; value <= limits.Most; value++)
@@ -172,7 +172,7 @@ internal sealed class ArrayRules(JsonSchemaGrammar schema, JsonGrammar json, Sch
         var elements = new List<JsonElement>();
         foreach (var value in values)
         {
-            if (different.Count > DistinctRounds.MostValues)
+            if (different.Count > DistinctRounds.MaxValues)
             {
                 break;
             }

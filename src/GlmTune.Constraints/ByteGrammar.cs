@@ -11,7 +11,7 @@ internal sealed class ByteGrammar(GrammarBudget? limit = null)
     /// <summary>No upper bound of a repetition.</summary>
     public const int Unbounded = int.MaxValue;
 
-    private const int MostNodes = 100_000;
+    private const int MaxNodes = 100_000;
     private readonly List<Node> nodes = [new Node(NodeKind.End, default, 0, 0, null, [])];
     private readonly List<int> ruleStarts = [];
     private readonly GrammarBudget budget = limit ?? new();
@@ -141,7 +141,7 @@ internal sealed class ByteGrammar(GrammarBudget? limit = null)
 
     private int Add(Node node)
     {
-        if (nodes.Count == MostNodes)
+        if (nodes.Count == MaxNodes)
         {
             throw new ArgumentException("The schema is too large.");
         }

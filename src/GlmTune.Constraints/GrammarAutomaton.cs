@@ -9,10 +9,10 @@ namespace GlmTune.Constraints;
 /// </remarks>
 internal sealed class GrammarAutomaton
 {
-    private const int MostPlaces = 2000;
-    private const int MostStates = 8192;
-    private const int MostMasks = 512;
-    private const int MostHeld = 1 << 20; // Places of all known states together.
+    private const int MaxPlaces = 2000;
+    private const int MaxStates = 8192;
+    private const int MaxMasks = 512;
+    private const int MaxHeld = 1 << 20; // Places of all known states together.
     private readonly ByteGrammar grammar;
     private readonly bool[] ending;
     private readonly Dictionary<(int Node, long Count, Frame? Caller), Frame> frames = [];
@@ -34,7 +34,7 @@ internal sealed class GrammarAutomaton
 
     /// <summary>Places looked at for one mask, at most. All answers wait for it: a million take about half a
     /// second.</summary>
-    public long MostWork { get; init; } = 1_000_000;
+    public long MaxWork { get; init; } = 1_000_000;
 
     /// <summary>Before the first byte.</summary>
     public State Start { get; }
@@ -48,7 +48,7 @@ internal sealed class GrammarAutomaton
             return state.Next![value];
         }
 
-        if (states.Count >= MostStates || held >= MostHeld)
+        if (states.Count >= MaxStates || held >= MaxHeld)
         {
             Forget();
             Refresh(state);
@@ -62,7 +62,7 @@ internal sealed class GrammarAutomaton
     }
 
     /// <summary>The tokens that may come next, a bit each.</summary>
-    /// <exception cref="ConstraintException">It would take more than <see cref="MostWork"/>.</exception>
+    /// <exception cref="ConstraintException">It would take more than <see cref="MaxWork"/>.</exception>
     public ulong[] MaskOf(State state, TokenTrie trie)
     {
         Refresh(state);
@@ -71,11 +71,11 @@ internal sealed class GrammarAutomaton
             return known;
         }
 
-        workLeft = MostWork;
+        workLeft = MaxWork;
         try
         {
             var mask = trie.Allowed(this, state);
-            if (++masks > MostMasks)
+            if (++masks > MaxMasks)
             {
                 Forget();
                 masks = 1;
@@ -220,7 +220,7 @@ internal sealed class GrammarAutomaton
                     continue; // What cannot end must not begin.
                 }
 
-                if (seen.Count > MostPlaces)
+                if (seen.Count > MaxPlaces)
                 {
                     throw TooAmbiguous();
                 }

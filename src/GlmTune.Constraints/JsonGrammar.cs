@@ -7,8 +7,8 @@ namespace GlmTune.Constraints;
 /// consists of it.</remarks>
 internal sealed class JsonGrammar
 {
-    private const int MostIndent = 40;
-    private const int MostDigits = 18; // Whole numbers stay within 64 bits, others within doubles.
+    private const int MaxIndent = 40;
+    private const int MaxDigits = 18; // Whole numbers stay within 64 bits, others within doubles.
     private readonly ByteSet digits = ByteSet.Range('0', '9');
     private readonly ByteSet hex = ByteSet.Range('0', '9') | ByteSet.Range('a', 'f') | ByteSet.Range('A', 'F');
     private readonly int blank;
@@ -106,7 +106,7 @@ internal sealed class JsonGrammar
             Optional(ByteSet.AnyOf("+-"), Grammar.Repeat(digit, 1, 2, next))
         );
         var afterFraction = Grammar.Choice(next, exponent);
-        var fraction = Grammar.Literal("."u8, Grammar.Repeat(digit, 1, MostDigits, afterFraction));
+        var fraction = Grammar.Literal("."u8, Grammar.Repeat(digit, 1, MaxDigits, afterFraction));
         return Optional(ByteSet.Of((byte)'-'), Digits(Grammar.Choice(next, exponent, fraction)));
     }
 
@@ -114,10 +114,7 @@ internal sealed class JsonGrammar
     public int Integer(int next) =>
         Grammar.Choice(
             Digits(next),
-            Grammar.Literal(
-                "-"u8,
-                Grammar.Byte(ByteSet.Range('1', '9'), Grammar.Repeat(digit, 0, MostDigits - 1, next))
-            )
+            Grammar.Literal("-"u8, Grammar.Byte(ByteSet.Range('1', '9'), Grammar.Repeat(digit, 0, MaxDigits - 1, next)))
         );
 
     /// <summary>A JSON text, byte for byte.</summary>
@@ -128,7 +125,7 @@ internal sealed class JsonGrammar
         Grammar.Choice(
             next,
             Grammar.Literal(" "u8, next),
-            Grammar.Literal("\n"u8, Grammar.Repeat(blank, 0, MostIndent, next))
+            Grammar.Literal("\n"u8, Grammar.Repeat(blank, 0, MaxIndent, next))
         );
 
     /// <summary>A comma between two values.</summary>
@@ -140,7 +137,7 @@ internal sealed class JsonGrammar
     private int Digits(int next) =>
         Grammar.Choice(
             Grammar.Literal("0"u8, next),
-            Grammar.Byte(ByteSet.Range('1', '9'), Grammar.Repeat(digit, 0, MostDigits - 1, next))
+            Grammar.Byte(ByteSet.Range('1', '9'), Grammar.Repeat(digit, 0, MaxDigits - 1, next))
         );
 
     private int Optional(ByteSet set, int next) => Grammar.Choice(next, Grammar.Byte(set, next));

@@ -18,8 +18,8 @@ namespace GlmTune.Constraints;
 internal sealed class JsonSchemaGrammar
 {
     // References add to the nesting of the text, so that its own limit is not enough.
-    private const int MostDepth = 200;
-    private const int MostWays = 256; // Of branches of several unions that hold at once.
+    private const int MaxDepth = 200;
+    private const int MaxWays = 256; // Of branches of several unions that hold at once.
 
     private readonly JsonGrammar json;
     private readonly ByteGrammar grammar;
@@ -71,9 +71,9 @@ internal sealed class JsonSchemaGrammar
     // would never end.
     private int Value(IReadOnlyList<SchemaPart> parts, int next, string[] heads)
     {
-        if (++depth > MostDepth)
+        if (++depth > MaxDepth)
         {
-            throw parts[0].Wrong($"nested deeper than {MostDepth} levels, references included");
+            throw parts[0].Wrong($"nested deeper than {MaxDepth} levels, references included");
         }
 
         var start =
@@ -142,9 +142,9 @@ internal sealed class JsonSchemaGrammar
                 ? overlap.Exclusive(branches, beside, part)
                 : branches.Select(branch => (IReadOnlyList<SchemaPart>)[branch]);
             ways = [.. ways.SelectMany(_ => closed, (way, branch) => (List<SchemaPart>)[.. way, .. branch])];
-            if (ways.Count > MostWays)
+            if (ways.Count > MaxWays)
             {
-                throw part.Wrong($"unions that apply together have more than {MostWays} combinations");
+                throw part.Wrong($"unions that apply together have more than {MaxWays} combinations");
             }
         }
 
@@ -200,8 +200,8 @@ internal sealed class JsonSchemaGrammar
             case JsonValueKind.Array
                 when shape.Arrays.Count > 0
                     || shape.UniqueItems
-                    || shape.LeastItems > 0
-                    || shape.MostItems < ByteGrammar.Unbounded:
+                    || shape.MinItems > 0
+                    || shape.MaxItems < ByteGrammar.Unbounded:
                 throw new ArgumentException(
                     $"schema {shape.Path}: an object or list in const or enum is not supported together with "
                         + "keywords for its members"

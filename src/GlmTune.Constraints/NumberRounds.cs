@@ -12,13 +12,13 @@ namespace GlmTune.Constraints;
 internal sealed class NumberRounds : Rounds
 {
     /// <summary>Digits before the point.</summary>
-    public const int MostDigits = 18;
+    public const int MaxDigits = 18;
 
     /// <summary>Digits after the point.</summary>
-    public const int MostPlaces = 20;
+    public const int MaxPlaces = 20;
 
     private const long Start = 0;
-    private const int MostKnown = 4000;
+    private const int MaxKnown = 4000;
     private readonly BigInteger least;
     private readonly BigInteger most;
     private readonly int places;
@@ -30,13 +30,13 @@ internal sealed class NumberRounds : Rounds
     /// <param name="grammar">Where the digits' rules are put.</param>
     /// <param name="least">The least number, at least 0, in units of the last place.</param>
     /// <param name="most">The greatest number, in units of the last place.</param>
-    /// <param name="places">Places after the point, at most <see cref="MostPlaces"/>; none makes numbers whole.</param>
+    /// <param name="places">Places after the point, at most <see cref="MaxPlaces"/>; none makes numbers whole.</param>
     /// <param name="multiple">What numbers are multiples of, in units of the last place, at most 2³¹; 1 for
     /// any.</param>
     public NumberRounds(ByteGrammar grammar, BigInteger least, BigInteger most, int places, BigInteger multiple)
     {
         this.least = least;
-        this.most = BigInteger.Min(most, BigInteger.Pow(10, MostDigits + places) - 1);
+        this.most = BigInteger.Min(most, BigInteger.Pow(10, MaxDigits + places) - 1);
         (this.places, this.multiple) = (places, multiple);
         digits =
         [
@@ -81,7 +81,7 @@ internal sealed class NumberRounds : Rounds
     {
         if (!known.TryGetValue(state, out var found))
         {
-            if (known.Count == MostKnown)
+            if (known.Count == MaxKnown)
             {
                 known.Clear();
             }
@@ -98,7 +98,7 @@ internal sealed class NumberRounds : Rounds
     {
         if (state == Start)
         {
-            for (var length = 1; length <= MostDigits; length++)
+            for (var length = 1; length <= MaxDigits; length++)
             {
                 for (var digit = length == 1 ? 0 : 1; digit < 10; digit++)
                 {
@@ -242,8 +242,8 @@ internal sealed class NumberRounds : Rounds
         }
 
         // Beyond what is written here every number is as good as any other.
-        return decimals > MostPlaces ? null
+        return decimals > MaxPlaces ? null
             : decimals >= 0 ? (whole, (int)decimals)
-            : (whole * BigInteger.Pow(10, (int)Math.Min(-decimals, 2 * MostDigits)), 0);
+            : (whole * BigInteger.Pow(10, (int)Math.Min(-decimals, 2 * MaxDigits)), 0);
     }
 }

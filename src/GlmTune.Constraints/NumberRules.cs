@@ -6,7 +6,7 @@ namespace GlmTune.Constraints;
 internal sealed class NumberRules(JsonSchemaGrammar schema, JsonGrammar json)
 {
     private const int UsualPlaces = 15; // Decimals of a double.
-    private const int MostMultiple = int.MaxValue;
+    private const int MaxMultiple = int.MaxValue;
 
     private readonly ByteGrammar grammar = json.Grammar;
 
@@ -74,19 +74,19 @@ internal sealed class NumberRules(JsonSchemaGrammar schema, JsonGrammar json)
             isInteger ? BigInteger.Pow(10, fine) : BigInteger.One,
             (all, one) => Common(all, one.Digits * BigInteger.Pow(10, fine - one.Places))
         );
-        if (multiple > MostMultiple * (isInteger ? BigInteger.Pow(10, fine) : 1))
+        if (multiple > MaxMultiple * (isInteger ? BigInteger.Pow(10, fine) : 1))
         {
             throw new ArgumentException(
-                $"schema {shape.Path}: multipleOf is supported up to {MostMultiple} units of its last decimal"
+                $"schema {shape.Path}: multipleOf is supported up to {MaxMultiple} units of its last decimal"
             );
         }
 
         var places =
             isInteger ? 0
             : shape.Multiples.Count > 0 || atLeast > 0 ? fine
-            : Math.Min(Math.Max(UsualPlaces, bounds), NumberRounds.MostPlaces);
+            : Math.Min(Math.Max(UsualPlaces, bounds), NumberRounds.MaxPlaces);
         multiple = isInteger ? multiple / BigInteger.Pow(10, fine) : multiple;
-        var most = BigInteger.Pow(10, NumberRounds.MostDigits + places) - 1;
+        var most = BigInteger.Pow(10, NumberRounds.MaxDigits + places) - 1;
         var least = -most;
         foreach (var (text, exclusive) in shape.Least)
         {

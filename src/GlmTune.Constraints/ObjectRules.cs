@@ -13,8 +13,8 @@ internal sealed class ObjectRules(
     TextGrammar texts
 )
 {
-    private const int MostCounted = 20_000; // Members that may come times the numbers of them that are told apart.
-    private const int MostNamePatterns = 3;
+    private const int MaxCounted = 20_000; // Members that may come times the numbers of them that are told apart.
+    private const int MaxNamePatterns = 3;
 
     private readonly ByteGrammar grammar = json.Grammar;
 
@@ -27,7 +27,7 @@ internal sealed class ObjectRules(
             return json.AnyObject(next);
         }
 
-        var (least, most) = (shape.LeastProperties, shape.MostProperties);
+        var (least, most) = (shape.MinProperties, shape.MaxProperties);
         if (least > most)
         {
             return schema.Nothing(shape, "minProperties is above maxProperties");
@@ -42,7 +42,7 @@ internal sealed class ObjectRules(
         var counts = isCounted
             ? Math.Max(1, Math.Min(members.Count, Math.Max(least, most == ByteGrammar.Unbounded ? 1 : most)))
             : 1;
-        if ((long)counts * members.Count > MostCounted)
+        if ((long)counts * members.Count > MaxCounted)
         {
             throw new ArgumentException(
                 $"schema {shape.Path}: minProperties or maxProperties is too large for so many properties"
@@ -143,17 +143,17 @@ internal sealed class ObjectRules(
             saysNothing
             && shape.Required.Count == 0
             && shape.PropertyNames.Count == 0
-            && shape.LeastProperties == 0
-            && shape.MostProperties == ByteGrammar.Unbounded
+            && shape.MinProperties == 0
+            && shape.MaxProperties == ByteGrammar.Unbounded
         )
         {
             return null;
         }
 
-        if (objects.SelectMany(part => part.Patterns.Keys).Distinct(StringComparer.Ordinal).Count() > MostNamePatterns)
+        if (objects.SelectMany(part => part.Patterns.Keys).Distinct(StringComparer.Ordinal).Count() > MaxNamePatterns)
         {
             throw new ArgumentException(
-                $"schema {shape.Path}: at most {MostNamePatterns} patternProperties are supported"
+                $"schema {shape.Path}: at most {MaxNamePatterns} patternProperties are supported"
             );
         }
 
@@ -321,11 +321,11 @@ internal sealed class ObjectRules(
         }
 
         var all = strings.Machines(names);
-        if (names.LeastLength > 0 || names.MostLength < ByteGrammar.Unbounded)
+        if (names.MinLength > 0 || names.MaxLength < ByteGrammar.Unbounded)
         {
             all.Add(
                 strings.Machine(
-                    $"^[\\s\\S]{{{Math.Min(names.LeastLength, 10_000)},{(names.MostLength < ByteGrammar.Unbounded ? Math.Min(names.MostLength, 1000) : "")}}}$",
+                    $"^[\\s\\S]{{{Math.Min(names.MinLength, 10_000)},{(names.MaxLength < ByteGrammar.Unbounded ? Math.Min(names.MaxLength, 1000) : "")}}}$",
                     names
                 )
             );

@@ -11,14 +11,14 @@ namespace GlmTune.Constraints;
 /// <param name="Ahead">What the text must begin with besides, or must not.</param>
 internal sealed record Pattern(Pattern.Part Whole, IReadOnlyList<(Pattern.Part Inner, bool Negated)> Ahead)
 {
-    private const int MostLength = 1000;
+    private const int MaxLength = 1000;
 
     /// <exception cref="FormatException">The text is no pattern, or uses more than is supported; the message goes on
     /// after "pattern '…' ".</exception>
     public static Pattern Read(string expression) =>
-        expression.Length <= MostLength
+        expression.Length <= MaxLength
             ? new Reader(expression).Read()
-            : throw new FormatException($"is longer than {MostLength} characters");
+            : throw new FormatException($"is longer than {MaxLength} characters");
 
     /// <summary>A part of an expression.</summary>
     public abstract record Part
@@ -44,7 +44,7 @@ internal sealed record Pattern(Pattern.Part Whole, IReadOnlyList<(Pattern.Part I
 
     private sealed class Reader(string pattern)
     {
-        private const int MostDepth = 50;
+        private const int MaxDepth = 50;
         private static readonly CharacterSet Digit = CharacterSet.Range('0', '9');
         private static readonly CharacterSet Word =
             Digit | CharacterSet.Range('a', 'z') | CharacterSet.Range('A', 'Z') | CharacterSet.AnyOf("_");
@@ -73,7 +73,7 @@ internal sealed record Pattern(Pattern.Part Whole, IReadOnlyList<(Pattern.Part I
 
         private Part Alternatives()
         {
-            if (++depth > MostDepth)
+            if (++depth > MaxDepth)
             {
                 throw new FormatException("is nested too deeply");
             }

@@ -37,7 +37,7 @@ internal sealed class CountedRounds(int rule, int least, int most) : Rounds
 internal sealed class DistinctRounds(int[] first, int[] later, int least, int most) : Rounds
 {
     /// <summary>As many values as a state has bits for.</summary>
-    public const int MostValues = 62;
+    public const int MaxValues = 62;
 
     public override bool MayEnd(long state) => long.PopCount(state) >= least;
 

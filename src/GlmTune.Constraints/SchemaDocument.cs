@@ -7,7 +7,7 @@ namespace GlmTune.Constraints;
 /// <param name="spend">Counts the work.</param>
 internal sealed class SchemaDocument(JsonElement root, Action<int> spend)
 {
-    private const int MostChained = 200;
+    private const int MaxChained = 200;
 
     /// <summary>The whole.</summary>
     public SchemaPart Root { get; } = new(root, "#");
@@ -43,9 +43,9 @@ internal sealed class SchemaDocument(JsonElement root, Action<int> spend)
             throw part.Wrong("a $ref in it refers to itself and never ends");
         }
 
-        if (heads.Length > MostChained)
+        if (heads.Length > MaxChained)
         {
-            throw part.Wrong($"nested deeper than {MostChained} levels, references included");
+            throw part.Wrong($"nested deeper than {MaxChained} levels, references included");
         }
 
         spend(1 + part.PathWork);

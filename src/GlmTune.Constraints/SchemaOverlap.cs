@@ -10,7 +10,7 @@ namespace GlmTune.Constraints;
 /// branch forbids or gives a value of another kind. What no such reason is found for counts as overlapping. </remarks>
 internal sealed class SchemaOverlap(SchemaDocument document, Action<int> spend)
 {
-    private const int MostLevels = 6;
+    private const int MaxLevels = 6;
     private const int ComparisonWork = 200;
 
     /// <summary>Each branch with what it needs to be told from the others: of a discriminator, that the property is
@@ -57,7 +57,7 @@ internal sealed class SchemaOverlap(SchemaDocument document, Action<int> spend)
     private bool Excludes(IReadOnlyList<SchemaPart> written, IReadOnlyList<SchemaPart> other, int level)
     {
         spend(ComparisonWork);
-        if (level > MostLevels)
+        if (level > MaxLevels)
         {
             return false;
         }
@@ -102,8 +102,8 @@ internal sealed class SchemaOverlap(SchemaDocument document, Action<int> spend)
                     type switch
                     {
                         "object" => MembersDiffer(a, b, level),
-                        "array" => a.LeastItems > b.MostItems || a.MostItems < b.LeastItems,
-                        "string" => a.LeastLength > b.MostLength || a.MostLength < b.LeastLength,
+                        "array" => a.MinItems > b.MaxItems || a.MaxItems < b.MinItems,
+                        "string" => a.MinLength > b.MaxLength || a.MaxLength < b.MinLength,
                         "integer" or "number" => Below(a, b) || Below(b, a),
                         _ => false,
                     }

@@ -149,25 +149,25 @@ internal sealed class SchemaShape
     /// <summary>What numbers are multiples of.</summary>
     public List<string> Multiples { get; } = [];
 
-    public int LeastLength { get; private set; }
+    public int MinLength { get; private set; }
 
-    public int MostLength { get; private set; } = ByteGrammar.Unbounded;
+    public int MaxLength { get; private set; } = ByteGrammar.Unbounded;
 
     public List<string> Patterns { get; } = [];
 
     public List<string> Formats { get; } = [];
 
-    public int LeastItems { get; private set; }
+    public int MinItems { get; private set; }
 
     public bool HasLeastItems { get; private set; }
 
-    public int MostItems { get; private set; } = ByteGrammar.Unbounded;
+    public int MaxItems { get; private set; } = ByteGrammar.Unbounded;
 
     public bool UniqueItems { get; private set; }
 
-    public int LeastProperties { get; private set; }
+    public int MinProperties { get; private set; }
 
-    public int MostProperties { get; private set; } = ByteGrammar.Unbounded;
+    public int MaxProperties { get; private set; } = ByteGrammar.Unbounded;
 
     /// <summary>Names that must be there, in order.</summary>
     public List<string> Required { get; } = [];
@@ -305,7 +305,7 @@ internal sealed class SchemaShape
                 && NumberRounds.Exactly(multiple.GetRawText()) is { Digits.Sign: > 0 }
                     ? multiple.GetRawText()
                     : throw part.Wrong(
-                        $"multipleOf must be a number above 0 with at most {NumberRounds.MostPlaces} decimals"
+                        $"multipleOf must be a number above 0 with at most {NumberRounds.MaxPlaces} decimals"
                     )
             );
         }
@@ -328,13 +328,13 @@ internal sealed class SchemaShape
         string Number(JsonElement value, string name) =>
             value.ValueKind == JsonValueKind.Number && NumberRounds.Exactly(value.GetRawText()) is not null
                 ? value.GetRawText()
-                : throw part.Wrong($"{name} must be a number with at most {NumberRounds.MostPlaces} decimals");
+                : throw part.Wrong($"{name} must be a number with at most {NumberRounds.MaxPlaces} decimals");
     }
 
     private void ReadStrings(SchemaPart part)
     {
-        LeastLength = Math.Max(LeastLength, Count(part, "minLength") ?? 0);
-        MostLength = Math.Min(MostLength, Count(part, "maxLength") ?? ByteGrammar.Unbounded);
+        MinLength = Math.Max(MinLength, Count(part, "minLength") ?? 0);
+        MaxLength = Math.Min(MaxLength, Count(part, "maxLength") ?? ByteGrammar.Unbounded);
         foreach (var (name, found) in ((string, List<string>)[])[("pattern", Patterns), ("format", Formats)])
         {
             if (part.Schema.TryGetProperty(name, out var text))
@@ -354,8 +354,8 @@ internal sealed class SchemaShape
     private void ReadObjects(SchemaPart part)
     {
         var schema = part.Schema;
-        LeastProperties = Math.Max(LeastProperties, Count(part, "minProperties") ?? 0);
-        MostProperties = Math.Min(MostProperties, Count(part, "maxProperties") ?? ByteGrammar.Unbounded);
+        MinProperties = Math.Max(MinProperties, Count(part, "minProperties") ?? 0);
+        MaxProperties = Math.Min(MaxProperties, Count(part, "maxProperties") ?? ByteGrammar.Unbounded);
         if (schema.TryGetProperty("required", out var required))
         {
             var names =
@@ -397,8 +397,8 @@ internal sealed class SchemaShape
     {
         var schema = part.Schema;
         HasLeastItems |= schema.TryGetProperty("minItems", out _);
-        LeastItems = Math.Max(LeastItems, Count(part, "minItems") ?? 0);
-        MostItems = Math.Min(MostItems, Count(part, "maxItems") ?? ByteGrammar.Unbounded);
+        MinItems = Math.Max(MinItems, Count(part, "minItems") ?? 0);
+        MaxItems = Math.Min(MaxItems, Count(part, "maxItems") ?? ByteGrammar.Unbounded);
         if (schema.TryGetProperty("uniqueItems", out var unique))
         {
             UniqueItems |= unique.ValueKind is JsonValueKind.True or JsonValueKind.False

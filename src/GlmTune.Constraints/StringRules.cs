@@ -10,15 +10,15 @@ internal sealed class StringRules(JsonSchemaGrammar schema, JsonGrammar json, Te
     public bool Fits(string text, SchemaShape shape)
     {
         var length = text.EnumerateRunes().Count();
-        return length >= shape.LeastLength
-            && length <= shape.MostLength
+        return length >= shape.MinLength
+            && length <= shape.MaxLength
             && Machines(shape).All(machine => machine.Takes(text));
     }
 
     /// <summary>A string.</summary>
     public int Build(SchemaShape shape, int next)
     {
-        var (least, most) = (shape.LeastLength, shape.MostLength);
+        var (least, most) = (shape.MinLength, shape.MaxLength);
         if (least > most)
         {
             return schema.Nothing(shape, "minLength is above maxLength");

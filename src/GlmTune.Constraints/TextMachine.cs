@@ -7,9 +7,9 @@ namespace GlmTune.Constraints;
 /// <remarks>In each state every character leads somewhere; 0 is the first state. Immutable.</remarks>
 internal sealed class TextMachine
 {
-    private const int MostStates = 4000;
-    private const int MostNodes = 10_000;
-    private const int MostWork = 2_000_000; // Of one expression, or one product.
+    private const int MaxStates = 4000;
+    private const int MaxNodes = 10_000;
+    private const int MaxWork = 2_000_000; // Of one expression, or one product.
 
     private TextMachine(List<List<(CharacterSet Set, int Next)>> edges, List<bool> accepts) =>
         (Edges, Accepts) = (edges, accepts);
@@ -140,7 +140,7 @@ internal sealed class TextMachine
         return Accepts[state];
     }
 
-    private static int Grow(int states) => states < MostStates ? states : throw TooLarge();
+    private static int Grow(int states) => states < MaxStates ? states : throw TooLarge();
 
     // The machine of all states that are reached from the first; numbers that are equal are one state.
     private static TextMachine Reached(
@@ -190,7 +190,7 @@ internal sealed class TextMachine
         public void Spend(int more)
         {
             spend(more);
-            if ((done += more) > MostWork)
+            if ((done += more) > MaxWork)
             {
                 throw TooLarge();
             }
@@ -350,7 +350,7 @@ internal sealed class TextMachine
 
         private int Add(Node node)
         {
-            nodes.Add(nodes.Count < MostNodes ? node : throw TooLarge());
+            nodes.Add(nodes.Count < MaxNodes ? node : throw TooLarge());
             return nodes.Count - 1;
         }
 

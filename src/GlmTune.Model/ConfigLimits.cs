@@ -6,10 +6,10 @@ namespace GlmTune.Model;
 /// made.</summary>
 internal static class ConfigLimits
 {
-    private const int MostLayers = 1000;
-    private const int MostFeatures = 1 << 18;
-    private const int MostHeads = 1 << 12;
-    private const int MostTokens = 1 << 24;
+    private const int MaxLayers = 1000;
+    private const int MaxFeatures = 1 << 18;
+    private const int MaxHeads = 1 << 12;
+    private const int MaxTokens = 1 << 24;
 
     /// <summary>Gives the configuration back where all of its numbers are possible.</summary>
     /// <param name="path">Of the file, for messages.</param>
@@ -34,13 +34,13 @@ internal static class ConfigLimits
             }
         }
 
-        Most(config.LayerCount, MostLayers, "num_layers", "num_hidden_layers");
-        Most(config.HiddenSize, MostFeatures, "hidden_size");
-        Most(config.FeedForwardSize, MostFeatures, "ffn_hidden_size", "intermediate_size");
-        Most(config.QueryHeads, MostHeads, "num_attention_heads");
-        Most(config.KeyValueHeads, MostHeads, "multi_query_group_num", "num_key_value_heads");
-        Most(config.HeadDim, MostHeads, "kv_channels", "head_dim");
-        Most(config.VocabularySize, MostTokens, "padded_vocab_size", "vocab_size");
+        Most(config.LayerCount, MaxLayers, "num_layers", "num_hidden_layers");
+        Most(config.HiddenSize, MaxFeatures, "hidden_size");
+        Most(config.FeedForwardSize, MaxFeatures, "ffn_hidden_size", "intermediate_size");
+        Most(config.QueryHeads, MaxHeads, "num_attention_heads");
+        Most(config.KeyValueHeads, MaxHeads, "multi_query_group_num", "num_key_value_heads");
+        Most(config.HeadDim, MaxHeads, "kv_channels", "head_dim");
+        Most(config.VocabularySize, MaxTokens, "padded_vocab_size", "vocab_size");
         Expect(
             config.NormEpsilon >= 0 && double.IsFinite(config.NormEpsilon),
             "a number of at least 0",

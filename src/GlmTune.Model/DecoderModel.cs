@@ -140,7 +140,7 @@ public abstract partial class DecoderModel : ICausalLm, IDisposable
     public IReadOnlyList<ServedAdapter> Adapters => Served?.All ?? [];
 
     /// <inheritdoc/>
-    public int MostVirtualTokens => Math.Max(VirtualTokens, Served?.MostVirtualTokens ?? 0);
+    public int MaxVirtualTokens => Math.Max(VirtualTokens, Served?.MaxVirtualTokens ?? 0);
 
     /// <summary>Weights that may be held in fp8: of the linear layers inside decoder layers.</summary>
     public IEnumerable<Parameter> Fp8Weights =>
@@ -255,7 +255,7 @@ public abstract partial class DecoderModel : ICausalLm, IDisposable
     /// <inheritdoc/>
     public KvCache NewCache(int slots, int capacity)
     {
-        var places = capacity + MostVirtualTokens;
+        var places = capacity + MaxVirtualTokens;
         var cache =
             Plan.Devices.Count == 1
                 ? new KvCache(Config.LayerCount, slots, places, Config.KeyValueHeads, Config.HeadDim, Type, Device)

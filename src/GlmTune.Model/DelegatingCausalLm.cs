@@ -25,7 +25,7 @@ public abstract class DelegatingCausalLm(ICausalLm inner) : ICausalLm
     public virtual IReadOnlyList<ServedAdapter> Adapters => inner.Adapters;
 
     /// <inheritdoc/>
-    public virtual int MostVirtualTokens => inner.MostVirtualTokens;
+    public virtual int MaxVirtualTokens => inner.MaxVirtualTokens;
 
     /// <inheritdoc/>
     public virtual long CachedTokenBytes => inner.CachedTokenBytes;

@@ -24,7 +24,7 @@ public interface ICausalLm
 
     /// <summary>The most virtual tokens that any row can have: room for so many is in every slot of a new
     /// cache.</summary>
-    int MostVirtualTokens => VirtualTokens;
+    int MaxVirtualTokens => VirtualTokens;
 
     /// <summary>Virtual tokens in the first places of the slots of rows with this adapter.</summary>
     int VirtualTokensOf(ServedAdapter? adapter) => adapter?.VirtualTokens ?? VirtualTokens;

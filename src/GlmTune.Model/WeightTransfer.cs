@@ -16,12 +16,12 @@ namespace GlmTune.Model;
 public sealed class WeightTransfer(Device device) : IDisposable
 {
     private const int PieceBytes = 4 << 20;
-    private const int MostReaders = 12;
+    private const int MaxReaders = 12;
 
     private readonly ConcurrentBag<PinnedMemory> blocks = [];
 
     /// <summary>Threads that read.</summary>
-    public static int Readers => Math.Clamp(Environment.ProcessorCount, 1, MostReaders);
+    public static int Readers => Math.Clamp(Environment.ProcessorCount, 1, MaxReaders);
 
     /// <summary>Fills every target; returns when all bytes are there, or on their way in the order of the current
     /// stream.</summary>

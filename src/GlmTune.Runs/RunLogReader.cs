@@ -6,7 +6,7 @@ namespace GlmTune.Runs;
 public static class RunLogReader
 {
     /// <summary>Bytes that one call reads, at most, unless a single line is longer.</summary>
-    public const int MostBytes = 1 << 20;
+    public const int MaxBytes = 1 << 20;
 
     /// <summary>Reads the whole lines from a place in the file on.</summary>
     /// <param name="path">The log.</param>
@@ -20,7 +20,7 @@ public static class RunLogReader
         using var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
         var start = from < 0 || from > file.Length ? 0 : from;
         file.Position = start;
-        var bytes = new byte[Math.Min(MostBytes, file.Length - start)];
+        var bytes = new byte[Math.Min(MaxBytes, file.Length - start)];
         var read = file.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false);
         var end = bytes.AsSpan(0, read).LastIndexOf((byte)'\n') + 1;
         while (end == 0 && start + read < file.Length)

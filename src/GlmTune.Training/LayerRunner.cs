@@ -25,7 +25,7 @@ public sealed class LayerRunner(DecoderModel model, ISharding sharding, int reco
 
     /// <summary>Further decoder layers of which cheap parts alone (norms, SwiGLU) are recomputed, counted on from
     /// there.</summary>
-    public int CheaplyRecomputed { get; set; }
+    public int SelectivelyRecomputed { get; set; }
 
     /// <summary>One micro-batch: adds its gradients to the shards.</summary>
     /// <param name="pass">What to run; stays the caller's.</param>
@@ -58,7 +58,7 @@ public sealed class LayerRunner(DecoderModel model, ISharding sharding, int reco
     {
         using var scope = NewDisposeScope();
         var lowest = LowestTrained();
-        using var kept = new KeptActivations(model.Layers.Count, lowest, Recomputed, CheaplyRecomputed);
+        using var kept = new KeptActivations(model.Layers.Count, lowest, Recomputed, SelectivelyRecomputed);
         var x = model.Hidden(ids, context, sharding, kept);
         return Backward(ids, x, pass, context, lowest, kept, gradientScale).MoveToOuterDisposeScope();
     }

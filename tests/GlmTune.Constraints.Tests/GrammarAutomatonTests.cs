@@ -56,7 +56,7 @@ public class GrammarAutomatonTests
         using var schema = JsonDocument.Parse("""{"type":"string","pattern":"^.*[a-m].{0,900}$"}""");
         var grammar = new ByteGrammar();
         grammar.Start = new JsonSchemaGrammar(new JsonGrammar(grammar), schema.RootElement).Value(ByteGrammar.End);
-        var automaton = new GrammarAutomaton(grammar) { MostWork = mostWork };
+        var automaton = new GrammarAutomaton(grammar) { MaxWork = mostWork };
         var state = Read(
             automaton,
             automaton.Start,

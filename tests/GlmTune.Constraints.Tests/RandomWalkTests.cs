@@ -8,7 +8,7 @@ namespace GlmTune.Constraints.Tests;
 /// <summary>Walks at random through what a grammar allows, byte by byte.</summary>
 public class RandomWalkTests
 {
-    private const int MostBytes = 4000;
+    private const int MaxBytes = 4000;
     private static readonly EvaluationOptions Strictly = new() { RequireFormatValidation = true };
 
     // A walk is never stuck, and what it wrote is JSON that an independent validator finds right.
@@ -48,7 +48,7 @@ public class RandomWalkTests
     private static string? Walk(GrammarAutomaton automaton, Random random)
     {
         var (state, text) = (automaton.Start, new List<byte>());
-        while (text.Count < MostBytes)
+        while (text.Count < MaxBytes)
         {
             var ways = Enumerable
                 .Range(0, 256)

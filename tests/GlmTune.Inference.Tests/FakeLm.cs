@@ -43,7 +43,7 @@ internal sealed class FakeLm(int vocabularySize, Func<int[], float[]> logits) : 
     public int QueuedAhead { get; private set; }
 
     /// <summary>Slots for which there is memory.</summary>
-    public int MostSlots { get; set; } = int.MaxValue;
+    public int MaxSlots { get; set; } = int.MaxValue;
 
     /// <summary>Sequences of each pass.</summary>
     public List<int> PassSizes { get; } = [];
@@ -79,7 +79,7 @@ internal sealed class FakeLm(int vocabularySize, Func<int[], float[]> logits) : 
 
     public void StartSlot(KvCache cache, int slot, ServedAdapter? adapter)
     {
-        if (slot >= MostSlots)
+        if (slot >= MaxSlots)
         {
             throw new InsufficientMemoryException($"no memory for slot {slot}");
         }

@@ -42,7 +42,7 @@ public class Fp8WeightsTests
         foreach (var (exact, held) in model.Fp8Weights.Zip(rounded.Fp8Weights))
         {
             var fp8 = held.Rounded!;
-            var error = (fp8.Widened(ScalarType.Float64) - exact.Value.to(ScalarType.Float64)).abs();
+            var error = (fp8.Dequantized(ScalarType.Float64) - exact.Value.to(ScalarType.Float64)).abs();
             // Half of the last of three bits; or of the smallest step, 2⁻⁹, in units of the scale.
             var allowed = maximum(
                     exact.Value.to(ScalarType.Float64).abs().Multiply(Math.Pow(2, -4)),

@@ -114,15 +114,15 @@ public sealed class RunLogTests : IDisposable
     public void A_log_longer_than_one_part_is_read_to_its_end()
     {
         var line = $$"""{"event":"note","text":"{{new string('x', 1000)}}"}""" + "\n";
-        var count = (RunLogReader.MostBytes / line.Length * 2) + 10;
+        var count = (RunLogReader.MaxBytes / line.Length * 2) + 10;
         File.WriteAllText(
             LogPath,
             string.Concat(Enumerable.Repeat(line, count))
-                + $$"""{"event":"note","text":"{{new string('y', 3 * RunLogReader.MostBytes)}}"}"""
+                + $$"""{"event":"note","text":"{{new string('y', 3 * RunLogReader.MaxBytes)}}"}"""
                 + "\n"
         );
         var (lines, next) = (0, 0L);
-        for (RunLogPart? part = null; part is null || part.HasMore;)
+        for (RunLogPart? part = null; part is null || part.HasMore; )
         {
             part = RunLogReader.Read(LogPath, next);
             (lines, next) = (lines + part.Lines.Count, part.Next);

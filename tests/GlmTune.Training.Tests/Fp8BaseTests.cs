@@ -25,7 +25,7 @@ public class Fp8BaseTests
         var (exactLoss, _) = Gradients(exact, kind);
         foreach (var (weight, held) in exact.Fp8Weights.Zip(rounded.Fp8Weights))
         {
-            weight.Value.copy_(held.Rounded!.Widened(ScalarType.Float64));
+            weight.Value.copy_(held.Rounded!.Dequantized(ScalarType.Float64));
         }
 
         var (sameWeightsLoss, sameWeights) = Gradients(exact, kind);

@@ -95,7 +95,7 @@ public class RecomputationTests
         using var adapter = Attach(model, trained);
         prepare?.Invoke(model);
         using var sharding = new ReplicatedWeights(model.Units);
-        var runner = new LayerRunner(model, sharding, whole) { CheaplyRecomputed = cheap };
+        var runner = new LayerRunner(model, sharding, whole) { SelectivelyRecomputed = cheap };
         using var pass = TrainingPass.Of(
             GoldenBatch.Read(Path.Combine(GoldenModelTests.Folder, "batch.json")).ToMicroBatch(),
             CPU

@@ -9,7 +9,7 @@ internal static unsafe partial class MpiNative
     /// <summary>Thread level: only the thread that initialized MPI calls it.</summary>
     public const int ThreadFunneled = 1;
 
-    private const int MostErrorBytes = 512;
+    private const int MaxErrorBytes = 512;
 
     static MpiNative() => NativeLibraries.Register();
 
@@ -21,7 +21,7 @@ internal static unsafe partial class MpiNative
             return;
         }
 
-        var text = stackalloc byte[MostErrorBytes];
+        var text = stackalloc byte[MaxErrorBytes];
         var length = 0;
         var said = ErrorString(code, text, &length) == 0 ? Encoding.UTF8.GetString(text, length) : $"error {code}";
         throw new IOException($"{call} failed: {said}");

@@ -6,7 +6,7 @@ namespace GlmTune.Data.Checking;
 /// <remarks>A validator would fetch the first, and run out of stack on the second, which no caller can catch.</remarks>
 internal static class SchemaReferences
 {
-    private const int MostSteps = 128;
+    private const int MaxSteps = 128;
 
     /// <summary>What is wrong with the references of a schema, or null.</summary>
     public static string? Problem(JsonNode schema)
@@ -49,7 +49,7 @@ internal static class SchemaReferences
             return false;
         }
 
-        if (path.Contains(node) || path.Count > MostSteps)
+        if (path.Contains(node) || path.Count > MaxSteps)
         {
             return true;
         }

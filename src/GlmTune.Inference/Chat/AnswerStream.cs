@@ -25,7 +25,7 @@ internal sealed class AnswerStream
     private readonly StringBuilder blanks = new(); // White space behind it, which is shown with what comes next.
     private readonly List<ParsedAnswer> messages = [];
     private readonly List<ToolCallPiece> calls = [];
-    private StoppedText stopped;
+    private StopSequenceMatcher stopped;
     private StreamedArguments? arguments; // Of the call that is given piece by piece.
     private int callCount;
     private Kind kind;
@@ -44,7 +44,7 @@ internal sealed class AnswerStream
     )
     {
         (this.toolNames, this.stopTexts, this.streamCalls) = (toolNames, stopTexts, streamCalls);
-        stopped = new StoppedText(stopTexts);
+        stopped = new StopSequenceMatcher(stopTexts);
         kind = toolNames.Count == 0 ? Kind.Text : Kind.Undecided;
     }
 
@@ -132,7 +132,7 @@ internal sealed class AnswerStream
         raw.Clear();
         message.Clear();
         blanks.Clear();
-        (stopped, arguments) = (new StoppedText(stopTexts), null);
+        (stopped, arguments) = (new StopSequenceMatcher(stopTexts), null);
         (kind, hasLine, begun, separate) = (toolNames.Count == 0 ? Kind.Text : Kind.Undecided, false, false, anyShown);
         return text;
     }

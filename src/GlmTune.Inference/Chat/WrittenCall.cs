@@ -15,7 +15,7 @@ namespace GlmTune.Inference;
 /// </remarks>
 public static class WrittenCall
 {
-    private const int MostLength = 40;
+    private const int MaxLength = 40;
     private const string Usual = "";
     private const string Fence = "f";
     private const string Text = "x";
@@ -62,7 +62,7 @@ public static class WrittenCall
     /// than of a function.</param>
     public static Message Message(string? id, string name, string arguments, bool isBuiltIn)
     {
-        var parts = id is { Length: <= MostLength } ? id.Split('_') : [];
+        var parts = id is { Length: <= MaxLength } ? id.Split('_') : [];
         return (parts is ["call", var form, { Length: > 0 }] ? Message(form, name, arguments) : null)
             ?? (isBuiltIn ? Message(Text, name, arguments) : null)
             ?? Message(Usual, name, arguments)!;

@@ -75,7 +75,7 @@ internal sealed class BeamSearch : IDisposable
         var next = new List<Candidate>();
         foreach (var (rank, candidate) in Candidates().Index())
         {
-            var ends = length == row.MostTokens || settings.Stops.Contains(candidate.Id);
+            var ends = length == row.MaxTokens || settings.Stops.Contains(candidate.Id);
             if (!ends)
             {
                 next.Add(candidate);
@@ -119,7 +119,7 @@ internal sealed class BeamSearch : IDisposable
 
     private void Start()
     {
-        cache = model.NewCache(settings.Beams, promptLength + Math.Min(row.MostTokens, FirstRoom));
+        cache = model.NewCache(settings.Beams, promptLength + Math.Min(row.MaxTokens, FirstRoom));
         decoder = model.NewDecoder(cache, vocabularySize);
         for (var slot = 0; slot < cache.Slots; slot++)
         {

@@ -21,7 +21,7 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
     private const int CapacityStep = 64;
 
     // Tokens for which room is made ahead of a row; memory of a longer answer is taken when it is needed.
-    private const int MostAhead = 2048;
+    private const int MaxAhead = 2048;
     private const int WorthCopying = 16; // Tokens; fewer are read faster than copied layer by layer.
     private readonly LinkedList<GenerationRow> waiting = [];
     private readonly List<GenerationRow> active = []; // In the order in which they entered.
@@ -449,7 +449,7 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
     // A slot for each active row, and room in it for all its tokens.
     private void MakeRoom()
     {
-        var have = cache is null ? 0 : cache.Capacity - model.MostVirtualTokens;
+        var have = cache is null ? 0 : cache.Capacity - model.MaxVirtualTokens;
         var needed = CapacityFor(active);
         while (active.Count > 1 && needed > have && Bytes(active.Count, needed) > limits.CacheBytes)
         {
@@ -509,10 +509,7 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
     // hold for long.
     private void Resize(int needed, int have)
     {
-        var whole = Math.Max(
-            needed,
-            Rounded(active.Max(row => Math.Min(row.MostLength, row.Tokens.Count + MostAhead)))
-        );
+        var whole = Math.Max(needed, Rounded(active.Max(row => Math.Min(row.MaxLength, row.Tokens.Count + MaxAhead))));
         var roomy = needed > have ? Math.Max(needed, Math.Min(whole, Rounded(have + (have / 2)))) : have;
         var count = active.Count + kept.Count;
         var slots = 1;
@@ -542,7 +539,7 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         GenerationRow[] holding = [.. active.Where(row => row.Slot >= 0), .. kept];
         cache.Rearrange(
             [.. holding.Select(row => row.Slot), .. Enumerable.Repeat(0, newSlots - holding.Length)],
-            capacity + model.MostVirtualTokens
+            capacity + model.MaxVirtualTokens
         );
         foreach (var (slot, row) in holding.Index())
         {
@@ -572,7 +569,7 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
 
     private static int CapacityFor(IEnumerable<GenerationRow> rows) => Rounded(rows.Max(row => row.Tokens.Count));
 
-    private long Bytes(int slots, int capacity) => bytesPerToken * slots * (capacity + model.MostVirtualTokens);
+    private long Bytes(int slots, int capacity) => bytesPerToken * slots * (capacity + model.MaxVirtualTokens);
 
     private static int Rounded(int tokens) => (tokens + CapacityStep - 1) / CapacityStep * CapacityStep;
 

@@ -46,7 +46,7 @@ internal sealed class GenerationRow
         }
 
         (Index, Request, Settings, Adapter) = (index, request, settings, adapter);
-        MostTokens = Math.Min(settings.MaxNewTokens, longest - request.Prompt.Count);
+        MaxTokens = Math.Min(settings.MaxNewTokens, longest - request.Prompt.Count);
         Sampler = new Sampler(request.Prompt, settings, request.Mask, index);
     }
 
@@ -60,13 +60,13 @@ internal sealed class GenerationRow
     public ServedAdapter? Adapter { get; }
 
     /// <summary>Tokens of the answer, at most.</summary>
-    public int MostTokens { get; }
+    public int MaxTokens { get; }
 
     /// <summary>Tokens of prompt and answer together, at most.</summary>
-    public int MostLength => Request.Prompt.Count + MostTokens;
+    public int MaxLength => Request.Prompt.Count + MaxTokens;
 
     /// <summary>Tokens of the answer still to come, at most.</summary>
-    public int Left => MostTokens - generated.Count;
+    public int Left => MaxTokens - generated.Count;
 
     public Sampler Sampler { get; }
 
@@ -149,7 +149,7 @@ internal sealed class GenerationRow
     {
         FinishReason? finish =
             Settings.Stops.Contains(id) ? FinishReason.Stop
-            : generated.Count + 1 == MostTokens ? FinishReason.Length
+            : generated.Count + 1 == MaxTokens ? FinishReason.Length
             : null;
         var token = new GeneratedToken(id, finish)
         {

@@ -9,7 +9,7 @@ namespace GlmTune.Kernels.Cuda;
 internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain)
 {
     /// <summary>Rows up to which the own matrix product beats the library's.</summary>
-    internal const int MostRows = 8;
+    internal const int MaxRows = 8;
 
     private static readonly AtenOperator Linear = new(
         "aten::linear.out(Tensor input, Tensor weight, Tensor? bias=None, *, Tensor(a!) out) -> Tensor(a!)"
@@ -18,7 +18,7 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
     // decode_attention.cu: query heads of a block, keys of a step of all its warps.
     private const int TileHeads = 16;
     private const int BlockKeys = 64;
-    private const int MostParts = 256;
+    private const int MaxParts = 256;
     private const int ShortKeys = 512;
     private const int FewUnits = 16;
     private const int JoinLanes = 4;
@@ -66,7 +66,7 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
                 : Math.Clamp(
                     3 * launcher.Multiprocessors / units,
                     1,
-                    Math.Min(MostParts, (longest + BlockKeys - 1) / BlockKeys)
+                    Math.Min(MaxParts, (longest + BlockKeys - 1) / BlockKeys)
                 );
         var type = Memory.TypeOf(fused);
         var output = Memory.Empty(type, fused.device, sequences.Count, heads.QueryWidth);
@@ -189,7 +189,7 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
 
     private static bool FewRows(Tensor x, Tensor weight) =>
         TwoBytes(x)
-        && Memory.Size(x, 0) is > 0 and <= MostRows
+        && Memory.Size(x, 0) is > 0 and <= MaxRows
         && Memory.Size(x, 1) % 8 == 0
         && Memory.Fit(Memory.TypeOf(x), x, weight);
 

@@ -73,7 +73,7 @@ public sealed class Fp8Matrix : IDisposable
     public Tensor Transposed() => transposed ?? Transpose(Values);
 
     /// <summary>The weight that the values stand for, [out, in], in the caller's dispose scope.</summary>
-    public Tensor Widened(ScalarType type)
+    public Tensor Dequantized(ScalarType type)
     {
         using var scope = NewDisposeScope();
         var wide = type == ScalarType.Float64 ? type : ScalarType.Float32;

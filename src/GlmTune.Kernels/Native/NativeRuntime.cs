@@ -148,9 +148,9 @@ public static class NativeRuntime
             return false;
         }
         catch (DllNotFoundException error)
-            when (error.Message.Contains(WeakenedBridge.Version, StringComparison.Ordinal))
+            when (error.Message.Contains(PatchedTorchSharpLibrary.Version, StringComparison.Ordinal))
         {
-            NativeLibrary.Load(WeakenedBridge.Of(bridge));
+            NativeLibrary.Load(PatchedTorchSharpLibrary.Of(bridge));
             return true;
         }
     }

@@ -42,7 +42,7 @@ public sealed class ServedAdapters : IDisposable
     public IReadOnlyList<ServedAdapter> All => adapters;
 
     /// <summary>The most virtual tokens of any adapter; 0 without prefixes.</summary>
-    public int MostVirtualTokens => adapters.Select(adapter => adapter.VirtualTokens).DefaultIfEmpty(0).Max();
+    public int MaxVirtualTokens => adapters.Select(adapter => adapter.VirtualTokens).DefaultIfEmpty(0).Max();
 
     /// <summary>Loads an adapter's folder.</summary>
     /// <param name="name">What requests will call it.</param>

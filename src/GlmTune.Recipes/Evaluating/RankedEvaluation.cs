@@ -76,7 +76,7 @@ internal sealed class RankedEvaluation
     )
     {
         var report = ranks.IsAlone ? mine.Run(model, progress, stop) : RunShared(model, gathers, progress, stop);
-        ranks.Together(() =>
+        ranks.RunOnAllOrFail(() =>
         {
             if (ranks.IsFirst)
             {
@@ -128,7 +128,7 @@ internal sealed class RankedEvaluation
         }
 
         turns.Finish();
-        return ranks.Together(() => failure is null ? report! : throw failure);
+        return ranks.RunOnAllOrFail(() => failure is null ? report! : throw failure);
     }
 
     private EvaluationReport RunApart(ICausalLm model, Action<EvaluationProgress>? progress, CancellationToken stop)
@@ -150,7 +150,7 @@ internal sealed class RankedEvaluation
         }
 
         var ended = agreement.Finish(failed: failure is not null);
-        ranks.Together(() => failure is null ? true : throw failure);
+        ranks.RunOnAllOrFail(() => failure is null ? true : throw failure);
         return ended ? throw new OperationCanceledException(stop) : report!;
     }
 

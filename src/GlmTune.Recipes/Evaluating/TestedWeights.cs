@@ -58,7 +58,7 @@ internal sealed record TestedWeights(long Step, string? Instead)
 
             if (step != trainer.Done)
             {
-                ranks.Together(() => OptimizerFile.Read(folder, trainer.Sharding.Trainable));
+                ranks.RunOnAllOrFail(() => OptimizerFile.Read(folder, trainer.Sharding.Trainable));
                 trainer.Sharding.ShareUpdates();
                 trainer.Runner.RefreshPrefix();
             }

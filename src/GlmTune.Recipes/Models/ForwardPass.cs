@@ -21,7 +21,7 @@ public sealed record ForwardReport(int Rows, int Length, int SupervisedTokens, d
 public static class ForwardPass
 {
     // Logits in memory at a time: 1 GiB in float32, or one row if that has more.
-    private const long MostLogits = 1L << 28;
+    private const long MaxLogits = 1L << 28;
 
     /// <summary>Runs it, as many rows at a time as their logits allow.</summary>
     /// <param name="model">The model.</param>
@@ -42,7 +42,7 @@ public static class ForwardPass
         foreach (
             var rows in Enumerable
                 .Range(0, grid.Rows)
-                .Chunk((int)Math.Clamp(MostLogits / ((long)grid.Length * vocabulary), 1, grid.Rows))
+                .Chunk((int)Math.Clamp(MaxLogits / ((long)grid.Length * vocabulary), 1, grid.Rows))
         )
         {
             stop.ThrowIfCancellationRequested();

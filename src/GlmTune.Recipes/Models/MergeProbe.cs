@@ -26,7 +26,7 @@ internal sealed class MergeProbe
 
     // Merging rounds the weights of every adapted layer once, which the ways of computing do not.
     private const double NoiseFactor = 8;
-    private const double LeastUnits = 16;
+    private const double MinUnits = 16;
 
     private readonly DecoderModel model;
     private readonly int[] ids;
@@ -46,7 +46,7 @@ internal sealed class MergeProbe
 
     /// <summary>Compares with the model as it is now.</summary>
     public MergeAgreement Compare() =>
-        new(Distance(Whole()), noise) { Most = Math.Max(NoiseFactor * noise, LeastUnits * Unit(model.Type)) };
+        new(Distance(Whole()), noise) { Most = Math.Max(NoiseFactor * noise, MinUnits * Unit(model.Type)) };
 
     /// <summary>What a number of this type is rounded by, at most, relative to it.</summary>
     internal static double Unit(ScalarType type) =>

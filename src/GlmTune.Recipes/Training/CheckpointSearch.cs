@@ -36,7 +36,7 @@ internal sealed class CheckpointSearch(RunRanks ranks, Action<string> note)
 
         return damaged.Count == 0
             ? null
-            : ranks.Together<string?>(() =>
+            : ranks.RunOnAllOrFail<string?>(() =>
                 throw new InvalidDataException(
                     $"{string.Join('\n', damaged)}\nNo intact checkpoint to resume from. Name another one, "
                         + "or pass no to start from scratch. If a file was changed on purpose, delete the checkpoint's "

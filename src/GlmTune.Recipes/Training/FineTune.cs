@@ -136,7 +136,7 @@ public sealed class FineTune
                 Save();
             }
 
-            ranks.Together(() => ExceptionDispatchInfo.Throw(error));
+            ranks.RunOnAllOrFail(() => ExceptionDispatchInfo.Throw(error));
         }
 
         if (trainer.Done > savedStep && recipe.Training.SaveStrategy != IntervalStrategy.No)

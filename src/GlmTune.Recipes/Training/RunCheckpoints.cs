@@ -50,7 +50,7 @@ internal sealed class RunCheckpoints(
         AtomicFolder? folder = null;
         try
         {
-            ranks.Together(() =>
+            ranks.RunOnAllOrFail(() =>
             {
                 if (ranks.IsFirst)
                 {
@@ -59,9 +59,9 @@ internal sealed class RunCheckpoints(
                 }
             });
             var path = AtomicFolder.TemporaryPath(target);
-            var hashes = ranks.FromAll(ranks.Together(() => WriteOptimizer(path)));
+            var hashes = ranks.FromAll(ranks.RunOnAllOrFail(() => WriteOptimizer(path)));
             WriteWeights(path);
-            ranks.Together(() =>
+            ranks.RunOnAllOrFail(() =>
             {
                 if (folder is not null)
                 {
@@ -121,7 +121,7 @@ internal sealed class RunCheckpoints(
         }
         else
         {
-            ranks.Together(() =>
+            ranks.RunOnAllOrFail(() =>
             {
                 if (ranks.IsFirst)
                 {
@@ -141,7 +141,7 @@ internal sealed class RunCheckpoints(
                 trainer.Sharding.GatherValues(unit, Keep, trainedOnly: true);
             }
 
-            ranks.Together(() =>
+            ranks.RunOnAllOrFail(() =>
             {
                 if (ranks.IsFirst)
                 {
@@ -175,7 +175,7 @@ internal sealed class RunCheckpoints(
     private void WriteModel(string path)
     {
         Exception? failure = null;
-        using var writer = ranks.Together(() =>
+        using var writer = ranks.RunOnAllOrFail(() =>
             ranks.IsFirst ? new ModelWriter(model, path, model.Config.Layout, StoredType) : null
         );
         foreach (var unit in model.Units)
@@ -199,7 +199,7 @@ internal sealed class RunCheckpoints(
             );
         }
 
-        ranks.Together(() =>
+        ranks.RunOnAllOrFail(() =>
         {
             if (failure is not null)
             {

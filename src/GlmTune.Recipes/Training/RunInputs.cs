@@ -70,7 +70,7 @@ internal sealed record RunInputs(
         );
         RunData? data = null;
         EvaluationSchedule? evaluation = null;
-        ranks.Together(
+        ranks.RunOnAllOrFail(
             () =>
             {
                 ReadRows();

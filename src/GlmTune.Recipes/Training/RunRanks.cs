@@ -34,12 +34,12 @@ internal sealed class RunRanks(ICollectives collectives)
     /// <summary>Does on every rank what may fail on one, and then fails on all.</summary>
     /// <exception cref="SharedFailureException">It failed on some rank: a bad file, a full disk, a step that is not
     /// finite.</exception>
-    public T Together<T>(Func<T> act) => collectives.Together(act, IsExpected, new CallLabel(Step));
+    public T RunOnAllOrFail<T>(Func<T> act) => collectives.RunOnAllOrFail(act, IsExpected, new CallLabel(Step));
 
     /// <summary>Does on every rank what may fail on one, and then fails on all.</summary>
     /// <exception cref="SharedFailureException">It failed on some rank.</exception>
-    public void Together(Action act) =>
-        Together(() =>
+    public void RunOnAllOrFail(Action act) =>
+        RunOnAllOrFail(() =>
         {
             act();
             return true;
@@ -48,10 +48,10 @@ internal sealed class RunRanks(ICollectives collectives)
     /// <summary>Does on every rank what may fail or be stopped on one, and then fails or stops on all.</summary>
     /// <exception cref="SharedFailureException">It failed on some rank.</exception>
     /// <exception cref="OperationCanceledException">It was stopped on some rank.</exception>
-    public T Together<T>(Func<T> act, CancellationToken stop)
+    public T RunOnAllOrFail<T>(Func<T> act, CancellationToken stop)
     {
         var stopped = false;
-        var result = Together(() =>
+        var result = RunOnAllOrFail(() =>
         {
             try
             {
@@ -70,7 +70,7 @@ internal sealed class RunRanks(ICollectives collectives)
     /// <exception cref="SharedFailureException">Rank 0 failed.</exception>
     public IReadOnlyList<string> FromFirst(Func<IReadOnlyList<string>> find)
     {
-        var found = Together(() => IsFirst ? find() : []);
+        var found = RunOnAllOrFail(() => IsFirst ? find() : []);
         return IsAlone ? found : collectives.GatherStrings(found, new CallLabel(Step))[0];
     }
 

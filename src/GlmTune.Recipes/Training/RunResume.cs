@@ -33,7 +33,7 @@ internal sealed class RunResume(
     /// way.</exception>
     public long GoOn(string checkpoint, ISharding sharding, RunProgress progress, EvaluationSchedule evaluation)
     {
-        var (history, state) = ranks.Together(() =>
+        var (history, state) = ranks.RunOnAllOrFail(() =>
             (TrainerStateFile.Read(checkpoint), TrainingState.Read(checkpoint))
         );
         CheckSeenByAll(checkpoint, state);
@@ -41,7 +41,7 @@ internal sealed class RunResume(
         progress.Resume(history, state);
         if (ranks.FirstFinds(() => OptimizerFile.IsIn(checkpoint)))
         {
-            ranks.Together(() => OptimizerFile.Read(checkpoint, sharding.Trainable));
+            ranks.RunOnAllOrFail(() => OptimizerFile.Read(checkpoint, sharding.Trainable));
             sharding.ShareUpdates();
         }
         else
@@ -63,7 +63,7 @@ internal sealed class RunResume(
             return history.GlobalStep;
         }
 
-        ranks.Together(() => GoTo(checkpoint, state, history.Epoch));
+        ranks.RunOnAllOrFail(() => GoTo(checkpoint, state, history.Epoch));
         evaluation.WithoutImprovement = state.EvaluationsWithoutImprovement;
         return state.Step;
     }
@@ -73,7 +73,7 @@ internal sealed class RunResume(
     {
         if (ranks.Any(state is null) && ranks.Any(state is not null))
         {
-            ranks.Together(() =>
+            ranks.RunOnAllOrFail(() =>
                 _ =
                     state
                     ?? throw new InvalidDataException(

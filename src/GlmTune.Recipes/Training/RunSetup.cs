@@ -61,7 +61,7 @@ internal sealed class RunSetup
                 ? owned.Own(new WeightSlices(plan.Sharding, collectives))
                 : null;
         var weights = WeightsOf(checkpoint) ?? inputs.ModelFolder;
-        Model = Ranks.Together(() =>
+        Model = Ranks.RunOnAllOrFail(() =>
             owned.Own(
                 ModelFolder.Load(
                     weights,
@@ -72,10 +72,10 @@ internal sealed class RunSetup
                 )
             )
         );
-        Trained = Ranks.Together(() =>
+        Trained = Ranks.RunOnAllOrFail(() =>
             owned.Own(TrainedWeights.Prepare(Model, Recipe, checkpoint, () => Data.PrefixText(Recipe)))
         );
-        Ranks.Together(() => FrozenBase.Check(Model, Recipe.Training));
+        Ranks.RunOnAllOrFail(() => FrozenBase.Check(Model, Recipe.Training));
         Sharding = owned.Own(DataParallel.For(plan.Sharding, Model, collectives, slices));
         Recipe = Recipe with
         {
@@ -87,7 +87,7 @@ internal sealed class RunSetup
         // Ranks that share a micro-batch all have the same rows, as one rank would.
         var shared = Recipe.Training.SequenceParallelSize > 1;
         var dataRanks = Ranks.Count / Recipe.Training.SequenceParallelSize;
-        Ranks.Together(() => RecipeChecks.CheckRows(Recipe, Data.Examples.Count));
+        Ranks.RunOnAllOrFail(() => RecipeChecks.CheckRows(Recipe, Data.Examples.Count));
         Batches = new TrainingBatches(
             Data.Examples,
             Recipe.Batches,
@@ -108,7 +108,7 @@ internal sealed class RunSetup
         var recomputed = Recomputed();
         Trainer = owned.Own(
             new Trainer(
-                new LayerRunner(Model, Sharding, recomputed.Whole) { CheaplyRecomputed = recomputed.CheapParts },
+                new LayerRunner(Model, Sharding, recomputed.Whole) { SelectivelyRecomputed = recomputed.CheapParts },
                 Sharding,
                 Recipe.Optimizer,
                 new LearningRateSchedule(Recipe.Optimizer.LearningRate, Recipe.Schedule, TotalSteps),
@@ -118,7 +118,7 @@ internal sealed class RunSetup
             {
                 Done = done,
                 RecordsSmallSteps = Recipe.Training.CudaGraphs,
-                MakePass = shared ? batch => SharedPass.Of(batch, Model.Config.Heads, collectives) : null,
+                MakePass = shared ? batch => SequenceParallelPass.Of(batch, Model.Config.Heads, collectives) : null,
             }
         );
         Checkpoints = new RunCheckpoints(Recipe, inputs, Model, Trained, Trainer, Ranks, Reporter.Note);
@@ -131,7 +131,7 @@ internal sealed class RunSetup
             ]);
         }
 
-        Ranks.Together(() =>
+        Ranks.RunOnAllOrFail(() =>
         {
             if (Ranks.IsFirst)
             {

@@ -215,7 +215,10 @@ internal sealed class CompletionEndpoint(
     {
         var (prompt, choice) = (plan.Prompts[index / plan.Choices], index % plan.Choices);
         var tokenizer = plan.Model.Chat.Template.Tokenizer;
-        var (decoder, stopped) = (new StreamingDecoder(tokenizer), new StoppedText(plan.Request.Stop?.Texts ?? []));
+        var (decoder, stopped) = (
+            new StreamingDecoder(tokenizer),
+            new StopSequenceMatcher(plan.Request.Stop?.Texts ?? [])
+        );
         var (pending, offset, count, cached, finish) = (new List<GeneratedToken>(), 0, 0, 0, "length");
         var (start, likelihood) = (Stopwatch.GetTimestamp(), 0.0);
         if (plan.Request.Echo == true)

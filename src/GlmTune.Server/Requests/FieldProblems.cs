@@ -6,7 +6,7 @@ namespace GlmTune.Server;
 internal sealed class FieldProblems
 {
     // A request can make thousands of mistakes.
-    private const int MostTold = 20;
+    private const int MaxReported = 20;
 
     private readonly List<(string Param, string Problem)> problems = [];
 
@@ -35,11 +35,11 @@ internal sealed class FieldProblems
         {
             var told = string.Join(
                 "; ",
-                problems.Take(MostTold).Select(problem => $"'{problem.Param}' {problem.Problem}")
+                problems.Take(MaxReported).Select(problem => $"'{problem.Param}' {problem.Problem}")
             );
             throw ApiException.Wrong(
                 problems[0].Param,
-                $"{told}{(problems.Count > MostTold ? $"; and {problems.Count - MostTold} more" : "")}."
+                $"{told}{(problems.Count > MaxReported ? $"; and {problems.Count - MaxReported} more" : "")}."
             );
         }
     }

@@ -6,14 +6,14 @@ namespace GlmTune.Training.Recording;
 /// <param name="Targets">Targets, filled up by ones that count nothing.</param>
 /// <param name="Drops">Whether there is dropout.</param>
 /// <param name="Recomputed">Layers that are recomputed.</param>
-/// <param name="CheaplyRecomputed">Layers of which the cheap parts are.</param>
+/// <param name="SelectivelyRecomputed">Layers of which the cheap parts are.</param>
 internal readonly record struct PassShape(
     int Tokens,
     int Sequences,
     int Targets,
     bool Drops,
     int Recomputed,
-    int CheaplyRecomputed
+    int SelectivelyRecomputed
 )
 {
     private const int TokenStep = 64;

@@ -33,7 +33,7 @@ internal sealed class RecordedPasses(LayerRunner runner, RunAndRecord record, in
             return null;
         }
 
-        var shape = PassShape.Of(pass, dropoutSeed is not null, runner.Recomputed, runner.CheaplyRecomputed);
+        var shape = PassShape.Of(pass, dropoutSeed is not null, runner.Recomputed, runner.SelectivelyRecomputed);
         if (shape.Tokens > mostTokens || recordings.TryAdd(shape, null))
         {
             return null;

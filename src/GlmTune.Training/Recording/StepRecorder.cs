@@ -13,7 +13,7 @@ namespace GlmTune.Training.Recording;
 public sealed class StepRecorder : IDisposable
 {
     /// <summary>Tokens of the largest pass that is recorded: above, the GPU has more to do than the host.</summary>
-    public const int MostTokens = 512;
+    public const int MaxTokens = 512;
 
     private const int FirstReserve = 128;
 
@@ -77,7 +77,7 @@ public sealed class StepRecorder : IDisposable
         }
 
         return GraphRecorder.TryCreate(model.Device) is { } recorder
-            ? new StepRecorder(runner, sharding, optimizer, recorder, MostTokens)
+            ? new StepRecorder(runner, sharding, optimizer, recorder, MaxTokens)
             : null;
     }
 

@@ -13,7 +13,7 @@ namespace GlmTune.Training.Sharding;
 /// arXiv:1910.02054, section 5. </remarks>
 internal sealed class GradientReduction(ShardingOptions options, ICollectives? ranks) : IDisposable
 {
-    private const int MostUnderWay = 2;
+    private const int MaxUnderWay = 2;
     private readonly Queue<(Pending Call, Tensor Sum, Tensor? AddTo)> underWay = new();
     private readonly Dictionary<FlatShard, Tensor> whole = [];
 
@@ -145,7 +145,7 @@ internal sealed class GradientReduction(ShardingOptions options, ICollectives? r
     private void Start(Pending call, Tensor sum, Tensor? target)
     {
         underWay.Enqueue((call, sum.alias().DetachFromDisposeScope(), target?.DetachFromDisposeScope()));
-        while (underWay.Count > (options.OverlapCommunication ? MostUnderWay : 0))
+        while (underWay.Count > (options.OverlapCommunication ? MaxUnderWay : 0))
         {
             FinishOldest();
         }

@@ -139,7 +139,7 @@ public sealed class ShardedParameters : ISharding
     public long LiveElements { get; private set; }
 
     /// <summary>The most that <see cref="LiveElements"/> has been.</summary>
-    public long MostLiveElements { get; private set; }
+    public long PeakLiveElements { get; private set; }
 
     /// <inheritdoc/>
     public void BeginPass(IReadOnlyList<Layer> uses, bool lastOfStep)
@@ -244,7 +244,7 @@ public sealed class ShardedParameters : ISharding
 
         unit.Start(Label(unit.Layer));
         LiveElements += unit.Elements;
-        MostLiveElements = Math.Max(MostLiveElements, LiveElements);
+        PeakLiveElements = Math.Max(PeakLiveElements, LiveElements);
     }
 
     private void Release(GatheredUnit unit)

@@ -214,7 +214,7 @@ public class GeneratorTests
     public void Where_no_room_can_be_made_the_last_to_come_is_given_up_and_the_others_answer_as_alone()
     {
         var model = new FakeLm(97, history => [.. Enumerable.Range(0, 97).Select(id => id * history.Sum() % 97f)]);
-        model.MostSlots = 2;
+        model.MaxSlots = 2;
         var generator = new Generator(model, 97, new GenerationOptions { EosTokenIds = [], MaxNewTokens = 9 });
         var expected = Enumerable.Range(1, 2).Select(i => generator.Generate(new([i])).Tokens).ToList();
         using var queue = generator.NewQueue();

@@ -77,7 +77,7 @@ public sealed class Fp8Tests : IDisposable
             kernels.Fp8Product(x, fp8, bias, ScalarType.Float64),
             kernels.Fp8ProductBackward(gradient, fp8, ScalarType.Float64)
         );
-        var (w, left, right) = (Doubles(fp8.Widened(ScalarType.Float64)), Doubles(x), Doubles(gradient));
+        var (w, left, right) = (Doubles(fp8.Dequantized(ScalarType.Float64)), Doubles(x), Doubles(gradient));
         for (var row = 0; row < 3; row++)
         {
             for (var o = 0; o < 32; o++)

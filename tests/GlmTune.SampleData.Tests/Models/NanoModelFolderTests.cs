@@ -8,7 +8,7 @@ namespace GlmTune.SampleData.Models;
 
 public sealed class NanoModelFolderTests
 {
-    private const int MostParameters = 5_000_000;
+    private const int MaxParameters = 5_000_000;
 
     private static readonly Tokenizer Tokenizer = TokenizerFile.Read(Committed.Path("models/glm-nano"));
 
@@ -79,7 +79,7 @@ public sealed class NanoModelFolderTests
         Assert.Equal(0, Size("num_attention_heads") % Size("multi_query_group_num"));
         Assert.Equal(0, vocabulary % 64);
         Assert.InRange(vocabulary, Tokenizer.Count, Tokenizer.Count + 63);
-        Assert.InRange(parameters, 1, MostParameters);
+        Assert.InRange(parameters, 1, MaxParameters);
         Assert.Contains(
             parameters.ToString("N0", CultureInfo.InvariantCulture),
             File.ReadAllText(Committed.Path("models/glm-nano/README.md")),

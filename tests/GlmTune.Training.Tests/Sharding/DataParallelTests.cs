@@ -257,7 +257,7 @@ public class DataParallelTests
                 // Slices begin at multiples of 8 elements; there are two a unit, of matrices and of vectors.
                 var padding = model.Units.Count() * 2L * FlatLayout.Alignment * 2;
                 Assert.InRange(state, 16 * parameters / worldSize, (16 * parameters / worldSize) + (16 * padding));
-                return sharding.MostLiveElements - units - (padding * worldSize);
+                return sharding.PeakLiveElements - units - (padding * worldSize);
             }
         );
         Assert.All(
@@ -369,7 +369,7 @@ public class DataParallelTests
                     model.Units.SelectMany(unit => unit.Parameters).Where(parameter => parameter.Trainable),
                     found
                 );
-                Assert.Equal(0, sharding.MostLiveElements);
+                Assert.Equal(0, sharding.PeakLiveElements);
             }
         );
 

@@ -8,7 +8,7 @@ namespace GlmTune.Inference;
 /// The first stop text is the one that is whole first; of those that end at the same place, the longest. So it does not
 /// matter in which pieces the text comes. Not thread-safe: one for each answer. </remarks>
 /// <param name="stops">The stop texts, none of them empty.</param>
-public sealed class StoppedText(IReadOnlyList<string> stops)
+public sealed class StopSequenceMatcher(IReadOnlyList<string> stops)
 {
     private readonly StringBuilder held = new(); // Shorter than the longest stop text.
 

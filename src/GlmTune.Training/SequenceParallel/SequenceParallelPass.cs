@@ -11,7 +11,7 @@ namespace GlmTune.Training.SequenceParallel;
 /// Memory for activations falls to one share of it, so that a sequence may be as many times longer as there are ranks.
 /// Losses and gradients are sums over tokens, so those of the ranks are added as those of other micro-batches are.
 /// </remarks>
-public static class SharedPass
+public static class SequenceParallelPass
 {
     /// <summary>This rank's run of a micro-batch.</summary>
     /// <param name="batch">The same on all ranks.</param>

@@ -1,7 +1,7 @@
 namespace GlmTune.Recipes.Tests;
 
 /// <summary>Runs whose ranks share the tokens of each micro-batch.</summary>
-public sealed class SharedSequencesTests : IDisposable
+public sealed class SequenceParallelChecksTests : IDisposable
 {
     private const string Lora = "peft_config={ peft_type: LORA, r: 4, lora_alpha: 16, lora_dropout: 0 }";
     private const string Prefix = "peft_config={ peft_type: PREFIX_TUNING, num_virtual_tokens: 6 }";

@@ -1,12 +1,12 @@
 namespace GlmTune.Collectives.Tests;
 
-public class TogetherTests
+public class RunOnAllOrFailTests
 {
     private static bool IsExpected(Exception error) => error is InvalidDataException;
 
     [Fact]
     public void What_succeeds_on_all_ranks_gives_each_its_own_result() =>
-        Assert.Equal([0, 10, 20], InProcess.Run(3, ranks => ranks.Together(() => ranks.Rank * 10, IsExpected)));
+        Assert.Equal([0, 10, 20], InProcess.Run(3, ranks => ranks.RunOnAllOrFail(() => ranks.Rank * 10, IsExpected)));
 
     [Fact]
     public void What_fails_on_one_rank_fails_on_all_with_its_message_and_number()
@@ -17,7 +17,7 @@ public class TogetherTests
             ranks =>
             {
                 seen[ranks.Rank] = Assert.Throws<SharedFailureException>(() =>
-                    ranks.Together(
+                    ranks.RunOnAllOrFail(
                         () => ranks.Rank == 1 ? throw new InvalidDataException("no space left") : 0,
                         IsExpected
                     )
@@ -38,7 +38,10 @@ public class TogetherTests
                 ranks =>
                     Assert
                         .Throws<SharedFailureException>(() =>
-                            ranks.Together<int>(() => throw new InvalidDataException(said(ranks.Rank)), IsExpected)
+                            ranks.RunOnAllOrFail<int>(
+                                () => throw new InvalidDataException(said(ranks.Rank)),
+                                IsExpected
+                            )
                         )
                         .Message
             )[1];
@@ -53,7 +56,7 @@ public class TogetherTests
             InProcess.Run(
                 2,
                 ranks =>
-                    ranks.Together(
+                    ranks.RunOnAllOrFail(
                         () => ranks.Rank == 1 ? throw new InvalidOperationException("a defect") : 0,
                         IsExpected
                     )
@@ -63,7 +66,7 @@ public class TogetherTests
             1,
             ranks =>
                 Assert.Throws<InvalidDataException>(() =>
-                    ranks.Together<int>(() => throw new InvalidDataException("alone"), IsExpected)
+                    ranks.RunOnAllOrFail<int>(() => throw new InvalidDataException("alone"), IsExpected)
                 )
         );
     }
@@ -78,7 +81,7 @@ public class TogetherTests
                 RankRun.Run(
                     ranks,
                     _ =>
-                        ranks.Together(
+                        ranks.RunOnAllOrFail(
                             () => ranks.Rank == 2 ? throw new InvalidDataException("bad file") : 0,
                             IsExpected
                         ),

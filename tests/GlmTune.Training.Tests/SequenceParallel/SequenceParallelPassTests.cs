@@ -15,11 +15,11 @@ using static TorchSharp.torch;
 namespace GlmTune.Training.Tests.SequenceParallel;
 
 /// <summary>Ranks that share the tokens of a pass compute what one rank does.</summary>
-public class SharedPassTests
+public class SequenceParallelPassTests
 {
     private const int Steps = 3;
 
-    static SharedPassTests() => NativeRuntime.Load();
+    static SequenceParallelPassTests() => NativeRuntime.Load();
 
     private sealed record Result(double[] Losses, double[] Norms, IReadOnlyList<double[]> Weights);
 
@@ -50,7 +50,7 @@ public class SharedPassTests
             4,
             ranks =>
             {
-                using var pass = SharedPass.Of(whole, new HeadLayout(8, 2, 8, 4), ranks);
+                using var pass = SequenceParallelPass.Of(whole, new HeadLayout(8, 2, 8, 4), ranks);
                 return (
                     pass.TokenIds,
                     Rows: pass.Targets.Rows.data<long>().ToArray(),
@@ -130,7 +130,7 @@ public class SharedPassTests
             seed: 1
         )
         {
-            MakePass = ranks is null ? null : batch => SharedPass.Of(batch, model.Config.Heads, ranks),
+            MakePass = ranks is null ? null : batch => SequenceParallelPass.Of(batch, model.Config.Heads, ranks),
         };
 
     private static Result Train(string kind, ICollectives? ranks)

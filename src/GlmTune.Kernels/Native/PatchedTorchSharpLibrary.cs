@@ -11,7 +11,7 @@ namespace GlmTune.Kernels.Native;
 /// called. In the copy the entry of that version in <c>.gnu.version_r</c> gets the weak flag, so the loader goes on
 /// without it. The original file is not touched. Source: ELF symbol versioning, "Version Dependency" (Linux Standard
 /// Base, section 10.7). </remarks>
-internal static class WeakenedBridge
+internal static class PatchedTorchSharpLibrary
 {
     /// <summary>The version that is made weak.</summary>
     public const string Version = "GLIBCXX_3.4.32";
