@@ -77,9 +77,9 @@ public sealed class ErrorTests(NanoServer nano)
         "must be a single line"
     )]
     [InlineData(
-        """{"messages":[{"role":"assistant","tool_calls":[{"function":{"name":"f"}}]},{"role":"user","content":"x"}]}""",
+        """{"messages":[{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":"{1}"}}]},{"role":"user","content":"x"}]}""",
         "messages[0].tool_calls[0].function.arguments",
-        "is missing"
+        "is '{1}'; expected a JSON object as a string"
     )]
     [InlineData(
         """{"messages":[{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":{}}}]},{"role":"user","content":"x"}]}""",

@@ -48,6 +48,11 @@ public sealed record ToolCall(string Name, string Arguments, ToolCallStyle Style
         }
     }
 
+    /// <summary>The arguments of a call that another program wrote: an empty object where it has none.</summary>
+    /// <param name="given">Its arguments' text; null, empty or <c>null</c> for none.</param>
+    public static string ArgumentsOrNone(string? given) =>
+        given is null || given.AsSpan().Trim() is "" or "null" ? "{}" : given;
+
     /// <summary>The call that a message makes, or null when it makes none.</summary>
     public static ToolCall? Read(Message message)
     {

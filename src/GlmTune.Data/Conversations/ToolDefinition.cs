@@ -11,8 +11,11 @@ namespace GlmTune.Data.Conversations;
 /// the model's own tools.</param>
 public sealed record ToolDefinition(string Type, string Name, string Json)
 {
+    /// <summary>The tool of the model's own whose arguments are code.</summary>
+    public const string Python = "python";
+
     /// <summary>The tools that the model has of its own, which take no definition.</summary>
-    public static IReadOnlyList<string> BuiltIn { get; } = ["python", "simple_browser", "cogview"];
+    public static IReadOnlyList<string> BuiltIn { get; } = [Python, "simple_browser", "cogview"];
 
     /// <summary>Reads a tool in either shape of the demo's README.</summary>
     /// <param name="tool"><c>{"type": "function", "function": {"name", …}}</c>, a function's object alone (<c>{"name",

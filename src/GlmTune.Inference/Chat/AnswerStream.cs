@@ -102,12 +102,13 @@ internal sealed class AnswerStream
     }
 
     /// <summary>Ends a message: the answer is over, or the model opens another turn.</summary>
+    /// <param name="cutOff">Whether the length ended it.</param>
     /// <returns>What was held back of its text.</returns>
-    public string EndMessage()
+    public string EndMessage(bool cutOff = false)
     {
         var text = "";
         var parsed =
-            kind == Kind.Text ? null : arguments?.ToAnswer() ?? ToolCallParser.Parse(raw.ToString(), toolNames);
+            kind == Kind.Text ? null : arguments?.ToAnswer() ?? ToolCallParser.Parse(raw.ToString(), toolNames, cutOff);
         if (parsed?.Call is null)
         {
             text = Show(kind == Kind.Text ? "" : raw.ToString(), last: true);

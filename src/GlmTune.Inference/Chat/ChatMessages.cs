@@ -21,7 +21,7 @@ internal static class ChatMessages
             .Where(tool => tool is HostedCodeInterpreterTool or HostedWebSearchTool)
             .Select(tool => Read(tool).Name)
             .ToHashSet(StringComparer.Ordinal);
-        var conversation = messages.SelectMany(message => Read(message, builtIn)).ToList();
+        var conversation = InCallOrder(messages).SelectMany(message => Read(message, builtIn)).ToList();
         if (conversation.Count == 0 || conversation[^1].Role is Role.Assistant or Role.System)
         {
             throw new ArgumentException(
@@ -85,6 +85,35 @@ internal static class ChatMessages
             JsonSerializer.SerializeToElement(value, AIJsonUtilities.DefaultOptions.GetTypeInfo(value.GetType())),
             indent: null
         );
+
+    // One message for each result, in the order of the calls that their ids name.
+    private static ChatMessage[] InCallOrder(IEnumerable<ChatMessage> messages)
+    {
+        List<ChatMessage> each =
+        [
+            .. messages.SelectMany(message =>
+                message.Role == ChatRole.Tool
+                    ? message.Contents.Select(content => new ChatMessage(ChatRole.Tool, [content]))
+                    : [message]
+            ),
+        ];
+        return ToolResultOrder.Sort(
+            each,
+            message =>
+                message.Role == ChatRole.Assistant
+                    ? message.Contents.OfType<FunctionCallContent>().Select(call => call.CallId)
+                    : null,
+            message => message.Role == ChatRole.Tool,
+            CallId,
+            place =>
+                throw new ArgumentException(
+                    $"A function's result has the id '{CallId(each[place])}', which is the id of no call before it.",
+                    nameof(messages)
+                )
+        );
+
+        static string? CallId(ChatMessage message) => (message.Contents[0] as FunctionResultContent)?.CallId;
+    }
 
     private static IEnumerable<Message> Read(ChatMessage message, HashSet<string> builtIn)
     {

@@ -151,7 +151,7 @@ public sealed class ChatModel : IDisposable
             }
         }
 
-        var rest = stream.Add(decoder.Finish()) + stream.EndMessage();
+        var rest = stream.Add(decoder.Finish()) + stream.EndMessage(cutOff: finish == FinishReason.Length);
         text.Append(rest);
         finish = stream.Stopped ? FinishReason.Stop : finish; // One may stand in what was held back.
         yield return new ChatPiece(

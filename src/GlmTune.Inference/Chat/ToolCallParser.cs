@@ -15,9 +15,10 @@ public static partial class ToolCallParser
     /// <param name="text">What it wrote after the assistant's token, the header's newline included.</param>
     /// <param name="toolNames">The tools that it was offered: other names make no call. Null: any identifier
     /// does.</param>
-    public static ParsedAnswer Parse(string text, IReadOnlyCollection<string>? toolNames)
+    /// <param name="cutOff">Whether the length cut it off: a tool's name with nothing after it is no call then.</param>
+    public static ParsedAnswer Parse(string text, IReadOnlyCollection<string>? toolNames, bool cutOff = false)
     {
-        if (Native(text, toolNames) is { } native)
+        if (Native(text, toolNames, cutOff) is { } native)
         {
             return native;
         }
@@ -34,7 +35,7 @@ public static partial class ToolCallParser
     internal static bool IsTool(string name, IReadOnlyCollection<string>? toolNames) =>
         toolNames?.Contains(name) ?? Identifier().IsMatch(name);
 
-    private static ParsedAnswer? Native(string text, IReadOnlyCollection<string>? toolNames)
+    private static ParsedAnswer? Native(string text, IReadOnlyCollection<string>? toolNames, bool cutOff)
     {
         var end = text.IndexOf('\n', StringComparison.Ordinal);
         if (end < 0)
@@ -43,9 +44,20 @@ public static partial class ToolCallParser
         }
 
         var (name, content) = (text[..end].Trim(), text[(end + 1)..].Trim());
-        if (content.Length == 0 || !IsTool(name, toolNames))
+        if (!IsTool(name, toolNames))
         {
             return null;
+        }
+
+        if (content.Length == 0)
+        {
+            // A function that was offered, called without arguments.
+            if (cutOff || toolNames is null || ToolDefinition.BuiltIn.Contains(name))
+            {
+                return null;
+            }
+
+            content = "{}";
         }
 
         var arguments =

@@ -27,13 +27,14 @@ internal static class RequestConversation
             throw ApiException.Wrong("messages", "'messages' is missing or empty; expected at least one message.");
         }
 
-        var builtIn = declared
-            .Where(tool => tool.Type != "function")
+        var all = declared.ToList();
+        var builtIn = all.Where(tool => tool.Type != "function")
             .Select(tool => tool.Name)
             .ToHashSet(StringComparer.Ordinal);
-        var read = messages
-            .Index()
-            .SelectMany(message => Read(message.Item, $"messages[{message.Index}]", builtIn))
+        // A function of that name has arguments in JSON as any other.
+        var takesCode = all.TrueForAll(tool => tool.Type != "function" || tool.Name != ToolDefinition.Python);
+        var read = InCallOrder(messages)
+            .SelectMany(message => Read(message.Item, $"messages[{message.Index}]", builtIn, takesCode))
             .ToList();
         if (messages[^1]!.Role is not ("user" or "tool"))
         {
@@ -46,7 +47,29 @@ internal static class RequestConversation
         return new Conversation(tools.Count == 0 ? read : [new Message(Role.System, "") { Tools = tools }, .. read]);
     }
 
-    private static List<Message> Read(RequestMessage? message, string param, HashSet<string> builtIn) =>
+    private static (int Index, RequestMessage? Item)[] InCallOrder(IReadOnlyList<RequestMessage?> messages)
+    {
+        var problems = new FieldProblems();
+        var sorted = ToolResultOrder.Sort(
+            [.. messages.Index()],
+            message =>
+                message.Item is { Role: "assistant" } assistant
+                    ? (assistant.ToolCalls ?? []).Select(call => call?.Id)
+                    : null,
+            message => message.Item?.Role == "tool",
+            message => message.Item?.ToolCallId,
+            index =>
+                problems.Check(
+                    false,
+                    $"messages[{index}].tool_call_id",
+                    $"is '{Shown.Of(messages[index]!.ToolCallId!)}', which is the id of no tool call before it"
+                )
+        );
+        problems.ThrowIfAny();
+        return sorted;
+    }
+
+    private static List<Message> Read(RequestMessage? message, string param, HashSet<string> builtIn, bool takesCode) =>
         message?.Role switch
         {
             "system" or "developer" => [new Message(Role.System, Text(message.Content, $"{param}.content"))],
@@ -63,7 +86,7 @@ internal static class RequestConversation
                 ),
             ],
             "tool" => [new Message(Role.Observation, ToolResult.Shown(Text(message.Content, $"{param}.content")))],
-            "assistant" => Assistant(message, param, builtIn),
+            "assistant" => Assistant(message, param, builtIn, takesCode),
             null => throw ApiException.Wrong(
                 message is null ? param : $"{param}.role",
                 $"'{param}' has no role; expected system, developer, user, assistant or tool."
@@ -74,7 +97,12 @@ internal static class RequestConversation
             ),
         };
 
-    private static List<Message> Assistant(RequestMessage message, string param, HashSet<string> builtIn)
+    private static List<Message> Assistant(
+        RequestMessage message,
+        string param,
+        HashSet<string> builtIn,
+        bool takesCode
+    )
     {
         Refuse(message.FunctionCall, $"{param}.function_call", "use tool_calls");
         Refuse(message.Audio, $"{param}.audio", "use content");
@@ -111,22 +139,20 @@ internal static class RequestConversation
                 throw ApiException.Wrong($"{place}.function.name", $"'{place}.function.name' must be a single line.");
             }
 
-            if (function.Arguments is null)
+            var arguments = ToolCall.ArgumentsOrNone(function.Arguments);
+            if (
+                !(takesCode && function.Name == ToolDefinition.Python)
+                && !new ToolCall(function.Name, arguments, ToolCallStyle.Native).HasJsonArguments
+            )
             {
                 throw ApiException.Wrong(
                     $"{place}.function.arguments",
-                    $"'{place}.function.arguments' is missing; expected JSON as a string."
+                    $"'{place}.function.arguments' is '{Shown.Of(arguments)}'; expected a JSON object as a string, such "
+                        + "as \"{}\"."
                 );
             }
 
-            read.Add(
-                WrittenCall.Message(
-                    call.Id,
-                    function.Name,
-                    function.Arguments.Length == 0 ? "{}" : function.Arguments,
-                    builtIn.Contains(function.Name)
-                )
-            );
+            read.Add(WrittenCall.Message(call.Id, function.Name, arguments, builtIn.Contains(function.Name)));
         }
 
         return read;

@@ -18,8 +18,8 @@ internal static class WrongAddress
         var below = parts is ["v1", ..] ? parts[1..] : parts;
         return meant is not null ? $" Did you mean {meant}? The base URL for clients is {address}."
             : below.Length == 0
-                ? $"This is the base URL for clients; chat completions are at {address}/chat/completions."
-            : parts is ["v1", ..] ? $"Supported OpenAI endpoints: {string.Join(", ", Endpoints(context))}."
+                ? $" This is the base URL for clients; chat completions are at {address}/chat/completions."
+            : parts is ["v1", ..] ? $" Supported OpenAI endpoints: {string.Join(", ", Endpoints(context))}."
             : "";
     }
 
