@@ -61,7 +61,7 @@ internal ref struct BodyWalk
                 StatusCodes.Status400BadRequest,
                 $"The body is not JSON, or nested deeper than {limits.JsonDepth} levels (line {e.LineNumber + 1}, byte "
                     + $"{e.BytePositionInLine + 1})."
-                    + (quoted ? "It begins with an apostrophe: the Windows console needs \"…\" around it." : "")
+                    + (quoted ? " It begins with an apostrophe: the Windows console needs \"…\" around it." : "")
             );
         }
     }

@@ -51,7 +51,7 @@ public sealed class FirstRequestTests : IAsyncLifetime
         "This is the base URL for clients; chat completions are at http://127.0.0.1:PORT/v1/chat/completions."
     )]
     [InlineData("POST", "/v1/embeddings", "Supported OpenAI endpoints: /v1/chat/completions, /v1/completions")]
-    [InlineData("GET", "/wp-login.php", "There is nothing at /wp-login.php.")]
+    [InlineData("GET", "/wp-login.php", "Nothing found at /wp-login.php.")]
     public async Task A_path_with_nothing_at_it_names_the_one_that_is_meant(string method, string path, string message)
     {
         using var request = new HttpRequestMessage(new HttpMethod(method), path);
@@ -78,7 +78,7 @@ public sealed class FirstRequestTests : IAsyncLifetime
     {
         using var response = await server.Http.GetAsync("/v1/chat/completions", Stop);
         Assert.Equal(HttpStatusCode.MethodNotAllowed, response.StatusCode);
-        Assert.Equal("/v1/chat/completions does not take GET; it takes POST.", await MessageAsync(response));
+        Assert.Equal("/v1/chat/completions does not support GET; use POST.", await MessageAsync(response));
     }
 
     [Fact]

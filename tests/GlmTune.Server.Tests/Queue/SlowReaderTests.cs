@@ -71,7 +71,7 @@ public sealed class SlowReaderTests
         await result.ExecuteAsync(context);
         var text = Encoding.UTF8.GetString(sent.ToArray());
         Assert.Equal(3, written);
-        Assert.Contains("The events are read too slowly", text, StringComparison.Ordinal);
+        Assert.Contains("reads events too slowly", text, StringComparison.Ordinal);
         Assert.DoesNotContain("[DONE]", text, StringComparison.Ordinal);
         Assert.Equal(StatusCodes.Status408RequestTimeout, EventStream.StatusOf(context));
     }
