@@ -8,17 +8,17 @@ public sealed class ErrorTests(NanoServer nano)
 {
     [Theory]
     [InlineData("""{}""", "messages", "'messages' is missing or empty")]
-    [InlineData("""{"messages":"x"}""", "messages", "'messages' is a string that does not fit; expected a list.")]
+    [InlineData("""{"messages":"x"}""", "messages", "'messages' is a string with an invalid value; expected a list.")]
     [InlineData("""{"messages":[{"role":"user"}]}""", "messages[0].content", "is missing")]
     [InlineData(
         """{"messages":[{"role":"user","content":""}]}""",
         "messages[0].content",
-        "is empty; a user says something"
+        "is empty; a user message needs"
     )]
     [InlineData(
         """{"messages":[{"role":"user","content":[]},{"role":"user","content":"x"}]}""",
         "messages[0].content",
-        "is empty; a user says something"
+        "is empty; a user message needs"
     )]
     [InlineData(
         """{"messages":[{"role":"robot","content":"x"}]}""",
@@ -29,7 +29,7 @@ public sealed class ErrorTests(NanoServer nano)
     [InlineData(
         """{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"x"}}]}]}""",
         "messages[0].content[0].type",
-        "reads text only"
+        "reads only text"
     )]
     [InlineData("""{"messages":[{"role":"user","content":["x"]}]}""", "messages[0].content[0]", "is a string")]
     [InlineData(
@@ -89,12 +89,12 @@ public sealed class ErrorTests(NanoServer nano)
     [InlineData(
         """{"messages":[{"role":"assistant","function_call":{"name":"f","arguments":"{}"}},{"role":"user","content":"x"}]}""",
         "messages[0].function_call",
-        "as tool_calls"
+        "use tool_calls"
     )]
     [InlineData(
         """{"messages":[{"role":"assistant","audio":{"id":"a"}},{"role":"user","content":"x"}]}""",
         "messages[0].audio",
-        "as content"
+        "use content"
     )]
     [InlineData("""{"messages":[{"role":"user","content":"x"}],"stop":["a",null]}""", "stop", "'stop'")]
     [InlineData("""{"messages":[{"role":"user","content":"x"}],"tools":[5]}""", "tools[0]", "found a number")]
@@ -146,7 +146,7 @@ public sealed class ErrorTests(NanoServer nano)
     [InlineData(
         """{"messages":[{"role":"user","content":"x"}],"tools":[{"function":{"name":"f"}},{"function":{"name":"g","strict":true,"parameters":{"type":"array","uniqueItems":true}}}],"tool_choice":{"type":"function","function":{"name":"g"}}}""",
         "tools[1].function.parameters",
-        "cannot be kept to"
+        "cannot be enforced"
     )]
     [InlineData("""{"messages":[{"role":"user","content":"x"}],"tool_choice":5}""", "tool_choice", "is the number 5")]
     [InlineData("""{"messages":[{"role":"user","content":"x"}],"tool_choice":"maybe"}""", "tool_choice", "is 'maybe'")]
@@ -168,7 +168,7 @@ public sealed class ErrorTests(NanoServer nano)
     [InlineData(
         """{"messages":[{"role":"user","content":"x"}],"tool_choice":{"type":"function","function":{"name":"f"}}}""",
         "tool_choice.function.name",
-        "which 'tools' doesn't have"
+        "which is not in 'tools'"
     )]
     [InlineData(
         """{"messages":[{"role":"user","content":"x"}],"tool_choice":{"type":"allowed_tools"}}""",
@@ -183,7 +183,7 @@ public sealed class ErrorTests(NanoServer nano)
     [InlineData(
         """{"messages":[{"role":"user","content":"x"}],"tool_choice":{"type":"allowed_tools","allowed_tools":{"mode":"auto","tools":[]}}}""",
         "tool_choice.allowed_tools.tools",
-        "not empty"
+        "non-empty"
     )]
     [InlineData(
         """{"messages":[{"role":"user","content":"x"}],"tools":[{"function":{"name":"f"}}],"tool_choice":{"type":"allowed_tools","allowed_tools":{"mode":"auto","tools":[{"function":{"name":"f"}},{"function":{"name":"g"}}]}}}""",
@@ -263,7 +263,7 @@ public sealed class ErrorTests(NanoServer nano)
     [InlineData(
         """{"messages":[{"role":"user","content":"x"},{"role":"assistant","content":"y"}]}""",
         "messages[1].role",
-        "nothing to answer"
+        "Nothing to answer"
     )]
     [InlineData(
         """{"messages":[{"role":"user","content":"x"}],"temperature":"hot"}""",
@@ -282,7 +282,7 @@ public sealed class ErrorTests(NanoServer nano)
     )]
     [InlineData("""{"messages":[{"role":"user","content":"x"}],"max_tokens":0}""", "max_tokens", "expected at least 1")]
     [InlineData("""{"messages":[{"role":"user","content":"x"}],"stop":[""]}""", "stop", "empty")]
-    [InlineData("""{"messages":[{"role":"user","content":"x"}],"top_logprobs":2}""", "top_logprobs", "needs logprobs")]
+    [InlineData("""{"messages":[{"role":"user","content":"x"}],"top_logprobs":2}""", "top_logprobs", "requires logprobs")]
     [InlineData(
         """{"messages":[{"role":"user","content":"x"}],"stream_options":{"include_usage":true}}""",
         "stream_options",
@@ -326,13 +326,13 @@ public sealed class ErrorTests(NanoServer nano)
     }
 
     [Theory]
-    [InlineData("""{}""", "prompt", "not empty")]
+    [InlineData("""{}""", "prompt", "non-empty")]
     [InlineData("""{"prompt":["a",5]}""", "prompt[1]", "is the number 5")]
     [InlineData("""{"prompt":[1,-1]}""", "prompt[1]", "token ids from 0")]
-    [InlineData("""{"prompt":[[1,2],[3,"x"]]}""", "prompt[1][1]", "holds a string")]
-    [InlineData("""{"prompt":["a","LONG"]}""", "prompt[1]", "at most 2047 are taken")]
-    [InlineData("""{"prompt":["a","b","c"],"n":3}""", "n", "asks for 9 answers")]
-    [InlineData("""{"prompt":["a","b","c"],"best_of":3}""", "best_of", "asks for 9 answers")]
+    [InlineData("""{"prompt":[[1,2],[3,"x"]]}""", "prompt[1][1]", "contains a string")]
+    [InlineData("""{"prompt":["a","LONG"]}""", "prompt[1]", "at most 2047 are allowed")]
+    [InlineData("""{"prompt":["a","b","c"],"n":3}""", "n", "requests 9 answers")]
+    [InlineData("""{"prompt":["a","b","c"],"best_of":3}""", "best_of", "requests 9 answers")]
     [InlineData("""{"prompt":"x","best_of":9}""", "best_of", "is 9; expected 1 to 8")]
     [InlineData("""{"prompt":"x","n":3,"best_of":2}""", "best_of", "fewer than n")]
     [InlineData("""{"prompt":"x","best_of":2,"stream":true}""", "best_of", "remove 'stream'")]

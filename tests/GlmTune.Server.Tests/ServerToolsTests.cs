@@ -43,7 +43,7 @@ public sealed class ServerToolsTests
         );
         Assert.Equal("integer", (string?)list[0]!["parameters"]!["properties"]!["a"]!["type"]);
         var (_, json) = await http.PostAsync("/api/tools/call", """{"name": "long", "arguments": {}}""");
-        Assert.EndsWith("(cut: 7232 more characters)", (string)json["result"]!, StringComparison.Ordinal);
+        Assert.EndsWith("(truncated: 7232 more characters)", (string)json["result"]!, StringComparison.Ordinal);
     }
 
     [Theory]
