@@ -360,7 +360,7 @@ public class JsonSchemaGrammarTests
     [InlineData("""{"type":"string","pattern":"^a+$","maxLength":3,"minLength":4}""", "minLength is above maxLength")]
     [InlineData(
         """{"type":"string","pattern":"^(ab)+$","minLength":3,"maxLength":3}""",
-        "allows no text of the length"
+        "allows no text of the required length"
     )]
     [InlineData("""{"type":"string","pattern":"^a$","format":"date"}""", "allows no text")]
     [InlineData("""{"type":"object","maxProperties":1,"minProperties":2}""", "minProperties is above maxProperties")]

@@ -47,9 +47,9 @@ internal sealed class OutputFolder(TrainingOptions training, string? resume)
         return [.. problems.OfType<string>()];
     }
 
-    /// <summary>Makes room for the run, right before it starts: an earlier run's checkpoints are deleted where the recipe
-    /// says so, and its log, scores and plots are kept in a folder of their own. A run that resumes from a checkpoint of
-    /// this folder continues them.</summary>
+    /// <summary>Makes room for the run, right before it starts: an earlier run's checkpoints are deleted where the
+    /// recipe says so, and its log, scores and plots are kept in a folder of their own. A run that resumes from a
+    /// checkpoint of this folder continues them.</summary>
     /// <param name="checkpoint">What the run resumes from; null: it starts from scratch.</param>
     /// <param name="note">Gets what was done.</param>
     /// <exception cref="IOException">Something could not be deleted or moved.</exception>
@@ -83,7 +83,8 @@ internal sealed class OutputFolder(TrainingOptions training, string? resume)
         }
     }
 
-    /// <summary>About the bytes of a checkpoint, from below: half-precision weights, and the state of an optimizer.</summary>
+    /// <summary>About the bytes of a checkpoint, from below: half-precision weights, and the state of an
+    /// optimizer.</summary>
     public static long CheckpointBytes(Recipe recipe, ModelConfig config, ShardingOptions sharding)
     {
         if (recipe.Training.SaveStrategy == IntervalStrategy.No)

@@ -48,7 +48,7 @@ public sealed class DataCommandTests
         {
             var run = await Run.Of("data", "show", folder.Path, Nano, config, "--row", wrong);
             Assert.Equal(2, run.Code);
-            Assert.Contains("there are 2", run.Error, StringComparison.Ordinal);
+            Assert.Contains("it has 2 rows", run.Error, StringComparison.Ordinal);
         }
     }
 

@@ -344,7 +344,7 @@ public sealed class UnreadableModelTests
                 copy => File.Move(copy.At("adapter_model.safetensors"), copy.At("adapter_model.bin"))
             },
             {
-                "holds no weights; expected adapter_model.safetensors. Is the download complete?",
+                "contains no weights; expected adapter_model.safetensors. Is the download complete?",
                 copy => File.Delete(copy.At("adapter_model.safetensors"))
             },
             {

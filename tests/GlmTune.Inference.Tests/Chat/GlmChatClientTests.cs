@@ -249,12 +249,12 @@ public class GlmChatClientTests
     {
         using var client = Client(_ => throw new InvalidOperationException("The model broke."), out _);
         Assert.Contains(
-            "nothing to answer",
+            "Nothing to answer",
             (await Assert.ThrowsAsync<ArgumentException>(() => client.GetResponseAsync([]))).Message,
             StringComparison.Ordinal
         );
         Assert.Contains(
-            "nothing to answer",
+            "Nothing to answer",
             (
                 await Assert.ThrowsAsync<ArgumentException>(() =>
                     client.GetResponseAsync([new(ChatRole.Assistant, "Hi")])

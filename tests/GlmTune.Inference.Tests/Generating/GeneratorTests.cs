@@ -557,7 +557,7 @@ public class GeneratorTests
         {
             "empty" => (new GenerationRequest([]), "Prompt 0 is empty"),
             "no token" => (new GenerationRequest([1, 50]), "contains id 50; this model's token ids are 0 to 49"),
-            "too long" => (new GenerationRequest(new int[4096]), "at most 4096 together"),
+            "too long" => (new GenerationRequest(new int[4096]), "limited to 4096 tokens together"),
             _ => (
                 new GenerationRequest([1])
                 {

@@ -144,7 +144,7 @@ public class ServedAdaptersTests
         using var model = Load("model-hf", ScalarType.Float32);
         var generator = new Generator(model, 640);
         Assert.Contains(
-            "there are none",
+            "available: none",
             Assert.Throws<ArgumentException>(() => generator.Generate(new([3]) { Adapter = "x" })).Message,
             StringComparison.Ordinal
         );

@@ -97,7 +97,7 @@ public class ToolLoopTests
     {
         var brief = new ToolLoopOptions { Allowed = ["add"], MaxResultCharacters = 8 };
         Assert.Equal(
-            "Error: d\n(cut: 8 more characters)",
+            "Error: d\n(truncated: 8 more characters)",
             (
                 await Observed(
                     AIFunctionFactory.Create(int () => throw new InvalidOperationException("disk full"), "add"),
@@ -118,7 +118,7 @@ public class ToolLoopTests
             ).Observation
         );
         Assert.Equal(
-            "1234567\n(cut: 4 more characters)",
+            "1234567\n(truncated: 4 more characters)",
             (await Observed(AIFunctionFactory.Create(() => "1234567😀90", "add"), brief)).Observation
         );
 
