@@ -198,7 +198,7 @@ public class EvaluationRunTests
         var error = Assert.Throws<InvalidDataException>(() => run.Run(Reversing())).Message;
         Assert.StartsWith("line 2, messages[1]: the prompt has 65 tokens\n", error, StringComparison.Ordinal);
         Assert.DoesNotContain("line 1,", error, StringComparison.Ordinal);
-        Assert.Contains("at most 50 tokens together", error, StringComparison.Ordinal);
+        Assert.Contains("limited to 50 tokens", error, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -44,7 +44,7 @@ public sealed class PredictionFileTests : IDisposable
             message.Split('\n').Select(line => int.Parse(line[(path.Length + ", line ".Length)..].Split(':')[0]))
         );
         Assert.Contains("line 2: has no 'label'", message);
-        Assert.Contains("line 4: 'prediction' is 3; expected text", message);
+        Assert.Contains("line 4: 'prediction' is 3; expected a string", message);
         Assert.Contains("line 5: found a list; expected an object", message);
     }
 

@@ -1,7 +1,7 @@
 namespace GlmTune.Data.Conversations;
 
-/// <summary>Puts the results of tools in the order of the calls that they answer, because GLM-4's format has no ids: the
-/// first result after several calls is that of the first.</summary>
+/// <summary>Puts the results of tools in the order of the calls that they answer, because GLM-4's format has no ids:
+/// the first result after several calls is that of the first.</summary>
 public static class ToolResultOrder
 {
     /// <summary>The messages, with each run of results in the order of the calls directly before it.</summary>
