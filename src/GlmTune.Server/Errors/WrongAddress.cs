@@ -39,6 +39,6 @@ internal static class WrongAddress
     private static bool EndsLike(string[] parts, string endpoint)
     {
         var own = endpoint.Split('/', StringSplitOptions.RemoveEmptyEntries)[1..];
-        return parts.Length >= own.Length && parts[^own.Length..].SequenceEqual(own, StringComparer.OrdinalIgnoreCase);
+        return parts.Length >= own.Length && parts.TakeLast(own.Length).SequenceEqual(own, StringComparer.OrdinalIgnoreCase);
     }
 }

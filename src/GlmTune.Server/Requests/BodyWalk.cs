@@ -209,7 +209,7 @@ internal ref struct BodyWalk
                 length = text[i + 1] == (byte)'u' ? 6 : 2;
                 if (length == 6)
                 {
-                    Utf8Parser.TryParse(text.Slice(i + 2, 4), out code, out _, 'x');
+                    _ = Utf8Parser.TryParse(text.Slice(i + 2, 4), out code, out _, 'x');
                 }
             }
 

@@ -39,7 +39,7 @@ public sealed class InternalErrorTests
         kind switch
         {
             "argument" => new ArgumentException(Inside),
-            "range" => new ArgumentOutOfRangeException(Inside),
+            "range" => new ArgumentOutOfRangeException(nameof(kind), Inside),
             "disposed" => new ObjectDisposedException(Inside),
             "operation" => new InvalidOperationException(Inside),
             _ => new InvalidDataException(Inside),
