@@ -69,6 +69,8 @@ public static class Evaluate
             note?.Invoke(text);
         }
 
+        // Loads libtorch, which a rank needs.
+        var device = ComputeDevice.Named(options.Device ?? (recipe.Training.UseCpu ? "cpu" : null));
         using var alone = new SingleRank();
         var run = new RankedEvaluation(
             recipe,
@@ -77,7 +79,6 @@ public static class Evaluate
             GenerationConfigFile.ReadFolder(path.ModelFolder),
             new RunRanks(alone)
         );
-        var device = ComputeDevice.Named(options.Device ?? (recipe.Training.UseCpu ? "cpu" : null));
         var type =
             options.Type
             ?? recipe.Training.Precision switch
