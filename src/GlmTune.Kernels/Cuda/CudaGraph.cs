@@ -38,33 +38,20 @@ public sealed unsafe class CudaGraph : IDisposable
         cuda.synchronize(device);
         CudaContext.Ensure(device);
         var stream = Streams.GetOrAdd(index, _ => new(NewStream)).Value;
-        nint graph;
         using (CudaStream.Use(stream, index))
         {
-            using (arena.Use())
-            {
-                work();
-            }
-
-            CudaDriver.Check(CudaDriver.StreamSynchronize(stream), "run the work to be captured");
-            CudaDriver.Check(CudaDriver.StreamBeginCapture(stream, Relaxed), "begin capture");
-            try
+            void InArena()
             {
                 using (arena.Use())
                 {
                     work();
                 }
             }
-            finally
-            {
-                CudaDriver.Check(CudaDriver.StreamEndCapture(stream, &graph), "capture the work");
-            }
-        }
 
-        nint executable;
-        CudaDriver.Check(CudaDriver.GraphInstantiate(&executable, graph, 0), "instantiate the captured graph");
-        CudaDriver.Check(CudaDriver.GraphDestroy(graph), "free a graph");
-        return new CudaGraph(device, executable);
+            InArena();
+            CudaDriver.Check(CudaDriver.StreamSynchronize(stream), "run the work to be captured");
+            return Capture(device, stream, InArena);
+        }
     }
 
     /// <summary>Records what <paramref name="work"/> queues on <paramref name="stream"/>, the current one, without

@@ -63,6 +63,16 @@ public readonly struct Argument
     public static implicit operator Argument(double[] values) =>
         new(ArgumentKind.List, (long)ArgumentKind.Float, values);
 
+    /// <summary>The argument with tensors of the same types and shapes on libtorch's meta device, which has no memory;
+    /// in the current dispose scope.</summary>
+    internal Argument WithoutMemory() =>
+        Reference switch
+        {
+            Tensor tensor => tensor.to(META),
+            Tensor[] tensors => Array.ConvertAll(tensors, tensor => tensor.to(META)),
+            _ => this,
+        };
+
     internal string Describe() =>
         Kind switch
         {

@@ -133,15 +133,49 @@ public sealed unsafe class AtenOperator
         {
             return;
         }
-        // The interface returns a bare code and prints the reason; a second, failing call brings it here.
-        string? reason;
-        using (var capture = StandardErrorCapture.Start())
+
+        throw new AtenException(
+            $"{this} failed: {Reason(ReasonOfShapes(arguments))} Arguments: {Describe(arguments)}."
+        );
+    }
+
+    // The interface returns a bare code and prints the reason. The failed call is not made again, since it may have
+    // changed its arguments; one on tensors of the same types and shapes, but without memory, fails for the same reason
+    // if these are the reason. Null: they are not, or the reason cannot be read.
+    private string? ReasonOfShapes(ReadOnlySpan<Argument> arguments)
+    {
+        using var scope = NewDisposeScope();
+        using var capture = StandardErrorCapture.Start();
+        if (capture is null)
         {
-            _ = TryRun(arguments, stack);
-            reason = capture?.Text();
+            return null;
         }
 
-        throw new AtenException($"{this} failed: {Reason(reason)} Arguments: {Describe(arguments)}.");
+        var shapes = new Argument[arguments.Length];
+        for (var i = 0; i < shapes.Length; i++)
+        {
+            shapes[i] = arguments[i].WithoutMemory();
+        }
+
+        var stack = stackalloc ulong[StackSize];
+        if (TryRun(shapes, stack) != 0)
+        {
+            return capture.Text();
+        }
+
+        if (returns == ReturnShape.TensorList)
+        {
+            _ = TakeList((nint)stack[0]);
+        }
+        else if (returns is ReturnShape.Tensor or ReturnShape.Tensors)
+        {
+            for (var i = 0; i < schema.Returns.Length; i++)
+            {
+                _ = Tensor.UnsafeCreateTensor((nint)stack[i]);
+            }
+        }
+
+        return null;
     }
 
     private int TryRun(ReadOnlySpan<Argument> arguments, ulong* stack)

@@ -52,10 +52,17 @@ internal sealed unsafe partial class StandardErrorCapture : IDisposable
         }
     }
 
-    /// <summary>Gives standard error back.</summary>
+    /// <summary>Gives standard error back, and writes to it what was held: other threads may have written too.</summary>
     public void Dispose()
     {
         _ = DuplicateTo(saved, StandardError);
+        var buffer = stackalloc byte[4096];
+        nint at = 0;
+        for (nint count; (count = ReadAt(file, buffer, 4096, at)) > 0; at += count)
+        {
+            _ = Write(StandardError, buffer, (nuint)count);
+        }
+
         _ = Close(saved);
         _ = Close(file);
         Gate.Exit();
@@ -75,4 +82,7 @@ internal sealed unsafe partial class StandardErrorCapture : IDisposable
 
     [LibraryImport("libc", EntryPoint = "pread")]
     private static partial nint ReadAt(int descriptor, byte* buffer, nuint count, long offset);
+
+    [LibraryImport("libc", EntryPoint = "write")]
+    private static partial nint Write(int descriptor, byte* buffer, nuint count);
 }

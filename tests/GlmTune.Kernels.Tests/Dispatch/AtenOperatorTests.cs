@@ -153,6 +153,19 @@ public class AtenOperatorTests
     }
 
     [Fact]
+    public void A_failed_operator_is_not_run_again()
+    {
+        using var scope = NewDisposeScope();
+        // The second tensor of the list has another shape than its partner; the first has been added to by then.
+        var add = new AtenOperator(
+            "aten::_foreach_add_.List(Tensor(a!)[] self, Tensor[] other, *, Scalar alpha=1) -> ()"
+        );
+        Tensor[] sums = [zeros(2), zeros(3)];
+        Assert.Throws<AtenException>(() => add.CallInPlace(sums, (Tensor[])[ones(2), ones(4)]));
+        Assert.Equal([1f, 1f], sums[0].data<float>().ToArray());
+    }
+
+    [Fact]
     public void An_operator_that_does_not_exist_is_an_error()
     {
         using var scope = NewDisposeScope();
