@@ -49,9 +49,12 @@ public static class ComputeDevice
             ? device(DeviceType.CUDA, index)
             : throw new InvalidDataException(
                 $"'{name}': "
-                    + $"{(gpus == 0 ? "no usable GPU (no driver, or libtorch without CUDA)" : $"there are {gpus} GPUs, numbered from 0")}."
+                    + $"{(gpus == 0 ? $"no usable GPU ({NoGpu()})" : $"there are {gpus} GPUs, numbered from 0")}."
             );
     }
+
+    private static string NoGpu() =>
+        string.Join("; ", ["no driver, or libtorch without CUDA", .. NativeRuntime.Load().PassedOver]);
 
     /// <summary>The devices of a model that answers: one, or several over which its layers are spread; loads
     /// libtorch.</summary>

@@ -42,7 +42,7 @@ public sealed partial class CudaKernels : LayerKernels
     public static CudaKernels? TryCreate(Device device, out string reason)
     {
         var runtime = NativeRuntime.Load();
-        reason = $"the libtorch in {runtime.Folder} has no CUDA support";
+        reason = string.Join("; ", [$"the libtorch in {runtime.Folder} has no CUDA support", .. runtime.PassedOver]);
         if (device.type != DeviceType.CUDA || !runtime.Cuda)
         {
             return null;

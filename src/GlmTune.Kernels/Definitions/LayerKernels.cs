@@ -1,3 +1,4 @@
+using GlmTune.Kernels.Native;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -288,9 +289,12 @@ public abstract partial class LayerKernels
     /// plain operators.</summary>
     /// <remarks>A GPU without a run-time compiler gets plain operators; <see cref="Description"/> says why.</remarks>
     public static LayerKernels For(Device device, bool plain = false) =>
-        plain || device.type != DeviceType.CUDA
-            ? new PlainKernels()
-            : Cuda.CudaKernels.TryCreate(device, out var reason) ?? (LayerKernels)new PlainKernels(reason);
+        plain ? new PlainKernels()
+        : device.type != DeviceType.CUDA
+            ? new PlainKernels(
+                NativeRuntime.Load().PassedOver is { Count: > 0 } passed ? string.Join("; ", passed) : null
+            )
+        : Cuda.CudaKernels.TryCreate(device, out var reason) ?? (LayerKernels)new PlainKernels(reason);
 
     private Tensor Dropped(Tensor x, double probability, MaskSeed seed) =>
         probability == 0 ? x : Dropout(x, probability, seed);

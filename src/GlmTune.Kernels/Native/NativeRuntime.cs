@@ -52,7 +52,7 @@ public static class NativeRuntime
             torch.InitializeDeviceType(DeviceType.CPU);
         }
 
-        return new LoadedRuntime(AppContext.BaseDirectory, cuda, Patched: false);
+        return new LoadedRuntime(AppContext.BaseDirectory, cuda, Patched: false, []);
     }
 
     private static LoadedRuntime LoadOnLinux()
@@ -63,21 +63,15 @@ public static class NativeRuntime
                 "libLibTorchSharp.so is missing next to the application. Restore and rebuild the TorchSharp "
                     + "package."
             );
-        var looked = new List<string>();
-        foreach (var folder in Candidates())
+        var named = HomePath.OfVariable(Variable);
+        var (candidates, passedOver) = named is null ? Candidates() : PyTorchInstalls.Choose([named]);
+        List<string> reasons = [.. passedOver];
+        foreach (var folder in candidates)
         {
-            looked.Add(folder);
-            if (!File.Exists(Path.Combine(folder, "libtorch_cpu.so")))
+            if (TryLoad(folder, out var cuda) is { } reason)
             {
+                reasons.Add($"{folder} {reason}");
                 continue;
-            }
-
-            var cuda =
-                File.Exists(Path.Combine(folder, "libtorch_cuda.so"))
-                && TryLoadAll(folder, "libc10_cuda.so", "libtorch_cuda.so");
-            foreach (var name in (string[])["libc10.so", "libtorch_cpu.so", "libtorch.so"])
-            {
-                NativeLibrary.Load(Path.Combine(folder, name));
             }
 
             var patched = LoadBridge(bridge);
@@ -89,28 +83,61 @@ public static class NativeRuntime
                 torch.InitializeDeviceType(DeviceType.CPU);
             }
 
-            return new LoadedRuntime(folder, cuda, patched);
+            return new LoadedRuntime(folder, cuda, patched, reasons);
         }
 
+        var found = reasons.Count == 0 ? "Nothing was found." : $"Found: {string.Join("; ", reasons)}.";
         throw new DllNotFoundException(
-            $"libtorch not found. Searched {string.Join(", ", looked)}. Set {Variable} to a folder with "
-                + "libtorch_cpu.so, for example .../site-packages/torch/lib of a PyTorch installation."
+            $"No usable libtorch. {found} Set {Variable} to a folder with libtorch_cpu.so of PyTorch 2.10 or newer, for "
+                + "example .../site-packages/torch/lib."
         );
     }
 
-    private static IEnumerable<string> Candidates()
+    // Null, or why this libtorch cannot be used; then nothing of it stays loaded.
+    private static string? TryLoad(string folder, out bool cuda)
     {
-        if (HomePath.OfVariable(Variable) is { } named)
+        cuda = false;
+        if (!File.Exists(Path.Combine(folder, "libtorch_cpu.so")))
         {
-            return [named];
+            return "has no libtorch_cpu.so";
         }
 
+        cuda =
+            File.Exists(Path.Combine(folder, "libtorch_cuda.so"))
+            && TryLoadAll(folder, "libc10_cuda.so", "libtorch_cuda.so");
+        var loaded = new List<nint>();
+        string? reason = null;
+        foreach (var name in (string[])["libc10.so", "libtorch_cpu.so", "libtorch.so"])
+        {
+            try
+            {
+                loaded.Add(NativeLibrary.Load(Path.Combine(folder, name)));
+            }
+            catch (Exception error) when (error is DllNotFoundException or BadImageFormatException)
+            {
+                reason = $"does not load: {error.Message.Split('\n')[0]}";
+                break;
+            }
+        }
+
+        reason ??= NativeLibrary.TryGetExport(loaded[1], "torch_new_string_handle", out _)
+            ? null
+            : "is older than PyTorch 2.10";
+        if (reason is not null)
+        {
+            loaded.ForEach(NativeLibrary.Free);
+        }
+
+        return reason;
+    }
+
+    private static (IReadOnlyList<string> Folders, IReadOnlyList<string> PassedOver) Candidates()
+    {
         IEnumerable<string> beside = BesideTheApp("libtorch_cpu.so") is { } file ? [Path.GetDirectoryName(file)!] : [];
         var besideHasCuda = BesideTheApp("libtorch_cuda.so") is not null;
         var driver = NativeLibrary.TryLoad("libcuda.so.1", out _);
-        return besideHasCuda || !driver
-            ? [.. beside, .. PyTorchInstalls.Folders()]
-            : [.. PyTorchInstalls.Folders(), .. beside];
+        var (fitting, passedOver) = PyTorchInstalls.Choose(PyTorchInstalls.Folders());
+        return besideHasCuda || !driver ? ([.. beside, .. fitting], []) : ([.. fitting, .. beside], passedOver);
     }
 
     private static string? BesideTheApp(string name)
@@ -171,4 +198,5 @@ public static class NativeRuntime
 /// <param name="Folder">Where its libraries lie.</param>
 /// <param name="Cuda">Whether they include CUDA's.</param>
 /// <param name="Patched">Whether TorchSharp's bridge is the copy that older libstdc++ versions need.</param>
-public sealed record LoadedRuntime(string Folder, bool Cuda, bool Patched);
+/// <param name="PassedOver">Installs that were preferred but cannot be used, each with the reason.</param>
+public sealed record LoadedRuntime(string Folder, bool Cuda, bool Patched, IReadOnlyList<string> PassedOver);

@@ -1,10 +1,14 @@
+using System.Text.RegularExpressions;
 using GlmTune.Files;
 
 namespace GlmTune.Kernels.Native;
 
 /// <summary>Where PyTorch installs keep their libraries; nothing of Python is run to find them.</summary>
-internal static class PyTorchInstalls
+internal static partial class PyTorchInstalls
 {
+    /// <summary>The oldest release that has all functions used here.</summary>
+    private static readonly Version Oldest = new(2, 10);
+
     /// <summary>Existing <c>torch/lib</c> folders: the active environment's first, then those of the interpreters on
     /// the path, then the system's.</summary>
     public static IEnumerable<string> Folders() =>
@@ -13,6 +17,54 @@ internal static class PyTorchInstalls
             .Select(site => Path.Combine(site, "torch", "lib"))
             .Where(Directory.Exists)
             .Distinct();
+
+    /// <summary>Those of the folders whose version fits, newest first, and why the others do not.</summary>
+    /// <param name="folders">Folders with libtorch's libraries. One that does not say its version comes after those
+    /// that do.</param>
+    public static (IReadOnlyList<string> Fitting, IReadOnlyList<string> PassedOver) Choose(IEnumerable<string> folders)
+    {
+        var found = folders.Select(folder => (Folder: folder, Version: VersionOf(folder))).ToList();
+        return (
+            [
+                .. found
+                    .Where(one => one.Version is null || one.Version >= Oldest)
+                    .OrderByDescending(one => one.Version)
+                    .Select(one => one.Folder),
+            ],
+            [
+                .. found
+                    .Where(one => one.Version is { } version && version < Oldest)
+                    .Select(one => $"{one.Folder} is PyTorch {one.Version}; GlmTune needs {Oldest} or newer"),
+            ]
+        );
+    }
+
+    /// <summary>The version of the install around a <c>lib</c> folder, by <c>version.py</c> of a Python package or
+    /// <c>build-version</c> of a libtorch archive; null where neither says it.</summary>
+    public static Version? VersionOf(string folder)
+    {
+        var root = Path.GetDirectoryName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder))) ?? folder;
+        foreach (var name in (string[])["version.py", "build-version"])
+        {
+            try
+            {
+                if (VersionText().Match(File.ReadAllText(Path.Combine(root, name))) is { Success: true } match)
+                {
+                    return Version.Parse(match.Groups[1].Value);
+                }
+            }
+            catch (Exception error) when (error is IOException or UnauthorizedAccessException) { }
+        }
+
+        return null;
+    }
+
+    // "__version__ = '2.10.0+cu128'", or the version alone.
+    [GeneratedRegex(
+        """^(?:__version__\s*(?::[^=]*)?=\s*['"])?([0-9]{1,4}\.[0-9]{1,4}(?:\.[0-9]{1,4})?)""",
+        RegexOptions.Multiline
+    )]
+    private static partial Regex VersionText();
 
     private static IEnumerable<string> Prefixes()
     {
