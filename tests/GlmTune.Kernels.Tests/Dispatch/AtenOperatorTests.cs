@@ -156,13 +156,13 @@ public class AtenOperatorTests
     public void A_failed_operator_is_not_run_again()
     {
         using var scope = NewDisposeScope();
-        // The second tensor of the list has another shape than its partner; the first has been added to by then.
-        var add = new AtenOperator(
-            "aten::_foreach_add_.List(Tensor(a!)[] self, Tensor[] other, *, Scalar alpha=1) -> ()"
-        );
-        Tensor[] sums = [zeros(2), zeros(3)];
-        Assert.Throws<AtenException>(() => add.CallInPlace(sums, (Tensor[])[ones(2), ones(4)]));
-        Assert.Equal([1f, 1f], sums[0].data<float>().ToArray());
+        // The second pair of tensors does not fit together; the first has been multiplied by then.
+        var multiply = new AtenOperator("aten::_foreach_mul_.List(Tensor(a!)[] self, Tensor[] other) -> ()");
+        Tensor[] products = [TensorCreation.Full([2], 3), ones(3)];
+        Tensor[] factors = [TensorCreation.Full([2], 2), ones(4)];
+        var error = Assert.Throws<AtenException>(() => multiply.CallInPlace(products, factors));
+        Assert.Contains("aten::_foreach_mul_", error.Message, StringComparison.Ordinal);
+        Assert.Equal([6f, 6f], products[0].data<float>().ToArray());
     }
 
     [Fact]
