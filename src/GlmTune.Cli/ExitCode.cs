@@ -50,6 +50,12 @@ internal static class ExitCode
             or DllNotFoundException:
                 error.WriteLine(exception.Message);
                 return Users;
+            case var _ when OutOfMemory.Find(exception) is { } where:
+                error.WriteLine(
+                    $"Out of memory: {where} Use less at a time (shorter rows or prompts, a smaller batch, fewer slots), a "
+                        + "smaller type, more devices, or a device with more memory."
+                );
+                return Users;
             default:
                 error.WriteLine("Internal error. Please report it with the command line and the trace below.");
                 error.WriteLine(exception);

@@ -1,7 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
 using GlmTune.Collectives;
-using GlmTune.Recipes;
 using GlmTune.Recipes.Reporting;
 using GlmTune.Recipes.Training;
 

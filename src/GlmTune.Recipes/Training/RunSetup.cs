@@ -1,5 +1,6 @@
 using GlmTune.Collectives;
 using GlmTune.Data.Batching;
+using GlmTune.Kernels.Memory;
 using GlmTune.Model;
 using GlmTune.Model.Layers;
 using GlmTune.Recipes.Configuration;
@@ -55,6 +56,8 @@ internal sealed class RunSetup
         Note(plan.Settings.Count == 0 ? [] : [$"{Recipe.DeepSpeed!.Source}:\n  {string.Join("\n  ", plan.Settings)}"]);
         Note([.. Data.Notes, .. Evaluation.Notes]);
         var checkpoint = Search.Find(Recipe.Training.OutputFolder, resume);
+
+        Note(Ranks.RunOnAllOrFail(() => PlanMemory(ModelConfig.Read(inputs.ModelFolder), plan.Sharding, collectives)));
 
         var slices =
             plan.Sharding.Stage == 3 && !TrainedWeights.BeginFromWeights(Recipe)
@@ -215,6 +218,23 @@ internal sealed class RunSetup
             Precision.BFloat16 => ScalarType.BFloat16,
             _ => device.type == DeviceType.CUDA ? ScalarType.BFloat16 : ScalarType.Float32,
         };
+
+    // A GPU that is too small for certain is found before the weights are read.
+    private IReadOnlyList<string> PlanMemory(ModelConfig config, ShardingOptions sharding, ICollectives collectives) =>
+        DeviceMemory.Of(collectives.Device) is { } memory
+            ?
+            [
+                MemoryPlan.Check(
+                    config,
+                    Recipe,
+                    sharding,
+                    collectives.WorldSize,
+                    ComputingType(collectives.Device),
+                    Data.Longest / Recipe.Training.SequenceParallelSize,
+                    (memory.Free, $"{collectives.Device}")
+                ),
+            ]
+            : [];
 
     private static string Describe(PackingReport packing) =>
         string.Create(
