@@ -9,7 +9,7 @@ namespace GlmTune.Recipes;
 
 /// <summary>One split of a data folder.</summary>
 /// <param name="Name"><c>train</c>, <c>val</c> or <c>test</c>.</param>
-/// <param name="File">Its jsonl file.</param>
+/// <param name="File">Its data file.</param>
 public sealed record DataSplit(string Name, string File);
 
 /// <summary>The files of a data folder that a recipe names, to look at before training.</summary>

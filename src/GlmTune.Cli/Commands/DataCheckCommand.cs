@@ -91,11 +91,13 @@ internal static class DataCheckCommand
                 report.Lengths.Longest,
                 Histogram = report.Lengths.Histogram.Select(bar => new { bar.AtMost, bar.Rows }),
             },
+            report.Notes,
             Findings = report.Findings.Select(finding => new
             {
                 Kind = finding.Kind.ToString(),
                 finding.IsError,
                 finding.Problem.Line,
+                finding.Problem.Place.Entry,
                 finding.Problem.Message,
                 finding.Problem.Text,
             }),
@@ -141,9 +143,20 @@ internal static class DataCheckCommand
             Line($"  {atMost, 8} {rows, 8} {new string('█', (int)Math.Ceiling(40.0 * rows / Math.Max(most, 1)))}");
         }
 
-        foreach (var finding in report.Findings)
+        foreach (var (what, isError) in ((string, bool)[])[("error", true), ("note", false)])
         {
-            Line($"{(finding.IsError ? "error" : "note")}: {finding.Problem}");
+            var problems = report
+                .Findings.Where(finding => finding.IsError == isError)
+                .Select(finding => finding.Problem);
+            foreach (var line in FoldedProblems.Lines(problems))
+            {
+                output.WriteLine($"{what}: {line}");
+            }
+        }
+
+        foreach (var note in report.Notes)
+        {
+            output.WriteLine($"note: {note}");
         }
 
         output.WriteLine();

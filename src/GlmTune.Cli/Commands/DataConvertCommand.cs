@@ -44,9 +44,19 @@ internal static class DataConvertCommand
                 given.GetValue(calls) == "json" ? ToolCallStyle.Json : ToolCallStyle.Native,
                 given.GetValue(badRows) == "skip" ? BadRows.Skip : BadRows.Error
             );
-            foreach (var problem in report.Problems)
+            foreach (var problem in FoldedProblems.Lines(report.Problems))
             {
                 screen.Error.WriteLine($"skipped: {problem}");
+            }
+
+            foreach (var note in report.Notes)
+            {
+                screen.Error.WriteLine($"note: {note}");
+            }
+
+            if (report.EmptyAnswers > 0)
+            {
+                screen.Error.WriteLine($"note: {report.EmptyAnswers} assistant messages are empty and add nothing.");
             }
 
             screen.Output.WriteLine(
@@ -56,11 +66,14 @@ internal static class DataConvertCommand
                         {
                             report.Entries,
                             report.Conversations,
+                            report.EmptyAnswers,
+                            report.Notes,
                             Problems = report.Problems.Select(problem => problem.ToString()),
                         }
                     )
                     : $"{given.GetRequiredValue(target)}: {report.Conversations} conversations from {report.Entries} "
-                        + "entries."
+                        + "entries"
+                        + (report.Problems.Count > 0 ? $", {report.Skipped} skipped." : ".")
             );
         });
         return command;

@@ -8,7 +8,7 @@ namespace GlmTune.Data.Checking;
 /// <remarks>Thread-safe.</remarks>
 public sealed class DataCheck(Glm4Template template)
 {
-    private readonly ToolSchemas schemas = new();
+    private readonly RowAdvice advice = new(template);
 
     /// <summary>Checks one file; nothing in its rows makes it throw.</summary>
     /// <param name="path">The jsonl file.</param>
@@ -33,6 +33,7 @@ public sealed class DataCheck(Glm4Template template)
             SupervisedTokens = usable.Sum(row => (long)row.Example!.SupervisedTokens),
             Lengths = LengthSummary.Of(readable.Select(row => row.Example!.FullLength)),
             Findings = [.. rows.SelectMany(row => row.Findings)],
+            Notes = RowNotes.Of(path, rows.Select(row => row.Source)),
         };
     }
 
@@ -40,25 +41,21 @@ public sealed class DataCheck(Glm4Template template)
     {
         var findings = row.Problems.Select(problem => new Finding(FindingKind.BadRow, problem)).ToList();
         void Found(FindingKind kind, int? message, string text) =>
-            findings.Add(new Finding(kind, new DataProblem(path, row.Line, message, text)));
+            findings.Add(new Finding(kind, new DataProblem(path, row.Place, message, text)));
         if (row.Conversation is not { } conversation)
         {
-            return new CheckedRow(findings);
+            return new CheckedRow(findings) { Source = row };
         }
 
         try
         {
             var example = template.RenderTraining(conversation);
             var answers = template.CountAnswers(conversation);
-            Lengths(conversation, example, Found);
-            Messages(conversation, Found);
-            foreach (var (message, kind, text) in schemas.Check(conversation))
-            {
-                Found(kind, message, text);
-            }
-
+            Lengths(conversation, example, row.Place, path, findings);
+            findings.AddRange(advice.Find(conversation, path, row.Place));
             return new CheckedRow(findings)
             {
+                Source = row,
                 Example = example,
                 Messages = conversation.Messages.Count,
                 Answers = answers,
@@ -73,58 +70,41 @@ public sealed class DataCheck(Glm4Template template)
         }
     }
 
-    private void Lengths(Conversation conversation, TokenizedExample example, Action<FindingKind, int?, string> found)
+    private void Lengths(
+        Conversation conversation,
+        TokenizedExample example,
+        RowPlace place,
+        string path,
+        List<Finding> findings
+    )
     {
-        var cut = $"{example.FullLength} tokens are truncated to {template.Options.MaxTrainingTokens}";
         if (example.SupervisedTokens == 0)
         {
-            found(FindingKind.NothingLearnt, null, TrainingSet.NothingLearnt(template, conversation, example));
+            var problem = TrainingSet.NothingLearnt(template, conversation, example).In(path, place);
+            findings.Add(new Finding(FindingKind.NothingLearnt, problem));
         }
         else if (example.IsCut)
         {
-            found(
-                example.LostItsEnd ? FindingKind.LostEnd : FindingKind.Cut,
-                null,
-                example.LostItsEnd
-                    ? $"{cut}; the end token is lost, so the row does not teach the model when to stop."
-                    : $"{cut}; no supervised token is lost at the end."
-            );
-        }
-    }
-
-    private void Messages(Conversation conversation, Action<FindingKind, int?, string> found)
-    {
-        var called = false;
-        foreach (var (index, message) in conversation.Messages.Index())
-        {
-            if (message.Content.Length == 0 && message.Tools.Count == 0)
+            var limit = template.Options.MaxTrainingTokens;
+            var what = example.LostItsEnd
+                ? "the end token is lost, so the row does not teach the model when to stop."
+                : "no supervised token is lost at the end.";
+            var problem = new DataProblem(path, place, null, $"{example.FullLength} tokens are truncated to {limit}; {what}")
             {
-                found(
-                    FindingKind.EmptyMessage,
-                    index,
-                    $"an empty message with role '{message.Role.ToString().ToLowerInvariant()}' has no effect."
-                );
-            }
-
-            if (message.Role == Role.Observation && !called)
-            {
-                found(FindingKind.ObservationWithoutCall, index, "an observation without a tool call before it.");
-            }
-
-            // Several calls in a row are answered by several observations in a row.
-            called = ToolCall.Read(message) is not null || (called && message.Role == Role.Observation);
-            if (template.Tokenizer.FindSpecialText($"{message.Metadata}\n{message.Content}") is { } text)
-            {
-                var effect = template.Options.Preset.ParsesSpecialText
-                    ? "becomes a special token with this template"
-                    : "is treated as plain text";
-                found(FindingKind.SpecialText, index, $"the text of the special token '{text}' {effect}.");
-            }
+                Group = new ProblemGroup(
+                    what,
+                    example.FullLength,
+                    longest => $"truncated to {limit} tokens (the longest has {longest}); {what}"
+                ),
+            };
+            findings.Add(new Finding(example.LostItsEnd ? FindingKind.LostEnd : FindingKind.Cut, problem));
         }
     }
 
     private sealed record CheckedRow(IReadOnlyList<Finding> Findings)
     {
+        public ConversationRow? Source { get; init; }
+
         public TokenizedExample? Example { get; init; }
 
         public int Messages { get; init; }

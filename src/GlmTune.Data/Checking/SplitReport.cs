@@ -36,6 +36,9 @@ public sealed record SplitReport
     /// <summary>Everything that was found, in the file's order.</summary>
     public required IReadOnlyList<Finding> Findings { get; init; }
 
+    /// <summary>What is known of the rows as a whole: keys that are not read, forms that were converted.</summary>
+    public IReadOnlyList<string> Notes { get; init; } = [];
+
     /// <summary>Rows that are cut, their end lost or not.</summary>
     public int CutRows => Count(FindingKind.Cut) + Count(FindingKind.LostEnd);
 

@@ -3,7 +3,6 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using GlmTune.Data.Conversations;
 using NJsonSchema;
-using NJsonSchema.Validation;
 
 namespace GlmTune.Data.Checking;
 
@@ -58,7 +57,7 @@ internal sealed class ToolSchemas
         try
         {
             var errors = Parse(tool).Schema?.Validate(call.Arguments) ?? [];
-            return errors.Count == 0 ? null : string.Join("; ", errors.Take(4).Select(Describe)) + ".";
+            return errors.Count == 0 ? null : string.Join("; ", errors.Take(4).Select(SchemaWords.Describe)) + ".";
         }
         catch (Exception e) when (IsBadSchema(e))
         {
@@ -108,23 +107,4 @@ internal sealed class ToolSchemas
                 or Newtonsoft.Json.JsonException;
 
     private static string FirstLine(Exception e) => e.Message.Split('\n')[0].Trim();
-
-    private static string Describe(ValidationError error)
-    {
-        var path = (error.Path ?? "#").TrimStart('#', '/');
-        return $"'{(path.Length == 0 ? "arguments" : path)}' "
-            + error.Kind switch
-            {
-                ValidationErrorKind.PropertyRequired => "is missing",
-                ValidationErrorKind.NoAdditionalPropertiesAllowed => "is not declared",
-                ValidationErrorKind.NotInEnumeration => "is not one of the allowed values",
-                ValidationErrorKind.StringExpected => "is not a string",
-                ValidationErrorKind.NumberExpected => "is not a number",
-                ValidationErrorKind.IntegerExpected => "is not a whole number",
-                ValidationErrorKind.BooleanExpected => "is neither true nor false",
-                ValidationErrorKind.ArrayExpected => "is not an array",
-                ValidationErrorKind.ObjectExpected => "is not an object",
-                var kind => $"does not match the schema ({kind})",
-            };
-    }
 }

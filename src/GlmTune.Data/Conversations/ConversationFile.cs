@@ -1,6 +1,7 @@
 namespace GlmTune.Data.Conversations;
 
-/// <summary>A jsonl file of conversations: an object with <c>messages</c> on each line.</summary>
+/// <summary>A file of conversations: objects with <c>messages</c>, one a line, over several lines, or in a JSON
+/// array.</summary>
 public static class ConversationFile
 {
     /// <summary>Streams every row, good or bad, in the file's order; blank lines are no rows.</summary>
@@ -36,16 +37,16 @@ public static class ConversationFile
     )
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(parallelism);
-        var lines = JsonLines.Read(path).Take(maxRows ?? int.MaxValue);
-        T One(JsonLine line)
+        var entries = EntryFile.Read(path).Take(maxRows ?? int.MaxValue);
+        T One(FileEntry entry)
         {
             stop.ThrowIfCancellationRequested();
-            return map(ConversationReader.Parse(line, path));
+            return map(ConversationReader.Parse(entry, path));
         }
 
         return parallelism == 1
-            ? lines.Select(One)
-            : lines
+            ? entries.Select(One)
+            : entries
                 .AsParallel()
                 .AsOrdered()
                 .WithCancellation(stop)

@@ -1,298 +1,192 @@
 using System.Text.Json;
-using System.Text.Unicode;
+using GlmTune.Files.Json;
 
 namespace GlmTune.Data.Conversations;
 
-/// <summary>Reads one row in the fine-tuning format; collects everything that is wrong with it.</summary>
+/// <summary>Reads one row that is a list of messages, in the fine-tuning format or in one of its relatives; collects
+/// everything that is wrong with it.</summary>
+/// <remarks>
+/// The relatives are those that cannot be mistaken: OpenAI's <c>tool_calls</c> and parts, ChatGLM3's and ShareGPT's
+/// <c>conversations</c>, ms-swift's roles. Every key either is read, or is refused by name, or changes nothing and is
+/// counted. </remarks>
 internal sealed class ConversationReader
 {
-    private static readonly JsonDocumentOptions Options = new() { MaxDepth = 512 };
+    private static readonly string[] Lists = ["messages", "conversations", "conversation"];
+    private static readonly string[] Read = [.. Lists, "system", "tools", "functions"];
 
-    private readonly string file;
-    private readonly int line;
-    private readonly List<DataProblem> problems = [];
+    private readonly RowReading reading;
+    private readonly ToolListReader tools;
+    private readonly MessageReader messages;
 
-    private ConversationReader(string file, int line) => (this.file, this.line) = (file, line);
-
-    public static ConversationRow Parse(JsonLine text, string file)
+    private ConversationReader(string file, RowPlace place)
     {
-        var reader = new ConversationReader(file, text.Number);
-        var conversation = reader.Row(text.Text);
-        return new ConversationRow(text.Number, reader.problems.Count == 0 ? conversation : null, reader.problems);
+        reading = new RowReading(file, place);
+        tools = new ToolListReader(reading);
+        messages = new MessageReader(reading, tools);
     }
 
-    /// <summary>Reads the messages of a row that is not from a file, such as a converted one.</summary>
-    public static ConversationRow Parse(JsonElement row, string file, int line)
+    public static ConversationRow Parse(FileEntry entry, string file)
     {
-        var reader = new ConversationReader(file, line);
-        var conversation = reader.Row(row);
-        return new ConversationRow(line, reader.problems.Count == 0 ? conversation : null, reader.problems);
+        var reader = new ConversationReader(file, entry.Place);
+        return reader.reading.Result(reader.Row(entry));
     }
 
-    private Conversation? Row(byte[] text)
+    /// <summary>Reads a row that is parsed already, such as an entry to convert.</summary>
+    public static ConversationRow Parse(JsonElement row, string file, RowPlace place)
     {
-        if (!Utf8.IsValid(text))
+        var reader = new ConversationReader(file, place);
+        return reader.reading.Result(reader.Row(row));
+    }
+
+    /// <summary>Parses an entry; null where it is no JSON, which <paramref name="problem"/> then says.</summary>
+    public static JsonElement? ParseEntry(FileEntry entry, out string? problem)
+    {
+        problem = entry.Problem;
+        if (problem is not null)
         {
-            Problem(null, "the line is not valid UTF-8. Save the file as UTF-8.");
             return null;
         }
 
-        try
+        if (JsonFile.TryParse(entry.Text, out var value) is not { } fault)
         {
-            using var document = JsonDocument.Parse(text, Options);
-            return Row(document.RootElement);
+            return value;
         }
-        catch (JsonException e)
+
+        var (line, character) = fault.PlaceIn(entry.Text);
+        var where =
+            line == 1
+                ? $"at character {character}"
+                : $"in line {entry.Place.Line + line - 1}, at character {character}";
+        problem = $"not valid JSON {where}: {fault.Text}";
+        return null;
+    }
+
+    private Conversation? Row(FileEntry entry)
+    {
+        if (ParseEntry(entry, out var problem) is { } value)
         {
-            var place = e.BytePositionInLine is { } position ? $" at byte {position + 1}" : "";
-            Problem(null, $"not valid JSON{place}: {Reason(e)} Each line must be one JSON object.");
-            return null;
+            return Row(value);
         }
-        catch (InvalidOperationException)
-        {
-            // The only thing that valid JSON in UTF-8 can hold and a string cannot.
-            Problem(null, "a string contains an unpaired surrogate (\\ud800 to \\udfff), which is not a character.");
-            return null;
-        }
+
+        reading.Problem(null, problem!);
+        return null;
     }
 
     private Conversation? Row(JsonElement row)
     {
         if (row.ValueKind != JsonValueKind.Object)
         {
-            Problem(null, $"found {Kind(row)}; expected an object with 'messages'. Each line must be one JSON object.");
-            return null;
-        }
-
-        if (!row.TryGetProperty("messages", out var messages))
-        {
-            Problem(null, $"no 'messages'; found {Keys(row)}. {ConvertHint(row)}");
-            return null;
-        }
-
-        if (messages.ValueKind != JsonValueKind.Array || messages.GetArrayLength() == 0)
-        {
-            Problem(null, $"'messages' is {Kind(messages)}; expected an array with at least one message.");
-            return null;
-        }
-
-        if (
-            row.TryGetProperty("tools", out var tools)
-            && tools.ValueKind is not (JsonValueKind.Null or JsonValueKind.Undefined)
-        )
-        {
-            Problem(
+            reading.Problem(
                 null,
-                "'tools' is next to 'messages', but tools belong to the system message. 'glmtune data "
-                    + "convert --from openai' moves them."
+                $"found {JsonFile.Describe(row)}; expected an object with 'messages'. Each row must be one JSON object."
             );
+            return null;
         }
 
-        var result = new List<Message>();
-        foreach (var (index, message) in messages.EnumerateArray().Index())
+        string[] lists = [.. Lists.Where(key => RowReading.Optional(row, key) is not null)];
+        if (lists.Length != 1)
         {
-            if (Read(message, index) is { } read)
+            reading.Problem(
+                null,
+                lists.Length == 0
+                    ? $"no 'messages'; found {RowReading.Keys(row)}. {ConvertHint(row)}"
+                    : $"found {string.Join(" and ", lists.Select(key => $"'{key}'"))}; expected one of them. Remove the other."
+            );
+            if (lists.Length == 0)
             {
-                if (read.Role == Role.System && index > 0)
-                {
-                    Problem(
-                        index,
-                        $"role 'system' after '{Name(result.LastOrDefault()?.Role)}'. A conversation has at "
-                            + "most one system message, which must come first."
-                    );
-                }
-
-                result.Add(read);
+                return null;
             }
         }
 
-        return new Conversation(result);
-    }
-
-    private Message? Read(JsonElement message, int index)
-    {
-        if (message.ValueKind != JsonValueKind.Object)
+        reading.CheckKeys(row, null, Read, RowKeys.RefusedInRow);
+        var list = row.GetProperty(lists[0]);
+        if (list.ValueKind != JsonValueKind.Array || list.GetArrayLength() == 0)
         {
-            Problem(index, $"found {Kind(message)}; expected an object with 'role' and 'content'.");
+            reading.Problem(
+                null,
+                $"'{lists[0]}' is {JsonFile.Describe(list)}; expected an array with at least one message."
+            );
             return null;
         }
 
-        var before = problems.Count;
-        var role = ReadRole(message, index);
-        var content = Text(message, "content", index);
-        var metadata = Text(message, "metadata", index);
-        var tools = ReadTools(message, index, role);
-        bool? loss = null;
-        if (message.TryGetProperty("loss", out var flag) && flag.ValueKind != JsonValueKind.Null)
+        var beside = Beside(row);
+        var turns = new List<Turn>();
+        foreach (var (index, message) in list.EnumerateArray().Index())
         {
-            if (flag.ValueKind is JsonValueKind.True or JsonValueKind.False)
+            turns.AddRange(messages.ReadMessage(message, index, turns.Count == 0 ? null : turns[^1].Message.Role));
+        }
+
+        return Assemble(beside, turns);
+    }
+
+    // What stands beside the messages and belongs to the system message.
+    private Message Beside(JsonElement row)
+    {
+        var system = "";
+        if (RowReading.Optional(row, "system") is { } text)
+        {
+            if (text.ValueKind == JsonValueKind.String)
             {
-                loss = flag.GetBoolean();
+                system = text.GetString()!;
             }
             else
             {
-                Problem(index, $"'loss' is {Kind(flag)}; expected true or false.");
+                reading.Problem(null, $"'system' is {JsonFile.Describe(text)}; expected a string.");
             }
         }
 
-        foreach (var key in (string[])["tool_calls", "function_call"])
+        return new Message(Role.System, system)
         {
-            if (
-                message.TryGetProperty(key, out var call)
-                && call.ValueKind is not (JsonValueKind.Null or JsonValueKind.Undefined)
-                && !(call.ValueKind == JsonValueKind.Array && call.GetArrayLength() == 0)
-            )
-            {
-                Problem(
-                    index,
-                    $"'{key}' is not supported; write the call as 'metadata' (the tool's name) and 'content' "
-                        + "(its arguments), or use 'glmtune data convert --from openai'."
-                );
-            }
-        }
-
-        return problems.Count > before || role is null
-            ? null
-            : new Message(role.Value, content)
-            {
-                Metadata = metadata,
-                Tools = tools,
-                Loss = loss,
-            };
+            Tools = [.. tools.ReadList(row, "tools", null), .. tools.ReadList(row, "functions", null)],
+        };
     }
 
-    private Role? ReadRole(JsonElement message, int index)
+    private Conversation Assemble(Message beside, List<Turn> turns)
     {
-        if (!message.TryGetProperty("role", out var role) || role.ValueKind != JsonValueKind.String)
+        List<Message> result = [.. ToolResults.InOrder(turns, reading)];
+        if (beside.Content.Length == 0 && beside.Tools.Count == 0)
         {
-            Problem(
-                index,
-                role.ValueKind == JsonValueKind.Undefined
-                    ? $"no 'role'; found {Keys(message)}. Expected system, user, assistant or observation."
-                    : $"'role' is {Kind(role)}; expected system, user, assistant or observation."
+            return new Conversation(result);
+        }
+
+        if (result.Count == 0 || result[0].Role != Role.System)
+        {
+            return new Conversation([beside, .. result]);
+        }
+
+        var own = result[0];
+        if (beside.Content.Length > 0 && own.Content.Length > 0 && own.Content != beside.Content)
+        {
+            reading.Problem(null, "'system' beside the messages differs from the system message. Keep one of them.");
+        }
+
+        if (beside.Tools.Count > 0 && own.Tools.Count > 0)
+        {
+            reading.Problem(
+                null,
+                "tools are declared beside the messages and in the system message. Keep one of them."
             );
-            return null;
         }
 
-        var name = role.GetString();
-        Role? known = name switch
+        result[0] = own with
         {
-            "system" => Role.System,
-            "user" => Role.User,
-            "assistant" => Role.Assistant,
-            "observation" => Role.Observation,
-            _ => null,
+            Content = own.Content.Length > 0 ? own.Content : beside.Content,
+            Tools = own.Tools.Count > 0 ? own.Tools : beside.Tools,
         };
-        if (known is null)
-        {
-            var hint = name switch
-            {
-                "tool" or "function" =>
-                    "The result of a tool has role 'observation'; 'glmtune data convert --from openai' "
-                        + "renames it.",
-                "human" or "gpt" => "This looks like the ShareGPT format; use 'glmtune data convert --from sharegpt'.",
-                _ => "",
-            };
-            Problem(index, $"role '{name}'; expected system, user, assistant or observation.{hint}");
-        }
-
-        return known;
-    }
-
-    private List<ToolDefinition> ReadTools(JsonElement message, int index, Role? role)
-    {
-        var tools = new List<ToolDefinition>();
-        if (!message.TryGetProperty("tools", out var list) || list.ValueKind == JsonValueKind.Null)
-        {
-            return tools;
-        }
-
-        if (list.ValueKind != JsonValueKind.Array)
-        {
-            Problem(index, $"'tools' is {Kind(list)}; expected an array of tools.");
-            return tools;
-        }
-
-        if (role is not null and not Role.System && list.GetArrayLength() > 0)
-        {
-            Problem(index, $"'tools' on a message with role '{Name(role)}'; only a system message can declare tools.");
-        }
-
-        foreach (var (place, tool) in list.EnumerateArray().Index())
-        {
-            try
-            {
-                tools.Add(ToolDefinition.Read(tool));
-            }
-            catch (InvalidDataException e)
-            {
-                Problem(index, $"tools[{place}]: {e.Message}");
-            }
-        }
-
-        return tools;
-    }
-
-    private string Text(JsonElement message, string key, int index)
-    {
-        if (!message.TryGetProperty(key, out var value) || value.ValueKind == JsonValueKind.Null)
-        {
-            return "";
-        }
-
-        if (value.ValueKind == JsonValueKind.String)
-        {
-            return value.GetString()!;
-        }
-
-        Problem(
-            index,
-            $"'{key}' is {Kind(value)}; expected a "
-                + $"string{(value.ValueKind == JsonValueKind.Object ? " (write nested JSON as text)" : "")}."
-        );
-        return "";
-    }
-
-    private void Problem(int? message, string text) => problems.Add(new DataProblem(file, line, message, text));
-
-    private static string Name(Role? role) => role?.ToString().ToLowerInvariant() ?? "an invalid message";
-
-    private static string Kind(JsonElement value) =>
-        value.ValueKind switch
-        {
-            JsonValueKind.Object => "an object",
-            JsonValueKind.Array when value.GetArrayLength() == 0 => "an empty array",
-            JsonValueKind.Array => "an array",
-            JsonValueKind.String => "a string",
-            JsonValueKind.Number => "a number",
-            JsonValueKind.True => "true",
-            JsonValueKind.False => "false",
-            JsonValueKind.Null => "null",
-            _ => "nothing",
-        };
-
-    private static string Keys(JsonElement row)
-    {
-        var names = row.EnumerateObject().Select(property => $"'{property.Name}'").Take(6).ToList();
-        return names.Count == 0 ? "an empty object" : string.Join(", ", names);
+        return new Conversation(result);
     }
 
     private static string ConvertHint(JsonElement row)
     {
         bool Has(string key) => row.TryGetProperty(key, out _);
         var shape =
-            Has("conversations") ? "sharegpt"
-            : Has("content") && Has("summary") ? "advertisegen"
-            : Has("instruction") ? "alpaca"
+            Has("content") && Has("summary") ? "advertisegen"
+            : Has("query") && Has("response") ? "ms-swift"
+            : Has("instruction") || (Has("input") && Has("output")) ? "alpaca"
+            : Has("Instances") || Has("Golden_Answers") ? "toolalpaca"
             : null;
         return shape is null
             ? "A row is {\"messages\": […]}."
             : $"This looks like another format; use 'glmtune data convert --from {shape}'.";
-    }
-
-    private static string Reason(JsonException e)
-    {
-        var cut = e.Message.IndexOf(" LineNumber:", StringComparison.Ordinal);
-        return cut < 0 ? e.Message : e.Message[..cut];
     }
 }

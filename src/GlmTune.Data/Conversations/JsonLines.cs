@@ -1,77 +1,96 @@
 namespace GlmTune.Data.Conversations;
 
-/// <summary>One line of a jsonl file.</summary>
+/// <summary>One line of a JSON Lines file.</summary>
 /// <param name="Number">From 1.</param>
-/// <param name="Text">UTF-8 without the line's end.</param>
-public readonly record struct JsonLine(int Number, byte[] Text);
+/// <param name="Text">UTF-8 without the line's end; of a line that is too long, its beginning.</param>
+/// <param name="IsTooLong">Whether the line has more than <see cref="JsonLines.MaxBytes"/>.</param>
+public readonly record struct JsonLine(int Number, byte[] Text, bool IsTooLong = false);
 
-/// <summary>Streams the lines of a jsonl file as they are, without decoding them.</summary>
+/// <summary>Streams the lines of a JSON Lines file as they are, without decoding them.</summary>
 public static class JsonLines
 {
+    /// <summary>The longest row that is read, in bytes: 16 MiB.</summary>
+    public const int MaxBytes = 16 << 20;
+
     /// <summary>The lines that are not blank, in order; a byte order mark is left out. Only one line is in memory at a
-    /// time.</summary>
-    /// <exception cref="InvalidDataException">The file does not exist.</exception>
+    /// time, and of a longer line only its beginning.</summary>
+    /// <exception cref="InvalidDataException">There is no such file.</exception>
     public static IEnumerable<JsonLine> Read(string path)
     {
+        RequireFile(path);
+        return Stream(path);
+    }
+
+    /// <exception cref="InvalidDataException">There is no such file.</exception>
+    internal static void RequireFile(string path)
+    {
+        if (Directory.Exists(path))
+        {
+            throw new InvalidDataException($"{path}: is a folder; expected a data file.");
+        }
+
         if (!File.Exists(path))
         {
             throw new InvalidDataException($"{path}: file not found.");
         }
-
-        return Stream(path);
     }
 
     private static IEnumerable<JsonLine> Stream(string path)
     {
         using var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 1);
         var buffer = new byte[1 << 16];
-        int start = 0,
-            filled = 0,
-            number = 0;
+        var line = new MemoryStream();
+        var (number, isTooLong) = (1, false);
         for (var ended = false; !ended; )
         {
-            if (start > 0)
-            {
-                buffer.AsSpan(start, filled - start).CopyTo(buffer);
-                (start, filled) = (0, filled - start);
-            }
-
-            if (filled == buffer.Length)
-            {
-                Array.Resize(ref buffer, 2 * buffer.Length);
-            }
-
-            var read = file.Read(buffer, filled, buffer.Length - filled);
-            var searched = filled;
-            filled += read;
-            ended = read == 0;
+            var filled = file.Read(buffer);
+            ended = filled == 0;
+            var start = 0;
             while (start < filled)
             {
-                var newline = Array.IndexOf(buffer, (byte)'\n', searched, filled - searched);
-                if (newline < 0 && !ended)
+                var newline = Array.IndexOf(buffer, (byte)'\n', start, filled - start);
+                var end = newline < 0 ? filled : newline;
+                var kept = (int)Math.Min(end - start, MaxBytes + 1 - line.Length);
+                isTooLong |= kept < end - start;
+                line.Write(buffer, start, kept);
+                start = end + 1;
+                if (newline < 0)
                 {
                     break;
                 }
 
-                var end = newline < 0 ? filled : newline;
-                number++;
-                var text = Trim(buffer.AsSpan(start, end - start), first: number == 1);
-                start = searched = Math.Min(end + 1, filled);
-                if (text.Length > 0)
+                if (Take(line, number++, isTooLong) is { Text.Length: > 0 } whole)
                 {
-                    yield return new JsonLine(number, text);
+                    yield return whole;
                 }
+
+                isTooLong = false;
             }
+        }
+
+        if (Take(line, number, isTooLong) is { Text.Length: > 0 } last)
+        {
+            yield return last;
         }
     }
 
-    private static byte[] Trim(ReadOnlySpan<byte> line, bool first)
+    private static JsonLine Take(MemoryStream line, int number, bool isTooLong)
     {
-        if (first && line.StartsWith("\uFEFF"u8))
+        ReadOnlySpan<byte> text = line.GetBuffer().AsSpan(0, (int)line.Length);
+        if (number == 1 && text.StartsWith("\uFEFF"u8))
         {
-            line = line[3..];
+            text = text[3..];
         }
 
-        return line.Trim(" \t\r"u8).ToArray();
+        text = text.Trim(" \t\r"u8);
+        var tooLong = isTooLong || text.Length > MaxBytes;
+        var taken = new JsonLine(number, (tooLong ? text[..Math.Min(text.Length, 1 << 10)] : text).ToArray(), tooLong);
+        line.SetLength(0);
+        if (line.Capacity > 1 << 20)
+        {
+            line.Capacity = 0;
+        }
+
+        return taken;
     }
 }

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using GlmTune.Data.Conversations;
 
 namespace GlmTune.Data.Converting;
@@ -6,13 +7,24 @@ namespace GlmTune.Data.Converting;
 /// <summary>AdvertiseGen: <c>{"content": tags, "summary": text}</c>.</summary>
 internal sealed class AdvertiseGenShape : RowShape
 {
+    private static readonly string[] Used = ["content", "summary"];
+
     public override string Name => "advertisegen";
 
-    public override IEnumerable<Conversation> Convert(JsonElement entry) =>
-        [
-            new Conversation([
-                new Message(Role.User, Text(entry, "content")),
-                new Message(Role.Assistant, Text(entry, "summary")),
-            ]),
-        ];
+    public override ConvertedEntry Convert(JsonElement entry, string file, RowPlace place) =>
+        new([
+            Read(
+                entry,
+                Used,
+                new JsonObject
+                {
+                    ["messages"] = new JsonArray(
+                        Message("user", Text(entry, "content")),
+                        Message("assistant", Text(entry, "summary"))
+                    ),
+                },
+                file,
+                place
+            ),
+        ]);
 }

@@ -1,40 +1,33 @@
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using GlmTune.Data.Conversations;
 
 namespace GlmTune.Data.Converting;
 
 /// <summary>Alpaca: <c>{"instruction", "input", "output"}</c>, with <c>system</c> and <c>history</c> (pairs of question
-/// and answer) as others add them.</summary>
+/// and answer) as others add them; <c>{"input", "output"}</c> alone is a question and its answer.</summary>
 internal sealed class AlpacaShape : RowShape
 {
+    private static readonly string[] Used = ["instruction", "input", "output", "history", "system"];
+
     public override string Name => "alpaca";
 
-    public override IEnumerable<Conversation> Convert(JsonElement entry)
+    public override ConvertedEntry Convert(JsonElement entry, string file, RowPlace place)
     {
-        var messages = new List<Message>();
-        foreach (var turn in OptionalArray(entry, "history"))
-        {
-            if (
-                turn.ValueKind != JsonValueKind.Array
-                || turn.GetArrayLength() != 2
-                || turn.EnumerateArray().Any(text => text.ValueKind != JsonValueKind.String)
-            )
-            {
-                throw new InvalidDataException("an entry of 'history' is not a pair of strings (question, answer).");
-            }
-
-            messages.Add(new Message(Role.User, turn[0].GetString()!));
-            messages.Add(new Message(Role.Assistant, turn[1].GetString()!));
-        }
-
+        var instruction = OptionalText(entry, "instruction") ?? "";
         var input = OptionalText(entry, "input") ?? "";
-        messages.Add(
-            new Message(
-                Role.User,
-                input.Length > 0 ? $"{Text(entry, "instruction")}\n{input}" : Text(entry, "instruction")
-            )
-        );
-        messages.Add(new Message(Role.Assistant, Text(entry, "output")));
-        return [WithTools([], OptionalText(entry, "system") ?? "", messages)];
+        var question =
+            instruction.Length > 0 && input.Length > 0 ? $"{instruction}\n{input}"
+            : instruction.Length > 0 ? instruction
+            : input.Length > 0 ? input
+            : Text(entry, "instruction");
+        JsonNode[] messages =
+        [
+            .. History(entry),
+            Message("user", question),
+            Message("assistant", Text(entry, "output")),
+        ];
+        var row = new JsonObject { ["system"] = OptionalText(entry, "system"), ["messages"] = new JsonArray(messages) };
+        return new ConvertedEntry([Read(entry, Used, row, file, place)]);
     }
 }

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using GlmTune.Data.Conversations;
 using GlmTune.Files;
+using GlmTune.Files.Json;
 
 namespace GlmTune.Data.Converting;
 
@@ -8,17 +9,26 @@ namespace GlmTune.Data.Converting;
 /// <param name="Entries">Entries of the source.</param>
 /// <param name="Conversations">Rows written.</param>
 /// <param name="Problems">What is wrong with the entries that were left out.</param>
-public sealed record ConversionReport(int Entries, int Conversations, IReadOnlyList<DataProblem> Problems);
+public sealed record ConversionReport(int Entries, int Conversations, IReadOnlyList<DataProblem> Problems)
+{
+    /// <summary>Entries, or conversations of an entry, that were left out.</summary>
+    public int Skipped => Problems.Select(problem => problem.Place).Distinct().Count();
 
-/// <summary>Turns data of another shape into the fine-tuning format.</summary>
+    /// <summary>Messages of the assistant without text in the rows that were written.</summary>
+    public int EmptyAnswers { get; init; }
+
+    /// <summary>Keys that are not read, forms that were changed; for people.</summary>
+    public IReadOnlyList<string> Notes { get; init; } = [];
+}
+
+/// <summary>Turns data of another shape into the fine-tuning format. It writes only rows that training can
+/// read.</summary>
 public static class DataConversion
 {
-    private static readonly JsonDocumentOptions Options = new() { MaxDepth = 512 };
-
     /// <summary>Converts a file; the target is replaced only when all is written.</summary>
     /// <param name="shape">The source's shape.</param>
-    /// <param name="source">A JSON array, or one object a line.</param>
-    /// <param name="target">The jsonl file to write.</param>
+    /// <param name="source">A JSON array, or objects one after another.</param>
+    /// <param name="target">The JSON Lines file to write.</param>
     /// <param name="calls">How calls of tools are written; as GLM-4 does unless
     /// <see cref="ToolCallStyle.Json"/>.</param>
     /// <param name="badRows">What is done with entries that have a problem.</param>
@@ -32,69 +42,37 @@ public static class DataConversion
         BadRows badRows = BadRows.Error
     )
     {
-        var problems = new List<DataProblem>();
-        var (entries, written) = (0, 0);
+        var report = new ConversionReport(0, 0, []);
         AtomicFile.Write(
             target,
             file =>
             {
-                foreach (var entry in SourceFile.Read(source))
+                var (entries, written, emptyAnswers) = (0, 0, 0);
+                var problems = new List<DataProblem>();
+                var read = new List<ConversationRow>();
+                foreach (
+                    var row in EntryFile
+                        .Read(source)
+                        .SelectMany(entry =>
+                        {
+                            entries++;
+                            return Rows(shape, entry, source);
+                        })
+                )
                 {
-                    entries++;
-                    try
+                    read.Add(row with { Conversation = null });
+                    problems.AddRange(row.Problems);
+                    if (row.Conversation is not { } conversation)
                     {
-                        using var json = JsonDocument.Parse(entry.Text, Options);
-                        if (json.RootElement.ValueKind != JsonValueKind.Object)
-                        {
-                            throw new InvalidDataException("the entry is not a JSON object.");
-                        }
+                        continue;
+                    }
 
-                        foreach (var conversation in shape.Convert(json.RootElement).ToList())
-                        {
-                            if (BadCall(conversation) is { } call)
-                            {
-                                problems.Add(
-                                    new DataProblem(
-                                        source,
-                                        entry.Number,
-                                        null,
-                                        $"the arguments of a call to '{call.Name}' are not a JSON object: "
-                                            + $"{Shorten(call.Arguments)}"
-                                    )
-                                );
-                                continue;
-                            }
-
-                            ConversationWriter.WriteLine(
-                                file,
-                                new Conversation([
-                                    .. conversation.Messages.Select(message => ToolCall.InStyle(message, calls)),
-                                ])
-                            );
-                            written++;
-                        }
-                    }
-                    catch (InvalidDataException e)
-                    {
-                        problems.Add(new DataProblem(source, entry.Number, null, e.Message));
-                    }
-                    catch (Exception e)
-                        when (e
-                                is JsonException
-                                    or InvalidOperationException
-                                    or KeyNotFoundException
-                                    or IndexOutOfRangeException
-                        )
-                    {
-                        problems.Add(
-                            new DataProblem(
-                                source,
-                                entry.Number,
-                                null,
-                                $"not valid JSON, or not in the format '{shape.Name}': {e.Message}"
-                            )
-                        );
-                    }
+                    Conversation styled = new([
+                        .. conversation.Messages.Select(message => ToolCall.InStyle(message, calls)),
+                    ]);
+                    ConversationWriter.WriteLine(file, styled);
+                    written++;
+                    emptyAnswers += conversation.Messages.Count(IsEmptyAnswer);
                 }
 
                 if (problems.Count > 0 && (badRows == BadRows.Error || written == 0))
@@ -106,13 +84,61 @@ public static class DataConversion
                 {
                     throw new InvalidDataException($"{source}: the file has no entries.");
                 }
+
+                report = new ConversionReport(entries, written, problems)
+                {
+                    EmptyAnswers = emptyAnswers,
+                    Notes = RowNotes.Of(source, read),
+                };
             }
         );
-        return new ConversionReport(entries, written, problems);
+        return report;
     }
 
-    private static ToolCall? BadCall(Conversation conversation) =>
-        conversation.Messages.Select(ToolCall.Read).FirstOrDefault(call => call is not null && !call.HasJsonArguments);
+    private static bool IsEmptyAnswer(Message message) => message is { Role: Role.Assistant, Content.Length: 0 };
 
-    private static string Shorten(string text) => text.Length <= 100 ? text : $"{text[..100]}…";
+    private static IReadOnlyList<ConversationRow> Rows(RowShape shape, FileEntry entry, string source)
+    {
+        ConversationRow Bad(string problem) =>
+            new(entry.Place, null, [new DataProblem(source, entry.Place, null, problem)]);
+        if (ConversationReader.ParseEntry(entry, out var fault) is not { } value)
+        {
+            return [Bad(fault!)];
+        }
+
+        if (value.ValueKind != JsonValueKind.Object)
+        {
+            return [Bad($"found {JsonFile.Describe(value)}; expected an object.")];
+        }
+
+        try
+        {
+            return [.. shape.Convert(value, source, entry.Place).Rows.Select(row => WithAnswer(row, source))];
+        }
+        catch (InvalidDataException e)
+        {
+            return [Bad(e.Message)];
+        }
+    }
+
+    // Training refuses a row without an answer.
+    private static ConversationRow WithAnswer(ConversationRow row, string source) =>
+        row.Conversation is not { } conversation
+        || conversation.Messages.Any(message => message is { IsSupervised: true, Content.Length: > 0 })
+            ? row
+            : row with
+            {
+                Conversation = null,
+                Problems =
+                [
+                    new DataProblem(
+                        source,
+                        row.Place,
+                        null,
+                        conversation.Messages.Any(IsEmptyAnswer)
+                            ? "the answer is empty, so there is nothing to train on."
+                            : "there is no answer to train on."
+                    ),
+                ],
+            };
 }

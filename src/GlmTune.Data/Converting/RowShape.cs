@@ -1,6 +1,7 @@
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using GlmTune.Data.Conversations;
-using GlmTune.Data.Templates;
+using GlmTune.Files.Json;
 
 namespace GlmTune.Data.Converting;
 
@@ -9,7 +10,15 @@ public abstract class RowShape
 {
     /// <summary>All shapes.</summary>
     public static IReadOnlyList<RowShape> All { get; } =
-    [new AdvertiseGenShape(), new OpenAiShape(), new ShareGptShape(), new AlpacaShape(), new ToolAlpacaShape()];
+    [
+        new AdvertiseGenShape(),
+        new MessageListShape("openai"),
+        new MessageListShape("sharegpt"),
+        new MessageListShape("chatglm3"),
+        new AlpacaShape(),
+        new QueryShape(),
+        new ToolAlpacaShape(),
+    ];
 
     /// <summary>What commands call it.</summary>
     public abstract string Name { get; }
@@ -25,8 +34,37 @@ public abstract class RowShape
 
     /// <summary>The conversations of one entry; most shapes have one. Calls of tools are in GLM-4's own
     /// style.</summary>
+    /// <param name="entry">An object.</param>
+    /// <param name="file">The file, for problems.</param>
+    /// <param name="place">Where the entry is.</param>
     /// <exception cref="InvalidDataException">The entry has another shape; the message says what was found.</exception>
-    public abstract IEnumerable<Conversation> Convert(JsonElement entry);
+    public abstract ConvertedEntry Convert(JsonElement entry, string file, RowPlace place);
+
+    /// <summary>Reads a row of messages that a shape has put together, as training would.</summary>
+    /// <param name="entry">The entry that it was made of.</param>
+    /// <param name="used">The entry's keys that are in it; others are refused by name or counted.</param>
+    /// <param name="row">The row: <c>messages</c>, and <c>system</c> and <c>tools</c> if there are any.</param>
+    /// <param name="file">The file.</param>
+    /// <param name="place">Where the entry is.</param>
+    private protected static ConversationRow Read(
+        JsonElement entry,
+        string[] used,
+        JsonObject row,
+        string file,
+        RowPlace place
+    )
+    {
+        foreach (var member in entry.EnumerateObject().Where(member => !used.Contains(member.Name)))
+        {
+            row.TryAdd(member.Name, JsonSerializer.SerializeToNode(member.Value));
+        }
+
+        return ConversationReader.Parse(JsonSerializer.SerializeToElement(row), file, place);
+    }
+
+    /// <summary>A message as rows have it.</summary>
+    private protected static JsonNode Message(string role, string content) =>
+        new JsonObject { ["role"] = role, ["content"] = content };
 
     /// <summary>A string member, or null when it is absent or null.</summary>
     protected static string? OptionalText(JsonElement owner, string key)
@@ -38,7 +76,7 @@ public abstract class RowShape
 
         return value.ValueKind == JsonValueKind.String
             ? value.GetString()
-            : throw new InvalidDataException($"'{key}' is {Found(value)}; expected a string.");
+            : throw new InvalidDataException($"'{key}' is {JsonFile.Describe(value)}; expected a string.");
     }
 
     /// <summary>A string member that must be there.</summary>
@@ -58,49 +96,25 @@ public abstract class RowShape
 
         return value.ValueKind == JsonValueKind.Array
             ? value.EnumerateArray()
-            : throw new InvalidDataException($"'{key}' is {Found(value)}; expected an array.");
+            : throw new InvalidDataException($"'{key}' is {JsonFile.Describe(value)}; expected an array.");
     }
 
-    /// <summary>A call in GLM-4's own style; arguments are a JSON text or an object, and are written as GLM-4 saw them:
-    /// <c>{"x": [1, 2]}</c>.</summary>
-    protected static Message Call(string name, JsonElement arguments) =>
-        new(
-            Role.Assistant,
-            arguments.ValueKind switch
-            {
-                JsonValueKind.String => Spaced(arguments.GetString()!),
-                JsonValueKind.Undefined or JsonValueKind.Null => "{}",
-                _ => PythonJson.Write(arguments, indent: null),
-            }
-        )
-        {
-            Metadata = name,
-        };
-
-    /// <summary>The messages with a system message that declares the tools, in front of all others.</summary>
-    protected static Conversation WithTools(
-        IReadOnlyList<ToolDefinition> tools,
-        string system,
-        IEnumerable<Message> messages
-    ) =>
-        new(
-            tools.Count == 0 && system.Length == 0
-                ? [.. messages]
-                : [new Message(Role.System, system) { Tools = tools }, .. messages]
-        );
-
-    /// <summary>How errors call a value's kind.</summary>
-    protected static string Found(JsonElement value) => value.ValueKind.ToString().ToLowerInvariant();
-
-    private static string Spaced(string json)
+    /// <summary>The messages of <c>history</c>: pairs of question and answer.</summary>
+    private protected static IEnumerable<JsonNode> History(JsonElement entry)
     {
-        try
+        foreach (var turn in OptionalArray(entry, "history"))
         {
-            return PythonJson.Rewrite(json, indent: null);
-        }
-        catch (JsonException)
-        {
-            return json;
+            if (
+                turn.ValueKind != JsonValueKind.Array
+                || turn.GetArrayLength() != 2
+                || turn.EnumerateArray().Any(text => text.ValueKind != JsonValueKind.String)
+            )
+            {
+                throw new InvalidDataException("an entry of 'history' is not a pair of strings, question and answer.");
+            }
+
+            yield return Message("user", turn[0].GetString()!);
+            yield return Message("assistant", turn[1].GetString()!);
         }
     }
 }

@@ -2,6 +2,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
 using GlmTune.Data.Conversations;
+using GlmTune.Files.Json;
 
 namespace GlmTune.Data.Converting;
 
@@ -14,51 +15,101 @@ internal sealed partial class ToolAlpacaShape : RowShape
 {
     public override string Name => "toolalpaca";
 
-    public override IEnumerable<Conversation> Convert(JsonElement entry)
+    public override ConvertedEntry Convert(JsonElement entry, string file, RowPlace place)
     {
         var tools = Tools(entry);
         var instances = OptionalArray(entry, "Instances").ToList();
         var instructions = OptionalArray(entry, "Instructions").ToList();
         var golden = OptionalArray(entry, "Golden_Answers").ToList();
-        if (instances.Count > 0)
+        if (instances.Count == 0 && (instructions.Count != golden.Count || golden.Count == 0))
         {
-            return instances.Select(instance => WithTools(tools, "", Instance(instance)));
-        }
-
-        return instructions.Count == golden.Count && golden.Count > 0
-            ? instructions.Zip(golden, (question, calls) => WithTools(tools, "", Golden(question, calls)))
-            : throw new InvalidDataException(
-                $"no 'Instances', and {instructions.Count} 'Instructions' but {golden.Count} "
-                    + "'Golden_Answers'; expected equal numbers."
+            throw new InvalidDataException(
+                $"no 'Instances', and {instructions.Count} 'Instructions' with {golden.Count} 'Golden_Answers'; "
+                    + "expected as many of both."
             );
-    }
-
-    private static IEnumerable<Message> Golden(JsonElement question, JsonElement calls)
-    {
-        yield return new Message(Role.User, question.GetString()!);
-        if (calls.GetArrayLength() > 0)
-        {
-            yield return Call(Text(calls[0], "Action"), calls[0].GetProperty("Action_Input"));
         }
+
+        var rows = instances.Count > 0 ? instances.Select(Instance) : instructions.Zip(golden, Golden);
+        return new ConvertedEntry([.. rows.Select(messages => Row(tools, messages, file, place))]);
     }
 
-    private static IEnumerable<Message> Instance(JsonElement instance)
+    private static ConversationRow Row(JsonArray tools, JsonNode[]? messages, string file, RowPlace place) =>
+        messages is null
+            ? new ConversationRow(
+                place,
+                null,
+                [new DataProblem(file, place, null, "a step is not [[name, arguments, thought], result].")]
+            )
+            : ConversationReader.Parse(
+                JsonSerializer.SerializeToElement(
+                    new JsonObject { ["tools"] = tools.DeepClone(), ["messages"] = new JsonArray(messages) }
+                ),
+                file,
+                place
+            );
+
+    private static JsonNode[]? Golden(JsonElement question, JsonElement calls)
     {
-        yield return new Message(Role.User, Text(instance, "input"));
+        if (question.ValueKind != JsonValueKind.String || calls.ValueKind != JsonValueKind.Array)
+        {
+            return null;
+        }
+
+        return calls.GetArrayLength() == 0
+            ? [Message("user", question.GetString()!)]
+            :
+            [
+                Message("user", question.GetString()!),
+                Call(
+                    Text(calls[0], "Action"),
+                    calls[0].TryGetProperty("Action_Input", out var input) ? input : default
+                ),
+            ];
+    }
+
+    private static JsonNode[]? Instance(JsonElement instance)
+    {
+        List<JsonNode> messages = [Message("user", Text(instance, "input"))];
         foreach (var step in OptionalArray(instance, "intermediate_steps"))
         {
             // [[name, arguments, thought], result]
-            yield return Call(step[0][0].GetString()!, step[0][1]);
-            yield return new Message(
-                Role.Observation,
-                step[1].ValueKind == JsonValueKind.String ? step[1].GetString()! : step[1].GetRawText()
+            if (
+                step.ValueKind != JsonValueKind.Array
+                || step.GetArrayLength() < 2
+                || step[0].ValueKind != JsonValueKind.Array
+                || step[0].GetArrayLength() < 2
+                || step[0][0].ValueKind != JsonValueKind.String
+            )
+            {
+                return null;
+            }
+
+            messages.Add(Call(step[0][0].GetString()!, step[0][1]));
+            messages.Add(
+                Message(
+                    "observation",
+                    step[1].ValueKind == JsonValueKind.String ? step[1].GetString()! : step[1].GetRawText()
+                )
             );
         }
 
-        yield return new Message(Role.Assistant, Text(instance, "output"));
+        messages.Add(Message("assistant", Text(instance, "output")));
+        return [.. messages];
     }
 
-    private static List<ToolDefinition> Tools(JsonElement entry)
+    private static JsonObject Call(string name, JsonElement arguments) =>
+        new JsonObject
+        {
+            ["role"] = "assistant",
+            ["function_call"] = new JsonObject
+            {
+                ["name"] = name,
+                ["arguments"] =
+                    arguments.ValueKind == JsonValueKind.Undefined ? null : JsonSerializer.SerializeToNode(arguments),
+            },
+        };
+
+    private static JsonArray Tools(JsonElement entry)
     {
         if (
             !entry.TryGetProperty("Function_Description", out var functions)
@@ -75,20 +126,25 @@ internal sealed partial class ToolAlpacaShape : RowShape
             .. functions
                 .EnumerateObject()
                 .Where(function => function.Name != "components")
-                .Select(function => Tool(function.Name, function.Value.GetString()!)),
+                .Select(function => Tool(function.Name, Text(functions, function.Name))),
         ];
     }
 
     // "What it does⏎Parameters: {"name": "Required. type. What it is."}⏎Output: …"
-    private static ToolDefinition Tool(string name, string text)
+    private static JsonObject Tool(string name, string text)
     {
         var parts = Description().Match(text);
         var (properties, required) = (new JsonObject(), new JsonArray());
         if (parts.Success)
         {
-            foreach (var (parameter, description) in JsonNode.Parse(parts.Groups["parameters"].Value)!.AsObject())
+            var described = JsonFile.Parse(
+                parts.Groups["parameters"].Value,
+                $"the parameters of '{name}'",
+                JsonValueKind.Object
+            );
+            foreach (var member in described.EnumerateObject())
             {
-                var words = (string)description!;
+                var (parameter, words) = (member.Name, Text(described, member.Name));
                 if (words.StartsWith("Required. ", StringComparison.Ordinal))
                 {
                     required.Add(parameter);
@@ -110,7 +166,7 @@ internal sealed partial class ToolAlpacaShape : RowShape
                 ["required"] = required,
             },
         };
-        return new ToolDefinition("function", name, function.ToJsonString(Tokenization.TokenizerConfig.Writing));
+        return new JsonObject { ["type"] = "function", ["function"] = function };
     }
 
     private static string Type(string words)

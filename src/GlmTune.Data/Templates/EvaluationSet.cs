@@ -6,6 +6,10 @@ namespace GlmTune.Data.Templates;
 /// <summary>All answers of one split to generate and compare, in the file's order.</summary>
 public sealed class EvaluationSet : IReadOnlyList<EvaluationExample>
 {
+    private static readonly RowProblem NothingToEvaluate = new(
+        "nothing to evaluate: the row has no assistant message with content that is not marked \"loss\": false."
+    );
+
     private readonly List<EvaluationExample> examples;
 
     private EvaluationSet(SetReport report, List<EvaluationExample> examples) =>
@@ -20,7 +24,7 @@ public sealed class EvaluationSet : IReadOnlyList<EvaluationExample>
     /// <inheritdoc/>
     public EvaluationExample this[int index] => examples[index];
 
-    /// <summary>Reads and tokenizes a jsonl file.</summary>
+    /// <summary>Reads and tokenizes a data file.</summary>
     /// <remarks>A row without an answer is a row with a problem; an answer whose prompt is too long is left out and
     /// counted.</remarks>
     /// <exception cref="InvalidDataException">Rows have problems and the policy is <see cref="BadRows.Error"/>, or no
@@ -38,13 +42,11 @@ public sealed class EvaluationSet : IReadOnlyList<EvaluationExample>
             conversation =>
             {
                 var answers = template.CountAnswers(conversation);
-                var examples = template.RenderEvaluation(conversation);
                 return answers > 0
-                    ? (Answers: answers, Examples: examples)
-                    : throw new InvalidDataException(
-                        "nothing to evaluate: no assistant message has content, or all are marked \"loss\": " + "false."
-                    );
+                    ? (new Answers(answers, template.RenderEvaluation(conversation)), null)
+                    : ((Answers?)null, NothingToEvaluate);
             },
+            advice: null,
             stop
         );
         var examples = rows
@@ -55,7 +57,7 @@ public sealed class EvaluationSet : IReadOnlyList<EvaluationExample>
             {
                 Cut = examples.Count(example => example.IsCut),
                 LostTheirEnd = examples.Count(example => example.IsCut),
-                PromptTooLong = rows.Results.Sum(result => result.Value.Answers - result.Value.Examples.Count),
+                PromptTooLong = rows.Results.Sum(result => result.Value.Count - result.Value.Examples.Count),
             },
             examples
         );
@@ -69,4 +71,6 @@ public sealed class EvaluationSet : IReadOnlyList<EvaluationExample>
     public IEnumerator<EvaluationExample> GetEnumerator() => examples.GetEnumerator();
 
     IEnumerator IEnumerable.GetEnumerator() => GetEnumerator();
+
+    private sealed record Answers(int Count, IReadOnlyList<EvaluationExample> Examples);
 }

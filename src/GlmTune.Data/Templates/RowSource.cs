@@ -1,3 +1,4 @@
+using GlmTune.Data.Checking;
 using GlmTune.Data.Conversations;
 
 namespace GlmTune.Data.Templates;
@@ -6,42 +7,40 @@ namespace GlmTune.Data.Templates;
 /// rows.</summary>
 internal static class RowSource
 {
-    /// <param name="path">The jsonl file.</param>
+    private const int AdviceShown = 5;
+
+    /// <param name="path">The data file.</param>
     /// <param name="options">Policy, threads, number of rows.</param>
-    /// <param name="render">Gives a result, or throws <see cref="InvalidDataException"/> with the problem that the row
-    /// has.</param>
+    /// <param name="render">Gives a result, or the problem that the row has.</param>
+    /// <param name="advice">Finds what is odd in rows that are used; null where that is reported elsewhere.</param>
     /// <param name="stop">Ends the reading.</param>
     /// <exception cref="InvalidDataException">Rows have problems and the policy is to stop, or no row is
     /// left.</exception>
     public static (SetReport Report, List<(int Line, T Value)> Results) Read<T>(
         string path,
         ExampleOptions options,
-        Func<Conversation, T> render,
+        Func<Conversation, (T? Value, RowProblem? Problem)> render,
+        RowAdvice? advice,
         CancellationToken stop
     )
+        where T : class
     {
+        var rows = ConversationFile
+            .Map(path, options.Parallelism, row => Render(row, path, render, advice), options.MaxRows, stop)
+            .ToList();
         var results = new List<(int, T)>();
         var problems = new List<DataProblem>();
-        var (rows, skipped) = (0, 0);
-        foreach (
-            var (line, value, found) in ConversationFile.Map(
-                path,
-                options.Parallelism,
-                row => Render(row, path, render),
-                options.MaxRows,
-                stop
-            )
-        )
+        var skipped = 0;
+        foreach (var row in rows)
         {
-            rows++;
-            if (found.Count > 0)
+            problems.AddRange(row.Problems);
+            if (row.Value is { } value)
             {
-                skipped++;
-                problems.AddRange(found);
+                results.Add((row.Source.Line, value));
             }
             else
             {
-                results.Add((line, value!));
+                skipped++;
             }
         }
 
@@ -50,37 +49,70 @@ internal static class RowSource
             throw DataProblem.Exception(problems);
         }
 
-        return results.Count > 0
-            ? (
-                new SetReport
-                {
-                    Rows = rows,
-                    Skipped = skipped,
-                    Problems = problems,
-                },
-                results
-            )
-            : throw new InvalidDataException($"{path}: the file has no rows.");
+        if (results.Count == 0)
+        {
+            throw new InvalidDataException($"{path}: the file has no rows.");
+        }
+
+        List<string> notes = advice is null ? [] : [.. RowNotes.Of(path, rows.Select(row => row.Source))];
+        var odd = rows.SelectMany(row => row.Advice).Select(finding => finding.Problem).ToList();
+        if (odd.Count > 0)
+        {
+            notes.AddRange(FoldedProblems.Lines(odd, AdviceShown));
+            notes.Add($"{path}: `glmtune data check` lists all of it.");
+        }
+
+        return (
+            new SetReport
+            {
+                Rows = rows.Count,
+                Skipped = skipped,
+                Problems = problems,
+                Notes = notes,
+            },
+            results
+        );
     }
 
-    private static (int Line, T? Value, IReadOnlyList<DataProblem> Problems) Render<T>(
+    private static RenderedRow<T> Render<T>(
         ConversationRow row,
         string path,
-        Func<Conversation, T> render
+        Func<Conversation, (T? Value, RowProblem? Problem)> render,
+        RowAdvice? advice
     )
+        where T : class
     {
+        // What the rendering needs of the row is in its value; the conversation is not kept.
+        var source = row with
+        {
+            Conversation = null,
+        };
         if (row.Conversation is not { } conversation)
         {
-            return (row.Line, default, row.Problems);
+            return new RenderedRow<T>(source, null, row.Problems, []);
         }
 
         try
         {
-            return (row.Line, render(conversation), []);
+            var (value, problem) = render(conversation);
+            return new RenderedRow<T>(
+                source,
+                value,
+                problem is null ? [] : [problem.In(path, row.Place)],
+                value is null || advice is null ? [] : [.. advice.Find(conversation, path, row.Place)]
+            );
         }
         catch (InvalidDataException e)
         {
-            return (row.Line, default, [new DataProblem(path, row.Line, null, e.Message)]);
+            return new RenderedRow<T>(source, null, [new DataProblem(path, row.Place, null, e.Message)], []);
         }
     }
+
+    private sealed record RenderedRow<T>(
+        ConversationRow Source,
+        T? Value,
+        IReadOnlyList<DataProblem> Problems,
+        IReadOnlyList<Finding> Advice
+    )
+        where T : class;
 }

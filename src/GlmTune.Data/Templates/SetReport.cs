@@ -20,6 +20,9 @@ public sealed record SetReport
     /// <summary>Answers that are not evaluated because their prompt is too long; 0 for a training set.</summary>
     public int PromptTooLong { get; init; }
 
+    /// <summary>What is known of the rows as a whole, and what is odd in rows that are used; for people.</summary>
+    public IReadOnlyList<string> Notes { get; init; } = [];
+
     /// <summary>What is wrong with the skipped rows.</summary>
     public IReadOnlyList<DataProblem> Problems { get; init; } = [];
 }

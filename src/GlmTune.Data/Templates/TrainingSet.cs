@@ -1,4 +1,5 @@
 using System.Collections;
+using GlmTune.Data.Checking;
 using GlmTune.Data.Conversations;
 
 namespace GlmTune.Data.Templates;
@@ -20,8 +21,8 @@ public sealed class TrainingSet : IReadOnlyList<TokenizedExample>
     /// <inheritdoc/>
     public TokenizedExample this[int index] => examples[index];
 
-    /// <summary>Reads and tokenizes a jsonl file.</summary>
-    /// <remarks>A row without supervised tokens, because it has no answer or the cut took it, is a row with a
+    /// <summary>Reads and tokenizes a data file.</summary>
+    /// <remarks>A row in which nothing is learnt, because it has no answer or the cut took it, is a row with a
     /// problem.</remarks>
     /// <exception cref="InvalidDataException">Rows have problems and the policy is <see cref="BadRows.Error"/>, or no
     /// row is left.</exception>
@@ -36,6 +37,7 @@ public sealed class TrainingSet : IReadOnlyList<TokenizedExample>
             path,
             options ?? new ExampleOptions(),
             conversation => Render(template, conversation),
+            new RowAdvice(template),
             stop
         );
         var examples = rows.Results.ConvertAll(result => result.Value with { Line = result.Line });
@@ -54,24 +56,34 @@ public sealed class TrainingSet : IReadOnlyList<TokenizedExample>
 
     IEnumerator IEnumerable.GetEnumerator() => GetEnumerator();
 
-    private static TokenizedExample Render(Glm4Template template, Conversation conversation)
+    private static (TokenizedExample?, RowProblem?) Render(Glm4Template template, Conversation conversation)
     {
         var example = template.RenderTraining(conversation);
-        return example.SupervisedTokens > 0
-            ? example
-            : throw new InvalidDataException(NothingLearnt(template, conversation, example));
+        return example.SupervisedTokens > 0 ? (example, null) : (null, NothingLearnt(template, conversation, example));
     }
 
     /// <summary>Why an example has no supervised token, and what to do.</summary>
-    internal static string NothingLearnt(Glm4Template template, Conversation conversation, TokenizedExample example)
+    internal static RowProblem NothingLearnt(Glm4Template template, Conversation conversation, TokenizedExample example)
     {
         if (template.CountAnswers(conversation) == 0 && !conversation.Messages.Any(message => message.Loss == true))
         {
-            return "no supervised tokens: no assistant message has content, or all are marked \"loss\": false.";
+            return new RowProblem(
+                "no supervised tokens: the row has no assistant message with content that is not marked \"loss\": "
+                    + "false."
+            );
         }
 
-        return $"no supervised tokens: the row has {example.FullLength} tokens, and truncation at "
-            + $"{template.Options.MaxTrainingTokens} (max_input_length + max_output_length + 1) removes all "
-            + "supervised ones. Raise the lengths or shorten the row.";
+        var limit = template.Options.MaxTrainingTokens;
+        var why = $"no supervised tokens: truncation at {limit} (max_input_length + max_output_length + 1) removes all of them";
+        string Remedy(int tokens) =>
+            $"Set max_input_length to {template.Options.MaxInputTokens + tokens - limit}, or shorten";
+        return new RowProblem(
+            $"{why}: the row has {example.FullLength} tokens. {Remedy(example.FullLength)} the row.",
+            new ProblemGroup(
+                why,
+                example.FullLength,
+                longest => $"{why}; the longest row has {longest} tokens. {Remedy(longest)} the rows."
+            )
+        );
     }
 }

@@ -7,7 +7,7 @@ namespace GlmTune.Recipes.Configuration;
 /// <remarks>Immutable. File names are inside the data folder, which is not part of a recipe.</remarks>
 public sealed record DataOptions
 {
-    /// <summary>Training rows, a <c>.jsonl</c> file.</summary>
+    /// <summary>Training rows: a file of JSON Lines or a JSON array.</summary>
     public required string TrainFile { get; init; }
 
     /// <summary>Rows evaluated during training; null turns evaluation off.</summary>

@@ -25,9 +25,9 @@ internal static class DataSection
         var template = new TemplateOptions();
         var options = new DataOptions
         {
-            TrainFile = File(files, "train_file") ?? "",
-            ValidationFile = File(files, "val_file"),
-            TestFile = File(files, "test_file"),
+            TrainFile = files.Text("train_file") ?? "",
+            ValidationFile = files.Text("val_file"),
+            TestFile = files.Text("test_file"),
             TrainRows = Rows("max_train_samples"),
             ValidationRows = Rows("max_eval_samples"),
             TestRows = Rows("max_predict_samples"),
@@ -71,20 +71,5 @@ internal static class DataSection
         root.NoEffect("freezeV", "it applies to the vision model");
         files.End();
         return options;
-    }
-
-    private static string? File(Section files, string key)
-    {
-        var name = files.FilePath(key);
-        if (name is not null && !name.EndsWith(".jsonl", StringComparison.OrdinalIgnoreCase))
-        {
-            files.Problem(
-                key,
-                $"'{files.Full(key)}' is '{name}'; expected a .jsonl file with one conversation per line "
-                    + "(`glmtune data convert` creates one)"
-            );
-        }
-
-        return name;
     }
 }

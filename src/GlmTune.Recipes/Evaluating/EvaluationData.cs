@@ -3,7 +3,7 @@ using GlmTune.Data.Templates;
 namespace GlmTune.Recipes.Evaluating;
 
 /// <summary>A data file as it is evaluated.</summary>
-/// <param name="File">The jsonl file.</param>
+/// <param name="File">The data file.</param>
 /// <param name="Rows">Its rows, whose loss is computed.</param>
 /// <param name="Answers">Its answers, which are generated; null where only the loss is asked for.</param>
 public sealed record EvaluationData(string File, TrainingSet Rows, EvaluationSet? Answers)
@@ -18,6 +18,11 @@ public sealed record EvaluationData(string File, TrainingSet Rows, EvaluationSet
             {
                 yield return $"{File}: {Rows.Report.Skipped} of {Rows.Report.Rows} rows were skipped: "
                     + $"{Rows.Report.Problems[0]}{(Rows.Report.Problems.Count > 1 ? ", …" : "")}";
+            }
+
+            foreach (var note in Rows.Report.Notes)
+            {
+                yield return note;
             }
 
             if (Rows.Report.Cut > 0)
@@ -41,7 +46,7 @@ public sealed record EvaluationData(string File, TrainingSet Rows, EvaluationSet
     }
 
     /// <summary>Reads a file.</summary>
-    /// <param name="file">The jsonl file.</param>
+    /// <param name="file">The data file.</param>
     /// <param name="template">The chat format.</param>
     /// <param name="rows">Which of its rows, and what is done with bad ones.</param>
     /// <param name="answers">Whether answers are generated, besides the loss.</param>

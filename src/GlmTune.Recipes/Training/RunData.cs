@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using GlmTune.Data.Templates;
 using GlmTune.Data.Tokenization;
+using GlmTune.Recipes.Evaluating;
 
 namespace GlmTune.Recipes.Training;
 
@@ -34,7 +35,10 @@ internal sealed record RunData(Glm4Template Template, TrainingSet Examples, IRea
     )
     {
         var path = Path.Combine(dataFolder, recipe.Data.TrainFile);
-        var set = TrainingSet.Read(path, template, recipe.Data.TrainRows, stop);
+        var set = ProblemsOfFiles.Together(
+            () => TrainingSet.Read(path, template, recipe.Data.TrainRows, stop),
+            EvaluationSchedule.Readings(recipe, template, dataFolder, stop)
+        );
         return new RunData(
             template,
             set,
@@ -80,6 +84,11 @@ internal sealed record RunData(Glm4Template Template, TrainingSet Examples, IRea
         {
             yield return $"{path}: {set.Report.Skipped} of {set.Report.Rows} rows were skipped: "
                 + $"{set.Report.Problems[0]}{(set.Report.Problems.Count > 1 ? ", …" : "")}";
+        }
+
+        foreach (var note in set.Report.Notes)
+        {
+            yield return note;
         }
 
         if (set.Report.Cut > 0)

@@ -57,10 +57,14 @@ public class DataCheckTests
     [Theory]
     [InlineData("""{"n": 1, "unit": "C"}""", null, null)]
     [InlineData("""{"unit": "C"}""", FindingKind.WrongArguments, "'n' is missing")]
-    [InlineData("""{"n": "1"}""", FindingKind.WrongArguments, "'n' is not a whole number")]
-    [InlineData("""{"n": 1, "unit": "K"}""", FindingKind.WrongArguments, "'unit' is not one of the allowed values")]
-    [InlineData("""[1]""", FindingKind.WrongArguments, "the arguments are not a JSON object")]
-    [InlineData("""n = 1""", FindingKind.WrongArguments, "the arguments are not a JSON object")]
+    [InlineData("""{"n": "1"}""", FindingKind.WrongArguments, "'n' is '1'; expected a whole number")]
+    [InlineData(
+        """{"n": 1, "unit": "K"}""",
+        FindingKind.WrongArguments,
+        "'unit' is 'K', which is none of the allowed values"
+    )]
+    [InlineData("""[1]""", FindingKind.BadRow, "not a JSON object: [1] (found an array")]
+    [InlineData("""n = 1""", FindingKind.BadRow, "not a JSON object: n = 1")]
     public void Arguments_are_checked_against_the_declared_schema(string arguments, FindingKind? kind, string? text)
     {
         var report = Check(
@@ -70,7 +74,7 @@ public class DataCheckTests
                 $$"""{"role": "assistant", "metadata": "f", "content": {{Quote(arguments)}}}"""
             )
         );
-        Assert.Equal(1, report.ToolCalls);
+        Assert.Equal(kind == FindingKind.BadRow ? 0 : 1, report.ToolCalls);
         if (kind is null)
         {
             Assert.Empty(report.Findings);
@@ -131,7 +135,11 @@ public class DataCheckTests
         const string call =
             """{"role": "assistant", "metadata": "f", "content": "{\"child\": {\"child\": {\"n\": true}}}"}""";
         var finding = Assert.Single(Check(Row(System(tree), User("q"), call)).Findings);
-        Assert.Contains("'child.child.n' is not a whole number", finding.Problem.Text, StringComparison.Ordinal);
+        Assert.Contains(
+            "'child.child.n' is true; expected a whole number",
+            finding.Problem.Text,
+            StringComparison.Ordinal
+        );
     }
 
     [Fact]

@@ -42,8 +42,14 @@ public class ConversationFileTests
     [InlineData("""{"messages": []}""", null, "'messages' is an empty array")]
     [InlineData("""{"messages": {}}""", null, "'messages' is an object")]
     [InlineData("""{"content": "a", "summary": "b"}""", null, "--from advertisegen")]
-    [InlineData("""{"conversations": []}""", null, "--from sharegpt")]
-    [InlineData("""{"messages": [{"role": "user", "content": "a"}], "tools": [{}]}""", null, "--from openai")]
+    [InlineData("""{"conversations": []}""", null, "'conversations' is an empty array")]
+    [InlineData("""{"query": "a", "response": "b"}""", null, "--from ms-swift")]
+    [InlineData("""{"input": "a", "output": "b"}""", null, "--from alpaca")]
+    [InlineData(
+        """{"messages": [{"role": "user", "content": "a"}], "tools": [{}]}""",
+        null,
+        "tools[0]: no 'function' object"
+    )]
     [InlineData("""{"messages": [1]}""", 0, "found a number; expected an object")]
     [InlineData("""{"messages": [{"content": "a"}]}""", 0, "no 'role'; found 'content'")]
     [InlineData(
@@ -52,15 +58,11 @@ public class ConversationFileTests
         "role 'bot'; expected system, user, assistant or observation"
     )]
     [InlineData(
-        """{"messages": [{"role": "user", "content": "a"}, {"role": "tool", "content": "a"}]}""",
-        1,
-        "'observation'"
-    )]
-    [InlineData(
-        """{"messages": [{"role": "user", "content": ["a"]}]}""",
+        """{"messages": [{"role": "user", "content": "a", "tool_calls": [{"name": "f"}]}]}""",
         0,
-        "'content' is an array; expected a string"
+        "a tool call on the role 'user'; only the assistant calls tools"
     )]
+    [InlineData("""{"messages": [{"role": "user", "content": ["a"]}]}""", 0, "content[0] is a string; expected a part")]
     [InlineData("""{"messages": [{"role": "user", "content": "a", "metadata": 1}]}""", 0, "'metadata' is a number")]
     [InlineData(
         """{"messages": [{"role": "user", "content": "a", "loss": 1}]}""",
@@ -82,7 +84,11 @@ public class ConversationFileTests
         0,
         "'tools' on a message with role 'user'"
     )]
-    [InlineData("""{"messages": [{"role": "system", "tools": "[]"}]}""", 0, "'tools' is a string; expected an array")]
+    [InlineData(
+        """{"messages": [{"role": "system", "tools": "[,]"}]}""",
+        0,
+        "'tools' is a string that is not valid JSON"
+    )]
     [InlineData(
         """{"messages": [{"role": "system", "tools": [{"type": "function"}]}]}""",
         0,
@@ -101,7 +107,7 @@ public class ConversationFileTests
     [InlineData(
         """{"messages": [{"role": "assistant", "content": null, "tool_calls": [{"id": "1"}]}]}""",
         0,
-        "'tool_calls' is not supported"
+        "a tool call without a name; found 'id'"
     )]
     [InlineData("""{"messages": [{"role": "user", "content": "\ud800"}]}""", null, "unpaired surrogate")]
     [InlineData(
@@ -109,7 +115,11 @@ public class ConversationFileTests
         null,
         "unpaired surrogate"
     )]
-    [InlineData("""{"messages": [{"role": "user", "content": "a"}]""", null, "not valid JSON at byte")]
+    [InlineData(
+        """{"messages": [{"role": "user", "content": "a"}]""",
+        null,
+        "not valid JSON at character 48: the text ends"
+    )]
     public void A_bad_row_is_reported_with_line_message_and_remedy(string row, int? message, string text)
     {
         using var folder = new TemporaryFolder();
@@ -138,7 +148,9 @@ public class ConversationFileTests
         using var folder = new TemporaryFolder();
         var path = folder.Write(
             "a.jsonl",
-            """{"messages": [{"role": "x"}, {"role": "y"}]}""" + "\n" + string.Concat(Enumerable.Repeat("{}\n", 30))
+            """{"messages": [{"role": "x"}, {"role": "y"}]}"""
+                + "\n"
+                + string.Concat(Enumerable.Range(0, 30).Select(row => $"{{\"k{row}\": 0}}\n"))
         );
         var message = Assert.Throws<InvalidDataException>(() => ConversationFile.Read(path)).Message;
         Assert.Contains("line 1, messages[0]", message, StringComparison.Ordinal);

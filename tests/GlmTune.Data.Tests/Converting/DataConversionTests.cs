@@ -166,23 +166,23 @@ public class DataConversionTests
 
     [Theory]
     [InlineData("advertisegen", """{"content": "a"}""", "no 'summary'; found 'content'")]
-    [InlineData("alpaca", """{"instruction": 1, "output": "a"}""", "'instruction' is number; expected a string")]
+    [InlineData("alpaca", """{"instruction": 1, "output": "a"}""", "'instruction' is a number; expected a string")]
     [InlineData(
         "openai",
         """{"messages": [{"role": "user", "content": "a"}, {"role": "system", "content": "a"}]}""",
-        "messages[1]: role 'system' must come first"
+        "messages[1]: role 'system' after 'user'"
     )]
     [InlineData(
         "openai",
         """{"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}""",
-        "type 'image_url'; only text"
+        "type 'image_url'; this program trains on text alone"
     )]
     [InlineData(
         "sharegpt",
         """{"conversations": [{"from": "function_call", "value": "f(x)"}]}""",
-        "conversations[0]: the call is not valid JSON"
+        "messages[0]: the call is a string that is not valid JSON"
     )]
-    [InlineData("sharegpt", """{"conversations": [{"from": "judge", "value": ""}]}""", "from 'judge'; expected human")]
+    [InlineData("sharegpt", """{"conversations": [{"from": "judge", "value": ""}]}""", "role 'judge'; expected system")]
     [InlineData("toolalpaca", """{"Name": "A"}""", "no 'Function_Description'")]
     public void An_entry_of_another_shape_is_reported_with_its_line(string shape, string entry, string message)
     {
@@ -193,7 +193,7 @@ public class DataConversionTests
                 DataConversion.Convert(RowShape.Named(shape), source, folder.At("out.jsonl"))
             )
             .Message;
-        Assert.StartsWith("in.json, line 3: ", error, StringComparison.Ordinal);
+        Assert.StartsWith("in.json, entry 1 (line 3)", error, StringComparison.Ordinal);
         Assert.Contains(message, error, StringComparison.Ordinal);
         // Nothing half written is left.
         Assert.Equal(["in.json"], Directory.GetFiles(folder.Path).Select(file => Path.GetFileName(file)!));
@@ -214,10 +214,60 @@ public class DataConversionTests
         Assert.Equal([2, 3, 4], report.Problems.Select(problem => problem.Line));
     }
 
+    [Theory]
+    [InlineData("ms-swift", """{"query": "q", "response": "a", "history": [["h", "i"]], "system": "s"}""")]
+    [InlineData("alpaca", """{"input": "q", "output": "a", "history": [["h", "i"]], "system": "s"}""")]
+    public void Pairs_of_question_and_answer_become_conversations(string shape, string entry) =>
+        Assert.Equal(
+            ["System:s", "User:h", "Assistant:i", "User:q", "Assistant:a"],
+            Assert.Single(Convert(shape, entry)).Messages.Select(message => $"{message.Role}:{message.Content}")
+        );
+
+    [Theory]
+    [InlineData("alpaca", """{"instruction": "i", "output": ""}""", "the answer is empty")]
+    [InlineData("sharegpt", """{"conversations": [{"from": "human", "value": "q"}]}""", "there is no answer")]
+    [InlineData("openai", """{"messages": []}""", "'messages' is an empty array")]
+    [InlineData("openai", """{"messages": [{"role": "assistant", "content": "a", "weight": 0}]}""", "no answer")]
+    [InlineData("alpaca", """{"instruction": "i", "output": "o", "images": ["a.png"]}""", "'images'")]
+    [InlineData("ms-swift", """{"query": "q", "response": "a", "rejected_response": "b"}""", "'rejected_response'")]
+    public void No_row_is_written_that_training_refuses(string shape, string entry, string text)
+    {
+        using var folder = new TemporaryFolder();
+        var source = folder.Write("in.json", $"[{entry}]");
+        Assert.Contains(
+            text,
+            Assert
+                .Throws<InvalidDataException>(() =>
+                    DataConversion.Convert(RowShape.Named(shape), source, folder.At("o"), badRows: BadRows.Skip)
+                )
+                .Message,
+            StringComparison.Ordinal
+        );
+    }
+
+    [Fact]
+    public void Empty_answers_and_keys_without_effect_are_counted()
+    {
+        using var folder = new TemporaryFolder();
+        var source = folder.Write(
+            "in.json",
+            """[{"instruction": "i", "output": "o", "history": [["q", ""]], "id": 1}, {"instruction": "i", "output": ""}]"""
+        );
+        var report = DataConversion.Convert(
+            RowShape.Named("alpaca"),
+            source,
+            folder.At("out.jsonl"),
+            badRows: BadRows.Skip
+        );
+        Assert.Equal((2, 1, 1, 1), (report.Entries, report.Conversations, report.Skipped, report.EmptyAnswers));
+        Assert.Contains("'id' (1 row)", Assert.Single(report.Notes), StringComparison.Ordinal);
+        Assert.Contains("entry 2 (line 1)", Assert.Single(report.Problems).ToString(), StringComparison.Ordinal);
+    }
+
     [Fact]
     public void Unknown_shapes_are_refused_with_those_there_are() =>
         Assert.Contains(
-            "advertisegen, openai, sharegpt, alpaca, toolalpaca",
+            "advertisegen, openai, sharegpt, chatglm3, alpaca, ms-swift, toolalpaca",
             Assert.Throws<ArgumentException>(() => RowShape.Named("x")).Message,
             StringComparison.Ordinal
         );

@@ -65,7 +65,8 @@ public class GoldenTemplateTests
 
     private static Conversation Conversation(JsonElement golden)
     {
-        var row = ConversationReader.Parse(golden, "golden", line: 1);
+        var messages = JsonSerializer.SerializeToElement(new { messages = golden.GetProperty("messages") });
+        var row = ConversationReader.Parse(messages, "golden", new RowPlace(1));
         Assert.Empty(row.Problems);
         return row.Conversation!;
     }

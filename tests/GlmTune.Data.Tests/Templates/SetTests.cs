@@ -31,12 +31,12 @@ public class SetTests
             .Message.Split(Environment.NewLine);
         Assert.Equal(3, message.Length);
         Assert.StartsWith(
-            "train.jsonl, line 3: no supervised tokens: no assistant message",
+            "train.jsonl, line 3: no supervised tokens: the row has no assistant message",
             message[0],
             StringComparison.Ordinal
         );
         Assert.StartsWith(
-            "train.jsonl, line 5: no supervised tokens: the row has 58 tokens, and truncation at 21",
+            "train.jsonl, line 5: no supervised tokens are left after the cut at 21",
             message[1],
             StringComparison.Ordinal
         );

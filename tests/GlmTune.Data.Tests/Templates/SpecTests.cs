@@ -36,7 +36,10 @@ public partial class SpecTests
     {
         var lines = block.TrimEnd('\n').Split('\n');
         Assert.True(lines is [_, ['.', ..], _], $"line {line}: expected a row, a dot with options, a sequence");
-        var row = ConversationReader.Parse(new JsonLine(line, Encoding.UTF8.GetBytes(lines[0])), "glm4.md");
+        var row = ConversationReader.Parse(
+            new FileEntry(new RowPlace(line), Encoding.UTF8.GetBytes(lines[0])),
+            "glm4.md"
+        );
         Assert.Empty(row.Problems);
 
         var template = new Glm4Template(Bytes, Options(lines[1][1..]));

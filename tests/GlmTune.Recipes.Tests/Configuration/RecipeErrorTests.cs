@@ -224,11 +224,6 @@ public class RecipeErrorTests
             + "data folder"
     )]
     [InlineData(
-        "data_config: {train_file: a.json}",
-        "r.yaml, line 1: 'data_config.train_file' is 'a.json'; expected a .jsonl file with one "
-            + "conversation per line (`glmtune data convert` creates one)"
-    )]
-    [InlineData(
         "data_config: {train_file: a.jsonl, bad_rows: drop}",
         "r.yaml, line 1: 'data_config.bad_rows' is 'drop'; expected one of error, skip"
     )]

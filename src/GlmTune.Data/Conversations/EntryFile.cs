@@ -1,0 +1,54 @@
+namespace GlmTune.Data.Conversations;
+
+/// <summary>The entries of a data file, whatever its name ends with: a JSON array, one object a line, or objects that
+/// go over several lines.</summary>
+internal static class EntryFile
+{
+    /// <summary>Streams the entries; only one is in memory at a time.</summary>
+    /// <exception cref="InvalidDataException">There is no such file, it is of another kind, or an array does not
+    /// end.</exception>
+    public static IEnumerable<FileEntry> Read(string path)
+    {
+        JsonLines.RequireFile(path);
+        var beginning = Beginning(path);
+        if (OtherKind(beginning) is { } kind)
+        {
+            throw new InvalidDataException($"{path}: {kind}");
+        }
+
+        return IsArray(path) ? ArrayEntries.Read(path) : ObjectEntries.Read(path);
+    }
+
+    private static byte[] Beginning(string path)
+    {
+        using var file = File.OpenRead(path);
+        var bytes = new byte[512];
+        return bytes[..file.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false)];
+    }
+
+    private static string? OtherKind(ReadOnlySpan<byte> beginning) =>
+        beginning.StartsWith("PAR1"u8)
+            ? "is a Parquet file; expected JSON. Export it as JSON Lines (in pandas: to_json(…, orient='records', "
+                + "lines=True, force_ascii=False))."
+        : beginning.StartsWith((ReadOnlySpan<byte>)[0x1F, 0x8B])
+            ? "is compressed by gzip; expected JSON. Unpack it (gunzip)."
+        : beginning.StartsWith((ReadOnlySpan<byte>)[0xFF, 0xFE])
+        || beginning.StartsWith((ReadOnlySpan<byte>)[0xFE, 0xFF])
+            ? "is UTF-16; expected UTF-8. Save the file as UTF-8."
+        : beginning.StartsWith("version https://git-lfs"u8)
+            ? "is a pointer of Git LFS, not the file itself. Fetch it (git lfs pull)."
+        : beginning.StartsWith("<!DOCTYPE"u8) || beginning.StartsWith("<html"u8)
+            ? "is an HTML page, perhaps an error page of a download; expected JSON. Download it again."
+        : null;
+
+    private static bool IsArray(string path)
+    {
+        using var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read);
+        int next;
+        do
+        {
+            next = file.ReadByte();
+        } while (next is ' ' or '\t' or '\r' or '\n' or 0xEF or 0xBB or 0xBF);
+        return next == '[';
+    }
+}

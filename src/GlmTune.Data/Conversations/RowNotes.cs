@@ -1,0 +1,40 @@
+namespace GlmTune.Data.Conversations;
+
+/// <summary>What is known of a file's rows as a whole, each said once with the number of rows.</summary>
+internal static class RowNotes
+{
+    public static IReadOnlyList<string> Of(string file, IEnumerable<ConversationRow?> rows)
+    {
+        var keys = new Dictionary<string, int>(StringComparer.Ordinal);
+        var notes = new Dictionary<string, int>(StringComparer.Ordinal);
+        foreach (var row in rows.OfType<ConversationRow>())
+        {
+            Count(keys, row.IgnoredKeys);
+            Count(notes, row.Notes);
+        }
+
+        var result = notes.Select(note => $"{Path.GetFileName(file)}: {note.Key}, in {Rows(note.Value)}.").ToList();
+        if (keys.Count > 0)
+        {
+            var names = keys.OrderByDescending(key => key.Value)
+                .ThenBy(key => key.Key, StringComparer.Ordinal)
+                .Select(key => $"'{key.Key}' ({Rows(key.Value)})");
+            result.Add(
+                $"{Path.GetFileName(file)}: keys that are not read and change nothing: {string.Join(", ", names.Take(12))}"
+                    + (keys.Count > 12 ? ", …" : ".")
+            );
+        }
+
+        return result;
+    }
+
+    private static void Count(Dictionary<string, int> counts, IEnumerable<string> found)
+    {
+        foreach (var each in found)
+        {
+            counts[each] = counts.GetValueOrDefault(each) + 1;
+        }
+    }
+
+    private static string Rows(int count) => count == 1 ? "1 row" : $"{count} rows";
+}

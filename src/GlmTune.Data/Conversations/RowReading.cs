@@ -1,0 +1,83 @@
+using System.Text.Json;
+using GlmTune.Files.Json;
+
+namespace GlmTune.Data.Conversations;
+
+/// <summary>What the reading of one row has found so far.</summary>
+internal sealed class RowReading(string file, RowPlace place)
+{
+    public List<DataProblem> Problems { get; } = [];
+
+    /// <summary>Keys that change nothing.</summary>
+    public HashSet<string> IgnoredKeys { get; } = new(StringComparer.Ordinal);
+
+    public HashSet<string> Notes { get; } = new(StringComparer.Ordinal);
+
+    public void Problem(int? message, string text) => Problems.Add(new DataProblem(file, place, message, text));
+
+    public ConversationRow Result(Conversation? conversation) =>
+        new(place, Problems.Count == 0 ? conversation : null, Problems) { IgnoredKeys = IgnoredKeys, Notes = Notes };
+
+    /// <summary>Refuses or counts each key that is not read.</summary>
+    /// <param name="owner">The row or message.</param>
+    /// <param name="message">The message's index; null for the row.</param>
+    /// <param name="read">The keys that are read.</param>
+    /// <param name="refusal">Why a key is refused; null where it changes nothing.</param>
+    public void CheckKeys(JsonElement owner, int? message, string[] read, Func<string, string?> refusal)
+    {
+        foreach (var member in owner.EnumerateObject())
+        {
+            if (read.Contains(member.Name) || IsEmpty(member.Value))
+            {
+                continue;
+            }
+
+            if (refusal(member.Name) is { } reason)
+            {
+                Problem(message, $"'{member.Name}': {reason}");
+            }
+            else if (
+                read.FirstOrDefault(key => key.Equals(member.Name, StringComparison.OrdinalIgnoreCase)) is { } near
+            )
+            {
+                Problem(message, $"'{member.Name}' is not a key; write '{near}'.");
+            }
+            else
+            {
+                IgnoredKeys.Add(message is null ? member.Name : $"messages.{member.Name}");
+            }
+        }
+    }
+
+    /// <summary>The member, or null where it is missing or says nothing.</summary>
+    public static JsonElement? Optional(JsonElement owner, string key) =>
+        owner.TryGetProperty(key, out var value) && value.ValueKind != JsonValueKind.Null ? value : null;
+
+    public static string Keys(JsonElement row)
+    {
+        var names = row.EnumerateObject().Select(property => $"'{property.Name}'").Take(8).ToList();
+        return names.Count == 0 ? "an empty object" : string.Join(", ", names);
+    }
+
+    /// <summary>A JSON text inside a string.</summary>
+    public JsonElement? Inner(string text, int? message, string what)
+    {
+        if (JsonFile.TryParse(text, out var value) is not { } fault)
+        {
+            return value;
+        }
+
+        Problem(message, $"{what} is a string that is not valid JSON: {fault.Text}");
+        return null;
+    }
+
+    private static bool IsEmpty(JsonElement value) =>
+        value.ValueKind switch
+        {
+            JsonValueKind.Null => true,
+            JsonValueKind.String => value.GetString()!.Length == 0,
+            JsonValueKind.Array => value.GetArrayLength() == 0,
+            JsonValueKind.Object => !value.EnumerateObject().Any(),
+            _ => false,
+        };
+}
