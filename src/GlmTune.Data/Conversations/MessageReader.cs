@@ -84,7 +84,7 @@ internal sealed class MessageReader(RowReading reading, ToolListReader tools)
         {
             reading.Problem(
                 index,
-                $"role 'system' after '{Name(earlier)}'. A conversation has at most one system message, and it is first."
+                $"role 'system' after '{Name(earlier)}'. A conversation has at most one system message, which must come first."
             );
         }
 
@@ -173,7 +173,7 @@ internal sealed class MessageReader(RowReading reading, ToolListReader tools)
         ];
         if (role != Role.System && found.Count > 0)
         {
-            reading.Problem(index, $"'tools' on the role '{Name(role)}'; only a system message declares tools.");
+            reading.Problem(index, $"'tools' on a message with role '{Name(role)}'; only a system message declares tools.");
         }
 
         return found;

@@ -37,42 +37,29 @@ internal sealed class EvaluationSchedule
     )
     {
         (this.recipe, this.reporter) = (recipe, reporter);
-        var generation = Inference.GenerationConfigFile.ReadFolder(modelFolder);
-        var readings = Readings(recipe, data.Template, dataFolder, stop);
-        var read = ProblemsOfFiles
-            .All(readings)
-            .ConvertAll(rows => new RankedEvaluation(recipe, data.Tokenizer, rows, generation, ranks));
-        validation = HasValidation(recipe) ? read[0] : null;
-        test = recipe.Data.TestFile is null ? null : read[^1];
+        var generation = report.Try(() => Inference.GenerationConfigFile.ReadFolder(modelFolder));
+        validation =
+            recipe.Data.ValidationFile is { } file && recipe.Training.EvaluationStrategy != IntervalStrategy.No
+                ? Read(file, recipe.Data.ValidationRows)
+                : null;
+        test = recipe.Data.TestFile is { } last ? Read(last, recipe.Data.TestRows) : null;
         Notes = [.. validation?.Data.Notes ?? [], .. test?.Data.Notes ?? []];
-    }
 
-    /// <summary>Reads the validation rows and the test rows, where the recipe has them; each when it is called.</summary>
-    public static IReadOnlyList<Func<EvaluationData>> Readings(
-        Recipe recipe,
-        Glm4Template template,
-        string dataFolder,
-        CancellationToken stop
-    )
-    {
-        Func<EvaluationData> Of(string name, ExampleOptions rows) =>
-            () =>
-                EvaluationData.Read(
-                    Path.Combine(dataFolder, name),
-                    template,
-                    rows,
-                    recipe.Training.PredictWithGenerate,
-                    stop
-                );
-        return
-        [
-            .. HasValidation(recipe)
-                ? [Of(recipe.Data.ValidationFile!, recipe.Data.ValidationRows)]
-                : Array.Empty<Func<EvaluationData>>(),
-            .. recipe.Data.TestFile is { } test
-                ? [Of(test, recipe.Data.TestRows)]
-                : Array.Empty<Func<EvaluationData>>(),
-        ];
+        RankedEvaluation? Read(string name, ExampleOptions rows)
+        {
+            var path = Path.Combine(dataFolder, name);
+            return File.Exists(path)
+                ? report.Try(() =>
+                    new RankedEvaluation(
+                        recipe,
+                        template.Tokenizer,
+                        EvaluationData.Read(path, template, rows, recipe.Training.PredictWithGenerate, stop),
+                        generation,
+                        ranks
+                    )
+                )
+                : null;
+        }
     }
 
     /// <summary>What somebody should know of the rows.</summary>
@@ -189,7 +176,4 @@ internal sealed class EvaluationSchedule
 
         return recipe.Training.EarlyStoppingPatience is { } patience && WithoutImprovement >= patience;
     }
-
-    private static bool HasValidation(Recipe recipe) =>
-        recipe.Data.ValidationFile is not null && recipe.Training.EvaluationStrategy != IntervalStrategy.No;
 }

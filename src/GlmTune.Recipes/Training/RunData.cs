@@ -2,7 +2,6 @@ using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using GlmTune.Data.Templates;
 using GlmTune.Data.Tokenization;
-using GlmTune.Recipes.Evaluating;
 
 namespace GlmTune.Recipes.Training;
 
@@ -35,10 +34,7 @@ internal sealed record RunData(Glm4Template Template, TrainingSet Examples, IRea
     )
     {
         var path = Path.Combine(dataFolder, recipe.Data.TrainFile);
-        var set = ProblemsOfFiles.Together(
-            () => TrainingSet.Read(path, template, recipe.Data.TrainRows, stop),
-            EvaluationSchedule.Readings(recipe, template, dataFolder, stop)
-        );
+        var set = TrainingSet.Read(path, template, recipe.Data.TrainRows, stop);
         return new RunData(
             template,
             set,

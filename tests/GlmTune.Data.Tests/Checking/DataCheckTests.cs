@@ -61,7 +61,7 @@ public class DataCheckTests
     [InlineData(
         """{"n": 1, "unit": "K"}""",
         FindingKind.WrongArguments,
-        "'unit' is 'K', which is none of the allowed values"
+        "'unit' is 'K', which is not one of the allowed values"
     )]
     [InlineData("""[1]""", FindingKind.BadRow, "not a JSON object: [1] (found an array")]
     [InlineData("""n = 1""", FindingKind.BadRow, "not a JSON object: n = 1")]

@@ -36,7 +36,7 @@ public class SetTests
             StringComparison.Ordinal
         );
         Assert.StartsWith(
-            "train.jsonl, line 5: no supervised tokens are left after the cut at 21",
+            "train.jsonl, line 5: no supervised tokens: truncation at 21",
             message[1],
             StringComparison.Ordinal
         );

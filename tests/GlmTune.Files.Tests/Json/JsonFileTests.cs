@@ -102,7 +102,7 @@ public sealed class JsonFileTests : IDisposable
     {
         File.WriteAllBytes(path, [.. "{\"a\": \""u8, 0xC4, 0xE3, .. "\"}"u8]);
         Assert.Contains(
-            "byte 8 (0xC4) is not UTF-8",
+            "byte 8 (0xC4) is not valid UTF-8",
             Assert.Throws<InvalidDataException>(() => JsonFile.Read(path)).Message,
             StringComparison.Ordinal
         );
