@@ -52,7 +52,8 @@ internal sealed unsafe partial class StandardErrorCapture : IDisposable
         }
     }
 
-    /// <summary>Gives standard error back, and writes to it what was held: other threads may have written too.</summary>
+    /// <summary>Gives standard error back, and writes to it what was held: other threads may have written
+    /// too.</summary>
     public void Dispose()
     {
         _ = DuplicateTo(saved, StandardError);

@@ -88,8 +88,8 @@ public static class NativeRuntime
 
         var found = reasons.Count == 0 ? "Nothing was found." : $"Found: {string.Join("; ", reasons)}.";
         throw new DllNotFoundException(
-            $"No usable libtorch. {found} Set {Variable} to a folder with libtorch_cpu.so of PyTorch 2.10 or newer, for "
-                + "example .../site-packages/torch/lib."
+            $"No usable libtorch. {found} Set {Variable} to a folder with libtorch_cpu.so of PyTorch 2.10 or newer, "
+                + "for example .../site-packages/torch/lib."
         );
     }
 
