@@ -2,6 +2,7 @@ using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using GlmTune.Files;
+using GlmTune.Files.Json;
 
 namespace GlmTune.Evaluation;
 
@@ -19,6 +20,10 @@ public sealed record PredictionRow(string Prediction, string Label)
 public static class PredictionFile
 {
     private const int ProblemsShown = 20;
+
+    // Other programs call them so.
+    private static readonly string[] PredictionNames = ["prediction", "predict", "response"];
+    private static readonly string[] LabelNames = ["label", "labels"];
 
     private static readonly JsonWriterOptions Relaxed = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
@@ -42,8 +47,7 @@ public static class PredictionFile
             {
                 rows.Add(ReadLine(line));
             }
-            catch (Exception exception)
-                when (exception is JsonException or InvalidOperationException or InvalidDataException)
+            catch (InvalidDataException exception)
             {
                 problems.Add($"{path}, line {number}: {exception.Message}");
             }
@@ -97,36 +101,51 @@ public static class PredictionFile
 
     private static PredictionRow ReadLine(string line)
     {
-        using var json = JsonDocument.Parse(line, new JsonDocumentOptions { AllowDuplicateProperties = false });
-        if (json.RootElement.ValueKind != JsonValueKind.Object)
+        if (JsonFile.TryParse(line, out var row) is { } fault)
         {
             throw new InvalidDataException(
-                $"found {Describe(json.RootElement)}; expected an object with 'prediction' and 'label'."
+                $"not valid JSON at character {fault.PlaceIn(Encoding.UTF8.GetBytes(line)).Character}: {fault.Text}"
             );
         }
 
-        return new PredictionRow(ReadText(json.RootElement, "prediction"), ReadText(json.RootElement, "label"))
+        if (row.ValueKind != JsonValueKind.Object)
         {
-            Extra = json
-                .RootElement.EnumerateObject()
-                .Where(property => property.Name is not ("prediction" or "label"))
-                .ToDictionary(property => property.Name, property => property.Value.Clone()),
+            throw new InvalidDataException(
+                $"found {JsonFile.Describe(row)}; expected an object with 'prediction' and 'label'."
+            );
+        }
+
+        var (prediction, label) = (NameIn(row, PredictionNames), NameIn(row, LabelNames));
+        return new PredictionRow(ReadText(row, prediction), ReadText(row, label))
+        {
+            Extra = row.EnumerateObject()
+                .Where(property => property.Name != prediction && property.Name != label)
+                .ToDictionary(property => property.Name, property => property.Value),
         };
     }
 
-    private static string ReadText(JsonElement row, string name) =>
-        !row.TryGetProperty(name, out var value)
-            ? throw new InvalidDataException($"has no '{name}'; expected an object with 'prediction' and 'label'.")
-        : value.ValueKind != JsonValueKind.String
-            ? throw new InvalidDataException($"'{name}' is {Describe(value)}; expected a string.")
-        : value.GetString()!;
-
-    private static string Describe(JsonElement value) =>
-        value.ValueKind switch
+    private static string NameIn(JsonElement row, string[] names) =>
+        names.Where(name => row.TryGetProperty(name, out _)).ToList() switch
         {
-            JsonValueKind.Object => "an object",
-            JsonValueKind.Array => "a list",
-            JsonValueKind.String => "a text",
-            _ => value.GetRawText(),
+            [var only] => only,
+            [] => throw new InvalidDataException(
+                $"has no '{names[0]}'; found {Keys(row)}. Expected an object with 'prediction' and 'label'."
+            ),
+            var several => throw new InvalidDataException(
+                $"has {string.Join(" and ", several.Select(name => $"'{name}'"))}; expected one of them."
+            ),
         };
+
+    private static string Keys(JsonElement row)
+    {
+        var names = row.EnumerateObject().Select(property => $"'{property.Name}'").Take(8).ToList();
+        return names.Count == 0 ? "an empty object" : string.Join(", ", names);
+    }
+
+    private static string ReadText(JsonElement row, string name) =>
+        row.GetProperty(name) is { ValueKind: JsonValueKind.String } value
+            ? value.GetString()!
+            : throw new InvalidDataException(
+                $"'{name}' is {JsonFile.Describe(row.GetProperty(name))}; expected a string."
+            );
 }

@@ -44,8 +44,8 @@ public sealed class PredictionFileTests : IDisposable
             message.Split('\n').Select(line => int.Parse(line[(path.Length + ", line ".Length)..].Split(':')[0]))
         );
         Assert.Contains("line 2: has no 'label'", message);
-        Assert.Contains("line 4: 'prediction' is 3; expected a string", message);
-        Assert.Contains("line 5: found a list; expected an object", message);
+        Assert.Contains("line 4: 'prediction' is a number; expected a string", message);
+        Assert.Contains("line 5: found an array; expected an object", message);
     }
 
     [Fact]
@@ -53,5 +53,30 @@ public sealed class PredictionFileTests : IDisposable
     {
         File.WriteAllText(path, "\n");
         Assert.Contains("has no rows", Assert.Throws<InvalidDataException>(() => PredictionFile.Read(path)).Message);
+    }
+
+    [Theory]
+    [InlineData("{\"predict\": \"p\", \"label\": \"l\", \"prompt\": \"q\"}", "prompt")]
+    [InlineData("{\"response\": \"p\", \"labels\": \"l\", \"history\": []}", "history")]
+    public void The_names_of_other_programs_are_read(string line, string extra)
+    {
+        var path = Path.GetTempFileName();
+        File.WriteAllText(path, line);
+        var row = Assert.Single(PredictionFile.Read(path));
+        File.Delete(path);
+        Assert.Equal(("p", "l", extra), (row.Prediction, row.Label, Assert.Single(row.Extra).Key));
+    }
+
+    [Theory]
+    [InlineData("{\"output\": \"p\", \"label\": \"l\"}", "has no 'prediction'; found 'output', 'label'")]
+    [InlineData("{\"predict\": \"p\", \"response\": \"r\", \"label\": \"l\"}", "'predict' and 'response'")]
+    [InlineData("{'predict': 1}", "found ' (a single quote)")]
+    public void Other_names_and_faults_are_named(string line, string text)
+    {
+        var path = Path.GetTempFileName();
+        File.WriteAllText(path, line);
+        var message = Assert.Throws<InvalidDataException>(() => PredictionFile.Read(path)).Message;
+        File.Delete(path);
+        Assert.Contains(text, message);
     }
 }

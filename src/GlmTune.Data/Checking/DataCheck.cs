@@ -89,7 +89,12 @@ public sealed class DataCheck(Glm4Template template)
             var what = example.LostItsEnd
                 ? "the end token is lost, so the row does not teach the model when to stop."
                 : "no supervised token is lost at the end.";
-            var problem = new DataProblem(path, place, null, $"{example.FullLength} tokens are truncated to {limit}; {what}")
+            var problem = new DataProblem(
+                path,
+                place,
+                null,
+                $"{example.FullLength} tokens are truncated to {limit}; {what}"
+            )
             {
                 Group = new ProblemGroup(
                     what,

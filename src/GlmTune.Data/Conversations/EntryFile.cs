@@ -5,7 +5,7 @@ namespace GlmTune.Data.Conversations;
 internal static class EntryFile
 {
     /// <summary>Streams the entries; only one is in memory at a time.</summary>
-    /// <exception cref="InvalidDataException">There is no such file, it is of another kind, or an array does not
+    /// <exception cref="InvalidDataException">The file does not exist, is of another kind, or an array does not
     /// end.</exception>
     public static IEnumerable<FileEntry> Read(string path)
     {

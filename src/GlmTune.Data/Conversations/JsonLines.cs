@@ -14,14 +14,14 @@ public static class JsonLines
 
     /// <summary>The lines that are not blank, in order; a byte order mark is left out. Only one line is in memory at a
     /// time, and of a longer line only its beginning.</summary>
-    /// <exception cref="InvalidDataException">There is no such file.</exception>
+    /// <exception cref="InvalidDataException">The file does not exist.</exception>
     public static IEnumerable<JsonLine> Read(string path)
     {
         RequireFile(path);
         return Stream(path);
     }
 
-    /// <exception cref="InvalidDataException">There is no such file.</exception>
+    /// <exception cref="InvalidDataException">The file does not exist.</exception>
     internal static void RequireFile(string path)
     {
         if (Directory.Exists(path))

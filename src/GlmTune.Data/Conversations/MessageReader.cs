@@ -173,7 +173,10 @@ internal sealed class MessageReader(RowReading reading, ToolListReader tools)
         ];
         if (role != Role.System && found.Count > 0)
         {
-            reading.Problem(index, $"'tools' on a message with role '{Name(role)}'; only a system message declares tools.");
+            reading.Problem(
+                index,
+                $"'tools' on a message with role '{Name(role)}'; only a system message declares tools."
+            );
         }
 
         return found;

@@ -22,7 +22,7 @@ public sealed class TrainingSet : IReadOnlyList<TokenizedExample>
     public TokenizedExample this[int index] => examples[index];
 
     /// <summary>Reads and tokenizes a data file.</summary>
-    /// <remarks>A row in which nothing is learnt, because it has no answer or the cut took it, is a row with a
+    /// <remarks>A row without supervised tokens, because it has no answer or the cut took it, is a row with a
     /// problem.</remarks>
     /// <exception cref="InvalidDataException">Rows have problems and the policy is <see cref="BadRows.Error"/>, or no
     /// row is left.</exception>
@@ -74,7 +74,8 @@ public sealed class TrainingSet : IReadOnlyList<TokenizedExample>
         }
 
         var limit = template.Options.MaxTrainingTokens;
-        var why = $"no supervised tokens: truncation at {limit} (max_input_length + max_output_length + 1) removes all of them";
+        var why =
+            $"no supervised tokens: truncation at {limit} (max_input_length + max_output_length + 1) removes all of them";
         string Remedy(int tokens) =>
             $"Set max_input_length to {template.Options.MaxInputTokens + tokens - limit}, or shorten";
         return new RowProblem(

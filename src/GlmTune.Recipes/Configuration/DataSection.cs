@@ -25,9 +25,9 @@ internal static class DataSection
         var template = new TemplateOptions();
         var options = new DataOptions
         {
-            TrainFile = files.Text("train_file") ?? "",
-            ValidationFile = files.Text("val_file"),
-            TestFile = files.Text("test_file"),
+            TrainFile = files.FilePath("train_file") ?? "",
+            ValidationFile = files.FilePath("val_file"),
+            TestFile = files.FilePath("test_file"),
             TrainRows = Rows("max_train_samples"),
             ValidationRows = Rows("max_eval_samples"),
             TestRows = Rows("max_predict_samples"),
