@@ -45,7 +45,7 @@ public sealed class PredictionFileTests : IDisposable
         );
         Assert.Contains("line 2: has no 'label'", message);
         Assert.Contains("line 4: 'prediction' is a number; expected a string", message);
-        Assert.Contains("line 5: found an array; expected an object", message);
+        Assert.Contains("line 5: found an empty array; expected an object", message);
     }
 
     [Fact]

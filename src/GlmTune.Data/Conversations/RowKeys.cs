@@ -1,7 +1,7 @@
 namespace GlmTune.Data.Conversations;
 
-/// <summary>Keys of rows and messages that would change what the model is trained on and are not read, so that a row with one is
-/// refused by the key's name.</summary>
+/// <summary>Keys of rows and messages that would change what the model is trained on and are not read: a row with one
+/// is refused by the key's name.</summary>
 internal static class RowKeys
 {
     private const string Media =
