@@ -16,9 +16,8 @@ public sealed record MemoryPart(string Name, long Bytes);
 /// alone.</summary>
 /// <remarks>
 /// A lower bound: what layers keep for the backward pass is counted as though all of it were computed again, and
-/// buffers of communication not at all. So a run that needs more than is free cannot work, while one that needs less may
-/// still be too large.
-/// </remarks>
+/// buffers of communication not at all. So a run that needs more than is free cannot work, while one that needs less
+/// may still be too large. </remarks>
 /// <param name="Device">What is in the memory of the rank's device.</param>
 /// <param name="Host">What is in host memory.</param>
 public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Device, IReadOnlyList<MemoryPart> Host)
