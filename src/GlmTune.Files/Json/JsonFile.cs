@@ -134,7 +134,8 @@ public static class JsonFile
             _ => "nothing",
         };
 
-    private static ReadOnlyMemory<byte> WithoutMark(byte[] utf8) =>
+    /// <summary>The bytes behind a byte order mark, if there is one.</summary>
+    public static ReadOnlyMemory<byte> WithoutMark(byte[] utf8) =>
         utf8.AsSpan().StartsWith("\uFEFF"u8) ? utf8.AsMemory(3) : utf8;
 
     private static JsonElement ParseChecked(ReadOnlyMemory<byte> text)

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using GlmTune.Data.Conversations;
+using GlmTune.Files.Json;
 
 namespace GlmTune.Recipes.Chat;
 
@@ -11,52 +12,30 @@ public static class ToolFile
     /// message.</exception>
     public static IReadOnlyList<ToolDefinition> Read(string path)
     {
-        try
+        var list = JsonFile.Read(path);
+        if (list.ValueKind == JsonValueKind.Object && list.TryGetProperty("tools", out var inner))
         {
-            using var json = JsonDocument.Parse(File.ReadAllBytes(path));
-            var list = json.RootElement;
-            if (list.ValueKind == JsonValueKind.Object && list.TryGetProperty("tools", out var inner))
-            {
-                list = inner;
-            }
-
-            if (list.ValueKind != JsonValueKind.Array)
-            {
-                throw new InvalidDataException(
-                    $"{path}: found {list.ValueKind.ToString().ToLowerInvariant()}; expected an array of tools."
-                );
-            }
-
-            var (tools, problems) = (new List<ToolDefinition>(), new List<string>());
-            foreach (var (place, tool) in list.EnumerateArray().Index())
-            {
-                try
-                {
-                    tools.Add(ToolDefinition.Read(tool));
-                }
-                catch (InvalidDataException e)
-                {
-                    problems.Add($"{path}, tools[{place}]: {e.Message}");
-                }
-            }
-
-            return problems.Count == 0
-                ? tools
-                : throw new InvalidDataException(string.Join(Environment.NewLine, problems));
+            list = inner;
         }
-        catch (JsonException e)
+
+        if (list.ValueKind != JsonValueKind.Array)
         {
-            throw new InvalidDataException(
-                $"{path}, line {e.LineNumber + 1}: not valid JSON; expected an array of tools.",
-                e
-            );
+            throw new InvalidDataException($"{path}: found {JsonFile.Describe(list)}; expected an array of tools.");
         }
-        catch (InvalidOperationException e)
+
+        var (tools, problems) = (new List<ToolDefinition>(), new List<string>());
+        foreach (var (place, tool) in list.EnumerateArray().Index())
         {
-            throw new InvalidDataException(
-                $"{path}: a string contains an unpaired surrogate, which is not a character.",
-                e
-            );
+            try
+            {
+                tools.Add(ToolDefinition.Read(tool));
+            }
+            catch (InvalidDataException e)
+            {
+                problems.Add($"{path}, tools[{place}]: {e.Message}");
+            }
         }
+
+        return problems.Count == 0 ? tools : throw new InvalidDataException(string.Join(Environment.NewLine, problems));
     }
 }

@@ -78,6 +78,13 @@ public static partial class TokenizeText
     {
         InvalidDataException Wrong(string found) =>
             new($"{path}, line {line.Number}: {found}; expected a JSON string, or {{\"text\": …}}.");
+        if (line.IsTooLong)
+        {
+            throw new InvalidDataException(
+                $"{path}, line {line.Number}: the line has more than {JsonLines.MaxBytes >> 20} MiB, the most that is read."
+            );
+        }
+
         try
         {
             using var json = JsonDocument.Parse(Mend(Strict.GetString(line.Text)));

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using GlmTune.Files.Json;
 
 namespace GlmTune.Recipes.Chat.Tools;
 
@@ -40,7 +41,7 @@ public static class McpConfig
         try
         {
             using var json = JsonDocument.Parse(
-                File.ReadAllBytes(path),
+                JsonFile.WithoutMark(File.ReadAllBytes(path)),
                 new JsonDocumentOptions { CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true }
             );
             var root = json.RootElement;
