@@ -101,7 +101,7 @@ internal sealed class TextRounds : Rounds
     private bool[][] LeftAtLeast()
     {
         var any = machine.Accepts.ToArray();
-        for (var changed = true; changed; )
+        for (var changed = true; changed;)
         {
             changed = false;
             for (var state = 0; state < any.Length; state++)

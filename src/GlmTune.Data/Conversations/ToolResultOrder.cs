@@ -26,7 +26,7 @@ public static class ToolResultOrder
         var sorted = messages.ToArray();
         var known = new HashSet<string>(StringComparer.Ordinal);
         var calls = new List<string?>(); // Those that the next results answer.
-        for (var start = 0; start < sorted.Length; )
+        for (var start = 0; start < sorted.Length;)
         {
             var end = start;
             while (end < sorted.Length && isResult(messages[end]))

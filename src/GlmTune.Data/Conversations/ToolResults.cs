@@ -25,7 +25,7 @@ internal static class ToolResults
 
     private static void Check(List<Turn> turns, RowReading reading)
     {
-        for (var at = 0; at < turns.Count; )
+        for (var at = 0; at < turns.Count;)
         {
             // Calls may be several messages of the assistant; their results follow all of them.
             var before = turns.Skip(at).TakeWhile(turn => turn.Message.Role == Role.Assistant).ToList();

@@ -104,7 +104,7 @@ public class AdapterTests
         var expected = Logits(model);
         using var cache = model.NewCache(2, Text.Length);
         var parts = new List<Tensor>();
-        for (var done = 0; done < Text.Length; )
+        for (var done = 0; done < Text.Length;)
         {
             var count = done == 0 ? 4 : 1;
             parts.Add(

@@ -49,18 +49,6 @@ public class GpuShardingTests
     }
 
     [Fact]
-    public void Random_weights_follow_from_the_seed()
-    {
-        Assert.SkipUnless(NativeRuntime.DefaultDevice().type == DeviceType.CUDA, "There is no GPU.");
-        using var first = RankedRun.Model("full", ScalarType.Float32, out _, NativeRuntime.DefaultDevice());
-        using var second = RankedRun.Model("full", ScalarType.Float32, out _, NativeRuntime.DefaultDevice());
-        Assert.All(
-            first.BaseParameters.Zip(second.BaseParameters),
-            pair => Assert.True(pair.First.Value.equal(pair.Second.Value).all().item<bool>())
-        );
-    }
-
-    [Fact]
     public void Copies_beside_the_computation_bring_what_was_there()
     {
         Assert.SkipUnless(NativeRuntime.DefaultDevice().type == DeviceType.CUDA, "There is no GPU.");
