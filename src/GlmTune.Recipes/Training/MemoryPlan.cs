@@ -2,6 +2,7 @@ using System.Globalization;
 using GlmTune.Model;
 using GlmTune.Model.Adapters;
 using GlmTune.Model.Layers;
+using GlmTune.Training.Sharding;
 using static TorchSharp.torch;
 
 namespace GlmTune.Recipes.Training;
