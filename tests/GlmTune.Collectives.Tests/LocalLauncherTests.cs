@@ -52,7 +52,7 @@ public class LocalLauncherTests
         var (code, _, time) = await Launch(
             "cuda",
             2,
-            "if [ $RANK = 1 ]; then sleep 0.3; exit 3; fi; trap '' TERM; while true; do sleep 0.1; done",
+            "if [ $RANK = 1 ]; then sleep 0.3; exit 3; fi; trap '' TERM; exec sleep 600",
             grace: 1
         );
         Assert.Equal(3, code);
@@ -97,8 +97,8 @@ public class LocalLauncherTests
                     .. Command(
                         device,
                         2,
-                        $"trap 'sleep {seconds}; echo got {name}; exit 0' {name}; echo ready; while true; do sleep "
-                            + "0.05; done"
+                        // The shell waits in a builtin: dash drops a signal that arrives while it starts a program.
+                        $"sleep 600 & trap 'kill $!; sleep {seconds}; echo got {name}; exit 0' {name}; echo ready; wait"
                     ),
                 ]
             )
