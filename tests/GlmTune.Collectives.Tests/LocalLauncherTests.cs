@@ -97,7 +97,6 @@ public class LocalLauncherTests
                     .. Command(
                         device,
                         2,
-                        // The shell waits in a builtin: dash drops a signal that arrives while it starts a program.
                         $"sleep 600 & trap 'kill $!; sleep {seconds}; echo got {name}; exit 0' {name}; echo ready; wait"
                     ),
                 ]

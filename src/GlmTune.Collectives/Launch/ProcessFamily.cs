@@ -32,6 +32,7 @@ internal sealed class ProcessFamily(TextWriter log, TimeSpan grace) : IDisposabl
         ];
 
     private readonly List<Member> members = [];
+    private readonly List<int> received = []; // signals to go on to every member, also to those that start later
     private readonly List<PosixSignalRegistration> registrations = [];
 
     private static int UserSignal1 => OperatingSystem.IsMacOS() ? 30 : 10;
@@ -43,7 +44,8 @@ internal sealed class ProcessFamily(TextWriter log, TimeSpan grace) : IDisposabl
     /// <param name="command">The program and its arguments.</param>
     /// <param name="variables">What its environment has beside this one's; null takes a variable away.</param>
     /// <param name="starts">The program that it starts in turn, which then gets the signals; null for none.</param>
-    public void Start(
+    /// <returns>The process, which this family disposes of.</returns>
+    public Process Start(
         string name,
         IReadOnlyList<string> command,
         IReadOnlyDictionary<string, string?> variables,
@@ -58,10 +60,14 @@ internal sealed class ProcessFamily(TextWriter log, TimeSpan grace) : IDisposabl
             start.Environment[key] = value;
         }
 
-        var process = Process.Start(start) ?? throw new InvalidOperationException($"{command[0]} did not start.");
+        // A signal that comes while the process starts waits for the lock; one that came before is sent on now.
         lock (members)
         {
-            members.Add(new Member(name, process, starts));
+            var process = Process.Start(start) ?? throw new InvalidOperationException($"{command[0]} did not start.");
+            var member = new Member(name, process, starts);
+            members.Add(member);
+            received.ForEach(number => Signal(member, number));
+            return process;
         }
     }
 
@@ -136,20 +142,31 @@ internal sealed class ProcessFamily(TextWriter log, TimeSpan grace) : IDisposabl
             running = [.. members.Where(member => !member.Process.HasExited)];
         }
 
-        foreach (var member in running)
-        {
-            if (OperatingSystem.IsWindows())
-            {
-                member.Process.Kill();
-                continue;
-            }
+        Array.ForEach(running, member => Signal(member, number));
+    }
 
-            var ranks = member.Starts is null ? [] : DescendantProcesses.Running(member.Starts, member.Process.Id);
-            Array.ForEach(ranks, rank => HostProcess.Signal(rank, number));
-            if (ranks.Length == 0 || number == SignalKill)
-            {
-                HostProcess.Signal(member.Process.Id, number);
-            }
+    private static void Signal(Member member, int number)
+    {
+        if (OperatingSystem.IsWindows())
+        {
+            member.Process.Kill();
+            return;
+        }
+
+        var ranks = member.Starts is null ? [] : DescendantProcesses.Running(member.Starts, member.Process.Id);
+        Array.ForEach(ranks, rank => HostProcess.Signal(rank, number));
+        if (ranks.Length == 0 || number == SignalKill)
+        {
+            HostProcess.Signal(member.Process.Id, number);
+        }
+    }
+
+    private void Forward(int number)
+    {
+        lock (members)
+        {
+            received.Add(number);
+            Signal(number);
         }
     }
 
@@ -171,7 +188,7 @@ internal sealed class ProcessFamily(TextWriter log, TimeSpan grace) : IDisposabl
                         context.Cancel = true;
                         if (number != SignalInterrupt || OwnSession is not null || !HostProcess.IsTerminalForeground())
                         {
-                            Signal(number);
+                            Forward(number);
                         }
                     }
                 )
