@@ -505,7 +505,7 @@ public static class TrainBenchmark
                 watch.Start();
             }
 
-            a.matmul(b).Dispose();
+            a.mm(b).Dispose();
         }
 
         Synchronize(device);

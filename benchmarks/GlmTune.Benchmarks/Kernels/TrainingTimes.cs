@@ -99,7 +99,7 @@ internal static class TrainingTimes
             );
             report.Time(
                 "  by dropout and product",
-                timer.Microseconds(10, _ => kernels.Dropout(x, 0.1, 5).matmul(a.t())),
+                timer.Microseconds(10, _ => kernels.Dropout(x, 0.1, 5).mm(a.t())),
                 row
             );
             report.Time(
@@ -109,7 +109,7 @@ internal static class TrainingTimes
             );
             report.Time(
                 "  by product, dropout and sum",
-                timer.Microseconds(10, _ => inputGradient.AddInPlace(kernels.Dropout(low.matmul(a), 0.1, 5))),
+                timer.Microseconds(10, _ => inputGradient.AddInPlace(kernels.Dropout(low.mm(a), 0.1, 5))),
                 2 * row
             );
             report.Time(
@@ -119,7 +119,7 @@ internal static class TrainingTimes
             );
             report.Time(
                 "  by dropout and product",
-                timer.Microseconds(10, _ => lowWeightGradient.AddInPlace(low.t().matmul(kernels.Dropout(x, 0.1, 5)))),
+                timer.Microseconds(10, _ => lowWeightGradient.AddInPlace(low.t().mm(kernels.Dropout(x, 0.1, 5)))),
                 row
             );
         }

@@ -95,11 +95,7 @@ public abstract partial class LayerKernels
     {
         using var scope = NewDisposeScope();
         var wide = WideOf(type);
-        var sum = x
-            .Values.to_type(wide)
-            .matmul(weight.Values.to_type(wide).t())
-            .mul_(x.Scales)
-            .mul_(weight.OutputScales);
+        var sum = x.Values.to_type(wide).mm(weight.Values.to_type(wide).t()).mul_(x.Scales).mul_(weight.OutputScales);
         return (bias is null ? sum : sum.AddInPlace(bias.to_type(wide))).to_type(type).MoveToOuterDisposeScope();
     }
 
@@ -114,7 +110,7 @@ public abstract partial class LayerKernels
         var wide = WideOf(type);
         return gradient
             .Values.to_type(wide)
-            .matmul(weight.Values.to_type(wide))
+            .mm(weight.Values.to_type(wide))
             .mul_(gradient.Scales)
             .mul_(weight.InputScales)
             .to_type(type)

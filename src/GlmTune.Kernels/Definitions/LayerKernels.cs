@@ -163,7 +163,7 @@ public abstract partial class LayerKernels
     public virtual Tensor LowRankDown(Tensor x, Tensor a, double probability, MaskSeed seed)
     {
         using var scope = NewDisposeScope();
-        return Dropped(x, probability, seed).matmul(a.t()).MoveToOuterDisposeScope();
+        return Dropped(x, probability, seed).mm(a.t()).MoveToOuterDisposeScope();
     }
 
     /// <summary>Gradients of <see cref="LowRankDown"/>, added where they are wanted.</summary>
@@ -185,8 +185,8 @@ public abstract partial class LayerKernels
     )
     {
         using var scope = NewDisposeScope();
-        inputGradient?.AddInPlace(Dropped(gradient.matmul(a), probability, seed));
-        weightGradient?.AddInPlace(gradient.t().matmul(Dropped(x, probability, seed)));
+        inputGradient?.AddInPlace(Dropped(gradient.mm(a), probability, seed));
+        weightGradient?.AddInPlace(gradient.t().mm(Dropped(x, probability, seed)));
     }
 
     /// <summary>Summed cross-entropy of a chunk of logits, which are overwritten with their gradient.</summary>

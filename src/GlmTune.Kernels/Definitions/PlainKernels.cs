@@ -133,7 +133,7 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
             tape.Save(probabilities);
         }
 
-        return FromBlock(MergeHeads(matmul(probabilities, value), heads), sequences).MoveToOuterDisposeScope();
+        return FromBlock(MergeHeads(Product(probabilities, value), heads), sequences).MoveToOuterDisposeScope();
     }
 
     /// <inheritdoc/>
@@ -151,13 +151,13 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
         using var key = tape.TakeTensor();
         using var query = tape.TakeTensor();
         var outer = SplitQueries(ToBlock(gradient, sequences, zeroPadding: true), heads);
-        var valueGradient = matmul(probabilities.transpose(-1, -2), outer);
+        var valueGradient = Product(probabilities.transpose(-1, -2), outer);
         var wide = Widen(probabilities);
-        var scoreGradient = Widen(matmul(outer, value.transpose(-1, -2)));
+        var scoreGradient = Widen(Product(outer, value.transpose(-1, -2)));
         scoreGradient = ((scoreGradient - (scoreGradient * wide).sum(-1, keepdim: true)) * wide).Multiply(Scale(heads));
         scoreGradient = scoreGradient.to_type(query.dtype);
-        var queryGradient = matmul(scoreGradient, key);
-        var keyGradient = matmul(scoreGradient.transpose(-1, -2), query);
+        var queryGradient = Product(scoreGradient, key);
+        var keyGradient = Product(scoreGradient.transpose(-1, -2), query);
         var virtualTokens = key.shape[2] - sequences.Longest;
         if (virtualTokens > 0)
         {
@@ -201,7 +201,7 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
         var hidden = TensorCreation.Range(longest, device: fused.device) > last.unsqueeze(2);
         hidden = hidden.unsqueeze(1).unsqueeze(2).expand(-1, 1, heads.GroupSize, -1, -1).flatten(2, 3);
         var probabilities = Softmax(query, key, hidden, heads);
-        return FromBlock(MergeHeads(matmul(probabilities, value), heads), sequences).MoveToOuterDisposeScope();
+        return FromBlock(MergeHeads(Product(probabilities, value), heads), sequences).MoveToOuterDisposeScope();
     }
 
     /// <inheritdoc/>
@@ -397,10 +397,14 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
     private static Tensor Hidden(int length, int virtualTokens, int groupSize, Device device) =>
         ones([length, virtualTokens + length], ScalarType.Bool, device).triu_(virtualTokens + 1).repeat(groupSize, 1);
 
+    // [B, K, n, d] · [B, K, d, m] -> [B, K, n, m]
+    private static Tensor Product(Tensor left, Tensor right) =>
+        left.flatten(0, 1).bmm(right.flatten(0, 1)).unflatten(0, left.shape[0], left.shape[1]);
+
     private static Tensor Softmax(Tensor query, Tensor key, Tensor hidden, HeadLayout heads)
     {
         using var scope = NewDisposeScope();
-        var scores = Widen(matmul(query, key.transpose(-1, -2))).Multiply(Scale(heads));
+        var scores = Widen(Product(query, key.transpose(-1, -2))).Multiply(Scale(heads));
         scores = scores.MaskedFillInPlace(hidden, double.NegativeInfinity);
         return functional.softmax(scores, -1).to_type(query.dtype).MoveToOuterDisposeScope();
     }

@@ -152,7 +152,7 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
     {
         using var scope = NewDisposeScope();
         var wide = stackedA.dtype == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32;
-        return Scaled(blockB.to_type(wide)).matmul(stackedA.to_type(wide)).MoveToOuterDisposeScope();
+        return Scaled(blockB.to_type(wide)).mm(stackedA.to_type(wide)).MoveToOuterDisposeScope();
     }
 
     /// <summary>The weight that alone does what the layer and this adapter do, computed in float32 or wider, [out, in],
@@ -195,7 +195,7 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
         var gains = magnitudes.Gains(Lengths(magnitudes));
         if (ProbabilityIn(context) > 0)
         {
-            var plain = Dropped(linear, x, context).matmul(linear.Weight.Value.t());
+            var plain = Dropped(linear, x, context).mm(linear.Weight.Value.t());
             var unscaled = plain.clone();
             AddUp(unscaled, low);
             tape?.Save(unscaled);
@@ -251,7 +251,7 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
             if (inputGradient is not null)
             {
                 // The gradient of the output's base part has reached the input once already, not scaled.
-                var basePart = (scaled - gradient).matmul(linear.Weight.Value);
+                var basePart = (scaled - gradient).mm(linear.Weight.Value);
                 var probability = ProbabilityIn(context);
                 inputGradient.AddInPlace(
                     probability > 0
@@ -264,7 +264,7 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
         }
 
         using var low = tape.TakeTensor();
-        var lowGradient = ScaleColumns(gradient.matmul(blockB));
+        var lowGradient = ScaleColumns(gradient.mm(blockB));
         var trained = Deltas.Any(delta => delta.A.Trainable);
         var gradientA = trained
             ? zeros(
@@ -287,7 +287,7 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
             return;
         }
 
-        var gradientB = ScaleColumns(gradient.t().matmul(low));
+        var gradientB = ScaleColumns(gradient.t().mm(low));
         var column = 0;
         foreach (var delta in Deltas)
         {

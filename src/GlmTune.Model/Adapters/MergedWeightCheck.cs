@@ -38,8 +38,8 @@ internal static class MergedWeightCheck
 
             var b = adapter.BlockB.narrow(0, first, count).to_type(ScalarType.Float64) * scales;
             var wide = weight.narrow(0, first, count).to_type(ScalarType.Float64);
-            var sum = wide.Add(b.matmul(a));
-            var spread = wide.abs().Add(b.abs().matmul(a.abs())).Multiply(unit);
+            var sum = wide.Add(b.mm(a));
+            var spread = wide.abs().Add(b.abs().mm(a.abs())).Multiply(unit);
             if (gains is not null)
             {
                 var gain = gains.narrow(0, first, count).unsqueeze(1);

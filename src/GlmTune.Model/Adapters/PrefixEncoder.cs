@@ -102,12 +102,12 @@ public sealed class PrefixEncoder : Layer
             }
         );
         var hidden = addmm(innerBias.Value, embedding.Value, innerWeight.Value.t(), 1, 1).tanh();
-        outerWeight.AddGradient(gradient.t().matmul(hidden));
+        outerWeight.AddGradient(gradient.t().mm(hidden));
         outerBias.AddGradient(gradient.sum(dim: 0));
-        var inner = gradient.matmul(outerWeight.Value) * hidden.Square().neg().Add(1);
-        innerWeight.AddGradient(inner.t().matmul(embedding.Value));
+        var inner = gradient.mm(outerWeight.Value) * hidden.Square().neg().Add(1);
+        innerWeight.AddGradient(inner.t().mm(embedding.Value));
         innerBias.AddGradient(inner.sum(dim: 0));
-        embedding.AddGradient(inner.matmul(innerWeight.Value));
+        embedding.AddGradient(inner.mm(innerWeight.Value));
     }
 
     private Parameter Make(string name, params long[] shape)

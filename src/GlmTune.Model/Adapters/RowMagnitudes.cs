@@ -68,8 +68,8 @@ internal sealed class RowMagnitudes : IDisposable
         // The weight is frozen, so its own part is computed once.
         squares ??= weight.to_type(Type).Square().sum(1).DetachFromDisposeScope();
         var (wideA, wideB) = (a.to_type(Type), b.to_type(Type));
-        var cross = (weight.matmul(a.t()).to_type(Type) * wideB).sum(1);
-        var own = (wideB.matmul(wideA.matmul(wideA.t())) * wideB).sum(1);
+        var cross = (weight.mm(a.t()).to_type(Type) * wideB).sum(1);
+        var own = (wideB.mm(wideA.mm(wideA.t())) * wideB).sum(1);
         return squares.Add(cross.Multiply(2)).Add(own).ClampMin(1e-30).sqrt().MoveToOuterDisposeScope();
     }
 

@@ -101,7 +101,7 @@ internal sealed class ServedLowRank(Linear linear) : LinearAdapter, IDisposable
         }
 
         using var scope = NewDisposeScope();
-        var low = x.matmul(stackedA!.t());
+        var low = x.mm(stackedA!.t());
         y.addmm_(low.mul_(rows.Of(Scales!)), besideB!.t(), 1, 1);
         if (gains is not null)
         {

@@ -141,7 +141,7 @@ public sealed class Linear
         using var x = NeedsInput ? tape.TakeTensor() : null;
         if (Weight.Trainable)
         {
-            Weight.AddGradient(gradient.Values!.t().matmul(x!));
+            Weight.AddGradient(gradient.Values!.t().mm(x!));
         }
 
         if (Bias is { Trainable: true })
@@ -154,7 +154,7 @@ public sealed class Linear
             !inputGradient ? null
             : Weight.Rounded is { } fp8
                 ? context.Kernels.Fp8ProductBackward(gradient.RoundedBy(context.Kernels), fp8, Weight.Type)
-            : gradient.Values!.matmul(Weight.Value);
+            : gradient.Values!.mm(Weight.Value);
         for (var i = adapters.Count - 1; i >= 0; i--)
         {
             adapters[i].Backward(this, gradient.Values!, x!, result, context, tape);
@@ -174,7 +174,7 @@ public sealed class Linear
         }
 
         var transposed = Weight.Value.t();
-        return added is null ? input.Values!.matmul(transposed) : addmm(added, input.Values!, transposed, 1, 1);
+        return added is null ? input.Values!.mm(transposed) : addmm(added, input.Values!, transposed, 1, 1);
     }
 
     private static ScalarType Wide(ScalarType type) => type == ScalarType.Float64 ? type : ScalarType.Float32;

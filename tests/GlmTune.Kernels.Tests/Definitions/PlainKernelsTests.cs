@@ -263,7 +263,7 @@ public sealed class PlainKernelsTests : IDisposable
     {
         var (x, a, gradient) = (Random(5, 6).requires_grad_(), Random(2, 6).requires_grad_(), Random(5, 2));
         var kept = DropoutMask.Kept(30, probability, 8, CPU).view(5, 6).to(ScalarType.Float64).Divide(1 - probability);
-        var expected = (x * kept).matmul(a.t());
+        var expected = (x * kept).mm(a.t());
         expected.backward([gradient]);
         AssertClose(expected.detach(), kernels.LowRankDown(x.detach(), a.detach(), probability, 8));
         var (inputGradient, weightGradient) = (ones(5, 6, ScalarType.Float64), ones(2, 6, ScalarType.Float64));
@@ -345,11 +345,8 @@ public sealed class PlainKernelsTests : IDisposable
     public void Projection_adds_bias_and_residual()
     {
         var (x, weight, bias, residual) = (Random(2, 3), Random(4, 3), Random(4), Random(2, 4));
-        AssertClose(
-            x.matmul(weight.transpose(0, 1)).Add(bias).Add(residual),
-            kernels.Project(x, weight, bias, residual)
-        );
-        AssertClose(kernels.SwiGlu(x.matmul(weight.transpose(0, 1))), kernels.ProjectSwiGlu(x, weight));
+        AssertClose(x.mm(weight.transpose(0, 1)).Add(bias).Add(residual), kernels.Project(x, weight, bias, residual));
+        AssertClose(kernels.SwiGlu(x.mm(weight.transpose(0, 1))), kernels.ProjectSwiGlu(x, weight));
     }
 
     [Fact]
