@@ -5,13 +5,13 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Benchmarking;
 
-/// <summary>What one collective of one size took.</summary>
-/// <param name="Operation">Which collective.</param>
-/// <param name="Bytes">Of the whole: what is gathered, scattered or summed.</param>
-/// <param name="Seconds">Mean time of a call.</param>
-/// <param name="AlgorithmBandwidth">Bytes divided by the time, GB/s.</param>
-/// <param name="BusBandwidth">What each rank's link carried, GB/s: (N − 1)/N of the former for gathers and scatters,
-/// twice that for all-reduce.</param>
+/// <summary>The timing of one collective at one size.</summary>
+/// <param name="Operation">Name of the collective.</param>
+/// <param name="Bytes">Size of the full buffer that is gathered, scattered or summed.</param>
+/// <param name="Seconds">Mean time per call.</param>
+/// <param name="AlgorithmBandwidth">Bytes divided by time, in GB/s.</param>
+/// <param name="BusBandwidth">Traffic on each rank's link, in GB/s: (N − 1)/N of the algorithm bandwidth for gathers
+/// and scatters, twice that for all-reduce.</param>
 public sealed record CollectiveTiming(
     string Operation,
     long Bytes,
@@ -20,16 +20,16 @@ public sealed record CollectiveTiming(
     double BusBandwidth
 );
 
-/// <summary>Times all-reduce, all-gather and reduce-scatter between the ranks that there are, as NVIDIA's nccl-tests
-/// count bandwidth.</summary>
+/// <summary>Times all-reduce, all-gather and reduce-scatter among the ranks, with bandwidth defined as in NVIDIA's
+/// nccl-tests.</summary>
 /// <remarks>Source of the formulas: nccl-tests, doc/PERFORMANCE.md.</remarks>
 public static class CollectivesBenchmark
 {
-    /// <summary>Runs it; every rank calls it.</summary>
+    /// <summary>Runs the benchmark; every rank calls it.</summary>
     /// <param name="ranks">The ranks.</param>
     /// <param name="smallest">Bytes of the first size.</param>
-    /// <param name="largest">Bytes of the last; each is 4 times the one before.</param>
-    /// <param name="rounds">Timed calls of each.</param>
+    /// <param name="largest">Upper limit of the size in bytes; each size is 4 times the one before.</param>
+    /// <param name="rounds">Timed calls per collective and size.</param>
     public static IReadOnlyList<CollectiveTiming> Run(ICollectives ranks, long smallest, long largest, int rounds)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(smallest, 2L * ranks.WorldSize);

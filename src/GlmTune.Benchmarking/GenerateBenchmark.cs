@@ -12,52 +12,52 @@ using Generator = GlmTune.Inference.Generator;
 
 namespace GlmTune.Benchmarking;
 
-/// <summary>What a generation benchmark runs; the defaults are the project's figures.</summary>
+/// <summary>Settings of a generation benchmark; the defaults are those of the project's published figures.</summary>
 public sealed record GenerateBenchmarkOptions
 {
-    /// <summary>A model's folder; null: random weights of the 9B shape.</summary>
+    /// <summary>A model folder; null: random weights of the 9B shape.</summary>
     public string? Model { get; init; }
 
-    /// <summary>Answers side by side, one measurement for each.</summary>
+    /// <summary>Batch sizes; each is measured on its own.</summary>
     public IReadOnlyList<int> Batches { get; init; } = [1, 16, 64];
 
-    /// <summary>Tokens of a prompt.</summary>
+    /// <summary>Tokens per prompt.</summary>
     public int PromptTokens { get; init; } = 128;
 
-    /// <summary>Tokens of an answer.</summary>
+    /// <summary>Tokens per answer.</summary>
     public int NewTokens { get; init; } = 256;
 
-    /// <summary>Tokens of the prompt whose first token is timed; 0: that is not measured.</summary>
+    /// <summary>Tokens of the prompt for which the time to the first token is measured; 0: not measured.</summary>
     public int FirstTokenPrompt { get; init; } = 1000;
 
-    /// <summary>Prompts whose first token is timed.</summary>
+    /// <summary>Number of prompts for the time to the first token.</summary>
     public int FirstTokenRuns { get; init; } = 10;
 
-    /// <summary>Rank of an adapter on query, key and value with random values; 0: none.</summary>
+    /// <summary>Rank of a LoRA adapter with random values on query, key and value; 0: none.</summary>
     public int LoraRank { get; init; }
 
-    /// <summary>Decoder layers of random weights; null: as many as the model has.</summary>
+    /// <summary>Decoder layers of random weights; null: all layers of the model.</summary>
     public int? Layers { get; init; }
 
-    /// <summary>Draw tokens as a chat does (temperature 0.8, top-p 0.8, top-k 50) instead of taking the
-    /// likeliest.</summary>
+    /// <summary>Sample tokens as a chat does (temperature 0.8, top-p 0.8, top-k 50) instead of taking the most
+    /// likely.</summary>
     public bool Sample { get; init; }
 
-    /// <summary>Plain operators only, no fused kernels and nothing recorded.</summary>
+    /// <summary>Use plain operators only: no fused kernels and no CUDA graphs.</summary>
     public bool Plain { get; init; }
 }
 
-/// <summary>What was found for one number of answers side by side.</summary>
-/// <param name="Batch">How many.</param>
-/// <param name="PromptTokens">Tokens of each prompt.</param>
-/// <param name="NewTokens">Tokens of each answer.</param>
-/// <param name="FirstTokenSeconds">Until every answer had its first token.</param>
-/// <param name="TokensPerSecond">Tokens of all answers after the first, by the time from then on; what was prepared on
-/// the way is in it.</param>
+/// <summary>Results for one batch size.</summary>
+/// <param name="Batch">The batch size.</param>
+/// <param name="PromptTokens">Tokens per prompt.</param>
+/// <param name="NewTokens">Tokens per answer.</param>
+/// <param name="FirstTokenSeconds">Time until every answer had its first token.</param>
+/// <param name="TokensPerSecond">Tokens of all answers after the first, divided by the time from then on, including any
+/// setup on the way.</param>
 /// <param name="StepSeconds">Median time between two tokens of an answer.</param>
-/// <param name="ReadGigabytesPerSecond">Bytes of weights and of cached keys and values that a step reads, by its median
+/// <param name="ReadGigabytesPerSecond">Bytes of weights and KV cache that a step reads, divided by its median
 /// time.</param>
-/// <param name="MemoryMiB">Device memory in use while answering, of the whole device; 0 on the CPU.</param>
+/// <param name="MemoryMiB">Memory in use on the whole device while answering; 0 on the CPU.</param>
 public sealed record GenerateBenchmarkCase(
     int Batch,
     int PromptTokens,
@@ -69,12 +69,12 @@ public sealed record GenerateBenchmarkCase(
     [property: JsonPropertyName("memory_mib")] double MemoryMiB
 );
 
-/// <summary>What a generation benchmark found.</summary>
-/// <param name="Kernels">Which layer functions ran.</param>
+/// <summary>Results of a generation benchmark.</summary>
+/// <param name="Kernels">Kernel implementation that ran.</param>
 /// <param name="Type">Type of the weights.</param>
-/// <param name="Cases">One for each number of answers side by side.</param>
-/// <param name="FirstTokenPrompt">Tokens of the prompt of the next value.</param>
-/// <param name="FirstTokenSeconds">Median time to the first token of one answer; null: not measured.</param>
+/// <param name="Cases">Results for each batch size.</param>
+/// <param name="FirstTokenPrompt">Tokens of the prompt for the next value.</param>
+/// <param name="FirstTokenSeconds">Median time to the first token of a single answer; null: not measured.</param>
 public sealed record GenerateBenchmarkResult(
     string Kernels,
     string Type,
@@ -83,11 +83,11 @@ public sealed record GenerateBenchmarkResult(
     double? FirstTokenSeconds
 );
 
-/// <summary>Times generation through the generator that everything else uses.</summary>
+/// <summary>Times generation, using the same generator as every other command.</summary>
 public static class GenerateBenchmark
 {
-    /// <summary>Runs it.</summary>
-    /// <exception cref="InvalidDataException">The model's folder is damaged.</exception>
+    /// <summary>Runs the benchmark.</summary>
+    /// <exception cref="InvalidDataException">The model folder is damaged.</exception>
     public static GenerateBenchmarkResult Run(GenerateBenchmarkOptions options)
     {
         NativeRuntime.Load();
@@ -168,7 +168,7 @@ public static class GenerateBenchmark
                     .Range(0, batch)
                     .Select(_ => new GenerationRequest(Prompt(model, options.PromptTokens, random))),
             ];
-        // Kernels compile and libraries set themselves up once.
+        // Kernels are compiled and libraries initialized once.
         generator.GenerateAll([
             .. Requests()
                 .Select(request => request with { Options = new() { MaxNewTokens = Math.Min(12, options.NewTokens) } }),
@@ -235,8 +235,8 @@ public static class GenerateBenchmark
         );
     }
 
-    // A step reads every weight but the embedding, of which it takes a few rows, and the keys and values of all tokens
-    // so far.
+    // A step reads every weight except the embedding, of which it takes a few rows, and the keys and values of all
+    // tokens so far.
     private static double BytesRead(DecoderModel model, int batch, GenerateBenchmarkOptions options)
     {
         var weights =

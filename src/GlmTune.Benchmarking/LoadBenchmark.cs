@@ -7,16 +7,15 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Benchmarking;
 
-/// <summary>What loading a model took.</summary>
-/// <param name="Gigabytes">Of weights, 10⁹ bytes.</param>
-/// <param name="ReadSeconds">Reading the files' bytes into memory, with as many threads, and doing nothing with
-/// them.</param>
-/// <param name="ConstructSeconds">Laying out the model without weights.</param>
-/// <param name="LoadSeconds">From the folder to weights on the device, all of it.</param>
-/// <param name="Device">Which device.</param>
-/// <param name="Readers">Threads.</param>
-/// <remarks>The files are read before the clock starts, so they come from the operating system's cache as far as memory
-/// holds them.</remarks>
+/// <summary>Timings of loading a model.</summary>
+/// <param name="Gigabytes">Size of the weights, in units of 10⁹ bytes.</param>
+/// <param name="ReadSeconds">Time to read the files into memory with as many threads, without using the bytes.</param>
+/// <param name="ConstructSeconds">Time to construct the model without weights.</param>
+/// <param name="LoadSeconds">Total time from folder to weights on the device.</param>
+/// <param name="Device">The device.</param>
+/// <param name="Readers">Number of reader threads.</param>
+/// <remarks>The files are read once before the clock starts, so they come from the operating system's cache as far as
+/// memory allows.</remarks>
 public sealed record LoadBenchmarkResult(
     double Gigabytes,
     double ReadSeconds,
@@ -26,19 +25,19 @@ public sealed record LoadBenchmarkResult(
     int Readers
 )
 {
-    /// <summary>10⁹ bytes a second while loading.</summary>
+    /// <summary>Loading speed, in 10⁹ bytes per second.</summary>
     public double LoadSpeed => Gigabytes / LoadSeconds;
 
-    /// <summary>10⁹ bytes a second of plain reading.</summary>
+    /// <summary>Speed of reading the files alone, in 10⁹ bytes per second.</summary>
     public double ReadSpeed => Gigabytes / ReadSeconds;
 }
 
 /// <summary>Times loading a model folder.</summary>
 public static class LoadBenchmark
 {
-    /// <summary>Runs it.</summary>
+    /// <summary>Runs the benchmark.</summary>
     /// <param name="folder">A model folder.</param>
-    /// <exception cref="InvalidDataException">The folder holds no sound model.</exception>
+    /// <exception cref="InvalidDataException">The folder does not hold a valid model.</exception>
     public static LoadBenchmarkResult Run(string folder)
     {
         NativeRuntime.Load();

@@ -17,104 +17,105 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Benchmarking;
 
-/// <summary>What a training benchmark runs; the defaults are the project's first figure.</summary>
+/// <summary>Settings of a training benchmark; the defaults are those of the project's first published figure.</summary>
 public sealed record TrainBenchmarkOptions
 {
-    /// <summary>Sequences of a micro-batch, back to back without padding.</summary>
+    /// <summary>Sequences per micro-batch, without padding.</summary>
     public int Rows { get; init; } = 8;
 
-    /// <summary>Tokens of a sequence; every one but the first is supervised.</summary>
+    /// <summary>Tokens per sequence; all but the first are supervised.</summary>
     public int Tokens { get; init; } = 1024;
 
-    /// <summary>Rank of the adapter on query, key and value; 0: all weights are trained.</summary>
+    /// <summary>LoRA rank on query, key and value; 0: all weights are trained.</summary>
     public int LoraRank { get; init; } = 8;
 
-    /// <summary>Virtual tokens of a prefix instead of LoRA; 0: none.</summary>
+    /// <summary>Virtual tokens of a prefix, instead of LoRA; 0: none.</summary>
     public int VirtualTokens { get; init; }
 
-    /// <summary>Dropout before the adapter.</summary>
+    /// <summary>Dropout of the adapter's input.</summary>
     public double Dropout { get; init; } = 0.1;
 
-    /// <summary>Decoder layers; null: as many as the model has.</summary>
+    /// <summary>Number of decoder layers; null: all layers of the model.</summary>
     public int? Layers { get; init; }
 
-    /// <summary>Layers to recompute; null: as few as fit.</summary>
+    /// <summary>Number of layers to recompute; null: as few as memory allows.</summary>
     public int? Recompute { get; init; }
 
-    /// <summary>Further layers of which cheap parts alone are recomputed; null: as many as it takes.</summary>
+    /// <summary>Number of further layers of which only the cheap parts are recomputed; null: as many as
+    /// needed.</summary>
     public int? RecomputeCheaply { get; init; }
 
-    /// <summary>Whether the frozen weights of the decoder layers are held and multiplied in fp8.</summary>
+    /// <summary>Whether the frozen weights of the decoder layers are stored and multiplied in fp8.</summary>
     public bool Fp8 { get; init; }
 
-    /// <summary>Whether the embedding's table lies in the host's memory.</summary>
+    /// <summary>Whether the embedding table is kept in host memory.</summary>
     public bool EmbeddingOnHost { get; init; }
 
-    /// <summary>Tokens whose logits exist at a time; null: the standard, or few where every layer is
+    /// <summary>Number of tokens whose logits exist at a time; null: the default, or few if every layer is
     /// recomputed.</summary>
     public int? HeadRows { get; init; }
 
-    /// <summary>Timed steps.</summary>
+    /// <summary>Number of timed steps.</summary>
     public int Steps { get; init; } = 10;
 
-    /// <summary>Steps before the clock starts.</summary>
+    /// <summary>Number of steps before the clock starts.</summary>
     public int Warmup { get; init; } = 3;
 
-    /// <summary>Whether to list the GPU's kernels of one further step.</summary>
+    /// <summary>Whether to list the GPU kernels of one further step.</summary>
     public bool Profile { get; init; }
 
-    /// <summary>Plain operators only, no fused kernels.</summary>
+    /// <summary>Use plain operators only, without fused kernels.</summary>
     public bool Plain { get; init; }
 
-    /// <summary>Whether small steps may be recorded as CUDA graphs.</summary>
+    /// <summary>Whether small steps may be captured as CUDA graphs.</summary>
     public bool Graphs { get; init; } = true;
 
-    /// <summary>Rows with the lengths of a known data set instead of <see cref="Tokens"/> each.</summary>
+    /// <summary>Row lengths; either <see cref="Tokens"/> each, or those of a known data set.</summary>
     public BenchmarkLengths Lengths { get; init; }
 
     /// <summary>With <see cref="Lengths"/>: whether rows are packed into micro-batches of <see cref="Rows"/> ×
     /// <see cref="Tokens"/> tokens.</summary>
     public bool Packing { get; init; } = true;
 
-    /// <summary>Different steps, which come again and again, so that there is something to learn; 0: every step is
+    /// <summary>Number of different steps, which are repeated so that there is something to learn; 0: every step is
     /// new.</summary>
     public int DistinctSteps { get; init; }
 
-    /// <summary>Micro-batches of a step on each rank.</summary>
+    /// <summary>Micro-batches per step on each rank.</summary>
     public int AccumulationSteps { get; init; } = 1;
 
     /// <summary>How the ranks share the model.</summary>
     public ShardingOptions Sharding { get; init; } = new();
 
-    /// <summary>The architecture, of which <see cref="Layers"/> are taken. The 9B model's unless set.</summary>
+    /// <summary>The architecture, of which <see cref="Layers"/> are used. Default: that of the 9B model.</summary>
     public ModelConfig Config { get; init; } = ModelFamilies.Shape(InitializeModel.PublishedShape);
 }
 
-/// <summary>How long the rows of a benchmark are.</summary>
+/// <summary>Row lengths of a benchmark.</summary>
 public enum BenchmarkLengths
 {
-    /// <summary>All alike, every token supervised.</summary>
+    /// <summary>All equal, with every token supervised.</summary>
     Equal,
 
-    /// <summary>As AdvertiseGen's, answers supervised.</summary>
+    /// <summary>Those of AdvertiseGen, with the answers supervised.</summary>
     AdvertiseGen,
 }
 
-/// <summary>What a training benchmark found.</summary>
-/// <param name="Kernels">Which layer functions ran.</param>
+/// <summary>Results of a training benchmark.</summary>
+/// <param name="Kernels">Kernel implementation that ran.</param>
 /// <param name="Recomputed">What was recomputed.</param>
-/// <param name="Graphs">CUDA graphs that small steps were recorded as.</param>
-/// <param name="StepSeconds">Median time of a step.</param>
-/// <param name="TokensPerSecond">Tokens fed, over the time of all steps.</param>
-/// <param name="SupervisedTokensPerSecond">Of these, the supervised ones.</param>
-/// <param name="SamplesPerSecond">Rows of the data.</param>
-/// <param name="PackingEfficiency">Tokens over the room of the micro-batches: padding and what packing leaves empty are
-/// the rest.</param>
-/// <param name="Teraflops">Counted without recomputation: forward, input gradients, and weight gradients where weights
-/// are trained.</param>
-/// <param name="MatmulTeraflops">A bf16 product of 8192³ on the same device in the same run.</param>
-/// <param name="MemoryMiB">Most device memory in use, of the whole device.</param>
-/// <param name="Losses">Of the timed steps.</param>
+/// <param name="Graphs">CUDA graphs captured for small steps.</param>
+/// <param name="StepSeconds">Median time per step.</param>
+/// <param name="TokensPerSecond">Tokens processed, divided by the time of all steps.</param>
+/// <param name="SupervisedTokensPerSecond">Supervised tokens among these, per second.</param>
+/// <param name="SamplesPerSecond">Rows per second.</param>
+/// <param name="PackingEfficiency">Tokens divided by the capacity of the micro-batches; the rest is padding and unused
+/// space.</param>
+/// <param name="Teraflops">TFLOP/s without counting recomputation: forward, input gradients, and weight gradients of
+/// trained weights.</param>
+/// <param name="MatmulTeraflops">TFLOP/s of a bf16 product of 8192³ on the same device in the same run.</param>
+/// <param name="MemoryMiB">Peak memory in use on the whole device.</param>
+/// <param name="Losses">Losses of the timed steps.</param>
 public sealed record TrainBenchmarkResult(
     string Kernels,
     RecomputePlan Recomputed,
@@ -130,34 +131,35 @@ public sealed record TrainBenchmarkResult(
     IReadOnlyList<double> Losses
 )
 {
-    /// <summary>Why recording was given up, if it was.</summary>
+    /// <summary>Why CUDA graph capture was given up, if it was.</summary>
     public string? GraphRefusal { get; init; }
 
-    /// <summary>GPUs that shared each step; speed and memory are of one of them.</summary>
+    /// <summary>Number of GPUs that shared each step; speed and memory are for one of them.</summary>
     public int Ranks { get; init; } = 1;
 
-    /// <summary>What went between the ranks; null: nothing was to.</summary>
+    /// <summary>Communication between the ranks; null if there was none.</summary>
     public ShardingBenchmarkResult? Sharding { get; init; }
 
-    /// <summary>Device memory in use before there was a model: other programs', and CUDA's own.</summary>
+    /// <summary>Device memory in use before the model was created: by other programs and by CUDA.</summary>
     public double ContextMiB { get; init; }
 
-    /// <summary>Device memory in use once the model's weights were there.</summary>
+    /// <summary>Device memory in use after the model's weights were created.</summary>
     public double WeightsMiB { get; init; }
 
-    /// <summary>The GPU's kernels in one further step, longest first; null where not asked for.</summary>
+    /// <summary>GPU kernels of one further step, longest first; null if not requested.</summary>
     public IReadOnlyList<KernelTime>? Profile { get; init; }
 }
 
-/// <summary>What sharing a model cost one rank.</summary>
-/// <param name="Stage">ZeRO's stage.</param>
-/// <param name="Parameters">Of the model.</param>
-/// <param name="GradientNorm">Of the last step.</param>
-/// <param name="BytesSentPerStep">By this rank.</param>
-/// <param name="CommunicationSeconds">Time that a step's messages were under way.</param>
-/// <param name="Overlap">Part of that beside computation, from 0 to 1.</param>
-/// <param name="HostUpdateSeconds">A step's arithmetic of an optimizer on the host; 0: it is on the device.</param>
-/// <param name="ModelFlopsUtilisation">Of an H100's 989 TFLOP/s in bfloat16, from 0 to 1.</param>
+/// <summary>The cost of sharing a model, for one rank.</summary>
+/// <param name="Stage">ZeRO stage.</param>
+/// <param name="Parameters">Number of model parameters.</param>
+/// <param name="GradientNorm">Gradient norm of the last step.</param>
+/// <param name="BytesSentPerStep">Bytes sent by this rank per step.</param>
+/// <param name="CommunicationSeconds">Communication time per step.</param>
+/// <param name="Overlap">Fraction of it that overlaps computation, 0 to 1.</param>
+/// <param name="HostUpdateSeconds">Time per step of the optimizer's arithmetic on the host; 0 if it runs on the
+/// device.</param>
+/// <param name="ModelFlopsUtilisation">Fraction of an H100's 989 TFLOP/s in bfloat16, 0 to 1.</param>
 public sealed record ShardingBenchmarkResult(
     int Stage,
     long Parameters,
@@ -174,9 +176,9 @@ public static class TrainBenchmark
 {
     private const double PeakTeraflops = 989;
 
-    /// <summary>Runs it; every rank calls it.</summary>
-    /// <param name="options">What.</param>
-    /// <param name="ranks">The ranks; null: alone.</param>
+    /// <summary>Runs the benchmark; every rank calls it.</summary>
+    /// <param name="options">The settings.</param>
+    /// <param name="ranks">The ranks; null: a single rank.</param>
     public static TrainBenchmarkResult Run(TrainBenchmarkOptions options, ICollectives? ranks = null) =>
         RankResources.Use(ranks, owned => Run(options, ranks, owned));
 
@@ -311,10 +313,10 @@ public static class TrainBenchmark
         };
     }
 
-    /// <summary>Runs the same steps twice, and gives both results with the largest difference between the losses of a
-    /// step.</summary>
-    /// <param name="options">The first run.</param>
-    /// <param name="other">The second.</param>
+    /// <summary>Runs the same steps with two settings, and returns both results with the largest difference between the
+    /// losses of a step.</summary>
+    /// <param name="options">Settings of the first run.</param>
+    /// <param name="other">Settings of the second run.</param>
     public static (TrainBenchmarkResult First, TrainBenchmarkResult Second, double LargestDifference) Compare(
         TrainBenchmarkOptions options,
         TrainBenchmarkOptions other
@@ -333,7 +335,7 @@ public static class TrainBenchmark
         {
             return 0;
         }
-        // The driver answers where libtorch has opened the device.
+        // The driver answers only after libtorch has opened the device.
         empty(1, device: device).Dispose();
         return DeviceMemory.Of(device) is { } found ? (found.Total - found.Free) / 1048576.0 : 0;
     }
@@ -377,7 +379,7 @@ public static class TrainBenchmark
         return null;
     }
 
-    // All that the run will need, so that making them is not timed; or as many as come again.
+    // All steps are prepared in advance, so that making them is not timed; if steps repeat, each is prepared once.
     private static List<StepBatches> Batches(TrainBenchmarkOptions options, int vocabulary, int rank, int worldSize)
     {
         var count = options.DistinctSteps > 0 ? options.DistinctSteps : options.Warmup + options.Steps;
@@ -408,8 +410,7 @@ public static class TrainBenchmark
         return [.. Enumerable.Range(0, count).Select(_ => batches.Next())];
     }
 
-    // The micro-batches of a step are numbered over all ranks, so that as many in all are the same data on any number
-    // of ranks.
+    // Micro-batches are numbered over all ranks, so the data of a step does not depend on the number of ranks.
     private static StepBatches Equal(int step, TrainBenchmarkOptions options, int vocabulary, int rank, int worldSize)
     {
         List<MicroBatch> mine =
@@ -441,7 +442,7 @@ public static class TrainBenchmark
         };
     }
 
-    // GPUs of different kinds may draw different numbers from one seed; ranks that train together need equal weights.
+    // Different GPU models may draw different numbers from one seed, but ranks that train together need equal weights.
     private static void MakeEqual(Layer unit, ICollectives? ranks)
     {
         if (ranks is not { WorldSize: > 1 })
@@ -455,7 +456,7 @@ public static class TrainBenchmark
         }
     }
 
-    // A GPU's counts follow its calls within the watchdog's period.
+    // A GPU's traffic counts are updated within the watchdog's polling period.
     private static TrafficCount Settled(ICollectives? ranks)
     {
         if (ranks is null)
@@ -468,7 +469,7 @@ public static class TrainBenchmark
         return ranks.Traffic.Total;
     }
 
-    // Tokens that the micro-batch has room for, were it padded to its longest row or packed up to the limit.
+    // Capacity of the micro-batch in tokens, padded to its longest row or packed up to the limit.
     private static int Room(TrainBenchmarkOptions options, MicroBatch batch)
     {
         var (starts, limit) = (batch.SequenceStarts, options.Rows * options.Tokens);

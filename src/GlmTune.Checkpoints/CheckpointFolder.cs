@@ -3,13 +3,13 @@ using GlmTune.Files;
 
 namespace GlmTune.Checkpoints;
 
-/// <summary>The <c>checkpoint-N</c> folders of a run's output: which there are, which one a user means, which may
-/// go.</summary>
+/// <summary>The <c>checkpoint-N</c> folders in a run's output: lists them, resolves which one a user means, and removes
+/// old ones.</summary>
 public static class CheckpointFolder
 {
     private const string Prefix = "checkpoint-";
 
-    // What says how a checkpoint is used, not what it learned.
+    // Records how a checkpoint was used, not what was trained.
     private static readonly HashSet<string> Editable = new(StringComparer.Ordinal)
     {
         "adapter_config.json",
@@ -22,11 +22,12 @@ public static class CheckpointFolder
         "README.md",
     };
 
-    /// <summary>Path of the checkpoint after a number of steps.</summary>
+    /// <summary>Path of the checkpoint for a step.</summary>
     public static string PathOf(string output, long step) =>
         Path.Combine(output, string.Create(CultureInfo.InvariantCulture, $"{Prefix}{step}"));
 
-    /// <summary>The steps that have a checkpoint, in rising order; half-written ones have other names.</summary>
+    /// <summary>The steps that have a checkpoint, in ascending order. Unfinished checkpoints have other names and are
+    /// not listed.</summary>
     public static IReadOnlyList<long> Steps(string output) =>
         Directory.Exists(output)
             ?
@@ -39,13 +40,13 @@ public static class CheckpointFolder
             ]
             : [];
 
-    /// <summary>The checkpoints that the command line's RESUME may mean.</summary>
+    /// <summary>The candidate checkpoints for the command line's RESUME argument.</summary>
     /// <param name="output">The run's output folder.</param>
-    /// <param name="resume">Nothing, "no", "yes", "600", "checkpoint-600" or a path.</param>
-    /// <returns>Folders: none for "no"; all for "yes", the newest first, of which the first whole one is meant; else
-    /// the one.</returns>
-    /// <exception cref="InvalidDataException">It means no checkpoint that there is; the message lists those there
-    /// are.</exception>
+    /// <param name="resume">Null, "no", "yes", "600", "checkpoint-600" or a path.</param>
+    /// <returns>Folders: none for "no"; for "yes" all of them, newest first, of which the caller uses the first intact
+    /// one; otherwise the one that was named.</returns>
+    /// <exception cref="InvalidDataException">There is no such checkpoint; the message lists the ones that
+    /// exist.</exception>
     public static IReadOnlyList<string> Candidates(string output, string? resume)
     {
         var wanted = HomePath.Expand(resume?.Trim() ?? "");
@@ -86,17 +87,18 @@ public static class CheckpointFolder
         );
     }
 
-    /// <summary>Whether RESUME asks for the newest whole checkpoint.</summary>
+    /// <summary>Whether RESUME asks for the newest intact checkpoint.</summary>
     public static bool IsNewest(string? resume) =>
         resume?.Trim().Equals("yes", StringComparison.OrdinalIgnoreCase) == true;
 
-    /// <summary>Compares a checkpoint with its manifest. Other programs' checkpoints have none, and are whole where
-    /// their state, which is written last, is there.</summary>
+    /// <summary>Compares a checkpoint with its manifest. Checkpoints of other programs have no manifest; they count as
+    /// complete if they have a trainer state, which is written last.</summary>
     /// <param name="folder">The checkpoint.</param>
-    /// <param name="share">Which share of the files is read, from 0, where several processes check it together.</param>
+    /// <param name="share">Which share of the files to read, from 0, when several processes check a folder
+    /// together.</param>
     /// <param name="shares">Number of shares.</param>
-    /// <returns>What is wrong, and which of the small files that people edit were changed: those are read as they are.
-    /// Weights, optimizer and training state must be as they were written.</returns>
+    /// <returns>The problems, and which of the small files that people edit were changed (these are used as they are).
+    /// Weights, optimizer and training state must be exactly as written.</returns>
     public static FolderFindings Compare(string folder, int share = 0, int shares = 1)
     {
         IReadOnlyList<string> problems =
@@ -120,9 +122,9 @@ public static class CheckpointFolder
 
     /// <summary>Removes the oldest checkpoints beyond a limit.</summary>
     /// <param name="output">The run's output folder.</param>
-    /// <param name="limit">How many stay; null: all.</param>
-    /// <param name="keep">Steps that stay whatever their age: the best one.</param>
-    /// <returns>What could not be removed, and why: no reason to end a run.</returns>
+    /// <param name="limit">How many to keep; null: all.</param>
+    /// <param name="keep">Steps to keep regardless of their age, such as the best one.</param>
+    /// <returns>A note for each checkpoint that could not be removed, with the reason. This never ends a run.</returns>
     public static IReadOnlyList<string> Prune(string output, int? limit, params IReadOnlyCollection<long> keep)
     {
         if (limit is not { } most || most < 1)

@@ -6,7 +6,7 @@ using GlmTune.Files.Json;
 
 namespace GlmTune.Checkpoints;
 
-/// <summary><c>trainer_state.json</c> with the fields of Hugging Face's trainer: what plotting tools and users
+/// <summary><c>trainer_state.json</c>, with the fields that Hugging Face's trainer writes and plotting tools
 /// read.</summary>
 public sealed partial class TrainerStateFile
 {
@@ -15,31 +15,31 @@ public sealed partial class TrainerStateFile
 
     private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
 
-    /// <summary>Log lines so far, oldest first; each with its step.</summary>
+    /// <summary>Log entries so far, oldest first, each with its step.</summary>
     public JsonArray History { get; private init; } = [];
 
     /// <summary>Finished steps.</summary>
     public long GlobalStep { get; set; }
 
-    /// <summary>Steps of the whole run, as the file has it; 0 when it does not say.</summary>
+    /// <summary>Steps of the whole run as recorded in the file; 0 if it does not say.</summary>
     public long TotalSteps { get; private init; }
 
-    /// <summary>Passes over the data.</summary>
+    /// <summary>Passes over the data so far.</summary>
     public double Epoch { get; set; }
 
     /// <summary>Best value of the watched metric.</summary>
     public double? BestMetric { get; set; }
 
-    /// <summary>Checkpoint that had it.</summary>
+    /// <summary>Path of the checkpoint with the best value.</summary>
     public string? BestCheckpoint { get; set; }
 
-    /// <summary>Step that had it.</summary>
+    /// <summary>Step with the best value.</summary>
     public long? BestStep { get; set; }
 
-    /// <summary>Tokens fed so far.</summary>
+    /// <summary>Tokens processed so far.</summary>
     public long TokensSeen { get; set; }
 
-    /// <summary>Reads a checkpoint's file; a new one where there is none.</summary>
+    /// <summary>Reads the file of a checkpoint; returns a new state if there is none.</summary>
     /// <exception cref="InvalidDataException">The file is damaged.</exception>
     public static TrainerStateFile Read(string folder)
     {
@@ -76,15 +76,15 @@ public sealed partial class TrainerStateFile
         }
     }
 
-    /// <summary>JSON as Python writes it: numbers that are not finite are bare words (<c>NaN</c>), which JSON does not
-    /// have; they become null.</summary>
-    /// <exception cref="JsonException">It is no JSON otherwise.</exception>
+    /// <summary>JSON as Python writes it: non-finite numbers are bare words (<c>NaN</c>), which JSON does not allow.
+    /// They are read as null.</summary>
+    /// <exception cref="JsonException">The text is otherwise not valid JSON.</exception>
     public static JsonNode? Parse(string text) => JsonNode.Parse(BareWord().Replace(text, "null"));
 
     [GeneratedRegex(@"(?<=[:\[,]\s*)-?(NaN|Infinity)(?=\s*[,\]}])", RegexOptions.CultureInvariant)]
     private static partial Regex BareWord();
 
-    /// <summary>Adds a log line.</summary>
+    /// <summary>Adds a log entry.</summary>
     public void Log(long step, double epoch, IEnumerable<KeyValuePair<string, double>> values)
     {
         var line = new JsonObject { ["epoch"] = Math.Round(epoch, 4) };

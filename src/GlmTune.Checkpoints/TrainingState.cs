@@ -5,9 +5,9 @@ using GlmTune.Files.Json;
 
 namespace GlmTune.Checkpoints;
 
-/// <summary>Where a run stands beside its weights: step, place in the data, schedule and seeds. Small, and
+/// <summary>A run's state apart from its weights: step, position in the data, schedule and seeds. Small and
 /// human-readable.</summary>
-/// <remarks>Dropout masks and the order of the data follow from the seeds and the step, so no generator's state is
+/// <remarks>Dropout masks and the order of the data follow from the seeds and the step, so no generator state is
 /// kept.</remarks>
 public sealed record TrainingState
 {
@@ -22,38 +22,38 @@ public sealed record TrainingState
     /// <summary>Finished steps.</summary>
     public required long Step { get; init; }
 
-    /// <summary>Steps of the whole run, as planned when this was written.</summary>
+    /// <summary>Steps of the whole run, as planned when this file was written.</summary>
     public required long TotalSteps { get; init; }
 
-    /// <summary>Where the next step's data begin.</summary>
+    /// <summary>Position in the data at which the next step starts.</summary>
     public required DataCursor Data { get; init; }
 
     /// <summary>Seed of the run.</summary>
     public required long Seed { get; init; }
 
-    /// <summary>Losses since the last log line, so that a resumed run logs the same means.</summary>
+    /// <summary>Losses since the last log entry, so that a resumed run logs the same means.</summary>
     public double UnloggedLoss { get; init; }
 
-    /// <summary>Steps since the last log line.</summary>
+    /// <summary>Steps since the last log entry.</summary>
     public int UnloggedSteps { get; init; }
 
-    /// <summary>Evaluations in a row without improvement.</summary>
+    /// <summary>Consecutive evaluations without improvement.</summary>
     public int EvaluationsWithoutImprovement { get; init; }
 
-    /// <summary>Ranks that trained; another number may go on.</summary>
+    /// <summary>World size of the run that wrote this; a resumed run may use another.</summary>
     public int WorldSize { get; init; } = 1;
 
-    /// <summary>Name of the chat format's revision that the rows had; null where it was not recorded.</summary>
+    /// <summary>Name of the chat template revision used for the rows; null if it was not recorded.</summary>
     public string? Template { get; init; }
 
-    /// <summary>The special token that ended the rows; null where it was not recorded.</summary>
+    /// <summary>The special token that ended the rows; null if it was not recorded.</summary>
     public string? EndToken { get; init; }
 
-    /// <summary>Identifies the training rows, so that a run that resumes with others can say so; null where it was not
-    /// recorded.</summary>
+    /// <summary>Fingerprint of the training rows, so that a run resumed with different rows can say so; null if it was
+    /// not recorded.</summary>
     public string? Rows { get; init; }
 
-    /// <summary>Reads a checkpoint's file; null where it has none, as those of other programs.</summary>
+    /// <summary>Reads the file of a checkpoint; null if it has none, as with other programs' checkpoints.</summary>
     /// <exception cref="InvalidDataException">The file is damaged, or of a newer version.</exception>
     public static TrainingState? Read(string folder)
     {
@@ -77,8 +77,7 @@ public sealed record TrainingState
         catch (JsonException error)
         {
             throw new InvalidDataException(
-                $"{path}: '{error.Path?.TrimStart('$', '.')}' is missing or has a value of another kind than this file "
-                    + "is written with.",
+                $"{path}: '{error.Path?.TrimStart('$', '.')}' is missing or has the wrong type.",
                 error
             );
         }

@@ -5,13 +5,13 @@ using GlmTune.Inference;
 
 namespace GlmTune.Evaluation;
 
-/// <summary>A generated answer beside its reference.</summary>
-/// <param name="Example">What was asked.</param>
-/// <param name="Prompt">The prompt as text, special tokens included.</param>
-/// <param name="Prediction">The answer: no special tokens, no white space at its ends.</param>
-/// <param name="Label">The reference, likewise.</param>
-/// <param name="Finish">Whether the model ended the answer, or the limit did.</param>
-/// <param name="Scores">How alike they are.</param>
+/// <summary>A generated answer with its reference and scores.</summary>
+/// <param name="Example">The example that was answered.</param>
+/// <param name="Prompt">The prompt as text, including special tokens.</param>
+/// <param name="Prediction">The answer without special tokens, trimmed.</param>
+/// <param name="Label">The reference, trimmed.</param>
+/// <param name="Finish">Why generation stopped.</param>
+/// <param name="Scores">The scores of the answer against the reference.</param>
 public sealed record EvaluatedAnswer(
     EvaluationExample Example,
     string Prompt,
@@ -21,8 +21,8 @@ public sealed record EvaluatedAnswer(
     GenerationScores Scores
 )
 {
-    /// <summary>It as a line of a prediction file, which also says <c>line</c>, <c>message_index</c>, <c>prompt</c> and
-    /// <c>finish_reason</c>.</summary>
+    /// <summary>The answer as a row of a prediction file, with the further keys <c>line</c>, <c>message_index</c>,
+    /// <c>prompt</c> and <c>finish_reason</c>.</summary>
     public PredictionRow ToRow() =>
         new(Prediction, Label)
         {

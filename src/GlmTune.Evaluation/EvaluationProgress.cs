@@ -1,17 +1,17 @@
 namespace GlmTune.Evaluation;
 
-/// <summary>What an evaluation is doing.</summary>
+/// <summary>The phases of an evaluation.</summary>
 public enum EvaluationPart
 {
-    /// <summary>The loss of rows.</summary>
+    /// <summary>Computing the loss.</summary>
     Loss,
 
     /// <summary>Generating answers.</summary>
     Answers,
 }
 
-/// <summary>How far an evaluation is.</summary>
-/// <param name="Part">What it is doing.</param>
-/// <param name="Done">Rows, or answers, that are done.</param>
-/// <param name="Total">Rows, or answers, of this part.</param>
+/// <summary>The progress of an evaluation.</summary>
+/// <param name="Part">The current phase.</param>
+/// <param name="Done">Rows or answers finished in this phase.</param>
+/// <param name="Total">Rows or answers in this phase.</param>
 public readonly record struct EvaluationProgress(EvaluationPart Part, int Done, int Total);

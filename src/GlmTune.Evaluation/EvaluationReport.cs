@@ -2,30 +2,29 @@ using GlmTune.Evaluation.Metrics;
 
 namespace GlmTune.Evaluation;
 
-/// <summary>What an evaluation found.</summary>
+/// <summary>The results of an evaluation.</summary>
 public sealed record EvaluationReport
 {
-    /// <summary>Rows whose loss was computed.</summary>
+    /// <summary>Number of rows whose loss was computed.</summary>
     public required int Rows { get; init; }
 
-    /// <summary>Their loss.</summary>
+    /// <summary>The loss of these rows.</summary>
     public required LossTotal Loss { get; init; }
 
-    /// <summary>The generated answers, in the data's order; empty where none were generated.</summary>
+    /// <summary>The generated answers in the order of the data; empty if none were generated.</summary>
     public IReadOnlyList<EvaluatedAnswer> Answers { get; init; } = [];
 
-    /// <summary>How long it took.</summary>
+    /// <summary>Duration of the evaluation.</summary>
     public required TimeSpan Elapsed { get; init; }
 
-    /// <summary>The means of the answers' scores; null without answers.</summary>
+    /// <summary>Mean scores of the answers; null without answers.</summary>
     public GenerationScores? Scores =>
         Answers.Count == 0 ? null : GenerationScores.Mean([.. Answers.Select(answer => answer.Scores)]);
 
-    /// <summary>Everything that is measured, under the names that Hugging Face's trainer logs.</summary>
-    /// <remarks>
-    /// <c>eval_loss</c>, <c>eval_perplexity</c>; with answers <c>eval_rouge-1</c>, <c>eval_rouge-2</c>,
-    /// <c>eval_rouge-l</c> (0 to 100) and <c>eval_bleu-4</c> (0 to 1); <c>eval_runtime</c> in seconds,
-    /// <c>eval_samples_per_second</c> of answers, or of rows without answers. </remarks>
+    /// <summary>All metrics, under the names that Hugging Face's trainer logs.</summary>
+    /// <remarks><c>eval_loss</c>, <c>eval_perplexity</c>; with answers <c>eval_rouge-1</c>, <c>eval_rouge-2</c>,
+    /// <c>eval_rouge-l</c> (0 to 100) and <c>eval_bleu-4</c> (0 to 1); <c>eval_runtime</c> in seconds, and
+    /// <c>eval_samples_per_second</c>, which counts answers, or rows if there are none.</remarks>
     public IReadOnlyDictionary<string, double> Metrics
     {
         get
@@ -49,9 +48,9 @@ public sealed record EvaluationReport
         }
     }
 
-    /// <summary>A few answers to look at, spread over the data; the same places each time, so that evaluations can be
-    /// compared.</summary>
-    /// <param name="count">How many, at most.</param>
+    /// <summary>A few answers to look at, spread evenly over the data. The positions are the same each time, so
+    /// evaluations can be compared.</summary>
+    /// <param name="count">Maximum number of answers.</param>
     public IReadOnlyList<EvaluatedAnswer> Samples(int count = 3)
     {
         var shown = Math.Min(count, Answers.Count);

@@ -7,31 +7,31 @@ using GlmTune.Model;
 
 namespace GlmTune.Evaluation;
 
-/// <summary>One split, ready to evaluate models on: the loss of its rows, and answers to its prompts scored against
-/// references.</summary>
-/// <param name="tokenizer">The model's.</param>
+/// <summary>One data split, prepared for evaluating models: the loss of its rows, and scores of generated answers
+/// against references.</summary>
+/// <param name="tokenizer">The model's tokenizer.</param>
 /// <param name="rows">Rows whose loss is computed; at least one.</param>
 /// <param name="answers">Answers to generate; may be empty.</param>
-/// <remarks>May be run any number of times; thread-safe.</remarks>
+/// <remarks>Can run any number of times. Thread-safe.</remarks>
 public sealed class EvaluationRun(
     Tokenizer tokenizer,
     IReadOnlyList<TokenizedExample> rows,
     IReadOnlyList<EvaluationExample> answers
 )
 {
-    /// <summary>How answers are generated. Without token ids that end them, the model's and those of the tokenizer that
-    /// end a turn do.</summary>
+    /// <summary>How answers are generated. If it has no stop token ids, the model's stop tokens and the tokenizer's
+    /// end-of-turn tokens are used.</summary>
     public GenerationOptions Generation { get; init; } = GenerationOptions.Defaults;
 
-    /// <summary>Rows fed forward, and answers made, at once. Default 8.</summary>
+    /// <summary>Number of rows or answers processed at once. Default: 8.</summary>
     public int BatchSize { get; init; } = 8;
 
-    /// <summary>Evaluates a model: every row and every answer exactly once.</summary>
-    /// <param name="model">Stays the caller's; nobody else may use it meanwhile.</param>
-    /// <param name="progress">Gets how far it is, on the calling thread.</param>
-    /// <param name="cancellation">Ends it between two passes.</param>
-    /// <exception cref="InvalidDataException">Tokenizer and model don't belong together, or prompts leave no room for
-    /// an answer.</exception>
+    /// <summary>Evaluates a model on every row and every answer exactly once.</summary>
+    /// <param name="model">Remains owned by the caller; nobody else may use it meanwhile.</param>
+    /// <param name="progress">Called with the progress, on the calling thread.</param>
+    /// <param name="cancellation">Checked between forward passes.</param>
+    /// <exception cref="InvalidDataException">Tokenizer and model do not match, or prompts leave no room for an
+    /// answer.</exception>
     public EvaluationReport Run(
         ICausalLm model,
         Action<EvaluationProgress>? progress = null,
@@ -70,9 +70,10 @@ public sealed class EvaluationRun(
         };
     }
 
-    /// <summary>Finds prompts that leave no room for an answer, as <see cref="Run"/> does, without a model.</summary>
-    /// <param name="maxPositions">The model's.</param>
-    /// <exception cref="InvalidDataException">There are some.</exception>
+    /// <summary>Checks, without a model, that every prompt leaves room for an answer, as <see cref="Run"/>
+    /// does.</summary>
+    /// <param name="maxPositions">The model's maximum sequence length, in tokens.</param>
+    /// <exception cref="InvalidDataException">Some prompts leave no room; the message lists them.</exception>
     public void CheckRoom(int maxPositions)
     {
         var longest = Math.Min(maxPositions, Generation.MaxLength ?? int.MaxValue);

@@ -5,17 +5,18 @@ using GlmTune.Model.Layers;
 
 namespace GlmTune.Evaluation;
 
-/// <summary>How well a model predicts the supervised tokens of examples.</summary>
+/// <summary>Measures how well a model predicts the supervised tokens of examples.</summary>
 public static class Perplexity
 {
-    /// <summary>The loss over all supervised tokens, each weighing the same, however rows are put together.</summary>
-    /// <param name="model">Not trained by it; no dropout.</param>
-    /// <param name="examples">The split.</param>
-    /// <param name="rows">Examples in one pass, at least 1.</param>
-    /// <param name="onRows">Gets the number of examples done, after each pass.</param>
-    /// <param name="cancellation">Ends it between two passes.</param>
-    /// <remarks>The longest examples are first, so that a pass holds rows of like length, and too little memory shows
-    /// at once.</remarks>
+    /// <summary>The loss over all supervised tokens. Every token has the same weight, however rows are grouped into
+    /// passes.</summary>
+    /// <param name="model">The model; it is not modified, and no dropout is applied.</param>
+    /// <param name="examples">The examples.</param>
+    /// <param name="rows">Examples per forward pass, at least 1.</param>
+    /// <param name="onRows">Called with the number of examples done, after each pass.</param>
+    /// <param name="cancellation">Checked between passes.</param>
+    /// <remarks>The longest examples come first, so that each pass holds rows of similar length and running out of
+    /// memory happens at once.</remarks>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="rows"/> is not positive.</exception>
     public static LossTotal Of(
         ICausalLm model,

@@ -6,30 +6,30 @@ using GlmTune.Files.Json;
 
 namespace GlmTune.Evaluation;
 
-/// <summary>One generated text beside the text it should be.</summary>
-/// <param name="Prediction">What was generated.</param>
-/// <param name="Label">What was expected.</param>
+/// <summary>A generated text with its reference.</summary>
+/// <param name="Prediction">The generated text.</param>
+/// <param name="Label">The reference.</param>
 public sealed record PredictionRow(string Prediction, string Label)
 {
-    /// <summary>What else the line holds, by name; kept when the row is written again.</summary>
+    /// <summary>The line's other keys, kept when the row is written again.</summary>
     public IReadOnlyDictionary<string, JsonElement> Extra { get; init; } = new Dictionary<string, JsonElement>();
 }
 
-/// <summary>Predictions as JSON lines: each an object with the texts <c>prediction</c> and <c>label</c>, and whatever
-/// else.</summary>
+/// <summary>Predictions in JSON Lines: objects with the strings <c>prediction</c> and <c>label</c>, and any other
+/// keys.</summary>
 public static class PredictionFile
 {
     private const int ProblemsShown = 20;
 
-    // Other programs call them so.
+    // Names that other programs use.
     private static readonly string[] PredictionNames = ["prediction", "predict", "response"];
     private static readonly string[] LabelNames = ["label", "labels"];
 
     private static readonly JsonWriterOptions Relaxed = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     /// <summary>Reads all rows; blank lines are skipped.</summary>
-    /// <exception cref="InvalidDataException">Lines are not such objects, or there are none; the message has every such
-    /// line's number.</exception>
+    /// <exception cref="InvalidDataException">Some lines are not such objects, or there are none; the message lists the
+    /// line numbers.</exception>
     public static IReadOnlyList<PredictionRow> Read(string path)
     {
         var rows = new List<PredictionRow>();
@@ -66,7 +66,7 @@ public static class PredictionFile
             );
     }
 
-    /// <summary>Writes all rows; the file is there whole or not at all.</summary>
+    /// <summary>Writes all rows atomically.</summary>
     public static void Write(string path, IEnumerable<PredictionRow> rows)
     {
         var text = new StringBuilder();

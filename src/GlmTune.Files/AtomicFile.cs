@@ -3,11 +3,11 @@ using System.Text.Json;
 
 namespace GlmTune.Files;
 
-/// <summary>Writes files so that a reader finds the old content or the new, never half of one, whenever the process
-/// ends.</summary>
-/// <remarks>The bytes go to a file of their own beside the target, hidden and ending in <c>.tmp</c>, which is flushed
-/// to the disk and renamed; then the folder is flushed. Two processes that write one file do not disturb each other:
-/// the last rename wins.</remarks>
+/// <summary>Writes files atomically: a reader sees the old content or the new, never a mixture, even if the process is
+/// killed.</summary>
+/// <remarks>The bytes go to a hidden file beside the target with the extension <c>.tmp</c>, which is flushed to disk
+/// and renamed; then the folder is flushed. Two processes that write the same file do not disturb each other: the last
+/// rename wins.</remarks>
 public static class AtomicFile
 {
     private static readonly UTF8Encoding Utf8 = new(encoderShouldEmitUTF8Identifier: false);
@@ -15,17 +15,17 @@ public static class AtomicFile
     /// <summary>Writes text as UTF-8 without a byte order mark.</summary>
     public static void WriteText(string path, string text) => WriteBytes(path, Utf8.GetBytes(text));
 
-    /// <summary>Writes a value as JSON, indented by 2 unless the options say otherwise, with a line break at the
-    /// end.</summary>
+    /// <summary>Writes a value as JSON, indented by 2 unless the options say otherwise, with a trailing line
+    /// break.</summary>
     public static void WriteJson<T>(string path, T value, JsonSerializerOptions? options = null) =>
         WriteText(path, JsonSerializer.Serialize(value, options ?? JsonLayout.Indented) + "\n");
 
     /// <summary>Writes bytes.</summary>
     public static void WriteBytes(string path, byte[] bytes) => Write(path, file => file.Write(bytes));
 
-    /// <summary>Writes what <paramref name="write"/> puts into the stream. The folder is created if it is
+    /// <summary>Writes whatever <paramref name="write"/> puts into the stream. The folder is created if it is
     /// missing.</summary>
-    /// <exception cref="IOException">The folder or file cannot be written; the old content is still there.</exception>
+    /// <exception cref="IOException">The folder or file cannot be written; the old content is unchanged.</exception>
     public static void Write(string path, Action<Stream> write)
     {
         Directory.CreateDirectory(Storage.ParentOf(path));
@@ -47,11 +47,11 @@ public static class AtomicFile
         }
     }
 
-    /// <summary>A name beside the target that nobody else uses.</summary>
+    /// <summary>A unique temporary name beside the target.</summary>
     internal static string AsideOf(string path) =>
         Path.Combine(Storage.ParentOf(path), $".{Path.GetFileName(path)}.{Guid.NewGuid():N}.tmp");
 
-    /// <summary>Renames a flushed file into its place and flushes the folder.</summary>
+    /// <summary>Renames a flushed file to its final name and flushes the folder.</summary>
     internal static void Publish(string aside, string path)
     {
         File.Move(aside, path, overwrite: true);

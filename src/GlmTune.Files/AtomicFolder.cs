@@ -2,13 +2,11 @@ using System.Diagnostics;
 
 namespace GlmTune.Files;
 
-/// <summary>Builds a folder so that it is there whole and checkable, or not at all, whenever the process
-/// ends.</summary>
-/// <remarks>
-/// Files are made in a folder beside the target. <see cref="Publish"/> flushes them to the disk, writes a
-/// <see cref="FolderManifest"/> of their sizes and hashes last, and renames the folder. Several processes may fill one:
-/// each writes to <see cref="TemporaryPath"/>, and one of them creates and publishes it.
-/// </remarks>
+/// <summary>Builds a folder atomically: it appears complete, with a manifest to check it by, or not at all, even if the
+/// process is killed.</summary>
+/// <remarks>Files are created in a temporary folder beside the target. <see cref="Publish"/> flushes them to disk,
+/// then writes a <see cref="FolderManifest"/> of their sizes and hashes, and renames the folder. Several processes may
+/// fill one folder: each writes to <see cref="TemporaryPath"/>, and one of them creates and publishes it.</remarks>
 public sealed class AtomicFolder : IDisposable
 {
     private const string Prefix = "tmp-glmtune-";
@@ -25,20 +23,20 @@ public sealed class AtomicFolder : IDisposable
         Path = TemporaryPath(target);
     }
 
-    /// <summary>Where the folder will be.</summary>
+    /// <summary>Path of the finished folder.</summary>
     public string Target { get; }
 
-    /// <summary>Where its files are made.</summary>
+    /// <summary>Path of the temporary folder in which its files are created.</summary>
     public string Path { get; }
 
-    /// <summary>Folders of earlier attempts, or replaced ones, that could not be removed, and why. They are in nobody's
-    /// way; <see cref="RemoveStale(string, Action{string})"/> tries again.</summary>
+    /// <summary>Folders from earlier attempts, and replaced folders, that could not be removed, with the reason. They
+    /// are harmless; <see cref="RemoveStale(string, Action{string})"/> tries again.</summary>
     public IReadOnlyList<string> Leftovers => leftovers;
 
-    /// <summary>Starts a folder; what an interrupted attempt at the same target left is removed, or at least put out of
-    /// the way.</summary>
-    /// <param name="target">Where the folder will be; its parent is made if need be.</param>
-    /// <exception cref="IOException">The folder cannot be made.</exception>
+    /// <summary>Starts a folder. Whatever an interrupted attempt at the same target left behind is removed, or at least
+    /// renamed.</summary>
+    /// <param name="target">Path of the finished folder; its parent is created if needed.</param>
+    /// <exception cref="IOException">The folder cannot be created.</exception>
     public static AtomicFolder Create(string target) => Create(target, DirectoryOperations.OfSystem);
 
     internal static AtomicFolder Create(string target, DirectoryOperations moves)
@@ -57,14 +55,14 @@ public sealed class AtomicFolder : IDisposable
     /// name.</summary>
     public static string TemporaryPath(string target) => Beside(target, Prefix);
 
-    /// <summary>Waits until a folder that another process made is seen here: a network's file system may show it a
-    /// little later.</summary>
+    /// <summary>Waits until a folder created by another process is visible here: a network file system may show it with
+    /// a delay.</summary>
     /// <param name="folder">The folder.</param>
-    /// <param name="patience">How long, at most.</param>
-    /// <returns>Whether it is there.</returns>
+    /// <param name="patience">The longest time to wait.</param>
+    /// <returns>Whether it is visible.</returns>
     public static bool WaitFor(string folder, TimeSpan patience)
     {
-        // Listing its parent is what makes such a file system ask again.
+        // Listing the parent makes such a file system refresh its cache.
         bool IsThere() =>
             Directory.Exists(folder)
             || Inside(Storage.ParentOf(folder), "")
@@ -83,24 +81,23 @@ public sealed class AtomicFolder : IDisposable
         return true;
     }
 
-    /// <summary>Folders that interrupted attempts left in <paramref name="parent"/>; empty where it does not
+    /// <summary>Folders that interrupted attempts left behind in <paramref name="parent"/>; empty if it does not
     /// exist.</summary>
     public static IReadOnlyList<string> FindStale(string parent) =>
         [.. Inside(parent, Prefix), .. Inside(parent, OldPrefix)];
 
-    /// <summary>
-    /// Removes what interrupted attempts left in <paramref name="parent"/>, after putting back a folder that was being
-    /// replaced; to be called while nothing is being built there. </summary>
+    /// <summary>Removes what interrupted attempts left behind in <paramref name="parent"/>, after restoring any folder
+    /// that was being replaced. Call it while nothing is being built there.</summary>
     /// <param name="parent">The folder to tidy.</param>
-    /// <param name="note">Gets what could not be put back or removed, and why; it stays, and the rest is done all the
-    /// same.</param>
+    /// <param name="note">Called for each folder that could not be restored or removed, with the reason. The folder
+    /// stays, and the others are still handled.</param>
     /// <returns>The folders removed.</returns>
     public static IReadOnlyList<string> RemoveStale(string parent, Action<string>? note = null) =>
         RemoveStale(parent, note, DirectoryOperations.OfSystem);
 
     internal static IReadOnlyList<string> RemoveStale(string parent, Action<string>? note, DirectoryOperations moves)
     {
-        // Where a folder's only copy cannot be put back, it must not be removed either.
+        // If the only copy of a folder cannot be restored, it must not be removed either.
         List<string> stale =
         [
             .. Inside(parent, OldPrefix).Where(old => Try(old, "cannot be restored", () => RestoreOld(old, moves))),
@@ -128,9 +125,9 @@ public sealed class AtomicFolder : IDisposable
         }
     }
 
-    /// <summary>Removes a folder so that no part of it is ever taken for the whole: it is renamed first, as what
-    /// <see cref="RemoveStale(string, Action{string})"/> finds.</summary>
-    /// <returns>Why not all of it could be removed; null: it is gone.</returns>
+    /// <summary>Removes a folder without leaving a part that could be mistaken for the whole: it is first renamed to a
+    /// name that <see cref="RemoveStale(string, Action{string})"/> recognizes.</summary>
+    /// <returns>The reason if some of it could not be removed; null on success.</returns>
     public static string? Discard(string folder) => Discard(folder, DirectoryOperations.OfSystem);
 
     internal static string? Discard(string folder, DirectoryOperations moves)
@@ -150,12 +147,12 @@ public sealed class AtomicFolder : IDisposable
     }
 
     /// <summary>Flushes all files, writes the manifest, and renames the folder to its target.</summary>
-    /// <param name="replace">Whether an existing folder is replaced; it is removed after the new one is in
+    /// <param name="replace">Whether to replace an existing folder, which is removed once the new one is in
     /// place.</param>
-    /// <param name="hashes">As <see cref="FolderManifest.Write"/> takes them.</param>
-    /// <exception cref="IOException">The target is there and not to be replaced, or the disk fails; a folder that was
-    /// there is there still.</exception>
-    /// <remarks>What cannot be removed once the new folder is in place is no error: see
+    /// <param name="hashes">Passed to <see cref="FolderManifest.Write"/>.</param>
+    /// <exception cref="IOException">The target exists and {replace} is false, or the disk fails. An existing folder is
+    /// still there.</exception>
+    /// <remarks>Failing to remove something after the new folder is in place is not an error; see
     /// <see cref="Leftovers"/>.</remarks>
     public void Publish(bool replace = false, IReadOnlyDictionary<string, string>? hashes = null)
     {
@@ -171,17 +168,17 @@ public sealed class AtomicFolder : IDisposable
         Place();
         published = true;
         Storage.FlushFolder(Storage.ParentOf(Target));
-        Remove(Path); // after an exchange it is the folder replaced
+        Remove(Path); // after an exchange, the replaced folder
         Remove(Beside(Target, OldPrefix));
     }
 
-    /// <summary>Removes the folder unless it was published; where it cannot,
-    /// <see cref="RemoveStale(string, Action{string})"/> does so later.</summary>
+    /// <summary>Removes the folder unless it was published. If that fails,
+    /// <see cref="RemoveStale(string, Action{string})"/> does it later.</summary>
     public void Dispose()
     {
         if (!published)
         {
-            // Whoever disposes it early has a reason, which this must not hide.
+            // The caller disposes it early because of another error, which must not be hidden.
             Remove(Path);
         }
     }
@@ -198,7 +195,7 @@ public sealed class AtomicFolder : IDisposable
         }
     }
 
-    // Where two folders cannot change places at once, the old one is kept aside between the steps.
+    // If two folders cannot be swapped in one step, the old one is kept under another name in between.
     private void PlaceInTwoSteps()
     {
         var old = Beside(Target, OldPrefix);
@@ -216,7 +213,7 @@ public sealed class AtomicFolder : IDisposable
             }
             catch (Exception second) when (IsOfDisk(second))
             {
-                // The next Create or RemoveStale puts it back.
+                // The next Create or RemoveStale restores it.
             }
 
             throw;
@@ -235,9 +232,9 @@ public sealed class AtomicFolder : IDisposable
         }
     }
 
-    /// <summary>Frees a name. A folder that cannot be removed (files that are still open on a network's file system,
-    /// say) can often be renamed.</summary>
-    /// <returns>What is left under another name, and why.</returns>
+    /// <summary>Frees a name. A folder that cannot be removed (for example because files are open on a network file
+    /// system) can often still be renamed.</summary>
+    /// <returns>What remains under another name, and why.</returns>
     private static IEnumerable<string> Clear(string folder, DirectoryOperations moves)
     {
         try
@@ -256,7 +253,7 @@ public sealed class AtomicFolder : IDisposable
         }
     }
 
-    /// <summary>Puts back a folder that was moved away for a new one which never came.</summary>
+    /// <summary>Restores a folder that was moved away for a new one that never arrived.</summary>
     private static void RestoreOld(string old, DirectoryOperations moves)
     {
         var target = System.IO.Path.Combine(Storage.ParentOf(old), System.IO.Path.GetFileName(old)[OldPrefix.Length..]);

@@ -1,9 +1,9 @@
 namespace GlmTune.Files;
 
-/// <summary>The user's folder for files that can be made again: <c>$XDG_CACHE_HOME/glmtune</c>, or
+/// <summary>The user's folder for files that can be regenerated: <c>$XDG_CACHE_HOME/glmtune</c>, or
 /// <c>~/.cache/glmtune</c>.</summary>
-/// <remarks>Where it cannot be written, a folder of this process takes its place, under the system's folder for
-/// temporary files. It is private and removed at the end, so nobody else can put files there. Thread-safe.</remarks>
+/// <remarks>If it is not writable, a folder of this process under the system's temporary folder is used instead. That
+/// folder is private and removed at exit, so nobody else can put files there. Thread-safe.</remarks>
 public sealed class CacheFolder
 {
     private static readonly Lazy<CacheFolder> OfUser = new(() =>
@@ -14,9 +14,9 @@ public sealed class CacheFolder
     private readonly string temporaryParent;
     private string? temporary;
 
-    /// <summary>The folder that environment variables say.</summary>
-    /// <param name="variable">Gives an environment variable.</param>
-    /// <param name="temporaryParent">Where a folder for this process is made if need be.</param>
+    /// <summary>A cache folder located by environment variables.</summary>
+    /// <param name="variable">Returns the value of an environment variable.</param>
+    /// <param name="temporaryParent">Where to create the fallback folder of this process.</param>
     internal CacheFolder(Func<string, string?> variable, string temporaryParent)
     {
         var home = HomePath.HomeOf(variable);
@@ -28,17 +28,17 @@ public sealed class CacheFolder
         this.temporaryParent = temporaryParent;
     }
 
-    /// <summary>The one of this process.</summary>
+    /// <summary>The cache folder of this process.</summary>
     public static CacheFolder Current => OfUser.Value;
 
-    /// <summary>Hears, once, that the usual folder cannot be written, and what to do.</summary>
+    /// <summary>Called once if the usual folder is not writable, with a note that says what to do.</summary>
     public event Action<string>? Unwritable;
 
-    /// <summary>A file of the cache, which is made where it is missing.</summary>
+    /// <summary>Path of a cached file, which is created if it is missing.</summary>
     /// <param name="name">Its path inside the folder.</param>
-    /// <param name="make">Makes its content.</param>
-    /// <returns>Where it is.</returns>
-    /// <exception cref="IOException">Neither the usual folder nor the temporary one can be written.</exception>
+    /// <param name="make">Creates its content.</param>
+    /// <returns>The full path.</returns>
+    /// <exception cref="IOException">Neither the usual folder nor the fallback is writable.</exception>
     public string FileOf(string name, Func<byte[]> make)
     {
         if (usual is not null && Path.Combine(usual, name) is var file && File.Exists(file))
@@ -69,8 +69,8 @@ public sealed class CacheFolder
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
             Unwritable?.Invoke(
-                $"{usual} cannot be written ({Shown(error)}); what is kept there between runs is made in a temporary "
-                    + "folder instead. To keep it, set XDG_CACHE_HOME to a folder that can be written."
+                $"{usual} cannot be written ({Shown(error)}); a temporary folder is used instead, and its "
+                    + "files are created again in each run. To keep them, set XDG_CACHE_HOME to a writable folder."
             );
             return null;
         }
@@ -95,8 +95,9 @@ public sealed class CacheFolder
                 if (usual is null)
                 {
                     Unwritable?.Invoke(
-                        "no home folder is known; what is kept in its cache between runs is made in a temporary folder "
-                            + "instead. To keep it, set XDG_CACHE_HOME to a folder that can be written."
+                        "no home folder is known, so there is no place for a cache; a temporary folder is "
+                            + "used instead, and its files are created again in each run. To keep them, set "
+                            + "XDG_CACHE_HOME to a writable folder."
                     );
                 }
             }
@@ -108,8 +109,8 @@ public sealed class CacheFolder
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
             throw new IOException(
-                $"A file has to be kept in a cache, and neither {usual ?? "a home folder"} nor {temporaryParent} can be "
-                    + $"written ({Shown(error)}). Set XDG_CACHE_HOME to a folder that can be.",
+                $"A cache folder is needed, but neither {usual ?? "a home folder"} nor {temporaryParent} can "
+                    + $"be written ({Shown(error)}). Set XDG_CACHE_HOME to a writable folder.",
                 error
             );
         }
@@ -123,7 +124,7 @@ public sealed class CacheFolder
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            // It is the system's folder for what may be removed later.
+            // The system deletes files here sooner or later.
         }
     }
 

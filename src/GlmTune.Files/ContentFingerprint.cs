@@ -4,10 +4,11 @@ using System.Text;
 
 namespace GlmTune.Files;
 
-/// <summary>Tells sets of files apart by their names, sizes and contents, wherever they lie and whenever they were
-/// written.</summary>
-/// <remarks>Files up to 1 MiB are read whole. Of larger ones the start, the end and 256 pieces between are read, which
-/// training changes wherever it changes weights; an edit of single bytes of a large file may go unseen.</remarks>
+/// <summary>Identifies a set of files by names, sizes and contents, regardless of folder and modification
+/// time.</summary>
+/// <remarks>Files up to 1 MiB are read whole. Of larger files, the start, the end and 256 pieces in between are read.
+/// Training that changes weights changes these pieces; a change of a few bytes in a large file may go
+/// unnoticed.</remarks>
 public static class ContentFingerprint
 {
     private const int WholeBytes = 1 << 20;
@@ -51,7 +52,7 @@ public static class ContentFingerprint
 
         for (var piece = 0; piece < Pieces; piece++)
         {
-            // The last piece ends where the file does.
+            // The last piece ends at the end of the file.
             var offset = (long)((length - PieceBytes) * (piece / (double)(Pieces - 1)));
             Storage.TryReadExactly(handle, buffer, offset);
             hash.Append(buffer);

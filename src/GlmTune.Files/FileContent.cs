@@ -3,11 +3,11 @@ using System.Text;
 
 namespace GlmTune.Files;
 
-/// <summary>Recognises files that are something other than what their names say, such as what a failed download
-/// leaves.</summary>
+/// <summary>Recognizes files whose content is not what their names say, such as those left by a failed
+/// download.</summary>
 public static class FileContent
 {
-    /// <summary>Why a pickle is refused, wherever one is found; follows the file's path and a colon.</summary>
+    /// <summary>Why pickles are refused; a phrase to follow the file's path and a colon.</summary>
     public const string Pickle =
         "is a Python pickle, which can run code when it is opened, so it is not read. Convert it to safetensors with "
         + "the software that made it.";
@@ -17,7 +17,7 @@ public static class FileContent
     private static readonly string[] PickleEndings = [".bin", ".pt", ".pth", ".ckpt", ".pkl"];
     private static readonly string[] Markup = ["<!doctype", "<html", "<head", "<body", "<?xml", "<error"];
 
-    // How the hubs' servers answer in plain text.
+    // Plain-text answers of model hubs.
     private static readonly string[] ServerAnswers =
     [
         "Entry not found",
@@ -41,14 +41,14 @@ public static class FileContent
         "Internal Server Error",
     ];
 
-    /// <summary>Whether a file's name is one that Python's pickles have.</summary>
+    /// <summary>Whether a file name has an extension of Python's pickles.</summary>
     public static bool IsPickleName(string path) =>
         PickleEndings.Contains(Path.GetExtension(path), StringComparer.OrdinalIgnoreCase);
 
-    /// <summary>Says what is wrong with a file's content, whatever format was expected.</summary>
+    /// <summary>Describes what is wrong with a file's content, whatever format was expected.</summary>
     /// <param name="path">An existing file. It is opened only if it has a length: pipes and devices have none, and
-    /// reading them might never end.</param>
-    /// <returns>A sentence that follows the path and a colon; null: nothing is known to be wrong.</returns>
+    /// reading them might block forever.</param>
+    /// <returns>A phrase to follow the path and a colon; null if no problem was recognized.</returns>
     /// <exception cref="IOException">The file cannot be read.</exception>
     public static string? FindProblem(string path)
     {
@@ -69,8 +69,8 @@ public static class FileContent
         return FindProblem(head.AsSpan(0, stream.ReadAtLeast(head, head.Length, throwOnEndOfStream: false)), length);
     }
 
-    /// <summary>Throws what <see cref="FindProblem(string)"/> finds.</summary>
-    /// <exception cref="InvalidDataException">The content is something else.</exception>
+    /// <summary>Throws if <see cref="FindProblem(string)"/> finds a problem.</summary>
+    /// <exception cref="InvalidDataException">The content is of another kind.</exception>
     public static void Check(string path)
     {
         if (FindProblem(path) is { } problem)
@@ -80,11 +80,11 @@ public static class FileContent
     }
 
     /// <summary>The same for bytes in memory.</summary>
-    /// <param name="head">The first bytes of the file; 512 are enough.</param>
-    /// <param name="length">Bytes of the whole file.</param>
+    /// <param name="head">The first bytes of the file; 512 suffice.</param>
+    /// <param name="length">Size of the whole file in bytes.</param>
     internal static string? FindProblem(ReadOnlySpan<byte> head, long length)
     {
-        // A safetensors file begins with a length below 2^32, whose bytes may be anything, and a brace.
+        // A safetensors file starts with a length below 2^32, whose bytes are arbitrary, and a brace.
         if (head is [_, _, _, _, 0, 0, 0, 0, (byte)'{', ..])
         {
             return null;
@@ -114,18 +114,18 @@ public static class FileContent
 
         if (Markup.Any(tag => text.StartsWith(tag, StringComparison.OrdinalIgnoreCase)))
         {
-            return "is a web page, not the file that was asked for: an error or login page was saved in its place. "
-                + "Download it again.";
+            return "is a web page, not the expected file: an error or login page was saved in its place. Download "
+                + "it again.";
         }
 
         return
             ServerAnswers.Any(answer => text.StartsWith(answer, StringComparison.OrdinalIgnoreCase))
             || IsErrorObject(text)
-            ? $"is a server's answer, not the file that was asked for: \"{FirstLine(text)}\". Download it again."
+            ? $"is a server's error message, not the expected file: \"{FirstLine(text)}\". Download it again."
             : null;
     }
 
-    /// <summary>The beginning of a file as text, where it is text; null where it is not.</summary>
+    /// <summary>The start of a file as text; null if it is not text.</summary>
     internal static string? TextAtStart(ReadOnlySpan<byte> head)
     {
         foreach (var each in head)
@@ -139,7 +139,7 @@ public static class FileContent
         return FirstLine(Encoding.ASCII.GetString(head));
     }
 
-    // A link is followed, as opening it would.
+    // Links are followed, as they are when the file is opened.
     private static long LengthOf(string path)
     {
         var file = new FileInfo(path);
@@ -158,7 +158,7 @@ public static class FileContent
             : "";
     }
 
-    // {"error": "…"} and {"Code": …, "Message": …} of the hubs.
+    // {"error": "…"} and {"Code": …, "Message": …} from model hubs.
     private static bool IsErrorObject(string text)
     {
         var compact = new string([.. text.Where(c => !char.IsWhiteSpace(c)).Take(64)]);

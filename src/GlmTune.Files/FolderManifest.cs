@@ -5,12 +5,12 @@ using System.Text.Json;
 namespace GlmTune.Files;
 
 /// <summary>How a folder differs from its manifest.</summary>
-/// <param name="Problems">All that is wrong, a sentence each without its end.</param>
-/// <param name="Edited">Names of files with other bytes than were written, which is no problem.</param>
+/// <param name="Problems">Everything that is wrong, each as a sentence without a full stop.</param>
+/// <param name="Edited">Names of editable files whose bytes have changed, which is not a problem.</param>
 public sealed record FolderFindings(IReadOnlyList<string> Problems, IReadOnlyList<string> Edited);
 
-/// <summary>Names, sizes and XXH128 hashes of a folder's files, in <see cref="FileName"/> inside it; written last, it
-/// says that the folder is whole.</summary>
+/// <summary>Names, sizes and XXH128 hashes of a folder's files, stored in <see cref="FileName"/> inside the folder. It
+/// is written last, so its presence means that the folder is complete.</summary>
 public static class FolderManifest
 {
     /// <summary>Name of the manifest inside its folder.</summary>
@@ -21,12 +21,12 @@ public static class FolderManifest
         PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
     };
 
-    /// <summary>Flushes every file and folder below <paramref name="folder"/> to the disk, then writes and flushes its
+    /// <summary>Flushes every file and folder below <paramref name="folder"/> to disk, then writes and flushes the
     /// manifest.</summary>
     /// <param name="folder">The folder.</param>
-    /// <param name="hashes">Hashes by name, from <see cref="HashOf"/>, of files that were read already where they were
-    /// written; the others are read now. These files must be there, even where a network's file system does not list
-    /// yet what another machine wrote.</param>
+    /// <param name="hashes">Hashes by name, from <see cref="HashOf"/>, of files that their writers have already read;
+    /// the others are read now. These files must be listed even if a network file system does not show another
+    /// machine's files yet.</param>
     public static void Write(string folder, IReadOnlyDictionary<string, string>? hashes = null)
     {
         var paths = Directory
@@ -56,7 +56,7 @@ public static class FolderManifest
         }
         catch (AggregateException several)
         {
-            // Whoever writes expects what one file's failure is, not how the work was shared out.
+            // Callers expect the exception of the failing file, not one about the parallel loop.
             ExceptionDispatchInfo.Throw(several.InnerExceptions[0]);
         }
 
@@ -68,15 +68,14 @@ public static class FolderManifest
         AtomicFile.WriteJson(Path.Combine(folder, FileName), new Content(files), Json);
     }
 
-    /// <summary>Checks a folder against its manifest: each file is there, as long as it was, and (unless left out) has
-    /// the same bytes.</summary>
+    /// <summary>Checks a folder against its manifest: each file exists, has its recorded length and, unless {hashes} is
+    /// false, its recorded bytes.</summary>
     /// <param name="folder">The folder to check.</param>
-    /// <param name="hashes">Whether files are read and hashed; without, only names and sizes are compared.</param>
-    /// <param name="share">Which share of the files is checked, from 0, where several processes check a large folder
+    /// <param name="hashes">Whether to read and hash the files; otherwise only names and sizes are compared.</param>
+    /// <param name="share">Which share of the files to check, from 0, when several processes check a large folder
     /// together.</param>
     /// <param name="shares">Number of shares.</param>
-    /// <returns>All that is wrong; empty where the folder is whole. Files that the manifest does not name are nobody's
-    /// concern.</returns>
+    /// <returns>The problems; empty if the folder is intact. Files that are not in the manifest are ignored.</returns>
     public static IReadOnlyList<string> FindProblems(
         string folder,
         bool hashes = true,
@@ -84,11 +83,11 @@ public static class FolderManifest
         int shares = 1
     ) => Compare(folder, _ => false, hashes, share, shares).Problems;
 
-    /// <summary>As <see cref="FindProblems"/>, with files that people may edit told apart.</summary>
+    /// <summary>Like <see cref="FindProblems"/>, but reports changes to editable files separately.</summary>
     /// <param name="folder">The folder to check.</param>
-    /// <param name="editable">Whether the file of a name may differ from what was written.</param>
-    /// <param name="hashes">Whether files are read and hashed.</param>
-    /// <param name="share">Which share of the files is checked, from 0.</param>
+    /// <param name="editable">Whether the file with this name may differ from what was written.</param>
+    /// <param name="hashes">Whether to read and hash the files.</param>
+    /// <param name="share">Which share of the files to check, from 0.</param>
     /// <param name="shares">Number of shares.</param>
     public static FolderFindings Compare(
         string folder,
@@ -129,7 +128,7 @@ public static class FolderManifest
             .Select(file => (file.Name, Problem: FindProblem(folder, file, hashes)))
             .Where(file => file.Problem is not null)
             .ToList();
-        // What is gone, or leads out of the folder, was not edited.
+        // A file that is missing, or outside the folder, does not count as edited.
         bool Edited(string name) => editable(name) && File.Exists(Path.Combine(folder, name));
         return new FolderFindings(
             [.. found.Where(file => !Edited(file.Name)).Select(file => file.Problem!)],
@@ -139,8 +138,8 @@ public static class FolderManifest
 
     private static string At(JsonException exception) => exception.LineNumber is { } line ? $" (line {line + 1})" : "";
 
-    /// <summary>Like <see cref="FindProblems"/>, but throws them all as one.</summary>
-    /// <exception cref="InvalidDataException">The folder is incomplete.</exception>
+    /// <summary>Like <see cref="FindProblems"/>, but throws all problems as one exception.</summary>
+    /// <exception cref="InvalidDataException">The folder is not intact.</exception>
     public static void Verify(string folder, bool hashes = true, int share = 0, int shares = 1)
     {
         var list = new ProblemList(folder);
@@ -152,7 +151,7 @@ public static class FolderManifest
         list.Throw();
     }
 
-    // The largest first, each to the share that has least: shares take about as long, whatever the files.
+    // Largest first, each to the share with the fewest bytes, so that all shares take about as long.
     private static Entry[] ShareOf(IReadOnlyList<Entry> files, int share, int shares)
     {
         var bytes = new long[shares];
@@ -198,7 +197,7 @@ public static class FolderManifest
             : null;
     }
 
-    /// <summary>The XXH128 of a file as a manifest has it: lower-case hexadecimal digits.</summary>
+    /// <summary>XXH128 of a file in the form that manifests use: lower-case hexadecimal digits.</summary>
     public static string HashOf(string path)
     {
         var hash = new XxHash128();

@@ -3,7 +3,8 @@ using System.Text.Json;
 
 namespace GlmTune.Files;
 
-/// <summary>How JSON files are written: 2 spaces, line feeds, and letters of any script as they are.</summary>
+/// <summary>How JSON files are written: indented by 2 spaces, with line feeds, and without escaping letters of any
+/// script.</summary>
 public static class JsonLayout
 {
     /// <summary>Indented by 2 spaces.</summary>

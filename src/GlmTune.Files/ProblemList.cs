@@ -2,20 +2,20 @@ using System.Text;
 
 namespace GlmTune.Files;
 
-/// <summary>Gathers what is wrong with one file, so that all of it can be mended at once.</summary>
+/// <summary>Collects all problems of one file, so that users can fix them in one go.</summary>
 public sealed class ProblemList(string where)
 {
     private const int Shown = 20;
     private readonly List<string> problems = [];
 
-    /// <summary>What was added, in order.</summary>
+    /// <summary>The problems in the order in which they were added.</summary>
     public IReadOnlyList<string> Problems => problems;
 
     /// <summary>Adds a problem, without a full stop.</summary>
     public void Add(string problem) => problems.Add(problem);
 
-    /// <summary>Does nothing where nothing is wrong.</summary>
-    /// <exception cref="InvalidDataException">Something is.</exception>
+    /// <summary>Throws all problems as one exception; does nothing if there are none.</summary>
+    /// <exception cref="InvalidDataException">There is at least one problem.</exception>
     public void Throw()
     {
         if (problems.Count == 0)

@@ -3,14 +3,13 @@ using Microsoft.Win32.SafeHandles;
 
 namespace GlmTune.Files;
 
-/// <summary>What the operating system promises about files, beyond .NET's own methods: flushing folders and exchanging
-/// them.</summary>
+/// <summary>File operations of the operating system that .NET lacks: flushing and swapping folders.</summary>
 internal static partial class Storage
 {
     private const int CurrentFolder = -100; // AT_FDCWD
     private const uint Exchange = 2; // RENAME_EXCHANGE
 
-    /// <summary>Fills the span from a place in the file; false where the file ends before.</summary>
+    /// <summary>Fills the span from an offset in the file; false if the file ends before that.</summary>
     public static bool TryReadExactly(SafeFileHandle handle, Span<byte> destination, long offset)
     {
         while (destination.Length > 0)
@@ -28,7 +27,7 @@ internal static partial class Storage
         return true;
     }
 
-    /// <summary>Waits until a file's content is on the disk.</summary>
+    /// <summary>Waits until a file's content is on disk.</summary>
     public static void FlushFile(string path)
     {
         using var handle = File.OpenHandle(
@@ -40,13 +39,12 @@ internal static partial class Storage
         RandomAccess.FlushToDisk(handle);
     }
 
-    /// <summary>Waits until a folder's list of names is on the disk, so that a renamed file stays renamed after a power
-    /// cut.</summary>
+    /// <summary>Waits until a folder's list of names is on disk, so that a rename survives a power failure.</summary>
     public static void FlushFolder(string path)
     {
         if (OperatingSystem.IsWindows())
         {
-            return; // NTFS keeps its journal of names by itself, and has no call for this.
+            return; // NTFS journals names by itself and has no call for this.
         }
 
         var descriptor = Open(path, 0);
@@ -57,8 +55,7 @@ internal static partial class Storage
 
         try
         {
-            // Some file systems (networks', those of user space) cannot flush a folder and say so; there is nothing
-            // more to do there.
+            // Some file systems (network, user space) cannot flush a folder and say so; nothing more can be done there.
             const int invalid = 22,
                 notImplemented = 38,
                 notSupported = 95;
@@ -76,7 +73,7 @@ internal static partial class Storage
         }
     }
 
-    /// <summary>Swaps two folders in one step; false where the system cannot.</summary>
+    /// <summary>Swaps two folders in one step; false if the system does not support it.</summary>
     public static bool TryExchange(string first, string second)
     {
         try
@@ -89,7 +86,7 @@ internal static partial class Storage
         }
     }
 
-    /// <summary>The folder a path lies in.</summary>
+    /// <summary>The folder that contains a path.</summary>
     public static string ParentOf(string path) =>
         Path.GetDirectoryName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(path)))
         ?? Path.GetPathRoot(Path.GetFullPath(path))!;

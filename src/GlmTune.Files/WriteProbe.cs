@@ -2,14 +2,14 @@ using System.Globalization;
 
 namespace GlmTune.Files;
 
-/// <summary>Finds out whether files can be written to a place before hours are spent on what they will hold. Nothing is
-/// left there.</summary>
+/// <summary>Checks whether a location can be written before hours of work depend on it. It leaves nothing
+/// behind.</summary>
 public static class WriteProbe
 {
-    /// <summary>What stands in the way of writing to a folder, which is made if it is missing.</summary>
+    /// <summary>Finds what prevents writing to a folder, which is created if it is missing.</summary>
     /// <param name="folder">The folder.</param>
-    /// <param name="bytes">About how much will be written; 0: unknown.</param>
-    /// <returns>The problem as a sentence that begins with the folder; null: there is none.</returns>
+    /// <param name="bytes">Approximate number of bytes to be written; 0: unknown.</param>
+    /// <returns>The problem as a sentence that starts with the folder; null if there is none.</returns>
     public static string? FindProblem(string folder, long bytes = 0)
     {
         var full = Path.GetFullPath(folder);
@@ -21,7 +21,8 @@ public static class WriteProbe
                 if (File.Exists(path))
                 {
                     return path == full
-                        ? $"{folder}: cannot be written: it is a file; expected a folder, or a name that is free."
+                        ? $"{folder}: cannot be written: it is a file; expected a folder, or a name that does "
+                            + "not exist yet."
                         : $"{folder}: cannot be written: {path} is a file; expected a folder.";
                 }
 
@@ -44,8 +45,8 @@ public static class WriteProbe
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
             var reason =
-                error is DirectoryNotFoundException ? "no folder can be made there" : error.Message.TrimEnd('.');
-            return $"{folder}: cannot be written: {reason}. Name another folder, or change who may write there.";
+                error is DirectoryNotFoundException ? "the folder cannot be created" : error.Message.TrimEnd('.');
+            return $"{folder}: cannot be written: {reason}. Choose another folder, or change its permissions.";
         }
         finally
         {
@@ -53,9 +54,9 @@ public static class WriteProbe
         }
     }
 
-    /// <summary>What stands in the way of writing a file.</summary>
-    /// <param name="file">The file; its folder is made if it is missing.</param>
-    /// <returns>The problem as a sentence that begins with the file or its folder; null: there is none.</returns>
+    /// <summary>Finds what prevents writing a file.</summary>
+    /// <param name="file">The file; its folder is created if it is missing.</param>
+    /// <returns>The problem as a sentence that starts with the file or its folder; null if there is none.</returns>
     public static string? FindProblemOfFile(string file)
     {
         if (Directory.Exists(file))
@@ -66,7 +67,7 @@ public static class WriteProbe
         return FindProblem(Path.GetDirectoryName(Path.GetFullPath(file)) ?? file);
     }
 
-    /// <summary>A size for people, such as <c>1.5 GB</c>.</summary>
+    /// <summary>A size for display, such as <c>1.5 GB</c>.</summary>
     public static string Size(double bytes) =>
         bytes >= 1e9
             ? string.Create(CultureInfo.InvariantCulture, $"{bytes / 1e9:0.#} GB")
@@ -79,12 +80,12 @@ public static class WriteProbe
             var free = bytes > 0 ? new DriveInfo(full).AvailableFreeSpace : long.MaxValue;
             return free >= bytes
                 ? null
-                : $"{folder}: about {Size(bytes)} will be written, and its disk has {Size(free)} free. Free some space, or "
-                    + "name a folder on another disk.";
+                : $"{folder}: about {Size(bytes)} will be written, but only {Size(free)} are free on that disk. "
+                    + "Free some space, or choose a folder on another disk.";
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException or ArgumentException)
         {
-            return null; // a file system that does not say
+            return null; // the file system does not say
         }
     }
 
@@ -97,7 +98,7 @@ public static class WriteProbe
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            // In use meanwhile, or never made.
+            // In use by now, or never created.
         }
     }
 }

@@ -4,7 +4,7 @@ using GlmTune.Files;
 
 namespace GlmTune.Runs;
 
-/// <summary>What a run is: the contents of <c>run.json</c> in its output folder.</summary>
+/// <summary>The contents of <c>run.json</c> in a run's output folder: what the run is.</summary>
 public sealed record RunDescription
 {
     /// <summary>The file's name in the output folder.</summary>
@@ -17,43 +17,43 @@ public sealed record RunDescription
         Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
     };
 
-    /// <summary>When the run first began; a resumed run keeps it.</summary>
+    /// <summary>When the run was first started; a resumed run keeps the time.</summary>
     public required DateTimeOffset Started { get; init; }
 
-    /// <summary>The base model, as it was named.</summary>
+    /// <summary>The base model, as the user named it.</summary>
     public required string Model { get; init; }
 
-    /// <summary>The data folder, as it was named.</summary>
+    /// <summary>The data folder, as the user named it.</summary>
     public required string Data { get; init; }
 
-    /// <summary>Every option that held, by section; what two runs are compared by.</summary>
+    /// <summary>Every option in effect, by section, so that two runs can be compared.</summary>
     public JsonObject Recipe { get; init; } = [];
 
-    /// <summary>Versions of the program and of what it runs on, by name.</summary>
+    /// <summary>Versions of the program and of its dependencies, by name.</summary>
     public IReadOnlyDictionary<string, string> Versions { get; init; } = new Dictionary<string, string>();
 
-    /// <summary>Where it computes.</summary>
+    /// <summary>The device that it computes on.</summary>
     public string Device { get; init; } = "";
 
-    /// <summary>In which type.</summary>
+    /// <summary>The type that it computes in.</summary>
     public string Type { get; init; } = "";
 
-    /// <summary>Ranks.</summary>
+    /// <summary>World size.</summary>
     public int WorldSize { get; init; } = 1;
 
-    /// <summary>Rows to train on.</summary>
+    /// <summary>Number of training rows.</summary>
     public long Rows { get; init; }
 
     /// <summary>Steps of the whole run.</summary>
     public long TotalSteps { get; init; }
 
-    /// <summary>Parameters that are trained.</summary>
+    /// <summary>Number of trainable parameters.</summary>
     public long TrainedParameters { get; init; }
 
-    /// <summary>Parameters in all.</summary>
+    /// <summary>Total number of parameters.</summary>
     public long AllParameters { get; init; }
 
-    /// <summary>Reads an output folder's file; null where there is none, or it is damaged.</summary>
+    /// <summary>Reads the file of an output folder; null if it is missing or damaged.</summary>
     public static RunDescription? ReadOrNull(string folder)
     {
         try
@@ -69,10 +69,10 @@ public sealed record RunDescription
         }
     }
 
-    /// <summary>Writes it into an output folder, whole or not at all.</summary>
+    /// <summary>Writes the file into an output folder, atomically.</summary>
     public void Write(string folder) =>
         AtomicFile.WriteText(Path.Combine(folder, FileName), JsonSerializer.Serialize(this, Format) + "\n");
 
-    /// <summary>It as JSON.</summary>
+    /// <summary>The description as JSON.</summary>
     public JsonNode ToJson() => JsonSerializer.SerializeToNode(this, Format)!;
 }

@@ -7,8 +7,8 @@ using GlmTune.Checkpoints;
 
 namespace GlmTune.Runs;
 
-/// <summary>The output folder of a run, read only: one of this program's with a log, or any with a
-/// <c>trainer_state.json</c>, as Hugging Face's trainer leaves.</summary>
+/// <summary>Read-only access to a run's output folder: one of this program with a log, or any folder with a
+/// <c>trainer_state.json</c>, as Hugging Face's trainer writes.</summary>
 /// <remarks>Thread-safe.</remarks>
 public sealed class RunFolder
 {
@@ -24,19 +24,19 @@ public sealed class RunFolder
         Id = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(path)))[..12];
     }
 
-    /// <summary>Where it is.</summary>
+    /// <summary>The folder's path.</summary>
     public string FullPath { get; }
 
-    /// <summary>Its path below the folder that was searched, or its own name when it is that folder.</summary>
+    /// <summary>Its path relative to the folder that was searched, or its own name if it is that folder.</summary>
     public string Name { get; }
 
-    /// <summary>Names it in addresses; says nothing of where it is, and stays the same.</summary>
+    /// <summary>Identifies the run in URLs; stable, and does not reveal its path.</summary>
     public string Id { get; }
 
     private string LogPath => Path.Combine(FullPath, RunLog.FileName);
 
-    /// <summary>Finds the runs in a folder: itself, and those below it.</summary>
-    /// <param name="root">The folder; one that does not exist holds none.</param>
+    /// <summary>Finds the runs in a folder: the folder itself, and those below it.</summary>
+    /// <param name="root">The folder to search; one that does not exist contains no runs.</param>
     public static IReadOnlyList<RunFolder> Find(string root)
     {
         var found = new List<RunFolder>();
@@ -68,7 +68,7 @@ public sealed class RunFolder
         }
     }
 
-    /// <summary>What the run is; null where no file says so.</summary>
+    /// <summary>The run's description; null if no file has one.</summary>
     public JsonNode? Describe()
     {
         if (RunDescription.ReadOrNull(FullPath) is { } description)
@@ -80,7 +80,7 @@ public sealed class RunFolder
         {
             return null;
         }
-        // What a trainer of Python's leaves that can be read: sizes, and the adapter's configuration.
+        // What can be learned from a folder of a Python trainer: sizes, and the adapter's configuration.
         var recipe = new JsonObject();
         AddSettings(
             recipe,
@@ -97,13 +97,13 @@ public sealed class RunFolder
         return new JsonObject { ["recipe"] = recipe };
     }
 
-    /// <summary>The lines of the log from a place on; a run without a log gets lines made of its history.</summary>
-    /// <param name="from">Where the last call ended; 0 for the beginning.</param>
+    /// <summary>The lines of the log from an offset; a run without a log gets lines made from its history.</summary>
+    /// <param name="from">Offset at which the last call ended; 0: the beginning.</param>
     /// <exception cref="IOException">A file cannot be read.</exception>
     public RunLogPart ReadLog(long from) =>
         File.Exists(LogPath) ? RunLogReader.Read(LogPath, from) : StateLog.Read(NewestState(FullPath), from);
 
-    /// <summary>How the run stands now.</summary>
+    /// <summary>The current state of the run.</summary>
     /// <exception cref="IOException">A file cannot be read.</exception>
     public RunStanding Stand()
     {
@@ -137,8 +137,7 @@ public sealed class RunFolder
         }
     }
 
-    /// <summary>The newest <c>trainer_state.json</c> of a folder or its checkpoints; null where there is
-    /// none.</summary>
+    /// <summary>The newest <c>trainer_state.json</c> of a folder or its checkpoints; null if there is none.</summary>
     internal static string? NewestState(string folder) =>
         Children(folder)
             .Where(child => Path.GetFileName(child).StartsWith("checkpoint-", StringComparison.Ordinal))
@@ -175,11 +174,11 @@ public sealed class RunFolder
         }
         catch (IOException)
         {
-            return []; // it went away meanwhile
+            return []; // removed meanwhile
         }
     }
 
-    // The process, where it is one of this machine; else whether it wrote lately.
+    // Ask for the process if it is on this machine; otherwise, check whether it wrote recently.
     private bool IsAlive()
     {
         if (history.Host == Environment.MachineName && history.Process is { } id)
@@ -213,19 +212,19 @@ public sealed class RunFolder
         }
         catch (Exception error) when (error is JsonException or IOException or UnauthorizedAccessException)
         {
-            // Only a part of what is shown; the curves do not need it.
+            // Only part of what is shown; the curves do not need it.
         }
     }
 }
 
-/// <summary>How a run stands.</summary>
-/// <param name="State">Whether it goes on.</param>
-/// <param name="Step">The last step that is done.</param>
-/// <param name="TotalSteps">Steps of the whole run; 0 when unknown.</param>
-/// <param name="LastTime">When it last wrote.</param>
-/// <param name="Error">What it failed of.</param>
-/// <param name="Loss">The last step's loss.</param>
-/// <param name="EvaluationLoss">The last evaluation's loss.</param>
+/// <summary>The current state of a run.</summary>
+/// <param name="State">Whether it is running, and if not, how it ended.</param>
+/// <param name="Step">The last finished step.</param>
+/// <param name="TotalSteps">Steps of the whole run; 0 if unknown.</param>
+/// <param name="LastTime">When it last wrote to its log.</param>
+/// <param name="Error">The error that ended it.</param>
+/// <param name="Loss">Loss of the last step.</param>
+/// <param name="EvaluationLoss">Loss of the last evaluation.</param>
 public sealed record RunStanding(
     RunState State,
     long Step,

@@ -3,43 +3,43 @@ using System.Text.Json;
 
 namespace GlmTune.Runs;
 
-/// <summary>What the lines of a log come to: curves by name, and how the run stands.</summary>
-/// <remarks>A run that went on from an earlier step has forgotten what came after that step. Not thread-safe.</remarks>
+/// <summary>The history of a run, accumulated from the lines of its log: curves by name, and the run's state.</summary>
+/// <remarks>When a run resumes from an earlier step, values after that step are dropped. Not thread-safe.</remarks>
 public sealed class RunHistory
 {
     private static readonly string[] NotMeasured = ["step", "event", "time", "epoch"];
     private readonly Dictionary<string, List<RunPoint>> curves = [];
 
-    /// <summary>Points by the name of what was measured, by rising step. Scores of evaluations begin with <c>eval_</c>,
-    /// those of the test file with <c>test_</c>.</summary>
+    /// <summary>Points by metric name, sorted by step. Names of evaluation metrics start with <c>eval_</c>, those of
+    /// the test file with <c>test_</c>.</summary>
     public IReadOnlyDictionary<string, List<RunPoint>> Curves => curves;
 
-    /// <summary>The last step that is done.</summary>
+    /// <summary>The last finished step.</summary>
     public long Step { get; private set; }
 
-    /// <summary>Steps of the whole run; 0 when unknown.</summary>
+    /// <summary>Steps of the whole run; 0 if unknown.</summary>
     public long TotalSteps { get; private set; }
 
-    /// <summary>How the run ended; null when no line says so.</summary>
+    /// <summary>How the run ended; null if the log does not say.</summary>
     public RunState? End { get; private set; }
 
-    /// <summary>What it failed of.</summary>
+    /// <summary>The error that ended it.</summary>
     public string? Error { get; private set; }
 
     /// <summary>When the last line was written.</summary>
     public DateTimeOffset? LastTime { get; private set; }
 
-    /// <summary>The machine that runs it.</summary>
+    /// <summary>The machine that the run is on.</summary>
     public string? Host { get; private set; }
 
-    /// <summary>The process that runs it.</summary>
+    /// <summary>The id of its process.</summary>
     public int? Process { get; private set; }
 
-    /// <summary>The last value of a curve; null where there is none.</summary>
+    /// <summary>The last value of a curve; null if it has none.</summary>
     public double? Last(string name) =>
         curves.TryGetValue(name, out var points) && points.Count > 0 ? points[^1].Value : null;
 
-    /// <summary>Adds what a line says.</summary>
+    /// <summary>Adds a line of the log.</summary>
     public void Add(JsonElement line)
     {
         if (line.ValueKind != JsonValueKind.Object || Text(line, "event") is not { } kind)
@@ -98,7 +98,7 @@ public sealed class RunHistory
                 )
         )
         {
-            // A number beyond double's range, such as 1e999, is as little a point as null is.
+            // A number beyond the range of double, such as 1e999, is skipped like null.
             if (!property.Value.TryGetDouble(out var number) || !double.IsFinite(number))
             {
                 continue;
@@ -133,5 +133,5 @@ public sealed class RunHistory
 
 /// <summary>A point of a curve.</summary>
 /// <param name="Step">Steps done.</param>
-/// <param name="Value">What was measured.</param>
+/// <param name="Value">The measured value.</param>
 public readonly record struct RunPoint(long Step, double Value);

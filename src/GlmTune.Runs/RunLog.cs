@@ -6,17 +6,16 @@ using System.Text.Json.Nodes;
 
 namespace GlmTune.Runs;
 
-/// <summary>Writes <c>log.jsonl</c>: what happens in a run, a line each, as it happens. It is only ever appended
-/// to.</summary>
-/// <remarks>
-/// Every line has <c>event</c> and <c>time</c>. A line <c>start</c> with <c>step</c> N says that the run resumes from
-/// step N: what earlier lines say of later steps was lost with them. Not thread-safe. </remarks>
+/// <summary>Writes <c>log.jsonl</c>, a line for each event of a run as it happens. Lines are only ever
+/// appended.</summary>
+/// <remarks>Every line has <c>event</c> and <c>time</c>. A line <c>start</c> with <c>step</c> N means that the run
+/// resumes after step N: values of earlier lines for later steps are void. Not thread-safe.</remarks>
 public sealed class RunLog : IDisposable
 {
     /// <summary>The file's name in the output folder.</summary>
     public const string FileName = "log.jsonl";
 
-    // Chinese stays readable; the file is no HTML.
+    // Keeps Chinese readable; the file is not HTML.
     private static readonly JsonSerializerOptions Format = new()
     {
         Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
@@ -26,12 +25,12 @@ public sealed class RunLog : IDisposable
 
     private RunLog(FileStream file, TimeProvider clock) => (this.file, this.clock) = (file, clock);
 
-    /// <summary>Opens the log of an output folder, which is created where it is missing, and says that the run
-    /// starts.</summary>
+    /// <summary>Opens the log of an output folder, which is created if missing, and records the start of the
+    /// run.</summary>
     /// <param name="folder">The output folder.</param>
-    /// <param name="doneSteps">Steps done before, when the run is resumed.</param>
+    /// <param name="doneSteps">Steps already done if the run is resumed.</param>
     /// <param name="totalSteps">Steps of the whole run.</param>
-    /// <param name="clock">Tells the time; null for the system's.</param>
+    /// <param name="clock">The clock; null: the system's.</param>
     /// <exception cref="IOException">The file cannot be written.</exception>
     public static RunLog Open(string folder, long doneSteps, long totalSteps, TimeProvider? clock = null)
     {
@@ -45,7 +44,7 @@ public sealed class RunLog : IDisposable
         );
         try
         {
-            // A line that a killed run left half-written stays alone, where readers pass over it.
+            // A line left incomplete by a killed run stays on a line of its own, which readers skip.
             file.Position = Math.Max(0, file.Length - 1);
             var last = file.ReadByte();
             file.Position = file.Length;
@@ -75,25 +74,25 @@ public sealed class RunLog : IDisposable
         }
     }
 
-    /// <summary>A step is done.</summary>
+    /// <summary>Records a finished step.</summary>
     /// <param name="step">Its number, from 1.</param>
-    /// <param name="values">What was measured, by name; values that are not finite are left out.</param>
+    /// <param name="values">Measured values by name; non-finite values are left out.</param>
     public void Step(long step, IEnumerable<KeyValuePair<string, double>> values) =>
         Write("step", Values(step, values));
 
-    /// <summary>An evaluation is done.</summary>
+    /// <summary>Records a finished evaluation.</summary>
     /// <param name="step">Steps done before it.</param>
-    /// <param name="values">The scores, by name.</param>
+    /// <param name="values">The scores by name.</param>
     public void Evaluation(long step, IEnumerable<KeyValuePair<string, double>> values) =>
         Write("evaluation", Values(step, values));
 
-    /// <summary>The test file was scored.</summary>
+    /// <summary>Records the scores of the test file.</summary>
     /// <param name="step">Steps done before it.</param>
-    /// <param name="values">The scores, by name.</param>
+    /// <param name="values">The scores by name.</param>
     public void Test(long step, IEnumerable<KeyValuePair<string, double>> values) =>
         Write("test", Values(step, values));
 
-    /// <summary>A few answers of an evaluation.</summary>
+    /// <summary>Records a few answers of an evaluation.</summary>
     public void Answers(long step, IEnumerable<RunAnswer> answers) =>
         Write(
             "answers",
@@ -112,19 +111,19 @@ public sealed class RunLog : IDisposable
             }
         );
 
-    /// <summary>Something somebody should know.</summary>
+    /// <summary>Records a note for the user.</summary>
     public void Note(string text) => Write("note", new JsonObject { ["text"] = text });
 
-    /// <summary>An evaluation is so far; also tells readers that the run is alive.</summary>
+    /// <summary>Records the progress of an evaluation; also tells readers that the run is alive.</summary>
     public void Progress(int done, int total) =>
         Write("progress", new JsonObject { ["done"] = done, ["total"] = total });
 
-    /// <summary>A checkpoint is whole.</summary>
+    /// <summary>Records a completed checkpoint.</summary>
     public void Saved(string folder) => Write("saved", new JsonObject { ["folder"] = Path.GetFileName(folder) });
 
-    /// <summary>The run is over.</summary>
+    /// <summary>Records the end of the run.</summary>
     /// <param name="state">How it ended.</param>
-    /// <param name="error">What went wrong, if that is how.</param>
+    /// <param name="error">The error, if one ended it.</param>
     public void End(RunState state, string? error = null)
     {
         var line = new JsonObject { ["state"] = state.Word() };
@@ -150,8 +149,8 @@ public sealed class RunLog : IDisposable
         return line;
     }
 
-    // One write a line, so that a reader sees whole lines but for the moment of a crash. Without a buffer, what a full
-    // disk did not take does not fail once more when the log is closed.
+    // One write per line, so that readers see whole lines except at the moment of a crash. There is no buffer: a write
+    // that a full disk rejected must not fail a second time when the log is closed.
     private void Write(string kind, JsonObject line)
     {
         line.Insert(0, "event", kind);
@@ -165,9 +164,9 @@ public sealed class RunLog : IDisposable
     }
 }
 
-/// <summary>An answer to look at.</summary>
-/// <param name="Line">Line of the data file.</param>
-/// <param name="Prompt">What was asked.</param>
-/// <param name="Answer">What the model said.</param>
-/// <param name="Expected">What the data has.</param>
+/// <summary>A sample answer.</summary>
+/// <param name="Line">Line in the data file.</param>
+/// <param name="Prompt">The prompt.</param>
+/// <param name="Answer">The model's answer.</param>
+/// <param name="Expected">The reference answer.</param>
 public sealed record RunAnswer(int Line, string Prompt, string Answer, string Expected);

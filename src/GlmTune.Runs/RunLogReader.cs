@@ -2,17 +2,17 @@ using System.Text.Json;
 
 namespace GlmTune.Runs;
 
-/// <summary>Reads a log while it grows.</summary>
+/// <summary>Reads a log while it is being written.</summary>
 public static class RunLogReader
 {
-    /// <summary>Bytes that one call reads, at most, unless a single line is longer.</summary>
+    /// <summary>Maximum bytes read per call, unless a single line is longer.</summary>
     public const int MaxBytes = 1 << 20;
 
-    /// <summary>Reads the whole lines from a place in the file on.</summary>
-    /// <param name="path">The log.</param>
-    /// <param name="from">Where the last call ended; 0 for the beginning.</param>
-    /// <returns>The lines that are JSON objects. A line that is not yet whole waits for the next call; one that was cut
-    /// off by a crash is passed over. A file shorter than <paramref name="from"/> is another one, and is read from its
+    /// <summary>Reads the complete lines from an offset on.</summary>
+    /// <param name="path">Path of the log.</param>
+    /// <param name="from">Offset at which the last call ended; 0: the beginning.</param>
+    /// <returns>The lines that are JSON objects. An incomplete last line is left for the next call; a line cut off by a
+    /// crash is skipped. A file shorter than <paramref name="from"/> was replaced and is read from its
     /// beginning.</returns>
     /// <exception cref="IOException">The file cannot be read.</exception>
     public static RunLogPart Read(string path, long from)
@@ -63,9 +63,9 @@ public static class RunLogReader
     }
 }
 
-/// <summary>Some lines of a log.</summary>
-/// <param name="Lines">Objects, in their order.</param>
-/// <param name="From">Where they begin; 0 though another place was asked for when the file was replaced.</param>
-/// <param name="Next">Where the next lines begin.</param>
-/// <param name="HasMore">Whether whole lines may follow at once.</param>
+/// <summary>Lines read from a log.</summary>
+/// <param name="Lines">The objects, in order.</param>
+/// <param name="From">Offset of the first line; 0 if the file was replaced.</param>
+/// <param name="Next">Offset of the next line.</param>
+/// <param name="HasMore">Whether more complete lines may follow immediately.</param>
 public sealed record RunLogPart(IReadOnlyList<JsonElement> Lines, long From, long Next, bool HasMore);

@@ -6,14 +6,14 @@ namespace GlmTune.Runs;
 /// <summary>Draws the curves of a run as PNG files.</summary>
 public static class RunPlots
 {
-    /// <summary>The folder of the pictures, below the output folder.</summary>
+    /// <summary>Name of the folder for the plots, inside the output folder.</summary>
     public const string FolderName = "plots";
 
     private const int Width = 960,
         Height = 540;
     private static readonly string[] Palette = ["#2563eb", "#d97706", "#059669", "#9333ea", "#dc2626", "#0891b2"];
 
-    // Without a name, drawing falls back to whatever font is found first, often one with serifs.
+    // Without a name, drawing falls back to the first font found, often a serif font.
     private static readonly Lazy<string?> Sans = new(() =>
     {
         var installed = SKFontManager.Default.FontFamilies.ToHashSet(StringComparer.OrdinalIgnoreCase);
@@ -30,7 +30,7 @@ public static class RunPlots
         return wanted.FirstOrDefault(installed.Contains);
     });
 
-    // File, title, unit of the vertical axis, and the curves in it.
+    // File, title, unit of the vertical axis, and its curves.
     private static readonly (string File, string Title, string Unit, string[] Curves)[] Charts =
     [
         ("loss", "Loss", "nats per token", ["loss", "eval_loss", "test_loss"]),
@@ -43,10 +43,10 @@ public static class RunPlots
         ("bleu", "BLEU-4", "0 to 1", ["eval_bleu-4"]),
     ];
 
-    /// <summary>Draws every chart that has points into <c>plots</c>, over older ones.</summary>
+    /// <summary>Draws every chart that has points into the folder <c>plots</c>, replacing older files.</summary>
     /// <param name="folder">The output folder.</param>
     /// <param name="history">The curves.</param>
-    /// <returns>The files, in the order of the charts.</returns>
+    /// <returns>The files in the order of the charts.</returns>
     public static IReadOnlyList<string> Write(string folder, RunHistory history)
     {
         var written = new List<string>();
@@ -88,7 +88,7 @@ public static class RunPlots
             line.LegendText = name;
             line.Color = Color.FromHex(Palette[index % Palette.Length]);
             line.LineWidth = 2;
-            // A curve of few points would hardly be seen.
+            // A curve of few points would hardly be visible.
             line.MarkerSize = points.Count <= 40 ? 6 : 0;
         }
 

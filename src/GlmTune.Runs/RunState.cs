@@ -1,32 +1,32 @@
 namespace GlmTune.Runs;
 
-/// <summary>How a run stands.</summary>
+/// <summary>The state of a run.</summary>
 public enum RunState
 {
-    /// <summary>It trains, or evaluates.</summary>
+    /// <summary>Training or evaluating.</summary>
     Running,
 
-    /// <summary>Its last step is done.</summary>
+    /// <summary>All steps are done.</summary>
     Finished,
 
-    /// <summary>It was asked to stop.</summary>
+    /// <summary>Stopped on request.</summary>
     Stopped,
 
-    /// <summary>It ended by an error.</summary>
+    /// <summary>Ended by an error.</summary>
     Failed,
 
-    /// <summary>It ended without a word: killed, or the machine went down.</summary>
+    /// <summary>Ended without a record: killed, or the machine went down.</summary>
     Lost,
 }
 
-/// <summary>The words for <see cref="RunState"/> in files.</summary>
+/// <summary>The names of <see cref="RunState"/> in files.</summary>
 public static class RunStateWords
 {
     /// <summary>The state in lower case.</summary>
     public static string Word(this RunState state) =>
         state switch
         {
-            RunState.Running => "running",
+            RunState.Running => "S The state with a given name; [RunState.Lost] for unknown names.",
             RunState.Finished => "finished",
             RunState.Stopped => "stopped",
             RunState.Failed => "failed",

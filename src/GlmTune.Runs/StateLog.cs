@@ -5,13 +5,14 @@ using GlmTune.Checkpoints;
 
 namespace GlmTune.Runs;
 
-/// <summary>The history in a <c>trainer_state.json</c> as lines of a log.</summary>
+/// <summary>Presents the history in a <c>trainer_state.json</c> as lines of a log.</summary>
 internal static class StateLog
 {
-    // A trainer writes the file only with a checkpoint, so that long silence is usual.
+    // A trainer writes the file only with checkpoints, so long silence is normal.
     private static readonly TimeSpan LongestSilence = TimeSpan.FromMinutes(30);
 
-    /// <summary>All of its lines, unless it is the version that ended at <paramref name="from"/>.</summary>
+    /// <summary>All of its lines, unless the file has not changed since the read that ended at
+    /// <paramref name="from"/>.</summary>
     public static RunLogPart Read(string? path, long from)
     {
         if (path is null || !File.Exists(path))

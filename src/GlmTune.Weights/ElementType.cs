@@ -1,9 +1,9 @@
 namespace GlmTune.Weights;
 
-/// <summary>What one element of a stored tensor is; the names are those a safetensors header uses.</summary>
+/// <summary>The type of one element of a stored tensor, under the names that safetensors headers use.</summary>
 public enum ElementType
 {
-    /// <summary>Truth value, one byte.</summary>
+    /// <summary>Boolean, one byte.</summary>
     BOOL,
 
     /// <summary>Unsigned 8-bit integer.</summary>
@@ -12,13 +12,13 @@ public enum ElementType
     /// <summary>Signed 8-bit integer.</summary>
     I8,
 
-    /// <summary>8-bit float, 5 bits of exponent, 2 of mantissa.</summary>
+    /// <summary>8-bit float with 5 exponent bits and 2 mantissa bits.</summary>
     F8_E5M2,
 
-    /// <summary>8-bit float, 4 bits of exponent, 3 of mantissa.</summary>
+    /// <summary>8-bit float with 4 exponent bits and 3 mantissa bits.</summary>
     F8_E4M3,
 
-    /// <summary>8-bit power of two, as block scales use.</summary>
+    /// <summary>8-bit power of two, as used for block scales.</summary>
     F8_E8M0,
 
     /// <summary>Signed 16-bit integer.</summary>
@@ -51,14 +51,14 @@ public enum ElementType
     /// <summary>Unsigned 64-bit integer.</summary>
     U64,
 
-    /// <summary>Complex number of two float32.</summary>
+    /// <summary>Complex number made of two float32 values.</summary>
     C64,
 }
 
 /// <summary>Sizes of <see cref="ElementType"/>.</summary>
 public static class ElementTypes
 {
-    /// <summary>Bytes one element takes.</summary>
+    /// <summary>Size of one element in bytes.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The value is not one of the enumeration.</exception>
     public static int ByteSize(this ElementType type) =>
         type switch

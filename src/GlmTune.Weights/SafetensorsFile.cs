@@ -4,13 +4,10 @@ using Microsoft.Win32.SafeHandles;
 
 namespace GlmTune.Weights;
 
-/// <summary>A safetensors file, mapped into memory: a checked header, and bytes that are read only when asked
-/// for.</summary>
-/// <remarks>
-/// Safe to use from several threads at once, disposing aside. Nothing in the file is trusted before it is checked, and
-/// nothing is executed. Tensors must not be touched after <see cref="Dispose"/>. Files are replaced by renaming, never
-/// changed in place, so that a mapped one keeps its bytes. Format: safetensors, 8 bytes of header length, a JSON
-/// header, then the data. </remarks>
+/// <summary>An open safetensors file: a checked header, and tensors whose bytes are read only on request.</summary>
+/// <remarks>Thread-safe, except for <see cref="Dispose"/>; tensors must not be used after it. Everything in the header
+/// is checked before it is used, and nothing is executed. Files are replaced by renaming, never changed in place, so an
+/// open file keeps its bytes. Format: safetensors: 8 bytes of header length, a JSON header, then the data.</remarks>
 public sealed class SafetensorsFile : IDisposable
 {
     private readonly SafeFileHandle handle;
@@ -58,20 +55,20 @@ public sealed class SafetensorsFile : IDisposable
     /// <summary>The path the file was opened with.</summary>
     public string Path { get; }
 
-    /// <summary>The tensors, in the order of their bytes.</summary>
+    /// <summary>The tensors, in the order of their data.</summary>
     public IReadOnlyList<StoredTensor> Tensors { get; }
 
-    /// <summary>The header's text entries, such as <c>format: pt</c>; empty where there are none.</summary>
+    /// <summary>The header's text entries, such as <c>format: pt</c>; empty if it has none.</summary>
     public IReadOnlyDictionary<string, string> Metadata { get; }
 
-    /// <summary>The tensor of a name.</summary>
+    /// <summary>The tensor with a given name.</summary>
     /// <exception cref="InvalidDataException">The file has no such tensor.</exception>
     public StoredTensor this[string name] =>
         Find(name) ?? throw new InvalidDataException($"{Path}: has no tensor '{name}'.");
 
-    /// <summary>Opens a file and checks its whole header; data is not read.</summary>
-    /// <exception cref="InvalidDataException">The file is not a sound safetensors file; the message has all that is
-    /// wrong with it.</exception>
+    /// <summary>Opens a file and checks its whole header; no data is read.</summary>
+    /// <exception cref="InvalidDataException">The file is not a valid safetensors file; the message lists all
+    /// problems.</exception>
     /// <exception cref="FileNotFoundException">The file does not exist.</exception>
     public static SafetensorsFile Open(string path)
     {
@@ -88,10 +85,10 @@ public sealed class SafetensorsFile : IDisposable
         }
     }
 
-    /// <summary>The tensor of a name, or null where the file has none.</summary>
+    /// <summary>The tensor with a given name; null if the file has none.</summary>
     public StoredTensor? Find(string name) => byName.GetValueOrDefault(name);
 
-    /// <summary>Unmaps and closes the file; its tensors can no longer be read.</summary>
+    /// <summary>Closes the file; its tensors can no longer be read.</summary>
     public void Dispose()
     {
         if (disposed)
@@ -112,8 +109,8 @@ public sealed class SafetensorsFile : IDisposable
         return start + (nint)offset;
     }
 
-    /// <remarks>Read, not copied from the map: a file cut short under us then gives an error and not a bus
-    /// error.</remarks>
+    /// <remarks>Reads from the file, not from the memory map: if the file was truncated, this gives an exception
+    /// instead of a bus error.</remarks>
     internal void Read(StoredTensor tensor, Span<byte> destination, long offset)
     {
         ObjectDisposedException.ThrowIf(disposed, this);

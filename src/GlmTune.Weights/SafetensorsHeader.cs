@@ -7,15 +7,16 @@ using Microsoft.Win32.SafeHandles;
 
 namespace GlmTune.Weights;
 
-/// <summary>The head of a safetensors file: 8 bytes of length, then JSON that says what lies where.</summary>
-/// <remarks>
-/// Sound means: the tensors fill the data from its first byte to its last, without gap or overlap, and each one's range
-/// is as long as its type and shape need. All that breaks this is gathered before it is reported. </remarks>
+/// <summary>The header of a safetensors file: 8 bytes of length, then JSON with each tensor's type, shape and byte
+/// range.</summary>
+/// <remarks>A header is valid if the tensors fill the data from its first byte to its last without gap or overlap, and
+/// each byte range has the length that type and shape require. All violations are collected before they are
+/// reported.</remarks>
 internal sealed class SafetensorsHeader
 {
     public const string MetadataName = "__metadata__";
 
-    /// <summary>The format's own limit; a longer header is damage, or an attack on memory.</summary>
+    /// <summary>The format's own limit; a longer header means damage, or an attempt to exhaust memory.</summary>
     public const int LongestBytes = 100_000_000;
 
     private static readonly Dictionary<string, ElementType> TypesByName = Enum.GetValues<ElementType>()
@@ -37,7 +38,7 @@ internal sealed class SafetensorsHeader
         }
         catch (Exception exception) when (exception is JsonException or InvalidOperationException or FormatException)
         {
-            // GetString and GetInt64 report text that is not UTF-8, and values of another kind, with the latter two.
+            // GetString and GetInt64 throw the latter two for text that is not UTF-8 and for values of another kind.
             problems.Add(
                 "the header is not valid JSON of the expected form: "
                     + (JsonFile.Find(json)?.Text ?? exception.Message).TrimEnd('.')
@@ -49,10 +50,10 @@ internal sealed class SafetensorsHeader
         problems.Throw();
     }
 
-    /// <summary>Where the data starts in the file.</summary>
+    /// <summary>Offset of the data in the file, in bytes.</summary>
     public long DataStart { get; }
 
-    /// <summary>Each tensor and where its bytes begin in the data, in that order.</summary>
+    /// <summary>Each tensor with the offset of its bytes in the data, in ascending order.</summary>
     public IReadOnlyList<(TensorSpec Spec, long Begin)> Tensors => tensors;
 
     public IReadOnlyDictionary<string, string> Metadata => metadata;
@@ -319,7 +320,8 @@ internal sealed class SafetensorsHeader
         return [.. numbers];
     }
 
-    /// <summary>Moves to the next property of an object and gives its name, or null at the object's end.</summary>
+    /// <summary>Moves to the next property of an object and returns its name, or null at the end of the
+    /// object.</summary>
     private static string? NextProperty(ref Utf8JsonReader json) =>
         json.Read() && json.TokenType == JsonTokenType.PropertyName ? json.GetString() : null;
 

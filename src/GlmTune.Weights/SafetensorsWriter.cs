@@ -4,11 +4,10 @@ using Microsoft.Win32.SafeHandles;
 namespace GlmTune.Weights;
 
 /// <summary>Writes a safetensors file tensor by tensor, so that only one of them needs to be in memory.</summary>
-/// <remarks>
-/// Names, types and shapes are declared first; then each tensor's bytes are written, tensors in any order. The file has
-/// the name with <c>.tmp</c> added until <see cref="Complete"/> has flushed it to the disk and renamed it; disposing
-/// without that removes it. Wider elements are laid out first and the data begins at a multiple of 8 bytes, so every
-/// element is aligned in a mapped file. One thread at a time. </remarks>
+/// <remarks>Names, types and shapes are declared first; then each tensor's bytes are written, in any order of tensors.
+/// Until <see cref="Complete"/> has flushed and renamed it, the file has the extension <c>.tmp</c>; disposing before
+/// that removes it. Wider elements come first and the data starts at a multiple of 8 bytes, so every element is aligned
+/// in a mapped file. Not thread-safe.</remarks>
 public sealed class SafetensorsWriter : IDisposable
 {
     /// <summary>The metadata that PyTorch software writes and expects.</summary>
@@ -23,12 +22,12 @@ public sealed class SafetensorsWriter : IDisposable
     private readonly Dictionary<string, Place> places = new(StringComparer.Ordinal);
     private bool closed;
 
-    /// <summary>Starts a file: writes its header and reserves the space of its data.</summary>
-    /// <param name="path">Where the file will be; one that is there is replaced on <see cref="Complete"/>.</param>
-    /// <param name="tensors">All tensors the file will hold.</param>
-    /// <param name="metadata">Text entries of the header; <see cref="PyTorchFormat"/> unless given.</param>
-    /// <exception cref="ArgumentException">A name is there twice.</exception>
-    /// <exception cref="IOException">The disk has too little space, or the file cannot be made.</exception>
+    /// <summary>Starts a file: writes its header and reserves space for its data.</summary>
+    /// <param name="path">Path of the file; an existing file is replaced by <see cref="Complete"/>.</param>
+    /// <param name="tensors">All tensors that the file will hold.</param>
+    /// <param name="metadata">Text entries of the header; null: <see cref="PyTorchFormat"/>.</param>
+    /// <exception cref="ArgumentException">A name is declared twice.</exception>
+    /// <exception cref="IOException">There is too little space, or the file cannot be created.</exception>
     public SafetensorsWriter(
         string path,
         IEnumerable<TensorSpec> tensors,
@@ -39,7 +38,7 @@ public sealed class SafetensorsWriter : IDisposable
         aside = path + ".tmp";
         var layout = new List<(TensorSpec Spec, long Begin)>();
         long end = 0;
-        // stable: declared order within a size
+        // stable: order of declaration among equal sizes
         foreach (var spec in tensors.OrderByDescending(tensor => tensor.Type.ByteSize()))
         {
             layout.Add((spec, end));
@@ -86,8 +85,8 @@ public sealed class SafetensorsWriter : IDisposable
     /// <summary>Writes a tensor, or its next piece.</summary>
     /// <param name="name">A declared name.</param>
     /// <param name="bytes">Elements, little-endian and row-major.</param>
-    /// <exception cref="ArgumentException">The name was not declared, or the tensor gets more bytes than its type and
-    /// shape need.</exception>
+    /// <exception cref="ArgumentException">The name was not declared, or the tensor would get more bytes than its type
+    /// and shape require.</exception>
     public void Write(string name, ReadOnlySpan<byte> bytes)
     {
         ObjectDisposedException.ThrowIf(closed, this);
@@ -99,8 +98,8 @@ public sealed class SafetensorsWriter : IDisposable
         if (bytes.Length > place.Spec.ByteCount - place.Written)
         {
             throw new ArgumentException(
-                $"{path}: '{name}' ({place.Spec}) has {place.Spec.ByteCount} bytes; {place.Written} were "
-                    + $"written, and {bytes.Length} more do not fit.",
+                $"{path}: '{name}' ({place.Spec}) has {place.Spec.ByteCount} bytes; {place.Written} are "
+                    + $"already written, so {bytes.Length} more do not fit.",
                 nameof(bytes)
             );
         }
@@ -109,11 +108,11 @@ public sealed class SafetensorsWriter : IDisposable
         place.Written += bytes.Length;
     }
 
-    /// <summary>Writes a tensor, or its next piece, from memory at an address; for those above 2 GB, which no span can
-    /// hold.</summary>
+    /// <summary>Writes a tensor, or its next piece, from memory at an address. Needed above 2 GB, the limit of
+    /// spans.</summary>
     /// <param name="name">A declared name.</param>
     /// <param name="source">Start of the memory.</param>
-    /// <param name="byteCount">How many bytes to write.</param>
+    /// <param name="byteCount">Number of bytes to write.</param>
     /// <exception cref="ArgumentException">As for the other overload.</exception>
     public unsafe void Write(string name, nint source, long byteCount)
     {
@@ -124,9 +123,9 @@ public sealed class SafetensorsWriter : IDisposable
         }
     }
 
-    /// <summary>Flushes the file to the disk and gives it its name.</summary>
-    /// <exception cref="InvalidOperationException">A declared tensor lacks bytes; the message has all that
-    /// do.</exception>
+    /// <summary>Flushes the file to disk and renames it to its final name.</summary>
+    /// <exception cref="InvalidOperationException">Declared tensors are incomplete; the message lists them
+    /// all.</exception>
     public void Complete()
     {
         ObjectDisposedException.ThrowIf(closed, this);
@@ -145,7 +144,7 @@ public sealed class SafetensorsWriter : IDisposable
         AtomicFile.Publish(aside, path);
     }
 
-    /// <summary>Closes the file; removes what was written unless it was completed.</summary>
+    /// <summary>Closes the file; removes it unless it was completed.</summary>
     public void Dispose()
     {
         if (!closed)
@@ -156,7 +155,7 @@ public sealed class SafetensorsWriter : IDisposable
         }
     }
 
-    /// <summary>Whether all bytes of all tensors are written.</summary>
+    /// <summary>Whether all bytes of all tensors have been written.</summary>
     internal bool IsFull => places.Values.All(place => place.Written == place.Spec.ByteCount);
 
     private sealed class Place(TensorSpec spec, long offset)

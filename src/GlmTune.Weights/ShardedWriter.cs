@@ -1,13 +1,12 @@
 namespace GlmTune.Weights;
 
-/// <summary>Writes a model's weights as one file, or as parts of a limited size with an index, tensor by
-/// tensor.</summary>
-/// <remarks>
-/// Names are those that model hubs use: <c>model.safetensors</c>, or <c>model-00001-of-00004.safetensors</c> and so on
-/// with <c>model.safetensors.index.json</c>, which is written last. One thread at a time. </remarks>
+/// <summary>Writes a model's weights tensor by tensor, as one file or as several parts of limited size with an
+/// index.</summary>
+/// <remarks>Uses the file names of model hubs: <c>model.safetensors</c>, or <c>model-00001-of-00004.safetensors</c> and
+/// so on with <c>model.safetensors.index.json</c>, which is written last. Not thread-safe.</remarks>
 public sealed class ShardedWriter : IDisposable
 {
-    /// <summary>The size of part that model hubs use, 5 GB.</summary>
+    /// <summary>The part size that model hubs use, 5 GB.</summary>
     public const long DefaultPartBytes = 5_000_000_000;
 
     private readonly string folder;
@@ -17,13 +16,13 @@ public sealed class ShardedWriter : IDisposable
     private readonly HashSet<string> complete = new(StringComparer.Ordinal);
     private readonly IReadOnlyDictionary<string, string>? metadata;
 
-    /// <summary>Plans the parts; files are made as tensors come in.</summary>
+    /// <summary>Plans the parts; files are created as tensors arrive.</summary>
     /// <param name="folder">An existing folder.</param>
     /// <param name="tensors">All tensors; parts are filled in this order.</param>
-    /// <param name="maxPartBytes">Most bytes of tensors in a part; a larger tensor has one for itself.</param>
-    /// <param name="metadata">Text entries of each part's header; <see cref="SafetensorsWriter.PyTorchFormat"/> unless
-    /// given.</param>
-    /// <exception cref="ArgumentException">A name is there twice, or the part size is not positive.</exception>
+    /// <param name="maxPartBytes">Maximum bytes of tensors per part; a larger tensor gets a part of its own.</param>
+    /// <param name="metadata">Text entries of each part's header; null:
+    /// <see cref="SafetensorsWriter.PyTorchFormat"/>.</param>
+    /// <exception cref="ArgumentException">A name is declared twice, or the part size is not positive.</exception>
     public ShardedWriter(
         string folder,
         IEnumerable<TensorSpec> tensors,
@@ -63,32 +62,32 @@ public sealed class ShardedWriter : IDisposable
         }
     }
 
-    /// <summary>Bytes of all tensors together.</summary>
+    /// <summary>Total bytes of all tensors.</summary>
     public long TotalBytes { get; }
 
-    /// <summary>Names of the weight files, the index aside, in order.</summary>
+    /// <summary>Names of the weight files in order, without the index.</summary>
     public IReadOnlyList<string> Parts => [.. parts.Keys];
 
     /// <summary>Writes a tensor, or its next piece.</summary>
     /// <param name="name">A declared name.</param>
     /// <param name="bytes">Elements, little-endian and row-major.</param>
-    /// <exception cref="ArgumentException">The name was not declared, or the tensor gets more bytes than its type and
-    /// shape need.</exception>
+    /// <exception cref="ArgumentException">The name was not declared, or the tensor would get more bytes than its type
+    /// and shape require.</exception>
     public void Write(string name, ReadOnlySpan<byte> bytes)
     {
         var part = PartOf(name);
-        if (bytes.Length > 0) // an empty tensor's part may be complete already
+        if (bytes.Length > 0) // the part of an empty tensor may already be complete
         {
             WriterOf(part, name).Write(name, bytes);
             CompleteIfFull(part);
         }
     }
 
-    /// <summary>Writes a tensor, or its next piece, from memory at an address; for those above 2 GB, which no span can
-    /// hold.</summary>
+    /// <summary>Writes a tensor, or its next piece, from memory at an address. Needed above 2 GB, the limit of
+    /// spans.</summary>
     /// <param name="name">A declared name.</param>
     /// <param name="source">Start of the memory.</param>
-    /// <param name="byteCount">How many bytes to write.</param>
+    /// <param name="byteCount">Number of bytes to write.</param>
     /// <exception cref="ArgumentException">As for the other overload.</exception>
     public void Write(string name, nint source, long byteCount)
     {
@@ -101,12 +100,12 @@ public sealed class ShardedWriter : IDisposable
     }
 
     /// <summary>Finishes every part and writes the index.</summary>
-    /// <exception cref="InvalidOperationException">A declared tensor lacks bytes.</exception>
+    /// <exception cref="InvalidOperationException">Declared tensors are incomplete.</exception>
     public void Complete()
     {
         foreach (var part in parts.Keys.Where(part => !complete.Contains(part)))
         {
-            // A part of empty tensors alone may never have been written to.
+            // A part that holds only empty tensors may never have been written to.
             WriterOf(part, parts[part].FirstOrDefault()?.Name ?? "").Complete();
             complete.Add(part);
         }
@@ -117,7 +116,7 @@ public sealed class ShardedWriter : IDisposable
         }
     }
 
-    /// <summary>Closes the parts; removes incomplete ones. Complete ones stay, without an index unless
+    /// <summary>Closes the parts and removes incomplete ones. Completed parts stay, without an index unless
     /// <see cref="Complete"/> was called.</summary>
     public void Dispose()
     {

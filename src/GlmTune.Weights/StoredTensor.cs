@@ -1,7 +1,7 @@
 namespace GlmTune.Weights;
 
-/// <summary>A tensor inside an open <see cref="SafetensorsFile"/>: what it is, where it lies, and its bytes.</summary>
-/// <remarks>Usable until its file is disposed; safe to read from several threads at once.</remarks>
+/// <summary>A tensor in an open <see cref="SafetensorsFile"/>: its name, type, shape, location and bytes.</summary>
+/// <remarks>Valid until its file is disposed. Thread-safe.</remarks>
 public sealed class StoredTensor
 {
     internal StoredTensor(SafetensorsFile file, TensorSpec spec, long offset)
@@ -11,7 +11,7 @@ public sealed class StoredTensor
         Offset = offset;
     }
 
-    /// <summary>The file the tensor lies in.</summary>
+    /// <summary>The file that holds the tensor.</summary>
     public SafetensorsFile File { get; }
 
     /// <summary>Name, element type and shape.</summary>
@@ -20,23 +20,23 @@ public sealed class StoredTensor
     /// <summary>The tensor's name.</summary>
     public string Name => Spec.Name;
 
-    /// <summary>What one element is.</summary>
+    /// <summary>Type of an element.</summary>
     public ElementType Type => Spec.Type;
 
-    /// <summary>Sizes, row-major; empty for a single number.</summary>
+    /// <summary>Sizes of the dimensions, row-major; empty for a single number.</summary>
     public long[] Shape => Spec.Shape;
 
-    /// <summary>Bytes the tensor takes.</summary>
+    /// <summary>Size in bytes.</summary>
     public long ByteCount => Spec.ByteCount;
 
-    /// <summary>Where the first byte lies, counted from the start of the file.</summary>
+    /// <summary>Offset of the first byte from the start of the file.</summary>
     public long Offset { get; }
 
-    /// <summary>Reads bytes of the tensor, from <paramref name="from"/> on, until <paramref name="destination"/> is
+    /// <summary>Reads bytes of the tensor from offset <paramref name="from"/> until <paramref name="destination"/> is
     /// full.</summary>
-    /// <param name="destination">Takes the bytes; may be shorter than the tensor, for reading it in pieces.</param>
-    /// <param name="from">The first byte to read, counted from the tensor's start.</param>
-    /// <exception cref="ArgumentException">The tensor has fewer bytes than asked for.</exception>
+    /// <param name="destination">Receives the bytes; may be shorter than the tensor, to read it in pieces.</param>
+    /// <param name="from">Offset of the first byte to read from the start of the tensor.</param>
+    /// <exception cref="ArgumentException">The tensor has fewer bytes than requested.</exception>
     /// <exception cref="InvalidDataException">The file has become shorter since it was opened.</exception>
     public void CopyTo(Span<byte> destination, long from = 0)
     {
@@ -50,11 +50,10 @@ public sealed class StoredTensor
         File.Read(this, destination, Offset + from);
     }
 
-    /// <summary>Reads the whole tensor into memory at an address; for tensors above 2 GB, which no span can
-    /// hold.</summary>
+    /// <summary>Reads the whole tensor into memory at an address. Needed above 2 GB, the limit of spans.</summary>
     /// <param name="destination">Start of the memory.</param>
     /// <param name="byteCount">Size of that memory; must be <see cref="ByteCount"/>.</param>
-    /// <exception cref="ArgumentException">The size differs from the tensor's.</exception>
+    /// <exception cref="ArgumentException">The size is not that of the tensor.</exception>
     /// <exception cref="InvalidDataException">The file has become shorter since it was opened.</exception>
     public unsafe void CopyTo(nint destination, long byteCount)
     {
@@ -68,9 +67,9 @@ public sealed class StoredTensor
 
     /// <summary>Reads a part of the tensor into memory at an address.</summary>
     /// <param name="destination">Start of the memory.</param>
-    /// <param name="byteCount">How many bytes to read.</param>
-    /// <param name="from">The first byte to read, counted from the tensor's start.</param>
-    /// <exception cref="ArgumentException">The tensor has fewer bytes than asked for.</exception>
+    /// <param name="byteCount">Number of bytes to read.</param>
+    /// <param name="from">Offset of the first byte to read from the start of the tensor.</param>
+    /// <exception cref="ArgumentException">The tensor has fewer bytes than requested.</exception>
     /// <exception cref="InvalidDataException">The file has become shorter since it was opened.</exception>
     public unsafe void CopyRange(nint destination, long byteCount, long from)
     {
@@ -82,17 +81,18 @@ public sealed class StoredTensor
     }
 
     /// <summary>The mapped bytes, without a copy; valid until the file is disposed.</summary>
-    /// <exception cref="InvalidOperationException">The tensor has 2 GB or more; use <see cref="Address"/>.</exception>
+    /// <exception cref="InvalidOperationException">The tensor has 2 GB or more; use <see cref="Address"/>
+    /// instead.</exception>
     public unsafe ReadOnlySpan<byte> Bytes =>
         ByteCount <= int.MaxValue
             ? new ReadOnlySpan<byte>((byte*)Address, (int)ByteCount)
             : throw new InvalidOperationException(
-                $"'{Name}' has {ByteCount} bytes, too many for a span; read it through its address."
+                $"'{Name}' has {ByteCount} bytes, too many for a span; use its address instead."
             );
 
     /// <summary>Address of the first mapped byte, read-only; valid until the file is disposed.</summary>
     public nint Address => File.Address(Offset);
 
-    /// <summary>Name, type and shape for messages.</summary>
+    /// <summary>Name, type and shape, for messages.</summary>
     public override string ToString() => $"'{Name}' {Spec}";
 }

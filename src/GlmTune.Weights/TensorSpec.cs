@@ -1,13 +1,13 @@
 namespace GlmTune.Weights;
 
-/// <summary>Name, element type and shape of a tensor in a weight file; no data.</summary>
+/// <summary>Name, element type and shape of a tensor in a weight file, without its data.</summary>
 public sealed class TensorSpec
 {
-    /// <param name="name">Not empty, and not <c>__metadata__</c>, which the format keeps for itself.</param>
-    /// <param name="type">What one element is.</param>
-    /// <param name="shape">Sizes, none negative; empty for a single number. It is not copied.</param>
-    /// <exception cref="ArgumentException">The name or a size is not allowed, or the tensor's bytes do not fit an
-    /// <see cref="long"/>.</exception>
+    /// <param name="name">Not empty, and not <c>__metadata__</c>, which the format reserves.</param>
+    /// <param name="type">Type of an element.</param>
+    /// <param name="shape">Sizes of the dimensions, none negative; empty for a single number. Not copied.</param>
+    /// <exception cref="ArgumentException">The name or a size is invalid, or the size in bytes does not fit a
+    /// [long].</exception>
     public TensorSpec(string name, ElementType type, params long[] shape)
     {
         if (string.IsNullOrEmpty(name) || name == SafetensorsHeader.MetadataName)
@@ -29,19 +29,19 @@ public sealed class TensorSpec
     /// <summary>The tensor's name, such as <c>model.norm.weight</c>.</summary>
     public string Name { get; }
 
-    /// <summary>What one element is.</summary>
+    /// <summary>Type of an element.</summary>
     public ElementType Type { get; }
 
-    /// <summary>Sizes, row-major; empty for a single number. Not to be changed.</summary>
+    /// <summary>Sizes of the dimensions, row-major; empty for a single number. Must not be modified.</summary>
     public long[] Shape { get; }
 
-    /// <summary>Bytes the tensor's elements take.</summary>
+    /// <summary>Size in bytes.</summary>
     public long ByteCount { get; }
 
-    /// <summary>Elements in the tensor.</summary>
+    /// <summary>Number of elements.</summary>
     public long ElementCount => ByteCount / Type.ByteSize();
 
-    /// <summary>Type and shape for messages, such as <c>BF16 [4096, 13696]</c>.</summary>
+    /// <summary>Type and shape, for messages, such as <c>BF16 [4096, 13696]</c>.</summary>
     public override string ToString() => $"{Type} [{string.Join(", ", Shape)}]";
 
     internal static long? CountBytes(ElementType type, long[] shape)
@@ -51,7 +51,7 @@ public sealed class TensorSpec
             return null;
         }
 
-        // A zero anywhere makes the tensor empty, however large its other sizes are.
+        // A zero makes the tensor empty, however large its other sizes are.
         if (Array.Exists(shape, size => size == 0))
         {
             return 0;

@@ -2,17 +2,16 @@ using GlmTune.Files;
 
 namespace GlmTune.Weights;
 
-/// <summary>The weights of a model or adapter folder, whether in one file or in parts: every tensor by its
-/// name.</summary>
+/// <summary>The weights of a model or adapter folder, in one file or several parts: every tensor by name.</summary>
 public sealed class WeightFiles : IDisposable
 {
-    /// <summary>A model in one file.</summary>
+    /// <summary>File name of a model in one file.</summary>
     public const string ModelFile = "model.safetensors";
 
-    /// <summary>Says which part holds which tensor of a model in parts.</summary>
+    /// <summary>File name of the index of a model in parts.</summary>
     public const string IndexFile = "model.safetensors.index.json";
 
-    /// <summary>An adapter.</summary>
+    /// <summary>File name of an adapter.</summary>
     public const string AdapterFile = "adapter_model.safetensors";
 
     private static readonly string[] UnfinishedEndings =
@@ -34,30 +33,29 @@ public sealed class WeightFiles : IDisposable
         Files = files;
     }
 
-    /// <summary>The folder, or the single file, that was opened.</summary>
+    /// <summary>The folder or the single file that was opened.</summary>
     public string Path { get; }
 
     /// <summary>The files, in the order of their names.</summary>
     public IReadOnlyList<SafetensorsFile> Files { get; }
 
-    /// <summary>The tensors: file by file, and by place within each.</summary>
+    /// <summary>The tensors, file by file, in the order of their data.</summary>
     public IEnumerable<StoredTensor> Tensors =>
         Files.SelectMany(file => file.Tensors).Where(tensor => byName.GetValueOrDefault(tensor.Name) == tensor);
 
     /// <summary>Number of tensors.</summary>
     public int Count => byName.Count;
 
-    /// <summary>The tensor of a name.</summary>
-    /// <exception cref="InvalidDataException">There is none.</exception>
+    /// <summary>The tensor with a given name.</summary>
+    /// <exception cref="InvalidDataException">There is no such tensor.</exception>
     public StoredTensor this[string name] =>
         Find(name) ?? throw new InvalidDataException($"{Path}: has no tensor '{name}'.");
 
-    /// <summary>
-    /// Opens a folder's <see cref="ModelFile"/>, else the parts that its <see cref="IndexFile"/> names, else its
-    /// <see cref="AdapterFile"/>; or one safetensors file given by path. </summary>
-    /// <exception cref="InvalidDataException">The weights are missing, incomplete or damaged, or are there only as a
-    /// pickle; all problems of the index at once.</exception>
-    /// <exception cref="DirectoryNotFoundException">The folder does not exist or file.</exception>
+    /// <summary>Opens a folder's <see cref="ModelFile"/>, or else the parts named by its <see cref="IndexFile"/>, or
+    /// else its <see cref="AdapterFile"/>; or a single safetensors file.</summary>
+    /// <exception cref="InvalidDataException">The weights are missing, incomplete or damaged, or exist only as a
+    /// pickle. All problems of the index are reported at once.</exception>
+    /// <exception cref="DirectoryNotFoundException">There is no such folder or file.</exception>
     public static WeightFiles Open(string path)
     {
         if (File.Exists(path))
@@ -78,19 +76,19 @@ public sealed class WeightFiles : IDisposable
     }
 
     /// <summary>Opens an adapter folder's <see cref="AdapterFile"/>.</summary>
-    /// <exception cref="InvalidDataException">It is missing, damaged, or there only as a pickle.</exception>
+    /// <exception cref="InvalidDataException">The file is missing or damaged, or exists only as a pickle.</exception>
     public static WeightFiles OpenAdapter(string folder)
     {
         var path = System.IO.Path.Combine(folder, AdapterFile);
         return File.Exists(path) ? OpenOne(path, path) : throw Missing(folder, AdapterFile);
     }
 
-    /// <summary>Whether a folder has a model's safetensors, in one file or with an index.</summary>
+    /// <summary>Whether a folder holds a model's safetensors, in one file or with an index.</summary>
     public static bool AreIn(string folder) =>
         File.Exists(System.IO.Path.Combine(folder, ModelFile))
         || File.Exists(System.IO.Path.Combine(folder, IndexFile));
 
-    /// <summary>The tensor of a name, or null where there is none.</summary>
+    /// <summary>The tensor with a given name; null if there is none.</summary>
     public StoredTensor? Find(string name) => byName.GetValueOrDefault(name);
 
     /// <summary>Closes all files; their tensors can no longer be read.</summary>
@@ -172,7 +170,7 @@ public sealed class WeightFiles : IDisposable
         }
     }
 
-    // Why there are no such weights in a folder, from what is there.
+    // Explains from the folder's contents why it has no such weights.
     private static InvalidDataException Missing(string folder, string expected)
     {
         string[] names =
@@ -195,8 +193,8 @@ public sealed class WeightFiles : IDisposable
                 )
             : names.Any(name => name.StartsWith("optimizer-", StringComparison.Ordinal))
                 ? new InvalidDataException(
-                    $"{folder}: its weights are in the files of the ranks that trained it; 'glmtune checkpoint "
-                        + $"consolidate {folder} OUT' builds a model from them."
+                    $"{folder}: its weights are still split among the ranks that trained it; 'glmtune "
+                        + $"checkpoint consolidate {folder} OUT' builds a model from them."
                 )
             : Array.Find(names, name => name.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase)) is { } gguf
                 ? new InvalidDataException(
@@ -207,8 +205,7 @@ public sealed class WeightFiles : IDisposable
             );
     }
 
-    // What download programs leave while they work: files beside the real ones, and links to nothing in the hub's
-    // cache.
+    // Traces of an unfinished download: temporary files, and links to files missing from the hub's cache.
     private static string PartialDownload(string folder, string? name)
     {
         var link = name is null ? null : new FileInfo(System.IO.Path.Combine(folder, name)).LinkTarget;
@@ -225,7 +222,7 @@ public sealed class WeightFiles : IDisposable
             .FirstOrDefault();
         return unfinished is null
             ? ". Is the download complete?"
-            : $". The download is not complete: '{unfinished}' is there";
+            : $". The download is not complete: '{unfinished}' is still there";
     }
 
     private static InvalidDataException Pickled(string path) => new($"{path}: {FileContent.Pickle}");

@@ -8,8 +8,8 @@ namespace GlmTune.Weights;
 /// part}}</c>.</summary>
 internal static class WeightIndex
 {
-    /// <summary>Which part holds which tensor.</summary>
-    /// <exception cref="InvalidDataException">The file is not such an index, or names parts outside its own
+    /// <summary>Reads which part holds which tensor.</summary>
+    /// <exception cref="InvalidDataException">The file is not such an index, or names parts outside its
     /// folder.</exception>
     public static Dictionary<string, string> Read(string path)
     {
@@ -48,10 +48,10 @@ internal static class WeightIndex
         return map;
     }
 
-    /// <summary>Writes an index, tensors in the order of their names.</summary>
-    /// <param name="path">Where to.</param>
-    /// <param name="totalBytes">Bytes of all tensors together.</param>
-    /// <param name="parts">Tensor to part.</param>
+    /// <summary>Writes an index with the tensors sorted by name.</summary>
+    /// <param name="path">Path of the index file.</param>
+    /// <param name="totalBytes">Total bytes of all tensors.</param>
+    /// <param name="parts">The part of each tensor.</param>
     public static void Write(string path, long totalBytes, IReadOnlyDictionary<string, string> parts) =>
         AtomicFile.WriteJson(
             path,

@@ -14,8 +14,8 @@ public sealed class FileContentTests : IDisposable
     [InlineData("<!DOCTYPE html><html><body>Sign in</body></html>", "is a web page")]
     [InlineData("\ufeff\n <HTML lang=en>", "is a web page")]
     [InlineData("<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "is a web page")]
-    [InlineData("Entry not found", "is a server's answer, not the file that was asked for: \"Entry not found\"")]
-    [InlineData("{ \"error\" : \"Repository not found\" }", "is a server's answer")]
+    [InlineData("Entry not found", "is a server's error message, not the expected file: \"Entry not found\"")]
+    [InlineData("{ \"error\" : \"Repository not found\" }", "is a server's error message")]
     [InlineData("GGUF\u0003\0\0\0", "is a GGUF file")]
     [InlineData("PK\u0003\u0004archive/data.pkl", "is a Python pickle")]
     public void What_a_failed_download_leaves_is_named(string content, string problem)

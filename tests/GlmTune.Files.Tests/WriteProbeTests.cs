@@ -42,7 +42,7 @@ public sealed class WriteProbeTests : IDisposable
     public void A_disk_that_is_too_small_is_named_with_both_sizes()
     {
         Assert.Contains(
-            "about 9223372036.9 GB will be written, and its disk has ",
+            "about 9223372036.9 GB will be written, but only ",
             WriteProbe.FindProblem(folder.At("run"), long.MaxValue),
             StringComparison.Ordinal
         );

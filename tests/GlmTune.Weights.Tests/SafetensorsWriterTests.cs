@@ -41,7 +41,7 @@ public sealed class SafetensorsWriterTests
         writer.Write("a", new byte[4]);
 
         Assert.Contains(
-            "'a' (F32 [2]) has 8 bytes; 4 were written, and 5 more do not fit",
+            "'a' (F32 [2]) has 8 bytes; 4 are already written, so 5 more do not fit",
             Assert.Throws<ArgumentException>(() => writer.Write("a", new byte[5])).Message
         );
         Assert.Contains(

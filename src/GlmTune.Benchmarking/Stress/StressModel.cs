@@ -3,10 +3,10 @@ using GlmTune.Inference;
 
 namespace GlmTune.Benchmarking.Stress;
 
-/// <summary>A model in this process under stress: greedy answers of full length, whatever the model would cancellation
-/// at.</summary>
-/// <param name="chat">The model; stays the caller's.</param>
-/// <param name="name">What the report calls it.</param>
+/// <summary>Load-tests a model in this process. Answers are greedy and of full length: stop tokens are
+/// ignored.</summary>
+/// <param name="chat">The model; remains owned by the caller.</param>
+/// <param name="name">Name of the target in the report.</param>
 public sealed class StressModel(ChatModel chat, string name) : IStressTarget
 {
     /// <inheritdoc/>

@@ -1,25 +1,24 @@
-
 namespace GlmTune.Benchmarking.Stress;
 
-/// <summary>How hard something that answers is pressed.</summary>
+/// <summary>Settings of a load test.</summary>
 public sealed record StressOptions
 {
-    /// <summary>Tokens of a prompt; each length is a setting of its own. Default 1000.</summary>
+    /// <summary>Prompt lengths in tokens; each is measured on its own. Default: 1000.</summary>
     public IReadOnlyList<int> PromptTokens { get; init; } = [1000];
 
-    /// <summary>Requests at the same time; each number is a setting of its own. Default 1.</summary>
+    /// <summary>Concurrency levels; each is measured on its own. Default: 1.</summary>
     public IReadOnlyList<int> Concurrency { get; init; } = [1];
 
-    /// <summary>Requests, one after another, of each of those that ask at the same time. Default 3.</summary>
+    /// <summary>Consecutive requests per concurrent client. Default: 3.</summary>
     public int Rounds { get; init; } = 3;
 
-    /// <summary>Tokens of an answer. Default 512.</summary>
+    /// <summary>Tokens per answer. Default: 512.</summary>
     public int MaxNewTokens { get; init; } = 512;
 
-    /// <summary>Decides the prompts.</summary>
+    /// <summary>Seed of the prompts.</summary>
     public int Seed { get; init; } = 1;
 
-    /// <exception cref="ArgumentException">A number is out of range; all of them are named.</exception>
+    /// <exception cref="ArgumentException">Values are out of range; the message lists them all.</exception>
     public void Check()
     {
         var problems = new List<string>();

@@ -2,17 +2,16 @@ using GlmTune.Data.Tokenization;
 
 namespace GlmTune.Benchmarking.Stress;
 
-/// <summary>Prompts that mean nothing and have a wanted length, each another one, so that no cache of earlier prompts
-/// helps.</summary>
+/// <summary>Makes meaningless prompts of a given length, each different, so that prefix caches do not help.</summary>
 public static class StressPrompt
 {
-    /// <summary>The fewest tokens of a prompt: those that frame a user's message, and one of it.</summary>
+    /// <summary>The shortest prompt in tokens: those around a user's message, and one token of the message.</summary>
     public const int Fewest = 6;
 
     private const int FirstId = 3;
     private const int EndId = 151129;
 
-    // Words that common vocabularies have as one token with the space before them.
+    // Words that most vocabularies encode, with the space before them, as one token.
     private static readonly string[] Words =
     [
         "time",
@@ -66,10 +65,10 @@ public static class StressPrompt
     ];
 
     /// <summary>[gMASK] &lt;sop&gt; &lt;|user|&gt; newline, random ids, &lt;|assistant|&gt;.</summary>
-    /// <param name="tokenizer">Whose ids.</param>
-    /// <param name="length">Tokens in all, at least <see cref="Fewest"/>.</param>
-    /// <param name="random">Draws them.</param>
-    /// <remarks>As the original project's stress test makes them.</remarks>
+    /// <param name="tokenizer">The tokenizer whose ids are used.</param>
+    /// <param name="length">Total number of tokens, at least <see cref="Fewest"/>.</param>
+    /// <param name="random">Source of randomness.</param>
+    /// <remarks>Same form as in the stress test of the original project.</remarks>
     public static int[] Ids(Tokenizer tokenizer, int length, Random random)
     {
         var special = tokenizer.Special;
@@ -83,9 +82,10 @@ public static class StressPrompt
         ];
     }
 
-    /// <summary>A message of about so many tokens, for a server whose tokenizer is not at hand.</summary>
-    /// <param name="length">Words.</param>
-    /// <param name="random">Draws them.</param>
+    /// <summary>A message of approximately a given number of tokens, for a server whose tokenizer is not
+    /// available.</summary>
+    /// <param name="length">Number of words.</param>
+    /// <param name="random">Source of randomness.</param>
     public static string Text(int length, Random random) =>
         string.Join(' ', Enumerable.Range(0, length).Select(_ => Words[random.Next(Words.Length)]));
 }

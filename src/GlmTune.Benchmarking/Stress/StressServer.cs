@@ -6,16 +6,16 @@ using System.Text.Json;
 
 namespace GlmTune.Benchmarking.Stress;
 
-/// <summary>Any server with OpenAI's chat completions under stress, by streamed answers.</summary>
-/// <remarks>Prompts are random words, one about a token; what the server counts is reported. Where it counts nothing,
-/// pieces of the answer count as tokens.</remarks>
+/// <summary>Load-tests any server with OpenAI's chat completions, using streamed answers.</summary>
+/// <remarks>Prompts are random words of about one token each; the server's own token counts are reported. If it reports
+/// none, the chunks of the answer are counted.</remarks>
 public sealed class StressServer : IStressTarget, IDisposable
 {
     private readonly HttpClient client;
     private readonly string model;
 
-    /// <param name="baseUrl">With the version, such as <c>http://127.0.0.1:8000/v1</c>; without it <c>/v1</c> is
-    /// added.</param>
+    /// <param name="baseUrl">Base URL with the version, such as <c>http://127.0.0.1:8000/v1</c>; without it, <c>/v1</c>
+    /// is appended.</param>
     /// <param name="model">The model that requests name.</param>
     /// <param name="apiKey">Sent as a bearer token; null: none.</param>
     public StressServer(Uri baseUrl, string model, string? apiKey = null)
@@ -35,8 +35,8 @@ public sealed class StressServer : IStressTarget, IDisposable
     /// <inheritdoc/>
     public string Name => $"{model} at {client.BaseAddress}";
 
-    /// <summary>The first model that a server offers.</summary>
-    /// <exception cref="InvalidDataException">It cannot be asked, or offers none.</exception>
+    /// <summary>The first model that a server lists.</summary>
+    /// <exception cref="InvalidDataException">The server cannot be reached, or lists no models.</exception>
     public static async Task<string> FirstModelAsync(Uri baseUrl, string? apiKey, CancellationToken cancellation)
     {
         using var server = new StressServer(baseUrl, "", apiKey);
@@ -64,7 +64,7 @@ public sealed class StressServer : IStressTarget, IDisposable
     }
 
     /// <inheritdoc/>
-    /// <exception cref="HttpRequestException">The server refuses or breaks off.</exception>
+    /// <exception cref="HttpRequestException">The server refuses the request or breaks off.</exception>
     public async Task<StressAnswer> AskAsync(
         int promptTokens,
         int maxNewTokens,

@@ -2,15 +2,15 @@ using System.Diagnostics;
 
 namespace GlmTune.Benchmarking.Stress;
 
-/// <summary>How values are spread.</summary>
+/// <summary>The distribution of some values.</summary>
 /// <param name="Mean">Their mean.</param>
-/// <param name="P50">Half of them are at most this.</param>
-/// <param name="P90">Nine of ten.</param>
-/// <param name="P99">99 of 100.</param>
+/// <param name="P50">The median.</param>
+/// <param name="P90">The 90th percentile.</param>
+/// <param name="P99">The 99th percentile.</param>
 public sealed record StressSpread(double Mean, double P50, double P90, double P99)
 {
-    /// <summary>The spread of some values; all not a number where there is none. Between two values it is
-    /// interpolated.</summary>
+    /// <summary>The distribution of some values, with linear interpolation between them; all NaN if there are
+    /// none.</summary>
     public static StressSpread Of(IEnumerable<double> values)
     {
         var sorted = values.Where(double.IsFinite).Order().ToArray();
@@ -29,17 +29,17 @@ public sealed record StressSpread(double Mean, double P50, double P90, double P9
     }
 }
 
-/// <summary>What was measured at one setting.</summary>
-/// <param name="PromptTokens">Tokens of a prompt that were asked for.</param>
-/// <param name="Concurrency">Requests at the same time.</param>
-/// <param name="Requests">Requests that were answered.</param>
-/// <param name="Failed">Requests that were not.</param>
-/// <param name="Seconds">From the first request to the last answer.</param>
-/// <param name="MeanPromptTokens">Tokens of a prompt as the target counts them.</param>
-/// <param name="AnswerTokens">Tokens of all answers.</param>
-/// <param name="FirstTokenSeconds">Time from asking to the first token.</param>
-/// <param name="TokensPerSecond">Of one answer, after its first token.</param>
-/// <param name="RequestSeconds">Time from asking to the last token.</param>
+/// <summary>Results of one setting.</summary>
+/// <param name="PromptTokens">Requested tokens per prompt.</param>
+/// <param name="Concurrency">Concurrent requests.</param>
+/// <param name="Requests">Number of requests answered.</param>
+/// <param name="Failed">Number of requests failed.</param>
+/// <param name="Seconds">Time from the first request to the last answer.</param>
+/// <param name="MeanPromptTokens">Mean tokens per prompt, as counted by the target.</param>
+/// <param name="AnswerTokens">Total tokens of all answers.</param>
+/// <param name="FirstTokenSeconds">Time to the first token.</param>
+/// <param name="TokensPerSecond">Speed of one answer after its first token.</param>
+/// <param name="RequestSeconds">Time to the last token.</param>
 public sealed record StressResult(
     int PromptTokens,
     int Concurrency,
@@ -53,27 +53,26 @@ public sealed record StressResult(
     StressSpread RequestSeconds
 )
 {
-    /// <summary>Tokens of all answers together, a second.</summary>
+    /// <summary>Tokens per second of all answers together.</summary>
     public double TotalTokensPerSecond => AnswerTokens / Seconds;
 
-    /// <summary>Answers a second.</summary>
+    /// <summary>Answers per second.</summary>
     public double RequestsPerSecond => Requests / Seconds;
 
-    /// <summary>The first failure's message; null without one.</summary>
+    /// <summary>Message of the first failure; null if there was none.</summary>
     public string? Error { get; init; }
 }
 
-/// <summary>Measures something that answers: each prompt length with each number of requests at the same time, after
-/// one request to warm up.</summary>
+/// <summary>Runs a load test: each prompt length with each concurrency level, after one request to warm up.</summary>
 public static class StressTest
 {
-    /// <summary>Runs all settings, in the order given.</summary>
-    /// <param name="target">What answers.</param>
-    /// <param name="options">How hard it is pressed.</param>
-    /// <param name="onResult">Gets each setting's result as soon as it is there.</param>
-    /// <param name="stop">Ends it.</param>
-    /// <exception cref="ArgumentException">A number is out of range.</exception>
-    /// <exception cref="InvalidDataException">The request to warm up fails: there is nothing to measure.</exception>
+    /// <summary>Runs all settings in the order given.</summary>
+    /// <param name="target">What is tested.</param>
+    /// <param name="options">The settings.</param>
+    /// <param name="onResult">Called with each result as soon as it is available.</param>
+    /// <param name="stop">Cancels the test.</param>
+    /// <exception cref="ArgumentException">A setting is out of range.</exception>
+    /// <exception cref="InvalidDataException">The warm-up request fails, so there is nothing to measure.</exception>
     public static async Task<IReadOnlyList<StressResult>> RunAsync(
         IStressTarget target,
         StressOptions options,
@@ -148,7 +147,7 @@ public static class StressTest
             var list = new List<(StressAnswer?, string?)>();
             for (var round = 0; round < options.Rounds; round++)
             {
-                // Every request's prompt is another one, and the same in every run.
+                // Every request has a different prompt, and the prompts are the same in every run.
                 var random = new Random(HashCodeOf(options.Seed, length, concurrency, asker, round));
                 try
                 {

@@ -3,14 +3,14 @@ using System.Runtime.InteropServices;
 
 namespace GlmTune.Evaluation.Metrics;
 
-/// <summary>BLEU-4 of one cut text against one label, smoothed as nltk 3.8's <c>sentence_bleu</c> with its method 3
-/// (NIST's).</summary>
+/// <summary>BLEU-4 of one segmented text against one reference, smoothed like nltk 3.8's <c>sentence_bleu</c> with its
+/// method 3 (NIST's).</summary>
 /// <remarks>Papineni et al., BLEU, ACL 2002; smoothing: Chen and Cherry, WMT 2014, method 3.</remarks>
 public static class Bleu
 {
     private const int Orders = 4;
 
-    /// <summary>The score, 0 to 1; 0 where either text is empty or they share no word.</summary>
+    /// <summary>The score, 0 to 1; 0 if either text is empty or they share no word.</summary>
     public static double Score(IReadOnlyList<string> prediction, IReadOnlyList<string> label)
     {
         if (prediction.Count == 0 || label.Count == 0)
@@ -54,7 +54,8 @@ public static class Bleu
         return result;
     }
 
-    /// <summary>N-grams of the prediction that are in the label, each counted at most as often as there.</summary>
+    /// <summary>Number of n-grams of the prediction that occur in the reference, each counted at most as often as it
+    /// occurs there.</summary>
     private static int ClippedMatches(int[] predicted, int[] expected, int order)
     {
         var available = new Dictionary<(int, int, int, int), int>();

@@ -2,23 +2,24 @@ using GlmTune.Evaluation.Metrics.Jieba;
 
 namespace GlmTune.Evaluation.Metrics;
 
-/// <summary>The four scores of generated text against its labels, as the GLM-4 fine-tuning demo reports them.</summary>
-/// <param name="Rouge1">ROUGE-1 F, 0 to 100, of one pair rounded to 4 places.</param>
+/// <summary>The four scores of a generated text against its reference, as the GLM-4 fine-tuning demo reports
+/// them.</summary>
+/// <param name="Rouge1">ROUGE-1 F, 0 to 100; for a single pair rounded to 4 decimal places.</param>
 /// <param name="Rouge2">ROUGE-2 F, likewise.</param>
 /// <param name="RougeL">ROUGE-L F, likewise.</param>
 /// <param name="Bleu4">BLEU-4, 0 to 1, not rounded.</param>
-/// <remarks>Texts are cut by <see cref="JiebaSegmenter"/> as they are; take white space off the ends of decoded text
-/// first, as the demo does.</remarks>
+/// <remarks><see cref="JiebaSegmenter"/> segments the texts as they are. Trim decoded text before scoring, as the demo
+/// does.</remarks>
 public sealed record GenerationScores(double Rouge1, double Rouge2, double RougeL, double Bleu4)
 {
-    /// <summary>The names the scores are reported under, in order.</summary>
+    /// <summary>The names under which the scores are reported, in order.</summary>
     public static readonly IReadOnlyList<string> Names = ["rouge-1", "rouge-2", "rouge-l", "bleu-4"];
 
-    /// <summary>The scores under their <see cref="Names"/>, in that order.</summary>
+    /// <summary>The scores, in the order of <see cref="Names"/>.</summary>
     public IEnumerable<KeyValuePair<string, double>> ByName =>
         Names.Zip([Rouge1, Rouge2, RougeL, Bleu4], KeyValuePair.Create);
 
-    /// <summary>Scores one pair; an empty prediction or label scores 0.</summary>
+    /// <summary>Scores one pair; an empty prediction or reference scores 0.</summary>
     public static GenerationScores Of(string prediction, string label)
     {
         var predicted = JiebaSegmenter.Cut(prediction);
@@ -32,7 +33,7 @@ public sealed record GenerationScores(double Rouge1, double Rouge2, double Rouge
         );
     }
 
-    /// <summary>Scores pairs in parallel; the result has their order.</summary>
+    /// <summary>Scores pairs in parallel; results are in the order of the pairs.</summary>
     public static GenerationScores[] OfEach(IReadOnlyList<(string Prediction, string Label)> pairs)
     {
         var scores = new GenerationScores[pairs.Count];
@@ -40,7 +41,7 @@ public sealed record GenerationScores(double Rouge1, double Rouge2, double Rouge
         return scores;
     }
 
-    /// <summary>The plain mean of each score.</summary>
+    /// <summary>The unweighted mean of each score.</summary>
     /// <exception cref="ArgumentException">There are no scores.</exception>
     public static GenerationScores Mean(IReadOnlyCollection<GenerationScores> scores) =>
         scores.Count > 0

@@ -2,10 +2,10 @@ using System.Globalization;
 
 namespace GlmTune.Evaluation.Metrics;
 
-/// <summary>White space and rounding as Python has them, where scores depend on it.</summary>
+/// <summary>White space and rounding with Python's rules, on which the scores depend.</summary>
 internal static class PythonText
 {
-    /// <summary>Python also counts the four separators of ASCII as white space.</summary>
+    /// <summary>Python also treats the four ASCII separators as white space.</summary>
     public static bool IsSpace(char c) => char.IsWhiteSpace(c) || c is >= '\x1c' and <= '\x1f';
 
     public static string TrimEnd(string text)
@@ -19,7 +19,7 @@ internal static class PythonText
         return text[..end];
     }
 
-    /// <summary>The text without white space at its ends.</summary>
+    /// <summary>The trimmed text.</summary>
     public static string Trim(string text)
     {
         var begin = 0;
@@ -31,11 +31,11 @@ internal static class PythonText
         return TrimEnd(text[begin..]);
     }
 
-    /// <summary>The pieces between runs of white space.</summary>
+    /// <summary>The text split at runs of white space.</summary>
     public static List<string> Split(string text)
     {
         var pieces = new List<string>();
-        for (var begin = 0; begin < text.Length;)
+        for (var begin = 0; begin < text.Length; )
         {
             var end = begin;
             while (end < text.Length && !IsSpace(text[end]))
@@ -54,8 +54,8 @@ internal static class PythonText
         return pieces;
     }
 
-    /// <summary>Rounds by the number's exact decimal expansion; <see cref="Math.Round(double, int)"/> multiplies first,
-    /// and errs near the middle.</summary>
+    /// <summary>Rounds by the number's exact decimal expansion. <see cref="Math.Round(double, int)"/> multiplies first
+    /// and can be off near the midpoint.</summary>
     public static double Round4(double value) =>
         double.Parse(value.ToString("F4", CultureInfo.InvariantCulture), CultureInfo.InvariantCulture);
 }

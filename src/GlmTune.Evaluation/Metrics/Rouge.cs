@@ -2,23 +2,25 @@ using System.Text.RegularExpressions;
 
 namespace GlmTune.Evaluation.Metrics;
 
-/// <summary>How much of two texts is the same, by one measure.</summary>
-/// <param name="Precision">Share of the prediction that is in the label, 0 to 1.</param>
-/// <param name="Recall">Share of the label that is in the prediction, 0 to 1.</param>
+/// <summary>The overlap of two texts by one measure.</summary>
+/// <param name="Precision">Fraction of the prediction found in the reference, 0 to 1.</param>
+/// <param name="Recall">Fraction of the reference found in the prediction, 0 to 1.</param>
 public readonly record struct RougeScore(double Precision, double Recall)
 {
-    /// <summary>Harmonic mean of precision and recall; a hair below it, so that 0 and 0 give 0.</summary>
+    /// <summary>Harmonic mean of precision and recall, computed with a tiny term in the denominator so that 0 and 0
+    /// give 0.</summary>
     public double F => 2.0 * (Precision * Recall / (Precision + Recall + 1e-8));
 }
 
-/// <summary>ROUGE-1, ROUGE-2 and ROUGE-L of two cut texts, as the package rouge_chinese 1.0.3 counts them.</summary>
-/// <remarks>
-/// The words are joined by spaces, broken into lines after Chinese sentence ends, and split at single spaces again,
-/// which removes white-space words and leaves an empty word for a blank line. N-grams are counted as sets. ROUGE-L is
-/// one longest common subsequence over all words. </remarks>
+/// <summary>ROUGE-1, ROUGE-2 and ROUGE-L of two segmented texts, as the package rouge_chinese 1.0.3 computes
+/// them.</summary>
+/// <remarks>The words are joined by spaces, broken into lines after Chinese sentence ends, and split again at single
+/// spaces. This removes white-space words and leaves an empty word for a blank line. N-grams are counted as sets.
+/// ROUGE-L uses one longest common subsequence over all words.</remarks>
 public static partial class Rouge
 {
-    /// <summary>Compares a prediction with its label, both cut into words; zeros where either is empty.</summary>
+    /// <summary>Compares a prediction with its reference, both segmented into words; zeros if either is
+    /// empty.</summary>
     public static (RougeScore Rouge1, RougeScore Rouge2, RougeScore RougeL) Score(
         IReadOnlyList<string> prediction,
         IReadOnlyList<string> label
@@ -40,8 +42,8 @@ public static partial class Rouge
         );
     }
 
-    /// <summary>The words after joining, breaking into sentences and splitting, each as a number that equal words
-    /// share.</summary>
+    /// <summary>The words after joining, breaking into sentences and splitting, each as a number; equal words have
+    /// equal numbers.</summary>
     private static int[] Number(IReadOnlyList<string> words, Dictionary<string, int> numbers)
     {
         if (words.Count == 0)
@@ -100,7 +102,7 @@ public static partial class Rouge
 
     private static int LongestCommonSubsequence(int[] one, int[] other)
     {
-        var lengths = new int[other.Length + 1]; // of the words of `one` so far against each beginning of `other`
+        var lengths = new int[other.Length + 1]; // between the words of `one` so far and each prefix of `other`
         foreach (var word in one)
         {
             var diagonal = 0;

@@ -3,25 +3,24 @@ using System.Text.Json;
 
 namespace GlmTune.Files.Json;
 
-/// <summary>Reads JSON that people may have edited: one reader for every such file and text, with errors in plain
-/// words.</summary>
-/// <remarks>A byte order mark is passed over. Duplicate keys, text that is not UTF-8 and unpaired
-/// surrogates are errors.</remarks>
+/// <summary>The one reader for JSON that people may have edited; its errors are in plain words.</summary>
+/// <remarks>A byte order mark is skipped. Duplicate keys, text that is not UTF-8 and unpaired surrogates are
+/// errors.</remarks>
 public static class JsonFile
 {
-    /// <summary>The deepest nesting that is read.</summary>
+    /// <summary>The deepest nesting that is accepted.</summary>
     public const int MaxDepth = 512;
 
-    /// <summary>The largest file that is read whole unless the caller allows more, in bytes: 64 MiB.</summary>
+    /// <summary>Default limit for the size of a file, in bytes: 64 MiB.</summary>
     public const int MaxBytes = 64 << 20;
 
     /// <summary>Reads a file.</summary>
-    /// <param name="path">The file.</param>
-    /// <param name="expected">What the file must hold at the top; null for any value.</param>
-    /// <param name="maxBytes">The largest file that is read.</param>
-    /// <exception cref="InvalidDataException">The file does not exist, it is no regular file, it is too large, it is
-    /// what a failed download leaves (<see cref="FileContent"/>), it is not JSON, or it holds another kind of value:
-    /// the message begins with the path and says where, what was found and expected.</exception>
+    /// <param name="path">Path of the file.</param>
+    /// <param name="expected">The kind of value that the file must hold; null for any.</param>
+    /// <param name="maxBytes">The largest size accepted, in bytes.</param>
+    /// <exception cref="InvalidDataException">The file does not exist, is not a regular file, is too large, is the
+    /// result of a failed download (<see cref="FileContent"/>), is not JSON, or holds another kind of value. The
+    /// message starts with the path and says where, what was found and what was expected.</exception>
     public static JsonElement Read(string path, JsonValueKind? expected = null, int maxBytes = MaxBytes)
     {
         if (Directory.Exists(path))
@@ -38,8 +37,8 @@ public static class JsonFile
         var size = new FileInfo(path).Length;
         return size > maxBytes
             ? throw new InvalidDataException(
-                $"{path}: has {size >> 20} MiB; a file of this kind has at most {maxBytes >> 20} MiB. Is it the right "
-                    + "file?"
+                $"{path}: has {size >> 20} MiB; files of this kind have at most {maxBytes >> 20} MiB. Is it "
+                    + "the right file?"
             )
             : Parse(File.ReadAllBytes(path), path, expected);
     }
@@ -48,10 +47,10 @@ public static class JsonFile
     /// <exception cref="InvalidDataException">As for <see cref="Read"/>.</exception>
     public static JsonElement ReadObject(string path) => Read(path, JsonValueKind.Object);
 
-    /// <summary>Reads the bytes of a file.</summary>
+    /// <summary>Parses the bytes of a file.</summary>
     /// <param name="utf8">The bytes.</param>
-    /// <param name="name">What errors call it, such as the path.</param>
-    /// <param name="expected">What it must hold at the top; null for any value.</param>
+    /// <param name="name">What errors call it, such as its path.</param>
+    /// <param name="expected">The kind of value that it must hold; null for any.</param>
     /// <exception cref="InvalidDataException">As for <see cref="Read"/>.</exception>
     public static JsonElement Parse(byte[] utf8, string name, JsonValueKind? expected = null)
     {
@@ -72,14 +71,14 @@ public static class JsonFile
             : throw new InvalidDataException($"{name}: found {Describe(value)}; expected {Describe(expected.Value)}.");
     }
 
-    /// <summary>Reads a text.</summary>
+    /// <summary>Parses a string.</summary>
     /// <exception cref="InvalidDataException">As for <see cref="Read"/>.</exception>
     public static JsonElement Parse(string text, string name, JsonValueKind? expected = null) =>
         Parse(Encoding.UTF8.GetBytes(text), name, expected);
 
-    /// <summary>Reads a text, without an exception where it is not JSON.</summary>
+    /// <summary>Parses a text; returns the fault instead of throwing.</summary>
     /// <param name="utf8">The text, without a byte order mark.</param>
-    /// <param name="value">What it holds; undefined where there is a fault.</param>
+    /// <param name="value">The parsed value; undefined if there is a fault.</param>
     /// <returns>The fault, or null.</returns>
     public static JsonFault? TryParse(ReadOnlyMemory<byte> utf8, out JsonElement value)
     {
@@ -88,10 +87,10 @@ public static class JsonFile
         return fault;
     }
 
-    /// <summary>As for bytes; an unpaired surrogate in the text is a fault too.</summary>
+    /// <summary>Like the overload for bytes; an unpaired surrogate in the text is also a fault.</summary>
     public static JsonFault? TryParse(string text, out JsonElement value)
     {
-        // A lone half would become U+FFFD in UTF-8 and pass.
+        // An unpaired surrogate would be encoded as U+FFFD and go unnoticed.
         for (var i = 0; i < text.Length; i++)
         {
             if (char.IsSurrogate(text[i]) && (i + 1 == text.Length || !char.IsSurrogatePair(text[i], text[i + 1])))
@@ -109,18 +108,18 @@ public static class JsonFile
         return TryParse(Encoding.UTF8.GetBytes(text), out value);
     }
 
-    /// <summary>The first fault of a text (UTF-8 without a byte order mark), or null where it is one JSON
+    /// <summary>The first fault of a text (UTF-8 without a byte order mark), or null if it is a single valid JSON
     /// value.</summary>
     public static JsonFault? Find(ReadOnlySpan<byte> utf8) => JsonScanner.Find(utf8, MaxDepth);
 
-    /// <summary>A value's kind with its article, for errors: <c>an object</c>, <c>an empty array</c>,
+    /// <summary>A value's kind with its article, for error messages: <c>an object</c>, <c>an empty array</c>,
     /// <c>true</c>.</summary>
     public static string Describe(JsonElement value) =>
         value.ValueKind == JsonValueKind.Array && value.GetArrayLength() == 0
             ? "an empty array"
             : Describe(value.ValueKind);
 
-    /// <summary>A kind with its article, for errors.</summary>
+    /// <summary>A kind with its article, for error messages.</summary>
     public static string Describe(JsonValueKind kind) =>
         kind switch
         {
@@ -134,7 +133,7 @@ public static class JsonFile
             _ => "nothing",
         };
 
-    /// <summary>The bytes behind a byte order mark, if there is one.</summary>
+    /// <summary>The bytes after the byte order mark, if there is one.</summary>
     public static ReadOnlyMemory<byte> WithoutMark(byte[] utf8) =>
         utf8.AsSpan().StartsWith("\uFEFF"u8) ? utf8.AsMemory(3) : utf8;
 

@@ -3,16 +3,15 @@ using System.Text;
 
 namespace GlmTune.Files.Json;
 
-/// <summary>Names what stands at a place where JSON expects something else: what people and other programs write
-/// there.</summary>
+/// <summary>Describes what was found where JSON requires something else, with hints for common mistakes.</summary>
 internal static class JsonFound
 {
     private const int WordShown = 20;
 
-    /// <summary>A sentence or two: found, expected, what to do.</summary>
+    /// <summary>One or two sentences: what was found, what was expected, what to do.</summary>
     /// <param name="text">Valid UTF-8.</param>
-    /// <param name="at">The byte, inside the text.</param>
-    /// <param name="expected">What the grammar has there.</param>
+    /// <param name="at">Offset of a byte inside the text.</param>
+    /// <param name="expected">What the grammar requires there.</param>
     public static string Describe(ReadOnlySpan<byte> text, int at, string expected)
     {
         var rest = text[at..];
@@ -44,7 +43,7 @@ internal static class JsonFound
         };
     }
 
-    /// <summary>What stands at a place, short: a word, or a character.</summary>
+    /// <summary>A short description of what is at an offset: a word, or a character.</summary>
     public static string At(ReadOnlySpan<byte> text, int at)
     {
         var word = Word(text, at);
@@ -53,7 +52,7 @@ internal static class JsonFound
             : CharacterAt(text, at);
     }
 
-    /// <summary>The character at a place; control characters by their number.</summary>
+    /// <summary>The character at an offset; control characters by their code.</summary>
     public static string CharacterAt(ReadOnlySpan<byte> text, int at) =>
         Rune.DecodeFromUtf8(text[at..], out var rune, out _) == OperationStatus.Done
             ? Rune.IsControl(rune) || Rune.IsWhiteSpace(rune)
@@ -61,7 +60,7 @@ internal static class JsonFound
                 : rune.ToString()
             : $"byte 0x{text[at]:X2}";
 
-    /// <summary>Whether a word goes on at a place.</summary>
+    /// <summary>Whether the character at an offset continues a word.</summary>
     public static bool IsWordAt(ReadOnlySpan<byte> text, int at) => at < text.Length && IsWord(text[at]);
 
     private static string Word(ReadOnlySpan<byte> text, int at)

@@ -2,10 +2,10 @@ using System.Text.Json;
 
 namespace GlmTune.Files.Json;
 
-/// <summary>A value inside a JSON file, and where it is: what reads it says in plain words what is wrong with
-/// it.</summary>
+/// <summary>A value in a JSON file together with its location, so that its readers can throw errors that say where and
+/// what is wrong.</summary>
 /// <param name="Path">The file.</param>
-/// <param name="Name">The value's keys with dots; empty for the whole file.</param>
+/// <param name="Name">The dotted path of keys to the value; empty for the whole file.</param>
 /// <param name="Value">The value.</param>
 public readonly record struct JsonPlace(string Path, string Name, JsonElement Value)
 {
@@ -13,12 +13,12 @@ public readonly record struct JsonPlace(string Path, string Name, JsonElement Va
     /// <exception cref="InvalidDataException">As for <see cref="JsonFile.Read"/>.</exception>
     public static JsonPlace ReadObject(string path) => new(path, "", JsonFile.ReadObject(path));
 
-    /// <summary>The value of a key that must be there.</summary>
+    /// <summary>The value of a required key.</summary>
     /// <exception cref="InvalidDataException">This is not an object, or the key is missing.</exception>
     public JsonPlace this[string key] =>
         Find(key) ?? throw new InvalidDataException($"{Path}: '{Under(key)}' is missing.");
 
-    /// <summary>The value of a key; null where it is missing or null.</summary>
+    /// <summary>The value of a key; null if it is missing or null.</summary>
     /// <exception cref="InvalidDataException">This is not an object.</exception>
     public JsonPlace? Find(string key) =>
         Require(JsonValueKind.Object).TryGetProperty(key, out var value) && value.ValueKind != JsonValueKind.Null
@@ -46,18 +46,18 @@ public readonly record struct JsonPlace(string Path, string Name, JsonElement Va
         }
     }
 
-    /// <summary>A text.</summary>
+    /// <summary>The value as a string.</summary>
     /// <exception cref="InvalidDataException">This is not a string.</exception>
     public string Text() => Require(JsonValueKind.String).GetString()!;
 
-    /// <summary>A whole number.</summary>
-    /// <exception cref="InvalidDataException">This is not a whole number, or too large.</exception>
+    /// <summary>The value as a whole number.</summary>
+    /// <exception cref="InvalidDataException">This is not a whole number, or does not fit 64 bits.</exception>
     public int Whole() =>
         Value.ValueKind == JsonValueKind.Number && Value.TryGetInt32(out var number)
             ? number
             : throw Wrong("a whole number");
 
-    /// <summary>An exception that says what was found here.</summary>
+    /// <summary>An exception that says what was found here and what was expected.</summary>
     /// <param name="expected">What was expected, with its article.</param>
     public InvalidDataException Wrong(string expected) =>
         new($"{Path}: {(Name.Length == 0 ? "the file" : $"'{Name}'")} is {Shown()}; expected {expected}.");

@@ -5,11 +5,10 @@ using System.Text.Unicode;
 
 namespace GlmTune.Files.Json;
 
-/// <summary>Walks once through a JSON text (RFC 8259) and finds the first fault, described in this program's own
-/// words.</summary>
-/// <remarks> Beyond the grammar, it refuses what readers disagree on: a key that is there twice, text that is not
-/// UTF-8, unpaired surrogates. Text that passes is accepted by <see cref="JsonDocument"/>, and every string in it
-/// can be read. </remarks>
+/// <summary>Scans a JSON text (RFC 8259) once and describes the first fault in plain words.</summary>
+/// <remarks>Beyond the grammar, it rejects what parsers disagree on: duplicate keys, text that is not UTF-8, unpaired
+/// surrogates. A text that passes is accepted by <see cref="JsonDocument"/>, and every string in it can be read.
+/// </remarks>
 internal ref struct JsonScanner
 {
     private const int FewKeys = 16;
@@ -34,9 +33,9 @@ internal ref struct JsonScanner
 
     private readonly int Next => at < text.Length ? text[at] : -1;
 
-    /// <summary>The first fault of a text, or null where it is one JSON value.</summary>
+    /// <summary>The first fault of a text, or null if it is a single valid JSON value.</summary>
     /// <param name="text">UTF-8 without a byte order mark.</param>
-    /// <param name="maxDepth">Objects and arrays that may lie inside each other.</param>
+    /// <param name="maxDepth">The deepest nesting of objects and arrays accepted.</param>
     public static JsonFault? Find(ReadOnlySpan<byte> text, int maxDepth)
     {
         if (!Utf8.IsValid(text))
@@ -48,7 +47,7 @@ internal ref struct JsonScanner
         scanner.SkipBlanks();
         if (scanner.at == text.Length)
         {
-            return new JsonFault(scanner.at, "there is nothing; expected a JSON value.");
+            return new JsonFault(scanner.at, "the text is empty; expected a JSON value.");
         }
 
         if (scanner.Value(depth: 0))
@@ -106,7 +105,7 @@ internal ref struct JsonScanner
 
     private bool IsWithin(int depth) =>
         depth < maxDepth
-        || Fail($"more than {maxDepth} objects and arrays lie inside each other; at most {maxDepth} may.");
+        || Fail($"objects and arrays are nested more than {maxDepth} deep; at most {maxDepth} levels are accepted.");
 
     private bool Object(int depth)
     {
@@ -126,7 +125,7 @@ internal ref struct JsonScanner
             if (Next != '"')
             {
                 return Next == '}' && first < keys.Count
-                    ? Fail("found a comma before }; the last entry of an object has none after it.")
+                    ? Fail("found a comma before }; JSON has no comma after the last entry of an object.")
                     : Unexpected("a key in double quotes (\")");
             }
 
@@ -199,12 +198,12 @@ internal ref struct JsonScanner
             SkipBlanks();
             if (Next == ']')
             {
-                return Fail("found a comma before ]; the last item of an array has none after it.");
+                return Fail("found a comma before ]; JSON has no comma after the last item of an array.");
             }
         }
     }
 
-    // Objects mostly have few keys, which are compared as bytes; a large one gets a set, so that time stays linear.
+    // Most objects have few keys, which are compared as bytes; a large one gets a set, so that time stays linear.
     private bool IsTwice(int start, int first, ref HashSet<string>? many)
     {
         var key = (Start: start + 1, Length: at - start - 2);
@@ -234,7 +233,7 @@ internal ref struct JsonScanner
         if (found)
         {
             at = start;
-            Fail($"the key '{Decoded(key)}' is there twice in one object. Remove one of them.");
+            Fail($"duplicate key '{Decoded(key)}' in one object. Remove one of them.");
         }
 
         return found;

@@ -4,13 +4,12 @@ using System.Text;
 
 namespace GlmTune.Runs.TensorBoard;
 
-/// <summary>Writes scalars as TensorBoard reads them.</summary>
-/// <remarks>
-/// A file is a row of records: the length (8 bytes, little endian), the masked CRC-32C of those bytes, the data, its
-/// masked CRC-32C. The data is a protocol buffer <c>Event</c>: <c>wall_time</c> (1, double), <c>step</c> (2, varint),
-/// and <c>file_version</c> (3, string) or <c>summary</c> (5) with values (1) of <c>tag</c> (1, string) and
-/// <c>simple_value</c> (2, float). Source: tensorflow/core/util/event.proto, tensorflow/core/framework/summary.proto,
-/// and the TFRecord description. Not thread-safe. </remarks>
+/// <summary>Writes scalars in TensorBoard's event format.</summary>
+/// <remarks>A file is a sequence of records: the length (8 bytes, little endian), the masked CRC-32C of those bytes,
+/// the data, and its masked CRC-32C. The data is a protocol buffer <c>Event</c>: <c>wall_time</c> (1, double),
+/// <c>step</c> (2, varint), and <c>file_version</c> (3, string) or <c>summary</c> (5) with values (1) of <c>tag</c> (1,
+/// string) and <c>simple_value</c> (2, float). Source: tensorflow/core/util/event.proto,
+/// tensorflow/core/framework/summary.proto, and the TFRecord description. Not thread-safe.</remarks>
 public sealed class EventFile : IDisposable
 {
     private readonly FileStream file;
@@ -18,12 +17,12 @@ public sealed class EventFile : IDisposable
 
     private EventFile(FileStream file, TimeProvider clock) => (this.file, this.clock) = (file, clock);
 
-    /// <summary>Where it is.</summary>
+    /// <summary>Path of the file.</summary>
     public string Path => file.Name;
 
-    /// <summary>Begins a new file in a folder, which is created where it is missing.</summary>
-    /// <param name="folder">What TensorBoard's <c>--logdir</c> or a folder below it names.</param>
-    /// <param name="clock">Tells the time; null for the system's.</param>
+    /// <summary>Starts a new file in a folder, which is created if missing.</summary>
+    /// <param name="folder">The folder that TensorBoard's <c>--logdir</c> names, or one below it.</param>
+    /// <param name="clock">The clock; null: the system's.</param>
     /// <exception cref="IOException">The file cannot be written.</exception>
     public static EventFile Create(string folder, TimeProvider? clock = null)
     {
@@ -64,7 +63,7 @@ public sealed class EventFile : IDisposable
         }
     }
 
-    /// <summary>Appends one value of each of some curves.</summary>
+    /// <summary>Appends one value for each of several curves.</summary>
     /// <param name="step">Steps done.</param>
     /// <param name="values">Values by tag, such as <c>train/loss</c>.</param>
     public void Scalars(long step, IEnumerable<KeyValuePair<string, double>> values)
@@ -86,8 +85,8 @@ public sealed class EventFile : IDisposable
     /// <inheritdoc/>
     public void Dispose() => file.Dispose();
 
-    /// <summary>The CRC-32C of some bytes, rotated and shifted so that a CRC of data that holds CRCs stays
-    /// good.</summary>
+    /// <summary>The CRC-32C of some bytes, rotated and offset so that the CRC of data that contains CRCs stays
+    /// meaningful.</summary>
     public static uint MaskedChecksum(ReadOnlySpan<byte> bytes)
     {
         var crc = uint.MaxValue;
@@ -107,7 +106,7 @@ public sealed class EventFile : IDisposable
         return entry;
     }
 
-    // One write and a flush a record, so that TensorBoard sees it at once.
+    // One write and flush per record, so that TensorBoard sees it at once.
     private void Append(ProtocolBuffer data)
     {
         var bytes = data.Bytes;
@@ -120,7 +119,7 @@ public sealed class EventFile : IDisposable
         file.Flush();
     }
 
-    /// <summary>The few kinds of fields that events have, in protocol buffers' encoding.</summary>
+    /// <summary>Encodes the few protocol buffer field types that events use.</summary>
     private sealed class ProtocolBuffer
     {
         private const int Varint = 0,

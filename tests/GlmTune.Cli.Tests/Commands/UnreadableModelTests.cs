@@ -24,7 +24,7 @@ public sealed class UnreadableModelTests
             },
             { "config.json: is a web page", copy => copy.Write("config.json", "<html></html>") },
             { "config.json: is empty", copy => copy.Write("config.json", "") },
-            { "config.json: is a server's answer", copy => copy.Write("config.json", "{\"error\": \"gated\"}") },
+            { "config.json: is a server's error message", copy => copy.Write("config.json", "{\"error\": \"gated\"}") },
             {
                 "pytorch_model.bin: is a Python pickle",
                 copy => File.Move(copy.At(Weights), copy.At("pytorch_model.bin"))

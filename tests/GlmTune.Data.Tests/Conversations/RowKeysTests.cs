@@ -105,8 +105,8 @@ public class RowKeysTests
     }
 
     [Theory]
-    [InlineData("""{"messages": [{"role": "user", "role": "assistant", "content": "a"}]}""", "'role' is there twice")]
-    [InlineData("""{"messages": [], "messages": [{"role": "user"}]}""", "'messages' is there twice")]
+    [InlineData("""{"messages": [{"role": "user", "role": "assistant", "content": "a"}]}""", "duplicate key 'role'")]
+    [InlineData("""{"messages": [], "messages": [{"role": "user"}]}""", "duplicate key 'messages'")]
     public void A_key_that_is_there_twice_is_an_error(string row, string text) =>
         Assert.Contains(text, Assert.Single(Read(row).Problems).Text, StringComparison.Ordinal);
 

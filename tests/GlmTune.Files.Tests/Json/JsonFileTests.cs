@@ -38,7 +38,7 @@ public sealed class JsonFileTests : IDisposable
     [InlineData("[\"\\u12\"]", 2, "without four hexadecimal digits")]
     [InlineData("[\"\\ud83d\"]", 2, "an unpaired surrogate")]
     [InlineData("[\"\\ude00\"]", 2, "an unpaired surrogate")]
-    [InlineData("", 0, "there is nothing")]
+    [InlineData("", 0, "the text is empty")]
     public void A_fault_is_described_in_plain_words_where_it_is(string text, int offset, string words)
     {
         var fault = JsonFile.TryParse(text, out _);
@@ -47,8 +47,8 @@ public sealed class JsonFileTests : IDisposable
     }
 
     [Theory]
-    [InlineData("{\"role\": 1, \"r\\u006fle\": 2}", "'role' is there twice")]
-    [InlineData("{\"a\": {\"b\": 1, \"c\": 2, \"b\": 3}}", "'b' is there twice")]
+    [InlineData("{\"role\": 1, \"r\\u006fle\": 2}", "duplicate key 'role'")]
+    [InlineData("{\"a\": {\"b\": 1, \"c\": 2, \"b\": 3}}", "duplicate key 'b'")]
     public void A_key_that_is_there_twice_is_a_fault(string text, string words) =>
         Assert.Contains(words, JsonFile.TryParse(text, out _)?.Text, StringComparison.Ordinal);
 

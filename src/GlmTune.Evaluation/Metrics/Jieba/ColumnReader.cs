@@ -2,12 +2,12 @@ using System.Buffers.Binary;
 
 namespace GlmTune.Evaluation.Metrics.Jieba;
 
-/// <summary>Reads the numbers of the packed tables, one after another.</summary>
+/// <summary>Reads the numbers of the packed tables in sequence.</summary>
 internal ref struct ColumnReader(ReadOnlySpan<byte> bytes)
 {
     private ReadOnlySpan<byte> rest = bytes;
 
-    /// <summary>A whole number, 7 bits a byte, least first.</summary>
+    /// <summary>An integer stored as 7 bits per byte, least significant first.</summary>
     public long ReadWhole()
     {
         long value = 0;
@@ -30,7 +30,7 @@ internal ref struct ColumnReader(ReadOnlySpan<byte> bytes)
         return value;
     }
 
-    /// <summary>Rising characters, each stored as the distance from the one before.</summary>
+    /// <summary>Ascending characters, each stored as the difference from the previous one.</summary>
     public void ReadRising(Span<char> characters)
     {
         long previous = 0;

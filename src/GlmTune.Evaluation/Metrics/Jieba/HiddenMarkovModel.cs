@@ -1,7 +1,7 @@
 namespace GlmTune.Evaluation.Metrics.Jieba;
 
-/// <summary>Finds words the dictionary lacks: a hidden Markov model says whether each character begins, continues, ends
-/// or is a word.</summary>
+/// <summary>Finds words that the dictionary lacks: a hidden Markov model decides whether each character begins,
+/// continues, ends or is a word.</summary>
 internal sealed class HiddenMarkovModel
 {
     private const int States = 4; // in the order of the tables
@@ -11,7 +11,8 @@ internal sealed class HiddenMarkovModel
     private const int S = 3;
     private const double Impossible = -3.14e100;
 
-    // Who may come before each state. Of two equally likely, the later letter wins, so it stands second.
+    // The possible predecessors of each state. Of two equally likely states the later letter wins, so it is listed
+    // second.
     private static readonly (int First, int Second)[] Before = [(E, S), (B, M), (B, M), (E, S)];
 
     private readonly double[] start = new double[States];
@@ -48,14 +49,14 @@ internal sealed class HiddenMarkovModel
         }
     }
 
-    /// <summary>Cuts a run of Han characters into words by its most likely states (Viterbi's algorithm).</summary>
+    /// <summary>Splits a run of Han characters into words along the most likely states (Viterbi's algorithm).</summary>
     public void Cut(ReadOnlySpan<char> run, List<string> words)
     {
         var states = MostLikelyStates(run);
         var begin = 0;
         for (var i = 0; i < run.Length; i++)
         {
-            // The first state is B or S, the last E or S, and S follows no B or M: every word is whole.
+            // The first state is B or S, the last is E or S, and S never follows B or M, so every word is complete.
             if (states[i] is E or S)
             {
                 words.Add(run[begin..(i + 1)].ToString());

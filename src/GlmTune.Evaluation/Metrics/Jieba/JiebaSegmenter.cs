@@ -1,22 +1,22 @@
 namespace GlmTune.Evaluation.Metrics.Jieba;
 
-/// <summary>Cuts Chinese text into words as jieba 0.42.1 does in its accurate mode, with its dictionary and its model
+/// <summary>Segments Chinese text into words like jieba 0.42.1 in its accurate mode, with its dictionary and its model
 /// for unknown words.</summary>
-/// <remarks>
-/// A stretch of Han characters, letters and digits is a lattice of dictionary words, cut along the path of the greatest
-/// product of word frequencies; single characters left over side by side go through a hidden Markov model. Every
-/// character of the text is in exactly one word, in order. Thread-safe. The tables are loaded on first use. </remarks>
+/// <remarks>A run of Han characters, letters and digits forms a lattice of dictionary words, segmented along the path
+/// with the greatest product of word frequencies. Consecutive single characters that remain go through a hidden Markov
+/// model. Every character of the text belongs to exactly one word, in order. Thread-safe. The tables are loaded on
+/// first use.</remarks>
 public static class JiebaSegmenter
 {
     internal const char FirstHan = '\u4E00';
     internal const char LastHan = '\u9FD5';
 
-    /// <summary>The words of a text, white space and punctuation included; joined, they are the text.</summary>
+    /// <summary>The words of a text, including white space and punctuation; concatenated, they are the text.</summary>
     public static List<string> Cut(string text)
     {
         var tables = JiebaTables.Shared;
         var words = new List<string>(text.Length / 2);
-        for (var begin = 0; begin < text.Length;)
+        for (var begin = 0; begin < text.Length; )
         {
             var end = begin;
             while (end < text.Length && IsWordCharacter(text[end]))
@@ -30,7 +30,8 @@ public static class JiebaSegmenter
             }
             else
             {
-                // Outside stretches every character stands alone, but for line ends and characters beyond 16 bits.
+                // Outside such runs every character is a word of its own, except line ends and characters beyond 16
+                // bits.
                 var isPair =
                     begin + 1 < text.Length
                     && (
@@ -56,7 +57,7 @@ public static class JiebaSegmenter
     private static void CutStretch(ReadOnlySpan<char> stretch, JiebaTables tables, List<string> words)
     {
         var ends = BestPath(stretch, tables.Dictionary);
-        var begin = 0; // of the single characters not yet given away
+        var begin = 0; // start of the pending single characters
         for (var at = 0; at < stretch.Length; at = ends[at])
         {
             if (ends[at] - at > 1)
@@ -70,8 +71,8 @@ public static class JiebaSegmenter
         CutSingles(stretch[begin..], tables, words);
     }
 
-    /// <summary>By place: the end of the word that begins there on the path of the greatest weight. Of equal paths, the
-    /// longer word wins.</summary>
+    /// <summary>For each position, the end of the word that starts there on the path of the greatest weight. Of equal
+    /// paths, the longer word wins.</summary>
     private static int[] BestPath(ReadOnlySpan<char> stretch, WordTrie dictionary)
     {
         var ends = new int[stretch.Length];
@@ -83,7 +84,7 @@ public static class JiebaSegmenter
             for (var end = begin + 1; node != WordTrie.None; end++)
             {
                 var weight = dictionary.Weight(node) + weights[end];
-                if (weight >= best) // false for a mere prefix, which has no weight
+                if (weight >= best) // false for a prefix that is not a word and has no weight
                 {
                     best = weight;
                     ends[begin] = end;
@@ -106,7 +107,7 @@ public static class JiebaSegmenter
 
     private static void CutSingles(ReadOnlySpan<char> run, JiebaTables tables, List<string> words)
     {
-        // A run that is a word after all was cut up because its pieces weigh more; it stays so.
+        // A run that is itself a word was split because its pieces weigh more; keep the split.
         if (run.Length == 1 || tables.Dictionary.Contains(run))
         {
             foreach (var character in run)
@@ -117,7 +118,7 @@ public static class JiebaSegmenter
             return;
         }
 
-        for (var begin = 0; begin < run.Length;)
+        for (var begin = 0; begin < run.Length; )
         {
             var end = begin;
             while (end < run.Length && IsHan(run[end]))
@@ -139,8 +140,8 @@ public static class JiebaSegmenter
         }
     }
 
-    /// <summary>The end of a piece without Han characters: letters and digits with at most one fraction and a percent
-    /// sign, or what lies between such.</summary>
+    /// <summary>The end of a piece without Han characters: letters and digits with at most one decimal fraction and a
+    /// percent sign, or the text between such pieces.</summary>
     private static int EndOfNumberOrSigns(ReadOnlySpan<char> run, int begin)
     {
         var end = begin;

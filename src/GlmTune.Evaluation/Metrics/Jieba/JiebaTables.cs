@@ -3,7 +3,7 @@ using System.IO.Compression;
 namespace GlmTune.Evaluation.Metrics.Jieba;
 
 /// <summary>jieba 0.42.1's dictionary and hidden Markov model, read from the resource that <c>tools/pack-jieba.cs</c>
-/// makes; its form is described there.</summary>
+/// creates and documents.</summary>
 internal sealed class JiebaTables
 {
     private const string Resource = "jieba-0.42.1.br";

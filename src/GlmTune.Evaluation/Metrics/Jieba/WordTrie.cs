@@ -1,15 +1,15 @@
 namespace GlmTune.Evaluation.Metrics.Jieba;
 
-/// <summary>The dictionary as a trie in level order: the children of a node lie side by side, by rising
+/// <summary>The dictionary as a trie in level order: the children of a node are adjacent, sorted by
 /// character.</summary>
 internal sealed class WordTrie
 {
-    /// <summary>What a walk that has left the dictionary stands on.</summary>
+    /// <summary>The node of a lookup that has left the dictionary.</summary>
     public const int None = 0;
 
-    private readonly int[] firstChild; // by node, and one more: where the last node's children end
+    private readonly int[] firstChild; // by node, plus one entry: the end of the last node's children
     private readonly char[] characters; // by node
-    private readonly double[] weights; // by node: ln(frequency) - ln(total), or NaN where the node is only a prefix
+    private readonly double[] weights; // by node: ln(frequency) - ln(total), or NaN if the node is only a prefix
     private readonly int[] firstLetters = new int[char.MaxValue + 1];
 
     public WordTrie(ref ColumnReader reader)
@@ -31,7 +31,7 @@ internal sealed class WordTrie
         weights = new double[nodes];
         for (var node = 0; node < nodes; node++)
         {
-            weights[node] = reader.ReadWhole(); // the total comes after all of them
+            weights[node] = reader.ReadWhole(); // the total is stored after all of them
         }
 
         var logTotal = Math.Log(reader.ReadWhole());
@@ -47,13 +47,13 @@ internal sealed class WordTrie
         }
     }
 
-    /// <summary>Weight of a character that is no word: that of a frequency of one.</summary>
+    /// <summary>Weight of a character that is not a word: that of a frequency of one.</summary>
     public double UnknownWeight { get; }
 
     /// <summary>The node of a word's first character, or <see cref="None"/>.</summary>
     public int Start(char character) => firstLetters[character];
 
-    /// <summary>The node one character further, or <see cref="None"/>.</summary>
+    /// <summary>The child node for one more character, or <see cref="None"/>.</summary>
     public int Next(int node, char character)
     {
         var begin = firstChild[node];
@@ -61,10 +61,10 @@ internal sealed class WordTrie
         return index < 0 ? None : begin + index;
     }
 
-    /// <summary>Logarithm of the share that the node's word has of all words; NaN where it is no word.</summary>
+    /// <summary>Logarithm of the relative frequency of the node's word; NaN if it is not a word.</summary>
     public double Weight(int node) => weights[node];
 
-    /// <summary>Whether a text is a word of the dictionary.</summary>
+    /// <summary>Whether a text is a word in the dictionary.</summary>
     public bool Contains(ReadOnlySpan<char> text)
     {
         var node = text.IsEmpty ? None : Start(text[0]);
