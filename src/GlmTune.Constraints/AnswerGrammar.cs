@@ -5,9 +5,9 @@ using GlmTune.Data.Tokenization;
 
 namespace GlmTune.Constraints;
 
-/// <summary>What an answer may look like, byte by byte: JSON of a schema, or a call of one of some tools. Tokens that
-/// would break it are not chosen.</summary>
-/// <remarks>Thread-safe; worth keeping for answers of the same form, because it remembers which tokens fit
+/// <summary>The allowed form of an answer, byte by byte: JSON that matches a schema, or a call to one of several tools.
+/// Tokens that would violate it are masked.</summary>
+/// <remarks>Thread-safe. Keep it for further answers of the same form, because it caches which tokens fit
 /// where.</remarks>
 public sealed class AnswerGrammar
 {
@@ -15,13 +15,13 @@ public sealed class AnswerGrammar
 
     private AnswerGrammar(ByteGrammar grammar) => automaton = new GrammarAutomaton(grammar);
 
-    /// <summary>A grammar of what the model writes after the assistant's token, the header's newline
-    /// included.</summary>
-    /// <param name="content">What a plain answer is; null where it must be a call.</param>
-    /// <param name="tools">The tools that may be called instead; none where it must be a plain answer.</param>
-    /// <param name="budget">How much work making it may take; null for <see cref="GrammarBudget.OfOne"/>.</param>
-    /// <exception cref="ArgumentException">A schema has something that cannot be kept to; or there is nothing that may
-    /// be answered; or a tool's name is not one line.</exception>
+    /// <summary>Creates a grammar for what the model writes after the assistant token, including the header's
+    /// newline.</summary>
+    /// <param name="content">The form of a plain answer; null if the answer must be a call.</param>
+    /// <param name="tools">The tools that may be called instead; empty if the answer must be a plain one.</param>
+    /// <param name="budget">Limit on the work of building the grammar; null: <see cref="GrammarBudget.OfOne"/>.</param>
+    /// <exception cref="ArgumentException">A schema contains something that cannot be enforced, no answer is possible,
+    /// or a tool's name is not a single line.</exception>
     public static AnswerGrammar Of(
         AnswerContent? content,
         IReadOnlyList<CallableTool> tools,
@@ -69,13 +69,13 @@ public sealed class AnswerGrammar
         return new AnswerGrammar(grammar);
     }
 
-    /// <summary>Sorts a vocabulary for masks, which takes about a second for GLM-4's; the first mask would do it
-    /// else.</summary>
+    /// <summary>Prepares a vocabulary for masks, which takes about a second for GLM-4's; otherwise the first mask does
+    /// it.</summary>
     public static void Prepare(Tokenizer tokenizer) => TokenTrie.Of(tokenizer);
 
-    /// <summary>The mask for one answer.</summary>
-    /// <param name="tokenizer">The model's.</param>
-    /// <param name="stops">Tokens that end an answer: allowed where it is whole, and only there.</param>
+    /// <summary>Creates the mask for one answer.</summary>
+    /// <param name="tokenizer">The model's tokenizer.</param>
+    /// <param name="stops">Tokens that end an answer; they are allowed exactly where the answer is complete.</param>
     public LogitsMask NewMask(Tokenizer tokenizer, IReadOnlyCollection<int> stops)
     {
         var trie = TokenTrie.Of(tokenizer);
@@ -118,7 +118,7 @@ public sealed class AnswerGrammar
         };
     }
 
-    /// <summary>Whether a text is one that the grammar takes.</summary>
+    /// <summary>Whether the grammar accepts a text.</summary>
     internal bool Takes(string text)
     {
         lock (automaton)
@@ -157,13 +157,13 @@ public sealed class AnswerGrammar
     }
 }
 
-/// <summary>What a plain answer is.</summary>
-/// <param name="Schema">JSON of this schema; null for another kind.</param>
-/// <param name="IsText">Without a schema: any text, instead of any JSON object.</param>
+/// <summary>The form of a plain answer.</summary>
+/// <param name="Schema">A schema for JSON; null for another form.</param>
+/// <param name="IsText">Without a schema: whether any text is allowed, instead of any JSON object.</param>
 public sealed record AnswerContent(JsonElement? Schema, bool IsText = false);
 
 /// <summary>A tool that an answer may call.</summary>
 /// <param name="Name">Its name.</param>
-/// <param name="Parameters">The schema of its arguments; null for any JSON object, or any text where the name is that
-/// of one of the model's own tools.</param>
+/// <param name="Parameters">Schema of its arguments; null: any JSON object, or any text if the name is that of a
+/// built-in tool of the model.</param>
 public sealed record CallableTool(string Name, JsonElement? Parameters);

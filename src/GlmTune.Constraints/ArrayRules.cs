@@ -2,12 +2,12 @@ using System.Text.Json;
 
 namespace GlmTune.Constraints;
 
-/// <summary>Arrays of a schema: items, prefixItems, minItems, maxItems, uniqueItems.</summary>
+/// <summary>Arrays in a schema: items, prefixItems, minItems, maxItems, uniqueItems.</summary>
 internal sealed class ArrayRules(JsonSchemaGrammar schema, JsonGrammar json, SchemaDocument document)
 {
     private readonly ByteGrammar grammar = json.Grammar;
 
-    /// <summary>An array.</summary>
+    /// <summary>Builds the rule for an array.</summary>
     public int Build(SchemaShape shape, int next)
     {
         var prefix = shape.Arrays.Count == 0 ? 0 : shape.Arrays.Max(part => part.Prefix.Count);
@@ -106,7 +106,7 @@ internal sealed class ArrayRules(JsonSchemaGrammar schema, JsonGrammar json, Sch
         );
     }
 
-    // All values as JSON text; null where they are not listed or too many.
+    // All values as JSON text; null if they are not enumerable or too many.
     private List<string>? Finite(IReadOnlyList<SchemaPart> parts, int level)
     {
         var flat = document.Flatten(parts);
@@ -167,7 +167,7 @@ internal sealed class ArrayRules(JsonSchemaGrammar schema, JsonGrammar json, Sch
 
     private static List<string> Different(IEnumerable<string> values)
     {
-        // One more than may be told apart is as good as many.
+        // One more than the maximum is enough to know that there are too many.
         var different = new List<string>();
         var elements = new List<JsonElement>();
         foreach (var value in values)

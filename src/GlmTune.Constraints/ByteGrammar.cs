@@ -1,14 +1,14 @@
 namespace GlmTune.Constraints;
 
-/// <summary>A context-free grammar over bytes, built from its end: each part is given what follows it and returns where
-/// it begins.</summary>
-/// <remarks>Not thread-safe while it is built; read-only once <see cref="GrammarAutomaton"/> has it.</remarks>
+/// <summary>A context-free grammar over bytes, built from the end: each part receives its continuation and returns its
+/// start.</summary>
+/// <remarks>Not thread-safe while it is being built; read-only once passed to <see cref="GrammarAutomaton"/>.</remarks>
 internal sealed class ByteGrammar(GrammarBudget? limit = null)
 {
-    /// <summary>The end of a rule, or of the whole.</summary>
+    /// <summary>The end of a rule, or of the whole grammar.</summary>
     public const int End = 0;
 
-    /// <summary>No upper bound of a repetition.</summary>
+    /// <summary>No upper limit on a repetition.</summary>
     public const int Unbounded = int.MaxValue;
 
     private const int MaxNodes = 100_000;
@@ -16,47 +16,47 @@ internal sealed class ByteGrammar(GrammarBudget? limit = null)
     private readonly List<int> ruleStarts = [];
     private readonly GrammarBudget budget = limit ?? new();
 
-    /// <summary>What a node does.</summary>
+    /// <summary>The kinds of nodes.</summary>
     public enum NodeKind
     {
-        /// <summary>Goes back to where the rule was called from.</summary>
+        /// <summary>Returns to where the rule was called.</summary>
         End,
 
-        /// <summary>Takes one byte.</summary>
+        /// <summary>Reads one byte.</summary>
         Byte,
 
-        /// <summary>Goes on in any of several ways.</summary>
+        /// <summary>Continues in one of several ways.</summary>
         Choice,
 
-        /// <summary>Takes what a rule takes.</summary>
+        /// <summary>Reads what a rule accepts.</summary>
         Call,
 
-        /// <summary>Takes what rules take, round by round.</summary>
+        /// <summary>Reads what rules accept, round by round.</summary>
         Repeat,
     }
 
     /// <summary>One node.</summary>
     public readonly record struct Node(NodeKind Kind, ByteSet Set, int Next, int Rule, Rounds? Rounds, int[] Choices);
 
-    /// <summary>Where the whole begins.</summary>
+    /// <summary>Where the whole grammar starts.</summary>
     public int Start { get; set; } = End;
 
     public Node this[int node] => nodes[node];
 
-    /// <summary>Where a rule begins.</summary>
+    /// <summary>Where a rule starts.</summary>
     public int StartOf(int rule) => ruleStarts[rule];
 
-    /// <summary>A rule that can be called before it is defined, as recursion needs.</summary>
+    /// <summary>Declares a rule that can be called before it is defined, as recursion requires.</summary>
     public int Declare()
     {
         ruleStarts.Add(-1);
         return ruleStarts.Count - 1;
     }
 
-    /// <summary>Says where a rule begins; it ends at <see cref="End"/>.</summary>
+    /// <summary>Sets where a rule starts; the rule ends at <see cref="End"/>.</summary>
     public void Define(int rule, int start) => ruleStarts[rule] = start;
 
-    /// <summary>A rule that is defined at once.</summary>
+    /// <summary>Declares and defines a rule at once.</summary>
     public int Rule(int start)
     {
         var rule = Declare();
@@ -64,7 +64,7 @@ internal sealed class ByteGrammar(GrammarBudget? limit = null)
         return rule;
     }
 
-    /// <summary>One byte of a set.</summary>
+    /// <summary>One byte from a set.</summary>
     public int Byte(ByteSet set, int next) => Add(new Node(NodeKind.Byte, set, next, 0, null, []));
 
     /// <summary>Exactly these bytes.</summary>
@@ -78,31 +78,31 @@ internal sealed class ByteGrammar(GrammarBudget? limit = null)
         return next;
     }
 
-    /// <summary>Any of several ways; of none, nothing can come.</summary>
+    /// <summary>One of several alternatives; without any, nothing is accepted.</summary>
     public int Choice(params int[] starts) =>
         starts.Length == 1 ? starts[0] : Add(new Node(NodeKind.Choice, default, 0, 0, null, starts));
 
-    /// <summary>What a rule takes.</summary>
+    /// <summary>What a rule accepts.</summary>
     public int Call(int rule, int next) => Add(new Node(NodeKind.Call, default, next, rule, null, []));
 
-    /// <summary>What a rule takes, at least <paramref name="least"/> and at most <paramref name="most"/>
+    /// <summary>What a rule accepts, at least <paramref name="least"/> and at most <paramref name="most"/>
     /// times.</summary>
     public int Repeat(int rule, int least, int most, int next) =>
         most == 0 ? next : Repeat(new CountedRounds(rule, least, most), next);
 
-    /// <summary>What rules take, round by round.</summary>
+    /// <summary>What rules accept, round by round.</summary>
     public int Repeat(Rounds rounds, int next) => Add(new Node(NodeKind.Repeat, default, next, 0, rounds, []));
 
-    /// <summary>Counts work that building takes beyond the nodes themselves.</summary>
-    /// <exception cref="ArgumentException">It is more than may be taken.</exception>
+    /// <summary>Counts work done while building, beyond the nodes themselves.</summary>
+    /// <exception cref="ArgumentException">The budget is exceeded.</exception>
     public void Spend(int more) => budget.Spend(more);
 
-    /// <summary>For each node, whether any text leads from it to the end of its rule.</summary>
-    /// <remarks>Nothing may go where none does: an answer could not end any more.</remarks>
+    /// <summary>For each node, whether some text leads from it to the end of its rule.</summary>
+    /// <remarks>Other nodes must never be entered: an answer could not end.</remarks>
     public bool[] FindEnding()
     {
         var ending = new bool[nodes.Count];
-        for (var changed = true; changed;)
+        for (var changed = true; changed; )
         {
             changed = false;
             for (var id = 0; id < ending.Length; id++)
@@ -128,7 +128,7 @@ internal sealed class ByteGrammar(GrammarBudget? limit = null)
                 && (node.Rounds!.MayEnd(0) || FirstWays(node.Rounds).Exists(way => RuleEnds(way.Rule, ending))),
         };
 
-    /// <summary>Whether a rule has an end, as <see cref="FindEnding"/> found.</summary>
+    /// <summary>Whether a rule can end, according to <see cref="FindEnding"/>.</summary>
     public bool RuleEnds(int rule, bool[] ending) =>
         ruleStarts[rule] is >= 0 and var start && start < ending.Length && ending[start];
 

@@ -16,10 +16,10 @@ internal readonly record struct ByteSet(ulong Bits0, ulong Bits1, ulong Bits2, u
             ) & 1
         ) != 0;
 
-    /// <summary>One value.</summary>
+    /// <summary>A single value.</summary>
     public static ByteSet Of(byte value) => Range(value, value);
 
-    /// <summary>All values from one to another, both included.</summary>
+    /// <summary>All values in a range, both ends included.</summary>
     public static ByteSet Range(int first, int last)
     {
         Span<ulong> bits = stackalloc ulong[4];
@@ -31,7 +31,7 @@ internal readonly record struct ByteSet(ulong Bits0, ulong Bits1, ulong Bits2, u
         return new ByteSet(bits[0], bits[1], bits[2], bits[3]);
     }
 
-    /// <summary>Each of some ASCII characters.</summary>
+    /// <summary>A set of ASCII characters.</summary>
     public static ByteSet AnyOf(string characters) =>
         characters.Aggregate(default(ByteSet), (set, c) => set | Of((byte)c));
 

@@ -4,36 +4,36 @@ using System.Text;
 
 namespace GlmTune.Constraints;
 
-/// <summary>A set of Unicode characters (code points that are no halves of surrogate pairs). Immutable.</summary>
+/// <summary>A set of Unicode characters (code points other than surrogates). Immutable.</summary>
 internal sealed class CharacterSet : IEquatable<CharacterSet>
 {
     private const int Last = 0x10FFFF;
     private static readonly (int First, int Last)[] Surrogates = [(0xD800, 0xDFFF)];
     private static readonly ConcurrentDictionary<string, CharacterSet?> Categories = new(StringComparer.Ordinal);
-    private readonly (int First, int Last)[] ranges; // Ascending, with gaps between them.
+    private readonly (int First, int Last)[] ranges; // In ascending order, with gaps between them.
 
     private CharacterSet((int First, int Last)[] ranges) => this.ranges = ranges;
 
-    /// <summary>None.</summary>
+    /// <summary>The empty set.</summary>
     public static CharacterSet Empty { get; } = new([]);
 
-    /// <summary>All.</summary>
+    /// <summary>All characters.</summary>
     public static CharacterSet All { get; } = Empty.Complement();
 
-    /// <summary>Ranges in ascending order, first and last characters included.</summary>
+    /// <summary>The ranges in ascending order, first and last characters included.</summary>
     public IReadOnlyList<(int First, int Last)> Ranges => ranges;
 
     public bool IsEmpty => ranges.Length == 0;
 
-    /// <summary>All characters from one to another, both included.</summary>
+    /// <summary>All characters in a range, both ends included.</summary>
     public static CharacterSet Range(int first, int last) =>
         Of([(first, Math.Min(last, 0xD7FF)), (Math.Max(first, 0xE000), last)]);
 
-    /// <summary>Each character of a text.</summary>
+    /// <summary>The characters of a text.</summary>
     public static CharacterSet AnyOf(string characters) =>
         Of([.. characters.EnumerateRunes().Select(rune => (rune.Value, rune.Value))]);
 
-    /// <summary>A general category (L, Lu, Nd …); null where there is none of this name.</summary>
+    /// <summary>A general category (L, Lu, Nd …); null if there is none with this name.</summary>
     public static CharacterSet? Category(string name) =>
         name.Length is 1 or 2 && name.All(char.IsAsciiLetter) ? Categories.GetOrAdd(name, Find) : null;
 

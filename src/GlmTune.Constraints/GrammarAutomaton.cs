@@ -2,17 +2,16 @@ using System.Runtime.InteropServices;
 
 namespace GlmTune.Constraints;
 
-/// <summary>Reads bytes by a grammar; made deterministic as far as it is walked.</summary>
-/// <remarks>
-/// A state is the set of places in the grammar, each with its stack of callers, where what was read may stand. Stacks
-/// are shared and states are found again, so that reading a byte is mostly one look into a table. Callers lock it.
-/// </remarks>
+/// <summary>Reads bytes according to a grammar, and becomes deterministic as states are visited.</summary>
+/// <remarks>A state is the set of grammar positions, each with its stack of callers, that are consistent with the bytes
+/// read so far. Stacks are shared and states are cached, so reading a byte is usually one table lookup. Callers must
+/// lock it.</remarks>
 internal sealed class GrammarAutomaton
 {
     private const int MaxPlaces = 2000;
     private const int MaxStates = 8192;
     private const int MaxMasks = 512;
-    private const int MaxHeld = 1 << 20; // Places of all known states together.
+    private const int MaxHeld = 1 << 20; // Total number of positions in all cached states.
     private readonly ByteGrammar grammar;
     private readonly bool[] ending;
     private readonly Dictionary<(int Node, long Count, Frame? Caller), Frame> frames = [];
@@ -32,14 +31,14 @@ internal sealed class GrammarAutomaton
         Start = builder.ToState() ?? throw new ArgumentException("The grammar accepts nothing.", nameof(grammar));
     }
 
-    /// <summary>Places looked at for one mask, at most. All answers wait for it: a million take about half a
+    /// <summary>Maximum number of positions examined for one mask. All answers wait for it: a million take about half a
     /// second.</summary>
     public long MaxWork { get; init; } = 1_000_000;
 
-    /// <summary>Before the first byte.</summary>
+    /// <summary>The state before the first byte.</summary>
     public State Start { get; }
 
-    /// <summary>After one more byte; null where the grammar has no such byte here.</summary>
+    /// <summary>The state after one more byte; null if the grammar does not allow this byte here.</summary>
     public State? Step(State state, byte value)
     {
         Refresh(state);
@@ -61,8 +60,8 @@ internal sealed class GrammarAutomaton
         return next;
     }
 
-    /// <summary>The tokens that may come next, a bit each.</summary>
-    /// <exception cref="ConstraintException">It would take more than <see cref="MaxWork"/>.</exception>
+    /// <summary>The tokens that may come next, one bit each.</summary>
+    /// <exception cref="ConstraintException">More than <see cref="MaxWork"/> positions would be examined.</exception>
     public ulong[] MaskOf(State state, TokenTrie trie)
     {
         Refresh(state);
@@ -90,7 +89,7 @@ internal sealed class GrammarAutomaton
         }
     }
 
-    // Bytes that fit the same places lead to the same state; most of those inside a string do.
+    // Bytes that fit the same positions lead to the same state; most bytes inside a string do.
     private State? Find(State state, byte value)
     {
         var fitting = 0UL;
@@ -135,10 +134,10 @@ internal sealed class GrammarAutomaton
     }
 
     private static ConstraintException TooAmbiguous() =>
-        new("The schema allows too many parses of one answer at once, because alternatives begin alike.");
+        new("The schema allows too many parses of one answer at once, because alternatives start in the same way.");
 
-    // States in use go on; what they knew of others is found anew. Old frames go on in them, so that no new one may
-    // have the id of an old one.
+    // States in use survive; their links to other states are found anew. Frames keep their ids, so that no new frame
+    // gets the id of an old one.
     private void Forget()
     {
         generation++;
@@ -147,7 +146,7 @@ internal sealed class GrammarAutomaton
         (masks, held) = (0, 0);
     }
 
-    // Drops what a state knew before the last forgetting.
+    // Drops links that were found before the cache was last cleared.
     private void Refresh(State state)
     {
         if (state.Generation != generation)
@@ -163,10 +162,10 @@ internal sealed class GrammarAutomaton
         return frame ??= new Frame(node, count, caller, ++frameIds);
     }
 
-    /// <summary>Where a rule goes on when it ends.</summary>
+    /// <summary>Where parsing continues when a rule ends.</summary>
     public sealed class Frame(int node, long count, Frame? caller, int id)
     {
-        /// <summary>What follows the call, or the repetition.</summary>
+        /// <summary>The node after the call or repetition.</summary>
         public int Node => node;
 
         /// <summary>State of the repetition after the round; −1 for a call.</summary>
@@ -177,24 +176,25 @@ internal sealed class GrammarAutomaton
         public int Id => id;
     }
 
-    /// <summary>What may come next.</summary>
+    /// <summary>What may come next in a state.</summary>
     public sealed class State((int Node, Frame? Caller)[] places, bool accepts, int generation)
     {
         public (int Node, Frame? Caller)[] Places => places;
 
-        /// <summary>Whether what was read is whole.</summary>
+        /// <summary>Whether the text so far is complete.</summary>
         public bool Accepts => accepts;
 
         public bool[]? Known { get; set; }
 
         public State?[]? Next { get; set; }
 
-        /// <summary>Where bytes lead, by the places (a bit each, if there are at most 64) that they fit.</summary>
+        /// <summary>Target states by the set of positions that a byte fits (one bit each, if there are at most
+        /// 64).</summary>
         public Dictionary<ulong, State?> Leading { get; } = [];
 
         public ulong[]? Mask { get; set; }
 
-        /// <summary>How often the automaton had forgotten when what is known here was found.</summary>
+        /// <summary>Number of cache clearings when the links stored here were found.</summary>
         public int Generation { get; set; } = generation;
     }
 
@@ -206,10 +206,10 @@ internal sealed class GrammarAutomaton
         private readonly List<(int Rule, long Next)> ways = [];
         private bool accepts;
 
-        /// <summary>How many places and their callers were looked at.</summary>
+        /// <summary>Number of positions and callers examined.</summary>
         public int Looked => seen.Count;
 
-        // Follows everything that takes no byte. Count is the state of a repetition, if the node is one.
+        // Follows all transitions that read no byte. Count is the state of a repetition, if the node is one.
         public void Enter(int start, long rounds, Frame? from)
         {
             open.Push((start, rounds, from));
@@ -217,7 +217,7 @@ internal sealed class GrammarAutomaton
             {
                 if (!automaton.ending[place.Node] || !seen.Add(place))
                 {
-                    continue; // What cannot end must not begin.
+                    continue; // Never enter what cannot end.
                 }
 
                 if (seen.Count > MaxPlaces)

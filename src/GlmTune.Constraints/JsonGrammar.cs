@@ -2,13 +2,13 @@ using System.Text;
 
 namespace GlmTune.Constraints;
 
-/// <summary>The parts of JSON (RFC 8259) as grammar, and plain UTF-8.</summary>
-/// <remarks>White space between tokens is at most one space, or a line break and its indentation, so that no answer
-/// consists of it.</remarks>
+/// <summary>Grammar rules for JSON (RFC 8259), and for plain UTF-8.</summary>
+/// <remarks>White space between tokens is at most one space, or a line break with indentation, so that an answer cannot
+/// consist of white space.</remarks>
 internal sealed class JsonGrammar
 {
     private const int MaxIndent = 40;
-    private const int MaxDigits = 18; // Whole numbers stay within 64 bits, others within doubles.
+    private const int MaxDigits = 18; // Integers stay within 64 bits, other numbers within doubles.
     private readonly ByteSet digits = ByteSet.Range('0', '9');
     private readonly ByteSet hex = ByteSet.Range('0', '9') | ByteSet.Range('a', 'f') | ByteSet.Range('A', 'F');
     private readonly int blank;
@@ -75,11 +75,11 @@ internal sealed class JsonGrammar
     /// <summary>Any UTF-8 text without control characters.</summary>
     public int Text(int next) => Grammar.Repeat(textCharacter, 0, ByteGrammar.Unbounded, next);
 
-    /// <summary>A string of so many code points.</summary>
+    /// <summary>A string with a number of code points in a range.</summary>
     public int String(int least, int most, int next) =>
         Grammar.Literal("\""u8, Grammar.Repeat(stringCharacter, least, most, Grammar.Literal("\""u8, next)));
 
-    /// <summary>A list of what a rule takes.</summary>
+    /// <summary>A comma-separated list of what a rule accepts.</summary>
     public int Array(int item, int least, int most, int next)
     {
         var close = Space(Grammar.Literal("]"u8, next));
@@ -110,7 +110,7 @@ internal sealed class JsonGrammar
         return Optional(ByteSet.Of((byte)'-'), Digits(Grammar.Choice(next, exponent, fraction)));
     }
 
-    /// <summary>Any whole number of up to 18 digits.</summary>
+    /// <summary>Any integer of up to 18 digits.</summary>
     public int Integer(int next) =>
         Grammar.Choice(
             Digits(next),
@@ -160,7 +160,7 @@ internal sealed class JsonGrammar
         ];
     }
 
-    // After the backslash. Halves of surrogate pairs come in pairs only.
+    // After the backslash. Surrogates come in pairs only.
     private int Escape()
     {
         var end = ByteGrammar.End;

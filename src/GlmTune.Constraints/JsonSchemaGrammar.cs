@@ -3,23 +3,21 @@ using GlmTune.Data.Templates;
 
 namespace GlmTune.Constraints;
 
-/// <summary>A JSON schema as grammar: what it takes is valid JSON of that schema.</summary>
-/// <remarks>
-/// <para>Taken is what JSON Schema (2020-12, and as far as they differ drafts 4 to 7 and OpenAPI 3.0) says with type,
+/// <summary>A JSON schema as a grammar: every accepted text is valid JSON that matches the schema.</summary>
+/// <remarks><para>Supported from JSON Schema (2020-12; where they differ, also drafts 4 to 7 and OpenAPI 3.0): type,
 /// enum, const, anyOf, oneOf, allOf, $ref within the schema; properties, required, additionalProperties,
 /// patternProperties, propertyNames, minProperties, maxProperties; items, prefixItems, minItems, maxItems, uniqueItems
 /// of known values; minLength, maxLength, pattern, format; minimum and maximum (also exclusive), multipleOf. Keywords
-/// beside $ref, anyOf and oneOf hold as well. Whatever else restricts a value is an error; what only describes it is
-/// passed over, formats that are not known included.</para>
-/// <para>Less than the schema allows is written where it leaves open what is hardly meant: members come in the order of
-/// <c>properties</c>, and without <c>additionalProperties</c> no others come, except where there are no properties at
-/// all; lists go on after <c>prefixItems</c> only if <c>items</c> is given.</para>
-/// </remarks>
+/// beside $ref, anyOf and oneOf also apply. Any other keyword that restricts values is an error; keywords that only
+/// describe values, and unknown formats, are ignored.</para>
+/// <para>In some respects the grammar accepts less than the schema: members must be in the order of <c>properties</c>;
+/// without <c>additionalProperties</c> there are no other members, unless there are no properties at all; lists
+/// continue after <c>prefixItems</c> only if <c>items</c> is given.</para></remarks>
 internal sealed class JsonSchemaGrammar
 {
-    // References add to the nesting of the text, so that its own limit is not enough.
+    // References add to the nesting of the text, so JSON's own limit is not sufficient.
     private const int MaxDepth = 200;
-    private const int MaxWays = 256; // Of branches of several unions that hold at once.
+    private const int MaxWays = 256; // Of branches in several unions that apply at once.
 
     private readonly JsonGrammar json;
     private readonly ByteGrammar grammar;
@@ -44,9 +42,9 @@ internal sealed class JsonSchemaGrammar
         objects = new ObjectRules(this, json, document, strings, texts);
     }
 
-    /// <summary>A value of the whole schema.</summary>
-    /// <exception cref="ArgumentException">It has something that cannot be kept to, or allows no value; the message
-    /// names the place.</exception>
+    /// <summary>Builds the rule for a value of the whole schema.</summary>
+    /// <exception cref="ArgumentException">The schema contains something that cannot be enforced, or allows no value;
+    /// the message says where.</exception>
     public int Value(int next)
     {
         try
@@ -64,11 +62,11 @@ internal sealed class JsonSchemaGrammar
         }
     }
 
-    /// <summary>A value that several schemas allow, after at least one byte of its own surroundings.</summary>
+    /// <summary>A value that several schemas allow, after at least one byte of surrounding syntax.</summary>
     public int Value(IReadOnlyList<SchemaPart> parts, int next) => Value(parts, next, []);
 
-    // A value that several schemas allow. Heads are rules that were entered since the last byte; coming back to one
-    // would never end.
+    // A value that several schemas allow. Heads are the rules entered since the last byte; entering one again would
+    // never end.
     private int Value(IReadOnlyList<SchemaPart> parts, int next, string[] heads)
     {
         if (++depth > MaxDepth)
@@ -96,7 +94,7 @@ internal sealed class JsonSchemaGrammar
             : Rule(key, flat, flat[0], next, heads);
     }
 
-    // The same parts together are built once, which also ends recursion.
+    // Each combination of parts is built once, which also ends recursion.
     private int Rule(string key, IReadOnlyList<SchemaPart> parts, SchemaPart from, int next, string[] heads)
     {
         if (heads.Contains(key))
@@ -128,12 +126,13 @@ internal sealed class JsonSchemaGrammar
         return grammar.Choice();
     }
 
-    /// <summary>What takes no value; the first such reason is the error where the whole schema allows none.</summary>
+    /// <summary>A rule that accepts nothing. The first reason given becomes the error if the whole schema allows no
+    /// value.</summary>
     public int Nothing(SchemaShape shape, string reason) => Nothing($"schema {shape.Path}: {reason}");
 
     private int Union(SchemaShape shape, List<SchemaPart> flat, int next, string[] heads)
     {
-        // What stands beside the branches holds in each.
+        // Keywords beside the branches apply to each branch.
         List<SchemaPart> beside = [.. flat.Select(part => part with { Bare = true })];
         List<List<SchemaPart>> ways = [beside];
         foreach (var (branches, exclusive, part) in shape.Unions)
@@ -151,7 +150,7 @@ internal sealed class JsonSchemaGrammar
         return grammar.Choice([.. ways.Select(way => Value(Trimmed(way), next, heads))]);
     }
 
-    // Without parts that say nothing, a branch that is a reference stays one.
+    // Without empty parts, a branch that is a reference remains a single part.
     private List<SchemaPart> Trimmed(List<SchemaPart> way) =>
         [.. way.Where(part => !part.Bare || document.Flatten([part]).Count > 0)];
 
@@ -171,7 +170,7 @@ internal sealed class JsonSchemaGrammar
             : Nothing(shape, "enum must be a list with a value of the type");
     }
 
-    /// <summary>A value as JSON without white space, characters as they are.</summary>
+    /// <summary>A value as JSON without white space and without escaping letters.</summary>
     public static string Written(JsonElement value) =>
         value.ValueKind switch
         {
@@ -182,7 +181,7 @@ internal sealed class JsonSchemaGrammar
             _ => value.GetRawText(),
         };
 
-    /// <summary>Whether a listed value is what the other keywords allow.</summary>
+    /// <summary>Whether a listed value satisfies the other keywords.</summary>
     public bool Fits(JsonElement value, SchemaShape shape)
     {
         if (!shape.Allows(SchemaShape.TypeOf(value)))

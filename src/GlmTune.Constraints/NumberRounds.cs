@@ -3,18 +3,17 @@ using System.Numerics;
 
 namespace GlmTune.Constraints;
 
-/// <summary>The digits of a number that is not negative, within bounds and a multiple of something, without an
+/// <summary>The digits of a non-negative number, within bounds and divisible by a given number, without an
 /// exponent.</summary>
-/// <remarks>
-/// Numbers are counted in units of the last decimal place that may be written. The digits before the point are settled
-/// first, in number; then a state is the place, and either how the digits compare with a bound's or what they leave
-/// when divided. No state is entered that no number comes from. </remarks>
+/// <remarks>Numbers are counted in units of the last decimal place. The number of digits before the point is fixed
+/// first; a state is then the position together with either the comparison to a bound or the remainder of the division.
+/// States from which no number can be completed are never entered.</remarks>
 internal sealed class NumberRounds : Rounds
 {
-    /// <summary>Digits before the point.</summary>
+    /// <summary>Number of digits before the point.</summary>
     public const int MaxDigits = 18;
 
-    /// <summary>Digits after the point.</summary>
+    /// <summary>Number of digits after the point.</summary>
     public const int MaxPlaces = 20;
 
     private const long Start = 0;
@@ -27,12 +26,11 @@ internal sealed class NumberRounds : Rounds
     private readonly int[] afterPoint;
     private readonly Dictionary<long, (int Rule, long Next)[]> known = [];
 
-    /// <param name="grammar">Where the digits' rules are put.</param>
-    /// <param name="least">The least number, at least 0, in units of the last place.</param>
-    /// <param name="most">The greatest number, in units of the last place.</param>
-    /// <param name="places">Places after the point, at most <see cref="MaxPlaces"/>; none makes numbers whole.</param>
-    /// <param name="multiple">What numbers are multiples of, in units of the last place, at most 2³¹; 1 for
-    /// any.</param>
+    /// <param name="grammar">The grammar to which rules for the digits are added.</param>
+    /// <param name="least">The minimum, at least 0, in units of the last place.</param>
+    /// <param name="most">The maximum, in units of the last place.</param>
+    /// <param name="places">Number of decimal places, at most <see cref="MaxPlaces"/>; 0 for integers.</param>
+    /// <param name="multiple">The divisor in units of the last place, at most 2³¹; 1 for any number.</param>
     public NumberRounds(ByteGrammar grammar, BigInteger least, BigInteger most, int places, BigInteger multiple)
     {
         this.least = least;
@@ -55,7 +53,7 @@ internal sealed class NumberRounds : Rounds
                 ];
     }
 
-    /// <summary>Whether there is any number.</summary>
+    /// <summary>Whether there is any such number.</summary>
     public bool HasAny => HasMultiple(least, most);
 
     public override bool MayEnd(long state)
@@ -158,8 +156,8 @@ internal sealed class NumberRounds : Rounds
 
     private static BigInteger Power(int exponent) => BigInteger.Pow(10, exponent);
 
-    // Digits that cross a bound are those that the bound begins with; of others only the remainder matters, as far as
-    // the digits to come can change it.
+    // Digits that match a bound so far are tracked exactly; for others only the remainder matters, as far as later
+    // digits can change it.
     private long Pack(int length, int read, BigInteger begun, bool isKnown)
     {
         long kind = 0,
@@ -197,9 +195,8 @@ internal sealed class NumberRounds : Rounds
         );
     }
 
-    /// <summary>Reads a number of a schema exactly, as a whole number and how many of its last digits are
-    /// decimals.</summary>
-    /// <returns>null for a number with more decimals than can be kept to.</returns>
+    /// <summary>Reads a number of a schema exactly, as an integer and the number of its decimal places.</summary>
+    /// <returns>null for a number with more decimal places than supported.</returns>
     public static (BigInteger Digits, int Places)? Exactly(string text)
     {
         var mark = text.AsSpan().IndexOfAny('e', 'E');
@@ -241,7 +238,7 @@ internal sealed class NumberRounds : Rounds
             (whole, decimals) = (whole / 10, decimals - 1);
         }
 
-        // Beyond what is written here every number is as good as any other.
+        // Beyond the range that can be written, all numbers are equivalent.
         return decimals > MaxPlaces ? null
             : decimals >= 0 ? (whole, (int)decimals)
             : (whole * BigInteger.Pow(10, (int)Math.Min(-decimals, 2 * MaxDigits)), 0);

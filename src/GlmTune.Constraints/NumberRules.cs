@@ -2,15 +2,15 @@ using System.Numerics;
 
 namespace GlmTune.Constraints;
 
-/// <summary>Numbers of a schema: minimum, maximum, multipleOf.</summary>
+/// <summary>Numbers in a schema: minimum, maximum, multipleOf.</summary>
 internal sealed class NumberRules(JsonSchemaGrammar schema, JsonGrammar json)
 {
-    private const int UsualPlaces = 15; // Decimals of a double.
+    private const int UsualPlaces = 15; // Decimal digits of a double.
     private const int MaxMultiple = int.MaxValue;
 
     private readonly ByteGrammar grammar = json.Grammar;
 
-    /// <summary>Whether a listed number is what the other keywords allow.</summary>
+    /// <summary>Whether a listed number satisfies the other keywords.</summary>
     public static bool Fits(string text, SchemaShape shape) =>
         shape.Least.Count + shape.Most.Count + shape.Multiples.Count == 0
         || (
@@ -22,7 +22,7 @@ internal sealed class NumberRules(JsonSchemaGrammar schema, JsonGrammar json)
             && scaled % limits.Multiple == 0
         );
 
-    /// <summary>A number, or a whole one.</summary>
+    /// <summary>Builds the rule for a number or an integer.</summary>
     public int Build(SchemaShape shape, bool isInteger, int next)
     {
         if (shape.Least.Count + shape.Most.Count + shape.Multiples.Count == 0)
@@ -54,7 +54,7 @@ internal sealed class NumberRules(JsonSchemaGrammar schema, JsonGrammar json)
             : schema.Nothing(shape, "no number between minimum and maximum is a multiple of multipleOf");
     }
 
-    // Bounds and divisor in units of the last decimal that is written.
+    // Bounds and divisor in units of the last decimal place.
     public static (BigInteger Least, BigInteger Most, int Places, BigInteger Multiple) Limits(
         SchemaShape shape,
         bool isInteger,
@@ -69,7 +69,7 @@ internal sealed class NumberRules(JsonSchemaGrammar schema, JsonGrammar json)
         var multiples = shape.Multiples.ConvertAll(text => NumberRounds.Exactly(text)!.Value);
         var fine = multiples.Select(multiple => multiple.Places).Append(atLeast).Max();
 
-        // Whole numbers are multiples of 1.
+        // Integers are multiples of 1.
         var multiple = multiples.Aggregate(
             isInteger ? BigInteger.Pow(10, fine) : BigInteger.One,
             (all, one) => Common(all, one.Digits * BigInteger.Pow(10, fine - one.Places))
@@ -77,7 +77,7 @@ internal sealed class NumberRules(JsonSchemaGrammar schema, JsonGrammar json)
         if (multiple > MaxMultiple * (isInteger ? BigInteger.Pow(10, fine) : 1))
         {
             throw new ArgumentException(
-                $"schema {shape.Path}: multipleOf is supported up to {MaxMultiple} units of its last decimal"
+                $"schema {shape.Path}: multipleOf is supported up to {MaxMultiple} units of its last decimal " + "place"
             );
         }
 
@@ -103,7 +103,7 @@ internal sealed class NumberRules(JsonSchemaGrammar schema, JsonGrammar json)
 
     private static BigInteger Common(BigInteger a, BigInteger b) => a / BigInteger.GreatestCommonDivisor(a, b) * b;
 
-    // The greatest number of units that is not above a bound, or the same with the signs turned round.
+    // The largest number of units not above a bound, or the same with signs reversed.
     private static BigInteger Floor(string text, int places, bool exclusive, int sign)
     {
         var (digits, decimals) = NumberRounds.Exactly(text)!.Value;

@@ -3,7 +3,7 @@ using GlmTune.Data.Templates;
 
 namespace GlmTune.Constraints;
 
-/// <summary>Objects of a schema: properties, required, additionalProperties, patternProperties, propertyNames,
+/// <summary>Objects in a schema: properties, required, additionalProperties, patternProperties, propertyNames,
 /// minProperties, maxProperties.</summary>
 internal sealed class ObjectRules(
     JsonSchemaGrammar schema,
@@ -13,12 +13,12 @@ internal sealed class ObjectRules(
     TextGrammar texts
 )
 {
-    private const int MaxCounted = 20_000; // Members that may come times the numbers of them that are told apart.
+    private const int MaxCounted = 20_000; // Possible members times the counts that are distinguished.
     private const int MaxNamePatterns = 3;
 
     private readonly ByteGrammar grammar = json.Grammar;
 
-    /// <summary>An object.</summary>
+    /// <summary>Builds the rule for an object.</summary>
     public int Build(SchemaShape shape, int next)
     {
         var members = Members(shape, out var openNames);
@@ -33,7 +33,7 @@ internal sealed class ObjectRules(
             return schema.Nothing(shape, "minProperties is above maxProperties");
         }
 
-        // From the last member to the first: what may follow after so many, as far as their number makes a difference.
+        // From the last member to the first: what may follow after a number of members, as far as that number matters.
         var isCounted = least > 0 || most < ByteGrammar.Unbounded;
         var open =
             openNames.Count == 0
@@ -115,7 +115,7 @@ internal sealed class ObjectRules(
         return stillLeast > 0 ? first : grammar.Choice(close, first);
     }
 
-    // A member of a name that is not known beforehand.
+    // A member whose name is not known in advance.
     private int Open((TextMachine Names, List<SchemaPart> Parts) open, SchemaShape shape)
     {
         var value = json.Colon(schema.Value(open.Parts, ByteGrammar.End));
@@ -129,8 +129,7 @@ internal sealed class ObjectRules(
         }
     }
 
-    // The members that have a name, in order, and the sets of names of others, each with what its values are; null
-    // where anything goes.
+    // The named members in order, and the sets of other names, each with its values; null if anything is allowed.
     private List<(string Name, List<SchemaPart> Parts, bool IsRequired)>? Members(
         SchemaShape shape,
         out List<(TextMachine Names, List<SchemaPart> Parts)> open
@@ -211,7 +210,7 @@ internal sealed class ObjectRules(
         return members;
     }
 
-    // What schemas say of one name; whether any of them names it or says what others are.
+    // What the schemas say about one name, and whether any of them mentions it or says what other members are.
     private static (List<SchemaPart> Parts, bool IsAllowed) Of(
         IReadOnlyList<SchemaShape.ObjectPart> objects,
         Func<SchemaShape.ObjectPart, SchemaPart?> own,
@@ -288,7 +287,7 @@ internal sealed class ObjectRules(
         return open;
     }
 
-    // What names may be: a set of texts, or a list; neither where any may come.
+    // The allowed names: a set of texts, or a list; neither if any name is allowed.
     private (TextMachine? All, List<string>? Listed) Names(SchemaShape shape)
     {
         var flat = document.Flatten(shape.PropertyNames);

@@ -2,19 +2,18 @@ using System.Globalization;
 
 namespace GlmTune.Constraints;
 
-/// <summary>A regular expression (ECMA-262 with its u flag, the part that describes regular languages), read.</summary>
-/// <remarks>
-/// Literals, ., classes, \d \w \s and their opposites, \p{…} of general categories, groups, alternatives, ? * + {n}
-/// {n,} {n,m}, ^ and $ anywhere, look-aheads at the beginning after ^. Without ^ or $ the match may stand anywhere, as
-/// the schema's rule is. Lazy and greedy repetitions match the same texts. </remarks>
-/// <param name="Whole">What is matched.</param>
-/// <param name="Ahead">What the text must begin with besides, or must not.</param>
+/// <summary>A parsed regular expression (ECMA-262 with the u flag, limited to regular languages).</summary>
+/// <remarks>Literals, ., classes, \d \w \s and their complements, \p{…} with general categories, groups, alternatives,
+/// ? * + {n} {n,} {n,m}, ^ and $ anywhere, lookaheads at the start after ^. Without ^ or $ the match may be anywhere in
+/// the text, as JSON Schema requires. Lazy and greedy repetitions match the same texts.</remarks>
+/// <param name="Whole">The expression to match.</param>
+/// <param name="Ahead">Lookaheads: what the text must, or must not, start with.</param>
 internal sealed record Pattern(Pattern.Part Whole, IReadOnlyList<(Pattern.Part Inner, bool Negated)> Ahead)
 {
     private const int MaxLength = 1000;
 
-    /// <exception cref="FormatException">The text is no pattern, or uses more than is supported; the message goes on
-    /// after "pattern '…' ".</exception>
+    /// <exception cref="FormatException">The text is not a valid pattern, or uses unsupported features; the message is
+    /// a phrase to follow "pattern '…' ".</exception>
     public static Pattern Read(string expression) =>
         expression.Length <= MaxLength
             ? new Reader(expression).Read()
@@ -23,22 +22,22 @@ internal sealed record Pattern(Pattern.Part Whole, IReadOnlyList<(Pattern.Part I
     /// <summary>A part of an expression.</summary>
     public abstract record Part
     {
-        /// <summary>One character of a set.</summary>
+        /// <summary>One character from a set.</summary>
         public sealed record OneOf(CharacterSet Set) : Part;
 
-        /// <summary>Parts one after the other.</summary>
+        /// <summary>Parts in sequence.</summary>
         public sealed record Row(IReadOnlyList<Part> Parts) : Part;
 
-        /// <summary>One of several.</summary>
+        /// <summary>One of several alternatives.</summary>
         public sealed record Any(IReadOnlyList<Part> Ways) : Part;
 
-        /// <summary>A part several times.</summary>
+        /// <summary>A repeated part.</summary>
         public sealed record Repeated(Part Inner, int Least, int Most) : Part;
 
-        /// <summary>Nothing, at the text's beginning.</summary>
+        /// <summary>The empty match at the start of the text.</summary>
         public sealed record Start : Part;
 
-        /// <summary>Nothing, at the text's end.</summary>
+        /// <summary>The empty match at the end of the text.</summary>
         public sealed record End : Part;
     }
 
@@ -65,7 +64,7 @@ internal sealed record Pattern(Pattern.Part Whole, IReadOnlyList<(Pattern.Part I
 
             if (ahead.Count > 0 && whole is not Part.Row)
             {
-                throw new FormatException("has a look-around next to alternatives; put those into a group");
+                throw new FormatException("has a lookaround next to alternatives; put the alternatives into a group");
             }
 
             return new Pattern(whole, ahead);
@@ -107,7 +106,7 @@ internal sealed record Pattern(Pattern.Part Whole, IReadOnlyList<(Pattern.Part I
             return new Part.Row(parts);
         }
 
-        // Of the whole pattern only, right after its ^: there it says something of the text from its beginning.
+        // Only at the start of the whole pattern, right after its ^: there it constrains the text from its start.
         private bool LookedAhead(List<Part> before)
         {
             var opening = pattern.AsSpan(place);
@@ -118,7 +117,7 @@ internal sealed record Pattern(Pattern.Part Whole, IReadOnlyList<(Pattern.Part I
 
             if (depth != 1 || before is not [Part.Start])
             {
-                throw new FormatException($"has a look-around at {place}; it is supported only right after ^");
+                throw new FormatException($"has a lookaround at {place}; it is supported only right after ^");
             }
 
             place += 3;
@@ -222,7 +221,7 @@ internal sealed record Pattern(Pattern.Part Whole, IReadOnlyList<(Pattern.Part I
             }
         }
 
-        // (?:…) and (?<name>…) match what their parts match.
+        // (?:…) and (?<name>…) match what their content matches.
         private void SkipGroupKind()
         {
             var opening = pattern.AsSpan(place);
@@ -234,7 +233,7 @@ internal sealed record Pattern(Pattern.Part Whole, IReadOnlyList<(Pattern.Part I
             place =
                 opening.StartsWith("?:") ? place + 2
                 : end > place + name && char.IsLetter(pattern[place + name]) ? end + 1
-                : throw new FormatException($"has a look-around or another special group at {place - 1}");
+                : throw new FormatException($"has a lookaround or another special group at {place - 1}");
         }
 
         private CharacterSet Class()

@@ -2,20 +2,19 @@ using System.Text.Json;
 
 namespace GlmTune.Constraints;
 
-/// <summary>A whole schema, within which references are followed.</summary>
-/// <param name="root">The whole.</param>
+/// <summary>A whole schema, within which references are resolved.</summary>
+/// <param name="root">The whole schema.</param>
 /// <param name="spend">Counts the work.</param>
 internal sealed class SchemaDocument(JsonElement root, Action<int> spend)
 {
     private const int MaxChained = 200;
 
-    /// <summary>The whole.</summary>
+    /// <summary>The whole schema as a part.</summary>
     public SchemaPart Root { get; } = new(root, "#");
 
-    /// <summary>What <c>$ref</c> and <c>allOf</c> of some parts add up to: parts of which neither is heeded any more,
-    /// without those that say nothing.</summary>
-    /// <exception cref="ArgumentException">A reference points to nothing or to itself, or something is no
-    /// schema.</exception>
+    /// <summary>Resolves <c>$ref</c> and <c>allOf</c> of some parts: returns parts without either keyword, leaving out
+    /// those that say nothing.</summary>
+    /// <exception cref="ArgumentException">A reference is dangling or circular, or a value is not a schema.</exception>
     public List<SchemaPart> Flatten(IEnumerable<SchemaPart> parts)
     {
         var (flat, seen) = (new List<SchemaPart>(), new HashSet<string>(StringComparer.Ordinal));
@@ -27,7 +26,7 @@ internal sealed class SchemaDocument(JsonElement root, Action<int> spend)
         return flat;
     }
 
-    /// <summary>Where a part is only a reference to another, that.</summary>
+    /// <summary>The target of a part that is only a reference; otherwise the part itself.</summary>
     public SchemaPart? Referred(SchemaPart part) =>
         !part.Bare
         && part.Schema.ValueKind == JsonValueKind.Object

@@ -3,19 +3,19 @@ using System.Text.Json;
 
 namespace GlmTune.Constraints;
 
-/// <summary>Whether branches of oneOf exclude each other, so that what one branch writes is never taken by
-/// another.</summary>
-/// <remarks>
-/// Shown by types, listed values, bounds, lengths, or a property that each value of a branch has: one that another
-/// branch forbids or gives a value of another kind. What no such reason is found for counts as overlapping. </remarks>
+/// <summary>Decides whether the branches of a oneOf exclude each other, so that a text written for one branch is never
+/// valid for another.</summary>
+/// <remarks>Branches are told apart by types, listed values, bounds, lengths, or a property that every value of one
+/// branch has and another branch forbids or gives a different kind of value. If none of these applies, branches count
+/// as overlapping.</remarks>
 internal sealed class SchemaOverlap(SchemaDocument document, Action<int> spend)
 {
     private const int MaxLevels = 6;
     private const int ComparisonWork = 200;
 
-    /// <summary>Each branch with what it needs to be told from the others: of a discriminator, that the property is
-    /// there.</summary>
-    /// <exception cref="ArgumentException">Two branches may take the same value.</exception>
+    /// <summary>The branches, each with what distinguishes it from the others: for a discriminator, that the property
+    /// is required.</summary>
+    /// <exception cref="ArgumentException">Two branches may allow the same value.</exception>
     public IEnumerable<IReadOnlyList<SchemaPart>> Exclusive(
         IReadOnlyList<SchemaPart> branches,
         IReadOnlyList<SchemaPart> beside,
@@ -53,7 +53,7 @@ internal sealed class SchemaOverlap(SchemaDocument document, Action<int> spend)
         return ways;
     }
 
-    // Whether no value that is written for some parts is of some others.
+    // Whether no value written for some parts is valid for some others.
     private bool Excludes(IReadOnlyList<SchemaPart> written, IReadOnlyList<SchemaPart> other, int level)
     {
         spend(ComparisonWork);
@@ -69,7 +69,7 @@ internal sealed class SchemaOverlap(SchemaDocument document, Action<int> spend)
             return true;
         }
 
-        // Every branch on one side against every one of the other.
+        // Each branch on one side against each on the other.
         return a.Unions.Count > 0 ? Branches(a, flat).All(branch => Excludes(branch, other, level + 1))
             : b.Unions.Count > 0 ? Branches(b, otherFlat).All(branch => Excludes(written, branch, level + 1))
             : Differ(a, b, level);
@@ -77,7 +77,7 @@ internal sealed class SchemaOverlap(SchemaDocument document, Action<int> spend)
 
     private static IEnumerable<IReadOnlyList<SchemaPart>> Branches(SchemaShape shape, List<SchemaPart> flat)
     {
-        // Other unions of the same parts are left out, which leaves more values.
+        // Other unions of the same parts are ignored, which allows more values.
         List<SchemaPart> beside = [.. flat.Select(part => part with { Bare = true })];
         return shape.Unions[0].Branches.Select(branch => (IReadOnlyList<SchemaPart>)[.. beside, branch]);
     }
@@ -114,7 +114,7 @@ internal sealed class SchemaOverlap(SchemaDocument document, Action<int> spend)
     private static IEnumerable<string> Kinds(SchemaShape shape) =>
         shape.Types ?? ["object", "array", "string", "number", "boolean", "null"];
 
-    // Whether a listed value may be of a shape, as far as types and other lists tell.
+    // Whether a listed value may have a shape, as far as types and other lists tell.
     private static bool Takes(SchemaShape shape, JsonElement value) =>
         shape.Values is { } values
             ? values.Exists(other => JsonElement.DeepEquals(value, other))
@@ -122,7 +122,7 @@ internal sealed class SchemaOverlap(SchemaDocument document, Action<int> spend)
 
     private bool MembersDiffer(SchemaShape a, SchemaShape b, int level)
     {
-        // Nothing is written that is not named, where properties are and others are not spoken of.
+        // Unnamed members are never written if there are properties and additionalProperties is absent.
         var isClosed =
             a.Objects.Count > 0
             && a.Objects.All(part =>

@@ -2,19 +2,20 @@ using System.Text.Json;
 
 namespace GlmTune.Constraints;
 
-/// <summary>A schema inside another; several are kept to at once.</summary>
+/// <summary>A schema inside another one; several can apply to the same value.</summary>
 /// <param name="Schema">The schema.</param>
-/// <param name="Path">Where it stands: a JSON pointer from #. The same place is the same part.</param>
-/// <param name="Bare">Without its anyOf and oneOf, of which a branch stands beside it.</param>
+/// <param name="Path">Its location, a JSON pointer from #. Parts with the same location are equal.</param>
+/// <param name="Bare">Whether its anyOf and oneOf are ignored because one of their branches is applied beside
+/// it.</param>
 internal readonly record struct SchemaPart(JsonElement Schema, string Path, bool Bare = false)
 {
-    /// <summary>What distinguishes it from other parts.</summary>
+    /// <summary>Identifies the part.</summary>
     public string Id => Bare ? $"{Path} bare" : Path;
 
-    /// <summary>Steps of work that making a path below this one takes: names in it may be long.</summary>
+    /// <summary>Work of building a path below this one: names in it may be long.</summary>
     public int PathWork => Path.Length / 128;
 
-    /// <summary>A schema under one of its keywords.</summary>
+    /// <summary>The schema under one of its keywords.</summary>
     public SchemaPart At(JsonElement schema, params ReadOnlySpan<string> steps)
     {
         var path = Path;
@@ -27,6 +28,6 @@ internal readonly record struct SchemaPart(JsonElement Schema, string Path, bool
         return new SchemaPart(schema, path);
     }
 
-    /// <summary>The error of something that is wrong here.</summary>
+    /// <summary>An error about this part.</summary>
     public ArgumentException Wrong(string problem) => new($"schema {Path}: {problem}");
 }

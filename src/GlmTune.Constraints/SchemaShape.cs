@@ -2,7 +2,7 @@ using System.Text.Json;
 
 namespace GlmTune.Constraints;
 
-/// <summary>What several schemas that hold at once say of a value, keyword by keyword.</summary>
+/// <summary>The combined constraints of several schemas that apply to the same value, keyword by keyword.</summary>
 internal sealed class SchemaShape
 {
     private static readonly HashSet<string> Descriptions =
@@ -82,10 +82,10 @@ internal sealed class SchemaShape
     private readonly List<ArrayPart> arrays = [];
     private HashSet<string>? types;
 
-    /// <summary>Reads parts that are flat.</summary>
+    /// <summary>Combines parts whose references have been resolved.</summary>
     /// <param name="parts">The parts.</param>
     /// <param name="spend">Counts the work.</param>
-    /// <exception cref="ArgumentException">A keyword has a wrong value, or cannot be kept to.</exception>
+    /// <exception cref="ArgumentException">A keyword has an invalid value, or cannot be enforced.</exception>
     public SchemaShape(IReadOnlyList<SchemaPart> parts, Action<int> spend)
     {
         this.spend = spend;
@@ -103,7 +103,7 @@ internal sealed class SchemaShape
             words.UnionWith(part.Schema.EnumerateObject().Select(keyword => keyword.Name));
         }
 
-        // Keywords of one kind of value imply that kind where no type is given.
+        // Without a type, keywords for one kind of value imply that kind.
         if (types is null && Values is null && Unions.Count == 0)
         {
             HashSet<string> implied = [];
@@ -124,29 +124,29 @@ internal sealed class SchemaShape
         }
     }
 
-    /// <summary>Where the first part stands.</summary>
+    /// <summary>Location of the first part.</summary>
     public string Path { get; }
 
-    /// <summary>Why no value is left; null where some may be.</summary>
+    /// <summary>Why no value is possible; null if some may be.</summary>
     public string? Empty { get; private set; }
 
-    /// <summary>The types that are left, number standing for integer too; null for any.</summary>
+    /// <summary>The types still possible, where number includes integer; null: any.</summary>
     public IReadOnlyCollection<string>? Types => types;
 
-    /// <summary>The values that are left of enum and const, checked against nothing else; null where none are
+    /// <summary>The values common to enum and const, not yet checked against other keywords; null if none are
     /// listed.</summary>
     public List<JsonElement>? Values { get; private set; }
 
-    /// <summary>Branches of which one holds besides; of those that exclude each other, exactly one.</summary>
+    /// <summary>Branches of anyOf and oneOf, of which one must also apply; for oneOf exactly one.</summary>
     public List<(IReadOnlyList<SchemaPart> Branches, bool Exclusive, SchemaPart Part)> Unions { get; } = [];
 
-    /// <summary>Bounds of numbers: the text, and whether the number itself is outside.</summary>
+    /// <summary>The minimum: its text, and whether it is exclusive.</summary>
     public List<(string Number, bool Exclusive)> Least { get; } = [];
 
-    /// <summary>As <see cref="Least"/>.</summary>
+    /// <summary>The maximum, like <see cref="Least"/>.</summary>
     public List<(string Number, bool Exclusive)> Most { get; } = [];
 
-    /// <summary>What numbers are multiples of.</summary>
+    /// <summary>The divisor of numbers.</summary>
     public List<string> Multiples { get; } = [];
 
     public int MinLength { get; private set; }
@@ -169,22 +169,22 @@ internal sealed class SchemaShape
 
     public int MaxProperties { get; private set; } = ByteGrammar.Unbounded;
 
-    /// <summary>Names that must be there, in order.</summary>
+    /// <summary>Required names, in order.</summary>
     public List<string> Required { get; } = [];
 
-    /// <summary>What names of properties must be.</summary>
+    /// <summary>Constraints on property names.</summary>
     public List<SchemaPart> PropertyNames { get; } = [];
 
-    /// <summary>What is said of members, part by part.</summary>
+    /// <summary>Constraints on members, part by part.</summary>
     public IReadOnlyList<ObjectPart> Objects => objects;
 
-    /// <summary>What is said of items, part by part.</summary>
+    /// <summary>Constraints on items, part by part.</summary>
     public IReadOnlyList<ArrayPart> Arrays => arrays;
 
     /// <summary>Whether a keyword only describes a value.</summary>
     public static bool Describes(string keyword) => Descriptions.Contains(keyword);
 
-    /// <summary>Whether values of a type are left.</summary>
+    /// <summary>Whether values of a type are possible.</summary>
     public bool Allows(string type) =>
         types is null || types.Contains(type) || (type == "integer" && types.Contains("number"));
 
@@ -268,7 +268,7 @@ internal sealed class SchemaShape
         return names.ToHashSet(StringComparer.Ordinal);
     }
 
-    // Numbers are integers as well.
+    // Numbers include integers.
     private void Intersect(HashSet<string> allowed)
     {
         if (types is null)
@@ -311,7 +311,7 @@ internal sealed class SchemaShape
         }
     }
 
-    // In older schemas exclusive… is true, beside the bound itself.
+    // In older schemas, exclusive… is a boolean beside the bound itself.
     private static void Bound(SchemaPart part, string inclusive, string exclusive, List<(string, bool)> bounds)
     {
         var isOutside = part.Schema.TryGetProperty(exclusive, out var other) && other.ValueKind == JsonValueKind.True;
@@ -411,7 +411,7 @@ internal sealed class SchemaShape
         var hasItems = schema.TryGetProperty("items", out var items);
         if (hasItems && items.ValueKind == JsonValueKind.Array)
         {
-            // As schemas before 2020-12 have it.
+            // The form before 2020-12.
             prefixWord = "items";
             hasItems = schema.TryGetProperty("additionalItems", out items);
         }
@@ -460,7 +460,7 @@ internal sealed class SchemaShape
         );
     }
 
-    // What is not named is not written anyway.
+    // Members that are not named are not written anyway.
     private static void Closing(SchemaPart part, string word)
     {
         if (
@@ -499,18 +499,18 @@ internal sealed class SchemaShape
             ? (int)System.Numerics.BigInteger.Min(count.Digits, ByteGrammar.Unbounded)
         : throw part.Wrong($"{name} must be a whole number, at least 0");
 
-    /// <summary>What one schema says of an object's members.</summary>
-    /// <param name="Properties">By name.</param>
-    /// <param name="Patterns">By pattern of the name.</param>
-    /// <param name="Additional">Of others; null where nothing is said.</param>
+    /// <summary>What one schema says about an object's members.</summary>
+    /// <param name="Properties">Schemas by name.</param>
+    /// <param name="Patterns">Schemas by pattern of the name.</param>
+    /// <param name="Additional">Schema of other members; null if not given.</param>
     public sealed record ObjectPart(
         OrderedDictionary<string, SchemaPart> Properties,
         OrderedDictionary<string, SchemaPart> Patterns,
         SchemaPart? Additional
     );
 
-    /// <summary>What one schema says of a list's items.</summary>
-    /// <param name="Prefix">Of the first ones.</param>
-    /// <param name="Rest">Of those that follow; null where nothing is said.</param>
+    /// <summary>What one schema says about an array's items.</summary>
+    /// <param name="Prefix">Schemas of the first items.</param>
+    /// <param name="Rest">Schema of the following items; null if not given.</param>
     public sealed record ArrayPart(IReadOnlyList<SchemaPart> Prefix, SchemaPart? Rest);
 }

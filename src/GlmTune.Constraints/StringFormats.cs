@@ -1,6 +1,6 @@
 namespace GlmTune.Constraints;
 
-/// <summary>The formats of strings that are kept to, as patterns; others say nothing.</summary>
+/// <summary>Supported string formats, as patterns; other formats have no effect.</summary>
 internal static class StringFormats
 {
     private const string Year = @"(\d{3}[1-9]|\d{2}[1-9]0|\d[1-9]00|[1-9]000)"; // There is no year 0.
@@ -15,7 +15,7 @@ internal static class StringFormats
     private const string Hours = @"T(\d+S|\d+M(\d+S)?|\d+H(\d+M(\d+S)?)?)";
     private const string UriCharacter = @"([A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})";
 
-    /// <summary>By name.</summary>
+    /// <summary>The formats by name.</summary>
     public static IReadOnlyDictionary<string, string> Patterns { get; } =
         new Dictionary<string, string>(StringComparer.Ordinal)
         {
@@ -35,7 +35,7 @@ internal static class StringFormats
 
     private const string UserAndHost = @"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?";
 
-    // So many groups, then two colons for zeros, then up to as many as are left.
+    // A number of groups, then two colons for zeros, then up to as many groups as remain.
     private static string Shortened(int before) =>
         before switch
         {

@@ -1,12 +1,12 @@
 namespace GlmTune.Constraints;
 
-/// <summary>Strings of a schema: minLength, maxLength, pattern, format.</summary>
+/// <summary>Strings in a schema: minLength, maxLength, pattern, format.</summary>
 internal sealed class StringRules(JsonSchemaGrammar schema, JsonGrammar json, TextGrammar texts)
 {
     private readonly ByteGrammar grammar = json.Grammar;
     private readonly Dictionary<string, TextMachine> machines = new(StringComparer.Ordinal);
 
-    /// <summary>Whether a listed text is what the other keywords allow.</summary>
+    /// <summary>Whether a listed string satisfies the other keywords.</summary>
     public bool Fits(string text, SchemaShape shape)
     {
         var length = text.EnumerateRunes().Count();
@@ -15,7 +15,7 @@ internal sealed class StringRules(JsonSchemaGrammar schema, JsonGrammar json, Te
             && Machines(shape).All(machine => machine.Takes(text));
     }
 
-    /// <summary>A string.</summary>
+    /// <summary>Builds the rule for a string.</summary>
     public int Build(SchemaShape shape, int next)
     {
         var (least, most) = (shape.MinLength, shape.MaxLength);
@@ -30,7 +30,7 @@ internal sealed class StringRules(JsonSchemaGrammar schema, JsonGrammar json, Te
             return json.String(least, most, next);
         }
 
-        // One pattern alone may have any number of states.
+        // A single pattern may have any number of states.
         if (shape.Patterns is [var only] && known.Count == 0 && least == 0 && most == ByteGrammar.Unbounded)
         {
             try

@@ -2,9 +2,9 @@ using System.Text;
 
 namespace GlmTune.Constraints;
 
-/// <summary>Texts of patterns, formats and lengths as JSON strings.</summary>
-/// <remarks>Written plainly where JSON allows it; quotes, backslashes and control characters that have a short escape
-/// by that one, other control characters never.</remarks>
+/// <summary>Texts given by patterns, formats and lengths, as JSON strings.</summary>
+/// <remarks>Characters are written unescaped where JSON allows it. Quotes, backslashes and control characters with a
+/// short escape use that escape; other control characters are never written.</remarks>
 internal sealed class TextGrammar(JsonGrammar json)
 {
     private static readonly CharacterSet Plain =
@@ -23,8 +23,8 @@ internal sealed class TextGrammar(JsonGrammar json)
     private readonly Dictionary<CharacterSet, int?> rules = [];
     private readonly int[] tails = Tails(json.Grammar);
 
-    /// <summary>A string of a set of texts and a length in characters.</summary>
-    /// <exception cref="FormatException">No such text is left, or it takes too many states.</exception>
+    /// <summary>A string from a set of texts, with a length in characters.</summary>
+    /// <exception cref="FormatException">There is no such text, or it needs too many states.</exception>
     public int String(TextMachine machine, int least, int most, int next) =>
         grammar.Literal(
             "\""u8,
@@ -34,10 +34,9 @@ internal sealed class TextGrammar(JsonGrammar json)
             )
         );
 
-    /// <summary>A string in which an expression matches, of any number of states: with fewer readings where the
-    /// expression has few.</summary>
-    /// <exception cref="FormatException">It cannot be written so: it has look-aheads, or ^ or $ elsewhere than at its
-    /// ends.</exception>
+    /// <summary>A string that matches an expression with any number of states; efficient if the expression is not
+    /// ambiguous.</summary>
+    /// <exception cref="FormatException">The expression has lookaheads, or ^ or $ in the middle.</exception>
     public int String(Pattern pattern, int next)
     {
         var parts =
@@ -58,7 +57,7 @@ internal sealed class TextGrammar(JsonGrammar json)
         part switch
         {
             Pattern.Part.OneOf one => grammar.Call(
-                Character(one.Set) ?? throw new FormatException("has a class that nothing matches"),
+                Character(one.Set) ?? throw new FormatException("has a class that matches nothing"),
                 next
             ),
             Pattern.Part.Row row => row.Parts.Reverse().Aggregate(next, (following, inner) => Build(inner, following)),
@@ -121,7 +120,7 @@ internal sealed class TextGrammar(JsonGrammar json)
 
     private static byte[] Encode(int character) => Encoding.UTF8.GetBytes(char.ConvertFromUtf32(character));
 
-    // All sequences from one to another of the same length, in the order of bytes, which is that of characters.
+    // All UTF-8 sequences in a range of equal length, in byte order, which is also the order of characters.
     private void AddBytes(List<int> ways, byte[] first, byte[] last, int place, int next)
     {
         var left = first.Length - place - 1;
@@ -159,7 +158,7 @@ internal sealed class TextGrammar(JsonGrammar json)
         }
     }
 
-    // Bytes that go on with a character, by how many.
+    // Continuation bytes, by how many follow.
     private static int[] Tails(ByteGrammar grammar)
     {
         var tails = new int[4];

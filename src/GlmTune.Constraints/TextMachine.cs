@@ -4,26 +4,26 @@ namespace GlmTune.Constraints;
 
 /// <summary>A set of texts as a deterministic automaton over characters, so that sets can be intersected and
 /// complemented.</summary>
-/// <remarks>In each state every character leads somewhere; 0 is the first state. Immutable.</remarks>
+/// <remarks>Every state has a transition for every character; 0 is the initial state. Immutable.</remarks>
 internal sealed class TextMachine
 {
     private const int MaxStates = 4000;
     private const int MaxNodes = 10_000;
-    private const int MaxWork = 2_000_000; // Of one expression, or one product.
+    private const int MaxWork = 2_000_000; // For one expression or one product.
 
     private TextMachine(List<List<(CharacterSet Set, int Next)>> edges, List<bool> accepts) =>
         (Edges, Accepts) = (edges, accepts);
 
-    /// <summary>Where characters lead, by state.</summary>
+    /// <summary>Transitions by state.</summary>
     public IReadOnlyList<IReadOnlyList<(CharacterSet Set, int Next)>> Edges { get; }
 
     /// <summary>Whether a text may end in a state.</summary>
     public IReadOnlyList<bool> Accepts { get; }
 
-    /// <summary>All texts but these.</summary>
+    /// <summary>All texts except these.</summary>
     public static TextMachine AllBut(IEnumerable<string> texts)
     {
-        // A tree of the texts; 1 is the state that no text comes back from.
+        // A tree of the texts; 1 is the dead state.
         var children = new List<SortedDictionary<int, int>> { new(), new() };
         var ends = new List<bool> { true, true };
         foreach (var text in texts)
@@ -64,8 +64,8 @@ internal sealed class TextMachine
         return new TextMachine(edges, ends);
     }
 
-    /// <summary>The texts in which an expression matches, its look-aheads included.</summary>
-    /// <exception cref="FormatException">It takes too many states.</exception>
+    /// <summary>The texts that match an expression, including its lookaheads.</summary>
+    /// <exception cref="FormatException">Too many states are needed.</exception>
     public static TextMachine Of(Pattern pattern, Action<int> spend)
     {
         var machine = new Builder(spend).Build(pattern.Whole);
@@ -78,17 +78,17 @@ internal sealed class TextMachine
         return machine;
     }
 
-    /// <summary>The texts that are not in this set.</summary>
+    /// <summary>The texts not in this set.</summary>
     public TextMachine Not() =>
         new([.. Edges.Select(edges => edges.ToList())], [.. Accepts.Select(accepts => !accepts)]);
 
-    /// <summary>The texts that are in both sets.</summary>
-    /// <exception cref="FormatException">It takes too many states.</exception>
+    /// <summary>The texts in both sets.</summary>
+    /// <exception cref="FormatException">Too many states are needed.</exception>
     public TextMachine And(TextMachine other, Action<int> spend) =>
         Product([this, other], ways => ways[0] && ways[1], spend);
 
-    /// <summary>The texts of which a rule says so, by the sets that they are in.</summary>
-    /// <exception cref="FormatException">It takes too many states.</exception>
+    /// <summary>The texts selected by a rule, given which of the sets contain them.</summary>
+    /// <exception cref="FormatException">Too many states are needed.</exception>
     public static TextMachine Product(
         IReadOnlyList<TextMachine> machines,
         Func<bool[], bool> accepts,
@@ -102,7 +102,7 @@ internal sealed class TextMachine
             parts => accepts([.. parts.Select((part, i) => machines[i].Accepts[part])])
         );
 
-        // Refined machine by machine: the sets of an earlier one cut by those of the next.
+        // Refined machine by machine: the character sets of each are split by those of the next.
         List<(CharacterSet Set, int[] Next)> Next(int[] parts)
         {
             List<(CharacterSet Set, int[] Next)> cut = [(CharacterSet.All, [])];
@@ -142,7 +142,7 @@ internal sealed class TextMachine
 
     private static int Grow(int states) => states < MaxStates ? states : throw TooLarge();
 
-    // The machine of all states that are reached from the first; numbers that are equal are one state.
+    // The machine of all states reachable from the initial one; equal numbers are one state.
     private static TextMachine Reached(
         int[] first,
         Func<int[], IEnumerable<(CharacterSet Set, int[] Next)>> next,
@@ -182,7 +182,7 @@ internal sealed class TextMachine
                 .Select(group => (group.Select(edge => edge.Set).Aggregate((a, b) => a | b), group.Key)),
         ];
 
-    // Counts for this machine alone, and for the whole.
+    // Limits this machine alone, and the total.
     private sealed class Work(Action<int> spend)
     {
         private int done;
@@ -197,7 +197,7 @@ internal sealed class TextMachine
         }
     }
 
-    // Thompson's construction, then the sets of places that each character leads to.
+    // Thompson's construction, then the set of nodes that each character leads to.
     private sealed class Builder(Action<int> spend)
     {
         private readonly List<Node> nodes = [new Node(null, [], Where.Anywhere)]; // 0: matched.
@@ -216,7 +216,7 @@ internal sealed class TextMachine
             var sets = nodes.Select(node => node.Set).OfType<CharacterSet>().Distinct().ToList();
             var classes = Classes(sets);
 
-            // A place is twice the node, and one more once $ was passed; −1: matched, whatever follows.
+            // A position is twice the node, plus one once $ has been passed; −1: matched, whatever follows.
             return Reached(
                 Follow([start * 2], atStart: true),
                 places => classes.Select(each => (each.Set, After(places, each.Within, start))),
@@ -224,7 +224,7 @@ internal sealed class TextMachine
             );
         }
 
-        // Characters that are in the same sets lead to the same places.
+        // Characters in the same sets lead to the same nodes.
         private static List<(CharacterSet Set, HashSet<CharacterSet> Within)> Classes(List<CharacterSet> sets)
         {
             List<(CharacterSet Set, HashSet<CharacterSet> Within)> classes = [(CharacterSet.All, [])];
@@ -259,7 +259,7 @@ internal sealed class TextMachine
                 return places;
             }
 
-            // Without ^ a match may begin at any character.
+            // Without ^, a match may start at any character.
             var next = new List<int> { start * 2 };
             foreach (var place in places)
             {

@@ -1,8 +1,8 @@
 namespace GlmTune.Constraints;
 
-/// <summary>The characters of a text that an automaton accepts, between min and max of them; a state is the
-/// automaton's state and the count so far.</summary>
-/// <remarks>No state is entered from which no text of the right length is left.</remarks>
+/// <summary>The characters of a text that an automaton accepts, with a minimum and maximum length; a state combines the
+/// automaton's state and the number of characters so far.</summary>
+/// <remarks>States from which no text of an allowed length can be completed are never entered.</remarks>
 internal sealed class TextRounds : Rounds
 {
     private readonly TextMachine machine;
@@ -11,16 +11,17 @@ internal sealed class TextRounds : Rounds
     private readonly int least;
     private readonly int most;
 
-    // By characters left, then by state: whether a text of exactly so many more characters ends there; without a most:
-    // of at least so many.
+    // By remaining characters, then by state: whether a text can end after exactly this many more characters; without a
+    // maximum, after at least this many.
     private readonly bool[][] left;
 
-    /// <param name="machine">The texts.</param>
-    /// <param name="ruleOf">The rule of one character of a set; null where no character of it can be written.</param>
-    /// <param name="least">How many characters at least.</param>
-    /// <param name="most">How many characters at most.</param>
+    /// <param name="machine">The automaton.</param>
+    /// <param name="ruleOf">Returns the rule for one character from a set; null if none of its characters can be
+    /// written.</param>
+    /// <param name="least">Minimum number of characters.</param>
+    /// <param name="most">Maximum number of characters.</param>
     /// <param name="spend">Counts the work.</param>
-    /// <exception cref="FormatException">No text is left.</exception>
+    /// <exception cref="FormatException">No such text exists.</exception>
     public TextRounds(TextMachine machine, Func<CharacterSet, int?> ruleOf, int least, int most, Action<int> spend)
     {
         (this.machine, this.least, this.most, this.spend) = (machine, least, most, spend);
@@ -47,7 +48,7 @@ internal sealed class TextRounds : Rounds
         var count = Count(state);
         if (count < most)
         {
-            // Beyond the least number, characters only count where there is a most.
+            // Beyond the minimum, characters are counted only if there is a maximum.
             var next = most == ByteGrammar.Unbounded ? Math.Min(count + 1, least) : count + 1;
             foreach (var (rule, to) in edges[State(state)])
             {
@@ -79,14 +80,14 @@ internal sealed class TextRounds : Rounds
 
             if (more >= left.Length)
             {
-                return false; // Longer ones are no different.
+                return false; // Greater lengths make no difference.
             }
         }
 
         return false;
     }
 
-    // As far as lengths make a difference: the last row holds for all that are longer.
+    // Only as far as lengths matter: the last row applies to all greater lengths.
     private bool[][] LeftExactly()
     {
         var rows = new List<bool[]> { machine.Accepts.ToArray() };
@@ -101,7 +102,7 @@ internal sealed class TextRounds : Rounds
     private bool[][] LeftAtLeast()
     {
         var any = machine.Accepts.ToArray();
-        for (var changed = true; changed;)
+        for (var changed = true; changed; )
         {
             changed = false;
             for (var state = 0; state < any.Length; state++)

@@ -3,16 +3,16 @@ using GlmTune.Data.Tokenization;
 
 namespace GlmTune.Constraints;
 
-/// <summary>The vocabulary as a tree of bytes, so that tokens with a common beginning are looked at together.</summary>
-/// <remarks>Nodes lie depth first, so that a walk goes forward through arrays and skips what a wrong byte begins.
-/// Immutable.</remarks>
+/// <summary>The vocabulary as a tree of bytes, so that tokens with a common prefix are checked together.</summary>
+/// <remarks>Nodes are stored depth first, so that a walk moves forward through arrays and skips the subtree of a byte
+/// that does not fit. Immutable.</remarks>
 internal sealed class TokenTrie
 {
     private static readonly ConditionalWeakTable<Tokenizer, TokenTrie> OfTokenizers = [];
     private readonly List<byte> values = [];
     private readonly List<int> depths = [];
-    private readonly List<int> ends = []; // Of each node, the first node that is not below it.
-    private readonly List<int> tokens = []; // The token that ends there, or −1.
+    private readonly List<int> ends = []; // For each node, the first node after its subtree.
+    private readonly List<int> tokens = []; // The token that ends at the node, or −1.
     private readonly int words;
     private readonly int deepest;
 
@@ -44,16 +44,16 @@ internal sealed class TokenTrie
         Close(open, 0);
     }
 
-    /// <summary>The tree of a tokenizer; built once.</summary>
+    /// <summary>The tree of a tokenizer; built once per tokenizer.</summary>
     public static TokenTrie Of(Tokenizer tokenizer) => OfTokenizers.GetValue(tokenizer, key => new TokenTrie(key));
 
-    /// <summary>The ordinary tokens whose bytes an automaton takes, a bit each.</summary>
+    /// <summary>The ordinary tokens whose bytes an automaton accepts, one bit each.</summary>
     public ulong[] Allowed(GrammarAutomaton automaton, GrammarAutomaton.State state)
     {
         var mask = new ulong[words];
         var path = new GrammarAutomaton.State[deepest + 1];
         path[0] = state;
-        for (var node = 0; node < values.Count;)
+        for (var node = 0; node < values.Count; )
         {
             var depth = depths[node];
             if (automaton.Step(path[depth], values[node]) is not { } next)

@@ -375,7 +375,7 @@ public class JsonSchemaGrammarTests
     [InlineData("""{"$ref":"#/$defs/none"}""", "does not exist")]
     [InlineData("""{"$ref":"https://example.org/x"}""", "not within the schema")]
     [InlineData("""{"type":"string","minLength":3,"maxLength":2}""", "minLength is above maxLength")]
-    [InlineData("""{"type":"string","pattern":"(?=x)"}""", "look-around")]
+    [InlineData("""{"type":"string","pattern":"(?=x)"}""", "lookaround")]
     [InlineData("""{"type":"string","pattern":"(x"}""", "not closed")]
     [InlineData("""{"type":"integer","minimum":3,"maximum":2}""", "minimum is above maximum")]
     [InlineData("""{"properties":{"a":false},"required":["a"]}""", "schema #/properties/a: false allows no value")]

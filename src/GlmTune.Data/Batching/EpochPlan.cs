@@ -1,7 +1,7 @@
 namespace GlmTune.Data.Batching;
 
-/// <summary>The micro-batches of one epoch as indices of examples, for all ranks together.</summary>
-/// <remarks>A function of (options, epoch, lengths) alone: the number of ranks only decides who takes which micro-batch
+/// <summary>The micro-batches of one epoch as example indices, for all ranks together.</summary>
+/// <remarks>Depends only on options, epoch and lengths: the world size only decides which rank takes which micro-batch
 /// of a step.</remarks>
 public sealed class EpochPlan
 {
@@ -17,14 +17,14 @@ public sealed class EpochPlan
         }
     }
 
-    /// <summary>The examples of each micro-batch; every example of the split is in exactly one, but for those that
-    /// <see cref="BatchOptions.DropLast"/> leaves out.</summary>
+    /// <summary>The example indices of each micro-batch. Every example of the split is in exactly one, except those
+    /// dropped by <see cref="BatchOptions.DropLast"/>.</summary>
     public IReadOnlyList<int[]> MicroBatches { get; }
 
     /// <summary>Plans an epoch.</summary>
-    /// <param name="tokens">Tokens of each example of the split.</param>
-    /// <param name="options">How examples are put together.</param>
-    /// <param name="epoch">Which pass, from 0.</param>
+    /// <param name="tokens">Token count of each example of the split.</param>
+    /// <param name="options">How examples are grouped.</param>
+    /// <param name="epoch">The epoch, from 0.</param>
     /// <exception cref="ArgumentException">An example is longer than a packed row.</exception>
     public static EpochPlan Create(IReadOnlyList<int> tokens, BatchOptions options, int epoch)
     {
@@ -36,27 +36,27 @@ public sealed class EpochPlan
         );
     }
 
-    /// <summary>How many examples the epoch uses.</summary>
+    /// <summary>Number of examples that the epoch uses.</summary>
     public int Examples => starts[^1];
 
-    /// <summary>How many examples the micro-batches before <paramref name="microBatch"/> hold.</summary>
+    /// <summary>Number of examples in the micro-batches before <paramref name="microBatch"/>.</summary>
     public int ExamplesBefore(int microBatch) => starts[microBatch];
 
-    /// <summary>Whether a micro-batch begins after <paramref name="examples"/> used ones.</summary>
+    /// <summary>Whether a micro-batch starts after the first <paramref name="examples"/> examples.</summary>
     public bool BeginsAt(int examples) => examples < Examples && Array.BinarySearch(starts, examples) >= 0;
 
-    /// <summary>How many examples are used where the last micro-batch begins that does not begin after
-    /// <paramref name="examples"/>.</summary>
+    /// <summary>The greatest number of examples, at most <paramref name="examples"/>, after which a micro-batch
+    /// starts.</summary>
     public int LastStartUpTo(double examples)
     {
-        // A fraction times a count may fall just short of the whole number that it represents.
+        // Rounding can leave a fraction times a count slightly below the integer it stands for.
         var at = Array.BinarySearch(starts, (int)Math.Floor(examples + 1e-6));
         return starts[Math.Min(at >= 0 ? at : ~at - 1, MicroBatches.Count - 1)];
     }
 
-    /// <summary>The micro-batch that begins after <paramref name="examples"/> used ones.</summary>
-    /// <exception cref="ArgumentException">None begins there: the plan has changed since that number was
-    /// counted.</exception>
+    /// <summary>The micro-batch that starts after the first <paramref name="examples"/> examples.</summary>
+    /// <exception cref="ArgumentException">No micro-batch starts there: the plan has changed since the number was
+    /// recorded.</exception>
     public int MicroBatchAt(int examples)
     {
         var at = Array.BinarySearch(starts, examples);
@@ -87,8 +87,8 @@ public sealed class EpochPlan
         {
             var grouped = Packer.Group(window.Select(index => (index, tokens[index])), limit);
 
-            // The packer opens rows by falling length; shuffled again, so that steps don't go from long examples to
-            // short ones.
+            // The packer opens rows in order of decreasing length; shuffle them so that steps do not go from long
+            // examples to short ones.
             var shuffled = options.Shuffle
                 ? SeededOrder.Permutation(grouped.Count, options.Seed, ((long)(number + 1) << 32) | (uint)epoch)
                 : [.. Enumerable.Range(0, grouped.Count)];

@@ -2,13 +2,13 @@ using GlmTune.Data.Templates;
 
 namespace GlmTune.Data.Batching;
 
-/// <summary>What one forward and backward pass is fed: N tokens of one or more sequences, back to back and without
+/// <summary>The input of one forward and backward pass: N tokens of one or more sequences, concatenated without
 /// padding, as plain arrays.</summary>
-/// <remarks>Labels are unshifted: <c>Labels[i]</c> is the id at position i where the loss covers it, and
-/// <see cref="Ignored"/> elsewhere; the training pass shifts them, once.</remarks>
+/// <remarks>Labels are unshifted: <c>Labels[i]</c> is the id at position i if that token is supervised, and
+/// <see cref="Ignored"/> otherwise. The training pass shifts them, once.</remarks>
 public sealed class MicroBatch
 {
-    /// <summary>The label of a token that the loss does not cover.</summary>
+    /// <summary>The label of a token that is not supervised.</summary>
     public const int Ignored = -100;
 
     /// <summary>Token ids [N].</summary>
@@ -17,26 +17,27 @@ public sealed class MicroBatch
     /// <summary>Labels [N], unshifted; the first token of every sequence is <see cref="Ignored"/>.</summary>
     public required int[] Labels { get; init; }
 
-    /// <summary>Where each sequence starts, then N; [sequences + 1].</summary>
+    /// <summary>Where each sequence starts, followed by N; [sequences + 1].</summary>
     public required int[] SequenceStarts { get; init; }
 
-    /// <summary>How many labels count: the number that are not <see cref="Ignored"/> and have a token before them to
-    /// predict from.</summary>
+    /// <summary>Number of supervised labels: those that are not <see cref="Ignored"/> and have a preceding token to be
+    /// predicted from.</summary>
     public required int SupervisedTokens { get; init; }
 
-    /// <summary>Which examples are inside, as indices into the split, in order; for error messages.</summary>
+    /// <summary>Indices of the examples inside, in order; for error messages.</summary>
     public required int[] Examples { get; init; }
 
-    /// <summary>Lays examples back to back; none may see its neighbour.</summary>
-    /// <param name="examples">At least one, in this order.</param>
-    /// <param name="indices">What <see cref="Examples"/> says of each.</param>
-    /// <exception cref="ArgumentException">There is no example, or not as many indices as examples.</exception>
+    /// <summary>Concatenates examples; attention does not cross from one to another.</summary>
+    /// <param name="examples">The examples in order; at least one.</param>
+    /// <param name="indices">Index of each example, stored in <see cref="Examples"/>.</param>
+    /// <exception cref="ArgumentException">There is no example, or the number of indices differs.</exception>
     public static MicroBatch Of(IReadOnlyList<TokenizedExample> examples, IReadOnlyList<int> indices)
     {
         if (examples.Count == 0 || indices.Count != examples.Count)
         {
             throw new ArgumentException(
-                $"{examples.Count} examples and {indices.Count} indices; expected as many of both, and at least one.",
+                $"{examples.Count} examples and {indices.Count} indices; expected equal numbers, and at least "
+                    + "one.",
                 nameof(examples)
             );
         }
@@ -57,9 +58,10 @@ public sealed class MicroBatch
         };
     }
 
-    /// <summary>A micro-batch without labels: what a rank runs when the last step of an epoch has none left for
-    /// it.</summary>
-    /// <param name="paddingId">Its only token, twice, so that every rank takes part in the same communication.</param>
+    /// <summary>A micro-batch without labels, for a rank that has no examples left in the last step of an
+    /// epoch.</summary>
+    /// <param name="paddingId">The only token of the micro-batch, used twice. It lets the rank join the same
+    /// communication as the others.</param>
     public static MicroBatch Filler(int paddingId) =>
         new()
         {

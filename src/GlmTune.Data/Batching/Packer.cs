@@ -1,13 +1,13 @@
 namespace GlmTune.Data.Batching;
 
-/// <summary>Groups examples into packed rows: micro-batches of one limit of tokens.</summary>
+/// <summary>Groups examples into packed rows: micro-batches with a limited number of tokens.</summary>
 public static class Packer
 {
     /// <summary>Groups examples into rows of at most <paramref name="maxTokens"/>: first-fit decreasing.</summary>
-    /// <param name="examples">The examples to group, as (index, tokens).</param>
-    /// <param name="maxTokens">Capacity of a row.</param>
-    /// <returns>The indices of each row; every example is in exactly one. Rows come as they were opened, the longest
-    /// examples first.</returns>
+    /// <param name="examples">The examples as (index, tokens).</param>
+    /// <param name="maxTokens">Capacity of a row in tokens.</param>
+    /// <returns>The indices in each row; every example is in exactly one row. Rows are in the order in which they were
+    /// opened, longest examples first.</returns>
     /// <exception cref="ArgumentException">An example is longer than a row.</exception>
     public static List<List<int>> Group(IEnumerable<(int Index, int Tokens)> examples, int maxTokens)
     {
@@ -37,8 +37,8 @@ public static class Packer
         return rows;
     }
 
-    /// <summary>Finds the first row with enough room in logarithmic time: a tree of the most room below each
-    /// node.</summary>
+    /// <summary>Finds the first row with enough room in logarithmic time, using a tree that stores the maximum room of
+    /// each subtree.</summary>
     private sealed class FirstFit
     {
         private int[] most = [0, 0];

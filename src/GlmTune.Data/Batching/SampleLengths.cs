@@ -2,14 +2,14 @@ using GlmTune.Data.Templates;
 
 namespace GlmTune.Data.Batching;
 
-/// <summary>Lengths of rows as a known data set has them, to measure with where the data is not at hand.</summary>
+/// <summary>Row lengths with the distribution of a known data set, for benchmarks without the data.</summary>
 public static class SampleLengths
 {
     private const int Width = 16;
     private const int FirstAnswer = 2;
 
-    // How many of AdvertiseGen's 1,070 development rows have a prompt (row) and an answer (column) of so many times 16
-    // tokens, the tokens of the chat format included; answers from 32 on. Mean 116 tokens, 75 of them supervised.
+    // Counts of AdvertiseGen's 1,070 development rows by length of prompt (row) and answer (column), in units of 16
+    // tokens, template included; answers start at 32. Mean 116 tokens, 75 of them supervised.
     private static readonly int[][] AdvertiseGenCounts =
     [
         [6, 12, 2, 2, 1, 0, 0, 0],
@@ -22,9 +22,9 @@ public static class SampleLengths
     ];
 
     /// <summary>Examples of random tokens with the lengths of AdvertiseGen's rows.</summary>
-    /// <param name="count">How many.</param>
-    /// <param name="vocabulary">Ids are below it.</param>
-    /// <param name="seed">Decides lengths and ids.</param>
+    /// <param name="count">Number of examples.</param>
+    /// <param name="vocabulary">Exclusive upper bound of the ids.</param>
+    /// <param name="seed">Seed of lengths and ids.</param>
     public static IReadOnlyList<TokenizedExample> AdvertiseGen(int count, int vocabulary, int seed)
     {
         var random = new Random(seed);

@@ -1,10 +1,9 @@
 namespace GlmTune.Data.Batching;
 
-/// <summary>Permutations that depend on a seed alone: the same on every machine, rank and version of the
-/// runtime.</summary>
+/// <summary>Permutations that depend only on a seed: identical on every machine, rank and runtime version.</summary>
 internal static class SeededOrder
 {
-    /// <summary>The numbers 0 … <paramref name="count"/> − 1 in an order drawn from (<paramref name="seed"/>,
+    /// <summary>The numbers 0 … <paramref name="count"/> − 1 in an order determined by (<paramref name="seed"/>,
     /// <paramref name="stream"/>).</summary>
     public static int[] Permutation(int count, long seed, long stream)
     {
@@ -19,7 +18,7 @@ internal static class SeededOrder
         return order;
     }
 
-    // Multiply-shift with rejection (Lemire, arXiv:1805.10941): every value equally likely.
+    // Multiply-shift with rejection (Lemire, arXiv:1805.10941): all values are equally likely.
     private static uint Below(ref ulong state, uint bound)
     {
         while (true)

@@ -1,13 +1,13 @@
 namespace GlmTune.Data.Batching;
 
-/// <summary>What one rank is fed in one step (one update of the weights).</summary>
-/// <param name="MicroBatches">This rank's micro-batches; every rank has as many, some perhaps fillers without
+/// <summary>The input of one rank for one step (one update of the weights).</summary>
+/// <param name="MicroBatches">This rank's micro-batches. Every rank has the same number; some may be fillers without
 /// examples.</param>
-/// <param name="SupervisedTokens">Labels that count in the whole step, over all ranks: what the summed loss is divided
-/// by.</param>
+/// <param name="SupervisedTokens">Supervised labels in the whole step over all ranks, by which the summed loss is
+/// divided.</param>
 /// <param name="Examples">Examples in the whole step, over all ranks.</param>
-/// <param name="After">Where the data stands after this step.</param>
-/// <param name="Epoch">Passes over the data after this step, with the fraction of the current one.</param>
+/// <param name="After">Position in the data after this step.</param>
+/// <param name="Epoch">Number of passes after this step, including the fraction of the current one.</param>
 public sealed record StepBatches(
     IReadOnlyList<MicroBatch> MicroBatches,
     int SupervisedTokens,
@@ -16,6 +16,6 @@ public sealed record StepBatches(
     double Epoch
 )
 {
-    /// <summary>Real tokens fed in the whole step, over all ranks.</summary>
+    /// <summary>Tokens in the whole step over all ranks, without padding.</summary>
     public int Tokens { get; init; } = MicroBatches.Sum(batch => batch.TokenIds.Length);
 }

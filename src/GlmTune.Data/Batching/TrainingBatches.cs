@@ -2,12 +2,12 @@ using GlmTune.Data.Templates;
 
 namespace GlmTune.Data.Batching;
 
-/// <summary>Feeds one rank, step after step, epoch after epoch, from any <see cref="DataCursor"/> on.</summary>
-/// <remarks>
-/// The micro-batches of a step are those of the epoch's plan in order; micro-batch m goes to rank m mod N. So the
-/// examples of a step do not depend on how many ranks share it, as long as ranks × accumulation is the same. Nothing is
-/// dropped: the last step of an epoch may be smaller. While a step is used the next is put together on another thread.
-/// Not thread-safe; <see cref="Cursor"/> may be set at any time. </remarks>
+/// <summary>Yields the batches of one rank, step by step and epoch by epoch, from any
+/// <see cref="DataCursor"/>.</summary>
+/// <remarks>The micro-batches of a step follow the epoch's plan in order; micro-batch m goes to rank m mod N. The
+/// examples of a step therefore do not depend on the number of ranks, as long as ranks × accumulation stays the same.
+/// Nothing is dropped: the last step of an epoch may be smaller. The next step is prepared on another thread while the
+/// current one is used. Not thread-safe; <see cref="Cursor"/> may be set at any time.</remarks>
 public sealed class TrainingBatches
 {
     private readonly IReadOnlyList<TokenizedExample> examples;
@@ -22,13 +22,13 @@ public sealed class TrainingBatches
     private (DataCursor From, Task<StepBatches> Step)? ahead;
 
     /// <summary>Starts at the first example of epoch 0.</summary>
-    /// <param name="examples">The split; at least one example.</param>
-    /// <param name="options">How examples are put together.</param>
-    /// <param name="paddingId">The id that a micro-batch without examples is made of.</param>
-    /// <param name="rank">This process, from 0.</param>
-    /// <param name="worldSize">Number of processes.</param>
-    /// <exception cref="ArgumentException">There is no example, a number is not positive, the rank is not in the world,
-    /// or an example is longer than a packed row.</exception>
+    /// <param name="examples">The examples of the split; at least one.</param>
+    /// <param name="options">How examples are grouped.</param>
+    /// <param name="paddingId">The token id that fills a micro-batch without examples.</param>
+    /// <param name="rank">Rank of this process, from 0.</param>
+    /// <param name="worldSize">Number of ranks.</param>
+    /// <exception cref="ArgumentException">There is no example, a number is not positive, the rank is outside the
+    /// world, or an example is longer than a packed row.</exception>
     public TrainingBatches(
         IReadOnlyList<TokenizedExample> examples,
         BatchOptions options,
@@ -60,15 +60,15 @@ public sealed class TrainingBatches
         if (plan.Examples == 0)
         {
             throw new ArgumentException(
-                $"{examples.Count} examples do not fill a micro-batch of {options.RowsPerMicroBatch}, and smaller ones "
-                    + "are left out.",
+                $"{examples.Count} examples do not fill a micro-batch of {options.RowsPerMicroBatch}, and "
+                    + "smaller ones are dropped.",
                 nameof(examples)
             );
         }
     }
 
-    /// <summary>Where the data stands: the next step begins here.</summary>
-    /// <exception cref="ArgumentException">Set to a place that is not in the data.</exception>
+    /// <summary>Position in the data at which the next step starts.</summary>
+    /// <exception cref="ArgumentException">The position set is not in the data.</exception>
     public DataCursor Cursor
     {
         get;
@@ -87,9 +87,9 @@ public sealed class TrainingBatches
         }
     }
 
-    /// <summary>Moves <see cref="Cursor"/> where a step can begin there.</summary>
-    /// <returns>False where none can, and nothing was moved: the cursor is from a run whose data was put together in
-    /// another way.</returns>
+    /// <summary>Sets <see cref="Cursor"/> if a step can start there.</summary>
+    /// <returns>False if it cannot and nothing was changed: the cursor is from a run that grouped its data
+    /// differently.</returns>
     public bool TryGoTo(DataCursor cursor)
     {
         if (cursor.Epoch < 0 || cursor.Examples < 0 || !PlanOf(cursor.Epoch).BeginsAt(cursor.Examples))
@@ -101,11 +101,10 @@ public sealed class TrainingBatches
         return true;
     }
 
-    /// <summary>Moves <see cref="Cursor"/> to the last micro-batch that begins at or before a fraction of an
+    /// <summary>Sets <see cref="Cursor"/> to the last micro-batch that starts at or before a fraction of an
     /// epoch.</summary>
-    /// <param name="epoch">Which pass, from 0.</param>
-    /// <param name="fraction">How much of its examples is used, from 0 to 1; 1 is the beginning of the next
-    /// pass.</param>
+    /// <param name="epoch">The epoch, from 0.</param>
+    /// <param name="fraction">Fraction of its examples that are used, 0 to 1; 1 is the start of the next epoch.</param>
     public void GoTo(int epoch, double fraction)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(epoch);
@@ -116,7 +115,7 @@ public sealed class TrainingBatches
                 : new DataCursor(epoch, PlanOf(epoch).LastStartUpTo(fraction * PlanOf(epoch).Examples));
     }
 
-    /// <summary>How well packed micro-batches of the current epoch are filled.</summary>
+    /// <summary>How full the packed micro-batches of the current epoch are.</summary>
     /// <exception cref="InvalidOperationException">Rows are not packed.</exception>
     public PackingReport Packing
     {
@@ -135,10 +134,10 @@ public sealed class TrainingBatches
 
     private int MicroBatchesPerStep => worldSize * options.AccumulationSteps;
 
-    /// <summary>Steps of a pass, the last perhaps a smaller one.</summary>
+    /// <summary>Number of steps per epoch; the last may be smaller.</summary>
     public int StepsIn(int epoch) => (PlanOf(epoch).MicroBatches.Count + MicroBatchesPerStep - 1) / MicroBatchesPerStep;
 
-    /// <summary>Steps of a number of passes, of which the last may be incomplete; at least 1.</summary>
+    /// <summary>Number of steps in a number of epochs, which may end within an epoch; at least 1.</summary>
     public int StepsFor(double epochs)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(epochs);
@@ -147,11 +146,11 @@ public sealed class TrainingBatches
         return epochs > whole ? steps + LastSteps(epochs) : steps;
     }
 
-    /// <summary>Steps from <see cref="Cursor"/> to the end of a number of passes; 0 where it is beyond that.</summary>
-    /// <remarks>From the first example on it is <see cref="StepsFor"/>. A run that resumes with another number of ranks
-    /// has other steps left, but the same examples.</remarks>
-    /// <exception cref="ArgumentException">The cursor is from a run whose data was put together in another
-    /// way.</exception>
+    /// <summary>Number of steps from <see cref="Cursor"/> to the end of a number of epochs; 0 if it is beyond
+    /// that.</summary>
+    /// <remarks>Equals <see cref="StepsFor"/> at the first example. A run resumed with another world size may have
+    /// another number of steps left, but for the same examples.</remarks>
+    /// <exception cref="ArgumentException">The cursor is from a run that grouped its data differently.</exception>
     public int StepsLeft(double epochs)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(epochs);
@@ -169,9 +168,8 @@ public sealed class TrainingBatches
 
     private int LastSteps(double epochs) => (int)Math.Ceiling((epochs - (int)epochs) * StepsIn((int)epochs));
 
-    /// <summary>This rank's part of the next step; moves <see cref="Cursor"/> past it.</summary>
-    /// <exception cref="ArgumentException">The cursor is from a run whose data was put together in another
-    /// way.</exception>
+    /// <summary>This rank's part of the next step; advances <see cref="Cursor"/> past it.</summary>
+    /// <exception cref="ArgumentException">The cursor is from a run that grouped its data differently.</exception>
     public StepBatches Next()
     {
         var step =
@@ -194,7 +192,7 @@ public sealed class TrainingBatches
             mine.Add(Build(epochPlan.MicroBatches[i]));
         }
 
-        // Every rank runs as many as the one with the most, which is rank 0.
+        // Every rank runs as many as rank 0, which has the most.
         var everyRank = (end - first + worldSize - 1) / worldSize;
         while (mine.Count < everyRank)
         {

@@ -3,17 +3,17 @@ using GlmTune.Data.Templates;
 
 namespace GlmTune.Data.Checking;
 
-/// <summary>Reads a data file as training would, and says what is in it and what is wrong with it, row by
+/// <summary>Reads a data file the way training does, and reports what it contains and what is wrong with it, row by
 /// row.</summary>
 /// <remarks>Thread-safe.</remarks>
 public sealed class DataCheck(Glm4Template template)
 {
     private readonly RowAdvice advice = new(template);
 
-    /// <summary>Checks one file; nothing in its rows makes it throw.</summary>
-    /// <param name="path">The jsonl file.</param>
-    /// <param name="parallelism">Rows that are checked at the same time; the result does not depend on it.</param>
-    /// <param name="stop">Ends the check.</param>
+    /// <summary>Checks one file. Problems in rows are reported, not thrown.</summary>
+    /// <param name="path">Path of the data file.</param>
+    /// <param name="parallelism">Number of rows checked concurrently; the result does not depend on it.</param>
+    /// <param name="stop">Cancels the check.</param>
     /// <exception cref="InvalidDataException">The file does not exist.</exception>
     public SplitReport Check(string path, int parallelism = 1, CancellationToken stop = default)
     {

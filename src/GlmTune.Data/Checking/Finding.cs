@@ -2,13 +2,13 @@ using GlmTune.Data.Conversations;
 
 namespace GlmTune.Data.Checking;
 
-/// <summary>What a check of data finds.</summary>
+/// <summary>The kinds of findings of a data check.</summary>
 public enum FindingKind
 {
-    /// <summary>The row cannot be read; training stops at it or leaves it out.</summary>
+    /// <summary>The row cannot be read; training refuses or skips it.</summary>
     BadRow,
 
-    /// <summary>The row has no supervised tokens; training stops at it or leaves it out.</summary>
+    /// <summary>The row has no supervised tokens; training refuses or skips it.</summary>
     NothingLearnt,
 
     /// <summary>Truncation removes a supervised end token, so the row does not teach the model when to stop.</summary>
@@ -17,28 +17,29 @@ public enum FindingKind
     /// <summary>Truncation removes tokens, but no supervised end token.</summary>
     Cut,
 
-    /// <summary>A message has no content and adds nothing.</summary>
+    /// <summary>A message has no content and therefore no effect.</summary>
     EmptyMessage,
 
-    /// <summary>A call of a tool that the system message does not declare.</summary>
+    /// <summary>A call to a tool that the system message does not declare.</summary>
     UndeclaredTool,
 
-    /// <summary>A call whose arguments are not what the tool's schema says.</summary>
+    /// <summary>A call whose arguments do not match the tool's schema.</summary>
     WrongArguments,
 
     /// <summary>A tool's schema cannot be read, so its calls are not checked.</summary>
     BadSchema,
 
-    /// <summary>An observation that follows no call.</summary>
+    /// <summary>An observation that does not follow a call.</summary>
     ObservationWithoutCall,
 
-    /// <summary>Content holds the text of a special token: an attack, or a row that was rendered already.</summary>
+    /// <summary>Content includes the text of a special token: an injection, or a row that was already
+    /// rendered.</summary>
     SpecialText,
 }
 
-/// <summary>One thing that a check found.</summary>
-/// <param name="Kind">What it is.</param>
-/// <param name="Problem">Where, and what about it.</param>
+/// <summary>One finding of a data check.</summary>
+/// <param name="Kind">The kind of finding.</param>
+/// <param name="Problem">Where it is, and what is wrong.</param>
 public sealed record Finding(FindingKind Kind, DataProblem Problem)
 {
     /// <summary>Whether training cannot use the row; other findings are advice.</summary>

@@ -1,6 +1,6 @@
 namespace GlmTune.Data.Checking;
 
-/// <summary>How long the rows of a split are, in tokens, before any cut.</summary>
+/// <summary>The distribution of row lengths in a split, in tokens, before truncation.</summary>
 public sealed record LengthSummary
 {
     private LengthSummary(int[] sorted, IReadOnlyList<(int AtMost, int Rows)> histogram)
@@ -13,26 +13,26 @@ public sealed record LengthSummary
         }
     }
 
-    /// <summary>Tokens of the shortest row; 0 without rows, as all figures here.</summary>
+    /// <summary>Length of the shortest row; 0 without rows, as are the other figures.</summary>
     public int Shortest { get; }
 
-    /// <summary>The length that half of the rows do not exceed.</summary>
+    /// <summary>The median.</summary>
     public int Median { get; }
 
     /// <summary>The mean.</summary>
     public double Mean { get; }
 
-    /// <summary>The length that 95 of 100 rows do not exceed.</summary>
+    /// <summary>The 95th percentile.</summary>
     public int Percentile95 { get; }
 
-    /// <summary>Tokens of the longest row.</summary>
+    /// <summary>Length of the longest row.</summary>
     public int Longest { get; }
 
-    /// <summary>Rows by length: each entry counts those longer than the entry before it allows, up to <c>AtMost</c>, a
-    /// power of two.</summary>
+    /// <summary>A histogram: each entry counts the rows longer than the previous entry's limit and up to <c>AtMost</c>,
+    /// a power of two.</summary>
     public IReadOnlyList<(int AtMost, int Rows)> Histogram { get; }
 
-    /// <summary>Summarises lengths, in any order.</summary>
+    /// <summary>Summarizes lengths given in any order.</summary>
     public static LengthSummary Of(IEnumerable<int> lengths)
     {
         int[] sorted = [.. lengths.Order()];
@@ -52,6 +52,6 @@ public sealed record LengthSummary
         return new LengthSummary(sorted, histogram);
     }
 
-    // The smallest length that at least that share of the rows do not exceed.
+    // The smallest length that at least this share of the rows do not exceed.
     private static int AtShare(int[] sorted, double share) => sorted[(int)Math.Ceiling(share * sorted.Length) - 1];
 }

@@ -3,8 +3,8 @@ using GlmTune.Data.Templates;
 
 namespace GlmTune.Data.Checking;
 
-/// <summary>Finds what is odd in a row that training can use: what <c>data check</c> lists and training
-/// summarises.</summary>
+/// <summary>Finds oddities in rows that training can use, which <c>data check</c> lists and training
+/// summarizes.</summary>
 /// <remarks>Thread-safe.</remarks>
 internal sealed class RowAdvice(Glm4Template template)
 {
@@ -37,7 +37,7 @@ internal sealed class RowAdvice(Glm4Template template)
                 );
             }
 
-            // Several calls in a row are answered by several observations in a row.
+            // Several consecutive calls are answered by several consecutive observations.
             called = ToolCall.Read(message) is not null || (called && message.Role == Role.Observation);
             if (template.Tokenizer.FindSpecialText($"{message.Metadata}\n{message.Content}") is { } special)
             {
@@ -59,7 +59,7 @@ internal sealed class RowAdvice(Glm4Template template)
                 yield return Found(
                     FindingKind.SpecialText,
                     index,
-                    $"the text '{file}' stands for a file in other formats; here it is plain text."
+                    $"the text '{file}' refers to a file in other formats; here it is plain text."
                 );
             }
         }

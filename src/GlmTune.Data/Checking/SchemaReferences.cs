@@ -2,13 +2,13 @@ using System.Text.Json.Nodes;
 
 namespace GlmTune.Data.Checking;
 
-/// <summary>Finds references that make a schema unsafe to use: to other documents, and round in a circle.</summary>
-/// <remarks>A validator would fetch the first, and run out of stack on the second, which no caller can catch.</remarks>
+/// <summary>Finds references that make a schema unsafe to use: to other documents, or in a cycle.</summary>
+/// <remarks>A validator would fetch the former, and overflow its stack on the latter, which cannot be caught.</remarks>
 internal static class SchemaReferences
 {
     private const int MaxSteps = 128;
 
-    /// <summary>What is wrong with the references of a schema, or null.</summary>
+    /// <summary>What is wrong with a schema's references; null if nothing.</summary>
     public static string? Problem(JsonNode schema)
     {
         var finished = new HashSet<JsonNode>(ReferenceEqualityComparer.Instance);
@@ -41,7 +41,7 @@ internal static class SchemaReferences
             _ => [],
         };
 
-    // Follows only what applies to the same value; references that go down with the data end with it.
+    // Follows only keywords that apply to the same value; references that descend into the data end with it.
     private static bool IsEndless(JsonNode node, JsonNode root, HashSet<JsonNode> finished, Stack<JsonNode> path)
     {
         if (finished.Contains(node))
@@ -91,7 +91,7 @@ internal static class SchemaReferences
         }
     }
 
-    // A JSON pointer (RFC 6901) behind '#'.
+    // A JSON pointer (RFC 6901) after '#'.
     private static JsonNode? Resolve(string reference, JsonNode root)
     {
         JsonNode? node = root;

@@ -2,7 +2,7 @@ using NJsonSchema.Validation;
 
 namespace GlmTune.Data.Checking;
 
-/// <summary>Says in plain words what about arguments does not fit a schema.</summary>
+/// <summary>Describes in plain words how arguments violate a schema.</summary>
 internal static class SchemaWords
 {
     private const int ValueShown = 40;
@@ -44,8 +44,8 @@ internal static class SchemaWords
             ValidationErrorKind.StringTooShort => $"at least {error.Schema?.MinLength} characters",
             ValidationErrorKind.StringTooLong => $"at most {error.Schema?.MaxLength} characters",
             ValidationErrorKind.PatternMismatch => $"text that matches {error.Schema?.Pattern}",
-            ValidationErrorKind.NumberTooSmall => $"a number from {error.Schema?.Minimum} on",
-            ValidationErrorKind.NumberTooBig => $"a number up to {error.Schema?.Maximum}",
+            ValidationErrorKind.NumberTooSmall => $"a number of at least {error.Schema?.Minimum}",
+            ValidationErrorKind.NumberTooBig => $"a number of at most {error.Schema?.Maximum}",
             ValidationErrorKind.NumberNotMultipleOf or ValidationErrorKind.IntegerTooBig =>
                 "a number that the schema allows",
             ValidationErrorKind.TooFewItems => $"at least {error.Schema?.MinItems} items",

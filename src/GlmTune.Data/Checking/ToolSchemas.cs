@@ -6,15 +6,16 @@ using NJsonSchema;
 
 namespace GlmTune.Data.Checking;
 
-/// <summary>Checks the arguments of calls against the schemas that their conversation declares.</summary>
-/// <remarks>Thread-safe; a schema is parsed once. Schemas may refer to themselves only: nothing is fetched.</remarks>
+/// <summary>Checks the arguments of calls against the schemas declared in their conversation.</summary>
+/// <remarks>Thread-safe; each schema is parsed once. Schemas may refer only to themselves: nothing is
+/// fetched.</remarks>
 internal sealed class ToolSchemas
 {
     private readonly ConcurrentDictionary<string, (JsonSchema? Schema, string? Problem)> parsed = new(
         StringComparer.Ordinal
     );
 
-    /// <summary>What is wrong with the calls of a conversation: message, kind, words.</summary>
+    /// <summary>The problems of a conversation's calls: message, kind, description.</summary>
     public IEnumerable<(int Message, FindingKind Kind, string Text)> Check(Conversation conversation)
     {
         var tools = new Dictionary<string, ToolDefinition>(StringComparer.Ordinal);
@@ -94,7 +95,7 @@ internal sealed class ToolSchemas
         }
     }
 
-    // The library has no exception of its own for a schema that makes no sense.
+    // The library has no specific exception for an invalid schema.
     private static bool IsBadSchema(Exception e) =>
         e
             is InvalidOperationException

@@ -1,6 +1,6 @@
 namespace GlmTune.Data.Conversations;
 
-/// <summary>Entries of a JSON array, one after another, without reading the whole file into memory.</summary>
+/// <summary>Reads the entries of a JSON array one by one, without loading the whole file into memory.</summary>
 internal sealed class ArrayEntries : IDisposable
 {
     private readonly string path;
@@ -23,7 +23,7 @@ internal sealed class ArrayEntries : IDisposable
         Ended,
     }
 
-    /// <exception cref="InvalidDataException">The array does not end, or something follows it.</exception>
+    /// <exception cref="InvalidDataException">The array is not closed, or something follows it.</exception>
     public static IEnumerable<FileEntry> Read(string path)
     {
         using var entries = new ArrayEntries(path);
@@ -49,7 +49,7 @@ internal sealed class ArrayEntries : IDisposable
                 var isBlank = next is (byte)' ' or (byte)'\t' or (byte)'\r' or (byte)'\n';
                 if (state == State.InEntry)
                 {
-                    // A value without brackets ends before what follows it.
+                    // A value without brackets ends where the next token starts.
                     if (!brackets.IsOpen && (isBlank || next is (byte)',' or (byte)']'))
                     {
                         state = State.AfterEntry;
@@ -82,13 +82,15 @@ internal sealed class ArrayEntries : IDisposable
                         break;
                     case State.Ended:
                         throw new InvalidDataException(
-                            $"{path}, line {line}: found more after the array that ends above; expected nothing. Is it "
-                                + "one array?"
+                            $"{path}, line {line}: found more data after the end of the array. Does the file "
+                                + "hold several arrays? Expected one."
                         );
                     case State.BeforeEntry when next == ']':
                         if (comma)
                         {
-                            yield return Fault("found a comma before ]; the last entry has none after it. Remove it.");
+                            yield return Fault(
+                                "found a comma before ]; the last entry has no comma after it. Remove it."
+                            );
                         }
 
                         state = State.Ended;
@@ -104,7 +106,9 @@ internal sealed class ArrayEntries : IDisposable
                         break;
                     default:
                         before =
-                            state == State.AfterEntry ? "there is no comma between it and the entry before." : null;
+                            state == State.AfterEntry
+                                ? "there is no comma between this entry and the one before."
+                                : null;
                         entryLine = line;
                         entries++;
                         brackets = new BracketCounter();
@@ -119,7 +123,7 @@ internal sealed class ArrayEntries : IDisposable
         {
             throw new InvalidDataException(
                 state == State.InEntry
-                    ? $"{path}: the file ends inside {Place}, whose brackets are not all closed: {WhyOpen()}"
+                    ? $"{path}: the file ends inside {Place}, which has unclosed brackets: {WhyOpen()}"
                     : $"{path}: the array has no closing ] at the end of the file. Is the file complete?"
             );
         }

@@ -1,11 +1,11 @@
 namespace GlmTune.Data.Conversations;
 
-/// <summary>What is done with rows that have a problem.</summary>
+/// <summary>What to do with rows that have a problem.</summary>
 public enum BadRows
 {
-    /// <summary>All problems of the file are reported together, and nothing is used.</summary>
+    /// <summary>All problems of the file are reported together, and the file is not used.</summary>
     Error,
 
-    /// <summary>The row is left out and counted.</summary>
+    /// <summary>The row is skipped and counted.</summary>
     Skip,
 }

@@ -1,9 +1,9 @@
 namespace GlmTune.Data.Conversations;
 
-/// <summary>Follows which brackets and strings of JSON are open, byte by byte, to find where a value ends without
-/// parsing it.</summary>
-/// <remarks>Damaged JSON does not lead it far astray: a line break ends a string, and a closing bracket closes what was
-/// left open inside it.</remarks>
+/// <summary>Tracks open brackets and strings of JSON byte by byte, to find the end of a value without parsing
+/// it.</summary>
+/// <remarks>It recovers quickly from damaged JSON: a line break ends a string, and a closing bracket closes whatever is
+/// still open inside it.</remarks>
 internal sealed class BracketCounter
 {
     private readonly List<byte> open = [];
@@ -15,10 +15,10 @@ internal sealed class BracketCounter
     /// <summary>Whether a bracket or a string is open.</summary>
     public bool IsOpen => open.Count > 0 || IsInString;
 
-    /// <summary>The last byte that was no white space.</summary>
+    /// <summary>The last byte that was not white space.</summary>
     public byte Last { get; private set; }
 
-    /// <summary>Takes the next byte.</summary>
+    /// <summary>Processes the next byte.</summary>
     public void Add(byte next)
     {
         if (next is (byte)' ' or (byte)'\t' or (byte)'\r')
@@ -60,7 +60,7 @@ internal sealed class BracketCounter
         }
     }
 
-    /// <summary>Takes bytes.</summary>
+    /// <summary>Processes bytes.</summary>
     public void Add(ReadOnlySpan<byte> text)
     {
         foreach (var next in text)

@@ -4,20 +4,20 @@ using GlmTune.Files.Json;
 
 namespace GlmTune.Data.Conversations;
 
-/// <summary>A call of a tool, in GLM-4's own style, with the id that its row gives it.</summary>
+/// <summary>A tool call in GLM-4's own style, with the id that its row gives it.</summary>
 internal readonly record struct ReadCall(Message Message, string? Id)
 {
     public Turn With(int index, bool? loss) => new(Message with { Loss = loss }, index, IsCall: true, Id);
 }
 
-/// <summary>Reads calls of tools in all their forms. Arguments are always one JSON object, <c>{}</c> where there are
+/// <summary>Reads tool calls in all supported formats. Arguments are always one JSON object, <c>{}</c> if there are
 /// none; only GLM-4's built-in tools take other text.</summary>
 internal sealed class CallReader(RowReading reading, ToolListReader tools)
 {
     private const string Decoded = "arguments that were encoded as JSON twice were decoded";
     private const int Shown = 100;
 
-    /// <summary>A call in GLM-4's own style; the arguments stay as they are written.</summary>
+    /// <summary>A call in GLM-4's own style; the arguments are kept as written.</summary>
     public Message Written(string name, string arguments, int index)
     {
         var call = new Message(Role.Assistant, arguments) { Metadata = name };
@@ -25,7 +25,10 @@ internal sealed class CallReader(RowReading reading, ToolListReader tools)
         {
             if (string.IsNullOrWhiteSpace(arguments))
             {
-                reading.Problem(index, $"a call of '{name}' without content; expected what the tool is to run.");
+                reading.Problem(
+                    index,
+                    $"a call of '{name}' without content; expected the text that the tool is to run."
+                );
             }
 
             return call;
@@ -42,7 +45,7 @@ internal sealed class CallReader(RowReading reading, ToolListReader tools)
             };
     }
 
-    /// <summary>A call whose arguments are an object or a JSON text; they are written as GLM-4 saw them:
+    /// <summary>A call whose arguments are an object or JSON text, rewritten the way GLM-4 was trained on them:
     /// <c>{"x": [1, 2]}</c>.</summary>
     public Message Converted(string name, JsonElement arguments, int index)
     {
@@ -61,7 +64,7 @@ internal sealed class CallReader(RowReading reading, ToolListReader tools)
             };
     }
 
-    /// <summary>The calls of <c>tool_calls</c>, <c>function_call</c> and of parts of the content.</summary>
+    /// <summary>The calls in <c>tool_calls</c>, <c>function_call</c> and parts of the content.</summary>
     public IEnumerable<ReadCall> Of(JsonElement message, MessageContent content, int index)
     {
         List<JsonElement> calls = [.. content.Calls];
@@ -78,7 +81,7 @@ internal sealed class CallReader(RowReading reading, ToolListReader tools)
         return calls.Select(call => One(call, index)).OfType<ReadCall>().ToList();
     }
 
-    /// <summary>The calls of a content that is JSON: <c>{"name", "arguments"}</c>, or an array of them.</summary>
+    /// <summary>The calls in content that is JSON: <c>{"name", "arguments"}</c>, or an array of such objects.</summary>
     public IEnumerable<ReadCall> FromText(string text, int index) =>
         reading.Inner(text, index, "the call") is { } value
             ? [.. Items(value, "the call", index).Select(call => One(call, index)).OfType<ReadCall>()]
@@ -135,7 +138,7 @@ internal sealed class CallReader(RowReading reading, ToolListReader tools)
 
         if (named.AsSpan().IndexOfAny('\r', '\n') >= 0)
         {
-            reading.Problem(index, "a tool's name has a line break; a name stands on one line.");
+            reading.Problem(index, "a tool's name contains a line break; names must be on one line.");
             return null;
         }
 
@@ -145,7 +148,7 @@ internal sealed class CallReader(RowReading reading, ToolListReader tools)
         return new ReadCall(Converted(named, arguments, index), string.IsNullOrEmpty(id) ? null : id);
     }
 
-    // The arguments as the text of one JSON object; null where they are none.
+    // The arguments as the text of one JSON object; null if they are not one.
     private string? Object(string name, string arguments, int index)
     {
         var fault = JsonFile.TryParse(arguments, out var value);

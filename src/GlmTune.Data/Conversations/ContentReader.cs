@@ -4,7 +4,7 @@ using GlmTune.Files.Json;
 
 namespace GlmTune.Data.Conversations;
 
-/// <summary>The content of a message: its text, and calls or tools that are written as parts of it.</summary>
+/// <summary>The content of a message: its text, and the calls or tools written as parts of it.</summary>
 internal sealed record MessageContent(string Text)
 {
     public List<JsonElement> Calls { get; } = [];
@@ -12,10 +12,10 @@ internal sealed record MessageContent(string Text)
     public List<JsonElement> Tools { get; } = [];
 }
 
-/// <summary>Reads contents: a text, or an array of parts.</summary>
+/// <summary>Reads contents: a string, or an array of parts.</summary>
 internal sealed class ContentReader(RowReading reading)
 {
-    /// <summary>The text of a member; empty where it is missing.</summary>
+    /// <summary>The text of a key; empty if it is missing.</summary>
     public string Text(JsonElement owner, string key, int? index)
     {
         if (RowReading.Optional(owner, key) is not { } value)
@@ -44,11 +44,14 @@ internal sealed class ContentReader(RowReading reading)
             ? Parts(parts, key, index)
             : new MessageContent(Text(message, key, index));
 
-        // OpenAI's models answer so when they decline.
+        // OpenAI's models use this when they decline to answer.
         var refusal = Text(message, "refusal", index);
         if (refusal.Length > 0 && content.Text.Length > 0)
         {
-            reading.Problem(index, "'refusal' and content; expected one of them. Keep what the model is to answer.");
+            reading.Problem(
+                index,
+                "both 'refusal' and content; expected one of them. Keep what the model should answer."
+            );
         }
 
         return refusal.Length > 0 && content.Text.Length == 0 ? content with { Text = refusal } : content;

@@ -1,22 +1,22 @@
 namespace GlmTune.Data.Conversations;
 
-/// <summary>A file of conversations: objects with <c>messages</c>, one a line, over several lines, or in a JSON
+/// <summary>A file of conversations: objects with <c>messages</c>, one per line, over several lines each, or in a JSON
 /// array.</summary>
 public static class ConversationFile
 {
-    /// <summary>Streams every row, good or bad, in the file's order; blank lines are no rows.</summary>
+    /// <summary>Streams every row, valid or not, in the order of the file; blank lines are skipped.</summary>
     /// <param name="path">The file.</param>
-    /// <param name="parallelism">Rows that are parsed at the same time; the result does not depend on it.</param>
-    /// <exception cref="InvalidDataException">The file does not exist. What is wrong with a row is in the
+    /// <param name="parallelism">Number of rows parsed concurrently; the result does not depend on it.</param>
+    /// <exception cref="InvalidDataException">The file does not exist. Problems of a row are stored in the
     /// row.</exception>
     public static IEnumerable<ConversationRow> Rows(string path, int parallelism = 1) =>
         Map(path, parallelism, row => row);
 
     /// <summary>The conversations of a file.</summary>
     /// <param name="path">The file.</param>
-    /// <param name="badRows">What is done with rows that have a problem.</param>
+    /// <param name="badRows">What to do with rows that have a problem.</param>
     /// <exception cref="InvalidDataException">The file does not exist, or rows have problems and the policy is
-    /// <see cref="BadRows.Error"/>: all are in the message.</exception>
+    /// <see cref="BadRows.Error"/>; the message lists them all.</exception>
     public static List<Conversation> Read(string path, BadRows badRows = BadRows.Error)
     {
         var rows = Rows(path).ToList();
@@ -26,8 +26,7 @@ public static class ConversationFile
             : [.. rows.Select(row => row.Conversation).OfType<Conversation>()];
     }
 
-    /// <summary>Parses each row and does something with it, on several threads; results come in the file's
-    /// order.</summary>
+    /// <summary>Parses and processes each row on several threads; results are in the order of the file.</summary>
     internal static IEnumerable<T> Map<T>(
         string path,
         int parallelism,

@@ -3,12 +3,10 @@ using GlmTune.Files.Json;
 
 namespace GlmTune.Data.Conversations;
 
-/// <summary>Reads one row that is a list of messages, in the fine-tuning format or in one of its relatives; collects
-/// everything that is wrong with it.</summary>
-/// <remarks>
-/// The relatives are those that cannot be mistaken: OpenAI's <c>tool_calls</c> and parts, ChatGLM3's and ShareGPT's
-/// <c>conversations</c>, ms-swift's roles. Every key either is read, or is refused by name, or changes nothing and is
-/// counted. </remarks>
+/// <summary>Reads one row of messages, in the fine-tuning format or a related one; collects all its problems.</summary>
+/// <remarks>Related formats are those that are unambiguous: OpenAI's <c>tool_calls</c> and parts, ChatGLM3's and
+/// ShareGPT's <c>conversations</c>, ms-swift's roles. Every key is either read, refused by name, or, if it has no
+/// effect, ignored and counted.</remarks>
 internal sealed class ConversationReader
 {
     private static readonly string[] Lists = ["messages", "conversations", "conversation"];
@@ -31,14 +29,14 @@ internal sealed class ConversationReader
         return reader.reading.Result(reader.Row(entry));
     }
 
-    /// <summary>Reads a row that is parsed already, such as an entry to convert.</summary>
+    /// <summary>Reads a row that is already parsed, such as an entry to convert.</summary>
     public static ConversationRow Parse(JsonElement row, string file, RowPlace place)
     {
         var reader = new ConversationReader(file, place);
         return reader.reading.Result(reader.Row(row));
     }
 
-    /// <summary>Parses an entry; null where it is no JSON, which <paramref name="problem"/> then says.</summary>
+    /// <summary>Parses an entry; null if it is not JSON, with the reason in <paramref name="problem"/>.</summary>
     public static JsonElement? ParseEntry(FileEntry entry, out string? problem)
     {
         problem = entry.Problem;
@@ -119,7 +117,7 @@ internal sealed class ConversationReader
         return Assemble(beside, turns);
     }
 
-    // What stands beside the messages and belongs to the system message.
+    // Keys beside the messages that belong to the system message.
     private Message Beside(JsonElement row)
     {
         var system = "";

@@ -3,12 +3,12 @@ using System.Text.Json;
 
 namespace GlmTune.Data.Conversations;
 
-/// <summary>Writes conversations in the fine-tuning format: one JSON object a line.</summary>
+/// <summary>Writes conversations in the fine-tuning format: one JSON object per line.</summary>
 public static class ConversationWriter
 {
     private static readonly JsonWriterOptions Options = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
-    /// <summary>Writes one row and the line's end; reading it gives the same conversation.</summary>
+    /// <summary>Writes one row and a line break; reading it gives the same conversation.</summary>
     public static void WriteLine(Stream stream, Conversation conversation)
     {
         using (var json = new Utf8JsonWriter(stream, Options))
@@ -51,7 +51,7 @@ public static class ConversationWriter
                 json.WriteString("type", tool.Type);
                 if (tool.Type == "function")
                 {
-                    // Rewritten, since the definition may have come from a file that breaks lines.
+                    // Rewritten on one line, since the definition may contain line breaks.
                     using var function = JsonDocument.Parse(tool.Json);
                     json.WritePropertyName("function");
                     function.RootElement.WriteTo(json);

@@ -1,33 +1,33 @@
 namespace GlmTune.Data.Conversations;
 
-/// <summary>What is wrong with one row of a data file.</summary>
-/// <param name="File">The file's path as it was given.</param>
-/// <param name="Place">Where the row is.</param>
-/// <param name="Message">Index of the message, from 0; null when the row as a whole is wrong.</param>
+/// <summary>A problem with one row of a data file.</summary>
+/// <param name="File">Path of the file as given.</param>
+/// <param name="Place">Position of the row.</param>
+/// <param name="Message">Index of the message, from 0; null if the row as a whole is wrong.</param>
 /// <param name="Text">What was found, what was expected, what to do.</param>
 public sealed record DataProblem(string File, RowPlace Place, int? Message, string Text)
 {
-    /// <summary>Problems shown of one file; the rest are counted.</summary>
+    /// <summary>Maximum number of problems shown per file; the rest are counted.</summary>
     public const int Shown = 20;
 
-    /// <summary>The line the row begins on, from 1.</summary>
+    /// <summary>The line on which the row begins, from 1.</summary>
     public int Line => Place.Line;
 
-    /// <summary>What many rows with this problem have in common, where their texts differ in a number; null where the
-    /// text says it.</summary>
+    /// <summary>Groups rows with this problem if their texts differ in a number; null if the text itself is the
+    /// key.</summary>
     public ProblemGroup? Group { get; init; }
 
-    /// <summary>File name, place, message and text, as users see it.</summary>
+    /// <summary>File name, position, message and text, as shown to users.</summary>
     public override string ToString() =>
         $"{Path.GetFileName(File)}, {Place}{(Message is { } index ? $", messages[{index}]" : "")}: {Text}";
 
-    /// <summary>One error for all problems; those that are the same in many rows are one line.</summary>
+    /// <summary>One exception for all problems; a problem that many rows share takes one line.</summary>
     public static InvalidDataException Exception(IReadOnlyCollection<DataProblem> problems, int shown = Shown) =>
         new(string.Join(Environment.NewLine, FoldedProblems.Lines(problems, shown)));
 }
 
-/// <summary>Problems that differ in a number only.</summary>
-/// <param name="Key">The same for all of them.</param>
+/// <summary>Problems that differ only in a number.</summary>
+/// <param name="Key">The key they share.</param>
 /// <param name="Amount">This row's number.</param>
-/// <param name="Describe">Makes the text for many rows from the largest number.</param>
+/// <param name="Describe">Creates the text for many rows from the largest number.</param>
 public sealed record ProblemGroup(string Key, int Amount, Func<int, string> Describe);

@@ -1,12 +1,12 @@
 namespace GlmTune.Data.Conversations;
 
-/// <summary>The entries of a data file, whatever its name ends with: a JSON array, one object a line, or objects that
-/// go over several lines.</summary>
+/// <summary>The entries of a data file, whatever its extension: a JSON array, one object per line, or objects over
+/// several lines.</summary>
 internal static class EntryFile
 {
     /// <summary>Streams the entries; only one is in memory at a time.</summary>
-    /// <exception cref="InvalidDataException">The file does not exist, is of another kind, or an array does not
-    /// end.</exception>
+    /// <exception cref="InvalidDataException">The file does not exist or is of another kind, or an array is not
+    /// closed.</exception>
     public static IEnumerable<FileEntry> Read(string path)
     {
         JsonLines.RequireFile(path);
@@ -31,14 +31,14 @@ internal static class EntryFile
             ? "is a Parquet file; expected JSON. Export it as JSON Lines (in pandas: to_json(…, orient='records', "
                 + "lines=True, force_ascii=False))."
         : beginning.StartsWith((ReadOnlySpan<byte>)[0x1F, 0x8B])
-            ? "is compressed by gzip; expected JSON. Unpack it (gunzip)."
+            ? "is compressed with gzip; expected JSON. Unpack it (gunzip)."
         : beginning.StartsWith((ReadOnlySpan<byte>)[0xFF, 0xFE])
         || beginning.StartsWith((ReadOnlySpan<byte>)[0xFE, 0xFF])
             ? "is UTF-16; expected UTF-8. Save the file as UTF-8."
         : beginning.StartsWith("version https://git-lfs"u8)
-            ? "is a pointer of Git LFS, not the file itself. Fetch it (git lfs pull)."
+            ? "is a Git LFS pointer, not the file itself. Fetch it (git lfs pull)."
         : beginning.StartsWith("<!DOCTYPE"u8) || beginning.StartsWith("<html"u8)
-            ? "is an HTML page, perhaps an error page of a download; expected JSON. Download it again."
+            ? "is an HTML page, perhaps an error page saved by a download; expected JSON. Download it again."
         : null;
 
     private static bool IsArray(string path)

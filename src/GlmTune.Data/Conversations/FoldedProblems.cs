@@ -2,14 +2,15 @@ using System.Globalization;
 
 namespace GlmTune.Data.Conversations;
 
-/// <summary>Problems as lines for people: what is the same in many rows is said once, with the rows' numbers.</summary>
+/// <summary>Problems as lines of text; a problem that many rows share is shown once, with the numbers of the
+/// rows.</summary>
 public static class FoldedProblems
 {
     private const int RangesShown = 6;
 
-    /// <summary>The lines, in the order in which the problems were first met.</summary>
-    /// <param name="problems">Problems of one file or of several.</param>
-    /// <param name="shown">The most lines; what is left out is counted in one more.</param>
+    /// <summary>The lines, in the order in which the problems first occurred.</summary>
+    /// <param name="problems">Problems of one or more files.</param>
+    /// <param name="shown">Maximum number of lines; one more line counts the rest.</param>
     public static IReadOnlyList<string> Lines(IEnumerable<DataProblem> problems, int shown = DataProblem.Shown)
     {
         var groups = problems

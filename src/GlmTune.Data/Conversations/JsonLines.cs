@@ -1,19 +1,19 @@
 namespace GlmTune.Data.Conversations;
 
 /// <summary>One line of a JSON Lines file.</summary>
-/// <param name="Number">From 1.</param>
-/// <param name="Text">UTF-8 without the line's end; of a line that is too long, its beginning.</param>
-/// <param name="IsTooLong">Whether the line has more than <see cref="JsonLines.MaxBytes"/>.</param>
+/// <param name="Number">Line number, from 1.</param>
+/// <param name="Text">The line as UTF-8 without its line break; only the beginning of a line that is too long.</param>
+/// <param name="IsTooLong">Whether the line is longer than <see cref="JsonLines.MaxBytes"/>.</param>
 public readonly record struct JsonLine(int Number, byte[] Text, bool IsTooLong = false);
 
-/// <summary>Streams the lines of a JSON Lines file as they are, without decoding them.</summary>
+/// <summary>Streams the raw lines of a JSON Lines file.</summary>
 public static class JsonLines
 {
-    /// <summary>The longest row that is read, in bytes: 16 MiB.</summary>
+    /// <summary>Maximum size of a row: 16 MiB.</summary>
     public const int MaxBytes = 16 << 20;
 
-    /// <summary>The lines that are not blank, in order; a byte order mark is left out. Only one line is in memory at a
-    /// time, and of a longer line only its beginning.</summary>
+    /// <summary>The non-blank lines in order, without a byte order mark. Only one line is in memory at a time, and only
+    /// the beginning of a line that is too long.</summary>
     /// <exception cref="InvalidDataException">The file does not exist.</exception>
     public static IEnumerable<JsonLine> Read(string path)
     {
@@ -41,7 +41,7 @@ public static class JsonLines
         var buffer = new byte[1 << 16];
         var line = new MemoryStream();
         var (number, isTooLong) = (1, false);
-        for (var ended = false; !ended;)
+        for (var ended = false; !ended; )
         {
             var filled = file.Read(buffer);
             ended = filled == 0;

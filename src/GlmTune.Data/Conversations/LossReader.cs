@@ -3,7 +3,7 @@ using GlmTune.Files.Json;
 
 namespace GlmTune.Data.Conversations;
 
-/// <summary>Reads whether the loss covers a message, under the names that it has in different programs.</summary>
+/// <summary>Reads whether a message is supervised, under the names that different programs use.</summary>
 internal static class LossReader
 {
     private static readonly string[] Names = ["loss", "loss_weight", "weight", "loss_scale"];
@@ -22,8 +22,8 @@ internal static class LossReader
             {
                 reading.Problem(
                     index,
-                    $"'{key}' is 1 on a message that is no answer. Where the loss must cover it, write \"loss\": true; "
-                        + "else remove the key."
+                    $"'{key}' is 1 on a message that is not an answer. If it must be supervised, write "
+                        + "\"loss\": true; otherwise remove the key."
                 );
             }
 

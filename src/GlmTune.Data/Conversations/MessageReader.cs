@@ -3,7 +3,7 @@ using GlmTune.Files.Json;
 
 namespace GlmTune.Data.Conversations;
 
-/// <summary>Reads one message of a row, which may be several turns of the model's format.</summary>
+/// <summary>Reads one message of a row, which may become several messages in the model's format.</summary>
 internal sealed class MessageReader(RowReading reading, ToolListReader tools)
 {
     private static readonly string[] ReadKeys =
@@ -26,10 +26,10 @@ internal sealed class MessageReader(RowReading reading, ToolListReader tools)
     private readonly CallReader calls = new(reading, tools);
     private readonly ContentReader contents = new(reading);
 
-    /// <summary>The turns of a message; none where something is wrong with it.</summary>
+    /// <summary>The messages read; empty if there is a problem.</summary>
     /// <param name="message">The message.</param>
     /// <param name="index">Its index in the row.</param>
-    /// <param name="before">The role of the turn before; null at the start.</param>
+    /// <param name="before">Role of the message before; null at the start.</param>
     public IReadOnlyList<Turn> ReadMessage(JsonElement message, int index, Role? before)
     {
         if (message.ValueKind != JsonValueKind.Object)
@@ -136,22 +136,22 @@ internal sealed class MessageReader(RowReading reading, ToolListReader tools)
             return [.. calls.FromText(content.Text, index).Select(call => call.With(index, loss))];
         }
 
-        // The model calls one tool a turn, so several calls are several turns.
+        // The model calls one tool per turn, so several calls become several turns.
         return content.Text.Length > 0 || called.Count == 0
             ? [Plain(new Message(Role.Assistant, content.Text) { Loss = loss }, index), .. called]
             : called;
     }
 
-    // The demo's data has calls as content of two members.
+    // The demo's data has calls as content with two keys.
     private static Turn Plain(Message message, int index) => new(message, index, ToolCall.Read(message) is not null);
 
-    // ChatGLM3: {"role": "tool", "name", "parameters", "observation"} is a call and its result.
+    // ChatGLM3: {"role": "tool", "name", "parameters", "observation"} is a call together with its result.
     private List<Turn> Glm3Result(JsonElement message, int index, bool? loss)
     {
         var name = contents.Text(message, "name", index);
         if (name.Length == 0)
         {
-            reading.Problem(index, "no 'name' beside 'parameters'; expected the name of the tool that is called.");
+            reading.Problem(index, "no 'name' beside 'parameters'; expected the name of the tool.");
             return [];
         }
 
@@ -191,7 +191,10 @@ internal sealed class MessageReader(RowReading reading, ToolListReader tools)
                 && !(list.ValueKind == JsonValueKind.Array && list.GetArrayLength() == 0);
         if (hasCalls)
         {
-            reading.Problem(index, $"a tool call on the role '{Name(role)}'; only the assistant calls tools.");
+            reading.Problem(
+                index,
+                $"a tool call on a message with role '{Name(role)}'; only the assistant calls tools."
+            );
         }
     }
 
@@ -218,7 +221,7 @@ internal sealed class MessageReader(RowReading reading, ToolListReader tools)
             "system" or "developer" => Role.System,
             "user" or "human" => Role.User,
             "assistant" or "gpt" or "chatgpt" or "bing" or "bard" or "tool_call" => Role.Assistant,
-            // OpenAI's older 'function' is a result, ShareGPT's 'function_call' a call.
+            // In OpenAI's older format 'function' is a result; in ShareGPT 'function_call' is a call.
             "function_call" => Role.Assistant,
             "observation" or "tool" or "function" or "tool_response" or "function_response" => Role.Observation,
             _ => null,

@@ -1,12 +1,12 @@
 namespace GlmTune.Data.Conversations;
 
-/// <summary>Entries of a file that is no array: one a line, or objects that go over several lines.</summary>
+/// <summary>Entries of a file that is not an array: one per line, or objects over several lines.</summary>
 internal static class ObjectEntries
 {
     public static IEnumerable<FileEntry> Read(string path)
     {
-        // Lines are joined while an object is open. Where that leads nowhere the file is damaged, and from there on
-        // each line is a row, so that each damaged one is reported by its number.
+        // Lines are joined while an object is open. If that fails, the file is damaged; from there on each line is a
+        // row, so that every damaged row is reported with its line number.
         var joins = true;
         using var lines = JsonLines.Read(path).GetEnumerator();
         while (lines.MoveNext())
@@ -25,7 +25,7 @@ internal static class ObjectEntries
             }
 
             List<JsonLine> parts = [first];
-            for (var bytes = (long)first.Text.Length; counter.IsOpen && joins;)
+            for (var bytes = (long)first.Text.Length; counter.IsOpen && joins; )
             {
                 joins = lines.MoveNext() && (bytes += lines.Current.Text.Length) <= JsonLines.MaxBytes;
                 if (joins)
@@ -60,7 +60,7 @@ internal static class ObjectEntries
     private static FileEntry Entry(JsonLine line) =>
         new(new RowPlace(line.Number), line.Text, line.IsTooLong ? FileEntry.TooLong : null);
 
-    // Blank lines are put back, so that the place of a fault can be counted.
+    // Blank lines are kept, so that fault positions can be counted.
     private static byte[] Join(List<JsonLine> parts)
     {
         using var text = new MemoryStream();

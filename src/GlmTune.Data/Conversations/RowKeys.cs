@@ -1,23 +1,24 @@
 namespace GlmTune.Data.Conversations;
 
-/// <summary>Keys of rows and messages that would change what the model is trained on and are not read: a row with one
-/// is refused by the key's name.</summary>
+/// <summary>Unsupported keys of rows and messages that would change what the model is trained on: a row with such a key
+/// is refused by name.</summary>
 internal static class RowKeys
 {
     private const string Media =
-        "this program trains on text alone. Leave the row out, or remove the key if the text makes sense without it.";
+        "this program trains on text alone. Remove the row, or remove the key if the text makes sense " + "without it.";
 
     private const string Preference =
-        "it belongs to training on preferences (DPO, KTO, RLHF), which this program does not do. Leave the row out, or "
-        + "keep the good answer alone.";
+        "it belongs to preference training (DPO, KTO, RLHF), which this program does not support. Remove the "
+        + "row, or keep only the good answer.";
 
-    private const string Loss = "it is not read. Write \"loss\": false in each message that the loss must not cover.";
+    private const string Loss =
+        "it is not supported. Write \"loss\": false in each message that must not be supervised.";
 
     private const string Reasoning =
         "GLM-4's chat format has no place for it. Remove the key, or put the text into 'content' if it is to be "
         + "supervised.";
 
-    private const string Turns = "it is not read beside a list of messages. Put its text into the messages.";
+    private const string Turns = "it is not read beside a list of messages. Move its text into the messages.";
 
     private const string OfMessage = "it is not read beside the messages. Write \"loss\" in each message.";
 
@@ -55,16 +56,16 @@ internal static class RowKeys
 
     private static readonly Dictionary<string, string> OfMessages = Named(
         (
-            "it asks for an answer that goes on from this text, which is not read. Remove the key.",
+            "it asks for an answer that continues this text, which is not supported. Remove the key.",
             ["prefix", "partial"]
         ),
         (Turns, ["history"])
     );
 
-    /// <summary>Why a key of a row is refused, or null.</summary>
+    /// <summary>Why a row key is refused; null if it is not.</summary>
     public static string? RefusedInRow(string key) => OfBoth.GetValueOrDefault(key) ?? OfRows.GetValueOrDefault(key);
 
-    /// <summary>Why a key of a message is refused, or null.</summary>
+    /// <summary>Why a message key is refused; null if it is not.</summary>
     public static string? RefusedInMessage(string key) =>
         OfBoth.GetValueOrDefault(key) ?? OfMessages.GetValueOrDefault(key);
 

@@ -1,6 +1,6 @@
 namespace GlmTune.Data.Conversations;
 
-/// <summary>What is known of a file's rows as a whole, each said once with the number of rows.</summary>
+/// <summary>Notes about a file as a whole, each shown once with the number of rows.</summary>
 internal static class RowNotes
 {
     public static IReadOnlyList<string> Of(string file, IEnumerable<ConversationRow?> rows)
@@ -20,7 +20,8 @@ internal static class RowNotes
                 .ThenBy(key => key.Key, StringComparer.Ordinal)
                 .Select(key => $"'{key.Key}' ({Rows(key.Value)})");
             result.Add(
-                $"{Path.GetFileName(file)}: keys that are not read and change nothing: {string.Join(", ", names.Take(12))}"
+                $"{Path.GetFileName(file)}: ignored keys, which have no effect: "
+                    + $"{string.Join(", ", names.Take(12))}"
                     + (keys.Count > 12 ? ", …" : ".")
             );
         }

@@ -2,13 +2,13 @@ using System.Globalization;
 
 namespace GlmTune.Data.Conversations;
 
-/// <summary>Where a row is in its file.</summary>
-/// <param name="Line">The line it begins on, from 1; 0 if it is from no file.</param>
-/// <param name="Entry">Which entry of a JSON array it is, from 1; null in a file of one object a line, where the line
-/// says it.</param>
+/// <summary>The position of a row in its file.</summary>
+/// <param name="Line">The line on which it begins, from 1; 0 if it is not from a file.</param>
+/// <param name="Entry">Number of the entry in a JSON array, from 1; null in a file with one object per line.</param>
 public readonly record struct RowPlace(int Line, int? Entry = null)
 {
-    /// <summary>The number that tells the row from the others of its file: the entry, or else the line.</summary>
+    /// <summary>The number that identifies the row in its file: the entry if there is one, otherwise the
+    /// line.</summary>
     public int Number => Entry ?? Line;
 
     /// <summary><c>line 5</c>, or <c>entry 17 (line 3)</c>.</summary>

@@ -3,12 +3,12 @@ using GlmTune.Files.Json;
 
 namespace GlmTune.Data.Conversations;
 
-/// <summary>What the reading of one row has found so far.</summary>
+/// <summary>The state of reading one row: its problems and notes so far.</summary>
 internal sealed class RowReading(string file, RowPlace place)
 {
     public List<DataProblem> Problems { get; } = [];
 
-    /// <summary>Keys that change nothing.</summary>
+    /// <summary>Ignored keys that have no effect.</summary>
     public HashSet<string> IgnoredKeys { get; } = new(StringComparer.Ordinal);
 
     public HashSet<string> Notes { get; } = new(StringComparer.Ordinal);
@@ -18,11 +18,11 @@ internal sealed class RowReading(string file, RowPlace place)
     public ConversationRow Result(Conversation? conversation) =>
         new(place, Problems.Count == 0 ? conversation : null, Problems) { IgnoredKeys = IgnoredKeys, Notes = Notes };
 
-    /// <summary>Refuses or counts each key that is not read.</summary>
+    /// <summary>Refuses, or counts, each key that is not read.</summary>
     /// <param name="owner">The row or message.</param>
-    /// <param name="message">The message's index; null for the row.</param>
+    /// <param name="message">Index of the message; null for the row.</param>
     /// <param name="read">The keys that are read.</param>
-    /// <param name="refusal">Why a key is refused; null where it changes nothing.</param>
+    /// <param name="refusal">Returns why a key is refused; null if it has no effect.</param>
     public void CheckKeys(JsonElement owner, int? message, string[] read, Func<string, string?> refusal)
     {
         foreach (var member in owner.EnumerateObject())
@@ -40,7 +40,7 @@ internal sealed class RowReading(string file, RowPlace place)
                 read.FirstOrDefault(key => key.Equals(member.Name, StringComparison.OrdinalIgnoreCase)) is { } near
             )
             {
-                Problem(message, $"'{member.Name}' is not a key; write '{near}'.");
+                Problem(message, $"'{member.Name}' is not a known key; write '{near}'.");
             }
             else
             {
@@ -49,7 +49,7 @@ internal sealed class RowReading(string file, RowPlace place)
         }
     }
 
-    /// <summary>The member, or null where it is missing or says nothing.</summary>
+    /// <summary>The value of a key; null if it is missing or empty.</summary>
     public static JsonElement? Optional(JsonElement owner, string key) =>
         owner.TryGetProperty(key, out var value) && value.ValueKind != JsonValueKind.Null ? value : null;
 
@@ -59,7 +59,7 @@ internal sealed class RowReading(string file, RowPlace place)
         return names.Count == 0 ? "an empty object" : string.Join(", ", names);
     }
 
-    /// <summary>A JSON text inside a string.</summary>
+    /// <summary>Parses JSON text inside a string.</summary>
     public JsonElement? Inner(string text, int? message, string what)
     {
         if (JsonFile.TryParse(text, out var value) is not { } fault)

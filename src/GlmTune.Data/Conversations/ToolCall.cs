@@ -2,27 +2,26 @@ using System.Text.Json;
 
 namespace GlmTune.Data.Conversations;
 
-/// <summary>How an assistant message that calls a tool is written.</summary>
+/// <summary>The formats in which an assistant message can call a tool.</summary>
 public enum ToolCallStyle
 {
-    /// <summary>As the row has it.</summary>
+    /// <summary>As in the row.</summary>
     AsWritten,
 
-    /// <summary>As GLM-4 itself writes it: the tool's name as metadata, the arguments as content.</summary>
+    /// <summary>As GLM-4 writes it: the tool's name as metadata, the arguments as content.</summary>
     Native,
 
-    /// <summary>As the fine-tuning demo's data has it: content <c>{"name": …, "arguments": {…}}</c>, no
-    /// metadata.</summary>
+    /// <summary>As in the fine-tuning demo's data: content <c>{"name": …, "arguments": {…}}</c>, no metadata.</summary>
     Json,
 }
 
-/// <summary>A call of a tool, read from a message of either style.</summary>
+/// <summary>A tool call, read from a message in either style.</summary>
 /// <param name="Name">The tool's name.</param>
-/// <param name="Arguments">The arguments as text: of a function call it should be a JSON object.</param>
-/// <param name="Style">The style that it was written in.</param>
+/// <param name="Arguments">The arguments as text; those of a function should be a JSON object.</param>
+/// <param name="Style">The style in which it was written.</param>
 public sealed record ToolCall(string Name, string Arguments, ToolCallStyle Style)
 {
-    /// <summary>Whether the arguments are one JSON object, as those of a function must be.</summary>
+    /// <summary>Whether the arguments are one JSON object, as a function requires.</summary>
     public bool HasJsonArguments
     {
         get
@@ -48,12 +47,12 @@ public sealed record ToolCall(string Name, string Arguments, ToolCallStyle Style
         }
     }
 
-    /// <summary>The arguments of a call that another program wrote: an empty object where it has none.</summary>
-    /// <param name="given">Its arguments' text; null, empty or <c>null</c> for none.</param>
+    /// <summary>Arguments of a call written by another program; an empty object if it has none.</summary>
+    /// <param name="given">The arguments' text; null, empty or <c>null</c>: none.</param>
     public static string ArgumentsOrNone(string? given) =>
         given is null || given.AsSpan().Trim() is "" or "null" ? "{}" : given;
 
-    /// <summary>The call that a message makes, or null when it makes none.</summary>
+    /// <summary>The call that a message makes; null if it makes none.</summary>
     public static ToolCall? Read(Message message)
     {
         if (message.Role != Role.Assistant)
@@ -66,8 +65,8 @@ public sealed record ToolCall(string Name, string Arguments, ToolCallStyle Style
             : ReadJson(message.Content);
     }
 
-    /// <summary>The message in another style; itself when it makes no call, has that style, or has arguments that are
-    /// no JSON, which only GLM-4's own style can hold.</summary>
+    /// <summary>The message in another style. It is returned unchanged if it makes no call, already has that style, or
+    /// has arguments that are not JSON, which only GLM-4's own style can represent.</summary>
     public static Message InStyle(Message message, ToolCallStyle style)
     {
         if (
@@ -93,8 +92,7 @@ public sealed record ToolCall(string Name, string Arguments, ToolCallStyle Style
             };
     }
 
-    // Only an object of exactly these two members is a call, with a name that could stand on a line; other JSON is an
-    // answer.
+    // Only an object with exactly these two keys and a single-line name is a call; other JSON is an answer.
     private static ToolCall? ReadJson(string content)
     {
         if (
@@ -112,8 +110,8 @@ public sealed record ToolCall(string Name, string Arguments, ToolCallStyle Style
             return
                 members
                     is [
-                    { Name: "name", Value.ValueKind: JsonValueKind.String } name,
-                    { Name: "arguments", Value.ValueKind: JsonValueKind.Object } arguments,
+                        { Name: "name", Value.ValueKind: JsonValueKind.String } name,
+                        { Name: "arguments", Value.ValueKind: JsonValueKind.Object } arguments,
                     ]
                 && name.Value.GetString() is { Length: > 0 } named
                 && named.AsSpan().IndexOfAny('\r', '\n') < 0

@@ -4,24 +4,24 @@ using GlmTune.Data.Templates;
 namespace GlmTune.Data.Conversations;
 
 /// <summary>A tool that a system message declares.</summary>
-/// <param name="Type"><c>function</c>, or one of the model's own tools: <c>python</c>, <c>simple_browser</c>,
+/// <param name="Type"><c>function</c>, or one of the model's built-in tools: <c>python</c>, <c>simple_browser</c>,
 /// <c>cogview</c>.</param>
-/// <param name="Name">The function's name; the type for the model's own tools.</param>
-/// <param name="Json">What the prompt shows of a function: the raw JSON of its object, as the file has it; empty for
-/// the model's own tools.</param>
+/// <param name="Name">Name of the function; for a built-in tool, its type.</param>
+/// <param name="Json">The function's definition as shown in the prompt: the raw JSON of the object in the file; empty
+/// for built-in tools.</param>
 public sealed record ToolDefinition(string Type, string Name, string Json)
 {
-    /// <summary>The tool of the model's own whose arguments are code.</summary>
+    /// <summary>The built-in tool whose arguments are code.</summary>
     public const string Python = "python";
 
-    /// <summary>The tools that the model has of its own, which take no definition.</summary>
+    /// <summary>The model's built-in tools, which need no definition.</summary>
     public static IReadOnlyList<string> BuiltIn { get; } = [Python, "simple_browser", "cogview"];
 
-    /// <summary>Reads a tool in either shape of the demo's README.</summary>
-    /// <param name="tool"><c>{"type": "function", "function": {"name", …}}</c>, a function's object alone (<c>{"name",
-    /// "args" | "parameters", …}</c>), or <c>{"type": "python"}</c> and the like.</param>
-    /// <exception cref="InvalidDataException">It has another shape; the message says which was found.</exception>
-    /// <exception cref="InvalidOperationException">A string in it holds an unpaired surrogate.</exception>
+    /// <summary>Reads a tool in either form of the demo's README.</summary>
+    /// <param name="tool"><c>{"type": "function", "function": {"name", …}}</c>, the function's object alone
+    /// (<c>{"name", "args" | "parameters", …}</c>), or <c>{"type": "python"}</c> and the like.</param>
+    /// <exception cref="InvalidDataException">It has another form; the message says what was found.</exception>
+    /// <exception cref="InvalidOperationException">A string in it contains an unpaired surrogate.</exception>
     public static ToolDefinition Read(JsonElement tool)
     {
         if (tool.ValueKind != JsonValueKind.Object)
@@ -61,7 +61,7 @@ public sealed record ToolDefinition(string Type, string Name, string Json)
             throw new InvalidDataException($"'{key}' is missing or not a string; a function needs a name.");
         }
 
-        // Throws on what the prompt could not show: an unpaired surrogate.
+        // Throws on an unpaired surrogate, which the prompt could not show.
         _ = PythonJson.Write(function, indent: null);
         return new ToolDefinition("function", name, function.GetRawText());
     }

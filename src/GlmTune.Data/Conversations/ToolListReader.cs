@@ -3,19 +3,20 @@ using GlmTune.Files.Json;
 
 namespace GlmTune.Data.Conversations;
 
-/// <summary>Reads lists of tools: arrays, or JSON texts of arrays.</summary>
+/// <summary>Reads lists of tools: arrays, or strings that hold arrays as JSON.</summary>
 internal sealed class ToolListReader(RowReading reading)
 {
     private readonly HashSet<string> functions = new(StringComparer.Ordinal);
 
-    /// <summary>Whether a tool's calls are no JSON: one of the model's own, unless a function has its name.</summary>
+    /// <summary>Whether the calls of a tool are not JSON: built-in tools, unless a function has the same
+    /// name.</summary>
     public bool IsBuiltIn(string name) => ToolDefinition.BuiltIn.Contains(name) && !functions.Contains(name);
 
-    /// <summary>The tools of a member; none where it is missing.</summary>
+    /// <summary>The tools in the value of a key; none if it is missing.</summary>
     public List<ToolDefinition> ReadList(JsonElement owner, string key, int? message) =>
         RowReading.Optional(owner, key) is { } value ? Read(value, key, message) : [];
 
-    /// <summary>The tools of a value.</summary>
+    /// <summary>The tools in a value.</summary>
     public List<ToolDefinition> Read(JsonElement value, string key, int? message)
     {
         var result = new List<ToolDefinition>();

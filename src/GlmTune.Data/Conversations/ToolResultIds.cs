@@ -1,14 +1,14 @@
 namespace GlmTune.Data.Conversations;
 
-/// <summary>Checks the ids with which results of tools name their calls, before <see cref="ToolResultOrder"/> puts
-/// them in the order of the calls.</summary>
-/// <param name="Result">Which result is wrong, from 0; null where the calls are.</param>
-/// <param name="Problem">What is wrong, or null.</param>
+/// <summary>Checks the ids by which tool results refer to calls, before <see cref="ToolResultOrder"/> sorts the
+/// results.</summary>
+/// <param name="Result">Index of the wrong result, from 0; null if the calls are wrong.</param>
+/// <param name="Problem">Description of the problem; null if there is none.</param>
 internal readonly record struct ToolResultIds(int? Result, string? Problem)
 {
     /// <summary>Checks one run of results.</summary>
-    /// <param name="calls">The ids of the calls before the results, in order; null where a call has none.</param>
-    /// <param name="results">The id of the call that each result names; null where it names none.</param>
+    /// <param name="calls">Ids of the calls before the results, in order; null for a call without an id.</param>
+    /// <param name="results">The call id of each result; null if it has none.</param>
     public static ToolResultIds Check(IReadOnlyList<string?> calls, IReadOnlyList<string?> results)
     {
         if (results.All(id => id is null))
@@ -18,7 +18,7 @@ internal readonly record struct ToolResultIds(int? Result, string? Problem)
 
         if (calls.OfType<string>().GroupBy(id => id).FirstOrDefault(group => group.Count() > 1) is { } twice)
         {
-            return new ToolResultIds(null, $"two calls have the id '{twice.Key}'; each needs its own.");
+            return new ToolResultIds(null, $"two calls have the id '{twice.Key}'; ids must be unique.");
         }
 
         var seen = new HashSet<string>(StringComparer.Ordinal);
@@ -26,9 +26,10 @@ internal readonly record struct ToolResultIds(int? Result, string? Problem)
         {
             var problem =
                 id is null
-                    ? "a result without 'tool_call_id' among results that have one. Name the call in each, or in none."
+                    ? "a result without 'tool_call_id' among results that have one. Name the call in each of "
+                        + "them, or in none."
                 : !calls.Contains(id) ? $"'tool_call_id' is '{id}', but {Known(calls)}."
-                : !seen.Add(id) ? $"a second result for the call '{id}'; expected one each."
+                : !seen.Add(id) ? $"a second result for the call '{id}'; expected one per call."
                 : null;
             if (problem is not null)
             {
@@ -40,8 +41,8 @@ internal readonly record struct ToolResultIds(int? Result, string? Problem)
         return missing.Item1 >= 0 && calls.Skip(missing.Item1).Any(id => id is not null && seen.Contains(id))
             ? new ToolResultIds(
                 null,
-                $"the call '{missing.Item2}' has no result, but a later call has one. Results belong to calls by their "
-                    + "order, so it needs one too."
+                $"the call '{missing.Item2}' has no result, but a later call has one. Results are matched to "
+                    + "calls by their order, so it needs one too."
             )
             : default;
     }

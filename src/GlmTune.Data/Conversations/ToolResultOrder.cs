@@ -1,19 +1,19 @@
 namespace GlmTune.Data.Conversations;
 
-/// <summary>Puts the results of tools in the order of the calls that they answer, because GLM-4's format has no ids:
-/// the first result after several calls is that of the first.</summary>
+/// <summary>Sorts tool results into the order of their calls. GLM-4's format has no ids: the first result after several
+/// calls belongs to the first call.</summary>
 public static class ToolResultOrder
 {
-    /// <summary>The messages, with each run of results in the order of the calls directly before it.</summary>
+    /// <summary>The messages, with each run of results sorted like the calls directly before it.</summary>
     /// <typeparam name="T">A message of any format that has ids.</typeparam>
     /// <param name="messages">All messages of a conversation.</param>
-    /// <param name="callIds">The ids of the calls that a message makes, null for a call without one; null for a message
-    /// of somebody else than the assistant.</param>
+    /// <param name="callIds">Returns the ids of the calls in a message, null for a call without an id; returns null for
+    /// messages not from the assistant.</param>
     /// <param name="isResult">Whether a message is the result of a call.</param>
-    /// <param name="resultId">The id of the call that a result names; null or empty: it names none, and belongs to the
-    /// first call that no other result names.</param>
-    /// <param name="unknown">Gets the place of each result whose id no call before it has.</param>
-    /// <remarks>Results of one call keep their order, and so do those of earlier calls, which follow the
+    /// <param name="resultId">Returns the call id of a result; null or empty: it has none, and belongs to the first
+    /// call that no other result refers to.</param>
+    /// <param name="unknown">Called with the index of each result whose id no earlier call has.</param>
+    /// <remarks>Results of the same call keep their order. Results of earlier calls also keep theirs, and follow the
     /// others.</remarks>
     public static T[] Sort<T>(
         IReadOnlyList<T> messages,
@@ -25,8 +25,8 @@ public static class ToolResultOrder
     {
         var sorted = messages.ToArray();
         var known = new HashSet<string>(StringComparer.Ordinal);
-        var calls = new List<string?>(); // Those that the next results answer.
-        for (var start = 0; start < sorted.Length;)
+        var calls = new List<string?>(); // The calls that the next results answer.
+        for (var start = 0; start < sorted.Length; )
         {
             var end = start;
             while (end < sorted.Length && isResult(messages[end]))
@@ -73,14 +73,14 @@ public static class ToolResultOrder
         return sorted;
     }
 
-    // For each result the place of its call; past all calls where it has none here.
+    // For each result, the index of its call; past the last call if it has none here.
     private static int[] Places(List<string?> calls, string?[] results)
     {
         var answered = new bool[calls.Count];
         var places = new int[results.Length];
         foreach (var (result, id) in results.Index().Where(result => !string.IsNullOrEmpty(result.Item)))
         {
-            // Where several calls have one id, their results come in the calls' order.
+            // If several calls share an id, their results are taken in the order of the calls.
             var call = calls.FindIndex(0, each => each == id);
             while (call >= 0 && answered[call] && calls.FindIndex(call + 1, each => each == id) is var next and >= 0)
             {

@@ -1,13 +1,13 @@
 namespace GlmTune.Data.Conversations;
 
-/// <summary>A message as it was read, with the ids that its row gives to calls and results.</summary>
+/// <summary>A message with the ids that its row gives to calls and results.</summary>
 /// <param name="Message">The message.</param>
-/// <param name="Index">Index of the row's message that it is from.</param>
+/// <param name="Index">Index of the message in the row that it came from.</param>
 /// <param name="IsCall">Whether it calls a tool.</param>
-/// <param name="Id">Of a call, its id; of a result, the id of the call that it answers; null without one.</param>
+/// <param name="Id">Id of a call; for a result, the id of the call that it answers; null if there is none.</param>
 internal readonly record struct Turn(Message Message, int Index, bool IsCall = false, string? Id = null);
 
-/// <summary>Puts results of tools in the order of the calls that they name.</summary>
+/// <summary>Sorts tool results into the order of the calls that they refer to.</summary>
 internal static class ToolResults
 {
     public static IEnumerable<Message> InOrder(List<Turn> turns, RowReading reading)
@@ -25,9 +25,9 @@ internal static class ToolResults
 
     private static void Check(List<Turn> turns, RowReading reading)
     {
-        for (var at = 0; at < turns.Count;)
+        for (var at = 0; at < turns.Count; )
         {
-            // Calls may be several messages of the assistant; their results follow all of them.
+            // Calls may span several messages of the assistant; their results follow after all of them.
             var before = turns.Skip(at).TakeWhile(turn => turn.Message.Role == Role.Assistant).ToList();
             var results = turns
                 .Skip(at + before.Count)

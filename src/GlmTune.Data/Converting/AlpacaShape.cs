@@ -4,8 +4,9 @@ using GlmTune.Data.Conversations;
 
 namespace GlmTune.Data.Converting;
 
-/// <summary>Alpaca: <c>{"instruction", "input", "output"}</c>, with <c>system</c> and <c>history</c> (pairs of question
-/// and answer) as others add them; <c>{"input", "output"}</c> alone is a question and its answer.</summary>
+/// <summary>Alpaca: <c>{"instruction", "input", "output"}</c>, optionally with <c>system</c> and <c>history</c> (pairs
+/// of question and answer), as some data sets add. <c>{"input", "output"}</c> alone is a question and its
+/// answer.</summary>
 internal sealed class AlpacaShape : RowShape
 {
     private static readonly string[] Used = ["instruction", "input", "output", "history", "system"];

@@ -2,6 +2,6 @@ using GlmTune.Data.Conversations;
 
 namespace GlmTune.Data.Converting;
 
-/// <summary>What became of one entry.</summary>
-/// <param name="Rows">Its conversations, each good or with what is wrong with it.</param>
+/// <summary>The result of converting one entry.</summary>
+/// <param name="Rows">Its conversations, each valid or with its problems.</param>
 public sealed record ConvertedEntry(IReadOnlyList<ConversationRow> Rows);

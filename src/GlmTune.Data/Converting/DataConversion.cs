@@ -5,35 +5,34 @@ using GlmTune.Files.Json;
 
 namespace GlmTune.Data.Converting;
 
-/// <summary>What became of a converted file.</summary>
-/// <param name="Entries">Entries of the source.</param>
+/// <summary>The result of converting a file.</summary>
+/// <param name="Entries">Entries in the source.</param>
 /// <param name="Conversations">Rows written.</param>
-/// <param name="Problems">What is wrong with the entries that were left out.</param>
+/// <param name="Problems">Problems of the entries that were skipped.</param>
 public sealed record ConversionReport(int Entries, int Conversations, IReadOnlyList<DataProblem> Problems)
 {
-    /// <summary>Entries, or conversations of an entry, that were left out.</summary>
+    /// <summary>Number of entries, or conversations within an entry, that were skipped.</summary>
     public int Skipped => Problems.Select(problem => problem.Place).Distinct().Count();
 
-    /// <summary>Messages of the assistant without text in the rows that were written.</summary>
+    /// <summary>Number of assistant messages without text in the rows that were written.</summary>
     public int EmptyAnswers { get; init; }
 
-    /// <summary>Keys that are not read, forms that were changed; for people.</summary>
+    /// <summary>Notes for the user: ignored keys and converted formats.</summary>
     public IReadOnlyList<string> Notes { get; init; } = [];
 }
 
-/// <summary>Turns data of another shape into the fine-tuning format. It writes only rows that training can
+/// <summary>Converts data of another format into the fine-tuning format. Writes only rows that training can
 /// read.</summary>
 public static class DataConversion
 {
-    /// <summary>Converts a file; the target is replaced only when all is written.</summary>
-    /// <param name="shape">The source's shape.</param>
-    /// <param name="source">A JSON array, or objects one after another.</param>
-    /// <param name="target">The JSON Lines file to write.</param>
-    /// <param name="calls">How calls of tools are written; as GLM-4 does unless
-    /// <see cref="ToolCallStyle.Json"/>.</param>
-    /// <param name="badRows">What is done with entries that have a problem.</param>
+    /// <summary>Converts a file; the target is replaced only after everything has been written.</summary>
+    /// <param name="shape">Format of the source.</param>
+    /// <param name="source">Path of a JSON array, or of a sequence of objects.</param>
+    /// <param name="target">Path of the JSON Lines file to write.</param>
+    /// <param name="calls">How to write tool calls: as GLM-4 does, unless <see cref="ToolCallStyle.Json"/>.</param>
+    /// <param name="badRows">What to do with entries that have a problem.</param>
     /// <exception cref="InvalidDataException">Entries have problems and the policy is <see cref="BadRows.Error"/>, or
-    /// nothing can be converted.</exception>
+    /// no entry can be converted.</exception>
     public static ConversionReport Convert(
         RowShape shape,
         string source,

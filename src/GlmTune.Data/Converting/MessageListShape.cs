@@ -3,8 +3,7 @@ using GlmTune.Data.Conversations;
 
 namespace GlmTune.Data.Converting;
 
-/// <summary>Lists of messages: OpenAI's, ShareGPT's and ChatGLM3's rows, which training reads in the same
-/// way.</summary>
+/// <summary>Message lists: rows of OpenAI, ShareGPT and ChatGLM3, which training reads directly.</summary>
 internal sealed class MessageListShape(string name) : RowShape
 {
     public override string Name => name;

@@ -4,7 +4,7 @@ using GlmTune.Data.Conversations;
 
 namespace GlmTune.Data.Converting;
 
-/// <summary>ms-swift: <c>{"query", "response", "history", "system", "tools"}</c>, where history is pairs of question
+/// <summary>ms-swift: <c>{"query", "response", "history", "system", "tools"}</c>, where history holds pairs of question
 /// and answer.</summary>
 internal sealed class QueryShape : RowShape
 {

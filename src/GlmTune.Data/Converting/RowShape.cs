@@ -5,10 +5,10 @@ using GlmTune.Files.Json;
 
 namespace GlmTune.Data.Converting;
 
-/// <summary>A shape that published data sets have, and how its rows become conversations.</summary>
+/// <summary>A format of published data sets, and how its rows are converted to conversations.</summary>
 public abstract class RowShape
 {
-    /// <summary>All shapes.</summary>
+    /// <summary>All formats.</summary>
     public static IReadOnlyList<RowShape> All { get; } =
     [
         new AdvertiseGenShape(),
@@ -20,11 +20,11 @@ public abstract class RowShape
         new ToolAlpacaShape(),
     ];
 
-    /// <summary>What commands call it.</summary>
+    /// <summary>The name of the format on the command line.</summary>
     public abstract string Name { get; }
 
-    /// <summary>The shape of that name.</summary>
-    /// <exception cref="ArgumentException">There is none; the message lists them.</exception>
+    /// <summary>The format with a given name.</summary>
+    /// <exception cref="ArgumentException">There is no such format; the message lists them all.</exception>
     public static RowShape Named(string name) =>
         All.FirstOrDefault(shape => string.Equals(shape.Name, name, StringComparison.OrdinalIgnoreCase))
         ?? throw new ArgumentException(
@@ -32,20 +32,21 @@ public abstract class RowShape
             nameof(name)
         );
 
-    /// <summary>The conversations of one entry; most shapes have one. Calls of tools are in GLM-4's own
+    /// <summary>The conversations of one entry; in most formats there is one. Tool calls are in GLM-4's own
     /// style.</summary>
     /// <param name="entry">An object.</param>
-    /// <param name="file">The file, for problems.</param>
-    /// <param name="place">Where the entry is.</param>
-    /// <exception cref="InvalidDataException">The entry has another shape; the message says what was found.</exception>
+    /// <param name="file">Path of the file, for problems.</param>
+    /// <param name="place">Position of the entry.</param>
+    /// <exception cref="InvalidDataException">The entry has another format; the message says what was
+    /// found.</exception>
     public abstract ConvertedEntry Convert(JsonElement entry, string file, RowPlace place);
 
-    /// <summary>Reads a row of messages that a shape has put together, as training would.</summary>
-    /// <param name="entry">The entry that it was made of.</param>
-    /// <param name="used">The entry's keys that are in it; others are refused by name or counted.</param>
+    /// <summary>Reads a row of messages built by a converter, with the same code as training.</summary>
+    /// <param name="entry">The entry that the row was built from.</param>
+    /// <param name="used">The entry's keys used in the row; others are refused by name or counted as ignored.</param>
     /// <param name="row">The row: <c>messages</c>, and <c>system</c> and <c>tools</c> if there are any.</param>
     /// <param name="file">The file.</param>
-    /// <param name="place">Where the entry is.</param>
+    /// <param name="place">Position of the entry.</param>
     private protected static ConversationRow Read(
         JsonElement entry,
         string[] used,
@@ -62,11 +63,11 @@ public abstract class RowShape
         return ConversationReader.Parse(JsonSerializer.SerializeToElement(row), file, place);
     }
 
-    /// <summary>A message as rows have it.</summary>
+    /// <summary>A message in the form that rows use.</summary>
     private protected static JsonNode Message(string role, string content) =>
         new JsonObject { ["role"] = role, ["content"] = content };
 
-    /// <summary>A string member, or null when it is absent or null.</summary>
+    /// <summary>The string value of a key; null if it is missing or null.</summary>
     protected static string? OptionalText(JsonElement owner, string key)
     {
         if (!owner.TryGetProperty(key, out var value) || value.ValueKind == JsonValueKind.Null)
@@ -79,14 +80,14 @@ public abstract class RowShape
             : throw new InvalidDataException($"'{key}' is {JsonFile.Describe(value)}; expected a string.");
     }
 
-    /// <summary>A string member that must be there.</summary>
+    /// <summary>The string value of a required key.</summary>
     protected static string Text(JsonElement owner, string key) =>
         OptionalText(owner, key)
         ?? throw new InvalidDataException(
             $"no '{key}'; found {string.Join(", ", owner.EnumerateObject().Select(member => $"'{member.Name}'").Take(8))}."
         );
 
-    /// <summary>An array member, or none when it is absent or null.</summary>
+    /// <summary>The items of an array; none if the key is missing or null.</summary>
     protected static IEnumerable<JsonElement> OptionalArray(JsonElement owner, string key)
     {
         if (!owner.TryGetProperty(key, out var value) || value.ValueKind == JsonValueKind.Null)
@@ -99,7 +100,7 @@ public abstract class RowShape
             : throw new InvalidDataException($"'{key}' is {JsonFile.Describe(value)}; expected an array.");
     }
 
-    /// <summary>The messages of <c>history</c>: pairs of question and answer.</summary>
+    /// <summary>The messages in <c>history</c>: pairs of question and answer.</summary>
     private protected static IEnumerable<JsonNode> History(JsonElement entry)
     {
         foreach (var turn in OptionalArray(entry, "history"))

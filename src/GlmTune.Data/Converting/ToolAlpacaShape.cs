@@ -6,11 +6,11 @@ using GlmTune.Files.Json;
 
 namespace GlmTune.Data.Converting;
 
-/// <summary>ToolAlpaca: one API an entry, with its functions in words, and many conversations about it.</summary>
-/// <remarks>
-/// Training entries have <c>Instances</c> (question, steps of call and result, answer). Evaluation entries have
-/// <c>Instructions</c> and <c>Golden_Answers</c>: a row is the question and its first call, since later ones hang on
-/// results. </remarks>
+/// <summary>ToolAlpaca: each entry is one API, with its functions described in prose and many conversations about
+/// it.</summary>
+/// <remarks>Training entries have <c>Instances</c> (question, steps of call and result, answer). Evaluation entries
+/// have <c>Instructions</c> and <c>Golden_Answers</c>; a row is the question and its first call, because later calls
+/// depend on results.</remarks>
 internal sealed partial class ToolAlpacaShape : RowShape
 {
     public override string Name => "toolalpaca";
@@ -24,8 +24,8 @@ internal sealed partial class ToolAlpacaShape : RowShape
         if (instances.Count == 0 && (instructions.Count != golden.Count || golden.Count == 0))
         {
             throw new InvalidDataException(
-                $"no 'Instances', and {instructions.Count} 'Instructions' with {golden.Count} 'Golden_Answers'; "
-                    + "expected as many of both."
+                $"no 'Instances', and {instructions.Count} 'Instructions' with {golden.Count} "
+                    + "'Golden_Answers'; expected equal numbers of both."
             );
         }
 

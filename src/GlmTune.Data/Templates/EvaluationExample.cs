@@ -1,17 +1,17 @@
 namespace GlmTune.Data.Templates;
 
-/// <summary>One answer to generate and compare: the prompt up to it, and the reference.</summary>
-/// <param name="PromptIds">Everything before the answer, ending with the assistant's token.</param>
-/// <param name="TargetIds">The reference: from the newline after the assistant's token to the end token, cut to the
-/// template's output limit.</param>
+/// <summary>One answer to generate and score: its prompt and its reference.</summary>
+/// <param name="PromptIds">Token ids before the answer, ending with the assistant token.</param>
+/// <param name="TargetIds">Token ids of the reference, from the newline after the assistant token to the end token,
+/// truncated to the template's output limit.</param>
 public sealed record EvaluationExample(int[] PromptIds, int[] TargetIds)
 {
-    /// <summary>Line of the file, from 1; 0 if it is from none.</summary>
+    /// <summary>Line in the file, from 1; 0 if it is not from a file.</summary>
     public int Line { get; init; }
 
-    /// <summary>Whether the reference was longer than the limit, so that its end is missing.</summary>
+    /// <summary>Whether the reference was truncated to the limit.</summary>
     public required bool IsCut { get; init; }
 
-    /// <summary>Which message of the row is the answer, from 0.</summary>
+    /// <summary>Index of the answer among the row's messages, from 0.</summary>
     public required int MessageIndex { get; init; }
 }

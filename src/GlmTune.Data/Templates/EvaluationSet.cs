@@ -3,7 +3,7 @@ using GlmTune.Data.Conversations;
 
 namespace GlmTune.Data.Templates;
 
-/// <summary>All answers of one split to generate and compare, in the file's order.</summary>
+/// <summary>All answers of one split to generate and score, in the order of the file.</summary>
 public sealed class EvaluationSet : IReadOnlyList<EvaluationExample>
 {
     private static readonly RowProblem NothingToEvaluate = new(
@@ -15,7 +15,7 @@ public sealed class EvaluationSet : IReadOnlyList<EvaluationExample>
     private EvaluationSet(SetReport report, List<EvaluationExample> examples) =>
         (Report, this.examples) = (report, examples);
 
-    /// <summary>What became of the file's rows.</summary>
+    /// <summary>What happened to the rows of the file.</summary>
     public SetReport Report { get; }
 
     /// <inheritdoc/>
@@ -25,8 +25,8 @@ public sealed class EvaluationSet : IReadOnlyList<EvaluationExample>
     public EvaluationExample this[int index] => examples[index];
 
     /// <summary>Reads and tokenizes a data file.</summary>
-    /// <remarks>A row without an answer is a row with a problem; an answer whose prompt is too long is left out and
-    /// counted.</remarks>
+    /// <remarks>A row without an answer counts as a row with a problem; an answer whose prompt is too long is skipped
+    /// and counted.</remarks>
     /// <exception cref="InvalidDataException">Rows have problems and the policy is <see cref="BadRows.Error"/>, or no
     /// row is left.</exception>
     public static EvaluationSet Read(
@@ -63,7 +63,8 @@ public sealed class EvaluationSet : IReadOnlyList<EvaluationExample>
         );
     }
 
-    /// <summary>This rank's share: every example is in exactly one rank's, and shares differ by at most one.</summary>
+    /// <summary>This rank's share: every example belongs to exactly one rank, and shares differ by at most one in
+    /// size.</summary>
     public IEnumerable<EvaluationExample> Share(int rank, int worldSize) =>
         examples.Where((_, index) => index % worldSize == rank);
 

@@ -3,18 +3,17 @@ using GlmTune.Data.Tokenization;
 
 namespace GlmTune.Data.Templates;
 
-/// <summary>GLM-4's chat format: conversations to token ids and the supervised ranges.</summary>
-/// <remarks>
-/// A sequence is [gMASK], &lt;sop&gt;, then for each message its role's token, metadata and a newline, content. There
-/// is no end token between turns: the next role's token ends an answer, so it is supervised too. Immutable and
-/// thread-safe. </remarks>
+/// <summary>GLM-4's chat template: turns conversations into token ids and supervised ranges.</summary>
+/// <remarks>A sequence is [gMASK], &lt;sop&gt;, then for each message its role token, metadata, a newline and content.
+/// Turns have no end token: the next role token ends an answer, so it is supervised too. Immutable and
+/// thread-safe.</remarks>
 public sealed class Glm4Template
 {
     private readonly ToolBlock toolBlock;
     private readonly int endToken;
 
-    /// <summary>A template over a tokenizer.</summary>
-    /// <exception cref="ArgumentException">The end token is no special token of this tokenizer, or a limit is not
+    /// <summary>Creates a template for a tokenizer.</summary>
+    /// <exception cref="ArgumentException">The end token is not a special token of this tokenizer, or a limit is not
     /// positive.</exception>
     public Glm4Template(Tokenizer tokenizer, TemplateOptions? options = null)
     {
@@ -32,25 +31,25 @@ public sealed class Glm4Template
         toolBlock = new ToolBlock(Options.Preset, tokenizer.ChatTemplate);
     }
 
-    /// <summary>The options in use.</summary>
+    /// <summary>The template's options.</summary>
     public TemplateOptions Options { get; }
 
-    /// <summary>The tokenizer in use.</summary>
+    /// <summary>The template's tokenizer.</summary>
     public Tokenizer Tokenizer { get; }
 
-    /// <summary>This format as a Jinja chat template, for a model that is exported to other programs.</summary>
+    /// <summary>This template as Jinja, for a model that is exported to other programs.</summary>
     public string ChatTemplate => JinjaTemplate.Write(Options.Preset, toolBlock.BuiltIn);
 
-    /// <summary>What somebody should know of the model's own chat template, where it is another than
-    /// <see cref="TemplateOptions.Preset"/>; null: nothing.</summary>
+    /// <summary>A note for the user if the model's own chat template differs from <see cref="TemplateOptions.Preset"/>;
+    /// otherwise null.</summary>
     public string? Note => ModelTemplate.Compare(Tokenizer.ChatTemplate, Options.Preset, toolBlock.BuiltIn.Values);
 
-    /// <summary>A training sequence: the whole conversation and the end token, cut to
+    /// <summary>A training sequence: the whole conversation and the end token, truncated to
     /// <see cref="TemplateOptions.MaxTrainingTokens"/>.</summary>
-    /// <remarks> In a supervised message, everything after its role token is supervised, and the token that follows the
-    /// message. With <see cref="SupervisedAnswers.Last"/> the first token after the role's token (the newline of a
-    /// plain answer) is not, as in the demo. </remarks>
-    /// <exception cref="InvalidDataException">A declared tool cannot be shown to this model.</exception>
+    /// <remarks>Of a supervised message, everything after its role token is supervised, and so is the token that
+    /// follows the message. With <see cref="SupervisedAnswers.Last"/> the first token after the role token (the newline
+    /// of a plain answer) is not, as in the demo.</remarks>
+    /// <exception cref="InvalidDataException">This model has no text for a declared tool.</exception>
     public TokenizedExample RenderTraining(Conversation conversation)
     {
         var last = LastAnswer(conversation);
@@ -66,7 +65,7 @@ public sealed class Glm4Template
                     : message.IsSupervised && ids.Count > start
             )
             {
-                // What is predicted from here counts, so labels lie one place further on.
+                // Supervision starts with what is predicted from this token, so labels are one position later.
                 var skipped = Options.SupervisedAnswers == SupervisedAnswers.Last ? 2 : 1;
                 supervised.Add((start + skipped, ids.Count + 1));
             }
@@ -81,11 +80,11 @@ public sealed class Glm4Template
         };
     }
 
-    /// <summary>A row for each supervised answer that whose prompt is shorter than
+    /// <summary>One row for each supervised answer whose prompt is shorter than
     /// <see cref="TemplateOptions.MaxInputTokens"/>.</summary>
-    /// <remarks>Earlier answers are part of a later one's prompt. With <see cref="SupervisedAnswers.Last"/> there is
-    /// one row, the last answer's.</remarks>
-    /// <exception cref="InvalidDataException">A declared tool cannot be shown to this model.</exception>
+    /// <remarks>Earlier answers are part of a later answer's prompt. With <see cref="SupervisedAnswers.Last"/> there is
+    /// one row, for the last answer.</remarks>
+    /// <exception cref="InvalidDataException">This model has no text for a declared tool.</exception>
     public IReadOnlyList<EvaluationExample> RenderEvaluation(Conversation conversation)
     {
         var last = LastAnswer(conversation);
@@ -118,7 +117,7 @@ public sealed class Glm4Template
         return rows;
     }
 
-    /// <summary>How many answers of a conversation would be evaluated if no prompt were too long.</summary>
+    /// <summary>Number of answers of a conversation that would be evaluated if no prompt were too long.</summary>
     public int CountAnswers(Conversation conversation)
     {
         var answers = conversation.Messages.Count(message =>
@@ -129,10 +128,10 @@ public sealed class Glm4Template
             : 0;
     }
 
-    /// <summary>The ids that the model continues: the conversation, then the assistant's token alone.</summary>
+    /// <summary>The prompt for the model: the conversation, then the assistant token.</summary>
     /// <param name="conversation">The conversation so far.</param>
-    /// <param name="addGenerationPrompt">Whether the assistant's token is added at the end.</param>
-    /// <exception cref="InvalidDataException">A declared tool cannot be shown to this model.</exception>
+    /// <param name="addGenerationPrompt">Whether to append the assistant token.</param>
+    /// <exception cref="InvalidDataException">This model has no text for a declared tool.</exception>
     public int[] RenderPrompt(Conversation conversation, bool addGenerationPrompt = true)
     {
         var ids = Start();
@@ -162,7 +161,7 @@ public sealed class Glm4Template
         return -1;
     }
 
-    // Ends of cut stretches are brought to the limit; neighbours become one.
+    // Truncated ranges end at the limit; adjacent ranges are merged.
     private static List<(int Start, int End)> Cut(List<(int Start, int End)> stretches, int limit)
     {
         var result = new List<(int Start, int End)>(stretches.Count);

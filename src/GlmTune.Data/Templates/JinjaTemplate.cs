@@ -3,15 +3,14 @@ using System.Text.RegularExpressions;
 
 namespace GlmTune.Data.Templates;
 
-/// <summary>Writes a preset as the Jinja text that transformers and vLLM read from an exported model.</summary>
-/// <remarks>
-/// Every text stands in an expression, since a line break after a block tag would be eaten by the usual settings. It
-/// takes more than our own files hold, so that other programs can use it: tools beside the messages, <c>tool_calls</c>,
-/// the role <c>tool</c>. </remarks>
+/// <summary>Writes a preset as the Jinja template that transformers and vLLM read from an exported model.</summary>
+/// <remarks>All text is inside expressions, because a line break after a block tag is dropped under the usual settings.
+/// The template accepts more than our own files contain, for use by other programs: tools beside the messages,
+/// <c>tool_calls</c>, the role <c>tool</c>.</remarks>
 internal static partial class JinjaTemplate
 {
     /// <param name="preset">The revision.</param>
-    /// <param name="builtIn">The sections of the model's built-in tools, by type; may be empty.</param>
+    /// <param name="builtIn">The sections of the model's built-in tools by type; may be empty.</param>
     public static string Write(TemplatePreset preset, IReadOnlyDictionary<string, string> builtIn)
     {
         var breaks = new string('\n', preset.NewlinesBeforeTool);
@@ -53,7 +52,7 @@ internal static partial class JinjaTemplate
         return text.ToString();
     }
 
-    /// <summary>The text that a quoted one of ours represents.</summary>
+    /// <summary>Undoes the quoting of a text that we wrote.</summary>
     public static string Unquote(string quoted) =>
         Escape().Replace(quoted, escape => escape.Value == "\\n" ? "\n" : escape.Value[1..]);
 

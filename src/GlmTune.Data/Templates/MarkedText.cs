@@ -3,10 +3,10 @@ using GlmTune.Data.Tokenization;
 
 namespace GlmTune.Data.Templates;
 
-/// <summary>A training sequence as people read it: its text in supervised and other ranges.</summary>
+/// <summary>A training sequence as readable text, split into supervised and other ranges.</summary>
 public static class MarkedText
 {
-    /// <summary>The stretches in order; special tokens are shown as their text.</summary>
+    /// <summary>The ranges in order; special tokens appear as their text.</summary>
     public static IEnumerable<(string Text, bool IsSupervised)> Stretches(TokenizedExample example, Tokenizer tokenizer)
     {
         var from = 0;
@@ -27,7 +27,7 @@ public static class MarkedText
         }
     }
 
-    /// <summary>One text in which supervised tokens are between « and ».</summary>
+    /// <summary>The text with supervised tokens between « and ».</summary>
     public static string Of(TokenizedExample example, Tokenizer tokenizer)
     {
         var text = new StringBuilder();

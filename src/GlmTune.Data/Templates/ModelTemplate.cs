@@ -3,17 +3,19 @@ using GlmTune.Data.Tokenization;
 
 namespace GlmTune.Data.Templates;
 
-/// <summary>Compares the chat template of a model's own files with the presets.</summary>
-/// <remarks>Templates are programs, which are not run here. Their texts are compared: what a template would write of
-/// its own must be text that a preset writes, or that belongs to a built-in tool.</remarks>
+/// <summary>Compares the chat template in a model's own files with the presets.</summary>
+/// <remarks>Templates are programs, which are not run here. Instead, their literal texts are compared: each must be one
+/// that a preset writes, or belong to a built-in tool.</remarks>
 internal static partial class ModelTemplate
 {
     private const char Gap = '\u0001';
 
-    /// <summary>What somebody should know of a model's template; null: it is the preset's, or there is none.</summary>
-    /// <param name="template">Jinja, as in <c>tokenizer_config.json</c> or <c>chat_template.jinja</c>; or null.</param>
+    /// <summary>A note for the user about a model's template; null if it is that of the preset, or there is
+    /// none.</summary>
+    /// <param name="template">Jinja, as in <c>tokenizer_config.json</c> or <c>chat_template.jinja</c>; null if there is
+    /// none.</param>
     /// <param name="used">The preset that is used instead.</param>
-    /// <param name="builtIn">The sections of built-in tools, which are taken from the template.</param>
+    /// <param name="builtIn">The sections of built-in tools, which are read from the template.</param>
     public static string? Compare(string? template, TemplatePreset used, IEnumerable<string> builtIn)
     {
         if (string.IsNullOrWhiteSpace(template))
@@ -24,8 +26,9 @@ internal static partial class ModelTemplate
         var text = TextOf(template);
         if (FindForeign(text, builtIn) is { } foreign)
         {
-            return $"the model's own chat template is none of GLM-4's known ones (it writes \"{foreign}\"). The preset "
-                + $"'{used.Name}' is used, so prompts differ from those that other programs make of that template.";
+            return $"the model's own chat template is not a known GLM-4 template (it writes \"{foreign}\"). The "
+                + $"preset '{used.Name}' is used, so prompts differ from those that other programs build from that "
+                + "template.";
         }
 
         var names = TemplatePreset
@@ -33,13 +36,13 @@ internal static partial class ModelTemplate
             .ToList();
         return names.Count == 0 || names.Exists(preset => preset.AssistantName == used.AssistantName)
             ? null
-            : $"the model's own chat template is that of the preset '{names[0].Name}', but '{used.Name}' is used: with "
+            : $"the model's own chat template is the preset '{names[0].Name}', but '{used.Name}' is used: with "
                 + "tools, prompts differ.";
     }
 
     private static string NameIn(TemplatePreset preset) => $"名为 {preset.AssistantName} 的";
 
-    // The first text that no preset writes; null: none.
+    // The first text that no preset writes; null if there is none.
     private static string? FindForeign(string text, IEnumerable<string> builtIn)
     {
         IEnumerable<string> known =
@@ -62,11 +65,11 @@ internal static partial class ModelTemplate
             : null;
     }
 
-    // Names of roles, keys and types are words alone; headings and personas are not.
+    // Single words are names of roles, keys and types; headings and personas are longer.
     private static bool IsForeign(string piece) =>
         OtherToken().IsMatch(piece) || piece.Any(c => char.IsLetter(c) && c > 0x7f) || Words().Count(piece) > 1;
 
-    // What stands outside of Jinja's tags, and the quoted texts inside of them, with gaps between.
+    // The text outside Jinja's tags and the quoted texts inside them, separated by gaps.
     private static string TextOf(string template)
     {
         var text = new System.Text.StringBuilder();

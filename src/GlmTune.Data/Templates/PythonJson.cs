@@ -4,15 +4,15 @@ using System.Text.Json;
 
 namespace GlmTune.Data.Templates;
 
-/// <summary>JSON text as Python's <c>json.dumps(json.loads(text), ensure_ascii=False)</c> writes it, character for
-/// character.</summary>
-/// <remarks>GLM-4's tool definitions were put into its training text by that function, with four spaces of
-/// indentation.</remarks>
+/// <summary>Writes JSON exactly as Python's <c>json.dumps(json.loads(text), ensure_ascii=False)</c> does.</summary>
+/// <remarks>GLM-4's training text contains tool definitions written by that function, indented by four
+/// spaces.</remarks>
 public static class PythonJson
 {
     /// <summary>Rewrites JSON.</summary>
     /// <param name="json">Any JSON text.</param>
-    /// <param name="indent">Spaces a level, each item on its own line; null for one line with ", " and ": ".</param>
+    /// <param name="indent">Spaces per level, with each item on its own line; null: one line with ", " and ":
+    /// ".</param>
     /// <exception cref="JsonException">Not valid JSON.</exception>
     public static string Rewrite(string json, int? indent)
     {
@@ -117,7 +117,7 @@ public static class PythonJson
         }
     }
 
-    // A key that is there twice keeps its first place and takes its last value, as in a Python dict.
+    // A duplicate key keeps its first position and takes its last value, as in a Python dict.
     private static List<KeyValuePair<string, JsonElement>> Members(JsonElement value)
     {
         var members = new OrderedDictionary<string, JsonElement>(StringComparer.Ordinal);
@@ -151,7 +151,7 @@ public static class PythonJson
         text.Append('"');
     }
 
-    // Whole numbers keep all digits; others are the shortest text that gives the same double, with an exponent below
+    // Integers keep all digits; other numbers are the shortest text that gives the same double, with an exponent below
     // 1e-4 and from 1e16 on.
     private static string Number(string raw)
     {
@@ -166,7 +166,7 @@ public static class PythonJson
             return value > 0 ? "Infinity" : "-Infinity";
         }
 
-        // .NET gives the same shortest digits, with other rules for the exponent: "1E-05", "0.001", "123.5".
+        // .NET gives the same shortest digits, but uses other rules for the exponent: "1E-05", "0.001", "123.5".
         var shortest = value.ToString("R", CultureInfo.InvariantCulture);
         var sign = shortest[0] == '-' ? "-" : "";
         var mark = shortest.IndexOf('E', StringComparison.Ordinal);
@@ -191,7 +191,7 @@ public static class PythonJson
         return sign + Format(significant.TrimEnd('0'), exponent);
     }
 
-    // digits is without zeros at either end; its first stands before the point of digit.digits × 10^exponent.
+    // digits has no zeros at either end; the number is d.ddd × 10^exponent.
     private static string Format(string digits, int exponent) =>
         exponent switch
         {

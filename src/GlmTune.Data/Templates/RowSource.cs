@@ -3,18 +3,18 @@ using GlmTune.Data.Conversations;
 
 namespace GlmTune.Data.Templates;
 
-/// <summary>Turns the rows of a file into examples, on several threads and in order, and applies the policy for bad
+/// <summary>Turns the rows of a file into examples, on several threads and in order, applying the policy for bad
 /// rows.</summary>
 internal static class RowSource
 {
     private const int AdviceShown = 5;
 
-    /// <param name="path">The data file.</param>
-    /// <param name="options">Policy, threads, number of rows.</param>
-    /// <param name="render">Gives a result, or the problem that the row has.</param>
-    /// <param name="advice">Finds what is odd in rows that are used; null where that is reported elsewhere.</param>
-    /// <param name="stop">Ends the reading.</param>
-    /// <exception cref="InvalidDataException">Rows have problems and the policy is to stop, or no row is
+    /// <param name="path">Path of the data file.</param>
+    /// <param name="options">Policy, number of threads, number of rows.</param>
+    /// <param name="render">Returns a result, or the row's problem.</param>
+    /// <param name="advice">Finds oddities in rows that are used; null if they are reported elsewhere.</param>
+    /// <param name="stop">Cancels reading.</param>
+    /// <exception cref="InvalidDataException">Rows have problems and the policy is [BadRows.Error], or no row is
     /// left.</exception>
     public static (SetReport Report, List<(int Line, T Value)> Results) Read<T>(
         string path,
@@ -59,7 +59,7 @@ internal static class RowSource
         if (odd.Count > 0)
         {
             notes.AddRange(FoldedProblems.Lines(odd, AdviceShown));
-            notes.Add($"{path}: `glmtune data check` lists all of it.");
+            notes.Add($"{path}: `glmtune data check` lists them all.");
         }
 
         return (
@@ -82,7 +82,7 @@ internal static class RowSource
     )
         where T : class
     {
-        // What the rendering needs of the row is in its value; the conversation is not kept.
+        // The result holds all that is needed, so the conversation is released.
         var source = row with
         {
             Conversation = null,

@@ -8,33 +8,33 @@ public enum SupervisedAnswers
     /// <summary>Every answer of the conversation.</summary>
     All,
 
-    /// <summary>The last answer, from the token after its header's first on; the demo calls it
+    /// <summary>The last answer, without the first token after its role token; the demo calls this
     /// <c>combine</c>.</summary>
     Last,
 }
 
-/// <summary>How conversations become ids.</summary>
+/// <summary>How conversations are turned into token ids.</summary>
 public sealed record TemplateOptions
 {
-    /// <summary>The revision of the chat format.</summary>
+    /// <summary>The revision of the chat template.</summary>
     public TemplatePreset Preset { get; init; } = TemplatePreset.Default;
 
-    /// <summary>The special token at the end of a training sequence: <c>&lt;|user|&gt;</c>, which the model saw after
-    /// each of its answers, or <c>&lt;|endoftext|&gt;</c>, as the first revision of the demo had it.</summary>
+    /// <summary>The special token at the end of a training sequence: <c>&lt;|user|&gt;</c>, which followed each answer
+    /// in the model's own training, or <c>&lt;|endoftext|&gt;</c>, as in the first revision of the demo.</summary>
     public string EndToken { get; init; } = "<|user|>";
 
     /// <summary>Which answers are supervised and evaluated.</summary>
     public SupervisedAnswers SupervisedAnswers { get; init; } = SupervisedAnswers.All;
 
-    /// <summary>How calls of tools are written, whatever style the rows have.</summary>
+    /// <summary>How tool calls are written, whatever style the rows use.</summary>
     public ToolCallStyle ToolCalls { get; init; } = ToolCallStyle.AsWritten;
 
-    /// <summary>Tokens of an evaluation prompt, at most; a part of a training sequence's limit.</summary>
+    /// <summary>Maximum tokens of an evaluation prompt; also part of the limit for training sequences.</summary>
     public int MaxInputTokens { get; init; } = 512;
 
-    /// <summary>Tokens of an evaluation reference, at most; a part of a training sequence's limit.</summary>
+    /// <summary>Maximum tokens of an evaluation reference; also part of the limit for training sequences.</summary>
     public int MaxOutputTokens { get; init; } = 512;
 
-    /// <summary>Tokens of a training sequence, at most: both limits and one.</summary>
+    /// <summary>Maximum tokens of a training sequence: the sum of both limits plus one.</summary>
     public int MaxTrainingTokens => MaxInputTokens + MaxOutputTokens + 1;
 }

@@ -1,12 +1,13 @@
 namespace GlmTune.Data.Templates;
 
-/// <summary>A revision of GLM-4's chat format; an adapter should be used with the one it was trained with.</summary>
-/// <param name="Name">What configuration files call it.</param>
-/// <param name="AssistantName">What the tool preamble calls the assistant.</param>
-/// <param name="HasToolHeading">Whether the preamble ends with the heading of the tools.</param>
-/// <param name="NewlinesBeforeTool">Newlines before each tool's heading.</param>
-/// <param name="ParsesSpecialText">Whether special-token text inside content becomes special tokens (an injection),
-/// because the conversation is rendered to text first; otherwise every part is encoded on its own as plain
+/// <summary>A revision of GLM-4's chat template; an adapter should be used with the revision it was trained
+/// with.</summary>
+/// <param name="Name">Its name in configuration files.</param>
+/// <param name="AssistantName">The assistant's name in the tool preamble.</param>
+/// <param name="HasToolHeading">Whether the preamble ends with a heading for the tools.</param>
+/// <param name="NewlinesBeforeTool">Number of newlines before each tool's heading.</param>
+/// <param name="ParsesSpecialText">Whether special-token text inside content becomes special tokens (which allows
+/// injection), because the conversation is first rendered to text; otherwise each part is encoded as plain
 /// text.</param>
 public sealed record TemplatePreset(
     string Name,
@@ -16,26 +17,26 @@ public sealed record TemplatePreset(
     bool ParsesSpecialText
 )
 {
-    /// <summary>The default: the June 2024 format with its misspelt name mended.</summary>
+    /// <summary>The default: the June 2024 format with the misspelled name corrected.</summary>
     public static TemplatePreset Default { get; } = new("glm-4", "GLM-4", true, 2, false);
 
     /// <summary>June 2024, built into the tokenizer's code; it misspells the assistant's name.</summary>
     public static TemplatePreset June2024 { get; } = new("glm-4-june-2024", "GhatGLM", true, 2, false);
 
-    /// <summary>Mid 2024: a template string that names the assistant ChatGLM.</summary>
+    /// <summary>Mid 2024: a template string that calls the assistant ChatGLM.</summary>
     public static TemplatePreset Mid2024 { get; } = new("glm-4-mid-2024", "ChatGLM", true, 1, true);
 
-    /// <summary>Late 2024: a template string that names the assistant GLM-4.</summary>
+    /// <summary>Late 2024: a template string that calls the assistant GLM-4.</summary>
     public static TemplatePreset Late2024 { get; } = new("glm-4-late-2024", "GLM-4", true, 1, true);
 
-    /// <summary>The vision model's tokenizer, which has no heading before the tools.</summary>
+    /// <summary>From the vision model's tokenizer, which has no heading before the tools.</summary>
     public static TemplatePreset Vision { get; } = new("glm-4v", "GLM-4", false, 2, false);
 
     /// <summary>All presets, the default first.</summary>
     public static IReadOnlyList<TemplatePreset> All { get; } = [Default, June2024, Mid2024, Late2024, Vision];
 
-    /// <summary>The preset of that name.</summary>
-    /// <exception cref="ArgumentException">There is none; the message lists them.</exception>
+    /// <summary>The preset with a given name.</summary>
+    /// <exception cref="ArgumentException">There is no such preset; the message lists them all.</exception>
     public static TemplatePreset Named(string name) =>
         All.FirstOrDefault(preset => string.Equals(preset.Name, name, StringComparison.OrdinalIgnoreCase))
         ?? throw new ArgumentException(

@@ -2,12 +2,12 @@ using GlmTune.Data.Batching;
 
 namespace GlmTune.Data.Templates;
 
-/// <summary>A conversation as the model is trained on it: token ids and which of them are supervised.</summary>
+/// <summary>A conversation in the form used for training: token ids, and which of them are supervised.</summary>
 public sealed record TokenizedExample
 {
-    /// <summary>Takes token ids and their supervised ranges.</summary>
-    /// <exception cref="ArgumentException">A stretch is empty, out of order, outside the ids, or has the first token,
-    /// which nothing predicts.</exception>
+    /// <summary>Creates an example from token ids and their supervised ranges.</summary>
+    /// <exception cref="ArgumentException">A range is empty, out of order or outside the ids, or includes the first
+    /// token, which nothing predicts.</exception>
     public TokenizedExample(int[] tokenIds, IReadOnlyList<(int Start, int End)> supervised)
     {
         var before = 1;
@@ -28,30 +28,30 @@ public sealed record TokenizedExample
         (TokenIds, Supervised) = (tokenIds, supervised);
     }
 
-    /// <summary>The ids, at most as many as the template's limit.</summary>
+    /// <summary>Token ids, at most as many as the template's limit.</summary>
     public int[] TokenIds { get; }
 
-    /// <summary>The supervised ranges, in order: [start, end) each; position 0 is never in one.</summary>
+    /// <summary>The supervised ranges [start, end), in order; position 0 is never in one.</summary>
     public IReadOnlyList<(int Start, int End)> Supervised { get; }
 
-    /// <summary>Number of tokens before the cut.</summary>
+    /// <summary>Number of tokens before truncation.</summary>
     public required int FullLength { get; init; }
 
     /// <summary>Whether the conversation was longer than the limit.</summary>
     public bool IsCut => FullLength > TokenIds.Length;
 
-    /// <summary>Whether the cut took an end token that would have been supervised, so that nothing in this row teaches
-    /// where to stop.</summary>
+    /// <summary>Whether truncation removed an end token that would have been supervised, so that the row does not teach
+    /// the model when to stop.</summary>
     public required bool LostItsEnd { get; init; }
 
-    /// <summary>Line of the file, from 1; 0 if it is from none.</summary>
+    /// <summary>Line in the file, from 1; 0 if it is not from a file.</summary>
     public int Line { get; init; }
 
     /// <summary>Number of supervised tokens.</summary>
     public int SupervisedTokens => Supervised.Sum(stretch => stretch.End - stretch.Start);
 
-    /// <summary>The labels, unshifted: the id where it is supervised, else <see cref="MicroBatch.Ignored"/>. A new
-    /// array.</summary>
+    /// <summary>A new array of the unshifted labels: the id if the token is supervised, otherwise
+    /// <see cref="MicroBatch.Ignored"/>.</summary>
     public int[] Labels()
     {
         var labels = new int[TokenIds.Length];

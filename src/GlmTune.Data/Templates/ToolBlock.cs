@@ -4,8 +4,8 @@ using GlmTune.Data.Conversations;
 
 namespace GlmTune.Data.Templates;
 
-/// <summary>The text that tells the model of its tools: a preamble, then a section for each tool.</summary>
-/// <remarks>The words are those that GLM-4 was trained on, so they are part of the format.</remarks>
+/// <summary>The text that describes the tools to the model: a preamble, then a section for each tool.</summary>
+/// <remarks>GLM-4 was trained on this exact wording, so it is part of the format.</remarks>
 internal sealed partial class ToolBlock
 {
     public const string Heading = "# 可用工具";
@@ -15,8 +15,8 @@ internal sealed partial class ToolBlock
     private readonly Dictionary<string, string> builtIn = [];
 
     /// <param name="preset">The revision.</param>
-    /// <param name="chatTemplate">The model's own chat template, which holds the sections of its built-in tools; or
-    /// null.</param>
+    /// <param name="chatTemplate">The model's own chat template, which contains the sections of its built-in tools;
+    /// null if there is none.</param>
     public ToolBlock(TemplatePreset preset, string? chatTemplate)
     {
         this.preset = preset;
@@ -29,14 +29,14 @@ internal sealed partial class ToolBlock
         }
     }
 
-    /// <summary>The sections of the built-in tools that the model's chat template has, by type.</summary>
+    /// <summary>The sections of built-in tools in the model's chat template, by type.</summary>
     public IReadOnlyDictionary<string, string> BuiltIn => builtIn;
 
     public static string Preamble(TemplatePreset preset) =>
         $"你是一个名为 {preset.AssistantName} 的人工智能助手。你是基于智谱AI训练的语言模型 GLM-4 模型开发的，你的任务是针对用户的问题和要求提供适当的答复和支持。"
         + (preset.HasToolHeading ? $"\n\n{Heading}" : "");
 
-    /// <exception cref="InvalidDataException">A built-in tool has no text in this model's chat template.</exception>
+    /// <exception cref="InvalidDataException">This model's chat template has no text for a built-in tool.</exception>
     public string Render(IReadOnlyList<ToolDefinition> tools)
     {
         var text = new StringBuilder(Preamble(preset));

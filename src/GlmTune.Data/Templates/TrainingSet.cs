@@ -4,7 +4,7 @@ using GlmTune.Data.Conversations;
 
 namespace GlmTune.Data.Templates;
 
-/// <summary>All training examples of one split, in the file's order.</summary>
+/// <summary>All training examples of one split, in the order of the file.</summary>
 public sealed class TrainingSet : IReadOnlyList<TokenizedExample>
 {
     private readonly List<TokenizedExample> examples;
@@ -12,7 +12,7 @@ public sealed class TrainingSet : IReadOnlyList<TokenizedExample>
     private TrainingSet(SetReport report, List<TokenizedExample> examples) =>
         (Report, this.examples) = (report, examples);
 
-    /// <summary>What became of the file's rows.</summary>
+    /// <summary>What happened to the rows of the file.</summary>
     public SetReport Report { get; }
 
     /// <inheritdoc/>
@@ -22,8 +22,8 @@ public sealed class TrainingSet : IReadOnlyList<TokenizedExample>
     public TokenizedExample this[int index] => examples[index];
 
     /// <summary>Reads and tokenizes a data file.</summary>
-    /// <remarks>A row without supervised tokens, because it has no answer or the cut took it, is a row with a
-    /// problem.</remarks>
+    /// <remarks>A row without supervised tokens, because it has no answer or truncation removed it, counts as a row
+    /// with a problem.</remarks>
     /// <exception cref="InvalidDataException">Rows have problems and the policy is <see cref="BadRows.Error"/>, or no
     /// row is left.</exception>
     public static TrainingSet Read(
@@ -62,7 +62,7 @@ public sealed class TrainingSet : IReadOnlyList<TokenizedExample>
         return example.SupervisedTokens > 0 ? (example, null) : (null, NothingLearnt(template, conversation, example));
     }
 
-    /// <summary>Why an example has no supervised token, and what to do.</summary>
+    /// <summary>Why an example has no supervised tokens, and what to do.</summary>
     internal static RowProblem NothingLearnt(Glm4Template template, Conversation conversation, TokenizedExample example)
     {
         if (template.CountAnswers(conversation) == 0 && !conversation.Messages.Any(message => message.Loss == true))

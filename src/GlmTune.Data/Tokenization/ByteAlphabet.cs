@@ -1,9 +1,8 @@
 namespace GlmTune.Data.Tokenization;
 
-/// <summary>The visible character that represents each byte in <c>tokenizer.json</c> (the alphabet that GPT-2 brought
-/// in).</summary>
-/// <remarks>Bytes that are printable in Latin-1 stand for themselves; the others take the characters from U+0100 on, in
-/// order.</remarks>
+/// <summary>The visible character that represents each byte in <c>tokenizer.json</c> (GPT-2's byte alphabet).</summary>
+/// <remarks>Bytes that are printable in Latin-1 represent themselves; the others are mapped to the characters from
+/// U+0100 on, in order.</remarks>
 internal static class ByteAlphabet
 {
     private static readonly char[] Characters = Build();
@@ -22,7 +21,7 @@ internal static class ByteAlphabet
             }
         );
 
-    /// <summary>The bytes of a token, or null when it has a character of another alphabet.</summary>
+    /// <summary>The bytes of a token; null if it contains a character outside the alphabet.</summary>
     public static byte[]? Read(ReadOnlySpan<char> token)
     {
         var bytes = new byte[token.Length];

@@ -2,14 +2,12 @@ using System.Text;
 
 namespace GlmTune.Data.Tokenization;
 
-/// <summary>Byte-pair merging of one long piece in O(n log n): the lowest rank first, of equal ones the
-/// leftmost.</summary>
-/// <remarks>
-/// The library's merging looks at all of a piece for each merge. That is quicker for words, but takes half a minute for
-/// a piece of 160,000 letters: text without spaces, or an attack. </remarks>
+/// <summary>Byte-pair merging of one long piece in O(n log n): lowest rank first, leftmost among equals.</summary>
+/// <remarks>The library's merging scans the whole piece for each merge. That is faster for words, but takes half a
+/// minute for a piece of 160,000 letters, such as text without spaces or an attack.</remarks>
 internal sealed class LongPieceMerger(Dictionary<byte[], int> ranks)
 {
-    /// <summary>From how many UTF-16 units on a piece counts as long.</summary>
+    /// <summary>Length in UTF-16 units from which a piece counts as long.</summary>
     public const int Length = 256;
 
     private readonly Dictionary<byte[], int>.AlternateLookup<ReadOnlySpan<byte>> ranks = ranks.GetAlternateLookup<
@@ -21,8 +19,8 @@ internal sealed class LongPieceMerger(Dictionary<byte[], int> ranks)
         var bytes = new byte[Encoding.UTF8.GetByteCount(piece)];
         Encoding.UTF8.GetBytes(piece, bytes);
 
-        // Part i is bytes[i..end[i]]; before[i] is where the part to its left starts. Parts that were merged away have
-        // end 0.
+        // Part i is bytes[i..end[i]]; before[i] is the start of the part to its left. Parts that were merged into
+        // another have end 0.
         var end = new int[bytes.Length];
         var before = new int[bytes.Length + 1];
         for (var i = 0; i < bytes.Length; i++)
@@ -46,7 +44,7 @@ internal sealed class LongPieceMerger(Dictionary<byte[], int> ranks)
 
         while (merges.TryDequeue(out var merge, out _))
         {
-            // One of the two parts may have grown or gone since this was offered.
+            // One of the two parts may have changed since this entry was added.
             if (end[merge.Start] != merge.Middle || end[merge.Middle] != merge.End)
             {
                 continue;

@@ -1,10 +1,10 @@
 namespace GlmTune.Data.Tokenization;
 
-/// <summary>The merges that ranks stand for: every way to put a token together from two others.</summary>
+/// <summary>The merges implied by ranks: every way to form a token from two others.</summary>
 internal static class MergeList
 {
-    /// <summary>All merges in the order of their priority: by the rank of the joined token, then of its left and its
-    /// right part.</summary>
+    /// <summary>All merges by priority: by the rank of the joined token, then of its left part, then of its right
+    /// part.</summary>
     /// <returns>Ranks of the left and the right part of each merge.</returns>
     public static List<(int Left, int Right)> Of(IReadOnlyList<byte[]> tokens)
     {

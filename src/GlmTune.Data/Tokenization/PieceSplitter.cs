@@ -3,16 +3,15 @@ using System.Text;
 
 namespace GlmTune.Data.Tokenization;
 
-/// <summary>Cuts text into the pieces that byte-pair merging must not cross, as GLM-4's regular expression
-/// does.</summary>
-/// <remarks>
-/// Written over Unicode scalars because .NET's regular expressions see UTF-16 units: letters and digits beyond U+FFFF
-/// would take the wrong branch. White space is Unicode's White_Space; contractions ignore case in every culture, and a
-/// long s counts as s. The branches below are the expression's alternatives (<see cref="Pattern"/>), in its order.
-/// </remarks>
+/// <summary>Splits text into the pieces that byte-pair merging must not cross, like GLM-4's regular
+/// expression.</summary>
+/// <remarks>Works on Unicode scalars, because .NET's regular expressions see UTF-16 units, and letters and digits
+/// beyond U+FFFF would take the wrong branch. White space is Unicode's White_Space; contractions ignore case in every
+/// culture, and a long s counts as s. The branches below are the alternatives of the expression
+/// (<see cref="Pattern"/>), in the same order.</remarks>
 public static class PieceSplitter
 {
-    /// <summary>The regular expression that this class is equal to, as <c>tokenizer.json</c> holds it.</summary>
+    /// <summary>The regular expression that this class implements, as <c>tokenizer.json</c> contains it.</summary>
     public const string Pattern =
         @"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
@@ -24,11 +23,11 @@ public static class PieceSplitter
         Other,
     }
 
-    /// <summary>The pieces of <paramref name="text"/> in order, without gaps, in UTF-16 units.</summary>
+    /// <summary>The pieces of <paramref name="text"/> in order, without gaps, as ranges of UTF-16 units.</summary>
     public static List<(int Offset, int Length)> Split(ReadOnlySpan<char> text)
     {
         var pieces = new List<(int, int)>(text.Length / 3 + 1);
-        for (var start = 0; start < text.Length;)
+        for (var start = 0; start < text.Length; )
         {
             var end = EndOfPiece(text, start);
             pieces.Add((start, end - start));
@@ -79,7 +78,7 @@ public static class PieceSplitter
 
     private static int EndOfSpace(ReadOnlySpan<char> text, int start, int afterFirst)
     {
-        // Every White_Space scalar is one UTF-16 unit, so units can be counted here.
+        // Every White_Space scalar is one UTF-16 unit, so counting units is correct here.
         var end = EndOfRun(text, afterFirst, Kind.Space);
         var lastNewline = text[start..end].LastIndexOfAny('\r', '\n');
         if (lastNewline >= 0)
@@ -122,7 +121,7 @@ public static class PieceSplitter
     {
         if (Rune.DecodeFromUtf16(text[at..], out var rune, out var length) != System.Buffers.OperationStatus.Done)
         {
-            rune = Rune.ReplacementChar; // A lone surrogate is encoded as U+FFFD, so it is split as one.
+            rune = Rune.ReplacementChar; // An unpaired surrogate is encoded as U+FFFD, so it is split as one.
         }
 
         next = at + length;

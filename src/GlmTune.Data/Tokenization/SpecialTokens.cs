@@ -2,12 +2,13 @@ using GlmTune.Data.Conversations;
 
 namespace GlmTune.Data.Tokenization;
 
-/// <summary>The special tokens of one tokenizer: text to id, and those that the chat format needs by name.</summary>
-/// <remarks>Immutable. Ids differ between models (a small model's follow its own last rank), so nothing else may assume
-/// them.</remarks>
+/// <summary>The special tokens of a tokenizer: ids by text, and the tokens that the chat template needs by
+/// name.</summary>
+/// <remarks>Immutable. Ids differ between models (those of a small model follow its own last rank), so no other code
+/// may assume them.</remarks>
 public sealed class SpecialTokens
 {
-    /// <summary>GLM-4's special tokens in the order of their ids, which follow the last rank when a model's files don't
+    /// <summary>GLM-4's special tokens in the order of their ids, which follow the last rank if a model's files do not
     /// list them.</summary>
     public static IReadOnlyList<string> Glm4Order { get; } =
     [
@@ -29,11 +30,11 @@ public sealed class SpecialTokens
 
     private readonly Dictionary<int, string> texts;
 
-    /// <summary>Takes every special token of a tokenizer.</summary>
-    /// <param name="all">Text to id; must hold the seven that the chat format needs.</param>
-    /// <param name="padding">Text of the token that fills the left of short rows.</param>
-    /// <exception cref="InvalidDataException">A needed token is missing (all are named), or two share an
-    /// id.</exception>
+    /// <summary>Creates the set from all special tokens of a tokenizer.</summary>
+    /// <param name="all">Ids by text; must include the seven tokens that the chat template needs.</param>
+    /// <param name="padding">Text of the token used for left padding.</param>
+    /// <exception cref="InvalidDataException">A needed token is missing (the message lists them all), or two tokens
+    /// share an id.</exception>
     public SpecialTokens(IReadOnlyDictionary<string, int> all, string padding = "<|endoftext|>")
     {
         All = all.OrderBy(token => token.Value).ToDictionary(StringComparer.Ordinal);
@@ -80,7 +81,7 @@ public sealed class SpecialTokens
         PaddingText = padding;
     }
 
-    /// <summary>Every special token, text to id, by rising id.</summary>
+    /// <summary>Every special token, text to id, in ascending order of ids.</summary>
     public IReadOnlyDictionary<string, int> All { get; }
 
     /// <summary>Id of <c>&lt;|endoftext|&gt;</c>.</summary>
@@ -98,22 +99,22 @@ public sealed class SpecialTokens
     /// <summary>Id of <c>&lt;|user|&gt;</c>.</summary>
     public int User { get; }
 
-    /// <summary>Id of <c>&lt;|assistant|&gt;</c>, alone the generation prompt.</summary>
+    /// <summary>Id of <c>&lt;|assistant|&gt;</c>, which by itself is the generation prompt.</summary>
     public int Assistant { get; }
 
     /// <summary>Id of <c>&lt;|observation|&gt;</c>.</summary>
     public int Observation { get; }
 
-    /// <summary>Id that fills the left of short rows.</summary>
+    /// <summary>Id of the token used for left padding.</summary>
     public int Padding { get; }
 
     /// <summary>Text of <see cref="Padding"/>.</summary>
     public string PaddingText { get; }
 
-    /// <summary>The ids that end an answer: end of text, the user's turn, a tool's turn.</summary>
+    /// <summary>The ids that end an answer: end of text, start of a user turn, start of a tool result.</summary>
     public IReadOnlyList<int> Stops => [EndOfText, User, Observation];
 
-    /// <summary>The token that opens a message of <paramref name="role"/>.</summary>
+    /// <summary>The token that starts a message of <paramref name="role"/>.</summary>
     public int this[Role role] =>
         role switch
         {
@@ -124,10 +125,10 @@ public sealed class SpecialTokens
             _ => throw new ArgumentOutOfRangeException(nameof(role), role, "Not a role."),
         };
 
-    /// <summary>The text of a special token, or null for any other id.</summary>
+    /// <summary>The text of a special token; null for any other id.</summary>
     public string? TextOf(int id) => texts.GetValueOrDefault(id);
 
-    /// <summary>GLM-4's fourteen tokens after <paramref name="ranks"/> ordinary ones.</summary>
+    /// <summary>GLM-4's fourteen special tokens, with ids from <paramref name="ranks"/> on.</summary>
     public static SpecialTokens After(int ranks) =>
         new(Glm4Order.Index().ToDictionary(token => token.Item, token => ranks + token.Index));
 }

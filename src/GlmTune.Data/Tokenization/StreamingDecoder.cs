@@ -2,15 +2,15 @@ using System.Text;
 
 namespace GlmTune.Data.Tokenization;
 
-/// <summary>Decodes token by token and holds back a character whose bytes have not all come.</summary>
-/// <remarks>The pieces put together are what <see cref="Tokenizer.Decode"/> gives for all ids. Not thread-safe: one for
-/// each answer.</remarks>
+/// <summary>Decodes token by token, holding back characters whose bytes are incomplete.</summary>
+/// <remarks>The concatenated pieces equal <see cref="Tokenizer.Decode"/> of all ids. Not thread-safe: use one per
+/// answer.</remarks>
 public sealed class StreamingDecoder(Tokenizer tokenizer, bool skipSpecial = true)
 {
     private readonly Decoder decoder = Encoding.UTF8.GetDecoder();
 
-    /// <summary>Takes the next token.</summary>
-    /// <returns>The text that is complete now; often empty in the middle of a character.</returns>
+    /// <summary>Adds the next token.</summary>
+    /// <returns>The text completed by it; often empty in the middle of a character.</returns>
     public string Add(int id) => Text(tokenizer.BytesOf(id, skipSpecial), last: false);
 
     /// <summary>Ends the answer.</summary>

@@ -5,21 +5,21 @@ using System.Text;
 
 namespace GlmTune.Data.Tokenization;
 
-/// <summary>The format of <c>tokenizer.model</c>: a line a token, <c>base64(bytes) rank</c>, by rising rank from
-/// 0.</summary>
+/// <summary>The format of <c>tokenizer.model</c>: one line per token, <c>base64(bytes) rank</c>, in ascending order of
+/// rank from 0.</summary>
 public static class TokenRanks
 {
-    /// <summary>The tokens of a file's bytes, the place being the rank.</summary>
+    /// <summary>Parses the content of a file; a token's index is its rank.</summary>
     /// <param name="content">The whole file.</param>
-    /// <param name="name">What errors call the file.</param>
+    /// <param name="name">Name of the file in errors.</param>
     /// <exception cref="InvalidDataException">A line has another form, or a rank is out of order.</exception>
     public static byte[][] Parse(ReadOnlySpan<byte> content, string name)
     {
         if (content.StartsWith((byte)'\n') && content[..Math.Min(content.Length, 64)].IndexOf("<unk>"u8) >= 0)
         {
             throw new InvalidDataException(
-                $"{name}: is a SentencePiece tokenizer, as ChatGLM-6B, ChatGLM2-6B and ChatGLM3-6B have; it is not "
-                    + "supported. Expected GLM-4's, a line for each token."
+                $"{name}: is a SentencePiece tokenizer, as used by ChatGLM-6B, ChatGLM2-6B and ChatGLM3-6B; "
+                    + "it is not supported. Expected GLM-4's format, with one line per token."
             );
         }
 
@@ -53,8 +53,8 @@ public static class TokenRanks
             if (rank != tokens.Count)
             {
                 throw new InvalidDataException(
-                    $"{name}, line {line}: the rank is {rank}; expected {tokens.Count}, since ranks count up from 0 "
-                        + "without gaps."
+                    $"{name}, line {line}: the rank is {rank}; expected {tokens.Count}, because ranks count "
+                        + "up from 0 without gaps."
                 );
             }
 
@@ -64,7 +64,7 @@ public static class TokenRanks
         return [.. tokens];
     }
 
-    /// <summary>The file's bytes for <paramref name="tokens"/>.</summary>
+    /// <summary>The content of a file with <paramref name="tokens"/>.</summary>
     public static byte[] Format(IReadOnlyList<byte[]> tokens)
     {
         var content = new ArrayBufferWriter<byte>(tokens.Count * 18);
@@ -81,8 +81,8 @@ public static class TokenRanks
         return content.WrittenSpan.ToArray();
     }
 
-    /// <summary>The rank of each token; makes sure that any text can be encoded, in one way.</summary>
-    /// <exception cref="InvalidDataException">A token is there twice, or a single byte has none.</exception>
+    /// <summary>The rank of each token; checks that any text can be encoded in exactly one way.</summary>
+    /// <exception cref="InvalidDataException">A token occurs twice, or a single byte has no token.</exception>
     internal static Dictionary<byte[], int> Index(IReadOnlyList<byte[]> tokens)
     {
         var single = new bool[256];

@@ -5,9 +5,10 @@ using Microsoft.ML.Tokenizers;
 
 namespace GlmTune.Data.Tokenization;
 
-/// <summary>Text to token ids and back: byte-level byte-pair encoding by rank, as GLM-4's own tokenizer does
-/// it.</summary>
-/// <remarks>Thread-safe. Decoding undoes encoding byte for byte. Read one with <see cref="TokenizerFile"/>.</remarks>
+/// <summary>Converts text to token ids and back: byte-level byte-pair encoding by rank, identical to GLM-4's own
+/// tokenizer.</summary>
+/// <remarks>Thread-safe. Decoding an encoded text gives the same bytes. Load one with
+/// <see cref="TokenizerFile"/>.</remarks>
 public sealed class Tokenizer
 {
     private readonly Task<TiktokenTokenizer> merger;
@@ -15,11 +16,11 @@ public sealed class Tokenizer
     private readonly byte[][] bytes;
     private readonly Regex specialTexts;
 
-    /// <summary>Builds a tokenizer from its tokens.</summary>
-    /// <param name="ranks">The bytes of each ordinary token; the place is its rank and id.</param>
+    /// <summary>Creates a tokenizer from its tokens.</summary>
+    /// <param name="ranks">The bytes of each ordinary token; its index is its rank and id.</param>
     /// <param name="special">The special tokens, whose ids follow the ranks.</param>
-    /// <exception cref="InvalidDataException">A single byte has no token, a token is there twice, or a special token's
-    /// id is a rank.</exception>
+    /// <exception cref="InvalidDataException">A single byte has no token, a token occurs twice, or the id of a special
+    /// token is also a rank.</exception>
     public Tokenizer(IReadOnlyList<byte[]> ranks, SpecialTokens special)
     {
         bytes = [.. ranks];
@@ -33,8 +34,8 @@ public sealed class Tokenizer
             );
         }
 
-        // Building the merger's tables takes most of the time of loading, so it goes on in the background until the
-        // first text.
+        // Building the merger's tables takes most of the loading time, so it runs in the background until the first
+        // text.
         longMerger = new LongPieceMerger(TokenRanks.Index(bytes));
         merger = Task.Run(() =>
         {
@@ -50,24 +51,24 @@ public sealed class Tokenizer
     /// <summary>The special tokens of this tokenizer.</summary>
     public SpecialTokens Special { get; }
 
-    /// <summary>The bytes of each ordinary token; the place is its rank and id.</summary>
+    /// <summary>The bytes of each ordinary token; its index is its rank and id.</summary>
     public IReadOnlyList<byte[]> Ranks => bytes;
 
     /// <summary>Number of ordinary tokens.</summary>
     public int RankCount => bytes.Length;
 
-    /// <summary>One past the highest id: ordinary and special tokens; a model's embedding may have more rows, as
+    /// <summary>One more than the highest id of ordinary and special tokens; a model's embedding may have more rows, as
     /// padding.</summary>
     public int Count => Special.All.Values.Max() + 1;
 
-    /// <summary>The chat template (Jinja) that came with the tokenizer's files, or null.</summary>
+    /// <summary>The chat template (Jinja) in the tokenizer's files; null if there is none.</summary>
     public string? ChatTemplate { get; init; }
 
-    /// <summary>The longest input that the files state, in tokens, or null.</summary>
+    /// <summary>The maximum input length stated in the files, in tokens; null if there is none.</summary>
     public int? MaxLength { get; init; }
 
-    /// <summary>Encodes text as plain text: what looks like a special token stays text. Adds nothing at either
-    /// end.</summary>
+    /// <summary>Encodes text as plain text: text of special tokens is not treated specially, and nothing is added at
+    /// either end.</summary>
     public int[] Encode(string text)
     {
         ArgumentNullException.ThrowIfNull(text);
@@ -76,8 +77,8 @@ public sealed class Tokenizer
         return [.. ids];
     }
 
-    /// <summary>Encodes text in which the text of a special token, anywhere, is that token.</summary>
-    /// <remarks>Only for text that is trusted: in a user's content this lets them open turns of their own.</remarks>
+    /// <summary>Encodes text, turning the text of a special token anywhere in it into that token.</summary>
+    /// <remarks>For trusted text only: in a user's content it would allow forged turns.</remarks>
     public int[] EncodeWithSpecialTokens(string text)
     {
         ArgumentNullException.ThrowIfNull(text);
@@ -94,14 +95,14 @@ public sealed class Tokenizer
         return [.. ids];
     }
 
-    /// <summary>The first special token's text inside <paramref name="text"/>, or null.</summary>
+    /// <summary>The first special-token text in <paramref name="text"/>; null if there is none.</summary>
     public string? FindSpecialText(string text) =>
         specialTexts.Match(text) is { Success: true } match ? match.Value : null;
 
     /// <summary>The text of token ids; bytes that are not UTF-8 become U+FFFD.</summary>
-    /// <param name="ids">Any integers; what is no token (a padded row of the vocabulary, a negative label) gives
-    /// nothing.</param>
-    /// <param name="skipSpecial">Whether special tokens give nothing instead of their text.</param>
+    /// <param name="ids">Any integers; those that are not tokens (padded rows of the vocabulary, negative labels) are
+    /// skipped.</param>
+    /// <param name="skipSpecial">Whether to skip special tokens instead of writing their text.</param>
     public string Decode(ReadOnlySpan<int> ids, bool skipSpecial = true)
     {
         var text = new ArrayBufferWriter<byte>();
@@ -113,9 +114,9 @@ public sealed class Tokenizer
         return Encoding.UTF8.GetString(text.WrittenSpan);
     }
 
-    /// <summary>The bytes that a token represents; none for what is no token.</summary>
+    /// <summary>The bytes of a token; empty for an id that is not a token.</summary>
     /// <param name="id">Any integer.</param>
-    /// <param name="skipSpecial">Whether a special token gives nothing instead of its text.</param>
+    /// <param name="skipSpecial">Whether to return nothing for a special token instead of its text.</param>
     public ReadOnlySpan<byte> BytesOf(int id, bool skipSpecial = true)
     {
         if ((uint)id < (uint)bytes.Length)

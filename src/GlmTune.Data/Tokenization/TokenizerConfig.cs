@@ -7,7 +7,8 @@ using GlmTune.Files.Json;
 
 namespace GlmTune.Data.Tokenization;
 
-/// <summary>What <c>tokenizer_config.json</c> says: the special tokens, the chat template, the longest input.</summary>
+/// <summary>The contents of <c>tokenizer_config.json</c>: special tokens, chat template, maximum input
+/// length.</summary>
 internal sealed record TokenizerConfig
 {
     public static readonly JsonSerializerOptions Writing = new()
@@ -16,7 +17,7 @@ internal sealed record TokenizerConfig
         Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
     };
 
-    /// <summary>Text to id of <c>added_tokens_decoder</c>; null when the file does not list them.</summary>
+    /// <summary>Ids by text from <c>added_tokens_decoder</c>; null if the file does not list them.</summary>
     public IReadOnlyDictionary<string, int>? SpecialTokens { get; init; }
 
     public string Padding { get; init; } = "<|endoftext|>";
@@ -25,8 +26,8 @@ internal sealed record TokenizerConfig
 
     public int? MaxLength { get; init; }
 
-    /// <summary>Reads the folder's file, and <c>chat_template.jinja</c> where newer tools put the template; a missing
-    /// file says nothing.</summary>
+    /// <summary>Reads a folder's file, and <c>chat_template.jinja</c>, where newer tools put the template. A missing
+    /// file gives empty values.</summary>
     /// <exception cref="InvalidDataException">The file is damaged.</exception>
     public static TokenizerConfig Read(string folder)
     {
@@ -54,7 +55,7 @@ internal sealed record TokenizerConfig
         };
     }
 
-    /// <summary>Writes the file for one of the two layouts.</summary>
+    /// <summary>Writes the file for either layout.</summary>
     public static void Write(Tokenizer tokenizer, string folder, string tokenizerClass, string? chatTemplate)
     {
         var special = tokenizer.Special;
@@ -93,7 +94,7 @@ internal sealed record TokenizerConfig
         );
     }
 
-    /// <summary>A special token as both layouts describe it.</summary>
+    /// <summary>A special token in the form that both layouts use.</summary>
     public static JsonObject Flags(string content) =>
         new()
         {
@@ -128,13 +129,13 @@ internal sealed record TokenizerConfig
         return tokens;
     }
 
-    // A token is written as its text or as an object that holds it.
+    // A token is written as its text, or as an object that contains it.
     private static string? Text(JsonPlace root, string key) =>
         root.Find(key) is not { } value ? null
         : value.Value.ValueKind == JsonValueKind.Object ? value["content"].Text()
         : value.Text();
 
-    // One template, or a list of named ones, of which the one for chat is called default.
+    // One template, or a list of named ones; the one for chat is called default.
     private static string? Template(JsonPlace root) =>
         root.Find("chat_template") is not { } value ? null
         : value.Value.ValueKind == JsonValueKind.Array

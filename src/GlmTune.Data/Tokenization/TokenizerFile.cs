@@ -2,14 +2,14 @@ using GlmTune.Files;
 
 namespace GlmTune.Data.Tokenization;
 
-/// <summary>A tokenizer's files in a model folder: GLM-4's own layout, and the library layout.</summary>
-/// <remarks>
-/// Original: <c>tokenizer.model</c> (ranks) and <c>tokenizer_config.json</c> (special tokens, chat template).
-/// Library: <c>tokenizer.json</c> and <c>tokenizer_config.json</c>, which transformers and vLLM read.
-/// </remarks>
+/// <summary>Reads and writes a tokenizer's files in a model folder, in GLM-4's own layout or in the library
+/// layout.</summary>
+/// <remarks>GLM-4's layout: <c>tokenizer.model</c> (ranks) and <c>tokenizer_config.json</c> (special tokens, chat
+/// template). Library layout: <c>tokenizer.json</c> and <c>tokenizer_config.json</c>, which transformers and vLLM
+/// read.</remarks>
 public static class TokenizerFile
 {
-    // Some hold code or settings for other programs: they travel along as they are and are never run.
+    // Some contain code or settings for other programs: they are copied unchanged and never run.
     private static readonly string[] Names =
     [
         "tokenizer.model",
@@ -21,15 +21,15 @@ public static class TokenizerFile
         "tokenization_chatglm.py",
     ];
 
-    /// <summary>Whether the folder has a tokenizer, in either layout.</summary>
+    /// <summary>Whether the folder has a tokenizer in either layout.</summary>
     public static bool IsIn(string folder) =>
         File.Exists(Path.Combine(folder, "tokenizer.model")) || File.Exists(Path.Combine(folder, "tokenizer.json"));
 
-    /// <summary>Reads a model folder's tokenizer, from <c>tokenizer.model</c> if it is there, else from
+    /// <summary>Reads a model folder's tokenizer, from <c>tokenizer.model</c> if it exists, otherwise from
     /// <c>tokenizer.json</c>.</summary>
-    /// <remarks>Special tokens are those that <c>tokenizer_config.json</c> or <c>tokenizer.json</c> list; without a
+    /// <remarks>The special tokens are those listed in <c>tokenizer_config.json</c> or <c>tokenizer.json</c>; without a
     /// list, GLM-4's fourteen after the last rank.</remarks>
-    /// <exception cref="InvalidDataException">There is no tokenizer in the folder, or a file is damaged or of another
+    /// <exception cref="InvalidDataException">The folder has no tokenizer, or a file is damaged or of another
     /// kind.</exception>
     public static Tokenizer Read(string folder)
     {
@@ -72,9 +72,9 @@ public static class TokenizerFile
 
     /// <summary>Writes <c>tokenizer.model</c> and <c>tokenizer_config.json</c>.</summary>
     /// <param name="tokenizer">The tokenizer.</param>
-    /// <param name="folder">Where to; made if it is not there.</param>
-    /// <param name="chatTemplate">The chat template to write instead of the tokenizer's own, such as that of the preset
-    /// that a model was trained with.</param>
+    /// <param name="folder">Target folder; created if needed.</param>
+    /// <param name="chatTemplate">A chat template to write instead of the tokenizer's own, such as the preset that a
+    /// model was trained with.</param>
     public static void WriteOriginal(Tokenizer tokenizer, string folder, string? chatTemplate = null)
     {
         AtomicFile.Write(
@@ -86,18 +86,17 @@ public static class TokenizerFile
 
     /// <summary>Writes <c>tokenizer.json</c> and <c>tokenizer_config.json</c>.</summary>
     /// <param name="tokenizer">The tokenizer.</param>
-    /// <param name="folder">Where to; made if it is not there.</param>
-    /// <param name="chatTemplate">The chat template to write instead of the tokenizer's own.</param>
-    /// <exception cref="InvalidDataException">The special tokens do not follow the ranks without a gap, which the
-    /// format cannot say.</exception>
+    /// <param name="folder">Target folder; created if needed.</param>
+    /// <param name="chatTemplate">A chat template to write instead of the tokenizer's own.</param>
+    /// <exception cref="InvalidDataException">The special tokens do not directly follow the ranks, which the format
+    /// cannot represent.</exception>
     public static void WriteLibrary(Tokenizer tokenizer, string folder, string? chatTemplate = null)
     {
         TokenizerJson.Write(tokenizer, Path.Combine(folder, "tokenizer.json"));
         TokenizerConfig.Write(tokenizer, folder, "PreTrainedTokenizerFast", chatTemplate);
     }
 
-    /// <summary>Copies the tokenizer's files of one model folder, as they are, to another, such as a
-    /// checkpoint.</summary>
+    /// <summary>Copies a model folder's tokenizer files unchanged to another folder, such as a checkpoint.</summary>
     /// <exception cref="InvalidDataException"><paramref name="from"/> has no tokenizer.</exception>
     public static void Copy(string from, string to)
     {

@@ -5,13 +5,13 @@ using GlmTune.Files.Json;
 
 namespace GlmTune.Data.Tokenization;
 
-/// <summary>The format of <c>tokenizer.json</c>: byte-level byte-pair encoding as the tokenizers library keeps
-/// it.</summary>
+/// <summary>The format of <c>tokenizer.json</c>: byte-level byte-pair encoding as stored by the tokenizers
+/// library.</summary>
 internal static class TokenizerJson
 {
     /// <summary>Reads ranks and special tokens.</summary>
-    /// <exception cref="InvalidDataException">The file is damaged, or another kind of tokenizer, whose ids we would get
-    /// wrong.</exception>
+    /// <exception cref="InvalidDataException">The file is damaged, or is another kind of tokenizer, for which the ids
+    /// would be wrong.</exception>
     public static (byte[][] Ranks, Dictionary<string, int> SpecialTokens) Read(string path)
     {
         var root = JsonPlace.ReadObject(path);
@@ -26,7 +26,7 @@ internal static class TokenizerJson
             if (!special.TryAdd(token["content"].Text(), token["id"].Whole()))
             {
                 throw new InvalidDataException(
-                    $"{path}: '{token.Name}' is the token '{token["content"].Text()}', which is there twice."
+                    $"{path}: '{token.Name}' is the token '{token["content"].Text()}', which occurs twice."
                 );
             }
         }
@@ -36,9 +36,9 @@ internal static class TokenizerJson
         return (ranks, special);
     }
 
-    /// <summary>Writes a tokenizer so that transformers and vLLM give the same ids.</summary>
-    /// <exception cref="InvalidDataException">The special tokens do not follow the ranks without a gap, which the
-    /// format cannot say.</exception>
+    /// <summary>Writes a tokenizer so that transformers and vLLM produce the same ids.</summary>
+    /// <exception cref="InvalidDataException">The special tokens do not directly follow the ranks, which the format
+    /// cannot represent.</exception>
     public static void Write(Tokenizer tokenizer, string path)
     {
         if (
@@ -110,7 +110,7 @@ internal static class TokenizerJson
                 json.WriteStartArray("merges");
                 foreach (var (left, right) in MergeList.Of(tokens))
                 {
-                    // The alphabet has no space, so this older form is read by every version of the library.
+                    // The alphabet has no space, so this older form works with every version of the library.
                     json.WriteStringValue($"{names[left]} {names[right]}");
                 }
 
@@ -142,8 +142,8 @@ internal static class TokenizerJson
             ranks[id] =
                 ByteAlphabet.Read(name)
                 ?? throw new InvalidDataException(
-                    $"{path}: the token '{name}' has a character that represents no byte; only byte-level "
-                        + "tokenizers are supported."
+                    $"{path}: the token '{name}' contains a character that does not represent a byte; only "
+                        + "byte-level tokenizers are supported."
                 );
         }
 
@@ -163,8 +163,8 @@ internal static class TokenizerJson
         );
     }
 
-    // Equal merges mean equal ids: the list must be the one that the ranks stand for. Merges to the same token may
-    // stand in any order.
+    // Equal merges imply equal ids: the list must be the one that follows from the ranks. Merges that give the same
+    // token may be in any order.
     private static void CheckMerges(string path, JsonPlace merges, byte[][] ranks)
     {
         List<(int Left, int Right)> expected;
@@ -180,8 +180,8 @@ internal static class TokenizerJson
         if (merges.Items().Count() is var count && count != expected.Count)
         {
             throw new InvalidDataException(
-                $"{path}: {count} merges, but its ids stand for {expected.Count}. Only tokenizers "
-                    + "whose merges follow from their ids can be read."
+                $"{path}: has {count} merges, but its ids imply {expected.Count}. Only tokenizers whose "
+                    + "merges follow from their ids can be read."
             );
         }
 
@@ -233,7 +233,7 @@ internal static class TokenizerJson
     private static JsonObject Sequence(string key, params JsonNode[] parts) =>
         new() { ["type"] = "Sequence", [key] = new JsonArray(parts) };
 
-    // Every sequence starts [gMASK]<sop>.
+    // Every sequence starts with [gMASK]<sop>.
     private static JsonObject Prefix(SpecialTokens special)
     {
         JsonNode Special(string text) =>

@@ -60,7 +60,7 @@ public class ConversationFileTests
     [InlineData(
         """{"messages": [{"role": "user", "content": "a", "tool_calls": [{"name": "f"}]}]}""",
         0,
-        "a tool call on the role 'user'; only the assistant calls tools"
+        "a tool call on a message with role 'user'; only the assistant calls tools"
     )]
     [InlineData("""{"messages": [{"role": "user", "content": ["a"]}]}""", 0, "content[0] is a string; expected a part")]
     [InlineData("""{"messages": [{"role": "user", "content": "a", "metadata": 1}]}""", 0, "'metadata' is a number")]

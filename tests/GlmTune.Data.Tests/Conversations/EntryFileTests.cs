@@ -53,7 +53,7 @@ public class EntryFileTests
     [InlineData("[{R1}, {\"messages\": [", "ends inside entry 2 (line 1)")]
     [InlineData("[{R1},\n{\"messages\": [\"a]}\n, {R2}]", "line break inside a string")]
     [InlineData("[{R1}, {R2}", "no closing ]")]
-    [InlineData("[{R1}] {R2}", "after the array")]
+    [InlineData("[{R1}] {R2}", "after the end of the array")]
     [InlineData("PAR1....", "a Parquet file")]
     [InlineData("version https://git-lfs.github.com/spec/v1\n", "Git LFS")]
     [InlineData("<!DOCTYPE html>", "HTML page")]

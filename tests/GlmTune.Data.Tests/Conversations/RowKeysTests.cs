@@ -84,7 +84,7 @@ public class RowKeysTests
     [InlineData("assistant", "\"weight\": 0.5", "'weight' is 0.5; expected 0 or 1")]
     [InlineData("assistant", "\"loss_scale\": \"last\"", "'loss_scale' is a string; expected 0 or 1")]
     [InlineData("assistant", "\"loss\": true, \"weight\": 0", "'loss' and 'weight' contradict each other")]
-    [InlineData("user", "\"weight\": 1", "'weight' is 1 on a message that is no answer")]
+    [InlineData("user", "\"weight\": 1", "'weight' is 1 on a message that is not an answer")]
     public void What_cannot_be_honoured_of_it_is_refused(string role, string member, string text)
     {
         var row = Read($$"""{"messages": [{"role": "{{role}}", "content": "b", {{member}}}]}""");

@@ -40,7 +40,7 @@ public class ModelTemplateTests
     public void Text_that_no_preset_writes_is_shown(string replaced, string by, string shown)
     {
         var note = Note(Usual.Replace(replaced, by, StringComparison.Ordinal));
-        Assert.Contains("none of GLM-4's known ones", note, StringComparison.Ordinal);
+        Assert.Contains("not a known GLM-4 template", note, StringComparison.Ordinal);
         Assert.Contains(shown, note, StringComparison.Ordinal);
         Assert.Contains("'glm-4' is used", note, StringComparison.Ordinal);
     }
@@ -48,7 +48,7 @@ public class ModelTemplateTests
     [Fact]
     public void Another_presets_template_is_named() =>
         Assert.Contains(
-            "is that of the preset 'glm-4-mid-2024', but 'glm-4' is used",
+            "is the preset 'glm-4-mid-2024', but 'glm-4' is used",
             Note(Usual.Replace("名为 GLM-4 的", "名为 ChatGLM 的", StringComparison.Ordinal)),
             StringComparison.Ordinal
         );

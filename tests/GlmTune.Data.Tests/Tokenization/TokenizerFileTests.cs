@@ -168,7 +168,7 @@ public class TokenizerFileTests
             {
                 "alphabet",
                 json => Rename(json["model"]!["vocab"]!.AsObject(), "Ġ", "▁"),
-                "'▁' has a character that represents no byte"
+                "'▁' contains a character that does not represent a byte"
             },
             { "no vocab", json => json["model"]!.AsObject().Remove("vocab"), "tokenizer.json" },
             { "special", json => json["added_tokens"]![7]!["id"] = 9999, "'<|user|>' is" },
