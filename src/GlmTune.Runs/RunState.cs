@@ -26,7 +26,7 @@ public static class RunStateWords
     public static string Word(this RunState state) =>
         state switch
         {
-            RunState.Running => "S The state with a given name; [RunState.Lost] for unknown names.",
+            RunState.Running => "running",
             RunState.Finished => "finished",
             RunState.Stopped => "stopped",
             RunState.Failed => "failed",

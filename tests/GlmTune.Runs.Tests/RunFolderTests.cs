@@ -57,6 +57,15 @@ public sealed class RunFolderTests : IDisposable
         Assert.Equal(RunState.Lost, Assert.Single(RunFolder.Find(folder.Path)).Stand().State);
     }
 
+    [Theory]
+    [InlineData(RunState.Running, "running"), InlineData(RunState.Finished, "finished")]
+    [InlineData(RunState.Stopped, "stopped"), InlineData(RunState.Failed, "failed"), InlineData(RunState.Lost, "lost")]
+    public void A_state_has_one_word_in_files(RunState state, string word)
+    {
+        Assert.Equal(word, state.Word());
+        Assert.Equal(state, RunStateWords.Parse(word));
+    }
+
     [Fact]
     public void The_newest_state_of_a_trainer_of_pythons_is_read_as_a_log()
     {
