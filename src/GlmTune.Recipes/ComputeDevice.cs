@@ -8,15 +8,14 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Recipes;
 
-/// <summary>Where and in which type a model computes, as people name it.</summary>
+/// <summary>Parses the names of devices and types that a model can compute on and in.</summary>
 public static class ComputeDevice
 {
     /// <summary>The names of the types that a model can compute in.</summary>
     public static IReadOnlyList<string> TypeNames { get; } = ["float32", "bfloat16", "float16", "float64"];
 
-    /// <summary>The device of a name; loads libtorch.</summary>
-    /// <param name="name"><c>cpu</c>, <c>cuda</c> or <c>cuda:1</c>; null for the first GPU when one works, else the
-    /// CPU.</param>
+    /// <summary>The device with a given name; loads libtorch.</summary>
+    /// <param name="name"><c>cpu</c>, <c>cuda</c> or <c>cuda:1</c>; null: the first working GPU, or the CPU.</param>
     /// <exception cref="InvalidDataException">The device does not exist on this machine.</exception>
     public static Device Named(string? name)
     {
@@ -56,12 +55,11 @@ public static class ComputeDevice
     private static string NoGpu() =>
         string.Join("; ", ["no driver, or libtorch without CUDA", .. NativeRuntime.Load().PassedOver]);
 
-    /// <summary>The devices of a model that answers: one, or several over which its layers are spread; loads
-    /// libtorch.</summary>
-    /// <param name="name">A name that <see cref="Named"/> takes, several of them with commas (<c>cuda:0,cuda:1</c>), or
-    /// <c>auto</c>: as few of the GPUs as the model needs. Null is <c>auto</c>.</param>
-    /// <returns>How to place a model's layers, given its architecture and the type of its weights; and the devices'
-    /// first.</returns>
+    /// <summary>The devices for generation: one, or several over which the layers are spread; loads libtorch.</summary>
+    /// <param name="name">A name that <see cref="Named"/> accepts, several of them separated by commas
+    /// (<c>cuda:0,cuda:1</c>), or <c>auto</c>: as few GPUs as the model needs. Null means <c>auto</c>.</param>
+    /// <returns>A function that places the layers, given the architecture and the type of the weights; and the first
+    /// device.</returns>
     /// <exception cref="InvalidDataException">The device does not exist on this machine.</exception>
     public static (Device First, Func<ModelConfig, ScalarType, DevicePlan> Plan) Places(string? name)
     {
@@ -99,7 +97,7 @@ public static class ComputeDevice
             : [first];
     }
 
-    /// <summary>The type of a name; without one bfloat16 on a GPU and float32 on the CPU.</summary>
+    /// <summary>The type with a given name; without a name bfloat16 on a GPU and float32 on the CPU.</summary>
     /// <exception cref="ArgumentException">The name is not among <see cref="TypeNames"/>.</exception>
     public static ScalarType TypeNamed(string? name, Device device) =>
         name switch

@@ -9,18 +9,17 @@ namespace GlmTune.Recipes;
 
 /// <summary>One split of a data folder.</summary>
 /// <param name="Name"><c>train</c>, <c>val</c> or <c>test</c>.</param>
-/// <param name="File">Its data file.</param>
+/// <param name="File">Path of its data file.</param>
 public sealed record DataSplit(string Name, string File);
 
-/// <summary>The files of a data folder that a recipe names, to look at before training.</summary>
+/// <summary>The data files named by a recipe, for inspection before training.</summary>
 public static class DataFolder
 {
-    /// <summary>The names that splits can have, in order.</summary>
+    /// <summary>The possible names of splits, in order.</summary>
     public static IReadOnlyList<string> SplitNames { get; } = ["train", "val", "test"];
 
-    /// <summary>The splits that the recipe names, in order.</summary>
-    /// <exception cref="InvalidDataException">The folder or files are missing; all of them are in the
-    /// message.</exception>
+    /// <summary>The splits named by the recipe, in order.</summary>
+    /// <exception cref="InvalidDataException">The folder or files are missing; the message lists them all.</exception>
     public static IReadOnlyList<DataSplit> Splits(DataOptions options, string folder)
     {
         var splits = Named(options, folder);
@@ -29,15 +28,15 @@ public static class DataFolder
             : splits;
     }
 
-    /// <summary>What is missing of the folder and of the files that the recipe names; a line each.</summary>
+    /// <summary>What is missing: the folder, or files that the recipe names; one line each.</summary>
     public static IReadOnlyList<string> FindMissing(DataOptions options, string folder) =>
         FindMissing(Named(options, folder), folder);
 
-    /// <summary>Checks every split as training would read it. Where a file is missing, the others are checked all the
-    /// same.</summary>
-    /// <returns>What was found in the files that are there, in order, and what is missing.</returns>
-    /// <exception cref="InvalidDataException">The folder is missing, or every file is. What is wrong with rows is in
-    /// the reports.</exception>
+    /// <summary>Checks every split the way training reads it. If a file is missing, the others are still
+    /// checked.</summary>
+    /// <returns>Reports for the files that exist, in order, and what is missing.</returns>
+    /// <exception cref="InvalidDataException">The folder is missing, or every file is. Problems of rows are in the
+    /// reports.</exception>
     public static (IEnumerable<(DataSplit Split, SplitReport Report)> Reports, IReadOnlyList<string> Missing) Check(
         DataOptions options,
         string folder,
@@ -60,8 +59,8 @@ public static class DataFolder
         );
     }
 
-    /// <summary>What is wrong with the folder and its files as far as it shows without a tokenizer and without
-    /// lengths.</summary>
+    /// <summary>Problems of the folder and its files, as far as they can be found without a tokenizer and length
+    /// limits.</summary>
     public static IEnumerable<string> FindProblems(DataOptions options, string folder)
     {
         var splits = Named(options, folder);
@@ -104,10 +103,10 @@ public static class DataFolder
                     ),
             ];
 
-    /// <summary>One row as training sees it; blank lines are no rows.</summary>
+    /// <summary>One row as training sees it; blank lines do not count.</summary>
     /// <param name="split">The split.</param>
-    /// <param name="row">Which row, from 1.</param>
-    /// <param name="template">How it becomes tokens.</param>
+    /// <param name="row">Number of the row, from 1.</param>
+    /// <param name="template">The chat template.</param>
     /// <exception cref="InvalidDataException">The row does not exist, or it has problems.</exception>
     public static TokenizedExample ReadRow(DataSplit split, int row, Glm4Template template)
     {

@@ -4,8 +4,8 @@ using GlmTune.Training.Sharding;
 namespace GlmTune.Recipes;
 
 /// <summary>A DeepSpeed configuration: a JSON file, or a mapping inside a recipe.</summary>
-/// <remarks>Immutable. Its values are checked when it is resolved, since <c>auto</c> takes them from the recipe, the
-/// model and the number of ranks.</remarks>
+/// <remarks>Immutable. Its values are checked when it is resolved, because <c>auto</c> depends on the recipe, the model
+/// and the world size.</remarks>
 public sealed class DeepSpeedFile
 {
     private static readonly Lazy<IReadOnlyList<RecipeKey>> AllKeys = new(FindKeys);
@@ -14,15 +14,16 @@ public sealed class DeepSpeedFile
 
     private DeepSpeedFile(ConfigMap map, string path) => (this.map, this.path) = (map, path);
 
-    /// <summary>Every key that such a file may have.</summary>
+    /// <summary>Every known key.</summary>
     public static IReadOnlyList<RecipeKey> Keys => AllKeys.Value;
 
-    /// <summary>The file's name; the recipe's when it holds the configuration itself.</summary>
+    /// <summary>Path of the file; that of the recipe if the recipe contains the configuration.</summary>
     public string Source => map.At.Source;
 
     /// <summary>Reads a JSON file.</summary>
     /// <exception cref="FileNotFoundException">The file does not exist.</exception>
-    /// <exception cref="InvalidDataException">It is not JSON, has a duplicate key, or is not an object.</exception>
+    /// <exception cref="InvalidDataException">The file is not JSON, has a duplicate key, or is not an
+    /// object.</exception>
     public static DeepSpeedFile Read(string path)
     {
         if (!File.Exists(path))
@@ -39,12 +40,12 @@ public sealed class DeepSpeedFile
         return file!;
     }
 
-    /// <summary>Resolves every key against a recipe, a model and a number of ranks.</summary>
+    /// <summary>Resolves every key for a recipe, a model and a world size.</summary>
     /// <param name="recipe">The recipe that names this configuration.</param>
-    /// <param name="hiddenSize">Width of the model's hidden states.</param>
+    /// <param name="hiddenSize">The model's hidden size.</param>
     /// <param name="worldSize">Number of ranks; at least 1.</param>
-    /// <exception cref="InvalidDataException">Keys are unknown, wrong or contradict the recipe: all of them, a line
-    /// each.</exception>
+    /// <exception cref="InvalidDataException">Keys are unknown, invalid or contradict the recipe; the message has one
+    /// line for each.</exception>
     public DeepSpeedPlan Resolve(Recipe recipe, int hiddenSize, int worldSize)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(hiddenSize, 1);
@@ -55,7 +56,7 @@ public sealed class DeepSpeedFile
         return plan;
     }
 
-    /// <summary>The configuration that <c>training_args.deepspeed</c> names or holds; null when there is
+    /// <summary>The configuration that <c>training_args.deepspeed</c> names or contains; null if there is
     /// none.</summary>
     internal static DeepSpeedFile? Find(Section arguments, string folder, Problems problems)
     {
@@ -87,7 +88,7 @@ public sealed class DeepSpeedFile
         return null;
     }
 
-    /// <summary>Checks all that needs neither the model nor the number of ranks.</summary>
+    /// <summary>Checks everything that depends neither on the model nor on the world size.</summary>
     internal void FindContradictions(Recipe recipe, Problems problems) => Resolve(recipe, null, null, problems);
 
     private static DeepSpeedFile? Read(string path, Problems problems)
@@ -126,18 +127,18 @@ public sealed class DeepSpeedFile
     }
 }
 
-/// <summary>A recipe together with what its DeepSpeed file came to for one model and one number of ranks.</summary>
-/// <param name="Recipe">The recipe, with the schedule, clipping and precision that the DeepSpeed file says.</param>
-/// <param name="Sharding">What is spread over the ranks, and how it is sent.</param>
-/// <param name="Settings">What became of each key, in the order of reading.</param>
+/// <summary>A recipe with its DeepSpeed file resolved for one model and world size.</summary>
+/// <param name="Recipe">The recipe with the schedule, clipping and precision of the DeepSpeed file.</param>
+/// <param name="Sharding">What is sharded over the ranks, and how it is communicated.</param>
+/// <param name="Settings">How each key was resolved, in reading order.</param>
 public sealed record DeepSpeedPlan(Recipe Recipe, ShardingOptions Sharding, IReadOnlyList<DeepSpeedSetting> Settings);
 
-/// <summary>What became of one key of a DeepSpeed file.</summary>
+/// <summary>How one key of a DeepSpeed file was resolved.</summary>
 /// <param name="Key">Its full name with dots.</param>
-/// <param name="Written">What the file has; null when it says nothing.</param>
-/// <param name="Became">The value that holds, or why the key does nothing here.</param>
+/// <param name="Written">The value in the file; null if it is not set.</param>
+/// <param name="Became">The resolved value, or why the key has no effect here.</param>
 public sealed record DeepSpeedSetting(string Key, string? Written, string Became)
 {
-    /// <summary>One line: the key, what is written, what it became.</summary>
+    /// <summary>One line: the key, its value in the file, and the resolved value.</summary>
     public override string ToString() => $"{Key}: {Written ?? "(absent)"} -> {Became}";
 }

@@ -2,29 +2,29 @@ using GlmTune.Recipes.Configuration;
 
 namespace GlmTune.Recipes;
 
-/// <summary>What a path that does not exist was probably meant to be: says which part of it is missing, and what is
-/// there.</summary>
+/// <summary>Messages for paths that do not exist: they say which part is missing, what exists, and what was probably
+/// meant.</summary>
 public static class NearbyNames
 {
     private const int MaxNames = 8;
 
     /// <summary>The message for a folder that does not exist.</summary>
-    /// <param name="path">As it was given.</param>
-    /// <param name="expected">What it should be, such as "a model's folder".</param>
+    /// <param name="path">The path as given.</param>
+    /// <param name="expected">What the path should be, such as "a model's folder".</param>
     public static string MissingFolder(string path, string expected) =>
         $"{path}: folder not found; expected {expected}.{Hint(path, Directory.EnumerateDirectories)}";
 
     /// <summary>The message for a file that does not exist.</summary>
-    /// <param name="path">As it was given.</param>
-    /// <param name="more">What else to say of it, such as what names it.</param>
-    /// <param name="pattern">Which files are named, such as <c>*.jsonl</c>.</param>
+    /// <param name="path">The path as given.</param>
+    /// <param name="more">Further information, such as what names the file.</param>
+    /// <param name="pattern">Pattern of the files to list, such as <c>*.jsonl</c>.</param>
     public static string MissingFile(string path, string more, string pattern) =>
         $"{path}: file not found; {more}." + Hint(path, folder => Directory.EnumerateFiles(folder, pattern));
 
-    // Begins with a space where there is anything to say.
+    // Starts with a space if there is anything to say.
     private static string Hint(string path, Func<string, IEnumerable<string>> list)
     {
-        // The first part that is missing, and the folder in which it was looked for.
+        // The first missing part of the path, and the folder in which it was expected.
         var missing = Path.TrimEndingDirectorySeparator(path);
         var parent = Path.GetDirectoryName(missing);
         while (!string.IsNullOrEmpty(parent) && !Directory.Exists(parent))

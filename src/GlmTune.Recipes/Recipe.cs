@@ -7,51 +7,51 @@ using GlmTune.Training.Optimization;
 
 namespace GlmTune.Recipes;
 
-/// <summary>Everything that a fine-tuning run is told: the options of each part, as one YAML file gives them.</summary>
-/// <remarks>Immutable. At most one of <see cref="Lora"/> and <see cref="Prefix"/> is set; neither means that all
-/// weights are trained.</remarks>
+/// <summary>All options of a fine-tuning run, as a YAML file gives them.</summary>
+/// <remarks>Immutable. At most one of <see cref="Lora"/> and <see cref="Prefix"/> is set; if neither is, all weights
+/// are trained.</remarks>
 public sealed record Recipe
 {
-    /// <summary>Which conversations, and how they become tokens.</summary>
+    /// <summary>Which data files are read, and how rows are tokenized.</summary>
     public required DataOptions Data { get; init; }
 
-    /// <summary>Sizes, length, logging, evaluation and saving.</summary>
+    /// <summary>Batch sizes, length of the run, logging, evaluation and saving.</summary>
     public TrainingOptions Training { get; init; } = new();
 
-    /// <summary>AdamW and clipping.</summary>
+    /// <summary>AdamW and gradient clipping.</summary>
     public OptimizerOptions Optimizer { get; init; } = new();
 
-    /// <summary>The learning rate over the steps.</summary>
+    /// <summary>The learning-rate schedule.</summary>
     public ScheduleOptions Schedule { get; init; } = new();
 
-    /// <summary>How evaluation generates; lies over the token ids of the model's own generation
-    /// configuration.</summary>
+    /// <summary>How evaluation generates answers; overrides the model's own generation configuration, except for its
+    /// token ids.</summary>
     public GenerationOptions Generation { get; init; } = new();
 
-    /// <summary>The low-rank adapter, if that is what is trained.</summary>
+    /// <summary>LoRA options; null if no LoRA adapter is trained.</summary>
     public LoraOptions? Lora { get; init; }
 
-    /// <summary>The prefix adapter, if that is what is trained.</summary>
+    /// <summary>Prefix options; null if no prefix is trained.</summary>
     public PrefixTuningOptions? Prefix { get; init; }
 
-    /// <summary>What says how training is sharded, if anything does.</summary>
+    /// <summary>How training is sharded; null if it is not.</summary>
     public DeepSpeedFile? DeepSpeed { get; init; }
 
-    /// <summary>The checkpoint to resume from, as the command line's argument has it; null starts from
+    /// <summary>The checkpoint to resume from, in the form of the command line's argument; null: start from
     /// scratch.</summary>
     public string? ResumeFrom { get; init; }
 
-    /// <summary>What somebody should know though it is no error: keys without effect and the like, with file and
-    /// line.</summary>
+    /// <summary>Notes for the user, such as keys without effect, with file and line.</summary>
     public IReadOnlyList<string> Notes { get; init; } = [];
 
-    /// <summary>Whether the recipe asks for float16 only where it can be bfloat16 (<c>fp16: auto</c>).</summary>
+    /// <summary>Whether the recipe requests float16 in a form that allows bfloat16 instead (<c>fp16:
+    /// auto</c>).</summary>
     internal bool TakesBFloat16ForHalf { get; init; }
 
-    /// <summary>Full names of the keys to which the file or an override gives a value.</summary>
+    /// <summary>Full names of the keys that the file or an override sets.</summary>
     internal IReadOnlySet<string> Written { get; init; } = new HashSet<string>();
 
-    /// <summary>How the training rows are put together into steps.</summary>
+    /// <summary>How the training rows are grouped into steps.</summary>
     public BatchOptions Batches =>
         new()
         {
@@ -65,9 +65,9 @@ public sealed record Recipe
                     : null,
         };
 
-    /// <summary>What each rank does: the recipe with everything that its DeepSpeed file says, every <c>auto</c>
+    /// <summary>The plan for each rank: the recipe combined with its DeepSpeed file, with every <c>auto</c>
     /// resolved.</summary>
-    /// <param name="hiddenSize">Width of the model's hidden states.</param>
+    /// <param name="hiddenSize">The model's hidden size.</param>
     /// <param name="worldSize">Number of ranks; at least 1.</param>
     /// <exception cref="InvalidDataException">The DeepSpeed file contradicts this recipe or these sizes.</exception>
     public DeepSpeedPlan Plan(int hiddenSize, int worldSize) =>

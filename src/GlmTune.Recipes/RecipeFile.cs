@@ -8,16 +8,16 @@ public static class RecipeFile
 {
     private static readonly Lazy<IReadOnlyList<RecipeKey>> AllKeys = new(FindKeys);
 
-    /// <summary>Every key that a recipe may have, those of both adapters included.</summary>
+    /// <summary>Every known key, including those of both adapter kinds.</summary>
     public static IReadOnlyList<RecipeKey> Keys => AllKeys.Value;
 
     /// <summary>Reads a recipe and the DeepSpeed file that it names.</summary>
-    /// <param name="path">The YAML file.</param>
-    /// <param name="overrides">Settings that replace the file's, each <c>section.key=value</c>; of two for one key the
-    /// later counts.</param>
+    /// <param name="path">Path of the YAML file.</param>
+    /// <param name="overrides">Settings that override the file, each <c>section.key=value</c>; the last one for a key
+    /// wins.</param>
     /// <exception cref="FileNotFoundException">The file does not exist.</exception>
-    /// <exception cref="InvalidDataException">Something is wrong with the file, an override or the DeepSpeed file: all
-    /// of it, a line each.</exception>
+    /// <exception cref="InvalidDataException">The file, an override or the DeepSpeed file has problems; the message has
+    /// one line for each.</exception>
     public static Recipe Read(string path, IReadOnlyList<string>? overrides = null)
     {
         var (recipe, problems) = TryRead(path, overrides);
@@ -26,9 +26,9 @@ public static class RecipeFile
     }
 
     /// <summary>Reads a recipe from a text.</summary>
-    /// <param name="text">The YAML.</param>
-    /// <param name="path">Where it is from: errors name the file, and a DeepSpeed file is looked up beside it.</param>
-    /// <param name="overrides">Settings that replace the file's, each <c>section.key=value</c>.</param>
+    /// <param name="text">The YAML text.</param>
+    /// <param name="path">Its origin: errors name this file, and a DeepSpeed file is looked up beside it.</param>
+    /// <param name="overrides">Settings that override the text, each <c>section.key=value</c>.</param>
     /// <exception cref="InvalidDataException">As for <see cref="Read(string, IReadOnlyList{string}?)"/>.</exception>
     public static Recipe Read(TextReader text, string path, IReadOnlyList<string>? overrides = null)
     {
@@ -37,8 +37,8 @@ public static class RecipeFile
         return recipe!;
     }
 
-    /// <summary>Reads a recipe and gathers what is wrong with it. Where something is, the recipe has the defaults in
-    /// its place; null where the file is not YAML with keys.</summary>
+    /// <summary>Reads a recipe and collects its problems. Invalid values are replaced by defaults; the result is null
+    /// if the file is not a YAML mapping.</summary>
     /// <exception cref="FileNotFoundException">The file does not exist.</exception>
     internal static (Recipe? Recipe, Problems Problems) TryRead(string path, IReadOnlyList<string>? overrides)
     {

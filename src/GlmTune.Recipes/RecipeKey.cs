@@ -1,25 +1,25 @@
 namespace GlmTune.Recipes;
 
-/// <summary>A key that a recipe or a DeepSpeed file may have.</summary>
+/// <summary>A known key of a recipe or a DeepSpeed file.</summary>
 /// <param name="Path">Its full name with dots, such as <c>training_args.max_steps</c>.</param>
-/// <param name="Default">The value when it is not written, as it would be written; empty for keys that are not honoured
-/// and for sections.</param>
-/// <param name="Effect">What writing it does.</param>
+/// <param name="Default">The default value as it would be written; empty for sections and for keys that are not
+/// honored.</param>
+/// <param name="Effect">The effect of setting it.</param>
 public sealed record RecipeKey(string Path, string Default, RecipeKeyEffect Effect)
 {
-    /// <summary>The last word of <see cref="Path"/>.</summary>
+    /// <summary>The last part of <see cref="Path"/>.</summary>
     public string Name => Path[(Path.LastIndexOf('.') + 1)..];
 }
 
-/// <summary>What writing a key does.</summary>
+/// <summary>The effect of setting a key.</summary>
 public enum RecipeKeyEffect
 {
-    /// <summary>What its name says.</summary>
+    /// <summary>It is honored.</summary>
     Honoured,
 
-    /// <summary>Nothing; a note says why.</summary>
+    /// <summary>No effect; a note says why.</summary>
     None,
 
-    /// <summary>An error, unless the value leaves the results as they are.</summary>
+    /// <summary>An error, unless its value does not change results.</summary>
     Unsupported,
 }

@@ -7,14 +7,14 @@ using GlmTune.Inference;
 
 namespace GlmTune.Recipes.Chat;
 
-/// <summary>What an answer of <see cref="BatchAnswers"/> was made from, in short: stored with each row, so that a later
-/// run knows whether the rows of an output are its own.</summary>
-/// <param name="Model">Of the model and its adapter.</param>
-/// <param name="Settings">Of the chat template and the generation settings.</param>
-/// <param name="Question">Of the row's conversation without its label.</param>
+/// <summary>Fingerprints of everything that an answer of <see cref="BatchAnswers"/> depends on. Stored with each row,
+/// so that a later run can tell whether the rows of an output are its own.</summary>
+/// <param name="Model">Fingerprint of the model and its adapter.</param>
+/// <param name="Settings">Fingerprint of the chat template and the generation settings.</param>
+/// <param name="Question">Fingerprint of the row's conversation without its label.</param>
 internal sealed record AnswerDigest(string Model, string Settings, string Question)
 {
-    /// <summary>The row's key.</summary>
+    /// <summary>The key under which a row stores it.</summary>
     public const string Key = "digest";
 
     private const int Digits = 12;
@@ -22,8 +22,8 @@ internal sealed record AnswerDigest(string Model, string Settings, string Questi
     /// <summary>The digest of one row.</summary>
     /// <param name="model">Fingerprint of model and adapter.</param>
     /// <param name="template">Name of the chat template.</param>
-    /// <param name="options">Generation settings as they hold, the model's own included.</param>
-    /// <param name="question">The conversation that is answered.</param>
+    /// <param name="options">The generation settings in effect, including the model's own.</param>
+    /// <param name="question">The conversation to answer.</param>
     public static AnswerDigest Of(string model, string template, GenerationOptions options, Conversation question)
     {
         using var text = new MemoryStream();
@@ -35,13 +35,13 @@ internal sealed record AnswerDigest(string Model, string Settings, string Questi
         );
     }
 
-    /// <summary>Reads what <see cref="ToString"/> writes; null for anything else.</summary>
+    /// <summary>Parses the output of <see cref="ToString"/>; null for any other text.</summary>
     public static AnswerDigest? Parse(string? text) =>
         text?.Split('-') is [{ Length: Digits } model, { Length: Digits } settings, { Length: Digits } question]
             ? new AnswerDigest(model, settings, question)
             : null;
 
-    /// <summary>In what two rows differ, in words that follow "it answers" or the like; null: in nothing.</summary>
+    /// <summary>How two rows differ, as a phrase that follows the row's position; null if they do not.</summary>
     public string? DifferenceTo(AnswerDigest expected)
     {
         List<string> differences = [];

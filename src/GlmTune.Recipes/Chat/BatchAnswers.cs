@@ -10,7 +10,7 @@ namespace GlmTune.Recipes.Chat;
 /// stopped.</summary>
 public static class BatchAnswers
 {
-    // Conversations under way; more than are answered side by side, so that one long answer holds up few.
+    // Conversations in progress; more than are decoded together, so that one long answer delays few.
     private const int Ahead = 64;
 
     private static readonly JsonSerializerOptions Writing = new()
@@ -18,23 +18,22 @@ public static class BatchAnswers
         Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
     };
 
-    /// <summary>Runs it.</summary>
-    /// <param name="model">What answers.</param>
-    /// <param name="identity">Tells the model and its adapter from others: <see cref="TunedChat.Identity"/>.</param>
-    /// <param name="input">Jsonl of <c>messages</c>; an answer at the end of a row is what is expected, not part of the
+    /// <summary>Runs the batch.</summary>
+    /// <param name="model">The chat model.</param>
+    /// <param name="identity">Identifies the model and its adapter: <see cref="TunedChat.Identity"/>.</param>
+    /// <param name="input">JSON Lines with <c>messages</c>. A final answer of a row is its label, not part of the
     /// prompt.</param>
-    /// <param name="output">
-    /// Jsonl: for each row its <c>line</c>, the <c>prediction</c>, the <c>label</c> if the row has one,
-    /// <c>tool_calls</c> if there are any, the <c>finish_reason</c>, and a <c>digest</c> of what it was made from. Rows
-    /// that it already has are not answered again. </param>
-    /// <param name="options">How; with a seed, a row's line decides with it what is drawn, in one run or in
-    /// several.</param>
-    /// <param name="overwrite">Whether an output that is there is replaced, not continued.</param>
-    /// <param name="progress">Gets the number of answered rows and of all.</param>
-    /// <param name="stop">Ends it; what is answered by then is in the output.</param>
-    /// <returns>Rows answered by this run, and rows in all.</returns>
-    /// <exception cref="InvalidDataException">Rows have problems or are too long, or the output holds answers to other
-    /// questions, of another model, or generated with other settings; it stays as it is.</exception>
+    /// <param name="output">JSON Lines: for each row its <c>line</c>, the <c>prediction</c>, the <c>label</c> if the
+    /// row has one, <c>tool_calls</c> if there are any, the <c>finish_reason</c>, and a <c>digest</c> of what the
+    /// answer depends on. Rows that already exist are not answered again.</param>
+    /// <param name="options">Generation settings. With a seed, each row's line number also determines its random
+    /// numbers, so one run and several give the same answers.</param>
+    /// <param name="overwrite">Whether to replace an existing output instead of continuing it.</param>
+    /// <param name="progress">Called with the number of answered rows and the total.</param>
+    /// <param name="stop">Stops the batch; rows answered so far are in the output.</param>
+    /// <returns>Number of rows answered by this run, and the total number of rows.</returns>
+    /// <exception cref="InvalidDataException">Rows have problems or are too long; or the output holds answers to other
+    /// questions, from another model, or generated with other settings. The output is unchanged.</exception>
     public static async Task<(int Answered, int Rows)> RunAsync(
         ChatModel model,
         string identity,
@@ -150,7 +149,7 @@ public static class BatchAnswers
         return JsonSerializer.Serialize(line, Writing);
     }
 
-    // Counts the whole lines and cuts off what follows the last of them, which an interrupted run left.
+    // Counts the complete lines and removes an incomplete last one, left by an interrupted run.
     private static int Done(FileStream file, string path, List<ConversationRow> rows, AnswerDigest[] digests)
     {
         using var bytes = new MemoryStream();
@@ -177,12 +176,12 @@ public static class BatchAnswers
         return done;
     }
 
-    // Why a row of the output is not this run's; null: it is.
+    // Why a row of the output does not belong to this run; null if it does.
     private static string? Problem(ReadOnlySpan<byte> text, (int Line, AnswerDigest Digest)? expected)
     {
         if (expected is not { } row)
         {
-            return "is an answer beyond the input's last row";
+            return "is an answer beyond the last row of the input";
         }
 
         try
@@ -196,7 +195,7 @@ public static class BatchAnswers
                 || !number.TryGetInt32(out var line)
             )
             {
-                return "is not a row that generate writes";
+                return "is not a row written by generate";
             }
 
             if (
@@ -204,7 +203,8 @@ public static class BatchAnswers
                 || AnswerDigest.Parse(digest.GetString()) is not { } found
             )
             {
-                return "does not say which model, settings and question it belongs to (an earlier version wrote it)";
+                return "does not say which model, settings and question it belongs to (it was written by an earlier "
+                    + "version)";
             }
 
             return found.DifferenceTo(row.Digest)
@@ -212,7 +212,7 @@ public static class BatchAnswers
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
-            return "is not a row that generate writes";
+            return "is not a row written by generate";
         }
     }
 }

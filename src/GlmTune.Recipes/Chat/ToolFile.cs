@@ -8,8 +8,8 @@ namespace GlmTune.Recipes.Chat;
 public static class ToolFile
 {
     /// <summary>Reads a JSON array of tools, or an object with such an array as <c>tools</c>.</summary>
-    /// <exception cref="InvalidDataException">It is something else; every tool that cannot be read is in the
-    /// message.</exception>
+    /// <exception cref="InvalidDataException">The file holds something else; the message lists every invalid
+    /// tool.</exception>
     public static IReadOnlyList<ToolDefinition> Read(string path)
     {
         var list = JsonFile.Read(path);

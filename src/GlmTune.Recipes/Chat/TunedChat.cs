@@ -6,34 +6,34 @@ using GlmTune.Kernels.Memory;
 
 namespace GlmTune.Recipes.Chat;
 
-/// <summary>How a tuned model is loaded to chat with.</summary>
+/// <summary>Options for loading a tuned model to chat with.</summary>
 public sealed record TunedChatOptions
 {
-    /// <summary>The base of an adapter, instead of the one that it names.</summary>
+    /// <summary>Base model to use instead of the one that the adapter names.</summary>
     public string? BaseModel { get; init; }
 
-    /// <summary>Devices by name, as <see cref="ComputeDevice.Places"/> has them; null for as few GPUs as hold the
-    /// model, else the CPU.</summary>
+    /// <summary>Device names as accepted by <see cref="ComputeDevice.Places"/>; null: as few GPUs as hold the model, or
+    /// the CPU.</summary>
     public string? Device { get; init; }
 
-    /// <summary>Type by name, as <see cref="ComputeDevice.TypeNames"/> has it; null for bfloat16 on a GPU and float32
-    /// on the CPU.</summary>
+    /// <summary>Type name as accepted by <see cref="ComputeDevice.TypeNames"/>; null: bfloat16 on a GPU, float32 on the
+    /// CPU.</summary>
     public string? Type { get; init; }
 
-    /// <summary>Adapters that are served side by side on the model, each by the name that requests give it
+    /// <summary>Adapters served side by side on the model, by the names used in requests
     /// (<see cref="ChatSettings.Adapter"/>).</summary>
     public IReadOnlyList<KeyValuePair<string, string>> Adapters { get; init; } = [];
 
-    /// <summary>How much is done at once; null for <see cref="GenerationLimits"/>'s defaults. A GPU's free memory
-    /// limits the cache further.</summary>
+    /// <summary>Limits on concurrent generation; null: the defaults of <see cref="GenerationLimits"/>. A GPU's free
+    /// memory also limits the KV cache.</summary>
     public GenerationLimits? Limits { get; init; }
 
-    /// <summary>Revision of the chat format; null for the one that the checkpoint was tuned with, where it says so,
-    /// else the default.</summary>
+    /// <summary>Chat template revision; null: the one the checkpoint was trained with, if recorded, otherwise the
+    /// default.</summary>
     public TemplatePreset? Template { get; init; }
 }
 
-/// <summary>A tuned model to chat with, from any path that training writes: <c>using var chat =
+/// <summary>A tuned model to chat with, loaded from any path that training writes: <c>using var chat =
 /// TunedChat.Load("output/checkpoint-100")</c>.</summary>
 public sealed class TunedChat : IDisposable
 {
@@ -42,25 +42,26 @@ public sealed class TunedChat : IDisposable
     private TunedChat(TunedModel model, ChatModel chat, IReadOnlyList<string> notes) =>
         (this.model, Chat, Notes) = (model, chat, notes);
 
-    /// <summary>What somebody should know though it is no error, a sentence each.</summary>
+    /// <summary>Notes for the user, one sentence each.</summary>
     public IReadOnlyList<string> Notes { get; }
 
-    /// <summary>Tells this model and its adapter from others, by the contents of their files.</summary>
+    /// <summary>Identifies this model and its adapter by the contents of their files.</summary>
     public string Identity => model.Path.Fingerprint();
 
-    /// <summary>The model, and the adapters that it serves.</summary>
+    /// <summary>The model, with the adapters that it serves.</summary>
     public TunedModel Model => model;
 
-    /// <summary>Conversations in, answers out; for any number of callers.</summary>
+    /// <summary>Turns conversations into answers, for any number of concurrent callers.</summary>
     public ChatModel Chat { get; }
 
-    /// <summary>The same as a chat client of Microsoft.Extensions.AI; disposing it leaves the model loaded.</summary>
+    /// <summary>The same as a chat client of Microsoft.Extensions.AI; disposing the client does not unload the
+    /// model.</summary>
     public GlmChatClient Client => new(Chat);
 
-    /// <summary>Loads a model's folder, an adapter's folder with its base, or a hub id from the local cache.</summary>
-    /// <remarks>The tokenizer and the generation configuration are those beside the adapter if it has them, else the
-    /// base's.</remarks>
-    /// <exception cref="InvalidDataException">Files are missing or damaged, or do not belong together.</exception>
+    /// <summary>Loads a model folder, an adapter folder with its base, or a Hub id from the local cache.</summary>
+    /// <remarks>Tokenizer and generation configuration are read from the adapter folder if it has them, otherwise from
+    /// the base.</remarks>
+    /// <exception cref="InvalidDataException">Files are missing, damaged or inconsistent.</exception>
     public static TunedChat Load(string path, TunedChatOptions? options = null)
     {
         options ??= new TunedChatOptions();
@@ -89,7 +90,7 @@ public sealed class TunedChat : IDisposable
                 model.Serve(options.Adapters);
             }
 
-            // Devices that share the layers share the cache.
+            // Devices that share the layers share the KV cache.
             var devices = model.Model.Plan.Devices;
             var free = devices.Min(each => DeviceMemory.Of(each)?.Free);
             return new TunedChat(
@@ -115,7 +116,7 @@ public sealed class TunedChat : IDisposable
         }
     }
 
-    // A preset that this version does not have is as good as none.
+    // A preset that this version does not know is treated as not recorded.
     private static TemplatePreset Recorded(string folder) =>
         TrainingState.Read(folder)?.Template is { } name
         && TemplatePreset.All.FirstOrDefault(preset => preset.Name == name) is { } preset

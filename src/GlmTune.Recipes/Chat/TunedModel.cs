@@ -5,40 +5,40 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Recipes.Chat;
 
-/// <summary>A model in memory with the adapter that it was tuned with, if any.</summary>
+/// <summary>A model in memory, with the adapter that it was tuned with if there is one.</summary>
 public sealed class TunedModel : IDisposable
 {
     private TunedModel(TunedPath path, DecoderModel model, IAdapter? adapter) =>
         (Path, Model, Adapter) = (path, model, adapter);
 
-    /// <summary>Where it is from.</summary>
+    /// <summary>Where it was loaded from.</summary>
     public TunedPath Path { get; }
 
-    /// <summary>The model, its adapter attached.</summary>
+    /// <summary>The model, with its adapter attached.</summary>
     public DecoderModel Model { get; }
 
-    /// <summary>The adapter; null for a model by itself.</summary>
+    /// <summary>The adapter; null for a plain model.</summary>
     public IAdapter? Adapter { get; }
 
-    /// <summary>The adapters that are served side by side; null: none are.</summary>
+    /// <summary>The adapters served side by side; null if there are none.</summary>
     public ServedAdapters? Served { get; private set; }
 
     /// <summary>Loads a model and its adapter.</summary>
-    /// <param name="path">What to load.</param>
+    /// <param name="path">The model, or the adapter and its base.</param>
     /// <param name="type">Type to compute in.</param>
-    /// <param name="device">Where to.</param>
-    /// <exception cref="InvalidDataException">Files are missing or damaged, or the adapter is not one of this
+    /// <param name="device">The device to load to.</param>
+    /// <exception cref="InvalidDataException">Files are missing or damaged, or the adapter does not belong to this
     /// model.</exception>
     public static TunedModel Load(TunedPath path, ScalarType type, Device device) =>
         Load(path, type, config => new DevicePlan((device, config.LayerCount)));
 
-    /// <summary>Loads a model and its adapter, each layer to its device.</summary>
-    /// <param name="path">What to load.</param>
+    /// <summary>Loads a model and its adapter, with each layer on its own device.</summary>
+    /// <param name="path">The model, or the adapter and its base.</param>
     /// <param name="type">Type to compute in.</param>
-    /// <param name="plan">Says where each layer goes.</param>
-    /// <param name="note">Gets what somebody should know of the adapter though it is no error.</param>
-    /// <exception cref="InvalidDataException">Files are missing or damaged, the adapter is not one of this model, or
-    /// the devices are too small.</exception>
+    /// <param name="plan">The device of each layer.</param>
+    /// <param name="note">Called with notes about the adapter for the user.</param>
+    /// <exception cref="InvalidDataException">Files are missing or damaged, the adapter does not belong to this model,
+    /// or the devices have too little memory.</exception>
     public static TunedModel Load(
         TunedPath path,
         ScalarType type,
@@ -62,11 +62,11 @@ public sealed class TunedModel : IDisposable
         }
     }
 
-    /// <summary>Loads adapters that rows of a pass may have, each its own.</summary>
-    /// <param name="named">Names for requests, and folders or hub ids.</param>
-    /// <exception cref="ArgumentException">A name is given twice.</exception>
-    /// <exception cref="InvalidDataException">An adapter is attached to the model already; or one is damaged, not one
-    /// of this model, or cannot be served beside others.</exception>
+    /// <summary>Loads adapters that can be used per row of a pass.</summary>
+    /// <param name="named">Folders or Hub ids, by the names used in requests.</param>
+    /// <exception cref="ArgumentException">A name is used twice.</exception>
+    /// <exception cref="InvalidDataException">The model already has an adapter attached; or an adapter is damaged, does
+    /// not belong to this model, or cannot be served beside others.</exception>
     public void Serve(IEnumerable<KeyValuePair<string, string>> named)
     {
         if (Adapter is not null)

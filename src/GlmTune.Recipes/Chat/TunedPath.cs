@@ -5,25 +5,24 @@ using GlmTune.Recipes.Models;
 
 namespace GlmTune.Recipes.Chat;
 
-/// <summary>A path that can be chatted with: a model's folder, or an adapter's folder and the folder of the model that
-/// it belongs to.</summary>
+/// <summary>A path that can be chatted with: a model folder, or an adapter folder with its base model.</summary>
 /// <param name="ModelFolder">The model, or the adapter's base.</param>
-/// <param name="AdapterFolder">The adapter; null for a model by itself.</param>
+/// <param name="AdapterFolder">The adapter; null for a plain model.</param>
 public sealed record TunedPath(string ModelFolder, string? AdapterFolder)
 {
-    /// <summary>Tells the contents of the two folders from others': configuration, weights and tokenizer.</summary>
+    /// <summary>Fingerprint of the contents of the two folders: configuration, weights and tokenizer.</summary>
     /// <exception cref="IOException">A file cannot be read.</exception>
     public string Fingerprint() =>
         string.Join('+', new[] { ModelFolder, AdapterFolder }.OfType<string>().Select(OfFolder));
 
-    /// <summary>Finds what a path needs.</summary>
-    /// <param name="path">A model's folder, an adapter's folder, or a hub id.</param>
-    /// <param name="baseModel">The base model instead of the one that the adapter names: a folder or a hub id.</param>
-    /// <param name="cache">Where downloaded models lie; null for this machine's places.</param>
-    /// <remarks>
-    /// The name in <c>base_model_name_or_path</c> is looked up beside the adapter, beside its parent, from the working
-    /// folder, and last in the cache. </remarks>
-    /// <exception cref="InvalidDataException">A folder is missing or is of another kind; the message says what to
+    /// <summary>Resolves a path.</summary>
+    /// <param name="path">A model folder, an adapter folder, or a Hub id.</param>
+    /// <param name="baseModel">Base model to use instead of the one that the adapter names: a folder or a Hub
+    /// id.</param>
+    /// <param name="cache">Where to look for downloaded models; null: the usual locations.</param>
+    /// <remarks>The name in <c>base_model_name_or_path</c> is looked up beside the adapter, beside its parent, relative
+    /// to the working folder, and finally in the cache.</remarks>
+    /// <exception cref="InvalidDataException">A folder is missing or of another kind; the message says what to
     /// do.</exception>
     public static TunedPath Resolve(string path, string? baseModel = null, HubCache? cache = null)
     {
@@ -98,7 +97,7 @@ public sealed record TunedPath(string ModelFolder, string? AdapterFolder)
                 )
         );
 
-    // A folder that training wrote to holds checkpoints; its last one is what was meant.
+    // An output folder contains checkpoints; suggest the last one.
     private static string Checkpoints(string folder)
     {
         var last = Directory

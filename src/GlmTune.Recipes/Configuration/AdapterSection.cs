@@ -3,7 +3,7 @@ using GlmTune.Model.Adapters;
 
 namespace GlmTune.Recipes.Configuration;
 
-/// <summary>Reads <c>peft_config</c>: a low-rank adapter, a prefix, or nothing.</summary>
+/// <summary>Reads <c>peft_config</c>: LoRA, a prefix, or nothing.</summary>
 internal static partial class AdapterSection
 {
     public const string Lora = "LORA";
@@ -163,7 +163,7 @@ internal static partial class AdapterSection
         }
 
         section.Unsupported("num_transformer_submodules", "the model is a single decoder; write 1", neutral: "1");
-        section.Unsupported("modules_to_save", "it applies to LORA only");
+        section.Unsupported("modules_to_save", "it applies only to LORA");
         End(section);
         return options;
     }
@@ -178,7 +178,7 @@ internal static partial class AdapterSection
         section.End();
     }
 
-    // One name is a list of one: as a regular expression for full names it would match no module.
+    // A single name is a list of one: as a regular expression for full names it would match no module.
     [GeneratedRegex(@"^\w+(\.\w+)*$", RegexOptions.CultureInvariant)]
     private static partial Regex ModuleName();
 

@@ -1,6 +1,6 @@
 namespace GlmTune.Recipes.Configuration;
 
-/// <summary>The values that a number may have.</summary>
+/// <summary>The allowed range of a number.</summary>
 internal sealed record Bounds(double Least, double Most, bool WithLeast = true, bool WithMost = true)
 {
     public static readonly Bounds Positive = new(0, double.PositiveInfinity, WithLeast: false);
@@ -12,7 +12,7 @@ internal sealed record Bounds(double Least, double Most, bool WithLeast = true, 
     public bool Contains(double value) =>
         (WithLeast ? value >= Least : value > Least) && (WithMost ? value <= Most : value < Most);
 
-    /// <summary>The range in words that go on after "a number".</summary>
+    /// <summary>The range as a phrase that follows "a number".</summary>
     public override string ToString() =>
         (WithLeast, WithMost) switch
         {

@@ -1,27 +1,28 @@
 namespace GlmTune.Recipes.Configuration;
 
-/// <summary>What reading one configuration file gathers besides the options: problems, notes, and the keys there
-/// are.</summary>
+/// <summary>What is collected while reading a configuration file, apart from the options: problems, notes, and known
+/// keys.</summary>
 internal sealed class ConfigReading(Problems? problems = null)
 {
     private readonly List<(SourceLine At, string Path, Section Section)> unknown = [];
 
     public Problems Problems { get; } = problems ?? new Problems();
 
-    /// <summary>What somebody should know though it is no error.</summary>
+    /// <summary>Notes for the user.</summary>
     public List<string> Notes { get; } = [];
 
-    /// <summary>Every key that was asked for, in that order.</summary>
+    /// <summary>Every known key, in the order in which keys were read.</summary>
     public List<RecipeKey> Keys { get; } = [];
 
-    /// <summary>The full names of all honoured keys that have a value in the file.</summary>
+    /// <summary>The full names of all honored keys that have a value in the file.</summary>
     public HashSet<string> Written { get; } = [];
 
     public void Unknown(SourceLine at, string path, Section section) => unknown.Add((at, path, section));
 
-    /// <summary>Reports the keys that nobody asked for; to be called when everything has been read, since a key may
-    /// belong to another section.</summary>
-    /// <param name="otherKeys">Keys that exist but were not asked for, with a word on when they count.</param>
+    /// <summary>Reports unknown keys. Call it after everything has been read, because a misplaced key may belong to
+    /// another section.</summary>
+    /// <param name="otherKeys">Known keys that do not apply to this file, each with the condition under which it
+    /// does.</param>
     public void ReportUnknownKeys(IEnumerable<(RecipeKey Key, string When)> otherKeys)
     {
         var others = otherKeys.ToList();
@@ -33,8 +34,8 @@ internal sealed class ConfigReading(Problems? problems = null)
         }
     }
 
-    /// <summary>Which known key somebody may have meant by an unknown one, as the end of a message; empty when none is
-    /// near.</summary>
+    /// <summary>The known key that an unknown one was probably meant to be, as the end of a message; empty if none is
+    /// similar.</summary>
     public string Hint(string path, Section section)
     {
         var name = path[(path.LastIndexOf('.') + 1)..];

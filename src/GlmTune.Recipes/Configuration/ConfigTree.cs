@@ -1,23 +1,21 @@
 namespace GlmTune.Recipes.Configuration;
 
-/// <summary>Where something is written: a line of a file (from 1), or, with line 0, an option of the command
-/// line.</summary>
+/// <summary>A location in configuration: a line of a file (from 1), or, with line 0, a command-line option.</summary>
 internal sealed record SourceLine(string Source, int Line)
 {
     public override string ToString() => Line == 0 ? Source : $"{Source}, line {Line}";
 }
 
-/// <summary>A value of a configuration file with its place; YAML and JSON give the same tree.</summary>
+/// <summary>A value in a configuration file with its location; YAML and JSON give the same tree.</summary>
 internal abstract class ConfigNode(SourceLine at)
 {
     public SourceLine At { get; } = at;
 
-    /// <summary>The value as an error names it.</summary>
+    /// <summary>The value as error messages name it.</summary>
     public abstract string Describe();
 }
 
-/// <summary>A single value. What type it has is decided by who reads it; quotes only keep a text from meaning
-/// null.</summary>
+/// <summary>A scalar. Its type is decided by its reader; quotes only keep a text from meaning null.</summary>
 internal sealed class ConfigText(string text, bool isQuoted, SourceLine at) : ConfigNode(at)
 {
     public string Text { get; } = text;
@@ -47,9 +45,9 @@ internal sealed class ConfigMap(SourceLine at) : ConfigNode(at)
     public override string Describe() => "a mapping";
 }
 
-/// <summary>One key of a mapping, where the key stands, and its value.</summary>
+/// <summary>A key of a mapping, with its location and value.</summary>
 /// <param name="Key">The name.</param>
-/// <param name="At">Where the key stands.</param>
-/// <param name="Value">What is written for it.</param>
-/// <param name="IsRemoved">Whether an option of the command line took it out of the file.</param>
+/// <param name="At">Location of the key.</param>
+/// <param name="Value">Its value.</param>
+/// <param name="IsRemoved">Whether a command-line option removed it.</param>
 internal sealed record ConfigEntry(string Key, SourceLine At, ConfigNode Value, bool IsRemoved = false);

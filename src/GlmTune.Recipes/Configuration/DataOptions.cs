@@ -2,29 +2,29 @@ using GlmTune.Data.Templates;
 
 namespace GlmTune.Recipes.Configuration;
 
-/// <summary>Which conversations are read and how they become tokens (<c>data_config</c> and the lengths of a
+/// <summary>Which data files are read and how rows are tokenized (<c>data_config</c> and the length limits of a
 /// recipe).</summary>
-/// <remarks>Immutable. File names are inside the data folder, which is not part of a recipe.</remarks>
+/// <remarks>Immutable. File names are relative to the data folder, which is not part of a recipe.</remarks>
 public sealed record DataOptions
 {
-    /// <summary>Training rows: a file of JSON Lines or a JSON array.</summary>
+    /// <summary>File of the training rows: JSON Lines or a JSON array.</summary>
     public required string TrainFile { get; init; }
 
-    /// <summary>Rows evaluated during training; null turns evaluation off.</summary>
+    /// <summary>File of the rows evaluated during training; null: no evaluation.</summary>
     public string? ValidationFile { get; init; }
 
-    /// <summary>Rows predicted at the end; null predicts none.</summary>
+    /// <summary>File of the rows scored after training; null: none.</summary>
     public string? TestFile { get; init; }
 
-    /// <summary>How the training file becomes examples.</summary>
+    /// <summary>How the training file is turned into examples.</summary>
     public ExampleOptions TrainRows { get; init; } = new();
 
-    /// <summary>How the validation file becomes examples.</summary>
+    /// <summary>How the validation file is turned into examples.</summary>
     public ExampleOptions ValidationRows { get; init; } = new();
 
-    /// <summary>How the test file becomes examples.</summary>
+    /// <summary>How the test file is turned into examples.</summary>
     public ExampleOptions TestRows { get; init; } = new();
 
-    /// <summary>The chat format, its limits and what is supervised.</summary>
+    /// <summary>The chat template with its length limits, and what is supervised.</summary>
     public TemplateOptions Template { get; init; } = new();
 }

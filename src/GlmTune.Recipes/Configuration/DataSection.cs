@@ -3,7 +3,7 @@ using GlmTune.Data.Templates;
 
 namespace GlmTune.Recipes.Configuration;
 
-/// <summary>Reads <c>data_config</c> and the keys beside it that say how rows become tokens.</summary>
+/// <summary>Reads <c>data_config</c> and related keys that control tokenization.</summary>
 internal static class DataSection
 {
     private const string User = "<|user|>";
@@ -68,7 +68,7 @@ internal static class DataSection
             );
         }
 
-        root.NoEffect("freezeV", "it applies to the vision model");
+        root.NoEffect("freezeV", "it applies only to the vision model");
         files.End();
         return options;
     }

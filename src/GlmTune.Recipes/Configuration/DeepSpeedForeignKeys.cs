@@ -1,7 +1,6 @@
 namespace GlmTune.Recipes.Configuration;
 
-/// <summary>Keys of a DeepSpeed configuration that do nothing here, or that would change results and are not
-/// supported.</summary>
+/// <summary>DeepSpeed keys that have no effect here, or that would change results and are not supported.</summary>
 internal static class DeepSpeedForeignKeys
 {
     private static readonly (string Reason, string[] Keys)[] WithoutEffect =

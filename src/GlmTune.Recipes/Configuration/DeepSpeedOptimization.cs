@@ -44,7 +44,7 @@ internal sealed class DeepSpeedOptimization(Recipe recipe, DeepSpeedValues value
         values.End(section);
     }
 
-    /// <summary>The recipe's schedule, or the configuration's where the recipe says nothing of its own.</summary>
+    /// <summary>The recipe's schedule, or that of the DeepSpeed file if the recipe does not set one.</summary>
     public ScheduleOptions ReadSchedule(Section root)
     {
         var section = root.Child("scheduler");

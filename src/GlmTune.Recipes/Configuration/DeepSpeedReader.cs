@@ -3,12 +3,12 @@ using GlmTune.Training.Sharding;
 
 namespace GlmTune.Recipes.Configuration;
 
-/// <summary>Turns a DeepSpeed configuration into options: fixed values are compared with the recipe's, <c>auto</c> and
-/// absent ones are taken from it.</summary>
+/// <summary>Converts a DeepSpeed configuration into options. Explicit values are compared with the recipe's;
+/// <c>auto</c> and missing values are taken from the recipe.</summary>
 /// <param name="recipe">The recipe that names the configuration.</param>
-/// <param name="hiddenSize">Width of the model; null when it is not known yet: what depends on it is not
-/// checked.</param>
-/// <param name="worldSize">Number of ranks; null when it is not known yet.</param>
+/// <param name="hiddenSize">The model's hidden size; null if not known yet, which skips checks that depend on
+/// it.</param>
+/// <param name="worldSize">Number of ranks; null if not known yet.</param>
 internal sealed class DeepSpeedReader(Recipe recipe, int? hiddenSize, int? worldSize)
 {
     private readonly DeepSpeedValues values = new(recipe);

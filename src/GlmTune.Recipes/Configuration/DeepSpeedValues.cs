@@ -2,14 +2,15 @@ using System.Globalization;
 
 namespace GlmTune.Recipes.Configuration;
 
-/// <summary>Reads values of a DeepSpeed configuration that may be <c>auto</c>, and keeps what became of each.</summary>
+/// <summary>Reads values of a DeepSpeed configuration that may be <c>auto</c>, and records how each was
+/// resolved.</summary>
 internal sealed class DeepSpeedValues(Recipe recipe)
 {
     private readonly List<DeepSpeedSetting> settings = [];
 
     public IReadOnlyList<DeepSpeedSetting> Settings => settings;
 
-    /// <summary>Notes what a key became, when the file has it, or when its absence should be known.</summary>
+    /// <summary>Records how a key was resolved, if the file has it or its absence is worth showing.</summary>
     public void Became(Section section, string key, string became, bool saysAbsent = false)
     {
         if (section.IsWritten(key))
@@ -22,7 +23,7 @@ internal sealed class DeepSpeedValues(Recipe recipe)
         }
     }
 
-    /// <summary>A number that must be the recipe's unless it is <c>auto</c> or absent.</summary>
+    /// <summary>A number that must equal the recipe's unless it is <c>auto</c> or missing.</summary>
     public void Match(Section section, string key, double expected, string argument, bool saysAbsent = false)
     {
         if (section.NumberOrAuto(key, $"`training_args.{argument}`") is { } value && value != expected)
@@ -38,8 +39,7 @@ internal sealed class DeepSpeedValues(Recipe recipe)
         Became(section, key, Scalars.Write(expected), saysAbsent);
     }
 
-    /// <summary>A truth value that holds as it is written; <paramref name="idle"/> says why it does nothing, if
-    /// so.</summary>
+    /// <summary>A Boolean that is used as written; <paramref name="idle"/> says why it has no effect, if so.</summary>
     public bool Flag(Section section, string key, bool fallback, string? idle = null)
     {
         var value = section.FlagOrAuto(key, Scalars.Write(fallback)) ?? fallback;
@@ -47,7 +47,7 @@ internal sealed class DeepSpeedValues(Recipe recipe)
         return value;
     }
 
-    /// <summary>A count of elements; <paramref name="idle"/> says why it does nothing, if so.</summary>
+    /// <summary>A number of elements; <paramref name="idle"/> says why it has no effect, if so.</summary>
     public long Elements(Section section, string key, long fallback, long? auto, string? idle = null)
     {
         var written = Scalars.Write(fallback);
@@ -59,29 +59,29 @@ internal sealed class DeepSpeedValues(Recipe recipe)
         return value;
     }
 
-    /// <summary>A key that does nothing here.</summary>
+    /// <summary>A key that has no effect here.</summary>
     public void Nothing(Section section, string key, string reason)
     {
         section.NoEffect(key, reason);
         Became(section, key, $"no effect here: {reason}");
     }
 
-    /// <summary>A key that would change results and is not supported; <c>auto</c> leaves it off.</summary>
+    /// <summary>An unsupported key that would change results; <c>auto</c> counts as off.</summary>
     public void NotSupported(Section section, string key, string advice, string neutral = "")
     {
         section.Unsupported(key, advice, neutral, autoIsOff: true);
         Became(section, key, "off");
     }
 
-    /// <summary>Ends a section: comments have no effect, and other unknown keys are reported.</summary>
+    /// <summary>Ends a section: comments are ignored, other unknown keys reported.</summary>
     public void End(Section section)
     {
         Ignore(section, key => key.StartsWith('_') ? "a name that begins with _ is a comment" : null);
         section.End();
     }
 
-    /// <summary>Ends the whole file, of which DeepSpeed ignores the keys that it does not know. One that looks like a
-    /// misspelt key is still reported.</summary>
+    /// <summary>Ends the file. DeepSpeed ignores unknown top-level keys, so they are only noted, except for likely
+    /// misspellings.</summary>
     public void EndFile(Section root)
     {
         Ignore(

@@ -1,6 +1,6 @@
 namespace GlmTune.Recipes.Configuration;
 
-/// <summary>Hugging Face's training arguments that do nothing here, or that would change results and are not
+/// <summary>Hugging Face training arguments that have no effect here, or that would change results and are not
 /// supported.</summary>
 internal static class ForeignArguments
 {
@@ -109,11 +109,7 @@ internal static class ForeignArguments
         ("neftune_noise_alpha", "embeddings get no noise; remove it", ""),
         ("group_by_length", "to avoid padding, set packing: true", ""),
         ("sortish_sampler", "to avoid padding, set packing: true", ""),
-        (
-            "train_sampling_strategy",
-            "rows are shuffled with data_seed; to avoid padding, set packing: true",
-            "random"
-        ),
+        ("train_sampling_strategy", "rows are shuffled with data_seed; to avoid padding, set packing: true", "random"),
         ("ignore_data_skip", "a resumed run continues with the row where it stopped; write false", ""),
         ("auto_find_batch_size", "set per_device_train_batch_size", ""),
         (
@@ -145,7 +141,7 @@ internal static class ForeignArguments
         "wandb",
     ];
 
-    /// <summary>Passes over the settings of experiment trackers, whatever each of them is called.</summary>
+    /// <summary>Ignores the settings of experiment trackers, whatever their names.</summary>
     public static void ReadTrackers(Section section) =>
         section.NoEffect(key =>
         {

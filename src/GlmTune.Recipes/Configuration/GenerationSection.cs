@@ -2,7 +2,7 @@ using GlmTune.Inference;
 
 namespace GlmTune.Recipes.Configuration;
 
-/// <summary>Reads <c>training_args.generation_config</c>: how evaluation generates.</summary>
+/// <summary>Reads <c>training_args.generation_config</c>: how evaluation generates answers.</summary>
 internal static class GenerationSection
 {
     private static readonly (string Key, string Reason)[] WithoutEffect =
@@ -84,7 +84,7 @@ internal static class GenerationSection
         return options;
     }
 
-    /// <summary>One id or a list of them.</summary>
+    /// <summary>A single id or a list of ids.</summary>
     private static IReadOnlyList<int>? TokenIds(Section section)
     {
         const string key = "eos_token_id";

@@ -2,7 +2,7 @@ using System.Text.Json;
 
 namespace GlmTune.Recipes.Configuration;
 
-/// <summary>Reads one JSON document as a tree with places; comments and trailing commas are allowed.</summary>
+/// <summary>Reads a JSON document into a tree with locations; comments and trailing commas are allowed.</summary>
 internal static class JsonTree
 {
     private static readonly JsonReaderOptions Lenient = new()
@@ -12,7 +12,7 @@ internal static class JsonTree
         MaxDepth = 64,
     };
 
-    /// <summary>The document's root; null, with a problem, when it cannot be read.</summary>
+    /// <summary>The root of the document; null, with a problem reported, if it cannot be read.</summary>
     public static ConfigNode? Read(ReadOnlySpan<byte> utf8, string source, Problems problems)
     {
         utf8 = utf8.StartsWith("\uFEFF"u8) ? utf8[3..] : utf8;
@@ -21,7 +21,7 @@ internal static class JsonTree
             var reader = new Utf8JsonReader(utf8, Lenient);
             reader.Read();
             var root = Node(ref reader, utf8, source, problems);
-            reader.Read(); // whatever follows the value must be nothing
+            reader.Read(); // nothing may follow the value
             return root;
         }
         catch (JsonException e)

@@ -2,7 +2,7 @@ using GlmTune.Training.Optimization;
 
 namespace GlmTune.Recipes.Configuration;
 
-/// <summary>Reads the part of <c>training_args</c> that is about the optimizer and the learning rate.</summary>
+/// <summary>Reads the keys of <c>training_args</c> for optimizer and learning rate.</summary>
 internal static class OptimizationSection
 {
     public static OptimizerOptions ReadOptimizer(Section arguments)
@@ -20,7 +20,8 @@ internal static class OptimizationSection
         };
     }
 
-    /// <summary>Takes AdamW under any of its names, and says what those that save memory do not do here.</summary>
+    /// <summary>Accepts AdamW under any of its names, and notes where memory-saving variants do not apply
+    /// here.</summary>
     private static void ReadKind(Section arguments)
     {
         const string key = "optim";
@@ -95,7 +96,7 @@ internal static class OptimizationSection
         return options;
     }
 
-    /// <summary>Warm-up as steps and as a share; a count of steps below 1 is a share, too.</summary>
+    /// <summary>Warm-up as steps or as a fraction; a number of steps below 1 is also a fraction.</summary>
     private static (int Steps, double Ratio) Warmup(Section arguments)
     {
         var ratio = arguments.Number("warmup_ratio", 0, Bounds.Share);

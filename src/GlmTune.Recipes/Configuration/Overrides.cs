@@ -1,6 +1,6 @@
 namespace GlmTune.Recipes.Configuration;
 
-/// <summary>Puts <c>section.key=value</c> options of the command line into a recipe's tree, before it is
+/// <summary>Applies <c>section.key=value</c> options of the command line to a recipe's tree before it is
 /// read.</summary>
 internal static class Overrides
 {
@@ -52,7 +52,7 @@ internal static class Overrides
         map.Set(new ConfigEntry(path[^1], at, value, removes));
     }
 
-    /// <summary>Quoted texts, lists and mappings as YAML has them; anything else is taken as it stands.</summary>
+    /// <summary>Quoted texts, lists and mappings are parsed as YAML; anything else is taken literally.</summary>
     private static ConfigNode? Value(string text, SourceLine at, Problems problems)
     {
         if (text.Length == 0 || !"[{'\"".Contains(text[0], StringComparison.Ordinal))

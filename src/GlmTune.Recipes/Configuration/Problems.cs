@@ -1,6 +1,6 @@
 namespace GlmTune.Recipes.Configuration;
 
-/// <summary>Collects everything that is wrong with a configuration, so that it is reported at once.</summary>
+/// <summary>Collects all problems of a configuration, so that they can be reported together.</summary>
 internal sealed class Problems
 {
     private readonly List<(SourceLine At, string Text)> found = [];
@@ -9,9 +9,8 @@ internal sealed class Problems
 
     public void Add(SourceLine at, string text) => found.Add((at, text));
 
-    /// <summary>Ends here if anything was found: one line for each problem, file by file, in the order of
-    /// lines.</summary>
-    /// <exception cref="InvalidDataException">Something was found.</exception>
+    /// <summary>Throws if any problem was found: one line per problem, by file and line.</summary>
+    /// <exception cref="InvalidDataException">There is at least one problem.</exception>
     public void Throw()
     {
         if (found.Count == 0)

@@ -5,10 +5,10 @@ using GlmTune.Training.SequenceParallel;
 
 namespace GlmTune.Recipes.Configuration;
 
-/// <summary>Finds settings that cannot hold together, though each of them is fine.</summary>
+/// <summary>Finds settings that are valid on their own but conflict with each other.</summary>
 internal static class RecipeChecks
 {
-    /// <returns>The recipe without what its other settings turn off.</returns>
+    /// <returns>The recipe without settings that others turn off.</returns>
     public static Recipe Run(Recipe recipe, Section arguments)
     {
         var training = recipe.Training;
@@ -123,9 +123,9 @@ internal static class RecipeChecks
             };
     }
 
-    /// <summary>Refuses what the number of ranks or the model's heads rule out: <c>sequence_parallel_size</c> is 1 or
-    /// the number of ranks, and divides the heads.</summary>
-    /// <exception cref="InvalidDataException">It is not.</exception>
+    /// <summary>Checks <c>sequence_parallel_size</c> against world size and model: it must be 1 or the world size, and
+    /// divide the numbers of heads.</summary>
+    /// <exception cref="InvalidDataException">It does not.</exception>
     public static void CheckRanks(Recipe recipe, ModelConfig config, int worldSize)
     {
         var size = recipe.Training.SequenceParallelSize;
@@ -149,7 +149,7 @@ internal static class RecipeChecks
         }
     }
 
-    /// <summary>Refuses a <c>dataloader_drop_last</c> that leaves out every row.</summary>
+    /// <summary>Refuses a <c>dataloader_drop_last</c> that would drop every row.</summary>
     /// <exception cref="InvalidDataException">The rows do not fill a micro-batch.</exception>
     public static void CheckRows(Recipe recipe, int rows)
     {

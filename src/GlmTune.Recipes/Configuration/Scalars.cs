@@ -3,7 +3,7 @@ using System.Text.RegularExpressions;
 
 namespace GlmTune.Recipes.Configuration;
 
-/// <summary>What a text means as a number or a truth value: YAML 1.1's and 1.2's spellings both.</summary>
+/// <summary>Parses numbers and Booleans in the notations of both YAML 1.1 and 1.2.</summary>
 internal static partial class Scalars
 {
     /// <summary>A finite number: <c>3</c>, <c>5e-4</c>, <c>1E-3</c>, <c>.5</c>, <c>1_000</c>.</summary>
@@ -20,7 +20,7 @@ internal static partial class Scalars
             && double.IsFinite(value);
     }
 
-    /// <summary>A number that is whole, however it is written: <c>1000</c>, <c>1e3</c>, <c>1000.0</c>.</summary>
+    /// <summary>An integer in any notation: <c>1000</c>, <c>1e3</c>, <c>1000.0</c>.</summary>
     public static bool TryWhole(string text, out long value)
     {
         value = 0;
@@ -33,7 +33,7 @@ internal static partial class Scalars
         return true;
     }
 
-    /// <summary><c>true</c>, <c>yes</c>, <c>on</c> and their opposites, in any case.</summary>
+    /// <summary><c>true</c>, <c>yes</c>, <c>on</c> and their opposites, case-insensitive.</summary>
     public static bool TryFlag(string text, out bool value)
     {
         var word = text.ToLowerInvariant();
@@ -41,7 +41,7 @@ internal static partial class Scalars
         return value || word is "false" or "no" or "off";
     }
 
-    /// <summary>A value as a configuration file would have it.</summary>
+    /// <summary>A value in the notation of a configuration file.</summary>
     public static string Write(object? value) =>
         value switch
         {

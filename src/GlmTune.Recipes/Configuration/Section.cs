@@ -2,8 +2,8 @@ using GlmTune.Files;
 
 namespace GlmTune.Recipes.Configuration;
 
-/// <summary>One mapping of a configuration file while it is read. Asking for a key makes it known; whatever was not
-/// asked for is unknown at the end.</summary>
+/// <summary>One mapping of a configuration file while it is read. Reading a key makes it known; keys never read are
+/// reported as unknown at the end.</summary>
 internal sealed class Section
 {
     private readonly ConfigMap map;
@@ -15,12 +15,12 @@ internal sealed class Section
     public Section(ConfigMap map, string path, ConfigReading reading, SourceLine? at = null) =>
         (this.map, Path, this.reading, this.at) = (map, path, reading, at ?? map.At);
 
-    /// <summary>The section's own name with dots; empty for the whole file.</summary>
+    /// <summary>The section's full name with dots; empty for the whole file.</summary>
     public string Path { get; }
 
     public IEnumerable<string> KnownNames => known;
 
-    /// <summary>Takes <paramref name="oldName"/> as another spelling of <paramref name="key"/>, which is asked for
+    /// <summary>Accepts <paramref name="oldName"/> as another spelling of <paramref name="key"/>, which is read
     /// later.</summary>
     public void Rename(string oldName, string key)
     {
@@ -34,7 +34,7 @@ internal sealed class Section
         var (old, other) = (map.Find(oldName)!, map.Find(key));
         if (other?.At.Line == 0 && old.At.Line != 0)
         {
-            return; // an option of the command line wins over the file, whichever name they use
+            return; // a command-line option takes precedence over the file, whichever name is used
         }
 
         if (IsWritten(key) && (other!.At.Line == 0 || old.At.Line != 0))
@@ -46,17 +46,17 @@ internal sealed class Section
             return;
         }
 
-        // The file stays as it is: it is read more than once.
+        // The tree stays unchanged, because it is read more than once.
         olderNames[key] = oldName;
     }
 
-    /// <summary>Whether the key is there with a value other than null.</summary>
+    /// <summary>Whether the key has a value other than null.</summary>
     public bool IsWritten(string key) => Entry(key) is { Value: not ConfigText { IsNull: true } };
 
-    /// <summary>The value under a key, without making the key known.</summary>
+    /// <summary>The value of a key, without making the key known.</summary>
     public ConfigNode? Peek(string key) => Entry(key)?.Value;
 
-    /// <summary>Where the key stands; where the section begins when it is absent.</summary>
+    /// <summary>Location of the key, or of the section if the key is missing.</summary>
     public SourceLine At(string key) => Entry(key)?.At ?? at;
 
     public string Full(string key) => Path.Length == 0 ? key : $"{Path}.{key}";
@@ -67,19 +67,19 @@ internal sealed class Section
 
     public void Note(string key, string text) => reading.Notes.Add($"{At(key)}: {text}");
 
-    /// <summary>A whole number.</summary>
+    /// <summary>An integer.</summary>
     public long Whole(string key, long fallback, long least = 0, long most = long.MaxValue) =>
         WholeOrNull(key, least, most, Scalars.Write(fallback)) ?? fallback;
 
-    /// <summary>A whole number that fits 32 bits.</summary>
+    /// <summary>A 32-bit integer.</summary>
     public int Int(string key, int fallback, int least = 0, int most = int.MaxValue) =>
         (int)Whole(key, fallback, least, most);
 
-    /// <summary>A whole number that fits 32 bits, or null when nothing is written.</summary>
+    /// <summary>A 32-bit integer; null if the key is not set.</summary>
     public int? IntOrNull(string key, int least = 0, int most = int.MaxValue, string fallback = "null") =>
         (int?)WholeOrNull(key, least, most, fallback);
 
-    /// <summary>A whole number, or null when nothing is written.</summary>
+    /// <summary>An integer; null if the key is not set.</summary>
     public long? WholeOrNull(string key, long least = 0, long most = long.MaxValue, string fallback = "null")
     {
         var range = most is long.MaxValue or int.MaxValue ? $"of at least {least}" : $"from {least} to {most}";
@@ -98,7 +98,7 @@ internal sealed class Section
     public double Number(string key, double fallback, Bounds bounds) =>
         NumberOrNull(key, bounds, Scalars.Write(fallback)) ?? fallback;
 
-    /// <summary>A number, or null when nothing is written.</summary>
+    /// <summary>A number; null if the key is not set.</summary>
     public double? NumberOrNull(string key, Bounds bounds, string fallback = "null") =>
         Read(
             key,
@@ -110,10 +110,10 @@ internal sealed class Section
                     : (double?)null
         );
 
-    /// <summary>A truth value.</summary>
+    /// <summary>A Boolean.</summary>
     public bool Flag(string key, bool fallback) => FlagOrNull(key, Scalars.Write(fallback)) ?? fallback;
 
-    /// <summary>A truth value, or null when nothing is written.</summary>
+    /// <summary>A Boolean; null if the key is not set.</summary>
     public bool? FlagOrNull(string key, string fallback = "null") =>
         Read(
             key,
@@ -122,29 +122,29 @@ internal sealed class Section
             node => node is ConfigText text && Scalars.TryFlag(text.Text, out var value) ? value : (bool?)null
         );
 
-    /// <summary>Whether the value is the word <c>auto</c>.</summary>
+    /// <summary>Whether the value is <c>auto</c>.</summary>
     public bool IsAuto(string key, string fallback = "auto") =>
         Find(key, fallback) is ConfigText text && text.Text.Equals("auto", StringComparison.OrdinalIgnoreCase);
 
-    /// <summary>A number; null for <c>auto</c> and for nothing.</summary>
+    /// <summary>A number; null for <c>auto</c> or if the key is not set.</summary>
     public double? NumberOrAuto(string key, string fallback = "auto") =>
         IsAuto(key, fallback) ? null : NumberOrNull(key, Bounds.NotNegative, fallback);
 
-    /// <summary>A whole number; null for <c>auto</c> and for nothing.</summary>
+    /// <summary>An integer; null for <c>auto</c> or if the key is not set.</summary>
     public long? WholeOrAuto(string key, string fallback = "auto", long least = 0) =>
         IsAuto(key, fallback) ? null : WholeOrNull(key, least, fallback: fallback);
 
-    /// <summary>A truth value; null for <c>auto</c> and for nothing.</summary>
+    /// <summary>A Boolean; null for <c>auto</c> or if the key is not set.</summary>
     public bool? FlagOrAuto(string key, string fallback = "auto") =>
         IsAuto(key, fallback) ? null : FlagOrNull(key, fallback);
 
-    /// <summary>A text that is not empty, or <paramref name="fallback"/>.</summary>
+    /// <summary>A non-empty text, or <paramref name="fallback"/>.</summary>
     public string? Text(string key, string? fallback = null) =>
         Find(key, Scalars.Write(fallback)) is not { } node ? fallback
         : node is ConfigText text && text.Text.Trim().Length > 0 ? text.Text
         : Wrong<string>(key, node, "a text");
 
-    /// <summary>The path of a file or folder, or <paramref name="fallback"/>; <c>~</c> at its beginning is the home
+    /// <summary>A path of a file or folder, or <paramref name="fallback"/>; <c>~</c> at its start is the home
     /// folder.</summary>
     public string? FilePath(string key, string? fallback = null)
     {
@@ -159,7 +159,7 @@ internal sealed class Section
         }
     }
 
-    /// <summary>One of several words; case does not matter.</summary>
+    /// <summary>One of several words, case-insensitive.</summary>
     public T Choice<T>(string key, T fallback, params IReadOnlyList<(string Word, T Value)> choices)
         where T : notnull
     {
@@ -184,7 +184,7 @@ internal sealed class Section
         return fallback;
     }
 
-    /// <summary>A list of texts, or null when nothing is written. A single word is a list of one.</summary>
+    /// <summary>A list of texts; null if the key is not set. A single word is a list of one.</summary>
     public IReadOnlyList<string>? Texts(string key) =>
         Find(key, "null") is not { } node ? null
         : node is ConfigText { Text: var word } && word.Trim().Length > 0 ? [word.Trim()]
@@ -192,22 +192,22 @@ internal sealed class Section
             ? [.. list.Items.Select(item => ((ConfigText)item).Text)]
         : Wrong<IReadOnlyList<string>>(key, node, "a list of words");
 
-    /// <summary>The value as it stands, or null when nothing is written.</summary>
+    /// <summary>The value unchanged; null if the key is not set.</summary>
     public ConfigNode? Node(string key, string fallback = "null") => Find(key, fallback);
 
-    /// <summary>The mapping under a key; an empty one when nothing is written.</summary>
+    /// <summary>The mapping under a key; empty if the key is not set.</summary>
     public Section Child(string key) => new(Mapping(key) ?? new ConfigMap(At(key)), Full(key), reading, At(key));
 
-    /// <summary>The mapping under a key that was asked for before.</summary>
+    /// <summary>The mapping under a key that was already read.</summary>
     public Section Reopen(string key) => new((ConfigMap)Entry(key)!.Value, Full(key), reading, At(key));
 
-    /// <summary>The mapping under a key, or null when nothing is written.</summary>
+    /// <summary>The mapping under a key; null if the key is not set.</summary>
     public ConfigMap? Mapping(string key) =>
         Find(key, "") is not { } node
             ? null
             : node as ConfigMap ?? Wrong<ConfigMap>(key, node, "a mapping of keys to values");
 
-    /// <summary>A key that is known and does nothing here.</summary>
+    /// <summary>A known key that has no effect here.</summary>
     public void NoEffect(string key, string reason)
     {
         Register(key, "", RecipeKeyEffect.None);
@@ -217,12 +217,12 @@ internal sealed class Section
         }
     }
 
-    /// <summary>A key that would change results and is not supported: an error unless its value is off, empty, zero or
+    /// <summary>An unsupported key that would change results: an error unless its value is off, empty, zero or
     /// <paramref name="neutral"/>.</summary>
     /// <param name="key">The key.</param>
     /// <param name="advice">What to do instead; may be empty.</param>
-    /// <param name="neutral">A value that leaves the results as they are.</param>
-    /// <param name="autoIsOff">Whether <c>auto</c> is such a value too.</param>
+    /// <param name="neutral">A value that does not change results.</param>
+    /// <param name="autoIsOff">Whether <c>auto</c> is also such a value.</param>
     public void Unsupported(string key, string advice, string neutral = "", bool autoIsOff = false)
     {
         Register(key, "", RecipeKeyEffect.Unsupported);
@@ -232,17 +232,16 @@ internal sealed class Section
         }
     }
 
-    /// <summary>The keys of this section that nobody asked for.</summary>
+    /// <summary>The unknown keys of this section.</summary>
     public IEnumerable<string> UnknownKeys() =>
         map.Entries.Where(entry => !known.Contains(entry.Key) && !entry.IsRemoved).Select(entry => entry.Key);
 
-    /// <summary>Which known key somebody may have meant by an unknown one, as the end of a message; empty when none is
-    /// near.</summary>
+    /// <summary>The known key that an unknown one was probably meant to be, as the end of a message; empty if none is
+    /// similar.</summary>
     public string Hint(string key) => reading.Hint(Full(key), this);
 
-    /// <summary>Names the keys that are comments or belong to another program, and have no effect for that
-    /// reason.</summary>
-    /// <param name="ignored">Why an unknown key has no effect; null where it is not of such a kind.</param>
+    /// <summary>Notes keys that are comments or belong to another program, and therefore have no effect.</summary>
+    /// <param name="ignored">Returns why an unknown key has no effect; null if it is not such a key.</param>
     public void NoEffect(Func<string, string?> ignored)
     {
         foreach (var key in UnknownKeys().ToList())
@@ -255,7 +254,7 @@ internal sealed class Section
         }
     }
 
-    /// <summary>Reports every key that nobody asked for.</summary>
+    /// <summary>Reports every unknown key.</summary>
     public void End()
     {
         NoEffect(key => key.StartsWith('_') ? "a name that begins with _ is a comment" : null);
@@ -265,7 +264,7 @@ internal sealed class Section
         }
     }
 
-    /// <summary>Reports that a value is not what it should be.</summary>
+    /// <summary>Reports that a value is not as expected.</summary>
     public T? Wrong<T>(string key, ConfigNode node, string expected)
     {
         Problem(key, $"'{Full(key)}' is {node.Describe()}; expected {expected}");
@@ -318,8 +317,8 @@ internal sealed class Section
 
     private ConfigEntry? Entry(string key) => map.Find(olderNames.GetValueOrDefault(key, key));
 
-    /// <summary>A value of some other kind: what <paramref name="parse"/> makes of it, where null means that it does
-    /// not fit.</summary>
+    /// <summary>A value of another type, converted by <paramref name="parse"/>, which returns null for invalid
+    /// values.</summary>
     public T? Read<T>(string key, string fallback, string expected, Func<ConfigNode, T?> parse)
         where T : struct
     {

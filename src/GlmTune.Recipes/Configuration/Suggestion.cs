@@ -1,10 +1,10 @@
 namespace GlmTune.Recipes.Configuration;
 
-/// <summary>Finds the word that somebody probably meant.</summary>
+/// <summary>Finds the word that was probably meant.</summary>
 public static class Suggestion
 {
-    /// <summary>The candidate with the fewest edits from <paramref name="word"/>; null when none is near: more edits
-    /// than a third of its length (at least 2).</summary>
+    /// <summary>The candidate with the fewest edits from <paramref name="word"/>; null if it needs more edits than a
+    /// third of the length (at least 2).</summary>
     public static string? For(string word, IEnumerable<string> candidates)
     {
         var limit = Math.Max(2, word.Length / 3);
@@ -18,12 +18,12 @@ public static class Suggestion
             .FirstOrDefault();
     }
 
-    /// <summary><c>; did you mean 'x'?</c>, or nothing when no candidate is near.</summary>
+    /// <summary><c>; did you mean 'x'?</c>, or an empty text if no candidate is similar.</summary>
     public static string Text(string word, IEnumerable<string> candidates) =>
         For(word, candidates) is { } near ? $"; did you mean '{near}'?" : "";
 
-    /// <summary>Insertions, deletions, replacements and swaps of neighbours that turn one word into the
-    /// other.</summary>
+    /// <summary>Number of insertions, deletions, replacements and swaps of adjacent characters that turn one word into
+    /// the other.</summary>
     public static int Edits(string from, string to)
     {
         var table = new int[from.Length + 1, to.Length + 1];

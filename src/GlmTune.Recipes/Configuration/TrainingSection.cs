@@ -2,7 +2,7 @@ using GlmTune.Training;
 
 namespace GlmTune.Recipes.Configuration;
 
-/// <summary>Reads the part of <c>training_args</c> that says how a run goes.</summary>
+/// <summary>Reads the keys of <c>training_args</c> that control the run.</summary>
 internal static class TrainingSection
 {
     private static readonly string[] Metrics = ["loss", "perplexity", "rouge-1", "rouge-2", "rouge-l", "bleu-4"];
@@ -118,10 +118,10 @@ internal static class TrainingSection
         };
     }
 
-    /// <summary>Whether <c>fp16</c> is <c>auto</c>: bfloat16 is taken instead.</summary>
+    /// <summary>Whether <c>fp16</c> is <c>auto</c>, in which case bfloat16 is used.</summary>
     public static bool AsksForHalf(Section arguments) => arguments.IsAuto("fp16", "false");
 
-    // A plain yes means the intervals that the other keys give.
+    // A plain yes selects the intervals given by the other keys.
     private static IntervalStrategy Strategy(
         Section arguments,
         string key,
@@ -193,7 +193,8 @@ internal static class TrainingSection
         return bf16 && precision == Precision.Auto ? Precision.BFloat16 : precision;
     }
 
-    // One name or a list of them, as the library has it. Services get nothing from here, which is worth a note.
+    // A name or a list of names, as in the original library. Tracking services are not supported, which deserves a
+    // note.
     private static bool ReportsToTensorBoard(Section arguments)
     {
         const string Key = "report_to";

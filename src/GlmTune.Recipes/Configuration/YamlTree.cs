@@ -3,8 +3,8 @@ using YamlDotNet.Core.Events;
 
 namespace GlmTune.Recipes.Configuration;
 
-/// <summary>Reads one YAML document as a tree with places. Tags of other types than plain data are refused, so that
-/// nothing is made or run on a file's behalf.</summary>
+/// <summary>Reads a YAML document into a tree with locations. Tags other than plain data types are refused, so a file
+/// cannot create objects or run code.</summary>
 internal sealed class YamlTree
 {
     private const int MaxDepth = 64;

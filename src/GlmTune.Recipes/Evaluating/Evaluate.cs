@@ -9,35 +9,35 @@ using GlmTune.Training;
 
 namespace GlmTune.Recipes.Evaluating;
 
-/// <summary>What is evaluated, besides what the recipe says.</summary>
+/// <summary>Options of an evaluation, beyond those of the recipe.</summary>
 public sealed record EvaluateOptions
 {
-    /// <summary>Which split. Default <c>val</c>.</summary>
+    /// <summary>The split to evaluate. Default: <c>val</c>.</summary>
     public string Split { get; init; } = "val";
 
-    /// <summary>Rows that are used, from the first; null leaves it to the recipe.</summary>
+    /// <summary>Number of rows to use, from the first; null: as the recipe says.</summary>
     public int? Limit { get; init; }
 
-    /// <summary>Device by name, as <see cref="ComputeDevice.Named"/> has it; null for the recipe's.</summary>
+    /// <summary>Device name as accepted by <see cref="ComputeDevice.Named"/>; null: the recipe's.</summary>
     public string? Device { get; init; }
 
-    /// <summary>Type by name, as <see cref="ComputeDevice.TypeNames"/> has it; null for the recipe's.</summary>
+    /// <summary>Type name as accepted by <see cref="ComputeDevice.TypeNames"/>; null: the recipe's.</summary>
     public string? Type { get; init; }
 }
 
-/// <summary>Evaluates a tuned model on a split of its data: loss, perplexity, and scored answers.</summary>
+/// <summary>Evaluates a tuned model on one split of its data: loss, perplexity, and scored answers.</summary>
 public static class Evaluate
 {
-    /// <summary>Reads, loads, evaluates and writes.</summary>
-    /// <param name="recipe">How rows are read and answered.</param>
-    /// <param name="dataFolder">Holds the files that the recipe names.</param>
+    /// <summary>Reads the data, loads the model, evaluates, and writes the results.</summary>
+    /// <param name="recipe">The recipe that determines how rows are read and answered.</param>
+    /// <param name="dataFolder">Folder with the files that the recipe names.</param>
     /// <param name="path">The model, or the adapter and its base.</param>
-    /// <param name="files">What to write.</param>
-    /// <param name="options">Which split, and where.</param>
-    /// <param name="note">Gets what somebody should know.</param>
-    /// <param name="progress">Gets how far it is.</param>
-    /// <param name="stop">Ends it between two passes; then nothing is written.</param>
-    /// <exception cref="InvalidDataException">A file is missing, damaged, or does not fit the others.</exception>
+    /// <param name="files">Where to write the results.</param>
+    /// <param name="options">The split, device and type.</param>
+    /// <param name="note">Called with notes for the user.</param>
+    /// <param name="progress">Called with the progress.</param>
+    /// <param name="stop">Stops the evaluation between two passes; nothing is written then.</param>
+    /// <exception cref="InvalidDataException">A file is missing, damaged, or does not match the others.</exception>
     public static EvaluationReport Run(
         Recipe recipe,
         string dataFolder,
@@ -69,7 +69,7 @@ public static class Evaluate
             note?.Invoke(text);
         }
 
-        // Loads libtorch, which a rank needs.
+        // Loads libtorch, which ranks need.
         var device = ComputeDevice.Named(options.Device ?? (recipe.Training.UseCpu ? "cpu" : null));
         using var alone = new SingleRank();
         var run = new RankedEvaluation(

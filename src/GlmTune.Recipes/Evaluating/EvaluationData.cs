@@ -2,14 +2,14 @@ using GlmTune.Data.Templates;
 
 namespace GlmTune.Recipes.Evaluating;
 
-/// <summary>A data file as it is evaluated.</summary>
+/// <summary>A data file prepared for evaluation.</summary>
 /// <param name="File">The data file.</param>
-/// <param name="Rows">Its rows, whose loss is computed.</param>
-/// <param name="Answers">Its answers, which are generated; null where only the loss is asked for.</param>
+/// <param name="Rows">Rows for the loss.</param>
+/// <param name="Answers">Answers to generate; null if only the loss is computed.</param>
 public sealed record EvaluationData(string File, TrainingSet Rows, EvaluationSet? Answers)
 {
-    /// <summary>What somebody should know: rows that were skipped, answers that are left out or whose reference is
-    /// cut.</summary>
+    /// <summary>Notes for the user: rows that were skipped, and answers that are left out or have a truncated
+    /// reference.</summary>
     public IEnumerable<string> Notes
     {
         get
@@ -47,11 +47,11 @@ public sealed record EvaluationData(string File, TrainingSet Rows, EvaluationSet
 
     /// <summary>Reads a file.</summary>
     /// <param name="file">The data file.</param>
-    /// <param name="template">The chat format.</param>
-    /// <param name="rows">Which of its rows, and what is done with bad ones.</param>
-    /// <param name="answers">Whether answers are generated, besides the loss.</param>
-    /// <param name="stop">Ends the reading.</param>
-    /// <exception cref="InvalidDataException">Rows have problems, or answers are asked for and every prompt is too
+    /// <param name="template">The chat template.</param>
+    /// <param name="rows">Which rows to use, and what to do with invalid ones.</param>
+    /// <param name="answers">Whether answers are generated, in addition to the loss.</param>
+    /// <param name="stop">Cancels reading.</param>
+    /// <exception cref="InvalidDataException">Rows have problems, or answers are requested and every prompt is too
     /// long.</exception>
     public static EvaluationData Read(
         string file,

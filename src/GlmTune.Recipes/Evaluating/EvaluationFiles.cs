@@ -4,10 +4,11 @@ using GlmTune.Files;
 
 namespace GlmTune.Recipes.Evaluating;
 
-/// <summary>Where the result of an evaluation is kept: its predictions, and its metrics beside them.</summary>
-/// <param name="Predictions">A jsonl file that <c>glmtune metrics</c> reads; not written where nothing was
+/// <summary>Where the results of an evaluation are stored: predictions and metrics.</summary>
+/// <param name="Predictions">Path of a JSON Lines file that <c>glmtune metrics</c> reads; not written if nothing was
 /// generated.</param>
-/// <param name="Metrics">A JSON file with <see cref="EvaluationReport.Metrics"/>; what is not finite is null.</param>
+/// <param name="Metrics">Path of a JSON file with <see cref="EvaluationReport.Metrics"/>; non-finite values are written
+/// as null.</param>
 public sealed record EvaluationFiles(string Predictions, string Metrics)
 {
     /// <summary>The files of a split's evaluation: <c>predictions_test.jsonl</c> and
@@ -23,9 +24,9 @@ public sealed record EvaluationFiles(string Predictions, string Metrics)
             Path.Combine(folder, "eval", $"step-{step}.metrics.json")
         );
 
-    /// <summary>Writes them, and makes their folder if need be.</summary>
-    /// <param name="report">What was found.</param>
-    /// <param name="more">What else the metrics' file says; null: nothing.</param>
+    /// <summary>Writes the files; creates their folder if needed.</summary>
+    /// <param name="report">The results.</param>
+    /// <param name="more">Further entries for the metrics file; null: none.</param>
     public void Write(EvaluationReport report, JsonObject? more = null)
     {
         Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(Metrics))!);

@@ -8,7 +8,8 @@ using GlmTune.Training;
 
 namespace GlmTune.Recipes.Evaluating;
 
-/// <summary>When a run evaluates and what follows: the best step, an early end, the scores of the test file.</summary>
+/// <summary>Decides when a run evaluates, and what follows from it: the best step, early stopping, and the scores of
+/// the test file.</summary>
 internal sealed class EvaluationSchedule
 {
     private readonly Recipe recipe;
@@ -16,15 +17,15 @@ internal sealed class EvaluationSchedule
     private readonly RankedEvaluation? validation;
     private readonly RankedEvaluation? test;
 
-    /// <summary>Reads validation and test rows, where the recipe has them.</summary>
-    /// <param name="recipe">Names them.</param>
-    /// <param name="template">The chat format, with the model's tokenizer.</param>
-    /// <param name="dataFolder">Holds the files.</param>
-    /// <param name="modelFolder">Holds the model's generation_config.json, if it has one.</param>
+    /// <summary>Reads validation and test rows, if the recipe has them.</summary>
+    /// <param name="recipe">The recipe, which names the files.</param>
+    /// <param name="template">The chat template, with the model's tokenizer.</param>
+    /// <param name="dataFolder">Folder with the files.</param>
+    /// <param name="modelFolder">Model folder, with a generation_config.json if there is one.</param>
     /// <param name="ranks">The ranks that share the rows.</param>
-    /// <param name="reporter">Hears what is found.</param>
-    /// <param name="report">Gets the problems of each file. A file that is missing is passed over.</param>
-    /// <param name="stop">Ends the reading.</param>
+    /// <param name="reporter">Receives the results.</param>
+    /// <param name="report">Collects the problems of each file. A missing file is skipped.</param>
+    /// <param name="stop">Cancels reading.</param>
     public EvaluationSchedule(
         Recipe recipe,
         Glm4Template template,
@@ -62,26 +63,26 @@ internal sealed class EvaluationSchedule
         }
     }
 
-    /// <summary>What somebody should know of the rows.</summary>
+    /// <summary>Notes about the rows, for the user.</summary>
     public IReadOnlyList<string> Notes { get; }
 
-    /// <summary>Evaluations in a row without improvement.</summary>
+    /// <summary>Consecutive evaluations without improvement.</summary>
     public int WithoutImprovement { get; set; }
 
-    /// <summary>Whether there are validation rows to evaluate before the first step.</summary>
+    /// <summary>Whether to evaluate before the first step.</summary>
     public bool IsDueOnStart => validation is not null && recipe.Training.EvaluationOnStart;
 
-    /// <summary>Whether validation rows are evaluated after a step, if its interval has come round.</summary>
-    /// <remarks>A delay counts steps, or epochs where the strategy does.</remarks>
+    /// <summary>Whether to evaluate after a step, according to the interval.</summary>
+    /// <remarks>A delay is counted in steps, or in epochs if the strategy is.</remarks>
     public bool MayFollow(StepReport report) =>
         validation is not null
         && recipe.Training.EvaluationDelay
             <= (recipe.Training.EvaluationStrategy == IntervalStrategy.Epoch ? report.Epoch : report.Step);
 
-    /// <summary>Finds now what would end the run at its first evaluation: prompts that leave no room for an
+    /// <summary>Finds now what would otherwise fail in the first evaluation: prompts that leave no room for an
     /// answer.</summary>
-    /// <param name="maxPositions">The model's.</param>
-    /// <exception cref="InvalidDataException">There are some.</exception>
+    /// <param name="maxPositions">The model's maximum sequence length, in tokens.</param>
+    /// <exception cref="InvalidDataException">There are such prompts.</exception>
     public void CheckRoom(int maxPositions)
     {
         validation?.CheckRoom(maxPositions);
@@ -90,12 +91,12 @@ internal sealed class EvaluationSchedule
 
     /// <summary>Evaluates the validation rows; rank 0 writes <c>eval/step-N.metrics.json</c> and, where answers are
     /// generated, <c>eval/step-N.predictions.jsonl</c>.</summary>
-    /// <param name="model">As it is after the step.</param>
-    /// <param name="gathers">Whether each of its passes gathers weights over all ranks.</param>
-    /// <param name="step">Finished steps; at 0 nothing can become the best.</param>
-    /// <param name="history">Gets the values.</param>
-    /// <param name="stop">Where it is set, the evaluation is lost, and training ends.</param>
-    /// <returns>Whether training should end early.</returns>
+    /// <param name="model">The model after the step.</param>
+    /// <param name="gathers">Whether each pass gathers weights over all ranks.</param>
+    /// <param name="step">Number of finished steps; step 0 cannot become the best.</param>
+    /// <param name="history">Receives the values.</param>
+    /// <param name="stop">If set, the evaluation is abandoned, and training ends.</param>
+    /// <returns>Whether training should stop early.</returns>
     public bool Run(ICausalLm model, bool gathers, long step, TrainerStateFile history, CancellationToken stop)
     {
         try
@@ -115,12 +116,12 @@ internal sealed class EvaluationSchedule
     /// <summary>Whether there is a test file.</summary>
     public bool Tests => test is not null;
 
-    /// <summary>Scores the test file, if there is one; the scores stay beside the checkpoints.</summary>
-    /// <param name="model">With the weights to test.</param>
-    /// <param name="gathers">Whether each of its passes gathers weights over all ranks.</param>
-    /// <param name="weights">Where the weights are from, for the file of scores.</param>
-    /// <param name="stop">Where it is set, the test is lost.</param>
-    /// <exception cref="OperationCanceledException">A rank was asked to stop; nothing was written.</exception>
+    /// <summary>Scores the test file, if there is one; the scores are saved beside the checkpoints.</summary>
+    /// <param name="model">The model with the weights to test.</param>
+    /// <param name="gathers">Whether each pass gathers weights over all ranks.</param>
+    /// <param name="weights">Origin of the weights, recorded with the scores.</param>
+    /// <param name="stop">If set, the test is abandoned.</param>
+    /// <exception cref="OperationCanceledException">A rank was asked to stop; nothing is written.</exception>
     public void Test(ICausalLm model, bool gathers, TestedWeights weights, CancellationToken stop)
     {
         if (test is null)
@@ -139,7 +140,7 @@ internal sealed class EvaluationSchedule
         reporter.Tested(found.Metrics);
     }
 
-    // Training is worth more than the file of an evaluation.
+    // A failure to write an evaluation's file must not end the training.
     private void Write(EvaluationReport report, long step)
     {
         var folder = recipe.Training.OutputFolder;
@@ -162,7 +163,7 @@ internal sealed class EvaluationSchedule
         {
             return false;
         }
-        // A value that is not finite is better than nothing and cannot be beaten, so it must not become the best.
+        // A non-finite value compares as better than nothing and could never be beaten, so it must not become the best.
         var gain =
             !double.IsFinite(value) ? double.NegativeInfinity
             : history.BestMetric is { } best ? metric.Gain(value, best)

@@ -11,21 +11,22 @@ using GlmTune.Recipes.Training;
 
 namespace GlmTune.Recipes.Evaluating;
 
-/// <summary>An evaluation split over the ranks: each row and each answer is one rank's, and all ranks get the whole
-/// result, gathered once.</summary>
-/// <remarks>Greedy answers are those of one rank but for rounding; drawn ones depend on the number of ranks.</remarks>
+/// <summary>An evaluation distributed over the ranks: each row and answer is processed by one rank, and the combined
+/// result is gathered on all.</summary>
+/// <remarks>Greedy answers equal those of a single rank up to rounding; sampled answers depend on the number of
+/// ranks.</remarks>
 internal sealed class RankedEvaluation
 {
     private readonly RunRanks ranks;
     private readonly EvaluationRun mine;
     private readonly EvaluationExample[] answers;
 
-    /// <summary>Takes this rank's share of what was read.</summary>
-    /// <param name="recipe">How it is answered.</param>
-    /// <param name="tokenizer">The model's.</param>
-    /// <param name="data">All of it; the same on each rank.</param>
-    /// <param name="modelGeneration">The base model's generation_config.json, of which only the token ids count; null
-    /// for none.</param>
+    /// <summary>Takes this rank's share of the data.</summary>
+    /// <param name="recipe">The recipe, which determines how answers are generated.</param>
+    /// <param name="tokenizer">The model's tokenizer.</param>
+    /// <param name="data">All of the data; the same on each rank.</param>
+    /// <param name="modelGeneration">The base model's generation_config.json, of which only the token ids are used;
+    /// null if there is none.</param>
     /// <param name="ranks">The ranks.</param>
     public RankedEvaluation(
         Recipe recipe,
@@ -40,8 +41,8 @@ internal sealed class RankedEvaluation
         var generation = recipe
             .Generation.Over(modelGeneration?.TokensOnly() ?? new())
             .Over(GenerationOptions.Defaults);
-        // Without a seed of its own, sampling takes the run's, so that an evaluation can be repeated; each rank draws
-        // other numbers.
+        // Sampling without a seed uses the run's seed, so that an evaluation can be repeated; each rank draws different
+        // numbers.
         var seed = (generation.Seed ?? recipe.Training.Seed) + (ranks.Rank * 1_000_003L);
         mine = new EvaluationRun(tokenizer, ranks.ShareOf(data.Rows), ranks.ShareOf(answers))
         {
@@ -50,22 +51,23 @@ internal sealed class RankedEvaluation
         };
     }
 
-    /// <summary>All rows and answers, and notes about them.</summary>
+    /// <summary>All rows and answers, with notes about them.</summary>
     public EvaluationData Data { get; }
 
     /// <inheritdoc cref="EvaluationRun.CheckRoom"/>
     public void CheckRoom(int maxPositions) => mine.CheckRoom(maxPositions);
 
-    /// <summary>Evaluates.</summary>
-    /// <param name="model">As it is; not changed.</param>
-    /// <param name="gathers">Whether each pass of it gathers weights over all ranks, so that all must run as
+    /// <summary>Runs the evaluation.</summary>
+    /// <param name="model">The current model; not modified.</param>
+    /// <param name="gathers">Whether each pass gathers weights over all ranks, so that all ranks must run equally
     /// many.</param>
-    /// <param name="progress">Gets how far this rank is.</param>
-    /// <param name="write">Gets the result on rank 0, before any rank returns; where it fails, all do.</param>
-    /// <param name="stop">Where it is set on any rank, all end.</param>
-    /// <exception cref="InvalidDataException">Tokenizer and model don't belong together, or prompts leave no room for
-    /// an answer.</exception>
-    /// <exception cref="OperationCanceledException">A rank was asked to stop; thrown on all of them, and nothing was
+    /// <param name="progress">Called with this rank's progress.</param>
+    /// <param name="write">Called with the result on rank 0 before any rank returns; if it fails, all ranks
+    /// fail.</param>
+    /// <param name="stop">If set on any rank, the evaluation stops on all.</param>
+    /// <exception cref="InvalidDataException">Tokenizer and model do not match, or prompts leave no room for an
+    /// answer.</exception>
+    /// <exception cref="OperationCanceledException">A rank was asked to stop; thrown on all ranks. Nothing is
     /// written.</exception>
     public EvaluationReport Run(
         ICausalLm model,
@@ -96,7 +98,7 @@ internal sealed class RankedEvaluation
         var clock = Stopwatch.StartNew();
         var part = gathers ? RunInTurns(model, progress, stop) : RunApart(model, progress, stop);
         var answered = GatherAnswers(part.Answers);
-        // What is decided by it (metric_for_best_model) must be decided alike: no rank's own clock counts.
+        // Decisions based on it (metric_for_best_model) must agree on all ranks, so no rank's own clock may count.
         var all = ranks.Collectives.GatherDoubles([
             part.Rows,
             part.Loss.Sum,
@@ -123,7 +125,7 @@ internal sealed class RankedEvaluation
         }
         catch (InvalidDataException error)
         {
-            // The others still need this rank in their passes; then all fail.
+            // The other ranks still need this one in their passes; afterwards all fail.
             failure = error;
         }
 
@@ -146,7 +148,7 @@ internal sealed class RankedEvaluation
         }
         catch (OperationCanceledException)
         {
-            // All end, and find out below why.
+            // All ranks stop, and find out the reason below.
         }
 
         var ended = agreement.Finish(failed: failure is not null);

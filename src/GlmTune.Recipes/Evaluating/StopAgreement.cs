@@ -4,14 +4,13 @@ using GlmTune.Recipes.Training;
 
 namespace GlmTune.Recipes.Evaluating;
 
-/// <summary>Lets ranks that work apart, each on its own number of passes, end together: every so many passes all tell
-/// each other whether to go on.</summary>
-/// <remarks>
-/// How many passes lie between two calls follows from how long the slowest rank took for the last ones, so that a call
-/// comes about once a second however long a pass takes; it is the same number on each rank, as it is made of what all
-/// of them told. The first call comes before the first pass. </remarks>
+/// <summary>Lets ranks that run different numbers of passes stop together: after a certain number of passes they all
+/// exchange whether to continue.</summary>
+/// <remarks>The number of passes between exchanges is derived from the time that the slowest rank took for the last
+/// ones, so that an exchange happens about once per second. It is the same on each rank, because it is computed from
+/// exchanged values. The first exchange comes before the first pass.</remarks>
 /// <param name="ranks">The ranks.</param>
-/// <param name="stop">Asked on each rank at each call.</param>
+/// <param name="stop">Checked on each rank at each exchange.</param>
 internal sealed class StopAgreement(RunRanks ranks, CancellationToken stop)
 {
     private const double SecondsBetween = 1;
@@ -21,9 +20,9 @@ internal sealed class StopAgreement(RunRanks ranks, CancellationToken stop)
     private bool over;
     private bool ended;
 
-    /// <summary>Before each pass.</summary>
-    /// <exception cref="OperationCanceledException">A rank was asked to stop, or cannot go on; thrown on all that still
-    /// work.</exception>
+    /// <summary>Call before each pass.</summary>
+    /// <exception cref="OperationCanceledException">A rank was asked to stop or has failed; thrown on all ranks that
+    /// are still working.</exception>
     public void BeforePass()
     {
         if (left-- > 0)
@@ -39,9 +38,9 @@ internal sealed class StopAgreement(RunRanks ranks, CancellationToken stop)
         left = every - 1;
     }
 
-    /// <summary>After a rank's last pass: waits for the others.</summary>
-    /// <param name="failed">Whether this rank cannot go on, so that the others need not either.</param>
-    /// <returns>Whether a rank was asked to stop, or cannot go on, before all were done.</returns>
+    /// <summary>Call after the last pass of a rank: waits for the others.</summary>
+    /// <param name="failed">Whether this rank has failed, so that the others need not continue.</param>
+    /// <returns>Whether a rank was asked to stop, or failed, before all were done.</returns>
     public bool Finish(bool failed)
     {
         while (!over)

@@ -6,9 +6,9 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Recipes.Evaluating;
 
-/// <summary>A model that asks before each pass whether the ranks go on; all else is the model's own.</summary>
-/// <param name="inner">Whole on this rank.</param>
-/// <param name="agreement">Asked.</param>
+/// <summary>A model that checks before each pass whether the ranks should stop.</summary>
+/// <param name="inner">The model, complete on this rank.</param>
+/// <param name="agreement">Decides whether to stop.</param>
 internal sealed class StoppableModel(ICausalLm inner, StopAgreement agreement) : DelegatingCausalLm(inner)
 {
     /// <inheritdoc/>

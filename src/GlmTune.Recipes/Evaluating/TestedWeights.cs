@@ -6,24 +6,25 @@ using GlmTune.Training.Checkpoints;
 
 namespace GlmTune.Recipes.Evaluating;
 
-/// <summary>Which weights the test file is answered with: the last, or with <c>load_best_model_at_end</c> those of the
-/// best evaluation that are whole on the disk.</summary>
-/// <param name="Step">The step after which they were so.</param>
-/// <param name="Instead">Why they are not those of the best evaluation; null: they are, or were not asked for.</param>
+/// <summary>The weights that the test file is scored with: the last, or with <c>load_best_model_at_end</c> those of the
+/// best evaluation that are intact on disk.</summary>
+/// <param name="Step">The step of these weights.</param>
+/// <param name="Instead">Why they are not those of the best evaluation; null if they are, or if the best were not
+/// requested.</param>
 internal sealed record TestedWeights(long Step, string? Instead)
 {
-    /// <summary>What the file of scores says of them.</summary>
+    /// <summary>What the file of scores records about them.</summary>
     public JsonObject Describe() =>
         Instead is null ? new() { ["step"] = Step } : new() { ["step"] = Step, ["note"] = Instead };
 
-    /// <summary>Loads them, if they are not the last.</summary>
-    /// <param name="training">Whether the best are asked for, and by what.</param>
+    /// <summary>Loads them if they are not the current weights.</summary>
+    /// <param name="training">Whether the best weights are requested, and by which metric.</param>
     /// <param name="history">All evaluations of the run.</param>
-    /// <param name="trainer">Holds the last weights, and gets others.</param>
-    /// <param name="ranks">The ranks, which all do the same.</param>
-    /// <param name="search">Tells whole checkpoints from damaged ones.</param>
-    /// <param name="note">Gets what was loaded, and why it is not the best.</param>
-    /// <exception cref="InvalidDataException">A whole checkpoint's state is of other parameters.</exception>
+    /// <param name="trainer">Holds the current weights, and receives others.</param>
+    /// <param name="ranks">The ranks; all make this call.</param>
+    /// <param name="search">Checks whether checkpoints are intact.</param>
+    /// <param name="note">Called with what was loaded, and why it is not the best.</param>
+    /// <exception cref="InvalidDataException">The state of an intact checkpoint is for other parameters.</exception>
     public static TestedWeights Load(
         TrainingOptions training,
         TrainerStateFile history,
@@ -94,7 +95,7 @@ internal sealed record TestedWeights(long Step, string? Instead)
         : !ranks.FirstFinds(() => OptimizerFile.IsIn(folder)) ? "has no optimizer state (save_only_model)"
         : null;
 
-    // The best first. What the run took for the best counts, should the log have lost it.
+    // Best first. The run's recorded best counts even if it is missing from the log.
     private static IEnumerable<long> Order(WatchedMetric metric, TrainerStateFile history, long best)
     {
         var others = new Dictionary<long, double>();

@@ -8,15 +8,14 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Recipes.Evaluating;
 
-/// <summary>A model whose weights are spread over the ranks, so that each pass needs all of them: ranks without work of
-/// their own run empty passes.</summary>
-/// <remarks>
-/// Before each pass every rank says what it wants to run. As long as one still computes losses, all do so; then answers
-/// are generated until no rank has any left. So ranks may have any number of rows, and answers of any length.
-/// </remarks>
-/// <param name="inner">Gathers weights in each pass, over all ranks.</param>
+/// <summary>A model with sharded weights, for which every pass needs all ranks: ranks without work of their own run
+/// empty passes.</summary>
+/// <remarks>Before each pass the ranks exchange what they want to run. While any rank still computes losses, all do;
+/// then answers are generated until no rank has any left. Ranks may therefore have different numbers of rows, and
+/// answers of any length.</remarks>
+/// <param name="inner">The model, which gathers weights over all ranks in each pass.</param>
 /// <param name="ranks">The ranks.</param>
-/// <param name="stop">Asked on each rank before each pass; where any was asked to stop, all do.</param>
+/// <param name="stop">Checked on each rank before each pass; if set on any rank, all stop.</param>
 internal sealed class TurnTakingModel(ICausalLm inner, RunRanks ranks, CancellationToken stop)
     : DelegatingCausalLm(inner)
 {
@@ -28,7 +27,7 @@ internal sealed class TurnTakingModel(ICausalLm inner, RunRanks ranks, Cancellat
     }
 
     /// <inheritdoc/>
-    /// <exception cref="OperationCanceledException">A rank was asked to stop; thrown on all of them.</exception>
+    /// <exception cref="OperationCanceledException">A rank was asked to stop; thrown on all ranks.</exception>
     public override Tensor Logits(
         int[] tokenIds,
         SequenceLayout sequences,
@@ -42,19 +41,19 @@ internal sealed class TurnTakingModel(ICausalLm inner, RunRanks ranks, Cancellat
     }
 
     /// <inheritdoc/>
-    /// <exception cref="OperationCanceledException">A rank was asked to stop; thrown on all of them.</exception>
+    /// <exception cref="OperationCanceledException">A rank was asked to stop; thrown on all ranks.</exception>
     public override double Loss(int[] tokenIds, SequenceLayout sequences, SupervisedTargets targets)
     {
         WaitFor(Turn.Loss);
         return base.Loss(tokenIds, sequences, targets);
     }
 
-    /// <summary>None: a decoder's passes would not be asked for.</summary>
+    /// <summary>Always null: a decoder's passes would bypass the exchange.</summary>
     /// <inheritdoc/>
     public override IDecoder? NewDecoder(KvCache cache, int vocabularySize) => null;
 
     /// <summary>Runs empty passes until no rank has work left.</summary>
-    /// <exception cref="OperationCanceledException">A rank was asked to stop; thrown on all of them.</exception>
+    /// <exception cref="OperationCanceledException">A rank was asked to stop; thrown on all ranks.</exception>
     public void Finish() => WaitFor(Turn.Nothing);
 
     private void WaitFor(Turn mine)

@@ -2,14 +2,14 @@ using GlmTune.Training;
 
 namespace GlmTune.Recipes.Evaluating;
 
-/// <summary>The value of evaluations by which the best one is chosen (<c>metric_for_best_model</c>,
+/// <summary>The metric that decides which evaluation is best (<c>metric_for_best_model</c>,
 /// <c>greater_is_better</c>).</summary>
 /// <param name="Key">Its name among the logged values.</param>
-/// <param name="GreaterIsBetter">Whether more is better.</param>
+/// <param name="GreaterIsBetter">Whether greater values are better.</param>
 internal readonly record struct WatchedMetric(string Key, bool GreaterIsBetter)
 {
-    /// <summary>As a recipe has it: the loss unless it names another; less is better for losses and perplexities unless
-    /// it says otherwise.</summary>
+    /// <summary>The metric of a recipe: the loss by default. Unless the recipe says otherwise, lower is better for
+    /// losses and perplexities.</summary>
     public static WatchedMetric Of(TrainingOptions training)
     {
         var name = training.MetricForBestModel ?? "loss";
@@ -24,6 +24,6 @@ internal readonly record struct WatchedMetric(string Key, bool GreaterIsBetter)
         );
     }
 
-    /// <summary>How much better a value is than another; below 0: worse.</summary>
+    /// <summary>How much better one value is than another; negative: worse.</summary>
     public double Gain(double value, double than) => GreaterIsBetter ? value - than : than - value;
 }

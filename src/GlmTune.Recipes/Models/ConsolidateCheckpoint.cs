@@ -8,20 +8,20 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Recipes.Models;
 
-/// <summary>Makes one whole model of a checkpoint whose weights are in the optimizer files of its ranks.</summary>
-/// <remarks>Parameter by parameter, from float32 masters, rounded once; so it needs memory for the largest parameter
-/// alone, and no GPU.</remarks>
+/// <summary>Builds a complete model from a checkpoint whose weights are in the optimizer files of its ranks.</summary>
+/// <remarks>Works parameter by parameter from the float32 master weights, rounded once. It needs memory for the largest
+/// parameter only, and no GPU.</remarks>
 public static class ConsolidateCheckpoint
 {
-    /// <summary>Reads, and writes a model folder with tokenizer.</summary>
-    /// <param name="checkpoint">A checkpoint of a run that trained all weights, by any number of ranks and any
+    /// <summary>Writes a model folder with weights and tokenizer.</summary>
+    /// <param name="checkpoint">A checkpoint of a run that trained all weights, with any world size and ZeRO
     /// stage.</param>
-    /// <param name="folder">A folder that is not there yet.</param>
-    /// <param name="layout">Names of the tensors; null: those of the checkpoint's config.json.</param>
-    /// <param name="type">Type to store; null: the one that config.json names.</param>
+    /// <param name="folder">Target folder; must not exist.</param>
+    /// <param name="layout">Naming of the tensors; null: as in the checkpoint's config.json.</param>
+    /// <param name="type">Type to store; null: the one in config.json.</param>
     /// <returns>Layout and type of the new model.</returns>
-    /// <exception cref="InvalidDataException">The checkpoint is damaged, is an adapter's or has no optimizer files, or
-    /// something is at <paramref name="folder"/>.</exception>
+    /// <exception cref="InvalidDataException">The checkpoint is damaged, is an adapter's, or has no optimizer files; or
+    /// <paramref name="folder"/> exists.</exception>
     public static (CheckpointLayout Layout, ScalarType Type) Run(
         string checkpoint,
         string folder,

@@ -6,28 +6,28 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Recipes.Models;
 
-/// <summary>What a forward pass came to.</summary>
-/// <param name="Rows">B.</param>
-/// <param name="Length">T.</param>
-/// <param name="SupervisedTokens">Targets of the loss.</param>
+/// <summary>Results of a forward pass.</summary>
+/// <param name="Rows">Number of rows, B.</param>
+/// <param name="Length">Length of the rows, T.</param>
+/// <param name="SupervisedTokens">Number of targets of the loss.</param>
 /// <param name="Loss">Mean −log p of the targets; NaN without targets; null without labels.</param>
 public sealed record ForwardReport(int Rows, int Length, int SupervisedTokens, double? Loss);
 
-/// <summary>One pass of a model over a padded batch, written to a file, to compare with other frameworks.</summary>
-/// <remarks>
-/// The file has <c>logits</c> float32 [B, T, V], zero where a token is padding, and, where the batch has labels,
-/// <c>loss</c> float32 []: the mean over supervised next-token targets. A real token's position is the number of real
-/// tokens before it. </remarks>
+/// <summary>Runs a model on a padded batch and writes the logits to a file, for comparison with other
+/// frameworks.</summary>
+/// <remarks>The file contains <c>logits</c>, float32 [B, T, V], zero at padding, and, if the batch has labels,
+/// <c>loss</c>, float32 []: the mean over supervised next-token targets. The position of a token is the number of
+/// non-padding tokens before it.</remarks>
 public static class ForwardPass
 {
-    // Logits in memory at a time: 1 GiB in float32, or one row if that has more.
+    // Maximum logits in memory at a time: 1 GiB in float32, or one row if that is larger.
     private const long MaxLogits = 1L << 28;
 
-    /// <summary>Runs it, as many rows at a time as their logits allow.</summary>
+    /// <summary>Runs the batch, as many rows at a time as memory for the logits allows.</summary>
     /// <param name="model">The model.</param>
     /// <param name="grid">The batch.</param>
-    /// <param name="output">The safetensors file to write.</param>
-    /// <param name="stop">Ends it between two passes.</param>
+    /// <param name="output">Path of the safetensors file to write.</param>
+    /// <param name="stop">Checked between two passes.</param>
     public static ForwardReport Run(ICausalLm model, TokenGrid grid, string output, CancellationToken stop = default)
     {
         var vocabulary = model.Config.VocabularySize;
@@ -67,7 +67,7 @@ public static class ForwardPass
         return new ForwardReport(grid.Rows, grid.Length, targets, loss);
     }
 
-    // [rows · T, V], float32, on the model's device; padding is taken out for the pass and stays zero.
+    // [rows · T, V], float32, on the model's device; padding is removed for the pass and stays zero.
     private static Tensor Logits(ICausalLm model, TokenGrid grid, int[] rows)
     {
         using var scope = NewDisposeScope();
@@ -105,7 +105,7 @@ public static class ForwardPass
         return logits.MoveToOuterDisposeScope();
     }
 
-    // A label counts where the place before it is real: that is where it is predicted from.
+    // A label counts if the token before it, from which it is predicted, is not padding.
     private static (double Sum, int Targets) Loss(Tensor logits, TokenGrid grid, int[] rows)
     {
         var supervised = grid.Labels is null

@@ -3,13 +3,12 @@ using GlmTune.Files;
 namespace GlmTune.Recipes.Models;
 
 /// <summary>Models that Hugging Face's tools have downloaded to this machine; nothing is downloaded here.</summary>
-/// <param name="Folders">Where they lie, the first choice first: folders with <c>models--ORGANISATION--NAME</c>
-/// inside.</param>
+/// <param name="Folders">Cache folders in order of preference, with <c>models--ORGANISATION--NAME</c> inside.</param>
 public sealed record HubCache(IReadOnlyList<string> Folders)
 {
     /// <summary>The folders that those tools use: <c>HF_HUB_CACHE</c>, <c>HF_HOME/hub</c>,
     /// <c>XDG_CACHE_HOME/huggingface/hub</c>, <c>~/.cache/huggingface/hub</c>.</summary>
-    /// <param name="variable">Gives an environment variable; null for the process's own.</param>
+    /// <param name="variable">Returns the value of an environment variable; null: those of this process.</param>
     public static HubCache FromEnvironment(Func<string, string?>? variable = null)
     {
         variable ??= Environment.GetEnvironmentVariable;
@@ -30,17 +29,17 @@ public sealed record HubCache(IReadOnlyList<string> Folders)
         return new HubCache([.. folders.OfType<string>().Distinct()]);
     }
 
-    /// <summary>Whether a name has the form of a hub id, <c>ORGANISATION/NAME</c>.</summary>
+    /// <summary>Whether a name has the form of a Hub id, <c>ORGANISATION/NAME</c>.</summary>
     public static bool IsId(string name) =>
         name.Split('/') is [{ Length: > 0 } owner, { Length: > 0 } model] && IsName(owner) && IsName(model);
 
-    /// <summary>The folder of a model's main revision (or of its only one, if main is not known), or null when it is
-    /// not here.</summary>
-    /// <param name="id">A hub id, <c>ORGANISATION/NAME</c>.</param>
+    /// <summary>Folder of a model's main revision (or of its only one, if main is unknown); null if the model is not
+    /// here.</summary>
+    /// <param name="id">A Hub id, <c>ORGANISATION/NAME</c>.</param>
     public string? Find(string id) =>
         Folders.Select(folder => Snapshot(Path.Combine(folder, FolderName(id)))).OfType<string>().FirstOrDefault();
 
-    /// <summary>What the folder of a model is called in the cache.</summary>
+    /// <summary>Name of a model's folder in the cache.</summary>
     public static string FolderName(string id) => $"models--{id.Replace("/", "--", StringComparison.Ordinal)}";
 
     private static string? Snapshot(string folder)

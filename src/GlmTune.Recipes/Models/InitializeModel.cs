@@ -6,30 +6,30 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Recipes.Models;
 
-/// <summary>Makes a model with random weights: to train from nothing, or to measure with.</summary>
+/// <summary>Creates a model with random weights, for training from scratch or for benchmarks.</summary>
 public static class InitializeModel
 {
-    /// <summary>The name of the published shape that needs no files.</summary>
+    /// <summary>The name of the published shape, which needs no files.</summary>
     public const string PublishedShape = "glm-4-9b";
 
-    /// <summary>The architecture that a name represents.</summary>
-    /// <param name="like"><see cref="PublishedShape"/>, or a model's folder or hub id, of which the configuration is
-    /// enough.</param>
+    /// <summary>The architecture for a name.</summary>
+    /// <param name="like"><see cref="PublishedShape"/>, or a model folder or Hub id, of which only the configuration is
+    /// read.</param>
     /// <exception cref="InvalidDataException">The model does not exist.</exception>
     public static ModelConfig Shape(string like) =>
         like == PublishedShape ? ModelFamilies.Shape(PublishedShape) : ModelConfig.Read(ModelReference.Resolve(like));
 
-    /// <summary>Writes the model, and the tokenizer and generation configuration of the folder that it is
+    /// <summary>Writes the model, with the tokenizer and generation configuration of the model that it is
     /// like.</summary>
-    /// <param name="folder">A folder that is not there yet.</param>
+    /// <param name="folder">Target folder; must not exist.</param>
     /// <param name="like">As for <see cref="Shape"/>.</param>
-    /// <param name="layout">Whose names it gets; null for those of the model that it is like.</param>
-    /// <param name="seed">Decides the numbers, on one kind of device.</param>
+    /// <param name="layout">Naming of the tensors; null: that of the model it is like.</param>
+    /// <param name="seed">Seed of the random weights; results also depend on the kind of device.</param>
     /// <param name="type">Type to store.</param>
-    /// <param name="device">Where the numbers are drawn.</param>
+    /// <param name="device">The device that draws the random numbers.</param>
     /// <returns>The architecture.</returns>
-    /// <exception cref="InvalidDataException">The model does not exist, or something is at
-    /// <paramref name="folder"/>.</exception>
+    /// <exception cref="InvalidDataException">The model does not exist, or <paramref name="folder"/>
+    /// exists.</exception>
     public static ModelConfig Run(
         string folder,
         string like,

@@ -8,30 +8,29 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Recipes.Models;
 
-/// <summary>What a merge came to.</summary>
+/// <summary>The result of a merge.</summary>
 /// <param name="Layout">Layout of the new folder.</param>
 /// <param name="Type">Type of its weights.</param>
-/// <param name="Agreement">How far the merged model's logits are from those of the adapter attached; null where there
+/// <param name="Agreement">How the logits of the merged model compare to those with the adapter attached; null if there
 /// was no adapter to merge.</param>
 public sealed record MergeReport(CheckpointLayout Layout, ScalarType Type, MergeAgreement? Agreement);
 
-/// <summary>Makes an adapter part of its base model and writes that as a model of its own; without an adapter, converts
-/// a model.</summary>
-/// <remarks>
-/// The sum is made in float32 and rounded once to the type that is stored: small deltas would be lost in 16-bit sums.
-/// Each merged weight is checked against the sum made in float64. Logits with the adapter attached are then compared
-/// with those of the merged model, and with what rounding alone does to this model, before anything is written.
-/// </remarks>
+/// <summary>Merges an adapter into its base model and writes the result as a model; without an adapter, converts a
+/// model.</summary>
+/// <remarks>The sum is computed in float32 and rounded once to the stored type, because small deltas would be lost in
+/// 16-bit sums. Each merged weight is checked against a float64 sum. Before anything is written, logits with the
+/// adapter attached are compared with those of the merged model, and with the effect of rounding alone on this
+/// model.</remarks>
 public static class MergeAdapter
 {
-    /// <summary>Loads, merges, compares, writes.</summary>
+    /// <summary>Loads, merges, compares, and writes.</summary>
     /// <param name="path">The adapter and its base.</param>
-    /// <param name="folder">A folder that is not there yet.</param>
-    /// <param name="layout">Names of the tensors; null: those of the base.</param>
+    /// <param name="folder">Target folder; must not exist.</param>
+    /// <param name="layout">Naming of the tensors; null: that of the base.</param>
     /// <param name="type">Type to compute in and to store; null: the base's.</param>
-    /// <param name="device">Where it is computed.</param>
-    /// <exception cref="InvalidDataException">The adapter is a prefix, files do not fit, something is at
-    /// <paramref name="folder"/>, or merged and attached answer differently; nothing was written.</exception>
+    /// <param name="device">Device to compute on.</param>
+    /// <exception cref="InvalidDataException">The adapter is a prefix, files do not match, <paramref name="folder"/>
+    /// exists, or merged and attached adapter give different answers. Nothing is written.</exception>
     public static MergeReport Run(
         TunedPath path,
         string folder,
@@ -48,7 +47,7 @@ public static class MergeAdapter
         if (path.AdapterFolder is { } adapter && AdapterConfigFile.Read(adapter) is { Kind: not "LORA" } config)
         {
             throw new InvalidDataException(
-                $"{config.Path}: a prefix cannot be merged, since it consists of keys and values that no "
+                $"{config.Path}: a prefix cannot be merged, because it consists of keys and values that no "
                     + "weight of the model can represent; use it as an adapter. LoRA and DoRA can be merged."
             );
         }
@@ -73,16 +72,17 @@ public static class MergeAdapter
         return agreement.IsRounding ? agreement
             : double.IsNaN(agreement.Difference)
                 ? throw new InvalidDataException(
-                    "The model's logits are not numbers, with the adapter attached or merged: base or adapter hold "
-                        + "numbers that are not finite, or overflow in this type. Nothing was written."
+                    "The model's logits are not numbers, with the adapter attached or merged: base or "
+                        + "adapter contain non-finite values, or values overflow in this type. Nothing was written."
                 )
             : throw new InvalidDataException(
                 string.Create(
                     CultureInfo.InvariantCulture,
-                    $"The merged model would answer otherwise than the base with the adapter attached: its logits are "
-                        + $"off by {agreement.Difference:G2} of their norm, and rounding to {model.Type.ToString().ToLowerInvariant()} explains no more "
-                        + $"than {agreement.Most:G2}. Nothing was written. Merge with --dtype float32, or serve the "
-                        + $"adapter beside its base (glmtune serve MODEL --adapter NAME=FOLDER)."
+                    $"The merged model does not give the same answers as the base with the adapter attached: "
+                        + $"its logits differ by {agreement.Difference:G2} of their norm, but rounding to "
+                        + $"{model.Type.ToString().ToLowerInvariant()} explains at most {agreement.Most:G2}. "
+                        + $"Nothing was written. Merge with --dtype float32, or serve the adapter on its base "
+                        + $"(glmtune serve MODEL --adapter NAME=FOLDER)."
                 )
             );
     }

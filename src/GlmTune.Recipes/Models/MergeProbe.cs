@@ -6,13 +6,13 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Recipes.Models;
 
-/// <summary>How far a merged model's logits are from those of the adapter attached.</summary>
-/// <param name="Difference">‖merged − attached‖ / ‖attached‖ of a probe's logits.</param>
-/// <param name="Noise">How far the attached model's own logits move when they are computed in another way, in the same
-/// measure: what rounding alone does to this model in this type.</param>
+/// <summary>Difference between the logits of a merged model and those with the adapter attached.</summary>
+/// <param name="Difference">‖merged − attached‖ / ‖attached‖ for the logits of a probe.</param>
+/// <param name="Noise">How much the attached model's own logits change, in the same measure, when computed differently:
+/// the effect of rounding alone on this model in this type.</param>
 public sealed record MergeAgreement(double Difference, double Noise)
 {
-    /// <summary>What rounding explains.</summary>
+    /// <summary>The largest difference that rounding explains.</summary>
     internal double Most { get; init; }
 
     /// <summary>Whether rounding explains the difference.</summary>
@@ -24,7 +24,7 @@ internal sealed class MergeProbe
 {
     private const int Tokens = 64;
 
-    // Merging rounds the weights of every adapted layer once, which the ways of computing do not.
+    // Merging rounds the weights of every adapted layer once; the other ways of computing do not.
     private const double NoiseFactor = 8;
     private const double MinUnits = 16;
 
@@ -33,8 +33,8 @@ internal sealed class MergeProbe
     private readonly Tensor attached;
     private readonly double noise;
 
-    /// <summary>Computes with the adapter attached.</summary>
-    /// <param name="model">The model; its tensors are left in the caller's dispose scope.</param>
+    /// <summary>Computes the logits with the adapter attached.</summary>
+    /// <param name="model">The model; tensors are created in the caller's dispose scope.</param>
     public MergeProbe(DecoderModel model)
     {
         this.model = model;
@@ -44,11 +44,11 @@ internal sealed class MergeProbe
         noise = Math.Max(Distance(InTwoPasses()), Distance(FromNeighbours()) * Math.Sqrt(model.Config.LayerCount));
     }
 
-    /// <summary>Compares with the model as it is now.</summary>
+    /// <summary>Compares with the current state of the model.</summary>
     public MergeAgreement Compare() =>
         new(Distance(Whole()), noise) { Most = Math.Max(NoiseFactor * noise, MinUnits * Unit(model.Type)) };
 
-    /// <summary>What a number of this type is rounded by, at most, relative to it.</summary>
+    /// <summary>Relative rounding error of a type.</summary>
     internal static double Unit(ScalarType type) =>
         type switch
         {
@@ -67,7 +67,7 @@ internal sealed class MergeProbe
     private Tensor Whole() =>
         model.Logits(ids, SequenceLayout.OfRows(1, Tokens, model.Device)).to_type(ScalarType.Float64);
 
-    // Through the cache, half of the tokens at a time: other shapes, so other orders of summation.
+    // Through the KV cache, half of the tokens at a time: other shapes give other orders of summation.
     private Tensor InTwoPasses()
     {
         using var cache = model.NewCache(slots: 1, capacity: Tokens);
@@ -83,8 +83,8 @@ internal sealed class MergeProbe
         return cat([first, Half(Tokens / 2)]);
     }
 
-    // With each number of the tokens' embeddings moved by one unit of its last place, up and down in turn: how much the
-    // layers make of one rounding.
+    // With every embedding value moved by one unit in the last place, alternately up and down: how much the layers
+    // amplify a single rounding.
     private Tensor FromNeighbours()
     {
         using var scope = NewDisposeScope();

@@ -4,20 +4,20 @@ using GlmTune.Model;
 
 namespace GlmTune.Recipes.Models;
 
-/// <summary>What lies beside a model's weights and goes where they go: tokenizer, generation settings, modeling
+/// <summary>Files beside a model's weights that are copied with them: tokenizer, generation settings, modeling
 /// code.</summary>
 internal static class ModelCompanions
 {
-    /// <summary>Copies what there is; files that are there already stay.</summary>
-    /// <param name="source">A model's folder.</param>
-    /// <param name="target">The new model's.</param>
-    /// <param name="layout">Whose files the new model has.</param>
-    /// <param name="sameLayout">Whether the source has the same.</param>
+    /// <summary>Copies the files that exist; files already in the target are kept.</summary>
+    /// <param name="source">Model folder to copy from.</param>
+    /// <param name="target">Folder of the new model.</param>
+    /// <param name="layout">Layout of the new model.</param>
+    /// <param name="sameLayout">Whether the source has the same layout.</param>
     public static void Copy(string source, string target, CheckpointLayout layout, bool sameLayout)
     {
         if (TokenizerFile.IsIn(source))
         {
-            // Each layout's loaders look for files of their own.
+            // The loaders of each layout expect different files.
             if (sameLayout)
             {
                 TokenizerFile.Copy(source, target);
@@ -31,7 +31,7 @@ internal static class ModelCompanions
                 TokenizerFile.WriteOriginal(TokenizerFile.Read(source), target);
             }
         }
-        // A layout that needs modeling code beside it keeps it; it is copied, never run.
+        // A layout that needs modeling code beside the weights keeps it; it is copied, never run.
         var companions = sameLayout ? Directory.EnumerateFiles(source, "*.py").Select(Path.GetFileName) : [];
         foreach (var name in companions.Append(GenerationConfigFile.Name).OfType<string>())
         {

@@ -9,15 +9,15 @@ using GlmTune.Weights;
 
 namespace GlmTune.Recipes.Models;
 
-/// <summary>What a folder's weight files hold.</summary>
+/// <summary>Contents of a folder's weight files.</summary>
 /// <param name="Files">Number of files.</param>
 /// <param name="Tensors">Number of tensors.</param>
-/// <param name="Parameters">Elements of all tensors.</param>
-/// <param name="Bytes">Bytes of all tensors.</param>
-/// <param name="Types">The types that occur, as safetensors names them.</param>
+/// <param name="Parameters">Total number of elements.</param>
+/// <param name="Bytes">Total number of bytes.</param>
+/// <param name="Types">The element types, as safetensors names them.</param>
 public sealed record WeightSummary(int Files, int Tensors, long Parameters, long Bytes, IReadOnlyList<string> Types)
 {
-    /// <summary>Reads headers only; null where the folder has no weights that can be read.</summary>
+    /// <summary>Reads headers only; null if the folder has no readable weights.</summary>
     public static WeightSummary? TryRead(string folder)
     {
         try
@@ -30,7 +30,7 @@ public sealed record WeightSummary(int Files, int Tensors, long Parameters, long
         }
     }
 
-    /// <summary>Reads headers only; null where the folder has no weights.</summary>
+    /// <summary>Reads headers only; null if the folder has no weights.</summary>
     /// <exception cref="InvalidDataException">Files are damaged or incomplete.</exception>
     public static WeightSummary? Read(string folder)
     {
@@ -50,12 +50,12 @@ public sealed record WeightSummary(int Files, int Tensors, long Parameters, long
     }
 }
 
-/// <summary>An adapter's own facts.</summary>
-/// <param name="Folder">Where it is.</param>
+/// <summary>Details of an adapter.</summary>
+/// <param name="Folder">The adapter folder.</param>
 /// <param name="Kind"><c>LORA</c> or <c>PREFIX_TUNING</c>.</param>
-/// <param name="NamedBase">The base as its configuration names it.</param>
-/// <param name="Lora">Its options, if it is LoRA.</param>
-/// <param name="Weights">Its weights, which are what was trained; null where there are none.</param>
+/// <param name="NamedBase">The base model that its configuration names.</param>
+/// <param name="Lora">LoRA options; null for other kinds.</param>
+/// <param name="Weights">The trained weights; null if there are none.</param>
 public sealed record AdapterInfo(
     string Folder,
     string Kind,
@@ -64,15 +64,15 @@ public sealed record AdapterInfo(
     WeightSummary? Weights
 );
 
-/// <summary>What is in a model's or an adapter's folder, from its configuration and the headers of its files; loads no
-/// weights.</summary>
+/// <summary>Contents of a model or adapter folder, from its configuration and file headers; weights are not
+/// loaded.</summary>
 /// <param name="Folder">The model's folder.</param>
 /// <param name="Config">Its architecture.</param>
-/// <param name="Weights">Its weights; null where there are none.</param>
-/// <param name="HasTokenizer">Whether a tokenizer is there.</param>
-/// <param name="Adapter">The adapter, if the path is one.</param>
-/// <param name="Problems">Why it cannot be loaded, in the words that loading would use; empty: it can.</param>
-/// <param name="Notes">What somebody should know though it is no error.</param>
+/// <param name="Weights">Its weights; null if there are none.</param>
+/// <param name="HasTokenizer">Whether the folder has a tokenizer.</param>
+/// <param name="Adapter">The adapter; null if the path is a model.</param>
+/// <param name="Problems">Why it cannot be loaded, in the same words as loading; empty if it can.</param>
+/// <param name="Notes">Notes for the user.</param>
 public sealed record ModelInfo(
     string Folder,
     ModelConfig Config,
@@ -83,7 +83,7 @@ public sealed record ModelInfo(
     IReadOnlyList<string> Notes
 )
 {
-    /// <summary>Reads it, and makes the checks of loading; loads libtorch.</summary>
+    /// <summary>Reads the folder and makes the same checks as loading; loads libtorch.</summary>
     /// <exception cref="InvalidDataException">A configuration is missing, damaged or not supported.</exception>
     public static ModelInfo Read(TunedPath path)
     {

@@ -2,15 +2,15 @@ using GlmTune.Files;
 
 namespace GlmTune.Recipes.Models;
 
-/// <summary>What people call a model: a folder, or a hub id such as <c>THUDM/glm-4-9b-chat</c>.</summary>
+/// <summary>A model as named by the user: a folder, or a Hub id such as <c>THUDM/glm-4-9b-chat</c>.</summary>
 public static class ModelReference
 {
-    /// <summary>The model's folder.</summary>
-    /// <param name="model">A folder, or a hub id of a model in the local cache. A folder of that name comes
-    /// first.</param>
-    /// <param name="cache">Where downloaded models lie; null for this machine's places.</param>
-    /// <exception cref="InvalidDataException">The folder does not exist and no such model; the message says where to
-    /// put it.</exception>
+    /// <summary>The model folder.</summary>
+    /// <param name="model">A folder, or the Hub id of a model in the local cache. An existing folder takes
+    /// precedence.</param>
+    /// <param name="cache">Where to look for downloaded models; null: the usual locations.</param>
+    /// <exception cref="InvalidDataException">There is neither such a folder nor such a model; the message says where
+    /// to put it.</exception>
     public static string Resolve(string model, HubCache? cache = null)
     {
         model = HomePath.Expand(model);
@@ -42,8 +42,8 @@ public static class ModelReference
         }
 
         throw new InvalidDataException(
-            $"{model}: no such folder, and no such model in the Hugging Face cache. Download it (`hf download {model}`), "
-                + "or put its files into a folder and pass that. Searched "
+            $"{model}: no such folder, and no such model in the Hugging Face cache. Download it (`hf download "
+                + $"{model}`), or pass a folder that contains its files. Searched "
                 + $"{string.Join(", ", cache.Folders.Select(folder => Path.Combine(folder, HubCache.FolderName(model))))}."
         );
     }

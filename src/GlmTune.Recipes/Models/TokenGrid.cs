@@ -3,31 +3,31 @@ using GlmTune.Data.Batching;
 
 namespace GlmTune.Recipes.Models;
 
-/// <summary>A padded batch as other frameworks take it, read from JSON: <c>input_ids</c>, <c>attention_mask</c>,
-/// <c>labels</c>, each [B, T].</summary>
+/// <summary>A padded batch in the form used by other frameworks, read from JSON: <c>input_ids</c>,
+/// <c>attention_mask</c>, <c>labels</c>, each [B, T].</summary>
 public sealed record TokenGrid
 {
     /// <summary>Token ids [B][T].</summary>
     public required int[][] InputIds { get; init; }
 
-    /// <summary>1 where a token is real, 0 where it is padding, on any side of a row; [B][T].</summary>
+    /// <summary>1 for tokens, 0 for padding, which may be on either side of a row; [B][T].</summary>
     public required int[][] AttentionMask { get; init; }
 
-    /// <summary>What should be predicted, unshifted, −100 where nothing is; [B][T]; null without labels.</summary>
+    /// <summary>Unshifted labels, −100 where nothing is to be predicted; [B][T]; null without labels.</summary>
     public int[][]? Labels { get; init; }
 
-    /// <summary>B.</summary>
+    /// <summary>Number of rows, B.</summary>
     public int Rows => InputIds.Length;
 
-    /// <summary>T.</summary>
+    /// <summary>Length of the rows, T.</summary>
     public int Length => InputIds[0].Length;
 
     /// <summary>Reads a file.</summary>
-    /// <param name="path">A JSON object; without <c>attention_mask</c> every token is real, and <c>labels</c> may be
-    /// absent. Other keys are passed over.</param>
-    /// <param name="vocabularySize">One past the highest id that may occur.</param>
-    /// <exception cref="InvalidDataException">It is something else; everything that is wrong is in the
-    /// message.</exception>
+    /// <param name="path">A JSON object. Without <c>attention_mask</c> there is no padding; <c>labels</c> is optional.
+    /// Other keys are ignored.</param>
+    /// <param name="vocabularySize">Exclusive upper bound of the ids.</param>
+    /// <exception cref="InvalidDataException">The file holds something else; the message lists all
+    /// problems.</exception>
     public static TokenGrid Read(string path, int vocabularySize)
     {
         using var json = Parse(path);
@@ -65,7 +65,7 @@ public sealed record TokenGrid
         );
     }
 
-    /// <summary>Places of the real tokens of a row, in order.</summary>
+    /// <summary>Indices of the non-padding tokens of a row, in order.</summary>
     public int[] RealPlaces(int row) => [.. Enumerable.Range(0, Length).Where(place => AttentionMask[row][place] == 1)];
 
     private static JsonDocument Parse(string path)

@@ -9,20 +9,20 @@ using GlmTune.Recipes.Chat;
 
 namespace GlmTune.Recipes.Models;
 
-/// <summary>How <see cref="TokenizeText"/> reads a text.</summary>
+/// <summary>How <see cref="TokenizeText"/> treats special tokens.</summary>
 public enum TextReading
 {
-    /// <summary>All of it is text, also what looks like a special token; nothing is added.</summary>
+    /// <summary>Everything is plain text, including the text of special tokens; nothing is added.</summary>
     Plain,
 
-    /// <summary>The text of a special token is that token; nothing is added.</summary>
+    /// <summary>The text of a special token becomes that token; nothing is added.</summary>
     SpecialTokens,
 
-    /// <summary>The text is a user's message: [gMASK] &lt;sop&gt; &lt;|user|&gt; … &lt;|assistant|&gt;.</summary>
+    /// <summary>The text is a user message: [gMASK] &lt;sop&gt; &lt;|user|&gt; … &lt;|assistant|&gt;.</summary>
     Chat,
 }
 
-/// <summary>Turns texts into token ids; needs no more than a tokenizer's files.</summary>
+/// <summary>Converts texts to token ids; needs only a tokenizer's files.</summary>
 public static partial class TokenizeText
 {
     private static readonly UTF8Encoding Strict = new(
@@ -30,7 +30,7 @@ public static partial class TokenizeText
         throwOnInvalidBytes: true
     );
 
-    /// <summary>The tokenizer of a model, or of an adapter's base when the adapter's folder has none.</summary>
+    /// <summary>The tokenizer of a model; for an adapter without one, that of its base.</summary>
     /// <exception cref="InvalidDataException">The model does not exist, or its tokenizer cannot be read.</exception>
     public static Tokenizer ReadTokenizer(string model)
     {
@@ -53,7 +53,7 @@ public static partial class TokenizeText
             _ => tokenizer.Encode(text),
         };
 
-    /// <summary>A whole file as one text; a byte order mark is left out.</summary>
+    /// <summary>A whole file as one text; a byte order mark is skipped.</summary>
     /// <exception cref="InvalidDataException">The file is not UTF-8.</exception>
     public static string ReadFile(string path)
     {
@@ -68,9 +68,10 @@ public static partial class TokenizeText
         }
     }
 
-    /// <summary>The texts of a jsonl file, one a line: a JSON string, or an object with a string <c>text</c>.</summary>
-    /// <exception cref="InvalidDataException">The file does not exist, or a line is something else; the message has its
-    /// number.</exception>
+    /// <summary>The texts of a JSON Lines file, one per line: a JSON string, or an object with the string
+    /// <c>text</c>.</summary>
+    /// <exception cref="InvalidDataException">The file does not exist, or a line holds something else; the message has
+    /// the line number.</exception>
     public static IEnumerable<string> ReadLines(string path) =>
         JsonLines.Read(path).Select(line => ReadLine(path, line));
 
@@ -81,7 +82,7 @@ public static partial class TokenizeText
         if (line.IsTooLong)
         {
             throw new InvalidDataException(
-                $"{path}, line {line.Number}: the line has more than {JsonLines.MaxBytes >> 20} MiB, the most that is read."
+                $"{path}, line {line.Number}: the line has more than {JsonLines.MaxBytes >> 20} MiB, the " + "maximum."
             );
         }
 
@@ -108,7 +109,7 @@ public static partial class TokenizeText
         }
     }
 
-    // JSON can write an unpaired surrogate, which no text can hold; it reads as U+FFFD, as the tokenizer reads it.
+    // JSON can contain an unpaired surrogate; it is read as U+FFFD, as the tokenizer reads it.
     private static string Mend(string json) =>
         !json.Contains("\\u", StringComparison.Ordinal)
             ? json

@@ -3,49 +3,48 @@ using GlmTune.Training;
 
 namespace GlmTune.Recipes.Reporting;
 
-/// <summary>Hears what a fine-tuning run does; the command line shows it, tests record it.</summary>
+/// <summary>Receives the events of a fine-tuning run; the command line displays them, tests record them.</summary>
 public interface IFineTuneReporter
 {
-    /// <summary>Something somebody should know: a key without effect, rows that were cut, where the run
-    /// computes.</summary>
+    /// <summary>A note for the user: a key without effect, truncated rows, the device in use.</summary>
     void Note(string text);
 
-    /// <summary>The run is about to begin, or to go on.</summary>
+    /// <summary>The run is about to start or resume.</summary>
     void Started(FineTuneStart start);
 
-    /// <summary>A step is done.</summary>
+    /// <summary>A step has finished.</summary>
     void Stepped(StepReport report);
 
-    /// <summary>A log line, with the names that Hugging Face's trainer gives its values.</summary>
+    /// <summary>A log entry, with the names that Hugging Face's trainer uses.</summary>
     void Logged(long atStep, IReadOnlyDictionary<string, double> values);
 
-    /// <summary>An evaluation is done.</summary>
+    /// <summary>An evaluation has finished.</summary>
     void Evaluated(long atStep, IReadOnlyDictionary<string, double> values);
 
-    /// <summary>How far an evaluation is.</summary>
+    /// <summary>Progress of an evaluation.</summary>
     void Evaluating(EvaluationProgress progress) { }
 
-    /// <summary>A few answers of an evaluation, to look at.</summary>
+    /// <summary>Some answers of an evaluation, as samples.</summary>
     void Answered(long atStep, IReadOnlyList<EvaluatedAnswer> samples) { }
 
-    /// <summary>The test file was answered after the last step.</summary>
+    /// <summary>The test file has been scored after the last step.</summary>
     void Tested(IReadOnlyDictionary<string, double> values) { }
 
-    /// <summary>A checkpoint is whole on disk.</summary>
+    /// <summary>A checkpoint is complete on disk.</summary>
     void Saved(string folder);
 }
 
-/// <summary>What a run is about to do.</summary>
-/// <param name="Examples">Rows to train on.</param>
+/// <summary>Description of a run that is about to start.</summary>
+/// <param name="Examples">Number of training rows.</param>
 /// <param name="TotalSteps">Steps of the whole run.</param>
-/// <param name="DoneSteps">Steps done before, when it is resumed.</param>
-/// <param name="MicroBatchSize">Rows of a micro-batch.</param>
-/// <param name="AccumulationSteps">Micro-batches of a step.</param>
-/// <param name="WorldSize">Ranks.</param>
-/// <param name="TrainedParameters">Parameters that are trained.</param>
-/// <param name="AllParameters">Parameters in all.</param>
-/// <param name="Device">Where it computes.</param>
-/// <param name="Type">In which type.</param>
+/// <param name="DoneSteps">Steps already done if the run is resumed.</param>
+/// <param name="MicroBatchSize">Rows per micro-batch.</param>
+/// <param name="AccumulationSteps">Micro-batches per step.</param>
+/// <param name="WorldSize">Number of ranks.</param>
+/// <param name="TrainedParameters">Number of trainable parameters.</param>
+/// <param name="AllParameters">Total number of parameters.</param>
+/// <param name="Device">Device that it computes on.</param>
+/// <param name="Type">Type that it computes in.</param>
 public sealed record FineTuneStart(
     int Examples,
     long TotalSteps,
@@ -59,15 +58,15 @@ public sealed record FineTuneStart(
     string Type
 )
 {
-    /// <summary>Every option that holds, those of a DeepSpeed file included; null when whoever starts the run does not
-    /// say.</summary>
+    /// <summary>Every option in effect, including those of a DeepSpeed file; null if the caller does not provide
+    /// them.</summary>
     public Recipe? Recipe { get; init; }
 }
 
-/// <summary>How a run ended.</summary>
-/// <param name="Steps">Finished steps, those before a resume included.</param>
-/// <param name="Loss">Mean loss over the steps of this run; NaN: it made none.</param>
-/// <param name="Runtime">Time this run took.</param>
-/// <param name="Checkpoint">The last checkpoint; null when nothing was saved.</param>
-/// <param name="Stopped">Whether it was asked to stop early.</param>
+/// <summary>Result of a run.</summary>
+/// <param name="Steps">Number of finished steps, including those before a resume.</param>
+/// <param name="Loss">Mean loss over the steps of this run; NaN if there were none.</param>
+/// <param name="Runtime">Duration of this run.</param>
+/// <param name="Checkpoint">Path of the last checkpoint; null if nothing was saved.</param>
+/// <param name="Stopped">Whether it was stopped early on request.</param>
 public sealed record FineTuneResult(long Steps, double Loss, TimeSpan Runtime, string? Checkpoint, bool Stopped);

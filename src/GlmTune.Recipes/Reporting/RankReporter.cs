@@ -4,18 +4,18 @@ using GlmTune.Training;
 
 namespace GlmTune.Recipes.Reporting;
 
-/// <summary>Lets rank 0 alone speak, once, and keeps what the others have to say until it can be handed to
+/// <summary>Reports once, through rank 0 only, and collects notes of the other ranks until they can be passed to
 /// it.</summary>
 /// <param name="ranks">The ranks.</param>
-/// <param name="listener">Hears it, on rank 0.</param>
+/// <param name="listener">Receives the events, on rank 0.</param>
 internal sealed class RankReporter(RunRanks ranks, IFineTuneReporter listener) : IFineTuneReporter
 {
     private readonly List<string> notes = [];
     private bool started;
 
     /// <inheritdoc/>
-    /// <remarks>Notes of other ranks before <see cref="Started"/> are told there, unless rank 0 had the same; later
-    /// ones are the same on all ranks.</remarks>
+    /// <remarks>Notes of other ranks before <see cref="Started"/> are reported there, unless rank 0 had the same note;
+    /// later notes are the same on all ranks.</remarks>
     public void Note(string text)
     {
         if (!started)

@@ -14,9 +14,9 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Recipes.Reporting;
 
-/// <summary>Keeps what a run does in its output folder, for the training page and others to read: <c>run.json</c>,
+/// <summary>Records a run in its output folder, for the training page and other tools: <c>run.json</c>,
 /// <c>log.jsonl</c>, TensorBoard event files, and plots at the end.</summary>
-/// <remarks>A run is worth more than its log: where the log cannot be written, the run goes on without it.</remarks>
+/// <remarks>If the log cannot be written, the run continues without it.</remarks>
 public sealed class RunRecording : IFineTuneReporter, IDisposable
 {
     private static readonly TimeSpan ProgressInterval = TimeSpan.FromSeconds(5);
@@ -44,12 +44,12 @@ public sealed class RunRecording : IFineTuneReporter, IDisposable
     private RunRecording(Recipe recipe, string model, string data, IFineTuneReporter inner) =>
         (this.recipe, this.model, this.data, this.inner) = (recipe, model, data, inner);
 
-    /// <summary>Runs a fine-tuning and records it. In a run of several ranks, only the first one is recorded.</summary>
-    /// <param name="recipe">What it does.</param>
-    /// <param name="model">The base model, as it was named.</param>
-    /// <param name="data">The data folder, as it was named.</param>
-    /// <param name="inner">Hears everything too.</param>
-    /// <param name="run">The run, which reports to what it is given.</param>
+    /// <summary>Runs and records a fine-tuning. With several ranks, only rank 0 records.</summary>
+    /// <param name="recipe">The recipe.</param>
+    /// <param name="model">The base model, as the user named it.</param>
+    /// <param name="data">The data folder, as the user named it.</param>
+    /// <param name="inner">Also receives all events.</param>
+    /// <param name="run">The run; it reports to the reporter that it is given.</param>
     public static FineTuneResult Of(
         Recipe recipe,
         string model,
@@ -232,14 +232,14 @@ public sealed class RunRecording : IFineTuneReporter, IDisposable
     {
         if (log is null || folder is null)
         {
-            return; // it never began, or its disk is full
+            return; // it never started, or its disk is full
         }
 
         Record(() =>
         {
             log.End(state, error);
             var history = new RunHistory();
-            for (RunLogPart? part = null; part is null || part.HasMore;)
+            for (RunLogPart? part = null; part is null || part.HasMore; )
             {
                 part = RunLogReader.Read(Path.Combine(folder, RunLog.FileName), part?.Next ?? 0);
                 foreach (var line in part.Lines)
@@ -252,7 +252,7 @@ public sealed class RunRecording : IFineTuneReporter, IDisposable
         });
     }
 
-    // Hugging Face's trainer puts its values under these tags.
+    // Hugging Face's trainer uses these tags.
     private void Scalars(long atStep, IReadOnlyCollection<KeyValuePair<string, double>> values) =>
         Record(() =>
             events?.Scalars(
@@ -270,7 +270,7 @@ public sealed class RunRecording : IFineTuneReporter, IDisposable
             )
         );
 
-    // Pictures need a native library, which may be missing where training works.
+    // Plots need a native library, which may be missing even where training works.
     private void Record(Action write)
     {
         try

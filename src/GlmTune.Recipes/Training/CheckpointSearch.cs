@@ -3,20 +3,21 @@ using GlmTune.Files;
 
 namespace GlmTune.Recipes.Training;
 
-/// <summary>Finds the checkpoint that a run resumes from: rank 0 looks, every rank reads and hashes a share of the
-/// files, and all come to one answer.</summary>
+/// <summary>Finds the checkpoint to resume from: rank 0 lists candidates, every rank reads and hashes a share of the
+/// files, and all agree on one result.</summary>
 /// <param name="ranks">The ranks.</param>
-/// <param name="note">Gets what is wrong with checkpoints that are passed over; the same on each rank.</param>
+/// <param name="note">Called with what is wrong with checkpoints that are skipped; the same on each rank.</param>
 internal sealed class CheckpointSearch(RunRanks ranks, Action<string> note)
 {
-    /// <summary>Removes what interrupted runs left half-written, and finds what RESUME means.</summary>
+    /// <summary>Removes incomplete checkpoints of interrupted runs, and resolves RESUME.</summary>
     /// <param name="output">The run's output folder.</param>
-    /// <param name="resume">As <see cref="CheckpointFolder.Candidates"/> takes it.</param>
-    /// <returns>A whole checkpoint; null: the run starts from scratch.</returns>
-    /// <exception cref="InvalidDataException">RESUME means none that there is, or only damaged ones.</exception>
+    /// <param name="resume">As accepted by <see cref="CheckpointFolder.Candidates"/>.</param>
+    /// <returns>Path of an intact checkpoint; null: start from scratch.</returns>
+    /// <exception cref="InvalidDataException">RESUME names a checkpoint that does not exist, or all candidates are
+    /// damaged.</exception>
     public string? Find(string output, string? resume)
     {
-        // Rank 0's list counts: others may see what changed on a network's file system a little later.
+        // Rank 0's list counts: on a network file system, other ranks may see changes later.
         var candidates = ranks.FromFirst(() =>
         {
             AtomicFolder.RemoveStale(output, note);
@@ -45,10 +46,10 @@ internal sealed class CheckpointSearch(RunRanks ranks, Action<string> note)
             );
     }
 
-    /// <summary>What is wrong with a checkpoint, on any rank; null: it is whole.</summary>
+    /// <summary>What is wrong with a checkpoint, as found by any rank; null if it is intact.</summary>
     /// <param name="folder">The checkpoint; the same on each rank.</param>
-    /// <param name="named">Whether somebody asked for this very one: then it may lack what only says whether it is
-    /// whole.</param>
+    /// <param name="named">Whether the user named this checkpoint: then the manifest, which only proves that it is
+    /// intact, may be missing.</param>
     public string? FindProblems(string folder, bool named = false)
     {
         var unmarked = named && !ranks.FirstFinds(() => File.Exists(Path.Combine(folder, FolderManifest.FileName)));
@@ -58,7 +59,7 @@ internal sealed class CheckpointSearch(RunRanks ranks, Action<string> note)
         if (all.Count == 0 && edited.Count > 0)
         {
             note(
-                $"{folder}: changed since it was written, and read as it is now: "
+                $"{folder}: files have been edited since it was written, and are used as they are now: "
                     + $"{string.Join(", ", edited.Select(name => $"'{name}'"))}"
             );
         }

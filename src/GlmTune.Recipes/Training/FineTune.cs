@@ -12,8 +12,8 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Recipes.Training;
 
-/// <summary>Fine-tuning from files to checkpoints, on one rank or many: one straight program, the same on
-/// each.</summary>
+/// <summary>Fine-tuning from files to checkpoints, on one rank or many: a single straight program that every rank
+/// runs.</summary>
 public sealed class FineTune
 {
     private readonly RunSetup setup;
@@ -39,23 +39,25 @@ public sealed class FineTune
         (evaluation, progress, totalSteps) = (setup.Evaluation, setup.Progress, setup.TotalSteps);
     }
 
-    /// <summary>Trains until the recipe's last step, or until asked to stop; saves at the end either way.</summary>
-    /// <param name="recipe">What to do.</param>
-    /// <param name="dataFolder">Holds the files that the recipe names.</param>
-    /// <param name="model">Model folder, or hub id of a downloaded model.</param>
-    /// <param name="resume">Which checkpoint to resume from, as the command line has it; null: the recipe's own
-    /// word.</param>
-    /// <param name="reporter">Hears what happens, on rank 0.</param>
-    /// <param name="stop">Ends the run after the current step, with a checkpoint; on all ranks where it is set on
-    /// any.</param>
-    /// <param name="ranks">The ranks, each of which makes this call with the same arguments; null: alone, on the first
-    /// GPU that works or the CPU.</param>
-    /// <exception cref="InvalidDataException">A file is missing, damaged or does not fit; nothing was
+    /// <summary>Trains until the recipe's last step, or until asked to stop; saves a checkpoint in both
+    /// cases.</summary>
+    /// <param name="recipe">The recipe.</param>
+    /// <param name="dataFolder">Folder with the files that the recipe names.</param>
+    /// <param name="model">Model folder, or Hub id of a downloaded model.</param>
+    /// <param name="resume">The checkpoint to resume from, in the form of the command line's argument; null: as the
+    /// recipe says.</param>
+    /// <param name="reporter">Receives the events, on rank 0.</param>
+    /// <param name="stop">Ends the run after the current step, with a checkpoint; set on any rank, it ends all.</param>
+    /// <param name="ranks">The ranks, each of which makes this call with the same arguments; null: a single rank, on
+    /// the first working GPU or the CPU.</param>
+    /// <exception cref="InvalidDataException">A file is missing, damaged or inconsistent. Nothing was
     /// changed.</exception>
-    /// <exception cref="NonFiniteStepException">A step's loss or gradient norm is not finite; the step before is
+    /// <exception cref="NonFiniteStepException">The loss or gradient norm of a step is not finite. The previous step is
     /// saved, unless the recipe saves nothing.</exception>
-    /// <exception cref="SharedFailureException">With several ranks, either of these on any of them.</exception>
-    /// <exception cref="LostRankException">A rank has stopped or hangs (thread ranks; processes end).</exception>
+    /// <exception cref="SharedFailureException">With several ranks: one of the above occurred on any of
+    /// them.</exception>
+    /// <exception cref="LostRankException">A rank has ended or hangs (with ranks as threads; otherwise processes
+    /// end).</exception>
     public static FineTuneResult Run(
         Recipe recipe,
         string dataFolder,
@@ -128,8 +130,8 @@ public sealed class FineTune
         }
         catch (NonFiniteStepException error)
         {
-            // The step that failed is not done, so its rows come again. All ranks are here: loss and norm are those of
-            // all.
+            // The failed step is not done, so its rows are used again. All ranks get here, because loss and norm are
+            // global.
             batches.Cursor = before;
             if (trainer.Done > savedStep && recipe.Training.SaveStrategy != IntervalStrategy.No)
             {
@@ -173,11 +175,11 @@ public sealed class FineTune
         return folder;
     }
 
-    // Whether training should end early.
+    // Whether training should stop early.
     private bool Evaluate(CancellationToken stop) =>
         evaluation.Run(Evaluated, Gathers, trainer.Done, progress.History, stop);
 
-    // Whether it came to its end.
+    // Whether it ran to the end.
     private bool Test(CancellationToken stop)
     {
         if (!evaluation.Tests)

@@ -4,14 +4,14 @@ using GlmTune.Training;
 
 namespace GlmTune.Recipes.Training;
 
-/// <summary>Where and in which type the weights below an adapter lie, and what that rules out beside what a recipe
-/// alone shows.</summary>
+/// <summary>Where the frozen weights below an adapter are stored and in which type, and the restrictions that follow
+/// from it.</summary>
 internal static class FrozenBase
 {
-    /// <summary>Before the model is read.</summary>
-    /// <param name="training">What the recipe asks for.</param>
-    /// <param name="stage">ZeRO's.</param>
-    /// <exception cref="InvalidDataException">Weights that must stay whole are to be cut into slices.</exception>
+    /// <summary>Checks the settings before the model is read.</summary>
+    /// <param name="training">The recipe's settings.</param>
+    /// <param name="stage">The ZeRO stage.</param>
+    /// <exception cref="InvalidDataException">Weights that must stay whole would be sharded.</exception>
     public static void Check(TrainingOptions training, int stage)
     {
         foreach (
@@ -22,14 +22,14 @@ internal static class FrozenBase
             if (asked && stage == 3)
             {
                 throw new InvalidDataException(
-                    $"{key}: ZeRO stage 3 splits weights into slices, but these must stay whole. Use stage "
-                        + $"0, 1 or 2, or remove {key}."
+                    $"{key}: ZeRO stage 3 shards the weights, but these must stay whole. Use stage 0, 1 or 2, "
+                        + $"or remove {key}."
                 );
             }
         }
     }
 
-    /// <summary>Called with each unit as its weights are read.</summary>
+    /// <summary>Called for each unit when its weights have been read.</summary>
     public static void Place(Layer unit, TrainingOptions training)
     {
         if (training.OffloadEmbedding && unit is TokenEmbedding embedding)
@@ -38,10 +38,10 @@ internal static class FrozenBase
         }
     }
 
-    /// <summary>With the adapter on the model.</summary>
-    /// <param name="model">Perhaps with weights in fp8, or its embedding on the host.</param>
-    /// <param name="training">What the recipe asks for.</param>
-    /// <exception cref="InvalidDataException">A weight that must stay as it is is to be trained
+    /// <summary>Checks the model after the adapter has been attached.</summary>
+    /// <param name="model">The model, possibly with weights in fp8 or its embedding on the host.</param>
+    /// <param name="training">The recipe's settings.</param>
+    /// <exception cref="InvalidDataException">A weight that must stay unchanged would be trained
     /// (<c>modules_to_save</c>).</exception>
     public static void Check(DecoderModel model, TrainingOptions training)
     {

@@ -7,36 +7,35 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Recipes.Training;
 
-/// <summary>One thing that takes memory during training.</summary>
-/// <param name="Name">What it is, such as "weights".</param>
+/// <summary>One item of memory used in training.</summary>
+/// <param name="Name">Description, such as "weights".</param>
 /// <param name="Bytes">Bytes on one rank.</param>
 public sealed record MemoryPart(string Name, long Bytes);
 
-/// <summary>The least memory that a training run needs on each rank, from the numbers of configuration and recipe
+/// <summary>The minimum memory that a training run needs on each rank, computed from configuration and recipe
 /// alone.</summary>
-/// <remarks>
-/// A lower bound: what layers keep for the backward pass is counted as though all of it were computed again, and
-/// buffers of communication not at all. So a run that needs more than is free cannot work, while one that needs less
-/// may still be too large. </remarks>
-/// <param name="Device">What is in the memory of the rank's device.</param>
-/// <param name="Host">What is in host memory.</param>
+/// <remarks>This is a lower bound: activations are counted as if all of them were recomputed, and communication buffers
+/// are not counted. A run that needs more than is free cannot work; one that needs less may still run out of
+/// memory.</remarks>
+/// <param name="Device">Items in the memory of the rank's device.</param>
+/// <param name="Host">Items in host memory.</param>
 public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Device, IReadOnlyList<MemoryPart> Host)
 {
     private const int MostRanks = 1024;
 
-    /// <summary>Bytes on the device of one rank.</summary>
+    /// <summary>Total bytes on the device of one rank.</summary>
     public long DeviceBytes => Device.Sum(part => part.Bytes);
 
-    /// <summary>Bytes of one rank in host memory.</summary>
+    /// <summary>Total bytes of one rank in host memory.</summary>
     public long HostBytes => Host.Sum(part => part.Bytes);
 
-    /// <summary>Counts for a model and a recipe.</summary>
-    /// <param name="config">The model.</param>
-    /// <param name="recipe">What is trained.</param>
-    /// <param name="sharding">What is spread over the ranks.</param>
+    /// <summary>Computes the plan for a model and a recipe.</summary>
+    /// <param name="config">Configuration of the model.</param>
+    /// <param name="recipe">The recipe.</param>
+    /// <param name="sharding">What is sharded over the ranks.</param>
     /// <param name="ranks">Number of ranks.</param>
     /// <param name="type">Type in which layers compute.</param>
-    /// <param name="tokens">Tokens of the largest pass.</param>
+    /// <param name="tokens">Number of tokens in the largest pass.</param>
     public static MemoryPlan For(
         ModelConfig config,
         Recipe recipe,
@@ -54,7 +53,7 @@ public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Device, IReadOnlyList<
         List<MemoryPart> device = [];
         List<MemoryPart> host = [];
 
-        // At stage 3 what rests on a rank is a slice, and the layer in use is whole.
+        // At stage 3 a rank permanently holds one slice, plus the layer in use as a whole.
         var share = sharding.Stage >= 1 ? ranks : 1;
         var whole = sharding.Stage < 3;
         if (whole || adapter)
@@ -100,16 +99,16 @@ public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Device, IReadOnlyList<
         }
     }
 
-    /// <summary>Refuses a run that cannot fit, with the arithmetic and what would fit.</summary>
-    /// <param name="config">The model.</param>
-    /// <param name="recipe">What is trained.</param>
-    /// <param name="sharding">What is spread over the ranks.</param>
+    /// <summary>Refuses a run that cannot fit, showing the numbers and suggesting settings that would fit.</summary>
+    /// <param name="config">Configuration of the model.</param>
+    /// <param name="recipe">The recipe.</param>
+    /// <param name="sharding">What is sharded over the ranks.</param>
     /// <param name="ranks">Number of ranks.</param>
     /// <param name="type">Type in which layers compute.</param>
-    /// <param name="tokens">Tokens of the largest pass.</param>
-    /// <param name="free">Free bytes of the device, and what messages call it.</param>
-    /// <returns>The plan, in one line for the log.</returns>
-    /// <exception cref="InvalidDataException">It needs more than is free.</exception>
+    /// <param name="tokens">Number of tokens in the largest pass.</param>
+    /// <param name="free">Free bytes on the device, and the device's name for messages.</param>
+    /// <returns>The plan as one line for the log.</returns>
+    /// <exception cref="InvalidDataException">The run needs more memory than is free.</exception>
     public static string Check(
         ModelConfig config,
         Recipe recipe,
@@ -161,7 +160,7 @@ public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Device, IReadOnlyList<
     public override string ToString() =>
         Describe(Device) + (Host.Count == 0 ? "" : $", and in host memory {Describe(Host)}");
 
-    // Parameters that the recipe trains; of modules to save and projections nothing is counted.
+    // Number of trainable parameters; modules to save and projections are not counted.
     private static long TrainedCount(ModelConfig config, Recipe recipe)
     {
         if (recipe.Lora is { } lora)

@@ -8,13 +8,13 @@ using GlmTune.Training.Sharding;
 
 namespace GlmTune.Recipes.Training;
 
-/// <summary>The output folder of a run before its first step: whether it can be written, and what an earlier run left
-/// there.</summary>
-/// <param name="training">Names the folder, and says whether an earlier run may be overwritten.</param>
-/// <param name="resume">What the run resumes from, as <see cref="CheckpointFolder.Candidates"/> takes it.</param>
+/// <summary>A run's output folder before the first step: checks whether it is writable, and what an earlier run left in
+/// it.</summary>
+/// <param name="training">The settings that name the folder and say whether an earlier run may be overwritten.</param>
+/// <param name="resume">What the run resumes from, as accepted by <see cref="CheckpointFolder.Candidates"/>.</param>
 internal sealed class OutputFolder(TrainingOptions training, string? resume)
 {
-    /// <summary>Where the records of earlier runs go, each in a folder named by when it started.</summary>
+    /// <summary>The folder for records of earlier runs, each in a folder named after its start time.</summary>
     public const string EarlierRuns = "earlier-runs";
 
     private static readonly string[] RecordFiles = [RunDescription.FileName, RunLog.FileName];
@@ -26,8 +26,9 @@ internal sealed class OutputFolder(TrainingOptions training, string? resume)
 
     private string Folder => training.OutputFolder;
 
-    /// <summary>Finds what would end the run at its first checkpoint or would overwrite another run's.</summary>
-    /// <param name="checkpointBytes">About the size of a checkpoint; 0: unknown.</param>
+    /// <summary>Finds anything that would make the first checkpoint fail or overwrite another run's
+    /// checkpoints.</summary>
+    /// <param name="checkpointBytes">Approximate size of a checkpoint; 0: unknown.</param>
     public IReadOnlyList<string> FindProblems(long checkpointBytes)
     {
         List<string?> problems =
@@ -47,11 +48,11 @@ internal sealed class OutputFolder(TrainingOptions training, string? resume)
         return [.. problems.OfType<string>()];
     }
 
-    /// <summary>Makes room for the run, right before it starts: an earlier run's checkpoints are deleted where the
-    /// recipe says so, and its log, scores and plots are kept in a folder of their own. A run that resumes from a
-    /// checkpoint of this folder continues them.</summary>
-    /// <param name="checkpoint">What the run resumes from; null: it starts from scratch.</param>
-    /// <param name="note">Gets what was done.</param>
+    /// <summary>Prepares the folder right before the run starts: deletes an earlier run's checkpoints if the recipe
+    /// says so, and moves its log, scores and plots to a folder of their own. A run that resumes from a checkpoint in
+    /// this folder continues them instead.</summary>
+    /// <param name="checkpoint">The checkpoint that the run resumes from; null: it starts from scratch.</param>
+    /// <param name="note">Called with what was done.</param>
     /// <exception cref="IOException">Something could not be deleted or moved.</exception>
     public void Prepare(string? checkpoint, Action<string> note)
     {
@@ -83,8 +84,7 @@ internal sealed class OutputFolder(TrainingOptions training, string? resume)
         }
     }
 
-    /// <summary>About the bytes of a checkpoint, from below: half-precision weights, and the state of an
-    /// optimizer.</summary>
+    /// <summary>A lower estimate of a checkpoint's size in bytes: half-precision weights and optimizer state.</summary>
     public static long CheckpointBytes(Recipe recipe, ModelConfig config, ShardingOptions sharding)
     {
         if (recipe.Training.SaveStrategy == IntervalStrategy.No)

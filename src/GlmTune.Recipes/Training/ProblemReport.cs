@@ -2,20 +2,20 @@ using System.Runtime.ExceptionServices;
 
 namespace GlmTune.Recipes.Training;
 
-/// <summary>Does several things of which each may find that a file is wrong, and reports all that was found at the
+/// <summary>Runs several steps, each of which may find problems in files, and reports all problems together at the
 /// end.</summary>
 internal sealed class ProblemReport
 {
     private readonly List<string> problems = [];
     private Exception? first;
 
-    /// <summary>Whether nothing was found so far.</summary>
+    /// <summary>Whether no problem has been found so far.</summary>
     public bool IsEmpty => problems.Count == 0;
 
-    /// <summary>Adds problems that were found, a text each.</summary>
+    /// <summary>Adds problems, one text each.</summary>
     public void Add(IEnumerable<string> found) => problems.AddRange(found);
 
-    /// <summary>The result, or null where a file was wrong: then the problem is kept.</summary>
+    /// <summary>The result of a step; null if it found a problem, which is recorded.</summary>
     public T? Try<T>(Func<T> act)
         where T : class
     {
@@ -36,7 +36,7 @@ internal sealed class ProblemReport
         }
     }
 
-    /// <summary>Does what may find that a file is wrong; then the problem is kept.</summary>
+    /// <summary>Runs a step; a problem that it finds is recorded.</summary>
     public void Try(Action act) =>
         Try(() =>
         {
@@ -44,9 +44,9 @@ internal sealed class ProblemReport
             return "";
         });
 
-    /// <summary>Does nothing where nothing was found.</summary>
-    /// <exception cref="InvalidDataException">Something was: all of it, equal texts once. A single problem is thrown as
-    /// it was.</exception>
+    /// <summary>Throws if any problem was recorded.</summary>
+    /// <exception cref="InvalidDataException">All problems, without duplicates. A single problem is rethrown
+    /// unchanged.</exception>
     public void Throw()
     {
         if (problems.Count == 1 && first is not null)

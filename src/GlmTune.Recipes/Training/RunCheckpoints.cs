@@ -9,19 +9,19 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Recipes.Training;
 
-/// <summary>Writes a run's checkpoints: weights, tokenizer, optimizer and state under another name, then renamed; older
-/// ones go last.</summary>
-/// <remarks>
-/// Each rank writes its slices of the optimizer, rank 0 the rest: the weights as they come in, gathered layer by layer.
-/// The folder gets its name after every rank's files are on the disk; where one rank fails, all do, and the folder is
-/// removed. </remarks>
-/// <param name="recipe">Names the output folder and how many stay.</param>
-/// <param name="inputs">Where the tokenizer's files are, how the base model was named, and what is sharded.</param>
+/// <summary>Writes a run's checkpoints (weights, tokenizer, optimizer and state) under a temporary name, renames them,
+/// and then removes old ones.</summary>
+/// <remarks>Each rank writes its slices of the optimizer state, rank 0 everything else: the weights arrive layer by
+/// layer as they are gathered. The folder gets its final name after the files of all ranks are on disk. If one rank
+/// fails, all do, and the folder is removed.</remarks>
+/// <param name="recipe">The recipe, which names the output folder and the number of checkpoints to keep.</param>
+/// <param name="inputs">Location of the tokenizer files, name of the base model, and what is sharded.</param>
 /// <param name="model">The model.</param>
 /// <param name="trained">What is trained.</param>
-/// <param name="trainer">The training.</param>
-/// <param name="ranks">The ranks; their output folder is one and the same.</param>
-/// <param name="note">Gets, on rank 0, what older ones or interrupted attempts left that could not be removed.</param>
+/// <param name="trainer">The trainer.</param>
+/// <param name="ranks">The ranks, which all use the same output folder.</param>
+/// <param name="note">Called on rank 0 for leftovers of older checkpoints or interrupted attempts that could not be
+/// removed.</param>
 internal sealed class RunCheckpoints(
     Recipe recipe,
     RunInputs inputs,
@@ -32,18 +32,17 @@ internal sealed class RunCheckpoints(
     Action<string> note
 )
 {
-    /// <summary>Whether a checkpoint has the weights as a model or adapter that other programs read.</summary>
-    /// <remarks>
-    /// Else they are in the ranks' optimizer files alone, from which <c>glmtune checkpoint consolidate</c> makes a
-    /// model. Adapters are always gathered, since they are small, and so is what would otherwise not be in the
-    /// checkpoint at all. </remarks>
+    /// <summary>Whether a checkpoint contains the weights as a model or adapter that other programs can read.</summary>
+    /// <remarks>Otherwise they are only in the ranks' optimizer files, from which <c>glmtune checkpoint consolidate</c>
+    /// builds a model. Adapters are always gathered, because they are small, and so are weights that would otherwise
+    /// not be in the checkpoint at all.</remarks>
     public bool HasWholeWeights =>
         trained.IsAdapter
         || inputs.Plan.Sharding is { Stage: < 3 } or { GatherWeightsOnSave: true }
         || recipe.Training.SaveOnlyModel;
 
-    /// <summary>Writes the checkpoint of the step that was just done; an existing one is replaced.</summary>
-    /// <returns>Its folder.</returns>
+    /// <summary>Writes the checkpoint of the step that has just finished, replacing an existing one.</summary>
+    /// <returns>Path of the checkpoint.</returns>
     public string Write(TrainingState state, TrainerStateFile history, int epochs)
     {
         var target = CheckpointFolder.PathOf(recipe.Training.OutputFolder, state.Step);
@@ -70,7 +69,7 @@ internal sealed class RunCheckpoints(
                     history.GlobalStep = state.Step;
                     history.Write(path, Settings(recipe.Training, state.TotalSteps, epochs));
                     folder.Publish(replace: true, hashes.ToDictionary(file => file[0], file => file[1]));
-                    // What was just written stays too: an older run's folders may have higher numbers.
+                    // Keep what was just written: folders of an older run may have higher numbers.
                     long[] keep = history.BestStep is { } best ? [best, state.Step] : [state.Step];
                     foreach (
                         var problem in folder.Leftovers.Concat(
@@ -91,7 +90,7 @@ internal sealed class RunCheckpoints(
         return target;
     }
 
-    // Name and hash of this rank's file, if it has one: each reads its own, which is still in its memory.
+    // Name and hash of this rank's file, if it has one: each rank reads its own, which is still cached.
     private string[] WriteOptimizer(string path)
     {
         if (!AtomicFolder.WaitFor(path, patience: TimeSpan.FromSeconds(ranks.IsFirst ? 0 : 60)))
@@ -170,8 +169,7 @@ internal sealed class RunCheckpoints(
         }
     }
 
-    // A full disk must not keep rank 0 from the gathering that the other ranks wait in: it is told when all is
-    // gathered.
+    // A full disk must not keep rank 0 from taking part in the gathering; it reports the error afterwards.
     private void WriteModel(string path)
     {
         Exception? failure = null;

@@ -5,10 +5,10 @@ using GlmTune.Data.Tokenization;
 
 namespace GlmTune.Recipes.Training;
 
-/// <summary>The rows that a run trains on, and what made them tokens.</summary>
-/// <param name="Template">The chat format, with the model's tokenizer.</param>
+/// <summary>The training rows of a run, tokenized.</summary>
+/// <param name="Template">The chat template, with the model's tokenizer.</param>
 /// <param name="Examples">The training rows.</param>
-/// <param name="Notes">What somebody should know of them.</param>
+/// <param name="Notes">Notes about the rows, for the user.</param>
 internal sealed record RunData(Glm4Template Template, TrainingSet Examples, IReadOnlyList<string> Notes)
 {
     private string? fingerprint;
@@ -16,11 +16,11 @@ internal sealed record RunData(Glm4Template Template, TrainingSet Examples, IRea
     /// <summary>The model's tokenizer.</summary>
     public Tokenizer Tokenizer => Template.Tokenizer;
 
-    /// <summary>Tokens of the longest row.</summary>
+    /// <summary>Length of the longest row, in tokens.</summary>
     public int Longest => Examples.Max(example => example.TokenIds.Length);
 
-    /// <summary>Identifies the rows as they are trained on: their number, and a hash of their tokens and supervised
-    /// ranges, in their order.</summary>
+    /// <summary>Fingerprint of the rows as used in training: their number, and a hash of their tokens and supervised
+    /// ranges, in order.</summary>
     public string Fingerprint => fingerprint ??= MakeFingerprint();
 
     /// <summary>Reads the training rows.</summary>
@@ -45,8 +45,8 @@ internal sealed record RunData(Glm4Template Template, TrainingSet Examples, IRea
         );
     }
 
-    /// <summary>Tokens that a new prefix begins with: the recipe's text, or the first training prompts, which are what
-    /// comes before the first answer of each row.</summary>
+    /// <summary>Tokens that initialize a new prefix: the recipe's text, or the first training prompts, that is, what
+    /// precedes the first answer of each row.</summary>
     public int[] PrefixText(Recipe recipe) =>
         recipe.Prefix?.InitializationText is { Length: > 0 } text
             ? Tokenizer.Encode(text)

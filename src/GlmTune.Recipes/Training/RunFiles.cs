@@ -4,17 +4,17 @@ using GlmTune.Recipes.Models;
 
 namespace GlmTune.Recipes.Training;
 
-/// <summary>The files that a run is given: recipe, data folder and model.</summary>
+/// <summary>The files given to a run: recipe, data folder and model.</summary>
 public static class RunFiles
 {
-    /// <summary>Reads the recipe of a run. Where it has problems, the data and the model are looked at too, so that one
-    /// report has the problems of all three; where it has none, the run finds theirs.</summary>
-    /// <param name="path">The recipe.</param>
-    /// <param name="overrides">Settings that replace the recipe's, each <c>section.key=value</c>.</param>
-    /// <param name="dataFolder">Holds the files that the recipe names.</param>
-    /// <param name="model">Model folder, or hub id of a downloaded model.</param>
-    /// <exception cref="FileNotFoundException">The recipe does not exist, and nothing else is wrong.</exception>
-    /// <exception cref="InvalidDataException">There are problems: all of them.</exception>
+    /// <summary>Reads the recipe of a run. If it has problems, the data folder and the model are also checked, so that
+    /// one report covers all three; otherwise the run itself checks them.</summary>
+    /// <param name="path">Path of the recipe.</param>
+    /// <param name="overrides">Settings that override the recipe, each <c>section.key=value</c>.</param>
+    /// <param name="dataFolder">Folder with the files that the recipe names.</param>
+    /// <param name="model">Model folder, or Hub id of a downloaded model.</param>
+    /// <exception cref="FileNotFoundException">The recipe does not exist, and there is no other problem.</exception>
+    /// <exception cref="InvalidDataException">There are problems; the message lists them all.</exception>
     public static Recipe ReadRecipe(string path, IReadOnlyList<string> overrides, string dataFolder, string model)
     {
         var report = new ProblemReport();

@@ -9,14 +9,14 @@ using GlmTune.Training;
 
 namespace GlmTune.Recipes.Training;
 
-/// <summary>What a run reads before the weights of its model, with every problem of it in one report.</summary>
-/// <param name="ModelName">How the model was named.</param>
-/// <param name="ModelFolder">Where it is.</param>
-/// <param name="Config">Its configuration.</param>
-/// <param name="Plan">The recipe with what its DeepSpeed file says.</param>
-/// <param name="Output">Where the run writes.</param>
+/// <summary>Everything that a run reads before the weights of its model, with all problems in one report.</summary>
+/// <param name="ModelName">The model as the user named it.</param>
+/// <param name="ModelFolder">Path of the model.</param>
+/// <param name="Config">Configuration of the model.</param>
+/// <param name="Plan">The recipe combined with its DeepSpeed file.</param>
+/// <param name="Output">The output folder.</param>
 /// <param name="Data">The training rows.</param>
-/// <param name="Evaluation">Validation and test rows.</param>
+/// <param name="Evaluation">The validation and test rows.</param>
 internal sealed record RunInputs(
     string ModelName,
     string ModelFolder,
@@ -27,15 +27,15 @@ internal sealed record RunInputs(
     EvaluationSchedule Evaluation
 )
 {
-    /// <summary>Reads them on every rank; rank 0 also finds out whether the output folder can be used.</summary>
+    /// <summary>Reads the inputs on every rank; rank 0 also checks whether the output folder can be used.</summary>
     /// <param name="given">The recipe.</param>
-    /// <param name="dataFolder">Holds the files that it names.</param>
-    /// <param name="model">Model folder, or hub id of a downloaded model.</param>
+    /// <param name="dataFolder">Folder with the files that the recipe names.</param>
+    /// <param name="model">Model folder, or Hub id of a downloaded model.</param>
     /// <param name="resume">What the run resumes from; null or no: nothing.</param>
     /// <param name="ranks">The ranks.</param>
-    /// <param name="reporter">Hears of evaluations later.</param>
-    /// <param name="stop">Ends the reading of rows.</param>
-    /// <exception cref="InvalidDataException">There are problems: all of them.</exception>
+    /// <param name="reporter">Receives the events of later evaluations.</param>
+    /// <param name="stop">Cancels reading rows.</param>
+    /// <exception cref="InvalidDataException">There are problems; the message lists them all.</exception>
     /// <exception cref="OperationCanceledException">A rank was asked to stop.</exception>
     public static RunInputs Read(
         Recipe given,

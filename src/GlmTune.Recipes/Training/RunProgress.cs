@@ -3,16 +3,16 @@ using GlmTune.Training;
 
 namespace GlmTune.Recipes.Training;
 
-/// <summary>What a run has done so far, for log lines and <c>trainer_state.json</c>; the same on each rank.</summary>
+/// <summary>The progress of a run, for log entries and <c>trainer_state.json</c>; the same on each rank.</summary>
 internal sealed class RunProgress
 {
-    /// <summary>The file's content.</summary>
+    /// <summary>The content of <c>trainer_state.json</c>.</summary>
     public TrainerStateFile History { get; private set; } = new();
 
-    /// <summary>Losses since the last log line.</summary>
+    /// <summary>Losses since the last log entry.</summary>
     public double UnloggedLoss { get; private set; }
 
-    /// <summary>Steps since the last log line.</summary>
+    /// <summary>Steps since the last log entry.</summary>
     public int UnloggedSteps { get; private set; }
 
     /// <summary>Resumes from a checkpoint.</summary>
@@ -27,7 +27,7 @@ internal sealed class RunProgress
         History.TokensSeen += report.Tokens;
     }
 
-    /// <summary>Makes the log line of the steps since the last one.</summary>
+    /// <summary>Creates the log entry for the steps since the last one.</summary>
     public IReadOnlyDictionary<string, double> Line(StepReport report)
     {
         var values = new Dictionary<string, double>

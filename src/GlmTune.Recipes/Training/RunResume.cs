@@ -7,13 +7,13 @@ using GlmTune.Training.Sharding;
 
 namespace GlmTune.Recipes.Training;
 
-/// <summary>Puts a run where a checkpoint left it, and says what is not as it was then.</summary>
-/// <param name="recipe">What holds now.</param>
+/// <summary>Restores a run's state from a checkpoint, and reports what has changed since then.</summary>
+/// <param name="recipe">The current recipe.</param>
 /// <param name="data">The training rows.</param>
-/// <param name="batches">They as steps; moved to where the next one begins, whatever the number of ranks was.</param>
-/// <param name="dataRanks">Ranks with rows of their own.</param>
-/// <param name="ranks">The ranks, which all do the same.</param>
-/// <param name="note">Gets what somebody should know.</param>
+/// <param name="batches">The same rows as steps; set to the position of the next step, whatever the world size.</param>
+/// <param name="dataRanks">Number of ranks with rows of their own.</param>
+/// <param name="ranks">The ranks; all make the same calls.</param>
+/// <param name="note">Called with notes for the user.</param>
 internal sealed class RunResume(
     Recipe recipe,
     RunData data,
@@ -23,14 +23,14 @@ internal sealed class RunResume(
     Action<string> note
 )
 {
-    /// <summary>Reads the state that belongs to a checkpoint's weights, which the model has already.</summary>
-    /// <param name="checkpoint">The folder.</param>
-    /// <param name="sharding">Gets master values and moments.</param>
-    /// <param name="progress">Gets the log so far.</param>
-    /// <param name="evaluation">Gets how long nothing has improved.</param>
-    /// <returns>Finished steps.</returns>
-    /// <exception cref="InvalidDataException">A file is damaged, or is of a run that put its data together in another
-    /// way.</exception>
+    /// <summary>Reads the state that belongs to a checkpoint's weights, which are already in the model.</summary>
+    /// <param name="checkpoint">The checkpoint folder.</param>
+    /// <param name="sharding">Receives master weights and moments.</param>
+    /// <param name="progress">Receives the log so far.</param>
+    /// <param name="evaluation">Receives the number of evaluations without improvement.</param>
+    /// <returns>Number of finished steps.</returns>
+    /// <exception cref="InvalidDataException">A file is damaged, or is from a run that grouped its data
+    /// differently.</exception>
     public long GoOn(string checkpoint, ISharding sharding, RunProgress progress, EvaluationSchedule evaluation)
     {
         var (history, state) = ranks.RunOnAllOrFail(() =>
@@ -54,7 +54,7 @@ internal sealed class RunResume(
 
         if (state is null)
         {
-            // Another program's checkpoint: pass over as many batches as its steps used.
+            // Another program's checkpoint: skip as many batches as its steps used.
             for (var step = 0L; step < history.GlobalStep; step++)
             {
                 batches.Next();
@@ -68,7 +68,7 @@ internal sealed class RunResume(
         return state.Step;
     }
 
-    // Ranks that took a checkpoint for another program's, and others that did not, would part ways.
+    // Ranks that disagree on whether this is another program's checkpoint would diverge.
     private void CheckSeenByAll(string checkpoint, TrainingState? state)
     {
         if (ranks.Any(state is null) && ranks.Any(state is not null))
@@ -77,16 +77,16 @@ internal sealed class RunResume(
                 _ =
                     state
                     ?? throw new InvalidDataException(
-                        $"{Path.Combine(checkpoint, TrainingState.FileName)}: this rank does not see the file, and "
-                            + "others do. With several machines, output_dir must be on a file system that all of them "
-                            + "share."
+                        $"{Path.Combine(checkpoint, TrainingState.FileName)}: this rank does not see the "
+                            + "file, but others do. With several machines, output_dir must be on a shared file "
+                            + "system."
                     )
             );
         }
     }
 
-    // A run's folder may have been moved or copied: its best checkpoint is then beside the one that it resumes from,
-    // not where it was.
+    // The folder may have been moved or copied: look for the best checkpoint beside the current one, not at its old
+    // path.
     private void FindBest(string checkpoint, TrainerStateFile history)
     {
         if (
@@ -162,8 +162,8 @@ internal sealed class RunResume(
         }
     }
 
-    // With as many rows as before, what is used stays used. With another number their order is another one, and only
-    // how far the epoch has come means anything.
+    // With the same number of rows, used rows stay used. With another number the order changes, and only the fraction
+    // of the epoch is meaningful.
     private void MoveTo(string checkpoint, TrainingState state, double epoch)
     {
         var count = CountOf(state);

@@ -17,23 +17,23 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Recipes.Training;
 
-/// <summary>What a fine-tuning run is made of, read, loaded and put together in the order in which problems are
-/// cheapest to find; on every rank alike.</summary>
+/// <summary>The parts of a fine-tuning run, created on every rank in an order that finds cheap problems
+/// first.</summary>
 internal sealed class RunSetup
 {
-    /// <summary>Gets a run ready for its next step, the first one or that after a checkpoint.</summary>
-    /// <param name="given">What to do.</param>
-    /// <param name="dataFolder">Holds the files that the recipe names.</param>
-    /// <param name="model">Model folder, or hub id of a downloaded model.</param>
-    /// <param name="resume">Which checkpoint to resume from; null: the recipe's own word.</param>
-    /// <param name="listener">Hears what is found, on rank 0.</param>
+    /// <summary>Prepares a run for its next step: the first one, or the one after a checkpoint.</summary>
+    /// <param name="given">The recipe.</param>
+    /// <param name="dataFolder">Folder with the files that the recipe names.</param>
+    /// <param name="model">Model folder, or Hub id of a downloaded model.</param>
+    /// <param name="resume">The checkpoint to resume from; null: as the recipe says.</param>
+    /// <param name="listener">Receives notes, on rank 0.</param>
     /// <param name="collectives">The ranks.</param>
-    /// <param name="owned">Gets the model and all that is made for it.</param>
-    /// <param name="stop">Ends the reading of rows.</param>
-    /// <exception cref="InvalidDataException">A file is missing, damaged or does not fit; nothing was
+    /// <param name="owned">Receives the model and everything created for it, for disposal.</param>
+    /// <param name="stop">Cancels reading rows.</param>
+    /// <exception cref="InvalidDataException">A file is missing, damaged or inconsistent. Nothing was
     /// changed.</exception>
-    /// <exception cref="OperationCanceledException">A rank was asked to stop before anything was trained; thrown on all
-    /// of them.</exception>
+    /// <exception cref="OperationCanceledException">A rank was asked to stop before training started; thrown on all
+    /// ranks.</exception>
     public RunSetup(
         Recipe given,
         string dataFolder,
@@ -87,7 +87,7 @@ internal sealed class RunSetup
                 Packing = Recipe.Training.Packing ?? collectives.Device.type == DeviceType.CUDA,
             },
         };
-        // Ranks that share a micro-batch all have the same rows, as one rank would.
+        // Ranks that share a micro-batch use the same rows, as a single rank would.
         var shared = Recipe.Training.SequenceParallelSize > 1;
         var dataRanks = Ranks.Count / Recipe.Training.SequenceParallelSize;
         Ranks.RunOnAllOrFail(() => RecipeChecks.CheckRows(Recipe, Data.Examples.Count));
@@ -160,49 +160,49 @@ internal sealed class RunSetup
         );
     }
 
-    /// <summary>What holds, a DeepSpeed file's and the device's own choices included.</summary>
+    /// <summary>The settings in effect, including those of a DeepSpeed file and of the device.</summary>
     public Recipe Recipe { get; }
 
     /// <summary>The ranks.</summary>
     public RunRanks Ranks { get; }
 
-    /// <summary>Hears what happens.</summary>
+    /// <summary>Receives the events of the run.</summary>
     public RankReporter Reporter { get; }
 
-    /// <summary>Tells whole checkpoints from damaged ones.</summary>
+    /// <summary>Checks whether checkpoints are intact.</summary>
     public CheckpointSearch Search { get; }
 
     /// <summary>The training rows.</summary>
     public RunData Data { get; }
 
-    /// <summary>Validation and test rows.</summary>
+    /// <summary>The validation and test rows.</summary>
     public EvaluationSchedule Evaluation { get; }
 
-    /// <summary>The model, what is trained on it.</summary>
+    /// <summary>The model, with what is trained on it.</summary>
     public DecoderModel Model { get; }
 
     /// <summary>What is trained.</summary>
     public TrainedWeights Trained { get; }
 
-    /// <summary>Who holds what.</summary>
+    /// <summary>How parameters are distributed over the ranks.</summary>
     public ISharding Sharding { get; }
 
-    /// <summary>The training rows as steps; stands where the next one begins.</summary>
+    /// <summary>The training rows as steps; positioned at the next step.</summary>
     public TrainingBatches Batches { get; }
 
-    /// <summary>What was done before.</summary>
+    /// <summary>The progress so far.</summary>
     public RunProgress Progress { get; } = new();
 
     /// <summary>Steps of the whole run.</summary>
     public int TotalSteps { get; }
 
-    /// <summary>Makes the steps.</summary>
+    /// <summary>Runs the steps.</summary>
     public Trainer Trainer { get; }
 
     /// <summary>Writes the checkpoints.</summary>
     public RunCheckpoints Checkpoints { get; }
 
-    // A checkpoint without a whole model has the weights among its optimizer's files.
+    // A checkpoint without a complete model has its weights in the optimizer files.
     private string? WeightsOf(string? checkpoint) =>
         checkpoint is not null
         && Recipe.Lora is null
@@ -219,7 +219,7 @@ internal sealed class RunSetup
             _ => device.type == DeviceType.CUDA ? ScalarType.BFloat16 : ScalarType.Float32,
         };
 
-    // A GPU that is too small for certain is found before the weights are read.
+    // If a GPU is certainly too small, find out before reading the weights.
     private IReadOnlyList<string> PlanMemory(ModelConfig config, ShardingOptions sharding, ICollectives collectives) =>
         DeviceMemory.Of(collectives.Device) is { } memory
             ?
@@ -243,7 +243,7 @@ internal sealed class RunSetup
                 + $"micro-batches of up to {packing.Limit} tokens, {100 * packing.Efficiency:F1} % full"
         );
 
-    // As much on each rank, though one may have less memory free.
+    // The same on each rank, although one may have less free memory.
     private RecomputePlan Recomputed()
     {
         var tokens =
@@ -265,7 +265,7 @@ internal sealed class RunSetup
 
         if (plan.Whole == layers)
         {
-            // Then memory counts, and logits would be the largest part of what is left.
+            // Then memory matters most, and logits would be the largest remaining item.
             Model.Head.ChunkRows = OutputHead.FewChunkRows;
         }
 

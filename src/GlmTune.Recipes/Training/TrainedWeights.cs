@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Recipes.Training;
 
-/// <summary>What a run trains: an adapter on a frozen model, or all of the model.</summary>
+/// <summary>What a run trains: an adapter on a frozen model, or the whole model.</summary>
 public sealed class TrainedWeights : IDisposable
 {
     private readonly DecoderModel model;
@@ -13,25 +13,25 @@ public sealed class TrainedWeights : IDisposable
 
     private TrainedWeights(DecoderModel model, IAdapter? adapter) => (this.model, this.adapter) = (model, adapter);
 
-    /// <summary>Whether an adapter is trained, not the model itself.</summary>
+    /// <summary>Whether an adapter is trained, rather than the model itself.</summary>
     public bool IsAdapter => adapter is not null;
 
-    /// <summary>Number of trained parameters.</summary>
+    /// <summary>Number of trainable parameters.</summary>
     public long Count => model.Parameters.Where(parameter => parameter.Trainable).Sum(parameter => parameter.Count);
 
-    /// <summary>Whether what a recipe trains begins as something computed from the model's weights, or is some of them,
-    /// so that they must be in memory.</summary>
+    /// <summary>Whether the recipe trains something initialized from the model's weights, or some of the weights
+    /// themselves, so that they must be in memory.</summary>
     public static bool BeginFromWeights(Recipe recipe) =>
         recipe.Lora is { UseDora: true } or { ModulesToSave.Count: > 0 }
         || recipe.Prefix is { Initialization: PrefixInitialization.Text };
 
-    /// <summary>Puts what the recipe asks for on the model, or wakes all of the model's weights.</summary>
-    /// <param name="model">The model, its own or a checkpoint's weights loaded.</param>
-    /// <param name="recipe">Names the adapter, if any.</param>
-    /// <param name="checkpoint">Where an adapter resumes from; null: it starts from scratch.</param>
-    /// <param name="text">Tokens that a new prefix begins with, where it begins as text.</param>
-    /// <exception cref="InvalidDataException">The checkpoint's adapter does not fit, or is not the
-    /// recipe's.</exception>
+    /// <summary>Attaches the recipe's adapter to the model, or makes all of the model's weights trainable.</summary>
+    /// <param name="model">The model with its weights, or those of a checkpoint.</param>
+    /// <param name="recipe">The recipe, which describes the adapter if there is one.</param>
+    /// <param name="checkpoint">Checkpoint from which an adapter resumes; null: it starts from scratch.</param>
+    /// <param name="text">Tokens that initialize a new prefix, if it is initialized from text.</param>
+    /// <exception cref="InvalidDataException">The checkpoint's adapter does not fit the model or the
+    /// recipe.</exception>
     public static TrainedWeights Prepare(
         DecoderModel model,
         Recipe recipe,
@@ -57,10 +57,10 @@ public sealed class TrainedWeights : IDisposable
         );
     }
 
-    /// <summary>Writes the adapter, without the tokenizer's files.</summary>
+    /// <summary>Writes the adapter, without the tokenizer files.</summary>
     /// <param name="folder">An existing folder.</param>
-    /// <param name="baseModel">How the base model was named.</param>
-    /// <param name="values">Where a parameter's values are in full precision.</param>
+    /// <param name="baseModel">Name of the base model to record.</param>
+    /// <param name="values">Returns the values of a parameter in full precision.</param>
     /// <exception cref="InvalidOperationException">The model itself is trained.</exception>
     public void SaveAdapter(string folder, string baseModel, Func<Parameter, Tensor> values) =>
         (adapter ?? throw new InvalidOperationException("There is no adapter.")).Save(folder, baseModel, values);
@@ -89,7 +89,7 @@ public sealed class TrainedWeights : IDisposable
             );
     }
 
-    // An adapter goes on as it is; a recipe that asks for another must not be passed over in silence.
+    // A resumed adapter is used as it is; a recipe that requests a different one must not be ignored silently.
     private static void CheckSame(string checkpoint, DecoderModel model, LoraOptions recipe, LoraOptions stored)
     {
         List<string> problems = [];
@@ -116,7 +116,8 @@ public sealed class TrainedWeights : IDisposable
         }
     }
 
-    // Names, an expression and all-linear may mean the same layers; an adapter may have the other layout's names.
+    // Names, a regular expression and all-linear can select the same layers; an adapter may use the names of the other
+    // layout.
     private static string ModulesOf(DecoderModel model, LoraOptions options)
     {
         var chosen =

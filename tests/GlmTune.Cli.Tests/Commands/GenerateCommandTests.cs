@@ -31,7 +31,7 @@ public sealed class GenerateCommandTests : IDisposable
     [Theory]
     [InlineData("line 1: answers another question", "x,b", "")]
     [InlineData("line 2: answers another question", "a,x", "")]
-    [InlineData("line 2: is an answer beyond the input's last row", "a", "")]
+    [InlineData("line 2: is an answer beyond the last row of the input", "a", "")]
     [InlineData("line 1: was generated with another chat template or other settings", "a,b", "--repetition-penalty 2")]
     [InlineData(
         "line 1: was generated with another chat template or other settings",
@@ -79,9 +79,9 @@ public sealed class GenerateCommandTests : IDisposable
 
     [Theory]
     [InlineData("""{"line": 1, "prediction": "x"}""", "does not say which model")]
-    [InlineData("""{"prediction": "x"}""", "is not a row that generate writes")]
-    [InlineData("""{"line": 1, "digest": 5}""", "is not a row that generate writes")]
-    [InlineData("hello", "is not a row that generate writes")]
+    [InlineData("""{"prediction": "x"}""", "is not a row written by generate")]
+    [InlineData("""{"line": 1, "digest": 5}""", "is not a row written by generate")]
+    [InlineData("hello", "is not a row written by generate")]
     public async Task Rows_of_something_else_are_refused(string row, string why)
     {
         folder.Write("o.jsonl", row + "\n");

@@ -151,7 +151,7 @@ public class ShippedRecipeTests
         Assert.Equal(["query_key_value"], recipe.Lora!.TargetModules!.Names);
         Assert.Equal(
             [
-                "lora.yaml, line 7: 'freezeV' has no effect here: it applies to the vision model",
+                "lora.yaml, line 7: 'freezeV' has no effect here: it applies only to the vision model",
                 "lora.yaml, line 16: 'training_args.dataloader_num_workers' has no effect here: batches "
                     + "are prepared in this process while the device computes",
                 "lora.yaml, line 17: 'training_args.remove_unused_columns' has no effect here: rows "

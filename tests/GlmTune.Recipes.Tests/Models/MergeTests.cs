@@ -50,7 +50,7 @@ public sealed class MergeTests : IDisposable
         var error = Assert.Throws<InvalidDataException>(() =>
             MergeAdapter.Run(path, folder.At("merged"), null, null, CPU)
         );
-        Assert.Contains("not finite", error.Message, StringComparison.Ordinal);
+        Assert.Contains("non-finite", error.Message, StringComparison.Ordinal);
         Assert.False(Directory.Exists(folder.At("merged")));
     }
 

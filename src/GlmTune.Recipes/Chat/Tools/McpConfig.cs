@@ -3,39 +3,38 @@ using GlmTune.Files.Json;
 
 namespace GlmTune.Recipes.Chat.Tools;
 
-/// <summary>How one server of the Model Context Protocol is reached: a program that is started, or an
-/// address.</summary>
+/// <summary>How to reach one MCP server (Model Context Protocol): a program to start, or a URL.</summary>
 /// <param name="Name">Its name in the file.</param>
 public sealed record McpServerConfig(string Name)
 {
-    /// <summary>The program to start, which speaks on its standard input and output; null: it is at
+    /// <summary>The program to start, which communicates over standard input and output; null: the server is at
     /// <see cref="Url"/>.</summary>
     public string? Command { get; init; }
 
     /// <summary>The program's arguments.</summary>
     public IReadOnlyList<string> Arguments { get; init; } = [];
 
-    /// <summary>Variables of the program's environment, beside the few that every program needs.</summary>
+    /// <summary>Environment variables for the program, in addition to the few that every program needs.</summary>
     public IReadOnlyDictionary<string, string> Environment { get; init; } = new Dictionary<string, string>();
 
-    /// <summary>The program's working folder; null: this one.</summary>
+    /// <summary>The program's working folder; null: the current one.</summary>
     public string? WorkingFolder { get; init; }
 
-    /// <summary>The address of a running server.</summary>
+    /// <summary>URL of a running server.</summary>
     public Uri? Url { get; init; }
 
-    /// <summary>Headers of each request to it, such as a key.</summary>
+    /// <summary>Headers for each request to the URL, such as an API key.</summary>
     public IReadOnlyDictionary<string, string> Headers { get; init; } = new Dictionary<string, string>();
 }
 
-/// <summary>A file of servers as other programs have it: <c>{"mcpServers": {NAME: {"command": …, "args": […], "env":
-/// {…}} or {"url": …}}}</c>.</summary>
-/// <remarks>Keys that are not listed here are left alone: what other programs allow without a question is not allowed
-/// here.</remarks>
+/// <summary>A file of servers in the usual format: <c>{"mcpServers": {NAME: {"command": …, "args": […], "env": {…}} or
+/// {"url": …}}}</c>.</summary>
+/// <remarks>Other keys are ignored. In particular, tools that such a file approves for use without asking are not
+/// approved here.</remarks>
 public static class McpConfig
 {
-    /// <summary>Reads a file; servers that it marks as disabled are left out.</summary>
-    /// <exception cref="InvalidDataException">It is something else; all problems at once.</exception>
+    /// <summary>Reads a file; servers marked as disabled are skipped.</summary>
+    /// <exception cref="InvalidDataException">The file has another form; the message lists all problems.</exception>
     public static IReadOnlyList<McpServerConfig> Read(string path)
     {
         try

@@ -6,8 +6,8 @@ using ModelContextProtocol.Protocol;
 
 namespace GlmTune.Recipes.Chat.Tools;
 
-/// <summary>Connections to servers of the Model Context Protocol, and the functions that they offer.</summary>
-/// <remarks>Programs that were started end with it.</remarks>
+/// <summary>Connections to MCP servers, and the functions that they offer.</summary>
+/// <remarks>Disposing it ends the programs that it started.</remarks>
 public sealed class McpServers : IAsyncDisposable
 {
     private readonly List<McpClient> clients = [];
@@ -15,15 +15,15 @@ public sealed class McpServers : IAsyncDisposable
 
     private McpServers() { }
 
-    /// <summary>The functions of all servers. A name that two servers have goes with the server's:
+    /// <summary>The functions of all servers. If two servers use the same name, it is prefixed by the server's:
     /// <c>server_name</c>.</summary>
     public IReadOnlyList<AIFunction> Functions => functions;
 
-    /// <summary>Starts and asks servers, side by side.</summary>
-    /// <param name="servers">How they are reached.</param>
-    /// <param name="stop">Ends it.</param>
-    /// <exception cref="InvalidDataException">A server does not start or does not answer; all of them are
-    /// named.</exception>
+    /// <summary>Starts the servers and lists their tools, concurrently.</summary>
+    /// <param name="servers">How to reach the servers.</param>
+    /// <param name="stop">Cancels the start.</param>
+    /// <exception cref="InvalidDataException">Servers do not start or do not answer; the message lists them
+    /// all.</exception>
     public static async Task<McpServers> ConnectAsync(
         IReadOnlyList<McpServerConfig> servers,
         CancellationToken stop = default
@@ -138,8 +138,8 @@ public sealed class McpServers : IAsyncDisposable
         }
     }
 
-    // A program gets only the variables that programs need to run, and what its configuration names: no keys of other
-    // services.
+    // A program gets only the variables that programs need to run and those in its configuration, so keys of other
+    // services do not leak.
     private static IClientTransport Transport(McpServerConfig server, Action<string> onErrorLine)
     {
         if (server.Command is not { } command)
@@ -180,7 +180,7 @@ public sealed class McpServers : IAsyncDisposable
         );
     }
 
-    /// <summary>A server's tool whose result is the text that a model reads, and whose errors are exceptions.</summary>
+    /// <summary>A server's tool that returns the text for the model and reports errors as exceptions.</summary>
     private sealed class McpFunction(McpClientTool tool) : DelegatingAIFunction(tool)
     {
         protected override async ValueTask<object?> InvokeCoreAsync(
