@@ -45,6 +45,10 @@ public abstract record ModelConfig
     /// <summary>Share of a head's features that rotate.</summary>
     public double RotaryShare { get; init; } = 0.5;
 
+    /// <summary>Whether the output head projects by the token embedding's table: one weight for both
+    /// (<c>tie_word_embeddings</c>).</summary>
+    public bool TiedHead { get; init; }
+
     /// <summary>Longest sequence the model was made for, in tokens.</summary>
     public int MaxPositions { get; init; } = 131072;
 
@@ -65,6 +69,24 @@ public abstract record ModelConfig
 
     /// <summary>Parameters of one decoder layer.</summary>
     public abstract long ParametersPerLayer { get; }
+
+    /// <summary>The checkpoint layouts that there are for this architecture.</summary>
+    public abstract IReadOnlyList<CheckpointLayout> Layouts { get; }
+
+    /// <summary>Complains of a layout that there is not for this architecture.</summary>
+    /// <param name="layout">Which layout.</param>
+    /// <exception cref="InvalidDataException">It is not in <see cref="Layouts"/>.</exception>
+    public void RequireLayout(CheckpointLayout layout)
+    {
+        if (!Layouts.Contains(layout))
+        {
+            throw new InvalidDataException(
+                layout == CheckpointLayout.Original
+                    ? "This architecture has no original layout, only the transformers library's ('hf')."
+                    : "This architecture has no layout of the transformers library ('hf'), only the original one."
+            );
+        }
+    }
 
     /// <summary>Reads a model folder's <c>config.json</c>.</summary>
     /// <exception cref="InvalidDataException">It is missing, of no family in <see cref="ModelFamilies"/>, or

@@ -237,7 +237,9 @@ public static class ModelFolder
         }
 
         foreach (
-            var stored in files.Tensors.Where(stored => !used.Contains(stored.Name) && !IsRotaryBuffer(stored.Name))
+            var stored in files.Tensors.Where(stored =>
+                !used.Contains(stored.Name) && !model.Names.IsSpare(stored.Name)
+            )
         )
         {
             problems.Add(
@@ -258,9 +260,4 @@ public static class ModelFolder
 
         return matched;
     }
-
-    // The original checkpoints store the angles' frequencies in bfloat16; they are computed exactly instead.
-    private static bool IsRotaryBuffer(string name) =>
-        name.EndsWith("rotary_pos_emb.inv_freq", StringComparison.Ordinal)
-        || name.EndsWith("rotary_emb.inv_freq", StringComparison.Ordinal);
 }

@@ -16,7 +16,6 @@ internal static class UnsupportedModel
 
     private static readonly Dictionary<string, string> OtherModels = new(StringComparer.Ordinal)
     {
-        ["glm4"] = "GLM-4-0414, GLM-Z1 or another model of 2025, which has two more norms in every layer",
         ["glm4_moe"] = "a mixture-of-experts model of the GLM-4.5 family",
         ["glm4_moe_lite"] = "a mixture-of-experts model of the GLM-4.7 family",
         ["glm4v"] = "a vision model of the GLM-4.1V family",
@@ -63,7 +62,7 @@ internal static class UnsupportedModel
                     ? $"has no 'model_type'{(architecture is null ? "" : $" (its architecture is '{architecture}')")}; "
                         + $"expected {expected}."
                 : OtherModels.TryGetValue(type, out var other)
-                    ? $"model_type '{type}' is {other}; it is not supported. Expected {expected}, as GLM-4-9B has."
+                    ? $"model_type '{type}' is {other}; it is not supported. Expected {expected}."
                 : $"model_type '{type}'{(architecture is null ? "" : $" ({architecture})")} is not GLM-4. Expected "
                     + $"{expected}."
             );
@@ -78,7 +77,6 @@ internal static class UnsupportedModel
         return Text(json, "model_type") switch
         {
             "chatglm" => ChatGlm(json, name),
-            "glm" => GlmEdge(json, name),
             _ => null,
         };
     }
@@ -115,31 +113,6 @@ internal static class UnsupportedModel
             ? null
             : $"this is {known}, with a SentencePiece tokenizer and another chat format; it is not supported. GLM-4-9B "
                 + "and its relatives are.";
-    }
-
-    // Its differences one by one, since a relative may have but some of them.
-    private static string? GlmEdge(JsonObject json, string name)
-    {
-        List<string> differences = [];
-        void Differs(string key, bool differs)
-        {
-            if (differs)
-            {
-                differences.Add($"'{key}' is {json[key]!.ToJsonString()}");
-            }
-        }
-
-        Differs("tie_word_embeddings", Is(json, "tie_word_embeddings", true));
-        if (differences.Count == 0 && !Names(name, "glm-edge"))
-        {
-            return null;
-        }
-
-        Differs("attention_bias", Is(json, "attention_bias", false));
-        Differs("partial_rotary_factor", json["partial_rotary_factor"] is JsonValue share && Number(share) == 1);
-        return "this is glm-edge, or a model of its form"
-            + (differences.Count == 0 ? "" : $" ({string.Join(", ", differences)})")
-            + "; it is not supported. GLM-4-9B and its relatives are.";
     }
 
     private static string? Quantisation(JsonObject json)
@@ -180,6 +153,4 @@ internal static class UnsupportedModel
 
     private static int? Whole(JsonObject json, string key) =>
         json[key] is JsonValue value && value.TryGetValue<int>(out var number) ? number : null;
-
-    private static double? Number(JsonValue value) => value.TryGetValue<double>(out var number) ? number : null;
 }

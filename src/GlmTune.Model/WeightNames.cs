@@ -33,6 +33,10 @@ public abstract class WeightNames
     /// write. The most likely one first.</summary>
     public abstract IEnumerable<IReadOnlyList<WeightSlice>> KnownSlices(Parameter parameter);
 
+    /// <summary>Whether published files may hold a tensor that no parameter is read from.</summary>
+    /// <param name="name">In the checkpoint.</param>
+    public abstract bool IsSpare(string name);
+
     /// <summary>All linear layers of a model under the names of <paramref name="layout"/>, layer by layer; the output
     /// projection last.</summary>
     public abstract IEnumerable<LinearSlice> Linears(DecoderModel model, CheckpointLayout layout);

@@ -12,10 +12,10 @@ public sealed class ModelFamiliesTests : IDisposable
 
     [Theory]
     [
-        InlineData("""{ "hidden_size": 8 }""", "'chatglm' or 'glm'"),
-        InlineData("""{ "model_type": 4 }""", "'chatglm' or 'glm'"),
+        InlineData("""{ "hidden_size": 8 }""", "'chatglm' or 'glm' or 'glm4'"),
+        InlineData("""{ "model_type": 4 }""", "'chatglm' or 'glm' or 'glm4'"),
         InlineData("""{ "model_type": "llama" }""", "'llama'"),
-        InlineData("""{ "model_type": "glm4" }""", "'glm4'"),
+        InlineData("""{ "model_type": "glm4v" }""", "'glm4v'"),
         InlineData("""[1]""", "found an array")
     ]
     public void A_configuration_of_no_family_is_refused_by_its_type(string json, string message)
@@ -64,15 +64,34 @@ public sealed class ModelFamiliesTests : IDisposable
         Assert.Throws<ArgumentException>(() => ModelFamilies.Shape("glm-5"));
     }
 
-    [Theory, InlineData(CheckpointLayout.Original), InlineData(CheckpointLayout.Library)]
-    public void A_configuration_that_is_written_reads_as_the_same_model(CheckpointLayout layout)
+    [Theory]
+    [InlineData("glm-4-9b", CheckpointLayout.Original), InlineData("glm-4-9b", CheckpointLayout.Library)]
+    [InlineData("glm-4-9b-0414", CheckpointLayout.Library), InlineData("glm-edge-1.5b", CheckpointLayout.Library)]
+    public void A_configuration_that_is_written_reads_as_the_same_model(string name, CheckpointLayout layout)
     {
-        var shape = ModelFamilies.Shape("glm-4-9b");
+        var shape = ModelFamilies.Shape(name);
         ModelFolder.WriteConfig(shape, folder, layout, ScalarType.BFloat16);
         var read = ModelConfig.Read(folder);
         Assert.Equal(shape with { Layout = layout, Source = read.Source, EndTokenIds = read.EndTokenIds }, read);
         Assert.Equal(shape.EndTokenIds, read.EndTokenIds);
     }
+
+    [Theory, InlineData("glm-4-9b-0414"), InlineData("glm-edge-1.5b")]
+    public void A_layout_that_an_architecture_has_not_is_refused(string name) =>
+        Assert.Contains(
+            "no original layout",
+            Assert
+                .Throws<InvalidDataException>(() =>
+                    ModelFolder.WriteConfig(
+                        ModelFamilies.Shape(name),
+                        folder,
+                        CheckpointLayout.Original,
+                        ScalarType.BFloat16
+                    )
+                )
+                .Message,
+            StringComparison.Ordinal
+        );
 
     public void Dispose() => Directory.Delete(folder, recursive: true);
 }

@@ -168,11 +168,15 @@ public class GoldenModelTests
         Assert.Equal(after3, DisposeScopeManager.Statistics.ThreadTotalLiveCount);
     }
 
-    internal static Func<Model.Layers.Parameter, Tensor> Gradients(DecoderModel model, int recomputed)
+    internal static Func<Model.Layers.Parameter, Tensor> Gradients(
+        DecoderModel model,
+        int recomputed,
+        string? golden = null
+    )
     {
         var sharding = new ReplicatedWeights(model.Units);
         var runner = new LayerRunner(model, sharding, recomputed);
-        var batch = GoldenBatch.Read(Path.Combine(Folder, "batch.json")).ToMicroBatch();
+        var batch = GoldenBatch.Read(Path.Combine(golden ?? Folder, "batch.json")).ToMicroBatch();
         using var pass = TrainingPass.Of(batch, CPU);
         runner.ForwardBackward(pass, 1.0 / pass.Targets.Count, dropoutSeed: null);
         return parameter =>

@@ -78,6 +78,7 @@ public static class AdapterFolder
                 pair => pair.Parameter
             );
             Match(files.Path, files.ByName, parameters);
+            CheckTied(files, parameters);
             if (values)
             {
                 Copy(files.ByName, parameters);
@@ -90,6 +91,24 @@ public static class AdapterFolder
             lora.Detach(model);
             lora.Dispose();
             throw;
+        }
+    }
+
+    private static void CheckTied(AdapterTensors files, Dictionary<string, Parameter> parameters)
+    {
+        using var scope = NewDisposeScope();
+        foreach (
+            var names in parameters.GroupBy(pair => pair.Value, pair => pair.Key).Where(names => names.Count() > 1)
+        )
+        {
+            var stored = names.Select(name => files.ByName[name]).ToList();
+            if (!StoredTensors.Read(stored[0]).Equals(StoredTensors.Read(stored[1])))
+            {
+                throw new InvalidDataException(
+                    $"{files.Path}: '{stored[0].Name}' and '{stored[1].Name}' differ, but the base model has one weight "
+                        + "for both (tie_word_embeddings). Train it with both in modules_to_save, or untie the base."
+                );
+            }
         }
     }
 

@@ -34,7 +34,9 @@ public sealed class Lora : IAdapter
 
     /// <inheritdoc/>
     public IEnumerable<Parameter> Parameters =>
-        adapters.SelectMany(adapter => adapter.Parameters).Concat(savedWeights.Select(slice => slice.Parameter));
+        adapters
+            .SelectMany(adapter => adapter.Parameters)
+            .Concat(savedWeights.Select(slice => slice.Parameter).Distinct());
 
     /// <summary>Every parameter under the name that a file gives it, PEFT's prefix aside.</summary>
     internal IEnumerable<(string Name, Parameter Parameter)> NamedParameters =>
@@ -70,9 +72,10 @@ public sealed class Lora : IAdapter
             );
         }
 
+        RequireBothOfTied(model, options);
         var saved = options
             .ModulesToSave.SelectMany(module => WeightsOf(module, model, names))
-            .DistinctBy(slice => slice.Parameter)
+            .DistinctBy(slice => slice.Name)
             .ToList();
         if (chosen.Find(target => saved.Exists(slice => slice.Parameter == target.Linear.Weight)) is { } both)
         {
@@ -134,6 +137,14 @@ public sealed class Lora : IAdapter
     /// should be; some layers are merged already, so the model is of no more use.</exception>
     public void Merge(DecoderModel model)
     {
+        if (model.Config.TiedHead && model.Head.Projection.Adapters.OfType<LowRankAdapter>().Any(adapters.Contains))
+        {
+            throw new InvalidDataException(
+                "The adapter changes the output head, which is the embedding too in this model (tie_word_embeddings), "
+                    + "so it cannot be merged. Use it as an adapter."
+            );
+        }
+
         foreach (var linear in model.Names.Linears(model, Layout).Select(slice => slice.Linear).Distinct())
         {
             foreach (var adapter in linear.Adapters.OfType<LowRankAdapter>().Where(adapters.Contains))
@@ -188,10 +199,30 @@ public sealed class Lora : IAdapter
         : targets.Pattern is { } pattern ? Regex.IsMatch(slice.Name, $"^(?:{pattern})$", RegexOptions.CultureInvariant)
         : targets.Names!.Any(name => slice.Name == name || slice.Name.EndsWith("." + name, StringComparison.Ordinal));
 
+    // PEFT keeps a copy of each module that it saves, so an embedding and a head that are one weight here stay one
+    // there only where both are saved.
+    private static void RequireBothOfTied(DecoderModel model, LoraOptions options)
+    {
+        string[] tied = ["embed_tokens", "lm_head"];
+        var named = tied.Where(module => options.ModulesToSave.Any(name => name.Split('.')[^1] == module)).ToList();
+        if (model.Config.TiedHead && named.Count == 1)
+        {
+            throw new InvalidDataException(
+                $"modules_to_save: '{named[0]}' is found alone, but this model's embedding and head are one weight "
+                    + $"(tie_word_embeddings). Name both: {string.Join(", ", tied)}."
+            );
+        }
+    }
+
     // Modules are named as PEFT names them: by their whole name or its end. A module's weight and bias go together.
     private static List<WeightSlice> WeightsOf(string module, DecoderModel model, CheckpointLayout layout)
     {
         var weights = model.Names.Weights(model, layout).ToList();
+        if (model.Config.TiedHead && model.Names.Linears(model, layout).First(slice => slice.IsHead) is var head)
+        {
+            weights.Add(new WeightSlice($"{head.Name}.weight", head.Linear.Weight, head.FirstRow, head.Rows));
+        }
+
         var named = weights
             .Where(slice =>
                 ModuleOf(slice) == module || ModuleOf(slice).EndsWith("." + module, StringComparison.Ordinal)

@@ -9,13 +9,17 @@ public sealed record Glm4Config : ModelConfig
     /// <summary>Whether query, key and value have biases.</summary>
     public bool AttentionBias { get; init; } = true;
 
+    /// <summary>Whether what attention and the feed-forward block give is normalised before it is added to the residual
+    /// stream, as in GLM-4-0414 and GLM-Z1.</summary>
+    public bool OutputNorms { get; init; }
+
     /// <inheritdoc/>
     public override long ParameterCount =>
-        (2L * VocabularySize * HiddenSize) + HiddenSize + (LayerCount * ParametersPerLayer);
+        ((TiedHead ? 1L : 2L) * VocabularySize * HiddenSize) + HiddenSize + (LayerCount * ParametersPerLayer);
 
     /// <inheritdoc/>
     public override long ParametersPerLayer =>
-        (2L * HiddenSize)
+        ((OutputNorms ? 4L : 2L) * HiddenSize)
         + ((long)Heads.FusedWidth * (HiddenSize + (AttentionBias ? 1 : 0)))
         + ((long)HiddenSize * Heads.QueryWidth)
         + (3L * HiddenSize * FeedForwardSize);
@@ -39,6 +43,43 @@ public sealed record Glm4Config : ModelConfig
             PaddingTokenId = 151329,
         };
 
+    /// <summary>The shape of GLM-4-9B-0414 and GLM-Z1-9B-0414.</summary>
+    public static Glm4Config Glm4_9B_0414 { get; } =
+        Glm4_9B with
+        {
+            Layout = CheckpointLayout.Library,
+            OutputNorms = true,
+            NormEpsilon = 1e-05,
+            RotaryBase = 10_000,
+            MaxPositions = 32768,
+        };
+
+    /// <summary>The shape of GLM-Edge-1.5B-Chat.</summary>
+    public static Glm4Config GlmEdge_1_5B { get; } =
+        new()
+        {
+            Layout = CheckpointLayout.Library,
+            LayerCount = 28,
+            HiddenSize = 2048,
+            FeedForwardSize = 6144,
+            QueryHeads = 16,
+            KeyValueHeads = 4,
+            HeadDim = 128,
+            VocabularySize = 59264,
+            NormEpsilon = 1e-05,
+            RotaryBase = 10_000,
+            RotaryShare = 1,
+            AttentionBias = false,
+            TiedHead = true,
+            MaxPositions = 8192,
+            EndTokenIds = [59246, 59253, 59255],
+            PaddingTokenId = 59246,
+        };
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<CheckpointLayout> Layouts =>
+        OutputNorms || TiedHead ? [CheckpointLayout.Library] : [CheckpointLayout.Original, CheckpointLayout.Library];
+
     /// <inheritdoc/>
     public override DecoderModel NewModel(ScalarType type, DevicePlan plan, bool plain = false) =>
         new Glm4Model(this, type, plan, plain);
@@ -46,6 +87,7 @@ public sealed record Glm4Config : ModelConfig
     /// <inheritdoc/>
     public override JsonObject ToJson(CheckpointLayout layout, string type)
     {
+        RequireLayout(layout);
         var json = layout == Layout ? (JsonObject)Source.DeepClone() : [];
         void Set(string key, JsonNode? value) => json[key] = value;
         if (layout == CheckpointLayout.Original)
@@ -80,8 +122,8 @@ public sealed record Glm4Config : ModelConfig
         }
         else
         {
-            Set("model_type", "glm");
-            Set("architectures", new JsonArray("GlmForCausalLM"));
+            Set("model_type", OutputNorms ? "glm4" : "glm");
+            Set("architectures", new JsonArray(OutputNorms ? "Glm4ForCausalLM" : "GlmForCausalLM"));
             Set("num_hidden_layers", LayerCount);
             Set("hidden_size", HiddenSize);
             Set("intermediate_size", FeedForwardSize);
@@ -102,7 +144,7 @@ public sealed record Glm4Config : ModelConfig
             }
         }
 
-        Set("tie_word_embeddings", false);
+        Set("tie_word_embeddings", TiedHead);
         Set("use_cache", true);
         if (EndTokenIds.Count > 0)
         {

@@ -2,7 +2,7 @@ using System.Text.Json.Nodes;
 
 namespace GlmTune.Model.Glm4;
 
-/// <summary>Reads one <c>config.json</c> of GLM-4-9B, in either layout.</summary>
+/// <summary>Reads one <c>config.json</c> of a GLM-4 model, in either layout.</summary>
 internal sealed class Glm4ConfigReader(string path, JsonObject json) : ConfigReader(path, json)
 {
     /// <summary>Reads it.</summary>
@@ -47,7 +47,6 @@ internal sealed class Glm4ConfigReader(string path, JsonObject json) : ConfigRea
 
     private Glm4Config ReadLibrary()
     {
-        Expect("tie_word_embeddings", false);
         if (Text("hidden_act") is { } activation && activation is not ("silu" or "swish"))
         {
             Problems.Add($"'hidden_act' is '{activation}'; expected 'silu'.");
@@ -74,6 +73,8 @@ internal sealed class Glm4ConfigReader(string path, JsonObject json) : ConfigRea
             RotaryBase = NumberIn(rotary, "rope_theta") ?? Number("rope_theta", null),
             RotaryShare = NumberIn(rotary, "partial_rotary_factor") ?? Number("partial_rotary_factor", 0.5),
             AttentionBias = Flag("attention_bias", false),
+            TiedHead = Flag("tie_word_embeddings", false),
+            OutputNorms = Text("model_type") == "glm4",
             MaxPositions = (int)Number("max_position_embeddings", 131072),
             EndTokenIds = EndTokens(),
             PaddingTokenId = Optional("pad_token_id"),

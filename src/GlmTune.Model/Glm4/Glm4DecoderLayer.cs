@@ -1,10 +1,12 @@
+using GlmTune.Kernels;
 using GlmTune.Kernels.Definitions;
 using GlmTune.Model.Layers;
 using static TorchSharp.torch;
 
 namespace GlmTune.Model.Glm4;
 
-/// <summary>One decoder layer: h = x + attention(norm(x)); y = h + feedForward(norm(h)).</summary>
+/// <summary>One decoder layer: h = x + attention(norm(x)); y = h + feedForward(norm(h)). With output norms, what either
+/// block gives passes through a norm of its own before it is added.</summary>
 public sealed class Glm4DecoderLayer : DecoderLayer
 {
     private readonly double epsilon;
@@ -14,17 +16,23 @@ public sealed class Glm4DecoderLayer : DecoderLayer
     /// <param name="attention">The attention block.</param>
     /// <param name="postAttentionNorm">[C].</param>
     /// <param name="feedForward">The feed-forward block.</param>
-    /// <param name="epsilon">Of both norms.</param>
+    /// <param name="epsilon">Of all norms.</param>
+    /// <param name="outputNorms">Of what attention gives, and of what the feed-forward block gives, each [C]; null: the
+    /// architecture has none.</param>
     public Glm4DecoderLayer(
         int number,
         Parameter inputNorm,
         Attention attention,
         Parameter postAttentionNorm,
         FeedForward feedForward,
-        double epsilon
+        double epsilon,
+        (Parameter Attention, Parameter FeedForward)? outputNorms = null
     )
-        : base(number, attention, feedForward) =>
+        : base(number, attention, feedForward)
+    {
         (InputNorm, PostAttentionNorm, this.epsilon) = (inputNorm, postAttentionNorm, epsilon);
+        (AttentionOutputNorm, FeedForwardOutputNorm) = (outputNorms?.Attention, outputNorms?.FeedForward);
+    }
 
     /// <summary>Weight of the norm before attention [C].</summary>
     public Parameter InputNorm { get; }
@@ -32,16 +40,40 @@ public sealed class Glm4DecoderLayer : DecoderLayer
     /// <summary>Weight of the norm before the feed-forward block [C].</summary>
     public Parameter PostAttentionNorm { get; }
 
+    /// <summary>Weight of the norm of what attention gives [C]; null: the architecture has none.</summary>
+    public Parameter? AttentionOutputNorm { get; }
+
+    /// <summary>Weight of the norm of what the feed-forward block gives [C]; null: the architecture has none.</summary>
+    public Parameter? FeedForwardOutputNorm { get; }
+
     /// <inheritdoc/>
     public override IEnumerable<Parameter> Parameters =>
-        [InputNorm, .. Attention.Parameters, PostAttentionNorm, .. FeedForward.Parameters];
+        AttentionOutputNorm is null || FeedForwardOutputNorm is null
+            ? [InputNorm, .. Attention.Parameters, PostAttentionNorm, .. FeedForward.Parameters]
+            :
+            [
+                InputNorm,
+                .. Attention.Parameters,
+                AttentionOutputNorm,
+                PostAttentionNorm,
+                .. FeedForward.Parameters,
+                FeedForwardOutputNorm,
+            ];
 
     /// <inheritdoc/>
     public override Tensor Forward(Tensor x, LayerContext context, Tape? tape)
     {
         using var scope = NewDisposeScope();
         var (residual, middle) = Attend(x, context, tape);
-        return FeedForward.Forward(middle, residual, context, tape).MoveToOuterDisposeScope();
+        if (FeedForwardOutputNorm is null)
+        {
+            return FeedForward.Forward(middle, residual, context, tape).MoveToOuterDisposeScope();
+        }
+
+        var given = FeedForward.Forward(middle, residual: null, context, tape);
+        return NormaliseOutput(given, FeedForwardOutputNorm, context, tape)
+            .AddInPlace(residual)
+            .MoveToOuterDisposeScope();
     }
 
     /// <inheritdoc/>
@@ -49,7 +81,18 @@ public sealed class Glm4DecoderLayer : DecoderLayer
     {
         using var scope = NewDisposeScope();
         var (_, middle) = Attend(x, context, tape);
-        FeedForward.Record(middle, context, tape);
+        if (FeedForwardOutputNorm is null)
+        {
+            FeedForward.Record(middle, context, tape);
+            return;
+        }
+
+        NormaliseOutput(
+            FeedForward.Forward(middle, residual: null, context, tape),
+            FeedForwardOutputNorm,
+            context,
+            tape
+        );
     }
 
     /// <inheritdoc/>
@@ -74,11 +117,19 @@ public sealed class Glm4DecoderLayer : DecoderLayer
 
         var attended = Attention.Decode(normalised, context, rows);
         x = rows is null ? x : x.index_select(0, rows.Index);
+        if (AttentionOutputNorm is not null)
+        {
+            attended = NormaliseOutput(attended, AttentionOutputNorm, context, tape: null);
+        }
+
         var (middle, middleNormalised, _) = kernels.AddRmsNorm(x, attended, PostAttentionNorm.Value, epsilon);
-        return (
-            middle.MoveToOuterDisposeScope(),
-            FeedForward.Decode(middleNormalised, context).MoveToOuterDisposeScope()
-        );
+        var given = FeedForward.Decode(middleNormalised, context);
+        if (FeedForwardOutputNorm is not null)
+        {
+            given = NormaliseOutput(given, FeedForwardOutputNorm, context, tape: null);
+        }
+
+        return (middle.MoveToOuterDisposeScope(), given.MoveToOuterDisposeScope());
     }
 
     /// <inheritdoc/>
@@ -86,12 +137,15 @@ public sealed class Glm4DecoderLayer : DecoderLayer
     {
         using var scope = NewDisposeScope();
         var kernels = context.Kernels;
-        var inner = FeedForward.Backward(gradient, context, tape);
+        var given = FeedForwardOutputNorm is null
+            ? gradient
+            : NormaliseOutputBackward(gradient, FeedForwardOutputNorm, context, tape);
+        var inner = FeedForward.Backward(given, context, tape);
         using var middleInverse = tape.TakeTensor();
         using var residual = tape.TakeTensor();
         Tensor stream;
         Fp8Rows? rounded = null;
-        if (Attention.Output.Weight.Rounded is not null && !PostAttentionNorm.Trainable)
+        if (Attention.Output.Weight.Rounded is not null && !PostAttentionNorm.Trainable && AttentionOutputNorm is null)
         {
             (stream, rounded) = kernels.RmsNormBackwardFp8(
                 inner,
@@ -113,8 +167,11 @@ public sealed class Glm4DecoderLayer : DecoderLayer
             );
         }
 
+        var attended = AttentionOutputNorm is null
+            ? stream
+            : NormaliseOutputBackward(stream, AttentionOutputNorm, context, tape);
         var needsNorm = inputGradient || InputNorm.Trainable;
-        var normalised = Attention.Backward(new LinearInput(stream, rounded), context, tape, needsNorm);
+        var normalised = Attention.Backward(new LinearInput(attended, rounded), context, tape, needsNorm);
         using var inverse = tape.TakeTensor();
         using var x = tape.TakeTensor();
         return needsNorm
@@ -128,7 +185,8 @@ public sealed class Glm4DecoderLayer : DecoderLayer
     public override long KeptPerToken(bool withoutCheapParts)
     {
         Linear[] recomputable = [Attention.QueryKeyValue, FeedForward.GateUp, FeedForward.Down];
-        return (2 * InputNorm.Count)
+        var streams = AttentionOutputNorm is null ? 2 : 4; // with output norms, what they take in is kept too
+        return (streams * InputNorm.Count)
             + Attention.QueryKeyValue.OutputWidth
             + Attention.Output.InputWidth
             + FeedForward.GateUp.OutputWidth
@@ -145,10 +203,30 @@ public sealed class Glm4DecoderLayer : DecoderLayer
         tape?.Save(x);
         tape?.Save(inverse);
         var attended = Attention.Forward(normalised, context, tape);
+        if (AttentionOutputNorm is not null)
+        {
+            attended = NormaliseOutput(attended, AttentionOutputNorm, context, tape);
+        }
+
         var (residual, middle, middleInverse) = AddAndNormalise(x, attended, kernels);
         tape?.Save(residual);
         tape?.Save(middleInverse);
         return (residual, middle);
+    }
+
+    private Tensor NormaliseOutput(Tensor given, Parameter norm, LayerContext context, Tape? tape)
+    {
+        var (output, inverse) = context.Kernels.RmsNorm(given, norm.Value, epsilon);
+        tape?.Save(given);
+        tape?.Save(inverse);
+        return output;
+    }
+
+    private static Tensor NormaliseOutputBackward(Tensor gradient, Parameter norm, LayerContext context, Tape tape)
+    {
+        using var inverse = tape.TakeTensor();
+        using var given = tape.TakeTensor();
+        return context.Kernels.RmsNormBackward(gradient, given, norm.Value, inverse, null, GradientOf(norm));
     }
 
     private (LinearInput Output, Tensor InverseRms) Normalise(Tensor x, LayerContext context)

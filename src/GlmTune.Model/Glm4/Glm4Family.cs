@@ -1,15 +1,21 @@
 namespace GlmTune.Model.Glm4;
 
-/// <summary>GLM-4-9B: <c>chatglm</c> as published, <c>glm</c> as the transformers library converts it.</summary>
+/// <summary>GLM-4: <c>chatglm</c> as GLM-4-9B was published, <c>glm</c> as the transformers library converts it, and
+/// for GLM-Edge; <c>glm4</c> for GLM-4-0414 and GLM-Z1.</summary>
 public static class Glm4Family
 {
     /// <summary>Its entry in the list of families.</summary>
     public static ModelFamily Instance { get; } =
         new(
             "GLM-4",
-            ["chatglm", "glm"],
+            ["chatglm", "glm", "glm4"],
             (path, json) => new Glm4ConfigReader(path, json).Read(),
-            new Dictionary<string, ModelConfig> { ["glm-4-9b"] = Glm4Config.Glm4_9B },
+            new Dictionary<string, ModelConfig>
+            {
+                ["glm-4-9b"] = Glm4Config.Glm4_9B,
+                ["glm-4-9b-0414"] = Glm4Config.Glm4_9B_0414,
+                ["glm-edge-1.5b"] = Glm4Config.GlmEdge_1_5B,
+            },
             json => UnsupportedModel.OtherGlm4Form(json) is null
         );
 }

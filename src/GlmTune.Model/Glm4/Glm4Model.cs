@@ -3,7 +3,7 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Glm4;
 
-/// <summary>GLM-4-9B.</summary>
+/// <summary>GLM-4 and its relatives, as <see cref="Glm4Config"/> describes them.</summary>
 public sealed class Glm4Model : DecoderModel
 {
     /// <summary>Lays out the layers on one device; weights are not in memory yet.</summary>
@@ -27,33 +27,22 @@ public sealed class Glm4Model : DecoderModel
     private static DecoderParts Make(Glm4Config config, ScalarType type, DevicePlan plan)
     {
         var (first, last) = (plan.Devices[0], plan.Devices[^1]);
+        // Over several devices a tied head has a copy of the table where it is.
+        var tied = config.TiedHead && plan.Devices.Count == 1;
+        var embedding = new TokenEmbedding(Table(Glm4WeightNames.Embedding, first), tied);
         return new DecoderParts(
-            new TokenEmbedding(
-                Parameter.Matrix(
-                    "transformer.embedding.word_embeddings.weight",
-                    config.VocabularySize,
-                    config.HiddenSize,
-                    type,
-                    first
-                )
-            ),
+            embedding,
             [.. Enumerable.Range(0, config.LayerCount).Select(number => MakeLayer(config, type, plan, number))],
             new OutputHead(
                 Parameter.Vector("transformer.encoder.final_layernorm.weight", config.HiddenSize, type, last),
-                new Linear(
-                    Parameter.Matrix(
-                        "transformer.output_layer.weight",
-                        config.VocabularySize,
-                        config.HiddenSize,
-                        type,
-                        last
-                    ),
-                    null,
-                    config.LayerCount * 4
-                ),
-                config.NormEpsilon
+                new Linear(tied ? embedding.Weight : Table(Glm4WeightNames.Head, last), null, config.LayerCount * 4),
+                config.NormEpsilon,
+                tied ? embedding : null
             )
         );
+
+        Parameter Table(string name, Device device) =>
+            Parameter.Matrix(name, config.VocabularySize, config.HiddenSize, type, device);
     }
 
     private static Glm4DecoderLayer MakeLayer(Glm4Config config, ScalarType type, DevicePlan plan, int number)
@@ -85,7 +74,13 @@ public sealed class Glm4Model : DecoderModel
             new Attention(queryKeyValue, dense, heads, number),
             Vector("post_attention_layernorm.weight", config.HiddenSize),
             new FeedForward(gateUp, down),
-            config.NormEpsilon
+            config.NormEpsilon,
+            config.OutputNorms
+                ? (
+                    Vector("post_self_attn_layernorm.weight", config.HiddenSize),
+                    Vector("post_mlp_layernorm.weight", config.HiddenSize)
+                )
+                : null
         );
 
         Parameter Matrix(string name, long rows, long columns) =>

@@ -7,6 +7,12 @@ namespace GlmTune.Model.Glm4;
 /// <param name="config">The architecture.</param>
 public sealed class Glm4WeightNames(Glm4Config config) : WeightNames
 {
+    /// <summary>What the token embedding's table is called in a model.</summary>
+    internal const string Embedding = "transformer.embedding.word_embeddings.weight";
+
+    /// <summary>What the output head's projection is called in a model.</summary>
+    internal const string Head = "transformer.output_layer.weight";
+
     private const string OriginalLayers = "transformer.encoder.layers.";
     private const string LibraryLayers = "model.layers.";
 
@@ -15,6 +21,7 @@ public sealed class Glm4WeightNames(Glm4Config config) : WeightNames
     {
         if (layout == CheckpointLayout.Original)
         {
+            config.RequireLayout(layout);
             return [new WeightSlice(parameter.Name, parameter, 0, parameter.Shape[0])];
         }
 
@@ -41,11 +48,17 @@ public sealed class Glm4WeightNames(Glm4Config config) : WeightNames
     public override IEnumerable<IReadOnlyList<WeightSlice>> KnownSlices(Parameter parameter)
     {
         yield return Slices(parameter, config.Layout);
-        yield return Slices(
-            parameter,
-            config.Layout == CheckpointLayout.Original ? CheckpointLayout.Library : CheckpointLayout.Original
-        );
+        foreach (var layout in config.Layouts.Where(layout => layout != config.Layout))
+        {
+            yield return Slices(parameter, layout);
+        }
+
         var name = LibraryName(parameter.Name);
+        if (config.TiedHead && parameter.Name == Head)
+        {
+            yield return [new WeightSlice(LibraryName(Embedding), parameter, 0, parameter.Shape[0])];
+        }
+
         yield return [new WeightSlice(name, parameter, 0, parameter.Shape[0])];
         const string fused = ".mlp.gate_up_proj.";
         if (name.Contains(fused, StringComparison.Ordinal))
@@ -58,6 +71,14 @@ public sealed class Glm4WeightNames(Glm4Config config) : WeightNames
             ];
         }
     }
+
+    /// <inheritdoc/>
+    // The original checkpoints store the angles' frequencies in bfloat16; they are computed exactly instead. A tied head
+    // is the embedding, also where a file has it a second time: so the transformers library reads it.
+    public override bool IsSpare(string name) =>
+        name.EndsWith("rotary_pos_emb.inv_freq", StringComparison.Ordinal)
+        || name.EndsWith("rotary_emb.inv_freq", StringComparison.Ordinal)
+        || (config.TiedHead && name == LibraryName(Head));
 
     /// <inheritdoc/>
     public override IEnumerable<LinearSlice> Linears(DecoderModel model, CheckpointLayout layout)
@@ -124,9 +145,9 @@ public sealed class Glm4WeightNames(Glm4Config config) : WeightNames
     private static string LibraryName(string original) =>
         original switch
         {
-            "transformer.embedding.word_embeddings.weight" => "model.embed_tokens.weight",
+            Embedding => "model.embed_tokens.weight",
             "transformer.encoder.final_layernorm.weight" => "model.norm.weight",
-            "transformer.output_layer.weight" => "lm_head.weight",
+            Head => "lm_head.weight",
             _ => original
                 .Replace(OriginalLayers, LibraryLayers, StringComparison.Ordinal)
                 .Replace(".self_attention.query_key_value.", ".self_attn.qkv_proj.", StringComparison.Ordinal)

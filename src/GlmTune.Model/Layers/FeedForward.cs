@@ -22,10 +22,10 @@ public sealed class FeedForward
 
     /// <summary>The residual stream after this block, [N, C].</summary>
     /// <param name="x">Normalised hidden states [N, C].</param>
-    /// <param name="residual">The residual stream [N, C].</param>
+    /// <param name="residual">The residual stream [N, C]; null: the block's own output is wanted.</param>
     /// <param name="context">The pass.</param>
     /// <param name="tape">Gets what the backward pass needs; null: nothing is kept.</param>
-    public Tensor Forward(LinearInput x, Tensor residual, LayerContext context, Tape? tape)
+    public Tensor Forward(LinearInput x, Tensor? residual, LayerContext context, Tape? tape)
     {
         using var scope = NewDisposeScope();
         var gateUp = GateUp.Forward(x, context, tape);

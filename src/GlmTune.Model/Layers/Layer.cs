@@ -10,6 +10,10 @@ public abstract class Layer : IDisposable
     /// <summary>The base weights and whatever adapters added.</summary>
     public abstract IEnumerable<Parameter> Parameters { get; }
 
+    /// <summary>The units whose weights a pass through this one needs: itself, and those that it shares a weight
+    /// with.</summary>
+    public virtual IReadOnlyList<Layer> Uses => [this];
+
     /// <summary>Whether any of <see cref="Parameters"/> is trained.</summary>
     public bool HasTrainable => Parameters.Any(parameter => parameter.Trainable);
 

@@ -13,12 +13,15 @@ namespace GlmTune.Model.Layers;
 public sealed class OutputHead : Layer
 {
     private readonly double epsilon;
+    private readonly TokenEmbedding? tied;
 
     /// <param name="norm">[C].</param>
     /// <param name="projection">Weight [V, C], no bias.</param>
     /// <param name="epsilon">Of the norm.</param>
-    public OutputHead(Parameter norm, Linear projection, double epsilon) =>
-        (Norm, Projection, this.epsilon) = (norm, projection, epsilon);
+    /// <param name="tied">The embedding whose table <paramref name="projection"/> uses, and which it stays the
+    /// parameter of; null: the projection has a weight of its own.</param>
+    public OutputHead(Parameter norm, Linear projection, double epsilon, TokenEmbedding? tied = null) =>
+        (Norm, Projection, this.epsilon, this.tied) = (norm, projection, epsilon, tied);
 
     /// <summary>Tokens whose logits exist at a time.</summary>
     public int ChunkRows { get; set; } = 2048;
@@ -37,7 +40,11 @@ public sealed class OutputHead : Layer
     public override string Name => "output head";
 
     /// <inheritdoc/>
-    public override IEnumerable<Parameter> Parameters => [Norm, .. Projection.Parameters];
+    public override IEnumerable<Parameter> Parameters =>
+        [Norm, .. Projection.Parameters.Where(parameter => parameter != tied?.Weight)];
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<Layer> Uses => tied is null ? [this] : [this, tied];
 
     /// <summary>The hidden states after the final norm.</summary>
     /// <param name="hidden">[N, C].</param>

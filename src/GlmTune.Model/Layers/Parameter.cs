@@ -150,10 +150,19 @@ public sealed class Parameter : IDisposable
         }
     }
 
-    /// <summary>A float32 (or wider) gradient to add to in place, made of zeros on first need.</summary>
-    public Tensor WideGradient() =>
-        Gradient ??= zeros(Shape, Type == ScalarType.Float64 ? Type : ScalarType.Float32, Device)
-            .DetachFromDisposeScope();
+    /// <summary>A float32 (or wider) gradient to add to in place: what is there so far, or zeros.</summary>
+    public Tensor WideGradient()
+    {
+        var wide = Type == ScalarType.Float64 ? Type : ScalarType.Float32;
+        if (Gradient is { } narrow && narrow.dtype != wide)
+        {
+            // A weight that two layers share collects from both.
+            Gradient = narrow.to_type(wide).DetachFromDisposeScope();
+            narrow.Dispose();
+        }
+
+        return Gradient ??= zeros(Shape, wide, Device).DetachFromDisposeScope();
+    }
 
     /// <summary>Drops the gradient.</summary>
     public void ClearGradient()

@@ -8,10 +8,14 @@ namespace GlmTune.Model.Layers;
 public sealed class TokenEmbedding : Layer
 {
     /// <param name="weight">[V, C].</param>
-    public TokenEmbedding(Parameter weight) => Weight = weight;
+    /// <param name="isShared">Whether the output head projects by the same table.</param>
+    public TokenEmbedding(Parameter weight, bool isShared = false) => (Weight, IsShared) = (weight, isShared);
 
     /// <summary>The table [V, C].</summary>
     public Parameter Weight { get; }
+
+    /// <summary>Whether the output head projects by the same table.</summary>
+    public bool IsShared { get; }
 
     /// <inheritdoc/>
     public override string Name => "embedding";
@@ -30,9 +34,16 @@ public sealed class TokenEmbedding : Layer
     public Tensor Forward(Tensor tokenIds, LayerKernels kernels) => kernels.TokenRows(Weight.Value, tokenIds);
 
     /// <summary>Moves the table to page-locked memory of the host; nothing to do for a model on the CPU.</summary>
-    /// <exception cref="InvalidOperationException">The table is trained.</exception>
+    /// <exception cref="InvalidOperationException">The table is trained, or the output head needs it too.</exception>
     public void MoveToHost()
     {
+        if (IsShared)
+        {
+            throw new InvalidOperationException(
+                $"The output head uses '{Weight.Name}' too, so it stays on the device."
+            );
+        }
+
         if (Weight.Trainable)
         {
             throw new InvalidOperationException($"'{Weight.Name}' is trained, so it stays on the device.");

@@ -38,6 +38,7 @@ public static class ConsolidateCheckpoint
         FolderManifest.Verify(checkpoint);
         var config = ModelConfig.Read(checkpoint);
         var (names, stored) = (layout ?? config.Layout, type ?? NamedType(checkpoint));
+        config.RequireLayout(names);
         using var model = config.NewModel(ScalarType.Float32, CPU);
         using var target = AtomicFolder.Create(folder);
         using (var writer = new ModelWriter(model, target.Path, names, stored))

@@ -45,6 +45,7 @@ public static class InitializeModel
         }
 
         var config = Shape(like);
+        config.RequireLayout(layout ?? config.Layout);
         using var target = AtomicFolder.Create(folder);
         using (var model = config.NewModel(type, device))
         {

@@ -52,6 +52,11 @@ public static class MergeAdapter
             );
         }
 
+        if (layout is { } asked)
+        {
+            ModelConfig.Read(path.ModelFolder).RequireLayout(asked);
+        }
+
         var stored = type ?? StoredType(path.ModelFolder);
         using var tuned = TunedModel.Load(path, stored, device);
         var agreement = tuned.Adapter is Lora lora ? Merge(tuned.Model, lora) : null;

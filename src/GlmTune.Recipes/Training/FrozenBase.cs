@@ -11,9 +11,19 @@ internal static class FrozenBase
     /// <summary>Checks the settings before the model is read.</summary>
     /// <param name="training">The recipe's settings.</param>
     /// <param name="stage">The ZeRO stage.</param>
-    /// <exception cref="InvalidDataException">Weights that must stay whole would be sharded.</exception>
-    public static void Check(TrainingOptions training, int stage)
+    /// <param name="config">The model's configuration.</param>
+    /// <exception cref="InvalidDataException">Weights that must stay whole would be sharded, or a table that the head
+    /// needs would be moved.</exception>
+    public static void Check(TrainingOptions training, int stage, ModelConfig config)
     {
+        if (training.OffloadEmbedding && config.TiedHead)
+        {
+            throw new InvalidDataException(
+                "offload_embedding: this model's output head uses the embedding's table (tie_word_embeddings), so the "
+                    + "table stays on the GPU. Remove offload_embedding."
+            );
+        }
+
         foreach (
             var (key, asked) in ((string, bool)[])
                 [("fp8_base", training.Fp8Base), ("offload_embedding", training.OffloadEmbedding)]

@@ -156,7 +156,7 @@ public sealed class ShardedParameters : ISharding
             next++;
         }
 
-        if (units.TryGetValue(layer, out var unit))
+        foreach (var unit in Gathered(layer))
         {
             Start(unit);
             unit.Finish(Label(layer));
@@ -168,7 +168,7 @@ public sealed class ShardedParameters : ISharding
     /// <inheritdoc/>
     public void Reshard(Layer layer)
     {
-        if (units.TryGetValue(layer, out var unit) && !IsReusedSoon(layer))
+        foreach (var unit in Gathered(layer).Where(unit => !IsReusedSoon(unit.Layer)))
         {
             Release(unit);
         }
@@ -233,6 +233,9 @@ public sealed class ShardedParameters : ISharding
         slices.Dispose();
     }
 
+    private IEnumerable<GatheredUnit> Gathered(Layer layer) =>
+        layer.Uses.Select(used => units.GetValueOrDefault(used)).OfType<GatheredUnit>();
+
     private CallLabel Label(Layer layer) => new(CurrentStep, layer.Name);
 
     private void Start(GatheredUnit unit)
@@ -275,21 +278,19 @@ public sealed class ShardedParameters : ISharding
         var ahead = 0L;
         for (var i = next; i < uses.Count; i++)
         {
-            if (!units.TryGetValue(uses[i], out var unit))
+            foreach (var unit in Gathered(uses[i]))
             {
-                continue;
-            }
+                ahead += unit.Elements;
+                if (!unit.IsLive && LiveElements + unit.Elements > options.MaxLiveElements)
+                {
+                    return;
+                }
 
-            ahead += unit.Elements;
-            if (!unit.IsLive && LiveElements + unit.Elements > options.MaxLiveElements)
-            {
-                return;
-            }
-
-            Start(unit);
-            if (ahead >= options.PrefetchElements)
-            {
-                return;
+                Start(unit);
+                if (ahead >= options.PrefetchElements)
+                {
+                    return;
+                }
             }
         }
     }
@@ -300,12 +301,12 @@ public sealed class ShardedParameters : ISharding
         var distance = 0L;
         for (var i = next; i < uses.Count && distance <= options.MaxReuseDistance; i++)
         {
-            if (ReferenceEquals(uses[i], layer))
+            if (uses[i].Uses.Contains(layer))
             {
                 return LiveElements <= options.MaxLiveElements;
             }
 
-            distance += units.TryGetValue(uses[i], out var unit) ? unit.Elements : 0;
+            distance += Gathered(uses[i]).Sum(unit => unit.Elements);
         }
 
         return false;

@@ -118,24 +118,6 @@ public sealed class UnreadableModelTests
             },
             { "this is ChatGLM-6B, ", copy => copy.Edit("config.json", json => json["inner_hidden_size"] = 16384) },
             {
-                "this is glm-edge, or a model of its form ('tie_word_embeddings' is true, 'attention_bias' is false, 'partial_rotary_factor' is 1)",
-                copy =>
-                    copy.Edit(
-                        "config.json",
-                        json =>
-                        {
-                            json["model_type"] = "glm";
-                            json["tie_word_embeddings"] = true;
-                            json["attention_bias"] = false;
-                            json["partial_rotary_factor"] = 1.0;
-                        }
-                    )
-            },
-            {
-                "model_type 'glm4' is GLM-4-0414, GLM-Z1",
-                copy => copy.Edit("config.json", json => json["model_type"] = "glm4")
-            },
-            {
                 "model_type 'qwen2' (Qwen2ForCausalLM) is not GLM-4",
                 copy =>
                     copy.Edit(

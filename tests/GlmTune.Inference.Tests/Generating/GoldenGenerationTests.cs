@@ -9,39 +9,42 @@ namespace GlmTune.Inference.Tests.Generating;
 public class GoldenGenerationTests
 {
     [Theory]
-    [InlineData("model-hf", "prompt4")]
-    [InlineData("model-hf", "prompt9")]
-    [InlineData("model-chatglm", "prompt4")]
-    [InlineData("model-chatglm", "prompt9")]
+    [InlineData("glm-tiny/model-hf", "prompt4")]
+    [InlineData("glm-tiny/model-hf", "prompt9")]
+    [InlineData("glm-tiny/model-chatglm", "prompt4")]
+    [InlineData("glm-tiny/model-chatglm", "prompt9")]
+    [InlineData("glm4-tiny/model-hf", "prompt4"), InlineData("glm4-tiny/model-hf", "prompt9")]
+    [InlineData("edge-tiny/model-hf", "prompt4"), InlineData("edge-tiny/model-hf", "prompt9")]
     public void Greedy_answers_agree(string folder, string name) => Agrees(folder, name, new GenerationOptions());
 
     [Theory]
-    [InlineData("model-hf")]
-    [InlineData("model-chatglm")]
+    [InlineData("glm-tiny/model-hf")]
+    [InlineData("glm-tiny/model-chatglm"), InlineData("glm4-tiny/model-hf"), InlineData("edge-tiny/model-hf")]
     public void Answers_under_a_repetition_penalty_agree(string folder) =>
         Agrees(folder, "repetition_penalty_1.3", new GenerationOptions { RepetitionPenalty = 1.3 });
 
     [Theory]
-    [InlineData("model-hf")]
-    [InlineData("model-chatglm")]
+    [InlineData("glm-tiny/model-hf")]
+    [InlineData("glm-tiny/model-chatglm"), InlineData("glm4-tiny/model-hf"), InlineData("edge-tiny/model-hf")]
     public void A_search_with_three_beams_agrees(string folder) =>
         Agrees(folder, "beam3", new GenerationOptions { NumBeams = 3 });
 
     [Theory]
-    [InlineData("model-hf", 16, 4096)]
-    [InlineData("model-hf", 2, 4096)]
-    [InlineData("model-hf", 16, 3)]
-    [InlineData("model-chatglm", 16, 4096)]
+    [InlineData("glm-tiny/model-hf", 16, 4096)]
+    [InlineData("glm-tiny/model-hf", 2, 4096)]
+    [InlineData("glm-tiny/model-hf", 16, 3)]
+    [InlineData("glm-tiny/model-chatglm", 16, 4096)]
+    [InlineData("glm4-tiny/model-hf", 2, 3), InlineData("edge-tiny/model-hf", 2, 3)]
     public void A_batch_of_unequal_prompts_agrees(string folder, int slots, int passTokens)
     {
         using var model = Load(folder);
-        var prompts = BatchPrompts();
+        var prompts = BatchPrompts(folder);
         var generator = new Generator(
             model,
             640,
             limits: new GenerationLimits { Slots = slots, PassTokens = passTokens }
         );
-        var expected = Golden("left_padded_batch").GetProperty("output").EnumerateArray().Select(Ids).ToList();
+        var expected = Golden(folder, "left_padded_batch").GetProperty("output").EnumerateArray().Select(Ids).ToList();
         var answers = generator.GenerateAll([
             .. prompts.Select(prompt => new GenerationRequest(prompt)
             {
@@ -55,7 +58,7 @@ public class GoldenGenerationTests
     [Fact]
     public void Many_rows_in_few_slots_are_answered_as_each_alone()
     {
-        using var model = Load("model-hf");
+        using var model = Load("glm-tiny/model-hf");
         var random = new Random(5);
         var requests = Enumerable
             .Range(0, 20)
@@ -83,7 +86,7 @@ public class GoldenGenerationTests
     [Fact]
     public void No_tensor_outlives_its_answer()
     {
-        using var model = Load("model-hf");
+        using var model = Load("glm-tiny/model-hf");
         var generator = new Generator(
             model,
             640,
@@ -108,7 +111,10 @@ public class GoldenGenerationTests
     private static void Agrees(string folder, string name, GenerationOptions options)
     {
         using var model = Load(folder);
-        var (prompt, output) = (Ids(Golden(name).GetProperty("prompt")), Ids(Golden(name).GetProperty("output")));
+        var (prompt, output) = (
+            Ids(Golden(folder, name).GetProperty("prompt")),
+            Ids(Golden(folder, name).GetProperty("output"))
+        );
         var generator = new Generator(model, 640, options with { EosTokenIds = [1, 2] });
         var answer = generator.Generate(
             new GenerationRequest(prompt) { Options = new() { MaxNewTokens = output.Length - prompt.Length } }
@@ -117,11 +123,11 @@ public class GoldenGenerationTests
     }
 
     private static DecoderModel Load(string folder) =>
-        ModelFolder.Load(GoldenData.Path($"glm-tiny/{folder}"), ScalarType.Float32, CPU);
+        ModelFolder.Load(GoldenData.Path(folder), ScalarType.Float32, CPU);
 
-    private static List<int[]> BatchPrompts()
+    private static List<int[]> BatchPrompts(string folder)
     {
-        var batch = Read("batch.json");
+        var batch = Read(folder, "batch.json");
         return
         [
             .. batch
@@ -135,10 +141,10 @@ public class GoldenGenerationTests
         ];
     }
 
-    private static JsonElement Golden(string name) => Read("generate.json").GetProperty(name);
+    private static JsonElement Golden(string folder, string name) => Read(folder, "generate.json").GetProperty(name);
 
-    private static JsonElement Read(string file) =>
-        JsonDocument.Parse(File.ReadAllBytes(GoldenData.Path($"glm-tiny/{file}"))).RootElement;
+    private static JsonElement Read(string folder, string file) =>
+        JsonDocument.Parse(File.ReadAllBytes(GoldenData.Path($"{Path.GetDirectoryName(folder)}/{file}"))).RootElement;
 
     private static int[] Ids(JsonElement list) => [.. list.EnumerateArray().Select(id => id.GetInt32())];
 }

@@ -55,6 +55,15 @@ public class DataParallelTests
             .ShouldBe(RankedRun.Alone(kind, worldSize * accumulation), 1e-9);
 
     [Theory]
+    [InlineData("output norms", 0, 0), InlineData("output norms", 2, 0), InlineData("output norms", 3, 1)]
+    [InlineData("tied head", 0, 0), InlineData("tied head", 1, 1), InlineData("tied head", 2, 0)]
+    [InlineData("tied head", 3, 0), InlineData("tied head", 3, 1)]
+    public void They_do_for_every_form_of_layer_and_head(string kind, int stage, int emptyBatches) =>
+        RankedRun
+            .Of(kind, 2, Small with { Stage = stage }, 4, emptyBatches: emptyBatches)
+            .ShouldBe(RankedRun.Alone(kind, 4, emptyBatches: emptyBatches), 1e-9);
+
+    [Theory]
     [
         InlineData("full", 2, 0),
         InlineData("full", 4, 2),

@@ -85,7 +85,19 @@ internal sealed record RankedRun(double[] Losses, double[] Norms, Dictionary<str
 
     public static DecoderModel Model(string kind, ScalarType type, out IAdapter? adapter, Device? device = null)
     {
-        var model = new Glm4Model(Tiny, type, device ?? CPU, plain: true);
+        var config = kind switch
+        {
+            "output norms" => Tiny with { OutputNorms = true, Layout = CheckpointLayout.Library },
+            "tied head" => Tiny with
+            {
+                TiedHead = true,
+                AttentionBias = false,
+                RotaryShare = 1,
+                Layout = CheckpointLayout.Library,
+            },
+            _ => Tiny,
+        };
+        var model = new Glm4Model(config, type, device ?? CPU, plain: true);
         model.InitializeRandomly(3);
         adapter = kind switch
         {
