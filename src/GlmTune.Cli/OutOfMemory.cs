@@ -3,10 +3,10 @@ using GlmTune.Kernels.Dispatch;
 
 namespace GlmTune.Cli;
 
-/// <summary>Recognises errors that mean that memory ran out, of a device or of the host.</summary>
+/// <summary>Recognizes errors that mean that a device or the host has run out of memory.</summary>
 internal static class OutOfMemory
 {
-    // What libtorch's allocators and CUDA's driver write.
+    // Texts of libtorch's allocators and of the CUDA driver.
     private static readonly string[] Words =
     [
         "out of memory",
@@ -16,18 +16,18 @@ internal static class OutOfMemory
         "failed to allocate",
     ];
 
-    /// <summary>What ran out and where, as a sentence; null: the error means something else.</summary>
-    /// <param name="exception">Any error; what caused it is looked at too.</param>
+    /// <summary>Which memory ran out, as a sentence; null if the error means something else.</summary>
+    /// <param name="exception">Any error; its inner exceptions are also examined.</param>
     public static string? Find(Exception? exception) =>
         exception switch
         {
             null => null,
-            OutOfMemoryException => "the host's memory does not do.",
+            OutOfMemoryException => "host memory is exhausted.",
             ExternalException or AtenException when Line(exception.Message) is { } line => line,
             _ => Find(exception.InnerException),
         };
 
-    // The line that says so, without the stack that libtorch puts after it.
+    // The relevant line, without the stack trace that libtorch appends.
     private static string? Line(string message) =>
         Array.Find(
             message.Split('\n', StringSplitOptions.TrimEntries),

@@ -4,14 +4,14 @@ using GlmTune.Files;
 
 namespace GlmTune.Cli;
 
-/// <summary>Reads <c>~</c> in the paths of a command line, which shells leave alone behind <c>--option=</c> and in
+/// <summary>Expands <c>~</c> in the paths of a command line, which shells do not do after <c>--option=</c> and inside
 /// quotes.</summary>
 internal static class PathArguments
 {
     private static readonly string[] PathNames = ["DIR", "FILE", "FOLDER", "MODEL", "NAME=PATH", "PATH"];
 
-    /// <summary>Makes a command and those below it take <c>~</c> for the home folder wherever they take a path: every
-    /// argument, and the options whose value is called one.</summary>
+    /// <summary>Makes a command and its subcommands expand <c>~</c> in every path: in all arguments, and in the options
+    /// that take a path.</summary>
     public static void ExpandHome(Command command)
     {
         foreach (var argument in command.Arguments)
@@ -50,7 +50,7 @@ internal static class PathArguments
 
     private static string[] All(ArgumentResult given) => [.. given.Tokens.Select(token => Expand(token.Value))];
 
-    // Behind "NAME=" too.
+    // Also after "NAME=".
     private static string Expand(string value)
     {
         var start = value.IndexOf("=~", StringComparison.Ordinal) + 1;

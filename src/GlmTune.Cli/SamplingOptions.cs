@@ -25,12 +25,13 @@ internal sealed class SamplingOptions
     );
     private readonly Option<int?> topK = NumberOption.Optional<int>(
         "--top-k",
-        "sample from the K most likely tokens; 0 disables it",
+        "sample from the K most likely tokens; 0 disables this",
         0
     );
     private readonly Option<double?> minP = NumberOption.Optional<double>(
         "--min-p",
-        "draw among the tokens with at least this share of the likeliest one's probability; 0 turns it off",
+        "sample only from tokens with at least this fraction of the most likely token's probability; 0 "
+            + "disables this",
         0.0,
         1
     );

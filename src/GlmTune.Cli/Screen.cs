@@ -4,11 +4,11 @@ using Spectre.Console;
 
 namespace GlmTune.Cli;
 
-/// <summary>Input and output of a command: data on one stream, remarks on the other, and whether they are
+/// <summary>Input and output of a command: data on one stream, notes on the other, and whether they are
 /// terminals.</summary>
 /// <param name="Input">Typed or piped input.</param>
 /// <param name="Output">Data and answers.</param>
-/// <param name="Error">Remarks and errors.</param>
+/// <param name="Error">Notes and errors.</param>
 internal sealed record Screen(TextReader Input, TextWriter Output, TextWriter Error)
 {
     private static readonly UTF8Encoding Utf8 = new(encoderShouldEmitUTF8Identifier: false);
@@ -23,7 +23,7 @@ internal sealed record Screen(TextReader Input, TextWriter Output, TextWriter Er
     /// <summary>Whether input is typed at a terminal.</summary>
     public bool InputIsTyped { get; init; }
 
-    /// <summary>Tables, colours and progress bars on <see cref="Output"/>; for terminals only, since it wraps lines at
+    /// <summary>Tables, colours and progress bars on <see cref="Output"/>; for terminals only, because it wraps lines at
     /// the width.</summary>
     public IAnsiConsole Console =>
         console ??= AnsiConsole.Create(
@@ -64,7 +64,7 @@ internal sealed record Screen(TextReader Input, TextWriter Output, TextWriter Er
     }
 
     // Before its first output, the runtime's console sends keypad codes to whichever stream it uses. This avoids it on
-    // a terminal at which nobody types, such as the one that mpirun gives a rank. Files are left to the console, since
+    // a terminal without a user, such as the one that mpirun gives each rank. Files are left to the console, because
     // all writers must share one position.
     private static TextWriter? Direct(int handle)
     {

@@ -2,13 +2,14 @@ using System.Text;
 
 namespace GlmTune.Cli;
 
-/// <summary>A stream for people, at which every message ends: what messages quote of files (names of tensors, keys,
-/// roles) cannot bring codes to the terminal.</summary>
-/// <param name="inner">Where the text goes.</param>
-/// <remarks>A carriage return passes at the start of a text, where a line of progress is written anew.</remarks>
+/// <summary>Output for people that every message passes through: text quoted from files (names of tensors, keys, roles)
+/// cannot send control codes to the terminal.</summary>
+/// <param name="inner">The underlying writer.</param>
+/// <remarks>A carriage return is allowed at the start of a text, because progress lines are rewritten in
+/// place.</remarks>
 internal sealed class TerminalWriter(TextWriter inner) : TextWriter(inner.FormatProvider)
 {
-    /// <summary>The stream without the guard, for what draws with codes of its own.</summary>
+    /// <summary>The writer without the guard, for code that draws with its own control codes.</summary>
     public TextWriter Inner => inner;
 
     /// <inheritdoc/>

@@ -25,8 +25,8 @@ internal sealed class ToolChat : IDisposable
     /// <param name="client">The chat client; disposed with this.</param>
     /// <param name="functions">Functions that the model may call.</param>
     /// <param name="allowed">Names of those that run without confirmation.</param>
-    /// <param name="talks">Whether the user types one message after another. Otherwise calls are shown among the
-    /// remarks, and confirmation is asked for only on a terminal.</param>
+    /// <param name="talks">Whether the user types one message after another. Otherwise calls are printed as notes, and
+    /// confirmation is requested only on a terminal.</param>
     /// <param name="callTimeout">Time limit of a call that needs no typed result; null for the default.</param>
     /// <exception cref="InvalidDataException">Two functions have the same name, or an allowed name does not
     /// exist.</exception>

@@ -3,7 +3,7 @@ namespace GlmTune.Recipes;
 /// <summary>A known key of a recipe or a DeepSpeed file.</summary>
 /// <param name="Path">Its full name with dots, such as <c>training_args.max_steps</c>.</param>
 /// <param name="Default">The default value as it would be written; empty for sections and for keys that are not
-/// honored.</param>
+/// honoured.</param>
 /// <param name="Effect">The effect of setting it.</param>
 public sealed record RecipeKey(string Path, string Default, RecipeKeyEffect Effect)
 {
@@ -14,7 +14,7 @@ public sealed record RecipeKey(string Path, string Default, RecipeKeyEffect Effe
 /// <summary>The effect of setting a key.</summary>
 public enum RecipeKeyEffect
 {
-    /// <summary>It is honored.</summary>
+    /// <summary>It is honoured.</summary>
     Honoured,
 
     /// <summary>No effect; a note says why.</summary>

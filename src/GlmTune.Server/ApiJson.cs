@@ -4,7 +4,7 @@ using System.Text.Json.Serialization;
 
 namespace GlmTune.Server;
 
-/// <summary>How bodies are written and read: snake_case, text other than ASCII as it is.</summary>
+/// <summary>JSON settings for requests and responses: snake_case names, non-ASCII text unescaped.</summary>
 internal static class ApiJson
 {
     public static JsonSerializerOptions Options { get; } = Create();

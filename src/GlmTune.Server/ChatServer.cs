@@ -6,17 +6,17 @@ using OpenTelemetry.Resources;
 
 namespace GlmTune.Server;
 
-/// <summary>Serves models under OpenAI's protocol.</summary>
+/// <summary>Serves models over OpenAI's protocol.</summary>
 public static class ChatServer
 {
-    /// <summary>Builds the server; the caller starts, stops and disposes it: <c>await using var app =
+    /// <summary>Creates the server; the caller starts, stops and disposes it: <c>await using var app =
     /// ChatServer.Create(…); await app.StartAsync()</c>.</summary>
-    /// <remarks>Told to stop, it takes no more requests, turns those away that wait, and lets running answers finish
-    /// within the time that it was given.</remarks>
-    /// <param name="models">What answers; stay the caller's, and live longer than the server.</param>
-    /// <param name="options">Where it listens, whom it lets in, how much it takes.</param>
-    /// <param name="tools">What the chat page may run here, call by call; null for nothing.</param>
-    /// <param name="map">Maps more, such as pages; null for nothing.</param>
+    /// <remarks>When stopped, it accepts no more requests, rejects queued ones, and lets running answers finish within
+    /// the configured time.</remarks>
+    /// <param name="models">The models; owned by the caller, and must outlive the server.</param>
+    /// <param name="options">Address, access rules and limits.</param>
+    /// <param name="tools">Functions that the chat page may run on this machine, call by call; null: none.</param>
+    /// <param name="map">Maps further endpoints, such as pages; null: none.</param>
     /// <exception cref="InvalidDataException">The host is not an address.</exception>
     public static WebApplication Create(
         ServedModels models,
@@ -44,7 +44,7 @@ public static class ChatServer
                     .WithMetrics(metrics =>
                         metrics.AddMeter(ServerMetrics.MeterName, "System.Runtime").AddPrometheusExporter()
                     );
-                // A lambda: the generator of descriptions looks for one.
+                // A lambda, because the generator of API descriptions requires one.
                 services.AddOpenApi(openApi => ServerDocument.Describe(openApi));
             },
             app =>
@@ -64,7 +64,7 @@ public static class ChatServer
             }
         );
         app.Lifetime.ApplicationStopping.Register(queue.Close);
-        _ = app.Services.GetRequiredService<StopTime>(); // It waits for the word from now on.
+        _ = app.Services.GetRequiredService<StopTime>(); // From now on it reacts to a stop.
         app.Lifetime.ApplicationStarted.Register(() =>
             _ = Task.Run(() => AnswerGrammar.Prepare(models.All[0].Chat.Template.Tokenizer))
         );

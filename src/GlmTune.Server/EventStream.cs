@@ -3,9 +3,9 @@ using System.Threading.Channels;
 
 namespace GlmTune.Server;
 
-/// <summary>An answer as server-sent events, as OpenAI's service sends them: JSON after JSON, then
+/// <summary>Sends an answer as server-sent events in the form of OpenAI's API: JSON objects, then
 /// <c>[DONE]</c>.</summary>
-/// <remarks>Events are made as fast as the model writes, whoever reads them: those that are not sent yet wait, up to a
+/// <remarks>Events are produced at the speed of the model, independent of the reader. Unsent events are queued up to a
 /// limit, beyond which the answer ends with an error.</remarks>
 internal sealed class EventStream
 {
@@ -21,21 +21,21 @@ internal sealed class EventStream
         most = context.RequestServices.GetRequiredService<ServerOptions>().Limits.UnsentCharacters;
     }
 
-    /// <summary>Sends what a producer writes; a failure on the way is sent as an error event, without
+    /// <summary>Sends what a producer writes. A failure on the way is sent as an error event, without
     /// <c>[DONE]</c>.</summary>
     /// <param name="context">The request.</param>
-    /// <param name="deadline">Ends the producer.</param>
-    /// <param name="produce">Writes events, from several tasks if it likes.</param>
+    /// <param name="deadline">Cancels the producer.</param>
+    /// <param name="produce">Writes events, possibly from several tasks.</param>
     public static IResult Of(HttpContext context, Deadline deadline, Func<EventStream, CancellationToken, Task> produce)
     {
-        context.Response.Headers["X-Accel-Buffering"] = "no"; // Proxies that collect answers must not.
+        context.Response.Headers["X-Accel-Buffering"] = "no"; // Proxies must not buffer the events.
         return TypedResults.ServerSentEvents(
             new EventStream(context, deadline).EventsAsync(produce, context.RequestAborted)
         );
     }
 
-    /// <summary>Adds an event.</summary>
-    /// <exception cref="ApiException">Too much waits to be sent.</exception>
+    /// <summary>Queues an event.</summary>
+    /// <exception cref="ApiException">Too many characters are waiting to be sent.</exception>
     public void Write(string text)
     {
         if (Interlocked.Add(ref waiting, text.Length) > most)
@@ -50,7 +50,7 @@ internal sealed class EventStream
         events.Writer.TryWrite(text);
     }
 
-    /// <summary>The status of a request for the log and the counters: what went wrong while events were sent, else the
+    /// <summary>Status of a request for the log and the metrics: that of a failure while streaming, otherwise the
     /// response's.</summary>
     public static int StatusOf(HttpContext context) =>
         context.Items[typeof(EventStream)] as int? ?? context.Response.StatusCode;
@@ -85,7 +85,7 @@ internal sealed class EventStream
             events.Writer.TryWrite("[DONE]");
         }
         catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested) { }
-#pragma warning disable CA1031 // The status is sent already, so that whatever happens is told in the stream.
+#pragma warning disable CA1031 // The status line has already been sent, so failures are reported in the stream.
         catch (Exception e)
 #pragma warning restore CA1031
         {

@@ -1,6 +1,6 @@
 namespace GlmTune.Server;
 
-/// <summary><c>/health</c>: whether the server takes requests.</summary>
+/// <summary><c>/health</c>: whether the server accepts requests.</summary>
 internal static class HealthEndpoint
 {
     public static void MapHealth(this IEndpointRouteBuilder app) =>

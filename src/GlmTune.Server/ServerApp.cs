@@ -4,24 +4,24 @@ using Microsoft.Extensions.DependencyInjection.Extensions;
 
 namespace GlmTune.Server;
 
-/// <summary>An ASP.NET Core application with what every page and endpoint of ours needs: the address, the guards,
-/// errors as JSON, the log.</summary>
-/// <remarks>
-/// It reads no configuration files and no environment variables, so what it does is what it was told. Endpoints ask for
-/// a key (where keys are set) unless they are mapped with <see cref="ApiKeyGuard.AllowWithoutKey"/>. </remarks>
+/// <summary>An ASP.NET Core application with what all our pages and endpoints need: address, guards, JSON errors,
+/// log.</summary>
+/// <remarks>It reads no configuration files and no environment variables, so it does exactly what its options say.
+/// Endpoints require a key (if keys are configured) unless they are mapped with
+/// <see cref="ApiKeyGuard.AllowWithoutKey"/>.</remarks>
 public static class ServerApp
 {
     // Bytes of a connection that are read before the application asks for them.
     private const long RequestBufferBytes = 256 << 10;
 
-    // Who reads a response more slowly than this is cut off.
+    // Clients that read a response more slowly are disconnected.
     private const double BytesReadASecond = 1024;
 
     private static readonly TimeSpan TimeToSayWhy = TimeSpan.FromSeconds(2);
 
-    /// <summary>Builds the application; the caller starts, stops and disposes it.</summary>
-    /// <param name="options">Where it listens, whom it lets in.</param>
-    /// <param name="addServices">Adds what endpoints take.</param>
+    /// <summary>Creates the application; the caller starts, stops and disposes it.</summary>
+    /// <param name="options">Address, access rules and limits.</param>
+    /// <param name="addServices">Adds services for the endpoints.</param>
     /// <param name="map">Maps endpoints.</param>
     /// <exception cref="InvalidDataException">The host is not an address.</exception>
     public static WebApplication Create(
@@ -55,12 +55,12 @@ public static class ServerApp
             .Logging.AddSimpleConsole(console => (console.SingleLine, console.TimestampFormat) = (true, "HH:mm:ss "))
             .SetMinimumLevel(LogLevel.Warning)
             .AddFilter("glmtune", LogLevel.Information)
-            // What keeps it from starting reaches the caller as an exception.
+            // Startup failures reach the caller as exceptions.
             .AddFilter("Microsoft.Extensions.Hosting", LogLevel.None);
         builder.Services.Configure<Microsoft.Extensions.Logging.Console.ConsoleLoggerOptions>(console =>
             console.LogToStandardErrorThreshold = LogLevel.Trace
         );
-        // Answers that are cut off when the time is over are given a moment to say so.
+        // Answers cut off at the end get a moment to say so.
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = options.StopTime + TimeToSayWhy);
         builder.Services.ConfigureHttpJsonOptions(json =>
         {
@@ -88,7 +88,7 @@ public static class ServerApp
         return app;
     }
 
-    /// <summary>Whether other machines cannot reach a host.</summary>
+    /// <summary>Whether a host cannot be reached from other machines.</summary>
     public static bool IsLoopback(string host) =>
         host == "localhost" || (IPAddress.TryParse(host, out var address) && IPAddress.IsLoopback(address));
 
@@ -100,7 +100,7 @@ public static class ServerApp
                 + "or localhost."
         );
 
-    // Whoever started the application stops it; the host must not catch signals of its own.
+    // Whoever started the application stops it; the host must not catch signals.
     private sealed class CallersLifetime : IHostLifetime
     {
         public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;

@@ -4,14 +4,14 @@ using Microsoft.OpenApi;
 
 namespace GlmTune.Server;
 
-/// <summary>What the OpenAPI document says of the whole.</summary>
+/// <summary>General information in the OpenAPI document.</summary>
 internal sealed class ServerDocument(ServerOptions options) : IOpenApiDocumentTransformer, IOpenApiSchemaTransformer
 {
     public static void Describe(OpenApiOptions document)
     {
         document.AddDocumentTransformer<ServerDocument>().AddSchemaTransformer<ServerDocument>();
 
-        // Fields of several forms are described where they stand: a reference would lose the words.
+        // Fields with several forms are described inline: a reference would lose the description.
         document.CreateSchemaReferenceId = type =>
             (Nullable.GetUnderlyingType(type.Type) ?? type.Type) == typeof(JsonElement)
                 ? null

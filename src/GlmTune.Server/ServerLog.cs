@@ -1,6 +1,6 @@
 namespace GlmTune.Server;
 
-/// <summary>Every message of the server's log; none holds what a conversation says.</summary>
+/// <summary>All messages of the server's log; none contains text of a conversation.</summary>
 internal static partial class ServerLog
 {
     [LoggerMessage(Level = LogLevel.Information, Message = "{Method} {Path} {Status} {Milliseconds} ms")]

@@ -226,10 +226,10 @@ internal static class BenchCommand
 
     private static Command Collectives(Screen screen)
     {
-        var smallest = NumberOption.Of("--from", "smallest message in bytes, at least 2 per rank", 1L << 20, 2);
+        var smallest = NumberOption.Of("--from", "smallest buffer in bytes, at least 2 per rank", 1L << 20, 2);
         var largest = NumberOption.Of(
             "--to",
-            "largest message in bytes; each message is 4 times the previous one",
+            "largest buffer in bytes; each buffer is 4 times the previous one",
             1L << 30,
             2
         );

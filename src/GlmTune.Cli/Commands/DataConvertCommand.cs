@@ -56,7 +56,7 @@ internal static class DataConvertCommand
 
             if (report.EmptyAnswers > 0)
             {
-                screen.Error.WriteLine($"note: {report.EmptyAnswers} assistant messages are empty and add nothing.");
+                screen.Error.WriteLine($"note: {report.EmptyAnswers} assistant messages are empty and have no effect.");
             }
 
             screen.Output.WriteLine(

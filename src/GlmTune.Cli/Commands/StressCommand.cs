@@ -91,7 +91,7 @@ internal static class StressCommand
                     return;
                 }
 
-                // One slot per concurrent client. Nothing is kept in the cache, since no two prompts share a prefix.
+                // One slot per concurrent client. Nothing is kept in the cache, because no two prompts share a prefix.
                 using var loaded = chat.Load(
                     given,
                     screen,

@@ -14,7 +14,7 @@ internal sealed class ConfigReading(Problems? problems = null)
     /// <summary>Every known key, in the order in which keys were read.</summary>
     public List<RecipeKey> Keys { get; } = [];
 
-    /// <summary>The full names of all honored keys that have a value in the file.</summary>
+    /// <summary>The full names of all honoured keys that have a value in the file.</summary>
     public HashSet<string> Written { get; } = [];
 
     public void Unknown(SourceLine at, string path, Section section) => unknown.Add((at, path, section));

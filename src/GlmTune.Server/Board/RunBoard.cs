@@ -4,11 +4,11 @@ using GlmTune.Server.Pages;
 
 namespace GlmTune.Server.Board;
 
-/// <summary>The training page and what it asks for: the runs in some folders, and their logs as they grow.</summary>
-/// <remarks>Runs are named by ids that come from a search of the folders, so no part of a request is ever a path.
+/// <summary>The training page and its API: the runs found in some folders, and their logs as they grow.</summary>
+/// <remarks>Runs are identified by ids from a search of the folders, so no part of a request is ever used as a path.
 /// Thread-safe.</remarks>
-/// <param name="folders">Searched for runs, each time the list is asked for but at most once a second.</param>
-/// <param name="hasChat">Whether the server has the chat page too.</param>
+/// <param name="folders">Folders to search for runs whenever the list is requested, at most once per second.</param>
+/// <param name="hasChat">Whether the server also has the chat page.</param>
 public sealed class RunBoard(IReadOnlyList<string> folders, bool hasChat)
 {
     private static readonly TimeSpan SearchInterval = TimeSpan.FromSeconds(1);
@@ -16,9 +16,9 @@ public sealed class RunBoard(IReadOnlyList<string> folders, bool hasChat)
     private Dictionary<string, RunFolder> runs = [];
     private long searched;
 
-    /// <summary>Builds a server with nothing but the training page; the caller starts, stops and disposes it.</summary>
-    /// <param name="folders">Output folders, or folders above them.</param>
-    /// <param name="options">Where it listens, whom it lets in.</param>
+    /// <summary>Creates a server that has only the training page; the caller starts, stops and disposes it.</summary>
+    /// <param name="folders">Output folders, or their parent folders.</param>
+    /// <param name="options">Address, access rules and limits.</param>
     /// <exception cref="InvalidDataException">The host is not an address.</exception>
     public static WebApplication CreateServer(IReadOnlyList<string> folders, ServerOptions options) =>
         ServerApp.Create(
@@ -129,7 +129,7 @@ public sealed class RunBoard(IReadOnlyList<string> folders, bool hasChat)
         }
     }
 
-    // A run whose folder went away meanwhile, or may not be read, is none.
+    // A run whose folder has disappeared, or cannot be read, does not exist.
     private static RunStanding? Standing(RunFolder run)
     {
         try
@@ -147,7 +147,7 @@ public sealed class RunBoard(IReadOnlyList<string> folders, bool hasChat)
             ? run
             : throw new ApiException(StatusCodes.Status404NotFound, "No such run.");
 
-    // Known runs stay the objects that they were, with what they have read.
+    // Runs already known keep their objects, with what they have read.
     private Dictionary<string, RunFolder> Runs(bool searchAgain = true)
     {
         lock (searching)

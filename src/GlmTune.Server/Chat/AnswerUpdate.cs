@@ -5,12 +5,12 @@ using GlmTune.Inference;
 
 namespace GlmTune.Server;
 
-/// <summary>What comes of one of several answers.</summary>
-/// <param name="Choice">Which answer, from 0.</param>
-/// <param name="Text">More of its text; may be empty.</param>
-/// <param name="Calls">More of its calls; most often nothing.</param>
-/// <param name="Logprobs">The tokens that the text is of; null where not asked for.</param>
-/// <param name="Answer">The whole answer: with the last update.</param>
+/// <summary>An update of one of several answers.</summary>
+/// <param name="Choice">Index of the answer, from 0.</param>
+/// <param name="Text">New text; may be empty.</param>
+/// <param name="Calls">New parts of its calls; usually empty.</param>
+/// <param name="Logprobs">The tokens of the text; null if not requested.</param>
+/// <param name="Answer">The complete answer, in the last update only.</param>
 internal sealed record AnswerUpdate(
     int Choice,
     string Text,
@@ -19,19 +19,19 @@ internal sealed record AnswerUpdate(
     ChatAnswer? Answer
 )
 {
-    /// <summary>Why it ended, in OpenAI's words; null before the end.</summary>
+    /// <summary>Why the answer ended, in OpenAI's terms; null before the end.</summary>
     public string? FinishReason =>
         Answer is null ? null
         : Answer.Finish == Inference.FinishReason.Length ? "length"
         : Answer.Calls.Count > 0 ? "tool_calls"
         : "stop";
 
-    /// <summary>Makes some of the answers that a request wants; each is to be enumerated.</summary>
+    /// <summary>Generates some of the requested answers; each stream must be enumerated.</summary>
     /// <param name="plan">The request.</param>
-    /// <param name="first">Number of the first of them.</param>
-    /// <param name="count">How many.</param>
-    /// <param name="metrics">Gets counts and times.</param>
-    /// <param name="cancellation">Ends them.</param>
+    /// <param name="first">Index of the first answer.</param>
+    /// <param name="count">Number of answers.</param>
+    /// <param name="metrics">Receives counts and times.</param>
+    /// <param name="cancellation">Cancels the answers.</param>
     public static IEnumerable<IAsyncEnumerable<AnswerUpdate>> ReadSome(
         PreparedPlan plan,
         int first,
@@ -40,7 +40,7 @@ internal sealed record AnswerUpdate(
         CancellationToken cancellation
     )
     {
-        // Each choice draws numbers of its own; the first draws those of a request for one.
+        // Each choice has its own random numbers; the first uses those of a request for a single answer.
         var seed = plan.Chat.Options.Seed;
         var choices = Enumerable
             .Range(first, count)
@@ -74,7 +74,8 @@ internal sealed record AnswerUpdate(
                 first = false;
             }
 
-            // Tokens are told with the text that they are of; those of stripped white space and of stop texts are not.
+            // Tokens are reported with the text that they belong to; those of stripped white space and of stop
+            // sequences are not.
             if (
                 plan.Chat.LogProbabilities
                 && piece.Token is { } token

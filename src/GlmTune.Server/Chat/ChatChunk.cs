@@ -9,15 +9,15 @@ internal sealed record ChatChunk(string Id, long Created, string Model, IReadOnl
 
     public required string SystemFingerprint { get; init; }
 
-    /// <summary>Counts, in the last event where they were asked for.</summary>
+    /// <summary>Token counts, in the last event if requested.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public Usage? Usage { get; init; }
 }
 
-/// <summary>What is new of one answer.</summary>
+/// <summary>The new part of one answer.</summary>
 internal sealed record ChunkChoice(int Index, ChunkDelta Delta, string? FinishReason, ChatLogprobs? Logprobs);
 
-/// <summary>What is new of a message; fields without news are left out.</summary>
+/// <summary>The new part of a message; unchanged fields are omitted.</summary>
 internal sealed record ChunkDelta
 {
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
@@ -30,7 +30,7 @@ internal sealed record ChunkDelta
     public IReadOnlyList<ChunkCall>? ToolCalls { get; init; }
 }
 
-/// <summary>What is new of a call: id, type and name with its first event, arguments piece by piece.</summary>
+/// <summary>The new part of a call: its first event has id, type and name; arguments follow in pieces.</summary>
 internal sealed record ChunkCall(int Index, ChunkFunction Function)
 {
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
@@ -40,7 +40,7 @@ internal sealed record ChunkCall(int Index, ChunkFunction Function)
     public string? Type { get; init; }
 }
 
-/// <summary>The name, or more of the arguments.</summary>
+/// <summary>The function's name, or a further piece of its arguments.</summary>
 internal sealed record ChunkFunction(
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? Name,
     string Arguments

@@ -2,7 +2,7 @@ using GlmTune.Inference;
 
 namespace GlmTune.Server;
 
-/// <summary>A whole answer of <c>/v1/chat/completions</c>.</summary>
+/// <summary>A complete response of <c>/v1/chat/completions</c>.</summary>
 internal sealed record ChatCompletion(
     string Id,
     long Created,
@@ -16,10 +16,10 @@ internal sealed record ChatCompletion(
     public required string SystemFingerprint { get; init; }
 }
 
-/// <summary>One answer of <c>n</c>.</summary>
+/// <summary>One of <c>n</c> answers.</summary>
 internal sealed record ChatChoice(int Index, ChatChoiceMessage Message, string FinishReason, ChatLogprobs? Logprobs);
 
-/// <summary>What the model said or called.</summary>
+/// <summary>The model's message: text, or calls.</summary>
 internal sealed record ChatChoiceMessage(string? Content)
 {
     public string Role { get; } = "assistant";
@@ -32,13 +32,13 @@ internal sealed record ChatChoiceMessage(string? Content)
     public IReadOnlyList<AnsweredCall>? ToolCalls { get; init; }
 }
 
-/// <summary>A call that the model makes.</summary>
+/// <summary>A call made by the model.</summary>
 internal sealed record AnsweredCall(string Id, AnsweredFunction Function)
 {
     public string Type { get; } = "function";
 }
 
-/// <summary>What is called, with what: JSON text.</summary>
+/// <summary>The function and its arguments as JSON text.</summary>
 internal sealed record AnsweredFunction(string Name, string Arguments);
 
 /// <summary>Log probabilities of an answer's tokens.</summary>
@@ -47,11 +47,11 @@ internal sealed record ChatLogprobs(IReadOnlyList<TokenLogprob> Content)
     public string? Refusal { get; }
 }
 
-/// <summary>A token, its text (U+FFFD where it is part of a character), its bytes, and the natural logarithm of its
+/// <summary>A token, its text (U+FFFD if it is part of a character), its bytes, and the natural logarithm of its
 /// probability.</summary>
 internal record LikelyToken(string Token, double Logprob, IReadOnlyList<int> Bytes);
 
-/// <summary>A token of the answer, and the likeliest at its place.</summary>
+/// <summary>A token of the answer, and the most likely tokens at its position.</summary>
 internal sealed record TokenLogprob(
     string Token,
     double Logprob,
@@ -59,7 +59,7 @@ internal sealed record TokenLogprob(
     IReadOnlyList<LikelyToken> TopLogprobs
 ) : LikelyToken(Token, Logprob, Bytes);
 
-/// <summary>Counts of tokens; those of the answers count stop tokens too.</summary>
+/// <summary>Token counts; those of answers include stop tokens.</summary>
 internal sealed record Usage(int PromptTokens, int CompletionTokens)
 {
     public int TotalTokens => PromptTokens + CompletionTokens;
@@ -69,7 +69,7 @@ internal sealed record Usage(int PromptTokens, int CompletionTokens)
     public static Usage Of(ChatAnswer answer) =>
         new(answer.PromptTokens, answer.AnswerTokens) { PromptTokensDetails = new(answer.CachedTokens) };
 
-    /// <summary>Of all answers to one request, whose prompt counts once.</summary>
+    /// <summary>For all answers to one request; the prompt is counted once.</summary>
     public static Usage Of(IEnumerable<Usage> choices)
     {
         var all = choices.ToList();
@@ -80,5 +80,5 @@ internal sealed record Usage(int PromptTokens, int CompletionTokens)
     }
 }
 
-/// <summary>How many of the prompt's tokens were in the cache and not read again.</summary>
+/// <summary>Number of prompt tokens found in the KV cache, which were not processed again.</summary>
 internal sealed record PromptTokensDetails(int CachedTokens);

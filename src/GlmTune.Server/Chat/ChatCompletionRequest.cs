@@ -5,57 +5,57 @@ namespace GlmTune.Server;
 /// <summary>The body of <c>POST /v1/chat/completions</c>.</summary>
 internal sealed record ChatCompletionRequest : SamplingFields
 {
-    /// <summary>The conversation; it ends with a message of the user or of a tool.</summary>
+    /// <summary>The conversation; the last message must be from a user or a tool.</summary>
     public IReadOnlyList<RequestMessage?>? Messages { get; init; }
 
-    /// <summary>Most tokens of an answer; the newer name.</summary>
+    /// <summary>Maximum tokens per answer; the newer name.</summary>
     public int? MaxCompletionTokens { get; init; }
 
-    /// <summary>What the model may call.</summary>
+    /// <summary>The tools that the model may call.</summary>
     public IReadOnlyList<JsonElement>? Tools { get; init; }
 
     /// <summary>none, auto, required, <c>{"type": "function", "function": {"name": …}}</c>, or <c>{"type":
     /// "allowed_tools", "allowed_tools": {"mode", "tools"}}</c>.</summary>
     public JsonElement? ToolChoice { get; init; }
 
-    /// <summary>Taken, and of no effect: this model makes one call a turn.</summary>
+    /// <summary>Accepted without effect: this model makes one call per turn.</summary>
     public bool? ParallelToolCalls { get; init; }
 
-    /// <summary>Whether each token comes with its log probability.</summary>
+    /// <summary>Whether to return the log probability of each token.</summary>
     public bool? Logprobs { get; init; }
 
-    /// <summary>How many of the likeliest tokens at each place are told; needs <c>logprobs</c>.</summary>
+    /// <summary>How many of the most likely tokens to return per position; requires <c>logprobs</c>.</summary>
     public int? TopLogprobs { get; init; }
 
     /// <summary><c>{"type": "text"}</c>, <c>{"type": "json_object"}</c>, or <c>{"type": "json_schema", "json_schema":
     /// {"name", "schema"}}</c>.</summary>
     public JsonElement? ResponseFormat { get; init; }
 
-    /// <summary>Taken, and of no effect: nothing is stored.</summary>
+    /// <summary>Accepted without effect: nothing is stored.</summary>
     public JsonElement? Store { get; init; }
 
-    /// <summary>Taken, and of no effect.</summary>
+    /// <summary>Accepted without effect.</summary>
     public JsonElement? Metadata { get; init; }
 
-    /// <summary>Taken, and of no effect.</summary>
+    /// <summary>Accepted without effect.</summary>
     public JsonElement? ServiceTier { get; init; }
 
-    /// <summary>Taken, and of no effect.</summary>
+    /// <summary>Accepted without effect.</summary>
     public JsonElement? SafetyIdentifier { get; init; }
 
-    /// <summary>Taken, and of no effect: prompts that begin alike share what is cached by themselves.</summary>
+    /// <summary>Accepted without effect: prompts with a common prefix share the KV cache automatically.</summary>
     public JsonElement? PromptCacheKey { get; init; }
 
-    /// <summary>Taken, and of no effect.</summary>
+    /// <summary>Accepted without effect.</summary>
     public JsonElement? PromptCacheRetention { get; init; }
 
-    /// <summary>Taken, and of no effect: it would only make an answer come sooner.</summary>
+    /// <summary>Accepted without effect: it could only make an answer faster.</summary>
     public JsonElement? Prediction { get; init; }
 
-    /// <summary>Taken, and of no effect: this model does not reason before it answers.</summary>
+    /// <summary>Accepted without effect: this model does not reason before it answers.</summary>
     public JsonElement? ReasoningEffort { get; init; }
 
-    /// <summary>Taken, and of no effect: say in the prompt how long answers should be.</summary>
+    /// <summary>Accepted without effect: state the desired length in the prompt.</summary>
     public JsonElement? Verbosity { get; init; }
 
     /// <summary>Only <c>["text"]</c> is supported.</summary>
@@ -73,8 +73,8 @@ internal sealed record ChatCompletionRequest : SamplingFields
     /// <summary>Not supported: use <c>tool_choice</c>.</summary>
     public JsonElement? FunctionCall { get; init; }
 
-    /// <summary>Reports fields that ask for unsupported features, so that no answer differs from what was
-    /// meant.</summary>
+    /// <summary>Reports fields that request unsupported features, so that no answer silently differs from what was
+    /// requested.</summary>
     public void CheckUnsupported(FieldProblems problems)
     {
         problems.Check(
@@ -109,16 +109,16 @@ internal sealed record RequestMessage
     /// <summary>A string, a list of text parts, or null.</summary>
     public JsonElement? Content { get; init; }
 
-    /// <summary>Of an assistant: the calls that it made.</summary>
+    /// <summary>For an assistant message: the calls that it made.</summary>
     public IReadOnlyList<RequestToolCall?>? ToolCalls { get; init; }
 
-    /// <summary>Of a tool: the call that it answers.</summary>
+    /// <summary>For a tool message: the id of the call that it answers.</summary>
     public string? ToolCallId { get; init; }
 
-    /// <summary>Of an assistant: what it said instead of an answer; read as its content where there is none.</summary>
+    /// <summary>For an assistant message: a refusal, used as content if there is none.</summary>
     public string? Refusal { get; init; }
 
-    /// <summary>Taken, and of no effect: the model's format has no names of people.</summary>
+    /// <summary>Accepted without effect: the model's format has no names of participants.</summary>
     public JsonElement? Name { get; init; }
 
     /// <summary>Not supported: use <c>tool_calls</c>.</summary>
@@ -128,23 +128,23 @@ internal sealed record RequestMessage
     public JsonElement? Audio { get; init; }
 }
 
-/// <summary>A call that an assistant made.</summary>
+/// <summary>A call made by the assistant.</summary>
 internal sealed record RequestToolCall
 {
-    /// <summary>As the server gave it.</summary>
+    /// <summary>The id that the server assigned.</summary>
     public string? Id { get; init; }
 
-    /// <summary>function.</summary>
+    /// <summary>Must be <c>function</c>.</summary>
     public string? Type { get; init; }
 
-    /// <summary>What was called, with what.</summary>
+    /// <summary>The function and its arguments.</summary>
     public RequestFunction? Function { get; init; }
 }
 
-/// <summary>What was called, with what.</summary>
+/// <summary>The function and its arguments.</summary>
 internal sealed record RequestFunction
 {
-    /// <summary>The tool's name.</summary>
+    /// <summary>Name of the tool.</summary>
     public string? Name { get; init; }
 
     /// <summary>The arguments as JSON text.</summary>

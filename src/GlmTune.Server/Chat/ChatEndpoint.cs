@@ -4,7 +4,7 @@ using GlmTune.Inference;
 
 namespace GlmTune.Server;
 
-/// <summary><c>POST /v1/chat/completions</c>: answers a conversation, whole or as events.</summary>
+/// <summary><c>POST /v1/chat/completions</c>: answers a conversation, complete or as a stream of events.</summary>
 internal sealed class ChatEndpoint(
     ServedModels models,
     ServerOptions options,
@@ -71,7 +71,7 @@ internal sealed class ChatEndpoint(
         }
         catch (ConstraintException e)
         {
-            // Some schemas are found too large only while the answer is made.
+            // Some schemas turn out to be too large only during generation.
             throw ApiException.Wrong(admitted.Prepared.SchemaParam, e.Message);
         }
     }

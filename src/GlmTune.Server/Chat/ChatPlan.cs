@@ -3,13 +3,13 @@ using GlmTune.Inference;
 
 namespace GlmTune.Server;
 
-/// <summary>A checked request: what is answered, how often, and in what form it is sent.</summary>
-/// <param name="Model">What answers.</param>
-/// <param name="Chat">The conversation, and how, without the grammar.</param>
-/// <param name="Form">What the answer may be.</param>
-/// <param name="Choices">How many answers.</param>
-/// <param name="Stream">Whether it comes as events.</param>
-/// <param name="IncludeUsage">Whether a last event has the counts.</param>
+/// <summary>A validated request: what to answer, how often, and in which form.</summary>
+/// <param name="Model">The model that answers.</param>
+/// <param name="Chat">The conversation and its options, still without the grammar.</param>
+/// <param name="Form">The allowed form of the answer.</param>
+/// <param name="Choices">Number of answers.</param>
+/// <param name="Stream">Whether to send events.</param>
+/// <param name="IncludeUsage">Whether the last event contains token counts.</param>
 internal sealed record ChatPlan(
     ServedModel Model,
     ChatRequest Chat,
@@ -19,8 +19,8 @@ internal sealed record ChatPlan(
     bool IncludeUsage
 )
 {
-    /// <summary>Checks all that can be checked while looking at each part of the request once.</summary>
-    /// <exception cref="ApiException">Something in it is wrong or too much; the error names it.</exception>
+    /// <summary>Checks everything that can be checked in a single pass over the request.</summary>
+    /// <exception cref="ApiException">The request is invalid or exceeds a limit; the error names the field.</exception>
     public static ChatPlan Read(ChatCompletionRequest request, ServedModels models, ServerLimits limits)
     {
         var model = models.Named(request.Model);
@@ -70,9 +70,9 @@ internal sealed record ChatPlan(
         );
     }
 
-    /// <summary>Makes the prompt's tokens and the grammar, which takes long.</summary>
-    /// <exception cref="ApiException">400: the prompt is too long, a tool cannot be shown to this model, or a schema
-    /// cannot be kept to.</exception>
+    /// <summary>Tokenizes the prompt and builds the grammar, which can take long.</summary>
+    /// <exception cref="ApiException">400: the prompt is too long, this model has no text for a tool, or a schema
+    /// cannot be enforced.</exception>
     public PreparedPlan Prepare(GrammarCache grammars, ServerLimits limits)
     {
         var prepared = Prepare(Chat);
@@ -103,13 +103,13 @@ internal sealed record ChatPlan(
     }
 }
 
-/// <summary>A request that waits only for a place. It keeps nothing of the body but the prompt's tokens.</summary>
-/// <param name="Model">What answers.</param>
-/// <param name="Chat">The prompt, and how.</param>
-/// <param name="SchemaParam">The part of the request whose schema binds the answer.</param>
-/// <param name="Choices">How many answers.</param>
-/// <param name="Stream">Whether it comes as events.</param>
-/// <param name="IncludeUsage">Whether a last event has the counts.</param>
+/// <summary>A request that is ready and only waits for a slot. Of the body it keeps only the prompt's tokens.</summary>
+/// <param name="Model">The model that answers.</param>
+/// <param name="Chat">The prompt and its options.</param>
+/// <param name="SchemaParam">The field whose schema constrains the answer.</param>
+/// <param name="Choices">Number of answers.</param>
+/// <param name="Stream">Whether to send events.</param>
+/// <param name="IncludeUsage">Whether the last event contains token counts.</param>
 internal sealed record PreparedPlan(
     ServedModel Model,
     PreparedChat Chat,
@@ -119,12 +119,12 @@ internal sealed record PreparedPlan(
     bool IncludeUsage
 );
 
-/// <summary>What an answer may be.</summary>
-/// <param name="Content">What a plain answer is; null for text.</param>
-/// <param name="MustCall">Whether it must be a call instead.</param>
-/// <param name="Tools">What may be called.</param>
+/// <summary>The allowed form of an answer.</summary>
+/// <param name="Content">The form of a plain answer; null for text.</param>
+/// <param name="MustCall">Whether the answer must be a call instead.</param>
+/// <param name="Tools">The tools that may be called.</param>
 internal sealed record AnswerForm(AnswerContent? Content, bool MustCall, IReadOnlyList<RequestTool> Tools)
 {
-    /// <summary>The part of the request whose schema binds the answer.</summary>
+    /// <summary>The field whose schema constrains the answer.</summary>
     public string SchemaParam => Content?.Schema is null ? "tools" : ResponseFormat.Schema;
 }

@@ -4,14 +4,14 @@ using Microsoft.Extensions.Caching.Memory;
 
 namespace GlmTune.Server;
 
-/// <summary>Keeps the grammars of the last few forms of answers, because they remember which tokens fit
+/// <summary>Caches the grammars of the most recent answer forms, because they remember which tokens fit
 /// where.</summary>
 internal sealed class GrammarCache(ServerOptions options) : IDisposable
 {
     private readonly MemoryCache grammars = new(new MemoryCacheOptions { SizeLimit = 16 });
 
-    /// <summary>The grammar of an answer; null where anything may be answered.</summary>
-    /// <exception cref="ApiException">400: a schema has something that cannot be kept to.</exception>
+    /// <summary>The grammar of an answer; null if any answer is allowed.</summary>
+    /// <exception cref="ApiException">400: a schema contains something that cannot be enforced.</exception>
     public AnswerGrammar? For(AnswerForm form)
     {
         var (content, mustCall, tools) = form;
@@ -38,8 +38,8 @@ internal sealed class GrammarCache(ServerOptions options) : IDisposable
         }
 
         var plain = mustCall ? null : content ?? new AnswerContent(null, IsText: true);
-        // Schemas of tools are looked at one by one, so that errors name them, and then together; many tools take no
-        // more than one grammar may.
+        // Tool schemas are compiled one by one, so that errors name the tool, and then together; all tools share one
+        // grammar's budget.
         var budget = new GrammarBudget();
         var callable = tools.Select(tool => new CallableTool(tool.Definition.Name, Kept(tool, budget))).ToList();
         return grammars.Set(
@@ -61,7 +61,7 @@ internal sealed class GrammarCache(ServerOptions options) : IDisposable
         {
             if (plain?.Schema is not null && tools.Count > 0)
             {
-                _ = Compiled(plain, []); // Names the answer's schema where that alone is too much.
+                _ = Compiled(plain, []); // Names the answer's schema if it alone is too large.
             }
 
             throw plain?.Schema is not null && tools.Count == 0
@@ -76,7 +76,7 @@ internal sealed class GrammarCache(ServerOptions options) : IDisposable
         }
     }
 
-    // The schema of a tool's arguments where it can be kept to; any object where that is not promised.
+    // The schema of a tool's arguments if it can be enforced; any object if strict was not requested.
     private JsonElement? Kept(RequestTool tool, GrammarBudget budget)
     {
         try

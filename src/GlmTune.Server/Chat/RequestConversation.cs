@@ -4,18 +4,17 @@ using GlmTune.Inference;
 
 namespace GlmTune.Server;
 
-/// <summary>From the messages and tools of a request to a conversation of GLM-4.</summary>
-/// <remarks>
-/// Tools stand in a system message of their own, before the caller's, as the model has seen them; the caller's is kept.
-/// A message of several lines stays one message. Calls become the words in which the model made them, as far as their
-/// ids and arguments tell (<see cref="WrittenCall"/>). </remarks>
+/// <summary>Converts the messages and tools of a request to a GLM-4 conversation.</summary>
+/// <remarks>Tools go into a system message of their own before the caller's, as in the model's training; the caller's
+/// is kept. A message of several lines stays one message. Calls are written as the model made them, as far as ids and
+/// arguments allow (<see cref="WrittenCall"/>).</remarks>
 internal static class RequestConversation
 {
     /// <param name="messages">The messages.</param>
-    /// <param name="tools">The tools that are shown.</param>
-    /// <param name="declared">All tools that the request has, shown or not: they say whose earlier calls are.</param>
-    /// <exception cref="ApiException">400: a message is of no kind that this model knows, or there is nothing to
-    /// answer.</exception>
+    /// <param name="tools">The tools shown to the model.</param>
+    /// <param name="declared">All tools of the request, whether shown or not, which are needed to read earlier
+    /// calls.</param>
+    /// <exception cref="ApiException">400: a message has an unknown role, or there is nothing to answer.</exception>
     public static Conversation Read(
         IReadOnlyList<RequestMessage?>? messages,
         IReadOnlyList<ToolDefinition> tools,
@@ -31,7 +30,7 @@ internal static class RequestConversation
         var builtIn = all.Where(tool => tool.Type != "function")
             .Select(tool => tool.Name)
             .ToHashSet(StringComparer.Ordinal);
-        // A function of that name has arguments in JSON as any other.
+        // A function with that name has JSON arguments like any other.
         var takesCode = all.TrueForAll(tool => tool.Type != "function" || tool.Name != ToolDefinition.Python);
         var read = InCallOrder(messages)
             .SelectMany(message => Read(message.Item, $"messages[{message.Index}]", builtIn, takesCode))
@@ -62,7 +61,7 @@ internal static class RequestConversation
                 problems.Check(
                     false,
                     $"messages[{index}].tool_call_id",
-                    $"is '{Shown.Of(messages[index]!.ToolCallId!)}', which is the id of no tool call before it"
+                    $"is '{Shown.Of(messages[index]!.ToolCallId!)}', but no tool call before it has this id"
                 )
         );
         problems.ThrowIfAny();

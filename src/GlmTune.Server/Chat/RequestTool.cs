@@ -5,11 +5,12 @@ using GlmTune.Data.Conversations;
 
 namespace GlmTune.Server;
 
-/// <summary>A declared tool as the prompt shows it, and what its arguments must be.</summary>
-/// <param name="Definition">Without <c>strict</c>, which is not for the model.</param>
-/// <param name="Parameters">The schema of its arguments; null for one of the model's own tools.</param>
-/// <param name="Strict">Whether its arguments keep to the schema for certain.</param>
-/// <param name="Place">Where the request has its function, such as <c>tools[2].function</c>.</param>
+/// <summary>A tool declared in a request: its definition for the prompt, and the constraints on its
+/// arguments.</summary>
+/// <param name="Definition">The definition without <c>strict</c>, which is not shown to the model.</param>
+/// <param name="Parameters">Schema of its arguments; null for a built-in tool of the model.</param>
+/// <param name="Strict">Whether its arguments are guaranteed to match the schema.</param>
+/// <param name="Place">Location of its function in the request, such as <c>tools[2].function</c>.</param>
 internal sealed partial record RequestTool(
     ToolDefinition Definition,
     JsonElement? Parameters,
@@ -17,13 +18,13 @@ internal sealed partial record RequestTool(
     string Place
 )
 {
-    // A function without parameters takes none.
+    // A function without parameters has no arguments.
     private static readonly JsonElement NoParameters = JsonDocument
         .Parse("""{"type":"object","additionalProperties":false}""")
         .RootElement;
 
-    /// <summary>The tools of a request.</summary>
-    /// <exception cref="ApiException">400: one is of no form that this model knows, or two have one name.</exception>
+    /// <summary>Reads the tools of a request.</summary>
+    /// <exception cref="ApiException">400: a tool has an unknown form, or two tools have the same name.</exception>
     public static IReadOnlyList<RequestTool> ReadAll(IReadOnlyList<JsonElement> given)
     {
         var tools = new List<RequestTool>();
@@ -46,7 +47,7 @@ internal sealed partial record RequestTool(
 
     private static RequestTool Read(JsonElement tool, string place)
     {
-        // A function's object may stand alone.
+        // A function's object may be given without its wrapper.
         var wrapped =
             tool.ValueKind != JsonValueKind.Object
             || tool.TryGetProperty("function", out _)
@@ -144,7 +145,7 @@ internal sealed partial record RequestTool(
         }
         catch (ArgumentException)
         {
-            throw ApiException.Wrong(place, $"'{place}' has a duplicate member.");
+            throw ApiException.Wrong(place, $"'{place}' has a duplicate key.");
         }
     }
 

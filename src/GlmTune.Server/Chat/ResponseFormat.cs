@@ -3,14 +3,14 @@ using GlmTune.Constraints;
 
 namespace GlmTune.Server;
 
-/// <summary>The field <c>response_format</c>: what a plain answer is.</summary>
+/// <summary>The field <c>response_format</c>: the form of a plain answer.</summary>
 internal static class ResponseFormat
 {
-    /// <summary>Where a request has the schema.</summary>
+    /// <summary>Location of the schema in a request.</summary>
     public const string Schema = "response_format.json_schema.schema";
 
     /// <returns>Null for text.</returns>
-    /// <exception cref="ApiException">400: it is none of the known forms, or its schema is too long.</exception>
+    /// <exception cref="ApiException">400: the form is unknown, or its schema is too long.</exception>
     public static AnswerContent? Read(JsonElement? format, ServerLimits limits)
     {
         if (format is not { ValueKind: not JsonValueKind.Null } given)

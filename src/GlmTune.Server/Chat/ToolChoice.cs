@@ -2,13 +2,13 @@ using System.Text.Json;
 
 namespace GlmTune.Server;
 
-/// <summary>Whether a tool may, must, or must not be called.</summary>
-/// <param name="MayCall">Whether the tools are shown at all.</param>
-/// <param name="MustCall">Whether the answer is a call for certain.</param>
-/// <param name="Allowed">The tools that may be called, each with its place in the request; null for all.</param>
+/// <summary>Whether a tool may, must or must not be called.</summary>
+/// <param name="MayCall">Whether the tools are shown to the model.</param>
+/// <param name="MustCall">Whether the answer is guaranteed to be a call.</param>
+/// <param name="Allowed">The tools that may be called, each with its location in the request; null for all.</param>
 internal sealed record ToolChoice(bool MayCall, bool MustCall, IReadOnlyList<(string Name, string Param)>? Allowed)
 {
-    /// <exception cref="ApiException">400: it is none of the known forms.</exception>
+    /// <exception cref="ApiException">400: the form is unknown.</exception>
     public static ToolChoice Read(JsonElement? choice)
     {
         switch (choice)
@@ -45,8 +45,8 @@ internal sealed record ToolChoice(bool MayCall, bool MustCall, IReadOnlyList<(st
         }
     }
 
-    /// <summary>The tools that are shown.</summary>
-    /// <exception cref="ApiException">400: the tool does not exist, or a call is required, but there is nothing to
+    /// <summary>The tools to show to the model.</summary>
+    /// <exception cref="ApiException">400: the tool does not exist, or a call is required without any tool to
     /// call.</exception>
     public IReadOnlyList<RequestTool> Select(IReadOnlyList<RequestTool> tools)
     {

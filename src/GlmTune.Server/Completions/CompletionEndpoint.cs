@@ -13,10 +13,9 @@ internal sealed class CompletionEndpoint(
     ServerMetrics metrics
 )
 {
-    private const int DefaultMaxTokens = 16; // As OpenAI's service has it.
+    private const int DefaultMaxTokens = 16; // OpenAI's default.
 
-    // Choices are those made of each prompt, Told those of them that are told. Without Prompts until they are
-    // tokenized.
+    // Choices is the number generated per prompt, Told the number returned. Prompts is null until they are tokenized.
     private sealed record Plan(
         ServedModel Model,
         IReadOnlyList<GivenPrompt> Given,
@@ -39,7 +38,7 @@ internal sealed class CompletionEndpoint(
 
     private sealed record Update(string Text, CompletionLogprobs? Logprobs, string? Finish, Usage Usage)
     {
-        // Sum of the log probabilities of all tokens so far, where choices are compared.
+        // Sum of the log probabilities of all tokens so far, if choices are compared.
         public double LogProbability { get; init; }
     }
 
@@ -172,7 +171,7 @@ internal sealed class CompletionEndpoint(
             );
     }
 
-    // Of each prompt's answers those whose tokens the model found likeliest in the mean.
+    // For each prompt, the answers with the highest mean log probability per token.
     private static IEnumerable<CompletionChoice> Best(
         Plan plan,
         (CompletionChoice Choice, Usage Usage, double Score)[] answers

@@ -4,17 +4,17 @@ using GlmTune.Data.Tokenization;
 namespace GlmTune.Server;
 
 /// <summary>A prompt of a completion request.</summary>
-/// <param name="Ids">What the model continues.</param>
+/// <param name="Ids">Token ids that the model continues.</param>
 /// <param name="Text">The same as text, for echo.</param>
 internal sealed record CompletionPrompt(int[] Ids, string Text);
 
-/// <summary>A prompt as a request has it: a text, or token ids.</summary>
-/// <param name="Text">The text; null for ids.</param>
-/// <param name="Ids">The ids; null for a text.</param>
-/// <param name="Param">Where the request has it.</param>
+/// <summary>A prompt as given in a request: text, or token ids.</summary>
+/// <param name="Text">The text; null for token ids.</param>
+/// <param name="Ids">The token ids; null for text.</param>
+/// <param name="Param">Location in the request.</param>
 internal sealed record GivenPrompt(string? Text, int[]? Ids, string Param)
 {
-    /// <exception cref="ApiException">400: the field is of no known form.</exception>
+    /// <exception cref="ApiException">400: the field has an unknown form.</exception>
     public static IReadOnlyList<GivenPrompt> ReadAll(JsonElement? prompt, ServedModel model, ServerLimits limits)
     {
         var tokenizer = model.Chat.Template.Tokenizer;
@@ -42,8 +42,8 @@ internal sealed record GivenPrompt(string? Text, int[]? Ids, string Param)
         };
     }
 
-    /// <summary>Its tokens, and its text.</summary>
-    /// <exception cref="ApiException">400: it is too long.</exception>
+    /// <summary>The prompt's tokens and text.</summary>
+    /// <exception cref="ApiException">400: the prompt is too long.</exception>
     public CompletionPrompt Tokenized(ServedModel model, ServerLimits limits)
     {
         var tokenizer = model.Chat.Template.Tokenizer;

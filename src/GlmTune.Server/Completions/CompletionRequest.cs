@@ -5,18 +5,19 @@ namespace GlmTune.Server;
 /// <summary>The body of <c>POST /v1/completions</c>.</summary>
 internal sealed record CompletionRequest : SamplingFields
 {
-    /// <summary>A text, a list of texts, a list of token ids, or a list of such lists. Texts are continued as they are;
-    /// [gMASK] and &lt;sop&gt; are put before them.</summary>
+    /// <summary>A string, a list of strings, a list of token ids, or a list of such lists. Text is continued without a
+    /// chat template, after [gMASK] and &lt;sop&gt;.</summary>
     public JsonElement? Prompt { get; init; }
 
-    /// <summary>Whether the prompt stands before the answer.</summary>
+    /// <summary>Whether to repeat the prompt before the answer.</summary>
     public bool? Echo { get; init; }
 
-    /// <summary>How many of the likeliest tokens at each place are told, 0 to 5; null: no log probabilities.</summary>
+    /// <summary>How many of the most likely tokens to return per position, 0 to 5; null: no log
+    /// probabilities.</summary>
     public int? Logprobs { get; init; }
 
-    /// <summary>So many answers are made, of which the <c>n</c> are told whose tokens have the highest log probability
-    /// in the mean; not with <c>stream</c>, unless it equals <c>n</c>.</summary>
+    /// <summary>Number of answers to generate, of which the <c>n</c> with the highest mean log probability per token
+    /// are returned. Not with <c>stream</c>, unless it equals <c>n</c>.</summary>
     public int? BestOf { get; init; }
 
     /// <summary>Not supported.</summary>

@@ -1,6 +1,6 @@
 namespace GlmTune.Server;
 
-/// <summary>The body of an error, as OpenAI's service and its clients have it.</summary>
+/// <summary>The body of an error response, in the form of OpenAI's API.</summary>
 internal sealed record ErrorBody(ApiError Error)
 {
     public static ErrorBody Of(int status, string message, string? param = null, string? code = null) =>
@@ -19,5 +19,5 @@ internal sealed record ErrorBody(ApiError Error)
         );
 }
 
-/// <summary>What went wrong.</summary>
+/// <summary>Details of the error.</summary>
 internal sealed record ApiError(string Message, string Type, string? Param, string? Code);

@@ -1,6 +1,6 @@
 namespace GlmTune.Server;
 
-/// <summary>Tells the OpenAPI document which errors an endpoint answers.</summary>
+/// <summary>Describes the errors of an endpoint for the OpenAPI document.</summary>
 internal static class ErrorMetadata
 {
     public static RouteHandlerBuilder WithErrors(this RouteHandlerBuilder endpoint)

@@ -3,10 +3,10 @@ using Microsoft.AspNetCore.WebUtilities;
 
 namespace GlmTune.Server;
 
-/// <summary>Makes every failure a JSON error of OpenAI's shape.</summary>
+/// <summary>Turns every failure into a JSON error in the form of OpenAI's API.</summary>
 internal static class ErrorResponses
 {
-    /// <summary>Errors that endpoints throw, and statuses that the framework answers without a body (404, 405,
+    /// <summary>Handles exceptions of endpoints, and statuses that the framework returns without a body (404, 405,
     /// …).</summary>
     public static void UseErrorResponses(this WebApplication app) =>
         app.Use(
@@ -25,13 +25,13 @@ internal static class ErrorResponses
                 }
                 catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
                 {
-                    // Nobody reads it; it is for the log and the counters.
+                    // The client does not see it; it is for the log and the metrics.
                     if (!context.Response.HasStarted)
                     {
                         context.Response.StatusCode = StatusCodes.Status499ClientClosedRequest;
                     }
                 }
-#pragma warning disable CA1031 // Every error ends here, so that it is logged and answered.
+#pragma warning disable CA1031 // All errors end here, to be logged and reported.
                 catch (Exception e)
 #pragma warning restore CA1031
                 {
@@ -41,7 +41,7 @@ internal static class ErrorResponses
             }
         );
 
-    /// <summary>The status and the body that report an exception; logs what is a defect.</summary>
+    /// <summary>The status and body for an exception; logs internal errors.</summary>
     public static (int Status, ErrorBody Body) Of(HttpContext context, Exception exception)
     {
         var (status, message) = exception switch
@@ -54,7 +54,7 @@ internal static class ErrorResponses
             ),
             BadHttpRequestException bad => (bad.StatusCode, bad.Message),
             ConstraintException => (StatusCodes.Status400BadRequest, exception.Message),
-            // What answers was disposed with the server; at any other time that is a failure as any other.
+            // The generator was disposed with the server; at any other time this is an error like any other.
             ObjectDisposedException when IsStopping(context) => (
                 StatusCodes.Status503ServiceUnavailable,
                 "The server is shutting down."
@@ -99,7 +99,7 @@ internal static class ErrorResponses
     {
         if (context.Response.HasStarted)
         {
-            context.Abort(); // Half an answer must not look like a whole one.
+            context.Abort(); // A partial answer must not look like a complete one.
             return;
         }
 

@@ -1,6 +1,6 @@
 namespace GlmTune.Server;
 
-/// <summary>Text of a request as messages and logs show it: short, on one line.</summary>
+/// <summary>Text from a request in a form for messages and logs: short, and on one line.</summary>
 internal static class Shown
 {
     private const int Most = 200;

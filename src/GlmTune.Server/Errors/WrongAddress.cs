@@ -1,14 +1,14 @@
 namespace GlmTune.Server;
 
-/// <summary>What is meant by a path at which nothing is: most often the client's base address is wrong.</summary>
+/// <summary>Suggests what was meant by an unknown path; usually the client's base URL is wrong.</summary>
 internal static class WrongAddress
 {
-    /// <summary>A sentence, with a space before it; empty where nothing is near.</summary>
+    /// <summary>A sentence with a leading space; empty if there is nothing to suggest.</summary>
     public static string HintFor(HttpContext context)
     {
         if (context.RequestServices.GetService<ServedModels>() is null)
         {
-            return ""; // Not a server of models.
+            return ""; // This server has no models.
         }
 
         var request = context.Request;
@@ -31,14 +31,15 @@ internal static class WrongAddress
             .Where(path =>
                 path.StartsWith("/v1/", StringComparison.Ordinal) && !path.Contains('{', StringComparison.Ordinal)
             )
-            // The longest first: /v1/chat/completions ends as /v1/completions does.
+            // Longest first, because /v1/chat/completions also ends like /v1/completions.
             .OrderByDescending(path => path.Length);
 
-    // Whether the path has the endpoint's own parts at its end: /chat/completions, /v1/v1/chat/completions,
+    // Whether the path ends with the parts of an endpoint: /chat/completions, /v1/v1/chat/completions,
     // /openai/v1/chat/completions/.
     private static bool EndsLike(string[] parts, string endpoint)
     {
         var own = endpoint.Split('/', StringSplitOptions.RemoveEmptyEntries)[1..];
-        return parts.Length >= own.Length && parts.TakeLast(own.Length).SequenceEqual(own, StringComparer.OrdinalIgnoreCase);
+        return parts.Length >= own.Length
+            && parts.TakeLast(own.Length).SequenceEqual(own, StringComparer.OrdinalIgnoreCase);
     }
 }

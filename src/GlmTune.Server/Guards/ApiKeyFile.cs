@@ -1,11 +1,11 @@
 namespace GlmTune.Server;
 
-/// <summary>A file of API keys: one a line; empty lines and lines that begin with # are passed over.</summary>
+/// <summary>A file of API keys, one per line; empty lines and lines that start with # are skipped.</summary>
 public static class ApiKeyFile
 {
-    /// <exception cref="InvalidDataException">It holds no key, or one with white space or of fewer than 8
+    /// <exception cref="InvalidDataException">The file contains no key, or one with white space or fewer than 8
     /// characters.</exception>
-    /// <exception cref="IOException">It cannot be read.</exception>
+    /// <exception cref="IOException">The file cannot be read.</exception>
     public static IReadOnlyList<string> Read(string path)
     {
         var keys = new List<string>();

@@ -3,18 +3,17 @@ using System.Text;
 
 namespace GlmTune.Server;
 
-/// <summary>Asks for a key.</summary>
+/// <summary>Requires an API key.</summary>
 public static class ApiKeyGuard
 {
-    /// <summary>Lets everybody use an endpoint, for what tells nothing: a page's own files, whether the server
-    /// lives.</summary>
+    /// <summary>Exempts an endpoint that reveals nothing, such as a page's own files or the health check.</summary>
     public static TBuilder AllowWithoutKey<TBuilder>(this TBuilder endpoint)
         where TBuilder : IEndpointConventionBuilder => endpoint.WithMetadata(new WithoutKey());
 
-    /// <summary>Refuses requests without a key; does nothing where no keys are set.</summary>
+    /// <summary>Rejects requests without a valid key; does nothing if no keys are configured.</summary>
     internal static void UseApiKeyGuard(this WebApplication app, ServerOptions options)
     {
-        // Hashes have one length, so that comparing them takes the same time whatever is sent.
+        // Hashes have equal lengths, so comparing them takes the same time whatever was sent.
         var keys = options.ApiKeys.Select(Hash).ToArray();
         if (keys.Length == 0)
         {
@@ -53,7 +52,7 @@ public static class ApiKeyGuard
         );
     }
 
-    /// <summary>Who asks, for taking turns: the place of the key, else the address.</summary>
+    /// <summary>Identifies the client for fair queueing: the index of its key, or its address.</summary>
     internal static string ClientOf(HttpContext context) =>
         context.Items[typeof(WithoutKey)] is int key
             ? $"key {key}"

@@ -1,11 +1,10 @@
 namespace GlmTune.Server;
 
-/// <summary>Keeps web pages of other sites from using the server through their visitors' browsers.</summary>
-/// <remarks>
-/// On loopback, the Host header must be a name of this machine: else a site could let its own name point to 127.0.0.1
-/// (DNS rebinding) and read answers as if they were its own. Everywhere, a request with an Origin header must come from
-/// the server's own pages or from an origin that was allowed. Bodies must be JSON by their content type
-/// (<see cref="RequestBody"/>), which forms of other sites cannot send. </remarks>
+/// <summary>Prevents web pages of other sites from using the server through their visitors' browsers.</summary>
+/// <remarks>On loopback, the Host header must be a name of this machine; otherwise a site could point its own name to
+/// 127.0.0.1 (DNS rebinding) and read answers as if they were its own. On any address, a request with an Origin header
+/// must come from the server's own pages or from an allowed origin. Bodies must be declared as JSON
+/// (<see cref="RequestBody"/>), which forms of other sites cannot do.</remarks>
 internal static class BrowserGuard
 {
     private static readonly string[] LoopbackNames = ["localhost", "127.0.0.1", "[::1]"];
@@ -45,7 +44,7 @@ internal static class BrowserGuard
                 {
                     throw new ApiException(
                         StatusCodes.Status403Forbidden,
-                        $"Pages of '{Shown.Of(origin)}' may not call this server.",
+                        $"Pages of '{Shown.Of(origin)}' are not allowed to call this server.",
                         code: "origin_not_allowed"
                     );
                 }
@@ -55,7 +54,7 @@ internal static class BrowserGuard
         );
     }
 
-    // The scheme is left out: a proxy in front of the server may speak HTTPS.
+    // The scheme is ignored, because a proxy in front of the server may use HTTPS.
     private static bool IsOwn(string origin, HostString host) =>
         Uri.TryCreate(origin, UriKind.Absolute, out var uri)
         && string.Equals(uri.Authority, host.Value, StringComparison.OrdinalIgnoreCase);

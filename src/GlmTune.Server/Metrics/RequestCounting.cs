@@ -9,7 +9,7 @@ internal static class RequestCounting
         app.Use(
             async (context, next) =>
             {
-                // Taken now: a request may outlive the server's services.
+                // Resolved now, because a request may outlive the server's services.
                 var (start, metrics) = (Stopwatch.GetTimestamp(), context.RequestServices.GetService<ServerMetrics>());
                 try
                 {

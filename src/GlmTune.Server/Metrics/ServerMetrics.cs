@@ -2,8 +2,7 @@ using System.Diagnostics.Metrics;
 
 namespace GlmTune.Server;
 
-/// <summary>What <c>/metrics</c> reports about answers: counts of tokens and requests, times, and how full the batch
-/// is.</summary>
+/// <summary>The metrics of <c>/metrics</c>: counts of tokens and requests, times, and batch occupancy.</summary>
 internal sealed class ServerMetrics
 {
     /// <summary>Name of the meter.</summary>

@@ -1,6 +1,6 @@
 namespace GlmTune.Server;
 
-/// <summary><c>/v1/models</c>: what can be asked for.</summary>
+/// <summary><c>/v1/models</c>: the available models.</summary>
 internal static class ModelEndpoints
 {
     public static void MapModels(this IEndpointRouteBuilder app)
@@ -12,7 +12,7 @@ internal static class ModelEndpoints
             )
             .Produces<ModelList>()
             .WithSummary("Lists the base model and each adapter.");
-        // Ids like org/name have a slash, which some clients escape: it is left escaped in the path.
+        // Ids such as org/name contain a slash, which some clients escape; the path keeps the escape.
         app.MapGet(
                 "/v1/models/{**id}",
                 (string id, ServedModels models) =>

@@ -3,13 +3,13 @@ using GlmTune.Inference;
 namespace GlmTune.Server;
 
 /// <summary>A model that requests can name.</summary>
-/// <param name="Id">What requests call it.</param>
-/// <param name="Chat">What answers.</param>
+/// <param name="Id">Its name in requests.</param>
+/// <param name="Chat">The chat model.</param>
 public sealed record ServedModel(string Id, ChatModel Chat)
 {
-    /// <summary>The adapter that its rows of a batch go through, by name; null for the base alone.</summary>
+    /// <summary>Name of the adapter to apply to its rows of a batch; null for the base model.</summary>
     public string? Adapter { get; init; }
 
-    /// <summary>The id of the model that the adapter changes; null for a base.</summary>
+    /// <summary>Id of the base model of an adapter; null for a base model.</summary>
     public string? Parent { get; init; }
 }

@@ -1,11 +1,11 @@
 namespace GlmTune.Server;
 
-/// <summary>All models that a server answers with; the first is meant where a request names none.</summary>
+/// <summary>All models of a server; requests that name none use the first.</summary>
 public sealed class ServedModels
 {
     private readonly Dictionary<string, ServedModel> byId;
 
-    /// <exception cref="ArgumentException">There is none, or two have one name.</exception>
+    /// <exception cref="ArgumentException">There is no model, or two have the same name.</exception>
     public ServedModels(params IReadOnlyList<ServedModel> models)
     {
         if (models.Count == 0)
@@ -19,7 +19,7 @@ public sealed class ServedModels
         )
         {
             throw new ArgumentException(
-                $"Two models are named '{twice.Key}', so requests could not tell them apart.",
+                $"Two models are named '{twice.Key}', so requests could not tell them apart; choose other names.",
                 nameof(models)
             );
         }
@@ -29,25 +29,25 @@ public sealed class ServedModels
         Created = DateTimeOffset.UtcNow;
     }
 
-    /// <summary>In the order in which they are listed.</summary>
+    /// <summary>The models in listing order.</summary>
     public IReadOnlyList<ServedModel> All { get; }
 
-    /// <summary>When they were loaded.</summary>
+    /// <summary>When the models were loaded.</summary>
     public DateTimeOffset Created { get; }
 
-    /// <summary>Changes whenever the server restarts, possibly with other models.</summary>
+    /// <summary>Changes with every start of the server, which may have other models.</summary>
     internal string Fingerprint { get; } = $"fp_{Guid.NewGuid():N}"[..13];
 
-    /// <summary>Answers made side by side, at most.</summary>
+    /// <summary>Maximum number of answers generated concurrently.</summary>
     internal int Places =>
         All.Select(model => model.Chat).Distinct().Sum(chat => chat.Scheduler.Generator.Limits.Slots);
 
-    /// <summary>The model of that id; the first where <paramref name="id"/> is null; null where there is
-    /// none.</summary>
+    /// <summary>The model with a given id; the first if <paramref name="id"/> is null; null if there is no such
+    /// model.</summary>
     public ServedModel? Find(string? id) => id is null ? All[0] : byId.GetValueOrDefault(id);
 
-    /// <summary>The model of that id, or the first.</summary>
-    /// <exception cref="ApiException">404: there is none of that id.</exception>
+    /// <summary>The model with a given id, or the first.</summary>
+    /// <exception cref="ApiException">404: there is no such model.</exception>
     internal ServedModel Named(string? id) =>
         Find(id)
         ?? throw new ApiException(

@@ -4,12 +4,10 @@ using System.Security.Cryptography;
 
 namespace GlmTune.Server.Pages;
 
-/// <summary>The pages' own files, which are part of this assembly: nothing is read from disk, and nothing is loaded
-/// from elsewhere.</summary>
-/// <remarks>
-/// The content security policy lets a page load what this server serves and nothing else, has no inline scripts or
-/// styles, and makes browsers that know trusted types refuse to parse HTML from a string at all: so text of a model can
-/// never become active content. </remarks>
+/// <summary>The pages' files, embedded in this assembly: nothing is read from disk or loaded from elsewhere.</summary>
+/// <remarks>The content security policy restricts a page to what this server serves, allows no inline scripts or
+/// styles, and makes browsers with trusted types refuse to parse HTML from strings, so a model's text can never become
+/// active content.</remarks>
 internal static class PageFiles
 {
     private const string Prefix = "page/";
@@ -42,10 +40,10 @@ internal static class PageFiles
             .ExcludeFromDescription();
     }
 
-    /// <summary>Maps one page.</summary>
-    /// <param name="app">Gets it.</param>
-    /// <param name="path">Its address.</param>
-    /// <param name="name">Its file.</param>
+    /// <summary>Maps a page.</summary>
+    /// <param name="app">Receives the route.</param>
+    /// <param name="path">Path of the page.</param>
+    /// <param name="name">Name of its file.</param>
     public static void MapPage(this IEndpointRouteBuilder app, string path, string name) =>
         app.MapMethods(path, ["GET", "HEAD"], (HttpContext context) => Send(context, All[name]))
             .AllowWithoutKey()
@@ -58,7 +56,7 @@ internal static class PageFiles
         headers.XContentTypeOptions = "nosniff";
         headers["Referrer-Policy"] = "no-referrer";
         headers["Cross-Origin-Opener-Policy"] = "same-origin";
-        // Asked for each time, and sent again only when the program is another.
+        // Revalidated on every use; sent again only if the program has changed.
         headers.CacheControl = "no-cache";
         return Results.Bytes(
             file.Content,

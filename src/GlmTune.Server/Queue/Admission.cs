@@ -1,14 +1,14 @@
 namespace GlmTune.Server;
 
-/// <summary>What a request has got when its answers may begin.</summary>
-/// <param name="Prepared">What was prepared.</param>
-/// <param name="Places">The places of its answers.</param>
-/// <param name="Deadline">What cancels the answers.</param>
+/// <summary>A request whose answers may start.</summary>
+/// <param name="Prepared">The result of the preparation.</param>
+/// <param name="Places">The slots for its answers.</param>
+/// <param name="Deadline">Cancels the answers.</param>
 internal sealed record Admitted<T>(T Prepared, AnswerPlaces Places, Deadline Deadline)
 {
-    /// <summary>Makes the answers, within the time that the request has.</summary>
+    /// <summary>Generates the answers within the request's time limit.</summary>
     /// <inheritdoc cref="AnswerPlaces.MakeAsync"/>
-    /// <exception cref="ApiException">504: the time was over first. 503: the server is shutting down.</exception>
+    /// <exception cref="ApiException">504: the time limit was reached. 503: the server is shutting down.</exception>
     public async Task<TAnswer[]> MakeAsync<TAnswer>(
         Func<int, int, CancellationToken, IEnumerable<Task<TAnswer>>> start,
         CancellationToken cancellation
@@ -25,16 +25,15 @@ internal sealed record Admitted<T>(T Prepared, AnswerPlaces Places, Deadline Dea
     }
 }
 
-/// <summary>A request's way from its arrival to its answers: it is counted, its prompt is prepared, and it waits for
-/// places.</summary>
+/// <summary>Takes a request from arrival to answers: counts it, prepares its prompt, and waits for slots.</summary>
 internal sealed class Admission(RequestQueue queue, ServerMetrics metrics, TimeProvider time)
 {
-    /// <summary>Prepares a request, and waits for places.</summary>
+    /// <summary>Prepares a request, and waits for slots.</summary>
     /// <param name="context">The request.</param>
-    /// <param name="answers">How many answers it wants.</param>
-    /// <param name="prepare">The work before the answer that takes long: done after the request was counted, a few
-    /// requests at a time. The memory of the request's body is given back when it is done.</param>
-    /// <exception cref="ApiException">429, 503, or 504 where the time was over before there was a place; what
+    /// <param name="answers">Number of answers requested.</param>
+    /// <param name="prepare">Expensive work before the answers, run after the request has been counted, for a few
+    /// requests at a time. Memory of the request's body is released afterwards.</param>
+    /// <exception cref="ApiException">429; 503; 504 if the time limit was reached before a slot was free; or whatever
     /// <paramref name="prepare"/> throws.</exception>
     public async Task<Admitted<T>> EnterAsync<T>(HttpContext context, int answers, Func<T> prepare)
     {

@@ -1,10 +1,9 @@
 namespace GlmTune.Server;
 
-/// <summary>The places of a request's answers: each belongs to one answer from its beginning until it is
-/// made.</summary>
-/// <param name="first">Places that it has already.</param>
-/// <param name="answers">How many answers it wants.</param>
-/// <param name="enterMore">Waits for at least one of so many more.</param>
+/// <summary>The slots of a request's answers; each answer holds one until it is finished.</summary>
+/// <param name="first">Slots already held.</param>
+/// <param name="answers">Number of answers requested.</param>
+/// <param name="enterMore">Waits for at least one of a number of further slots.</param>
 internal sealed class AnswerPlaces(
     IReadOnlyList<IDisposable> first,
     int answers,
@@ -13,12 +12,12 @@ internal sealed class AnswerPlaces(
 {
     private readonly List<IDisposable> held = [.. first];
 
-    /// <summary>Makes the answers, those together that have places at the same time.</summary>
-    /// <param name="start">Starts answers: gets the first one's number, how many, and what ends them; gives the task of
-    /// each.</param>
-    /// <param name="cancellation">Ends all answers.</param>
-    /// <returns>What the tasks give, in order. When it returns or throws, no answer is being made any more, and every
-    /// place is given back.</returns>
+    /// <summary>Generates the answers; those that have slots at the same time start together.</summary>
+    /// <param name="start">Starts answers, given the index of the first, their number and a token that cancels them;
+    /// returns a task for each.</param>
+    /// <param name="cancellation">Cancels all answers.</param>
+    /// <returns>Results of the tasks, in order. When this returns or throws, no answer is running, and every slot has
+    /// been released.</returns>
     public async Task<T[]> MakeAsync<T>(
         Func<int, int, CancellationToken, IEnumerable<Task<T>>> start,
         CancellationToken cancellation
@@ -41,7 +40,7 @@ internal sealed class AnswerPlaces(
                 held.AddRange(group);
             }
         }
-#pragma warning disable CA1031 // It is thrown below, once every answer has ended.
+#pragma warning disable CA1031 // Thrown below, after every answer has ended.
         catch (Exception e)
 #pragma warning restore CA1031
         {
@@ -68,13 +67,13 @@ internal sealed class AnswerPlaces(
                 }
                 catch
                 {
-                    await failed.CancelAsync(); // One that fails ends the others: nobody will get them.
+                    await failed.CancelAsync(); // A failed answer cancels the others, because none can be returned.
                     throw;
                 }
             }
         }
     }
 
-    /// <summary>Gives back what is still held.</summary>
+    /// <summary>Releases the slots still held.</summary>
     public void Dispose() => held.ForEach(place => place.Dispose());
 }

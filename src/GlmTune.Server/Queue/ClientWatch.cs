@@ -3,12 +3,11 @@ using Microsoft.AspNetCore.Connections.Features;
 
 namespace GlmTune.Server;
 
-/// <summary>Notices a client that has gone though bytes lie behind its request, while the request is
-/// answered.</summary>
-/// <remarks>
-/// The web server stops to read when too much lies there, and then does not see the end of the connection. A client
-/// that waits for its answer sends nothing; so a socket that has something to read at two looks, which the web server
-/// leaves lying, is that of a client that has gone, or floods: the connection is cut. </remarks>
+/// <summary>Detects a client that disconnects while its request is being answered and unread bytes are pending behind
+/// it.</summary>
+/// <remarks>The web server stops reading when too much is pending, and then does not see the end of the connection. A
+/// client that waits for an answer sends nothing; so if a socket has unread data in two consecutive checks, the client
+/// has gone or is flooding, and the connection is cut.</remarks>
 internal sealed class ClientWatch : IDisposable
 {
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(1);
@@ -44,12 +43,12 @@ internal sealed class ClientWatch : IDisposable
         }
         catch (Exception e) when (e is ObjectDisposedException or SocketException)
         {
-            // It is closed: the request is told of that by the web server.
+            // Already closed; the web server informs the request.
         }
     }
 }
 
-/// <summary>Cuts a request's connection, but not that of a later request which uses the same objects.</summary>
+/// <summary>Cuts the connection of a request, but not that of a later request that reuses the same objects.</summary>
 internal sealed class ConnectionAbort(HttpContext context)
 {
     private readonly Lock gate = new();

@@ -1,11 +1,11 @@
 namespace GlmTune.Server;
 
-/// <summary>How long a request may take, its response included.</summary>
-/// <remarks>When the time is over, answers that are being made are cancelled, and the client is told. Whoever has not
-/// read that a few seconds later is cut off, so that no connection lasts longer because it is read slowly.</remarks>
+/// <summary>The time limit of a request, including its response.</summary>
+/// <remarks>When it is reached, running answers are cancelled, and the client is informed. A client that has not read
+/// this within a few seconds is disconnected, so that slow reading does not prolong a connection.</remarks>
 internal sealed class Deadline : IDisposable
 {
-    /// <summary>Time to read what was told at the end.</summary>
+    /// <summary>Time for the client to read the final message.</summary>
     public static readonly TimeSpan Grace = TimeSpan.FromSeconds(5);
 
     private readonly CancellationTokenSource timer;
@@ -24,7 +24,7 @@ internal sealed class Deadline : IDisposable
         cut = options.Time.CreateTimer(_ => abort.Now(), null, allowed + Grace, Timeout.InfiniteTimeSpan);
     }
 
-    /// <summary>A request's deadline, which begins when it is first asked for: when its body is read.</summary>
+    /// <summary>The deadline of a request; it starts at the first access, when the body is read.</summary>
     public static Deadline Of(HttpContext context)
     {
         if (context.Items.TryGetValue(typeof(Deadline), out var known))
@@ -43,14 +43,14 @@ internal sealed class Deadline : IDisposable
         return deadline;
     }
 
-    /// <summary>Cancelled when the time is over, the client has gone, or the server must end.</summary>
+    /// <summary>Cancelled when the time limit is reached, the client has gone, or the server must end.</summary>
     public CancellationToken Token => linked.Token;
 
-    /// <summary>Whether the time is over.</summary>
+    /// <summary>Whether the time limit has been reached.</summary>
     public bool IsOver => timer.IsCancellationRequested;
 
-    /// <summary>Why <see cref="Token"/> was cancelled, for the client; null where it was not, or the client has
-    /// gone.</summary>
+    /// <summary>Why <see cref="Token"/> was cancelled, as an error for the client; null if it was not, or if the client
+    /// has gone.</summary>
     public ApiException? Reason =>
         IsOver
             ? new(
@@ -75,7 +75,7 @@ internal sealed class Deadline : IDisposable
     }
 }
 
-/// <summary>When answers that still run end because the server was told to stop.</summary>
+/// <summary>When running answers are ended after the server was asked to stop.</summary>
 internal sealed class StopTime : IDisposable
 {
     private readonly CancellationTokenSource over;

@@ -1,43 +1,42 @@
 namespace GlmTune.Server;
 
-/// <summary>A counting semaphore: clients that wait take turns, and those that have the fewest places come
-/// first.</summary>
-/// <remarks>
-/// A request for several places enters when all of them are free. While it waits, others that fit pass it, so that no
-/// place stands empty because of it; once it has waited for a set time, it takes the places one by one as they come
-/// free, and uses each at once. Thread-safe. </remarks>
+/// <summary>A counting semaphore that is fair between clients: waiting clients take turns, and those with the fewest
+/// slots come first.</summary>
+/// <remarks>A request for several slots enters when all of them are free. While it waits, requests that fit may
+/// overtake it, so that no slot stays idle; after a set time, it takes slots one by one as they are released, and uses
+/// each immediately. Thread-safe.</remarks>
 internal sealed class FairPlaces
 {
     private readonly Lock gate;
     private readonly int places;
     private readonly TimeProvider time;
     private readonly TimeSpan patience;
-    private readonly LinkedList<Waiter> waiting = []; // In the order in which they came.
+    private readonly LinkedList<Waiter> waiting = []; // In order of arrival.
     private readonly Dictionary<string, int> taken = []; // By client.
-    private readonly List<string> turns = []; // Clients that wait or have places; who entered last is last.
+    private readonly List<string> turns = []; // Clients that wait or hold slots; the one that entered last is last.
     private Func<Exception>? closed;
 
-    /// <param name="places">How many.</param>
-    /// <param name="gate">Held while anything changes.</param>
-    /// <param name="patience">How long a request for several places lets others pass.</param>
-    /// <param name="time">Measures that.</param>
+    /// <param name="places">Number of slots.</param>
+    /// <param name="gate">Lock held during every change.</param>
+    /// <param name="patience">How long a request for several slots lets others overtake it.</param>
+    /// <param name="time">The clock.</param>
     public FairPlaces(int places, Lock gate, TimeSpan patience, TimeProvider time) =>
         (this.places, this.gate, this.patience, this.time, Free) = (places, gate, patience, time, places);
 
-    /// <summary>Places that nobody has.</summary>
+    /// <summary>Number of free slots.</summary>
     public int Free { get; private set; }
 
-    /// <summary>Places that somebody has.</summary>
+    /// <summary>Number of slots in use.</summary>
     public int Taken => places - Free;
 
-    /// <summary>Waits for places.</summary>
-    /// <param name="client">Who asks.</param>
-    /// <param name="count">How many places, at least one; more than there are stand for all of them.</param>
-    /// <param name="entered">Called, under the gate, in the moment in which the places are taken.</param>
-    /// <param name="cancellation">Ends the wait.</param>
-    /// <param name="inPart">Whether any number of places will do from the start.</param>
-    /// <returns>The places, each of which is given back when it is disposed: all of them, or fewer where they did not
-    /// come free together in time.</returns>
+    /// <summary>Waits for slots.</summary>
+    /// <param name="client">The client.</param>
+    /// <param name="count">Number of slots, at least one; more than exist means all of them.</param>
+    /// <param name="entered">Called under the lock when the slots are taken.</param>
+    /// <param name="cancellation">Cancels the wait.</param>
+    /// <param name="inPart">Whether any number of slots is acceptable from the start.</param>
+    /// <returns>The slots; disposing one releases it. All of them, or fewer if they did not become free together in
+    /// time.</returns>
     public async Task<IReadOnlyList<IDisposable>> EnterAsync(
         string client,
         int count,
@@ -72,7 +71,7 @@ internal sealed class FairPlaces
     }
 
     /// <summary>Rejects waiting and new clients; those that hold a slot keep it.</summary>
-    /// <param name="reason">What they are told.</param>
+    /// <param name="reason">The exception for them.</param>
     public void Close(Func<Exception> reason)
     {
         List<Waiter> left;
@@ -103,7 +102,7 @@ internal sealed class FairPlaces
         {
             if (!waiting.Remove(waiter))
             {
-                return; // It has entered.
+                return; // Already entered.
             }
 
             ForgetIfGone(waiter.Client);
@@ -139,7 +138,7 @@ internal sealed class FairPlaces
         }
     }
 
-    // The first that may enter now: of the client with the fewest places, and of these of the one whose turn it is.
+    // The first that may enter now: from the clients with the fewest slots, the one whose turn it is.
     private Waiter? Next() =>
         waiting
             .Where(waiter => waiter.InPart || waiter.Count <= Free)
@@ -162,7 +161,7 @@ internal sealed class FairPlaces
 
         public Action? OnEntered => entered;
 
-        /// <summary>Whether fewer places will do.</summary>
+        /// <summary>Whether fewer slots are acceptable.</summary>
         public bool InPart { get; set; }
 
         public TaskCompletionSource<IReadOnlyList<IDisposable>> Entered { get; } =

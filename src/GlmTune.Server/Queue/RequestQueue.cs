@@ -1,30 +1,30 @@
 namespace GlmTune.Server;
 
-/// <summary>Lets as many answers run as the batch has places; other requests wait in a queue of limited length, and
+/// <summary>Runs as many answers as the batch has slots; further requests wait in a queue of limited length, in which
 /// clients take turns.</summary>
-/// <remarks>
-/// A request counts from its arrival, before its prompt is prepared, which only a few do at a time. It takes its places
-/// when that is done, so that a long prompt holds none: who is ready sooner enters sooner. A client is a key, or an
-/// address where there are no keys, so that one with many requests doesn't hold up the others. A place belongs to the
-/// making of one answer, and is given back when that answer is made or cancelled. Thread-safe. </remarks>
+/// <remarks>A request counts from its arrival, before its prompt is prepared; only a few prompts are prepared at a
+/// time. It takes slots only after preparation, so a long prompt blocks none: requests enter in the order in which they
+/// become ready. A client is an API key, or an address if there are no keys, so that one with many requests does not
+/// delay others. Each slot belongs to one answer, and is released when the answer is finished or cancelled.
+/// Thread-safe.</remarks>
 internal sealed class RequestQueue
 {
     private readonly Lock gate = new();
 
-    // By client: requests that came when no place was free for them.
+    // By client: requests that arrived when no slot was free for them.
     private readonly Dictionary<string, int> queued = [];
     private readonly FairPlaces preparing;
     private readonly FairPlaces answering;
     private readonly ServerLimits limits;
     private readonly int places;
     private int queuedCount;
-    private int expected; // Places that were free for the other requests when they came, and are still to be taken.
+    private int expected; // Slots that were free when the other requests arrived, and have not been taken yet.
     private int pending;
     private bool closed;
 
-    /// <param name="places">Answers that run at the same time, at most.</param>
-    /// <param name="limits">How many requests may wait, and how many prompts are prepared at a time.</param>
-    /// <param name="time">Measures how long a request with several answers lets others pass; null for the
+    /// <param name="places">Maximum number of concurrent answers.</param>
+    /// <param name="limits">Limits on waiting requests and concurrent preparations.</param>
+    /// <param name="time">Clock for how long a request with several answers lets others overtake it; null: the
     /// system's.</param>
     public RequestQueue(int places, ServerLimits limits, TimeProvider? time = null)
     {
@@ -33,20 +33,20 @@ internal sealed class RequestQueue
         answering = new FairPlaces(places, gate, limits.PassingTime, time);
     }
 
-    /// <summary>Answers that run.</summary>
+    /// <summary>Number of running answers.</summary>
     public int Running => answering.Taken;
 
-    /// <summary>Requests whose prompt is worked on.</summary>
+    /// <summary>Number of requests in preparation.</summary>
     public int Preparing => preparing.Taken;
 
-    /// <summary>Requests that have come and have no place yet.</summary>
+    /// <summary>Number of requests without a slot.</summary>
     public int Waiting => pending;
 
-    /// <summary>Counts a request that comes.</summary>
-    /// <param name="client">Who asks.</param>
-    /// <param name="answers">How many answers.</param>
-    /// <returns>Its way to a place; disposing it before it has one ends the wait.</returns>
-    /// <exception cref="ApiException">429: too many wait. 503: the server stops.</exception>
+    /// <summary>Registers a request on arrival.</summary>
+    /// <param name="client">The client.</param>
+    /// <param name="answers">Number of answers requested.</param>
+    /// <returns>The waiting request; disposing it before it has a slot ends the wait.</returns>
+    /// <exception cref="ApiException">429: too many requests are waiting. 503: the server is shutting down.</exception>
     public Visit Arrive(string client, int answers)
     {
         lock (gate)
@@ -127,15 +127,15 @@ internal sealed class RequestQueue
         }
     }
 
-    /// <summary>A request that has come and has no place yet.</summary>
+    /// <summary>A request that has arrived and has no slot yet.</summary>
     internal sealed class Visit(RequestQueue queue, string client, int answers, bool hasPlace) : IDisposable
     {
         private bool ended;
 
-        /// <summary>Does the work that comes before the answer, when it is this client's turn to.</summary>
-        /// <param name="work">Long work of one thread, such as the tokens of a prompt.</param>
-        /// <param name="cancellation">Ends the wait; not the work.</param>
-        /// <exception cref="ApiException">503: the server stops.</exception>
+        /// <summary>Runs the preparation when it is this client's turn.</summary>
+        /// <param name="work">Long single-threaded work, such as tokenizing the prompt.</param>
+        /// <param name="cancellation">Cancels the wait, but not the work.</param>
+        /// <exception cref="ApiException">503: the server is shutting down.</exception>
         public async Task<T> PrepareAsync<T>(Func<T> work, CancellationToken cancellation)
         {
             var places = await queue.preparing.EnterAsync(client, 1, null, cancellation);
@@ -145,14 +145,15 @@ internal sealed class RequestQueue
             }
         }
 
-        /// <summary>Waits for its first places.</summary>
-        /// <param name="cancellation">Ends the wait.</param>
-        /// <exception cref="ApiException">503: the server stops.</exception>
+        /// <summary>Waits for its first slots.</summary>
+        /// <param name="cancellation">Cancels the wait.</param>
+        /// <exception cref="ApiException">503: the server is shutting down.</exception>
         public async Task<AnswerPlaces> EnterAsync(CancellationToken cancellation) =>
             new(
                 await queue.answering.EnterAsync(client, answers, Dispose, cancellation),
                 answers,
-                // Some of its answers run already: nothing is won by waiting until the others have places together.
+                // Some of its answers are running already, so there is no point in waiting for the others to have slots
+                // together.
                 (count, stop) => queue.answering.EnterAsync(client, count, null, stop, inPart: true)
             );
 

@@ -1,16 +1,15 @@
 namespace GlmTune.Server;
 
-/// <summary>Bounds the memory that bodies of requests take before the requests are counted as waiting.</summary>
-/// <remarks> Bytes that have come are counted: all together, and of one client no more than half of that, so that
-/// others are still heard. Large bodies become objects a few at a time, clients taking turns, until their prompts are
-/// tokens. Small bodies are not held up by any of this: there are no more of them than connections. Thread-safe.
-/// </remarks>
+/// <summary>Limits the memory of request bodies before the requests are counted as waiting.</summary>
+/// <remarks>Bytes are counted as they arrive: in total, and per client, which may use at most half of the total so that
+/// others are still served. Large bodies are parsed a few at a time, with clients taking turns, until their prompts are
+/// tokenized. Small bodies are exempt: there are no more of them than connections. Thread-safe.</remarks>
 internal sealed class BodyMemory
 {
-    /// <summary>Up to here a body is small.</summary>
+    /// <summary>Size up to which a body is small, in bytes.</summary>
     public const int SmallBytes = 128 << 10;
 
-    // Memory of so many bytes of large bodies is given back to the system when none is left.
+    // After this many bytes of large bodies, memory is returned to the system when no large body is left.
     private const long WorthCollecting = 32L << 20;
 
     private readonly Lock gate = new();
@@ -26,11 +25,11 @@ internal sealed class BodyMemory
         parsing = new FairPlaces(limits.LargeBodies, gate, TimeSpan.Zero, options.Time);
     }
 
-    /// <summary>Bytes of large bodies that are held.</summary>
+    /// <summary>Bytes of large bodies held.</summary>
     public long Held => held;
 
-    /// <summary>Memory for the body of a request, which holds none at first.</summary>
-    /// <param name="client">Who sends it.</param>
+    /// <summary>Memory for the body of a request; initially empty.</summary>
+    /// <param name="client">The client that sends it.</param>
     public Lease Open(string client) => new(this, client);
 
     private void Take(string client, long bytes)
@@ -75,20 +74,20 @@ internal sealed class BodyMemory
 
         if (collect)
         {
-            // An idle server allocates nothing, so that no collection would come by itself.
+            // An idle server allocates nothing, so no garbage collection would happen by itself.
             GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
         }
     }
 
-    /// <summary>The memory of one body; disposing it gives it back.</summary>
+    /// <summary>The memory of one body; disposing it releases the memory.</summary>
     internal sealed class Lease(BodyMemory memory, string client) : IDisposable
     {
         private long taken;
         private IDisposable? place;
         private bool ended;
 
-        /// <summary>Takes memory for a buffer.</summary>
-        /// <exception cref="ApiException">429: there is too much of it already.</exception>
+        /// <summary>Reserves memory for a buffer.</summary>
+        /// <exception cref="ApiException">429: too much is held already.</exception>
         public void Grow(long bytes)
         {
             if (bytes > SmallBytes)
@@ -98,7 +97,7 @@ internal sealed class BodyMemory
             }
         }
 
-        /// <summary>Waits until objects may be made of it.</summary>
+        /// <summary>Waits until the body may be parsed.</summary>
         public async Task EnterParsingAsync(CancellationToken cancellation)
         {
             if (taken > 0)

@@ -7,17 +7,17 @@ using System.Text.Unicode;
 
 namespace GlmTune.Server;
 
-/// <summary>One walk over the bytes of a body before any object is made of it: it is JSON in UTF-8, all its names and
-/// strings are text, and it has no more of anything than is allowed.</summary>
-/// <remarks>Later code may read every name and string, and make an object of every message, without looking again. The
-/// walk itself takes no memory that grows with the body.</remarks>
+/// <summary>Scans a request body once before any object is created from it: it must be JSON in UTF-8, all names and
+/// strings must be valid text, and all counts must be within limits.</summary>
+/// <remarks>Later code may read every name and string, and create an object per message, without further checks. The
+/// scan itself uses no memory that grows with the body.</remarks>
 internal ref struct BodyWalk
 {
     private readonly ReadOnlySpan<byte> body;
     private readonly ServerLimits limits;
     private readonly Level[] levels;
     private readonly Rule[] rules;
-    private int depth; // Levels that are open.
+    private int depth; // Open levels.
 
     private BodyWalk(ReadOnlySpan<byte> body, ServerLimits limits)
     {
@@ -35,8 +35,8 @@ internal ref struct BodyWalk
     }
 
     /// <summary>Checks a body.</summary>
-    /// <param name="body">Its bytes, without a byte order mark.</param>
-    /// <param name="limits">What it may hold.</param>
+    /// <param name="body">The bytes, without a byte order mark.</param>
+    /// <param name="limits">The limits.</param>
     /// <exception cref="ApiException">400: what is wrong, and where.</exception>
     public static void Check(ReadOnlySpan<byte> body, ServerLimits limits)
     {
@@ -168,13 +168,13 @@ internal ref struct BodyWalk
         };
     }
 
-    // Whether the member that an open object is at has this name.
+    // Whether the current member of an open object has this name.
     private readonly bool IsNamed(int level, string name) =>
         !levels[level].IsArray
         && levels[level].NameLength == name.Length
         && Ascii.Equals(body.Slice(levels[level].NameStart, levels[level].NameLength), name);
 
-    // Where the walk is, down to a level: "'messages[2].content'", or "The body".
+    // The current location, down to a level: "'messages[2].content'", or "The body".
     private readonly (string Text, string? Param) Place(int levelCount)
     {
         var path = new StringBuilder();
@@ -196,11 +196,11 @@ internal ref struct BodyWalk
         return shown.Length == 0 ? ("The body", null) : ($"'{shown}'", shown);
     }
 
-    // Of the text between quotation marks, whose escapes are known to be well formed.
+    // Text between quotation marks, whose escapes are known to be valid.
     private static bool HasHalfPair(ReadOnlySpan<byte> text)
     {
         var awaitsLow = false;
-        for (var i = 0; i < text.Length;)
+        for (var i = 0; i < text.Length; )
         {
             var code = 0;
             var length = 1;
@@ -243,13 +243,14 @@ internal ref struct BodyWalk
     private struct Level
     {
         public bool IsArray;
-        public int Index; // Of the element that an array is at.
-        public int Rule; // Place of the rule that counts the elements of an array; −1: none does.
-        public int NameStart; // Of the name of the member that an object is at.
+        public int Index; // Index of the current element of an array.
+        public int Rule; // Index of the rule that limits the elements of an array; −1: none does.
+        public int NameStart; // Name of the current member of an object.
         public int NameLength;
     }
 
-    // A list that may have so many elements: a member of the body, or, with a parent, of all elements of such a list.
+    // A list with a limited number of elements: a member of the body, or, with a parent, of every element of such a
+    // list.
     private sealed class Rule(string? parent, string name, int most, string noun)
     {
         public string? Parent => parent;

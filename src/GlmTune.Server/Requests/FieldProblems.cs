@@ -2,10 +2,10 @@ using System.Globalization;
 
 namespace GlmTune.Server;
 
-/// <summary>What is wrong with the fields of a request, told at once.</summary>
+/// <summary>Collects the problems of a request's fields, to report them together.</summary>
 internal sealed class FieldProblems
 {
-    // A request can make thousands of mistakes.
+    // A request can contain thousands of mistakes.
     private const int MaxReported = 20;
 
     private readonly List<(string Param, string Problem)> problems = [];
@@ -28,7 +28,8 @@ internal sealed class FieldProblems
             )
         );
 
-    /// <exception cref="ApiException">400 that names the first field, if anything is wrong.</exception>
+    /// <exception cref="ApiException">400 with the first invalid field as its parameter, if there is any
+    /// problem.</exception>
     public void ThrowIfAny()
     {
         if (problems.Count > 0)

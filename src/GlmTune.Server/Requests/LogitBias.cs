@@ -3,16 +3,16 @@ using System.Text.Json;
 
 namespace GlmTune.Server;
 
-/// <summary>The field <c>logit_bias</c>: what is added to the logits of some tokens.</summary>
+/// <summary>The field <c>logit_bias</c>: values added to the logits of tokens.</summary>
 internal static class LogitBias
 {
     private const string Param = "logit_bias";
 
-    /// <summary>By token id; null where nothing is added.</summary>
+    /// <summary>Values by token id; null if there are none.</summary>
     /// <param name="given">The field.</param>
-    /// <param name="vocabularySize">One past the highest token id.</param>
-    /// <param name="limits">How many tokens it may name.</param>
-    /// <param name="problems">Gets what is wrong.</param>
+    /// <param name="vocabularySize">Exclusive upper bound of token ids.</param>
+    /// <param name="limits">The limits.</param>
+    /// <param name="problems">Receives problems.</param>
     public static IReadOnlyDictionary<int, double>? Read(
         JsonElement? given,
         int vocabularySize,

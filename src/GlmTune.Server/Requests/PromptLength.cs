@@ -1,9 +1,9 @@
 namespace GlmTune.Server;
 
-/// <summary>How long a prompt may be.</summary>
+/// <summary>The limit on prompt length.</summary>
 internal static class PromptLength
 {
-    /// <exception cref="ApiException">400: it leaves no room for an answer.</exception>
+    /// <exception cref="ApiException">400: the prompt leaves no room for an answer.</exception>
     public static void Check(int tokens, ServedModel model, ServerLimits limits, string param)
     {
         var generator = model.Chat.Scheduler.Generator;

@@ -3,18 +3,18 @@ using System.Text.Json.Serialization.Metadata;
 
 namespace GlmTune.Server;
 
-/// <summary>Reads the JSON object that a request brings.</summary>
+/// <summary>Reads the JSON object in a request body.</summary>
 internal static class RequestBody
 {
-    /// <summary>What a body that is not declared as JSON is answered with.</summary>
+    /// <summary>Reply to a body that is not declared as JSON.</summary>
     public const string NotDeclaredAsJson =
         "The body must be declared as JSON: send the header 'Content-Type: application/json'.";
 
-    /// <summary>The body as a record; fields that the record doesn't have are passed over.</summary>
-    /// <exception cref="ApiException">415: it is not declared as JSON. 408: it does not come within the request's time.
-    /// 413: it is too large. 429: too many large ones come at once. 400: it is no JSON object, or a field is of a wrong
-    /// kind; names the field.</exception>
-    /// <exception cref="BadHttpRequestException">413: it is too large; or it is framed wrongly.</exception>
+    /// <summary>Reads the body as a record; fields that the record does not have are ignored.</summary>
+    /// <exception cref="ApiException">415: it is not declared as JSON. 408: it did not arrive in time. 413: it is too
+    /// large. 429: too many large bodies are being read. 400: it is not a JSON object, or a field has the wrong type;
+    /// the error names the field.</exception>
+    /// <exception cref="BadHttpRequestException">413: it is too large; or its framing is invalid.</exception>
     public static async Task<T> ReadAsync<T>(HttpContext context, ServerLimits limits)
         where T : class
     {
@@ -55,10 +55,10 @@ internal static class RequestBody
         }
     }
 
-    /// <summary>Gives back the memory of a request's body: nothing of it is needed any more.</summary>
+    /// <summary>Releases the memory of a request's body when it is no longer needed.</summary>
     public static void Forget(HttpContext context) => (context.Items[typeof(BodyMemory)] as IDisposable)?.Dispose();
 
-    // The bytes, without a byte order mark. Memory is taken as they come, so that a promised length costs nothing.
+    // The bytes, without a byte order mark. Memory grows as they arrive, so an announced length costs nothing.
     private static async Task<ReadOnlyMemory<byte>> ReceiveAsync(
         HttpContext context,
         BodyMemory.Lease lease,
@@ -100,7 +100,7 @@ internal static class RequestBody
         }
     }
 
-    /// <summary>What a value is, in words.</summary>
+    /// <summary>A value's kind in words.</summary>
     public static string Kind(JsonElement value) =>
         value.ValueKind switch
         {
@@ -130,7 +130,7 @@ internal static class RequestBody
         }
     }
 
-    // "'messages[2].content' is true; expected a string." Paths are those of System.Text.Json: names, [index], ['odd
+    // "'messages[2].content' is true; expected a string." Paths are in System.Text.Json's form: names, [index], ['odd
     // name'].
     private static string Describe(Type type, JsonElement value, string path)
     {

@@ -3,60 +3,60 @@ using GlmTune.Inference;
 
 namespace GlmTune.Server;
 
-/// <summary>The fields that say how an answer is generated, which chat and plain completions share.</summary>
+/// <summary>The fields that control generation, shared by chat and plain completions.</summary>
 internal abstract record SamplingFields
 {
-    /// <summary>Id of the model or adapter; the first one served where it is absent.</summary>
+    /// <summary>Id of the model or adapter; default: the first one served.</summary>
     public string? Model { get; init; }
 
-    /// <summary>0 takes the likeliest tokens; up to 2.</summary>
+    /// <summary>Sampling temperature; 0 is greedy; at most 2.</summary>
     public double? Temperature { get; init; }
 
-    /// <summary>Draw among the likeliest tokens that reach this probability together; 0 to 1.</summary>
+    /// <summary>Sample from the most likely tokens whose probabilities add up to this value; 0 to 1.</summary>
     public double? TopP { get; init; }
 
-    /// <summary>Draw among so many likeliest tokens; 0 turns it off. (Not in OpenAI's service.)</summary>
+    /// <summary>Sample from this many most likely tokens; 0 disables it. (Not in OpenAI's API.)</summary>
     public int? TopK { get; init; }
 
-    /// <summary>−2 to 2: taken from the logit of each token for each time that it stands in the answer.</summary>
+    /// <summary>−2 to 2: subtracted from the logit of each token per occurrence in the answer.</summary>
     public double? FrequencyPenalty { get; init; }
 
-    /// <summary>−2 to 2: taken from the logit of each token that stands in the answer.</summary>
+    /// <summary>−2 to 2: subtracted from the logit of each token that occurs in the answer.</summary>
     public double? PresencePenalty { get; init; }
 
-    /// <summary>Above 0: makes tokens that stand in prompt or answer less likely where above 1. (Not in OpenAI's
-    /// service.)</summary>
+    /// <summary>Above 0: values above 1 make tokens that occur in prompt or answer less likely. (Not in OpenAI's
+    /// API.)</summary>
     public double? RepetitionPenalty { get; init; }
 
-    /// <summary>The same seed draws the same answer.</summary>
+    /// <summary>Random seed; the same seed gives the same answer.</summary>
     public long? Seed { get; init; }
 
-    /// <summary>How many answers.</summary>
+    /// <summary>Number of answers.</summary>
     public int? N { get; init; }
 
-    /// <summary>Texts that end the answer: one, or a list.</summary>
+    /// <summary>Stop sequences that end the answer: a string or a list.</summary>
     public StopTexts? Stop { get; init; }
 
-    /// <summary>Whether the answer comes as server-sent events.</summary>
+    /// <summary>Whether to stream the answer as server-sent events.</summary>
     public bool? Stream { get; init; }
 
     /// <summary>Only with <c>stream</c>.</summary>
     public StreamFields? StreamOptions { get; init; }
 
-    /// <summary>Most tokens of an answer.</summary>
+    /// <summary>Maximum tokens per answer.</summary>
     public int? MaxTokens { get; init; }
 
-    /// <summary>An object of token ids and numbers from −100 to 100, each added to the logit of its token before it is
-    /// chosen; −100 all but forbids it.</summary>
+    /// <summary>An object of token ids and numbers from −100 to 100, each added to the logit of its token before
+    /// sampling; −100 practically forbids the token.</summary>
     public JsonElement? LogitBias { get; init; }
 
-    /// <summary>Taken, and of no effect.</summary>
+    /// <summary>Accepted without effect.</summary>
     public JsonElement? User { get; init; }
 
-    /// <summary>Checks the ranges and gives the options.</summary>
-    /// <param name="vocabularySize">One past the highest token id.</param>
-    /// <param name="limits">What one request may ask for.</param>
-    /// <param name="problems">Gets what is wrong.</param>
+    /// <summary>Checks the ranges and returns the options.</summary>
+    /// <param name="vocabularySize">Exclusive upper bound of token ids.</param>
+    /// <param name="limits">The limits of one request.</param>
+    /// <param name="problems">Receives problems.</param>
     public GenerationOptions Options(int vocabularySize, ServerLimits limits, FieldProblems problems)
     {
         problems.Range("temperature", Temperature, 0, 2);
@@ -90,12 +90,12 @@ internal abstract record SamplingFields
     }
 }
 
-/// <summary>How an answer is streamed.</summary>
+/// <summary>Options of streaming.</summary>
 internal sealed record StreamFields
 {
-    /// <summary>Whether a last event tells the counts of tokens.</summary>
+    /// <summary>Whether a last event contains the token counts.</summary>
     public bool? IncludeUsage { get; init; }
 
-    /// <summary>Taken, and of no effect: events are not filled up to hide their length.</summary>
+    /// <summary>Accepted without effect: events are not padded to hide their length.</summary>
     public bool? IncludeObfuscation { get; init; }
 }

@@ -3,7 +3,7 @@ using System.Text.Json.Serialization;
 
 namespace GlmTune.Server;
 
-/// <summary>Texts that end an answer: a string or a list of strings in the request.</summary>
+/// <summary>Stop sequences: a string or a list of strings in the request.</summary>
 [JsonConverter(typeof(Converter))]
 internal sealed record StopTexts(IReadOnlyList<string> Texts)
 {

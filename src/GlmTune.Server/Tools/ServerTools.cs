@@ -5,10 +5,10 @@ using Microsoft.Extensions.AI;
 
 namespace GlmTune.Server;
 
-/// <summary>Functions that the chat page may run on this machine, one call at a time: what a model asks for is shown
-/// there, and runs when the user says so.</summary>
-/// <remarks>Nothing runs by itself: requests of <c>/v1</c> only ever answer with calls. Thread-safe as far as the
-/// functions are.</remarks>
+/// <summary>Functions that the chat page may run on this machine, one call at a time: the page shows each call of the
+/// model, and runs it after the user confirms.</summary>
+/// <remarks>Nothing runs by itself: requests to <c>/v1</c> only return calls. Thread-safe if the functions
+/// are.</remarks>
 public sealed class ServerTools
 {
     private static readonly TimedCall Call = new(TimeSpan.FromMinutes(1), MaxResultCharacters: 32_768);
@@ -16,9 +16,9 @@ public sealed class ServerTools
     private readonly IReadOnlyList<AIFunction> functions;
     private readonly IReadOnlyCollection<string> allowed;
 
-    /// <param name="functions">What may be run.</param>
-    /// <param name="allowed">Names of those that the page runs without a question.</param>
-    /// <exception cref="InvalidDataException">Two functions have one name, or a name to be allowed is not among
+    /// <param name="functions">The functions.</param>
+    /// <param name="allowed">Names of functions that run without confirmation.</param>
+    /// <exception cref="InvalidDataException">Two functions have the same name, or an allowed name is not among
     /// them.</exception>
     public ServerTools(IReadOnlyList<AIFunction> functions, IReadOnlyCollection<string> allowed)
     {
@@ -98,9 +98,9 @@ public sealed class ServerTools
 /// <summary>The body of <c>POST /api/tools/call</c>.</summary>
 internal sealed record ToolCallRequest
 {
-    /// <summary>Which function.</summary>
+    /// <summary>Name of the function.</summary>
     public string? Name { get; init; }
 
-    /// <summary>What it gets, by name.</summary>
+    /// <summary>Its arguments by name.</summary>
     public JsonElement? Arguments { get; init; }
 }

@@ -37,7 +37,7 @@ public sealed class ToolResultTests
             (status, body["error"]!["param"]!.GetValue<string>())
         );
         Assert.Equal(
-            "'messages[2].tool_call_id' is 'zz', which is the id of no tool call before it.",
+            "'messages[2].tool_call_id' is 'zz', but no tool call before it has this id.",
             body["error"]!["message"]!.GetValue<string>()
         );
     }
