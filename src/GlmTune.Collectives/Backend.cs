@@ -4,7 +4,7 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Collectives;
 
-/// <summary>What all backends share: calls are checked and described here, and carried out in
+/// <summary>Common base of all backends: checks and describes each call, then carries it out in
 /// <see cref="Start"/>.</summary>
 public abstract class Backend : ICollectives
 {
@@ -122,11 +122,11 @@ public abstract class Backend : ICollectives
         }
     }
 
-    /// <summary>Waits for the other ranks, then frees what is held; called once.</summary>
+    /// <summary>Waits for the other ranks, then releases all resources; called once.</summary>
     private protected abstract void Close();
 
-    /// <summary>Starts a checked call; the backend releases the transfer when it is finished.</summary>
-    /// <remarks>A barrier, and the ranks' leave-taking, come as a gathering of one byte a rank.</remarks>
+    /// <summary>Starts a checked call; the backend releases the transfer when it has finished.</summary>
+    /// <remarks>Barriers, and the end of the ranks, arrive as an all-gather of one byte per rank.</remarks>
     private protected abstract Pending Start(Transfer transfer);
 
     private protected void Meet(Collective collective, CallLabel label)
@@ -136,7 +136,7 @@ public abstract class Backend : ICollectives
         var mine = zeros(1, ScalarType.Byte, Device);
         var all = zeros(WorldSize, ScalarType.Byte, Device);
         Start(new Transfer(Describe(collective, mine, label), mine, all)).Wait();
-        all.cpu(); // on a GPU only this makes the host wait
+        all.cpu(); // on a GPU, only this makes the host wait
     }
 
     private static CollectiveCall Describe(Collective collective, Tensor given, CallLabel label) =>
@@ -146,7 +146,7 @@ public abstract class Backend : ICollectives
     {
         if (tensor.is_sparse || !tensor.is_contiguous())
         {
-            throw new ArgumentException($"{call}: the tensor must be contiguous; pass contiguous() of it.", name);
+            throw new ArgumentException($"{call}: the tensor must be contiguous; pass its contiguous().", name);
         }
 
         if (

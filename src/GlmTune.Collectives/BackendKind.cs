@@ -1,14 +1,14 @@
 namespace GlmTune.Collectives;
 
-/// <summary>What carries the ranks' messages.</summary>
+/// <summary>The available backends.</summary>
 public enum BackendKind
 {
-    /// <summary>Nothing: there is one rank. <see cref="SingleRank"/>.</summary>
+    /// <summary>No communication: a single rank. <see cref="SingleRank"/>.</summary>
     Single,
 
     /// <summary>MPI, between CPUs. <see cref="Mpi"/>.</summary>
     Mpi,
 
-    /// <summary>NCCL, between GPUs; a world of one too. <see cref="Nccl"/>.</summary>
+    /// <summary>NCCL, between GPUs; also for a single rank. <see cref="Nccl"/>.</summary>
     Nccl,
 }

@@ -2,10 +2,10 @@ using System.Text;
 
 namespace GlmTune.Collectives;
 
-/// <summary>Whether two ranks make the same call; between processes, by a short text of fixed size.</summary>
+/// <summary>Compares the calls of two ranks; between processes, by a short text of fixed size.</summary>
 internal static class CallComparison
 {
-    /// <summary>Bytes of the text of a call.</summary>
+    /// <summary>Size of the text of a call, in bytes.</summary>
     public const int Size = 192;
 
     public static bool Same(CollectiveCall a, CollectiveCall b) =>
@@ -15,9 +15,10 @@ internal static class CallComparison
         && a.Label == b.Label
         && Count(a) == Count(b);
 
-    /// <summary>The call as UTF-8, cut or filled with zeros to <see cref="Size"/> bytes; equal for calls that are the
-    /// same.</summary>
-    /// <remarks>The count represents the shape: views of other shapes may meet.</remarks>
+    /// <summary>The call as UTF-8, truncated or padded with zeros to <see cref="Size"/> bytes; equal for equal
+    /// calls.</summary>
+    /// <remarks>Contains the number of elements instead of the shape, because ranks may pass views of different
+    /// shapes.</remarks>
     public static byte[] ToBytes(CollectiveCall call)
     {
         var text = (call with { Shape = [Count(call)] }).ToString();
@@ -28,7 +29,7 @@ internal static class CallComparison
 
     public static string ToText(ReadOnlySpan<byte> bytes) => Encoding.UTF8.GetString(bytes).TrimEnd('\0');
 
-    /// <summary>What the run ends with when ranks met with different calls.</summary>
+    /// <summary>The exception for ranks that made different calls.</summary>
     public static string Message(int rank, int worldSize, CollectiveCall mine, int otherRank, string other) =>
         $"{LostRankException.Where(rank, worldSize, mine)}: {mine.Operation} does not match {other} of rank "
         + $"{otherRank}. All ranks must make the same calls in the same order; compare the code paths that led "

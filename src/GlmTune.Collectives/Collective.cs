@@ -1,6 +1,6 @@
 namespace GlmTune.Collectives;
 
-/// <summary>What the ranks do together.</summary>
+/// <summary>The collective operations.</summary>
 public enum Collective
 {
     /// <summary>Every rank gets every rank's shard.</summary>
@@ -15,15 +15,15 @@ public enum Collective
     /// <summary>Every rank gets one rank's values.</summary>
     Broadcast,
 
-    /// <summary>Every rank gives another slice to each rank.</summary>
+    /// <summary>Every rank sends a different slice to each rank.</summary>
     AllToAll,
 
-    /// <summary>Every rank gives to the next one.</summary>
+    /// <summary>Every rank sends to the next one.</summary>
     RingShift,
 
     /// <summary>Every rank waits for the others.</summary>
     Barrier,
 
-    /// <summary>Every rank takes its leave.</summary>
+    /// <summary>Every rank signs off.</summary>
     Close,
 }

@@ -2,12 +2,12 @@ using TorchSharp;
 
 namespace GlmTune.Collectives;
 
-/// <summary>One call of a collective as it is shown to people and compared between ranks.</summary>
-/// <param name="Collective">What is done.</param>
+/// <summary>Description of one collective call, for messages and for comparison between ranks.</summary>
+/// <param name="Collective">The operation.</param>
 /// <param name="Type">Type of the elements.</param>
-/// <param name="Shape">Shape of the tensor given in.</param>
-/// <param name="Root">The rank that gives, in a broadcast; else null.</param>
-/// <param name="Label">Where in the run.</param>
+/// <param name="Shape">Shape of the input tensor.</param>
+/// <param name="Root">The sending rank of a broadcast; otherwise null.</param>
+/// <param name="Label">Where in the run it is called.</param>
 public sealed record CollectiveCall(
     Collective Collective,
     torch.ScalarType Type,

@@ -4,25 +4,24 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Collectives;
 
-/// <summary>Small values of the host over all ranks: counts, norms, results of an evaluation. Each call waits for all
+/// <summary>Collectives for small values in host memory: counts, norms, evaluation results. Each call waits for all
 /// ranks.</summary>
 public static class HostCollectives
 {
-    /// <summary>Sums of each place over the ranks, added in the order of the ranks; the same bits on each
-    /// rank.</summary>
+    /// <summary>Element-wise sum over the ranks, added in rank order; identical bits on each rank.</summary>
     /// <param name="ranks">The ranks.</param>
-    /// <param name="values">This rank's summands; as many on each rank.</param>
-    /// <param name="label">Where in the run.</param>
+    /// <param name="values">This rank's values; equally many on each rank.</param>
+    /// <param name="label">Where in the run it is called.</param>
     public static double[] Sum(this ICollectives ranks, ReadOnlySpan<double> values, CallLabel label = default) =>
         Fold(ranks.GatherDoubles(values, label), static (a, b) => a + b);
 
-    /// <summary>The sum of one value over the ranks, as in
+    /// <summary>Sum of a value over the ranks, as in
     /// <see cref="Sum(ICollectives, ReadOnlySpan{double}, CallLabel)"/>.</summary>
     public static double Sum(this ICollectives ranks, double value, CallLabel label = default) =>
         ranks.Sum([value], label)[0];
 
-    /// <summary>The exact sum of one count over the ranks.</summary>
-    /// <exception cref="OverflowException">It is beyond 64 bits.</exception>
+    /// <summary>Exact sum of a count over the ranks.</summary>
+    /// <exception cref="OverflowException">The sum does not fit 64 bits.</exception>
     public static long Sum(this ICollectives ranks, long value, CallLabel label = default)
     {
         var counts = Array.ConvertAll(
@@ -32,23 +31,23 @@ public static class HostCollectives
         return counts.Aggregate(0L, static (a, b) => checked(a + b));
     }
 
-    /// <summary>The largest of each place over the ranks; NaN where any rank has NaN.</summary>
+    /// <summary>Element-wise maximum over the ranks; NaN if any rank has NaN.</summary>
     public static double[] Max(this ICollectives ranks, ReadOnlySpan<double> values, CallLabel label = default) =>
         Fold(ranks.GatherDoubles(values, label), Math.Max);
 
-    /// <summary>The largest of one value over the ranks; NaN where any rank has NaN.</summary>
+    /// <summary>Maximum of a value over the ranks; NaN if any rank has NaN.</summary>
     public static double Max(this ICollectives ranks, double value, CallLabel label = default) =>
         ranks.Max([value], label)[0];
 
-    /// <summary>Whether it is true on any rank.</summary>
+    /// <summary>Whether a condition is true on any rank.</summary>
     public static bool Any(this ICollectives ranks, bool value, CallLabel label = default) =>
         ranks.Max(value ? 1 : 0, label) > 0;
 
-    /// <summary>Every rank's values, bit for bit.</summary>
+    /// <summary>Gathers the values of all ranks, bit for bit.</summary>
     /// <param name="ranks">The ranks.</param>
-    /// <param name="values">This rank's values; as many on each rank.</param>
-    /// <param name="label">Where in the run.</param>
-    /// <returns>Rank 0's values, rank 1's and so on.</returns>
+    /// <param name="values">This rank's values; equally many on each rank.</param>
+    /// <param name="label">Where in the run it is called.</param>
+    /// <returns>Rank 0's values, then rank 1's, and so on.</returns>
     public static double[][] GatherDoubles(
         this ICollectives ranks,
         ReadOnlySpan<double> values,
@@ -59,11 +58,11 @@ public static class HostCollectives
             bytes => MemoryMarshal.Cast<byte, double>(bytes).ToArray()
         );
 
-    /// <summary>Every rank's bytes.</summary>
+    /// <summary>Gathers the bytes of all ranks.</summary>
     /// <param name="ranks">The ranks.</param>
-    /// <param name="bytes">This rank's; of any length, on each rank another.</param>
-    /// <param name="label">Where in the run.</param>
-    /// <returns>Rank 0's bytes, rank 1's and so on.</returns>
+    /// <param name="bytes">This rank's bytes; the length may differ between ranks.</param>
+    /// <param name="label">Where in the run it is called.</param>
+    /// <returns>Rank 0's bytes, then rank 1's, and so on.</returns>
     /// <remarks>Each rank needs memory for <see cref="ICollectives.WorldSize"/> times the longest.</remarks>
     public static byte[][] GatherBytes(this ICollectives ranks, byte[] bytes, CallLabel label = default)
     {
@@ -74,10 +73,10 @@ public static class HostCollectives
         return [.. GatherEqualLengths(ranks, padded, label).Zip(lengths, (whole, length) => whole[..length])];
     }
 
-    /// <summary>Every rank's strings, in the order of the ranks and within a rank in its own.</summary>
+    /// <summary>Gathers the strings of all ranks, in rank order; each rank's strings keep their order.</summary>
     /// <param name="ranks">The ranks.</param>
-    /// <param name="strings">This rank's; any number, on each rank another.</param>
-    /// <param name="label">Where in the run.</param>
+    /// <param name="strings">This rank's strings; the number may differ between ranks.</param>
+    /// <param name="label">Where in the run it is called.</param>
     public static string[][] GatherStrings(
         this ICollectives ranks,
         IReadOnlyList<string> strings,
@@ -97,15 +96,15 @@ public static class HostCollectives
         return Array.ConvertAll(ranks.GatherBytes(packed.ToArray(), label), Unpack);
     }
 
-    /// <summary>Does on every rank what may fail on one, and then fails on all.</summary>
+    /// <summary>Runs on every rank an action that may fail on one, and then fails on all.</summary>
     /// <param name="ranks">The ranks.</param>
-    /// <param name="act">What is done; it makes no calls of collectives, since a rank that failed would not make
-    /// them.</param>
-    /// <param name="isExpected">Which exceptions are shared; others end the run as they are.</param>
-    /// <param name="label">Where in the run.</param>
-    /// <exception cref="SharedFailureException">It failed on some rank; thrown on all of them, with what those ranks
-    /// said.</exception>
-    /// <remarks>A single rank throws what it threw.</remarks>
+    /// <param name="act">The action; it must not call collectives, because a failed rank would not join them.</param>
+    /// <param name="isExpected">Whether an exception is shared with the other ranks; others propagate
+    /// unchanged.</param>
+    /// <param name="label">Where in the run it is called.</param>
+    /// <exception cref="SharedFailureException">The action failed on some rank; thrown on all ranks, with the messages
+    /// of those that failed.</exception>
+    /// <remarks>A single rank rethrows the original exception.</remarks>
     public static T RunOnAllOrFail<T>(
         this ICollectives ranks,
         Func<T> act,

@@ -1,21 +1,21 @@
 namespace GlmTune.Collectives;
 
-/// <summary>The ranks cannot go on together: one has stopped, hangs, or calls something else than the others.</summary>
-/// <remarks>Expected in a long run on many machines: the command line prints the message alone and ends with code
+/// <summary>The ranks cannot continue together: one has stopped, hangs, or made a different call.</summary>
+/// <remarks>To be expected in long runs on many machines: the command line prints only the message and exits with code
 /// 2.</remarks>
 public sealed class LostRankException : Exception
 {
-    /// <summary>Code with which a process ends when the ranks are lost to each other.</summary>
+    /// <summary>Exit code of a process whose ranks have lost each other.</summary>
     public const int ExitCode = 2;
 
     /// <summary>An exception without a message.</summary>
     public LostRankException() { }
 
-    /// <summary>An exception that says what was waited for and what is known of the reason.</summary>
+    /// <summary>An exception that says what was waited for, and the likely reason.</summary>
     public LostRankException(string message)
         : base(message) { }
 
-    /// <summary>An exception caused by that of another rank.</summary>
+    /// <summary>An exception caused by one of another rank.</summary>
     public LostRankException(string message, Exception innerException)
         : base(message, innerException) { }
 

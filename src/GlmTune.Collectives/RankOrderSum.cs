@@ -3,11 +3,10 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Collectives;
 
-/// <summary>The sum of the ranks' tensors in the order of the ranks: ((x₀ + x₁) + x₂) + …, whatever the
-/// backend.</summary>
+/// <summary>Sum of the ranks' tensors in rank order, ((x₀ + x₁) + x₂) + …, for any backend.</summary>
 internal static class RankOrderSum
 {
-    /// <summary>Elements added at a time: what is held beside the tensors stays small, and in cache.</summary>
+    /// <summary>Elements added at a time, so that temporary memory stays small and in cache.</summary>
     private const long Chunk = 1 << 18;
 
     /// <summary>Types that can be summed.</summary>
@@ -20,10 +19,10 @@ internal static class RankOrderSum
                 or ScalarType.Int32
                 or ScalarType.Int64;
 
-    /// <summary>Writes the sum of <paramref name="parts"/> to <paramref name="sum"/>; both [n], of one type. 16-bit
-    /// floats are added in float32.</summary>
-    /// <param name="parts">One summand of each rank, in their order.</param>
-    /// <param name="sum">May be one of the summands.</param>
+    /// <summary>Writes the sum of <paramref name="parts"/> to <paramref name="sum"/>; both are [n] and of the same
+    /// type. 16-bit floats are added in float32.</summary>
+    /// <param name="parts">One summand per rank, in rank order.</param>
+    /// <param name="sum">Receives the sum; may be one of the summands.</param>
     public static void Write(IReadOnlyList<Tensor> parts, Tensor sum)
     {
         using var noGradient = no_grad();

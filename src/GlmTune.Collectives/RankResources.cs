@@ -2,20 +2,19 @@ using TorchSharp;
 
 namespace GlmTune.Collectives;
 
-/// <summary>What one rank makes for a run; freed at the run's end, the last first.</summary>
-/// <remarks>
-/// Where this rank alone fails on a GPU, nothing is freed: that would wait for work which itself waits for calls that
-/// the other ranks never answer, and would keep them from hearing of the failure until the collective timeout. The
-/// process ends then anyway. Not thread-safe. </remarks>
+/// <summary>Resources that one rank creates for a run; released at its end, in reverse order.</summary>
+/// <remarks>If only this rank fails on a GPU, nothing is released: releasing would wait for work that itself waits for
+/// calls which the other ranks never answer, and would delay the report of the failure until the collective timeout.
+/// The process ends anyway. Not thread-safe.</remarks>
 public sealed class RankResources
 {
     private readonly Stack<IDisposable> owned = new();
 
     private RankResources() { }
 
-    /// <summary>Runs <paramref name="work"/>, and frees what it made.</summary>
-    /// <param name="ranks">The ranks; null: alone.</param>
-    /// <param name="work">Hands over what it makes by <see cref="Own"/>.</param>
+    /// <summary>Runs <paramref name="work"/>, and releases what it created.</summary>
+    /// <param name="ranks">The ranks; null: a single rank.</param>
+    /// <param name="work">The work; it registers resources with <see cref="Own"/>.</param>
     public static T Use<T>(ICollectives? ranks, Func<RankResources, T> work)
     {
         var resources = new RankResources();
@@ -36,8 +35,8 @@ public sealed class RankResources
         }
     }
 
-    /// <summary>Takes something over.</summary>
-    /// <returns>The same.</returns>
+    /// <summary>Registers a resource.</summary>
+    /// <returns>The resource.</returns>
     public T Own<T>(T part)
         where T : IDisposable
     {
@@ -45,10 +44,10 @@ public sealed class RankResources
         return part;
     }
 
-    /// <summary>Whether nothing that is freed after an error waits for another rank.</summary>
-    /// <param name="error">What went wrong.</param>
-    /// <param name="ranks">How many ranks there are.</param>
-    /// <param name="device">Where they compute.</param>
+    /// <summary>Whether releasing resources after an error cannot wait for another rank.</summary>
+    /// <param name="error">The error.</param>
+    /// <param name="ranks">Number of ranks.</param>
+    /// <param name="device">Device that the ranks compute on.</param>
     internal static bool MayFree(Exception error, int ranks, DeviceType device) =>
         ranks == 1 || device == DeviceType.CPU || error is SharedFailureException or OperationCanceledException;
 

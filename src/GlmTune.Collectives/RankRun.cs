@@ -1,17 +1,18 @@
 namespace GlmTune.Collectives;
 
-/// <summary>One rank's work from its first call to its last, so that no rank is waited for that has failed.</summary>
+/// <summary>Runs one rank's work from the first call to the last, so that no rank waits for one that has
+/// failed.</summary>
 public static class RankRun
 {
-    /// <summary>Runs <paramref name="body"/>, then takes leave of the other ranks; where it fails, ends the run on all
+    /// <summary>Runs <paramref name="body"/>, then signs off from the other ranks; if it fails, ends the run on all
     /// ranks.</summary>
-    /// <param name="ranks">This rank's collectives; disposed by this method, and by it only.</param>
-    /// <param name="body">What this rank does; gives the process's exit code.</param>
-    /// <param name="report">Tells the user of a failure, and gives the exit code for it; called before the other ranks
-    /// are ended.</param>
-    /// <remarks>A <see cref="SharedFailureException"/>, which all ranks throw, is reported by rank 0 alone, and all
-    /// take leave of each other.</remarks>
-    /// <returns>The exit code for the process; process ranks that failed do not return.</returns>
+    /// <param name="ranks">This rank's collectives; disposed by this method only.</param>
+    /// <param name="body">The work of this rank; returns the process's exit code.</param>
+    /// <param name="report">Reports a failure to the user and returns its exit code; called before the other ranks are
+    /// ended.</param>
+    /// <remarks>A <see cref="SharedFailureException"/>, which all ranks throw, is reported by rank 0 only, and all
+    /// ranks sign off normally.</remarks>
+    /// <returns>The exit code of the process; does not return for process ranks that failed.</returns>
     public static int Run(ICollectives ranks, Func<ICollectives, int> body, Func<Exception, int> report)
     {
         try

@@ -1,12 +1,12 @@
 namespace GlmTune.Collectives;
 
-/// <summary>Something failed on one rank or more, and every rank knows: each throws this at the same place, so the run
-/// ends in order.</summary>
-/// <remarks>Expected, as bad files are: the command line prints the message alone, on rank 0, and ends with
+/// <summary>A failure on one or more ranks that every rank knows about: each throws this exception at the same point,
+/// so the run ends in an orderly way.</summary>
+/// <remarks>An expected error, like a bad file: the command line prints only the message, on rank 0, and exits with
 /// <see cref="ExitCode"/>.</remarks>
 public sealed class SharedFailureException : Exception
 {
-    /// <summary>Code with which every process ends.</summary>
+    /// <summary>Exit code of every process.</summary>
     public const int ExitCode = 2;
 
     /// <summary>An exception without a message.</summary>
@@ -16,12 +16,13 @@ public sealed class SharedFailureException : Exception
     public SharedFailureException(string message)
         : base(message) { }
 
-    /// <summary>An exception with the same message on all ranks, caused by what this rank threw, if it did.</summary>
+    /// <summary>An exception with the same message on all ranks, caused by this rank's own exception if it has
+    /// one.</summary>
     public SharedFailureException(string message, Exception? innerException)
         : base(message, innerException) { }
 
-    /// <summary>The message of all ranks: what all say once, else what each says under its number.</summary>
-    /// <param name="said">What each rank says; empty for those that did not fail.</param>
+    /// <summary>Combines the messages of the ranks: once if they are equal, otherwise each with its rank.</summary>
+    /// <param name="said">The message of each rank; empty for ranks that did not fail.</param>
     internal static string Join(IReadOnlyList<string> said) =>
         said.Distinct().Count() == 1
             ? said[0]

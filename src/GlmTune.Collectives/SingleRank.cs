@@ -3,7 +3,7 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Collectives;
 
-/// <summary>A world of one: the same calls, nothing sent, and nothing copied where a call's tensors are the same
+/// <summary>A world of one: the same calls without communication; nothing is copied if input and output are the same
 /// memory.</summary>
 public sealed class SingleRank : Backend
 {

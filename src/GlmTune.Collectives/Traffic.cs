@@ -1,7 +1,8 @@
 namespace GlmTune.Collectives;
 
-/// <summary>What one rank has sent and what of it was not hidden behind computation.</summary>
-/// <remarks>Counts grow as calls finish. Safe to read from any thread.</remarks>
+/// <summary>Statistics of one rank's communication: what it has sent, and how much of the time was not hidden behind
+/// computation.</summary>
+/// <remarks>Updated as calls finish. Thread-safe for reading.</remarks>
 public sealed class Traffic
 {
     private readonly Lock gate = new();
@@ -50,18 +51,18 @@ public sealed class Traffic
     }
 }
 
-/// <summary>Counts of one rank's collectives.</summary>
-/// <param name="Calls">Finished calls.</param>
-/// <param name="BytesSent">Bytes that left this rank, by the formula of a bandwidth-optimal algorithm: (N − 1)/N of a
-/// gathered or scattered whole.</param>
-/// <param name="Busy">Sum of the times that calls were under way.</param>
-/// <param name="Exposed">Of that, the time that this rank's computation stood waiting for them.</param>
+/// <summary>Communication counts of one rank.</summary>
+/// <param name="Calls">Number of finished calls.</param>
+/// <param name="BytesSent">Bytes sent by this rank, according to a bandwidth-optimal algorithm: (N − 1)/N of the full
+/// buffer for a gather or scatter.</param>
+/// <param name="Busy">Total duration of the calls.</param>
+/// <param name="Exposed">The part of it during which this rank's computation waited for them.</param>
 public readonly record struct TrafficCount(long Calls, long BytesSent, TimeSpan Busy, TimeSpan Exposed)
 {
-    /// <summary>Part of <see cref="Busy"/> hidden behind computation, from 0 to 1; 1 where nothing was sent.</summary>
+    /// <summary>Fraction of <see cref="Busy"/> hidden behind computation, 0 to 1; 1 if nothing was sent.</summary>
     public double Overlap => Busy > TimeSpan.Zero ? Math.Clamp(1 - (Exposed / Busy), 0, 1) : 1;
 
-    /// <summary>What was counted since an earlier reading.</summary>
+    /// <summary>The difference to an earlier reading.</summary>
     public static TrafficCount operator -(TrafficCount later, TrafficCount earlier) =>
         new(
             later.Calls - earlier.Calls,
@@ -70,6 +71,6 @@ public readonly record struct TrafficCount(long Calls, long BytesSent, TimeSpan 
             later.Exposed - earlier.Exposed
         );
 
-    /// <summary>What was counted since an earlier reading.</summary>
+    /// <summary>The difference to an earlier reading.</summary>
     public static TrafficCount Subtract(TrafficCount later, TrafficCount earlier) => later - earlier;
 }

@@ -4,7 +4,7 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Collectives;
 
-/// <summary>A checked call with its own references to the tensors, as flat tensors without a graph; released when it is
+/// <summary>A checked call with its own references to the tensors, flattened and detached; released when it has
 /// finished.</summary>
 internal sealed class Transfer
 {
@@ -20,13 +20,13 @@ internal sealed class Transfer
 
     public CollectiveCall Call { get; }
 
-    /// <summary>What this rank gives, [Count].</summary>
+    /// <summary>The input of this rank, [Count].</summary>
     public Tensor Input { get; }
 
-    /// <summary>What it gets; the same object as <see cref="Input"/> for calls in place.</summary>
+    /// <summary>The output; the same object as <see cref="Input"/> for in-place calls.</summary>
     public Tensor Output { get; }
 
-    /// <summary>Elements of <see cref="Input"/>.</summary>
+    /// <summary>Number of elements of <see cref="Input"/>.</summary>
     public long Count { get; }
 
     public long ElementSize { get; }

@@ -162,7 +162,7 @@ public sealed class ServiceTests(NanoServer nano)
         );
         var fields = document["components"]!["schemas"]!["ChatCompletionRequest"]!["properties"]!;
         Assert.Equal("""["null","number"]""", fields["temperature"]!["type"]!.ToJsonString());
-        Assert.StartsWith("Most tokens", fields["max_completion_tokens"]!["description"]!.GetValue<string>());
+        Assert.StartsWith("Maximum tokens", fields["max_completion_tokens"]!["description"]!.GetValue<string>());
         Assert.StartsWith("An object of token ids", fields["logit_bias"]!["description"]!.GetValue<string>());
         Assert.StartsWith("Not supported: use", fields["functions"]!["description"]!.GetValue<string>());
         Assert.StartsWith("Taken, and of no effect", fields["store"]!["description"]!.GetValue<string>());

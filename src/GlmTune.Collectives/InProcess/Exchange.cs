@@ -3,7 +3,8 @@ using System.Runtime.ExceptionServices;
 
 namespace GlmTune.Collectives;
 
-/// <summary>Where thread ranks meet: the n-th call of one rank belongs with the n-th call of each other.</summary>
+/// <summary>Matches the calls of thread ranks: the n-th call of one rank belongs to the n-th call of each
+/// other.</summary>
 internal sealed class Exchange(int worldSize, TimeSpan timeout)
 {
     private readonly object gate = new();
@@ -15,7 +16,7 @@ internal sealed class Exchange(int worldSize, TimeSpan timeout)
 
     public int WorldSize => worldSize;
 
-    /// <summary>Adds a rank's call to its meeting; the rank that completes the meeting moves the data of all.</summary>
+    /// <summary>Adds a rank's call to its meeting; the last rank to arrive moves the data of all.</summary>
     public Meeting Join(int rank, Transfer transfer)
     {
         Meeting meeting;
@@ -98,7 +99,7 @@ internal sealed class Exchange(int worldSize, TimeSpan timeout)
         }
     }
 
-    /// <summary>The rank makes no more calls.</summary>
+    /// <summary>Records that the rank makes no more calls.</summary>
     public void Leave(int rank)
     {
         lock (gate)
@@ -108,7 +109,7 @@ internal sealed class Exchange(int worldSize, TimeSpan timeout)
         }
     }
 
-    /// <summary>The rank cannot go on; the first such rank is the one that is reported.</summary>
+    /// <summary>Records that the rank cannot continue; the first such rank is the one reported.</summary>
     public void Fail(int rank, Exception cause)
     {
         lock (gate)
@@ -117,8 +118,7 @@ internal sealed class Exchange(int worldSize, TimeSpan timeout)
         }
     }
 
-    /// <summary>Returns when all threads have ended or, after a failure, have had <c>timeout</c> to notice
-    /// it.</summary>
+    /// <summary>Returns when all threads have ended or, after a failure, had <c>timeout</c> to notice it.</summary>
     public void WaitForEnd(Thread[] threads)
     {
         foreach (var thread in threads)
@@ -136,7 +136,7 @@ internal sealed class Exchange(int worldSize, TimeSpan timeout)
         }
     }
 
-    /// <summary>Throws what the first failing rank threw, if any failed.</summary>
+    /// <summary>Rethrows the exception of the first rank that failed, if any.</summary>
     public void ThrowFailure()
     {
         lock (gate)

@@ -3,11 +3,10 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Collectives;
 
-/// <summary>Ranks that are threads of this process and read each other's tensors directly.</summary>
-/// <remarks>
-/// For tests, and for several GPUs in one process. Sums are added in the order of the ranks, so results have the same
-/// bits in each run. A rank that throws, ends early or calls something else than the others ends the calls of all
-/// others at once. </remarks>
+/// <summary>Ranks as threads of this process, which read each other's tensors directly.</summary>
+/// <remarks>For tests, and for several GPUs in one process. Sums are added in rank order, so results have the same bits
+/// in each run. A rank that throws, ends early or makes a different call ends the calls of all others at
+/// once.</remarks>
 public sealed class InProcess : Backend
 {
     private readonly Exchange exchange;
@@ -18,15 +17,14 @@ public sealed class InProcess : Backend
         this.exchange = exchange;
     }
 
-    /// <summary>Runs <paramref name="body"/> once a rank, each on its own thread, and returns when all have
+    /// <summary>Runs <paramref name="body"/> once per rank, each on its own thread, and returns when all have
     /// ended.</summary>
-    /// <param name="worldSize">How many ranks.</param>
-    /// <param name="body">What each rank does; it is given the rank's collectives, which it need not dispose.</param>
-    /// <param name="options">Null for the defaults.</param>
-    /// <param name="devices">The device of each rank; null for the CPU.</param>
-    /// <exception cref="LostRankException">A call was not finished in time, or ranks called different
-    /// things.</exception>
-    /// <remarks>What the first failing rank threw is thrown again, as it was.</remarks>
+    /// <param name="worldSize">Number of ranks.</param>
+    /// <param name="body">The work of a rank, given its collectives, which it need not dispose.</param>
+    /// <param name="options">Options; null: the defaults.</param>
+    /// <param name="devices">Device of each rank; null: the CPU.</param>
+    /// <exception cref="LostRankException">A call did not finish in time, or ranks made different calls.</exception>
+    /// <remarks>The exception of the first rank that fails is rethrown unchanged.</remarks>
     public static void Run(
         int worldSize,
         Action<ICollectives> body,
@@ -44,7 +42,7 @@ public sealed class InProcess : Backend
             devices
         );
 
-    /// <summary>Runs as the other overload does, and returns what each rank returned, in their order.</summary>
+    /// <summary>Like the other overload; returns the results of all ranks, in rank order.</summary>
     public static T[] Run<T>(
         int worldSize,
         Func<ICollectives, T> body,
@@ -88,7 +86,7 @@ public sealed class InProcess : Backend
         return results;
     }
 
-    /// <summary>Ends the other ranks' calls, now and later, with a <see cref="LostRankException"/> that quotes
+    /// <summary>Ends the current and later calls of the other ranks with a <see cref="LostRankException"/> that quotes
     /// <paramref name="cause"/>.</summary>
     public override void Abort(Exception cause, int exitCode) => exchange.Fail(Rank, cause);
 

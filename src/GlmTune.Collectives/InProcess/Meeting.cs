@@ -2,8 +2,8 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Collectives;
 
-/// <summary>One collective among thread ranks: it takes the transfer of each, and when all are there moves the
-/// data.</summary>
+/// <summary>One collective call of thread ranks: it collects the transfer of each, and moves the data when all have
+/// arrived.</summary>
 internal sealed class Meeting(int worldSize)
 {
     private readonly Transfer?[] transfers = new Transfer?[worldSize];
@@ -15,7 +15,7 @@ internal sealed class Meeting(int worldSize)
     public IEnumerable<int> Missing => Enumerable.Range(0, worldSize).Where(rank => transfers[rank] is null);
 
     /// <summary>Adds a rank's transfer.</summary>
-    /// <returns>A rank whose call is not the same; null where there is none.</returns>
+    /// <returns>A rank that made a different call; null if there is none.</returns>
     public (int Rank, CollectiveCall Call)? Add(int rank, Transfer transfer)
     {
         var other = Array.FindIndex(
@@ -26,7 +26,7 @@ internal sealed class Meeting(int worldSize)
         return other < 0 ? null : (other, transfers[other]!.Call);
     }
 
-    /// <summary>Moves the data of all ranks; the calling thread does the work.</summary>
+    /// <summary>Moves the data of all ranks, on the calling thread.</summary>
     public void Perform()
     {
         using var noGradient = no_grad();

@@ -2,12 +2,12 @@ using System.Globalization;
 
 namespace GlmTune.Collectives;
 
-/// <summary>Finds ranks below another launcher, so that signals reach them and not it. Linux only: reads
-/// <c>/proc</c>.</summary>
+/// <summary>Finds ranks started by another launcher, so that signals reach the ranks and not the launcher. Linux only:
+/// reads <c>/proc</c>.</summary>
 internal static class DescendantProcesses
 {
-    /// <summary>Numbers of the processes below <paramref name="ancestor"/> that run <paramref name="program"/>; none
-    /// where that cannot be known.</summary>
+    /// <summary>Ids of the descendant processes of <paramref name="ancestor"/> that run <paramref name="program"/>;
+    /// empty if they cannot be determined.</summary>
     public static int[] Running(string program, int ancestor)
     {
         if (!OperatingSystem.IsLinux())
@@ -31,7 +31,7 @@ internal static class DescendantProcesses
         {
             if (FileBehind($"/proc/{process}/exe") == file)
             {
-                found.Add(process); // what a rank starts is the rank's affair
+                found.Add(process); // processes started by a rank are left to that rank
             }
             else
             {
@@ -45,7 +45,7 @@ internal static class DescendantProcesses
         return [.. found];
     }
 
-    // Fields of stat: number, (name, in which anything may stand), state, parent.
+    // Fields of stat: id, (name, which may contain any character), state, parent.
     private static int ParentOf(int process)
     {
         try
@@ -55,11 +55,11 @@ internal static class DescendantProcesses
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            return 0; // it has ended meanwhile
+            return 0; // ended meanwhile
         }
     }
 
-    // The name alone: folders may be links, which are not followed.
+    // Compare only the name: folders may be links, which are not resolved.
     private static string FileBehind(string path)
     {
         try

@@ -2,7 +2,7 @@ using System.Globalization;
 
 namespace GlmTune.Collectives;
 
-/// <summary>Reads launchers' variables and gathers what is wrong with them.</summary>
+/// <summary>Reads environment variables set by launchers, and collects what is wrong with them.</summary>
 internal sealed class LauncherVariables(Func<string, string?> variable)
 {
     private readonly List<string> problems = [];
@@ -12,8 +12,8 @@ internal sealed class LauncherVariables(Func<string, string?> variable)
 
     public bool Has(string name) => Text(name) is not null;
 
-    /// <summary>A whole number from <paramref name="least"/>; null where the variable is not set, or is wrong, which is
-    /// noted.</summary>
+    /// <summary>A whole number of at least <paramref name="least"/>; null if the variable is not set or invalid, which
+    /// is recorded.</summary>
     public int? Number(string name, int least = 0, int most = int.MaxValue)
     {
         if (Text(name) is not { } text)
@@ -32,12 +32,12 @@ internal sealed class LauncherVariables(Func<string, string?> variable)
 
         problems.Add(
             $"{name} is '{text}'; expected a whole number "
-                + $"{(most == int.MaxValue ? $"from {least}" : $"from {least} to {most}")}"
+                + $"{(most == int.MaxValue ? $"of at least {least}" : $"from {least} to {most}")}"
         );
         return null;
     }
 
-    /// <summary>As <see cref="Number"/>, but a variable that is not set is noted too.</summary>
+    /// <summary>Like <see cref="Number"/>, but a missing variable is also recorded as a problem.</summary>
     public int Required(string name, string because, int least = 0)
     {
         if (!Has(name))
@@ -48,7 +48,7 @@ internal sealed class LauncherVariables(Func<string, string?> variable)
         return Number(name, least) ?? least;
     }
 
-    /// <summary>Notes a rank beyond its world.</summary>
+    /// <summary>Records a rank outside of its world.</summary>
     public void RequireWithin(string rankName, int rank, string sizeName, int size)
     {
         if (problems.Count == 0 && rank >= size)
@@ -57,7 +57,7 @@ internal sealed class LauncherVariables(Func<string, string?> variable)
         }
     }
 
-    /// <summary>Notes a variable that is set to something else than <paramref name="expected"/>.</summary>
+    /// <summary>Records a variable whose value is not <paramref name="expected"/>.</summary>
     public void RequireAgreement(string name, int expected, string otherName)
     {
         if (Number(name) is { } number && number != expected)
@@ -66,7 +66,7 @@ internal sealed class LauncherVariables(Func<string, string?> variable)
         }
     }
 
-    /// <exception cref="InvalidDataException">Something was noted.</exception>
+    /// <exception cref="InvalidDataException">At least one problem was recorded.</exception>
     public void ThrowProblems()
     {
         if (problems.Count > 0)

@@ -7,34 +7,33 @@ using TorchSharp;
 
 namespace GlmTune.Collectives;
 
-/// <summary>Starts the ranks of one machine: a process each, of this same program.</summary>
-/// <remarks>
-/// Ranks on GPUs are started directly and meet by NCCL at a free port of this machine; ranks on CPUs are started by
-/// <c>mpirun</c>. Signals sent to this process go on to the ranks. When a rank ends with another code than 0, the
-/// others are asked to end (SIGTERM), and killed after <see cref="Grace"/>. </remarks>
+/// <summary>Starts the ranks of one machine, each as a process of this program.</summary>
+/// <remarks>Ranks on GPUs are started directly and meet through NCCL at a free port of this machine; ranks on CPUs are
+/// started by <c>mpirun</c>. Signals sent to this process are forwarded to the ranks. When a rank ends with an exit
+/// code other than 0, the others receive SIGTERM, and are killed after <see cref="Grace"/>.</remarks>
 public sealed class LocalLauncher
 {
-    /// <summary>Variable that tells a rank the launcher's process number.</summary>
+    /// <summary>Environment variable that tells a rank the process id of the launcher.</summary>
     internal const string ParentVariable = "GLMTUNE_LAUNCHER_PID";
 
     private readonly int ranks;
     private readonly TextWriter log;
 
-    /// <summary>A launcher of <paramref name="ranks"/> processes.</summary>
-    /// <param name="ranks">How many, from 1.</param>
-    /// <param name="log">Receives a line when a rank ends badly; null for the error stream.</param>
+    /// <summary>Creates a launcher of <paramref name="ranks"/> processes.</summary>
+    /// <param name="ranks">Number of ranks, at least 1.</param>
+    /// <param name="log">Receives a line when a rank fails; null: standard error.</param>
     public LocalLauncher(int ranks, TextWriter? log = null)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(ranks, 1);
         (this.ranks, this.log) = (ranks, log ?? Console.Error);
     }
 
-    /// <summary>How long ranks may take to end by themselves, for a checkpoint, once one has failed. Default 30
-    /// s.</summary>
+    /// <summary>How long ranks may take to end by themselves, for example to write a checkpoint, after one has failed.
+    /// Default: 30 s.</summary>
     public TimeSpan Grace { get; init; } = TimeSpan.FromSeconds(30);
 
     /// <summary>The command that starts this program again with other arguments.</summary>
-    /// <param name="arguments">Arguments of the ranks: this process's without those that ask for several.</param>
+    /// <param name="arguments">Arguments of the ranks: those of this process without the number of ranks.</param>
     public static string[] ThisProgram(IEnumerable<string> arguments)
     {
         var program =
@@ -46,13 +45,13 @@ public sealed class LocalLauncher
         return [.. host, .. arguments];
     }
 
-    /// <summary>Starts the ranks and waits for their end.</summary>
+    /// <summary>Starts the ranks and waits until they end.</summary>
     /// <param name="command">The program and its arguments; the same for each rank.</param>
     /// <param name="type">Where the ranks compute: CUDA or CPU.</param>
-    /// <returns>0 when all ranks end with 0; else the code of the first that does not, 128 + n when signal n ended
-    /// it.</returns>
-    /// <exception cref="FileNotFoundException">Ranks on CPUs need <c>mpirun</c>, which is not on the path.</exception>
-    /// <exception cref="InvalidDataException">This process is itself one of several ranks.</exception>
+    /// <returns>0 if all ranks end with 0; otherwise the exit code of the first that does not, or 128 + n if signal n
+    /// ended it.</returns>
+    /// <exception cref="FileNotFoundException">Ranks on CPUs need <c>mpirun</c>, which is not on the PATH.</exception>
+    /// <exception cref="InvalidDataException">This process is already one of several ranks.</exception>
     public int Run(IReadOnlyList<string> command, DeviceType type)
     {
         RequireOutermost();
@@ -100,7 +99,7 @@ public sealed class LocalLauncher
             ["OMP_NUM_THREADS"] = ThreadsPerRank(),
         };
 
-    // What names a world of one around this process must not reach the ranks.
+    // Variables that describe a world of one must not reach the ranks.
     private Dictionary<string, string?> VariablesUnderMpirun() =>
         new()
         {

@@ -2,7 +2,7 @@ using GlmTune.Collectives.Native;
 
 namespace GlmTune.Collectives;
 
-/// <summary>Ends a rank whose launcher was killed, so that no rank stays behind holding a GPU.</summary>
+/// <summary>Ends a rank whose launcher has been killed, so that no rank stays behind and occupies a GPU.</summary>
 internal static class ParentWatch
 {
     private const int SignalTerminate = 15;
@@ -10,7 +10,7 @@ internal static class ParentWatch
     private static readonly TimeSpan Grace = TimeSpan.FromSeconds(60);
     private static int started;
 
-    /// <summary>Watches the process that <see cref="LocalLauncher"/> says it is; does nothing under other
+    /// <summary>Watches the process that <see cref="LocalLauncher"/> identifies as itself; does nothing under other
     /// launchers.</summary>
     public static void StartIfLaunched()
     {

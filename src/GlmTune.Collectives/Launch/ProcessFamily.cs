@@ -4,8 +4,8 @@ using GlmTune.Collectives.Native;
 
 namespace GlmTune.Collectives;
 
-/// <summary>Processes that live and end together.</summary>
-/// <param name="log">Receives a line when one ends badly.</param>
+/// <summary>Processes that run and end together.</summary>
+/// <param name="log">Receives a line when a process fails.</param>
 /// <param name="grace">How long the others may take to end by themselves.</param>
 internal sealed class ProcessFamily(TextWriter log, TimeSpan grace) : IDisposable
 {
@@ -13,11 +13,11 @@ internal sealed class ProcessFamily(TextWriter log, TimeSpan grace) : IDisposabl
     private const int SignalKill = 9;
     private const int SignalTerminate = 15;
 
-    // What a rank ends with that was asked to stop, and did in order: nothing went wrong.
+    // Exit code of a rank that stopped cleanly on request: not a failure.
     private const int Stopped = 128 + SignalInterrupt;
 
-    // A session of their own keeps the terminal's Control-C from the ranks and from mpirun, which would give them a
-    // second to end.
+    // A session of their own keeps Ctrl-C at the terminal from reaching the ranks, and mpirun, which would give them
+    // one second to end.
     private static readonly string? OwnSession = OperatingSystem.IsLinux() ? SearchPath.Find("setsid") : null;
 
     private static readonly (PosixSignal Signal, int Number)[] Forwarded = OperatingSystem.IsWindows()
@@ -39,11 +39,11 @@ internal sealed class ProcessFamily(TextWriter log, TimeSpan grace) : IDisposabl
 
     private static int UserSignal2 => OperatingSystem.IsMacOS() ? 31 : 12;
 
-    /// <summary>Starts a process with this one's input and output.</summary>
-    /// <param name="name">What the log calls it.</param>
+    /// <summary>Starts a process that shares the input and output of this one.</summary>
+    /// <param name="name">Its name in the log.</param>
     /// <param name="command">The program and its arguments.</param>
-    /// <param name="variables">What its environment has beside this one's; null takes a variable away.</param>
-    /// <param name="starts">The program that it starts in turn, which then gets the signals; null for none.</param>
+    /// <param name="variables">Environment variables to add; null removes a variable.</param>
+    /// <param name="starts">The program that it starts in turn, to which signals are sent instead; null: none.</param>
     /// <returns>The process, which this family disposes of.</returns>
     public Process Start(
         string name,
@@ -71,8 +71,8 @@ internal sealed class ProcessFamily(TextWriter log, TimeSpan grace) : IDisposabl
         }
     }
 
-    /// <summary>Waits until all have ended, and ends all when one ends badly.</summary>
-    /// <returns>0, or the code of the first that ended with another.</returns>
+    /// <summary>Waits until all have ended; if one fails, ends all of them.</summary>
+    /// <returns>0, or the exit code of the first that failed.</returns>
     public int WaitForEnd()
     {
         var running = members.ConvertAll(Ended);
@@ -105,7 +105,7 @@ internal sealed class ProcessFamily(TextWriter log, TimeSpan grace) : IDisposabl
         return first;
     }
 
-    /// <summary>Kills what still runs.</summary>
+    /// <summary>Kills all processes that are still running.</summary>
     public void Dispose()
     {
         registrations.ForEach(registration => registration.Dispose());
@@ -170,7 +170,7 @@ internal sealed class ProcessFamily(TextWriter log, TimeSpan grace) : IDisposabl
         }
     }
 
-    // Without a session of their own, Control-C reaches the ranks without us; a second one would tell them to hurry.
+    // Without a session of their own, ranks get Ctrl-C directly; sending it again would tell them to hurry.
     private void ListenOnce()
     {
         if (registrations.Count > 0)

@@ -4,42 +4,41 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Collectives;
 
-/// <summary>Which rank this process is, as its launcher says in environment variables, and how it meets the
+/// <summary>Determines from a launcher's environment variables which rank this process is, and connects it with the
 /// others.</summary>
-/// <param name="Launcher">What started the ranks.</param>
-/// <param name="Rank">This rank's number, from 0.</param>
-/// <param name="WorldSize">How many ranks there are.</param>
-/// <param name="LocalRank">This rank's number among those of its host, from 0: which GPU it takes.</param>
-/// <remarks>
-/// The innermost launcher counts: torchrun (TORCHELASTIC_RUN_ID) and the local launcher before mpirun
-/// (OMPI_COMM_WORLD_*, PMI_*), before RANK and WORLD_SIZE set by others, before srun (SLURM_*). RANK and WORLD_SIZE
-/// beside mpirun's variables must agree with them. </remarks>
+/// <param name="Launcher">The launcher.</param>
+/// <param name="Rank">Rank of this process, from 0.</param>
+/// <param name="WorldSize">Number of ranks.</param>
+/// <param name="LocalRank">Index of this rank on its host, from 0, which selects its GPU.</param>
+/// <remarks>The innermost launcher counts: torchrun (TORCHELASTIC_RUN_ID) and the local launcher before mpirun
+/// (OMPI_COMM_WORLD_*, PMI_*), before RANK and WORLD_SIZE set by others, before srun (SLURM_*). If RANK and WORLD_SIZE
+/// are set together with mpirun's variables, they must agree.</remarks>
 public sealed record Rendezvous(Launcher Launcher, int Rank, int WorldSize, int LocalRank)
 {
     private const string MpiOfSlurm =
         "Start with srun --mpi=pmix (Open MPI) or srun --mpi=pmi2 (MPICH); srun --mpi=list shows what is "
         + "available. Or start with mpirun.";
 
-    /// <summary>Ranks on this host, where the launcher says it.</summary>
+    /// <summary>Number of ranks on this host, if the launcher says so.</summary>
     public int? LocalWorldSize { get; init; }
 
-    /// <summary>Host and port at which rank 0 waits for the others where NCCL starts without MPI; null where the
-    /// launcher names none.</summary>
+    /// <summary>Host and port at which rank 0 waits for the others when NCCL starts without MPI; null if the launcher
+    /// provides none.</summary>
     public string? MeetingPoint { get; init; }
 
-    /// <summary>Under srun: whether one of Slurm's plugins for MPI was chosen. Without one, Open MPI ends the process
-    /// where it should begin.</summary>
+    /// <summary>Under srun: whether one of Slurm's MPI plugins was selected. Without one, Open MPI ends the process
+    /// during initialization.</summary>
     internal bool HasMpiOfSlurm { get; init; }
 
-    /// <summary>What the user should know of how this process was started; null where nothing is odd.</summary>
+    /// <summary>A note for the user about how this process was started; null if nothing is unusual.</summary>
     public string? Warning { get; init; }
 
-    /// <summary>Reads this process's environment.</summary>
-    /// <exception cref="InvalidDataException">Variables are missing, malformed or contradict each other; the message
-    /// names all of them.</exception>
+    /// <summary>Reads the environment of this process.</summary>
+    /// <exception cref="InvalidDataException">Variables are missing, malformed or contradictory; the message lists them
+    /// all.</exception>
     public static Rendezvous FromEnvironment() => From(Environment.GetEnvironmentVariable);
 
-    /// <summary>Reads variables from <paramref name="variable"/>, which gives null for those that are not
+    /// <summary>Reads variables from <paramref name="variable"/>, which returns null for those that are not
     /// set.</summary>
     /// <exception cref="InvalidDataException">As in <see cref="FromEnvironment"/>.</exception>
     public static Rendezvous From(Func<string, string?> variable)
@@ -59,10 +58,10 @@ public sealed record Rendezvous(Launcher Launcher, int Rank, int WorldSize, int 
         return found;
     }
 
-    /// <summary>Shows this process the GPU of its <see cref="LocalRank"/> alone, so that all of the program takes it
-    /// for the first one.</summary>
-    /// <remarks>To be called before libtorch is loaded. Where the launcher shows each rank one GPU already, nothing
-    /// changes; nor for a world of one.</remarks>
+    /// <summary>Makes only the GPU of its <see cref="LocalRank"/> visible to this process, so that it is device 0
+    /// everywhere in the program.</summary>
+    /// <remarks>Call it before libtorch is loaded. Does nothing for a world of one, or if the launcher already shows
+    /// each rank one GPU.</remarks>
     public void ShowOwnGpu()
     {
         const string Variable = "CUDA_VISIBLE_DEVICES";
@@ -85,10 +84,9 @@ public sealed record Rendezvous(Launcher Launcher, int Rank, int WorldSize, int 
         }
     }
 
-    /// <summary>The device of this rank: for GPUs, the one numbered <see cref="LocalRank"/> among those that it
-    /// sees.</summary>
+    /// <summary>The device of this rank; for GPUs, the visible one with index <see cref="LocalRank"/>.</summary>
     /// <param name="type">CPU or CUDA.</param>
-    /// <exception cref="InvalidDataException">There are fewer GPUs than ranks on this host.</exception>
+    /// <exception cref="InvalidDataException">This host has fewer GPUs than ranks.</exception>
     public Device Device(DeviceType type)
     {
         if (type != DeviceType.CUDA)
@@ -105,13 +103,13 @@ public sealed record Rendezvous(Launcher Launcher, int Rank, int WorldSize, int 
             );
     }
 
-    /// <summary>Meets the other ranks.</summary>
-    /// <param name="device">CPU or CUDA; with several ranks, a GPU's number comes from <see cref="LocalRank"/>.</param>
-    /// <param name="options">Null for the defaults.</param>
-    /// <param name="backend">Null for: one rank <see cref="SingleRank"/>, GPUs <see cref="Nccl"/>, CPUs
-    /// <see cref="Mpi"/>.</param>
-    /// <returns>This rank's collectives; the caller disposes them, best through <see cref="RankRun"/>.</returns>
-    /// <exception cref="InvalidDataException">The launcher does not fit the backend; the message says how to start
+    /// <summary>Connects with the other ranks.</summary>
+    /// <param name="device">CPU or CUDA; with several ranks, <see cref="LocalRank"/> selects the GPU.</param>
+    /// <param name="options">Options; null: the defaults.</param>
+    /// <param name="backend">The backend; null: <see cref="SingleRank"/> for one rank, <see cref="Nccl"/> for GPUs,
+    /// <see cref="Mpi"/> for CPUs.</param>
+    /// <returns>This rank's collectives; the caller disposes them, preferably through <see cref="RankRun"/>.</returns>
+    /// <exception cref="InvalidDataException">The launcher does not support the backend; the message says how to start
     /// instead.</exception>
     /// <exception cref="DllNotFoundException">The backend's library is not installed.</exception>
     public ICollectives Connect(Device device, CollectivesOptions? options = null, BackendKind? backend = null)
@@ -256,7 +254,7 @@ public sealed record Rendezvous(Launcher Launcher, int Rank, int WorldSize, int 
     private static Rendezvous Slurm(LauncherVariables variables)
     {
         // A batch script sees its job's SLURM_NTASKS and a SLURM_PROCID of 0 without being one of the tasks; only srun
-        // makes steps.
+        // creates steps.
         var stepSize =
             variables.Has("SLURM_STEP_NUM_TASKS") ? "SLURM_STEP_NUM_TASKS"
             : variables.Has("SLURM_STEP_ID") || variables.Has("SLURM_STEPID") ? "SLURM_NTASKS"

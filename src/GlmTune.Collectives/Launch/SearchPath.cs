@@ -1,9 +1,9 @@
 namespace GlmTune.Collectives;
 
-/// <summary>The folders of PATH.</summary>
+/// <summary>The folders on the PATH.</summary>
 internal static class SearchPath
 {
-    /// <summary>The first file of that name; null where there is none.</summary>
+    /// <summary>The first file with a given name; null if there is none.</summary>
     public static string? Find(string program) =>
         (Environment.GetEnvironmentVariable("PATH") ?? "")
             .Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries)

@@ -3,16 +3,16 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Collectives;
 
-/// <summary>Ranks that are processes, on one host or many, started by <c>mpirun</c> or <c>srun</c>; tensors are on the
+/// <summary>Ranks as processes on one or more hosts, started by <c>mpirun</c> or <c>srun</c>, with tensors on the
 /// CPU.</summary>
-/// <remarks>
-/// MPI moves bytes only; sums are made here, in the order of the ranks and with 16-bit floats added in float32, so that
-/// results have the bits of thread ranks and do not depend on the library or on the network. A call that is not
-/// finished in time, and ranks that call different things, end all processes with
-/// <see cref="LostRankException.ExitCode"/> after a message on the error stream. </remarks>
+/// <remarks>MPI only moves bytes. Sums are computed here, in rank order and with 16-bit floats added in float32, so
+/// that results equal those of thread ranks bit for bit, whatever the library and the network. A call that does not
+/// finish in time, or ranks that make different calls, end all processes with <see cref="LostRankException.ExitCode"/>
+/// after a message on standard error.</remarks>
 public sealed class Mpi : Backend
 {
-    /// <summary>Below so many bytes a sum is made of everyone's whole tensor, in one exchange instead of two.</summary>
+    /// <summary>Below this size in bytes, a sum is computed from everyone's whole tensor, in one exchange instead of
+    /// two.</summary>
     private const long SmallSum = 1 << 15;
 
     /// <summary>Bytes of the ranks' summands received at a time.</summary>
@@ -21,7 +21,7 @@ public sealed class Mpi : Backend
     private readonly MpiThread thread;
     private readonly Dictionary<ScalarType, Tensor> received = [];
 
-    /// <summary>Most bytes that one message of one rank to another carries; counts of MPI 3 have 31 bits.</summary>
+    /// <summary>Maximum bytes in one message between two ranks; counts in MPI 3 have 31 bits.</summary>
     private readonly long largestMessage;
 
     private Mpi(MpiThread thread, CollectivesOptions options, long largestMessage)
@@ -31,11 +31,11 @@ public sealed class Mpi : Backend
         this.largestMessage = largestMessage;
     }
 
-    /// <summary>Initializes MPI, once a process; the ranks are those of the launcher, or one where there is
-    /// none.</summary>
-    /// <param name="options">Null for the defaults.</param>
-    /// <exception cref="DllNotFoundException">There is no MPI library.</exception>
-    /// <exception cref="InvalidOperationException">MPI has been initialized before in this process.</exception>
+    /// <summary>Initializes MPI, once per process. The ranks are those of the launcher, or a single one without a
+    /// launcher.</summary>
+    /// <param name="options">Options; null: the defaults.</param>
+    /// <exception cref="DllNotFoundException">No MPI library was found.</exception>
+    /// <exception cref="InvalidOperationException">MPI has already been initialized in this process.</exception>
     public static Mpi Connect(CollectivesOptions? options = null) =>
         Connect(options ?? new CollectivesOptions(), largestMessage: 1 << 30);
 
@@ -183,7 +183,7 @@ public sealed class Mpi : Backend
     private Tensor[] Cut(Tensor pieces, long length) =>
         [.. Enumerable.Range(0, WorldSize).Select(rank => pieces.narrow(0, rank * length, length))];
 
-    // Kept between calls: fresh memory costs more than what is done with it.
+    // Kept between calls: allocating memory would cost more than using it.
     private Tensor Received(ScalarType type, long count)
     {
         if (!received.TryGetValue(type, out var tensor) || tensor.numel() < count)

@@ -2,17 +2,17 @@ using GlmTune.Collectives.Native;
 
 namespace GlmTune.Collectives;
 
-/// <summary>Movements of bytes of one call, by the library's collectives where counts and offsets fit their 31 bits,
-/// else in pairs of ranks.</summary>
+/// <summary>Moves the bytes of one call, using the library's collectives if counts and offsets fit 31 bits, otherwise
+/// pairwise messages.</summary>
 /// <remarks>Used on the MPI thread.</remarks>
 internal readonly ref struct MpiExchange(MpiThread thread, MpiPending work, long largestMessage)
 {
     private readonly MpiLibrary library = MpiLibrary.Current;
 
-    /// <summary>Everyone's <paramref name="bytes"/> bytes, rank after rank.</summary>
-    /// <param name="send">This rank's; may be its place in <paramref name="receive"/>.</param>
-    /// <param name="receive">Room for <paramref name="bytes"/> of each rank.</param>
-    /// <param name="bytes">Bytes of one rank.</param>
+    /// <summary>Everyone's <paramref name="bytes"/> bytes, in rank order.</summary>
+    /// <param name="send">This rank's bytes; may be their final location in <paramref name="receive"/>.</param>
+    /// <param name="receive">Room for <paramref name="bytes"/> bytes from each rank.</param>
+    /// <param name="bytes">Number of bytes per rank.</param>
     public void AllGather(nint send, nint receive, long bytes)
     {
         if (bytes * thread.Size > largestMessage)
@@ -38,8 +38,8 @@ internal readonly ref struct MpiExchange(MpiThread thread, MpiPending work, long
         thread.Complete(request, work);
     }
 
-    /// <summary>Bytes for rank r are taken from <c>send + r·sendStride</c>; those of rank r go to <c>receive +
-    /// r·bytes</c>.</summary>
+    /// <summary>Bytes for rank r are read from <c>send + r·sendStride</c>; those from rank r are written to <c>receive
+    /// + r·bytes</c>.</summary>
     public void AllToAll(nint send, long sendStride, nint receive, long bytes)
     {
         if (sendStride != bytes || bytes * thread.Size > largestMessage)
@@ -64,7 +64,7 @@ internal readonly ref struct MpiExchange(MpiThread thread, MpiPending work, long
         thread.Complete(request, work);
     }
 
-    /// <summary>The root's bytes, to everyone.</summary>
+    /// <summary>Sends the root's bytes to everyone.</summary>
     public void Broadcast(nint buffer, long bytes, int root)
     {
         for (long start = 0; start < bytes; start += largestMessage)
@@ -85,7 +85,7 @@ internal readonly ref struct MpiExchange(MpiThread thread, MpiPending work, long
         }
     }
 
-    /// <summary>Bytes to one rank and as many from another.</summary>
+    /// <summary>Sends bytes to one rank and receives equally many from another.</summary>
     public void SendAndReceive(nint send, int to, nint receive, int from, long bytes)
     {
         for (long start = 0; start < bytes; start += largestMessage)
@@ -112,8 +112,8 @@ internal readonly ref struct MpiExchange(MpiThread thread, MpiPending work, long
         }
     }
 
-    // In round k each rank gives to the k-th after it, so that all links are busy and each rank talks to two others at
-    // a time.
+    // In round k each rank sends to the k-th rank after it, so all links are busy and each rank communicates with two
+    // others at a time.
     private unsafe void Pairwise(nint send, long sendStride, nint receive, long receiveStride, long bytes)
     {
         var (rank, size) = (thread.Rank, thread.Size);

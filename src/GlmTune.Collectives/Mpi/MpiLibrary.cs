@@ -4,10 +4,10 @@ using GlmTune.Files;
 namespace GlmTune.Collectives.Native;
 
 /// <summary>The MPI library of this process, and the values of its handles.</summary>
-/// <remarks>
-/// Open MPI's handles are addresses of exported objects; those of MPICH and its kin (Intel MPI, MVAPICH, Cray MPICH),
-/// which share one binary interface, are 32-bit constants, passed here in the lower half of a 64-bit argument. Sources:
-/// the headers <c>mpi.h</c> of Open MPI 4.1 and of MPICH 4.0; MPICH ABI Compatibility Initiative. </remarks>
+/// <remarks>Handles of Open MPI are addresses of exported objects. Those of MPICH and compatible libraries (Intel MPI,
+/// MVAPICH, Cray MPICH), which share a binary interface, are 32-bit constants, passed here in the lower half of a
+/// 64-bit argument. Sources: the headers <c>mpi.h</c> of Open MPI 4.1 and of MPICH 4.0; MPICH ABI Compatibility
+/// Initiative.</remarks>
 internal sealed class MpiLibrary
 {
     private const string Variable = "GLMTUNE_MPI";
@@ -24,8 +24,8 @@ internal sealed class MpiLibrary
         StatusIgnore = IsOpenMpi ? 0 : 1;
     }
 
-    /// <summary>The library, loaded at first use.</summary>
-    /// <exception cref="DllNotFoundException">There is none; the message says what to install.</exception>
+    /// <summary>The library, loaded on first use.</summary>
+    /// <exception cref="DllNotFoundException">No MPI library was found; the message says what to install.</exception>
     public static MpiLibrary Current => Loaded.Value;
 
     /// <summary>Whether there is a library to load.</summary>
@@ -47,8 +47,8 @@ internal sealed class MpiLibrary
 
     public nint StatusIgnore { get; }
 
-    /// <summary>Names to try, the launcher's own kind first, as the other kind would not see the launcher's
-    /// ranks.</summary>
+    /// <summary>Names to try, starting with the launcher's own kind, because the other kind would not see the
+    /// launcher's ranks.</summary>
     internal static string[] Candidates(Func<string, string?> variable)
     {
         if (variable(Variable) is { Length: > 0 } named)

@@ -3,7 +3,7 @@ using System.Text;
 
 namespace GlmTune.Collectives.Native;
 
-/// <summary>The calls of MPI that are needed. Source: MPI: A Message-Passing Interface Standard, version 3.1.</summary>
+/// <summary>The MPI functions used. Source: MPI: A Message-Passing Interface Standard, version 3.1.</summary>
 internal static unsafe partial class MpiNative
 {
     /// <summary>Thread level: only the thread that initialized MPI calls it.</summary>
@@ -13,7 +13,7 @@ internal static unsafe partial class MpiNative
 
     static MpiNative() => NativeLibraries.Register();
 
-    /// <summary>Throws what MPI says of <paramref name="code"/>, unless it is success.</summary>
+    /// <summary>Throws an exception with MPI's error text for <paramref name="code"/>, unless it is success.</summary>
     public static void Check(int code, string call)
     {
         if (code == 0)

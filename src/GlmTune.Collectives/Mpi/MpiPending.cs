@@ -2,7 +2,7 @@ using System.Diagnostics;
 
 namespace GlmTune.Collectives;
 
-/// <summary>A call on its way to or through the MPI thread.</summary>
+/// <summary>A call that is queued for, or being carried out by, the MPI thread.</summary>
 internal sealed class MpiPending(Mpi owner, Transfer transfer) : Pending
 {
     private readonly TaskCompletionSource done = new();
@@ -12,10 +12,10 @@ internal sealed class MpiPending(Mpi owner, Transfer transfer) : Pending
 
     public Transfer Transfer => transfer;
 
-    /// <summary>Whether the computation stands still until this is done.</summary>
+    /// <summary>Whether the computation is waiting for this call.</summary>
     public bool IsAwaited => awaited;
 
-    /// <summary>Carries the call out, on the MPI thread.</summary>
+    /// <summary>Carries out the call, on the MPI thread.</summary>
     public void Perform(MpiThread thread)
     {
         var from = Stopwatch.GetTimestamp();

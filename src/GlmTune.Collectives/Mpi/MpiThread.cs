@@ -4,12 +4,11 @@ using GlmTune.Collectives.Native;
 
 namespace GlmTune.Collectives;
 
-/// <summary>The one thread that calls MPI: it carries out the rank's calls in their order, beside the
+/// <summary>The only thread that calls MPI: it carries out the rank's calls in order, concurrently with the
 /// computation.</summary>
-/// <remarks>
-/// MPI moves data only while it is called, so this thread tests each request until it is done: eagerly while the
-/// computation waits for it, else with short sleeps that leave the processor to the computation. Where ranks are lost
-/// it says so and ends the run. </remarks>
+/// <remarks>MPI moves data only while it is being called, so this thread polls each request until it is done:
+/// continuously while the computation waits for it, otherwise with short sleeps that leave the processor to the
+/// computation. If ranks are lost, it reports this and ends the run.</remarks>
 internal sealed class MpiThread
 {
     private static readonly TimeSpan IdleTest = TimeSpan.FromMilliseconds(5);
@@ -60,8 +59,8 @@ internal sealed class MpiThread
         HostProcess.ExitNow(code);
     }
 
-    /// <summary>Called on this thread: tests <paramref name="request"/> until it is done or the call's time is
-    /// over.</summary>
+    /// <summary>Called on this thread: polls <paramref name="request"/> until it is done or the call's time limit is
+    /// reached.</summary>
     public void Complete(nint request, MpiPending work)
     {
         var from = Stopwatch.GetTimestamp();

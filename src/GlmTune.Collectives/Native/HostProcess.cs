@@ -2,12 +2,13 @@ using System.Runtime.InteropServices;
 
 namespace GlmTune.Collectives.Native;
 
-/// <summary>Calls of the C library that .NET has no counterpart for.</summary>
+/// <summary>C library functions that .NET has no counterpart for.</summary>
 internal static partial class HostProcess
 {
     private const string Libc = "libc";
 
-    /// <summary>Ends the process at once: no finalizers, which could wait for a rank that is gone.</summary>
+    /// <summary>Ends the process immediately, without finalizers, which could wait for a rank that no longer
+    /// exists.</summary>
     public static void ExitNow(int code)
     {
         if (OperatingSystem.IsWindows())
@@ -31,8 +32,8 @@ internal static partial class HostProcess
         }
     }
 
-    /// <summary>Sets a variable where native libraries see it; .NET keeps its own copy of the environment on
-    /// Unix.</summary>
+    /// <summary>Sets an environment variable where native libraries see it; on Unix, .NET keeps its own copy of the
+    /// environment.</summary>
     public static void SetVariable(string name, string value)
     {
         Environment.SetEnvironmentVariable(name, value);
@@ -46,13 +47,13 @@ internal static partial class HostProcess
     /// <returns>Whether there is such a process.</returns>
     public static bool Signal(int process, int signal) => Kill(process, signal) == 0;
 
-    /// <summary>Whether there is a process of that number.</summary>
+    /// <summary>Whether a process with this id exists.</summary>
     public static bool Exists(int process) => Kill(process, 0) == 0;
 
     /// <summary>Whether the user is root.</summary>
     public static bool IsRoot() => !OperatingSystem.IsWindows() && EffectiveUser() == 0;
 
-    /// <summary>Whether the terminal itself sends its signals to this process and those that it started.</summary>
+    /// <summary>Whether the terminal itself sends its signals to this process and its children.</summary>
     public static bool IsTerminalForeground()
     {
         var terminal = Open("/dev/tty", 0);

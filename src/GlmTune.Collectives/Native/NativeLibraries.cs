@@ -4,7 +4,7 @@ using GlmTune.Kernels.Native;
 
 namespace GlmTune.Collectives.Native;
 
-/// <summary>Where this assembly's P/Invokes find their libraries.</summary>
+/// <summary>Resolves the libraries of this assembly's P/Invokes.</summary>
 internal static class NativeLibraries
 {
     public const string TorchCpu = "torch_cpu";

@@ -3,7 +3,7 @@ using GlmTune.Collectives.Native;
 
 namespace GlmTune.Collectives;
 
-/// <summary>Events that are used again; any thread may take and give.</summary>
+/// <summary>A pool of events; any thread may take and return them.</summary>
 internal sealed class CudaEvents
 {
     private readonly ConcurrentBag<nint> idle = [];

@@ -4,7 +4,7 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Collectives;
 
-/// <summary>Ranks that are processes with a GPU each, on one host or many.</summary>
+/// <summary>Ranks as processes on one or more hosts, each with its own GPU.</summary>
 /// <remarks>
 /// Calls run on a stream of their own beside the computation: each begins when what was enqueued before it on the
 /// current stream is done, and <see cref="Pending.Wait"/> makes the current stream wait for its end. A call that is not
@@ -32,7 +32,7 @@ public sealed class Nccl : Backend
     {
         this.launchedBy = launchedBy;
         MeetingNote = meetingPoint is null ? "" : $" at {meetingPoint}";
-        zeros(1, device: Device).Dispose(); // libtorch makes the device's context
+        zeros(1, device: Device).Dispose(); // libtorch creates the device's context
         context = CudaDriver.PrimaryContext(Device.index);
         CudaDriver.Use(context);
         stream = CudaDriver.CreateStream();
@@ -55,20 +55,20 @@ public sealed class Nccl : Backend
         }
     }
 
-    /// <summary>Where the ranks were to meet, for messages; empty when MPI told them.</summary>
+    /// <summary>Where the ranks meet, for messages; empty if MPI connected them.</summary>
     internal string MeetingNote { get; }
 
     internal CudaEvents Events { get; } = new();
 
-    /// <summary>Joins ranks that meet by NCCL's own bootstrap.</summary>
-    /// <param name="rank">This rank's number.</param>
-    /// <param name="worldSize">How many ranks.</param>
+    /// <summary>Connects ranks through NCCL's own bootstrap.</summary>
+    /// <param name="rank">Rank of this process, from 0.</param>
+    /// <param name="worldSize">Number of ranks.</param>
     /// <param name="device">This rank's GPU.</param>
-    /// <param name="meetingPoint"><c>host:port</c> where rank 0 listens, the same on all ranks; null for a world of
+    /// <param name="meetingPoint"><c>host:port</c> at which rank 0 listens, the same on all ranks; null for a world of
     /// one.</param>
-    /// <param name="options">Null for the defaults.</param>
+    /// <param name="options">Options; null: the defaults.</param>
     /// <exception cref="DllNotFoundException">NCCL is not installed.</exception>
-    /// <exception cref="IOException">NCCL could not join the ranks.</exception>
+    /// <exception cref="IOException">NCCL could not connect the ranks.</exception>
     public static Nccl Connect(
         int rank,
         int worldSize,
@@ -87,12 +87,12 @@ public sealed class Nccl : Backend
                 worldSize == 1 ? null : meetingPoint
             );
 
-    /// <summary>Joins the ranks that MPI started.</summary>
-    /// <param name="launchedBy">Tells each rank where rank 0 is; disposed with the object returned.</param>
+    /// <summary>Connects ranks that MPI started.</summary>
+    /// <param name="launchedBy">Tells each rank where rank 0 is; disposed together with the returned object.</param>
     /// <param name="device">This rank's GPU.</param>
-    /// <param name="options">Null for the defaults.</param>
+    /// <param name="options">Options; null: the defaults.</param>
     /// <exception cref="DllNotFoundException">NCCL is not installed.</exception>
-    /// <exception cref="IOException">NCCL could not join the ranks.</exception>
+    /// <exception cref="IOException">NCCL could not connect the ranks.</exception>
     public static Nccl Connect(Mpi launchedBy, Device device, CollectivesOptions? options = null) =>
         new(launchedBy.Rank, launchedBy.WorldSize, device, options ?? new CollectivesOptions(), launchedBy, null);
 
@@ -110,7 +110,7 @@ public sealed class Nccl : Backend
         Abort(new LostRankException(message), LostRankException.ExitCode);
     }
 
-    /// <summary>libtorch's current stream on this rank's GPU, whose context is made current.</summary>
+    /// <summary>libtorch's current stream on this rank's GPU; makes its context current.</summary>
     internal nint UseComputingStream()
     {
         CudaDriver.Use(context);

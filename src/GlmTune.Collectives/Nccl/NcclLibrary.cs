@@ -5,9 +5,9 @@ using GlmTune.Kernels.Native;
 namespace GlmTune.Collectives.Native;
 
 /// <summary>The NCCL library of this process.</summary>
-/// <remarks>
-/// Tried in order: the file named by <c>GLMTUNE_NCCL</c>; the one that a PyTorch install keeps beside the libtorch in
-/// use; the one that is loaded already, beside the app or known to the system's loader. </remarks>
+/// <remarks>Tried in order: the file named by <c>GLMTUNE_NCCL</c>; the library that a PyTorch installation keeps beside
+/// the libtorch in use; a library that is already loaded, lies beside the program, or is known to the system's
+/// loader.</remarks>
 internal sealed class NcclLibrary
 {
     private const string Variable = "GLMTUNE_NCCL";
@@ -16,8 +16,8 @@ internal sealed class NcclLibrary
 
     private NcclLibrary(string name, nint handle) => (Name, Handle) = (name, handle);
 
-    /// <summary>The library, loaded at first use.</summary>
-    /// <exception cref="DllNotFoundException">There is none; the message says what to install.</exception>
+    /// <summary>The library, loaded on first use.</summary>
+    /// <exception cref="DllNotFoundException">NCCL was not found; the message says what to install.</exception>
     public static NcclLibrary Current => Loaded.Value;
 
     public string Name { get; }
@@ -31,7 +31,7 @@ internal sealed class NcclLibrary
         {
             return [HomePath.Expand(named)];
         }
-        // site-packages of .../site-packages/torch/lib
+        // site-packages for .../site-packages/torch/lib
         var packages = Path.GetFullPath(Path.Combine(torchFolder, "..", ".."));
         return
         [

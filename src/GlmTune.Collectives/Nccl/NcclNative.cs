@@ -3,14 +3,15 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Collectives.Native;
 
-/// <summary>The calls of NCCL that are needed. Source: <c>nccl.h</c> of NCCL 2.</summary>
+/// <summary>The NCCL functions used. Source: <c>nccl.h</c> of NCCL 2.</summary>
 internal static unsafe partial class NcclNative
 {
     private const int InProgress = 7;
 
     static NcclNative() => NativeLibraries.Register();
 
-    /// <summary>Throws what NCCL says of <paramref name="result"/>, unless it is success or still going on.</summary>
+    /// <summary>Throws an exception with NCCL's error text for <paramref name="result"/>, unless it is success or in
+    /// progress.</summary>
     public static void Check(int result, string call, nint communicator = 0)
     {
         if (Failed(result))
@@ -40,7 +41,7 @@ internal static unsafe partial class NcclNative
             _ => throw new ArgumentException($"NCCL cannot sum {type}."),
         };
 
-    /// <summary>NCCL's number for bytes, which is how calls that do not compute move every type.</summary>
+    /// <summary>NCCL's number for bytes, used for calls that only move data, whatever the type.</summary>
     public const int Bytes = 1;
 
     /// <summary>NCCL's number for summation.</summary>
@@ -116,7 +117,8 @@ internal static unsafe partial class NcclNative
     private static partial nint LastError(nint communicator);
 }
 
-/// <summary>What the ranks of one communicator share before it exists: in it is where rank 0 listens.</summary>
+/// <summary>The id that ranks of a communicator share before it exists; it contains the address at which rank 0
+/// listens.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct NcclUniqueId
 {
@@ -124,6 +126,6 @@ internal unsafe struct NcclUniqueId
 
     private fixed byte bytes[Size];
 
-    /// <summary>The bytes, to be sent and received.</summary>
+    /// <summary>The raw bytes, for sending and receiving.</summary>
     public static Span<byte> AsBytes(ref NcclUniqueId id) => MemoryMarshal.AsBytes(new Span<NcclUniqueId>(ref id));
 }

@@ -3,9 +3,8 @@ using GlmTune.Collectives.Native;
 
 namespace GlmTune.Collectives;
 
-/// <summary>A call on NCCL's stream: <see cref="Wait"/> makes the computing stream wait, not the host.</summary>
-/// <remarks>Its tensors are held until then, so that their memory is not given to other computation while NCCL uses
-/// it.</remarks>
+/// <summary>A call on NCCL's stream: <see cref="Wait"/> makes the compute stream wait, not the host.</summary>
+/// <remarks>Its tensors are held until then, so that their memory is not reused while NCCL uses it.</remarks>
 internal sealed class NcclPending(Nccl owner, Transfer transfer, nint begin, nint end) : Pending
 {
     private readonly Lock gate = new();
@@ -37,8 +36,8 @@ internal sealed class NcclPending(Nccl owner, Transfer transfer, nint begin, nin
         }
     }
 
-    /// <summary>Called by the watchdog: whether NCCL has finished; the first time that it has, its time is
-    /// counted.</summary>
+    /// <summary>Called by the watchdog: whether NCCL has finished. The first time it has, its duration is
+    /// recorded.</summary>
     public bool Settle()
     {
         lock (gate)

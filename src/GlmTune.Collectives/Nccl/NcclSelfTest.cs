@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Collectives;
 
-/// <summary>Checks NCCL on the GPUs at hand and measures it: every collective's result, bandwidth, and overlap with
+/// <summary>Checks and benchmarks NCCL on the available GPUs: results of every collective, bandwidth, and overlap with
 /// computation.</summary>
 public static class NcclSelfTest
 {
@@ -18,9 +18,9 @@ public static class NcclSelfTest
         ScalarType.Int64,
     ];
 
-    /// <summary>Runs on the ranks that the environment names; a world of one where it names none.</summary>
-    /// <param name="log">Receives the findings, from rank 0.</param>
-    /// <returns>Whether every result was right, on all ranks.</returns>
+    /// <summary>Runs on the ranks defined by the environment, or as a world of one.</summary>
+    /// <param name="log">Receives the results, on rank 0.</param>
+    /// <returns>Whether every result was correct on all ranks.</returns>
     /// <exception cref="DllNotFoundException">NCCL is not installed.</exception>
     public static bool Run(TextWriter log)
     {
@@ -30,11 +30,11 @@ public static class NcclSelfTest
         return Run(ranks, log);
     }
 
-    /// <summary>Runs on ranks that have met.</summary>
+    /// <summary>Runs on ranks that are already connected.</summary>
     public static bool Run(ICollectives ranks, TextWriter log) =>
         Run(ranks, log, [1, 16, 256, 1024], matrixSize: 8192, $"NCCL {LibraryVersion()}");
 
-    /// <summary>As the other overloads do, on ranks of any kind, with messages and matrices of other sizes.</summary>
+    /// <summary>Like the other overloads, for ranks of any backend, with other message and matrix sizes.</summary>
     internal static bool Run(ICollectives ranks, TextWriter log, int[] megabytes, int matrixSize, string library)
     {
         var wrong = Types
@@ -51,7 +51,7 @@ public static class NcclSelfTest
             Write(ranks, log, finding);
         }
 
-        Write(ranks, log, $"{library}, {ranks.WorldSize} ranks: results {(allRight ? "right" : "WRONG")}");
+        Write(ranks, log, $"{library}, {ranks.WorldSize} ranks: results {(allRight ? "correct" : "WRONG")}");
         foreach (var size in megabytes)
         {
             Measure(ranks, log, size);
@@ -61,7 +61,7 @@ public static class NcclSelfTest
         return allRight;
     }
 
-    // Whole numbers small enough that every type and every order of summation gives the same.
+    // Integers small enough that every type and every order of summation gives the same result.
     private static IEnumerable<string> WrongResults(ICollectives ranks, ScalarType type)
     {
         const int Count = 4099;
@@ -141,7 +141,7 @@ public static class NcclSelfTest
         }
     }
 
-    // Matrix products fill the GPU while calls run beside them: little of the calls' time should be waited for.
+    // Matrix products fill the GPU while calls run concurrently: little of the calls' time should be exposed.
     private static void MeasureOverlap(ICollectives ranks, TextWriter log, int size)
     {
         using var scope = NewDisposeScope();
@@ -161,7 +161,7 @@ public static class NcclSelfTest
                 pending.Wait();
             }
         );
-        Thread.Sleep(200); // the counts follow the GPU
+        Thread.Sleep(200); // the counts lag behind the GPU
         var sent = ranks.Traffic.Total - before;
         Write(
             ranks,

@@ -3,9 +3,9 @@ using GlmTune.Collectives.Native;
 
 namespace GlmTune.Collectives;
 
-/// <summary>Looks whether calls finish in time and whether NCCL reports an error, and where not ends the run.</summary>
-/// <remarks>The host enqueues calls and goes on, and may then stand still in any wait for the GPU; so this is a thread
-/// of its own.</remarks>
+/// <summary>Checks whether calls finish in time and whether NCCL reports errors; otherwise ends the run.</summary>
+/// <remarks>The host enqueues calls and continues, and may then block in any wait for the GPU; so this is a thread of
+/// its own.</remarks>
 internal sealed class NcclWatchdog : IDisposable
 {
     private static readonly TimeSpan Period = TimeSpan.FromMilliseconds(50);
@@ -25,7 +25,7 @@ internal sealed class NcclWatchdog : IDisposable
         thread.Start();
     }
 
-    /// <summary>The communicator exists; until then its making is what may take too long.</summary>
+    /// <summary>Called when the communicator exists; until then the time limit applies to its creation.</summary>
     public void Connected(nint made) => Volatile.Write(ref communicator, made);
 
     public void Add(NcclPending pending)
@@ -36,7 +36,7 @@ internal sealed class NcclWatchdog : IDisposable
         }
     }
 
-    /// <summary>Ends the watching.</summary>
+    /// <summary>Stops the watchdog.</summary>
     public void Dispose()
     {
         stop.Set();

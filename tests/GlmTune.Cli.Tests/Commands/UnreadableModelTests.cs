@@ -35,11 +35,12 @@ public sealed class UnreadableModelTests
                 copy => File.Move(copy.At(Weights), copy.At("model-00001-of-00002.safetensors"))
             },
             {
-                "The download is not complete: 'model.safetensors.incomplete' is there",
+                "The download is not complete: 'model.safetensors.incomplete' is still there",
                 copy => File.Move(copy.At(Weights), copy.At("model.safetensors.incomplete"))
             },
             {
-                "the part 'model-00002-of-00002.safetensors' is missing. The download is not complete: 'x.part' is there",
+                "the part 'model-00002-of-00002.safetensors' is missing. The download is not complete: 'x.part' "
+                    + "is still there",
                 copy =>
                 {
                     File.Move(copy.At(Weights), copy.At("model-00001-of-00002.safetensors"));
@@ -249,7 +250,7 @@ public sealed class UnreadableModelTests
         var run = await Run.Of("model", "info", copy.Path);
         Assert.Equal(2, run.Code);
         Assert.Contains(
-            "tokenizer.model: is a SentencePiece tokenizer, as ChatGLM-6B",
+            "tokenizer.model: is a SentencePiece tokenizer, as used by ChatGLM-6B",
             run.Error,
             StringComparison.Ordinal
         );
