@@ -32,19 +32,16 @@ internal sealed class ChatOptions
         }
     }
 
-    /// <summary>Loads the model from the command line.</summary>
+    /// <summary>Reads and checks the files of the model, without its weights.</summary>
     /// <param name="given">The command line.</param>
-    /// <param name="screen">Receives notes.</param>
     /// <param name="adapters">Adapters to serve beside the model, by name.</param>
     /// <param name="limits">Limits of the generator; null for the defaults.</param>
-    public TunedChat Load(
+    public TunedChatFiles Read(
         ParseResult given,
-        Screen screen,
         IReadOnlyList<KeyValuePair<string, string>>? adapters = null,
         GenerationLimits? limits = null
-    )
-    {
-        var loaded = TunedChat.Load(
+    ) =>
+        TunedChatFiles.Read(
             given.GetRequiredValue(Path),
             new TunedChatOptions
             {
@@ -56,6 +53,25 @@ internal sealed class ChatOptions
                 Template = given.GetValue(template) is { } name ? TemplatePreset.Named(name) : null,
             }
         );
+
+    /// <summary>Loads the model from the command line.</summary>
+    /// <param name="given">The command line.</param>
+    /// <param name="screen">Receives notes.</param>
+    /// <param name="adapters">Adapters to serve beside the model, by name.</param>
+    /// <param name="limits">Limits of the generator; null for the defaults.</param>
+    public TunedChat Load(
+        ParseResult given,
+        Screen screen,
+        IReadOnlyList<KeyValuePair<string, string>>? adapters = null,
+        GenerationLimits? limits = null
+    ) => Load(Read(given, adapters, limits), screen);
+
+    /// <summary>Loads the weights that belong to files that were read.</summary>
+    /// <param name="files">The files.</param>
+    /// <param name="screen">Receives notes.</param>
+    public static TunedChat Load(TunedChatFiles files, Screen screen)
+    {
+        var loaded = TunedChat.Load(files);
         foreach (var note in loaded.Notes)
         {
             screen.Error.WriteLine($"note: {note}");

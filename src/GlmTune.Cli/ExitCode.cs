@@ -1,4 +1,5 @@
 using GlmTune.Collectives;
+using GlmTune.Inference;
 using GlmTune.Training;
 
 namespace GlmTune.Cli;
@@ -14,6 +15,9 @@ internal static class ExitCode
 
     /// <summary>Invalid input that the user can correct: arguments, files, data.</summary>
     public const int Users = 2;
+
+    /// <summary>Finished, but rows of a batch could not be answered; the output says why.</summary>
+    public const int SomeRowsFailed = 3;
 
     /// <summary>Stopped by Ctrl-C or SIGTERM; the number that shells use.</summary>
     public const int Stopped = 130;
@@ -45,6 +49,7 @@ internal static class ExitCode
             or IOException
             or UnauthorizedAccessException
             or NonFiniteStepException
+            or NoTokenException
             or LostRankException
             or SharedFailureException
             or DllNotFoundException:

@@ -27,12 +27,16 @@ public static class PredictionFile
 
     private static readonly JsonWriterOptions Relaxed = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
-    /// <summary>Reads all rows; blank lines are skipped.</summary>
+    /// <summary>Reads all rows. Blank lines are skipped, and so are rows with an <c>error</c> instead of a
+    /// prediction.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="note">Receives the number of rows with an error.</param>
     /// <exception cref="InvalidDataException">Some lines are not such objects, or there are none; the message lists the
     /// line numbers.</exception>
-    public static IReadOnlyList<PredictionRow> Read(string path)
+    public static IReadOnlyList<PredictionRow> Read(string path, Action<string>? note = null)
     {
         var rows = new List<PredictionRow>();
+        var failed = 0;
         var problems = new List<string>();
         var number = 0;
         foreach (var line in File.ReadLines(path))
@@ -45,7 +49,14 @@ public static class PredictionFile
 
             try
             {
-                rows.Add(ReadLine(line));
+                if (ReadLine(line) is { } row)
+                {
+                    rows.Add(row);
+                }
+                else
+                {
+                    failed++;
+                }
             }
             catch (InvalidDataException exception)
             {
@@ -59,11 +70,23 @@ public static class PredictionFile
             throw new InvalidDataException(string.Join('\n', problems.Take(ProblemsShown)) + more);
         }
 
-        return rows.Count > 0
-            ? rows
-            : throw new InvalidDataException(
-                $"{path}: has no rows; expected JSON Lines with 'prediction' and 'label'."
+        if (rows.Count == 0)
+        {
+            throw new InvalidDataException(
+                failed > 0
+                    ? $"{path}: all {failed} rows have an error instead of a prediction; there is nothing to score."
+                    : $"{path}: has no rows; expected JSON Lines with 'prediction' and 'label'."
             );
+        }
+
+        if (failed > 0)
+        {
+            note?.Invoke(
+                $"{path}: {failed} of {rows.Count + failed} rows have an error instead of a prediction and are not scored."
+            );
+        }
+
+        return rows;
     }
 
     /// <summary>Writes all rows atomically.</summary>
@@ -99,7 +122,8 @@ public static class PredictionFile
         return Encoding.UTF8.GetString(stream.ToArray());
     }
 
-    private static PredictionRow ReadLine(string line)
+    // Null if the row has an error instead.
+    private static PredictionRow? ReadLine(string line)
     {
         if (JsonFile.TryParse(line, out var row) is { } fault)
         {
@@ -113,6 +137,16 @@ public static class PredictionFile
             throw new InvalidDataException(
                 $"found {JsonFile.Describe(row)}; expected an object with 'prediction' and 'label'."
             );
+        }
+
+        if (
+            row.TryGetProperty("error", out var error)
+            && error.ValueKind == JsonValueKind.String
+            && row.TryGetProperty(PredictionNames[0], out var none)
+            && none.ValueKind == JsonValueKind.Null
+        )
+        {
+            return null;
         }
 
         var (prediction, label) = (NameIn(row, PredictionNames), NameIn(row, LabelNames));

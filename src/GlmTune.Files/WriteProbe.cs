@@ -12,6 +12,11 @@ public static class WriteProbe
     /// <returns>The problem as a sentence that starts with the folder; null if there is none.</returns>
     public static string? FindProblem(string folder, long bytes = 0)
     {
+        if (string.IsNullOrWhiteSpace(folder))
+        {
+            return "The name of the output is empty; expected a path.";
+        }
+
         var full = Path.GetFullPath(folder);
         List<string> made = [];
         try
@@ -54,17 +59,46 @@ public static class WriteProbe
         }
     }
 
+    /// <summary>Finds what prevents writing a folder that must not exist yet.</summary>
+    /// <param name="folder">The folder.</param>
+    /// <param name="bytes">Approximate number of bytes to be written; 0: unknown.</param>
+    /// <returns>The problem as a sentence that starts with the folder; null if there is none.</returns>
+    public static string? FindProblemOfNewFolder(string folder, long bytes = 0) =>
+        Directory.Exists(folder) || File.Exists(folder)
+            ? $"{folder}: already exists; a model is only written to a new folder."
+            : FindProblem(folder, bytes);
+
     /// <summary>Finds what prevents writing a file.</summary>
     /// <param name="file">The file; its folder is created if it is missing.</param>
+    /// <param name="bytes">Approximate number of bytes to be written; 0: unknown.</param>
+    /// <param name="inPlace">Whether an existing file is written to instead of being replaced.</param>
     /// <returns>The problem as a sentence that starts with the file or its folder; null if there is none.</returns>
-    public static string? FindProblemOfFile(string file)
+    public static string? FindProblemOfFile(string file, long bytes = 0, bool inPlace = false)
     {
-        if (Directory.Exists(file))
+        if (string.IsNullOrWhiteSpace(file))
+        {
+            return FindProblem(file);
+        }
+
+        if (Directory.Exists(file) || Path.EndsInDirectorySeparator(file))
         {
             return $"{file}: cannot be written: it is a folder; expected the name of a file.";
         }
 
-        return FindProblem(Path.GetDirectoryName(Path.GetFullPath(file)) ?? file);
+        try
+        {
+            if (inPlace && File.Exists(file))
+            {
+                using var open = new FileStream(file, FileMode.Open, FileAccess.ReadWrite, FileShare.Read);
+            }
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            return $"{file}: cannot be written: {error.Message.TrimEnd('.')}. Name another file, or change who may write "
+                + "it.";
+        }
+
+        return FindProblem(Path.GetDirectoryName(Path.GetFullPath(file)) ?? file, bytes);
     }
 
     /// <summary>A size for display, such as <c>1.5 GB</c>.</summary>

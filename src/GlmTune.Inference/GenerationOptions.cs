@@ -111,6 +111,10 @@ public sealed record GenerationOptions
             Seed = Seed ?? lower.Seed,
         };
 
+    /// <summary>Checks options in which nothing is left unsaid.</summary>
+    /// <exception cref="ArgumentException">Values are out of range or exclude each other: all of them.</exception>
+    public void Check() => _ = new GenerationSettings(this, EosTokenIds ?? []);
+
     /// <summary>Only the token ids that end and fill rows: what evaluation takes from a model, whose sampling it
     /// ignores.</summary>
     public GenerationOptions TokensOnly() => new() { EosTokenIds = EosTokenIds, PadTokenId = PadTokenId };

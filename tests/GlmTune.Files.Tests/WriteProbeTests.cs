@@ -55,4 +55,45 @@ public sealed class WriteProbeTests : IDisposable
         Assert.Null(WriteProbe.FindProblemOfFile(folder.At("new", "o.jsonl")));
         Assert.Contains("it is a folder", WriteProbe.FindProblemOfFile(folder.Path), StringComparison.Ordinal);
     }
+
+    [Fact]
+    public void A_file_that_is_continued_must_be_open_to_writing()
+    {
+        var file = folder.Write("o.jsonl", "x");
+        Assert.Null(WriteProbe.FindProblemOfFile(file, inPlace: true));
+        using var held = new FileStream(file, FileMode.Open, FileAccess.ReadWrite, FileShare.None);
+        Assert.Contains(
+            "o.jsonl: cannot be written: ",
+            WriteProbe.FindProblemOfFile(file, inPlace: true),
+            StringComparison.Ordinal
+        );
+        Assert.Null(WriteProbe.FindProblemOfFile(file)); // It would be replaced.
+    }
+
+    [Fact]
+    public void A_new_folder_must_not_be_there()
+    {
+        Assert.Null(WriteProbe.FindProblemOfNewFolder(folder.At("new")));
+        Assert.False(Directory.Exists(folder.At("new")));
+        Assert.Contains("already exists", WriteProbe.FindProblemOfNewFolder(folder.Path), StringComparison.Ordinal);
+        Assert.Contains(
+            "already exists",
+            WriteProbe.FindProblemOfNewFolder(folder.Write("file", "x")),
+            StringComparison.Ordinal
+        );
+        Assert.Contains(
+            "will be written, and its disk has",
+            WriteProbe.FindProblemOfNewFolder(folder.At("new"), long.MaxValue),
+            StringComparison.Ordinal
+        );
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData(" ")]
+    public void An_empty_name_is_no_place(string name)
+    {
+        Assert.Contains("is empty", WriteProbe.FindProblem(name), StringComparison.Ordinal);
+        Assert.Contains("is empty", WriteProbe.FindProblemOfFile(name), StringComparison.Ordinal);
+    }
 }

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Diagnostics;
 using System.Globalization;
 using GlmTune.Evaluation;
+using GlmTune.Files;
 using GlmTune.Recipes;
 using GlmTune.Recipes.Chat;
 using GlmTune.Recipes.Evaluating;
@@ -54,7 +55,6 @@ internal static class EvalCommand
         command.SetAction(
             (given, stop) =>
             {
-                var recipe = RecipeFile.Read(given.GetRequiredValue(config), given.GetRequiredValue(set));
                 var where = given.GetRequiredValue(path);
                 var files = EvaluationFiles.OfSplit(
                     given.GetValue(output) ?? (Directory.Exists(where) ? where : "."),
@@ -67,11 +67,22 @@ internal static class EvalCommand
                     Device = given.GetValue(device),
                     Type = given.GetValue(type),
                 };
+                var problems = new ProblemReport();
+                var recipe = problems.Try(() =>
+                    RecipeFile.Read(given.GetRequiredValue(config), given.GetRequiredValue(set))
+                );
+                var tuned = problems.Try(() => TunedPath.Resolve(where, given.GetValue(baseModel)));
+                if (!problems.IsEmpty)
+                {
+                    problems.Add(files.FindProblems());
+                    problems.Throw();
+                }
+
                 var clock = new ProgressLine(screen);
                 var report = Evaluate.Run(
-                    recipe,
+                    recipe!,
                     given.GetRequiredValue(data),
-                    TunedPath.Resolve(where, given.GetValue(baseModel)),
+                    tuned!,
                     files,
                     options,
                     screen.Error.WriteLine,
@@ -112,7 +123,7 @@ internal static class EvalCommand
         output.WriteLine($"{report.Answers.Count} answers of {report.Rows} rows: {files.Predictions}, {files.Metrics}");
         foreach (var (name, value) in report.Metrics)
         {
-            output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{name,-24} {value:F4}"));
+            output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{name, -24} {value:F4}"));
         }
     }
 

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using GlmTune.Files;
 using GlmTune.Model;
 using GlmTune.Recipes;
 using GlmTune.Recipes.Chat;
@@ -44,14 +45,29 @@ internal static class ForwardCommand
         command.SetAction(
             (given, stop) =>
             {
-                var tuned = TunedPath.Resolve(given.GetRequiredValue(path), given.GetValue(baseModel));
-                var grid = TokenGrid.Read(
-                    given.GetRequiredValue(input),
-                    ModelConfig.Read(tuned.ModelFolder).VocabularySize
+                var problems = new ProblemReport();
+                var tuned = problems.Try(() =>
+                    TunedPath.Resolve(given.GetRequiredValue(path), given.GetValue(baseModel))
                 );
+                TokenGrid? grid = null;
+                if (tuned is not null)
+                {
+                    problems.Try(() => TunedModel.Check(tuned));
+                    grid = problems.Try(() =>
+                        TokenGrid.Read(
+                            given.GetRequiredValue(input),
+                            ModelConfig.Read(tuned.ModelFolder).VocabularySize
+                        )
+                    );
+                }
+
+                problems.Add(
+                    WriteProbe.FindProblemOfFile(given.GetRequiredValue(output)) is { } unwritable ? [unwritable] : []
+                );
+                problems.Throw();
                 var place = ComputeDevice.Named(given.GetValue(device));
-                using var model = TunedModel.Load(tuned, ComputeDevice.TypeNamed(given.GetValue(type), place), place);
-                var report = ForwardPass.Run(model.Model, grid, given.GetRequiredValue(output), stop);
+                using var model = TunedModel.Load(tuned!, ComputeDevice.TypeNamed(given.GetValue(type), place), place);
+                var report = ForwardPass.Run(model.Model, grid!, given.GetRequiredValue(output), stop);
                 if (report is { Loss: not null, SupervisedTokens: 0 })
                 {
                     screen.Error.WriteLine(

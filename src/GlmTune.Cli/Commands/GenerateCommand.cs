@@ -1,4 +1,5 @@
 using System.CommandLine;
+using GlmTune.Files;
 using GlmTune.Recipes.Chat;
 
 namespace GlmTune.Cli.Commands;
@@ -41,31 +42,45 @@ internal static class GenerateCommand
         command.SetAction(
             async (given, stop) =>
             {
-                using var loaded = chat.Load(given, screen);
-                var (answered, rows) = await BatchAnswers
-                    .RunAsync(
-                        loaded.Chat,
-                        loaded.Identity,
-                        given.GetRequiredValue(input),
-                        given.GetRequiredValue(output),
-                        sampling.Read(given),
-                        given.GetValue(overwrite),
-                        (done, all) => Progress(screen, done, all),
-                        stop
-                    )
+                var report = new ProblemReport();
+                var files = report.Try(() => chat.Read(given));
+                var plan = BatchPlan.Read(
+                    files,
+                    given.GetRequiredValue(input),
+                    given.GetRequiredValue(output),
+                    sampling.Read(given),
+                    given.GetValue(overwrite),
+                    report
+                );
+                report.Throw();
+                using var loaded = ChatOptions.Load(files!, screen);
+                var result = await BatchAnswers
+                    .RunAsync(loaded.Chat, plan!, (done, all) => Progress(screen, done, all), stop)
                     .ConfigureAwait(false);
                 screen.Output.WriteLine(
                     given.GetValue(json)
                         ? JsonText.Of(
                             new
                             {
-                                Output = given.GetRequiredValue(output),
-                                Rows = rows,
-                                Answered = answered,
+                                plan!.Output,
+                                result.Rows,
+                                result.Answered,
+                                result.Failed,
                             }
                         )
-                        : $"{given.GetRequiredValue(output)}: {rows} rows, {answered} answered now"
+                        : $"{plan!.Output}: {result.Rows} rows, {result.Answered} answered now"
+                            + (result.Failed > 0 ? $", {result.Failed} with an error" : "")
                 );
+                if (result.Failed == 0)
+                {
+                    return ExitCode.Done;
+                }
+
+                screen.Error.WriteLine(
+                    $"{result.Failed} of {result.Rows} rows could not be answered; their 'error' in {plan.Output} says "
+                        + "why. A later run keeps these rows; --overwrite answers all of them again."
+                );
+                return ExitCode.SomeRowsFailed;
             }
         );
         return command;

@@ -1,8 +1,10 @@
 using System.CommandLine;
 using System.Globalization;
+using GlmTune.Files;
 using GlmTune.Recipes;
 using GlmTune.Recipes.Chat;
 using GlmTune.Recipes.Models;
+using static TorchSharp.torch;
 
 namespace GlmTune.Cli.Commands;
 
@@ -35,13 +37,15 @@ internal static class MergeCommand
         command.SetAction(given =>
         {
             var place = ComputeDevice.Named(given.GetValue(device));
-            var report = MergeAdapter.Run(
-                TunedPath.Resolve(given.GetRequiredValue(path), given.GetValue(baseModel)),
+            var (folder, stored) = (
                 given.GetRequiredValue(output),
-                given.GetValue(layout),
-                given.GetValue(type) is { } name ? ComputeDevice.TypeNamed(name, place) : null,
-                place
+                given.GetValue(type) is { } name ? ComputeDevice.TypeNamed(name, place) : (ScalarType?)null
             );
+            var problems = new ProblemReport();
+            var tuned = problems.Try(() => TunedPath.Resolve(given.GetRequiredValue(path), given.GetValue(baseModel)));
+            problems.Add(MergeAdapter.FindProblems(tuned, folder, given.GetValue(layout), stored));
+            problems.Throw();
+            var report = MergeAdapter.Run(tuned!, folder, given.GetValue(layout), stored, place);
             var agreement = report.Agreement is { } found
                 ? string.Create(
                     CultureInfo.InvariantCulture,
@@ -51,7 +55,7 @@ internal static class MergeCommand
             screen.Output.WriteLine(
                 string.Create(
                     CultureInfo.InvariantCulture,
-                    $"{given.GetRequiredValue(output)}: {LayoutOption.NameOf(report.Layout)} layout{agreement}"
+                    $"{folder}: {LayoutOption.NameOf(report.Layout)} layout{agreement}"
                 )
             );
         });

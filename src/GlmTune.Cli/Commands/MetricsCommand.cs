@@ -30,7 +30,10 @@ internal static class MetricsCommand
         };
         command.SetAction(given =>
         {
-            var rows = PredictionFile.Read(given.GetRequiredValue(file));
+            var rows = PredictionFile.Read(
+                given.GetRequiredValue(file),
+                note => screen.Error.WriteLine($"note: {note}")
+            );
             var scores = GenerationScores.OfEach([.. rows.Select(row => (row.Prediction, row.Label))]);
             Func<GenerationScores, string> line = given.GetValue(json) ? AsJson : AsText;
             foreach (var score in given.GetValue(perRow) ? scores : [])

@@ -41,6 +41,11 @@ public static class DataConversion
         BadRows badRows = BadRows.Error
     )
     {
+        if (WriteProbe.FindProblemOfFile(target) is { } unwritable)
+        {
+            throw new InvalidDataException(unwritable);
+        }
+
         var report = new ConversionReport(0, 0, []);
         AtomicFile.Write(
             target,

@@ -77,8 +77,7 @@ public sealed class ChatModel : IDisposable
             ? new PreparedChat(request, Template.RenderPrompt(request.Conversation), tools)
             : throw new ArgumentException(
                 $"The tool '{request.RequiredTool}' is required but was not declared; declared tools: "
-                    + $"{(tools.Count == 0 ? "none" : string.Join(", ", tools))}.",
-                nameof(request)
+                    + $"{(tools.Count == 0 ? "none" : string.Join(", ", tools))}."
             );
     }
 

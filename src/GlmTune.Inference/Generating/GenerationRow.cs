@@ -21,28 +21,20 @@ internal sealed class GenerationRow
     {
         if (request.Prompt.Count == 0)
         {
-            throw new ArgumentException(
-                $"Prompt {index} is empty; a prompt needs at least one token.",
-                nameof(request)
-            );
+            throw new ArgumentException($"Prompt {index} is empty; a prompt needs at least one token.");
         }
 
         if (request.Prompt.FirstOrDefault(id => (uint)id >= (uint)vocabularySize, -1) is var wrong and not -1)
         {
             throw new ArgumentException(
-                $"Prompt {index} contains id {wrong}; this model's token ids are 0 to {vocabularySize - 1}.",
-                nameof(request)
+                $"Prompt {index} contains id {wrong}; this model's token ids are 0 to {vocabularySize - 1}."
             );
         }
 
         var longest = Math.Min(maxPositions, settings.MaxLength ?? int.MaxValue);
         if (request.Prompt.Count >= longest)
         {
-            throw new ArgumentException(
-                $"Prompt {index} has {request.Prompt.Count} tokens, which leaves no room for an answer; "
-                    + $"prompt and answer are limited to {longest} tokens together.",
-                nameof(request)
-            );
+            throw new PromptTooLongException(request.Prompt.Count, longest);
         }
 
         (Index, Request, Settings, Adapter) = (index, request, settings, adapter);

@@ -188,8 +188,7 @@ public sealed class Generator
         return adapters.FirstOrDefault(adapter => adapter.Name == name)
             ?? throw new ArgumentException(
                 $"Unknown adapter '{name}'; available: "
-                    + $"{(adapters.Count == 0 ? "none" : string.Join(", ", adapters.Select(adapter => $"'{adapter.Name}'")))}.",
-                nameof(name)
+                    + $"{(adapters.Count == 0 ? "none" : string.Join(", ", adapters.Select(adapter => $"'{adapter.Name}'")))}."
             );
     }
 }

@@ -58,7 +58,7 @@ internal sealed record GenerationSettings
         Check(Beams <= 1 || Greedy, "num_beams above 1 and do_sample cannot be combined; turn one of them off");
         if (problems.Count > 0)
         {
-            throw new ArgumentException($"Cannot start generation: {string.Join("; ", problems)}.", nameof(options));
+            throw new ArgumentException($"Cannot start generation: {string.Join("; ", problems)}.");
         }
 
         void Check(bool holds, string problem)

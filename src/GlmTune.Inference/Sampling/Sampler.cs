@@ -54,7 +54,7 @@ public sealed class Sampler
     /// <summary>Chooses the next token; it counts as answered only once <see cref="Accept"/> gets it.</summary>
     /// <param name="logits">Of every token that may be produced, padded rows of the vocabulary left out; changed by the
     /// call.</param>
-    /// <exception cref="InvalidOperationException">Logits are NaN or infinite, or every token is forbidden.</exception>
+    /// <exception cref="NoTokenException">Logits are NaN or infinite, or every token is forbidden.</exception>
     public int Choose(Span<float> logits)
     {
         rules.Apply(logits, CollectionsMarshal.AsSpan(tokens), promptLength);
@@ -67,7 +67,7 @@ public sealed class Sampler
     /// <param name="logits">Theirs, descending.</param>
     /// <returns>Null where others may be as likely as the last of top-k: then nothing was drawn, and all logits are
     /// needed.</returns>
-    /// <exception cref="InvalidOperationException">Logits are NaN or infinite.</exception>
+    /// <exception cref="NoTokenException">Logits are NaN or infinite.</exception>
     internal int? ChooseAmong(ReadOnlySpan<long> ids, ReadOnlySpan<float> logits)
     {
         _ = Likeliest(ids[0], logits[0]);
@@ -89,7 +89,7 @@ public sealed class Sampler
 
     /// <summary>The likeliest token, where its logit is one that a model can have: NaN counts as the largest, so that
     /// one is enough to look at.</summary>
-    /// <exception cref="InvalidOperationException">The logit is NaN or infinite; −∞ is the largest where no token has
+    /// <exception cref="NoTokenException">The logit is NaN or infinite; −∞ is the largest where no token has
     /// another.</exception>
     internal static int Likeliest(long id, float logit) => float.IsFinite(logit) ? (int)id : throw NotFinite(id, logit);
 
@@ -115,10 +115,10 @@ public sealed class Sampler
         return best >= 0 ? Likeliest(best, most) : throw NothingToChoose();
     }
 
-    internal static InvalidOperationException NothingToChoose() =>
+    internal static NoTokenException NothingToChoose() =>
         new("Every token is forbidden: the constraints on the answer allow no next token.");
 
-    internal static InvalidOperationException NotFinite(long id, float logit) =>
+    internal static NoTokenException NotFinite(long id, float logit) =>
         new(
             string.Create(
                 CultureInfo.InvariantCulture,

@@ -1,6 +1,4 @@
-using GlmTune.Checkpoints;
 using GlmTune.Data.Templates;
-using GlmTune.Data.Tokenization;
 using GlmTune.Inference;
 using GlmTune.Kernels.Memory;
 
@@ -45,9 +43,6 @@ public sealed class TunedChat : IDisposable
     /// <summary>Notes for the user, one sentence each.</summary>
     public IReadOnlyList<string> Notes { get; }
 
-    /// <summary>Identifies this model and its adapter by the contents of their files.</summary>
-    public string Identity => model.Path.Fingerprint();
-
     /// <summary>The model, with the adapters that it serves.</summary>
     public TunedModel Model => model;
 
@@ -59,30 +54,19 @@ public sealed class TunedChat : IDisposable
     public GlmChatClient Client => new(Chat);
 
     /// <summary>Loads a model folder, an adapter folder with its base, or a Hub id from the local cache.</summary>
-    /// <remarks>Tokenizer and generation configuration are read from the adapter folder if it has them, otherwise from
-    /// the base.</remarks>
     /// <exception cref="InvalidDataException">Files are missing, damaged or inconsistent.</exception>
-    public static TunedChat Load(string path, TunedChatOptions? options = null)
-    {
-        options ??= new TunedChatOptions();
-        var tuned = TunedPath.Resolve(path, options.BaseModel);
-        string Folder(Predicate<string> has) =>
-            tuned.AdapterFolder is { } adapter && has(adapter) ? adapter : tuned.ModelFolder;
-        var template = new Glm4Template(
-            TokenizerFile.Read(Folder(TokenizerFile.IsIn)),
-            new TemplateOptions { Preset = options.Template ?? Recorded(tuned.AdapterFolder ?? tuned.ModelFolder) }
-        );
-        var generation = Folder(folder => File.Exists(Path.Combine(folder, GenerationConfigFile.Name)));
-        var defaults = GenerationConfigFile.ReadFolder(generation);
-        List<string> notes = [.. GenerationConfigFile.FindNotes(generation)];
-        if (template.Note is { } note)
-        {
-            notes.Add($"{Folder(TokenizerFile.IsIn)}: {note}");
-        }
+    public static TunedChat Load(string path, TunedChatOptions? options = null) =>
+        Load(TunedChatFiles.Read(path, options));
 
+    /// <summary>Loads the weights for files that have been read and checked.</summary>
+    /// <exception cref="InvalidDataException">Weights are damaged, or the devices are too small.</exception>
+    public static TunedChat Load(TunedChatFiles files)
+    {
+        var options = files.Options;
+        List<string> notes = [.. files.Notes];
         var (device, plan) = ComputeDevice.Places(options.Device);
         var type = ComputeDevice.TypeNamed(options.Type, device);
-        var model = TunedModel.Load(tuned, type, config => plan(config, type), notes.Add);
+        var model = TunedModel.Load(files.Path, type, config => plan(config, type), notes.Add);
         try
         {
             if (options.Adapters.Count > 0)
@@ -97,8 +81,8 @@ public sealed class TunedChat : IDisposable
                 model,
                 new ChatModel(
                     model.Model,
-                    template,
-                    defaults,
+                    files.Template,
+                    files.Defaults,
                     (options.Limits ?? new GenerationLimits()).Within(free * devices.Count)
                 ),
                 notes
@@ -107,7 +91,7 @@ public sealed class TunedChat : IDisposable
         catch (ArgumentException e)
         {
             model.Dispose();
-            throw new InvalidDataException($"{path}: {e.Message}", e);
+            throw new InvalidDataException($"{files.Name}: {e.Message}", e);
         }
         catch
         {
@@ -115,13 +99,6 @@ public sealed class TunedChat : IDisposable
             throw;
         }
     }
-
-    // A preset that this version does not know is treated as not recorded.
-    private static TemplatePreset Recorded(string folder) =>
-        TrainingState.Read(folder)?.Template is { } name
-        && TemplatePreset.All.FirstOrDefault(preset => preset.Name == name) is { } preset
-            ? preset
-            : TemplatePreset.Default;
 
     /// <inheritdoc/>
     public void Dispose()

@@ -1,3 +1,4 @@
+using GlmTune.Kernels.Native;
 using GlmTune.Model;
 using GlmTune.Model.Adapters;
 using GlmTune.Recipes.Models;
@@ -22,6 +23,20 @@ public sealed class TunedModel : IDisposable
 
     /// <summary>The adapters served side by side; null if there are none.</summary>
     public ServedAdapters? Served { get; private set; }
+
+    /// <summary>Makes the checks of loading that need no weights: configuration, names and shapes of all tensors.</summary>
+    /// <param name="path">The model, and its adapter if any.</param>
+    /// <exception cref="InvalidDataException">Files are missing or damaged, or the adapter is not one of this
+    /// model.</exception>
+    public static void Check(TunedPath path)
+    {
+        NativeRuntime.Load();
+        using var model = ModelFolder.LayOut(path.ModelFolder);
+        if (path.AdapterFolder is { } adapter)
+        {
+            AdapterFolder.Check(adapter, model);
+        }
+    }
 
     /// <summary>Loads a model and its adapter.</summary>
     /// <param name="path">The model, or the adapter and its base.</param>

@@ -2,6 +2,7 @@ using GlmTune.Collectives;
 using GlmTune.Data.Templates;
 using GlmTune.Data.Tokenization;
 using GlmTune.Evaluation;
+using GlmTune.Files;
 using GlmTune.Inference;
 using GlmTune.Recipes.Chat;
 using GlmTune.Recipes.Training;
@@ -49,22 +50,22 @@ public static class Evaluate
         CancellationToken stop = default
     )
     {
-        var (file, rows) = FindSplit(recipe, dataFolder, options.Split);
-        var tokenizer = TokenizerFile.Read(
-            path.AdapterFolder is { } adapter && TokenizerFile.IsIn(adapter) ? adapter : path.ModelFolder
+        var report = new ProblemReport();
+        report.Add(files.FindProblems());
+        report.Try(() => TunedModel.Check(path));
+        var tokenizer = report.Try(() =>
+            TokenizerFile.Read(
+                path.AdapterFolder is { } adapter && TokenizerFile.IsIn(adapter) ? adapter : path.ModelFolder
+            )
         );
-        var template = new Glm4Template(tokenizer, recipe.Data.Template);
-        var data = EvaluationData.Read(
-            file,
-            template,
-            rows with
-            {
-                MaxRows = options.Limit ?? rows.MaxRows,
-            },
-            answers: true,
-            stop
-        );
-        foreach (var text in data.Notes)
+        var generation = report.Try(() => GenerationConfigFile.ReadFolder(path.ModelFolder));
+        var split = report.Try(() => FindSplit(recipe, dataFolder, options.Split));
+        var data =
+            tokenizer is null || split is null
+                ? null
+                : report.Try(() => ReadRows(split, recipe, tokenizer, options, stop));
+        report.Throw();
+        foreach (var text in data!.Notes)
         {
             note?.Invoke(text);
         }
@@ -72,13 +73,7 @@ public static class Evaluate
         // Loads libtorch, which ranks need.
         var device = ComputeDevice.Named(options.Device ?? (recipe.Training.UseCpu ? "cpu" : null));
         using var alone = new SingleRank();
-        var run = new RankedEvaluation(
-            recipe,
-            tokenizer,
-            data,
-            GenerationConfigFile.ReadFolder(path.ModelFolder),
-            new RunRanks(alone)
-        );
+        var run = new RankedEvaluation(recipe, tokenizer!, data, generation!, new RunRanks(alone));
         var type =
             options.Type
             ?? recipe.Training.Precision switch
@@ -88,10 +83,28 @@ public static class Evaluate
                 _ => null,
             };
         using var model = TunedModel.Load(path, ComputeDevice.TypeNamed(type, device), device);
-        return run.Run(model.Model, gathers: false, progress, report => files.Write(report), stop);
+        return run.Run(model.Model, gathers: false, progress, found => files.Write(found), stop);
     }
 
-    private static (string File, ExampleOptions Rows) FindSplit(Recipe recipe, string folder, string split)
+    private static EvaluationData ReadRows(
+        SplitFile split,
+        Recipe recipe,
+        Tokenizer tokenizer,
+        EvaluateOptions options,
+        CancellationToken stop
+    ) =>
+        EvaluationData.Read(
+            split.Path,
+            new Glm4Template(tokenizer, recipe.Data.Template),
+            split.Rows with
+            {
+                MaxRows = options.Limit ?? split.Rows.MaxRows,
+            },
+            answers: true,
+            stop
+        );
+
+    private static SplitFile FindSplit(Recipe recipe, string folder, string split)
     {
         var (name, rows) = split switch
         {
@@ -112,9 +125,11 @@ public static class Evaluate
 
         var file = Path.Combine(folder, name);
         return File.Exists(file)
-            ? (file, rows)
+            ? new SplitFile(file, rows)
             : throw new InvalidDataException(
                 $"{file}: file not found; the recipe's data_config names it for '{split}'."
             );
     }
+
+    private sealed record SplitFile(string Path, ExampleOptions Rows);
 }

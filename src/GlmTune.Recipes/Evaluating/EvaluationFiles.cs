@@ -24,6 +24,15 @@ public sealed record EvaluationFiles(string Predictions, string Metrics)
             Path.Combine(folder, "eval", $"step-{step}.metrics.json")
         );
 
+    /// <summary>Finds what prevents writing the files, one sentence each.</summary>
+    public IReadOnlyList<string> FindProblems() =>
+        [
+            .. new[] { Predictions, Metrics }
+                .Select(file => WriteProbe.FindProblemOfFile(file))
+                .OfType<string>()
+                .Distinct(),
+        ];
+
     /// <summary>Writes the files; creates their folder if needed.</summary>
     /// <param name="report">The results.</param>
     /// <param name="more">Further entries for the metrics file; null: none.</param>

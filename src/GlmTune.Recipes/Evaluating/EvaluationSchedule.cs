@@ -1,6 +1,7 @@
 using GlmTune.Checkpoints;
 using GlmTune.Data.Templates;
 using GlmTune.Evaluation;
+using GlmTune.Files;
 using GlmTune.Model;
 using GlmTune.Recipes.Reporting;
 using GlmTune.Recipes.Training;

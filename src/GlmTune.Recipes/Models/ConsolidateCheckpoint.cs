@@ -1,7 +1,9 @@
-using System.Text.Json.Nodes;
+using System.Text.Json;
 using GlmTune.Files;
+using GlmTune.Files.Json;
 using GlmTune.Model;
 using GlmTune.Model.Adapters;
+using GlmTune.Model.Layers;
 using GlmTune.Training.Checkpoints;
 using GlmTune.Weights;
 using static TorchSharp.torch;
@@ -29,16 +31,20 @@ public static class ConsolidateCheckpoint
         ScalarType? type
     )
     {
-        if (Directory.Exists(folder) || File.Exists(folder))
-        {
-            throw new InvalidDataException($"{folder}: already exists; a model is only written to a new folder.");
-        }
-
-        Check(checkpoint);
+        var report = new ProblemReport();
+        report.Try(() => Check(checkpoint));
+        var config = report.IsEmpty ? report.Try(() => ModelConfig.Read(checkpoint)) : null;
+        var stored = type ?? (config is null ? ScalarType.BFloat16 : NamedType(checkpoint));
+        report.Add(
+            WriteProbe.FindProblemOfNewFolder(folder, (config?.ParameterCount ?? 0) * Parameter.BytesOf(stored))
+                is { } problem
+                ? [problem]
+                : []
+        );
+        report.Throw();
         FolderManifest.Verify(checkpoint);
-        var config = ModelConfig.Read(checkpoint);
-        var (names, stored) = (layout ?? config.Layout, type ?? NamedType(checkpoint));
-        config.RequireLayout(names);
+        var names = layout ?? config!.Layout;
+        config!.RequireLayout(names);
         using var model = config.NewModel(ScalarType.Float32, CPU);
         using var target = AtomicFolder.Create(folder);
         using (var writer = new ModelWriter(model, target.Path, names, stored))
@@ -80,8 +86,12 @@ public static class ConsolidateCheckpoint
 
     private static ScalarType NamedType(string folder)
     {
-        var json = JsonNode.Parse(File.ReadAllText(Path.Combine(folder, ModelConfig.FileName)))!;
-        return (string?)(json["dtype"] ?? json["torch_dtype"]) switch
+        var json = JsonFile.ReadObject(Path.Combine(folder, ModelConfig.FileName));
+        var named =
+            json.TryGetProperty("dtype", out var newer) ? newer
+            : json.TryGetProperty("torch_dtype", out var older) ? older
+            : default;
+        return (named.ValueKind == JsonValueKind.String ? named.GetString() : null) switch
         {
             "float32" => ScalarType.Float32,
             "float16" => ScalarType.Float16,

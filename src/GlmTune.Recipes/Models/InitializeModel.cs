@@ -2,6 +2,7 @@ using GlmTune.Data.Tokenization;
 using GlmTune.Files;
 using GlmTune.Inference;
 using GlmTune.Model;
+using GlmTune.Model.Layers;
 using static TorchSharp.torch;
 
 namespace GlmTune.Recipes.Models;
@@ -39,13 +40,21 @@ public static class InitializeModel
         Device device
     )
     {
-        if (Directory.Exists(folder) || File.Exists(folder))
+        var report = new ProblemReport();
+        var shape = report.Try(() => Shape(like));
+        if (shape is not null)
         {
-            throw new InvalidDataException($"{folder}: already exists; a model is only written to a new folder.");
+            report.Try(() => shape.RequireLayout(layout ?? shape.Layout));
         }
 
-        var config = Shape(like);
-        config.RequireLayout(layout ?? config.Layout);
+        report.Add(
+            WriteProbe.FindProblemOfNewFolder(folder, (shape?.ParameterCount ?? 0) * Parameter.BytesOf(type))
+                is { } problem
+                ? [problem]
+                : []
+        );
+        report.Throw();
+        var config = shape!;
         using var target = AtomicFolder.Create(folder);
         using (var model = config.NewModel(type, device))
         {

@@ -2,6 +2,7 @@ using System.Globalization;
 using GlmTune.Files;
 using GlmTune.Model;
 using GlmTune.Model.Adapters;
+using GlmTune.Model.Layers;
 using GlmTune.Recipes.Chat;
 using GlmTune.Weights;
 using static TorchSharp.torch;
@@ -39,24 +40,9 @@ public static class MergeAdapter
         Device device
     )
     {
-        if (Directory.Exists(folder) || File.Exists(folder))
-        {
-            throw new InvalidDataException($"{folder}: already exists; a model is only written to a new folder.");
-        }
-
-        if (path.AdapterFolder is { } adapter && AdapterConfigFile.Read(adapter) is { Kind: not "LORA" } config)
-        {
-            throw new InvalidDataException(
-                $"{config.Path}: a prefix cannot be merged, because it consists of keys and values that no "
-                    + "weight of the model can represent; use it as an adapter. LoRA and DoRA can be merged."
-            );
-        }
-
-        if (layout is { } asked)
-        {
-            ModelConfig.Read(path.ModelFolder).RequireLayout(asked);
-        }
-
+        var report = new ProblemReport();
+        report.Add(FindProblems(path, folder, layout, type));
+        report.Throw();
         var stored = type ?? StoredType(path.ModelFolder);
         using var tuned = TunedModel.Load(path, stored, device);
         var agreement = tuned.Adapter is Lora lora ? Merge(tuned.Model, lora) : null;
@@ -66,6 +52,47 @@ public static class MergeAdapter
         ModelCompanions.Copy(path.ModelFolder, target.Path, names, names == tuned.Model.Config.Layout);
         target.Publish();
         return new MergeReport(names, stored, agreement);
+    }
+
+    /// <summary>Finds what prevents a merge, without reading weights.</summary>
+    /// <param name="path">The adapter and its base; null if they are unknown: then only the output is checked.</param>
+    /// <param name="folder">The output folder, which must not exist.</param>
+    /// <param name="layout">Names of the tensors; null: those of the base.</param>
+    /// <param name="type">Type to store; null: the base's.</param>
+    public static IReadOnlyList<string> FindProblems(
+        TunedPath? path,
+        string folder,
+        CheckpointLayout? layout,
+        ScalarType? type
+    )
+    {
+        var report = new ProblemReport();
+        long bytes = 0;
+        if (path is not null)
+        {
+            report.Try(() => CheckKind(path));
+            report.Try(() => TunedModel.Check(path));
+            report.Try(() =>
+            {
+                var config = ModelConfig.Read(path.ModelFolder);
+                config.RequireLayout(layout ?? config.Layout);
+                bytes = config.ParameterCount * Parameter.BytesOf(type ?? StoredType(path.ModelFolder));
+            });
+        }
+
+        report.Add(WriteProbe.FindProblemOfNewFolder(folder, bytes) is { } problem ? [problem] : []);
+        return report.Problems;
+    }
+
+    private static void CheckKind(TunedPath path)
+    {
+        if (path.AdapterFolder is { } adapter && AdapterConfigFile.Read(adapter) is { Kind: not "LORA" } config)
+        {
+            throw new InvalidDataException(
+                $"{config.Path}: a prefix cannot be merged, because it consists of keys and values that no "
+                    + "weight of the model can represent; use it as an adapter. LoRA and DoRA can be merged."
+            );
+        }
     }
 
     private static MergeAgreement Merge(DecoderModel model, Lora lora)

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using GlmTune.Data.Batching;
+using GlmTune.Files.Json;
 
 namespace GlmTune.Recipes.Models;
 
@@ -30,19 +31,16 @@ public sealed record TokenGrid
     /// problems.</exception>
     public static TokenGrid Read(string path, int vocabularySize)
     {
-        using var json = Parse(path);
+        var json = JsonFile.ReadObject(path);
         var problems = new List<string>();
-        var ids = Grid(json.RootElement, "input_ids", problems);
+        var ids = Grid(json, "input_ids", problems);
         if (ids is null || ids.Length == 0 || ids[0].Length == 0)
         {
             problems.Add("'input_ids' is missing or empty; expected rows of token ids, all of equal length");
         }
         else
         {
-            var (mask, labels) = (
-                Grid(json.RootElement, "attention_mask", problems),
-                Grid(json.RootElement, "labels", problems)
-            );
+            var (mask, labels) = (Grid(json, "attention_mask", problems), Grid(json, "labels", problems));
             mask ??= [.. ids.Select(row => Enumerable.Repeat(1, row.Length).ToArray())];
             CheckShape(ids, mask, labels, problems);
             if (problems.Count == 0)
@@ -67,27 +65,6 @@ public sealed record TokenGrid
 
     /// <summary>Indices of the non-padding tokens of a row, in order.</summary>
     public int[] RealPlaces(int row) => [.. Enumerable.Range(0, Length).Where(place => AttentionMask[row][place] == 1)];
-
-    private static JsonDocument Parse(string path)
-    {
-        try
-        {
-            var json = JsonDocument.Parse(File.ReadAllBytes(path));
-            return json.RootElement.ValueKind == JsonValueKind.Object
-                ? json
-                : throw new InvalidDataException(
-                    $"{path}: found {json.RootElement.ValueKind.ToString().ToLowerInvariant()}; expected an object "
-                        + "with 'input_ids'."
-                );
-        }
-        catch (JsonException e)
-        {
-            throw new InvalidDataException(
-                $"{path}, line {e.LineNumber + 1}: not valid JSON; expected an object with 'input_ids'.",
-                e
-            );
-        }
-    }
 
     private static int[][]? Grid(JsonElement root, string key, List<string> problems)
     {

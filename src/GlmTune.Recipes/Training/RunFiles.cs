@@ -1,3 +1,4 @@
+using GlmTune.Files;
 using GlmTune.Model;
 using GlmTune.Recipes.Configuration;
 using GlmTune.Recipes.Models;
@@ -29,7 +30,12 @@ public static class RunFiles
             return recipe!;
         }
 
-        report.Try(() => ModelConfig.Read(ModelReference.Resolve(model)));
+        report.Try(() => ModelFolder.Check(ModelReference.Resolve(model)));
+        if (recipe is not null)
+        {
+            report.Add(WriteProbe.FindProblem(recipe.Training.OutputFolder) is { } unwritable ? [unwritable] : []);
+        }
+
         var data = recipe?.Data ?? new DataOptions { TrainFile = "" };
         report.Try(() =>
             report.Add(

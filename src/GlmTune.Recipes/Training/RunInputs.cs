@@ -1,5 +1,6 @@
 using GlmTune.Data.Templates;
 using GlmTune.Data.Tokenization;
+using GlmTune.Files;
 using GlmTune.Model;
 using GlmTune.Recipes.Configuration;
 using GlmTune.Recipes.Evaluating;

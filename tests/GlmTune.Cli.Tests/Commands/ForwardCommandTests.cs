@@ -124,13 +124,13 @@ public sealed class ForwardCommandTests
     }
 
     [Theory]
-    [InlineData("[1, 2]", "found array")]
+    [InlineData("[1, 2]", "found an array")]
     [InlineData("{}", "'input_ids' is missing")]
     [InlineData("""{"input_ids": [[1, 2], [3]]}""", "row 1 of 'input_ids' has length 1")]
     [InlineData("""{"input_ids": [[1, 640]]}""", "input_ids[0][1] is 640; expected 0 to 639")]
     [InlineData("""{"input_ids": [[1, 2]], "attention_mask": [[1, 2]]}""", "attention_mask[0][1] is 2")]
     [InlineData("""{"input_ids": [[1, 2]], "labels": [["a", 2]]}""", "'labels' is not a list")]
-    [InlineData("{\"input_ids\":\n [[1, 2}", "line 2: not valid JSON")]
+    [InlineData("{\"input_ids\":\n [[1, 2}", ", line 2, character")]
     public async Task A_batch_that_cannot_be_used_is_the_users_problem(string batch, string expected)
     {
         using var temporary = new TemporaryFolder();

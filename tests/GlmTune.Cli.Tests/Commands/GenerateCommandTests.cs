@@ -90,6 +90,66 @@ public sealed class GenerateCommandTests : IDisposable
         Assert.Contains($"o.jsonl, line 1: {why}", run.Error, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task A_row_that_cannot_be_answered_says_so_and_the_others_are_answered()
+    {
+        using var model = ModelCopy.OfNano();
+        model.Edit("config.json", config => config["seq_length"] = 60);
+        var input = Rows("a", new string('长', 300), "b");
+        var first = await Generate("o.jsonl", input, [], model.Path);
+        Assert.Equal(3, first.Code);
+        Assert.Equal("o.jsonl: 3 rows, 2 answered now, 1 with an error", Path.GetFileName(first.Output.Trim()));
+        Assert.Contains("1 of 3 rows could not be answered", first.Error, StringComparison.Ordinal);
+        var rows = File.ReadAllLines(folder.At("o.jsonl")).Select(row => JsonNode.Parse(row)!).ToList();
+        Assert.Matches(
+            "^The prompt has [0-9]+ tokens, which leaves no room for an answer: prompt and answer are limited to 60 tokens "
+                + "together.$",
+            (string)rows[1]["error"]!
+        );
+        Assert.Equal("error", (string)rows[1]["finish_reason"]!);
+        Assert.Null(rows[1]["prediction"]);
+        Assert.All([rows[0], rows[2]], row => Assert.NotEqual("", (string)row["prediction"]!));
+
+        // What is there is kept, and still counted.
+        var again = await Generate("o.jsonl", input, [], model.Path);
+        Assert.Equal((3, 3), (again.Code, File.ReadAllLines(folder.At("o.jsonl")).Length));
+        Assert.Equal("o.jsonl: 3 rows, 0 answered now, 1 with an error", Path.GetFileName(again.Output.Trim()));
+    }
+
+    [Fact]
+    public async Task Entries_of_an_array_have_their_numbers()
+    {
+        var run = await Generate("o.jsonl", $"[{Rows("a", "b").Trim().Replace('\n', ',')}]", []);
+        Assert.Equal(0, run.Code);
+        Assert.Equal(
+            [1, 2],
+            File.ReadAllLines(folder.At("o.jsonl")).Select(row => (int)JsonNode.Parse(row)!["entry"]!)
+        );
+    }
+
+    [Fact]
+    public async Task Settings_that_exclude_each_other_end_the_run_before_the_model_is_read()
+    {
+        using var model = ModelCopy.OfNano();
+        model.Edit("generation_config.json", config => config["num_beams"] = 2);
+        model.Write("model.safetensors", "<html>");
+        var run = await Run.Of(
+            "generate",
+            model.Path,
+            "--input",
+            folder.Write("in.jsonl", Rows("a")),
+            "--output",
+            folder.At("o.jsonl"),
+            "--top-k",
+            "5",
+            "--device",
+            "cpu"
+        );
+        Assert.Equal(2, run.Code);
+        Assert.Contains("web page", run.Error, StringComparison.Ordinal);
+        Assert.False(File.Exists(folder.At("o.jsonl")));
+    }
+
     private static string Rows(params string[] questions) =>
         string.Concat(
             questions.Select(question =>

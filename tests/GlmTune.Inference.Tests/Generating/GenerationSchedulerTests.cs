@@ -38,7 +38,7 @@ public class GenerationSchedulerTests
         );
         Assert.Contains(
             "forbidden",
-            (await Assert.ThrowsAsync<InvalidOperationException>(() => bad)).Message,
+            (await Assert.ThrowsAsync<NoTokenException>(() => bad)).Message,
             StringComparison.Ordinal
         );
         Assert.All(await Task.WhenAll(good), ids => Assert.Equal(50, ids.Count));

@@ -566,11 +566,9 @@ public class GeneratorTests
                 "temperature is 0"
             ),
         };
-        Assert.Contains(
-            message,
-            Assert.Throws<ArgumentException>(() => generator.Generate(request)).Message,
-            StringComparison.Ordinal
-        );
+        var error = Assert.ThrowsAny<ArgumentException>(() => generator.Generate(request)).Message;
+        Assert.Contains(message, error, StringComparison.Ordinal);
+        Assert.DoesNotContain("(Parameter", error, StringComparison.Ordinal);
     }
 
     // The same search over whole histories, without a cache or stop tokens.

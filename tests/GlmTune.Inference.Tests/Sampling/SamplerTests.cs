@@ -266,7 +266,7 @@ public class SamplerTests
         Assert.NotNull(sampler.ChooseAmong([7, 3, 5], [2, 1, 0]));
         Assert.Contains(
             "token 9 is NaN",
-            Assert.Throws<InvalidOperationException>(() => sampler.ChooseAmong([9, 3, 5], [float.NaN, 1, 0])).Message,
+            Assert.Throws<NoTokenException>(() => sampler.ChooseAmong([9, 3, 5], [float.NaN, 1, 0])).Message,
             StringComparison.Ordinal
         );
         Assert.False(new Sampler([1], new GenerationOptions { DoSample = true, TopK = 0 }).LikeliestMaySuffice);
@@ -302,12 +302,12 @@ public class SamplerTests
         var sampler = new Sampler([0], new GenerationOptions());
         Assert.Contains(
             "token 1 is NaN",
-            Assert.Throws<InvalidOperationException>(() => sampler.Choose([0, float.NaN])).Message,
+            Assert.Throws<NoTokenException>(() => sampler.Choose([0, float.NaN])).Message,
             StringComparison.Ordinal
         );
         Assert.Contains(
             "forbidden",
-            Assert.Throws<InvalidOperationException>(() => sampler.Choose([float.NegativeInfinity])).Message,
+            Assert.Throws<NoTokenException>(() => sampler.Choose([float.NegativeInfinity])).Message,
             StringComparison.Ordinal
         );
     }

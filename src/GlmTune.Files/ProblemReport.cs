@@ -1,16 +1,19 @@
 using System.Runtime.ExceptionServices;
 
-namespace GlmTune.Recipes.Training;
+namespace GlmTune.Files;
 
 /// <summary>Runs several steps, each of which may find problems in files, and reports all problems together at the
 /// end.</summary>
-internal sealed class ProblemReport
+public sealed class ProblemReport
 {
     private readonly List<string> problems = [];
     private Exception? first;
 
     /// <summary>Whether no problem has been found so far.</summary>
     public bool IsEmpty => problems.Count == 0;
+
+    /// <summary>The problems found so far, without duplicates.</summary>
+    public IReadOnlyList<string> Problems => [.. problems.Distinct()];
 
     /// <summary>Adds problems, one text each.</summary>
     public void Add(IEnumerable<string> found) => problems.AddRange(found);

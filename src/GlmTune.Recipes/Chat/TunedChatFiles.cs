@@ -1,0 +1,94 @@
+using GlmTune.Checkpoints;
+using GlmTune.Data.Templates;
+using GlmTune.Data.Tokenization;
+using GlmTune.Files;
+using GlmTune.Inference;
+using GlmTune.Recipes.Models;
+
+namespace GlmTune.Recipes.Chat;
+
+/// <summary>What is read of a tuned model before its weights: enough to find what would stop it later.</summary>
+/// <remarks>The tokenizer and the generation configuration are those beside the adapter if it has them, else the
+/// base's.</remarks>
+public sealed class TunedChatFiles
+{
+    private TunedChatFiles(
+        string name,
+        TunedPath path,
+        TunedChatOptions options,
+        Glm4Template template,
+        GenerationOptions defaults,
+        IReadOnlyList<string> notes
+    ) => (Name, Path, Options, Template, Defaults, Notes) = (name, path, options, template, defaults, notes);
+
+    /// <summary>The path as it was given.</summary>
+    public string Name { get; }
+
+    /// <summary>The model, or the adapter and its base.</summary>
+    public TunedPath Path { get; }
+
+    /// <summary>How it is loaded.</summary>
+    public TunedChatOptions Options { get; }
+
+    /// <summary>The chat format with its tokenizer.</summary>
+    public Glm4Template Template { get; }
+
+    /// <summary>What generation_config.json says.</summary>
+    public GenerationOptions Defaults { get; }
+
+    /// <summary>What somebody should know though it is no error, a sentence each.</summary>
+    public IReadOnlyList<string> Notes { get; }
+
+    /// <summary>Tells this model and its adapter from others, by the contents of their files.</summary>
+    public string Identity => Path.Fingerprint();
+
+    /// <summary>Reads and checks everything but the values of the weights.</summary>
+    /// <param name="path">A model's folder, an adapter's folder, or a hub id from the local cache.</param>
+    /// <param name="options">How it will be loaded.</param>
+    /// <exception cref="InvalidDataException">Files are missing or damaged, or do not belong together: all
+    /// problems.</exception>
+    public static TunedChatFiles Read(string path, TunedChatOptions? options = null)
+    {
+        options ??= new TunedChatOptions();
+        var report = new ProblemReport();
+        var tuned = TunedPath.Resolve(path, options.BaseModel);
+        string Folder(Predicate<string> has) =>
+            tuned.AdapterFolder is { } adapter && has(adapter) ? adapter : tuned.ModelFolder;
+        var words = Folder(TokenizerFile.IsIn);
+        var generation = Folder(folder => File.Exists(System.IO.Path.Combine(folder, GenerationConfigFile.Name)));
+        report.Try(() => ComputeDevice.TypeNamed(options.Type, ComputeDevice.Places(options.Device).First));
+        report.Try(() => TunedModel.Check(tuned));
+        foreach (var (_, folder) in options.Adapters)
+        {
+            report.Try(() => TunedModel.Check(new TunedPath(tuned.ModelFolder, ModelReference.Resolve(folder))));
+        }
+
+        var template = report.Try(() =>
+            new Glm4Template(
+                TokenizerFile.Read(words),
+                new TemplateOptions { Preset = options.Template ?? Recorded(tuned.AdapterFolder ?? tuned.ModelFolder) }
+            )
+        );
+        var defaults = report.Try(() => GenerationConfigFile.ReadFolder(generation));
+        List<string> notes = [];
+        if (defaults is not null)
+        {
+            notes.AddRange(report.Try(() => GenerationConfigFile.FindNotes(generation)) ?? []);
+        }
+
+        report.Throw();
+        if (template!.Note is { } note)
+        {
+            notes.Add($"{words}: {note}");
+        }
+
+        return new TunedChatFiles(path, tuned, options, template, defaults!, notes);
+    }
+
+    // A preset that this version does not have is as good as none.
+    private static TemplatePreset Recorded(string folder) =>
+        TrainingState.Read(folder)?.Template is { } name
+        && TemplatePreset.All.FirstOrDefault(preset => preset.Name == name) is { } preset
+            ? preset
+            : TemplatePreset.Default;
+}
