@@ -82,7 +82,7 @@ public sealed class WriteProbeTests : IDisposable
             StringComparison.Ordinal
         );
         Assert.Contains(
-            "will be written, and its disk has",
+            "GB will be written, but only ",
             WriteProbe.FindProblemOfNewFolder(folder.At("new"), long.MaxValue),
             StringComparison.Ordinal
         );
