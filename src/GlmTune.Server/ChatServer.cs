@@ -1,8 +1,6 @@
 using GlmTune.Constraints;
 using GlmTune.Server.Board;
 using GlmTune.Server.Pages;
-using OpenTelemetry.Metrics;
-using OpenTelemetry.Resources;
 
 namespace GlmTune.Server;
 
@@ -33,17 +31,12 @@ public static class ChatServer
                 services
                     .AddSingleton(models)
                     .AddSingleton(queue)
+                    .AddSingleton<MetricReadings>()
                     .AddSingleton<ServerMetrics>()
                     .AddSingleton<StopTime>()
                     .AddSingleton<Admission>()
                     .AddSingleton<GrammarCache>();
                 services.AddSingleton<ChatEndpoint>().AddSingleton<CompletionEndpoint>();
-                services
-                    .AddOpenTelemetry()
-                    .ConfigureResource(resource => resource.AddService("glmtune"))
-                    .WithMetrics(metrics =>
-                        metrics.AddMeter(ServerMetrics.MeterName, "System.Runtime").AddPrometheusExporter()
-                    );
                 // A lambda, because the generator of API descriptions requires one.
                 services.AddOpenApi(openApi => ServerDocument.Describe(openApi));
             },
@@ -53,7 +46,7 @@ public static class ChatServer
                 app.MapModels();
                 ChatEndpoint.Map(app);
                 CompletionEndpoint.Map(app);
-                app.MapPrometheusScrapingEndpoint("/metrics");
+                app.MapMetrics();
                 app.MapOpenApi("/openapi/{documentName}.json").AllowWithoutKey();
 
                 app.MapPageFiles();

@@ -36,6 +36,13 @@ public sealed partial class ProjectTests
         );
 
     [Fact]
+    public void No_package_is_a_prerelease() =>
+        Assert.All(
+            XDocument.Parse(Checkout.Text("Directory.Packages.props")).Descendants("PackageVersion"),
+            package => Assert.DoesNotContain('-', package.Attribute("Version")!.Value)
+        );
+
+    [Fact]
     public void The_map_lists_the_references_of_every_source_project()
     {
         var map = MapRow()

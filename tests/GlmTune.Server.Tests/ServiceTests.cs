@@ -129,23 +129,34 @@ public sealed class ServiceTests(NanoServer nano)
             "/v1/chat/completions",
             """{"max_tokens":3,"messages":[{"role":"user","content":"x"}]}"""
         );
-        var text = await nano.Http.GetStringAsync("/metrics", Stop);
+        using var response = await nano.Http.GetAsync("/metrics", Stop);
+        Assert.Equal("text/plain; version=0.0.4; charset=utf-8", response.Content.Headers.ContentType?.ToString());
+        var families = MetricFamily.Read(await response.Content.ReadAsStringAsync(Stop));
         foreach (
-            var name in (string[])
+            var (name, type) in (ReadOnlySpan<(string, string)>)
                 [
-                    "glmtune_tokens_total",
-                    "kind=\"completion\"",
-                    "glmtune_requests_total",
-                    "glmtune_first_token_time_seconds_bucket",
-                    "glmtune_answers_running",
-                    "glmtune_requests_waiting",
-                    "glmtune_requests_preparing",
-                    "dotnet_gc_collections_total",
+                    ("target_info", "gauge"),
+                    ("glmtune_tokens_total", "counter"),
+                    ("glmtune_requests_total", "counter"),
+                    ("glmtune_queue_time_seconds", "histogram"),
+                    ("glmtune_first_token_time_seconds", "histogram"),
+                    ("glmtune_request_time_seconds", "histogram"),
+                    ("glmtune_answers_running", "gauge"),
+                    ("glmtune_requests_waiting", "gauge"),
+                    ("glmtune_requests_preparing", "gauge"),
+                    ("dotnet_gc_collections_total", "counter"),
+                    ("dotnet_gc_heap_total_allocated_bytes_total", "counter"),
+                    ("dotnet_gc_pause_time_seconds_total", "counter"),
+                    ("dotnet_process_memory_working_set_bytes", "gauge"),
                 ]
         )
         {
-            Assert.Contains(name, text);
+            Assert.Equal(type, families[name].Type);
+            Assert.NotEmpty(families[name].Help);
         }
+
+        Assert.Contains(families["glmtune_tokens_total"].Samples, each => each.Labels["kind"] == "completion");
+        Assert.Contains(families["glmtune_requests_total"].Samples, each => each.Labels["status"] == "200");
     }
 
     [Fact]

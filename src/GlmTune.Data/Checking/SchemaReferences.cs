@@ -24,6 +24,16 @@ internal static class SchemaReferences
                 return $"its schema refers to '{reference}'; only references within it (#/…) are supported.";
             }
 
+            if (node["$recursiveRef"] is JsonValue || node["$dynamicRef"] is JsonValue)
+            {
+                return "its schema uses $recursiveRef or $dynamicRef; only $ref is supported.";
+            }
+
+            if (node["$ref"] is JsonValue found && Resolve(found.ToString(), schema) is null)
+            {
+                return $"its schema is invalid: nothing is at '{found}', to which it refers.";
+            }
+
             if (IsEndless(node, schema, finished, []))
             {
                 return "its schema refers to itself in a cycle.";
@@ -85,9 +95,23 @@ internal static class SchemaReferences
             }
         }
 
-        if (schema["not"] is JsonObject negated)
+        foreach (var key in (string[])["not", "if", "then", "else"])
         {
-            yield return negated;
+            if (schema[key] is JsonObject part)
+            {
+                yield return part;
+            }
+        }
+
+        foreach (var key in (string[])["dependentSchemas", "dependencies"])
+        {
+            foreach (var (_, part) in schema[key] as JsonObject ?? [])
+            {
+                if (part is JsonObject dependent)
+                {
+                    yield return dependent;
+                }
+            }
         }
     }
 

@@ -2,7 +2,7 @@ using System.Collections.Concurrent;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using GlmTune.Data.Conversations;
-using NJsonSchema;
+using GlmTune.Files.Json;
 
 namespace GlmTune.Data.Checking;
 
@@ -11,7 +11,7 @@ namespace GlmTune.Data.Checking;
 /// fetched.</remarks>
 internal sealed class ToolSchemas
 {
-    private readonly ConcurrentDictionary<string, (JsonSchema? Schema, string? Problem)> parsed = new(
+    private readonly ConcurrentDictionary<string, (ArgumentSchema? Schema, string? Problem)> parsed = new(
         StringComparer.Ordinal
     );
 
@@ -55,20 +55,12 @@ internal sealed class ToolSchemas
             return "the arguments are not a JSON object.";
         }
 
-        try
-        {
-            var errors = Parse(tool).Schema?.Validate(call.Arguments) ?? [];
-            return errors.Count == 0 ? null : string.Join("; ", errors.Take(4).Select(SchemaWords.Describe)) + ".";
-        }
-        catch (Exception e) when (IsBadSchema(e))
-        {
-            return $"it cannot be checked: {FirstLine(e)}";
-        }
+        return Parse(tool).Schema?.Mismatch(call.Arguments);
     }
 
-    private (JsonSchema? Schema, string? Problem) Parse(ToolDefinition tool)
+    private (ArgumentSchema? Schema, string? Problem) Parse(ToolDefinition tool)
     {
-        using var function = JsonDocument.Parse(tool.Json, new JsonDocumentOptions { MaxDepth = 512 });
+        using var function = JsonDocument.Parse(tool.Json, new JsonDocumentOptions { MaxDepth = JsonFile.MaxDepth });
         return
             function.RootElement.TryGetProperty("parameters", out var parameters)
             && parameters.ValueKind != JsonValueKind.Null
@@ -76,36 +68,10 @@ internal sealed class ToolSchemas
             : (null, null);
     }
 
-    private static (JsonSchema? Schema, string? Problem) Parse(string schema)
-    {
-        try
+    private static (ArgumentSchema? Schema, string? Problem) Parse(string schema) =>
+        JsonNode.Parse(schema, documentOptions: new JsonDocumentOptions { MaxDepth = JsonFile.MaxDepth }) switch
         {
-            if (JsonNode.Parse(schema) is not JsonObject node)
-            {
-                return (null, "'parameters' is not an object; expected a JSON schema.");
-            }
-
-            return SchemaReferences.Problem(node) is { } problem
-                ? (null, problem)
-                : (JsonSchema.FromJsonAsync(schema).GetAwaiter().GetResult(), null);
-        }
-        catch (Exception e) when (IsBadSchema(e))
-        {
-            return (null, $"its schema is invalid: {FirstLine(e)}");
-        }
-    }
-
-    // The library has no specific exception for an invalid schema.
-    private static bool IsBadSchema(Exception e) =>
-        e
-            is InvalidOperationException
-                or ArgumentException
-                or FormatException
-                or NotSupportedException
-                or InvalidCastException
-                or OverflowException
-                or JsonException
-                or Newtonsoft.Json.JsonException;
-
-    private static string FirstLine(Exception e) => e.Message.Split('\n')[0].Trim();
+            JsonObject node => ArgumentSchema.Of(node),
+            _ => (null, "'parameters' is not an object; expected a JSON schema."),
+        };
 }

@@ -119,12 +119,95 @@ public class DataCheckTests
         "in a cycle"
     )]
     [InlineData("""{"properties": {"a": {"$ref": "#/definitions/missing"}}}""", "is invalid")]
+    [InlineData("""{"if": {"$ref": "#/definitions/a"}, "definitions": {"a": {"then": {"$ref": "#"}}}}""", "in a cycle")]
+    [InlineData("""{"dependencies": {"a": {"$ref": "#"}}}""", "in a cycle")]
+    [InlineData("""{"$recursiveRef": "#"}""", "only $ref is supported")]
+    [InlineData("""{"type": "dict"}""", "is invalid: 'dict'")]
+    [InlineData("""{"properties": {"a": "a number"}}""", "is invalid")]
     public void A_schema_that_cannot_be_used_is_found_and_nothing_is_fetched(string schema, string text)
     {
         var report = Check(Row(System($$"""{"name": "f", "parameters": {{schema}}}"""), User("q"), Assistant("a")));
         var finding = Assert.Single(report.Findings);
         Assert.Equal(FindingKind.BadSchema, finding.Kind);
         Assert.Contains(text, finding.Problem.Text, StringComparison.Ordinal);
+    }
+
+    // Arguments, the schema of 'a', and what is said of it; null for nothing.
+    [Theory]
+    [InlineData("""{"type": "string"}""", "7", "'a' is 7; expected a string")]
+    [InlineData("""{"type": "number"}""", "\"7\"", "'a' is '7'; expected a number")]
+    [InlineData("""{"type": "integer"}""", "7.0", null)]
+    [InlineData("""{"type": "boolean"}""", "null", "'a' is null; expected true or false")]
+    [InlineData("""{"type": "object"}""", "[]", "'a' is []; expected an object")]
+    [InlineData("""{"type": "null"}""", "{}", "'a' is {}; expected null")]
+    [InlineData("""{"type": ["integer", "null"]}""", "true", "'a' is true; expected a whole number or null")]
+    [InlineData(
+        """{"anyOf": [{"type": "integer"}, {"type": "null"}]}""",
+        "\"x\"",
+        "'a' is 'x'; expected a whole number or null"
+    )]
+    [InlineData(
+        """{"anyOf": [{"type": "string", "minLength": 3}, {"type": "null"}]}""",
+        "\"x\"",
+        "'a' is 'x'; expected what the schema declares"
+    )]
+    [InlineData("""{"oneOf": [{"type": "integer"}, {"type": "number"}]}""", "1", "expected what the schema declares")]
+    [InlineData("""{"not": {"type": "string"}}""", "\"x\"", "'a' is 'x'; expected what the schema declares")]
+    [InlineData("""{"const": 1}""", "2", "'a' is 2, which is not one of the allowed values")]
+    [InlineData("""{"enum": ["红", "blue"]}""", "\"绿\"", "'a' is '绿', which is not one of the allowed values")]
+    [InlineData("""{"minLength": 3}""", "\"x\"", "'a' is 'x'; expected at least 3 characters")]
+    [InlineData("""{"maxLength": 1}""", "\"xy\"", "'a' is 'xy'; expected at most 1 characters")]
+    [InlineData("""{"pattern": "^[a-z/ ]+$"}""", "\"X\"", "'a' is 'X'; expected text that matches ^[a-z/ ]+$")]
+    [InlineData("""{"minimum": 2.5}""", "1", "'a' is 1; expected a number of at least 2.5")]
+    [InlineData("""{"maximum": -1}""", "1", "'a' is 1; expected a number of at most -1")]
+    [InlineData("""{"exclusiveMinimum": 1}""", "1", "'a' is 1; expected a number greater than 1")]
+    [InlineData("""{"minimum": 1, "exclusiveMinimum": true}""", "1", "'a' is 1; expected a number greater than 1")]
+    [InlineData("""{"maximum": 1, "exclusiveMaximum": false}""", "1", null)]
+    [InlineData("""{"multipleOf": 0.5}""", "1.2", "'a' is 1.2; expected a multiple of 0.5")]
+    [InlineData("""{"minItems": 2}""", "[1]", "'a' is [1]; expected at least 2 items")]
+    [InlineData("""{"uniqueItems": true}""", "[1, 1]", "'a' is [1, 1]; expected items that are all different")]
+    [InlineData("""{"maxProperties": 0}""", """{"k": 1}""", "'a' is {'k': 1}; expected at most 0 properties")]
+    [InlineData("""{"format": "date"}""", "\"1.5.2024\"", "'a' is '1.5.2024'; expected a date such as 2024-05-01")]
+    [InlineData("""{"format": "uuid"}""", "\"x\"", "expected a UUID")]
+    [InlineData("""{"format": "of-our-own"}""", "\"x\"", null)]
+    [InlineData("""{"items": {"type": "string"}}""", """["x", 1]""", "'a[1]' is 1; expected a string")]
+    [InlineData("""{"items": [{}, {"type": "string"}]}""", "[1, 2, 3]", "'a[1]' is 2; expected a string")]
+    [InlineData(
+        """{"prefixItems": [{"type": "integer"}], "items": {"type": "string"}}""",
+        """[1, "x", 2]""",
+        "'a[2]' is 2; expected a string"
+    )]
+    [InlineData(
+        """{"properties": {"b/c": {"required": ["d", "e"]}}}""",
+        """{"b/c": {"e": 1}}""",
+        "'a.b/c.d' is missing"
+    )]
+    [InlineData("""{"dependentRequired": {"b": ["c"]}}""", """{"b": 1}""", "'a.c' is missing")]
+    [InlineData("""{"additionalProperties": false}""", """{"b": 1}""", "'a.b' is not declared")]
+    [InlineData("""{"propertyNames": {"maxLength": 1}}""", """{"long": 1}""", "'a.long' is not an allowed name")]
+    [InlineData("""{"if": {"type": "string"}, "then": {"minLength": 2}}""", "\"x\"", "expected at least 2 characters")]
+    [InlineData("""{"allOf": [{"type": "string"}, {"type": "string"}]}""", "1", "'f': 'a' is 1; expected a string.")]
+    [InlineData("""{"$id": "#other", "$schema": "http://json-schema.org/draft-04/schema#"}""", "1", null)]
+    public void What_is_wrong_with_an_argument_is_said_in_plain_words(string schema, string value, string? text)
+    {
+        var tool = """{"name": "f", "parameters": {"type": "object", "properties": {"a": """ + schema + "}}}";
+        var findings = Check(
+            Row(
+                System(tool),
+                User("q"),
+                $$"""{"role": "assistant", "metadata": "f", "content": {{Quote("{\"a\": " + value + "}")}}}"""
+            )
+        ).Findings;
+        if (text is null)
+        {
+            Assert.Empty(findings);
+        }
+        else
+        {
+            var finding = Assert.Single(findings);
+            Assert.Equal(FindingKind.WrongArguments, finding.Kind);
+            Assert.Contains(text, finding.Problem.Text, StringComparison.Ordinal);
+        }
     }
 
     [Fact]
@@ -149,7 +232,7 @@ public class DataCheckTests
             """{"name": "f", "parameters": {"properties": {"a": {"type": "string", "pattern": "("}}}}""";
         const string call = """{"role": "assistant", "metadata": "f", "content": "{\"a\": \"x\"}"}""";
         Assert.Contains(
-            "it cannot be checked: Invalid pattern",
+            "its schema is invalid: Invalid pattern",
             Assert.Single(Check(Row(System(tool), User("q"), call)).Findings).Problem.Text,
             StringComparison.Ordinal
         );
