@@ -488,7 +488,7 @@ public sealed class ChatPageTests(Chromium chromium) : BrowserTests(chromium)
             await tab.ShootAsync("chat-dark-chinese");
             await Assertions.Expect(tab.Page.Locator("html")).ToHaveAttributeAsync("lang", "zh-CN");
             await tab.AccessibleAsync();
-            await tab.Button("浅色或深色").ClickAsync();
+            await tab.Button("切换浅色/深色").ClickAsync();
             await tab.Button("English").ClickAsync();
             await Assertions.Expect(tab.Page.GetByPlaceholder("Write a message")).ToBeVisibleAsync();
             await tab.Page.ReloadAsync();

@@ -25,8 +25,8 @@ export class Chart {
     this.heading = el("h3", { text: title });
     this.element = el("figure", { class: "chart" },
       el("figcaption", {}, this.heading, el("span", { class: "spacer" }),
-        iconButton("download", `${t("exportPng")}: ${title}`, () => this.savePng()),
-        el("button", { type: "button", class: "text-button", text: "CSV", "aria-label": `${t("exportCsv")}: ${title}`, title: t("exportCsv"), on: { click: () => download(`${name}.csv`, this.toCsv(), "text/csv") } })),
+        iconButton("download", t("labelled", t("exportPng"), title), () => this.savePng()),
+        el("button", { type: "button", class: "text-button", text: "CSV", "aria-label": t("labelled", t("exportCsv"), title), title: t("exportCsv"), on: { click: () => download(`${name}.csv`, this.toCsv(), "text/csv") } })),
       el("div", { class: "plot-area" }, this.plot, this.tip), this.legend, this.said);
     this.plot.addEventListener("pointermove", (event) => this.point(event.clientX - this.plot.getBoundingClientRect().left));
     this.plot.addEventListener("pointerleave", () => this.unpoint());
@@ -46,7 +46,7 @@ export class Chart {
     this.steps = [...new Set(this.series.flatMap((each) => each.steps))].sort((a, b) => a - b);
     this.legend.replaceChildren(...(this.series.length > 1 ? this.series.map((each) => el("li", {}, swatch(each), el("span", { text: each.label }))) : []));
     const ends = this.series.map((each) => `${each.label} ${short(each.values.at(-1))}`).join("; ");
-    this.plot.setAttribute("aria-label", `${this.title}: ${ends}. ${t("chartHelp")}`);
+    this.plot.setAttribute("aria-label", `${t("labelled", this.title, ends)}. ${t("chartHelp")}`);
     this.draw();
   }
 
@@ -162,7 +162,7 @@ export class Chart {
     const x = this.x(step);
     this.plot.querySelector(".cursor")?.remove();
     this.plot.firstChild?.append(svg("line", { class: "cursor", x1: x, x2: x, y1: MARGIN.top, y2: HEIGHT - MARGIN.bottom, stroke: "currentColor", "stroke-opacity": "0.35" }));
-    this.tip.replaceChildren(el("strong", { text: `${t("step")} ${step}` }), ...this.readout().map((each) => el("div", {}, swatch(each), el("span", { text: each.label }), el("b", { text: short(each.value) }))));
+    this.tip.replaceChildren(el("strong", { text: t("step", step) }), ...this.readout().map((each) => el("div", {}, swatch(each), el("span", { text: each.label }), el("b", { text: short(each.value) }))));
     this.tip.hidden = false;
     const isRight = x > this.plot.clientWidth / 2;
     this.tip.style.left = isRight ? "auto" : `${x + 12}px`;

@@ -4,6 +4,8 @@
 // repetitionPenalty, seed, tools}, turns: [{user, replies: [reply, reply?]}]}. A reply: {model, parts: [{role, content, tool_calls?,
 // tool_call_id?}], finish, error?, usage?, seconds?, firstSeconds?}. The second reply is that of the second model, when two are compared.
 
+import { t } from "./text.js";
+
 const STORE = "conversations";
 let memory = null;
 let opened = null;
@@ -90,7 +92,7 @@ function typedTools(settings) {
   const list = Array.isArray(parsed) ? parsed : [parsed];
   return list.map((tool) => {
     const definition = tool?.function ?? tool;
-    if (typeof definition?.name !== "string" || definition.name === "") throw new Error("name?");
+    if (typeof definition?.name !== "string" || definition.name === "") throw new Error(t("toolWithoutName"));
     return { type: "function", function: definition };
   });
 }

@@ -148,7 +148,7 @@ function codeBlock(lines, fence) {
   });
   return el("div", { class: "code-block" },
     el("div", { class: "code-head" }, el("span", { text: language || t("code") }), copy),
-    el("pre", { tabindex: "0", "aria-label": language ? `${t("code")}: ${language}` : t("code") }, el("code", { text: code })));
+    el("pre", { tabindex: "0", "aria-label": language ? t("labelled", t("code"), language) : t("code") }, el("code", { text: code })));
 }
 
 function list(lines, depth) {

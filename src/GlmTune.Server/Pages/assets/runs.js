@@ -106,7 +106,7 @@ function showList() {
 function runRow(run) {
   const place = shown.indexOf(run.id);
   return el("li", { class: place >= 0 ? "run shown" : "run" },
-    el("input", { type: "checkbox", checked: place >= 0, "aria-label": `${t("show")} ${run.name}`, "data-focus": `box-${run.id}`, on: { change: () => choose(place >= 0 ? shown.filter((id) => id !== run.id) : [...shown, run.id]) } }),
+    el("input", { type: "checkbox", checked: place >= 0, "aria-label": t("show", run.name), "data-focus": `box-${run.id}`, on: { change: () => choose(place >= 0 ? shown.filter((id) => id !== run.id) : [...shown, run.id]) } }),
     el("button", { type: "button", class: "pick", "data-focus": `run-${run.id}`, on: { click: () => {
       hideSidebar();
       choose([run.id]);
@@ -146,12 +146,12 @@ function build() {
 function show() {
   const isEmpty = shown.length === 0;
   for (const [name, node] of Object.entries(parts)) node.hidden = isEmpty !== (name === "empty");
+  document.title = `${runOf(shown[0])?.name ?? t("training")} · GlmTune`;
   if (isEmpty) {
     const hasNone = listing?.runs.length === 0;
     parts.empty.replaceChildren(el("div", { class: "empty" }, el("h1", { text: hasNone ? t("noRuns") : t("nothingSelected") }), hasNone ? el("p", { class: "muted", text: listing.folders === 0 ? t("noRunsFolder") : t("noRunsText") }) : null));
     return;
   }
-  document.title = `${runOf(shown[0])?.name ?? t("training")} · GlmTune`;
   fill(parts.heads, [shown.map((id) => [runOf(id), logs.get(id)?.version]), colorOf(0)], () => shown.map(head));
   showCharts();
   fill(parts.scores, shown.map((id) => logs.get(id)?.version), scores);
@@ -171,19 +171,19 @@ function fill(node, facts, make) {
 function head(id, place) {
   const [run, log, description] = [runOf(id), logs.get(id), descriptions.get(id) ?? {}];
   if (!run || !log) return null;
-  const left = run.state === "running" && log.secondsPerStep !== null && run.total_steps > run.step ? `${duration((run.total_steps - run.step) * log.secondsPerStep)} ${t("left")}` : null;
+  const left = run.state === "running" && log.secondsPerStep !== null && run.total_steps > run.step ? t("left", duration((run.total_steps - run.step) * log.secondsPerStep)) : null;
   const facts = [
     ["model", description.model], ["began", description.started && new Date(description.started).toLocaleString(locale(), { dateStyle: "medium", timeStyle: "short" })],
     ["device", description.device && [description.device, description.type, description.world_size > 1 ? `× ${description.world_size}` : null].filter(Boolean).join(" ")],
     ["rows", description.rows?.toLocaleString(locale())],
-    ["trained", description.trained_parameters > 0 ? `${description.trained_parameters.toLocaleString(locale())} ${t("stepsOf")} ${description.all_parameters.toLocaleString(locale())}` : null],
+    ["trained", description.trained_parameters > 0 ? t("stepsOf", description.trained_parameters.toLocaleString(locale()), description.all_parameters.toLocaleString(locale())) : null],
     ["lastCheckpoint", log.saved],
   ].filter(([, value]) => value);
   return el("section", { class: "run-block", "aria-label": run.name },
     el("div", { class: "run-head" }, shown.length > 1 ? dot(place) : null, el("h1", { text: run.name }), stateOf(run)),
     run.total_steps > 0 ? el("div", { class: "progress" },
       el("progress", { max: String(run.total_steps), value: run.step, "aria-label": t("steps") }),
-      el("span", { text: [`${run.step} ${t("stepsOf")} ${run.total_steps}`, left].filter(Boolean).join(" · ") })) : null,
+      el("span", { text: [t("stepsOf", run.step, run.total_steps), left].filter(Boolean).join(" · ") })) : null,
     run.error ? el("p", { class: "error-box", text: run.error }) : null,
     el("dl", { class: "fact-list" }, ...facts.map(([words, value]) => el("div", {}, el("dt", { text: t(words) }), el("dd", { text: value })))));
 }
@@ -221,7 +221,7 @@ function scores() {
     return /loss|perplexity/.test(name) ? values.reduce((a, b) => Math.min(a, b)) : values.reduce((a, b) => Math.max(a, b));
   };
   return [el("h2", { text: t("scores") }), el("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-label": t("scores") }, el("table", {},
-    el("thead", {}, el("tr", {}, el("td"), ...shown.flatMap((id) => [el("th", { scope: "col", text: shown.length > 1 ? `${runOf(id)?.name}: ${t("scoreLast")}` : t("scoreLast") }), el("th", { scope: "col", text: t("scoreBest") })]))),
+    el("thead", {}, el("tr", {}, el("td"), ...shown.flatMap((id) => [el("th", { scope: "col", text: shown.length > 1 ? t("labelled", runOf(id)?.name, t("scoreLast")) : t("scoreLast") }), el("th", { scope: "col", text: t("scoreBest") })]))),
     el("tbody", {}, ...names.map((name) => el("tr", {}, el("th", { scope: "row", class: "option", text: name }), ...shown.flatMap((id) => {
       const last = logs.get(id)?.last(name);
       return last === undefined ? [el("td"), el("td")] : [el("td", { text: short(last) }), el("td", { text: short(best(name, id)) })];

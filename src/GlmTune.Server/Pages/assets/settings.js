@@ -41,7 +41,7 @@ export function showSettings(settings, limit, serverTools, changed, close) {
 function sliderRow(slider, settings, change) {
   const output = el("output", { for: `slider-${slider.key}` });
   const input = el("input", { type: "range", id: `slider-${slider.key}`, min: slider.min, max: slider.max, step: slider.step });
-  const reset = el("button", { type: "button", class: "text-button", text: "×", title: t("useDefault"), "aria-label": `${t(slider.words)}: ${t("useDefault")}` });
+  const reset = el("button", { type: "button", class: "text-button", text: "×", title: t("useDefault"), "aria-label": t("labelled", t(slider.words), t("useDefault")) });
   const show = () => {
     const value = settings[slider.key];
     input.value = value ?? slider.start;
@@ -103,7 +103,7 @@ function toolsPart(settings, serverTools, changed) {
       settings.serverTools = (settings.serverTools ?? []).filter((name) => name !== tool.name);
       if (event.target.checked) settings.serverTools.push(tool.name);
       changed();
-    } } }), el("span", { text: tool.name }), tool.allowed ? el("span", { class: "muted small", text: t("runsUnasked") }) : null));
+    } } }), el("span", { text: tool.name }), tool.allowed ? el("span", { class: "muted small", text: t("runsAutomatically") }) : null));
   const group = boxes.length === 0 ? null : el("fieldset", {}, el("legend", { class: "small muted", text: t("serverTools") }), ...boxes);
   return [el("h3", {}, el("label", { for: "tools", text: t("tools") })), group, field, note].filter(Boolean);
 }

@@ -19,9 +19,9 @@ function row(conversation, isCurrent, actions) {
   const item = el("li", { class: isCurrent ? "conversation current" : "conversation" },
     el("button", { type: "button", class: "pick", text: title, title, "aria-current": isCurrent ? "true" : null, on: { click: () => actions.open(conversation.id) } }),
     el("span", { class: "actions" },
-      iconButton("pencil", `${t("rename")}: ${title}`, () => rename(item, conversation, actions)),
-      iconButton("download", `${t("exportRow")}: ${title}`, () => actions.exportRow(conversation)),
-      iconButton("trash", `${t("remove")}: ${title}`, () => actions.remove(conversation))));
+      iconButton("pencil", t("labelled", t("rename"), title), () => rename(item, conversation, actions)),
+      iconButton("download", t("labelled", t("exportRow"), title), () => actions.exportRow(conversation)),
+      iconButton("trash", t("labelled", t("remove"), title), () => actions.remove(conversation))));
   return item;
 }
 

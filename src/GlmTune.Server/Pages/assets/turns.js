@@ -59,7 +59,7 @@ class ReplyView {
   update() {
     const { reply } = this;
     if (!reply) return;
-    const name = `${t("assistant")}: ${reply.model}`;
+    const name = t("labelled", t("assistant"), reply.model);
     if (this.element.getAttribute("aria-label") !== name) {
       this.element.setAttribute("aria-label", name);
       this.element.replaceChildren(el("h2", { text: reply.model }), this.body, this.foot);
@@ -130,10 +130,10 @@ export const replyText = (reply) => reply.parts.findLast((part) => part.role ===
 function figures(reply) {
   if (!reply.usage) return "";
   const tokens = reply.usage.completion_tokens;
-  const words = [`${tokens} ${t("tokens")}`];
+  const words = [t("tokens", tokens)];
   const writing = reply.seconds - reply.firstSeconds;
-  if (tokens > 1 && writing > 0.05) words.push(`${((tokens - 1) / writing).toFixed(1)} ${t("perSecond")}`);
-  if (reply.firstSeconds) words.push(`${reply.firstSeconds.toFixed(2)} ${t("firstToken")}`);
+  if (tokens > 1 && writing > 0.05) words.push(t("perSecond", ((tokens - 1) / writing).toFixed(1)));
+  if (reply.firstSeconds) words.push(t("firstToken", reply.firstSeconds.toFixed(2)));
   return words.join(" · ");
 }
 
@@ -172,16 +172,16 @@ function toolCard(call, result, give, run, isCalling) {
     el("header", {}, icon("tool"), el("span", {}, `${t("toolCall")} `, el("strong", { text: name }))),
     el("pre", { tabindex: "0", "aria-label": `${t("toolCall")} ${name}`, text: pretty(call.function.arguments) }));
   if (result) {
-    card.append(el("header", {}, el("span", { class: "muted", text: `${t("toolResult")} ${name}` })), el("pre", { tabindex: "0", "aria-label": `${t("toolResult")} ${name}`, text: result.content }));
+    card.append(el("header", {}, el("span", { class: "muted", text: t("toolResult", name) })), el("pre", { tabindex: "0", "aria-label": t("toolResult", name), text: result.content }));
   } else if (isCalling) {
-    card.append(el("div", { class: "waiting in-card", role: "img", "aria-label": t("toolResult") }, el("i"), el("i"), el("i")));
+    card.append(el("div", { class: "waiting in-card", role: "img", "aria-label": t("toolResult", name) }, el("i"), el("i"), el("i")));
   } else if (give) {
     const field = el("textarea", { class: "field", id: `result-${call.id}`, placeholder: t("resultPlaceholder") });
     card.append(el("form", { on: { submit: (event) => {
       event.preventDefault();
       give(field.value);
     } } },
-      el("label", { for: field.id, text: `${t("toolResult")} ${name}` }), field,
+      el("label", { for: field.id, text: t("toolResult", name) }), field,
       el("div", { class: "row" },
         el("button", { class: run ? "button" : "button primary", text: t("sendResult") }),
         run && el("button", { type: "button", class: "button primary", text: t("runTool"), on: { click: run } }))));
