@@ -18,6 +18,9 @@ public sealed record GenerateBenchmarkOptions
     /// <summary>A model folder; null: random weights of the 9B shape.</summary>
     public string? Model { get; init; }
 
+    /// <summary>The architecture of random weights. Default: that of the 9B model.</summary>
+    public ModelConfig Config { get; init; } = ModelFamilies.Shape(InitializeModel.PublishedShape);
+
     /// <summary>Batch sizes; each is measured on its own.</summary>
     public IReadOnlyList<int> Batches { get; init; } = [1, 16, 64];
 
@@ -126,7 +129,7 @@ public static class GenerateBenchmark
             return ModelFolder.Load(ModelReference.Resolve(folder), type, device, options.Plain);
         }
 
-        var shape = ModelFamilies.Shape(InitializeModel.PublishedShape);
+        var shape = options.Config;
         var model = (shape with { LayerCount = options.Layers ?? shape.LayerCount }).NewModel(
             type,
             device,

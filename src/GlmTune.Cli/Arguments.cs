@@ -1,5 +1,7 @@
 using System.CommandLine;
+using GlmTune.Model;
 using GlmTune.Recipes;
+using GlmTune.Recipes.Models;
 
 namespace GlmTune.Cli;
 
@@ -20,6 +22,16 @@ internal static class Arguments
 
     public static Argument<string> Config() =>
         new("CONFIG") { Description = "recipe: a YAML file such as configs/lora.yaml" };
+
+    public static Option<string> Like() =>
+        new("--like")
+        {
+            HelpName = "MODEL",
+            Description =
+                $"architecture: {string.Join(", ", ModelFamilies.ShapeNames)}, or a model folder (config.json is "
+                + "enough)",
+            DefaultValueFactory = _ => InitializeModel.PublishedShape,
+        };
 
     public static Option<string?> Base() =>
         new("--base")

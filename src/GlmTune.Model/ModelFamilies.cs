@@ -27,6 +27,9 @@ public static class ModelFamilies
     /// <summary>All of them.</summary>
     public static IReadOnlyList<ModelFamily> All { get; } = [Glm4Family.Instance];
 
+    /// <summary>The names of the published shapes.</summary>
+    public static IReadOnlyList<string> ShapeNames { get; } = [.. All.SelectMany(family => family.Shapes.Keys)];
+
     /// <summary>A published shape by its name.</summary>
     /// <param name="name">Such as "glm-4-9b".</param>
     /// <exception cref="ArgumentException">No family has it.</exception>

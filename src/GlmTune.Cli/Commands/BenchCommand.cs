@@ -3,6 +3,7 @@ using System.Globalization;
 using GlmTune.Benchmarking;
 using GlmTune.Collectives;
 using GlmTune.Kernels.Native;
+using GlmTune.Recipes.Models;
 using GlmTune.Training.Sharding;
 
 namespace GlmTune.Cli.Commands;
@@ -23,6 +24,7 @@ internal static class BenchCommand
     private static Command Train(Screen screen)
     {
         var standard = new TrainBenchmarkOptions();
+        var like = Arguments.Like();
         var rows = NumberOption.Of("--rows", "sequences per micro-batch", standard.Rows, 1);
         var tokens = NumberOption.Of("--tokens", "tokens per sequence", standard.Tokens, 2);
         var rank = NumberOption.Of(
@@ -32,7 +34,7 @@ internal static class BenchCommand
             0
         );
         var prefix = NumberOption.Of("--virtual-tokens", "train a prefix of N virtual tokens instead of LoRA", 0, 0);
-        var layers = NumberOption.Optional<int>("--layers", "decoder layers; default: all 40", 1);
+        var layers = NumberOption.Optional<int>("--layers", "decoder layers; default: all", 1);
         var recompute = NumberOption.Optional<int>(
             "--recompute",
             "layers to recompute; default: as few as necessary",
@@ -106,6 +108,7 @@ internal static class BenchCommand
         var json = Arguments.Json();
         var command = new Command("train", "Time training steps.")
         {
+            like,
             rows,
             tokens,
             rank,
@@ -138,6 +141,7 @@ internal static class BenchCommand
         {
             var options = standard with
             {
+                Config = InitializeModel.Shape(given.GetRequiredValue(like)),
                 Rows = given.GetRequiredValue(rows),
                 Tokens = given.GetRequiredValue(tokens),
                 LoraRank = given.GetRequiredValue(rank),
@@ -277,7 +281,7 @@ internal static class BenchCommand
                         screen.Output.WriteLine(
                             string.Create(
                                 CultureInfo.InvariantCulture,
-                                $"{result.Operation,-14} {result.Bytes,12} bytes on {ranks.WorldSize} ranks: {result.Seconds * 1e6,10:F1} us, {result.AlgorithmBandwidth,8:F2} GB/s, bus {result.BusBandwidth,8:F2} GB/s"
+                                $"{result.Operation, -14} {result.Bytes, 12} bytes on {ranks.WorldSize} ranks: {result.Seconds * 1e6, 10:F1} us, {result.AlgorithmBandwidth, 8:F2} GB/s, bus {result.BusBandwidth, 8:F2} GB/s"
                             )
                         );
                     }
@@ -316,7 +320,7 @@ internal static class BenchCommand
     private static void Print(Screen screen, TrainBenchmarkResult result, bool losses)
     {
         void Line(string name, FormattableString value) =>
-            screen.Output.WriteLine($"{name,-26}{value.ToString(CultureInfo.InvariantCulture)}");
+            screen.Output.WriteLine($"{name, -26}{value.ToString(CultureInfo.InvariantCulture)}");
         Line("kernels", $"{result.Kernels}, {result.Recomputed.Describe()}, {result.Graphs} graphs");
         if (result.GraphRefusal is { } reason)
         {
@@ -339,7 +343,7 @@ internal static class BenchCommand
         );
         foreach (var time in result.Profile ?? [])
         {
-            Line($"{time.Microseconds,10:F0} µs {time.Count,6} ×", $"{time.Name}");
+            Line($"{time.Microseconds, 10:F0} µs {time.Count, 6} ×", $"{time.Name}");
         }
 
         if (result.Sharding is { } sharing)

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
 using GlmTune.Benchmarking;
+using GlmTune.Recipes.Models;
 
 namespace GlmTune.Cli.Commands;
 
@@ -13,9 +14,10 @@ internal static class BenchGenerateCommand
         var standard = new GenerateBenchmarkOptions();
         var path = new Argument<string?>("PATH")
         {
-            Description = "model folder or Hub id; default: random weights with the shapes of the 9B model",
+            Description = "model folder or Hub id; default: random weights with the shapes of --like",
             Arity = ArgumentArity.ZeroOrOne,
         };
+        var like = Arguments.Like();
         var batches = NumberOption.Several(
             "--batch",
             "batch sizes to measure, one after another",
@@ -32,7 +34,7 @@ internal static class BenchGenerateCommand
             0
         );
         var rank = NumberOption.Of("--lora-rank", "LoRA rank on query, key and value; 0: no adapter", 0, 0);
-        var layers = NumberOption.Optional<int>("--layers", "decoder layers of random weights; default: all 40", 1);
+        var layers = NumberOption.Optional<int>("--layers", "decoder layers of random weights; default: all", 1);
         var sample = new Option<bool>("--sample")
         {
             Description = "sample (temperature 0.8, top-p 0.8) instead of greedy decoding",
@@ -45,6 +47,7 @@ internal static class BenchGenerateCommand
         var command = new Command("generate", "Time generation: first token, tokens per second.")
         {
             path,
+            like,
             batches,
             prompt,
             answer,
@@ -61,6 +64,7 @@ internal static class BenchGenerateCommand
                 standard with
                 {
                     Model = given.GetValue(path),
+                    Config = InitializeModel.Shape(given.GetRequiredValue(like)),
                     Batches = given.GetRequiredValue(batches),
                     PromptTokens = given.GetRequiredValue(prompt),
                     NewTokens = given.GetRequiredValue(answer),
@@ -94,10 +98,10 @@ internal static class BenchGenerateCommand
                 screen.Output.WriteLine(
                     string.Create(
                         CultureInfo.InvariantCulture,
-                        $"{found.Batch,5}  {found.PromptTokens,6}  {found.NewTokens,5}  "
-                            + $"{1000 * found.FirstTokenSeconds,14:F1}  {1000 * found.StepSeconds,7:F2}  "
-                            + $"{found.TokensPerSecond,8:F0}  {found.ReadGigabytesPerSecond,5:F0}  "
-                            + $"{found.MemoryMiB,10:F0}"
+                        $"{found.Batch, 5}  {found.PromptTokens, 6}  {found.NewTokens, 5}  "
+                            + $"{1000 * found.FirstTokenSeconds, 14:F1}  {1000 * found.StepSeconds, 7:F2}  "
+                            + $"{found.TokensPerSecond, 8:F0}  {found.ReadGigabytesPerSecond, 5:F0}  "
+                            + $"{found.MemoryMiB, 10:F0}"
                     )
                 );
             }

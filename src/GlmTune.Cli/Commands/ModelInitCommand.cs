@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using GlmTune.Model;
 using GlmTune.Recipes;
 using GlmTune.Recipes.Models;
 
@@ -16,8 +17,8 @@ internal static class ModelInitCommand
             HelpName = "MODEL",
             Required = true,
             Description =
-                $"model to take the shapes from: {InitializeModel.PublishedShape}, or a model folder "
-                + "(config.json is enough); its tokenizer is copied",
+                $"model to take the shapes from: {string.Join(", ", ModelFamilies.ShapeNames)}, or a model "
+                + "folder (config.json is enough); its tokenizer is copied",
         };
         var layout = LayoutOption.Create("default: those of the --like model");
         var seed = NumberOption.Of<long>("--seed", "random seed", 42);

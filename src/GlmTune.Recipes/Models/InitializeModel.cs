@@ -10,15 +10,15 @@ namespace GlmTune.Recipes.Models;
 /// <summary>Creates a model with random weights, for training from scratch or for benchmarks.</summary>
 public static class InitializeModel
 {
-    /// <summary>The name of the published shape, which needs no files.</summary>
+    /// <summary>The published shape that benchmarks use by default.</summary>
     public const string PublishedShape = "glm-4-9b";
 
     /// <summary>The architecture for a name.</summary>
-    /// <param name="like"><see cref="PublishedShape"/>, or a model folder or Hub id, of which only the configuration is
-    /// read.</param>
+    /// <param name="like">One of <see cref="ModelFamilies.ShapeNames"/>, which need no files, or a model folder or Hub
+    /// id, of which only the configuration is read.</param>
     /// <exception cref="InvalidDataException">The model does not exist.</exception>
     public static ModelConfig Shape(string like) =>
-        like == PublishedShape ? ModelFamilies.Shape(PublishedShape) : ModelConfig.Read(ModelReference.Resolve(like));
+        IsPublished(like) ? ModelFamilies.Shape(like) : ModelConfig.Read(ModelReference.Resolve(like));
 
     /// <summary>Writes the model, with the tokenizer and generation configuration of the model that it is
     /// like.</summary>
@@ -62,7 +62,7 @@ public static class InitializeModel
             ModelFolder.Save(model, target.Path, layout ?? config.Layout, type);
         }
 
-        if (like != PublishedShape && ModelReference.Resolve(like) is var source && TokenizerFile.IsIn(source))
+        if (!IsPublished(like) && ModelReference.Resolve(like) is var source && TokenizerFile.IsIn(source))
         {
             TokenizerFile.Copy(source, target.Path);
             var generation = Path.Combine(source, GenerationConfigFile.Name);
@@ -75,4 +75,6 @@ public static class InitializeModel
         target.Publish();
         return config;
     }
+
+    private static bool IsPublished(string like) => ModelFamilies.ShapeNames.Contains(like);
 }
