@@ -26,7 +26,7 @@ public class NcclTests
             InProcess.Run(worldSize, ranks => NcclSelfTest.Run(ranks, log, [1], matrixSize: 64, "threads")),
             Assert.True
         );
-        Assert.Contains($"threads, {worldSize} ranks: results right", log.ToString());
+        Assert.Contains($"threads, {worldSize} ranks: results correct", log.ToString());
         Assert.Contains("AllGather of 1 MiB bfloat16", log.ToString());
     }
 

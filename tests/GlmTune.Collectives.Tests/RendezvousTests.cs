@@ -112,11 +112,11 @@ public class RendezvousTests
         "RANK=3 WORLD_SIZE=4 LOCAL_RANK=2 LOCAL_WORLD_SIZE=2",
         "LOCAL_RANK is 2 and LOCAL_WORLD_SIZE is 2; ranks range from 0 to 1"
     )]
-    [InlineData("RANK=-1 WORLD_SIZE=4 LOCAL_RANK=0", "RANK is '-1'; expected a whole number from 0")]
-    [InlineData("RANK=0 WORLD_SIZE=0 LOCAL_RANK=0", "WORLD_SIZE is '0'; expected a whole number from 1")]
+    [InlineData("RANK=-1 WORLD_SIZE=4 LOCAL_RANK=0", "RANK is '-1'; expected a whole number of at least 0")]
+    [InlineData("RANK=0 WORLD_SIZE=0 LOCAL_RANK=0", "WORLD_SIZE is '0'; expected a whole number of at least 1")]
     [InlineData(
         "RANK=a WORLD_SIZE=b LOCAL_RANK=0",
-        "RANK is 'a'; expected a whole number from 0. WORLD_SIZE is 'b'; expected a whole number from 1"
+        "RANK is 'a'; expected a whole number of at least 0. WORLD_SIZE is 'b'; expected a whole number of at least 1"
     )]
     [InlineData(
         "RANK=0 WORLD_SIZE=2 LOCAL_RANK=0 MASTER_ADDR=a MASTER_PORT=70000",

@@ -176,7 +176,7 @@ public sealed class ServiceTests(NanoServer nano)
         Assert.StartsWith("Maximum tokens", fields["max_completion_tokens"]!["description"]!.GetValue<string>());
         Assert.StartsWith("An object of token ids", fields["logit_bias"]!["description"]!.GetValue<string>());
         Assert.StartsWith("Not supported: use", fields["functions"]!["description"]!.GetValue<string>());
-        Assert.StartsWith("Taken, and of no effect", fields["store"]!["description"]!.GetValue<string>());
+        Assert.StartsWith("Accepted without effect", fields["store"]!["description"]!.GetValue<string>());
         Assert.Equal(2, document["components"]!["schemas"]!["StopTexts"]!["anyOf"]!.AsArray().Count);
     }
 
