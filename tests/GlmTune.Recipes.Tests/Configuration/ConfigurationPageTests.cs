@@ -39,15 +39,25 @@ public partial class ConfigurationPageTests
         var missing = new List<string>();
         foreach (var (key, section, _) in Places().Where(place => place.Key.Effect == effect))
         {
-            var start = Sections[section].IndexOf(heading, StringComparison.Ordinal);
-            var list = start < 0 ? "" : Sections[section][start..].Split("\n\n")[0];
-            if (!list.Contains($"`{key.Name}`", StringComparison.Ordinal))
+            if (!Listed(section, heading).Contains($"`{key.Name}`", StringComparison.Ordinal))
             {
                 missing.Add(key.Path);
             }
         }
 
         Assert.Empty(missing);
+    }
+
+    [Theory]
+    [InlineData("No effect:")]
+    [InlineData("Not supported:")]
+    public void No_honoured_key_is_listed_as_without_effect_or_unsupported(string heading)
+    {
+        var listed = Places()
+            .Where(place => place.Section != DeepSpeed && place.Key.Effect == RecipeKeyEffect.Honoured)
+            .Where(place => Listed(place.Section, heading).Contains($"`{place.Name}`", StringComparison.Ordinal))
+            .Select(place => place.Key.Path);
+        Assert.Empty(listed);
     }
 
     [Fact]
@@ -58,6 +68,12 @@ public partial class ConfigurationPageTests
             .Keys.SelectMany(section => Rows(section).Select(row => (section, row.Name)))
             .Where(row => !keys.Contains(row));
         Assert.Empty(unknown);
+    }
+
+    private static string Listed(string section, string heading)
+    {
+        var start = Sections[section].IndexOf(heading, StringComparison.Ordinal);
+        return start < 0 ? "" : Sections[section][start..].Split("\n\n")[0];
     }
 
     private static IEnumerable<(RecipeKey Key, string Section, string Name)> Places()
