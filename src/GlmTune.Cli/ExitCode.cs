@@ -50,6 +50,7 @@ internal static class ExitCode
             or UnauthorizedAccessException
             or NonFiniteStepException
             or NoTokenException
+            or PromptTooLongException
             or LostRankException
             or SharedFailureException
             or DllNotFoundException:

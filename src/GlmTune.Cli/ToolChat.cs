@@ -12,6 +12,7 @@ internal sealed class ToolChat : IDisposable
 {
     private const int ShownCharacters = 600;
     private readonly Screen screen;
+    private readonly IChatClient client;
     private readonly TextWriter remarks;
     private readonly bool canAsk;
     private readonly HashSet<string> allowed;
@@ -39,8 +40,9 @@ internal sealed class ToolChat : IDisposable
         TimeSpan? callTimeout = null
     )
     {
-        (this.screen, remarks, canAsk, this.allowed) = (
+        (this.screen, this.client, remarks, canAsk, this.allowed) = (
             screen,
+            client,
             talks ? screen.Output : screen.Error,
             talks || screen.InputIsTyped,
             [.. allowed]
@@ -139,14 +141,9 @@ internal sealed class ToolChat : IDisposable
             if (line.Trim().Length > 0)
             {
                 screen.Output.Write(screen.InputIsTyped ? "GLM-4: " : "");
-                try
-                {
-                    await AskAsync(line, screen.Output, stop).ConfigureAwait(false);
-                }
-                catch (ArgumentException e)
-                {
-                    screen.Error.WriteLine(e.Message);
-                }
+                await FullContext
+                    .AnswerAsync(screen, () => AskAsync(line, screen.Output, stop), DropOldest, stop)
+                    .ConfigureAwait(false);
             }
         }
     }
@@ -159,6 +156,7 @@ internal sealed class ToolChat : IDisposable
         var said = new ChatMessage(ChatRole.User, text);
         var updates = new List<ChatResponseUpdate>();
         shown = false;
+        CheckRoom(said);
         await foreach (
             var update in loop.GetStreamingResponseAsync([.. history, said], options, stop).ConfigureAwait(false)
         )
@@ -178,6 +176,41 @@ internal sealed class ToolChat : IDisposable
         history.AddRange(response.Messages);
         return response;
     }
+
+    private void CheckRoom(ChatMessage said)
+    {
+        if (client.GetService(typeof(GlmChatClient)) is not GlmChatClient own)
+        {
+            return;
+        }
+
+        var limit = own.ContextLimit(options);
+        var tokens = own.CountPromptTokens([.. history, said], options);
+        if (tokens >= limit)
+        {
+            throw new ConversationTooLongException(
+                tokens,
+                limit,
+                ConversationTooLongException.FewestTurns(
+                    history.Count(message => message.Role == ChatRole.User),
+                    dropped => own.CountPromptTokens([.. history.Skip(EndOfTurn(dropped)), said], options),
+                    limit,
+                    limit
+                )
+            );
+        }
+    }
+
+    private void DropOldest(int turns) => history.RemoveRange(0, EndOfTurn(turns));
+
+    // How many messages the first so many turns have.
+    private int EndOfTurn(int turns) =>
+        history
+            .Index()
+            .Where(each => each.Item.Role == ChatRole.User)
+            .Select(each => each.Index)
+            .Append(history.Count)
+            .ElementAt(turns);
 
     private async Task<bool> ConfirmAsync(ToolUse use, CancellationToken stop)
     {

@@ -186,20 +186,23 @@ internal static class ChatCommand
                 screen.Output.Write("GLM-4: ");
             }
 
-            try
+            if (await AnswerAsync().ConfigureAwait(false))
             {
-                await ShowAsync(
-                        screen.Output,
-                        call is null ? session.AskAsync(line, stop) : session.ObserveAsync(line, stop),
-                        () => session.LastAnswer!.Calls
-                    )
-                    .ConfigureAwait(false);
                 pending = new Queue<ToolCall>(session.LastAnswer!.Calls);
             }
-            catch (ArgumentException e)
-            {
-                screen.Error.WriteLine(e.Message);
-            }
+
+            Task<bool> AnswerAsync() =>
+                FullContext.AnswerAsync(
+                    screen,
+                    () =>
+                        ShowAsync(
+                            screen.Output,
+                            call is null ? session.AskAsync(line, stop) : session.ObserveAsync(line, stop),
+                            () => session.LastAnswer!.Calls
+                        ),
+                    session.DropOldest,
+                    stop
+                );
         }
     }
 

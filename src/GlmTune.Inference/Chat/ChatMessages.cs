@@ -24,10 +24,7 @@ internal static class ChatMessages
         var conversation = InCallOrder(messages).SelectMany(message => Read(message, builtIn)).ToList();
         if (conversation.Count == 0 || conversation[^1].Role is Role.Assistant or Role.System)
         {
-            throw new ArgumentException(
-                "Nothing to answer: the last message must be from a user or a tool.",
-                nameof(messages)
-            );
+            throw new ArgumentException("Nothing to answer: the last message must be from a user or a tool.");
         }
 
         var required = options?.ToolMode as RequiredChatToolMode;
@@ -107,8 +104,7 @@ internal static class ChatMessages
             CallId,
             place =>
                 throw new ArgumentException(
-                    $"A function's result has the id '{CallId(each[place])}', which is the id of no call before it.",
-                    nameof(messages)
+                    $"A function's result has the id '{CallId(each[place])}', which is the id of no call before it."
                 )
         );
 
@@ -142,8 +138,7 @@ internal static class ChatMessages
             message.Role == ChatRole.User ? Role.User
             : message.Role == ChatRole.System || message.Role.Value == "developer" ? Role.System
             : throw new ArgumentException(
-                $"A message has role '{message.Role.Value}'; expected system, user, assistant or tool.",
-                nameof(message)
+                $"A message has role '{message.Role.Value}'; expected system, user, assistant or tool."
             );
         return
         [
@@ -227,8 +222,7 @@ internal static class ChatMessages
             HostedWebSearchTool => new ToolDefinition("simple_browser", "simple_browser", ""),
             _ => throw new ArgumentException(
                 $"The tool '{tool.Name}' is a {tool.GetType().Name}; expected a function, a code interpreter or a web "
-                    + "search.",
-                nameof(tool)
+                    + "search."
             ),
         };
 

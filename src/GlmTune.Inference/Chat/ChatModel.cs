@@ -64,6 +64,14 @@ public sealed class ChatModel : IDisposable
         }
     }
 
+    /// <summary>Max tokens of prompt and answer together: the model's positions, or less if the options say
+    /// so.</summary>
+    public int ContextLimit(GenerationOptions options) =>
+        Math.Min(
+            Scheduler.Generator.Model.Config.MaxPositions,
+            options.Over(Scheduler.Generator.Defaults).MaxLength ?? int.MaxValue
+        );
+
     /// <summary>Makes the tokens of a conversation's prompt, which takes long for a long one.</summary>
     /// <exception cref="ArgumentException">The required tool was not declared.</exception>
     /// <exception cref="InvalidDataException">A declared tool cannot be shown to this model.</exception>

@@ -41,13 +41,19 @@ public sealed class ChatSession(
         LastAnswer = null;
     }
 
+    /// <summary>Drops the oldest turns of the history. A turn is a message of the user and all that follows it up to the
+    /// next; the system prompt stays.</summary>
+    /// <param name="turns">Number of turns.</param>
+    public void DropOldest(int turns) => history.RemoveRange(0, EndOfTurn(turns));
+
     /// <summary>Says something.</summary>
     /// <param name="text">What the person says.</param>
     /// <param name="cancellation">Ends the answer.</param>
     /// <returns>The answer's text, piece by piece, in whole characters; <see cref="LastAnswer"/> holds tool
     /// calls.</returns>
-    /// <exception cref="ArgumentException">The conversation has become too long, or options are out of
-    /// range.</exception>
+    /// <exception cref="ConversationTooLongException">The conversation no longer fits; <see cref="DropOldest"/> makes
+    /// room.</exception>
+    /// <exception cref="ArgumentException">Options are out of range.</exception>
     public IAsyncEnumerable<string> AskAsync(string text, CancellationToken cancellation = default) =>
         ContinueAsync(new Message(Role.User, text), cancellation);
 
@@ -63,12 +69,25 @@ public sealed class ChatSession(
         [EnumeratorCancellation] CancellationToken cancellation
     )
     {
-        Message[] first =
-            system is null && tools is not { Count: > 0 }
-                ? []
-                : [new Message(Role.System, system ?? "") { Tools = tools ?? [] }];
-        var request = new ChatRequest(new Conversation([.. first, .. history, message])) { Options = Options };
-        await foreach (var piece in model.StreamAsync(request, cancellation))
+        var prepared = Prepare(message, dropped: 0);
+        var limit = model.ContextLimit(Options);
+        if (prepared.Prompt.Length >= limit)
+        {
+            // The turn that a tool's result belongs to cannot be dropped.
+            var turns = history.Count(each => each.Role == Role.User) - (message.Role == Role.User ? 0 : 1);
+            throw new ConversationTooLongException(
+                prepared.Prompt.Length,
+                limit,
+                ConversationTooLongException.FewestTurns(
+                    turns,
+                    dropped => Prepare(message, dropped).Prompt.Length,
+                    limit,
+                    Options.MaxNewTokens ?? limit
+                )
+            );
+        }
+
+        await foreach (var piece in model.StreamAll([prepared], cancellation)[0].WithCancellation(cancellation))
         {
             if (piece.Answer is { } answer)
             {
@@ -83,4 +102,23 @@ public sealed class ChatSession(
             }
         }
     }
+
+    private PreparedChat Prepare(Message message, int dropped)
+    {
+        Message[] first =
+            system is null && tools is not { Count: > 0 }
+                ? []
+                : [new Message(Role.System, system ?? "") { Tools = tools ?? [] }];
+        var conversation = new Conversation([.. first, .. history.Skip(EndOfTurn(dropped)), message]);
+        return model.Prepare(new ChatRequest(conversation) { Options = Options });
+    }
+
+    // How many messages the first so many turns have.
+    private int EndOfTurn(int turns) =>
+        history
+            .Index()
+            .Where(each => each.Item.Role == Role.User)
+            .Select(each => each.Index)
+            .Append(history.Count)
+            .ElementAt(turns);
 }

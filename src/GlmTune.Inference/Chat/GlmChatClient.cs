@@ -44,6 +44,17 @@ public sealed class GlmChatClient(ChatModel model, string modelId = "glm-4", boo
         return StreamAsync(ChatMessages.Read(messages, options, this), options?.ModelId ?? modelId, cancellationToken);
     }
 
+    /// <summary>Number of tokens of the prompt that a request becomes.</summary>
+    /// <inheritdoc cref="GetStreamingResponseAsync"/>
+    public int CountPromptTokens(IEnumerable<ChatMessage> messages, ChatOptions? options = null) =>
+        model.Prepare(ChatMessages.Read(messages, options, this)).Prompt.Length;
+
+    /// <summary>Max tokens of prompt and answer together.</summary>
+    public int ContextLimit(ChatOptions? options = null) =>
+        model.ContextLimit(
+            options?.RawRepresentationFactory?.Invoke(this) as GenerationOptions ?? new GenerationOptions()
+        );
+
     /// <inheritdoc/>
     public object? GetService(Type serviceType, object? serviceKey = null)
     {

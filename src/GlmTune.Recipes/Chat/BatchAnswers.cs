@@ -14,11 +14,11 @@ public sealed record BatchReport(int Rows, int Answered, int Failed);
 /// <summary>Answers every conversation of a file into another file, in order; resumes where an earlier run
 /// stopped.</summary>
 /// <remarks>
-/// The output has for each row its <c>line</c> (and <c>entry</c>, in a JSON array), the <c>prediction</c>, the
-/// <c>label</c> if the row has one, <c>tool_calls</c> if there are any, the <c>finish_reason</c>, and a <c>digest</c> of
-/// what it was made from. Rows that it already has are not answered again. A row that cannot be answered, such as one
-/// whose prompt is too long, has <c>prediction</c> null and an <c>error</c>, and the others go on. What is wrong with
-/// the machine, such as a lack of memory, ends the run.
+/// The output has for each row its <c>line</c> (and <c>entry</c> in a JSON array), the <c>prediction</c>, the
+/// <c>label</c> if the row has one, <c>tool_calls</c> if there are any, the <c>finish_reason</c>, and a <c>digest</c>
+/// of what the answer depends on. Rows that already exist are not answered again. A row that cannot be answered, for
+/// example because its prompt is too long, has a null <c>prediction</c> and an <c>error</c>; the others are answered.
+/// Failures of the machine, such as a lack of memory, end the run.
 /// </remarks>
 public static class BatchAnswers
 {

@@ -24,7 +24,7 @@ public sealed class TunedModel : IDisposable
     /// <summary>The adapters served side by side; null if there are none.</summary>
     public ServedAdapters? Served { get; private set; }
 
-    /// <summary>Makes the checks of loading that need no weights: configuration, names and shapes of all tensors.</summary>
+    /// <summary>Makes the checks of loading that need no weights: configuration, names and shapes.</summary>
     /// <param name="path">The model, and its adapter if any.</param>
     /// <exception cref="InvalidDataException">Files are missing or damaged, or the adapter is not one of this
     /// model.</exception>
