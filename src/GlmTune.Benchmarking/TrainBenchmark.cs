@@ -43,7 +43,7 @@ public sealed record TrainBenchmarkOptions
 
     /// <summary>Number of further layers of which only the cheap parts are recomputed; null: as many as
     /// needed.</summary>
-    public int? RecomputeCheaply { get; init; }
+    public int? RecomputeSelectively { get; init; }
 
     /// <summary>Whether the frozen weights of the decoder layers are stored and multiplied in fp8.</summary>
     public bool Fp8 { get; init; }
@@ -201,7 +201,10 @@ public static class TrainBenchmark
                 MakeEqual(unit, ranks);
                 if (slices is null)
                 {
-                    FrozenBase.Place(unit, new TrainingOptions { OffloadEmbedding = options.EmbeddingOnHost });
+                    FrozenBase.MoveToHostIfAsked(
+                        unit,
+                        new TrainingOptions { OffloadEmbedding = options.EmbeddingOnHost }
+                    );
                 }
                 else
                 {
@@ -219,15 +222,15 @@ public static class TrainBenchmark
 
         var sharding = owned.Own(DataParallel.For(options.Sharding, model, ranks, slices));
         var recomputed =
-            options.Recompute is null && options.RecomputeCheaply is null
+            options.Recompute is null && options.RecomputeSelectively is null
                 ? RecomputePlan.For(model, options.Rows * options.Tokens, sharding.PassingBytes)
-                : new RecomputePlan(options.Recompute ?? 0, options.RecomputeCheaply ?? 0);
+                : new RecomputePlan(options.Recompute ?? 0, options.RecomputeSelectively ?? 0);
         model.Head.ChunkRows =
             options.HeadRows
             ?? (recomputed.Whole == model.Layers.Count ? OutputHead.FewChunkRows : model.Head.ChunkRows);
         var trainer = owned.Own(
             new Trainer(
-                new LayerRunner(model, sharding, recomputed.Whole) { SelectivelyRecomputed = recomputed.CheapParts },
+                new LayerRunner(model, sharding, recomputed.Whole) { SelectivelyRecomputed = recomputed.Selective },
                 sharding,
                 new OptimizerOptions { LearningRate = rate },
                 new LearningRateSchedule(rate, new ScheduleOptions(), 1000),
@@ -235,7 +238,7 @@ public static class TrainBenchmark
                 ranks?.Rank ?? 0
             )
             {
-                RecordsSmallSteps = options.Graphs,
+                CapturesSmallSteps = options.Graphs,
             }
         );
         var batches = Batches(options, config.VocabularySize, ranks?.Rank ?? 0, ranks?.WorldSize ?? 1);
@@ -280,7 +283,7 @@ public static class TrainBenchmark
         return new TrainBenchmarkResult(
             model.Kernels.GetType().Name,
             recomputed,
-            trainer.Recorder?.Count ?? 0,
+            trainer.Capture?.Count ?? 0,
             times.Order().ElementAt(times.Count / 2),
             tokens / seconds,
             supervised / seconds,
@@ -292,7 +295,7 @@ public static class TrainBenchmark
             losses
         )
         {
-            GraphRefusal = trainer.Recorder?.Refusal,
+            GraphRefusal = trainer.Capture?.Refusal,
             Ranks = ranks?.WorldSize ?? 1,
             Sharding =
                 ranks is null && !options.Sharding.OffloadOptimizer && options.Sharding.Stage == 0
@@ -450,7 +453,7 @@ public static class TrainBenchmark
             return;
         }
 
-        foreach (var parameter in unit.Parameters.Where(parameter => parameter.Rounded is null))
+        foreach (var parameter in unit.Parameters.Where(parameter => parameter.Quantized is null))
         {
             ranks.Broadcast(parameter.Value, root: 0).Wait();
         }

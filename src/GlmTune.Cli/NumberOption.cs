@@ -99,20 +99,20 @@ internal static class NumberOption
 
     private static bool IsWhole<T>() => typeof(T) != typeof(double);
 
-    private readonly record struct Limits<T>(T? Least, T? Most = null, bool Above = false)
+    private readonly record struct Limits<T>(T? Min, T? Max = null, bool Above = false)
         where T : struct, INumber<T>
     {
         public bool Hold(T number) =>
             T.IsFinite(number)
-            && (Least is not { } least || (Above ? number > least : number >= least))
-            && (Most is not { } most || number <= most);
+            && (Min is not { } least || (Above ? number > least : number >= least))
+            && (Max is not { } most || number <= most);
 
         public override string ToString()
         {
             var kind = IsWhole<T>() ? "a whole number" : "a number";
             return string.Create(
                 CultureInfo.InvariantCulture,
-                $"{kind}{(Least, Most, Above) switch
+                $"{kind}{(Min, Max, Above) switch
                 {
                     (null, _, _) => "",
                     ({ } least, { } most, true) => $" above {least} and at most {most}",

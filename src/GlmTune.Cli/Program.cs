@@ -1,6 +1,6 @@
 using GlmTune.Cli;
 
 var signals = new StopSignals();
-var code = await CommandLine.RunAsync(args, Screen.OfProcess(), signals.Heed, signals.Token).ConfigureAwait(false);
+var code = await CommandLine.RunAsync(args, Screen.OfProcess(), signals.Enable, signals.Token).ConfigureAwait(false);
 GC.KeepAlive(signals);
 return code;

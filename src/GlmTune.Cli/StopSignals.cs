@@ -14,7 +14,7 @@ internal sealed class StopSignals : IDisposable
 
     private readonly CancellationTokenSource stop = new();
     private readonly PosixSignalRegistration[] listening;
-    private volatile bool heeded;
+    private volatile bool enabled;
 
     public StopSignals() =>
         listening = [
@@ -27,7 +27,7 @@ internal sealed class StopSignals : IDisposable
     public CancellationToken Token => stop.Token;
 
     /// <summary>From now on, signals only request cancellation, and the command stops by itself.</summary>
-    public void Heed() => heeded = true;
+    public void Enable() => enabled = true;
 
     public void Dispose()
     {
@@ -41,7 +41,7 @@ internal sealed class StopSignals : IDisposable
 
     private void Hear(PosixSignalContext signal)
     {
-        if (!heeded)
+        if (!enabled)
         {
             return;
         }

@@ -40,7 +40,7 @@ public abstract class Backend : ICollectives
         RequireUsable(call, full, nameof(full));
         RequireWhole(call, full, shard);
         RequireApartOrInPlace(call, shard, full);
-        return Start(new Transfer(call, shard, full));
+        return Start(new CollectiveOperation(call, shard, full));
     }
 
     /// <inheritdoc/>
@@ -52,7 +52,7 @@ public abstract class Backend : ICollectives
         RequireWhole(call, full, shard);
         RequireApartOrInPlace(call, shard, full);
         RequireSummable(call);
-        return Start(new Transfer(call, full, shard));
+        return Start(new CollectiveOperation(call, full, shard));
     }
 
     /// <inheritdoc/>
@@ -61,7 +61,7 @@ public abstract class Backend : ICollectives
         var call = Describe(Collective.AllReduceSum, buffer, label);
         RequireUsable(call, buffer, nameof(buffer));
         RequireSummable(call);
-        return Start(new Transfer(call, buffer, buffer));
+        return Start(new CollectiveOperation(call, buffer, buffer));
     }
 
     /// <inheritdoc/>
@@ -78,7 +78,7 @@ public abstract class Backend : ICollectives
         }
 
         RequireUsable(call, buffer, nameof(buffer));
-        return Start(new Transfer(call, buffer, buffer));
+        return Start(new CollectiveOperation(call, buffer, buffer));
     }
 
     /// <inheritdoc/>
@@ -94,7 +94,7 @@ public abstract class Backend : ICollectives
             );
         }
 
-        return Start(new Transfer(call, send, receive));
+        return Start(new CollectiveOperation(call, send, receive));
     }
 
     /// <inheritdoc/>
@@ -102,7 +102,7 @@ public abstract class Backend : ICollectives
     {
         var call = Describe(Collective.RingShift, send, label);
         RequireExchange(call, send, receive);
-        return Start(new Transfer(call, send, receive));
+        return Start(new CollectiveOperation(call, send, receive));
     }
 
     /// <inheritdoc/>
@@ -125,9 +125,9 @@ public abstract class Backend : ICollectives
     /// <summary>Waits for the other ranks, then releases all resources; called once.</summary>
     private protected abstract void Close();
 
-    /// <summary>Starts a checked call; the backend releases the transfer when it has finished.</summary>
+    /// <summary>Starts a checked call; the backend releases the operation when it has finished.</summary>
     /// <remarks>Barriers, and the end of the ranks, arrive as an all-gather of one byte per rank.</remarks>
-    private protected abstract Pending Start(Transfer transfer);
+    private protected abstract Pending Start(CollectiveOperation operation);
 
     private protected void Meet(Collective collective, CallLabel label)
     {
@@ -135,7 +135,7 @@ public abstract class Backend : ICollectives
         using var noGradient = no_grad();
         var mine = zeros(1, ScalarType.Byte, Device);
         var all = zeros(WorldSize, ScalarType.Byte, Device);
-        Start(new Transfer(Describe(collective, mine, label), mine, all)).Wait();
+        Start(new CollectiveOperation(Describe(collective, mine, label), mine, all)).Wait();
         all.cpu(); // on a GPU, only this makes the host wait
     }
 

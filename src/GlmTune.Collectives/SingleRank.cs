@@ -16,17 +16,17 @@ public sealed class SingleRank : Backend
 
     private protected override void Close() { }
 
-    private protected override Pending Start(Transfer transfer)
+    private protected override Pending Start(CollectiveOperation operation)
     {
-        if (transfer.InputAddress != transfer.OutputAddress)
+        if (operation.InputAddress != operation.OutputAddress)
         {
             using var noGradient = no_grad();
-            transfer.Output.copy_(transfer.Input);
+            operation.Output.copy_(operation.Input);
         }
 
-        var time = Stopwatch.GetElapsedTime(transfer.Started);
-        Traffic.Add(transfer.Call, WorldSize, transfer.ElementSize, time, time);
-        transfer.Release();
+        var time = Stopwatch.GetElapsedTime(operation.Started);
+        Traffic.Add(operation.Call, WorldSize, operation.ElementSize, time, time);
+        operation.Release();
         return Pending.Finished;
     }
 }

@@ -28,7 +28,7 @@ internal sealed class ArrayRules(JsonSchemaGrammar schema, JsonGrammar json, Sch
             );
         }
 
-        var least = shape.HasLeastItems ? shape.MinItems : Math.Min(prefix, most);
+        var least = shape.HasMinItems ? shape.MinItems : Math.Min(prefix, most);
         if (least > most)
         {
             return schema.Nothing(shape, "minItems is above maxItems");
@@ -83,11 +83,11 @@ internal sealed class ArrayRules(JsonSchemaGrammar schema, JsonGrammar json, Sch
     private int Distinct(SchemaShape shape, List<SchemaPart> items, int least, int most, int next)
     {
         var values = items.Count == 0 ? null : Finite(items, 0);
-        if (values is null || values.Count > DistinctRounds.MaxValues)
+        if (values is null || values.Count > DistinctValues.MaxValues)
         {
             throw new ArgumentException(
                 $"schema {shape.Path}: uniqueItems is supported only for items with at most "
-                    + $"{DistinctRounds.MaxValues} possible values: enum, const, boolean, null, integers between "
+                    + $"{DistinctValues.MaxValues} possible values: enum, const, boolean, null, integers between "
                     + "bounds"
             );
         }
@@ -102,7 +102,7 @@ internal sealed class ArrayRules(JsonSchemaGrammar schema, JsonGrammar json, Sch
         var close = json.Space(grammar.Literal("]"u8, next));
         return grammar.Literal(
             "["u8,
-            grammar.Repeat(new DistinctRounds(Rules(json.Space), Rules(json.Comma), least, most), close)
+            grammar.Repeat(new DistinctValues(Rules(json.Space), Rules(json.Comma), least, most), close)
         );
     }
 
@@ -141,10 +141,10 @@ internal sealed class ArrayRules(JsonSchemaGrammar schema, JsonGrammar json, Sch
             if (
                 type == "integer"
                 && NumberRules.Limits(shape, isInteger: true) is var limits
-                && limits.Most - limits.Least < DistinctRounds.MaxValues * limits.Multiple
+                && limits.Max - limits.Min < DistinctValues.MaxValues * limits.Multiple
             )
             {
-                for (var value = limits.Least; value <= limits.Most; value++)
+                for (var value = limits.Min; value <= limits.Max; value++)
                 {
                     if (value % limits.Multiple == 0)
                     {
@@ -172,7 +172,7 @@ internal sealed class ArrayRules(JsonSchemaGrammar schema, JsonGrammar json, Sch
         var elements = new List<JsonElement>();
         foreach (var value in values)
         {
-            if (different.Count > DistinctRounds.MaxValues)
+            if (different.Count > DistinctValues.MaxValues)
             {
                 break;
             }

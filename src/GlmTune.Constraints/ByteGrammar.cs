@@ -36,7 +36,14 @@ internal sealed class ByteGrammar(GrammarBudget? limit = null)
     }
 
     /// <summary>One node.</summary>
-    public readonly record struct Node(NodeKind Kind, ByteSet Set, int Next, int Rule, Rounds? Rounds, int[] Choices);
+    public readonly record struct Node(
+        NodeKind Kind,
+        ByteSet Set,
+        int Next,
+        int Rule,
+        Repetition? Repetition,
+        int[] Choices
+    );
 
     /// <summary>Where the whole grammar starts.</summary>
     public int Start { get; set; } = End;
@@ -88,10 +95,11 @@ internal sealed class ByteGrammar(GrammarBudget? limit = null)
     /// <summary>What a rule accepts, at least <paramref name="least"/> and at most <paramref name="most"/>
     /// times.</summary>
     public int Repeat(int rule, int least, int most, int next) =>
-        most == 0 ? next : Repeat(new CountedRounds(rule, least, most), next);
+        most == 0 ? next : Repeat(new CountedRepetition(rule, least, most), next);
 
     /// <summary>What rules accept, round by round.</summary>
-    public int Repeat(Rounds rounds, int next) => Add(new Node(NodeKind.Repeat, default, next, 0, rounds, []));
+    public int Repeat(Repetition repetition, int next) =>
+        Add(new Node(NodeKind.Repeat, default, next, 0, repetition, []));
 
     /// <summary>Counts work done while building, beyond the nodes themselves.</summary>
     /// <exception cref="ArgumentException">The budget is exceeded.</exception>
@@ -125,17 +133,17 @@ internal sealed class ByteGrammar(GrammarBudget? limit = null)
             NodeKind.Choice => Array.Exists(node.Choices, choice => ending[choice]),
             NodeKind.Call => ending[node.Next] && RuleEnds(node.Rule, ending),
             _ => ending[node.Next]
-                && (node.Rounds!.MayEnd(0) || FirstWays(node.Rounds).Exists(way => RuleEnds(way.Rule, ending))),
+                && (node.Repetition!.MayEnd(0) || FirstWays(node.Repetition).Exists(way => RuleEnds(way.Rule, ending))),
         };
 
     /// <summary>Whether a rule can end, according to <see cref="FindEnding"/>.</summary>
     public bool RuleEnds(int rule, bool[] ending) =>
         ruleStarts[rule] is >= 0 and var start && start < ending.Length && ending[start];
 
-    private static List<(int Rule, long Next)> FirstWays(Rounds rounds)
+    private static List<(int Rule, long Next)> FirstWays(Repetition repetition)
     {
         var ways = new List<(int Rule, long Next)>();
-        rounds.AddWays(0, ways);
+        repetition.AddWays(0, ways);
         return ways;
     }
 

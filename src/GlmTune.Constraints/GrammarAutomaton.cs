@@ -8,7 +8,7 @@ namespace GlmTune.Constraints;
 /// lock it.</remarks>
 internal sealed class GrammarAutomaton
 {
-    private const int MaxPlaces = 2000;
+    private const int MaxPositions = 2000;
     private const int MaxStates = 8192;
     private const int MaxMasks = 512;
     private const int MaxHeld = 1 << 20; // Total number of positions in all cached states.
@@ -93,7 +93,7 @@ internal sealed class GrammarAutomaton
     private State? Find(State state, byte value)
     {
         var fitting = 0UL;
-        var places = state.Places;
+        var places = state.Positions;
         for (var i = 0; i < places.Length; i++)
         {
             fitting |= grammar[places[i].Node].Set.Contains(value) ? 1UL << (i & 63) : 0;
@@ -179,7 +179,7 @@ internal sealed class GrammarAutomaton
     /// <summary>What may come next in a state.</summary>
     public sealed class State((int Node, Frame? Caller)[] places, bool accepts, int generation)
     {
-        public (int Node, Frame? Caller)[] Places => places;
+        public (int Node, Frame? Caller)[] Positions => places;
 
         /// <summary>Whether the text so far is complete.</summary>
         public bool Accepts => accepts;
@@ -210,9 +210,9 @@ internal sealed class GrammarAutomaton
         public int Looked => seen.Count;
 
         // Follows all transitions that read no byte. Count is the state of a repetition, if the node is one.
-        public void Enter(int start, long rounds, Frame? from)
+        public void Enter(int start, long repetition, Frame? from)
         {
-            open.Push((start, rounds, from));
+            open.Push((start, repetition, from));
             while (open.TryPop(out var place))
             {
                 if (!automaton.ending[place.Node] || !seen.Add(place))
@@ -220,7 +220,7 @@ internal sealed class GrammarAutomaton
                     continue; // Never enter what cannot end.
                 }
 
-                if (seen.Count > MaxPlaces)
+                if (seen.Count > MaxPositions)
                 {
                     throw TooAmbiguous();
                 }
@@ -243,13 +243,13 @@ internal sealed class GrammarAutomaton
                         open.Push((automaton.grammar.StartOf(node.Rule), 0, automaton.Push(node.Next, -1, caller)));
                         break;
                     case ByteGrammar.NodeKind.Repeat:
-                        if (node.Rounds!.MayEnd(count))
+                        if (node.Repetition!.MayEnd(count))
                         {
                             open.Push((node.Next, 0, caller));
                         }
 
                         ways.Clear();
-                        node.Rounds.AddWays(count, ways);
+                        node.Repetition.AddWays(count, ways);
                         foreach (
                             var (rule, next) in ways.Where(way =>
                                 automaton.grammar.RuleEnds(way.Rule, automaton.ending)

@@ -12,20 +12,20 @@ internal sealed class NumberRules(JsonSchemaGrammar schema, JsonGrammar json)
 
     /// <summary>Whether a listed number satisfies the other keywords.</summary>
     public static bool Fits(string text, SchemaShape shape) =>
-        shape.Least.Count + shape.Most.Count + shape.Multiples.Count == 0
+        shape.Minimums.Count + shape.Maximums.Count + shape.Multiples.Count == 0
         || (
-            NumberRounds.Exactly(text) is { } number
+            DigitSequence.Exactly(text) is { } number
             && Limits(shape, false, number.Places) is var limits
             && Scaled(number, limits.Places) is { } scaled
-            && scaled >= limits.Least
-            && scaled <= limits.Most
+            && scaled >= limits.Min
+            && scaled <= limits.Max
             && scaled % limits.Multiple == 0
         );
 
     /// <summary>Builds the rule for a number or an integer.</summary>
     public int Build(SchemaShape shape, bool isInteger, int next)
     {
-        if (shape.Least.Count + shape.Most.Count + shape.Multiples.Count == 0)
+        if (shape.Minimums.Count + shape.Maximums.Count + shape.Multiples.Count == 0)
         {
             return isInteger ? json.Integer(next) : json.Number(next);
         }
@@ -37,13 +37,13 @@ internal sealed class NumberRules(JsonSchemaGrammar schema, JsonGrammar json)
         }
 
         var ways = new List<int>();
-        var positive = new NumberRounds(grammar, BigInteger.Max(least, 0), most, places, multiple);
+        var positive = new DigitSequence(grammar, BigInteger.Max(least, 0), most, places, multiple);
         if (positive.HasAny)
         {
             ways.Add(grammar.Repeat(positive, next));
         }
 
-        var negative = new NumberRounds(grammar, BigInteger.Max(-most, 1), -least, places, multiple);
+        var negative = new DigitSequence(grammar, BigInteger.Max(-most, 1), -least, places, multiple);
         if (negative.HasAny)
         {
             ways.Add(grammar.Literal("-"u8, grammar.Repeat(negative, next)));
@@ -55,18 +55,18 @@ internal sealed class NumberRules(JsonSchemaGrammar schema, JsonGrammar json)
     }
 
     // Bounds and divisor in units of the last decimal place.
-    public static (BigInteger Least, BigInteger Most, int Places, BigInteger Multiple) Limits(
+    public static (BigInteger Min, BigInteger Max, int Places, BigInteger Multiple) Limits(
         SchemaShape shape,
         bool isInteger,
         int atLeast = 0
     )
     {
         var bounds = shape
-            .Least.Concat(shape.Most)
-            .Select(bound => NumberRounds.Exactly(bound.Number)!.Value.Places)
+            .Minimums.Concat(shape.Maximums)
+            .Select(bound => DigitSequence.Exactly(bound.Number)!.Value.Places)
             .DefaultIfEmpty(0)
             .Max();
-        var multiples = shape.Multiples.ConvertAll(text => NumberRounds.Exactly(text)!.Value);
+        var multiples = shape.Multiples.ConvertAll(text => DigitSequence.Exactly(text)!.Value);
         var fine = multiples.Select(multiple => multiple.Places).Append(atLeast).Max();
 
         // Integers are multiples of 1.
@@ -84,16 +84,16 @@ internal sealed class NumberRules(JsonSchemaGrammar schema, JsonGrammar json)
         var places =
             isInteger ? 0
             : shape.Multiples.Count > 0 || atLeast > 0 ? fine
-            : Math.Min(Math.Max(UsualPlaces, bounds), NumberRounds.MaxPlaces);
+            : Math.Min(Math.Max(UsualPlaces, bounds), DigitSequence.MaxPlaces);
         multiple = isInteger ? multiple / BigInteger.Pow(10, fine) : multiple;
-        var most = BigInteger.Pow(10, NumberRounds.MaxDigits + places) - 1;
+        var most = BigInteger.Pow(10, DigitSequence.MaxDigits + places) - 1;
         var least = -most;
-        foreach (var (text, exclusive) in shape.Least)
+        foreach (var (text, exclusive) in shape.Minimums)
         {
             least = BigInteger.Max(least, -Floor(text, places, exclusive, sign: -1));
         }
 
-        foreach (var (text, exclusive) in shape.Most)
+        foreach (var (text, exclusive) in shape.Maximums)
         {
             most = BigInteger.Min(most, Floor(text, places, exclusive, sign: 1));
         }
@@ -106,7 +106,7 @@ internal sealed class NumberRules(JsonSchemaGrammar schema, JsonGrammar json)
     // The largest number of units not above a bound, or the same with signs reversed.
     private static BigInteger Floor(string text, int places, bool exclusive, int sign)
     {
-        var (digits, decimals) = NumberRounds.Exactly(text)!.Value;
+        var (digits, decimals) = DigitSequence.Exactly(text)!.Value;
         digits *= sign;
         if (decimals <= places)
         {

@@ -32,7 +32,7 @@ internal sealed record Pattern(Pattern.Part Whole, IReadOnlyList<(Pattern.Part I
         public sealed record Any(IReadOnlyList<Part> Ways) : Part;
 
         /// <summary>A repeated part.</summary>
-        public sealed record Repeated(Part Inner, int Least, int Most) : Part;
+        public sealed record Repeated(Part Inner, int Min, int Max) : Part;
 
         /// <summary>The empty match at the start of the text.</summary>
         public sealed record Start : Part;
@@ -166,7 +166,7 @@ internal sealed record Pattern(Pattern.Part Whole, IReadOnlyList<(Pattern.Part I
             return new Part.Repeated(atom, least, most);
         }
 
-        private (int Least, int Most) Counted()
+        private (int Min, int Max) Counted()
         {
             var end = pattern.IndexOf('}', place);
             var parts = end < 0 ? [] : pattern[(place + 1)..end].Split(',');

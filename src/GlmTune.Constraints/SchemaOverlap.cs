@@ -154,12 +154,12 @@ internal sealed class SchemaOverlap(SchemaDocument document, Action<int> spend)
         );
 
     private static bool Below(SchemaShape a, SchemaShape b) =>
-        a.Most.Exists(most =>
-            b.Least.Exists(least =>
+        a.Maximums.Exists(most =>
+            b.Minimums.Exists(least =>
             {
                 var ((from, fromPlaces), (to, toPlaces)) = (
-                    NumberRounds.Exactly(least.Number)!.Value,
-                    NumberRounds.Exactly(most.Number)!.Value
+                    DigitSequence.Exactly(least.Number)!.Value,
+                    DigitSequence.Exactly(most.Number)!.Value
                 );
                 var difference = (from * BigInteger.Pow(10, toPlaces)) - (to * BigInteger.Pow(10, fromPlaces));
                 return difference.Sign > 0 || (difference.IsZero && (least.Exclusive || most.Exclusive));

@@ -28,7 +28,7 @@ internal sealed class SchemaShape
         "nullable",
     ];
 
-    private static readonly string[] ObjectWords =
+    private static readonly string[] ObjectKeywords =
     [
         "properties",
         "required",
@@ -39,7 +39,7 @@ internal sealed class SchemaShape
         "maxProperties",
         "unevaluatedProperties",
     ];
-    private static readonly string[] ArrayWords =
+    private static readonly string[] ArrayKeywords =
     [
         "items",
         "prefixItems",
@@ -49,8 +49,8 @@ internal sealed class SchemaShape
         "uniqueItems",
         "unevaluatedItems",
     ];
-    private static readonly string[] StringWords = ["pattern", "minLength", "maxLength"];
-    private static readonly string[] NumberWords =
+    private static readonly string[] StringKeywords = ["pattern", "minLength", "maxLength"];
+    private static readonly string[] NumberKeywords =
     [
         "minimum",
         "maximum",
@@ -60,10 +60,10 @@ internal sealed class SchemaShape
     ];
     private static readonly HashSet<string> Known =
     [
-        .. ObjectWords,
-        .. ArrayWords,
-        .. StringWords,
-        .. NumberWords,
+        .. ObjectKeywords,
+        .. ArrayKeywords,
+        .. StringKeywords,
+        .. NumberKeywords,
         "type",
         "enum",
         "const",
@@ -109,7 +109,12 @@ internal sealed class SchemaShape
             HashSet<string> implied = [];
             foreach (
                 var (type, kind) in ((string, string[])[])
-                    [("object", ObjectWords), ("array", ArrayWords), ("string", StringWords), ("number", NumberWords)]
+                    [
+                        ("object", ObjectKeywords),
+                        ("array", ArrayKeywords),
+                        ("string", StringKeywords),
+                        ("number", NumberKeywords),
+                    ]
             )
             {
                 _ = kind.Any(words.Contains) && implied.Add(type);
@@ -141,10 +146,10 @@ internal sealed class SchemaShape
     public List<(IReadOnlyList<SchemaPart> Branches, bool Exclusive, SchemaPart Part)> Unions { get; } = [];
 
     /// <summary>The minimum: its text, and whether it is exclusive.</summary>
-    public List<(string Number, bool Exclusive)> Least { get; } = [];
+    public List<(string Number, bool Exclusive)> Minimums { get; } = [];
 
-    /// <summary>The maximum, like <see cref="Least"/>.</summary>
-    public List<(string Number, bool Exclusive)> Most { get; } = [];
+    /// <summary>The maximum, like <see cref="Minimums"/>.</summary>
+    public List<(string Number, bool Exclusive)> Maximums { get; } = [];
 
     /// <summary>The divisor of numbers.</summary>
     public List<string> Multiples { get; } = [];
@@ -159,7 +164,7 @@ internal sealed class SchemaShape
 
     public int MinItems { get; private set; }
 
-    public bool HasLeastItems { get; private set; }
+    public bool HasMinItems { get; private set; }
 
     public int MaxItems { get; private set; } = ByteGrammar.Unbounded;
 
@@ -193,7 +198,7 @@ internal sealed class SchemaShape
         value.ValueKind switch
         {
             JsonValueKind.String => "string",
-            JsonValueKind.Number => NumberRounds.Exactly(value.GetRawText()) is { Places: 0 } ? "integer" : "number",
+            JsonValueKind.Number => DigitSequence.Exactly(value.GetRawText()) is { Places: 0 } ? "integer" : "number",
             JsonValueKind.True or JsonValueKind.False => "boolean",
             JsonValueKind.Null => "null",
             JsonValueKind.Array => "array",
@@ -296,16 +301,16 @@ internal sealed class SchemaShape
 
     private void ReadNumbers(SchemaPart part)
     {
-        Bound(part, "minimum", "exclusiveMinimum", Least);
-        Bound(part, "maximum", "exclusiveMaximum", Most);
+        Bound(part, "minimum", "exclusiveMinimum", Minimums);
+        Bound(part, "maximum", "exclusiveMaximum", Maximums);
         if (part.Schema.TryGetProperty("multipleOf", out var multiple))
         {
             Multiples.Add(
                 multiple.ValueKind == JsonValueKind.Number
-                && NumberRounds.Exactly(multiple.GetRawText()) is { Digits.Sign: > 0 }
+                && DigitSequence.Exactly(multiple.GetRawText()) is { Digits.Sign: > 0 }
                     ? multiple.GetRawText()
                     : throw part.Wrong(
-                        $"multipleOf must be a number above 0 with at most {NumberRounds.MaxPlaces} decimals"
+                        $"multipleOf must be a number above 0 with at most {DigitSequence.MaxPlaces} decimals"
                     )
             );
         }
@@ -326,9 +331,9 @@ internal sealed class SchemaShape
         }
 
         string Number(JsonElement value, string name) =>
-            value.ValueKind == JsonValueKind.Number && NumberRounds.Exactly(value.GetRawText()) is not null
+            value.ValueKind == JsonValueKind.Number && DigitSequence.Exactly(value.GetRawText()) is not null
                 ? value.GetRawText()
-                : throw part.Wrong($"{name} must be a number with at most {NumberRounds.MaxPlaces} decimals");
+                : throw part.Wrong($"{name} must be a number with at most {DigitSequence.MaxPlaces} decimals");
     }
 
     private void ReadStrings(SchemaPart part)
@@ -374,7 +379,7 @@ internal sealed class SchemaShape
 
         Closing(part, "unevaluatedProperties");
         if (
-            !ObjectWords.Any(word =>
+            !ObjectKeywords.Any(word =>
                 word is not ("minProperties" or "maxProperties" or "required" or "propertyNames")
                 && schema.TryGetProperty(word, out _)
             )
@@ -396,7 +401,7 @@ internal sealed class SchemaShape
     private void ReadArrays(SchemaPart part)
     {
         var schema = part.Schema;
-        HasLeastItems |= schema.TryGetProperty("minItems", out _);
+        HasMinItems |= schema.TryGetProperty("minItems", out _);
         MinItems = Math.Max(MinItems, Count(part, "minItems") ?? 0);
         MaxItems = Math.Min(MaxItems, Count(part, "maxItems") ?? ByteGrammar.Unbounded);
         if (schema.TryGetProperty("uniqueItems", out var unique))
@@ -495,7 +500,7 @@ internal sealed class SchemaShape
     private static int? Count(SchemaPart part, string name) =>
         !part.Schema.TryGetProperty(name, out var value) ? null
         : value.ValueKind == JsonValueKind.Number
-        && NumberRounds.Exactly(value.GetRawText()) is { Places: 0, Digits.Sign: >= 0 } count
+        && DigitSequence.Exactly(value.GetRawText()) is { Places: 0, Digits.Sign: >= 0 } count
             ? (int)System.Numerics.BigInteger.Min(count.Digits, ByteGrammar.Unbounded)
         : throw part.Wrong($"{name} must be a whole number, at least 0");
 

@@ -29,7 +29,7 @@ internal sealed class TextGrammar(JsonGrammar json)
         grammar.Literal(
             "\""u8,
             grammar.Repeat(
-                new TextRounds(machine, Character, least, most, grammar.Spend),
+                new TextRepetition(machine, Character, least, most, grammar.Spend),
                 grammar.Literal("\""u8, next)
             )
         );
@@ -64,8 +64,8 @@ internal sealed class TextGrammar(JsonGrammar json)
             Pattern.Part.Any any => grammar.Choice([.. any.Ways.Select(way => Build(way, next))]),
             Pattern.Part.Repeated repeated => grammar.Repeat(
                 grammar.Rule(Build(repeated.Inner, ByteGrammar.End)),
-                repeated.Least,
-                repeated.Most,
+                repeated.Min,
+                repeated.Max,
                 next
             ),
             _ => throw TooManyStates(),

@@ -327,20 +327,20 @@ internal sealed class TextMachine
         private int Build(Pattern.Part.Repeated repeated, int next)
         {
             var start = next;
-            if (repeated.Most == ByteGrammar.Unbounded)
+            if (repeated.Max == ByteGrammar.Unbounded)
             {
                 start = Add(new Node(null, [next], Where.Anywhere));
                 nodes[start].Next.Add(Build(repeated.Inner, start));
             }
             else
             {
-                for (var i = repeated.Least; i < repeated.Most; i++)
+                for (var i = repeated.Min; i < repeated.Max; i++)
                 {
                     start = Add(new Node(null, [next, Build(repeated.Inner, start)], Where.Anywhere));
                 }
             }
 
-            for (var i = 0; i < repeated.Least; i++)
+            for (var i = 0; i < repeated.Min; i++)
             {
                 start = Build(repeated.Inner, start);
             }

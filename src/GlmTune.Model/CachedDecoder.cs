@@ -8,27 +8,27 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model;
 
-/// <summary>Decoding on one device: on a GPU passes are recorded once and replayed, and the likeliest tokens go into
+/// <summary>Decoding on one device: on a GPU passes are captured once and replayed, and the likeliest tokens go into
 /// the next pass without the host.</summary>
 /// <remarks>
-/// A pass reads six numbers a sequence from one small tensor (token, slot, adapter, place, cached tokens, position) and
-/// ends by writing there what the next pass needs if every sequence goes on with its likeliest token. So a recording
-/// holds for every pass of as many sequences, until the cache is rearranged or an adapter changes. To keep recordings
-/// few, passes are filled up to one of a few sizes by repeating the first sequence, which writes the same keys and
-/// values to the same place. </remarks>
+/// A pass reads six numbers a sequence from one small tensor (token, slot, adapter, position in the slot, cached
+/// tokens, rotary position). It ends by writing there what the next pass needs if every sequence continues with its
+/// likeliest token. So a capture serves every pass of as many sequences, until the cache is rearranged or an adapter
+/// changes. To keep captures few, passes are filled up to one of a few sizes by repeating the first sequence, which
+/// writes the same keys and values to the same position. </remarks>
 internal sealed class CachedDecoder : IDecoder
 {
     // Rows of the small tensor.
     private const int Ids = 0;
     private const int Slots = 1;
     private const int Adapters = 2;
-    private const int Places = 3; // From here on they grow by one with every pass.
+    private const int SlotPositions = 3; // From here on they grow by one with every pass.
     private const int Lengths = 4;
     private const int Positions = 5;
     private const int Numbers = 6;
 
-    // Short answers are not worth a recording, which costs as much time as a few passes.
-    private const int PassesBeforeRecording = 4;
+    // Short answers are not worth a capture, which costs as much time as a few passes.
+    private const int PassesBeforeCapture = 4;
     private const int ResultsAtOnce = 2;
     private const int FirstLongest = 512;
     private static readonly int[] Sizes = [1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128];
@@ -46,30 +46,30 @@ internal sealed class CachedDecoder : IDecoder
     private Pass? current;
     private int count;
     private int longest;
-    private (int Cache, long Model) recordedFor = (-1, -1);
+    private (int Cache, long Model) capturedFor = (-1, -1);
 
     /// <param name="model">Whose layers.</param>
     /// <param name="cache">The cache.</param>
     /// <param name="vocabularySize">One past the highest id that may be produced.</param>
-    /// <param name="fillsUp">Whether passes are filled up to few sizes; null: where they are recorded.</param>
+    /// <param name="fillsUp">Whether passes are filled up to few sizes; null: where they are captured.</param>
     public CachedDecoder(DecoderModel model, KvCache cache, int vocabularySize, bool? fillsUp = null)
     {
         (this.model, this.cache, this.vocabularySize) = (model, cache, vocabularySize);
-        Records = IsRecordable(model);
-        this.fillsUp = fillsUp ?? Records;
+        Captures = CanCapture(model);
+        this.fillsUp = fillsUp ?? Captures;
     }
 
-    /// <summary>Whether passes are recorded; false once a recording was refused.</summary>
-    public bool Records { get; private set; }
+    /// <summary>Whether passes are captured; false once a capture was refused.</summary>
+    public bool Captures { get; private set; }
 
-    /// <summary>Whether passes may be recorded where they can be; to compare.</summary>
-    public bool MayRecord { get; init; } = true;
+    /// <summary>Whether passes may be captured where they can be; to compare.</summary>
+    public bool MayCapture { get; init; } = true;
 
-    /// <summary>Why a recording was refused; null: none was.</summary>
+    /// <summary>Why a capture was refused; null: none was.</summary>
     public string? Refusal { get; private set; }
 
-    /// <summary>Recordings made so far.</summary>
-    public int Recordings { get; private set; }
+    /// <summary>Captures made so far.</summary>
+    public int CaptureCount { get; private set; }
 
     /// <inheritdoc/>
     public bool IsUsable => CanDecode(model);
@@ -122,7 +122,7 @@ internal sealed class CachedDecoder : IDecoder
             numbers[(Ids * size) + i] = row.Id;
             numbers[(Slots * size) + i] = row.Slot;
             numbers[(Adapters * size) + i] = row.Adapter?.TableRow ?? 0;
-            numbers[(Places * size) + i] = row.Before;
+            numbers[(SlotPositions * size) + i] = row.Before;
             numbers[(Lengths * size) + i] = row.Before + 1;
             numbers[(Positions * size) + i] =
                 row.Before
@@ -146,12 +146,12 @@ internal sealed class CachedDecoder : IDecoder
     }
 
     /// <inheritdoc/>
-    public bool CanGoOn => current is not null && longest < cache.Capacity && recordedFor == Now();
+    public bool CanAdvance => current is not null && longest < cache.Capacity && capturedFor == Now();
 
     /// <inheritdoc/>
-    public void GoOn()
+    public void Advance()
     {
-        if (!CanGoOn)
+        if (!CanAdvance)
         {
             throw new InvalidOperationException(
                 "There is no pass to continue from, no room for its next tokens, or the model or the cache has changed."
@@ -163,7 +163,7 @@ internal sealed class CachedDecoder : IDecoder
     }
 
     /// <inheritdoc/>
-    public LikeliestToken[] Likeliest()
+    public ArgmaxToken[] Argmax()
     {
         if (!asked.TryDequeue(out var result))
         {
@@ -171,11 +171,11 @@ internal sealed class CachedDecoder : IDecoder
         }
 
         result.Tokens.Wait();
-        var tokens = new LikeliestToken[result.Count];
+        var tokens = new ArgmaxToken[result.Count];
         var found = result.Tokens.At<double>(0, 2 * result.Size);
         for (var i = 0; i < tokens.Length; i++)
         {
-            tokens[i] = new LikeliestToken((int)found[i], (float)found[result.Size + i]);
+            tokens[i] = new ArgmaxToken((int)found[i], (float)found[result.Size + i]);
         }
 
         free.Add(result.Tokens);
@@ -203,7 +203,7 @@ internal sealed class CachedDecoder : IDecoder
         Array.Find(Sizes, size => size >= rows) is var size and > 0 ? size : (rows + 63) / 64 * 64;
 
     // Own kernels throughout, which take their memory from an arena.
-    private static bool IsRecordable(DecoderModel model) =>
+    private static bool CanCapture(DecoderModel model) =>
         model.Kernels is CudaKernels
         && model.Type is ScalarType.BFloat16 or ScalarType.Float16
         && model.Config.HeadDim is 64 or 128
@@ -212,14 +212,14 @@ internal sealed class CachedDecoder : IDecoder
 
     private void Run(Pass pass)
     {
-        if (!Records)
+        if (!Captures)
         {
             pass.Keep(Work(pass, longest));
         }
         else
         {
             // How far attention may have to look decides into how many parts it is cut, no more: passes share
-            // recordings by it.
+            // captures by it.
             var reach = FirstLongest;
             while (reach < longest)
             {
@@ -228,10 +228,10 @@ internal sealed class CachedDecoder : IDecoder
 
             reach = Math.Min(reach, cache.Capacity);
             pass.Arena ??= new TensorArena(model.Device, Layout(pass.Size).Bytes);
-            if (pass.Recordings.TryGetValue(reach, out var recording) || TryRecord(pass, reach, out recording))
+            if (pass.Captures.TryGetValue(reach, out var capture) || TryCapture(pass, reach, out capture))
             {
-                recording.Graph.Replay();
-                pass.Use(recording);
+                capture.Graph.Replay();
+                pass.Use(capture);
             }
             else
             {
@@ -263,20 +263,20 @@ internal sealed class CachedDecoder : IDecoder
         asked.Enqueue((tokens, pass.Size, count));
     }
 
-    private bool TryRecord(Pass pass, int reach, out Recording recording)
+    private bool TryCapture(Pass pass, int reach, out CapturedPass capture)
     {
-        recording = null!;
-        if (!MayRecord || pass.Unrecorded++ < PassesBeforeRecording)
+        capture = null!;
+        if (!MayCapture || pass.Uncaptured++ < PassesBeforeCapture)
         {
             return false;
         }
 
         Results? made = null;
-        // Recording runs the work as well, which puts the next pass's numbers in the place of this one's.
+        // Capture runs the work as well, which puts the next pass's numbers in the place of this one's.
         using var input = pass.Input.clone();
         try
         {
-            var graph = CudaGraph.Record(
+            var graph = CudaGraph.RunAndCapture(
                 model.Device,
                 pass.Arena!,
                 () =>
@@ -285,15 +285,15 @@ internal sealed class CachedDecoder : IDecoder
                     made = Work(pass, reach);
                 }
             );
-            recording = pass.Recordings[reach] = new Recording(graph, made!);
-            Recordings++;
+            capture = pass.Captures[reach] = new CapturedPass(graph, made!);
+            CaptureCount++;
             return true;
         }
         catch (Exception error)
             when (error is CudaException or AtenException or System.Runtime.InteropServices.ExternalException)
         {
             made?.Dispose();
-            (Records, Refusal) = (false, error.Message);
+            (Captures, Refusal) = (false, error.Message);
             return false;
         }
         finally
@@ -325,7 +325,7 @@ internal sealed class CachedDecoder : IDecoder
             Cache = new CacheStep(
                 cache,
                 pass.Input.select(0, Slots),
-                pass.Input.select(0, Places),
+                pass.Input.select(0, SlotPositions),
                 pass.Input.select(0, Lengths),
                 reach
             ),
@@ -340,7 +340,7 @@ internal sealed class CachedDecoder : IDecoder
         var logits = model.Head.Decode(stream, delta, context);
         var next = kernels.ArgMax(logits, vocabularySize);
         ids.copy_(next.select(0, 0));
-        pass.Input.narrow(0, Places, Numbers - Places).AddInPlace(1);
+        pass.Input.narrow(0, SlotPositions, Numbers - SlotPositions).AddInPlace(1);
         return new Results(logits.DetachFromDisposeScope(), next.DetachFromDisposeScope());
     }
 
@@ -350,9 +350,9 @@ internal sealed class CachedDecoder : IDecoder
         const long Slack = 1 << 20;
         const long PartialSums = 16L << 20;
         var (config, wide) = (model.Config, 4L * rows);
-        long Rounded(long bytes) => (bytes + 255) / 256 * 256;
-        var begin = Rounded((wide * (config.HiddenSize + config.HeadDim)) + Slack);
-        var layer = Rounded(
+        long RoundUp(long bytes) => (bytes + 255) / 256 * 256;
+        var begin = RoundUp((wide * (config.HiddenSize + config.HeadDim)) + Slack);
+        var layer = RoundUp(
             (
                 wide
                 * (
@@ -365,25 +365,25 @@ internal sealed class CachedDecoder : IDecoder
                 + PartialSums
                 + Slack
         );
-        var end = Rounded((wide * (config.VocabularySize + (4L * config.HiddenSize))) + Slack);
+        var end = RoundUp((wide * (config.VocabularySize + (4L * config.HiddenSize))) + Slack);
         return new Sections(begin, layer, end);
     }
 
     private void DropWhatIsStale()
     {
         var now = Now();
-        if (recordedFor == now && cosines is not null)
+        if (capturedFor == now && cosines is not null)
         {
             return;
         }
 
         Drop();
-        recordedFor = now;
+        capturedFor = now;
         var (cosine, sine) = model.AngleTable(cache.Capacity + model.PositionOffset);
         (cosines, sines) = (cosine.DetachFromDisposeScope(), sine.DetachFromDisposeScope());
     }
 
-    // What recordings and tables rest on: the cache's memory, and that of all weights and adapters.
+    // What captures and tables rest on: the cache's memory, and that of all weights and adapters.
     private (int Cache, long Model) Now() => (cache.Version, model.Version);
 
     private void Drop()
@@ -414,7 +414,7 @@ internal sealed class CachedDecoder : IDecoder
         }
     }
 
-    private sealed record Recording(CudaGraph Graph, Results Results) : IDisposable
+    private sealed record CapturedPass(CudaGraph Graph, Results Results) : IDisposable
     {
         public void Dispose()
         {
@@ -423,10 +423,10 @@ internal sealed class CachedDecoder : IDecoder
         }
     }
 
-    // Passes of one size: their numbers, memory and recordings.
+    // Passes of one size: their numbers, memory and captures.
     private sealed class Pass(int size, bool adapted, Device device) : IDisposable
     {
-        private Results? unrecorded;
+        private Results? uncaptured;
 
         public int Size => size;
 
@@ -436,28 +436,28 @@ internal sealed class CachedDecoder : IDecoder
 
         public Tensor Input { get; } = zeros([Numbers, size], ScalarType.Int64, device).DetachFromDisposeScope();
 
-        public Dictionary<int, Recording> Recordings { get; } = [];
+        public Dictionary<int, CapturedPass> Captures { get; } = [];
 
         public TensorArena? Arena { get; set; }
 
-        public int Unrecorded { get; set; }
+        public int Uncaptured { get; set; }
 
         public Results? Results { get; private set; }
 
         public void Keep(Results results)
         {
-            unrecorded?.Dispose();
-            Results = unrecorded = results;
+            uncaptured?.Dispose();
+            Results = uncaptured = results;
         }
 
-        public void Use(Recording recording) => Results = recording.Results;
+        public void Use(CapturedPass capture) => Results = capture.Results;
 
         public void Dispose()
         {
-            unrecorded?.Dispose();
-            foreach (var recording in Recordings.Values)
+            uncaptured?.Dispose();
+            foreach (var capture in Captures.Values)
             {
-                recording.Dispose();
+                capture.Dispose();
             }
 
             Input.Dispose();

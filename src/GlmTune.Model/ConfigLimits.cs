@@ -18,7 +18,7 @@ internal static class ConfigLimits
     public static ModelConfig Check(string path, ModelConfig config)
     {
         List<string> problems = [];
-        void Most(int value, int most, params string[] keys)
+        void AtMost(int value, int most, params string[] keys)
         {
             if (value > most)
             {
@@ -34,13 +34,13 @@ internal static class ConfigLimits
             }
         }
 
-        Most(config.LayerCount, MaxLayers, "num_layers", "num_hidden_layers");
-        Most(config.HiddenSize, MaxFeatures, "hidden_size");
-        Most(config.FeedForwardSize, MaxFeatures, "ffn_hidden_size", "intermediate_size");
-        Most(config.QueryHeads, MaxHeads, "num_attention_heads");
-        Most(config.KeyValueHeads, MaxHeads, "multi_query_group_num", "num_key_value_heads");
-        Most(config.HeadDim, MaxHeads, "kv_channels", "head_dim");
-        Most(config.VocabularySize, MaxTokens, "padded_vocab_size", "vocab_size");
+        AtMost(config.LayerCount, MaxLayers, "num_layers", "num_hidden_layers");
+        AtMost(config.HiddenSize, MaxFeatures, "hidden_size");
+        AtMost(config.FeedForwardSize, MaxFeatures, "ffn_hidden_size", "intermediate_size");
+        AtMost(config.QueryHeads, MaxHeads, "num_attention_heads");
+        AtMost(config.KeyValueHeads, MaxHeads, "multi_query_group_num", "num_key_value_heads");
+        AtMost(config.HeadDim, MaxHeads, "kv_channels", "head_dim");
+        AtMost(config.VocabularySize, MaxTokens, "padded_vocab_size", "vocab_size");
         Expect(
             config.NormEpsilon >= 0 && double.IsFinite(config.NormEpsilon),
             "a number of at least 0",

@@ -27,7 +27,7 @@ public abstract partial class DecoderModel
         return Hidden(tokenIds, stages, weights, kept);
     }
 
-    private Tensor Hidden(Tensor tokenIds, StageContexts stages, IUnitWeights? weights, KeptActivations? kept)
+    private Tensor Hidden(Tensor tokenIds, PipelineStageContexts stages, IUnitWeights? weights, KeptActivations? kept)
     {
         using var scope = NewDisposeScope();
         weights?.Unshard(Embedding);
@@ -36,7 +36,7 @@ public abstract partial class DecoderModel
         var at = 0;
         foreach (var layer in Layers)
         {
-            var stage = Plan.StageOf(layer.Number);
+            var stage = Plan.PipelineStageOf(layer.Number);
             if (stage != at)
             {
                 var there = x.to(Plan.Devices[stage]).alias();
@@ -171,5 +171,5 @@ public abstract partial class DecoderModel
         return loss.to_type(ScalarType.Float64).item<double>();
     }
 
-    private StageContexts Stages(LayerContext context) => new(context, Plan.Devices, kernels);
+    private PipelineStageContexts Stages(LayerContext context) => new(context, Plan.Devices, kernels);
 }

@@ -150,7 +150,7 @@ public abstract partial class DecoderModel : ICausalLm, IDisposable
     /// zero.</summary>
     /// <param name="seed">Decides the numbers, on one kind of device.</param>
     /// <param name="made">Called with each unit once its weights are in memory, which it may release.</param>
-    /// <param name="fp8">Whether <see cref="Fp8Weights"/> are rounded to fp8 as they are made.</param>
+    /// <param name="fp8">Whether <see cref="Fp8Weights"/> are quantized to fp8 as they are made.</param>
     public void InitializeRandomly(long seed, Action<Layer>? made = null, bool fp8 = false)
     {
         // The tensor library makes generators for the CPU alone; a GPU has one of its own, which a seed sets.
@@ -161,7 +161,7 @@ public abstract partial class DecoderModel : ICausalLm, IDisposable
             cuda.manual_seed_all(seed);
         }
 
-        HashSet<Parameter> rounded = fp8 ? [.. Fp8Weights] : [];
+        HashSet<Parameter> quantized = fp8 ? [.. Fp8Weights] : [];
         var own = BaseParameters.ToHashSet();
         foreach (var unit in Units)
         {
@@ -174,9 +174,9 @@ public abstract partial class DecoderModel : ICausalLm, IDisposable
                         ? (generator is null ? value.normal_(0, 0.02) : value.normal_(0, 0.02, generator))
                     : parameter.Name.EndsWith(".bias", StringComparison.Ordinal) ? value.zero_()
                     : value.FillInPlace(1);
-                if (rounded.Contains(parameter))
+                if (quantized.Contains(parameter))
                 {
-                    parameter.Round(keepTransposed: true);
+                    parameter.Quantize(keepTransposed: true);
                 }
             }
 
@@ -239,30 +239,30 @@ public abstract partial class DecoderModel : ICausalLm, IDisposable
     public (Tensor Cosine, Tensor Sine) Angles(int count) =>
         rotary.Angles([.. Enumerable.Range(PositionOffset, count)], Type, Device);
 
-    /// <summary>Places at which dropout may be: see <see cref="LayerContext.SeedOf(int)"/>. The output head, which is
+    /// <summary>Dropout sites: see <see cref="LayerContext.SeedOf(int)"/>. The output head, which is
     /// the last, has one for each part of the targets.</summary>
     /// <param name="targets">Targets of a pass.</param>
-    public int Places(int targets) =>
-        Head.Projection.Place + Math.Max(1, (targets + Head.ChunkRows - 1) / Head.ChunkRows);
+    public int DropoutSites(int targets) =>
+        Head.Projection.DropoutSite + Math.Max(1, (targets + Head.ChunkRows - 1) / Head.ChunkRows);
 
     /// <summary>The stage of the plan that a unit is in.</summary>
     /// <param name="unit">One of <see cref="Units"/>.</param>
-    internal int StageOf(Layer unit) =>
-        unit is DecoderLayer layer ? Plan.StageOf(layer.Number)
+    internal int PipelineStageOf(Layer unit) =>
+        unit is DecoderLayer layer ? Plan.PipelineStageOf(layer.Number)
         : unit == Head ? Plan.Devices.Count - 1
         : 0;
 
     /// <inheritdoc/>
     public KvCache NewCache(int slots, int capacity)
     {
-        var places = capacity + MaxVirtualTokens;
+        var positions = capacity + MaxVirtualTokens;
         var cache =
             Plan.Devices.Count == 1
-                ? new KvCache(Config.LayerCount, slots, places, Config.KeyValueHeads, Config.HeadDim, Type, Device)
+                ? new KvCache(Config.LayerCount, slots, positions, Config.KeyValueHeads, Config.HeadDim, Type, Device)
                 : new KvCache(
                     [.. Layers.Select(layer => Plan.DeviceOf(layer.Number))],
                     slots,
-                    places,
+                    positions,
                     Config.KeyValueHeads,
                     Config.HeadDim,
                     Type
@@ -297,8 +297,8 @@ public abstract partial class DecoderModel : ICausalLm, IDisposable
     public IDecoder? NewDecoder(KvCache cache, int vocabularySize) =>
         CachedDecoder.CanDecode(this) ? new CachedDecoder(this, cache, vocabularySize) : null;
 
-    /// <summary>Cosines and sines of places 0 to <paramref name="count"/>, each [count, rotaryDim / 2]; in the caller's
-    /// dispose scope.</summary>
+    /// <summary>Cosines and sines of positions 0 to <paramref name="count"/>, each [count, rotaryDim / 2]; in the
+    /// caller's dispose scope.</summary>
     public (Tensor Cosine, Tensor Sine) AngleTable(int count) =>
         rotary.Angles([.. Enumerable.Range(0, count)], Type, Device);
 

@@ -8,7 +8,7 @@ namespace GlmTune.Model;
 /// stage to stage.</remarks>
 public sealed class DevicePlan
 {
-    private const double MostOfMemory = 0.9; // The rest is for activations and for what the allocator cannot use.
+    private const double MaxMemoryShare = 0.9; // The rest is for activations and for what the allocator cannot use.
     private readonly int[] stageOf;
 
     /// <param name="stages">Devices, and decoder layers of each; at least one device, each with at least one
@@ -36,7 +36,7 @@ public sealed class DevicePlan
 
     /// <summary>The stage of a decoder layer.</summary>
     /// <param name="layer">From 0.</param>
-    public int StageOf(int layer) => stageOf[layer];
+    public int PipelineStageOf(int layer) => stageOf[layer];
 
     /// <summary>The device of a decoder layer.</summary>
     /// <param name="layer">From 0.</param>
@@ -96,8 +96,8 @@ public sealed class DevicePlan
     )
     {
         var (layer, end) = Needs(config, type, cacheBytes);
-        var best = Fill(devices, MostOfMemory, layer, end, config.LayerCount);
-        var (low, high) = (0.0, MostOfMemory);
+        var best = Fill(devices, MaxMemoryShare, layer, end, config.LayerCount);
+        var (low, high) = (0.0, MaxMemoryShare);
         for (var i = 0; best is not null && i < 40; i++)
         {
             var share = (low + high) / 2;
@@ -135,10 +135,10 @@ public sealed class DevicePlan
     {
         var stages = new List<(Device, int)>();
         var left = layers;
-        foreach (var (place, (device, free)) in devices.Index())
+        foreach (var (stage, (device, free)) in devices.Index())
         {
-            var room = (long)(free * share) - (place == 0 ? end : 0) - (place == devices.Count - 1 ? end : 0);
-            var count = (int)Math.Min(left - (devices.Count - 1 - place), Math.Max(0, room) / layer);
+            var room = (long)(free * share) - (stage == 0 ? end : 0) - (stage == devices.Count - 1 ? end : 0);
+            var count = (int)Math.Min(left - (devices.Count - 1 - stage), Math.Max(0, room) / layer);
             if (count < 1)
             {
                 return null;
@@ -162,7 +162,7 @@ public sealed class DevicePlan
         return new InvalidDataException(
             $"The model needs {Gib((layer * config.LayerCount) + (2 * end))} in {type}, including its cache, "
                 + "plus working memory; free: "
-                + $"{string.Join(", ", devices.Select(place => $"{Gib(place.FreeBytes)} on {place.Device}"))}. Use "
+                + $"{string.Join(", ", devices.Select(each => $"{Gib(each.FreeBytes)} on {each.Device}"))}. Use "
                 + "a smaller type, more devices, or the CPU."
         );
     }

@@ -14,7 +14,7 @@ public interface ICausalLm
     /// <summary>Where it computes.</summary>
     Device Device { get; }
 
-    /// <summary>Virtual tokens that an attached prefix puts into the first places of every cache slot; 0 without
+    /// <summary>Virtual tokens that an attached prefix puts into the first positions of every cache slot; 0 without
     /// one.</summary>
     int VirtualTokens { get; }
 
@@ -26,7 +26,7 @@ public interface ICausalLm
     /// cache.</summary>
     int MaxVirtualTokens => VirtualTokens;
 
-    /// <summary>Virtual tokens in the first places of the slots of rows with this adapter.</summary>
+    /// <summary>Virtual tokens in the first positions of the slots of rows with this adapter.</summary>
     int VirtualTokensOf(ServedAdapter? adapter) => adapter?.VirtualTokens ?? VirtualTokens;
 
     /// <summary>A cache whose slots begin with the attached prefix, if there is one; the caller disposes it.</summary>

@@ -6,7 +6,7 @@ namespace GlmTune.Model;
 /// <summary>A sequence's one new token.</summary>
 /// <param name="Id">The token.</param>
 /// <param name="Slot">The sequence's slot in the cache.</param>
-/// <param name="Before">Tokens in the slot before it, virtual ones included: its place.</param>
+/// <param name="Before">Tokens in the slot before it, virtual ones included: its position in the slot.</param>
 /// <param name="Adapter">The served adapter that the sequence has; null: the base, or the adapter that is attached to
 /// it.</param>
 public readonly record struct DecodeRow(int Id, int Slot, int Before, ServedAdapter? Adapter = null);
@@ -14,13 +14,13 @@ public readonly record struct DecodeRow(int Id, int Slot, int Before, ServedAdap
 /// <summary>A token that a pass found the likeliest.</summary>
 /// <param name="Id">The token.</param>
 /// <param name="Logit">Its logit; NaN where any logit of the sequence is.</param>
-public readonly record struct LikeliestToken(int Id, float Logit);
+public readonly record struct ArgmaxToken(int Id, float Logit);
 
 /// <summary>Passes of one new token a sequence over one cache. They are queued; the host waits only where it asks for
 /// results.</summary>
 /// <remarks>
 /// The cache may be rearranged and written by other passes between two of these. At most two passes may be queued whose
-/// <see cref="Likeliest"/> has not been asked for. Not thread-safe; the model's adapters may change between passes, not
+/// <see cref="Argmax"/> has not been asked for. Not thread-safe; the model's adapters may change between passes, not
 /// during one. </remarks>
 public interface IDecoder : IDisposable
 {
@@ -32,19 +32,19 @@ public interface IDecoder : IDisposable
     /// <exception cref="ArgumentException">There is no row, or a slot is full.</exception>
     void Begin(ReadOnlySpan<DecodeRow> rows);
 
-    /// <summary>Whether <see cref="GoOn"/> may be called: a pass came before, every slot has room, and neither the
+    /// <summary>Whether <see cref="Advance"/> may be called: a pass came before, every slot has room, and neither the
     /// cache's memory nor a weight or adapter has changed since. Otherwise <see cref="Begin"/> is the way.</summary>
-    bool CanGoOn { get; }
+    bool CanAdvance { get; }
 
     /// <summary>Queues another pass over the same sequences; each one's new token is the likeliest by the pass before,
     /// which the host need not know yet.</summary>
-    /// <exception cref="InvalidOperationException"><see cref="CanGoOn"/> is false.</exception>
-    void GoOn();
+    /// <exception cref="InvalidOperationException"><see cref="CanAdvance"/> is false.</exception>
+    void Advance();
 
     /// <summary>The likeliest next token of each sequence, of those that may be produced, by the oldest pass not asked
     /// yet; waits for it. Whether the logit is a number is the caller's to check.</summary>
     /// <exception cref="InvalidOperationException">Every queued pass has been asked.</exception>
-    LikeliestToken[] Likeliest();
+    ArgmaxToken[] Argmax();
 
     /// <summary>Logits of the pass queued last, [rows, V] on the device; the decoder's own, and overwritten by the next
     /// pass.</summary>

@@ -20,7 +20,7 @@ public static class ModelFolder
     /// <param name="plain">Plain operators only, no fused kernels.</param>
     /// <param name="loaded">Called with each unit (embedding, decoder layer, head) once its weights are in memory,
     /// which it may release.</param>
-    /// <param name="fp8">Whether the weights of the decoder layers' linear layers are rounded to fp8, each as it is
+    /// <param name="fp8">Whether the weights of the decoder layers' linear layers are quantized to fp8, each as it is
     /// read.</param>
     /// <exception cref="InvalidDataException">Configuration or weights are missing, left over or misshapen; all
     /// problems at once.</exception>
@@ -68,11 +68,11 @@ public static class ModelFolder
         try
         {
             using var scope = NewDisposeScope();
-            HashSet<Parameter> rounded = fp8 ? [.. model.Fp8Weights] : [];
+            HashSet<Parameter> quantized = fp8 ? [.. model.Fp8Weights] : [];
             var slices = MatchWeights(model, files).ToLookup(pair => pair.Slice.Parameter);
             foreach (var unit in model.Units)
             {
-                var (transfer, moves) = stages[model.StageOf(unit)];
+                var (transfer, moves) = stages[model.PipelineStageOf(unit)];
                 foreach (var parameter in unit.Parameters)
                 {
                     parameter.Value = empty(parameter.Shape, type, parameter.Device);
@@ -92,14 +92,14 @@ public static class ModelFolder
                 }
                 // Whoever changes each unit as it comes may have no room for all; else the readers run through without
                 // a stop.
-                if (loaded is not null || rounded.Count > 0)
+                if (loaded is not null || quantized.Count > 0)
                 {
                     transfer.Run(moves);
                     moves.ForEach(move => move.Target.Dispose());
                     moves.Clear();
-                    foreach (var parameter in unit.Parameters.Where(rounded.Contains))
+                    foreach (var parameter in unit.Parameters.Where(quantized.Contains))
                     {
-                        parameter.Round(keepTransposed: true);
+                        parameter.Quantize(keepTransposed: true);
                     }
 
                     loaded?.Invoke(unit);

@@ -61,7 +61,7 @@ public static class ComputeDevice
     /// <returns>A function that places the layers, given the architecture and the type of the weights; and the first
     /// device.</returns>
     /// <exception cref="InvalidDataException">The device does not exist on this machine.</exception>
-    public static (Device First, Func<ModelConfig, ScalarType, DevicePlan> Plan) Places(string? name)
+    public static (Device First, Func<ModelConfig, ScalarType, DevicePlan> Plan) PlanFor(string? name)
     {
         var automatic = name is null or "auto";
         var devices = automatic ? All() : [.. name!.Split(',').Select(part => Named(part.Trim()))];

@@ -105,7 +105,7 @@ public sealed class RunFolder
 
     /// <summary>The current state of the run.</summary>
     /// <exception cref="IOException">A file cannot be read.</exception>
-    public RunStanding Stand()
+    public RunStatus ReadStatus()
     {
         lock (reading)
         {
@@ -125,7 +125,7 @@ public sealed class RunFolder
 
                 readUpTo = part.Next;
             } while (part.HasMore);
-            return new RunStanding(
+            return new RunStatus(
                 history.End ?? (IsAlive() ? RunState.Running : RunState.Lost),
                 history.Step,
                 history.TotalSteps,
@@ -225,7 +225,7 @@ public sealed class RunFolder
 /// <param name="Error">The error that ended it.</param>
 /// <param name="Loss">Loss of the last step.</param>
 /// <param name="EvaluationLoss">Loss of the last evaluation.</param>
-public sealed record RunStanding(
+public sealed record RunStatus(
     RunState State,
     long Step,
     long TotalSteps,

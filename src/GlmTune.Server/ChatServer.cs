@@ -23,7 +23,7 @@ public static class ChatServer
         Action<WebApplication>? map = null
     )
     {
-        var queue = new RequestQueue(models.Places, options.Limits, options.Time);
+        var queue = new RequestQueue(models.Slots, options.Limits, options.Time);
         var app = ServerApp.Create(
             options,
             services =>

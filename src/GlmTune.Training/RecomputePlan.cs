@@ -6,11 +6,11 @@ namespace GlmTune.Training;
 
 /// <summary>What the backward pass computes again, so that a pass fits the memory that is free.</summary>
 /// <param name="Whole">Decoder layers that keep their input alone, counted from the first.</param>
-/// <param name="CheapParts">Further layers that keep everything but what comes cheap: outputs of norms and of
+/// <param name="Selective">Further layers that keep everything but what comes cheap: outputs of norms and of
 /// SwiGLU.</param>
 /// <remarks>Source of the trade: Chen et al., arXiv:1604.06174; of the middle way: Korthikanti et al.,
 /// arXiv:2205.05198, section 5.</remarks>
-public sealed record RecomputePlan(int Whole, int CheapParts)
+public sealed record RecomputePlan(int Whole, int Selective)
 {
     private const double Usable = 0.92;
 
@@ -38,7 +38,7 @@ public sealed record RecomputePlan(int Whole, int CheapParts)
             free,
             config.LayerCount,
             tokens * KeptPerToken(model),
-            tokens * KeptPerToken(model, withoutCheapParts: true)
+            tokens * KeptPerToken(model, selective: true)
         );
     }
 
@@ -46,8 +46,8 @@ public sealed record RecomputePlan(int Whole, int CheapParts)
     /// <param name="free">Bytes; may be negative.</param>
     /// <param name="layers">Decoder layers.</param>
     /// <param name="kept">Bytes that a layer keeps of which nothing is recomputed.</param>
-    /// <param name="withoutCheapParts">Bytes that a layer keeps of which cheap parts are recomputed.</param>
-    public static RecomputePlan Fit(long free, int layers, long kept, long withoutCheapParts)
+    /// <param name="selective">Bytes that a layer keeps of which cheap parts are recomputed.</param>
+    public static RecomputePlan Fit(long free, int layers, long kept, long selective)
     {
         var missing = (layers * kept) - free;
         if (missing <= 0)
@@ -55,29 +55,29 @@ public sealed record RecomputePlan(int Whole, int CheapParts)
             return new RecomputePlan(0, 0);
         }
 
-        var saved = kept - withoutCheapParts;
+        var saved = kept - selective;
         if (saved > 0 && missing <= layers * saved)
         {
             return new RecomputePlan(0, (int)((missing + saved - 1) / saved));
         }
 
-        var fitting = (int)Math.Clamp(free / Math.Max(1, withoutCheapParts), 0, layers);
+        var fitting = (int)Math.Clamp(free / Math.Max(1, selective), 0, layers);
         return new RecomputePlan(layers - fitting, saved > 0 ? fitting : 0);
     }
 
     /// <summary>Bytes that a decoder layer holds for each token.</summary>
     /// <param name="model">Adapters attached.</param>
-    /// <param name="withoutCheapParts">Whether norms and SwiGLU are computed again.</param>
-    public static long KeptPerToken(DecoderModel model, bool withoutCheapParts = false) =>
-        model.Layers[^1].KeptPerToken(withoutCheapParts) * Parameter.BytesOf(model.Type);
+    /// <param name="selective">Whether norms and SwiGLU are computed again.</param>
+    public static long KeptPerToken(DecoderModel model, bool selective = false) =>
+        model.Layers[^1].KeptPerToken(selective) * Parameter.BytesOf(model.Type);
 
     /// <summary>In words, for a log.</summary>
     public string Describe() =>
-        (Whole, CheapParts) switch
+        (Whole, Selective) switch
         {
             (0, 0) => "nothing recomputed",
-            (0, _) => $"norms and SwiGLU of {CheapParts} layers recomputed",
+            (0, _) => $"norms and SwiGLU of {Selective} layers recomputed",
             (_, 0) => $"{Whole} layers recomputed",
-            _ => $"{Whole} layers recomputed, and norms and SwiGLU of {CheapParts} more",
+            _ => $"{Whole} layers recomputed, and norms and SwiGLU of {Selective} more",
         };
 }

@@ -1,8 +1,8 @@
 using System.Diagnostics;
 using GlmTune.Data.Batching;
 using GlmTune.Kernels;
+using GlmTune.Training.Capture;
 using GlmTune.Training.Optimization;
-using GlmTune.Training.Recording;
 using GlmTune.Training.Sharding;
 using static TorchSharp.torch;
 
@@ -28,9 +28,9 @@ public sealed class Trainer(
     int rank = 0
 ) : IDisposable
 {
-    private StepRecorder? recorder;
+    private StepCapture? capture;
     private OptimizerStep? plainUpdate;
-    private bool recorderTried;
+    private bool captureTried;
     private StepReport? last;
 
     /// <summary>Finished steps.</summary>
@@ -39,14 +39,14 @@ public sealed class Trainer(
     /// <summary>Makes the pass of a micro-batch; null: one that holds all of its tokens.</summary>
     public Func<MicroBatch, TrainingPass>? MakePass { get; init; }
 
-    /// <summary>Whether small steps are recorded as CUDA graphs, where they can be.</summary>
-    public bool RecordsSmallSteps { get; init; } = true;
+    /// <summary>Whether small steps are captured as CUDA graphs, where they can be.</summary>
+    public bool CapturesSmallSteps { get; init; } = true;
 
-    /// <summary>Small steps' recordings; null: none were made.</summary>
-    public StepRecorder? Recorder
+    /// <summary>Small steps' captures; null: none were made.</summary>
+    public StepCapture? Capture
     {
-        get => recorder;
-        internal init => (recorder, recorderTried) = (value, true);
+        get => capture;
+        internal init => (capture, captureTried) = (value, true);
     }
 
     /// <summary>Runs a micro-batch of the model.</summary>
@@ -70,10 +70,10 @@ public sealed class Trainer(
             using var pass =
                 MakePass?.Invoke(batches.MicroBatches[i])
                 ?? TrainingPass.Of(batches.MicroBatches[i], runner.Model.Device);
-            TryRecorder(pass);
+            TryCapture(pass);
             var scale = 1.0 / batches.SupervisedTokens;
             var loss =
-                recorder?.Passes.TryRun(pass, scale, DropoutSeed(i))
+                capture?.Passes.TryRun(pass, scale, DropoutSeed(i))
                 ?? runner.ForwardBackward(pass, scale, DropoutSeed(i), i == batches.MicroBatches.Count - 1);
             sum = sum is null ? loss : sum.AddInPlace(loss);
         }
@@ -102,25 +102,25 @@ public sealed class Trainer(
     /// <inheritdoc/>
     public void Dispose()
     {
-        recorder?.Dispose();
+        capture?.Dispose();
         plainUpdate?.Dispose();
-        (recorder, plainUpdate) = (null, null);
+        (capture, plainUpdate) = (null, null);
     }
 
     // Made with the first pass.
-    private void TryRecorder(TrainingPass pass)
+    private void TryCapture(TrainingPass pass)
     {
-        if (recorderTried || !RecordsSmallSteps || pass.Exchange is not null)
+        if (captureTried || !CapturesSmallSteps || pass.Exchange is not null)
         {
             return;
         }
 
-        recorderTried = true;
-        recorder = StepRecorder.TryCreate(runner, sharding, optimizer);
+        captureTried = true;
+        capture = StepCapture.TryCreate(runner, sharding, optimizer);
     }
 
     private OptimizerStep Update =>
-        recorder?.Update ?? (plainUpdate ??= new OptimizerStep(sharding, runner.Model.Kernels, optimizer));
+        capture?.Update ?? (plainUpdate ??= new OptimizerStep(sharding, runner.Model.Kernels, optimizer));
 
     private void CheckFinite(StepReport report, StepBatches batches, Func<int, int>? lineOf)
     {

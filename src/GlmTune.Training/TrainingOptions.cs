@@ -62,7 +62,7 @@ public sealed record TrainingOptions
     /// be.</summary>
     public int? PackLength { get; init; }
 
-    /// <summary>Whether small steps on a GPU are recorded as CUDA graphs. Default true.</summary>
+    /// <summary>Whether small steps on a GPU are captured as CUDA graphs. Default true.</summary>
     public bool CudaGraphs { get; init; } = true;
 
     /// <summary>Ranks that share the tokens of each micro-batch: 1, or all of a run. Default 1.</summary>
@@ -176,7 +176,7 @@ public enum RecomputeMode
     None,
 
     /// <summary>Recompute in every layer what comes cheap: outputs of norms and of SwiGLU.</summary>
-    CheapParts,
+    Selective,
 
     /// <summary>Recompute every layer.</summary>
     All,

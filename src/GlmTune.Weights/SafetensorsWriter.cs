@@ -19,7 +19,7 @@ public sealed class SafetensorsWriter : IDisposable
     private readonly string path;
     private readonly string aside;
     private readonly SafeFileHandle handle;
-    private readonly Dictionary<string, Place> places = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, PendingTensor> pending = new(StringComparer.Ordinal);
     private bool closed;
 
     /// <summary>Starts a file: writes its header and reserves space for its data.</summary>
@@ -57,7 +57,7 @@ public sealed class SafetensorsWriter : IDisposable
 
         foreach (var (spec, begin) in layout)
         {
-            if (!places.TryAdd(spec.Name, new Place(spec, header.Length + begin)))
+            if (!pending.TryAdd(spec.Name, new PendingTensor(spec, header.Length + begin)))
             {
                 throw new ArgumentException($"{path}: '{spec.Name}' is declared twice.", nameof(tensors));
             }
@@ -90,7 +90,7 @@ public sealed class SafetensorsWriter : IDisposable
     public void Write(string name, ReadOnlySpan<byte> bytes)
     {
         ObjectDisposedException.ThrowIf(closed, this);
-        if (!places.TryGetValue(name, out var place))
+        if (!pending.TryGetValue(name, out var place))
         {
             throw new ArgumentException($"{path}: '{name}' was not declared.", nameof(name));
         }
@@ -129,7 +129,7 @@ public sealed class SafetensorsWriter : IDisposable
     public void Complete()
     {
         ObjectDisposedException.ThrowIf(closed, this);
-        var lacking = places
+        var lacking = pending
             .Values.Where(place => place.Written < place.Spec.ByteCount)
             .Select(place => place.Spec.Name)
             .ToList();
@@ -156,9 +156,9 @@ public sealed class SafetensorsWriter : IDisposable
     }
 
     /// <summary>Whether all bytes of all tensors have been written.</summary>
-    internal bool IsFull => places.Values.All(place => place.Written == place.Spec.ByteCount);
+    internal bool IsFull => pending.Values.All(place => place.Written == place.Spec.ByteCount);
 
-    private sealed class Place(TensorSpec spec, long offset)
+    private sealed class PendingTensor(TensorSpec spec, long offset)
     {
         public TensorSpec Spec { get; } = spec;
 

@@ -45,7 +45,7 @@ public sealed class NanoTests(Chromium chromium) : BrowserTests(chromium)
 
         // The run waits after its third step, until the page has shown it.
         var training = Task.Run(() =>
-            RunRecording.Of(
+            RunLogger.Of(
                 recipe,
                 nano,
                 "data/ads",

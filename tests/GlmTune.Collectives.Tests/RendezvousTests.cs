@@ -86,7 +86,7 @@ public class RendezvousTests
         int worldSize,
         int localRank,
         int? localWorldSize,
-        string? meetingPoint
+        string? rootAddress
     )
     {
         var found = Read(variables);
@@ -94,7 +94,7 @@ public class RendezvousTests
             new Rendezvous(launcher, rank, worldSize, localRank)
             {
                 LocalWorldSize = localWorldSize,
-                MeetingPoint = meetingPoint,
+                RootAddress = rootAddress,
             },
             found with
             {
@@ -156,7 +156,7 @@ public class RendezvousTests
     [InlineData("login,gpu[12-14]", "login")]
     [InlineData("r[1-2]-n[04-07]-ib,x", "r1-n04-ib")]
     public void The_first_of_slurms_hosts_is_found(string nodes, string first) =>
-        Assert.Equal(first, NcclMeetingPoint.FirstHost(nodes));
+        Assert.Equal(first, NcclRootAddress.FirstHost(nodes));
 
     [Fact]
     public void One_rank_on_a_cpu_needs_no_backend()

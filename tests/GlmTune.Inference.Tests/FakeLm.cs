@@ -150,13 +150,13 @@ internal sealed class FakeLm(int vocabularySize, Func<int[], float[]> logits) : 
     private sealed class Decoder(FakeLm model, KvCache cache, int vocabularySize) : IDecoder
     {
         private readonly PlainKernels kernels = new();
-        private readonly Queue<LikeliestToken[]> asked = new();
+        private readonly Queue<ArgmaxToken[]> asked = new();
         private DecodeRow[] rows = [];
         private Tensor? logits;
 
         public bool IsUsable => true;
 
-        public bool CanGoOn => logits is not null && rows.All(row => row.Before + 1 < cache.Capacity);
+        public bool CanAdvance => logits is not null && rows.All(row => row.Before + 1 < cache.Capacity);
 
         public Tensor Logits => logits!;
 
@@ -167,15 +167,15 @@ internal sealed class FakeLm(int vocabularySize, Func<int[], float[]> logits) : 
             Run();
         }
 
-        public void GoOn()
+        public void Advance()
         {
-            Assert.True(CanGoOn);
+            Assert.True(CanAdvance);
             model.QueuedAhead++;
             rows = [.. rows.Zip(asked.Last(), (row, token) => row with { Id = token.Id, Before = row.Before + 1 })];
             Run();
         }
 
-        public LikeliestToken[] Likeliest() => asked.Dequeue();
+        public ArgmaxToken[] Argmax() => asked.Dequeue();
 
         public void Dispose() => logits?.Dispose();
 
@@ -192,7 +192,7 @@ internal sealed class FakeLm(int vocabularySize, Func<int[], float[]> logits) : 
             var made = model.Logits(ids, SequenceLayout.OfRows(rows.Length, 1, CPU), step, lastOnly: true);
             var (count, found) = (rows.Length, kernels.ArgMax(made, vocabularySize).data<double>().ToArray());
             asked.Enqueue([
-                .. Enumerable.Range(0, count).Select(i => new LikeliestToken((int)found[i], (float)found[count + i])),
+                .. Enumerable.Range(0, count).Select(i => new ArgmaxToken((int)found[i], (float)found[count + i])),
             ]);
             logits?.Dispose();
             logits = made.DetachFromDisposeScope();

@@ -356,7 +356,7 @@ internal static class KernelTwins
                     .to(check.Device)
             );
         x = x.to(check.Type);
-        var (expected, actual) = (check.Reference.RoundRows(x), check.Kernels.RoundRows(x));
+        var (expected, actual) = (check.Reference.QuantizeRows(x), check.Kernels.QuantizeRows(x));
         check.Compare("scales", TwinCheck.Wide(expected.Scales), actual.Scales, 0);
         check.Compare(
             "codes",
@@ -374,18 +374,24 @@ internal static class KernelTwins
             check.Random(sizes.Hidden)
         );
         var (plainOutput, plainInverse) = check.Kernels.RmsNorm(x, weight, Epsilon);
-        var (output, rounded, inverse) = check.Kernels.RmsNormFp8(x, weight, Epsilon, keepOutput: true);
+        var (output, quantized, inverse) = check.Kernels.RmsNormFp8(x, weight, Epsilon, keepOutput: true);
         check.Compare("output", TwinCheck.Wide(plainOutput), output!, 0);
         check.Compare("inverse", TwinCheck.Wide(plainInverse), inverse, 0);
-        CompareRounded(check, "norm", check.Reference.RoundRows(output!), rounded, 0);
+        CompareQuantized(check, "norm", check.Reference.QuantizeRows(output!), quantized, 0);
         var (alone, again, _) = check.Kernels.RmsNormFp8(x, weight, Epsilon, keepOutput: false);
         check.Compare("nothing kept", zeros(1, ScalarType.Float64), tensor(new[] { alone is null ? 0f : 1f }));
-        CompareRounded(check, "norm alone", rounded, again, 0);
+        CompareQuantized(check, "norm alone", quantized, again, 0);
         var (plainSum, plainSumOutput, _) = check.Kernels.AddRmsNorm(x, delta, weight, Epsilon);
-        var (sum, sumOutput, sumRounded, _) = check.Kernels.AddRmsNormFp8(x, delta, weight, Epsilon, keepOutput: true);
+        var (sum, sumOutput, sumQuantized, _) = check.Kernels.AddRmsNormFp8(
+            x,
+            delta,
+            weight,
+            Epsilon,
+            keepOutput: true
+        );
         check.Compare("sum", TwinCheck.Wide(plainSum), sum, 0);
         check.Compare("sum's output", TwinCheck.Wide(plainSumOutput), sumOutput!, 0);
-        CompareRounded(check, "sum's norm", check.Reference.RoundRows(sumOutput!), sumRounded, 0);
+        CompareQuantized(check, "sum's norm", check.Reference.QuantizeRows(sumOutput!), sumQuantized, 0);
         var (gradient, residual) = (check.Random(sizes.Tokens, sizes.Hidden), check.Random(sizes.Tokens, sizes.Hidden));
         var plainBack = check.Reference.RmsNormBackward(
             TwinCheck.Wide(gradient),
@@ -395,9 +401,9 @@ internal static class KernelTwins
             TwinCheck.Wide(residual),
             null
         );
-        var (back, backRounded) = check.Kernels.RmsNormBackwardFp8(gradient, x, weight, inverse, residual);
+        var (back, backQuantized) = check.Kernels.RmsNormBackwardFp8(gradient, x, weight, inverse, residual);
         check.Compare("gradient", plainBack, back, check.Type == ScalarType.Float32 ? 4 : 1);
-        CompareRounded(check, "gradient", check.Reference.RoundRows(back), backRounded, 0);
+        CompareQuantized(check, "gradient", check.Reference.QuantizeRows(back), backQuantized, 0);
     }
 
     private static void Fp8SwiGlu(TwinCheck check, Sizes sizes)
@@ -406,17 +412,17 @@ internal static class KernelTwins
             check.Random(sizes.Tokens, 2 * sizes.FeedForward),
             check.Random(sizes.Tokens, sizes.FeedForward)
         );
-        CompareRounded(
+        CompareQuantized(
             check,
             "output",
-            check.Reference.RoundRows(check.Kernels.SwiGlu(gateUp)),
+            check.Reference.QuantizeRows(check.Kernels.SwiGlu(gateUp)),
             check.Kernels.SwiGluFp8(gateUp),
             0
         );
-        CompareRounded(
+        CompareQuantized(
             check,
             "gradient",
-            check.Reference.RoundRows(check.Kernels.SwiGluBackward(gradient, gateUp)),
+            check.Reference.QuantizeRows(check.Kernels.SwiGluBackward(gradient, gateUp)),
             check.Kernels.SwiGluBackwardFp8(gradient, gateUp),
             0
         );
@@ -430,18 +436,21 @@ internal static class KernelTwins
             var (x, gradient, bias) = (check.Random(rows, inputs), check.Random(rows, outputs), check.Random(outputs));
             foreach (var keeps in (bool[])[true, false])
             {
-                using var weight = Fp8Matrix.Round(check.Random(outputs, inputs).Multiply(0.02), keeps);
-                var (roundedX, roundedGradient) = (check.Kernels.RoundRows(x), check.Kernels.RoundRows(gradient));
+                using var weight = Fp8Matrix.Quantize(check.Random(outputs, inputs).Multiply(0.02), keeps);
+                var (quantizedX, quantizedGradient) = (
+                    check.Kernels.QuantizeRows(x),
+                    check.Kernels.QuantizeRows(gradient)
+                );
                 check.Compare(
                     $"{rows} rows",
-                    check.Reference.Fp8Product(roundedX, weight, TwinCheck.Wide(bias), ScalarType.Float64),
-                    check.Kernels.Fp8Product(roundedX, weight, bias, check.Type),
+                    check.Reference.Fp8Product(quantizedX, weight, TwinCheck.Wide(bias), ScalarType.Float64),
+                    check.Kernels.Fp8Product(quantizedX, weight, bias, check.Type),
                     2 * Fp8Sums(check)
                 );
                 check.Compare(
                     $"{rows} rows, gradient",
-                    check.Reference.Fp8ProductBackward(roundedGradient, weight, ScalarType.Float64),
-                    check.Kernels.Fp8ProductBackward(roundedGradient, weight, check.Type),
+                    check.Reference.Fp8ProductBackward(quantizedGradient, weight, ScalarType.Float64),
+                    check.Kernels.Fp8ProductBackward(quantizedGradient, weight, check.Type),
                     2 * Fp8Sums(check)
                 );
             }
@@ -461,7 +470,13 @@ internal static class KernelTwins
         );
     }
 
-    private static void CompareRounded(TwinCheck check, string what, Fp8Rows expected, Fp8Rows actual, double allowance)
+    private static void CompareQuantized(
+        TwinCheck check,
+        string what,
+        Fp8Rows expected,
+        Fp8Rows actual,
+        double allowance
+    )
     {
         check.Compare($"{what}: scales", TwinCheck.Wide(expected.Scales), actual.Scales, allowance);
         check.Compare(

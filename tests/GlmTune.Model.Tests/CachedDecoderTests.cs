@@ -11,8 +11,8 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Tests;
 
-/// <summary>Decoding by its own way against passes of the ordinary kind, on any device; and recorded passes against
-/// unrecorded ones on a GPU.</summary>
+/// <summary>Decoding by its own way against passes of the ordinary kind, on any device; and captured passes against
+/// uncaptured ones on a GPU.</summary>
 public class CachedDecoderTests
 {
     private const int Vocabulary = 1000;
@@ -98,7 +98,7 @@ public class CachedDecoderTests
                 [.. rows.Select(row => (sequences[row][lengths[row]], slots[row], lengths[row]))]
             );
             TensorAssert.Close(expected, decoder.Logits, 1e-12, $"step {step}");
-            Assert.Equal(Likeliest(expected), Ids(decoder.Likeliest()));
+            Assert.Equal(Argmax(expected), Ids(decoder.Argmax()));
             foreach (var row in rows)
             {
                 lengths[row]++;
@@ -129,11 +129,9 @@ public class CachedDecoderTests
         for (var step = 0; step < 20; step++)
         {
             // The next pass is under way before this one's tokens are asked for.
-            decoder.GoOn();
-            var expected = Likeliest(
-                Ordinary(model, other, [.. last.Select((id, slot) => (id, slot, 10 + slot + step))])
-            );
-            last = Ids(decoder.Likeliest());
+            decoder.Advance();
+            var expected = Argmax(Ordinary(model, other, [.. last.Select((id, slot) => (id, slot, 10 + slot + step))]));
+            last = Ids(decoder.Argmax());
             Assert.Equal(expected, last);
         }
     }
@@ -160,12 +158,12 @@ public class CachedDecoderTests
             lora.Detach(model);
         }
 
-        Assert.False(decoder.CanGoOn);
-        Assert.Throws<InvalidOperationException>(decoder.GoOn);
+        Assert.False(decoder.CanAdvance);
+        Assert.Throws<InvalidOperationException>(decoder.Advance);
         TensorAssert.Close(bare, Decoded(), 1e-12, "without");
-        Assert.True(decoder.CanGoOn);
+        Assert.True(decoder.CanAdvance);
         cache.Rearrange([0], 32);
-        Assert.False(decoder.CanGoOn);
+        Assert.False(decoder.CanAdvance);
         using var dora = Lora.Attach(model, new LoraOptions { UseDora = true });
         dora.Initialize(1);
         Assert.False(decoder.IsUsable);
@@ -179,9 +177,9 @@ public class CachedDecoderTests
         using var model = Make(CPU, ScalarType.Float32);
         using var cache = model.NewCache(2, 4);
         using var decoder = new CachedDecoder(model, cache, Producible);
-        Assert.False(decoder.CanGoOn);
-        Assert.Throws<InvalidOperationException>(decoder.GoOn);
-        Assert.Throws<InvalidOperationException>(() => decoder.Likeliest());
+        Assert.False(decoder.CanAdvance);
+        Assert.Throws<InvalidOperationException>(decoder.Advance);
+        Assert.Throws<InvalidOperationException>(() => decoder.Argmax());
         Assert.Throws<InvalidOperationException>(() => decoder.Logits);
         Assert.Throws<ArgumentException>(() => decoder.Begin([]));
         Assert.Contains(
@@ -190,10 +188,10 @@ public class CachedDecoderTests
             StringComparison.Ordinal
         );
         decoder.Begin([new DecodeRow(1, 0, 3)]);
-        Assert.False(decoder.CanGoOn);
-        Assert.Throws<InvalidOperationException>(decoder.GoOn);
-        Assert.Single(decoder.Likeliest());
-        Assert.Throws<InvalidOperationException>(() => decoder.Likeliest());
+        Assert.False(decoder.CanAdvance);
+        Assert.Throws<InvalidOperationException>(decoder.Advance);
+        Assert.Single(decoder.Argmax());
+        Assert.Throws<InvalidOperationException>(() => decoder.Argmax());
     }
 
     [Fact]
@@ -208,8 +206,8 @@ public class CachedDecoderTests
             for (var step = 0; step < 12; step++)
             {
                 decoder.Begin([.. Enumerable.Range(0, 1 + (step % 4)).Select(slot => new DecodeRow(slot, slot, step))]);
-                decoder.GoOn();
-                decoder.Likeliest();
+                decoder.Advance();
+                decoder.Argmax();
                 held.Add(DisposeScopeManager.Statistics.ThreadTotalLiveCount);
             }
         }
@@ -220,7 +218,7 @@ public class CachedDecoderTests
 
     [Theory]
     [MemberData(nameof(KindNames))]
-    public void Recorded_passes_give_what_unrecorded_ones_give(string kind)
+    public void Captured_passes_give_what_uncaptured_ones_give(string kind)
     {
         var device = Gpu();
         using var scope = NewDisposeScope();
@@ -231,8 +229,8 @@ public class CachedDecoderTests
             var sequences = Sequences(count, 8);
             using var cache = model.NewCache(count, 600);
             using var other = model.NewCache(count, 600);
-            using var recorded = new CachedDecoder(model, cache, Producible);
-            using var plain = new CachedDecoder(model, other, Producible) { MayRecord = false };
+            using var captured = new CachedDecoder(model, cache, Producible);
+            using var plain = new CachedDecoder(model, other, Producible) { MayCapture = false };
             var first = new int[count];
             foreach (var (slot, sequence) in sequences.Index())
             {
@@ -245,24 +243,24 @@ public class CachedDecoderTests
             [
                 .. first.Select((id, slot) => new DecodeRow(id, slot, model.VirtualTokens + 1 + (slot % 5))),
             ];
-            recorded.Begin(rows);
+            captured.Begin(rows);
             plain.Begin(rows);
             for (var step = 0; step < 60; step++)
             {
                 Assert.True(
-                    recorded.Logits.Equals(plain.Logits),
+                    captured.Logits.Equals(plain.Logits),
                     $"{count} rows, step {step}: logits differ by up to "
-                        + $"{(recorded.Logits - plain.Logits).abs().max().to_type(ScalarType.Float32).item<float>()}"
+                        + $"{(captured.Logits - plain.Logits).abs().max().to_type(ScalarType.Float32).item<float>()}"
                 );
-                recorded.GoOn();
-                plain.GoOn();
-                Assert.Equal(plain.Likeliest(), recorded.Likeliest());
+                captured.Advance();
+                plain.Advance();
+                Assert.Equal(plain.Argmax(), captured.Argmax());
             }
 
-            Assert.Null(recorded.Refusal);
+            Assert.Null(captured.Refusal);
             Assert.True(
-                recorded.Records && recorded.Recordings == 1 && plain.Recordings == 0,
-                $"{recorded.Recordings} recordings"
+                captured.Captures && captured.CaptureCount == 1 && plain.CaptureCount == 0,
+                $"{captured.CaptureCount} captures"
             );
         }
     }
@@ -307,7 +305,7 @@ public class CachedDecoderTests
     }
 
     [Fact]
-    public void Recordings_survive_what_makes_them_stale()
+    public void Captures_survive_what_makes_them_stale()
     {
         var device = Gpu();
         using var scope = NewDisposeScope();
@@ -319,20 +317,20 @@ public class CachedDecoderTests
             for (var place = from; place < from + count; place++)
             {
                 decoder.Begin([new DecodeRow(place, 2, place), new DecodeRow(place + 1, 0, place)]);
-                decoder.Likeliest();
+                decoder.Argmax();
             }
         }
 
         Run(0, 20);
-        Assert.Equal(1, decoder.Recordings);
+        Assert.Equal(1, decoder.CaptureCount);
         cache.Rearrange([0, 1, 2, 3, 0], 1500);
         Run(20, 20);
-        Assert.Equal(2, decoder.Recordings);
+        Assert.Equal(2, decoder.CaptureCount);
         Run(500, 30); // Beyond 512 attention is cut into other parts.
-        Assert.Equal(3, decoder.Recordings);
+        Assert.Equal(3, decoder.CaptureCount);
         using var lora = Attach("lora", model);
         Run(600, 10);
-        Assert.Equal(4, decoder.Recordings);
+        Assert.Equal(4, decoder.CaptureCount);
         Assert.Null(decoder.Refusal);
     }
 
@@ -350,10 +348,10 @@ public class CachedDecoderTests
             for (var place = 0; place < 10; place++)
             {
                 decoder.Begin([.. Enumerable.Range(0, 16).Select(slot => new DecodeRow(slot, slot, place))]);
-                decoder.Likeliest();
+                decoder.Argmax();
             }
 
-            Assert.Equal(1, decoder.Recordings);
+            Assert.Equal(1, decoder.CaptureCount);
             free.Add(DeviceMemory.Of(device)!.Value.Free);
         }
 
@@ -462,9 +460,9 @@ public class CachedDecoderTests
             )
         );
 
-    private static int[] Ids(LikeliestToken[] tokens) => Array.ConvertAll(tokens, token => token.Id);
+    private static int[] Ids(ArgmaxToken[] tokens) => Array.ConvertAll(tokens, token => token.Id);
 
-    private static int[] Likeliest(Tensor logits)
+    private static int[] Argmax(Tensor logits)
     {
         using var scope = NewDisposeScope();
         return Array.ConvertAll(logits.narrow(1, 0, Producible).argmax(1).cpu().data<long>().ToArray(), id => (int)id);

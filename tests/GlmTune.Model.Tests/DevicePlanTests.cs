@@ -54,7 +54,7 @@ public class DevicePlanTests
     }
 
     private static int[] Layers(DevicePlan plan) =>
-        [.. Enumerable.Range(0, plan.LayerCount).CountBy(plan.StageOf).Select(pair => pair.Value)];
+        [.. Enumerable.Range(0, plan.LayerCount).CountBy(plan.PipelineStageOf).Select(pair => pair.Value)];
 
     private static (Device, long)[] Gpus(params double[] free) =>
         [.. free.Select((gib, index) => (new Device(DeviceType.CUDA, index), (long)(gib * (1L << 30))))];

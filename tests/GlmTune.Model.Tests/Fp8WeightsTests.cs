@@ -20,7 +20,7 @@ public class Fp8WeightsTests
         foreach (var parameter in model.BaseParameters)
         {
             var layered = parameter.Name.Contains(".layers.", StringComparison.Ordinal) && parameter.Shape.Length == 2;
-            Assert.Equal(layered, parameter.Rounded is not null);
+            Assert.Equal(layered, parameter.Quantized is not null);
             Assert.True(parameter.IsLoaded);
             if (layered)
             {
@@ -38,10 +38,10 @@ public class Fp8WeightsTests
     {
         using var scope = NewDisposeScope();
         using var model = Load(ScalarType.Float32, fp8: false);
-        using var rounded = Load(ScalarType.Float32, fp8: true);
-        foreach (var (exact, held) in model.Fp8Weights.Zip(rounded.Fp8Weights))
+        using var quantized = Load(ScalarType.Float32, fp8: true);
+        foreach (var (exact, held) in model.Fp8Weights.Zip(quantized.Fp8Weights))
         {
-            var fp8 = held.Rounded!;
+            var fp8 = held.Quantized!;
             var error = (fp8.Dequantized(ScalarType.Float64) - exact.Value.to(ScalarType.Float64)).abs();
             // Half of the last of three bits; or of the smallest step, 2⁻⁹, in units of the scale.
             var allowed = maximum(
@@ -61,10 +61,10 @@ public class Fp8WeightsTests
         weight.Trainable = true;
         Assert.Contains(
             weight.Name,
-            Assert.Throws<InvalidOperationException>(() => weight.Round(keepTransposed: true)).Message,
+            Assert.Throws<InvalidOperationException>(() => weight.Quantize(keepTransposed: true)).Message,
             StringComparison.Ordinal
         );
-        Assert.Null(weight.Rounded);
+        Assert.Null(weight.Quantized);
         Assert.True(weight.IsLoaded);
     }
 

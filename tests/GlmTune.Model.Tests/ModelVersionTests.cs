@@ -32,7 +32,7 @@ public class ModelVersionTests
         lora.Dispose();
         using var prefix = PrefixTuning.Attach(model, new PrefixTuningOptions { VirtualTokens = 2 });
         Counts(() => prefix.Detach(model));
-        Counts(() => model.Layers[1].FeedForward.Down.Weight.Round(keepTransposed: true));
+        Counts(() => model.Layers[1].FeedForward.Down.Weight.Quantize(keepTransposed: true));
         Counts(weight.Release);
 
         void Counts(Action change)

@@ -36,13 +36,13 @@ public sealed class RunFolderTests : IDisposable
         log.Step(1, [KeyValuePair.Create("loss", 3.0)]);
         Assert.Equal(
             (RunState.Running, 1, 3, 3.0),
-            (run.Stand().State, run.Stand().Step, run.Stand().TotalSteps, run.Stand().Loss)
+            (run.ReadStatus().State, run.ReadStatus().Step, run.ReadStatus().TotalSteps, run.ReadStatus().Loss)
         );
         log.Step(2, [KeyValuePair.Create("loss", 2.0)]);
         log.Evaluation(2, [KeyValuePair.Create("eval_loss", 2.5)]);
-        Assert.Equal((2.0, 2.5), (run.Stand().Loss, run.Stand().EvaluationLoss));
+        Assert.Equal((2.0, 2.5), (run.ReadStatus().Loss, run.ReadStatus().EvaluationLoss));
         log.End(RunState.Stopped);
-        Assert.Equal(RunState.Stopped, run.Stand().State);
+        Assert.Equal(RunState.Stopped, run.ReadStatus().State);
     }
 
     [Fact]
@@ -54,7 +54,7 @@ public sealed class RunFolderTests : IDisposable
             $$"""{"event":"start","time":"{{DateTimeOffset.UtcNow:O}}","step":0,"total_steps":5,"host":"{{Environment.MachineName}}","process":{{int.MaxValue}}}"""
                 + "\n"
         );
-        Assert.Equal(RunState.Lost, Assert.Single(RunFolder.Find(folder.Path)).Stand().State);
+        Assert.Equal(RunState.Lost, Assert.Single(RunFolder.Find(folder.Path)).ReadStatus().State);
     }
 
     [Theory]
@@ -80,7 +80,7 @@ public sealed class RunFolderTests : IDisposable
             """{"peft_type": "LORA", "r": 8}"""
         );
         var run = Assert.Single(RunFolder.Find(folder.Path));
-        var standing = run.Stand();
+        var standing = run.ReadStatus();
         Assert.Equal(
             (RunState.Finished, 20, 20, 1.25, 1.5),
             (standing.State, standing.Step, standing.TotalSteps, standing.Loss, standing.EvaluationLoss)
@@ -109,7 +109,7 @@ public sealed class RunFolderTests : IDisposable
 
             """
         );
-        var standing = Assert.Single(RunFolder.Find(folder.Path)).Stand();
+        var standing = Assert.Single(RunFolder.Find(folder.Path)).ReadStatus();
         Assert.Equal((1, (double?)null, (double?)null), (standing.Step, standing.Loss, standing.EvaluationLoss));
     }
 

@@ -87,14 +87,14 @@ public sealed class LoadTests(NanoServer nano, ITestOutputHelper output)
             {
                 Options = new GenerationOptions { DoSample = false, MaxNewTokens = 40 },
                 LogProbabilities = true,
-                LikeliestTokens = 2,
+                TopLogProbabilities = 2,
             };
             var (chosen, text, tokens) = (new List<(int, double)>(), "", 0);
             await foreach (var piece in alone.Chat.StreamAsync(request))
             {
                 text += piece.Text;
                 tokens = piece.Answer?.AnswerTokens ?? tokens;
-                if (piece.Token is { Likeliest: [var first, var second] } token)
+                if (piece.Token is { TopProbabilities: [var first, var second] } token)
                 {
                     chosen.Add((token.Id, first.LogProbability - second.LogProbability));
                 }

@@ -14,11 +14,11 @@ public sealed class RequestQueueTests
         using var slow = queue.Arrive("a", 1);
         Assert.Equal((0, 1), (queue.Running, queue.Waiting));
         using var quick = queue.Arrive("b", 1);
-        using var place = await quick.EnterAsync(Never);
+        using var permit = await quick.EnterAsync(Never);
         Assert.Equal((1, 1), (queue.Running, queue.Waiting));
         var entering = slow.EnterAsync(Never);
         Assert.False(entering.IsCompleted);
-        place.Dispose();
+        permit.Dispose();
         (await entering).Dispose();
         Assert.Equal((0, 0), (queue.Running, queue.Waiting));
     }
@@ -27,7 +27,7 @@ public sealed class RequestQueueTests
     public async Task Requests_count_from_their_arrival_and_no_longer_than_they_are_there()
     {
         var queue = new RequestQueue(3, new ServerLimits { Waiting = 1 });
-        var first = queue.Arrive("a", 2); // Two of the three places will be its own; the next one would have to wait.
+        var first = queue.Arrive("a", 2); // Two of the three permits will be its own; the next one would have to wait.
         var second = queue.Arrive("a", 2);
         Assert.Equal(
             StatusCodes.Status429TooManyRequests,
@@ -122,13 +122,13 @@ public sealed class RequestQueueTests
         var tasks = waiting
             .Select(async one =>
             {
-                var place = await queue.EnterAsync(one.Item1, 1, Never);
+                var permit = await queue.EnterAsync(one.Item1, 1, Never);
                 lock (order)
                 {
                     order.Add(one.Item2);
                 }
 
-                place.Dispose();
+                permit.Dispose();
             })
             .ToList();
         Assert.Equal((1, 5), (queue.Running, queue.Waiting));
@@ -149,7 +149,7 @@ public sealed class RequestQueueTests
             running.Add(await queue.EnterAsync("a", 1, Never));
         }
 
-        // One place is free, which is not enough for three; others get it, the same client's and another's.
+        // One permit is free, which is not enough for three; others get it, the same client's and another's.
         var large = queue.EnterAsync("a", 3, Never);
         (await queue.EnterAsync("b", 1, Never)).Dispose();
         (await queue.EnterAsync("a", 1, Never)).Dispose();
@@ -159,11 +159,11 @@ public sealed class RequestQueueTests
         other.Dispose();
         time.Advance(TimeSpan.FromSeconds(0.2));
 
-        // Now the first of its answers begins, and no place is empty.
-        var places = await large;
+        // Now the first of its answers begins, and no permit is empty.
+        var permits = await large;
         Assert.Equal(4, queue.Running);
         var (begun, ends) = (new List<(int First, int Count)>(), new List<TaskCompletionSource<int>>());
-        var answers = places.MakeAsync(
+        var answers = permits.MakeAsync(
             (first, count, _) =>
             {
                 begun.Add((first, count));
@@ -180,7 +180,7 @@ public sealed class RequestQueueTests
         Assert.Equal([(0, 1)], begun);
         var waiting = queue.EnterAsync("b", 1, Never);
         running[0].Dispose();
-        (await waiting).Dispose(); // A client with fewer places comes first.
+        (await waiting).Dispose(); // A client with fewer permits comes first.
         running[1].Dispose();
         running[2].Dispose();
         ends[0].SetResult(10); // Given back at once, though the others are under way.
@@ -202,8 +202,8 @@ public sealed class RequestQueueTests
     {
         var queue = new RequestQueue(4, new ServerLimits());
         var begun = new List<(int First, int Count)>();
-        var places = await queue.EnterAsync("a", 6, Never);
-        var answers = await places.MakeAsync(
+        var permits = await queue.EnterAsync("a", 6, Never);
+        var answers = await permits.MakeAsync(
             (first, count, _) =>
             {
                 begun.Add((first, count));
@@ -221,10 +221,10 @@ public sealed class RequestQueueTests
     public async Task An_answer_that_fails_ends_the_others_and_gives_all_places_back()
     {
         var queue = new RequestQueue(2, new ServerLimits());
-        var places = await queue.EnterAsync("a", 5, Never);
+        var permits = await queue.EnterAsync("a", 5, Never);
         var ended = 0;
         var error = await Assert.ThrowsAsync<InvalidDataException>(() =>
-            places.MakeAsync<int>(
+            permits.MakeAsync<int>(
                 (first, count, stop) =>
                     Enumerable
                         .Range(first, count)
@@ -252,8 +252,8 @@ public sealed class RequestQueueTests
         );
         Assert.Equal(("the second", 1, 0), (error.Message, ended, queue.Running));
         using var stop = new CancellationTokenSource();
-        places = await queue.EnterAsync("a", 2, Never);
-        var answers = places.MakeAsync(
+        permits = await queue.EnterAsync("a", 2, Never);
+        var answers = permits.MakeAsync(
             (_, count, token) =>
                 Enumerable.Range(0, count).Select(_ => Task.Delay(-1, token).ContinueWith(_ => 1, token)),
             stop.Token
@@ -267,7 +267,7 @@ public sealed class RequestQueueTests
     public async Task Too_many_are_turned_away_and_told_when_to_come_again()
     {
         var queue = new RequestQueue(1, new ServerLimits { Waiting = 3, WaitingOfOneClient = 2 });
-        using var place = await queue.EnterAsync("a", 1, Never);
+        using var permit = await queue.EnterAsync("a", 1, Never);
         var waiting = new List<Task> { queue.EnterAsync("a", 1, Never), queue.EnterAsync("a", 1, Never) };
         var error = await Assert.ThrowsAsync<ApiException>(() => queue.EnterAsync("a", 1, Never));
         Assert.Equal((StatusCodes.Status429TooManyRequests, "rate_limit_exceeded"), (error.Status, error.Code));
@@ -296,14 +296,14 @@ public sealed class RequestQueueTests
     public async Task Who_leaves_the_line_makes_room_for_the_next()
     {
         var queue = new RequestQueue(1, new ServerLimits());
-        var place = await queue.EnterAsync("a", 1, Never);
+        var permit = await queue.EnterAsync("a", 1, Never);
         using var gone = new CancellationTokenSource();
         var first = queue.EnterAsync("b", 1, gone.Token);
         var second = queue.EnterAsync("b", 1, Never);
         await gone.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => first);
         Assert.Equal(1, queue.Waiting);
-        place.Dispose();
+        permit.Dispose();
         (await second).Dispose();
         Assert.Equal((0, 0), (queue.Running, queue.Waiting));
     }
@@ -312,14 +312,14 @@ public sealed class RequestQueueTests
 /// <summary>A request whose prompt takes no time.</summary>
 internal static class Entering
 {
-    public static async Task<AnswerPlaces> EnterAsync(
+    public static async Task<AnswerPermits> EnterAsync(
         this RequestQueue queue,
         string client,
         int answers,
         CancellationToken cancellation
     )
     {
-        using var visit = queue.Arrive(client, answers);
-        return await visit.EnterAsync(cancellation);
+        using var queued = queue.Arrive(client, answers);
+        return await queued.EnterAsync(cancellation);
     }
 }

@@ -32,7 +32,7 @@ public sealed class GoldenBatch
     }
 
     /// <summary>Flat places of the real tokens, row by row.</summary>
-    public long[] RealPlaces =>
+    public long[] RealPositions =>
         [
             .. Ids.SelectMany((row, r) => row.Select((_, c) => (r, c)))
                 .Where(place => Mask[place.r][place.c] == 1)

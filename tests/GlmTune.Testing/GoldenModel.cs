@@ -20,7 +20,7 @@ public static class GoldenModel
         using var expected = WeightFiles.Open(Path.Combine(folder, "expected.safetensors"));
         var batch = golden.ToMicroBatch();
         var wanted = expected.Get($"{tag}.logits");
-        var real = wanted.reshape(-1, wanted.shape[^1]).index_select(0, tensor(golden.RealPlaces));
+        var real = wanted.reshape(-1, wanted.shape[^1]).index_select(0, tensor(golden.RealPositions));
         var logits = model.Logits(batch.TokenIds, new SequenceLayout(batch.SequenceStarts, CPU));
         var off = ((logits - real).norm() / real.norm()).item<float>();
         Require(off <= 1e-5, $"{tag}: the logits are off by {off} of their norm.");

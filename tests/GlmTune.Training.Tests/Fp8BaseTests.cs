@@ -19,13 +19,13 @@ public class Fp8BaseTests
     public void Gradients_are_those_of_the_rounded_weights_but_for_the_rounding_of_activations(string kind)
     {
         using var scope = NewDisposeScope();
-        using var rounded = Load(ScalarType.Float64, fp8: true);
-        var (loss, gradients) = Gradients(rounded, kind);
+        using var quantized = Load(ScalarType.Float64, fp8: true);
+        var (loss, gradients) = Gradients(quantized, kind);
         using var exact = Load(ScalarType.Float64, fp8: false);
         var (exactLoss, _) = Gradients(exact, kind);
-        foreach (var (weight, held) in exact.Fp8Weights.Zip(rounded.Fp8Weights))
+        foreach (var (weight, held) in exact.Fp8Weights.Zip(quantized.Fp8Weights))
         {
-            weight.Value.copy_(held.Rounded!.Dequantized(ScalarType.Float64));
+            weight.Value.copy_(held.Quantized!.Dequantized(ScalarType.Float64));
         }
 
         var (sameWeightsLoss, sameWeights) = Gradients(exact, kind);
@@ -71,9 +71,9 @@ public class Fp8BaseTests
         }
 
         Assert.True(curves[0][^1] < curves[0][0] - 0.3, "bf16 does not learn");
-        foreach (var (plain, rounded) in curves[0].Zip(curves[1]))
+        foreach (var (plain, quantized) in curves[0].Zip(curves[1]))
         {
-            Assert.Equal(plain, rounded, 0.1 * plain);
+            Assert.Equal(plain, quantized, 0.1 * plain);
         }
     }
 

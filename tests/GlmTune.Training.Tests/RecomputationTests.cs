@@ -72,15 +72,12 @@ public class RecomputationTests
     ]
     [InlineData(199, 1, 9), InlineData(100, 5, 5), InlineData(19, 10, 0), InlineData(-5, 10, 0)]
     public void As_little_is_recomputed_as_fits(long free, int whole, int cheap) =>
-        Assert.Equal(
-            new RecomputePlan(whole, cheap),
-            RecomputePlan.Fit(free, layers: 10, kept: 40, withoutCheapParts: 20)
-        );
+        Assert.Equal(new RecomputePlan(whole, cheap), RecomputePlan.Fit(free, layers: 10, kept: 40, selective: 20));
 
     [Theory]
     [InlineData(400, 0), InlineData(399, 1), InlineData(39, 10)]
     public void Without_cheap_parts_whole_layers_are_recomputed(long free, int whole) =>
-        Assert.Equal(new RecomputePlan(whole, 0), RecomputePlan.Fit(free, layers: 10, kept: 40, withoutCheapParts: 40));
+        Assert.Equal(new RecomputePlan(whole, 0), RecomputePlan.Fit(free, layers: 10, kept: 40, selective: 40));
 
     private static Dictionary<string, Tensor> Gradients(
         string trained,

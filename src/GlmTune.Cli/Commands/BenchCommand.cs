@@ -148,7 +148,7 @@ internal static class BenchCommand
                 VirtualTokens = given.GetRequiredValue(prefix),
                 Layers = given.GetValue(layers),
                 Recompute = given.GetValue(recompute),
-                RecomputeCheaply = given.GetValue(cheap),
+                RecomputeSelectively = given.GetValue(cheap),
                 Fp8 = given.GetValue(fp8),
                 EmbeddingOnHost = given.GetValue(hostEmbedding),
                 HeadRows = given.GetValue(headRows),

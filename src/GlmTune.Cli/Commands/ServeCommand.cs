@@ -10,7 +10,7 @@ namespace GlmTune.Cli.Commands;
 /// <summary><c>glmtune serve</c>: an OpenAI-compatible HTTP server.</summary>
 internal static class ServeCommand
 {
-    private const int Most = 1_000_000;
+    private const int Max = 1_000_000;
 
     public static Command Create(Screen screen)
     {
@@ -41,28 +41,28 @@ internal static class ServeCommand
             "max answers generated concurrently",
             new GenerationLimits().Slots,
             1,
-            Most
+            Max
         );
         var waiting = NumberOption.Of(
             "--waiting",
             "max queued requests; further requests get 429",
             defaults.Limits.Waiting,
             0,
-            Most
+            Max
         );
         var timeout = NumberOption.Of(
             "--timeout",
             "seconds per request, including time in the queue",
             (int)defaults.Limits.RequestTime.TotalSeconds,
             1,
-            Most
+            Max
         );
         var stopTime = NumberOption.Of(
             "--stop-time",
             "seconds for running answers to finish after Ctrl-C",
             (int)defaults.StopTime.TotalSeconds,
             0,
-            Most
+            Max
         );
         var runs = new Option<string[]>("--runs")
         {

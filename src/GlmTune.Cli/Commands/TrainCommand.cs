@@ -53,7 +53,7 @@ internal static class TrainCommand
                 int Train(ICollectives ranks)
                 {
                     FineTuneResult Run(IFineTuneReporter view) =>
-                        RunRecording.Of(
+                        RunLogger.Of(
                             recipe,
                             given.GetRequiredValue(model),
                             given.GetRequiredValue(data),

@@ -9,12 +9,12 @@ namespace GlmTune.Collectives;
 /// once.</remarks>
 public sealed class InProcess : Backend
 {
-    private readonly Exchange exchange;
+    private readonly CallMatcher matcher;
 
-    private InProcess(Exchange exchange, int rank, Device device, CollectivesOptions options)
-        : base(rank, exchange.WorldSize, device, options)
+    private InProcess(CallMatcher matcher, int rank, Device device, CollectivesOptions options)
+        : base(rank, matcher.WorldSize, device, options)
     {
-        this.exchange = exchange;
+        this.matcher = matcher;
     }
 
     /// <summary>Runs <paramref name="body"/> once per rank, each on its own thread, and returns when all have
@@ -59,20 +59,20 @@ public sealed class InProcess : Backend
             );
         }
 
-        var exchange = new Exchange(worldSize, (options ??= new CollectivesOptions()).Timeout);
+        var matcher = new CallMatcher(worldSize, (options ??= new CollectivesOptions()).Timeout);
         var results = new T[worldSize];
         var threads = Enumerable
             .Range(0, worldSize)
             .Select(rank => new Thread(() =>
             {
-                using var ranks = new InProcess(exchange, rank, devices?[rank] ?? CPU, options);
+                using var ranks = new InProcess(matcher, rank, devices?[rank] ?? CPU, options);
                 try
                 {
                     results[rank] = body(ranks);
                 }
                 catch (Exception error)
                 {
-                    exchange.Fail(rank, error);
+                    matcher.Fail(rank, error);
                 }
             })
             {
@@ -81,21 +81,21 @@ public sealed class InProcess : Backend
             })
             .ToArray();
         Array.ForEach(threads, thread => thread.Start());
-        exchange.WaitForEnd(threads);
-        exchange.ThrowFailure();
+        matcher.WaitForEnd(threads);
+        matcher.ThrowFailure();
         return results;
     }
 
     /// <summary>Ends the current and later calls of the other ranks with a <see cref="LostRankException"/> that quotes
     /// <paramref name="cause"/>.</summary>
-    public override void Abort(Exception cause, int exitCode) => exchange.Fail(Rank, cause);
+    public override void Abort(Exception cause, int exitCode) => matcher.Fail(Rank, cause);
 
-    private protected override void Close() => exchange.Leave(Rank);
+    private protected override void Close() => matcher.Leave(Rank);
 
-    private protected override Pending Start(Transfer transfer) =>
-        new PendingExchange(this, transfer, exchange.Join(Rank, transfer));
+    private protected override Pending Start(CollectiveOperation operation) =>
+        new PendingCall(this, operation, matcher.Join(Rank, operation));
 
-    private sealed class PendingExchange(InProcess owner, Transfer transfer, Meeting meeting) : Pending
+    private sealed class PendingCall(InProcess owner, CollectiveOperation operation, MatchedCall matched) : Pending
     {
         private bool waited;
 
@@ -110,18 +110,18 @@ public sealed class InProcess : Backend
             var from = Stopwatch.GetTimestamp();
             try
             {
-                owner.exchange.Await(owner.Rank, meeting, transfer);
+                owner.matcher.Await(owner.Rank, matched, operation);
             }
             finally
             {
-                transfer.Release();
+                operation.Release();
             }
 
             owner.Traffic.Add(
-                transfer.Call,
+                operation.Call,
                 owner.WorldSize,
-                transfer.ElementSize,
-                Stopwatch.GetElapsedTime(transfer.Started),
+                operation.ElementSize,
+                Stopwatch.GetElapsedTime(operation.Started),
                 Stopwatch.GetElapsedTime(from)
             );
         }

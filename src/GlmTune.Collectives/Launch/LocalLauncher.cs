@@ -94,7 +94,7 @@ public sealed class LocalLauncher
             ["LOCAL_WORLD_SIZE"] = Text(ranks),
             ["MASTER_ADDR"] = "127.0.0.1",
             ["MASTER_PORT"] = Text(port),
-            [NcclMeetingPoint.Variable] = $"127.0.0.1:{port}",
+            [NcclRootAddress.Variable] = $"127.0.0.1:{port}",
             [ParentVariable] = Text(Environment.ProcessId),
             ["OMP_NUM_THREADS"] = ThreadsPerRank(),
         };

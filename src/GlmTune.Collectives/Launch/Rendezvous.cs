@@ -24,7 +24,7 @@ public sealed record Rendezvous(Launcher Launcher, int Rank, int WorldSize, int 
 
     /// <summary>Host and port at which rank 0 waits for the others when NCCL starts without MPI; null if the launcher
     /// provides none.</summary>
-    public string? MeetingPoint { get; init; }
+    public string? RootAddress { get; init; }
 
     /// <summary>Under srun: whether one of Slurm's MPI plugins was selected. Without one, Open MPI ends the process
     /// during initialization.</summary>
@@ -53,7 +53,7 @@ public sealed record Rendezvous(Launcher Launcher, int Rank, int WorldSize, int 
             : variables.Has("RANK") || variables.Has("WORLD_SIZE") ? Plain(variables)
             : variables.Has("SLURM_PROCID") ? Slurm(variables)
             : new Rendezvous(Launcher.None, 0, 1, 0);
-        found = found with { MeetingPoint = NcclMeetingPoint.Find(variables, found.Launcher) };
+        found = found with { RootAddress = NcclRootAddress.Find(variables, found.Launcher) };
         variables.ThrowProblems();
         return found;
     }
@@ -181,7 +181,7 @@ public sealed record Rendezvous(Launcher Launcher, int Rank, int WorldSize, int 
             return Nccl.Connect(ConnectMpi(options), device, options);
         }
 
-        if (WorldSize > 1 && MeetingPoint is null)
+        if (WorldSize > 1 && RootAddress is null)
         {
             throw new InvalidDataException(
                 $"{WorldSize} ranks on GPUs need a rendezvous address: set MASTER_ADDR to rank 0's host and "
@@ -189,7 +189,7 @@ public sealed record Rendezvous(Launcher Launcher, int Rank, int WorldSize, int 
             );
         }
 
-        return Nccl.Connect(Rank, WorldSize, device, MeetingPoint, options);
+        return Nccl.Connect(Rank, WorldSize, device, RootAddress, options);
     }
 
     private static Rendezvous Plain(LauncherVariables variables)

@@ -55,9 +55,9 @@ public sealed class Mpi : Backend
         }
     }
 
-    private protected override Pending Start(Transfer transfer)
+    private protected override Pending Start(CollectiveOperation operation)
     {
-        var pending = new MpiPending(this, transfer);
+        var pending = new MpiPending(this, operation);
         thread.Enqueue(pending);
         return pending;
     }
@@ -70,47 +70,47 @@ public sealed class Mpi : Backend
         var exchange = new MpiExchange(onThread, work, largestMessage);
         if (Options.CompareCalls && WorldSize > 1)
         {
-            Compare(exchange, work.Transfer.Call);
+            Compare(exchange, work.Operation.Call);
         }
 
-        var transfer = work.Transfer;
-        switch (transfer.Call.Collective)
+        var operation = work.Operation;
+        switch (operation.Call.Collective)
         {
             case Collective.AllGather or Collective.Barrier or Collective.Close:
                 exchange.AllGather(
-                    transfer.InputAddress,
-                    transfer.OutputAddress,
-                    transfer.Count * transfer.ElementSize
+                    operation.InputAddress,
+                    operation.OutputAddress,
+                    operation.Count * operation.ElementSize
                 );
                 break;
             case Collective.ReduceScatterSum:
-                SumSlices(exchange, transfer.Input, transfer.Output);
+                SumSlices(exchange, operation.Input, operation.Output);
                 break;
             case Collective.AllReduceSum:
-                SumAll(exchange, transfer.Output);
+                SumAll(exchange, operation.Output);
                 break;
             case Collective.Broadcast:
                 exchange.Broadcast(
-                    transfer.OutputAddress,
-                    transfer.Count * transfer.ElementSize,
-                    transfer.Call.Root!.Value
+                    operation.OutputAddress,
+                    operation.Count * operation.ElementSize,
+                    operation.Call.Root!.Value
                 );
                 break;
             case Collective.AllToAll:
-                var bytes = transfer.Count / WorldSize * transfer.ElementSize;
-                exchange.AllToAll(transfer.InputAddress, bytes, transfer.OutputAddress, bytes);
+                var bytes = operation.Count / WorldSize * operation.ElementSize;
+                exchange.AllToAll(operation.InputAddress, bytes, operation.OutputAddress, bytes);
                 break;
             case Collective.RingShift:
                 exchange.SendAndReceive(
-                    transfer.InputAddress,
+                    operation.InputAddress,
                     (Rank + 1) % WorldSize,
-                    transfer.OutputAddress,
+                    operation.OutputAddress,
                     (Rank + WorldSize - 1) % WorldSize,
-                    transfer.Count * transfer.ElementSize
+                    operation.Count * operation.ElementSize
                 );
                 break;
             default:
-                throw new NotSupportedException($"{transfer.Call.Collective} is not supported by MPI ranks.");
+                throw new NotSupportedException($"{operation.Call.Collective} is not supported by MPI ranks.");
         }
     }
 

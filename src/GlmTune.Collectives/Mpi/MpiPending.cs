@@ -3,14 +3,14 @@ using System.Diagnostics;
 namespace GlmTune.Collectives;
 
 /// <summary>A call that is queued for, or being carried out by, the MPI thread.</summary>
-internal sealed class MpiPending(Mpi owner, Transfer transfer) : Pending
+internal sealed class MpiPending(Mpi owner, CollectiveOperation operation) : Pending
 {
     private readonly TaskCompletionSource done = new();
     private TimeSpan busy;
     private bool waited;
     private volatile bool awaited;
 
-    public Transfer Transfer => transfer;
+    public CollectiveOperation Operation => operation;
 
     /// <summary>Whether the computation is waiting for this call.</summary>
     public bool IsAwaited => awaited;
@@ -36,8 +36,14 @@ internal sealed class MpiPending(Mpi owner, Transfer transfer) : Pending
         var from = Stopwatch.GetTimestamp();
         awaited = true;
         done.Task.Wait();
-        transfer.Release();
+        operation.Release();
         var exposed = Stopwatch.GetElapsedTime(from);
-        owner.Traffic.Add(transfer.Call, owner.WorldSize, transfer.ElementSize, busy, exposed < busy ? exposed : busy);
+        owner.Traffic.Add(
+            operation.Call,
+            owner.WorldSize,
+            operation.ElementSize,
+            busy,
+            exposed < busy ? exposed : busy
+        );
     }
 }

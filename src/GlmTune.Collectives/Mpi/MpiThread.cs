@@ -74,8 +74,8 @@ internal sealed class MpiThread
             }
 
             AbortIfAsked();
-            var call = work.Transfer.Call;
-            if (Stopwatch.GetElapsedTime(work.Transfer.Started) > options.Timeout)
+            var call = work.Operation.Call;
+            if (Stopwatch.GetElapsedTime(work.Operation.Started) > options.Timeout)
             {
                 throw new LostRankException(LostRankException.NotFinished(rank, size, call, options.Timeout));
             }
@@ -129,7 +129,7 @@ internal sealed class MpiThread
         }
         catch (Exception error)
         {
-            var call = current?.Transfer.Call;
+            var call = current?.Operation.Call;
             Console.Error.WriteLine(
                 error switch
                 {

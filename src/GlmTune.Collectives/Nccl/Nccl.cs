@@ -26,12 +26,12 @@ public sealed class Nccl : Backend
         Device device,
         CollectivesOptions options,
         Mpi? launchedBy,
-        string? meetingPoint
+        string? rootAddress
     )
         : base(rank, worldSize, device.index >= 0 ? device : new Device(DeviceType.CUDA, 0), options)
     {
         this.launchedBy = launchedBy;
-        MeetingNote = meetingPoint is null ? "" : $" at {meetingPoint}";
+        RootAddressNote = rootAddress is null ? "" : $" at {rootAddress}";
         zeros(1, device: Device).Dispose(); // libtorch creates the device's context
         context = CudaDriver.PrimaryContext(Device.index);
         CudaDriver.Use(context);
@@ -39,9 +39,9 @@ public sealed class Nccl : Backend
         watchdog = new NcclWatchdog(this, context, options.Timeout);
         try
         {
-            if (meetingPoint is not null)
+            if (rootAddress is not null)
             {
-                HostProcess.SetVariable(NcclMeetingPoint.Variable, meetingPoint);
+                HostProcess.SetVariable(NcclRootAddress.Variable, rootAddress);
             }
 
             var id = UniqueId();
@@ -56,7 +56,7 @@ public sealed class Nccl : Backend
     }
 
     /// <summary>Where the ranks meet, for messages; empty if MPI connected them.</summary>
-    internal string MeetingNote { get; }
+    internal string RootAddressNote { get; }
 
     internal CudaEvents Events { get; } = new();
 
@@ -64,7 +64,7 @@ public sealed class Nccl : Backend
     /// <param name="rank">Rank of this process, from 0.</param>
     /// <param name="worldSize">Number of ranks.</param>
     /// <param name="device">This rank's GPU.</param>
-    /// <param name="meetingPoint"><c>host:port</c> at which rank 0 listens, the same on all ranks; null for a world of
+    /// <param name="rootAddress"><c>host:port</c> at which rank 0 listens, the same on all ranks; null for a world of
     /// one.</param>
     /// <param name="options">Options; null: the defaults.</param>
     /// <exception cref="DllNotFoundException">NCCL is not installed.</exception>
@@ -73,18 +73,18 @@ public sealed class Nccl : Backend
         int rank,
         int worldSize,
         Device device,
-        string? meetingPoint = null,
+        string? rootAddress = null,
         CollectivesOptions? options = null
     ) =>
-        meetingPoint is null && worldSize > 1
-            ? throw new ArgumentException($"{worldSize} ranks need a rendezvous.", nameof(meetingPoint))
+        rootAddress is null && worldSize > 1
+            ? throw new ArgumentException($"{worldSize} ranks need a rendezvous.", nameof(rootAddress))
             : new Nccl(
                 rank,
                 worldSize,
                 device,
                 options ?? new CollectivesOptions(),
                 null,
-                worldSize == 1 ? null : meetingPoint
+                worldSize == 1 ? null : rootAddress
             );
 
     /// <summary>Connects ranks that MPI started.</summary>
@@ -128,7 +128,7 @@ public sealed class Nccl : Backend
         launchedBy?.Dispose();
     }
 
-    private protected override Pending Start(Transfer transfer)
+    private protected override Pending Start(CollectiveOperation operation)
     {
         lock (gate)
         {
@@ -138,9 +138,9 @@ public sealed class Nccl : Backend
             CudaDriver.Await(stream, ready);
             Events.Give(ready);
             CudaDriver.Record(begin, stream);
-            Enqueue(transfer);
+            Enqueue(operation);
             CudaDriver.Record(end, stream);
-            var pending = new NcclPending(this, transfer, begin, end);
+            var pending = new NcclPending(this, operation, begin, end);
             watchdog.Add(pending);
             return pending;
         }
@@ -165,11 +165,11 @@ public sealed class Nccl : Backend
         return id;
     }
 
-    private void Enqueue(Transfer transfer)
+    private void Enqueue(CollectiveOperation operation)
     {
-        var call = transfer.Call;
-        var bytes = (nuint)(transfer.Count * transfer.ElementSize);
-        var (input, output) = (transfer.InputAddress, transfer.OutputAddress);
+        var call = operation.Call;
+        var bytes = (nuint)(operation.Count * operation.ElementSize);
+        var (input, output) = (operation.InputAddress, operation.OutputAddress);
         NcclNative.Check(
             call.Collective switch
             {
@@ -184,7 +184,7 @@ public sealed class Nccl : Backend
                 Collective.ReduceScatterSum => NcclNative.ReduceScatter(
                     input,
                     output,
-                    (nuint)(transfer.Count / WorldSize),
+                    (nuint)(operation.Count / WorldSize),
                     NcclNative.TypeOf(call.Type),
                     NcclNative.Sum,
                     communicator,
@@ -193,7 +193,7 @@ public sealed class Nccl : Backend
                 Collective.AllReduceSum => NcclNative.AllReduce(
                     input,
                     output,
-                    (nuint)transfer.Count,
+                    (nuint)operation.Count,
                     NcclNative.TypeOf(call.Type),
                     NcclNative.Sum,
                     communicator,

@@ -5,16 +5,16 @@ namespace GlmTune.Collectives;
 
 /// <summary>A call on NCCL's stream: <see cref="Wait"/> makes the compute stream wait, not the host.</summary>
 /// <remarks>Its tensors are held until then, so that their memory is not reused while NCCL uses it.</remarks>
-internal sealed class NcclPending(Nccl owner, Transfer transfer, nint begin, nint end) : Pending
+internal sealed class NcclPending(Nccl owner, CollectiveOperation operation, nint begin, nint end) : Pending
 {
     private readonly Lock gate = new();
     private nint arrived;
     private bool waited;
     private bool settled;
 
-    public CollectiveCall Call => transfer.Call;
+    public CollectiveCall Call => operation.Call;
 
-    public TimeSpan Age => Stopwatch.GetElapsedTime(transfer.Started);
+    public TimeSpan Age => Stopwatch.GetElapsedTime(operation.Started);
 
     /// <inheritdoc/>
     public override void Wait()
@@ -31,7 +31,7 @@ internal sealed class NcclPending(Nccl owner, Transfer transfer, nint begin, nin
             arrived = owner.Events.Take();
             CudaDriver.Record(arrived, computing);
             CudaDriver.Await(computing, end);
-            transfer.Release();
+            operation.Release();
             GiveBackWhenDone();
         }
     }
@@ -51,9 +51,9 @@ internal sealed class NcclPending(Nccl owner, Transfer transfer, nint begin, nin
                 arrived != 0 && CudaDriver.HasHappened(arrived) ? CudaDriver.Between(arrived, end) : TimeSpan.Zero;
             var busy = CudaDriver.Between(begin, end);
             owner.Traffic.Add(
-                transfer.Call,
+                operation.Call,
                 owner.WorldSize,
-                transfer.ElementSize,
+                operation.ElementSize,
                 busy,
                 exposed <= TimeSpan.Zero ? TimeSpan.Zero
                     : exposed < busy ? exposed

@@ -71,7 +71,7 @@ internal sealed class NcclWatchdog : IDisposable
             {
                 owner.End(
                     $"Rank {owner.Rank} of {owner.WorldSize}: the rendezvous did not finish after "
-                        + $"{timeout.TotalSeconds:0.###} s{owner.MeetingNote}. A rank has not started, or its "
+                        + $"{timeout.TotalSeconds:0.###} s{owner.RootAddressNote}. A rank has not started, or its "
                         + "network cannot reach rank 0; set NCCL_DEBUG=INFO for details."
                 );
             }

@@ -206,7 +206,7 @@ public sealed class ChatModel : IDisposable
             Options = request.Grammar is null ? options : options with { MinNewTokens = 0, NoRepeatNgramSize = 0 },
             Adapter = request.Adapter,
             LogProbabilities = request.LogProbabilities,
-            LikeliestTokens = request.LikeliestTokens,
+            TopLogProbabilities = request.TopLogProbabilities,
             Mask = request.Grammar?.NewMask(Template.Tokenizer, ends) ?? request.Mask,
         };
     }

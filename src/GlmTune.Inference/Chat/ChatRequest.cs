@@ -40,8 +40,8 @@ public abstract record ChatSettings
     /// <summary>Whether each token comes with its log probability.</summary>
     public bool LogProbabilities { get; init; }
 
-    /// <summary>How many of the likeliest tokens at each place are reported too.</summary>
-    public int LikeliestTokens { get; init; }
+    /// <summary>How many of the likeliest tokens at each position are reported too.</summary>
+    public int TopLogProbabilities { get; init; }
 
     /// <summary>What the answer may look like; null: anything.</summary>
     public AnswerGrammar? Grammar { get; init; }

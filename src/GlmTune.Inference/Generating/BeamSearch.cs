@@ -95,7 +95,7 @@ internal sealed class BeamSearch : IDisposable
         next = [.. next.Take(settings.Beams)];
         if (next.Count == 0 || IsOver(next[0]))
         {
-            return done.Count > 0 ? done : throw Sampler.NothingToChoose();
+            return done.Count > 0 ? done : throw Sampler.NothingToSample();
         }
 
         Reorder([.. next.Select(candidate => candidate.Beam)], running[0].Tokens.Length);

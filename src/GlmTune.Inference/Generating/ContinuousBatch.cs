@@ -127,7 +127,7 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
             inPass = queued;
             if (queued.Exists(active.Contains))
             {
-                return Likeliest(queued);
+                return NextByArgmax(queued);
             }
         }
 
@@ -141,8 +141,8 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         if (decoder is not { IsUsable: true } || added.Exists(count => count > 1))
         {
             var logits = Pass(rows, added);
-            Take(rows, added);
-            return Choose(logits, Ready(rows, sharing));
+            Advance(rows, added);
+            return Sample(logits, Ready(rows, sharing));
         }
 
         decoder.Begin([
@@ -155,31 +155,31 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         ]);
         if (sharing.Count == 0 && rows.TrueForAll(row => row.ArgmaxSuffices && row.Pending == 1))
         {
-            return Likeliest(rows);
+            return NextByArgmax(rows);
         }
 
-        Take(rows, added);
-        return Choose(decoder.Logits, Ready(rows, sharing));
+        Advance(rows, added);
+        return Sample(decoder.Logits, Ready(rows, sharing));
     }
 
     // The likeliest tokens by a queued pass of one token a row; rows that have left since are passed over. First the
     // next pass is queued.
-    private Choice[] Likeliest(List<GenerationRow> rows)
+    private Choice[] NextByArgmax(List<GenerationRow> rows)
     {
-        if (CanGoOn(rows))
+        if (CanContinue(rows))
         {
-            decoder!.GoOn();
+            decoder!.Advance();
             ahead = rows;
         }
 
-        var tokens = decoder!.Likeliest();
+        var tokens = decoder!.Argmax();
         var choices = new List<Choice>();
         foreach (var (i, row) in rows.Index())
         {
             if (active.Contains(row))
             {
                 row.Cached++;
-                choices.Add(Chosen(row, () => row.Accept(Sampler.Likeliest(tokens[i].Id, tokens[i].Logit)))!.Value);
+                choices.Add(Attempt(row, () => row.Accept(Sampler.Checked(tokens[i].Id, tokens[i].Logit)))!.Value);
             }
         }
 
@@ -187,11 +187,11 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
     }
 
     // A row's next token, or why there is none; null where the choice could not be made in this way.
-    private static Choice? Chosen(GenerationRow row, Func<GeneratedToken?> choose)
+    private static Choice? Attempt(GenerationRow row, Func<GeneratedToken?> sample)
     {
         try
         {
-            return choose() is { } token ? new Choice(row, token, null) : null;
+            return sample() is { } token ? new Choice(row, token, null) : null;
         }
         catch (Exception e)
         {
@@ -234,13 +234,13 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
 
     // Whether another pass over the same rows is worth it and possible: all are still here and have room, most go on,
     // nobody waits for a place that one of them leaves, and nothing has changed under the decoder.
-    private bool CanGoOn(List<GenerationRow> rows) =>
+    private bool CanContinue(List<GenerationRow> rows) =>
         (waiting.Count == 0 || active.Count == limits.Slots)
         && rows.TrueForAll(row =>
             active.Contains(row) && model.VirtualTokensOf(row.Adapter) + row.Tokens.Count + 1 <= cache!.Capacity
         )
         && rows.Count(row => row.Left > 1) * 2 > rows.Count
-        && decoder!.CanGoOn;
+        && decoder!.CanAdvance;
 
     // Rows that are not read themselves, because another has the same tokens and is further: and that other one.
     private Dictionary<GenerationRow, GenerationRow> FindSharing()
@@ -334,7 +334,7 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         );
     }
 
-    private static void Take(List<GenerationRow> rows, List<int> added)
+    private static void Advance(List<GenerationRow> rows, List<int> added)
     {
         foreach (var (row, count) in rows.Zip(added))
         {
@@ -344,7 +344,7 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
 
     // The next token of each row. Of its logits no more comes to the host than its choice needs: the likeliest token,
     // the likeliest few, or all.
-    private Choice[] Choose(Tensor logits, (int Index, GenerationRow Row)[] ready)
+    private Choice[] Sample(Tensor logits, (int Index, GenerationRow Row)[] ready)
     {
         var producible = logits.narrow(1, 0, vocabularySize);
         var choices = new Choice[ready.Length];
@@ -357,22 +357,22 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         {
             var likeliest = producible.argmax(1, keepdim: true);
             var (ids, values) = (likeliest.cpu().data<long>().ToArray(), Values(producible.gather(1, likeliest)));
-            ChooseEach(
+            SampleEach(
                 row => row.ArgmaxSuffices,
-                (row, index) => row.Accept(Sampler.Likeliest(ids[index], values[index]))
+                (row, index) => row.Accept(Sampler.Checked(ids[index], values[index]))
             );
         }
 
-        if (vocabularySize > Sampler.Enough && Array.Exists(ready, row => row.Row.LikeliestMaySuffice))
+        if (vocabularySize > Sampler.TopCount && Array.Exists(ready, row => row.Row.TopTokensMaySuffice))
         {
-            var (values, ids) = producible.topk(Sampler.Enough, 1);
+            var (values, ids) = producible.topk(Sampler.TopCount, 1);
             var (hostValues, hostIds) = (Values(values), ids.cpu().data<long>().ToArray());
-            ChooseEach(
-                row => row.LikeliestMaySuffice,
+            SampleEach(
+                row => row.TopTokensMaySuffice,
                 (row, index) =>
-                    row.ChooseAmong(
-                        hostIds.AsSpan(index * Sampler.Enough, Sampler.Enough),
-                        hostValues.AsSpan(index * Sampler.Enough, Sampler.Enough)
+                    row.SampleAmong(
+                        hostIds.AsSpan(index * Sampler.TopCount, Sampler.TopCount),
+                        hostValues.AsSpan(index * Sampler.TopCount, Sampler.TopCount)
                     )
             );
         }
@@ -387,10 +387,10 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
                     tensor(Array.ConvertAll(undecided, row => (long)row.Index)).to(logits.device)
                 );
             var all = Values(wanted);
-            ChooseEach(
+            SampleEach(
                 _ => true,
                 (row, _) =>
-                    row.Choose(
+                    row.Sample(
                         all.AsSpan(
                             Array.FindIndex(undecided, other => other.Row == row) * vocabularySize,
                             vocabularySize
@@ -401,25 +401,25 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
 
         return choices;
 
-        void ChooseEach(Func<GenerationRow, bool> which, Func<GenerationRow, int, GeneratedToken?> choose)
+        void SampleEach(Func<GenerationRow, bool> which, Func<GenerationRow, int, GeneratedToken?> sample)
         {
-            var places = Enumerable
+            var wanted = Enumerable
                 .Range(0, ready.Length)
                 .Where(i => choices[i].Row is null && which(ready[i].Row))
                 .ToArray();
-            if (places.Length == 1)
+            if (wanted.Length == 1)
             {
-                ChooseOne(places[0]);
+                SampleOne(wanted[0]);
             }
             else
             {
-                Parallel.ForEach(places, ChooseOne);
+                Parallel.ForEach(wanted, SampleOne);
             }
 
-            void ChooseOne(int i)
+            void SampleOne(int i)
             {
                 var (index, row) = ready[i];
-                choices[i] = Chosen(row, () => choose(row, index)) ?? default;
+                choices[i] = Attempt(row, () => sample(row, index)) ?? default;
             }
         }
     }
@@ -505,12 +505,12 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         }
     }
 
-    // Room for whole answers and for more rows where the limit allows, so that little is copied and recorded passes
+    // Room for whole answers and for more rows where the limit allows, so that little is copied and captured passes
     // hold for long.
     private void Resize(int needed, int have)
     {
-        var whole = Math.Max(needed, Rounded(active.Max(row => Math.Min(row.MaxLength, row.Tokens.Count + MaxAhead))));
-        var roomy = needed > have ? Math.Max(needed, Math.Min(whole, Rounded(have + (have / 2)))) : have;
+        var whole = Math.Max(needed, RoundUp(active.Max(row => Math.Min(row.MaxLength, row.Tokens.Count + MaxAhead))));
+        var roomy = needed > have ? Math.Max(needed, Math.Min(whole, RoundUp(have + (have / 2)))) : have;
         var count = active.Count + kept.Count;
         var slots = 1;
         while (slots < count)
@@ -567,11 +567,11 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
                 .CommonPrefixLength(CollectionsMarshal.AsSpan(other.Tokens)[..other.Cached]);
     }
 
-    private static int CapacityFor(IEnumerable<GenerationRow> rows) => Rounded(rows.Max(row => row.Tokens.Count));
+    private static int CapacityFor(IEnumerable<GenerationRow> rows) => RoundUp(rows.Max(row => row.Tokens.Count));
 
     private long Bytes(int slots, int capacity) => bytesPerToken * slots * (capacity + model.MaxVirtualTokens);
 
-    private static int Rounded(int tokens) => (tokens + CapacityStep - 1) / CapacityStep * CapacityStep;
+    private static int RoundUp(int tokens) => (tokens + CapacityStep - 1) / CapacityStep * CapacityStep;
 
     private void DropCache()
     {

@@ -22,6 +22,6 @@ public readonly record struct GeneratedToken(int Id, FinishReason? Finish)
     /// <summary>Natural logarithm of its probability; null where not asked for.</summary>
     public double? LogProbability { get; init; }
 
-    /// <summary>The likeliest tokens at its place, the likeliest first; null where not asked for.</summary>
-    public IReadOnlyList<TokenProbability>? Likeliest { get; init; }
+    /// <summary>The likeliest tokens at its position, the likeliest first; null where not asked for.</summary>
+    public IReadOnlyList<TokenProbability>? TopProbabilities { get; init; }
 }

@@ -16,9 +16,9 @@ public sealed record GenerationRequest(IReadOnlyList<int> Prompt)
     /// <summary>Whether each token comes with its log probability.</summary>
     public bool LogProbabilities { get; init; }
 
-    /// <summary>How many of the likeliest tokens at each place are reported too; needs
+    /// <summary>How many of the likeliest tokens at each position are reported too; needs
     /// <see cref="LogProbabilities"/>.</summary>
-    public int LikeliestTokens { get; init; }
+    public int TopLogProbabilities { get; init; }
 
     /// <summary>Forbids tokens; null: none.</summary>
     public LogitsMask? Mask { get; init; }

@@ -87,8 +87,8 @@ internal sealed class GenerationRow
     /// <summary>Whether nothing but the likeliest token's id is asked for.</summary>
     public bool ArgmaxSuffices => Sampler.ArgmaxSuffices && !Request.LogProbabilities;
 
-    /// <summary>Whether <see cref="ChooseAmong"/> may be tried.</summary>
-    public bool LikeliestMaySuffice => Sampler.LikeliestMaySuffice && !Request.LogProbabilities;
+    /// <summary>Whether <see cref="SampleAmong"/> may be tried.</summary>
+    public bool TopTokensMaySuffice => Sampler.TopTokensMaySuffice && !Request.LogProbabilities;
 
     /// <summary>Answer so far.</summary>
     public GeneratedAnswer Answer => new(Index, generated);
@@ -110,34 +110,30 @@ internal sealed class GenerationRow
     /// <summary>Takes its slot away.</summary>
     public void Leave() => (Slot, Cached) = (-1, 0);
 
-    /// <summary>Chooses the next token.</summary>
+    /// <summary>Samples the next token.</summary>
     /// <param name="logits">Of all tokens that may be produced; changed by the call.</param>
-    public GeneratedToken Choose(Span<float> logits)
+    public GeneratedToken Sample(Span<float> logits)
     {
         if (!Request.LogProbabilities)
         {
-            return Accept(Sampler.Choose(logits));
+            return Accept(Sampler.Sample(logits));
         }
 
         var untouched = logits.ToArray();
-        var id = Sampler.Choose(logits);
-        var (chosen, likeliest) = TokenProbability.Read(untouched, id, Request.LikeliestTokens);
-        return Accept(id, chosen, likeliest);
+        var id = Sampler.Sample(logits);
+        var (chosen, top) = TokenProbability.Read(untouched, id, Request.TopLogProbabilities);
+        return Accept(id, chosen, top);
     }
 
-    /// <summary>Chooses the next token from the likeliest alone; null where that cannot be done, and nothing has
+    /// <summary>Samples the next token from the likeliest alone; null where that cannot be done, and nothing has
     /// changed.</summary>
     /// <param name="ids">The likeliest tokens that may be produced.</param>
     /// <param name="logits">Theirs, descending.</param>
-    public GeneratedToken? ChooseAmong(ReadOnlySpan<long> ids, ReadOnlySpan<float> logits) =>
-        Sampler.ChooseAmong(ids, logits) is { } id ? Accept(id) : null;
+    public GeneratedToken? SampleAmong(ReadOnlySpan<long> ids, ReadOnlySpan<float> logits) =>
+        Sampler.SampleAmong(ids, logits) is { } id ? Accept(id) : null;
 
     /// <summary>Adds a token to the answer.</summary>
-    public GeneratedToken Accept(
-        int id,
-        double? logProbability = null,
-        IReadOnlyList<TokenProbability>? likeliest = null
-    )
+    public GeneratedToken Accept(int id, double? logProbability = null, IReadOnlyList<TokenProbability>? top = null)
     {
         FinishReason? finish =
             Settings.Stops.Contains(id) ? FinishReason.Stop
@@ -147,7 +143,7 @@ internal sealed class GenerationRow
         {
             CachedTokens = Reused ?? 0,
             LogProbability = logProbability,
-            Likeliest = likeliest,
+            TopProbabilities = top,
         };
         generated.Add(token);
         Sampler.Accept(id);

@@ -4,7 +4,7 @@ using GlmTune.Constraints;
 
 namespace GlmTune.Inference;
 
-/// <summary>Chooses the tokens of one answer, one after the other, from rows of logits.</summary>
+/// <summary>Samples the tokens of one answer, one after the other, from rows of logits.</summary>
 /// <remarks> In the order of Hugging Face's library: biases, repetition penalty over prompt and answer (and presence
 /// and frequency penalties over the answer), temperature, top-k, top-p, min-p, one draw. Without sampling, the
 /// likeliest token; of equals the lowest id. What is drawn depends on the seed and the logits alone, not on other
@@ -18,7 +18,7 @@ public sealed class Sampler
     private ulong randomState;
 
     /// <summary>How many of the likeliest tokens are enough for almost every draw among the first few.</summary>
-    internal const int Enough = 256;
+    internal const int TopCount = 256;
 
     private readonly record struct Candidate(int Id, float Logit, double Weight);
 
@@ -43,34 +43,36 @@ public sealed class Sampler
     /// <summary>Whether the likeliest token by the model's own logits is the one that will be chosen next.</summary>
     public bool ArgmaxSuffices => settings.Greedy && rules.LeaveUnchanged(tokens.Count - promptLength);
 
-    /// <summary>Whether <see cref="ChooseAmong"/> may be tried: the next token is drawn among a few of the likeliest by
+    /// <summary>Whether <see cref="SampleAmong"/> may be tried: the next token is drawn among a few of the likeliest by
     /// the model's own logits.</summary>
-    internal bool LikeliestMaySuffice =>
-        !settings.Greedy && settings.TopK is > 0 and <= Enough / 2 && rules.LeaveUnchanged(tokens.Count - promptLength);
+    internal bool TopTokensMaySuffice =>
+        !settings.Greedy
+        && settings.TopK is > 0 and <= TopCount / 2
+        && rules.LeaveUnchanged(tokens.Count - promptLength);
 
     /// <summary>Prompt and answer so far.</summary>
     internal List<int> Tokens => tokens;
 
-    /// <summary>Chooses the next token; it counts as answered only once <see cref="Accept"/> gets it.</summary>
+    /// <summary>Samples the next token; it counts as answered only once <see cref="Accept"/> gets it.</summary>
     /// <param name="logits">Of every token that may be produced, padded rows of the vocabulary left out; changed by the
     /// call.</param>
     /// <exception cref="NoTokenException">Logits are NaN or infinite, or every token is forbidden.</exception>
-    public int Choose(Span<float> logits)
+    public int Sample(Span<float> logits)
     {
         rules.Apply(logits, CollectionsMarshal.AsSpan(tokens), promptLength);
-        var best = LikeliestOf(logits);
+        var best = Argmax(logits);
         return settings.Greedy ? best : Draw(logits, logits[best]);
     }
 
-    /// <summary>Chooses the token that <see cref="Choose"/> would, from the likeliest tokens alone.</summary>
+    /// <summary>Samples the token that <see cref="Sample"/> would, from the likeliest tokens alone.</summary>
     /// <param name="ids">The likeliest tokens, more than top-k.</param>
     /// <param name="logits">Theirs, descending.</param>
     /// <returns>Null where others may be as likely as the last of top-k: then nothing was drawn, and all logits are
     /// needed.</returns>
     /// <exception cref="NoTokenException">Logits are NaN or infinite.</exception>
-    internal int? ChooseAmong(ReadOnlySpan<long> ids, ReadOnlySpan<float> logits)
+    internal int? SampleAmong(ReadOnlySpan<long> ids, ReadOnlySpan<float> logits)
     {
-        _ = Likeliest(ids[0], logits[0]);
+        _ = Checked(ids[0], logits[0]);
         var least = logits[settings.TopK - 1];
         if (logits[^1] == least)
         {
@@ -91,12 +93,12 @@ public sealed class Sampler
     /// one is enough to look at.</summary>
     /// <exception cref="NoTokenException">The logit is NaN or infinite; −∞ is the largest where no token has
     /// another.</exception>
-    internal static int Likeliest(long id, float logit) => float.IsFinite(logit) ? (int)id : throw NotFinite(id, logit);
+    internal static int Checked(long id, float logit) => float.IsFinite(logit) ? (int)id : throw NotFinite(id, logit);
 
     /// <summary>Adds a token to the answer.</summary>
     public void Accept(int id) => tokens.Add(id);
 
-    private static int LikeliestOf(ReadOnlySpan<float> scores)
+    private static int Argmax(ReadOnlySpan<float> scores)
     {
         var best = -1;
         var most = float.NegativeInfinity;
@@ -112,10 +114,10 @@ public sealed class Sampler
             }
         }
 
-        return best >= 0 ? Likeliest(best, most) : throw NothingToChoose();
+        return best >= 0 ? Checked(best, most) : throw NothingToSample();
     }
 
-    internal static NoTokenException NothingToChoose() =>
+    internal static NoTokenException NothingToSample() =>
         new("Every token is forbidden: the constraints on the answer allow no next token.");
 
     internal static NoTokenException NotFinite(long id, float logit) =>

@@ -10,7 +10,7 @@ public readonly record struct TokenProbability(int Id, double LogProbability)
     /// <param name="logits">As the model gave them, padded rows of the vocabulary left out.</param>
     /// <param name="chosen">The token that was chosen.</param>
     /// <param name="count">How many of the likeliest.</param>
-    internal static (double Chosen, IReadOnlyList<TokenProbability> Likeliest) Read(
+    internal static (double Chosen, IReadOnlyList<TokenProbability> Top) Read(
         ReadOnlySpan<float> logits,
         int chosen,
         int count
@@ -38,13 +38,13 @@ public readonly record struct TokenProbability(int Id, double LogProbability)
         }
 
         var logSum = most + Math.Log(sum);
-        var likeliest = new TokenProbability[kept.Count];
-        for (var i = likeliest.Length - 1; i >= 0; i--)
+        var top = new TokenProbability[kept.Count];
+        for (var i = top.Length - 1; i >= 0; i--)
         {
             var id = kept.Dequeue();
-            likeliest[i] = new TokenProbability(id, logits[id] - logSum);
+            top[i] = new TokenProbability(id, logits[id] - logSum);
         }
 
-        return (logits[chosen] - logSum, likeliest);
+        return (logits[chosen] - logSum, top);
     }
 }

@@ -3,7 +3,7 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Cuda;
 
-/// <summary>Work recorded once and replayed with one call: its hundreds of launches then cost the CPU
+/// <summary>Work captured once and replayed with one call: its hundreds of launches then cost the CPU
 /// nothing.</summary>
 /// <remarks>
 /// The work must do the same launches on the same memory each time: inputs are tensors that live on, filled before a
@@ -26,13 +26,13 @@ public sealed unsafe class CudaGraph : IDisposable
         this.executable = executable;
     }
 
-    /// <summary>Runs <paramref name="work"/> once as it is (kernels compile, libraries set up), then records
+    /// <summary>Runs <paramref name="work"/> once as it is (kernels compile, libraries set up), then captures
     /// it.</summary>
     /// <param name="device">The GPU.</param>
     /// <param name="arena">Where the work's kernels put their outputs; from its beginning, in both runs.</param>
     /// <param name="work">Called twice; dispose what it makes inside, or keep it: it lies in the arena.</param>
-    /// <exception cref="CudaException">Something in the work cannot be recorded.</exception>
-    public static CudaGraph Record(Device device, TensorArena arena, Action work)
+    /// <exception cref="CudaException">Something in the work cannot be captured.</exception>
+    public static CudaGraph RunAndCapture(Device device, TensorArena arena, Action work)
     {
         var index = Math.Max(0, device.index);
         cuda.synchronize(device);
@@ -54,9 +54,9 @@ public sealed unsafe class CudaGraph : IDisposable
         }
     }
 
-    /// <summary>Records what <paramref name="work"/> queues on <paramref name="stream"/>, the current one, without
+    /// <summary>Captures what <paramref name="work"/> queues on <paramref name="stream"/>, the current one, without
     /// running it.</summary>
-    /// <exception cref="CudaException">Something in the work cannot be recorded.</exception>
+    /// <exception cref="CudaException">Something in the work cannot be captured.</exception>
     internal static CudaGraph Capture(Device device, nint stream, Action work)
     {
         nint graph;
@@ -90,7 +90,7 @@ public sealed unsafe class CudaGraph : IDisposable
         return stream;
     }
 
-    /// <summary>Queues the recorded work on the current stream.</summary>
+    /// <summary>Queues the captured work on the current stream.</summary>
     public void Replay()
     {
         ObjectDisposedException.ThrowIf(executable == 0, this);

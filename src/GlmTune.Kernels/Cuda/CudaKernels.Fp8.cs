@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Cuda;
 
-/// <content>Rounding to fp8 at the end of what makes a row, and products by the GPU's fp8 units.</content>
+/// <content>Quantizing to fp8 at the end of what makes a row, and products by the GPU's fp8 units.</content>
 public sealed partial class CudaKernels
 {
     // fp8.cu keeps up to this many 16-byte pieces of a row in each of up to so many threads.
@@ -22,11 +22,11 @@ public sealed partial class CudaKernels
     internal bool MultipliesFp8 { get; init; }
 
     /// <inheritdoc/>
-    public override Fp8Rows RoundRows(Tensor x)
+    public override Fp8Rows QuantizeRows(Tensor x)
     {
         if (!Fp8Fits(x, Memory.Size(x, 1)))
         {
-            return base.RoundRows(x);
+            return base.QuantizeRows(x);
         }
 
         var (rows, width) = (Memory.Size(x, 0), Memory.Size(x, 1));
@@ -36,7 +36,7 @@ public sealed partial class CudaKernels
     }
 
     /// <inheritdoc/>
-    public override (Tensor? Output, Fp8Rows Rounded, Tensor InverseRms) RmsNormFp8(
+    public override (Tensor? Output, Fp8Rows Quantized, Tensor InverseRms) RmsNormFp8(
         Tensor x,
         Tensor weight,
         double epsilon,
@@ -48,12 +48,12 @@ public sealed partial class CudaKernels
             return base.RmsNormFp8(x, weight, epsilon, keepOutput);
         }
 
-        var (output, rounded, inverse) = NormFp8(x, null, weight, null, epsilon, keepOutput);
-        return (output, rounded, inverse);
+        var (output, quantized, inverse) = NormFp8(x, null, weight, null, epsilon, keepOutput);
+        return (output, quantized, inverse);
     }
 
     /// <inheritdoc/>
-    public override (Tensor Sum, Tensor? Output, Fp8Rows Rounded, Tensor InverseRms) AddRmsNormFp8(
+    public override (Tensor Sum, Tensor? Output, Fp8Rows Quantized, Tensor InverseRms) AddRmsNormFp8(
         Tensor x,
         Tensor delta,
         Tensor weight,
@@ -67,12 +67,12 @@ public sealed partial class CudaKernels
         }
 
         var sum = Memory.Like(x);
-        var (output, rounded, inverse) = NormFp8(x, delta, weight, sum, epsilon, keepOutput);
-        return (sum, output, rounded, inverse);
+        var (output, quantized, inverse) = NormFp8(x, delta, weight, sum, epsilon, keepOutput);
+        return (sum, output, quantized, inverse);
     }
 
     /// <inheritdoc/>
-    public override (Tensor Result, Fp8Rows Rounded) RmsNormBackwardFp8(
+    public override (Tensor Result, Fp8Rows Quantized) RmsNormBackwardFp8(
         Tensor gradient,
         Tensor x,
         Tensor weight,
@@ -86,7 +86,7 @@ public sealed partial class CudaKernels
             return base.RmsNormBackwardFp8(gradient, x, weight, inverseRms, residualGradient);
         }
 
-        var (result, rounded) = (Memory.Like(x), NewRows(x, rows, width));
+        var (result, quantized) = (Memory.Like(x), NewRows(x, rows, width));
         LaunchFp8(
             "rms_norm_backward_fp8",
             x,
@@ -98,11 +98,11 @@ public sealed partial class CudaKernels
             inverseRms,
             residualGradient,
             result,
-            rounded.Values,
-            rounded.Scales,
+            quantized.Values,
+            quantized.Scales,
             width
         );
-        return (result, rounded);
+        return (result, quantized);
     }
 
     /// <inheritdoc/>
@@ -176,7 +176,7 @@ public sealed partial class CudaKernels
         && type == ScalarType.BFloat16
         && Fp8.Fits(weight.Values.shape);
 
-    private (Tensor? Output, Fp8Rows Rounded, Tensor InverseRms) NormFp8(
+    private (Tensor? Output, Fp8Rows Quantized, Tensor InverseRms) NormFp8(
         Tensor x,
         Tensor? delta,
         Tensor weight,

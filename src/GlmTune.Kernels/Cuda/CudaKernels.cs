@@ -215,16 +215,16 @@ public sealed partial class CudaKernels : LayerKernels
         Tensor keys,
         Tensor values,
         Tensor slots,
-        Tensor places
+        Tensor positions
     )
     {
         if (
             !RotaryFits(fused, cosine, sine, heads)
             || !Memory.Fit(Memory.TypeOf(fused), keys, values)
-            || !Memory.Whole(slots, places)
+            || !Memory.Whole(slots, positions)
         )
         {
-            plain.RotateAndCache(fused, cosine, sine, heads, keys, values, slots, places);
+            plain.RotateAndCache(fused, cosine, sine, heads, keys, values, slots, positions);
             return;
         }
 
@@ -239,7 +239,7 @@ public sealed partial class CudaKernels : LayerKernels
             keys,
             values,
             slots,
-            places,
+            positions,
             tokens,
             heads.FusedWidth,
             heads.QueryWidth,

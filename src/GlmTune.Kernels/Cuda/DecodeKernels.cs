@@ -122,7 +122,7 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
         var y = Memory.Empty(Memory.TypeOf(x), x.device, rows, outputs);
         if (!FewRows(x, weight) || !Memory.Fit(Memory.TypeOf(x), bias, residual))
         {
-            // With a bias the library takes working memory of its own at each call, which a recorded graph must not.
+            // With a bias the library takes working memory of its own at each call, which a captured graph must not.
             var biasAfter = bias is not null && TensorArena.Open is not null;
             Linear.CallInPlace(x, weight, biasAfter ? null : bias, y);
             if (biasAfter)

@@ -6,7 +6,7 @@ namespace GlmTune.Kernels.Cuda;
 /// <summary>A block of memory from which kernels take their outputs, one behind the other: a repeated pass finds them
 /// at the same places.</summary>
 /// <remarks>
-/// A recorded graph writes to fixed addresses, so nothing in it may come from libtorch's allocator, which would hand
+/// A captured graph writes to fixed addresses, so nothing in it may come from libtorch's allocator, which would hand
 /// the same memory to others. Tensors taken from the arena are valid until it is opened again or disposed. Not
 /// thread-safe. </remarks>
 public sealed unsafe class TensorArena : IDisposable

@@ -33,10 +33,10 @@ public sealed class Fp8Matrix : IDisposable
     /// <summary>Whether the transposed copy is kept.</summary>
     public bool KeepsTransposed => transposed is not null;
 
-    /// <summary>Rounds a weight, a few rows at a time, so that little more than the result is needed.</summary>
+    /// <summary>Quantizes a weight, a few rows at a time, so that little more than the result is needed.</summary>
     /// <param name="weight">[out, in], any floating type; stays the caller's.</param>
     /// <param name="keepTransposed">Whether to keep the values transposed as well.</param>
-    public static Fp8Matrix Round(Tensor weight, bool keepTransposed = true)
+    public static Fp8Matrix Quantize(Tensor weight, bool keepTransposed = true)
     {
         using var scope = NewDisposeScope();
         var (rows, columns) = (weight.shape[0], weight.shape[1]);

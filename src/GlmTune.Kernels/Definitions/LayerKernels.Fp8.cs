@@ -9,9 +9,9 @@ namespace GlmTune.Kernels.Definitions;
 /// COAT, arXiv:2410.19313. </remarks>
 public abstract partial class LayerKernels
 {
-    /// <summary>Rounds to fp8, with one scale a row.</summary>
+    /// <summary>Quantizes to fp8, with one scale a row.</summary>
     /// <param name="x">[N, width].</param>
-    public virtual Fp8Rows RoundRows(Tensor x)
+    public virtual Fp8Rows QuantizeRows(Tensor x)
     {
         using var scope = NewDisposeScope();
         var wide = x.to_type(ScalarType.Float32);
@@ -22,13 +22,13 @@ public abstract partial class LayerKernels
         return new Fp8Rows(values.MoveToOuterDisposeScope(), (largest / whole).MoveToOuterDisposeScope());
     }
 
-    /// <summary><see cref="RmsNorm"/>, rounded.</summary>
+    /// <summary><see cref="RmsNorm"/>, quantized.</summary>
     /// <param name="x">[N, C].</param>
     /// <param name="weight">[C].</param>
     /// <param name="epsilon">Added to the mean square.</param>
     /// <param name="keepOutput">Whether the output is wanted in the model's type as well.</param>
     /// <returns>The output [N, C], or null; the same in fp8; and the inverse root mean square [N, 1].</returns>
-    public virtual (Tensor? Output, Fp8Rows Rounded, Tensor InverseRms) RmsNormFp8(
+    public virtual (Tensor? Output, Fp8Rows Quantized, Tensor InverseRms) RmsNormFp8(
         Tensor x,
         Tensor weight,
         double epsilon,
@@ -36,11 +36,11 @@ public abstract partial class LayerKernels
     )
     {
         var (output, inverse) = RmsNorm(x, weight, epsilon);
-        return (Kept(output, keepOutput, out var rounded), rounded, inverse);
+        return (Kept(output, keepOutput, out var quantized), quantized, inverse);
     }
 
-    /// <summary><see cref="AddRmsNorm"/>, rounded; as <see cref="RmsNormFp8"/>.</summary>
-    public virtual (Tensor Sum, Tensor? Output, Fp8Rows Rounded, Tensor InverseRms) AddRmsNormFp8(
+    /// <summary><see cref="AddRmsNorm"/>, quantized; as <see cref="RmsNormFp8"/>.</summary>
+    public virtual (Tensor Sum, Tensor? Output, Fp8Rows Quantized, Tensor InverseRms) AddRmsNormFp8(
         Tensor x,
         Tensor delta,
         Tensor weight,
@@ -49,16 +49,16 @@ public abstract partial class LayerKernels
     )
     {
         var (sum, output, inverse) = AddRmsNorm(x, delta, weight, epsilon);
-        return (sum, Kept(output, keepOutput, out var rounded), rounded, inverse);
+        return (sum, Kept(output, keepOutput, out var quantized), quantized, inverse);
     }
 
-    /// <summary><see cref="RmsNormBackward"/> without a gradient of the weight, as it is and rounded.</summary>
+    /// <summary><see cref="RmsNormBackward"/> without a gradient of the weight, as it is and quantized.</summary>
     /// <param name="gradient">Of the norm's output, [N, C].</param>
     /// <param name="x">The norm's input, [N, C].</param>
     /// <param name="weight">[C].</param>
     /// <param name="inverseRms">From the forward pass, [N, 1].</param>
     /// <param name="residualGradient">Added to the result, [N, C].</param>
-    public virtual (Tensor Result, Fp8Rows Rounded) RmsNormBackwardFp8(
+    public virtual (Tensor Result, Fp8Rows Quantized) RmsNormBackwardFp8(
         Tensor gradient,
         Tensor x,
         Tensor weight,
@@ -67,21 +67,21 @@ public abstract partial class LayerKernels
     )
     {
         var result = RmsNormBackward(gradient, x, weight, inverseRms, residualGradient, weightGradient: null);
-        return (result, RoundRows(result));
+        return (result, QuantizeRows(result));
     }
 
-    /// <summary><see cref="SwiGlu"/>, rounded: [N, 2F] gives [N, F].</summary>
+    /// <summary><see cref="SwiGlu"/>, quantized: [N, 2F] gives [N, F].</summary>
     public virtual Fp8Rows SwiGluFp8(Tensor gateUp)
     {
         using var output = SwiGlu(gateUp);
-        return RoundRows(output);
+        return QuantizeRows(output);
     }
 
-    /// <summary><see cref="SwiGluBackward"/>, rounded: [N, 2F].</summary>
+    /// <summary><see cref="SwiGluBackward"/>, quantized: [N, 2F].</summary>
     public virtual Fp8Rows SwiGluBackwardFp8(Tensor gradient, Tensor gateUp)
     {
         using var result = SwiGluBackward(gradient, gateUp);
-        return RoundRows(result);
+        return QuantizeRows(result);
     }
 
     /// <summary>x · Wᵀ + bias, summed in float32; in fewer bits by a GPU's fp8 units, whose fast accumulation is
@@ -119,9 +119,9 @@ public abstract partial class LayerKernels
 
     private static ScalarType WideOf(ScalarType type) => type == ScalarType.Float64 ? type : ScalarType.Float32;
 
-    private Tensor? Kept(Tensor output, bool keepOutput, out Fp8Rows rounded)
+    private Tensor? Kept(Tensor output, bool keepOutput, out Fp8Rows quantized)
     {
-        rounded = RoundRows(output);
+        quantized = QuantizeRows(output);
         if (keepOutput)
         {
             return output;

@@ -57,7 +57,7 @@ public abstract partial class LayerKernels
     /// 3.4.2.</remarks>
     public abstract void Rotate(Tensor fused, Tensor cosine, Tensor sine, HeadLayout heads, bool inverse = false);
 
-    /// <summary><see cref="Rotate"/>, then copies the rows' keys and values to their places in a cache.</summary>
+    /// <summary><see cref="Rotate"/>, then copies the rows' keys and values to their positions in a cache.</summary>
     /// <param name="fused">Query-key-value rows [N, (H + 2K)·D]; rotated in place.</param>
     /// <param name="cosine">As for <see cref="Rotate"/>.</param>
     /// <param name="sine">As for <see cref="Rotate"/>.</param>
@@ -65,7 +65,7 @@ public abstract partial class LayerKernels
     /// <param name="keys">[slots, capacity, K, D], written.</param>
     /// <param name="values">[slots, capacity, K, D], written.</param>
     /// <param name="slots">Slot of each token's sequence, int64 [N].</param>
-    /// <param name="places">Place of each token in its slot (cached tokens before it), int64 [N], below
+    /// <param name="positions">Position of each token in its slot (cached tokens before it), int64 [N], below
     /// capacity.</param>
     public abstract void RotateAndCache(
         Tensor fused,
@@ -75,7 +75,7 @@ public abstract partial class LayerKernels
         Tensor keys,
         Tensor values,
         Tensor slots,
-        Tensor places
+        Tensor positions
     );
 
     /// <summary>Causal grouped-query attention inside each sequence; virtual tokens are seen by all.</summary>
@@ -260,12 +260,12 @@ public abstract partial class LayerKernels
     /// <returns>float64 [2, n]: the indices, then the logits, so that one copy brings both to the host.</returns>
     public abstract Tensor ArgMax(Tensor logits, int count);
 
-    /// <summary>What decoding begins with: each new token's row of the embedding, and its place's rows of the tables of
+    /// <summary>What decoding begins with: each new token's row of the embedding and its position's
     /// angles.</summary>
     /// <param name="ids">int64 [n].</param>
     /// <param name="positions">int64 [n], rows of the tables.</param>
     /// <param name="table">The embedding [V, C]; where it may lie is said at <see cref="TokenRows"/>.</param>
-    /// <param name="cosines">[places, rotaryDim / 2], float32 or wider.</param>
+    /// <param name="cosines">[positions, rotaryDim / 2], float32 or wider.</param>
     /// <param name="sines">As <paramref name="cosines"/>.</param>
     /// <returns>Hidden states [n, C], cosines and sines [n, rotaryDim / 2].</returns>
     public abstract (Tensor Hidden, Tensor Cosine, Tensor Sine) Embed(
@@ -308,7 +308,7 @@ public abstract partial class LayerKernels
 /// <param name="WeightDecay">Decoupled decay.</param>
 /// <param name="Step">Number of this update, from 1.</param>
 /// <param name="Stored">
-/// <see cref="Factors"/> in memory, float32 (or wider) [3] on the device, where recorded work finds others at each
+/// <see cref="Factors"/> in memory, float32 (or wider) [3] on the device, where captured work finds others at each
 /// replay; learning rate, decay and step then have no meaning. Null: they count. </param>
 public readonly record struct AdamWStep(
     double LearningRate,

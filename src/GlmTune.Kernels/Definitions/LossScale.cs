@@ -2,7 +2,7 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Definitions;
 
-/// <summary>What the gradient of a summed loss is multiplied by: a number, or one in memory, where recorded work finds
+/// <summary>What the gradient of a summed loss is multiplied by: a number, or one in memory, where captured work finds
 /// another at each replay.</summary>
 /// <param name="Value">The factor; without meaning where there is a stored one.</param>
 /// <param name="Stored">float32 (or wider) [1] on the device; with it, targets below 0 are allowed and count nothing.

@@ -2,7 +2,7 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Definitions;
 
-/// <summary>Decides a dropout mask: a number, or a key that lies in memory, where recorded work finds another at each
+/// <summary>Decides a dropout mask: a number, or a key that lies in memory, where captured work finds another at each
 /// replay.</summary>
 /// <param name="Value">The seed; without meaning where there is a stored key.</param>
 /// <param name="Stored">What <see cref="DropoutMask.Key"/> gives for a seed, the bits of one int32 [1] on the device;

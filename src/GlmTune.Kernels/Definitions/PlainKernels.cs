@@ -90,12 +90,12 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
         Tensor keys,
         Tensor values,
         Tensor slots,
-        Tensor places
+        Tensor positions
     )
     {
         using var scope = NewDisposeScope();
         Rotate(fused, cosine, sine, heads);
-        var rows = slots.Multiply(keys.shape[1]).Add(places);
+        var rows = slots.Multiply(keys.shape[1]).Add(positions);
         var (key, value) = (
             fused.narrow(1, heads.QueryWidth, heads.KeyValueWidth),
             fused.narrow(1, heads.QueryWidth + heads.KeyValueWidth, heads.KeyValueWidth)

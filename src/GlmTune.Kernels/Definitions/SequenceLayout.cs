@@ -46,7 +46,7 @@ public sealed class SequenceLayout : IDisposable
         cumulativeKeysFor = virtualTokens;
     }
 
-    /// <summary>A run of so many tokens whose sequences change from replay to replay of recorded work, which finds
+    /// <summary>A run of so many tokens whose sequences change from replay to replay of captured work, which finds
     /// where they begin in memory.</summary>
     /// <param name="tokens">N.</param>
     /// <param name="sequences">Their number; some may be empty.</param>
@@ -65,9 +65,9 @@ public sealed class SequenceLayout : IDisposable
     /// <summary>Of a layout from <see cref="OfStored"/>: what the memory says now, for operators that ask the
     /// host.</summary>
     /// <param name="given">Start of each sequence, then N, not falling; as many as before.</param>
-    /// <remarks>Indices that were made before get their new values in their place, where recorded work reads
+    /// <remarks>Indices that were made before get their new values in their place, where captured work reads
     /// them.</remarks>
-    public void Restart(ReadOnlySpan<int> given)
+    public void Update(ReadOnlySpan<int> given)
     {
         starts = given.ToArray();
         Refill(padIndex, MakePadIndex);
@@ -134,7 +134,7 @@ public sealed class SequenceLayout : IDisposable
     /// layout.</summary>
     public Tensor UnpadIndex => unpadIndex ??= MakeUnpadIndex();
 
-    /// <summary>Place of each token in its own sequence, from 0; [N].</summary>
+    /// <summary>Position of each token in its own sequence, from 0; [N].</summary>
     public int[] Positions()
     {
         var positions = new int[Tokens];

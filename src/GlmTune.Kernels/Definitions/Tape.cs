@@ -12,7 +12,7 @@ public sealed class Tape : IDisposable
     private readonly Stack<IDisposable> saved = new();
 
     /// <summary>Whether values that come cheap are made again in the backward pass, not kept.</summary>
-    public bool RecomputesCheapParts { get; init; }
+    public bool RecomputesSelectively { get; init; }
 
     /// <summary>Entries not yet taken.</summary>
     public int Count => saved.Count;
@@ -21,12 +21,12 @@ public sealed class Tape : IDisposable
     /// caller's.</summary>
     public void Save(Tensor tensor) => saved.Push(tensor.alias().DetachFromDisposeScope());
 
-    /// <summary>Keeps a value, or what makes it again where <see cref="RecomputesCheapParts"/>.</summary>
+    /// <summary>Keeps a value, or what makes it again where <see cref="RecomputesSelectively"/>.</summary>
     /// <param name="tensor">The value; stays the caller's.</param>
     /// <param name="again">What makes it again; null: nothing does.</param>
     public void Save(Tensor tensor, Recomputation? again)
     {
-        if (RecomputesCheapParts && again is not null)
+        if (RecomputesSelectively && again is not null)
         {
             saved.Push(
                 new Remaking(

@@ -4,7 +4,7 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Memory;
 
-/// <summary>Small inputs at fixed places of a device, filled on the host and sent by one copy that nothing waits
+/// <summary>Small inputs at fixed addresses of a device, filled on the host and sent by one copy that nothing waits
 /// for.</summary>
 /// <remarks>Two host blocks take turns, so one is filled while the other may still be copied. Not
 /// thread-safe.</remarks>

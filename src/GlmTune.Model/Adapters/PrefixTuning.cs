@@ -112,7 +112,7 @@ public sealed class PrefixTuning : IAdapter
     /// one.</param>
     /// <exception cref="ArgumentException">There is no token, or the prefix comes from a projection, which cannot give
     /// chosen values.</exception>
-    /// <remarks>Keys are rotated to the P places before the first real token, whichever place that is.</remarks>
+    /// <remarks>Keys are rotated to the P positions before the first real token, wherever that is.</remarks>
     public void InitializeFromText(DecoderModel model, IReadOnlyList<int> tokenIds)
     {
         if (tokenIds.Count == 0)

@@ -14,7 +14,7 @@ public sealed class ServedAdapter
     /// <summary>LoRA, DoRA or P-Tuning v2.</summary>
     public string Kind { get; }
 
-    /// <summary>P: places at the start of a cache slot that its prefix takes; 0 for LoRA.</summary>
+    /// <summary>P: positions at the start of a cache slot that its prefix takes; 0 for LoRA.</summary>
     public int VirtualTokens { get; internal init; }
 
     /// <summary>Position of the first real token: P where a prefix was trained by the library layout's rule, else

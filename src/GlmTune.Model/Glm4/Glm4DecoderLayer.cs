@@ -77,13 +77,13 @@ public sealed class Glm4DecoderLayer : DecoderLayer
     }
 
     /// <inheritdoc/>
-    public override void Record(Tensor x, LayerContext context, Tape tape)
+    public override void Recompute(Tensor x, LayerContext context, Tape tape)
     {
         using var scope = NewDisposeScope();
         var (_, middle) = Attend(x, context, tape);
         if (FeedForwardOutputNorm is null)
         {
-            FeedForward.Record(middle, context, tape);
+            FeedForward.Recompute(middle, context, tape);
             return;
         }
 
@@ -144,10 +144,14 @@ public sealed class Glm4DecoderLayer : DecoderLayer
         using var middleInverse = tape.TakeTensor();
         using var residual = tape.TakeTensor();
         Tensor stream;
-        Fp8Rows? rounded = null;
-        if (Attention.Output.Weight.Rounded is not null && !PostAttentionNorm.Trainable && AttentionOutputNorm is null)
+        Fp8Rows? quantized = null;
+        if (
+            Attention.Output.Weight.Quantized is not null
+            && !PostAttentionNorm.Trainable
+            && AttentionOutputNorm is null
+        )
         {
-            (stream, rounded) = kernels.RmsNormBackwardFp8(
+            (stream, quantized) = kernels.RmsNormBackwardFp8(
                 inner,
                 residual,
                 PostAttentionNorm.Value,
@@ -171,7 +175,7 @@ public sealed class Glm4DecoderLayer : DecoderLayer
             ? stream
             : NormaliseOutputBackward(stream, AttentionOutputNorm, context, tape);
         var needsNorm = inputGradient || InputNorm.Trainable;
-        var normalised = Attention.Backward(new LinearInput(attended, rounded), context, tape, needsNorm);
+        var normalised = Attention.Backward(new LinearInput(attended, quantized), context, tape, needsNorm);
         using var inverse = tape.TakeTensor();
         using var x = tape.TakeTensor();
         return needsNorm
@@ -182,7 +186,7 @@ public sealed class Glm4DecoderLayer : DecoderLayer
     }
 
     /// <inheritdoc/>
-    public override long KeptPerToken(bool withoutCheapParts)
+    public override long KeptPerToken(bool selective)
     {
         Linear[] recomputable = [Attention.QueryKeyValue, FeedForward.GateUp, FeedForward.Down];
         var streams = AttentionOutputNorm is null ? 2 : 4; // with output norms, what they take in is kept too
@@ -190,9 +194,7 @@ public sealed class Glm4DecoderLayer : DecoderLayer
             + Attention.QueryKeyValue.OutputWidth
             + Attention.Output.InputWidth
             + FeedForward.GateUp.OutputWidth
-            + (
-                withoutCheapParts ? 0 : recomputable.Where(linear => linear.NeedsInput).Sum(linear => linear.InputWidth)
-            );
+            + (selective ? 0 : recomputable.Where(linear => linear.NeedsInput).Sum(linear => linear.InputWidth));
     }
 
     // The residual stream after attention, and what the feed-forward block takes in.
@@ -232,14 +234,14 @@ public sealed class Glm4DecoderLayer : DecoderLayer
     private (LinearInput Output, Tensor InverseRms) Normalise(Tensor x, LayerContext context)
     {
         var (kernels, next) = (context.Kernels, Attention.QueryKeyValue);
-        if (next.Weight.Rounded is null)
+        if (next.Weight.Quantized is null)
         {
             var (output, inverse) = kernels.RmsNorm(x, InputNorm.Value, epsilon);
             return (new LinearInput(output, null, NormAgain(x, InputNorm, kernels)), inverse);
         }
 
-        var (values, rounded, inverseRms) = kernels.RmsNormFp8(x, InputNorm.Value, epsilon, next.NeedsInput);
-        return (new LinearInput(values, rounded, NormAgain(x, InputNorm, kernels)), inverseRms);
+        var (values, quantized, inverseRms) = kernels.RmsNormFp8(x, InputNorm.Value, epsilon, next.NeedsInput);
+        return (new LinearInput(values, quantized, NormAgain(x, InputNorm, kernels)), inverseRms);
     }
 
     private (Tensor Residual, LinearInput Output, Tensor InverseRms) AddAndNormalise(
@@ -249,13 +251,13 @@ public sealed class Glm4DecoderLayer : DecoderLayer
     )
     {
         var next = FeedForward.GateUp;
-        if (next.Weight.Rounded is null)
+        if (next.Weight.Quantized is null)
         {
             var (sum, output, inverse) = kernels.AddRmsNorm(x, attended, PostAttentionNorm.Value, epsilon);
             return (sum, new LinearInput(output, null, NormAgain(sum, PostAttentionNorm, kernels)), inverse);
         }
 
-        var (residual, values, rounded, inverseRms) = kernels.AddRmsNormFp8(
+        var (residual, values, quantized, inverseRms) = kernels.AddRmsNormFp8(
             x,
             attended,
             PostAttentionNorm.Value,
@@ -264,7 +266,7 @@ public sealed class Glm4DecoderLayer : DecoderLayer
         );
         return (
             residual,
-            new LinearInput(values, rounded, NormAgain(residual, PostAttentionNorm, kernels)),
+            new LinearInput(values, quantized, NormAgain(residual, PostAttentionNorm, kernels)),
             inverseRms
         );
     }

@@ -4,7 +4,7 @@ namespace GlmTune.Model.Layers;
 
 /// <summary>Which of the adapters that are served side by side each token of a pass has.</summary>
 /// <remarks>
-/// Nothing here is read back by the host and all shapes follow from the number of tokens, so a pass can be recorded
+/// Nothing here is read back by the host and all shapes follow from the number of tokens, so a pass can be captured
 /// once and replayed with other numbers in <see cref="Index"/>. Owns its tensors. Not thread-safe. </remarks>
 /// <param name="index">A token's row in the adapters' tables, int64 [N]: 0 for the base alone. Passes to this
 /// object.</param>

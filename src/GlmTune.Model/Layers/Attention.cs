@@ -102,7 +102,7 @@ public sealed class Attention
         return Output.Decode(attended, context).MoveToOuterDisposeScope();
     }
 
-    // The cache holds a prefix in its first places, so nothing is put before the keys here.
+    // The cache holds a prefix in its first positions, so nothing is put before the keys here.
     private Tensor AttendCached(Tensor fused, LayerContext context, CacheStep cache)
     {
         var (keys, values) = (cache.Cache.Keys(layer), cache.Cache.Values(layer));
@@ -114,7 +114,7 @@ public sealed class Attention
             keys,
             values,
             cache.TokenSlots,
-            cache.Places
+            cache.Positions
         );
         // Without a GPU's kernels the cached keys would be gathered first, which whole prompts need not.
         return cache.StartsEmpty && fused.device.type == TorchSharp.DeviceType.CPU

@@ -40,7 +40,7 @@ public abstract class DecoderLayer : Layer
     /// <param name="x">Hidden states [N, C].</param>
     /// <param name="context">The pass.</param>
     /// <param name="tape">Gets what the backward pass needs.</param>
-    public abstract void Record(Tensor x, LayerContext context, Tape tape);
+    public abstract void Recompute(Tensor x, LayerContext context, Tape tape);
 
     /// <summary>Collects parameter gradients; returns that of the hidden states.</summary>
     /// <param name="gradient">Of the result, [N, C].</param>
@@ -69,6 +69,6 @@ public abstract class DecoderLayer : Layer
     );
 
     /// <summary>Numbers that the layer keeps of one token for its backward pass.</summary>
-    /// <param name="withoutCheapParts">Whether norms and SwiGLU are computed again.</param>
-    public abstract long KeptPerToken(bool withoutCheapParts);
+    /// <param name="selective">Whether norms and SwiGLU are computed again.</param>
+    public abstract long KeptPerToken(bool selective);
 }

@@ -43,14 +43,14 @@ public sealed class FeedForward
     /// <param name="x">As for <see cref="Forward"/>.</param>
     /// <param name="context">The pass.</param>
     /// <param name="tape">Gets what the backward pass needs.</param>
-    public void Record(LinearInput x, LayerContext context, Tape tape)
+    public void Recompute(LinearInput x, LayerContext context, Tape tape)
     {
         using var scope = NewDisposeScope();
         var gateUp = GateUp.Forward(x, context, tape);
         tape.Save(gateUp);
         if (Down.NeedsInput)
         {
-            Down.Record(Inner(gateUp, context), context, tape);
+            Down.Recompute(Inner(gateUp, context), context, tape);
         }
     }
 
@@ -79,7 +79,7 @@ public sealed class FeedForward
         LinearInput outer;
         using (var gateUp = tape.TakeTensor())
         {
-            outer = GateUp is { Weight.Rounded: not null, NeedsGradient: false }
+            outer = GateUp is { Weight.Quantized: not null, NeedsGradient: false }
                 ? new LinearInput(null, context.Kernels.SwiGluBackwardFp8(inner, gateUp))
                 : context.Kernels.SwiGluBackward(inner, gateUp);
         }
@@ -89,7 +89,7 @@ public sealed class FeedForward
     }
 
     private LinearInput Inner(Tensor gateUp, LayerContext context) =>
-        Down is { Weight.Rounded: not null, NeedsInput: false }
+        Down is { Weight.Quantized: not null, NeedsInput: false }
             ? new LinearInput(null, context.Kernels.SwiGluFp8(gateUp))
             : new LinearInput(
                 context.Kernels.SwiGlu(gateUp),

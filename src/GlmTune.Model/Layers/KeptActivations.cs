@@ -11,8 +11,8 @@ namespace GlmTune.Model.Layers;
 /// <param name="layers">Decoder layers.</param>
 /// <param name="lowest">The first layer with a backward pass.</param>
 /// <param name="recomputed">Layers that are recomputed, counted from the first.</param>
-/// <param name="cheaplyRecomputed">Further layers of which only norms and SwiGLU are recomputed.</param>
-public sealed class KeptActivations(int layers, int lowest, int recomputed, int cheaplyRecomputed) : IDisposable
+/// <param name="selectivelyRecomputed">Further layers of which only norms and SwiGLU are recomputed.</param>
+public sealed class KeptActivations(int layers, int lowest, int recomputed, int selectivelyRecomputed) : IDisposable
 {
     private readonly IDisposable?[] kept = new IDisposable?[layers];
 
@@ -32,7 +32,7 @@ public sealed class KeptActivations(int layers, int lowest, int recomputed, int 
             return null;
         }
 
-        var tape = new Tape { RecomputesCheapParts = layer < recomputed + cheaplyRecomputed };
+        var tape = new Tape { RecomputesSelectively = layer < recomputed + selectivelyRecomputed };
         kept[layer] = tape;
         return tape;
     }
@@ -52,7 +52,7 @@ public sealed class KeptActivations(int layers, int lowest, int recomputed, int 
 
         using var input = (Tensor)left!;
         var tape = new Tape();
-        layer.Record(input, context, tape);
+        layer.Recompute(input, context, tape);
         return tape;
     }
 

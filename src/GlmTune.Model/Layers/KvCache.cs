@@ -96,10 +96,10 @@ public sealed class KvCache : IDisposable
         values[layer].select(0, slot).narrow(0, 0, count).copy_(prefix[1]);
     }
 
-    /// <summary>Copies the first places of one slot to another.</summary>
+    /// <summary>Copies the first positions of one slot to another.</summary>
     /// <param name="from">Sequence that is read.</param>
     /// <param name="to">Sequence that is written.</param>
-    /// <param name="count">Places, virtual tokens included.</param>
+    /// <param name="count">Positions, virtual tokens included.</param>
     public void CopyStart(int from, int to, int count)
     {
         using var scope = NewDisposeScope();
@@ -156,7 +156,7 @@ public sealed class CacheStep : IDisposable
     private Tensor? slotIndex;
     private Tensor? lengths;
     private Tensor? tokenSlots;
-    private Tensor? places;
+    private Tensor? positions;
 
     /// <param name="cache">The cache.</param>
     /// <param name="slots">Slot of each sequence of the pass.</param>
@@ -194,13 +194,13 @@ public sealed class CacheStep : IDisposable
     /// step.</summary>
     /// <param name="cache">The cache.</param>
     /// <param name="slots">Slot of each sequence, int64 [sequences].</param>
-    /// <param name="places">Tokens in each slot before the pass, int64 [sequences].</param>
-    /// <param name="lengths">One more than <paramref name="places"/>.</param>
+    /// <param name="positions">Tokens in each slot before the pass, int64 [sequences].</param>
+    /// <param name="lengths">One more than <paramref name="positions"/>.</param>
     /// <param name="longest">At least the largest of <paramref name="lengths"/>, at most the cache's capacity.</param>
-    public CacheStep(KvCache cache, Tensor slots, Tensor places, Tensor lengths, int longest)
+    public CacheStep(KvCache cache, Tensor slots, Tensor positions, Tensor lengths, int longest)
     {
         (Cache, Longest, this.slots, Before, added, device) = (cache, longest, [], [], [], cache.Device);
-        (slotIndex, tokenSlots, this.places, this.lengths) = (slots, slots, places, lengths);
+        (slotIndex, tokenSlots, this.positions, this.lengths) = (slots, slots, positions, lengths);
     }
 
     /// <summary>The cache.</summary>
@@ -216,10 +216,10 @@ public sealed class CacheStep : IDisposable
     public Tensor TokenSlots =>
         tokenSlots ??= OnDevice(slots.SelectMany((slot, i) => Enumerable.Repeat((long)slot, added[i])));
 
-    /// <summary>Place of each new token in its slot, int64 [N].</summary>
-    public Tensor Places =>
-        places ??= OnDevice(
-            Before.SelectMany((count, i) => Enumerable.Range(count, added[i]).Select(place => (long)place))
+    /// <summary>Position of each new token in its slot, int64 [N].</summary>
+    public Tensor Positions =>
+        positions ??= OnDevice(
+            Before.SelectMany((count, i) => Enumerable.Range(count, added[i]).Select(position => (long)position))
         );
 
     /// <summary>The largest of <see cref="Lengths"/>, or what it may grow to.</summary>
@@ -242,7 +242,7 @@ public sealed class CacheStep : IDisposable
     public void Store(int layer, Tensor keys, Tensor values)
     {
         using var scope = NewDisposeScope();
-        var rows = TokenSlots.Multiply(Cache.Capacity).Add(Places);
+        var rows = TokenSlots.Multiply(Cache.Capacity).Add(Positions);
         Cache.Keys(layer).view(-1, keys.shape[1]).index_copy_(0, rows, keys);
         Cache.Values(layer).view(-1, values.shape[1]).index_copy_(0, rows, values);
     }
@@ -253,7 +253,7 @@ public sealed class CacheStep : IDisposable
         slotIndex?.Dispose();
         lengths?.Dispose();
         tokenSlots?.Dispose();
-        places?.Dispose();
+        positions?.Dispose();
     }
 
     private Tensor OnDevice(IEnumerable<long> values) =>

@@ -36,8 +36,8 @@ public sealed class LayerContext(Tensor cosine, Tensor sine) : IDisposable
     /// alike.</summary>
     public AdapterRows? Adapters { get; set; }
 
-    /// <summary>In work that is recorded: the mask keys of all places, int32 [places], filled anew at each replay.
-    /// Stays the caller's; null: the seed counts.</summary>
+    /// <summary>In captured work: the mask keys of all dropout sites, int32 [sites], filled anew at each replay. Stays
+    /// the caller's; null: the seed counts.</summary>
     public Tensor? StoredMaskKeys { get; init; }
 
     /// <summary>Which part of its tokens the output head is at, from 0: its parts draw masks of their own.</summary>
@@ -51,16 +51,16 @@ public sealed class LayerContext(Tensor cosine, Tensor sine) : IDisposable
     /// <summary>Whether there is dropout.</summary>
     public bool Drops => DropoutSeed is not null || StoredMaskKeys is not null;
 
-    /// <summary>The seed of one place's mask: the same whenever that place is computed again in this pass.</summary>
-    /// <param name="place">Unique number of the place in the model.</param>
-    public MaskSeed SeedOf(int place) =>
+    /// <summary>The seed of one dropout site's mask: the same whenever it is computed again in this pass.</summary>
+    /// <param name="site">Unique number of the site in the model.</param>
+    public MaskSeed SeedOf(int site) =>
         StoredMaskKeys is null
-            ? SeedOf(DropoutSeed.GetValueOrDefault(), place + HeadPart)
-            : new MaskSeed(0, StoredMaskKeys.narrow(0, place + HeadPart, 1));
+            ? SeedOf(DropoutSeed.GetValueOrDefault(), site + HeadPart)
+            : new MaskSeed(0, StoredMaskKeys.narrow(0, site + HeadPart, 1));
 
-    /// <summary>The seed of a place's mask in the pass of a seed.</summary>
-    public static long SeedOf(long dropoutSeed, int place) =>
-        unchecked((dropoutSeed * 0x5851F42D4C957F2D) + (place * 0x14057B7EF767814F) + 1);
+    /// <summary>The seed of a dropout site's mask in the pass of a seed.</summary>
+    public static long SeedOf(long dropoutSeed, int site) =>
+        unchecked((dropoutSeed * 0x5851F42D4C957F2D) + (site * 0x14057B7EF767814F) + 1);
 
     /// <inheritdoc/>
     public void Dispose()

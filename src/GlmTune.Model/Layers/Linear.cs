@@ -12,8 +12,9 @@ public sealed class Linear
 
     /// <param name="weight">[out, in].</param>
     /// <param name="bias">[out], or null.</param>
-    /// <param name="place">Unique number in the model; tells its dropout masks from others'.</param>
-    public Linear(Parameter weight, Parameter? bias, int place) => (Weight, Bias, Place) = (weight, bias, place);
+    /// <param name="dropoutSite">Unique number in the model, which tells its dropout masks from others'.</param>
+    public Linear(Parameter weight, Parameter? bias, int dropoutSite) =>
+        (Weight, Bias, DropoutSite) = (weight, bias, dropoutSite);
 
     /// <summary>W [out, in].</summary>
     public Parameter Weight { get; }
@@ -21,8 +22,8 @@ public sealed class Linear
     /// <summary>b [out], or null.</summary>
     public Parameter? Bias { get; }
 
-    /// <summary>Unique number in the model.</summary>
-    public int Place { get; }
+    /// <summary>Unique number in the model: see <see cref="LayerContext.SeedOf(int)"/>.</summary>
+    public int DropoutSite { get; }
 
     /// <summary>Input features.</summary>
     public long InputWidth => Weight.Shape[1];
@@ -98,7 +99,7 @@ public sealed class Linear
     /// <param name="input">As for <see cref="Forward"/>.</param>
     /// <param name="context">The pass.</param>
     /// <param name="tape">Gets what the backward pass needs.</param>
-    public void Record(LinearInput input, LayerContext context, Tape tape)
+    public void Recompute(LinearInput input, LayerContext context, Tape tape)
     {
         if (adapters.Count > 0)
         {
@@ -112,7 +113,7 @@ public sealed class Linear
 
     /// <summary>Whether <see cref="Decode"/> can be used.</summary>
     public bool CanDecode =>
-        Weight is { IsLoaded: true, Rounded: null } && adapters.TrueForAll(adapter => adapter.CanDecode);
+        Weight is { IsLoaded: true, Quantized: null } && adapters.TrueForAll(adapter => adapter.CanDecode);
 
     /// <summary>The layer's output in a pass over few rows that is not differentiated.</summary>
     /// <param name="x">[n, in].</param>
@@ -152,8 +153,8 @@ public sealed class Linear
 
         var result =
             !inputGradient ? null
-            : Weight.Rounded is { } fp8
-                ? context.Kernels.Fp8ProductBackward(gradient.RoundedBy(context.Kernels), fp8, Weight.Type)
+            : Weight.Quantized is { } fp8
+                ? context.Kernels.Fp8ProductBackward(gradient.QuantizedBy(context.Kernels), fp8, Weight.Type)
             : gradient.Values!.mm(Weight.Value);
         for (var i = adapters.Count - 1; i >= 0; i--)
         {
@@ -165,11 +166,11 @@ public sealed class Linear
 
     private Tensor Product(LinearInput input, Tensor? added, LayerContext context)
     {
-        if (Weight.Rounded is { } fp8)
+        if (Weight.Quantized is { } fp8)
         {
             // The fp8 units add a bias on their way, but no residual.
             var bias = ReferenceEquals(added, Bias?.Value) ? added : null;
-            var y = context.Kernels.Fp8Product(input.RoundedBy(context.Kernels), fp8, bias, Weight.Type);
+            var y = context.Kernels.Fp8Product(input.QuantizedBy(context.Kernels), fp8, bias, Weight.Type);
             return added is null || bias is not null ? y : y.AddInPlace(added);
         }
 

@@ -26,7 +26,7 @@ public abstract class LinearAdapter
     public virtual bool CanDecode => false;
 
     /// <summary>Changes the layer's output in a pass over few rows that is not differentiated: in place, by operators
-    /// that write to given memory or take theirs from the kernels, so that the pass can be recorded.</summary>
+    /// that write to given memory or take theirs from the kernels, so that the pass can be captured.</summary>
     /// <param name="x">The layer's input [n, in].</param>
     /// <param name="y">The layer's output [n, out], bias included.</param>
     /// <param name="context">The pass.</param>

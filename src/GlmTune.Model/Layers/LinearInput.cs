@@ -5,15 +5,15 @@ namespace GlmTune.Model.Layers;
 
 /// <summary>What a linear layer multiplies, forward or backward: values, the same in fp8 where its weight is fp8, or
 /// both.</summary>
-/// <param name="Values">[N, width], in the model's type; null where only <paramref name="Rounded"/> was made.</param>
-/// <param name="Rounded">The values in fp8; null: rounded where they are needed.</param>
+/// <param name="Values">[N, width], in the model's type; null where only <paramref name="Quantized"/> was made.</param>
+/// <param name="Quantized">The values in fp8; null: quantized where they are needed.</param>
 /// <param name="Again">Makes the values again, to the bit, from what the backward pass keeps anyway; null: nothing
 /// does.</param>
-public readonly record struct LinearInput(Tensor? Values, Fp8Rows? Rounded = null, Recomputation? Again = null)
+public readonly record struct LinearInput(Tensor? Values, Fp8Rows? Quantized = null, Recomputation? Again = null)
 {
     /// <summary>Values alone.</summary>
     public static implicit operator LinearInput(Tensor values) => new(values);
 
     /// <summary>The values in fp8.</summary>
-    public Fp8Rows RoundedBy(LayerKernels kernels) => Rounded ?? kernels.RoundRows(Values!);
+    public Fp8Rows QuantizedBy(LayerKernels kernels) => Quantized ?? kernels.QuantizeRows(Values!);
 }

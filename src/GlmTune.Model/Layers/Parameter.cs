@@ -12,7 +12,7 @@ namespace GlmTune.Model.Layers;
 public sealed class Parameter : IDisposable
 {
     private Tensor? value;
-    private Fp8Matrix? rounded;
+    private Fp8Matrix? quantized;
 
     /// <param name="name">Unique in the model; base weights carry the names of the original checkpoint layout.</param>
     /// <param name="shape">Sizes of its axes.</param>
@@ -71,7 +71,7 @@ public sealed class Parameter : IDisposable
     internal void NoteChange() => Version?.Bump();
 
     /// <summary>Whether values are in memory.</summary>
-    public bool IsLoaded => value is not null || rounded is not null;
+    public bool IsLoaded => value is not null || quantized is not null;
 
     /// <summary>The values; setting hands the tensor over to the parameter and disposes the previous one.</summary>
     /// <exception cref="InvalidOperationException">No values are in memory.</exception>
@@ -81,7 +81,7 @@ public sealed class Parameter : IDisposable
         get =>
             value
             ?? throw new InvalidOperationException(
-                $"'{Name}' is {(rounded is null ? "not in memory" : "held in fp8")}."
+                $"'{Name}' is {(quantized is null ? "not in memory" : "held in fp8")}."
             );
         set
         {
@@ -104,20 +104,20 @@ public sealed class Parameter : IDisposable
         }
     }
 
-    /// <summary>The values in fp8, in place of <see cref="Value"/>; null: not rounded.</summary>
-    public Fp8Matrix? Rounded => rounded;
+    /// <summary>The values in fp8, in place of <see cref="Value"/>; null: not quantized.</summary>
+    public Fp8Matrix? Quantized => quantized;
 
-    /// <summary>Rounds the values to fp8 and lets them go: for a matrix that is not trained.</summary>
-    /// <param name="keepTransposed">As in <see cref="Fp8Matrix.Round"/>.</param>
+    /// <summary>Quantizes the values to fp8 and lets them go: for a matrix that is not trained.</summary>
+    /// <param name="keepTransposed">As in <see cref="Fp8Matrix.Quantize"/>.</param>
     /// <exception cref="InvalidOperationException">It is trained, or not in memory.</exception>
-    public void Round(bool keepTransposed)
+    public void Quantize(bool keepTransposed)
     {
         if (Trainable)
         {
             throw new InvalidOperationException($"'{Name}' is trained, so it cannot be stored in fp8.");
         }
 
-        rounded = Fp8Matrix.Round(Value, keepTransposed);
+        quantized = Fp8Matrix.Quantize(Value, keepTransposed);
         value!.Dispose();
         value = null;
         NoteChange();
@@ -176,8 +176,8 @@ public sealed class Parameter : IDisposable
     {
         value?.Dispose();
         value = null;
-        rounded?.Dispose();
-        rounded = null;
+        quantized?.Dispose();
+        quantized = null;
         NoteChange();
     }
 

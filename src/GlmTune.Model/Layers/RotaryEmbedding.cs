@@ -3,7 +3,7 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Layers;
 
-/// <summary>The angles by which query and key features rotate with their token's place.</summary>
+/// <summary>The angles by which query and key features rotate with their token's position.</summary>
 /// <remarks>
 /// Pair j of <paramref name="rotaryDim"/>/2 turns by position · base^(−2j/rotaryDim). Angles are float32; sines and
 /// cosines are then rounded to the model's type, as both published implementations do. Source: Su et al., RoFormer,
@@ -11,7 +11,7 @@ namespace GlmTune.Model.Layers;
 public sealed class RotaryEmbedding(int rotaryDim, double thetaBase)
 {
     /// <summary>Sines and cosines of each token.</summary>
-    /// <param name="positions">Place of each token in its sequence, [N].</param>
+    /// <param name="positions">Position of each token in its sequence, [N].</param>
     /// <param name="type">The model's type, to which they are rounded.</param>
     /// <param name="device">Where they go.</param>
     /// <returns>Cosines and sines, each [N, rotaryDim / 2], float32 (float64 for a float64 model); the caller disposes

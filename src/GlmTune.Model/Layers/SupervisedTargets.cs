@@ -22,7 +22,7 @@ public sealed class SupervisedTargets : IDisposable
         Count = rows.Length;
     }
 
-    /// <summary>Targets in memory that recorded work finds filled anew at each replay; some may be below 0, which count
+    /// <summary>Targets in memory that captured work finds filled anew at each replay; some may be below 0, which count
     /// nothing.</summary>
     /// <param name="rows">int64 [M], rising; stays the caller's.</param>
     /// <param name="targets">int64 [M]; stays the caller's.</param>

@@ -10,8 +10,8 @@ public sealed record TunedChatOptions
     /// <summary>Base model to use instead of the one that the adapter names.</summary>
     public string? BaseModel { get; init; }
 
-    /// <summary>Device names as accepted by <see cref="ComputeDevice.Places"/>; null: as few GPUs as hold the model, or
-    /// the CPU.</summary>
+    /// <summary>Device names as accepted by <see cref="ComputeDevice.PlanFor"/>; null: as few GPUs as hold the model,
+    /// or the CPU.</summary>
     public string? Device { get; init; }
 
     /// <summary>Type name as accepted by <see cref="ComputeDevice.TypeNames"/>; null: bfloat16 on a GPU, float32 on the
@@ -64,7 +64,7 @@ public sealed class TunedChat : IDisposable
     {
         var options = files.Options;
         List<string> notes = [.. files.Notes];
-        var (device, plan) = ComputeDevice.Places(options.Device);
+        var (device, plan) = ComputeDevice.PlanFor(options.Device);
         var type = ComputeDevice.TypeNamed(options.Type, device);
         var model = TunedModel.Load(files.Path, type, config => plan(config, type), notes.Add);
         try

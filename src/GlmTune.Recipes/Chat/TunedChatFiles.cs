@@ -56,7 +56,7 @@ public sealed class TunedChatFiles
             tuned.AdapterFolder is { } adapter && has(adapter) ? adapter : tuned.ModelFolder;
         var words = Folder(TokenizerFile.IsIn);
         var generation = Folder(folder => File.Exists(System.IO.Path.Combine(folder, GenerationConfigFile.Name)));
-        report.Try(() => ComputeDevice.TypeNamed(options.Type, ComputeDevice.Places(options.Device).First));
+        report.Try(() => ComputeDevice.TypeNamed(options.Type, ComputeDevice.PlanFor(options.Device).First));
         report.Try(() => TunedModel.Check(tuned));
         foreach (var (_, folder) in options.Adapters)
         {

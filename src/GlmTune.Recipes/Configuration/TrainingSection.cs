@@ -65,7 +65,7 @@ internal static class TrainingSection
                 ("false", RecomputeMode.None),
                 ("all", RecomputeMode.All),
                 ("none", RecomputeMode.None),
-                ("cheap", RecomputeMode.CheapParts),
+                ("cheap", RecomputeMode.Selective),
                 ("yes", RecomputeMode.All),
                 ("no", RecomputeMode.None),
                 ("on", RecomputeMode.All),

@@ -30,7 +30,7 @@ internal sealed class StopAgreement(RunRanks ranks, CancellationToken stop)
             return;
         }
 
-        if (!AllGoOn(done: false, failed: false))
+        if (!AllContinue(done: false, failed: false))
         {
             throw new OperationCanceledException(stop);
         }
@@ -45,13 +45,13 @@ internal sealed class StopAgreement(RunRanks ranks, CancellationToken stop)
     {
         while (!over)
         {
-            AllGoOn(done: true, failed);
+            AllContinue(done: true, failed);
         }
 
         return ended;
     }
 
-    private bool AllGoOn(bool done, bool failed)
+    private bool AllContinue(bool done, bool failed)
     {
         var took = Stopwatch.GetElapsedTime(since).TotalSeconds;
         var all = ranks.Collectives.GatherDoubles(

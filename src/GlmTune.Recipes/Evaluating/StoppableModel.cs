@@ -41,7 +41,7 @@ internal sealed class StoppableModel(ICausalLm inner, StopAgreement agreement) :
     {
         public bool IsUsable => inner.IsUsable;
 
-        public bool CanGoOn => inner.CanGoOn;
+        public bool CanAdvance => inner.CanAdvance;
 
         public Tensor Logits => inner.Logits;
 
@@ -51,13 +51,13 @@ internal sealed class StoppableModel(ICausalLm inner, StopAgreement agreement) :
             inner.Begin(rows);
         }
 
-        public void GoOn()
+        public void Advance()
         {
             agreement.BeforePass();
-            inner.GoOn();
+            inner.Advance();
         }
 
-        public LikeliestToken[] Likeliest() => inner.Likeliest();
+        public ArgmaxToken[] Argmax() => inner.Argmax();
 
         public void Dispose() => inner.Dispose();
     }

@@ -74,8 +74,8 @@ public static class ForwardPass
         var places = rows.Index()
             .Select(row =>
                 Array.ConvertAll(
-                    grid.RealPlaces(row.Item),
-                    place => (Row: row.Item, Place: place, Flat: ((long)row.Index * grid.Length) + place)
+                    grid.RealPositions(row.Item),
+                    place => (Row: row.Item, Position: place, Flat: ((long)row.Index * grid.Length) + place)
                 )
             )
             .Where(row => row.Length > 0)
@@ -93,7 +93,7 @@ public static class ForwardPass
                 .. places.Select((_, row) => places.Take(row).Sum(before => before.Length)),
                 places.Sum(row => row.Length),
             ];
-            int[] ids = [.. places.SelectMany(row => row.Select(at => grid.InputIds[at.Row][at.Place]))];
+            int[] ids = [.. places.SelectMany(row => row.Select(at => grid.InputIds[at.Row][at.Position]))];
             long[] flat = [.. places.SelectMany(row => row.Select(at => at.Flat))];
             logits.index_copy_(
                 0,

@@ -112,7 +112,7 @@ public static class MergeAdapter
                     CultureInfo.InvariantCulture,
                     $"The merged model does not give the same answers as the base with the adapter attached: "
                         + $"its logits differ by {agreement.Difference:G2} of their norm, but rounding to "
-                        + $"{model.Type.ToString().ToLowerInvariant()} explains at most {agreement.Most:G2}. "
+                        + $"{model.Type.ToString().ToLowerInvariant()} explains at most {agreement.Tolerance:G2}. "
                         + $"Nothing was written. Merge with --dtype float32, or serve the adapter on its base "
                         + $"(glmtune serve MODEL --adapter NAME=FOLDER)."
                 )

@@ -13,10 +13,10 @@ namespace GlmTune.Recipes.Models;
 public sealed record MergeAgreement(double Difference, double Noise)
 {
     /// <summary>The largest difference that rounding explains.</summary>
-    internal double Most { get; init; }
+    internal double Tolerance { get; init; }
 
     /// <summary>Whether rounding explains the difference.</summary>
-    public bool IsRounding => Difference <= Most;
+    public bool IsRounding => Difference <= Tolerance;
 }
 
 /// <summary>Compares a model before and after its adapter is merged.</summary>
@@ -46,7 +46,7 @@ internal sealed class MergeProbe
 
     /// <summary>Compares with the current state of the model.</summary>
     public MergeAgreement Compare() =>
-        new(Distance(Whole()), noise) { Most = Math.Max(NoiseFactor * noise, MinUnits * Unit(model.Type)) };
+        new(Distance(Whole()), noise) { Tolerance = Math.Max(NoiseFactor * noise, MinUnits * Unit(model.Type)) };
 
     /// <summary>Relative rounding error of a type.</summary>
     internal static double Unit(ScalarType type) =>

@@ -64,7 +64,8 @@ public sealed record TokenGrid
     }
 
     /// <summary>Indices of the non-padding tokens of a row, in order.</summary>
-    public int[] RealPlaces(int row) => [.. Enumerable.Range(0, Length).Where(place => AttentionMask[row][place] == 1)];
+    public int[] RealPositions(int row) =>
+        [.. Enumerable.Range(0, Length).Where(place => AttentionMask[row][place] == 1)];
 
     private static int[][]? Grid(JsonElement root, string key, List<string> problems)
     {

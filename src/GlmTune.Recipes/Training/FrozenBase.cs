@@ -40,7 +40,7 @@ internal static class FrozenBase
     }
 
     /// <summary>Called for each unit when its weights have been read.</summary>
-    public static void Place(Layer unit, TrainingOptions training)
+    public static void MoveToHostIfAsked(Layer unit, TrainingOptions training)
     {
         if (training.OffloadEmbedding && unit is TokenEmbedding embedding)
         {

@@ -21,7 +21,7 @@ public sealed record MemoryPart(string Name, long Bytes);
 /// <param name="Host">Items in host memory.</param>
 public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Device, IReadOnlyList<MemoryPart> Host)
 {
-    private const int MostRanks = 1024;
+    private const int MaxRanks = 1024;
 
     /// <summary>Total bytes on the device of one rank.</summary>
     public long DeviceBytes => Device.Sum(part => part.Bytes);
@@ -128,7 +128,7 @@ public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Device, IReadOnlyList<
         var adapter = recipe.Lora is not null || recipe.Prefix is not null;
         var sharded = sharding with { Stage = 3 };
         var enough = Enumerable
-            .Range(ranks + 1, MostRanks)
+            .Range(ranks + 1, MaxRanks)
             .FirstOrDefault(count => For(config, recipe, sharded, count, type, tokens).DeviceBytes <= free.Bytes);
         List<string> ways = [];
         if (!adapter)

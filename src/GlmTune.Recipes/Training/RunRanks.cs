@@ -91,7 +91,7 @@ internal sealed class RunRanks(ICollectives collectives)
     public bool Any(bool value) => IsAlone ? value : collectives.Any(value, new CallLabel(Step));
 
     /// <summary>The maximum over all ranks.</summary>
-    public int Most(int value) => IsAlone ? value : (int)collectives.Max(value, new CallLabel(Step));
+    public int Max(int value) => IsAlone ? value : (int)collectives.Max(value, new CallLabel(Step));
 
     private static bool IsExpected(Exception error) =>
         error is InvalidDataException or IOException or UnauthorizedAccessException or NonFiniteStepException;

@@ -31,7 +31,7 @@ internal sealed class RunResume(
     /// <returns>Number of finished steps.</returns>
     /// <exception cref="InvalidDataException">A file is damaged, or is from a run that grouped its data
     /// differently.</exception>
-    public long GoOn(string checkpoint, ISharding sharding, RunProgress progress, EvaluationSchedule evaluation)
+    public long Continue(string checkpoint, ISharding sharding, RunProgress progress, EvaluationSchedule evaluation)
     {
         var (history, state) = ranks.RunOnAllOrFail(() =>
             (TrainerStateFile.Read(checkpoint), TrainingState.Read(checkpoint))

@@ -70,7 +70,7 @@ internal sealed class RunSetup
                     weights,
                     ComputingType(collectives.Device),
                     collectives.Device,
-                    loaded: slices is null ? unit => FrozenBase.Place(unit, Recipe.Training) : slices.Take,
+                    loaded: slices is null ? unit => FrozenBase.MoveToHostIfAsked(unit, Recipe.Training) : slices.Take,
                     fp8: Recipe.Training.Fp8Base
                 )
             )
@@ -101,7 +101,7 @@ internal sealed class RunSetup
         Note(Recipe.Training.Packing == true ? [Describe(Batches.Packing)] : []);
         var done = checkpoint is null
             ? 0
-            : new RunResume(Recipe, Data, Batches, dataRanks, Ranks, Reporter.Note).GoOn(
+            : new RunResume(Recipe, Data, Batches, dataRanks, Ranks, Reporter.Note).Continue(
                 checkpoint,
                 Sharding,
                 Progress,
@@ -111,7 +111,7 @@ internal sealed class RunSetup
         var recomputed = Recomputed();
         Trainer = owned.Own(
             new Trainer(
-                new LayerRunner(Model, Sharding, recomputed.Whole) { SelectivelyRecomputed = recomputed.CheapParts },
+                new LayerRunner(Model, Sharding, recomputed.Whole) { SelectivelyRecomputed = recomputed.Selective },
                 Sharding,
                 Recipe.Optimizer,
                 new LearningRateSchedule(Recipe.Optimizer.LearningRate, Recipe.Schedule, TotalSteps),
@@ -120,7 +120,7 @@ internal sealed class RunSetup
             )
             {
                 Done = done,
-                RecordsSmallSteps = Recipe.Training.CudaGraphs,
+                CapturesSmallSteps = Recipe.Training.CudaGraphs,
                 MakePass = shared ? batch => SequenceParallelPass.Of(batch, Model.Config.Heads, collectives) : null,
             }
         );
@@ -253,11 +253,11 @@ internal sealed class RunSetup
         var own = Recipe.Training.Recompute switch
         {
             RecomputeMode.All => new RecomputePlan(layers, 0),
-            RecomputeMode.CheapParts => new RecomputePlan(0, layers),
+            RecomputeMode.Selective => new RecomputePlan(0, layers),
             RecomputeMode.None => new RecomputePlan(0, 0),
             _ => RecomputePlan.For(Model, tokens, Sharding.PassingBytes),
         };
-        var plan = new RecomputePlan(Ranks.Most(own.Whole), Ranks.Most(own.CheapParts));
+        var plan = new RecomputePlan(Ranks.Max(own.Whole), Ranks.Max(own.Selective));
         if (plan != new RecomputePlan(0, 0))
         {
             Reporter.Note($"{plan.Describe()} (of {layers}) for passes of up to {tokens} tokens");

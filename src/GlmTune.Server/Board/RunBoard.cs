@@ -45,12 +45,10 @@ public sealed class RunBoard(IReadOnlyList<string> folders, bool hasChat)
     private IResult List()
     {
         var listed = Runs()
-            .Values.Select(run =>
-                (Run: run, Standing: Standing(run), Description: RunDescription.ReadOrNull(run.FullPath))
-            )
-            .Where(each => each.Standing is not null)
-            .OrderByDescending(each => each.Standing!.State == RunState.Running)
-            .ThenByDescending(each => each.Standing!.LastTime)
+            .Values.Select(run => (Run: run, Status: Status(run), Description: RunDescription.ReadOrNull(run.FullPath)))
+            .Where(each => each.Status is not null)
+            .OrderByDescending(each => each.Status!.State == RunState.Running)
+            .ThenByDescending(each => each.Status!.LastTime)
             .ThenBy(each => each.Run.Name, StringComparer.Ordinal);
         return Json(
             new JsonObject
@@ -62,14 +60,14 @@ public sealed class RunBoard(IReadOnlyList<string> folders, bool hasChat)
                     {
                         ["id"] = each.Run.Id,
                         ["name"] = each.Run.Name,
-                        ["state"] = each.Standing!.State.Word(),
-                        ["step"] = each.Standing.Step,
-                        ["total_steps"] = each.Standing.TotalSteps,
+                        ["state"] = each.Status!.State.Word(),
+                        ["step"] = each.Status.Step,
+                        ["total_steps"] = each.Status.TotalSteps,
                         ["started"] = each.Description?.Started,
-                        ["last_time"] = each.Standing.LastTime,
-                        ["loss"] = each.Standing.Loss,
-                        ["eval_loss"] = each.Standing.EvaluationLoss,
-                        ["error"] = each.Standing.Error,
+                        ["last_time"] = each.Status.LastTime,
+                        ["loss"] = each.Status.Loss,
+                        ["eval_loss"] = each.Status.EvaluationLoss,
+                        ["error"] = each.Status.Error,
                     }),
                 ]),
             }
@@ -130,11 +128,11 @@ public sealed class RunBoard(IReadOnlyList<string> folders, bool hasChat)
     }
 
     // A run whose folder has disappeared, or cannot be read, does not exist.
-    private static RunStanding? Standing(RunFolder run)
+    private static RunStatus? Status(RunFolder run)
     {
         try
         {
-            return run.Stand();
+            return run.ReadStatus();
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {

@@ -83,7 +83,7 @@ internal sealed record AnswerUpdate(
                 && (shown || piece.Text.Length > 0 || !IsBlank(tokenizer, token.Id))
             )
             {
-                pending.Add(Told(tokenizer, token));
+                pending.Add(LogprobOf(tokenizer, token));
             }
 
             shown |= piece.Text.Length > 0;
@@ -114,14 +114,14 @@ internal sealed record AnswerUpdate(
 
     private static bool IsBlank(Tokenizer tokenizer, int id) => tokenizer.BytesOf(id).IndexOfAnyExcept(" \t\r\n"u8) < 0;
 
-    private static TokenLogprob Told(Tokenizer tokenizer, GeneratedToken token)
+    private static TokenLogprob LogprobOf(Tokenizer tokenizer, GeneratedToken token)
     {
         var chosen = Likely(tokenizer, token.Id, token.LogProbability ?? 0);
         return new TokenLogprob(
             chosen.Token,
             chosen.Logprob,
             chosen.Bytes,
-            [.. (token.Likeliest ?? []).Select(likely => Likely(tokenizer, likely.Id, likely.LogProbability))]
+            [.. (token.TopProbabilities ?? []).Select(likely => Likely(tokenizer, likely.Id, likely.LogProbability))]
         );
     }
 

@@ -60,7 +60,7 @@ internal sealed record ChatPlan(
                 Adapter = model.Adapter,
                 StopTexts = request.Stop?.Texts ?? [],
                 LogProbabilities = request.Logprobs == true,
-                LikeliestTokens = request.TopLogprobs ?? 0,
+                TopLogProbabilities = request.TopLogprobs ?? 0,
                 StreamCalls = true,
             },
             new AnswerForm(ResponseFormat.Read(request.ResponseFormat, limits), choice.MustCall, tools),

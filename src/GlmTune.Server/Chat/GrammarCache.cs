@@ -67,11 +67,11 @@ internal sealed class GrammarCache(ServerOptions options) : IDisposable
             throw plain?.Schema is not null && tools.Count == 0
                 ? ApiException.Wrong(
                     "response_format.json_schema.schema",
-                    $"The schema cannot be enforced: {Shown.Of(e.Message.TrimEnd('.'))}."
+                    $"The schema cannot be enforced: {Printable.Of(e.Message.TrimEnd('.'))}."
                 )
                 : ApiException.Wrong(
                     "tools",
-                    $"The schemas of all tools together cannot be enforced: {Shown.Of(e.Message.TrimEnd('.'))}."
+                    $"The schemas of all tools together cannot be enforced: {Printable.Of(e.Message.TrimEnd('.'))}."
                 );
         }
     }
@@ -96,7 +96,7 @@ internal sealed class GrammarCache(ServerOptions options) : IDisposable
                 : throw ApiException.Wrong(
                     $"{tool.Place}.parameters",
                     $"'{tool.Place}' is strict, but its schema cannot be enforced: "
-                        + $"{Shown.Of(e.Message.TrimEnd('.'))}."
+                        + $"{Printable.Of(e.Message.TrimEnd('.'))}."
                 );
         }
     }

@@ -61,7 +61,7 @@ internal static class RequestConversation
                 problems.Check(
                     false,
                     $"messages[{index}].tool_call_id",
-                    $"is '{Shown.Of(messages[index]!.ToolCallId!)}', but no tool call before it has this id"
+                    $"is '{Printable.Of(messages[index]!.ToolCallId!)}', but no tool call before it has this id"
                 )
         );
         problems.ThrowIfAny();
@@ -92,7 +92,7 @@ internal static class RequestConversation
             ),
             var role => throw ApiException.Wrong(
                 $"{param}.role",
-                $"'{param}.role' is '{Shown.Of(role)}'; expected system, developer, user, assistant or tool."
+                $"'{param}.role' is '{Printable.Of(role)}'; expected system, developer, user, assistant or tool."
             ),
         };
 
@@ -121,7 +121,7 @@ internal static class RequestConversation
             {
                 throw ApiException.Wrong(
                     $"{place}.type",
-                    $"'{place}.type' is '{Shown.Of(call.Type)}'; expected function."
+                    $"'{place}.type' is '{Printable.Of(call.Type)}'; expected function."
                 );
             }
 
@@ -146,8 +146,8 @@ internal static class RequestConversation
             {
                 throw ApiException.Wrong(
                     $"{place}.function.arguments",
-                    $"'{place}.function.arguments' is '{Shown.Of(arguments)}'; expected a JSON object as a string, such "
-                        + "as \"{}\"."
+                    $"'{place}.function.arguments' is '{Printable.Of(arguments)}'; expected a JSON object as a string, "
+                        + "such as \"{}\"."
                 );
             }
 
@@ -192,7 +192,7 @@ internal static class RequestConversation
         {
             throw ApiException.Wrong(
                 $"{param}.type",
-                $"'{param}' has type '{Shown.Of(kind)}'; this model reads only text: {Expected}."
+                $"'{param}' has type '{Printable.Of(kind)}'; this model reads only text: {Expected}."
             );
         }
 

@@ -37,7 +37,7 @@ internal sealed partial record RequestTool(
                     ? read
                     : throw ApiException.Wrong(
                         $"{read.Place}.name",
-                        $"Two tools are named '{Shown.Of(read.Definition.Name)}'."
+                        $"Two tools are named '{Printable.Of(read.Definition.Name)}'."
                     )
             );
         }
@@ -72,7 +72,7 @@ internal sealed partial record RequestTool(
         {
             throw ApiException.Wrong(
                 $"{at}.name",
-                $"'{Shown.Of(definition.Name)}' is not a valid tool name; expected 1 to 64 letters, digits, "
+                $"'{Printable.Of(definition.Name)}' is not a valid tool name; expected 1 to 64 letters, digits, "
                     + "'_', '-' or '.'."
             );
         }

@@ -23,7 +23,7 @@ internal sealed record ToolChoice(bool MayCall, bool MustCall, IReadOnlyList<(st
                     "required" => new ToolChoice(true, true, null),
                     var other => throw ApiException.Wrong(
                         "tool_choice",
-                        $"'tool_choice' is '{Shown.Of(other)}'; expected none, auto, required or a function."
+                        $"'tool_choice' is '{Printable.Of(other)}'; expected none, auto, required or a function."
                     ),
                 };
             case { ValueKind: JsonValueKind.Object } named:
@@ -33,7 +33,7 @@ internal sealed record ToolChoice(bool MayCall, bool MustCall, IReadOnlyList<(st
                     null or "function" => new ToolChoice(true, true, [NameOf(named, "tool_choice")]),
                     var other => throw ApiException.Wrong(
                         "tool_choice.type",
-                        $"'tool_choice.type' is '{Shown.Of(other)}'; expected function or allowed_tools."
+                        $"'tool_choice.type' is '{Printable.Of(other)}'; expected function or allowed_tools."
                     ),
                 };
             case { } other:
@@ -58,7 +58,10 @@ internal sealed record ToolChoice(bool MayCall, bool MustCall, IReadOnlyList<(st
         {
             if (allowed.Add(name) && !declared.Contains(name))
             {
-                throw ApiException.Wrong(param, $"'tool_choice' names '{Shown.Of(name)}', which is not in 'tools'.");
+                throw ApiException.Wrong(
+                    param,
+                    $"'tool_choice' names '{Printable.Of(name)}', which is not in 'tools'."
+                );
             }
         }
 

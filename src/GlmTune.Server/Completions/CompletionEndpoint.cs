@@ -15,12 +15,12 @@ internal sealed class CompletionEndpoint(
 {
     private const int DefaultMaxTokens = 16; // OpenAI's default.
 
-    // Choices is the number generated per prompt, Told the number returned. Prompts is null until they are tokenized.
+    // Choices is the number generated per prompt, Returned the number that the client gets. Prompts is null until they are tokenized.
     private sealed record Plan(
         ServedModel Model,
         IReadOnlyList<GivenPrompt> Given,
         int Choices,
-        int Told,
+        int Returned,
         CompletionRequest Request,
         GenerationOptions Options
     )
@@ -68,10 +68,15 @@ internal sealed class CompletionEndpoint(
                 UpdatesOf(plan, first, count, stop).Select((updates, index) => WholeAsync(updates, first + index)),
             admitted.Deadline.Token
         );
-        var told = plan.Choices == plan.Told ? answers.Select(answer => answer.Choice) : Best(plan, answers);
-        return ApiJson.Result(Told([.. told]) with { Usage = Sum(plan, [.. answers.Select(answer => answer.Usage)]) });
+        var returned = plan.Choices == plan.Returned ? answers.Select(answer => answer.Choice) : Best(plan, answers);
+        return ApiJson.Result(
+            Response([.. returned]) with
+            {
+                Usage = Sum(plan, [.. answers.Select(answer => answer.Usage)]),
+            }
+        );
 
-        Completion Told(IReadOnlyList<CompletionChoice> choices) =>
+        Completion Response(IReadOnlyList<CompletionChoice> choices) =>
             new(id, created, plan.Model.Id, choices) { SystemFingerprint = models.Fingerprint };
 
         async Task<(CompletionChoice Choice, Usage Usage, double Score)> WholeAsync(
@@ -110,7 +115,7 @@ internal sealed class CompletionEndpoint(
             );
             if (plan.Request.StreamOptions?.IncludeUsage == true)
             {
-                events.Write(ApiJson.Text(Told([]) with { Usage = Sum(plan, usages) }));
+                events.Write(ApiJson.Text(Response([]) with { Usage = Sum(plan, usages) }));
             }
         }
 
@@ -121,7 +126,7 @@ internal sealed class CompletionEndpoint(
             {
                 usage = update.Usage;
                 events.Write(
-                    ApiJson.Text(Told([new CompletionChoice(index, update.Text, update.Finish, update.Logprobs)]))
+                    ApiJson.Text(Response([new CompletionChoice(index, update.Text, update.Finish, update.Logprobs)]))
                 );
             }
 
@@ -135,11 +140,11 @@ internal sealed class CompletionEndpoint(
         var problems = new FieldProblems();
         var generation = request.Options(model.Chat.Template.Tokenizer.Count, options.Limits, problems);
         problems.Range("logprobs", request.Logprobs, 0, 5);
-        var (told, made) = (request.N ?? 1, request.BestOf ?? request.N ?? 1);
+        var (returned, made) = (request.N ?? 1, request.BestOf ?? request.N ?? 1);
         problems.Range("best_of", request.BestOf, 1, options.Limits.Choices);
-        problems.Check(made >= told, "best_of", $"is {made}, fewer than n, which is {told}");
+        problems.Check(made >= returned, "best_of", $"is {made}, fewer than n, which is {returned}");
         problems.Check(
-            made == told || request.Stream != true,
+            made == returned || request.Stream != true,
             "best_of",
             "is more than n, which requires complete answers: remove 'stream'"
         );
@@ -151,13 +156,13 @@ internal sealed class CompletionEndpoint(
         );
         problems.ThrowIfAny();
         var prompts = GivenPrompt.ReadAll(request.Prompt, model, options.Limits);
-        var most = made > told ? "best_of" : "n";
+        var most = made > returned ? "best_of" : "n";
         return prompts.Count * made <= options.Limits.Choices
             ? new Plan(
                 model,
                 prompts,
                 made,
-                told,
+                returned,
                 request,
                 generation with
                 {
@@ -178,7 +183,7 @@ internal sealed class CompletionEndpoint(
     ) =>
         answers
             .Chunk(plan.Choices)
-            .SelectMany(ofOne => ofOne.OrderByDescending(answer => answer.Score).Take(plan.Told))
+            .SelectMany(ofOne => ofOne.OrderByDescending(answer => answer.Score).Take(plan.Returned))
             .Select((answer, index) => answer.Choice with { Index = index });
 
     private IEnumerable<IAsyncEnumerable<Update>> UpdatesOf(
@@ -197,8 +202,8 @@ internal sealed class CompletionEndpoint(
                     Seed = plan.Options.Seed is { } seed ? unchecked(seed + (answer % plan.Choices)) : null,
                 },
                 Adapter = plan.Model.Adapter,
-                LogProbabilities = plan.Request.Logprobs is not null || plan.Choices > plan.Told,
-                LikeliestTokens = plan.Request.Logprobs ?? 0,
+                LogProbabilities = plan.Request.Logprobs is not null || plan.Choices > plan.Returned,
+                TopLogProbabilities = plan.Request.Logprobs ?? 0,
             });
         return plan
             .Model.Chat.Scheduler.StreamAll([.. requests], cancellation)
@@ -292,13 +297,13 @@ internal sealed class CompletionEndpoint(
             offset += tokens[^1].Length;
         }
 
-        var told = new CompletionLogprobs(
+        var returned = new CompletionLogprobs(
             tokens,
             [.. pending.Select(token => Math.Max(token.LogProbability ?? 0, -9999))],
             [
                 .. pending.Select(token =>
                     (IReadOnlyDictionary<string, double>)
-                        (token.Likeliest ?? [])
+                        (token.TopProbabilities ?? [])
                             .DistinctBy(likely => tokenizer.Decode([likely.Id], skipSpecial: false))
                             .ToDictionary(
                                 likely => tokenizer.Decode([likely.Id], skipSpecial: false),
@@ -309,7 +314,7 @@ internal sealed class CompletionEndpoint(
             offsets
         );
         pending.Clear();
-        return told;
+        return returned;
     }
 
     private static CompletionLogprobs Joined(List<CompletionLogprobs> parts) =>

@@ -84,9 +84,9 @@ internal static class ErrorResponses
         context.Response.StatusCode switch
         {
             StatusCodes.Status404NotFound =>
-                $"Nothing found at {Shown.Of(context.Request.Path)}.{WrongAddress.HintFor(context)}",
+                $"Nothing found at {Printable.Of(context.Request.Path)}.{WrongAddress.HintFor(context)}",
             StatusCodes.Status405MethodNotAllowed =>
-                $"{Shown.Of(context.Request.Path)} does not support {Shown.Of(context.Request.Method)}; use "
+                $"{Printable.Of(context.Request.Path)} does not support {Printable.Of(context.Request.Method)}; use "
                     + $"{context.Response.Headers.Allow}.",
             StatusCodes.Status415UnsupportedMediaType => RequestBody.NotDeclaredAsJson,
             var status => $"{ReasonPhrases.GetReasonPhrase(status)}.",

@@ -12,7 +12,7 @@ internal static class WrongAddress
         }
 
         var request = context.Request;
-        var address = $"{request.Scheme}://{Shown.Of(request.Host.Value ?? "")}/v1";
+        var address = $"{request.Scheme}://{Printable.Of(request.Host.Value ?? "")}/v1";
         var parts = (request.Path.Value ?? "").Split('/', StringSplitOptions.RemoveEmptyEntries);
         var meant = Endpoints(context).FirstOrDefault(path => EndsLike(parts, path));
         var below = parts is ["v1", ..] ? parts[1..] : parts;

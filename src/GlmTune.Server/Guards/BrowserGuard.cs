@@ -30,7 +30,7 @@ internal static class BrowserGuard
                 {
                     throw new ApiException(
                         StatusCodes.Status403Forbidden,
-                        $"The Host header '{Shown.Of(request.Host.Value ?? "")}' is not a name of this machine.",
+                        $"The Host header '{Printable.Of(request.Host.Value ?? "")}' is not a name of this machine.",
                         code: "host_not_allowed"
                     );
                 }
@@ -44,7 +44,7 @@ internal static class BrowserGuard
                 {
                     throw new ApiException(
                         StatusCodes.Status403Forbidden,
-                        $"Pages of '{Shown.Of(origin)}' are not allowed to call this server.",
+                        $"Pages of '{Printable.Of(origin)}' are not allowed to call this server.",
                         code: "origin_not_allowed"
                     );
                 }

@@ -21,8 +21,8 @@ internal static class RequestCounting
                     var endpoint = (context.GetEndpoint() as RouteEndpoint)?.RoutePattern.RawText ?? "none";
                     metrics?.Answered(endpoint, status, time);
                     app.Logger.Answered(
-                        Shown.Of(context.Request.Method),
-                        Shown.Of(context.Request.Path),
+                        Printable.Of(context.Request.Method),
+                        Printable.Of(context.Request.Path),
                         status,
                         (long)time.TotalMilliseconds
                     );

@@ -39,8 +39,7 @@ public sealed class ServedModels
     internal string Fingerprint { get; } = $"fp_{Guid.NewGuid():N}"[..13];
 
     /// <summary>Maximum number of answers generated concurrently.</summary>
-    internal int Places =>
-        All.Select(model => model.Chat).Distinct().Sum(chat => chat.Scheduler.Generator.Limits.Slots);
+    internal int Slots => All.Select(model => model.Chat).Distinct().Sum(chat => chat.Scheduler.Generator.Limits.Slots);
 
     /// <summary>The model with a given id; the first if <paramref name="id"/> is null; null if there is no such
     /// model.</summary>
@@ -52,7 +51,7 @@ public sealed class ServedModels
         Find(id)
         ?? throw new ApiException(
             StatusCodes.Status404NotFound,
-            $"The model '{Shown.Of(id!)}' does not exist; available: "
+            $"The model '{Printable.Of(id!)}' does not exist; available: "
                 + $"{string.Join(", ", All.Select(model => model.Id))}.",
             "model",
             "model_not_found"

@@ -2,12 +2,12 @@ namespace GlmTune.Server;
 
 /// <summary>A request whose answers may start.</summary>
 /// <param name="Prepared">The result of the preparation.</param>
-/// <param name="Places">The slots for its answers.</param>
+/// <param name="Permits">The permits for its answers.</param>
 /// <param name="Deadline">Cancels the answers.</param>
-internal sealed record Admitted<T>(T Prepared, AnswerPlaces Places, Deadline Deadline)
+internal sealed record Admitted<T>(T Prepared, AnswerPermits Permits, Deadline Deadline)
 {
     /// <summary>Generates the answers within the request's time limit.</summary>
-    /// <inheritdoc cref="AnswerPlaces.MakeAsync"/>
+    /// <inheritdoc cref="AnswerPermits.MakeAsync"/>
     /// <exception cref="ApiException">504: the time limit was reached. 503: the server is shutting down.</exception>
     public async Task<TAnswer[]> MakeAsync<TAnswer>(
         Func<int, int, CancellationToken, IEnumerable<Task<TAnswer>>> start,
@@ -16,7 +16,7 @@ internal sealed record Admitted<T>(T Prepared, AnswerPlaces Places, Deadline Dea
     {
         try
         {
-            return await Places.MakeAsync(start, cancellation);
+            return await Permits.MakeAsync(start, cancellation);
         }
         catch (OperationCanceledException) when (Deadline.Reason is { } reason)
         {
@@ -25,25 +25,25 @@ internal sealed record Admitted<T>(T Prepared, AnswerPlaces Places, Deadline Dea
     }
 }
 
-/// <summary>Takes a request from arrival to answers: counts it, prepares its prompt, and waits for slots.</summary>
+/// <summary>Takes a request from arrival to answers: counts it, prepares its prompt, and waits for permits.</summary>
 internal sealed class Admission(RequestQueue queue, ServerMetrics metrics, TimeProvider time)
 {
-    /// <summary>Prepares a request, and waits for slots.</summary>
+    /// <summary>Prepares a request, and waits for permits.</summary>
     /// <param name="context">The request.</param>
     /// <param name="answers">Number of answers requested.</param>
     /// <param name="prepare">Expensive work before the answers, run after the request has been counted, for a few
     /// requests at a time. Memory of the request's body is released afterwards.</param>
-    /// <exception cref="ApiException">429; 503; 504 if the time limit was reached before a slot was free; or whatever
+    /// <exception cref="ApiException">429; 503; 504 if the time limit was reached before a permit was free; or whatever
     /// <paramref name="prepare"/> throws.</exception>
     public async Task<Admitted<T>> EnterAsync<T>(HttpContext context, int answers, Func<T> prepare)
     {
         var deadline = Deadline.Of(context);
-        using var visit = queue.Arrive(ApiKeyGuard.ClientOf(context), answers);
+        using var queued = queue.Arrive(ApiKeyGuard.ClientOf(context), answers);
         context.Response.RegisterForDispose(new ClientWatch(context, time));
         try
         {
             var (start, work) = (time.GetTimestamp(), TimeSpan.Zero);
-            var prepared = await visit.PrepareAsync(
+            var prepared = await queued.PrepareAsync(
                 () =>
                 {
                     var begun = time.GetTimestamp();
@@ -54,10 +54,10 @@ internal sealed class Admission(RequestQueue queue, ServerMetrics metrics, TimeP
                 },
                 deadline.Token
             );
-            var places = await visit.EnterAsync(deadline.Token);
-            context.Response.RegisterForDispose(places);
+            var permits = await queued.EnterAsync(deadline.Token);
+            context.Response.RegisterForDispose(permits);
             metrics.Waited(time.GetElapsedTime(start) - work);
-            return new Admitted<T>(prepared, places, deadline);
+            return new Admitted<T>(prepared, permits, deadline);
         }
         catch (OperationCanceledException) when (deadline.Reason is { } reason)
         {

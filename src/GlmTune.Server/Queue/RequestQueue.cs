@@ -1,36 +1,36 @@
 namespace GlmTune.Server;
 
-/// <summary>Runs as many answers as the batch has slots; further requests wait in a queue of limited length, in which
+/// <summary>Runs as many answers as the batch has permits; further requests wait in a queue of limited length, in which
 /// clients take turns.</summary>
 /// <remarks>A request counts from its arrival, before its prompt is prepared; only a few prompts are prepared at a
-/// time. It takes slots only after preparation, so a long prompt blocks none: requests enter in the order in which they
+/// time. It takes permits only after preparation, so a long prompt blocks none: requests enter in the order in which they
 /// become ready. A client is an API key, or an address if there are no keys, so that one with many requests does not
-/// delay others. Each slot belongs to one answer, and is released when the answer is finished or cancelled.
+/// delay others. Each permit belongs to one answer, and is released when the answer is finished or cancelled.
 /// Thread-safe.</remarks>
 internal sealed class RequestQueue
 {
     private readonly Lock gate = new();
 
-    // By client: requests that arrived when no slot was free for them.
+    // By client: requests that arrived when no permit was free for them.
     private readonly Dictionary<string, int> queued = [];
-    private readonly FairPlaces preparing;
-    private readonly FairPlaces answering;
+    private readonly FairSemaphore preparing;
+    private readonly FairSemaphore answering;
     private readonly ServerLimits limits;
-    private readonly int places;
+    private readonly int permits;
     private int queuedCount;
     private int expected; // Slots that were free when the other requests arrived, and have not been taken yet.
     private int pending;
     private bool closed;
 
-    /// <param name="places">Maximum number of concurrent answers.</param>
+    /// <param name="permits">Maximum number of concurrent answers.</param>
     /// <param name="limits">Limits on waiting requests and concurrent preparations.</param>
     /// <param name="time">Clock for how long a request with several answers lets others overtake it; null: the
     /// system's.</param>
-    public RequestQueue(int places, ServerLimits limits, TimeProvider? time = null)
+    public RequestQueue(int permits, ServerLimits limits, TimeProvider? time = null)
     {
-        (this.places, this.limits, time) = (places, limits, time ?? TimeProvider.System);
-        preparing = new FairPlaces(limits.Preparing, gate, limits.PassingTime, time);
-        answering = new FairPlaces(places, gate, limits.PassingTime, time);
+        (this.permits, this.limits, time) = (permits, limits, time ?? TimeProvider.System);
+        preparing = new FairSemaphore(limits.Preparing, gate, limits.PassingTime, time);
+        answering = new FairSemaphore(permits, gate, limits.PassingTime, time);
     }
 
     /// <summary>Number of running answers.</summary>
@@ -39,15 +39,15 @@ internal sealed class RequestQueue
     /// <summary>Number of requests in preparation.</summary>
     public int Preparing => preparing.Taken;
 
-    /// <summary>Number of requests without a slot.</summary>
+    /// <summary>Number of requests without a permit.</summary>
     public int Waiting => pending;
 
     /// <summary>Registers a request on arrival.</summary>
     /// <param name="client">The client.</param>
     /// <param name="answers">Number of answers requested.</param>
-    /// <returns>The waiting request; disposing it before it has a slot ends the wait.</returns>
+    /// <returns>The waiting request; disposing it before it has a permit ends the wait.</returns>
     /// <exception cref="ApiException">429: too many requests are waiting. 503: the server is shutting down.</exception>
-    public Visit Arrive(string client, int answers)
+    public QueuedRequest Arrive(string client, int answers)
     {
         lock (gate)
         {
@@ -56,9 +56,9 @@ internal sealed class RequestQueue
                 throw Stopping();
             }
 
-            var wanted = Math.Min(answers, places);
-            var hasPlace = queuedCount == 0 && expected + wanted <= answering.Free;
-            if (!hasPlace)
+            var wanted = Math.Min(answers, permits);
+            var hasPermit = queuedCount == 0 && expected + wanted <= answering.Free;
+            if (!hasPermit)
             {
                 var own = queued.GetValueOrDefault(client);
                 if (queuedCount >= limits.Waiting || own >= limits.WaitingOfOneClient)
@@ -71,7 +71,7 @@ internal sealed class RequestQueue
                         code: "rate_limit_exceeded"
                     )
                     {
-                        RetryAfterSeconds = Math.Clamp(queuedCount / places, 1, 60),
+                        RetryAfterSeconds = Math.Clamp(queuedCount / permits, 1, 60),
                     };
                 }
 
@@ -84,7 +84,7 @@ internal sealed class RequestQueue
             }
 
             pending++;
-            return new Visit(this, client, answers, hasPlace);
+            return new QueuedRequest(this, client, answers, hasPermit);
         }
     }
 
@@ -110,12 +110,12 @@ internal sealed class RequestQueue
             RetryAfterSeconds = 10,
         };
 
-    private void Forget(string client, int answers, bool hasPlace)
+    private void Forget(string client, int answers, bool hasPermit)
     {
         pending--;
-        if (hasPlace)
+        if (hasPermit)
         {
-            expected -= Math.Min(answers, places);
+            expected -= Math.Min(answers, permits);
         }
         else
         {
@@ -127,8 +127,8 @@ internal sealed class RequestQueue
         }
     }
 
-    /// <summary>A request that has arrived and has no slot yet.</summary>
-    internal sealed class Visit(RequestQueue queue, string client, int answers, bool hasPlace) : IDisposable
+    /// <summary>A request that has arrived and has no permit yet.</summary>
+    internal sealed class QueuedRequest(RequestQueue queue, string client, int answers, bool hasPermit) : IDisposable
     {
         private bool ended;
 
@@ -138,21 +138,21 @@ internal sealed class RequestQueue
         /// <exception cref="ApiException">503: the server is shutting down.</exception>
         public async Task<T> PrepareAsync<T>(Func<T> work, CancellationToken cancellation)
         {
-            var places = await queue.preparing.EnterAsync(client, 1, null, cancellation);
-            using (places[0])
+            var permits = await queue.preparing.EnterAsync(client, 1, null, cancellation);
+            using (permits[0])
             {
                 return work();
             }
         }
 
-        /// <summary>Waits for its first slots.</summary>
+        /// <summary>Waits for its first permits.</summary>
         /// <param name="cancellation">Cancels the wait.</param>
         /// <exception cref="ApiException">503: the server is shutting down.</exception>
-        public async Task<AnswerPlaces> EnterAsync(CancellationToken cancellation) =>
+        public async Task<AnswerPermits> EnterAsync(CancellationToken cancellation) =>
             new(
                 await queue.answering.EnterAsync(client, answers, Dispose, cancellation),
                 answers,
-                // Some of its answers are running already, so there is no point in waiting for the others to have slots
+                // Some of its answers are running already, so there is no point in waiting for the others to have permits
                 // together.
                 (count, stop) => queue.answering.EnterAsync(client, count, null, stop, inPart: true)
             );
@@ -165,7 +165,7 @@ internal sealed class RequestQueue
                 if (!ended)
                 {
                     ended = true;
-                    queue.Forget(client, answers, hasPlace);
+                    queue.Forget(client, answers, hasPermit);
                 }
             }
         }

@@ -13,7 +13,7 @@ internal sealed class BodyMemory
     private const long WorthCollecting = 32L << 20;
 
     private readonly Lock gate = new();
-    private readonly FairPlaces parsing;
+    private readonly FairSemaphore parsing;
     private readonly ServerLimits limits;
     private readonly Dictionary<string, long> heldByClient = [];
     private long held;
@@ -22,7 +22,7 @@ internal sealed class BodyMemory
     public BodyMemory(ServerOptions options)
     {
         limits = options.Limits;
-        parsing = new FairPlaces(limits.LargeBodies, gate, TimeSpan.Zero, options.Time);
+        parsing = new FairSemaphore(limits.LargeBodies, gate, TimeSpan.Zero, options.Time);
     }
 
     /// <summary>Bytes of large bodies held.</summary>

@@ -90,7 +90,7 @@ internal ref struct BodyWalk
             {
                 if (reader.ValueIsEscaped && HasHalfPair(reader.ValueSpan))
                 {
-                    var (place, param) = Place(depth - 1);
+                    var (place, param) = Locate(depth - 1);
                     throw new ApiException(
                         StatusCodes.Status400BadRequest,
                         $"{place} has a member whose name contains an unpaired surrogate, which is not a "
@@ -114,7 +114,7 @@ internal ref struct BodyWalk
                 && HasHalfPair(reader.ValueSpan)
             )
             {
-                var (place, param) = Place(depth);
+                var (place, param) = Locate(depth);
                 throw new ApiException(
                     StatusCodes.Status400BadRequest,
                     $"{place} contains an unpaired surrogate, which is not a character.",
@@ -127,9 +127,9 @@ internal ref struct BodyWalk
         foreach (var rule in rules)
         {
             problems.Check(
-                rule.Count <= rule.Most,
+                rule.Count <= rule.Max,
                 rule.Parent ?? rule.Name,
-                $"has {rule.Count} {rule.Noun}; expected at most {rule.Most}"
+                $"has {rule.Count} {rule.Noun}; expected at most {rule.Max}"
             );
         }
 
@@ -175,7 +175,7 @@ internal ref struct BodyWalk
         && Ascii.Equals(body.Slice(levels[level].NameStart, levels[level].NameLength), name);
 
     // The current location, down to a level: "'messages[2].content'", or "The body".
-    private readonly (string Text, string? Param) Place(int levelCount)
+    private readonly (string Text, string? Param) Locate(int levelCount)
     {
         var path = new StringBuilder();
         for (var i = 0; i < levelCount; i++)
@@ -192,7 +192,7 @@ internal ref struct BodyWalk
             }
         }
 
-        var shown = Shown.Of(path.ToString());
+        var shown = Printable.Of(path.ToString());
         return shown.Length == 0 ? ("The body", null) : ($"'{shown}'", shown);
     }
 
@@ -257,7 +257,7 @@ internal ref struct BodyWalk
 
         public string Name => name;
 
-        public int Most => most;
+        public int Max => most;
 
         public string Noun => noun;
 

@@ -53,7 +53,7 @@ internal static class LogitBias
                 problems.Check(
                     false,
                     Param,
-                    $"has the key '{Shown.Of(member.Name)}'; expected token ids from 0 to {vocabularySize - 1}"
+                    $"has the key '{Printable.Of(member.Name)}'; expected token ids from 0 to {vocabularySize - 1}"
                 );
             }
             else if (

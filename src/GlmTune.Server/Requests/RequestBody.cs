@@ -107,7 +107,7 @@ internal static class RequestBody
             JsonValueKind.Object => "an object",
             JsonValueKind.Array => "a list",
             JsonValueKind.String => "a string",
-            JsonValueKind.Number => $"the number {Shown.Of(value.GetRawText())}",
+            JsonValueKind.Number => $"the number {Printable.Of(value.GetRawText())}",
             JsonValueKind.True or JsonValueKind.False => value.GetRawText(),
             _ => "null",
         };
@@ -168,7 +168,7 @@ internal static class RequestBody
             }
         }
 
-        return $"'{Shown.Of(path)}' is "
+        return $"'{Printable.Of(path)}' is "
             + $"{Kind(value)}{(value.ValueKind == JsonValueKind.String ? " with an invalid value" : "")}; expected "
             + $"{Expected(info)}.";
     }

@@ -73,7 +73,7 @@ public sealed class ServerTools
             functions.FirstOrDefault(each => each.Name == request.Name)
             ?? throw new ApiException(
                 StatusCodes.Status404NotFound,
-                $"Unknown tool '{Shown.Of(request.Name ?? "")}'; available: "
+                $"Unknown tool '{Printable.Of(request.Name ?? "")}'; available: "
                     + $"{(functions.Count == 0 ? "none" : string.Join(", ", functions.Select(each => each.Name)))}.",
                 "name"
             );

@@ -109,9 +109,9 @@ public sealed class HostAdamW(Device device, bool pinned = true, long pieceEleme
 
         var started = Stopwatch.GetTimestamp();
         var half = shard.Compute!.dtype == ScalarType.BFloat16;
-        var master = Place(shard.Master, from);
-        var first = Place(shard.FirstMoment, from);
-        var second = Place(shard.SecondMoment, from);
+        var master = Pointer(shard.Master, from);
+        var first = Pointer(shard.FirstMoment, from);
+        var second = Pointer(shard.SecondMoment, from);
         var gradients = (float*)slot.Gradient;
         var values = shard.ComputeRestsOnHost
             ? TensorAddress.Of(shard.Compute) + (nint)(from * (half ? 2 : 4))
@@ -152,7 +152,7 @@ public sealed class HostAdamW(Device device, bool pinned = true, long pieceEleme
         slot.Going = copies.ToDevice(slot.Values, target);
     }
 
-    private static unsafe float* Place(Tensor tensor, long from) => (float*)TensorAddress.Of(tensor) + from;
+    private static unsafe float* Pointer(Tensor tensor, long from) => (float*)TensorAddress.Of(tensor) + from;
 
     private static unsafe void Run(
         float* master,

@@ -1,13 +1,13 @@
 using GlmTune.Kernels.Definitions;
 using GlmTune.Kernels.Memory;
-using GlmTune.Training.Recording;
+using GlmTune.Training.Capture;
 using GlmTune.Training.Sharding;
 using static TorchSharp.torch;
 
 namespace GlmTune.Training.Optimization;
 
-/// <summary>What follows a step's passes: the gradients' norm, clipping, and AdamW on every shard. Plain, or recorded
-/// where a recorder is given. Not thread-safe.</summary>
+/// <summary>What follows a step's passes: the gradients' norm, clipping, and AdamW on every shard. Plain, or captured
+/// where a way to capture is given. Not thread-safe.</summary>
 internal sealed class OptimizerStep : IDisposable
 {
     private readonly ISharding sharding;
@@ -20,19 +20,19 @@ internal sealed class OptimizerStep : IDisposable
     /// <param name="sharding">Who holds what.</param>
     /// <param name="kernels">Layer functions of the device.</param>
     /// <param name="options">AdamW's numbers.</param>
-    /// <param name="record">Records the work; null: it runs each time.</param>
+    /// <param name="runAndCapture">Captures the work; null: it runs each time.</param>
     public OptimizerStep(
         ISharding sharding,
         LayerKernels kernels,
         OptimizerOptions options,
-        RunAndRecord? record = null
+        RunAndCapture? runAndCapture = null
     )
     {
         (this.sharding, this.kernels, this.options) = (sharding, kernels, options);
         var (type, device) = (sharding.Trainable[0].Type, sharding.Trainable[0].Gradient.device);
         numbers = zeros(2, ScalarType.Float64, device).DetachFromDisposeScope();
         clip = zeros(1, type, device).squeeze().DetachFromDisposeScope();
-        captured = record is null ? null : new Captured(record, type, device);
+        captured = runAndCapture is null ? null : new Captured(runAndCapture, type, device);
     }
 
     /// <summary>The summed loss that was given and the norm of the gradients; waits for them.</summary>
@@ -111,8 +111,8 @@ internal sealed class OptimizerStep : IDisposable
         sharding.ShareUpdates();
     }
 
-    // What a recording reads anew at each replay, and its two halves.
-    private sealed class Captured(RunAndRecord record, ScalarType type, Device device) : IDisposable
+    // What a capture reads anew at each replay, and its two halves.
+    private sealed class Captured(RunAndCapture runAndCapture, ScalarType type, Device device) : IDisposable
     {
         private readonly StagedTensors factors = new(device, (type, 3), (type, 3));
         private Action? measure;
@@ -120,7 +120,7 @@ internal sealed class OptimizerStep : IDisposable
 
         public Tensor Loss { get; } = zeros(1, type, device).squeeze().DetachFromDisposeScope();
 
-        /// <summary>Whether recording was refused: then the work runs each time.</summary>
+        /// <summary>Whether capture was refused: then the work runs each time.</summary>
         public bool Refused { get; private set; }
 
         public void Measure(Action work) => Do(ref measure, work);
@@ -151,7 +151,7 @@ internal sealed class OptimizerStep : IDisposable
                 return;
             }
 
-            replay = record(work, () => { }, tokens: 0);
+            replay = runAndCapture(work, () => { }, tokens: 0);
             Refused = replay is null;
         }
 

@@ -103,7 +103,7 @@ public sealed class ReplicatedWeights : ISharding
         var masters = trained.GatherMasters(layer);
         foreach (
             var parameter in layer.Parameters.Where(parameter =>
-                parameter.Rounded is null && (parameter.Trainable || !trainedOnly)
+                parameter.Quantized is null && (parameter.Trainable || !trainedOnly)
             )
         )
         {

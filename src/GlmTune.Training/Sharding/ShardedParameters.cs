@@ -201,7 +201,7 @@ public sealed class ShardedParameters : ISharding
 
         foreach (
             var parameter in layer.Parameters.Where(parameter =>
-                parameter.Rounded is null && (parameter.Trainable || !trainedOnly)
+                parameter.Quantized is null && (parameter.Trainable || !trainedOnly)
             )
         )
         {

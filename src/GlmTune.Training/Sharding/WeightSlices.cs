@@ -45,7 +45,7 @@ public sealed class WeightSlices(ShardingOptions options, ICollectives ranks) : 
         byLayer.Add(unit, taken);
         foreach (
             var group in weights
-                .Where(weight => weight.Count >= options.PersistenceThreshold && weight.Rounded is null)
+                .Where(weight => weight.Count >= options.PersistenceThreshold && weight.Quantized is null)
                 .GroupBy(weight => (weight.Decays, weight.Type, weight.Trainable))
         )
         {

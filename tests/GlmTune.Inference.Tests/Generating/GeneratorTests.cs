@@ -450,14 +450,14 @@ public class GeneratorTests
                         Temperature = 0.3,
                     },
                     LogProbabilities = true,
-                    LikeliestTokens = 2,
+                    TopLogProbabilities = 2,
                 }
             )
             .Generated[0];
         Assert.Equal(2, token.Id);
         Assert.Equal(Math.Log(5.0 / 9), token.LogProbability!.Value, 6);
-        Assert.Equal([2, 1], token.Likeliest!.Select(likely => likely.Id));
-        Assert.Equal(Math.Log(2.0 / 9), token.Likeliest![1].LogProbability, 6);
+        Assert.Equal([2, 1], token.TopProbabilities!.Select(likely => likely.Id));
+        Assert.Equal(Math.Log(2.0 / 9), token.TopProbabilities![1].LogProbability, 6);
     }
 
     [Fact]

@@ -9,7 +9,7 @@ public class SamplerTests
     {
         var sampler = new Sampler([1], new GenerationOptions());
         Assert.True(sampler.ArgmaxSuffices);
-        Assert.Equal(2, sampler.Choose([0, 1, 3, 3, 2]));
+        Assert.Equal(2, sampler.Sample([0, 1, 3, 3, 2]));
     }
 
     [Fact]
@@ -19,7 +19,7 @@ public class SamplerTests
         sampler.Accept(2);
         sampler.Accept(2);
         float[] logits = [4, -4, 6, 5, -5];
-        Assert.Equal(3, sampler.Choose(logits));
+        Assert.Equal(3, sampler.Sample(logits));
         Assert.Equal([2, -8, 3, 5, -5], logits);
     }
 
@@ -37,10 +37,10 @@ public class SamplerTests
         };
         var sampler = new Sampler([1], options with { RepetitionPenalty = 2 });
         float[] logits = [3, 2, 9, -2];
-        Assert.Equal(1, sampler.Choose(logits));
+        Assert.Equal(1, sampler.Sample(logits));
         Assert.Equal([3, 3.5f, -91, -2], logits);
         Assert.False(new Sampler([1], options).ArgmaxSuffices);
-        Assert.False(new Sampler([1], options with { DoSample = true, TopK = 2 }).LikeliestMaySuffice);
+        Assert.False(new Sampler([1], options with { DoSample = true, TopK = 2 }).TopTokensMaySuffice);
         Assert.Contains(
             "logit_bias",
             Assert
@@ -63,7 +63,7 @@ public class SamplerTests
         sampler.Accept(2);
         sampler.Accept(3);
         float[] logits = [1, 1, 4, 4, 4];
-        sampler.Choose(logits);
+        sampler.Sample(logits);
         Assert.Equal([1, 1, 2.5f, 2.75f, 4], logits);
     }
 
@@ -72,14 +72,14 @@ public class SamplerTests
     {
         var sampler = new Sampler([5, 6, 7, 5, 6], new GenerationOptions { NoRepeatNgramSize = 3 });
         var logits = new float[10];
-        sampler.Choose(logits);
+        sampler.Sample(logits);
         Assert.Equal([7], Enumerable.Range(0, 10).Where(id => float.IsNegativeInfinity(logits[id])));
         sampler.Accept(6);
         logits = new float[10];
-        sampler.Choose(logits);
+        sampler.Sample(logits);
         Assert.DoesNotContain(float.NegativeInfinity, logits);
         var single = new Sampler([5, 6], new GenerationOptions { NoRepeatNgramSize = 1 });
-        single.Choose(logits);
+        single.Sample(logits);
         Assert.Equal([5, 6], Enumerable.Range(0, 10).Where(id => float.IsNegativeInfinity(logits[id])));
     }
 
@@ -151,7 +151,7 @@ public class SamplerTests
                     );
                     for (var i = 0; i < 50; i++)
                     {
-                        Assert.True(probabilities[sampler.Choose((float[])logits.Clone())] >= least);
+                        Assert.True(probabilities[sampler.Sample((float[])logits.Clone())] >= least);
                     }
                 },
                 iter: 200
@@ -195,7 +195,7 @@ public class SamplerTests
                     );
                     for (var i = 0; i < 50; i++)
                     {
-                        Assert.Contains(sampler.Choose((float[])logits.Clone()), allowed);
+                        Assert.Contains(sampler.Sample((float[])logits.Clone()), allowed);
                     }
                 },
                 iter: 200
@@ -239,19 +239,19 @@ public class SamplerTests
                 .Select((logit, id) => (Logit: logit, Id: (long)id))
                 .OrderByDescending(pair => pair.Logit)
                 .ThenBy(pair => random.Next())
-                .Take(Sampler.Enough)
+                .Take(Sampler.TopCount)
                 .ToArray();
-            var chosen = few.ChooseAmong(
+            var chosen = few.SampleAmong(
                 Array.ConvertAll(likeliest, pair => pair.Id),
                 Array.ConvertAll(likeliest, pair => pair.Logit)
             );
             if (chosen is null)
             {
                 undecided++;
-                chosen = few.Choose((float[])logits.Clone());
+                chosen = few.Sample((float[])logits.Clone());
             }
 
-            Assert.Equal(whole.Choose(logits), chosen);
+            Assert.Equal(whole.Sample(logits), chosen);
         }
 
         Assert.InRange(undecided, 0, 100);
@@ -261,15 +261,15 @@ public class SamplerTests
     public void The_likeliest_few_do_not_suffice_where_others_are_as_likely_as_the_last()
     {
         var sampler = new Sampler([1], new GenerationOptions { DoSample = true, TopK = 2 });
-        Assert.True(sampler.LikeliestMaySuffice);
-        Assert.Null(sampler.ChooseAmong([7, 3, 5], [2, 1, 1]));
-        Assert.NotNull(sampler.ChooseAmong([7, 3, 5], [2, 1, 0]));
+        Assert.True(sampler.TopTokensMaySuffice);
+        Assert.Null(sampler.SampleAmong([7, 3, 5], [2, 1, 1]));
+        Assert.NotNull(sampler.SampleAmong([7, 3, 5], [2, 1, 0]));
         Assert.Contains(
             "token 9 is NaN",
-            Assert.Throws<NoTokenException>(() => sampler.ChooseAmong([9, 3, 5], [float.NaN, 1, 0])).Message,
+            Assert.Throws<NoTokenException>(() => sampler.SampleAmong([9, 3, 5], [float.NaN, 1, 0])).Message,
             StringComparison.Ordinal
         );
-        Assert.False(new Sampler([1], new GenerationOptions { DoSample = true, TopK = 0 }).LikeliestMaySuffice);
+        Assert.False(new Sampler([1], new GenerationOptions { DoSample = true, TopK = 0 }).TopTokensMaySuffice);
         Assert.False(
             new Sampler(
                 [1],
@@ -279,9 +279,9 @@ public class SamplerTests
                     TopK = 2,
                     RepetitionPenalty = 1.1,
                 }
-            ).LikeliestMaySuffice
+            ).TopTokensMaySuffice
         );
-        Assert.False(new Sampler([1], new GenerationOptions()).LikeliestMaySuffice);
+        Assert.False(new Sampler([1], new GenerationOptions()).TopTokensMaySuffice);
     }
 
     [Fact]
@@ -293,7 +293,7 @@ public class SamplerTests
             (_, logits) => logits[1] = float.NegativeInfinity
         );
         Assert.False(sampler.ArgmaxSuffices);
-        Assert.All(Enumerable.Range(0, 100), _ => Assert.NotEqual(1, sampler.Choose([0, 9, 0])));
+        Assert.All(Enumerable.Range(0, 100), _ => Assert.NotEqual(1, sampler.Sample([0, 9, 0])));
     }
 
     [Fact]
@@ -302,12 +302,12 @@ public class SamplerTests
         var sampler = new Sampler([0], new GenerationOptions());
         Assert.Contains(
             "token 1 is NaN",
-            Assert.Throws<NoTokenException>(() => sampler.Choose([0, float.NaN])).Message,
+            Assert.Throws<NoTokenException>(() => sampler.Sample([0, float.NaN])).Message,
             StringComparison.Ordinal
         );
         Assert.Contains(
             "forbidden",
-            Assert.Throws<NoTokenException>(() => sampler.Choose([float.NegativeInfinity])).Message,
+            Assert.Throws<NoTokenException>(() => sampler.Sample([float.NegativeInfinity])).Message,
             StringComparison.Ordinal
         );
     }
@@ -318,7 +318,7 @@ public class SamplerTests
         var counts = new int[logits.Length];
         for (var i = 0; i < 20000; i++)
         {
-            counts[sampler.Choose((float[])logits.Clone())]++;
+            counts[sampler.Sample((float[])logits.Clone())]++;
         }
 
         return counts;

@@ -46,7 +46,7 @@ public sealed class Fp8Tests : IDisposable
         x[1].MultiplyInPlace(1e-4f);
         x[2].mul_(tensor(Enumerable.Range(0, 64).Select(i => (float)Math.Pow(2, -(i % 20))).ToArray()));
         x[3].zero_();
-        var rounded = kernels.RoundRows(x);
+        var rounded = kernels.QuantizeRows(x);
         var (values, codes) = (
             x.data<float>().ToArray(),
             rounded.Values.to(ScalarType.Float32).data<float>().ToArray()
@@ -68,10 +68,10 @@ public sealed class Fp8Tests : IDisposable
     {
         var weight = randn([32, 48], generator: generator, dtype: ScalarType.Float64);
         var bias = randn([32], generator: generator, dtype: ScalarType.Float64);
-        using var fp8 = Fp8Matrix.Round(weight);
+        using var fp8 = Fp8Matrix.Quantize(weight);
         var (x, gradient) = (
-            kernels.RoundRows(randn([3, 48], generator: generator)),
-            kernels.RoundRows(randn([3, 32], generator: generator))
+            kernels.QuantizeRows(randn([3, 48], generator: generator)),
+            kernels.QuantizeRows(randn([3, 32], generator: generator))
         );
         var (product, back) = (
             kernels.Fp8Product(x, fp8, bias, ScalarType.Float64),
@@ -98,7 +98,7 @@ public sealed class Fp8Tests : IDisposable
     [Theory, InlineData(true), InlineData(false)]
     public void A_matrix_keeps_its_values_transposed_or_makes_them(bool keeps)
     {
-        using var fp8 = Fp8Matrix.Round(randn([20, 36], generator: generator), keeps);
+        using var fp8 = Fp8Matrix.Quantize(randn([20, 36], generator: generator), keeps);
         Assert.Equal(keeps, fp8.KeepsTransposed);
         var transposed = fp8.Transposed();
         Assert.Equal([36, 20], transposed.shape);
@@ -110,7 +110,7 @@ public sealed class Fp8Tests : IDisposable
     {
         // Wider than what is rounded at a time, so that rows go one by one.
         var weight = randn([3, (1 << 24) + 16], generator: generator);
-        using var fp8 = Fp8Matrix.Round(weight, keepTransposed: false);
+        using var fp8 = Fp8Matrix.Quantize(weight, keepTransposed: false);
         var largest = weight.abs().max().item<float>();
         Assert.Equal(largest / 448, fp8.OutputScales[0, 2].item<float>(), largest * 1e-9);
         var last = weight[2, -1].item<float>();

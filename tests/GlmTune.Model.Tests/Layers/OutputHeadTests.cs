@@ -53,7 +53,7 @@ public class OutputHeadTests
         int[] keys =
         [
             .. Enumerable
-                .Range(0, model.Places(8))
+                .Range(0, model.DropoutSites(8))
                 .Select(place => unchecked((int)DropoutMask.Key(LayerContext.SeedOf(3, place)))),
         ];
         var (cosine, sine) = model.Angles(8);

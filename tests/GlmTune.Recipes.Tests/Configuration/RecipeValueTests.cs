@@ -94,7 +94,7 @@ public class RecipeValueTests
     [InlineData("true", RecomputeMode.All)]
     [InlineData("no", RecomputeMode.None)]
     [InlineData("auto", RecomputeMode.Auto)]
-    [InlineData("cheap", RecomputeMode.CheapParts)]
+    [InlineData("cheap", RecomputeMode.Selective)]
     public void Gradient_checkpointing_is_a_truth_value_or_auto(string written, RecomputeMode expected) =>
         Assert.Equal(
             expected,

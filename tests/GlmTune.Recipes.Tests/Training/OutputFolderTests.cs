@@ -59,7 +59,7 @@ public sealed class OutputFolderTests : IDisposable
         File.WriteAllText(tiny.At("run", "predictions_test.jsonl"), "of the old run");
         File.WriteAllText(tiny.At("run", "notes.txt"), "mine");
         var old = Assert.Single(RunFolder.Find(tiny.At("run")));
-        Assert.Equal(4, old.Stand().Step);
+        Assert.Equal(4, old.ReadStatus().Step);
 
         var recipe = tiny.Recipe(
             "run",
@@ -85,12 +85,12 @@ public sealed class OutputFolderTests : IDisposable
             RunFolder.Find(tiny.At("run")),
             run => run.Name.StartsWith("earlier-runs/", StringComparison.Ordinal)
         );
-        Assert.Equal((RunState.Finished, 4L), (kept.Stand().State, kept.Stand().Step));
+        Assert.Equal((RunState.Finished, 4L), (kept.ReadStatus().State, kept.ReadStatus().Step));
         Assert.True(File.Exists(Path.Combine(kept.FullPath, "metrics_test.json")));
         if (ranks == 1)
         {
             var fresh = Assert.Single(RunFolder.Find(tiny.At("run")), run => run.FullPath == tiny.At("run"));
-            Assert.Equal((RunState.Finished, 2L), (fresh.Stand().State, fresh.Stand().Step));
+            Assert.Equal((RunState.Finished, 2L), (fresh.ReadStatus().State, fresh.ReadStatus().Step));
         }
     }
 
@@ -99,7 +99,7 @@ public sealed class OutputFolderTests : IDisposable
     {
         Record(tiny.Recipe("run", null, Lora, "training_args.max_steps=2"), resume: null);
         Record(tiny.Recipe("run", null, Lora, "training_args.overwrite_output_dir=true"), resume: "yes");
-        Assert.Equal(4, Assert.Single(RunFolder.Find(tiny.At("run"))).Stand().Step);
+        Assert.Equal(4, Assert.Single(RunFolder.Find(tiny.At("run"))).ReadStatus().Step);
         Assert.Equal([2, 4], CheckpointFolder.Steps(tiny.At("run")));
     }
 
@@ -109,7 +109,7 @@ public sealed class OutputFolderTests : IDisposable
         var recipe = tiny.Recipe("run", null, Lora, "training_args.save_strategy=no");
         Record(recipe, resume: null);
         Record(recipe, resume: null);
-        Assert.Equal([4, 4], RunFolder.Find(tiny.At("run")).Select(run => run.Stand().Step));
+        Assert.Equal([4, 4], RunFolder.Find(tiny.At("run")).Select(run => run.ReadStatus().Step));
     }
 
     [Theory]
@@ -180,7 +180,7 @@ public sealed class OutputFolderTests : IDisposable
     }
 
     private void Record(Recipe recipe, string? resume) =>
-        RunRecording.Of(
+        RunLogger.Of(
             recipe,
             tiny.Model,
             TinyRun.Data,

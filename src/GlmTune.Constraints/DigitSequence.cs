@@ -8,7 +8,7 @@ namespace GlmTune.Constraints;
 /// <remarks>Numbers are counted in units of the last decimal place. The number of digits before the point is fixed
 /// first; a state is then the position together with either the comparison to a bound or the remainder of the division.
 /// States from which no number can be completed are never entered.</remarks>
-internal sealed class NumberRounds : Rounds
+internal sealed class DigitSequence : Repetition
 {
     /// <summary>Number of digits before the point.</summary>
     public const int MaxDigits = 18;
@@ -31,7 +31,7 @@ internal sealed class NumberRounds : Rounds
     /// <param name="most">The maximum, in units of the last place.</param>
     /// <param name="places">Number of decimal places, at most <see cref="MaxPlaces"/>; 0 for integers.</param>
     /// <param name="multiple">The divisor in units of the last place, at most 2³¹; 1 for any number.</param>
-    public NumberRounds(ByteGrammar grammar, BigInteger least, BigInteger most, int places, BigInteger multiple)
+    public DigitSequence(ByteGrammar grammar, BigInteger least, BigInteger most, int places, BigInteger multiple)
     {
         this.least = least;
         this.most = BigInteger.Min(most, BigInteger.Pow(10, MaxDigits + places) - 1);

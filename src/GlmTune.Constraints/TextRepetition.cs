@@ -3,7 +3,7 @@ namespace GlmTune.Constraints;
 /// <summary>The characters of a text that an automaton accepts, with a minimum and maximum length; a state combines the
 /// automaton's state and the number of characters so far.</summary>
 /// <remarks>States from which no text of an allowed length can be completed are never entered.</remarks>
-internal sealed class TextRounds : Rounds
+internal sealed class TextRepetition : Repetition
 {
     private readonly TextMachine machine;
     private readonly (int Rule, int Next)[][] edges;
@@ -22,7 +22,7 @@ internal sealed class TextRounds : Rounds
     /// <param name="most">Maximum number of characters.</param>
     /// <param name="spend">Counts the work.</param>
     /// <exception cref="FormatException">No such text exists.</exception>
-    public TextRounds(TextMachine machine, Func<CharacterSet, int?> ruleOf, int least, int most, Action<int> spend)
+    public TextRepetition(TextMachine machine, Func<CharacterSet, int?> ruleOf, int least, int most, Action<int> spend)
     {
         (this.machine, this.least, this.most, this.spend) = (machine, least, most, spend);
         edges =

@@ -6,17 +6,17 @@ using GlmTune.Model;
 using GlmTune.Model.Adapters;
 using GlmTune.Model.Glm4;
 using GlmTune.Testing;
+using GlmTune.Training.Capture;
 using GlmTune.Training.Optimization;
-using GlmTune.Training.Recording;
 using GlmTune.Training.Sharding;
 using TorchSharp;
 using static TorchSharp.torch;
 
-namespace GlmTune.Training.Tests.Recording;
+namespace GlmTune.Training.Tests.Capture;
 
 /// <summary>Passes that are filled up to a shape, read their numbers from memory and are replayed give what ordinary
 /// passes give.</summary>
-public class RecordedStepTests
+public class CapturedStepTests
 {
     private static readonly OptimizerOptions Optimizer = new()
     {
@@ -25,19 +25,19 @@ public class RecordedStepTests
         MaxGradientNorm = 0.5,
     };
 
-    static RecordedStepTests() => NativeRuntime.Load();
+    static CapturedStepTests() => NativeRuntime.Load();
 
     [Theory, InlineData("lora", 0), InlineData("lora", 2), InlineData("prefix", 0), InlineData("all", 0)]
     public void Filled_up_passes_give_the_losses_and_weights_of_ordinary_ones(string kind, int recomputed)
     {
         using var model = ModelFolder.Load(Path.Combine(GoldenModelTests.Folder, "model-hf"), ScalarType.Float64, CPU);
         var ordinary = Train(model, kind, recomputed, filledUp: false);
-        var recorded = Train(model, kind, recomputed, filledUp: true);
-        Assert.All(ordinary.Losses.Zip(recorded.Losses), pair => Assert.Equal(pair.First, pair.Second, 1e-9));
-        Assert.Equal(0, (ordinary.Weights - recorded.Weights).abs().max().item<double>(), 1e-8);
+        var captured = Train(model, kind, recomputed, filledUp: true);
+        Assert.All(ordinary.Losses.Zip(captured.Losses), pair => Assert.Equal(pair.First, pair.Second, 1e-9));
+        Assert.Equal(0, (ordinary.Weights - captured.Weights).abs().max().item<double>(), 1e-8);
         Assert.NotEqual(ordinary.Losses[0], ordinary.Losses[^1]);
         ordinary.Weights.Dispose();
-        recorded.Weights.Dispose();
+        captured.Weights.Dispose();
     }
 
     [Fact]
@@ -64,10 +64,10 @@ public class RecordedStepTests
         using var model = ModelFolder.Load(Path.Combine(GoldenModelTests.Folder, "model-hf"), ScalarType.Float32, CPU);
         using var sharding = new ReplicatedWeights(model.Units);
         var runner = new LayerRunner(model, sharding, 0);
-        var frozen = StepRecorder.BytesFor(runner, 128);
+        var frozen = StepCapture.BytesFor(runner, 128);
         model.Embedding.Weight.Trainable = true;
         Assert.InRange(
-            StepRecorder.BytesFor(runner, 128) - frozen,
+            StepCapture.BytesFor(runner, 128) - frozen,
             model.Embedding.Weight.Count * 4,
             model.Embedding.Weight.Count * 8
         );
@@ -104,12 +104,12 @@ public class RecordedStepTests
         model.InitializeRandomly(1);
         var ordinary = Train(model, kind, 1, filledUp: false);
         var again = Train(model, kind, 1, filledUp: false);
-        var recorded = Train(model, kind, 1, filledUp: true);
-        Assert.True(recorded.Graphs >= 3, $"{recorded.Graphs} graphs; refused: {recorded.Refusal}");
-        Assert.All(ordinary.Losses.Zip(recorded.Losses), pair => Assert.Equal(pair.First, pair.Second, 5e-2));
+        var captured = Train(model, kind, 1, filledUp: true);
+        Assert.True(captured.Graphs >= 3, $"{captured.Graphs} graphs; refused: {captured.Refusal}");
+        Assert.All(ordinary.Losses.Zip(captured.Losses), pair => Assert.Equal(pair.First, pair.Second, 5e-2));
         // AdamW's first steps have the gradients' signs, so weights tell little more than that nothing is far off.
         var noise = (ordinary.Weights - again.Weights).Square().mean().sqrt().item<double>();
-        var difference = (ordinary.Weights - recorded.Weights).Square().mean().sqrt().item<double>();
+        var difference = (ordinary.Weights - captured.Weights).Square().mean().sqrt().item<double>();
         var moved = ordinary.Weights.Square().mean().sqrt().item<double>();
         Assert.True(
             difference < Math.Max(4 * noise, 0.2 * moved),
@@ -127,7 +127,7 @@ public class RecordedStepTests
         using var adapter = Attach(model, kind);
         using var sharding = new ReplicatedWeights(model.Units);
         var runner = new LayerRunner(model, sharding, recomputed: 1);
-        using var recorder = StepRecorder.TryCreate(runner, sharding, Optimizer)!;
+        using var capture = StepCapture.TryCreate(runner, sharding, Optimizer)!;
         var found = new List<string>();
         for (var round = 0; round < 6; round++)
         {
@@ -138,25 +138,25 @@ public class RecordedStepTests
             var expected = TakeGradients(sharding);
             var again = runner.ForwardBackward(pass, scale, dropoutSeed: 77 + round).item<float>();
             var noise = Relative(TakeGradients(sharding), expected);
-            var recorded = recorder.Passes.TryRun(pass, scale, dropoutSeed: 77 + round);
-            if (recorded is null)
+            var captured = capture.Passes.TryRun(pass, scale, dropoutSeed: 77 + round);
+            if (captured is null)
             {
-                Assert.Equal(0, round); // a shape is recorded when it comes for the second time
+                Assert.Equal(0, round); // a shape is captured when it comes for the second time
                 continue;
             }
 
             var difference = Relative(TakeGradients(sharding), expected);
             found.Add(
-                $"round {round}: loss {loss}, again {again}, recorded {recorded.item<float>()}; gradients "
+                $"round {round}: loss {loss}, again {again}, captured {captured.item<float>()}; gradients "
                     + $"{difference:F4}, noise {noise:F4}"
             );
             Assert.True(
-                Math.Abs(recorded.item<float>() / loss - 1) < 2e-3 && difference < 0.1,
+                Math.Abs(captured.item<float>() / loss - 1) < 2e-3 && difference < 0.1,
                 string.Join('\n', found)
             );
         }
 
-        Assert.True(recorder.Count == 1, recorder.Refusal);
+        Assert.True(capture.Count == 1, capture.Refusal);
         TestContext.Current.TestOutputHelper?.WriteLine(string.Join('\n', found));
     }
 
@@ -170,7 +170,7 @@ public class RecordedStepTests
         using var adapter = Attach(model, "lora");
         using var sharding = new ReplicatedWeights(model.Units);
         var runner = new LayerRunner(model, sharding, recomputed: 0);
-        using var recorder = StepRecorder.TryCreate(runner, sharding, Optimizer)!;
+        using var capture = StepCapture.TryCreate(runner, sharding, Optimizer)!;
         for (var step = 1; step <= 4; step++)
         {
             using var scope = NewDisposeScope();
@@ -202,8 +202,8 @@ public class RecordedStepTests
                 expected.AddRange([master, first, second]);
             }
 
-            var (loss, measured) = recorder.Update.Measure(tensor(2.5f * step).to(device));
-            recorder.Update.Apply(rate, step);
+            var (loss, measured) = capture.Update.Measure(tensor(2.5f * step).to(device));
+            capture.Update.Apply(rate, step);
             Assert.Equal((2.5 * step, norm.item<float>()), (loss, (float)measured));
             var actual = sharding
                 .Trainable.SelectMany(shard => new[] { shard.Master, shard.FirstMoment, shard.SecondMoment })
@@ -225,7 +225,7 @@ public class RecordedStepTests
             );
         }
 
-        Assert.True(recorder.Count == 2, recorder.Refusal);
+        Assert.True(capture.Count == 2, capture.Refusal);
     }
 
     private static Tensor TakeGradients(ReplicatedWeights sharding)
@@ -309,7 +309,7 @@ public class RecordedStepTests
             losses.Add(trainer.Step(Step(seed, (int)model.Config.VocabularySize, lengths)).Loss);
         }
 
-        var result = (losses, Weights(sharding), trainer.Recorder?.Count ?? 0, trainer.Recorder?.Refusal);
+        var result = (losses, Weights(sharding), trainer.Capture?.Count ?? 0, trainer.Capture?.Refusal);
         (adapter as Lora)?.Detach(model);
         if (kind == "prefix")
         {
@@ -329,9 +329,9 @@ public class RecordedStepTests
         return filledUp && model.Device.type == DeviceType.CPU
             ? new Trainer(runner, sharding, Optimizer, schedule, seed: 3)
             {
-                Recorder = StepRecorder.WithoutGraphs(runner, sharding, Optimizer),
+                Capture = StepCapture.WithoutGraphs(runner, sharding, Optimizer),
             }
-            : new Trainer(runner, sharding, Optimizer, schedule, seed: 3) { RecordsSmallSteps = filledUp };
+            : new Trainer(runner, sharding, Optimizer, schedule, seed: 3) { CapturesSmallSteps = filledUp };
     }
 
     private static IAdapter? Attach(DecoderModel model, string kind)

@@ -2,28 +2,28 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Collectives;
 
-/// <summary>One collective call of thread ranks: it collects the transfer of each, and moves the data when all have
+/// <summary>One collective call of thread ranks: it collects the operation of each, and moves the data when all have
 /// arrived.</summary>
-internal sealed class Meeting(int worldSize)
+internal sealed class MatchedCall(int worldSize)
 {
-    private readonly Transfer?[] transfers = new Transfer?[worldSize];
+    private readonly CollectiveOperation?[] operations = new CollectiveOperation?[worldSize];
 
     public bool Done { get; set; }
 
-    public bool Complete => Array.TrueForAll(transfers, transfer => transfer is not null);
+    public bool Complete => Array.TrueForAll(operations, operation => operation is not null);
 
-    public IEnumerable<int> Missing => Enumerable.Range(0, worldSize).Where(rank => transfers[rank] is null);
+    public IEnumerable<int> Missing => Enumerable.Range(0, worldSize).Where(rank => operations[rank] is null);
 
-    /// <summary>Adds a rank's transfer.</summary>
+    /// <summary>Adds a rank's operation.</summary>
     /// <returns>A rank that made a different call; null if there is none.</returns>
-    public (int Rank, CollectiveCall Call)? Add(int rank, Transfer transfer)
+    public (int Rank, CollectiveCall Call)? Add(int rank, CollectiveOperation operation)
     {
         var other = Array.FindIndex(
-            transfers,
-            present => present is not null && !CallComparison.Same(present.Call, transfer.Call)
+            operations,
+            present => present is not null && !CallComparison.Same(present.Call, operation.Call)
         );
-        transfers[rank] = transfer;
-        return other < 0 ? null : (other, transfers[other]!.Call);
+        operations[rank] = operation;
+        return other < 0 ? null : (other, operations[other]!.Call);
     }
 
     /// <summary>Moves the data of all ranks, on the calling thread.</summary>
@@ -31,7 +31,7 @@ internal sealed class Meeting(int worldSize)
     {
         using var noGradient = no_grad();
         using var scope = NewDisposeScope();
-        var all = transfers.OfType<Transfer>().ToArray();
+        var all = operations.OfType<CollectiveOperation>().ToArray();
         switch (all[0].Call.Collective)
         {
             case Collective.AllGather or Collective.Barrier or Collective.Close:

@@ -4,16 +4,16 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Cuda;
 
-/// <summary>Records whole passes as graphs, on a stream of its own, with the memory that libtorch's allocator keeps for
-/// that stream.</summary>
+/// <summary>Captures whole passes as graphs, on a stream of its own, with the memory that libtorch's allocator keeps
+/// for that stream.</summary>
 /// <remarks>
-/// The allocator hands a freed block only to the stream it was made for. Nothing but recordings runs here, so what a
-/// recording took and gave back belongs to recordings alone: their replays, which follow each other on one stream, find
+/// The allocator hands a freed block only to the stream it was made for. Nothing but captures runs here, so what a
+/// capture took and gave back belongs to captures alone: their replays, which follow each other on one stream, find
 /// it at the same addresses. Only an allocator that is out of memory would give the blocks back to the driver; a block
 /// of which a part is held is never given back, so the memory is reserved as one block at the start and its first part
 /// is held. What a replay leaves for later work is to be copied to tensors made outside. Not thread-safe. Source: CUDA
 /// driver API, "Graph management"; libtorch's c10/cuda/CUDACachingAllocator.cpp for the allocator's rules. </remarks>
-public sealed unsafe class GraphRecorder : IDisposable
+public sealed unsafe class GraphCapture : IDisposable
 {
     private const uint NonBlocking = 1;
     private const int Mebibyte = 1 << 20;
@@ -26,11 +26,11 @@ public sealed unsafe class GraphRecorder : IDisposable
     private readonly nint stream;
     private readonly List<Tensor> held = [];
 
-    private GraphRecorder(Device device, nint stream) => (this.device, this.stream) = (device, stream);
+    private GraphCapture(Device device, nint stream) => (this.device, this.stream) = (device, stream);
 
-    /// <summary>A recorder, with no memory yet; null where there is no GPU.</summary>
+    /// <summary>A capture, with no memory yet; null where there is no GPU.</summary>
     /// <param name="device">Which.</param>
-    public static GraphRecorder? TryCreate(Device device)
+    public static GraphCapture? TryCreate(Device device)
     {
         if (device.type != DeviceType.CUDA)
         {
@@ -40,11 +40,11 @@ public sealed unsafe class GraphRecorder : IDisposable
         CudaContext.Ensure(device);
         nint stream;
         CudaDriver.Check(CudaDriver.StreamCreate(&stream, NonBlocking), "create a stream");
-        return new GraphRecorder(device, stream);
+        return new GraphCapture(device, stream);
     }
 
-    /// <summary>Reserves memory for recordings, which lasts as long as this.</summary>
-    /// <param name="bytes">What the largest recording needs at a time, roughly.</param>
+    /// <summary>Reserves memory for captures, which lasts as long as this.</summary>
+    /// <param name="bytes">What the largest capture needs at a time, roughly.</param>
     /// <returns>False, and nothing is reserved, where that is no small part of what is free.</returns>
     public bool TryReserve(long bytes)
     {
@@ -58,12 +58,12 @@ public sealed unsafe class GraphRecorder : IDisposable
         return true;
     }
 
-    /// <summary>Runs <paramref name="work"/> as it is, then records it without running it.</summary>
+    /// <summary>Runs <paramref name="work"/> as it is, then captures it without running it.</summary>
     /// <param name="work">Called twice, the second time for nothing but its launches: what else it changes on the host
     /// must bear that.</param>
-    /// <param name="recovery">Called where recording fails, with the work half done on the host.</param>
-    /// <returns>The recording; null where something in the work cannot be recorded.</returns>
-    public CudaGraph? RunAndRecord(Action work, Action recovery)
+    /// <param name="recovery">Called where capture fails, with the work half done on the host.</param>
+    /// <returns>The capture; null where something in the work cannot be captured.</returns>
+    public CudaGraph? RunAndCapture(Action work, Action recovery)
     {
         cuda.synchronize(device);
         CudaContext.Ensure(device);
@@ -89,7 +89,7 @@ public sealed unsafe class GraphRecorder : IDisposable
         }
     }
 
-    /// <summary>Why the last recording failed; null: none did.</summary>
+    /// <summary>Why the last capture failed; null: none did.</summary>
     public string? Refusal { get; private set; }
 
     /// <inheritdoc/>

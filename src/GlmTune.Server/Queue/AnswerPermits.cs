@@ -1,10 +1,10 @@
 namespace GlmTune.Server;
 
-/// <summary>The slots of a request's answers; each answer holds one until it is finished.</summary>
+/// <summary>The permits of a request's answers; each answer holds one until it is finished.</summary>
 /// <param name="first">Slots already held.</param>
 /// <param name="answers">Number of answers requested.</param>
-/// <param name="enterMore">Waits for at least one of a number of further slots.</param>
-internal sealed class AnswerPlaces(
+/// <param name="enterMore">Waits for at least one of a number of further permits.</param>
+internal sealed class AnswerPermits(
     IReadOnlyList<IDisposable> first,
     int answers,
     Func<int, CancellationToken, Task<IReadOnlyList<IDisposable>>> enterMore
@@ -12,11 +12,11 @@ internal sealed class AnswerPlaces(
 {
     private readonly List<IDisposable> held = [.. first];
 
-    /// <summary>Generates the answers; those that have slots at the same time start together.</summary>
+    /// <summary>Generates the answers; those that have permits at the same time start together.</summary>
     /// <param name="start">Starts answers, given the index of the first, their number and a token that cancels them;
     /// returns a task for each.</param>
     /// <param name="cancellation">Cancels all answers.</param>
-    /// <returns>Results of the tasks, in order. When this returns or throws, no answer is running, and every slot has
+    /// <returns>Results of the tasks, in order. When this returns or throws, no answer is running, and every permit has
     /// been released.</returns>
     public async Task<T[]> MakeAsync<T>(
         Func<int, int, CancellationToken, IEnumerable<Task<T>>> start,
@@ -57,9 +57,9 @@ internal sealed class AnswerPlaces(
             Dispose();
         }
 
-        async Task<T> EndWithAsync(Task<T> answer, IDisposable place)
+        async Task<T> EndWithAsync(Task<T> answer, IDisposable permit)
         {
-            using (place)
+            using (permit)
             {
                 try
                 {
@@ -74,6 +74,6 @@ internal sealed class AnswerPlaces(
         }
     }
 
-    /// <summary>Releases the slots still held.</summary>
-    public void Dispose() => held.ForEach(place => place.Dispose());
+    /// <summary>Releases the permits still held.</summary>
+    public void Dispose() => held.ForEach(permit => permit.Dispose());
 }

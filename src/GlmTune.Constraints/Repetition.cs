@@ -4,7 +4,7 @@ namespace GlmTune.Constraints;
 /// each other. States are integers, starting at 0.</summary>
 /// <remarks>Only states that some text reaches are ever evaluated, so a machine may have any number of them. Immutable
 /// apart from caches; used under the automaton's lock.</remarks>
-internal abstract class Rounds
+internal abstract class Repetition
 {
     /// <summary>Whether the repetition may end in a state.</summary>
     public abstract bool MayEnd(long state);
@@ -14,7 +14,7 @@ internal abstract class Rounds
 }
 
 /// <summary>One rule repeated a number of times.</summary>
-internal sealed class CountedRounds(int rule, int least, int most) : Rounds
+internal sealed class CountedRepetition(int rule, int least, int most) : Repetition
 {
     public override bool MayEnd(long state) => state >= least;
 
@@ -33,7 +33,7 @@ internal sealed class CountedRounds(int rule, int least, int most) : Rounds
 /// <param name="later">The rule of each value after another value.</param>
 /// <param name="least">Minimum number of values.</param>
 /// <param name="most">Maximum number of values.</param>
-internal sealed class DistinctRounds(int[] first, int[] later, int least, int most) : Rounds
+internal sealed class DistinctValues(int[] first, int[] later, int least, int most) : Repetition
 {
     /// <summary>Number of bits in a state.</summary>
     public const int MaxValues = 62;

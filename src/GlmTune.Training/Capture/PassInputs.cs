@@ -4,9 +4,9 @@ using GlmTune.Model;
 using GlmTune.Model.Layers;
 using static TorchSharp.torch;
 
-namespace GlmTune.Training.Recording;
+namespace GlmTune.Training.Capture;
 
-/// <summary>All that changes from one pass of a shape to the next, at fixed places in the device's memory.</summary>
+/// <summary>All that changes from one pass of a shape to the next, at fixed addresses in the device's memory.</summary>
 internal sealed class PassInputs : IDisposable
 {
     private const int Ids = 0,
@@ -36,7 +36,7 @@ internal sealed class PassInputs : IDisposable
             (ScalarType.Int64, shape.Tokens),
             (ScalarType.Int32, shape.Sequences + 1),
             (ScalarType.Int32, shape.Sequences + 1),
-            (ScalarType.Int32, model.Places(shape.Targets)),
+            (ScalarType.Int32, model.DropoutSites(shape.Targets)),
             (model.Type == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32, 1)
         );
         var (cosine, sine) = model.Angles(shape.Tokens);
@@ -83,11 +83,9 @@ internal sealed class PassInputs : IDisposable
         FillSequences(pass.Sequences);
         FillTargets(pass.Targets);
         var keys = staged.Host<int>(Keys);
-        for (var place = 0; place < keys.Length; place++)
+        for (var site = 0; site < keys.Length; site++)
         {
-            keys[place] = dropoutSeed is { } seed
-                ? unchecked((int)DropoutMask.Key(LayerContext.SeedOf(seed, place)))
-                : 0;
+            keys[site] = dropoutSeed is { } seed ? unchecked((int)DropoutMask.Key(LayerContext.SeedOf(seed, site))) : 0;
         }
 
         if (staged[Scale].dtype == ScalarType.Float64)
@@ -131,7 +129,7 @@ internal sealed class PassInputs : IDisposable
             }
         }
 
-        Pass.Sequences.Restart(starts);
+        Pass.Sequences.Update(starts);
     }
 
     // Rows stay different and rising: those without a target that fill up are taken from the end, where the padding is.

@@ -17,7 +17,7 @@ namespace GlmTune.Recipes.Reporting;
 /// <summary>Records a run in its output folder, for the training page and other tools: <c>run.json</c>,
 /// <c>log.jsonl</c>, TensorBoard event files, and plots at the end.</summary>
 /// <remarks>If the log cannot be written, the run continues without it.</remarks>
-public sealed class RunRecording : IFineTuneReporter, IDisposable
+public sealed class RunLogger : IFineTuneReporter, IDisposable
 {
     private static readonly TimeSpan ProgressInterval = TimeSpan.FromSeconds(5);
     private static readonly JsonSerializerOptions RecipeFormat = new()
@@ -41,7 +41,7 @@ public sealed class RunRecording : IFineTuneReporter, IDisposable
     private long lastProgress;
     private (double Seconds, long Tokens) sinceLogged;
 
-    private RunRecording(Recipe recipe, string model, string data, IFineTuneReporter inner) =>
+    private RunLogger(Recipe recipe, string model, string data, IFineTuneReporter inner) =>
         (this.recipe, this.model, this.data, this.inner) = (recipe, model, data, inner);
 
     /// <summary>Runs and records a fine-tuning. With several ranks, only rank 0 records.</summary>
@@ -58,16 +58,16 @@ public sealed class RunRecording : IFineTuneReporter, IDisposable
         Func<IFineTuneReporter, FineTuneResult> run
     )
     {
-        using var recording = new RunRecording(recipe, model, data, inner);
+        using var logger = new RunLogger(recipe, model, data, inner);
         try
         {
-            var result = run(recording);
-            recording.End(result.Stopped ? RunState.Stopped : RunState.Finished, null);
+            var result = run(logger);
+            logger.End(result.Stopped ? RunState.Stopped : RunState.Finished, null);
             return result;
         }
         catch (Exception error)
         {
-            recording.End(RunState.Failed, error.Message);
+            logger.End(RunState.Failed, error.Message);
             throw;
         }
     }
@@ -81,7 +81,7 @@ public sealed class RunRecording : IFineTuneReporter, IDisposable
             earlyNotes.Add(text);
         }
 
-        Record(() => log?.Note(text));
+        Write(() => log?.Note(text));
     }
 
     /// <inheritdoc/>
@@ -92,7 +92,7 @@ public sealed class RunRecording : IFineTuneReporter, IDisposable
         folder = Path.GetFullPath(options.OutputFolder);
         step = start.DoneSteps;
         device = start.Device == "cpu" ? CPU : new Device(start.Device);
-        Record(() =>
+        Write(() =>
         {
             log = RunLog.Open(folder, start.DoneSteps, start.TotalSteps);
             Description(start).Write(folder);
@@ -118,7 +118,7 @@ public sealed class RunRecording : IFineTuneReporter, IDisposable
         step = report.Step;
         var seconds = report.Elapsed.TotalSeconds;
         sinceLogged = (sinceLogged.Seconds + seconds, sinceLogged.Tokens + report.Tokens);
-        Record(() =>
+        Write(() =>
             log?.Step(
                 report.Step,
                 new Dictionary<string, double>
@@ -156,7 +156,7 @@ public sealed class RunRecording : IFineTuneReporter, IDisposable
     public void Evaluated(long atStep, IReadOnlyDictionary<string, double> values)
     {
         inner.Evaluated(atStep, values);
-        Record(() => log?.Evaluation(atStep, values));
+        Write(() => log?.Evaluation(atStep, values));
         Scalars(atStep, values);
     }
 
@@ -167,7 +167,7 @@ public sealed class RunRecording : IFineTuneReporter, IDisposable
         if (System.Diagnostics.Stopwatch.GetElapsedTime(lastProgress) > ProgressInterval)
         {
             lastProgress = System.Diagnostics.Stopwatch.GetTimestamp();
-            Record(() => log?.Progress(progress.Done, progress.Total));
+            Write(() => log?.Progress(progress.Done, progress.Total));
         }
     }
 
@@ -177,7 +177,7 @@ public sealed class RunRecording : IFineTuneReporter, IDisposable
         inner.Answered(atStep, samples);
         if (samples.Count > 0)
         {
-            Record(() =>
+            Write(() =>
                 log?.Answers(
                     atStep,
                     samples.Select(sample => new RunAnswer(
@@ -195,7 +195,7 @@ public sealed class RunRecording : IFineTuneReporter, IDisposable
     public void Tested(IReadOnlyDictionary<string, double> values)
     {
         inner.Tested(values);
-        Record(() => log?.Test(step, values));
+        Write(() => log?.Test(step, values));
         Scalars(
             step,
             [
@@ -218,7 +218,7 @@ public sealed class RunRecording : IFineTuneReporter, IDisposable
     public void Saved(string folder)
     {
         inner.Saved(folder);
-        Record(() => log?.Saved(folder));
+        Write(() => log?.Saved(folder));
     }
 
     /// <inheritdoc/>
@@ -235,7 +235,7 @@ public sealed class RunRecording : IFineTuneReporter, IDisposable
             return; // it never started, or its disk is full
         }
 
-        Record(() =>
+        Write(() =>
         {
             log.End(state, error);
             var history = new RunHistory();
@@ -254,7 +254,7 @@ public sealed class RunRecording : IFineTuneReporter, IDisposable
 
     // Hugging Face's trainer uses these tags.
     private void Scalars(long atStep, IReadOnlyCollection<KeyValuePair<string, double>> values) =>
-        Record(() =>
+        Write(() =>
             events?.Scalars(
                 atStep,
                 values
@@ -271,7 +271,7 @@ public sealed class RunRecording : IFineTuneReporter, IDisposable
         );
 
     // Plots need a native library, which may be missing even where training works.
-    private void Record(Action write)
+    private void Write(Action write)
     {
         try
         {
@@ -306,7 +306,7 @@ public sealed class RunRecording : IFineTuneReporter, IDisposable
             Recipe = Options(start.Recipe ?? recipe),
             Versions = new Dictionary<string, string>
             {
-                ["glmtune"] = typeof(RunRecording).Assembly.GetName().Version?.ToString(3) ?? "",
+                ["glmtune"] = typeof(RunLogger).Assembly.GetName().Version?.ToString(3) ?? "",
                 ["dotnet"] = Environment.Version.ToString(),
                 ["torch"] = __version__,
                 ["system"] = RuntimeInformation.OSDescription,

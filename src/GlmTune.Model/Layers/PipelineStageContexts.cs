@@ -9,7 +9,7 @@ namespace GlmTune.Model.Layers;
 /// <param name="first">The pass on the first device.</param>
 /// <param name="devices">The device of each run of layers.</param>
 /// <param name="kernels">Layer functions of each.</param>
-internal sealed class StageContexts(
+internal sealed class PipelineStageContexts(
     LayerContext first,
     IReadOnlyList<Device> devices,
     IReadOnlyList<LayerKernels> kernels

@@ -1,7 +1,7 @@
 namespace GlmTune.Collectives;
 
 /// <summary>Host and port for NCCL's own bootstrap, in the form of its variable NCCL_COMM_ID.</summary>
-internal static class NcclMeetingPoint
+internal static class NcclRootAddress
 {
     public const string Variable = "NCCL_COMM_ID";
     private const int FirstSlurmPort = 20_000;

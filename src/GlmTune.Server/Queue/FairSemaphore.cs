@@ -1,41 +1,41 @@
 namespace GlmTune.Server;
 
 /// <summary>A counting semaphore that is fair between clients: waiting clients take turns, and those with the fewest
-/// slots come first.</summary>
-/// <remarks>A request for several slots enters when all of them are free. While it waits, requests that fit may
-/// overtake it, so that no slot stays idle; after a set time, it takes slots one by one as they are released, and uses
+/// permits come first.</summary>
+/// <remarks>A request for several permits enters when all of them are free. While it waits, requests that fit may
+/// overtake it, so that no permit stays idle; after a set time, it takes permits one by one as they are released, and uses
 /// each immediately. Thread-safe.</remarks>
-internal sealed class FairPlaces
+internal sealed class FairSemaphore
 {
     private readonly Lock gate;
-    private readonly int places;
+    private readonly int permits;
     private readonly TimeProvider time;
     private readonly TimeSpan patience;
     private readonly LinkedList<Waiter> waiting = []; // In order of arrival.
     private readonly Dictionary<string, int> taken = []; // By client.
-    private readonly List<string> turns = []; // Clients that wait or hold slots; the one that entered last is last.
+    private readonly List<string> turns = []; // Clients that wait or hold permits; the one that entered last is last.
     private Func<Exception>? closed;
 
-    /// <param name="places">Number of slots.</param>
+    /// <param name="permits">Number of permits.</param>
     /// <param name="gate">Lock held during every change.</param>
-    /// <param name="patience">How long a request for several slots lets others overtake it.</param>
+    /// <param name="patience">How long a request for several permits lets others overtake it.</param>
     /// <param name="time">The clock.</param>
-    public FairPlaces(int places, Lock gate, TimeSpan patience, TimeProvider time) =>
-        (this.places, this.gate, this.patience, this.time, Free) = (places, gate, patience, time, places);
+    public FairSemaphore(int permits, Lock gate, TimeSpan patience, TimeProvider time) =>
+        (this.permits, this.gate, this.patience, this.time, Free) = (permits, gate, patience, time, permits);
 
-    /// <summary>Number of free slots.</summary>
+    /// <summary>Number of free permits.</summary>
     public int Free { get; private set; }
 
-    /// <summary>Number of slots in use.</summary>
-    public int Taken => places - Free;
+    /// <summary>Number of permits in use.</summary>
+    public int Taken => permits - Free;
 
-    /// <summary>Waits for slots.</summary>
+    /// <summary>Waits for permits.</summary>
     /// <param name="client">The client.</param>
-    /// <param name="count">Number of slots, at least one; more than exist means all of them.</param>
-    /// <param name="entered">Called under the lock when the slots are taken.</param>
+    /// <param name="count">Number of permits, at least one; more than exist means all of them.</param>
+    /// <param name="entered">Called under the lock when the permits are taken.</param>
     /// <param name="cancellation">Cancels the wait.</param>
-    /// <param name="inPart">Whether any number of slots is acceptable from the start.</param>
-    /// <returns>The slots; disposing one releases it. All of them, or fewer if they did not become free together in
+    /// <param name="inPart">Whether any number of permits is acceptable from the start.</param>
+    /// <returns>The permits; disposing one releases it. All of them, or fewer if they did not become free together in
     /// time.</returns>
     public async Task<IReadOnlyList<IDisposable>> EnterAsync(
         string client,
@@ -53,7 +53,7 @@ internal sealed class FairPlaces
                 throw closed();
             }
 
-            waiter = new Waiter(client, Math.Min(count, places), entered) { InPart = inPart || count == 1 };
+            waiter = new Waiter(client, Math.Min(count, permits), entered) { InPart = inPart || count == 1 };
             waiting.AddLast(waiter);
             if (!turns.Contains(client))
             {
@@ -70,7 +70,7 @@ internal sealed class FairPlaces
         }
     }
 
-    /// <summary>Rejects waiting and new clients; those that hold a slot keep it.</summary>
+    /// <summary>Rejects waiting and new clients; those that hold a permit keep it.</summary>
     /// <param name="reason">The exception for them.</param>
     public void Close(Func<Exception> reason)
     {
@@ -134,11 +134,11 @@ internal sealed class FairPlaces
             turns.Remove(next.Client);
             turns.Add(next.Client);
             next.OnEntered?.Invoke();
-            next.Entered.SetResult([.. Enumerable.Range(0, count).Select(_ => new Place(this, next.Client))]);
+            next.Entered.SetResult([.. Enumerable.Range(0, count).Select(_ => new Permit(this, next.Client))]);
         }
     }
 
-    // The first that may enter now: from the clients with the fewest slots, the one whose turn it is.
+    // The first that may enter now: from the clients with the fewest permits, the one whose turn it is.
     private Waiter? Next() =>
         waiting
             .Where(waiter => waiter.InPart || waiter.Count <= Free)
@@ -161,14 +161,14 @@ internal sealed class FairPlaces
 
         public Action? OnEntered => entered;
 
-        /// <summary>Whether fewer slots are acceptable.</summary>
+        /// <summary>Whether fewer permits are acceptable.</summary>
         public bool InPart { get; set; }
 
         public TaskCompletionSource<IReadOnlyList<IDisposable>> Entered { get; } =
             new(TaskCreationOptions.RunContinuationsAsynchronously);
     }
 
-    private sealed class Place(FairPlaces places, string client) : IDisposable
+    private sealed class Permit(FairSemaphore permits, string client) : IDisposable
     {
         private int left;
 
@@ -176,7 +176,7 @@ internal sealed class FairPlaces
         {
             if (Interlocked.Exchange(ref left, 1) == 0)
             {
-                places.GiveBack(client);
+                permits.GiveBack(client);
             }
         }
     }

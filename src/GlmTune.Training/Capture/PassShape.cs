@@ -1,6 +1,6 @@
-namespace GlmTune.Training.Recording;
+namespace GlmTune.Training.Capture;
 
-/// <summary>What passes must have in common to be replays of one recording; a pass fits by being filled up.</summary>
+/// <summary>What passes must have in common to be replays of one capture; a pass fits by being filled up.</summary>
 /// <param name="Tokens">Tokens, filled up by a sequence that teaches nothing.</param>
 /// <param name="Sequences">Sequences, filled up by empty ones.</param>
 /// <param name="Targets">Targets, filled up by ones that count nothing.</param>
@@ -19,7 +19,7 @@ internal readonly record struct PassShape(
     private const int TokenStep = 64;
 
     /// <summary>The shape that a pass is filled up to: few different ones, and little to fill.</summary>
-    public static PassShape Of(TrainingPass pass, bool drops, int recomputed = 0, int cheaplyRecomputed = 0)
+    public static PassShape Of(TrainingPass pass, bool drops, int recomputed = 0, int selectivelyRecomputed = 0)
     {
         var tokens = (pass.TokenIds.Length + TokenStep - 1) / TokenStep * TokenStep;
         var sequences = 2;
@@ -34,7 +34,7 @@ internal readonly record struct PassShape(
             pass.Targets.Count <= tokens / 2 ? tokens / 2 : tokens,
             drops,
             recomputed,
-            cheaplyRecomputed
+            selectivelyRecomputed
         );
     }
 }

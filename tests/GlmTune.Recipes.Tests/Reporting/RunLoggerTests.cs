@@ -8,7 +8,7 @@ using GlmTune.Training;
 namespace GlmTune.Recipes.Tests;
 
 /// <summary>What a run leaves for the training page, TensorBoard and the eye.</summary>
-public sealed class RunRecordingTests : IDisposable
+public sealed class RunLoggerTests : IDisposable
 {
     private static readonly FineTuneResult Done = new(3, 2, TimeSpan.FromSeconds(1), null, Stopped: false);
     private readonly string root = Directory.CreateTempSubdirectory("glmtune-recording-").FullName;
@@ -17,7 +17,7 @@ public sealed class RunRecordingTests : IDisposable
     [Fact]
     public void A_run_leaves_its_recipe_its_log_events_and_plots()
     {
-        RunRecording.Of(Recipe(), "models/glm-nano", "data/ads", heard, Three);
+        RunLogger.Of(Recipe(), "models/glm-nano", "data/ads", heard, Three);
         var description = RunDescription.ReadOrNull(root)!;
         Assert.Equal("models/glm-nano", description.Model);
         Assert.Equal(5e-5, (double)description.Recipe["optimizer"]!["learning_rate"]!);
@@ -29,7 +29,10 @@ public sealed class RunRecordingTests : IDisposable
             ["start", "note", "step", "step", "evaluation", "step", "end"],
             run.ReadLog(0).Lines.Select(line => line.GetProperty("event").GetString())
         );
-        Assert.Equal((RunState.Finished, 3L, 3L), (run.Stand().State, run.Stand().Step, run.Stand().TotalSteps));
+        Assert.Equal(
+            (RunState.Finished, 3L, 3L),
+            (run.ReadStatus().State, run.ReadStatus().Step, run.ReadStatus().TotalSteps)
+        );
         Assert.Equal(
             ["gradient_norm.png", "learning_rate.png", "loss.png", "memory.png", "tokens_per_second.png"],
             Directory.GetFiles(Path.Combine(root, "plots")).Select(Path.GetFileName).Order(StringComparer.Ordinal)
@@ -43,10 +46,10 @@ public sealed class RunRecordingTests : IDisposable
     [Fact]
     public void Report_to_none_leaves_out_the_event_files_and_logging_dir_says_where_they_are()
     {
-        RunRecording.Of(Recipe("report_to: none"), "m", "d", heard, Three);
+        RunLogger.Of(Recipe("report_to: none"), "m", "d", heard, Three);
         Assert.False(Directory.Exists(Path.Combine(root, "runs")));
         var elsewhere = Path.Combine(root, "board");
-        RunRecording.Of(Recipe($"report_to: [tensorboard]\n  logging_dir: {elsewhere}"), "m", "d", heard, Three);
+        RunLogger.Of(Recipe($"report_to: [tensorboard]\n  logging_dir: {elsewhere}"), "m", "d", heard, Three);
         Assert.Single(Directory.GetFiles(elsewhere));
     }
 
@@ -67,7 +70,7 @@ public sealed class RunRecordingTests : IDisposable
     public void A_run_that_fails_says_of_what()
     {
         Assert.Throws<InvalidOperationException>(() =>
-            RunRecording.Of(
+            RunLogger.Of(
                 Recipe(),
                 "m",
                 "d",
@@ -79,7 +82,7 @@ public sealed class RunRecordingTests : IDisposable
                 }
             )
         );
-        var standing = Assert.Single(RunFolder.Find(root)).Stand();
+        var standing = Assert.Single(RunFolder.Find(root)).ReadStatus();
         Assert.Equal((RunState.Failed, "the disk fell out"), (standing.State, standing.Error));
     }
 
@@ -87,7 +90,7 @@ public sealed class RunRecordingTests : IDisposable
     public void A_run_that_never_begins_leaves_nothing()
     {
         Assert.Throws<InvalidDataException>(() =>
-            RunRecording.Of(Recipe(), "m", "d", heard, _ => throw new InvalidDataException("no such file"))
+            RunLogger.Of(Recipe(), "m", "d", heard, _ => throw new InvalidDataException("no such file"))
         );
         Assert.Empty(Directory.GetFileSystemEntries(root, "*.json*"));
     }
@@ -96,7 +99,7 @@ public sealed class RunRecordingTests : IDisposable
     public void A_run_goes_on_where_its_log_cannot_be_written()
     {
         Directory.CreateDirectory(Path.Combine(root, RunLog.FileName));
-        Assert.Equal(Done, RunRecording.Of(Recipe(), "m", "d", heard, Three));
+        Assert.Equal(Done, RunLogger.Of(Recipe(), "m", "d", heard, Three));
         Assert.Contains(heard.Texts, text => text.Contains("no longer logged", StringComparison.Ordinal));
         Assert.Equal(3, heard.Steps);
     }

@@ -6,9 +6,9 @@ namespace GlmTune.Collectives;
 
 /// <summary>A checked call with its own references to the tensors, flattened and detached; released when it has
 /// finished.</summary>
-internal sealed class Transfer
+internal sealed class CollectiveOperation
 {
-    public Transfer(CollectiveCall call, Tensor input, Tensor output)
+    public CollectiveOperation(CollectiveCall call, Tensor input, Tensor output)
     {
         Call = call;
         using var scope = NewDisposeScope();

@@ -4,15 +4,15 @@ using GlmTune.Training.Optimization;
 using GlmTune.Training.Sharding;
 using static TorchSharp.torch;
 
-namespace GlmTune.Training.Recording;
+namespace GlmTune.Training.Capture;
 
-/// <summary>Recordings of small passes, and of every step's update, whose hundreds of kernels take the GPU less time
+/// <summary>Captures of small passes, and of every step's update, whose hundreds of kernels take the GPU less time
 /// than the host: where there is a GPU to itself, with memory to spare. Not thread-safe.</summary>
-/// <remarks>What it may not do changes nothing but time: such passes, and all after one that could not be recorded, run
+/// <remarks>What it may not do changes nothing but time: such passes, and all after one that could not be captured, run
 /// in the ordinary way.</remarks>
-public sealed class StepRecorder : IDisposable
+public sealed class StepCapture : IDisposable
 {
-    /// <summary>Tokens of the largest pass that is recorded: above, the GPU has more to do than the host.</summary>
+    /// <summary>Tokens of the largest pass that is captured: above, the GPU has more to do than the host.</summary>
     public const int MaxTokens = 512;
 
     private const int FirstReserve = 128;
@@ -21,42 +21,42 @@ public sealed class StepRecorder : IDisposable
     private const long UpdateBytes = 16 << 20;
 
     private readonly LayerRunner runner;
-    private readonly GraphRecorder? recorder;
+    private readonly GraphCapture? graphCapture;
     private readonly List<CudaGraph> graphs = [];
     private int reservedFor;
     private bool reservedForUpdates;
 
-    private StepRecorder(
+    private StepCapture(
         LayerRunner runner,
         ISharding sharding,
         OptimizerOptions optimizer,
-        GraphRecorder? recorder,
-        int mostTokens
+        GraphCapture? graphCapture,
+        int maxTokens
     )
     {
-        (this.runner, this.recorder) = (runner, recorder);
-        RunAndRecord record = recorder is null ? RunEachTime : Record;
-        Passes = new RecordedPasses(runner, record, mostTokens);
-        Update = new OptimizerStep(sharding, runner.Model.Kernels, optimizer, record);
+        (this.runner, this.graphCapture) = (runner, graphCapture);
+        RunAndCapture runAndCapture = graphCapture is null ? RunEachTime : RunAndCapture;
+        Passes = new CapturedPasses(runner, runAndCapture, maxTokens);
+        Update = new OptimizerStep(sharding, runner.Model.Kernels, optimizer, runAndCapture);
     }
 
-    /// <summary>Recorded passes.</summary>
-    internal RecordedPasses Passes { get; }
+    /// <summary>Captured passes.</summary>
+    internal CapturedPasses Passes { get; }
 
-    /// <summary>The recorded update.</summary>
+    /// <summary>The captured update.</summary>
     internal OptimizerStep Update { get; }
 
-    /// <summary>Why recording was given up; null: it was not.</summary>
-    public string? Refusal => recorder?.Refusal;
+    /// <summary>Why capture was given up; null: it was not.</summary>
+    public string? Refusal => graphCapture?.Refusal;
 
-    /// <summary>Graphs recorded so far.</summary>
+    /// <summary>Graphs captured so far.</summary>
     public int Count => graphs.Count;
 
-    /// <summary>A recorder of small steps; null where they cannot be recorded.</summary>
+    /// <summary>A capture of small steps; null where they cannot be captured.</summary>
     /// <param name="runner">Runs the model.</param>
-    /// <param name="sharding">Who holds what; other ranks cannot be waited for inside a recording.</param>
+    /// <param name="sharding">Who holds what; other ranks cannot be waited for inside a capture.</param>
     /// <param name="optimizer">AdamW's numbers.</param>
-    public static StepRecorder? TryCreate(LayerRunner runner, ISharding sharding, OptimizerOptions optimizer)
+    public static StepCapture? TryCreate(LayerRunner runner, ISharding sharding, OptimizerOptions optimizer)
     {
         var model = runner.Model;
         // Attention by plain operators fills every sequence up to the whole pass, which is neither quick nor in the
@@ -76,20 +76,20 @@ public sealed class StepRecorder : IDisposable
             return null;
         }
 
-        return GraphRecorder.TryCreate(model.Device) is { } recorder
-            ? new StepRecorder(runner, sharding, optimizer, recorder, MaxTokens)
+        return GraphCapture.TryCreate(model.Device) is { } graphCapture
+            ? new StepCapture(runner, sharding, optimizer, graphCapture, MaxTokens)
             : null;
     }
 
-    /// <summary>The same on any device with nothing recorded: the work runs each time, on inputs that were filled up.
+    /// <summary>The same on any device with nothing captured: the work runs each time, on inputs that were filled up.
     /// For tests.</summary>
-    internal static StepRecorder WithoutGraphs(LayerRunner runner, ISharding sharding, OptimizerOptions optimizer) =>
+    internal static StepCapture WithoutGraphs(LayerRunner runner, ISharding sharding, OptimizerOptions optimizer) =>
         new(runner, sharding, optimizer, null, int.MaxValue);
 
     /// <inheritdoc/>
     public void Dispose()
     {
-        if (recorder is not null)
+        if (graphCapture is not null)
         {
             cuda.synchronize();
         }
@@ -97,16 +97,16 @@ public sealed class StepRecorder : IDisposable
         graphs.ForEach(graph => graph.Dispose());
         Passes.Dispose();
         Update.Dispose();
-        recorder?.Dispose();
+        graphCapture?.Dispose();
     }
 
-    /// <summary>Bytes that recordings of so many tokens need: kept layers, one layer's forward and backward at a time
+    /// <summary>Bytes that captures of so many tokens need: kept layers, one layer's forward and backward at a time
     /// with the gradients of what is trained in it, the output head, and the libraries' workspaces.</summary>
     internal static long BytesFor(LayerRunner runner, int tokens)
     {
         var (model, config) = (runner.Model, runner.Model.Config);
         var size = Parameter.BytesOf(model.Type);
-        // What is not reserved may be taken back by the allocator while recordings still write to it. An embedding's
+        // What is not reserved may be taken back by the allocator while captures still write to it. An embedding's
         // gradient is float32.
         var gradients =
             model.Units.Max(unit =>
@@ -134,7 +134,7 @@ public sealed class StepRecorder : IDisposable
             if (!reservedForUpdates && reservedFor == 0)
             {
                 reservedForUpdates = true;
-                return recorder!.TryReserve(UpdateBytes);
+                return graphCapture!.TryReserve(UpdateBytes);
             }
 
             return true;
@@ -152,10 +152,10 @@ public sealed class StepRecorder : IDisposable
         }
 
         reservedFor = wanted;
-        return recorder!.TryReserve(BytesFor(runner, wanted));
+        return graphCapture!.TryReserve(BytesFor(runner, wanted));
     }
 
-    private Action? Record(Action work, Action recovery, int tokens)
+    private Action? RunAndCapture(Action work, Action recovery, int tokens)
     {
         if (!TryReserve(tokens))
         {
@@ -163,7 +163,7 @@ public sealed class StepRecorder : IDisposable
             return null;
         }
 
-        if (recorder!.RunAndRecord(work, recovery) is not { } graph)
+        if (graphCapture!.RunAndCapture(work, recovery) is not { } graph)
         {
             return null;
         }

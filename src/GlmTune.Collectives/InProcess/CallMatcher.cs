@@ -5,10 +5,10 @@ namespace GlmTune.Collectives;
 
 /// <summary>Matches the calls of thread ranks: the n-th call of one rank belongs to the n-th call of each
 /// other.</summary>
-internal sealed class Exchange(int worldSize, TimeSpan timeout)
+internal sealed class CallMatcher(int worldSize, TimeSpan timeout)
 {
     private readonly object gate = new();
-    private readonly Dictionary<long, Meeting> meetings = [];
+    private readonly Dictionary<long, MatchedCall> waiting = [];
     private readonly long[] calls = new long[worldSize];
     private readonly bool[] left = new bool[worldSize];
     private (int Rank, Exception Cause)? failure;
@@ -16,68 +16,68 @@ internal sealed class Exchange(int worldSize, TimeSpan timeout)
 
     public int WorldSize => worldSize;
 
-    /// <summary>Adds a rank's call to its meeting; the last rank to arrive moves the data of all.</summary>
-    public Meeting Join(int rank, Transfer transfer)
+    /// <summary>Adds a rank's call to its matched; the last rank to arrive moves the data of all.</summary>
+    public MatchedCall Join(int rank, CollectiveOperation operation)
     {
-        Meeting meeting;
+        MatchedCall matched;
         lock (gate)
         {
-            ThrowIfFailed(rank, transfer);
+            ThrowIfFailed(rank, operation);
             var number = calls[rank]++;
-            if (!meetings.TryGetValue(number, out meeting!))
+            if (!waiting.TryGetValue(number, out matched!))
             {
-                meetings.Add(number, meeting = new Meeting(worldSize));
+                waiting.Add(number, matched = new MatchedCall(worldSize));
             }
 
-            if (meeting.Add(rank, transfer) is { } other)
+            if (matched.Add(rank, operation) is { } other)
             {
                 throw Failed(
                     rank,
                     new LostRankException(
-                        CallComparison.Message(rank, worldSize, transfer.Call, other.Rank, other.Call.ToString())
+                        CallComparison.Message(rank, worldSize, operation.Call, other.Rank, other.Call.ToString())
                     )
                 );
             }
 
-            if (!meeting.Complete)
+            if (!matched.Complete)
             {
-                return meeting;
+                return matched;
             }
 
-            meetings.Remove(number);
+            waiting.Remove(number);
         }
 
-        meeting.Perform();
+        matched.Perform();
         lock (gate)
         {
-            meeting.Done = true;
+            matched.Done = true;
             Monitor.PulseAll(gate);
         }
 
-        return meeting;
+        return matched;
     }
 
-    /// <summary>Returns when the data of <paramref name="meeting"/> has been moved.</summary>
-    public void Await(int rank, Meeting meeting, Transfer transfer)
+    /// <summary>Returns when the data of <paramref name="matched"/> has been moved.</summary>
+    public void Await(int rank, MatchedCall matched, CollectiveOperation operation)
     {
         lock (gate)
         {
-            while (!meeting.Done)
+            while (!matched.Done)
             {
-                ThrowIfFailed(rank, transfer);
-                var absent = meeting.Missing.ToArray();
+                ThrowIfFailed(rank, operation);
+                var absent = matched.Missing.ToArray();
                 foreach (var gone in absent.Where(missing => left[missing]))
                 {
                     throw Failed(
                         rank,
                         new LostRankException(
-                            $"{LostRankException.Where(rank, worldSize, transfer.Call)}: "
-                                + $"{transfer.Call.Operation} cannot finish, because rank {gone} has ended."
+                            $"{LostRankException.Where(rank, worldSize, operation.Call)}: "
+                                + $"{operation.Call.Operation} cannot finish, because rank {gone} has ended."
                         )
                     );
                 }
 
-                var remaining = timeout - Stopwatch.GetElapsedTime(transfer.Started);
+                var remaining = timeout - Stopwatch.GetElapsedTime(operation.Started);
                 if (remaining <= TimeSpan.Zero)
                 {
                     throw Failed(
@@ -86,7 +86,7 @@ internal sealed class Exchange(int worldSize, TimeSpan timeout)
                             LostRankException.NotFinished(
                                 rank,
                                 worldSize,
-                                transfer.Call,
+                                operation.Call,
                                 timeout,
                                 $"Missing: {string.Join(", ", absent.Select(missing => $"rank {missing}"))}."
                             )
@@ -160,12 +160,12 @@ internal sealed class Exchange(int worldSize, TimeSpan timeout)
         return cause;
     }
 
-    private void ThrowIfFailed(int rank, Transfer transfer)
+    private void ThrowIfFailed(int rank, CollectiveOperation operation)
     {
         if (failure is { } first)
         {
             throw new LostRankException(
-                $"{LostRankException.Where(rank, worldSize, transfer.Call)}: {transfer.Call.Operation} was "
+                $"{LostRankException.Where(rank, worldSize, operation.Call)}: {operation.Call.Operation} was "
                     + $"aborted, because rank {first.Rank} failed: {first.Cause.Message}",
                 first.Cause
             );
