@@ -1,7 +1,9 @@
+using System.Runtime.InteropServices;
+
 namespace GlmTune;
 
 /// <summary>A folder of its own for one test, deleted at its end.</summary>
-internal sealed class TemporaryFolder : IDisposable
+internal sealed partial class TemporaryFolder : IDisposable
 {
     public string Path { get; } = Directory.CreateTempSubdirectory("glmtune-test-").FullName;
 
@@ -17,5 +19,16 @@ internal sealed class TemporaryFolder : IDisposable
         return path;
     }
 
+    /// <summary>Makes a named pipe, which nobody writes to: opening it as a file would wait forever.</summary>
+    public string Pipe(params string[] names)
+    {
+        var path = At(names);
+        Directory.CreateDirectory(System.IO.Path.GetDirectoryName(path)!);
+        return MakePipe(path, 0b110_000_000) == 0 ? path : throw new IOException($"{path}: no pipe was made.");
+    }
+
     public void Dispose() => Directory.Delete(Path, recursive: true);
+
+    [LibraryImport("libc", EntryPoint = "mkfifo", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int MakePipe(string path, uint mode);
 }

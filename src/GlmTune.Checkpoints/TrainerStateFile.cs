@@ -1,14 +1,12 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using System.Text.RegularExpressions;
 using GlmTune.Files;
-using GlmTune.Files.Json;
 
 namespace GlmTune.Checkpoints;
 
 /// <summary><c>trainer_state.json</c>, with the fields that Hugging Face's trainer writes and plotting tools
 /// read.</summary>
-public sealed partial class TrainerStateFile
+public sealed class TrainerStateFile
 {
     /// <summary>The file's name in a checkpoint.</summary>
     public const string FileName = "trainer_state.json";
@@ -49,11 +47,18 @@ public sealed partial class TrainerStateFile
             return new TrainerStateFile();
         }
 
+        return Parse(RegularFile.ReadBytes(path), path);
+    }
+
+    /// <summary>Parses the bytes of a file.</summary>
+    /// <param name="utf8">The bytes.</param>
+    /// <param name="name">What errors call it, such as its path.</param>
+    /// <exception cref="InvalidDataException">It is damaged.</exception>
+    public static TrainerStateFile Parse(byte[] utf8, string name)
+    {
+        var json = JsonObject.Create(PythonJson.Parse(utf8, name, JsonValueKind.Object))!;
         try
         {
-            var json = JsonObject.Create(
-                JsonFile.Parse(BareWord().Replace(File.ReadAllText(path), "null"), path, JsonValueKind.Object)
-            )!;
             return new TrainerStateFile
             {
                 History = (json["log_history"] as JsonArray)?.DeepClone().AsArray() ?? [],
@@ -69,20 +74,12 @@ public sealed partial class TrainerStateFile
         catch (Exception error) when (error is InvalidOperationException or NullReferenceException or FormatException)
         {
             throw new InvalidDataException(
-                $"{path}: is not a trainer state; expected an object with the number 'global_step', as training "
+                $"{name}: is not a trainer state; expected an object with the number 'global_step', as training "
                     + "writes it.",
                 error
             );
         }
     }
-
-    /// <summary>JSON as Python writes it: non-finite numbers are bare words (<c>NaN</c>), which JSON does not allow.
-    /// They are read as null.</summary>
-    /// <exception cref="JsonException">The text is otherwise not valid JSON.</exception>
-    public static JsonNode? Parse(string text) => JsonNode.Parse(BareWord().Replace(text, "null"));
-
-    [GeneratedRegex(@"(?<=[:\[,]\s*)-?(NaN|Infinity)(?=\s*[,\]}])", RegexOptions.CultureInvariant)]
-    private static partial Regex BareWord();
 
     /// <summary>Adds a log entry.</summary>
     public void Log(long step, double epoch, IEnumerable<KeyValuePair<string, double>> values)

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using GlmTune.Files;
+using GlmTune.Files.Json;
 
 namespace GlmTune.Runs;
 
@@ -9,6 +10,12 @@ public sealed record RunDescription
 {
     /// <summary>The file's name in the output folder.</summary>
     public const string FileName = "run.json";
+
+    /// <summary>The largest file that is read, in bytes.</summary>
+    internal const int MaxBytes = 4 << 20;
+
+    // What is read is written again inside of other values, and JsonNode writes 64 levels.
+    private const int MaxDepth = 32;
 
     private static readonly JsonSerializerOptions Format = new()
     {
@@ -59,13 +66,37 @@ public sealed record RunDescription
         try
         {
             var path = Path.Combine(folder, FileName);
-            return File.Exists(path)
-                ? JsonSerializer.Deserialize<RunDescription>(File.ReadAllText(path), Format)
-                : null;
+            return File.Exists(path) ? Parse(RegularFile.ReadBytes(path, MaxBytes), path) : null;
         }
-        catch (Exception error) when (error is JsonException or IOException or UnauthorizedAccessException)
+        catch (Exception error) when (error is InvalidDataException or IOException or UnauthorizedAccessException)
         {
             return null;
+        }
+    }
+
+    /// <summary>Parses the bytes of a file.</summary>
+    /// <param name="utf8">The bytes.</param>
+    /// <param name="name">What errors call it, such as its path.</param>
+    /// <exception cref="InvalidDataException">It is not a description of a run.</exception>
+    internal static RunDescription Parse(byte[] utf8, string name)
+    {
+        var text = JsonFile.WithoutMark(utf8);
+        if (JsonFile.TryParse(text, out var value, MaxDepth) is { } fault)
+        {
+            throw new InvalidDataException($"{name}: not valid JSON: {fault.Text}");
+        }
+
+        try
+        {
+            return value.Deserialize<RunDescription>(Format)
+                ?? throw new InvalidDataException($"{name}: found null; expected an object.");
+        }
+        catch (JsonException error)
+        {
+            throw new InvalidDataException(
+                $"{name}: '{error.Path?.TrimStart('$', '.')}' is missing or has the wrong type.",
+                error
+            );
         }
     }
 

@@ -4,23 +4,40 @@ using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using GlmTune.Checkpoints;
+using GlmTune.Files;
+using GlmTune.Files.Json;
 
 namespace GlmTune.Runs;
 
 /// <summary>Read-only access to a run's output folder: one of this program with a log, or any folder with a
 /// <c>trainer_state.json</c>, as Hugging Face's trainer writes.</summary>
-/// <remarks>Thread-safe.</remarks>
+/// <remarks>Whoever can write to the folder decides what is in it, so only regular files are read, no links are
+/// followed, and sizes are bounded. Thread-safe.</remarks>
 public sealed class RunFolder
 {
+    /// <summary>The most folders that one search looks into.</summary>
+    public const int MaxSearched = 10_000;
+
     private const int DeepestSearch = 4;
+    private const int MaxChildren = 10_000;
+    private const int MaxSettingsBytes = 1 << 20;
+    private const int MaxSettingsDepth = 32;
+
+    // Points per curve of which the current state is told.
+    private const int MaxPoints = 4096;
+
+    // How long one call of ReadStatus goes on reading a long log; the next one continues.
+    private static readonly TimeSpan LongestRead = TimeSpan.FromSeconds(0.5);
     private static readonly TimeSpan LongestSilence = TimeSpan.FromMinutes(10);
     private readonly Lock reading = new();
-    private RunHistory history = new();
+    private readonly string root;
+    private RunHistory history = new(MaxPoints);
+    private string? problem;
     private long readUpTo;
 
-    private RunFolder(string path, string name)
+    private RunFolder(string root, string path, string name)
     {
-        (FullPath, Name) = (path, name);
+        (this.root, FullPath, Name) = (root, path, name);
         Id = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(path)))[..12];
     }
 
@@ -41,15 +58,23 @@ public sealed class RunFolder
     {
         var found = new List<RunFolder>();
         root = Path.TrimEndingDirectorySeparator(Path.GetFullPath(root));
+        var real = RegularFile.RealPath(root);
+        var searched = 0;
         Search(root, 0);
         return found;
 
         void Search(string folder, int depth)
         {
+            if (++searched > MaxSearched)
+            {
+                return;
+            }
+
             if (File.Exists(Path.Combine(folder, RunLog.FileName)) || NewestState(folder) is not null)
             {
                 found.Add(
                     new RunFolder(
+                        real,
                         folder,
                         depth == 0 ? Path.GetFileName(folder) : Path.GetRelativePath(root, folder).Replace('\\', '/')
                     )
@@ -69,9 +94,12 @@ public sealed class RunFolder
     }
 
     /// <summary>The run's description; null if no file has one.</summary>
+    /// <exception cref="InvalidDataException">A file is damaged, or may not be read as it leads elsewhere.</exception>
+    /// <exception cref="IOException">A file cannot be read.</exception>
+    /// <exception cref="UnauthorizedAccessException">A file may not be read.</exception>
     public JsonNode? Describe()
     {
-        if (RunDescription.ReadOrNull(FullPath) is { } description)
+        if (ReadDescription() is { } description)
         {
             return description.ToJson();
         }
@@ -97,25 +125,43 @@ public sealed class RunFolder
         return new JsonObject { ["recipe"] = recipe };
     }
 
+    /// <summary>What <c>run.json</c> says; null if there is none.</summary>
+    /// <inheritdoc cref="Describe"/>
+    public RunDescription? ReadDescription()
+    {
+        var path = Path.Combine(FullPath, RunDescription.FileName);
+        return Bytes(path, RunDescription.MaxBytes) is { } bytes ? RunDescription.Parse(bytes, path) : null;
+    }
+
     /// <summary>The lines of the log from an offset; a run without a log gets lines made from its history.</summary>
     /// <param name="from">Offset at which the last call ended; 0: the beginning.</param>
+    /// <exception cref="InvalidDataException">A file is not a regular one, or leads elsewhere.</exception>
     /// <exception cref="IOException">A file cannot be read.</exception>
-    public RunLogPart ReadLog(long from) =>
-        File.Exists(LogPath) ? RunLogReader.Read(LogPath, from) : StateLog.Read(NewestState(FullPath), from);
+    /// <exception cref="UnauthorizedAccessException">A file may not be read.</exception>
+    public RunLogPart ReadLog(long from)
+    {
+        var path = File.Exists(LogPath) ? LogPath : NewestState(FullPath);
+        using var file = path is null ? null : RegularFile.OpenBelow(root, path);
+        return path == LogPath ? RunLogReader.Read(file!, from) : StateLog.Read(file, path ?? "", from);
+    }
 
     /// <summary>The current state of the run.</summary>
+    /// <remarks>A long log is read over several calls; until then the state is that of the part read so far.</remarks>
+    /// <exception cref="InvalidDataException">A file is not a regular one, or leads elsewhere.</exception>
     /// <exception cref="IOException">A file cannot be read.</exception>
+    /// <exception cref="UnauthorizedAccessException">A file may not be read.</exception>
     public RunStatus ReadStatus()
     {
         lock (reading)
         {
+            var began = Stopwatch.GetTimestamp();
             RunLogPart part;
             do
             {
                 part = ReadLog(readUpTo);
                 if (part.From != readUpTo)
                 {
-                    history = new RunHistory();
+                    (history, problem) = (new RunHistory(MaxPoints), null);
                 }
 
                 foreach (var line in part.Lines)
@@ -123,8 +169,9 @@ public sealed class RunFolder
                     history.Add(line);
                 }
 
+                problem = part.Problem ?? problem;
                 readUpTo = part.Next;
-            } while (part.HasMore);
+            } while (part.HasMore && Stopwatch.GetElapsedTime(began) < LongestRead);
             return new RunStatus(
                 history.End ?? (IsAlive() ? RunState.Running : RunState.Lost),
                 history.Step,
@@ -133,7 +180,10 @@ public sealed class RunFolder
                 history.Error,
                 history.Last("loss"),
                 history.Last("eval_loss")
-            );
+            )
+            {
+                Problem = problem,
+            };
         }
     }
 
@@ -161,18 +211,23 @@ public sealed class RunFolder
         try
         {
             return Directory.Exists(folder)
-                ? Directory.GetDirectories(
-                    folder,
-                    "*",
-                    new EnumerationOptions
-                    {
-                        AttributesToSkip = FileAttributes.ReparsePoint | FileAttributes.Hidden,
-                        IgnoreInaccessible = true,
-                    }
-                )
+                ?
+                [
+                    .. Directory
+                        .EnumerateDirectories(
+                            folder,
+                            "*",
+                            new EnumerationOptions
+                            {
+                                AttributesToSkip = FileAttributes.ReparsePoint | FileAttributes.Hidden,
+                                IgnoreInaccessible = true,
+                            }
+                        )
+                        .Take(MaxChildren),
+                ]
                 : [];
         }
-        catch (IOException)
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
             return []; // removed meanwhile
         }
@@ -188,7 +243,8 @@ public sealed class RunFolder
                 using var process = Process.GetProcessById(id);
                 return !process.HasExited;
             }
-            catch (ArgumentException)
+            catch (Exception error)
+                when (error is ArgumentException or InvalidOperationException or System.ComponentModel.Win32Exception)
             {
                 return false;
             }
@@ -197,23 +253,42 @@ public sealed class RunFolder
         return history.LastTime is { } last && DateTimeOffset.UtcNow - last < LongestSilence;
     }
 
-    private static void AddSettings(JsonObject recipe, string section, string path, params string[] names)
+    private void AddSettings(JsonObject recipe, string section, string path, params string[] names)
     {
+        byte[]? bytes;
         try
         {
-            if (File.Exists(path) && TrainerStateFile.Parse(File.ReadAllText(path)) is JsonObject settings)
-            {
-                recipe[section] = new JsonObject(
-                    settings
-                        .Where(pair => names.Length == 0 || names.Contains(pair.Key))
-                        .Select(pair => KeyValuePair.Create(pair.Key, pair.Value?.DeepClone()))
-                );
-            }
+            bytes = Bytes(path, MaxSettingsBytes);
         }
-        catch (Exception error) when (error is JsonException or IOException or UnauthorizedAccessException)
+        catch (Exception error) when (error is InvalidDataException or IOException or UnauthorizedAccessException)
         {
-            // Only part of what is shown; the curves do not need it.
+            return; // Only part of what is shown; the curves do not need it.
         }
+
+        if (
+            bytes is not null
+            && JsonFile.TryParse(PythonJson.WithoutBareWords(bytes), out var settings, MaxSettingsDepth) is null
+            && settings.ValueKind == JsonValueKind.Object
+        )
+        {
+            recipe[section] = new JsonObject(
+                JsonObject
+                    .Create(settings)!
+                    .Where(pair => names.Length == 0 || names.Contains(pair.Key))
+                    .Select(pair => KeyValuePair.Create(pair.Key, pair.Value?.DeepClone()))
+            );
+        }
+    }
+
+    private byte[]? Bytes(string path, int maxBytes)
+    {
+        if (!File.Exists(path))
+        {
+            return null;
+        }
+
+        using var file = RegularFile.OpenBelow(root, path);
+        return RegularFile.ReadBytes(file, path, maxBytes);
     }
 }
 
@@ -233,4 +308,8 @@ public sealed record RunStatus(
     string? Error,
     double? Loss,
     double? EvaluationLoss
-);
+)
+{
+    /// <summary>What is wrong with its files, in a sentence; null if nothing is.</summary>
+    public string? Problem { get; init; }
+}

@@ -5,8 +5,13 @@ namespace GlmTune.Runs;
 
 /// <summary>The history of a run, accumulated from the lines of its log: curves by name, and the run's state.</summary>
 /// <remarks>When a run resumes from an earlier step, values after that step are dropped. Not thread-safe.</remarks>
-public sealed class RunHistory
+/// <param name="maxPoints">Number of points kept per curve; of a longer one, the older half is dropped. At least
+/// 2.</param>
+public sealed class RunHistory(int maxPoints = int.MaxValue)
 {
+    // No run measures so many things; a hostile log could name millions.
+    private const int MaxCurves = 1000;
+
     private static readonly string[] NotMeasured = ["step", "event", "time", "epoch"];
     private readonly Dictionary<string, List<RunPoint>> curves = [];
 
@@ -83,7 +88,13 @@ public sealed class RunHistory
     {
         foreach (var points in curves.Values)
         {
-            points.RemoveAll(point => point.Step > step);
+            var count = points.Count;
+            while (count > 0 && points[count - 1].Step > step)
+            {
+                count--;
+            }
+
+            points.RemoveRange(count, points.Count - count);
         }
 
         Step = step;
@@ -113,7 +124,17 @@ public sealed class RunHistory
                 );
             if (!curves.TryGetValue(name, out var points))
             {
+                if (curves.Count == MaxCurves)
+                {
+                    continue;
+                }
+
                 curves.Add(name, points = []);
+            }
+
+            if (points.Count >= maxPoints)
+            {
+                points.RemoveRange(0, points.Count / 2);
             }
 
             points.Add(new RunPoint(step, number));

@@ -150,6 +150,37 @@ public sealed class RunFolderTests : IDisposable
         Assert.All(files, file => Assert.Equal([0x89, (byte)'P', (byte)'N', (byte)'G'], File.ReadAllBytes(file)[..4]));
     }
 
+    [Fact]
+    public void A_curve_of_a_bounded_history_keeps_its_newest_points_and_names_are_bounded()
+    {
+        var history = new RunHistory(maxPoints: 8);
+        for (var step = 1; step <= 100; step++)
+        {
+            history.Add(
+                System.Text.Json.JsonSerializer.SerializeToElement(
+                    new JsonObject
+                    {
+                        ["event"] = "step",
+                        ["step"] = step,
+                        ["loss"] = step * 2,
+                    }
+                )
+            );
+        }
+
+        Assert.InRange(history.Curves["loss"].Count, 4, 8);
+        Assert.Equal(200, history.Last("loss"));
+        var many = new JsonObject { ["event"] = "step", ["step"] = 1 };
+        for (var name = 0; name < 3000; name++)
+        {
+            many[$"x{name}"] = 1;
+        }
+
+        history.Add(System.Text.Json.JsonSerializer.SerializeToElement(many));
+        Assert.Equal(1000, history.Curves.Count);
+        Assert.Equal(200, history.Last("loss"));
+    }
+
     public void Dispose() => folder.Dispose();
 
     private void Log(params string[] names)

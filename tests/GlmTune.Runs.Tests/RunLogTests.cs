@@ -122,7 +122,7 @@ public sealed class RunLogTests : IDisposable
                 + "\n"
         );
         var (lines, next) = (0, 0L);
-        for (RunLogPart? part = null; part is null || part.HasMore;)
+        for (RunLogPart? part = null; part is null || part.HasMore; )
         {
             part = RunLogReader.Read(LogPath, next);
             (lines, next) = (lines + part.Lines.Count, part.Next);
@@ -139,6 +139,95 @@ public sealed class RunLogTests : IDisposable
         var part = RunLogReader.Read(LogPath, 5000);
         Assert.Equal(0, part.From);
         Assert.Single(part.Lines);
+    }
+
+    [Theory]
+    [InlineData("""{"event":"note","text":"\ud800"}""", "unpaired surrogate")]
+    [InlineData("""{"event":"step","step":1,"loss":1,"loss":2}""", "duplicate key 'loss'")]
+    [InlineData("""[1]""", "expected an object")]
+    [InlineData("""{"event":"step","step":2,"los""", "has no closing")]
+    public void A_damaged_line_is_skipped_and_reported_with_its_place(string line, string reason)
+    {
+        var before = """{"event":"start","step":0}""" + "\n";
+        File.WriteAllText(LogPath, before + line + "\n" + """{"event":"step","step":1,"loss":3}""" + "\n");
+        var part = RunLogReader.Read(LogPath, 0);
+        Assert.Equal(2, part.Lines.Count);
+        Assert.StartsWith(
+            $"A damaged line was skipped, at byte {before.Length}: ",
+            part.Problem,
+            StringComparison.Ordinal
+        );
+        Assert.Contains(reason, part.Problem, StringComparison.Ordinal);
+        File.WriteAllText(LogPath, before + string.Concat(Enumerable.Repeat(line + "\n", 3)));
+        Assert.StartsWith(
+            $"3 damaged lines were skipped, the first at byte {before.Length}: ",
+            RunLogReader.Read(LogPath, 0).Problem,
+            StringComparison.Ordinal
+        );
+    }
+
+    [Fact]
+    public void A_byte_that_is_not_text_damages_its_line_alone()
+    {
+        File.WriteAllBytes(
+            LogPath,
+            [.. """{"event":"step","step":1,"""u8, (byte)'"', 0xff, .. "\":1}\n{\"event\":\"end\"}\n"u8]
+        );
+        var part = RunLogReader.Read(LogPath, 0);
+        Assert.Equal("end", Assert.Single(part.Lines).GetProperty("event").GetString());
+        Assert.NotNull(part.Problem);
+    }
+
+    [Fact]
+    public void Empty_lines_are_no_damage_and_many_lines_take_several_calls()
+    {
+        File.WriteAllText(LogPath, new string('\n', 100_000) + string.Concat(Enumerable.Repeat("{}\n", 25_000)));
+        var first = RunLogReader.Read(LogPath, 0);
+        Assert.Equal((RunLogReader.MaxLines, true, null), (first.Lines.Count, first.HasMore, first.Problem));
+        var second = RunLogReader.Read(LogPath, first.Next);
+        var third = RunLogReader.Read(LogPath, second.Next);
+        Assert.Equal((5_000, false), (third.Lines.Count, third.HasMore));
+    }
+
+    [Theory]
+    [InlineData(40L << 20)]
+    [InlineData(3L << 30)] // beyond the longest array; a sparse file, so it takes no room
+    public void A_line_that_is_too_long_is_skipped_to_its_end(long length)
+    {
+        using (var file = new FileStream(LogPath, FileMode.CreateNew))
+        {
+            file.SetLength(length);
+            file.Position = length;
+            file.Write("\n{\"event\":\"end\"}\n"u8);
+        }
+
+        var (at, calls, problems) = (0L, 0, 0);
+        List<string?> events = [];
+        RunLogPart part;
+        do
+        {
+            part = RunLogReader.Read(LogPath, at);
+            Assert.True(part.Next > at);
+            (at, calls) = (part.Next, calls + 1);
+            problems += part.Problem is null ? 0 : 1;
+            events.AddRange(part.Lines.Select(line => line.GetProperty("event").GetString()));
+        } while (part.HasMore);
+
+        Assert.Equal(["end"], events);
+        Assert.InRange(problems, 1, calls - 1);
+        Assert.InRange(calls, 2, 20);
+    }
+
+    [Fact]
+    public void A_long_line_without_an_end_is_not_read_again_by_the_next_call()
+    {
+        using (var file = new FileStream(LogPath, FileMode.CreateNew))
+        {
+            file.SetLength(20 << 20);
+        }
+
+        var part = RunLogReader.Read(LogPath, 0);
+        Assert.Equal((20 << 20, false), (part.Next, part.HasMore));
     }
 
     public void Dispose() => folder.Dispose();

@@ -12,7 +12,7 @@ public static class JsonFile
     public const int MaxDepth = 512;
 
     /// <summary>Default limit for the size of a file, in bytes: 64 MiB.</summary>
-    public const int MaxBytes = 64 << 20;
+    public const int MaxBytes = RegularFile.MaxBytes;
 
     /// <summary>Reads a file.</summary>
     /// <param name="path">Path of the file.</param>
@@ -34,13 +34,7 @@ public static class JsonFile
         }
 
         FileContent.Check(path);
-        var size = new FileInfo(path).Length;
-        return size > maxBytes
-            ? throw new InvalidDataException(
-                $"{path}: has {size >> 20} MiB; files of this kind have at most {maxBytes >> 20} MiB. Is it "
-                    + "the right file?"
-            )
-            : Parse(File.ReadAllBytes(path), path, expected);
+        return Parse(RegularFile.ReadBytes(path, maxBytes), path, expected);
     }
 
     /// <summary>Reads a file that must hold an object.</summary>
@@ -79,10 +73,11 @@ public static class JsonFile
     /// <summary>Parses a text; returns the fault instead of throwing.</summary>
     /// <param name="utf8">The text, without a byte order mark.</param>
     /// <param name="value">The parsed value; undefined if there is a fault.</param>
+    /// <param name="maxDepth">The deepest nesting accepted, up to <see cref="MaxDepth"/>.</param>
     /// <returns>The fault, or null.</returns>
-    public static JsonFault? TryParse(ReadOnlyMemory<byte> utf8, out JsonElement value)
+    public static JsonFault? TryParse(ReadOnlyMemory<byte> utf8, out JsonElement value, int maxDepth = MaxDepth)
     {
-        var fault = Find(utf8.Span);
+        var fault = JsonScanner.Find(utf8.Span, maxDepth);
         value = fault is null ? ParseChecked(utf8) : default;
         return fault;
     }

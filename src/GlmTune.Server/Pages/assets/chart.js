@@ -214,19 +214,26 @@ function swatch(each) {
   return svg("svg", { width: "18", height: "8", "aria-hidden": "true", class: "swatch" }, svg("line", { x1: "0", x2: "18", y1: "4", y2: "4", stroke: each.color, "stroke-width": "2.5", "stroke-dasharray": each.dash ?? "none" }));
 }
 
+// More ticks than any axis shows; the number never depends on the values alone.
+const MOST_TICKS = 50;
+
 /** Round places between two numbers, about as many as asked for. */
 export function ticks(low, high, count) {
   const raw = (high - low) / Math.max(1, count);
-  if (!(raw > 0)) return [low];
+  if (!(raw > 0) || !Number.isFinite(raw)) return [low];
   const power = 10 ** Math.floor(Math.log10(raw));
-  const size = [1, 2, 2.5, 5, 10].map((each) => each * power).find((each) => each >= raw * 0.999);
-  const found = [];
-  for (let tick = Math.ceil(low / size - 1e-9) * size; tick <= high + size * 1e-9; tick += size) found.push(Number(tick.toPrecision(12)));
-  return found;
+  const size = [1, 2, 2.5, 5, 10].map((each) => each * power).find((each) => each >= raw * 0.999) ?? raw;
+  const first = Math.ceil(low / size - 1e-9);
+  const number = Math.min(MOST_TICKS, Math.floor(high / size + 1e-9) - first + 1);
+  if (!(number > 0) || !Number.isSafeInteger(first)) return [low];
+  return Array.from({ length: number }, (_, index) => Number(((first + index) * size).toPrecision(12)));
 }
 
 function logTicks(low, high) {
-  const found = [];
-  for (let power = Math.floor(low); power <= Math.ceil(high); power++) for (const each of high - low > 2 ? [1] : [1, 2, 5]) found.push(Number((each * 10 ** power).toPrecision(3)));
-  return found.filter((tick) => Math.log10(tick) >= low && Math.log10(tick) <= high);
+  const first = Math.floor(low);
+  const number = Math.ceil(high) - first + 1;
+  if (!(number > 0 && number < 1000)) return [];
+  return Array.from({ length: number }, (_, index) => first + index)
+    .flatMap((power) => (high - low > 2 ? [1] : [1, 2, 5]).map((each) => Number((each * 10 ** power).toPrecision(3))))
+    .filter((tick) => Math.log10(tick) >= low && Math.log10(tick) <= high);
 }

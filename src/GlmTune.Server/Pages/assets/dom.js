@@ -4,7 +4,8 @@ const SVG = "http://www.w3.org/2000/svg";
 
 /**
  * An element. `props`: `class`, `text`, `on` (listeners by event), `value`, `checked` and the like as properties, anything else as an
- * attribute; null, undefined and false leave an attribute out. Children: nodes, strings, nulls.
+ * attribute; null, undefined and false leave an attribute out. Children: nodes, strings, nulls, and lists of them; long ones as lists, since
+ * the number of arguments is limited.
  */
 export function el(tag, props = {}, ...children) {
   const node = document.createElement(tag);
@@ -15,7 +16,7 @@ export function el(tag, props = {}, ...children) {
     else if (["value", "checked", "disabled", "hidden", "open", "selected"].includes(name)) node[name] = value;
     else if (value !== null && value !== undefined && value !== false) node.setAttribute(name, value === true ? "" : value);
   }
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  for (const child of children.flat()) if (child !== null && child !== undefined) node.append(child);
   return node;
 }
 

@@ -5,12 +5,12 @@ import { el, iconButton } from "./dom.js";
 import { t } from "./text.js";
 
 const FENCE = /^( {0,3})(`{3,}|~{3,})[ \t]*([^`\n]*)$/;
-const HEADING = /^ {0,3}(#{1,6})(?:[ \t]+(.*?))?[ \t]*#*$/;
 const RULE = /^ {0,3}([-*_])(?:[ \t]*\1){2,}[ \t]*$/;
 const QUOTE = /^ {0,3}> ?/;
 const ITEM = /^( *)([-*+]|\d{1,9}[.)])(?:[ \t]+|$)(.*)$/;
 const TABLE_RULE = /^ {0,3}\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$/;
 const DEEPEST = 12;
+const LONGEST_LINK = 4000;
 
 /** The address if a link may have it, else null. */
 export function safeAddress(address) {
@@ -31,6 +31,21 @@ export function renderMarkdown(element, text) {
   while (element.childNodes.length > same) element.lastChild.remove();
   for (const lines of sources.slice(same)) element.append(block(lines, 0));
   element.shownBlocks = sources;
+}
+
+// The level and the words of a heading; null for another line. Regular expressions that trim take quadratic time on long blanks.
+function heading(line) {
+  const mark = line.match(/^ {0,3}(#{1,6})/);
+  if (!mark) return null;
+  const rest = trimmedEnd(line.slice(mark[0].length), " \t");
+  if (rest !== "" && rest[0] !== " " && rest[0] !== "\t" && trimmedEnd(rest, "#") !== "") return null;
+  return { level: mark[1].length, words: trimmedEnd(trimmedEnd(rest, "#"), " \t").trimStart() };
+}
+
+function trimmedEnd(text, characters) {
+  let end = text.length;
+  while (end > 0 && characters.includes(text[end - 1])) end--;
+  return text.slice(0, end);
 }
 
 // Lines of each block at one level.
@@ -56,7 +71,7 @@ function blockEnd(lines, start) {
     for (let at = start + 1; at < lines.length; at++) if (closing.test(lines[at])) return at + 1;
     return lines.length;
   }
-  if (HEADING.test(lines[start]) || RULE.test(lines[start])) return start + 1;
+  if (heading(lines[start]) || RULE.test(lines[start])) return start + 1;
   let at = start + 1;
   if (QUOTE.test(lines[start])) {
     while (at < lines.length && QUOTE.test(lines[at])) at++;
@@ -89,10 +104,13 @@ function listEnd(lines, start, first) {
       continue;
     }
     if (line.trim() === "") {
-      const next = lines.slice(at + 1).find((later) => later.trim() !== "");
+      let later = at + 1;
+      while (later < lines.length && lines[later].trim() === "") later++;
+      const next = lines[later];
       const item = next?.match(ITEM);
       const goesOn = next !== undefined && (indentOf(next) > first[1].length + 1 || (item && item[1].length <= first[1].length + 1 && /\d/.test(item[2]) === ordered));
       if (!goesOn) return at;
+      at = later - 1;
       continue;
     }
     const item = line.match(ITEM);
@@ -103,7 +121,7 @@ function listEnd(lines, start, first) {
 }
 
 function startsBlock(lines, at) {
-  return FENCE.test(lines[at]) || HEADING.test(lines[at]) || RULE.test(lines[at]) || QUOTE.test(lines[at]) || ITEM.test(lines[at]) || isTable(lines, at);
+  return FENCE.test(lines[at]) || heading(lines[at]) || RULE.test(lines[at]) || QUOTE.test(lines[at]) || ITEM.test(lines[at]) || isTable(lines, at);
 }
 
 function isTable(lines, at) {
@@ -115,14 +133,14 @@ const indentOf = (line) => line.match(/^ */)[0].length;
 function block(lines, depth) {
   const fence = lines[0].match(FENCE);
   if (fence) return codeBlock(lines, fence);
-  const heading = lines.length === 1 && lines[0].match(HEADING);
+  const title = lines.length === 1 ? heading(lines[0]) : null;
   // The page has the first two levels; most answers begin with the first or second of their own.
-  if (heading) return el(`h${Math.min(6, Math.max(3, heading[1].length + 1))}`, {}, ...inline(heading[2] ?? ""));
+  if (title) return el(`h${Math.min(6, Math.max(3, title.level + 1))}`, {}, inline(title.words));
   if (lines.length === 1 && RULE.test(lines[0])) return el("hr");
-  if (QUOTE.test(lines[0])) return el("blockquote", {}, ...nested(lines.map((line) => line.replace(QUOTE, "")), depth));
+  if (QUOTE.test(lines[0])) return el("blockquote", {}, nested(lines.map((line) => line.replace(QUOTE, "")), depth));
   if (isTable(lines, 0)) return table(lines);
   if (ITEM.test(lines[0]) && depth < DEEPEST) return list(lines, depth);
-  return el("p", {}, ...paragraph(lines));
+  return el("p", {}, paragraph(lines));
 }
 
 function nested(lines, depth) {
@@ -131,7 +149,8 @@ function nested(lines, depth) {
 
 function paragraph(lines) {
   return lines.flatMap((line, index) => {
-    const nodes = inline(line.replace(/^ +/, "").replace(/(?: +|\\)$/, ""));
+    const words = line.replace(/^ +/, "");
+    const nodes = inline(words.endsWith("\\") ? words.slice(0, -1) : trimmedEnd(words, " "));
     // Chat models mean the breaks that they write.
     return index < lines.length - 1 ? [...nodes, el("br")] : nodes;
   });
@@ -166,7 +185,7 @@ function list(lines, depth) {
   }
   const loose = items.some((item) => item.lines.slice(0, -1).some((line) => line.trim() === ""));
   const start = ordered ? Number.parseInt(first[2], 10) : 1;
-  return el(ordered ? "ol" : "ul", { start: ordered && start !== 1 ? String(start) : null }, ...items.map((item) => listItem(item.lines, depth, loose)));
+  return el(ordered ? "ol" : "ul", { start: ordered && start !== 1 ? String(start) : null }, items.map((item) => listItem(item.lines, depth, loose)));
 }
 
 function listItem(lines, depth, loose) {
@@ -175,7 +194,7 @@ function listItem(lines, depth, loose) {
   // A tight list has no paragraphs.
   const nodes = content.flatMap((node) => !loose && node.nodeName === "P" ? [...node.childNodes] : [node]);
   const box = task ? [el("input", { type: "checkbox", disabled: true, checked: task[1] !== " ", "aria-label": task[1] === " " ? t("taskOpen") : t("taskDone") }), " "] : [];
-  return el("li", { class: task ? "task" : "" }, ...box, ...nodes);
+  return el("li", { class: task ? "task" : "" }, box, nodes);
 }
 
 function cells(line) {
@@ -201,15 +220,66 @@ function table(lines) {
   const aligns = cells(lines[1]).map((rule) => rule.startsWith(":") && rule.endsWith(":") ? "center" : rule.endsWith(":") ? "right" : null);
   const row = (line, tag) => {
     const found = cells(line);
-    return el("tr", {}, ...aligns.map((align, column) => el(tag, { class: align ? `align-${align}` : "", scope: tag === "th" ? "col" : null }, ...inline(found[column] ?? ""))));
+    return el("tr", {}, aligns.map((align, column) => el(tag, { class: align ? `align-${align}` : "", scope: tag === "th" ? "col" : null }, inline(found[column] ?? ""))));
   };
   return el("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-label": t("table") }, el("table", {},
     el("thead", {}, row(lines[0], "th")),
-    el("tbody", {}, ...lines.slice(2).map((line) => row(line, "td")))));
+    el("tbody", {}, lines.slice(2).map((line) => row(line, "td")))));
+}
+
+// What all places of one text share. It is found once, so that time stays linear in the length of the text.
+class Places {
+  constructor(text) {
+    this.text = text;
+    this.hopeless = new Set();      // delimiters that have no end from here on
+    this.pairs = new Map();         // opening bracket: places of the closing ones
+  }
+
+  /** How many equal characters follow from a place on, that one included. */
+  run(at) {
+    if (!this.runs) {
+      this.runs = new Int32Array(this.text.length);
+      for (let i = this.text.length - 1; i >= 0; i--) this.runs[i] = this.text[i] === this.text[i + 1] ? this.runs[i + 1] + 1 : 1;
+    }
+    return this.runs[at];
+  }
+
+  /** Where the bracket at a place is closed; -1 if it is not. */
+  closing(at, open, close) {
+    if (!this.pairs.has(open)) this.pairs.set(open, this.matched(open, close));
+    return this.pairs.get(open)[at];
+  }
+
+  matched(open, close) {
+    const ends = new Int32Array(this.text.length).fill(-1);
+    const opened = [];
+    for (let i = 0; i < this.text.length; i++) {
+      if (this.text[i] === "\\") i++;
+      else if (this.text[i] === open) opened.push(i);
+      else if (this.text[i] === close && opened.length > 0) ends[opened.pop()] = i;
+    }
+    return ends;
+  }
+
+  /** The next run of backticks of a length after a place; -1 if there is none. Places must not go back. */
+  ticks(length, after) {
+    if (!this.tickRuns) {
+      this.tickRuns = new Map();
+      for (let i = this.text.indexOf("`"); i >= 0; i = this.text.indexOf("`", i + this.run(i))) {
+        if (!this.tickRuns.has(this.run(i))) this.tickRuns.set(this.run(i), { places: [], next: 0 });
+        this.tickRuns.get(this.run(i)).places.push(i);
+      }
+    }
+    const runs = this.tickRuns.get(length);
+    if (!runs) return -1;
+    while (runs.next < runs.places.length && runs.places[runs.next] <= after) runs.next++;
+    return runs.places[runs.next] ?? -1;
+  }
 }
 
 /** The nodes of a text without blocks. */
 export function inline(text, depth = 0) {
+  const places = new Places(text);
   const nodes = [];
   let plain = "";
   let at = 0;
@@ -218,7 +288,7 @@ export function inline(text, depth = 0) {
     plain = "";
   };
   while (at < text.length) {
-    const found = depth < DEEPEST ? special(text, at, depth) : null;
+    const found = depth < DEEPEST ? special(places, at, depth) : null;
     if (found) {
       flush();
       nodes.push(found.node);
@@ -226,6 +296,10 @@ export function inline(text, depth = 0) {
     } else if (text[at] === "\\" && /[!-/:-@[-`{-~]/.test(text[at + 1] ?? "")) {
       plain += text[at + 1];
       at += 2;
+    } else if (text[at] === "`") {
+      // Backticks that close nothing stay together, as in CommonMark.
+      plain += text.slice(at, at + places.run(at));
+      at += places.run(at);
     } else {
       plain += text[at++];
     }
@@ -235,43 +309,44 @@ export function inline(text, depth = 0) {
 }
 
 // What begins at a place, and where it ends; null for plain text.
-function special(text, at, depth) {
+function special(places, at, depth) {
+  const { text } = places;
   switch (text[at]) {
-    case "`": return inlineCode(text, at);
+    case "`": return inlineCode(places, at);
     case "*":
     case "_":
-    case "~": return emphasis(text, at, depth);
-    case "!": return text[at + 1] === "[" ? link(text, at + 1, at, depth) : null;
-    case "[": return link(text, at, at, depth);
+    case "~": return emphasis(places, at, depth);
+    case "!": return text[at + 1] === "[" ? link(places, at + 1, at, depth) : null;
+    case "[": return link(places, at, at, depth);
     case "<": return angleLink(text, at);
     case "h": return bareLink(text, at);
     default: return null;
   }
 }
 
-function inlineCode(text, at) {
-  const ticks = text.slice(at).match(/^`+/)[0];
-  for (let end = text.indexOf(ticks, at + ticks.length); end >= 0; end = text.indexOf(ticks, end + 1)) {
-    if (text[end + ticks.length] === "`" || text[end - 1] === "`") continue;
-    const code = text.slice(at + ticks.length, end);
-    const trimmed = code.startsWith(" ") && code.endsWith(" ") && code.trim() !== "" ? code.slice(1, -1) : code;
-    return { node: el("code", { text: trimmed }), end: end + ticks.length };
-  }
-  return null;
+function inlineCode(places, at) {
+  const { text } = places;
+  const run = places.run(at);
+  const end = places.ticks(run, at);
+  if (end < 0) return null;
+  const code = text.slice(at + run, end);
+  const trimmed = code.startsWith(" ") && code.endsWith(" ") && code.trim() !== "" ? code.slice(1, -1) : code;
+  return { node: el("code", { text: trimmed }), end: end + run };
 }
 
 const isWord = (char) => char !== undefined && /[\p{L}\p{N}]/u.test(char);
 
-function emphasis(text, at, depth) {
+function emphasis(places, at, depth) {
+  const { text } = places;
   const mark = text[at];
-  const run = text.slice(at).match(mark === "*" ? /^\*+/ : mark === "_" ? /^_+/ : /^~+/)[0].length;
+  const run = places.run(at);
   const size = mark === "~" ? 2 : Math.min(run, 3);
   if ((mark === "~" && run !== 2) || run > 3 || /\s/.test(text[at + run] ?? " ") || (mark === "_" && isWord(text[at - 1]))) return null;
   const delimiter = mark.repeat(size);
+  if (places.hopeless.has(delimiter)) return null;
   for (let end = text.indexOf(delimiter, at + size); end >= 0; end = text.indexOf(delimiter, end + 1)) {
-    let length = 0;
-    while (text[end + length] === mark) length++;
-    if (/\s/.test(text[end - 1]) || text[end - 1] === "\\" || (mark === "_" && isWord(text[end + length])) || (length !== size && mark !== "~" && length < size)) continue;
+    const length = places.run(end);
+    if (/\s/.test(text[end - 1]) || text[end - 1] === "\\" || (mark === "_" && isWord(text[end + length]))) continue;
     // "**bold *both***": the inner one ends first.
     const stop = length > size ? end + length - size : end;
     if (length > size && size === 1 && length === 2) {
@@ -279,33 +354,26 @@ function emphasis(text, at, depth) {
       continue;
     }
     const inner = inline(text.slice(at + size, stop), depth + 1);
-    const node = mark === "~" ? el("del", {}, ...inner) : size === 1 ? el("em", {}, ...inner) : size === 2 ? el("strong", {}, ...inner) : el("strong", {}, el("em", {}, ...inner));
+    const node = mark === "~" ? el("del", {}, inner) : size === 1 ? el("em", {}, inner) : size === 2 ? el("strong", {}, inner) : el("strong", {}, el("em", {}, inner));
     return { node, end: stop + size };
   }
+  // What ends here does not depend on where it began, so no later place finds an end either.
+  places.hopeless.add(delimiter);
   return null;
 }
 
 // [words](address "title") from the bracket on; with start one before it, a picture.
-function link(text, bracket, start, depth) {
-  const close = matching(text, bracket, "[", "]");
-  if (close < 0 || text[close + 1] !== "(") return null;
-  const end = matching(text, close + 1, "(", ")");
-  if (end < 0) return null;
+function link(places, bracket, start, depth) {
+  const { text } = places;
+  const close = places.closing(bracket, "[", "]");
+  if (close < 0 || close - bracket > LONGEST_LINK || text[close + 1] !== "(") return null;
+  const end = places.closing(close + 1, "(", ")");
+  if (end < 0 || end - close > LONGEST_LINK) return null;
   const target = text.slice(close + 2, end).trim().match(/^<?(\S*?)>?(?:\s+["'(].*["')])?$/s);
   const words = text.slice(bracket + 1, close);
   if (!target) return null;
   const isPicture = start !== bracket;
   return { node: anchor(target[1], isPicture ? [words || target[1]] : inline(words, depth + 1)), end: end + 1 };
-}
-
-function matching(text, at, open, close) {
-  let deep = 0;
-  for (let place = at; place < text.length && place - at < 4000; place++) {
-    if (text[place] === "\\") place++;
-    else if (text[place] === open) deep++;
-    else if (text[place] === close && --deep === 0) return place;
-  }
-  return -1;
 }
 
 function angleLink(text, at) {
@@ -318,7 +386,7 @@ function bareLink(text, at) {
   // Chinese text goes on behind an address without a space.
   const found = text.slice(at, at + 2000).match(/^https?:\/\/[\p{L}\p{N}][\w\-.~:/?#@!$&'()*+,;=%]*/u);
   if (!found) return null;
-  let address = found[0].replace(/[.,;:!?'"*]+$/, "");
+  let address = trimmedEnd(found[0], ".,;:!?'\"*");
   if (address.endsWith(")") && !address.includes("(")) address = address.slice(0, -1);
   return { node: anchor(address, [address]), end: at + address.length };
 }
@@ -326,6 +394,6 @@ function bareLink(text, at) {
 function anchor(address, children) {
   const safe = safeAddress(address);
   return safe === null
-    ? el("span", {}, ...children)
-    : el("a", { href: safe, target: "_blank", rel: "noopener noreferrer nofollow", referrerpolicy: "no-referrer" }, ...children);
+    ? el("span", {}, children)
+    : el("a", { href: safe, target: "_blank", rel: "noopener noreferrer nofollow", referrerpolicy: "no-referrer" }, children);
 }

@@ -10,6 +10,8 @@ import { isDark } from "./theme.js";
 
 const LIST_EVERY_MS = 3000;
 const LOG_EVERY_MS = 1500;
+const MOST_PARTS = 50;
+const MOST_ROWS = 2000;             // of a table or list
 const LIGHT = ["#2563eb", "#c2570c", "#0f8a5f", "#8b3fd1", "#c81e4b", "#0e7f99"];
 const DARK = ["#7fb0ff", "#f5a35c", "#63d0a4", "#c79bff", "#ff8aa8", "#63cfe6"];
 const DASHES = [null, "6 4", "2 3"];
@@ -57,9 +59,8 @@ async function followLogs() {
   if (isFollowing) return;
   isFollowing = true;
   try {
-    await Promise.all(shown.map(followLog));
-  } catch {
     // The list's own question says that the server is gone; the next turn may find it again.
+    await Promise.allSettled(shown.map(followLog));
   } finally {
     isFollowing = false;
   }
@@ -71,11 +72,15 @@ async function followLog(id) {
   const log = logs.get(id);
   // A new beginning may come with other options.
   const begun = runOf(id)?.started ?? "";
-  if (!descriptions.has(id) || descriptions.get(id).begun !== begun) descriptions.set(id, { begun, ...(await getJson(`/api/runs/${id}`)).description });
-  for (let more = true; more;) {
+  if (!descriptions.has(id) || descriptions.get(id).begun !== begun) {
+    const found = await getJson(`/api/runs/${id}`);
+    descriptions.set(id, { begun, problem: found.problem, ...found.description });
+  }
+  // A log that is longer than this is read on in the next turn.
+  for (let parts = 0; parts < MOST_PARTS; parts++) {
     const part = await getJson(`/api/runs/${id}/log?from=${log.next}`);
     log.add(part);
-    more = part.more;
+    if (!part.more) break;
   }
 }
 
@@ -95,11 +100,11 @@ function choose(ids) {
 function showList() {
   const list = document.getElementById("run-list");
   // A list that looks the same stays, with the focus in it.
-  const key = JSON.stringify([listing.runs, shown, document.documentElement.lang, colorOf(0)]);
+  const key = JSON.stringify([listing.runs, listing.problems, shown, document.documentElement.lang, colorOf(0)]);
   if (list.key === key) return;
   list.key = key;
   const focused = document.activeElement?.closest?.("#run-list [data-focus]")?.dataset.focus;
-  list.replaceChildren(...listing.runs.map(runRow));
+  list.replaceChildren(...listing.runs.map(runRow), ...listing.problems.map((problem) => el("li", { class: "muted small", text: problem })));
   if (focused) list.querySelector(`[data-focus="${focused}"]`)?.focus();
 }
 
@@ -152,7 +157,7 @@ function show() {
     parts.empty.replaceChildren(el("div", { class: "empty" }, el("h1", { text: hasNone ? t("noRuns") : t("nothingSelected") }), hasNone ? el("p", { class: "muted", text: listing.folders === 0 ? t("noRunsFolder") : t("noRunsText") }) : null));
     return;
   }
-  fill(parts.heads, [shown.map((id) => [runOf(id), logs.get(id)?.version]), colorOf(0)], () => shown.map(head));
+  fill(parts.heads, [shown.map((id) => [runOf(id), logs.get(id)?.version]), colorOf(0)], () => shown.map((id, place) => attempt(() => head(id, place))));
   showCharts();
   fill(parts.scores, shown.map((id) => logs.get(id)?.version), scores);
   fill(parts.answers, [shown, shown.map((id) => logs.get(id)?.answers.length), line], answers);
@@ -165,7 +170,17 @@ function fill(node, facts, make) {
   const key = JSON.stringify([facts, document.documentElement.lang]);
   if (node.key === key) return;
   node.key = key;
-  node.replaceChildren(...[make()].flat().filter(Boolean));
+  node.replaceChildren(...[attempt(make)].flat().filter(Boolean));
+}
+
+// A part that cannot be drawn says so, and the others are drawn.
+function attempt(make) {
+  try {
+    return make();
+  } catch (error) {
+    console.warn("A section cannot be shown:", error);
+    return el("p", { class: "muted", text: t("sectionFailed") });
+  }
 }
 
 function head(id, place) {
@@ -185,6 +200,7 @@ function head(id, place) {
       el("progress", { max: String(run.total_steps), value: run.step, "aria-label": t("steps") }),
       el("span", { text: [t("stepsOf", run.step, run.total_steps), left].filter(Boolean).join(" · ") })) : null,
     run.error ? el("p", { class: "error-box", text: run.error }) : null,
+    [...new Set([run.problem, description.problem, log.problem])].filter(Boolean).map((problem) => el("p", { class: "error-box", text: t("labelled", t("runProblem"), problem) })),
     el("dl", { class: "fact-list" }, ...facts.map(([words, value]) => el("div", {}, el("dt", { text: t(words) }), el("dd", { text: value })))));
 }
 
@@ -208,13 +224,19 @@ function showCharts() {
       };
     }));
     const key = JSON.stringify([shown, shown.map((id) => logs.get(id)?.version), weight, isLog, colorOf(0)]);
-    if (chart.key !== key) chart.view.show(series, chart.takesLog && isLog);
+    if (chart.key === key) continue;
     chart.key = key;
+    try {
+      chart.view.show(series, chart.takesLog && isLog);
+    } catch (error) {
+      console.warn("A chart cannot be shown:", error);
+      chart.view.element.hidden = true;
+    }
   }
 }
 
 function scores() {
-  const names = [...new Set(shown.flatMap((id) => [...(logs.get(id)?.curves.keys() ?? [])]))].filter((name) => /^(eval|test)_/.test(name) && !/runtime|per_second/.test(name)).sort();
+  const names = [...new Set(shown.flatMap((id) => [...(logs.get(id)?.curves.keys() ?? [])]))].filter((name) => /^(eval|test)_/.test(name) && !/runtime|per_second/.test(name)).sort().slice(0, MOST_ROWS);
   if (names.length === 0) return null;
   const best = (name, id) => {
     const { values } = logs.get(id).curve(name);
@@ -222,7 +244,7 @@ function scores() {
   };
   return [el("h2", { text: t("scores") }), el("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-label": t("scores") }, el("table", {},
     el("thead", {}, el("tr", {}, el("td"), ...shown.flatMap((id) => [el("th", { scope: "col", text: shown.length > 1 ? t("labelled", runOf(id)?.name, t("scoreLast")) : t("scoreLast") }), el("th", { scope: "col", text: t("scoreBest") })]))),
-    el("tbody", {}, ...names.map((name) => el("tr", {}, el("th", { scope: "row", class: "option", text: name }), ...shown.flatMap((id) => {
+    el("tbody", {}, names.map((name) => el("tr", {}, el("th", { scope: "row", class: "option", text: name }), ...shown.flatMap((id) => {
       const last = logs.get(id)?.last(name);
       return last === undefined ? [el("td"), el("td")] : [el("td", { text: short(last) }), el("td", { text: short(best(name, id)) })];
     }))))))];
@@ -232,23 +254,23 @@ function answers() {
   const found = shown.flatMap((id) => (logs.get(id)?.answers ?? []).flatMap(({ step, answers: given }) => given.map((each) => ({ ...each, step, id }))));
   const heading = el("h2", { text: t("answers") });
   if (found.length === 0) return [heading, el("p", { class: "muted", text: t("noAnswers") })];
-  const prompts = [...new Map(found.map((each) => [each.line, each])).values()];
+  const prompts = [...new Map(found.map((each) => [each.line, each])).values()].slice(0, MOST_ROWS);
   const chosen = prompts.find((each) => each.line === line) ?? prompts[0];
-  const rows = found.filter((each) => each.line === chosen.line).sort((a, b) => b.step - a.step);
+  const rows = found.filter((each) => each.line === chosen.line).sort((a, b) => b.step - a.step).slice(0, MOST_ROWS);
   return [heading,
     el("div", { class: "answer-pick" }, el("label", {}, el("span", { class: "hidden", text: t("prompt") }), el("select", { class: "field", "aria-label": t("prompt"), on: { change: (event) => {
       line = Number(event.target.value);
       show();
-    } } }, ...prompts.map((each) => el("option", { value: String(each.line), selected: each === chosen, text: `${each.line}: ${each.prompt.slice(0, 60)}` }))))),
+    } } }, prompts.map((each) => el("option", { value: String(each.line), selected: each === chosen, text: `${each.line}: ${each.prompt.slice(0, 60)}` }))))),
     el("div", { class: "card" }, el("dl", {}, el("dt", { text: t("prompt") }), el("dd", { class: "said", text: chosen.prompt }), el("dt", { text: t("expected") }), el("dd", { class: "said", text: chosen.expected }))),
     el("div", { class: "table-scroll answers", tabindex: "0", role: "region", "aria-label": t("answers") }, el("table", {},
       el("thead", {}, el("tr", {}, el("th", { scope: "col", text: t("afterStep") }), shown.length > 1 ? el("th", { scope: "col", text: t("run") }) : null, el("th", { scope: "col", text: t("answer") }))),
-      el("tbody", {}, ...rows.map((row) => el("tr", {}, el("th", { scope: "row", text: String(row.step) }), shown.length > 1 ? el("td", { text: runOf(row.id)?.name ?? "" }) : null, el("td", { class: "said", text: row.answer }))))))];
+      el("tbody", {}, rows.map((row) => el("tr", {}, el("th", { scope: "row", text: String(row.step) }), shown.length > 1 ? el("td", { text: runOf(row.id)?.name ?? "" }) : null, el("td", { class: "said", text: row.answer }))))))];
 }
 
 function configuration() {
   const options = shown.map((id) => new Map(flatten(descriptions.get(id)?.recipe).map(([name, value]) => [name, typeof value === "string" ? value : JSON.stringify(value)])));
-  const names = [...new Set(options.flatMap((each) => [...each.keys()]))];
+  const names = [...new Set(options.flatMap((each) => [...each.keys()]))].slice(0, MOST_ROWS);
   const heading = el("h2", { text: t("configuration") });
   if (names.length === 0) return [heading, el("p", { class: "muted", text: t("noConfiguration") })];
   const differs = (name) => new Set(options.map((each) => each.get(name))).size > 1;
@@ -260,7 +282,7 @@ function configuration() {
   } } });
   const table = rows.length === 0 ? el("p", { class: "muted", text: t("noDifferences") }) : el("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-label": t("configuration") }, el("table", {},
     el("thead", {}, el("tr", {}, el("th", { scope: "col", text: t("option") }), ...shown.map((id) => el("th", { scope: "col", text: runOf(id)?.name ?? "" })))),
-    el("tbody", {}, ...rows.map((name) => el("tr", { class: shown.length > 1 && differs(name) ? "differs" : "" }, el("th", { scope: "row", class: "option", text: name }), ...options.map((each) => el("td", { class: "option", text: each.get(name) ?? "—" })))))));
+    el("tbody", {}, rows.map((name) => el("tr", { class: shown.length > 1 && differs(name) ? "differs" : "" }, el("th", { scope: "row", class: "option", text: name }), ...options.map((each) => el("td", { class: "option", text: each.get(name) ?? "—" })))))));
   if (shown.length > 1) return [el("div", { class: "section-head" }, heading, el("label", {}, box, t("onlyDifferences"))), table];
   // One run's options are looked up now and then, and are long.
   return [heading, el("details", {}, el("summary", { text: `${t("option")} (${rows.length})` }), table)];
@@ -269,7 +291,12 @@ function configuration() {
 function notes() {
   const found = shown.flatMap((id) => logs.get(id)?.notes ?? []);
   if (found.length === 0) return null;
-  return [el("h2", { text: t("log") }), el("ul", { class: "notes" }, ...found.map((note) => el("li", {}, el("time", { datetime: note.time, text: new Date(note.time).toLocaleTimeString(locale()) }), el("span", { text: note.text }))))];
+  return [el("h2", { text: t("log") }), el("ul", { class: "notes" }, found.slice(-MOST_ROWS).map((note) => el("li", {}, timeOf(note.time), el("span", { text: note.text }))))];
+}
+
+function timeOf(text) {
+  const time = new Date(text);
+  return Number.isNaN(time.getTime()) ? el("time", { text: "—" }) : el("time", { datetime: text, text: time.toLocaleTimeString(locale()) });
 }
 
 addEventListener("wordschange", () => {

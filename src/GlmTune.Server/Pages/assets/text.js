@@ -109,6 +109,8 @@ const WORDS = {
   run: ["Run", "训练任务"],
   noRuns: ["No runs yet", "还没有训练任务"],
   noRunsText: ["Runs appear here as soon as they start.", "训练开始后会显示在这里。"],
+  sectionFailed: ["This section cannot be shown: its data is damaged.", "无法显示此部分：数据已损坏。"],
+  runProblem: ["Problem", "问题"],
   noRunsFolder: ["This server has no folder of runs. Start it with --runs DIR, or use glmtune board DIR.", "服务器没有指定训练输出目录。请用 --runs DIR 启动，或使用 glmtune board DIR。"],
   running: ["running", "进行中"],
   finished: ["finished", "已完成"],
