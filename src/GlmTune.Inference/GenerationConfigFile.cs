@@ -7,11 +7,11 @@ namespace GlmTune.Inference;
 /// <summary>Reads a model's <c>generation_config.json</c>.</summary>
 public static class GenerationConfigFile
 {
-    /// <summary>The file's name in a model's folder.</summary>
+    /// <summary>The file's name in a model folder.</summary>
     public const string Name = "generation_config.json";
 
-    /// <summary>Keys of the library's <c>GenerationConfig</c> that change answers and that nothing here does, each with
-    /// the value at which it changes nothing beside null.</summary>
+    /// <summary>Keys of the library's <c>GenerationConfig</c> that change answers and are not supported here, each with
+    /// the value that has no effect (besides null).</summary>
     public static IReadOnlyList<(string Key, string Neutral)> NotSupported { get; } =
     [
         ("min_length", "0"),
@@ -43,10 +43,10 @@ public static class GenerationConfigFile
         ("renormalize_logits", ""),
     ];
 
-    /// <summary>What the file says; keys that are absent or null stay unsaid, and keys that mean nothing here are
-    /// passed over.</summary>
-    /// <exception cref="InvalidDataException">It is no JSON object, or values are of a wrong type or out of range: all
-    /// of them, a line each.</exception>
+    /// <summary>The options in a file. Missing or null keys stay unset, and keys without meaning here are
+    /// ignored.</summary>
+    /// <exception cref="InvalidDataException">The file is not a JSON object, or values have a wrong type or range; the
+    /// message has one line for each.</exception>
     public static GenerationOptions Read(string path)
     {
         var values = new Values(JsonFile.ReadObject(path));
@@ -58,8 +58,8 @@ public static class GenerationConfigFile
             );
     }
 
-    /// <summary>The keys of a folder's file that would change answers elsewhere and do nothing here, a sentence
-    /// each.</summary>
+    /// <summary>Notes, one sentence each, about keys of a folder's file that would change answers in other programs but
+    /// have no effect here.</summary>
     /// <exception cref="InvalidDataException">As for <see cref="Read(string)"/>.</exception>
     public static IReadOnlyList<string> FindNotes(string folder)
     {
@@ -91,7 +91,7 @@ public static class GenerationConfigFile
             && number == same
         );
 
-    /// <summary>The options of a model's folder; nothing said when it has no such file.</summary>
+    /// <summary>The options of a model folder; none are set if it has no such file.</summary>
     /// <exception cref="InvalidDataException">As for <see cref="Read(string)"/>.</exception>
     public static GenerationOptions ReadFolder(string folder)
     {

@@ -1,11 +1,11 @@
 namespace GlmTune.Inference;
 
-/// <summary>How an answer is generated, under the names of Hugging Face's <c>GenerationConfig</c>. Null means "not
-/// said", so that options of several sources can be laid over each other.</summary>
-/// <remarks>Immutable. <see cref="Defaults"/> holds what a value is when nobody says it.</remarks>
+/// <summary>Options of generation, with the names of Hugging Face's <c>GenerationConfig</c>. Null means unset, so that
+/// options from several sources can be combined.</summary>
+/// <remarks>Immutable. <see cref="Defaults"/> contains the values used when no source sets an option.</remarks>
 public sealed record GenerationOptions
 {
-    /// <summary>What holds where no source says anything: greedy, one beam, 1,024 tokens.</summary>
+    /// <summary>The values used when no source sets an option: greedy, one beam, 1,024 tokens.</summary>
     public static GenerationOptions Defaults { get; } =
         new()
         {
@@ -25,68 +25,66 @@ public sealed record GenerationOptions
             NoRepeatNgramSize = 0,
         };
 
-    /// <summary>Most tokens generated; at least 1. Default 1024.</summary>
+    /// <summary>Maximum tokens to generate; at least 1. Default: 1024.</summary>
     public int? MaxNewTokens { get; init; }
 
-    /// <summary>Tokens before a stop token may come; not negative. Default 0.</summary>
+    /// <summary>Minimum tokens before a stop token is allowed; at least 0. Default: 0.</summary>
     public int? MinNewTokens { get; init; }
 
-    /// <summary>Most tokens of prompt and answer together; at least 1. Default: no such limit.</summary>
+    /// <summary>Maximum tokens of prompt and answer together; at least 1. Default: no limit.</summary>
     public int? MaxLength { get; init; }
 
-    /// <summary>Draw at random, not the likeliest. Default false.</summary>
+    /// <summary>Sample at random instead of taking the most likely token. Default: false.</summary>
     public bool? DoSample { get; init; }
 
-    /// <summary>Divides the logits before sampling; positive. Default 1.</summary>
+    /// <summary>Divides the logits before sampling; positive. Default: 1.</summary>
     public double? Temperature { get; init; }
 
-    /// <summary>Sample among the likeliest tokens whose probabilities reach this sum; above 0, at most 1. Default
-    /// 1.</summary>
+    /// <summary>Sample from the most likely tokens whose probabilities add up to this value; above 0, at most 1.
+    /// Default: 1.</summary>
     public double? TopP { get; init; }
 
-    /// <summary>Sample among so many likeliest tokens; 0 turns it off. Default 50.</summary>
+    /// <summary>Sample from this many most likely tokens; 0 disables it. Default: 50.</summary>
     public int? TopK { get; init; }
 
-    /// <summary>Sample among the tokens whose probability is at least this share of the likeliest one's; from 0, which
-    /// turns it off, to 1. Default 0.</summary>
+    /// <summary>Sample only from tokens with at least this fraction of the most likely token's probability; 0, which
+    /// disables it, to 1. Default: 0.</summary>
     public double? MinP { get; init; }
 
-    /// <summary>Above 1, tokens that have occurred in prompt or answer become less likely; positive. Default
-    /// 1.</summary>
+    /// <summary>Values above 1 make tokens that occur in prompt or answer less likely; positive. Default: 1.</summary>
     public double? RepetitionPenalty { get; init; }
 
-    /// <summary>Taken from the logit of every token that has occurred in the answer. Default 0.</summary>
+    /// <summary>Subtracted from the logit of every token that occurs in the answer. Default: 0.</summary>
     public double? PresencePenalty { get; init; }
 
-    /// <summary>Taken from the logit of a token for each time it has occurred in the answer. Default 0.</summary>
+    /// <summary>Subtracted from the logit of a token per occurrence in the answer. Default: 0.</summary>
     public double? FrequencyPenalty { get; init; }
 
-    /// <summary>What is added to the logits of some tokens, by their ids, before any other rule. Default
-    /// nothing.</summary>
+    /// <summary>Values added to the logits of tokens, by token id, before any other rule. Default: none.</summary>
     public IReadOnlyDictionary<int, double>? LogitBias { get; init; }
 
-    /// <summary>No run of so many tokens comes twice; 0 turns it off. Default 0.</summary>
+    /// <summary>No sequence of this many tokens occurs twice; 0 disables it. Default: 0.</summary>
     public int? NoRepeatNgramSize { get; init; }
 
-    /// <summary>Beams of a beam search; 1 is none. Default 1.</summary>
+    /// <summary>Number of beams in beam search; 1 disables it. Default: 1.</summary>
     public int? NumBeams { get; init; }
 
-    /// <summary>Exponent of the length by which a beam's score is divided. Default 1.</summary>
+    /// <summary>Exponent of the length by which a beam's score is divided. Default: 1.</summary>
     public double? LengthPenalty { get; init; }
 
-    /// <summary>Whether a beam search ends as soon as it has as many answers as beams. Default false.</summary>
+    /// <summary>Whether beam search ends as soon as it has as many answers as beams. Default: false.</summary>
     public bool? EarlyStopping { get; init; }
 
-    /// <summary>Token ids that end an answer. Default: the model's.</summary>
+    /// <summary>Ids of the tokens that end an answer. Default: the model's.</summary>
     public IReadOnlyList<int>? EosTokenIds { get; init; }
 
-    /// <summary>Token id that fills up shorter rows. Default: the model's.</summary>
+    /// <summary>Id of the token that pads shorter rows. Default: the model's.</summary>
     public int? PadTokenId { get; init; }
 
-    /// <summary>Seed of sampling; null draws a new one.</summary>
+    /// <summary>Random seed; null: a new one each time.</summary>
     public long? Seed { get; init; }
 
-    /// <summary>These options, and <paramref name="lower"/>'s where these say nothing.</summary>
+    /// <summary>These options, with unset values taken from <paramref name="lower"/>.</summary>
     public GenerationOptions Over(GenerationOptions lower) =>
         new()
         {
@@ -115,7 +113,7 @@ public sealed record GenerationOptions
     /// <exception cref="ArgumentException">Values are out of range or exclude each other: all of them.</exception>
     public void Check() => _ = new GenerationSettings(this, EosTokenIds ?? []);
 
-    /// <summary>Only the token ids that end and fill rows: what evaluation takes from a model, whose sampling it
+    /// <summary>Only the stop and padding token ids: what evaluation takes from a model, whose sampling options it
     /// ignores.</summary>
     public GenerationOptions TokensOnly() => new() { EosTokenIds = EosTokenIds, PadTokenId = PadTokenId };
 }

@@ -2,13 +2,11 @@ using TorchSharp;
 
 namespace GlmTune.Kernels;
 
-/// <summary>A number that an operator takes beside its tensors.</summary>
-/// <remarks>
-/// Integers, floating-point numbers and truth values stay what they are, since libtorch's type promotion depends on it:
-/// an integer tensor times <c>2</c> stays one, times <c>2.0</c> it becomes a floating-point tensor.
-/// <para>It is not TorchSharp's <see cref="Scalar"/>, which owns native memory and whose finalizer may free that memory
-/// while libtorch reads it: see <see cref="TensorArithmetic"/>.</para>
-/// </remarks>
+/// <summary>A number passed to an operator together with tensors.</summary>
+/// <remarks>Integers, floating-point numbers and Booleans keep their kind, because libtorch's type promotion depends on
+/// it: an integer tensor times <c>2</c> stays an integer tensor, times <c>2.0</c> it becomes a floating-point tensor.
+/// <para>This is not TorchSharp's <see cref="Scalar"/>, which owns native memory and whose finalizer may free that
+/// memory while libtorch reads it: see <see cref="TensorArithmetic"/>.</para></remarks>
 public readonly struct Number
 {
     private readonly Kind kind;
@@ -35,12 +33,12 @@ public readonly struct Number
     /// <summary>A floating-point number.</summary>
     public static implicit operator Number(double value) => new(Kind.Floating, value, 0);
 
-    /// <summary>A truth value.</summary>
+    /// <summary>A Boolean.</summary>
     public static implicit operator Number(bool value) => new(Kind.Boolean, 0, value ? 1 : 0);
 
-    /// <summary>A new scalar of this value. Whoever asks for it disposes it after libtorch's call, which also keeps it
-    /// alive until then.</summary>
-#pragma warning disable RS0030 // The one place that makes scalars; its callers hold them.
+    /// <summary>A new scalar with this value. The caller disposes it after libtorch's call, which also keeps it alive
+    /// until then.</summary>
+#pragma warning disable RS0030 // The only place that creates scalars; its callers hold them.
     internal Scalar ToScalar() =>
         kind switch
         {

@@ -5,27 +5,26 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels;
 
-/// <summary>Operators on tensors and numbers, in place of those of TorchSharp that free a number too early.</summary>
-/// <remarks>
-/// TorchSharp passes a number as a <see cref="Scalar"/>: an object with a finalizer, whose native pointer goes to
-/// libtorch and which nothing refers to during the call. A garbage collection at that moment frees the number while
-/// libtorch reads it: the operator fails ("Unknown scalar type"), or computes with whatever the memory holds by then.
-/// <c>x.add_(y)</c> and <c>x + y</c> make a scalar too, the hidden factor 1. Here every scalar lives until the call has
-/// returned. TorchSharp's own forms are listed in <c>BannedSymbols.txt</c> and do not compile in this repository; see
-/// docs/upstream/torchsharp-scalar.md.
-/// <para>Names are TorchSharp's in .NET's casing, with <c>InPlace</c> for a trailing underscore. As with TorchSharp's,
-/// an operator in place returns the very tensor it was called on, any other a new one in the current dispose scope.
-/// Errors are libtorch's (<see cref="ExternalException"/>).</para>
-/// </remarks>
+/// <summary>Operators on tensors and numbers that replace those of TorchSharp, which may free a number too
+/// early.</summary>
+/// <remarks>TorchSharp passes a number as a <see cref="Scalar"/>: an object with a finalizer, whose native pointer goes
+/// to libtorch while nothing references the object. A garbage collection at that moment frees the number while libtorch
+/// reads it: the operator fails ("Unknown scalar type"), or computes with whatever the memory then contains.
+/// <c>x.add_(y)</c> and <c>x + y</c> also create a scalar, the implicit factor 1. Here, every scalar lives until the
+/// call has returned. TorchSharp's own forms are listed in <c>BannedSymbols.txt</c> and do not compile in this
+/// repository; see docs/upstream/torchsharp-scalar.md. <para>Names are TorchSharp's in .NET's casing, with
+/// <c>InPlace</c> for a trailing underscore. As in TorchSharp, an in-place operator returns the tensor it was called
+/// on, any other operator a new tensor in the current dispose scope. Errors are libtorch's
+/// (<see cref="ExternalException"/>).</para></remarks>
 public static class TensorArithmetic
 {
-    // Nothing frees it: a static field refers to it for as long as the program runs.
+    // Never freed: a static field references it for the lifetime of the program.
     private static readonly Scalar One = ((Number)1).ToScalar();
 
-    /// <summary>x + y, element by element.</summary>
+    /// <summary>x + y, element-wise.</summary>
     public static Tensor Add(this Tensor x, Tensor y) => x.add(y, One);
 
-    // Preferred, because TorchSharp also turns a number into a tensor.
+    // Preferred, because TorchSharp also converts a number to a tensor.
     /// <summary>x + number.</summary>
     [OverloadResolutionPriority(1)]
     public static Tensor Add(this Tensor x, Number number)
@@ -52,7 +51,7 @@ public static class TensorArithmetic
         return x.add_(scalar, One);
     }
 
-    /// <summary>x ← x + factor · a · b, with one rounding where libtorch has it so (addcmul_).</summary>
+    /// <summary>x ← x + factor · a · b, with a single rounding where libtorch supports it (addcmul_).</summary>
     public static Tensor AddProductInPlace(this Tensor x, Tensor a, Tensor b, Number factor)
     {
         using var scalar = factor.ToScalar();
@@ -80,14 +79,14 @@ public static class TensorArithmetic
         return x.mul_(scalar);
     }
 
-    /// <summary>x / number; of integers too a floating-point tensor.</summary>
+    /// <summary>x / number; a floating-point tensor even for integers.</summary>
     public static Tensor Divide(this Tensor x, Number number)
     {
         using var scalar = number.ToScalar();
         return x.div(scalar);
     }
 
-    /// <summary>What is left of x divided by number, with the sign of number.</summary>
+    /// <summary>The remainder of x divided by number, with the sign of number.</summary>
     public static Tensor Remainder(this Tensor x, Number number)
     {
         using var scalar = number.ToScalar();
@@ -133,7 +132,7 @@ public static class TensorArithmetic
         return x.clamp_(lower, upper);
     }
 
-    /// <summary>Every element of x ← number.</summary>
+    /// <summary>Sets every element of x to number.</summary>
     public static Tensor FillInPlace(this Tensor x, Number number)
     {
         using var scalar = number.ToScalar();
@@ -147,7 +146,7 @@ public static class TensorArithmetic
         return x.masked_fill(mask, scalar);
     }
 
-    /// <summary>Elements of x where mask is true ← number.</summary>
+    /// <summary>Sets the elements of x where mask is true to number.</summary>
     public static Tensor MaskedFillInPlace(this Tensor x, Tensor mask, Number number)
     {
         using var scalar = number.ToScalar();
@@ -158,7 +157,7 @@ public static class TensorArithmetic
     public static Tensor IndexAddInPlace(this Tensor x, long dim, Tensor index, Tensor source) =>
         x.index_add_(dim, index, source, One);
 
-    /// <summary>A tensor of x's shape and device, of x's type unless another is given, filled with number.</summary>
+    /// <summary>A tensor with x's shape and device, and x's type unless another is given, filled with number.</summary>
     public static Tensor FullLike(this Tensor x, Number number, ScalarType? type = null)
     {
         using var scalar = number.ToScalar();

@@ -22,7 +22,7 @@ internal sealed class CachedDecoder : IDecoder
     private const int Ids = 0;
     private const int Slots = 1;
     private const int Adapters = 2;
-    private const int SlotPositions = 3; // From here on they grow by one with every pass.
+    private const int SlotPositions = 3; // The rows from here on increase by one in every pass.
     private const int Lengths = 4;
     private const int Positions = 5;
     private const int Numbers = 6;
@@ -48,9 +48,9 @@ internal sealed class CachedDecoder : IDecoder
     private int longest;
     private (int Cache, long Model) capturedFor = (-1, -1);
 
-    /// <param name="model">Whose layers.</param>
-    /// <param name="cache">The cache.</param>
-    /// <param name="vocabularySize">One past the highest id that may be produced.</param>
+    /// <param name="model">The model.</param>
+    /// <param name="cache">The KV cache.</param>
+    /// <param name="vocabularySize">Exclusive upper bound of the ids that may be generated.</param>
     /// <param name="fillsUp">Whether passes are filled up to few sizes; null: where they are captured.</param>
     public CachedDecoder(DecoderModel model, KvCache cache, int vocabularySize, bool? fillsUp = null)
     {
@@ -80,7 +80,8 @@ internal sealed class CachedDecoder : IDecoder
             ? results.Logits.narrow(0, 0, count)
             : throw new InvalidOperationException("No pass was queued.");
 
-    /// <summary>Whether all layers can be decoded so: on one device, by adapters that can.</summary>
+    /// <summary>Whether all layers support this way of decoding: they are on one device, and so do their
+    /// adapters.</summary>
     public static bool CanDecode(DecoderModel model) =>
         model.Plan.Devices.Count == 1 && model.Head.Projection.CanDecode && model.Layers.All(layer => layer.CanDecode);
 
@@ -202,7 +203,7 @@ internal sealed class CachedDecoder : IDecoder
     private static int SizeFor(int rows) =>
         Array.Find(Sizes, size => size >= rows) is var size and > 0 ? size : (rows + 63) / 64 * 64;
 
-    // Own kernels throughout, which take their memory from an arena.
+    // Our own kernels throughout, which allocate from an arena.
     private static bool CanCapture(DecoderModel model) =>
         model.Kernels is CudaKernels
         && model.Type is ScalarType.BFloat16 or ScalarType.Float16
@@ -302,7 +303,7 @@ internal sealed class CachedDecoder : IDecoder
         }
     }
 
-    // Everything of a pass: the small tensor in, logits and likeliest tokens out, which belong to no scope.
+    // One complete pass: the small tensor in, logits and most likely tokens out, which belong to no dispose scope.
     private Results Work(Pass pass, int reach)
     {
         using var scope = NewDisposeScope();
@@ -330,7 +331,7 @@ internal sealed class CachedDecoder : IDecoder
                 reach
             ),
         };
-        // A layer reads what the one before it left, and nothing older: two sections serve in turn.
+        // A layer reads what the previous one wrote and nothing older, so two sections alternate.
         var (stream, delta) = model.Decode(
             hidden,
             context,
@@ -344,7 +345,7 @@ internal sealed class CachedDecoder : IDecoder
         return new Results(logits.DetachFromDisposeScope(), next.DetachFromDisposeScope());
     }
 
-    // Generous sizes of the arena's sections: what each kernel of a layer leaves, and attention's partial sums.
+    // Generous sizes of the arena's sections: the outputs of a layer's kernels, and attention's partial sums.
     private Sections Layout(int rows)
     {
         const long Slack = 1 << 20;

@@ -2,8 +2,7 @@ using System.Text.Json.Nodes;
 
 namespace GlmTune.Model;
 
-/// <summary>Refuses numbers of a <c>config.json</c> that no model can have, before anything of their size is
-/// made.</summary>
+/// <summary>Rejects impossible numbers in a <c>config.json</c>, before anything of that size is allocated.</summary>
 internal static class ConfigLimits
 {
     private const int MaxLayers = 1000;
@@ -11,10 +10,10 @@ internal static class ConfigLimits
     private const int MaxHeads = 1 << 12;
     private const int MaxTokens = 1 << 24;
 
-    /// <summary>Gives the configuration back where all of its numbers are possible.</summary>
-    /// <param name="path">Of the file, for messages.</param>
-    /// <param name="config">What was read.</param>
-    /// <exception cref="InvalidDataException">Numbers are not; all of them.</exception>
+    /// <summary>Returns the configuration if all of its numbers are possible.</summary>
+    /// <param name="path">Path of the file, for messages.</param>
+    /// <param name="config">The configuration.</param>
+    /// <exception cref="InvalidDataException">Numbers are impossible; the message lists them all.</exception>
     public static ModelConfig Check(string path, ModelConfig config)
     {
         List<string> problems = [];

@@ -3,19 +3,20 @@ using System.Text.Json.Nodes;
 
 namespace GlmTune.Model;
 
-/// <summary>Reads values of one <c>config.json</c> for a family, gathering every problem before it complains.</summary>
-/// <param name="path">Of the file, for messages.</param>
+/// <summary>Reads the values of a <c>config.json</c> for a model family, collecting all problems before
+/// throwing.</summary>
+/// <param name="path">Path of the file, for messages.</param>
 /// <param name="json">Its contents.</param>
 internal abstract class ConfigReader(string path, JsonObject json)
 {
-    /// <summary>What is wrong, so far.</summary>
+    /// <summary>The problems found so far.</summary>
     protected List<string> Problems { get; } = [];
 
-    /// <summary>The file's contents.</summary>
+    /// <summary>The contents of the file.</summary>
     protected JsonObject Json => json;
 
-    /// <summary>Complains of all problems at once.</summary>
-    /// <exception cref="InvalidDataException">There are some.</exception>
+    /// <summary>Throws all problems as one exception.</summary>
+    /// <exception cref="InvalidDataException">There is at least one problem.</exception>
     protected void ThrowIfAny()
     {
         if (Problems.Count > 0)
@@ -24,7 +25,7 @@ internal abstract class ConfigReader(string path, JsonObject json)
         }
     }
 
-    /// <summary>Finds heads that cannot be cut as the numbers say; nothing where there are problems already.</summary>
+    /// <summary>Checks that the heads divide evenly; does nothing if there are already problems.</summary>
     protected void CheckHeads(ModelConfig config)
     {
         if (Problems.Count > 0)
@@ -48,8 +49,8 @@ internal abstract class ConfigReader(string path, JsonObject json)
         }
     }
 
-    /// <summary>A whole number above 0, under the first of the names that is there; 1 and a problem where none
-    /// is.</summary>
+    /// <summary>A positive whole number under the first of the names that exists; 1 with a problem if none
+    /// does.</summary>
     protected int Integer(params string[] names)
     {
         foreach (var name in names)
@@ -74,11 +75,11 @@ internal abstract class ConfigReader(string path, JsonObject json)
         return 1;
     }
 
-    /// <summary>A whole number; null where there is none.</summary>
+    /// <summary>A whole number; null if it is missing.</summary>
     protected int? Optional(string name) =>
         json[name] is JsonValue value && value.TryGetValue<int>(out var number) ? number : null;
 
-    /// <summary>A number; without a default it must be there.</summary>
+    /// <summary>A number; required if there is no default.</summary>
     protected double Number(string name, double? otherwise)
     {
         if (json[name] is JsonValue value)
@@ -98,21 +99,21 @@ internal abstract class ConfigReader(string path, JsonObject json)
         return otherwise ?? 1;
     }
 
-    /// <summary>A number in a section that may be missing; null where it is not there.</summary>
+    /// <summary>A number in an optional section; null if it is missing.</summary>
     protected static double? NumberIn(JsonObject? section, string name) =>
         section?[name] is JsonValue value && value.GetValueKind() == JsonValueKind.Number
             ? value.GetValue<double>()
             : null;
 
-    /// <summary>True or false.</summary>
+    /// <summary>A Boolean.</summary>
     protected bool Flag(string name, bool otherwise) =>
         json[name] is JsonValue value && value.TryGetValue<bool>(out var flag) ? flag : otherwise;
 
-    /// <summary>A text; null where there is none.</summary>
+    /// <summary>A text; null if it is missing.</summary>
     protected string? Text(string name) =>
         json[name] is JsonValue value && value.TryGetValue<string>(out var text) ? text : null;
 
-    /// <summary>A flag that the architecture fixes; where it is missing, it is as expected.</summary>
+    /// <summary>A flag with a value fixed by the architecture; a missing flag is accepted.</summary>
     protected void Expect(string name, bool expected)
     {
         if (json[name] is JsonValue && Flag(name, expected) != expected)
@@ -123,7 +124,7 @@ internal abstract class ConfigReader(string path, JsonObject json)
         }
     }
 
-    /// <summary>Ids that end an answer: one or a list.</summary>
+    /// <summary>The ids of the tokens that end an answer: a single id or a list.</summary>
     protected List<int> EndTokens()
     {
         List<int> ids = [];

@@ -6,15 +6,15 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model;
 
-// Passes: the loops over the layers, and what is asked of a whole pass.
+// Passes: the loops over the layers, and questions about a whole pass.
 public abstract partial class DecoderModel
 {
     /// <summary>Hidden states after the last decoder layer, before the final norm: the one loop over the layers, for
-    /// training, evaluation and answers.</summary>
+    /// training, evaluation and generation.</summary>
     /// <param name="tokenIds">int64 [N].</param>
-    /// <param name="context">The pass, on the first device.</param>
-    /// <param name="weights">Has each unit's weights in memory while it runs; null: they are there.</param>
-    /// <param name="kept">Gets what the backward pass needs; null: there is none.</param>
+    /// <param name="context">The context of the pass, on the first device.</param>
+    /// <param name="weights">Brings each unit's weights into memory while it runs; null: they are in memory.</param>
+    /// <param name="kept">Receives what the backward pass needs; null: there is no backward pass.</param>
     /// <returns>[N, C] on the last device, in the caller's dispose scope.</returns>
     public Tensor Hidden(
         Tensor tokenIds,
@@ -54,12 +54,12 @@ public abstract partial class DecoderModel
         return x.MoveToOuterDisposeScope();
     }
 
-    /// <summary>The residual stream and what the last decoder layer adds to it, in a pass over a cache on one device:
+    /// <summary>The residual stream and the output of the last decoder layer, in a pass over a cache on one device:
     /// sums and norms are one kernel.</summary>
     /// <param name="hidden">Hidden states of the tokens, [n, C]; disposed by the call.</param>
-    /// <param name="context">The pass, with its cache.</param>
-    /// <param name="last">The tokens that go past the last layer's attention; null: all.</param>
-    /// <param name="before">Called with each layer's number before it runs.</param>
+    /// <param name="context">The context of the pass, with its cache.</param>
+    /// <param name="last">The tokens that continue after the last layer's attention; null: all.</param>
+    /// <param name="before">Called with each layer's number before the layer runs.</param>
     /// <returns>Each [n or m, C], in the caller's dispose scope.</returns>
     internal (Tensor Hidden, Tensor Delta) Decode(
         Tensor hidden,
@@ -95,13 +95,13 @@ public abstract partial class DecoderModel
         IReadOnlyList<ServedAdapter?>? adapters = null
     ) => Logits(tokenIds, sequences, weights: null, cache, lastOnly, adapters);
 
-    /// <summary>As <see cref="ICausalLm.Logits"/>, of a model whose weights are brought into memory unit by
+    /// <summary>Like <see cref="ICausalLm.Logits"/>, for a model whose weights are brought into memory unit by
     /// unit.</summary>
-    /// <param name="tokenIds">New tokens of all sequences, back to back, [N].</param>
+    /// <param name="tokenIds">New tokens of all sequences, concatenated, [N].</param>
     /// <param name="sequences">Which tokens belong to which sequence; disposed by the call.</param>
-    /// <param name="weights">Has each unit's weights in memory while it runs; null: they are there.</param>
-    /// <param name="cache">Where earlier tokens are; disposed by the call.</param>
-    /// <param name="lastOnly">Only of each sequence's last token.</param>
+    /// <param name="weights">Brings each unit's weights into memory while it runs; null: they are in memory.</param>
+    /// <param name="cache">The cache with earlier tokens; disposed by the call.</param>
+    /// <param name="lastOnly">Whether only the logits of each sequence's last token are needed.</param>
     /// <param name="adapters">The adapter of each sequence.</param>
     public Tensor Logits(
         int[] tokenIds,
@@ -151,12 +151,12 @@ public abstract partial class DecoderModel
     public double Loss(int[] tokenIds, SequenceLayout sequences, SupervisedTargets targets) =>
         Loss(tokenIds, sequences, targets, weights: null);
 
-    /// <summary>As <see cref="ICausalLm.Loss"/>, of a model whose weights are brought into memory unit by
+    /// <summary>Like <see cref="ICausalLm.Loss"/>, for a model whose weights are brought into memory unit by
     /// unit.</summary>
     /// <param name="tokenIds">[N].</param>
     /// <param name="sequences">Which tokens belong to which sequence; disposed by the call.</param>
-    /// <param name="targets">What is predicted from where; stays the caller's.</param>
-    /// <param name="weights">Has each unit's weights in memory while it runs; null: they are there.</param>
+    /// <param name="targets">Which token is predicted from which position; remains owned by the caller.</param>
+    /// <param name="weights">Brings each unit's weights into memory while it runs; null: they are in memory.</param>
     public double Loss(int[] tokenIds, SequenceLayout sequences, SupervisedTargets targets, IUnitWeights? weights)
     {
         using var scope = NewDisposeScope();

@@ -7,17 +7,16 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model;
 
-/// <summary>The units of a model, as its family makes them.</summary>
+/// <summary>The units of a model, as created by its family.</summary>
 /// <param name="Embedding">Token embedding, on the first device.</param>
-/// <param name="Layers">Decoder layers, first to last.</param>
+/// <param name="Layers">Decoder layers in order.</param>
 /// <param name="Head">Final norm and output projection, on the last device.</param>
 public sealed record DecoderParts(TokenEmbedding Embedding, IReadOnlyList<DecoderLayer> Layers, OutputHead Head);
 
-/// <summary>An embedding, decoder layers and an output head, for one device, or spread over several for inference;
-/// ranks and optimizers are not its business.</summary>
-/// <remarks>
-/// A pass works on N tokens of any number of sequences laid back to back, without padding. Parameters carry the names
-/// of the original checkpoint layout whatever layout was loaded. Not thread-safe. </remarks>
+/// <summary>An embedding, decoder layers and an output head, on one device or, for inference, on several. It knows
+/// nothing about ranks and optimizers.</summary>
+/// <remarks>A pass processes N tokens of any number of concatenated sequences, without padding. Parameters have the
+/// names of the original checkpoint layout, whatever layout was loaded. Not thread-safe.</remarks>
 public abstract partial class DecoderModel : ICausalLm, IDisposable
 {
     private readonly RotaryEmbedding rotary;
@@ -26,14 +25,14 @@ public abstract partial class DecoderModel : ICausalLm, IDisposable
     private int positionOffset;
     private ServedAdapters? served;
 
-    /// <summary>Takes the units of a family; weights are not in memory yet.</summary>
+    /// <summary>Creates a model from the units of a family; its weights are not in memory yet.</summary>
     /// <param name="config">The architecture.</param>
     /// <param name="type">Type that layers compute in.</param>
-    /// <param name="plan">Where each layer lives; over several devices, for inference only.</param>
-    /// <param name="plain">Plain operators only, no fused kernels.</param>
-    /// <param name="names">What checkpoints call its weights.</param>
-    /// <param name="make">Makes the units, each on its device of the plan.</param>
-    /// <exception cref="ArgumentException">The plan is for another number of layers.</exception>
+    /// <param name="plan">Device of each layer; several devices are for inference only.</param>
+    /// <param name="plain">Whether to use plain operators only, without fused kernels.</param>
+    /// <param name="names">Names of the weights in checkpoints.</param>
+    /// <param name="make">Creates the units, each on its device.</param>
+    /// <exception cref="ArgumentException">The plan has another number of layers.</exception>
     protected DecoderModel(
         ModelConfig config,
         ScalarType type,
@@ -71,29 +70,29 @@ public abstract partial class DecoderModel : ICausalLm, IDisposable
     /// <inheritdoc/>
     public Device Device { get; }
 
-    /// <summary>Where each layer lives.</summary>
+    /// <summary>Device of each layer.</summary>
     public DevicePlan Plan { get; }
 
-    /// <summary>Layer functions of the device; of several, the first one's.</summary>
+    /// <summary>Layer functions of the device; of several devices, those of the first.</summary>
     public LayerKernels Kernels => kernels[0];
 
     /// <summary>Token embedding.</summary>
     public TokenEmbedding Embedding { get; }
 
-    /// <summary>Decoder layers, first to last.</summary>
+    /// <summary>Decoder layers in order.</summary>
     public IReadOnlyList<DecoderLayer> Layers { get; }
 
     /// <summary>Final norm and output projection.</summary>
     public OutputHead Head { get; }
 
-    /// <summary>What checkpoints call its weights.</summary>
+    /// <summary>Names of the weights in checkpoints.</summary>
     public WeightNames Names { get; }
 
-    /// <summary>Grows with every change of what a captured pass rests on: where weights lie in memory, which adapters
-    /// sit on them, and at which positions tokens stand. Values that change in place do not count.</summary>
+    /// <summary>Incremented with every change that invalidates captured passes: of the addresses of weights, the
+    /// attached adapters, and the positions of tokens. In-place changes of values do not count.</summary>
     public long Version => version.Value;
 
-    /// <summary>Makes the prefixes of all layers; null: nothing does.</summary>
+    /// <summary>Computes the prefixes of all layers; null: there is no prefix projection.</summary>
     public PrefixEncoder? PrefixEncoder { get; set; }
 
     /// <summary>Prefix encoder if there is one, embedding, decoder layers, head: the units of sharding, in the order of
@@ -101,17 +100,17 @@ public abstract partial class DecoderModel : ICausalLm, IDisposable
     public IEnumerable<Layer> Units =>
         PrefixEncoder is null ? [Embedding, .. Layers, Head] : [PrefixEncoder, Embedding, .. Layers, Head];
 
-    /// <summary>The model's own parameters, adapters aside, in the order of the forward pass.</summary>
+    /// <summary>The model's own parameters, without adapters, in the order of the forward pass.</summary>
     public IReadOnlyList<Parameter> BaseParameters { get; }
 
     /// <summary>Base and adapter parameters.</summary>
     public IEnumerable<Parameter> Parameters => Units.SelectMany(unit => unit.Parameters);
 
-    /// <summary>Says that served adapters have changed.</summary>
+    /// <summary>Records that served adapters have changed.</summary>
     internal void NoteChange() => version.Bump();
 
-    /// <summary>Added to every position: the number of virtual tokens where a prefix was trained by the library
-    /// layout's rule, else 0.</summary>
+    /// <summary>Added to every position: the number of virtual tokens if a prefix was trained by the library layout's
+    /// rule, otherwise 0.</summary>
     public int PositionOffset
     {
         get => positionOffset;
@@ -125,7 +124,7 @@ public abstract partial class DecoderModel : ICausalLm, IDisposable
     /// <inheritdoc/>
     public int VirtualTokens => (int)(Layers[0].Attention.Prefix?.Shape[1] ?? 0);
 
-    /// <summary>The adapters that rows of a pass may have, each its own; null: nobody serves any.</summary>
+    /// <summary>The adapters served side by side; null: none.</summary>
     public ServedAdapters? Served
     {
         get => served;
@@ -142,22 +141,22 @@ public abstract partial class DecoderModel : ICausalLm, IDisposable
     /// <inheritdoc/>
     public int MaxVirtualTokens => Math.Max(VirtualTokens, Served?.MaxVirtualTokens ?? 0);
 
-    /// <summary>Weights that may be held in fp8: of the linear layers inside decoder layers.</summary>
+    /// <summary>Weights that may be stored in fp8: those of the linear layers in decoder layers.</summary>
     public IEnumerable<Parameter> Fp8Weights =>
         Layers.SelectMany(layer => layer.Linears).Select(linear => linear.Weight);
 
-    /// <summary>Fills every base weight at random: matrices normal with deviation 0.02, norms one, biases
-    /// zero.</summary>
-    /// <param name="seed">Decides the numbers, on one kind of device.</param>
-    /// <param name="made">Called with each unit once its weights are in memory, which it may release.</param>
+    /// <summary>Initializes every base weight at random: matrices normal with standard deviation 0.02, norms one,
+    /// biases zero.</summary>
+    /// <param name="seed">Seed; results also depend on the kind of device.</param>
+    /// <param name="made">Called with each unit when its weights are in memory; it may release them.</param>
     /// <param name="fp8">Whether <see cref="Fp8Weights"/> are quantized to fp8 as they are made.</param>
     public void InitializeRandomly(long seed, Action<Layer>? made = null, bool fp8 = false)
     {
-        // The tensor library makes generators for the CPU alone; a GPU has one of its own, which a seed sets.
+        // The tensor library has generators for the CPU only; a GPU has its own, which a seed sets.
         using var generator = Device.type == TorchSharp.DeviceType.CPU ? new Generator((ulong)seed, Device) : null;
         if (generator is null)
         {
-            // torch.manual_seed is the CPU's alone here.
+            // torch.manual_seed affects only the CPU here.
             cuda.manual_seed_all(seed);
         }
 
@@ -184,14 +183,14 @@ public abstract partial class DecoderModel : ICausalLm, IDisposable
         }
     }
 
-    /// <summary>What the layers of one pass share; the caller disposes it.</summary>
-    /// <param name="sequences">Which tokens belong to which sequence; stays the caller's.</param>
-    /// <param name="dropoutSeed">Decides dropout masks; null: no dropout.</param>
-    /// <param name="cache">For a pass over a cache; stays the caller's.</param>
-    /// <param name="adapters">The adapter of each sequence; null: the base for all.</param>
-    /// <param name="rows">The adapter of each token, where they have low-rank ones; stays the caller's.</param>
-    /// <param name="run">The tokens of <paramref name="sequences"/> that this pass holds; null: all.</param>
-    /// <param name="exchange">Needed where it does not hold all.</param>
+    /// <summary>The context shared by the layers of a pass; the caller disposes it.</summary>
+    /// <param name="sequences">Which tokens belong to which sequence; remains owned by the caller.</param>
+    /// <param name="dropoutSeed">Seed of the dropout masks; null: no dropout.</param>
+    /// <param name="cache">For a pass over a cache; remains owned by the caller.</param>
+    /// <param name="adapters">Adapter of each sequence; null: the base model for all.</param>
+    /// <param name="rows">Adapter of each token, if low-rank adapters are used; remains owned by the caller.</param>
+    /// <param name="run">The tokens of <paramref name="sequences"/> in this pass; null: all.</param>
+    /// <param name="exchange">Required if the pass does not contain all tokens.</param>
     public LayerContext Context(
         SequenceLayout sequences,
         long? dropoutSeed = null,
@@ -241,12 +240,12 @@ public abstract partial class DecoderModel : ICausalLm, IDisposable
 
     /// <summary>Dropout sites: see <see cref="LayerContext.SeedOf(int)"/>. The output head, which is
     /// the last, has one for each part of the targets.</summary>
-    /// <param name="targets">Targets of a pass.</param>
+    /// <param name="targets">The targets of a pass.</param>
     public int DropoutSites(int targets) =>
         Head.Projection.DropoutSite + Math.Max(1, (targets + Head.ChunkRows - 1) / Head.ChunkRows);
 
-    /// <summary>The stage of the plan that a unit is in.</summary>
-    /// <param name="unit">One of <see cref="Units"/>.</param>
+    /// <summary>The stage of the plan that a unit belongs to.</summary>
+    /// <param name="unit">One of the <see cref="Units"/>.</param>
     internal int PipelineStageOf(Layer unit) =>
         unit is DecoderLayer layer ? Plan.PipelineStageOf(layer.Number)
         : unit == Head ? Plan.Devices.Count - 1
@@ -302,7 +301,7 @@ public abstract partial class DecoderModel : ICausalLm, IDisposable
     public (Tensor Cosine, Tensor Sine) AngleTable(int count) =>
         rotary.Angles([.. Enumerable.Range(0, count)], Type, Device);
 
-    /// <summary>Token ids as the layers take them: int64 [N] on the device.</summary>
+    /// <summary>Token ids in the form that layers take: int64 [N] on the device.</summary>
     public Tensor Ids(int[] tokenIds) => HostValues.ToDevice(Array.ConvertAll(tokenIds, id => (long)id), Device);
 
     /// <inheritdoc/>

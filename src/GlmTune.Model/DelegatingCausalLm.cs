@@ -5,11 +5,11 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model;
 
-/// <summary>A model that passes every call on to another: what derives from it changes a few of them.</summary>
-/// <param name="inner">Gets the calls; stays the caller's.</param>
+/// <summary>Forwards every call to another model; derived classes override some of them.</summary>
+/// <param name="inner">The other model; remains owned by the caller.</param>
 public abstract class DelegatingCausalLm(ICausalLm inner) : ICausalLm
 {
-    /// <summary>Gets the calls.</summary>
+    /// <summary>The other model.</summary>
     protected ICausalLm Inner => inner;
 
     /// <inheritdoc/>

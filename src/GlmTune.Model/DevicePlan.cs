@@ -3,17 +3,17 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model;
 
-/// <summary>On which device each part of a model lives: runs of decoder layers, one after another ("stages").</summary>
-/// <remarks>The token embedding goes with the first stage, the output head with the last. Hidden states are copied from
-/// stage to stage.</remarks>
+/// <summary>The device of each part of a model: consecutive decoder layers form "stages".</summary>
+/// <remarks>The token embedding is on the first stage, the output head on the last. Hidden states are copied from stage
+/// to stage.</remarks>
 public sealed class DevicePlan
 {
-    private const double MaxMemoryShare = 0.9; // The rest is for activations and for what the allocator cannot use.
+    private const double MaxMemoryShare = 0.9; // The rest is for activations and for memory that the allocator cannot use.
     private readonly int[] stageOf;
 
-    /// <param name="stages">Devices, and decoder layers of each; at least one device, each with at least one
+    /// <param name="stages">Devices with their numbers of decoder layers; at least one device, each with at least one
     /// layer.</param>
-    /// <exception cref="ArgumentException">There is no stage, or one without layers.</exception>
+    /// <exception cref="ArgumentException">There is no stage, or one has no layers.</exception>
     public DevicePlan(params IReadOnlyList<(Device Device, int Layers)> stages)
     {
         if (stages.Count == 0 || stages.Any(stage => stage.Layers < 1))
@@ -31,24 +31,24 @@ public sealed class DevicePlan
     /// <summary>The device of each stage.</summary>
     public IReadOnlyList<Device> Devices { get; }
 
-    /// <summary>Decoder layers of all stages.</summary>
+    /// <summary>Total number of decoder layers.</summary>
     public int LayerCount => stageOf.Length;
 
     /// <summary>The stage of a decoder layer.</summary>
-    /// <param name="layer">From 0.</param>
+    /// <param name="layer">Index of the layer, from 0.</param>
     public int PipelineStageOf(int layer) => stageOf[layer];
 
     /// <summary>The device of a decoder layer.</summary>
-    /// <param name="layer">From 0.</param>
+    /// <param name="layer">Index of the layer, from 0.</param>
     public Device DeviceOf(int layer) => Devices[stageOf[layer]];
 
-    /// <summary>The first device alone if the model fits it; else as few of the devices as hold it, each filled to the
-    /// same share of its free memory.</summary>
+    /// <summary>The first device alone if the model fits; otherwise as few devices as can hold it, each filled to the
+    /// same fraction of its free memory.</summary>
     /// <param name="config">The architecture.</param>
     /// <param name="type">Type of the weights.</param>
-    /// <param name="devices">Devices and their free bytes, in the order of use.</param>
-    /// <param name="cacheBytes">Bytes of cached keys and values to leave room for, over all layers.</param>
-    /// <exception cref="InvalidDataException">The devices together are too small; the message says by how
+    /// <param name="devices">Devices with their free bytes, in order of use.</param>
+    /// <param name="cacheBytes">Bytes to reserve for the KV cache of all layers.</param>
+    /// <exception cref="InvalidDataException">The devices together have too little memory; the message says by how
     /// much.</exception>
     public static DevicePlan Fit(
         ModelConfig config,
@@ -62,7 +62,7 @@ public sealed class DevicePlan
             .FirstOrDefault(plan => plan is not null)
         ?? throw TooSmall(config, type, devices, cacheBytes);
 
-    /// <summary>All of the devices, each filled to the same share of its free memory.</summary>
+    /// <summary>All devices, each filled to the same fraction of its free memory.</summary>
     /// <inheritdoc cref="Fit"/>
     public static DevicePlan Over(
         ModelConfig config,
@@ -87,7 +87,7 @@ public sealed class DevicePlan
             )
         );
 
-    // The smallest share of the devices' memory that holds the model; null where all of it does not.
+    // The smallest fraction of the devices' memory that holds the model; null if all of it does not.
     private static DevicePlan? TryOver(
         ModelConfig config,
         ScalarType type,
@@ -124,7 +124,7 @@ public sealed class DevicePlan
         );
     }
 
-    // As many layers on each device as a share of its memory holds; null where some are left over.
+    // As many layers on each device as fit into a fraction of its memory; null if some remain.
     private static DevicePlan? Fill(
         IReadOnlyList<(Device Device, long FreeBytes)> devices,
         double share,

@@ -4,16 +4,16 @@ using GlmTune.Weights;
 
 namespace GlmTune.Model;
 
-/// <summary>Compares a configuration with what the headers of the weight files say at a glance, before a model of its
-/// size is laid out.</summary>
+/// <summary>Compares a configuration with obvious facts in the headers of the weight files, before a model of its size
+/// is created.</summary>
 internal static partial class HeaderCheck
 {
-    /// <summary>Complains where weights and configuration cannot belong together, with the cause rather than a list of
+    /// <summary>Throws if weights and configuration cannot belong together, naming the cause rather than a list of
     /// tensors.</summary>
     /// <param name="config">The configuration.</param>
     /// <param name="files">The weights.</param>
-    /// <exception cref="InvalidDataException">The weights are quantised, or there are more or fewer layers than the
-    /// configuration says.</exception>
+    /// <exception cref="InvalidDataException">The weights are quantised, or their number of layers differs from the
+    /// configuration.</exception>
     public static void Check(ModelConfig config, WeightFiles files)
     {
         if (
@@ -57,7 +57,7 @@ internal static partial class HeaderCheck
                 + "the model that this one was made from."
         );
 
-    // Long numbers are no layers.
+    // Long numbers are not layer numbers.
     [GeneratedRegex(@"^(transformer\.encoder\.layers|model\.layers)\.(?<number>\d{1,6})\.")]
     private static partial Regex Layer();
 }

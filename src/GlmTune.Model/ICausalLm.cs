@@ -5,52 +5,50 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model;
 
-/// <summary>Token ids in, logits out: all that generation and evaluation ask for.</summary>
+/// <summary>A causal language model: token ids in, logits out. All that generation and evaluation need.</summary>
 public interface ICausalLm
 {
     /// <summary>The architecture.</summary>
     ModelConfig Config { get; }
 
-    /// <summary>Where it computes.</summary>
+    /// <summary>Device that it computes on.</summary>
     Device Device { get; }
 
     /// <summary>Virtual tokens that an attached prefix puts into the first positions of every cache slot; 0 without
     /// one.</summary>
     int VirtualTokens { get; }
 
-    /// <summary>The adapters that rows of a pass may have, each its own; none where one is attached for all rows, or
-    /// none is there.</summary>
+    /// <summary>The adapters served side by side; empty if one is attached for all rows, or there is none.</summary>
     IReadOnlyList<ServedAdapter> Adapters => [];
 
-    /// <summary>The most virtual tokens that any row can have: room for so many is in every slot of a new
-    /// cache.</summary>
+    /// <summary>Maximum number of virtual tokens of any row; every slot of a new cache has room for them.</summary>
     int MaxVirtualTokens => VirtualTokens;
 
     /// <summary>Virtual tokens in the first positions of the slots of rows with this adapter.</summary>
     int VirtualTokensOf(ServedAdapter? adapter) => adapter?.VirtualTokens ?? VirtualTokens;
 
-    /// <summary>A cache whose slots begin with the attached prefix, if there is one; the caller disposes it.</summary>
-    /// <param name="slots">Sequences at a time.</param>
-    /// <param name="capacity">Real tokens of a sequence; room for virtual ones is added.</param>
+    /// <summary>A cache whose slots start with the attached prefix, if there is one; the caller disposes it.</summary>
+    /// <param name="slots">Number of sequences.</param>
+    /// <param name="capacity">Real tokens per sequence; room for virtual ones is added.</param>
     KvCache NewCache(int slots, int capacity);
 
-    /// <summary>Puts an adapter's prefix, if it has one, where a row with this adapter expects it: before its first
-    /// pass in a slot.</summary>
+    /// <summary>Writes an adapter's prefix, if it has one, to the slot of a row with this adapter; call it before the
+    /// row's first pass.</summary>
     /// <param name="cache">The cache.</param>
     /// <param name="slot">The row's slot.</param>
-    /// <param name="adapter">The row's adapter; null for the base.</param>
+    /// <param name="adapter">The row's adapter; null for the base model.</param>
     void StartSlot(KvCache cache, int slot, ServedAdapter? adapter) { }
 
     /// <summary>Logits of new tokens.</summary>
-    /// <param name="tokenIds">New tokens of all sequences, back to back, [N].</param>
+    /// <param name="tokenIds">New tokens of all sequences, concatenated, [N].</param>
     /// <param name="sequences">Which tokens belong to which sequence; disposed by the call.</param>
-    /// <param name="cache">Where earlier tokens are, and these go; null: the tokens stand alone. Disposed by the
-    /// call.</param>
-    /// <param name="lastOnly">Only of each sequence's last token.</param>
-    /// <param name="adapters">The adapter of each sequence, null for the base; null: the base for all.</param>
+    /// <param name="cache">The cache with earlier tokens, to which these are added; null: there are no earlier tokens.
+    /// Disposed by the call.</param>
+    /// <param name="lastOnly">Whether only the logits of each sequence's last token are needed.</param>
+    /// <param name="adapters">Adapter of each sequence, null for the base model; null: the base model for all.</param>
     /// <returns>[N, V], or [sequences, V]; in the caller's dispose scope.</returns>
-    /// <exception cref="InvalidOperationException">An adapter was unloaded, or has a prefix and there is no cache to
-    /// hold it.</exception>
+    /// <exception cref="InvalidOperationException">An adapter was unloaded, or has a prefix but there is no cache to
+    /// store it.</exception>
     Tensor Logits(
         int[] tokenIds,
         SequenceLayout sequences,
@@ -62,11 +60,11 @@ public interface ICausalLm
     /// <summary>Summed loss of supervised tokens, without gradients.</summary>
     /// <param name="tokenIds">[N].</param>
     /// <param name="sequences">Which tokens belong to which sequence; disposed by the call.</param>
-    /// <param name="targets">What is predicted from where; stays the caller's.</param>
+    /// <param name="targets">Which token is predicted from which position; remains owned by the caller.</param>
     /// <returns>Sum of −log p.</returns>
     double Loss(int[] tokenIds, SequenceLayout sequences, SupervisedTargets targets);
 
-    /// <summary>Bytes of cached keys and values that one token takes in one slot.</summary>
+    /// <summary>Bytes of keys and values per cached token.</summary>
     long CachedTokenBytes
     {
         get
@@ -76,9 +74,9 @@ public interface ICausalLm
         }
     }
 
-    /// <summary>A faster way for passes of one new token a sequence; null: there is none here, <see cref="Logits"/> is
-    /// the way.</summary>
-    /// <param name="cache">Of this model; stays the caller's and outlives the decoder.</param>
-    /// <param name="vocabularySize">One past the highest id that may be produced.</param>
+    /// <summary>A faster path for passes with one new token per sequence; null if there is none, in which case use
+    /// <see cref="Logits"/>.</summary>
+    /// <param name="cache">A cache of this model; remains owned by the caller, and outlives the decoder.</param>
+    /// <param name="vocabularySize">Exclusive upper bound of the ids that may be generated.</param>
     IDecoder? NewDecoder(KvCache cache, int vocabularySize) => null;
 }

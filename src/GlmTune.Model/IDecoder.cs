@@ -3,21 +3,21 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model;
 
-/// <summary>A sequence's one new token.</summary>
+/// <summary>One new token of a sequence.</summary>
 /// <param name="Id">The token.</param>
-/// <param name="Slot">The sequence's slot in the cache.</param>
+/// <param name="Slot">The sequence's cache slot.</param>
 /// <param name="Before">Tokens in the slot before it, virtual ones included: its position in the slot.</param>
-/// <param name="Adapter">The served adapter that the sequence has; null: the base, or the adapter that is attached to
+/// <param name="Adapter">The served adapter of the sequence; null: the base model, or the adapter attached to
 /// it.</param>
 public readonly record struct DecodeRow(int Id, int Slot, int Before, ServedAdapter? Adapter = null);
 
-/// <summary>A token that a pass found the likeliest.</summary>
+/// <summary>The most likely token according to a pass.</summary>
 /// <param name="Id">The token.</param>
-/// <param name="Logit">Its logit; NaN where any logit of the sequence is.</param>
+/// <param name="Logit">Its logit; NaN if any logit of the sequence is NaN.</param>
 public readonly record struct ArgmaxToken(int Id, float Logit);
 
-/// <summary>Passes of one new token a sequence over one cache. They are queued; the host waits only where it asks for
-/// results.</summary>
+/// <summary>Passes with one new token per sequence over one cache. They are queued; the host waits only when it
+/// requests results.</summary>
 /// <remarks>
 /// The cache may be rearranged and written by other passes between two of these. At most two passes may be queued whose
 /// <see cref="Argmax"/> has not been asked for. Not thread-safe; the model's adapters may change between passes, not

@@ -13,17 +13,17 @@ public static class ModelFolder
 
     private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
 
-    /// <summary>Reads configuration and weights, each tensor straight into its place.</summary>
-    /// <param name="folder">Model folder.</param>
+    /// <summary>Loads configuration and weights, reading each tensor directly to its destination.</summary>
+    /// <param name="folder">The model folder.</param>
     /// <param name="type">Type to compute in; weights are converted on the way.</param>
-    /// <param name="device">Where the model goes.</param>
-    /// <param name="plain">Plain operators only, no fused kernels.</param>
-    /// <param name="loaded">Called with each unit (embedding, decoder layer, head) once its weights are in memory,
-    /// which it may release.</param>
+    /// <param name="device">Device of the model.</param>
+    /// <param name="plain">Whether to use plain operators only, without fused kernels.</param>
+    /// <param name="loaded">Called with each unit (embedding, decoder layer, head) when its weights are in memory; it
+    /// may release them.</param>
     /// <param name="fp8">Whether the weights of the decoder layers' linear layers are quantized to fp8, each as it is
     /// read.</param>
-    /// <exception cref="InvalidDataException">Configuration or weights are missing, left over or misshapen; all
-    /// problems at once.</exception>
+    /// <exception cref="InvalidDataException">Configuration or weights are missing, unexpected or misshapen; the
+    /// message lists all problems.</exception>
     public static DecoderModel Load(
         string folder,
         ScalarType type,
@@ -33,14 +33,14 @@ public static class ModelFolder
         bool fp8 = false
     ) => Load(folder, type, config => new DevicePlan((device, config.LayerCount)), plain, loaded, fp8);
 
-    /// <summary>Reads configuration and weights, each tensor straight into its place on the device of its
+    /// <summary>Loads configuration and weights, reading each tensor directly to its destination on the device of its
     /// layer.</summary>
-    /// <param name="folder">Model folder.</param>
+    /// <param name="folder">The model folder.</param>
     /// <param name="type">Type to compute in; weights are converted on the way.</param>
-    /// <param name="plan">Says where each layer of an architecture goes.</param>
-    /// <param name="plain">Plain operators only, no fused kernels.</param>
-    /// <exception cref="InvalidDataException">Configuration or weights are missing, left over or misshapen; all
-    /// problems at once.</exception>
+    /// <param name="plan">Returns the device of each layer for an architecture.</param>
+    /// <param name="plain">Whether to use plain operators only, without fused kernels.</param>
+    /// <exception cref="InvalidDataException">Configuration or weights are missing, unexpected or misshapen; the
+    /// message lists all problems.</exception>
     public static DecoderModel Load(
         string folder,
         ScalarType type,
@@ -90,8 +90,8 @@ public static class ModelFolder
                         }
                     }
                 }
-                // Whoever changes each unit as it comes may have no room for all; else the readers run through without
-                // a stop.
+                // A caller that handles each unit as it arrives may have no room for all; otherwise the readers run
+                // without pause.
                 if (loaded is not null || quantized.Count > 0)
                 {
                     transfer.Run(moves);
@@ -124,10 +124,9 @@ public static class ModelFolder
         }
     }
 
-    /// <summary>Checks a folder's configuration and the headers of its weights; no weight is read.</summary>
+    /// <summary>Checks a folder's configuration and the headers of its weights, without reading weights.</summary>
     /// <returns>The configuration.</returns>
-    /// <exception cref="InvalidDataException">They are missing, damaged, of an unsupported kind, or do not belong
-    /// together.</exception>
+    /// <exception cref="InvalidDataException">Files are missing, damaged, unsupported or inconsistent.</exception>
     public static ModelConfig Check(string folder)
     {
         var config = ModelConfig.Read(folder);
@@ -136,9 +135,9 @@ public static class ModelFolder
         return config;
     }
 
-    /// <summary>Lays a folder's model out without its weights, after the same checks that loading makes.</summary>
-    /// <param name="folder">Model folder.</param>
-    /// <returns>A model on the CPU whose weights are not in memory; the caller's to dispose.</returns>
+    /// <summary>Creates a folder's model without its weights, after the same checks as loading.</summary>
+    /// <param name="folder">The model folder.</param>
+    /// <returns>A model on the CPU whose weights are not in memory; the caller disposes it.</returns>
     /// <exception cref="InvalidDataException">What
     /// <see cref="Load(string, ScalarType, Device, bool, Action{Layer}?, bool)"/>
     /// would complain of.</exception>
@@ -160,14 +159,14 @@ public static class ModelFolder
         }
     }
 
-    /// <summary>Writes configuration and weights; the folder must exist.</summary>
-    /// <param name="model">Whose weights; adapters are left out.</param>
-    /// <param name="folder">Gets <c>config.json</c>, the weights and, in parts, their index.</param>
-    /// <param name="layout">Whose names.</param>
+    /// <summary>Saves configuration and weights; the folder must exist.</summary>
+    /// <param name="model">The model; adapters are not saved.</param>
+    /// <param name="folder">Receives <c>config.json</c>, the weights and, if they are in parts, their index.</param>
+    /// <param name="layout">Naming of the tensors.</param>
     /// <param name="type">Type to store.</param>
-    /// <param name="values">Where a parameter's values are, such as the optimizer's float32 copy; null: the model's
-    /// own.</param>
-    /// <param name="maxPartBytes">Most bytes of tensors in one file.</param>
+    /// <param name="values">Returns a parameter's values, such as the optimizer's float32 copy; null: the model's own
+    /// values.</param>
+    /// <param name="maxPartBytes">Maximum bytes of tensors per file.</param>
     public static void Save(
         DecoderModel model,
         string folder,
@@ -186,7 +185,7 @@ public static class ModelFolder
         writer.Complete();
     }
 
-    /// <summary>Writes <c>config.json</c> alone.</summary>
+    /// <summary>Writes only <c>config.json</c>.</summary>
     public static void WriteConfig(ModelConfig config, string folder, CheckpointLayout layout, ScalarType type) =>
         AtomicFile.WriteText(
             Path.Combine(folder, ModelConfig.FileName),
@@ -203,7 +202,8 @@ public static class ModelFolder
                 .ToJsonString(Indented) + "\n"
         );
 
-    // For every parameter the first known way of storing it that the files use; complains about all that does not fit.
+    // For every parameter, the first known way of storing it that the files use; reports everything that does not
+    // match.
     private static List<(WeightSlice Slice, StoredTensor Stored)> MatchWeights(DecoderModel model, WeightFiles files)
     {
         var matched = new List<(WeightSlice, StoredTensor)>();

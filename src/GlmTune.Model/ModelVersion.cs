@@ -1,11 +1,11 @@
 namespace GlmTune.Model;
 
-/// <summary>Counts the changes of one model that a captured pass does not survive. Not thread-safe.</summary>
+/// <summary>Counts the changes of a model that invalidate captured passes. Not thread-safe.</summary>
 public sealed class ModelVersion
 {
-    /// <summary>Changes so far.</summary>
+    /// <summary>Number of changes so far.</summary>
     public long Value { get; private set; }
 
-    /// <summary>Counts one more.</summary>
+    /// <summary>Counts a change.</summary>
     internal void Bump() => Value++;
 }

@@ -4,8 +4,8 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model;
 
-/// <summary>Writes a model parameter by parameter, so that no more than one needs to be in memory: <c>config.json</c>
-/// and safetensors, in parts if large.</summary>
+/// <summary>Saves a model parameter by parameter, so that only one needs to be in memory: <c>config.json</c> and
+/// safetensors, in parts if large.</summary>
 public sealed class ModelWriter : IDisposable
 {
     private readonly ModelConfig config;
@@ -16,11 +16,11 @@ public sealed class ModelWriter : IDisposable
     private readonly ShardedWriter writer;
 
     /// <summary>Plans the files.</summary>
-    /// <param name="model">Whose weights; they need not be in memory. Adapters are left out.</param>
+    /// <param name="model">The model; its weights need not be in memory. Adapters are not saved.</param>
     /// <param name="folder">An existing folder.</param>
-    /// <param name="layout">Whose names.</param>
+    /// <param name="layout">Naming of the tensors.</param>
     /// <param name="type">Type to store.</param>
-    /// <param name="maxPartBytes">Most bytes of tensors in one file.</param>
+    /// <param name="maxPartBytes">Maximum bytes of tensors per file.</param>
     public ModelWriter(
         DecoderModel model,
         string folder,
@@ -39,7 +39,7 @@ public sealed class ModelWriter : IDisposable
     }
 
     /// <summary>Writes one parameter.</summary>
-    /// <param name="parameter">A base parameter of the model; each once, in any order.</param>
+    /// <param name="parameter">A base parameter of the model; each exactly once, in any order.</param>
     /// <param name="value">Its values, in its shape; any device and type.</param>
     public void Write(Parameter parameter, Tensor value)
     {

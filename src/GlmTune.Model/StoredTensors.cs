@@ -4,25 +4,25 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model;
 
-/// <summary>Between tensors in safetensors files and tensors in memory.</summary>
+/// <summary>Transfers tensors between safetensors files and memory.</summary>
 public static class StoredTensors
 {
-    /// <summary>Copies a stored tensor into <paramref name="target"/>, converting its type on the way.</summary>
-    /// <param name="stored">In a mapped file; its type must be a floating one that libtorch has.</param>
-    /// <param name="target">Of the same shape; any type, device and strides.</param>
-    /// <exception cref="InvalidDataException">The file holds a type that weights cannot have.</exception>
+    /// <summary>Copies a stored tensor to <paramref name="target"/>, converting its type.</summary>
+    /// <param name="stored">A tensor in an open file, of a floating-point type that libtorch has.</param>
+    /// <param name="target">A tensor of the same shape, with any type, device and strides.</param>
+    /// <exception cref="InvalidDataException">The type in the file is not one that weights can have.</exception>
     public static void CopyTo(StoredTensor stored, Tensor target)
     {
         using var scope = NewDisposeScope();
         target.copy_(Read(stored));
     }
 
-    /// <summary>Copies elements of a stored tensor, row-major from <paramref name="first"/> on, reading no others; at
-    /// most 16 MiB of them are in memory at a time.</summary>
-    /// <param name="stored">In a mapped file; its type must be a floating one that libtorch has.</param>
-    /// <param name="first">First element that is copied.</param>
+    /// <summary>Copies elements of a stored tensor, in row-major order from <paramref name="first"/> on, without
+    /// reading others; at most 16 MiB of them are in memory at a time.</summary>
+    /// <param name="stored">A tensor in an open file, of a floating-point type that libtorch has.</param>
+    /// <param name="first">Index of the first element to copy.</param>
     /// <param name="target">[n], contiguous; any type and device.</param>
-    /// <exception cref="InvalidDataException">The file holds a type that weights cannot have.</exception>
+    /// <exception cref="InvalidDataException">The type in the file is not one that weights can have.</exception>
     public static void CopyTo(StoredTensor stored, long first, Tensor target)
     {
         var type = RequireType(stored);
@@ -39,7 +39,7 @@ public static class StoredTensors
     }
 
     /// <summary>A stored tensor on the CPU, in its own type; in the caller's dispose scope.</summary>
-    /// <exception cref="InvalidDataException">The file holds a type that libtorch does not have.</exception>
+    /// <exception cref="InvalidDataException">libtorch does not have the type in the file.</exception>
     public static Tensor Read(StoredTensor stored)
     {
         var type = RequireType(stored);
@@ -52,11 +52,11 @@ public static class StoredTensors
         return tensor;
     }
 
-    /// <summary>The bytes of a tensor, row-major, handed to <paramref name="write"/> as an address and a
+    /// <summary>Passes the bytes of a tensor, row-major, to <paramref name="write"/> as an address and a
     /// count.</summary>
-    /// <param name="tensor">Any device, type and strides.</param>
+    /// <param name="tensor">A tensor with any device, type and strides.</param>
     /// <param name="type">Type to convert to first.</param>
-    /// <param name="write">Gets the address and the number of bytes; valid during the call.</param>
+    /// <param name="write">Called with the address and the number of bytes; valid during the call.</param>
     public static void WithBytes(Tensor tensor, ScalarType type, Action<nint, long> write)
     {
         using var scope = NewDisposeScope();
@@ -64,7 +64,8 @@ public static class StoredTensors
         write(TensorAddress.Of(bytes), bytes.numel() * bytes.element_size());
     }
 
-    /// <summary>How a file describes a tensor of <paramref name="shape"/> and <paramref name="type"/>.</summary>
+    /// <summary>The description in a file of a tensor with <paramref name="shape"/> and
+    /// <paramref name="type"/>.</summary>
     public static TensorSpec Spec(string name, ScalarType type, params long[] shape) =>
         new(name, ElementOf(type), shape);
 

@@ -3,34 +3,33 @@ using GlmTune.Model.Layers;
 
 namespace GlmTune.Model;
 
-/// <summary>A range of rows of a parameter under the name that a checkpoint layout gives it.</summary>
-/// <param name="Name">In the checkpoint.</param>
-/// <param name="Parameter">Which parameter.</param>
-/// <param name="FirstRow">First row of the range.</param>
+/// <summary>A range of rows of a parameter, under its name in a checkpoint layout.</summary>
+/// <param name="Name">Name in the checkpoint.</param>
+/// <param name="Parameter">The parameter.</param>
+/// <param name="FirstRow">Index of the first row.</param>
 /// <param name="Rows">Number of rows.</param>
 public sealed record WeightSlice(string Name, Parameter Parameter, long FirstRow, long Rows)
 {
-    /// <summary>Sizes of the slice.</summary>
+    /// <summary>Sizes of the slice's dimensions.</summary>
     public long[] Shape => [Rows, .. Parameter.Shape[1..]];
 }
 
-/// <summary>A linear layer under the name that a checkpoint layout gives it: all its output rows, or a range of
-/// them.</summary>
-/// <param name="Name">In the checkpoint, without ".weight".</param>
+/// <summary>A linear layer, or a range of its output rows, under its name in a checkpoint layout.</summary>
+/// <param name="Name">Name in the checkpoint, without ".weight".</param>
 /// <param name="Linear">The layer.</param>
-/// <param name="FirstRow">First output row.</param>
+/// <param name="FirstRow">Index of the first output row.</param>
 /// <param name="Rows">Number of output rows.</param>
-/// <param name="IsHead">Whether it is the output head's projection, which "all-linear" leaves out.</param>
+/// <param name="IsHead">Whether it is the output head's projection, which "all-linear" excludes.</param>
 public sealed record LinearSlice(string Name, Linear Linear, long FirstRow, long Rows, bool IsHead);
 
-/// <summary>What checkpoint layouts call the weights of a family's models.</summary>
+/// <summary>Names of a family's weights in the checkpoint layouts.</summary>
 public abstract class WeightNames
 {
-    /// <summary>How <paramref name="layout"/> stores one base parameter.</summary>
+    /// <summary>How a layout stores one base parameter.</summary>
     public abstract IReadOnlyList<WeightSlice> Slices(Parameter parameter, CheckpointLayout layout);
 
-    /// <summary>Ways in which published files store one base parameter: the layouts', and the mixes that other tools
-    /// write. The most likely one first.</summary>
+    /// <summary>The ways in which published files store one base parameter: those of the layouts, and mixtures that
+    /// other tools write; the most likely first.</summary>
     public abstract IEnumerable<IReadOnlyList<WeightSlice>> KnownSlices(Parameter parameter);
 
     /// <summary>Whether published files may hold a tensor that no parameter is read from.</summary>
@@ -41,7 +40,7 @@ public abstract class WeightNames
     /// projection last.</summary>
     public abstract IEnumerable<LinearSlice> Linears(DecoderModel model, CheckpointLayout layout);
 
-    /// <summary>The linear layers that PEFT puts LoRA on when none are named.</summary>
+    /// <summary>The linear layers that PEFT adapts with LoRA if none are named.</summary>
     public abstract LoraTargets DefaultTargets(CheckpointLayout layout);
 
     /// <summary>All weights of a model as <paramref name="layout"/> stores them, in the order of the forward

@@ -7,12 +7,11 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model;
 
-/// <summary>Moves stored tensors to where they are used, piece by piece on several threads: each byte is read once and
+/// <summary>Copies stored tensors to their destinations piece by piece on several threads: each byte is read once and
 /// sent once.</summary>
-/// <remarks>
-/// On the way to a GPU a piece is read into page-locked memory, and copied while the next is read into a second block.
-/// On the CPU it is read straight into its place. </remarks>
-/// <param name="device">Where targets are.</param>
+/// <remarks>For a GPU, a piece is read into page-locked memory and copied while the next is read into a second block.
+/// For the CPU, it is read directly to its destination.</remarks>
+/// <param name="device">Device of the targets.</param>
 public sealed class WeightTransfer(Device device) : IDisposable
 {
     private const int PieceBytes = 4 << 20;
@@ -20,12 +19,11 @@ public sealed class WeightTransfer(Device device) : IDisposable
 
     private readonly ConcurrentBag<PinnedMemory> blocks = [];
 
-    /// <summary>Threads that read.</summary>
+    /// <summary>Number of reader threads.</summary>
     public static int Readers => Math.Clamp(Environment.ProcessorCount, 1, MaxReaders);
 
-    /// <summary>Fills every target; returns when all bytes are there, or on their way in the order of the current
-    /// stream.</summary>
-    /// <param name="moves">Stored tensors, and contiguous tensors of the same type and shape.</param>
+    /// <summary>Fills every target; returns when all bytes are there, or are queued on the current stream.</summary>
+    /// <param name="moves">Stored tensors, with contiguous tensors of the same type and shape.</param>
     /// <exception cref="InvalidDataException">A file has become shorter since it was opened.</exception>
     public void Run(IReadOnlyList<(StoredTensor Stored, Tensor Target)> moves)
     {
@@ -73,7 +71,7 @@ public sealed class WeightTransfer(Device device) : IDisposable
         }
     }
 
-    /// <summary>Whether <see cref="Run"/> takes such a move: nothing is converted on the way.</summary>
+    /// <summary>Whether <see cref="Run"/> supports such a copy: the type is not converted.</summary>
     public static bool Fits(StoredTensor stored, Tensor target) =>
         StoredTensors.TypeOf(stored.Type) == target.dtype && target.is_contiguous();
 

@@ -7,12 +7,12 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Training;
 
-/// <summary>A model whose weights are in slices on the ranks, for evaluation and generation: each pass gathers its
-/// layers one after another.</summary>
-/// <remarks>Every pass is made by all ranks at the same time, each with tokens of its own. Owns neither the model nor
-/// the sharding.</remarks>
+/// <summary>A model with sharded weights, for evaluation and generation: each pass gathers its layers one after
+/// another.</summary>
+/// <remarks>All ranks run every pass at the same time, each with its own tokens. Owns neither the model nor the
+/// sharding.</remarks>
 /// <param name="model">The model.</param>
-/// <param name="sharding">Who holds what.</param>
+/// <param name="sharding">How parameters are distributed over the ranks.</param>
 public sealed class GatheringModel(DecoderModel model, ISharding sharding) : DelegatingCausalLm(model)
 {
     /// <inheritdoc/>
@@ -35,7 +35,7 @@ public sealed class GatheringModel(DecoderModel model, ISharding sharding) : Del
         return model.Loss(tokenIds, sequences, targets, sharding);
     }
 
-    /// <summary>None: a decoder reads all weights where they are.</summary>
+    /// <summary>Always null: a decoder reads all weights in place.</summary>
     /// <inheritdoc/>
     public override IDecoder? NewDecoder(KvCache cache, int vocabularySize) => null;
 

@@ -6,33 +6,32 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Training;
 
-/// <summary>Runs a model layer by layer, forward and backward, around whatever sharding there is.</summary>
-/// <remarks>
-/// A layer is either kept (its tape waits for the backward pass) or recomputed (only its input waits, and the forward
-/// pass runs again). Dropout masks follow from the pass's seed, so both give the same numbers. Layers below the lowest
-/// trained one are run forward only. Source: Chen et al., Training Deep Nets with Sublinear Memory Cost,
-/// arXiv:1604.06174. </remarks>
-/// <param name="model">The model; adapters attached.</param>
-/// <param name="sharding">Who holds what.</param>
-/// <param name="recomputed">How many decoder layers are recomputed, counted from the first.</param>
+/// <summary>Runs a model layer by layer, forward and backward, with any sharding.</summary>
+/// <remarks>A layer is either kept (its tape is saved for the backward pass) or recomputed (only its input is saved,
+/// and the forward pass runs again). Dropout masks follow from the seed of the pass, so both give the same numbers.
+/// Layers below the lowest trained one run only forward. Source: Chen et al., Training Deep Nets with Sublinear Memory
+/// Cost, arXiv:1604.06174.</remarks>
+/// <param name="model">The model, with adapters attached.</param>
+/// <param name="sharding">How parameters are distributed over the ranks.</param>
+/// <param name="recomputed">Number of decoder layers to recompute, counted from the first.</param>
 public sealed class LayerRunner(DecoderModel model, ISharding sharding, int recomputed)
 {
     /// <summary>The model.</summary>
     public DecoderModel Model => model;
 
-    /// <summary>Decoder layers that are recomputed, counted from the first.</summary>
+    /// <summary>Number of decoder layers that are recomputed, counted from the first.</summary>
     public int Recomputed { get; set; } = recomputed;
 
-    /// <summary>Further decoder layers of which cheap parts alone (norms, SwiGLU) are recomputed, counted on from
-    /// there.</summary>
+    /// <summary>Number of further decoder layers, following these, of which only cheap parts (norms, SwiGLU) are
+    /// recomputed.</summary>
     public int SelectivelyRecomputed { get; set; }
 
-    /// <summary>One micro-batch: adds its gradients to the shards.</summary>
-    /// <param name="pass">What to run; stays the caller's.</param>
-    /// <param name="gradientScale">One over the supervised tokens of the whole step.</param>
-    /// <param name="dropoutSeed">Decides dropout masks; null: no dropout.</param>
-    /// <param name="lastOfStep">Whether it is the last micro-batch before the update: what is summed over ranks once a
-    /// step is summed now.</param>
+    /// <summary>Runs one micro-batch and adds its gradients to the shards.</summary>
+    /// <param name="pass">The pass; remains owned by the caller.</param>
+    /// <param name="gradientScale">One over the number of supervised tokens in the whole step.</param>
+    /// <param name="dropoutSeed">Seed of the dropout masks; null: no dropout.</param>
+    /// <param name="lastOfStep">Whether it is the last micro-batch before the update, in which gradients that are
+    /// reduced once per step are reduced.</param>
     /// <returns>Sum of −log p over the pass's targets, a scalar on the device; in the caller's dispose scope.</returns>
     public Tensor ForwardBackward(TrainingPass pass, double gradientScale, long? dropoutSeed, bool lastOfStep = true)
     {
@@ -48,12 +47,12 @@ public sealed class LayerRunner(DecoderModel model, ISharding sharding, int reco
         return Run(model.Ids(pass.TokenIds), pass, context, gradientScale).MoveToOuterDisposeScope();
     }
 
-    /// <summary>The same of a pass with targets, its inputs on the device: nothing in it asks the host for
-    /// numbers.</summary>
+    /// <summary>The same for a pass with targets and with its inputs on the device: nothing in it needs numbers from
+    /// the host.</summary>
     /// <param name="ids">int64 [N].</param>
-    /// <param name="pass">Of which the ids are not read.</param>
+    /// <param name="pass">The pass, of which the ids are not read.</param>
     /// <param name="context">What its layers share.</param>
-    /// <param name="gradientScale">One over the supervised tokens of the whole step.</param>
+    /// <param name="gradientScale">One over the number of supervised tokens in the whole step.</param>
     internal Tensor Run(Tensor ids, TrainingPass pass, LayerContext context, LossScale gradientScale)
     {
         using var scope = NewDisposeScope();
@@ -63,7 +62,8 @@ public sealed class LayerRunner(DecoderModel model, ISharding sharding, int reco
         return Backward(ids, x, pass, context, lowest, kept, gradientScale).MoveToOuterDisposeScope();
     }
 
-    /// <summary>Makes the prefix anew from what it is computed from, if it is: after every change of that.</summary>
+    /// <summary>Recomputes a prefix that is computed from other parameters; call it after every change to
+    /// them.</summary>
     public void RefreshPrefix()
     {
         if (model.PrefixEncoder is { } encoder)
@@ -137,8 +137,7 @@ public sealed class LayerRunner(DecoderModel model, ISharding sharding, int reco
         return below?.MoveToOuterDisposeScope();
     }
 
-    // The number of the lowest unit with something to train: -1 for the embedding, the number of layers for the head
-    // alone.
+    // Index of the lowest unit with trained parameters: -1 for the embedding, the number of layers for the head alone.
     private int LowestTrained()
     {
         if (model.Embedding.HasTrainable)
@@ -162,8 +161,8 @@ public sealed class LayerRunner(DecoderModel model, ISharding sharding, int reco
         return model.Layers.Count;
     }
 
-    // The units with a backward pass, in its order; the embedding's needs no weights, and the head serves both ways at
-    // once.
+    // The units with a backward pass, in its order. The embedding's needs no weights, and the head runs forward and
+    // backward at once.
     private IEnumerable<Layer> Down => [model.Head, .. model.Layers.Skip(Math.Max(LowestTrained(), 0)).Reverse()];
 
     // Every unit in the order in which a pass unshards it.
@@ -173,7 +172,7 @@ public sealed class LayerRunner(DecoderModel model, ISharding sharding, int reco
         return [.. encoder, model.Embedding, .. model.Layers, .. Down, .. encoder];
     }
 
-    // A rank without a row still takes part in every gather and reduction, in the others' order.
+    // A rank without a row still takes part in every gather and reduction, in the same order as the others.
     private Tensor Nothing()
     {
         RefreshPrefix();
@@ -208,7 +207,7 @@ public sealed class LayerRunner(DecoderModel model, ISharding sharding, int reco
         }
     }
 
-    // Where ranks share a pass, one that holds no target still takes part in the attention of the others.
+    // When ranks share a pass, a rank without targets still takes part in the attention of the others.
     private (Tensor Loss, Tensor? Gradient) HeadLoss(
         Tensor hidden,
         TrainingPass pass,

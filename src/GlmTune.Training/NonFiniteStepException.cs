@@ -1,13 +1,13 @@
 namespace GlmTune.Training;
 
-/// <summary>A step's loss or gradient norm is not a number; the update did not happen.</summary>
+/// <summary>The loss or gradient norm of a step is not finite; the update was not applied.</summary>
 public sealed class NonFiniteStepException : Exception
 {
     /// <param name="step">Number of the step, from 1.</param>
-    /// <param name="what">Which number is wrong.</param>
+    /// <param name="what">Which of the two it is.</param>
     /// <param name="value">Its value.</param>
-    /// <param name="lines">Lines of the training file whose rows were in the step, on this rank.</param>
-    /// <param name="last">The last good step, or null.</param>
+    /// <param name="lines">Lines in the training file of this rank's rows in the step.</param>
+    /// <param name="last">The last finite step; null if there was none.</param>
     public NonFiniteStepException(long step, string what, double value, IReadOnlyList<int> lines, StepReport? last)
         : base(
             $"Step {step}: the {what} is {value}. No weight was changed. Rows in the step: lines "

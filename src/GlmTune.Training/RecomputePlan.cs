@@ -4,20 +4,21 @@ using GlmTune.Model.Layers;
 
 namespace GlmTune.Training;
 
-/// <summary>What the backward pass computes again, so that a pass fits the memory that is free.</summary>
-/// <param name="Whole">Decoder layers that keep their input alone, counted from the first.</param>
+/// <summary>What the backward pass recomputes, so that a pass fits into free memory.</summary>
+/// <param name="Whole">Number of decoder layers of which only the input is kept, counted from the first.</param>
 /// <param name="Selective">Further layers that keep everything but what comes cheap: outputs of norms and of
 /// SwiGLU.</param>
-/// <remarks>Source of the trade: Chen et al., arXiv:1604.06174; of the middle way: Korthikanti et al.,
+/// <remarks>Source of recomputation: Chen et al., arXiv:1604.06174; of selective recomputation: Korthikanti et al.,
 /// arXiv:2205.05198, section 5.</remarks>
 public sealed record RecomputePlan(int Whole, int Selective)
 {
     private const double Usable = 0.92;
 
-    /// <summary>The least to recompute: nothing, then cheap parts, then whole layers; nothing on the CPU.</summary>
-    /// <param name="model">Weights, adapters and optimizer state are in memory already.</param>
-    /// <param name="tokens">Tokens of the largest pass.</param>
-    /// <param name="passing">Bytes that sharding needs in a pass:
+    /// <summary>The least recomputation that fits: none, then cheap parts, then whole layers; none on the
+    /// CPU.</summary>
+    /// <param name="model">The model; weights, adapters and optimizer state are already in memory.</param>
+    /// <param name="tokens">Number of tokens in the largest pass.</param>
+    /// <param name="passing">Bytes that sharding needs during a pass:
     /// <see cref="Sharding.ISharding.PassingBytes"/>.</param>
     public static RecomputePlan For(DecoderModel model, long tokens, long passing = 0)
     {
@@ -29,7 +30,7 @@ public sealed record RecomputePlan(int Whole, int Selective)
         var size = Parameter.BytesOf(model.Type);
         var config = model.Config;
         var inputs = tokens * config.HiddenSize * size * config.LayerCount;
-        // One layer's forward and backward at a time, and the output head's chunk with its gradient.
+        // One layer's forward and backward at a time, and a chunk of the output head with its gradient.
         var working =
             tokens * size * ((6L * config.FeedForwardSize) + (6L * config.HiddenSize))
             + (3L * Math.Min(tokens, model.Head.ChunkRows) * config.VocabularySize * size);
@@ -42,10 +43,10 @@ public sealed record RecomputePlan(int Whole, int Selective)
         );
     }
 
-    /// <summary>The least to recompute where so many bytes are free for what layers keep.</summary>
-    /// <param name="free">Bytes; may be negative.</param>
-    /// <param name="layers">Decoder layers.</param>
-    /// <param name="kept">Bytes that a layer keeps of which nothing is recomputed.</param>
+    /// <summary>The least recomputation that fits, given the bytes free for activations.</summary>
+    /// <param name="free">Free bytes; may be negative.</param>
+    /// <param name="layers">Number of decoder layers.</param>
+    /// <param name="kept">Bytes of activations in a layer without recomputation.</param>
     /// <param name="selective">Bytes that a layer keeps of which cheap parts are recomputed.</param>
     public static RecomputePlan Fit(long free, int layers, long kept, long selective)
     {
@@ -65,13 +66,13 @@ public sealed record RecomputePlan(int Whole, int Selective)
         return new RecomputePlan(layers - fitting, saved > 0 ? fitting : 0);
     }
 
-    /// <summary>Bytes that a decoder layer holds for each token.</summary>
-    /// <param name="model">Adapters attached.</param>
+    /// <summary>Bytes of activations per token in a decoder layer.</summary>
+    /// <param name="model">The model, with adapters attached.</param>
     /// <param name="selective">Whether norms and SwiGLU are computed again.</param>
     public static long KeptPerToken(DecoderModel model, bool selective = false) =>
         model.Layers[^1].KeptPerToken(selective) * Parameter.BytesOf(model.Type);
 
-    /// <summary>In words, for a log.</summary>
+    /// <summary>A description for the log.</summary>
     public string Describe() =>
         (Whole, Selective) switch
         {

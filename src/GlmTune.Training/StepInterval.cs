@@ -1,7 +1,7 @@
 namespace GlmTune.Training;
 
-/// <summary>Every how many steps something happens: a count, or a share of the whole run.</summary>
-/// <param name="Value">A whole number of steps from 1 on, or a share above 0 and below 1.</param>
+/// <summary>How often something happens: every number of steps, or a fraction of the whole run.</summary>
+/// <param name="Value">An integer number of steps, at least 1; or a fraction between 0 and 1.</param>
 public readonly record struct StepInterval(double Value)
 {
     /// <summary>An interval of <paramref name="steps"/> steps.</summary>
@@ -10,7 +10,7 @@ public readonly record struct StepInterval(double Value)
     /// <summary>An interval of <paramref name="steps"/> steps.</summary>
     public static StepInterval FromInt32(int steps) => new(steps);
 
-    /// <summary>The interval in steps of a run of <paramref name="totalSteps"/>; a share is rounded up. At least
+    /// <summary>The interval in steps for a run of <paramref name="totalSteps"/>; a fraction is rounded up. At least
     /// 1.</summary>
     public int Of(int totalSteps) => Math.Max(1, Value < 1 ? (int)Math.Ceiling(totalSteps * Value) : (int)Value);
 }

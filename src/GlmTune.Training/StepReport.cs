@@ -1,15 +1,15 @@
 namespace GlmTune.Training;
 
-/// <summary>What one step did.</summary>
+/// <summary>Results of one step.</summary>
 /// <param name="Step">Number of the step, from 1.</param>
-/// <param name="Loss">Mean loss of its supervised tokens, over all ranks.</param>
-/// <param name="GradientNorm">Before clipping.</param>
-/// <param name="LearningRate">Of the next step, as the Python demo logs it.</param>
+/// <param name="Loss">Mean loss per supervised token, over all ranks.</param>
+/// <param name="GradientNorm">Gradient norm before clipping.</param>
+/// <param name="LearningRate">Learning rate of the next step, as the Python demo logs it.</param>
 /// <param name="Epoch">Passes over the data so far.</param>
-/// <param name="Tokens">Real tokens fed, over all ranks.</param>
-/// <param name="SupervisedTokens">Over all ranks.</param>
-/// <param name="Examples">Over all ranks.</param>
-/// <param name="Elapsed">Time the step took.</param>
+/// <param name="Tokens">Tokens processed over all ranks, without padding.</param>
+/// <param name="SupervisedTokens">Supervised tokens over all ranks.</param>
+/// <param name="Examples">Examples over all ranks.</param>
+/// <param name="Elapsed">Duration of the step.</param>
 public sealed record StepReport(
     long Step,
     double Loss,

@@ -8,17 +8,17 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Training;
 
-/// <summary>Updates weights, step by step: forward and backward over the step's micro-batches, clip, AdamW.</summary>
-/// <remarks>
-/// Gradients are divided once by the supervised tokens of the whole step over all ranks, so 1 × 8, 2 × 4 and 8 × 1
-/// micro-batches give the same update. A step whose loss or gradient norm is not finite stops before anything is
-/// changed. </remarks>
+/// <summary>Updates weights step by step: forward and backward over the micro-batches of a step, clipping,
+/// AdamW.</summary>
+/// <remarks>Gradients are divided once by the number of supervised tokens in the whole step over all ranks, so 1 × 8, 2
+/// × 4 and 8 × 1 micro-batches give the same update. A step with a non-finite loss or gradient norm stops before
+/// anything is changed.</remarks>
 /// <param name="runner">Runs the model.</param>
-/// <param name="sharding">Who holds what.</param>
-/// <param name="optimizer">AdamW's numbers.</param>
-/// <param name="schedule">Learning rates.</param>
-/// <param name="seed">Of the run.</param>
-/// <param name="rank">Of this process: other ranks draw other dropout masks.</param>
+/// <param name="sharding">How parameters are distributed over the ranks.</param>
+/// <param name="optimizer">Settings of AdamW.</param>
+/// <param name="schedule">The learning-rate schedule.</param>
+/// <param name="seed">Seed of the run.</param>
+/// <param name="rank">Number of this rank: each rank has different dropout masks.</param>
 public sealed class Trainer(
     LayerRunner runner,
     ISharding sharding,
@@ -33,10 +33,10 @@ public sealed class Trainer(
     private bool captureTried;
     private StepReport? last;
 
-    /// <summary>Finished steps.</summary>
+    /// <summary>Number of finished steps.</summary>
     public long Done { get; set; }
 
-    /// <summary>Makes the pass of a micro-batch; null: one that holds all of its tokens.</summary>
+    /// <summary>Creates the pass of a micro-batch; null: one that contains all of its tokens.</summary>
     public Func<MicroBatch, TrainingPass>? MakePass { get; init; }
 
     /// <summary>Whether small steps are captured as CUDA graphs, where they can be.</summary>
@@ -52,12 +52,12 @@ public sealed class Trainer(
     /// <summary>Runs a micro-batch of the model.</summary>
     public LayerRunner Runner => runner;
 
-    /// <summary>Who holds what.</summary>
+    /// <summary>How parameters are distributed over the ranks.</summary>
     public ISharding Sharding => sharding;
 
-    /// <summary>One step.</summary>
+    /// <summary>Runs one step.</summary>
     /// <param name="batches">This rank's micro-batches.</param>
-    /// <param name="lineOf">Line of an example in its file, for messages; null: unknown.</param>
+    /// <param name="lineOf">Returns the line of an example in its file, for messages; null: unknown.</param>
     /// <exception cref="NonFiniteStepException">Loss or gradient norm is not finite; nothing was changed.</exception>
     public StepReport Step(StepBatches batches, Func<int, int>? lineOf = null)
     {
@@ -107,7 +107,7 @@ public sealed class Trainer(
         (capture, plainUpdate) = (null, null);
     }
 
-    // Made with the first pass.
+    // Created with the first pass.
     private void TryCapture(TrainingPass pass)
     {
         if (captureTried || !CapturesSmallSteps || pass.Exchange is not null)
@@ -143,7 +143,7 @@ public sealed class Trainer(
         throw new NonFiniteStepException(report.Step, what, value, [.. lines], last);
     }
 
-    // Step, micro-batch and rank each move the seed by an odd constant of their own.
+    // Step, micro-batch and rank each offset the seed by a different odd constant.
     private long DropoutSeed(int microBatch) =>
         unchecked(
             (seed * 0x2545F4914F6CDD1D)

@@ -5,8 +5,8 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Training;
 
-/// <summary>A micro-batch as the model takes it: real tokens back to back, and what each supervised place
-/// predicts.</summary>
+/// <summary>A micro-batch in the form that the model takes: concatenated tokens, and the targets of supervised
+/// positions.</summary>
 public sealed class TrainingPass : IDisposable
 {
     internal TrainingPass(
@@ -17,23 +17,22 @@ public sealed class TrainingPass : IDisposable
         AttentionExchange? exchange = null
     ) => (TokenIds, Sequences, Targets, Run, Exchange) = (tokenIds, sequences, targets, run, exchange);
 
-    /// <summary>[N].</summary>
+    /// <summary>Token ids [N].</summary>
     public int[] TokenIds { get; }
 
-    /// <summary>Which tokens belong to which sequence; whoever runs the pass disposes it.</summary>
+    /// <summary>Which tokens belong to which sequence; disposed by whoever runs the pass.</summary>
     public SequenceLayout Sequences { get; }
 
-    /// <summary>What is predicted from where.</summary>
+    /// <summary>Which token is predicted from which position.</summary>
     public SupervisedTargets Targets { get; }
 
-    /// <summary>The tokens of <see cref="Sequences"/> that this rank holds, where ranks share a pass; null:
-    /// all.</summary>
+    /// <summary>The tokens of <see cref="Sequences"/> on this rank if ranks share a pass; null: all.</summary>
     public Range? Run { get; }
 
-    /// <summary>How attention sees all tokens where ranks share a pass; null: this rank holds all.</summary>
+    /// <summary>How attention sees all tokens if ranks share a pass; null: this rank has all tokens.</summary>
     public AttentionExchange? Exchange { get; }
 
-    /// <summary>The pass of a micro-batch.</summary>
+    /// <summary>Creates the pass of a micro-batch.</summary>
     public static TrainingPass Of(MicroBatch batch, Device device)
     {
         var (rows, targets) = TargetsOf(batch);
@@ -44,8 +43,8 @@ public sealed class TrainingPass : IDisposable
         );
     }
 
-    /// <summary>Rows to predict from, and what each should predict: labels shifted by one, none across a sequence's
-    /// start.</summary>
+    /// <summary>Rows to predict from and their targets: labels shifted by one, none across the start of a
+    /// sequence.</summary>
     internal static (int[] Rows, int[] Targets) TargetsOf(MicroBatch batch)
     {
         var (rows, targets) = (new List<int>(), new List<int>());

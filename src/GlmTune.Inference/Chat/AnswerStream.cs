@@ -3,11 +3,11 @@ using GlmTune.Data.Conversations;
 
 namespace GlmTune.Inference;
 
-/// <summary>Turns what the model writes, as it comes, into text that may be shown, and tool calls.</summary>
-/// <remarks>
-/// Pieces put together are the stripped text. Held back are: what may still become a tool call, white space that may be
-/// the end, the beginning of what may become a stop text. In which pieces the text comes changes nothing but when it is
-/// shown; each is looked at a few times, however long the answer is. Not thread-safe: one for each answer. </remarks>
+/// <summary>Splits a model's output, as it is generated, into displayable text and tool calls.</summary>
+/// <remarks>The concatenated pieces are the stripped text. Held back are: text that may become a tool call, white space
+/// that may be the end, and text that may become a stop sequence. The division into pieces affects only when text is
+/// shown; each is examined a few times at most, however long the answer is. Not thread-safe: use one per
+/// answer.</remarks>
 internal sealed class AnswerStream
 {
     private enum Kind
@@ -20,23 +20,23 @@ internal sealed class AnswerStream
     private readonly IReadOnlyCollection<string> toolNames;
     private readonly IReadOnlyList<string> stopTexts;
     private readonly bool streamCalls;
-    private readonly StringBuilder raw = new(); // The message, while it is not known to be text.
+    private readonly StringBuilder raw = new(); // The message, as long as it is not known to be text.
     private readonly StringBuilder message = new(); // Its text.
-    private readonly StringBuilder blanks = new(); // White space behind it, which is shown with what comes next.
+    private readonly StringBuilder blanks = new(); // White space after it, which is shown together with the next text.
     private readonly List<ParsedAnswer> messages = [];
     private readonly List<ToolCallPiece> calls = [];
     private StopSequenceMatcher stopped;
-    private StreamedArguments? arguments; // Of the call that is given piece by piece.
+    private StreamedArguments? arguments; // State of a call that is emitted piece by piece.
     private int callCount;
     private Kind kind;
-    private bool hasLine; // Whether the message has a line's end, while it is not known to be text.
-    private bool begun; // Whether the message has a visible character.
+    private bool hasLine; // Whether the message contains a line end, as long as it is not known to be text.
+    private bool begun; // Whether the message contains a visible character.
     private bool anyShown;
-    private bool separate; // Whether an earlier message's text stands before this one's.
+    private bool separate; // Whether text of an earlier message precedes this one's.
 
-    /// <param name="toolNames">What may be called.</param>
-    /// <param name="stopTexts">What ends the answer.</param>
-    /// <param name="streamCalls">Whether calls in GLM-4's own style are given piece by piece.</param>
+    /// <param name="toolNames">Names of the tools that may be called.</param>
+    /// <param name="stopTexts">Stop sequences that end the answer.</param>
+    /// <param name="streamCalls">Whether calls in GLM-4's own style are emitted piece by piece.</param>
     public AnswerStream(
         IReadOnlyCollection<string> toolNames,
         IReadOnlyList<string> stopTexts,
@@ -48,14 +48,14 @@ internal sealed class AnswerStream
         kind = toolNames.Count == 0 ? Kind.Text : Kind.Undecided;
     }
 
-    /// <summary>The messages that are whole: one, unless the model opened another turn of its own.</summary>
+    /// <summary>The completed messages: one, unless the model opened another turn of its own.</summary>
     public IReadOnlyList<ParsedAnswer> Messages => messages;
 
-    /// <summary>Whether a stop text came; nothing after it counts.</summary>
+    /// <summary>Whether a stop sequence was found; later text is ignored.</summary>
     public bool Stopped { get; private set; }
 
-    /// <summary>Takes more of the answer.</summary>
-    /// <returns>What may be shown now; often empty.</returns>
+    /// <summary>Adds output of the model.</summary>
+    /// <returns>The text that may be shown now; often empty.</returns>
     public string Add(string text)
     {
         if (Stopped || text.Length == 0)
@@ -88,7 +88,7 @@ internal sealed class AnswerStream
         return kind == Kind.Text ? Show(written, last: false) : "";
     }
 
-    /// <summary>What came of calls since the last time.</summary>
+    /// <summary>Parts of calls since the last time.</summary>
     public IReadOnlyList<ToolCallPiece> TakeCalls()
     {
         if (calls.Count == 0)
@@ -102,8 +102,8 @@ internal sealed class AnswerStream
     }
 
     /// <summary>Ends a message: the answer is over, or the model opens another turn.</summary>
-    /// <param name="cutOff">Whether the length ended it.</param>
-    /// <returns>What was held back of its text.</returns>
+    /// <param name="cutOff">Whether the length limit ended it.</param>
+    /// <returns>Text that was held back.</returns>
     public string EndMessage(bool cutOff = false)
     {
         var text = "";
@@ -146,7 +146,7 @@ internal sealed class AnswerStream
         }
     }
 
-    // Only visible characters decide, and the end of the first line: of these there are few before it is decided.
+    // Only visible characters and the end of the first line decide, and few of them come before the decision.
     private bool CanDecide(string added)
     {
         var endsLine = !hasLine && added.Contains('\n', StringComparison.Ordinal);
@@ -154,7 +154,7 @@ internal sealed class AnswerStream
         return endsLine || !string.IsNullOrWhiteSpace(added);
     }
 
-    // Where it is a call that can be told before its end, a name and then an object, its arguments are begun.
+    // A call that can be recognized before its end (a name and then an object) starts streaming its arguments.
     private (Kind Kind, StreamedArguments? Arguments) Decide(string text)
     {
         var start = text.AsSpan().TrimStart();
@@ -209,7 +209,7 @@ internal sealed class AnswerStream
         return (content[0] is '{' or '`' || ToolDefinition.BuiltIn.Contains(header) ? Kind.Call : Kind.Text, null);
     }
 
-    // Whether the text can be the beginning of {"name" …, with or without a fence around it.
+    // Whether the text can be the start of {"name" …, with or without a code fence.
     private static Kind DecideJson(ReadOnlySpan<char> text)
     {
         var dense = new StringBuilder(20);

@@ -2,33 +2,34 @@ using GlmTune.Data.Conversations;
 
 namespace GlmTune.Inference;
 
-/// <summary>What comes of an answer at one time.</summary>
-/// <param name="Text">More of the text, whole characters only; may be empty.</param>
+/// <summary>One piece of a streamed answer.</summary>
+/// <param name="Text">New text, in whole characters; may be empty.</param>
 /// <param name="Token">The token that it came with; null at the end.</param>
-/// <param name="Answer">The whole answer: at the end only.</param>
+/// <param name="Answer">The complete answer, in the last piece only.</param>
 public sealed record ChatPiece(string Text, GeneratedToken? Token, ChatAnswer? Answer)
 {
-    /// <summary>What comes of tool calls; most often nothing.</summary>
+    /// <summary>New parts of tool calls; usually empty.</summary>
     public IReadOnlyList<ToolCallPiece> Calls { get; init; } = [];
 }
 
 /// <summary>A part of a tool call.</summary>
-/// <param name="Index">Place of the call among those of the answer, from 0.</param>
-/// <param name="Name">The tool's name: with the first piece only.</param>
-/// <param name="Arguments">More of the arguments' text; may be empty.</param>
+/// <param name="Index">Index of the call within the answer, from 0.</param>
+/// <param name="Name">Name of the tool, in the first part only.</param>
+/// <param name="Arguments">New text of the arguments; may be empty.</param>
 public sealed record ToolCallPiece(int Index, string? Name, string Arguments)
 {
-    /// <summary>With the first piece: how the model writes the call, for <see cref="WrittenCall.NewId"/>.</summary>
+    /// <summary>In the first part: the form in which the model writes the call, for
+    /// <see cref="WrittenCall.NewId"/>.</summary>
     public string Form { get; init; } = "";
 }
 
-/// <summary>The answer to a conversation.</summary>
-/// <param name="Messages">What a conversation keeps of it; more than one where the model opened another turn by
-/// itself.</param>
-/// <param name="Calls">Tool calls, in order; most often none or one.</param>
-/// <param name="Finish">Why it ended.</param>
-/// <param name="PromptTokens">Tokens of the prompt.</param>
-/// <param name="AnswerTokens">Tokens that the model gave, the stop token included.</param>
+/// <summary>The complete answer to a conversation.</summary>
+/// <param name="Messages">The messages to add to the conversation; several if the model opened another turn of its
+/// own.</param>
+/// <param name="Calls">Tool calls in order; usually none or one.</param>
+/// <param name="Finish">Why generation stopped.</param>
+/// <param name="PromptTokens">Number of tokens in the prompt.</param>
+/// <param name="AnswerTokens">Number of generated tokens, including the stop token.</param>
 public sealed record ChatAnswer(
     IReadOnlyList<Message> Messages,
     IReadOnlyList<ToolCall> Calls,
@@ -37,13 +38,13 @@ public sealed record ChatAnswer(
     int AnswerTokens
 )
 {
-    /// <summary>The text, stripped, without calls; it equals the pieces put together.</summary>
+    /// <summary>The stripped text without calls; equals the concatenated pieces.</summary>
     public required string Text { get; init; }
 
-    /// <summary>For each of the calls, the message that makes it.</summary>
+    /// <summary>For each call, the message that makes it.</summary>
     public IReadOnlyList<Message> CallMessages { get; init; } = [];
 
-    /// <summary>Tokens of the prompt that were not read again, since another answer had left them in the
-    /// cache.</summary>
+    /// <summary>Number of prompt tokens found in the KV cache, left there by another answer, and therefore not
+    /// processed again.</summary>
     public int CachedTokens { get; init; }
 }

@@ -7,14 +7,15 @@ using Microsoft.Extensions.AI;
 
 namespace GlmTune.Inference;
 
-/// <summary>From the messages and options of Microsoft.Extensions.AI to a conversation of GLM-4.</summary>
+/// <summary>Converts messages and options of Microsoft.Extensions.AI to a GLM-4 conversation.</summary>
 internal static class ChatMessages
 {
-    /// <summary>The additional property of a function call that holds its arguments as the model wrote them.</summary>
+    /// <summary>The additional property of a function call that contains its arguments as the model wrote
+    /// them.</summary>
     public const string WrittenArguments = "written_arguments";
 
-    /// <exception cref="ArgumentException">A role, a content, a tool or a response's schema that this model has no form
-    /// for; no message; or the last one is the assistant's.</exception>
+    /// <exception cref="ArgumentException">This model does not support a role, a content, a tool or a response schema;
+    /// there is no message; or the last one is from the assistant.</exception>
     public static ChatRequest Read(IEnumerable<ChatMessage> messages, ChatOptions? options, IChatClient client)
     {
         var builtIn = (options?.Tools ?? [])
@@ -40,7 +41,7 @@ internal static class ChatMessages
             conversation.Insert(0, new Message(Role.System, instructions));
         }
 
-        // Tools stand in a system message of their own, before the caller's.
+        // Tools go into a system message of their own, before the caller's.
         if (tools.Count > 0)
         {
             conversation.Insert(0, new Message(Role.System, "") { Tools = tools });
@@ -76,14 +77,14 @@ internal static class ChatMessages
             _ => Json(result),
         };
 
-    /// <summary>As the model has seen JSON: with a space after each comma and colon.</summary>
+    /// <summary>Formatted like the JSON in the model's training: with a space after each comma and colon.</summary>
     public static string Json(object value) =>
         PythonJson.Write(
             JsonSerializer.SerializeToElement(value, AIJsonUtilities.DefaultOptions.GetTypeInfo(value.GetType())),
             indent: null
         );
 
-    // One message for each result, in the order of the calls that their ids name.
+    // One message per result, in the order of the calls that their ids name.
     private static ChatMessage[] InCallOrder(IEnumerable<ChatMessage> messages)
     {
         List<ChatMessage> each =
@@ -104,7 +105,7 @@ internal static class ChatMessages
             CallId,
             place =>
                 throw new ArgumentException(
-                    $"A function's result has the id '{CallId(each[place])}', which is the id of no call before it."
+                    $"A function's result has the id '{CallId(each[place])}', but no call before it has this id."
                 )
         );
 
@@ -175,7 +176,7 @@ internal static class ChatMessages
         }
     }
 
-    // As the model wrote them, where they are still the same.
+    // As the model wrote them, if they have not changed.
     private static string Arguments(FunctionCallContent call)
     {
         var arguments = JsonSerializer.SerializeToElement(
@@ -196,7 +197,7 @@ internal static class ChatMessages
             {
                 using var document = JsonDocument.Parse(written);
                 return PythonJson.Write(document.RootElement, indent: null)
-                    == PythonJson.Write(arguments, indent: null); // Numbers of any size, unlike DeepEquals.
+                    == PythonJson.Write(arguments, indent: null); // Handles numbers of any size, unlike DeepEquals.
             }
             catch (Exception e) when (e is JsonException or InvalidOperationException)
             {

@@ -6,17 +6,19 @@ using GlmTune.Model;
 
 namespace GlmTune.Inference;
 
-/// <summary>A model and its chat format: conversations in, answers out, for any number of callers at the same
-/// time.</summary>
-/// <remarks>Thread-safe. Disposing it ends its thread; the model stays the caller's.</remarks>
+/// <summary>A model with its chat template: turns conversations into answers, for any number of concurrent
+/// callers.</summary>
+/// <remarks>Thread-safe. Disposing it ends its thread; the model remains owned by the caller.</remarks>
 public sealed class ChatModel : IDisposable
 {
-    /// <summary>Starts a scheduler over a model.</summary>
-    /// <param name="model">Stays the caller's; nobody else may use it until this is disposed.</param>
-    /// <param name="template">The chat format with its tokenizer.</param>
-    /// <param name="defaults">What requests leave unsaid, such as the model's own generation_config.json.</param>
-    /// <param name="limits">How much is done at once.</param>
-    /// <exception cref="ArgumentException">Model and tokenizer don't belong together.</exception>
+    /// <summary>Starts a scheduler for a model.</summary>
+    /// <param name="model">The model; remains owned by the caller, and nobody else may use it until this object is
+    /// disposed.</param>
+    /// <param name="template">The chat template with its tokenizer.</param>
+    /// <param name="defaults">Options used where requests set none, such as the model's own
+    /// generation_config.json.</param>
+    /// <param name="limits">Limits on concurrent generation.</param>
+    /// <exception cref="ArgumentException">Model and tokenizer do not match.</exception>
     public ChatModel(
         ICausalLm model,
         Glm4Template template,
@@ -28,10 +30,10 @@ public sealed class ChatModel : IDisposable
         Scheduler = new GenerationScheduler(new Generator(model, template.Tokenizer.Count, defaults, limits));
     }
 
-    /// <summary>The chat format with its tokenizer.</summary>
+    /// <summary>The chat template with its tokenizer.</summary>
     public Glm4Template Template { get; }
 
-    /// <summary>What makes the answers.</summary>
+    /// <summary>The scheduler that generates the answers.</summary>
     public GenerationScheduler Scheduler { get; }
 
     /// <summary>Answers a conversation.</summary>
@@ -47,12 +49,12 @@ public sealed class ChatModel : IDisposable
         return answer!;
     }
 
-    /// <summary>Answers a conversation, piece by piece; the last piece holds the whole answer.</summary>
-    /// <param name="request">The conversation, and how.</param>
-    /// <param name="cancellation">Ends the answer between two tokens.</param>
+    /// <summary>Answers a conversation piece by piece; the last piece contains the complete answer.</summary>
+    /// <param name="request">The conversation and its options.</param>
+    /// <param name="cancellation">Cancels the answer between two tokens.</param>
     /// <exception cref="ArgumentException">The conversation is too long, the required tool was not declared, or options
     /// are out of range.</exception>
-    /// <exception cref="InvalidDataException">A declared tool cannot be shown to this model.</exception>
+    /// <exception cref="InvalidDataException">This model has no text for a declared tool.</exception>
     public async IAsyncEnumerable<ChatPiece> StreamAsync(
         ChatRequest request,
         [EnumeratorCancellation] CancellationToken cancellation = default
@@ -72,9 +74,9 @@ public sealed class ChatModel : IDisposable
             options.Over(Scheduler.Generator.Defaults).MaxLength ?? int.MaxValue
         );
 
-    /// <summary>Makes the tokens of a conversation's prompt, which takes long for a long one.</summary>
+    /// <summary>Tokenizes the prompt of a conversation, which can take long.</summary>
     /// <exception cref="ArgumentException">The required tool was not declared.</exception>
-    /// <exception cref="InvalidDataException">A declared tool cannot be shown to this model.</exception>
+    /// <exception cref="InvalidDataException">This model has no text for a declared tool.</exception>
     public PreparedChat Prepare(ChatRequest request)
     {
         var tools = request
@@ -89,12 +91,12 @@ public sealed class ChatModel : IDisposable
             );
     }
 
-    /// <summary>Answers conversations that come together, such as several answers to one, whose prompt is read
-    /// once.</summary>
-    /// <param name="requests">The conversations, and how. They are taken in at once.</param>
-    /// <param name="cancellation">Ends all answers between two tokens.</param>
-    /// <returns>For each request its pieces, as <see cref="StreamAsync"/> gives them, to be enumerated once. One that
-    /// is never begun runs until <paramref name="cancellation"/> or the end.</returns>
+    /// <summary>Answers several conversations together, such as several answers to one conversation, whose prompt is
+    /// then processed once.</summary>
+    /// <param name="requests">The conversations with their options; all are queued at once.</param>
+    /// <param name="cancellation">Cancels all answers between two tokens.</param>
+    /// <returns>For each request its pieces, as from <see cref="StreamAsync"/>; each must be enumerated once. One that
+    /// is never enumerated runs until <paramref name="cancellation"/> or its end.</returns>
     /// <exception cref="ArgumentException">A conversation is too long, or options are out of range.</exception>
     public IReadOnlyList<IAsyncEnumerable<ChatPiece>> StreamAll(
         IReadOnlyList<PreparedChat> requests,
@@ -127,7 +129,7 @@ public sealed class ChatModel : IDisposable
             return (request.Prompt, stream);
         }
 
-        // The model goes on after the name, so that it can only write arguments.
+        // The prompt includes the name, so the model can only write arguments.
         stream.Add($"{required}\n");
         return ([.. request.Prompt, .. Template.Tokenizer.Encode($"{required}\n")], stream);
     }
@@ -160,7 +162,7 @@ public sealed class ChatModel : IDisposable
 
         var rest = stream.Add(decoder.Finish()) + stream.EndMessage(cutOff: finish == FinishReason.Length);
         text.Append(rest);
-        finish = stream.Stopped ? FinishReason.Stop : finish; // One may stand in what was held back.
+        finish = stream.Stopped ? FinishReason.Stop : finish; // The text that was held back may contain one.
         yield return new ChatPiece(
             rest,
             null,
@@ -184,14 +186,14 @@ public sealed class ChatModel : IDisposable
             Calls = stream.TakeCalls(),
         };
 
-        // The model may open another turn of its own, as the All Tools format has it: text, then a call.
+        // The model may open another turn of its own, as in the All Tools format: text, then a call.
         string Take(int id) =>
             id == tokenizer.Special.Assistant
                 ? stream.Add(decoder.Finish()) + stream.EndMessage()
                 : stream.Add(decoder.Add(id));
     }
 
-    // A turn's end always ends an answer, even where a model's files name fewer stop tokens.
+    // The end of a turn always ends an answer, even if a model's files list fewer stop tokens.
     private GenerationRequest Generation(PreparedChat request, int[] prompt)
     {
         var stops =
@@ -202,7 +204,7 @@ public sealed class ChatModel : IDisposable
         var options = request.Options with { EosTokenIds = ends };
         return new GenerationRequest(prompt)
         {
-            // Rules that forbid tokens could leave none of those that a grammar allows.
+            // Rules that forbid tokens could forbid everything that a grammar allows.
             Options = request.Grammar is null ? options : options with { MinNewTokens = 0, NoRepeatNgramSize = 0 },
             Adapter = request.Adapter,
             LogProbabilities = request.LogProbabilities,

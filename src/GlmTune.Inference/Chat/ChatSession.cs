@@ -3,8 +3,8 @@ using GlmTune.Data.Conversations;
 
 namespace GlmTune.Inference;
 
-/// <summary>A conversation with one person: keeps what was said.</summary>
-/// <remarks>An answer that was not waited for to its end leaves the history as it was. Not thread-safe.</remarks>
+/// <summary>A conversation with one person, with its history.</summary>
+/// <remarks>An answer that was not read to its end leaves the history unchanged. Not thread-safe.</remarks>
 public sealed class ChatSession(
     ChatModel model,
     string? system = null,
@@ -14,7 +14,7 @@ public sealed class ChatSession(
 {
     private readonly List<Message> history = [];
 
-    /// <summary>The system prompt; setting it starts over.</summary>
+    /// <summary>The system prompt; setting it starts a new conversation.</summary>
     public string? System
     {
         get => system;
@@ -25,16 +25,16 @@ public sealed class ChatSession(
         }
     }
 
-    /// <summary>What was said, the system message left out.</summary>
+    /// <summary>The history, without the system message.</summary>
     public IReadOnlyList<Message> History => history;
 
-    /// <summary>The last whole answer; null before the first.</summary>
+    /// <summary>The last complete answer; null before the first.</summary>
     public ChatAnswer? LastAnswer { get; private set; }
 
     /// <summary>How answers are generated.</summary>
     public GenerationOptions Options { get; set; } = options ?? new();
 
-    /// <summary>Forgets what was said.</summary>
+    /// <summary>Clears the history.</summary>
     public void Clear()
     {
         history.Clear();
@@ -46,10 +46,10 @@ public sealed class ChatSession(
     /// <param name="turns">Number of turns.</param>
     public void DropOldest(int turns) => history.RemoveRange(0, EndOfTurn(turns));
 
-    /// <summary>Says something.</summary>
-    /// <param name="text">What the person says.</param>
-    /// <param name="cancellation">Ends the answer.</param>
-    /// <returns>The answer's text, piece by piece, in whole characters; <see cref="LastAnswer"/> holds tool
+    /// <summary>Sends a user message.</summary>
+    /// <param name="text">Text of the message.</param>
+    /// <param name="cancellation">Cancels the answer.</param>
+    /// <returns>The answer's text piece by piece, in whole characters; <see cref="LastAnswer"/> contains tool
     /// calls.</returns>
     /// <exception cref="ConversationTooLongException">The conversation no longer fits; <see cref="DropOldest"/> makes
     /// room.</exception>
@@ -57,9 +57,9 @@ public sealed class ChatSession(
     public IAsyncEnumerable<string> AskAsync(string text, CancellationToken cancellation = default) =>
         ContinueAsync(new Message(Role.User, text), cancellation);
 
-    /// <summary>Gives the result of a tool call.</summary>
-    /// <param name="result">What the tool gave; for nothing, the model sees <see cref="ToolResult.None"/>.</param>
-    /// <param name="cancellation">Ends the answer.</param>
+    /// <summary>Sends the result of a tool call.</summary>
+    /// <param name="result">The result; if it is empty, the model sees <see cref="ToolResult.None"/>.</param>
+    /// <param name="cancellation">Cancels the answer.</param>
     /// <returns>As for <see cref="AskAsync"/>.</returns>
     public IAsyncEnumerable<string> ObserveAsync(string result, CancellationToken cancellation = default) =>
         ContinueAsync(new Message(Role.Observation, ToolResult.Shown(result)), cancellation);

@@ -7,24 +7,23 @@ using GlmToolCall = GlmTune.Data.Conversations.ToolCall;
 
 namespace GlmTune.Inference;
 
-/// <summary>A GLM-4 model as a chat client of Microsoft.Extensions.AI: whole and streamed answers, usage, function
+/// <summary>A GLM-4 model as a chat client of Microsoft.Extensions.AI: complete and streamed answers, usage, function
 /// calls.</summary>
-/// <remarks>
-/// Thread-safe: requests of several callers are answered side by side. Of the options, temperature 0 takes the
-/// likeliest tokens, and <c>repetition_penalty</c> is read from the additional properties;
-/// <see cref="GenerationOptions"/> that the raw representation factory gives go before all of them. A required function
-/// is called for certain; "any function" only where one is declared. A response format of JSON, with a schema or
-/// without, is kept to as <see cref="AnswerGrammar"/> says. </remarks>
-/// <param name="model">What answers.</param>
-/// <param name="modelId">What responses call it.</param>
-/// <param name="ownsModel">Whether disposing the client disposes <paramref name="model"/>.</param>
+/// <remarks>Thread-safe: requests of several callers are answered concurrently. Temperature 0 means greedy decoding;
+/// <c>repetition_penalty</c> is read from the additional properties; <see cref="GenerationOptions"/> from the raw
+/// representation factory take precedence over all other options. A specific required function is always called; "any
+/// function" is guaranteed only if exactly one is declared. A JSON response format, with or without a schema, is
+/// enforced as described at <see cref="AnswerGrammar"/>.</remarks>
+/// <param name="model">The chat model.</param>
+/// <param name="modelId">Its name in responses.</param>
+/// <param name="ownsModel">Whether disposing the client also disposes <paramref name="model"/>.</param>
 public sealed class GlmChatClient(ChatModel model, string modelId = "glm-4", bool ownsModel = false) : IChatClient
 {
     private readonly ChatClientMetadata metadata = new("glmtune", defaultModelId: modelId);
 
     /// <inheritdoc/>
-    /// <exception cref="ArgumentException">There is nothing to answer, something this model has no form for, or options
-    /// are out of range.</exception>
+    /// <exception cref="ArgumentException">There is nothing to answer, something is not supported by this model, or
+    /// options are out of range.</exception>
     public Task<ChatResponse> GetResponseAsync(
         IEnumerable<ChatMessage> messages,
         ChatOptions? options = null,
@@ -32,8 +31,8 @@ public sealed class GlmChatClient(ChatModel model, string modelId = "glm-4", boo
     ) => GetStreamingResponseAsync(messages, options, cancellationToken).ToChatResponseAsync(cancellationToken);
 
     /// <inheritdoc/>
-    /// <exception cref="ArgumentException">There is nothing to answer, something this model has no form for, or options
-    /// are out of range.</exception>
+    /// <exception cref="ArgumentException">There is nothing to answer, something is not supported by this model, or
+    /// options are out of range.</exception>
     public IAsyncEnumerable<ChatResponseUpdate> GetStreamingResponseAsync(
         IEnumerable<ChatMessage> messages,
         ChatOptions? options = null,

@@ -2,23 +2,23 @@ using System.Text;
 
 namespace GlmTune.Inference;
 
-/// <summary>Text as it comes, ended by the first of some stop texts; holds back what may be the beginning of
+/// <summary>Streams text until the first of several stop sequences; holds back text that may be the start of
 /// one.</summary>
-/// <remarks>
-/// The first stop text is the one that is whole first; of those that end at the same place, the longest. So it does not
-/// matter in which pieces the text comes. Not thread-safe: one for each answer. </remarks>
-/// <param name="stops">The stop texts, none of them empty.</param>
+/// <remarks>The first stop sequence is the one that is complete first; of those that end at the same position, the
+/// longest. The division of the text into pieces therefore does not matter. Not thread-safe: use one per
+/// answer.</remarks>
+/// <param name="stops">The stop sequences, none of them empty.</param>
 public sealed class StopSequenceMatcher(IReadOnlyList<string> stops)
 {
-    private readonly StringBuilder held = new(); // Shorter than the longest stop text.
+    private readonly StringBuilder held = new(); // Shorter than the longest stop sequence.
 
-    /// <summary>Whether a stop text came; nothing after it counts.</summary>
+    /// <summary>Whether a stop sequence was found; later text is ignored.</summary>
     public bool Stopped { get; private set; }
 
-    /// <summary>Takes more.</summary>
-    /// <param name="text">What came.</param>
-    /// <param name="last">Whether nothing more comes, so that nothing is held back.</param>
-    /// <returns>What is certain now.</returns>
+    /// <summary>Adds text.</summary>
+    /// <param name="text">The new text.</param>
+    /// <param name="last">Whether it is the end of the text, so that nothing is held back.</param>
+    /// <returns>The text that is certain now.</returns>
     public string Add(string text, bool last = false)
     {
         if (Stopped)
@@ -51,7 +51,7 @@ public sealed class StopSequenceMatcher(IReadOnlyList<string> stops)
         return all[..start];
     }
 
-    // The longest end of the text that a stop text begins with.
+    // The longest suffix of the text that is a prefix of a stop sequence.
     private static int Overlap(string text, string stop)
     {
         for (var length = Math.Min(text.Length, stop.Length - 1); length > 0; length--)

@@ -3,7 +3,8 @@ using GlmTune.Data.Conversations;
 
 namespace GlmTune.Inference;
 
-/// <summary>The arguments of one call, read as they come: one JSON object, and nothing after its last brace.</summary>
+/// <summary>The arguments of one call while they are generated: one JSON object, and nothing after its last
+/// brace.</summary>
 internal sealed class StreamedArguments(string name)
 {
     private readonly StringBuilder arguments = new();
@@ -12,9 +13,9 @@ internal sealed class StreamedArguments(string name)
     private bool escaped;
     private bool whole;
 
-    /// <summary>Reads on.</summary>
-    /// <param name="text">What came; at first it begins with the first brace.</param>
-    /// <returns>What of it belongs to the arguments.</returns>
+    /// <summary>Adds text.</summary>
+    /// <param name="text">The new text; the first piece starts with the opening brace.</param>
+    /// <returns>The part that belongs to the arguments.</returns>
     public string Read(string text)
     {
         var place = 0;
@@ -40,7 +41,7 @@ internal sealed class StreamedArguments(string name)
         return text[..place];
     }
 
-    /// <summary>The call as far as it came.</summary>
+    /// <summary>The call so far.</summary>
     public ParsedAnswer ToAnswer()
     {
         var text = arguments.ToString();

@@ -5,17 +5,17 @@ using GlmTune.Data.Conversations;
 
 namespace GlmTune.Inference;
 
-/// <summary>Finds the tool call in what the model wrote, in either of its two styles.</summary>
-/// <remarks>
-/// GLM-4's own: the tool's name on the first line, then the arguments as a JSON object (or, for the model's built-in
-/// tools, as their own text). The fine-tuning demo's data: content <c>{"name": …, "arguments": {…}}</c>. </remarks>
+/// <summary>Finds the tool call in a model's output, in either of two styles.</summary>
+/// <remarks>GLM-4's own style: the tool's name on the first line, then the arguments as a JSON object (for built-in
+/// tools of the model, as their own text). The fine-tuning demo's style: content <c>{"name": …, "arguments":
+/// {…}}</c>.</remarks>
 public static partial class ToolCallParser
 {
-    /// <summary>Reads one message of the model.</summary>
-    /// <param name="text">What it wrote after the assistant's token, the header's newline included.</param>
-    /// <param name="toolNames">The tools that it was offered: other names make no call. Null: any identifier
-    /// does.</param>
-    /// <param name="cutOff">Whether the length cut it off: a tool's name with nothing after it is no call then.</param>
+    /// <summary>Parses one message of the model.</summary>
+    /// <param name="text">The text after the assistant token, including the header's newline.</param>
+    /// <param name="toolNames">The available tools; other names do not make a call. Null: any identifier does.</param>
+    /// <param name="cutOff">Whether the length limit cut it off: a tool's name with nothing after it is then not a
+    /// call.</param>
     public static ParsedAnswer Parse(string text, IReadOnlyCollection<string>? toolNames, bool cutOff = false)
     {
         if (Native(text, toolNames, cutOff) is { } native)
@@ -31,7 +31,7 @@ public static partial class ToolCallParser
         );
     }
 
-    /// <summary>Whether a name is that of a tool that was offered.</summary>
+    /// <summary>Whether a name is that of an available tool.</summary>
     internal static bool IsTool(string name, IReadOnlyCollection<string>? toolNames) =>
         toolNames?.Contains(name) ?? Identifier().IsMatch(name);
 
@@ -51,7 +51,7 @@ public static partial class ToolCallParser
 
         if (content.Length == 0)
         {
-            // A function that was offered, called without arguments.
+            // An available function, called without arguments.
             if (cutOff || toolNames is null || ToolDefinition.BuiltIn.Contains(name))
             {
                 return null;

@@ -4,15 +4,15 @@ using GlmTune.Data.Templates;
 
 namespace GlmTune.Inference;
 
-/// <summary>How the model wrote a call that goes through a protocol with nothing but a name, arguments and an id: kept
-/// in the id.</summary>
-/// <remarks>
-/// <para>A conversation that goes on should hold a call in the tokens that the model gave: other words than its own are
-/// read as the habit of this conversation, and tokens that it gave are still in the cache. The protocol's arguments
-/// stay verbatim; what stood around them is one of a few forms, named in the id where it is not the usual one.</para>
-/// <para>Usual, and taken for ids of other programs, is GLM-4's own form: the name on the first line, then the
-/// arguments; for the model's own tools (<see cref="ToolDefinition.BuiltIn"/>) their text instead of JSON.</para>
-/// </remarks>
+/// <summary>Preserves the form in which the model wrote a call across a protocol that transports only name, arguments
+/// and id: the form is encoded in the id.</summary>
+/// <remarks><para>A continued conversation should contain a call in exactly the tokens that the model generated: a
+/// different form would be imitated in later turns, and the original tokens are still in the KV cache. The protocol
+/// transports the arguments verbatim; what surrounded them is one of a few known forms, encoded in the id unless it is
+/// the usual one.</para>
+/// <para>The usual form, also assumed for ids of other programs, is GLM-4's own: the name on the first line, then the
+/// arguments; for the model's built-in tools (<see cref="ToolDefinition.BuiltIn"/>) their text instead of
+/// JSON.</para></remarks>
 public static class WrittenCall
 {
     private const int MaxLength = 40;
@@ -35,8 +35,8 @@ public static class WrittenCall
     /// <summary>The form of a call.</summary>
     /// <param name="call">The call.</param>
     /// <param name="message">The message that makes it, as the model wrote it.</param>
-    /// <returns>A few letters, or none for the usual form; where the message has none of the known forms, the
-    /// nearest.</returns>
+    /// <returns>A few letters, or an empty text for the usual form; if the form is unknown, the nearest known
+    /// one.</returns>
     public static string FormOf(ToolCall call, Message message)
     {
         var isBuiltIn = ToolDefinition.BuiltIn.Contains(call.Name);
@@ -50,16 +50,16 @@ public static class WrittenCall
             ?? forms[0];
     }
 
-    /// <summary>A new id that holds a form: at most 40 characters, as OpenAI's own servers take.</summary>
+    /// <summary>A new id that encodes a form: at most 40 characters, like those of OpenAI's servers.</summary>
     public static string NewId(string form) =>
         form.Length == 0 ? $"call_{Guid.NewGuid():N}" : $"call_{form}_{$"{Guid.NewGuid():N}"[..24]}";
 
     /// <summary>The message that makes a call.</summary>
-    /// <param name="id">The call's id; may be of another program, or null.</param>
-    /// <param name="name">The tool's name.</param>
+    /// <param name="id">Id of the call; may be from another program, or null.</param>
+    /// <param name="name">Name of the tool.</param>
     /// <param name="arguments">The arguments' text.</param>
-    /// <param name="isBuiltIn">Whether the name is that of one of the model's own tools in this conversation, rather
-    /// than of a function.</param>
+    /// <param name="isBuiltIn">Whether the name refers to a built-in tool of the model in this conversation, not to a
+    /// function.</param>
     public static Message Message(string? id, string name, string arguments, bool isBuiltIn)
     {
         var parts = id is { Length: <= MaxLength } ? id.Split('_') : [];
@@ -68,7 +68,7 @@ public static class WrittenCall
             ?? Message(Usual, name, arguments)!;
     }
 
-    // null: no such form, or none with these arguments.
+    // null: an unknown form, or one that cannot represent these arguments.
     private static Message? Message(string form, string name, string arguments)
     {
         if (
@@ -104,7 +104,7 @@ public static class WrittenCall
 
     private static Message Plain(Message message) => new(message.Role, message.Content) { Metadata = message.Metadata };
 
-    // The other way round than ToolCallParser makes JSON of it.
+    // The inverse of ToolCallParser's conversion to JSON.
     private static string? TextOf(string name, string arguments)
     {
         try
@@ -123,8 +123,8 @@ public static class WrittenCall
                 (
                     "simple_browser",
                     [
-                    { Name: "query", Value.ValueKind: JsonValueKind.String } query,
-                    { Name: "recency_days", Value.ValueKind: JsonValueKind.Number } days,
+                        { Name: "query", Value.ValueKind: JsonValueKind.String } query,
+                        { Name: "recency_days", Value.ValueKind: JsonValueKind.Number } days,
                     ]
                 ) => $"search({PythonJson.Quote(query.Value.GetString()!)}, recency_days={days.Value.GetRawText()})",
                 (not "cogview", [{ Name: "code", Value.ValueKind: JsonValueKind.String } code]) =>

@@ -6,17 +6,16 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Inference;
 
-/// <summary>An answer that a beam search found.</summary>
-/// <param name="Tokens">Its ids, a stop token included.</param>
+/// <summary>An answer found by beam search.</summary>
+/// <param name="Tokens">Its token ids, including a stop token.</param>
 /// <param name="Score">Sum of its log probabilities, divided by its length to the power of the length penalty.</param>
 internal sealed record Beam(int[] Tokens, double Score);
 
-/// <summary>Keeps the likeliest beginnings of an answer side by side instead of one.</summary>
-/// <remarks>
-/// Follows Hugging Face's library: of each step's candidates, those among the first <c>num_beams</c> that end with a
-/// stop token (or at the length limit) become answers; the search ends when no running beam can beat the worst of as
-/// many answers as beams (<c>early_stopping: false</c>), or at once when there are so many (<c>true</c>). Not
-/// thread-safe. </remarks>
+/// <summary>Keeps several most likely partial answers instead of one.</summary>
+/// <remarks>Follows Hugging Face's library: of each step's candidates, those among the first <c>num_beams</c> that end
+/// with a stop token (or at the length limit) become answers. The search ends when no running beam can beat the worst
+/// of <c>num_beams</c> answers (<c>early_stopping: false</c>), or as soon as there are that many (<c>true</c>). Not
+/// thread-safe.</remarks>
 internal sealed class BeamSearch : IDisposable
 {
     private const int FirstRoom = 64;
@@ -34,9 +33,9 @@ internal sealed class BeamSearch : IDisposable
     private IDecoder? decoder;
     private int length;
 
-    /// <param name="model">What is searched; nobody else may use it during <see cref="Advance"/>.</param>
-    /// <param name="vocabularySize">One past the highest id that may be produced.</param>
-    /// <param name="row">The prompt, and how; stays as it is.</param>
+    /// <param name="model">The model; nobody else may use it during <see cref="Advance"/>.</param>
+    /// <param name="vocabularySize">Exclusive upper bound of the ids that may be generated.</param>
+    /// <param name="row">The prompt and its options; not modified.</param>
     public BeamSearch(ICausalLm model, int vocabularySize, GenerationRow row)
     {
         (this.model, this.vocabularySize, this.row, settings, adapter) = (
@@ -55,8 +54,8 @@ internal sealed class BeamSearch : IDisposable
 
     private sealed record Running(int[] Tokens, float Score);
 
-    /// <summary>Searches a token further: one pass of the model.</summary>
-    /// <returns>The answers, the best first, as many as beams, where the search is over; else null.</returns>
+    /// <summary>Advances the search by one token: one forward pass.</summary>
+    /// <returns>When the search is over, the answers, best first, as many as there are beams; otherwise null.</returns>
     /// <exception cref="InvalidOperationException">Its adapter was unloaded, logits are NaN, or every token is
     /// forbidden.</exception>
     public IReadOnlyList<Beam>? Advance()
@@ -131,7 +130,7 @@ internal sealed class BeamSearch : IDisposable
         done.Count == settings.Beams
         && (settings.EarlyStopping || best.Score / Math.Pow(length, settings.LengthPenalty) <= done[^1].Score);
 
-    // The best continuations over all beams, enough of them that beams remain when every stop token is among them.
+    // The best continuations over all beams; enough that beams remain even if every stop token is among them.
     private List<Candidate> Candidates()
     {
         var scores = LogProbabilities(first: length == 1);
@@ -229,7 +228,7 @@ internal sealed class BeamSearch : IDisposable
         }
     }
 
-    // Slot i gets what slot order[i] holds.
+    // Slot i receives the content of slot order[i].
     private void Reorder(int[] order, int tokens)
     {
         if (order.Index().All(slot => slot.Item == slot.Index))

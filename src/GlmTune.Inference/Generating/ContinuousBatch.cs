@@ -6,47 +6,45 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Inference;
 
-/// <summary>Rows that are generated side by side: finished rows leave and waiting rows enter between any two
-/// passes.</summary>
-/// <remarks>
-/// A pass takes in prompts, as many tokens as are allowed at once, or one token of every row. While every row wants
-/// nothing but the likeliest token, the next pass is queued before this one's tokens are looked at; a row that turns
-/// out to have ended leaves one token for nobody. The cache has room for whole answers where the limit allows, and
-/// grows with its longest row; where it would grow past its limit, the row that entered last goes back to wait, and
-/// takes its tokens in again later. Finished rows leave their keys and values as long as there is room: a row that
-/// begins with the same tokens takes them over. Of rows that wait to be read and have the same tokens, one is read: its
-/// logits are those of the others too, and its keys and values are copied. Not thread-safe. </remarks>
+/// <summary>Continuous batching: between any two passes, finished rows leave and waiting rows enter.</summary>
+/// <remarks>A pass processes either prompts, up to a limit of tokens, or one token of every row. While every row needs
+/// only the most likely token, the next pass is queued before the results of this one are read; a row that turns out to
+/// have ended then produces one unused token. The cache reserves room for complete answers if the limit allows, and
+/// grows with its longest row. When it would exceed its limit, the row that entered last goes back to waiting, and its
+/// tokens are processed again later. Finished rows leave their keys and values in the cache as long as there is room,
+/// and a row that starts with the same tokens takes them over. Of waiting rows with equal tokens, one is processed: its
+/// logits are used for the others too, and its keys and values are copied. Not thread-safe.</remarks>
 internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, GenerationLimits limits) : IDisposable
 {
     private const int CapacityStep = 64;
 
-    // Tokens for which room is made ahead of a row; memory of a longer answer is taken when it is needed.
+    // Tokens reserved ahead of each row; memory for a longer answer is allocated when needed.
     private const int MaxAhead = 2048;
-    private const int WorthCopying = 16; // Tokens; fewer are read faster than copied layer by layer.
+    private const int WorthCopying = 16; // In tokens; fewer are processed faster than copied layer by layer.
     private readonly LinkedList<GenerationRow> waiting = [];
-    private readonly List<GenerationRow> active = []; // In the order in which they entered.
-    private readonly List<GenerationRow> kept = []; // Finished, their slots untouched; the least recently used first.
+    private readonly List<GenerationRow> active = []; // In order of entry.
+    private readonly List<GenerationRow> kept = []; // Finished rows whose slots are still intact; the least recently used first.
     private KvCache? cache;
     private IDecoder? decoder;
-    private List<GenerationRow>? ahead; // Rows of a pass that is queued and not looked at.
-    private List<GenerationRow>? inPass; // Rows of the pass that is made now; null while room is made for it.
+    private List<GenerationRow>? ahead; // Rows of a queued pass whose results have not been read.
+    private List<GenerationRow>? inPass; // Rows of the current pass; null while room is being made for it.
     private long bytesPerToken;
 
     private readonly record struct Choice(GenerationRow Row, GeneratedToken Token, Exception? Error);
 
-    /// <summary>Rows that have not entered yet.</summary>
+    /// <summary>Number of rows that have not entered yet.</summary>
     public int WaitingCount => waiting.Count;
 
-    /// <summary>Whether there is anything to do.</summary>
+    /// <summary>Whether there is any work.</summary>
     public bool HasWork => active.Count + waiting.Count > 0;
 
-    /// <summary>Rows in the batch and waiting.</summary>
+    /// <summary>Number of rows in the batch and waiting.</summary>
     public IEnumerable<GenerationRow> Rows => active.Concat(waiting);
 
-    /// <summary>Puts a row at the end of those that wait.</summary>
+    /// <summary>Appends a row to the waiting queue.</summary>
     public void Add(GenerationRow row) => waiting.AddLast(row);
 
-    /// <summary>Takes a row out, finished or not.</summary>
+    /// <summary>Removes a row, finished or not.</summary>
     public void Remove(GenerationRow row)
     {
         if (!active.Remove(row))
@@ -65,11 +63,12 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         }
     }
 
-    /// <summary>One pass of the model. Rows that are finished or failed have left when it returns.</summary>
-    /// <param name="emit">Gets each row that has a new token, and the token.</param>
-    /// <param name="fail">Gets each row for which no token could be chosen, and why; the others go on.</param>
-    /// <exception cref="PassFailedException">The pass itself failed. Its rows have left; the others continue with the
-    /// next step.</exception>
+    /// <summary>Runs one forward pass. Rows that have finished or failed are removed before it returns.</summary>
+    /// <param name="emit">Called for each row with its new token.</param>
+    /// <param name="fail">Called for each row for which no token could be selected, with the error; other rows
+    /// continue.</param>
+    /// <exception cref="PassFailedException">The pass itself failed. Its rows have been removed; the others continue
+    /// with the next step.</exception>
     public void Step(Action<GenerationRow, GeneratedToken> emit, Action<GenerationRow, Exception> fail)
     {
         foreach (var row in Rows.Where(row => row.Adapter is { IsLoaded: false }).ToList())
@@ -162,8 +161,8 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         return Sample(decoder.Logits, Ready(rows, sharing));
     }
 
-    // The likeliest tokens by a queued pass of one token a row; rows that have left since are passed over. First the
-    // next pass is queued.
+    // Most likely tokens from a queued pass with one token per row; rows that have left since are skipped. The next
+    // pass is queued first.
     private Choice[] NextByArgmax(List<GenerationRow> rows)
     {
         if (CanContinue(rows))
@@ -186,7 +185,7 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         return [.. choices];
     }
 
-    // A row's next token, or why there is none; null where the choice could not be made in this way.
+    // A row's next token, or why there is none; null if it could not be determined in this way.
     private static Choice? Attempt(GenerationRow row, Func<GeneratedToken?> sample)
     {
         try
@@ -199,10 +198,9 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         }
     }
 
-    // After a failed pass: gives the rows that cannot go on, and takes them out. What the pass has written lies past
-    // the tokens that its rows count as cached, so that the slots of the others are whole. Where room could not be
-    // made, the cache may be half rearranged: only the rows that came last are given up, and the others read their
-    // tokens again.
+    // After a failed pass: returns the rows that cannot continue, and removes them. The pass wrote only beyond the
+    // tokens that its rows count as cached, so the slots of the others are intact. If making room failed, the cache may
+    // be partly rearranged: then only the newest rows are given up, and the others process their tokens again.
     private GenerationRow[] Abandon()
     {
         GenerationRow[] failed;
@@ -232,8 +230,8 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         return failed;
     }
 
-    // Whether another pass over the same rows is worth it and possible: all are still here and have room, most go on,
-    // nobody waits for a place that one of them leaves, and nothing has changed under the decoder.
+    // Whether another pass over the same rows is worthwhile and possible: all are still present and have room, most
+    // continue, nobody waits for a slot that one of them would free, and the decoder's state is unchanged.
     private bool CanContinue(List<GenerationRow> rows) =>
         (waiting.Count == 0 || active.Count == limits.Slots)
         && rows.TrueForAll(row =>
@@ -242,7 +240,8 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         && rows.Count(row => row.Left > 1) * 2 > rows.Count
         && decoder!.CanAdvance;
 
-    // Rows that are not read themselves, because another has the same tokens and is further: and that other one.
+    // Rows that are not processed themselves because another row has the same tokens and is further ahead, with that
+    // row.
     private Dictionary<GenerationRow, GenerationRow> FindSharing()
     {
         var sharing = new Dictionary<GenerationRow, GenerationRow>();
@@ -267,8 +266,8 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         return sharing;
     }
 
-    // Rows whose tokens are all in the cache after a pass over some, with the place of their logits; rows that share
-    // those of another have taken over its keys and values.
+    // Rows whose tokens are all in the cache after a pass over some, with the index of their logits; rows that share
+    // another's tokens have taken over its keys and values.
     private (int Index, GenerationRow Row)[] Ready(
         List<GenerationRow> rows,
         Dictionary<GenerationRow, GenerationRow> sharing
@@ -285,7 +284,7 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         return [.. ready];
     }
 
-    // Rows of the next pass, and how many tokens of each: prompts first, then one token of every row.
+    // Rows of the next pass with their numbers of tokens: prompts first, then one token of every row.
     private (List<GenerationRow> Rows, List<int> Added) Plan(Dictionary<GenerationRow, GenerationRow> sharing)
     {
         var rows = new List<GenerationRow>();
@@ -342,8 +341,8 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         }
     }
 
-    // The next token of each row. Of its logits no more comes to the host than its choice needs: the likeliest token,
-    // the likeliest few, or all.
+    // The next token of each row. Only the logits that the selection needs are copied to the host: the most likely
+    // token, the most likely few, or all.
     private Choice[] Sample(Tensor logits, (int Index, GenerationRow Row)[] ready)
     {
         var producible = logits.narrow(1, 0, vocabularySize);
@@ -446,7 +445,7 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         }
     }
 
-    // A slot for each active row, and room in it for all its tokens.
+    // A slot for each active row, with room for all its tokens.
     private void MakeRoom()
     {
         var have = cache is null ? 0 : cache.Capacity - model.MaxVirtualTokens;
@@ -486,7 +485,7 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         foreach (var row in active.Where(row => row.Slot < 0))
         {
             var (slot, (source, count)) = (free.Dequeue(), reuse[row]);
-            var isRead = !active.TakeWhile(other => other != row).Any(row.IsAlike); // Else it gets all of the other's.
+            var isRead = !active.TakeWhile(other => other != row).Any(row.IsAlike); // Otherwise it takes over all of the other's tokens.
             if (
                 isRead
                 && source is not null
@@ -547,8 +546,8 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         }
     }
 
-    // The row whose slot begins with the most of this row's tokens, and how many; at least one token is left to be
-    // read, which gives the logits.
+    // The row whose slot starts with the most tokens in common with this row, and how many; at least one token remains
+    // to be processed, because it gives the logits.
     private (GenerationRow? Source, int Count) FindReuse(GenerationRow row)
     {
         var source = kept.Concat(active.Where(other => other.Slot >= 0))
@@ -556,7 +555,7 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
             .MaxBy(Common);
         if (source is not null && kept.Remove(source))
         {
-            kept.Add(source); // Used just now.
+            kept.Add(source); // Just used.
         }
 
         return (source, source is null ? 0 : Common(source));

@@ -1,25 +1,25 @@
 namespace GlmTune.Inference;
 
-/// <summary>Why an answer ended.</summary>
+/// <summary>Why generation stopped.</summary>
 public enum FinishReason
 {
-    /// <summary>The model gave a stop token.</summary>
+    /// <summary>The model generated a stop token.</summary>
     Stop,
 
-    /// <summary>The answer has as many tokens as were allowed.</summary>
+    /// <summary>The answer reached its maximum length.</summary>
     Length,
 }
 
 /// <summary>One token of an answer.</summary>
-/// <param name="Id">The token.</param>
-/// <param name="Finish">Null but for an answer's last token; a stop token itself is the last one.</param>
+/// <param name="Id">The token id.</param>
+/// <param name="Finish">Set for the last token of an answer only, which may be a stop token; otherwise null.</param>
 public readonly record struct GeneratedToken(int Id, FinishReason? Finish)
 {
-    /// <summary>Tokens of the prompt that were not read for this answer, since another one had left them in the
-    /// cache.</summary>
+    /// <summary>Number of prompt tokens found in the KV cache, left there by another answer, and therefore not
+    /// processed again.</summary>
     public int CachedTokens { get; init; }
 
-    /// <summary>Natural logarithm of its probability; null where not asked for.</summary>
+    /// <summary>Natural logarithm of its probability; null if not requested.</summary>
     public double? LogProbability { get; init; }
 
     /// <summary>The likeliest tokens at its position, the likeliest first; null where not asked for.</summary>

@@ -1,29 +1,29 @@
 namespace GlmTune.Inference;
 
-/// <summary>How much a generator does at once.</summary>
+/// <summary>Limits on concurrent generation.</summary>
 public sealed record GenerationLimits
 {
-    /// <summary>Answers made side by side, at most. Default 16.</summary>
+    /// <summary>Maximum answers generated concurrently. Default: 16.</summary>
     public int Slots { get; init; } = 16;
 
-    /// <summary>Bytes of cached keys and values, at most, unless a single answer needs more. Default 4 GiB.</summary>
+    /// <summary>Maximum bytes of the KV cache, unless a single answer needs more. Default: 4 GiB.</summary>
     public long CacheBytes { get; init; } = 4L << 30;
 
-    /// <summary>Tokens of prompts in one pass, at most; longer prompts go in several. Default 4096.</summary>
+    /// <summary>Maximum prompt tokens per pass; longer prompts are split. Default: 4096.</summary>
     public int PassTokens { get; init; } = 4096;
 
-    /// <summary>Finished answers whose keys and values stay in a scheduler's cache, at most, so that a conversation
-    /// that goes on is not read again; the least recently used goes first, sooner where <see cref="CacheBytes"/> are
-    /// needed. 0 keeps none. Default 16.</summary>
+    /// <summary>Maximum number of finished answers whose keys and values stay in the cache, so that a continued
+    /// conversation is not processed again. The least recently used is evicted first, earlier if
+    /// <see cref="CacheBytes"/> are needed. 0 keeps none. Default: 16.</summary>
     public int KeptAnswers { get; init; } = 16;
 
-    /// <summary>These, with a cache that fits into memory: at most four fifths of what is free, since passes need some
-    /// too.</summary>
-    /// <param name="free">Bytes; null where it is not known, which changes nothing.</param>
+    /// <summary>These limits with a cache that fits into memory: at most four fifths of what is free, because passes
+    /// also need memory.</summary>
+    /// <param name="free">Free bytes; null if unknown, which changes nothing.</param>
     public GenerationLimits Within(long? free) =>
         free is { } bytes ? this with { CacheBytes = Math.Clamp(bytes / 5 * 4, 1, CacheBytes) } : this;
 
-    /// <exception cref="ArgumentException">One is out of range.</exception>
+    /// <exception cref="ArgumentException">A limit is out of range.</exception>
     internal void Check()
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(Slots, 1);

@@ -2,13 +2,13 @@ using GlmTune.Model;
 
 namespace GlmTune.Inference;
 
-/// <summary>Prompts that are answered pass by pass: rows of a running batch, and beam searches one at a time beside
+/// <summary>Answers prompts pass by pass: rows of a continuous batch, and beam searches one at a time beside
 /// it.</summary>
-/// <param name="model">What answers.</param>
-/// <param name="vocabularySize">One past the highest id that may be produced.</param>
-/// <param name="limits">How much is done at once.</param>
-/// <param name="passes">Held during each pass: queues over one model share it.</param>
-/// <remarks>Not thread-safe, but for <paramref name="passes"/>.</remarks>
+/// <param name="model">The model.</param>
+/// <param name="vocabularySize">Exclusive upper bound of the ids that may be generated.</param>
+/// <param name="limits">Limits on concurrent generation.</param>
+/// <param name="passes">Lock held during each pass; shared by all queues over one model.</param>
+/// <remarks>Not thread-safe, except for <paramref name="passes"/>.</remarks>
 internal sealed class GenerationQueue(ICausalLm model, int vocabularySize, GenerationLimits limits, Lock passes)
     : IDisposable
 {
@@ -16,13 +16,13 @@ internal sealed class GenerationQueue(ICausalLm model, int vocabularySize, Gener
     private readonly LinkedList<GenerationRow> searches = []; // The first one runs.
     private BeamSearch? search;
 
-    /// <summary>Whether there is anything to do.</summary>
+    /// <summary>Whether there is any work.</summary>
     public bool HasWork => batch.HasWork || searches.Count > 0;
 
-    /// <summary>Rows that have not begun yet.</summary>
+    /// <summary>Number of rows that have not started yet.</summary>
     public int WaitingCount => batch.WaitingCount + Math.Max(0, searches.Count - 1);
 
-    /// <summary>Takes a prompt in.</summary>
+    /// <summary>Adds a prompt.</summary>
     public void Add(GenerationRow row)
     {
         if (row.Beams > 1)
@@ -35,7 +35,7 @@ internal sealed class GenerationQueue(ICausalLm model, int vocabularySize, Gener
         }
     }
 
-    /// <summary>Gives a prompt up.</summary>
+    /// <summary>Removes a prompt.</summary>
     public void Remove(GenerationRow row)
     {
         if (row.Beams == 1)
@@ -52,12 +52,13 @@ internal sealed class GenerationQueue(ICausalLm model, int vocabularySize, Gener
         }
     }
 
-    /// <summary>One pass of the batch and one of the first search. Rows that are finished or failed have left when it
-    /// returns.</summary>
-    /// <param name="emit">Gets each row that has a new token, and the token.</param>
-    /// <param name="fail">Gets each row for which no token could be chosen, and why; the others go on.</param>
-    /// <exception cref="PassFailedException">A pass failed. Its rows have left; the others continue with the next
-    /// step.</exception>
+    /// <summary>Runs one pass of the batch and one of the first beam search. Rows that have finished or failed are
+    /// removed before it returns.</summary>
+    /// <param name="emit">Called for each row with its new token.</param>
+    /// <param name="fail">Called for each row for which no token could be selected, with the error; other rows
+    /// continue.</param>
+    /// <exception cref="PassFailedException">A pass failed. Its rows have been removed; the others continue with the
+    /// next step.</exception>
     public void Step(Action<GenerationRow, GeneratedToken> emit, Action<GenerationRow, Exception> fail)
     {
         lock (passes)

@@ -2,18 +2,17 @@ using GlmTune.Constraints;
 
 namespace GlmTune.Inference;
 
-/// <summary>One prompt to be continued.</summary>
+/// <summary>One prompt to continue.</summary>
 /// <param name="Prompt">Token ids, at least one.</param>
 public sealed record GenerationRequest(IReadOnlyList<int> Prompt)
 {
-    /// <summary>How; what is unsaid is the generator's.</summary>
+    /// <summary>Generation options; unset values are those of the generator.</summary>
     public GenerationOptions Options { get; init; } = new();
 
-    /// <summary>Name of the served adapter that answers; null: the base, or the adapter that is attached to
-    /// it.</summary>
+    /// <summary>Name of the served adapter to use; null: the base model, or the adapter attached to it.</summary>
     public string? Adapter { get; init; }
 
-    /// <summary>Whether each token comes with its log probability.</summary>
+    /// <summary>Whether to return the log probability of each token.</summary>
     public bool LogProbabilities { get; init; }
 
     /// <summary>How many of the likeliest tokens at each position are reported too; needs

@@ -3,12 +3,12 @@ using GlmTune.Model.Adapters;
 
 namespace GlmTune.Inference;
 
-/// <summary>One prompt on its way to an answer.</summary>
+/// <summary>The state of one prompt while it is being answered.</summary>
 internal sealed class GenerationRow
 {
     private readonly List<GeneratedToken> generated = [];
 
-    /// <exception cref="ArgumentException">The prompt is empty, holds no tokens of this model, or is too long; options
+    /// <exception cref="ArgumentException">The prompt is empty, contains invalid token ids, or is too long; or options
     /// are out of range.</exception>
     public GenerationRow(
         int index,
@@ -48,70 +48,69 @@ internal sealed class GenerationRow
 
     public GenerationSettings Settings { get; }
 
-    /// <summary>The served adapter that answers; null: none.</summary>
+    /// <summary>The served adapter to use; null: none.</summary>
     public ServedAdapter? Adapter { get; }
 
-    /// <summary>Tokens of the answer, at most.</summary>
+    /// <summary>Maximum tokens of the answer.</summary>
     public int MaxTokens { get; }
 
-    /// <summary>Tokens of prompt and answer together, at most.</summary>
+    /// <summary>Maximum tokens of prompt and answer together.</summary>
     public int MaxLength => Request.Prompt.Count + MaxTokens;
 
-    /// <summary>Tokens of the answer still to come, at most.</summary>
+    /// <summary>Maximum tokens of the answer still to be generated.</summary>
     public int Left => MaxTokens - generated.Count;
 
     public Sampler Sampler { get; }
 
-    /// <summary>Prompt and answer so far.</summary>
+    /// <summary>Token ids of the prompt and the answer so far.</summary>
     public List<int> Tokens => Sampler.Tokens;
 
-    /// <summary>Where its keys and values are; −1 while it waits.</summary>
+    /// <summary>Cache slot of its keys and values; −1 while it waits.</summary>
     public int Slot { get; set; } = -1;
 
     /// <summary>How many of <see cref="Tokens"/> are in the cache.</summary>
     public int Cached { get; set; }
 
-    /// <summary>How many of the prompt's tokens it took over from another row when it first entered; null
-    /// before.</summary>
+    /// <summary>Number of prompt tokens taken over from another row when it first entered; null before that.</summary>
     public int? Reused { get; private set; }
 
-    /// <summary>Tokens that the next pass must take in before one can be chosen.</summary>
+    /// <summary>Number of tokens to process before the next one can be selected.</summary>
     public int Pending => Tokens.Count - Cached;
 
-    /// <summary>Whether its answer is whole.</summary>
+    /// <summary>Whether its answer is complete.</summary>
     public bool Finished => generated.Count > 0 && generated[^1].Finish is not null;
 
-    /// <summary>Above 1, it is no row of a batch but a beam search.</summary>
+    /// <summary>Number of beams; above 1 it is answered by beam search instead of in the batch.</summary>
     public int Beams => Settings.Beams;
 
-    /// <summary>Whether nothing but the likeliest token's id is asked for.</summary>
+    /// <summary>Whether only the id of the most likely token is needed.</summary>
     public bool ArgmaxSuffices => Sampler.ArgmaxSuffices && !Request.LogProbabilities;
 
     /// <summary>Whether <see cref="SampleAmong"/> may be tried.</summary>
     public bool TopTokensMaySuffice => Sampler.TopTokensMaySuffice && !Request.LogProbabilities;
 
-    /// <summary>Answer so far.</summary>
+    /// <summary>Token ids of the answer so far.</summary>
     public GeneratedAnswer Answer => new(Index, generated);
 
-    /// <summary>Gives it a slot, and what it takes over there.</summary>
-    /// <param name="slot">Its slot.</param>
-    /// <param name="cached">How many of its first tokens are in the slot already.</param>
+    /// <summary>Assigns a slot, with the tokens that it already contains.</summary>
+    /// <param name="slot">The slot.</param>
+    /// <param name="cached">Number of its first tokens already in the slot.</param>
     public void Enter(int slot, int cached) => (Slot, Cached, Reused) = (slot, cached, Reused ?? cached);
 
-    /// <summary>Whether another row has the same tokens before it and goes through the same adapter.</summary>
+    /// <summary>Whether another row has the same preceding tokens and the same adapter.</summary>
     public bool IsAlike(GenerationRow other) =>
         Adapter == other.Adapter
         && Tokens.Count == other.Tokens.Count
         && CollectionsMarshal.AsSpan(Tokens).SequenceEqual(CollectionsMarshal.AsSpan(other.Tokens));
 
-    /// <summary>Says that its slot holds all its tokens, which a row that is alike has read.</summary>
+    /// <summary>Records that its slot contains all its tokens, copied from an equal row that was processed.</summary>
     public void TakeOver() => (Cached, Reused) = (Tokens.Count, generated.Count == 0 ? Tokens.Count : Reused);
 
-    /// <summary>Takes its slot away.</summary>
+    /// <summary>Removes it from its slot.</summary>
     public void Leave() => (Slot, Cached) = (-1, 0);
 
     /// <summary>Samples the next token.</summary>
-    /// <param name="logits">Of all tokens that may be produced; changed by the call.</param>
+    /// <param name="logits">Logits of all tokens that may be generated; modified by the call.</param>
     public GeneratedToken Sample(Span<float> logits)
     {
         if (!Request.LogProbabilities)
@@ -127,12 +126,12 @@ internal sealed class GenerationRow
 
     /// <summary>Samples the next token from the likeliest alone; null where that cannot be done, and nothing has
     /// changed.</summary>
-    /// <param name="ids">The likeliest tokens that may be produced.</param>
-    /// <param name="logits">Theirs, descending.</param>
+    /// <param name="ids">Ids of the most likely tokens that may be generated.</param>
+    /// <param name="logits">Their logits, descending.</param>
     public GeneratedToken? SampleAmong(ReadOnlySpan<long> ids, ReadOnlySpan<float> logits) =>
         Sampler.SampleAmong(ids, logits) is { } id ? Accept(id) : null;
 
-    /// <summary>Adds a token to the answer.</summary>
+    /// <summary>Appends a token to the answer.</summary>
     public GeneratedToken Accept(int id, double? logProbability = null, IReadOnlyList<TokenProbability>? top = null)
     {
         FinishReason? finish =

@@ -4,10 +4,10 @@ using System.Threading.Channels;
 
 namespace GlmTune.Inference;
 
-/// <summary>Answers prompts of many callers at the same time on a thread of its own: each enters the running batch as
-/// soon as there is a place.</summary>
-/// <remarks>Beam searches go on beside the batch, one at a time, pass by pass. Thread-safe. The answer to a request is
-/// the same as <see cref="Generator.Generate"/> gives for it.</remarks>
+/// <summary>Answers prompts of many concurrent callers on a thread of its own: each enters the running batch as soon as
+/// a slot is free.</summary>
+/// <remarks>Beam searches run beside the batch, one at a time, pass by pass. Thread-safe. Answers are the same as those
+/// of <see cref="Generator.Generate"/>.</remarks>
 public sealed class GenerationScheduler : IDisposable
 {
     private readonly Generator generator;
@@ -18,7 +18,7 @@ public sealed class GenerationScheduler : IDisposable
     private GenerationQueue queue;
 
     /// <summary>Starts the thread.</summary>
-    /// <param name="generator">What answers are made with.</param>
+    /// <param name="generator">The generator.</param>
     public GenerationScheduler(Generator generator)
     {
         (this.generator, queue) = (generator, generator.NewQueue());
@@ -26,14 +26,14 @@ public sealed class GenerationScheduler : IDisposable
         worker.Start();
     }
 
-    /// <summary>What answers are made with.</summary>
+    /// <summary>The generator.</summary>
     public Generator Generator => generator;
 
-    /// <summary>Continues a prompt, token by token; ending the enumeration early ends the answer.</summary>
-    /// <param name="request">The prompt, and how.</param>
-    /// <param name="cancellation">Ends the answer between two tokens.</param>
+    /// <summary>Continues a prompt token by token; ending the enumeration early cancels the answer.</summary>
+    /// <param name="request">The prompt and its options.</param>
+    /// <param name="cancellation">Cancels the answer between two tokens.</param>
     /// <exception cref="ArgumentException">The prompt is empty or too long, or options are out of range.</exception>
-    /// <exception cref="ObjectDisposedException">The scheduler was disposed before the answer was whole.</exception>
+    /// <exception cref="ObjectDisposedException">The scheduler was disposed before the answer was complete.</exception>
     public async IAsyncEnumerable<GeneratedToken> StreamAsync(
         GenerationRequest request,
         [EnumeratorCancellation] CancellationToken cancellation = default
@@ -45,15 +45,14 @@ public sealed class GenerationScheduler : IDisposable
         }
     }
 
-    /// <summary>Continues prompts that come together, so that one that stands there several times is read
-    /// once.</summary>
-    /// <param name="requests">The prompts, and how. They are taken in at once.</param>
-    /// <param name="cancellation">Ends all answers between two tokens.</param>
-    /// <returns>For each request its tokens, to be enumerated once; ending an enumeration early ends that answer. One
-    /// that is never begun runs until <paramref name="cancellation"/> or the end.</returns>
+    /// <summary>Continues several prompts together, so that equal prompts are processed once.</summary>
+    /// <param name="requests">The prompts with their options; all are queued at once.</param>
+    /// <param name="cancellation">Cancels all answers between two tokens.</param>
+    /// <returns>For each request its tokens; each must be enumerated once, and ending an enumeration early cancels that
+    /// answer. One that is never enumerated runs until <paramref name="cancellation"/> or its end.</returns>
     /// <exception cref="ArgumentException">A prompt is empty or too long, or options are out of range.</exception>
-    /// <exception cref="ObjectDisposedException">The scheduler was disposed; from the enumerations, where it was before
-    /// the answer was whole.</exception>
+    /// <exception cref="ObjectDisposedException">The scheduler was disposed; thrown from the enumerations if that
+    /// happened before the answer was complete.</exception>
     public IReadOnlyList<IAsyncEnumerable<GeneratedToken>> StreamAll(
         IReadOnlyList<GenerationRequest> requests,
         CancellationToken cancellation = default
@@ -72,7 +71,7 @@ public sealed class GenerationScheduler : IDisposable
         incoming.Add(submissions, CancellationToken.None);
         if (closing.IsCancellationRequested)
         {
-            // They may have come after the last look.
+            // They may have arrived since the last check.
             FailAll(submissions, new ObjectDisposedException(nameof(GenerationScheduler)));
         }
 
@@ -169,7 +168,7 @@ public sealed class GenerationScheduler : IDisposable
         }
     }
 
-    // A failed pass (out of memory, say) ends the answers that took part in it; the others go on.
+    // A failed pass (for example out of memory) ends the answers of its rows; the others continue.
     private void Step()
     {
         if (!queue.HasWork)
@@ -200,7 +199,7 @@ public sealed class GenerationScheduler : IDisposable
         }
         catch (Exception e)
         {
-            // Nothing is known of the rows any more: later ones start afresh.
+            // The state of the rows is unknown; later ones start with a new queue.
             FailAll(entered.Values, e);
             entered.Clear();
             queue = generator.NewQueue();

@@ -4,20 +4,21 @@ using GlmTune.Model.Adapters;
 
 namespace GlmTune.Inference;
 
-/// <summary>Continues prompts: any number of them, side by side, each as if it were alone.</summary>
-/// <remarks>
-/// Several threads may ask at the same time; passes of the model follow one another. Results don't depend on what is
-/// made beside them, but for the rounding of sums. A seed and a prompt's place decide what is drawn. </remarks>
+/// <summary>Continues any number of prompts concurrently, each as if it were alone.</summary>
+/// <remarks>Several threads may call it at the same time; passes of the model are serialized. Results do not depend on
+/// other prompts, except for the rounding of sums. The seed and a prompt's index determine its random
+/// numbers.</remarks>
 public sealed class Generator
 {
     private readonly Lock passes = new();
 
-    /// <summary>A generator over a model.</summary>
-    /// <param name="model">Stays the caller's; nobody else may use it during a call.</param>
-    /// <param name="vocabularySize">One past the highest id that may be produced (a tokenizer's count); rows of the
-    /// vocabulary from here on are padding.</param>
-    /// <param name="defaults">What requests leave unsaid, such as the model's own generation_config.json.</param>
-    /// <param name="limits">How much is done at once.</param>
+    /// <summary>Creates a generator for a model.</summary>
+    /// <param name="model">The model; remains owned by the caller, and nobody else may use it during a call.</param>
+    /// <param name="vocabularySize">Exclusive upper bound of the ids that may be generated (a tokenizer's count);
+    /// further rows of the vocabulary are padding.</param>
+    /// <param name="defaults">Options used where requests set none, such as the model's own
+    /// generation_config.json.</param>
+    /// <param name="limits">Limits on concurrent generation.</param>
     /// <exception cref="ArgumentException">A limit is not positive, or the vocabulary is larger than the
     /// model's.</exception>
     public Generator(
@@ -45,22 +46,22 @@ public sealed class Generator
         Limits.Check();
     }
 
-    /// <summary>The model in use.</summary>
+    /// <summary>The model.</summary>
     public ICausalLm Model { get; }
 
-    /// <summary>One past the highest id that may be produced.</summary>
+    /// <summary>Exclusive upper bound of the ids that may be generated.</summary>
     public int VocabularySize { get; }
 
-    /// <summary>What requests leave unsaid.</summary>
+    /// <summary>Options used where requests set none.</summary>
     public GenerationOptions Defaults { get; }
 
-    /// <summary>How much is done at once.</summary>
+    /// <summary>Limits on concurrent generation.</summary>
     public GenerationLimits Limits { get; }
 
     /// <summary>Answers one prompt.</summary>
-    /// <param name="request">The prompt, and how.</param>
-    /// <param name="onToken">Gets each token as it comes.</param>
-    /// <param name="cancellation">Ends it between two tokens.</param>
+    /// <param name="request">The prompt and its options.</param>
+    /// <param name="onToken">Called with each token as it is generated.</param>
+    /// <param name="cancellation">Cancels the answer between two tokens.</param>
     /// <exception cref="ArgumentException">The prompt is empty or too long, or options are out of range.</exception>
     public GeneratedAnswer Generate(
         GenerationRequest request,
@@ -69,10 +70,10 @@ public sealed class Generator
     ) => GenerateAll([request], (_, token) => onToken?.Invoke(token), cancellation)[0];
 
     /// <summary>Answers prompts.</summary>
-    /// <param name="requests">The prompts, and how.</param>
-    /// <param name="onToken">Gets the place of a prompt and its next token.</param>
-    /// <param name="cancellation">Ends it between two passes.</param>
-    /// <returns>An answer for each prompt, in their order.</returns>
+    /// <param name="requests">The prompts with their options.</param>
+    /// <param name="onToken">Called with the index of a prompt and its next token.</param>
+    /// <param name="cancellation">Cancels the answers between two passes.</param>
+    /// <returns>An answer for each prompt, in order.</returns>
     /// <exception cref="ArgumentException">A prompt is empty or too long, or options are out of range.</exception>
     public IReadOnlyList<GeneratedAnswer> GenerateAll(
         IReadOnlyList<GenerationRequest> requests,
@@ -89,10 +90,12 @@ public sealed class Generator
         return answers;
     }
 
-    /// <summary>Answers prompts and gives each answer as soon as it is whole, with its prompt's place.</summary>
-    /// <param name="requests">Read as places become free, so it may be longer than memory.</param>
-    /// <param name="onToken">Gets the place of a prompt and its next token.</param>
-    /// <param name="cancellation">Ends it between two passes.</param>
+    /// <summary>Answers prompts, and returns each answer as soon as it is complete, with the index of its
+    /// prompt.</summary>
+    /// <param name="requests">The prompts; read as slots become free, so there may be more of them than fit in
+    /// memory.</param>
+    /// <param name="onToken">Called with the index of a prompt and its next token.</param>
+    /// <param name="cancellation">Cancels the answers between two passes.</param>
     /// <exception cref="ArgumentException">A prompt is empty or too long, or options are out of range.</exception>
     public IEnumerable<GeneratedAnswer> AsFinished(
         IEnumerable<GenerationRequest> requests,
@@ -150,9 +153,9 @@ public sealed class Generator
         }
     }
 
-    /// <summary>Changes the model while no pass runs, such as the adapters that it serves; rows of an unloaded one
-    /// fail.</summary>
-    /// <param name="change">What is done; short, since all answers wait for it.</param>
+    /// <summary>Changes the model while no pass is running, for example the adapters that it serves; rows of an
+    /// unloaded adapter fail.</summary>
+    /// <param name="change">The change; keep it short, because all answers wait for it.</param>
     public void BetweenPasses(Action change)
     {
         lock (passes)

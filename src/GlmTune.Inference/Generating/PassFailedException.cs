@@ -1,8 +1,8 @@
 namespace GlmTune.Inference;
 
-/// <summary>A pass of the model failed, out of memory perhaps.</summary>
+/// <summary>A forward pass failed, for example because memory ran out.</summary>
 /// <param name="rows">The rows that cannot be answered because of it.</param>
-/// <param name="cause">What happened.</param>
+/// <param name="cause">The error.</param>
 internal sealed class PassFailedException(IReadOnlyList<GenerationRow> rows, Exception cause)
     : Exception(cause.Message, cause)
 {

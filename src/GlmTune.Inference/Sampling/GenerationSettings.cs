@@ -1,9 +1,9 @@
 namespace GlmTune.Inference;
 
-/// <summary>Options with nothing left unsaid, checked.</summary>
+/// <summary>Checked generation options, with every value set.</summary>
 internal sealed record GenerationSettings
 {
-    /// <exception cref="ArgumentException">Values are out of range: all of them are named.</exception>
+    /// <exception cref="ArgumentException">Values are out of range; the message lists them all.</exception>
     public GenerationSettings(GenerationOptions options, IReadOnlyList<int> modelStops)
     {
         var all = options.Over(GenerationOptions.Defaults);

@@ -5,10 +5,10 @@ using GlmTune.Constraints;
 namespace GlmTune.Inference;
 
 /// <summary>Samples the tokens of one answer, one after the other, from rows of logits.</summary>
-/// <remarks> In the order of Hugging Face's library: biases, repetition penalty over prompt and answer (and presence
-/// and frequency penalties over the answer), temperature, top-k, top-p, min-p, one draw. Without sampling, the
-/// likeliest token; of equals the lowest id. What is drawn depends on the seed and the logits alone, not on other
-/// answers made beside this one. Not thread-safe. </remarks>
+/// <remarks>In the order of Hugging Face's library: biases, repetition penalty over prompt and answer (and presence and
+/// frequency penalties over the answer), temperature, top-k, top-p, min-p, one random draw. Without sampling, the most
+/// likely token; among equals, the lowest id. The result depends only on seed and logits, not on other answers
+/// generated concurrently. Not thread-safe.</remarks>
 public sealed class Sampler
 {
     private readonly GenerationSettings settings;
@@ -17,16 +17,17 @@ public sealed class Sampler
     private readonly int promptLength;
     private ulong randomState;
 
-    /// <summary>How many of the likeliest tokens are enough for almost every draw among the first few.</summary>
+    /// <summary>How many of the most likely tokens suffice for almost every draw among the first few.</summary>
     internal const int TopCount = 256;
 
     private readonly record struct Candidate(int Id, float Logit, double Weight);
 
-    /// <summary>A sampler for the answer to one prompt.</summary>
-    /// <param name="prompt">Ids of the prompt.</param>
-    /// <param name="options">What they don't say is <see cref="GenerationOptions.Defaults"/>.</param>
+    /// <summary>Creates a sampler for the answer to one prompt.</summary>
+    /// <param name="prompt">Token ids of the prompt.</param>
+    /// <param name="options">Generation options; unset values are those of
+    /// <see cref="GenerationOptions.Defaults"/>.</param>
     /// <param name="mask">Forbids tokens; null: none.</param>
-    /// <param name="stream">Tells answers of one seed apart: each draws other numbers.</param>
+    /// <param name="stream">Distinguishes answers with the same seed: each has different random numbers.</param>
     /// <exception cref="ArgumentException">Options are out of range.</exception>
     public Sampler(IReadOnlyList<int> prompt, GenerationOptions options, LogitsMask? mask = null, long stream = 0)
         : this(prompt, new GenerationSettings(options, []), mask, stream) { }
@@ -40,7 +41,8 @@ public sealed class Sampler
         randomState = Mix((ulong)(settings.Seed ?? Random.Shared.NextInt64())) ^ Mix(~(ulong)stream);
     }
 
-    /// <summary>Whether the likeliest token by the model's own logits is the one that will be chosen next.</summary>
+    /// <summary>Whether the most likely token according to the model's own logits is the one that will be selected
+    /// next.</summary>
     public bool ArgmaxSuffices => settings.Greedy && rules.LeaveUnchanged(tokens.Count - promptLength);
 
     /// <summary>Whether <see cref="SampleAmong"/> may be tried: the next token is drawn among a few of the likeliest by
@@ -50,12 +52,12 @@ public sealed class Sampler
         && settings.TopK is > 0 and <= TopCount / 2
         && rules.LeaveUnchanged(tokens.Count - promptLength);
 
-    /// <summary>Prompt and answer so far.</summary>
+    /// <summary>Token ids of the prompt and the answer so far.</summary>
     internal List<int> Tokens => tokens;
 
     /// <summary>Samples the next token; it counts as answered only once <see cref="Accept"/> gets it.</summary>
-    /// <param name="logits">Of every token that may be produced, padded rows of the vocabulary left out; changed by the
-    /// call.</param>
+    /// <param name="logits">Logits of every token that may be generated, without padded rows of the vocabulary;
+    /// modified by the call.</param>
     /// <exception cref="NoTokenException">Logits are NaN or infinite, or every token is forbidden.</exception>
     public int Sample(Span<float> logits)
     {
@@ -65,10 +67,10 @@ public sealed class Sampler
     }
 
     /// <summary>Samples the token that <see cref="Sample"/> would, from the likeliest tokens alone.</summary>
-    /// <param name="ids">The likeliest tokens, more than top-k.</param>
-    /// <param name="logits">Theirs, descending.</param>
-    /// <returns>Null where others may be as likely as the last of top-k: then nothing was drawn, and all logits are
-    /// needed.</returns>
+    /// <param name="ids">Ids of the most likely tokens, more of them than top-k.</param>
+    /// <param name="logits">Their logits, descending.</param>
+    /// <returns>Null if further tokens may be as likely as the last of top-k: then nothing was drawn, and all logits
+    /// are needed.</returns>
     /// <exception cref="NoTokenException">Logits are NaN or infinite.</exception>
     internal int? SampleAmong(ReadOnlySpan<long> ids, ReadOnlySpan<float> logits)
     {
@@ -89,13 +91,13 @@ public sealed class Sampler
         return Draw(candidates);
     }
 
-    /// <summary>The likeliest token, where its logit is one that a model can have: NaN counts as the largest, so that
-    /// one is enough to look at.</summary>
+    /// <summary>The most likely token, after checking that its logit is valid. NaN sorts as the largest value, so
+    /// checking one logit is enough.</summary>
     /// <exception cref="NoTokenException">The logit is NaN or infinite; −∞ is the largest where no token has
     /// another.</exception>
     internal static int Checked(long id, float logit) => float.IsFinite(logit) ? (int)id : throw NotFinite(id, logit);
 
-    /// <summary>Adds a token to the answer.</summary>
+    /// <summary>Appends a token to the answer.</summary>
     public void Accept(int id) => tokens.Add(id);
 
     private static int Argmax(ReadOnlySpan<float> scores)
@@ -124,8 +126,8 @@ public sealed class Sampler
         new(
             string.Create(
                 CultureInfo.InvariantCulture,
-                $"The logit of token {id} is {logit}. The weights contain values that are not finite, or the "
-                    + $"range of their type is too small."
+                $"The logit of token {id} is {logit}. The weights contain non-finite values, or the range of "
+                    + $"their type is too small."
             )
         );
 
@@ -142,7 +144,7 @@ public sealed class Sampler
         );
         for (var id = 0; id < logits.Length; id++)
         {
-            // Equals of the last one kept are kept too, as in the library.
+            // Tokens equal to the last one kept are kept too, as in the library.
             if (logits[id] >= least && logits[id] > float.NegativeInfinity)
             {
                 candidates.Add(new Candidate(id, logits[id], Weight(logits[id], most)));
@@ -168,7 +170,7 @@ public sealed class Sampler
 
         if (settings.MinP > 0)
         {
-            // The likeliest token has the weight 1.
+            // The most likely token has weight 1.
             candidates.RemoveAll(candidate => candidate.Weight < settings.MinP);
             total = candidates.Sum(candidate => candidate.Weight);
         }
@@ -186,8 +188,8 @@ public sealed class Sampler
         return candidates.Last(candidate => candidate.Weight > 0).Id; // Rounding used up the last weight.
     }
 
-    // The smallest set of likeliest tokens whose probabilities reach top-p. Tokens below (1 - p)/n have less than 1 - p
-    // together, so the others reach p without them and only those need sorting.
+    // The smallest set of most likely tokens whose probabilities add up to top-p. Tokens below (1 - p)/n add up to less
+    // than 1 - p, so the others reach p without them, and only those need sorting.
     private double KeepNucleus(List<Candidate> candidates, double total)
     {
         var negligible = (1 - settings.TopP) * total / candidates.Count;

@@ -3,14 +3,13 @@ using GlmTune.Constraints;
 
 namespace GlmTune.Inference;
 
-/// <summary>What changes a row of logits (or, in a beam search, of log probabilities) before tokens are chosen from
+/// <summary>Rules that modify a row of logits (in beam search, of log probabilities) before tokens are selected from
 /// it.</summary>
-/// <remarks>In the order of Hugging Face's library: biases, repetition, n-grams, least length. Keeps nothing between
-/// calls.</remarks>
+/// <remarks>In the order of Hugging Face's library: biases, repetition, n-grams, minimum length. Stateless.</remarks>
 internal sealed class ScoreRules(GenerationSettings settings, LogitsMask? mask)
 {
-    /// <summary>Whether scores of the next token stay as they are.</summary>
-    /// <param name="answered">Tokens of the answer so far.</param>
+    /// <summary>Whether the scores of the next token stay unchanged.</summary>
+    /// <param name="answered">Number of tokens in the answer so far.</param>
     public bool LeaveUnchanged(int answered) =>
         mask is null
         && settings.LogitBias.Length == 0
@@ -21,9 +20,10 @@ internal sealed class ScoreRules(GenerationSettings settings, LogitsMask? mask)
         && answered >= settings.MinNewTokens;
 
     /// <summary>Applies all rules.</summary>
-    /// <param name="scores">Of every token that may be produced.</param>
-    /// <param name="tokens">Prompt and answer so far; ids beyond <paramref name="scores"/> are passed over.</param>
-    /// <param name="promptLength">How many of them are the prompt.</param>
+    /// <param name="scores">Scores of every token that may be generated.</param>
+    /// <param name="tokens">Token ids of prompt and answer so far; ids beyond <paramref name="scores"/> are
+    /// ignored.</param>
+    /// <param name="promptLength">Number of these that belong to the prompt.</param>
     public void Apply(Span<float> scores, ReadOnlySpan<int> tokens, int promptLength)
     {
         var answer = tokens[promptLength..];
@@ -88,7 +88,7 @@ internal sealed class ScoreRules(GenerationSettings settings, LogitsMask? mask)
         ArrayPool<ulong>.Shared.Return(seen);
     }
 
-    // A token is forbidden where it would end a run that stands in the tokens already.
+    // A token is forbidden if it would complete an n-gram that already occurs.
     private void ForbidRepeatedRuns(Span<float> scores, ReadOnlySpan<int> tokens)
     {
         var size = settings.NoRepeatNgramSize;

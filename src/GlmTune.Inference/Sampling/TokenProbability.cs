@@ -1,15 +1,15 @@
 namespace GlmTune.Inference;
 
-/// <summary>A token and how likely the model found it.</summary>
-/// <param name="Id">The token.</param>
-/// <param name="LogProbability">Natural logarithm of its probability among the tokens that may be produced, before any
+/// <summary>A token with its probability according to the model.</summary>
+/// <param name="Id">The token id.</param>
+/// <param name="LogProbability">Natural logarithm of its probability among the tokens that may be generated, before any
 /// penalty or temperature.</param>
 public readonly record struct TokenProbability(int Id, double LogProbability)
 {
-    /// <summary>The log probability of one token, and of the likeliest.</summary>
-    /// <param name="logits">As the model gave them, padded rows of the vocabulary left out.</param>
-    /// <param name="chosen">The token that was chosen.</param>
-    /// <param name="count">How many of the likeliest.</param>
+    /// <summary>The log probabilities of one token and of the most likely tokens.</summary>
+    /// <param name="logits">The model's logits, without padded rows of the vocabulary.</param>
+    /// <param name="chosen">The token that was selected.</param>
+    /// <param name="count">Number of most likely tokens.</param>
     internal static (double Chosen, IReadOnlyList<TokenProbability> Top) Read(
         ReadOnlySpan<float> logits,
         int chosen,

@@ -3,18 +3,17 @@ using Microsoft.Extensions.AI;
 
 namespace GlmTune.Inference;
 
-/// <summary>Runs a function and makes an observation of whatever comes of it: the result, what went wrong, or that it
-/// took too long.</summary>
-/// <param name="Limit">How long is waited; null: until it is there.</param>
-/// <param name="MaxResultCharacters">Longer results are cut, with a note that says how much is missing.</param>
+/// <summary>Runs a function and turns every outcome into an observation: its result, an error, or a timeout.</summary>
+/// <param name="Limit">Time limit; null: none.</param>
+/// <param name="MaxResultCharacters">Longer results are truncated, with a note of how much is missing.</param>
 public sealed record TimedCall(TimeSpan? Limit, int MaxResultCharacters)
 {
     /// <summary>Runs a function.</summary>
-    /// <param name="function">Others' code, which may fail of anything.</param>
-    /// <param name="arguments">What it gets.</param>
-    /// <param name="cancellation">Ends the waiting.</param>
+    /// <param name="function">Code of others, which may fail with any exception.</param>
+    /// <param name="arguments">Its arguments.</param>
+    /// <param name="cancellation">Cancels the wait.</param>
     /// <returns>Text for the model to read; never empty.</returns>
-    /// <exception cref="OperationCanceledException"><paramref name="cancellation"/> was asked for.</exception>
+    /// <exception cref="OperationCanceledException"><paramref name="cancellation"/> was requested.</exception>
     public async Task<string> RunAsync(
         AIFunction function,
         AIFunctionArguments arguments,
@@ -30,8 +29,8 @@ public sealed record TimedCall(TimeSpan? Limit, int MaxResultCharacters)
 
         try
         {
-            // On a thread of its own: one that does not look at its token is left behind, and none waits until the pool
-            // has a thread to spare.
+            // Runs on a thread of its own: a function that ignores its token is abandoned, and no call waits for a free
+            // thread of the pool.
             var result = await Task
                 .Factory.StartNew(
                     () => function.InvokeAsync(arguments, limited.Token).AsTask(),
@@ -54,7 +53,7 @@ public sealed record TimedCall(TimeSpan? Limit, int MaxResultCharacters)
                 )
             );
         }
-#pragma warning disable CA1031 // A model may try something else after any error.
+#pragma warning disable CA1031 // After any error, the model may try something else.
         catch (Exception e) when (!cancellation.IsCancellationRequested)
 #pragma warning restore CA1031
         {

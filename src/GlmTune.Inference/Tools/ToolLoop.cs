@@ -3,17 +3,16 @@ using Microsoft.Extensions.AI;
 
 namespace GlmTune.Inference;
 
-/// <summary>A chat client that makes the calls that the model asks for and lets it go on, up to a number of times:
-/// nothing runs that was not allowed.</summary>
-/// <remarks>
-/// Functions come with each request's <see cref="ChatOptions.Tools"/>, one after the other. A call that fails, takes
-/// too long or is refused becomes an observation that says so, which the model may react to. Thread-safe as far as its
-/// options' delegates are. </remarks>
+/// <summary>A chat client that runs the calls requested by the model and lets it continue, up to a limit. Nothing runs
+/// without permission.</summary>
+/// <remarks>The functions are those in each request's <see cref="ChatOptions.Tools"/>; calls run one after another. A
+/// call that fails, times out or is refused becomes an observation that says so, to which the model can react.
+/// Thread-safe if the delegates in its options are.</remarks>
 public sealed class ToolLoop : FunctionInvokingChatClient
 {
     private readonly ToolLoopOptions options;
 
-    /// <param name="inner">What answers; disposed with this.</param>
+    /// <param name="inner">The client that answers; disposed with this object.</param>
     /// <param name="options">What the model may do.</param>
     /// <exception cref="ArgumentException">A limit is not positive.</exception>
     public ToolLoop(IChatClient inner, ToolLoopOptions? options = null)
@@ -60,14 +59,14 @@ public sealed class ToolLoop : FunctionInvokingChatClient
         return observation;
     }
 
-    // Those of the turn: results since the user said something.
+    // Calls of this turn: results since the last user message.
     private static int CallsOf(IEnumerable<ChatMessage> messages) =>
         messages
             .Reverse()
             .TakeWhile(message => message.Role != ChatRole.User)
             .Sum(message => message.Contents.OfType<FunctionResultContent>().Count());
 
-    // Takes the tools away after the last call.
+    // Removes the tools after the last allowed call.
     private sealed class Limited(IChatClient inner, int mostCalls) : DelegatingChatClient(inner)
     {
         public override Task<ChatResponse> GetResponseAsync(

@@ -1,10 +1,10 @@
 namespace GlmTune.Inference;
 
-/// <summary>What the model sees of a tool's result.</summary>
+/// <summary>A tool's result as the model sees it.</summary>
 public static class ToolResult
 {
-    /// <summary>Represents a result without a character: the chat format leaves empty messages out, and the model would
-    /// answer its own call.</summary>
+    /// <summary>Stands for an empty result: the chat template omits empty messages, so the model would otherwise answer
+    /// its own call.</summary>
     public const string None = "(no output)";
 
     /// <summary>The result, or <see cref="None"/> for an empty one.</summary>

@@ -2,12 +2,12 @@ using Microsoft.Extensions.AI;
 
 namespace GlmTune.Inference;
 
-/// <summary>A call that a model asks for.</summary>
-/// <param name="Function">The function that would run.</param>
-/// <param name="Arguments">What the model wrote as arguments: a JSON object. Show it as text only; a model can write
-/// anything.</param>
+/// <summary>A call that a model requests.</summary>
+/// <param name="Function">The function to run.</param>
+/// <param name="Arguments">The arguments as the model wrote them: a JSON object. Show it as text only; a model can
+/// write anything.</param>
 public sealed record ToolUse(AIFunction Function, string Arguments)
 {
-    /// <summary>The function's name.</summary>
+    /// <summary>Name of the function.</summary>
     public string Name => Function.Name;
 }

@@ -3,13 +3,13 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Cuda;
 
-/// <summary>The driver's context of a GPU, which calls to the driver need on every thread; libtorch uses the same
-/// one.</summary>
+/// <summary>The driver's context of a GPU, which must be current on every thread that calls the driver; shared with
+/// libtorch.</summary>
 internal static unsafe class CudaContext
 {
     private static readonly ConcurrentDictionary<int, nint> Contexts = new();
 
-    /// <summary>Makes the GPU's context this thread's.</summary>
+    /// <summary>Makes the GPU's context current on this thread.</summary>
     /// <exception cref="CudaException">The GPU cannot be used.</exception>
     public static void Ensure(Device device)
     {

@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 
 namespace GlmTune.Kernels.Cuda;
 
-/// <summary>The CUDA driver's functions that are used here. Source: CUDA driver API reference.</summary>
+/// <summary>The CUDA driver functions used here. Source: CUDA driver API reference.</summary>
 internal static unsafe class CudaDriver
 {
     public const int MultiprocessorCount = 16;
@@ -133,7 +133,7 @@ internal static unsafe class CudaDriver
         byte**,
         int>)Export("cuGetErrorString");
 
-    /// <summary>Throws what the driver says of a failed call.</summary>
+    /// <summary>Throws an exception with the driver's message if a call failed.</summary>
     /// <exception cref="CudaException">The code is not 0.</exception>
     public static void Check(int code, string action)
     {
@@ -180,5 +180,5 @@ internal struct LaunchAttribute
     public int Value;
 }
 
-/// <summary>The CUDA driver or compiler refused; the message has its reason.</summary>
+/// <summary>An error from the CUDA driver or compiler; the message contains its reason.</summary>
 public sealed class CudaException(string message) : Exception(message);

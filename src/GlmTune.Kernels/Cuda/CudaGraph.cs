@@ -5,16 +5,15 @@ namespace GlmTune.Kernels.Cuda;
 
 /// <summary>Work captured once and replayed with one call: its hundreds of launches then cost the CPU
 /// nothing.</summary>
-/// <remarks>
-/// The work must do the same launches on the same memory each time: inputs are tensors that live on, filled before a
-/// replay; outputs come from the arena; it must not wait for the GPU nor draw random numbers. Source: CUDA driver API,
-/// "Stream management" and "Graph management". </remarks>
+/// <remarks>The work must make the same launches on the same memory each time: inputs are long-lived tensors that are
+/// filled before a replay, outputs come from the arena, and it must neither wait for the GPU nor draw random numbers.
+/// Source: CUDA driver API, "Stream management" and "Graph management".</remarks>
 public sealed unsafe class CudaGraph : IDisposable
 {
     private const uint NonBlocking = 1;
     private const int Relaxed = 2;
 
-    // One a GPU, for good: libtorch keeps libraries' workspaces by stream, tens of MB each, and graphs use them.
+    // One per GPU, never freed: libtorch keeps library workspaces of tens of MB per stream, and graphs use them.
     private static readonly ConcurrentDictionary<int, Lazy<nint>> Streams = new();
 
     private readonly Device device;
@@ -29,8 +28,9 @@ public sealed unsafe class CudaGraph : IDisposable
     /// <summary>Runs <paramref name="work"/> once as it is (kernels compile, libraries set up), then captures
     /// it.</summary>
     /// <param name="device">The GPU.</param>
-    /// <param name="arena">Where the work's kernels put their outputs; from its beginning, in both runs.</param>
-    /// <param name="work">Called twice; dispose what it makes inside, or keep it: it lies in the arena.</param>
+    /// <param name="arena">Memory for the outputs of the work's kernels; opened at its start for both runs.</param>
+    /// <param name="work">Called twice. Tensors that it creates may be disposed inside or kept; they are in the
+    /// arena.</param>
     /// <exception cref="CudaException">Something in the work cannot be captured.</exception>
     public static CudaGraph RunAndCapture(Device device, TensorArena arena, Action work)
     {

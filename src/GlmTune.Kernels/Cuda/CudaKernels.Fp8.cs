@@ -8,7 +8,7 @@ namespace GlmTune.Kernels.Cuda;
 /// <content>Quantizing to fp8 at the end of what makes a row, and products by the GPU's fp8 units.</content>
 public sealed partial class CudaKernels
 {
-    // fp8.cu keeps up to this many 16-byte pieces of a row in each of up to so many threads.
+    // fp8.cu keeps up to this many 16-byte pieces of a row in each of at most this many threads.
     private const int Fp8Pieces = 8;
     private const int Fp8Threads = 512;
 
@@ -18,7 +18,7 @@ public sealed partial class CudaKernels
             + "ScalarType? out_dtype=None, bool use_fast_accum=False) -> Tensor"
     );
 
-    /// <summary>Whether the GPU multiplies fp8 numbers: compute capability 8.9 and up.</summary>
+    /// <summary>Whether the GPU can multiply fp8 matrices: compute capability 8.9 and up.</summary>
     internal bool MultipliesFp8 { get; init; }
 
     /// <inheritdoc/>
@@ -208,7 +208,7 @@ public sealed partial class CudaKernels
         return (output, result, inverse);
     }
 
-    // Rounding needs an instruction of compute capability 8.9.
+    // Quantizing needs an instruction of compute capability 8.9.
     private bool Fp8Fits(Tensor x, int width) =>
         MultipliesFp8
         && Memory.Fit(Memory.TypeOf(x), x)
@@ -219,7 +219,7 @@ public sealed partial class CudaKernels
     private static Fp8Rows NewRows(Tensor like, int rows, int width) =>
         new(Memory.Empty(Fp8.E4M3, like.device, rows, width), Memory.Empty(ScalarType.Float32, like.device, rows, 1));
 
-    // width is that of the pieces which a thread keeps.
+    // width is that of the pieces that a thread keeps.
     private void LaunchFp8(
         string function,
         Tensor like,

@@ -6,20 +6,19 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Cuda;
 
-/// <summary>Fused kernels for one NVIDIA GPU: each tensor is read and written once, with float32 inside.</summary>
-/// <remarks>
-/// Kernels are compiled from the embedded sources on first need (some 0.2 s each) and kept in the user's cache folder.
-/// Types bfloat16, float16 and float32; what a kernel is not made for (float64, rows that are no multiple of 16 bytes,
-/// strided inputs) goes to <see cref="PlainKernels"/>. Nothing waits for the GPU. Thread-safe. </remarks>
+/// <summary>Fused kernels for one NVIDIA GPU: each tensor is read and written once, with float32 arithmetic.</summary>
+/// <remarks>Kernels are compiled from the embedded sources on first use (about 0.2 s each) and cached in the user's
+/// cache folder. Types bfloat16, float16 and float32; unsupported inputs (float64, rows that are not a multiple of 16
+/// bytes, strided tensors) are passed to <see cref="PlainKernels"/>. Nothing waits for the GPU. Thread-safe.</remarks>
 public sealed partial class CudaKernels : LayerKernels
 {
     private const int Threads = 256;
 
-    // rms_norm.cu keeps up to this many 16-byte pieces of a row in each of up to so many threads.
+    // rms_norm.cu keeps up to this many 16-byte pieces of a row in each of at most this many threads.
     private const int NormPieces = 4;
     private const int NormThreads = 512;
 
-    // One set a GPU: it holds the compiled kernels.
+    // One object per GPU, which holds the compiled kernels.
     private static readonly ConcurrentDictionary<int, Lazy<(int Capability, CudaKernels Kernels)>> Instances = new();
 
     private readonly PlainKernels plain = new();
@@ -38,7 +37,8 @@ public sealed partial class CudaKernels : LayerKernels
     /// <inheritdoc/>
     public override string Description { get; }
 
-    /// <summary>The kernels for <paramref name="device"/>, the same object each time; or null and why not.</summary>
+    /// <summary>The kernels for <paramref name="device"/>, the same object each time; or null, with the
+    /// reason.</summary>
     public static CudaKernels? TryCreate(Device device, out string reason)
     {
         var runtime = NativeRuntime.Load();
@@ -139,7 +139,7 @@ public sealed partial class CudaKernels : LayerKernels
 
         var (rows, width) = (Memory.Size(x, 0), Memory.Size(x, 1));
         var result = Memory.Like(x);
-        // With a weight gradient few blocks walk over many rows each, and leave one partial sum each.
+        // With a weight gradient, few blocks process many rows each, and write one partial sum each.
         var blocks = weightGradient is null ? rows : Math.Min(rows, 4 * launcher.Multiprocessors);
         var pieces = NormPiecesFor(x);
         if (weightGradient is null)
@@ -444,7 +444,7 @@ public sealed partial class CudaKernels : LayerKernels
         {
             return base.TokenRows(table, ids);
         }
-        // Page-locked memory has the same address on the GPU, which fetches the rows over the bus by itself: nothing
+        // Page-locked memory has the same address on the GPU, which reads the rows over the bus by itself: nothing
         // waits.
         var (tokens, width) = (Memory.Size(ids, 0), Memory.Size(table, 1));
         var result = Memory.Empty(type, ids.device, tokens, width);
@@ -635,7 +635,7 @@ public sealed partial class CudaKernels : LayerKernels
 
         var (tokens, width, rank) = (Memory.Size(x, 0), Memory.Size(x, 1), Memory.Size(a, 0));
         var (key, threshold, scale) = (seed.Key, DropoutMask.Threshold(probability), (float)(1 / (1 - probability)));
-        // Sixteen warps a multiprocessor, each with a like number of steps of 16 tokens.
+        // Sixteen warps per multiprocessor, each with a similar number of steps of 16 tokens.
         var (columns, steps) = (width / 64, (tokens + 63) / 64);
         var blocks = Math.Clamp(4 * launcher.Multiprocessors / columns, 1, steps);
         if (inputGradient is not null)
@@ -723,14 +723,14 @@ public sealed partial class CudaKernels : LayerKernels
     private static KernelName NormKernel(string function, Tensor x, int pieces) =>
         new("rms_norm", function, Memory.TypeOf(x), "PACKS", pieces);
 
-    // Two pieces a thread are enough in flight; longer rows take four rather than more than 512 threads.
+    // Two pieces per thread in flight are enough; longer rows use four rather than more than 512 threads.
     private static int NormPiecesFor(Tensor x) =>
         Memory.Size(x, 1) / Memory.PieceOf(Memory.TypeOf(x)) <= 2 * NormThreads ? 2 : NormPieces;
 
     private static int NormBlock(Tensor x, int pieces) =>
         BlockFor(((Memory.Size(x, 1) / Memory.PieceOf(Memory.TypeOf(x))) + pieces - 1) / pieces, NormThreads);
 
-    // Whole warps, for this many threads' work.
+    // Whole warps for this many threads' work.
     private static int BlockFor(int threads, int most) => Math.Clamp((threads + 31) / 32 * 32, 32, most);
 
     private static Grid RowGrid(int rows, int width, ScalarType type) =>

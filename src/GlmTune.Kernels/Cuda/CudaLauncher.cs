@@ -5,7 +5,7 @@ using GlmTune.Files;
 
 namespace GlmTune.Kernels.Cuda;
 
-/// <summary>Compiles kernels on first need, keeps the code on disk, and launches on libtorch's current stream of one
+/// <summary>Compiles kernels on first use, caches the code on disk, and launches on libtorch's current stream of one
 /// GPU. Thread-safe.</summary>
 internal sealed unsafe class CudaLauncher : IKernelLauncher
 {
@@ -16,8 +16,8 @@ internal sealed unsafe class CudaLauncher : IKernelLauncher
     private readonly nint context;
     private readonly Nvrtc compiler;
 
-    /// <param name="index">Which GPU, as libtorch counts.</param>
-    /// <param name="compiler">Compiles what is not on disk.</param>
+    /// <param name="index">Index of the GPU in libtorch's numbering.</param>
+    /// <param name="compiler">Compiles what is not cached on disk.</param>
     /// <exception cref="CudaException">The GPU cannot be used.</exception>
     public CudaLauncher(int index, Nvrtc compiler)
     {
@@ -36,7 +36,8 @@ internal sealed unsafe class CudaLauncher : IKernelLauncher
         DeviceName = Encoding.UTF8.GetString(name, new ReadOnlySpan<byte>(name, 256).IndexOf((byte)0));
     }
 
-    /// <summary>Whether kernels that can may start while the one before still runs; off to compare.</summary>
+    /// <summary>Whether kernels that support it may start while the previous one is still running; can be turned off
+    /// for comparison.</summary>
     public static bool Overlap { get; set; } = true;
 
     /// <inheritdoc/>
@@ -45,7 +46,7 @@ internal sealed unsafe class CudaLauncher : IKernelLauncher
     /// <summary>Compute capability times ten: 90 for Hopper.</summary>
     public int Capability { get; }
 
-    /// <summary>As the driver calls it.</summary>
+    /// <summary>The driver's name for the GPU.</summary>
     public string DeviceName { get; }
 
     /// <inheritdoc/>
@@ -88,7 +89,7 @@ internal sealed unsafe class CudaLauncher : IKernelLauncher
         }
     }
 
-    // A thread that has not used CUDA yet, or last used another GPU, has none or another context.
+    // A thread that has not used CUDA yet, or last used another GPU, has no context or another one.
     private void MakeCurrent()
     {
         nint current;

@@ -17,7 +17,7 @@ internal static unsafe class CudaStream
     private static readonly delegate* unmanaged<nint, int> DeleteGuard = (delegate* unmanaged<nint, int>)
         AtenShim.Export(Library, "aoti_torch_delete_cuda_stream_guard");
 
-    /// <summary>The stream that this thread's operators on GPU <paramref name="index"/> go to.</summary>
+    /// <summary>The stream used by this thread's operators on GPU <paramref name="index"/>.</summary>
     public static nint Current(int index)
     {
         nint stream;
@@ -25,7 +25,7 @@ internal static unsafe class CudaStream
         return stream;
     }
 
-    /// <summary>Sends this thread's operators to <paramref name="stream"/> until disposed.</summary>
+    /// <summary>Makes this thread's operators use <paramref name="stream"/> until disposed.</summary>
     public static IDisposable Use(nint stream, int index)
     {
         nint guard;

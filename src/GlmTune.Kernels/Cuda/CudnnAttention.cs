@@ -4,11 +4,11 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Cuda;
 
-/// <summary>cuDNN's causal attention over sequences of one length: on Hopper nearly twice as fast as flash attention's
-/// second version.</summary>
+/// <summary>cuDNN's causal attention over sequences of equal length; on Hopper nearly twice as fast as
+/// FlashAttention-2.</summary>
 internal static class CudnnAttention
 {
-    // The forward operator returns integers among tensors, which libtorch's C interface cannot convert; TorchScript
+    // The forward operator returns integers among tensors, which libtorch's C interface cannot convert, but TorchScript
     // can.
     private const string Script = """
         def attend(query, key, value, keep: bool):
@@ -29,7 +29,7 @@ internal static class CudnnAttention
     private static readonly Lazy<jit.CompilationUnit> Compiled = new(() => jit.compile(Script));
     private static bool refused;
 
-    /// <summary>Why cuDNN was given up, or null.</summary>
+    /// <summary>Why cuDNN is no longer used; null if it is.</summary>
     public static string? Refusal { get; private set; }
 
     /// <summary>Whether cuDNN takes such heads; a head size is tried once, on a small input, and remembered for the
@@ -49,7 +49,7 @@ internal static class CudnnAttention
         bool
     > Probe = new();
 
-    /// <summary>Attended values [N, H·D]; what <see cref="Backward"/> needs goes on the tape.</summary>
+    /// <summary>Attention output [N, H·D]; saves what <see cref="Backward"/> needs on the tape.</summary>
     public static Tensor Forward(Tensor fused, HeadLayout heads, SequenceLayout sequences, Tape? tape)
     {
         var (query, key, value) = Views(fused, heads, sequences);
@@ -136,7 +136,7 @@ internal static class CudnnAttention
 
     private static Tensor? Keep(Tensor tensor) => tensor.IsInvalid ? null : tensor.DetachFromDisposeScope();
 
-    // The random state, which cuDNN wants back even without dropout.
+    // The random state, which cuDNN requires even without dropout.
     private sealed record State(Tensor? Seed, Tensor? Offset) : IDisposable
     {
         public void Dispose()

@@ -4,18 +4,18 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Cuda;
 
-/// <summary>One new token a sequence: attention over the cache and products of a few rows, as fast as memory can be
-/// read.</summary>
+/// <summary>Decoding kernels for one new token per sequence: attention over the KV cache and products of few rows,
+/// limited only by memory bandwidth.</summary>
 internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain)
 {
-    /// <summary>Rows up to which the own matrix product beats the library's.</summary>
+    /// <summary>Number of rows up to which our own matrix product is faster than the library's.</summary>
     internal const int MaxRows = 8;
 
     private static readonly AtenOperator Linear = new(
         "aten::linear.out(Tensor input, Tensor weight, Tensor? bias=None, *, Tensor(a!) out) -> Tensor(a!)"
     );
 
-    // decode_attention.cu: query heads of a block, keys of a step of all its warps.
+    // decode_attention.cu: query heads per block, keys per step of all its warps.
     private const int TileHeads = 16;
     private const int BlockKeys = 64;
     private const int MaxParts = 256;
@@ -23,12 +23,12 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
     private const int FewUnits = 16;
     private const int JoinLanes = 4;
 
-    // Up to so many parts the block that ends last joins them; more are joined by a kernel of their own, on more
+    // Up to this many parts, the block that ends last combines them; more are combined by a separate kernel, on more
     // multiprocessors.
     private const int PartsJoinedByLast = 8;
     private const int Units = 4096;
 
-    // project.cu: rows of the weight in a tile; blocks that a multiprocessor holds.
+    // project.cu: weight rows per tile; blocks per multiprocessor.
     private const int TileRows = 8;
     private const int BlocksPerMultiprocessor = 6;
 
@@ -58,8 +58,8 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
 
         var tiles = (heads.GroupSize + TileHeads - 1) / TileHeads;
         var units = sequences.Count * heads.KeyValueHeads * tiles;
-        // Enough parts for three blocks a multiprocessor, none shorter than a block's step. Joining the parts of a few
-        // short sequences takes longer than it saves.
+        // Enough parts for three blocks per multiprocessor, none shorter than a block's step. For few short sequences,
+        // combining parts takes longer than it saves.
         var parts =
             longest <= ShortKeys && units <= FewUnits
                 ? 1
@@ -173,10 +173,10 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
         return y;
     }
 
-    // As many blocks as run at once: they walk over the tiles, and every multiprocessor gets about the same number.
+    // As many blocks as run at once: they iterate over the tiles, and every multiprocessor gets about the same number.
     private Grid TileGrid(int tiles) => new(Math.Min(tiles, BlocksPerMultiprocessor * launcher.Multiprocessors));
 
-    // Zeros, which every launch leaves as zeros; not from an arena, whose memory is anything.
+    // Zeros, which every launch restores; not from an arena, whose memory is uninitialized.
     private Tensor Counters(Device device)
     {
         lock (gate)

@@ -2,23 +2,22 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Cuda;
 
-/// <summary>One parameter of a kernel launch: a tensor's memory, an integer or a float, in the low bytes of
-/// eight.</summary>
+/// <summary>One kernel parameter: a tensor's address, an integer or a float, in the low bytes of eight.</summary>
 internal readonly struct KernelArgument
 {
     private KernelArgument(ulong bits) => Bits = bits;
 
-    /// <summary>The value, as the kernel reads it from here.</summary>
+    /// <summary>The value, in the form that the kernel reads.</summary>
     public ulong Bits { get; }
 
-    /// <summary>The tensor's first element; null gives a null pointer.</summary>
+    /// <summary>Address of the tensor's first element; null gives a null pointer.</summary>
     public static implicit operator KernelArgument(Tensor? tensor) =>
         tensor is null ? default : new(Memory.Address(tensor));
 
     /// <summary>A 32-bit integer.</summary>
     public static implicit operator KernelArgument(int value) => new((uint)value);
 
-    /// <summary>A 32-bit word.</summary>
+    /// <summary>An unsigned 32-bit integer.</summary>
     public static implicit operator KernelArgument(uint value) => new(value);
 
     /// <summary>A 64-bit integer.</summary>

@@ -2,12 +2,12 @@ using TorchSharp;
 
 namespace GlmTune.Kernels.Cuda;
 
-/// <summary>Which kernel, compiled for what.</summary>
-/// <param name="Source">The embedded file's name without its ending.</param>
-/// <param name="Function">The kernel in it.</param>
-/// <param name="Scalar">What its <c>SCALAR</c> is.</param>
-/// <param name="Option">A second macro that the source needs, or null.</param>
-/// <param name="Value">Its value; of <c>COMPUTE</c>, an element type.</param>
+/// <summary>Identifies a kernel and its compile-time options.</summary>
+/// <param name="Source">Name of the embedded file, without extension.</param>
+/// <param name="Function">Name of the kernel in it.</param>
+/// <param name="Scalar">The type of <c>SCALAR</c>.</param>
+/// <param name="Option">A second macro required by the source; null: none.</param>
+/// <param name="Value">Value of that macro; for <c>COMPUTE</c>, an element type.</param>
 internal readonly record struct KernelName(
     string Source,
     string Function,
@@ -19,7 +19,7 @@ internal readonly record struct KernelName(
     private static readonly string[] UseMatrixUnits = ["project", "decode_attention", "low_rank"];
     private static readonly string[] DrawMasks = ["dropout", "low_rank"];
 
-    // Kernels that begin with let_next_start and wait_for_previous.
+    // Kernels that start with let_next_start and wait_for_previous.
     private static readonly string[] Overlap =
     [
         "rms_norm",
@@ -32,7 +32,7 @@ internal readonly record struct KernelName(
         "argmax",
     ];
 
-    /// <summary>Whether it may be started while the kernel before it still runs.</summary>
+    /// <summary>Whether it may start while the previous kernel is still running.</summary>
     public bool Overlaps => Overlap.Contains(Function);
 
     /// <summary>Names of all embedded sources.</summary>
@@ -54,7 +54,7 @@ internal readonly record struct KernelName(
         }
     }
 
-    /// <summary>The whole text to compile.</summary>
+    /// <summary>The complete text to compile.</summary>
     public string Text =>
         Read("common.cuh")
         + (UseMatrixUnits.Contains(Source) ? Read("matrix.cuh") : "")

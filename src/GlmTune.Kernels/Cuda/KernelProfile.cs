@@ -5,18 +5,17 @@ using GlmTune.Kernels.Native;
 
 namespace GlmTune.Kernels.Cuda;
 
-/// <summary>What one kernel, or kind of copy, took in a profile.</summary>
-/// <param name="Name">The kernel's, as its source has it.</param>
-/// <param name="Count">How often it ran.</param>
-/// <param name="Microseconds">In all.</param>
+/// <summary>Time spent in one kernel, or one kind of copy, in a profile.</summary>
+/// <param name="Name">Name of the kernel in its source.</param>
+/// <param name="Count">Number of runs.</param>
+/// <param name="Microseconds">Total time.</param>
 public sealed record KernelTime(string Name, long Count, double Microseconds);
 
-/// <summary>Times of every kernel that the GPU runs between start and stop, through CUPTI, NVIDIA's profiling
+/// <summary>Times every kernel that the GPU runs between start and stop, using CUPTI, NVIDIA's profiling
 /// library.</summary>
-/// <remarks>
-/// The library comes with PyTorch's CUDA build and with the toolkit. One profile at a time in a process. Records are
-/// read by the layout of <c>CUpti_ActivityKernel</c>, whose leading fields have not moved since its third version
-/// (cupti_activity.h). </remarks>
+/// <remarks>The library is part of PyTorch's CUDA build and of the CUDA toolkit. Only one profile per process at a
+/// time. Records are read with the layout of <c>CUpti_ActivityKernel</c>, whose leading fields have not moved since its
+/// third version (cupti_activity.h).</remarks>
 public static unsafe class KernelProfile
 {
     private const uint Copies = 1;
@@ -29,11 +28,11 @@ public static unsafe class KernelProfile
     private static readonly Lock Gate = new();
     private static delegate* unmanaged<byte*, nuint, byte**, int> nextRecord;
 
-    /// <summary>Runs <paramref name="work"/>, which waits for the GPU before it ends.</summary>
-    /// <returns>The time from first to last; when nothing ran, and before which kernels most of that was; then kernels,
-    /// longest first. Null where CUPTI is not there or refuses.</returns>
+    /// <summary>Runs and profiles <paramref name="work"/>, which must wait for the GPU before it returns.</summary>
+    /// <returns>The total time; the idle time, and before which kernels most of it was; then the kernels, longest
+    /// first. Null if CUPTI is not available or fails.</returns>
     /// <param name="work">What to profile.</param>
-    /// <param name="problem">Why there is none.</param>
+    /// <param name="problem">Why there is no profile; null if there is one.</param>
     public static IReadOnlyList<KernelTime>? Of(Action work, out string problem)
     {
         lock (Gate)
@@ -78,7 +77,7 @@ public static unsafe class KernelProfile
         }
     }
 
-    // By name; and the time when nothing ran, by what came after.
+    // By name; and the idle time, by the kernel that followed it.
     private static List<KernelTime> Summarise(List<(string Name, ulong Start, ulong End)> runs)
     {
         var idle = new Dictionary<string, (long Count, ulong Nanoseconds)>();
@@ -185,7 +184,7 @@ public static unsafe class KernelProfile
         }
     }
 
-    // The C++ library's own demangler; a name that it does not know stays as it is.
+    // The C++ library's own demangler; a name that it does not recognize stays unchanged.
     private static string Readable(string name)
     {
         if (

@@ -3,17 +3,18 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Cuda;
 
-/// <summary>Which tensors kernels can read by 16-byte accesses, and new ones for what they write.</summary>
+/// <summary>Checks which tensors kernels can read in 16-byte accesses, and allocates their outputs.</summary>
 internal static unsafe class Memory
 {
-    /// <summary>Elements of a 16-byte access.</summary>
+    /// <summary>Number of elements in a 16-byte access.</summary>
     public static int PieceOf(ScalarType type) => type == ScalarType.Float32 ? 4 : 8;
 
     /// <summary>Whether kernels compute in this type.</summary>
     public static bool Known(ScalarType type) =>
         type is ScalarType.BFloat16 or ScalarType.Float16 or ScalarType.Float32;
 
-    /// <summary>Whether all (nulls aside) are of this known type, contiguous and on a 16-byte boundary.</summary>
+    /// <summary>Whether all tensors (ignoring nulls) have this type, are contiguous and are aligned to 16
+    /// bytes.</summary>
     public static bool Fit(ScalarType type, params ReadOnlySpan<Tensor?> tensors)
     {
         foreach (var tensor in tensors)
@@ -27,7 +28,7 @@ internal static unsafe class Memory
         return Known(type);
     }
 
-    /// <summary>Whether all (nulls aside) are contiguous.</summary>
+    /// <summary>Whether all tensors (ignoring nulls) are contiguous.</summary>
     public static bool Whole(params ReadOnlySpan<Tensor?> tensors)
     {
         foreach (var tensor in tensors)
@@ -41,7 +42,7 @@ internal static unsafe class Memory
         return true;
     }
 
-    /// <summary>Whether all begin on a 16-byte boundary.</summary>
+    /// <summary>Whether all tensors (ignoring nulls) are aligned to 16 bytes.</summary>
     public static bool Aligned(params ReadOnlySpan<Tensor> tensors)
     {
         foreach (var tensor in tensors)
@@ -55,7 +56,7 @@ internal static unsafe class Memory
         return true;
     }
 
-    /// <summary>Whether four elements of it can be taken by one access; true of null.</summary>
+    /// <summary>Whether four elements can be read in one access; true for null.</summary>
     public static bool AlignedForFour(Tensor? tensor) =>
         tensor is null || Address(tensor) % (TypeOf(tensor) == ScalarType.Float32 ? 16UL : 8UL) == 0;
 
@@ -67,7 +68,7 @@ internal static unsafe class Memory
         return (ScalarType)type;
     }
 
-    /// <summary>The size of one dimension, which the caller knows to exist.</summary>
+    /// <summary>The size of a dimension that is known to exist.</summary>
     public static int Size(Tensor tensor, int dimension)
     {
         long* sizes;
@@ -75,7 +76,7 @@ internal static unsafe class Memory
         return checked((int)sizes[dimension]);
     }
 
-    /// <summary>The address of the first element.</summary>
+    /// <summary>Address of the first element.</summary>
     public static ulong Address(Tensor tensor)
     {
         nint pointer;
@@ -83,7 +84,7 @@ internal static unsafe class Memory
         return (ulong)pointer;
     }
 
-    /// <summary>A new tensor of the same shape and type, contents undefined.</summary>
+    /// <summary>A new tensor of the same shape and type, uninitialized.</summary>
     public static Tensor Like(Tensor tensor)
     {
         long* sizes;
@@ -91,7 +92,7 @@ internal static unsafe class Memory
         return Empty(TypeOf(tensor), tensor.device, new ReadOnlySpan<long>(sizes, (int)tensor.ndim));
     }
 
-    /// <summary>A new contiguous tensor, contents undefined; it belongs to the caller's dispose scope.</summary>
+    /// <summary>A new contiguous tensor, uninitialized; belongs to the caller's dispose scope.</summary>
     public static Tensor Empty(ScalarType type, Device device, params ReadOnlySpan<long> shape)
     {
         var strides = stackalloc long[shape.Length];
@@ -119,7 +120,7 @@ internal static unsafe class Memory
                 device.index,
                 &handle
             );
-            // which says what is wrong
+            // which reports what is wrong
             return code == 0 ? Tensor.UnsafeCreateTensor(handle) : empty(shape.ToArray(), type, device);
         }
     }

@@ -5,8 +5,8 @@ using GlmTune.Kernels.Native;
 
 namespace GlmTune.Kernels.Cuda;
 
-/// <summary>NVIDIA's run-time compiler, from a PyTorch install, the CUDA toolkit or beside the app. Source: NVRTC's
-/// documentation.</summary>
+/// <summary>NVIDIA's run-time compiler, from a PyTorch installation, the CUDA toolkit or beside the program. Source:
+/// NVRTC's documentation.</summary>
 internal sealed unsafe class Nvrtc
 {
     private static readonly Lock Gate = new();
@@ -38,13 +38,13 @@ internal sealed unsafe class Nvrtc
         Version = $"{major}.{minor}";
     }
 
-    /// <summary>The library that was loaded.</summary>
+    /// <summary>Path of the loaded library.</summary>
     public string Path { get; }
 
     /// <summary>Its version, such as 13.0.</summary>
     public string Version { get; }
 
-    /// <summary>Loads the compiler once; null, with the places looked at, where there is none.</summary>
+    /// <summary>Loads the compiler once; null, with the locations searched, if there is none.</summary>
     public static Nvrtc? TryLoad(out string looked)
     {
         lock (Gate)
@@ -64,8 +64,9 @@ internal sealed unsafe class Nvrtc
         }
     }
 
-    /// <summary>Machine code for one architecture, such as <c>sm_90</c>.</summary>
-    /// <exception cref="CudaException">The source does not compile; the message has the compiler's log.</exception>
+    /// <summary>Machine code for an architecture, such as <c>sm_90</c>.</summary>
+    /// <exception cref="CudaException">The source does not compile; the message contains the compiler's
+    /// log.</exception>
     public byte[] Compile(string source, string name, string architecture, ReadOnlySpan<string> macros)
     {
         nint program;
@@ -182,7 +183,7 @@ internal sealed unsafe class Nvrtc
 
     private static Nvrtc? TryOpen(string path)
     {
-        // The compiler opens its built-in functions by bare name, which is found when they are loaded already.
+        // The compiler opens its built-in functions by bare file name, which works if they are already loaded.
         var folder = System.IO.Path.GetDirectoryName(path)!;
         foreach (
             var builtins in Directory.EnumerateFiles(

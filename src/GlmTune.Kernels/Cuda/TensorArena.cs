@@ -3,8 +3,8 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Cuda;
 
-/// <summary>A block of memory from which kernels take their outputs, one behind the other: a repeated pass finds them
-/// at the same places.</summary>
+/// <summary>A block of memory from which kernels allocate their outputs sequentially, so that a repeated pass finds
+/// them at the same addresses.</summary>
 /// <remarks>
 /// A captured graph writes to fixed addresses, so nothing in it may come from libtorch's allocator, which would hand
 /// the same memory to others. Tensors taken from the arena are valid until it is opened again or disposed. Not
@@ -20,8 +20,8 @@ public sealed unsafe class TensorArena : IDisposable
     private readonly nint start;
     private long limit;
 
-    /// <param name="device">Where the memory lies.</param>
-    /// <param name="bytes">How much.</param>
+    /// <param name="device">Device of the memory.</param>
+    /// <param name="bytes">Size in bytes.</param>
     public TensorArena(Device device, long bytes)
     {
         memory = empty(bytes, ScalarType.Byte, device).DetachFromDisposeScope();
@@ -30,14 +30,15 @@ public sealed unsafe class TensorArena : IDisposable
         start = pointer;
     }
 
-    /// <summary>Where the next piece goes, in bytes from the beginning.</summary>
+    /// <summary>Offset of the next allocation, in bytes.</summary>
     public long Used { get; private set; }
 
-    /// <summary>Takes what follows from a section of its own. Gone back to, it is written again: nobody may need what
-    /// lies there by then.</summary>
-    /// <param name="from">Its first byte; a multiple of 256.</param>
-    /// <param name="bytes">Its size; where that is not enough, <see cref="InvalidOperationException"/> says so.</param>
-    /// <exception cref="ArgumentOutOfRangeException">It is not inside the arena.</exception>
+    /// <summary>Makes subsequent allocations come from a section of the arena. Reusing a section overwrites it: its
+    /// contents must no longer be needed.</summary>
+    /// <param name="from">Offset of its first byte; a multiple of 256.</param>
+    /// <param name="bytes">Its size; if it is too small, allocating throws
+    /// <see cref="InvalidOperationException"/>.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The section is not inside the arena.</exception>
     public void TakeFrom(long from, long bytes)
     {
         ArgumentOutOfRangeException.ThrowIfNotEqual(from % Alignment, 0);
@@ -45,10 +46,10 @@ public sealed unsafe class TensorArena : IDisposable
         (Used, limit) = (from, from + bytes);
     }
 
-    /// <summary>The arena that this thread's kernels take from, or null.</summary>
+    /// <summary>The arena used by this thread's kernels; null if there is none.</summary>
     internal static TensorArena? Open => open;
 
-    /// <summary>Sends this thread's kernels here, from the beginning, until disposed.</summary>
+    /// <summary>Makes this thread's kernels allocate from the start of this arena until disposed.</summary>
     public IDisposable Use()
     {
         (Used, limit) = (0, memory.numel());
@@ -60,8 +61,8 @@ public sealed unsafe class TensorArena : IDisposable
     /// <inheritdoc/>
     public void Dispose() => memory.Dispose();
 
-    /// <summary>The next piece, contents undefined.</summary>
-    /// <exception cref="InvalidOperationException">There is not enough left.</exception>
+    /// <summary>The next allocation, uninitialized.</summary>
+    /// <exception cref="InvalidOperationException">Not enough memory is left.</exception>
     internal nint Take(ScalarType type, Device device, int dimensions, long* shape, long* strides, long elements)
     {
         var bytes = elements * SizeOf(type);

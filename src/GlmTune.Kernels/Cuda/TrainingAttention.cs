@@ -5,13 +5,12 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Cuda;
 
-/// <summary>Attention of whole sequences by libtorch's fastest operator for the case, on strided views of the fused
-/// rows.</summary>
-/// <remarks>
-/// Sequences of one length that is a multiple of 128 go to cuDNN, which prepares a plan for each new shape; everything
-/// else to variable-length flash attention, which takes any lengths as they come. Neither repeats keys nor needs a
-/// mask. cuDNN's causal mask begins at the top left, so a prefix gets queries of zeros, whose outputs nobody reads:
-/// worth it while virtual tokens are few beside real ones. </remarks>
+/// <summary>Attention over whole sequences with libtorch's fastest operator for each case, on strided views of the
+/// fused rows.</summary>
+/// <remarks>Sequences of equal length that is a multiple of 128 use cuDNN, which prepares a plan for each new shape;
+/// all others use variable-length flash attention, which accepts any lengths. Neither repeats keys nor needs a mask.
+/// cuDNN's causal mask starts at the top left, so a prefix gets queries of zeros, whose outputs are not used:
+/// worthwhile while virtual tokens are few compared to real ones.</remarks>
 internal sealed class TrainingAttention(IKernelLauncher launcher, PlainKernels plain)
 {
     private const int Threads = 256;
@@ -102,7 +101,7 @@ internal sealed class TrainingAttention(IKernelLauncher launcher, PlainKernels p
         return result.MoveToOuterDisposeScope();
     }
 
-    /// <summary>New tokens, several a sequence, over the cache: the keys are read where they lie.</summary>
+    /// <summary>Several new tokens per sequence attend to the cache; the keys are read in place.</summary>
     public Tensor Prefill(
         Tensor fused,
         HeadLayout heads,
@@ -189,8 +188,8 @@ internal sealed class TrainingAttention(IKernelLauncher launcher, PlainKernels p
         return (keys, values);
     }
 
-    /// <summary>One tensor [N, (H + 2K)·D] from the gradients of queries, keys and values; those of a prefix are passed
-    /// over.</summary>
+    /// <summary>Combines the gradients of queries, keys and values into one tensor [N, (H + 2K)·D]; those of a prefix
+    /// are skipped.</summary>
     internal Tensor Assemble(Tensor[] gradients, HeadLayout heads, SequenceLayout sequences, int virtualTokens)
     {
         var type = Memory.TypeOf(gradients[0]);
@@ -308,8 +307,8 @@ internal sealed class TrainingAttention(IKernelLauncher launcher, PlainKernels p
         return result.flatten(0, 1).MoveToOuterDisposeScope();
     }
 
-    // [sequences, T, width]: each sequence is one run of memory, which the device copies at full speed; many short ones
-    // are better off in one kernel.
+    // [sequences, T, width]: each sequence is one block of memory, which the device copies at full speed; many short
+    // ones are better copied by one kernel.
     private static void CopyRows(Tensor from, Tensor to)
     {
         const int Few = 8;
@@ -440,7 +439,7 @@ internal sealed class TrainingAttention(IKernelLauncher launcher, PlainKernels p
         PlannedWithPrefix,
     }
 
-    // Tells the backward pass which way the forward pass went.
+    // Tells the backward pass which path the forward pass took.
     private sealed class Route(Path path, int virtualTokens) : IDisposable
     {
         public Path Path => path;

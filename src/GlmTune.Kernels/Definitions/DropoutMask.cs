@@ -2,24 +2,23 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Definitions;
 
-/// <summary>Which elements dropout keeps: a hash of seed and index, so that any device, and a recomputation, draws the
-/// same mask.</summary>
-/// <remarks>
-/// h = finalizer(low 32 bits of index · 0x9E3779B9 + key) on 32-bit words, where key mixes both halves of the seed;
-/// kept where h ≥ probability · 2³². So elements 2³² apart are kept or dropped together. The finalizer is MurmurHash3's
-/// (Appleby, public domain, "fmix32"). </remarks>
+/// <summary>Determines which elements dropout keeps: a hash of seed and index, so that every device, and a
+/// recomputation, produces the same mask.</summary>
+/// <remarks>h = finalizer(low 32 bits of index · 0x9E3779B9 + key) on 32-bit words, where key mixes both halves of the
+/// seed; kept if h ≥ probability · 2³². Elements 2³² apart are therefore kept or dropped together. The finalizer is
+/// MurmurHash3's (Appleby, public domain, "fmix32").</remarks>
 public static class DropoutMask
 {
     private const long Word = 0xFFFFFFFF;
 
-    // Elements whose hashes are in memory at a time, 8 bytes each and as much again on the way.
+    // Number of elements hashed at a time; each takes 8 bytes, and as much again for temporaries.
     private const long Piece = 1 << 26;
 
-    /// <summary>True where an element is kept, [count].</summary>
+    /// <summary>Mask, [count]: true where an element is kept.</summary>
     public static Tensor Kept(long count, double probability, MaskSeed seed, Device device) =>
         Kept(0, count, probability, seed, device, Piece);
 
-    /// <summary>The mask of a run of elements, made a piece at a time.</summary>
+    /// <summary>The mask of a run of elements, computed in pieces.</summary>
     internal static Tensor Kept(long first, long count, double probability, MaskSeed seed, Device device, long piece)
     {
         if (count <= piece)
@@ -42,7 +41,7 @@ public static class DropoutMask
     private static Tensor OfPiece(long first, long count, double probability, MaskSeed seed, Device device)
     {
         using var scope = NewDisposeScope();
-        // What a product loses beyond 64 bits is beyond the 32 that count.
+        // What a product loses beyond 64 bits is beyond the 32 bits that matter.
         var hash = TensorCreation.Range(first, first + count, device: device).MultiplyInPlace(0x9E3779B9L);
         hash = seed.Stored is null
             ? hash.AddInPlace(Key(seed.Value))
@@ -51,10 +50,10 @@ public static class DropoutMask
         return hash.GreaterOrEqual(Threshold(probability)).MoveToOuterDisposeScope();
     }
 
-    /// <summary>The 32-bit key that represents a seed.</summary>
+    /// <summary>The 32-bit key derived from a seed.</summary>
     public static uint Key(long seed) => Mix((uint)seed ^ Mix((uint)((ulong)seed >> 32) + 0x85EBCA6B));
 
-    /// <summary>Elements whose hash is below this are dropped.</summary>
+    /// <summary>Elements with a hash below this are dropped.</summary>
     public static uint Threshold(double probability) => (uint)(probability * 4294967296.0);
 
     private static uint Mix(uint h)

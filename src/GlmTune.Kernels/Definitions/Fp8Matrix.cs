@@ -3,13 +3,12 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Definitions;
 
-/// <summary>A frozen weight W [out, in] in fp8: <c>Values · scale</c>, and the same values transposed for the backward
-/// pass.</summary>
-/// <remarks>
-/// One scale serves the whole matrix. The type's own exponent spans 2¹⁵, so rows of unlike size lose nothing by it, and
-/// the transposed copy is the same matrix: the gradient is that of the function which was computed. Both copies take
-/// one byte an element, together as much as bfloat16 alone; without the second one it is made anew in every backward
-/// pass. </remarks>
+/// <summary>A frozen weight W [out, in] quantized to fp8, <c>Values · scale</c>, with the same values transposed for
+/// the backward pass.</summary>
+/// <remarks>One scale serves the whole matrix. The exponent of the type spans 2¹⁵, so rows of different magnitude lose
+/// nothing, and the transposed copy is the same matrix: the gradient is that of the function that was computed. Each
+/// copy takes one byte per element, together as much as bfloat16; without the second, it is computed in every backward
+/// pass.</remarks>
 public sealed class Fp8Matrix : IDisposable
 {
     private const long ElementsAtATime = 1 << 24;
@@ -21,21 +20,21 @@ public sealed class Fp8Matrix : IDisposable
     private Fp8Matrix(Tensor values, Tensor? transposed, Tensor outputScales, Tensor inputScales) =>
         (Values, this.transposed, OutputScales, InputScales) = (values, transposed, outputScales, inputScales);
 
-    /// <summary>e4m3 [out, in].</summary>
+    /// <summary>The values, e4m3 [out, in].</summary>
     public Tensor Values { get; }
 
-    /// <summary>The scale, once for each output, float32 [1, out]: what products by rows want.</summary>
+    /// <summary>The scale repeated for each output, float32 [1, out], as row-wise products require.</summary>
     public Tensor OutputScales { get; }
 
-    /// <summary>The scale, once for each input, float32 [1, in].</summary>
+    /// <summary>The scale repeated for each input, float32 [1, in].</summary>
     public Tensor InputScales { get; }
 
     /// <summary>Whether the transposed copy is kept.</summary>
     public bool KeepsTransposed => transposed is not null;
 
     /// <summary>Quantizes a weight, a few rows at a time, so that little more than the result is needed.</summary>
-    /// <param name="weight">[out, in], any floating type; stays the caller's.</param>
-    /// <param name="keepTransposed">Whether to keep the values transposed as well.</param>
+    /// <param name="weight">[out, in], any floating-point type; remains owned by the caller.</param>
+    /// <param name="keepTransposed">Whether to also keep the transposed values.</param>
     public static Fp8Matrix Quantize(Tensor weight, bool keepTransposed = true)
     {
         using var scope = NewDisposeScope();
@@ -68,11 +67,11 @@ public sealed class Fp8Matrix : IDisposable
         );
     }
 
-    /// <summary>The values transposed, e4m3 [in, out]: the kept copy, or one made now in the caller's dispose
+    /// <summary>The transposed values, e4m3 [in, out]: the stored copy, or a new one in the caller's dispose
     /// scope.</summary>
     public Tensor Transposed() => transposed ?? Transpose(Values);
 
-    /// <summary>The weight that the values stand for, [out, in], in the caller's dispose scope.</summary>
+    /// <summary>The dequantized weight, [out, in], in the caller's dispose scope.</summary>
     public Tensor Dequantized(ScalarType type)
     {
         using var scope = NewDisposeScope();
@@ -89,7 +88,7 @@ public sealed class Fp8Matrix : IDisposable
         InputScales.Dispose();
     }
 
-    // As bytes, which every copying kernel knows.
+    // As bytes, which every copy kernel supports.
     private static Tensor Transpose(Tensor values)
     {
         using var scope = NewDisposeScope();

@@ -3,10 +3,9 @@ using static TorchSharp.torch;
 namespace GlmTune.Kernels.Definitions;
 
 /// <content>Products with frozen weights in fp8, and the functions whose results go into one.</content>
-/// <remarks>
-/// What a function gives is rounded to the model's type first and to fp8 then, so that the fused functions mean the
-/// same as those of which they are made. Source: Micikevicius et al., arXiv:2209.05433; scales by row as in Xi et al.,
-/// COAT, arXiv:2410.19313. </remarks>
+/// <remarks>Results are first rounded to the model's type and then quantized to fp8, so that the fused functions equal
+/// the functions they combine. Source: Micikevicius et al., arXiv:2209.05433; row-wise scales as in Xi et al., COAT,
+/// arXiv:2410.19313.</remarks>
 public abstract partial class LayerKernels
 {
     /// <summary>Quantizes to fp8, with one scale a row.</summary>
@@ -16,7 +15,7 @@ public abstract partial class LayerKernels
         using var scope = NewDisposeScope();
         var wide = x.to_type(ScalarType.Float32);
         var largest = wide.abs().amax([1], keepdim: true).ClampMin(Fp8.Smallest);
-        // A true division of tensors: by a number, libtorch multiplies with its reciprocal on some devices.
+        // A division by a tensor: for a number, libtorch multiplies by its reciprocal on some devices.
         var whole = largest.FullLike(Fp8.Largest);
         var values = (wide * (whole / largest)).ClampInPlace(-Fp8.Largest, Fp8.Largest).to_type(Fp8.E4M3);
         return new Fp8Rows(values.MoveToOuterDisposeScope(), (largest / whole).MoveToOuterDisposeScope());
@@ -26,8 +25,8 @@ public abstract partial class LayerKernels
     /// <param name="x">[N, C].</param>
     /// <param name="weight">[C].</param>
     /// <param name="epsilon">Added to the mean square.</param>
-    /// <param name="keepOutput">Whether the output is wanted in the model's type as well.</param>
-    /// <returns>The output [N, C], or null; the same in fp8; and the inverse root mean square [N, 1].</returns>
+    /// <param name="keepOutput">Whether the output is also needed in the model's type.</param>
+    /// <returns>The output [N, C], or null; the output in fp8; and the inverse root mean square [N, 1].</returns>
     public virtual (Tensor? Output, Fp8Rows Quantized, Tensor InverseRms) RmsNormFp8(
         Tensor x,
         Tensor weight,
@@ -53,7 +52,7 @@ public abstract partial class LayerKernels
     }
 
     /// <summary><see cref="RmsNormBackward"/> without a gradient of the weight, as it is and quantized.</summary>
-    /// <param name="gradient">Of the norm's output, [N, C].</param>
+    /// <param name="gradient">Gradient of the norm's output, [N, C].</param>
     /// <param name="x">The norm's input, [N, C].</param>
     /// <param name="weight">[C].</param>
     /// <param name="inverseRms">From the forward pass, [N, 1].</param>
@@ -84,12 +83,12 @@ public abstract partial class LayerKernels
         return QuantizeRows(result);
     }
 
-    /// <summary>x · Wᵀ + bias, summed in float32; in fewer bits by a GPU's fp8 units, whose fast accumulation is
-    /// used.</summary>
+    /// <summary>x · Wᵀ + bias, accumulated in float32; GPU fp8 units accumulate with fewer bits (fast
+    /// accumulation).</summary>
     /// <param name="x">[N, in].</param>
     /// <param name="weight">W [out, in].</param>
     /// <param name="bias">[out], or null.</param>
-    /// <param name="type">Of the result.</param>
+    /// <param name="type">Type of the result.</param>
     /// <returns>[N, out].</returns>
     public virtual Tensor Fp8Product(Fp8Rows x, Fp8Matrix weight, Tensor? bias, ScalarType type)
     {
@@ -99,10 +98,10 @@ public abstract partial class LayerKernels
         return (bias is null ? sum : sum.AddInPlace(bias.to_type(wide))).to_type(type).MoveToOuterDisposeScope();
     }
 
-    /// <summary>Gradient of the product's input: g · W, summed as <see cref="Fp8Product"/> does.</summary>
-    /// <param name="gradient">g, of the result, [N, out].</param>
+    /// <summary>Gradient of the product's input: g · W, accumulated as in <see cref="Fp8Product"/>.</summary>
+    /// <param name="gradient">Gradient g of the result, [N, out].</param>
     /// <param name="weight">W [out, in].</param>
-    /// <param name="type">Of the result.</param>
+    /// <param name="type">Type of the result.</param>
     /// <returns>[N, in].</returns>
     public virtual Tensor Fp8ProductBackward(Fp8Rows gradient, Fp8Matrix weight, ScalarType type)
     {

@@ -4,9 +4,9 @@ namespace GlmTune.Kernels.Definitions;
 
 /// <summary>What the gradient of a summed loss is multiplied by: a number, or one in memory, where captured work finds
 /// another at each replay.</summary>
-/// <param name="Value">The factor; without meaning where there is a stored one.</param>
-/// <param name="Stored">float32 (or wider) [1] on the device; with it, targets below 0 are allowed and count nothing.
-/// Null: the value counts.</param>
+/// <param name="Value">The factor; ignored if there is a stored one.</param>
+/// <param name="Stored">float32 (or wider) [1] on the device; with it, rows with a target below 0 are ignored. Null:
+/// the value is used.</param>
 public readonly record struct LossScale(double Value, Tensor? Stored = null)
 {
     /// <summary>A plain number.</summary>

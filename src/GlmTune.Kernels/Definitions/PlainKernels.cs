@@ -3,9 +3,9 @@ using static TorchSharp.torch.nn;
 
 namespace GlmTune.Kernels.Definitions;
 
-/// <summary>Every layer function from libtorch's plain operators, on any device and in any floating type: the
-/// definition.</summary>
-/// <param name="reason">Why no faster set is used, where one might be expected.</param>
+/// <summary>The reference implementation: every layer function from libtorch's plain operators, on any device and in
+/// any floating-point type.</summary>
+/// <param name="reason">Why no faster implementation is used, where one might be expected.</param>
 public sealed class PlainKernels(string? reason = null) : LayerKernels
 {
     /// <inheritdoc/>
@@ -194,7 +194,7 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
         var query = SplitQueries(ToBlock(fused, sequences).narrow(2, 0, heads.QueryWidth), heads);
         var key = keys.narrow(1, 0, longest).index_select(0, slots).transpose(1, 2);
         var value = values.narrow(1, 0, longest).index_select(0, slots).transpose(1, 2);
-        // New token t of a sequence with n new tokens sees length − n + t + 1 cached ones.
+        // New token t of a sequence with n new tokens sees the first length − n + t + 1 cached ones.
         var added = tensor(Enumerable.Range(0, sequences.Count).Select(i => (long)sequences.LengthOf(i)).ToArray())
             .to(fused.device);
         var last = (lengths - added).unsqueeze(1).Add(TensorCreation.Range(sequences.Longest, device: fused.device));
@@ -377,7 +377,7 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
         );
     }
 
-    // [B, T, H·D] -> [B, K, G·T, D]: the query heads of one group stand below each other, so no key is repeated.
+    // [B, T, H·D] -> [B, K, G·T, D]: the query heads of a group are stacked, so no key is repeated.
     private static Tensor SplitQueries(Tensor block, HeadLayout heads) =>
         block.unflatten(2, heads.KeyValueHeads, heads.GroupSize, heads.HeadDim).permute(0, 2, 3, 1, 4).flatten(2, 3);
 
@@ -393,7 +393,7 @@ public sealed class PlainKernels(string? reason = null) : LayerKernels
         prefix.transpose(0, 1).unsqueeze(0).expand(rows, -1, -1, -1);
 
     // True where query t (rows repeat for each of the group's heads) must not see key s; virtual tokens come first and
-    // are seen.
+    // are visible.
     private static Tensor Hidden(int length, int virtualTokens, int groupSize, Device device) =>
         ones([length, virtualTokens + length], ScalarType.Bool, device).triu_(virtualTokens + 1).repeat(groupSize, 1);
 

@@ -3,11 +3,9 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Definitions;
 
-/// <summary>Where sequences begin and end in a run of N tokens laid back to back, with no padding between
-/// them.</summary>
-/// <remarks>
-/// The whole model works on such runs: a padded batch, a packed row and a single prompt differ only in this object. Its
-/// device tensors are made on first need and disposed with it. Not thread-safe. </remarks>
+/// <summary>Where sequences start and end among N concatenated tokens, without padding.</summary>
+/// <remarks>The whole model works on such concatenations: a padded batch, a packed row and a single prompt differ only
+/// in this object. Its device tensors are created on first use and disposed with it. Not thread-safe.</remarks>
 public sealed class SequenceLayout : IDisposable
 {
     private int[] starts;
@@ -17,8 +15,9 @@ public sealed class SequenceLayout : IDisposable
     private Tensor? padIndex;
     private Tensor? unpadIndex;
 
-    /// <param name="starts">Start of each sequence, then N; [sequences + 1], from 0, strictly increasing.</param>
-    /// <param name="device">Where the device tensors go.</param>
+    /// <param name="starts">Start of each sequence, followed by N; [sequences + 1], from 0, strictly
+    /// increasing.</param>
+    /// <param name="device">Device of the device tensors.</param>
     /// <exception cref="ArgumentException">The starts do not increase from 0.</exception>
     public SequenceLayout(IReadOnlyList<int> starts, Device device)
     {
@@ -49,11 +48,11 @@ public sealed class SequenceLayout : IDisposable
     /// <summary>A run of so many tokens whose sequences change from replay to replay of captured work, which finds
     /// where they begin in memory.</summary>
     /// <param name="tokens">N.</param>
-    /// <param name="sequences">Their number; some may be empty.</param>
-    /// <param name="cumulative">int32 [sequences + 1]; stays the caller's, who fills it.</param>
-    /// <param name="cumulativeKeys">The same with <paramref name="virtualTokens"/> before each sequence; stays the
-    /// caller's. Null without virtual tokens.</param>
-    /// <param name="virtualTokens">Tokens of the prefix.</param>
+    /// <param name="sequences">Number of sequences; some may be empty.</param>
+    /// <param name="cumulative">int32 [sequences + 1]; owned and filled by the caller.</param>
+    /// <param name="cumulativeKeys">The same with <paramref name="virtualTokens"/> before each sequence; owned and
+    /// filled by the caller. Null without virtual tokens.</param>
+    /// <param name="virtualTokens">Number of virtual tokens.</param>
     public static SequenceLayout OfStored(
         int tokens,
         int sequences,
@@ -62,9 +61,9 @@ public sealed class SequenceLayout : IDisposable
         int virtualTokens = 0
     ) => new(tokens, sequences, cumulative, cumulativeKeys, virtualTokens);
 
-    /// <summary>Of a layout from <see cref="OfStored"/>: what the memory says now, for operators that ask the
-    /// host.</summary>
-    /// <param name="given">Start of each sequence, then N, not falling; as many as before.</param>
+    /// <summary>For a layout from <see cref="OfStored"/>: sets the current contents of the memory, for operators that
+    /// need them on the host.</summary>
+    /// <param name="given">Start of each sequence, followed by N, non-decreasing; as many as before.</param>
     /// <remarks>Indices that were made before get their new values in their place, where captured work reads
     /// them.</remarks>
     public void Update(ReadOnlySpan<int> given)
@@ -78,34 +77,34 @@ public sealed class SequenceLayout : IDisposable
     public static SequenceLayout OfRows(int rows, int length, Device device) =>
         new([.. Enumerable.Range(0, rows + 1).Select(row => row * length)], device);
 
-    /// <summary>Where the device tensors lie.</summary>
+    /// <summary>Device of the device tensors.</summary>
     public Device Device { get; }
 
-    /// <summary>N: tokens of all sequences.</summary>
+    /// <summary>Total number of tokens, N.</summary>
     public int Tokens => starts[^1];
 
     /// <summary>Number of sequences.</summary>
     public int Count => starts.Length - 1;
 
-    /// <summary>Tokens of the longest sequence; of a layout from <see cref="OfStored"/>, of the longest that there can
-    /// be.</summary>
+    /// <summary>Length of the longest sequence in tokens; for a layout from <see cref="OfStored"/>, the maximum
+    /// possible.</summary>
     public int Longest { get; }
 
-    /// <summary>Whether all sequences have the same length, so that the run is a dense [Count, Longest]
+    /// <summary>Whether all sequences have the same length, so that the tokens form a dense [Count, Longest]
     /// block.</summary>
     public bool Uniform { get; }
 
-    /// <summary>Start of each sequence, then N.</summary>
+    /// <summary>Start of each sequence, followed by N.</summary>
     public IReadOnlyList<int> Starts => starts;
 
-    /// <summary>Tokens of sequence <paramref name="index"/>.</summary>
+    /// <summary>Length of sequence <paramref name="index"/> in tokens.</summary>
     public int LengthOf(int index) => starts[index + 1] - starts[index];
 
-    /// <summary>The starts as int32 [Count + 1] on the device, as variable-length attention takes them. Owned by the
+    /// <summary>The starts as int32 [Count + 1] on the device, as variable-length attention requires. Owned by the
     /// layout.</summary>
     public Tensor Cumulative => cumulative ??= HostValues.ToDevice(starts, Device).DetachFromDisposeScope();
 
-    /// <summary>The starts of the sequences' keys where <paramref name="virtualTokens"/> more stand before each; as
+    /// <summary>The starts of the sequences' keys with <paramref name="virtualTokens"/> before each; like
     /// <see cref="Cumulative"/>.</summary>
     public Tensor CumulativeKeys(int virtualTokens)
     {
@@ -126,11 +125,11 @@ public sealed class SequenceLayout : IDisposable
         return cumulativeKeys;
     }
 
-    /// <summary>For each place of a right-padded [Count, Longest] block, the token there (padding: token 0), int64.
-    /// Owned by the layout.</summary>
+    /// <summary>For each position of a right-padded [Count, Longest] block, the index of its token (padding: token 0),
+    /// int64. Owned by the layout.</summary>
     public Tensor PadIndex => padIndex ??= MakePadIndex();
 
-    /// <summary>For each token, its place in the right-padded [Count, Longest] block, int64 [N]. Owned by the
+    /// <summary>For each token, its index in the right-padded [Count, Longest] block, int64 [N]. Owned by the
     /// layout.</summary>
     public Tensor UnpadIndex => unpadIndex ??= MakeUnpadIndex();
 

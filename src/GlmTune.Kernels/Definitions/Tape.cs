@@ -2,28 +2,28 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Definitions;
 
-/// <summary>What a forward pass leaves for its backward pass: a stack, since the backward pass asks in the opposite
+/// <summary>What a forward pass saves for its backward pass, as a stack, because the backward pass runs in reverse
 /// order.</summary>
-/// <remarks>
-/// Entries live outside dispose scopes. Whoever takes an entry disposes it; disposing the tape disposes what nobody
-/// took. Not thread-safe: one tape serves one layer's pass. </remarks>
+/// <remarks>Entries live outside dispose scopes. The caller that takes an entry disposes it; disposing the tape
+/// disposes the rest. Not thread-safe: one tape serves one layer's pass.</remarks>
 public sealed class Tape : IDisposable
 {
     private readonly Stack<IDisposable> saved = new();
 
-    /// <summary>Whether values that come cheap are made again in the backward pass, not kept.</summary>
+    /// <summary>Whether values that are cheap to compute are recomputed in the backward pass instead of being
+    /// saved.</summary>
     public bool RecomputesSelectively { get; init; }
 
-    /// <summary>Entries not yet taken.</summary>
+    /// <summary>Number of entries that have not been taken.</summary>
     public int Count => saved.Count;
 
-    /// <summary>Keeps a second handle to <paramref name="tensor"/>'s memory; the caller's handle stays the
-    /// caller's.</summary>
+    /// <summary>Saves a second handle to <paramref name="tensor"/>'s memory; the caller keeps ownership of its own
+    /// handle.</summary>
     public void Save(Tensor tensor) => saved.Push(tensor.alias().DetachFromDisposeScope());
 
     /// <summary>Keeps a value, or what makes it again where <see cref="RecomputesSelectively"/>.</summary>
-    /// <param name="tensor">The value; stays the caller's.</param>
-    /// <param name="again">What makes it again; null: nothing does.</param>
+    /// <param name="tensor">The value; remains owned by the caller.</param>
+    /// <param name="again">Recomputes it; null: it cannot be recomputed.</param>
     public void Save(Tensor tensor, Recomputation? again)
     {
         if (RecomputesSelectively && again is not null)
@@ -41,7 +41,7 @@ public sealed class Tape : IDisposable
         }
     }
 
-    /// <summary>Keeps <paramref name="state"/> itself; it belongs to the tape from here on.</summary>
+    /// <summary>Saves <paramref name="state"/> itself; it then belongs to the tape.</summary>
     public void Save(IDisposable state) => saved.Push(state);
 
     /// <summary>The tensor saved last; the caller disposes it.</summary>

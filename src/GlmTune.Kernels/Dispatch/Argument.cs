@@ -2,10 +2,10 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Dispatch;
 
-/// <summary>One value handed to an <see cref="AtenOperator"/>; made from a tensor, number, text, type, device or list
-/// by conversion.</summary>
-/// <remarks>A list is one of tensors, or of integers, or of floats. Whether a value is optional is the schema's affair,
-/// not the caller's.</remarks>
+/// <summary>One argument of an <see cref="AtenOperator"/>; converts implicitly from a tensor, number, text, type,
+/// device or list.</summary>
+/// <remarks>A list consists of tensors, of integers, or of floats. Whether a value is optional is determined by the
+/// schema, not by the caller.</remarks>
 public readonly struct Argument
 {
     private Argument(ArgumentKind kind, long bits = 0, object? reference = null)
@@ -18,7 +18,7 @@ public readonly struct Argument
     /// <summary>No value, for an optional parameter.</summary>
     public static Argument None => default;
 
-    /// <summary>A tensor that is not there, where the schema says <c>Tensor</c> and not <c>Tensor?</c>.</summary>
+    /// <summary>An undefined tensor, where the schema says <c>Tensor</c> and not <c>Tensor?</c>.</summary>
     public static Argument Undefined => new(ArgumentKind.Tensor);
 
     internal ArgumentKind Kind { get; }
@@ -38,7 +38,7 @@ public readonly struct Argument
     public static implicit operator Argument(double value) =>
         new(ArgumentKind.Float, BitConverter.DoubleToInt64Bits(value));
 
-    /// <summary>A truth value.</summary>
+    /// <summary>A Boolean.</summary>
     public static implicit operator Argument(bool value) => new(ArgumentKind.Boolean, value ? 1 : 0);
 
     /// <summary>Text.</summary>
@@ -63,7 +63,7 @@ public readonly struct Argument
     public static implicit operator Argument(double[] values) =>
         new(ArgumentKind.List, (long)ArgumentKind.Float, values);
 
-    /// <summary>The argument with tensors of the same types and shapes on libtorch's meta device, which has no memory;
+    /// <summary>The argument with tensors of the same types and shapes on libtorch's meta device, which uses no memory;
     /// in the current dispose scope.</summary>
     internal Argument WithoutMemory() =>
         Reference switch
@@ -89,7 +89,7 @@ public readonly struct Argument
         };
 }
 
-/// <summary>What a parameter or argument is.</summary>
+/// <summary>The kinds of parameters and arguments.</summary>
 internal enum ArgumentKind
 {
     None,

@@ -4,17 +4,16 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Dispatch;
 
-/// <summary>Any ATen operator, called by its schema through libtorch's dispatcher: those that TorchSharp does not wrap,
-/// too.</summary>
-/// <remarks>
-/// Make one per operator and keep it: <c>static readonly AtenOperator Silu = new("aten::silu(Tensor self) ->
+/// <summary>Any ATen operator, called by its schema through libtorch's dispatcher, including those that TorchSharp does
+/// not wrap.</summary>
+/// <remarks>Create one per operator and keep it: <c>static readonly AtenOperator Silu = new("aten::silu(Tensor self) ->
 /// Tensor");</c>. The schema is libtorch's own text (<c>native_functions.yaml</c>); arguments are checked against it,
-/// since libtorch itself would read stray memory. Autograd works as usual. Thread-safe. Types <c>Scalar</c>,
+/// because libtorch itself would read invalid memory. Autograd works as usual. Thread-safe. The types <c>Scalar</c>,
 /// <c>Generator</c> and <c>Layout</c> cannot be passed. Source: the C interface of PyTorch 2.10,
-/// torch/csrc/stable/c/shim.h. </remarks>
+/// torch/csrc/stable/c/shim.h.</remarks>
 public sealed unsafe class AtenOperator
 {
-    // Newer releases may add parameters with None as the default: zeros behind ours stand for them.
+    // Newer releases may add parameters that default to None; the zeros after ours represent them.
     private const int Slack = 8;
 
     private readonly OperatorSchema schema;
@@ -24,7 +23,7 @@ public sealed unsafe class AtenOperator
 
     /// <param name="schema">Such as <c>aten::name.overload(Tensor self, int dim=0, *, Tensor? out=None) -> (Tensor,
     /// Tensor)</c>.</param>
-    /// <exception cref="ArgumentException">The schema cannot be read, or has a type that cannot be passed or
+    /// <exception cref="ArgumentException">The schema cannot be parsed, or contains a type that cannot be passed or
     /// returned.</exception>
     public AtenOperator(string schema)
     {
@@ -35,7 +34,7 @@ public sealed unsafe class AtenOperator
         returns = ShapeOf(this.schema.Returns);
         if (!kinds.SequenceEqual(kinds.Reverse()))
         {
-            // libtorch 2.10 to 2.11 converts the last returned value by the first one's type, and so on inwards.
+            // libtorch 2.10 to 2.11 converts the last returned value with the type of the first, and so on inwards.
             throw new ArgumentException(
                 $"'{schema}': libtorch cannot return this list of types through its C interface; the list must read "
                     + "the same backwards.",
@@ -45,8 +44,8 @@ public sealed unsafe class AtenOperator
     }
 
     /// <summary>Calls an operator that returns one tensor, which belongs to the caller's dispose scope.</summary>
-    /// <exception cref="ArgumentException">An argument does not fit the schema.</exception>
-    /// <exception cref="AtenException">The operator failed; the message has libtorch's reason.</exception>
+    /// <exception cref="ArgumentException">An argument does not match the schema.</exception>
+    /// <exception cref="AtenException">The operator failed; the message contains libtorch's reason.</exception>
     public Tensor Call(params ReadOnlySpan<Argument> arguments)
     {
         Require(ReturnShape.Tensor);
@@ -88,7 +87,7 @@ public sealed unsafe class AtenOperator
         return (long)stack[0];
     }
 
-    /// <summary>Calls an operator that works in place; a tensor that it returns as well is let go.</summary>
+    /// <summary>Calls an in-place operator; a tensor that it also returns is released.</summary>
     /// <inheritdoc cref="Call" path="/exception"/>
     public void CallInPlace(params ReadOnlySpan<Argument> arguments)
     {
@@ -139,9 +138,9 @@ public sealed unsafe class AtenOperator
         );
     }
 
-    // The interface returns a bare code and prints the reason. The failed call is not made again, since it may have
-    // changed its arguments; one on tensors of the same types and shapes, but without memory, fails for the same reason
-    // if these are the reason. Null: they are not, or the reason cannot be read.
+    // The interface returns only an error code and prints the reason. The failed call is not repeated, because it may
+    // have changed its arguments. Instead, a call on tensors of the same types and shapes, but without memory, fails
+    // for the same reason if types and shapes are the cause. Null: they are not, or the reason cannot be read.
     private string? ReasonOfShapes(ReadOnlySpan<Argument> arguments)
     {
         using var scope = NewDisposeScope();
@@ -227,7 +226,7 @@ public sealed unsafe class AtenOperator
         }
     }
 
-    // The callee takes over whatever is packed here.
+    // The callee takes ownership of what is packed here.
     private static ulong Pack(Parameter parameter, in Argument argument)
     {
         if (!parameter.Optional)
@@ -239,7 +238,7 @@ public sealed unsafe class AtenOperator
         {
             return 0;
         }
-        // libtorch frees it with C++'s delete, which is free() on the platforms that it runs on.
+        // libtorch frees it with C++'s delete, which is free() on all supported platforms.
         var box = (ulong*)NativeMemory.Alloc(sizeof(ulong));
         *box = PackValue(parameter.Kind, argument);
         return (ulong)box;
@@ -327,7 +326,7 @@ public sealed unsafe class AtenOperator
         return tensors;
     }
 
-    // Of a message with a C++ stack behind it, the message.
+    // Only the message, without the C++ stack trace after it.
     private static string Reason(string? text)
     {
         if (string.IsNullOrWhiteSpace(text))
@@ -364,5 +363,5 @@ public sealed unsafe class AtenOperator
     }
 }
 
-/// <summary>An ATen operator failed; the message has libtorch's reason and the arguments.</summary>
+/// <summary>An ATen operator failed; the message contains libtorch's reason and the arguments.</summary>
 public sealed class AtenException(string message) : Exception(message);

@@ -4,11 +4,11 @@ using TorchSharp;
 
 namespace GlmTune.Kernels.Dispatch;
 
-/// <summary>The functions of libtorch's C interface that are used here. Every one returns 0 when it worked.</summary>
+/// <summary>The functions of libtorch's C interface used here. Each returns 0 on success.</summary>
 /// <remarks>Source: torch/csrc/stable/c/shim.h and torch/csrc/inductor/aoti_torch/c/shim.h of PyTorch 2.10.</remarks>
 internal static unsafe class AtenShim
 {
-    /// <summary>The release whose operator schemas this code is written against, as libtorch encodes
+    /// <summary>The release for which this code's operator schemas were written, in libtorch's encoding of
     /// versions.</summary>
     public const ulong SchemaVersion = (2UL << 56) | (10UL << 48);
 
@@ -22,7 +22,7 @@ internal static unsafe class AtenShim
     public static readonly delegate* unmanaged<nint, int> DeleteList;
     public static readonly delegate* unmanaged<byte*, nuint, nint*, int> NewString;
 
-    // Mere reads, which need not tell the garbage collector that they leave managed code.
+    // Simple getters, for which the garbage collector need not be notified that managed code is left.
     public static readonly delegate* unmanaged[SuppressGCTransition]<nint, nint*, int> DataPointer;
     public static readonly delegate* unmanaged[SuppressGCTransition]<nint, int*, int> DataType;
     public static readonly delegate* unmanaged[SuppressGCTransition]<nint, long**, int> Sizes;
@@ -75,7 +75,7 @@ internal static unsafe class AtenShim
         );
     }
 
-    /// <summary>One of libtorch's libraries, which is loaded already: <c>torch_cpu</c>, <c>torch_cuda</c>.</summary>
+    /// <summary>One of libtorch's libraries that is already loaded: <c>torch_cpu</c>, <c>torch_cuda</c>.</summary>
     public static nint Open(string name)
     {
         var file =
@@ -88,7 +88,7 @@ internal static unsafe class AtenShim
     }
 
     /// <summary>A function of <paramref name="library"/>.</summary>
-    /// <exception cref="EntryPointNotFoundException">It is not there.</exception>
+    /// <exception cref="EntryPointNotFoundException">The library does not export it.</exception>
     public static nint Export(nint library, string name) =>
         NativeLibrary.TryGetExport(library, name, out var address)
             ? address
@@ -96,7 +96,7 @@ internal static unsafe class AtenShim
                 $"libtorch has no function '{name}'. GlmTune needs libtorch 2.10 or newer."
             );
 
-    /// <summary>Throws where a call that cannot fail on good input failed.</summary>
+    /// <summary>Throws if a call failed that cannot fail on valid input.</summary>
     public static void Check(int code, string action)
     {
         if (code != 0)

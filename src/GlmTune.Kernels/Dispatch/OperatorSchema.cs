@@ -2,16 +2,16 @@ using System.Globalization;
 
 namespace GlmTune.Kernels.Dispatch;
 
-/// <summary>An ATen operator's declaration, read from the text that libtorch itself uses.</summary>
-/// <param name="Name">With its namespace, such as <c>aten::add</c>.</param>
-/// <param name="Overload">Such as <c>Tensor</c>; empty for the plain one.</param>
-/// <param name="Parameters">In order.</param>
+/// <summary>The declaration of an ATen operator, parsed from libtorch's own text.</summary>
+/// <param name="Name">Name with namespace, such as <c>aten::add</c>.</param>
+/// <param name="Overload">Name of the overload, such as <c>Tensor</c>; empty for the plain one.</param>
+/// <param name="Parameters">The parameters in order.</param>
 /// <param name="Returns">Kinds of the returned values, in order.</param>
 internal sealed record OperatorSchema(string Name, string Overload, Parameter[] Parameters, Parameter[] Returns)
 {
-    /// <summary>Reads <c>aten::name.overload(Type name=default, *, …) -> (Type, …)</c>.</summary>
-    /// <exception cref="ArgumentException">The text is not such a declaration, or has a type that cannot cross the C
-    /// interface.</exception>
+    /// <summary>Parses <c>aten::name.overload(Type name=default, *, …) -> (Type, …)</c>.</summary>
+    /// <exception cref="ArgumentException">The text is not such a declaration, or contains a type that cannot cross the
+    /// C interface.</exception>
     public static OperatorSchema Parse(string text)
     {
         var open = text.IndexOf('(', StringComparison.Ordinal);
@@ -68,11 +68,11 @@ internal sealed record OperatorSchema(string Name, string Overload, Parameter[] 
 }
 
 /// <summary>One parameter or returned value of a schema.</summary>
-/// <param name="Name">As declared; empty where a return has none.</param>
-/// <param name="Kind">Of the value, or <see cref="ArgumentKind.List"/>.</param>
-/// <param name="Element">Of a list's elements.</param>
+/// <param name="Name">The declared name; empty if a returned value has none.</param>
+/// <param name="Kind">Kind of the value, or <see cref="ArgumentKind.List"/>.</param>
+/// <param name="Element">Kind of a list's elements.</param>
 /// <param name="Optional">Whether None is allowed.</param>
-/// <param name="Default">Stands in for an argument left out at the end; null: must be given.</param>
+/// <param name="Default">Value for a trailing argument that is omitted; null: it is required.</param>
 internal sealed record Parameter(string Name, ArgumentKind Kind, ArgumentKind Element, bool Optional, Argument? Default)
 {
     public static Parameter Parse(string text, string schema)
@@ -95,7 +95,7 @@ internal sealed record Parameter(string Name, ArgumentKind Kind, ArgumentKind El
         );
     }
 
-    /// <summary>Whether an argument of this kind may stand here.</summary>
+    /// <summary>Whether an argument of this kind is accepted.</summary>
     public bool Accepts(in Argument argument) =>
         argument.Kind switch
         {

@@ -3,8 +3,8 @@ using System.Text;
 
 namespace GlmTune.Kernels.Dispatch;
 
-/// <summary>Holds what native code writes to standard error, from <see cref="Start"/> until disposed. Linux only; one
-/// at a time.</summary>
+/// <summary>Captures what native code writes to standard error, from <see cref="Start"/> until disposed. Linux only;
+/// one at a time.</summary>
 internal sealed unsafe partial class StandardErrorCapture : IDisposable
 {
     private const int StandardError = 2;
@@ -19,7 +19,7 @@ internal sealed unsafe partial class StandardErrorCapture : IDisposable
         this.file = file;
     }
 
-    /// <summary>Begins to hold; null where that cannot be done.</summary>
+    /// <summary>Starts capturing; null if that is not possible.</summary>
     public static StandardErrorCapture? Start()
     {
         if (!OperatingSystem.IsLinux())
@@ -41,7 +41,7 @@ internal sealed unsafe partial class StandardErrorCapture : IDisposable
         return null;
     }
 
-    /// <summary>What was written so far, up to 64 KiB.</summary>
+    /// <summary>The text captured so far, up to 64 KiB.</summary>
     public string Text()
     {
         var buffer = new byte[64 * 1024];
@@ -52,8 +52,8 @@ internal sealed unsafe partial class StandardErrorCapture : IDisposable
         }
     }
 
-    /// <summary>Gives standard error back, and writes to it what was held: other threads may have written
-    /// too.</summary>
+    /// <summary>Restores standard error, and writes the captured text to it, because other threads may have written
+    /// some of it.</summary>
     public void Dispose()
     {
         _ = DuplicateTo(saved, StandardError);

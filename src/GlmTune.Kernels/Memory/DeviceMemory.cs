@@ -4,10 +4,10 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Memory;
 
-/// <summary>Memory of a GPU as its driver counts it: of all programs together.</summary>
+/// <summary>GPU memory as counted by the driver: that of all programs together.</summary>
 public static unsafe class DeviceMemory
 {
-    /// <summary>Bytes free and in all on a GPU; null on the CPU.</summary>
+    /// <summary>Free and total bytes of a GPU; null on the CPU.</summary>
     public static (long Free, long Total)? Of(Device device)
     {
         if (device.type != DeviceType.CUDA)

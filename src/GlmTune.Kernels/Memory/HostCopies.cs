@@ -5,12 +5,11 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Memory;
 
-/// <summary>Copies between host memory and a GPU beside the computation, on a stream of their own; on the CPU, plain
-/// copies.</summary>
-/// <remarks>
-/// A copy begins when what was enqueued before it on the current stream is done, and copies follow each other. Memory
-/// of both sides must stay until a copy is done. Not thread-safe. Source: CUDA driver API, stream and event management.
-/// </remarks>
+/// <summary>Copies between host memory and a GPU concurrently with computation, on a stream of their own; on the CPU,
+/// plain copies.</summary>
+/// <remarks>A copy starts when everything enqueued before it on the current stream is done, and copies run in order.
+/// Memory on both sides must stay valid until a copy is done. Not thread-safe. Source: CUDA driver API, stream and
+/// event management.</remarks>
 public sealed unsafe class HostCopies : IDisposable
 {
     private const uint NonBlocking = 1;
@@ -20,7 +19,7 @@ public sealed unsafe class HostCopies : IDisposable
     private nint stream;
     private nint ready;
 
-    /// <param name="device">Which GPU; the CPU: copies are done at once.</param>
+    /// <param name="device">The GPU; on the CPU, copies are done immediately.</param>
     public HostCopies(Device device)
     {
         this.device = device;
@@ -35,13 +34,13 @@ public sealed unsafe class HostCopies : IDisposable
     }
 
     /// <summary>Starts a copy to the device.</summary>
-    /// <param name="from">Page-locked memory, or the copy does not overlap.</param>
-    /// <param name="target">Contiguous, on the device; written whole.</param>
+    /// <param name="from">Page-locked memory; otherwise the copy does not overlap with computation.</param>
+    /// <param name="target">Contiguous, on the device; written completely.</param>
     public Copy ToDevice(nint from, Tensor target) => Start(from, target, toDevice: true);
 
     /// <summary>Starts a copy to the host.</summary>
-    /// <param name="source">Contiguous, on the device; read whole.</param>
-    /// <param name="to">Page-locked memory, or the copy does not overlap.</param>
+    /// <param name="source">Contiguous, on the device; read completely.</param>
+    /// <param name="to">Page-locked memory; otherwise the copy does not overlap with computation.</param>
     public Copy ToHost(Tensor source, nint to) => Start(to, source, toDevice: false);
 
     /// <inheritdoc/>
@@ -97,7 +96,7 @@ public sealed unsafe class HostCopies : IDisposable
         return made;
     }
 
-    /// <summary>A copy under way; waited for once, on the host or by the current stream.</summary>
+    /// <summary>A copy in progress; must be waited for once, on the host or by the current stream.</summary>
     public readonly record struct Copy
     {
         private readonly HostCopies? owner;
@@ -116,7 +115,7 @@ public sealed unsafe class HostCopies : IDisposable
             }
         }
 
-        /// <summary>What is enqueued on the current stream from now on waits for the copy.</summary>
+        /// <summary>Makes subsequent work on the current stream wait for the copy.</summary>
         public void Await()
         {
             if (owner is not null)

@@ -5,25 +5,24 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Memory;
 
-/// <summary>Numbers of the host as tensors of a device, sent without waiting: from memory that the GPU copies by
-/// itself, in the stream's order.</summary>
+/// <summary>Copies numbers from the host to tensors on a device without waiting: from memory that the GPU reads by
+/// itself, in stream order.</summary>
 public static class HostValues
 {
     private const int Blocks = 8;
     private const int BlockBytes = 1 << 20;
 
-    // A copy that waits for its turn in the stream keeps its block; eight are enough for a pass's few inputs to be on
-    // their way.
+    // A queued copy occupies its block until it runs; eight blocks are enough for the few inputs of a pass.
     [ThreadStatic]
     private static Dictionary<int, PinnedMemory?[]>? rings;
 
     [ThreadStatic]
     private static int turn;
 
-    /// <summary>int64 or int32 or float64 or float32 [count], as the values are; in the caller's dispose
+    /// <summary>A tensor [count] of type int64, int32, float64 or float32, like the values; in the caller's dispose
     /// scope.</summary>
     /// <param name="values">The numbers.</param>
-    /// <param name="device">Where the tensor goes.</param>
+    /// <param name="device">Device of the tensor.</param>
     public static Tensor ToDevice<T>(T[] values, Device device)
         where T : unmanaged
     {

@@ -2,9 +2,10 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Memory;
 
-/// <summary>The most memory that was in use on a GPU while this existed, of all programs together: looked up on a
-/// thread of its own.</summary>
-/// <remarks>What libtorch reserves it keeps, so the highest value lasts and is not missed between two looks.</remarks>
+/// <summary>Measures the peak memory in use on a GPU during its lifetime, by all programs together; polled on a thread
+/// of its own.</summary>
+/// <remarks>libtorch keeps the memory that it reserves, so the peak persists and is not missed between two
+/// polls.</remarks>
 public sealed class PeakMemory : IDisposable
 {
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(20);
@@ -14,7 +15,7 @@ public sealed class PeakMemory : IDisposable
     private readonly Thread thread;
     private long most;
 
-    /// <param name="device">Which GPU; on the CPU nothing is found.</param>
+    /// <param name="device">The GPU; on the CPU nothing is measured.</param>
     public PeakMemory(Device device)
     {
         this.device = device;
@@ -33,7 +34,7 @@ public sealed class PeakMemory : IDisposable
         thread.Start();
     }
 
-    /// <summary>Bytes; 0 on the CPU.</summary>
+    /// <summary>Peak memory in bytes; 0 on the CPU.</summary>
     public long Bytes
     {
         get

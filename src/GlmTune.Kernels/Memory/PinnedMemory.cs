@@ -7,20 +7,18 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Memory;
 
-/// <summary>Host memory that a GPU copies from and to while the program goes on; on a machine without one, plain
-/// memory.</summary>
-/// <remarks>
-/// A block is refilled after <see cref="Wait"/>, which ends when the copies that were queued from it are done. Not
-/// thread-safe. Source: CUDA driver API, "Memory Management", page-locked memory. </remarks>
+/// <summary>Host memory for asynchronous copies from and to a GPU; on a machine without a GPU, plain memory.</summary>
+/// <remarks>A block may be refilled after <see cref="Wait"/>, which returns when the copies queued from it are done.
+/// Not thread-safe. Source: CUDA driver API, "Memory Management", page-locked memory.</remarks>
 public sealed unsafe class PinnedMemory : IDisposable
 {
     private readonly Device device;
     private nint address;
     private nint copied;
 
-    /// <param name="device">Which GPU copies from it; the CPU: plain memory.</param>
-    /// <param name="bytes">Size.</param>
-    /// <exception cref="CudaException">The system does not lock so much memory.</exception>
+    /// <param name="device">The GPU that copies from it; for the CPU, plain memory.</param>
+    /// <param name="bytes">Size in bytes.</param>
+    /// <exception cref="CudaException">The system cannot lock that much memory.</exception>
     public PinnedMemory(Device device, long bytes)
     {
         (this.device, Bytes) = (device, bytes);
@@ -40,17 +38,17 @@ public sealed unsafe class PinnedMemory : IDisposable
         copied = made;
     }
 
-    /// <summary>Size.</summary>
+    /// <summary>Size in bytes.</summary>
     public long Bytes { get; }
 
-    /// <summary>The first byte.</summary>
+    /// <summary>Address of the first byte.</summary>
     public nint Address => address;
 
-    /// <summary>Elements from a byte on.</summary>
+    /// <summary>Elements starting at a byte offset.</summary>
     public Span<T> At<T>(long offset, int count)
         where T : unmanaged => new((byte*)address + offset, count);
 
-    /// <summary>A tensor of the host over this memory, [count]; valid while the memory is.</summary>
+    /// <summary>A host tensor over this memory, [count]; valid as long as the memory.</summary>
     public Tensor View(ScalarType type, long count)
     {
         long stride = 1;
@@ -63,10 +61,10 @@ public sealed unsafe class PinnedMemory : IDisposable
     }
 
     /// <summary>Queues a copy on the current stream.</summary>
-    /// <param name="target">Contiguous memory of the device, [bytes], of any type.</param>
-    /// <param name="from">First byte here.</param>
-    /// <param name="bytes">How many; no more than the target has.</param>
-    /// <param name="at">First byte of the target that is written.</param>
+    /// <param name="target">Contiguous device memory, [bytes], of any type.</param>
+    /// <param name="from">Offset of the first byte in this memory.</param>
+    /// <param name="bytes">Number of bytes; at most the size of the target.</param>
+    /// <param name="at">Offset of the first byte written in the target.</param>
     public void CopyTo(Tensor target, long from, long bytes, long at = 0)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThan(from + bytes, Bytes);
@@ -86,10 +84,10 @@ public sealed unsafe class PinnedMemory : IDisposable
         CudaDriver.Check(CudaDriver.EventRecord(copied, stream), "record an event");
     }
 
-    /// <summary>Queues a copy from the device on the current stream; what it brings may be read after
+    /// <summary>Queues a copy from the device on the current stream; the result may be read after
     /// <see cref="Wait"/>.</summary>
-    /// <param name="source">Contiguous memory of the device, of any type.</param>
-    /// <param name="bytes">How many, from the first of both; no more than either has.</param>
+    /// <param name="source">Contiguous device memory, of any type.</param>
+    /// <param name="bytes">Number of bytes, from the start of both; at most the size of either.</param>
     public void CopyFrom(Tensor source, long bytes)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThan(bytes, Bytes);
@@ -106,8 +104,7 @@ public sealed unsafe class PinnedMemory : IDisposable
         CudaDriver.Check(CudaDriver.EventRecord(copied, stream), "record an event");
     }
 
-    /// <summary>Waits until the copies that were queued are done, so that the memory may be read or filled
-    /// anew.</summary>
+    /// <summary>Waits until all queued copies are done, so that the memory may be read or refilled.</summary>
     public void Wait()
     {
         if (copied != 0)

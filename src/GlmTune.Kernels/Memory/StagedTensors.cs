@@ -6,7 +6,7 @@ namespace GlmTune.Kernels.Memory;
 
 /// <summary>Small inputs at fixed addresses of a device, filled on the host and sent by one copy that nothing waits
 /// for.</summary>
-/// <remarks>Two host blocks take turns, so one is filled while the other may still be copied. Not
+/// <remarks>Two host blocks alternate, so that one can be filled while the other is still being copied. Not
 /// thread-safe.</remarks>
 public sealed unsafe class StagedTensors : IDisposable
 {
@@ -18,8 +18,8 @@ public sealed unsafe class StagedTensors : IDisposable
     private readonly long[] offsets;
     private int turn;
 
-    /// <param name="device">Where the tensors are.</param>
-    /// <param name="parts">Type and number of elements of each.</param>
+    /// <param name="device">Device of the tensors.</param>
+    /// <param name="parts">Type and number of elements of each part.</param>
     public StagedTensors(Device device, params (ScalarType Type, int Count)[] parts)
     {
         offsets = new long[parts.Length];
@@ -57,18 +57,18 @@ public sealed unsafe class StagedTensors : IDisposable
         }
     }
 
-    /// <summary>The tensor of a part, [count], on the device. Owned here.</summary>
+    /// <summary>The tensor of a part, [count], on the device. Owned by this object.</summary>
     public Tensor this[int part] => tensors[part];
 
-    /// <summary>Begins to fill: waits until the host block whose turn it is has been copied.</summary>
+    /// <summary>Starts filling: waits until the next host block has been copied.</summary>
     public void Begin()
     {
         turn = 1 - turn;
         host[turn].Wait();
     }
 
-    /// <summary>A part's values on the host, to be written between <see cref="Begin"/> and <see cref="Send"/>: all of
-    /// them, since they are of an earlier turn.</summary>
+    /// <summary>The host values of a part, to be written between <see cref="Begin"/> and <see cref="Send"/>; all must
+    /// be written, because they contain old values.</summary>
     public Span<T> Host<T>(int part)
         where T : unmanaged => host[turn].At<T>(offsets[part], (int)tensors[part].numel());
 

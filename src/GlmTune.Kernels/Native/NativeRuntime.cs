@@ -5,11 +5,11 @@ using TorchSharp;
 
 namespace GlmTune.Kernels.Native;
 
-/// <summary>Finds and loads libtorch before any tensor exists, and says what it found.</summary>
-/// <remarks>
-/// Order: the folder named by <c>GLMTUNE_LIBTORCH</c>; CUDA libraries beside the app; where an NVIDIA driver is
-/// present, the libraries of a PyTorch install; the CPU libraries beside the app. Call <see cref="Load"/> before the
-/// first use of TorchSharp. Thread-safe; the first call decides for the process. </remarks>
+/// <summary>Finds and loads libtorch before any tensor exists, and reports what was found.</summary>
+/// <remarks>Search order: the folder named by <c>GLMTUNE_LIBTORCH</c>; CUDA libraries beside the program; if an NVIDIA
+/// driver is present, the libraries of a PyTorch installation; the CPU libraries beside the program. Call
+/// <see cref="Load"/> before the first use of TorchSharp. Thread-safe; the first call determines the library for the
+/// process.</remarks>
 public static class NativeRuntime
 {
     private const string Variable = "GLMTUNE_LIBTORCH";
@@ -17,8 +17,8 @@ public static class NativeRuntime
     private static LoadedRuntime? loaded;
 
     /// <summary>Loads the libraries once and returns what was loaded.</summary>
-    /// <exception cref="DllNotFoundException">No usable libtorch was found; the message lists the places looked
-    /// at.</exception>
+    /// <exception cref="DllNotFoundException">No usable libtorch was found; the message lists the locations
+    /// searched.</exception>
     public static LoadedRuntime Load()
     {
         lock (Gate)
@@ -27,13 +27,13 @@ public static class NativeRuntime
         }
     }
 
-    /// <summary>The device to compute on: the first GPU when one works, else the CPU.</summary>
+    /// <summary>The device to compute on: the first working GPU, or the CPU.</summary>
     public static torch.Device DefaultDevice() =>
         Load().Cuda && torch.cuda.is_available() ? torch.device(DeviceType.CUDA, 0) : torch.CPU;
 
     /// <summary>The address of a function that libtorch exports.</summary>
     /// <param name="name">Its C name.</param>
-    /// <exception cref="EntryPointNotFoundException">This libtorch does not have it.</exception>
+    /// <exception cref="EntryPointNotFoundException">This libtorch does not export it.</exception>
     public static nint Export(string name)
     {
         var folder = Load().Folder;
@@ -76,7 +76,7 @@ public static class NativeRuntime
 
             var patched = LoadBridge(bridge);
             KeepFromLoadingASecondCopy();
-            // CUDA's libraries can be there though no GPU is visible.
+            // CUDA libraries can be present although no GPU is visible.
             cuda = cuda && torch.TryInitializeDeviceType(DeviceType.CUDA);
             if (!cuda)
             {
@@ -93,7 +93,7 @@ public static class NativeRuntime
         );
     }
 
-    // Null, or why this libtorch cannot be used; then nothing of it stays loaded.
+    // Null, or why this libtorch cannot be used; in that case none of it stays loaded.
     private static string? TryLoad(string folder, out bool cuda)
     {
         cuda = false;
@@ -165,8 +165,8 @@ public static class NativeRuntime
         return true;
     }
 
-    // TorchSharp's bridge names a libstdc++ version newer than Debian 12's and Ubuntu 22.04's, for one symbol that is
-    // never called.
+    // TorchSharp's bridge requires a libstdc++ version newer than those of Debian 12 and Ubuntu 22.04, for one symbol
+    // that is never called.
     private static bool LoadBridge(string bridge)
     {
         try
@@ -182,9 +182,9 @@ public static class NativeRuntime
         }
     }
 
-    // TorchSharp loads "torch_cpu" by name when it first touches the CPU; were CPU libraries beside the app while
-    // PyTorch's are loaded, a second libtorch would enter the process and abort it. What it wants is loaded already, so
-    // tell it so.
+    // TorchSharp loads "torch_cpu" by name when it first uses the CPU; with CPU libraries beside the program while
+    // PyTorch's are loaded, a second libtorch would enter the process and abort it. The library it needs is already
+    // loaded, so tell it so.
     private static void KeepFromLoadingASecondCopy()
     {
         var field =
@@ -194,9 +194,9 @@ public static class NativeRuntime
     }
 }
 
-/// <summary>Which libtorch serves this process.</summary>
-/// <param name="Folder">Where its libraries lie.</param>
-/// <param name="Cuda">Whether they include CUDA's.</param>
-/// <param name="Patched">Whether TorchSharp's bridge is the copy that older libstdc++ versions need.</param>
-/// <param name="PassedOver">Installs that were preferred but cannot be used, each with the reason.</param>
+/// <summary>The libtorch used by this process.</summary>
+/// <param name="Folder">Folder of its libraries.</param>
+/// <param name="Cuda">Whether they include CUDA.</param>
+/// <param name="Patched">Whether TorchSharp's bridge is the patched copy that older libstdc++ versions need.</param>
+/// <param name="PassedOver">Installations that were preferred but cannot be used, each with the reason.</param>
 public sealed record LoadedRuntime(string Folder, bool Cuda, bool Patched, IReadOnlyList<string> PassedOver);

@@ -5,21 +5,21 @@ using GlmTune.Files;
 
 namespace GlmTune.Kernels.Native;
 
-/// <summary>A copy of TorchSharp's bridge library whose need for a newer libstdc++ is marked weak.</summary>
-/// <remarks>
-/// The library lists <see cref="Version"/> among the versions that it needs, for one symbol which is named and never
-/// called. In the copy the entry of that version in <c>.gnu.version_r</c> gets the weak flag, so the loader goes on
-/// without it. The original file is not touched. Source: ELF symbol versioning, "Version Dependency" (Linux Standard
-/// Base, section 10.7). </remarks>
+/// <summary>A copy of TorchSharp's bridge library in which the dependency on a newer libstdc++ version is marked
+/// weak.</summary>
+/// <remarks>The library lists <see cref="Version"/> among its required versions, for one symbol that is referenced but
+/// never called. In the copy, the entry of that version in <c>.gnu.version_r</c> has the weak flag, so the loader
+/// continues without it. The original file is not modified. Source: ELF symbol versioning, "Version Dependency" (Linux
+/// Standard Base, section 10.7).</remarks>
 internal static class PatchedTorchSharpLibrary
 {
-    /// <summary>The version that is made weak.</summary>
+    /// <summary>The version that is marked weak.</summary>
     public const string Version = "GLIBCXX_3.4.32";
 
     private const uint SectionVersionNeeds = 0x6ffffffe;
     private const ushort WeakFlag = 2;
 
-    /// <summary>The path of the weakened copy of <paramref name="bridge"/>, made on first need in the user's cache
+    /// <summary>Path of the patched copy of <paramref name="bridge"/>, created on first use in the user's cache
     /// folder.</summary>
     public static string Of(string bridge)
     {
@@ -67,7 +67,7 @@ internal static class PatchedTorchSharpLibrary
     private static bool TryWeaken(Span<byte> elf, int needs, int strings)
     {
         var wanted = Encoding.ASCII.GetBytes(Version + '\0');
-        for (var file = needs; ;)
+        for (var file = needs; ; )
         {
             var entry = file + BinaryPrimitives.ReadInt32LittleEndian(elf[(file + 8)..]);
             for (; ; )

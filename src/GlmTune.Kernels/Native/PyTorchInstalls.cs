@@ -3,14 +3,14 @@ using GlmTune.Files;
 
 namespace GlmTune.Kernels.Native;
 
-/// <summary>Where PyTorch installs keep their libraries; nothing of Python is run to find them.</summary>
+/// <summary>Finds the libraries of PyTorch installations, without running Python.</summary>
 internal static partial class PyTorchInstalls
 {
     /// <summary>The oldest release that has all functions used here.</summary>
     private static readonly Version Oldest = new(2, 10);
 
-    /// <summary>Existing <c>torch/lib</c> folders: the active environment's first, then those of the interpreters on
-    /// the path, then the system's.</summary>
+    /// <summary>Existing <c>torch/lib</c> folders: of the active environment, then of the interpreters on the PATH,
+    /// then of the system.</summary>
     public static IEnumerable<string> Folders() =>
         Prefixes()
             .SelectMany(SitePackages)
@@ -18,9 +18,8 @@ internal static partial class PyTorchInstalls
             .Where(Directory.Exists)
             .Distinct();
 
-    /// <summary>Those of the folders whose version fits, newest first, and why the others do not.</summary>
-    /// <param name="folders">Folders with libtorch's libraries. One that does not say its version comes after those
-    /// that do.</param>
+    /// <summary>The folders with a supported version, newest first, and why the others are not supported.</summary>
+    /// <param name="folders">Folders with libtorch's libraries. Those without version information come last.</param>
     public static (IReadOnlyList<string> Fitting, IReadOnlyList<string> PassedOver) Choose(IEnumerable<string> folders)
     {
         var found = folders.Select(folder => (Folder: folder, Version: VersionOf(folder))).ToList();
@@ -39,8 +38,8 @@ internal static partial class PyTorchInstalls
         );
     }
 
-    /// <summary>The version of the install around a <c>lib</c> folder, by <c>version.py</c> of a Python package or
-    /// <c>build-version</c> of a libtorch archive; null where neither says it.</summary>
+    /// <summary>Version of the installation around a <c>lib</c> folder, from <c>version.py</c> of a Python package or
+    /// <c>build-version</c> of a libtorch archive; null if there is neither.</summary>
     public static Version? VersionOf(string folder)
     {
         var root = Path.GetDirectoryName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder))) ?? folder;
@@ -88,8 +87,8 @@ internal static partial class PyTorchInstalls
             {
                 continue;
             }
-            // The folder as named: a virtual environment's python3 is a link, and its packages lie beside the link.
-            // Then where a wrapper or link leads.
+            // First the folder as named: a virtual environment's python3 is a link, and its packages are beside the
+            // link. Then the target of a wrapper or link.
             yield return Path.GetFullPath(Path.Combine(folder, ".."));
             if (File.ResolveLinkTarget(python, returnFinalTarget: false) is { } target)
             {

@@ -2,9 +2,9 @@ using TorchSharp;
 
 namespace GlmTune.Kernels.Native;
 
-/// <summary>Where a tensor's first element lies, on whatever device, whatever its size.</summary>
-/// <remarks>Through libtorch's C ABI (torch/csrc/inductor/aoti_torch/c/shim.h); a TorchSharp handle is what that ABI
-/// calls a tensor handle.</remarks>
+/// <summary>Address of a tensor's first element, on any device.</summary>
+/// <remarks>Uses libtorch's C ABI (torch/csrc/inductor/aoti_torch/c/shim.h), whose tensor handles are the same as
+/// TorchSharp's.</remarks>
 public static unsafe class TensorAddress
 {
     private static readonly delegate* unmanaged[Cdecl]<nint, nint*, int> GetDataPointer = (delegate* unmanaged[Cdecl]<
@@ -13,7 +13,7 @@ public static unsafe class TensorAddress
         int>)
         NativeRuntime.Export("aoti_torch_get_data_ptr");
 
-    /// <summary>The address; valid while <paramref name="tensor"/> lives.</summary>
+    /// <summary>The address; valid as long as <paramref name="tensor"/>.</summary>
     public static nint Of(torch.Tensor tensor)
     {
         nint address;

@@ -7,7 +7,7 @@ using GlmTune.Files.Json;
 
 namespace GlmTune.Model.Adapters;
 
-/// <summary>PEFT's <c>adapter_config.json</c>: one JSON object, read with every complaint at once.</summary>
+/// <summary>PEFT's <c>adapter_config.json</c>: a JSON object, read with all problems reported at once.</summary>
 public sealed class AdapterConfigFile
 {
     /// <summary>The file's name in an adapter folder.</summary>
@@ -20,21 +20,20 @@ public sealed class AdapterConfigFile
 
     private AdapterConfigFile(string path, JsonObject json) => (Path, this.json) = (path, json);
 
-    /// <summary>The file.</summary>
+    /// <summary>Path of the file.</summary>
     public string Path { get; }
 
-    /// <summary>The base model as it was named when the adapter was made; null when the file names none.</summary>
+    /// <summary>Name of the base model as recorded in the file; null if there is none.</summary>
     public string? BaseModel => Text("base_model_name_or_path");
 
-    /// <summary>"LORA", "PREFIX_TUNING" or what else the file says, upper case.</summary>
+    /// <summary>"LORA", "PREFIX_TUNING" or another value in the file, in upper case.</summary>
     public string Kind => Text("peft_type")?.ToUpperInvariant() ?? "";
 
     /// <summary>Whether <paramref name="folder"/> is an adapter folder.</summary>
     public static bool IsIn(string folder) => File.Exists(System.IO.Path.Combine(folder, FileName));
 
     /// <summary>Reads a folder's file.</summary>
-    /// <exception cref="InvalidDataException">It is missing, not JSON, or of a kind that this program does not
-    /// have.</exception>
+    /// <exception cref="InvalidDataException">The file is missing, not JSON, or of an unsupported kind.</exception>
     public static AdapterConfigFile Read(string folder)
     {
         var path = System.IO.Path.Combine(folder, FileName);
@@ -52,9 +51,9 @@ public sealed class AdapterConfigFile
             );
     }
 
-    /// <summary>The options of a LoRA adapter.</summary>
-    /// <exception cref="InvalidDataException">Values are wrong, or ask for what this program does not do; all at
-    /// once.</exception>
+    /// <summary>Reads the options of a LoRA adapter.</summary>
+    /// <exception cref="InvalidDataException">Values are invalid or not supported; the message lists all
+    /// problems.</exception>
     public LoraOptions ReadLora()
     {
         Refuse(
@@ -122,9 +121,9 @@ public sealed class AdapterConfigFile
         return options;
     }
 
-    /// <summary>The options of a prefix adapter; its positions are not in this file.</summary>
-    /// <exception cref="InvalidDataException">Values are wrong, or ask for what this program does not do; all at
-    /// once.</exception>
+    /// <summary>Reads the options of a prefix adapter; its position rule is not in this file.</summary>
+    /// <exception cref="InvalidDataException">Values are invalid or not supported; the message lists all
+    /// problems.</exception>
     public PrefixTuningOptions ReadPrefix()
     {
         Refuse("modules_to_save");
@@ -157,7 +156,7 @@ public sealed class AdapterConfigFile
         return options;
     }
 
-    /// <summary>A number of the file, or null where it has none.</summary>
+    /// <summary>A number in the file; null if it is missing.</summary>
     public double? Number(string key)
     {
         if (json[key] is not JsonValue value)
@@ -174,22 +173,22 @@ public sealed class AdapterConfigFile
         return null;
     }
 
-    /// <summary>A truth value of the file; false where it has none.</summary>
+    /// <summary>A Boolean in the file; false if it is missing.</summary>
     public bool Flag(string key) => json[key] is JsonValue value && value.GetValueKind() == JsonValueKind.True;
 
-    /// <summary>A text of the file, or null where it has none.</summary>
+    /// <summary>A text in the file; null if it is missing.</summary>
     public string? Text(string key) =>
         json[key] is JsonValue value && value.GetValueKind() == JsonValueKind.String ? value.GetValue<string>() : null;
 
-    /// <summary>Writes a LoRA adapter's file as PEFT writes it: keys sorted, two spaces.</summary>
+    /// <summary>Writes a LoRA adapter's file like PEFT: sorted keys, indented by two spaces.</summary>
     /// <param name="folder">An existing folder.</param>
     /// <param name="lora">The adapter.</param>
-    /// <param name="baseModel">Path or hub id of the base model.</param>
+    /// <param name="baseModel">Path or Hub id of the base model.</param>
     public static void WriteLora(string folder, Lora lora, string? baseModel)
     {
         var options = lora.Options;
         var targets = lora.Targets;
-        // PEFT stores what "all-linear" came to, so that the file means the same on any version.
+        // PEFT stores the modules that "all-linear" resolved to, so that the file means the same in any version.
         JsonNode targetNode = targets.Pattern is { } pattern
             ? pattern
             : new JsonArray([
@@ -241,10 +240,10 @@ public sealed class AdapterConfigFile
         );
     }
 
-    /// <summary>Writes a prefix adapter's file as PEFT writes it.</summary>
+    /// <summary>Writes a prefix adapter's file like PEFT.</summary>
     /// <param name="folder">An existing folder.</param>
     /// <param name="prefix">The adapter.</param>
-    /// <param name="baseModel">Path or hub id of the base model.</param>
+    /// <param name="baseModel">Path or Hub id of the base model.</param>
     public static void WritePrefix(string folder, PrefixTuning prefix, string? baseModel)
     {
         var options = prefix.Options;
@@ -276,7 +275,7 @@ public sealed class AdapterConfigFile
         AtomicFile.WriteText(System.IO.Path.Combine(folder, FileName), sorted.ToJsonString(Indented) + "\n");
     }
 
-    /// <summary>Throws when anything read so far was wrong.</summary>
+    /// <summary>Throws if any problem was found so far.</summary>
     internal void Complain()
     {
         if (problems.Count > 0)
@@ -338,7 +337,7 @@ public sealed class AdapterConfigFile
         }
     }
 
-    // Keys are regular expressions, which must be sound.
+    // Keys are regular expressions, which must be valid.
     private List<KeyValuePair<string, double>> Pairs(string key)
     {
         List<KeyValuePair<string, double>> pairs = [];
@@ -364,7 +363,7 @@ public sealed class AdapterConfigFile
         return pairs;
     }
 
-    // Keys that change the result and that nothing here does: fine while they are null, false, empty or "none".
+    // Unsupported keys that would change the result: accepted while they are null, false, empty or "none".
     private void Refuse(params ReadOnlySpan<string> keys)
     {
         foreach (var key in keys)

@@ -4,26 +4,26 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Adapters;
 
-/// <summary>An adapter on disk as PEFT saves it: <c>adapter_config.json</c> and
+/// <summary>Loads and saves adapters in PEFT's format: <c>adapter_config.json</c> and
 /// <c>adapter_model.safetensors</c>.</summary>
 public static class AdapterFolder
 {
     private const int ProblemsShown = 20;
     private const string PromptEmbeddings = "prompt_embeddings";
 
-    // A rank of the configuration may belong to no layer, where patterns name others.
+    // A configured rank may apply to no layer if patterns override it.
     private const int MostUnusedRank = 4096;
 
-    /// <summary>Puts a folder's adapter on a model, whichever kind it is.</summary>
-    /// <param name="folder">Adapter folder.</param>
+    /// <summary>Loads a folder's adapter, of any kind, onto a model.</summary>
+    /// <param name="folder">The adapter folder.</param>
     /// <param name="model">Its base model, in either layout.</param>
-    /// <param name="dropout">For LoRA: probability of zeroing an input while training; null: the folder's.</param>
-    /// <param name="positions">For a prefix: at which position the first real token stands; automatic: as recorded with
-    /// the adapter, else by the model's layout.</param>
-    /// <param name="note">Gets what somebody should know though it is no error.</param>
-    /// <returns>The adapter, trainable; it must outlive its use.</returns>
-    /// <exception cref="InvalidDataException">Its files are damaged or do not fit the model; all problems of a file at
-    /// once.</exception>
+    /// <param name="dropout">For LoRA: probability of zeroing an input during training; null: as in the folder.</param>
+    /// <param name="positions">For a prefix: position of the first real token; automatic: as recorded with the adapter,
+    /// otherwise by the model's layout.</param>
+    /// <param name="note">Called with notes for the user.</param>
+    /// <returns>The adapter, trainable; it must live as long as it is used.</returns>
+    /// <exception cref="InvalidDataException">Files are damaged or do not match the model; the message lists all
+    /// problems of a file.</exception>
     public static IAdapter Load(
         string folder,
         DecoderModel model,
@@ -35,10 +35,10 @@ public static class AdapterFolder
             ? LoadLora(folder, model, dropout, note)
             : LoadPrefix(folder, model, positions, note);
 
-    /// <summary>Makes the checks of <see cref="Load"/> on a model whose weights need not be in memory.</summary>
-    /// <param name="folder">Adapter folder.</param>
-    /// <param name="model">Its base model; is as it was afterwards, but for what is marked trainable.</param>
-    /// <param name="note">Gets what somebody should know though it is no error.</param>
+    /// <summary>Makes the same checks as <see cref="Load"/> on a model whose weights need not be in memory.</summary>
+    /// <param name="folder">The adapter folder.</param>
+    /// <param name="model">Its base model; unchanged afterwards, except for which parameters are trainable.</param>
+    /// <param name="note">Called with notes for the user.</param>
     /// <exception cref="InvalidDataException">As for <see cref="Load"/>.</exception>
     public static void Check(string folder, DecoderModel model, Action<string>? note = null)
     {
@@ -49,14 +49,14 @@ public static class AdapterFolder
         adapter.Detach(model);
     }
 
-    /// <summary>Puts a folder's LoRA adapter on a model.</summary>
-    /// <param name="folder">Adapter folder.</param>
-    /// <param name="model">Its base model; adapters of either layout's names fit either layout.</param>
-    /// <param name="dropout">Probability of zeroing an input while training; null: the folder's.</param>
-    /// <param name="note">Gets what somebody should know though it is no error.</param>
-    /// <returns>The adapter, trainable; it must outlive its use.</returns>
-    /// <exception cref="InvalidDataException">Tensors are missing, left over or misshapen; all problems at
-    /// once.</exception>
+    /// <summary>Loads a folder's LoRA adapter onto a model.</summary>
+    /// <param name="folder">The adapter folder.</param>
+    /// <param name="model">Its base model; adapters with the names of either layout fit both.</param>
+    /// <param name="dropout">Probability of zeroing an input during training; null: as in the folder.</param>
+    /// <param name="note">Called with notes for the user.</param>
+    /// <returns>The adapter, trainable; it must live as long as it is used.</returns>
+    /// <exception cref="InvalidDataException">Tensors are missing, unexpected or misshapen; the message lists all
+    /// problems.</exception>
     public static Lora LoadLora(
         string folder,
         DecoderModel model,
@@ -112,12 +112,12 @@ public static class AdapterFolder
         }
     }
 
-    /// <summary>Writes a LoRA adapter.</summary>
+    /// <summary>Saves a LoRA adapter.</summary>
     /// <param name="folder">An existing folder.</param>
     /// <param name="lora">The adapter.</param>
-    /// <param name="baseModel">Path or hub id of the base model.</param>
-    /// <param name="values">Where a parameter's values are, such as the optimizer's float32 copy; null: the adapter's
-    /// own.</param>
+    /// <param name="baseModel">Path or Hub id of the base model.</param>
+    /// <param name="values">Returns a parameter's values, such as the optimizer's float32 copy; null: the adapter's own
+    /// values.</param>
     /// <param name="type">Type to store.</param>
     public static void SaveLora(
         string folder,
@@ -136,14 +136,14 @@ public static class AdapterFolder
         AdapterConfigFile.WriteLora(folder, lora, baseModel);
     }
 
-    /// <summary>Puts a folder's prefix on a model.</summary>
-    /// <param name="folder">Adapter folder.</param>
+    /// <summary>Loads a folder's prefix onto a model.</summary>
+    /// <param name="folder">The adapter folder.</param>
     /// <param name="model">Its base model.</param>
-    /// <param name="positions">At which position the first real token stands; automatic: as recorded with the adapter,
-    /// else by the model's layout.</param>
-    /// <param name="note">Gets what somebody should know though it is no error.</param>
-    /// <returns>The adapter, trainable: its projection if it was saved with one, else the prefix itself.</returns>
-    /// <exception cref="InvalidDataException">Its files are damaged or do not fit the model.</exception>
+    /// <param name="positions">Position of the first real token; automatic: as recorded with the adapter, otherwise by
+    /// the model's layout.</param>
+    /// <param name="note">Called with notes for the user.</param>
+    /// <returns>The adapter, trainable: its projection if one was saved, otherwise the prefix itself.</returns>
+    /// <exception cref="InvalidDataException">Files are damaged or do not match the model.</exception>
     public static PrefixTuning LoadPrefix(
         string folder,
         DecoderModel model,
@@ -170,8 +170,8 @@ public static class AdapterFolder
             model,
             options with
             {
-                // The projected prefix is all that PEFT keeps; without the projection's own file, it is trained on by
-                // itself.
+                // PEFT keeps only the projected prefix; without the file of the projection, the prefix itself is
+                // trained.
                 Projection = options.Projection && File.Exists(unprojected),
                 Positions = positions == PrefixPositions.Auto ? PrefixRecord.Read(folder) : positions,
             }
@@ -215,13 +215,13 @@ public static class AdapterFolder
         }
     }
 
-    /// <summary>Writes a prefix: projected as PEFT keeps it, the projection itself in a file of its own, and which
-    /// positions it was trained with.</summary>
+    /// <summary>Saves a prefix: projected, as PEFT keeps it, with the projection and the position rule in files of
+    /// their own.</summary>
     /// <param name="folder">An existing folder.</param>
     /// <param name="prefix">The adapter.</param>
-    /// <param name="baseModel">Path or hub id of the base model.</param>
-    /// <param name="values">Where a parameter's values are, such as the optimizer's float32 copy; null: the adapter's
-    /// own.</param>
+    /// <param name="baseModel">Path or Hub id of the base model.</param>
+    /// <param name="values">Returns a parameter's values, such as the optimizer's float32 copy; null: the adapter's own
+    /// values.</param>
     /// <param name="type">Type to store.</param>
     public static void SavePrefix(
         string folder,
@@ -263,8 +263,9 @@ public static class AdapterFolder
         AdapterConfigFile.WritePrefix(folder, prefix, baseModel);
     }
 
-    /// <summary>Compares the tensors of an adapter's file with the parameters that they are for.</summary>
-    /// <exception cref="InvalidDataException">The two sets differ in names or shapes; all problems at once.</exception>
+    /// <summary>Matches the tensors of an adapter's file with parameters.</summary>
+    /// <exception cref="InvalidDataException">The two sets differ in names or shapes; the message lists all
+    /// problems.</exception>
     private static void Match(
         string path,
         IReadOnlyDictionary<string, StoredTensor> tensors,
@@ -336,7 +337,7 @@ public static class AdapterFolder
         writer.Complete();
     }
 
-    // Memory is asked for by the ranks that the configuration names, so they are compared with the file first.
+    // Memory is allocated for the configured ranks, so they are compared with the file first.
     private static void CheckRanks(AdapterTensors files, LoraOptions options)
     {
         var ranks = files

@@ -2,14 +2,14 @@ using GlmTune.Weights;
 
 namespace GlmTune.Model.Adapters;
 
-/// <summary>The tensors of an adapter's file under the names that PEFT gives them, whatever stood before the names when
-/// they were saved.</summary>
-/// <remarks>What wraps a model adds to every name: <c>module.</c> (data parallel training) and <c>_orig_mod.</c>
-/// (torch.compile). Names saved without PEFT lack <see cref="Prefix"/>. Where nothing else differs, the meaning is
-/// clear.</remarks>
+/// <summary>The tensors of an adapter's file under PEFT's names, whatever prefixes the names had when they were
+/// saved.</summary>
+/// <remarks>Wrappers of a model add a prefix to every name: <c>module.</c> (data parallel training) and
+/// <c>_orig_mod.</c> (torch.compile). Names saved without PEFT lack <see cref="Prefix"/>. If nothing else differs, the
+/// meaning is unambiguous.</remarks>
 internal sealed class AdapterTensors : IDisposable
 {
-    /// <summary>What PEFT puts before a module's name.</summary>
+    /// <summary>PEFT's prefix of module names.</summary>
     public const string Prefix = "base_model.model.";
 
     private static readonly string[] Wrappers = ["module", "_orig_mod"];
@@ -20,22 +20,23 @@ internal sealed class AdapterTensors : IDisposable
 
     private AdapterTensors(WeightFiles files) => this.files = files;
 
-    /// <summary>The file.</summary>
+    /// <summary>Path of the file.</summary>
     public string Path => files.Path;
 
     /// <summary>The tensors by PEFT's names.</summary>
     public IReadOnlyDictionary<string, StoredTensor> ByName => byName;
 
-    /// <summary>The layout whose names they are.</summary>
+    /// <summary>The layout that the names follow.</summary>
     public CheckpointLayout Layout =>
         byName.Keys.Any(name => name.StartsWith($"{Prefix}transformer.", StringComparison.Ordinal))
             ? CheckpointLayout.Original
             : CheckpointLayout.Library;
 
     /// <summary>Opens an adapter folder's file.</summary>
-    /// <param name="folder">Adapter folder.</param>
-    /// <param name="note">Told where names were understood that PEFT would not write.</param>
-    /// <exception cref="InvalidDataException">It is missing, damaged, empty, or there only as a pickle.</exception>
+    /// <param name="folder">The adapter folder.</param>
+    /// <param name="note">Called if names were accepted that PEFT would not write.</param>
+    /// <exception cref="InvalidDataException">The file is missing, damaged or empty, or exists only as a
+    /// pickle.</exception>
     public static AdapterTensors Open(string folder, Action<string>? note = null)
     {
         var files = WeightFiles.OpenAdapter(folder);
@@ -52,8 +53,8 @@ internal sealed class AdapterTensors : IDisposable
         }
     }
 
-    /// <summary>Complains where no tensor can be one of a LoRA adapter.</summary>
-    /// <exception cref="InvalidDataException">None begins as a layer's name does.</exception>
+    /// <summary>Throws if no tensor can belong to a LoRA adapter.</summary>
+    /// <exception cref="InvalidDataException">No name starts like that of a layer.</exception>
     public void CheckLayers()
     {
         if (!byName.Keys.Any(name => Roots.Any(root => name.StartsWith(Prefix + root, StringComparison.Ordinal))))

@@ -3,22 +3,22 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Adapters;
 
-/// <summary>Something trained that sits on a frozen model: LoRA, DoRA or a prefix.</summary>
-/// <remarks>It must outlive its use by the model, and owns its parameters.</remarks>
+/// <summary>A trainable adapter on a frozen model: LoRA, DoRA or a prefix.</summary>
+/// <remarks>Owns its parameters, and must live as long as the model uses it.</remarks>
 public interface IAdapter : IDisposable
 {
-    /// <summary>What is trained and saved, in the order of the forward pass.</summary>
+    /// <summary>The parameters that are trained and saved, in the order of the forward pass.</summary>
     IEnumerable<Parameter> Parameters { get; }
 
-    /// <summary>Takes it off the model that it sits on.</summary>
-    /// <param name="model">That model.</param>
+    /// <summary>Detaches it from its model.</summary>
+    /// <param name="model">The model that it is attached to.</param>
     void Detach(DecoderModel model);
 
-    /// <summary>Writes it as PEFT does: configuration and tensors.</summary>
+    /// <summary>Saves it in PEFT's format: configuration and tensors.</summary>
     /// <param name="folder">An existing folder.</param>
-    /// <param name="baseModel">Path or hub id of the base model.</param>
-    /// <param name="values">Where a parameter's values are, such as the optimizer's float32 copy; null: the adapter's
-    /// own.</param>
+    /// <param name="baseModel">Path or Hub id of the base model.</param>
+    /// <param name="values">Returns a parameter's values, such as the optimizer's float32 copy; null: the adapter's own
+    /// values.</param>
     /// <param name="type">Type to store.</param>
     void Save(
         string folder,

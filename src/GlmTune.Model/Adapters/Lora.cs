@@ -4,7 +4,7 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Adapters;
 
-/// <summary>A LoRA or DoRA adapter on a whole model: which layers it sits on, and its parameters.</summary>
+/// <summary>A LoRA or DoRA adapter on a whole model: the layers that it adapts, and its parameters.</summary>
 public sealed class Lora : IAdapter
 {
     private readonly List<LowRankAdapter> adapters = [];
@@ -13,16 +13,16 @@ public sealed class Lora : IAdapter
     private Lora(LoraOptions options, LoraTargets targets, CheckpointLayout layout) =>
         (Options, Targets, Layout) = (options, targets, layout);
 
-    /// <summary>What it was made from.</summary>
+    /// <summary>The options that it was created with.</summary>
     public LoraOptions Options { get; }
 
-    /// <summary>Layout whose names its tensors carry.</summary>
+    /// <summary>Layout that its tensor names follow.</summary>
     public CheckpointLayout Layout { get; }
 
-    /// <summary>The linear layers that the options name, or the family's where they name none.</summary>
+    /// <summary>The linear layers named by the options, or the default layers of the family.</summary>
     internal LoraTargets Targets { get; }
 
-    /// <summary>What sits on each adapted linear layer, in the order of the forward pass.</summary>
+    /// <summary>The adapter of each adapted linear layer, in the order of the forward pass.</summary>
     internal IReadOnlyList<LowRankAdapter> Layers => adapters;
 
     /// <summary>All deltas, in the order of the forward pass.</summary>
@@ -38,19 +38,18 @@ public sealed class Lora : IAdapter
             .SelectMany(adapter => adapter.Parameters)
             .Concat(savedWeights.Select(slice => slice.Parameter).Distinct());
 
-    /// <summary>Every parameter under the name that a file gives it, PEFT's prefix aside.</summary>
+    /// <summary>Every parameter under its name in a file, without PEFT's prefix.</summary>
     internal IEnumerable<(string Name, Parameter Parameter)> NamedParameters =>
         adapters
             .SelectMany(adapter => adapter.Parameters)
             .Select(parameter => (parameter.Name, parameter))
             .Concat(savedWeights.Select(slice => (slice.Name, slice.Parameter)));
 
-    /// <summary>Puts deltas on the layers that the options name, and freezes everything else.</summary>
-    /// <param name="model">Gets the adapter; the adapter must outlive its use.</param>
+    /// <summary>Attaches deltas to the layers that the options name, and freezes everything else.</summary>
+    /// <param name="model">The model; the adapter must live as long as the model uses it.</param>
     /// <param name="options">Ranks, targets and so on.</param>
-    /// <param name="layout">Layout in which targets are named; null: the model's.</param>
-    /// <exception cref="InvalidDataException">No layer is named by the targets, or by one of the modules to
-    /// save.</exception>
+    /// <param name="layout">Layout of the target names; null: the model's.</param>
+    /// <exception cref="InvalidDataException">The targets, or one of the modules to save, match no layer.</exception>
     public static Lora Attach(DecoderModel model, LoraOptions options, CheckpointLayout? layout = null)
     {
         var names = layout ?? model.Config.Layout;
@@ -103,9 +102,9 @@ public sealed class Lora : IAdapter
         return lora;
     }
 
-    /// <summary>Draws the starting values; with the default and Gaussian ways the adapter changes nothing
+    /// <summary>Draws initial values; with the default and Gaussian initialization, the adapter has no effect
     /// yet.</summary>
-    /// <param name="seed">With a parameter's name, decides its numbers.</param>
+    /// <param name="seed">Seed; together with a parameter's name it determines the numbers.</param>
     public void Initialize(long seed)
     {
         using var scope = NewDisposeScope();
@@ -130,11 +129,10 @@ public sealed class Lora : IAdapter
         adapters.ForEach(adapter => adapter.ResetMagnitudes());
     }
 
-    /// <summary>Makes the adapter part of the model's weights, computed in float32 or wider, and takes it
-    /// off.</summary>
-    /// <param name="model">The model that it sits on; its weights are in memory.</param>
-    /// <exception cref="InvalidDataException">A merged weight is not finite in the model's type, or not the sum that it
-    /// should be; some layers are merged already, so the model is of no more use.</exception>
+    /// <summary>Merges the adapter into the model's weights, computed in float32 or wider, and detaches it.</summary>
+    /// <param name="model">The model that it is attached to; its weights are in memory.</param>
+    /// <exception cref="InvalidDataException">A merged weight is not finite in the model's type, or is not the expected
+    /// sum. Some layers are already merged, so the model can no longer be used.</exception>
     public void Merge(DecoderModel model)
     {
         if (model.Config.TiedHead && model.Head.Projection.Adapters.OfType<LowRankAdapter>().Any(adapters.Contains))
@@ -174,8 +172,8 @@ public sealed class Lora : IAdapter
         ScalarType type = ScalarType.Float32
     ) => AdapterFolder.SaveLora(folder, this, baseModel, values, type);
 
-    /// <summary>Takes this adapter off the layers of <paramref name="model"/>; modules that were saved with it keep
-    /// their values.</summary>
+    /// <summary>Detaches this adapter from the layers of <paramref name="model"/>; modules saved with it keep their
+    /// values.</summary>
     public void Detach(DecoderModel model)
     {
         foreach (var slice in model.Names.Linears(model, Layout))
@@ -193,7 +191,7 @@ public sealed class Lora : IAdapter
         }
     }
 
-    /// <summary>Whether a linear layer is meant by the targets, by PEFT's rules.</summary>
+    /// <summary>Whether the targets include a linear layer, by PEFT's rules.</summary>
     public static bool IsTarget(LinearSlice slice, LoraTargets targets) =>
         targets.IsAllLinear ? !slice.IsHead
         : targets.Pattern is { } pattern ? Regex.IsMatch(slice.Name, $"^(?:{pattern})$", RegexOptions.CultureInvariant)
@@ -214,7 +212,7 @@ public sealed class Lora : IAdapter
         }
     }
 
-    // Modules are named as PEFT names them: by their whole name or its end. A module's weight and bias go together.
+    // Modules are named as in PEFT: by their full name or its end. A module's weight and bias belong together.
     private static List<WeightSlice> WeightsOf(string module, DecoderModel model, CheckpointLayout layout)
     {
         var weights = model.Names.Weights(model, layout).ToList();
@@ -255,7 +253,7 @@ public sealed class Lora : IAdapter
         return alpha / (options.UseRsLora ? Math.Sqrt(rank) : rank);
     }
 
-    // A key matches the end of a module's name, at a dot or the whole of it.
+    // A key matches the full module name, or its end after a dot.
     private static T Pattern<T>(IReadOnlyList<KeyValuePair<string, T>> patterns, string module, T otherwise)
     {
         foreach (var (key, value) in patterns)

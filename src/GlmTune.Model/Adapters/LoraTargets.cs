@@ -2,29 +2,29 @@ using System.Text.RegularExpressions;
 
 namespace GlmTune.Model.Adapters;
 
-/// <summary>Which modules a low-rank adapter touches: a list of names, a regular expression, or every linear
-/// layer.</summary>
+/// <summary>The modules that a low-rank adapter adapts: a list of names, a regular expression, or all linear
+/// layers.</summary>
 /// <remarks>Immutable. Exactly one of <see cref="Names"/>, <see cref="Pattern"/> and <see cref="IsAllLinear"/> is
 /// set.</remarks>
 public sealed class LoraTargets
 {
     private LoraTargets(IReadOnlyList<string>? names, string? pattern) => (Names, Pattern) = (names, pattern);
 
-    /// <summary>Every linear layer but the output head (<c>all-linear</c>).</summary>
+    /// <summary>All linear layers except the output head (<c>all-linear</c>).</summary>
     public static LoraTargets AllLinear { get; } = new(null, null);
 
-    /// <summary>Names; a module is meant when its name equals one, or ends with a dot and one. Null: not a
+    /// <summary>Names; a module matches if its name equals one of them, or ends with a dot followed by one. Null: not a
     /// list.</summary>
     public IReadOnlyList<string>? Names { get; }
 
-    /// <summary>A regular expression that must match a module's whole name. Null: not an expression.</summary>
+    /// <summary>A regular expression that must match a module's full name. Null: not an expression.</summary>
     public string? Pattern { get; }
 
-    /// <summary>Whether every linear layer but the output head is meant.</summary>
+    /// <summary>Whether all linear layers except the output head are meant.</summary>
     public bool IsAllLinear => Names is null && Pattern is null;
 
-    /// <summary>Modules by name or end of name.</summary>
-    /// <exception cref="ArgumentException">There is no name, or an empty one.</exception>
+    /// <summary>Modules by full name or end of name.</summary>
+    /// <exception cref="ArgumentException">There is no name, or one is empty.</exception>
     public static LoraTargets FromNames(params IReadOnlyList<string> names)
     {
         if (names.Count == 0 || names.Any(string.IsNullOrWhiteSpace))
@@ -35,8 +35,8 @@ public sealed class LoraTargets
         return new LoraTargets([.. names], null);
     }
 
-    /// <summary>Modules whose whole name a regular expression matches.</summary>
-    /// <exception cref="ArgumentException">It is empty or not a regular expression.</exception>
+    /// <summary>Modules whose full name matches a regular expression.</summary>
+    /// <exception cref="ArgumentException">The expression is empty or invalid.</exception>
     public static LoraTargets FromPattern(string pattern)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(pattern);
@@ -44,11 +44,11 @@ public sealed class LoraTargets
         return new LoraTargets(null, pattern);
     }
 
-    /// <summary>What PEFT reads: a string as <c>all-linear</c> or a regular expression.</summary>
-    /// <exception cref="ArgumentException">It is empty or not a regular expression.</exception>
+    /// <summary>A string in PEFT's format: <c>all-linear</c> or a regular expression.</summary>
+    /// <exception cref="ArgumentException">The string is empty or not a valid regular expression.</exception>
     public static LoraTargets FromText(string text) => text == "all-linear" ? AllLinear : FromPattern(text);
 
-    /// <summary>As it is written in a configuration: the names with commas, the expression, or
+    /// <summary>The notation in a configuration: the names separated by commas, the expression, or
     /// <c>all-linear</c>.</summary>
     public override string ToString() => Names is null ? Pattern ?? "all-linear" : string.Join(", ", Names);
 }

@@ -5,15 +5,15 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Adapters;
 
-/// <summary>One delta of a <see cref="LowRankAdapter"/>: some output rows of a linear layer, under the name a
-/// checkpoint gives them.</summary>
+/// <summary>One delta of a <see cref="LowRankAdapter"/>, for some output rows of a linear layer, under its name in
+/// checkpoints.</summary>
 /// <param name="Module">Name of the adapted module, without ".weight".</param>
-/// <param name="FirstRow">First output row.</param>
-/// <param name="Rows">Output rows.</param>
-/// <param name="Scale">s: alpha / r, or alpha / √r.</param>
+/// <param name="FirstRow">Index of the first output row.</param>
+/// <param name="Rows">Number of output rows.</param>
+/// <param name="Scale">The scale s: alpha / r, or alpha / √r.</param>
 /// <param name="A">[r, in].</param>
 /// <param name="B">[rows, r].</param>
-/// <param name="Magnitude">DoRA's length of each row [rows]; null without DoRA.</param>
+/// <param name="Magnitude">DoRA's magnitude of each row, [rows]; null without DoRA.</param>
 public sealed record LowRankDelta(
     string Module,
     long FirstRow,
@@ -24,18 +24,17 @@ public sealed record LowRankDelta(
     Parameter? Magnitude
 )
 {
-    /// <summary>r.</summary>
+    /// <summary>The rank, r.</summary>
     public int LoraRank => (int)A.Shape[0];
 }
 
-/// <summary>LoRA on one linear layer: y += s · B (A dropout(x)), for one or several ranges of its output rows; or
+/// <summary>LoRA on one linear layer: y += s · B (A dropout(x)), for one or more ranges of its output rows; or
 /// DoRA.</summary>
-/// <remarks>
-/// Deltas of one layer (q, k and v of the fused projection) share two matrices: A of all stacked, and B of all with
-/// zeros off the blocks, so that they cost one pair of matrix products; their parameters are views into these. They
-/// share one dropout mask, as the fused layer's single delta does. With DoRA, g the rows' gains and x' = dropout(x), y
-/// = W x + (g − 1) W x' + g · s · B (A x'). Source: Hu et al., LoRA, arXiv:2106.09685, section 4.1; for DoRA see
-/// <see cref="RowMagnitudes"/>. </remarks>
+/// <remarks>The deltas of a layer (q, k and v of the fused projection) share two matrices: all A stacked, and all B as
+/// a block-diagonal matrix, so that they cost one pair of matrix products; their parameters are views into these. They
+/// share one dropout mask, like the single delta of a fused layer. With DoRA, with row gains g and x' = dropout(x), y =
+/// W x + (g − 1) W x' + g · s · B (A x'). Source: Hu et al., LoRA, arXiv:2106.09685, section 4.1; for DoRA see
+/// <see cref="RowMagnitudes"/>.</remarks>
 public sealed class LowRankAdapter : LinearAdapter, IDisposable
 {
     private readonly Tensor stackedA;
@@ -45,10 +44,10 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
     private readonly Linear linear;
     private readonly RowMagnitudes? magnitudes;
 
-    /// <param name="linear">The layer it will sit on.</param>
-    /// <param name="parts">Which rows get which rank and scale.</param>
+    /// <param name="linear">The layer to adapt.</param>
+    /// <param name="parts">The rows with their ranks and scales.</param>
     /// <param name="dropout">Probability of zeroing an input.</param>
-    /// <param name="dora">Whether the rows' magnitudes are learned beside the delta.</param>
+    /// <param name="dora">Whether the magnitudes of the rows are also trained.</param>
     public LowRankAdapter(
         Linear linear,
         IReadOnlyList<(LinearSlice Slice, int Rank, double Scale)> parts,
@@ -56,7 +55,7 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
         bool dora = false
     )
     {
-        using var scope = NewDisposeScope(); // for views on the way: each would keep the memory that it shows
+        using var scope = NewDisposeScope(); // for temporary views: each would keep its memory alive
         this.linear = linear;
         magnitudes = dora
             ? new RowMagnitudes(
@@ -108,7 +107,7 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
         }
     }
 
-    /// <summary>The deltas, in the order of their rows.</summary>
+    /// <summary>The deltas in the order of their rows.</summary>
     public IReadOnlyList<LowRankDelta> Deltas { get; }
 
     /// <summary>Probability of zeroing an input.</summary>
@@ -121,20 +120,20 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
     /// <inheritdoc/>
     public override bool ScalesOutput => magnitudes is not null;
 
-    /// <summary>The layer that it was made for.</summary>
+    /// <summary>The layer that it was created for.</summary>
     internal Linear Linear => linear;
 
     /// <summary>A of all deltas, [Σr, in]; owned by the adapter.</summary>
     internal Tensor StackedA => stackedA;
 
-    /// <summary>B of all deltas, zeros off their blocks, [out, Σr]; owned by the adapter.</summary>
+    /// <summary>B of all deltas, block-diagonal, [out, Σr]; owned by the adapter.</summary>
     internal Tensor BlockB => blockB;
 
-    /// <summary>s of each column of the low-rank product, [Σr].</summary>
+    /// <summary>Scale of each column of the low-rank product, [Σr].</summary>
     internal double[] ColumnScales() => [.. Deltas.SelectMany(delta => Enumerable.Repeat(delta.Scale, delta.LoraRank))];
 
-    /// <summary>What DoRA multiplies each output by, [out], float32 or wider, in the caller's dispose scope; null
-    /// without DoRA.</summary>
+    /// <summary>DoRA's gain of each output, [out], float32 or wider, in the caller's dispose scope; null without
+    /// DoRA.</summary>
     internal Tensor? OutputGains()
     {
         if (magnitudes is null)
@@ -155,7 +154,7 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
         return Scaled(blockB.to_type(wide)).mm(stackedA.to_type(wide)).MoveToOuterDisposeScope();
     }
 
-    /// <summary>The weight that alone does what the layer and this adapter do, computed in float32 or wider, [out, in],
+    /// <summary>The merged weight, equivalent to the layer with this adapter, computed in float32 or wider, [out, in],
     /// in the caller's dispose scope.</summary>
     public Tensor MergedWeight()
     {
@@ -170,7 +169,8 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
         return merged.MoveToOuterDisposeScope();
     }
 
-    /// <summary>Sets DoRA's magnitudes so that they change nothing yet; the layer's weight must be in memory.</summary>
+    /// <summary>Initializes DoRA's magnitudes so that they have no effect yet; the layer's weight must be in
+    /// memory.</summary>
     public void ResetMagnitudes()
     {
         if (magnitudes is not null)
@@ -250,7 +250,7 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
             var scaled = (gradient * magnitudes.Gains(lengths)).to_type(gradient.dtype);
             if (inputGradient is not null)
             {
-                // The gradient of the output's base part has reached the input once already, not scaled.
+                // The input already has the gradient of the output's base part, without the gain.
                 var basePart = (scaled - gradient).mm(linear.Weight.Value);
                 var probability = ProbabilityIn(context);
                 inputGradient.AddInPlace(
@@ -321,18 +321,18 @@ public sealed class LowRankAdapter : LinearAdapter, IDisposable
     private Tensor Dropped(Linear linear, Tensor x, LayerContext context) =>
         context.Kernels.Dropout(x, ProbabilityIn(context), context.SeedOf(linear.DropoutSite));
 
-    // y += s · low · Bᵀ. A scale that float32 has exactly rides along in the product.
+    // y += s · low · Bᵀ. A scale that float32 represents exactly is applied within the product.
     private void AddUp(Tensor y, Tensor low)
     {
         var inside = columnScales is null && (float)scale == scale;
         y.addmm_(inside ? low : Scaled(low), blockB.t(), 1, inside ? (float)scale : 1);
     }
 
-    // Scales the columns that belong to each delta.
+    // Scales the columns of each delta.
     private Tensor Scaled(Tensor columns) =>
         columnScales is null ? columns.Multiply(scale) : columns * columnScales.to_type(columns.dtype);
 
-    // The same in place, for a result that is the caller's alone.
+    // The same in place, for a result that belongs to the caller alone.
     private Tensor ScaleColumns(Tensor columns) =>
         columnScales is null ? columns.MultiplyInPlace(scale) : columns.mul_(columnScales.to_type(columns.dtype));
 }

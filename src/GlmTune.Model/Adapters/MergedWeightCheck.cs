@@ -3,27 +3,25 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Adapters;
 
-/// <summary>Checks that each weight of a merged layer is the sum of weight and delta, made in float32 and rounded
+/// <summary>Checks that each weight of a merged layer is the sum of weight and delta, computed in float32 and rounded
 /// once.</summary>
-/// <remarks>
-/// The sum is made again in float64. What float32 may differ from it by is bounded by the sum of the magnitudes of all
+/// <remarks>The sum is recomputed in float64. The error of float32 is bounded by the sum of the magnitudes of all
 /// terms; rounding is monotonic, so the merged weight must lie between the two ends of that range, both rounded to its
-/// type. No tolerance is guessed.
-/// </remarks>
+/// type. No tolerance is guessed.</remarks>
 internal static class MergedWeightCheck
 {
     private const long ChunkElements = 1 << 22;
 
-    /// <summary>What is wrong with a merged weight; null: nothing.</summary>
-    /// <param name="adapter">Its layer's weight is still the base's.</param>
-    /// <param name="merged">[out, in], in the type that is kept.</param>
+    /// <summary>What is wrong with a merged weight; null if nothing is.</summary>
+    /// <param name="adapter">The adapter; the weight of its layer is still the base's.</param>
+    /// <param name="merged">The merged weight, [out, in], in the type that is stored.</param>
     public static string? FindProblem(LowRankAdapter adapter, Tensor merged)
     {
         using var scope = NewDisposeScope();
         var (weight, a) = (adapter.Linear.Weight.Value, adapter.StackedA.to_type(ScalarType.Float64));
         var scales = tensor(adapter.ColumnScales(), ScalarType.Float64, weight.device);
         var gains = adapter.OutputGains()?.to_type(ScalarType.Float64);
-        // Each product and sum rounds once; the scale, the weight and the gain add a few.
+        // Each product and sum rounds once; the scale, the weight and the gain add a few more roundings.
         var unit = (a.shape[0] + 8) * (merged.dtype == ScalarType.Float64 ? Math.Pow(2, -52) : Math.Pow(2, -23));
         var rows = Math.Max(1, ChunkElements / weight.shape[1]);
         for (long first = 0; first < weight.shape[0]; first += rows)

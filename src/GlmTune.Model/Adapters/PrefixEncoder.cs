@@ -4,12 +4,11 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Adapters;
 
-/// <summary>Makes all layers' prefixes from a small embedding: embedding → linear → tanh → linear
+/// <summary>Computes the prefixes of all layers from a small embedding: embedding → linear → tanh → linear
 /// (<c>prefix_projection</c>).</summary>
-/// <remarks>
-/// A unit of the model before the token embedding. <see cref="Project"/> writes the prefixes before they are used;
-/// <see cref="Backward"/> takes the gradients that the layers collected for them. In float32 or wider. Source: Li and
-/// Liang, Prefix-Tuning, arXiv:2101.00190, section 4.3. </remarks>
+/// <remarks>A unit of the model before the token embedding. <see cref="Project"/> computes the prefixes before they are
+/// used; <see cref="Backward"/> receives the gradients that the layers collected for them. In float32 or wider. Source:
+/// Li and Liang, Prefix-Tuning, arXiv:2101.00190, section 4.3.</remarks>
 public sealed class PrefixEncoder : Layer
 {
     private readonly IReadOnlyList<Parameter> prefixes;
@@ -19,8 +18,8 @@ public sealed class PrefixEncoder : Layer
     private readonly Parameter outerWeight;
     private readonly Parameter outerBias;
 
-    /// <param name="prefixes">Each layer's keys and values [2, P, K, D], written by <see cref="Project"/>.</param>
-    /// <param name="options">Sizes, none null.</param>
+    /// <param name="prefixes">Keys and values of each layer, [2, P, K, D], written by <see cref="Project"/>.</param>
+    /// <param name="options">The sizes, none of them null.</param>
     public PrefixEncoder(IReadOnlyList<Parameter> prefixes, PrefixTuningOptions options)
     {
         this.prefixes = prefixes;
@@ -42,9 +41,9 @@ public sealed class PrefixEncoder : Layer
     /// <inheritdoc/>
     public override IEnumerable<Parameter> Parameters => [embedding, innerWeight, innerBias, outerWeight, outerBias];
 
-    /// <summary>Draws starting values as PyTorch does for such layers, and makes the prefixes.</summary>
-    /// <param name="seed">With a parameter's name, decides its numbers.</param>
-    /// <param name="zero">Whether the prefixes begin as zeros.</param>
+    /// <summary>Draws initial values like PyTorch's for such layers, and computes the prefixes.</summary>
+    /// <param name="seed">Seed; together with a parameter's name it determines the numbers.</param>
+    /// <param name="zero">Whether the prefixes are initially zero.</param>
     public void Initialize(long seed, bool zero)
     {
         using (NewDisposeScope())
@@ -61,7 +60,7 @@ public sealed class PrefixEncoder : Layer
         Project();
     }
 
-    /// <summary>Writes every layer's prefix.</summary>
+    /// <summary>Computes the prefix of every layer.</summary>
     public void Project()
     {
         using var scope = NewDisposeScope();
@@ -69,7 +68,7 @@ public sealed class PrefixEncoder : Layer
     }
 
     /// <summary>All prefixes as PEFT stores them, [P, L·2·K·D], in the caller's dispose scope.</summary>
-    /// <param name="values">Where a parameter's values are; null: its own.</param>
+    /// <param name="values">Returns a parameter's values; null: its own values.</param>
     public Tensor Encode(Func<Parameter, Tensor>? values = null)
     {
         using var scope = NewDisposeScope();
@@ -78,7 +77,7 @@ public sealed class PrefixEncoder : Layer
         return addmm(Of(outerBias), hidden, Of(outerWeight).t(), 1, 1).MoveToOuterDisposeScope();
     }
 
-    /// <summary>Turns the gradients collected for the prefixes into gradients of its parameters, and clears
+    /// <summary>Converts the gradients collected for the prefixes into gradients of its parameters, and clears
     /// them.</summary>
     public void Backward()
     {

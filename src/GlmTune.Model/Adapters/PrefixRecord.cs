@@ -3,20 +3,21 @@ using GlmTune.Files.Json;
 
 namespace GlmTune.Model.Adapters;
 
-/// <summary>What PEFT's files do not say of a prefix: the position of the first real token.</summary>
-/// <remarks>A file of its own, since versions of PEFT differ in what they make of an unknown key in
-/// <c>adapter_config.json</c>.</remarks>
+/// <summary>Information about a prefix that PEFT's files do not contain: the position of the first real
+/// token.</summary>
+/// <remarks>Stored in a file of its own, because versions of PEFT treat unknown keys in <c>adapter_config.json</c>
+/// differently.</remarks>
 internal static class PrefixRecord
 {
-    /// <summary>Holds the record.</summary>
+    /// <summary>Name of the file with the position rule.</summary>
     public const string FileName = "glmtune_prefix.json";
 
-    /// <summary>Holds the projection that makes the prefix, so that training can go on.</summary>
+    /// <summary>Name of the file with the projection that computes the prefix, so that training can continue.</summary>
     public const string ProjectionFile = "glmtune_prefix_projection.safetensors";
 
     private const string Key = "positions";
 
-    /// <summary>The rule that a folder's prefix was trained with; automatic where nothing is recorded.</summary>
+    /// <summary>The position rule with which a folder's prefix was trained; automatic if none is recorded.</summary>
     /// <exception cref="InvalidDataException">The file is damaged.</exception>
     public static PrefixPositions Read(string folder)
     {
@@ -35,7 +36,7 @@ internal static class PrefixRecord
         };
     }
 
-    /// <summary>Writes the rule.</summary>
+    /// <summary>Writes the position rule.</summary>
     public static void Write(string folder, PrefixPositions positions) =>
         AtomicFile.WriteJson(
             Path.Combine(folder, FileName),

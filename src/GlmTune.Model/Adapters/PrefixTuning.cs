@@ -4,10 +4,9 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Adapters;
 
-/// <summary>P-Tuning v2 on a whole model: learned keys and values of P virtual tokens in every decoder layer.</summary>
-/// <remarks>
-/// Either every layer's prefix [2, P, K, D] is trained itself, or a <see cref="PrefixEncoder"/> that makes all of them
-/// is. Prefix keys are not rotated. Source: Liu et al., P-Tuning v2, arXiv:2110.07602. </remarks>
+/// <summary>P-Tuning v2 on a whole model: trained keys and values of P virtual tokens in every decoder layer.</summary>
+/// <remarks>Either the prefix [2, P, K, D] of every layer is trained directly, or a <see cref="PrefixEncoder"/> that
+/// computes all of them. Prefix keys are not rotated. Source: Liu et al., P-Tuning v2, arXiv:2110.07602.</remarks>
 public sealed class PrefixTuning : IAdapter
 {
     private readonly List<Parameter> prefixes = [];
@@ -15,32 +14,34 @@ public sealed class PrefixTuning : IAdapter
     private PrefixTuning(PrefixTuningOptions options, PrefixPositions positions) =>
         (Options, Positions) = (options, positions);
 
-    /// <summary>What it was made from; sizes and positions as they came out, none null or automatic.</summary>
+    /// <summary>The options that it was created with; sizes and positions are resolved, none null or
+    /// automatic.</summary>
     public PrefixTuningOptions Options { get; }
 
-    /// <summary>At which position the first real token stands.</summary>
+    /// <summary>Position of the first real token, as a rule.</summary>
     public PrefixPositions Positions { get; }
 
-    /// <summary>P.</summary>
+    /// <summary>Number of virtual tokens, P.</summary>
     public int VirtualTokens => Options.VirtualTokens;
 
-    /// <summary>Position of the first real token: P by the library layout's rule, else 0.</summary>
+    /// <summary>Position of the first real token: P by the library layout's rule, otherwise 0.</summary>
     public int FirstPosition => Positions == PrefixPositions.Library ? VirtualTokens : 0;
 
-    /// <summary>Each layer's keys and values [2, P, K, D].</summary>
+    /// <summary>Keys and values of each layer, [2, P, K, D].</summary>
     public IReadOnlyList<Parameter> Prefixes => prefixes;
 
-    /// <summary>What makes the prefixes (<c>prefix_projection</c>); null: they are trained themselves.</summary>
+    /// <summary>Computes the prefixes (<c>prefix_projection</c>); null: they are trained directly.</summary>
     public PrefixEncoder? Encoder { get; private set; }
 
     /// <inheritdoc/>
     public IEnumerable<Parameter> Parameters => Encoder?.Parameters ?? prefixes;
 
-    /// <summary>Puts a prefix of zeros into every layer, and freezes everything else.</summary>
-    /// <param name="model">Gets the prefix; the adapter must outlive its use.</param>
+    /// <summary>Attaches a prefix of zeros to every layer, and freezes everything else.</summary>
+    /// <param name="model">The model; the adapter must live as long as the model uses it.</param>
     /// <param name="options">Sizes and so on.</param>
-    /// <exception cref="InvalidDataException">Sizes are not the model's; all at once, with the right ones.</exception>
-    /// <exception cref="InvalidOperationException">The model has a prefix already.</exception>
+    /// <exception cref="InvalidDataException">Sizes differ from the model's; the message lists them all with the
+    /// correct values.</exception>
+    /// <exception cref="InvalidOperationException">The model already has a prefix.</exception>
     public static PrefixTuning Attach(DecoderModel model, PrefixTuningOptions options)
     {
         if (model.VirtualTokens > 0)
@@ -90,10 +91,10 @@ public sealed class PrefixTuning : IAdapter
         return adapter;
     }
 
-    /// <summary>Draws the starting values: zeros where the options say so, else standard normal ones.</summary>
-    /// <param name="seed">With a parameter's name, decides its numbers.</param>
-    /// <remarks>A prefix from text is made by <see cref="InitializeFromText"/>; a projection cannot begin with
-    /// one.</remarks>
+    /// <summary>Draws initial values: zeros if the options say so, otherwise standard normal.</summary>
+    /// <param name="seed">Seed; together with a parameter's name it determines the numbers.</param>
+    /// <remarks>Use <see cref="InitializeFromText"/> for a prefix from text, which is not possible with a
+    /// projection.</remarks>
     public void Initialize(long seed)
     {
         using var scope = NewDisposeScope();
@@ -105,13 +106,13 @@ public sealed class PrefixTuning : IAdapter
         }
     }
 
-    /// <summary>Starts with the keys and values that the base model computes for text, so that the prefix acts as that
-    /// text would in front.</summary>
-    /// <param name="model">The model that it sits on; its weights are in memory.</param>
-    /// <param name="tokenIds">The text, such as the first training prompts; repeated or cut to P tokens. At least
-    /// one.</param>
-    /// <exception cref="ArgumentException">There is no token, or the prefix comes from a projection, which cannot give
-    /// chosen values.</exception>
+    /// <summary>Initializes the prefix with the keys and values that the base model computes for a text, so that it
+    /// acts like that text before the input.</summary>
+    /// <param name="model">The model that it is attached to; its weights are in memory.</param>
+    /// <param name="tokenIds">Token ids of the text, such as the first training prompts; at least one. Repeated or
+    /// truncated to P tokens.</param>
+    /// <exception cref="ArgumentException">There is no token, or the prefix comes from a projection, which cannot
+    /// produce given values.</exception>
     /// <remarks>Keys are rotated to the P positions before the first real token, wherever that is.</remarks>
     public void InitializeFromText(DecoderModel model, IReadOnlyList<int> tokenIds)
     {
@@ -153,9 +154,9 @@ public sealed class PrefixTuning : IAdapter
         }
     }
 
-    /// <summary>The tensor that PEFT stores, [P, L·2·K·D]: of each layer first the keys, then the values. In the
+    /// <summary>The tensor that PEFT stores, [P, L·2·K·D]: for each layer first the keys, then the values. In the
     /// caller's dispose scope.</summary>
-    /// <param name="values">Where a parameter's values are; null: the adapter's own.</param>
+    /// <param name="values">Returns a parameter's values; null: the adapter's own values.</param>
     public Tensor PromptEmbeddings(Func<Parameter, Tensor>? values = null)
     {
         using var scope = NewDisposeScope();
@@ -172,7 +173,7 @@ public sealed class PrefixTuning : IAdapter
         return result.MoveToOuterDisposeScope();
     }
 
-    /// <summary>Sets every layer's prefix from the tensor that PEFT stores.</summary>
+    /// <summary>Sets the prefix of every layer from the tensor that PEFT stores.</summary>
     /// <param name="stored">[P, L·2·K·D].</param>
     public void SetPromptEmbeddings(Tensor stored)
     {
@@ -207,7 +208,7 @@ public sealed class PrefixTuning : IAdapter
         prefixes.ForEach(prefix => prefix.Dispose());
     }
 
-    /// <summary>Hands each layer its part of a stored tensor, [2, P, K, D].</summary>
+    /// <summary>Passes each layer its part of a stored tensor, [2, P, K, D].</summary>
     internal static void Split(Tensor stored, IReadOnlyList<Parameter> prefixes, Action<Parameter, Tensor> take)
     {
         var shape = prefixes[0].Shape;

@@ -4,11 +4,9 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Adapters;
 
-/// <summary>DoRA: a learned length m for each output row of W + s·B·A, whose own length is divided out.</summary>
-/// <remarks>
-/// Held in float32 or wider, since a gain of one and a bit would be lost in 16 bits. The length that is divided by
-/// counts as a constant in the backward pass. Source: Liu et al., DoRA, arXiv:2402.09353, sections 4.1 and 4.3.
-/// </remarks>
+/// <summary>DoRA: a trained magnitude m for each output row of W + s·B·A, which is divided by its own norm.</summary>
+/// <remarks>In float32 or wider, because gains close to one would be lost in 16 bits. The norm is treated as a constant
+/// in the backward pass. Source: Liu et al., DoRA, arXiv:2402.09353, sections 4.1 and 4.3.</remarks>
 internal sealed class RowMagnitudes : IDisposable
 {
     private readonly Linear linear;
@@ -18,7 +16,7 @@ internal sealed class RowMagnitudes : IDisposable
     private Tensor? squares;
 
     /// <param name="linear">The layer.</param>
-    /// <param name="rows">Names and ranges of the output rows that have a delta; other rows stay as they are.</param>
+    /// <param name="rows">Names and ranges of the output rows that have a delta; other rows are unchanged.</param>
     public RowMagnitudes(Linear linear, IReadOnlyList<(string Module, long First, long Count)> rows)
     {
         this.linear = linear;
@@ -56,11 +54,11 @@ internal sealed class RowMagnitudes : IDisposable
     /// <summary>Magnitudes of each range of rows.</summary>
     public IReadOnlyList<Parameter> Parameters => [.. parts.Select(part => part.Parameter)];
 
-    /// <summary>Lengths of the rows of W + delta [out], in the caller's dispose scope.</summary>
+    /// <summary>Norms of the rows of W + delta, [out], in the caller's dispose scope.</summary>
     /// <param name="b">s·B [out, R].</param>
     /// <param name="a">[R, in].</param>
-    /// <remarks>|w + b·A|² = |w|² + 2 (w·Aᵀ)·b + b·(A·Aᵀ)·b row by row, so that no second matrix of the weight's size
-    /// is made.</remarks>
+    /// <remarks>|w + b·A|² = |w|² + 2 (w·Aᵀ)·b + b·(A·Aᵀ)·b row by row, so no second matrix of the weight's size is
+    /// needed.</remarks>
     public Tensor Lengths(Tensor b, Tensor a)
     {
         using var scope = NewDisposeScope();
@@ -73,8 +71,8 @@ internal sealed class RowMagnitudes : IDisposable
         return squares.Add(cross.Multiply(2)).Add(own).ClampMin(1e-30).sqrt().MoveToOuterDisposeScope();
     }
 
-    /// <summary>What each output row is multiplied by, [out]: m / length, or 1 where no delta sits. In the caller's
-    /// dispose scope.</summary>
+    /// <summary>Gain of each output row, [out]: m / norm, or 1 for rows without a delta. In the caller's dispose
+    /// scope.</summary>
     public Tensor Gains(Tensor lengths)
     {
         using var scope = NewDisposeScope();
@@ -82,7 +80,7 @@ internal sealed class RowMagnitudes : IDisposable
         return (adapted is null ? gains : gains.MaskedFill(adapted.logical_not(), 1)).MoveToOuterDisposeScope();
     }
 
-    /// <summary>Sets the magnitudes to the rows' lengths, so that nothing changes yet.</summary>
+    /// <summary>Sets the magnitudes to the rows' norms, so that they have no effect yet.</summary>
     public void Reset(Tensor lengths)
     {
         using var scope = NewDisposeScope();
@@ -93,13 +91,13 @@ internal sealed class RowMagnitudes : IDisposable
     }
 
     /// <summary>Collects the gradients of the magnitudes.</summary>
-    /// <param name="gradient">Of the layer's output [N, out].</param>
-    /// <param name="unscaled">The output before it was multiplied [N, out].</param>
-    /// <param name="lengths">Of the rows [out].</param>
+    /// <param name="gradient">Gradient of the layer's output, [N, out].</param>
+    /// <param name="unscaled">The output before the gain was applied, [N, out].</param>
+    /// <param name="lengths">Norms of the rows, [out].</param>
     public void Collect(Tensor gradient, Tensor unscaled, Tensor lengths)
     {
         using var scope = NewDisposeScope();
-        // Named, because a bare 0 is read as an element type.
+        // Named, because a bare 0 is parsed as an element type.
         var sums = (gradient.to_type(Type) * unscaled).sum(dim: 0) / lengths;
         foreach (var (parameter, first) in parts)
         {

@@ -5,15 +5,15 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Adapters;
 
-/// <summary>Starting values that depend on a seed and the parameter's name alone: not on device, order or number of
-/// ranks.</summary>
+/// <summary>Initial values that depend only on a seed and the parameter's name, not on device, order or world
+/// size.</summary>
 public static class SeededRandom
 {
-    /// <summary>Uniform in ±<paramref name="bound"/>, in the parameter's shape, type and place.</summary>
+    /// <summary>Uniform in ±<paramref name="bound"/>, with the parameter's shape, type and device.</summary>
     public static Tensor Uniform(Parameter parameter, long seed, double bound) =>
         Draw(parameter, seed, (values, generator) => values.uniform_(-bound, bound, generator));
 
-    /// <summary>Normal with mean 0, in the parameter's shape, type and place.</summary>
+    /// <summary>Normal with mean 0, with the parameter's shape, type and device.</summary>
     public static Tensor Normal(Parameter parameter, long seed, double deviation) =>
         Draw(parameter, seed, (values, generator) => values.normal_(0, deviation, generator));
 

@@ -2,13 +2,13 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Adapters;
 
-/// <summary>One of the adapters that a model serves side by side.</summary>
-/// <remarks>It belongs to its <see cref="ServedAdapters"/>.</remarks>
+/// <summary>One of several adapters served side by side on a model.</summary>
+/// <remarks>Owned by its <see cref="ServedAdapters"/>.</remarks>
 public sealed class ServedAdapter
 {
     internal ServedAdapter(string name, string kind) => (Name, Kind) = (name, kind);
 
-    /// <summary>What requests call it.</summary>
+    /// <summary>Its name in requests.</summary>
     public string Name { get; }
 
     /// <summary>LoRA, DoRA or P-Tuning v2.</summary>
@@ -17,17 +17,17 @@ public sealed class ServedAdapter
     /// <summary>P: positions at the start of a cache slot that its prefix takes; 0 for LoRA.</summary>
     public int VirtualTokens { get; internal init; }
 
-    /// <summary>Position of the first real token: P where a prefix was trained by the library layout's rule, else
+    /// <summary>Position of the first real token: P if a prefix was trained by the library layout's rule, otherwise
     /// 0.</summary>
     public int FirstPosition { get; internal init; }
 
-    /// <summary>Its row in the tables of the layers' scales; 0, the base's row, for a prefix.</summary>
+    /// <summary>Its row in the tables of scales; for a prefix 0, the row of the base model.</summary>
     public int TableRow { get; internal set; }
 
-    /// <summary>Whether it can still be used: not once it was unloaded.</summary>
+    /// <summary>Whether it can still be used: false after it was unloaded.</summary>
     public bool IsLoaded { get; internal set; } = true;
 
-    /// <summary>Keys and values of its virtual tokens, [2, P, K, D] for each decoder layer; none for LoRA.</summary>
+    /// <summary>Keys and values of its virtual tokens, [2, P, K, D] for each decoder layer; empty for LoRA.</summary>
     internal IReadOnlyList<Tensor> Prefixes { get; init; } = [];
 
     /// <inheritdoc/>

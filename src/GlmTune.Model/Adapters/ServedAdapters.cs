@@ -4,22 +4,21 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Adapters;
 
-/// <summary>Adapters of any kind that one base model serves side by side: each row of a pass has its own, or
+/// <summary>Adapters of any kind served side by side on one base model: each row of a pass uses its own adapter, or
 /// none.</summary>
-/// <remarks>
-/// LoRA and DoRA adapters of all ranks, targets and scales share one pair of products for each linear layer
-/// (<see cref="ServedLowRank"/>); a prefix stands at the start of its rows' cache slots. Loading and unloading must not
-/// happen during a pass; <see cref="All"/> may be read at any time. </remarks>
+/// <remarks>LoRA and DoRA adapters of all ranks, targets and scales share one pair of products per linear layer
+/// (<see cref="ServedLowRank"/>); a prefix is stored at the start of its rows' cache slots. Do not load or unload
+/// during a pass; <see cref="All"/> may be read at any time.</remarks>
 public sealed class ServedAdapters : IDisposable
 {
     private readonly DecoderModel model;
-    private ServedAdapter[] adapters = []; // A new one with each change: requests look names up at any time.
+    private ServedAdapter[] adapters = []; // Replaced with each change, because requests look up names at any time.
     private readonly Dictionary<Linear, ServedLowRank> layers = [];
     private readonly List<Tensor> tables = [];
 
     /// <summary>An empty set.</summary>
-    /// <param name="model">The base; it must outlive the set.</param>
-    /// <exception cref="InvalidOperationException">The model has a set, or an adapter attached.</exception>
+    /// <param name="model">The base model; it must outlive the set.</param>
+    /// <exception cref="InvalidOperationException">The model already has a set, or an attached adapter.</exception>
     public ServedAdapters(DecoderModel model)
     {
         if (
@@ -38,20 +37,20 @@ public sealed class ServedAdapters : IDisposable
         model.Served = this;
     }
 
-    /// <summary>The adapters, in the order of loading.</summary>
+    /// <summary>The adapters in the order of loading.</summary>
     public IReadOnlyList<ServedAdapter> All => adapters;
 
-    /// <summary>The most virtual tokens of any adapter; 0 without prefixes.</summary>
+    /// <summary>Maximum number of virtual tokens of any adapter; 0 without prefixes.</summary>
     public int MaxVirtualTokens => adapters.Select(adapter => adapter.VirtualTokens).DefaultIfEmpty(0).Max();
 
-    /// <summary>Loads an adapter's folder.</summary>
-    /// <param name="name">What requests will call it.</param>
-    /// <param name="folder">Adapter folder, as PEFT saves it.</param>
-    /// <param name="positions">For a prefix: at which position the first real token stands; automatic: as recorded,
-    /// else by the model's layout.</param>
-    /// <exception cref="ArgumentException">The name is empty or taken.</exception>
-    /// <exception cref="InvalidDataException">Files are damaged or do not fit the model, or the adapter changes whole
-    /// weights of the base.</exception>
+    /// <summary>Loads an adapter folder.</summary>
+    /// <param name="name">Name of the adapter in requests.</param>
+    /// <param name="folder">The adapter folder, in PEFT's format.</param>
+    /// <param name="positions">For a prefix: position of the first real token; automatic: as recorded, otherwise by the
+    /// model's layout.</param>
+    /// <exception cref="ArgumentException">The name is empty or already used.</exception>
+    /// <exception cref="InvalidDataException">Files are damaged or do not match the model, or the adapter replaces
+    /// whole weights of the base.</exception>
     public ServedAdapter Load(string name, string folder, PrefixPositions positions = PrefixPositions.Auto)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(name);
@@ -100,9 +99,9 @@ public sealed class ServedAdapters : IDisposable
         return adapter;
     }
 
-    /// <summary>Drops an adapter; rows that have it cannot go on.</summary>
+    /// <summary>Unloads an adapter; rows that use it fail.</summary>
     /// <param name="name">Its name.</param>
-    /// <exception cref="ArgumentException">There is none of this name.</exception>
+    /// <exception cref="ArgumentException">There is no adapter with this name.</exception>
     public void Unload(string name)
     {
         var adapter =
@@ -124,11 +123,11 @@ public sealed class ServedAdapters : IDisposable
         Renumber();
     }
 
-    /// <summary>The adapters that a pass's tokens have; null where no layer needs to know, since none of them has a
-    /// low-rank one.</summary>
-    /// <param name="bySequence">Adapter of each sequence, null for the base.</param>
+    /// <summary>The adapters of a pass's tokens; null if none of them is a low-rank one, so that layers need not
+    /// know.</summary>
+    /// <param name="bySequence">Adapter of each sequence; null for the base model.</param>
     /// <param name="sequences">Their tokens in this pass.</param>
-    /// <param name="device">Where the pass computes.</param>
+    /// <param name="device">Device of the pass.</param>
     /// <exception cref="InvalidOperationException">An adapter was unloaded.</exception>
     public static AdapterRows? Rows(IReadOnlyList<ServedAdapter?> bySequence, SequenceLayout sequences, Device device)
     {
@@ -151,7 +150,7 @@ public sealed class ServedAdapters : IDisposable
             );
     }
 
-    /// <summary>Takes all of them off the model.</summary>
+    /// <summary>Removes all adapters from the model.</summary>
     public void Dispose()
     {
         Array.ForEach(adapters, Drop);
@@ -182,7 +181,7 @@ public sealed class ServedAdapters : IDisposable
     private string Names() =>
         adapters.Length == 0 ? "none" : string.Join(", ", adapters.Select(adapter => $"'{adapter.Name}'"));
 
-    // Layers whose rows have the same scales share a table, so that a pass looks its rows up once and not in every
+    // Layers whose rows have equal scales share a table, so that a pass looks up its rows once instead of in every
     // layer.
     private void Renumber()
     {

@@ -4,13 +4,12 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Adapters;
 
-/// <summary>The low-rank deltas of several adapters on one linear layer, each for its own rows of a pass.</summary>
-/// <remarks>
-/// All A stand on one another, [Σr, in], all B beside one another, [out, Σr]. y += (x Aᵀ ∘ S) Bᵀ, where a token's row
-/// of S [N, Σr] has its adapter's scale in that adapter's columns and zeros elsewhere: one pair of products for any mix
-/// of rows, and what other adapters add is exactly zero. With DoRA, a row's outputs are then multiplied by its
+/// <summary>Low-rank deltas of several adapters on one linear layer, each applied to its own rows of a pass.</summary>
+/// <remarks>All A are stacked, [Σr, in], and all B concatenated, [out, Σr]. y += (x Aᵀ ∘ S) Bᵀ, where a token's row of
+/// S [N, Σr] contains its adapter's scale in that adapter's columns and zeros elsewhere: one pair of products for any
+/// mix of rows, and other adapters contribute exactly zero. With DoRA, a row's outputs are then multiplied by its
 /// adapter's gains. For inference: there is no backward pass. Sources: Hu et al., LoRA, arXiv:2106.09685, section 4.1;
-/// Chen et al., Punica, arXiv:2310.18547, section 2, for many adapters in one batch. </remarks>
+/// Chen et al., Punica, arXiv:2310.18547, section 2, for many adapters in one batch.</remarks>
 internal sealed class ServedLowRank(Linear linear) : LinearAdapter, IDisposable
 {
     private sealed record Part(ServedAdapter Adapter, double[] Scales, Tensor? Gains);
@@ -26,14 +25,14 @@ internal sealed class ServedLowRank(Linear linear) : LinearAdapter, IDisposable
     /// <inheritdoc/>
     public override bool ScalesOutput => gains is not null;
 
-    /// <summary>The scales of all rows, [1 + adapters, Σr], float32 or wider; layers with the same scales share it. Not
+    /// <summary>Scales of all adapters, [1 + adapters, Σr], float32 or wider; shared by layers with equal scales. Not
     /// owned.</summary>
     public Tensor? Scales { get; set; }
 
-    /// <summary>Whether no adapter has a delta here.</summary>
+    /// <summary>Whether no adapter has a delta on this layer.</summary>
     public bool IsEmpty => parts.Count == 0;
 
-    /// <summary>Takes over a copy of an adapter's matrices.</summary>
+    /// <summary>Adds a copy of an adapter's matrices.</summary>
     public void Add(ServedAdapter adapter, LowRankAdapter delta)
     {
         using var scope = NewDisposeScope();
@@ -42,7 +41,7 @@ internal sealed class ServedLowRank(Linear linear) : LinearAdapter, IDisposable
         Replace(ref besideB, besideB is null ? delta.BlockB.clone() : cat([besideB, delta.BlockB], 1));
     }
 
-    /// <summary>Drops an adapter's columns, if it has any here.</summary>
+    /// <summary>Removes an adapter's columns, if it has any on this layer.</summary>
     public void Remove(ServedAdapter adapter)
     {
         if (parts.FindIndex(part => part.Adapter == adapter) is >= 0 and var gone)
@@ -56,7 +55,7 @@ internal sealed class ServedLowRank(Linear linear) : LinearAdapter, IDisposable
         }
     }
 
-    /// <summary>Each adapter's scales, in the columns that it has.</summary>
+    /// <summary>Scales of each adapter, in the columns that it has.</summary>
     /// <param name="adapters">Number of adapters with a row in the tables.</param>
     /// <returns>[1 + adapters, Σr].</returns>
     public double[,] ScaleRows(int adapters)
@@ -74,8 +73,8 @@ internal sealed class ServedLowRank(Linear linear) : LinearAdapter, IDisposable
         return rows;
     }
 
-    /// <summary>Makes the table of DoRA's gains, [1 + adapters, out], ones where an adapter has none; or
-    /// none.</summary>
+    /// <summary>Creates the table of DoRA's gains, [1 + adapters, out], with ones for adapters without gains; none if
+    /// no adapter has any.</summary>
     /// <param name="adapters">Number of adapters with a row in the tables.</param>
     public void MakeGains(int adapters)
     {

@@ -11,7 +11,7 @@ public sealed class Glm4DecoderLayer : DecoderLayer
 {
     private readonly double epsilon;
 
-    /// <param name="number">From 0.</param>
+    /// <param name="number">Index of the layer, from 0.</param>
     /// <param name="inputNorm">[C].</param>
     /// <param name="attention">The attention block.</param>
     /// <param name="postAttentionNorm">[C].</param>

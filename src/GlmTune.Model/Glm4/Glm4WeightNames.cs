@@ -3,7 +3,7 @@ using GlmTune.Model.Layers;
 
 namespace GlmTune.Model.Glm4;
 
-/// <summary>What both checkpoint layouts call the weights of a model.</summary>
+/// <summary>Names of a model's weights in both checkpoint layouts.</summary>
 /// <param name="config">The architecture.</param>
 public sealed class Glm4WeightNames(Glm4Config config) : WeightNames
 {
@@ -141,7 +141,7 @@ public sealed class Glm4WeightNames(Glm4Config config) : WeightNames
         yield return ("v_proj", heads.QueryWidth + heads.KeyValueWidth, heads.KeyValueWidth);
     }
 
-    // Fused query-key-value becomes "qkv_proj", which the library does not have but other tools do.
+    // Fused query-key-value becomes "qkv_proj", which the library does not have but other tools use.
     private static string LibraryName(string original) =>
         original switch
         {

@@ -2,7 +2,7 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Layers;
 
-/// <summary>Which of the adapters that are served side by side each token of a pass has.</summary>
+/// <summary>The served adapter of each token of a pass.</summary>
 /// <remarks>
 /// Nothing here is read back by the host and all shapes follow from the number of tokens, so a pass can be captured
 /// once and replayed with other numbers in <see cref="Index"/>. Owns its tensors. Not thread-safe. </remarks>
@@ -15,8 +15,8 @@ public sealed class AdapterRows(Tensor index) : IDisposable
     /// <summary>A token's row in the adapters' tables, int64 [N]: 0 for the base alone.</summary>
     public Tensor Index { get; } = index.DetachFromDisposeScope();
 
-    /// <summary>The tokens' rows of a table, [N, width]; made once for all layers that share the table, and owned by
-    /// this object.</summary>
+    /// <summary>The tokens' rows of a table, [N, width]; looked up once for all layers that share the table, and owned
+    /// by this object.</summary>
     /// <param name="table">[1 + adapters, width].</param>
     public Tensor Of(Tensor table)
     {
@@ -28,7 +28,7 @@ public sealed class AdapterRows(Tensor index) : IDisposable
         return rows;
     }
 
-    /// <summary>Those of some of the tokens; the caller disposes them.</summary>
+    /// <summary>The rows of some of the tokens; the caller disposes them.</summary>
     /// <param name="tokens">int64 [n].</param>
     public AdapterRows Select(Tensor tokens) => new(Index.index_select(0, tokens));
 

@@ -4,8 +4,8 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Layers;
 
-/// <summary>Grouped-query self-attention with rotary positions, from normalised hidden states to what the residual
-/// stream gets.</summary>
+/// <summary>Grouped-query self-attention with rotary positions: from normalized hidden states to the residual stream's
+/// update.</summary>
 /// <remarks>Source: Ainslie et al., GQA, arXiv:2305.13245; Liu et al., P-Tuning v2, arXiv:2110.07602, for the
 /// prefix.</remarks>
 public sealed class Attention
@@ -15,18 +15,18 @@ public sealed class Attention
 
     /// <param name="queryKeyValue">Fused projection [(H + 2K)·D, C], with bias.</param>
     /// <param name="output">[C, H·D], without.</param>
-    /// <param name="heads">How the fused projection is cut.</param>
-    /// <param name="layer">Number of the decoder layer: its place in the cache.</param>
+    /// <param name="heads">How the fused projection is divided into heads.</param>
+    /// <param name="layer">Index of the decoder layer, which is also its index in the cache.</param>
     public Attention(Linear queryKeyValue, Linear output, HeadLayout heads, int layer) =>
         (QueryKeyValue, Output, Heads, this.layer) = (queryKeyValue, output, heads, layer);
 
     /// <summary>Fused projection to queries, keys and values.</summary>
     public Linear QueryKeyValue { get; }
 
-    /// <summary>Projection of the attended values ("dense", "o_proj").</summary>
+    /// <summary>Output projection ("dense", "o_proj").</summary>
     public Linear Output { get; }
 
-    /// <summary>How the fused projection is cut.</summary>
+    /// <summary>How the fused projection is divided into heads.</summary>
     public HeadLayout Heads { get; }
 
     /// <summary>Keys and values of virtual tokens before every sequence, [2, P, K, D]; null: none.</summary>
@@ -40,16 +40,16 @@ public sealed class Attention
         }
     }
 
-    /// <summary>All parameters, a computed prefix aside.</summary>
+    /// <summary>All parameters, except a computed prefix.</summary>
     public IEnumerable<Parameter> Parameters =>
         Prefix is null or { Computed: true }
             ? [.. QueryKeyValue.Parameters, .. Output.Parameters]
             : [.. QueryKeyValue.Parameters, .. Output.Parameters, Prefix];
 
-    /// <summary>What the residual stream gets, [N, C].</summary>
-    /// <param name="x">Normalised hidden states [N, C].</param>
-    /// <param name="context">The pass.</param>
-    /// <param name="tape">Gets what the backward pass needs; null: nothing is kept.</param>
+    /// <summary>The update of the residual stream, [N, C].</summary>
+    /// <param name="x">Normalized hidden states [N, C].</param>
+    /// <param name="context">The context of the pass.</param>
+    /// <param name="tape">Receives what the backward pass needs; null: nothing is kept.</param>
     public Tensor Forward(LinearInput x, LayerContext context, Tape? tape)
     {
         using var scope = NewDisposeScope();
@@ -66,11 +66,11 @@ public sealed class Attention
         return Output.Forward(attended, context, tape).MoveToOuterDisposeScope();
     }
 
-    /// <summary>Gradient of the normalised hidden states [N, C]; null when not wanted.</summary>
-    /// <param name="gradient">Of the result, [N, C].</param>
-    /// <param name="context">The pass.</param>
-    /// <param name="tape">What the forward pass left.</param>
-    /// <param name="inputGradient">Whether it is wanted.</param>
+    /// <summary>Gradient of the normalized hidden states [N, C]; null if not needed.</summary>
+    /// <param name="gradient">Gradient of the result, [N, C].</param>
+    /// <param name="context">The context of the pass.</param>
+    /// <param name="tape">What the forward pass saved.</param>
+    /// <param name="inputGradient">Whether it is needed.</param>
     public Tensor? Backward(LinearInput gradient, LayerContext context, Tape tape, bool inputGradient = true)
     {
         using var scope = NewDisposeScope();
@@ -84,11 +84,11 @@ public sealed class Attention
     }
 
     /// <summary><see cref="Forward"/> over a cache, not differentiated.</summary>
-    /// <param name="x">Normalised hidden states [n, C].</param>
+    /// <param name="x">Normalized hidden states [n, C].</param>
     /// <param name="context">The pass, with its cache; with <paramref name="rows"/> given, its adapters become
     /// theirs.</param>
     /// <param name="rows">The tokens that go on from here; null: all.</param>
-    /// <returns>What the residual stream gets, [n or m, C].</returns>
+    /// <returns>The update of the residual stream, [n or m, C].</returns>
     public Tensor Decode(Tensor x, LayerContext context, LastRows? rows = null)
     {
         using var scope = NewDisposeScope();
@@ -116,7 +116,7 @@ public sealed class Attention
             cache.TokenSlots,
             cache.Positions
         );
-        // Without a GPU's kernels the cached keys would be gathered first, which whole prompts need not.
+        // Without GPU kernels the cached keys would first be gathered, which is unnecessary for whole prompts.
         return cache.StartsEmpty && fused.device.type == TorchSharp.DeviceType.CPU
             ? context.Kernels.Attention(fused, Heads, context.Sequences, prefix: null, tape: null)
             : context.Kernels.CachedAttention(

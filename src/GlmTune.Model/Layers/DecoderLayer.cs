@@ -3,17 +3,17 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Layers;
 
-/// <summary>One decoder layer of any family: attention and a feed-forward block on a residual stream, forward, backward
+/// <summary>A decoder layer of any family: attention and a feed-forward block on a residual stream, forward, backward
 /// and over a cache.</summary>
 public abstract class DecoderLayer : Layer
 {
-    /// <param name="number">From 0.</param>
+    /// <param name="number">Index of the layer, from 0.</param>
     /// <param name="attention">The attention block.</param>
     /// <param name="feedForward">The feed-forward block.</param>
     protected DecoderLayer(int number, Attention attention, FeedForward feedForward) =>
         (Number, Attention, FeedForward) = (number, attention, feedForward);
 
-    /// <summary>From 0.</summary>
+    /// <summary>Index of the layer, from 0.</summary>
     public int Number { get; }
 
     /// <inheritdoc/>
@@ -31,23 +31,23 @@ public abstract class DecoderLayer : Layer
 
     /// <summary>Hidden states after this layer [N, C].</summary>
     /// <param name="x">Hidden states [N, C].</param>
-    /// <param name="context">The pass.</param>
-    /// <param name="tape">Gets what the backward pass needs; null: nothing is kept.</param>
+    /// <param name="context">The context of the pass.</param>
+    /// <param name="tape">Receives what the backward pass needs; null: nothing is kept.</param>
     public abstract Tensor Forward(Tensor x, LayerContext context, Tape? tape);
 
-    /// <summary>Leaves on the tape what <see cref="Forward"/> does, without the result: what a recomputation
+    /// <summary>Fills the tape like <see cref="Forward"/>, without computing the result: what recomputation
     /// needs.</summary>
     /// <param name="x">Hidden states [N, C].</param>
-    /// <param name="context">The pass.</param>
-    /// <param name="tape">Gets what the backward pass needs.</param>
+    /// <param name="context">The context of the pass.</param>
+    /// <param name="tape">Receives what the backward pass needs.</param>
     public abstract void Recompute(Tensor x, LayerContext context, Tape tape);
 
-    /// <summary>Collects parameter gradients; returns that of the hidden states.</summary>
-    /// <param name="gradient">Of the result, [N, C].</param>
-    /// <param name="context">The pass.</param>
-    /// <param name="tape">What the forward pass left.</param>
-    /// <param name="inputGradient">Whether the input's gradient is wanted: not below the lowest trained layer.</param>
-    /// <returns>[N, C]; null when not wanted.</returns>
+    /// <summary>Computes parameter gradients; returns the gradient of the hidden states.</summary>
+    /// <param name="gradient">Gradient of the result, [N, C].</param>
+    /// <param name="context">The context of the pass.</param>
+    /// <param name="tape">What the forward pass saved.</param>
+    /// <param name="inputGradient">Whether the input's gradient is needed: not for the lowest trained layer.</param>
+    /// <returns>[N, C]; null if not needed.</returns>
     public abstract Tensor? Backward(Tensor gradient, LayerContext context, Tape tape, bool inputGradient = true);
 
     /// <summary>Whether <see cref="Decode"/> can be used.</summary>

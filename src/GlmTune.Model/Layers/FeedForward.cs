@@ -3,7 +3,7 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Layers;
 
-/// <summary>down(silu(gate) · up), gate and up from one fused projection.</summary>
+/// <summary>down(silu(gate) · up), with gate and up from one fused projection.</summary>
 /// <remarks>Source: Shazeer, GLU Variants Improve Transformer, arXiv:2002.05202, section 2.</remarks>
 public sealed class FeedForward
 {
@@ -21,10 +21,10 @@ public sealed class FeedForward
     public IEnumerable<Parameter> Parameters => [.. GateUp.Parameters, .. Down.Parameters];
 
     /// <summary>The residual stream after this block, [N, C].</summary>
-    /// <param name="x">Normalised hidden states [N, C].</param>
+    /// <param name="x">Normalized hidden states [N, C].</param>
     /// <param name="residual">The residual stream [N, C]; null: the block's own output is wanted.</param>
-    /// <param name="context">The pass.</param>
-    /// <param name="tape">Gets what the backward pass needs; null: nothing is kept.</param>
+    /// <param name="context">The context of the pass.</param>
+    /// <param name="tape">Receives what the backward pass needs; null: nothing is kept.</param>
     public Tensor Forward(LinearInput x, Tensor? residual, LayerContext context, Tape? tape)
     {
         using var scope = NewDisposeScope();
@@ -39,10 +39,10 @@ public sealed class FeedForward
         return Down.Forward(inner, context, tape, residual).MoveToOuterDisposeScope();
     }
 
-    /// <summary>Leaves on the tape what <see cref="Forward"/> does, without the result.</summary>
+    /// <summary>Fills the tape like <see cref="Forward"/>, without computing the result.</summary>
     /// <param name="x">As for <see cref="Forward"/>.</param>
-    /// <param name="context">The pass.</param>
-    /// <param name="tape">Gets what the backward pass needs.</param>
+    /// <param name="context">The context of the pass.</param>
+    /// <param name="tape">Receives what the backward pass needs.</param>
     public void Recompute(LinearInput x, LayerContext context, Tape tape)
     {
         using var scope = NewDisposeScope();
@@ -55,8 +55,8 @@ public sealed class FeedForward
     }
 
     /// <summary>What the residual stream gets, in a pass over few rows that is not differentiated.</summary>
-    /// <param name="x">Normalised hidden states [n, C].</param>
-    /// <param name="context">The pass.</param>
+    /// <param name="x">Normalized hidden states [n, C].</param>
+    /// <param name="context">The context of the pass.</param>
     /// <returns>[n, C].</returns>
     public Tensor Decode(Tensor x, LayerContext context)
     {
@@ -68,10 +68,10 @@ public sealed class FeedForward
         return Down.Decode(inner, context).MoveToOuterDisposeScope();
     }
 
-    /// <summary>Gradient of the normalised hidden states [N, C].</summary>
-    /// <param name="gradient">Of the result, [N, C].</param>
-    /// <param name="context">The pass.</param>
-    /// <param name="tape">What the forward pass left.</param>
+    /// <summary>Gradient of the normalized hidden states [N, C].</summary>
+    /// <param name="gradient">Gradient of the result, [N, C].</param>
+    /// <param name="context">The context of the pass.</param>
+    /// <param name="tape">What the forward pass saved.</param>
     public Tensor Backward(Tensor gradient, LayerContext context, Tape tape)
     {
         using var scope = NewDisposeScope();

@@ -3,22 +3,21 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Layers;
 
-/// <summary>What the decoder layers of one forward pass leave for the backward pass.</summary>
-/// <remarks>
-/// A layer below <paramref name="lowest"/> leaves nothing; one below <paramref name="recomputed"/> leaves its input, to
-/// run again; any other leaves a tape. Source: Chen et al., Training Deep Nets with Sublinear Memory Cost,
-/// arXiv:1604.06174. </remarks>
-/// <param name="layers">Decoder layers.</param>
-/// <param name="lowest">The first layer with a backward pass.</param>
-/// <param name="recomputed">Layers that are recomputed, counted from the first.</param>
+/// <summary>What the decoder layers of a forward pass keep for the backward pass.</summary>
+/// <remarks>Layers below <paramref name="lowest"/> keep nothing; those below <paramref name="recomputed"/> keep their
+/// input, to run again; all others keep a tape. Source: Chen et al., Training Deep Nets with Sublinear Memory Cost,
+/// arXiv:1604.06174.</remarks>
+/// <param name="layers">The decoder layers.</param>
+/// <param name="lowest">Index of the first layer with a backward pass.</param>
+/// <param name="recomputed">Number of layers to recompute, counted from the first.</param>
 /// <param name="selectivelyRecomputed">Further layers of which only norms and SwiGLU are recomputed.</param>
 public sealed class KeptActivations(int layers, int lowest, int recomputed, int selectivelyRecomputed) : IDisposable
 {
     private readonly IDisposable?[] kept = new IDisposable?[layers];
 
-    /// <summary>The tape that a layer's forward pass writes; null: it writes none.</summary>
-    /// <param name="layer">From 0.</param>
-    /// <param name="input">What goes into the layer, [N, C].</param>
+    /// <summary>The tape for a layer's forward pass; null: none.</summary>
+    /// <param name="layer">Index of the layer, from 0.</param>
+    /// <param name="input">The layer's input, [N, C].</param>
     internal Tape? Begin(int layer, Tensor input)
     {
         if (layer < lowest)
@@ -37,10 +36,10 @@ public sealed class KeptActivations(int layers, int lowest, int recomputed, int 
         return tape;
     }
 
-    /// <summary>The tape of a layer's backward pass, computed again where only the input was kept; the caller disposes
+    /// <summary>The tape for a layer's backward pass, recomputed if only the input was kept; the caller disposes
     /// it.</summary>
-    /// <param name="layer">At least the lowest; once.</param>
-    /// <param name="context">The pass.</param>
+    /// <param name="layer">Index of the layer, at least the lowest; each only once.</param>
+    /// <param name="context">The context of the pass.</param>
     public Tape Take(DecoderLayer layer, LayerContext context)
     {
         var left = kept[layer.Number];

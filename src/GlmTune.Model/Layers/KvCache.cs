@@ -4,24 +4,24 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Layers;
 
-/// <summary>Keys and values of earlier tokens for a fixed number of sequences ("slots") of limited length.</summary>
+/// <summary>Keys and values of earlier tokens, for a fixed number of sequences ("slots") of limited length.</summary>
 /// <remarks>Keys are stored rotated. Not thread-safe.</remarks>
 public sealed class KvCache : IDisposable
 {
-    // A small cache is made at once; of a large one, layers are rearranged one by one and their memory given back one
-    // by one.
+    // A small cache is allocated at once; a large one is rearranged layer by layer, and memory is returned layer by
+    // layer.
     private const long OnePieceBytes = 256L << 20;
 
     private readonly Tensor[] keys;
     private readonly Tensor[] values;
 
-    /// <param name="layers">Decoder layers.</param>
-    /// <param name="slots">Sequences at a time.</param>
-    /// <param name="capacity">Tokens of a sequence, virtual ones included.</param>
-    /// <param name="keyValueHeads">K.</param>
-    /// <param name="headDim">D.</param>
+    /// <param name="layers">Number of decoder layers.</param>
+    /// <param name="slots">Number of sequences.</param>
+    /// <param name="capacity">Tokens per sequence, including virtual ones.</param>
+    /// <param name="keyValueHeads">Number of key-value heads, K.</param>
+    /// <param name="headDim">Features per head, D.</param>
     /// <param name="type">Type of the model.</param>
-    /// <param name="device">Where it lives.</param>
+    /// <param name="device">Device of the cache.</param>
     public KvCache(int layers, int slots, int capacity, int keyValueHeads, int headDim, ScalarType type, Device device)
     {
         (Slots, Capacity, Device) = (slots, capacity, device);
@@ -43,11 +43,11 @@ public sealed class KvCache : IDisposable
         Tensor Make() => zeros(shape, type, device).DetachFromDisposeScope();
     }
 
-    /// <param name="layers">The device of each decoder layer.</param>
-    /// <param name="slots">Sequences at a time.</param>
-    /// <param name="capacity">Tokens of a sequence, virtual ones included.</param>
-    /// <param name="keyValueHeads">K.</param>
-    /// <param name="headDim">D.</param>
+    /// <param name="layers">Device of each decoder layer.</param>
+    /// <param name="slots">Number of sequences.</param>
+    /// <param name="capacity">Tokens per sequence, including virtual ones.</param>
+    /// <param name="keyValueHeads">Number of key-value heads, K.</param>
+    /// <param name="headDim">Features per head, D.</param>
     /// <param name="type">Type of the model.</param>
     public KvCache(
         IReadOnlyList<Device> layers,
@@ -66,16 +66,16 @@ public sealed class KvCache : IDisposable
             zeros([slots, capacity, keyValueHeads, headDim], type, device).DetachFromDisposeScope();
     }
 
-    /// <summary>Sequences at a time.</summary>
+    /// <summary>Number of sequences.</summary>
     public int Slots { get; private set; }
 
-    /// <summary>Tokens of a sequence.</summary>
+    /// <summary>Tokens per sequence.</summary>
     public int Capacity { get; private set; }
 
-    /// <summary>Counts rearrangements: while it stays, keys and values stay where they are.</summary>
+    /// <summary>Number of rearrangements; while it is unchanged, keys and values stay at their addresses.</summary>
     public int Version { get; private set; }
 
-    /// <summary>Where it lives; of several devices, the first layer's.</summary>
+    /// <summary>Device of the cache; of several, that of the first layer.</summary>
     public Device Device { get; }
 
     /// <summary>Keys of a layer [slots, capacity, K, D]; owned by the cache.</summary>
@@ -84,9 +84,9 @@ public sealed class KvCache : IDisposable
     /// <summary>Values of a layer [slots, capacity, K, D]; owned by the cache.</summary>
     public Tensor Values(int layer) => values[layer];
 
-    /// <summary>Writes keys and values at the start of a slot, as a prefix of virtual tokens does.</summary>
-    /// <param name="layer">Decoder layer.</param>
-    /// <param name="slot">Sequence.</param>
+    /// <summary>Writes keys and values to the start of a slot, for a prefix of virtual tokens.</summary>
+    /// <param name="layer">Index of the decoder layer.</param>
+    /// <param name="slot">The slot.</param>
     /// <param name="prefix">[2, P, K, D].</param>
     public void WriteStart(int layer, int slot, Tensor prefix)
     {
@@ -97,8 +97,8 @@ public sealed class KvCache : IDisposable
     }
 
     /// <summary>Copies the first positions of one slot to another.</summary>
-    /// <param name="from">Sequence that is read.</param>
-    /// <param name="to">Sequence that is written.</param>
+    /// <param name="from">The slot to read.</param>
+    /// <param name="to">The slot to write.</param>
     /// <param name="count">Positions, virtual tokens included.</param>
     public void CopyStart(int from, int to, int count)
     {
@@ -109,10 +109,10 @@ public sealed class KvCache : IDisposable
         }
     }
 
-    /// <summary>Gives the cache other slots and another length, layer by layer, so that only one layer at a time is
-    /// there twice.</summary>
-    /// <param name="from">For each new slot, the old one whose tokens it takes over; for an empty one any.</param>
-    /// <param name="capacity">Tokens of a sequence, virtual ones included; what lies beyond is lost.</param>
+    /// <summary>Changes the slots and their capacity, layer by layer, so that only one layer at a time exists
+    /// twice.</summary>
+    /// <param name="from">For each new slot, the old slot whose tokens it takes over; any slot if it is empty.</param>
+    /// <param name="capacity">Tokens per sequence, including virtual ones; tokens beyond it are lost.</param>
     public void Rearrange(IReadOnlyList<int> from, int capacity)
     {
         using var scope = NewDisposeScope();
@@ -145,9 +145,9 @@ public sealed class KvCache : IDisposable
     }
 }
 
-/// <summary>One pass's view of the cache: which slot each sequence has, and how many tokens it holds once the new ones
-/// are in.</summary>
-/// <remarks>Its device tensors are made on first need and disposed with it.</remarks>
+/// <summary>One pass's view of a cache: the slot of each sequence, and the number of tokens in it including the new
+/// ones.</summary>
+/// <remarks>Its device tensors are created on first use and disposed with it.</remarks>
 public sealed class CacheStep : IDisposable
 {
     private readonly int[] slots;
@@ -160,8 +160,8 @@ public sealed class CacheStep : IDisposable
 
     /// <param name="cache">The cache.</param>
     /// <param name="slots">Slot of each sequence of the pass.</param>
-    /// <param name="before">Tokens in each slot before the pass, virtual ones included.</param>
-    /// <param name="added">New tokens of each sequence, at least one.</param>
+    /// <param name="before">Number of tokens in each slot before the pass, including virtual ones.</param>
+    /// <param name="added">Number of new tokens of each sequence, at least one.</param>
     /// <exception cref="ArgumentException">A slot would overflow.</exception>
     public CacheStep(KvCache cache, IReadOnlyList<int> slots, IReadOnlyList<int> before, IReadOnlyList<int> added)
         : this(cache, slots, before, added, cache.Device) { }
@@ -190,13 +190,14 @@ public sealed class CacheStep : IDisposable
         StartsEmpty = before.All(count => count == 0);
     }
 
-    /// <summary>A pass of one new token a sequence whose numbers are on the device already; the tensors pass to the
-    /// step.</summary>
+    /// <summary>A pass with one new token per sequence whose numbers are already on the device; the tensors then belong
+    /// to the step.</summary>
     /// <param name="cache">The cache.</param>
     /// <param name="slots">Slot of each sequence, int64 [sequences].</param>
     /// <param name="positions">Tokens in each slot before the pass, int64 [sequences].</param>
     /// <param name="lengths">One more than <paramref name="positions"/>.</param>
-    /// <param name="longest">At least the largest of <paramref name="lengths"/>, at most the cache's capacity.</param>
+    /// <param name="longest">At least the largest of <paramref name="lengths"/>, and at most the cache's
+    /// capacity.</param>
     public CacheStep(KvCache cache, Tensor slots, Tensor positions, Tensor lengths, int longest)
     {
         (Cache, Longest, this.slots, Before, added, device) = (cache, longest, [], [], [], cache.Device);
@@ -209,7 +210,7 @@ public sealed class CacheStep : IDisposable
     /// <summary>Slot of each sequence, int64 [sequences].</summary>
     public Tensor Slots => slotIndex ??= OnDevice(slots.Select(slot => (long)slot));
 
-    /// <summary>Cached tokens of each sequence, the new ones included, int64 [sequences].</summary>
+    /// <summary>Number of cached tokens of each sequence, including the new ones, int64 [sequences].</summary>
     public Tensor Lengths => lengths ??= OnDevice(Before.Zip(added, (old, more) => (long)old + more));
 
     /// <summary>Slot of each new token, int64 [N].</summary>
@@ -222,13 +223,13 @@ public sealed class CacheStep : IDisposable
             Before.SelectMany((count, i) => Enumerable.Range(count, added[i]).Select(position => (long)position))
         );
 
-    /// <summary>The largest of <see cref="Lengths"/>, or what it may grow to.</summary>
+    /// <summary>The largest of <see cref="Lengths"/>, or an upper bound of it.</summary>
     public int Longest { get; }
 
-    /// <summary>Whether no sequence had anything cached: the new tokens see only each other.</summary>
+    /// <summary>Whether no sequence had cached tokens: the new tokens see only each other.</summary>
     public bool StartsEmpty { get; }
 
-    /// <summary>Tokens of each sequence cached before the pass, virtual ones included.</summary>
+    /// <summary>Number of tokens of each sequence cached before the pass, including virtual ones.</summary>
     public IReadOnlyList<int> Before { get; }
 
     /// <summary>The same view with its tensors on another device, for the layers there; the caller disposes
@@ -236,7 +237,7 @@ public sealed class CacheStep : IDisposable
     internal CacheStep On(Device other) => new(Cache, slots, Before, added, other);
 
     /// <summary>Stores the keys and values of the new tokens.</summary>
-    /// <param name="layer">Decoder layer.</param>
+    /// <param name="layer">Index of the decoder layer.</param>
     /// <param name="keys">[N, K·D].</param>
     /// <param name="values">[N, K·D].</param>
     public void Store(int layer, Tensor keys, Tensor values)

@@ -2,7 +2,8 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Layers;
 
-/// <summary>The tokens of a pass that go past the last layer's attention: those whose logits are asked for.</summary>
-/// <param name="Index">Which, int64 [m].</param>
-/// <param name="Adapters">Theirs, where tokens have low-rank ones.</param>
+/// <summary>The tokens of a pass that continue after the last layer's attention: those whose logits are
+/// needed.</summary>
+/// <param name="Index">Their indices, int64 [m].</param>
+/// <param name="Adapters">Their adapters, if low-rank adapters are used.</param>
 public sealed record LastRows(Tensor Index, AdapterRows? Adapters);

@@ -1,13 +1,13 @@
 namespace GlmTune.Model.Layers;
 
-/// <summary>A piece of the model that is gathered, run, recomputed and reduced as one: the token embedding, a decoder
-/// layer, the output head.</summary>
+/// <summary>A unit of the model that is gathered, run, recomputed and reduced as a whole: the token embedding, a
+/// decoder layer, the output head.</summary>
 public abstract class Layer : IDisposable
 {
-    /// <summary>Where the layer stands, for messages: "embedding", "layer 17", "output head".</summary>
+    /// <summary>Name of the layer, for messages: "embedding", "layer 17", "output head".</summary>
     public abstract string Name { get; }
 
-    /// <summary>The base weights and whatever adapters added.</summary>
+    /// <summary>The base weights and the parameters added by adapters.</summary>
     public abstract IEnumerable<Parameter> Parameters { get; }
 
     /// <summary>The units whose weights a pass through this one needs: itself, and those that it shares a weight

@@ -3,10 +3,10 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Layers;
 
-/// <summary>What every layer of one pass shares.</summary>
-/// <remarks>Owns its angles; all else stays the caller's. Not thread-safe.</remarks>
-/// <param name="cosine">Cosines of the tokens' angles, float32 [N, rotaryDim / 2]; passes to the context.</param>
-/// <param name="sine">Sines, likewise.</param>
+/// <summary>What all layers of a pass share.</summary>
+/// <remarks>Owns its angles; everything else remains owned by the caller. Not thread-safe.</remarks>
+/// <param name="cosine">Cosines of the tokens' angles, float32 [N, rotaryDim / 2]; then owned by the context.</param>
+/// <param name="sine">Sines of the tokens' angles, likewise.</param>
 public sealed class LayerContext(Tensor cosine, Tensor sine) : IDisposable
 {
     /// <summary>Layer functions of the device.</summary>
@@ -18,22 +18,21 @@ public sealed class LayerContext(Tensor cosine, Tensor sine) : IDisposable
     /// <summary>Cosines of the tokens' angles, float32 [N, rotaryDim / 2].</summary>
     public Tensor Cosine { get; } = cosine.DetachFromDisposeScope();
 
-    /// <summary>Sines, likewise.</summary>
+    /// <summary>Sines of the tokens' angles, likewise.</summary>
     public Tensor Sine { get; } = sine.DetachFromDisposeScope();
 
-    /// <summary>Decides every dropout mask of the pass; null: no dropout (evaluation, inference).</summary>
+    /// <summary>Seed of all dropout masks of the pass; null: no dropout (evaluation, inference).</summary>
     public long? DropoutSeed { get; init; }
 
-    /// <summary>Where this pass reads and writes keys and values of earlier tokens; null: the pass stands
-    /// alone.</summary>
+    /// <summary>Cache with the keys and values of earlier tokens; null: there are no earlier tokens.</summary>
     public CacheStep? Cache { get; init; }
 
-    /// <summary>Where the pass holds only some of the tokens of <see cref="Sequences"/>: how attention sees all of
-    /// them. Null: it holds all.</summary>
+    /// <summary>If the pass contains only some of the tokens of <see cref="Sequences"/>: how attention sees all of
+    /// them. Null: it contains all.</summary>
     public AttentionExchange? Exchange { get; init; }
 
-    /// <summary>Which served adapter each token has; null: all are the base's, or adapters are attached for all tokens
-    /// alike.</summary>
+    /// <summary>The served adapter of each token; null: the base model for all, or adapters are attached for all
+    /// tokens.</summary>
     public AdapterRows? Adapters { get; set; }
 
     /// <summary>In captured work: the mask keys of all dropout sites, int32 [sites], filled anew at each replay. Stays

@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 namespace GlmTune.Model.Layers;
 
 /// <summary>y = x Wᵀ + b, with adapters on top.</summary>
-/// <remarks>Not a unit of sharding; its layer owns the parameters.</remarks>
+/// <remarks>Not a unit of sharding; the parameters belong to its layer.</remarks>
 public sealed class Linear
 {
     private readonly List<LinearAdapter> adapters = [];
@@ -25,26 +25,26 @@ public sealed class Linear
     /// <summary>Unique number in the model: see <see cref="LayerContext.SeedOf(int)"/>.</summary>
     public int DropoutSite { get; }
 
-    /// <summary>Input features.</summary>
+    /// <summary>Number of input features.</summary>
     public long InputWidth => Weight.Shape[1];
 
-    /// <summary>Output features.</summary>
+    /// <summary>Number of output features.</summary>
     public long OutputWidth => Weight.Shape[0];
 
-    /// <summary>What sits on top, in the order of attachment.</summary>
+    /// <summary>The adapters, in order of attachment.</summary>
     public IReadOnlyList<LinearAdapter> Adapters => adapters;
 
     /// <summary>Weight, bias, and the adapters' parameters.</summary>
     public IEnumerable<Parameter> Parameters =>
         new[] { Weight, Bias }.OfType<Parameter>().Concat(adapters.SelectMany(adapter => adapter.Parameters));
 
-    /// <summary>Whether the backward pass needs the input's values.</summary>
+    /// <summary>Whether the backward pass needs the values of the input.</summary>
     public bool NeedsInput => Weight.Trainable || adapters.Count > 0;
 
-    /// <summary>Whether an adapter looks at the values of the output's gradient.</summary>
+    /// <summary>Whether an adapter needs the values of the output's gradient.</summary>
     public bool NeedsGradient => Weight.Trainable || Bias is { Trainable: true } || adapters.Count > 0;
 
-    /// <summary>Puts an adapter on top.</summary>
+    /// <summary>Attaches an adapter.</summary>
     public void Attach(LinearAdapter adapter)
     {
         adapters.Add(adapter);
@@ -56,7 +56,8 @@ public sealed class Linear
         Weight.NoteChange();
     }
 
-    /// <summary>Takes those of the given adapters off that sit here; their parameters stay with the caller.</summary>
+    /// <summary>Detaches those of the given adapters that are attached here; their parameters remain owned by the
+    /// caller.</summary>
     public void Detach(IReadOnlyCollection<LinearAdapter> gone)
     {
         if (adapters.RemoveAll(gone.Contains) > 0)
@@ -67,8 +68,8 @@ public sealed class Linear
 
     /// <summary>The layer's output.</summary>
     /// <param name="input">[N, in]; with its values where <see cref="NeedsInput"/>.</param>
-    /// <param name="context">The pass.</param>
-    /// <param name="tape">Gets what the backward pass needs; null: nothing is kept.</param>
+    /// <param name="context">The context of the pass.</param>
+    /// <param name="tape">Receives what the backward pass needs; null: nothing is kept.</param>
     /// <param name="residual">Added to the output, [N, out]; only without a bias.</param>
     /// <returns>[N, out], in the caller's dispose scope.</returns>
     public Tensor Forward(LinearInput input, LayerContext context, Tape? tape, Tensor? residual = null)
@@ -95,10 +96,10 @@ public sealed class Linear
         return y.MoveToOuterDisposeScope();
     }
 
-    /// <summary>Leaves on the tape what <see cref="Forward"/> does, without the output.</summary>
+    /// <summary>Fills the tape like <see cref="Forward"/>, without computing the output.</summary>
     /// <param name="input">As for <see cref="Forward"/>.</param>
-    /// <param name="context">The pass.</param>
-    /// <param name="tape">Gets what the backward pass needs.</param>
+    /// <param name="context">The context of the pass.</param>
+    /// <param name="tape">Receives what the backward pass needs.</param>
     public void Recompute(LinearInput input, LayerContext context, Tape tape)
     {
         if (adapters.Count > 0)
@@ -117,7 +118,7 @@ public sealed class Linear
 
     /// <summary>The layer's output in a pass over few rows that is not differentiated.</summary>
     /// <param name="x">[n, in].</param>
-    /// <param name="context">The pass.</param>
+    /// <param name="context">The context of the pass.</param>
     /// <returns>[n, out], in the caller's dispose scope.</returns>
     public Tensor Decode(Tensor x, LayerContext context)
     {
@@ -130,12 +131,12 @@ public sealed class Linear
         return y;
     }
 
-    /// <summary>Collects parameter gradients and returns that of the input.</summary>
+    /// <summary>Computes parameter gradients and returns the gradient of the input.</summary>
     /// <param name="gradient">Of the output, [N, out]; with its values where <see cref="NeedsGradient"/>.</param>
-    /// <param name="context">The pass.</param>
-    /// <param name="tape">What the forward pass left.</param>
-    /// <param name="inputGradient">Whether the input's gradient is wanted.</param>
-    /// <returns>[N, in], in the caller's dispose scope; null when not wanted.</returns>
+    /// <param name="context">The context of the pass.</param>
+    /// <param name="tape">What the forward pass saved.</param>
+    /// <param name="inputGradient">Whether the input's gradient is needed.</param>
+    /// <returns>[N, in], in the caller's dispose scope; null if not needed.</returns>
     public Tensor? Backward(LinearInput gradient, LayerContext context, Tape tape, bool inputGradient = true)
     {
         using var scope = NewDisposeScope();
@@ -168,7 +169,7 @@ public sealed class Linear
     {
         if (Weight.Quantized is { } fp8)
         {
-            // The fp8 units add a bias on their way, but no residual.
+            // The fp8 units can add a bias, but not a residual.
             var bias = ReferenceEquals(added, Bias?.Value) ? added : null;
             var y = context.Kernels.Fp8Product(input.QuantizedBy(context.Kernels), fp8, bias, Weight.Type);
             return added is null || bias is not null ? y : y.AddInPlace(added);

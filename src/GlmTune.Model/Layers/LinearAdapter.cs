@@ -3,43 +3,44 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Layers;
 
-/// <summary>Something trained that is added to a frozen linear layer.</summary>
+/// <summary>A trainable addition to a frozen linear layer.</summary>
 public abstract class LinearAdapter
 {
-    /// <summary>What it brings to be trained.</summary>
+    /// <summary>Its trainable parameters.</summary>
     public abstract IEnumerable<Parameter> Parameters { get; }
 
-    /// <summary>Whether it multiplies what the weight gave, so that it needs the output before a bias or a residual is
+    /// <summary>Whether it multiplies the output of the weight, so that it must run before a bias or a residual is
     /// added.</summary>
     public virtual bool ScalesOutput => false;
 
     /// <summary>Changes the layer's output in place.</summary>
-    /// <param name="linear">The layer it sits on.</param>
+    /// <param name="linear">The layer that it is attached to.</param>
     /// <param name="x">The layer's input [N, in].</param>
-    /// <param name="y">The layer's output [N, out], what earlier adapters did included; bias too, unless one
+    /// <param name="y">The layer's output [N, out], including earlier adapters, and the bias unless an adapter
     /// <see cref="ScalesOutput"/>.</param>
-    /// <param name="context">The pass.</param>
-    /// <param name="tape">Gets what the backward pass needs beside <paramref name="x"/>; null: nothing is kept.</param>
+    /// <param name="context">The context of the pass.</param>
+    /// <param name="tape">Receives what the backward pass needs besides <paramref name="x"/>; null: nothing is
+    /// kept.</param>
     public abstract void Forward(Linear linear, Tensor x, Tensor y, LayerContext context, Tape? tape);
 
-    /// <summary>Whether <see cref="Decode"/> does what <see cref="Forward"/> does without dropout.</summary>
+    /// <summary>Whether <see cref="Decode"/> does the same as <see cref="Forward"/> without dropout.</summary>
     public virtual bool CanDecode => false;
 
     /// <summary>Changes the layer's output in a pass over few rows that is not differentiated: in place, by operators
     /// that write to given memory or take theirs from the kernels, so that the pass can be captured.</summary>
     /// <param name="x">The layer's input [n, in].</param>
-    /// <param name="y">The layer's output [n, out], bias included.</param>
-    /// <param name="context">The pass.</param>
+    /// <param name="y">The layer's output [n, out], including the bias.</param>
+    /// <param name="context">The context of the pass.</param>
     public virtual void Decode(Tensor x, Tensor y, LayerContext context) =>
         throw new NotSupportedException($"{GetType().Name} does not support the decoding path.");
 
-    /// <summary>Collects the gradients of its parameters and adds to that of the input.</summary>
-    /// <param name="linear">The layer it sits on.</param>
-    /// <param name="gradient">Of the layer's output [N, out].</param>
+    /// <summary>Computes the gradients of its parameters, and adds to that of the input.</summary>
+    /// <param name="linear">The layer that it is attached to.</param>
+    /// <param name="gradient">Gradient of the layer's output [N, out].</param>
     /// <param name="x">The layer's input [N, in].</param>
-    /// <param name="inputGradient">Added to in place, [N, in]; null: not wanted.</param>
-    /// <param name="context">The pass.</param>
-    /// <param name="tape">What the forward pass left.</param>
+    /// <param name="inputGradient">Added to in place, [N, in]; null: not needed.</param>
+    /// <param name="context">The context of the pass.</param>
+    /// <param name="tape">What the forward pass saved.</param>
     public abstract void Backward(
         Linear linear,
         Tensor gradient,

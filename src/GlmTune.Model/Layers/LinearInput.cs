@@ -3,15 +3,15 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Layers;
 
-/// <summary>What a linear layer multiplies, forward or backward: values, the same in fp8 where its weight is fp8, or
-/// both.</summary>
+/// <summary>The factor of a linear layer's product, forward or backward: values, the same in fp8 if its weight is in
+/// fp8, or both.</summary>
 /// <param name="Values">[N, width], in the model's type; null where only <paramref name="Quantized"/> was made.</param>
 /// <param name="Quantized">The values in fp8; null: quantized where they are needed.</param>
 /// <param name="Again">Makes the values again, to the bit, from what the backward pass keeps anyway; null: nothing
 /// does.</param>
 public readonly record struct LinearInput(Tensor? Values, Fp8Rows? Quantized = null, Recomputation? Again = null)
 {
-    /// <summary>Values alone.</summary>
+    /// <summary>Values only.</summary>
     public static implicit operator LinearInput(Tensor values) => new(values);
 
     /// <summary>The values in fp8.</summary>

@@ -4,12 +4,11 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Layers;
 
-/// <summary>Final norm and the projection onto the vocabulary: logits, or the summed loss and its gradient, chunk by
+/// <summary>Final norm and projection to the vocabulary: logits, or the summed loss and its gradient, chunk by
 /// chunk.</summary>
-/// <remarks>
-/// The loss never needs logits of more than <see cref="ChunkRows"/> tokens at a time, nor of any token without a
+/// <remarks>The loss never needs logits of more than <see cref="ChunkRows"/> tokens at a time, nor of tokens without a
 /// target. Source of the idea: Wijmans et al., Cut Your Losses, arXiv:2411.09009, section 3 (ours keeps plain matrix
-/// products). </remarks>
+/// products).</remarks>
 public sealed class OutputHead : Layer
 {
     private readonly double epsilon;
@@ -17,23 +16,23 @@ public sealed class OutputHead : Layer
 
     /// <param name="norm">[C].</param>
     /// <param name="projection">Weight [V, C], no bias.</param>
-    /// <param name="epsilon">Of the norm.</param>
+    /// <param name="epsilon">Added to the mean square in the norm.</param>
     /// <param name="tied">The embedding whose table <paramref name="projection"/> uses, and which it stays the
     /// parameter of; null: the projection has a weight of its own.</param>
     public OutputHead(Parameter norm, Linear projection, double epsilon, TokenEmbedding? tied = null) =>
         (Norm, Projection, this.epsilon, this.tied) = (norm, projection, epsilon, tied);
 
-    /// <summary>Tokens whose logits exist at a time.</summary>
+    /// <summary>Number of tokens whose logits exist at a time.</summary>
     public int ChunkRows { get; set; } = 2048;
 
-    /// <summary>As many as still use the matrix units well where memory counts more: an eighth of the logits, a little
-    /// slower.</summary>
+    /// <summary>A smaller number that still uses the matrix units well, if memory matters more: an eighth of the
+    /// logits, slightly slower.</summary>
     public const int FewChunkRows = 256;
 
     /// <summary>Weight of the final norm [C].</summary>
     public Parameter Norm { get; }
 
-    /// <summary>Onto the vocabulary, [V, C].</summary>
+    /// <summary>Projection to the vocabulary, [V, C].</summary>
     public Linear Projection { get; }
 
     /// <inheritdoc/>
@@ -66,8 +65,8 @@ public sealed class OutputHead : Layer
 
     /// <summary>Logits in a pass over few rows that is not differentiated.</summary>
     /// <param name="hidden">The residual stream [n, C].</param>
-    /// <param name="delta">What the last decoder layer adds to it, [n, C].</param>
-    /// <param name="context">The pass.</param>
+    /// <param name="delta">Output of the last decoder layer that is added to it, [n, C].</param>
+    /// <param name="context">The context of the pass.</param>
     /// <returns>[n, V].</returns>
     public Tensor Decode(Tensor hidden, Tensor delta, LayerContext context)
     {
@@ -78,11 +77,11 @@ public sealed class OutputHead : Layer
 
     /// <summary>The summed cross-entropy, and optionally the gradients it causes.</summary>
     /// <param name="hidden">Output of the last decoder layer [N, C].</param>
-    /// <param name="targets">What is predicted from where; at least one.</param>
-    /// <param name="context">The pass.</param>
-    /// <param name="gradientScale">What the loss's gradient is multiplied by: one over the step's supervised tokens.
-    /// Null: loss alone.</param>
-    /// <param name="inputGradient">Whether the hidden states' gradient is wanted too.</param>
+    /// <param name="targets">Which token is predicted from which position; at least one.</param>
+    /// <param name="context">The context of the pass.</param>
+    /// <param name="gradientScale">Factor of the loss's gradient: one over the step's supervised tokens. Null: only the
+    /// loss is computed.</param>
+    /// <param name="inputGradient">Whether the gradient of the hidden states is also needed.</param>
     /// <returns>The sum of −log p over targets (float32 or wider scalar on the device, not scaled), and d(scaled
     /// loss)/d hidden [N, C] or null.</returns>
     public (Tensor Loss, Tensor? Gradient) Loss(

@@ -4,45 +4,44 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Layers;
 
-/// <summary>A named weight: its shape, where its values are while they are in memory, and the gradient collected for
+/// <summary>A named weight: its shape, its values while they are in memory, and the gradient collected for
 /// it.</summary>
-/// <remarks>
-/// Values are read by layers in the type they compute in. Where weights are sharded they are there only between gather
-/// and release. Not thread-safe. </remarks>
+/// <remarks>Layers read the values in the type that they compute in. With sharded weights, they are in memory only
+/// between gather and release. Not thread-safe.</remarks>
 public sealed class Parameter : IDisposable
 {
     private Tensor? value;
     private Fp8Matrix? quantized;
 
-    /// <param name="name">Unique in the model; base weights carry the names of the original checkpoint layout.</param>
-    /// <param name="shape">Sizes of its axes.</param>
+    /// <param name="name">Unique in the model; base weights have the names of the original checkpoint layout.</param>
+    /// <param name="shape">Sizes of its dimensions.</param>
     /// <param name="type">Type that layers compute in.</param>
-    /// <param name="device">Where values live.</param>
-    /// <param name="decays">Whether weight decay applies: to matrices, not to biases and norm weights.</param>
+    /// <param name="device">Device of the values.</param>
+    /// <param name="decays">Whether weight decay applies: to matrices, but not to biases and norm weights.</param>
     public Parameter(string name, long[] shape, ScalarType type, Device device, bool decays) =>
         (Name, Shape, Type, Device, Decays) = (name, shape, type, device, decays);
 
     /// <summary>A weight matrix.</summary>
     /// <param name="name">Unique in the model.</param>
-    /// <param name="rows">Output features.</param>
-    /// <param name="columns">Input features.</param>
+    /// <param name="rows">Number of output features.</param>
+    /// <param name="columns">Number of input features.</param>
     /// <param name="type">Type that layers compute in.</param>
-    /// <param name="device">Where values live.</param>
+    /// <param name="device">Device of the values.</param>
     public static Parameter Matrix(string name, long rows, long columns, ScalarType type, Device device) =>
         new(name, [rows, columns], type, device, decays: true);
 
     /// <summary>A bias, or the weight of a norm.</summary>
     /// <param name="name">Unique in the model.</param>
-    /// <param name="size">Features.</param>
+    /// <param name="size">Number of features.</param>
     /// <param name="type">Type that layers compute in.</param>
-    /// <param name="device">Where values live.</param>
+    /// <param name="device">Device of the values.</param>
     public static Parameter Vector(string name, long size, ScalarType type, Device device) =>
         new(name, [size], type, device, decays: false);
 
     /// <summary>Unique name.</summary>
     public string Name { get; }
 
-    /// <summary>Sizes of its axes.</summary>
+    /// <summary>Sizes of its dimensions.</summary>
     public long[] Shape { get; }
 
     /// <summary>Number of elements.</summary>
@@ -51,17 +50,17 @@ public sealed class Parameter : IDisposable
     /// <summary>Type that layers compute in.</summary>
     public ScalarType Type { get; }
 
-    /// <summary>Where values live.</summary>
+    /// <summary>Device of the values.</summary>
     public Device Device { get; }
 
     /// <summary>Whether weight decay applies.</summary>
     public bool Decays { get; }
 
-    /// <summary>Whether training changes it.</summary>
+    /// <summary>Whether it is trained.</summary>
     public bool Trainable { get; set; }
 
-    /// <summary>Whether its values are made from other parameters: its gradient is collected for them, and no optimizer
-    /// sees it.</summary>
+    /// <summary>Whether its values are computed from other parameters: its gradient is collected for them, and no
+    /// optimizer sees it.</summary>
     public bool Computed { get; init; }
 
     /// <summary>Of the model that it belongs to, which changes of its memory count for; null: of none.</summary>
@@ -73,7 +72,8 @@ public sealed class Parameter : IDisposable
     /// <summary>Whether values are in memory.</summary>
     public bool IsLoaded => value is not null || quantized is not null;
 
-    /// <summary>The values; setting hands the tensor over to the parameter and disposes the previous one.</summary>
+    /// <summary>The values; setting them transfers ownership of the tensor to the parameter, and disposes the previous
+    /// one.</summary>
     /// <exception cref="InvalidOperationException">No values are in memory.</exception>
     /// <exception cref="ArgumentException">Shape or type differ.</exception>
     public Tensor Value
@@ -136,7 +136,7 @@ public sealed class Parameter : IDisposable
             _ => 2,
         };
 
-    /// <summary>Adds to the gradient; the tensor passes to the parameter.</summary>
+    /// <summary>Adds to the gradient; the tensor then belongs to the parameter.</summary>
     public void AddGradient(Tensor gradient)
     {
         if (Gradient is null)
@@ -164,14 +164,14 @@ public sealed class Parameter : IDisposable
         return Gradient ??= zeros(Shape, wide, Device).DetachFromDisposeScope();
     }
 
-    /// <summary>Drops the gradient.</summary>
+    /// <summary>Discards the gradient.</summary>
     public void ClearGradient()
     {
         Gradient?.Dispose();
         Gradient = null;
     }
 
-    /// <summary>Drops the values, in whichever type, as sharding does once a layer is done.</summary>
+    /// <summary>Releases the values, in whatever type, as sharding does after a layer has run.</summary>
     public void Release()
     {
         value?.Dispose();

@@ -4,16 +4,15 @@ using static TorchSharp.torch;
 namespace GlmTune.Model.Layers;
 
 /// <summary>The angles by which query and key features rotate with their token's position.</summary>
-/// <remarks>
-/// Pair j of <paramref name="rotaryDim"/>/2 turns by position · base^(−2j/rotaryDim). Angles are float32; sines and
-/// cosines are then rounded to the model's type, as both published implementations do. Source: Su et al., RoFormer,
-/// arXiv:2104.09864, section 3.4.2. </remarks>
+/// <remarks>Pair j of <paramref name="rotaryDim"/>/2 is rotated by position · base^(−2j/rotaryDim). Angles are float32;
+/// sines and cosines are then rounded to the model's type, as in both published implementations. Source: Su et al.,
+/// RoFormer, arXiv:2104.09864, section 3.4.2.</remarks>
 public sealed class RotaryEmbedding(int rotaryDim, double thetaBase)
 {
     /// <summary>Sines and cosines of each token.</summary>
     /// <param name="positions">Position of each token in its sequence, [N].</param>
     /// <param name="type">The model's type, to which they are rounded.</param>
-    /// <param name="device">Where they go.</param>
+    /// <param name="device">Device of the result.</param>
     /// <returns>Cosines and sines, each [N, rotaryDim / 2], float32 (float64 for a float64 model); the caller disposes
     /// them.</returns>
     public (Tensor Cosine, Tensor Sine) Angles(int[] positions, ScalarType type, Device device)

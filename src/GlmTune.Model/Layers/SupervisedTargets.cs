@@ -3,8 +3,9 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Layers;
 
-/// <summary>From which tokens the loss is computed, and what each should predict: the labels, shifted once.</summary>
-/// <remarks>Its device tensors are made on first need and disposed with it. Not thread-safe.</remarks>
+/// <summary>The positions from which the loss is computed, with the token to predict at each: the labels, shifted
+/// once.</summary>
+/// <remarks>Its device tensors are created on first use and disposed with it. Not thread-safe.</remarks>
 public sealed class SupervisedTargets : IDisposable
 {
     private readonly int[] rows;
@@ -13,9 +14,9 @@ public sealed class SupervisedTargets : IDisposable
     private Tensor? rowTensor;
     private Tensor? targetTensor;
 
-    /// <param name="rows">Tokens to predict from, indices into the pass's N tokens, rising.</param>
+    /// <param name="rows">Indices of the tokens to predict from among the pass's N tokens, ascending.</param>
     /// <param name="targets">The token that follows each.</param>
-    /// <param name="device">Where the tensors go.</param>
+    /// <param name="device">Device of the tensors.</param>
     public SupervisedTargets(int[] rows, int[] targets, Device device)
     {
         (this.rows, this.targets, this.device) = (rows, targets, device);
@@ -24,8 +25,8 @@ public sealed class SupervisedTargets : IDisposable
 
     /// <summary>Targets in memory that captured work finds filled anew at each replay; some may be below 0, which count
     /// nothing.</summary>
-    /// <param name="rows">int64 [M], rising; stays the caller's.</param>
-    /// <param name="targets">int64 [M]; stays the caller's.</param>
+    /// <param name="rows">int64 [M], ascending; remains owned by the caller.</param>
+    /// <param name="targets">int64 [M]; remains owned by the caller.</param>
     public SupervisedTargets(Tensor rows, Tensor targets)
     {
         (this.rows, this.targets, device) = ([], [], rows.device);
@@ -33,10 +34,10 @@ public sealed class SupervisedTargets : IDisposable
         (rowTensor, targetTensor) = (rows.alias().DetachFromDisposeScope(), targets.alias().DetachFromDisposeScope());
     }
 
-    /// <summary>M: number of targets.</summary>
+    /// <summary>Number of targets, M.</summary>
     public int Count { get; }
 
-    /// <summary>The tokens to predict from, on the host; empty where only memory has them.</summary>
+    /// <summary>The tokens to predict from, on the host; empty if they exist only in device memory.</summary>
     public IReadOnlyList<int> HostRows => rows;
 
     /// <summary>The targets, likewise.</summary>

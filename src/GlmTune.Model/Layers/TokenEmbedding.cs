@@ -23,7 +23,7 @@ public sealed class TokenEmbedding : Layer
     /// <inheritdoc/>
     public override IEnumerable<Parameter> Parameters => [Weight];
 
-    /// <summary>Whether the table lies in the host's memory: its rows are few beside what it takes.</summary>
+    /// <summary>Whether the table is in host memory: a pass needs few of its rows.</summary>
     public bool OnHost =>
         Weight is { IsLoaded: true, Device.type: TorchSharp.DeviceType.CUDA }
         && Weight.Value.device_type == TorchSharp.DeviceType.CPU;
@@ -33,7 +33,7 @@ public sealed class TokenEmbedding : Layer
     /// <param name="kernels">Layer functions.</param>
     public Tensor Forward(Tensor tokenIds, LayerKernels kernels) => kernels.TokenRows(Weight.Value, tokenIds);
 
-    /// <summary>Moves the table to page-locked memory of the host; nothing to do for a model on the CPU.</summary>
+    /// <summary>Moves the table to page-locked host memory; does nothing for a model on the CPU.</summary>
     /// <exception cref="InvalidOperationException">The table is trained, or the output head needs it too.</exception>
     public void MoveToHost()
     {
@@ -56,8 +56,8 @@ public sealed class TokenEmbedding : Layer
         }
     }
 
-    /// <summary>Collects the table's gradient, when it is trained.</summary>
-    /// <param name="gradient">Of the hidden states, [N, C].</param>
+    /// <summary>Computes the gradient of the table, if it is trained.</summary>
+    /// <param name="gradient">Gradient of the hidden states, [N, C].</param>
     /// <param name="tokenIds">int64 [N].</param>
     public void Backward(Tensor gradient, Tensor tokenIds)
     {

@@ -51,16 +51,16 @@ internal sealed class PassInputs : IDisposable
         Pass = new TrainingPass(new int[shape.Tokens], layout, new SupervisedTargets(staged[Rows], staged[Targets]));
     }
 
-    /// <summary>The pass, filled up to its shape.</summary>
+    /// <summary>The pass, padded to its shape.</summary>
     public TrainingPass Pass { get; }
 
     /// <summary>int64 [N].</summary>
     public Tensor TokenIds => staged[Ids];
 
-    /// <summary>What the gradient of the loss is multiplied by.</summary>
+    /// <summary>Factor for the gradient of the loss.</summary>
     public LossScale GradientScale => new(0, staged[Scale]);
 
-    /// <summary>What the layers of the pass share; queues the look-up of the angles. The caller disposes it.</summary>
+    /// <summary>What the layers of the pass share; queues the lookup of the angles. The caller disposes it.</summary>
     public LayerContext Context() =>
         new(cosines.index_select(0, staged[Positions]), sines.index_select(0, staged[Positions]))
         {
@@ -69,7 +69,7 @@ internal sealed class PassInputs : IDisposable
             StoredMaskKeys = shape.Drops ? staged[Keys] : null,
         };
 
-    /// <summary>Queues the numbers of a pass that fits the shape.</summary>
+    /// <summary>Queues the copy of a pass that fits the shape.</summary>
     public void Fill(TrainingPass pass, double gradientScale, long? dropoutSeed)
     {
         staged.Begin();
@@ -109,7 +109,7 @@ internal sealed class PassInputs : IDisposable
         staged.Dispose();
     }
 
-    // What is left over is one more sequence, and the rest are empty.
+    // The remaining tokens form one more sequence, and further sequences are empty.
     private void FillSequences(SequenceLayout sequences)
     {
         var starts = staged.Host<int>(Starts);
@@ -132,7 +132,8 @@ internal sealed class PassInputs : IDisposable
         Pass.Sequences.Update(starts);
     }
 
-    // Rows stay different and rising: those without a target that fill up are taken from the end, where the padding is.
+    // Rows stay distinct and ascending: padding rows without a target are taken from the end, where the padding tokens
+    // are.
     private void FillTargets(SupervisedTargets given)
     {
         Span<int> next = new int[shape.Tokens];

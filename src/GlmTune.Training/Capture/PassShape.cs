@@ -1,12 +1,12 @@
 namespace GlmTune.Training.Capture;
 
 /// <summary>What passes must have in common to be replays of one capture; a pass fits by being filled up.</summary>
-/// <param name="Tokens">Tokens, filled up by a sequence that teaches nothing.</param>
-/// <param name="Sequences">Sequences, filled up by empty ones.</param>
-/// <param name="Targets">Targets, filled up by ones that count nothing.</param>
+/// <param name="Tokens">Number of tokens, padded by a sequence without supervised tokens.</param>
+/// <param name="Sequences">Number of sequences, padded by empty ones.</param>
+/// <param name="Targets">Number of targets, padded by ignored ones.</param>
 /// <param name="Drops">Whether there is dropout.</param>
-/// <param name="Recomputed">Layers that are recomputed.</param>
-/// <param name="SelectivelyRecomputed">Layers of which the cheap parts are.</param>
+/// <param name="Recomputed">Number of layers that are recomputed.</param>
+/// <param name="SelectivelyRecomputed">Number of layers of which cheap parts are recomputed.</param>
 internal readonly record struct PassShape(
     int Tokens,
     int Sequences,
@@ -18,7 +18,7 @@ internal readonly record struct PassShape(
 {
     private const int TokenStep = 64;
 
-    /// <summary>The shape that a pass is filled up to: few different ones, and little to fill.</summary>
+    /// <summary>The shape to which a pass is padded, chosen for few distinct shapes and little padding.</summary>
     public static PassShape Of(TrainingPass pass, bool drops, int recomputed = 0, int selectivelyRecomputed = 0)
     {
         var tokens = (pass.TokenIds.Length + TokenStep - 1) / TokenStep * TokenStep;

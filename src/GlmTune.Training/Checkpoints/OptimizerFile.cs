@@ -7,20 +7,20 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Training.Checkpoints;
 
-/// <summary>Master values and AdamW's moments, each rank's slices in a file of its own; any other number of ranks can
-/// read them.</summary>
-/// <remarks>A tensor's name is <c>parameter@first element:kind</c>, so a reader needs to know nothing of who wrote
-/// it.</remarks>
+/// <summary>Master weights and AdamW's moments, with each rank's slices in a file of its own. They can be read by any
+/// number of ranks.</summary>
+/// <remarks>A tensor's name is <c>parameter@first element:kind</c>, so a reader needs no information about the
+/// writer.</remarks>
 public static class OptimizerFile
 {
     private static readonly string[] Kinds = ["master", "exp_avg", "exp_avg_sq"];
 
-    /// <summary>Writes one rank's slices; what every rank has whole is written by rank 0 alone.</summary>
+    /// <summary>Writes one rank's slices; what is replicated on every rank is written by rank 0 alone.</summary>
     /// <param name="folder">An existing folder, the same for all ranks.</param>
     /// <param name="shards">This rank's slices.</param>
-    /// <param name="rank">This rank.</param>
+    /// <param name="rank">Number of this rank.</param>
     /// <param name="worldSize">Number of ranks that write.</param>
-    /// <returns>Name of the file; null where this rank has nothing of its own.</returns>
+    /// <returns>Name of the file; null if this rank has nothing of its own.</returns>
     public static string? Write(string folder, IReadOnlyList<FlatShard> shards, int rank = 0, int worldSize = 1)
     {
         var pieces = shards
@@ -68,17 +68,17 @@ public static class OptimizerFile
         return NameOf(rank, worldSize);
     }
 
-    /// <summary>Whether a checkpoint has this state.</summary>
+    /// <summary>Whether a checkpoint has optimizer state.</summary>
     public static bool IsIn(string folder) => Directory.EnumerateFiles(folder, "optimizer-*.safetensors").Any();
 
-    /// <summary>Whether a file of this name holds such state.</summary>
+    /// <summary>Whether a file name is that of optimizer state.</summary>
     public static bool IsName(string file) =>
         file.StartsWith("optimizer-", StringComparison.Ordinal)
         && file.EndsWith(".safetensors", StringComparison.Ordinal);
 
-    /// <summary>Reads the state that belongs to the given slices from the files of all ranks that wrote.</summary>
-    /// <exception cref="InvalidDataException">Some of it is missing, or of other parameters; all problems at
-    /// once.</exception>
+    /// <summary>Reads the state of the given slices from the files of all ranks that wrote.</summary>
+    /// <exception cref="InvalidDataException">Some state is missing, or is for other parameters; the message lists all
+    /// problems.</exception>
     public static void Read(string folder, IReadOnlyList<FlatShard> shards)
     {
         WithFiles(folder, stored => Fill(stored, shards));
@@ -88,12 +88,12 @@ public static class OptimizerFile
         }
     }
 
-    /// <summary>Hands out the whole master values of parameters, one after the other.</summary>
-    /// <param name="folder">A checkpoint.</param>
-    /// <param name="parameters">Which; their own values need not be in memory.</param>
-    /// <param name="use">Gets a parameter and its values in its shape, float32 or wider, on the CPU; valid during the
-    /// call.</param>
-    /// <exception cref="InvalidDataException">Some of it is missing; all problems at once.</exception>
+    /// <summary>Yields the full master weights of parameters, one after another.</summary>
+    /// <param name="folder">The checkpoint.</param>
+    /// <param name="parameters">The parameters; their own values need not be in memory.</param>
+    /// <param name="use">Called with a parameter and its values in its shape, float32 or wider, on the CPU; valid
+    /// during the call.</param>
+    /// <exception cref="InvalidDataException">Some values are missing; the message lists all problems.</exception>
     public static void ReadMasters(string folder, IEnumerable<Parameter> parameters, Action<Parameter, Tensor> use) =>
         WithFiles(
             folder,
@@ -180,7 +180,7 @@ public static class OptimizerFile
         }
     }
 
-    // How many of the elements [first, first + n) of a parameter's state were there.
+    // Number of elements [first, first + n) of a parameter's state that were found.
     private static long ReadPart(
         Dictionary<string, List<StoredTensor>> stored,
         Parameter parameter,

@@ -4,11 +4,11 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Training.Optimization;
 
-/// <summary>The norm of all gradients together, and the factor that clips it.</summary>
+/// <summary>The global gradient norm, and the factor that clips it.</summary>
 public static class GradientNorm
 {
-    /// <summary>Euclidean norm over all shards of all ranks, each element once, a scalar on the device; in the caller's
-    /// dispose scope.</summary>
+    /// <summary>Euclidean norm over all shards of all ranks, counting each element once; a scalar on the device, in the
+    /// caller's dispose scope.</summary>
     public static Tensor Of(ISharding sharding)
     {
         using var scope = NewDisposeScope();
@@ -17,7 +17,7 @@ public static class GradientNorm
         {
             sharding.Sum(ofSlices);
         }
-        // What every rank has whole is counted once.
+        // What is replicated on every rank is counted once.
         var ofWholes = SumOfSquares(sharding.Trainable.Where(shard => shard.WorldSize == 1));
         var squares =
             ofSlices is null ? ofWholes!
@@ -38,11 +38,11 @@ public static class GradientNorm
         return sum?.reshape(1);
     }
 
-    /// <summary>What gradients are multiplied by so that their norm is at most <paramref name="maximum"/>; in the
-    /// caller's dispose scope.</summary>
-    /// <param name="norm">From <see cref="Of"/>.</param>
-    /// <param name="maximum">Largest norm; 0: no clipping.</param>
-    /// <remarks>min(1, maximum / (norm + 1e-6)), as PyTorch has it. Source: Pascanu et al., arXiv:1211.5063, section
+    /// <summary>Factor for gradients so that their norm is at most <paramref name="maximum"/>; in the caller's dispose
+    /// scope.</summary>
+    /// <param name="norm">The result of <see cref="Of"/>.</param>
+    /// <param name="maximum">Maximum norm; 0: no clipping.</param>
+    /// <remarks>min(1, maximum / (norm + 1e-6)), as in PyTorch. Source: Pascanu et al., arXiv:1211.5063, section
     /// 3.2.</remarks>
     public static Tensor ClipFactor(Tensor norm, double maximum)
     {

@@ -10,15 +10,14 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Training.Optimization;
 
-/// <summary>AdamW on the host, for state that rests there: gradients come down piece by piece, updated values go up,
-/// and both overlap with the arithmetic.</summary>
-/// <remarks>
-/// State is touched by the host alone and needs no locked pages; what is copied passes through a few page-locked
-/// buffers. The work is bound by memory: 28 bytes a parameter are read and written. Source: Ren et al., ZeRO-Offload,
-/// arXiv:2101.06840, section 5. </remarks>
-/// <param name="device">Where gradients are and values go.</param>
+/// <summary>AdamW on the host, for state in host memory: gradients are copied to the host piece by piece, updated
+/// values are copied back, and both overlap with the arithmetic.</summary>
+/// <remarks>Only the host accesses the state, so it needs no page-locked memory; copies go through a few page-locked
+/// buffers. The work is limited by memory bandwidth: 28 bytes per parameter are read and written. Source: Ren et al.,
+/// ZeRO-Offload, arXiv:2101.06840, section 5.</remarks>
+/// <param name="device">Device of the gradients and of the updated values.</param>
 /// <param name="pinned">Whether the buffers are page-locked, so that copies overlap.</param>
-/// <param name="pieceElements">Elements updated at a time.</param>
+/// <param name="pieceElements">Number of elements updated at a time.</param>
 public sealed class HostAdamW(Device device, bool pinned = true, long pieceElements = 1 << 24) : IDisposable
 {
     private const int Slots = 3;
@@ -28,18 +27,18 @@ public sealed class HostAdamW(Device device, bool pinned = true, long pieceEleme
     private readonly Queue<Piece> coming = new();
     private int turn;
 
-    /// <summary>Time that the arithmetic took so far.</summary>
+    /// <summary>Time spent on arithmetic so far.</summary>
     public TimeSpan Busy { get; private set; }
 
-    /// <summary>Elements of a piece.</summary>
+    /// <summary>Number of elements in a piece.</summary>
     public long PieceElements { get; } = Math.Clamp(pieceElements, 1024, 1 << 24);
 
-    /// <summary>Starts the update of a shard whose state is on the host; its gradient is cleared once it is
-    /// here.</summary>
-    /// <param name="shard">Its gradient is on the device.</param>
-    /// <param name="gradientScale">What gradients are multiplied by.</param>
-    /// <param name="settings">The step's numbers.</param>
-    /// <remarks>Pieces of the last shards may be under way until <see cref="Finish"/>.</remarks>
+    /// <summary>Starts the update of a shard with state on the host; its gradient is cleared once it has been
+    /// copied.</summary>
+    /// <param name="shard">The shard; its gradient is on the device.</param>
+    /// <param name="gradientScale">Factor for gradients.</param>
+    /// <param name="settings">The numbers of this step.</param>
+    /// <remarks>Copies of the last pieces may still be running until <see cref="Finish"/>.</remarks>
     public void Update(FlatShard shard, double gradientScale, in AdamWStep settings)
     {
         if (shard.Type != ScalarType.Float32)
@@ -74,7 +73,7 @@ public sealed class HostAdamW(Device device, bool pinned = true, long pieceEleme
         }
     }
 
-    /// <summary>Returns when all updates that were started are done, on the device too.</summary>
+    /// <summary>Returns when all updates that were started are complete, including on the device.</summary>
     public void Finish()
     {
         while (coming.Count > 0)
@@ -117,7 +116,7 @@ public sealed class HostAdamW(Device device, bool pinned = true, long pieceEleme
             ? TensorAddress.Of(shard.Compute) + (nint)(from * (half ? 2 : 4))
             : slot.Values;
         var threads = Math.Max(1, (int)Math.Min(Environment.ProcessorCount, count / 65536));
-        // A multiple of 16 keeps each thread on whole vectors but the last.
+        // A multiple of 16 keeps every thread except the last on whole vectors.
         var share = ((count + threads - 1) / threads + 15) / 16 * 16;
         Parallel.For(
             0,
@@ -220,8 +219,8 @@ public sealed class HostAdamW(Device device, bool pinned = true, long pieceEleme
         }
     }
 
-    // The upper 16 bits, to the nearest, ties to even; a NaN stays one, as its mantissa's top bit is set already where
-    // arithmetic made it.
+    // The upper 16 bits, rounded to nearest, ties to even. A NaN stays a NaN, because arithmetic results have the top
+    // bit of the mantissa set.
     private static Vector256<uint> Rounded(Vector256<float> values)
     {
         var bits = values.AsUInt32();
@@ -243,7 +242,7 @@ public sealed class HostAdamW(Device device, bool pinned = true, long pieceEleme
         shard.Gradient.zero_();
     }
 
-    // A part of a shard whose gradient is on its way.
+    // A part of a shard whose gradient is being copied.
     private sealed record Piece(
         FlatShard Shard,
         long From,
@@ -254,7 +253,7 @@ public sealed class HostAdamW(Device device, bool pinned = true, long pieceEleme
         HostCopies.Copy Copy
     );
 
-    // A gradient on its way down and values on their way up.
+    // A gradient being copied to the host, and values being copied back.
     private sealed class Slot : IDisposable
     {
         private readonly PinnedMemory? locked;
@@ -275,8 +274,7 @@ public sealed class HostAdamW(Device device, bool pinned = true, long pieceEleme
 
         public HostCopies.Copy? Going { get; set; }
 
-        // What went up is on the device before the buffer is written again, and before what follows on the computing
-        // stream.
+        // Copied values are on the device before the buffer is reused, and before later work on the compute stream.
         public void Settle()
         {
             Going?.Wait();

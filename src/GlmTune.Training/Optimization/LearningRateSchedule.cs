@@ -1,14 +1,14 @@
 namespace GlmTune.Training.Optimization;
 
-/// <summary>The learning rate after each number of finished steps, as Hugging Face's schedules have it.</summary>
-/// <param name="peak">The learning rate that is configured.</param>
+/// <summary>The learning rate as a function of the number of finished steps, like Hugging Face's schedules.</summary>
+/// <param name="peak">The configured learning rate.</param>
 /// <param name="options">Shape and warm-up.</param>
 /// <param name="totalSteps">Steps of the whole run.</param>
 public sealed class LearningRateSchedule(double peak, ScheduleOptions options, int totalSteps)
 {
     private readonly int warmup = options.Kind == ScheduleKind.Constant ? 0 : options.WarmupOf(totalSteps);
 
-    /// <summary>Learning rate of the step that follows <paramref name="done"/> finished ones.</summary>
+    /// <summary>Learning rate of the step after <paramref name="done"/> finished steps.</summary>
     public double After(long done)
     {
         if (done < warmup)

@@ -5,22 +5,23 @@ namespace GlmTune.Training.Optimization;
 /// <remarks>Immutable. Source: Loshchilov and Hutter, arXiv:1711.05101.</remarks>
 public sealed record OptimizerOptions
 {
-    /// <summary>Highest learning rate, which the schedule scales; not negative. Default 5e-5.</summary>
+    /// <summary>Peak learning rate, which the schedule scales; at least 0. Default: 5e-5.</summary>
     public double LearningRate { get; init; } = 5e-5;
 
-    /// <summary>Decay of the mean of the gradients, from 0 to below 1. Default 0.9.</summary>
+    /// <summary>Decay of the first moment, from 0 to below 1. Default: 0.9.</summary>
     public double Beta1 { get; init; } = 0.9;
 
-    /// <summary>Decay of the mean of their squares, from 0 to below 1. Default 0.999.</summary>
+    /// <summary>Decay of the second moment, from 0 to below 1. Default: 0.999.</summary>
     public double Beta2 { get; init; } = 0.999;
 
-    /// <summary>Added to the root of the second moment; positive. Default 1e-8.</summary>
+    /// <summary>Added to the square root of the second moment; positive. Default: 1e-8.</summary>
     public double Epsilon { get; init; } = 1e-8;
 
-    /// <summary>Decoupled weight decay, applied to all but biases and norm weights; not negative. Default 0.</summary>
+    /// <summary>Decoupled weight decay, applied to everything except biases and norm weights; at least 0. Default:
+    /// 0.</summary>
     public double WeightDecay { get; init; }
 
-    /// <summary>Largest norm of the whole gradient; larger ones are scaled down. 0 turns clipping off (the norm is
-    /// still reported). Default 1.</summary>
+    /// <summary>Maximum global gradient norm; larger gradients are scaled down. 0 disables clipping (the norm is still
+    /// reported). Default: 1.</summary>
     public double MaxGradientNorm { get; init; } = 1;
 }

@@ -17,9 +17,9 @@ internal sealed class OptimizerStep : IDisposable
     private readonly Tensor clip;
     private readonly Captured? captured;
 
-    /// <param name="sharding">Who holds what.</param>
+    /// <param name="sharding">How parameters are distributed over the ranks.</param>
     /// <param name="kernels">Layer functions of the device.</param>
-    /// <param name="options">AdamW's numbers.</param>
+    /// <param name="options">Settings of AdamW.</param>
     /// <param name="runAndCapture">Captures the work; null: it runs each time.</param>
     public OptimizerStep(
         ISharding sharding,
@@ -35,7 +35,7 @@ internal sealed class OptimizerStep : IDisposable
         captured = runAndCapture is null ? null : new Captured(runAndCapture, type, device);
     }
 
-    /// <summary>The summed loss that was given and the norm of the gradients; waits for them.</summary>
+    /// <summary>The given summed loss and the gradient norm; waits for them.</summary>
     /// <param name="loss">Scalar of the shards' type, on the device.</param>
     public (double Loss, double Norm) Measure(Tensor loss)
     {
@@ -54,7 +54,7 @@ internal sealed class OptimizerStep : IDisposable
         return (values[0], values[1]);
     }
 
-    /// <summary>Updates all shards by the gradients that were measured, clears these, and brings the values to the
+    /// <summary>Updates all shards with the measured gradients, clears these, and copies the values to the
     /// parameters.</summary>
     /// <param name="rate">Learning rate.</param>
     /// <param name="step">Number of this update, from 1.</param>
@@ -127,7 +127,7 @@ internal sealed class OptimizerStep : IDisposable
 
         public void Apply(Action work) => Do(ref apply, work);
 
-        // The numbers of a step as kernels find them in memory.
+        // The numbers of a step in device memory, for kernels.
         public void SetNumbers(ref AdamWStep plain, ref AdamWStep decaying)
         {
             factors.Begin();

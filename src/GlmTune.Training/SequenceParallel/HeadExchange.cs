@@ -6,21 +6,20 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Training.SequenceParallel;
 
-/// <summary>Trades tokens for heads between ranks by one all-to-all, and back by another.</summary>
-/// <remarks>
-/// Rank r of N ranks keeps query heads [r·H/N, (r+1)·H/N). Where there are fewer key-value heads than ranks, several
-/// ranks get the same one: GLM-4 has two of 256 features in all, so that copying them costs little beside the queries.
-/// A call sends (H + 2·k·N)·D of each token's features forward. Gradients of a shared key-value head are summed in
-/// float32 or wider, in the order of the ranks. Does not own the layout. </remarks>
+/// <summary>Exchanges tokens for heads between ranks by one all-to-all, and back by another.</summary>
+/// <remarks>Rank r of N ranks has query heads [r·H/N, (r+1)·H/N). If there are fewer key-value heads than ranks,
+/// several ranks get the same one: GLM-4 has two heads, 256 features in total each for keys and values, so the copies
+/// cost little compared to the queries. A forward call sends (H + 2·k·N)·D features of each token. Gradients of a
+/// shared key-value head are summed in float32 or wider, in rank order. Does not own the layout.</remarks>
 public sealed class HeadExchange : AttentionExchange
 {
     private readonly ICollectives ranks;
     private readonly HeadLayout all;
 
-    /// <param name="ranks">Who shares the pass.</param>
+    /// <param name="ranks">The ranks that share the pass.</param>
     /// <param name="heads">All heads of the model.</param>
-    /// <param name="sequences">All tokens of the pass; as many for each rank.</param>
-    /// <exception cref="ArgumentException">Heads or tokens cannot be cut into equal shares.</exception>
+    /// <param name="sequences">All tokens of the pass, equally many for each rank.</param>
+    /// <exception cref="ArgumentException">Heads or tokens cannot be divided equally.</exception>
     public HeadExchange(ICollectives ranks, HeadLayout heads, SequenceLayout sequences)
     {
         (this.ranks, all, Sequences) = (ranks, heads, sequences);
@@ -49,7 +48,7 @@ public sealed class HeadExchange : AttentionExchange
 
     private int Run => Sequences.Tokens / ranks.WorldSize;
 
-    /// <summary>Why so many ranks cannot share these heads; null: they can.</summary>
+    /// <summary>Why this many ranks cannot share these heads; null if they can.</summary>
     public static string? Problem(HeadLayout heads, int worldSize)
     {
         if (heads.QueryHeads % worldSize != 0)

@@ -5,19 +5,18 @@ using GlmTune.Model.Layers;
 
 namespace GlmTune.Training.SequenceParallel;
 
-/// <summary>Cuts a micro-batch that all ranks have into equal runs of tokens, one a rank, wherever its sequences begin
-/// and end.</summary>
-/// <remarks>
-/// Memory for activations falls to one share of it, so that a sequence may be as many times longer as there are ranks.
-/// Losses and gradients are sums over tokens, so those of the ranks are added as those of other micro-batches are.
-/// </remarks>
+/// <summary>Splits a micro-batch that all ranks have into equal runs of tokens, one per rank, regardless of where its
+/// sequences start and end.</summary>
+/// <remarks>Memory for activations falls to one share, so sequences can be longer by a factor of the number of ranks.
+/// Losses and gradients are sums over tokens, so those of the ranks add up like those of different
+/// micro-batches.</remarks>
 public static class SequenceParallelPass
 {
     /// <summary>This rank's run of a micro-batch.</summary>
-    /// <param name="batch">The same on all ranks.</param>
+    /// <param name="batch">The micro-batch; the same on all ranks.</param>
     /// <param name="heads">The model's heads.</param>
-    /// <param name="ranks">Who shares the pass.</param>
-    /// <exception cref="ArgumentException">The heads cannot be cut into equal shares.</exception>
+    /// <param name="ranks">The ranks that share the pass.</param>
+    /// <exception cref="ArgumentException">The heads cannot be divided equally.</exception>
     public static TrainingPass Of(MicroBatch batch, HeadLayout heads, ICollectives ranks)
     {
         var (ids, starts) = (batch.TokenIds, batch.SequenceStarts);
@@ -26,7 +25,7 @@ public static class SequenceParallelPass
         var padding = (run * ranks.WorldSize) - ids.Length;
         if (padding > 0)
         {
-            // A sequence of its own, which nobody sees and which teaches nothing.
+            // Padding as a sequence of its own, which no other token sees and which has no supervised tokens.
             (ids, starts) = ([.. ids, .. new int[padding]], [.. starts, ids.Length + padding]);
         }
 

@@ -3,18 +3,19 @@ using GlmTune.Model;
 
 namespace GlmTune.Training.Sharding;
 
-/// <summary>How a model is trained by ranks that each see other rows: plain data parallel, or one of ZeRO's
-/// stages.</summary>
+/// <summary>Data-parallel training of a model by ranks with different rows: without sharding, or with a ZeRO
+/// stage.</summary>
 public static class DataParallel
 {
-    /// <summary>Spreads what is trained of <paramref name="model"/> as <paramref name="options"/> say.</summary>
-    /// <param name="options">Stage, buckets and so on.</param>
-    /// <param name="model">Adapters attached, and what is trained marked so; the same on each rank. Weights are in
-    /// memory but those in <paramref name="slices"/>.</param>
-    /// <param name="ranks">The ranks; null: alone.</param>
-    /// <param name="slices">Stage 3: what was taken while the model was loaded; passes to the result. Null: it is taken
-    /// now.</param>
-    /// <returns>The caller disposes it, before the model.</returns>
+    /// <summary>Distributes the trained parameters of <paramref name="model"/> according to
+    /// <paramref name="options"/>.</summary>
+    /// <param name="options">ZeRO stage, bucket sizes and so on.</param>
+    /// <param name="model">The model, with adapters attached and trained parameters marked; the same on each rank. Its
+    /// weights are in memory, except those in <paramref name="slices"/>.</param>
+    /// <param name="ranks">The ranks; null: a single rank.</param>
+    /// <param name="slices">For stage 3: the slices taken while the model was loaded, which then belong to the result.
+    /// Null: they are taken now.</param>
+    /// <returns>The sharding; the caller disposes it before the model.</returns>
     public static ISharding For(
         ShardingOptions options,
         DecoderModel model,

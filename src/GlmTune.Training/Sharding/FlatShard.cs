@@ -3,20 +3,19 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Training.Sharding;
 
-/// <summary>One rank's slice of some trained parameters laid end to end: float32 master values, gradient sum, and the
-/// two moments of AdamW.</summary>
+/// <summary>One rank's slice of trained parameters: float32 master weights, summed gradient, and AdamW's two moments,
+/// each as a flat tensor.</summary>
 public sealed class FlatShard : IDisposable
 {
-    /// <param name="layout">Which parameters, and which slice of them; their values must be in memory unless
+    /// <param name="layout">The parameters and the slice; their values must be in memory unless
     /// <paramref name="values"/> are given.</param>
     /// <param name="decays">Whether weight decay applies to all of them.</param>
-    /// <param name="values">This rank's slice of the values [n], of any type; null: they are read from the
-    /// parameters.</param>
+    /// <param name="values">This rank's slice of the values [n], of any type; null: read from the parameters.</param>
     /// <param name="gradientType">Type in which layers collect their gradients; null: <see cref="Type"/>.</param>
     /// <param name="onHost">Whether masters and moments rest in host memory, where <see cref="Optimization.HostAdamW"/>
     /// updates them.</param>
-    /// <param name="compute">With <paramref name="onHost"/>: host memory [n] in the layers' type where values rest too,
-    /// which stays the caller's; null: they are on the device.</param>
+    /// <param name="compute">With <paramref name="onHost"/>: host memory [n] in the layers' type in which values are
+    /// stored too, owned by the caller; null: they are on the device.</param>
     public FlatShard(
         FlatLayout layout,
         bool decays,
@@ -26,7 +25,7 @@ public sealed class FlatShard : IDisposable
         Tensor? compute = null
     )
     {
-        using var scope = NewDisposeScope(); // lets go of what there is, should memory not do for the rest
+        using var scope = NewDisposeScope(); // releases what was allocated, in case memory runs out
         (Layout, Decays, ComputeRestsOnHost) = (layout, decays, compute is not null);
         Type = layout.Type == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32;
         GradientType = gradientType ?? Type;
@@ -52,28 +51,28 @@ public sealed class FlatShard : IDisposable
         }
     }
 
-    /// <summary>Which parameters, and which slice of them.</summary>
+    /// <summary>The parameters and the slice.</summary>
     public FlatLayout Layout { get; }
 
-    /// <summary>Whose parameters.</summary>
+    /// <summary>The layer.</summary>
     public Layer Layer => Layout.Layer;
 
     /// <summary>Whether weight decay applies.</summary>
     public bool Decays { get; }
 
-    /// <summary>The parameters in their order.</summary>
+    /// <summary>The parameters in order.</summary>
     public IReadOnlyList<FlatSegment> Segments => Layout.Segments;
 
-    /// <summary>First element of this rank's slice in the flat run.</summary>
+    /// <summary>Index of this rank's first element in the flat run.</summary>
     public long Start => Layout.Start;
 
-    /// <summary>Elements of this rank's slice.</summary>
+    /// <summary>Number of elements in this rank's slice.</summary>
     public long Length => Layout.Length;
 
-    /// <summary>Elements of the flat run, padding included.</summary>
+    /// <summary>Number of elements in the flat run, including padding.</summary>
     public long PaddedCount => Layout.PaddedCount;
 
-    /// <summary>Ranks that share the flat run; 1: this rank, and each other, has all of it.</summary>
+    /// <summary>Number of ranks that share the flat run; 1: every rank has all of it.</summary>
     public int WorldSize => Layout.WorldSize;
 
     /// <summary>Type of the four tensors: float32, or float64 for a float64 model.</summary>
@@ -82,17 +81,17 @@ public sealed class FlatShard : IDisposable
     /// <summary>Type in which layers collect the gradients of these parameters.</summary>
     public ScalarType GradientType { get; }
 
-    /// <summary>Values in full precision [n].</summary>
+    /// <summary>Master weights in full precision [n].</summary>
     public Tensor Master { get; }
 
-    /// <summary>Values in the layers' type [n], where the master is on the host; null: the master is on the
-    /// device.</summary>
+    /// <summary>Values in the layers' type [n] if the master weights are on the host; null: the master weights are on
+    /// the device.</summary>
     public Tensor? Compute { get; }
 
-    /// <summary>Whether <see cref="Compute"/> is in host memory, not on the layers' device.</summary>
+    /// <summary>Whether <see cref="Compute"/> is in host memory instead of on the layers' device.</summary>
     public bool ComputeRestsOnHost { get; }
 
-    /// <summary>The newest values where layers' weights rest [n], in whatever type they are there.</summary>
+    /// <summary>The newest values where the layers' weights are stored [n], in their type there.</summary>
     public Tensor Current => Compute ?? Master;
 
     /// <summary>Gradient summed since the last update [n].</summary>
@@ -104,12 +103,12 @@ public sealed class FlatShard : IDisposable
     /// <summary>AdamW's second moment [n].</summary>
     public Tensor SecondMoment { get; }
 
-    /// <summary>The parts of this rank's slice that belong to parameters: where in the slice, where in the parameter,
-    /// how many.</summary>
+    /// <summary>The parts of this rank's slice that belong to parameters: offset in the slice, offset in the parameter,
+    /// length.</summary>
     public IEnumerable<(Parameter Parameter, long InShard, long InParameter, long Count)> Overlaps() =>
         Layout.Overlaps();
 
-    /// <summary>Takes the master values from the parameters, as when an adapter was loaded.</summary>
+    /// <summary>Copies the master weights from the parameters, for example after loading an adapter.</summary>
     public void ReadMaster()
     {
         using var scope = NewDisposeScope();
@@ -121,7 +120,8 @@ public sealed class FlatShard : IDisposable
         CopyMasterToCompute();
     }
 
-    /// <summary>Brings a master that was written on the host to the device; nothing to do where it is there.</summary>
+    /// <summary>Copies master weights that were written on the host to the device; does nothing if they are on the
+    /// device.</summary>
     public void CopyMasterToCompute() => Compute?.copy_(Master);
 
     /// <inheritdoc/>

@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Training.Sharding;
 
-/// <summary>The sharded weights of one unit: at rest, on their way, or in memory as views of flat buffers.</summary>
+/// <summary>The sharded weights of one unit: released, being gathered, or in memory as views of flat buffers.</summary>
 internal sealed class GatheredUnit(Layer layer, IReadOnlyList<WeightSlice> slices, ICollectives ranks) : IDisposable
 {
     private readonly List<Flat> flats = [];
@@ -13,16 +13,16 @@ internal sealed class GatheredUnit(Layer layer, IReadOnlyList<WeightSlice> slice
 
     public Layer Layer => layer;
 
-    /// <summary>Elements in memory once gathered, padding included.</summary>
+    /// <summary>Number of elements in memory once gathered, including padding.</summary>
     public long Elements { get; } = slices.Sum(slice => slice.Layout.PaddedCount);
 
-    /// <summary>Whether a gather has been started and not been released.</summary>
+    /// <summary>Whether a gather has been started and not yet released.</summary>
     public bool IsLive => flats.Count > 0;
 
-    /// <summary>Whether any of it is frozen: then no shard has its values.</summary>
+    /// <summary>Whether some of it is frozen, so that no shard has its values.</summary>
     public bool HasFrozen => slices.Any(slice => slice.Shard is null);
 
-    /// <summary>Starts to bring the weights; nothing to do where they are live.</summary>
+    /// <summary>Starts to gather the weights; does nothing if they are already live.</summary>
     public void Start(CallLabel label)
     {
         if (IsLive)
@@ -37,7 +37,7 @@ internal sealed class GatheredUnit(Layer layer, IReadOnlyList<WeightSlice> slice
             var buffer = empty(layout.PaddedCount, layout.Type, layout.Device);
             var mine = buffer.narrow(0, layout.Start, layout.Length);
             var copy = slice.ReadTo(mine);
-            // What comes from the host cannot be sent on before it is here: it is gathered when it is wanted.
+            // Weights in host memory cannot be sent before they are on the device, so they are gathered on demand.
             flats.Add(
                 new Flat(layout, buffer.DetachFromDisposeScope(), mine.DetachFromDisposeScope(), copy)
                 {
@@ -47,7 +47,7 @@ internal sealed class GatheredUnit(Layer layer, IReadOnlyList<WeightSlice> slice
         }
     }
 
-    /// <summary>Makes the parameters' values usable.</summary>
+    /// <summary>Makes the parameters' values available.</summary>
     public void Finish(CallLabel label)
     {
         if (viewed)
@@ -68,7 +68,7 @@ internal sealed class GatheredUnit(Layer layer, IReadOnlyList<WeightSlice> slice
         viewed = true;
     }
 
-    /// <summary>Lets the weights go.</summary>
+    /// <summary>Releases the weights.</summary>
     public void Release(CallLabel label)
     {
         foreach (var flat in flats)
@@ -89,7 +89,7 @@ internal sealed class GatheredUnit(Layer layer, IReadOnlyList<WeightSlice> slice
 
     public void Dispose()
     {
-        // Where a run has failed, calls under way end with it and are not waited for.
+        // After a failure of the run, pending calls end with it and are not waited for.
         foreach (var flat in flats)
         {
             flat.Buffer.Dispose();

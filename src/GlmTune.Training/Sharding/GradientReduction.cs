@@ -4,20 +4,19 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Training.Sharding;
 
-/// <summary>Brings the gradients that parameters collected into the slices of their owners, summed over all
+/// <summary>Reduces the gradients collected by parameters into the slices of their owners, summed over all
 /// ranks.</summary>
-/// <remarks>
-/// Stage 0 sums whole gradients (all-reduce) and stage 1 leaves each rank its slice (reduce-scatter), both in the last
-/// micro-batch of a step; stages 2 and 3 reduce-scatter in every micro-batch, so that no rank keeps more than its
-/// slice. Calls run beside the backward pass, two at a time at most. Source: Rajbhandari et al., ZeRO,
-/// arXiv:1910.02054, section 5. </remarks>
+/// <remarks>Stage 0 sums whole gradients (all-reduce) and stage 1 leaves each rank its slice (reduce-scatter), both in
+/// the last micro-batch of a step; stages 2 and 3 reduce-scatter in every micro-batch, so that no rank keeps more than
+/// its slice. At most two calls run concurrently with the backward pass. Source: Rajbhandari et al., ZeRO,
+/// arXiv:1910.02054, section 5.</remarks>
 internal sealed class GradientReduction(ShardingOptions options, ICollectives? ranks) : IDisposable
 {
     private const int MaxUnderWay = 2;
     private readonly Queue<(Pending Call, Tensor Sum, Tensor? AddTo)> underWay = new();
     private readonly Dictionary<FlatShard, Tensor> whole = [];
 
-    /// <summary>Takes what the shard's parameters collected, and clears it.</summary>
+    /// <summary>Takes and clears the gradients of the shard's parameters.</summary>
     public void Add(FlatShard shard, bool lastOfStep, CallLabel label)
     {
         using var scope = NewDisposeScope();
@@ -58,7 +57,7 @@ internal sealed class GradientReduction(ShardingOptions options, ICollectives? r
         }
     }
 
-    /// <summary>Waits for all that is under way.</summary>
+    /// <summary>Waits for all pending reductions.</summary>
     public void Finish()
     {
         while (underWay.Count > 0)
@@ -95,7 +94,7 @@ internal sealed class GradientReduction(ShardingOptions options, ICollectives? r
 
     private static void CopyGradients(FlatLayout layout, Tensor piece, long start)
     {
-        // A pass without a row leaves no gradients at all, and gaps between parameters never have one.
+        // A pass without rows leaves no gradients, and gaps between parameters never have one.
         piece.zero_();
         foreach (var (parameter, inPiece, inParameter, count) in layout.Overlaps(start, piece.shape[0]))
         {
@@ -123,7 +122,7 @@ internal sealed class GradientReduction(ShardingOptions options, ICollectives? r
         }
     }
 
-    // A bucket holds the same range of every rank's slice, so each rank gets its own range of the sum.
+    // A bucket contains the same range of every rank's slice, so each rank gets its own range of the sum.
     private void ReduceScatter(FlatShard shard, Action<Tensor, long> fill, CallLabel label)
     {
         var (size, wire) = (shard.WorldSize, WireType(shard));

@@ -3,10 +3,10 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Training.Sharding;
 
-/// <summary>Sums over all ranks that training itself asks for: losses and norms.</summary>
+/// <summary>Sums over all ranks for training itself: losses and norms.</summary>
 internal sealed class RankSums(ICollectives? ranks)
 {
-    /// <summary>Of a host number; the same bits on each rank.</summary>
+    /// <summary>Sums a host number; identical bits on each rank.</summary>
     public double Of(double value, long? step)
     {
         if (ranks is null or { WorldSize: 1 })
@@ -20,7 +20,7 @@ internal sealed class RankSums(ICollectives? ranks)
         return buffer.cpu().item<double>();
     }
 
-    /// <summary>Of a tensor, in place.</summary>
+    /// <summary>Sums a tensor in place.</summary>
     public void InPlace(Tensor buffer, long? step)
     {
         if (ranks is { WorldSize: > 1 })

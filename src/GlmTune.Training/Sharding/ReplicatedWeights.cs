@@ -5,22 +5,21 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Training.Sharding;
 
-/// <summary>Whole weights on every rank. Stage 0: gradients and optimizer state whole too; 1: state in slices; 2:
-/// gradients too. Alone, it is plain training.</summary>
-/// <remarks>
-/// When gradients are summed, <see cref="GradientReduction"/> says; updated slices are gathered after the optimizer.
-/// Source: Rajbhandari et al., ZeRO, arXiv:1910.02054, sections 5.1 and 5.2.
-/// </remarks>
+/// <summary>Whole weights on every rank. Stage 0: gradients and optimizer state are also whole; 1: the state is
+/// sharded; 2: also gradients. With a single rank, plain training.</summary>
+/// <remarks><see cref="GradientReduction"/> determines when gradients are reduced; updated slices are gathered after
+/// the optimizer step. Source: Rajbhandari et al., ZeRO, arXiv:1910.02054, sections 5.1 and 5.2.</remarks>
 public sealed class ReplicatedWeights : ISharding
 {
     private readonly RankSums sums;
     private readonly TrainedShards trained;
 
-    /// <param name="layers">In the order of the forward pass; those with nothing to train are left out.</param>
-    /// <param name="ranks">The ranks; null: alone.</param>
-    /// <param name="options">How; null: stage 2.</param>
+    /// <param name="layers">The layers in the order of the forward pass; those without trained parameters are
+    /// ignored.</param>
+    /// <param name="ranks">The ranks; null: a single rank.</param>
+    /// <param name="options">Sharding options; null: stage 2.</param>
     /// <param name="weights">The model's own parameters; null: none of the layers'.</param>
-    /// <exception cref="ArgumentException">The stage is 3, which <see cref="ShardedParameters"/> is for.</exception>
+    /// <exception cref="ArgumentException">The stage is 3, which requires <see cref="ShardedParameters"/>.</exception>
     public ReplicatedWeights(
         IEnumerable<Layer> layers,
         ICollectives? ranks = null,
@@ -36,8 +35,8 @@ public sealed class ReplicatedWeights : ISharding
                 nameof(options)
             );
         }
-        // A lone process sends nothing, and need not lay its gradients out to be sent. NCCL with a world of one takes
-        // the ranks' way.
+        // A single process sends nothing, and need not arrange its gradients for sending. NCCL with a world of one
+        // takes the same path as several ranks.
         ranks = ranks is SingleRank ? null : ranks;
         (Stage, Alone) = (options.Stage, ranks is null && !options.OffloadOptimizer);
         sums = new RankSums(ranks);

@@ -6,15 +6,15 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Training.Sharding;
 
-/// <summary>ZeRO-3: the model's own weights in slices too, gathered unit by unit (embedding, decoder layer, head) while
-/// they are used.</summary>
-/// <remarks>
-/// A unit's weights are gathered into flat buffers whose views become the parameters' values. The next units of the
-/// announced pass are gathered ahead, at least one where any may be, while live elements stay within their limit. A
-/// used unit stays where its next use is near enough. Tapes hold activations and never weights, so a kept layer costs
-/// no gathered weights. Adapters, prefixes and small vectors are whole on every rank; their optimizer state is sharded
-/// too. What is trained rests as float32 masters alone and is cast when it is gathered. Source: Rajbhandari et al.,
-/// ZeRO, arXiv:1910.02054, section 5.3; ZeRO-Infinity, arXiv:2104.07857, section 5. </remarks>
+/// <summary>ZeRO-3: the model's own weights are also sharded, and gathered unit by unit (embedding, decoder layer,
+/// head) while they are used.</summary>
+/// <remarks>A unit's weights are gathered into flat buffers, whose views become the parameters' values. The next units
+/// of the announced pass are gathered ahead, at least one if allowed, while the number of live elements stays within
+/// its limit. A used unit stays in memory if its next use is near enough. Tapes hold activations and never weights, so
+/// a kept layer costs no gathered weights. Adapters, prefixes and small vectors are whole on every rank; their
+/// optimizer state is also sharded. Trained weights are stored only as float32 masters, and cast when they are
+/// gathered. Source: Rajbhandari et al., ZeRO, arXiv:1910.02054, section 5.3; ZeRO-Infinity, arXiv:2104.07857, section
+/// 5.</remarks>
 public sealed class ShardedParameters : ISharding
 {
     private readonly ShardingOptions options;
@@ -28,12 +28,12 @@ public sealed class ShardedParameters : ISharding
     private readonly int bytesOfElement;
     private bool lastOfStep = true;
 
-    /// <param name="options">Stage 3; limits, offloading and so on.</param>
-    /// <param name="model">Adapters attached, and what is trained marked so; the same on each rank. Units that
-    /// <paramref name="slices"/> do not have are in memory.</param>
+    /// <param name="options">Stage 3, with limits, offloading and so on.</param>
+    /// <param name="model">The model, with adapters attached and trained parameters marked; the same on each rank.
+    /// Units that are not in <paramref name="slices"/> are in memory.</param>
     /// <param name="ranks">The ranks; a world of one takes the same path.</param>
-    /// <param name="slices">What was taken while the model was loaded; passes to this object, which disposes it even
-    /// where it cannot be made. Null: it is taken now.</param>
+    /// <param name="slices">The slices taken while the model was loaded; they then belong to this object, which
+    /// disposes them even if its construction fails. Null: they are taken now.</param>
     /// <exception cref="ArgumentException">Only some of a unit's weights are trained.</exception>
     public ShardedParameters(
         ShardingOptions options,
@@ -101,7 +101,7 @@ public sealed class ShardedParameters : ISharding
                 shards.ForEach(shard => shard.Dispose());
                 throw;
             }
-            // In the order that they have where weights are whole, so that norms are summed alike and have the same
+            // In the same order as with whole weights, so that norms are summed in the same order and have the same
             // bits.
             var order = unit.Parameters.ToList();
             shards.OrderBy(shard => order.IndexOf(shard.Segments[0].Parameter)).ToList().ForEach(trained.Add);
@@ -135,10 +135,10 @@ public sealed class ShardedParameters : ISharding
     /// <inheritdoc/>
     public HostAdamW? HostOptimizer { get; }
 
-    /// <summary>Elements of weights that are gathered, or on their way.</summary>
+    /// <summary>Number of weight elements that are gathered or being gathered.</summary>
     public long LiveElements { get; private set; }
 
-    /// <summary>The most that <see cref="LiveElements"/> has been.</summary>
+    /// <summary>Maximum of <see cref="LiveElements"/> so far.</summary>
     public long PeakLiveElements { get; private set; }
 
     /// <inheritdoc/>
@@ -267,7 +267,7 @@ public sealed class ShardedParameters : ISharding
         }
     }
 
-    // A unit is gathered whole, so the first one ahead may have more elements than are to be fetched ahead.
+    // A unit is gathered whole, so the first one ahead may have more elements than the prefetch limit.
     private void Prefetch()
     {
         if (!options.OverlapCommunication || options.PrefetchElements == 0)
@@ -295,7 +295,7 @@ public sealed class ShardedParameters : ISharding
         }
     }
 
-    // Counted as what is used between now and then, as far as the pass was announced.
+    // Counted as the elements used until then, as far as the pass was announced.
     private bool IsReusedSoon(Layer layer)
     {
         var distance = 0L;

@@ -5,12 +5,12 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Training.Sharding;
 
-/// <summary>The shards of parameters whose values are whole on every rank: what of them is trained, and how updates get
-/// back.</summary>
-/// <param name="options">Stage, buckets, and where optimizer state rests.</param>
-/// <param name="ranks">The ranks; null: alone.</param>
-/// <param name="weights">The model's own parameters, whose matrices' gradients come in the layers' type; others' come
-/// in float32. Null: none.</param>
+/// <summary>The shards of parameters whose values are whole on every rank: determines what is trained, and copies
+/// updates back.</summary>
+/// <param name="options">ZeRO stage, bucket sizes, and where optimizer state is stored.</param>
+/// <param name="ranks">The ranks; null: a single rank.</param>
+/// <param name="weights">The model's own parameters: gradients of their matrices are in the layers' type, all others in
+/// float32. Null: none.</param>
 internal sealed class TrainedShards(
     ShardingOptions options,
     ICollectives? ranks,
@@ -26,7 +26,7 @@ internal sealed class TrainedShards(
 
     private (int Rank, int Size) Owners => options.Stage == 0 || ranks is null ? (0, 1) : (ranks.Rank, ranks.WorldSize);
 
-    /// <summary>Shards for those parameters of a layer that are trained, grouped by weight decay and type.</summary>
+    /// <summary>Adds shards for the trained parameters of a layer, grouped by weight decay and type.</summary>
     public void Add(Layer layer, IEnumerable<Parameter> parameters)
     {
         foreach (var shard in Make(layer, parameters))
@@ -35,7 +35,7 @@ internal sealed class TrainedShards(
         }
     }
 
-    /// <summary>The same, not added yet.</summary>
+    /// <summary>Creates the same shards without adding them.</summary>
     public IEnumerable<FlatShard> Make(Layer layer, IEnumerable<Parameter> parameters)
     {
         foreach (
@@ -60,7 +60,7 @@ internal sealed class TrainedShards(
             ? layout.Type
             : null;
 
-    /// <summary>A shard made elsewhere; disposed with the others.</summary>
+    /// <summary>Adds a shard created elsewhere; it is disposed with the others.</summary>
     public void Add(FlatShard shard)
     {
         shards.Add(shard);
@@ -72,9 +72,10 @@ internal sealed class TrainedShards(
         list.Add(shard);
     }
 
-    /// <summary>Bytes of the largest layer's gradients before they reach their owners, and of the bucket that takes
-    /// them there.</summary>
-    /// <remarks>The embedding does not count: its gradients come when no layer keeps anything any more.</remarks>
+    /// <summary>Bytes of the largest layer's gradients before they are reduced, and of the bucket used for
+    /// it.</summary>
+    /// <remarks>The embedding does not count: when its gradients arrive, no layer's activations are in
+    /// memory.</remarks>
     public long PassingBytes =>
         byLayer
             .Where(entry => entry.Key is not TokenEmbedding)
@@ -93,7 +94,7 @@ internal sealed class TrainedShards(
             .DefaultIfEmpty()
             .Max();
 
-    /// <summary>What updates shards whose state is on the host; null: theirs is not.</summary>
+    /// <summary>Updates the shards with state on the host; null: no state is on the host.</summary>
     public HostAdamW? MakeHostOptimizer() =>
         options.OffloadOptimizer && shards.Count > 0
             ? new HostAdamW(shards[0].Layout.Device, options.PinMemory, options.SubGroupElements)
@@ -111,13 +112,13 @@ internal sealed class TrainedShards(
     /// <summary>As <see cref="ISharding.FinishGradients"/>.</summary>
     public void FinishGradients() => reduction.Finish();
 
-    /// <summary>Copies the masters back into the parameters, those of other ranks gathered in the parameters'
+    /// <summary>Copies the master weights back to the parameters; those of other ranks are gathered in the parameters'
     /// type.</summary>
-    /// <param name="step">For labels.</param>
-    /// <param name="chosen">Which shards; null: all.</param>
+    /// <param name="step">Step number for labels.</param>
+    /// <param name="chosen">The shards to copy; null: all.</param>
     public void ShareUpdates(long? step, Func<FlatShard, bool>? chosen = null)
     {
-        // One gather ahead, so that copying one bucket and sending the next overlap.
+        // One gather ahead, so that copying one bucket overlaps with sending the next.
         var underWay = new Queue<(FlatShard Shard, Pending Call, Tensor Bucket, long From, long Count)>();
         foreach (var shard in shards.Where(shard => chosen?.Invoke(shard) ?? true))
         {
@@ -158,8 +159,7 @@ internal sealed class TrainedShards(
         }
     }
 
-    /// <summary>Whole values of a layer's shards in full precision, by parameter; in the caller's dispose
-    /// scope.</summary>
+    /// <summary>Full-precision values of a layer's shards, by parameter; in the caller's dispose scope.</summary>
     public Dictionary<Parameter, Tensor> GatherMasters(Layer layer)
     {
         var values = new Dictionary<Parameter, Tensor>();
@@ -228,7 +228,8 @@ internal sealed class TrainedShards(
         bucket.Dispose();
     }
 
-    // An adapter's values may be a view with gaps, of which a flat part is no view: then row by row of its first axis.
+    // An adapter's values may be a strided view, of which a flat part is not a view: then row by row along its first
+    // axis.
     private static void CopyPart(Parameter parameter, long start, Tensor piece)
     {
         if (parameter.Value.is_contiguous())

@@ -6,21 +6,20 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Training.Sharding;
 
-/// <summary>One rank's slices of a model's weights at rest, taken unit by unit as the model is loaded, so that no rank
-/// ever holds all of it.</summary>
-/// <remarks>
-/// Parameters with fewer elements than the threshold stay whole, as do those that are held in fp8. What is taken is in
-/// memory only between a gather and its release. Source: Rajbhandari et al., ZeRO, arXiv:1910.02054, section 5.3.
-/// </remarks>
-/// <param name="options">The threshold, and where slices rest.</param>
+/// <summary>One rank's slices of a model's weights, taken unit by unit while the model is loaded, so that no rank ever
+/// holds all of it.</summary>
+/// <remarks>Parameters with fewer elements than the threshold stay whole, and so do those stored in fp8. Sliced weights
+/// are in memory only between a gather and its release. Source: Rajbhandari et al., ZeRO, arXiv:1910.02054, section
+/// 5.3.</remarks>
+/// <param name="options">The threshold, and where slices are stored.</param>
 /// <param name="ranks">The ranks.</param>
 public sealed class WeightSlices(ShardingOptions options, ICollectives ranks) : IDisposable
 {
     private readonly Dictionary<Layer, List<WeightSlice>> byLayer = [];
     private readonly HostCopies? copies = options.OffloadParameters ? new HostCopies(ranks.Device) : null;
 
-    /// <summary>Takes this rank's slices of a unit's weights, and lets the whole ones go.</summary>
-    /// <param name="unit">Loaded, without adapters; units that were taken already are left alone.</param>
+    /// <summary>Takes this rank's slices of a unit's weights, and releases the whole weights.</summary>
+    /// <param name="unit">The loaded unit, without adapters; a unit that was already sliced is left unchanged.</param>
     public void Take(Layer unit) => Take(unit, [.. unit.Parameters]);
 
     /// <inheritdoc/>
@@ -40,7 +39,7 @@ public sealed class WeightSlices(ShardingOptions options, ICollectives ranks) : 
         {
             return;
         }
-        // Added one by one, so that each is disposed with the others should one not be made.
+        // Added one by one, so that each is disposed with the others if creating one fails.
         List<WeightSlice> taken = [];
         byLayer.Add(unit, taken);
         foreach (
@@ -63,17 +62,18 @@ public sealed class WeightSlices(ShardingOptions options, ICollectives ranks) : 
     internal IReadOnlyList<WeightSlice> Of(Layer unit) => byLayer.GetValueOrDefault(unit) ?? [];
 }
 
-/// <summary>One rank's slice of some weights of a unit: at rest in the layers' type, or, where they are trained, as the
-/// shard's masters.</summary>
+/// <summary>One rank's slice of some weights of a unit: stored in the layers' type or, if they are trained, as the
+/// shard's master weights.</summary>
 internal sealed class WeightSlice : IDisposable
 {
     private readonly HostCopies? copies;
     private PinnedMemory? locked;
     private Tensor? rest;
 
-    /// <param name="layout">Which weights; they are in memory, and are let go.</param>
+    /// <param name="layout">The weights; they are in memory, and are released.</param>
     /// <param name="decays">Whether weight decay applies to them.</param>
-    /// <param name="copies">Brings them from host memory, where they rest then; null: they rest on the device.</param>
+    /// <param name="copies">Copies them from host memory, where they are then stored; null: they are stored on the
+    /// device.</param>
     /// <param name="pinned">Whether that memory is page-locked.</param>
     public WeightSlice(FlatLayout layout, bool decays, HostCopies? copies, bool pinned)
     {
@@ -112,13 +112,13 @@ internal sealed class WeightSlice : IDisposable
 
     public bool Decays { get; }
 
-    /// <summary>The slice's trained state; null: it is frozen.</summary>
+    /// <summary>The slice's training state; null: it is frozen.</summary>
     public FlatShard? Shard { get; private set; }
 
-    /// <summary>Makes the slice a trained one.</summary>
-    /// <remarks>
-    /// With the optimizer on the device, the masters there are the weights at rest, cast when they are gathered; with
-    /// it on the host, the values in the layers' type are beside them, or on the device. </remarks>
+    /// <summary>Makes the slice trainable.</summary>
+    /// <remarks>With the optimizer on the device, the stored weights are the master weights there, cast when they are
+    /// gathered. With the optimizer on the host, values in the layers' type are stored beside them, or on the
+    /// device.</remarks>
     public FlatShard Train(bool stateOnHost, ScalarType? gradientType)
     {
         var stays = copies is not null && stateOnHost;
@@ -133,8 +133,8 @@ internal sealed class WeightSlice : IDisposable
         return Shard;
     }
 
-    /// <summary>Writes the newest values to <paramref name="target"/> on the device [n].</summary>
-    /// <returns>A copy under way from the host, to be awaited before the values are used; null: none.</returns>
+    /// <summary>Writes the newest values to <paramref name="target"/> [n] on the device.</summary>
+    /// <returns>A pending copy from the host, to be waited for before the values are used; null: none.</returns>
     public HostCopies.Copy? ReadTo(Tensor target)
     {
         if (rest is not null && copies is not null)
