@@ -160,10 +160,17 @@ public static class PythonJson
             return raw == "-0" ? "0" : raw;
         }
 
-        var value = double.Parse(raw, CultureInfo.InvariantCulture);
-        if (double.IsInfinity(value))
+        return Number(double.Parse(raw, CultureInfo.InvariantCulture));
+    }
+
+    /// <summary>Writes a floating-point number.</summary>
+    internal static string Number(double value)
+    {
+        if (!double.IsFinite(value))
         {
-            return value > 0 ? "Infinity" : "-Infinity";
+            return double.IsNaN(value) ? "NaN"
+                : value > 0 ? "Infinity"
+                : "-Infinity";
         }
 
         // .NET gives the same shortest digits, but uses other rules for the exponent: "1E-05", "0.001", "123.5".
