@@ -8,14 +8,14 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model;
 
-/// <summary>Decoding on one device: on a GPU passes are captured once and replayed, and the likeliest tokens go into
+/// <summary>Decoding on one device. On a GPU, passes are captured once and replayed, and the most likely tokens feed
 /// the next pass without the host.</summary>
-/// <remarks>
-/// A pass reads six numbers a sequence from one small tensor (token, slot, adapter, position in the slot, cached
-/// tokens, rotary position). It ends by writing there what the next pass needs if every sequence continues with its
-/// likeliest token. So a capture serves every pass of as many sequences, until the cache is rearranged or an adapter
-/// changes. To keep captures few, passes are filled up to one of a few sizes by repeating the first sequence, which
-/// writes the same keys and values to the same position. </remarks>
+/// <remarks>A pass reads six numbers per sequence from one small tensor (token, slot, adapter, position in the slot,
+/// cached tokens, rotary position). It ends by writing the numbers of the next pass there, for the case that every
+/// sequence continues with its most likely token. A captured graph is therefore valid for every pass with the same
+/// number of sequences, until the cache is rearranged or an adapter changes. To keep the number of graphs small, passes
+/// are padded to one of a few sizes by repeating the first sequence, which writes the same keys and values to the same
+/// position.</remarks>
 internal sealed class CachedDecoder : IDecoder
 {
     // Rows of the small tensor.
@@ -27,7 +27,7 @@ internal sealed class CachedDecoder : IDecoder
     private const int Positions = 5;
     private const int Numbers = 6;
 
-    // Short answers are not worth a capture, which costs as much time as a few passes.
+    // Short answers are not worth a capture, which takes as long as a few passes.
     private const int PassesBeforeCapture = 4;
     private const int ResultsAtOnce = 2;
     private const int FirstLongest = 512;
@@ -51,7 +51,7 @@ internal sealed class CachedDecoder : IDecoder
     /// <param name="model">The model.</param>
     /// <param name="cache">The KV cache.</param>
     /// <param name="vocabularySize">Exclusive upper bound of the ids that may be generated.</param>
-    /// <param name="fillsUp">Whether passes are filled up to few sizes; null: where they are captured.</param>
+    /// <param name="fillsUp">Whether passes are padded to a few sizes; null: if they are captured.</param>
     public CachedDecoder(DecoderModel model, KvCache cache, int vocabularySize, bool? fillsUp = null)
     {
         (this.model, this.cache, this.vocabularySize) = (model, cache, vocabularySize);
@@ -59,16 +59,16 @@ internal sealed class CachedDecoder : IDecoder
         this.fillsUp = fillsUp ?? Captures;
     }
 
-    /// <summary>Whether passes are captured; false once a capture was refused.</summary>
+    /// <summary>Whether passes are captured; false once a capture has failed.</summary>
     public bool Captures { get; private set; }
 
-    /// <summary>Whether passes may be captured where they can be; to compare.</summary>
+    /// <summary>Whether passes may be captured where possible; can be turned off for comparison.</summary>
     public bool MayCapture { get; init; } = true;
 
-    /// <summary>Why a capture was refused; null: none was.</summary>
+    /// <summary>Why a capture failed; null if none did.</summary>
     public string? Refusal { get; private set; }
 
-    /// <summary>Captures made so far.</summary>
+    /// <summary>Number of captures so far.</summary>
     public int CaptureCount { get; private set; }
 
     /// <inheritdoc/>
@@ -80,8 +80,8 @@ internal sealed class CachedDecoder : IDecoder
             ? results.Logits.narrow(0, 0, count)
             : throw new InvalidOperationException("No pass was queued.");
 
-    /// <summary>Whether all layers support this way of decoding: they are on one device, and so do their
-    /// adapters.</summary>
+    /// <summary>Whether all layers support this way of decoding: they are on one device, and their adapters support
+    /// it.</summary>
     public static bool CanDecode(DecoderModel model) =>
         model.Plan.Devices.Count == 1 && model.Head.Projection.CanDecode && model.Layers.All(layer => layer.CanDecode);
 
@@ -219,8 +219,8 @@ internal sealed class CachedDecoder : IDecoder
         }
         else
         {
-            // How far attention may have to look decides into how many parts it is cut, no more: passes share
-            // captures by it.
+            // How far attention may have to look only determines into how many parts it is split; passes share graphs
+            // by that.
             var reach = FirstLongest;
             while (reach < longest)
             {
@@ -273,7 +273,7 @@ internal sealed class CachedDecoder : IDecoder
         }
 
         Results? made = null;
-        // Capture runs the work as well, which puts the next pass's numbers in the place of this one's.
+        // Capturing also runs the work, which replaces this pass's numbers by those of the next.
         using var input = pass.Input.clone();
         try
         {
@@ -384,7 +384,7 @@ internal sealed class CachedDecoder : IDecoder
         (cosines, sines) = (cosine.DetachFromDisposeScope(), sine.DetachFromDisposeScope());
     }
 
-    // What captures and tables rest on: the cache's memory, and that of all weights and adapters.
+    // What graphs and tables depend on: the addresses of the cache and of all weights and adapters.
     private (int Cache, long Model) Now() => (cache.Version, model.Version);
 
     private void Drop()
@@ -424,7 +424,7 @@ internal sealed class CachedDecoder : IDecoder
         }
     }
 
-    // Passes of one size: their numbers, memory and captures.
+    // Passes of one size: their numbers, memory and graphs.
     private sealed class Pass(int size, bool adapted, Device device) : IDisposable
     {
         private Results? uncaptured;

@@ -39,7 +39,7 @@ public sealed class Trainer(
     /// <summary>Creates the pass of a micro-batch; null: one that contains all of its tokens.</summary>
     public Func<MicroBatch, TrainingPass>? MakePass { get; init; }
 
-    /// <summary>Whether small steps are captured as CUDA graphs, where they can be.</summary>
+    /// <summary>Whether small steps are captured as CUDA graphs where possible.</summary>
     public bool CapturesSmallSteps { get; init; } = true;
 
     /// <summary>Small steps' captures; null: none were made.</summary>

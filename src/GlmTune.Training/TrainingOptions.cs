@@ -63,7 +63,7 @@ public sealed record TrainingOptions
     /// row.</summary>
     public int? PackLength { get; init; }
 
-    /// <summary>Whether small steps on a GPU are captured as CUDA graphs. Default true.</summary>
+    /// <summary>Whether small steps on a GPU are captured as CUDA graphs. Default: true.</summary>
     public bool CudaGraphs { get; init; } = true;
 
     /// <summary>Number of ranks that share the tokens of each micro-batch: 1, or all ranks. Default: 1.</summary>

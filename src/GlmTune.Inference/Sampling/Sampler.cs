@@ -4,7 +4,7 @@ using GlmTune.Constraints;
 
 namespace GlmTune.Inference;
 
-/// <summary>Samples the tokens of one answer, one after the other, from rows of logits.</summary>
+/// <summary>Selects the tokens of one answer, one after another, from rows of logits.</summary>
 /// <remarks>In the order of Hugging Face's library: biases, repetition penalty over prompt and answer (and presence and
 /// frequency penalties over the answer), temperature, top-k, top-p, min-p, one random draw. Without sampling, the most
 /// likely token; among equals, the lowest id. The result depends only on seed and logits, not on other answers
@@ -45,8 +45,8 @@ public sealed class Sampler
     /// next.</summary>
     public bool ArgmaxSuffices => settings.Greedy && rules.LeaveUnchanged(tokens.Count - promptLength);
 
-    /// <summary>Whether <see cref="SampleAmong"/> may be tried: the next token is drawn among a few of the likeliest by
-    /// the model's own logits.</summary>
+    /// <summary>Whether <see cref="SampleAmong"/> may be tried: the next token is drawn from a few of the most likely
+    /// according to the model's own logits.</summary>
     internal bool TopTokensMaySuffice =>
         !settings.Greedy
         && settings.TopK is > 0 and <= TopCount / 2
@@ -55,7 +55,8 @@ public sealed class Sampler
     /// <summary>Token ids of the prompt and the answer so far.</summary>
     internal List<int> Tokens => tokens;
 
-    /// <summary>Samples the next token; it counts as answered only once <see cref="Accept"/> gets it.</summary>
+    /// <summary>Selects the next token; it becomes part of the answer only when passed to
+    /// <see cref="Accept"/>.</summary>
     /// <param name="logits">Logits of every token that may be generated, without padded rows of the vocabulary;
     /// modified by the call.</param>
     /// <exception cref="NoTokenException">Logits are NaN or infinite, or every token is forbidden.</exception>
@@ -66,7 +67,7 @@ public sealed class Sampler
         return settings.Greedy ? best : Draw(logits, logits[best]);
     }
 
-    /// <summary>Samples the token that <see cref="Sample"/> would, from the likeliest tokens alone.</summary>
+    /// <summary>Selects the token that <see cref="Sample"/> would select, from the most likely tokens alone.</summary>
     /// <param name="ids">Ids of the most likely tokens, more of them than top-k.</param>
     /// <param name="logits">Their logits, descending.</param>
     /// <returns>Null if further tokens may be as likely as the last of top-k: then nothing was drawn, and all logits
@@ -93,8 +94,8 @@ public sealed class Sampler
 
     /// <summary>The most likely token, after checking that its logit is valid. NaN sorts as the largest value, so
     /// checking one logit is enough.</summary>
-    /// <exception cref="NoTokenException">The logit is NaN or infinite; −∞ is the largest where no token has
-    /// another.</exception>
+    /// <exception cref="NoTokenException">The logit is NaN or infinite; −∞ is the largest only if every token has
+    /// it.</exception>
     internal static int Checked(long id, float logit) => float.IsFinite(logit) ? (int)id : throw NotFinite(id, logit);
 
     /// <summary>Appends a token to the answer.</summary>

@@ -3,8 +3,8 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Cuda;
 
-/// <summary>Work captured once and replayed with one call: its hundreds of launches then cost the CPU
-/// nothing.</summary>
+/// <summary>Work captured once and replayed with a single call, so that its hundreds of launches cost no CPU
+/// time.</summary>
 /// <remarks>The work must make the same launches on the same memory each time: inputs are long-lived tensors that are
 /// filled before a replay, outputs come from the arena, and it must neither wait for the GPU nor draw random numbers.
 /// Source: CUDA driver API, "Stream management" and "Graph management".</remarks>
@@ -25,7 +25,7 @@ public sealed unsafe class CudaGraph : IDisposable
         this.executable = executable;
     }
 
-    /// <summary>Runs <paramref name="work"/> once as it is (kernels compile, libraries set up), then captures
+    /// <summary>Runs <paramref name="work"/> once normally (to compile kernels and initialize libraries), then captures
     /// it.</summary>
     /// <param name="device">The GPU.</param>
     /// <param name="arena">Memory for the outputs of the work's kernels; opened at its start for both runs.</param>

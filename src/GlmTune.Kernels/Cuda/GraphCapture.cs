@@ -4,21 +4,21 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Cuda;
 
-/// <summary>Captures whole passes as graphs, on a stream of its own, with the memory that libtorch's allocator keeps
+/// <summary>Captures whole passes as CUDA graphs on a stream of its own, with memory that libtorch's allocator reserves
 /// for that stream.</summary>
-/// <remarks>
-/// The allocator hands a freed block only to the stream it was made for. Nothing but captures runs here, so what a
-/// capture took and gave back belongs to captures alone: their replays, which follow each other on one stream, find
-/// it at the same addresses. Only an allocator that is out of memory would give the blocks back to the driver; a block
-/// of which a part is held is never given back, so the memory is reserved as one block at the start and its first part
-/// is held. What a replay leaves for later work is to be copied to tensors made outside. Not thread-safe. Source: CUDA
-/// driver API, "Graph management"; libtorch's c10/cuda/CUDACachingAllocator.cpp for the allocator's rules. </remarks>
+/// <remarks>The allocator returns a freed block only to the stream for which it was allocated. Only captures run on
+/// this stream, so blocks used and freed during a capture belong to captures alone, and their replays, which are
+/// serialized on one stream, find them at the same addresses. The allocator would return blocks to the driver only when
+/// out of memory, and never a block of which a part is in use; so the memory is reserved as one block at the start, and
+/// its first part is held. Results of a replay that are needed later must be copied to tensors allocated elsewhere. Not
+/// thread-safe. Source: CUDA driver API, "Graph management"; libtorch's c10/cuda/CUDACachingAllocator.cpp for the
+/// allocator's rules.</remarks>
 public sealed unsafe class GraphCapture : IDisposable
 {
     private const uint NonBlocking = 1;
     private const int Mebibyte = 1 << 20;
 
-    // The allocator's blocks for tensors below one mebibyte are cut from pieces of two.
+    // The allocator cuts blocks below one mebibyte from blocks of two.
     private const int SmallPieces = 48;
     private const int HeldBytes = 512;
 
@@ -28,8 +28,8 @@ public sealed unsafe class GraphCapture : IDisposable
 
     private GraphCapture(Device device, nint stream) => (this.device, this.stream) = (device, stream);
 
-    /// <summary>A capture, with no memory yet; null where there is no GPU.</summary>
-    /// <param name="device">Which.</param>
+    /// <summary>Creates a capture without reserved memory; null if there is no GPU.</summary>
+    /// <param name="device">The GPU.</param>
     public static GraphCapture? TryCreate(Device device)
     {
         if (device.type != DeviceType.CUDA)
@@ -43,9 +43,9 @@ public sealed unsafe class GraphCapture : IDisposable
         return new GraphCapture(device, stream);
     }
 
-    /// <summary>Reserves memory for captures, which lasts as long as this.</summary>
-    /// <param name="bytes">What the largest capture needs at a time, roughly.</param>
-    /// <returns>False, and nothing is reserved, where that is no small part of what is free.</returns>
+    /// <summary>Reserves memory for captures, for the lifetime of this object.</summary>
+    /// <param name="bytes">Approximate memory needed at a time by the largest capture.</param>
+    /// <returns>False, with nothing reserved, if that is a large part of the free memory.</returns>
     public bool TryReserve(long bytes)
     {
         if (DeviceMemory.Of(device) is not { } memory || bytes > memory.Free / 4)
@@ -58,11 +58,11 @@ public sealed unsafe class GraphCapture : IDisposable
         return true;
     }
 
-    /// <summary>Runs <paramref name="work"/> as it is, then captures it without running it.</summary>
-    /// <param name="work">Called twice, the second time for nothing but its launches: what else it changes on the host
-    /// must bear that.</param>
-    /// <param name="recovery">Called where capture fails, with the work half done on the host.</param>
-    /// <returns>The capture; null where something in the work cannot be captured.</returns>
+    /// <summary>Runs <paramref name="work"/>, then captures it without running it.</summary>
+    /// <param name="work">Called twice. The second call must only launch kernels: its other effects on the host must be
+    /// harmless.</param>
+    /// <param name="recovery">Called if the capture fails, when the host's part of the work is half done.</param>
+    /// <returns>The captured graph; null if something in the work cannot be captured.</returns>
     public CudaGraph? RunAndCapture(Action work, Action recovery)
     {
         cuda.synchronize(device);
@@ -89,7 +89,7 @@ public sealed unsafe class GraphCapture : IDisposable
         }
     }
 
-    /// <summary>Why the last capture failed; null: none did.</summary>
+    /// <summary>Why the last capture failed; null if none did.</summary>
     public string? Refusal { get; private set; }
 
     /// <inheritdoc/>
@@ -101,7 +101,7 @@ public sealed unsafe class GraphCapture : IDisposable
         }
 
         held.Clear();
-        // The stream stays: libtorch keeps libraries' workspaces by stream.
+        // The stream is never destroyed: libtorch keeps library workspaces per stream.
     }
 
     private void Reserve(long bytes)

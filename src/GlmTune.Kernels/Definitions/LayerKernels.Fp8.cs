@@ -51,7 +51,7 @@ public abstract partial class LayerKernels
         return (sum, Kept(output, keepOutput, out var quantized), quantized, inverse);
     }
 
-    /// <summary><see cref="RmsNormBackward"/> without a gradient of the weight, as it is and quantized.</summary>
+    /// <summary><see cref="RmsNormBackward"/> without a weight gradient, in the model's type and quantized.</summary>
     /// <param name="gradient">Gradient of the norm's output, [N, C].</param>
     /// <param name="x">The norm's input, [N, C].</param>
     /// <param name="weight">[C].</param>

@@ -308,9 +308,8 @@ public abstract partial class LayerKernels
 /// <param name="Epsilon">Added to the root of the second moment.</param>
 /// <param name="WeightDecay">Decoupled weight decay.</param>
 /// <param name="Step">Number of this update, from 1.</param>
-/// <param name="Stored">
-/// <see cref="Factors"/> in memory, float32 (or wider) [3] on the device, where captured work finds others at each
-/// replay; learning rate, decay and step then have no meaning. Null: they count. </param>
+/// <param name="Stored"><see cref="Factors"/> in memory, float32 (or wider) [3] on the device, which a captured graph
+/// reads at each replay; learning rate, decay and step are then ignored. Null: those are used.</param>
 public readonly record struct AdamWStep(
     double LearningRate,
     double Beta1,

@@ -2,8 +2,8 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Definitions;
 
-/// <summary>What the gradient of a summed loss is multiplied by: a number, or one in memory, where captured work finds
-/// another at each replay.</summary>
+/// <summary>The factor of a summed loss's gradient: a number, or one in device memory that a captured graph reads at
+/// each replay.</summary>
 /// <param name="Value">The factor; ignored if there is a stored one.</param>
 /// <param name="Stored">float32 (or wider) [1] on the device; with it, rows with a target below 0 are ignored. Null:
 /// the value is used.</param>

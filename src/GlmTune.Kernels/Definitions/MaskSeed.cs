@@ -2,7 +2,7 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Definitions;
 
-/// <summary>Decides a dropout mask: a number, or a key that lies in memory, where captured work finds another at each
+/// <summary>The seed of a dropout mask: a number, or a key in device memory that a captured graph reads at each
 /// replay.</summary>
 /// <param name="Value">The seed; ignored if there is a stored key.</param>
 /// <param name="Stored">The result of <see cref="DropoutMask.Key"/> for a seed, as the bits of one int32 [1] on the

@@ -45,9 +45,9 @@ public sealed class SequenceLayout : IDisposable
         cumulativeKeysFor = virtualTokens;
     }
 
-    /// <summary>A run of so many tokens whose sequences change from replay to replay of captured work, which finds
-    /// where they begin in memory.</summary>
-    /// <param name="tokens">N.</param>
+    /// <summary>A fixed number of tokens whose sequences change between replays of a captured graph, which reads where
+    /// they start from device memory.</summary>
+    /// <param name="tokens">Number of tokens, N.</param>
     /// <param name="sequences">Number of sequences; some may be empty.</param>
     /// <param name="cumulative">int32 [sequences + 1]; owned and filled by the caller.</param>
     /// <param name="cumulativeKeys">The same with <paramref name="virtualTokens"/> before each sequence; owned and
@@ -64,8 +64,7 @@ public sealed class SequenceLayout : IDisposable
     /// <summary>For a layout from <see cref="OfStored"/>: sets the current contents of the memory, for operators that
     /// need them on the host.</summary>
     /// <param name="given">Start of each sequence, followed by N, non-decreasing; as many as before.</param>
-    /// <remarks>Indices that were made before get their new values in their place, where captured work reads
-    /// them.</remarks>
+    /// <remarks>Indices created before get their new values in place, where captured graphs read them.</remarks>
     public void Update(ReadOnlySpan<int> given)
     {
         starts = given.ToArray();

@@ -21,7 +21,7 @@ public sealed class Tape : IDisposable
     /// handle.</summary>
     public void Save(Tensor tensor) => saved.Push(tensor.alias().DetachFromDisposeScope());
 
-    /// <summary>Keeps a value, or what makes it again where <see cref="RecomputesSelectively"/>.</summary>
+    /// <summary>Saves a value, or the means to recompute it if <see cref="RecomputesSelectively"/>.</summary>
     /// <param name="tensor">The value; remains owned by the caller.</param>
     /// <param name="again">Recomputes it; null: it cannot be recomputed.</param>
     public void Save(Tensor tensor, Recomputation? again)

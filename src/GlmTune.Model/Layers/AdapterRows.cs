@@ -3,16 +3,15 @@ using static TorchSharp.torch;
 namespace GlmTune.Model.Layers;
 
 /// <summary>The served adapter of each token of a pass.</summary>
-/// <remarks>
-/// Nothing here is read back by the host and all shapes follow from the number of tokens, so a pass can be captured
-/// once and replayed with other numbers in <see cref="Index"/>. Owns its tensors. Not thread-safe. </remarks>
-/// <param name="index">A token's row in the adapters' tables, int64 [N]: 0 for the base alone. Passes to this
+/// <remarks>The host reads nothing back, and all shapes follow from the number of tokens, so a pass can be captured
+/// once and replayed with other numbers in <see cref="Index"/>. Owns its tensors. Not thread-safe.</remarks>
+/// <param name="index">A token's row in the adapters' tables, int64 [N]: 0 for the base model alone. Then owned by this
 /// object.</param>
 public sealed class AdapterRows(Tensor index) : IDisposable
 {
     private readonly Dictionary<Tensor, Tensor> chosen = [];
 
-    /// <summary>A token's row in the adapters' tables, int64 [N]: 0 for the base alone.</summary>
+    /// <summary>A token's row in the adapters' tables, int64 [N]: 0 for the base model alone.</summary>
     public Tensor Index { get; } = index.DetachFromDisposeScope();
 
     /// <summary>The tokens' rows of a table, [N, width]; looked up once for all layers that share the table, and owned

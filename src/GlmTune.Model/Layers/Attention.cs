@@ -14,7 +14,7 @@ public sealed class Attention
     private Parameter? prefix;
 
     /// <param name="queryKeyValue">Fused projection [(H + 2K)·D, C], with bias.</param>
-    /// <param name="output">[C, H·D], without.</param>
+    /// <param name="output">Output projection [C, H·D], without bias.</param>
     /// <param name="heads">How the fused projection is divided into heads.</param>
     /// <param name="layer">Index of the decoder layer, which is also its index in the cache.</param>
     public Attention(Linear queryKeyValue, Linear output, HeadLayout heads, int layer) =>

@@ -96,10 +96,10 @@ public sealed class KvCache : IDisposable
         values[layer].select(0, slot).narrow(0, 0, count).copy_(prefix[1]);
     }
 
-    /// <summary>Copies the first positions of one slot to another.</summary>
+    /// <summary>Copies the start of one slot to another.</summary>
     /// <param name="from">The slot to read.</param>
     /// <param name="to">The slot to write.</param>
-    /// <param name="count">Positions, virtual tokens included.</param>
+    /// <param name="count">Number of tokens, including virtual ones.</param>
     public void CopyStart(int from, int to, int count)
     {
         using var scope = NewDisposeScope();

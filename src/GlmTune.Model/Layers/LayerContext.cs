@@ -35,29 +35,29 @@ public sealed class LayerContext(Tensor cosine, Tensor sine) : IDisposable
     /// tokens.</summary>
     public AdapterRows? Adapters { get; set; }
 
-    /// <summary>In captured work: the mask keys of all dropout sites, int32 [sites], filled anew at each replay. Stays
-    /// the caller's; null: the seed counts.</summary>
+    /// <summary>For captured graphs: the mask keys of all dropout sites, int32 [sites], refilled at each replay; owned
+    /// by the caller. Null: the seed is used.</summary>
     public Tensor? StoredMaskKeys { get; init; }
 
-    /// <summary>Which part of its tokens the output head is at, from 0: its parts draw masks of their own.</summary>
-    /// <remarks>
-    /// So masks of an adapter on the head, which only recipes that name it have, depend on
-    /// <see cref="OutputHead.ChunkRows"/>, and with it on the memory that was free; a run that goes on elsewhere may
-    /// draw others there. Masks that follow from the row alone would need the kernels of dropout to count elements from
-    /// the part's first row instead of 0. </remarks>
+    /// <summary>The part of its tokens that the output head is processing, from 0; each part has its own
+    /// masks.</summary>
+    /// <remarks>The masks of an adapter on the head (which only recipes that name it have) therefore depend on
+    /// <see cref="OutputHead.ChunkRows"/>, and so on free memory: a run resumed elsewhere may draw other masks there.
+    /// To derive masks from the row alone, the dropout kernels would have to count elements from the part's first row
+    /// instead of 0.</remarks>
     internal int HeadPart { get; set; }
 
     /// <summary>Whether there is dropout.</summary>
     public bool Drops => DropoutSeed is not null || StoredMaskKeys is not null;
 
-    /// <summary>The seed of one dropout site's mask: the same whenever it is computed again in this pass.</summary>
+    /// <summary>Seed of a dropout site's mask; the same whenever it is recomputed in this pass.</summary>
     /// <param name="site">Unique number of the site in the model.</param>
     public MaskSeed SeedOf(int site) =>
         StoredMaskKeys is null
             ? SeedOf(DropoutSeed.GetValueOrDefault(), site + HeadPart)
             : new MaskSeed(0, StoredMaskKeys.narrow(0, site + HeadPart, 1));
 
-    /// <summary>The seed of a dropout site's mask in the pass of a seed.</summary>
+    /// <summary>Seed of a dropout site's mask in the pass with a given seed.</summary>
     public static long SeedOf(long dropoutSeed, int site) =>
         unchecked((dropoutSeed * 0x5851F42D4C957F2D) + (site * 0x14057B7EF767814F) + 1);
 

@@ -63,10 +63,10 @@ public sealed class Parameter : IDisposable
     /// optimizer sees it.</summary>
     public bool Computed { get; init; }
 
-    /// <summary>Of the model that it belongs to, which changes of its memory count for; null: of none.</summary>
+    /// <summary>Version counter of its model, which counts changes of this parameter's memory; null: none.</summary>
     internal ModelVersion? Version { get; set; }
 
-    /// <summary>Says that what a captured pass reads here is elsewhere, or no longer all that there is.</summary>
+    /// <summary>Records that captured passes may no longer read this parameter's memory.</summary>
     internal void NoteChange() => Version?.Bump();
 
     /// <summary>Whether values are in memory.</summary>
@@ -107,7 +107,7 @@ public sealed class Parameter : IDisposable
     /// <summary>The values in fp8, in place of <see cref="Value"/>; null: not quantized.</summary>
     public Fp8Matrix? Quantized => quantized;
 
-    /// <summary>Quantizes the values to fp8 and lets them go: for a matrix that is not trained.</summary>
+    /// <summary>Quantizes the values to fp8 and releases them; for a matrix that is not trained.</summary>
     /// <param name="keepTransposed">As in <see cref="Fp8Matrix.Quantize"/>.</param>
     /// <exception cref="InvalidOperationException">It is trained, or not in memory.</exception>
     public void Quantize(bool keepTransposed)
@@ -127,7 +127,7 @@ public sealed class Parameter : IDisposable
     /// contribution; null: none.</summary>
     public Tensor? Gradient { get; private set; }
 
-    /// <summary>Bytes of one element of a floating type.</summary>
+    /// <summary>Size of one element of a floating-point type, in bytes.</summary>
     public static int BytesOf(ScalarType type) =>
         type switch
         {
@@ -150,13 +150,13 @@ public sealed class Parameter : IDisposable
         }
     }
 
-    /// <summary>A float32 (or wider) gradient to add to in place: what is there so far, or zeros.</summary>
+    /// <summary>A float32 (or wider) gradient to add to in place: the gradient so far, or zeros.</summary>
     public Tensor WideGradient()
     {
         var wide = Type == ScalarType.Float64 ? Type : ScalarType.Float32;
         if (Gradient is { } narrow && narrow.dtype != wide)
         {
-            // A weight that two layers share collects from both.
+            // A weight shared by two layers collects from both.
             Gradient = narrow.to_type(wide).DetachFromDisposeScope();
             narrow.Dispose();
         }

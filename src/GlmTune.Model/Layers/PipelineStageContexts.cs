@@ -3,12 +3,12 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Layers;
 
-/// <summary>One pass on each device of a model: its own context on the first, copies on the others, made on first
-/// need.</summary>
-/// <remarks>Owns the copies; the first context stays the caller's. For inference.</remarks>
+/// <summary>One pass on each device of a model: its own context on the first device, copies on the others, created on
+/// first use.</summary>
+/// <remarks>Owns the copies; the first context remains owned by the caller. For inference.</remarks>
 /// <param name="first">The pass on the first device.</param>
-/// <param name="devices">The device of each run of layers.</param>
-/// <param name="kernels">Layer functions of each.</param>
+/// <param name="devices">Device of each stage.</param>
+/// <param name="kernels">Layer functions of each stage.</param>
 internal sealed class PipelineStageContexts(
     LayerContext first,
     IReadOnlyList<Device> devices,
@@ -19,7 +19,7 @@ internal sealed class PipelineStageContexts(
     private readonly Stack<IDisposable> owned = new();
 
     /// <summary>The pass for the layers of a stage.</summary>
-    /// <param name="stage">Number of the run of layers.</param>
+    /// <param name="stage">Index of the stage.</param>
     public LayerContext On(int stage)
     {
         if (stage == 0)

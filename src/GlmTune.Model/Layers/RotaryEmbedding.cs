@@ -3,7 +3,7 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Layers;
 
-/// <summary>The angles by which query and key features rotate with their token's position.</summary>
+/// <summary>The angles by which query and key features are rotated, depending on a token's position.</summary>
 /// <remarks>Pair j of <paramref name="rotaryDim"/>/2 is rotated by position · base^(−2j/rotaryDim). Angles are float32;
 /// sines and cosines are then rounded to the model's type, as in both published implementations. Source: Su et al.,
 /// RoFormer, arXiv:2104.09864, section 3.4.2.</remarks>

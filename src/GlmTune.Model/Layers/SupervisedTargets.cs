@@ -23,8 +23,8 @@ public sealed class SupervisedTargets : IDisposable
         Count = rows.Length;
     }
 
-    /// <summary>Targets in memory that captured work finds filled anew at each replay; some may be below 0, which count
-    /// nothing.</summary>
+    /// <summary>Targets in device memory that are refilled for each replay of a captured graph; those below 0 are
+    /// ignored.</summary>
     /// <param name="rows">int64 [M], ascending; remains owned by the caller.</param>
     /// <param name="targets">int64 [M]; remains owned by the caller.</param>
     public SupervisedTargets(Tensor rows, Tensor targets)

@@ -2,30 +2,28 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Training.Capture;
 
-/// <summary>Runs work, then captures it; gives what replays it, or null where that cannot be.</summary>
+/// <summary>Runs work and captures it; returns a function that replays it, or null if that is not possible.</summary>
 /// <param name="work">Called once to run and, on a GPU, once more to be captured.</param>
-/// <param name="recovery">Called where capture broke off.</param>
-/// <param name="tokens">Tokens of the pass that it is; 0: none.</param>
+/// <param name="recovery">Called if the capture fails.</param>
+/// <param name="tokens">Number of tokens in the pass; 0: not a pass.</param>
 internal delegate Action? RunAndCapture(Action work, Action recovery, int tokens);
 
-/// <summary>Forward and backward of small passes, captured once for each shape: one launch instead of
-/// thousands.</summary>
-/// <remarks>
-/// A small pass takes the GPU less time than its launches take the host. A shape is captured when it comes for the
-/// second time. Not thread-safe. </remarks>
+/// <summary>Forward and backward of small passes, captured once per shape: one launch instead of thousands.</summary>
+/// <remarks>A small pass takes the GPU less time than its launches take the host. A shape is captured when it occurs
+/// for the second time. Not thread-safe.</remarks>
 /// <param name="runner">Runs the model.</param>
 /// <param name="runAndCapture">Runs work and captures it.</param>
-/// <param name="maxTokens">Tokens of the largest pass that is captured.</param>
+/// <param name="maxTokens">Maximum tokens of a pass that is captured.</param>
 internal sealed class CapturedPasses(LayerRunner runner, RunAndCapture runAndCapture, int maxTokens) : IDisposable
 {
     private readonly Dictionary<PassShape, CapturedPass?> captures = [];
     private bool refused;
 
-    /// <summary>Shapes that are captured.</summary>
+    /// <summary>Number of captured shapes.</summary>
     public int Count => captures.Values.Count(capture => capture?.Replay is not null);
 
-    /// <summary>Adds a pass's gradients to the shards, as <see cref="LayerRunner.ForwardBackward"/> does.</summary>
-    /// <returns>Its summed loss; null where the pass is to be run in the ordinary way.</returns>
+    /// <summary>Adds a pass's gradients to the shards, like <see cref="LayerRunner.ForwardBackward"/>.</summary>
+    /// <returns>Its summed loss; null if the pass must be run without capture.</returns>
     public Tensor? TryRun(TrainingPass pass, double gradientScale, long? dropoutSeed)
     {
         if (refused || pass.Exchange is not null || pass.Targets.Count == 0)
@@ -75,7 +73,7 @@ internal sealed class CapturedPasses(LayerRunner runner, RunAndCapture runAndCap
         );
     }
 
-    // What a broken capture collected was never computed.
+    // Gradients collected by a failed capture were never computed.
     private void ForgetGradients()
     {
         foreach (var parameter in runner.Model.Parameters)

@@ -6,7 +6,7 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Training.Capture;
 
-/// <summary>All that changes from one pass of a shape to the next, at fixed addresses in the device's memory.</summary>
+/// <summary>Everything that changes between passes of the same shape, at fixed addresses in device memory.</summary>
 internal sealed class PassInputs : IDisposable
 {
     private const int Ids = 0,

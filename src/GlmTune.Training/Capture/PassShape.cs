@@ -1,6 +1,6 @@
 namespace GlmTune.Training.Capture;
 
-/// <summary>What passes must have in common to be replays of one capture; a pass fits by being filled up.</summary>
+/// <summary>The sizes that passes must share to replay the same CUDA graph; smaller passes are padded.</summary>
 /// <param name="Tokens">Number of tokens, padded by a sequence without supervised tokens.</param>
 /// <param name="Sequences">Number of sequences, padded by empty ones.</param>
 /// <param name="Targets">Number of targets, padded by ignored ones.</param>

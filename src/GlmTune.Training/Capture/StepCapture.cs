@@ -6,18 +6,18 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Training.Capture;
 
-/// <summary>Captures of small passes, and of every step's update, whose hundreds of kernels take the GPU less time
-/// than the host: where there is a GPU to itself, with memory to spare. Not thread-safe.</summary>
-/// <remarks>What it may not do changes nothing but time: such passes, and all after one that could not be captured, run
-/// in the ordinary way.</remarks>
+/// <summary>CUDA graphs of small passes, and of every optimizer update, whose hundreds of kernels take the GPU less
+/// time than the host. Used on a single GPU with memory to spare. Not thread-safe.</summary>
+/// <remarks>Capture affects only speed: passes that are not captured, and all passes after a failed capture, run
+/// normally.</remarks>
 public sealed class StepCapture : IDisposable
 {
-    /// <summary>Tokens of the largest pass that is captured: above, the GPU has more to do than the host.</summary>
+    /// <summary>Maximum tokens of a pass that is captured: above this, the GPU takes longer than the host.</summary>
     public const int MaxTokens = 512;
 
     private const int FirstReserve = 128;
 
-    // Norms of shards, and what is converted on the way back to the layers.
+    // Norms of shards, and values converted on the way back to the layers.
     private const long UpdateBytes = 16 << 20;
 
     private readonly LayerRunner runner;
@@ -40,27 +40,28 @@ public sealed class StepCapture : IDisposable
         Update = new OptimizerStep(sharding, runner.Model.Kernels, optimizer, runAndCapture);
     }
 
-    /// <summary>Captured passes.</summary>
+    /// <summary>The captured passes.</summary>
     internal CapturedPasses Passes { get; }
 
     /// <summary>The captured update.</summary>
     internal OptimizerStep Update { get; }
 
-    /// <summary>Why capture was given up; null: it was not.</summary>
+    /// <summary>Why capture was given up; null if it was not.</summary>
     public string? Refusal => graphCapture?.Refusal;
 
-    /// <summary>Graphs captured so far.</summary>
+    /// <summary>Number of graphs captured so far.</summary>
     public int Count => graphs.Count;
 
-    /// <summary>A capture of small steps; null where they cannot be captured.</summary>
+    /// <summary>A capture of small steps; null if they cannot be captured.</summary>
     /// <param name="runner">Runs the model.</param>
-    /// <param name="sharding">Who holds what; other ranks cannot be waited for inside a capture.</param>
-    /// <param name="optimizer">AdamW's numbers.</param>
+    /// <param name="sharding">How parameters are distributed over the ranks; a capture cannot wait for other
+    /// ranks.</param>
+    /// <param name="optimizer">Settings of AdamW.</param>
     public static StepCapture? TryCreate(LayerRunner runner, ISharding sharding, OptimizerOptions optimizer)
     {
         var model = runner.Model;
-        // Attention by plain operators fills every sequence up to the whole pass, which is neither quick nor in the
-        // memory that is reserved.
+        // Plain attention pads every sequence to the length of the whole pass, which is slow and exceeds the reserved
+        // memory.
         var byKernels =
             model.Type is ScalarType.BFloat16 or ScalarType.Float16
             && model.Config.HeadDim % 8 == 0
@@ -81,8 +82,7 @@ public sealed class StepCapture : IDisposable
             : null;
     }
 
-    /// <summary>The same on any device with nothing captured: the work runs each time, on inputs that were filled up.
-    /// For tests.</summary>
+    /// <summary>The same on any device without capture: the work runs each time, on padded inputs. For tests.</summary>
     internal static StepCapture WithoutGraphs(LayerRunner runner, ISharding sharding, OptimizerOptions optimizer) =>
         new(runner, sharding, optimizer, null, int.MaxValue);
 
@@ -100,13 +100,13 @@ public sealed class StepCapture : IDisposable
         graphCapture?.Dispose();
     }
 
-    /// <summary>Bytes that captures of so many tokens need: kept layers, one layer's forward and backward at a time
-    /// with the gradients of what is trained in it, the output head, and the libraries' workspaces.</summary>
+    /// <summary>Bytes that captures of this many tokens need: kept layers, one layer's forward and backward at a time
+    /// with the gradients of its trained parameters, the output head, and library workspaces.</summary>
     internal static long BytesFor(LayerRunner runner, int tokens)
     {
         var (model, config) = (runner.Model, runner.Model.Config);
         var size = Parameter.BytesOf(model.Type);
-        // What is not reserved may be taken back by the allocator while captures still write to it. An embedding's
+        // The allocator may reclaim memory that is not reserved while captures still write to it. An embedding's
         // gradient is float32.
         var gradients =
             model.Units.Max(unit =>
@@ -125,12 +125,12 @@ public sealed class StepCapture : IDisposable
         return work;
     }
 
-    // For twice as many tokens each time, so that passes of rising lengths reserve little more than the largest needs.
+    // Doubles each time, so that passes of increasing length reserve little more than the largest needs.
     private bool TryReserve(int tokens)
     {
         if (tokens == 0)
         {
-            // An update finds room where passes do.
+            // An update fits wherever passes fit.
             if (!reservedForUpdates && reservedFor == 0)
             {
                 reservedForUpdates = true;

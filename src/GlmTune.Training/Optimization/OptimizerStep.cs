@@ -6,8 +6,8 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Training.Optimization;
 
-/// <summary>What follows a step's passes: the gradients' norm, clipping, and AdamW on every shard. Plain, or captured
-/// where a way to capture is given. Not thread-safe.</summary>
+/// <summary>What follows the passes of a step: the gradient norm, clipping, and AdamW on every shard. Runs directly, or
+/// captured if a way to capture is given. Not thread-safe.</summary>
 internal sealed class OptimizerStep : IDisposable
 {
     private readonly ISharding sharding;
@@ -111,7 +111,7 @@ internal sealed class OptimizerStep : IDisposable
         sharding.ShareUpdates();
     }
 
-    // What a capture reads anew at each replay, and its two halves.
+    // Inputs that a captured graph reads at each replay, and its two halves.
     private sealed class Captured(RunAndCapture runAndCapture, ScalarType type, Device device) : IDisposable
     {
         private readonly StagedTensors factors = new(device, (type, 3), (type, 3));
@@ -120,7 +120,7 @@ internal sealed class OptimizerStep : IDisposable
 
         public Tensor Loss { get; } = zeros(1, type, device).squeeze().DetachFromDisposeScope();
 
-        /// <summary>Whether capture was refused: then the work runs each time.</summary>
+        /// <summary>Whether the capture failed, in which case the work runs each time.</summary>
         public bool Refused { get; private set; }
 
         public void Measure(Action work) => Do(ref measure, work);

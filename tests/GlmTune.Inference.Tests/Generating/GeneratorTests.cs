@@ -98,7 +98,7 @@ public class GeneratorTests
             )
         );
         Assert.Contains(message, error.Message, StringComparison.Ordinal);
-        Assert.Contains("The weights contain values that are not finite", error.Message, StringComparison.Ordinal);
+        Assert.Contains("The weights contain non-finite values", error.Message, StringComparison.Ordinal);
     }
 
     [Theory]
@@ -137,7 +137,7 @@ public class GeneratorTests
         Assert.Equal(11, tokens.Count);
         var (failed, message) = Assert.Single(errors);
         Assert.Equal(1, failed);
-        Assert.Contains("is NaN. The weights contain values that are not finite", message, StringComparison.Ordinal);
+        Assert.Contains("is NaN. The weights contain non-finite values", message, StringComparison.Ordinal);
         Assert.Equal(decodes, model.QueuedAhead > 2);
     }
 
@@ -158,11 +158,7 @@ public class GeneratorTests
                 }
             )
         );
-        Assert.Contains(
-            "is NaN. The weights contain values that are not finite",
-            error.Message,
-            StringComparison.Ordinal
-        );
+        Assert.Contains("is NaN. The weights contain non-finite values", error.Message, StringComparison.Ordinal);
     }
 
     [Theory]
