@@ -1,5 +1,6 @@
 using GlmTune.Collectives;
 using GlmTune.Inference;
+using GlmTune.Kernels.Memory;
 using GlmTune.Training;
 
 namespace GlmTune.Cli;
@@ -45,6 +46,14 @@ internal static class ExitCode
                         + "file not found."
                 );
                 return Users;
+            case var _ when AllocationFailure.Find(exception) is { } failure:
+                error.WriteLine(
+                    exception is MemoryExhaustedException
+                        ? exception.Message
+                        : $"{failure} Use less at a time (shorter rows or prompts, a smaller batch, fewer slots), a smaller "
+                            + "type, more devices, or a device with more memory."
+                );
+                return Users;
             case InvalidDataException
             or IOException
             or UnauthorizedAccessException
@@ -55,12 +64,6 @@ internal static class ExitCode
             or SharedFailureException
             or DllNotFoundException:
                 error.WriteLine(exception.Message);
-                return Users;
-            case var _ when OutOfMemory.Find(exception) is { } where:
-                error.WriteLine(
-                    $"Out of memory: {where} Use less at a time (shorter rows or prompts, a smaller batch, fewer slots), a "
-                        + "smaller type, more devices, or a device with more memory."
-                );
                 return Users;
             default:
                 error.WriteLine("Internal error. Please report it with the command line and the trace below.");

@@ -8,4 +8,7 @@ internal static partial class ServerLog
 
     [LoggerMessage(Level = LogLevel.Error, Message = "{Path} failed")]
     public static partial void RequestFailed(this ILogger logger, Exception exception, string path);
+
+    [LoggerMessage(Level = LogLevel.Error, Message = "{Path}: {Problem}")]
+    public static partial void OutOfMemory(this ILogger logger, string problem, string path);
 }

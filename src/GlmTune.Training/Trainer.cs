@@ -36,6 +36,10 @@ public sealed class Trainer(
     /// <summary>Number of finished steps.</summary>
     public long Done { get; set; }
 
+    /// <summary>Whether weights and optimizer are those of <see cref="Done"/> steps: false after an update that failed
+    /// half-way, whose weights are not to be saved.</summary>
+    public bool IsWhole { get; private set; } = true;
+
     /// <summary>Creates the pass of a micro-batch; null: one that contains all of its tokens.</summary>
     public Func<MicroBatch, TrainingPass>? MakePass { get; init; }
 
@@ -59,9 +63,31 @@ public sealed class Trainer(
     /// <param name="batches">This rank's micro-batches.</param>
     /// <param name="lineOf">Returns the line of an example in its file, for messages; null: unknown.</param>
     /// <exception cref="NonFiniteStepException">Loss or gradient norm is not finite; nothing was changed.</exception>
+    /// <remarks>A step that fails before its update (out of memory, say) leaves weights and optimizer as they were and
+    /// no gradient, and can be made again. One that fails within it leaves <see cref="IsWhole"/> false.</remarks>
     public StepReport Step(StepBatches batches, Func<int, int>? lineOf = null)
     {
         var watch = Stopwatch.StartNew();
+        try
+        {
+            var report = Measure(batches, lineOf, watch);
+            IsWhole = false;
+            Update.Apply(schedule.After(Done), Done + 1);
+            runner.RefreshPrefix();
+            Done++;
+            IsWhole = true;
+            return last = report with { Elapsed = watch.Elapsed };
+        }
+        catch
+        {
+            DropGradients();
+            throw;
+        }
+    }
+
+    // Passes, gradients and their norm: all of a step that changes nothing.
+    private StepReport Measure(StepBatches batches, Func<int, int>? lineOf, Stopwatch watch)
+    {
         using var scope = NewDisposeScope();
         sharding.CurrentStep = Done + 1;
         Tensor? sum = null;
@@ -93,10 +119,21 @@ public sealed class Trainer(
             watch.Elapsed
         );
         CheckFinite(report, batches, lineOf);
-        Update.Apply(schedule.After(Done), Done + 1);
-        runner.RefreshPrefix();
-        Done++;
-        return last = report with { Elapsed = watch.Elapsed };
+        return report;
+    }
+
+    private void DropGradients()
+    {
+        using var scope = NewDisposeScope();
+        foreach (var parameter in runner.Model.Parameters)
+        {
+            parameter.ClearGradient();
+        }
+
+        foreach (var shard in sharding.Trainable)
+        {
+            shard.Gradient.zero_();
+        }
     }
 
     /// <inheritdoc/>
@@ -130,11 +167,6 @@ public sealed class Trainer(
         if (double.IsFinite(value))
         {
             return;
-        }
-
-        foreach (var shard in sharding.Trainable)
-        {
-            shard.Gradient.zero_();
         }
 
         var lines = batches

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using GlmTune.Kernels.Definitions;
+using GlmTune.Kernels.Memory;
 using GlmTune.Model;
 using GlmTune.Model.Layers;
 using static TorchSharp.torch;
@@ -94,7 +95,7 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         }
         catch (Exception e) when (e is not OperationCanceledException)
         {
-            throw new PassFailedException(Abandon(), e);
+            throw new PassFailedException(Abandon(AllocationFailure.Find(e) is not null), e);
         }
 
         foreach (var (row, token, error) in choices)
@@ -201,7 +202,8 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
     // After a failed pass: returns the rows that cannot continue, and removes them. The pass wrote only beyond the
     // tokens that its rows count as cached, so the slots of the others are intact. If making room failed, the cache may
     // be partly rearranged: then only the newest rows are given up, and the others process their tokens again.
-    private GenerationRow[] Abandon()
+    // If a pass ran out of memory, only its longest row is given up, and the others try again without it.
+    private GenerationRow[] Abandon(bool forMemory)
     {
         GenerationRow[] failed;
         if (inPass is null)
@@ -221,6 +223,7 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         else
         {
             failed = [.. inPass.Where(active.Contains)];
+            failed = forMemory && failed.Length > 1 ? [failed.MaxBy(row => row.Tokens.Count)!] : failed;
             active.RemoveAll(failed.Contains);
             ahead = null;
             decoder?.Dispose();

@@ -111,6 +111,7 @@ internal static unsafe class Memory
                 return Tensor.UnsafeCreateTensor(arena.Take(type, device, shape.Length, sizes, strides, stride));
             }
 
+            NativeLog.Mute();
             var code = AtenShim.EmptyStrided(
                 shape.Length,
                 sizes,
@@ -120,7 +121,8 @@ internal static unsafe class Memory
                 device.index,
                 &handle
             );
-            // which reports what is wrong
+            NativeLog.Unmute();
+            // TorchSharp's reports what is wrong.
             return code == 0 ? Tensor.UnsafeCreateTensor(handle) : empty(shape.ToArray(), type, device);
         }
     }

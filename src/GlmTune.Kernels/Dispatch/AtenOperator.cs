@@ -20,6 +20,7 @@ public sealed unsafe class AtenOperator
     private readonly byte[] name;
     private readonly byte[] overload;
     private readonly ReturnShape returns;
+    private readonly bool changesArguments;
 
     /// <param name="schema">Such as <c>aten::name.overload(Tensor self, int dim=0, *, Tensor? out=None) -> (Tensor,
     /// Tensor)</c>.</param>
@@ -28,6 +29,7 @@ public sealed unsafe class AtenOperator
     public AtenOperator(string schema)
     {
         this.schema = OperatorSchema.Parse(schema);
+        changesArguments = schema.Contains("!)", StringComparison.Ordinal);
         name = Encoding.UTF8.GetBytes(this.schema.Name + '\0');
         overload = Encoding.UTF8.GetBytes(this.schema.Overload + '\0');
         var kinds = this.schema.Returns.Select(value => value.Kind).ToArray();
@@ -128,19 +130,48 @@ public sealed unsafe class AtenOperator
     private void Run(ReadOnlySpan<Argument> arguments, ulong* stack)
     {
         Check(arguments);
-        if (TryRun(arguments, stack) == 0)
+        NativeLog.Mute();
+        var code = TryRun(arguments, stack);
+        NativeLog.Unmute();
+        if (code == 0)
         {
             return;
         }
 
-        throw new AtenException(
-            $"{this} failed: {Reason(ReasonOfShapes(arguments))} Arguments: {Describe(arguments)}."
-        );
+        if (ReasonOfShapes(arguments) is not { } reason)
+        {
+            if (TryAgain(arguments, stack, out reason))
+            {
+                return;
+            }
+        }
+
+        throw new AtenException($"{this} failed: {Reason(reason)} Arguments: {Describe(arguments)}.");
     }
 
-    // The interface returns only an error code and prints the reason. The failed call is not repeated, because it may
-    // have changed its arguments. Instead, a call on tensors of the same types and shapes, but without memory, fails
-    // for the same reason if types and shapes are the cause. Null: they are not, or the reason cannot be read.
+    // What is no fault of the arguments, such as a lack of memory, is told by the same call once more; unless the
+    // operator writes to its arguments, which the first call may have done.
+    private bool TryAgain(ReadOnlySpan<Argument> arguments, ulong* stack, out string? reason)
+    {
+        reason = null;
+        using var capture = changesArguments ? null : StandardErrorCapture.Start();
+        if (capture is null)
+        {
+            return false;
+        }
+
+        if (TryRun(arguments, stack) == 0)
+        {
+            return true;
+        }
+
+        reason = capture.Take();
+        return false;
+    }
+
+    // The interface returns only an error code and prints the reason. A call on tensors of the same types and shapes,
+    // but without memory, fails for the same reason if types and shapes are the cause. Null: they are not, or the reason
+    // cannot be read.
     private string? ReasonOfShapes(ReadOnlySpan<Argument> arguments)
     {
         using var scope = NewDisposeScope();
@@ -159,7 +190,7 @@ public sealed unsafe class AtenOperator
         var stack = stackalloc ulong[StackSize];
         if (TryRun(shapes, stack) != 0)
         {
-            return capture.Text();
+            return capture.Take();
         }
 
         if (returns == ReturnShape.TensorList)
@@ -331,14 +362,19 @@ public sealed unsafe class AtenOperator
     {
         if (string.IsNullOrWhiteSpace(text))
         {
-            return "See standard error for libtorch's message.";
+            return "libtorch gave no reason.";
         }
 
         const string Marker = "Exception in aoti_torch: ";
         var start = text.IndexOf(Marker, StringComparison.Ordinal);
         text = start < 0 ? text : text[(start + Marker.Length)..];
-        var end = text.IndexOf("Exception raised from", StringComparison.Ordinal);
-        return (end < 0 ? text : text[..end]).Trim();
+        foreach (var stack in (string[])["Exception raised from", "\nframe #"])
+        {
+            var end = text.IndexOf(stack, StringComparison.Ordinal);
+            text = end < 0 ? text : text[..end];
+        }
+
+        return text.Trim();
     }
 
     private static string Describe(ReadOnlySpan<Argument> arguments)

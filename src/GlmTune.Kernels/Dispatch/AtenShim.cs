@@ -101,7 +101,7 @@ internal static unsafe class AtenShim
     {
         if (code != 0)
         {
-            throw new AtenException($"libtorch failed to {action}; see standard error for its message.");
+            throw new AtenException($"libtorch failed to {action}.");
         }
     }
 }

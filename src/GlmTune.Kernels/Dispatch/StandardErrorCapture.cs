@@ -12,6 +12,7 @@ internal sealed unsafe partial class StandardErrorCapture : IDisposable
 
     private readonly int saved;
     private readonly int file;
+    private nint taken;
 
     private StandardErrorCapture(int saved, int file)
     {
@@ -41,24 +42,24 @@ internal sealed unsafe partial class StandardErrorCapture : IDisposable
         return null;
     }
 
-    /// <summary>The text captured so far, up to 64 KiB.</summary>
-    public string Text()
+    /// <summary>What was written so far, up to 64 KiB; it is not given back to standard error.</summary>
+    public string Take()
     {
         var buffer = new byte[64 * 1024];
         fixed (byte* pointer = buffer)
         {
-            var count = ReadAt(file, pointer, (nuint)buffer.Length, 0);
-            return Encoding.UTF8.GetString(buffer, 0, (int)Math.Max(0, count));
+            var count = Math.Max(0, ReadAt(file, pointer, (nuint)buffer.Length, 0));
+            taken = count;
+            return Encoding.UTF8.GetString(buffer, 0, (int)count);
         }
     }
 
-    /// <summary>Restores standard error, and writes the captured text to it, because other threads may have written
-    /// some of it.</summary>
+    /// <summary>Restores standard error, and writes to it what was captured and not taken.</summary>
     public void Dispose()
     {
         _ = DuplicateTo(saved, StandardError);
         var buffer = stackalloc byte[4096];
-        nint at = 0;
+        var at = taken;
         for (nint count; (count = ReadAt(file, buffer, 4096, at)) > 0; at += count)
         {
             _ = Write(StandardError, buffer, (nuint)count);

@@ -51,8 +51,16 @@ public sealed class KeptActivations(int layers, int lowest, int recomputed, int 
 
         using var input = (Tensor)left!;
         var tape = new Tape();
-        layer.Recompute(input, context, tape);
-        return tape;
+        try
+        {
+            layer.Recompute(input, context, tape);
+            return tape;
+        }
+        catch
+        {
+            tape.Dispose();
+            throw;
+        }
     }
 
     /// <inheritdoc/>

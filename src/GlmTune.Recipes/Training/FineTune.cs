@@ -3,6 +3,7 @@ using System.Runtime.ExceptionServices;
 using GlmTune.Checkpoints;
 using GlmTune.Collectives;
 using GlmTune.Data.Batching;
+using GlmTune.Kernels.Memory;
 using GlmTune.Kernels.Native;
 using GlmTune.Model;
 using GlmTune.Recipes.Evaluating;
@@ -140,6 +141,12 @@ public sealed class FineTune
 
             ranks.RunOnAllOrFail(() => ExceptionDispatchInfo.Throw(error));
         }
+        catch (Exception error)
+            when (error is not MemoryExhaustedException && AllocationFailure.Find(error) is { } failure)
+        {
+            batches.Cursor = before;
+            throw new MemoryExhaustedException(failure, AfterFailure(savedStep), error);
+        }
 
         if (trainer.Done > savedStep && recipe.Training.SaveStrategy != IntervalStrategy.No)
         {
@@ -148,6 +155,31 @@ public sealed class FineTune
 
         var stopped = ranks.AnyStops(stop) || !Test(stop);
         return new FineTuneResult(trainer.Done, losses / steps, watch.Elapsed, saved, stopped);
+    }
+
+    // What is kept of a run that ran out of memory, and what to change. Of several ranks the others are still in the step,
+    // and cannot take part in a checkpoint.
+    private string AfterFailure(long savedStep)
+    {
+        var kept = savedStep > 0 ? $"Checkpoint {savedStep} is the last one." : "No checkpoint was written before.";
+        if (
+            trainer.IsWhole
+            && trainer.Done > savedStep
+            && ranks.Count == 1
+            && recipe.Training.SaveStrategy != IntervalStrategy.No
+        )
+        {
+            try
+            {
+                kept = $"Step {trainer.Done} is saved in {Save()}.";
+            }
+            catch (Exception again) when (AllocationFailure.Find(again) is not null)
+            {
+                kept = $"There was no memory left to save step {trainer.Done} either. {kept}";
+            }
+        }
+
+        return $"{kept} {setup.MemoryAdvice}";
     }
 
     private string Save()

@@ -202,6 +202,9 @@ internal sealed class RunSetup
     /// <summary>Writes the checkpoints.</summary>
     public RunCheckpoints Checkpoints { get; }
 
+    /// <summary>What to change after memory ran out, the cheapest first; a sentence.</summary>
+    public string MemoryAdvice => MemoryRemedies.Sentence(Recipe, Data.Longest);
+
     // A checkpoint without a complete model has its weights in the optimizer files.
     private string? WeightsOf(string? checkpoint) =>
         checkpoint is not null

@@ -1,4 +1,5 @@
 using GlmTune.Constraints;
+using GlmTune.Kernels.Memory;
 using Microsoft.AspNetCore.WebUtilities;
 
 namespace GlmTune.Server;
@@ -59,14 +60,19 @@ internal static class ErrorResponses
                 StatusCodes.Status503ServiceUnavailable,
                 "The server is shutting down."
             ),
+            _ when AllocationFailure.Find(exception) is not null => (
+                StatusCodes.Status503ServiceUnavailable,
+                "The server ran out of memory for this answer. Try again later, or ask with fewer tokens."
+            ),
             _ => (StatusCodes.Status500InternalServerError, "Internal server error; see the server's log."),
         };
-        if (status == StatusCodes.Status500InternalServerError)
+        if (exception is not ApiException && AllocationFailure.Find(exception) is { } failure)
         {
-            context
-                .RequestServices.GetRequiredService<ILoggerFactory>()
-                .CreateLogger("glmtune")
-                .RequestFailed(exception, context.Request.Path);
+            Log(context).OutOfMemory($"{failure} Serve with fewer --slots, or shorter prompts.", context.Request.Path);
+        }
+        else if (status == StatusCodes.Status500InternalServerError)
+        {
+            Log(context).RequestFailed(exception, context.Request.Path);
         }
 
         return (
@@ -74,6 +80,9 @@ internal static class ErrorResponses
             ErrorBody.Of(status, message, (exception as ApiException)?.Param, (exception as ApiException)?.Code)
         );
     }
+
+    private static ILogger Log(HttpContext context) =>
+        context.RequestServices.GetRequiredService<ILoggerFactory>().CreateLogger("glmtune");
 
     private static bool IsStopping(HttpContext context) =>
         context

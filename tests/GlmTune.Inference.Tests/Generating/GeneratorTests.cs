@@ -166,10 +166,10 @@ public class GeneratorTests
     [InlineData(true)]
     public void A_failed_pass_ends_its_own_answers_and_no_others(bool decodes)
     {
-        // Two places, five prompts; whatever pass the third one is in has no memory.
+        // Two places, five prompts; whatever pass the third one is in fails.
         var model = FakeLm.Sure(
             9,
-            history => history is [3, _, ..] ? throw new InsufficientMemoryException("no memory") : 7,
+            history => history is [3, _, ..] ? throw new InvalidDataException("broken") : 7,
             decodes: decodes
         );
         var generator = new Generator(
@@ -195,7 +195,7 @@ public class GeneratorTests
             }
             catch (PassFailedException e)
             {
-                Assert.IsType<InsufficientMemoryException>(e.Cause);
+                Assert.IsType<InvalidDataException>(e.Cause);
                 lost.AddRange(e.Rows.Select(row => row.Index));
             }
         }
@@ -204,6 +204,53 @@ public class GeneratorTests
         Assert.Equal([1, 2], lost);
         Assert.Equal((2, 3, 3), (counts[0], counts[3], counts[4]));
         Assert.InRange(counts[1], 1, 7);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Where_a_pass_runs_out_of_memory_the_longest_answer_is_given_up_and_the_others_are_as_alone(bool decodes)
+    {
+        var model = FakeLm.Sure(
+            9,
+            history => history.Length > 6 ? throw new InsufficientMemoryException("no memory") : history.Sum() % 8 + 1,
+            decodes: decodes
+        );
+        var options = new GenerationOptions { EosTokenIds = [], MaxNewTokens = 3 };
+        var generator = new Generator(model, 9, options);
+        int[][] prompts =
+        [
+            [1],
+            [2, 3, 4, 5],
+            [6, 7],
+        ];
+        var alone = prompts.Select(prompt => prompt.Length > 3 ? null : generator.Generate(new(prompt)).Tokens);
+        using var queue = generator.NewQueue();
+        foreach (var (index, prompt) in prompts.Index())
+        {
+            queue.Add(
+                generator.NewRow(index, new(prompt) { Options = new() { MaxNewTokens = prompt.Length > 3 ? 9 : 3 } })
+            );
+        }
+
+        var (answers, lost) = (prompts.Select(_ => new List<int>()).ToArray(), new List<int>());
+        while (queue.HasWork)
+        {
+            try
+            {
+                queue.Step((row, token) => answers[row.Index].Add(token.Id), (_, e) => throw e);
+            }
+            catch (PassFailedException e)
+            {
+                lost.AddRange(e.Rows.Select(row => row.Index));
+            }
+        }
+
+        Assert.Equal([1], lost);
+        Assert.All(
+            alone.Index().Where(each => each.Item is not null),
+            each => Assert.Equal(each.Item, answers[each.Index])
+        );
     }
 
     [Fact]

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using GlmTune.Kernels.Dispatch;
+using GlmTune.Kernels.Memory;
 using GlmTune.Kernels.Native;
 using Xunit;
 using static TorchSharp.torch;
@@ -24,7 +25,7 @@ public sealed class FailedAllocationTests
             ["addmm"] = one => addmm(one, one.expand(Side, 1), one.expand(1, Side), 1, 1),
             ["add"] = one => one.expand(Side, 1).Add(one.expand(1, Side)),
             ["mul"] = one => one.expand(Side, 1).mul(one.expand(1, Side)),
-            ["cat"] = one => cat([one.expand(Side, Side), one.expand(Side, Side)]),
+            ["cat"] = one => cat([one.expand(Side, Side / 2), one.expand(Side, Side / 2)]),
             ["contiguous"] = one => one.expand(Side, Side).contiguous(),
             ["empty"] = _ => empty(Side, Side),
             ["zeros"] = _ => zeros(Side, Side),
@@ -40,5 +41,7 @@ public sealed class FailedAllocationTests
         using var scope = NewDisposeScope();
         var error = Record.Exception(() => Calls[name](ones(1, 1)));
         Assert.True(error is ExternalException or AtenException, $"{error}");
+        Assert.True(AllocationFailure.Find(error) is { Where: "the host" }, $"{error}");
+        Assert.InRange(AllocationFailure.Find(error)!.Requested!.Value, 1L << 62, long.MaxValue);
     }
 }

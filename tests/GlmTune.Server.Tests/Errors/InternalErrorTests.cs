@@ -35,6 +35,30 @@ public sealed class InternalErrorTests
         Assert.Equal((0, 0), (server.Queue.Running, server.Queue.Waiting));
     }
 
+    [Fact]
+    public async Task An_answer_without_memory_is_a_503_and_the_next_one_is_answered()
+    {
+        var fails = true;
+        await using var server = await RunningServer.StartAsync(
+            ScriptedChat.Answering(_ => fails ? throw new InsufficientMemoryException(Inside) : "fine")
+        );
+        const string Path = "/v1/chat/completions";
+        const string Body = """{"messages":[{"role":"user","content":"x"}]}""";
+        var (status, answer) = await server.Http.PostAsync(Path, Body);
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, status);
+        Assert.Contains(
+            "ran out of memory for this answer",
+            answer["error"]!["message"]!.GetValue<string>(),
+            StringComparison.Ordinal
+        );
+        var events = await server.Http.EventsAsync(Path, $"{{\"stream\":true,{Body[1..]}");
+        Assert.Contains("ran out of memory", events[^1], StringComparison.Ordinal);
+        fails = false;
+        (status, _) = await server.Http.PostAsync(Path, Body);
+        Assert.Equal(HttpStatusCode.OK, status);
+        Assert.Equal((0, 0), (server.Queue.Running, server.Queue.Waiting));
+    }
+
     private static Exception Made(string kind) =>
         kind switch
         {

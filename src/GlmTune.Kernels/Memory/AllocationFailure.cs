@@ -1,0 +1,134 @@
+using System.Runtime.InteropServices;
+using System.Text.RegularExpressions;
+using GlmTune.Kernels.Cuda;
+using GlmTune.Kernels.Dispatch;
+
+namespace GlmTune.Kernels.Memory;
+
+/// <summary>Memory that was asked for and could not be had: the one place that tells this from other errors, whoever
+/// reported it.</summary>
+/// <remarks>Known are libtorch's allocators of GPU and host, whether reached through TorchSharp or by its C interface;
+/// the CUDA driver (page-locked memory, graphs, kernels); cuBLAS and cuDNN, whose workspaces come from the same memory;
+/// NCCL; and .NET.</remarks>
+/// <param name="Where">Whose memory: "GPU 0", "the GPU", "the host".</param>
+/// <param name="Requested">Bytes that were asked for; null: not known.</param>
+/// <param name="Free">Bytes that were free there; null: not known.</param>
+/// <param name="Total">Bytes that there are; null: not known.</param>
+/// <param name="InTensors">Bytes of this process's tensors there; null: not known.</param>
+/// <param name="Cached">Bytes that the allocator holds and has not given out; null: not known.</param>
+public sealed partial record AllocationFailure(
+    string Where,
+    long? Requested,
+    long? Free = null,
+    long? Total = null,
+    long? InTensors = null,
+    long? Cached = null
+)
+{
+    private const string Host = "the host";
+    private const string Gpu = "the GPU";
+
+    // What reporters write, and whose memory it means; null: the text says so.
+    private static readonly (string Text, string Where)[] Signs =
+    [
+        ("CUDA out of memory", Gpu),
+        ("host memory: out of memory", Host),
+        ("can't allocate memory", Host),
+        ("CUDA_ERROR_OUT_OF_MEMORY", Gpu),
+        ("CUBLAS_STATUS_ALLOC_FAILED", Gpu),
+        ("CUDNN_STATUS_ALLOC_FAILED", Gpu),
+        ("CUDA error: out of memory", Gpu),
+        ("not enough memory", Host),
+        ("bad_alloc", Host),
+        ("Cannot allocate memory", Host),
+        ("out of memory", Gpu),
+    ];
+
+    /// <summary>What an error says of a failed allocation; null: it means something else.</summary>
+    /// <param name="exception">Any error; what caused it is looked at too.</param>
+    public static AllocationFailure? Find(Exception? exception) =>
+        exception switch
+        {
+            null => null,
+            MemoryExhaustedException exhausted => exhausted.Failure,
+            AggregateException all => all.InnerExceptions.Select(Find).FirstOrDefault(found => found is not null),
+            OutOfMemoryException => new AllocationFailure(Host, null),
+            ExternalException
+            or AtenException
+            or CudaException
+            or InvalidOperationException when Read(exception.Message) is { } found => found,
+            // NCCL's; a file that cannot be found has a type of its own.
+            IOException when exception.GetType() == typeof(IOException) && Read(exception.Message) is { } found =>
+                found,
+            _ => Find(exception.InnerException),
+        };
+
+    /// <summary>One sentence: what was asked for and where, and how much there was.</summary>
+    public override string ToString()
+    {
+        var what = Requested is { } bytes
+            ? $"{ByteCount.Text(bytes)} could not be allocated on {Where}"
+            : $"an allocation on {Where} failed";
+        string?[] parts =
+        [
+            Free is { } free
+                ? $"{ByteCount.Text(free)} free{(Total is { } total ? $" of {ByteCount.Text(total)}" : "")}"
+                : null,
+            InTensors is { } tensors ? $"tensors take {ByteCount.Text(tensors)}" : null,
+            Cached is { } cached ? $"{ByteCount.Text(cached)} are reserved but too scattered" : null,
+        ];
+        var known = string.Join(", ", parts.Where(part => part is not null));
+        return $"Out of memory: {what}{(known.Length == 0 ? "" : $" ({known})")}.";
+    }
+
+    private static AllocationFailure? Read(string message)
+    {
+        var (sign, where) = Array.Find(Signs, each => message.Contains(each.Text, StringComparison.OrdinalIgnoreCase));
+        if (sign is null)
+        {
+            return null;
+        }
+
+        var gpu = GpuNumber().Match(message);
+        return new AllocationFailure(
+            where == Gpu && gpu.Success ? $"GPU {gpu.Groups[1].Value}" : where,
+            Amount(Tried().Match(message)),
+            Amount(FreeOf().Match(message)),
+            Amount(Capacity().Match(message)),
+            Amount(ByTensors().Match(message)),
+            Amount(Unused().Match(message))
+        );
+    }
+
+    private static long? Amount(Match match) =>
+        match.Success && ByteCount.TryRead(match.Groups[1].Value, out var bytes) ? bytes : null;
+
+    [GeneratedRegex(@"\bGPU (\d+)\b")]
+    private static partial Regex GpuNumber();
+
+    [GeneratedRegex(@"(?:[Tt]ried to allocate|lock|allocate) (\d[\d.]* ?(?:[KMGT]i?B|bytes))")]
+    private static partial Regex Tried();
+
+    [GeneratedRegex(@"of which (\d[\d.]* ?[KMGT]?i?B(?:ytes)?|\d+ bytes) is free")]
+    private static partial Regex FreeOf();
+
+    [GeneratedRegex(@"total capacity of (\d[\d.]* ?[KMGT]?i?B)")]
+    private static partial Regex Capacity();
+
+    [GeneratedRegex(@"allocated memory (\d[\d.]* ?(?:[KMGT]?i?B|bytes)) is allocated by PyTorch")]
+    private static partial Regex ByTensors();
+
+    [GeneratedRegex(@"and (\d[\d.]* ?(?:[KMGT]?i?B|bytes)) is reserved by PyTorch but unallocated")]
+    private static partial Regex Unused();
+}
+
+/// <summary>Memory ran out; the message says what was asked for, what takes the memory, and what to change.</summary>
+/// <param name="failure">What was asked for.</param>
+/// <param name="details">What takes the memory and what to change; sentences, or empty.</param>
+/// <param name="cause">The error as it was reported.</param>
+public sealed class MemoryExhaustedException(AllocationFailure failure, string details, Exception? cause = null)
+    : Exception(details.Length == 0 ? failure.ToString() : $"{failure} {details}", cause)
+{
+    /// <summary>What was asked for.</summary>
+    public AllocationFailure Failure => failure;
+}
