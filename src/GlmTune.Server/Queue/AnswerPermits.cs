@@ -1,7 +1,7 @@
 namespace GlmTune.Server;
 
 /// <summary>The permits of a request's answers; each answer holds one until it is finished.</summary>
-/// <param name="first">Slots already held.</param>
+/// <param name="first">Permits already held.</param>
 /// <param name="answers">Number of answers requested.</param>
 /// <param name="enterMore">Waits for at least one of a number of further permits.</param>
 internal sealed class AnswerPermits(

@@ -18,7 +18,7 @@ internal sealed class RequestQueue
     private readonly ServerLimits limits;
     private readonly int permits;
     private int queuedCount;
-    private int expected; // Slots that were free when the other requests arrived, and have not been taken yet.
+    private int expected; // Permits that were free when the other requests arrived, and have not been taken yet.
     private int pending;
     private bool closed;
 
