@@ -7,6 +7,7 @@ using GlmTune.Model;
 using GlmTune.Model.Adapters;
 using GlmTune.Recipes;
 using GlmTune.Recipes.Models;
+using TorchSharp;
 using static TorchSharp.torch;
 using Generator = GlmTune.Inference.Generator;
 
@@ -243,12 +244,8 @@ public static class GenerateBenchmark
     private static double BytesRead(DecoderModel model, int batch, GenerateBenchmarkOptions options)
     {
         var weights =
-            model.Parameters.Sum(parameter => parameter.Count * GlmTune.Model.Layers.Parameter.BytesOf(parameter.Type))
-            - (
-                (long)model.Config.VocabularySize
-                * model.Config.HiddenSize
-                * GlmTune.Model.Layers.Parameter.BytesOf(model.Type)
-            );
+            model.Parameters.Sum(parameter => parameter.Count * parameter.Type.ElementSize())
+            - ((long)model.Config.VocabularySize * model.Config.HiddenSize * model.Type.ElementSize());
         return weights
             + (((ICausalLm)model).CachedTokenBytes * batch * (options.PromptTokens + (options.NewTokens / 2.0)));
     }

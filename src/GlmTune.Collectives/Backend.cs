@@ -1,4 +1,4 @@
-using GlmTune.Collectives.Native;
+using GlmTune.Kernels.Native;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -184,8 +184,8 @@ public abstract class Backend : ICollectives
 
     private void RequireApartOrInPlace(CollectiveCall call, Tensor shard, Tensor full)
     {
-        var place = TensorMemory.Address(full) + (nint)(Rank * TensorMemory.Bytes(shard));
-        if (TensorMemory.Overlap(shard, full) && TensorMemory.Address(shard) != place)
+        var place = TensorAddress.Of(full) + (nint)(Rank * TensorAddress.BytesOf(shard));
+        if (TensorAddress.Overlap(shard, full) && TensorAddress.Of(shard) != place)
         {
             throw new ArgumentException(
                 $"{call}: the shard lies within the full tensor, but not at slice {Rank}, which belongs to "
@@ -215,7 +215,7 @@ public abstract class Backend : ICollectives
             );
         }
 
-        if (TensorMemory.Overlap(send, receive))
+        if (TensorAddress.Overlap(send, receive))
         {
             throw new ArgumentException($"{call}: the send and receive buffers share memory.", nameof(receive));
         }

@@ -1,5 +1,5 @@
 using System.Diagnostics;
-using GlmTune.Collectives.Native;
+using GlmTune.Kernels.Native;
 using static TorchSharp.torch;
 
 namespace GlmTune.Collectives;
@@ -33,9 +33,9 @@ internal sealed class CollectiveOperation
 
     public long Started { get; } = Stopwatch.GetTimestamp();
 
-    public nint InputAddress => TensorMemory.Address(Input);
+    public nint InputAddress => TensorAddress.Of(Input);
 
-    public nint OutputAddress => TensorMemory.Address(Output);
+    public nint OutputAddress => TensorAddress.Of(Output);
 
     public void Release()
     {

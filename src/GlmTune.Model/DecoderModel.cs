@@ -3,6 +3,7 @@ using GlmTune.Kernels.Definitions;
 using GlmTune.Kernels.Memory;
 using GlmTune.Model.Adapters;
 using GlmTune.Model.Layers;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace GlmTune.Model;
@@ -290,7 +291,7 @@ public abstract partial class DecoderModel : ICausalLm, IDisposable
     }
 
     /// <inheritdoc/>
-    public long CachedTokenBytes => 2L * Config.LayerCount * Config.Heads.KeyValueWidth * Parameter.BytesOf(Type);
+    public long CachedTokenBytes => 2L * Config.LayerCount * Config.Heads.KeyValueWidth * Type.ElementSize();
 
     /// <inheritdoc/>
     public IDecoder? NewDecoder(KvCache cache, int vocabularySize) =>

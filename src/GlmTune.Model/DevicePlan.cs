@@ -1,4 +1,5 @@
 using GlmTune.Model.Layers;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace GlmTune.Model;
@@ -117,7 +118,7 @@ public sealed class DevicePlan
     // Bytes of a decoder layer with its cache, and of the embedding or the head.
     private static (long Layer, long End) Needs(ModelConfig config, ScalarType type, long cacheBytes)
     {
-        var bytes = Parameter.BytesOf(type);
+        var bytes = type.ElementSize();
         return (
             (config.ParametersPerLayer * bytes) + (cacheBytes / config.LayerCount),
             (long)config.VocabularySize * config.HiddenSize * bytes

@@ -86,7 +86,7 @@ public static class ComputeDevice
         2L
         * config.LayerCount
         * config.Heads.KeyValueWidth
-        * Parameter.BytesOf(type)
+        * type.ElementSize()
         * Math.Min(config.MaxPositions, 1 << 15);
 
     private static IReadOnlyList<Device> All()

@@ -1,6 +1,7 @@
 using GlmTune.Kernels.Memory;
 using GlmTune.Model;
 using GlmTune.Model.Layers;
+using TorchSharp;
 
 namespace GlmTune.Training;
 
@@ -27,7 +28,7 @@ public sealed record RecomputePlan(int Whole, int Selective)
             return new RecomputePlan(0, 0);
         }
 
-        var size = Parameter.BytesOf(model.Type);
+        var size = model.Type.ElementSize();
         var config = model.Config;
         var inputs = tokens * config.HiddenSize * size * config.LayerCount;
         // One layer's forward and backward at a time, and a chunk of the output head with its gradient.
@@ -70,7 +71,7 @@ public sealed record RecomputePlan(int Whole, int Selective)
     /// <param name="model">The model, with adapters attached.</param>
     /// <param name="selective">Whether norms and SwiGLU are computed again.</param>
     public static long KeptPerToken(DecoderModel model, bool selective = false) =>
-        model.Layers[^1].KeptPerToken(selective) * Parameter.BytesOf(model.Type);
+        model.Layers[^1].KeptPerToken(selective) * model.Type.ElementSize();
 
     /// <summary>A description for the log.</summary>
     public string Describe() =>

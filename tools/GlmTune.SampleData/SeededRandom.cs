@@ -1,17 +1,17 @@
+using GlmTune.Data;
+
 namespace GlmTune.SampleData;
 
-/// <summary>SplitMix64: the same numbers for a seed on every machine and every version of .NET, which System.Random
-/// does not promise.</summary>
-/// <remarks>Source: Steele, Lea and Flood, Fast Splittable Pseudorandom Number Generators, OOPSLA 2014.</remarks>
+/// <summary>Draws from a seeded <see cref="SplitMix64"/>, so that the data is the same on every machine.</summary>
 internal sealed class SeededRandom(ulong seed)
 {
-    private ulong state = seed;
+    private SplitMix64 bits = new(seed);
 
     /// <summary>A number from 0 (inclusive) to <paramref name="end"/> (exclusive, at least 1).</summary>
     public int Next(int end)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(end, 1);
-        return (int)(NextBits() % (ulong)end); // the bias is below end / 2^64
+        return (int)(bits.Next() % (ulong)end); // the bias is below end / 2^64
     }
 
     /// <summary>A number from <paramref name="first"/> to <paramref name="last"/>, both inclusive.</summary>
@@ -42,14 +42,5 @@ internal sealed class SeededRandom(ulong seed)
         }
 
         return shuffled;
-    }
-
-    private ulong NextBits()
-    {
-        state += 0x9E3779B97F4A7C15;
-        var bits = state;
-        bits = (bits ^ (bits >> 30)) * 0xBF58476D1CE4E5B9;
-        bits = (bits ^ (bits >> 27)) * 0x94D049BB133111EB;
-        return bits ^ (bits >> 31);
     }
 }

@@ -263,14 +263,14 @@ internal static class DecodeTimes
             timer.Microseconds(2, _ => Work()),
             bytes
         );
-        using var graph = CudaGraph.Record(device, arena, Work);
+        using var graph = CudaGraph.RunAndCapture(device, arena, Work);
         report.Time(
             $"decode step of 40 layers, batch {batch}, recorded",
             timer.Microseconds(5, _ => graph.Replay()),
             bytes
         );
         CudaLauncher.Overlap = false;
-        using (var serial = CudaGraph.Record(device, arena, Work))
+        using (var serial = CudaGraph.RunAndCapture(device, arena, Work))
         {
             report.Time(
                 $"decode step of 40 layers, batch {batch}, recorded, no overlap",

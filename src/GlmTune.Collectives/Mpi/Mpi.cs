@@ -1,4 +1,4 @@
-using GlmTune.Collectives.Native;
+using GlmTune.Kernels.Native;
 using static TorchSharp.torch;
 
 namespace GlmTune.Collectives;
@@ -149,9 +149,9 @@ public sealed class Mpi : Backend
             var length = Math.Min(most, count - start);
             var pieces = Received(shard.dtype, length * WorldSize);
             exchange.AllToAll(
-                TensorMemory.Address(full) + (nint)(start * size),
+                TensorAddress.Of(full) + (nint)(start * size),
                 count * size,
-                TensorMemory.Address(pieces),
+                TensorAddress.Of(pieces),
                 length * size
             );
             RankOrderSum.Write(Cut(pieces, length), shard.narrow(0, start, length));
@@ -167,7 +167,7 @@ public sealed class Mpi : Backend
             var even = buffer.narrow(0, 0, slice * WorldSize);
             var mine = even.narrow(0, Rank * slice, slice);
             SumSlices(exchange, even, mine);
-            exchange.AllGather(TensorMemory.Address(mine), TensorMemory.Address(even), slice * buffer.element_size());
+            exchange.AllGather(TensorAddress.Of(mine), TensorAddress.Of(even), slice * buffer.element_size());
         }
 
         var rest = count - (slice * WorldSize);
@@ -175,7 +175,7 @@ public sealed class Mpi : Backend
         {
             var mine = buffer.narrow(0, slice * WorldSize, rest);
             var pieces = Received(buffer.dtype, rest * WorldSize);
-            exchange.AllGather(TensorMemory.Address(mine), TensorMemory.Address(pieces), rest * buffer.element_size());
+            exchange.AllGather(TensorAddress.Of(mine), TensorAddress.Of(pieces), rest * buffer.element_size());
             RankOrderSum.Write(Cut(pieces, rest), mine);
         }
     }

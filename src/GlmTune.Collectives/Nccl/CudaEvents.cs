@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using GlmTune.Collectives.Native;
+using GlmTune.Kernels.Cuda;
 
 namespace GlmTune.Collectives;
 
@@ -8,7 +9,7 @@ internal sealed class CudaEvents
 {
     private readonly ConcurrentBag<nint> idle = [];
 
-    public nint Take() => idle.TryTake(out var handle) ? handle : CudaDriver.CreateEvent();
+    public nint Take() => idle.TryTake(out var handle) ? handle : CudaEvent.Create(timed: true);
 
     public void Give(nint handle) => idle.Add(handle);
 
@@ -16,7 +17,7 @@ internal sealed class CudaEvents
     {
         while (idle.TryTake(out var handle))
         {
-            CudaDriver.DestroyEvent(handle);
+            CudaEvent.Destroy(handle);
         }
     }
 }

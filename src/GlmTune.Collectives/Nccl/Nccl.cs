@@ -1,4 +1,5 @@
 using GlmTune.Collectives.Native;
+using GlmTune.Kernels.Cuda;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -14,7 +15,6 @@ namespace GlmTune.Collectives;
 public sealed class Nccl : Backend
 {
     private readonly Mpi? launchedBy;
-    private readonly nint context;
     private readonly nint stream;
     private readonly nint communicator;
     private readonly NcclWatchdog watchdog;
@@ -33,10 +33,9 @@ public sealed class Nccl : Backend
         this.launchedBy = launchedBy;
         RootAddressNote = rootAddress is null ? "" : $" at {rootAddress}";
         zeros(1, device: Device).Dispose(); // libtorch creates the device's context
-        context = CudaDriver.PrimaryContext(Device.index);
-        CudaDriver.Use(context);
-        stream = CudaDriver.CreateStream();
-        watchdog = new NcclWatchdog(this, context, options.Timeout);
+        CudaContext.Ensure(Device); // NCCL and events need it
+        stream = CudaStream.CreateUrgent(); // so that messages go out while computation fills the GPU
+        watchdog = new NcclWatchdog(this, options.Timeout);
         try
         {
             if (rootAddress is not null)
@@ -113,18 +112,18 @@ public sealed class Nccl : Backend
     /// <summary>libtorch's current stream on this rank's GPU; makes its context current.</summary>
     internal nint UseComputingStream()
     {
-        CudaDriver.Use(context);
-        return TensorMemory.CurrentCudaStream(Device.index);
+        CudaContext.Ensure(Device);
+        return CudaStream.Current(Device.index);
     }
 
     private protected override void Close()
     {
         Meet(Collective.Close, default);
         watchdog.Dispose();
-        CudaDriver.Use(context);
+        CudaContext.Ensure(Device);
         NcclNative.Check(NcclNative.Destroy(communicator), "ncclCommDestroy");
         Events.Destroy();
-        CudaDriver.DestroyStream(stream);
+        CudaStream.Destroy(stream);
         launchedBy?.Dispose();
     }
 
@@ -134,12 +133,12 @@ public sealed class Nccl : Backend
         {
             var computing = UseComputingStream();
             var (ready, begin, end) = (Events.Take(), Events.Take(), Events.Take());
-            CudaDriver.Record(ready, computing);
-            CudaDriver.Await(stream, ready);
+            CudaEvent.Record(ready, computing);
+            CudaStream.Await(stream, ready);
             Events.Give(ready);
-            CudaDriver.Record(begin, stream);
+            CudaEvent.Record(begin, stream);
             Enqueue(operation);
-            CudaDriver.Record(end, stream);
+            CudaEvent.Record(end, stream);
             var pending = new NcclPending(this, operation, begin, end);
             watchdog.Add(pending);
             return pending;

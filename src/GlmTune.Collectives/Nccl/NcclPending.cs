@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using GlmTune.Collectives.Native;
+using GlmTune.Kernels.Cuda;
 
 namespace GlmTune.Collectives;
 
@@ -29,8 +30,8 @@ internal sealed class NcclPending(Nccl owner, CollectiveOperation operation, nin
             waited = true;
             var computing = owner.UseComputingStream();
             arrived = owner.Events.Take();
-            CudaDriver.Record(arrived, computing);
-            CudaDriver.Await(computing, end);
+            CudaEvent.Record(arrived, computing);
+            CudaStream.Await(computing, end);
             operation.Release();
             GiveBackWhenDone();
         }
@@ -42,14 +43,14 @@ internal sealed class NcclPending(Nccl owner, CollectiveOperation operation, nin
     {
         lock (gate)
         {
-            if (!CudaDriver.HasHappened(end))
+            if (!CudaEvent.HasHappened(end))
             {
                 return false;
             }
 
             var exposed =
-                arrived != 0 && CudaDriver.HasHappened(arrived) ? CudaDriver.Between(arrived, end) : TimeSpan.Zero;
-            var busy = CudaDriver.Between(begin, end);
+                arrived != 0 && CudaEvent.HasHappened(arrived) ? CudaEvent.Between(arrived, end) : TimeSpan.Zero;
+            var busy = CudaEvent.Between(begin, end);
             owner.Traffic.Add(
                 operation.Call,
                 owner.WorldSize,

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using GlmTune.Collectives.Native;
+using GlmTune.Kernels.Cuda;
 
 namespace GlmTune.Collectives;
 
@@ -10,7 +11,6 @@ internal sealed class NcclWatchdog : IDisposable
 {
     private static readonly TimeSpan Period = TimeSpan.FromMilliseconds(50);
     private readonly Nccl owner;
-    private readonly nint context;
     private readonly TimeSpan timeout;
     private readonly Queue<NcclPending> underWay = new();
     private readonly ManualResetEventSlim stop = new();
@@ -18,9 +18,9 @@ internal sealed class NcclWatchdog : IDisposable
     private readonly Stopwatch connecting = Stopwatch.StartNew();
     private nint communicator;
 
-    public NcclWatchdog(Nccl owner, nint context, TimeSpan timeout)
+    public NcclWatchdog(Nccl owner, TimeSpan timeout)
     {
-        (this.owner, this.context, this.timeout) = (owner, context, timeout);
+        (this.owner, this.timeout) = (owner, timeout);
         thread = new Thread(Watch) { IsBackground = true, Name = "NCCL watchdog" };
         thread.Start();
     }
@@ -48,7 +48,7 @@ internal sealed class NcclWatchdog : IDisposable
     {
         try
         {
-            CudaDriver.Use(context);
+            CudaContext.Ensure(owner.Device);
             while (!stop.Wait(Period))
             {
                 Look();

@@ -8,10 +8,10 @@ internal static class SeededOrder
     public static int[] Permutation(int count, long seed, long stream)
     {
         var order = Enumerable.Range(0, count).ToArray();
-        var state = Mix((ulong)seed) ^ Mix(~(ulong)stream);
+        var random = SplitMix64.Of(seed, stream);
         for (var i = count - 1; i > 0; i--)
         {
-            var j = (int)Below(ref state, (uint)i + 1);
+            var j = (int)Below(ref random, (uint)i + 1);
             (order[i], order[j]) = (order[j], order[i]);
         }
 
@@ -19,25 +19,15 @@ internal static class SeededOrder
     }
 
     // Multiply-shift with rejection (Lemire, arXiv:1805.10941): all values are equally likely.
-    private static uint Below(ref ulong state, uint bound)
+    private static uint Below(ref SplitMix64 random, uint bound)
     {
         while (true)
         {
-            var product = (ulong)(uint)(Next(ref state) >> 32) * bound;
+            var product = (ulong)(uint)(random.Next() >> 32) * bound;
             if ((uint)product >= (uint)-bound % bound)
             {
                 return (uint)(product >> 32);
             }
         }
-    }
-
-    // SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014).
-    private static ulong Next(ref ulong state) => Mix(state += 0x9E3779B97F4A7C15);
-
-    private static ulong Mix(ulong z)
-    {
-        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
-        z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
-        return z ^ (z >> 31);
     }
 }

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
 using GlmTune.Constraints;
+using GlmTune.Data;
 
 namespace GlmTune.Inference;
 
@@ -15,7 +16,7 @@ public sealed class Sampler
     private readonly ScoreRules rules;
     private readonly List<int> tokens;
     private readonly int promptLength;
-    private ulong randomState;
+    private SplitMix64 random;
 
     /// <summary>How many of the most likely tokens suffice for almost every draw among the first few.</summary>
     internal const int TopCount = 256;
@@ -38,7 +39,7 @@ public sealed class Sampler
         rules = new ScoreRules(settings, mask);
         tokens = [.. prompt];
         promptLength = prompt.Count;
-        randomState = Mix((ulong)(settings.Seed ?? Random.Shared.NextInt64())) ^ Mix(~(ulong)stream);
+        random = SplitMix64.Of(settings.Seed ?? Random.Shared.NextInt64(), stream);
     }
 
     /// <summary>Whether the most likely token according to the model's own logits is the one that will be selected
@@ -176,7 +177,7 @@ public sealed class Sampler
             total = candidates.Sum(candidate => candidate.Weight);
         }
 
-        var left = NextUniform() * total;
+        var left = random.NextUniform() * total;
         foreach (var (id, _, weight) in candidates)
         {
             left -= weight;
@@ -222,16 +223,5 @@ public sealed class Sampler
         }
 
         return kept.Peek();
-    }
-
-    // SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014): 53 bits in [0,
-    // 1).
-    private double NextUniform() => (Mix(randomState += 0x9E3779B97F4A7C15) >> 11) * (1.0 / (1UL << 53));
-
-    private static ulong Mix(ulong z)
-    {
-        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
-        z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
-        return z ^ (z >> 31);
     }
 }

@@ -2,7 +2,9 @@ using System.Runtime.InteropServices;
 
 namespace GlmTune.Kernels.Cuda;
 
-/// <summary>The CUDA driver functions used here. Source: CUDA driver API reference.</summary>
+/// <summary>The CUDA driver's functions that are used here, as they are. Source: CUDA driver API reference.</summary>
+/// <remarks>Handles of streams and events are those of the runtime that libtorch uses, whatever CUDA version it was
+/// built for.</remarks>
 internal static unsafe class CudaDriver
 {
     public const int MultiprocessorCount = 16;
@@ -13,6 +15,7 @@ internal static unsafe class CudaDriver
         OperatingSystem.IsWindows() ? "nvcuda.dll" : "libcuda.so.1"
     );
 
+    public static readonly delegate* unmanaged<uint, int> Initialize = (delegate* unmanaged<uint, int>)Export("cuInit");
     public static readonly delegate* unmanaged<int*, int, int> DeviceGet = (delegate* unmanaged<int*, int, int>)Export(
         "cuDeviceGet"
     );
@@ -51,6 +54,15 @@ internal static unsafe class CudaDriver
         nint*,
         uint,
         int>)Export("cuStreamCreate");
+    public static readonly delegate* unmanaged<nint*, uint, int, int> StreamCreateWithPriority = (delegate* unmanaged<
+        nint*,
+        uint,
+        int,
+        int>)Export("cuStreamCreateWithPriority");
+    public static readonly delegate* unmanaged<int*, int*, int> StreamPriorityRange = (delegate* unmanaged<
+        int*,
+        int*,
+        int>)Export("cuCtxGetStreamPriorityRange");
     public static readonly delegate* unmanaged<nint, int> StreamSynchronize = (delegate* unmanaged<nint, int>)Export(
         "cuStreamSynchronize"
     );
@@ -88,6 +100,9 @@ internal static unsafe class CudaDriver
         nint,
         nint,
         int>)Export("cuEventRecord");
+    public static readonly delegate* unmanaged<nint, int> EventQuery = (delegate* unmanaged<nint, int>)Export(
+        "cuEventQuery"
+    );
     public static readonly delegate* unmanaged<nint, int> EventSynchronize = (delegate* unmanaged<nint, int>)Export(
         "cuEventSynchronize"
     );

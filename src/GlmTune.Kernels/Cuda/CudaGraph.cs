@@ -10,7 +10,6 @@ namespace GlmTune.Kernels.Cuda;
 /// Source: CUDA driver API, "Stream management" and "Graph management".</remarks>
 public sealed unsafe class CudaGraph : IDisposable
 {
-    private const uint NonBlocking = 1;
     private const int Relaxed = 2;
 
     // One per GPU, never freed: libtorch keeps library workspaces of tens of MB per stream, and graphs use them.
@@ -37,7 +36,7 @@ public sealed unsafe class CudaGraph : IDisposable
         var index = Math.Max(0, device.index);
         cuda.synchronize(device);
         CudaContext.Ensure(device);
-        var stream = Streams.GetOrAdd(index, _ => new(NewStream)).Value;
+        var stream = Streams.GetOrAdd(index, _ => new(CudaStream.Create)).Value;
         using (CudaStream.Use(stream, index))
         {
             void InArena()
@@ -49,7 +48,7 @@ public sealed unsafe class CudaGraph : IDisposable
             }
 
             InArena();
-            CudaDriver.Check(CudaDriver.StreamSynchronize(stream), "run the work to be captured");
+            CudaStream.Synchronize(stream);
             return Capture(device, stream, InArena);
         }
     }
@@ -81,13 +80,6 @@ public sealed unsafe class CudaGraph : IDisposable
         _ = CudaDriver.GraphDestroy(graph);
         CudaDriver.Check(code, "instantiate the captured graph");
         return new CudaGraph(device, executable);
-    }
-
-    private static nint NewStream()
-    {
-        nint stream;
-        CudaDriver.Check(CudaDriver.StreamCreate(&stream, NonBlocking), "create a stream");
-        return stream;
     }
 
     /// <summary>Queues the captured work on the current stream.</summary>

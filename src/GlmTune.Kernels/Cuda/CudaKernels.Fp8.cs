@@ -24,12 +24,12 @@ public sealed partial class CudaKernels
     /// <inheritdoc/>
     public override Fp8Rows QuantizeRows(Tensor x)
     {
-        if (!Fp8Fits(x, Memory.Size(x, 1)))
+        if (!Fp8Fits(x, KernelTensor.Size(x, 1)))
         {
             return base.QuantizeRows(x);
         }
 
-        var (rows, width) = (Memory.Size(x, 0), Memory.Size(x, 1));
+        var (rows, width) = (KernelTensor.Size(x, 0), KernelTensor.Size(x, 1));
         var result = NewRows(x, rows, width);
         LaunchFp8("round_rows", x, rows, width, x, result.Values, result.Scales, width);
         return result;
@@ -43,7 +43,7 @@ public sealed partial class CudaKernels
         bool keepOutput
     )
     {
-        if (!Fp8Fits(x, Memory.Size(x, 1)) || !NormFits(x, weight))
+        if (!Fp8Fits(x, KernelTensor.Size(x, 1)) || !NormFits(x, weight))
         {
             return base.RmsNormFp8(x, weight, epsilon, keepOutput);
         }
@@ -61,12 +61,12 @@ public sealed partial class CudaKernels
         bool keepOutput
     )
     {
-        if (!Fp8Fits(x, Memory.Size(x, 1)) || !NormFits(x, delta, weight))
+        if (!Fp8Fits(x, KernelTensor.Size(x, 1)) || !NormFits(x, delta, weight))
         {
             return base.AddRmsNormFp8(x, delta, weight, epsilon, keepOutput);
         }
 
-        var sum = Memory.Like(x);
+        var sum = KernelTensor.Like(x);
         var (output, quantized, inverse) = NormFp8(x, delta, weight, sum, epsilon, keepOutput);
         return (sum, output, quantized, inverse);
     }
@@ -80,13 +80,13 @@ public sealed partial class CudaKernels
         Tensor residualGradient
     )
     {
-        var (rows, width) = (Memory.Size(x, 0), Memory.Size(x, 1));
+        var (rows, width) = (KernelTensor.Size(x, 0), KernelTensor.Size(x, 1));
         if (!Fp8Fits(x, width) || !NormFits(gradient, x, weight, residualGradient))
         {
             return base.RmsNormBackwardFp8(gradient, x, weight, inverseRms, residualGradient);
         }
 
-        var (result, quantized) = (Memory.Like(x), NewRows(x, rows, width));
+        var (result, quantized) = (KernelTensor.Like(x), NewRows(x, rows, width));
         LaunchFp8(
             "rms_norm_backward_fp8",
             x,
@@ -108,7 +108,7 @@ public sealed partial class CudaKernels
     /// <inheritdoc/>
     public override Fp8Rows SwiGluFp8(Tensor gateUp)
     {
-        var (rows, width) = (Memory.Size(gateUp, 0), Memory.Size(gateUp, 1) / 2);
+        var (rows, width) = (KernelTensor.Size(gateUp, 0), KernelTensor.Size(gateUp, 1) / 2);
         if (!Fp8Fits(gateUp, width))
         {
             return base.SwiGluFp8(gateUp);
@@ -122,8 +122,8 @@ public sealed partial class CudaKernels
     /// <inheritdoc/>
     public override Fp8Rows SwiGluBackwardFp8(Tensor gradient, Tensor gateUp)
     {
-        var (rows, width) = (Memory.Size(gateUp, 0), Memory.Size(gateUp, 1) / 2);
-        if (!Fp8Fits(gateUp, width) || !Memory.Fit(Memory.TypeOf(gateUp), gradient))
+        var (rows, width) = (KernelTensor.Size(gateUp, 0), KernelTensor.Size(gateUp, 1) / 2);
+        if (!Fp8Fits(gateUp, width) || !KernelTensor.Fit(KernelTensor.TypeOf(gateUp), gradient))
         {
             return base.SwiGluBackwardFp8(gradient, gateUp);
         }
@@ -185,10 +185,10 @@ public sealed partial class CudaKernels
         bool keepOutput
     )
     {
-        var (rows, width) = (Memory.Size(x, 0), Memory.Size(x, 1));
+        var (rows, width) = (KernelTensor.Size(x, 0), KernelTensor.Size(x, 1));
         var result = NewRows(x, rows, width);
-        var output = keepOutput ? Memory.Like(x) : null;
-        var inverse = Memory.Empty(ScalarType.Float32, x.device, rows, 1);
+        var output = keepOutput ? KernelTensor.Like(x) : null;
+        var inverse = KernelTensor.Empty(ScalarType.Float32, x.device, rows, 1);
         LaunchFp8(
             "rms_norm_fp8",
             x,
@@ -211,13 +211,16 @@ public sealed partial class CudaKernels
     // Quantizing needs an instruction of compute capability 8.9.
     private bool Fp8Fits(Tensor x, int width) =>
         MultipliesFp8
-        && Memory.Fit(Memory.TypeOf(x), x)
+        && KernelTensor.Fit(KernelTensor.TypeOf(x), x)
         && width % 16 == 0
-        && width / Memory.PieceOf(Memory.TypeOf(x)) <= Fp8Pieces * Fp8Threads
-        && Memory.Size(x, 0) > 0;
+        && width / KernelTensor.PieceOf(KernelTensor.TypeOf(x)) <= Fp8Pieces * Fp8Threads
+        && KernelTensor.Size(x, 0) > 0;
 
     private static Fp8Rows NewRows(Tensor like, int rows, int width) =>
-        new(Memory.Empty(Fp8.E4M3, like.device, rows, width), Memory.Empty(ScalarType.Float32, like.device, rows, 1));
+        new(
+            KernelTensor.Empty(Fp8.E4M3, like.device, rows, width),
+            KernelTensor.Empty(ScalarType.Float32, like.device, rows, 1)
+        );
 
     // width is that of the pieces that a thread keeps.
     private void LaunchFp8(
@@ -228,7 +231,7 @@ public sealed partial class CudaKernels
         params ReadOnlySpan<KernelArgument> arguments
     )
     {
-        var packs = width / Memory.PieceOf(Memory.TypeOf(like));
+        var packs = width / KernelTensor.PieceOf(KernelTensor.TypeOf(like));
         var pieces = 2;
         while (pieces * Fp8Threads < packs)
         {
@@ -236,7 +239,7 @@ public sealed partial class CudaKernels
         }
 
         launcher.Launch(
-            new("fp8", function, Memory.TypeOf(like), "PACKS", pieces),
+            new("fp8", function, KernelTensor.TypeOf(like), "PACKS", pieces),
             new(rows),
             BlockFor((packs + pieces - 1) / pieces, Fp8Threads),
             arguments

@@ -92,7 +92,10 @@ public sealed partial class CudaKernels : LayerKernels
             return plain.RmsNorm(x, weight, epsilon);
         }
 
-        var (output, inverse) = (Memory.Like(x), Memory.Empty(ScalarType.Float32, x.device, Memory.Size(x, 0), 1));
+        var (output, inverse) = (
+            KernelTensor.Like(x),
+            KernelTensor.Empty(ScalarType.Float32, x.device, KernelTensor.Size(x, 0), 1)
+        );
         LaunchNorm(x, null, weight, null, output, inverse, epsilon);
         return (output, inverse);
     }
@@ -111,9 +114,9 @@ public sealed partial class CudaKernels : LayerKernels
         }
 
         var (sum, output, inverse) = (
-            Memory.Like(x),
-            Memory.Like(x),
-            Memory.Empty(ScalarType.Float32, x.device, Memory.Size(x, 0), 1)
+            KernelTensor.Like(x),
+            KernelTensor.Like(x),
+            KernelTensor.Empty(ScalarType.Float32, x.device, KernelTensor.Size(x, 0), 1)
         );
         LaunchNorm(x, delta, weight, sum, output, inverse, epsilon);
         return (sum, output, inverse);
@@ -137,8 +140,8 @@ public sealed partial class CudaKernels : LayerKernels
             return plain.RmsNormBackward(gradient, x, weight, inverseRms, residualGradient, weightGradient);
         }
 
-        var (rows, width) = (Memory.Size(x, 0), Memory.Size(x, 1));
-        var result = Memory.Like(x);
+        var (rows, width) = (KernelTensor.Size(x, 0), KernelTensor.Size(x, 1));
+        var result = KernelTensor.Like(x);
         // With a weight gradient, few blocks process many rows each, and write one partial sum each.
         var blocks = weightGradient is null ? rows : Math.Min(rows, 4 * launcher.Multiprocessors);
         var pieces = NormPiecesFor(x);
@@ -160,7 +163,7 @@ public sealed partial class CudaKernels : LayerKernels
             return result;
         }
 
-        using var partial = Memory.Empty(ScalarType.Float32, x.device, blocks, width);
+        using var partial = KernelTensor.Empty(ScalarType.Float32, x.device, blocks, width);
         launcher.Launch(
             NormKernel("rms_norm_backward_weight", x, pieces),
             new(blocks),
@@ -188,10 +191,10 @@ public sealed partial class CudaKernels : LayerKernels
             return;
         }
 
-        var (tokens, rotated) = (Memory.Size(fused, 0), heads.QueryHeads + heads.KeyValueHeads);
-        var pieces = (long)tokens * rotated * (heads.RotaryDim / Memory.PieceOf(Memory.TypeOf(fused)));
+        var (tokens, rotated) = (KernelTensor.Size(fused, 0), heads.QueryHeads + heads.KeyValueHeads);
+        var pieces = (long)tokens * rotated * (heads.RotaryDim / KernelTensor.PieceOf(KernelTensor.TypeOf(fused)));
         launcher.Launch(
-            new("rotary", "rotate", Memory.TypeOf(fused)),
+            new("rotary", "rotate", KernelTensor.TypeOf(fused)),
             Grid.Covering(pieces, Threads),
             Threads,
             fused,
@@ -220,18 +223,18 @@ public sealed partial class CudaKernels : LayerKernels
     {
         if (
             !RotaryFits(fused, cosine, sine, heads)
-            || !Memory.Fit(Memory.TypeOf(fused), keys, values)
-            || !Memory.Whole(slots, positions)
+            || !KernelTensor.Fit(KernelTensor.TypeOf(fused), keys, values)
+            || !KernelTensor.Whole(slots, positions)
         )
         {
             plain.RotateAndCache(fused, cosine, sine, heads, keys, values, slots, positions);
             return;
         }
 
-        var tokens = Memory.Size(fused, 0);
+        var tokens = KernelTensor.Size(fused, 0);
         launcher.Launch(
-            new("rotary", "rotate_and_cache", Memory.TypeOf(fused)),
-            Grid.Covering((long)tokens * heads.FusedWidth / Memory.PieceOf(Memory.TypeOf(fused)), Threads),
+            new("rotary", "rotate_and_cache", KernelTensor.TypeOf(fused)),
+            Grid.Covering((long)tokens * heads.FusedWidth / KernelTensor.PieceOf(KernelTensor.TypeOf(fused)), Threads),
             Threads,
             fused,
             cosine,
@@ -246,7 +249,7 @@ public sealed partial class CudaKernels : LayerKernels
             heads.KeyValueWidth,
             heads.HeadDim,
             heads.RotaryDim,
-            Memory.Size(keys, 1)
+            KernelTensor.Size(keys, 1)
         );
     }
 
@@ -286,16 +289,19 @@ public sealed partial class CudaKernels : LayerKernels
     /// <inheritdoc/>
     public override Tensor SwiGlu(Tensor gateUp)
     {
-        var (rows, width) = (Memory.Size(gateUp, 0), Memory.Size(gateUp, 1) / 2);
-        if (!Memory.Fit(Memory.TypeOf(gateUp), gateUp) || width % Memory.PieceOf(Memory.TypeOf(gateUp)) != 0)
+        var (rows, width) = (KernelTensor.Size(gateUp, 0), KernelTensor.Size(gateUp, 1) / 2);
+        if (
+            !KernelTensor.Fit(KernelTensor.TypeOf(gateUp), gateUp)
+            || width % KernelTensor.PieceOf(KernelTensor.TypeOf(gateUp)) != 0
+        )
         {
             return plain.SwiGlu(gateUp);
         }
 
-        var output = Memory.Empty(Memory.TypeOf(gateUp), gateUp.device, rows, width);
+        var output = KernelTensor.Empty(KernelTensor.TypeOf(gateUp), gateUp.device, rows, width);
         launcher.Launch(
-            new("swiglu", "swiglu", Memory.TypeOf(gateUp)),
-            RowGrid(rows, width, Memory.TypeOf(gateUp)),
+            new("swiglu", "swiglu", KernelTensor.TypeOf(gateUp)),
+            RowGrid(rows, width, KernelTensor.TypeOf(gateUp)),
             Threads,
             gateUp,
             output,
@@ -307,16 +313,19 @@ public sealed partial class CudaKernels : LayerKernels
     /// <inheritdoc/>
     public override Tensor SwiGluBackward(Tensor gradient, Tensor gateUp)
     {
-        var (rows, width) = (Memory.Size(gateUp, 0), Memory.Size(gateUp, 1) / 2);
-        if (!Memory.Fit(Memory.TypeOf(gateUp), gateUp, gradient) || width % Memory.PieceOf(Memory.TypeOf(gateUp)) != 0)
+        var (rows, width) = (KernelTensor.Size(gateUp, 0), KernelTensor.Size(gateUp, 1) / 2);
+        if (
+            !KernelTensor.Fit(KernelTensor.TypeOf(gateUp), gateUp, gradient)
+            || width % KernelTensor.PieceOf(KernelTensor.TypeOf(gateUp)) != 0
+        )
         {
             return plain.SwiGluBackward(gradient, gateUp);
         }
 
-        var result = Memory.Like(gateUp);
+        var result = KernelTensor.Like(gateUp);
         launcher.Launch(
-            new("swiglu", "swiglu_backward", Memory.TypeOf(gateUp)),
-            RowGrid(rows, width, Memory.TypeOf(gateUp)),
+            new("swiglu", "swiglu_backward", KernelTensor.TypeOf(gateUp)),
+            RowGrid(rows, width, KernelTensor.TypeOf(gateUp)),
             Threads,
             gradient,
             gateUp,
@@ -329,15 +338,15 @@ public sealed partial class CudaKernels : LayerKernels
     /// <inheritdoc/>
     public override Tensor Dropout(Tensor x, double probability, MaskSeed seed)
     {
-        if (!Memory.Fit(Memory.TypeOf(x), x) || x.numel() >= 1L << 32)
+        if (!KernelTensor.Fit(KernelTensor.TypeOf(x), x) || x.numel() >= 1L << 32)
         {
             return plain.Dropout(x, probability, seed);
         }
 
-        var output = Memory.Like(x);
+        var output = KernelTensor.Like(x);
         launcher.Launch(
-            new("dropout", "dropout", Memory.TypeOf(x)),
-            Grid.Covering(x.numel(), Threads * Memory.PieceOf(Memory.TypeOf(x))),
+            new("dropout", "dropout", KernelTensor.TypeOf(x)),
+            Grid.Covering(x.numel(), Threads * KernelTensor.PieceOf(KernelTensor.TypeOf(x))),
             Threads,
             x,
             output,
@@ -353,23 +362,23 @@ public sealed partial class CudaKernels : LayerKernels
     /// <inheritdoc/>
     public override Tensor CrossEntropy(Tensor logits, Tensor targets, LossScale scale)
     {
-        var (rows, width) = (Memory.Size(logits, 0), Memory.Size(logits, 1));
+        var (rows, width) = (KernelTensor.Size(logits, 0), KernelTensor.Size(logits, 1));
         if (
-            !Memory.Fit(Memory.TypeOf(logits), logits)
-            || !Memory.Whole(targets)
-            || width % Memory.PieceOf(Memory.TypeOf(logits)) != 0
+            !KernelTensor.Fit(KernelTensor.TypeOf(logits), logits)
+            || !KernelTensor.Whole(targets)
+            || width % KernelTensor.PieceOf(KernelTensor.TypeOf(logits)) != 0
             || rows == 0
-            || (scale.Stored is not null && Memory.TypeOf(scale.Stored) != ScalarType.Float32)
+            || (scale.Stored is not null && KernelTensor.TypeOf(scale.Stored) != ScalarType.Float32)
         )
         {
             return plain.CrossEntropy(logits, targets, scale);
         }
 
-        using var losses = Memory.Empty(ScalarType.Float32, logits.device, rows);
+        using var losses = KernelTensor.Empty(ScalarType.Float32, logits.device, rows);
         launcher.Launch(
-            new("cross_entropy", "cross_entropy", Memory.TypeOf(logits)),
+            new("cross_entropy", "cross_entropy", KernelTensor.TypeOf(logits)),
             new(rows),
-            BlockFor(width / Memory.PieceOf(Memory.TypeOf(logits)), 1024),
+            BlockFor(width / KernelTensor.PieceOf(KernelTensor.TypeOf(logits)), 1024),
             logits,
             targets,
             losses,
@@ -391,14 +400,14 @@ public sealed partial class CudaKernels : LayerKernels
         Tensor? compute = null
     )
     {
-        var type = compute?.dtype ?? Memory.TypeOf(gradient);
+        var type = compute?.dtype ?? KernelTensor.TypeOf(gradient);
         if (
-            !Memory.Whole(master, firstMoment, secondMoment, gradient, compute)
-            || Memory.TypeOf(gradientScale) != ScalarType.Float32
-            || (settings.Stored is not null && Memory.TypeOf(settings.Stored) != ScalarType.Float32)
-            || Memory.TypeOf(master) != ScalarType.Float32
-            || !Memory.Known(Memory.TypeOf(gradient))
-            || !Memory.Known(type)
+            !KernelTensor.Whole(master, firstMoment, secondMoment, gradient, compute)
+            || KernelTensor.TypeOf(gradientScale) != ScalarType.Float32
+            || (settings.Stored is not null && KernelTensor.TypeOf(settings.Stored) != ScalarType.Float32)
+            || KernelTensor.TypeOf(master) != ScalarType.Float32
+            || !KernelTensor.Known(KernelTensor.TypeOf(gradient))
+            || !KernelTensor.Known(type)
         )
         {
             plain.AdamW(master, gradient, firstMoment, secondMoment, gradientScale, settings, compute);
@@ -406,11 +415,11 @@ public sealed partial class CudaKernels : LayerKernels
         }
 
         var aligned =
-            Memory.Aligned(master, firstMoment, secondMoment)
-            && Memory.AlignedForFour(gradient)
-            && Memory.AlignedForFour(compute);
+            KernelTensor.Aligned(master, firstMoment, secondMoment)
+            && KernelTensor.AlignedForFour(gradient)
+            && KernelTensor.AlignedForFour(compute);
         launcher.Launch(
-            new("adamw", "adamw", Memory.TypeOf(gradient), "COMPUTE", (int)type),
+            new("adamw", "adamw", KernelTensor.TypeOf(gradient), "COMPUTE", (int)type),
             Grid.Covering(master.numel(), 4 * Threads),
             Threads,
             master,
@@ -434,20 +443,20 @@ public sealed partial class CudaKernels : LayerKernels
     /// <inheritdoc/>
     public override Tensor TokenRows(Tensor table, Tensor ids)
     {
-        var type = Memory.TypeOf(table);
+        var type = KernelTensor.TypeOf(table);
         if (
             table.device_type == ids.device_type
-            || !Memory.Fit(type, table)
-            || !Memory.Whole(ids)
-            || Memory.Size(table, 1) % Memory.PieceOf(type) != 0
+            || !KernelTensor.Fit(type, table)
+            || !KernelTensor.Whole(ids)
+            || KernelTensor.Size(table, 1) % KernelTensor.PieceOf(type) != 0
         )
         {
             return base.TokenRows(table, ids);
         }
         // Page-locked memory has the same address on the GPU, which reads the rows over the bus by itself: nothing
         // waits.
-        var (tokens, width) = (Memory.Size(ids, 0), Memory.Size(table, 1));
-        var result = Memory.Empty(type, ids.device, tokens, width);
+        var (tokens, width) = (KernelTensor.Size(ids, 0), KernelTensor.Size(table, 1));
+        var result = KernelTensor.Empty(type, ids.device, tokens, width);
         launcher.Launch(
             new("embedding", "token_rows", type, "COMPUTE", (int)type),
             new(tokens),
@@ -463,10 +472,10 @@ public sealed partial class CudaKernels : LayerKernels
     /// <inheritdoc/>
     public override void AddEmbeddingGradient(Tensor gradient, Tensor ids, Tensor target)
     {
-        var (tokens, width) = (Memory.Size(gradient, 0), Memory.Size(gradient, 1));
+        var (tokens, width) = (KernelTensor.Size(gradient, 0), KernelTensor.Size(gradient, 1));
         if (
-            !Memory.Fit(Memory.TypeOf(gradient), gradient)
-            || !Memory.Fit(Memory.TypeOf(target), target)
+            !KernelTensor.Fit(KernelTensor.TypeOf(gradient), gradient)
+            || !KernelTensor.Fit(KernelTensor.TypeOf(target), target)
             || width % 4 != 0
             || tokens == 0
         )
@@ -478,7 +487,13 @@ public sealed partial class CudaKernels : LayerKernels
         using var scope = NewDisposeScope();
         var (sorted, order) = sort(ids, 0, descending: false, stable: true);
         launcher.Launch(
-            new("embedding", "embedding_backward", Memory.TypeOf(gradient), "COMPUTE", (int)Memory.TypeOf(target)),
+            new(
+                "embedding",
+                "embedding_backward",
+                KernelTensor.TypeOf(gradient),
+                "COMPUTE",
+                (int)KernelTensor.TypeOf(target)
+            ),
             new(tokens),
             Threads,
             gradient,
@@ -500,19 +515,19 @@ public sealed partial class CudaKernels : LayerKernels
     /// <inheritdoc/>
     public override Tensor ArgMax(Tensor logits, int count)
     {
-        if (!Memory.Fit(Memory.TypeOf(logits), logits))
+        if (!KernelTensor.Fit(KernelTensor.TypeOf(logits), logits))
         {
             return plain.ArgMax(logits, count);
         }
 
-        var result = Memory.Empty(ScalarType.Float64, logits.device, 2, Memory.Size(logits, 0));
+        var result = KernelTensor.Empty(ScalarType.Float64, logits.device, 2, KernelTensor.Size(logits, 0));
         launcher.Launch(
-            new("argmax", "argmax", Memory.TypeOf(logits)),
-            new(Memory.Size(logits, 0)),
+            new("argmax", "argmax", KernelTensor.TypeOf(logits)),
+            new(KernelTensor.Size(logits, 0)),
             BlockFor(count, 1024),
             logits,
             result,
-            Memory.Size(logits, 1),
+            KernelTensor.Size(logits, 1),
             count
         );
         return result;
@@ -527,22 +542,26 @@ public sealed partial class CudaKernels : LayerKernels
         Tensor sines
     )
     {
-        var type = Memory.TypeOf(table);
+        var type = KernelTensor.TypeOf(table);
         if (
-            !Memory.Fit(type, table)
-            || !Memory.Fit(ScalarType.Float32, cosines, sines)
-            || !Memory.Whole(ids, positions)
-            || Memory.Size(table, 1) % Memory.PieceOf(type) != 0
+            !KernelTensor.Fit(type, table)
+            || !KernelTensor.Fit(ScalarType.Float32, cosines, sines)
+            || !KernelTensor.Whole(ids, positions)
+            || KernelTensor.Size(table, 1) % KernelTensor.PieceOf(type) != 0
         )
         {
             return plain.Embed(ids, positions, table, cosines, sines);
         }
 
-        var (tokens, width, half) = (Memory.Size(ids, 0), Memory.Size(table, 1), Memory.Size(cosines, 1));
-        var hidden = Memory.Empty(type, ids.device, tokens, width);
+        var (tokens, width, half) = (
+            KernelTensor.Size(ids, 0),
+            KernelTensor.Size(table, 1),
+            KernelTensor.Size(cosines, 1)
+        );
+        var hidden = KernelTensor.Empty(type, ids.device, tokens, width);
         var (cosine, sine) = (
-            Memory.Empty(ScalarType.Float32, ids.device, tokens, half),
-            Memory.Empty(ScalarType.Float32, ids.device, tokens, half)
+            KernelTensor.Empty(ScalarType.Float32, ids.device, tokens, half),
+            KernelTensor.Empty(ScalarType.Float32, ids.device, tokens, half)
         );
         launcher.Launch(
             new("embed", "embed", type),
@@ -565,13 +584,13 @@ public sealed partial class CudaKernels : LayerKernels
     /// <inheritdoc/>
     public override Tensor SelectRows(Tensor table, Tensor index)
     {
-        if (Memory.TypeOf(table) != ScalarType.Float32 || !Memory.Whole(table, index))
+        if (KernelTensor.TypeOf(table) != ScalarType.Float32 || !KernelTensor.Whole(table, index))
         {
             return plain.SelectRows(table, index);
         }
 
-        var (rows, width) = (Memory.Size(index, 0), Memory.Size(table, 1));
-        var result = Memory.Empty(ScalarType.Float32, table.device, rows, width);
+        var (rows, width) = (KernelTensor.Size(index, 0), KernelTensor.Size(table, 1));
+        var result = KernelTensor.Empty(ScalarType.Float32, table.device, rows, width);
         launcher.Launch(
             new("embed", "select_rows", ScalarType.Float32),
             new(rows),
@@ -592,8 +611,8 @@ public sealed partial class CudaKernels : LayerKernels
             return base.LowRankDown(x, a, probability, seed);
         }
 
-        var (tokens, width, rank) = (Memory.Size(x, 0), Memory.Size(x, 1), Memory.Size(a, 0));
-        var low = Memory.Empty(Memory.TypeOf(x), x.device, tokens, rank);
+        var (tokens, width, rank) = (KernelTensor.Size(x, 0), KernelTensor.Size(x, 1), KernelTensor.Size(a, 0));
+        var low = KernelTensor.Empty(KernelTensor.TypeOf(x), x.device, tokens, rank);
         launcher.Launch(
             LowRankKernel("low_rank_down", x, rank),
             Grid.Covering(tokens, 16),
@@ -622,18 +641,18 @@ public sealed partial class CudaKernels : LayerKernels
         Tensor? weightGradient
     )
     {
-        var type = Memory.TypeOf(x);
+        var type = KernelTensor.TypeOf(x);
         if (
             !LowRankFits(x, a)
-            || !Memory.Fit(type, gradient, inputGradient)
-            || (weightGradient is not null && !Memory.Fit(ScalarType.Float32, weightGradient))
+            || !KernelTensor.Fit(type, gradient, inputGradient)
+            || (weightGradient is not null && !KernelTensor.Fit(ScalarType.Float32, weightGradient))
         )
         {
             base.LowRankDownBackward(gradient, x, a, probability, seed, inputGradient, weightGradient);
             return;
         }
 
-        var (tokens, width, rank) = (Memory.Size(x, 0), Memory.Size(x, 1), Memory.Size(a, 0));
+        var (tokens, width, rank) = (KernelTensor.Size(x, 0), KernelTensor.Size(x, 1), KernelTensor.Size(a, 0));
         var (key, threshold, scale) = (seed.Key, DropoutMask.Threshold(probability), (float)(1 / (1 - probability)));
         // Sixteen warps per multiprocessor, each with a similar number of steps of 16 tokens.
         var (columns, steps) = (width / 64, (tokens + 63) / 64);
@@ -659,7 +678,7 @@ public sealed partial class CudaKernels : LayerKernels
         if (weightGradient is not null)
         {
             using var scope = NewDisposeScope();
-            var partial = Memory.Empty(ScalarType.Float32, x.device, blocks, rank, width);
+            var partial = KernelTensor.Empty(ScalarType.Float32, x.device, blocks, rank, width);
             var padded = (tokens + 15) / 16 * 16;
             var transposed = padded == tokens ? gradient.t().contiguous() : zeros([rank, padded], type, x.device);
             if (padded != tokens)
@@ -698,43 +717,46 @@ public sealed partial class CudaKernels : LayerKernels
         );
 
     private static KernelName LowRankKernel(string function, Tensor x, int rank) =>
-        new("low_rank", function, Memory.TypeOf(x), "RANK", rank);
+        new("low_rank", function, KernelTensor.TypeOf(x), "RANK", rank);
 
     private static bool LowRankFits(Tensor x, Tensor a) =>
-        Memory.TypeOf(x) is ScalarType.BFloat16 or ScalarType.Float16
-        && Memory.Fit(Memory.TypeOf(x), x, a)
-        && Memory.Size(a, 0) % 8 == 0
-        && Memory.Size(a, 0) <= 40
-        && Memory.Size(x, 1) % 64 == 0
+        KernelTensor.TypeOf(x) is ScalarType.BFloat16 or ScalarType.Float16
+        && KernelTensor.Fit(KernelTensor.TypeOf(x), x, a)
+        && KernelTensor.Size(a, 0) % 8 == 0
+        && KernelTensor.Size(a, 0) <= 40
+        && KernelTensor.Size(x, 1) % 64 == 0
         && x.numel() < 1L << 32;
 
     private static bool NormFits(Tensor x, params ReadOnlySpan<Tensor?> others) =>
-        Memory.Fit(Memory.TypeOf(x), x)
-        && Memory.Fit(Memory.TypeOf(x), others)
-        && Memory.Size(x, 1) % Memory.PieceOf(Memory.TypeOf(x)) == 0
-        && Memory.Size(x, 1) / Memory.PieceOf(Memory.TypeOf(x)) <= NormPieces * NormThreads;
+        KernelTensor.Fit(KernelTensor.TypeOf(x), x)
+        && KernelTensor.Fit(KernelTensor.TypeOf(x), others)
+        && KernelTensor.Size(x, 1) % KernelTensor.PieceOf(KernelTensor.TypeOf(x)) == 0
+        && KernelTensor.Size(x, 1) / KernelTensor.PieceOf(KernelTensor.TypeOf(x)) <= NormPieces * NormThreads;
 
     private static bool RotaryFits(Tensor fused, Tensor cosine, Tensor sine, HeadLayout heads) =>
-        Memory.Fit(Memory.TypeOf(fused), fused)
-        && Memory.Fit(ScalarType.Float32, cosine, sine)
-        && heads.RotaryDim % Memory.PieceOf(Memory.TypeOf(fused)) == 0
-        && heads.HeadDim % Memory.PieceOf(Memory.TypeOf(fused)) == 0;
+        KernelTensor.Fit(KernelTensor.TypeOf(fused), fused)
+        && KernelTensor.Fit(ScalarType.Float32, cosine, sine)
+        && heads.RotaryDim % KernelTensor.PieceOf(KernelTensor.TypeOf(fused)) == 0
+        && heads.HeadDim % KernelTensor.PieceOf(KernelTensor.TypeOf(fused)) == 0;
 
     private static KernelName NormKernel(string function, Tensor x, int pieces) =>
-        new("rms_norm", function, Memory.TypeOf(x), "PACKS", pieces);
+        new("rms_norm", function, KernelTensor.TypeOf(x), "PACKS", pieces);
 
     // Two pieces per thread in flight are enough; longer rows use four rather than more than 512 threads.
     private static int NormPiecesFor(Tensor x) =>
-        Memory.Size(x, 1) / Memory.PieceOf(Memory.TypeOf(x)) <= 2 * NormThreads ? 2 : NormPieces;
+        KernelTensor.Size(x, 1) / KernelTensor.PieceOf(KernelTensor.TypeOf(x)) <= 2 * NormThreads ? 2 : NormPieces;
 
     private static int NormBlock(Tensor x, int pieces) =>
-        BlockFor(((Memory.Size(x, 1) / Memory.PieceOf(Memory.TypeOf(x))) + pieces - 1) / pieces, NormThreads);
+        BlockFor(
+            ((KernelTensor.Size(x, 1) / KernelTensor.PieceOf(KernelTensor.TypeOf(x))) + pieces - 1) / pieces,
+            NormThreads
+        );
 
     // Whole warps for this many threads' work.
     private static int BlockFor(int threads, int most) => Math.Clamp((threads + 31) / 32 * 32, 32, most);
 
     private static Grid RowGrid(int rows, int width, ScalarType type) =>
-        new(rows, (int)Grid.Covering(width, Threads * Memory.PieceOf(type)).X);
+        new(rows, (int)Grid.Covering(width, Threads * KernelTensor.PieceOf(type)).X);
 
     private void LaunchNorm(
         Tensor x,
@@ -749,7 +771,7 @@ public sealed partial class CudaKernels : LayerKernels
         var pieces = NormPiecesFor(x);
         launcher.Launch(
             NormKernel("rms_norm", x, pieces),
-            new(Memory.Size(x, 0)),
+            new(KernelTensor.Size(x, 0)),
             NormBlock(x, pieces),
             x,
             delta,
@@ -757,7 +779,7 @@ public sealed partial class CudaKernels : LayerKernels
             sum,
             output,
             inverse,
-            Memory.Size(x, 1),
+            KernelTensor.Size(x, 1),
             (float)epsilon
         );
     }

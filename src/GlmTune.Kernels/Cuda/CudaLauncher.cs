@@ -13,7 +13,6 @@ internal sealed unsafe class CudaLauncher : IKernelLauncher
     private readonly ConcurrentDictionary<KernelName, nint> modules = new();
     private readonly Lock gate = new();
     private readonly int index;
-    private readonly nint context;
     private readonly Nvrtc compiler;
 
     /// <param name="index">Index of the GPU in libtorch's numbering.</param>
@@ -23,11 +22,7 @@ internal sealed unsafe class CudaLauncher : IKernelLauncher
     {
         this.index = index;
         this.compiler = compiler;
-        int device;
-        CudaDriver.Check(CudaDriver.DeviceGet(&device, index), $"find GPU {index}");
-        nint primary;
-        CudaDriver.Check(CudaDriver.PrimaryContextRetain(&primary, device), $"open GPU {index}");
-        context = primary;
+        var device = CudaContext.DeviceOf(index);
         Multiprocessors = Attribute(device, CudaDriver.MultiprocessorCount);
         Capability =
             (10 * Attribute(device, CudaDriver.CapabilityMajor)) + Attribute(device, CudaDriver.CapabilityMinor);
@@ -65,7 +60,7 @@ internal sealed unsafe class CudaLauncher : IKernelLauncher
             pointers[i] = values + i;
         }
 
-        MakeCurrent();
+        CudaContext.Ensure(index);
         var overlap = new LaunchAttribute { Kind = LaunchAttribute.Overlap, Value = 1 };
         var configuration = new LaunchConfiguration
         {
@@ -89,21 +84,11 @@ internal sealed unsafe class CudaLauncher : IKernelLauncher
         }
     }
 
-    // A thread that has not used CUDA yet, or last used another GPU, has no context or another one.
-    private void MakeCurrent()
-    {
-        nint current;
-        if (CudaDriver.ContextGetCurrent(&current) != 0 || current != context)
-        {
-            CudaDriver.Check(CudaDriver.ContextSetCurrent(context), "select the GPU");
-        }
-    }
-
     private (nint Function, bool Overlaps) Load(KernelName kernel)
     {
         lock (gate)
         {
-            MakeCurrent();
+            CudaContext.Ensure(index);
             var whole = kernel with { Function = "" };
             if (!modules.TryGetValue(whole, out var module))
             {

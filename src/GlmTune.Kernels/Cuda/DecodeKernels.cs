@@ -48,8 +48,8 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
     {
         if (
             !TwoBytes(fused)
-            || !Memory.Fit(Memory.TypeOf(fused), fused, keys, values)
-            || !Memory.Whole(slots, lengths)
+            || !KernelTensor.Fit(KernelTensor.TypeOf(fused), fused, keys, values)
+            || !KernelTensor.Whole(slots, lengths)
             || heads.HeadDim is not (64 or 128)
         )
         {
@@ -68,14 +68,16 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
                     1,
                     Math.Min(MaxParts, (longest + BlockKeys - 1) / BlockKeys)
                 );
-        var type = Memory.TypeOf(fused);
-        var output = Memory.Empty(type, fused.device, sequences.Count, heads.QueryWidth);
+        var type = KernelTensor.TypeOf(fused);
+        var output = KernelTensor.Empty(type, fused.device, sequences.Count, heads.QueryWidth);
         using var partial =
             parts == 1
                 ? null
-                : Memory.Empty(ScalarType.Float32, fused.device, (long)units * parts * TileHeads * heads.HeadDim);
+                : KernelTensor.Empty(ScalarType.Float32, fused.device, (long)units * parts * TileHeads * heads.HeadDim);
         using var statistics =
-            parts == 1 ? null : Memory.Empty(ScalarType.Float32, fused.device, (long)units * parts * TileHeads, 2);
+            parts == 1
+                ? null
+                : KernelTensor.Empty(ScalarType.Float32, fused.device, (long)units * parts * TileHeads, 2);
         var joinedByLast = parts is > 1 and <= PartsJoinedByLast && units <= Units;
         launcher.Launch(
             new("decode_attention", "decode_attention", type, "HEAD_DIM", heads.HeadDim),
@@ -94,7 +96,7 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
             heads.GroupSize,
             tiles,
             heads.KeyValueHeads,
-            Memory.Size(keys, 1),
+            KernelTensor.Size(keys, 1),
             (float)(1 / Math.Sqrt(heads.HeadDim))
         );
         if (parts > 1 && !joinedByLast)
@@ -118,9 +120,9 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
 
     public Tensor Project(Tensor x, Tensor weight, Tensor? bias, Tensor? residual)
     {
-        var (rows, width, outputs) = (Memory.Size(x, 0), Memory.Size(x, 1), Memory.Size(weight, 0));
-        var y = Memory.Empty(Memory.TypeOf(x), x.device, rows, outputs);
-        if (!FewRows(x, weight) || !Memory.Fit(Memory.TypeOf(x), bias, residual))
+        var (rows, width, outputs) = (KernelTensor.Size(x, 0), KernelTensor.Size(x, 1), KernelTensor.Size(weight, 0));
+        var y = KernelTensor.Empty(KernelTensor.TypeOf(x), x.device, rows, outputs);
+        if (!FewRows(x, weight) || !KernelTensor.Fit(KernelTensor.TypeOf(x), bias, residual))
         {
             // With a bias the library takes working memory of its own at each call, which a captured graph must not.
             var biasAfter = bias is not null && TensorArena.Open is not null;
@@ -151,14 +153,14 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
 
     public Tensor ProjectSwiGlu(LayerKernels kernels, Tensor x, Tensor weight)
     {
-        var (rows, width, half) = (Memory.Size(x, 0), Memory.Size(x, 1), Memory.Size(weight, 0) / 2);
+        var (rows, width, half) = (KernelTensor.Size(x, 0), KernelTensor.Size(x, 1), KernelTensor.Size(weight, 0) / 2);
         if (!FewRows(x, weight))
         {
             using var gateUp = Project(x, weight, null, null);
             return kernels.SwiGlu(gateUp);
         }
 
-        var y = Memory.Empty(Memory.TypeOf(x), x.device, rows, half);
+        var y = KernelTensor.Empty(KernelTensor.TypeOf(x), x.device, rows, half);
         launcher.Launch(
             Kernel("project_swiglu", x),
             TileGrid((half + (TileRows / 2) - 1) / (TileRows / 2)),
@@ -185,13 +187,13 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
         }
     }
 
-    private static bool TwoBytes(Tensor x) => Memory.TypeOf(x) is ScalarType.BFloat16 or ScalarType.Float16;
+    private static bool TwoBytes(Tensor x) => KernelTensor.TypeOf(x) is ScalarType.BFloat16 or ScalarType.Float16;
 
     private static bool FewRows(Tensor x, Tensor weight) =>
         TwoBytes(x)
-        && Memory.Size(x, 0) is > 0 and <= MaxRows
-        && Memory.Size(x, 1) % 8 == 0
-        && Memory.Fit(Memory.TypeOf(x), x, weight);
+        && KernelTensor.Size(x, 0) is > 0 and <= MaxRows
+        && KernelTensor.Size(x, 1) % 8 == 0
+        && KernelTensor.Fit(KernelTensor.TypeOf(x), x, weight);
 
-    private static KernelName Kernel(string function, Tensor x) => new("project", function, Memory.TypeOf(x));
+    private static KernelName Kernel(string function, Tensor x) => new("project", function, KernelTensor.TypeOf(x));
 }

@@ -13,9 +13,8 @@ namespace GlmTune.Kernels.Cuda;
 /// its first part is held. Results of a replay that are needed later must be copied to tensors allocated elsewhere. Not
 /// thread-safe. Source: CUDA driver API, "Graph management"; libtorch's c10/cuda/CUDACachingAllocator.cpp for the
 /// allocator's rules.</remarks>
-public sealed unsafe class GraphCapture : IDisposable
+public sealed class GraphCapture : IDisposable
 {
-    private const uint NonBlocking = 1;
     private const int Mebibyte = 1 << 20;
 
     // The allocator cuts blocks below one mebibyte from blocks of two.
@@ -38,9 +37,7 @@ public sealed unsafe class GraphCapture : IDisposable
         }
 
         CudaContext.Ensure(device);
-        nint stream;
-        CudaDriver.Check(CudaDriver.StreamCreate(&stream, NonBlocking), "create a stream");
-        return new GraphCapture(device, stream);
+        return new GraphCapture(device, CudaStream.Create());
     }
 
     /// <summary>Reserves memory for captures, for the lifetime of this object.</summary>

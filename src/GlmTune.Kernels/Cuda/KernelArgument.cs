@@ -1,3 +1,4 @@
+using GlmTune.Kernels.Native;
 using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Cuda;
@@ -12,7 +13,7 @@ internal readonly struct KernelArgument
 
     /// <summary>Address of the tensor's first element; null gives a null pointer.</summary>
     public static implicit operator KernelArgument(Tensor? tensor) =>
-        tensor is null ? default : new(Memory.Address(tensor));
+        tensor is null ? default : new((ulong)TensorAddress.Of(tensor));
 
     /// <summary>A 32-bit integer.</summary>
     public static implicit operator KernelArgument(int value) => new((uint)value);

@@ -1,4 +1,6 @@
 using GlmTune.Kernels.Dispatch;
+using GlmTune.Kernels.Native;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Cuda;
@@ -25,9 +27,7 @@ public sealed unsafe class TensorArena : IDisposable
     public TensorArena(Device device, long bytes)
     {
         memory = empty(bytes, ScalarType.Byte, device).DetachFromDisposeScope();
-        nint pointer;
-        AtenShim.Check(AtenShim.DataPointer(memory.Handle, &pointer), "read a tensor's address");
-        start = pointer;
+        start = TensorAddress.Of(memory);
     }
 
     /// <summary>Offset of the next allocation, in bytes.</summary>
@@ -65,7 +65,7 @@ public sealed unsafe class TensorArena : IDisposable
     /// <exception cref="InvalidOperationException">Not enough memory is left.</exception>
     internal nint Take(ScalarType type, Device device, int dimensions, long* shape, long* strides, long elements)
     {
-        var bytes = elements * SizeOf(type);
+        var bytes = elements * type.ElementSize();
         if (Used + bytes > limit)
         {
             throw new InvalidOperationException(
@@ -92,15 +92,6 @@ public sealed unsafe class TensorArena : IDisposable
         Used += (bytes + Alignment - 1) / Alignment * Alignment;
         return handle;
     }
-
-    private static long SizeOf(ScalarType type) =>
-        type switch
-        {
-            ScalarType.BFloat16 or ScalarType.Float16 => 2,
-            ScalarType.Float32 or ScalarType.Int32 => 4,
-            ScalarType.Int64 or ScalarType.Float64 => 8,
-            _ => throw new ArgumentException($"The kernels do not produce {type}.", nameof(type)),
-        };
 
     private sealed class Closing(TensorArena? before) : IDisposable
     {

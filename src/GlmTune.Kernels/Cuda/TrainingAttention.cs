@@ -35,7 +35,7 @@ internal sealed class TrainingAttention(IKernelLauncher launcher, PlainKernels p
 
     public Tensor Forward(Tensor fused, HeadLayout heads, SequenceLayout sequences, Tensor? prefix, Tape? tape)
     {
-        if (!Supported(fused, heads) || !Memory.Fit(Memory.TypeOf(fused), fused, prefix))
+        if (!Supported(fused, heads) || !KernelTensor.Fit(KernelTensor.TypeOf(fused), fused, prefix))
         {
             var fallback = plain.Attention(fused, heads, sequences, prefix, tape);
             tape?.Save(new Route(Path.Plain, 0));
@@ -43,7 +43,7 @@ internal sealed class TrainingAttention(IKernelLauncher launcher, PlainKernels p
         }
 
         using var scope = NewDisposeScope();
-        var virtualTokens = prefix is null ? 0 : Memory.Size(prefix, 1);
+        var virtualTokens = prefix is null ? 0 : KernelTensor.Size(prefix, 1);
         var planned =
             sequences.Uniform
             && (virtualTokens + sequences.Longest) % PlannedLength == 0
@@ -115,18 +115,18 @@ internal sealed class TrainingAttention(IKernelLauncher launcher, PlainKernels p
     {
         if (
             !Supported(fused, heads)
-            || !Memory.Fit(Memory.TypeOf(fused), fused, keys, values)
-            || !Memory.Whole(slots, lengths)
+            || !KernelTensor.Fit(KernelTensor.TypeOf(fused), fused, keys, values)
+            || !KernelTensor.Whole(slots, lengths)
         )
         {
             return plain.CachedAttention(fused, heads, sequences, keys, values, slots, lengths, longest);
         }
 
         using var scope = NewDisposeScope();
-        var firstRows = Memory.Empty(ScalarType.Int32, fused.device, sequences.Count + 1);
-        var used = Memory.Empty(ScalarType.Int32, fused.device, sequences.Count);
+        var firstRows = KernelTensor.Empty(ScalarType.Int32, fused.device, sequences.Count + 1);
+        var used = KernelTensor.Empty(ScalarType.Int32, fused.device, sequences.Count);
         launcher.Launch(
-            new("attention_rows", "cache_rows", Memory.TypeOf(fused)),
+            new("attention_rows", "cache_rows", KernelTensor.TypeOf(fused)),
             Grid.Covering(sequences.Count + 1, Threads),
             Threads,
             slots,
@@ -134,7 +134,7 @@ internal sealed class TrainingAttention(IKernelLauncher launcher, PlainKernels p
             firstRows,
             used,
             sequences.Count,
-            Memory.Size(keys, 1)
+            KernelTensor.Size(keys, 1)
         );
         var results = Forwards.CallMany(
             Queries(fused, heads),
@@ -163,15 +163,15 @@ internal sealed class TrainingAttention(IKernelLauncher launcher, PlainKernels p
         Tensor prefix
     )
     {
-        var virtualTokens = Memory.Size(prefix, 1);
+        var virtualTokens = KernelTensor.Size(prefix, 1);
         var rows = sequences.Tokens + (sequences.Count * virtualTokens);
         var (keys, values) = (
-            Memory.Empty(Memory.TypeOf(fused), fused.device, rows, heads.KeyValueWidth),
-            Memory.Empty(Memory.TypeOf(fused), fused.device, rows, heads.KeyValueWidth)
+            KernelTensor.Empty(KernelTensor.TypeOf(fused), fused.device, rows, heads.KeyValueWidth),
+            KernelTensor.Empty(KernelTensor.TypeOf(fused), fused.device, rows, heads.KeyValueWidth)
         );
         launcher.Launch(
-            new("attention_rows", "prepend_prefix", Memory.TypeOf(fused)),
-            Pieces(rows, heads.KeyValueWidth, Memory.TypeOf(fused)),
+            new("attention_rows", "prepend_prefix", KernelTensor.TypeOf(fused)),
+            Pieces(rows, heads.KeyValueWidth, KernelTensor.TypeOf(fused)),
             Threads,
             fused,
             prefix,
@@ -192,8 +192,8 @@ internal sealed class TrainingAttention(IKernelLauncher launcher, PlainKernels p
     /// are skipped.</summary>
     internal Tensor Assemble(Tensor[] gradients, HeadLayout heads, SequenceLayout sequences, int virtualTokens)
     {
-        var type = Memory.TypeOf(gradients[0]);
-        var result = Memory.Empty(type, gradients[0].device, sequences.Tokens, heads.FusedWidth);
+        var type = KernelTensor.TypeOf(gradients[0]);
+        var result = KernelTensor.Empty(type, gradients[0].device, sequences.Tokens, heads.FusedWidth);
         launcher.Launch(
             new("attention_rows", "assemble_gradient", type),
             Pieces(sequences.Tokens, heads.FusedWidth, type),
@@ -220,8 +220,8 @@ internal sealed class TrainingAttention(IKernelLauncher launcher, PlainKernels p
         Tensor prefixGradient
     )
     {
-        var virtualTokens = Memory.Size(prefixGradient, 1);
-        var type = Memory.TypeOf(gradients[1]);
+        var virtualTokens = KernelTensor.Size(prefixGradient, 1);
+        var type = KernelTensor.TypeOf(gradients[1]);
         launcher.Launch(
             new("attention_rows", "add_prefix_gradient", type),
             Pieces(2L * virtualTokens, heads.KeyValueWidth, type),
@@ -241,9 +241,9 @@ internal sealed class TrainingAttention(IKernelLauncher launcher, PlainKernels p
     internal static Tensor PrependRows(Tensor fused, HeadLayout heads, SequenceLayout sequences, Tensor prefix)
     {
         using var scope = NewDisposeScope();
-        var (virtualTokens, length) = (Memory.Size(prefix, 1), sequences.Longest);
-        var rows = Memory.Empty(
-            Memory.TypeOf(fused),
+        var (virtualTokens, length) = (KernelTensor.Size(prefix, 1), sequences.Longest);
+        var rows = KernelTensor.Empty(
+            KernelTensor.TypeOf(fused),
             fused.device,
             sequences.Count,
             virtualTokens + length,
@@ -265,7 +265,7 @@ internal sealed class TrainingAttention(IKernelLauncher launcher, PlainKernels p
         Tape? tape
     )
     {
-        var virtualTokens = Memory.Size(prefix, 1);
+        var virtualTokens = KernelTensor.Size(prefix, 1);
         using var padded = SequenceLayout.OfRows(sequences.Count, virtualTokens + sequences.Longest, sequences.Device);
         var output = CudnnAttention.Forward(PrependRows(fused, heads, sequences, prefix), heads, padded, tape);
         return RealRows(output, sequences, virtualTokens);
@@ -327,13 +327,13 @@ internal sealed class TrainingAttention(IKernelLauncher launcher, PlainKernels p
 
     private static bool Supported(Tensor fused, HeadLayout heads) =>
         fused.device.type == DeviceType.CUDA
-        && Memory.TypeOf(fused) is ScalarType.BFloat16 or ScalarType.Float16
+        && KernelTensor.TypeOf(fused) is ScalarType.BFloat16 or ScalarType.Float16
         && heads.HeadDim % 8 == 0
         && heads.HeadDim <= 256;
 
     private Tensor Flash(Tensor fused, HeadLayout heads, SequenceLayout sequences, Tensor? prefix, Tape? tape)
     {
-        var virtualTokens = prefix is null ? 0 : Memory.Size(prefix, 1);
+        var virtualTokens = prefix is null ? 0 : KernelTensor.Size(prefix, 1);
         var (key, value) = prefix is null
             ? (Keys(fused, heads), Values(fused, heads))
             : Split(PrependPrefix(fused, heads, sequences, prefix), heads);
@@ -384,7 +384,7 @@ internal sealed class TrainingAttention(IKernelLauncher launcher, PlainKernels p
         using var ownKey = withPrefix ? tape.TakeTensor() : null;
         using var fused = tape.TakeTensor();
         var (key, value) = (ownKey ?? Keys(fused, heads), ownValue ?? Values(fused, heads));
-        var virtualTokens = withPrefix ? (int)((Memory.Size(key, 0) - sequences.Tokens) / sequences.Count) : 0;
+        var virtualTokens = withPrefix ? (int)((KernelTensor.Size(key, 0) - sequences.Tokens) / sequences.Count) : 0;
         var gradients = Backwards.CallMany(
             gradient.view(sequences.Tokens, heads.QueryHeads, heads.HeadDim),
             Queries(fused, heads),
@@ -428,7 +428,7 @@ internal sealed class TrainingAttention(IKernelLauncher launcher, PlainKernels p
         );
 
     private static Grid Pieces(long rows, int width, ScalarType type) =>
-        Grid.Covering(rows * width / Memory.PieceOf(type), Threads);
+        Grid.Covering(rows * width / KernelTensor.PieceOf(type), Threads);
 
     private enum Path
     {

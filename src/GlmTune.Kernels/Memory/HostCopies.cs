@@ -12,8 +12,6 @@ namespace GlmTune.Kernels.Memory;
 /// event management.</remarks>
 public sealed unsafe class HostCopies : IDisposable
 {
-    private const uint NonBlocking = 1;
-    private const uint NoTiming = 2;
     private readonly Device device;
     private readonly Stack<nint> idle = [];
     private nint stream;
@@ -26,10 +24,7 @@ public sealed unsafe class HostCopies : IDisposable
         if (device.type == DeviceType.CUDA)
         {
             CudaContext.Ensure(device);
-            nint made;
-            CudaDriver.Check(CudaDriver.StreamCreate(&made, NonBlocking), "create a stream");
-            stream = made;
-            ready = MakeEvent();
+            (stream, ready) = (CudaStream.Create(), CudaEvent.Create());
         }
     }
 
@@ -52,49 +47,42 @@ public sealed unsafe class HostCopies : IDisposable
         }
 
         CudaContext.Ensure(device);
-        CudaDriver.Check(CudaDriver.StreamSynchronize(stream), "wait for copies");
+        CudaStream.Synchronize(stream);
         while (idle.TryPop(out var handle))
         {
-            _ = CudaDriver.EventDestroy(handle);
+            CudaEvent.Destroy(handle);
         }
 
-        _ = CudaDriver.EventDestroy(ready);
-        _ = CudaDriver.StreamDestroy(stream);
+        CudaEvent.Destroy(ready);
+        CudaStream.Destroy(stream);
         (stream, ready) = (0, 0);
     }
 
     private Copy Start(nint host, Tensor tensor, bool toDevice)
     {
-        var (place, bytes) = (TensorAddress.Of(tensor), tensor.numel() * tensor.element_size());
+        var (address, bytes) = (TensorAddress.Of(tensor), TensorAddress.BytesOf(tensor));
         if (stream == 0)
         {
-            var (from, to) = toDevice ? (host, place) : (place, host);
+            var (from, to) = toDevice ? (host, address) : (address, host);
             Buffer.MemoryCopy((void*)from, (void*)to, bytes, bytes);
             return default;
         }
 
         CudaContext.Ensure(device);
-        CudaDriver.Check(CudaDriver.EventRecord(ready, Computing), "record an event");
-        CudaDriver.Check(CudaDriver.StreamWaitEvent(stream, ready, 0), "wait for an event");
+        CudaEvent.Record(ready, Computing);
+        CudaStream.Await(stream, ready);
         CudaDriver.Check(
             toDevice
-                ? CudaDriver.MemoryCopyToDevice(place, host, (nuint)bytes, stream)
-                : CudaDriver.MemoryCopyToHost(host, place, (nuint)bytes, stream),
+                ? CudaDriver.MemoryCopyToDevice(address, host, (nuint)bytes, stream)
+                : CudaDriver.MemoryCopyToHost(host, address, (nuint)bytes, stream),
             $"copy {bytes} bytes {(toDevice ? "to" : "from")} the GPU"
         );
-        var done = idle.TryPop(out var handle) ? handle : MakeEvent();
-        CudaDriver.Check(CudaDriver.EventRecord(done, stream), "record an event");
+        var done = idle.TryPop(out var handle) ? handle : CudaEvent.Create();
+        CudaEvent.Record(done, stream);
         return new Copy(this, done);
     }
 
     private nint Computing => CudaStream.Current(Math.Max(0, device.index));
-
-    private static nint MakeEvent()
-    {
-        nint made;
-        CudaDriver.Check(CudaDriver.EventCreate(&made, NoTiming), "create an event");
-        return made;
-    }
 
     /// <summary>A copy in progress; must be waited for once, on the host or by the current stream.</summary>
     public readonly record struct Copy
@@ -110,7 +98,7 @@ public sealed unsafe class HostCopies : IDisposable
             if (owner is not null)
             {
                 CudaContext.Ensure(owner.device);
-                CudaDriver.Check(CudaDriver.EventSynchronize(done), "wait for a copy");
+                CudaEvent.Wait(done);
                 owner.idle.Push(done);
             }
         }
@@ -121,7 +109,7 @@ public sealed unsafe class HostCopies : IDisposable
             if (owner is not null)
             {
                 CudaContext.Ensure(owner.device);
-                CudaDriver.Check(CudaDriver.StreamWaitEvent(owner.Computing, done, 0), "wait for an event");
+                CudaStream.Await(owner.Computing, done);
                 owner.idle.Push(done);
             }
         }

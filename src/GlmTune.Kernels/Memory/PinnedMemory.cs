@@ -32,10 +32,7 @@ public sealed unsafe class PinnedMemory : IDisposable
         CudaContext.Ensure(device);
         CudaDriver.Check(CudaDriver.MemoryHostAllocate(&block, (nuint)bytes, 0), $"lock {bytes} bytes of host memory");
         address = block;
-        nint made;
-        const uint NoTiming = 2;
-        CudaDriver.Check(CudaDriver.EventCreate(&made, NoTiming), "create an event");
-        copied = made;
+        copied = CudaEvent.Create();
     }
 
     /// <summary>Size in bytes.</summary>
@@ -68,20 +65,20 @@ public sealed unsafe class PinnedMemory : IDisposable
     public void CopyTo(Tensor target, long from, long bytes, long at = 0)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThan(from + bytes, Bytes);
-        var place = TensorAddress.Of(target) + (nint)at;
+        var destination = TensorAddress.Of(target) + (nint)at;
         if (copied == 0)
         {
-            Buffer.MemoryCopy((byte*)address + from, (void*)place, bytes, bytes);
+            Buffer.MemoryCopy((byte*)address + from, (void*)destination, bytes, bytes);
             return;
         }
 
         CudaContext.Ensure(device);
         var stream = CudaStream.Current(Math.Max(0, device.index));
         CudaDriver.Check(
-            CudaDriver.MemoryCopyToDevice(place, address + (nint)from, (nuint)bytes, stream),
+            CudaDriver.MemoryCopyToDevice(destination, address + (nint)from, (nuint)bytes, stream),
             "copy to the GPU"
         );
-        CudaDriver.Check(CudaDriver.EventRecord(copied, stream), "record an event");
+        CudaEvent.Record(copied, stream);
     }
 
     /// <summary>Queues a copy from the device on the current stream; the result may be read after
@@ -91,17 +88,17 @@ public sealed unsafe class PinnedMemory : IDisposable
     public void CopyFrom(Tensor source, long bytes)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThan(bytes, Bytes);
-        var place = TensorAddress.Of(source);
+        var from = TensorAddress.Of(source);
         if (copied == 0)
         {
-            Buffer.MemoryCopy((void*)place, (void*)address, bytes, bytes);
+            Buffer.MemoryCopy((void*)from, (void*)address, bytes, bytes);
             return;
         }
 
         CudaContext.Ensure(device);
         var stream = CudaStream.Current(Math.Max(0, device.index));
-        CudaDriver.Check(CudaDriver.MemoryCopyToHost(address, place, (nuint)bytes, stream), "copy from the GPU");
-        CudaDriver.Check(CudaDriver.EventRecord(copied, stream), "record an event");
+        CudaDriver.Check(CudaDriver.MemoryCopyToHost(address, from, (nuint)bytes, stream), "copy from the GPU");
+        CudaEvent.Record(copied, stream);
     }
 
     /// <summary>Waits until all queued copies are done, so that the memory may be read or refilled.</summary>
@@ -110,7 +107,22 @@ public sealed unsafe class PinnedMemory : IDisposable
         if (copied != 0)
         {
             CudaContext.Ensure(device);
-            CudaDriver.Check(CudaDriver.EventSynchronize(copied), "wait for a copy");
+            CudaEvent.Wait(copied);
+        }
+    }
+
+    /// <summary>Whether <see cref="Wait"/> would return at once.</summary>
+    public bool IsIdle
+    {
+        get
+        {
+            if (copied == 0)
+            {
+                return true;
+            }
+
+            CudaContext.Ensure(device);
+            return CudaEvent.HasHappened(copied);
         }
     }
 
@@ -129,7 +141,7 @@ public sealed unsafe class PinnedMemory : IDisposable
         else
         {
             Wait();
-            _ = CudaDriver.EventDestroy(copied);
+            CudaEvent.Destroy(copied);
             _ = CudaDriver.MemoryHostFree(address);
         }
 

@@ -1,5 +1,6 @@
 using GlmTune.Kernels.Dispatch;
 using GlmTune.Kernels.Native;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Memory;
@@ -27,7 +28,8 @@ public sealed unsafe class StagedTensors : IDisposable
         for (var i = 0; i < parts.Length; i++)
         {
             offsets[i] = bytes;
-            bytes += ((Math.Max(1, parts[i].Count) * SizeOf(parts[i].Type)) + Alignment - 1) / Alignment * Alignment;
+            bytes +=
+                ((Math.Max(1L, parts[i].Count) * parts[i].Type.ElementSize()) + Alignment - 1) / Alignment * Alignment;
         }
 
         memory = zeros(bytes, ScalarType.Byte, device).DetachFromDisposeScope();
@@ -89,12 +91,4 @@ public sealed unsafe class StagedTensors : IDisposable
             block.Dispose();
         }
     }
-
-    private static long SizeOf(ScalarType type) =>
-        type switch
-        {
-            ScalarType.Float32 or ScalarType.Int32 => 4,
-            ScalarType.Int64 or ScalarType.Float64 => 8,
-            _ => throw new ArgumentException($"{type} cannot be staged.", nameof(type)),
-        };
 }

@@ -31,19 +31,6 @@ public static class NativeRuntime
     public static torch.Device DefaultDevice() =>
         Load().Cuda && torch.cuda.is_available() ? torch.device(DeviceType.CUDA, 0) : torch.CPU;
 
-    /// <summary>The address of a function that libtorch exports.</summary>
-    /// <param name="name">Its C name.</param>
-    /// <exception cref="EntryPointNotFoundException">This libtorch does not export it.</exception>
-    public static nint Export(string name)
-    {
-        var folder = Load().Folder;
-        var library =
-            OperatingSystem.IsWindows() ? "torch_cpu.dll"
-            : OperatingSystem.IsMacOS() ? "libtorch_cpu.dylib"
-            : "libtorch_cpu.so";
-        return NativeLibrary.GetExport(NativeLibrary.Load(Path.Combine(folder, library)), name);
-    }
-
     private static LoadedRuntime LoadElsewhere()
     {
         var cuda = torch.TryInitializeDeviceType(DeviceType.CUDA);

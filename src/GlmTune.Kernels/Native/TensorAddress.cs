@@ -1,24 +1,35 @@
-using TorchSharp;
+using GlmTune.Kernels.Dispatch;
+using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Native;
 
-/// <summary>Address of a tensor's first element, on any device.</summary>
-/// <remarks>Uses libtorch's C ABI (torch/csrc/inductor/aoti_torch/c/shim.h), whose tensor handles are the same as
-/// TorchSharp's.</remarks>
+/// <summary>Where the bytes of a tensor lie, on whatever device, whatever its size.</summary>
+/// <remarks>Through libtorch's C interface (torch/csrc/inductor/aoti_torch/c/shim.h); a TorchSharp handle is what that
+/// interface calls a tensor handle.</remarks>
 public static unsafe class TensorAddress
 {
-    private static readonly delegate* unmanaged[Cdecl]<nint, nint*, int> GetDataPointer = (delegate* unmanaged[Cdecl]<
-        nint,
-        nint*,
-        int>)
-        NativeRuntime.Export("aoti_torch_get_data_ptr");
-
-    /// <summary>The address; valid as long as <paramref name="tensor"/>.</summary>
-    public static nint Of(torch.Tensor tensor)
+    /// <summary>The address of the first element, in the memory of the tensor's device; valid while
+    /// <paramref name="tensor"/> lives. 0 for a tensor without elements.</summary>
+    /// <exception cref="AtenException">The tensor has no memory of its own.</exception>
+    public static nint Of(Tensor tensor)
     {
         nint address;
-        var error = GetDataPointer(tensor.Handle, &address);
+        var code = AtenShim.DataPointer(tensor.Handle, &address);
         GC.KeepAlive(tensor);
-        return error == 0 ? address : throw new InvalidOperationException("libtorch returned no address for a tensor.");
+        AtenShim.Check(code, "read a tensor's address");
+        return address;
+    }
+
+    /// <summary>Bytes of all elements.</summary>
+    public static long BytesOf(Tensor tensor) => tensor.numel() * tensor.element_size();
+
+    /// <summary>Whether two contiguous tensors share bytes.</summary>
+    public static bool Overlap(Tensor a, Tensor b)
+    {
+        var (startA, startB) = (Of(a), Of(b));
+        return a.device_type == b.device_type
+            && a.device_index == b.device_index
+            && startA < startB + BytesOf(b)
+            && startB < startA + BytesOf(a);
     }
 }

@@ -1,5 +1,6 @@
 using GlmTune.Kernels;
 using GlmTune.Kernels.Memory;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace GlmTune.Model.Layers;
@@ -26,7 +27,7 @@ public sealed class KvCache : IDisposable
     {
         (Slots, Capacity, Device) = (slots, capacity, device);
         long[] shape = [slots, capacity, keyValueHeads, headDim];
-        if (2L * layers * shape.Aggregate((a, b) => a * b) * Parameter.BytesOf(type) <= OnePieceBytes)
+        if (2L * layers * shape.Aggregate((a, b) => a * b) * type.ElementSize() <= OnePieceBytes)
         {
             using var all = zeros([2L * layers, .. shape], type, device);
             keys = [.. Enumerable.Range(0, layers).Select(layer => all.select(0, layer).DetachFromDisposeScope())];

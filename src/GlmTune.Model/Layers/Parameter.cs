@@ -127,15 +127,6 @@ public sealed class Parameter : IDisposable
     /// contribution; null: none.</summary>
     public Tensor? Gradient { get; private set; }
 
-    /// <summary>Size of one element of a floating-point type, in bytes.</summary>
-    public static int BytesOf(ScalarType type) =>
-        type switch
-        {
-            ScalarType.Float64 => 8,
-            ScalarType.Float32 => 4,
-            _ => 2,
-        };
-
     /// <summary>Adds to the gradient; the tensor then belongs to the parameter.</summary>
     public void AddGradient(Tensor gradient)
     {

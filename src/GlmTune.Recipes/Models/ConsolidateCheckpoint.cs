@@ -6,6 +6,7 @@ using GlmTune.Model.Adapters;
 using GlmTune.Model.Layers;
 using GlmTune.Training.Checkpoints;
 using GlmTune.Weights;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace GlmTune.Recipes.Models;
@@ -36,7 +37,7 @@ public static class ConsolidateCheckpoint
         var config = report.IsEmpty ? report.Try(() => ModelConfig.Read(checkpoint)) : null;
         var stored = type ?? (config is null ? ScalarType.BFloat16 : NamedType(checkpoint));
         report.Add(
-            WriteProbe.FindProblemOfNewFolder(folder, (config?.ParameterCount ?? 0) * Parameter.BytesOf(stored))
+            WriteProbe.FindProblemOfNewFolder(folder, (config?.ParameterCount ?? 0) * stored.ElementSize())
                 is { } problem
                 ? [problem]
                 : []

@@ -3,6 +3,7 @@ using GlmTune.Files;
 using GlmTune.Inference;
 using GlmTune.Model;
 using GlmTune.Model.Layers;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace GlmTune.Recipes.Models;
@@ -48,8 +49,7 @@ public static class InitializeModel
         }
 
         report.Add(
-            WriteProbe.FindProblemOfNewFolder(folder, (shape?.ParameterCount ?? 0) * Parameter.BytesOf(type))
-                is { } problem
+            WriteProbe.FindProblemOfNewFolder(folder, (shape?.ParameterCount ?? 0) * type.ElementSize()) is { } problem
                 ? [problem]
                 : []
         );

@@ -5,6 +5,7 @@ using GlmTune.Model.Adapters;
 using GlmTune.Model.Layers;
 using GlmTune.Recipes.Chat;
 using GlmTune.Weights;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace GlmTune.Recipes.Models;
@@ -76,7 +77,7 @@ public static class MergeAdapter
             {
                 var config = ModelConfig.Read(path.ModelFolder);
                 config.RequireLayout(layout ?? config.Layout);
-                bytes = config.ParameterCount * Parameter.BytesOf(type ?? StoredType(path.ModelFolder));
+                bytes = config.ParameterCount * (type ?? StoredType(path.ModelFolder)).ElementSize();
             });
         }
 

@@ -3,6 +3,7 @@ using GlmTune.Model;
 using GlmTune.Model.Adapters;
 using GlmTune.Model.Layers;
 using GlmTune.Training.Sharding;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace GlmTune.Recipes.Training;
@@ -45,7 +46,7 @@ public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Device, IReadOnlyList<
         long tokens
     )
     {
-        var size = Parameter.BytesOf(type);
+        var size = type.ElementSize();
         var all = config.ParameterCount;
         var trained = TrainedCount(config, recipe);
         var adapter = recipe.Lora is not null || recipe.Prefix is not null;

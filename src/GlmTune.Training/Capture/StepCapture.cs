@@ -2,6 +2,7 @@ using GlmTune.Kernels.Cuda;
 using GlmTune.Model.Layers;
 using GlmTune.Training.Optimization;
 using GlmTune.Training.Sharding;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace GlmTune.Training.Capture;
@@ -105,7 +106,7 @@ public sealed class StepCapture : IDisposable
     internal static long BytesFor(LayerRunner runner, int tokens)
     {
         var (model, config) = (runner.Model, runner.Model.Config);
-        var size = Parameter.BytesOf(model.Type);
+        var size = model.Type.ElementSize();
         // The allocator may reclaim memory that is not reserved while captures still write to it. An embedding's
         // gradient is float32.
         var gradients =

@@ -2,6 +2,7 @@ using GlmTune.Collectives;
 using GlmTune.Model;
 using GlmTune.Model.Layers;
 using GlmTune.Training.Optimization;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace GlmTune.Training.Sharding;
@@ -63,7 +64,7 @@ public sealed class ShardedParameters : ISharding
             throw;
         }
 
-        bytesOfElement = Parameter.BytesOf(model.Type);
+        bytesOfElement = model.Type.ElementSize();
 
         void Add(Layer unit)
         {

@@ -1,6 +1,7 @@
 using GlmTune.Collectives;
 using GlmTune.Model.Layers;
 using GlmTune.Training.Optimization;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace GlmTune.Training.Sharding;
@@ -82,7 +83,7 @@ internal sealed class TrainedShards(
             .Select(entry =>
                 entry.Value.Sum(shard =>
                 {
-                    var size = Parameter.BytesOf(shard.GradientType);
+                    var size = shard.GradientType.ElementSize();
                     var bucket =
                         ranks is null || options.Stage == 0
                             ? 0

@@ -2,6 +2,7 @@ using GlmTune.Collectives;
 using GlmTune.Kernels.Memory;
 using GlmTune.Kernels.Native;
 using GlmTune.Model.Layers;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace GlmTune.Training.Sharding;
@@ -80,7 +81,7 @@ internal sealed class WeightSlice : IDisposable
         (Layout, Decays, this.copies) = (layout, decays, copies);
         locked =
             copies is not null && pinned
-                ? new PinnedMemory(layout.Device, layout.Length * Parameter.BytesOf(layout.Type))
+                ? new PinnedMemory(layout.Device, layout.Length * layout.Type.ElementSize())
                 : null;
         try
         {

@@ -1,10 +1,11 @@
 using GlmTune.Kernels.Dispatch;
+using GlmTune.Kernels.Native;
 using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Cuda;
 
 /// <summary>Checks which tensors kernels can read in 16-byte accesses, and allocates their outputs.</summary>
-internal static unsafe class Memory
+internal static unsafe class KernelTensor
 {
     /// <summary>Number of elements in a 16-byte access.</summary>
     public static int PieceOf(ScalarType type) => type == ScalarType.Float32 ? 4 : 8;
@@ -19,7 +20,10 @@ internal static unsafe class Memory
     {
         foreach (var tensor in tensors)
         {
-            if (tensor is not null && (TypeOf(tensor) != type || !IsContiguous(tensor) || Address(tensor) % 16 != 0))
+            if (
+                tensor is not null
+                && (TypeOf(tensor) != type || !IsContiguous(tensor) || TensorAddress.Of(tensor) % 16 != 0)
+            )
             {
                 return false;
             }
@@ -47,7 +51,7 @@ internal static unsafe class Memory
     {
         foreach (var tensor in tensors)
         {
-            if (Address(tensor) % 16 != 0)
+            if (TensorAddress.Of(tensor) % 16 != 0)
             {
                 return false;
             }
@@ -58,7 +62,7 @@ internal static unsafe class Memory
 
     /// <summary>Whether four elements can be read in one access; true for null.</summary>
     public static bool AlignedForFour(Tensor? tensor) =>
-        tensor is null || Address(tensor) % (TypeOf(tensor) == ScalarType.Float32 ? 16UL : 8UL) == 0;
+        tensor is null || TensorAddress.Of(tensor) % (TypeOf(tensor) == ScalarType.Float32 ? 16 : 8) == 0;
 
     /// <summary>The element type.</summary>
     public static ScalarType TypeOf(Tensor tensor)
@@ -74,14 +78,6 @@ internal static unsafe class Memory
         long* sizes;
         AtenShim.Check(AtenShim.Sizes(tensor.Handle, &sizes), "read a tensor's sizes");
         return checked((int)sizes[dimension]);
-    }
-
-    /// <summary>Address of the first element.</summary>
-    public static ulong Address(Tensor tensor)
-    {
-        nint pointer;
-        AtenShim.Check(AtenShim.DataPointer(tensor.Handle, &pointer), "read a tensor's address");
-        return (ulong)pointer;
     }
 
     /// <summary>A new tensor of the same shape and type, uninitialized.</summary>
