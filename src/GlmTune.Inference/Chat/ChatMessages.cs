@@ -103,9 +103,9 @@ internal static class ChatMessages
                     : null,
             message => message.Role == ChatRole.Tool,
             CallId,
-            place =>
+            found =>
                 throw new ArgumentException(
-                    $"A function's result has the id '{CallId(each[place])}', but no call before it has this id."
+                    $"The results of functions cannot be matched with their calls: '{found.Field}' {found.Text}."
                 )
         );
 

@@ -57,12 +57,7 @@ internal static class RequestConversation
                     : null,
             message => message.Item?.Role == "tool",
             message => message.Item?.ToolCallId,
-            index =>
-                problems.Check(
-                    false,
-                    $"messages[{index}].tool_call_id",
-                    $"is '{Printable.Of(messages[index]!.ToolCallId!)}', but no tool call before it has this id"
-                )
+            found => problems.Check(false, $"messages[{found.Message}].{found.Field}", Printable.Of(found.Text))
         );
         problems.ThrowIfAny();
         return sorted;

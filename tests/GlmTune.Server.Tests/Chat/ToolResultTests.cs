@@ -37,9 +37,50 @@ public sealed class ToolResultTests
             (status, body["error"]!["param"]!.GetValue<string>())
         );
         Assert.Equal(
-            "'messages[2].tool_call_id' is 'zz', but no tool call before it has this id.",
+            "'messages[2].tool_call_id' is 'zz', but the calls before it have 'a', 'b'.",
             body["error"]!["message"]!.GetValue<string>()
         );
+    }
+
+    // One rule for requests and data files.
+    [Theory]
+    [InlineData("a b", "a b", null)]
+    [InlineData("a b", "b a", null)]
+    [InlineData("a b", "a", null)]
+    [InlineData("a b", "- -", null)]
+    [InlineData("- -", "- -", null)]
+    [InlineData("a b", "b", "messages[1].tool_calls")]
+    [InlineData("a a", "a a", "messages[1].tool_calls")]
+    [InlineData("a b", "a x", "messages[3].tool_call_id")]
+    [InlineData("a b", "a a", "messages[3].tool_call_id")]
+    [InlineData("a b", "a -", "messages[3].tool_call_id")]
+    [InlineData("- -", "a b", "messages[2].tool_call_id")]
+    public async Task Ids_are_taken_or_refused_as_in_data_files(string calls, string results, string? wrong)
+    {
+        static string Field(string name, string id) => id == "-" ? "" : $"\"{name}\": \"{id}\", ";
+        var request =
+            $$"""
+                {"messages":[{"role":"user","content":"x"},{"role":"assistant","content":null,"tool_calls":[
+                """
+            + string.Join(
+                ',',
+                calls.Split(' ').Select(id => $$$"""{{{{Field("id", id)}}}"type":"function","function":{"name":"f"}}""")
+            )
+            + "]}"
+            + string.Concat(
+                results.Split(' ').Select(id => $$$""",{{{{Field("tool_call_id", id)}}}"role":"tool","content":"r"}""")
+            )
+            + "]}";
+        await using var server = await RunningServer.StartAsync(ScriptedChat.Answering(_ => "\nx"));
+        var (status, body) = await server.Http.PostAsync("/v1/chat/completions", request);
+        Assert.Equal(
+            (wrong is null ? HttpStatusCode.OK : HttpStatusCode.BadRequest, wrong),
+            (status, body["error"]?["param"]?.GetValue<string>())
+        );
+
+        using var folder = new TemporaryFolder();
+        var file = folder.Write("rows.jsonl", request.ReplaceLineEndings(" "));
+        Assert.Equal(wrong is null, Data.Conversations.ConversationFile.Rows(file).Single().Problems.Count == 0);
     }
 
     [Theory]
