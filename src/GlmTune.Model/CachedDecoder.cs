@@ -234,12 +234,9 @@ internal sealed class CachedDecoder : IDecoder
                 capture.Graph.Replay();
                 pass.Use(capture);
             }
-            else
+            else if (!Captures || !TryWorkInArena(pass, reach))
             {
-                using (pass.Arena.Use())
-                {
-                    pass.Keep(Work(pass, reach));
-                }
+                pass.Keep(Work(pass, reach));
             }
         }
 
@@ -262,6 +259,26 @@ internal sealed class CachedDecoder : IDecoder
 
         tokens.CopyFrom(pass.Results!.Next, bytes);
         asked.Enqueue((tokens, pass.Size, count));
+    }
+
+    // False if the arena is too small for the kernels of this device: nothing has changed, and from now on they
+    // allocate.
+    private bool TryWorkInArena(Pass pass, int reach)
+    {
+        try
+        {
+            using (pass.Arena!.Use())
+            {
+                pass.Keep(Work(pass, reach));
+            }
+
+            return true;
+        }
+        catch (ArenaFullException error)
+        {
+            (Captures, Refusal) = (false, error.Message);
+            return false;
+        }
     }
 
     private bool TryCapture(Pass pass, int reach, out CapturedPass capture)
@@ -291,7 +308,12 @@ internal sealed class CachedDecoder : IDecoder
             return true;
         }
         catch (Exception error)
-            when (error is CudaException or AtenException or System.Runtime.InteropServices.ExternalException)
+            when (error
+                    is CudaException
+                        or AtenException
+                        or ArenaFullException
+                        or System.Runtime.InteropServices.ExternalException
+            )
         {
             made?.Dispose();
             (Captures, Refusal) = (false, error.Message);

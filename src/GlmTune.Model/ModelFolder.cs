@@ -70,6 +70,7 @@ public static class ModelFolder
             using var scope = NewDisposeScope();
             HashSet<Parameter> quantized = fp8 ? [.. model.Fp8Weights] : [];
             var slices = MatchWeights(model, files).ToLookup(pair => pair.Slice.Parameter);
+            var notFinite = new List<string>();
             foreach (var unit in model.Units)
             {
                 var (transfer, moves) = stages[model.PipelineStageOf(unit)];
@@ -97,6 +98,7 @@ public static class ModelFolder
                     transfer.Run(moves);
                     moves.ForEach(move => move.Target.Dispose());
                     moves.Clear();
+                    notFinite.AddRange(FiniteWeights.Find(unit.Parameters, Parts));
                     foreach (var parameter in unit.Parameters.Where(quantized.Contains))
                     {
                         parameter.Quantize(keepTransposed: true);
@@ -111,7 +113,16 @@ public static class ModelFolder
                 transfer.Run(moves);
             }
 
+            if (loaded is null && quantized.Count == 0)
+            {
+                notFinite.AddRange(FiniteWeights.Find(model.Units.SelectMany(unit => unit.Parameters), Parts));
+            }
+
+            FiniteWeights.Throw(files.Path, notFinite);
             return model;
+
+            IEnumerable<(StoredTensor, long, long)> Parts(Parameter parameter) =>
+                slices[parameter].Select(part => (part.Stored, part.Slice.FirstRow, part.Slice.Rows));
         }
         catch
         {

@@ -37,7 +37,7 @@ public sealed unsafe class TensorArena : IDisposable
     /// contents must no longer be needed.</summary>
     /// <param name="from">Offset of its first byte; a multiple of 256.</param>
     /// <param name="bytes">Its size; if it is too small, allocating throws
-    /// <see cref="InvalidOperationException"/>.</param>
+    /// <see cref="ArenaFullException"/>.</param>
     /// <exception cref="ArgumentOutOfRangeException">The section is not inside the arena.</exception>
     public void TakeFrom(long from, long bytes)
     {
@@ -62,13 +62,13 @@ public sealed unsafe class TensorArena : IDisposable
     public void Dispose() => memory.Dispose();
 
     /// <summary>The next allocation, uninitialized.</summary>
-    /// <exception cref="InvalidOperationException">Not enough memory is left.</exception>
+    /// <exception cref="ArenaFullException">Not enough memory is left.</exception>
     internal nint Take(ScalarType type, Device device, int dimensions, long* shape, long* strides, long elements)
     {
         var bytes = elements * type.ElementSize();
         if (Used + bytes > limit)
         {
-            throw new InvalidOperationException(
+            throw new ArenaFullException(
                 $"The arena has {limit - Used} of {memory.numel()} bytes left, but {bytes} are requested. "
                     + "Make it larger."
             );

@@ -81,7 +81,7 @@ public static class AdapterFolder
             CheckTied(files, parameters);
             if (values)
             {
-                Copy(files.ByName, parameters);
+                Copy(files.Path, files.ByName, parameters);
             }
 
             return lora;
@@ -192,7 +192,9 @@ public static class AdapterFolder
             }
 
             using var scope = NewDisposeScope();
-            prefix.SetPromptEmbeddings(StoredTensors.Read(stored));
+            var embeddings = StoredTensors.Read(stored);
+            FiniteWeights.Throw(files.Path, [.. new[] { FiniteWeights.Describe(stored, embeddings) }.OfType<string>()]);
+            prefix.SetPromptEmbeddings(embeddings);
             if (prefix.Encoder is { } encoder)
             {
                 using var own = WeightFiles.Open(unprojected);
@@ -201,7 +203,7 @@ public static class AdapterFolder
                     encoder.Parameters.ToDictionary(parameter => parameter.Name)
                 );
                 Match(own.Path, stores, parameters);
-                Copy(stores, parameters);
+                Copy(own.Path, stores, parameters);
                 encoder.Project();
             }
 
@@ -302,14 +304,22 @@ public static class AdapterFolder
     }
 
     private static void Copy(
+        string path,
         IReadOnlyDictionary<string, StoredTensor> tensors,
         IReadOnlyDictionary<string, Parameter> parameters
     )
     {
+        var notFinite = new List<string>();
         foreach (var (name, parameter) in parameters)
         {
             StoredTensors.CopyTo(tensors[name], parameter.Value);
+            if (FiniteWeights.Describe(tensors[name], parameter.Value) is { } problem)
+            {
+                notFinite.Add(problem);
+            }
         }
+
+        FiniteWeights.Throw(path, notFinite);
     }
 
     /// <summary>Writes an adapter's tensors.</summary>

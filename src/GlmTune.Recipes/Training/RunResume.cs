@@ -1,6 +1,7 @@
 using System.Globalization;
 using GlmTune.Checkpoints;
 using GlmTune.Data.Batching;
+using GlmTune.Files;
 using GlmTune.Recipes.Evaluating;
 using GlmTune.Training.Checkpoints;
 using GlmTune.Training.Sharding;
@@ -47,8 +48,8 @@ internal sealed class RunResume(
         else
         {
             note(
-                $"{checkpoint}: has weights and step {history.GlobalStep}, but no readable optimizer state "
-                    + "(pickled files are never read): AdamW's moments start at zero."
+                $"{checkpoint}: has weights and step {history.GlobalStep}, but no optimizer state that can be read, so "
+                    + $"AdamW's moments start at zero.{PickledState(checkpoint)}"
             );
         }
 
@@ -186,6 +187,18 @@ internal sealed class RunResume(
             )
         );
     }
+
+    private static string PickledState(string checkpoint) =>
+        Directory
+            .EnumerateFiles(checkpoint)
+            .Select(Path.GetFileName)
+            .Order(StringComparer.Ordinal)
+            .FirstOrDefault(name =>
+                name!.StartsWith("optimizer", StringComparison.Ordinal) && FileContent.IsPickleName(name)
+            )
+            is { } pickle
+            ? $" Its {pickle} {FileContent.Pickle}"
+            : "";
 
     private static int? CountOf(TrainingState state) =>
         int.TryParse(state.Rows?.Split(':')[0], NumberStyles.None, CultureInfo.InvariantCulture, out var count)
