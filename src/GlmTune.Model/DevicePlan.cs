@@ -1,4 +1,3 @@
-using GlmTune.Model.Layers;
 using TorchSharp;
 using static TorchSharp.torch;
 

@@ -2,7 +2,6 @@ using System.Globalization;
 using GlmTune.Kernels.Memory;
 using GlmTune.Kernels.Native;
 using GlmTune.Model;
-using GlmTune.Model.Layers;
 using TorchSharp;
 using static TorchSharp.torch;
 

@@ -1,6 +1,5 @@
 using GlmTune.Kernels.Memory;
 using GlmTune.Model;
-using GlmTune.Model.Layers;
 using TorchSharp;
 
 namespace GlmTune.Training;

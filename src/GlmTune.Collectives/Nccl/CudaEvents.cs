@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using GlmTune.Collectives.Native;
 using GlmTune.Kernels.Cuda;
 
 namespace GlmTune.Collectives;

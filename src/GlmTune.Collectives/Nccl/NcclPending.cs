@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using GlmTune.Collectives.Native;
 using GlmTune.Kernels.Cuda;
 
 namespace GlmTune.Collectives;

@@ -3,7 +3,6 @@ using GlmTune.Files;
 using GlmTune.Files.Json;
 using GlmTune.Model;
 using GlmTune.Model.Adapters;
-using GlmTune.Model.Layers;
 using GlmTune.Training.Checkpoints;
 using GlmTune.Weights;
 using TorchSharp;

@@ -2,7 +2,6 @@ using GlmTune.Data.Tokenization;
 using GlmTune.Files;
 using GlmTune.Inference;
 using GlmTune.Model;
-using GlmTune.Model.Layers;
 using TorchSharp;
 using static TorchSharp.torch;
 

@@ -2,7 +2,6 @@ using System.Globalization;
 using GlmTune.Files;
 using GlmTune.Model;
 using GlmTune.Model.Adapters;
-using GlmTune.Model.Layers;
 using GlmTune.Recipes.Chat;
 using GlmTune.Weights;
 using TorchSharp;

@@ -1,7 +1,6 @@
 using System.Globalization;
 using GlmTune.Model;
 using GlmTune.Model.Adapters;
-using GlmTune.Model.Layers;
 using GlmTune.Training.Sharding;
 using TorchSharp;
 using static TorchSharp.torch;

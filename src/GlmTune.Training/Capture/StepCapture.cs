@@ -1,5 +1,4 @@
 using GlmTune.Kernels.Cuda;
-using GlmTune.Model.Layers;
 using GlmTune.Training.Optimization;
 using GlmTune.Training.Sharding;
 using TorchSharp;
