@@ -1,6 +1,8 @@
 using System.CommandLine;
+using System.CommandLine.Help;
 using System.CommandLine.Invocation;
 using GlmTune.Cli.Commands;
+using GlmTune.Cli.Help;
 using GlmTune.Collectives;
 using GlmTune.Files;
 
@@ -29,7 +31,8 @@ internal static class CommandLine
         CancellationToken stop = default
     )
     {
-        screen = screen.Guarded();
+        // JSON is for programs, and so is what stands beside it.
+        screen = (arguments.Contains("--json") ? screen with { Catalogue = null } : screen).Guarded();
         void Note(string text)
         {
             if (Rendezvous.FromEnvironment().LocalRank == 0)
@@ -43,21 +46,24 @@ internal static class CommandLine
         {
             var root = Root(screen);
             PathArguments.ExpandHome(root);
-            var parsed = root.Parse(arguments, Parsing);
+            var parsed = root.Parse(Usual(arguments), Parsing);
+            var command = parsed.CommandResult.Command;
             var isWrong = parsed.Action is ParseErrorAction;
             if (
                 WrongCommandLine.HasStrayOption(parsed)
-                || isWrong && (parsed.CommandResult.Command.Subcommands.Count == 0 || parsed.UnmatchedTokens.Count > 0)
+                || isWrong && (command.Subcommands.Count == 0 || parsed.UnmatchedTokens.Count > 0)
+                || command.Subcommands.Count > 0 && parsed.UnmatchedTokens.Count > 0
             )
             {
                 WrongCommandLine.Tell(parsed, screen.Error);
                 return ExitCode.Users;
             }
 
-            // A command without its required subcommand prints help.
-            if (parsed.Action is ParseErrorAction incomplete)
+            if (isWrong)
             {
-                incomplete.ShowHelp = true;
+                screen.Error.WriteLine("Name one of the commands below.");
+                new HelpPage(screen).Write(command);
+                return ExitCode.Users;
             }
 
             if (parsed.Action is AsynchronousCommandLineAction)
@@ -65,7 +71,7 @@ internal static class CommandLine
                 heeds?.Invoke();
             }
 
-            var code = await parsed
+            return await parsed
                 .InvokeAsync(
                     new InvocationConfiguration
                     {
@@ -77,7 +83,6 @@ internal static class CommandLine
                     stop
                 )
                 .ConfigureAwait(false);
-            return isWrong ? ExitCode.Users : code;
         }
 #pragma warning disable CA1031 // All errors end here and are reported as user errors or internal errors.
         catch (Exception exception)
@@ -92,8 +97,9 @@ internal static class CommandLine
     }
 
     /// <summary>The command tree.</summary>
-    public static RootCommand Root(Screen screen) =>
-        new("Fine-tunes GLM-4 chat models: training, evaluation, chat.")
+    public static RootCommand Root(Screen screen)
+    {
+        var root = new RootCommand("Fine-tunes GLM-4 chat models: training, evaluation, chat.")
         {
             TrainCommand.Create(screen),
             ChatCommand.Create(screen),
@@ -110,5 +116,29 @@ internal static class CommandLine
             BenchCommand.Create(screen),
             MergeCommand.Create(screen),
             CheckpointCommand.Create(screen),
+        };
+        foreach (var option in root.Options)
+        {
+            if (option is HelpOption help)
+            {
+                help.Description = "show this help";
+                help.Action = new HelpPage(screen);
+            }
+            else if (option is VersionOption)
+            {
+                option.Description = "show the version";
+            }
+        }
+
+        return root;
+    }
+
+    // What people type of habit.
+    private static IReadOnlyList<string> Usual(IReadOnlyList<string> arguments) =>
+        arguments switch
+        {
+            ["help", ..] => [.. arguments.Skip(1), "--help"],
+            ["version" or "-v" or "-V"] => ["--version"],
+            _ => arguments,
         };
 }

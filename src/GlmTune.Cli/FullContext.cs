@@ -68,13 +68,13 @@ internal static class FullContext
             return true;
         }
 
-        screen.Output.WriteLine(room);
-        screen.Output.Write($"Drop {oldest} and answer? The system prompt stays. y (yes), n (no): ");
-        screen.Output.Flush();
+        screen.Lines.WriteLine(room);
+        screen.Lines.Write($"Drop {oldest} and answer? The system prompt stays. y (yes), n (no): ");
+        screen.Lines.Flush();
         var reply = await Task.Run(screen.Input.ReadLine, CancellationToken.None).WaitAsync(stop).ConfigureAwait(false);
         if (reply?.Trim().ToUpperInvariant() is not ("Y" or "YES"))
         {
-            screen.Output.WriteLine("Nothing was dropped, and the message was not sent.");
+            screen.Lines.WriteLine("Nothing was dropped, and the message was not sent.");
             return false;
         }
 

@@ -1,4 +1,5 @@
 using System.Text;
+using GlmTune.Cli.Language;
 using Microsoft.Win32.SafeHandles;
 using Spectre.Console;
 
@@ -13,6 +14,7 @@ internal sealed record Screen(TextReader Input, TextWriter Output, TextWriter Er
 {
     private static readonly UTF8Encoding Utf8 = new(encoderShouldEmitUTF8Identifier: false);
     private IAnsiConsole? console;
+    private TextWriter? lines;
 
     /// <summary>Whether output goes to a terminal, where lines can be redrawn.</summary>
     public bool IsTerminal { get; init; }
@@ -22,6 +24,16 @@ internal sealed record Screen(TextReader Input, TextWriter Output, TextWriter Er
 
     /// <summary>Whether input is typed at a terminal.</summary>
     public bool InputIsTyped { get; init; }
+
+    /// <summary>Columns of the terminal; unlimited elsewhere.</summary>
+    public int Width { get; init; } = int.MaxValue;
+
+    /// <summary>Translates messages; null for English. Data, answers and JSON are never translated.</summary>
+    public Catalogue? Catalogue { get; init; }
+
+    /// <summary><see cref="Output"/> for what the program itself says there, such as the end of a run or a table's
+    /// headings: it is translated.</summary>
+    public TextWriter Lines => Catalogue is null ? Output : lines ??= new TranslatedWriter(Output, Catalogue);
 
     /// <summary>Tables, colours and progress bars on <see cref="Output"/>; for terminals only, because it wraps lines at
     /// the width.</summary>
@@ -37,7 +49,18 @@ internal sealed record Screen(TextReader Input, TextWriter Output, TextWriter Er
         );
 
     /// <summary>The same streams, guarded against terminal control codes in quoted text.</summary>
-    public Screen Guarded() => this with { Output = new TerminalWriter(Output), Error = new TerminalWriter(Error) };
+    public Screen Guarded()
+    {
+        var error = new TerminalWriter(Error);
+        return this with
+        {
+            Output = new TerminalWriter(Output),
+            Error = Catalogue is null ? error : new TranslatedWriter(error, Catalogue),
+        };
+    }
+
+    /// <summary>A message in the language of the user.</summary>
+    public string Translated(string message) => Catalogue?.Lines(message) ?? message;
 
     /// <summary>The process's own streams; any that is not a terminal uses UTF-8, whatever the locale.</summary>
     public static Screen OfProcess()
@@ -60,6 +83,8 @@ internal sealed record Screen(TextReader Input, TextWriter Output, TextWriter Er
             IsTerminal = isTerminal,
             HasColor = isTerminal && string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR")),
             InputIsTyped = !System.Console.IsInputRedirected,
+            Width = isTerminal && System.Console.WindowWidth is > 0 and var width ? width : int.MaxValue,
+            Catalogue = MessageLanguage.Of(Environment.GetEnvironmentVariable),
         };
     }
 

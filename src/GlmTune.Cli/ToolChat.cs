@@ -140,7 +140,7 @@ internal sealed class ToolChat : IDisposable
 
             if (line.Trim().Length > 0)
             {
-                screen.Output.Write(screen.InputIsTyped ? "GLM-4: " : "");
+                screen.Lines.Write(screen.InputIsTyped ? "GLM-4: " : "");
                 await FullContext
                     .AnswerAsync(screen, () => AskAsync(line, screen.Output, stop), DropOldest, stop)
                     .ConfigureAwait(false);
@@ -249,7 +249,7 @@ internal sealed class ToolChat : IDisposable
         }
 
         remarks.WriteLine(
-            $"{(shown ? "\n" : "")}[{what}] {TerminalText.Visible(use.Name)} {TerminalText.Visible(use.Arguments)}"
+            $"{(shown ? "\n" : "")}[{screen.Translated(what)}] {TerminalText.Visible(use.Name)} {TerminalText.Visible(use.Arguments)}"
         );
         shown = false;
     }
@@ -258,14 +258,14 @@ internal sealed class ToolChat : IDisposable
     {
         calls.Add((use.Name, use.Arguments, result));
         remarks.WriteLine(
-            $"[result] {TerminalText.Visible(result.Length > ShownCharacters ? $"{result[..ShownCharacters]} …" : result)}"
+            $"[{screen.Translated("result")}] {TerminalText.Visible(result.Length > ShownCharacters ? $"{result[..ShownCharacters]} …" : result)}"
         );
     }
 
     // A read cannot be cancelled, but it can be abandoned: its thread does not keep the process alive.
     private static async Task<string?> ReadLineAsync(Screen screen, string prompt, CancellationToken stop)
     {
-        screen.Output.Write(prompt);
+        screen.Output.Write(screen.Translated(prompt));
         screen.Output.Flush();
         return await Task.Run(screen.Input.ReadLine, CancellationToken.None).WaitAsync(stop).ConfigureAwait(false);
     }

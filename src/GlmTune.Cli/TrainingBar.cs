@@ -9,20 +9,21 @@ namespace GlmTune.Cli;
 /// lines.</summary>
 internal sealed class TrainingBar : TrainingLines
 {
+    private readonly Screen screen;
     private readonly ProgressTask task;
 
     private TrainingBar(Screen screen, ProgressTask task)
         : base(
-            text => screen.Console.WriteLine(TerminalText.Lines(text)),
-            text => screen.Console.WriteLine(TerminalText.Lines(text), new Style(Color.Yellow))
-        ) => this.task = task;
+            text => screen.Console.WriteLine(TerminalText.Lines(screen.Translated(text))),
+            text => screen.Console.WriteLine(TerminalText.Lines(screen.Translated(text)), new Style(Color.Yellow))
+        ) => (this.screen, this.task) = (screen, task);
 
     /// <summary>Shows a run until it ends.</summary>
     public static FineTuneResult Show(Screen screen, Func<IFineTuneReporter, FineTuneResult> run) =>
         screen
             .Console.Progress()
             .Columns(new TaskDescriptionColumn { Alignment = Justify.Left }, new ProgressBarColumn { Width = 10 })
-            .Start(context => run(new TrainingBar(screen, context.AddTask("loading", maxValue: 1))));
+            .Start(context => run(new TrainingBar(screen, context.AddTask(screen.Translated("loading"), maxValue: 1))));
 
     public override void Started(FineTuneStart start)
     {
@@ -37,10 +38,12 @@ internal sealed class TrainingBar : TrainingLines
         base.Stepped(report);
         task.Value = report.Step;
         task.Description = Markup.Escape(
-            string.Create(
-                CultureInfo.InvariantCulture,
-                $"{report.Step}/{Start!.TotalSteps} loss {report.Loss:F4} norm {report.GradientNorm:F2} lr "
-                    + $"{report.LearningRate:0.0e+00} {Pace}"
+            screen.Translated(
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"{report.Step}/{Start!.TotalSteps} loss {report.Loss:F4} norm {report.GradientNorm:F2} lr "
+                        + $"{report.LearningRate:0.0e+00} {Pace}"
+                )
             )
         );
     }

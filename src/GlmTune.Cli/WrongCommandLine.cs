@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using GlmTune.Recipes;
 using GlmTune.Recipes.Configuration;
 
 namespace GlmTune.Cli;
@@ -24,9 +25,22 @@ internal static class WrongCommandLine
             command.Subcommands.Count > 0
                 ? [.. given.UnmatchedTokens.Take(1)]
                 : [.. StrayOptions(given), .. given.UnmatchedTokens];
-        foreach (var word in unknown)
+        for (var index = 0; index < unknown.Count; index++)
         {
-            error.WriteLine(Unknown(word, command, name));
+            var word = unknown[index];
+            if (KeyMeant(word, command) is { } key)
+            {
+                var value =
+                    word.Contains('=', StringComparison.Ordinal)
+                        ? word[(word.IndexOf('=', StringComparison.Ordinal) + 1)..]
+                    : index + 1 < unknown.Count && !unknown[index + 1].StartsWith('-') ? unknown[++index]
+                    : "VALUE";
+                error.WriteLine($"'{word.Split('=')[0]}' is a key of the recipe; write --set {key}={value}");
+            }
+            else
+            {
+                error.WriteLine(Unknown(word, command, name));
+            }
         }
 
         foreach (
@@ -61,6 +75,24 @@ internal static class WrongCommandLine
                 + $"{name}{Meant(word, command.Options.Select(option => option.Name))} Run `{name} --help` for "
                 + "the list."
             : $"unexpected argument '{word}' for {name}; run `{name} --help` for its usage.";
+    }
+
+    // In other programs, what is a key of the recipe here is an option.
+    private static string? KeyMeant(string word, Command command)
+    {
+        if (!word.StartsWith('-') || command.Options.All(option => option.Name != "--set"))
+        {
+            return null;
+        }
+
+        var name = word.TrimStart('-').Split('=')[0].Replace('-', '_');
+        return RecipeFile
+            .Keys.FirstOrDefault(key =>
+                key.Effect == RecipeKeyEffect.Honoured
+                && key.Default.Length > 0
+                && (key.Name == name || key.Path == name)
+            )
+            ?.Path;
     }
 
     private static string Meant(string word, IEnumerable<string> candidates) =>

@@ -19,7 +19,7 @@ public sealed class NonFiniteStepException : Exception
                         ? " There was no step before it."
                         : $" Last finite step: {last.Step}, loss {last.Loss:F4}, gradient norm {last.GradientNorm:F4}."
                 )
-                + "A lower learning rate, or float32 or bfloat16 weights, usually help."
+                + " A lower learning rate, or float32 or bfloat16 weights, usually help."
         ) => Step = step;
 
     /// <summary>Number of the step, from 1.</summary>

@@ -50,6 +50,7 @@ internal sealed record ProgramRun(int Code, string Output, string Error)
             start.Environment["TERM"] = "xterm"; // one that has codes
         }
 
+        start.Environment["GLMTUNE_LANG"] = "en";
         using var process = Process.Start(start)!;
         await process.StandardInput.WriteAsync(input);
         process.StandardInput.Close();

@@ -164,7 +164,7 @@ internal static class ChatCommand
             var call = pending.TryDequeue(out var called) ? called : null;
             if (screen.InputIsTyped)
             {
-                screen.Output.Write(call is null ? "You: " : $"Result of {TerminalText.Visible(call.Name)}: ");
+                screen.Lines.Write(call is null ? "You: " : $"Result of {TerminalText.Visible(call.Name)}: ");
             }
 
             // A read cannot be cancelled, but it can be abandoned: its thread does not keep the process alive.
@@ -183,7 +183,7 @@ internal static class ChatCommand
 
             if (screen.InputIsTyped)
             {
-                screen.Output.Write("GLM-4: ");
+                screen.Lines.Write("GLM-4: ");
             }
 
             if (await AnswerAsync().ConfigureAwait(false))

@@ -40,7 +40,7 @@ internal static class CheckpointCommand
                 given.GetValue(layout),
                 given.GetValue(type) is { } name ? ComputeDevice.TypeNamed(name, CPU) : null
             );
-            screen.Output.WriteLine(
+            screen.Lines.WriteLine(
                 $"{given.GetRequiredValue(output)}: {LayoutOption.NameOf(names)} layout, "
                     + $"{stored.ToString().ToLowerInvariant()}"
             );

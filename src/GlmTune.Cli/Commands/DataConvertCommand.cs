@@ -59,7 +59,7 @@ internal static class DataConvertCommand
                 screen.Error.WriteLine($"note: {report.EmptyAnswers} assistant messages are empty and have no effect.");
             }
 
-            screen.Output.WriteLine(
+            screen.Lines.WriteLine(
                 given.GetValue(json)
                     ? JsonText.Of(
                         new

@@ -75,7 +75,7 @@ internal static class DataShowCommand
     private static void Show(Screen screen, DataSplit split, TokenizedExample example, Tokenizer tokenizer)
     {
         var cut = example.IsCut ? $", truncated from {example.FullLength}" : "";
-        screen.Output.WriteLine(
+        screen.Lines.WriteLine(
             $"{split.File}, line {example.Line}: {example.TokenIds.Length} tokens{cut}, "
                 + $"{example.SupervisedTokens} supervised"
         );

@@ -102,7 +102,7 @@ internal static class EvalCommand
                 }
                 else
                 {
-                    Write(screen.Output, report, files);
+                    Write(screen, report, files);
                 }
 
                 return Task.FromResult(ExitCode.Done);
@@ -111,19 +111,22 @@ internal static class EvalCommand
         return command;
     }
 
-    private static void Write(TextWriter output, EvaluationReport report, EvaluationFiles files)
+    private static void Write(Screen screen, EvaluationReport report, EvaluationFiles files)
     {
         foreach (var answer in report.Samples())
         {
-            output.WriteLine($"line {answer.Example.Line}, messages[{answer.Example.MessageIndex}]");
-            output.WriteLine($"  prediction: {OneLine(answer.Prediction)}");
-            output.WriteLine($"  label:      {OneLine(answer.Label)}");
+            // Only the words before the texts: these are data.
+            screen.Lines.WriteLine($"line {answer.Example.Line}, messages[{answer.Example.MessageIndex}]");
+            screen.Output.WriteLine($"  {screen.Translated("prediction:")} {OneLine(answer.Prediction)}");
+            screen.Output.WriteLine($"  {screen.Translated("label:     ")} {OneLine(answer.Label)}");
         }
 
-        output.WriteLine($"{report.Answers.Count} answers of {report.Rows} rows: {files.Predictions}, {files.Metrics}");
+        screen.Lines.WriteLine(
+            $"{report.Answers.Count} answers of {report.Rows} rows: {files.Predictions}, {files.Metrics}"
+        );
         foreach (var (name, value) in report.Metrics)
         {
-            output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{name, -24} {value:F4}"));
+            screen.Output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{name, -24} {value:F4}"));
         }
     }
 

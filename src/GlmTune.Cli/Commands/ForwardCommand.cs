@@ -76,7 +76,7 @@ internal static class ForwardCommand
                     );
                 }
 
-                screen.Output.WriteLine(
+                screen.Lines.WriteLine(
                     given.GetValue(json)
                         ? JsonText.Of(
                             new

@@ -57,7 +57,7 @@ internal static class GenerateCommand
                 var result = await BatchAnswers
                     .RunAsync(loaded.Chat, plan!, (done, all) => Progress(screen, done, all), stop)
                     .ConfigureAwait(false);
-                screen.Output.WriteLine(
+                screen.Lines.WriteLine(
                     given.GetValue(json)
                         ? JsonText.Of(
                             new

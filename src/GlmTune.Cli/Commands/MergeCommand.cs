@@ -52,7 +52,7 @@ internal static class MergeCommand
                     $"; logits agree with those of the adapter attached within {report.Type.ToString().ToLowerInvariant()} rounding ({100 * found.Difference:G2} % of their norm; computing them in another order moves them by {100 * found.Noise:G2} %)"
                 )
                 : "";
-            screen.Output.WriteLine(
+            screen.Lines.WriteLine(
                 string.Create(
                     CultureInfo.InvariantCulture,
                     $"{folder}: {LayoutOption.NameOf(report.Layout)} layout{agreement}"

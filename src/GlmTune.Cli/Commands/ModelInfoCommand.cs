@@ -26,7 +26,7 @@ internal static class ModelInfoCommand
             }
             else
             {
-                Write(screen.Output, info);
+                Write(screen.Lines, info);
             }
 
             foreach (var note in info.Notes)

@@ -49,7 +49,7 @@ internal static class ModelInitCommand
                 ComputeDevice.TypeNamed(given.GetValue(type), place),
                 place
             );
-            screen.Output.WriteLine(
+            screen.Lines.WriteLine(
                 string.Create(
                     CultureInfo.InvariantCulture,
                     $"{given.GetRequiredValue(folder)}: {config.ParameterCount:N0} parameters"

@@ -122,7 +122,7 @@ internal static class StressCommand
     {
         if (!json)
         {
-            screen.Output.WriteLine($"{target.Name}, answers of {options.MaxNewTokens} tokens");
+            screen.Lines.WriteLine($"{target.Name}, answers of {options.MaxNewTokens} tokens");
             screen.Output.WriteLine(
                 "prompt  concurrency  answers  first token s: p50    p90    p99  tokens/s each: p50    p90 "
                     + " tokens/s all  failed"
@@ -150,7 +150,7 @@ internal static class StressCommand
         }
         else if (used is { } bytes)
         {
-            screen.Output.WriteLine(
+            screen.Lines.WriteLine(
                 string.Create(
                     CultureInfo.InvariantCulture,
                     $"memory in use on the GPU: {bytes / (double)(1L << 30):0.0} GiB"
@@ -171,9 +171,9 @@ internal static class StressCommand
         screen.Output.WriteLine(
             string.Create(
                 CultureInfo.InvariantCulture,
-                $"{result.MeanPromptTokens,6:0}  {result.Concurrency,7}  {result.Requests,7}  {first.P50,18:0.000} "
-                    + $"{first.P90,6:0.000} {first.P99,6:0.000}  {speed.P50,18:0.0} {speed.P90,6:0.0}  "
-                    + $"{result.TotalTokensPerSecond,12:0.0}  {result.Failed,6}"
+                $"{result.MeanPromptTokens, 6:0}  {result.Concurrency, 7}  {result.Requests, 7}  {first.P50, 18:0.000} "
+                    + $"{first.P90, 6:0.000} {first.P99, 6:0.000}  {speed.P50, 18:0.0} {speed.P90, 6:0.0}  "
+                    + $"{result.TotalTokensPerSecond, 12:0.0}  {result.Failed, 6}"
             )
         );
         if (result.Error is { } error)

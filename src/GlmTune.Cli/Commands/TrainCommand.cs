@@ -74,8 +74,8 @@ internal static class TrainCommand
                     var result =
                         screen.IsTerminal && ranks.WorldSize == 1
                             ? TrainingBar.Show(screen, Run)
-                            : Run(new TrainingLines(screen.Output.WriteLine, screen.Error.WriteLine));
-                    return Finish(isFirst ? screen.Output : TextWriter.Null, result);
+                            : Run(new TrainingLines(screen.Lines.WriteLine, screen.Error.WriteLine));
+                    return Finish(isFirst ? screen.Lines : TextWriter.Null, result);
                 }
 
                 // Training blocks, so it gets its own thread, and the one that receives signals stays free.

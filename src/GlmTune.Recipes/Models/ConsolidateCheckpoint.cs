@@ -79,7 +79,7 @@ public static class ConsolidateCheckpoint
         {
             throw new InvalidDataException(
                 $"{checkpoint}: has no optimizer files (optimizer-…-of-….safetensors) to build the weights from."
-                    + (WeightFiles.AreIn(checkpoint) ? "Its model.safetensors is already complete." : "")
+                    + (WeightFiles.AreIn(checkpoint) ? " Its model.safetensors is already complete." : "")
             );
         }
     }

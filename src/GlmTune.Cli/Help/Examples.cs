@@ -1,0 +1,56 @@
+namespace GlmTune.Cli.Help;
+
+/// <summary>The examples that the help of a command shows.</summary>
+internal static class Examples
+{
+    private static readonly Dictionary<string, string[]> ByCommand = new(StringComparer.Ordinal)
+    {
+        ["glmtune"] =
+        [
+            "glmtune train data/ads models/glm-nano configs/lora-nano.yaml",
+            "glmtune chat output/checkpoint-52",
+        ],
+        ["glmtune train"] =
+        [
+            "glmtune train data/ads models/glm-nano configs/lora-nano.yaml",
+            "glmtune train data/ads models/glm-nano configs/lora-nano.yaml yes",
+            "glmtune train data/ads models/glm-nano configs/lora-nano.yaml --set training_args.max_steps=20",
+        ],
+        ["glmtune chat"] =
+        [
+            "glmtune chat models/glm-nano",
+            "glmtune chat output/checkpoint-52 --prompt 类型#裙*颜色#红色 --temperature 0",
+        ],
+        ["glmtune generate"] = ["glmtune generate output/checkpoint-52 --input data/ads/dev.jsonl --output answers.jsonl"],
+        ["glmtune serve"] =
+        [
+            "glmtune serve models/glm-nano",
+            "glmtune serve models/glm-nano --adapter ads=output/checkpoint-52 --port 9000",
+        ],
+        ["glmtune board"] = ["glmtune board output"],
+        ["glmtune stress"] =
+        [
+            "glmtune stress models/glm-nano --concurrency 1,8,64",
+            "glmtune stress --url http://127.0.0.1:8000 --concurrency 8",
+        ],
+        ["glmtune tokenize"] = ["glmtune tokenize models/glm-nano --text 你好 --chat"],
+        ["glmtune data check"] = ["glmtune data check data/ads models/glm-nano configs/lora-nano.yaml"],
+        ["glmtune data show"] = ["glmtune data show data/ads models/glm-nano configs/lora-nano.yaml --row 3"],
+        ["glmtune data convert"] = ["glmtune data convert --from alpaca alpaca_data.json data/train.jsonl"],
+        ["glmtune metrics"] = ["glmtune metrics answers.jsonl"],
+        ["glmtune eval"] = ["glmtune eval data/ads output/checkpoint-52 configs/lora-nano.yaml --split test"],
+        ["glmtune merge"] = ["glmtune merge output/checkpoint-52 merged"],
+        ["glmtune checkpoint consolidate"] = ["glmtune checkpoint consolidate output/checkpoint-500 model"],
+        ["glmtune model info"] = ["glmtune model info output/checkpoint-52"],
+        ["glmtune model init"] = ["glmtune model init tiny --like models/glm-nano"],
+        ["glmtune bench generate"] = ["glmtune bench generate models/glm-nano --batch 1,16"],
+        ["glmtune bench train"] = ["glmtune bench train --rows 8 --tokens 1024 --layers 4"],
+    };
+
+    /// <summary>The commands that have examples.</summary>
+    public static IReadOnlyCollection<string> Commands => ByCommand.Keys;
+
+    /// <summary>The examples of a command.</summary>
+    /// <param name="path">Its name after those of its parents, such as <c>glmtune data check</c>.</param>
+    public static IReadOnlyList<string> Of(string path) => ByCommand.GetValueOrDefault(path, []);
+}
