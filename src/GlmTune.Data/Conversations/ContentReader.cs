@@ -39,7 +39,7 @@ internal sealed class ContentReader(RowReading reading)
     /// <summary>A message's content.</summary>
     public MessageContent Read(JsonElement message, int index)
     {
-        var key = message.TryGetProperty("content", out _) ? "content" : "value";
+        var key = reading.OneOf(message, index, "content", "value");
         var content = RowReading.Optional(message, key) is { ValueKind: JsonValueKind.Array } parts
             ? Parts(parts, key, index)
             : new MessageContent(Text(message, key, index));

@@ -179,12 +179,18 @@ internal sealed class ConversationReader
         bool Has(string key) => row.TryGetProperty(key, out _);
         var shape =
             Has("content") && Has("summary") ? "advertisegen"
-            : Has("query") && Has("response") ? "ms-swift"
+            : Converting.QueryShape.Fits(row) ? "ms-swift"
             : Has("instruction") || (Has("input") && Has("output")) ? "alpaca"
             : Has("Instances") || Has("Golden_Answers") ? "toolalpaca"
             : null;
         return shape is null
-            ? "A row is {\"messages\": […]}."
+            ? RowKeys.OfPreference(row)
+                ?? (
+                    Has("text")
+                        ? "A row is {\"messages\": […]}; plain text to train on is the 'content' of one message of the "
+                            + "assistant."
+                        : "A row is {\"messages\": […]}."
+                )
             : $"This looks like another format; use 'glmtune data convert --from {shape}'.";
     }
 }

@@ -23,6 +23,9 @@ internal sealed class MessageReader(RowReading reading, ToolListReader tools)
         "refusal",
     ];
 
+    private static bool IsContent(string key) =>
+        key is "content" or "value" or "tool_calls" or "function_call" or "refusal" or "tools" or "metadata";
+
     private readonly CallReader calls = new(reading, tools);
     private readonly ContentReader contents = new(reading);
 
@@ -94,6 +97,15 @@ internal sealed class MessageReader(RowReading reading, ToolListReader tools)
             return Glm3Result(message, index, loss);
         }
 
+        if (isResult && RowReading.Optional(message, "observation") is not null)
+        {
+            reading.Problem(index, "'observation' without 'parameters'; a result by itself has it as 'content'.");
+        }
+        else if (!ReadKeys.Where(IsContent).Any(key => message.TryGetProperty(key, out _)))
+        {
+            reading.Problem(index, $"no 'content'; found {RowReading.Keys(message)}.");
+        }
+
         var content = contents.Read(message, index);
         if (known == Role.Assistant)
         {
@@ -156,7 +168,12 @@ internal sealed class MessageReader(RowReading reading, ToolListReader tools)
         }
 
         var call = calls.Converted(name, message.GetProperty("parameters"), index) with { Loss = loss };
-        var result = RowReading.Optional(message, "observation") is { } found
+        if (RowReading.Optional(message, "observation") is null && RowReading.Optional(message, "content") is null)
+        {
+            reading.Problem(index, "no 'observation' beside 'parameters'; expected the result of the call.");
+        }
+
+        var result = RowReading.Optional(message, reading.OneOf(message, index, "observation", "content")) is { } found
             ? found.ValueKind == JsonValueKind.String
                 ? found.GetString()!
                 : Templates.PythonJson.Write(found, indent: null)
@@ -203,7 +220,7 @@ internal sealed class MessageReader(RowReading reading, ToolListReader tools)
 
     private (string? Name, Role? Role) ReadRole(JsonElement message, int index)
     {
-        var key = message.TryGetProperty("role", out _) ? "role" : "from";
+        var key = reading.OneOf(message, index, "role", "from");
         if (!message.TryGetProperty(key, out var value) || value.ValueKind != JsonValueKind.String)
         {
             reading.Problem(

@@ -1,3 +1,5 @@
+using System.Text.Json;
+
 namespace GlmTune.Data.Conversations;
 
 /// <summary>Unsupported keys of rows and messages that would change what the model is trained on: a row with such a key
@@ -23,7 +25,31 @@ internal static class RowKeys
     private const string OfMessage = "it is not read beside the messages. Write \"loss\" in each message.";
 
     private static readonly Dictionary<string, string> OfBoth = Named(
-        (Media, ["image", "images", "image_url", "image_path", "video", "videos", "audio", "audios", "objects"]),
+        (
+            Media,
+            [
+                "image",
+                "images",
+                "image_url",
+                "image_urls",
+                "image_path",
+                "image_paths",
+                "image_file",
+                "image_base64",
+                "pixel_values",
+                "video",
+                "videos",
+                "video_url",
+                "video_path",
+                "audio",
+                "audios",
+                "audio_url",
+                "audio_path",
+                "speech",
+                "objects",
+                "bbox",
+            ]
+        ),
         (
             Preference,
             [
@@ -36,6 +62,9 @@ internal static class RowKeys
                 "rejected_messages",
                 "rejected_images",
                 "chosen_response",
+                "preference",
+                "preferred",
+                "dispreferred",
                 "margin",
                 "reward",
                 "rewards",
@@ -44,13 +73,32 @@ internal static class RowKeys
         ),
         (
             Loss,
-            ["loss_mask", "mask", "masked", "train", "training", "train_on_turn", "train_on_inputs", "train_detail"]
+            [
+                "loss_mask",
+                "loss_masks",
+                "loss_weights",
+                "sample_weight",
+                "token_weights",
+                "completion_mask",
+                "response_mask",
+                "assistant_mask",
+                "assistant_masks",
+                "mask",
+                "masked",
+                "train",
+                "training",
+                "train_on_turn",
+                "train_on_inputs",
+                "train_detail",
+                "trainable",
+                "is_supervised",
+            ]
         ),
-        (Reasoning, ["reasoning_content", "reasoning", "thinking", "thought", "thoughts"])
+        (Reasoning, ["reasoning_content", "reasoning", "reasoning_details", "thinking", "thought", "thoughts", "cot"])
     );
 
     private static readonly Dictionary<string, string> OfRows = Named(
-        (Turns, ["history", "instruction", "query", "response", "system_prompt", "completion"]),
+        (Turns, ["history", "instruction", "query", "response", "system_prompt", "completion", "input_ids"]),
         (OfMessage, ["loss", "weight", "loss_weight", "loss_scale"])
     );
 
@@ -61,6 +109,14 @@ internal static class RowKeys
         ),
         (Turns, ["history"])
     );
+
+    /// <summary>Why a row with these keys cannot be one to train on, whatever its format; null if nothing is
+    /// known.</summary>
+    public static string? OfPreference(JsonElement row) =>
+        row.EnumerateObject().Select(member => member.Name).FirstOrDefault(key => RefusedInRow(key) == Preference)
+            is { } found
+            ? $"'{found}': {Preference}"
+            : null;
 
     /// <summary>Why a row key is refused; null if it is not.</summary>
     public static string? RefusedInRow(string key) => OfBoth.GetValueOrDefault(key) ?? OfRows.GetValueOrDefault(key);

@@ -53,6 +53,27 @@ internal sealed class RowReading(string file, RowPlace place)
     public static JsonElement? Optional(JsonElement owner, string key) =>
         owner.TryGetProperty(key, out var value) && value.ValueKind != JsonValueKind.Null ? value : null;
 
+    /// <summary>Which of two keys with one meaning an object has; both are a problem unless their values are
+    /// equal.</summary>
+    public string OneOf(JsonElement owner, int? message, string key, string other)
+    {
+        if (Optional(owner, key) is { } first && Optional(owner, other) is { } second)
+        {
+            if (!JsonElement.DeepEquals(first, second))
+            {
+                Problem(message, $"both '{key}' and '{other}', with different values. Keep one of them.");
+            }
+
+            return key;
+        }
+
+        return
+            owner.TryGetProperty(key, out var value)
+            && (value.ValueKind != JsonValueKind.Null || !owner.TryGetProperty(other, out _))
+            ? key
+            : other;
+    }
+
     public static string Keys(JsonElement row)
     {
         var names = row.EnumerateObject().Select(property => $"'{property.Name}'").Take(8).ToList();

@@ -15,6 +15,11 @@ internal sealed class AlpacaShape : RowShape
 
     public override ConvertedEntry Convert(JsonElement entry, string file, RowPlace place)
     {
+        if (!entry.TryGetProperty("output", out _) && RowKeys.OfPreference(entry) is { } preference)
+        {
+            throw new InvalidDataException(preference);
+        }
+
         var instruction = OptionalText(entry, "instruction") ?? "";
         var input = OptionalText(entry, "input") ?? "";
         var question =

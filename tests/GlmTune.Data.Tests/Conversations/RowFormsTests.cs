@@ -87,6 +87,40 @@ public class RowFormsTests
         );
     }
 
+    [Theory]
+    [InlineData("""{"role": "user", "text": "a"}""", "no 'content'; found 'role', 'text'.")]
+    [InlineData("""{"role": "user"}""", "no 'content'; found 'role'.")]
+    [InlineData("""{"role": "tool", "tool_call_id": "1"}""", "no 'content'; found 'role', 'tool_call_id'.")]
+    [InlineData("""{"role": "user", "content": "a", "value": "b"}""", "both 'content' and 'value'")]
+    [InlineData("""{"role": "user", "from": "gpt", "content": "a"}""", "both 'role' and 'from'")]
+    [InlineData("""{"role": "tool", "name": "f", "observation": "r"}""", "'observation' without 'parameters'")]
+    [InlineData("""{"role": "tool", "name": "f", "parameters": {}}""", "no 'observation' beside 'parameters'")]
+    [InlineData(
+        """{"role": "tool", "name": "f", "parameters": {}, "observation": "r", "content": "s"}""",
+        "both 'observation' and 'content'"
+    )]
+    public void No_text_is_lost_to_another_key(string message, string text) =>
+        Assert.StartsWith(
+            text,
+            Assert.Single(Read($$"""{"messages": [{{message}}]}""").Problems).Text,
+            StringComparison.Ordinal
+        );
+
+    [Theory]
+    [InlineData("""{"role": "user", "from": "user", "content": "a"}""")]
+    [InlineData("""{"from": "human", "content": null, "value": "a"}""")]
+    [InlineData("""{"role": "user", "content": "a", "value": "a"}""")]
+    public void A_key_that_says_the_same_again_does_no_harm(string message) =>
+        Assert.Equal(["User::a"], Texts($$"""{"messages": [{{message}}]}"""));
+
+    [Theory]
+    [InlineData("""{"prompt": "a", "chosen": "b", "rejected": "c"}""", "'chosen': it belongs to preference training")]
+    [InlineData("""{"text": "a"}""", "plain text to train on is the 'content' of one message of the assistant")]
+    [InlineData("""{"prompt": "a", "completion": "b"}""", "--from ms-swift")]
+    [InlineData("""{"question": "a", "answer": "b"}""", "--from ms-swift")]
+    public void A_row_of_another_kind_is_told_where_it_belongs(string row, string text) =>
+        Assert.Contains(text, Assert.Single(Read(row).Problems).Text, StringComparison.Ordinal);
+
     [Fact]
     public void Results_follow_the_order_of_the_calls_that_they_name()
     {

@@ -23,6 +23,11 @@ public class RowKeysTests
     [InlineData("\"history\": [[\"问\", \"答\"]]")]
     [InlineData("\"weight\": 0.3")]
     [InlineData("\"reward\": -1.5")]
+    [InlineData("\"preference\": \"a\"")]
+    [InlineData("\"sample_weight\": 2.0")]
+    [InlineData("\"assistant_masks\": [0, 1]")]
+    [InlineData("\"video_url\": \"a\"")]
+    [InlineData("\"input_ids\": [1]")]
     public void A_key_of_a_row_that_changes_what_is_learnt_is_refused_by_name(string member)
     {
         var row = Read($$"""{"messages": [{{Turns}}], {{member}}}""");

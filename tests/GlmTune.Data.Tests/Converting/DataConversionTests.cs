@@ -216,6 +216,8 @@ public class DataConversionTests
 
     [Theory]
     [InlineData("ms-swift", """{"query": "q", "response": "a", "history": [["h", "i"]], "system": "s"}""")]
+    [InlineData("ms-swift", """{"prompt": "q", "completion": "a", "history": [["h", "i"]], "system": "s"}""")]
+    [InlineData("ms-swift", """{"question": "q", "answer": "a", "history": [["h", "i"]], "system": "s"}""")]
     [InlineData("alpaca", """{"input": "q", "output": "a", "history": [["h", "i"]], "system": "s"}""")]
     public void Pairs_of_question_and_answer_become_conversations(string shape, string entry) =>
         Assert.Equal(
@@ -230,6 +232,8 @@ public class DataConversionTests
     [InlineData("openai", """{"messages": [{"role": "assistant", "content": "a", "weight": 0}]}""", "no answer")]
     [InlineData("alpaca", """{"instruction": "i", "output": "o", "images": ["a.png"]}""", "'images'")]
     [InlineData("ms-swift", """{"query": "q", "response": "a", "rejected_response": "b"}""", "'rejected_response'")]
+    [InlineData("ms-swift", """{"query": "q", "prompt": "r", "response": "a"}""", "has 'query' and 'prompt'")]
+    [InlineData("alpaca", """{"instruction": "q", "chosen": "a", "rejected": "b"}""", "'chosen': it belongs to")]
     public void No_row_is_written_that_training_refuses(string shape, string entry, string text)
     {
         using var folder = new TemporaryFolder();
