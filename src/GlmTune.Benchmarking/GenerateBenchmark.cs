@@ -7,6 +7,7 @@ using GlmTune.Model;
 using GlmTune.Model.Adapters;
 using GlmTune.Recipes;
 using GlmTune.Recipes.Models;
+using GlmTune.Recipes.Planning;
 using TorchSharp;
 using static TorchSharp.torch;
 using Generator = GlmTune.Inference.Generator;
@@ -96,6 +97,7 @@ public static class GenerateBenchmark
     {
         NativeRuntime.Load();
         var device = NativeRuntime.DefaultDevice();
+        RequireMemory(options, device);
         using var model = Load(options, device);
         using var lora =
             options.LoraRank == 0
@@ -119,6 +121,37 @@ public static class GenerateBenchmark
             cases,
             options.FirstTokenPrompt,
             first
+        );
+    }
+
+    private static void RequireMemory(GenerateBenchmarkOptions options, Device device)
+    {
+        if (device.type != DeviceType.CUDA)
+        {
+            return;
+        }
+
+        // The driver answers once libtorch has opened the device.
+        empty(1, device: device).Dispose();
+        var config = options.Model is { } folder
+            ? ModelConfig.Read(ModelReference.Resolve(folder))
+            : options.Config with
+            {
+                LayerCount = options.Layers ?? options.Config.LayerCount,
+            };
+        var (answers, limits) = (options.Batches.Max(), new GenerationLimits());
+        AnswerMemory.Require(
+            AnswerMemory.For(
+                config,
+                ComputeDevice.TypeNamed(null, device),
+                answers,
+                options.PromptTokens + options.NewTokens,
+                Math.Min(limits.PassTokens, (long)answers * options.PromptTokens),
+                limits.CacheBytes
+            ),
+            DeviceMemory.Of(device)?.Free,
+            $"{device}",
+            "Use a smaller --batch, or fewer --prompt-tokens and --new-tokens."
         );
     }
 

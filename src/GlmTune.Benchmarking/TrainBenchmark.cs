@@ -8,6 +8,7 @@ using GlmTune.Model;
 using GlmTune.Model.Adapters;
 using GlmTune.Model.Layers;
 using GlmTune.Recipes.Models;
+using GlmTune.Recipes.Planning;
 using GlmTune.Recipes.Training;
 using GlmTune.Training;
 using GlmTune.Training.Optimization;
@@ -189,6 +190,7 @@ public static class TrainBenchmark
         var type = device.type == DeviceType.CUDA ? ScalarType.BFloat16 : ScalarType.Float32;
         var config = options.Config with { LayerCount = options.Layers ?? options.Config.LayerCount };
         var rate = options.LoraRank > 0 || options.VirtualTokens > 0 ? 5e-4 : 1e-5;
+        RequireMemory(options, config, type, device, ranks?.WorldSize ?? 1);
         using var peak = new PeakMemory(device);
         var model = owned.Own(config.NewModel(type, device, options.Plain));
         var context = UsedMiB(device);
@@ -314,6 +316,56 @@ public static class TrainBenchmark
             WeightsMiB = weights,
             Profile = profile,
         };
+    }
+
+    /// <summary>What a benchmark takes, as the planner predicts it.</summary>
+    /// <param name="options">The benchmark.</param>
+    /// <param name="config">The architecture with the benchmark's number of layers.</param>
+    /// <param name="type">Type in which layers compute.</param>
+    /// <param name="ranks">Number of ranks.</param>
+    public static MemoryDemand Demand(TrainBenchmarkOptions options, ModelConfig config, ScalarType type, int ranks) =>
+        new()
+        {
+            Config = config,
+            Type = type,
+            Lora = options is { LoraRank: > 0, VirtualTokens: 0 } ? new LoraOptions { Rank = options.LoraRank } : null,
+            Prefix =
+                options.VirtualTokens > 0 ? new PrefixTuningOptions { VirtualTokens = options.VirtualTokens } : null,
+            Sharding = options.Sharding,
+            Ranks = ranks,
+            Tokens = (long)options.Rows * options.Tokens,
+            LongestSequence = options.Tokens,
+            MinTokens = options.Tokens,
+            Rows = options.Rows,
+            AccumulationSteps = options.AccumulationSteps,
+            Recompute =
+                options.Recompute is null && options.RecomputeSelectively is null
+                    ? null
+                    : new RecomputePlan(options.Recompute ?? 0, options.RecomputeSelectively ?? 0),
+            Fp8Base = options.Fp8,
+            OffloadEmbedding = options.EmbeddingOnHost,
+            HeadRows = options.HeadRows,
+            CudaGraphs = options.Graphs,
+        };
+
+    private static void RequireMemory(
+        TrainBenchmarkOptions options,
+        ModelConfig config,
+        ScalarType type,
+        Device device,
+        int ranks
+    )
+    {
+        if (device.type != DeviceType.CUDA)
+        {
+            return;
+        }
+
+        // The driver answers once libtorch has opened the device.
+        empty(1, device: device).Dispose();
+        MemoryFit
+            .Of(Demand(options, config, type, ranks), DeviceMemory.Of(device)!.Value.Free, $"{device}")
+            .Require(change => change.BenchOption);
     }
 
     /// <summary>Runs the same steps with two settings, and returns both results with the largest difference between the

@@ -102,6 +102,7 @@ internal static class CommandLine
         var root = new RootCommand("Fine-tunes GLM-4 chat models: training, evaluation, chat.")
         {
             TrainCommand.Create(screen),
+            PlanCommand.Create(screen),
             ChatCommand.Create(screen),
             GenerateCommand.Create(screen),
             ServeCommand.Create(screen),

@@ -67,7 +67,7 @@ public static class ComputeDevice
         return (
             devices[0],
             (config, type) =>
-                devices.Count == 1 ? new DevicePlan((devices[0], config.LayerCount))
+                devices is [{ type: not DeviceType.CUDA }] ? new DevicePlan((devices[0], config.LayerCount))
                 : automatic ? DevicePlan.Fit(config, type, WithMemory(), CacheRoom(config, type))
                 : DevicePlan.Over(config, type, WithMemory(), CacheRoom(config, type))
         );

@@ -1,6 +1,7 @@
 using GlmTune.Kernels.Memory;
 using GlmTune.Model;
 using TorchSharp;
+using static TorchSharp.torch;
 
 namespace GlmTune.Training;
 
@@ -27,19 +28,49 @@ public sealed record RecomputePlan(int Whole, int Selective)
             return new RecomputePlan(0, 0);
         }
 
-        var size = model.Type.ElementSize();
-        var config = model.Config;
+        return For(
+            memory.Free,
+            model.Config,
+            model.Type,
+            tokens,
+            KeptPerToken(model),
+            KeptPerToken(model, selective: true),
+            model.Head.ChunkRows,
+            passing
+        );
+    }
+
+    /// <summary>The least recomputation that fits into so much free memory.</summary>
+    /// <param name="free">Free bytes of the device once weights, adapters and optimizer state are there.</param>
+    /// <param name="config">Configuration of the model.</param>
+    /// <param name="type">Type in which layers compute.</param>
+    /// <param name="tokens">Number of tokens in the largest pass.</param>
+    /// <param name="kept">Bytes of activations per token in a decoder layer without recomputation.</param>
+    /// <param name="selective">The same with cheap parts recomputed.</param>
+    /// <param name="headRows">Tokens whose logits exist at a time.</param>
+    /// <param name="passing">Bytes that sharding needs during a pass.</param>
+    public static RecomputePlan For(
+        long free,
+        ModelConfig config,
+        ScalarType type,
+        long tokens,
+        long kept,
+        long selective,
+        int headRows,
+        long passing
+    )
+    {
+        var size = type.ElementSize();
         var inputs = tokens * config.HiddenSize * size * config.LayerCount;
         // One layer's forward and backward at a time, and a chunk of the output head with its gradient.
         var working =
             tokens * size * ((6L * config.FeedForwardSize) + (6L * config.HiddenSize))
-            + (3L * Math.Min(tokens, model.Head.ChunkRows) * config.VocabularySize * size);
-        var free = (long)(memory.Free * Usable) - inputs - working - passing;
+            + (3L * Math.Min(tokens, headRows) * config.VocabularySize * size);
         return Fit(
-            free,
+            (long)(free * Usable) - inputs - working - passing,
             config.LayerCount,
-            tokens * KeptPerToken(model),
-            tokens * KeptPerToken(model, selective: true)
+            tokens * kept,
+            tokens * selective
         );
     }
 

@@ -51,6 +51,10 @@ public sealed record TrainingOptions
     /// <summary>Whether the frozen embedding table is stored in host memory. Default: false.</summary>
     public bool OffloadEmbedding { get; init; }
 
+    /// <summary>Whether settings that need less memory are made where the run would not fit: recomputation, shorter
+    /// packed sequences or fewer rows at a time, offloads. Default: false.</summary>
+    public bool Fit { get; init; }
+
     /// <summary>Whether activations are recomputed in the backward pass. Default:
     /// <see cref="RecomputeMode.Auto"/>.</summary>
     public RecomputeMode Recompute { get; init; }

@@ -20,6 +20,10 @@ internal static class TrainCommand
                 + "scratch), 600, checkpoint-600, or a checkpoint folder",
         };
         var (set, processes) = (Arguments.Set(), RankProcess.Count());
+        var fit = new Option<bool>("--fit")
+        {
+            Description = "change settings so that the run fits the GPU, and say which (training_args.fit: true)",
+        };
         var command = new Command(
             "train",
             "Fine-tune a model with a recipe. Ctrl-C saves a checkpoint and ends the run."
@@ -30,6 +34,7 @@ internal static class TrainCommand
             config,
             resume,
             set,
+            fit,
             processes,
         };
         command.SetAction(
@@ -39,7 +44,9 @@ internal static class TrainCommand
                     RankProcess.Read(() =>
                         RunFiles.ReadRecipe(
                             given.GetRequiredValue(config),
-                            given.GetRequiredValue(set),
+                            given.GetValue(fit)
+                                ? [.. given.GetRequiredValue(set), "training_args.fit=true"]
+                                : given.GetRequiredValue(set),
                             given.GetRequiredValue(data),
                             given.GetRequiredValue(model)
                         )

@@ -244,7 +244,10 @@ public sealed class Lora : IAdapter
 
     private static string ModuleOf(WeightSlice slice) => slice.Name[..slice.Name.LastIndexOf('.')];
 
-    private static int RankOf(string module, LoraOptions options) => Pattern(options.RankPattern, module, options.Rank);
+    /// <summary>The rank of a module's delta, by <see cref="LoraOptions.RankPattern"/>.</summary>
+    /// <param name="module">Name of the module.</param>
+    /// <param name="options">The adapter's options.</param>
+    public static int RankOf(string module, LoraOptions options) => Pattern(options.RankPattern, module, options.Rank);
 
     private static double ScaleOf(string module, LoraOptions options)
     {

@@ -23,7 +23,10 @@ public sealed class OutputHead : Layer
         (Norm, Projection, this.epsilon, this.tied) = (norm, projection, epsilon, tied);
 
     /// <summary>Number of tokens whose logits exist at a time.</summary>
-    public int ChunkRows { get; set; } = 2048;
+    public int ChunkRows { get; set; } = ManyChunkRows;
+
+    /// <summary>The usual number of tokens whose logits exist at a time.</summary>
+    public const int ManyChunkRows = 2048;
 
     /// <summary>A smaller number that still uses the matrix units well, if memory matters more: an eighth of the
     /// logits, slightly slower.</summary>

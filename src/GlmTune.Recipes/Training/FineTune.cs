@@ -179,7 +179,7 @@ public sealed class FineTune
             }
         }
 
-        return $"{kept} {setup.MemoryAdvice}";
+        return setup.Memory is { } memory ? $"{kept} {memory.AdviceAfterFailure()}" : kept;
     }
 
     private string Save()

@@ -5,6 +5,7 @@ using GlmTune.Model;
 using GlmTune.Model.Layers;
 using GlmTune.Recipes.Configuration;
 using GlmTune.Recipes.Evaluating;
+using GlmTune.Recipes.Planning;
 using GlmTune.Recipes.Reporting;
 using GlmTune.Training;
 using GlmTune.Training.Checkpoints;
@@ -57,7 +58,9 @@ internal sealed class RunSetup
         Note([.. Data.Notes, .. Evaluation.Notes]);
         var checkpoint = Search.Find(Recipe.Training.OutputFolder, resume);
 
-        Note(Ranks.RunOnAllOrFail(() => PlanMemory(ModelConfig.Read(inputs.ModelFolder), plan.Sharding, collectives)));
+        plan = FitMemory(plan, inputs.Config, collectives);
+        inputs = inputs with { Plan = plan };
+        Recipe = plan.Recipe;
 
         var slices =
             plan.Sharding.Stage == 3 && !TrainedWeights.BeginFromWeights(Recipe)
@@ -202,8 +205,8 @@ internal sealed class RunSetup
     /// <summary>Writes the checkpoints.</summary>
     public RunCheckpoints Checkpoints { get; }
 
-    /// <summary>What to change after memory ran out, the cheapest first; a sentence.</summary>
-    public string MemoryAdvice => MemoryRemedies.Sentence(Recipe, Data.Longest);
+    /// <summary>What the run was planned to take on a GPU; null: there is none.</summary>
+    public MemoryFit? Memory { get; private set; }
 
     // A checkpoint without a complete model has its weights in the optimizer files.
     private string? WeightsOf(string? checkpoint) =>
@@ -222,22 +225,46 @@ internal sealed class RunSetup
             _ => device.type == DeviceType.CUDA ? ScalarType.BFloat16 : ScalarType.Float32,
         };
 
-    // If a GPU is certainly too small, find out before reading the weights.
-    private IReadOnlyList<string> PlanMemory(ModelConfig config, ShardingOptions sharding, ICollectives collectives) =>
-        DeviceMemory.Of(collectives.Device) is { } memory
-            ?
-            [
-                MemoryPlan.Check(
+    // A GPU that is too small is found before the weights are read, and what makes the run fit is set where the recipe
+    // asks for it. All ranks decide by the one with the least memory.
+    private DeepSpeedPlan FitMemory(DeepSpeedPlan plan, ModelConfig config, ICollectives collectives)
+    {
+        if (DeviceMemory.Of(collectives.Device) is not { } memory)
+        {
+            return plan;
+        }
+
+        const int Mebibyte = 20;
+        var available = -(long)Ranks.Max((int)-(memory.Free >> Mebibyte)) << Mebibyte;
+        MemoryFit Fit(DeepSpeedPlan with) =>
+            MemoryFit.Of(
+                MemoryDemand.Of(
                     config,
-                    Recipe,
-                    sharding,
-                    collectives.WorldSize,
+                    with.Recipe,
+                    with.Sharding,
+                    Ranks.Count,
                     ComputingType(collectives.Device),
-                    Data.Longest / Recipe.Training.SequenceParallelSize,
-                    (memory.Free, $"{collectives.Device}")
+                    Data.Longest
                 ),
-            ]
-            : [];
+                available,
+                $"{collectives.Device}"
+            );
+        Memory = Ranks.RunOnAllOrFail(() => Fit(plan));
+        if (Recipe.Training.Fit && Memory.Changes.Count > 0)
+        {
+            foreach (var change in Memory.Changes)
+            {
+                plan = plan with { Recipe = change.Apply(plan.Recipe), Sharding = change.Apply(plan.Sharding) };
+                Reporter.Note($"fit: {change}");
+            }
+
+            Memory = Ranks.RunOnAllOrFail(() => Fit(plan));
+        }
+
+        Ranks.RunOnAllOrFail(() => Memory.Require(change => $"{change}"));
+        Reporter.Note($"{Memory}");
+        return plan;
+    }
 
     private static string Describe(PackingReport packing) =>
         string.Create(

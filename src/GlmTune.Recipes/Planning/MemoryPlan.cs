@@ -1,0 +1,257 @@
+using GlmTune.Kernels.Memory;
+using GlmTune.Model.Layers;
+using GlmTune.Training;
+using GlmTune.Training.Capture;
+using static TorchSharp.torch;
+
+namespace GlmTune.Recipes.Planning;
+
+/// <summary>One item of memory used in training.</summary>
+/// <param name="Name">Description, such as "weights".</param>
+/// <param name="Bytes">Bytes on one rank.</param>
+public sealed record MemoryPart(string Name, long Bytes);
+
+/// <summary>The most memory that training needs on each rank, predicted from the numbers of configuration and recipe
+/// alone: on a GPU within 5 % of what was measured (docs/memory.md).</summary>
+/// <param name="Device">Items in the memory of the rank's device.</param>
+/// <param name="Host">Items in host memory.</param>
+/// <param name="Recomputed">What is recomputed.</param>
+public sealed record MemoryPlan(
+    IReadOnlyList<MemoryPart> Device,
+    IReadOnlyList<MemoryPart> Host,
+    RecomputePlan Recomputed
+)
+{
+    /// <summary>What CUDA and its libraries take before there is a model, as measured on an H100 with CUDA
+    /// 13.0.</summary>
+    public const long ContextBytes = 529L << 20;
+
+    // Workspaces of cuBLAS and cuDNN, and compiled kernels.
+    private const long LibraryBytes = 128L << 20;
+
+    // What the allocator loses to the sizes of its blocks, as a share of what comes and goes.
+    private const double Rounding = 0.01;
+
+    private const int AdamMoments = 2;
+    private const int Wide = 4;
+
+    /// <summary>Total bytes on the device of one rank.</summary>
+    public long DeviceBytes => Device.Sum(part => part.Bytes);
+
+    /// <summary>Total bytes of one rank in host memory.</summary>
+    public long HostBytes => Host.Sum(part => part.Bytes);
+
+    /// <summary>Computes the plan.</summary>
+    /// <param name="demand">What is trained, and how.</param>
+    /// <param name="available">Bytes of the device, where recomputation is decided by them; null: nothing is recomputed
+    /// unless asked for.</param>
+    /// <exception cref="InvalidDataException">The adapter does not fit the model.</exception>
+    public static MemoryPlan For(MemoryDemand demand, long? available = null)
+    {
+        var sizes = demand.Sizes();
+        var (config, size) = (demand.Config, demand.Type.ElementSize());
+        var (device, host) = (new PartList(), new PartList());
+        if (demand.WithContext)
+        {
+            device.Add("CUDA", ContextBytes);
+        }
+
+        AddWeights(demand, sizes, device, host);
+        AddTraining(demand, sizes, device, host);
+        var passing = AddPassing(demand, sizes, device);
+        device.Add("libraries", LibraryBytes);
+
+        var headRows = demand.HeadRows ?? OutputHead.ManyChunkRows;
+        var recomputed =
+            demand.Recompute
+            ?? (
+                available is { } bytes
+                    ? RecomputePlan.For(
+                        bytes - device.Bytes + passing,
+                        config,
+                        demand.Type,
+                        demand.Tokens,
+                        sizes.Kept * size,
+                        sizes.KeptSelectively * size,
+                        headRows,
+                        passing
+                    )
+                    : new RecomputePlan(0, 0)
+            );
+        if (demand.HeadRows is null && recomputed.Whole == config.LayerCount)
+        {
+            headRows = OutputHead.FewChunkRows;
+        }
+
+        AddActivations(demand, sizes, recomputed, headRows, device);
+        return new MemoryPlan(device.Parts, host.Parts, recomputed);
+    }
+
+    /// <inheritdoc/>
+    public override string ToString() =>
+        Describe(Device) + (Host.Count == 0 ? "" : $", and in host memory {Describe(Host)}");
+
+    // At stage 3 each rank stores a slice, and the layers in use are complete.
+    private static void AddWeights(MemoryDemand demand, LayerSizes sizes, PartList device, PartList host)
+    {
+        var (config, size) = (demand.Config, demand.Type.ElementSize());
+        var embedding = (long)config.VocabularySize * config.HiddenSize;
+        var moved = demand.OffloadEmbedding ? embedding : 0;
+        var sharding = demand.Sharding;
+        if (sharding.Stage < 3 || demand.TrainsAdapter)
+        {
+            // In fp8 two copies of a byte each, one of them transposed: as much as in bfloat16.
+            var rounded = demand.Fp8Base ? config.ParametersPerLayer * config.LayerCount : 0;
+            var bytes = ((config.ParameterCount - moved - rounded) * size) + (2 * rounded);
+            (sharding.OffloadParameters ? host : device).Add(
+                demand.Fp8Base ? $"weights ({Name(demand.Type)}, layers fp8)" : $"weights ({Name(demand.Type)})",
+                sharding.Stage < 3 ? bytes : bytes / demand.Ranks
+            );
+            host.Add("embedding", moved * size);
+        }
+
+        if (sharding.Stage == 3)
+        {
+            device.Add(
+                "gathered layers",
+                Math.Max(sizes.TwoLargestUnits, Math.Min(config.ParameterCount, sharding.MaxLiveElements)) * size
+            );
+        }
+    }
+
+    private static void AddTraining(MemoryDemand demand, LayerSizes sizes, PartList device, PartList host)
+    {
+        var size = demand.Type.ElementSize();
+        var (sharding, trained) = (demand.Sharding, sizes.Trained);
+        var share = sharding.Stage >= 1 ? demand.Ranks : 1;
+        if (demand.TrainsAdapter)
+        {
+            device.Add("adapter", trained * size);
+        }
+        else if (sharding.OffloadOptimizer && sharding.Stage == 3)
+        {
+            (sharding.OffloadParameters ? host : device).Add(
+                $"updated weights ({Name(demand.Type)})",
+                trained * size / share
+            );
+        }
+        else if (sharding.OffloadOptimizer)
+        {
+            device.Add($"updated weights ({Name(demand.Type)})", trained * size / share);
+        }
+
+        var state = sharding.OffloadOptimizer ? host : device;
+        device.Add("gradients (float32)", trained * Wide / share);
+        state.Add("master weights (float32)", trained * Wide / share);
+        state.Add("AdamW's two moments (float32)", AdamMoments * trained * Wide / share);
+    }
+
+    // Gradients between a layer's backward pass and their sum. Returns what of it is there beside activations.
+    private static long AddPassing(MemoryDemand demand, LayerSizes sizes, PartList device)
+    {
+        var (config, size, sharding) = (demand.Config, demand.Type.ElementSize(), demand.Sharding);
+        var table = (long)config.VocabularySize * config.HiddenSize;
+        var largest =
+            sizes.TrainsHead ? table
+            : demand.TrainsAdapter ? sizes.Trained / config.LayerCount
+            : config.ParametersPerLayer;
+        var bucket = sharding.Stage == 0 ? 0 : Math.Min(largest, sharding.ReduceBucketElements) * size;
+        var beside =
+            (largest * size * (demand.AccumulationSteps > 1 ? 2 : 1))
+            + bucket
+            + (demand.TrainsAdapter ? 0 : config.ParametersPerLayer * size);
+        device.Add("gradients on their way", beside);
+        if (sizes.TrainsEmbedding)
+        {
+            device.Add(
+                "the embedding's gradient (float32)",
+                (table * Wide) + (sharding.Stage == 0 ? 0 : Math.Min(table, sharding.ReduceBucketElements) * size)
+            );
+        }
+
+        return beside;
+    }
+
+    private static void AddActivations(
+        MemoryDemand demand,
+        LayerSizes sizes,
+        RecomputePlan recomputed,
+        int headRows,
+        PartList device
+    )
+    {
+        var (config, size, tokens) = (demand.Config, demand.Type.ElementSize(), demand.Tokens);
+        var whole = Math.Min(recomputed.Whole, config.LayerCount);
+        var selective = Math.Min(recomputed.Selective, config.LayerCount - whole);
+        // Attention without kernels keeps its probabilities.
+        var plain = demand.Type is ScalarType.BFloat16 or ScalarType.Float16
+            ? 0
+            : config.QueryHeads * Math.Max(1, Math.Min(tokens, demand.LongestSequence));
+        var (kept, cheap) = (sizes.Kept + plain, sizes.KeptSelectively + plain);
+        var before = device.Bytes;
+        device.Add(
+            whole == config.LayerCount ? "inputs of the layers" : "activations of the layers",
+            tokens
+                * size
+                * (
+                    ((long)whole * config.HiddenSize)
+                    + (selective * cheap)
+                    + ((config.LayerCount - whole - selective) * kept)
+                )
+        );
+        // While SwiGLU's gradient is computed: what a recomputed layer left, the gradient that came, the inner one and
+        // that of gate and up.
+        device.Add(
+            "one layer's forward and backward pass",
+            tokens * size * ((whole > 0 ? kept : 0) + config.HiddenSize + (3L * config.FeedForwardSize) + (2 * plain))
+        );
+        device.Add("logits", Math.Min(tokens, headRows) * config.VocabularySize * size);
+        var moving = device.Bytes - before;
+        if (demand.CudaGraphs && demand.TrainsAdapter && tokens <= StepCapture.MaxTokens)
+        {
+            device.Add("CUDA graphs", GraphBytes(demand, sizes));
+        }
+
+        device.Add("the allocator's rounding", (long)(moving * Rounding));
+    }
+
+    // Reserved for twice as many tokens each time, from 128 on.
+    private static long GraphBytes(MemoryDemand demand, LayerSizes sizes)
+    {
+        var reserved = 128L;
+        while (reserved < demand.Tokens)
+        {
+            reserved *= 2;
+        }
+
+        var (config, size) = (demand.Config, demand.Type.ElementSize());
+        return (reserved * size * sizes.Kept * config.LayerCount)
+            + (2 * sizes.Trained / config.LayerCount * Wide)
+            + (reserved * size * ((8L * config.FeedForwardSize) + (16L * config.HiddenSize)))
+            + (2L * reserved * config.VocabularySize * size)
+            + (256L << 20);
+    }
+
+    private static string Describe(IReadOnlyList<MemoryPart> parts) =>
+        $"{ByteCount.Text(parts.Sum(part => part.Bytes))} ({string.Join(", ", parts.Select(part => $"{part.Name} {ByteCount.Text(part.Bytes)}"))})";
+
+    private static string Name(ScalarType type) => type.ToString().ToLowerInvariant();
+
+    // Parts of no size are left out.
+    private sealed class PartList
+    {
+        private readonly List<MemoryPart> parts = [];
+
+        public IReadOnlyList<MemoryPart> Parts => parts;
+
+        public long Bytes => parts.Sum(part => part.Bytes);
+
+        public void Add(string name, long bytes)
+        {
+            if (bytes > 0)
+            {
+                parts.Add(new MemoryPart(name, bytes));
+            }
+        }
+    }
+}

@@ -1,0 +1,168 @@
+using GlmTune.Model;
+using GlmTune.Model.Glm4;
+using GlmTune.Recipes.Planning;
+using GlmTune.Training;
+using GlmTune.Training.Sharding;
+using static TorchSharp.torch;
+
+namespace GlmTune.Recipes.Tests.Planning;
+
+public sealed class MemoryPlanTests
+{
+    private const long Gib = 1L << 30;
+    private static readonly ModelConfig Config = Glm4Config.Glm4_9B;
+
+    [Fact]
+    public void All_weights_take_eighteen_bytes_a_parameter()
+    {
+        var plan = MemoryPlan.For(Demand("sft.yaml", new ShardingOptions(), ranks: 1));
+        var parameters = Config.ParameterCount;
+        Assert.Equal(
+            [
+                ("weights (bfloat16)", 2 * parameters),
+                ("gradients (float32)", 4 * parameters),
+                ("master weights (float32)", 4 * parameters),
+                ("AdamW's two moments (float32)", 8 * parameters),
+            ],
+            plan.Device.Take(4).Select(part => (part.Name, part.Bytes))
+        );
+        Assert.Empty(plan.Host);
+        Assert.Equal(plan.Device.Sum(part => part.Bytes), plan.DeviceBytes);
+    }
+
+    [Theory]
+    [InlineData(0, 1, 18.0)]
+    [InlineData(1, 4, 2 + (16.0 / 4))]
+    [InlineData(2, 8, 2 + (16.0 / 8))]
+    [InlineData(3, 8, 16.0 / 8)]
+    public void Stages_divide_what_they_shard(int stage, int ranks, double bytesPerParameter)
+    {
+        var plan = MemoryPlan.For(Demand("sft.yaml", new ShardingOptions { Stage = stage }, ranks));
+        var state = plan
+            .Device.Where(part =>
+                part.Name is "weights (bfloat16)" || part.Name.EndsWith("(float32)", StringComparison.Ordinal)
+            )
+            .Where(part => !part.Name.Contains("embedding", StringComparison.Ordinal))
+            .Sum(part => part.Bytes);
+        Assert.Equal(bytesPerParameter * Config.ParameterCount, state, 8.0);
+    }
+
+    [Fact]
+    public void Offloaded_state_is_counted_in_host_memory()
+    {
+        var options = new ShardingOptions
+        {
+            Stage = 3,
+            OffloadOptimizer = true,
+            OffloadParameters = true,
+        };
+        var plan = MemoryPlan.For(Demand("sft.yaml", options, ranks: 1));
+        Assert.Equal((12 + 2) * Config.ParameterCount, plan.HostBytes);
+        Assert.DoesNotContain(plan.Device, part => part.Name.Contains("AdamW", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void An_adapter_takes_the_frozen_weights_and_little_more()
+    {
+        var plan = MemoryPlan.For(Demand("lora.yaml", new ShardingOptions(), ranks: 1));
+        // Rank 8 on query_key_value: 4096 in, 4608 out, 40 layers; 2 bytes in the layers and 16 of training each.
+        var trained = 40L * 8 * (4096 + 4608);
+        Assert.Equal(2 * Config.ParameterCount, plan.Device[0].Bytes);
+        Assert.Equal(18 * trained, plan.Device.Skip(1).Take(4).Sum(part => part.Bytes));
+        // Both copies of fp8 together are as large.
+        var rounded = MemoryPlan.For(Demand("lora.yaml", new ShardingOptions(), 1, "training_args.fp8_base=true"));
+        Assert.Equal(plan.DeviceBytes, rounded.DeviceBytes);
+    }
+
+    [Fact]
+    public void A_run_that_cannot_fit_is_refused_with_the_arithmetic_and_what_makes_it_fit()
+    {
+        var recipe = Recipe("sft.yaml");
+        var sharding = recipe.Plan(Config.HiddenSize, 1).Sharding;
+        Assert.Equal(3, sharding.Stage);
+        var fit = Fit(Demand("sft.yaml", sharding, 1), 79 * Gib);
+        Assert.True(fit.IsImpossible);
+        var error = Assert.Throws<InvalidDataException>(() => fit.Require(change => $"{change}")).Message;
+        Assert.Matches("training all weights needs 1[45][0-9.]+ GiB \\(", error);
+        Assert.Contains("gradients (float32) 35 GiB", error, StringComparison.Ordinal);
+        Assert.Contains("AdamW's two moments (float32) 70 GiB", error, StringComparison.Ordinal);
+        Assert.Contains("79 GiB are available on cuda:0.", error, StringComparison.Ordinal);
+        Assert.Contains("set zero_optimization.offload_optimizer.device: cpu", error, StringComparison.Ordinal);
+        Assert.Contains("train an adapter", error, StringComparison.Ordinal);
+        Assert.Contains("ZeRO stage 3 on at least", error, StringComparison.Ordinal);
+        Assert.EndsWith("Nothing was loaded.", error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void The_cheapest_changes_come_first_and_none_is_needless()
+    {
+        string[] settings = ["training_args.gradient_checkpointing=false", "training_args.pack_length=32768"];
+        var demand = Demand("lora.yaml", new ShardingOptions(), 1, settings);
+        // With recomputation alone, where that is enough.
+        Assert.Equal([MemoryChangeKind.Recompute], Fit(demand, 60 * Gib).Changes.Select(change => change.Kind));
+        var small = Fit(demand, 24 * Gib);
+        Assert.Equal(
+            [MemoryChangeKind.Recompute, MemoryChangeKind.PackLength],
+            small.Changes.Select(change => change.Kind)
+        );
+        Assert.InRange(small.Changed!.DeviceBytes, 17 * Gib, 24 * Gib);
+        Assert.Contains(
+            Fit(demand, (long)(18.2 * Gib)).Changes,
+            change => change.Kind == MemoryChangeKind.OffloadEmbedding
+        );
+        var none = Fit(demand, 12 * Gib);
+        Assert.Empty(none.Changes);
+        Assert.Contains("No setting makes it fit", none.Advice(change => $"{change}"), StringComparison.Ordinal);
+        Assert.True(Fit(demand, 500 * Gib).Fits);
+    }
+
+    [Fact]
+    public void Fewer_rows_at_a_time_become_more_micro_batches()
+    {
+        var recipe = Recipe("lora.yaml", "training_args.packing=false", "training_args.per_device_train_batch_size=64");
+        var demand = MemoryDemand.Of(Config, recipe, new ShardingOptions(), 1, ScalarType.BFloat16, 1024);
+        Assert.Equal(64 * 1024, demand.Tokens);
+        var change = Fit(demand, 21 * Gib).Changes.Single(change => change.Kind == MemoryChangeKind.Rows);
+        var changed = change.Apply(recipe).Training;
+        Assert.Equal(change.Value, changed.MicroBatchSize);
+        Assert.Equal(64 * recipe.Training.AccumulationSteps, changed.MicroBatchSize * changed.AccumulationSteps);
+    }
+
+    [Fact]
+    public void Recomputation_is_chosen_by_the_memory_that_there_is()
+    {
+        var demand = Demand("lora.yaml", new ShardingOptions(), 1, "training_args.pack_length=8192");
+        Assert.Equal(new RecomputePlan(0, 0), MemoryPlan.For(demand, 79 * Gib).Recomputed);
+        Assert.Equal(40, MemoryPlan.For(demand, 24 * Gib).Recomputed.Whole);
+        Assert.InRange(MemoryPlan.For(demand, 40 * Gib).DeviceBytes, 24 * Gib, 40 * Gib);
+    }
+
+    private static MemoryFit Fit(MemoryDemand demand, long available) => MemoryFit.Of(demand, available, "cuda:0");
+
+    private static Recipe Recipe(string name, params string[] settings) =>
+        RecipeFile.Read(Path.Combine(TinyRun.Repository, "configs", name), settings);
+
+    private static MemoryDemand Demand(string recipe, ShardingOptions sharding, int ranks, params string[] settings) =>
+        MemoryDemand.Of(Config, Recipe(recipe, settings), sharding, ranks, ScalarType.BFloat16);
+
+    [Fact]
+    public void Answers_that_cannot_fit_are_refused_with_the_arithmetic()
+    {
+        // 64 answers of 384 tokens, 40 KiB each, and the weights.
+        var parts = AnswerMemory.For(Config, ScalarType.BFloat16, 64, 384, 4096, cacheBytes: 4 * Gib);
+        Assert.Equal(("keys and values", 64L * 384 * 40 * 1024), (parts[1].Name, parts[1].Bytes));
+        Assert.InRange(parts.Sum(part => part.Bytes), 18 * Gib, 20 * Gib); // 20,483 MiB measured with CUDA and graphs.
+        AnswerMemory.Require(parts, 24 * Gib, "cuda:0", "Use less.");
+        AnswerMemory.Require(parts, null, "cpu", "Use less.");
+        var error = Assert.Throws<InvalidDataException>(() =>
+            AnswerMemory.Require(parts, 16 * Gib, "cuda:0", "Use less.")
+        );
+        Assert.Contains("weights 17.5 GiB", error.Message, StringComparison.Ordinal);
+        Assert.EndsWith(
+            "16 GiB are free on cuda:0. Nothing was loaded. Use less.",
+            error.Message,
+            StringComparison.Ordinal
+        );
+        Assert.Equal(4 * Gib, AnswerMemory.For(Config, ScalarType.BFloat16, 4096, 8192, 4096, 4 * Gib)[1].Bytes);
+    }
+}
