@@ -102,7 +102,6 @@ internal static class CommandLine
         var root = new RootCommand("Fine-tunes GLM-4 chat models: training, evaluation, chat.")
         {
             TrainCommand.Create(screen),
-            PlanCommand.Create(screen),
             ChatCommand.Create(screen),
             GenerateCommand.Create(screen),
             ServeCommand.Create(screen),
@@ -112,6 +111,7 @@ internal static class CommandLine
             DataCommand.Create(screen),
             MetricsCommand.Create(screen),
             EvalCommand.Create(screen),
+            PlanCommand.Create(screen),
             ModelCommand.Create(screen),
             ForwardCommand.Create(screen),
             BenchCommand.Create(screen),

@@ -122,7 +122,8 @@ internal static class PlanCommand
         Part("host memory of each rank", plan.Host);
         output.WriteLine(
             fits
-                ? $"It fits, and leaves {ByteCount.Text(found.Available - plan.DeviceBytes)} of {ByteCount.Text(found.Available)} free."
+                ? $"It fits, and leaves {ByteCount.Text(found.Available - plan.DeviceBytes)} of "
+                    + $"{ByteCount.Text(found.Available)} free."
                 : $"It does not fit: {ByteCount.Text(plan.DeviceBytes - found.Available)} more than "
                     + $"{ByteCount.Text(found.Available)}. {found.Advice(change => $"{change}")}"
         );

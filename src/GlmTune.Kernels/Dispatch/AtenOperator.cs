@@ -170,8 +170,8 @@ public sealed unsafe class AtenOperator
     }
 
     // The interface returns only an error code and prints the reason. A call on tensors of the same types and shapes,
-    // but without memory, fails for the same reason if types and shapes are the cause. Null: they are not, or the reason
-    // cannot be read.
+    // but without memory, fails for the same reason if types and shapes are the cause. Null: they are not, or the
+    // reason cannot be read.
     private string? ReasonOfShapes(ReadOnlySpan<Argument> arguments)
     {
         using var scope = NewDisposeScope();

@@ -1,6 +1,6 @@
 using GlmTune.Kernels.Memory;
 using GlmTune.Model;
-using GlmTune.Model.Layers;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace GlmTune.Recipes.Planning;

@@ -4,7 +4,7 @@ using GlmTune.Training.Sharding;
 
 namespace GlmTune.Recipes.Planning;
 
-/// <summary>A setting that makes training need less memory and leaves what is learnt as it is.</summary>
+/// <summary>A setting that makes training need less memory and does not change the results.</summary>
 /// <param name="Kind">Which one.</param>
 /// <param name="Value">Its number, where it has one.</param>
 public sealed record MemoryChange(MemoryChangeKind Kind, long Value = 0)

@@ -36,7 +36,7 @@ public sealed record MemoryDemand
     /// <summary>Tokens of the longest sequence.</summary>
     public long LongestSequence { get; init; }
 
-    /// <summary>Tokens that a pass must hold at least, whatever is changed; null: all of <see cref="Tokens"/>.</summary>
+    /// <summary>Fewest tokens that a pass may be reduced to; null: <see cref="Tokens"/> cannot be reduced.</summary>
     public long? MinTokens { get; init; }
 
     /// <summary>Rows of a pass, which are not packed; null: it is packed.</summary>

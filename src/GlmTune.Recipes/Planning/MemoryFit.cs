@@ -103,8 +103,8 @@ public sealed record MemoryFit(MemoryDemand Demand, MemoryPlan Plan, long Availa
     /// <summary>Why it does not fit, and what to change; sentences.</summary>
     /// <param name="named">How a change is called.</param>
     public string Refusal(Func<MemoryChange, string> named) =>
-        $"The run does not fit: {(Demand.TrainsAdapter ? "training the adapter" : "training all weights")} needs {Plan} on "
-        + $"each rank; {ByteCount.Text(Available)} are available on {Where}. {Advice(named)}";
+        $"The run does not fit: training {(Demand.TrainsAdapter ? "the adapter" : "all weights")} needs {Plan} on each "
+        + $"rank; {ByteCount.Text(Available)} are available on {Where}. {Advice(named)}";
 
     /// <summary>What to change, the cheapest first; a sentence.</summary>
     /// <param name="named">How a change is called.</param>
@@ -119,8 +119,8 @@ public sealed record MemoryFit(MemoryDemand Demand, MemoryPlan Plan, long Availa
                 + $"{(other.Length == 0 ? "" : $"; or {other}")}.",
         };
 
-    /// <summary>What to change after memory ran out though the plan fitted: what was planned, and the settings that need
-    /// less, the cheapest first; sentences.</summary>
+    /// <summary>Advice after memory ran out although the plan fitted: the plan, and the settings that need less, the
+    /// cheapest first; sentences.</summary>
     public string AdviceAfterFailure()
     {
         var less = MemoryChange.Possible(Demand).DistinctBy(change => change.Kind).Select(change => $"{change}");

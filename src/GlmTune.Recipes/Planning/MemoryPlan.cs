@@ -2,6 +2,7 @@ using GlmTune.Kernels.Memory;
 using GlmTune.Model.Layers;
 using GlmTune.Training;
 using GlmTune.Training.Capture;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace GlmTune.Recipes.Planning;
@@ -233,7 +234,8 @@ public sealed record MemoryPlan(
     }
 
     private static string Describe(IReadOnlyList<MemoryPart> parts) =>
-        $"{ByteCount.Text(parts.Sum(part => part.Bytes))} ({string.Join(", ", parts.Select(part => $"{part.Name} {ByteCount.Text(part.Bytes)}"))})";
+        $"{ByteCount.Text(parts.Sum(part => part.Bytes))} "
+        + $"({string.Join(", ", parts.Select(part => $"{part.Name} {ByteCount.Text(part.Bytes)}"))})";
 
     private static string Name(ScalarType type) => type.ToString().ToLowerInvariant();
 

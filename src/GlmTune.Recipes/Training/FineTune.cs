@@ -157,8 +157,8 @@ public sealed class FineTune
         return new FineTuneResult(trainer.Done, losses / steps, watch.Elapsed, saved, stopped);
     }
 
-    // What is kept of a run that ran out of memory, and what to change. Of several ranks the others are still in the step,
-    // and cannot take part in a checkpoint.
+    // What remains of a run that ran out of memory, and what to change. With several ranks, the others are still in the
+    // step and cannot take part in a checkpoint.
     private string AfterFailure(long savedStep)
     {
         var kept = savedStep > 0 ? $"Checkpoint {savedStep} is the last one." : "No checkpoint was written before.";
