@@ -37,7 +37,7 @@ public static class RunPlots
         ("learning_rate", "Learning rate", "", ["learning_rate"]),
         ("gradient_norm", "Gradient norm (before clipping)", "", ["grad_norm"]),
         ("tokens_per_second", "Speed", "tokens/s", ["tokens_per_second"]),
-        ("memory", "Memory", "GiB", ["memory_gib"]),
+        ("memory", "Memory", "GiB", ["memory_gib", "peak_memory_gib"]),
         ("perplexity", "Perplexity", "", ["eval_perplexity", "test_perplexity"]),
         ("rouge", "ROUGE", "0 to 100", ["eval_rouge-1", "eval_rouge-2", "eval_rouge-l"]),
         ("bleu", "BLEU-4", "0 to 1", ["eval_bleu-4"]),

@@ -40,6 +40,7 @@ public sealed class RunLogger : IFineTuneReporter, IDisposable
     private long step;
     private long lastProgress;
     private (double Seconds, long Tokens) sinceLogged;
+    private double peakGiB; // As of the ends of steps: libtorch keeps what a step reserved.
 
     private RunLogger(Recipe recipe, string model, string data, IFineTuneReporter inner) =>
         (this.recipe, this.model, this.data, this.inner) = (recipe, model, data, inner);
@@ -132,6 +133,7 @@ public sealed class RunLogger : IFineTuneReporter, IDisposable
                     ["seconds"] = seconds,
                     ["tokens_per_second"] = report.Tokens / seconds,
                     ["memory_gib"] = MemoryGiB(),
+                    ["peak_memory_gib"] = peakGiB,
                 }
             )
         );
@@ -144,9 +146,10 @@ public sealed class RunLogger : IFineTuneReporter, IDisposable
         Scalars(
             atStep,
             [
-                .. values,
+                .. values.Where(value => value.Key is not ("memory_gib" or "peak_memory_gib")),
                 KeyValuePair.Create("tokens_per_second", sinceLogged.Tokens / sinceLogged.Seconds),
                 KeyValuePair.Create("memory_gib", MemoryGiB()),
+                KeyValuePair.Create("peak_memory_gib", peakGiB),
             ]
         );
         sinceLogged = default;
@@ -292,9 +295,14 @@ public sealed class RunLogger : IFineTuneReporter, IDisposable
     }
 
     // Of the whole device; on a CPU, of this process.
-    private double MemoryGiB() =>
-        (DeviceMemory.Of(device) is { } memory ? memory.Total - memory.Free : Environment.WorkingSet)
-        / (double)(1 << 30);
+    private double MemoryGiB()
+    {
+        var now =
+            (DeviceMemory.Of(device) is { } memory ? memory.Total - memory.Free : Environment.WorkingSet)
+            / (double)(1 << 30);
+        peakGiB = Math.Max(peakGiB, now);
+        return now;
+    }
 
     private RunDescription Description(FineTuneStart start) =>
         new()

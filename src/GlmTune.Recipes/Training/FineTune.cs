@@ -81,6 +81,9 @@ public sealed class FineTune
         );
     }
 
+    private long? MemoryInUse =>
+        DeviceMemory.Of(setup.Model.Device) is { } memory ? memory.Total - memory.Free : null;
+
     private bool Gathers => setup.Sharding.Stage == 3;
 
     private ICausalLm Evaluated => Gathers ? new GatheringModel(setup.Model, setup.Sharding) : setup.Model;
@@ -108,7 +111,7 @@ public sealed class FineTune
                     || (recipe.Training.LoggingFirstStep && report.Step == 1)
                 )
                 {
-                    reporter.Logged(report.Step, progress.Line(report));
+                    reporter.Logged(report.Step, progress.Line(report, MemoryInUse));
                 }
 
                 if (

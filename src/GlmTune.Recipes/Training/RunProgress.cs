@@ -15,6 +15,8 @@ internal sealed class RunProgress
     /// <summary>Steps since the last log entry.</summary>
     public int UnloggedSteps { get; private set; }
 
+    private long peakBytes; // libtorch keeps what a step reserved, so that the ends of steps show the peak.
+
     /// <summary>Resumes from a checkpoint.</summary>
     public void Resume(TrainerStateFile history, TrainingState? state) =>
         (History, UnloggedLoss, UnloggedSteps) = (history, state?.UnloggedLoss ?? 0, state?.UnloggedSteps ?? 0);
@@ -28,7 +30,9 @@ internal sealed class RunProgress
     }
 
     /// <summary>Creates the log entry for the steps since the last one.</summary>
-    public IReadOnlyDictionary<string, double> Line(StepReport report)
+    /// <param name="report">The last of them.</param>
+    /// <param name="memory">Bytes in use on the GPU after it; null: there is none.</param>
+    public IReadOnlyDictionary<string, double> Line(StepReport report, long? memory)
     {
         var values = new Dictionary<string, double>
         {
@@ -36,8 +40,17 @@ internal sealed class RunProgress
             ["grad_norm"] = report.GradientNorm,
             ["learning_rate"] = report.LearningRate,
         };
+        if (memory is { } bytes)
+        {
+            peakBytes = Math.Max(peakBytes, bytes);
+            values["memory_gib"] = Gibibytes(bytes);
+            values["peak_memory_gib"] = Gibibytes(peakBytes);
+        }
+
         (UnloggedLoss, UnloggedSteps) = (0, 0);
         History.Log(report.Step, report.Epoch, values);
         return values;
+
+        static double Gibibytes(long bytes) => Math.Round(bytes / (double)(1 << 30), 2);
     }
 }

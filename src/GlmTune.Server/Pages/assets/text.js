@@ -141,6 +141,7 @@ const WORDS = {
   gradientNorm: ["Gradient norm", "梯度范数"],
   speed: ["Tokens per second", "每秒 token 数"],
   memory: ["Memory (GiB)", "显存/内存 (GiB)"],
+  peakMemory: ["Peak memory (GiB)", "显存/内存峰值 (GiB)"],
   perplexity: ["Perplexity", "困惑度"],
   evaluation: ["Evaluation", "验证"],
   exportPng: ["Save as PNG", "导出 PNG"],
