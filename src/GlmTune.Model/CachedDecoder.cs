@@ -55,7 +55,12 @@ internal sealed class CachedDecoder : IDecoder
     public CachedDecoder(DecoderModel model, KvCache cache, int vocabularySize, bool? fillsUp = null)
     {
         (this.model, this.cache, this.vocabularySize) = (model, cache, vocabularySize);
-        Captures = CanCapture(model);
+        Captures = model.Kernels.CanCaptureDecoding(
+            model.Type,
+            model.Config.Heads,
+            model.Config.HiddenSize,
+            model.Config.FeedForwardSize
+        );
         this.fillsUp = fillsUp ?? Captures;
     }
 
@@ -202,14 +207,6 @@ internal sealed class CachedDecoder : IDecoder
 
     private static int SizeFor(int rows) =>
         Array.Find(Sizes, size => size >= rows) is var size and > 0 ? size : (rows + 63) / 64 * 64;
-
-    // Our own kernels throughout, which allocate from an arena.
-    private static bool CanCapture(DecoderModel model) =>
-        model.Kernels is CudaKernels
-        && model.Type is ScalarType.BFloat16 or ScalarType.Float16
-        && model.Config.HeadDim is 64 or 128
-        && model.Config.HiddenSize % 8 == 0
-        && model.Config.FeedForwardSize % 8 == 0;
 
     private void Run(Pass pass)
     {

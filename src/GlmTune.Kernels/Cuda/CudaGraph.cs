@@ -15,6 +15,9 @@ public sealed unsafe class CudaGraph : IDisposable
     // One per GPU, never freed: libtorch keeps library workspaces of tens of MB per stream, and graphs use them.
     private static readonly ConcurrentDictionary<int, Lazy<nint>> Streams = new();
 
+    [ThreadStatic]
+    private static bool capturing;
+
     private readonly Device device;
     private nint executable;
 
@@ -53,6 +56,14 @@ public sealed unsafe class CudaGraph : IDisposable
         }
     }
 
+    /// <summary>Whether this thread is capturing: what it queues does not run, and it must not wait for the
+    /// GPU.</summary>
+    internal static bool IsCapturing
+    {
+        get => capturing;
+        private set => capturing = value;
+    }
+
     /// <summary>Captures what <paramref name="work"/> queues on <paramref name="stream"/>, the current one, without
     /// running it.</summary>
     /// <exception cref="CudaException">Something in the work cannot be captured.</exception>
@@ -60,6 +71,7 @@ public sealed unsafe class CudaGraph : IDisposable
     {
         nint graph;
         CudaDriver.Check(CudaDriver.StreamBeginCapture(stream, Relaxed), "begin capture");
+        IsCapturing = true;
         try
         {
             work();
@@ -72,6 +84,10 @@ public sealed unsafe class CudaGraph : IDisposable
             }
 
             throw;
+        }
+        finally
+        {
+            IsCapturing = false;
         }
 
         CudaDriver.Check(CudaDriver.StreamEndCapture(stream, &graph), "capture the work");

@@ -8,60 +8,25 @@ namespace GlmTune.Kernels.Cuda;
 internal static unsafe class KernelTensor
 {
     /// <summary>Number of elements in a 16-byte access.</summary>
-    public static int PieceOf(ScalarType type) => type == ScalarType.Float32 ? 4 : 8;
+    public static int VectorWidth(ScalarType type) => type == ScalarType.Float32 ? 4 : 8;
 
     /// <summary>Whether kernels compute in this type.</summary>
-    public static bool Known(ScalarType type) =>
+    public static bool IsKnown(ScalarType type) =>
         type is ScalarType.BFloat16 or ScalarType.Float16 or ScalarType.Float32;
 
-    /// <summary>Whether all tensors (ignoring nulls) have this type, are contiguous and are aligned to 16
-    /// bytes.</summary>
-    public static bool Fit(ScalarType type, params ReadOnlySpan<Tensor?> tensors)
+    /// <summary>Whether it is contiguous.</summary>
+    public static bool IsContiguous(Tensor tensor)
     {
-        foreach (var tensor in tensors)
-        {
-            if (
-                tensor is not null
-                && (TypeOf(tensor) != type || !IsContiguous(tensor) || TensorAddress.Of(tensor) % 16 != 0)
-            )
-            {
-                return false;
-            }
-        }
-
-        return Known(type);
+        byte contiguous;
+        AtenShim.Check(AtenShim.IsContiguous(tensor.Handle, &contiguous), "read a tensor's layout");
+        return contiguous != 0;
     }
 
-    /// <summary>Whether all tensors (ignoring nulls) are contiguous.</summary>
-    public static bool Whole(params ReadOnlySpan<Tensor?> tensors)
-    {
-        foreach (var tensor in tensors)
-        {
-            if (tensor is not null && !IsContiguous(tensor))
-            {
-                return false;
-            }
-        }
-
-        return true;
-    }
-
-    /// <summary>Whether all tensors (ignoring nulls) are aligned to 16 bytes.</summary>
-    public static bool Aligned(params ReadOnlySpan<Tensor> tensors)
-    {
-        foreach (var tensor in tensors)
-        {
-            if (TensorAddress.Of(tensor) % 16 != 0)
-            {
-                return false;
-            }
-        }
-
-        return true;
-    }
+    /// <summary>Whether its first element lies at a multiple of 16 bytes.</summary>
+    public static bool IsAligned(Tensor tensor) => TensorAddress.Of(tensor) % 16 == 0;
 
     /// <summary>Whether four elements can be read in one access; true for null.</summary>
-    public static bool AlignedForFour(Tensor? tensor) =>
+    public static bool IsAlignedForFour(Tensor? tensor) =>
         tensor is null || TensorAddress.Of(tensor) % (TypeOf(tensor) == ScalarType.Float32 ? 16 : 8) == 0;
 
     /// <summary>The element type.</summary>
@@ -121,12 +86,5 @@ internal static unsafe class KernelTensor
             // TorchSharp's reports what is wrong.
             return code == 0 ? Tensor.UnsafeCreateTensor(handle) : empty(shape.ToArray(), type, device);
         }
-    }
-
-    private static bool IsContiguous(Tensor tensor)
-    {
-        byte contiguous;
-        AtenShim.Check(AtenShim.IsContiguous(tensor.Handle, &contiguous), "read a tensor's layout");
-        return contiguous != 0;
     }
 }

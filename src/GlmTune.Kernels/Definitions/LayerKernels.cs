@@ -286,6 +286,23 @@ public abstract partial class LayerKernels
     /// used.</summary>
     public abstract string Description { get; }
 
+    /// <summary>Fused kernels that were not used for some inputs so far, each with the reason; empty where plain
+    /// operators are the only way.</summary>
+    public virtual IReadOnlyList<string> Fallbacks => [];
+
+    /// <summary>Whether a pass through whole sequences can be captured as a CUDA graph: attention runs by operators
+    /// whose memory does not depend on how the tokens are split into sequences.</summary>
+    /// <param name="type">The model's type.</param>
+    /// <param name="heads">Heads of attention.</param>
+    public virtual bool CanCapture(ScalarType type, HeadLayout heads) => false;
+
+    /// <summary>Whether a pass of one new token per sequence can be captured: every function takes its memory from a
+    /// <see cref="Cuda.TensorArena"/>.</summary>
+    /// <param name="type">The model's type.</param>
+    /// <param name="heads">Heads of attention.</param>
+    /// <param name="widths">Input features of the linear layers.</param>
+    public virtual bool CanCaptureDecoding(ScalarType type, HeadLayout heads, params ReadOnlySpan<int> widths) => false;
+
     /// <summary>The implementation for <paramref name="device"/>: fused kernels on a GPU unless
     /// <paramref name="plain"/>, otherwise plain operators.</summary>
     /// <remarks>A GPU without a run-time compiler uses plain operators; <see cref="Description"/> says why.</remarks>

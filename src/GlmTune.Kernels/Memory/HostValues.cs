@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using TorchSharp;
@@ -9,15 +10,12 @@ namespace GlmTune.Kernels.Memory;
 /// itself, in stream order.</summary>
 public static class HostValues
 {
-    private const int Blocks = 8;
     private const int BlockBytes = 1 << 20;
 
-    // A queued copy occupies its block until it runs; eight blocks are enough for the few inputs of a pass.
-    [ThreadStatic]
-    private static Dictionary<int, PinnedMemory?[]>? rings;
+    // A queued copy occupies its block until it runs; a pass has a few inputs, and a few passes are queued.
+    private const int BlocksPerGpu = 16;
 
-    [ThreadStatic]
-    private static int turn;
+    private static readonly ConcurrentDictionary<int, BlockPool<PinnedMemory>> Pools = new();
 
     /// <summary>A tensor [count] of type int64, int32, float64 or float32, like the values; in the caller's dispose
     /// scope.</summary>
@@ -43,22 +41,27 @@ public static class HostValues
         }
 
         var result = empty(values.Length, type, device);
-        var block = Next(device);
-        block.Wait();
-        values.CopyTo(block.At<T>(0, values.Length));
-        block.CopyTo(result, 0, bytes);
-        return result;
-    }
-
-    private static PinnedMemory Next(Device device)
-    {
-        rings ??= [];
-        if (!rings.TryGetValue(device.index, out var ring))
+        var pool = Pools.GetOrAdd(
+            Math.Max(0, device.index),
+            _ =>
+                new(
+                    () => new PinnedMemory(device, BlockBytes),
+                    block => block.IsIdle,
+                    block => block.Wait(),
+                    BlocksPerGpu
+                )
+        );
+        var block = pool.Rent();
+        try
         {
-            ring = rings[device.index] = new PinnedMemory?[Blocks];
+            values.CopyTo(block.At<T>(0, values.Length));
+            block.CopyTo(result, 0, bytes);
+        }
+        finally
+        {
+            pool.Return(block);
         }
 
-        turn = (turn + 1) % Blocks;
-        return ring[turn] ??= new PinnedMemory(device, BlockBytes);
+        return result;
     }
 }

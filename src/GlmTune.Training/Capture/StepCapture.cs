@@ -62,13 +62,8 @@ public sealed class StepCapture : IDisposable
         var model = runner.Model;
         // Plain attention pads every sequence to the length of the whole pass, which is slow and exceeds the reserved
         // memory.
-        var byKernels =
-            model.Type is ScalarType.BFloat16 or ScalarType.Float16
-            && model.Config.HeadDim % 8 == 0
-            && model.Config.HeadDim <= 256;
         if (
-            model.Kernels is not CudaKernels
-            || !byKernels
+            !model.Kernels.CanCapture(model.Type, model.Config.Heads)
             || !sharding.Alone
             || model.PrefixEncoder is not null
             || sharding.Trainable.Count == 0

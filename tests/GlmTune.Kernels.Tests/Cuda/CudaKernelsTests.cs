@@ -39,7 +39,7 @@ public class CudaKernelsTests
             "There is no C++ compiler to build the kernels for the CPU with."
         );
         using var check = new TwinCheck(
-            new CudaKernels(new EmulatedLauncher(), "emulated") { MultipliesFp8 = true },
+            new CudaKernels(new EmulatedLauncher(), "emulated", multipliesFp8: true),
             type,
             CPU
         );

@@ -12,7 +12,7 @@ public class AttentionRowsTests
     private static readonly HeadLayout Heads = new(QueryHeads: 4, KeyValueHeads: 2, HeadDim: 8, RotaryDim: 4);
     private static readonly int[] Starts = [0, 2, 3, 8];
 
-    private readonly TrainingAttention attention = new(new EmulatedLauncher(), new PlainKernels());
+    private readonly AttentionRows copies = new(new EmulatedLauncher());
 
     public AttentionRowsTests()
     {
@@ -29,7 +29,7 @@ public class AttentionRowsTests
         using var scope = NewDisposeScope();
         using var sequences = new SequenceLayout(Starts, CPU);
         var (fused, prefix) = (randn(8, Heads.FusedWidth), randn(2, 3, 2, 8));
-        var (keys, values) = attention.PrependPrefix(fused, Heads, sequences, prefix);
+        var (keys, values) = copies.PrependPrefix(fused, Heads, sequences, prefix);
         for (var half = 0; half < 2; half++)
         {
             var own = fused.narrow(1, Heads.QueryWidth + (half * 16), 16);
@@ -60,13 +60,13 @@ public class AttentionRowsTests
         using var longerTape = new Tape();
         var expected = plain.Attention(fused, Heads, sequences, prefix, tape);
         var actual = plain.Attention(
-            TrainingAttention.PrependRows(fused, Heads, sequences, prefix),
+            AttentionRows.PrependRows(fused, Heads, sequences, prefix),
             Heads,
             longer,
             null,
             longerTape
         );
-        Assert.True(expected.allclose(TrainingAttention.RealRows(actual, sequences, 4), 1e-5, 1e-6));
+        Assert.True(expected.allclose(AttentionRows.RealRows(actual, sequences, 4), 1e-5, 1e-6));
         var prefixGradient = zeros(2, 4, 2, 8);
         var expectedGradient = plain.AttentionBackward(gradient, Heads, sequences, prefixGradient, tape);
         var outer = cat([zeros(count, 4, Heads.QueryWidth), gradient.view(count, 5, -1)], 1).flatten(0, 1);
@@ -97,7 +97,7 @@ public class AttentionRowsTests
         using var sequences = new SequenceLayout(Starts, CPU);
         var rows = 8 + (3 * virtualTokens);
         Tensor[] gradients = [randn(8, 32), randn(rows, 16), randn(rows, 16)];
-        var actual = attention.Assemble(gradients, Heads, sequences, virtualTokens);
+        var actual = copies.Assemble(gradients, Heads, sequences, virtualTokens);
         var own = tensor(
             Enumerable
                 .Range(0, 3)
@@ -112,7 +112,7 @@ public class AttentionRowsTests
         if (virtualTokens > 0)
         {
             var prefixGradient = ones(2, virtualTokens, 2, 8);
-            attention.AddPrefixGradient(gradients, Heads, sequences, prefixGradient);
+            copies.AddPrefixGradient(gradients, Heads, sequences, prefixGradient);
             var expected = stack([
                 .. gradients
                     .Skip(1)

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using GlmTune.Kernels.Definitions;
 using GlmTune.Kernels.Dispatch;
 using static TorchSharp.torch;
@@ -27,27 +28,25 @@ internal static class CudnnAttention
     );
 
     private static readonly Lazy<jit.CompilationUnit> Compiled = new(() => jit.compile(Script));
-    private static bool refused;
+    private static readonly CaseProbe<(HeadLayout, ScalarType, int)> Probe = new();
 
-    /// <summary>Why cuDNN is no longer used; null if it is.</summary>
-    public static string? Refusal { get; private set; }
-
-    /// <summary>Whether cuDNN takes such heads; a head size is tried once, on a small input, and remembered for the
-    /// process.</summary>
-    public static bool Supports(Tensor fused, HeadLayout heads)
+    /// <summary>Whether cuDNN supports such heads. Each layout of heads, type and GPU is tried once, on a small input,
+    /// but not inside a capture, which a trial would end.</summary>
+    /// <param name="fused">Rows that would be attended.</param>
+    /// <param name="heads">How they are split.</param>
+    /// <param name="reason">Why not; null: it does, or is not the library for such heads.</param>
+    public static bool Supports(Tensor fused, HeadLayout heads, out string? reason)
     {
-        if (refused || heads.HeadDim is not (64 or 128))
-        {
-            return false;
-        }
-
-        return Probe.GetOrAdd((heads, fused.dtype, fused.device.index), _ => Try(fused, heads));
+        reason = null;
+        return heads.HeadDim is 64 or 128
+            && Probe.CanDo(
+                (heads, fused.dtype, fused.device.index),
+                () => Try(fused, heads),
+                error => error is AtenException or ExternalException or InvalidCastException,
+                mayTry: !CudaGraph.IsCapturing,
+                out reason
+            );
     }
-
-    private static readonly System.Collections.Concurrent.ConcurrentDictionary<
-        (HeadLayout, ScalarType, int),
-        bool
-    > Probe = new();
 
     /// <summary>Attention output [N, H·D]; saves what <see cref="Backward"/> needs on the tape.</summary>
     public static Tensor Forward(Tensor fused, HeadLayout heads, SequenceLayout sequences, Tape? tape)
@@ -95,25 +94,14 @@ internal static class CudnnAttention
         return Array.ConvertAll(gradients, part => part.transpose(1, 2).reshape(sequences.Tokens, -1));
     }
 
-    private static bool Try(Tensor fused, HeadLayout heads)
+    private static void Try(Tensor fused, HeadLayout heads)
     {
-        try
-        {
-            using var scope = NewDisposeScope();
-            using var tape = new Tape();
-            using var sequences = SequenceLayout.OfRows(1, 128, fused.device);
-            var rows = zeros(128, heads.FusedWidth, fused.dtype, fused.device);
-            using var output = Forward(rows, heads, sequences, tape);
-            _ = Backward(output, heads, sequences, tape);
-            return true;
-        }
-        catch (Exception error)
-            when (error is AtenException or System.Runtime.InteropServices.ExternalException or InvalidCastException)
-        {
-            refused = true;
-            Refusal = error.Message;
-            return false;
-        }
+        using var scope = NewDisposeScope();
+        using var tape = new Tape();
+        using var sequences = SequenceLayout.OfRows(1, 128, fused.device);
+        var rows = zeros(128, heads.FusedWidth, fused.dtype, fused.device);
+        using var output = Forward(rows, heads, sequences, tape);
+        _ = Backward(output, heads, sequences, tape);
     }
 
     private static (Tensor Query, Tensor Key, Tensor Value) Views(

@@ -6,7 +6,7 @@ namespace GlmTune.Kernels.Cuda;
 
 /// <summary>Decoding kernels for one new token per sequence: attention over the KV cache and products of few rows,
 /// limited only by memory bandwidth.</summary>
-internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain)
+internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain, KernelFallbacks fallbacks)
 {
     /// <summary>Number of rows up to which our own matrix product is faster than the library's.</summary>
     internal const int MaxRows = 8;
@@ -47,10 +47,11 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
     )
     {
         if (
-            !TwoBytes(fused)
-            || !KernelTensor.Fit(KernelTensor.TypeOf(fused), fused, keys, values)
-            || !KernelTensor.Whole(slots, lengths)
-            || heads.HeadDim is not (64 or 128)
+            fallbacks.Refuse(
+                AttentionGuard(KernelTensor.TypeOf(fused), heads)
+                    .NeedsVectors(KernelTensor.TypeOf(fused), fused, keys, values)
+                    .NeedsContiguous(slots, lengths)
+            )
         )
         {
             return plain.CachedAttention(fused, heads, sequences, keys, values, slots, lengths, longest);
@@ -122,7 +123,7 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
     {
         var (rows, width, outputs) = (KernelTensor.Size(x, 0), KernelTensor.Size(x, 1), KernelTensor.Size(weight, 0));
         var y = KernelTensor.Empty(KernelTensor.TypeOf(x), x.device, rows, outputs);
-        if (!FewRows(x, weight) || !KernelTensor.Fit(KernelTensor.TypeOf(x), bias, residual))
+        if (!FewRows(x) || fallbacks.Refuse(ProjectGuard("project", x, weight, bias, residual)))
         {
             // With a bias the library takes working memory of its own at each call, which a captured graph must not.
             var biasAfter = bias is not null && TensorArena.Open is not null;
@@ -154,7 +155,7 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
     public Tensor ProjectSwiGlu(LayerKernels kernels, Tensor x, Tensor weight)
     {
         var (rows, width, half) = (KernelTensor.Size(x, 0), KernelTensor.Size(x, 1), KernelTensor.Size(weight, 0) / 2);
-        if (!FewRows(x, weight))
+        if (!FewRows(x) || fallbacks.Refuse(ProjectGuard("project_swiglu", x, weight)))
         {
             using var gateUp = Project(x, weight, null, null);
             return kernels.SwiGlu(gateUp);
@@ -175,6 +176,42 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
         return y;
     }
 
+    /// <summary>Whether a pass of few rows needs neither plain operators nor the library, which allocate
+    /// memory.</summary>
+    /// <param name="type">The model's type.</param>
+    /// <param name="heads">Heads of attention.</param>
+    /// <param name="widths">Input features of the linear layers.</param>
+    public static bool TakesAll(ScalarType type, HeadLayout heads, params ReadOnlySpan<int> widths)
+    {
+        var holds = AttentionGuard(type, heads).Holds;
+        foreach (var width in widths)
+        {
+            holds &= ProjectGuard("project", type, width).Holds;
+        }
+
+        return holds;
+    }
+
+    public Tensor ArgMax(Tensor logits, int count)
+    {
+        if (fallbacks.Refuse(KernelGuard.For("argmax").NeedsVectors(KernelTensor.TypeOf(logits), logits)))
+        {
+            return plain.ArgMax(logits, count);
+        }
+
+        var result = KernelTensor.Empty(ScalarType.Float64, logits.device, 2, KernelTensor.Size(logits, 0));
+        launcher.Launch(
+            new("argmax", "argmax", KernelTensor.TypeOf(logits)),
+            new(KernelTensor.Size(logits, 0)),
+            Threads.For(count, 1024),
+            logits,
+            result,
+            KernelTensor.Size(logits, 1),
+            count
+        );
+        return result;
+    }
+
     // As many blocks as run at once: they iterate over the tiles, and every multiprocessor gets about the same number.
     private Grid TileGrid(int tiles) => new(Math.Min(tiles, BlocksPerMultiprocessor * launcher.Multiprocessors));
 
@@ -187,13 +224,34 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
         }
     }
 
-    private static bool TwoBytes(Tensor x) => KernelTensor.TypeOf(x) is ScalarType.BFloat16 or ScalarType.Float16;
+    private static bool TwoBytes(ScalarType type) => type is ScalarType.BFloat16 or ScalarType.Float16;
 
-    private static bool FewRows(Tensor x, Tensor weight) =>
-        TwoBytes(x)
-        && KernelTensor.Size(x, 0) is > 0 and <= MaxRows
-        && KernelTensor.Size(x, 1) % 8 == 0
-        && KernelTensor.Fit(KernelTensor.TypeOf(x), x, weight);
+    // More rows go to the library by choice.
+    private static bool FewRows(Tensor x) => KernelTensor.Size(x, 0) is > 0 and <= MaxRows;
+
+    private static KernelGuard AttentionGuard(ScalarType type, HeadLayout heads) =>
+        KernelGuard
+            .For("decode_attention")
+            .Needs(TwoBytes(type), "inputs in bfloat16 or float16")
+            .Needs(heads.HeadDim is 64 or 128, "a head dimension of 64 or 128");
+
+    private static KernelGuard ProjectGuard(
+        string kernel,
+        Tensor x,
+        Tensor weight,
+        Tensor? bias = null,
+        Tensor? residual = null
+    )
+    {
+        var type = KernelTensor.TypeOf(x);
+        return ProjectGuard(kernel, type, KernelTensor.Size(x, 1)).NeedsVectors(type, x, weight, bias, residual);
+    }
+
+    private static KernelGuard ProjectGuard(string kernel, ScalarType type, int width) =>
+        KernelGuard
+            .For(kernel)
+            .Needs(TwoBytes(type), "inputs in bfloat16 or float16")
+            .Needs(width % 8 == 0, "rows that are a multiple of 16 bytes");
 
     private static KernelName Kernel(string function, Tensor x) => new("project", function, KernelTensor.TypeOf(x));
 }

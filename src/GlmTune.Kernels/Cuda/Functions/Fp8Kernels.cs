@@ -5,12 +5,15 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Cuda;
 
-/// <content>Quantizing to fp8 at the end of what makes a row, and products by the GPU's fp8 units.</content>
-public sealed partial class CudaKernels
+/// <summary>Quantizing to fp8 at the end of what makes a row, and products by the GPU's fp8 units.</summary>
+/// <remarks>As the functions of <see cref="LayerKernels"/>; null: the kernel cannot be taken.</remarks>
+internal sealed class Fp8Kernels(IKernelLauncher launcher, bool multipliesFp8, KernelFallbacks fallbacks)
 {
     // fp8.cu keeps up to this many 16-byte pieces of a row in each of at most this many threads.
-    private const int Fp8Pieces = 8;
-    private const int Fp8Threads = 512;
+    private const int MaxPieces = 8;
+    private const int MaxThreads = 512;
+
+    private const string Capability = "compute capability 8.9 or higher";
 
     private static readonly AtenOperator ScaledProduct = new(
         "aten::_scaled_mm(Tensor self, Tensor mat2, Tensor scale_a, Tensor scale_b, Tensor? bias=None, Tensor? "
@@ -18,42 +21,39 @@ public sealed partial class CudaKernels
             + "ScalarType? out_dtype=None, bool use_fast_accum=False) -> Tensor"
     );
 
-    /// <summary>Whether the GPU can multiply fp8 matrices: compute capability 8.9 and up.</summary>
-    internal bool MultipliesFp8 { get; init; }
-
-    /// <inheritdoc/>
-    public override Fp8Rows QuantizeRows(Tensor x)
+    public Fp8Rows? QuantizeRows(Tensor x)
     {
-        if (!Fp8Fits(x, KernelTensor.Size(x, 1)))
+        if (Refuses("round_rows", x, KernelTensor.Size(x, 1)))
         {
-            return base.QuantizeRows(x);
+            return null;
         }
 
         var (rows, width) = (KernelTensor.Size(x, 0), KernelTensor.Size(x, 1));
         var result = NewRows(x, rows, width);
-        LaunchFp8("round_rows", x, rows, width, x, result.Values, result.Scales, width);
+        Launch("round_rows", x, rows, width, x, result.Values, result.Scales, width);
         return result;
     }
 
-    /// <inheritdoc/>
-    public override (Tensor? Output, Fp8Rows Quantized, Tensor InverseRms) RmsNormFp8(
+    public (Tensor? Output, Fp8Rows Quantized, Tensor InverseRms)? RmsNormFp8(
         Tensor x,
         Tensor weight,
         double epsilon,
         bool keepOutput
     )
     {
-        if (!Fp8Fits(x, KernelTensor.Size(x, 1)) || !NormFits(x, weight))
+        if (
+            Refuses("rms_norm_fp8", x, KernelTensor.Size(x, 1))
+            || fallbacks.Refuse(NormKernels.Guard("rms_norm_fp8", x, weight))
+        )
         {
-            return base.RmsNormFp8(x, weight, epsilon, keepOutput);
+            return null;
         }
 
         var (output, quantized, inverse) = NormFp8(x, null, weight, null, epsilon, keepOutput);
         return (output, quantized, inverse);
     }
 
-    /// <inheritdoc/>
-    public override (Tensor Sum, Tensor? Output, Fp8Rows Quantized, Tensor InverseRms) AddRmsNormFp8(
+    public (Tensor Sum, Tensor? Output, Fp8Rows Quantized, Tensor InverseRms)? AddRmsNormFp8(
         Tensor x,
         Tensor delta,
         Tensor weight,
@@ -61,9 +61,12 @@ public sealed partial class CudaKernels
         bool keepOutput
     )
     {
-        if (!Fp8Fits(x, KernelTensor.Size(x, 1)) || !NormFits(x, delta, weight))
+        if (
+            Refuses("add_rms_norm_fp8", x, KernelTensor.Size(x, 1))
+            || fallbacks.Refuse(NormKernels.Guard("add_rms_norm_fp8", x, delta, weight))
+        )
         {
-            return base.AddRmsNormFp8(x, delta, weight, epsilon, keepOutput);
+            return null;
         }
 
         var sum = KernelTensor.Like(x);
@@ -71,8 +74,7 @@ public sealed partial class CudaKernels
         return (sum, output, quantized, inverse);
     }
 
-    /// <inheritdoc/>
-    public override (Tensor Result, Fp8Rows Quantized) RmsNormBackwardFp8(
+    public (Tensor Result, Fp8Rows Quantized)? RmsNormBackwardFp8(
         Tensor gradient,
         Tensor x,
         Tensor weight,
@@ -81,13 +83,16 @@ public sealed partial class CudaKernels
     )
     {
         var (rows, width) = (KernelTensor.Size(x, 0), KernelTensor.Size(x, 1));
-        if (!Fp8Fits(x, width) || !NormFits(gradient, x, weight, residualGradient))
+        if (
+            Refuses("rms_norm_backward_fp8", x, width)
+            || fallbacks.Refuse(NormKernels.Guard("rms_norm_backward_fp8", x, gradient, weight, residualGradient))
+        )
         {
-            return base.RmsNormBackwardFp8(gradient, x, weight, inverseRms, residualGradient);
+            return null;
         }
 
         var (result, quantized) = (KernelTensor.Like(x), NewRows(x, rows, width));
-        LaunchFp8(
+        Launch(
             "rms_norm_backward_fp8",
             x,
             rows,
@@ -105,40 +110,37 @@ public sealed partial class CudaKernels
         return (result, quantized);
     }
 
-    /// <inheritdoc/>
-    public override Fp8Rows SwiGluFp8(Tensor gateUp)
+    public Fp8Rows? SwiGluFp8(Tensor gateUp)
     {
         var (rows, width) = (KernelTensor.Size(gateUp, 0), KernelTensor.Size(gateUp, 1) / 2);
-        if (!Fp8Fits(gateUp, width))
+        if (Refuses("swiglu_fp8", gateUp, width))
         {
-            return base.SwiGluFp8(gateUp);
+            return null;
         }
 
         var result = NewRows(gateUp, rows, width);
-        LaunchFp8("swiglu_fp8", gateUp, rows, width, gateUp, result.Values, result.Scales, width);
+        Launch("swiglu_fp8", gateUp, rows, width, gateUp, result.Values, result.Scales, width);
         return result;
     }
 
-    /// <inheritdoc/>
-    public override Fp8Rows SwiGluBackwardFp8(Tensor gradient, Tensor gateUp)
+    public Fp8Rows? SwiGluBackwardFp8(Tensor gradient, Tensor gateUp)
     {
         var (rows, width) = (KernelTensor.Size(gateUp, 0), KernelTensor.Size(gateUp, 1) / 2);
-        if (!Fp8Fits(gateUp, width) || !KernelTensor.Fit(KernelTensor.TypeOf(gateUp), gradient))
+        if (Refuses("swiglu_backward_fp8", gateUp, width, gradient))
         {
-            return base.SwiGluBackwardFp8(gradient, gateUp);
+            return null;
         }
 
         var result = NewRows(gateUp, rows, 2 * width);
-        LaunchFp8("swiglu_backward_fp8", gateUp, rows, width, gradient, gateUp, result.Values, result.Scales, width);
+        Launch("swiglu_backward_fp8", gateUp, rows, width, gradient, gateUp, result.Values, result.Scales, width);
         return result;
     }
 
-    /// <inheritdoc/>
-    public override Tensor Fp8Product(Fp8Rows x, Fp8Matrix weight, Tensor? bias, ScalarType type)
+    public Tensor? Fp8Product(Fp8Rows x, Fp8Matrix weight, Tensor? bias, ScalarType type)
     {
-        if (!Multiplies(weight, type))
+        if (Refuses(weight, type))
         {
-            return base.Fp8Product(x, weight, bias, type);
+            return null;
         }
 
         using var scope = NewDisposeScope();
@@ -147,12 +149,11 @@ public sealed partial class CudaKernels
             .MoveToOuterDisposeScope();
     }
 
-    /// <inheritdoc/>
-    public override Tensor Fp8ProductBackward(Fp8Rows gradient, Fp8Matrix weight, ScalarType type)
+    public Tensor? Fp8ProductBackward(Fp8Rows gradient, Fp8Matrix weight, ScalarType type)
     {
-        if (!Multiplies(weight, type))
+        if (Refuses(weight, type))
         {
-            return base.Fp8ProductBackward(gradient, weight, type);
+            return null;
         }
 
         using var scope = NewDisposeScope();
@@ -170,11 +171,15 @@ public sealed partial class CudaKernels
             .MoveToOuterDisposeScope();
     }
 
-    private bool Multiplies(Fp8Matrix weight, ScalarType type) =>
-        MultipliesFp8
-        && weight.Values.device.type == DeviceType.CUDA
-        && type == ScalarType.BFloat16
-        && Fp8.Fits(weight.Values.shape);
+    private bool Refuses(Fp8Matrix weight, ScalarType type) =>
+        fallbacks.Refuse(
+            KernelGuard
+                .For("fp8 product")
+                .Needs(multipliesFp8, Capability)
+                .Needs(weight.Values.device.type == DeviceType.CUDA, "a GPU")
+                .Needs(type == ScalarType.BFloat16, "a model in bfloat16")
+                .Needs(Fp8.Fits(weight.Values.shape), "a weight whose sides are multiples of 16")
+        );
 
     private (Tensor? Output, Fp8Rows Quantized, Tensor InverseRms) NormFp8(
         Tensor x,
@@ -189,7 +194,7 @@ public sealed partial class CudaKernels
         var result = NewRows(x, rows, width);
         var output = keepOutput ? KernelTensor.Like(x) : null;
         var inverse = KernelTensor.Empty(ScalarType.Float32, x.device, rows, 1);
-        LaunchFp8(
+        Launch(
             "rms_norm_fp8",
             x,
             rows,
@@ -208,13 +213,23 @@ public sealed partial class CudaKernels
         return (output, result, inverse);
     }
 
-    // Quantizing needs an instruction of compute capability 8.9.
-    private bool Fp8Fits(Tensor x, int width) =>
-        MultipliesFp8
-        && KernelTensor.Fit(KernelTensor.TypeOf(x), x)
-        && width % 16 == 0
-        && width / KernelTensor.PieceOf(KernelTensor.TypeOf(x)) <= Fp8Pieces * Fp8Threads
-        && KernelTensor.Size(x, 0) > 0;
+    // width is that of the result.
+    private bool Refuses(string kernel, Tensor x, int width, Tensor? other = null)
+    {
+        var type = KernelTensor.TypeOf(x);
+        return KernelTensor.Size(x, 0) == 0
+            || fallbacks.Refuse(
+                KernelGuard
+                    .For(kernel)
+                    .Needs(multipliesFp8, Capability)
+                    .NeedsVectors(type, x, other)
+                    .Needs(width % 16 == 0, "rows that are a multiple of 16 elements")
+                    .Needs(
+                        width / KernelTensor.VectorWidth(type) <= MaxPieces * MaxThreads,
+                        "rows of at most 4,096 pieces of 16 bytes"
+                    )
+            );
+    }
 
     private static Fp8Rows NewRows(Tensor like, int rows, int width) =>
         new(
@@ -223,7 +238,7 @@ public sealed partial class CudaKernels
         );
 
     // width is that of the pieces that a thread keeps.
-    private void LaunchFp8(
+    private void Launch(
         string function,
         Tensor like,
         int rows,
@@ -231,9 +246,9 @@ public sealed partial class CudaKernels
         params ReadOnlySpan<KernelArgument> arguments
     )
     {
-        var packs = width / KernelTensor.PieceOf(KernelTensor.TypeOf(like));
+        var packs = width / KernelTensor.VectorWidth(KernelTensor.TypeOf(like));
         var pieces = 2;
-        while (pieces * Fp8Threads < packs)
+        while (pieces * MaxThreads < packs)
         {
             pieces *= 2;
         }
@@ -241,7 +256,7 @@ public sealed partial class CudaKernels
         launcher.Launch(
             new("fp8", function, KernelTensor.TypeOf(like), "PACKS", pieces),
             new(rows),
-            BlockFor((packs + pieces - 1) / pieces, Fp8Threads),
+            Threads.For((packs + pieces - 1) / pieces, MaxThreads),
             arguments
         );
     }
