@@ -28,7 +28,9 @@ internal static class AttentionTimes
         Time(kernels, device, report, timer, "4 × 2048", Repeat(2048, 4), 0);
         Time(kernels, device, report, timer, "4 × 1024, 128 virtual tokens", Repeat(1024, 4), 128);
         Time(kernels, device, report, timer, "1 × 192", [192], 0);
-        Console.WriteLine($"cuDNN given up: {CudnnAttention.Refusal ?? "no"}");
+        Console.WriteLine(
+            $"not used: {(kernels.Fallbacks is { Count: > 0 } reasons ? string.Join("; ", reasons) : "nothing")}"
+        );
         NewShape(kernels, device, report);
     }
 
