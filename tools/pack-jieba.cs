@@ -28,7 +28,7 @@ long total = 0;
 foreach (var line in File.ReadLines(dictionaryPath))
 {
     var fields = line.Trim().Split(' ');
-    // a word that is there twice has its last frequency, but counts twice in the total
+    // a word that occurs twice has its last frequency, but counts twice in the total
     words[fields[0]] = int.Parse(fields[1]);
     total += words[fields[0]];
 }

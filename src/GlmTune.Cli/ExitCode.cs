@@ -41,17 +41,15 @@ internal static class ExitCode
                     goto default; // One of our assemblies.
                 }
 
-                error.WriteLine(
-                    $"{(Path.GetRelativePath(".", file) is var near && near.StartsWith("..", StringComparison.Ordinal) ? file : near)}: "
-                        + "file not found."
-                );
+                var near = Path.GetRelativePath(".", file);
+                error.WriteLine($"{(near.StartsWith("..", StringComparison.Ordinal) ? file : near)}: file not found.");
                 return Users;
             case var _ when AllocationFailure.Find(exception) is { } failure:
                 error.WriteLine(
                     exception is MemoryExhaustedException
                         ? exception.Message
-                        : $"{failure} Use less at a time (shorter rows or prompts, a smaller batch, fewer slots), a smaller "
-                            + "type, more devices, or a device with more memory."
+                        : $"{failure} Use less at a time (shorter rows or prompts, a smaller batch, fewer "
+                            + "slots), a smaller type, more devices, or a device with more memory."
                 );
                 return Users;
             case InvalidDataException

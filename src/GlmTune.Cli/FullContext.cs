@@ -9,7 +9,7 @@ internal static class FullContext
     /// <summary>Answers once, or again after dropping turns.</summary>
     /// <param name="screen">The user's terminal.</param>
     /// <param name="answer">Writes the answer.</param>
-    /// <param name="drop">Drops so many of the oldest turns.</param>
+    /// <param name="drop">Drops this many of the oldest turns.</param>
     /// <param name="stop">Cancels it.</param>
     /// <returns>Whether there is an answer; if not, the reason has been printed and the conversation is
     /// unchanged.</returns>

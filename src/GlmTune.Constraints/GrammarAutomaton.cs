@@ -136,7 +136,7 @@ internal sealed class GrammarAutomaton
     private static ConstraintException TooAmbiguous() =>
         new("The schema allows too many parses of one answer at once, because alternatives start in the same way.");
 
-    // States in use survive; their links to other states are found anew. Frames keep their ids, so that no new frame
+    // States in use survive; their links to other states are recomputed. Frames keep their ids, so that no new frame
     // gets the id of an old one.
     private void Forget()
     {

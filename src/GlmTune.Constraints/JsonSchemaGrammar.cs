@@ -176,10 +176,16 @@ internal sealed class JsonSchemaGrammar
         {
             JsonValueKind.String => PythonJson.Quote(value.GetString()!),
             JsonValueKind.Array => $"[{string.Join(',', value.EnumerateArray().Select(Written))}]",
-            JsonValueKind.Object =>
-                $"{{{string.Join(',', value.EnumerateObject().GroupBy(member => member.Name, (_, same) => same.Last()).Select(member => $"{PythonJson.Quote(member.Name)}:{Written(member.Value)}"))}}}",
+            JsonValueKind.Object => $"{{{string.Join(',', Members(value))}}}",
             _ => value.GetRawText(),
         };
+
+    // Of members with the same name, the last one.
+    private static IEnumerable<string> Members(JsonElement value) =>
+        value
+            .EnumerateObject()
+            .GroupBy(member => member.Name, (_, same) => same.Last())
+            .Select(member => $"{PythonJson.Quote(member.Name)}:{Written(member.Value)}");
 
     /// <summary>Whether a listed value satisfies the other keywords.</summary>
     public bool Fits(JsonElement value, SchemaShape shape)

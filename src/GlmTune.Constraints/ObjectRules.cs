@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using GlmTune.Data.Templates;
 
@@ -322,12 +323,11 @@ internal sealed class ObjectRules(
         var all = strings.Machines(names);
         if (names.MinLength > 0 || names.MaxLength < ByteGrammar.Unbounded)
         {
-            all.Add(
-                strings.Machine(
-                    $"^[\\s\\S]{{{Math.Min(names.MinLength, 10_000)},{(names.MaxLength < ByteGrammar.Unbounded ? Math.Min(names.MaxLength, 1000) : "")}}}$",
-                    names
-                )
-            );
+            var max =
+                names.MaxLength < ByteGrammar.Unbounded
+                    ? Math.Min(names.MaxLength, 1000).ToString(CultureInfo.InvariantCulture)
+                    : "";
+            all.Add(strings.Machine($"^[\\s\\S]{{{Math.Min(names.MinLength, 10_000)},{max}}}$", names));
         }
 
         return (all.Count == 0 ? null : strings.Intersect(all, names), null);

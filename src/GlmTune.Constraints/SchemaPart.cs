@@ -21,8 +21,9 @@ internal readonly record struct SchemaPart(JsonElement Schema, string Path, bool
         var path = Path;
         foreach (var step in steps)
         {
-            path =
-                $"{path}/{step.Replace("~", "~0", StringComparison.Ordinal).Replace("/", "~1", StringComparison.Ordinal)}";
+            var escaped = step.Replace("~", "~0", StringComparison.Ordinal)
+                .Replace("/", "~1", StringComparison.Ordinal);
+            path = $"{path}/{escaped}";
         }
 
         return new SchemaPart(schema, path);

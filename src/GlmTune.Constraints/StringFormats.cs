@@ -6,7 +6,8 @@ internal static class StringFormats
     private const string Year = @"(\d{3}[1-9]|\d{2}[1-9]0|\d[1-9]00|[1-9]000)"; // There is no year 0.
     private const string LeapYear = @"(\d\d(0[48]|[2468][048]|[13579][26])|(0[48]|[2468][048]|[13579][26])00)";
     private const string Date =
-        $@"({Year}-((0[13578]|1[02])-(0[1-9]|[12]\d|3[01])|(0[469]|11)-(0[1-9]|[12]\d|30)|02-(0[1-9]|1\d|2[0-8]))|{LeapYear}-02-29)";
+        $@"({Year}-((0[13578]|1[02])-(0[1-9]|[12]\d|3[01])|(0[469]|11)-(0[1-9]|[12]\d|30)|02-(0[1-9]|1\d|2[0-8]))"
+        + $"|{LeapYear}-02-29)";
     private const string Time = @"([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)";
     private const string Byte = @"(25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)";
     private const string Hex = "[0-9a-fA-F]{1,4}";
@@ -28,9 +29,11 @@ internal static class StringFormats
             ["ipv6"] = $"^(({Hex}:){{7}}{Hex}|{string.Join('|', Enumerable.Range(0, 8).Select(Shortened))})$",
             ["hostname"] = $@"^{Label}(\.{Label}){{0,3}}$",
             ["email"] =
-                $@"^[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+)*@[A-Za-z0-9]+(-+[A-Za-z0-9]+)*(\.[A-Za-z0-9]+(-+[A-Za-z0-9]+)*)*\.[A-Za-z]{{2,}}$",
+                @"^[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+)*"
+                + @"@[A-Za-z0-9]+(-+[A-Za-z0-9]+)*(\.[A-Za-z0-9]+(-+[A-Za-z0-9]+)*)*\.[A-Za-z]{2,}$",
             ["uri"] =
-                $@"^[A-Za-z][A-Za-z0-9+.-]*:(//({UserAndHost})(:\d{{1,5}})?(/{UriCharacter}*)?|[A-Za-z0-9]{UriCharacter}*)(#{UriCharacter}*)?$",
+                $@"^[A-Za-z][A-Za-z0-9+.-]*:(//({UserAndHost})(:\d{{1,5}})?(/{UriCharacter}*)?"
+                + $"|[A-Za-z0-9]{UriCharacter}*)(#{UriCharacter}*)?$",
         };
 
     private const string UserAndHost = @"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?";

@@ -82,7 +82,8 @@ public static class PredictionFile
         if (failed > 0)
         {
             note?.Invoke(
-                $"{path}: {failed} of {rows.Count + failed} rows have an error instead of a prediction and are not scored."
+                $"{path}: {failed} of {rows.Count + failed} rows have an error instead of a prediction and "
+                    + "are not scored."
             );
         }
 

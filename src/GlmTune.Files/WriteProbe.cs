@@ -94,8 +94,8 @@ public static class WriteProbe
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            return $"{file}: cannot be written: {error.Message.TrimEnd('.')}. Name another file, or change who may write "
-                + "it.";
+            return $"{file}: cannot be written: {error.Message.TrimEnd('.')}. Choose another file, or change its "
+                + "permissions.";
         }
 
         return FindProblem(Path.GetDirectoryName(Path.GetFullPath(file)) ?? file, bytes);

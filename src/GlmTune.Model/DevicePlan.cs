@@ -8,7 +8,8 @@ namespace GlmTune.Model;
 /// to stage.</remarks>
 public sealed class DevicePlan
 {
-    private const double MaxMemoryShare = 0.9; // The rest is for activations and for memory that the allocator cannot use.
+    // The rest is for activations and for memory that the allocator cannot use.
+    private const double MaxMemoryShare = 0.9;
     private readonly int[] stageOf;
 
     /// <param name="stages">Devices with their numbers of decoder layers; at least one device, each with at least one

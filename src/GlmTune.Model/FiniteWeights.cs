@@ -60,7 +60,8 @@ internal static class FiniteWeights
                 : $"too large for {type}; use bfloat16 or float32";
         return string.Create(
             CultureInfo.InvariantCulture,
-            $"{Path.GetFileName(stored.File.Path)}: '{stored.Name}': {wrong:N0} of {loaded.numel():N0} values are {reason}."
+            $"{Path.GetFileName(stored.File.Path)}: '{stored.Name}': {wrong:N0} of {loaded.numel():N0} values "
+                + $"are {reason}."
         );
     }
 
@@ -71,17 +72,18 @@ internal static class FiniteWeights
         if (problems.Count > 0)
         {
             throw new InvalidDataException(
-                $"{path}: {(problems.Count == 1 ? "a tensor has" : $"{problems.Count} tensors have")} values that are not "
-                    + "finite, so the model would compute no answer. Did the training that wrote them diverge, or a conversion to float16 overflow? Use an "
-                    + "earlier checkpoint, or convert again.\n  "
+                $"{path}: {(problems.Count == 1 ? "a tensor has" : $"{problems.Count} tensors have")} values "
+                    + "that are not finite, so the model would compute no answer. Did the training that wrote them "
+                    + "diverge, or a conversion to float16 overflow? Use an earlier checkpoint, or convert "
+                    + "again.\n  "
                     + string.Join("\n  ", problems.Take(ProblemsShown))
                     + (problems.Count > ProblemsShown ? $"\n  And {problems.Count - ProblemsShown} more." : "")
             );
         }
     }
 
-    // NaN or infinite if any value is. In float16 it may overflow without one, which the exact check then finds. The sum
-    // is made in the tensor's own type on a CPU, which would copy the tensor otherwise.
+    // NaN or infinite if any value is. In float16 it may overflow without one, which the exact check then finds. The
+    // sum is made in the tensor's own type on a CPU, which would copy the tensor otherwise.
     private static Tensor Sum(Tensor values) =>
         (values.device_type == DeviceType.CUDA ? values.sum(type: ScalarType.Float32) : values.sum()).to_type(
             ScalarType.Float32

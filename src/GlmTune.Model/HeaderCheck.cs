@@ -45,16 +45,17 @@ internal static partial class HeaderCheck
         if (layers != config.LayerCount && layers > 0)
         {
             throw new InvalidDataException(
-                $"{files.Path}: {ModelConfig.FileName} says that there are {config.LayerCount} layers, but the weights are "
-                    + $"of {layers}. Are both from the same model{(layers < config.LayerCount ? ", and is the download complete" : "")}?"
+                $"{files.Path}: {ModelConfig.FileName} says that there are {config.LayerCount} layers, but "
+                    + $"the weights are of {layers}. Are both from the same "
+                    + $"model{(layers < config.LayerCount ? ", and is the download complete" : "")}?"
             );
         }
     }
 
     private static InvalidDataException Quantised(WeightFiles files, string how) =>
         new(
-            $"{files.Path}: the weights are quantised ({how}). Only float32, bfloat16 and float16 weights are read: use "
-                + "the model that this one was made from."
+            $"{files.Path}: the weights are quantised ({how}). Only float32, bfloat16 and float16 weights are "
+                + "read: use the model that this one was made from."
         );
 
     // Long numbers are not layer numbers.

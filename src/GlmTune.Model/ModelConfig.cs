@@ -45,7 +45,7 @@ public abstract record ModelConfig
     /// <summary>Fraction of a head's features that are rotated.</summary>
     public double RotaryShare { get; init; } = 0.5;
 
-    /// <summary>Whether the output head projects by the token embedding's table: one weight for both
+    /// <summary>Whether the output head uses the table of the token embedding: one weight for both
     /// (<c>tie_word_embeddings</c>).</summary>
     public bool TiedHead { get; init; }
 
@@ -70,10 +70,10 @@ public abstract record ModelConfig
     /// <summary>Number of parameters in one decoder layer.</summary>
     public abstract long ParametersPerLayer { get; }
 
-    /// <summary>The checkpoint layouts that there are for this architecture.</summary>
+    /// <summary>The checkpoint layouts that exist for this architecture.</summary>
     public abstract IReadOnlyList<CheckpointLayout> Layouts { get; }
 
-    /// <summary>Complains of a layout that there is not for this architecture.</summary>
+    /// <summary>Throws if a layout does not exist for this architecture.</summary>
     /// <param name="layout">The layout.</param>
     /// <exception cref="InvalidDataException">It is not in <see cref="Layouts"/>.</exception>
     public void RequireLayout(CheckpointLayout layout)
@@ -123,7 +123,7 @@ public abstract record ModelConfig
 
     /// <summary>The configuration in the form of <paramref name="layout"/>; keys of a source with the same layout are
     /// kept.</summary>
-    /// <param name="layout">Which layout.</param>
+    /// <param name="layout">The layout.</param>
     /// <param name="type">Type of the weights, "bfloat16" or "float32".</param>
     public abstract JsonObject ToJson(CheckpointLayout layout, string type);
 }

@@ -4,15 +4,15 @@ using GlmTune.Model.Glm4;
 
 namespace GlmTune.Model;
 
-/// <summary>One architecture that can be read and run: a folder of this project.</summary>
-/// <param name="Name">What messages call it.</param>
-/// <param name="ModelTypes">What <c>model_type</c> is in its <c>config.json</c>.</param>
+/// <summary>A supported architecture, which is a folder of this project.</summary>
+/// <param name="Name">Its name in messages.</param>
+/// <param name="ModelTypes">Its values of <c>model_type</c> in <c>config.json</c>.</param>
 /// <param name="ReadConfig">Reads a <c>config.json</c>, given its path for messages; throws
-/// <see cref="InvalidDataException"/> with all problems at once. The configuration makes the model, and the model knows
-/// the names of its weights.</param>
+/// <see cref="InvalidDataException"/> with all problems at once. The configuration creates the model, and the model
+/// knows the names of its weights.</param>
 /// <param name="Shapes">Published shapes by name, which need no files.</param>
-/// <param name="Fits">Tells its files from those of other families with the same <c>model_type</c>; null: no other has
-/// one of its types.</param>
+/// <param name="Fits">Distinguishes its files from those of other families with the same <c>model_type</c>; null if no
+/// other family has one of its types.</param>
 public sealed record ModelFamily(
     string Name,
     IReadOnlyList<string> ModelTypes,
@@ -21,27 +21,27 @@ public sealed record ModelFamily(
     Func<JsonObject, bool>? Fits = null
 );
 
-/// <summary>The families that there are: the one list of them.</summary>
+/// <summary>The one list of supported families.</summary>
 public static class ModelFamilies
 {
-    /// <summary>All of them.</summary>
+    /// <summary>All families.</summary>
     public static IReadOnlyList<ModelFamily> All { get; } = [Glm4Family.Instance];
 
     /// <summary>The names of the published shapes.</summary>
     public static IReadOnlyList<string> ShapeNames { get; } = [.. All.SelectMany(family => family.Shapes.Keys)];
 
-    /// <summary>A published shape by its name.</summary>
-    /// <param name="name">Such as "glm-4-9b".</param>
-    /// <exception cref="ArgumentException">No family has it.</exception>
+    /// <summary>The published shape with a given name.</summary>
+    /// <param name="name">The name, such as "glm-4-9b".</param>
+    /// <exception cref="ArgumentException">No family has this shape.</exception>
     public static ModelConfig Shape(string name) =>
         All.Select(family => family.Shapes.GetValueOrDefault(name)).FirstOrDefault(shape => shape is not null)
         ?? throw new ArgumentException($"There is no published shape '{name}'.", nameof(name));
 
     /// <summary>The family of a <c>config.json</c>, by its <c>model_type</c>.</summary>
-    /// <param name="path">Of the file, for messages.</param>
+    /// <param name="path">Path of the file, for messages.</param>
     /// <param name="json">Its contents.</param>
-    /// <exception cref="InvalidDataException">It names no type, or one of no family here, or a form that is not read,
-    /// such as a quantised one; all causes at once.</exception>
+    /// <exception cref="InvalidDataException">The file has no type, an unknown type, or an unsupported form such as a
+    /// quantised model; the message lists all causes.</exception>
     public static ModelFamily Of(string path, JsonObject json)
     {
         var type =

@@ -4,9 +4,8 @@ using System.Text.Json.Nodes;
 
 namespace GlmTune.Model;
 
-/// <summary>Recognises models of other families, and forms of GLM-4 that are not read, by their
-/// <c>config.json</c>.</summary>
-/// <remarks>The point is to name the cause: a quantised model would otherwise show as tensors of wrong shapes, and
+/// <summary>Recognises models of other families, and unsupported forms of GLM-4, by their <c>config.json</c>.</summary>
+/// <remarks>The purpose is to name the cause: a quantised model would otherwise appear as tensors of wrong shapes, and
 /// ChatGLM3 as a damaged tokenizer.</remarks>
 internal static class UnsupportedModel
 {
@@ -24,7 +23,7 @@ internal static class UnsupportedModel
         ["glm_ocr"] = "a vision model",
     };
 
-    /// <summary>Forms of any family that are not read, a sentence each; empty: none is known.</summary>
+    /// <summary>Unsupported forms of any family, one sentence each; empty if none is recognised.</summary>
     /// <param name="json">The file's object.</param>
     public static IReadOnlyList<string> FindForms(JsonObject json)
     {
@@ -46,9 +45,9 @@ internal static class UnsupportedModel
         return forms;
     }
 
-    /// <summary>What a model is that belongs to no family here, in a sentence.</summary>
+    /// <summary>Describes a model that belongs to no supported family, in one sentence.</summary>
     /// <param name="json">The file's object.</param>
-    /// <param name="expected">The types that there are, in words.</param>
+    /// <param name="expected">The supported types, in words.</param>
     public static string Describe(JsonObject json, string expected)
     {
         var type = Text(json, "model_type");
@@ -68,7 +67,7 @@ internal static class UnsupportedModel
             );
     }
 
-    /// <summary>Other models that have the type of GLM-4-9B, in a sentence; null: nothing is known that speaks against
+    /// <summary>Describes other models with the type of GLM-4-9B, in one sentence; null if nothing speaks against
     /// GLM-4-9B.</summary>
     /// <param name="json">The file's object.</param>
     public static string? OtherGlm4Form(JsonObject json)
@@ -81,8 +80,8 @@ internal static class UnsupportedModel
         };
     }
 
-    /// <summary>What a tensor's name says of how its model was quantised; null: nothing.</summary>
-    /// <param name="name">Such as <c>….query_key_value.qweight</c>.</param>
+    /// <summary>How a model was quantised, according to a tensor's name; null if it was not.</summary>
+    /// <param name="name">Name of the tensor, such as <c>….query_key_value.qweight</c>.</param>
     public static string? QuantisationOf(string name) =>
         name.Contains(".absmax", StringComparison.Ordinal)
         || name.Contains(".quant_state.", StringComparison.Ordinal)

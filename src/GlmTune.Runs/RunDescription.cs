@@ -14,7 +14,7 @@ public sealed record RunDescription
     /// <summary>The largest file that is read, in bytes.</summary>
     internal const int MaxBytes = 4 << 20;
 
-    // What is read is written again inside of other values, and JsonNode writes 64 levels.
+    // What is read is embedded in other values when written, and JsonNode writes at most 64 levels.
     private const int MaxDepth = 32;
 
     private static readonly JsonSerializerOptions Format = new()

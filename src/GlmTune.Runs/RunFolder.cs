@@ -23,10 +23,10 @@ public sealed class RunFolder
     private const int MaxSettingsBytes = 1 << 20;
     private const int MaxSettingsDepth = 32;
 
-    // Points per curve of which the current state is told.
+    // Maximum points per curve for the current state.
     private const int MaxPoints = 4096;
 
-    // How long one call of ReadStatus goes on reading a long log; the next one continues.
+    // How long one call of ReadStatus reads a long log; the next one continues.
     private static readonly TimeSpan LongestRead = TimeSpan.FromSeconds(0.5);
     private static readonly TimeSpan LongestSilence = TimeSpan.FromMinutes(10);
     private readonly Lock reading = new();
@@ -94,7 +94,8 @@ public sealed class RunFolder
     }
 
     /// <summary>The run's description; null if no file has one.</summary>
-    /// <exception cref="InvalidDataException">A file is damaged, or may not be read as it leads elsewhere.</exception>
+    /// <exception cref="InvalidDataException">A file is damaged, or may not be read because it leads
+    /// elsewhere.</exception>
     /// <exception cref="IOException">A file cannot be read.</exception>
     /// <exception cref="UnauthorizedAccessException">A file may not be read.</exception>
     public JsonNode? Describe()
@@ -125,7 +126,7 @@ public sealed class RunFolder
         return new JsonObject { ["recipe"] = recipe };
     }
 
-    /// <summary>What <c>run.json</c> says; null if there is none.</summary>
+    /// <summary>The contents of <c>run.json</c>; null if there is none.</summary>
     /// <inheritdoc cref="Describe"/>
     public RunDescription? ReadDescription()
     {

@@ -9,7 +9,7 @@ namespace GlmTune.Runs;
 /// 2.</param>
 public sealed class RunHistory(int maxPoints = int.MaxValue)
 {
-    // No run measures so many things; a hostile log could name millions.
+    // No run has this many metrics; a hostile log could name millions.
     private const int MaxCurves = 1000;
 
     private static readonly string[] NotMeasured = ["step", "event", "time", "epoch"];

@@ -21,7 +21,7 @@ public static class RunLogReader
     // Bytes of a line that is too long that one call skips.
     private const long MaxSkippedBytes = 256L << 20;
 
-    // What is read is written again inside of other values, and JsonNode writes 64 levels.
+    // What is read is embedded in other values when written, and JsonNode writes at most 64 levels.
     private const int MaxDepth = 32;
 
     /// <summary>Reads the complete lines from an offset on.</summary>

@@ -188,8 +188,8 @@ public sealed class WeightFiles : IDisposable
                 ? Pickled(System.IO.Path.Combine(folder, pickle))
             : parts > 0
                 ? new InvalidDataException(
-                    $"{folder}: has {parts} {(parts == 1 ? "part" : "parts")} of a model but no {IndexFile}, which maps "
-                        + "tensors to files. Is the download complete?"
+                    $"{folder}: has {parts} {(parts == 1 ? "part" : "parts")} of a model but no {IndexFile}, "
+                        + "which maps tensors to files. Is the download complete?"
                 )
             : names.Any(name => name.StartsWith("optimizer-", StringComparison.Ordinal))
                 ? new InvalidDataException(

@@ -100,7 +100,8 @@ internal sealed class Tab : IAsyncDisposable
             string.Join(
                 '\n',
                 found.Violations.Select(violation =>
-                    $"{violation.Id}: {violation.Help}\n{string.Join('\n', violation.Nodes.Take(4).Select(node => $"    {node.Html}"))}"
+                    $"{violation.Id}: {violation.Help}\n"
+                    + string.Join('\n', violation.Nodes.Take(4).Select(node => $"    {node.Html}"))
                 )
             )
         );

@@ -1,6 +1,7 @@
 namespace GlmTune.Cli;
 
-/// <summary>Whether an output can be written is known before a model is read, and told together with all else.</summary>
+/// <summary>Whether an output can be written is known before a model is read, and told together with all
+/// else.</summary>
 public sealed class OutputTests : IDisposable
 {
     private const string Pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0000\nsize 18799902784\n";

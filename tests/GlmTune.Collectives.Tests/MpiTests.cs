@@ -56,10 +56,10 @@ public class MpiTests
         var (code, output, _) = await RankProgram.Mpirun(2, "another-path");
         Assert.Equal(LostRankException.ExitCode, code);
         Assert.Matches(
-            "(Rank 0 of 2, step 1204, layer 17: AllGather of bfloat16 \\[2, 3\\] does not match AllReduceSum of float32 \\[6\\] "
-                + "at step 1204, layer 18 of rank 1)"
-                + "|(Rank 1 of 2, step 1204, layer 18: AllReduceSum of float32 \\[6\\] does not match AllGather of bfloat16 "
-                + "\\[6\\] at step 1204, layer 17 of rank 0)",
+            "(Rank 0 of 2, step 1204, layer 17: AllGather of bfloat16 \\[2, 3\\] does not match AllReduceSum "
+                + "of float32 \\[6\\] at step 1204, layer 18 of rank 1)|(Rank 1 of 2, step 1204, layer 18: "
+                + "AllReduceSum of float32 \\[6\\] does not match AllGather of bfloat16 \\[6\\] at step 1204, "
+                + "layer 17 of rank 0)",
             output
         );
     }

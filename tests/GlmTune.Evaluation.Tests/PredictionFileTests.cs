@@ -10,7 +10,8 @@ public sealed class PredictionFileTests : IDisposable
     public void Rows_and_their_other_fields_survive_a_round_trip()
     {
         const string lines =
-            "{\"prediction\":\"你好\\n\\\"<\",\"label\":\"\",\"id\":7,\"messages\":[{\"role\":\"user\"}]}\n{\"prediction\":\"a\",\"label\":\"b\"}\n";
+            "{\"prediction\":\"你好\\n\\\"<\",\"label\":\"\",\"id\":7,\"messages\":[{\"role\":\"user\"}]}\n"
+            + "{\"prediction\":\"a\",\"label\":\"b\"}\n";
         File.WriteAllText(path, "\ufeff" + lines.Replace("\n{", "\r\n \n{"));
         var rows = PredictionFile.Read(path);
         PredictionFile.Write(path, rows);

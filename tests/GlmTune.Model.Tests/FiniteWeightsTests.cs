@@ -30,7 +30,8 @@ public sealed class FiniteWeightsTests : IDisposable
         {
             var error = Assert.Throws<InvalidDataException>(() => ModelFolder.Load(path, type, CPU).Dispose());
             Assert.Matches(
-                $": a tensor has values that are not finite[\\s\\S]*'{tensor}': 1 of [0-9,]+ values are NaN or infinite",
+                $": a tensor has values that are not finite[\\s\\S]*'{tensor}': 1 of [0-9,]+ values are NaN "
+                    + "or infinite",
                 error.Message
             );
         }

@@ -79,6 +79,35 @@ public sealed partial class ProjectTests
         );
     }
 
+    [Theory]
+    [InlineData("learning-rate schedule"), InlineData("optimizer"), InlineData("CUDA kernel"), InlineData("collective")]
+    [InlineData("model family"), InlineData("adapter"), InlineData("data converter"), InlineData("tool-call style")]
+    [InlineData("recipe key"), InlineData("manifest"), InlineData("metric"), InlineData("HTTP field")]
+    [InlineData("CLI command")]
+    public void The_map_says_where_to_change_what(string what)
+    {
+        var row = Assert.Single(
+            Checkout
+                .Text("ARCHITECTURE.md")
+                .Split("\n## ")
+                .Single(part => part.StartsWith("Where to", StringComparison.Ordinal))
+                .Split('\n'),
+            line => line.Split('|') is [_, var first, ..] && first.Contains(what, StringComparison.Ordinal)
+        );
+        var code = InlineCode().Matches(row).Select(match => match.Groups[1].Value).ToArray();
+        var paths = code.Where(text => text.Contains('/', StringComparison.Ordinal)).ToArray();
+        Assert.NotEmpty(paths);
+        Assert.All(paths, path => Assert.True(Checkout.Has(path), path));
+        Assert.All(
+            code.Except(paths).Where(text => text.EndsWith(".cs", StringComparison.Ordinal)),
+            name =>
+                Assert.Contains(
+                    paths,
+                    path => Checkout.Has($"{path}/{name}") || Checkout.Has($"{Path.GetDirectoryName(path)}/{name}")
+                )
+        );
+    }
+
     [Fact]
     public void A_model_family_is_named_in_its_folder_and_in_the_list_of_families_alone()
     {
@@ -114,6 +143,9 @@ public sealed partial class ProjectTests
 
     [GeneratedRegex(@"^(?:public|internal) (?:[a-z]+ )*(?:class|record|struct|enum) (\w+)", RegexOptions.Multiline)]
     private static partial Regex DeclaredType();
+
+    [GeneratedRegex("`([^`]+)`")]
+    private static partial Regex InlineCode();
 
     [GeneratedRegex(@"\w+")]
     private static partial Regex Word();

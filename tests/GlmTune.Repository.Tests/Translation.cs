@@ -75,7 +75,8 @@ internal sealed class Translation(
         var (expected, found) = (pair.Original.LinesWithoutComments, pair.Translated.LinesWithoutComments);
         if (pair.Original.Language != pair.Translated.Language)
         {
-            yield return $"code block {index + 1} is '{pair.Translated.Language}'; in English '{pair.Original.Language}'";
+            yield return $"code block {index + 1} is '{pair.Translated.Language}'; in English "
+                + $"'{pair.Original.Language}'";
         }
 
         for (var line = 0; line < Math.Max(expected.Count, found.Count); line++)

@@ -372,8 +372,9 @@ public sealed class ChatWireTests
         foreach (var stream in (string[])["", ",\"stream\":true,\"stream_options\":{\"include_usage\":true}"])
         {
             model.PassTokens.Clear();
-            var body =
-                $"{{\"n\":4,\"max_tokens\":3,{input.Replace("TEXT", new string(stream.Length == 0 ? 'x' : 'y', 50), StringComparison.Ordinal)}{stream}}}";
+            var text = new string(stream.Length == 0 ? 'x' : 'y', 50);
+            var asked = input.Replace("TEXT", text, StringComparison.Ordinal);
+            var body = $"{{\"n\":4,\"max_tokens\":3,{asked}{stream}}}";
             var told =
                 stream.Length == 0
                     ? (await server.Http.PostAsync(path, body)).Body

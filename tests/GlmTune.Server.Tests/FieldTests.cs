@@ -41,7 +41,8 @@ public sealed class FieldTests
                     .Range(0, 16)
                     .Select(seed =>
                         Ask(
-                            $"{{{input},\"max_tokens\":4,\"temperature\":1,\"top_k\":0,\"seed\":{seed},\"logit_bias\":{{\"97\":-100,\"98\":40,\"99\":41}}}}"
+                            $"{{{input},\"max_tokens\":4,\"temperature\":1,\"top_k\":0,\"seed\":{seed},"
+                                + $"\"logit_bias\":{{\"97\":-100,\"98\":40,\"99\":41}}}}"
                         )
                     )
             )

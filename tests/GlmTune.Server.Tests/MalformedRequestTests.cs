@@ -175,7 +175,8 @@ public sealed class MalformedRequestTests(NanoServer nano, ITestOutputHelper out
         .Select(
             (field, value) =>
                 Encoding.UTF8.GetBytes(
-                    $"{{\"max_tokens\":1,\"messages\":[{{\"role\":\"user\",\"content\":\"x\"}}],\"prompt\":\"x\",\"{field}\":{value}}}"
+                    $"{{\"max_tokens\":1,\"messages\":[{{\"role\":\"user\",\"content\":\"x\"}}],"
+                        + $"\"prompt\":\"x\",\"{field}\":{value}}}"
                 )
         );
 

@@ -106,7 +106,8 @@ internal static partial class Wire
         };
 
     [GeneratedRegex(
-        "\"(id|created|system_fingerprint)\"\\s*:\\s*(?:\"(?:chatcmpl-|cmpl-|call_(?:[a-z][a-z0-9]*_)?|fp_)[0-9a-f]+\"|\\d+|\"…\")"
+        "\"(id|created|system_fingerprint)\"\\s*:\\s*(?:\"(?:chatcmpl-|cmpl-|call_(?:[a-z][a-z0-9]*_)?|fp_)"
+            + "[0-9a-f]+\"|\\d+|\"…\")"
     )]
     private static partial Regex Changing();
 }

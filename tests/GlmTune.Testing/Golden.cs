@@ -93,10 +93,9 @@ public static class TensorAssert
         {
             var place = difference.argmax().item<long>();
             throw new InvalidOperationException(
-                $"{what}: {difference.GreaterThan(tolerance * scale).sum().item<long>()} of {wanted.numel()} elements differ; "
-                    + $"worst at flat index {place}: expected "
-                    + $"{wanted[place].item<double>()}, was {got[place].item<double>()}, {worst / tolerance:F1} times "
-                    + "the tolerance."
+                $"{what}: {difference.GreaterThan(tolerance * scale).sum().item<long>()} of {wanted.numel()} "
+                    + $"elements differ; worst at flat index {place}: expected {wanted[place].item<double>()}, was "
+                    + $"{got[place].item<double>()}, {worst / tolerance:F1} times the tolerance."
             );
         }
     }

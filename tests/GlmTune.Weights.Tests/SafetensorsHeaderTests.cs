@@ -160,7 +160,8 @@ public sealed class SafetensorsHeaderTests
     public void All_problems_of_a_header_are_reported_at_once()
     {
         var json =
-            "{\"a\":{\"dtype\":\"F31\",\"shape\":[2],\"data_offsets\":[0,8]},\"b\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,9]},\"c\":{}}";
+            "{\"a\":{\"dtype\":\"F31\",\"shape\":[2],\"data_offsets\":[0,8]},"
+            + "\"b\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,9]},\"c\":{}}";
         var message = Refused([
             .. BitConverter.GetBytes((long)json.Length),
             .. Encoding.ASCII.GetBytes(json),

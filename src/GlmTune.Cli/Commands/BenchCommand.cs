@@ -230,10 +230,10 @@ internal static class BenchCommand
 
     private static Command Collectives(Screen screen)
     {
-        var smallest = NumberOption.Of("--from", "smallest buffer in bytes, at least 2 per rank", 1L << 20, 2);
+        var smallest = NumberOption.Of("--from", "smallest message in bytes, at least 2 per rank", 1L << 20, 2);
         var largest = NumberOption.Of(
             "--to",
-            "largest buffer in bytes; each buffer is 4 times the previous one",
+            "largest message in bytes; each message is 4 times the previous one",
             1L << 30,
             2
         );
@@ -281,7 +281,9 @@ internal static class BenchCommand
                         screen.Output.WriteLine(
                             string.Create(
                                 CultureInfo.InvariantCulture,
-                                $"{result.Operation, -14} {result.Bytes, 12} bytes on {ranks.WorldSize} ranks: {result.Seconds * 1e6, 10:F1} us, {result.AlgorithmBandwidth, 8:F2} GB/s, bus {result.BusBandwidth, 8:F2} GB/s"
+                                $"{result.Operation,-14} {result.Bytes,12} bytes on {ranks.WorldSize} "
+                                    + $"ranks: {result.Seconds * 1e6,10:F1} us, {result.AlgorithmBandwidth,8:F2} "
+                                    + $"GB/s, bus {result.BusBandwidth,8:F2} GB/s"
                             )
                         );
                     }
@@ -320,7 +322,7 @@ internal static class BenchCommand
     private static void Print(Screen screen, TrainBenchmarkResult result, bool losses)
     {
         void Line(string name, FormattableString value) =>
-            screen.Output.WriteLine($"{name, -26}{value.ToString(CultureInfo.InvariantCulture)}");
+            screen.Output.WriteLine($"{name,-26}{value.ToString(CultureInfo.InvariantCulture)}");
         Line("kernels", $"{result.Kernels}, {result.Recomputed.Describe()}, {result.Graphs} graphs");
         if (result.GraphRefusal is { } reason)
         {
@@ -337,13 +339,14 @@ internal static class BenchCommand
                 ? $", {100 * result.Teraflops / result.MatmulTeraflops:F1} % of a matmul's {result.MatmulTeraflops:F0}"
                 : ""; // Measured on GPUs only.
         Line("TFLOP/s", $"{(result.Teraflops < 10 ? $"{result.Teraflops:G2}" : $"{result.Teraflops:F0}")}{share}");
+        var (before, weights) = (result.ContextMiB, result.WeightsMiB);
         Line(
             "peak memory in use",
-            $"{result.MemoryMiB:F0} MiB; {result.ContextMiB:F0} before the model, {result.WeightsMiB:F0} with its weights"
+            $"{result.MemoryMiB:F0} MiB; {before:F0} before the model, {weights:F0} with its weights"
         );
         foreach (var time in result.Profile ?? [])
         {
-            Line($"{time.Microseconds, 10:F0} µs {time.Count, 6} ×", $"{time.Name}");
+            Line($"{time.Microseconds,10:F0} µs {time.Count,6} ×", $"{time.Name}");
         }
 
         if (result.Sharding is { } sharing)

@@ -90,8 +90,9 @@ internal static class ForwardCommand
                         )
                         : string.Create(
                             CultureInfo.InvariantCulture,
-                            $"{given.GetRequiredValue(output)}: {report.Rows} rows of {report.Length} "
-                                + $"tokens{(report.Loss is { } mean ? $", loss {mean:F6} over {report.SupervisedTokens} tokens" : "")}"
+                            $"{given.GetRequiredValue(output)}: {report.Rows} rows of {report.Length} tokens"
+                                + $"{(report.Loss is { } mean ? $", loss {mean:F6}" : "")}"
+                                + $"{(report.Loss is null ? "" : $" over {report.SupervisedTokens} tokens")}"
                         )
                 );
                 return Task.FromResult(ExitCode.Done);

@@ -49,7 +49,9 @@ internal static class MergeCommand
             var agreement = report.Agreement is { } found
                 ? string.Create(
                     CultureInfo.InvariantCulture,
-                    $"; logits agree with those of the adapter attached within {report.Type.ToString().ToLowerInvariant()} rounding ({100 * found.Difference:G2} % of their norm; computing them in another order moves them by {100 * found.Noise:G2} %)"
+                    $"; logits agree with those of the adapter attached within "
+                        + $"{report.Type.ToString().ToLowerInvariant()} rounding ({100 * found.Difference:G2} % of "
+                        + $"their norm; computing them in another order moves them by {100 * found.Noise:G2} %)"
                 )
                 : "";
             screen.Lines.WriteLine(

@@ -88,26 +88,30 @@ internal static class ModelInfoCommand
         Line(
             $"{info.Folder}: GLM-4, {LayoutOption.NameOf(config.Layout)} layout, {config.ParameterCount:N0} parameters"
         );
-        Line(
-            $"  {config.LayerCount} layers, hidden size {config.HiddenSize}, feed-forward {config.FeedForwardSize}, {config.QueryHeads} heads of {config.HeadDim} in {config.KeyValueHeads} groups"
-        );
-        Line(
-            $"  vocabulary {config.VocabularySize}, up to {config.MaxPositions} positions, rotary base {config.RotaryBase}, end tokens {string.Join(", ", config.EndTokenIds)}"
-        );
+        var heads = $"{config.QueryHeads} heads of {config.HeadDim} in {config.KeyValueHeads} groups";
+        var sizes = $"hidden size {config.HiddenSize}, feed-forward {config.FeedForwardSize}";
+        Line($"  {config.LayerCount} layers, {sizes}, {heads}");
+        var (positions, ends) = (config.MaxPositions, string.Join(", ", config.EndTokenIds));
+        var rotary = string.Create(CultureInfo.InvariantCulture, $"rotary base {config.RotaryBase}");
+        Line($"  vocabulary {config.VocabularySize}, up to {positions} positions, {rotary}, end tokens {ends}");
         Line($"  weights: {Describe(info.Weights)}; tokenizer: {(info.HasTokenizer ? "present" : "missing")}");
         if (info.Adapter is { } adapter)
         {
             Line($"{adapter.Folder}: adapter {adapter.Kind} of {adapter.NamedBase ?? "an unnamed base model"}");
             if (adapter.Lora is { } lora)
             {
-                Line(
-                    $"  rank {lora.Rank}, alpha {lora.Alpha}, dropout {lora.Dropout}, on {lora.TargetModules?.ToString() ?? "the layout's default layers"}{(lora.UseRsLora ? ", rsLoRA" : "")}{(lora.UseDora ? ", DoRA" : "")}"
-                );
+                var targets = lora.TargetModules?.ToString() ?? "the layout's default layers";
+                var kinds = $"{(lora.UseRsLora ? ", rsLoRA" : "")}{(lora.UseDora ? ", DoRA" : "")}";
+                Line($"  rank {lora.Rank}, alpha {lora.Alpha}, dropout {lora.Dropout}, on {targets}{kinds}");
             }
 
-            Line(
-                $"  weights: {Describe(adapter.Weights)}{(adapter.Weights is { } weights ? string.Create(CultureInfo.InvariantCulture, $", {100.0 * weights.Parameters / config.ParameterCount:F4} % of the model's") : "")}"
-            );
+            var share = adapter.Weights is { } weights
+                ? string.Create(
+                    CultureInfo.InvariantCulture,
+                    $", {100.0 * weights.Parameters / config.ParameterCount:F4} % of the model's"
+                )
+                : "";
+            Line($"  weights: {Describe(adapter.Weights)}{share}");
         }
     }
 
@@ -116,6 +120,8 @@ internal static class ModelInfoCommand
             ? "none"
             : string.Create(
                 CultureInfo.InvariantCulture,
-                $"{weights.Parameters:N0} parameters in {weights.Tensors} tensors, {weights.Bytes / 1e6:N1} MB, {string.Join(", ", weights.Types)}, {weights.Files} {(weights.Files == 1 ? "file" : "files")}"
+                $"{weights.Parameters:N0} parameters in {weights.Tensors} tensors, {weights.Bytes / 1e6:N1} "
+                    + $"MB, {string.Join(", ", weights.Types)}, {weights.Files} "
+                    + $"{(weights.Files == 1 ? "file" : "files")}"
             );
 }

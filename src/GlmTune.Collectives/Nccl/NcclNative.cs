@@ -25,7 +25,8 @@ internal static unsafe partial class NcclNative
     public static string Describe(int result, nint communicator)
     {
         var last = Marshal.PtrToStringUTF8(LastError(communicator));
-        return $"{Marshal.PtrToStringUTF8(ErrorString(result))}{(string.IsNullOrWhiteSpace(last) ? "" : $" ({last.Trim()})")}";
+        var details = string.IsNullOrWhiteSpace(last) ? "" : $" ({last.Trim()})";
+        return $"{Marshal.PtrToStringUTF8(ErrorString(result))}{details}";
     }
 
     /// <summary>NCCL's number for a type.</summary>

@@ -36,7 +36,7 @@ internal sealed class ArgumentSchema
                 return (null, problem);
             }
 
-            // Draft 7 and earlier ignore what stands beside "$ref" and know "dependencies". Everything else is read as
+            // Draft 7 and earlier ignore keywords beside "$ref" and know "dependencies". Everything else is read as
             // 2019-09: its tuples are those for which the library reports the right element.
             var draft = root["$schema"] is JsonValue value && value.TryGetValue(out string? name) ? name : "";
             var dialect = draft.Contains("draft-0", StringComparison.Ordinal) ? Dialect.Draft07 : Dialect.Draft201909;

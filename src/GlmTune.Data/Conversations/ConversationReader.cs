@@ -88,7 +88,8 @@ internal sealed class ConversationReader
                 null,
                 lists.Length == 0
                     ? $"no 'messages'; found {RowReading.Keys(row)}. {ConvertHint(row)}"
-                    : $"found {string.Join(" and ", lists.Select(key => $"'{key}'"))}; expected one of them. Remove the other."
+                    : $"found {string.Join(" and ", lists.Select(key => $"'{key}'"))}; expected one of them. "
+                        + "Remove the other."
             );
             if (lists.Length == 0)
             {

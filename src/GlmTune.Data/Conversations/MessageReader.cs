@@ -87,7 +87,8 @@ internal sealed class MessageReader(RowReading reading, ToolListReader tools)
         {
             reading.Problem(
                 index,
-                $"role 'system' after '{Name(earlier)}'. A conversation has at most one system message, which must come first."
+                $"role 'system' after '{Name(earlier)}'. A conversation has at most one system message, which "
+                    + "must come first."
             );
         }
 

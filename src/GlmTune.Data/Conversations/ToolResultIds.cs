@@ -52,7 +52,8 @@ internal static class ToolResultIds
                 null,
                 string.Create(
                     CultureInfo.InvariantCulture,
-                    $"contain a call without a result ({(missing.Item2 is { } id ? Shown(id) : $"number {missing.Item1 + 1}, without an id")}), "
+                    $"contain a call without a result "
+                        + $"({(missing.Item2 is { } id ? Shown(id) : $"number {missing.Item1 + 1}, without an id")}), "
                         + $"but a later call has one. Results belong to calls by their order, so it needs one too"
                 )
             );
@@ -61,7 +62,8 @@ internal static class ToolResultIds
 
     private static string Known(IReadOnlyList<string?> calls) =>
         calls.OfType<string>().Any()
-            ? $"the calls before it have {string.Join(", ", calls.Take(ShownIds).Select(id => id is null ? "none" : Shown(id)))}"
+            ? "the calls before it have "
+                + string.Join(", ", calls.Take(ShownIds).Select(id => id is null ? "none" : Shown(id)))
                 + (calls.Count > ShownIds ? ", …" : "")
             : "no call before it has an id";
 

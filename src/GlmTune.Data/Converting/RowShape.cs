@@ -84,7 +84,8 @@ public abstract class RowShape
     protected static string Text(JsonElement owner, string key) =>
         OptionalText(owner, key)
         ?? throw new InvalidDataException(
-            $"no '{key}'; found {string.Join(", ", owner.EnumerateObject().Select(member => $"'{member.Name}'").Take(8))}."
+            $"no '{key}'; found "
+                + $"{string.Join(", ", owner.EnumerateObject().Select(member => $"'{member.Name}'").Take(8))}."
         );
 
     /// <summary>The items of an array; none if the key is missing or null.</summary>

@@ -58,8 +58,13 @@ internal static partial class JinjaTemplate
 
     private static string Print(string text) => $"{{{{- {Quote(text)} -}}}}";
 
-    private static string Quote(string text) =>
-        $"'{text.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("'", "\\'", StringComparison.Ordinal).Replace("\n", "\\n", StringComparison.Ordinal)}'";
+    private static string Quote(string text)
+    {
+        var escaped = text.Replace("\\", "\\\\", StringComparison.Ordinal)
+            .Replace("'", "\\'", StringComparison.Ordinal)
+            .Replace("\n", "\\n", StringComparison.Ordinal);
+        return $"'{escaped}'";
+    }
 
     [GeneratedRegex(@"\\.")]
     private static partial Regex Escape();

@@ -202,8 +202,8 @@ public static class PythonJson
     private static string Format(string digits, int exponent) =>
         exponent switch
         {
-            < -4 or >= 16 =>
-                $"{digits[0]}{(digits.Length > 1 ? "." + digits[1..] : "")}e{(exponent < 0 ? '-' : '+')}{Math.Abs(exponent):00}",
+            < -4 or >= 16 => $"{digits[0]}{(digits.Length > 1 ? "." + digits[1..] : "")}"
+                + $"e{(exponent < 0 ? '-' : '+')}{Math.Abs(exponent):00}",
             < 0 => $"0.{new string('0', -exponent - 1)}{digits}",
             _ when digits.Length > exponent + 1 => $"{digits[..(exponent + 1)]}.{digits[(exponent + 1)..]}",
             _ => $"{digits.PadRight(exponent + 1, '0')}.0",

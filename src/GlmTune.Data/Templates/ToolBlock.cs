@@ -66,7 +66,8 @@ internal sealed partial class ToolBlock
     // In the model's own template: {% elif tool['type'] == 'python' %}⏎⏎## python … {% elif; in one that we wrote: {%-
     // if tool.type == 'python' -%}{{- '⏎⏎## python …' -}}{%- else.
     [GeneratedRegex(
-        @"tool(\[['""]type['""]\]|\.type)\s*==\s*['""](?<type>python|simple_browser|cogview)['""]\s*-?%\}(\{\{- '(?<quoted>([^'\\]|\\.)*)' -\}\}|(?<text>.*?))\{%",
+        @"tool(\[['""]type['""]\]|\.type)\s*==\s*['""](?<type>python|simple_browser|cogview)['""]\s*-?%\}"
+            + @"(\{\{- '(?<quoted>([^'\\]|\\.)*)' -\}\}|(?<text>.*?))\{%",
         RegexOptions.Singleline
     )]
     private static partial Regex BuiltInSection();

@@ -75,7 +75,8 @@ public sealed class TrainingSet : IReadOnlyList<TokenizedExample>
 
         var limit = template.Options.MaxTrainingTokens;
         var why =
-            $"no supervised tokens: truncation at {limit} (max_input_length + max_output_length + 1) removes all of them";
+            $"no supervised tokens: truncation at {limit} (max_input_length + max_output_length + 1) removes "
+            + "all of them";
         string Remedy(int tokens) =>
             $"Set max_input_length to {template.Options.MaxInputTokens + tokens - limit}, or shorten";
         return new RowProblem(

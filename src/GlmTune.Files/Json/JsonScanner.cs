@@ -75,7 +75,8 @@ internal ref struct JsonScanner
         return new JsonFault(
             valid,
             text.Contains((byte)0)
-                ? $"byte {valid + 1} is not valid UTF-8, and there are zero bytes: is it UTF-16? Save the file as UTF-8."
+                ? $"byte {valid + 1} is not valid UTF-8, and there are zero bytes: is it UTF-16? Save the file "
+                    + "as UTF-8."
                 : $"byte {valid + 1} (0x{text[valid]:X2}) is not valid UTF-8. Save the file as UTF-8 (it may be GBK)."
         );
     }

@@ -39,7 +39,7 @@ public abstract record ChatSettings
     /// <summary>Whether to return the log probability of each token.</summary>
     public bool LogProbabilities { get; init; }
 
-    /// <summary>How many of the likeliest tokens at each position are reported too.</summary>
+    /// <summary>How many of the most likely tokens to return per position.</summary>
     public int TopLogProbabilities { get; init; }
 
     /// <summary>Grammar that the answer must follow; null: none.</summary>

@@ -41,8 +41,8 @@ public sealed class ChatSession(
         LastAnswer = null;
     }
 
-    /// <summary>Drops the oldest turns of the history. A turn is a message of the user and all that follows it up to the
-    /// next; the system prompt stays.</summary>
+    /// <summary>Drops the oldest turns of the history. A turn is a message of the user and all that follows it up to
+    /// the next; the system prompt stays.</summary>
     /// <param name="turns">Number of turns.</param>
     public void DropOldest(int turns) => history.RemoveRange(0, EndOfTurn(turns));
 

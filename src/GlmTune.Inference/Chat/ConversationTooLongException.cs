@@ -8,13 +8,13 @@ namespace GlmTune.Inference;
 public sealed class ConversationTooLongException(int tokens, int limit, int? turnsToDrop)
     : PromptTooLongException(tokens, limit)
 {
-    /// <summary>How many of the oldest turns must be dropped so that the rest fits, with room for an answer; null if the
-    /// last message is too long even without earlier ones.</summary>
+    /// <summary>How many of the oldest turns must be dropped so that the rest fits, with room for an answer; null if
+    /// the last message is too long even without earlier ones.</summary>
     public int? TurnsToDrop => turnsToDrop;
 
     /// <summary>The fewest of the oldest turns without which a conversation fits.</summary>
     /// <param name="turns">Number of turns that may be dropped.</param>
-    /// <param name="tokensWithout">Number of tokens of the prompt without so many of them.</param>
+    /// <param name="tokensWithout">Returns the number of prompt tokens without this many of the oldest turns.</param>
     /// <param name="limit">Max tokens of prompt and answer together.</param>
     /// <param name="answer">Max tokens of the answer; room for it is left, up to a quarter of the limit.</param>
     /// <returns>The number of turns, at least 1; null if the prompt is too long even without all of them.</returns>

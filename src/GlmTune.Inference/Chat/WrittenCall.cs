@@ -90,7 +90,8 @@ public static class WrittenCall
             return new ToolCall(name, arguments, ToolCallStyle.Json).HasJsonArguments
                 ? new Message(
                     Role.Assistant,
-                    $"{layout.Open}\"name\"{layout.Colon}{PythonJson.Quote(name)}{layout.Comma}\"arguments\"{layout.Colon}{arguments}{layout.Close}"
+                    $"{layout.Open}\"name\"{layout.Colon}{PythonJson.Quote(name)}{layout.Comma}"
+                        + $"\"arguments\"{layout.Colon}{arguments}{layout.Close}"
                 )
                 : null;
         }

@@ -24,7 +24,9 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
     private const int WorthCopying = 16; // In tokens; fewer are processed faster than copied layer by layer.
     private readonly LinkedList<GenerationRow> waiting = [];
     private readonly List<GenerationRow> active = []; // In order of entry.
-    private readonly List<GenerationRow> kept = []; // Finished rows whose slots are still intact; the least recently used first.
+
+    // Finished rows whose slots are still intact; the least recently used first.
+    private readonly List<GenerationRow> kept = [];
     private KvCache? cache;
     private IDecoder? decoder;
     private List<GenerationRow>? ahead; // Rows of a queued pass whose results have not been read.
@@ -488,7 +490,8 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         foreach (var row in active.Where(row => row.Slot < 0))
         {
             var (slot, (source, count)) = (free.Dequeue(), reuse[row]);
-            var isRead = !active.TakeWhile(other => other != row).Any(row.IsAlike); // Otherwise it takes over all of the other's tokens.
+            // Otherwise it takes over all of the other's tokens.
+            var isRead = !active.TakeWhile(other => other != row).Any(row.IsAlike);
             if (
                 isRead
                 && source is not null

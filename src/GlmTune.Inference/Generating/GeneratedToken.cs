@@ -22,6 +22,6 @@ public readonly record struct GeneratedToken(int Id, FinishReason? Finish)
     /// <summary>Natural logarithm of its probability; null if not requested.</summary>
     public double? LogProbability { get; init; }
 
-    /// <summary>The likeliest tokens at its position, the likeliest first; null where not asked for.</summary>
+    /// <summary>The most likely tokens at its position, most likely first; null if not requested.</summary>
     public IReadOnlyList<TokenProbability>? TopProbabilities { get; init; }
 }

@@ -15,7 +15,7 @@ public sealed record GenerationRequest(IReadOnlyList<int> Prompt)
     /// <summary>Whether to return the log probability of each token.</summary>
     public bool LogProbabilities { get; init; }
 
-    /// <summary>How many of the likeliest tokens at each position are reported too; needs
+    /// <summary>How many of the most likely tokens to return per position; requires
     /// <see cref="LogProbabilities"/>.</summary>
     public int TopLogProbabilities { get; init; }
 

@@ -124,7 +124,7 @@ internal sealed class GenerationRow
         return Accept(id, chosen, top);
     }
 
-    /// <summary>Samples the next token from the likeliest alone; null where that cannot be done, and nothing has
+    /// <summary>Selects the next token from the most likely ones alone; null if that is not possible, and nothing has
     /// changed.</summary>
     /// <param name="ids">Ids of the most likely tokens that may be generated.</param>
     /// <param name="logits">Their logits, descending.</param>

@@ -188,10 +188,8 @@ public sealed class Generator
         }
 
         var adapters = Model.Adapters;
+        var names = adapters.Count == 0 ? "none" : string.Join(", ", adapters.Select(each => $"'{each.Name}'"));
         return adapters.FirstOrDefault(adapter => adapter.Name == name)
-            ?? throw new ArgumentException(
-                $"Unknown adapter '{name}'; available: "
-                    + $"{(adapters.Count == 0 ? "none" : string.Join(", ", adapters.Select(adapter => $"'{adapter.Name}'")))}."
-            );
+            ?? throw new ArgumentException($"Unknown adapter '{name}'; available: {names}.");
     }
 }

@@ -3,8 +3,8 @@ using static TorchSharp.torch;
 namespace GlmTune.Kernels.Cuda;
 
 /// <summary>Events of the CUDA driver, by their handles.</summary>
-/// <remarks>The GPU's context must be current on the calling thread: <see cref="CudaContext.Ensure(Device)"/>. Source: CUDA
-/// driver API, "Event management".</remarks>
+/// <remarks>The GPU's context must be current on the calling thread: <see cref="CudaContext.Ensure(Device)"/>. Source:
+/// CUDA driver API, "Event management".</remarks>
 public static unsafe class CudaEvent
 {
     private const uint NoTiming = 2;

@@ -4,8 +4,9 @@ using static TorchSharp.torch;
 namespace GlmTune.Kernels.Cuda;
 
 /// <summary>Streams of the CUDA driver, by their handles, and the one that libtorch's operators go to.</summary>
-/// <remarks>The GPU's context must be current on the calling thread: <see cref="CudaContext.Ensure(Device)"/>. The current
-/// stream is read and set through libtorch's C interface. Source: CUDA driver API, "Stream management".</remarks>
+/// <remarks>The GPU's context must be current on the calling thread: <see cref="CudaContext.Ensure(Device)"/>. The
+/// current stream is read and set through libtorch's C interface. Source: CUDA driver API, "Stream
+/// management".</remarks>
 #pragma warning disable CA1711 // CUDA's own word.
 public static unsafe class CudaStream
 #pragma warning restore CA1711

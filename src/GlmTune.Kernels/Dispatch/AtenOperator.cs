@@ -149,7 +149,7 @@ public sealed unsafe class AtenOperator
         throw new AtenException($"{this} failed: {Reason(reason)} Arguments: {Describe(arguments)}.");
     }
 
-    // What is no fault of the arguments, such as a lack of memory, is told by the same call once more; unless the
+    // Errors that the arguments do not cause, such as a lack of memory, are reported by repeating the call, unless the
     // operator writes to its arguments, which the first call may have done.
     private bool TryAgain(ReadOnlySpan<Argument> arguments, ulong* stack, out string? reason)
     {

@@ -5,17 +5,17 @@ using GlmTune.Kernels.Dispatch;
 
 namespace GlmTune.Kernels.Memory;
 
-/// <summary>Memory that was asked for and could not be had: the one place that tells this from other errors, whoever
-/// reported it.</summary>
-/// <remarks>Known are libtorch's allocators of GPU and host, whether reached through TorchSharp or by its C interface;
-/// the CUDA driver (page-locked memory, graphs, kernels); cuBLAS and cuDNN, whose workspaces come from the same memory;
-/// NCCL; and .NET.</remarks>
+/// <summary>A failed allocation of memory: the one place that distinguishes it from other errors, whatever reported
+/// it.</summary>
+/// <remarks>Recognised are libtorch's allocators for GPU and host, through TorchSharp or its C interface; the CUDA
+/// driver (page-locked memory, graphs, kernels); cuBLAS and cuDNN, whose workspaces use the same memory; NCCL; and
+/// .NET.</remarks>
 /// <param name="Where">Whose memory: "GPU 0", "the GPU", "the host".</param>
-/// <param name="Requested">Bytes that were asked for; null: not known.</param>
-/// <param name="Free">Bytes that were free there; null: not known.</param>
-/// <param name="Total">Bytes that there are; null: not known.</param>
-/// <param name="InTensors">Bytes of this process's tensors there; null: not known.</param>
-/// <param name="Cached">Bytes that the allocator holds and has not given out; null: not known.</param>
+/// <param name="Requested">Bytes requested; null: unknown.</param>
+/// <param name="Free">Bytes free there; null: unknown.</param>
+/// <param name="Total">Total bytes there; null: unknown.</param>
+/// <param name="InTensors">Bytes of this process's tensors there; null: unknown.</param>
+/// <param name="Cached">Bytes held by the allocator without being in use; null: unknown.</param>
 public sealed partial record AllocationFailure(
     string Where,
     long? Requested,
@@ -28,7 +28,7 @@ public sealed partial record AllocationFailure(
     private const string Host = "the host";
     private const string Gpu = "the GPU";
 
-    // What reporters write, and whose memory it means; null: the text says so.
+    // Texts of errors, and whose memory they mean; null: the text says so.
     private static readonly (string Text, string Where)[] Signs =
     [
         ("CUDA out of memory", Gpu),
@@ -44,8 +44,8 @@ public sealed partial record AllocationFailure(
         ("out of memory", Gpu),
     ];
 
-    /// <summary>What an error says of a failed allocation; null: it means something else.</summary>
-    /// <param name="exception">Any error; what caused it is looked at too.</param>
+    /// <summary>The failed allocation behind an error; null if the error means something else.</summary>
+    /// <param name="exception">Any error; its inner exceptions are also examined.</param>
     public static AllocationFailure? Find(Exception? exception) =>
         exception switch
         {
@@ -63,7 +63,7 @@ public sealed partial record AllocationFailure(
             _ => Find(exception.InnerException),
         };
 
-    /// <summary>One sentence: what was asked for and where, and how much there was.</summary>
+    /// <summary>One sentence: what was requested and where, and how much there was.</summary>
     public override string ToString()
     {
         var what = Requested is { } bytes
@@ -122,13 +122,13 @@ public sealed partial record AllocationFailure(
     private static partial Regex Unused();
 }
 
-/// <summary>Memory ran out; the message says what was asked for, what takes the memory, and what to change.</summary>
-/// <param name="failure">What was asked for.</param>
-/// <param name="details">What takes the memory and what to change; sentences, or empty.</param>
-/// <param name="cause">The error as it was reported.</param>
+/// <summary>Memory ran out; the message says what was requested, what uses the memory, and what to change.</summary>
+/// <param name="failure">The failed allocation.</param>
+/// <param name="details">What uses the memory and what to change, in sentences; may be empty.</param>
+/// <param name="cause">The original error.</param>
 public sealed class MemoryExhaustedException(AllocationFailure failure, string details, Exception? cause = null)
     : Exception(details.Length == 0 ? failure.ToString() : $"{failure} {details}", cause)
 {
-    /// <summary>What was asked for.</summary>
+    /// <summary>The failed allocation.</summary>
     public AllocationFailure Failure => failure;
 }

@@ -3,13 +3,13 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Native;
 
-/// <summary>Where the bytes of a tensor lie, on whatever device, whatever its size.</summary>
-/// <remarks>Through libtorch's C interface (torch/csrc/inductor/aoti_torch/c/shim.h); a TorchSharp handle is what that
-/// interface calls a tensor handle.</remarks>
+/// <summary>Address of a tensor's bytes, on any device.</summary>
+/// <remarks>Uses libtorch's C interface (torch/csrc/inductor/aoti_torch/c/shim.h), whose tensor handles are the same as
+/// TorchSharp's.</remarks>
 public static unsafe class TensorAddress
 {
-    /// <summary>The address of the first element, in the memory of the tensor's device; valid while
-    /// <paramref name="tensor"/> lives. 0 for a tensor without elements.</summary>
+    /// <summary>Address of the first element, in the memory of the tensor's device; valid as long as
+    /// <paramref name="tensor"/>. 0 for a tensor without elements.</summary>
     /// <exception cref="AtenException">The tensor has no memory of its own.</exception>
     public static nint Of(Tensor tensor)
     {

@@ -105,8 +105,9 @@ public static class AdapterFolder
             if (!StoredTensors.Read(stored[0]).Equals(StoredTensors.Read(stored[1])))
             {
                 throw new InvalidDataException(
-                    $"{files.Path}: '{stored[0].Name}' and '{stored[1].Name}' differ, but the base model has one weight "
-                        + "for both (tie_word_embeddings). Train it with both in modules_to_save, or untie the base."
+                    $"{files.Path}: '{stored[0].Name}' and '{stored[1].Name}' differ, but the base model has "
+                        + "one weight for both (tie_word_embeddings). Train it with both in modules_to_save, or "
+                        + "untie the base."
                 );
             }
         }
@@ -184,10 +185,10 @@ public static class AdapterFolder
                 || !stored.Shape.SequenceEqual(shape)
             )
             {
+                var found = files.ByName.Values.Select(each => $"'{each.Name}' [{string.Join(", ", each.Shape)}]");
                 throw new InvalidDataException(
-                    $"{files.Path}: expected '{PromptEmbeddings}' [{string.Join(", ", shape)}] (virtual tokens, layers "
-                        + "× 2 × token_dim); found "
-                        + $"{string.Join(", ", files.ByName.Values.Select(found => $"'{found.Name}' [{string.Join(", ", found.Shape)}]"))}. Is this its base model?"
+                    $"{files.Path}: expected '{PromptEmbeddings}' [{string.Join(", ", shape)}] (virtual tokens, "
+                        + $"layers × 2 × token_dim); found {string.Join(", ", found)}. Is this its base model?"
                 );
             }
 
@@ -359,8 +360,8 @@ public static class AdapterFolder
         if (named > Math.Max(ranks.Max(), MostUnusedRank))
         {
             throw new InvalidDataException(
-                $"{files.Path}: the largest rank of its matrices is {ranks.Max()}, but {AdapterConfigFile.FileName} names "
-                    + $"{named}. Are both of the same adapter?"
+                $"{files.Path}: the largest rank of its matrices is {ranks.Max()}, but "
+                    + $"{AdapterConfigFile.FileName} names {named}. Are both of the same adapter?"
             );
         }
     }

@@ -63,9 +63,8 @@ public sealed class ServedAdapters : IDisposable
         if (config.Kind == "LORA" && config.ReadLora().ModulesToSave is { Count: > 0 } modules)
         {
             throw new InvalidDataException(
-                $"{config.Path}: modules_to_save ({string.Join(", ", modules)}) replaces weights of the base model, which "
-                    + "other adapters need. "
-                    + "Serve this adapter alone, or merge it (glmtune merge)."
+                $"{config.Path}: modules_to_save ({string.Join(", ", modules)}) replaces weights of the base "
+                    + "model, which other adapters need. Serve this adapter alone, or merge it (glmtune merge)."
             );
         }
 

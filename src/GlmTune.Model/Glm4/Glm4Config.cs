@@ -9,8 +9,8 @@ public sealed record Glm4Config : ModelConfig
     /// <summary>Whether query, key and value have biases.</summary>
     public bool AttentionBias { get; init; } = true;
 
-    /// <summary>Whether what attention and the feed-forward block give is normalised before it is added to the residual
-    /// stream, as in GLM-4-0414 and GLM-Z1.</summary>
+    /// <summary>Whether the outputs of attention and of the feed-forward block are normalised before they are added to
+    /// the residual stream, as in GLM-4-0414 and GLM-Z1.</summary>
     public bool OutputNorms { get; init; }
 
     /// <inheritdoc/>

@@ -5,9 +5,9 @@ namespace GlmTune.Model.Glm4;
 /// <summary>Reads one <c>config.json</c> of a GLM-4 model, in either layout.</summary>
 internal sealed class Glm4ConfigReader(string path, JsonObject json) : ConfigReader(path, json)
 {
-    /// <summary>Reads it.</summary>
-    /// <exception cref="InvalidDataException">It is inconsistent, or of another architecture; all problems at
-    /// once.</exception>
+    /// <summary>Reads the file.</summary>
+    /// <exception cref="InvalidDataException">The file is inconsistent, or of another architecture; the message lists
+    /// all problems.</exception>
     public Glm4Config Read()
     {
         var config = Text("model_type") == "chatglm" ? ReadOriginal() : ReadLibrary();

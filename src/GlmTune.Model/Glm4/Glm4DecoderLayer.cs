@@ -5,8 +5,8 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Model.Glm4;
 
-/// <summary>One decoder layer: h = x + attention(norm(x)); y = h + feedForward(norm(h)). With output norms, what either
-/// block gives passes through a norm of its own before it is added.</summary>
+/// <summary>A decoder layer: h = x + attention(norm(x)); y = h + feedForward(norm(h)). With output norms, the output of
+/// either block is normalised before it is added.</summary>
 public sealed class Glm4DecoderLayer : DecoderLayer
 {
     private readonly double epsilon;
@@ -16,9 +16,9 @@ public sealed class Glm4DecoderLayer : DecoderLayer
     /// <param name="attention">The attention block.</param>
     /// <param name="postAttentionNorm">[C].</param>
     /// <param name="feedForward">The feed-forward block.</param>
-    /// <param name="epsilon">Of all norms.</param>
-    /// <param name="outputNorms">Of what attention gives, and of what the feed-forward block gives, each [C]; null: the
-    /// architecture has none.</param>
+    /// <param name="epsilon">Added to the mean square in all norms.</param>
+    /// <param name="outputNorms">Weights of the norms of attention's and of the feed-forward block's output, each [C];
+    /// null: the architecture has none.</param>
     public Glm4DecoderLayer(
         int number,
         Parameter inputNorm,
@@ -40,10 +40,10 @@ public sealed class Glm4DecoderLayer : DecoderLayer
     /// <summary>Weight of the norm before the feed-forward block [C].</summary>
     public Parameter PostAttentionNorm { get; }
 
-    /// <summary>Weight of the norm of what attention gives [C]; null: the architecture has none.</summary>
+    /// <summary>Weight of the norm of attention's output [C]; null: the architecture has none.</summary>
     public Parameter? AttentionOutputNorm { get; }
 
-    /// <summary>Weight of the norm of what the feed-forward block gives [C]; null: the architecture has none.</summary>
+    /// <summary>Weight of the norm of the feed-forward block's output [C]; null: the architecture has none.</summary>
     public Parameter? FeedForwardOutputNorm { get; }
 
     /// <inheritdoc/>
@@ -189,7 +189,7 @@ public sealed class Glm4DecoderLayer : DecoderLayer
     public override long KeptPerToken(bool selective)
     {
         Linear[] recomputable = [Attention.QueryKeyValue, FeedForward.GateUp, FeedForward.Down];
-        var streams = AttentionOutputNorm is null ? 2 : 4; // with output norms, what they take in is kept too
+        var streams = AttentionOutputNorm is null ? 2 : 4; // with output norms, their inputs are kept too
         return (streams * InputNorm.Count)
             + Attention.QueryKeyValue.OutputWidth
             + Attention.Output.InputWidth
@@ -197,7 +197,7 @@ public sealed class Glm4DecoderLayer : DecoderLayer
             + (selective ? 0 : recomputable.Where(linear => linear.NeedsInput).Sum(linear => linear.InputWidth));
     }
 
-    // The residual stream after attention, and what the feed-forward block takes in.
+    // The residual stream after attention, and the input of the feed-forward block.
     private (Tensor Residual, LinearInput Middle) Attend(Tensor x, LayerContext context, Tape? tape)
     {
         var kernels = context.Kernels;

@@ -1,6 +1,6 @@
 namespace GlmTune.Model.Glm4;
 
-/// <summary>GLM-4: <c>chatglm</c> as GLM-4-9B was published, <c>glm</c> as the transformers library converts it, and
+/// <summary>GLM-4: <c>chatglm</c> for GLM-4-9B as published, <c>glm</c> as converted by the transformers library, and
 /// for GLM-Edge; <c>glm4</c> for GLM-4-0414 and GLM-Z1.</summary>
 public static class Glm4Family
 {

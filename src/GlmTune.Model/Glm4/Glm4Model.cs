@@ -6,28 +6,28 @@ namespace GlmTune.Model.Glm4;
 /// <summary>GLM-4 and its relatives, as <see cref="Glm4Config"/> describes them.</summary>
 public sealed class Glm4Model : DecoderModel
 {
-    /// <summary>Lays out the layers on one device; weights are not in memory yet.</summary>
+    /// <summary>Creates the layers on one device; weights are not in memory yet.</summary>
     /// <param name="config">The architecture.</param>
     /// <param name="type">Type that layers compute in.</param>
-    /// <param name="device">Where it lives.</param>
-    /// <param name="plain">Plain operators only, no fused kernels.</param>
+    /// <param name="device">Device of the model.</param>
+    /// <param name="plain">Whether to use plain operators only, without fused kernels.</param>
     public Glm4Model(Glm4Config config, ScalarType type, Device device, bool plain = false)
         : this(config, type, new DevicePlan((device, config.LayerCount)), plain) { }
 
-    /// <summary>Lays out the layers, each on its device; weights are not in memory yet. Over several devices, for
+    /// <summary>Creates the layers, each on its device; weights are not in memory yet. Several devices are for
     /// inference only.</summary>
     /// <param name="config">The architecture.</param>
     /// <param name="type">Type that layers compute in.</param>
-    /// <param name="plan">Where each layer lives.</param>
-    /// <param name="plain">Plain operators only, no fused kernels.</param>
-    /// <exception cref="ArgumentException">The plan is for another number of layers.</exception>
+    /// <param name="plan">Device of each layer.</param>
+    /// <param name="plain">Whether to use plain operators only, without fused kernels.</param>
+    /// <exception cref="ArgumentException">The plan has another number of layers.</exception>
     public Glm4Model(Glm4Config config, ScalarType type, DevicePlan plan, bool plain = false)
         : base(config, type, plan, plain, new Glm4WeightNames(config), () => Make(config, type, plan)) { }
 
     private static DecoderParts Make(Glm4Config config, ScalarType type, DevicePlan plan)
     {
         var (first, last) = (plan.Devices[0], plan.Devices[^1]);
-        // Over several devices a tied head has a copy of the table where it is.
+        // With several devices, a tied head has its own copy of the table.
         var tied = config.TiedHead && plan.Devices.Count == 1;
         var embedding = new TokenEmbedding(Table(Glm4WeightNames.Embedding, first), tied);
         return new DecoderParts(

@@ -7,10 +7,10 @@ namespace GlmTune.Model.Glm4;
 /// <param name="config">The architecture.</param>
 public sealed class Glm4WeightNames(Glm4Config config) : WeightNames
 {
-    /// <summary>What the token embedding's table is called in a model.</summary>
+    /// <summary>Name of the token embedding's table in a model.</summary>
     internal const string Embedding = "transformer.embedding.word_embeddings.weight";
 
-    /// <summary>What the output head's projection is called in a model.</summary>
+    /// <summary>Name of the output head's projection in a model.</summary>
     internal const string Head = "transformer.output_layer.weight";
 
     private const string OriginalLayers = "transformer.encoder.layers.";
@@ -73,8 +73,8 @@ public sealed class Glm4WeightNames(Glm4Config config) : WeightNames
     }
 
     /// <inheritdoc/>
-    // The original checkpoints store the angles' frequencies in bfloat16; they are computed exactly instead. A tied head
-    // is the embedding, also where a file has it a second time: so the transformers library reads it.
+    // The original checkpoints store the frequencies of the angles in bfloat16; they are computed exactly instead. A
+    // tied head is the embedding even if a file has it twice, as in the transformers library.
     public override bool IsSpare(string name) =>
         name.EndsWith("rotary_pos_emb.inv_freq", StringComparison.Ordinal)
         || name.EndsWith("rotary_emb.inv_freq", StringComparison.Ordinal)

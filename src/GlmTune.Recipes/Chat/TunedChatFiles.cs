@@ -7,9 +7,9 @@ using GlmTune.Recipes.Models;
 
 namespace GlmTune.Recipes.Chat;
 
-/// <summary>What is read of a tuned model before its weights: enough to find what would stop it later.</summary>
-/// <remarks>The tokenizer and the generation configuration are those beside the adapter if it has them, else the
-/// base's.</remarks>
+/// <summary>Everything that is read of a tuned model before its weights: enough to find problems early.</summary>
+/// <remarks>Tokenizer and generation configuration are read from the adapter folder if it has them, otherwise from the
+/// base.</remarks>
 public sealed class TunedChatFiles
 {
     private TunedChatFiles(
@@ -21,31 +21,31 @@ public sealed class TunedChatFiles
         IReadOnlyList<string> notes
     ) => (Name, Path, Options, Template, Defaults, Notes) = (name, path, options, template, defaults, notes);
 
-    /// <summary>The path as it was given.</summary>
+    /// <summary>The path as given.</summary>
     public string Name { get; }
 
     /// <summary>The model, or the adapter and its base.</summary>
     public TunedPath Path { get; }
 
-    /// <summary>How it is loaded.</summary>
+    /// <summary>How to load it.</summary>
     public TunedChatOptions Options { get; }
 
-    /// <summary>The chat format with its tokenizer.</summary>
+    /// <summary>The chat template with its tokenizer.</summary>
     public Glm4Template Template { get; }
 
-    /// <summary>What generation_config.json says.</summary>
+    /// <summary>The options in generation_config.json.</summary>
     public GenerationOptions Defaults { get; }
 
-    /// <summary>What somebody should know though it is no error, a sentence each.</summary>
+    /// <summary>Notes for the user, one sentence each.</summary>
     public IReadOnlyList<string> Notes { get; }
 
-    /// <summary>Tells this model and its adapter from others, by the contents of their files.</summary>
+    /// <summary>Identifies this model and its adapter by the contents of their files.</summary>
     public string Identity => Path.Fingerprint();
 
-    /// <summary>Reads and checks everything but the values of the weights.</summary>
-    /// <param name="path">A model's folder, an adapter's folder, or a hub id from the local cache.</param>
-    /// <param name="options">How it will be loaded.</param>
-    /// <exception cref="InvalidDataException">Files are missing or damaged, or do not belong together: all
+    /// <summary>Reads and checks everything except the values of the weights.</summary>
+    /// <param name="path">A model folder, an adapter folder, or a Hub id from the local cache.</param>
+    /// <param name="options">How to load it.</param>
+    /// <exception cref="InvalidDataException">Files are missing, damaged or inconsistent; the message lists all
     /// problems.</exception>
     public static TunedChatFiles Read(string path, TunedChatOptions? options = null)
     {
@@ -85,7 +85,7 @@ public sealed class TunedChatFiles
         return new TunedChatFiles(path, tuned, options, template, defaults!, notes);
     }
 
-    // A preset that this version does not have is as good as none.
+    // A preset that this version does not know is treated as not recorded.
     private static TemplatePreset Recorded(string folder) =>
         TrainingState.Read(folder)?.Template is { } name
         && TemplatePreset.All.FirstOrDefault(preset => preset.Name == name) is { } preset

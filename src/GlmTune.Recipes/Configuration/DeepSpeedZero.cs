@@ -97,8 +97,8 @@ internal sealed class DeepSpeedZero(DeepSpeedValues values, int? hiddenSize)
             {
                 section.Problem(
                     key,
-                    $"'{section.Full(key)}' requires stage 1, 2 or 3, but '{section.Full("stage")}' is 0; set a stage, or "
-                        + "remove it"
+                    $"'{section.Full(key)}' requires stage 1, 2 or 3, but '{section.Full("stage")}' is 0; set "
+                        + "a stage, or remove it"
                 );
             }
         }

@@ -156,9 +156,9 @@ internal static class RecipeChecks
         if (recipe.Batches.DropLast && rows < recipe.Training.MicroBatchSize)
         {
             throw new InvalidDataException(
-                $"'training_args.dataloader_drop_last' is true, but the {rows} training rows do not fill a micro-batch of "
-                    + $"{recipe.Training.MicroBatchSize} (per_device_train_batch_size): none would be used. Remove it, or "
-                    + "make micro-batches smaller."
+                $"'training_args.dataloader_drop_last' is true, but the {rows} training rows do not fill a "
+                    + $"micro-batch of {recipe.Training.MicroBatchSize} (per_device_train_batch_size): none would "
+                    + "be used. Remove it, or make micro-batches smaller."
             );
         }
     }

@@ -41,10 +41,10 @@ public static class ModelReference
             );
         }
 
+        var searched = cache.Folders.Select(folder => Path.Combine(folder, HubCache.FolderName(model)));
         throw new InvalidDataException(
             $"{model}: no such folder, and no such model in the Hugging Face cache. Download it (`hf download "
-                + $"{model}`), or pass a folder that contains its files. Searched "
-                + $"{string.Join(", ", cache.Folders.Select(folder => Path.Combine(folder, HubCache.FolderName(model))))}."
+                + $"{model}`), or pass a folder that contains its files. Searched {string.Join(", ", searched)}."
         );
     }
 }

@@ -105,7 +105,8 @@ public sealed class RunLogger : IFineTuneReporter, IDisposable
                         ?? Path.Combine(
                             folder,
                             "runs",
-                            $"{DateTime.Now.ToString("MMMdd_HH-mm-ss", CultureInfo.InvariantCulture)}_{Environment.MachineName}"
+                            DateTime.Now.ToString("MMMdd_HH-mm-ss", CultureInfo.InvariantCulture)
+                                + $"_{Environment.MachineName}"
                         )
                 );
             }

@@ -134,9 +134,10 @@ internal sealed class OutputFolder(TrainingOptions training, string? resume)
 
         return training.OverwriteOutputFolder
             ? null
-            : $"{Folder}: contains checkpoints of an earlier run ({names}). To resume it, add yes to the command. To keep "
-                + $"it and start another, choose another folder: --set training_args.output_dir={FreeName()}. To delete its "
-                + "checkpoints and start from scratch, add --set training_args.overwrite_output_dir=true.";
+            : $"{Folder}: contains checkpoints of an earlier run ({names}). To resume it, add yes to the "
+                + "command. To keep it and start another, choose another folder: --set "
+                + $"training_args.output_dir={FreeName()}. To delete its checkpoints and start from scratch, add "
+                + "--set training_args.overwrite_output_dir=true.";
     }
 
     private string FreeName()

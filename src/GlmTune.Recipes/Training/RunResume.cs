@@ -149,8 +149,8 @@ internal sealed class RunResume(
         if (state.Rows is { } rows && rows != data.Fingerprint && CountOf(state) == data.Examples.Count)
         {
             note(
-                $"{checkpoint}: its {data.Examples.Count} training rows differ from those of this run, or are in another "
-                    + "order: in the current epoch, some rows may be repeated and others skipped."
+                $"{checkpoint}: its {data.Examples.Count} training rows differ from those of this run, or are "
+                    + "in another order: in the current epoch, some rows may be repeated and others skipped."
             );
         }
 
@@ -175,12 +175,12 @@ internal sealed class RunResume(
 
         var fraction = count is > 0 ? (double)state.Data.Examples / count.Value : epoch - state.Data.Epoch;
         batches.GoTo(state.Data.Epoch, Math.Clamp(fraction, 0, 1));
+        var how = count == data.Examples.Count ? ", in micro-batches of another size or packed in another way" : "";
         note(
             string.Create(
                 CultureInfo.InvariantCulture,
                 $"{checkpoint}: {state.Data.Examples} {(count is null ? "" : $"of {count} ")}rows of epoch "
-                    + $"{state.Data.Epoch + 1} were used"
-                    + $"{(count == data.Examples.Count ? ", in micro-batches of another size or packed in another way" : "")}"
+                    + $"{state.Data.Epoch + 1} were used{how}"
                     + $"; this run has {data.Examples.Count} rows and resumes at the same fraction of the epoch, after "
                     + $"row {batches.Cursor.Examples} of epoch {batches.Cursor.Epoch + 1}: some rows of this epoch may "
                     + $"be repeated and others skipped."

@@ -31,7 +31,8 @@ public sealed class EventFile : IDisposable
         for (var number = 0; ; number++)
         {
             var name =
-                $"events.out.tfevents.{clock.GetUtcNow().ToUnixTimeSeconds()}.{Environment.MachineName}.{Environment.ProcessId}.{number}";
+                $"events.out.tfevents.{clock.GetUtcNow().ToUnixTimeSeconds()}.{Environment.MachineName}"
+                + $".{Environment.ProcessId}.{number}";
             var path = System.IO.Path.Combine(folder, name);
             if (File.Exists(path))
             {

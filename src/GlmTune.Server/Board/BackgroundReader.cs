@@ -5,7 +5,8 @@ namespace GlmTune.Server.Board;
 /// <summary>Reads files on a thread of its own, one read at a time, so that a file system that does not answer holds up
 /// neither the requests of others nor the reads of other folders.</summary>
 /// <remarks>A read that takes longer than its patience is given up: its caller gets a <see cref="TimeoutException"/>,
-/// another thread goes on with the rest, and its folder is not read until the call has come back. Thread-safe.</remarks>
+/// another thread continues with the rest, and its folder is not read until the call has come back.
+/// Thread-safe.</remarks>
 /// <param name="patience">How long one read may take.</param>
 internal sealed class BackgroundReader(TimeSpan patience)
 {

@@ -2,7 +2,7 @@ using GlmTune.Runs;
 
 namespace GlmTune.Server.Board;
 
-/// <summary>What is known of the runs in some folders. Requests get the last state; files are read in the
+/// <summary>The known state of the runs in some folders. Requests get the last state; files are read in the
 /// background.</summary>
 /// <remarks>Thread-safe.</remarks>
 /// <param name="folders">Searched for runs.</param>
@@ -62,7 +62,9 @@ internal sealed class RunWatch(IReadOnlyList<string> folders, BackgroundReader r
         {
             foreach (var run in await SearchAsync(folder, problems))
             {
-                if (!entries.ContainsKey(run.Id) && await StatusAsync(run, known.GetValueOrDefault(run.Id)) is { } entry)
+                if (
+                    !entries.ContainsKey(run.Id) && await StatusAsync(run, known.GetValueOrDefault(run.Id)) is { } entry
+                )
                 {
                     entries.Add(run.Id, entry);
                 }
@@ -87,7 +89,7 @@ internal sealed class RunWatch(IReadOnlyList<string> folders, BackgroundReader r
         }
     }
 
-    // A known run stays the object that it was, with what it has read. One whose folder went away is none.
+    // A known run keeps its object, with what it has read. One whose folder has disappeared is dropped.
     private async Task<RunEntry?> StatusAsync(RunFolder run, RunEntry? before)
     {
         run = before?.Run ?? run;

@@ -64,7 +64,9 @@ internal static class ResponseFormat
         {
             throw ApiException.Wrong(
                 Schema,
-                $"'{Schema}' is {(schema.ValueKind == JsonValueKind.Undefined ? "missing" : RequestBody.Kind(schema))}; expected an object."
+                $"'{Schema}' is "
+                    + $"{(schema.ValueKind == JsonValueKind.Undefined ? "missing" : RequestBody.Kind(schema))}; "
+                    + "expected an object."
             );
         }
 

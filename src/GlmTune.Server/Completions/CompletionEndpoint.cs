@@ -15,7 +15,8 @@ internal sealed class CompletionEndpoint(
 {
     private const int DefaultMaxTokens = 16; // OpenAI's default.
 
-    // Choices is the number generated per prompt, Returned the number that the client gets. Prompts is null until they are tokenized.
+    // Choices is the number generated per prompt, Returned the number that the client gets. Prompts is null until they
+    // are tokenized.
     private sealed record Plan(
         ServedModel Model,
         IReadOnlyList<GivenPrompt> Given,

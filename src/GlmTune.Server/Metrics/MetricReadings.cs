@@ -43,7 +43,7 @@ internal sealed class MetricReadings : IDisposable
     {
         lock (reading)
         {
-            // What an instrument no longer reports is gone.
+            // Drops series that an instrument no longer reports.
             foreach (var (instrument, some) in series.Where(entry => entry.Key.IsObservable))
             {
                 lock (some)

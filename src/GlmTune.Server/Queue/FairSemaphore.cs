@@ -3,8 +3,8 @@ namespace GlmTune.Server;
 /// <summary>A counting semaphore that is fair between clients: waiting clients take turns, and those with the fewest
 /// permits come first.</summary>
 /// <remarks>A request for several permits enters when all of them are free. While it waits, requests that fit may
-/// overtake it, so that no permit stays idle; after a set time, it takes permits one by one as they are released, and uses
-/// each immediately. Thread-safe.</remarks>
+/// overtake it, so that no permit stays idle; after a set time, it takes permits one by one as they are released, and
+/// uses each immediately. Thread-safe.</remarks>
 internal sealed class FairSemaphore
 {
     private readonly Lock gate;

@@ -3,9 +3,9 @@ namespace GlmTune.Server;
 /// <summary>Runs as many answers as the batch has permits; further requests wait in a queue of limited length, in which
 /// clients take turns.</summary>
 /// <remarks>A request counts from its arrival, before its prompt is prepared; only a few prompts are prepared at a
-/// time. It takes permits only after preparation, so a long prompt blocks none: requests enter in the order in which they
-/// become ready. A client is an API key, or an address if there are no keys, so that one with many requests does not
-/// delay others. Each permit belongs to one answer, and is released when the answer is finished or cancelled.
+/// time. It takes permits only after preparation, so a long prompt blocks none: requests enter in the order in which
+/// they become ready. A client is an API key, or an address if there are no keys, so that one with many requests does
+/// not delay others. Each permit belongs to one answer, and is released when the answer is finished or cancelled.
 /// Thread-safe.</remarks>
 internal sealed class RequestQueue
 {
@@ -152,8 +152,8 @@ internal sealed class RequestQueue
             new(
                 await queue.answering.EnterAsync(client, answers, Dispose, cancellation),
                 answers,
-                // Some of its answers are running already, so there is no point in waiting for the others to have permits
-                // together.
+                // Some of its answers are running already, so there is no point in waiting for the others to have
+                // permits together.
                 (count, stop) => queue.answering.EnterAsync(client, count, null, stop, inPart: true)
             );
 

@@ -13,8 +13,8 @@ internal static class PromptLength
         {
             throw ApiException.Wrong(
                 param,
-                $"The prompt has {tokens} tokens; at most {most} are allowed. Leave out the oldest messages, or shorten "
-                    + "them.",
+                $"The prompt has {tokens} tokens; at most {most} are allowed. Leave out the oldest messages, "
+                    + "or shorten them.",
                 "context_length_exceeded"
             );
         }

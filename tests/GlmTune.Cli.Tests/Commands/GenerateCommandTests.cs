@@ -102,8 +102,8 @@ public sealed class GenerateCommandTests : IDisposable
         Assert.Contains("1 of 3 rows could not be answered", first.Error, StringComparison.Ordinal);
         var rows = File.ReadAllLines(folder.At("o.jsonl")).Select(row => JsonNode.Parse(row)!).ToList();
         Assert.Matches(
-            "^The prompt has [0-9]+ tokens, which leaves no room for an answer: prompt and answer are limited to 60 tokens "
-                + "together.$",
+            "^The prompt has [0-9]+ tokens, which leaves no room for an answer: prompt and answer are "
+                + "limited to 60 tokens together.$",
             (string)rows[1]["error"]!
         );
         Assert.Equal("error", (string)rows[1]["finish_reason"]!);

@@ -80,7 +80,8 @@ public sealed class UnreadableModelTests
                 copy => copy.Edit("config.json", json => json["quantization_bit"] = 4)
             },
             {
-                "the weights are quantised (GPTQ or AWQ: it holds 'transformer.encoder.layers.0.mlp.dense_4h_to_h.qweight')",
+                "the weights are quantised (GPTQ or AWQ: it holds "
+                    + "'transformer.encoder.layers.0.mlp.dense_4h_to_h.qweight')",
                 copy =>
                     copy.Rename(
                         Weights,

@@ -293,7 +293,15 @@ public class DataConversionTests
         string.Join(
             '\n',
             conversation.Messages.Select(message =>
-                $"{message.Role}|{message.Metadata}|{message.Content}|{string.Join(',', message.Tools.Select(tool => Regex.Replace(JsonNode.Parse(tool.Json)!.ToJsonString(), @"\s+(?="")|(?<="")Parameters: .*?(?="",""parameters"")", "")))}"
+                $"{message.Role}|{message.Metadata}|{message.Content}|"
+                + string.Join(',', message.Tools.Select(Comparable))
             )
+        );
+
+    private static string Comparable(ToolDefinition tool) =>
+        Regex.Replace(
+            JsonNode.Parse(tool.Json)!.ToJsonString(),
+            @"\s+(?="")|(?<="")Parameters: .*?(?="",""parameters"")",
+            ""
         );
 }

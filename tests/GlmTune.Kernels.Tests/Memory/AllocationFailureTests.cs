@@ -11,10 +11,11 @@ namespace GlmTune.Kernels.Tests.Memory;
 public sealed class AllocationFailureTests
 {
     private const string OfLibtorch =
-        "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 1 has a total capacity of 79.11 GiB of which 512.00 MiB is "
-        + "free. Including non-PyTorch memory, this process has 78.50 GiB memory in use. Of the allocated memory 76.25 GiB "
-        + "is allocated by PyTorch, and 1.50 GiB is reserved by PyTorch but unallocated. If reserved but unallocated "
-        + "memory is large try setting PYTORCH_ALLOC_CONF=expandable_segments:True to avoid fragmentation.";
+        "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 1 has a total capacity of 79.11 GiB of which "
+        + "512.00 MiB is free. Including non-PyTorch memory, this process has 78.50 GiB memory in use. Of the "
+        + "allocated memory 76.25 GiB is allocated by PyTorch, and 1.50 GiB is reserved by PyTorch but "
+        + "unallocated. If reserved but unallocated memory is large try setting "
+        + "PYTORCH_ALLOC_CONF=expandable_segments:True to avoid fragmentation.";
 
     [Fact]
     public void What_the_gpus_allocator_says_is_read_and_said_in_one_sentence()
@@ -43,7 +44,8 @@ public sealed class AllocationFailureTests
             },
             {
                 new IOException(
-                    "ncclCommInitRank failed: unhandled cuda error: Cuda failure 2 'out of memory'. Set NCCL_DEBUG=INFO for details."
+                    "ncclCommInitRank failed: unhandled cuda error: Cuda failure 2 'out of memory'. Set "
+                        + "NCCL_DEBUG=INFO for details."
                 ),
                 "an allocation on the GPU failed"
             },
@@ -55,7 +57,8 @@ public sealed class AllocationFailureTests
                 new InvalidOperationException(
                     "outside",
                     new AtenException(
-                        "aten::outer failed: DefaultCPUAllocator: can't allocate memory: you tried to allocate 1048576 bytes. Error code 12"
+                        "aten::outer failed: DefaultCPUAllocator: can't allocate memory: you tried to "
+                            + "allocate 1048576 bytes. Error code 12"
                     )
                 ),
                 "1 MiB could not be allocated on the host"

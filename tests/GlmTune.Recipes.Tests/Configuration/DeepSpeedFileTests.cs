@@ -399,8 +399,8 @@ public class DeepSpeedFileTests
     )]
     [InlineData(
         "\"zero_optimization\": {\"offload_optimizer\": {\"device\": \"cpu\"}}",
-        "'zero_optimization.offload_optimizer' requires stage 1, 2 or 3, but 'zero_optimization.stage' is 0; set a stage, "
-            + "or remove it"
+        "'zero_optimization.offload_optimizer' requires stage 1, 2 or 3, but 'zero_optimization.stage' is 0; "
+            + "set a stage, or remove it"
     )]
     [InlineData(
         "\"zero_optimization\": {\"cpu_offload\": true}",

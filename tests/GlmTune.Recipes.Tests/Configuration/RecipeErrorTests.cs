@@ -207,8 +207,8 @@ public class RecipeErrorTests
     [InlineData("peft_type: LORA\nuse_qalora: true", "5: 'peft_config.use_qalora' is not supported")]
     [InlineData(
         "peft_type: PREFIX_TUNING\nnum_attention_heads: 3\ntoken_dim: 256",
-        "6: 'peft_config.token_dim' is 256, which is not divisible by 3 heads (num_attention_heads); leave both out to use the "
-            + "model's values"
+        "6: 'peft_config.token_dim' is 256, which is not divisible by 3 heads (num_attention_heads); leave "
+            + "both out to use the model's values"
     )]
     [InlineData(
         "peft_type: PREFIX_TUNING\ninit_weights: zero\ninit_text: hello",

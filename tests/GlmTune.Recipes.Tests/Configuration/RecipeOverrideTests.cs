@@ -33,7 +33,8 @@ public class RecipeOverrideTests
     public void An_override_removes_a_key_that_nobody_knows_and_no_other()
     {
         const string yaml =
-            "data_config:\n  train_file: train.jsonl\nown_loader: {path: x, more: [1]}\ntraining_args:\n  shuffle_all: 1\n";
+            "data_config:\n  train_file: train.jsonl\nown_loader: {path: x, more: [1]}\ntraining_args:\n  "
+            + "shuffle_all: 1\n";
         var recipe = RecipeText.Read(yaml, "own_loader=null", "training_args.shuffle_all=~");
         Assert.Empty(recipe.Notes);
         Assert.Equal(

@@ -24,10 +24,10 @@ public sealed class OutputFolderTests : IDisposable
                 tiny.Train(tiny.Recipe("run", null, Lora, "training_args.seed=3"), resume: resume)
             );
             Assert.Equal(
-                $"{tiny.At("run")}: contains checkpoints of an earlier run (checkpoint-4). To resume it, add yes to the "
-                    + "command. To keep it and start another, choose another folder: --set "
-                    + $"training_args.output_dir={tiny.At("run")}-2. To delete its checkpoints and start from scratch, add "
-                    + "--set training_args.overwrite_output_dir=true.",
+                $"{tiny.At("run")}: contains checkpoints of an earlier run (checkpoint-4). To resume it, add "
+                    + "yes to the command. To keep it and start another, choose another folder: --set "
+                    + $"training_args.output_dir={tiny.At("run")}-2. To delete its checkpoints and start from "
+                    + "scratch, add --set training_args.overwrite_output_dir=true.",
                 error.Message
             );
         }

@@ -47,7 +47,11 @@ public sealed class BodyWalkTests
     [InlineData("""{"a":[{"b":1},[0,"\uDEAD"]]}""", "a[1][1]", "'a[1][1]' contains an unpaired surrogate")]
     [InlineData("""{"é":{"b\u0020c":"\ud900x"}}""", "é.b\\u0020c", "'é.b\\u0020c' contains an unpaired surrogate")]
     [InlineData("""{"\ud800":1}""", null, "The body has a member whose name contains an unpaired surrogate")]
-    [InlineData("""{"a":1,"b":[{"c":1,"\udfff":1}]}""", "b[0]", "'b[0]' has a member whose name contains an unpaired surrogate")]
+    [InlineData(
+        """{"a":1,"b":[{"c":1,"\udfff":1}]}""",
+        "b[0]",
+        "'b[0]' has a member whose name contains an unpaired surrogate"
+    )]
     [InlineData("\"\\ud800\"", null, "The body contains an unpaired surrogate")]
     [InlineData("[[[[[[[[[]]]]]]]]]", null, "The body is not JSON, or nested deeper than 8 levels (line 1, byte 9).")]
     [InlineData("{\n \"a\": tru }", null, "The body is not JSON, or nested deeper than 8 levels (line 2, byte 10).")]
@@ -120,7 +124,8 @@ public sealed class BodyWalkTests
             "\\ud83d",
         ];
         // The last two are rare, or no body would be whole.
-        return $"\"{string.Concat(Enumerable.Range(0, random.Next(3)).Select(_ => pieces[random.Next(random.Next(8) == 0 ? 10 : 8)]))}\"";
+        var text = Enumerable.Range(0, random.Next(3)).Select(_ => pieces[random.Next(random.Next(8) == 0 ? 10 : 8)]);
+        return $"\"{string.Concat(text)}\"";
     }
 
     private static bool Passes(string body)

@@ -8,7 +8,8 @@ internal static class PlainDescription
     public static string Write(Product product)
     {
         var named = product.Tags.Where(tag => tag.Key != "类型" && tag.Key != product.Kind.ShapeKey);
-        return $"这是一{product.Kind.Measure}{product.Noun}{string.Concat(named.Select(tag => $"，{tag.Key}是{tag.Value}"))}。";
+        var tags = string.Concat(named.Select(tag => $"，{tag.Key}是{tag.Value}"));
+        return $"这是一{product.Kind.Measure}{product.Noun}{tags}。";
     }
 
     /// <summary>The tags one by one: 类型：裤；材质：棉。</summary>

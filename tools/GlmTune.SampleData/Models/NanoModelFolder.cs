@@ -49,7 +49,8 @@ internal static class NanoModelFolder
                 yield return ChatTemplate.ToolPreamble;
                 foreach (var function in tools.Select(tool => tool["function"]!))
                 {
-                    yield return $"\n\n## {function["name"]}\n\n{PythonJson.Rewrite(function.ToJsonString(), indent: 4)}\n{ChatTemplate.AfterTool}";
+                    var definition = PythonJson.Rewrite(function.ToJsonString(), indent: 4);
+                    yield return $"\n\n## {function["name"]}\n\n{definition}\n{ChatTemplate.AfterTool}";
                 }
             }
 

@@ -3,8 +3,8 @@ namespace GlmTune.Data.Templates.Jinja;
 /// <summary>What may follow <c>is</c>: Jinja's tests.</summary>
 internal static class Checks
 {
-    /// <summary>Whether a test holds.</summary>
-    /// <exception cref="JinjaException">There is no such test here.</exception>
+    /// <summary>Whether a test is true.</summary>
+    /// <exception cref="JinjaException">The test is not supported.</exception>
     public static bool Holds(int line, string name, object? value, IReadOnlyList<object?> given) =>
         name switch
         {

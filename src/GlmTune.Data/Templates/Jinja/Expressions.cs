@@ -3,7 +3,7 @@ using System.Runtime.CompilerServices;
 namespace GlmTune.Data.Templates.Jinja;
 
 /// <summary>A part of a template that has a value.</summary>
-/// <param name="Line">Where it stands, from 1.</param>
+/// <param name="Line">Line of the template, from 1.</param>
 internal abstract record Expression(int Line)
 {
     /// <summary>The value, with the work counted.</summary>

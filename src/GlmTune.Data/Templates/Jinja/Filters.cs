@@ -8,7 +8,7 @@ namespace GlmTune.Data.Templates.Jinja;
 internal static class Filters
 {
     /// <summary>Applies one.</summary>
-    /// <exception cref="JinjaException">There is no such filter here, or the value does not fit.</exception>
+    /// <exception cref="JinjaException">The filter is not supported, or does not accept the value.</exception>
     public static object? Apply(
         int line,
         string name,

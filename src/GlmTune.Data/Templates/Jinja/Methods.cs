@@ -6,7 +6,7 @@ namespace GlmTune.Data.Templates.Jinja;
 internal static class Methods
 {
     /// <summary>Calls one.</summary>
-    /// <exception cref="JinjaException">There is no such method here, or its arguments do not fit.</exception>
+    /// <exception cref="JinjaException">The method is not supported, or does not accept its arguments.</exception>
     public static object? Call(
         int line,
         object? of,

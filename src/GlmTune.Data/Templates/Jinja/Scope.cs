@@ -29,7 +29,7 @@ internal sealed class Scope(RenderWork work, Scope? outer = null)
     private Scope? Outer => outer;
 }
 
-/// <summary>Bounds the work of a rendering: a template is a program, and may come from anybody.</summary>
+/// <summary>Limits the work of a rendering: a template is a program, and may come from anyone.</summary>
 /// <param name="maxSteps">Expressions and statements that may be evaluated.</param>
 /// <param name="maxCharacters">Characters that may be written, and that a value may have.</param>
 internal sealed class RenderWork(long maxSteps, long maxCharacters)

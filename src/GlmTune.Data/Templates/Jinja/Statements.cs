@@ -14,7 +14,7 @@ internal enum Flow
 }
 
 /// <summary>A part of a template that writes or changes something.</summary>
-/// <param name="Line">Where it stands, from 1.</param>
+/// <param name="Line">Line of the template, from 1.</param>
 internal abstract record Statement(int Line)
 {
     public abstract Flow Run(Scope scope, RenderOutput output);
@@ -158,7 +158,7 @@ internal sealed record Set(int Line, IReadOnlyList<string> Names, string? Member
 
         if (scope[Names[0]] is not Namespace space)
         {
-            throw new JinjaException(Line, $"'{Names[0]}' is no namespace, so '{Member}' cannot be set.");
+            throw new JinjaException(Line, $"'{Names[0]}' is not a namespace, so '{Member}' cannot be set.");
         }
 
         space.Members[Member] = value;

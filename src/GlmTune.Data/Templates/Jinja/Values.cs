@@ -5,7 +5,7 @@ using System.Text.Json;
 namespace GlmTune.Data.Templates.Jinja;
 
 /// <summary>A name or member that does not exist: prints as nothing, is false, and has no members.</summary>
-/// <param name="Name">What was asked for.</param>
+/// <param name="Name">The name that was used.</param>
 internal sealed record Undefined(string Name);
 
 /// <summary>An object whose members a template may set: Jinja's <c>namespace</c>.</summary>
@@ -14,8 +14,8 @@ internal sealed class Namespace
     public Dictionary<string, object?> Members { get; } = new(StringComparer.Ordinal);
 }
 
-/// <summary>A list that was written without brackets, or that comes from an object's items: Python's tuple, which prints
-/// in parentheses.</summary>
+/// <summary>A list that was written without brackets, or that comes from an object's items: Python's tuple, which
+/// prints in parentheses.</summary>
 internal sealed class Pair : List<object?>
 {
     public Pair(IEnumerable<object?> items)

@@ -62,8 +62,8 @@ public sealed class McpServers : IAsyncDisposable
                 .GroupBy(pair => pair.Name)
                 .Where(group => group.Count() > 1)
                 .Select(group =>
-                    $"{string.Join(" and ", group.Select(pair => $"'{pair.Tool.Name}' of the server '{pair.Server}'"))} "
-                    + $"would have the same name, '{group.Key}'; rename a server."
+                    string.Join(" and ", group.Select(pair => $"'{pair.Tool.Name}' of the server '{pair.Server}'"))
+                    + $" would have the same name, '{group.Key}'; rename a server."
                 )
                 .ToList();
             if (twice.Count > 0)

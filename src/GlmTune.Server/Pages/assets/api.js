@@ -53,7 +53,7 @@ export const listServerTools = async () => (await getJson("/api/tools")).tools;
 export const runServerTool = async (name, args, signal) => (await postJson("/api/tools/call", { name, arguments: args }, signal)).result;
 
 /**
- * Streams an answer, and hears of each piece.
+ * Streams an answer, and calls back with each piece.
  * @param request The body of /v1/chat/completions, without `stream`.
  * @param onDelta Gets each `delta`; text in `content`, pieces of calls in `tool_calls`.
  * @returns `{finish, usage}`; a null `finish` says that the stream broke off.

@@ -11,7 +11,7 @@ const MOST_ANSWERS = 5000;
 const stepOf = (line) => Number.isSafeInteger(line.step) && line.step >= 0 ? line.step : null;
 const textOf = (value) => typeof value === "string" ? value : value === undefined || value === null ? "" : JSON.stringify(value);
 
-/** What is known of a run; grows as its log does. */
+/** The known state of a run; it grows with the log. */
 export class RunLog {
   constructor() {
     this.reset();

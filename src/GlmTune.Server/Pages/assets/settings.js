@@ -16,7 +16,7 @@ const SLIDERS = [
  * @param settings Changed in place as somebody moves things.
  * @param limit The most tokens that the model takes.
  * @param serverTools What the server can run.
- * @param changed Hears of each change.
+ * @param changed Called with each change.
  * @param close Closes the panel.
  */
 export function showSettings(settings, limit, serverTools, changed, close) {

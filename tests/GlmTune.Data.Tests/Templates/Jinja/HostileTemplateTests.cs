@@ -24,7 +24,8 @@ public class HostileTemplateTests
         "characters"
     )]
     [InlineData(
-        "{% set ns = namespace(t='ab') %}{% for i in range(100) %}{% set ns.t = ns.t|replace('a', 'aab') %}{% endfor %}",
+        "{% set ns = namespace(t='ab') %}{% for i in range(100) %}{% set ns.t = ns.t|replace('a', 'aab') "
+            + "%}{% endfor %}",
         "characters"
     )]
     [InlineData("{% for i in range(100000) %}{{ 'abcdefgh' * 1000 }}{% endfor %}", "characters")]
@@ -37,7 +38,7 @@ public class HostileTemplateTests
     [InlineData("{{ self.x }}", "undefined")]
     [InlineData("{{ ''.format(messages) }}", "no method")]
     [InlineData("{{ namespace(a=1)|tojson }}", "no JSON")]
-    [InlineData("{% set messages.x = 1 %}", "no namespace")]
+    [InlineData("{% set messages.x = 1 %}", "not a namespace")]
     public void It_ends_with_an_error_that_says_why(string template, string said)
     {
         var error = Assert.Throws<JinjaException>(() =>
