@@ -35,8 +35,8 @@ internal sealed record Screen(TextReader Input, TextWriter Output, TextWriter Er
     /// headings: it is translated.</summary>
     public TextWriter Lines => Catalogue is null ? Output : lines ??= new TranslatedWriter(Output, Catalogue);
 
-    /// <summary>Tables, colours and progress bars on <see cref="Output"/>; for terminals only, because it wraps lines at
-    /// the width.</summary>
+    /// <summary>Tables, colours and progress bars on <see cref="Output"/>; for terminals only, because it wraps lines
+    /// at the width.</summary>
     public IAnsiConsole Console =>
         console ??= AnsiConsole.Create(
             new AnsiConsoleSettings

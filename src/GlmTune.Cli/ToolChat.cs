@@ -249,7 +249,8 @@ internal sealed class ToolChat : IDisposable
         }
 
         remarks.WriteLine(
-            $"{(shown ? "\n" : "")}[{screen.Translated(what)}] {TerminalText.Visible(use.Name)} {TerminalText.Visible(use.Arguments)}"
+            $"{(shown ? "\n" : "")}[{screen.Translated(what)}] {TerminalText.Visible(use.Name)} "
+                + $"{TerminalText.Visible(use.Arguments)}"
         );
         shown = false;
     }
@@ -258,7 +259,8 @@ internal sealed class ToolChat : IDisposable
     {
         calls.Add((use.Name, use.Arguments, result));
         remarks.WriteLine(
-            $"[{screen.Translated("result")}] {TerminalText.Visible(result.Length > ShownCharacters ? $"{result[..ShownCharacters]} …" : result)}"
+            $"[{screen.Translated("result")}] "
+                + $"{TerminalText.Visible(result.Length > ShownCharacters ? $"{result[..ShownCharacters]} …" : result)}"
         );
     }
 

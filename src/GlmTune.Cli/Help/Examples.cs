@@ -21,7 +21,10 @@ internal static class Examples
             "glmtune chat models/glm-nano",
             "glmtune chat output/checkpoint-52 --prompt 类型#裙*颜色#红色 --temperature 0",
         ],
-        ["glmtune generate"] = ["glmtune generate output/checkpoint-52 --input data/ads/dev.jsonl --output answers.jsonl"],
+        ["glmtune generate"] =
+        [
+            "glmtune generate output/checkpoint-52 --input data/ads/dev.jsonl --output " + "answers.jsonl",
+        ],
         ["glmtune serve"] =
         [
             "glmtune serve models/glm-nano",

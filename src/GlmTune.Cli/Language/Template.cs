@@ -3,9 +3,9 @@ using System.Text.RegularExpressions;
 namespace GlmTune.Cli.Language;
 
 /// <summary>An English message with holes, and its translation.</summary>
-/// <remarks>Holes are names in braces. <c>{file}</c> holds a value within a sentence, <c>{count#}</c> a number or a size,
-/// <c>{where@}</c> the place that a message begins with, such as a path, and <c>{text*}</c> anything; all are kept.
-/// <c>{problem+}</c> holds another message, which must have a translation too.</remarks>
+/// <remarks>Holes are names in braces. <c>{file}</c> holds a value within a sentence, <c>{count#}</c> a number or a
+/// size, <c>{where@}</c> the place that a message begins with, such as a path, and <c>{text*}</c> anything; all are
+/// kept. <c>{problem+}</c> holds another message, which must have a translation too.</remarks>
 internal sealed partial class Template
 {
     private readonly string[] literals;
