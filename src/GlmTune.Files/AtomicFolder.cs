@@ -6,7 +6,9 @@ namespace GlmTune.Files;
 /// process is killed.</summary>
 /// <remarks>Files are created in a temporary folder beside the target. <see cref="Publish"/> flushes them to disk,
 /// then writes a <see cref="FolderManifest"/> of their sizes and hashes, and renames the folder. Several processes may
-/// fill one folder: each writes to <see cref="TemporaryPath"/>, and one of them creates and publishes it.</remarks>
+/// fill one folder: each writes to <see cref="TemporaryPath"/>, and one of them creates and publishes it. While the
+/// folder is being built, its creator holds an OS lock on it where the file system has such locks, so that no other
+/// process takes it for an abandoned one.</remarks>
 public sealed class AtomicFolder : IDisposable
 {
     private const string Prefix = "tmp-glmtune-";
@@ -14,13 +16,15 @@ public sealed class AtomicFolder : IDisposable
     private const string LeftPrefix = Prefix + "left-";
     private readonly DirectoryOperations moves;
     private readonly List<string> leftovers = [];
+    private readonly string? run;
+    private IDisposable? hold;
     private bool published;
 
-    private AtomicFolder(string target, DirectoryOperations moves)
+    private AtomicFolder(string target, string? run, DirectoryOperations moves)
     {
-        this.moves = moves;
+        (this.moves, this.run) = (moves, run);
         Target = target;
-        Path = TemporaryPath(target);
+        Path = TemporaryPath(target, run);
     }
 
     /// <summary>Path of the finished folder.</summary>
@@ -36,24 +40,37 @@ public sealed class AtomicFolder : IDisposable
     /// <summary>Starts a folder. Whatever an interrupted attempt at the same target left behind is removed, or at least
     /// renamed.</summary>
     /// <param name="target">Path of the finished folder; its parent is created if needed.</param>
-    /// <exception cref="IOException">The folder cannot be created.</exception>
-    public static AtomicFolder Create(string target) => Create(target, DirectoryOperations.OfSystem);
+    /// <param name="run">Id of the run that writes the folder. It becomes part of the temporary name, so that two runs
+    /// never write to the same one, and is recorded in the manifest. Null: a folder that belongs to no run.</param>
+    /// <exception cref="IOException">The folder cannot be created, or another process is building it.</exception>
+    public static AtomicFolder Create(string target, string? run = null) =>
+        Create(target, DirectoryOperations.OfSystem, run);
 
-    internal static AtomicFolder Create(string target, DirectoryOperations moves)
+    internal static AtomicFolder Create(string target, DirectoryOperations moves, string? run = null)
     {
         var folder = new AtomicFolder(
             System.IO.Path.TrimEndingDirectorySeparator(System.IO.Path.GetFullPath(target)),
+            run,
             moves
         );
+        if (moves.IsHeld(folder.Path))
+        {
+            throw new IOException(
+                $"{target}: another process is writing this folder ({folder.Path}). Wait for it, or choose another folder."
+            );
+        }
+
         RestoreOld(Beside(folder.Target, OldPrefix), moves);
         folder.leftovers.AddRange(Clear(folder.Path, moves));
         Directory.CreateDirectory(folder.Path);
+        folder.hold = moves.Hold(folder.Path);
         return folder;
     }
 
-    /// <summary>The folder in which a target is built: beside it, named <c>tmp-glmtune-</c> and the target's
-    /// name.</summary>
-    public static string TemporaryPath(string target) => Beside(target, Prefix);
+    /// <summary>The folder in which a target is built: beside it, named <c>tmp-glmtune-</c>, the run's id and the
+    /// target's name.</summary>
+    public static string TemporaryPath(string target, string? run = null) =>
+        Beside(target, run is null ? Prefix : $"{Prefix}{run}-");
 
     /// <summary>Waits until a folder created by another process is visible here: a network file system may show it with
     /// a delay.</summary>
@@ -87,7 +104,7 @@ public sealed class AtomicFolder : IDisposable
         [.. Inside(parent, Prefix), .. Inside(parent, OldPrefix)];
 
     /// <summary>Removes what interrupted attempts left behind in <paramref name="parent"/>, after restoring any folder
-    /// that was being replaced. Call it while nothing is being built there.</summary>
+    /// that was being replaced. A folder that a living process is building stays.</summary>
     /// <param name="parent">The folder to tidy.</param>
     /// <param name="note">Called for each folder that could not be restored or removed, with the reason. The folder
     /// stays, and the others are still handled.</param>
@@ -106,7 +123,7 @@ public sealed class AtomicFolder : IDisposable
         return
         [
             .. stale
-                .Where(Directory.Exists)
+                .Where(folder => Directory.Exists(folder) && !moves.IsHeld(folder))
                 .Where(folder => Try(folder, "cannot be removed", () => moves.Delete(folder))),
         ];
 
@@ -164,9 +181,10 @@ public sealed class AtomicFolder : IDisposable
             );
         }
 
-        FolderManifest.Write(Path, hashes);
+        FolderManifest.Write(Path, hashes, run);
         Place();
         published = true;
+        hold?.Dispose();
         Storage.FlushFolder(Storage.ParentOf(Target));
         Remove(Path); // after an exchange, the replaced folder
         Remove(Beside(Target, OldPrefix));
@@ -176,6 +194,7 @@ public sealed class AtomicFolder : IDisposable
     /// <see cref="RemoveStale(string, Action{string})"/> does it later.</summary>
     public void Dispose()
     {
+        hold?.Dispose();
         if (!published)
         {
             // The caller disposes it early because of another error, which must not be hidden.

@@ -1,6 +1,7 @@
 using System.IO.Hashing;
 using System.Runtime.ExceptionServices;
 using System.Text.Json;
+using System.Text.Json.Serialization;
 
 namespace GlmTune.Files;
 
@@ -11,6 +12,8 @@ public sealed record FolderFindings(IReadOnlyList<string> Problems, IReadOnlyLis
 
 /// <summary>Names, sizes and XXH128 hashes of a folder's files, stored in <see cref="FileName"/> inside the folder. It
 /// is written last, so its presence means that the folder is complete.</summary>
+/// <remarks>The id of the run is recorded here, with each file, and not in the files: the same recipe writes the same
+/// bytes in each run.</remarks>
 public static class FolderManifest
 {
     /// <summary>Name of the manifest inside its folder.</summary>
@@ -19,6 +22,7 @@ public static class FolderManifest
     private static readonly JsonSerializerOptions Json = new(JsonLayout.Indented)
     {
         PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
+        DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
     };
 
     /// <summary>Flushes every file and folder below <paramref name="folder"/> to disk, then writes and flushes the
@@ -27,7 +31,8 @@ public static class FolderManifest
     /// <param name="hashes">Hashes by name, from <see cref="HashOf"/>, of files that their writers have already read;
     /// the others are read now. These files must be listed even if a network file system does not show another
     /// machine's files yet.</param>
-    public static void Write(string folder, IReadOnlyDictionary<string, string>? hashes = null)
+    /// <param name="run">Id of the run that wrote the files, recorded with each; null: none.</param>
+    public static void Write(string folder, IReadOnlyDictionary<string, string>? hashes = null, string? run = null)
     {
         var paths = Directory
             .GetFiles(folder, "*", SearchOption.AllDirectories)
@@ -49,7 +54,8 @@ public static class FolderManifest
                     files[i] = new Entry(
                         paths[i],
                         new FileInfo(path).Length,
-                        hashes?.GetValueOrDefault(paths[i]) ?? HashOf(path)
+                        hashes?.GetValueOrDefault(paths[i]) ?? HashOf(path),
+                        run
                     );
                 }
             );
@@ -65,7 +71,7 @@ public static class FolderManifest
             Storage.FlushFolder(inner);
         }
 
-        AtomicFile.WriteJson(Path.Combine(folder, FileName), new Content(files), Json);
+        AtomicFile.WriteJson(Path.Combine(folder, FileName), new Content(run, files), Json);
     }
 
     /// <summary>Checks a folder against its manifest: each file exists, has its recorded length and, unless {hashes} is
@@ -120,6 +126,11 @@ public static class FolderManifest
         if (content?.Files is not { } files || !files.All(file => file is { Name.Length: > 0, Xxh128: not null }))
         {
             return new FolderFindings([$"{FileName} lacks the list 'files' with name, bytes and xxh128"], []);
+        }
+
+        if (files.Any(file => file.Run != content.Run))
+        {
+            return new FolderFindings([$"{FileName} names files of more than one run"], []);
         }
 
         var found = ShareOf(files, share, shares)
@@ -213,7 +224,7 @@ public static class FolderManifest
         return Convert.ToHexStringLower(hash.GetHashAndReset());
     }
 
-    private sealed record Content(IReadOnlyList<Entry> Files);
+    private sealed record Content(string? Run, IReadOnlyList<Entry> Files);
 
-    private sealed record Entry(string Name, long Bytes, string Xxh128);
+    private sealed record Entry(string Name, long Bytes, string Xxh128, string? Run);
 }

@@ -51,7 +51,7 @@ public sealed class AtomicFolderTests
         using var parent = new TemporaryFolder();
         Publish(parent.At("checkpoint-5"), "five");
         Directory.CreateDirectory(parent.At("tmp-mine"));
-        Fill(AtomicFolder.Create(parent.At("checkpoint-10")).Path, "ten"); // never disposed, as after a kill
+        Fill(Directory.CreateDirectory(parent.At("tmp-glmtune-checkpoint-10")).FullName, "ten");
 
         Assert.Equal([parent.At("tmp-glmtune-checkpoint-10")], AtomicFolder.FindStale(parent.Path));
         Assert.Equal([parent.At("tmp-glmtune-checkpoint-10")], AtomicFolder.RemoveStale(parent.Path));
@@ -73,7 +73,7 @@ public sealed class AtomicFolderTests
     public void A_new_attempt_starts_empty()
     {
         using var parent = new TemporaryFolder();
-        File.WriteAllText(Path.Combine(AtomicFolder.Create(parent.At("c")).Path, "half"), "");
+        parent.Write("tmp-glmtune-c/half", "");
         using var folder = AtomicFolder.Create(parent.At("c"));
 
         Assert.Empty(Directory.GetFiles(folder.Path));
@@ -245,6 +245,41 @@ public sealed class AtomicFolderTests
     }
 
     [Fact]
+    public void A_folder_that_a_living_process_builds_is_neither_removed_nor_written_to()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "Folders are locked on Linux.");
+        using var parent = new TemporaryFolder();
+        using (var first = AtomicFolder.Create(parent.At("c")))
+        {
+            Fill(first.Path, "first");
+            var error = Assert.Throws<IOException>(() => AtomicFolder.Create(parent.At("c")));
+            Assert.StartsWith($"{parent.At("c")}: another process is writing this folder (", error.Message);
+            Assert.Empty(AtomicFolder.RemoveStale(parent.Path, Assert.Fail));
+            first.Publish();
+        }
+
+        Assert.Equal("first", File.ReadAllText(parent.At("c/a.txt")));
+        Assert.Empty(FolderManifest.FindProblems(parent.At("c")));
+    }
+
+    [Fact]
+    public void Two_runs_that_write_the_same_target_never_share_a_file()
+    {
+        using var parent = new TemporaryFolder();
+        using var first = AtomicFolder.Create(parent.At("c"), "1111aaaa");
+        using var second = AtomicFolder.Create(parent.At("c"), "2222bbbb");
+        Fill(first.Path, "first");
+        Fill(second.Path, "second");
+        first.Publish();
+        second.Publish(replace: true);
+
+        Assert.Equal("second", File.ReadAllText(parent.At("c/a.txt")));
+        Assert.Empty(FolderManifest.FindProblems(parent.At("c")));
+        Assert.Contains("\"run\": \"2222bbbb\"", File.ReadAllText(parent.At("c/manifest.json")));
+        Assert.Equal(["c"], Names(parent.Path));
+    }
+
+    [Fact]
     public void A_file_that_cannot_be_read_is_a_problem_like_others()
     {
         Assert.SkipUnless(OperatingSystem.IsLinux(), "Reads a file of Linux that cannot be read.");
@@ -395,6 +430,9 @@ public sealed class AtomicFolderTests
         private int done;
 
         public bool Exchanges { get; init; } = true;
+
+        // A killed process holds nothing.
+        public override IDisposable? Hold(string folder) => null;
 
         public bool Removes { get; init; } = true;
 

@@ -26,11 +26,62 @@ internal sealed class OutputFolder(TrainingOptions training, string? resume)
 
     private string Folder => training.OutputFolder;
 
+    /// <summary>Reserves the folder for one run, unless there is a problem.</summary>
+    /// <param name="run">Id of the run.</param>
+    /// <param name="checkpointBytes">Approximate size of a checkpoint; 0: unknown.</param>
+    /// <param name="note">Called if the lock of a run that has ended was taken over.</param>
+    /// <returns>The lock, or the problems.</returns>
+    public (FolderLock? Lock, IReadOnlyList<string> Problems) Claim(
+        string run,
+        long checkpointBytes,
+        Action<string> note
+    )
+    {
+        var problems = FindProblems(checkpointBytes);
+        if (problems.Count > 0)
+        {
+            return (null, problems);
+        }
+
+        FolderLock? taken = null;
+        try
+        {
+            taken = FolderLock.Take(Folder, run, note);
+            // Another run may have used the folder since the first look.
+            problems = FindProblems(checkpointBytes, isOurs: true);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            problems = [error.Message];
+        }
+
+        if (problems.Count == 0)
+        {
+            return (taken, problems);
+        }
+
+        taken?.Dispose();
+        return (null, problems);
+    }
+
     /// <summary>Finds anything that would make the first checkpoint fail or overwrite another run's
     /// checkpoints.</summary>
     /// <param name="checkpointBytes">Approximate size of a checkpoint; 0: unknown.</param>
-    public IReadOnlyList<string> FindProblems(long checkpointBytes)
+    /// <param name="isOurs">Whether this run already holds the folder's lock.</param>
+    public IReadOnlyList<string> FindProblems(long checkpointBytes, bool isOurs = false)
     {
+        try
+        {
+            if (!isOurs && FolderLock.FindHolder(Folder) is { } holder)
+            {
+                return [holder];
+            }
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            return [error.Message];
+        }
+
         List<string?> problems =
         [
             WriteProbe.FindProblem(Folder, checkpointBytes),

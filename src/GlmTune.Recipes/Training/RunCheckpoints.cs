@@ -15,7 +15,8 @@ namespace GlmTune.Recipes.Training;
 /// layer as they are gathered. The folder gets its final name after the files of all ranks are on disk. If one rank
 /// fails, all do, and the folder is removed.</remarks>
 /// <param name="recipe">The recipe, which names the output folder and the number of checkpoints to keep.</param>
-/// <param name="inputs">Location of the tokenizer files, name of the base model, and what is sharded.</param>
+/// <param name="inputs">Id of the run, location of the tokenizer files, name of the base model, and what is
+/// sharded.</param>
 /// <param name="model">The model.</param>
 /// <param name="trained">What is trained.</param>
 /// <param name="trainer">The trainer.</param>
@@ -54,10 +55,10 @@ internal sealed class RunCheckpoints(
                 if (ranks.IsFirst)
                 {
                     Directory.CreateDirectory(recipe.Training.OutputFolder);
-                    folder = AtomicFolder.Create(target);
+                    folder = AtomicFolder.Create(target, inputs.Run);
                 }
             });
-            var path = AtomicFolder.TemporaryPath(target);
+            var path = AtomicFolder.TemporaryPath(target, inputs.Run);
             var hashes = ranks.FromAll(ranks.RunOnAllOrFail(() => WriteOptimizer(path)));
             WriteWeights(path);
             ranks.RunOnAllOrFail(() =>

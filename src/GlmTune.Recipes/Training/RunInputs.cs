@@ -1,3 +1,4 @@
+using GlmTune.Collectives;
 using GlmTune.Data.Templates;
 using GlmTune.Data.Tokenization;
 using GlmTune.Files;
@@ -15,7 +16,8 @@ namespace GlmTune.Recipes.Training;
 /// <param name="ModelFolder">Path of the model.</param>
 /// <param name="Config">Configuration of the model.</param>
 /// <param name="Plan">The recipe combined with its DeepSpeed file.</param>
-/// <param name="Output">The output folder.</param>
+/// <param name="Run">Id of this run: eight hexadecimal digits, new with every start.</param>
+/// <param name="Output">The output folder, which is locked for this run.</param>
 /// <param name="Data">The training rows.</param>
 /// <param name="Evaluation">The validation and test rows.</param>
 internal sealed record RunInputs(
@@ -23,18 +25,20 @@ internal sealed record RunInputs(
     string ModelFolder,
     ModelConfig Config,
     DeepSpeedPlan Plan,
+    string Run,
     OutputFolder Output,
     RunData Data,
     EvaluationSchedule Evaluation
 )
 {
-    /// <summary>Reads the inputs on every rank; rank 0 also checks whether the output folder can be used.</summary>
+    /// <summary>Reads the inputs on every rank; rank 0 also checks and locks the output folder.</summary>
     /// <param name="given">The recipe.</param>
     /// <param name="dataFolder">Folder with the files that the recipe names.</param>
     /// <param name="model">Model folder, or Hub id of a downloaded model.</param>
     /// <param name="resume">What the run resumes from; null or no: nothing.</param>
     /// <param name="ranks">The ranks.</param>
     /// <param name="reporter">Receives the events of later evaluations.</param>
+    /// <param name="owned">Receives the lock of the output folder.</param>
     /// <param name="stop">Cancels reading rows.</param>
     /// <exception cref="InvalidDataException">There are problems; the message lists them all.</exception>
     /// <exception cref="OperationCanceledException">A rank was asked to stop.</exception>
@@ -45,6 +49,7 @@ internal sealed record RunInputs(
         string? resume,
         RunRanks ranks,
         RankReporter reporter,
+        RankResources owned,
         CancellationToken stop
     )
     {
@@ -64,10 +69,19 @@ internal sealed record RunInputs(
         var plan = config is null ? null : report.Try(() => PlanFor(given, config, ranks.Count));
         var recipe = plan?.Recipe ?? given;
         var output = new OutputFolder(recipe.Training, resume);
+        var run = ranks.FromFirst(() => [Guid.NewGuid().ToString("N")[..8]])[0];
         report.Add(
             ranks.FromFirst(() =>
-                output.FindProblems(plan is null ? 0 : OutputFolder.CheckpointBytes(recipe, config!, plan.Sharding))
-            )
+            {
+                var bytes = plan is null ? 0 : OutputFolder.CheckpointBytes(recipe, config!, plan.Sharding);
+                var (taken, problems) = output.Claim(run, bytes, reporter.Note);
+                if (taken is not null)
+                {
+                    owned.Own(taken);
+                }
+
+                return problems;
+            })
         );
         RunData? data = null;
         EvaluationSchedule? evaluation = null;
@@ -80,7 +94,7 @@ internal sealed record RunInputs(
             },
             stop
         );
-        return new RunInputs(model, folder!, config!, plan!, output, data!, evaluation!);
+        return new RunInputs(model, folder!, config!, plan!, run, output, data!, evaluation!);
 
         void ReadRows()
         {

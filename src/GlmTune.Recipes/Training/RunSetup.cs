@@ -50,7 +50,7 @@ internal sealed class RunSetup
         Reporter = new RankReporter(Ranks, listener);
         Search = new CheckpointSearch(Ranks, Reporter.Note);
         resume ??= given.ResumeFrom;
-        var inputs = RunInputs.Read(given, dataFolder, model, resume, Ranks, Reporter, stop);
+        var inputs = RunInputs.Read(given, dataFolder, model, resume, Ranks, Reporter, owned, stop);
         (var plan, Data, Evaluation) = (inputs.Plan, inputs.Data, inputs.Evaluation);
         Recipe = plan.Recipe;
         Note(Recipe.Notes);

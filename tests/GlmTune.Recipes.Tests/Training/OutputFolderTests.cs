@@ -1,3 +1,4 @@
+using System.Text.Json;
 using GlmTune.Checkpoints;
 using GlmTune.Recipes.Reporting;
 using GlmTune.Recipes.Training;
@@ -33,6 +34,75 @@ public sealed class OutputFolderTests : IDisposable
         }
 
         Assert.Equal(before, File.ReadAllBytes(tiny.Checkpoint("run", 4, "adapter_model.safetensors")));
+    }
+
+    [Theory, InlineData(null, 1), InlineData("yes", 1), InlineData(null, 2), InlineData("yes", 2)]
+    public void A_run_is_refused_while_another_uses_its_folder_and_changes_nothing(string? resume, int ranks)
+    {
+        string? refused = null;
+        tiny.Train(tiny.Recipe("alone", null, Lora, "training_args.save_steps=1"));
+        var recipe = tiny.Recipe("run", null, Lora, "training_args.save_steps=1");
+        tiny.Train(
+            recipe,
+            stepped: (_, report) =>
+            {
+                if (report.Step == 3)
+                {
+                    refused = Assert.ThrowsAny<Exception>(() => tiny.Train(recipe, ranks, resume: resume)).Message;
+                }
+            }
+        );
+
+        Assert.Contains(
+            $"{tiny.At("run")}: another run is using this folder: process {Environment.ProcessId} on "
+                + Environment.MachineName,
+            refused,
+            StringComparison.Ordinal
+        );
+        Assert.DoesNotContain("earlier run", refused, StringComparison.Ordinal);
+        Assert.Equal([1, 2, 3, 4], CheckpointFolder.Steps(tiny.At("run")));
+        foreach (var step in new[] { 2, 3, 4 })
+        {
+            Assert.Equal(
+                File.ReadAllBytes(tiny.Checkpoint("alone", step, "adapter_model.safetensors")),
+                File.ReadAllBytes(tiny.Checkpoint("run", step, "adapter_model.safetensors"))
+            );
+            Assert.Empty(CheckpointFolder.Compare(tiny.Checkpoint("run", step)).Problems);
+        }
+
+        Assert.DoesNotContain("run.lock", Directory.GetFiles(tiny.At("run")).Select(Path.GetFileName));
+    }
+
+    [Fact]
+    public void A_manifest_carries_the_id_of_the_run_with_every_file()
+    {
+        tiny.Train(tiny.Recipe("run", null, Lora, "training_args.save_steps=2"));
+        HashSet<string> RunsOf(int step)
+        {
+            using var manifest = JsonDocument.Parse(File.ReadAllText(tiny.Checkpoint("run", step, "manifest.json")));
+            return
+            [
+                manifest.RootElement.GetProperty("run").GetString()!,
+                .. manifest
+                    .RootElement.GetProperty("files")
+                    .EnumerateArray()
+                    .Select(f => f.GetProperty("run").GetString()!),
+            ];
+        }
+
+        Assert.Matches("^[0-9a-f]{8}$", Assert.Single(RunsOf(2)));
+        Assert.Equal(RunsOf(2), RunsOf(4));
+        tiny.Train(tiny.Recipe("run", null, Lora, "training_args.max_steps=5"), resume: "yes");
+        Assert.NotEqual(RunsOf(4), RunsOf(5));
+
+        var path = tiny.Checkpoint("run", 5, "manifest.json");
+        var text = File.ReadAllText(path);
+        var last = text.LastIndexOf("\"run\": \"", StringComparison.Ordinal) + "\"run\": \"".Length;
+        File.WriteAllText(path, $"{text[..last]}00000000{text[(last + 8)..]}");
+        Assert.Equal(
+            ["manifest.json names files of more than one run"],
+            CheckpointFolder.Compare(tiny.Checkpoint("run", 5)).Problems
+        );
     }
 
     [Fact]
