@@ -9,6 +9,9 @@ public static class CheckpointFolder
 {
     private const string Prefix = "checkpoint-";
 
+    private const string WithoutManifest =
+        $"has {TrainingState.FileName} but no {FolderManifest.FileName}, so it is incomplete: copy it again";
+
     // Records how a checkpoint was used, not what was trained.
     private static readonly HashSet<string> Editable = new(StringComparer.Ordinal)
     {
@@ -92,7 +95,8 @@ public static class CheckpointFolder
         resume?.Trim().Equals("yes", StringComparison.OrdinalIgnoreCase) == true;
 
     /// <summary>Compares a checkpoint with its manifest. Checkpoints of other programs have no manifest; they count as
-    /// complete if they have a trainer state, which is written last.</summary>
+    /// complete if they have a trainer state, which is written last. One of this program without a manifest is
+    /// incomplete.</summary>
     /// <param name="folder">The checkpoint.</param>
     /// <param name="share">Which share of the files to read, from 0, when several processes check a folder
     /// together.</param>
@@ -101,17 +105,81 @@ public static class CheckpointFolder
     /// Weights, optimizer and training state must be exactly as written.</returns>
     public static FolderFindings Compare(string folder, int share = 0, int shares = 1)
     {
-        IReadOnlyList<string> problems =
-            !Directory.Exists(folder)
-                ? ["does not exist; with several machines, output_dir must be on a shared file system"]
-            : File.Exists(Path.Combine(folder, FolderManifest.FileName))
-            || File.Exists(Path.Combine(folder, TrainerStateFile.FileName))
-                ? []
-            : [$"has neither {FolderManifest.FileName} nor {TrainerStateFile.FileName}, so it is incomplete"];
-        return problems.Count == 0 && File.Exists(Path.Combine(folder, FolderManifest.FileName))
-            ? FolderManifest.Compare(folder, Editable.Contains, share: share, shares: shares)
-            : new FolderFindings(problems, []);
+        if (!Directory.Exists(folder))
+        {
+            return new FolderFindings(
+                ["does not exist; with several machines, output_dir must be on a shared file system"],
+                []
+            );
+        }
+
+        if (HasManifest(folder))
+        {
+            return FolderManifest.Compare(folder, Editable.Contains, share: share, shares: shares);
+        }
+
+        return IsOurs(folder) ? new FolderFindings([WithoutManifest], [])
+            : File.Exists(Path.Combine(folder, TrainerStateFile.FileName)) ? new FolderFindings([], [])
+            : new FolderFindings(
+                [$"has neither {FolderManifest.FileName} nor {TrainerStateFile.FileName}, so it is incomplete"],
+                []
+            );
     }
+
+    /// <summary>Checks a model, adapter or checkpoint folder before it is used for answers: the files needed for that
+    /// against the manifest, if this program wrote one.</summary>
+    /// <param name="folder">The folder.</param>
+    /// <param name="hashes">Whether to read and hash the files; otherwise only names and sizes are compared.</param>
+    /// <param name="share">Which share of the files to read, from 0, when several processes check a folder
+    /// together.</param>
+    /// <param name="shares">Number of shares.</param>
+    /// <returns>The problems; and, as edited, a phrase for each file that people edit, or that only resuming needs, which
+    /// differs or is missing.</returns>
+    public static FolderFindings CompareForUse(string folder, bool hashes, int share = 0, int shares = 1)
+    {
+        if (!FolderManifest.IsIn(folder))
+        {
+            return new FolderFindings(
+                !IsOurs(folder) ? []
+                    : HasManifest(folder) ? [$"{FolderManifest.FileName} is damaged"]
+                    : [WithoutManifest],
+                []
+            );
+        }
+
+        var needed = FolderManifest.Compare(
+            folder,
+            Editable.Contains,
+            _ => hashes,
+            share,
+            shares,
+            compared: name => !IsForResuming(name)
+        );
+        var others = FolderManifest.Compare(
+            folder,
+            _ => false,
+            _ => false,
+            share,
+            shares,
+            compared: name => IsForResuming(name)
+        );
+        return needed with
+        {
+            Edited =
+            [
+                .. needed.Edited.Select(name => $"'{name}' has been edited"),
+                .. needed.Problems.Count == 0 ? others.Problems : [],
+            ],
+        };
+    }
+
+    private static bool IsOurs(string folder) => File.Exists(Path.Combine(folder, TrainingState.FileName));
+
+    private static bool HasManifest(string folder) => File.Exists(Path.Combine(folder, FolderManifest.FileName));
+
+    private static bool IsForResuming(string name) =>
+        name.StartsWith("optimizer-", StringComparison.Ordinal)
+        || name is TrainingState.FileName or TrainerStateFile.FileName;
 
     /// <summary>The step in a checkpoint's name; null for other names.</summary>
     public static long? StepOf(string name) =>

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using GlmTune.Data.Batching;
 using GlmTune.Files;
 using GlmTune.Files.Json;
@@ -52,6 +53,17 @@ public sealed record TrainingState
     /// <summary>Fingerprint of the training rows, so that a run resumed with different rows can say so; null if it was
     /// not recorded.</summary>
     public string? Rows { get; init; }
+
+    /// <summary>Id of the Slurm job that wrote this; null outside Slurm.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? Job { get; init; }
+
+    /// <summary>Fingerprint of the base model; null if it was not recorded.</summary>
+    public string? Base { get; init; }
+
+    /// <summary>The settings that determine how training continues, as text, by the recipe's keys; null if they were not
+    /// recorded.</summary>
+    public SortedDictionary<string, string>? Settings { get; init; }
 
     /// <summary>Reads the file of a checkpoint; null if it has none, as with other programs' checkpoints.</summary>
     /// <exception cref="InvalidDataException">The file is damaged, or of a newer version.</exception>

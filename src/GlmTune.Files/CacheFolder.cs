@@ -59,6 +59,41 @@ public sealed class CacheFolder
         }
     }
 
+    /// <summary>A small cached content, which is made if it is missing. If the folder is not writable, it is made each
+    /// time, without a note.</summary>
+    /// <param name="name">Its path inside the folder.</param>
+    /// <param name="make">Makes the content.</param>
+    public byte[] Remember(string name, Func<byte[]> make)
+    {
+        var path = usual is null ? null : Path.Combine(usual, name);
+        try
+        {
+            if (path is not null && File.Exists(path))
+            {
+                return File.ReadAllBytes(path);
+            }
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            path = null;
+        }
+
+        var content = make();
+        try
+        {
+            if (path is not null)
+            {
+                AtomicFile.WriteBytes(path, content);
+            }
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            // Only time is lost.
+        }
+
+        return content;
+    }
+
     private string? TryWrite(string path, byte[] content)
     {
         try

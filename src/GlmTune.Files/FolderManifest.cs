@@ -87,20 +87,22 @@ public static class FolderManifest
         bool hashes = true,
         int share = 0,
         int shares = 1
-    ) => Compare(folder, _ => false, hashes, share, shares).Problems;
+    ) => Compare(folder, _ => false, _ => hashes, share, shares).Problems;
 
     /// <summary>Like <see cref="FindProblems"/>, but reports changes to editable files separately.</summary>
     /// <param name="folder">The folder to check.</param>
     /// <param name="editable">Whether the file with this name may differ from what was written.</param>
-    /// <param name="hashes">Whether to read and hash the files.</param>
+    /// <param name="hashed">Whether to read and hash the file with this name; null: all files.</param>
     /// <param name="share">Which share of the files to check, from 0.</param>
     /// <param name="shares">Number of shares.</param>
+    /// <param name="compared">Whether to check the file with this name at all; null: all files.</param>
     public static FolderFindings Compare(
         string folder,
         Predicate<string> editable,
-        bool hashes = true,
+        Predicate<string>? hashed = null,
         int share = 0,
-        int shares = 1
+        int shares = 1,
+        Predicate<string>? compared = null
     )
     {
         var manifest = Path.Combine(folder, FileName);
@@ -133,10 +135,10 @@ public static class FolderManifest
             return new FolderFindings([$"{FileName} names files of more than one run"], []);
         }
 
-        var found = ShareOf(files, share, shares)
+        var found = ShareOf([.. files.Where(file => compared?.Invoke(file.Name) != false)], share, shares)
             .AsParallel()
             .AsOrdered()
-            .Select(file => (file.Name, Problem: FindProblem(folder, file, hashes)))
+            .Select(file => (file.Name, Problem: FindProblem(folder, file, hashed?.Invoke(file.Name) != false)))
             .Where(file => file.Problem is not null)
             .ToList();
         // A file that is missing, or outside the folder, does not count as edited.
@@ -145,6 +147,21 @@ public static class FolderManifest
             [.. found.Where(file => !Edited(file.Name)).Select(file => file.Problem!)],
             [.. found.Where(file => Edited(file.Name)).Select(file => file.Name)]
         );
+    }
+
+    /// <summary>Whether a folder has a manifest that was written by <see cref="Write"/>, even if it has been damaged since;
+    /// other software also uses this file name.</summary>
+    public static bool IsIn(string folder)
+    {
+        try
+        {
+            var path = Path.Combine(folder, FileName);
+            return File.Exists(path) && File.ReadAllText(path).Contains("\"xxh128\"", StringComparison.Ordinal);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            return false;
+        }
     }
 
     private static string At(JsonException exception) => exception.LineNumber is { } line ? $" (line {line + 1})" : "";

@@ -6,11 +6,41 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Cli.Commands;
 
-/// <summary><c>glmtune checkpoint</c>: converts checkpoints.</summary>
+/// <summary><c>glmtune checkpoint</c>: verifies and converts checkpoints.</summary>
 internal static class CheckpointCommand
 {
     public static Command Create(Screen screen) =>
-        new("checkpoint", "Convert training checkpoints.") { Consolidate(screen) };
+        new("checkpoint", "Verify or convert training checkpoints.") { Verify(screen), Consolidate(screen) };
+
+    private static Command Verify(Screen screen)
+    {
+        var path = new Argument<string>("PATH")
+        {
+            Description = "a checkpoint, adapter or model folder, or an output folder with checkpoints",
+        };
+        var accept = new Option<bool>("--accept")
+        {
+            Description = "accept the files of this one folder as they are now, by writing a new manifest",
+        };
+        var command = new Command("verify", "Read all files of a folder and compare them with its manifest.")
+        {
+            path,
+            accept,
+        };
+        command.SetAction(given =>
+        {
+            var results = given.GetValue(accept)
+                ? [VerifyCheckpoint.Accept(given.GetRequiredValue(path))]
+                : VerifyCheckpoint.Run(given.GetRequiredValue(path));
+            foreach (var result in results)
+            {
+                screen.Output.WriteLine(result.Describe());
+            }
+
+            return results.All(result => result.Problems.Count == 0) ? ExitCode.Done : ExitCode.Users;
+        });
+        return command;
+    }
 
     private static Command Consolidate(Screen screen)
     {

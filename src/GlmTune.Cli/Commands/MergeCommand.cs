@@ -45,7 +45,14 @@ internal static class MergeCommand
             var tuned = problems.Try(() => TunedPath.Resolve(given.GetRequiredValue(path), given.GetValue(baseModel)));
             problems.Add(MergeAdapter.FindProblems(tuned, folder, given.GetValue(layout), stored));
             problems.Throw();
-            var report = MergeAdapter.Run(tuned!, folder, given.GetValue(layout), stored, place);
+            var report = MergeAdapter.Run(
+                tuned!,
+                folder,
+                given.GetValue(layout),
+                stored,
+                place,
+                text => screen.Error.WriteLine($"note: {text}")
+            );
             var agreement = report.Agreement is { } found
                 ? string.Create(
                     CultureInfo.InvariantCulture,

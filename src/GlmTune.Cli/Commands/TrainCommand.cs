@@ -19,14 +19,15 @@ internal static class TrainCommand
                 "checkpoint to resume from: yes (the newest in the output folder), no (start from "
                 + "scratch), 600, checkpoint-600, or a checkpoint folder",
         };
-        var (set, processes) = (Arguments.Set(), RankProcess.Count());
+        var (set, processes, time) = (Arguments.Set(), RankProcess.Count(), TimeLimit.Create());
         var fit = new Option<bool>("--fit")
         {
             Description = "change settings so that the run fits the GPU, and say which (training_args.fit: true)",
         };
         var command = new Command(
             "train",
-            "Fine-tune a model with a recipe. Ctrl-C saves a checkpoint and ends the run."
+            "Fine-tune a model with a recipe. Ctrl-C saves a checkpoint and ends the run; a second Ctrl-C ends it at "
+                + "once."
         )
         {
             data,
@@ -36,6 +37,7 @@ internal static class TrainCommand
             set,
             fit,
             processes,
+            time,
         };
         command.SetAction(
             (given, stop) =>
@@ -59,6 +61,12 @@ internal static class TrainCommand
 
                 int Train(ICollectives ranks)
                 {
+                    var limited = CancellationTokenSource.CreateLinkedTokenSource(stop);
+                    using var timer = TimeLimit.Apply(
+                        given.GetValue(time),
+                        limited,
+                        text => (ranks.Rank == 0 ? screen.Error : TextWriter.Null).WriteLine($"note: {text}")
+                    );
                     FineTuneResult Run(IFineTuneReporter view) =>
                         RunLogger.Of(
                             recipe,
@@ -72,7 +80,7 @@ internal static class TrainCommand
                                     given.GetRequiredValue(model),
                                     given.GetValue(resume),
                                     reporter,
-                                    stop,
+                                    limited.Token,
                                     ranks
                                 )
                         );

@@ -178,7 +178,7 @@ internal sealed class ProcessFamily(TextWriter log, TimeSpan grace) : IDisposabl
             return;
         }
 
-        foreach (var (signal, number) in Forwarded)
+        foreach (var (signal, number) in Forwarded.Where(each => !IgnoredSignals.Contain(each.Number)))
         {
             registrations.Add(
                 PosixSignalRegistration.Create(

@@ -120,19 +120,22 @@ public static class AdapterFolder
     /// <param name="values">Returns a parameter's values, such as the optimizer's float32 copy; null: the adapter's own
     /// values.</param>
     /// <param name="type">Type to store.</param>
+    /// <param name="baseFingerprint">Fingerprint of the base model to record; null: none.</param>
     public static void SaveLora(
         string folder,
         Lora lora,
         string? baseModel,
         Func<Parameter, Tensor>? values = null,
-        ScalarType type = ScalarType.Float32
+        ScalarType type = ScalarType.Float32,
+        string? baseFingerprint = null
     )
     {
         Save(
             Path.Combine(folder, WeightFiles.AdapterFile),
             lora.NamedParameters.ToDictionary(pair => AdapterTensors.Prefix + pair.Name, pair => pair.Parameter),
             values,
-            type
+            type,
+            baseFingerprint
         );
         AdapterConfigFile.WriteLora(folder, lora, baseModel);
     }
@@ -226,12 +229,14 @@ public static class AdapterFolder
     /// <param name="values">Returns a parameter's values, such as the optimizer's float32 copy; null: the adapter's own
     /// values.</param>
     /// <param name="type">Type to store.</param>
+    /// <param name="baseFingerprint">Fingerprint of the base model to record; null: none.</param>
     public static void SavePrefix(
         string folder,
         PrefixTuning prefix,
         string? baseModel,
         Func<Parameter, Tensor>? values = null,
-        ScalarType type = ScalarType.Float32
+        ScalarType type = ScalarType.Float32,
+        string? baseFingerprint = null
     )
     {
         using var scope = NewDisposeScope();
@@ -240,7 +245,7 @@ public static class AdapterFolder
             var writer = new SafetensorsWriter(
                 Path.Combine(folder, WeightFiles.AdapterFile),
                 [StoredTensors.Spec(PromptEmbeddings, type, embeddings.shape)],
-                SafetensorsWriter.PyTorchFormat
+                Metadata(baseFingerprint)
             )
         )
         {
@@ -323,18 +328,30 @@ public static class AdapterFolder
         FiniteWeights.Throw(path, notFinite);
     }
 
+    private static Dictionary<string, string> Metadata(string? baseFingerprint)
+    {
+        var metadata = new Dictionary<string, string>(SafetensorsWriter.PyTorchFormat);
+        if (baseFingerprint is not null)
+        {
+            metadata[ModelFingerprint.MetadataKey] = baseFingerprint;
+        }
+
+        return metadata;
+    }
+
     /// <summary>Writes an adapter's tensors.</summary>
     internal static void Save(
         string path,
         IReadOnlyDictionary<string, Parameter> parameters,
         Func<Parameter, Tensor>? values,
-        ScalarType type
+        ScalarType type,
+        string? baseFingerprint = null
     )
     {
         using var writer = new SafetensorsWriter(
             path,
             [.. parameters.Select(pair => StoredTensors.Spec(pair.Key, type, pair.Value.Shape))],
-            SafetensorsWriter.PyTorchFormat
+            Metadata(baseFingerprint)
         );
         foreach (var (name, parameter) in parameters)
         {

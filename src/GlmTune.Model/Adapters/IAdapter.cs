@@ -20,10 +20,12 @@ public interface IAdapter : IDisposable
     /// <param name="values">Returns a parameter's values, such as the optimizer's float32 copy; null: the adapter's own
     /// values.</param>
     /// <param name="type">Type to store.</param>
+    /// <param name="baseFingerprint">Fingerprint of the base model to record; null: none.</param>
     void Save(
         string folder,
         string? baseModel,
         Func<Parameter, Tensor>? values = null,
-        ScalarType type = ScalarType.Float32
+        ScalarType type = ScalarType.Float32,
+        string? baseFingerprint = null
     );
 }

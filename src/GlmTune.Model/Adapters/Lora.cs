@@ -169,8 +169,9 @@ public sealed class Lora : IAdapter
         string folder,
         string? baseModel,
         Func<Parameter, Tensor>? values = null,
-        ScalarType type = ScalarType.Float32
-    ) => AdapterFolder.SaveLora(folder, this, baseModel, values, type);
+        ScalarType type = ScalarType.Float32,
+        string? baseFingerprint = null
+    ) => AdapterFolder.SaveLora(folder, this, baseModel, values, type, baseFingerprint);
 
     /// <summary>Detaches this adapter from the layers of <paramref name="model"/>; modules saved with it keep their
     /// values.</summary>

@@ -186,8 +186,9 @@ public sealed class PrefixTuning : IAdapter
         string folder,
         string? baseModel,
         Func<Parameter, Tensor>? values = null,
-        ScalarType type = ScalarType.Float32
-    ) => AdapterFolder.SavePrefix(folder, this, baseModel, values, type);
+        ScalarType type = ScalarType.Float32,
+        string? baseFingerprint = null
+    ) => AdapterFolder.SavePrefix(folder, this, baseModel, values, type, baseFingerprint);
 
     /// <inheritdoc/>
     public void Detach(DecoderModel model)

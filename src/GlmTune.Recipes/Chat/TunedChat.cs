@@ -71,7 +71,7 @@ public sealed class TunedChat : IDisposable
         {
             if (options.Adapters.Count > 0)
             {
-                model.Serve(options.Adapters);
+                model.Serve(options.Adapters, notes.Add);
             }
 
             // Devices that share the layers share the KV cache.

@@ -31,6 +31,11 @@ public sealed class TunedModel : IDisposable
     public static void Check(TunedPath path)
     {
         NativeRuntime.Load();
+        foreach (var folder in path.Folders)
+        {
+            LoadedFolder.Verify(folder, hashes: false);
+        }
+
         using var model = ModelFolder.LayOut(path.ModelFolder);
         if (path.AdapterFolder is { } adapter)
         {
@@ -42,16 +47,17 @@ public sealed class TunedModel : IDisposable
     /// <param name="path">The model, or the adapter and its base.</param>
     /// <param name="type">Type to compute in.</param>
     /// <param name="device">The device to load to.</param>
+    /// <param name="note">Called with notes about the folders for the user.</param>
     /// <exception cref="InvalidDataException">Files are missing or damaged, or the adapter does not belong to this
     /// model.</exception>
-    public static TunedModel Load(TunedPath path, ScalarType type, Device device) =>
-        Load(path, type, config => new DevicePlan((device, config.LayerCount)));
+    public static TunedModel Load(TunedPath path, ScalarType type, Device device, Action<string>? note = null) =>
+        Load(path, type, config => new DevicePlan((device, config.LayerCount)), note);
 
     /// <summary>Loads a model and its adapter, with each layer on its own device.</summary>
     /// <param name="path">The model, or the adapter and its base.</param>
     /// <param name="type">Type to compute in.</param>
     /// <param name="plan">The device of each layer.</param>
-    /// <param name="note">Called with notes about the adapter for the user.</param>
+    /// <param name="note">Called with notes about the folders for the user.</param>
     /// <exception cref="InvalidDataException">Files are missing or damaged, the adapter does not belong to this model,
     /// or the devices have too little memory.</exception>
     public static TunedModel Load(
@@ -61,6 +67,12 @@ public sealed class TunedModel : IDisposable
         Action<string>? note = null
     )
     {
+        foreach (var folder in path.Folders)
+        {
+            LoadedFolder.Verify(folder, hashes: true, note);
+        }
+
+        CheckBase(path, note);
         var model = ModelFolder.Load(path.ModelFolder, type, plan);
         try
         {
@@ -79,10 +91,11 @@ public sealed class TunedModel : IDisposable
 
     /// <summary>Loads adapters that can be used per row of a pass.</summary>
     /// <param name="named">Folders or Hub ids, by the names used in requests.</param>
+    /// <param name="note">Called with notes about the folders for the user.</param>
     /// <exception cref="ArgumentException">A name is used twice.</exception>
     /// <exception cref="InvalidDataException">The model already has an adapter attached; or an adapter is damaged, does
     /// not belong to this model, or cannot be served beside others.</exception>
-    public void Serve(IEnumerable<KeyValuePair<string, string>> named)
+    public void Serve(IEnumerable<KeyValuePair<string, string>> named, Action<string>? note = null)
     {
         if (Adapter is not null)
         {
@@ -95,7 +108,22 @@ public sealed class TunedModel : IDisposable
         Served ??= new ServedAdapters(Model);
         foreach (var (name, folder) in named)
         {
-            Served.Load(name, ModelReference.Resolve(folder));
+            var adapter = ModelReference.Resolve(folder);
+            LoadedFolder.Verify(adapter, hashes: true, note);
+            CheckBase(new TunedPath(Path.ModelFolder, adapter), note);
+            Served.Load(name, adapter);
+        }
+    }
+
+    private static void CheckBase(TunedPath path, Action<string>? note)
+    {
+        if (
+            note is not null
+            && path.AdapterFolder is { } adapter
+            && BaseCheck.FindDifference(adapter, path.ModelFolder) is { } difference
+        )
+        {
+            note(difference);
         }
     }
 

@@ -10,6 +10,9 @@ namespace GlmTune.Recipes.Chat;
 /// <param name="AdapterFolder">The adapter; null for a plain model.</param>
 public sealed record TunedPath(string ModelFolder, string? AdapterFolder)
 {
+    /// <summary>The folders that are read: the model, then the adapter if there is one.</summary>
+    public IReadOnlyList<string> Folders => AdapterFolder is null ? [ModelFolder] : [ModelFolder, AdapterFolder];
+
     /// <summary>Fingerprint of the contents of the two folders: configuration, weights and tokenizer.</summary>
     /// <exception cref="IOException">A file cannot be read.</exception>
     public string Fingerprint() =>

@@ -82,7 +82,7 @@ public static class Evaluate
                 Precision.BFloat16 => "bfloat16",
                 _ => null,
             };
-        using var model = TunedModel.Load(path, ComputeDevice.TypeNamed(type, device), device);
+        using var model = TunedModel.Load(path, ComputeDevice.TypeNamed(type, device), device, note);
         return run.Run(model.Model, gathers: false, progress, found => files.Write(found), stop);
     }
 

@@ -30,6 +30,7 @@ public static class MergeAdapter
     /// <param name="layout">Naming of the tensors; null: that of the base.</param>
     /// <param name="type">Type to compute in and to store; null: the base's.</param>
     /// <param name="device">Device to compute on.</param>
+    /// <param name="note">Called with notes about the folders for the user.</param>
     /// <exception cref="InvalidDataException">The adapter is a prefix, files do not match, <paramref name="folder"/>
     /// exists, or merged and attached adapter give different answers. Nothing is written.</exception>
     public static MergeReport Run(
@@ -37,14 +38,15 @@ public static class MergeAdapter
         string folder,
         CheckpointLayout? layout,
         ScalarType? type,
-        Device device
+        Device device,
+        Action<string>? note = null
     )
     {
         var report = new ProblemReport();
         report.Add(FindProblems(path, folder, layout, type));
         report.Throw();
         var stored = type ?? StoredType(path.ModelFolder);
-        using var tuned = TunedModel.Load(path, stored, device);
+        using var tuned = TunedModel.Load(path, stored, device, note);
         var agreement = tuned.Adapter is Lora lora ? Merge(tuned.Model, lora) : null;
         var names = layout ?? tuned.Model.Config.Layout;
         using var target = AtomicFolder.Create(folder);

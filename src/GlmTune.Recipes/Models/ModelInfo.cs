@@ -92,6 +92,18 @@ public sealed record ModelInfo(
         var adapter = path.AdapterFolder is { } own ? ReadAdapter(own) : null;
         List<string> problems = [];
         List<string> notes = [];
+        foreach (var each in path.Folders)
+        {
+            Try(() => LoadedFolder.Verify(each, hashes: false, notes.Add));
+        }
+
+        Try(() =>
+        {
+            if (path.AdapterFolder is { } tuned && BaseCheck.FindDifference(tuned, folder) is { } difference)
+            {
+                notes.Add(difference);
+            }
+        });
         NativeRuntime.Load();
         Try(() =>
         {

@@ -1,5 +1,6 @@
 using GlmTune.Checkpoints;
 using GlmTune.Files;
+using GlmTune.Recipes.Models;
 
 namespace GlmTune.Recipes.Training;
 
@@ -26,7 +27,7 @@ internal sealed class CheckpointSearch(RunRanks ranks, Action<string> note)
         List<string> damaged = [];
         foreach (var folder in candidates)
         {
-            if (FindProblems(folder, named: !CheckpointFolder.IsNewest(resume)) is not { } problem)
+            if (FindProblems(folder) is not { } problem)
             {
                 damaged.ForEach(passed => note($"{passed}; resuming from {folder} instead"));
                 return folder;
@@ -40,20 +41,33 @@ internal sealed class CheckpointSearch(RunRanks ranks, Action<string> note)
             : ranks.RunOnAllOrFail<string?>(() =>
                 throw new InvalidDataException(
                     $"{string.Join('\n', damaged)}\nNo intact checkpoint to resume from. Name another one, "
-                        + "or pass no to start from scratch. If a file was changed on purpose, delete the checkpoint's "
-                        + $"{FolderManifest.FileName} and name the checkpoint."
+                        + "or pass no to start from scratch. If files were changed on purpose, accept them with glmtune "
+                        + "checkpoint verify --accept CHECKPOINT."
                 )
             );
     }
 
+    /// <summary>Verifies the files of the base model as its weights are about to be read; each rank hashes a
+    /// share.</summary>
+    /// <param name="folder">The model folder; the same on each rank.</param>
+    /// <exception cref="InvalidDataException">A file is not as this program wrote it.</exception>
+    public void VerifyModel(string folder)
+    {
+        var own = CheckpointFolder.CompareForUse(folder, hashes: true, ranks.Rank, ranks.Count);
+        List<string> all = [.. ranks.FromAll([.. own.Problems]).SelectMany(said => said).Distinct()];
+        List<string> edited = [.. ranks.FromAll([.. own.Edited]).SelectMany(said => said).Distinct()];
+        ranks.RunOnAllOrFail(() => LoadedFolder.Throw(folder, all));
+        if (LoadedFolder.Describe(folder, edited) is { } text)
+        {
+            note(text);
+        }
+    }
+
     /// <summary>What is wrong with a checkpoint, as found by any rank; null if it is intact.</summary>
     /// <param name="folder">The checkpoint; the same on each rank.</param>
-    /// <param name="named">Whether the user named this checkpoint: then the manifest, which only proves that it is
-    /// intact, may be missing.</param>
-    public string? FindProblems(string folder, bool named = false)
+    public string? FindProblems(string folder)
     {
-        var unmarked = named && !ranks.FirstFinds(() => File.Exists(Path.Combine(folder, FolderManifest.FileName)));
-        var own = unmarked ? new FolderFindings([], []) : CheckpointFolder.Compare(folder, ranks.Rank, ranks.Count);
+        var own = CheckpointFolder.Compare(folder, ranks.Rank, ranks.Count);
         List<string> all = [.. ranks.FromAll([.. own.Problems]).SelectMany(said => said).Distinct()];
         List<string> edited = [.. ranks.FromAll([.. own.Edited]).SelectMany(said => said).Distinct()];
         if (all.Count == 0 && edited.Count > 0)

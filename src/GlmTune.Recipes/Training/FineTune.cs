@@ -200,6 +200,9 @@ public sealed class FineTune
             Template = recipe.Data.Template.Preset.Name,
             EndToken = recipe.Data.Template.EndToken,
             Rows = setup.Data.Fingerprint,
+            Job = SlurmRestart.Current.Job,
+            Base = setup.Base,
+            Settings = setup.Settings,
         };
         var folder = setup.Checkpoints.Write(
             state,

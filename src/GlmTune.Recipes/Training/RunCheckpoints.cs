@@ -17,6 +17,7 @@ namespace GlmTune.Recipes.Training;
 /// <param name="recipe">The recipe, which names the output folder and the number of checkpoints to keep.</param>
 /// <param name="inputs">Id of the run, location of the tokenizer files, name of the base model, and what is
 /// sharded.</param>
+/// <param name="baseFingerprint">Fingerprint of the base model; null: unknown.</param>
 /// <param name="model">The model.</param>
 /// <param name="trained">What is trained.</param>
 /// <param name="trainer">The trainer.</param>
@@ -26,6 +27,7 @@ namespace GlmTune.Recipes.Training;
 internal sealed class RunCheckpoints(
     Recipe recipe,
     RunInputs inputs,
+    string? baseFingerprint,
     DecoderModel model,
     TrainedWeights trained,
     Trainer trainer,
@@ -148,6 +150,7 @@ internal sealed class RunCheckpoints(
                     trained.SaveAdapter(
                         path,
                         inputs.ModelName,
+                        baseFingerprint,
                         parameter => values.GetValueOrDefault(parameter) ?? parameter.Value
                     );
                 }

@@ -26,13 +26,20 @@ internal sealed class RunResume(
 {
     /// <summary>Reads the state that belongs to a checkpoint's weights, which are already in the model.</summary>
     /// <param name="checkpoint">The checkpoint folder.</param>
+    /// <param name="settings">The settings in effect, to compare with those of the checkpoint.</param>
     /// <param name="sharding">Receives master weights and moments.</param>
     /// <param name="progress">Receives the log so far.</param>
     /// <param name="evaluation">Receives the number of evaluations without improvement.</param>
     /// <returns>Number of finished steps.</returns>
     /// <exception cref="InvalidDataException">A file is damaged, or is from a run that grouped its data
     /// differently.</exception>
-    public long Continue(string checkpoint, ISharding sharding, RunProgress progress, EvaluationSchedule evaluation)
+    public long Continue(
+        string checkpoint,
+        IReadOnlyDictionary<string, string> settings,
+        ISharding sharding,
+        RunProgress progress,
+        EvaluationSchedule evaluation
+    )
     {
         var (history, state) = ranks.RunOnAllOrFail(() =>
             (TrainerStateFile.Read(checkpoint), TrainingState.Read(checkpoint))
@@ -65,6 +72,14 @@ internal sealed class RunResume(
         }
 
         ranks.RunOnAllOrFail(() => GoTo(checkpoint, state, history.Epoch));
+        if (state.Settings is { } old && RunSettings.Compare(old, settings) is { Count: > 0 } changes)
+        {
+            note(
+                $"{checkpoint}: settings have changed since it was written, and the new ones are used: "
+                    + string.Join(", ", changes)
+            );
+        }
+
         evaluation.WithoutImprovement = state.EvaluationsWithoutImprovement;
         return state.Step;
     }

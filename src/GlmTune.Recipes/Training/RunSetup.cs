@@ -1,3 +1,4 @@
+using GlmTune.Checkpoints;
 using GlmTune.Collectives;
 using GlmTune.Data.Batching;
 using GlmTune.Kernels.Memory;
@@ -5,6 +6,7 @@ using GlmTune.Model;
 using GlmTune.Model.Layers;
 using GlmTune.Recipes.Configuration;
 using GlmTune.Recipes.Evaluating;
+using GlmTune.Recipes.Models;
 using GlmTune.Recipes.Planning;
 using GlmTune.Recipes.Reporting;
 using GlmTune.Training;
@@ -49,7 +51,13 @@ internal sealed class RunSetup
         Ranks = new RunRanks(collectives);
         Reporter = new RankReporter(Ranks, listener);
         Search = new CheckpointSearch(Ranks, Reporter.Note);
-        resume ??= given.ResumeFrom;
+        var candidate = Ranks.FromFirst(() =>
+            SlurmRestart.Current.Resume(given.Training.OutputFolder, resume ?? given.ResumeFrom, Reporter.Note)
+                is { } found
+                ? [found]
+                : []
+        );
+        resume = candidate.Count == 0 ? null : candidate[0];
         var inputs = RunInputs.Read(given, dataFolder, model, resume, Ranks, Reporter, owned, stop);
         (var plan, Data, Evaluation) = (inputs.Plan, inputs.Data, inputs.Evaluation);
         Recipe = plan.Recipe;
@@ -57,6 +65,7 @@ internal sealed class RunSetup
         Note(plan.Settings.Count == 0 ? [] : [$"{Recipe.DeepSpeed!.Source}:\n  {string.Join("\n  ", plan.Settings)}"]);
         Note([.. Data.Notes, .. Evaluation.Notes]);
         var checkpoint = Search.Find(Recipe.Training.OutputFolder, resume);
+        Base = FindBase(inputs.ModelFolder, checkpoint);
 
         plan = FitMemory(plan, inputs.Config, collectives);
         inputs = inputs with { Plan = plan };
@@ -67,6 +76,11 @@ internal sealed class RunSetup
                 ? owned.Own(new WeightSlices(plan.Sharding, collectives))
                 : null;
         var weights = WeightsOf(checkpoint) ?? inputs.ModelFolder;
+        if (weights != checkpoint)
+        {
+            Search.VerifyModel(weights);
+        }
+
         Model = Ranks.RunOnAllOrFail(() =>
             owned.Own(
                 ModelFolder.Load(
@@ -106,6 +120,7 @@ internal sealed class RunSetup
             ? 0
             : new RunResume(Recipe, Data, Batches, dataRanks, Ranks, Reporter.Note).Continue(
                 checkpoint,
+                Settings,
                 Sharding,
                 Progress,
                 Evaluation
@@ -127,7 +142,7 @@ internal sealed class RunSetup
                 MakePass = shared ? batch => SequenceParallelPass.Of(batch, Model.Config.Heads, collectives) : null,
             }
         );
-        Checkpoints = new RunCheckpoints(Recipe, inputs, Model, Trained, Trainer, Ranks, Reporter.Note);
+        Checkpoints = new RunCheckpoints(Recipe, inputs, Base, Model, Trained, Trainer, Ranks, Reporter.Note);
         if (!Checkpoints.HasWholeWeights)
         {
             Note([
@@ -175,6 +190,13 @@ internal sealed class RunSetup
     /// <summary>Checks whether checkpoints are intact.</summary>
     public CheckpointSearch Search { get; }
 
+    /// <summary>Fingerprint of the base model, as text; null if a resumed run needs no base and does not know
+    /// it.</summary>
+    public string? Base { get; }
+
+    /// <summary>What determines how the run continues.</summary>
+    public SortedDictionary<string, string> Settings => RunSettings.Of(Recipe, Model.Type, Ranks.Collectives.Device);
+
     /// <summary>The training rows.</summary>
     public RunData Data { get; }
 
@@ -216,6 +238,42 @@ internal sealed class RunSetup
         && Ranks.FirstFinds(() => WeightFiles.AreIn(checkpoint) || !OptimizerFile.IsIn(checkpoint))
             ? checkpoint
             : null;
+
+    // An adapter must resume on its own base. A checkpoint of all weights replaces them.
+    private string? FindBase(string model, string? checkpoint)
+    {
+        var isAdapter = Recipe.Lora is not null || Recipe.Prefix is not null;
+        var found = Ranks.FromFirst(() =>
+        {
+            var recorded = checkpoint is null ? null : ModelFingerprint.Parse(TrainingState.Read(checkpoint)?.Base);
+            if (!isAdapter && checkpoint is not null)
+            {
+                return recorded is null ? [] : [recorded.ToString()];
+            }
+
+            var now = ModelFingerprint.Of(model);
+            recorded ??= checkpoint is null ? null : BaseCheck.Recorded(checkpoint);
+            if (recorded is not null && recorded.Weights != now.Weights)
+            {
+                throw new InvalidDataException(
+                    $"{checkpoint}: was trained on another base model than {model}: the shapes are the same, but the "
+                        + "weights differ. Resume with the model that it was trained on, or start from scratch in "
+                        + "another output_dir."
+                );
+            }
+
+            if (recorded is not null && recorded.Config != now.Config)
+            {
+                Reporter.Note(
+                    $"{checkpoint}: {model}/{ModelConfig.FileName} has changed since this checkpoint was written; it is "
+                        + "used as it is now"
+                );
+            }
+
+            return [now.ToString()];
+        });
+        return found.Count == 0 ? null : found[0];
+    }
 
     private ScalarType ComputingType(Device device) =>
         Recipe.Training.Precision switch

@@ -60,10 +60,16 @@ public sealed class TrainedWeights : IDisposable
     /// <summary>Writes the adapter, without the tokenizer files.</summary>
     /// <param name="folder">An existing folder.</param>
     /// <param name="baseModel">Name of the base model to record.</param>
+    /// <param name="baseFingerprint">Fingerprint of the base model to record; null: unknown.</param>
     /// <param name="values">Returns the values of a parameter in full precision.</param>
     /// <exception cref="InvalidOperationException">The model itself is trained.</exception>
-    public void SaveAdapter(string folder, string baseModel, Func<Parameter, Tensor> values) =>
-        (adapter ?? throw new InvalidOperationException("There is no adapter.")).Save(folder, baseModel, values);
+    public void SaveAdapter(string folder, string baseModel, string? baseFingerprint, Func<Parameter, Tensor> values) =>
+        (adapter ?? throw new InvalidOperationException("There is no adapter.")).Save(
+            folder,
+            baseModel,
+            values,
+            baseFingerprint: baseFingerprint
+        );
 
     /// <inheritdoc/>
     public void Dispose() => adapter?.Dispose();

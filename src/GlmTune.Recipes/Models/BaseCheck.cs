@@ -1,0 +1,44 @@
+using GlmTune.Model;
+using GlmTune.Weights;
+
+namespace GlmTune.Recipes.Models;
+
+/// <summary>Whether an adapter is used on the base model that it was trained on.</summary>
+internal static class BaseCheck
+{
+    /// <summary>The fingerprint of the base that an adapter folder records; null if it records none or has no readable
+    /// weights.</summary>
+    public static ModelFingerprint? Recorded(string adapter)
+    {
+        try
+        {
+            return File.Exists(Path.Combine(adapter, WeightFiles.AdapterFile))
+                ? ModelFingerprint.OfBase(adapter)
+                : null;
+        }
+        catch (Exception error) when (error is InvalidDataException or IOException or UnauthorizedAccessException)
+        {
+            return null; // loading it says what is wrong
+        }
+    }
+
+    /// <summary>Describes how a model differs from the base that an adapter was trained on.</summary>
+    /// <param name="adapter">The adapter folder.</param>
+    /// <param name="model">The model folder that it is used with.</param>
+    /// <returns>A note for the user; null if they agree or the adapter does not record its base.</returns>
+    public static string? FindDifference(string adapter, string model)
+    {
+        if (Recorded(adapter) is not { } recorded)
+        {
+            return null;
+        }
+
+        var now = ModelFingerprint.Of(model);
+        return recorded.Weights != now.Weights
+                ? $"{adapter}: was trained on another base model than {model}: the shapes are the same, but the weights "
+                    + "differ, so its answers may be worse. Pass its own base with --base."
+            : recorded.Config != now.Config
+                ? $"{adapter}: {model}/{ModelConfig.FileName} has changed since this adapter was trained"
+            : null;
+    }
+}
