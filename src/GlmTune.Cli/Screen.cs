@@ -51,7 +51,7 @@ internal sealed record Screen(TextReader Input, TextWriter Output, TextWriter Er
     /// <summary>The same streams, guarded against terminal control codes in quoted text.</summary>
     public Screen Guarded()
     {
-        var error = new TerminalWriter(Error);
+        var error = new TerminalWriter(Error, redraws: true);
         return this with
         {
             Output = new TerminalWriter(Output),

@@ -1,13 +1,14 @@
 using System.Text;
+using GlmTune.Files;
 
 namespace GlmTune.Cli;
 
 /// <summary>Output for people that every message passes through: text quoted from files (names of tensors, keys, roles)
 /// cannot send control codes to the terminal.</summary>
 /// <param name="inner">The underlying writer.</param>
-/// <remarks>A carriage return is allowed at the start of a text, because progress lines are rewritten in
-/// place.</remarks>
-internal sealed class TerminalWriter(TextWriter inner) : TextWriter(inner.FormatProvider)
+/// <param name="redraws">Whether a carriage return may start a text: a line of progress that replaces the last
+/// one.</param>
+internal sealed class TerminalWriter(TextWriter inner, bool redraws = false) : TextWriter(inner.FormatProvider)
 {
     /// <summary>The writer without the guard, for code that draws with its own control codes.</summary>
     public TextWriter Inner => inner;
@@ -49,10 +50,8 @@ internal sealed class TerminalWriter(TextWriter inner) : TextWriter(inner.Format
     /// <inheritdoc/>
     public override Task FlushAsync() => inner.FlushAsync();
 
-    private static string? Safe(string? text) =>
-        text is null
-        || !text.AsSpan().ContainsAnyInRange('\0', '\u001f') && !text.AsSpan().ContainsAnyInRange('\u007f', '\u009f')
-            ? text
-        : text.StartsWith('\r') ? '\r' + TerminalText.Lines(text[1..])
+    private string? Safe(string? text) =>
+        text is null ? null
+        : redraws && text.StartsWith('\r') ? '\r' + TerminalText.Lines(text[1..])
         : TerminalText.Lines(text);
 }

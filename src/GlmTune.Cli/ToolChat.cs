@@ -1,5 +1,6 @@
 using System.Text.Json;
 using GlmTune.Data.Conversations;
+using GlmTune.Files;
 using GlmTune.Inference;
 using Microsoft.Extensions.AI;
 using AskedOptions = Microsoft.Extensions.AI.ChatOptions;

@@ -1,4 +1,5 @@
 using System.Globalization;
+using GlmTune.Files;
 using GlmTune.Recipes.Reporting;
 using GlmTune.Training;
 using Spectre.Console;

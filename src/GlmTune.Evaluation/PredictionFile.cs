@@ -39,7 +39,8 @@ public static class PredictionFile
         var failed = 0;
         var problems = new List<string>();
         var number = 0;
-        foreach (var line in File.ReadLines(path))
+        using var file = new StreamReader(RegularFile.OpenStream(path));
+        while (file.ReadLine() is { } line)
         {
             number++;
             if (string.IsNullOrWhiteSpace(line))

@@ -31,12 +31,7 @@ public static class ContentFingerprint
 
     private static void Append(XxHash128 hash, string path)
     {
-        using var handle = File.OpenHandle(
-            path,
-            FileMode.Open,
-            FileAccess.Read,
-            FileShare.ReadWrite | FileShare.Delete
-        );
+        using var handle = RegularFile.Open(path);
         var length = RandomAccess.GetLength(handle);
         Span<byte> number = stackalloc byte[8];
         BinaryPrimitives.WriteInt64LittleEndian(number, length);

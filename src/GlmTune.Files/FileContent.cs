@@ -58,13 +58,7 @@ public static class FileContent
             return "is empty, or is not a regular file. Is the download complete?";
         }
 
-        using var stream = new FileStream(
-            path,
-            FileMode.Open,
-            FileAccess.Read,
-            FileShare.ReadWrite | FileShare.Delete,
-            bufferSize: 0
-        );
+        using var stream = RegularFile.OpenStream(path, bufferSize: 0);
         var head = new byte[(int)Math.Min(length, HeadBytes)];
         return FindProblem(head.AsSpan(0, stream.ReadAtLeast(head, head.Length, throwOnEndOfStream: false)), length);
     }

@@ -114,13 +114,14 @@ public static class FolderManifest
         Content? content;
         try
         {
-            content = JsonSerializer.Deserialize<Content>(File.ReadAllBytes(manifest), Json);
+            content = JsonSerializer.Deserialize<Content>(RegularFile.ReadBytes(manifest), Json);
         }
         catch (JsonException exception)
         {
             return new FolderFindings([$"{FileName} is invalid{At(exception)}"], []);
         }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        catch (Exception exception)
+            when (exception is IOException or InvalidDataException or UnauthorizedAccessException)
         {
             return new FolderFindings([$"{FileName} cannot be read: {exception.Message}"], []);
         }
@@ -203,7 +204,7 @@ public static class FolderManifest
         {
             return FindDifference(folder, file, hashes);
         }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        catch (Exception error) when (error is IOException or InvalidDataException or UnauthorizedAccessException)
         {
             return $"'{file.Name}' cannot be read: {error.Message}";
         }
@@ -229,14 +230,7 @@ public static class FolderManifest
     public static string HashOf(string path)
     {
         var hash = new XxHash128();
-        using var stream = new FileStream(
-            path,
-            FileMode.Open,
-            FileAccess.Read,
-            FileShare.ReadWrite | FileShare.Delete,
-            bufferSize: 1 << 20,
-            FileOptions.SequentialScan
-        );
+        using var stream = RegularFile.OpenStream(path, bufferSize: 1 << 20);
         hash.Append(stream);
         return Convert.ToHexStringLower(hash.GetHashAndReset());
     }

@@ -76,8 +76,21 @@ internal abstract class ConfigReader(string path, JsonObject json)
     }
 
     /// <summary>A whole number; null if it is missing.</summary>
-    protected int? Optional(string name) =>
-        json[name] is JsonValue value && value.TryGetValue<int>(out var number) ? number : null;
+    protected int? Optional(string name)
+    {
+        if (json[name] is not { } node)
+        {
+            return null;
+        }
+
+        if (node is JsonValue value && value.TryGetValue<int>(out var number))
+        {
+            return number;
+        }
+
+        Problems.Add($"'{name}' is {node.ToJsonString()}; expected a whole number.");
+        return null;
+    }
 
     /// <summary>A number; required if there is no default.</summary>
     protected double Number(string name, double? otherwise)

@@ -1,3 +1,4 @@
+using GlmTune.Files;
 using GlmTune.Recipes.Configuration;
 using GlmTune.Training.Sharding;
 
@@ -94,7 +95,7 @@ public sealed class DeepSpeedFile
     private static DeepSpeedFile? Read(string path, Problems problems)
     {
         var source = Path.GetFileName(path);
-        switch (JsonTree.Read(File.ReadAllBytes(path), source, problems))
+        switch (JsonTree.Read(RegularFile.ReadBytes(path), source, problems))
         {
             case ConfigMap map:
                 return new DeepSpeedFile(map, "");

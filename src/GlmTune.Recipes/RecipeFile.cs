@@ -6,6 +6,8 @@ namespace GlmTune.Recipes;
 /// <summary>Reads a recipe from a YAML file with the keys of the GLM-4 fine-tuning demo.</summary>
 public static class RecipeFile
 {
+    private const int MaxBytes = 4 << 20;
+
     private static readonly Lazy<IReadOnlyList<RecipeKey>> AllKeys = new(FindKeys);
 
     /// <summary>Every known key, including those of both adapter kinds.</summary>
@@ -51,7 +53,7 @@ public static class RecipeFile
             );
         }
 
-        using var text = File.OpenText(path);
+        using var text = new StringReader(RegularFile.ReadText(path, MaxBytes));
         return TryRead(text, path, overrides);
     }
 

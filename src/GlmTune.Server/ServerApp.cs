@@ -52,7 +52,8 @@ public static class ServerApp
                 }
             });
         builder
-            .Logging.AddSimpleConsole(console => (console.SingleLine, console.TimestampFormat) = (true, "HH:mm:ss "))
+            .Logging.AddConsole(console => console.FormatterName = SafeConsoleFormatter.FormatterName)
+            .AddConsoleFormatter<SafeConsoleFormatter, Microsoft.Extensions.Logging.Console.ConsoleFormatterOptions>()
             .SetMinimumLevel(LogLevel.Warning)
             .AddFilter("glmtune", LogLevel.Information)
             // Startup failures reach the caller as exceptions.

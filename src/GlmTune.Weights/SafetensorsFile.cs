@@ -73,7 +73,7 @@ public sealed class SafetensorsFile : IDisposable
     public static SafetensorsFile Open(string path)
     {
         FileContent.Check(path);
-        var handle = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
+        var handle = RegularFile.Open(path);
         try
         {
             return new SafetensorsFile(path, handle);

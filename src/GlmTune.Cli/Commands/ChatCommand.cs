@@ -1,5 +1,6 @@
 using System.CommandLine;
 using GlmTune.Data.Conversations;
+using GlmTune.Files;
 using GlmTune.Inference;
 using GlmTune.Recipes.Chat;
 using GlmTune.Recipes.Chat.Tools;

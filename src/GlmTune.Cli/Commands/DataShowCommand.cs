@@ -1,6 +1,7 @@
 using System.CommandLine;
 using GlmTune.Data.Templates;
 using GlmTune.Data.Tokenization;
+using GlmTune.Files;
 using GlmTune.Recipes;
 using GlmTune.Recipes.Models;
 using Spectre.Console;

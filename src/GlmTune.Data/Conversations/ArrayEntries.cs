@@ -1,3 +1,5 @@
+using GlmTune.Files;
+
 namespace GlmTune.Data.Conversations;
 
 /// <summary>Reads the entries of a JSON array one by one, without loading the whole file into memory.</summary>
@@ -37,7 +39,7 @@ internal sealed class ArrayEntries : IDisposable
 
     private IEnumerable<FileEntry> Entries()
     {
-        using var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 1);
+        using var file = RegularFile.OpenStream(path, bufferSize: 1);
         var buffer = new byte[1 << 16];
         var (state, comma) = (State.Start, false);
         int filled;

@@ -1,3 +1,5 @@
+using GlmTune.Files;
+
 namespace GlmTune.Data.Conversations;
 
 /// <summary>The entries of a data file, whatever its extension: a JSON array, one object per line, or objects over
@@ -21,7 +23,7 @@ internal static class EntryFile
 
     private static byte[] Beginning(string path)
     {
-        using var file = File.OpenRead(path);
+        using var file = RegularFile.OpenStream(path);
         var bytes = new byte[512];
         return bytes[..file.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false)];
     }
@@ -43,7 +45,7 @@ internal static class EntryFile
 
     private static bool IsArray(string path)
     {
-        using var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read);
+        using var file = RegularFile.OpenStream(path);
         int next;
         do
         {

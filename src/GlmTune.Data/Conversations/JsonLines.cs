@@ -1,3 +1,5 @@
+using GlmTune.Files;
+
 namespace GlmTune.Data.Conversations;
 
 /// <summary>One line of a JSON Lines file.</summary>
@@ -37,7 +39,7 @@ public static class JsonLines
 
     private static IEnumerable<JsonLine> Stream(string path)
     {
-        using var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 1);
+        using var file = RegularFile.OpenStream(path, bufferSize: 1);
         var buffer = new byte[1 << 16];
         var line = new MemoryStream();
         var (number, isTooLong) = (1, false);

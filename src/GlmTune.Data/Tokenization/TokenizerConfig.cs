@@ -26,6 +26,8 @@ internal sealed record TokenizerConfig
 
     public int? MaxLength { get; init; }
 
+    private const int MaxTemplateBytes = 4 << 20;
+
     /// <summary>Reads a folder's file, and <c>chat_template.jinja</c>, where newer tools put the template. A missing
     /// file gives empty values.</summary>
     /// <exception cref="InvalidDataException">The file is damaged.</exception>
@@ -33,7 +35,7 @@ internal sealed record TokenizerConfig
     {
         var path = Path.Combine(folder, "tokenizer_config.json");
         var templatePath = Path.Combine(folder, "chat_template.jinja");
-        var separate = File.Exists(templatePath) ? File.ReadAllText(templatePath) : null;
+        var separate = File.Exists(templatePath) ? RegularFile.ReadText(templatePath, MaxTemplateBytes) : null;
         if (!File.Exists(path))
         {
             return new TokenizerConfig { ChatTemplate = separate };

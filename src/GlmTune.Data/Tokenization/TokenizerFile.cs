@@ -40,7 +40,7 @@ public static class TokenizerFile
         if (File.Exists(model))
         {
             FileContent.Check(model);
-            ranks = TokenRanks.Parse(File.ReadAllBytes(model), model);
+            ranks = TokenRanks.Parse(RegularFile.ReadBytes(model), model);
             special = config.SpecialTokens;
         }
         else if (File.Exists(json))
@@ -111,7 +111,7 @@ public static class TokenizerFile
                 Path.Combine(to, name),
                 file =>
                 {
-                    using var source = File.OpenRead(Path.Combine(from, name));
+                    using var source = RegularFile.OpenStream(Path.Combine(from, name));
                     source.CopyTo(file);
                 }
             );

@@ -77,7 +77,7 @@ public sealed class BatchPlan
             ];
             if (!overwrite && File.Exists(output))
             {
-                using var file = new FileStream(output, FileMode.Open, FileAccess.Read, FileShare.ReadWrite);
+                using var file = RegularFile.OpenStream(output);
                 BatchOutput.FindEnd(file, output, rows, digests);
             }
 

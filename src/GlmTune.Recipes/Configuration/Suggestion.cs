@@ -9,6 +9,8 @@ public static class Suggestion
     {
         var limit = Math.Max(2, word.Length / 3);
         return candidates
+            // Every character of the difference is an edit; so a long word costs nothing.
+            .Where(candidate => Math.Abs(candidate.Length - word.Length) <= limit)
             .Select(candidate => (Name: candidate, Edits: Edits(word.ToLowerInvariant(), candidate.ToLowerInvariant())))
             .Where(candidate =>
                 candidate.Edits <= limit && candidate.Edits < Math.Max(word.Length, candidate.Name.Length)

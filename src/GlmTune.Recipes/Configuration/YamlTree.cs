@@ -23,19 +23,22 @@ internal sealed class YamlTree
     /// replaces the lines of the text.</summary>
     public static ConfigNode? Read(TextReader text, string source, Problems problems, int? fixedLine = null)
     {
+        var parser = new Parser(new Scanner(text, skipComments: true));
         try
         {
-            return new YamlTree(
-                new Parser(new Scanner(text, skipComments: true)),
-                source,
-                fixedLine,
-                problems
-            ).Document();
+            return new YamlTree(parser, source, fixedLine, problems).Document();
         }
         catch (YamlException e)
         {
             var at = new SourceLine(source, fixedLine ?? (int)e.End.Line);
             problems.Add(at, $"invalid YAML: {Shorten(e.Message)}");
+            return null;
+        }
+        catch (InvalidOperationException)
+        {
+            // The scanner gives up in this way on some damaged texts, such as a line break in an unquoted key.
+            var at = new SourceLine(source, fixedLine ?? (int)(parser.Current?.End.Line ?? 1));
+            problems.Add(at, "invalid YAML after this line");
             return null;
         }
     }

@@ -47,7 +47,7 @@ public sealed record HubCache(IReadOnlyList<string> Folders)
         var (main, snapshots) = (Path.Combine(folder, "refs", "main"), Path.Combine(folder, "snapshots"));
         if (
             File.Exists(main)
-            && Path.Combine(snapshots, File.ReadAllText(main).Trim()) is var named
+            && Path.Combine(snapshots, RegularFile.ReadText(main).Trim()) is var named
             && Directory.Exists(named)
         )
         {

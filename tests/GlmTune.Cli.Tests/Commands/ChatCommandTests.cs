@@ -6,6 +6,11 @@ public sealed class ChatCommandTests
 {
     [Theory]
     [InlineData("Hello", "Hello\n")]
+    [InlineData("a\u202eb\u2066c\u0085d", "a\\u202eb\\u2066c\\u0085d\n")]
+    [InlineData(
+        "\u001b]8;;http://x\u0007y\u001b]52;c;eA==\u001b\\",
+        "\\u001b]8;;http://x\\u0007y\\u001b]52;c;eA==\\u001b\\\n"
+    )]
     [InlineData("a\u001b]0;title\u0007b\u001b[2J", "a\\u001b]0;title\\u0007b\\u001b[2J\n")]
     [InlineData("one\r\ntwo\tthree\b\u009b1m", "one\\u000d\ntwo\tthree\\u0008\\u009b1m\n")]
     [InlineData("裙子 👩\u200d🚀", "裙子 👩\u200d🚀\n")]

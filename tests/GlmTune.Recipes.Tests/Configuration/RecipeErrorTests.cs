@@ -265,11 +265,22 @@ public class RecipeErrorTests
         "data_config: {train_file: a.jsonl}\n---\na: 1",
         "r.yaml, line 2: a second document starts here; a recipe is a single document"
     )]
+    [InlineData("a: [1, b.\n#\nc\n", "r.yaml, line 1: invalid YAML after this line")]
     [InlineData("[a]: 1", "r.yaml, line 1: a key must be a word, not a list")]
     [InlineData("", "r.yaml, line 1: the file is null; expected keys such as data_config and training_args")]
     [InlineData("- a", "r.yaml, line 1: the file is a list; expected keys such as data_config and training_args")]
     public void A_file_that_cannot_be_used_is_explained(string yaml, string problem) =>
         Assert.StartsWith(problem, RecipeText.Problems(yaml)[0], StringComparison.Ordinal);
+
+    [Fact]
+    public void A_long_unknown_key_is_not_compared_with_every_known_one()
+    {
+        var yaml = $"{new string('x', 20_000)}: 1\n";
+        RecipeText.Problems(yaml); // what is made once
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        RecipeText.Problems(yaml);
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 8 << 20);
+    }
 
     [Fact]
     public void All_problems_of_a_file_are_reported_at_once_in_the_order_of_lines()

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using GlmTune.Files.Json;
+using GlmTune.Files;
 
 namespace GlmTune.Recipes.Chat.Tools;
 
@@ -40,7 +41,7 @@ public static class McpConfig
         try
         {
             using var json = JsonDocument.Parse(
-                JsonFile.WithoutMark(File.ReadAllBytes(path)),
+                JsonFile.WithoutMark(RegularFile.ReadBytes(path)),
                 new JsonDocumentOptions { CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true }
             );
             var root = json.RootElement;

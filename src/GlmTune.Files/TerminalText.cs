@@ -1,12 +1,20 @@
+using System.Buffers;
 using System.Globalization;
 using System.Text;
 
-namespace GlmTune.Cli;
+namespace GlmTune.Files;
 
-/// <summary>Escapes text of a model or a tool for a terminal, so that it cannot move the cursor, hide text, or imitate
-/// the confirmation prompt.</summary>
-internal static class TerminalText
+/// <summary>Escapes text of a file, a model, a tool or a request for a terminal, so that it cannot move the cursor,
+/// hide or reorder text, set the title or the clipboard, or imitate a confirmation prompt.</summary>
+public static class TerminalText
 {
+    private const string Reordering = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069";
+
+    private static readonly SearchValues<char> Harmful = SearchValues.Create([
+        .. Enumerable.Range(0, 0xa0).Select(c => (char)c).Where(char.IsControl),
+        .. Reordering,
+    ]);
+
     /// <summary>As one line: control and format characters are escaped.</summary>
     public static string Visible(string text) =>
         SpellOut(
@@ -19,9 +27,10 @@ internal static class TerminalText
                         or UnicodeCategory.ParagraphSeparator
         );
 
-    /// <summary>An answer or a part of one: control characters are escaped, except newlines and tabs. Format characters
-    /// stay, since emoji need them.</summary>
-    public static string Lines(string text) => SpellOut(text, c => char.IsControl(c) && c is not ('\n' or '\t'));
+    /// <summary>An answer or a part of one: control characters are escaped, except newlines and tabs, and so are those
+    /// that reorder the text after them. Other format characters stay, since emoji need them.</summary>
+    public static string Lines(string text) =>
+        text.AsSpan().ContainsAny(Harmful) ? SpellOut(text, c => Harmful.Contains(c) && c is not ('\n' or '\t')) : text;
 
     private static string SpellOut(string text, Func<char, bool> which)
     {
