@@ -5,8 +5,8 @@ using Microsoft.Extensions.Logging.Console;
 
 namespace GlmTune.Server;
 
-/// <summary>Formats a log entry as one line, with its exception on the lines after it. Text of requests and files cannot
-/// send control codes to the terminal.</summary>
+/// <summary>Formats a log entry as one line, with its exception on the lines after it. Text of requests and files
+/// cannot send control codes to the terminal.</summary>
 /// <param name="time">The clock.</param>
 internal sealed class SafeConsoleFormatter(TimeProvider time) : ConsoleFormatter(FormatterName)
 {

@@ -32,6 +32,8 @@ public static class ServerApp
     {
         ArgumentNullException.ThrowIfNull(options);
         ArgumentNullException.ThrowIfNull(map);
+        // A line ends with both characters: a proxy that reads a bare line feed otherwise would see other requests.
+        AppContext.SetSwitch("Microsoft.AspNetCore.Server.Kestrel.DisableHttp1LineFeedTerminators", true);
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ApplicationName = "glmtune" });
         builder
             .WebHost.UseKestrelCore()

@@ -5,8 +5,9 @@ using System.Text.RegularExpressions;
 namespace GlmTune.Fuzz;
 
 /// <summary>Feeds a target with mutated inputs and records what is not as documented.</summary>
-/// <remarks>An input with an outcome not seen before (another message, apart from its numbers and quotes) becomes a seed
-/// of further ones, so later inputs get deeper into a parser. The same seed and count give the same inputs.</remarks>
+/// <remarks>An input with an outcome not seen before (another message, apart from its numbers and quotes) becomes a
+/// seed of further ones, so later inputs get deeper into a parser. The same seed and count give the same
+/// inputs.</remarks>
 internal static partial class FuzzRun
 {
     private const int MaxSeeds = 2000;
@@ -15,7 +16,8 @@ internal static partial class FuzzRun
     /// <summary>Bytes that parsing may allocate whatever the size of its input.</summary>
     public const long AllocatedAlways = 4 << 20;
 
-    /// <summary>Bytes that parsing may allocate for each byte of its input, beyond <see cref="AllocatedAlways"/>.</summary>
+    /// <summary>Bytes that parsing may allocate for each byte of its input, beyond
+    /// <see cref="AllocatedAlways"/>.</summary>
     public const long AllocatedPerByte = 512;
 
     /// <summary>Runs a target.</summary>
@@ -41,7 +43,7 @@ internal static partial class FuzzRun
         for (; done < count && failures.Count < MaxFailures && !stop.IsCancellationRequested; done++)
         {
             // The seeds themselves come first.
-            var input = done < target.Seeds.Count ? target.Seeds[(int)done] : mutator.Next(seeds);
+            var input = done < target.Seeds.Count ? target.Seeds[(int)done] : mutator.Next(random.Next(2) == 0 ? target.Seeds : seeds);
             var before = GC.GetAllocatedBytesForCurrentThread();
             var began = Stopwatch.GetTimestamp();
             string outcome;
