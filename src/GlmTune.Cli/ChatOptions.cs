@@ -17,7 +17,7 @@ internal sealed class ChatOptions
             "chat format that the model was trained with; default: the one recorded in its checkpoint, else " + "glm-4",
     };
 
-    public ChatOptions() => template.AcceptOnlyFromAmong([.. TemplatePreset.All.Select(preset => preset.Name)]);
+    public ChatOptions() => template.AcceptOnlyFromAmong([.. TemplatePreset.Choices.Select(preset => preset.Name)]);
 
     /// <summary>The path of the model or adapter.</summary>
     public Argument<string> Path { get; } = Arguments.Tuned();

@@ -10,6 +10,7 @@ namespace GlmTune.Data.Templates;
 public sealed class Glm4Template
 {
     private readonly ToolBlock toolBlock;
+    private readonly OwnTemplate? own;
     private readonly int endToken;
 
     /// <summary>Creates a template for a tokenizer.</summary>
@@ -29,6 +30,7 @@ public sealed class Glm4Template
                 nameof(options)
             );
         toolBlock = new ToolBlock(Options.Preset, tokenizer.ChatTemplate);
+        own = Options.Preset == TemplatePreset.Model ? new OwnTemplate(tokenizer) : null;
     }
 
     /// <summary>The template's options.</summary>
@@ -38,7 +40,8 @@ public sealed class Glm4Template
     public Tokenizer Tokenizer { get; }
 
     /// <summary>This template as Jinja, for a model that is exported to other programs.</summary>
-    public string ChatTemplate => JinjaTemplate.Write(Options.Preset, toolBlock.BuiltIn);
+    public string ChatTemplate =>
+        own is null ? JinjaTemplate.Write(Options.Preset, toolBlock.BuiltIn) : Tokenizer.ChatTemplate!;
 
     /// <summary>A note for the user if the model's own chat template differs from <see cref="TemplateOptions.Preset"/>;
     /// otherwise null.</summary>
@@ -55,23 +58,30 @@ public sealed class Glm4Template
         var last = LastAnswer(conversation);
         var ids = Start();
         var supervised = new List<(int Start, int End)>();
-        foreach (var (index, message) in conversation.Messages.Index())
+        var endsItself = false;
+        foreach (var turn in Turns(conversation, last))
         {
             var start = ids.Count;
-            Append(ids, message);
+            ids.AddRange(turn.Ids);
+            endsItself = turn.EndsItself;
             if (
-                Options.SupervisedAnswers == SupervisedAnswers.Last
-                    ? index == last && message.IsSupervised
-                    : message.IsSupervised && ids.Count > start
+                turn.Message >= 0
+                && conversation.Messages[turn.Message].IsSupervised
+                && (Options.SupervisedAnswers == SupervisedAnswers.All ? turn.Ids.Length > 0 : turn.Message == last)
             )
             {
                 // Supervision starts with what is predicted from this token, so labels are one position later.
-                var skipped = Options.SupervisedAnswers == SupervisedAnswers.Last ? 2 : 1;
-                supervised.Add((start + skipped, ids.Count + 1));
+                var skipped =
+                    turn.PromptLength + (own is null && Options.SupervisedAnswers == SupervisedAnswers.Last ? 1 : 0);
+                supervised.Add((start + skipped, ids.Count + (endsItself ? 0 : 1)));
             }
         }
 
-        ids.Add(endToken);
+        if (!endsItself)
+        {
+            ids.Add(endToken);
+        }
+
         var limit = Math.Min(ids.Count, Options.MaxTrainingTokens);
         return new TokenizedExample([.. ids[..limit]], Cut(supervised, limit))
         {
@@ -88,6 +98,11 @@ public sealed class Glm4Template
     public IReadOnlyList<EvaluationExample> RenderEvaluation(Conversation conversation)
     {
         var last = LastAnswer(conversation);
+        if (own is not null)
+        {
+            return EvaluateOwn(conversation, last);
+        }
+
         var ids = Start();
         var rows = new List<EvaluationExample>();
         foreach (var (index, message) in conversation.Messages.Index())
@@ -134,6 +149,11 @@ public sealed class Glm4Template
     /// <exception cref="InvalidDataException">This model has no text for a declared tool.</exception>
     public int[] RenderPrompt(Conversation conversation, bool addGenerationPrompt = true)
     {
+        if (own is not null)
+        {
+            return own.Prompt(conversation, addGenerationPrompt);
+        }
+
         var ids = Start();
         foreach (var message in conversation.Messages)
         {
@@ -186,7 +206,69 @@ public sealed class Glm4Template
         return result;
     }
 
-    private List<int> Start() => [Tokenizer.Special.GMask, Tokenizer.Special.Sop];
+    private List<int> Start() => own is null ? [Tokenizer.Special.GMask, Tokenizer.Special.Sop] : [];
+
+    private IEnumerable<Turn> Turns(Conversation conversation, int last)
+    {
+        if (own is not null)
+        {
+            return own.Turns(
+                conversation,
+                Options.SupervisedAnswers == SupervisedAnswers.All ? Answers(conversation)
+                    : last < 0 ? []
+                    : [last]
+            );
+        }
+
+        return conversation.Messages.Select(
+            (message, index) =>
+            {
+                List<int> ids = [];
+                Append(ids, message);
+                return new Turn(index, [.. ids], PromptLength: 1, EndsItself: false);
+            }
+        );
+    }
+
+    private static IEnumerable<int> Answers(Conversation conversation) =>
+        conversation
+            .Messages.Index()
+            .Where(pair => pair.Item is { Role: Role.Assistant, IsSupervised: true, Content.Length: > 0 })
+            .Select(pair => pair.Index);
+
+    private List<EvaluationExample> EvaluateOwn(Conversation conversation, int last)
+    {
+        var rows = new List<EvaluationExample>();
+        foreach (var answer in Answers(conversation))
+        {
+            if (Options.SupervisedAnswers == SupervisedAnswers.Last && answer != last)
+            {
+                continue;
+            }
+
+            var turn = own!.Answer(conversation, answer);
+            if (turn.PromptLength > Options.MaxInputTokens)
+            {
+                continue;
+            }
+
+            int[] target = turn.EndsItself
+                ? turn.Ids[turn.PromptLength..]
+                : [.. turn.Ids[turn.PromptLength..], endToken];
+            rows.Add(
+                new EvaluationExample(
+                    turn.Ids[..turn.PromptLength],
+                    target[..Math.Min(target.Length, Options.MaxOutputTokens)]
+                )
+                {
+                    MessageIndex = answer,
+                    IsCut = target.Length > Options.MaxOutputTokens,
+                }
+            );
+        }
+
+        return rows;
+    }
 
     private void Append(List<int> ids, Message message)
     {

@@ -18,7 +18,7 @@ internal static partial class ModelTemplate
     /// <param name="builtIn">The sections of built-in tools, which are read from the template.</param>
     public static string? Compare(string? template, TemplatePreset used, IEnumerable<string> builtIn)
     {
-        if (string.IsNullOrWhiteSpace(template))
+        if (string.IsNullOrWhiteSpace(template) || used == TemplatePreset.Model)
         {
             return null;
         }
@@ -28,7 +28,7 @@ internal static partial class ModelTemplate
         {
             return $"the model's own chat template is not a known GLM-4 template (it writes \"{foreign}\"). The "
                 + $"preset '{used.Name}' is used, so prompts differ from those that other programs build from that "
-                + "template.";
+                + "template. The template 'model' uses the model's own.";
         }
 
         var names = TemplatePreset

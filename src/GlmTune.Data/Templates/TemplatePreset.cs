@@ -35,13 +35,19 @@ public sealed record TemplatePreset(
     /// <summary>All presets, the default first.</summary>
     public static IReadOnlyList<TemplatePreset> All { get; } = [Default, June2024, Mid2024, Late2024, Vision];
 
+    /// <summary>No preset: the chat template in the model's own files is run.</summary>
+    public static TemplatePreset Model { get; } = new("model", "", false, 0, true);
+
+    /// <summary>What a recipe or an option may name: the presets, and <see cref="Model"/>.</summary>
+    public static IReadOnlyList<TemplatePreset> Choices { get; } = [.. All, Model];
+
     /// <summary>The preset with a given name.</summary>
     /// <exception cref="ArgumentException">There is no such preset; the message lists them all.</exception>
     public static TemplatePreset Named(string name) =>
-        All.FirstOrDefault(preset => string.Equals(preset.Name, name, StringComparison.OrdinalIgnoreCase))
+        Choices.FirstOrDefault(preset => string.Equals(preset.Name, name, StringComparison.OrdinalIgnoreCase))
         ?? throw new ArgumentException(
             $"Unknown template preset '{name}'; expected one of "
-                + $"{string.Join(", ", All.Select(preset => preset.Name))}.",
+                + $"{string.Join(", ", Choices.Select(preset => preset.Name))}.",
             nameof(name)
         );
 }

@@ -88,7 +88,7 @@ public sealed class TunedChatFiles
     // A preset that this version does not know is treated as not recorded.
     private static TemplatePreset Recorded(string folder) =>
         TrainingState.Read(folder)?.Template is { } name
-        && TemplatePreset.All.FirstOrDefault(preset => preset.Name == name) is { } preset
+        && TemplatePreset.Choices.FirstOrDefault(preset => preset.Name == name) is { } preset
             ? preset
             : TemplatePreset.Default;
 }

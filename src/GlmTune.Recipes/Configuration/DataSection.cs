@@ -36,7 +36,7 @@ internal static class DataSection
                 Preset = files.Choice(
                     "template",
                     template.Preset,
-                    [.. TemplatePreset.All.Select(preset => (preset.Name, preset))]
+                    [.. TemplatePreset.Choices.Select(preset => (preset.Name, preset))]
                 ),
                 EndToken = files.Choice(
                     "end_token",

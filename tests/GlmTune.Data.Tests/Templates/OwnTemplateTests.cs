@@ -1,0 +1,148 @@
+using GlmTune.Data.Conversations;
+using GlmTune.Data.Templates;
+using GlmTune.Data.Tokenization;
+
+namespace GlmTune.Data.Tests.Templates;
+
+public class OwnTemplateTests
+{
+    // GLM-4-0414's form: tools beside the messages, no persona, no end token but the next role.
+    private const string Roles =
+        "[gMASK]<sop>{%- if tools -%}<|system|>\n# T{% for tool in tools %}\n\n## {{ tool.function.name }}{% endfor %}{%- endif -%}"
+        + "{%- for m in messages %}<|{{ m.role }}|>{{ m.metadata or '' }}\n{{ m.content }}{%- endfor %}"
+        + "{% if add_generation_prompt %}<|assistant|>{% endif %}{# observation #}";
+
+    // The form of a reasoning model: answers begin with <think>, and thoughts of earlier answers are left out.
+    private const string Thoughts =
+        "{% for m in messages %}{% set c = m.content %}{% if m.role == 'assistant' and not loop.last %}"
+        + "{% set c = c.split('</think>')[-1] %}{% endif %}<|{{ m.role }}|>\n{{ c }}{% endfor %}"
+        + "{% if add_generation_prompt %}<|assistant|>\n<think>{% endif %}";
+
+    private static readonly Conversation Asked = new([
+        new Message(Role.System, "be brief"),
+        new Message(Role.User, "one?"),
+        new Message(Role.Assistant, "two"),
+        new Message(Role.User, "three?"),
+        new Message(Role.Assistant, "four"),
+    ]);
+
+    [Fact]
+    public void A_template_of_the_usual_form_gives_the_ids_and_supervision_of_the_preset()
+    {
+        var own = Own(Roles);
+        var preset = new Glm4Template(own.Tokenizer);
+        Assert.Equal(preset.RenderPrompt(Asked), own.RenderPrompt(Asked));
+        foreach (var answers in Enum.GetValues<SupervisedAnswers>())
+        {
+            var (mine, theirs) = (Own(Roles, answers), new Glm4Template(own.Tokenizer));
+            var example = mine.RenderTraining(Asked);
+            Assert.Equal(theirs.RenderTraining(Asked).TokenIds, example.TokenIds);
+        }
+
+        Assert.Equal(preset.RenderTraining(Asked).Supervised, own.RenderTraining(Asked).Supervised);
+        Assert.Equal(
+            preset
+                .RenderEvaluation(Asked)
+                .Select(row => (string.Join(' ', row.PromptIds), string.Join(' ', row.TargetIds))),
+            own.RenderEvaluation(Asked)
+                .Select(row => (string.Join(' ', row.PromptIds), string.Join(' ', row.TargetIds)))
+        );
+        Assert.Null(own.Note);
+        Assert.Equal(Roles, own.ChatTemplate);
+    }
+
+    [Fact]
+    public void Tools_and_calls_reach_the_template_where_it_looks_for_them()
+    {
+        var conversation = new Conversation([
+            new Message(Role.System, "")
+            {
+                Tools = [new ToolDefinition("function", "weather", """{"name": "weather"}""")],
+            },
+            new Message(Role.User, "rain?"),
+            new Message(Role.Assistant, """{"city": "Bonn"}""") { Metadata = "weather" },
+            new Message(Role.Observation, "dry"),
+        ]);
+        var template = Own(Roles);
+        Assert.Equal(
+            "[gMASK]<sop><|system|>\n# T\n## weather<|user|>\nrain?<|assistant|>weather\n{\"city\": \"Bonn\"}"
+                + "<|observation|>\ndry",
+            Show(template, template.RenderPrompt(conversation, addGenerationPrompt: false))
+        );
+        var calls = Own(
+            "{% for m in messages %}{{ m.role }}:{{ m.content }}{% for c in m.tool_calls or [] %}{{ c.function.name }}("
+                + "{{ c.function.arguments.city }}){% endfor %};{% endfor %}"
+        );
+        Assert.Equal(
+            "user:rain?;assistant:weather(Bonn);tool:dry;",
+            Show(calls, calls.RenderPrompt(conversation, addGenerationPrompt: false))
+        );
+    }
+
+    [Fact]
+    public void A_template_that_ends_answers_itself_gets_no_further_end_token()
+    {
+        var template = Own(
+            "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|endoftext|>{% endfor %}"
+                + "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+        );
+        var example = template.RenderTraining(Asked);
+        Assert.Equal(template.Tokenizer.Special.EndOfText, example.TokenIds[^1]);
+        Assert.Equal(
+            ["two<|endoftext|>", "four<|endoftext|>"],
+            example.Supervised.Select(range => Show(template, example.TokenIds[range.Start..range.End]))
+        );
+    }
+
+    [Fact]
+    public void Thoughts_that_history_leaves_out_are_supervised_in_the_last_answer_only()
+    {
+        var conversation = new Conversation([
+            new Message(Role.User, "one?"),
+            new Message(Role.Assistant, "<think>hm</think>two"),
+            new Message(Role.User, "three?"),
+            new Message(Role.Assistant, "<think>so</think>four"),
+        ]);
+        var error = Assert.Throws<InvalidDataException>(() => Own(Thoughts).RenderTraining(conversation));
+        Assert.Contains(
+            "writes message 2 otherwise once more messages follow",
+            error.Message,
+            StringComparison.Ordinal
+        );
+        var last = Own(Thoughts, SupervisedAnswers.Last);
+        var example = last.RenderTraining(conversation);
+        var range = Assert.Single(example.Supervised);
+        Assert.Equal("so</think>four<|user|>", Show(last, example.TokenIds[range.Start..range.End]));
+        Assert.DoesNotContain("hm", Show(last, example.TokenIds), StringComparison.Ordinal);
+        Assert.Equal(2, Own(Thoughts).RenderEvaluation(conversation).Count);
+
+        var without = new Conversation([new Message(Role.User, "one?"), new Message(Role.Assistant, "two")]);
+        error = Assert.Throws<InvalidDataException>(() => Own(Thoughts).RenderTraining(without));
+        Assert.Contains("such as <think>", error.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(null, "have no chat template")]
+    [InlineData("{% if %}", "chat template, line 1")]
+    [InlineData("{{ raise_exception('no ' ~ messages[0].role) }}", "no system")]
+    public void A_template_that_is_missing_damaged_or_refuses_says_so(string? template, string said) =>
+        Assert.Contains(
+            said,
+            Assert.Throws<InvalidDataException>(() => Own(template).RenderPrompt(Asked)).Message,
+            StringComparison.Ordinal
+        );
+
+    private static string Show(Glm4Template template, int[] ids) =>
+        string.Concat(
+            ids.Select(id =>
+                template.Tokenizer.Special.All.FirstOrDefault(special => special.Value == id).Key
+                ?? template.Tokenizer.Decode([id])
+            )
+        );
+
+    private static Glm4Template Own(string? template, SupervisedAnswers answers = SupervisedAnswers.All) =>
+        new(
+            TinyTokenizer.Create(template),
+            new TemplateOptions { Preset = TemplatePreset.Model, SupervisedAnswers = answers }
+        );
+}
