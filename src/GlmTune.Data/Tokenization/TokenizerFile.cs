@@ -42,6 +42,13 @@ public static class TokenizerFile
             FileContent.Check(model);
             ranks = TokenRanks.Parse(RegularFile.ReadBytes(model), model);
             special = config.SpecialTokens;
+            if (special is { Count: > 0 } && ranks.Length < special.Values.Min())
+            {
+                throw new InvalidDataException(
+                    $"{model}: has {ranks.Length} tokens, but the special tokens in tokenizer_config.json start at "
+                        + $"{special.Values.Min()}. Is the download complete, and are both from the same model?"
+                );
+            }
         }
         else if (File.Exists(json))
         {

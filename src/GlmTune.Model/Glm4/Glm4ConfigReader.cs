@@ -24,6 +24,7 @@ internal sealed class Glm4ConfigReader(string path, JsonObject json) : ConfigRea
         Expect("apply_residual_connection_post_layernorm", false);
         Expect("tie_word_embeddings", false);
         Expect("original_rope", true);
+        CheckRotary("rope_scaling");
         var heads = Integer("num_attention_heads");
         return new Glm4Config
         {
@@ -52,12 +53,8 @@ internal sealed class Glm4ConfigReader(string path, JsonObject json) : ConfigRea
             Problems.Add($"'hidden_act' is '{activation}'; expected 'silu'.");
         }
 
-        var rotary = Json["rope_parameters"] as JsonObject ?? Json["rope_scaling"] as JsonObject;
-        if (rotary?["rope_type"]?.ToString() is { } kind && kind != "default")
-        {
-            Problems.Add($"rope_type is '{kind}'; only 'default' is supported.");
-        }
-
+        var (parameters, scaling) = (CheckRotary("rope_parameters"), CheckRotary("rope_scaling"));
+        var rotary = parameters ?? scaling;
         var heads = Integer("num_attention_heads");
         return new Glm4Config
         {
@@ -80,5 +77,24 @@ internal sealed class Glm4ConfigReader(string path, JsonObject json) : ConfigRea
             PaddingTokenId = Optional("pad_token_id"),
             Source = Json,
         };
+    }
+
+    // Older files have 'type', newer ones 'rope_type'.
+    private JsonObject? CheckRotary(string key)
+    {
+        if (Json[key] is not JsonObject rotary)
+        {
+            return null;
+        }
+
+        if ((rotary["rope_type"] ?? rotary["type"])?.ToString() is { } kind && kind != "default")
+        {
+            Problems.Add(
+                $"'{key}' is of the type '{kind}'; only 'default' is supported. Remove it to use the model up to the "
+                    + "length that it was trained with."
+            );
+        }
+
+        return rotary;
     }
 }

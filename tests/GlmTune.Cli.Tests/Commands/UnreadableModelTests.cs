@@ -258,6 +258,47 @@ public sealed class UnreadableModelTests
     }
 
     [Fact]
+    public async Task A_tokenizer_that_was_cut_off_between_two_lines_is_found()
+    {
+        using var copy = ModelCopy.OfNano();
+        var lines = File.ReadAllLines(copy.At("tokenizer.model"));
+        File.WriteAllLines(copy.At("tokenizer.model"), lines.Take(1000));
+        foreach (
+            var command in (string[][])
+                [
+                    ["model", "info"],
+                    ["chat", "--prompt", "hi"],
+                ]
+        )
+        {
+            var run = await Run.Of([.. command, copy.Path]);
+            Assert.Equal(2, run.Code);
+            Assert.Contains(
+                "tokenizer.model: has 1000 tokens, but the special tokens in tokenizer_config.json start at 2032",
+                run.Error,
+                StringComparison.Ordinal
+            );
+        }
+    }
+
+    [Theory]
+    [InlineData("glm-tiny/model-chatglm", "rope_scaling", """{"type": "yarn", "factor": 4}""", "yarn")]
+    [InlineData("glm-tiny/model-chatglm", "rope_scaling", """{"rope_type": "linear", "factor": 4}""", "linear")]
+    [InlineData("glm-tiny/model-hf", "rope_scaling", """{"type": "dynamic", "factor": 4}""", "dynamic")]
+    [InlineData("glm-tiny/model-hf", "rope_parameters", """{"rope_type": "yarn", "rope_theta": 10000}""", "yarn")]
+    public async Task Positions_that_are_scaled_are_refused_by_name(string model, string key, string value, string type)
+    {
+        using var copy = new ModelCopy(model);
+        copy.Edit("config.json", json => json[key] = Parse(value));
+        var run = await Run.Of("model", "info", copy.Path);
+        Assert.Equal(2, run.Code);
+        Assert.Contains($"'{key}' is of the type '{type}'", run.Error, StringComparison.Ordinal);
+        copy.Edit("config.json", json => json[key] = null);
+        copy.Edit("config.json", json => json["rope_theta"] = 10000);
+        Assert.Equal(0, (await Run.Of("model", "info", copy.Path)).Code);
+    }
+
+    [Fact]
     public async Task Several_causes_are_named_at_once()
     {
         using var copy = new ModelCopy("glm-tiny/model-chatglm");
