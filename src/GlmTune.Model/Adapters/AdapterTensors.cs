@@ -4,15 +4,33 @@ namespace GlmTune.Model.Adapters;
 
 /// <summary>The tensors of an adapter's file under PEFT's names, whatever prefixes the names had when they were
 /// saved.</summary>
-/// <remarks>Wrappers of a model add a prefix to every name: <c>module.</c> (data parallel training) and
-/// <c>_orig_mod.</c> (torch.compile). Names saved without PEFT lack <see cref="Prefix"/>. If nothing else differs, the
-/// meaning is unambiguous.</remarks>
+/// <remarks>Wrappers of a model add a part to every name: <c>module.</c> (data parallel training), <c>_orig_mod.</c>
+/// (torch.compile), <c>_fsdp_wrapped_module.</c> and <c>_checkpoint_wrapped_module.</c> Names saved without PEFT lack
+/// <see cref="Prefix"/>; those of a model that was wrapped twice have it twice. If nothing else differs, the meaning is
+/// unambiguous.</remarks>
 internal sealed class AdapterTensors : IDisposable
 {
     /// <summary>PEFT's prefix of module names.</summary>
     public const string Prefix = "base_model.model.";
 
-    private static readonly string[] Wrappers = ["module", "_orig_mod"];
+    private static readonly string[] Wrappers =
+    [
+        "module",
+        "_orig_mod",
+        "_fsdp_wrapped_module",
+        "_checkpoint_wrapped_module",
+    ];
+
+    // Where the name of a layer begins, after prefixes of PEFT's that may be missing or there twice.
+    private static readonly string[] Layers =
+    [
+        "transformer.",
+        "model.layers.",
+        "model.embed_tokens.",
+        "model.norm.",
+        "lm_head.",
+    ];
+    private static readonly string[] PeftParts = ["base_model", "model"];
     private static readonly string[] Roots = ["transformer.", "model.", "lm_head."];
 
     private readonly WeightFiles files;
@@ -93,8 +111,8 @@ internal sealed class AdapterTensors : IDisposable
         if (byName.Count == 0)
         {
             throw new InvalidDataException(
-                $"{Path}: holds no tensors: the adapter was saved empty, as some versions of training scripts do that "
-                    + "save it after its weights were taken off the model or while they are sharded. Save it again."
+                $"{Path}: holds no tensors: the adapter was saved empty. Some training scripts save it after they have "
+                    + "removed its weights from the model, or while the weights are sharded. Save it again."
             );
         }
 
@@ -109,6 +127,17 @@ internal sealed class AdapterTensors : IDisposable
     private static string Canonical(string name)
     {
         var bare = string.Join('.', name.Split('.').Where(part => !Wrappers.Contains(part)));
-        return Array.Exists(Roots, root => bare.StartsWith(root, StringComparison.Ordinal)) ? Prefix + bare : bare;
+        for (var rest = bare; ; rest = rest[(rest.IndexOf('.', StringComparison.Ordinal) + 1)..])
+        {
+            if (Array.Exists(Layers, layer => rest.StartsWith(layer, StringComparison.Ordinal)))
+            {
+                return Prefix + rest;
+            }
+
+            if (!Array.Exists(PeftParts, part => rest.StartsWith($"{part}.", StringComparison.Ordinal)))
+            {
+                return bare;
+            }
+        }
     }
 }

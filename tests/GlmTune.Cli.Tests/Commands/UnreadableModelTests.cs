@@ -330,6 +330,11 @@ public sealed class UnreadableModelTests
     [InlineData("module.base_model.model.", "base_model.model.", "")]
     [InlineData("base_model.model._orig_mod.", "base_model.model.", "")]
     [InlineData("_orig_mod.module.base_model.model.", "base_model.model.", "")]
+    [InlineData("base_model.model._fsdp_wrapped_module.", "base_model.model.", "")]
+    [InlineData("_checkpoint_wrapped_module.base_model.model.", "base_model.model.", "")]
+    [InlineData("model.base_model.model.", "base_model.model.", "")]
+    [InlineData("base_model.", "base_model.model.", "")]
+    [InlineData("base_model.model.base_model.model.", "base_model.model.", "")]
     [InlineData("base_model.model.", "base_model.model.", null)]
     public async Task Adapter_tensors_that_differ_by_a_known_prefix_are_read(string prefix, string known, string? note)
     {
