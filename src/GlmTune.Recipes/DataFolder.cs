@@ -82,7 +82,7 @@ public static class DataFolder
         [
             .. SplitNames
                 .Zip(files)
-                .Where(split => split.Second is not null)
+                .Where(split => !string.IsNullOrEmpty(split.Second)) // Without a name, the recipe is wrong, not the folder.
                 .Select(split => new DataSplit(split.First, Path.Combine(folder, split.Second!))),
         ];
     }

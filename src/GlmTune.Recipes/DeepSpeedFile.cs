@@ -95,6 +95,12 @@ public sealed class DeepSpeedFile
     private static DeepSpeedFile? Read(string path, Problems problems)
     {
         var source = Path.GetFileName(path);
+        if (new FileInfo(path).Length > 0 && FileContent.FindProblem(path) is { } wrong)
+        {
+            problems.Add(new SourceLine(source, 1), wrong.TrimEnd('.'));
+            return null;
+        }
+
         switch (JsonTree.Read(RegularFile.ReadBytes(path), source, problems))
         {
             case ConfigMap map:

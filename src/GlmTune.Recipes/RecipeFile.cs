@@ -1,3 +1,4 @@
+using System.Text.Unicode;
 using GlmTune.Files;
 using GlmTune.Recipes.Configuration;
 
@@ -53,8 +54,22 @@ public static class RecipeFile
             );
         }
 
-        using var text = new StringReader(RegularFile.ReadText(path, MaxBytes));
+        if (new FileInfo(path).Length > 0)
+        {
+            FileContent.Check(path);
+        }
+
+        using var text = new StreamReader(new MemoryStream(ReadUnicode(path)));
         return TryRead(text, path, overrides);
+    }
+
+    // UTF-8, or UTF-16 with its mark: elsewhere a name in another encoding would silently become another name.
+    private static byte[] ReadUnicode(string path)
+    {
+        var bytes = RegularFile.ReadBytes(path, MaxBytes);
+        return bytes is [0xFF, 0xFE, ..] or [0xFE, 0xFF, ..] || Utf8.IsValid(bytes)
+            ? bytes
+            : throw new InvalidDataException($"{path}: is not valid UTF-8; it may be GBK. Save it as UTF-8.");
     }
 
     private static (Recipe? Recipe, Problems Problems) TryRead(

@@ -60,6 +60,35 @@ public sealed class RunFilesTests : IDisposable
                 .Data.TrainFile
         );
 
+    [Theory]
+    [InlineData("<!DOCTYPE html><html>", "r.yaml: is a web page")]
+    [InlineData("a: [", "r.yaml, line 2: invalid YAML")]
+    public void A_recipe_that_is_no_recipe_blames_no_data_file(string content, string expected)
+    {
+        folder.Write("data/train.jsonl", Row);
+        var error = Assert.Throws<InvalidDataException>(() =>
+            RunFiles.ReadRecipe(
+                folder.Write("r.yaml", content),
+                [],
+                folder.At("data"),
+                Path.Combine(TinyRun.Repository, "models", "glm-nano")
+            )
+        );
+        Assert.Contains(expected, error.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain("names it", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_recipe_in_another_encoding_is_refused()
+    {
+        var path = folder.Write("r.yaml", "");
+        File.WriteAllBytes(path, [.. "data_config: {train_file: "u8, 0xD6, 0xD0, .. "}"u8]);
+        var error = Assert.Throws<InvalidDataException>(() => RecipeFile.Read(path));
+        Assert.Contains("is not valid UTF-8; it may be GBK", error.Message, StringComparison.Ordinal);
+        File.WriteAllText(path, "data_config: {train_file: 中.jsonl}", System.Text.Encoding.Unicode);
+        Assert.Equal("中.jsonl", RecipeFile.Read(path).Data.TrainFile);
+    }
+
     [Fact]
     public void A_missing_recipe_is_reported_with_the_missing_folders()
     {

@@ -18,6 +18,11 @@ internal static class EntryFile
             throw new InvalidDataException($"{path}: {kind}");
         }
 
+        if (new FileInfo(path).Length > 0)
+        {
+            FileContent.Check(path);
+        }
+
         return IsArray(path) ? ArrayEntries.Read(path) : ObjectEntries.Read(path);
     }
 
@@ -37,10 +42,7 @@ internal static class EntryFile
         : beginning.StartsWith((ReadOnlySpan<byte>)[0xFF, 0xFE])
         || beginning.StartsWith((ReadOnlySpan<byte>)[0xFE, 0xFF])
             ? "is UTF-16; expected UTF-8. Save the file as UTF-8."
-        : beginning.StartsWith("version https://git-lfs"u8)
-            ? "is a Git LFS pointer, not the file itself. Fetch it (git lfs pull)."
-        : beginning.StartsWith("<!DOCTYPE"u8) || beginning.StartsWith("<html"u8)
-            ? "is an HTML page, perhaps an error page saved by a download; expected JSON. Download it again."
+        : beginning.StartsWith("PK\x3\x4"u8) ? "is a zip archive or an Excel file; expected JSON. Unpack or export it."
         : null;
 
     private static bool IsArray(string path)

@@ -37,11 +37,7 @@ public static class RunFiles
         }
 
         var data = recipe?.Data ?? new DataOptions { TrainFile = "" };
-        report.Try(() =>
-            report.Add(
-                DataFolder.FindProblems(data.TrainFile.Length > 0 ? data : data with { TrainFile = "." }, dataFolder)
-            )
-        );
+        report.Try(() => report.Add(DataFolder.FindProblems(data, dataFolder)));
         report.Throw();
         return recipe!;
     }

@@ -56,7 +56,10 @@ public class EntryFileTests
     [InlineData("[{R1}] {R2}", "after the end of the array")]
     [InlineData("PAR1....", "a Parquet file")]
     [InlineData("version https://git-lfs.github.com/spec/v1\n", "Git LFS")]
-    [InlineData("<!DOCTYPE html>", "HTML page")]
+    [InlineData("<!DOCTYPE html>", "is a web page")]
+    [InlineData("<HTML><body>", "is a web page")]
+    [InlineData("Entry not found", "is a server's error message")]
+    [InlineData("PK\u0003\u0004....", "a zip archive or an Excel file")]
     public void A_file_that_is_not_whole_is_refused_whatever_the_policy(string content, string text)
     {
         using var folder = new TemporaryFolder();

@@ -460,7 +460,12 @@ public class DeepSpeedFileTests
     [Theory]
     [InlineData("{\n\"a\": \n}", "ds.json, line 3: invalid JSON: ")]
     [InlineData("{} {}", "ds.json, line 1: invalid JSON: ")]
-    [InlineData("", "ds.json, line 1: invalid JSON: ")]
+    [InlineData("", "ds.json, line 1: invalid JSON: the text is empty")]
+    [InlineData("{\"zero", "ds.json, line 1: invalid JSON: the string that begins")]
+    [InlineData("{'a': 1}", "ds.json, line 1: invalid JSON: found ' (a single quote)")]
+    [InlineData("// one\n{/* 2\n */ \"a\": [1,], \"b\": tru}", "ds.json, line 3: invalid JSON: found 'tru'")]
+    [InlineData("{\"a\": 1,,\n}", "ds.json, line 2: invalid JSON: found a comma before }")]
+    [InlineData("<html>", "ds.json, line 1: is a web page")]
     [InlineData("[]", "ds.json, line 1: the file is a list; expected an object with keys such as zero_optimization")]
     [InlineData("{\"stage\": 1,\n\"stage\": 2}", "ds.json, line 2: duplicate key 'stage'; first on line 1")]
     public void A_file_that_is_no_configuration_is_explained(string json, string problem) =>
