@@ -1,4 +1,5 @@
 using System.Globalization;
+using GlmTune.Cli.Help;
 using GlmTune.Files;
 using GlmTune.Recipes.Reporting;
 using GlmTune.Training;
@@ -14,17 +15,29 @@ internal sealed class TrainingBar : TrainingLines
     private readonly ProgressTask task;
 
     private TrainingBar(Screen screen, ProgressTask task)
-        : base(
-            text => screen.Console.WriteLine(TerminalText.Lines(screen.Translated(text))),
-            text => screen.Console.WriteLine(TerminalText.Lines(screen.Translated(text)), new Style(Color.Yellow))
-        ) => (this.screen, this.task) = (screen, task);
+        : base(text => Write(screen, text, Style.Plain), text => Write(screen, text, new Style(Color.Yellow))) =>
+        (this.screen, this.task) = (screen, task);
 
     /// <summary>Shows a run until it ends.</summary>
     public static FineTuneResult Show(Screen screen, Func<IFineTuneReporter, FineTuneResult> run) =>
         screen
             .Console.Progress()
+            .AutoClear(true)
             .Columns(new TaskDescriptionColumn { Alignment = Justify.Left }, new ProgressBarColumn { Width = 10 })
             .Start(context => run(new TrainingBar(screen, context.AddTask(screen.Translated("loading"), maxValue: 1))));
+
+    // Lines are written over the bar, which would show behind them: each is as wide as the terminal.
+    private static void Write(Screen screen, string text, Style style)
+    {
+        foreach (var line in TerminalText.Lines(screen.Translated(text)).Split('\n'))
+        {
+            foreach (var row in TextWidth.Wrap(line, screen.Console.Profile.Width))
+            {
+                var rest = Math.Max(screen.Console.Profile.Width - TextWidth.Of(row), 0);
+                screen.Console.Write(new Text(row + new string(' ', rest) + "\n", style));
+            }
+        }
+    }
 
     public override void Started(FineTuneStart start)
     {

@@ -3,12 +3,19 @@ namespace GlmTune.Server;
 /// <summary>All messages of the server's log; none contains text of a conversation.</summary>
 internal static partial class ServerLog
 {
-    [LoggerMessage(Level = LogLevel.Information, Message = "{Method} {Path} {Status} {Milliseconds} ms")]
-    public static partial void Answered(this ILogger logger, string method, string path, int status, long milliseconds);
+    [LoggerMessage(EventId = 1, Message = "{Method} {Path} {Status} {Milliseconds} ms")]
+    public static partial void Answered(
+        this ILogger logger,
+        LogLevel level,
+        string method,
+        string path,
+        int status,
+        long milliseconds
+    );
 
-    [LoggerMessage(Level = LogLevel.Error, Message = "{Path} failed")]
+    [LoggerMessage(EventId = 2, Level = LogLevel.Error, Message = "{Path} failed")]
     public static partial void RequestFailed(this ILogger logger, Exception exception, string path);
 
-    [LoggerMessage(Level = LogLevel.Error, Message = "{Path}: {Problem}")]
+    [LoggerMessage(EventId = 3, Level = LogLevel.Error, Message = "{Path}: {Problem}")]
     public static partial void OutOfMemory(this ILogger logger, string problem, string path);
 }

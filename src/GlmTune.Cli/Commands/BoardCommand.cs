@@ -41,7 +41,13 @@ internal static class BoardCommand
 
                 var options = listen.Read(given);
                 await ServeCommand
-                    .RunAsync(screen, RunBoard.CreateServer(shown, options), options, stop)
+                    .RunAsync(
+                        screen,
+                        RunBoard.CreateServer(shown, options),
+                        options,
+                        url => $"Training runs: {url}/runs",
+                        stop
+                    )
                     .ConfigureAwait(false);
             }
         );

@@ -175,7 +175,18 @@ internal static class ServeCommand
                         Parent = id,
                     }),
                 ]);
-                await RunAsync(screen, ChatServer.Create(models, options, tools), options, stop).ConfigureAwait(false);
+                var names = string.Join(", ", models.All.Select(model => model.Id));
+                var (device, type) = (loaded.Model.Model.Device, loaded.Model.Model.Type);
+                await RunAsync(
+                        screen,
+                        ChatServer.Create(models, options, tools),
+                        options,
+                        url =>
+                            $"Serving {names} on {device}, {type.ToString().ToLowerInvariant()}. Chat page: {url}/  training "
+                            + $"runs: {url}/runs  API: {url}/v1",
+                        stop
+                    )
+                    .ConfigureAwait(false);
             }
         );
         return command;
@@ -186,6 +197,7 @@ internal static class ServeCommand
         Screen screen,
         WebApplication app,
         ServerOptions options,
+        Func<string, string> about,
         CancellationToken stop
     )
     {
@@ -204,6 +216,7 @@ internal static class ServeCommand
             }
 
             screen.Error.WriteLine($"Listening on {string.Join(", ", app.Urls)}; press Ctrl-C to stop.");
+            screen.Error.WriteLine(about(app.Urls.First().TrimEnd('/')));
             if (!ServerApp.IsLoopback(options.Host) && options.ApiKeys.Count == 0)
             {
                 screen.Error.WriteLine(

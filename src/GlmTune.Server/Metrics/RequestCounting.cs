@@ -21,6 +21,7 @@ internal static class RequestCounting
                     var endpoint = (context.GetEndpoint() as RouteEndpoint)?.RoutePattern.RawText ?? "none";
                     metrics?.Answered(endpoint, status, time);
                     app.Logger.Answered(
+                        IsPolling(context, status) ? LogLevel.Debug : LogLevel.Information,
                         Printable.Of(context.Request.Method),
                         Printable.Of(context.Request.Path),
                         status,
@@ -29,4 +30,10 @@ internal static class RequestCounting
                 }
             }
         );
+
+    // Pages, probes and scrapers ask again every few seconds, which would fill the log.
+    private static bool IsPolling(HttpContext context, int status) =>
+        status < StatusCodes.Status400BadRequest
+        && context.Request.Method is "GET" or "HEAD"
+        && !context.Request.Path.StartsWithSegments("/v1", StringComparison.Ordinal);
 }
