@@ -49,7 +49,7 @@ internal static class PlanCommand
             }
             else
             {
-                Write(screen.Output, found, plan, fits, changes);
+                Write(screen.Lines, found, plan, fits, changes);
             }
 
             return fits ? ExitCode.Done : ExitCode.Users;

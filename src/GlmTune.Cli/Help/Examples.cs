@@ -16,6 +16,7 @@ internal static class Examples
             "glmtune train data/ads models/glm-nano configs/lora-nano.yaml yes",
             "glmtune train data/ads models/glm-nano configs/lora-nano.yaml --set training_args.max_steps=20",
         ],
+        ["glmtune plan"] = ["glmtune plan models/glm-nano configs/lora-nano.yaml --gpu-memory 24GiB"],
         ["glmtune chat"] =
         [
             "glmtune chat models/glm-nano",
@@ -23,7 +24,7 @@ internal static class Examples
         ],
         ["glmtune generate"] =
         [
-            "glmtune generate output/checkpoint-52 --input data/ads/dev.jsonl --output " + "answers.jsonl",
+            "glmtune generate output/checkpoint-52 --input data/ads/dev.jsonl --output answers.jsonl",
         ],
         ["glmtune serve"] =
         [
