@@ -62,6 +62,10 @@ public static unsafe partial class FailingAllocation
         throw new InvalidOperationException($"The action makes more than {last} allocations.");
     }
 
+    /// <summary>Makes one later allocation fail, as when memory runs out in the middle of something.</summary>
+    /// <param name="n">Which of them, from 1; 0: none.</param>
+    public static void Arm(int n) => *Left = n == 0 ? Never : n;
+
     private static long* Install()
     {
         NativeRuntime.Load();

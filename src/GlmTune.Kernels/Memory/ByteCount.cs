@@ -5,7 +5,7 @@ namespace GlmTune.Kernels.Memory;
 /// <summary>Amounts of memory as text.</summary>
 public static class ByteCount
 {
-    private static readonly string[] Units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
+    private static readonly string[] Units = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
 
     /// <summary>Such as <c>19.3 GiB</c>, <c>512 bytes</c>.</summary>
     public static string Text(long bytes)
