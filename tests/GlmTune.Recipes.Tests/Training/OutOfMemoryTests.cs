@@ -29,7 +29,11 @@ public sealed class OutOfMemoryTests : IDisposable
             run.Train(recipe, stepped: (_, report) => FailingAllocation.Arm(report.Step == 2 ? 40 : 0))
         );
         FailingAllocation.Arm(0);
-        Assert.StartsWith("Out of memory: 4 EiB could not be allocated on the host", error.Message, StringComparison.Ordinal);
+        Assert.StartsWith(
+            "Out of memory: 4 EiB could not be allocated on the host",
+            error.Message,
+            StringComparison.Ordinal
+        );
         Assert.Contains("Step 2 is saved in ", error.Message, StringComparison.Ordinal);
         Assert.Equal([2], CheckpointFolder.Steps(run.At("ends")).Select(step => (int)step));
         var resumed = run.Train(recipe, resume: "yes");
