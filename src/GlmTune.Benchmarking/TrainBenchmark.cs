@@ -135,6 +135,9 @@ public sealed record TrainBenchmarkResult(
     /// <summary>Why CUDA graph capture was given up, if it was.</summary>
     public string? GraphRefusal { get; init; }
 
+    /// <summary>Fused kernels and libraries that were not used for some inputs, each with the reason.</summary>
+    public IReadOnlyList<string> Fallbacks { get; init; } = [];
+
     /// <summary>Number of GPUs that shared each step; speed and memory are for one of them.</summary>
     public int Ranks { get; init; } = 1;
 
@@ -298,6 +301,7 @@ public static class TrainBenchmark
         )
         {
             GraphRefusal = trainer.Capture?.Refusal,
+            Fallbacks = model.Kernels.Fallbacks,
             Ranks = ranks?.WorldSize ?? 1,
             Sharding =
                 ranks is null && !options.Sharding.OffloadOptimizer && options.Sharding.Stage == 0

@@ -1,6 +1,5 @@
 using GlmTune.Kernels;
 using GlmTune.Kernels.Cuda;
-using GlmTune.Kernels.Definitions;
 using GlmTune.Kernels.Dispatch;
 using GlmTune.Kernels.Memory;
 using GlmTune.Model.Layers;
@@ -18,15 +17,6 @@ namespace GlmTune.Model;
 /// position.</remarks>
 internal sealed class CachedDecoder : IDecoder
 {
-    // Rows of the small tensor.
-    private const int Ids = 0;
-    private const int Slots = 1;
-    private const int Adapters = 2;
-    private const int SlotPositions = 3; // The rows from here on increase by one in every pass.
-    private const int Lengths = 4;
-    private const int Positions = 5;
-    private const int Numbers = 6;
-
     // Short answers are not worth a capture, which takes as long as a few passes.
     private const int PassesBeforeCapture = 4;
     private const int ResultsAtOnce = 2;
@@ -37,13 +27,13 @@ internal sealed class CachedDecoder : IDecoder
     private readonly KvCache cache;
     private readonly int vocabularySize;
     private readonly bool fillsUp;
-    private readonly Dictionary<(int Size, bool Adapted), Pass> passes = [];
+    private readonly Dictionary<(int Size, bool Adapted), DecodePass> passes = [];
     private readonly Queue<(PinnedMemory Tokens, int Size, int Count)> asked = new();
     private readonly List<PinnedMemory> free = [];
     private PinnedMemory? staging;
     private Tensor? cosines;
     private Tensor? sines;
-    private Pass? current;
+    private DecodePass? current;
     private int count;
     private int longest;
     private (int Cache, long Model) capturedFor = (-1, -1);
@@ -107,14 +97,14 @@ internal sealed class CachedDecoder : IDecoder
         var size = fillsUp ? SizeFor(rows.Length) : rows.Length;
         var adapted = false;
         (count, longest) = (rows.Length, 0);
-        if (staging is null || staging.Bytes < BytesOf(Numbers * size))
+        if (staging is null || staging.Bytes < BytesOf(DecodePass.Numbers * size))
         {
             staging?.Dispose();
-            staging = new PinnedMemory(model.Device, BytesOf(Numbers * Math.Max(size, Sizes[^1])));
+            staging = new PinnedMemory(model.Device, BytesOf(DecodePass.Numbers * Math.Max(size, Sizes[^1])));
         }
 
         staging.Wait();
-        var numbers = staging.At<long>(0, Numbers * size);
+        var numbers = staging.At<long>(0, DecodePass.Numbers * size);
         for (var i = 0; i < size; i++)
         {
             var row = rows[i < rows.Length ? i : 0];
@@ -125,12 +115,12 @@ internal sealed class CachedDecoder : IDecoder
 
             longest = Math.Max(longest, row.Before + 1);
             adapted |= row.Adapter is { TableRow: > 0 };
-            numbers[(Ids * size) + i] = row.Id;
-            numbers[(Slots * size) + i] = row.Slot;
-            numbers[(Adapters * size) + i] = row.Adapter?.TableRow ?? 0;
-            numbers[(SlotPositions * size) + i] = row.Before;
-            numbers[(Lengths * size) + i] = row.Before + 1;
-            numbers[(Positions * size) + i] =
+            numbers[(DecodePass.Ids * size) + i] = row.Id;
+            numbers[(DecodePass.Slots * size) + i] = row.Slot;
+            numbers[(DecodePass.Adapters * size) + i] = row.Adapter?.TableRow ?? 0;
+            numbers[(DecodePass.SlotPositions * size) + i] = row.Before;
+            numbers[(DecodePass.Lengths * size) + i] = row.Before + 1;
+            numbers[(DecodePass.Positions * size) + i] =
                 row.Before
                 - (row.Adapter?.VirtualTokens ?? model.VirtualTokens)
                 + (row.Adapter?.FirstPosition ?? model.PositionOffset);
@@ -146,8 +136,8 @@ internal sealed class CachedDecoder : IDecoder
 
         current = passes.TryGetValue((size, adapted), out var known)
             ? known
-            : passes[(size, adapted)] = new Pass(size, adapted, model.Device);
-        staging.CopyTo(current.Input, 0, BytesOf(Numbers * size));
+            : passes[(size, adapted)] = new DecodePass(size, adapted, model.Device);
+        staging.CopyTo(current.Input, 0, BytesOf(DecodePass.Numbers * size));
         Run(current);
     }
 
@@ -208,7 +198,7 @@ internal sealed class CachedDecoder : IDecoder
     private static int SizeFor(int rows) =>
         Array.Find(Sizes, size => size >= rows) is var size and > 0 ? size : (rows + 63) / 64 * 64;
 
-    private void Run(Pass pass)
+    private void Run(DecodePass pass)
     {
         if (!Captures)
         {
@@ -225,7 +215,7 @@ internal sealed class CachedDecoder : IDecoder
             }
 
             reach = Math.Min(reach, cache.Capacity);
-            pass.Arena ??= new TensorArena(model.Device, Layout(pass.Size).Bytes);
+            pass.Arena ??= new TensorArena(model.Device, DecodeSections.Of(model.Config, pass.Size).Bytes);
             if (pass.Captures.TryGetValue(reach, out var capture) || TryCapture(pass, reach, out capture))
             {
                 capture.Graph.Replay();
@@ -260,7 +250,7 @@ internal sealed class CachedDecoder : IDecoder
 
     // False if the arena is too small for the kernels of this device: nothing has changed, and from now on they
     // allocate.
-    private bool TryWorkInArena(Pass pass, int reach)
+    private bool TryWorkInArena(DecodePass pass, int reach)
     {
         try
         {
@@ -278,7 +268,7 @@ internal sealed class CachedDecoder : IDecoder
         }
     }
 
-    private bool TryCapture(Pass pass, int reach, out CapturedPass capture)
+    private bool TryCapture(DecodePass pass, int reach, out CapturedDecode capture)
     {
         capture = null!;
         if (!MayCapture || pass.Uncaptured++ < PassesBeforeCapture)
@@ -286,7 +276,7 @@ internal sealed class CachedDecoder : IDecoder
             return false;
         }
 
-        Results? made = null;
+        DecodeResults? made = null;
         // Capturing also runs the work, which replaces this pass's numbers by those of the next.
         using var input = pass.Input.clone();
         try
@@ -300,7 +290,7 @@ internal sealed class CachedDecoder : IDecoder
                     made = Work(pass, reach);
                 }
             );
-            capture = pass.Captures[reach] = new CapturedPass(graph, made!);
+            capture = pass.Captures[reach] = new CapturedDecode(graph, made!);
             CaptureCount++;
             return true;
         }
@@ -323,20 +313,20 @@ internal sealed class CachedDecoder : IDecoder
     }
 
     // One complete pass: the small tensor in, logits and most likely tokens out, which belong to no dispose scope.
-    private Results Work(Pass pass, int reach)
+    private DecodeResults Work(DecodePass pass, int reach)
     {
         using var scope = NewDisposeScope();
-        var (kernels, arena, sections) = (model.Kernels, pass.Arena, Layout(pass.Size));
+        var (kernels, arena, sections) = (model.Kernels, pass.Arena, DecodeSections.Of(model.Config, pass.Size));
         arena?.TakeFrom(0, sections.Begin);
-        var ids = pass.Input.select(0, Ids);
+        var ids = pass.Input.select(0, DecodePass.Ids);
         var (hidden, cosine, sine) = kernels.Embed(
             ids,
-            pass.Input.select(0, Positions),
+            pass.Input.select(0, DecodePass.Positions),
             model.Embedding.Weight.Value,
             cosines!,
             sines!
         );
-        using var rows = pass.Adapted ? new AdapterRows(pass.Input.select(0, Adapters)) : null;
+        using var rows = pass.Adapted ? new AdapterRows(pass.Input.select(0, DecodePass.Adapters)) : null;
         using var context = new LayerContext(cosine, sine)
         {
             Kernels = kernels,
@@ -344,9 +334,9 @@ internal sealed class CachedDecoder : IDecoder
             Adapters = rows,
             Cache = new CacheStep(
                 cache,
-                pass.Input.select(0, Slots),
-                pass.Input.select(0, SlotPositions),
-                pass.Input.select(0, Lengths),
+                pass.Input.select(0, DecodePass.Slots),
+                pass.Input.select(0, DecodePass.SlotPositions),
+                pass.Input.select(0, DecodePass.Lengths),
                 reach
             ),
         };
@@ -360,33 +350,8 @@ internal sealed class CachedDecoder : IDecoder
         var logits = model.Head.Decode(stream, delta, context);
         var next = kernels.ArgMax(logits, vocabularySize);
         ids.copy_(next.select(0, 0));
-        pass.Input.narrow(0, SlotPositions, Numbers - SlotPositions).AddInPlace(1);
-        return new Results(logits.DetachFromDisposeScope(), next.DetachFromDisposeScope());
-    }
-
-    // Generous sizes of the arena's sections: the outputs of a layer's kernels, and attention's partial sums.
-    private Sections Layout(int rows)
-    {
-        const long Slack = 1 << 20;
-        const long PartialSums = 16L << 20;
-        var (config, wide) = (model.Config, 4L * rows);
-        long RoundUp(long bytes) => (bytes + 255) / 256 * 256;
-        var begin = RoundUp((wide * (config.HiddenSize + config.HeadDim)) + Slack);
-        var layer = RoundUp(
-            (
-                wide
-                * (
-                    (8L * config.HiddenSize)
-                    + config.Heads.FusedWidth
-                    + config.Heads.QueryWidth
-                    + (3L * config.FeedForwardSize)
-                )
-            )
-                + PartialSums
-                + Slack
-        );
-        var end = RoundUp((wide * (config.VocabularySize + (4L * config.HiddenSize))) + Slack);
-        return new Sections(begin, layer, end);
+        pass.Input.narrow(0, DecodePass.SlotPositions, DecodePass.Numbers - DecodePass.SlotPositions).AddInPlace(1);
+        return new DecodeResults(logits.DetachFromDisposeScope(), next.DetachFromDisposeScope());
     }
 
     private void DropWhatIsStale()
@@ -418,71 +383,5 @@ internal sealed class CachedDecoder : IDecoder
         cosines?.Dispose();
         sines?.Dispose();
         (cosines, sines) = (null, null);
-    }
-
-    private readonly record struct Sections(long Begin, long Layer, long End)
-    {
-        public long Bytes => Begin + (2 * Layer) + End;
-    }
-
-    private sealed record Results(Tensor Logits, Tensor Next) : IDisposable
-    {
-        public void Dispose()
-        {
-            Logits.Dispose();
-            Next.Dispose();
-        }
-    }
-
-    private sealed record CapturedPass(CudaGraph Graph, Results Results) : IDisposable
-    {
-        public void Dispose()
-        {
-            Graph.Dispose();
-            Results.Dispose();
-        }
-    }
-
-    // Passes of one size: their numbers, memory and graphs.
-    private sealed class Pass(int size, bool adapted, Device device) : IDisposable
-    {
-        private Results? uncaptured;
-
-        public int Size => size;
-
-        public bool Adapted => adapted;
-
-        public SequenceLayout Sequences { get; } = SequenceLayout.OfRows(size, 1, device);
-
-        public Tensor Input { get; } = zeros([Numbers, size], ScalarType.Int64, device).DetachFromDisposeScope();
-
-        public Dictionary<int, CapturedPass> Captures { get; } = [];
-
-        public TensorArena? Arena { get; set; }
-
-        public int Uncaptured { get; set; }
-
-        public Results? Results { get; private set; }
-
-        public void Keep(Results results)
-        {
-            uncaptured?.Dispose();
-            Results = uncaptured = results;
-        }
-
-        public void Use(CapturedPass capture) => Results = capture.Results;
-
-        public void Dispose()
-        {
-            uncaptured?.Dispose();
-            foreach (var capture in Captures.Values)
-            {
-                capture.Dispose();
-            }
-
-            Input.Dispose();
-            Sequences.Dispose();
-            Arena?.Dispose();
-        }
     }
 }

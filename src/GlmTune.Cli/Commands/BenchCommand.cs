@@ -329,6 +329,11 @@ internal static class BenchCommand
             Line("not captured", $"{reason}");
         }
 
+        foreach (var fallback in result.Fallbacks)
+        {
+            Line("not used", $"{fallback}");
+        }
+
         Line("step", $"{result.StepSeconds:F4} s");
         Line("tokens/s", $"{result.TokensPerSecond:F0}");
         Line("supervised tokens/s", $"{result.SupervisedTokensPerSecond:F0}");

@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using GlmTune.Kernels.Definitions;
 using GlmTune.Kernels.Memory;
 using GlmTune.Model;
@@ -10,30 +9,17 @@ namespace GlmTune.Inference;
 /// <summary>Continuous batching: between any two passes, finished rows leave and waiting rows enter.</summary>
 /// <remarks>A pass processes either prompts, up to a limit of tokens, or one token of every row. While every row needs
 /// only the most likely token, the next pass is queued before the results of this one are read; a row that turns out to
-/// have ended then produces one unused token. The cache reserves room for complete answers if the limit allows, and
-/// grows with its longest row. When it would exceed its limit, the row that entered last goes back to waiting, and its
-/// tokens are processed again later. Finished rows leave their keys and values in the cache as long as there is room,
-/// and a row that starts with the same tokens takes them over. Of waiting rows with equal tokens, one is processed: its
-/// logits are used for the others too, and its keys and values are copied. Not thread-safe.</remarks>
+/// have ended then produces one unused token. When the cache would exceed its limit, the row that entered
+/// last goes back to waiting, and its tokens are processed again later. Of waiting rows with equal tokens, one is
+/// processed: its logits are used for the others too, and its keys and values are copied. Not thread-safe.</remarks>
 internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, GenerationLimits limits) : IDisposable
 {
-    private const int CapacityStep = 64;
-
-    // Tokens reserved ahead of each row; memory for a longer answer is allocated when needed.
-    private const int MaxAhead = 2048;
-    private const int WorthCopying = 16; // In tokens; fewer are processed faster than copied layer by layer.
+    private readonly BatchCache cache = new(model, limits);
     private readonly LinkedList<GenerationRow> waiting = [];
     private readonly List<GenerationRow> active = []; // In order of entry.
-
-    // Finished rows whose slots are still intact; the least recently used first.
-    private readonly List<GenerationRow> kept = [];
-    private KvCache? cache;
     private IDecoder? decoder;
     private List<GenerationRow>? ahead; // Rows of a queued pass whose results have not been read.
     private List<GenerationRow>? inPass; // Rows of the current pass; null while room is being made for it.
-    private long bytesPerToken;
-
-    private readonly record struct Choice(GenerationRow Row, GeneratedToken Token, Exception? Error);
 
     /// <summary>Number of rows that have not entered yet.</summary>
     public int WaitingCount => waiting.Count;
@@ -54,13 +40,12 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         {
             waiting.Remove(row);
         }
-        else if (row.Cached > 0 && limits.KeptAnswers > 0)
+        else
         {
-            kept.Add(row);
-            kept.RemoveRange(0, Math.Max(0, kept.Count - limits.KeptAnswers));
+            cache.Keep(row);
         }
 
-        if (!HasWork && kept.Count == 0)
+        if (!HasWork && !cache.HasKept)
         {
             DropCache();
         }
@@ -83,14 +68,14 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
             );
         }
 
-        kept.RemoveAll(row => row.Adapter is { IsLoaded: false });
+        cache.ForgetUnloaded();
         if (!HasWork)
         {
             return;
         }
 
         using var scope = NewDisposeScope();
-        Choice[] choices;
+        NextToken[] choices;
         try
         {
             choices = NextTokens();
@@ -121,7 +106,7 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
     /// <inheritdoc/>
     public void Dispose() => DropCache();
 
-    private Choice[] NextTokens()
+    private NextToken[] NextTokens()
     {
         if (ahead is { } queued)
         {
@@ -135,16 +120,16 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
 
         inPass = null;
         Admit();
-        MakeRoom();
+        cache.MakeRoom(active, row => waiting.AddFirst(row));
         var sharing = FindSharing();
         var (rows, added) = Plan(sharing);
         inPass = rows;
-        decoder ??= model.NewDecoder(cache!, vocabularySize);
+        decoder ??= model.NewDecoder(cache.Memory, vocabularySize);
         if (decoder is not { IsUsable: true } || added.Exists(count => count > 1))
         {
             var logits = Pass(rows, added);
             Advance(rows, added);
-            return Sample(logits, Ready(rows, sharing));
+            return NextToken.Sample(logits, vocabularySize, Ready(rows, sharing));
         }
 
         decoder.Begin([
@@ -161,12 +146,12 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         }
 
         Advance(rows, added);
-        return Sample(decoder.Logits, Ready(rows, sharing));
+        return NextToken.Sample(decoder.Logits, vocabularySize, Ready(rows, sharing));
     }
 
     // Most likely tokens from a queued pass with one token per row; rows that have left since are skipped. The next
     // pass is queued first.
-    private Choice[] NextByArgmax(List<GenerationRow> rows)
+    private NextToken[] NextByArgmax(List<GenerationRow> rows)
     {
         if (CanContinue(rows))
         {
@@ -175,30 +160,19 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         }
 
         var tokens = decoder!.Argmax();
-        var choices = new List<Choice>();
+        var choices = new List<NextToken>();
         foreach (var (i, row) in rows.Index())
         {
             if (active.Contains(row))
             {
                 row.Cached++;
-                choices.Add(Attempt(row, () => row.Accept(Sampler.Checked(tokens[i].Id, tokens[i].Logit)))!.Value);
+                choices.Add(
+                    NextToken.Select(row, () => row.Accept(Sampler.Checked(tokens[i].Id, tokens[i].Logit)))!.Value
+                );
             }
         }
 
         return [.. choices];
-    }
-
-    // A row's next token, or why there is none; null if it could not be determined in this way.
-    private static Choice? Attempt(GenerationRow row, Func<GeneratedToken?> sample)
-    {
-        try
-        {
-            return sample() is { } token ? new Choice(row, token, null) : null;
-        }
-        catch (Exception e)
-        {
-            return new Choice(row, default, e);
-        }
     }
 
     // After a failed pass: returns the rows that cannot continue, and removes them. The pass wrote only beyond the
@@ -240,7 +214,7 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
     private bool CanContinue(List<GenerationRow> rows) =>
         (waiting.Count == 0 || active.Count == limits.Slots)
         && rows.TrueForAll(row =>
-            active.Contains(row) && model.VirtualTokensOf(row.Adapter) + row.Tokens.Count + 1 <= cache!.Capacity
+            active.Contains(row) && model.VirtualTokensOf(row.Adapter) + row.Tokens.Count + 1 <= cache.Memory.Capacity
         )
         && rows.Count(row => row.Left > 1) * 2 > rows.Count
         && decoder!.CanAdvance;
@@ -250,7 +224,7 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
     private Dictionary<GenerationRow, GenerationRow> FindSharing()
     {
         var sharing = new Dictionary<GenerationRow, GenerationRow>();
-        if (!active.Exists(row => row.Pending >= WorthCopying))
+        if (!active.Exists(row => row.Pending >= BatchCache.WorthCopying))
         {
             return sharing;
         }
@@ -262,7 +236,7 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
             {
                 read.Add(row);
             }
-            else if (row.Pending >= WorthCopying)
+            else if (row.Pending >= BatchCache.WorthCopying)
             {
                 sharing.Add(row, other);
             }
@@ -281,7 +255,7 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         var ready = rows.Index().Where(row => row.Item.Pending == 0).ToList();
         foreach (var (row, other) in sharing.Where(pair => pair.Value.Pending == 0))
         {
-            cache!.CopyStart(other.Slot, row.Slot, model.VirtualTokensOf(row.Adapter) + row.Tokens.Count);
+            cache.Memory.CopyStart(other.Slot, row.Slot, model.VirtualTokensOf(row.Adapter) + row.Tokens.Count);
             row.TakeOver();
             ready.Add((rows.IndexOf(other), row));
         }
@@ -324,7 +298,7 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         }
 
         var step = new CacheStep(
-            cache!,
+            cache.Memory,
             [.. rows.Select(row => row.Slot)],
             [.. rows.Select(row => model.VirtualTokensOf(row.Adapter) + row.Cached)],
             added
@@ -346,101 +320,11 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         }
     }
 
-    // The next token of each row. Only the logits that the selection needs are copied to the host: the most likely
-    // token, the most likely few, or all.
-    private Choice[] Sample(Tensor logits, (int Index, GenerationRow Row)[] ready)
-    {
-        var producible = logits.narrow(1, 0, vocabularySize);
-        var choices = new Choice[ready.Length];
-        if (ready.Length == 0)
-        {
-            return choices;
-        }
-
-        if (Array.Exists(ready, row => row.Row.ArgmaxSuffices))
-        {
-            var likeliest = producible.argmax(1, keepdim: true);
-            var (ids, values) = (likeliest.cpu().data<long>().ToArray(), Values(producible.gather(1, likeliest)));
-            SampleEach(
-                row => row.ArgmaxSuffices,
-                (row, index) => row.Accept(Sampler.Checked(ids[index], values[index]))
-            );
-        }
-
-        if (vocabularySize > Sampler.TopCount && Array.Exists(ready, row => row.Row.TopTokensMaySuffice))
-        {
-            var (values, ids) = producible.topk(Sampler.TopCount, 1);
-            var (hostValues, hostIds) = (Values(values), ids.cpu().data<long>().ToArray());
-            SampleEach(
-                row => row.TopTokensMaySuffice,
-                (row, index) =>
-                    row.SampleAmong(
-                        hostIds.AsSpan(index * Sampler.TopCount, Sampler.TopCount),
-                        hostValues.AsSpan(index * Sampler.TopCount, Sampler.TopCount)
-                    )
-            );
-        }
-
-        var undecided = ready.Where((_, i) => choices[i].Row is null).ToArray();
-        if (undecided.Length > 0)
-        {
-            var wanted = undecided.Select(row => row.Index).SequenceEqual(Enumerable.Range(0, (int)producible.shape[0]))
-                ? producible
-                : producible.index_select(
-                    0,
-                    tensor(Array.ConvertAll(undecided, row => (long)row.Index)).to(logits.device)
-                );
-            var all = Values(wanted);
-            SampleEach(
-                _ => true,
-                (row, _) =>
-                    row.Sample(
-                        all.AsSpan(
-                            Array.FindIndex(undecided, other => other.Row == row) * vocabularySize,
-                            vocabularySize
-                        )
-                    )
-            );
-        }
-
-        return choices;
-
-        void SampleEach(Func<GenerationRow, bool> which, Func<GenerationRow, int, GeneratedToken?> sample)
-        {
-            var wanted = Enumerable
-                .Range(0, ready.Length)
-                .Where(i => choices[i].Row is null && which(ready[i].Row))
-                .ToArray();
-            if (wanted.Length == 1)
-            {
-                SampleOne(wanted[0]);
-            }
-            else
-            {
-                Parallel.ForEach(wanted, SampleOne);
-            }
-
-            void SampleOne(int i)
-            {
-                var (index, row) = ready[i];
-                choices[i] = Attempt(row, () => sample(row, index)) ?? default;
-            }
-        }
-    }
-
-    private static float[] Values(Tensor tensor) =>
-        tensor.to_type(ScalarType.Float32).cpu().contiguous().data<float>().ToArray();
-
     private void Admit()
     {
-        if (bytesPerToken == 0)
-        {
-            bytesPerToken = model.CachedTokenBytes;
-        }
-
         while (waiting.First is { Value: var row } && active.Count < limits.Slots)
         {
-            if (active.Count > 0 && Bytes(active.Count + 1, CapacityFor(active.Append(row))) > limits.CacheBytes)
+            if (active.Count > 0 && !cache.Fits([.. active, row]))
             {
                 return;
             }
@@ -450,140 +334,11 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         }
     }
 
-    // A slot for each active row, with room for all its tokens.
-    private void MakeRoom()
-    {
-        var have = cache is null ? 0 : cache.Capacity - model.MaxVirtualTokens;
-        var needed = CapacityFor(active);
-        while (active.Count > 1 && needed > have && Bytes(active.Count, needed) > limits.CacheBytes)
-        {
-            var last = active[^1];
-            active.RemoveAt(active.Count - 1);
-            last.Leave();
-            waiting.AddFirst(last);
-            needed = CapacityFor(active);
-        }
-
-        var reuse = active.Where(row => row.Slot < 0).ToDictionary(row => row, FindReuse);
-        foreach (var (row, (source, count)) in reuse)
-        {
-            if (source is not null && kept.Contains(source) && count * 2 >= source.Cached)
-            {
-                kept.Remove(source);
-                row.Enter(source.Slot, count);
-            }
-        }
-
-        while (kept.Count > 0 && Bytes(active.Count + kept.Count, Math.Max(needed, have)) > limits.CacheBytes)
-        {
-            kept.RemoveAt(0);
-        }
-
-        if (cache is null || needed > have || active.Count + kept.Count > cache.Slots)
-        {
-            Resize(needed, have);
-        }
-
-        var free = new Queue<int>(
-            Enumerable.Range(0, cache!.Slots).Except(active.Concat(kept).Select(row => row.Slot))
-        );
-        foreach (var row in active.Where(row => row.Slot < 0))
-        {
-            var (slot, (source, count)) = (free.Dequeue(), reuse[row]);
-            // Otherwise it takes over all of the other's tokens.
-            var isRead = !active.TakeWhile(other => other != row).Any(row.IsAlike);
-            if (
-                isRead
-                && source is not null
-                && count >= WorthCopying
-                && (kept.Contains(source) || active.Contains(source))
-            )
-            {
-                cache.CopyStart(source.Slot, slot, model.VirtualTokensOf(row.Adapter) + count);
-                row.Enter(slot, count);
-            }
-            else
-            {
-                model.StartSlot(cache, slot, row.Adapter);
-                row.Enter(slot, 0);
-            }
-        }
-    }
-
-    // Room for whole answers and for more rows where the limit allows, so that little is copied and captured passes
-    // hold for long.
-    private void Resize(int needed, int have)
-    {
-        var whole = Math.Max(needed, RoundUp(active.Max(row => Math.Min(row.MaxLength, row.Tokens.Count + MaxAhead))));
-        var roomy = needed > have ? Math.Max(needed, Math.Min(whole, RoundUp(have + (have / 2)))) : have;
-        var count = active.Count + kept.Count;
-        var slots = 1;
-        while (slots < count)
-        {
-            slots *= 2;
-        }
-
-        slots = Math.Max(count, Math.Min(slots, limits.Slots));
-        (int Slots, int Capacity)[] choices =
-        [
-            (slots, Math.Max(whole, have)),
-            (count, Math.Max(whole, have)),
-            (count, roomy),
-            (count, needed),
-        ];
-        var (newSlots, capacity) = choices.FirstOrDefault(
-            choice => Bytes(choice.Slots, choice.Capacity) <= limits.CacheBytes,
-            choices[^1]
-        );
-        if (cache is null)
-        {
-            cache = model.NewCache(newSlots, capacity);
-            return;
-        }
-
-        GenerationRow[] holding = [.. active.Where(row => row.Slot >= 0), .. kept];
-        cache.Rearrange(
-            [.. holding.Select(row => row.Slot), .. Enumerable.Repeat(0, newSlots - holding.Length)],
-            capacity + model.MaxVirtualTokens
-        );
-        foreach (var (slot, row) in holding.Index())
-        {
-            row.Slot = slot;
-        }
-    }
-
-    // The row whose slot starts with the most tokens in common with this row, and how many; at least one token remains
-    // to be processed, because it gives the logits.
-    private (GenerationRow? Source, int Count) FindReuse(GenerationRow row)
-    {
-        var source = kept.Concat(active.Where(other => other.Slot >= 0))
-            .Where(other => other.Adapter == row.Adapter)
-            .MaxBy(Common);
-        if (source is not null && kept.Remove(source))
-        {
-            kept.Add(source); // Just used.
-        }
-
-        return (source, source is null ? 0 : Common(source));
-
-        int Common(GenerationRow other) =>
-            CollectionsMarshal
-                .AsSpan(row.Tokens)[..^1]
-                .CommonPrefixLength(CollectionsMarshal.AsSpan(other.Tokens)[..other.Cached]);
-    }
-
-    private static int CapacityFor(IEnumerable<GenerationRow> rows) => RoundUp(rows.Max(row => row.Tokens.Count));
-
-    private long Bytes(int slots, int capacity) => bytesPerToken * slots * (capacity + model.MaxVirtualTokens);
-
-    private static int RoundUp(int tokens) => (tokens + CapacityStep - 1) / CapacityStep * CapacityStep;
-
     private void DropCache()
     {
-        kept.Clear();
         ahead = null;
         decoder?.Dispose();
-        cache?.Dispose();
-        (decoder, cache) = (null, null);
+        decoder = null;
+        cache.Dispose();
     }
 }

@@ -6,8 +6,8 @@ namespace GlmTune.Kernels.Cuda;
 /// <summary>Rows of tables: the token embedding, its gradient, and angles.</summary>
 internal sealed class EmbeddingKernels(IKernelLauncher launcher, PlainKernels plain, KernelFallbacks fallbacks)
 {
-    /// <summary>As <see cref="LayerKernels.TokenRows"/>, of a table in page-locked host memory; null: it lies elsewhere,
-    /// or the kernel cannot be taken.</summary>
+    /// <summary>As <see cref="LayerKernels.TokenRows"/>, of a table in page-locked host memory; null: it lies
+    /// elsewhere, or the kernel cannot be taken.</summary>
     public Tensor? TokenRows(Tensor table, Tensor ids)
     {
         var type = KernelTensor.TypeOf(table);
