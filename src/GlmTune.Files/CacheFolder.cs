@@ -70,10 +70,10 @@ public sealed class CacheFolder
         {
             if (path is not null && File.Exists(path))
             {
-                return File.ReadAllBytes(path);
+                return RegularFile.ReadBytes(path);
             }
         }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException or InvalidDataException)
         {
             path = null;
         }

@@ -157,9 +157,9 @@ public static class FolderManifest
         try
         {
             var path = Path.Combine(folder, FileName);
-            return File.Exists(path) && File.ReadAllText(path).Contains("\"xxh128\"", StringComparison.Ordinal);
+            return File.Exists(path) && RegularFile.ReadText(path).Contains("\"xxh128\"", StringComparison.Ordinal);
         }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException or InvalidDataException)
         {
             return false;
         }
