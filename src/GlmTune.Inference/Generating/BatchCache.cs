@@ -6,8 +6,8 @@ namespace GlmTune.Inference;
 
 /// <summary>The cache of a batch: a slot for each row, and the slots of finished rows as long as there is
 /// room.</summary>
-/// <remarks>It reserves room for complete answers if the limit allows, and grows with its longest row. A row that starts
-/// with the same tokens as another takes over its keys and values. Not thread-safe.</remarks>
+/// <remarks>It reserves room for complete answers if the limit allows, and grows with its longest row. A row that
+/// starts with the same tokens as another takes over its keys and values. Not thread-safe.</remarks>
 internal sealed class BatchCache(ICausalLm model, GenerationLimits limits) : IDisposable
 {
     /// <summary>Tokens that are worth copying; fewer are processed faster than copied layer by layer.</summary>
