@@ -43,7 +43,10 @@ internal static partial class FuzzRun
         for (; done < count && failures.Count < MaxFailures && !stop.IsCancellationRequested; done++)
         {
             // The seeds themselves come first.
-            var input = done < target.Seeds.Count ? target.Seeds[(int)done] : mutator.Next(random.Next(2) == 0 ? target.Seeds : seeds);
+            var input =
+                done < target.Seeds.Count
+                    ? target.Seeds[(int)done]
+                    : mutator.Next(random.Next(2) == 0 ? target.Seeds : seeds);
             var before = GC.GetAllocatedBytesForCurrentThread();
             var began = Stopwatch.GetTimestamp();
             string outcome;

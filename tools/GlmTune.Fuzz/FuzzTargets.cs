@@ -3,6 +3,7 @@ using System.Text;
 using System.Text.Json;
 using GlmTune.Checkpoints;
 using GlmTune.Data.Conversations;
+using GlmTune.Data.Templates.Jinja;
 using GlmTune.Data.Tokenization;
 using GlmTune.Files.Json;
 using GlmTune.Inference;
@@ -19,6 +20,15 @@ namespace GlmTune.Fuzz;
 /// <param name="folder">A folder for the files, which is deleted at the end.</param>
 internal sealed class FuzzTargets(string folder) : IDisposable
 {
+    private static readonly JsonElement TemplateValues = JsonSerializer.SerializeToElement(
+        new
+        {
+            messages = new[] { new { role = "user", content = "q" }, new { role = "assistant", content = "a" } },
+            add_generation_prompt = true,
+            tools = new[] { new { name = "f" } },
+        }
+    );
+
     /// <summary>Targets in a temporary folder.</summary>
     public FuzzTargets()
         : this(Directory.CreateTempSubdirectory("glmtune-fuzz-").FullName) { }
@@ -119,6 +129,32 @@ internal sealed class FuzzTargets(string folder) : IDisposable
                     "\"tools\":",
                 ]
             ),
+            new(
+                "template",
+                Template,
+                [
+                    "{% for m in messages %}",
+                    "{% endfor %}",
+                    "{% if ",
+                    "{% endif %}",
+                    "{{ ",
+                    " }}",
+                    "{% set x = ",
+                    "range(1000000000)",
+                    " * 1000000000",
+                    " ** 99999",
+                    "|tojson",
+                    "namespace(a=1)",
+                    "{% macro f(a) %}",
+                    "{% endmacro %}",
+                    "~",
+                    "[::-1]",
+                    "loop.index",
+                ]
+            )
+            {
+                IsDocumented = static error => error is JinjaException,
+            },
             new("log", Log, ["\"event\":\"step\"", "\"event\":\"start\"", "\"step\":", "\"loss\":", "\"time\":"]),
             new("trainer-state", State, ["\"log_history\":", "\"global_step\":", "NaN", "-Infinity", "\"epoch\":"]),
             new(
@@ -274,6 +310,12 @@ internal sealed class FuzzTargets(string folder) : IDisposable
             }
         }
     }
+
+    // Reads a template, and renders it with little work allowed.
+    private static void Template(byte[] input) =>
+        JinjaProgram
+            .Parse(Encoding.UTF8.GetString(input))
+            .Render(TemplateValues, maxSteps: 2000, maxCharacters: 20_000);
 
     private static void State(byte[] input) => TrainerStateFile.Parse(input, TrainerStateFile.FileName);
 

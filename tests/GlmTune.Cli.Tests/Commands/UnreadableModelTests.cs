@@ -144,6 +144,10 @@ public sealed class UnreadableModelTests
                 copy => copy.Edit("config.json", json => json["seq_length"] = -1)
             },
             {
+                "'pad_token_id' is 1.5; expected a whole number",
+                copy => copy.Edit("config.json", json => json["pad_token_id"] = 1.5)
+            },
+            {
                 "'num_layers' is 1000000; expected at most 1000",
                 copy => copy.Edit("config.json", json => json["num_layers"] = 1_000_000)
             },
