@@ -38,7 +38,7 @@ public class CaseProbeTests
     [Fact]
     public void A_case_that_failed_for_want_of_memory_is_tried_again_but_not_at_every_call()
     {
-        Assert.Equal((false, "could not be tried for want of memory"), Ask(64, NoMemory));
+        Assert.Equal((false, "could not be tried because memory ran out"), Ask(64, NoMemory));
         for (var call = 1; call < CaseProbe<int>.CallsBeforeRetry; call++)
         {
             Assert.False(Ask(64).Supported);
@@ -68,13 +68,7 @@ public class CaseProbeTests
     [Fact]
     public void A_defect_is_not_taken_for_a_refusal() =>
         Assert.Throws<ArgumentException>(() =>
-            probe.CanDo(
-                64,
-                () => throw new ArgumentException("defect"),
-                error => error is AtenException,
-                true,
-                out _
-            )
+            probe.CanDo(64, () => throw new ArgumentException("defect"), error => error is AtenException, true, out _)
         );
 
     private (bool Supported, string? Reason) Ask(int which, string? error = null, bool mayTry = true)

@@ -12,7 +12,7 @@ internal abstract record Expression(int Line)
         scope.Work.Step(Line);
         return RuntimeHelpers.TryEnsureSufficientExecutionStack()
             ? Evaluate(scope)
-            : throw Error("expressions stand too deep in each other.");
+            : throw Error("expressions are nested too deeply.");
     }
 
     protected abstract object? Evaluate(Scope scope);

@@ -245,7 +245,7 @@ internal sealed class TokenReader(IReadOnlyList<Token> tokens)
     {
         if (++depth > MaxDepth)
         {
-            throw Error($"tags and brackets stand more than {MaxDepth} deep in each other.");
+            throw Error($"tags and brackets are nested more than {MaxDepth} deep.");
         }
 
         return new Level(this);

@@ -4,13 +4,13 @@ using GlmTune.Kernels.Memory;
 namespace GlmTune.Kernels.Cuda;
 
 /// <summary>What a library can do, found by trying each case once.</summary>
-/// <remarks>A refusal holds for its case alone. One for want of memory says nothing of the case: it is tried again, but
+/// <remarks>A refusal holds for its case alone. A lack of memory says nothing about the case: it is tried again, but
 /// not at every call, since a trial takes longer than what it would save. Thread-safe.</remarks>
 /// <typeparam name="T">What tells cases apart.</typeparam>
 internal sealed class CaseProbe<T>
     where T : notnull
 {
-    /// <summary>Calls that pass before a case that failed for want of memory is tried again.</summary>
+    /// <summary>Calls that pass before a case that failed because memory ran out is tried again.</summary>
     public const int CallsBeforeRetry = 1000;
 
     private readonly ConcurrentDictionary<T, Answer> answers = new();
@@ -43,7 +43,7 @@ internal sealed class CaseProbe<T>
         }
         catch (Exception error) when (AllocationFailure.Find(error) is not null)
         {
-            return new Answer("could not be tried for want of memory", CanChange: true);
+            return new Answer("could not be tried because memory ran out", CanChange: true);
         }
         catch (Exception error) when (refused(error))
         {
