@@ -133,8 +133,8 @@ public static class CheckpointFolder
     /// <param name="share">Which share of the files to read, from 0, when several processes check a folder
     /// together.</param>
     /// <param name="shares">Number of shares.</param>
-    /// <returns>The problems; and, as edited, a phrase for each file that people edit, or that only resuming needs, which
-    /// differs or is missing.</returns>
+    /// <returns>The problems; and, as edited, a phrase for each file that people edit, or that only resuming needs,
+    /// which differs or is missing.</returns>
     public static FolderFindings CompareForUse(string folder, bool hashes, int share = 0, int shares = 1)
     {
         if (!FolderManifest.IsIn(folder))

@@ -61,8 +61,8 @@ public sealed record TrainingState
     /// <summary>Fingerprint of the base model; null if it was not recorded.</summary>
     public string? Base { get; init; }
 
-    /// <summary>The settings that determine how training continues, as text, by the recipe's keys; null if they were not
-    /// recorded.</summary>
+    /// <summary>The settings that determine how training continues, as text, by the recipe's keys; null if they were
+    /// not recorded.</summary>
     public SortedDictionary<string, string>? Settings { get; init; }
 
     /// <summary>Reads the file of a checkpoint; null if it has none, as with other programs' checkpoints.</summary>

@@ -56,7 +56,8 @@ public sealed class AtomicFolder : IDisposable
         if (moves.IsHeld(folder.Path))
         {
             throw new IOException(
-                $"{target}: another process is writing this folder ({folder.Path}). Wait for it, or choose another folder."
+                $"{target}: another process is writing this folder ({folder.Path}). Wait for it, or choose "
+                    + "another folder."
             );
         }
 

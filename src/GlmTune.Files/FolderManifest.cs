@@ -150,8 +150,8 @@ public static class FolderManifest
         );
     }
 
-    /// <summary>Whether a folder has a manifest that was written by <see cref="Write"/>, even if it has been damaged since;
-    /// other software also uses this file name.</summary>
+    /// <summary>Whether a folder has a manifest that was written by <see cref="Write"/>, even if it has been damaged
+    /// since; other software also uses this file name.</summary>
     public static bool IsIn(string folder)
     {
         try

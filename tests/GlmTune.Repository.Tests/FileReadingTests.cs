@@ -33,7 +33,8 @@ public sealed partial class FileReadingTests
         );
 
     [GeneratedRegex(
-        @"\bFile\.(ReadAll\w+|ReadLines\w*|OpenRead|OpenText)\(|FileMode\.Open,\s*FileAccess\.Read,|new StreamReader\(path"
+        @"\bFile\.(ReadAll\w+|ReadLines\w*|OpenRead|OpenText)\(|FileMode\.Open,\s*FileAccess\.Read,"
+            + @"|new StreamReader\(path"
     )]
     private static partial Regex Reading();
 }

@@ -18,7 +18,8 @@ foreach (var target in targets.All.Where(target => args.Length < 3 || args.Skip(
     Console.WriteLine(
         string.Create(
             CultureInfo.InvariantCulture,
-            $"{target.Name}: {result.Done} inputs, {result.Accepted} accepted, {result.Outcomes} outcomes, at most {result.MostAllocated >> 10} KiB, {result.Failures.Count} failures"
+            $"{target.Name}: {result.Done} inputs, {result.Accepted} accepted, {result.Outcomes} outcomes, at "
+                + $"most {result.MostAllocated >> 10} KiB, {result.Failures.Count} failures"
         )
     );
     foreach (var failure in result.Failures)

@@ -9,7 +9,8 @@ public static class IgnoredSignals
     private const string Field = "SigIgn:";
     private static readonly ulong Mask = Read();
 
-    /// <summary>Whether a signal was ignored when this class was first used; false where the system does not say.</summary>
+    /// <summary>Whether a signal was ignored when this class was first used; false where the system does not
+    /// say.</summary>
     /// <param name="number">The system's number of the signal, from 1.</param>
     public static bool Contain(int number) => IsIn(Mask, number);
 

@@ -16,7 +16,8 @@ internal readonly record struct Turn(int Message, int[] Ids, int PromptLength, b
 
 /// <summary>Renders conversations with the chat template in a model's own files.</summary>
 /// <remarks>Answers are found by rendering turn by turn: what a template writes for the conversation up to an answer is
-/// compared with what it writes before it. Tokens never span the border, as they cannot when the model answers.</remarks>
+/// compared with what it writes before it. Tokens never span the border, as they cannot when the model
+/// answers.</remarks>
 internal sealed partial class OwnTemplate
 {
     private readonly Tokenizer tokenizer;
@@ -49,8 +50,8 @@ internal sealed partial class OwnTemplate
     /// <summary>The whole conversation, cut where answers begin and end.</summary>
     /// <param name="conversation">The conversation.</param>
     /// <param name="answers">The messages whose borders are wanted, ascending.</param>
-    /// <exception cref="InvalidDataException">The template refuses the conversation, or writes an answer otherwise once
-    /// more messages follow.</exception>
+    /// <exception cref="InvalidDataException">The template refuses the conversation, or writes an answer differently
+    /// once more messages follow.</exception>
     public IReadOnlyList<Turn> Turns(Conversation conversation, IEnumerable<int> answers)
     {
         var all = Render(conversation, conversation.Messages.Count, addGenerationPrompt: false);
@@ -61,9 +62,9 @@ internal sealed partial class OwnTemplate
             if (prompt.Length < done || !all.StartsWith(end, StringComparison.Ordinal))
             {
                 throw new InvalidDataException(
-                    $"the model's chat template writes message {answer + 1} otherwise once more messages follow (such as "
-                        + "without its thoughts), so it cannot be supervised. Set 'combine: true' to supervise the last "
-                        + "answer only, or split the conversation."
+                    $"the model's chat template writes message {answer + 1} otherwise once more messages "
+                        + "follow (such as without its thoughts), so it cannot be supervised. Set 'combine: true' "
+                        + "to supervise the last answer only, or split the conversation."
                 );
             }
 

@@ -35,8 +35,8 @@ internal static class BaseCheck
 
         var now = ModelFingerprint.Of(model);
         return recorded.Weights != now.Weights
-                ? $"{adapter}: was trained on another base model than {model}: the shapes are the same, but the weights "
-                    + "differ, so its answers may be worse. Pass its own base with --base."
+                ? $"{adapter}: was trained on another base model than {model}: the shapes are the same, but the "
+                    + "weights differ, so its answers may be worse. Pass its own base with --base."
             : recorded.Config != now.Config
                 ? $"{adapter}: {model}/{ModelConfig.FileName} has changed since this adapter was trained"
             : null;

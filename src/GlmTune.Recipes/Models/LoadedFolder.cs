@@ -11,7 +11,7 @@ internal static class LoadedFolder
     /// <param name="folder">A model, adapter or checkpoint folder.</param>
     /// <param name="hashes">Whether to hash the files, which brings them into the system's cache just before they are
     /// loaded; otherwise only names and sizes are compared.</param>
-    /// <param name="note">Called with what differs but is no error: edited configuration files, and files that only
+    /// <param name="note">Called with differences that are not errors: edited configuration files, and files that only
     /// resuming needs.</param>
     /// <exception cref="InvalidDataException">A file is missing or is not as it was written.</exception>
     public static void Verify(string folder, bool hashes, Action<string>? note = null)
@@ -31,9 +31,9 @@ internal static class LoadedFolder
         if (problems.Count > 0)
         {
             throw new InvalidDataException(
-                $"{folder}: is damaged: {string.Join("; ", problems.Take(3))}{(problems.Count > 3 ? "; …" : "")}. Copy it "
-                    + "again. If files were changed on purpose, accept them with glmtune checkpoint verify --accept "
-                    + $"{folder}."
+                $"{folder}: is damaged: "
+                    + $"{string.Join("; ", problems.Take(3))}{(problems.Count > 3 ? "; …" : "")}. Copy it again. If "
+                    + $"files were changed on purpose, accept them with glmtune checkpoint verify --accept {folder}."
             );
         }
     }

@@ -6,7 +6,7 @@ namespace GlmTune.Recipes.Models;
 /// <summary>What a check of one folder found.</summary>
 /// <param name="Folder">The folder.</param>
 /// <param name="Problems">What is wrong; empty if it is intact.</param>
-/// <param name="Notes">What differs but is no error.</param>
+/// <param name="Notes">Differences that are not errors.</param>
 public sealed record VerifiedFolder(string Folder, IReadOnlyList<string> Problems, IReadOnlyList<string> Notes)
 {
     /// <summary>One line for the folder, and one for each problem and note.</summary>

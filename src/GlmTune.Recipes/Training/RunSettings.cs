@@ -6,8 +6,8 @@ namespace GlmTune.Recipes.Training;
 
 /// <summary>The settings that determine how a run continues, recorded with each checkpoint, so that a resumed run can
 /// list what has changed.</summary>
-/// <remarks>Settings that a resumed run refuses to change (those of the adapter), or reports in its own way (seed, rows,
-/// template, ranks), are not among them; nor are settings that change only speed, memory or reports.</remarks>
+/// <remarks>Settings that a resumed run refuses to change (those of the adapter), or reports in its own way (seed,
+/// rows, template, ranks), are not among them; nor are settings that change only speed, memory or reports.</remarks>
 internal static class RunSettings
 {
     /// <summary>The settings in effect, as text, by the recipe's keys.</summary>

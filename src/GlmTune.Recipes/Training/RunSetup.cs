@@ -265,8 +265,8 @@ internal sealed class RunSetup
             if (recorded is not null && recorded.Config != now.Config)
             {
                 Reporter.Note(
-                    $"{checkpoint}: {model}/{ModelConfig.FileName} has changed since this checkpoint was written; it is "
-                        + "used as it is now"
+                    $"{checkpoint}: {model}/{ModelConfig.FileName} has changed since this checkpoint was "
+                        + "written; it is used as it is now"
                 );
             }
 

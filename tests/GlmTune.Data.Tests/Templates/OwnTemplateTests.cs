@@ -8,9 +8,9 @@ public class OwnTemplateTests
 {
     // GLM-4-0414's form: tools beside the messages, no persona, no end token but the next role.
     private const string Roles =
-        "[gMASK]<sop>{%- if tools -%}<|system|>\n# T{% for tool in tools %}\n\n## {{ tool.function.name }}{% endfor %}{%- endif -%}"
-        + "{%- for m in messages %}<|{{ m.role }}|>{{ m.metadata or '' }}\n{{ m.content }}{%- endfor %}"
-        + "{% if add_generation_prompt %}<|assistant|>{% endif %}{# observation #}";
+        "[gMASK]<sop>{%- if tools -%}<|system|>\n# T{% for tool in tools %}\n\n## {{ tool.function.name }}{% "
+        + "endfor %}{%- endif -%}{%- for m in messages %}<|{{ m.role }}|>{{ m.metadata or '' }}\n{{ m.content "
+        + "}}{%- endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}{# observation #}";
 
     // The form of a reasoning model: answers begin with <think>, and thoughts of earlier answers are left out.
     private const string Thoughts =

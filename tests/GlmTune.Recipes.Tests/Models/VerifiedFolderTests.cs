@@ -125,8 +125,8 @@ public sealed class VerifiedFolderTests : IDisposable
             Assert.Single(VerifyCheckpoint.Run(folder)).Describe()
         );
         Assert.Equal(
-            $"{folder}: intact\n  note: accepted: 'adapter_model.safetensors' has changed since it was written (its hash "
-                + "differs)\n  note: accepted: 'tokenizer.model' is missing",
+            $"{folder}: intact\n  note: accepted: 'adapter_model.safetensors' has changed since it was "
+                + "written (its hash differs)\n  note: accepted: 'tokenizer.model' is missing",
             VerifyCheckpoint.Accept(folder).Describe()
         );
         Assert.Empty(Assert.Single(VerifyCheckpoint.Run(folder)).Problems);

@@ -28,8 +28,8 @@ public sealed class BaseAndSettingsTests : IDisposable
         foreach (var resume in new[] { "yes", "4" })
         {
             Assert.Contains(
-                $"{tiny.Checkpoint("run", 4).TrimEnd('/')}: was trained on another base model than {tiny.Model}: the shapes "
-                    + "are the same, but the weights differ.",
+                $"{tiny.Checkpoint("run", 4).TrimEnd('/')}: was trained on another base model than "
+                    + $"{tiny.Model}: the shapes are the same, but the weights differ.",
                 Assert.ThrowsAny<Exception>(() => tiny.Train(longer, ranks, resume)).Message,
                 StringComparison.Ordinal
             );
