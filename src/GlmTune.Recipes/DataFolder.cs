@@ -82,7 +82,8 @@ public static class DataFolder
         [
             .. SplitNames
                 .Zip(files)
-                .Where(split => !string.IsNullOrEmpty(split.Second)) // Without a name, the recipe is wrong, not the folder.
+                // Without a name, the recipe is wrong, not the folder.
+                .Where(split => !string.IsNullOrEmpty(split.Second))
                 .Select(split => new DataSplit(split.First, Path.Combine(folder, split.Second!))),
         ];
     }
