@@ -1,7 +1,7 @@
 namespace GlmTune.Cli.Tests;
 
-/// <summary>Of TorchSharp's native functions, some catch no C++ exception: libtorch's, such as that memory ran out, then
-/// ends the process. What the program reaches of them allocates no tensor.</summary>
+/// <summary>Of TorchSharp's native functions, some catch no C++ exception: libtorch's, such as that memory ran out,
+/// then ends the process. What the program reaches of them allocates no tensor.</summary>
 public sealed class NativeErrorTests
 {
     // None of these computes or allocates a tensor: handles, settings, numbers and what a tensor knows of itself.

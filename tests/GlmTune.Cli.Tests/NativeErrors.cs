@@ -10,8 +10,8 @@ using System.Text;
 namespace GlmTune.Cli.Tests;
 
 /// <summary>Which functions of a shared library catch C++ exceptions, by its own tables.</summary>
-/// <remarks>Little-endian 64-bit ELF. Source: Linux Standard Base, Exception Frames; Itanium C++ ABI, Exception Handling
-/// Tables.</remarks>
+/// <remarks>Little-endian 64-bit ELF. Source: Linux Standard Base, Exception Frames; Itanium C++ ABI, Exception
+/// Handling Tables.</remarks>
 internal sealed class ExceptionTables(byte[] file)
 {
     private const int FunctionType = 2;

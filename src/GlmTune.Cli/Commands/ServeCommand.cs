@@ -182,8 +182,8 @@ internal static class ServeCommand
                         ChatServer.Create(models, options, tools),
                         options,
                         url =>
-                            $"Serving {names} on {device}, {type.ToString().ToLowerInvariant()}. Chat page: {url}/  training "
-                            + $"runs: {url}/runs  API: {url}/v1",
+                            $"Serving {names} on {device}, {type.ToString().ToLowerInvariant()}. Chat page: "
+                            + $"{url}/  training runs: {url}/runs  API: {url}/v1",
                         stop
                     )
                     .ConfigureAwait(false);
