@@ -41,8 +41,8 @@ internal sealed class CheckpointSearch(RunRanks ranks, Action<string> note)
             : ranks.RunOnAllOrFail<string?>(() =>
                 throw new InvalidDataException(
                     $"{string.Join('\n', damaged)}\nNo intact checkpoint to resume from. Name another one, or pass no "
-                        + "to start from scratch. If files were changed on purpose, accept them with glmtune checkpoint "
-                        + "verify --accept CHECKPOINT."
+                        + "to start from scratch. If files were changed on purpose, accept them with glmtune "
+                        + "checkpoint verify --accept CHECKPOINT."
                 )
             );
     }
