@@ -33,6 +33,9 @@ public sealed record MemoryPlan(
     // What the allocator loses to the sizes of its blocks, as a share of what comes and goes.
     private const double Rounding = 0.01;
 
+    // Four pieces of 2^24 float32 numbers.
+    private const long QuantizedPieces = 4L * Wide << 24;
+
     private const int AdamMoments = 2;
     private const int Wide = 4;
 
@@ -109,6 +112,8 @@ public sealed record MemoryPlan(
                 sharding.Stage < 3 ? bytes : bytes / demand.Ranks
             );
             host.Add("embedding", moved * size);
+            // What quantizing two layers in turn, in float32 pieces, leaves with the allocator.
+            device.Add("quantizing", demand.Fp8Base ? (2 * config.ParametersPerLayer * size) + QuantizedPieces : 0);
         }
 
         if (sharding.Stage == 3)

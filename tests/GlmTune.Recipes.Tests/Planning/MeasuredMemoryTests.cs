@@ -6,7 +6,7 @@ using GlmTune.Training.Sharding;
 
 namespace GlmTune.Recipes.Tests.Planning;
 
-/// <summary>Predictions beside what was measured on H100s (benchmarks/results): the 9B shape in bfloat16.</summary>
+/// <summary>Predictions beside what was measured on H100s and an H200 (benchmarks/results): the 9B shape in bfloat16.</summary>
 public sealed class MeasuredMemoryTests
 {
     private const long Mebibyte = 1 << 20;
@@ -66,6 +66,15 @@ public sealed class MeasuredMemoryTests
             },
             72_287
         ),
+        // Measured on an H200 after the prediction was made.
+        ["LoRA 8 × 1024, all recomputed"] = (Recomputed(Lora with { Tokens = 8192 }), 23_169),
+        ["LoRA 4 × 1024, nothing recomputed"] = (Lora with { Tokens = 4096 }, 35_019),
+        ["LoRA 8 × 1024, nothing recomputed, H200"] = (Lora with { Tokens = 8192 }, 51_029),
+        ["LoRA 1 × 16384, all recomputed"] = (Recomputed(Lora with { Tokens = 16_384 }), 27_559),
+        ["LoRA 1 × 32768, all recomputed"] = (Recomputed(Lora with { Tokens = 32_768 }), 36_369),
+        ["prefix 512, 4 × 256, all recomputed, H200"] = (Recomputed(Prefix(512, 1024)), 19_611),
+        ["LoRA 8 × 1024, fp8, all recomputed"] = (Recomputed(Lora with { Tokens = 8192, Fp8Base = true }), 23_993),
+        ["all weights, 28 layers, 4 × 1024"] = (Recomputed(Full(28, 4096)), 126_565),
     };
 
     public static TheoryData<string> Names => [.. Cases.Keys];

@@ -69,9 +69,10 @@ public sealed class MemoryPlanTests
         var trained = 40L * 8 * (4096 + 4608);
         Assert.Equal(2 * Config.ParameterCount, plan.Device[0].Bytes);
         Assert.Equal(18 * trained, plan.Device.Skip(1).Take(4).Sum(part => part.Bytes));
-        // Both copies of fp8 together are as large.
+        // Both copies of fp8 together are as large; quantizing takes memory once.
         var rounded = MemoryPlan.For(Demand("lora.yaml", new ShardingOptions(), 1, "training_args.fp8_base=true"));
-        Assert.Equal(plan.DeviceBytes, rounded.DeviceBytes);
+        Assert.Equal(plan.Device[0].Bytes, rounded.Device[0].Bytes);
+        Assert.InRange(rounded.DeviceBytes - plan.DeviceBytes, 1, 2 * Gib);
     }
 
     [Fact]
