@@ -75,7 +75,7 @@ internal sealed class ExceptionTables(byte[] file)
     {
         var found = new Dictionary<ulong, ulong>();
         var hasTable = new Dictionary<int, bool>();
-        for (var at = section.Offset; at < section.Offset + section.Size; )
+        for (var at = section.Offset; at < section.Offset + section.Size;)
         {
             var length = (int)Read32(at);
             if (length == 0)
@@ -127,7 +127,7 @@ internal sealed class ExceptionTables(byte[] file)
             _ = Unsigned(ref at);
             _ = Unsigned(ref at);
             _ = Unsigned(ref at);
-            for (var action = (int)Unsigned(ref at); action != 0; )
+            for (var action = (int)Unsigned(ref at); action != 0;)
             {
                 var place = actions + action - 1;
                 if (Signed(ref place) > 0)
@@ -161,7 +161,7 @@ internal sealed class ExceptionTables(byte[] file)
     private long Signed(ref int at)
     {
         long value = 0;
-        for (var shift = 0; ; )
+        for (var shift = 0; ;)
         {
             var next = file[at++];
             value |= (long)(next & 0x7f) << shift;
@@ -258,7 +258,7 @@ internal sealed class NativeCalls : IDisposable
     private IEnumerable<MethodDefinitionHandle> Called(MethodDefinition method)
     {
         var code = image.GetMethodBody(method.RelativeVirtualAddress).GetILContent();
-        for (var at = 0; at < code.Length; )
+        for (var at = 0; at < code.Length;)
         {
             var value = (int)code[at++];
             value = value == 0xfe ? (value << 8) | code[at++] : value;

@@ -140,7 +140,7 @@ internal static class DataCheckCommand
         var most = report.Lengths.Histogram.Select(bar => bar.Rows).DefaultIfEmpty().Max();
         foreach (var (atMost, rows) in report.Lengths.Histogram)
         {
-            Line($"  {atMost, 8} {rows, 8} {new string('█', (int)Math.Ceiling(40.0 * rows / Math.Max(most, 1)))}");
+            Line($"  {atMost,8} {rows,8} {new string('█', (int)Math.Ceiling(40.0 * rows / Math.Max(most, 1)))}");
         }
 
         foreach (var (what, isError) in ((string, bool)[])[("error", true), ("note", false)])

@@ -138,7 +138,7 @@ internal static class PlanCommand
             output.WriteLine($"{title}:");
             foreach (var part in parts.Append(new MemoryPart("in all", parts.Sum(part => part.Bytes))))
             {
-                output.WriteLine($"  {part.Name, -40}{ByteCount.Text(part.Bytes), 12}");
+                output.WriteLine($"  {part.Name,-40}{ByteCount.Text(part.Bytes),12}");
             }
         }
     }

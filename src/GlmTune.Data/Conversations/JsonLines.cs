@@ -43,7 +43,7 @@ public static class JsonLines
         var buffer = new byte[1 << 16];
         var line = new MemoryStream();
         var (number, isTooLong) = (1, false);
-        for (var ended = false; !ended; )
+        for (var ended = false; !ended;)
         {
             var filled = file.Read(buffer);
             ended = filled == 0;

@@ -25,7 +25,7 @@ internal static class ObjectEntries
             }
 
             List<JsonLine> parts = [first];
-            for (var bytes = (long)first.Text.Length; counter.IsOpen && joins; )
+            for (var bytes = (long)first.Text.Length; counter.IsOpen && joins;)
             {
                 joins = lines.MoveNext() && (bytes += lines.Current.Text.Length) <= JsonLines.MaxBytes;
                 if (joins)

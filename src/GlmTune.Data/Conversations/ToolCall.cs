@@ -110,8 +110,8 @@ public sealed record ToolCall(string Name, string Arguments, ToolCallStyle Style
             return
                 members
                     is [
-                        { Name: "name", Value.ValueKind: JsonValueKind.String } name,
-                        { Name: "arguments", Value.ValueKind: JsonValueKind.Object } arguments,
+                    { Name: "name", Value.ValueKind: JsonValueKind.String } name,
+                    { Name: "arguments", Value.ValueKind: JsonValueKind.Object } arguments,
                     ]
                 && name.Value.GetString() is { Length: > 0 } named
                 && named.AsSpan().IndexOfAny('\r', '\n') < 0

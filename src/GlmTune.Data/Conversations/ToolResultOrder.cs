@@ -24,7 +24,7 @@ public static class ToolResultOrder
     {
         var sorted = messages.ToArray();
         var calls = new List<string?>(); // Those that the next results answer.
-        for (var (start, lastCall) = (0, 0); start < sorted.Length; )
+        for (var (start, lastCall) = (0, 0); start < sorted.Length;)
         {
             var end = start;
             while (end < sorted.Length && isResult(messages[end]))

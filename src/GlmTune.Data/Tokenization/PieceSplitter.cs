@@ -28,7 +28,7 @@ public static class PieceSplitter
     public static List<(int Offset, int Length)> Split(ReadOnlySpan<char> text)
     {
         var pieces = new List<(int, int)>(text.Length / 3 + 1);
-        for (var start = 0; start < text.Length; )
+        for (var start = 0; start < text.Length;)
         {
             var end = EndOfPiece(text, start);
             pieces.Add((start, end - start));

@@ -200,7 +200,7 @@ internal ref struct BodyWalk
     private static bool HasHalfPair(ReadOnlySpan<byte> text)
     {
         var awaitsLow = false;
-        for (var i = 0; i < text.Length; )
+        for (var i = 0; i < text.Length;)
         {
             var code = 0;
             var length = 1;

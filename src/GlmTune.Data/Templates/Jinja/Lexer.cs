@@ -165,7 +165,7 @@ internal sealed class Lexer
 
     private (bool, bool) ReadRaw(bool dropsSpace, bool dropsBreak)
     {
-        for (var tag = text.IndexOf("{%", at, StringComparison.Ordinal); tag >= 0; )
+        for (var tag = text.IndexOf("{%", at, StringComparison.Ordinal); tag >= 0;)
         {
             var name = tag + 2 + (text.AsSpan(tag + 2).StartsWith("-") ? 1 : 0);
             var rest = text.AsSpan(name).TrimStart();
