@@ -6,7 +6,7 @@ namespace GlmTune.Kernels.Dispatch;
 /// <summary>What libtorch prints to standard error of a failed call: its reason and thirty lines of C++
 /// stack.</summary>
 /// <remarks>Nobody should see it who gets the reason as an exception. The level is one for all threads, so now and then
-/// a line too many or too few is printed; nothing depends on it but the reason in a message. Source: c10/util/Logging
+/// a line too many is printed. Source: c10/util/Logging
 /// of PyTorch 2.10, <c>FLAGS_caffe2_log_level</c>.</remarks>
 internal static unsafe class NativeLog
 {
@@ -15,13 +15,18 @@ internal static unsafe class NativeLog
 
     private static readonly int* Level = Find();
     private static readonly int Usual = Level == null ? 0 : *Level;
+    private static readonly Lock Gate = new();
+    private static bool held;
 
-    /// <summary>Errors are not printed from here on.</summary>
+    /// <summary>Errors are not printed from here on, unless somebody reads them.</summary>
     public static void Mute()
     {
         if (Level != null)
         {
-            *Level = NoErrors;
+            lock (Gate)
+            {
+                *Level = held ? NoErrors - 1 : NoErrors;
+            }
         }
     }
 
@@ -30,7 +35,29 @@ internal static unsafe class NativeLog
     {
         if (Level != null)
         {
-            *Level = Usual;
+            lock (Gate)
+            {
+                *Level = held ? NoErrors - 1 : Usual;
+            }
+        }
+    }
+
+    /// <summary>Errors are printed, whatever other threads mute, until <see cref="Release"/>: somebody reads them. One
+    /// at a time.</summary>
+    public static void Hold() => Set(true);
+
+    /// <summary>Ends <see cref="Hold"/>.</summary>
+    public static void Release() => Set(false);
+
+    private static void Set(bool hold)
+    {
+        lock (Gate)
+        {
+            held = hold;
+            if (Level != null)
+            {
+                *Level = hold ? NoErrors - 1 : Usual;
+            }
         }
     }
 

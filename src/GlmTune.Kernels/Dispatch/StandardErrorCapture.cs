@@ -33,6 +33,7 @@ internal sealed unsafe partial class StandardErrorCapture : IDisposable
         var saved = file < 0 ? -1 : Duplicate(StandardError);
         if (saved >= 0 && DuplicateTo(file, StandardError) >= 0)
         {
+            NativeLog.Hold();
             return new StandardErrorCapture(saved, file);
         }
 
@@ -57,6 +58,7 @@ internal sealed unsafe partial class StandardErrorCapture : IDisposable
     /// <summary>Restores standard error, and writes to it what was captured and not taken.</summary>
     public void Dispose()
     {
+        NativeLog.Release();
         _ = DuplicateTo(saved, StandardError);
         var buffer = stackalloc byte[4096];
         var at = taken;
