@@ -6,7 +6,8 @@ using GlmTune.Training.Sharding;
 
 namespace GlmTune.Recipes.Tests.Planning;
 
-/// <summary>Predictions beside what was measured on H100s and an H200 (benchmarks/results): the 9B shape in bfloat16.</summary>
+/// <summary>Predictions beside what was measured on H100s and an H200 (benchmarks/results): the 9B shape in
+/// bfloat16.</summary>
 public sealed class MeasuredMemoryTests
 {
     private const long Mebibyte = 1 << 20;
