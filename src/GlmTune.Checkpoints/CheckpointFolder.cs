@@ -188,6 +188,19 @@ public static class CheckpointFolder
             ? step
             : null;
 
+    /// <summary>The checkpoint that <see cref="Prune"/> will remove first once the next one has been written.</summary>
+    /// <param name="output">The run's output folder.</param>
+    /// <param name="limit">How many to keep; null: all.</param>
+    /// <param name="keep">Steps to keep regardless of their age.</param>
+    /// <returns>Its step; null if none will be removed.</returns>
+    public static long? FirstToPrune(string output, int? limit, params IReadOnlyCollection<long> keep)
+    {
+        var steps = Steps(output);
+        return limit is { } most && most >= 1 && steps.Count + 1 > most
+            ? steps.Where(step => !keep.Contains(step)).Select(step => (long?)step).FirstOrDefault()
+            : null;
+    }
+
     /// <summary>Removes the oldest checkpoints beyond a limit.</summary>
     /// <param name="output">The run's output folder.</param>
     /// <param name="limit">How many to keep; null: all.</param>

@@ -8,12 +8,22 @@ public sealed class NonFiniteStepException : Exception
     /// <param name="value">Its value.</param>
     /// <param name="lines">Lines in the training file of this rank's rows in the step.</param>
     /// <param name="last">The last finite step; null if there was none.</param>
-    public NonFiniteStepException(long step, string what, double value, IReadOnlyList<int> lines, StepReport? last)
+    /// <param name="where">The parameter at which the gradient stopped being finite in the backward pass; null if the loss
+    /// is not finite, or another rank has that parameter.</param>
+    public NonFiniteStepException(
+        long step,
+        string what,
+        double value,
+        IReadOnlyList<int> lines,
+        StepReport? last,
+        string? where = null
+    )
         : base(
             $"Step {step}: the {what} is {value}. No weight was changed. Rows in the step: lines "
                 + $"{string.Join(", ", lines.Take(32))}"
                 + (lines.Count > 32 ? ", …" : "")
                 + "."
+                + (where is null ? "" : $" In the backward pass it began at {where}.")
                 + (
                     last is null
                         ? " There was no step before it."

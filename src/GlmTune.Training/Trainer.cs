@@ -159,6 +159,58 @@ public sealed class Trainer(
     private OptimizerStep Update =>
         capture?.Update ?? (plainUpdate ??= new OptimizerStep(sharding, runner.Model.Kernels, optimizer));
 
+    /// <summary>Checks whether everything that was trained is finite, so that nothing else is ever saved.</summary>
+    /// <exception cref="InvalidDataException">Weights or optimizer state of this rank are not; the message names the
+    /// parameters.</exception>
+    public void CheckFinite()
+    {
+        List<string> names = [];
+        foreach (var shard in sharding.Trainable)
+        {
+            using var scope = NewDisposeScope();
+            if (!IsFinite(shard.Master) || !IsFinite(shard.FirstMoment) || !IsFinite(shard.SecondMoment))
+            {
+                names.Add(NameOf(shard));
+            }
+        }
+
+        if (names.Count > 0)
+        {
+            throw new InvalidDataException(
+                $"After step {Done}, weights or optimizer state are not finite: {string.Join(", ", names.Take(8))}"
+                    + $"{(names.Count > 8 ? ", …" : "")}. Nothing was saved, and the last checkpoint is intact. A lower "
+                    + "learning rate, or gradient clipping (max_grad_norm), usually helps."
+            );
+        }
+    }
+
+    // The sum needs no memory; only where it is not finite, which may also be an overflow, are the values looked at.
+    private static bool IsFinite(Tensor values)
+    {
+        using var scope = NewDisposeScope();
+        return double.IsFinite(values.sum().to_type(ScalarType.Float64).item<double>())
+            || Pieces(values).All(piece => isfinite(piece).all().item<bool>());
+    }
+
+    private static IEnumerable<Tensor> Pieces(Tensor values)
+    {
+        const long longest = 1L << 24;
+        for (var start = 0L; start < values.shape[0]; start += longest)
+        {
+            yield return values.narrow(0, start, Math.Min(longest, values.shape[0] - start));
+        }
+    }
+
+    private static string NameOf(FlatShard shard) =>
+        shard.Segments.Select(segment => segment.Parameter.Name).FirstOrDefault() ?? shard.Layer.ToString() ?? "";
+
+    // The backward pass goes from the head down, so the highest layer with such a gradient is where it began. If the
+    // loss is not finite either, all gradients are affected.
+    private string? FirstInBackward(double loss) =>
+        double.IsFinite(loss) && sharding.Trainable.LastOrDefault(shard => !IsFinite(shard.Gradient)) is { } shard
+            ? NameOf(shard)
+            : null;
+
     private void CheckFinite(StepReport report, StepBatches batches, Func<int, int>? lineOf)
     {
         var (what, value) = !double.IsFinite(report.Loss)
@@ -169,10 +221,11 @@ public sealed class Trainer(
             return;
         }
 
+        var where = FirstInBackward(report.Loss);
         var lines = batches
             .MicroBatches.SelectMany(batch => batch.Examples)
             .Select(example => lineOf?.Invoke(example) ?? example + 1);
-        throw new NonFiniteStepException(report.Step, what, value, [.. lines], last);
+        throw new NonFiniteStepException(report.Step, what, value, [.. lines], last, where);
     }
 
     // Step, micro-batch and rank each offset the seed by a different odd constant.

@@ -103,6 +103,9 @@ internal static class TrainingSection
             SaveSteps =
                 Interval(arguments, "save_steps", Scalars.Write(defaults.SaveSteps.Value)) ?? defaults.SaveSteps,
             SaveTotalLimit = arguments.IntOrNull("save_total_limit", least: -1) is { } limit and > 0 ? limit : null,
+            SaveRetry = TimeSpan.FromSeconds(
+                arguments.Int("save_retry_seconds", (int)defaults.SaveRetry.TotalSeconds, least: 0)
+            ),
             SaveOnlyModel = arguments.Flag("save_only_model", defaults.SaveOnlyModel),
             LoadBestModelAtEnd = arguments.Flag("load_best_model_at_end", defaults.LoadBestModelAtEnd),
             MetricForBestModel = Metric(arguments),

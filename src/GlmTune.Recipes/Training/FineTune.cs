@@ -26,6 +26,7 @@ public sealed class FineTune
     private readonly EvaluationSchedule evaluation;
     private readonly RunProgress progress;
     private readonly int totalSteps;
+    private readonly CheckpointRetry retry;
 
     private FineTune(RunSetup setup)
     {
@@ -38,6 +39,7 @@ public sealed class FineTune
             setup.Batches
         );
         (evaluation, progress, totalSteps) = (setup.Evaluation, setup.Progress, setup.TotalSteps);
+        retry = new CheckpointRetry(recipe.Training, ranks, reporter.Note);
     }
 
     /// <summary>Trains until the recipe's last step, or until asked to stop; saves a checkpoint in both
@@ -81,8 +83,7 @@ public sealed class FineTune
         );
     }
 
-    private long? MemoryInUse =>
-        DeviceMemory.Of(setup.Model.Device) is { } memory ? memory.Total - memory.Free : null;
+    private long? MemoryInUse => DeviceMemory.Of(setup.Model.Device) is { } memory ? memory.Total - memory.Free : null;
 
     private bool Gathers => setup.Sharding.Stage == 3;
 
@@ -128,7 +129,10 @@ public sealed class FineTune
 
                 if (IsDue(recipe.Training.SaveStrategy, recipe.Training.SaveSteps, report))
                 {
-                    (saved, savedStep) = (Save(), report.Step);
+                    if (Save(isLast: report.Step == totalSteps, stop) is { } folder)
+                    {
+                        (saved, savedStep) = (folder, report.Step);
+                    }
                 }
             }
         }
@@ -139,7 +143,7 @@ public sealed class FineTune
             batches.Cursor = before;
             if (trainer.Done > savedStep && recipe.Training.SaveStrategy != IntervalStrategy.No)
             {
-                Save();
+                Save(isLast: true, stop);
             }
 
             ranks.RunOnAllOrFail(() => ExceptionDispatchInfo.Throw(error));
@@ -153,7 +157,7 @@ public sealed class FineTune
 
         if (trainer.Done > savedStep && recipe.Training.SaveStrategy != IntervalStrategy.No)
         {
-            saved = Save();
+            saved = Save(isLast: true, stop);
         }
 
         var stopped = ranks.AnyStops(stop) || !Test(stop);
@@ -174,7 +178,7 @@ public sealed class FineTune
         {
             try
             {
-                kept = $"Step {trainer.Done} is saved in {Save()}.";
+                kept = $"Step {trainer.Done} is saved in {Write()}.";
             }
             catch (Exception again) when (AllocationFailure.Find(again) is not null)
             {
@@ -185,7 +189,14 @@ public sealed class FineTune
         return setup.Memory is { } memory ? $"{kept} {memory.AdviceAfterFailure()}" : kept;
     }
 
-    private string Save()
+    // Null if the disk failed and training continues to the next save.
+    private string? Save(bool isLast, CancellationToken stop)
+    {
+        ranks.RunOnAllOrFail(() => trainer.CheckFinite());
+        return retry.Save(trainer.Done, isLast, progress.History.BestStep, Write, stop);
+    }
+
+    private string Write()
     {
         var state = new TrainingState
         {

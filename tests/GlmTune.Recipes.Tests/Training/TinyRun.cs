@@ -88,11 +88,12 @@ internal sealed class TinyRun : IDisposable
         string? resume = null,
         Action<int, StepReport>? stepped = null,
         Func<int, CancellationToken>? stop = null,
-        string? data = null
+        string? data = null,
+        Action<string>? noted = null
     )
     {
         data ??= Data;
-        var report = new RunReport();
+        var report = new RunReport { Noted = noted };
         CancellationToken Stop(int rank) => stop?.Invoke(rank) ?? default;
         if (ranks == 1)
         {
@@ -127,6 +128,9 @@ internal sealed class RunReport
 
     public List<string> Saved { get; } = [];
 
+    /// <summary>Called with each note as it comes.</summary>
+    public Action<string>? Noted { get; init; }
+
     public List<(long Step, IReadOnlyDictionary<string, double> Values)> Evaluations { get; } = [];
 
     public IReadOnlyDictionary<string, double>? Test { get; private set; }
@@ -150,7 +154,11 @@ internal sealed class RunReport
             stepped?.Invoke(rank, report);
         }
 
-        public void Note(string text) => Say(() => all.Notes.Add(text));
+        public void Note(string text)
+        {
+            Say(() => all.Notes.Add(text));
+            all.Noted?.Invoke(text);
+        }
 
         public void Started(FineTuneStart start) => Say(() => all.Start = start);
 

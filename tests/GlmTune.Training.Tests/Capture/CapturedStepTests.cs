@@ -95,6 +95,24 @@ public class CapturedStepTests
         Assert.True(double.IsFinite(trainer.Step(Step(1, 600, 20)).GradientNorm));
     }
 
+    [Theory, InlineData(0), InlineData(1), InlineData(2)]
+    public void Weights_and_moments_that_are_not_finite_are_named_before_they_are_saved(int which)
+    {
+        using var model = ModelFolder.Load(Path.Combine(GoldenModelTests.Folder, "model-hf"), ScalarType.Float32, CPU);
+        using var adapter = Attach(model, "lora");
+        using var sharding = new ReplicatedWeights(model.Units);
+        using var trainer = NewTrainer(model, sharding, 0, filledUp: true);
+        trainer.Step(Step(1, 600, 20));
+        trainer.CheckFinite();
+        using var scope = NewDisposeScope();
+        var shard = sharding.Trainable[^1];
+        Tensor[] tensors = [shard.Master, shard.FirstMoment, shard.SecondMoment];
+        tensors[which].narrow(0, 3, 1).FillInPlace(double.PositiveInfinity);
+        var error = Assert.Throws<InvalidDataException>(trainer.CheckFinite);
+        Assert.StartsWith("After step 1, weights or optimizer state are not finite: ", error.Message);
+        Assert.Contains(shard.Segments[0].Parameter.Name, error.Message, StringComparison.Ordinal);
+    }
+
     [Theory, InlineData("lora"), InlineData("prefix")]
     public void Steps_recorded_on_a_GPU_give_the_losses_and_weights_of_ordinary_ones(string kind)
     {
