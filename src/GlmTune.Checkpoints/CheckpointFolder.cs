@@ -1,5 +1,6 @@
 using System.Globalization;
 using GlmTune.Files;
+using GlmTune.Files.Json;
 
 namespace GlmTune.Checkpoints;
 
@@ -115,7 +116,7 @@ public static class CheckpointFolder
 
         if (HasManifest(folder))
         {
-            return FolderManifest.Compare(folder, Editable.Contains, share: share, shares: shares);
+            return FolderManifest.Compare(folder, EditableIn(folder), share: share, shares: shares);
         }
 
         return IsOurs(folder) ? new FolderFindings([WithoutManifest], [])
@@ -149,7 +150,7 @@ public static class CheckpointFolder
 
         var needed = FolderManifest.Compare(
             folder,
-            Editable.Contains,
+            EditableIn(folder),
             _ => hashes,
             share,
             shares,
@@ -171,6 +172,25 @@ public static class CheckpointFolder
                 .. needed.Problems.Count == 0 ? others.Problems : [],
             ],
         };
+    }
+
+    // What no longer parses was not edited but damaged, so an older checkpoint is the better one.
+    private static Predicate<string> EditableIn(string folder) =>
+        name =>
+            Editable.Contains(name)
+            && (!name.EndsWith(".json", StringComparison.Ordinal) || IsJson(Path.Combine(folder, name)));
+
+    private static bool IsJson(string path)
+    {
+        try
+        {
+            JsonFile.ReadObject(path);
+            return true;
+        }
+        catch (Exception error) when (error is InvalidDataException or IOException or UnauthorizedAccessException)
+        {
+            return false;
+        }
     }
 
     private static bool IsOurs(string folder) => File.Exists(Path.Combine(folder, TrainingState.FileName));

@@ -65,7 +65,11 @@ internal sealed record Screen(TextReader Input, TextWriter Output, TextWriter Er
     /// <summary>The process's own streams; any that is not a terminal uses UTF-8, whatever the locale.</summary>
     public static Screen OfProcess()
     {
-        var isTerminal = !System.Console.IsOutputRedirected && Environment.GetEnvironmentVariable("TERM") != "dumb";
+        // Asking for the width sends keypad codes too, so a rank's terminal is not asked.
+        var (isTyped, isTerminal) = (
+            !System.Console.IsInputRedirected,
+            !System.Console.IsOutputRedirected && Environment.GetEnvironmentVariable("TERM") != "dumb"
+        );
         return new Screen(
             System.Console.IsInputRedirected
                 ? new StreamReader(System.Console.OpenStandardInput(), Utf8)
@@ -82,8 +86,8 @@ internal sealed record Screen(TextReader Input, TextWriter Output, TextWriter Er
         {
             IsTerminal = isTerminal,
             HasColor = isTerminal && string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR")),
-            InputIsTyped = !System.Console.IsInputRedirected,
-            Width = isTerminal && System.Console.WindowWidth is > 0 and var width ? width : int.MaxValue,
+            InputIsTyped = isTyped,
+            Width = isTerminal && isTyped && System.Console.WindowWidth is > 0 and var width ? width : int.MaxValue,
             Catalogue = MessageLanguage.Of(Environment.GetEnvironmentVariable),
         };
     }

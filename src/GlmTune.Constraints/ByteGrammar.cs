@@ -110,7 +110,7 @@ internal sealed class ByteGrammar(GrammarBudget? limit = null)
     public bool[] FindEnding()
     {
         var ending = new bool[nodes.Count];
-        for (var changed = true; changed; )
+        for (var changed = true; changed;)
         {
             changed = false;
             for (var id = 0; id < ending.Length; id++)

@@ -102,7 +102,7 @@ internal sealed class TextRepetition : Repetition
     private bool[][] LeftAtLeast()
     {
         var any = machine.Accepts.ToArray();
-        for (var changed = true; changed; )
+        for (var changed = true; changed;)
         {
             changed = false;
             for (var state = 0; state < any.Length; state++)

@@ -53,7 +53,7 @@ internal sealed class TokenTrie
         var mask = new ulong[words];
         var path = new GrammarAutomaton.State[deepest + 1];
         path[0] = state;
-        for (var node = 0; node < values.Count; )
+        for (var node = 0; node < values.Count;)
         {
             var depth = depths[node];
             if (automaton.Step(path[depth], values[node]) is not { } next)

@@ -8,8 +8,8 @@ public sealed class NonFiniteStepException : Exception
     /// <param name="value">Its value.</param>
     /// <param name="lines">Lines in the training file of this rank's rows in the step.</param>
     /// <param name="last">The last finite step; null if there was none.</param>
-    /// <param name="where">The parameter at which the gradient stopped being finite in the backward pass; null if the loss
-    /// is not finite, or another rank has that parameter.</param>
+    /// <param name="where">The parameter at which the gradient stopped being finite in the backward pass; null if the
+    /// loss is not finite, or another rank has that parameter.</param>
     public NonFiniteStepException(
         long step,
         string what,

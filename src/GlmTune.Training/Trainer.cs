@@ -178,8 +178,8 @@ public sealed class Trainer(
         {
             throw new InvalidDataException(
                 $"After step {Done}, weights or optimizer state are not finite: {string.Join(", ", names.Take(8))}"
-                    + $"{(names.Count > 8 ? ", …" : "")}. Nothing was saved, and the last checkpoint is intact. A lower "
-                    + "learning rate, or gradient clipping (max_grad_norm), usually helps."
+                    + $"{(names.Count > 8 ? ", …" : "")}. Nothing was saved, and the last checkpoint is intact. A "
+                    + "lower learning rate, or gradient clipping (max_grad_norm), usually helps."
             );
         }
     }

@@ -117,8 +117,8 @@ public sealed record TrainingOptions
     /// <summary>Number of checkpoints to keep, including the newest and the best; null: all.</summary>
     public int? SaveTotalLimit { get; init; }
 
-    /// <summary>How long a run pauses for a checkpoint that cannot be written, before it continues without it. Default 1
-    /// minute.</summary>
+    /// <summary>How long a run pauses for a checkpoint that cannot be written, before it continues without it. Default
+    /// 1 minute.</summary>
     public TimeSpan SaveRetry { get; init; } = TimeSpan.FromMinutes(1);
 
     /// <summary>Whether checkpoints omit what only a resumed run needs. Default: false.</summary>

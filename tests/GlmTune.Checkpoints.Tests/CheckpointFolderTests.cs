@@ -64,6 +64,11 @@ public sealed class CheckpointFolderTests
             output.Write($"checkpoint-4/{name}", "{}");
         }
 
+        output.Write("checkpoint-4/adapter_config.json", "{\"base_model_name_or");
+        found = CheckpointFolder.Compare(folder);
+        Assert.StartsWith("'adapter_config.json' has ", Assert.Single(found.Problems), StringComparison.Ordinal);
+        Assert.Empty(found.Edited);
+
         File.Delete(Path.Combine(folder, "adapter_config.json"));
         found = CheckpointFolder.Compare(folder);
         Assert.Equal(["'adapter_config.json' is missing"], found.Problems);

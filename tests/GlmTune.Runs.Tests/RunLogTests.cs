@@ -122,7 +122,7 @@ public sealed class RunLogTests : IDisposable
                 + "\n"
         );
         var (lines, next) = (0, 0L);
-        for (RunLogPart? part = null; part is null || part.HasMore; )
+        for (RunLogPart? part = null; part is null || part.HasMore;)
         {
             part = RunLogReader.Read(LogPath, next);
             (lines, next) = (lines + part.Lines.Count, part.Next);

@@ -8,7 +8,7 @@ internal static class Examples
         ["glmtune"] =
         [
             "glmtune train data/ads models/glm-nano configs/lora-nano.yaml",
-            "glmtune chat output/checkpoint-52",
+            "glmtune chat output/checkpoint-100",
         ],
         ["glmtune train"] =
         [
@@ -20,16 +20,16 @@ internal static class Examples
         ["glmtune chat"] =
         [
             "glmtune chat models/glm-nano",
-            "glmtune chat output/checkpoint-52 --prompt 类型#裙*颜色#红色 --temperature 0",
+            "glmtune chat output/checkpoint-100 --prompt 类型#裙*颜色#红色 --temperature 0",
         ],
         ["glmtune generate"] =
         [
-            "glmtune generate output/checkpoint-52 --input data/ads/dev.jsonl --output answers.jsonl",
+            "glmtune generate output/checkpoint-100 --input data/ads/dev.jsonl --output answers.jsonl",
         ],
         ["glmtune serve"] =
         [
             "glmtune serve models/glm-nano",
-            "glmtune serve models/glm-nano --adapter ads=output/checkpoint-52 --port 9000",
+            "glmtune serve models/glm-nano --adapter ads=output/checkpoint-100 --port 9000",
         ],
         ["glmtune board"] = ["glmtune board output"],
         ["glmtune stress"] =
@@ -42,10 +42,10 @@ internal static class Examples
         ["glmtune data show"] = ["glmtune data show data/ads models/glm-nano configs/lora-nano.yaml --row 3"],
         ["glmtune data convert"] = ["glmtune data convert --from alpaca alpaca_data.json data/train.jsonl"],
         ["glmtune metrics"] = ["glmtune metrics answers.jsonl"],
-        ["glmtune eval"] = ["glmtune eval data/ads output/checkpoint-52 configs/lora-nano.yaml --split test"],
-        ["glmtune merge"] = ["glmtune merge output/checkpoint-52 merged"],
+        ["glmtune eval"] = ["glmtune eval data/ads output/checkpoint-100 configs/lora-nano.yaml --split test"],
+        ["glmtune merge"] = ["glmtune merge output/checkpoint-100 merged"],
         ["glmtune checkpoint consolidate"] = ["glmtune checkpoint consolidate output/checkpoint-500 model"],
-        ["glmtune model info"] = ["glmtune model info output/checkpoint-52"],
+        ["glmtune model info"] = ["glmtune model info output/checkpoint-100"],
         ["glmtune model init"] = ["glmtune model init tiny --like models/glm-nano"],
         ["glmtune bench generate"] = ["glmtune bench generate models/glm-nano --batch 1,16"],
         ["glmtune bench train"] = ["glmtune bench train --rows 8 --tokens 1024 --layers 4"],

@@ -35,7 +35,7 @@ internal static class PythonText
     public static List<string> Split(string text)
     {
         var pieces = new List<string>();
-        for (var begin = 0; begin < text.Length; )
+        for (var begin = 0; begin < text.Length;)
         {
             var end = begin;
             while (end < text.Length && !IsSpace(text[end]))

@@ -124,8 +124,8 @@ public static class WrittenCall
                 (
                     "simple_browser",
                     [
-                        { Name: "query", Value.ValueKind: JsonValueKind.String } query,
-                        { Name: "recency_days", Value.ValueKind: JsonValueKind.Number } days,
+                    { Name: "query", Value.ValueKind: JsonValueKind.String } query,
+                    { Name: "recency_days", Value.ValueKind: JsonValueKind.Number } days,
                     ]
                 ) => $"search({PythonJson.Quote(query.Value.GetString()!)}, recency_days={days.Value.GetRawText()})",
                 (not "cogview", [{ Name: "code", Value.ValueKind: JsonValueKind.String } code]) =>

@@ -56,7 +56,8 @@ internal sealed class CheckpointRetry(TrainingOptions training, RunRanks ranks, 
             if (attempt == 1)
             {
                 note(
-                    $"step {step} could not be saved: {failure.Message.TrimEnd('.')}. {DescribeSpace()}{DescribeIntact()} "
+                    $"step {step} could not be saved: {failure.Message.TrimEnd('.')}. "
+                        + $"{DescribeSpace()}{DescribeIntact()} "
                         + $"Training pauses and tries again for {training.SaveRetry.TotalSeconds:0} s "
                         + "(save_retry_seconds)."
                 );

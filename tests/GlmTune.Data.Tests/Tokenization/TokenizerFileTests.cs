@@ -37,7 +37,7 @@ public class TokenizerFileTests
                 .Index()
                 .Select(token =>
                     KeyValuePair.Create<string, JsonNode?>(
-                        $"{300 + token.Index}",
+                        $"{256 + token.Index}",
                         new JsonObject { ["content"] = token.Item }
                     )
                 )
@@ -54,7 +54,7 @@ public class TokenizerFileTests
         var tokenizer = TokenizerFile.Read(folder.Path);
 
         Assert.Equal(
-            (300, 301, 302, 307),
+            (256, 257, 258, 263),
             (
                 tokenizer.Special.User,
                 tokenizer.Special.Padding,
@@ -208,7 +208,7 @@ public class TokenizerFileTests
         using var folder = WithRanks(TinyTokenizer.Ranks);
         folder.Write(
             "tokenizer_config.json",
-            """{"added_tokens_decoder": {"900": {"content": "<sop>"}, "901": {"content": "[gMASK]"}, "902": {"content": "<|user|>"}}}"""
+            """{"added_tokens_decoder": {"275": {"content": "<sop>"}, "276": {"content": "[gMASK]"}, "277": {"content": "<|user|>"}}}"""
         );
         var error = Assert.Throws<InvalidDataException>(() => TokenizerFile.Read(folder.Path));
         Assert.Contains(

@@ -16,7 +16,7 @@ public static class JiebaSegmenter
     {
         var tables = JiebaTables.Shared;
         var words = new List<string>(text.Length / 2);
-        for (var begin = 0; begin < text.Length; )
+        for (var begin = 0; begin < text.Length;)
         {
             var end = begin;
             while (end < text.Length && IsWordCharacter(text[end]))
@@ -118,7 +118,7 @@ public static class JiebaSegmenter
             return;
         }
 
-        for (var begin = 0; begin < run.Length; )
+        for (var begin = 0; begin < run.Length;)
         {
             var end = begin;
             while (end < run.Length && IsHan(run[end]))
