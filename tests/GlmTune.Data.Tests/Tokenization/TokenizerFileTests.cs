@@ -62,9 +62,8 @@ public class TokenizerFileTests
                 tokenizer.Special.EndOfText
             )
         );
-        Assert.Equal(308, tokenizer.Count);
-        // Between the ranks and the special tokens is nothing.
-        Assert.Equal("", tokenizer.Decode([256, 299], skipSpecial: false));
+        Assert.Equal(264, tokenizer.Count);
+        Assert.Equal("<|user|><pad>", tokenizer.Decode([256, 257], skipSpecial: false));
     }
 
     [Fact]
