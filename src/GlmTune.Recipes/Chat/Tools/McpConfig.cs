@@ -1,6 +1,6 @@
 using System.Text.Json;
-using GlmTune.Files.Json;
 using GlmTune.Files;
+using GlmTune.Files.Json;
 
 namespace GlmTune.Recipes.Chat.Tools;
 
