@@ -201,8 +201,7 @@ public sealed class Trainer(
         }
     }
 
-    private static string NameOf(FlatShard shard) =>
-        shard.Segments.Select(segment => segment.Parameter.Name).FirstOrDefault() ?? shard.Layer.ToString() ?? "";
+    private static string NameOf(FlatShard shard) => shard.Segments[0].Parameter.Name;
 
     // The backward pass goes from the head down, so the highest layer with such a gradient is where it began. If the
     // loss is not finite either, all gradients are affected.

@@ -20,6 +20,9 @@ internal readonly record struct Turn(int Message, int[] Ids, int PromptLength, b
 /// answers.</remarks>
 internal sealed partial class OwnTemplate
 {
+    // As deep as a row's tools and arguments may be.
+    private static readonly JsonSerializerOptions Deep = new() { MaxDepth = 512 };
+
     private readonly Tokenizer tokenizer;
     private readonly JinjaProgram program;
     private readonly bool toolsInMessages;
@@ -128,8 +131,8 @@ internal sealed partial class OwnTemplate
             variables["tools"] = new JsonArray(tools);
         }
 
-        using var json = JsonDocument.Parse(variables.ToJsonString(), new JsonDocumentOptions { MaxDepth = 512 });
-        return Run(() => program.Render(json.RootElement).Text);
+        var json = JsonSerializer.SerializeToElement(variables, Deep);
+        return Run(() => program.Render(json).Text);
     }
 
     private IEnumerable<JsonNode?> Describe(Message message)
@@ -157,7 +160,7 @@ internal sealed partial class OwnTemplate
                     {
                         ["name"] = message.Metadata,
                         ["arguments"] = ToolCall.Read(message) is { HasJsonArguments: true } call
-                            ? JsonNode.Parse(call.Arguments)
+                            ? JsonSerializer.Deserialize<JsonNode>(call.Arguments, Deep)
                             : message.Content,
                     },
                 }
@@ -173,7 +176,11 @@ internal sealed partial class OwnTemplate
 
     private static JsonNode Describe(ToolDefinition tool) =>
         tool.Type == "function"
-            ? new JsonObject { ["type"] = "function", ["function"] = JsonNode.Parse(tool.Json) }
+            ? new JsonObject
+            {
+                ["type"] = "function",
+                ["function"] = JsonSerializer.Deserialize<JsonNode>(tool.Json, Deep),
+            }
             : new JsonObject { ["type"] = tool.Type };
 
     private int[] Encode(string text) => text.Length == 0 ? [] : tokenizer.EncodeWithSpecialTokens(text);

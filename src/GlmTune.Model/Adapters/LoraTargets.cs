@@ -24,7 +24,7 @@ public sealed class LoraTargets
     public bool IsAllLinear => Names is null && Pattern is null;
 
     /// <summary>Modules by full name or end of name.</summary>
-    /// <exception cref="ArgumentException">There is no name, or one is empty.</exception>
+    /// <exception cref="ArgumentException">No name is given, or a name is empty.</exception>
     public static LoraTargets FromNames(params IReadOnlyList<string> names)
     {
         if (names.Count == 0 || names.Any(string.IsNullOrWhiteSpace))

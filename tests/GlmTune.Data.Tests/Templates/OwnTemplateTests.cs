@@ -80,6 +80,25 @@ public class OwnTemplateTests
     }
 
     [Fact]
+    public void Tools_may_be_as_deep_as_the_presets_take_them()
+    {
+        var deep = string.Concat(Enumerable.Repeat("""{"a":""", 150)) + "1" + new string('}', 150);
+        var conversation = new Conversation([
+            new Message(Role.System, "")
+            {
+                Tools = [new ToolDefinition("function", "f", $$"""{"name": "f", "parameters": {{deep}}}""")],
+            },
+            new Message(Role.User, "go"),
+        ]);
+        var template = Own("{{ tools | tojson }}");
+        Assert.EndsWith(
+            new string('}', 150) + "}}]",
+            template.Tokenizer.Decode(template.RenderPrompt(conversation)),
+            StringComparison.Ordinal
+        );
+    }
+
+    [Fact]
     public void A_template_that_ends_answers_itself_gets_no_further_end_token()
     {
         var template = Own(

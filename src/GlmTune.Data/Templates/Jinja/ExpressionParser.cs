@@ -28,7 +28,7 @@ internal sealed class ExpressionParser(TokenReader reader)
             items.Add(Read());
         }
 
-        return new PairOf(line, items);
+        return new TupleOf(line, items);
     }
 
     /// <summary>An expression.</summary>
@@ -170,7 +170,7 @@ internal sealed class ExpressionParser(TokenReader reader)
             case { Kind: TokenKind.Operator, Text: "(" }:
                 if (reader.TryOperator(")"))
                 {
-                    return new PairOf(token.Line, []);
+                    return new TupleOf(token.Line, []);
                 }
 
                 var inside = ReadWithTuples();

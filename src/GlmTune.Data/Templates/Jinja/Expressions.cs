@@ -35,9 +35,9 @@ internal sealed record ListOf(int Line, IReadOnlyList<Expression> Items) : Expre
     protected override object? Evaluate(Scope scope) => Items.Select(item => item.In(scope)).ToList();
 }
 
-internal sealed record PairOf(int Line, IReadOnlyList<Expression> Items) : Expression(Line)
+internal sealed record TupleOf(int Line, IReadOnlyList<Expression> Items) : Expression(Line)
 {
-    protected override object? Evaluate(Scope scope) => new Pair(Items.Select(item => item.In(scope)));
+    protected override object? Evaluate(Scope scope) => new TupleValue(Items.Select(item => item.In(scope)));
 }
 
 internal sealed record ObjectOf(int Line, IReadOnlyList<(Expression Key, Expression Value)> Members) : Expression(Line)

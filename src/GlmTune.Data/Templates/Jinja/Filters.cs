@@ -18,8 +18,7 @@ internal static class Filters
         RenderWork work
     )
     {
-        object? Argument(int place, string key) =>
-            named.TryGetValue(key, out var argument) ? argument : given.ElementAtOrDefault(place);
+        object? Argument(int place, string key) => ArgumentOf(given, named, place, key);
         string Text() => value is Undefined ? "" : Values.Print(value);
         switch (name)
         {
@@ -155,6 +154,13 @@ internal static class Filters
 
     private static readonly Dictionary<string, object?> NoNames = [];
 
+    private static object? ArgumentOf(
+        IReadOnlyList<object?> given,
+        IReadOnlyDictionary<string, object?> named,
+        int place,
+        string key
+    ) => named.TryGetValue(key, out var argument) ? argument : given.ElementAtOrDefault(place);
+
     /// <summary>The items of a list, the characters of a text, or the keys of an object.</summary>
     /// <exception cref="JinjaException">It has none.</exception>
     public static List<object?> Items(int line, object? value) =>
@@ -183,8 +189,7 @@ internal static class Filters
         RenderWork work
     )
     {
-        object? Argument(int place, string key) =>
-            named.TryGetValue(key, out var argument) ? argument : given.ElementAtOrDefault(place);
+        object? Argument(int place, string key) => ArgumentOf(given, named, place, key);
         if (
             named.Keys.FirstOrDefault(key => key is not ("ensure_ascii" or "indent" or "separators" or "sort_keys")) is
             { } other

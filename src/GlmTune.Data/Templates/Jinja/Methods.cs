@@ -38,7 +38,7 @@ internal static class Methods
     ) =>
         name switch
         {
-            "items" => members.Select(member => (object?)new Pair([member.Key, member.Value])).ToList(),
+            "items" => members.Select(member => (object?)new TupleValue([member.Key, member.Value])).ToList(),
             "keys" => members.Keys.Select(key => (object?)key).ToList(),
             "values" => members.Values.ToList(),
             "get" when given.Count is 1 or 2 => given[0] is string key && members.TryGetValue(key, out var value)

@@ -16,9 +16,9 @@ internal sealed class Namespace
 
 /// <summary>A list that was written without brackets, or that comes from an object's items: Python's tuple, which
 /// prints in parentheses.</summary>
-internal sealed class Pair : List<object?>
+internal sealed class TupleValue : List<object?>
 {
-    public Pair(IEnumerable<object?> items)
+    public TupleValue(IEnumerable<object?> items)
         : base(items) { }
 }
 
@@ -83,7 +83,7 @@ internal static class Values
             long number => number.ToString(CultureInfo.InvariantCulture),
             double number => PythonJson.Number(number),
             string text => Quote(text),
-            Pair pair => $"({string.Join(", ", pair.Select(Represent))}{(pair.Count == 1 ? "," : "")})",
+            TupleValue items => $"({string.Join(", ", items.Select(Represent))}{(items.Count == 1 ? "," : "")})",
             List<object?> list => $"[{string.Join(", ", list.Select(Represent))}]",
             OrderedDictionary<string, object?> members =>
                 $"{{{string.Join(", ", members.Select(member => $"{Quote(member.Key)}: {Represent(member.Value)}"))}}}",
