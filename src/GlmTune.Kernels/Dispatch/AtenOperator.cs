@@ -16,6 +16,12 @@ public sealed unsafe class AtenOperator
     // Newer releases may add parameters that default to None; the zeros after ours represent them.
     private const int Slack = 8;
 
+    // What libtorch prints before the reason of a failed call.
+    private const string Marker = "Exception in aoti_torch: ";
+
+    // How often a call is repeated to read its reason alone.
+    private const int Attempts = 8;
+
     private readonly OperatorSchema schema;
     private readonly byte[] name;
     private readonly byte[] overload;
@@ -154,20 +160,29 @@ public sealed unsafe class AtenOperator
     private bool TryAgain(ReadOnlySpan<Argument> arguments, ulong* stack, out string? reason)
     {
         reason = null;
-        using var capture = changesArguments ? null : StandardErrorCapture.Start();
-        if (capture is null)
+        for (var attempt = 0; attempt < Attempts && !changesArguments && !IsAlone(reason); attempt++)
         {
-            return false;
+            using var capture = StandardErrorCapture.Start();
+            if (capture is null)
+            {
+                return false;
+            }
+
+            if (TryRun(arguments, stack) == 0)
+            {
+                return true;
+            }
+
+            reason = capture.Take();
         }
 
-        if (TryRun(arguments, stack) == 0)
-        {
-            return true;
-        }
-
-        reason = capture.Take();
         return false;
     }
+
+    // Standard error is one for all threads: a second reason in it is that of another thread's call.
+    private static bool IsAlone(string? captured) =>
+        captured is not null
+        && captured.IndexOf(Marker, StringComparison.Ordinal) == captured.LastIndexOf(Marker, StringComparison.Ordinal);
 
     // The interface returns only an error code and prints the reason. A call on tensors of the same types and shapes,
     // but without memory, fails for the same reason if types and shapes are the cause. Null: they are not, or the
@@ -175,24 +190,36 @@ public sealed unsafe class AtenOperator
     private string? ReasonOfShapes(ReadOnlySpan<Argument> arguments)
     {
         using var scope = NewDisposeScope();
-        using var capture = StandardErrorCapture.Start();
-        if (capture is null)
-        {
-            return null;
-        }
-
         var shapes = new Argument[arguments.Length];
         for (var i = 0; i < shapes.Length; i++)
         {
             shapes[i] = arguments[i].WithoutMemory();
         }
 
+        string? reason = null;
         var stack = stackalloc ulong[StackSize];
-        if (TryRun(shapes, stack) != 0)
+        for (var attempt = 0; attempt < Attempts && !IsAlone(reason); attempt++)
         {
-            return capture.Take();
+            using var capture = StandardErrorCapture.Start();
+            if (capture is null)
+            {
+                return null;
+            }
+
+            if (TryRun(shapes, stack) == 0)
+            {
+                Release(stack);
+                return null;
+            }
+
+            reason = capture.Take();
         }
 
+        return reason;
+    }
+
+    private void Release(ulong* stack)
+    {
         if (returns == ReturnShape.TensorList)
         {
             _ = TakeList((nint)stack[0]);
@@ -204,8 +231,6 @@ public sealed unsafe class AtenOperator
                 _ = Tensor.UnsafeCreateTensor((nint)stack[i]);
             }
         }
-
-        return null;
     }
 
     private int TryRun(ReadOnlySpan<Argument> arguments, ulong* stack)
@@ -365,7 +390,6 @@ public sealed unsafe class AtenOperator
             return "libtorch gave no reason.";
         }
 
-        const string Marker = "Exception in aoti_torch: ";
         var start = text.IndexOf(Marker, StringComparison.Ordinal);
         text = start < 0 ? text : text[(start + Marker.Length)..];
         foreach (var stack in (string[])["Exception raised from", "\nframe #"])

@@ -153,6 +153,48 @@ public class AtenOperatorTests
     }
 
     [Fact]
+    public void Calls_that_fail_at_once_each_carry_their_own_reason()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "libtorch's reason is read on Linux only.");
+        var multiply = new AtenOperator("aten::mm(Tensor self, Tensor mat2) -> Tensor");
+        var missing = new AtenOperator("aten::no_such_operator(Tensor self) -> Tensor");
+        (string Reason, Action Call)[] calls =
+        [
+            ("cannot be multiplied", () => multiply.Call(ones(2, 3), ones(2, 3))),
+            ("Could not find schema", () => missing.Call(ones(1))),
+        ];
+        List<string>[] reasons =
+        [
+            [],
+            [],
+        ];
+        Thread[] threads =
+        [
+            .. calls.Select(
+                (call, place) =>
+                    new Thread(() =>
+                    {
+                        using var scope = NewDisposeScope();
+                        for (var i = 0; i < 50; i++)
+                        {
+                            reasons[place].Add(Record.Exception(call.Call)?.Message ?? "none");
+                        }
+                    })
+            ),
+        ];
+        Array.ForEach(threads, thread => thread.Start());
+        Array.ForEach(threads, thread => thread.Join());
+        Assert.All(
+            calls.Index(),
+            call =>
+                Assert.All(
+                    reasons[call.Index],
+                    reason => Assert.Contains(call.Item.Reason, reason, StringComparison.Ordinal)
+                )
+        );
+    }
+
+    [Fact]
     public void A_failed_operator_is_not_run_again()
     {
         using var scope = NewDisposeScope();
