@@ -8,16 +8,20 @@ namespace GlmTune.Cli;
 /// <summary>Arguments and options of the commands that load a model for inference.</summary>
 internal sealed class ChatOptions
 {
+    private static readonly string[] Templates = [.. TemplatePreset.Choices.Select(preset => preset.Name)];
+
     private readonly Option<string?> baseModel = Arguments.Base();
     private readonly Option<string?> device = Arguments.Devices();
     private readonly Option<string?> type = Arguments.Type();
     private readonly Option<string?> template = new("--template")
     {
         Description =
-            "chat format that the model was trained with; default: the one recorded in its checkpoint, else " + "glm-4",
+            $"chat format that the model was trained with: {string.Join(", ", Templates)}; "
+            + "default: the one recorded in its checkpoint, else auto",
+        HelpName = "NAME",
     };
 
-    public ChatOptions() => template.AcceptOnlyFromAmong([.. TemplatePreset.Choices.Select(preset => preset.Name)]);
+    public ChatOptions() => template.AcceptOnlyFromAmong(Templates);
 
     /// <summary>The path of the model or adapter.</summary>
     public Argument<string> Path { get; } = Arguments.Tuned();

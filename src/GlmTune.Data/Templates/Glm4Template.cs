@@ -12,14 +12,19 @@ public sealed class Glm4Template
     private readonly ToolBlock toolBlock;
     private readonly OwnTemplate? own;
     private readonly int endToken;
+    private readonly bool isChosenHere;
 
     /// <summary>Creates a template for a tokenizer.</summary>
     /// <exception cref="ArgumentException">The end token is not a special token of this tokenizer, or a limit is not
     /// positive.</exception>
+    /// <exception cref="InvalidDataException">The model's own chat template is to be run, but cannot be
+    /// read.</exception>
     public Glm4Template(Tokenizer tokenizer, TemplateOptions? options = null)
     {
         Tokenizer = tokenizer;
         Options = options ?? new TemplateOptions();
+        isChosenHere = Options.Preset == TemplatePreset.Automatic;
+        Options = isChosenHere ? Options with { Preset = AutomaticTemplate.Choose(tokenizer) } : Options;
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(Options.MaxInputTokens);
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(Options.MaxOutputTokens);
         endToken = tokenizer.Special.All.TryGetValue(Options.EndToken, out var id)
@@ -33,7 +38,7 @@ public sealed class Glm4Template
         own = Options.Preset == TemplatePreset.Model ? new OwnTemplate(tokenizer) : null;
     }
 
-    /// <summary>The template's options.</summary>
+    /// <summary>The template's options; the preset is never <see cref="TemplatePreset.Automatic"/>.</summary>
     public TemplateOptions Options { get; }
 
     /// <summary>The template's tokenizer.</summary>
@@ -43,9 +48,12 @@ public sealed class Glm4Template
     public string ChatTemplate =>
         own is null ? JinjaTemplate.Write(Options.Preset, toolBlock.BuiltIn) : Tokenizer.ChatTemplate!;
 
-    /// <summary>A note for the user if the model's own chat template differs from <see cref="TemplateOptions.Preset"/>;
-    /// otherwise null.</summary>
-    public string? Note => ModelTemplate.Compare(Tokenizer.ChatTemplate, Options.Preset, toolBlock.BuiltIn.Values);
+    /// <summary>A note for the user if the model's own chat template differs from <see cref="TemplateOptions.Preset"/>,
+    /// or has been chosen without having been asked for; otherwise null.</summary>
+    public string? Note =>
+        isChosenHere && own is not null
+            ? "the model's own chat template is not GLM-4's, so it is run as it is (template 'model')."
+            : ModelTemplate.Compare(Tokenizer.ChatTemplate, Options.Preset, toolBlock.BuiltIn.Values);
 
     /// <summary>A training sequence: the whole conversation and the end token, truncated to
     /// <see cref="TemplateOptions.MaxTrainingTokens"/>.</summary>

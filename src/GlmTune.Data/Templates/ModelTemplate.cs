@@ -31,14 +31,22 @@ internal static partial class ModelTemplate
                 + "template. The template 'model' uses the model's own.";
         }
 
-        var names = TemplatePreset
-            .All.Where(preset => text.Contains(NameIn(preset), StringComparison.Ordinal))
-            .ToList();
+        var names = NamesIn(text);
         return names.Count == 0 || names.Exists(preset => preset.AssistantName == used.AssistantName)
             ? null
             : $"the model's own chat template is the preset '{names[0].Name}', but '{used.Name}' is used: with "
                 + "tools, prompts differ.";
     }
+
+    /// <summary>Whether a template has a text that no preset writes.</summary>
+    public static bool HasForeignText(string template, IEnumerable<string> builtIn) =>
+        FindForeign(TextOf(template), builtIn) is not null;
+
+    /// <summary>Whether a template introduces the assistant as one of the presets does.</summary>
+    public static bool NamesTheAssistant(string template) => NamesIn(TextOf(template)).Count > 0;
+
+    private static List<TemplatePreset> NamesIn(string text) =>
+        [.. TemplatePreset.All.Where(preset => text.Contains(NameIn(preset), StringComparison.Ordinal))];
 
     private static string NameIn(TemplatePreset preset) => $"名为 {preset.AssistantName} 的";
 

@@ -16,8 +16,9 @@ public enum SupervisedAnswers
 /// <summary>How conversations are turned into token ids.</summary>
 public sealed record TemplateOptions
 {
-    /// <summary>The revision of the chat template.</summary>
-    public TemplatePreset Preset { get; init; } = TemplatePreset.Default;
+    /// <summary>The revision of the chat template. <see cref="Glm4Template"/> replaces
+    /// <see cref="TemplatePreset.Automatic"/> with what it has chosen for the model.</summary>
+    public TemplatePreset Preset { get; init; } = TemplatePreset.Automatic;
 
     /// <summary>The special token at the end of a training sequence: <c>&lt;|user|&gt;</c>, which followed each answer
     /// in the model's own training, or <c>&lt;|endoftext|&gt;</c>, as in the first revision of the demo.</summary>

@@ -17,7 +17,7 @@ public sealed record TemplatePreset(
     bool ParsesSpecialText
 )
 {
-    /// <summary>The default: the June 2024 format with the misspelled name corrected.</summary>
+    /// <summary>The preset for GLM-4 models: the June 2024 format with the misspelled name corrected.</summary>
     public static TemplatePreset Default { get; } = new("glm-4", "GLM-4", true, 2, false);
 
     /// <summary>June 2024, built into the tokenizer's code; it misspells the assistant's name.</summary>
@@ -32,14 +32,19 @@ public sealed record TemplatePreset(
     /// <summary>From the vision model's tokenizer, which has no heading before the tools.</summary>
     public static TemplatePreset Vision { get; } = new("glm-4v", "GLM-4", false, 2, false);
 
-    /// <summary>All presets, the default first.</summary>
+    /// <summary>All presets, <see cref="Default"/> first.</summary>
     public static IReadOnlyList<TemplatePreset> All { get; } = [Default, June2024, Mid2024, Late2024, Vision];
 
     /// <summary>No preset: the chat template in the model's own files is run.</summary>
     public static TemplatePreset Model { get; } = new("model", "", false, 0, true);
 
-    /// <summary>What a recipe or an option may name: the presets, and <see cref="Model"/>.</summary>
-    public static IReadOnlyList<TemplatePreset> Choices { get; } = [.. All, Model];
+    /// <summary>The default choice: <see cref="Default"/> for a model of GLM-4's format, and <see cref="Model"/> where
+    /// the model's files have another chat template.</summary>
+    public static TemplatePreset Automatic { get; } = new("auto", "", false, 0, false);
+
+    /// <summary>What a recipe or an option may name: <see cref="Automatic"/>, the presets, and
+    /// <see cref="Model"/>.</summary>
+    public static IReadOnlyList<TemplatePreset> Choices { get; } = [Automatic, .. All, Model];
 
     /// <summary>The preset with a given name.</summary>
     /// <exception cref="ArgumentException">There is no such preset; the message lists them all.</exception>

@@ -90,5 +90,5 @@ public sealed class TunedChatFiles
         TrainingState.Read(folder)?.Template is { } name
         && TemplatePreset.Choices.FirstOrDefault(preset => preset.Name == name) is { } preset
             ? preset
-            : TemplatePreset.Default;
+            : TemplatePreset.Automatic;
 }

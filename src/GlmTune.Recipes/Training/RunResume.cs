@@ -119,7 +119,7 @@ internal sealed class RunResume(
 
     private void GoTo(string checkpoint, TrainingState state, double epoch)
     {
-        var template = recipe.Data.Template;
+        var template = data.Template.Options;
         if (state.Template is { } name && (name != template.Preset.Name || state.EndToken != template.EndToken))
         {
             throw new InvalidDataException(

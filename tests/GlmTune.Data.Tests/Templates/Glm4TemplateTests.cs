@@ -137,7 +137,8 @@ public class Glm4TemplateTests
             "{% if tool['type'] == 'python' %}\n\n## python\n\nRuns.{% elif tool['type'] == 'cogview' %}";
         var system = new Message(Role.System, "") { Tools = [new ToolDefinition("python", "python", "")] };
         var tokenizer = TinyTokenizer.Create(section);
-        var text = tokenizer.Decode(new Glm4Template(tokenizer).RenderPrompt(new Conversation([system])));
+        var template = new Glm4Template(tokenizer, new TemplateOptions { Preset = TemplatePreset.Default });
+        var text = tokenizer.Decode(template.RenderPrompt(new Conversation([system])));
         Assert.EndsWith("可用工具\n\n## python\n\nRuns.", text, StringComparison.Ordinal);
 
         var error = Assert.Throws<InvalidDataException>(() =>

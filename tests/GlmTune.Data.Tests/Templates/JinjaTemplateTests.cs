@@ -57,7 +57,7 @@ public class JinjaTemplateTests
     {
         using var folder = new TemporaryFolder();
         var tokenizer = TinyTokenizer.Create(BuiltIn);
-        var template = new Glm4Template(tokenizer);
+        var template = new Glm4Template(tokenizer, new TemplateOptions { Preset = TemplatePreset.Default });
         (library ? (Action<Tokenizer, string, string?>)TokenizerFile.WriteLibrary : TokenizerFile.WriteOriginal)(
             tokenizer,
             folder.Path,

@@ -54,5 +54,6 @@ public class ModelTemplateTests
             StringComparison.Ordinal
         );
 
-    private static string? Note(string? template) => new Glm4Template(TinyTokenizer.Create(template)).Note;
+    private static string? Note(string? template) =>
+        new Glm4Template(TinyTokenizer.Create(template), new TemplateOptions { Preset = TemplatePreset.Default }).Note;
 }
