@@ -40,10 +40,12 @@ internal sealed class ChatOptions
     /// <param name="given">The command line.</param>
     /// <param name="adapters">Adapters to serve beside the model, by name.</param>
     /// <param name="limits">Limits of the generator; null for the defaults.</param>
+    /// <param name="serving">For a server instead: its limits.</param>
     public TunedChatFiles Read(
         ParseResult given,
         IReadOnlyList<KeyValuePair<string, string>>? adapters = null,
-        GenerationLimits? limits = null
+        GenerationLimits? limits = null,
+        ServingLimits? serving = null
     ) =>
         TunedChatFiles.Read(
             given.GetRequiredValue(Path),
@@ -54,6 +56,7 @@ internal sealed class ChatOptions
                 Type = given.GetValue(type),
                 Adapters = adapters ?? [],
                 Limits = limits,
+                Serving = serving,
                 Template = given.GetValue(template) is { } name ? TemplatePreset.Named(name) : null,
             }
         );
@@ -63,12 +66,14 @@ internal sealed class ChatOptions
     /// <param name="screen">Receives notes.</param>
     /// <param name="adapters">Adapters to serve beside the model, by name.</param>
     /// <param name="limits">Limits of the generator; null for the defaults.</param>
+    /// <param name="serving">For a server instead: its limits.</param>
     public TunedChat Load(
         ParseResult given,
         Screen screen,
         IReadOnlyList<KeyValuePair<string, string>>? adapters = null,
-        GenerationLimits? limits = null
-    ) => Load(Read(given, adapters, limits), screen);
+        GenerationLimits? limits = null,
+        ServingLimits? serving = null
+    ) => Load(Read(given, adapters, limits, serving), screen);
 
     /// <summary>Loads the weights that belong to files that were read.</summary>
     /// <param name="files">The files.</param>

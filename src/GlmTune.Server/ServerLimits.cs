@@ -56,11 +56,12 @@ public sealed record ServerLimits
     public int? PromptTokens { get; init; }
 
     /// <summary>Maximum requests waiting for a slot, for all clients together; further ones get 429. Default:
-    /// 256.</summary>
-    public int Waiting { get; init; } = 256;
+    /// 1024.</summary>
+    public int Waiting { get; init; } = 1024;
 
-    /// <summary>Maximum requests of one client waiting for a slot; further ones get 429. Default: 128.</summary>
-    public int WaitingOfOneClient { get; init; } = 128;
+    /// <summary>Maximum requests of one client waiting for a slot; further ones get 429. Default: 768, so that one
+    /// client can use the whole server and the queue still has room for others.</summary>
+    public int WaitingOfOneClient { get; init; } = 768;
 
     /// <summary>Maximum requests tokenized or compiled concurrently; others wait. Default: half of the processors, at
     /// least one, so that answers continue meanwhile.</summary>

@@ -272,10 +272,13 @@ public sealed class RequestQueueTests
         var error = await Assert.ThrowsAsync<ApiException>(() => queue.EnterAsync("a", 1, Never));
         Assert.Equal((StatusCodes.Status429TooManyRequests, "rate_limit_exceeded"), (error.Status, error.Code));
         Assert.InRange(error.RetryAfterSeconds ?? 0, 1, 60);
+        Assert.Equal("2 of your requests are waiting, and the limit per client is 2. Try again later.", error.Message);
         waiting.Add(queue.EnterAsync("b", 1, Never));
+        error = await Assert.ThrowsAsync<ApiException>(() => queue.EnterAsync("c", 1, Never));
+        Assert.Equal(StatusCodes.Status429TooManyRequests, error.Status);
         Assert.Equal(
-            StatusCodes.Status429TooManyRequests,
-            (await Assert.ThrowsAsync<ApiException>(() => queue.EnterAsync("c", 1, Never))).Status
+            "The queue is full: 3 requests of all clients are waiting, and the server's limit is 3. Try again later.",
+            error.Message
         );
         queue.Close();
         foreach (var task in waiting)
@@ -290,6 +293,29 @@ public sealed class RequestQueueTests
             StatusCodes.Status503ServiceUnavailable,
             (await Assert.ThrowsAsync<ApiException>(() => queue.EnterAsync("a", 1, Never))).Status
         );
+    }
+
+    [Fact]
+    public async Task By_default_one_client_may_use_the_whole_server_and_leaves_room_in_the_queue_for_others()
+    {
+        const int Slots = 256;
+        var queue = new RequestQueue(Slots, new ServerLimits());
+        var running = new List<AnswerPermits>();
+        for (var i = 0; i < Slots; i++)
+        {
+            running.Add(await queue.EnterAsync("a", 1, Never));
+        }
+
+        var waiting = Enumerable.Range(0, 768).Select(_ => queue.Arrive("a", 1)).ToList();
+        Assert.Throws<ApiException>(() => queue.Arrive("a", 1));
+        var other = queue.EnterAsync("b", 1, Never); // Has its turn although the other client came first.
+        var own = waiting[0].EnterAsync(Never);
+        running[0].Dispose();
+        (await other).Dispose();
+        (await own).Dispose();
+        running.ForEach(permits => permits.Dispose());
+        waiting.ForEach(queued => queued.Dispose());
+        Assert.Equal((0, 0), (queue.Running, queue.Waiting));
     }
 
     [Fact]

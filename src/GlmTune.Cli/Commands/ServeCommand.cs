@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Net.Sockets;
 using GlmTune.Inference;
+using GlmTune.Recipes.Chat;
 using GlmTune.Recipes.Chat.Tools;
 using GlmTune.Server;
 using Microsoft.AspNetCore.Builder;
@@ -36,10 +37,29 @@ internal static class ServeCommand
                 "also accept this Host header while listening on loopback, for example behind a proxy; " + "repeatable",
             DefaultValueFactory = _ => [],
         };
-        var slots = NumberOption.Of(
+        var slots = NumberOption.Optional<int>(
             "--slots",
-            "max answers generated concurrently",
-            new GenerationLimits().Slots,
+            "max answers generated concurrently; default: as many as the GPU's memory holds, at most 256; 16 on a CPU",
+            1,
+            Max
+        );
+        var gpuMemory = NumberOption.Of(
+            "--gpu-memory",
+            "share of each GPU's memory that the server may use",
+            new ServingLimits().GpuMemory,
+            0.05,
+            1
+        );
+        var modelLength = NumberOption.Optional<int>(
+            "--max-model-len",
+            "max tokens of prompt and answer together; default: what the model supports",
+            2,
+            int.MaxValue
+        );
+        var batchTokens = NumberOption.Of(
+            "--max-batch-tokens",
+            "max tokens that a step processes; longer prompts are split",
+            new GenerationLimits().PassTokens,
             1,
             Max
         );
@@ -47,6 +67,13 @@ internal static class ServeCommand
             "--waiting",
             "max queued requests; further requests get 429",
             defaults.Limits.Waiting,
+            0,
+            Max
+        );
+        var waitingEach = NumberOption.Of(
+            "--waiting-per-client",
+            "max queued requests of one client; further requests get 429",
+            defaults.Limits.WaitingOfOneClient,
             0,
             Max
         );
@@ -95,7 +122,11 @@ internal static class ServeCommand
             allowed,
             name,
             slots,
+            gpuMemory,
+            modelLength,
+            batchTokens,
             waiting,
+            waitingEach,
             timeout,
             stopTime,
             runs,
@@ -114,6 +145,7 @@ internal static class ServeCommand
                     Limits = defaults.Limits with
                     {
                         Waiting = given.GetRequiredValue(waiting),
+                        WaitingOfOneClient = given.GetRequiredValue(waitingEach),
                         RequestTime = TimeSpan.FromSeconds(given.GetRequiredValue(timeout)),
                     },
                     StopTime = TimeSpan.FromSeconds(given.GetRequiredValue(stopTime)),
@@ -156,7 +188,13 @@ internal static class ServeCommand
                     given,
                     screen,
                     served,
-                    new GenerationLimits { Slots = given.GetRequiredValue(slots) }
+                    serving: new ServingLimits
+                    {
+                        Slots = given.GetValue(slots),
+                        GpuMemory = given.GetRequiredValue(gpuMemory),
+                        MaxModelLength = given.GetValue(modelLength),
+                        BatchTokens = given.GetRequiredValue(batchTokens),
+                    }
                 );
                 if (loaded.Chat.Template.Options.Preset is { ParsesSpecialText: true } preset)
                 {

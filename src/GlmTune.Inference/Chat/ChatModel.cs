@@ -69,10 +69,7 @@ public sealed class ChatModel : IDisposable
     /// <summary>Max tokens of prompt and answer together: the model's positions, or less if the options say
     /// so.</summary>
     public int ContextLimit(GenerationOptions options) =>
-        Math.Min(
-            Scheduler.Generator.Model.Config.MaxPositions,
-            options.Over(Scheduler.Generator.Defaults).MaxLength ?? int.MaxValue
-        );
+        Math.Min(Scheduler.Generator.MaxLength, options.Over(Scheduler.Generator.Defaults).MaxLength ?? int.MaxValue);
 
     /// <summary>Tokenizes the prompt of a conversation, which can take long.</summary>
     /// <exception cref="ArgumentException">The required tool was not declared.</exception>

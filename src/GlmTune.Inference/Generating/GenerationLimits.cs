@@ -9,6 +9,9 @@ public sealed record GenerationLimits
     /// <summary>Maximum bytes of the KV cache, unless a single answer needs more. Default: 4 GiB.</summary>
     public long CacheBytes { get; init; } = 4L << 30;
 
+    /// <summary>Maximum tokens of prompt and answer together; null: what the model supports. Default: null.</summary>
+    public int? MaxLength { get; init; }
+
     /// <summary>Maximum prompt tokens per pass; longer prompts are split. Default: 4096.</summary>
     public int PassTokens { get; init; } = 4096;
 
@@ -30,5 +33,6 @@ public sealed record GenerationLimits
         ArgumentOutOfRangeException.ThrowIfLessThan(CacheBytes, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(PassTokens, 1);
         ArgumentOutOfRangeException.ThrowIfNegative(KeptAnswers);
+        ArgumentOutOfRangeException.ThrowIfLessThan(MaxLength ?? 1, 1);
     }
 }

@@ -58,6 +58,10 @@ public sealed class Generator
     /// <summary>Limits on concurrent generation.</summary>
     public GenerationLimits Limits { get; }
 
+    /// <summary>Maximum tokens of prompt and answer together: the model's positions, or less by
+    /// <see cref="GenerationLimits.MaxLength"/>.</summary>
+    public int MaxLength => Math.Min(Model.Config.MaxPositions, Limits.MaxLength ?? int.MaxValue);
+
     /// <summary>Answers one prompt.</summary>
     /// <param name="request">The prompt and its options.</param>
     /// <param name="onToken">Called with each token as it is generated.</param>
@@ -175,7 +179,7 @@ public sealed class Generator
             request,
             settings,
             Model.Config.VocabularySize,
-            Model.Config.MaxPositions,
+            MaxLength,
             FindAdapter(request.Adapter)
         );
     }

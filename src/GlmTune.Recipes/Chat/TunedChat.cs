@@ -26,6 +26,10 @@ public sealed record TunedChatOptions
     /// memory also limits the KV cache.</summary>
     public GenerationLimits? Limits { get; init; }
 
+    /// <summary>Set for a server, whose limits follow from the memory of its devices; then <see cref="Limits"/> are not
+    /// used.</summary>
+    public ServingLimits? Serving { get; init; }
+
     /// <summary>Chat template revision; null: the one the checkpoint was trained with, if recorded, otherwise the
     /// default.</summary>
     public TemplatePreset? Template { get; init; }
@@ -76,17 +80,16 @@ public sealed class TunedChat : IDisposable
 
             // Devices that share the layers share the KV cache.
             var devices = model.Model.Plan.Devices;
-            var free = devices.Min(each => DeviceMemory.Of(each)?.Free);
-            return new TunedChat(
-                model,
-                new ChatModel(
-                    model.Model,
-                    files.Template,
-                    files.Defaults,
-                    (options.Limits ?? new GenerationLimits()).Within(free * devices.Count)
-                ),
-                notes
-            );
+            var memory = devices.Min(each => DeviceMemory.Of(each));
+            var limits = options.Serving is { } serving
+                ? serving.For(model.Model, memory, devices.Count)
+                : (options.Limits ?? new GenerationLimits()).Within(memory?.Free * devices.Count);
+            if (options.Serving is not null)
+            {
+                notes.Add(ServingLimits.Describe(model.Model, limits));
+            }
+
+            return new TunedChat(model, new ChatModel(model.Model, files.Template, files.Defaults, limits), notes);
         }
         catch (ArgumentException e)
         {

@@ -3,6 +3,7 @@ using GlmTune.Data.Templates;
 using GlmTune.Data.Tokenization;
 using GlmTune.Files;
 using GlmTune.Inference;
+using GlmTune.Model;
 using GlmTune.Recipes.Models;
 
 namespace GlmTune.Recipes.Chat;
@@ -58,6 +59,7 @@ public sealed class TunedChatFiles
         var generation = Folder(folder => File.Exists(System.IO.Path.Combine(folder, GenerationConfigFile.Name)));
         report.Try(() => ComputeDevice.TypeNamed(options.Type, ComputeDevice.PlanFor(options.Device).First));
         report.Try(() => TunedModel.Check(tuned));
+        report.Try(() => options.Serving?.Check(ModelConfig.Read(tuned.ModelFolder)));
         foreach (var (_, folder) in options.Adapters)
         {
             report.Try(() => TunedModel.Check(new TunedPath(tuned.ModelFolder, ModelReference.Resolve(folder))));

@@ -27,7 +27,7 @@ internal static class ModelEndpoints
     private static ListedModel Listed(ServedModels models, ServedModel model) =>
         new(model.Id, models.Created.ToUnixTimeSeconds(), model.Parent ?? model.Id, model.Parent)
         {
-            MaxModelLen = model.Chat.Scheduler.Generator.Model.Config.MaxPositions,
+            MaxModelLen = model.Chat.Scheduler.Generator.MaxLength,
         };
 
     private sealed record ModelList(IReadOnlyList<ListedModel> Data)

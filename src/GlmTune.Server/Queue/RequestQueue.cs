@@ -66,8 +66,10 @@ internal sealed class RequestQueue
                     throw new ApiException(
                         StatusCodes.Status429TooManyRequests,
                         queuedCount >= limits.Waiting
-                            ? $"{queuedCount} requests are already queued; try again later."
-                            : $"You already have {own} requests queued; try again later.",
+                            ? $"The queue is full: {queuedCount} requests of all clients are waiting, and the server's "
+                                + $"limit is {limits.Waiting}. Try again later."
+                            : $"{own} of your requests are waiting, and the limit per client is "
+                                + $"{limits.WaitingOfOneClient}. Try again later.",
                         code: "rate_limit_exceeded"
                     )
                     {

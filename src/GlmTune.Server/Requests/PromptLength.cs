@@ -7,7 +7,7 @@ internal static class PromptLength
     public static void Check(int tokens, ServedModel model, ServerLimits limits, string param)
     {
         var generator = model.Chat.Scheduler.Generator;
-        var most = Math.Min(generator.Model.Config.MaxPositions, generator.Defaults.MaxLength ?? int.MaxValue) - 1;
+        var most = Math.Min(generator.MaxLength, generator.Defaults.MaxLength ?? int.MaxValue) - 1;
         most = Math.Min(most, limits.PromptTokens ?? int.MaxValue);
         if (tokens > most)
         {

@@ -112,6 +112,8 @@ public sealed partial class ServeCommandTests
     [Theory]
     [InlineData("--port 70000", "--port: '70000' is not a whole number from 0 to 65535.")]
     [InlineData("--slots 0", "--slots: '0' is not a whole number from 1 to 1000000.")]
+    [InlineData("--gpu-memory 1.5", "--gpu-memory: '1.5' is not a number from 0.05 to 1.")]
+    [InlineData("--max-model-len 999999", "--max-model-len is 999999, but this model supports at most")]
     [InlineData("--adapter nothing", "--adapter: 'nothing' does not have the form NAME=PATH.")]
     [InlineData("--host nowhere.example --port 0", "'nowhere.example' is not an address to listen on")]
     [InlineData("--host 192.0.2.1 --port 8000", "Cannot listen on 192.0.2.1, port 8000")]
