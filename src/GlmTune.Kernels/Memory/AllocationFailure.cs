@@ -123,12 +123,14 @@ public sealed partial record AllocationFailure(
 }
 
 /// <summary>Memory ran out; the message says what was requested, what uses the memory, and what to change.</summary>
-/// <param name="failure">The failed allocation.</param>
-/// <param name="details">What uses the memory and what to change, in sentences; may be empty.</param>
-/// <param name="cause">The original error.</param>
-public sealed class MemoryExhaustedException(AllocationFailure failure, string details, Exception? cause = null)
-    : Exception(details.Length == 0 ? failure.ToString() : $"{failure} {details}", cause)
+public sealed class MemoryExhaustedException : Exception
 {
+    /// <param name="failure">The failed allocation.</param>
+    /// <param name="details">What uses the memory and what to change, in sentences; may be empty.</param>
+    /// <param name="cause">The original error.</param>
+    internal MemoryExhaustedException(AllocationFailure failure, string details, Exception? cause = null)
+        : base(details.Length == 0 ? failure.ToString() : $"{failure} {details}", cause) => Failure = failure;
+
     /// <summary>The failed allocation.</summary>
-    public AllocationFailure Failure => failure;
+    internal AllocationFailure Failure { get; }
 }
