@@ -12,7 +12,7 @@ namespace GlmTune.Benchmarking;
 /// <param name="AlgorithmBandwidth">Bytes divided by time, in GB/s.</param>
 /// <param name="BusBandwidth">Traffic on each rank's link, in GB/s: (N − 1)/N of the algorithm bandwidth for gathers
 /// and scatters, twice that for all-reduce.</param>
-public sealed record CollectiveTiming(
+internal sealed record CollectiveTiming(
     string Operation,
     long Bytes,
     double Seconds,
@@ -23,7 +23,7 @@ public sealed record CollectiveTiming(
 /// <summary>Times all-reduce, all-gather and reduce-scatter among the ranks, with bandwidth defined as in NVIDIA's
 /// nccl-tests.</summary>
 /// <remarks>Source of the formulas: nccl-tests, doc/PERFORMANCE.md.</remarks>
-public static class CollectivesBenchmark
+internal static class CollectivesBenchmark
 {
     /// <summary>Runs the benchmark; every rank calls it.</summary>
     /// <param name="ranks">The ranks.</param>

@@ -15,7 +15,7 @@ using Generator = GlmTune.Inference.Generator;
 namespace GlmTune.Benchmarking;
 
 /// <summary>Settings of a generation benchmark; the defaults are those of the project's published figures.</summary>
-public sealed record GenerateBenchmarkOptions
+internal sealed record GenerateBenchmarkOptions
 {
     /// <summary>A model folder; null: random weights of the 9B shape.</summary>
     public string? Model { get; init; }
@@ -63,7 +63,7 @@ public sealed record GenerateBenchmarkOptions
 /// <param name="ReadGigabytesPerSecond">Bytes of weights and KV cache that a step reads, divided by its median
 /// time.</param>
 /// <param name="MemoryMiB">Memory in use on the whole device while answering; 0 on the CPU.</param>
-public sealed record GenerateBenchmarkCase(
+internal sealed record GenerateBenchmarkCase(
     int Batch,
     int PromptTokens,
     int NewTokens,
@@ -80,7 +80,7 @@ public sealed record GenerateBenchmarkCase(
 /// <param name="Cases">Results for each batch size.</param>
 /// <param name="FirstTokenPrompt">Tokens of the prompt for the next value.</param>
 /// <param name="FirstTokenSeconds">Median time to the first token of a single answer; null: not measured.</param>
-public sealed record GenerateBenchmarkResult(
+internal sealed record GenerateBenchmarkResult(
     string Kernels,
     string Type,
     IReadOnlyList<GenerateBenchmarkCase> Cases,
@@ -89,7 +89,7 @@ public sealed record GenerateBenchmarkResult(
 );
 
 /// <summary>Times generation, using the same generator as every other command.</summary>
-public static class GenerateBenchmark
+internal static class GenerateBenchmark
 {
     /// <summary>Runs the benchmark.</summary>
     /// <exception cref="InvalidDataException">The model folder is damaged.</exception>

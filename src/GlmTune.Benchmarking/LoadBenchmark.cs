@@ -16,7 +16,7 @@ namespace GlmTune.Benchmarking;
 /// <param name="Readers">Number of reader threads.</param>
 /// <remarks>The files are read once before the clock starts, so they come from the operating system's cache as far as
 /// memory allows.</remarks>
-public sealed record LoadBenchmarkResult(
+internal sealed record LoadBenchmarkResult(
     double Gigabytes,
     double ReadSeconds,
     double ConstructSeconds,
@@ -33,7 +33,7 @@ public sealed record LoadBenchmarkResult(
 }
 
 /// <summary>Times loading a model folder.</summary>
-public static class LoadBenchmark
+internal static class LoadBenchmark
 {
     /// <summary>Runs the benchmark.</summary>
     /// <param name="folder">A model folder.</param>

@@ -19,7 +19,7 @@ using static TorchSharp.torch;
 namespace GlmTune.Benchmarking;
 
 /// <summary>Settings of a training benchmark; the defaults are those of the project's first published figure.</summary>
-public sealed record TrainBenchmarkOptions
+internal sealed record TrainBenchmarkOptions
 {
     /// <summary>Sequences per micro-batch, without padding.</summary>
     public int Rows { get; init; } = 8;
@@ -93,7 +93,7 @@ public sealed record TrainBenchmarkOptions
 }
 
 /// <summary>Row lengths of a benchmark.</summary>
-public enum BenchmarkLengths
+internal enum BenchmarkLengths
 {
     /// <summary>All equal, with every token supervised.</summary>
     Equal,
@@ -117,7 +117,7 @@ public enum BenchmarkLengths
 /// <param name="MatmulTeraflops">TFLOP/s of a bf16 product of 8192³ on the same device in the same run.</param>
 /// <param name="MemoryMiB">Peak memory in use on the whole device.</param>
 /// <param name="Losses">Losses of the timed steps.</param>
-public sealed record TrainBenchmarkResult(
+internal sealed record TrainBenchmarkResult(
     string Kernels,
     RecomputePlan Recomputed,
     int Graphs,
@@ -164,7 +164,7 @@ public sealed record TrainBenchmarkResult(
 /// <param name="HostUpdateSeconds">Time per step of the optimizer's arithmetic on the host; 0 if it runs on the
 /// device.</param>
 /// <param name="ModelFlopsUtilisation">Fraction of an H100's 989 TFLOP/s in bfloat16, 0 to 1.</param>
-public sealed record ShardingBenchmarkResult(
+internal sealed record ShardingBenchmarkResult(
     int Stage,
     long Parameters,
     double GradientNorm,
@@ -176,7 +176,7 @@ public sealed record ShardingBenchmarkResult(
 );
 
 /// <summary>Times training steps on random weights of the 9B shape.</summary>
-public static class TrainBenchmark
+internal static class TrainBenchmark
 {
     private const double PeakTeraflops = 989;
 

@@ -6,7 +6,7 @@ namespace GlmTune.Checkpoints;
 
 /// <summary>The <c>checkpoint-N</c> folders in a run's output: lists them, resolves which one a user means, and removes
 /// old ones.</summary>
-public static class CheckpointFolder
+internal static class CheckpointFolder
 {
     private const string Prefix = "checkpoint-";
 

@@ -6,7 +6,7 @@ namespace GlmTune.Checkpoints;
 
 /// <summary>JSON as Python writes it: non-finite numbers are bare words (<c>NaN</c>, <c>-Infinity</c>), which JSON does
 /// not allow. They are read as null.</summary>
-public static class PythonJson
+internal static class PythonJson
 {
     private static readonly SearchValues<byte> Interesting = SearchValues.Create("\"NI"u8);
 

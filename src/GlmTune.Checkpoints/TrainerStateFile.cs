@@ -6,7 +6,7 @@ namespace GlmTune.Checkpoints;
 
 /// <summary><c>trainer_state.json</c>, with the fields that Hugging Face's trainer writes and plotting tools
 /// read.</summary>
-public sealed class TrainerStateFile
+internal sealed class TrainerStateFile
 {
     /// <summary>The file's name in a checkpoint.</summary>
     public const string FileName = "trainer_state.json";

@@ -7,7 +7,7 @@ namespace GlmTune.Checkpoints;
 /// <param name="EvaluationSteps">Steps between evaluations; below 1, a fraction of the run.</param>
 /// <param name="SaveSteps">Steps between checkpoints; below 1, a fraction of the run.</param>
 /// <param name="MicroBatchSize">Rows per micro-batch on one device.</param>
-public sealed record TrainerStateSettings(
+internal sealed record TrainerStateSettings(
     long MaxSteps,
     int Epochs,
     double LoggingSteps,

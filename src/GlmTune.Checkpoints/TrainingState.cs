@@ -10,7 +10,7 @@ namespace GlmTune.Checkpoints;
 /// human-readable.</summary>
 /// <remarks>Dropout masks and the order of the data follow from the seeds and the step, so no generator state is
 /// kept.</remarks>
-public sealed record TrainingState
+internal sealed record TrainingState
 {
     /// <summary>The file's name in a checkpoint.</summary>
     public const string FileName = "training_state.json";

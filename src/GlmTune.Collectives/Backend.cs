@@ -6,7 +6,7 @@ namespace GlmTune.Collectives;
 
 /// <summary>Common base of all backends: checks and describes each call, then carries it out in
 /// <see cref="Start"/>.</summary>
-public abstract class Backend : ICollectives
+internal abstract class Backend : ICollectives
 {
     private bool disposed;
 

@@ -1,7 +1,7 @@
 namespace GlmTune.Collectives;
 
 /// <summary>The available backends.</summary>
-public enum BackendKind
+internal enum BackendKind
 {
     /// <summary>No communication: a single rank. <see cref="SingleRank"/>.</summary>
     Single,

@@ -6,7 +6,7 @@ namespace GlmTune.Collectives;
 /// <param name="Layer">The layer's number or name, such as <c>17</c> or <c>output head</c>; null if there is
 /// none.</param>
 /// <remarks>All ranks must use the same label for the same call; thread and MPI ranks compare them.</remarks>
-public readonly record struct CallLabel(long? Step = null, string? Layer = null)
+internal readonly record struct CallLabel(long? Step = null, string? Layer = null)
 {
     /// <summary>The label of a numbered layer.</summary>
     public CallLabel(long? step, int layer)

@@ -1,7 +1,7 @@
 namespace GlmTune.Collectives;
 
 /// <summary>The collective operations.</summary>
-public enum Collective
+internal enum Collective
 {
     /// <summary>Every rank gets every rank's shard.</summary>
     AllGather,

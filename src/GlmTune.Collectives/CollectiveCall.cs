@@ -8,7 +8,7 @@ namespace GlmTune.Collectives;
 /// <param name="Shape">Shape of the input tensor.</param>
 /// <param name="Root">The sending rank of a broadcast; otherwise null.</param>
 /// <param name="Label">Where in the run it is called.</param>
-public sealed record CollectiveCall(
+internal sealed record CollectiveCall(
     Collective Collective,
     torch.ScalarType Type,
     IReadOnlyList<long> Shape,

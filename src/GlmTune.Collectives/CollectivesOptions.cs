@@ -1,7 +1,7 @@
 namespace GlmTune.Collectives;
 
 /// <summary>Options of collectives.</summary>
-public sealed record CollectivesOptions
+internal sealed record CollectivesOptions
 {
     /// <summary>Maximum duration of a call before the run is ended on all ranks. Default: 600 s.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The value is not positive.</exception>

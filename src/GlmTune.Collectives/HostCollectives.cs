@@ -6,7 +6,7 @@ namespace GlmTune.Collectives;
 
 /// <summary>Collectives for small values in host memory: counts, norms, evaluation results. Each call waits for all
 /// ranks.</summary>
-public static class HostCollectives
+internal static class HostCollectives
 {
     /// <summary>Element-wise sum over the ranks, added in rank order; identical bits on each rank.</summary>
     /// <param name="ranks">The ranks.</param>

@@ -8,7 +8,7 @@ namespace GlmTune.Collectives;
 /// below is a number of elements. Nothing is recorded for autograd. An object may be used by one thread at a time.
 /// <see cref="IDisposable.Dispose"/> is a collective call too: it returns when all ranks have called it. N is
 /// <see cref="WorldSize"/>.</remarks>
-public interface ICollectives : IDisposable
+internal interface ICollectives : IDisposable
 {
     /// <summary>Rank of this process or thread, from 0.</summary>
     int Rank { get; }

@@ -3,7 +3,7 @@ namespace GlmTune.Collectives;
 /// <summary>The ranks cannot continue together: one has stopped, hangs, or made a different call.</summary>
 /// <remarks>To be expected in long runs on many machines: the command line prints only the message and exits with code
 /// 2.</remarks>
-public sealed class LostRankException : Exception
+internal sealed class LostRankException : Exception
 {
     /// <summary>Exit code of a process whose ranks have lost each other.</summary>
     public const int ExitCode = 2;

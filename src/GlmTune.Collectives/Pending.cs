@@ -4,7 +4,7 @@ namespace GlmTune.Collectives;
 /// <remarks>Between the call and <see cref="Wait"/> the caller must not write to the input tensors or read the output
 /// tensors; it may dispose its own references to them. Every pending call must be waited for once, on any thread;
 /// waiting again does nothing.</remarks>
-public abstract class Pending
+internal abstract class Pending
 {
     /// <summary>A call that has already finished.</summary>
     public static Pending Finished { get; } = new NothingPending();

@@ -6,7 +6,7 @@ namespace GlmTune.Collectives;
 /// <remarks>If only this rank fails on a GPU, nothing is released: releasing would wait for work that itself waits for
 /// calls which the other ranks never answer, and would delay the report of the failure until the collective timeout.
 /// The process ends anyway. Not thread-safe.</remarks>
-public sealed class RankResources
+internal sealed class RankResources
 {
     private readonly Stack<IDisposable> owned = new();
 

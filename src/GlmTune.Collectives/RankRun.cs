@@ -2,7 +2,7 @@ namespace GlmTune.Collectives;
 
 /// <summary>Runs one rank's work from the first call to the last, so that no rank waits for one that has
 /// failed.</summary>
-public static class RankRun
+internal static class RankRun
 {
     /// <summary>Runs <paramref name="body"/>, then signs off from the other ranks; if it fails, ends the run on all
     /// ranks.</summary>

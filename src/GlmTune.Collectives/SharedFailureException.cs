@@ -4,7 +4,7 @@ namespace GlmTune.Collectives;
 /// so the run ends in an orderly way.</summary>
 /// <remarks>An expected error, like a bad file: the command line prints only the message, on rank 0, and exits with
 /// <see cref="ExitCode"/>.</remarks>
-public sealed class SharedFailureException : Exception
+internal sealed class SharedFailureException : Exception
 {
     /// <summary>Exit code of every process.</summary>
     public const int ExitCode = 2;

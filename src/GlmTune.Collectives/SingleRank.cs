@@ -5,7 +5,7 @@ namespace GlmTune.Collectives;
 
 /// <summary>A world of one: the same calls without communication; nothing is copied if input and output are the same
 /// memory.</summary>
-public sealed class SingleRank : Backend
+internal sealed class SingleRank : Backend
 {
     /// <summary>The only rank, with tensors on <paramref name="device"/>; the CPU by default.</summary>
     public SingleRank(Device? device = null)

@@ -3,7 +3,7 @@ namespace GlmTune.Collectives;
 /// <summary>Statistics of one rank's communication: what it has sent, and how much of the time was not hidden behind
 /// computation.</summary>
 /// <remarks>Updated as calls finish. Thread-safe for reading.</remarks>
-public sealed class Traffic
+internal sealed class Traffic
 {
     private readonly Lock gate = new();
     private TrafficCount total;
@@ -57,7 +57,7 @@ public sealed class Traffic
 /// buffer for a gather or scatter.</param>
 /// <param name="Busy">Total duration of the calls.</param>
 /// <param name="Exposed">The part of it during which this rank's computation waited for them.</param>
-public readonly record struct TrafficCount(long Calls, long BytesSent, TimeSpan Busy, TimeSpan Exposed)
+internal readonly record struct TrafficCount(long Calls, long BytesSent, TimeSpan Busy, TimeSpan Exposed)
 {
     /// <summary>Fraction of <see cref="Busy"/> hidden behind computation, 0 to 1; 1 if nothing was sent.</summary>
     public double Overlap => Busy > TimeSpan.Zero ? Math.Clamp(1 - (Exposed / Busy), 0, 1) : 1;

@@ -9,7 +9,7 @@ namespace GlmTune.Constraints;
 /// Tokens that would violate it are masked.</summary>
 /// <remarks>Thread-safe. Keep it for further answers of the same form, because it caches which tokens fit
 /// where.</remarks>
-public sealed class AnswerGrammar
+internal sealed class AnswerGrammar
 {
     private readonly GrammarAutomaton automaton;
 
@@ -160,10 +160,10 @@ public sealed class AnswerGrammar
 /// <summary>The form of a plain answer.</summary>
 /// <param name="Schema">A schema for JSON; null for another form.</param>
 /// <param name="IsText">Without a schema: whether any text is allowed, instead of any JSON object.</param>
-public sealed record AnswerContent(JsonElement? Schema, bool IsText = false);
+internal sealed record AnswerContent(JsonElement? Schema, bool IsText = false);
 
 /// <summary>A tool that an answer may call.</summary>
 /// <param name="Name">Its name.</param>
 /// <param name="Parameters">Schema of its arguments; null: any JSON object, or any text if the name is that of a
 /// built-in tool of the model.</param>
-public sealed record CallableTool(string Name, JsonElement? Parameters);
+internal sealed record CallableTool(string Name, JsonElement? Parameters);

@@ -1,4 +1,4 @@
 namespace GlmTune.Constraints;
 
 /// <summary>A constraint that cannot be enforced at runtime because a schema is too ambiguous.</summary>
-public sealed class ConstraintException(string message) : Exception(message);
+internal sealed class ConstraintException(string message) : Exception(message);

@@ -4,7 +4,7 @@ namespace GlmTune.Constraints;
 /// or do not.</summary>
 /// <remarks>May be shared by several grammars built one after another. Not thread-safe.</remarks>
 /// <param name="most">Maximum number of steps; a million take up to about half a second.</param>
-public sealed class GrammarBudget(int most = GrammarBudget.OfOne)
+internal sealed class GrammarBudget(int most = GrammarBudget.OfOne)
 {
     /// <summary>The default budget of one grammar.</summary>
     public const int OfOne = 5_000_000;

@@ -5,4 +5,4 @@ namespace GlmTune.Constraints;
 /// <param name="logits">Logits of the whole vocabulary; tokens set to negative infinity are not selected. At least one
 /// must remain.</param>
 /// <remarks>Called once per token of an answer, in order, from one thread at a time.</remarks>
-public delegate void LogitsMask(ReadOnlySpan<int> answer, Span<float> logits);
+internal delegate void LogitsMask(ReadOnlySpan<int> answer, Span<float> logits);

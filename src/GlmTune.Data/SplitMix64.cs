@@ -5,7 +5,7 @@ namespace GlmTune.Data;
 /// <remarks>A mutable value: copies go on from where they were made. Source: Steele, Lea, Flood, Fast splittable
 /// pseudorandom number generators, OOPSLA 2014.</remarks>
 /// <param name="state">Where the stream starts.</param>
-public struct SplitMix64(ulong state)
+internal struct SplitMix64(ulong state)
 {
     private ulong state = state;
 

@@ -23,7 +23,7 @@ public sealed record EvaluatedAnswer(
 {
     /// <summary>The answer as a row of a prediction file, with the further keys <c>line</c>, <c>message_index</c>,
     /// <c>prompt</c> and <c>finish_reason</c>.</summary>
-    public PredictionRow ToRow() =>
+    internal PredictionRow ToRow() =>
         new(Prediction, Label)
         {
             Extra = new Dictionary<string, JsonElement>

@@ -13,7 +13,7 @@ namespace GlmTune.Evaluation;
 /// <param name="rows">Rows whose loss is computed; at least one.</param>
 /// <param name="answers">Answers to generate; may be empty.</param>
 /// <remarks>Can run any number of times. Thread-safe.</remarks>
-public sealed class EvaluationRun(
+internal sealed class EvaluationRun(
     Tokenizer tokenizer,
     IReadOnlyList<TokenizedExample> rows,
     IReadOnlyList<EvaluationExample> answers

@@ -6,7 +6,7 @@ using GlmTune.Model.Layers;
 namespace GlmTune.Evaluation;
 
 /// <summary>Measures how well a model predicts the supervised tokens of examples.</summary>
-public static class Perplexity
+internal static class Perplexity
 {
     /// <summary>The loss over all supervised tokens. Every token has the same weight, however rows are grouped into
     /// passes.</summary>

@@ -9,7 +9,7 @@ namespace GlmTune.Evaluation;
 /// <summary>A generated text with its reference.</summary>
 /// <param name="Prediction">The generated text.</param>
 /// <param name="Label">The reference.</param>
-public sealed record PredictionRow(string Prediction, string Label)
+internal sealed record PredictionRow(string Prediction, string Label)
 {
     /// <summary>The line's other keys, kept when the row is written again.</summary>
     public IReadOnlyDictionary<string, JsonElement> Extra { get; init; } = new Dictionary<string, JsonElement>();
@@ -17,7 +17,7 @@ public sealed record PredictionRow(string Prediction, string Label)
 
 /// <summary>Predictions in JSON Lines: objects with the strings <c>prediction</c> and <c>label</c>, and any other
 /// keys.</summary>
-public static class PredictionFile
+internal static class PredictionFile
 {
     private const int ProblemsShown = 20;
 

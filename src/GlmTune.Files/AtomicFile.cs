@@ -8,7 +8,7 @@ namespace GlmTune.Files;
 /// <remarks>The bytes go to a hidden file beside the target with the extension <c>.tmp</c>, which is flushed to disk
 /// and renamed; then the folder is flushed. Two processes that write the same file do not disturb each other: the last
 /// rename wins.</remarks>
-public static class AtomicFile
+internal static class AtomicFile
 {
     private static readonly UTF8Encoding Utf8 = new(encoderShouldEmitUTF8Identifier: false);
 

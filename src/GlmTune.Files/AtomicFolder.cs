@@ -9,7 +9,7 @@ namespace GlmTune.Files;
 /// fill one folder: each writes to <see cref="TemporaryPath"/>, and one of them creates and publishes it. While the
 /// folder is being built, its creator holds an OS lock on it where the file system has such locks, so that no other
 /// process takes it for an abandoned one.</remarks>
-public sealed class AtomicFolder : IDisposable
+internal sealed class AtomicFolder : IDisposable
 {
     private const string Prefix = "tmp-glmtune-";
     private const string OldPrefix = "tmp-glmtune.old-";

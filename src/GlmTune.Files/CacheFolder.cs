@@ -4,7 +4,7 @@ namespace GlmTune.Files;
 /// <c>~/.cache/glmtune</c>.</summary>
 /// <remarks>If it is not writable, a folder of this process under the system's temporary folder is used instead. That
 /// folder is private and removed at exit, so nobody else can put files there. Thread-safe.</remarks>
-public sealed class CacheFolder
+internal sealed class CacheFolder
 {
     private static readonly Lazy<CacheFolder> OfUser = new(() =>
         new CacheFolder(Environment.GetEnvironmentVariable, Path.GetTempPath())

@@ -9,7 +9,7 @@ namespace GlmTune.Files;
 /// <remarks>Files up to 1 MiB are read whole. Of larger files, the start, the end and 256 pieces in between are read.
 /// Training that changes weights changes these pieces; a change of a few bytes in a large file may go
 /// unnoticed.</remarks>
-public static class ContentFingerprint
+internal static class ContentFingerprint
 {
     private const int WholeBytes = 1 << 20;
     private const int Pieces = 256;

@@ -5,7 +5,7 @@ namespace GlmTune.Files;
 
 /// <summary>Recognizes files whose content is not what their names say, such as those left by a failed
 /// download.</summary>
-public static class FileContent
+internal static class FileContent
 {
     /// <summary>Why pickles are refused; a phrase to follow the file's path and a colon.</summary>
     public const string Pickle =

@@ -8,7 +8,7 @@ namespace GlmTune.Files;
 /// ended: the OS lock is free and the owner ran under the same kernel, or its process number is no longer in use, or
 /// its machine has been restarted, or Slurm has restarted its job. An owner on another machine cannot be checked; the
 /// folder is refused then, and the message says what to do.</remarks>
-public sealed class FolderLock : IDisposable
+internal sealed class FolderLock : IDisposable
 {
     /// <summary>Name of the file in the folder.</summary>
     public const string FileName = "run.lock";

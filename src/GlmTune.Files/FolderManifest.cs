@@ -8,13 +8,13 @@ namespace GlmTune.Files;
 /// <summary>How a folder differs from its manifest.</summary>
 /// <param name="Problems">Everything that is wrong, each as a sentence without a full stop.</param>
 /// <param name="Edited">Names of editable files whose bytes have changed, which is not a problem.</param>
-public sealed record FolderFindings(IReadOnlyList<string> Problems, IReadOnlyList<string> Edited);
+internal sealed record FolderFindings(IReadOnlyList<string> Problems, IReadOnlyList<string> Edited);
 
 /// <summary>Names, sizes and XXH128 hashes of a folder's files, stored in <see cref="FileName"/> inside the folder. It
 /// is written last, so its presence means that the folder is complete.</summary>
 /// <remarks>The id of the run is recorded here, with each file, and not in the files: the same recipe writes the same
 /// bytes in each run.</remarks>
-public static class FolderManifest
+internal static class FolderManifest
 {
     /// <summary>Name of the manifest inside its folder.</summary>
     public const string FileName = "manifest.json";

@@ -1,7 +1,7 @@
 namespace GlmTune.Files;
 
 /// <summary>Expands <c>~</c> at the start of a path to the home folder, for paths that no shell has expanded.</summary>
-public static class HomePath
+internal static class HomePath
 {
     /// <summary>The home folder: the value of <c>HOME</c>, or the account's folder; null if neither is known.</summary>
     public static string? Home => HomeOf(Environment.GetEnvironmentVariable);

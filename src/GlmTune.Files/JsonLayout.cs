@@ -5,7 +5,7 @@ namespace GlmTune.Files;
 
 /// <summary>How JSON files are written: indented by 2 spaces, with line feeds, and without escaping letters of any
 /// script.</summary>
-public static class JsonLayout
+internal static class JsonLayout
 {
     /// <summary>Indented by 2 spaces.</summary>
     public static readonly JsonSerializerOptions Indented = new()

@@ -3,7 +3,7 @@ using System.Text;
 namespace GlmTune.Files;
 
 /// <summary>Collects all problems of one file, so that users can fix them in one go.</summary>
-public sealed class ProblemList(string where)
+internal sealed class ProblemList(string where)
 {
     private const int Shown = 20;
     private readonly List<string> problems = [];

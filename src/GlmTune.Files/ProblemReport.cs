@@ -4,7 +4,7 @@ namespace GlmTune.Files;
 
 /// <summary>Runs several steps, each of which may find problems in files, and reports all problems together at the
 /// end.</summary>
-public sealed class ProblemReport
+internal sealed class ProblemReport
 {
     private readonly List<string> problems = [];
     private Exception? first;

@@ -8,7 +8,7 @@ namespace GlmTune.Files;
 /// size.</summary>
 /// <remarks>Opening a pipe without a writer blocks forever, a device may never end, and a link may lead anywhere. All
 /// three are decided on the opened handle, so a file that is swapped at the last moment gains nothing.</remarks>
-public static partial class RegularFile
+internal static partial class RegularFile
 {
     /// <summary>Default limit for the size of a file that is read whole, in bytes: 64 MiB.</summary>
     public const int MaxBytes = 64 << 20;

@@ -6,7 +6,7 @@ namespace GlmTune.Files;
 
 /// <summary>Escapes text of a file, a model, a tool or a request for a terminal, so that it cannot move the cursor,
 /// hide or reorder text, set the title or the clipboard, or imitate a confirmation prompt.</summary>
-public static class TerminalText
+internal static class TerminalText
 {
     private const string Reordering = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069";
 

@@ -4,7 +4,7 @@ namespace GlmTune.Files;
 
 /// <summary>Checks whether a location can be written before hours of work depend on it. It leaves nothing
 /// behind.</summary>
-public static class WriteProbe
+internal static class WriteProbe
 {
     /// <summary>Finds what prevents writing to a folder, which is created if it is missing.</summary>
     /// <param name="folder">The folder.</param>

@@ -5,7 +5,7 @@ using GlmTune.Files.Json;
 namespace GlmTune.Inference;
 
 /// <summary>Reads a model's <c>generation_config.json</c>.</summary>
-public static class GenerationConfigFile
+internal static class GenerationConfigFile
 {
     /// <summary>The file's name in a model folder.</summary>
     public const string Name = "generation_config.json";

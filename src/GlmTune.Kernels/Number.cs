@@ -7,7 +7,7 @@ namespace GlmTune.Kernels;
 /// it: an integer tensor times <c>2</c> stays an integer tensor, times <c>2.0</c> it becomes a floating-point tensor.
 /// <para>This is not TorchSharp's <see cref="Scalar"/>, which owns native memory and whose finalizer may free that
 /// memory while libtorch reads it: see <see cref="TensorArithmetic"/>.</para></remarks>
-public readonly struct Number
+internal readonly struct Number
 {
     private readonly Kind kind;
     private readonly double floating;

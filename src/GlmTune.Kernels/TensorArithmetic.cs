@@ -16,7 +16,7 @@ namespace GlmTune.Kernels;
 /// <c>InPlace</c> for a trailing underscore. As in TorchSharp, an in-place operator returns the tensor it was called
 /// on, any other operator a new tensor in the current dispose scope. Errors are libtorch's
 /// (<see cref="ExternalException"/>).</para></remarks>
-public static class TensorArithmetic
+internal static class TensorArithmetic
 {
     // Never freed: a static field references it for the lifetime of the program.
     private static readonly Scalar One = ((Number)1).ToScalar();

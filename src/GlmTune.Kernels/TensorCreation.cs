@@ -4,7 +4,7 @@ namespace GlmTune.Kernels;
 
 /// <summary>New tensors filled with numbers that stay alive until libtorch has read them: see
 /// <see cref="TensorArithmetic"/>.</summary>
-public static class TensorCreation
+internal static class TensorCreation
 {
     /// <summary>0, 1, … up to but not including <paramref name="stop"/>; int64 on the CPU by default.</summary>
     public static Tensor Range(long stop, ScalarType type = ScalarType.Int64, Device? device = null) =>

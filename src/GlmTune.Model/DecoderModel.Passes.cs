@@ -7,7 +7,7 @@ using static TorchSharp.torch;
 namespace GlmTune.Model;
 
 // Passes: the loops over the layers, and questions about a whole pass.
-public abstract partial class DecoderModel
+internal abstract partial class DecoderModel
 {
     /// <summary>Hidden states after the last decoder layer, before the final norm: the one loop over the layers, for
     /// training, evaluation and generation.</summary>

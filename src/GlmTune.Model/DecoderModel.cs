@@ -12,13 +12,13 @@ namespace GlmTune.Model;
 /// <param name="Embedding">Token embedding, on the first device.</param>
 /// <param name="Layers">Decoder layers in order.</param>
 /// <param name="Head">Final norm and output projection, on the last device.</param>
-public sealed record DecoderParts(TokenEmbedding Embedding, IReadOnlyList<DecoderLayer> Layers, OutputHead Head);
+internal sealed record DecoderParts(TokenEmbedding Embedding, IReadOnlyList<DecoderLayer> Layers, OutputHead Head);
 
 /// <summary>An embedding, decoder layers and an output head, on one device or, for inference, on several. It knows
 /// nothing about ranks and optimizers.</summary>
 /// <remarks>A pass processes N tokens of any number of concatenated sequences, without padding. Parameters have the
 /// names of the original checkpoint layout, whatever layout was loaded. Not thread-safe.</remarks>
-public abstract partial class DecoderModel : ICausalLm, IDisposable
+internal abstract partial class DecoderModel : ICausalLm, IDisposable
 {
     private readonly RotaryEmbedding rotary;
     private readonly LayerKernels[] kernels;

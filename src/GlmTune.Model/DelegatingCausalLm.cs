@@ -7,7 +7,7 @@ namespace GlmTune.Model;
 
 /// <summary>Forwards every call to another model; derived classes override some of them.</summary>
 /// <param name="inner">The other model; remains owned by the caller.</param>
-public abstract class DelegatingCausalLm(ICausalLm inner) : ICausalLm
+internal abstract class DelegatingCausalLm(ICausalLm inner) : ICausalLm
 {
     /// <summary>The other model.</summary>
     protected ICausalLm Inner => inner;

@@ -6,7 +6,7 @@ namespace GlmTune.Model;
 /// <summary>The device of each part of a model: consecutive decoder layers form "stages".</summary>
 /// <remarks>The token embedding is on the first stage, the output head on the last. Hidden states are copied from stage
 /// to stage.</remarks>
-public sealed class DevicePlan
+internal sealed class DevicePlan
 {
     // The rest is for activations and for memory that the allocator cannot use.
     private const double MaxMemoryShare = 0.9;

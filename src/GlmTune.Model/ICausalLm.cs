@@ -6,7 +6,7 @@ using static TorchSharp.torch;
 namespace GlmTune.Model;
 
 /// <summary>A causal language model: token ids in, logits out. All that generation and evaluation need.</summary>
-public interface ICausalLm
+internal interface ICausalLm
 {
     /// <summary>The architecture.</summary>
     ModelConfig Config { get; }

@@ -10,19 +10,19 @@ namespace GlmTune.Model;
 /// slot.</param>
 /// <param name="Adapter">The served adapter of the sequence; null: the base model, or the adapter attached to
 /// it.</param>
-public readonly record struct DecodeRow(int Id, int Slot, int Before, ServedAdapter? Adapter = null);
+internal readonly record struct DecodeRow(int Id, int Slot, int Before, ServedAdapter? Adapter = null);
 
 /// <summary>The most likely token according to a pass.</summary>
 /// <param name="Id">The token.</param>
 /// <param name="Logit">Its logit; NaN if any logit of the sequence is NaN.</param>
-public readonly record struct ArgmaxToken(int Id, float Logit);
+internal readonly record struct ArgmaxToken(int Id, float Logit);
 
 /// <summary>Passes with one new token per sequence over one cache. They are queued; the host waits only when it
 /// requests results.</summary>
 /// <remarks>Between two passes, the cache may be rearranged and written by other passes. At most two queued passes may
 /// have unread <see cref="Argmax"/> results. Not thread-safe; the model's adapters may change between passes, but not
 /// during one.</remarks>
-public interface IDecoder : IDisposable
+internal interface IDecoder : IDisposable
 {
     /// <summary>Whether it can be used now: adapters added since its creation may not support decoding.</summary>
     bool IsUsable { get; }

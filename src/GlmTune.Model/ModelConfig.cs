@@ -7,7 +7,7 @@ namespace GlmTune.Model;
 
 /// <summary>The architecture of a decoder model, as described by its <c>config.json</c>: the numbers common to all
 /// families. A family adds its own.</summary>
-public abstract record ModelConfig
+internal abstract record ModelConfig
 {
     /// <summary>The file's name in a model folder.</summary>
     public const string FileName = "config.json";

@@ -13,7 +13,7 @@ namespace GlmTune.Model;
 /// <param name="Shapes">Published shapes by name, which need no files.</param>
 /// <param name="Fits">Distinguishes its files from those of other families with the same <c>model_type</c>; null if no
 /// other family has one of its types.</param>
-public sealed record ModelFamily(
+internal sealed record ModelFamily(
     string Name,
     IReadOnlyList<string> ModelTypes,
     Func<string, JsonObject, ModelConfig> ReadConfig,
@@ -22,7 +22,7 @@ public sealed record ModelFamily(
 );
 
 /// <summary>The one list of supported families.</summary>
-public static class ModelFamilies
+internal static class ModelFamilies
 {
     /// <summary>All families.</summary>
     public static IReadOnlyList<ModelFamily> All { get; } = [Glm4Family.Instance];

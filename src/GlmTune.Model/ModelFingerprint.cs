@@ -18,7 +18,7 @@ namespace GlmTune.Model;
 /// fingerprint.</remarks>
 /// <param name="Weights">Hash of the tensors: names, types, shapes and values; 32 hexadecimal digits.</param>
 /// <param name="Config">Hash of the configuration; 32 hexadecimal digits.</param>
-public sealed partial record ModelFingerprint(string Weights, string Config)
+internal sealed partial record ModelFingerprint(string Weights, string Config)
 {
     /// <summary>The key under which an adapter's safetensors file records the fingerprint of its base.</summary>
     public const string MetadataKey = "base_fingerprint";

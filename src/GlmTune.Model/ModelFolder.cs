@@ -7,7 +7,7 @@ using static TorchSharp.torch;
 namespace GlmTune.Model;
 
 /// <summary>A model on disk: <c>config.json</c> and safetensors in either layout.</summary>
-public static class ModelFolder
+internal static class ModelFolder
 {
     private const int ProblemsShown = 20;
 

@@ -1,7 +1,7 @@
 namespace GlmTune.Model;
 
 /// <summary>Counts the changes of a model that invalidate captured passes. Not thread-safe.</summary>
-public sealed class ModelVersion
+internal sealed class ModelVersion
 {
     /// <summary>Number of changes so far.</summary>
     public long Value { get; private set; }

@@ -6,7 +6,7 @@ namespace GlmTune.Model;
 
 /// <summary>Saves a model parameter by parameter, so that only one needs to be in memory: <c>config.json</c> and
 /// safetensors, in parts if large.</summary>
-public sealed class ModelWriter : IDisposable
+internal sealed class ModelWriter : IDisposable
 {
     private readonly ModelConfig config;
     private readonly WeightNames names;

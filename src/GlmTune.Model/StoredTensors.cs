@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 namespace GlmTune.Model;
 
 /// <summary>Transfers tensors between safetensors files and memory.</summary>
-public static class StoredTensors
+internal static class StoredTensors
 {
     /// <summary>Copies a stored tensor to <paramref name="target"/>, converting its type.</summary>
     /// <param name="stored">A tensor in an open file, of a floating-point type that libtorch has.</param>

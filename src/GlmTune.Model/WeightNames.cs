@@ -8,7 +8,7 @@ namespace GlmTune.Model;
 /// <param name="Parameter">The parameter.</param>
 /// <param name="FirstRow">Index of the first row.</param>
 /// <param name="Rows">Number of rows.</param>
-public sealed record WeightSlice(string Name, Parameter Parameter, long FirstRow, long Rows)
+internal sealed record WeightSlice(string Name, Parameter Parameter, long FirstRow, long Rows)
 {
     /// <summary>Sizes of the slice's dimensions.</summary>
     public long[] Shape => [Rows, .. Parameter.Shape[1..]];
@@ -20,10 +20,10 @@ public sealed record WeightSlice(string Name, Parameter Parameter, long FirstRow
 /// <param name="FirstRow">Index of the first output row.</param>
 /// <param name="Rows">Number of output rows.</param>
 /// <param name="IsHead">Whether it is the output head's projection, which "all-linear" excludes.</param>
-public sealed record LinearSlice(string Name, Linear Linear, long FirstRow, long Rows, bool IsHead);
+internal sealed record LinearSlice(string Name, Linear Linear, long FirstRow, long Rows, bool IsHead);
 
 /// <summary>Names of a family's weights in the checkpoint layouts.</summary>
-public abstract class WeightNames
+internal abstract class WeightNames
 {
     /// <summary>How a layout stores one base parameter.</summary>
     public abstract IReadOnlyList<WeightSlice> Slices(Parameter parameter, CheckpointLayout layout);

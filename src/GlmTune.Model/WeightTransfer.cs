@@ -12,7 +12,7 @@ namespace GlmTune.Model;
 /// <remarks>For a GPU, a piece is read into page-locked memory and copied while the next is read into a second block.
 /// For the CPU, it is read directly to its destination.</remarks>
 /// <param name="device">Device of the targets.</param>
-public sealed class WeightTransfer(Device device) : IDisposable
+internal sealed class WeightTransfer(Device device) : IDisposable
 {
     private const int PieceBytes = 4 << 20;
     private const int MaxReaders = 12;

@@ -8,7 +8,7 @@ using static TorchSharp.torch;
 namespace GlmTune.Recipes;
 
 /// <summary>Parses the names of devices and types that a model can compute on and in.</summary>
-public static class ComputeDevice
+internal static class ComputeDevice
 {
     /// <summary>The names of the types that a model can compute in.</summary>
     public static IReadOnlyList<string> TypeNames { get; } = ["float32", "bfloat16", "float16", "float64"];

@@ -10,10 +10,10 @@ namespace GlmTune.Recipes;
 /// <summary>One split of a data folder.</summary>
 /// <param name="Name"><c>train</c>, <c>val</c> or <c>test</c>.</param>
 /// <param name="File">Path of its data file.</param>
-public sealed record DataSplit(string Name, string File);
+internal sealed record DataSplit(string Name, string File);
 
 /// <summary>The data files named by a recipe, for inspection before training.</summary>
-public static class DataFolder
+internal static class DataFolder
 {
     /// <summary>The possible names of splits, in order.</summary>
     public static IReadOnlyList<string> SplitNames { get; } = ["train", "val", "test"];

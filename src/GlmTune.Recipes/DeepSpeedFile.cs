@@ -7,7 +7,7 @@ namespace GlmTune.Recipes;
 /// <summary>A DeepSpeed configuration: a JSON file, or a mapping inside a recipe.</summary>
 /// <remarks>Immutable. Its values are checked when it is resolved, because <c>auto</c> depends on the recipe, the model
 /// and the world size.</remarks>
-public sealed class DeepSpeedFile
+internal sealed class DeepSpeedFile
 {
     private static readonly Lazy<IReadOnlyList<RecipeKey>> AllKeys = new(FindKeys);
     private readonly ConfigMap map;
@@ -138,13 +138,13 @@ public sealed class DeepSpeedFile
 /// <param name="Recipe">The recipe with the schedule, clipping and precision of the DeepSpeed file.</param>
 /// <param name="Sharding">What is sharded over the ranks, and how it is communicated.</param>
 /// <param name="Settings">How each key was resolved, in reading order.</param>
-public sealed record DeepSpeedPlan(Recipe Recipe, ShardingOptions Sharding, IReadOnlyList<DeepSpeedSetting> Settings);
+internal sealed record DeepSpeedPlan(Recipe Recipe, ShardingOptions Sharding, IReadOnlyList<DeepSpeedSetting> Settings);
 
 /// <summary>How one key of a DeepSpeed file was resolved.</summary>
 /// <param name="Key">Its full name with dots.</param>
 /// <param name="Written">The value in the file; null if it is not set.</param>
 /// <param name="Became">The resolved value, or why the key has no effect here.</param>
-public sealed record DeepSpeedSetting(string Key, string? Written, string Became)
+internal sealed record DeepSpeedSetting(string Key, string? Written, string Became)
 {
     /// <summary>One line: the key, its value in the file, and the resolved value.</summary>
     public override string ToString() => $"{Key}: {Written ?? "(absent)"} -> {Became}";

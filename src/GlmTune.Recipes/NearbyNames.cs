@@ -4,7 +4,7 @@ namespace GlmTune.Recipes;
 
 /// <summary>Messages for paths that do not exist: they say which part is missing, what exists, and what was probably
 /// meant.</summary>
-public static class NearbyNames
+internal static class NearbyNames
 {
     private const int MaxNames = 8;
 

@@ -35,7 +35,7 @@ public sealed record Recipe
     public PrefixTuningOptions? Prefix { get; init; }
 
     /// <summary>How training is sharded; null if it is not.</summary>
-    public DeepSpeedFile? DeepSpeed { get; init; }
+    internal DeepSpeedFile? DeepSpeed { get; init; }
 
     /// <summary>The checkpoint to resume from, in the form of the command line's argument; null: start from
     /// scratch.</summary>
@@ -52,7 +52,7 @@ public sealed record Recipe
     internal IReadOnlySet<string> Written { get; init; } = new HashSet<string>();
 
     /// <summary>How the training rows are grouped into steps.</summary>
-    public BatchOptions Batches =>
+    internal BatchOptions Batches =>
         new()
         {
             Seed = Training.DataSeed ?? Training.Seed,
@@ -70,6 +70,6 @@ public sealed record Recipe
     /// <param name="hiddenSize">The model's hidden size.</param>
     /// <param name="worldSize">Number of ranks; at least 1.</param>
     /// <exception cref="InvalidDataException">The DeepSpeed file contradicts this recipe or these sizes.</exception>
-    public DeepSpeedPlan Plan(int hiddenSize, int worldSize) =>
+    internal DeepSpeedPlan Plan(int hiddenSize, int worldSize) =>
         DeepSpeed is null ? new DeepSpeedPlan(this, new(), []) : DeepSpeed.Resolve(this, hiddenSize, worldSize);
 }

@@ -6,7 +6,7 @@ using GlmTune.Files.Json;
 namespace GlmTune.Runs;
 
 /// <summary>The contents of <c>run.json</c> in a run's output folder: what the run is.</summary>
-public sealed record RunDescription
+internal sealed record RunDescription
 {
     /// <summary>The file's name in the output folder.</summary>
     public const string FileName = "run.json";

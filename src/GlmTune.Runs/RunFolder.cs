@@ -13,7 +13,7 @@ namespace GlmTune.Runs;
 /// <c>trainer_state.json</c>, as Hugging Face's trainer writes.</summary>
 /// <remarks>Whoever can write to the folder decides what is in it, so only regular files are read, no links are
 /// followed, and sizes are bounded. Thread-safe.</remarks>
-public sealed class RunFolder
+internal sealed class RunFolder
 {
     /// <summary>The most folders that one search looks into.</summary>
     public const int MaxSearched = 10_000;
@@ -301,7 +301,7 @@ public sealed class RunFolder
 /// <param name="Error">The error that ended it.</param>
 /// <param name="Loss">Loss of the last step.</param>
 /// <param name="EvaluationLoss">Loss of the last evaluation.</param>
-public sealed record RunStatus(
+internal sealed record RunStatus(
     RunState State,
     long Step,
     long TotalSteps,

@@ -7,7 +7,7 @@ namespace GlmTune.Runs;
 /// <remarks>When a run resumes from an earlier step, values after that step are dropped. Not thread-safe.</remarks>
 /// <param name="maxPoints">Number of points kept per curve; of a longer one, the older half is dropped. At least
 /// 2.</param>
-public sealed class RunHistory(int maxPoints = int.MaxValue)
+internal sealed class RunHistory(int maxPoints = int.MaxValue)
 {
     // No run has this many metrics; a hostile log could name millions.
     private const int MaxCurves = 1000;
@@ -155,4 +155,4 @@ public sealed class RunHistory(int maxPoints = int.MaxValue)
 /// <summary>A point of a curve.</summary>
 /// <param name="Step">Steps done.</param>
 /// <param name="Value">The measured value.</param>
-public readonly record struct RunPoint(long Step, double Value);
+internal readonly record struct RunPoint(long Step, double Value);

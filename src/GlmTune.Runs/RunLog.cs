@@ -10,7 +10,7 @@ namespace GlmTune.Runs;
 /// appended.</summary>
 /// <remarks>Every line has <c>event</c> and <c>time</c>. A line <c>start</c> with <c>step</c> N means that the run
 /// resumes after step N: values of earlier lines for later steps are void. Not thread-safe.</remarks>
-public sealed class RunLog : IDisposable
+internal sealed class RunLog : IDisposable
 {
     /// <summary>The file's name in the output folder.</summary>
     public const string FileName = "log.jsonl";
@@ -169,4 +169,4 @@ public sealed class RunLog : IDisposable
 /// <param name="Prompt">The prompt.</param>
 /// <param name="Answer">The model's answer.</param>
 /// <param name="Expected">The reference answer.</param>
-public sealed record RunAnswer(int Line, string Prompt, string Answer, string Expected);
+internal sealed record RunAnswer(int Line, string Prompt, string Answer, string Expected);

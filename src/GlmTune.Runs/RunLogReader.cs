@@ -7,7 +7,7 @@ using Microsoft.Win32.SafeHandles;
 namespace GlmTune.Runs;
 
 /// <summary>Reads a log while it is being written.</summary>
-public static class RunLogReader
+internal static class RunLogReader
 {
     /// <summary>Maximum bytes read per call, unless a single line is longer.</summary>
     public const int MaxBytes = 1 << 20;
@@ -139,7 +139,7 @@ public static class RunLogReader
 /// <param name="From">Offset of the first line; 0 if the file was replaced.</param>
 /// <param name="Next">Offset of the next line.</param>
 /// <param name="HasMore">Whether more complete lines may follow immediately.</param>
-public sealed record RunLogPart(IReadOnlyList<JsonElement> Lines, long From, long Next, bool HasMore)
+internal sealed record RunLogPart(IReadOnlyList<JsonElement> Lines, long From, long Next, bool HasMore)
 {
     /// <summary>What was skipped and why, in a sentence; null if nothing was.</summary>
     public string? Problem { get; init; }

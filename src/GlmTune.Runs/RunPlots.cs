@@ -4,7 +4,7 @@ using SkiaSharp;
 namespace GlmTune.Runs;
 
 /// <summary>Draws the curves of a run as PNG files.</summary>
-public static class RunPlots
+internal static class RunPlots
 {
     /// <summary>Name of the folder for the plots, inside the output folder.</summary>
     public const string FolderName = "plots";

@@ -1,7 +1,7 @@
 namespace GlmTune.Runs;
 
 /// <summary>The state of a run.</summary>
-public enum RunState
+internal enum RunState
 {
     /// <summary>Training or evaluating.</summary>
     Running,
@@ -20,7 +20,7 @@ public enum RunState
 }
 
 /// <summary>The names of <see cref="RunState"/> in files.</summary>
-public static class RunStateWords
+internal static class RunStateWords
 {
     /// <summary>The state in lower case.</summary>
     public static string Word(this RunState state) =>

@@ -5,7 +5,7 @@ using GlmTune.Server.Pages;
 namespace GlmTune.Server;
 
 /// <summary>Serves models over OpenAI's protocol.</summary>
-public static class ChatServer
+internal static class ChatServer
 {
     /// <summary>Creates the server; the caller starts, stops and disposes it: <c>await using var app =
     /// ChatServer.Create(…); await app.StartAsync()</c>.</summary>

@@ -9,7 +9,7 @@ namespace GlmTune.Server;
 /// <remarks>It reads no configuration files and no environment variables, so it does exactly what its options say.
 /// Endpoints require a key (if keys are configured) unless they are mapped with
 /// <see cref="ApiKeyGuard.AllowWithoutKey"/>.</remarks>
-public static class ServerApp
+internal static class ServerApp
 {
     // Bytes of a connection that are read before the application asks for them.
     private const long RequestBufferBytes = 256 << 10;

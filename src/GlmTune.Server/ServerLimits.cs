@@ -1,7 +1,7 @@
 namespace GlmTune.Server;
 
 /// <summary>Limits on single requests and on waiting requests.</summary>
-public sealed record ServerLimits
+internal sealed record ServerLimits
 {
     /// <summary>Maximum size of a request body in bytes; larger ones get 413. Default: 4 MiB.</summary>
     public long BodyBytes { get; init; } = 4L << 20;

@@ -1,7 +1,7 @@
 namespace GlmTune.Server;
 
 /// <summary>Address, access rules and limits of a server.</summary>
-public sealed record ServerOptions
+internal sealed record ServerOptions
 {
     /// <summary>Address to listen on: an IP address, or <c>localhost</c>. Default: 127.0.0.1, which other machines
     /// cannot reach.</summary>

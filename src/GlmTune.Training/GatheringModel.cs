@@ -13,7 +13,7 @@ namespace GlmTune.Training;
 /// sharding.</remarks>
 /// <param name="model">The model.</param>
 /// <param name="sharding">How parameters are distributed over the ranks.</param>
-public sealed class GatheringModel(DecoderModel model, ISharding sharding) : DelegatingCausalLm(model)
+internal sealed class GatheringModel(DecoderModel model, ISharding sharding) : DelegatingCausalLm(model)
 {
     /// <inheritdoc/>
     public override Tensor Logits(

@@ -14,7 +14,7 @@ namespace GlmTune.Training;
 /// <param name="model">The model, with adapters attached.</param>
 /// <param name="sharding">How parameters are distributed over the ranks.</param>
 /// <param name="recomputed">Number of decoder layers to recompute, counted from the first.</param>
-public sealed class LayerRunner(DecoderModel model, ISharding sharding, int recomputed)
+internal sealed class LayerRunner(DecoderModel model, ISharding sharding, int recomputed)
 {
     /// <summary>The model.</summary>
     public DecoderModel Model => model;

@@ -11,7 +11,7 @@ namespace GlmTune.Training;
 /// SwiGLU.</param>
 /// <remarks>Source of recomputation: Chen et al., arXiv:1604.06174; of selective recomputation: Korthikanti et al.,
 /// arXiv:2205.05198, section 5.</remarks>
-public sealed record RecomputePlan(int Whole, int Selective)
+internal sealed record RecomputePlan(int Whole, int Selective)
 {
     private const double Usable = 0.92;
 

@@ -19,7 +19,7 @@ namespace GlmTune.Training;
 /// <param name="schedule">The learning-rate schedule.</param>
 /// <param name="seed">Seed of the run.</param>
 /// <param name="rank">Number of this rank: each rank has different dropout masks.</param>
-public sealed class Trainer(
+internal sealed class Trainer(
     LayerRunner runner,
     ISharding sharding,
     OptimizerOptions optimizer,

@@ -7,7 +7,7 @@ namespace GlmTune.Training;
 
 /// <summary>A micro-batch in the form that the model takes: concatenated tokens, and the targets of supervised
 /// positions.</summary>
-public sealed class TrainingPass : IDisposable
+internal sealed class TrainingPass : IDisposable
 {
     internal TrainingPass(
         int[] tokenIds,

@@ -1,7 +1,7 @@
 namespace GlmTune.Weights;
 
 /// <summary>The type of one element of a stored tensor, under the names that safetensors headers use.</summary>
-public enum ElementType
+internal enum ElementType
 {
     /// <summary>Boolean, one byte.</summary>
     BOOL,
@@ -56,7 +56,7 @@ public enum ElementType
 }
 
 /// <summary>Sizes of <see cref="ElementType"/>.</summary>
-public static class ElementTypes
+internal static class ElementTypes
 {
     /// <summary>Size of one element in bytes.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The value is not one of the enumeration.</exception>

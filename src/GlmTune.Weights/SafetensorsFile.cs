@@ -8,7 +8,7 @@ namespace GlmTune.Weights;
 /// <remarks>Thread-safe, except for <see cref="Dispose"/>; tensors must not be used after it. Everything in the header
 /// is checked before it is used, and nothing is executed. Files are replaced by renaming, never changed in place, so an
 /// open file keeps its bytes. Format: safetensors: 8 bytes of header length, a JSON header, then the data.</remarks>
-public sealed class SafetensorsFile : IDisposable
+internal sealed class SafetensorsFile : IDisposable
 {
     private readonly SafeFileHandle handle;
     private readonly MemoryMappedFile map;

@@ -8,7 +8,7 @@ namespace GlmTune.Weights;
 /// Until <see cref="Complete"/> has flushed and renamed it, the file has the extension <c>.tmp</c>; disposing before
 /// that removes it. Wider elements come first and the data starts at a multiple of 8 bytes, so every element is aligned
 /// in a mapped file. Not thread-safe.</remarks>
-public sealed class SafetensorsWriter : IDisposable
+internal sealed class SafetensorsWriter : IDisposable
 {
     /// <summary>The metadata that PyTorch software writes and expects.</summary>
     public static readonly IReadOnlyDictionary<string, string> PyTorchFormat = new Dictionary<string, string>

@@ -4,7 +4,7 @@ namespace GlmTune.Weights;
 /// index.</summary>
 /// <remarks>Uses the file names of model hubs: <c>model.safetensors</c>, or <c>model-00001-of-00004.safetensors</c> and
 /// so on with <c>model.safetensors.index.json</c>, which is written last. Not thread-safe.</remarks>
-public sealed class ShardedWriter : IDisposable
+internal sealed class ShardedWriter : IDisposable
 {
     /// <summary>The part size that model hubs use, 5 GB.</summary>
     public const long DefaultPartBytes = 5_000_000_000;

@@ -2,7 +2,7 @@ namespace GlmTune.Weights;
 
 /// <summary>A tensor in an open <see cref="SafetensorsFile"/>: its name, type, shape, location and bytes.</summary>
 /// <remarks>Valid until its file is disposed. Thread-safe.</remarks>
-public sealed class StoredTensor
+internal sealed class StoredTensor
 {
     internal StoredTensor(SafetensorsFile file, TensorSpec spec, long offset)
     {

@@ -1,7 +1,7 @@
 namespace GlmTune.Weights;
 
 /// <summary>Name, element type and shape of a tensor in a weight file, without its data.</summary>
-public sealed class TensorSpec
+internal sealed class TensorSpec
 {
     /// <param name="name">Not empty, and not <c>__metadata__</c>, which the format reserves.</param>
     /// <param name="type">Type of an element.</param>

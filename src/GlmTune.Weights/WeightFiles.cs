@@ -3,7 +3,7 @@ using GlmTune.Files;
 namespace GlmTune.Weights;
 
 /// <summary>The weights of a model or adapter folder, in one file or several parts: every tensor by name.</summary>
-public sealed class WeightFiles : IDisposable
+internal sealed class WeightFiles : IDisposable
 {
     /// <summary>File name of a model in one file.</summary>
     public const string ModelFile = "model.safetensors";

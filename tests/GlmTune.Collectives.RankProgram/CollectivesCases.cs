@@ -20,13 +20,13 @@ public static class CollectivesCases
     ];
 
     /// <summary>The cases by name.</summary>
-    public static IReadOnlyDictionary<string, Action<ICollectives>> All { get; } =
+    internal static IReadOnlyDictionary<string, Action<ICollectives>> All { get; } =
         typeof(CollectivesCases)
             .GetMethods(BindingFlags.Public | BindingFlags.Static | BindingFlags.DeclaredOnly)
             .Where(method => !method.IsSpecialName)
             .ToDictionary(method => method.Name, method => method.CreateDelegate<Action<ICollectives>>());
 
-    public static void All_gather_gives_every_rank_every_shard(ICollectives ranks)
+    internal static void All_gather_gives_every_rank_every_shard(ICollectives ranks)
     {
         foreach (var type in (ScalarType[])[.. Summable, ScalarType.Byte, ScalarType.Bool])
         {
@@ -39,7 +39,7 @@ public static class CollectivesCases
         }
     }
 
-    public static void All_gather_works_in_place_and_over_views_of_other_shapes(ICollectives ranks)
+    internal static void All_gather_works_in_place_and_over_views_of_other_shapes(ICollectives ranks)
     {
         var full = Zeros(ranks, ranks.WorldSize * 24).view(-1, 6, 4);
         full[ranks.Rank].copy_(Of(ranks, ranks.Rank, 24, ScalarType.Float32).view(6, 4));
@@ -47,7 +47,7 @@ public static class CollectivesCases
         AssertSame(stack(Everyone(ranks).Select(rank => Of(ranks, rank, 24, ScalarType.Float32).view(6, 4))), full);
     }
 
-    public static void Reduce_scatter_adds_in_the_order_of_the_ranks(ICollectives ranks)
+    internal static void Reduce_scatter_adds_in_the_order_of_the_ranks(ICollectives ranks)
     {
         foreach (var type in Summable)
         {
@@ -65,7 +65,7 @@ public static class CollectivesCases
         }
     }
 
-    public static void Reduce_scatter_works_in_place_and_leaves_other_inputs_alone(ICollectives ranks)
+    internal static void Reduce_scatter_works_in_place_and_leaves_other_inputs_alone(ICollectives ranks)
     {
         const long Count = 300;
         var full = Of(ranks, ranks.Rank, ranks.WorldSize * Count, ScalarType.Float32);
@@ -79,7 +79,7 @@ public static class CollectivesCases
         AssertSame(apart, slice);
     }
 
-    public static void All_reduce_gives_the_same_bits_as_adding_in_the_order_of_the_ranks(ICollectives ranks)
+    internal static void All_reduce_gives_the_same_bits_as_adding_in_the_order_of_the_ranks(ICollectives ranks)
     {
         foreach (var type in Summable)
         {
@@ -95,7 +95,7 @@ public static class CollectivesCases
         }
     }
 
-    public static void Broadcast_gives_every_rank_the_values_of_the_root(ICollectives ranks)
+    internal static void Broadcast_gives_every_rank_the_values_of_the_root(ICollectives ranks)
     {
         foreach (var type in (ScalarType[])[ScalarType.BFloat16, ScalarType.Byte, ScalarType.Float32])
         {
@@ -108,7 +108,7 @@ public static class CollectivesCases
         }
     }
 
-    public static void All_to_all_transposes_slices_and_ranks(ICollectives ranks)
+    internal static void All_to_all_transposes_slices_and_ranks(ICollectives ranks)
     {
         const long Count = 1237;
         foreach (var type in (ScalarType[])[ScalarType.BFloat16, ScalarType.Float32])
@@ -127,7 +127,7 @@ public static class CollectivesCases
         }
     }
 
-    public static void Ring_shift_gives_to_the_next_rank_and_goes_round(ICollectives ranks)
+    internal static void Ring_shift_gives_to_the_next_rank_and_goes_round(ICollectives ranks)
     {
         var held = Of(ranks, ranks.Rank, 2049, ScalarType.Float32);
         for (var turn = 1; turn <= ranks.WorldSize; turn++)
@@ -142,7 +142,7 @@ public static class CollectivesCases
         }
     }
 
-    public static void Calls_can_be_under_way_together_and_be_waited_for_in_any_order(ICollectives ranks)
+    internal static void Calls_can_be_under_way_together_and_be_waited_for_in_any_order(ICollectives ranks)
     {
         var sums = Enumerable
             .Range(0, 6)
@@ -169,7 +169,7 @@ public static class CollectivesCases
         );
     }
 
-    public static void Tensors_may_be_disposed_while_a_call_is_under_way(ICollectives ranks)
+    internal static void Tensors_may_be_disposed_while_a_call_is_under_way(ICollectives ranks)
     {
         var full = Zeros(ranks, ranks.WorldSize * 70_000);
         Pending pending;
@@ -182,7 +182,7 @@ public static class CollectivesCases
         AssertSame(cat([.. Everyone(ranks).Select(rank => Of(ranks, rank, 70_000, ScalarType.Float32))]), full);
     }
 
-    public static void Parameters_are_written_without_a_graph(ICollectives ranks)
+    internal static void Parameters_are_written_without_a_graph(ICollectives ranks)
     {
         var weight = Of(ranks, ranks.Rank, 33, ScalarType.Float32).requires_grad_();
         ranks.Broadcast(weight, 0).Wait();
@@ -191,7 +191,7 @@ public static class CollectivesCases
         Assert.Null(weight.grad);
     }
 
-    public static void A_barrier_lets_no_rank_go_before_all_have_come(ICollectives ranks)
+    internal static void A_barrier_lets_no_rank_go_before_all_have_come(ICollectives ranks)
     {
         Thread.Sleep(15 * (ranks.WorldSize - 1 - ranks.Rank));
         var came = (double)Stopwatch.GetTimestamp();
@@ -200,7 +200,7 @@ public static class CollectivesCases
         Assert.True(ranks.Max(came) <= -ranks.Max(-went));
     }
 
-    public static void Host_values_are_summed_and_compared_over_the_ranks(ICollectives ranks)
+    internal static void Host_values_are_summed_and_compared_over_the_ranks(ICollectives ranks)
     {
         var expected = Everyone(ranks).Select(rank => 0.1 * (rank + 1)).Aggregate((a, b) => a + b);
         Assert.Equal(expected, ranks.Sum(0.1 * (ranks.Rank + 1)));
@@ -213,7 +213,7 @@ public static class CollectivesCases
         Assert.Empty(ranks.Sum(ReadOnlySpan<double>.Empty));
     }
 
-    public static void Bytes_and_strings_of_any_length_are_gathered(ICollectives ranks)
+    internal static void Bytes_and_strings_of_any_length_are_gathered(ICollectives ranks)
     {
         var bytes = ranks.GatherBytes([.. Enumerable.Range(0, 3 * ranks.Rank).Select(i => (byte)(i + ranks.Rank))]);
         Assert.Equal(ranks.WorldSize, bytes.Length);
@@ -227,7 +227,7 @@ public static class CollectivesCases
         Assert.All(ranks.GatherBytes([]), Assert.Empty);
     }
 
-    public static void Bad_calls_are_refused_before_anything_is_sent(ICollectives ranks)
+    internal static void Bad_calls_are_refused_before_anything_is_sent(ICollectives ranks)
     {
         var n = ranks.WorldSize;
         var message = Assert
@@ -259,7 +259,7 @@ public static class CollectivesCases
         Assert.Equal(n, ranks.Sum(1L));
     }
 
-    public static void Traffic_counts_calls_and_bytes(ICollectives ranks)
+    internal static void Traffic_counts_calls_and_bytes(ICollectives ranks)
     {
         var n = ranks.WorldSize;
         var before = ranks.Traffic.Total;

@@ -79,7 +79,7 @@ public class RendezvousTests
     // Slurm before its steps had SLURM_STEP_NUM_TASKS, and a batch script without srun.
     [InlineData("SLURM_STEPID=0 SLURM_PROCID=5 SLURM_NTASKS=8 SLURM_LOCALID=1", Launcher.Slurm, 5, 8, 1, null, null)]
     [InlineData("SLURM_JOB_ID=7 SLURM_PROCID=0 SLURM_NTASKS=8 SLURM_LOCALID=0", Launcher.None, 0, 1, 0, null, null)]
-    public void Launchers_are_understood(
+    internal void Launchers_are_understood(
         string variables,
         Launcher launcher,
         int rank,

@@ -60,7 +60,7 @@ public sealed class RunFolderTests : IDisposable
     [Theory]
     [InlineData(RunState.Running, "running"), InlineData(RunState.Finished, "finished")]
     [InlineData(RunState.Stopped, "stopped"), InlineData(RunState.Failed, "failed"), InlineData(RunState.Lost, "lost")]
-    public void A_state_has_one_word_in_files(RunState state, string word)
+    internal void A_state_has_one_word_in_files(RunState state, string word)
     {
         Assert.Equal(word, state.Word());
         Assert.Equal(state, RunStateWords.Parse(word));

@@ -42,7 +42,7 @@ public sealed class GoldenBatch
     /// <summary>Padding tokens at the start of a row.</summary>
     public int PaddingOf(int row) => Array.IndexOf(Mask[row], 1);
 
-    public Data.Batching.MicroBatch ToMicroBatch(params int[] rows)
+    internal Data.Batching.MicroBatch ToMicroBatch(params int[] rows)
     {
         rows = rows.Length == 0 ? [.. Enumerable.Range(0, Ids.Length)] : rows;
         var starts = new List<int> { 0 };
@@ -65,7 +65,7 @@ public sealed class GoldenBatch
 /// <summary>Stored tensors as tensors in memory.</summary>
 public static class StoredExpectations
 {
-    public static Tensor Get(this WeightFiles files, string name) => StoredTensors.Read(files[name]);
+    internal static Tensor Get(this WeightFiles files, string name) => StoredTensors.Read(files[name]);
 }
 
 /// <summary>Says how far two tensors are apart, in units of the tolerance.</summary>

@@ -14,7 +14,7 @@ public sealed class GoldenAdapters(string folder)
     public string PathOf(string kind) => Path.Combine(folder, $"adapter-{kind}");
 
     /// <summary>Serves all of them.</summary>
-    public ServedAdapters Serve(DecoderModel model)
+    internal ServedAdapters Serve(DecoderModel model)
     {
         var served = new ServedAdapters(model);
         foreach (var kind in Kinds)
@@ -26,7 +26,7 @@ public sealed class GoldenAdapters(string folder)
     }
 
     /// <summary>Runs something with one attached; null: with none.</summary>
-    public T Attached<T>(DecoderModel model, string? kind, Func<T> run)
+    internal T Attached<T>(DecoderModel model, string? kind, Func<T> run)
     {
         if (kind is null)
         {

@@ -14,7 +14,7 @@ public static class GoldenModel
     /// <param name="model">With or without an adapter.</param>
     /// <param name="folder">Holds <c>batch.json</c> and <c>expected.safetensors</c>.</param>
     /// <param name="tag">Which of the reference's outputs.</param>
-    public static void CheckLogits(DecoderModel model, string folder, string tag)
+    internal static void CheckLogits(DecoderModel model, string folder, string tag)
     {
         var golden = GoldenBatch.Read(Path.Combine(folder, "batch.json"));
         using var expected = WeightFiles.Open(Path.Combine(folder, "expected.safetensors"));

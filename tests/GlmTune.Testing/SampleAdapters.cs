@@ -13,7 +13,7 @@ public static class SampleAdapters
     /// <param name="kind"><c>lora</c>, <c>dora</c>, <c>modules</c>, <c>prefix</c> or <c>projection</c>.</param>
     /// <param name="model">Gets it.</param>
     /// <param name="dropout">Of a low-rank one.</param>
-    public static IAdapter Attach(string kind, DecoderModel model, double dropout = 0)
+    internal static IAdapter Attach(string kind, DecoderModel model, double dropout = 0)
     {
         if (kind is "prefix" or "projection")
         {

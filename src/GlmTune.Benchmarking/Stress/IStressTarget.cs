@@ -5,7 +5,7 @@ namespace GlmTune.Benchmarking.Stress;
 /// <param name="AnswerTokens">Tokens of the answer.</param>
 /// <param name="FirstToken">Time from the request to the first token.</param>
 /// <param name="Whole">Time from the request to the last token.</param>
-public sealed record StressAnswer(int PromptTokens, int AnswerTokens, TimeSpan FirstToken, TimeSpan Whole)
+internal sealed record StressAnswer(int PromptTokens, int AnswerTokens, TimeSpan FirstToken, TimeSpan Whole)
 {
     /// <summary>Tokens per second after the first; NaN for an answer of one token.</summary>
     public double TokensPerSecond =>
@@ -13,7 +13,7 @@ public sealed record StressAnswer(int PromptTokens, int AnswerTokens, TimeSpan F
 }
 
 /// <summary>A target of load tests: something that answers requests.</summary>
-public interface IStressTarget
+internal interface IStressTarget
 {
     /// <summary>Name of the target, for the report.</summary>
     string Name { get; }

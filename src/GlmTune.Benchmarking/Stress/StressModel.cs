@@ -7,7 +7,7 @@ namespace GlmTune.Benchmarking.Stress;
 /// ignored.</summary>
 /// <param name="chat">The model; remains owned by the caller.</param>
 /// <param name="name">Name of the target in the report.</param>
-public sealed class StressModel(ChatModel chat, string name) : IStressTarget
+internal sealed class StressModel(ChatModel chat, string name) : IStressTarget
 {
     /// <inheritdoc/>
     public string Name => name;

@@ -1,7 +1,7 @@
 namespace GlmTune.Benchmarking.Stress;
 
 /// <summary>Settings of a load test.</summary>
-public sealed record StressOptions
+internal sealed record StressOptions
 {
     /// <summary>Prompt lengths in tokens; each is measured on its own. Default: 1000.</summary>
     public IReadOnlyList<int> PromptTokens { get; init; } = [1000];

@@ -3,7 +3,7 @@ using GlmTune.Data.Tokenization;
 namespace GlmTune.Benchmarking.Stress;
 
 /// <summary>Makes meaningless prompts of a given length, each different, so that prefix caches do not help.</summary>
-public static class StressPrompt
+internal static class StressPrompt
 {
     /// <summary>The shortest prompt in tokens: those around a user's message, and one token of the message.</summary>
     public const int Fewest = 6;

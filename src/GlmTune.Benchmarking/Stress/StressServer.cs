@@ -9,7 +9,7 @@ namespace GlmTune.Benchmarking.Stress;
 /// <summary>Load-tests any server with OpenAI's chat completions, using streamed answers.</summary>
 /// <remarks>Prompts are random words of about one token each; the server's own token counts are reported. If it reports
 /// none, the chunks of the answer are counted.</remarks>
-public sealed class StressServer : IStressTarget, IDisposable
+internal sealed class StressServer : IStressTarget, IDisposable
 {
     private readonly HttpClient client;
     private readonly string model;

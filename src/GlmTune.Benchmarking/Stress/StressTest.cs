@@ -7,7 +7,7 @@ namespace GlmTune.Benchmarking.Stress;
 /// <param name="P50">The median.</param>
 /// <param name="P90">The 90th percentile.</param>
 /// <param name="P99">The 99th percentile.</param>
-public sealed record StressSpread(double Mean, double P50, double P90, double P99)
+internal sealed record StressSpread(double Mean, double P50, double P90, double P99)
 {
     /// <summary>The distribution of some values, with linear interpolation between them; all NaN if there are
     /// none.</summary>
@@ -40,7 +40,7 @@ public sealed record StressSpread(double Mean, double P50, double P90, double P9
 /// <param name="FirstTokenSeconds">Time to the first token.</param>
 /// <param name="TokensPerSecond">Speed of one answer after its first token.</param>
 /// <param name="RequestSeconds">Time to the last token.</param>
-public sealed record StressResult(
+internal sealed record StressResult(
     int PromptTokens,
     int Concurrency,
     int Requests,
@@ -64,7 +64,7 @@ public sealed record StressResult(
 }
 
 /// <summary>Runs a load test: each prompt length with each concurrency level, after one request to warm up.</summary>
-public static class StressTest
+internal static class StressTest
 {
     /// <summary>Runs all settings in the order given.</summary>
     /// <param name="target">What is tested.</param>

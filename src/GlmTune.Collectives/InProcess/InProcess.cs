@@ -7,7 +7,7 @@ namespace GlmTune.Collectives;
 /// <remarks>For tests, and for several GPUs in one process. Sums are added in rank order, so results have the same bits
 /// in each run. A rank that throws, ends early or makes a different call ends the calls of all others at
 /// once.</remarks>
-public sealed class InProcess : Backend
+internal sealed class InProcess : Backend
 {
     private readonly CallMatcher matcher;
 

@@ -4,7 +4,7 @@ namespace GlmTune.Collectives;
 
 /// <summary>The signals that were ignored when this process started, as <c>nohup</c> does with SIGHUP. A program should
 /// leave them ignored.</summary>
-public static class IgnoredSignals
+internal static class IgnoredSignals
 {
     private const string Field = "SigIgn:";
     private static readonly ulong Mask = Read();

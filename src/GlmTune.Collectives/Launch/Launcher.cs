@@ -1,7 +1,7 @@
 namespace GlmTune.Collectives;
 
 /// <summary>The launchers of ranks.</summary>
-public enum Launcher
+internal enum Launcher
 {
     /// <summary>None: this process is the only rank.</summary>
     None,

@@ -11,7 +11,7 @@ namespace GlmTune.Collectives;
 /// <remarks>Ranks on GPUs are started directly and meet through NCCL at a free port of this machine; ranks on CPUs are
 /// started by <c>mpirun</c>. Signals sent to this process are forwarded to the ranks. When a rank ends with an exit
 /// code other than 0, the others receive SIGTERM, and are killed after <see cref="Grace"/>.</remarks>
-public sealed class LocalLauncher
+internal sealed class LocalLauncher
 {
     /// <summary>Environment variable that tells a rank the process id of the launcher.</summary>
     internal const string ParentVariable = "GLMTUNE_LAUNCHER_PID";

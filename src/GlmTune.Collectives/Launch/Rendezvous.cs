@@ -13,7 +13,7 @@ namespace GlmTune.Collectives;
 /// <remarks>The innermost launcher counts: torchrun (TORCHELASTIC_RUN_ID) and the local launcher before mpirun
 /// (OMPI_COMM_WORLD_*, PMI_*), before RANK and WORLD_SIZE set by others, before srun (SLURM_*). If RANK and WORLD_SIZE
 /// are set together with mpirun's variables, they must agree.</remarks>
-public sealed record Rendezvous(Launcher Launcher, int Rank, int WorldSize, int LocalRank)
+internal sealed record Rendezvous(Launcher Launcher, int Rank, int WorldSize, int LocalRank)
 {
     private const string MpiOfSlurm =
         "Start with srun --mpi=pmix (Open MPI) or srun --mpi=pmi2 (MPICH); srun --mpi=list shows what is "

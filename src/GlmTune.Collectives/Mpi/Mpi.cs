@@ -9,7 +9,7 @@ namespace GlmTune.Collectives;
 /// that results equal those of thread ranks bit for bit, whatever the library and the network. A call that does not
 /// finish in time, or ranks that make different calls, end all processes with <see cref="LostRankException.ExitCode"/>
 /// after a message on standard error.</remarks>
-public sealed class Mpi : Backend
+internal sealed class Mpi : Backend
 {
     /// <summary>Below this size in bytes, a sum is computed from everyone's whole tensor, in one exchange instead of
     /// two.</summary>

@@ -12,7 +12,7 @@ namespace GlmTune.Collectives;
 /// finished in time, and an error that NCCL reports, end the process with <see cref="LostRankException.ExitCode"/>
 /// after a message on the error stream; the launcher then ends the other ranks, and where it does not, they end in time
 /// themselves. Source: NVIDIA Collective Communications Library, user guide. </remarks>
-public sealed class Nccl : Backend
+internal sealed class Nccl : Backend
 {
     private readonly Mpi? launchedBy;
     private readonly nint stream;

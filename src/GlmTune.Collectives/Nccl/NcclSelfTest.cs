@@ -7,7 +7,7 @@ namespace GlmTune.Collectives;
 
 /// <summary>Checks and benchmarks NCCL on the available GPUs: results of every collective, bandwidth, and overlap with
 /// computation.</summary>
-public static class NcclSelfTest
+internal static class NcclSelfTest
 {
     private static readonly ScalarType[] Types =
     [

@@ -1,7 +1,7 @@
 namespace GlmTune.Data.Batching;
 
 /// <summary>How a split's examples are grouped into steps.</summary>
-public sealed record BatchOptions
+internal sealed record BatchOptions
 {
     /// <summary>Seed that alone determines the order of examples in each epoch.</summary>
     public long Seed { get; init; } = 42;

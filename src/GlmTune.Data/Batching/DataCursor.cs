@@ -4,4 +4,4 @@ namespace GlmTune.Data.Batching;
 /// example.</summary>
 /// <param name="Epoch">Number of completed passes.</param>
 /// <param name="Examples">Examples of the current pass used so far over all ranks; valid for any world size.</param>
-public readonly record struct DataCursor(int Epoch, int Examples);
+internal readonly record struct DataCursor(int Epoch, int Examples);

@@ -3,7 +3,7 @@ namespace GlmTune.Data.Batching;
 /// <summary>The micro-batches of one epoch as example indices, for all ranks together.</summary>
 /// <remarks>Depends only on options, epoch and lengths: the world size only decides which rank takes which micro-batch
 /// of a step.</remarks>
-public sealed class EpochPlan
+internal sealed class EpochPlan
 {
     private readonly int[] starts;
 

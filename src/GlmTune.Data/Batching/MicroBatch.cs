@@ -6,7 +6,7 @@ namespace GlmTune.Data.Batching;
 /// padding, as plain arrays.</summary>
 /// <remarks>Labels are unshifted: <c>Labels[i]</c> is the id at position i if that token is supervised, and
 /// <see cref="Ignored"/> otherwise. The training pass shifts them, once.</remarks>
-public sealed class MicroBatch
+internal sealed class MicroBatch
 {
     /// <summary>The label of a token that is not supervised.</summary>
     public const int Ignored = -100;

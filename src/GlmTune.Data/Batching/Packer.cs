@@ -1,7 +1,7 @@
 namespace GlmTune.Data.Batching;
 
 /// <summary>Groups examples into packed rows: micro-batches with a limited number of tokens.</summary>
-public static class Packer
+internal static class Packer
 {
     /// <summary>Groups examples into rows of at most <paramref name="maxTokens"/>: first-fit decreasing.</summary>
     /// <param name="examples">The examples as (index, tokens).</param>

@@ -5,4 +5,4 @@ namespace GlmTune.Data.Batching;
 /// <param name="MicroBatches">Micro-batches per epoch.</param>
 /// <param name="Limit">Capacity of a micro-batch in tokens.</param>
 /// <param name="Efficiency">Fraction of the capacity that holds tokens, over the epoch.</param>
-public sealed record PackingReport(int Rows, int MicroBatches, int Limit, double Efficiency);
+internal sealed record PackingReport(int Rows, int MicroBatches, int Limit, double Efficiency);

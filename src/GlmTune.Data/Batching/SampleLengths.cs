@@ -3,7 +3,7 @@ using GlmTune.Data.Templates;
 namespace GlmTune.Data.Batching;
 
 /// <summary>Row lengths with the distribution of a known data set, for benchmarks without the data.</summary>
-public static class SampleLengths
+internal static class SampleLengths
 {
     private const int Width = 16;
     private const int FirstAnswer = 2;

@@ -8,7 +8,7 @@ namespace GlmTune.Data.Batching;
 /// <param name="Examples">Examples in the whole step, over all ranks.</param>
 /// <param name="After">Position in the data after this step.</param>
 /// <param name="Epoch">Number of passes after this step, including the fraction of the current one.</param>
-public sealed record StepBatches(
+internal sealed record StepBatches(
     IReadOnlyList<MicroBatch> MicroBatches,
     int SupervisedTokens,
     int Examples,

@@ -8,7 +8,7 @@ namespace GlmTune.Data.Batching;
 /// examples of a step therefore do not depend on the number of ranks, as long as ranks × accumulation stays the same.
 /// Nothing is dropped: the last step of an epoch may be smaller. The next step is prepared on another thread while the
 /// current one is used. Not thread-safe; <see cref="Cursor"/> may be set at any time.</remarks>
-public sealed class TrainingBatches
+internal sealed class TrainingBatches
 {
     private readonly IReadOnlyList<TokenizedExample> examples;
     private readonly BatchOptions options;

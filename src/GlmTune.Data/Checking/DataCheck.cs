@@ -6,7 +6,7 @@ namespace GlmTune.Data.Checking;
 /// <summary>Reads a data file the way training does, and reports what it contains and what is wrong with it, row by
 /// row.</summary>
 /// <remarks>Thread-safe.</remarks>
-public sealed class DataCheck(Glm4Template template)
+internal sealed class DataCheck(Glm4Template template)
 {
     private readonly RowAdvice advice = new(template);
 

@@ -3,7 +3,7 @@ using GlmTune.Data.Conversations;
 namespace GlmTune.Data.Checking;
 
 /// <summary>The kinds of findings of a data check.</summary>
-public enum FindingKind
+internal enum FindingKind
 {
     /// <summary>The row cannot be read; training refuses or skips it.</summary>
     BadRow,
@@ -40,7 +40,7 @@ public enum FindingKind
 /// <summary>One finding of a data check.</summary>
 /// <param name="Kind">The kind of finding.</param>
 /// <param name="Problem">Where it is, and what is wrong.</param>
-public sealed record Finding(FindingKind Kind, DataProblem Problem)
+internal sealed record Finding(FindingKind Kind, DataProblem Problem)
 {
     /// <summary>Whether training cannot use the row; other findings are advice.</summary>
     public bool IsError => Kind is FindingKind.BadRow or FindingKind.NothingLearnt;

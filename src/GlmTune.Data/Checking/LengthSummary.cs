@@ -1,7 +1,7 @@
 namespace GlmTune.Data.Checking;
 
 /// <summary>The distribution of row lengths in a split, in tokens, before truncation.</summary>
-public sealed record LengthSummary
+internal sealed record LengthSummary
 {
     private LengthSummary(int[] sorted, IReadOnlyList<(int AtMost, int Rows)> histogram)
     {

@@ -1,7 +1,7 @@
 namespace GlmTune.Data.Checking;
 
 /// <summary>The result of checking one file.</summary>
-public sealed record SplitReport
+internal sealed record SplitReport
 {
     /// <summary>Path of the file.</summary>
     public required string File { get; init; }

@@ -15,7 +15,7 @@ public sealed record DataProblem(string File, RowPlace Place, int? Message, stri
 
     /// <summary>Groups rows with this problem if their texts differ in a number; null if the text itself is the
     /// key.</summary>
-    public ProblemGroup? Group { get; init; }
+    internal ProblemGroup? Group { get; init; }
 
     /// <summary>File name, position, message and text, as shown to users.</summary>
     public override string ToString() =>
@@ -30,4 +30,4 @@ public sealed record DataProblem(string File, RowPlace Place, int? Message, stri
 /// <param name="Key">The key they share.</param>
 /// <param name="Amount">This row's number.</param>
 /// <param name="Describe">Creates the text for many rows from the largest number.</param>
-public sealed record ProblemGroup(string Key, int Amount, Func<int, string> Describe);
+internal sealed record ProblemGroup(string Key, int Amount, Func<int, string> Describe);

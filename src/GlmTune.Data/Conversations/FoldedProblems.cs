@@ -4,7 +4,7 @@ namespace GlmTune.Data.Conversations;
 
 /// <summary>Problems as lines of text; a problem that many rows share is shown once, with the numbers of the
 /// rows.</summary>
-public static class FoldedProblems
+internal static class FoldedProblems
 {
     private const int RangesShown = 6;
 

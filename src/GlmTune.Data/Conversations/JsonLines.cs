@@ -6,10 +6,10 @@ namespace GlmTune.Data.Conversations;
 /// <param name="Number">Line number, from 1.</param>
 /// <param name="Text">The line as UTF-8 without its line break; only the beginning of a line that is too long.</param>
 /// <param name="IsTooLong">Whether the line is longer than <see cref="JsonLines.MaxBytes"/>.</param>
-public readonly record struct JsonLine(int Number, byte[] Text, bool IsTooLong = false);
+internal readonly record struct JsonLine(int Number, byte[] Text, bool IsTooLong = false);
 
 /// <summary>Streams the raw lines of a JSON Lines file.</summary>
-public static class JsonLines
+internal static class JsonLines
 {
     /// <summary>Maximum size of a row: 16 MiB.</summary>
     public const int MaxBytes = 16 << 20;

@@ -2,7 +2,7 @@ namespace GlmTune.Data.Conversations;
 
 /// <summary>Sorts tool results into the order of the calls they answer, because GLM-4's format has no ids: the first
 /// result after several calls is that of the first. Data files, the server and the chat client all use it.</summary>
-public static class ToolResultOrder
+internal static class ToolResultOrder
 {
     /// <summary>Sorts each run of results into the order of the calls directly before it.</summary>
     /// <typeparam name="T">A message of any format with ids.</typeparam>

@@ -4,4 +4,4 @@ namespace GlmTune.Data.Converting;
 
 /// <summary>The result of converting one entry.</summary>
 /// <param name="Rows">Its conversations, each valid or with its problems.</param>
-public sealed record ConvertedEntry(IReadOnlyList<ConversationRow> Rows);
+internal sealed record ConvertedEntry(IReadOnlyList<ConversationRow> Rows);

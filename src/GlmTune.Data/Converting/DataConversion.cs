@@ -33,7 +33,7 @@ public static class DataConversion
     /// <param name="badRows">What to do with entries that have a problem.</param>
     /// <exception cref="InvalidDataException">Entries have problems and the policy is <see cref="BadRows.Error"/>, or
     /// no entry can be converted.</exception>
-    public static ConversionReport Convert(
+    internal static ConversionReport Convert(
         RowShape shape,
         string source,
         string target,

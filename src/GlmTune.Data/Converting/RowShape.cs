@@ -6,7 +6,7 @@ using GlmTune.Files.Json;
 namespace GlmTune.Data.Converting;
 
 /// <summary>A format of published data sets, and how its rows are converted to conversations.</summary>
-public abstract class RowShape
+internal abstract class RowShape
 {
     /// <summary>All formats.</summary>
     public static IReadOnlyList<RowShape> All { get; } =

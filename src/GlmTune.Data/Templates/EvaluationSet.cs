@@ -4,7 +4,7 @@ using GlmTune.Data.Conversations;
 namespace GlmTune.Data.Templates;
 
 /// <summary>All answers of one split to generate and score, in the order of the file.</summary>
-public sealed class EvaluationSet : IReadOnlyList<EvaluationExample>
+internal sealed class EvaluationSet : IReadOnlyList<EvaluationExample>
 {
     private static readonly RowProblem NothingToEvaluate = new(
         "nothing to evaluate: the row has no assistant message with content that is not marked \"loss\": false."

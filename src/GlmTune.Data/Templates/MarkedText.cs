@@ -4,7 +4,7 @@ using GlmTune.Data.Tokenization;
 namespace GlmTune.Data.Templates;
 
 /// <summary>A training sequence as readable text, split into supervised and other ranges.</summary>
-public static class MarkedText
+internal static class MarkedText
 {
     /// <summary>The ranges in order; special tokens appear as their text.</summary>
     public static IEnumerable<(string Text, bool IsSupervised)> Stretches(TokenizedExample example, Tokenizer tokenizer)

@@ -7,7 +7,7 @@ namespace GlmTune.Data.Templates;
 /// <summary>Writes JSON exactly as Python's <c>json.dumps(json.loads(text), ensure_ascii=False)</c> does.</summary>
 /// <remarks>GLM-4's training text contains tool definitions written by that function, indented by four
 /// spaces.</remarks>
-public static class PythonJson
+internal static class PythonJson
 {
     /// <summary>Rewrites JSON.</summary>
     /// <param name="json">Any JSON text.</param>

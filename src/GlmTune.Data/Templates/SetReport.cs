@@ -3,7 +3,7 @@ using GlmTune.Data.Conversations;
 namespace GlmTune.Data.Templates;
 
 /// <summary>What happened to the rows of a data file.</summary>
-public sealed record SetReport
+internal sealed record SetReport
 {
     /// <summary>Rows read, valid or not.</summary>
     public int Rows { get; init; }

@@ -5,7 +5,7 @@ using GlmTune.Data.Conversations;
 namespace GlmTune.Data.Templates;
 
 /// <summary>All training examples of one split, in the order of the file.</summary>
-public sealed class TrainingSet : IReadOnlyList<TokenizedExample>
+internal sealed class TrainingSet : IReadOnlyList<TokenizedExample>
 {
     private readonly List<TokenizedExample> examples;
 

@@ -9,7 +9,7 @@ namespace GlmTune.Data.Tokenization;
 /// beyond U+FFFF would take the wrong branch. White space is Unicode's White_Space; contractions ignore case in every
 /// culture, and a long s counts as s. The branches below are the alternatives of the expression
 /// (<see cref="Pattern"/>), in the same order.</remarks>
-public static class PieceSplitter
+internal static class PieceSplitter
 {
     /// <summary>The regular expression that this class implements, as <c>tokenizer.json</c> contains it.</summary>
     public const string Pattern =

@@ -7,7 +7,7 @@ namespace GlmTune.Data.Tokenization;
 
 /// <summary>The format of <c>tokenizer.model</c>: one line per token, <c>base64(bytes) rank</c>, in ascending order of
 /// rank from 0.</summary>
-public static class TokenRanks
+internal static class TokenRanks
 {
     /// <summary>Parses the content of a file; a token's index is its rank.</summary>
     /// <param name="content">The whole file.</param>

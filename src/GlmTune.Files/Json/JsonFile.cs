@@ -6,7 +6,7 @@ namespace GlmTune.Files.Json;
 /// <summary>The one reader for JSON that people may have edited; its errors are in plain words.</summary>
 /// <remarks>A byte order mark is skipped. Duplicate keys, text that is not UTF-8 and unpaired surrogates are
 /// errors.</remarks>
-public static class JsonFile
+internal static class JsonFile
 {
     /// <summary>The deepest nesting that is accepted.</summary>
     public const int MaxDepth = 512;

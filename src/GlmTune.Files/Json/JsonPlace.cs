@@ -7,7 +7,7 @@ namespace GlmTune.Files.Json;
 /// <param name="Path">The file.</param>
 /// <param name="Name">The dotted path of keys to the value; empty for the whole file.</param>
 /// <param name="Value">The value.</param>
-public readonly record struct JsonPlace(string Path, string Name, JsonElement Value)
+internal readonly record struct JsonPlace(string Path, string Name, JsonElement Value)
 {
     /// <summary>Reads a file that must hold an object.</summary>
     /// <exception cref="InvalidDataException">As for <see cref="JsonFile.Read"/>.</exception>

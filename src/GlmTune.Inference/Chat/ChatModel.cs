@@ -19,7 +19,7 @@ public sealed class ChatModel : IDisposable
     /// generation_config.json.</param>
     /// <param name="limits">Limits on concurrent generation.</param>
     /// <exception cref="ArgumentException">Model and tokenizer do not match.</exception>
-    public ChatModel(
+    internal ChatModel(
         ICausalLm model,
         Glm4Template template,
         GenerationOptions? defaults = null,
@@ -34,7 +34,7 @@ public sealed class ChatModel : IDisposable
     public Glm4Template Template { get; }
 
     /// <summary>The scheduler that generates the answers.</summary>
-    public GenerationScheduler Scheduler { get; }
+    internal GenerationScheduler Scheduler { get; }
 
     /// <summary>Answers a conversation.</summary>
     /// <inheritdoc cref="StreamAsync"/>

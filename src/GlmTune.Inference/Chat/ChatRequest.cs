@@ -43,12 +43,12 @@ public abstract record ChatSettings
     public int TopLogProbabilities { get; init; }
 
     /// <summary>Grammar that the answer must follow; null: none.</summary>
-    public AnswerGrammar? Grammar { get; init; }
+    internal AnswerGrammar? Grammar { get; init; }
 
     /// <summary>Whether calls in GLM-4's own style are streamed while their arguments are generated. A call cut off by
     /// the length limit then counts as a call, not as text.</summary>
     public bool StreamCalls { get; init; }
 
     /// <summary>Forbids tokens, if there is no <see cref="Grammar"/>; null: none.</summary>
-    public LogitsMask? Mask { get; init; }
+    internal LogitsMask? Mask { get; init; }
 }

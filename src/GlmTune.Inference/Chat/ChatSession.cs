@@ -5,7 +5,7 @@ namespace GlmTune.Inference;
 
 /// <summary>A conversation with one person, with its history.</summary>
 /// <remarks>An answer that was not read to its end leaves the history unchanged. Not thread-safe.</remarks>
-public sealed class ChatSession(
+internal sealed class ChatSession(
     ChatModel model,
     string? system = null,
     IReadOnlyList<ToolDefinition>? tools = null,

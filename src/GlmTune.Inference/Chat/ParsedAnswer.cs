@@ -6,4 +6,4 @@ namespace GlmTune.Inference;
 /// <param name="Message">The message for the conversation: stripped content, a call as the model wrote it, with a code
 /// fence around it if it wrote one.</param>
 /// <param name="Call">The call, with a JSON object as arguments; null for text.</param>
-public sealed record ParsedAnswer(Message Message, ToolCall? Call);
+internal sealed record ParsedAnswer(Message Message, ToolCall? Call);

@@ -8,7 +8,7 @@ namespace GlmTune.Inference;
 /// longest. The division of the text into pieces therefore does not matter. Not thread-safe: use one per
 /// answer.</remarks>
 /// <param name="stops">The stop sequences, none of them empty.</param>
-public sealed class StopSequenceMatcher(IReadOnlyList<string> stops)
+internal sealed class StopSequenceMatcher(IReadOnlyList<string> stops)
 {
     private readonly StringBuilder held = new(); // Shorter than the longest stop sequence.
 

@@ -9,7 +9,7 @@ namespace GlmTune.Inference;
 /// <remarks>GLM-4's own style: the tool's name on the first line, then the arguments as a JSON object (for built-in
 /// tools of the model, as their own text). The fine-tuning demo's style: content <c>{"name": …, "arguments":
 /// {…}}</c>.</remarks>
-public static partial class ToolCallParser
+internal static partial class ToolCallParser
 {
     /// <summary>Parses one message of the model.</summary>
     /// <param name="text">The text after the assistant token, including the header's newline.</param>

@@ -13,7 +13,7 @@ namespace GlmTune.Inference;
 /// <para>The usual form, also assumed for ids of other programs, is GLM-4's own: the name on the first line, then the
 /// arguments; for the model's built-in tools (<see cref="ToolDefinition.BuiltIn"/>) their text instead of
 /// JSON.</para></remarks>
-public static class WrittenCall
+internal static class WrittenCall
 {
     private const int MaxLength = 40;
     private const string Usual = "";

@@ -3,7 +3,7 @@ namespace GlmTune.Inference;
 /// <summary>A complete answer.</summary>
 /// <param name="Index">Index of its prompt, from 0.</param>
 /// <param name="Generated">All generated token ids, including a stop token.</param>
-public sealed record GeneratedAnswer(int Index, IReadOnlyList<GeneratedToken> Generated)
+internal sealed record GeneratedAnswer(int Index, IReadOnlyList<GeneratedToken> Generated)
 {
     /// <summary>Why generation stopped.</summary>
     public FinishReason Finish => Generated[^1].Finish ?? FinishReason.Length;

@@ -4,7 +4,7 @@ namespace GlmTune.Inference;
 
 /// <summary>One prompt to continue.</summary>
 /// <param name="Prompt">Token ids, at least one.</param>
-public sealed record GenerationRequest(IReadOnlyList<int> Prompt)
+internal sealed record GenerationRequest(IReadOnlyList<int> Prompt)
 {
     /// <summary>Generation options; unset values are those of the generator.</summary>
     public GenerationOptions Options { get; init; } = new();

@@ -8,7 +8,7 @@ namespace GlmTune.Inference;
 /// a slot is free.</summary>
 /// <remarks>Beam searches run beside the batch, one at a time, pass by pass. Thread-safe. Answers are the same as those
 /// of <see cref="Generator.Generate"/>.</remarks>
-public sealed class GenerationScheduler : IDisposable
+internal sealed class GenerationScheduler : IDisposable
 {
     private readonly Generator generator;
     private readonly BlockingCollection<Submission[]> incoming = [];

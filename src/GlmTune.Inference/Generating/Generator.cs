@@ -8,7 +8,7 @@ namespace GlmTune.Inference;
 /// <remarks>Several threads may call it at the same time; passes of the model are serialized. Results do not depend on
 /// other prompts, except for the rounding of sums. The seed and a prompt's index determine its random
 /// numbers.</remarks>
-public sealed class Generator
+internal sealed class Generator
 {
     private readonly Lock passes = new();
 

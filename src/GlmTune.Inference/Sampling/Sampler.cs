@@ -10,7 +10,7 @@ namespace GlmTune.Inference;
 /// frequency penalties over the answer), temperature, top-k, top-p, min-p, one random draw. Without sampling, the most
 /// likely token; among equals, the lowest id. The result depends only on seed and logits, not on other answers
 /// generated concurrently. Not thread-safe.</remarks>
-public sealed class Sampler
+internal sealed class Sampler
 {
     private readonly GenerationSettings settings;
     private readonly ScoreRules rules;

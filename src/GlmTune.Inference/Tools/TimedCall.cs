@@ -6,7 +6,7 @@ namespace GlmTune.Inference;
 /// <summary>Runs a function and turns every outcome into an observation: its result, an error, or a timeout.</summary>
 /// <param name="Limit">Time limit; null: none.</param>
 /// <param name="MaxResultCharacters">Longer results are truncated, with a note of how much is missing.</param>
-public sealed record TimedCall(TimeSpan? Limit, int MaxResultCharacters)
+internal sealed record TimedCall(TimeSpan? Limit, int MaxResultCharacters)
 {
     /// <summary>Runs a function.</summary>
     /// <param name="function">Code of others, which may fail with any exception.</param>

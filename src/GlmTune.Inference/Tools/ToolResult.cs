@@ -1,7 +1,7 @@
 namespace GlmTune.Inference;
 
 /// <summary>A tool's result as the model sees it.</summary>
-public static class ToolResult
+internal static class ToolResult
 {
     /// <summary>Stands for an empty result: the chat template omits empty messages, so the model would otherwise answer
     /// its own call.</summary>

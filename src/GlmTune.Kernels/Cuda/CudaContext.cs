@@ -5,7 +5,7 @@ namespace GlmTune.Kernels.Cuda;
 
 /// <summary>The driver's context of a GPU, which must be current on every thread that calls the driver; shared with
 /// libtorch.</summary>
-public static unsafe class CudaContext
+internal static unsafe class CudaContext
 {
     private static readonly ConcurrentDictionary<int, (int Device, nint Context)> Contexts = new();
 

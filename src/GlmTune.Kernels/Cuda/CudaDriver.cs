@@ -196,4 +196,4 @@ internal struct LaunchAttribute
 }
 
 /// <summary>An error from the CUDA driver or compiler; the message contains its reason.</summary>
-public sealed class CudaException(string message) : Exception(message);
+internal sealed class CudaException(string message) : Exception(message);

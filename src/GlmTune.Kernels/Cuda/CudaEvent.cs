@@ -5,7 +5,7 @@ namespace GlmTune.Kernels.Cuda;
 /// <summary>Events of the CUDA driver, by their handles.</summary>
 /// <remarks>The GPU's context must be current on the calling thread: <see cref="CudaContext.Ensure(Device)"/>. Source:
 /// CUDA driver API, "Event management".</remarks>
-public static unsafe class CudaEvent
+internal static unsafe class CudaEvent
 {
     private const uint NoTiming = 2;
     private const int NotReady = 600;

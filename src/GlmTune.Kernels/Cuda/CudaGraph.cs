@@ -8,7 +8,7 @@ namespace GlmTune.Kernels.Cuda;
 /// <remarks>The work must make the same launches on the same memory each time: inputs are long-lived tensors that are
 /// filled before a replay, outputs come from the arena, and it must neither wait for the GPU nor draw random numbers.
 /// Source: CUDA driver API, "Stream management" and "Graph management".</remarks>
-public sealed unsafe class CudaGraph : IDisposable
+internal sealed unsafe class CudaGraph : IDisposable
 {
     private const int Relaxed = 2;
 

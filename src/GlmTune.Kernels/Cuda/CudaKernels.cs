@@ -10,7 +10,7 @@ namespace GlmTune.Kernels.Cuda;
 /// <remarks>Kernels are compiled from the embedded sources on first use (about 0.2 s each) and cached in the user's
 /// cache folder. Types bfloat16, float16 and float32; unsupported inputs (float64, rows that are not a multiple of 16
 /// bytes, strided tensors) are passed to <see cref="PlainKernels"/>. Nothing waits for the GPU. Thread-safe.</remarks>
-public sealed class CudaKernels : LayerKernels
+internal sealed class CudaKernels : LayerKernels
 {
     // One object per GPU, which holds the compiled kernels.
     private static readonly ConcurrentDictionary<int, Lazy<(int Capability, CudaKernels Kernels)>> Instances = new();

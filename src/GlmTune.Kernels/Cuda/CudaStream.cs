@@ -8,7 +8,7 @@ namespace GlmTune.Kernels.Cuda;
 /// current stream is read and set through libtorch's C interface. Source: CUDA driver API, "Stream
 /// management".</remarks>
 #pragma warning disable CA1711 // CUDA's own word.
-public static unsafe class CudaStream
+internal static unsafe class CudaStream
 #pragma warning restore CA1711
 {
     private const uint NonBlocking = 1;

@@ -13,7 +13,7 @@ namespace GlmTune.Kernels.Cuda;
 /// its first part is held. Results of a replay that are needed later must be copied to tensors allocated elsewhere. Not
 /// thread-safe. Source: CUDA driver API, "Graph management"; libtorch's c10/cuda/CUDACachingAllocator.cpp for the
 /// allocator's rules.</remarks>
-public sealed class GraphCapture : IDisposable
+internal sealed class GraphCapture : IDisposable
 {
     private const int Mebibyte = 1 << 20;
 

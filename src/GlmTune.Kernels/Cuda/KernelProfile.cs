@@ -9,14 +9,14 @@ namespace GlmTune.Kernels.Cuda;
 /// <param name="Name">Name of the kernel in its source.</param>
 /// <param name="Count">Number of runs.</param>
 /// <param name="Microseconds">Total time.</param>
-public sealed record KernelTime(string Name, long Count, double Microseconds);
+internal sealed record KernelTime(string Name, long Count, double Microseconds);
 
 /// <summary>Times every kernel that the GPU runs between start and stop, using CUPTI, NVIDIA's profiling
 /// library.</summary>
 /// <remarks>The library is part of PyTorch's CUDA build and of the CUDA toolkit. Only one profile per process at a
 /// time. Records are read with the layout of <c>CUpti_ActivityKernel</c>, whose leading fields have not moved since its
 /// third version (cupti_activity.h).</remarks>
-public static unsafe class KernelProfile
+internal static unsafe class KernelProfile
 {
     private const uint Copies = 1;
     private const uint Fills = 2;

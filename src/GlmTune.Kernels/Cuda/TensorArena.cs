@@ -11,7 +11,7 @@ namespace GlmTune.Kernels.Cuda;
 /// A captured graph writes to fixed addresses, so nothing in it may come from libtorch's allocator, which would hand
 /// the same memory to others. Tensors taken from the arena are valid until it is opened again or disposed. Not
 /// thread-safe. </remarks>
-public sealed unsafe class TensorArena : IDisposable
+internal sealed unsafe class TensorArena : IDisposable
 {
     private const long Alignment = 256;
 

@@ -7,7 +7,7 @@ namespace GlmTune.Kernels.Definitions;
 /// <remarks>h = finalizer(low 32 bits of index · 0x9E3779B9 + key) on 32-bit words, where key mixes both halves of the
 /// seed; kept if h ≥ probability · 2³². Elements 2³² apart are therefore kept or dropped together. The finalizer is
 /// MurmurHash3's (Appleby, public domain, "fmix32").</remarks>
-public static class DropoutMask
+internal static class DropoutMask
 {
     private const long Word = 0xFFFFFFFF;
 

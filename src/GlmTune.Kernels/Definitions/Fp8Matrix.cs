@@ -9,7 +9,7 @@ namespace GlmTune.Kernels.Definitions;
 /// nothing, and the transposed copy is the same matrix: the gradient is that of the function that was computed. Each
 /// copy takes one byte per element, together as much as bfloat16; without the second, it is computed in every backward
 /// pass.</remarks>
-public sealed class Fp8Matrix : IDisposable
+internal sealed class Fp8Matrix : IDisposable
 {
     private const long ElementsAtATime = 1 << 24;
 

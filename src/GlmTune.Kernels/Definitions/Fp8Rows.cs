@@ -6,11 +6,11 @@ namespace GlmTune.Kernels.Definitions;
 /// <param name="Values">e4m3, [N, width].</param>
 /// <param name="Scales">float32, [N, 1]: the row's largest magnitude divided by the largest number of the type.</param>
 /// <remarks>The tensors belong to the dispose scope in which they were created.</remarks>
-public readonly record struct Fp8Rows(Tensor Values, Tensor Scales);
+internal readonly record struct Fp8Rows(Tensor Values, Tensor Scales);
 
 /// <summary>The 8-bit floating-point type e4m3: four exponent bits, three mantissa bits, no infinities.</summary>
 /// <remarks>Source: Micikevicius et al., FP8 Formats for Deep Learning, arXiv:2209.05433, section 3.</remarks>
-public static class Fp8
+internal static class Fp8
 {
     /// <summary>libtorch's Float8_e4m3fn, for which TorchSharp has no name.</summary>
     public const ScalarType E4M3 = (ScalarType)24;

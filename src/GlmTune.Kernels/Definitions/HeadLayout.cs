@@ -8,7 +8,7 @@ namespace GlmTune.Kernels.Definitions;
 /// <param name="RotaryDim">Number of a head's first features that are rotated; even.</param>
 /// <remarks>A row consists of H query heads, then K key heads, then K value heads, each with D features: (H + 2K)·D in
 /// total.</remarks>
-public sealed record HeadLayout(int QueryHeads, int KeyValueHeads, int HeadDim, int RotaryDim)
+internal sealed record HeadLayout(int QueryHeads, int KeyValueHeads, int HeadDim, int RotaryDim)
 {
     /// <summary>Number of query heads that share one key-value head.</summary>
     public int GroupSize => QueryHeads / KeyValueHeads;

@@ -6,7 +6,7 @@ namespace GlmTune.Kernels.Definitions;
 /// <remarks>Results are first rounded to the model's type and then quantized to fp8, so that the fused functions equal
 /// the functions they combine. Source: Micikevicius et al., arXiv:2209.05433; row-wise scales as in Xi et al., COAT,
 /// arXiv:2410.19313.</remarks>
-public abstract partial class LayerKernels
+internal abstract partial class LayerKernels
 {
     /// <summary>Quantizes to fp8, with one scale a row.</summary>
     /// <param name="x">[N, width].</param>

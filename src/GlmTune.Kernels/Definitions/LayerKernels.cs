@@ -9,7 +9,7 @@ namespace GlmTune.Kernels.Definitions;
 /// contiguous and on one device. Arithmetic is in float32 (float64 for float64 inputs); outputs have the type of the
 /// input. Returned tensors belong to the caller's dispose scope. <see cref="PlainKernels"/> is the reference; other
 /// implementations must agree with it, dropout masks to the bit.</remarks>
-public abstract partial class LayerKernels
+internal abstract partial class LayerKernels
 {
     /// <summary>Root-mean-square norm over the last axis: y = weight · x / sqrt(mean(x²) + epsilon).</summary>
     /// <param name="x">[N, C].</param>
@@ -327,7 +327,7 @@ public abstract partial class LayerKernels
 /// <param name="Step">Number of this update, from 1.</param>
 /// <param name="Stored"><see cref="Factors"/> in memory, float32 (or wider) [3] on the device, which a captured graph
 /// reads at each replay; learning rate, decay and step are then ignored. Null: those are used.</param>
-public readonly record struct AdamWStep(
+internal readonly record struct AdamWStep(
     double LearningRate,
     double Beta1,
     double Beta2,

@@ -7,7 +7,7 @@ namespace GlmTune.Kernels.Definitions;
 /// <param name="Value">The factor; ignored if there is a stored one.</param>
 /// <param name="Stored">float32 (or wider) [1] on the device; with it, rows with a target below 0 are ignored. Null:
 /// the value is used.</param>
-public readonly record struct LossScale(double Value, Tensor? Stored = null)
+internal readonly record struct LossScale(double Value, Tensor? Stored = null)
 {
     /// <summary>A plain number.</summary>
     public static implicit operator LossScale(double value) => new(value);

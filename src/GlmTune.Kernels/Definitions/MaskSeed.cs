@@ -7,7 +7,7 @@ namespace GlmTune.Kernels.Definitions;
 /// <param name="Value">The seed; ignored if there is a stored key.</param>
 /// <param name="Stored">The result of <see cref="DropoutMask.Key"/> for a seed, as the bits of one int32 [1] on the
 /// device; null: the seed is used.</param>
-public readonly record struct MaskSeed(long Value, Tensor? Stored = null)
+internal readonly record struct MaskSeed(long Value, Tensor? Stored = null)
 {
     /// <summary>A plain number.</summary>
     public static implicit operator MaskSeed(long value) => new(value);

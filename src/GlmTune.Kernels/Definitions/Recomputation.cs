@@ -6,4 +6,4 @@ namespace GlmTune.Kernels.Definitions;
 /// input.</summary>
 /// <param name="Sources">The tensors it is computed from; they remain owned by the caller.</param>
 /// <param name="Compute">Computes the value, in the caller's dispose scope.</param>
-public sealed record Recomputation(Tensor[] Sources, Func<Tensor[], Tensor> Compute);
+internal sealed record Recomputation(Tensor[] Sources, Func<Tensor[], Tensor> Compute);

@@ -6,7 +6,7 @@ namespace GlmTune.Kernels.Definitions;
 /// <summary>Where sequences start and end among N concatenated tokens, without padding.</summary>
 /// <remarks>The whole model works on such concatenations: a padded batch, a packed row and a single prompt differ only
 /// in this object. Its device tensors are created on first use and disposed with it. Not thread-safe.</remarks>
-public sealed class SequenceLayout : IDisposable
+internal sealed class SequenceLayout : IDisposable
 {
     private int[] starts;
     private Tensor? cumulative;

@@ -6,7 +6,7 @@ namespace GlmTune.Kernels.Definitions;
 /// order.</summary>
 /// <remarks>Entries live outside dispose scopes. The caller that takes an entry disposes it; disposing the tape
 /// disposes the rest. Not thread-safe: one tape serves one layer's pass.</remarks>
-public sealed class Tape : IDisposable
+internal sealed class Tape : IDisposable
 {
     private readonly Stack<IDisposable> saved = new();
 

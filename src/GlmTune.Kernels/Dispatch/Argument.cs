@@ -6,7 +6,7 @@ namespace GlmTune.Kernels.Dispatch;
 /// device or list.</summary>
 /// <remarks>A list consists of tensors, of integers, or of floats. Whether a value is optional is determined by the
 /// schema, not by the caller.</remarks>
-public readonly struct Argument
+internal readonly struct Argument
 {
     private Argument(ArgumentKind kind, long bits = 0, object? reference = null)
     {

@@ -11,7 +11,7 @@ namespace GlmTune.Kernels.Dispatch;
 /// because libtorch itself would read invalid memory. Autograd works as usual. Thread-safe. The types <c>Scalar</c>,
 /// <c>Generator</c> and <c>Layout</c> cannot be passed. Source: the C interface of PyTorch 2.10,
 /// torch/csrc/stable/c/shim.h.</remarks>
-public sealed unsafe class AtenOperator
+internal sealed unsafe class AtenOperator
 {
     // Newer releases may add parameters that default to None; the zeros after ours represent them.
     private const int Slack = 8;
@@ -424,4 +424,4 @@ public sealed unsafe class AtenOperator
 }
 
 /// <summary>An ATen operator failed; the message contains libtorch's reason and the arguments.</summary>
-public sealed class AtenException(string message) : Exception(message);
+internal sealed class AtenException(string message) : Exception(message);

@@ -16,7 +16,7 @@ namespace GlmTune.Kernels.Memory;
 /// <param name="Total">Total bytes there; null: unknown.</param>
 /// <param name="InTensors">Bytes of this process's tensors there; null: unknown.</param>
 /// <param name="Cached">Bytes held by the allocator without being in use; null: unknown.</param>
-public sealed partial record AllocationFailure(
+internal sealed partial record AllocationFailure(
     string Where,
     long? Requested,
     long? Free = null,

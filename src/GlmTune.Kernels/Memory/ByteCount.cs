@@ -3,7 +3,7 @@ using System.Globalization;
 namespace GlmTune.Kernels.Memory;
 
 /// <summary>Amounts of memory as text.</summary>
-public static class ByteCount
+internal static class ByteCount
 {
     private static readonly string[] Units = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
 

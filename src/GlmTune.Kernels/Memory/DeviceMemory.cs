@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 namespace GlmTune.Kernels.Memory;
 
 /// <summary>GPU memory as counted by the driver: that of all programs together.</summary>
-public static unsafe class DeviceMemory
+internal static unsafe class DeviceMemory
 {
     /// <summary>Free and total bytes of a GPU; null on the CPU.</summary>
     public static (long Free, long Total)? Of(Device device)

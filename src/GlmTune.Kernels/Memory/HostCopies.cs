@@ -10,7 +10,7 @@ namespace GlmTune.Kernels.Memory;
 /// <remarks>A copy starts when everything enqueued before it on the current stream is done, and copies run in order.
 /// Memory on both sides must stay valid until a copy is done. Not thread-safe. Source: CUDA driver API, stream and
 /// event management.</remarks>
-public sealed unsafe class HostCopies : IDisposable
+internal sealed unsafe class HostCopies : IDisposable
 {
     private readonly Device device;
     private readonly Stack<nint> idle = [];

@@ -8,7 +8,7 @@ namespace GlmTune.Kernels.Memory;
 
 /// <summary>Copies numbers from the host to tensors on a device without waiting: from memory that the GPU reads by
 /// itself, in stream order.</summary>
-public static class HostValues
+internal static class HostValues
 {
     private const int BlockBytes = 1 << 20;
 

@@ -6,7 +6,7 @@ namespace GlmTune.Kernels.Memory;
 /// of its own.</summary>
 /// <remarks>libtorch keeps the memory that it reserves, so the peak persists and is not missed between two
 /// polls.</remarks>
-public sealed class PeakMemory : IDisposable
+internal sealed class PeakMemory : IDisposable
 {
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(20);
 

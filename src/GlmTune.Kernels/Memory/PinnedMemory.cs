@@ -10,7 +10,7 @@ namespace GlmTune.Kernels.Memory;
 /// <summary>Host memory for asynchronous copies from and to a GPU; on a machine without a GPU, plain memory.</summary>
 /// <remarks>A block may be refilled after <see cref="Wait"/>, which returns when the copies queued from it are done.
 /// Not thread-safe. Source: CUDA driver API, "Memory Management", page-locked memory.</remarks>
-public sealed unsafe class PinnedMemory : IDisposable
+internal sealed unsafe class PinnedMemory : IDisposable
 {
     private readonly Device device;
     private nint address;

@@ -9,7 +9,7 @@ namespace GlmTune.Kernels.Memory;
 /// for.</summary>
 /// <remarks>Two host blocks alternate, so that one can be filled while the other is still being copied. Not
 /// thread-safe.</remarks>
-public sealed unsafe class StagedTensors : IDisposable
+internal sealed unsafe class StagedTensors : IDisposable
 {
     private const long Alignment = 256;
 

@@ -10,7 +10,7 @@ namespace GlmTune.Kernels.Native;
 /// driver is present, the libraries of a PyTorch installation; the CPU libraries beside the program. Call
 /// <see cref="Load"/> before the first use of TorchSharp. Thread-safe; the first call determines the library for the
 /// process.</remarks>
-public static class NativeRuntime
+internal static class NativeRuntime
 {
     private const string Variable = "GLMTUNE_LIBTORCH";
     private static readonly Lock Gate = new();
@@ -186,4 +186,4 @@ public static class NativeRuntime
 /// <param name="Cuda">Whether they include CUDA.</param>
 /// <param name="Patched">Whether TorchSharp's bridge is the patched copy that older libstdc++ versions need.</param>
 /// <param name="PassedOver">Installations that were preferred but cannot be used, each with the reason.</param>
-public sealed record LoadedRuntime(string Folder, bool Cuda, bool Patched, IReadOnlyList<string> PassedOver);
+internal sealed record LoadedRuntime(string Folder, bool Cuda, bool Patched, IReadOnlyList<string> PassedOver);

@@ -6,7 +6,7 @@ namespace GlmTune.Kernels.Native;
 /// <summary>Address of a tensor's bytes, on any device.</summary>
 /// <remarks>Uses libtorch's C interface (torch/csrc/inductor/aoti_torch/c/shim.h), whose tensor handles are the same as
 /// TorchSharp's.</remarks>
-public static unsafe class TensorAddress
+internal static unsafe class TensorAddress
 {
     /// <summary>Address of the first element, in the memory of the tensor's device; valid as long as
     /// <paramref name="tensor"/>. 0 for a tensor without elements.</summary>

@@ -8,7 +8,7 @@ using GlmTune.Files.Json;
 namespace GlmTune.Model.Adapters;
 
 /// <summary>PEFT's <c>adapter_config.json</c>: a JSON object, read with all problems reported at once.</summary>
-public sealed class AdapterConfigFile
+internal sealed class AdapterConfigFile
 {
     /// <summary>The file's name in an adapter folder.</summary>
     public const string FileName = "adapter_config.json";

@@ -6,7 +6,7 @@ namespace GlmTune.Model.Adapters;
 
 /// <summary>Loads and saves adapters in PEFT's format: <c>adapter_config.json</c> and
 /// <c>adapter_model.safetensors</c>.</summary>
-public static class AdapterFolder
+internal static class AdapterFolder
 {
     private const int ProblemsShown = 20;
     private const string PromptEmbeddings = "prompt_embeddings";

@@ -5,7 +5,7 @@ namespace GlmTune.Model.Adapters;
 
 /// <summary>A trainable adapter on a frozen model: LoRA, DoRA or a prefix.</summary>
 /// <remarks>Owns its parameters, and must live as long as the model uses it.</remarks>
-public interface IAdapter : IDisposable
+internal interface IAdapter : IDisposable
 {
     /// <summary>The parameters that are trained and saved, in the order of the forward pass.</summary>
     IEnumerable<Parameter> Parameters { get; }

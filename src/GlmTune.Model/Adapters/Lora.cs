@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 namespace GlmTune.Model.Adapters;
 
 /// <summary>A LoRA or DoRA adapter on a whole model: the layers that it adapts, and its parameters.</summary>
-public sealed class Lora : IAdapter
+internal sealed class Lora : IAdapter
 {
     private readonly List<LowRankAdapter> adapters = [];
     private readonly List<WeightSlice> savedWeights = [];

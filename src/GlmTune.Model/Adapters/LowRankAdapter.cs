@@ -14,7 +14,7 @@ namespace GlmTune.Model.Adapters;
 /// <param name="A">[r, in].</param>
 /// <param name="B">[rows, r].</param>
 /// <param name="Magnitude">DoRA's magnitude of each row, [rows]; null without DoRA.</param>
-public sealed record LowRankDelta(
+internal sealed record LowRankDelta(
     string Module,
     long FirstRow,
     long Rows,
@@ -35,7 +35,7 @@ public sealed record LowRankDelta(
 /// share one dropout mask, like the single delta of a fused layer. With DoRA, with row gains g and x' = dropout(x), y =
 /// W x + (g − 1) W x' + g · s · B (A x'). Source: Hu et al., LoRA, arXiv:2106.09685, section 4.1; for DoRA see
 /// <see cref="RowMagnitudes"/>.</remarks>
-public sealed class LowRankAdapter : LinearAdapter, IDisposable
+internal sealed class LowRankAdapter : LinearAdapter, IDisposable
 {
     private readonly Tensor stackedA;
     private readonly Tensor blockB;

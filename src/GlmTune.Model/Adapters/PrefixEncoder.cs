@@ -9,7 +9,7 @@ namespace GlmTune.Model.Adapters;
 /// <remarks>A unit of the model before the token embedding. <see cref="Project"/> computes the prefixes before they are
 /// used; <see cref="Backward"/> receives the gradients that the layers collected for them. In float32 or wider. Source:
 /// Li and Liang, Prefix-Tuning, arXiv:2101.00190, section 4.3.</remarks>
-public sealed class PrefixEncoder : Layer
+internal sealed class PrefixEncoder : Layer
 {
     private readonly IReadOnlyList<Parameter> prefixes;
     private readonly Parameter embedding;

@@ -7,7 +7,7 @@ namespace GlmTune.Model.Adapters;
 /// <summary>P-Tuning v2 on a whole model: trained keys and values of P virtual tokens in every decoder layer.</summary>
 /// <remarks>Either the prefix [2, P, K, D] of every layer is trained directly, or a <see cref="PrefixEncoder"/> that
 /// computes all of them. Prefix keys are not rotated. Source: Liu et al., P-Tuning v2, arXiv:2110.07602.</remarks>
-public sealed class PrefixTuning : IAdapter
+internal sealed class PrefixTuning : IAdapter
 {
     private readonly List<Parameter> prefixes = [];
 

@@ -7,7 +7,7 @@ namespace GlmTune.Model.Adapters;
 
 /// <summary>Initial values that depend only on a seed and the parameter's name, not on device, order or world
 /// size.</summary>
-public static class SeededRandom
+internal static class SeededRandom
 {
     /// <summary>Uniform in ±<paramref name="bound"/>, with the parameter's shape, type and device.</summary>
     public static Tensor Uniform(Parameter parameter, long seed, double bound) =>

@@ -4,7 +4,7 @@ namespace GlmTune.Model.Adapters;
 
 /// <summary>One of several adapters served side by side on a model.</summary>
 /// <remarks>Owned by its <see cref="ServedAdapters"/>.</remarks>
-public sealed class ServedAdapter
+internal sealed class ServedAdapter
 {
     internal ServedAdapter(string name, string kind) => (Name, Kind) = (name, kind);
 

@@ -9,7 +9,7 @@ namespace GlmTune.Model.Adapters;
 /// <remarks>LoRA and DoRA adapters of all ranks, targets and scales share one pair of products per linear layer
 /// (<see cref="ServedLowRank"/>); a prefix is stored at the start of its rows' cache slots. Do not load or unload
 /// during a pass; <see cref="All"/> may be read at any time.</remarks>
-public sealed class ServedAdapters : IDisposable
+internal sealed class ServedAdapters : IDisposable
 {
     private readonly DecoderModel model;
     private ServedAdapter[] adapters = []; // Replaced with each change, because requests look up names at any time.

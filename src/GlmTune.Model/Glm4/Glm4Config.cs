@@ -4,7 +4,7 @@ using static TorchSharp.torch;
 namespace GlmTune.Model.Glm4;
 
 /// <summary>The architecture of a GLM-4 model, from either layout's <c>config.json</c>.</summary>
-public sealed record Glm4Config : ModelConfig
+internal sealed record Glm4Config : ModelConfig
 {
     /// <summary>Whether query, key and value have biases.</summary>
     public bool AttentionBias { get; init; } = true;

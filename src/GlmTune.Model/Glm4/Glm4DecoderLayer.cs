@@ -7,7 +7,7 @@ namespace GlmTune.Model.Glm4;
 
 /// <summary>A decoder layer: h = x + attention(norm(x)); y = h + feedForward(norm(h)). With output norms, the output of
 /// either block is normalised before it is added.</summary>
-public sealed class Glm4DecoderLayer : DecoderLayer
+internal sealed class Glm4DecoderLayer : DecoderLayer
 {
     private readonly double epsilon;
 

@@ -2,7 +2,7 @@ namespace GlmTune.Model.Glm4;
 
 /// <summary>GLM-4: <c>chatglm</c> for GLM-4-9B as published, <c>glm</c> as converted by the transformers library, and
 /// for GLM-Edge; <c>glm4</c> for GLM-4-0414 and GLM-Z1.</summary>
-public static class Glm4Family
+internal static class Glm4Family
 {
     /// <summary>Its entry in the list of families.</summary>
     public static ModelFamily Instance { get; } =

@@ -4,7 +4,7 @@ using static TorchSharp.torch;
 namespace GlmTune.Model.Glm4;
 
 /// <summary>GLM-4 and its relatives, as <see cref="Glm4Config"/> describes them.</summary>
-public sealed class Glm4Model : DecoderModel
+internal sealed class Glm4Model : DecoderModel
 {
     /// <summary>Creates the layers on one device; weights are not in memory yet.</summary>
     /// <param name="config">The architecture.</param>

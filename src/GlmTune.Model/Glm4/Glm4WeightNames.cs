@@ -5,7 +5,7 @@ namespace GlmTune.Model.Glm4;
 
 /// <summary>Names of a model's weights in both checkpoint layouts.</summary>
 /// <param name="config">The architecture.</param>
-public sealed class Glm4WeightNames(Glm4Config config) : WeightNames
+internal sealed class Glm4WeightNames(Glm4Config config) : WeightNames
 {
     /// <summary>Name of the token embedding's table in a model.</summary>
     internal const string Embedding = "transformer.embedding.word_embeddings.weight";

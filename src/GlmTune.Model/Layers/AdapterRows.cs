@@ -7,7 +7,7 @@ namespace GlmTune.Model.Layers;
 /// once and replayed with other numbers in <see cref="Index"/>. Owns its tensors. Not thread-safe.</remarks>
 /// <param name="index">A token's row in the adapters' tables, int64 [N]: 0 for the base model alone. Then owned by this
 /// object.</param>
-public sealed class AdapterRows(Tensor index) : IDisposable
+internal sealed class AdapterRows(Tensor index) : IDisposable
 {
     private readonly Dictionary<Tensor, Tensor> chosen = [];
 

@@ -8,7 +8,7 @@ namespace GlmTune.Model.Layers;
 /// update.</summary>
 /// <remarks>Source: Ainslie et al., GQA, arXiv:2305.13245; Liu et al., P-Tuning v2, arXiv:2110.07602, for the
 /// prefix.</remarks>
-public sealed class Attention
+internal sealed class Attention
 {
     private readonly int layer;
     private Parameter? prefix;

@@ -9,7 +9,7 @@ namespace GlmTune.Model.Layers;
 /// attention every layer works on its run; inside, on all tokens of its share of heads, here h query and k key-value
 /// heads with D features. Returned tensors belong to the caller's dispose scope. Source: Jacobs et al., DeepSpeed
 /// Ulysses, arXiv:2309.14509, section 3.1.</remarks>
-public abstract class AttentionExchange
+internal abstract class AttentionExchange
 {
     /// <summary>The heads of this share.</summary>
     public abstract HeadLayout Heads { get; }

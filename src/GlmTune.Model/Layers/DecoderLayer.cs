@@ -5,7 +5,7 @@ namespace GlmTune.Model.Layers;
 
 /// <summary>A decoder layer of any family: attention and a feed-forward block on a residual stream, forward, backward
 /// and over a cache.</summary>
-public abstract class DecoderLayer : Layer
+internal abstract class DecoderLayer : Layer
 {
     /// <param name="number">Index of the layer, from 0.</param>
     /// <param name="attention">The attention block.</param>

@@ -5,7 +5,7 @@ namespace GlmTune.Model.Layers;
 
 /// <summary>down(silu(gate) · up), with gate and up from one fused projection.</summary>
 /// <remarks>Source: Shazeer, GLU Variants Improve Transformer, arXiv:2002.05202, section 2.</remarks>
-public sealed class FeedForward
+internal sealed class FeedForward
 {
     /// <param name="gateUp">[2F, C]: gate rows, then up rows.</param>
     /// <param name="down">[C, F].</param>

@@ -1,7 +1,7 @@
 namespace GlmTune.Model.Layers;
 
 /// <summary>Brings the weights of a model's units into memory while they run.</summary>
-public interface IUnitWeights
+internal interface IUnitWeights
 {
     /// <summary>Brings a unit's weights into memory, until <see cref="Reshard"/>.</summary>
     void Unshard(Layer layer);

@@ -11,7 +11,7 @@ namespace GlmTune.Model.Layers;
 /// <param name="lowest">Index of the first layer with a backward pass.</param>
 /// <param name="recomputed">Number of layers to recompute, counted from the first.</param>
 /// <param name="selectivelyRecomputed">Further layers of which only norms and SwiGLU are recomputed.</param>
-public sealed class KeptActivations(int layers, int lowest, int recomputed, int selectivelyRecomputed) : IDisposable
+internal sealed class KeptActivations(int layers, int lowest, int recomputed, int selectivelyRecomputed) : IDisposable
 {
     private readonly IDisposable?[] kept = new IDisposable?[layers];
 

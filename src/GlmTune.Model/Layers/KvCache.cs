@@ -7,7 +7,7 @@ namespace GlmTune.Model.Layers;
 
 /// <summary>Keys and values of earlier tokens, for a fixed number of sequences ("slots") of limited length.</summary>
 /// <remarks>Keys are stored rotated. Not thread-safe.</remarks>
-public sealed class KvCache : IDisposable
+internal sealed class KvCache : IDisposable
 {
     // A small cache is allocated at once; a large one is rearranged layer by layer, and memory is returned layer by
     // layer.
@@ -149,7 +149,7 @@ public sealed class KvCache : IDisposable
 /// <summary>One pass's view of a cache: the slot of each sequence, and the number of tokens in it including the new
 /// ones.</summary>
 /// <remarks>Its device tensors are created on first use and disposed with it.</remarks>
-public sealed class CacheStep : IDisposable
+internal sealed class CacheStep : IDisposable
 {
     private readonly int[] slots;
     private readonly int[] added;

@@ -6,4 +6,4 @@ namespace GlmTune.Model.Layers;
 /// needed.</summary>
 /// <param name="Index">Their indices, int64 [m].</param>
 /// <param name="Adapters">Their adapters, if low-rank adapters are used.</param>
-public sealed record LastRows(Tensor Index, AdapterRows? Adapters);
+internal sealed record LastRows(Tensor Index, AdapterRows? Adapters);

@@ -2,7 +2,7 @@ namespace GlmTune.Model.Layers;
 
 /// <summary>A unit of the model that is gathered, run, recomputed and reduced as a whole: the token embedding, a
 /// decoder layer, the output head.</summary>
-public abstract class Layer : IDisposable
+internal abstract class Layer : IDisposable
 {
     /// <summary>Name of the layer, for messages: "embedding", "layer 17", "output head".</summary>
     public abstract string Name { get; }

@@ -7,7 +7,7 @@ namespace GlmTune.Model.Layers;
 /// <remarks>Owns its angles; everything else remains owned by the caller. Not thread-safe.</remarks>
 /// <param name="cosine">Cosines of the tokens' angles, float32 [N, rotaryDim / 2]; then owned by the context.</param>
 /// <param name="sine">Sines of the tokens' angles, likewise.</param>
-public sealed class LayerContext(Tensor cosine, Tensor sine) : IDisposable
+internal sealed class LayerContext(Tensor cosine, Tensor sine) : IDisposable
 {
     /// <summary>Layer functions of the device.</summary>
     public required LayerKernels Kernels { get; init; }

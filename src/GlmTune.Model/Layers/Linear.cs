@@ -6,7 +6,7 @@ namespace GlmTune.Model.Layers;
 
 /// <summary>y = x Wᵀ + b, with adapters on top.</summary>
 /// <remarks>Not a unit of sharding; the parameters belong to its layer.</remarks>
-public sealed class Linear
+internal sealed class Linear
 {
     private readonly List<LinearAdapter> adapters = [];
 

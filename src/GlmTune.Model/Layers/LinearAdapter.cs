@@ -4,7 +4,7 @@ using static TorchSharp.torch;
 namespace GlmTune.Model.Layers;
 
 /// <summary>A trainable addition to a frozen linear layer.</summary>
-public abstract class LinearAdapter
+internal abstract class LinearAdapter
 {
     /// <summary>Its trainable parameters.</summary>
     public abstract IEnumerable<Parameter> Parameters { get; }

@@ -9,7 +9,7 @@ namespace GlmTune.Model.Layers;
 /// <param name="Quantized">The values in fp8; null: quantized where they are needed.</param>
 /// <param name="Again">Makes the values again, to the bit, from what the backward pass keeps anyway; null: nothing
 /// does.</param>
-public readonly record struct LinearInput(Tensor? Values, Fp8Rows? Quantized = null, Recomputation? Again = null)
+internal readonly record struct LinearInput(Tensor? Values, Fp8Rows? Quantized = null, Recomputation? Again = null)
 {
     /// <summary>Values only.</summary>
     public static implicit operator LinearInput(Tensor values) => new(values);

@@ -9,7 +9,7 @@ namespace GlmTune.Model.Layers;
 /// <remarks>The loss never needs logits of more than <see cref="ChunkRows"/> tokens at a time, nor of tokens without a
 /// target. Source of the idea: Wijmans et al., Cut Your Losses, arXiv:2411.09009, section 3 (ours keeps plain matrix
 /// products).</remarks>
-public sealed class OutputHead : Layer
+internal sealed class OutputHead : Layer
 {
     private readonly double epsilon;
     private readonly TokenEmbedding? tied;

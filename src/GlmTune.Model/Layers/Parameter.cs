@@ -8,7 +8,7 @@ namespace GlmTune.Model.Layers;
 /// it.</summary>
 /// <remarks>Layers read the values in the type that they compute in. With sharded weights, they are in memory only
 /// between gather and release. Not thread-safe.</remarks>
-public sealed class Parameter : IDisposable
+internal sealed class Parameter : IDisposable
 {
     private Tensor? value;
     private Fp8Matrix? quantized;

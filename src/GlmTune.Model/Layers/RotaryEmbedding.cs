@@ -7,7 +7,7 @@ namespace GlmTune.Model.Layers;
 /// <remarks>Pair j of <paramref name="rotaryDim"/>/2 is rotated by position · base^(−2j/rotaryDim). Angles are float32;
 /// sines and cosines are then rounded to the model's type, as in both published implementations. Source: Su et al.,
 /// RoFormer, arXiv:2104.09864, section 3.4.2.</remarks>
-public sealed class RotaryEmbedding(int rotaryDim, double thetaBase)
+internal sealed class RotaryEmbedding(int rotaryDim, double thetaBase)
 {
     /// <summary>Sines and cosines of each token.</summary>
     /// <param name="positions">Position of each token in its sequence, [N].</param>

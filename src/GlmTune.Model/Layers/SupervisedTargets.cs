@@ -6,7 +6,7 @@ namespace GlmTune.Model.Layers;
 /// <summary>The positions from which the loss is computed, with the token to predict at each: the labels, shifted
 /// once.</summary>
 /// <remarks>Its device tensors are created on first use and disposed with it. Not thread-safe.</remarks>
-public sealed class SupervisedTargets : IDisposable
+internal sealed class SupervisedTargets : IDisposable
 {
     private readonly int[] rows;
     private readonly int[] targets;

@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 namespace GlmTune.Model.Layers;
 
 /// <summary>Token ids to hidden states: rows of a table.</summary>
-public sealed class TokenEmbedding : Layer
+internal sealed class TokenEmbedding : Layer
 {
     /// <param name="weight">[V, C].</param>
     /// <param name="isShared">Whether the output head projects by the same table.</param>

@@ -9,7 +9,7 @@ namespace GlmTune.Recipes.Chat;
 /// <param name="Answered">Number of rows answered by this run.</param>
 /// <param name="Failed">Number of output rows with an error instead of an answer, including those of earlier
 /// runs.</param>
-public sealed record BatchReport(int Rows, int Answered, int Failed);
+internal sealed record BatchReport(int Rows, int Answered, int Failed);
 
 /// <summary>Answers every conversation of a file into another file, in order; resumes where an earlier run
 /// stopped.</summary>
@@ -20,7 +20,7 @@ public sealed record BatchReport(int Rows, int Answered, int Failed);
 /// example because its prompt is too long, has a null <c>prediction</c> and an <c>error</c>; the others are answered.
 /// Failures of the machine, such as a lack of memory, end the run.
 /// </remarks>
-public static class BatchAnswers
+internal static class BatchAnswers
 {
     // Conversations in progress; more than are decoded together, so that one long answer delays few.
     private const int Ahead = 64;

@@ -6,7 +6,7 @@ namespace GlmTune.Recipes.Chat;
 
 /// <summary>The conversations of a file that are to be answered, and the output with the answers that an earlier run
 /// left. Everything about them is checked before a model is loaded.</summary>
-public sealed class BatchPlan
+internal sealed class BatchPlan
 {
     private BatchPlan(
         string output,

@@ -9,7 +9,7 @@ namespace GlmTune.Recipes.Chat;
 
 /// <summary>How a server that has its devices for itself uses them: what is not set follows from their free
 /// memory.</summary>
-public sealed record ServingLimits
+internal sealed record ServingLimits
 {
     /// <summary>Most answers generated concurrently unless set: beyond it, more rows add little to the tokens per
     /// second of a current GPU, because its arithmetic is used up.</summary>

@@ -5,7 +5,7 @@ using GlmTune.Files.Json;
 namespace GlmTune.Recipes.Chat;
 
 /// <summary>A file of tools that a model may call.</summary>
-public static class ToolFile
+internal static class ToolFile
 {
     /// <summary>Reads a JSON array of tools, or an object with such an array as <c>tools</c>.</summary>
     /// <exception cref="InvalidDataException">The file holds something else; the message lists every invalid

@@ -28,7 +28,7 @@ public sealed record TunedChatOptions
 
     /// <summary>Set for a server, whose limits follow from the memory of its devices; then <see cref="Limits"/> are not
     /// used.</summary>
-    public ServingLimits? Serving { get; init; }
+    internal ServingLimits? Serving { get; init; }
 
     /// <summary>Chat template revision; null: the one the checkpoint was trained with, if recorded, otherwise the
     /// default.</summary>
@@ -48,7 +48,7 @@ public sealed class TunedChat : IDisposable
     public IReadOnlyList<string> Notes { get; }
 
     /// <summary>The model, with the adapters that it serves.</summary>
-    public TunedModel Model => model;
+    internal TunedModel Model => model;
 
     /// <summary>Turns conversations into answers, for any number of concurrent callers.</summary>
     public ChatModel Chat { get; }
@@ -64,7 +64,7 @@ public sealed class TunedChat : IDisposable
 
     /// <summary>Loads the weights for files that have been read and checked.</summary>
     /// <exception cref="InvalidDataException">Weights are damaged, or the devices are too small.</exception>
-    public static TunedChat Load(TunedChatFiles files)
+    internal static TunedChat Load(TunedChatFiles files)
     {
         var options = files.Options;
         List<string> notes = [.. files.Notes];

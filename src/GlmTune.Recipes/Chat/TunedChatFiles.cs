@@ -11,7 +11,7 @@ namespace GlmTune.Recipes.Chat;
 /// <summary>Everything that is read of a tuned model before its weights: enough to find problems early.</summary>
 /// <remarks>Tokenizer and generation configuration are read from the adapter folder if it has them, otherwise from the
 /// base.</remarks>
-public sealed class TunedChatFiles
+internal sealed class TunedChatFiles
 {
     private TunedChatFiles(
         string name,

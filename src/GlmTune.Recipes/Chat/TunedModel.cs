@@ -7,7 +7,7 @@ using static TorchSharp.torch;
 namespace GlmTune.Recipes.Chat;
 
 /// <summary>A model in memory, with the adapter that it was tuned with if there is one.</summary>
-public sealed class TunedModel : IDisposable
+internal sealed class TunedModel : IDisposable
 {
     private TunedModel(TunedPath path, DecoderModel model, IAdapter? adapter) =>
         (Path, Model, Adapter) = (path, model, adapter);

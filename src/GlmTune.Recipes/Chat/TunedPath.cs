@@ -8,7 +8,7 @@ namespace GlmTune.Recipes.Chat;
 /// <summary>A path that can be chatted with: a model folder, or an adapter folder with its base model.</summary>
 /// <param name="ModelFolder">The model, or the adapter's base.</param>
 /// <param name="AdapterFolder">The adapter; null for a plain model.</param>
-public sealed record TunedPath(string ModelFolder, string? AdapterFolder)
+internal sealed record TunedPath(string ModelFolder, string? AdapterFolder)
 {
     /// <summary>The folders that are read: the model, then the adapter if there is one.</summary>
     public IReadOnlyList<string> Folders => AdapterFolder is null ? [ModelFolder] : [ModelFolder, AdapterFolder];

@@ -1,7 +1,7 @@
 namespace GlmTune.Recipes.Configuration;
 
 /// <summary>Finds the word that was probably meant.</summary>
-public static class Suggestion
+internal static class Suggestion
 {
     /// <summary>The candidate with the fewest edits from <paramref name="word"/>; null if it needs more edits than a
     /// third of the length (at least 2).</summary>

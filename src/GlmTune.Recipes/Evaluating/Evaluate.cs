@@ -39,7 +39,7 @@ public static class Evaluate
     /// <param name="progress">Called with the progress.</param>
     /// <param name="stop">Stops the evaluation between two passes; nothing is written then.</param>
     /// <exception cref="InvalidDataException">A file is missing, damaged, or does not match the others.</exception>
-    public static EvaluationReport Run(
+    internal static EvaluationReport Run(
         Recipe recipe,
         string dataFolder,
         TunedPath path,

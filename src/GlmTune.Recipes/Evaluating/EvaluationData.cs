@@ -6,7 +6,7 @@ namespace GlmTune.Recipes.Evaluating;
 /// <param name="File">The data file.</param>
 /// <param name="Rows">Rows for the loss.</param>
 /// <param name="Answers">Answers to generate; null if only the loss is computed.</param>
-public sealed record EvaluationData(string File, TrainingSet Rows, EvaluationSet? Answers)
+internal sealed record EvaluationData(string File, TrainingSet Rows, EvaluationSet? Answers)
 {
     /// <summary>Notes for the user: rows that were skipped, and answers that are left out or have a truncated
     /// reference.</summary>

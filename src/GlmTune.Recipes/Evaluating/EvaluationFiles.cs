@@ -9,7 +9,7 @@ namespace GlmTune.Recipes.Evaluating;
 /// generated.</param>
 /// <param name="Metrics">Path of a JSON file with <see cref="EvaluationReport.Metrics"/>; non-finite values are written
 /// as null.</param>
-public sealed record EvaluationFiles(string Predictions, string Metrics)
+internal sealed record EvaluationFiles(string Predictions, string Metrics)
 {
     /// <summary>The files of a split's evaluation: <c>predictions_test.jsonl</c> and
     /// <c>metrics_test.json</c>.</summary>

@@ -11,14 +11,14 @@ namespace GlmTune.Recipes.Models;
 /// <param name="Length">Length of the rows, T.</param>
 /// <param name="SupervisedTokens">Number of targets of the loss.</param>
 /// <param name="Loss">Mean −log p of the targets; NaN without targets; null without labels.</param>
-public sealed record ForwardReport(int Rows, int Length, int SupervisedTokens, double? Loss);
+internal sealed record ForwardReport(int Rows, int Length, int SupervisedTokens, double? Loss);
 
 /// <summary>Runs a model on a padded batch and writes the logits to a file, for comparison with other
 /// frameworks.</summary>
 /// <remarks>The file contains <c>logits</c>, float32 [B, T, V], zero at padding, and, if the batch has labels,
 /// <c>loss</c>, float32 []: the mean over supervised next-token targets. The position of a token is the number of
 /// non-padding tokens before it.</remarks>
-public static class ForwardPass
+internal static class ForwardPass
 {
     // Maximum logits in memory at a time: 1 GiB in float32, or one row if that is larger.
     private const long MaxLogits = 1L << 28;

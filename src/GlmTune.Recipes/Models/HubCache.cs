@@ -4,7 +4,7 @@ namespace GlmTune.Recipes.Models;
 
 /// <summary>Models that Hugging Face's tools have downloaded to this machine; nothing is downloaded here.</summary>
 /// <param name="Folders">Cache folders in order of preference, with <c>models--ORGANISATION--NAME</c> inside.</param>
-public sealed record HubCache(IReadOnlyList<string> Folders)
+internal sealed record HubCache(IReadOnlyList<string> Folders)
 {
     /// <summary>The folders that those tools use: <c>HF_HUB_CACHE</c>, <c>HF_HOME/hub</c>,
     /// <c>XDG_CACHE_HOME/huggingface/hub</c>, <c>~/.cache/huggingface/hub</c>.</summary>

@@ -8,7 +8,7 @@ using static TorchSharp.torch;
 namespace GlmTune.Recipes.Models;
 
 /// <summary>Creates a model with random weights, for training from scratch or for benchmarks.</summary>
-public static class InitializeModel
+internal static class InitializeModel
 {
     /// <summary>The published shape that benchmarks use by default.</summary>
     public const string PublishedShape = "glm-4-9b";

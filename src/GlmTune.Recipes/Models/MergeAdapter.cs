@@ -33,7 +33,7 @@ public static class MergeAdapter
     /// <param name="note">Called with notes about the folders for the user.</param>
     /// <exception cref="InvalidDataException">The adapter is a prefix, files do not match, <paramref name="folder"/>
     /// exists, or merged and attached adapter give different answers. Nothing is written.</exception>
-    public static MergeReport Run(
+    internal static MergeReport Run(
         TunedPath path,
         string folder,
         CheckpointLayout? layout,
@@ -61,7 +61,7 @@ public static class MergeAdapter
     /// <param name="folder">The output folder, which must not exist.</param>
     /// <param name="layout">Names of the tensors; null: those of the base.</param>
     /// <param name="type">Type to store; null: the base's.</param>
-    public static IReadOnlyList<string> FindProblems(
+    internal static IReadOnlyList<string> FindProblems(
         TunedPath? path,
         string folder,
         CheckpointLayout? layout,

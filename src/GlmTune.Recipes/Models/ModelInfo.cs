@@ -15,7 +15,7 @@ namespace GlmTune.Recipes.Models;
 /// <param name="Parameters">Total number of elements.</param>
 /// <param name="Bytes">Total number of bytes.</param>
 /// <param name="Types">The element types, as safetensors names them.</param>
-public sealed record WeightSummary(int Files, int Tensors, long Parameters, long Bytes, IReadOnlyList<string> Types)
+internal sealed record WeightSummary(int Files, int Tensors, long Parameters, long Bytes, IReadOnlyList<string> Types)
 {
     /// <summary>Reads headers only; null if the folder has no readable weights.</summary>
     public static WeightSummary? TryRead(string folder)
@@ -56,7 +56,7 @@ public sealed record WeightSummary(int Files, int Tensors, long Parameters, long
 /// <param name="NamedBase">The base model that its configuration names.</param>
 /// <param name="Lora">LoRA options; null for other kinds.</param>
 /// <param name="Weights">The trained weights; null if there are none.</param>
-public sealed record AdapterInfo(
+internal sealed record AdapterInfo(
     string Folder,
     string Kind,
     string? NamedBase,
@@ -73,7 +73,7 @@ public sealed record AdapterInfo(
 /// <param name="Adapter">The adapter; null if the path is a model.</param>
 /// <param name="Problems">Why it cannot be loaded, in the same words as loading; empty if it can.</param>
 /// <param name="Notes">Notes for the user.</param>
-public sealed record ModelInfo(
+internal sealed record ModelInfo(
     string Folder,
     ModelConfig Config,
     WeightSummary? Weights,

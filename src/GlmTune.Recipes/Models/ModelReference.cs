@@ -3,7 +3,7 @@ using GlmTune.Files;
 namespace GlmTune.Recipes.Models;
 
 /// <summary>A model as named by the user: a folder, or a Hub id such as <c>THUDM/glm-4-9b-chat</c>.</summary>
-public static class ModelReference
+internal static class ModelReference
 {
     /// <summary>The model folder.</summary>
     /// <param name="model">A folder, or the Hub id of a model in the local cache. An existing folder takes

@@ -6,7 +6,7 @@ namespace GlmTune.Recipes.Models;
 
 /// <summary>A padded batch in the form used by other frameworks, read from JSON: <c>input_ids</c>,
 /// <c>attention_mask</c>, <c>labels</c>, each [B, T].</summary>
-public sealed record TokenGrid
+internal sealed record TokenGrid
 {
     /// <summary>Token ids [B][T].</summary>
     public required int[][] InputIds { get; init; }

@@ -10,7 +10,7 @@ using GlmTune.Recipes.Chat;
 namespace GlmTune.Recipes.Models;
 
 /// <summary>How <see cref="TokenizeText"/> treats special tokens.</summary>
-public enum TextReading
+internal enum TextReading
 {
     /// <summary>Everything is plain text, including the text of special tokens; nothing is added.</summary>
     Plain,
@@ -23,7 +23,7 @@ public enum TextReading
 }
 
 /// <summary>Converts texts to token ids; needs only a tokenizer's files.</summary>
-public static partial class TokenizeText
+internal static partial class TokenizeText
 {
     private static readonly UTF8Encoding Strict = new(
         encoderShouldEmitUTF8Identifier: false,

@@ -6,7 +6,7 @@ using static TorchSharp.torch;
 namespace GlmTune.Recipes.Planning;
 
 /// <summary>The memory that answers side by side take, predicted from configuration and lengths alone.</summary>
-public static class AnswerMemory
+internal static class AnswerMemory
 {
     // Gate, up and their product, the fused queries, keys and values, and the residual stream with its norm.
     private const int ResidualTensors = 4;

@@ -7,7 +7,7 @@ namespace GlmTune.Recipes.Planning;
 /// <summary>A setting that makes training need less memory and does not change the results.</summary>
 /// <param name="Kind">Which one.</param>
 /// <param name="Value">Its number, where it has one.</param>
-public sealed record MemoryChange(MemoryChangeKind Kind, long Value = 0)
+internal sealed record MemoryChange(MemoryChangeKind Kind, long Value = 0)
 {
     /// <summary>As a recipe has it, <c>key: value</c>.</summary>
     public override string ToString() =>
@@ -115,7 +115,7 @@ public sealed record MemoryChange(MemoryChangeKind Kind, long Value = 0)
 }
 
 /// <summary>What a <see cref="MemoryChange"/> changes.</summary>
-public enum MemoryChangeKind
+internal enum MemoryChangeKind
 {
     /// <summary>Activations are recomputed where they do not fit.</summary>
     Recompute,

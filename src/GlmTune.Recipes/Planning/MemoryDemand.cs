@@ -10,7 +10,7 @@ namespace GlmTune.Recipes.Planning;
 
 /// <summary>What decides how much memory training takes: the numbers that <see cref="MemoryPlan"/> is computed
 /// from.</summary>
-public sealed record MemoryDemand
+internal sealed record MemoryDemand
 {
     /// <summary>Configuration of the model.</summary>
     public required ModelConfig Config { get; init; }

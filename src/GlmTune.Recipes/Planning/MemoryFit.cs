@@ -7,7 +7,7 @@ namespace GlmTune.Recipes.Planning;
 /// <param name="Plan">What it takes.</param>
 /// <param name="Available">Bytes of each device.</param>
 /// <param name="Where">What messages call the device.</param>
-public sealed record MemoryFit(MemoryDemand Demand, MemoryPlan Plan, long Available, string Where)
+internal sealed record MemoryFit(MemoryDemand Demand, MemoryPlan Plan, long Available, string Where)
 {
     private const int MaxRanks = 1024;
 

@@ -10,14 +10,14 @@ namespace GlmTune.Recipes.Planning;
 /// <summary>One item of memory used in training.</summary>
 /// <param name="Name">Description, such as "weights".</param>
 /// <param name="Bytes">Bytes on one rank.</param>
-public sealed record MemoryPart(string Name, long Bytes);
+internal sealed record MemoryPart(string Name, long Bytes);
 
 /// <summary>The most memory that training needs on each rank, predicted from the numbers of configuration and recipe
 /// alone: on a GPU within 5 % of what was measured (docs/memory.md).</summary>
 /// <param name="Device">Items in the memory of the rank's device.</param>
 /// <param name="Host">Items in host memory.</param>
 /// <param name="Recomputed">What is recomputed.</param>
-public sealed record MemoryPlan(
+internal sealed record MemoryPlan(
     IReadOnlyList<MemoryPart> Device,
     IReadOnlyList<MemoryPart> Host,
     RecomputePlan Recomputed

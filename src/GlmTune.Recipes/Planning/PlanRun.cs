@@ -8,7 +8,7 @@ using static TorchSharp.torch;
 namespace GlmTune.Recipes.Planning;
 
 /// <summary>Plans the memory of a run that is not started: <c>config.json</c> and recipe are enough.</summary>
-public static class PlanRun
+internal static class PlanRun
 {
     /// <summary>Compares what a run takes with the memory of the GPUs that it would run on.</summary>
     /// <param name="recipe">The recipe.</param>

@@ -17,7 +17,7 @@ namespace GlmTune.Recipes.Reporting;
 /// <summary>Records a run in its output folder, for the training page and other tools: <c>run.json</c>,
 /// <c>log.jsonl</c>, TensorBoard event files, and plots at the end.</summary>
 /// <remarks>If the log cannot be written, the run continues without it.</remarks>
-public sealed class RunLogger : IFineTuneReporter, IDisposable
+internal sealed class RunLogger : IFineTuneReporter, IDisposable
 {
     private static readonly TimeSpan ProgressInterval = TimeSpan.FromSeconds(5);
     private static readonly JsonSerializerOptions RecipeFormat = new()

@@ -61,7 +61,7 @@ public sealed class FineTune
     /// them.</exception>
     /// <exception cref="LostRankException">A rank has ended or hangs (with ranks as threads; otherwise processes
     /// end).</exception>
-    public static FineTuneResult Run(
+    internal static FineTuneResult Run(
         Recipe recipe,
         string dataFolder,
         string model,

@@ -6,7 +6,7 @@ using GlmTune.Recipes.Models;
 namespace GlmTune.Recipes.Training;
 
 /// <summary>The files given to a run: recipe, data folder and model.</summary>
-public static class RunFiles
+internal static class RunFiles
 {
     /// <summary>Reads the recipe of a run. If it has problems, the data folder and the model are also checked, so that
     /// one report covers all three; otherwise the run itself checks them.</summary>

@@ -6,7 +6,7 @@ using static TorchSharp.torch;
 namespace GlmTune.Recipes.Training;
 
 /// <summary>What a run trains: an adapter on a frozen model, or the whole model.</summary>
-public sealed class TrainedWeights : IDisposable
+internal sealed class TrainedWeights : IDisposable
 {
     private readonly DecoderModel model;
     private readonly IAdapter? adapter;

@@ -10,7 +10,7 @@ namespace GlmTune.Runs.TensorBoard;
 /// <c>step</c> (2, varint), and <c>file_version</c> (3, string) or <c>summary</c> (5) with values (1) of <c>tag</c> (1,
 /// string) and <c>simple_value</c> (2, float). Source: tensorflow/core/util/event.proto,
 /// tensorflow/core/framework/summary.proto, and the TFRecord description. Not thread-safe.</remarks>
-public sealed class EventFile : IDisposable
+internal sealed class EventFile : IDisposable
 {
     private readonly FileStream file;
     private readonly TimeProvider clock;

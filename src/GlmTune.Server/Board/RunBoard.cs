@@ -8,7 +8,7 @@ namespace GlmTune.Server.Board;
 /// <remarks>Runs are identified by ids from a search of the folders, so no part of a request is ever used as a path.
 /// What is in the folders is not trusted: a damaged run is listed with its problem and hides no other.
 /// Thread-safe.</remarks>
-public sealed class RunBoard
+internal sealed class RunBoard
 {
     private const int MaxTextCharacters = 2000;
 

@@ -1,7 +1,7 @@
 namespace GlmTune.Server;
 
 /// <summary>A file of API keys, one per line; empty lines and lines that start with # are skipped.</summary>
-public static class ApiKeyFile
+internal static class ApiKeyFile
 {
     /// <exception cref="InvalidDataException">The file contains no key, or one with white space or fewer than 8
     /// characters.</exception>

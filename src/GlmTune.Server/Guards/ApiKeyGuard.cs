@@ -4,7 +4,7 @@ using System.Text;
 namespace GlmTune.Server;
 
 /// <summary>Requires an API key.</summary>
-public static class ApiKeyGuard
+internal static class ApiKeyGuard
 {
     /// <summary>Exempts an endpoint that reveals nothing, such as a page's own files or the health check.</summary>
     public static TBuilder AllowWithoutKey<TBuilder>(this TBuilder endpoint)

@@ -5,7 +5,7 @@ namespace GlmTune.Server;
 /// <summary>A model that requests can name.</summary>
 /// <param name="Id">Its name in requests.</param>
 /// <param name="Chat">The chat model.</param>
-public sealed record ServedModel(string Id, ChatModel Chat)
+internal sealed record ServedModel(string Id, ChatModel Chat)
 {
     /// <summary>Name of the adapter to apply to its rows of a batch; null for the base model.</summary>
     public string? Adapter { get; init; }

@@ -1,7 +1,7 @@
 namespace GlmTune.Server;
 
 /// <summary>All models of a server; requests that name none use the first.</summary>
-public sealed class ServedModels
+internal sealed class ServedModels
 {
     private readonly Dictionary<string, ServedModel> byId;
 

@@ -9,7 +9,7 @@ namespace GlmTune.Server;
 /// model, and runs it after the user confirms.</summary>
 /// <remarks>Nothing runs by itself: requests to <c>/v1</c> only return calls. Thread-safe if the functions
 /// are.</remarks>
-public sealed class ServerTools
+internal sealed class ServerTools
 {
     private static readonly TimedCall Call = new(TimeSpan.FromMinutes(1), MaxResultCharacters: 32_768);
 

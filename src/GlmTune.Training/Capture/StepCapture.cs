@@ -10,7 +10,7 @@ namespace GlmTune.Training.Capture;
 /// time than the host. Used on a single GPU with memory to spare. Not thread-safe.</summary>
 /// <remarks>Capture affects only speed: passes that are not captured, and all passes after a failed capture, run
 /// normally.</remarks>
-public sealed class StepCapture : IDisposable
+internal sealed class StepCapture : IDisposable
 {
     /// <summary>Maximum tokens of a pass that is captured: above this, the GPU takes longer than the host.</summary>
     public const int MaxTokens = 512;

@@ -11,7 +11,7 @@ namespace GlmTune.Training.Checkpoints;
 /// number of ranks.</summary>
 /// <remarks>A tensor's name is <c>parameter@first element:kind</c>, so a reader needs no information about the
 /// writer.</remarks>
-public static class OptimizerFile
+internal static class OptimizerFile
 {
     private static readonly string[] Kinds = ["master", "exp_avg", "exp_avg_sq"];
 

@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 namespace GlmTune.Training.Optimization;
 
 /// <summary>The global gradient norm, and the factor that clips it.</summary>
-public static class GradientNorm
+internal static class GradientNorm
 {
     /// <summary>Euclidean norm over all shards of all ranks, counting each element once; a scalar on the device, in the
     /// caller's dispose scope.</summary>

@@ -18,7 +18,7 @@ namespace GlmTune.Training.Optimization;
 /// <param name="device">Device of the gradients and of the updated values.</param>
 /// <param name="pinned">Whether the buffers are page-locked, so that copies overlap.</param>
 /// <param name="pieceElements">Number of elements updated at a time.</param>
-public sealed class HostAdamW(Device device, bool pinned = true, long pieceElements = 1 << 24) : IDisposable
+internal sealed class HostAdamW(Device device, bool pinned = true, long pieceElements = 1 << 24) : IDisposable
 {
     private const int Slots = 3;
     private readonly HostCopies copies = new(device);

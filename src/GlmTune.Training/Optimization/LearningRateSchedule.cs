@@ -4,7 +4,7 @@ namespace GlmTune.Training.Optimization;
 /// <param name="peak">The configured learning rate.</param>
 /// <param name="options">Shape and warm-up.</param>
 /// <param name="totalSteps">Steps of the whole run.</param>
-public sealed class LearningRateSchedule(double peak, ScheduleOptions options, int totalSteps)
+internal sealed class LearningRateSchedule(double peak, ScheduleOptions options, int totalSteps)
 {
     private readonly int warmup = options.Kind == ScheduleKind.Constant ? 0 : options.WarmupOf(totalSteps);
 

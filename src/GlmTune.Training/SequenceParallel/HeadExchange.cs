@@ -11,7 +11,7 @@ namespace GlmTune.Training.SequenceParallel;
 /// several ranks get the same one: GLM-4 has two heads, 256 features in total each for keys and values, so the copies
 /// cost little compared to the queries. A forward call sends (H + 2·k·N)·D features of each token. Gradients of a
 /// shared key-value head are summed in float32 or wider, in rank order. Does not own the layout.</remarks>
-public sealed class HeadExchange : AttentionExchange
+internal sealed class HeadExchange : AttentionExchange
 {
     private readonly ICollectives ranks;
     private readonly HeadLayout all;

@@ -10,7 +10,7 @@ namespace GlmTune.Training.SequenceParallel;
 /// <remarks>Memory for activations falls to one share, so sequences can be longer by a factor of the number of ranks.
 /// Losses and gradients are sums over tokens, so those of the ranks add up like those of different
 /// micro-batches.</remarks>
-public static class SequenceParallelPass
+internal static class SequenceParallelPass
 {
     /// <summary>This rank's run of a micro-batch.</summary>
     /// <param name="batch">The micro-batch; the same on all ranks.</param>

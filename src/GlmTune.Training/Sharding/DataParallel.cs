@@ -5,7 +5,7 @@ namespace GlmTune.Training.Sharding;
 
 /// <summary>Data-parallel training of a model by ranks with different rows: without sharding, or with a ZeRO
 /// stage.</summary>
-public static class DataParallel
+internal static class DataParallel
 {
     /// <summary>Distributes the trained parameters of <paramref name="model"/> according to
     /// <paramref name="options"/>.</summary>

@@ -6,7 +6,7 @@ namespace GlmTune.Training.Sharding;
 /// <summary>Location of one parameter in the flat run of a <see cref="FlatLayout"/>.</summary>
 /// <param name="Parameter">The parameter.</param>
 /// <param name="Start">Index of its first element in the flat run.</param>
-public readonly record struct FlatSegment(Parameter Parameter, long Start)
+internal readonly record struct FlatSegment(Parameter Parameter, long Start)
 {
     /// <summary>Index after its last element.</summary>
     public long End => Start + Parameter.Count;
@@ -16,7 +16,7 @@ public readonly record struct FlatSegment(Parameter Parameter, long Start)
 /// determines which slice belongs to a rank.</summary>
 /// <remarks>Parameters and slices start at multiples of <see cref="Alignment"/>; gaps and the end are padding. Rank r
 /// owns elements [r·n, (r+1)·n), where n is <see cref="Length"/>. Immutable.</remarks>
-public sealed class FlatLayout
+internal sealed class FlatLayout
 {
     /// <summary>Parameters and slices start at multiples of this many elements: 16 bytes of a 16-bit type, as vector
     /// loads require.</summary>

@@ -5,7 +5,7 @@ namespace GlmTune.Training.Sharding;
 
 /// <summary>One rank's slice of trained parameters: float32 master weights, summed gradient, and AdamW's two moments,
 /// each as a flat tensor.</summary>
-public sealed class FlatShard : IDisposable
+internal sealed class FlatShard : IDisposable
 {
     /// <param name="layout">The parameters and the slice; their values must be in memory unless
     /// <paramref name="values"/> are given.</param>

@@ -8,7 +8,7 @@ namespace GlmTune.Training.Sharding;
 /// training knows nothing else about ranks.</summary>
 /// <remarks>Every rank makes the same calls for the same layers in the same order, whether it has data or not. Created
 /// by <see cref="DataParallel"/>.</remarks>
-public interface ISharding : IUnitWeights, IDisposable
+internal interface ISharding : IUnitWeights, IDisposable
 {
     /// <summary>ZeRO stage: 0: nothing is sharded; 1: optimizer state; 2: also gradients; 3: also weights.</summary>
     int Stage { get; }

@@ -9,7 +9,7 @@ namespace GlmTune.Training.Sharding;
 /// sharded; 2: also gradients. With a single rank, plain training.</summary>
 /// <remarks><see cref="GradientReduction"/> determines when gradients are reduced; updated slices are gathered after
 /// the optimizer step. Source: Rajbhandari et al., ZeRO, arXiv:1910.02054, sections 5.1 and 5.2.</remarks>
-public sealed class ReplicatedWeights : ISharding
+internal sealed class ReplicatedWeights : ISharding
 {
     private readonly RankSums sums;
     private readonly TrainedShards trained;

@@ -16,7 +16,7 @@ namespace GlmTune.Training.Sharding;
 /// optimizer state is also sharded. Trained weights are stored only as float32 masters, and cast when they are
 /// gathered. Source: Rajbhandari et al., ZeRO, arXiv:1910.02054, section 5.3; ZeRO-Infinity, arXiv:2104.07857, section
 /// 5.</remarks>
-public sealed class ShardedParameters : ISharding
+internal sealed class ShardedParameters : ISharding
 {
     private readonly ShardingOptions options;
     private readonly RankSums sums;

@@ -3,7 +3,7 @@ namespace GlmTune.Training.Sharding;
 /// <summary>What is sharded over the ranks, and how it is communicated: a DeepSpeed configuration with every
 /// <c>auto</c> resolved.</summary>
 /// <remarks>Immutable. Sizes are in elements, not bytes. Source: Rajbhandari et al., ZeRO, arXiv:1910.02054.</remarks>
-public sealed record ShardingOptions
+internal sealed record ShardingOptions
 {
     /// <summary>ZeRO stage: 0: nothing is sharded; 1: optimizer state; 2: also gradients; 3: also weights. Default:
     /// 0.</summary>
@@ -51,7 +51,7 @@ public sealed record ShardingOptions
 }
 
 /// <summary>Types in which gradients can be sent between ranks.</summary>
-public enum CommunicationType
+internal enum CommunicationType
 {
     /// <summary>Their own type.</summary>
     Auto,

@@ -14,7 +14,7 @@ namespace GlmTune.Training.Sharding;
 /// 5.3.</remarks>
 /// <param name="options">The threshold, and where slices are stored.</param>
 /// <param name="ranks">The ranks.</param>
-public sealed class WeightSlices(ShardingOptions options, ICollectives ranks) : IDisposable
+internal sealed class WeightSlices(ShardingOptions options, ICollectives ranks) : IDisposable
 {
     private readonly Dictionary<Layer, List<WeightSlice>> byLayer = [];
     private readonly HostCopies? copies = options.OffloadParameters ? new HostCopies(ranks.Device) : null;

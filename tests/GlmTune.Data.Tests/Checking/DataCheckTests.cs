@@ -65,7 +65,7 @@ public class DataCheckTests
     )]
     [InlineData("""[1]""", FindingKind.BadRow, "not a JSON object: [1] (found an array")]
     [InlineData("""n = 1""", FindingKind.BadRow, "not a JSON object: n = 1")]
-    public void Arguments_are_checked_against_the_declared_schema(string arguments, FindingKind? kind, string? text)
+    internal void Arguments_are_checked_against_the_declared_schema(string arguments, FindingKind? kind, string? text)
     {
         var report = Check(
             Row(

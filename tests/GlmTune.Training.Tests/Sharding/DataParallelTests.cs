@@ -174,7 +174,7 @@ public class DataParallelTests
         InlineData(0, CommunicationType.BFloat16),
         InlineData(3, CommunicationType.Float32)
     ]
-    public void Gradients_may_be_sent_in_another_type(int stage, CommunicationType type)
+    internal void Gradients_may_be_sent_in_another_type(int stage, CommunicationType type)
     {
         // Adam's first steps follow the gradients' signs, so only losses and norms are near where gradients are rounded
         // to 8 bits.

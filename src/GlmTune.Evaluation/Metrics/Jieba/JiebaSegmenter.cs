@@ -6,7 +6,7 @@ namespace GlmTune.Evaluation.Metrics.Jieba;
 /// with the greatest product of word frequencies. Consecutive single characters that remain go through a hidden Markov
 /// model. Every character of the text belongs to exactly one word, in order. Thread-safe. The tables are loaded on
 /// first use.</remarks>
-public static class JiebaSegmenter
+internal static class JiebaSegmenter
 {
     internal const char FirstHan = '\u4E00';
     internal const char LastHan = '\u9FD5';
