@@ -9,7 +9,7 @@ namespace GlmTune.Cli;
 
 /// <summary>Shows a training run on a terminal: a progress bar with the values of the last step, below the log
 /// lines.</summary>
-internal sealed class TrainingBar : TrainingLines
+internal sealed class TrainingBar : RunLines
 {
     private readonly Screen screen;
     private readonly ProgressTask task;

@@ -89,7 +89,7 @@ internal static class TrainCommand
                     var result =
                         screen.IsTerminal && ranks.WorldSize == 1
                             ? TrainingBar.Show(screen, Run)
-                            : Run(new TrainingLines(screen.Lines.WriteLine, screen.Error.WriteLine));
+                            : Run(new RunLines(screen.Lines.WriteLine, screen.Error.WriteLine));
                     return Finish(isFirst ? screen.Lines : TextWriter.Null, result);
                 }
 

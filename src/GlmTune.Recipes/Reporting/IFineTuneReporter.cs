@@ -4,22 +4,24 @@ using GlmTune.Training;
 namespace GlmTune.Recipes.Reporting;
 
 /// <summary>Receives the events of a fine-tuning run; the command line displays them, tests record them.</summary>
+/// <remarks>Implement the events of interest; the others do nothing. All are called on the thread that trains, on rank
+/// 0 only. An exception ends the run.</remarks>
 public interface IFineTuneReporter
 {
     /// <summary>A note for the user: a key without effect, truncated rows, the device in use.</summary>
-    void Note(string text);
+    void Note(string text) { }
 
     /// <summary>The run is about to start or resume.</summary>
-    void Started(FineTuneStart start);
+    void Started(FineTuneStart start) { }
 
     /// <summary>A step has finished.</summary>
-    void Stepped(StepReport report);
+    void Stepped(StepReport report) { }
 
     /// <summary>A log entry, with the names that Hugging Face's trainer uses.</summary>
-    void Logged(long atStep, IReadOnlyDictionary<string, double> values);
+    void Logged(long atStep, IReadOnlyDictionary<string, double> values) { }
 
     /// <summary>An evaluation has finished.</summary>
-    void Evaluated(long atStep, IReadOnlyDictionary<string, double> values);
+    void Evaluated(long atStep, IReadOnlyDictionary<string, double> values) { }
 
     /// <summary>Progress of an evaluation.</summary>
     void Evaluating(EvaluationProgress progress) { }
@@ -31,7 +33,7 @@ public interface IFineTuneReporter
     void Tested(IReadOnlyDictionary<string, double> values) { }
 
     /// <summary>A checkpoint is complete on disk.</summary>
-    void Saved(string folder);
+    void Saved(string folder) { }
 }
 
 /// <summary>Description of a run that is about to start.</summary>

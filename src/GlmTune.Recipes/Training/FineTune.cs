@@ -42,6 +42,84 @@ public sealed class FineTune
         retry = new CheckpointRetry(recipe.Training, ranks, reporter.Note);
     }
 
+    /// <summary>Trains until the recipe's last step, or until it is cancelled; saves a checkpoint in both cases, and
+    /// records the run in the output folder: log, curves, TensorBoard files.</summary>
+    /// <param name="recipe">The recipe.</param>
+    /// <param name="dataFolder">Folder with the files that the recipe names.</param>
+    /// <param name="model">Model folder, or Hub id of a downloaded model.</param>
+    /// <param name="resume">The checkpoint to resume from: <c>yes</c> (the newest), a step, or a checkpoint folder;
+    /// null: as the recipe says.</param>
+    /// <param name="reporter">Receives the events of the run, on the thread that trains; null: none. Pass a
+    /// <see cref="TextReporter"/> to see them.</param>
+    /// <param name="progress">Receives the progress after each step and during evaluations; null: none.</param>
+    /// <param name="cancellationToken">Ends the run after the current step, with a checkpoint; the result says
+    /// so.</param>
+    /// <returns>The result; the task runs on a thread of its own, and on the first working GPU or the CPU.</returns>
+    /// <exception cref="InvalidDataException">A file is missing, damaged or inconsistent. Nothing was
+    /// changed.</exception>
+    /// <exception cref="OperationCanceledException">It was cancelled before training started.</exception>
+    /// <exception cref="NonFiniteStepException">The loss or gradient norm of a step is not finite. The previous step is
+    /// saved, unless the recipe saves nothing.</exception>
+    /// <exception cref="MemoryExhaustedException">Memory ran out; the message says what to change.</exception>
+    /// <exception cref="DllNotFoundException">There is no libtorch; the message says which package to
+    /// add.</exception>
+    public static Task<FineTuneResult> RunAsync(
+        Recipe recipe,
+        string dataFolder,
+        string model,
+        string? resume = null,
+        IFineTuneReporter? reporter = null,
+        IProgress<FineTuneProgress>? progress = null,
+        CancellationToken cancellationToken = default
+    )
+    {
+        ArgumentNullException.ThrowIfNull(recipe);
+        ArgumentException.ThrowIfNullOrWhiteSpace(dataFolder);
+        ArgumentException.ThrowIfNullOrWhiteSpace(model);
+        return Task.Factory.StartNew(
+            () =>
+                RunLogger.Of(
+                    recipe,
+                    model,
+                    dataFolder,
+                    new ProgressReporter(reporter, progress),
+                    recorded => Run(recipe, dataFolder, model, resume, recorded, cancellationToken)
+                ),
+            CancellationToken.None,
+            TaskCreationOptions.LongRunning,
+            TaskScheduler.Default
+        );
+    }
+
+    /// <summary>Trains on conversations from code. They are stored in the <c>data</c> folder of the output folder, so
+    /// that the run can be resumed and repeated.</summary>
+    /// <param name="recipe">The recipe; its file names are ignored.</param>
+    /// <param name="conversations">The rows to train on and to evaluate.</param>
+    /// <param name="model">Model folder, or Hub id of a downloaded model.</param>
+    /// <param name="resume">As for the other overload.</param>
+    /// <param name="reporter">As for the other overload.</param>
+    /// <param name="progress">As for the other overload.</param>
+    /// <param name="cancellationToken">As for the other overload.</param>
+    /// <exception cref="ArgumentException">There are no rows to train on, or the recipe evaluates and there are none
+    /// for that.</exception>
+    /// <inheritdoc cref="RunAsync(Recipe, string, string, string?, IFineTuneReporter?, IProgress{FineTuneProgress}?,
+    /// CancellationToken)"/>
+    public static Task<FineTuneResult> RunAsync(
+        Recipe recipe,
+        ConversationSet conversations,
+        string model,
+        string? resume = null,
+        IFineTuneReporter? reporter = null,
+        IProgress<FineTuneProgress>? progress = null,
+        CancellationToken cancellationToken = default
+    )
+    {
+        ArgumentNullException.ThrowIfNull(recipe);
+        ArgumentNullException.ThrowIfNull(conversations);
+        var (named, folder) = conversations.Store(recipe);
+        return RunAsync(named, folder, model, resume, reporter, progress, cancellationToken);
+    }
+
     /// <summary>Trains until the recipe's last step, or until asked to stop; saves a checkpoint in both
     /// cases.</summary>
     /// <param name="recipe">The recipe.</param>

@@ -1,13 +1,12 @@
 using System.Globalization;
-using GlmTune.Recipes.Reporting;
 using GlmTune.Training;
 
-namespace GlmTune.Cli;
+namespace GlmTune.Recipes.Reporting;
 
 /// <summary>Reports a training run as plain lines.</summary>
 /// <param name="line">Prints an event.</param>
 /// <param name="remark">Prints a note.</param>
-internal class TrainingLines(Action<string> line, Action<string> remark) : IFineTuneReporter
+internal class RunLines(Action<string> line, Action<string> remark) : IFineTuneReporter
 {
     private TimeSpan elapsed;
     private long tokens;
