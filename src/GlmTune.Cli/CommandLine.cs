@@ -117,6 +117,7 @@ internal static class CommandLine
             BenchCommand.Create(screen),
             MergeCommand.Create(screen),
             CheckpointCommand.Create(screen),
+            SampleCommand.Create(screen),
         };
         foreach (var option in root.Options)
         {

@@ -7,9 +7,11 @@ internal static class Examples
     {
         ["glmtune"] =
         [
+            "glmtune sample .",
             "glmtune train data/ads models/glm-nano configs/lora-nano.yaml",
             "glmtune chat output/checkpoint-100",
         ],
+        ["glmtune sample"] = ["glmtune sample", "glmtune sample ."],
         ["glmtune train"] =
         [
             "glmtune train data/ads models/glm-nano configs/lora-nano.yaml",
